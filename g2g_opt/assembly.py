@@ -1,0 +1,161 @@
+"""Plan + scenario -> a Coordinator with live components."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from g2g_opt.controller.base import Controller
+from g2g_opt.controller.ofo import LogisticModelStore, OFOBatchSizeController, OFOConfig
+from g2g_opt.controller.rule_based import RuleBasedBatchSizeController, RuleBasedConfig
+from g2g_opt.coordinator import Coordinator
+from g2g_opt.datacenter.config import (
+    DatacenterConfig,
+    InferenceModelSpec,
+    PowerAugmentationConfig,
+    ReplicaSchedule,
+)
+from g2g_opt.datacenter.offline import OfflineDatacenter, OfflineWorkload
+from g2g_opt.datacenter.workloads.inference import InferenceData
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.config import TapPosition
+from g2g_opt.grid.generator import SyntheticPV
+from g2g_opt.grid.load import SyntheticLoad
+from g2g_opt.grid.opendss import STUDY_TOLERANCE, OpenDSSGrid
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
+from g2g_opt.site import GPUS_PER_SERVER, Site
+
+# Where a user's own traces are looked for unless a study says otherwise.
+TRACE_DIR = Path("data/specs")
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A run ready to start: the coordinator, and the parts its results are read from."""
+
+    coordinator: Coordinator[Any, Any]
+    grid: OpenDSSGrid
+    datacenters: dict[str, OfflineDatacenter]
+
+
+def assemble(
+    plan: Plan,
+    scenario: Scenario,
+    feeder: Feeder,
+    limits: Limits,
+    *,
+    trace_dir: Path = TRACE_DIR,
+    tolerance: float = STUDY_TOLERANCE,
+    record_loading: bool = True,
+) -> Assembly:
+    """Live components of one plan in one scenario; `InputError` if they do not fit together."""
+    taps = dict(feeder.initial_taps.regulators) if feeder.initial_taps is not None else {}
+    taps.update(plan.taps)
+    grid = OpenDSSGrid(
+        feeder=feeder,
+        dt_s=scenario.dt_s,
+        dss_controls=plan.tap_mode == "own control",
+        initial_tap_position=TapPosition(regulators=taps) if taps else None,
+        tolerance=tolerance,
+        record_loading=record_loading,
+    )
+    datacenters = {site.name: assemble_datacenter(site, scenario, trace_dir) for site in plan.sites}
+    for site in plan.sites:
+        grid.attach_dc(datacenters[site.name], bus=site.bus, power_factor=site.power_factor)
+    if scenario.standing_power:
+        for i, power in enumerate(feeder.standing_generators):
+            grid.attach_generator(SyntheticPV(power.peak_kw_per_phase, site_idx=i % 3), bus=power.bus)
+        for i, power in enumerate(feeder.standing_loads):
+            grid.attach_load(SyntheticLoad(power.peak_kw_per_phase, site_idx=i % 5), bus=power.bus)
+    coordinator = Coordinator(
+        datacenters=list(datacenters.values()),
+        grid=grid,
+        controllers=_controllers(plan, scenario, feeder, limits, grid, datacenters, trace_dir),
+        total_duration_s=scenario.duration_s,
+    )
+    return Assembly(coordinator, grid, datacenters)
+
+
+def assemble_datacenter(site: Site, scenario: Scenario, trace_dir: Path = TRACE_DIR) -> OfflineDatacenter:
+    """The live datacenter of a site under a scenario's demand."""
+    specs = tuple(d.spec for d in site.deployments)
+    spread = scenario.server_spread
+    return OfflineDatacenter(
+        DatacenterConfig(
+            gpus_per_server=GPUS_PER_SERVER, base_kw_per_phase=site.base_kw_per_gpu * site.n_gpus / 3.0
+        ),
+        OfflineWorkload(
+            _inference_data(trace_dir, specs, scenario.dt_s),
+            {d.spec.model_label: _schedule(d.n_replicas, scenario) for d in site.deployments},
+            {d.spec.model_label: d.batch_size for d in site.deployments},
+        ),
+        name=site.name,
+        dt_s=scenario.dt_s,
+        total_gpu_capacity=GPUS_PER_SERVER * max(site.n_servers, 1),
+        seed=scenario.seed,
+        scenario=scenario.name,
+        power_augmentation=PowerAugmentationConfig(
+            amplitude_scale_range=(1.0 - spread, 1.0 + spread), noise_fraction=scenario.server_noise
+        ),
+    )
+
+
+@lru_cache(maxsize=64)
+def _inference_data(trace_dir: Path, specs: tuple[InferenceModelSpec, ...], dt_s: Fraction) -> InferenceData:
+    return InferenceData.ensure(trace_dir, specs, dt_s=float(dt_s))
+
+
+def _schedule(n_replicas: int, scenario: Scenario) -> ReplicaSchedule:
+    schedule = ReplicaSchedule(initial=math.floor(scenario.replica_share_start * n_replicas))
+    for t_start, t_end, share in scenario.replica_ramps:
+        if t_start < scenario.duration_s:
+            schedule = schedule.ramp_to(math.floor(share * n_replicas), t_start=t_start, t_end=t_end)
+    return schedule
+
+
+def _controllers(
+    plan: Plan,
+    scenario: Scenario,
+    feeder: Feeder,
+    limits: Limits,
+    grid: OpenDSSGrid,
+    datacenters: dict[str, OfflineDatacenter],
+    trace_dir: Path,
+) -> list[Controller[Any, Any]]:
+    policy = plan.policy
+    band = {
+        "v_min": limits.voltage_min_pu + policy.margin_pu,
+        "v_max": limits.voltage_max_pu - policy.margin_pu,
+    }
+    controllers: list[Controller[Any, Any]] = []
+    for site in plan.sites:
+        specs = tuple(d.spec for d in site.deployments)
+        start = {d.spec.model_label: d.batch_size for d in site.deployments}
+        datacenter = datacenters[site.name]
+        if policy.kind == "ofo":
+            tuning = {**feeder.ofo, **band, **dict(policy.settings)}
+            tuning["sensitivity_update_interval"] = int(tuning.get("sensitivity_update_interval", 0))
+            curves = LogisticModelStore.ensure(trace_dir, specs)
+            controllers.append(
+                OFOBatchSizeController(
+                    specs, datacenter, grid, curves, OFOConfig(**tuning), scenario.control_dt_s, start
+                )
+            )
+        elif policy.kind == "droop":
+            controllers.append(
+                RuleBasedBatchSizeController(
+                    specs,
+                    datacenter=datacenter,
+                    grid=grid,
+                    config=RuleBasedConfig(**{**band, **dict(policy.settings)}),
+                    dt_s=scenario.control_dt_s,
+                    initial_batch_sizes=start,
+                )
+            )
+    return controllers

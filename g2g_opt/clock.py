@@ -1,0 +1,74 @@
+"""The simulation clock: exact ticks, seconds on request, optional pacing to wall time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from fractions import Fraction
+from math import gcd
+
+from g2g_opt.errors import InputError
+
+
+def as_period(dt_s: Fraction | int | str | float, owner: str) -> Fraction:
+    """A period as an exact `Fraction` (s); a float must be one a person would write, such as 0.1.
+
+    Raises `InputError` if it is not positive or no short fraction of a second.
+    """
+    period = Fraction(str(dt_s)) if isinstance(dt_s, float) else Fraction(dt_s)
+    if period <= 0:
+        raise InputError(f"{owner}: dt_s must be positive, got {dt_s}; use e.g. Fraction(1, 10)")
+    if period.denominator > 1_000_000:
+        raise InputError(f"{owner}: dt_s={dt_s} is no short fraction of a second; use e.g. Fraction(1, 10)")
+    return period
+
+
+def common_tick(periods: Iterable[Fraction]) -> Fraction:
+    """The greatest common divisor of the periods (formulations 1), in s."""
+    tick = Fraction(0)
+    for period in periods:
+        tick = Fraction(
+            gcd(tick.numerator * period.denominator, period.numerator * tick.denominator),
+            tick.denominator * period.denominator,
+        )
+    return tick
+
+
+class SimulationClock:
+    """Counts base ticks of `tick_s`; with `live=True` each advance waits for wall time."""
+
+    def __init__(self, tick_s: Fraction, live: bool = False) -> None:
+        self.tick_s = as_period(tick_s, "SimulationClock")
+        self.live = live
+        self._ticks_by_period: dict[Fraction, int] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to time zero; in live mode, wall time is counted from the first advance on."""
+        self.step = 0
+        self.time_s = 0.0
+        self._wall_start_s: float | None = None
+
+    def ticks_per(self, period: Fraction) -> int:
+        """How many base ticks a component's period takes; `InputError` if that is no whole number."""
+        ticks = self._ticks_by_period.get(period)
+        if ticks is None:
+            ratio = period / self.tick_s
+            if ratio.denominator != 1:
+                raise InputError(f"a period of {period} s is no multiple of the tick {self.tick_s} s")
+            ticks = self._ticks_by_period[period] = int(ratio)
+        return ticks
+
+    def is_due(self, period: Fraction) -> bool:
+        """True on the ticks at which a component of this period steps."""
+        return self.step % self.ticks_per(period) == 0
+
+    def advance(self) -> None:
+        """One tick on; in live mode, sleep until wall time has caught up."""
+        self.step += 1
+        self.time_s = self.step * self.tick_s.numerator / self.tick_s.denominator
+        if self.live:
+            now = time.monotonic()
+            if self._wall_start_s is None:
+                self._wall_start_s = now - float(self.tick_s) * (self.step - 1)
+            time.sleep(max(0.0, self._wall_start_s + self.time_s - now))

@@ -1,0 +1,212 @@
+"""Online feedback optimisation of batch sizes, one controller per site (formulations 4.1 to 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.clock import SimulationClock
+from g2g_opt.controller.base import Controller
+from g2g_opt.controller.batch_sizes import FeasibleTable, changed_command, specs_of, start_log2
+from g2g_opt.datacenter.base import LLMBatchSizeControlledDatacenter, LLMDatacenterState
+from g2g_opt.datacenter.command import DatacenterCommand
+from g2g_opt.datacenter.config import InferenceModelSpec, ModelDeployment
+from g2g_opt.datacenter.workloads.curves import LogisticModel, LogisticModelStore
+from g2g_opt.errors import InputError
+from g2g_opt.events import EventEmitter
+from g2g_opt.grid.command import GridCommand
+from g2g_opt.grid.opendss import OpenDSSGrid
+
+__all__ = ["LogisticModelStore", "OFOBatchSizeController", "OFOConfig"]
+
+Floats = NDArray[np.float64]
+_EVEN_SHARE = np.full(3, 1.0 / 3.0)
+
+
+@dataclass(frozen=True)
+class OFOConfig:
+    """Tuning (formulations 4): step sizes rho_x, rho_v, rho_l, weights w_T, w_S, scale k_v, band (pu).
+
+    Slopes are measured with `sensitivity_perturbation_kw` at the first step and every
+    `sensitivity_update_interval` control steps after it (0: only once).
+    """
+
+    primal_step_size: float = 0.05
+    w_throughput: float = 0.1
+    w_switch: float = 0.0
+    voltage_gradient_scale: float = 1e6
+    v_min: float = 0.95
+    v_max: float = 1.05
+    voltage_dual_step_size: float = 0.5
+    latency_dual_step_size: float = 1.0
+    sensitivity_update_interval: int = 0
+    sensitivity_perturbation_kw: float = 100.0
+
+    def __post_init__(self) -> None:
+        if not self.v_min < self.v_max:
+            raise InputError(f"OFO needs v_min < v_max, got {self.v_min} and {self.v_max}")
+        if min(self.primal_step_size, self.sensitivity_perturbation_kw) <= 0 or self.sensitivity_update_interval < 0:
+            raise InputError(f"OFO needs positive step size and perturbation and an interval >= 0, got {self}")
+
+
+@dataclass(frozen=True, eq=False)
+class OFOModels:
+    """What the update needs to know of a site's models, as arrays [model].
+
+    Curve parameters (L, x0, k) of power (W per replica), latency (s) and throughput (tokens/s per replica) have
+    shape (3, model); `throughput_max` is T_i(x_max).
+    """
+
+    amplitude: Floats
+    midpoint: Floats
+    steepness: Floats
+    throughput_max: Floats
+    deadline_s: Floats
+    log2_low: float
+    log2_high: float
+    feasible: FeasibleTable
+
+    @staticmethod
+    def of(specs: tuple[InferenceModelSpec, ...], curves: LogisticModelStore) -> OFOModels:
+        """From specs and fitted curves; x is clipped to the union of the feasible batch sizes (formulations 4)."""
+        union = sorted({int(b) for spec in specs for b in spec.feasible_batch_sizes})
+        labels = [spec.model_label for spec in specs]
+        rows: list[list[LogisticModel]] = [
+            [curves.power(label) for label in labels],
+            [curves.latency(label) for label in labels],
+            [curves.throughput(label) for label in labels],
+        ]
+        peak = np.array([float(curve.eval(union[-1])) for curve in rows[2]])
+        return OFOModels(
+            amplitude=np.array([[curve.L for curve in row] for row in rows]),
+            midpoint=np.array([[curve.x0 for curve in row] for row in rows]),
+            steepness=np.array([[curve.k for curve in row] for row in rows]),
+            throughput_max=np.where(peak > 0.0, peak, 1.0),
+            deadline_s=np.array([spec.itl_deadline_s for spec in specs]),
+            log2_low=float(np.log2(union[0])),
+            log2_high=float(np.log2(union[-1])),
+            # Whatever x is, a model is only ever sent one of its own feasible batch sizes.
+            feasible=FeasibleTable.of([spec.feasible_batch_sizes for spec in specs]),
+        )
+
+    def slopes(self, x: Floats) -> Floats:
+        """P', L' and T' with respect to x, shape (3, scenario, model) (2.1)."""
+        z = self.steepness[:, None, :] * (x[None] - self.midpoint[:, None, :])
+        # The derivative of the logistic in a form that cannot overflow.
+        tail = np.exp(-np.abs(z))
+        return (self.amplitude * self.steepness)[:, None, :] * tail / (1.0 + tail) ** 2
+
+
+@dataclass
+class OFOState:
+    """Multipliers and iterates: `dual_low`, `dual_high` (scenario, bus-phase), the rest (scenario, model)."""
+
+    dual_low: Floats
+    dual_high: Floats
+    dual_latency: Floats
+    x: Floats
+    x_previous: Floats
+
+
+def update_duals(state: OFOState, voltage_pu: Floats, itl_s: Floats, models: OFOModels, config: OFOConfig) -> None:
+    """The multiplier steps (4.1), in place; a latency that is NaN (no replicas) leaves its multiplier."""
+    rho = config.voltage_dual_step_size
+    np.maximum(state.dual_low + rho * (config.v_min - voltage_pu), 0.0, out=state.dual_low)
+    np.maximum(state.dual_high + rho * (voltage_pu - config.v_max), 0.0, out=state.dual_high)
+    excess_s = itl_s - models.deadline_s
+    excess_s[np.isnan(excess_s)] = 0.0
+    np.maximum(state.dual_latency + config.latency_dual_step_size * excess_s, 0.0, out=state.dual_latency)
+
+
+def update_batches(
+    state: OFOState, slopes_pu_per_kw: Floats, phase_share: Floats, replicas: Floats, models: OFOModels, config: OFOConfig
+) -> None:
+    """The gradient (4.2) and primal step (4.3), in place.
+
+    `slopes_pu_per_kw` (scenario, bus-phase, 3), `phase_share` (scenario, model, 3), `replicas` (scenario, model).
+    """
+    power, latency, throughput = models.slopes(state.x)
+    # (lambda_hi - lambda_lo)' H, then the share of each model's servers on the phases.
+    by_phase = np.matmul((state.dual_high - state.dual_low)[:, None, :], slopes_pu_per_kw)
+    per_kw = np.matmul(phase_share, by_phase.transpose(0, 2, 1))[:, :, 0]
+    gradient = (
+        -config.w_throughput * replicas * throughput / models.throughput_max
+        + config.voltage_gradient_scale * per_kw * replicas * power / 1000.0
+        + state.dual_latency * latency
+        + config.w_switch * (state.x - state.x_previous)
+    )
+    state.x_previous = state.x
+    state.x = np.minimum(np.maximum(state.x - config.primal_step_size * gradient, models.log2_low), models.log2_high)
+
+
+class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMDatacenterState], OpenDSSGrid]):
+    """OFO at one site: reads voltages, latencies and replicas, measures slopes on the grid, sets batch sizes.
+
+    `models` are the fitted curves; `initial_batch_sizes` seeds x per model label (smallest feasible size if left
+    out). A command is sent when a batch size changes. Raises `InputError` if a curve is missing.
+    """
+
+    def __init__(
+        self,
+        inference_models: Iterable[InferenceModelSpec | ModelDeployment],
+        datacenter: LLMBatchSizeControlledDatacenter[LLMDatacenterState],
+        grid: OpenDSSGrid,
+        models: LogisticModelStore,
+        config: OFOConfig | None = None,
+        dt_s: Fraction = Fraction(1),
+        initial_batch_sizes: Mapping[str, int] | None = None,
+    ) -> None:
+        specs = specs_of(inference_models)
+        self._labels = [spec.model_label for spec in specs]
+        self._models = OFOModels.of(specs, models)
+        self._datacenter, self._grid = datacenter, grid
+        self._config = config or OFOConfig()
+        self._dt_s = dt_s
+        self._start = np.clip(start_log2(specs, initial_batch_sizes), self._models.log2_low, self._models.log2_high)
+        self.reset()
+
+    @property
+    def dt_s(self) -> Fraction:
+        return self._dt_s
+
+    def reset(self) -> None:
+        self._state: OFOState | None = None
+        self._slopes = np.empty((1, 0, 3))
+        self._steps = 0
+        self._shares: tuple[Mapping[str, Floats] | None, Floats] = (None, np.empty((1, 0, 3)))
+
+    def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
+        grid, config = self._grid, self._config
+        voltage_pu = grid.voltages_vector()[None, :]
+        interval = config.sensitivity_update_interval
+        if self._state is None or (interval > 0 and self._steps % interval == 0):
+            slopes, _ = grid.estimate_sensitivity(config.sensitivity_perturbation_kw, dc=self._datacenter)
+            self._slopes = slopes[None]
+        if self._state is None:
+            n_voltages, n_models = voltage_pu.shape[1], len(self._labels)
+            self._state = OFOState(
+                np.zeros((1, n_voltages)),
+                np.zeros((1, n_voltages)),
+                np.zeros((1, n_models)),
+                self._start.copy(),
+                self._start.copy(),
+            )
+        replicas, itl_s = self._datacenter.observe(self._labels)
+        update_duals(self._state, voltage_pu, itl_s[None, :], self._models, config)
+        update_batches(self._state, self._slopes, self._phase_share(), replicas[None, :], self._models, config)
+        self._steps += 1
+        batch = self._models.feasible.nearest(self._state.x)[0]
+        commands = changed_command(self._datacenter, self._labels, batch)
+        if commands:
+            events.emit("controller.ofo.step", {"batch_size_by_model": commands[0].batch_size_by_model})
+        return list(commands)
+
+    def _phase_share(self) -> Floats:
+        by_model = self._datacenter.phase_share_by_model
+        if by_model is not self._shares[0]:
+            self._shares = (by_model, np.array([[by_model.get(label, _EVEN_SHARE) for label in self._labels]]))
+        return self._shares[1]

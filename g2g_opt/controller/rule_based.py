@@ -1,0 +1,139 @@
+"""Droop: batch sizes follow the worst voltage violation (formulations 4, droop)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.clock import SimulationClock
+from g2g_opt.controller.base import Controller
+from g2g_opt.controller.batch_sizes import FeasibleTable, changed_command, specs_of, start_log2
+from g2g_opt.datacenter.base import LLMBatchSizeControlledDatacenter, LLMDatacenterState
+from g2g_opt.datacenter.command import DatacenterCommand
+from g2g_opt.datacenter.config import InferenceModelSpec, ModelDeployment
+from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.events import EventEmitter
+from g2g_opt.grid.command import GridCommand
+from g2g_opt.grid.opendss import OpenDSSGrid
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RuleBasedConfig:
+    """Tuning: `step_size` gain (log2 batch per pu and step), band and `deadband` (pu), latency guard on or off."""
+
+    step_size: float = 10.0
+    v_min: float = 0.95
+    v_max: float = 1.05
+    deadband: float = 0.0001
+    latency_guard: bool = True
+
+    def __post_init__(self) -> None:
+        if self.step_size <= 0 or self.deadband < 0 or not self.v_min < self.v_max:
+            raise InputError(f"droop needs step_size > 0, deadband >= 0 and v_min < v_max, got {self}")
+
+
+def droop_pressure(voltage_pu: Floats, config: RuleBasedConfig) -> Floats:
+    """Worst undervoltage (pu) if beyond the deadband, else minus the worst overvoltage, else 0; shape (scenario,).
+
+    `voltage_pu` has shape (scenario, bus-phase); NaN is passed over.
+    """
+    under = np.fmax.reduce(config.v_min - voltage_pu, axis=1, initial=0.0)
+    over = np.fmax.reduce(voltage_pu - config.v_max, axis=1, initial=0.0)
+    return np.where(under > config.deadband, under, np.where(over > config.deadband, -over, 0.0))
+
+
+def droop_update(
+    log2_batch: Floats,
+    pressure: Floats,
+    itl_s: Floats,
+    deadline_s: Floats,
+    log2_low: Floats,
+    log2_high: Floats,
+    config: RuleBasedConfig,
+) -> Floats:
+    """x <- clip(x - gain p), and no increase while latency is over its target; shape (scenario, model)."""
+    moved = np.clip(log2_batch - config.step_size * pressure[:, None], log2_low, log2_high)
+    if config.latency_guard:
+        held = (pressure[:, None] < 0) & (itl_s > deadline_s)
+        moved = np.where(held, log2_batch, moved)
+    return moved
+
+
+class RuleBasedBatchSizeController(
+    Controller[LLMBatchSizeControlledDatacenter[LLMDatacenterState], OpenDSSGrid],
+):
+    """Droop at one site. It sees all monitored bus-phases of the grid, or only those of `zone_buses`; a command is
+    sent only when a batch size changes.
+
+    `initial_batch_sizes` seeds the continuous state per model label (smallest feasible size if left out). Raises
+    `InputError` for unknown buses.
+    """
+
+    def __init__(
+        self,
+        inference_models: Iterable[InferenceModelSpec | ModelDeployment],
+        *,
+        datacenter: LLMBatchSizeControlledDatacenter[LLMDatacenterState],
+        grid: OpenDSSGrid,
+        config: RuleBasedConfig | None = None,
+        dt_s: Fraction = Fraction(1),
+        exclude_buses: Sequence[str] = (),
+        zone_buses: Sequence[str] | None = None,
+        initial_batch_sizes: Mapping[str, int] | None = None,
+    ) -> None:
+        specs = specs_of(inference_models)
+        self._labels = [spec.model_label for spec in specs]
+        self._datacenter, self._grid = datacenter, grid
+        self._config = config or RuleBasedConfig()
+        self._dt_s = dt_s
+        for bus in (*exclude_buses, *(zone_buses or ())):
+            if bus.lower() not in grid.feeder.buses:
+                raise unknown_name("bus", bus, grid.feeder.buses, f"in feeder {grid.feeder.name}")
+        self._exclude = {bus.lower() for bus in exclude_buses}
+        self._zone = None if zone_buses is None else {bus.lower() for bus in zone_buses}
+        self._table = FeasibleTable.of([spec.feasible_batch_sizes for spec in specs])
+        self._log2_low = np.log2([min(spec.feasible_batch_sizes) for spec in specs])
+        self._log2_high = np.log2([max(spec.feasible_batch_sizes) for spec in specs])
+        self._deadline_s = np.array([spec.itl_deadline_s for spec in specs])
+        self._start = start_log2(specs, initial_batch_sizes)
+        self.reset()
+
+    @property
+    def dt_s(self) -> Fraction:
+        return self._dt_s
+
+    def reset(self) -> None:
+        self._log2_batch = self._start.copy()
+        self._columns: NDArray[np.int64] | None = None
+
+    def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
+        if self._columns is None:
+            self._columns = np.array(
+                [
+                    i
+                    for i, (bus, _) in enumerate(self._grid.v_index)
+                    if bus not in self._exclude and (self._zone is None or bus in self._zone)
+                ],
+                dtype=np.int64,
+            )
+        pressure = droop_pressure(self._grid.voltages_vector()[None, self._columns], self._config)
+        if pressure[0] == 0.0:
+            return []
+        _, itl_s = self._datacenter.observe(self._labels)
+        self._log2_batch = droop_update(
+            self._log2_batch, pressure, itl_s[None, :], self._deadline_s, self._log2_low, self._log2_high, self._config
+        )
+        batch = self._table.nearest(self._log2_batch)[0]
+        commands = changed_command(self._datacenter, self._labels, batch)
+        if commands:
+            events.emit(
+                "controller.droop.step",
+                {"pressure_pu": float(pressure[0]), "batch_size_by_model": commands[0].batch_size_by_model},
+            )
+        return list(commands)

@@ -1,0 +1,264 @@
+"""The loop: datacenters, then the grid, then the controllers, each at its own rate (formulations 1)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Generic
+
+from g2g_opt.clock import SimulationClock, as_period, common_tick
+from g2g_opt.common import ThreePhase
+from g2g_opt.controller.base import Controller
+from g2g_opt.datacenter.base import DatacenterBackend, DCStateT
+from g2g_opt.datacenter.command import DatacenterCommand
+from g2g_opt.errors import InputError
+from g2g_opt.events import EventEmitter, SimEvent
+from g2g_opt.grid.base import GridBackend, GridStateT
+from g2g_opt.grid.command import GridCommand
+from g2g_opt.simulation_log import Command, SimulationLog
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TickOutput(Generic[DCStateT, GridStateT]):
+    """What one base tick made: states of the components that were due, commands sent, events emitted."""
+
+    t_s: float
+    dc_states: dict[str, DCStateT]
+    grid_state: GridStateT | None
+    commands: list[Command]
+    sim_events: list[SimEvent]
+
+
+@dataclass
+class _Run:
+    """What a started run holds."""
+
+    events: list[SimEvent] = field(default_factory=list)
+    emit: dict[str, EventEmitter] = field(default_factory=dict)
+    samples: dict[DatacenterBackend[Any], list[ThreePhase]] = field(default_factory=dict)
+    log: SimulationLog[Any, Any] = field(default_factory=SimulationLog)
+
+
+class _EventList:
+    """Sink that collects events until they are taken out."""
+
+    def __init__(self, events: list[SimEvent]) -> None:
+        self._events = events
+
+    def emit(self, event: SimEvent) -> None:
+        self._events.append(event)
+
+
+class Coordinator(Generic[DCStateT, GridStateT]):
+    """Runs datacenters, a grid and controllers for `total_duration_s` seconds on their common base tick.
+
+    The tick is the greatest common divisor of all periods. On a tick, what is due steps in this order: every
+    datacenter, the grid with their latest power, the controllers in list order; a command acts at its target's
+    next step. With `live=True`, ticks are paced to wall time.
+
+    Raises `InputError` when built if a name is used twice, a controller does not fit a datacenter or the grid, a
+    datacenter is not attached to the grid, or the duration is no multiple of the tick.
+    """
+
+    def __init__(
+        self,
+        *,
+        datacenters: Sequence[DatacenterBackend[DCStateT]],
+        grid: GridBackend[GridStateT],
+        controllers: Sequence[Controller[Any, Any]] | None = None,
+        total_duration_s: int | float | Fraction = 0,
+        live: bool = False,
+    ) -> None:
+        self.datacenters = list(datacenters)
+        self.grid = grid
+        self.controllers: list[Controller[Any, Any]] = list(controllers or ())
+        if not self.datacenters:
+            raise InputError("a run needs at least one datacenter")
+        names = [dc.name for dc in self.datacenters]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"datacenter names must differ; used more than once: {twice}")
+        for controller in self.controllers:
+            controller.check_fits(self.datacenters, grid)
+        attached = getattr(grid, "attached_datacenters", None)
+        if attached is not None and (missing := [dc.name for dc in self.datacenters if dc not in attached]):
+            raise InputError(f"attach every datacenter to the grid before the run (grid.attach_dc); missing: {missing}")
+        components = [*self.datacenters, grid, *self.controllers]
+        periods = [as_period(component.dt_s, type(component).__name__) for component in components]
+        self.clock = SimulationClock(common_tick(periods), live=live)
+        self.total_duration_s = Fraction(str(total_duration_s))
+        n_ticks = self.total_duration_s / self.clock.tick_s
+        if n_ticks < 0 or n_ticks.denominator != 1:
+            raise InputError(
+                f"total_duration_s={total_duration_s} is no multiple of the base tick of {self.clock.tick_s} s "
+                f"(the greatest common divisor of all periods); choose e.g. {float(round(n_ticks) * self.clock.tick_s)}"
+            )
+        self._n_ticks = int(n_ticks)
+        ticks_per = self.clock.ticks_per
+        self._dc_ticks = [(dc, ticks_per(as_period(dc.dt_s, dc.name))) for dc in self.datacenters]
+        self._grid_ticks = ticks_per(as_period(grid.dt_s, "grid"))
+        self._controller_ticks = [(c, ticks_per(as_period(c.dt_s, type(c).__name__))) for c in self.controllers]
+        self._warn_of_rates()
+        self._run: _Run | None = None
+
+    def _warn_of_rates(self) -> None:
+        for dc in self.datacenters:
+            if self.grid.dt_s < dc.dt_s:
+                logger.info("grid steps (%s s) between steps of %r (%s s) reuse its last power",
+                            self.grid.dt_s, dc.name, dc.dt_s)
+        for controller in self.controllers:
+            if controller.dt_s < self.grid.dt_s:
+                logger.info("%s (%s s) acts between grid steps (%s s) and sees the last voltages again",
+                            type(controller).__name__, controller.dt_s, self.grid.dt_s)
+
+    # --- life cycle
+
+    def reset(self) -> None:
+        """Clear the clock and every component's simulation state."""
+        self.clock.reset()
+        for dc in self.datacenters:
+            dc.do_reset()
+        self.grid.do_reset()
+        for controller in self.controllers:
+            controller.reset()
+
+    def start(self) -> None:
+        """Let components acquire what they need; call before `step`. What was started is stopped if one fails."""
+        started: list[Any] = []
+        try:
+            for component in (*self.datacenters, self.grid, *self.controllers):
+                started.append(component)
+                component.start()
+        except BaseException:
+            for component in reversed(started):
+                component.stop()
+            raise
+        run = _Run()
+        sink = _EventList(run.events)
+        run.emit = {
+            "datacenter": EventEmitter(self.clock, sink, "datacenter"),
+            "grid": EventEmitter(self.clock, sink, "grid"),
+            "controller": EventEmitter(self.clock, sink, "controller"),
+        }
+        run.samples = {dc: [] for dc in self.datacenters}
+        self._run = run
+
+    def stop(self) -> None:
+        """Let components release what they hold, the last started first."""
+        self._run = None
+        for component in reversed((*self.datacenters, self.grid, *self.controllers)):
+            component.stop()
+
+    def _started(self) -> _Run:
+        if self._run is None:
+            raise InputError("call start() before step(); or use run() or run_iter(), which do it themselves")
+        return self._run
+
+    # --- one tick
+
+    def _tick(self, run: _Run) -> list[Command]:
+        """Advance what is due and dispatch the commands; the clock stays."""
+        clock, grid, tick = self.clock, self.grid, self.clock.step
+        dcs = [dc for dc, ticks in self._dc_ticks if tick % ticks == 0]
+        grid_due = tick % self._grid_ticks == 0
+        dc_events = run.emit["datacenter"]
+        for dc in dcs:
+            dc.advance(clock, dc_events)
+        if grid.reads_datacenters:
+            if grid_due:
+                grid.advance(clock, {}, run.emit["grid"])
+        else:
+            for dc in dcs:
+                run.samples[dc].append(ThreePhase(*(float(p) for p in dc.latest_power_w)))
+            if grid_due:
+                grid.advance(clock, {dc: list(samples) for dc, samples in run.samples.items()}, run.emit["grid"])
+                for samples in run.samples.values():
+                    samples.clear()
+        sent: list[Command] = []
+        for controller, ticks in self._controller_ticks:
+            if tick % ticks == 0:
+                commands = controller.step(clock, run.emit["controller"])
+                if commands:
+                    self.dispatch_commands(commands)
+                    sent.extend(commands)
+        return sent
+
+    def step(self) -> TickOutput[DCStateT, GridStateT]:
+        """Advance one base tick and return what it made; `start` must have been called."""
+        run = self._started()
+        clock = self.clock
+        grid_due = clock.step % self._grid_ticks == 0
+        commands = self._tick(run)
+        events = run.events.copy()
+        run.events.clear()
+        states = {
+            dc.name: state
+            for dc, ticks in self._dc_ticks
+            if clock.step % ticks == 0 and (state := dc.state) is not None
+        }
+        output = TickOutput(clock.time_s, states, self.grid.state if grid_due else None, commands, events)
+        clock.advance()
+        return output
+
+    def dispatch_commands(self, commands: Iterable[Command]) -> None:
+        """Hand commands to their targets; an external driver may call it between steps."""
+        run = self._started()
+        for command in commands:
+            if isinstance(command, DatacenterCommand):
+                command.target.apply_control(command, run.emit["datacenter"])
+            elif isinstance(command, GridCommand):
+                self.grid.apply_control(command, run.emit["grid"])
+            else:
+                raise InputError(
+                    f"{type(command).__name__} is no command; derive it from DatacenterCommand or GridCommand"
+                )
+
+    # --- whole runs
+
+    def run_iter(self) -> Iterator[TickOutput[DCStateT, GridStateT]]:
+        """Reset, start, and yield every tick; components are stopped even if the caller leaves early."""
+        self._prepare()
+        try:
+            for _ in range(self._n_ticks):
+                yield self.step()
+        finally:
+            self.stop()
+
+    def run(self, progress: Callable[[int, int], None] | None = None) -> SimulationLog[DCStateT, GridStateT]:
+        """Run to the end and return the log; same results as `run_iter`, without an object per tick.
+
+        `progress(ticks_done, ticks_all)` is called about a hundred times. A `PowerFlowError` ends the run.
+        """
+        run = self._prepare()
+        clock = self.clock
+        log: SimulationLog[DCStateT, GridStateT] = run.log
+        times: list[float] = []
+        report_every = max(1, self._n_ticks // 100)
+        try:
+            for tick in range(self._n_ticks):
+                commands = self._tick(run)
+                if commands:
+                    log.commands.extend(commands)
+                    log.command_time_s.extend([clock.time_s] * len(commands))
+                times.append(clock.time_s)
+                clock.advance()
+                if progress is not None and (tick + 1) % report_every == 0:
+                    progress(tick + 1, self._n_ticks)
+            log.events = run.events
+            log.time_s = times
+            log.dc_states_by_site = {dc.name: dc.recorded_states() for dc in self.datacenters}
+            log.grid_states = self.grid.recorded_states()
+        finally:
+            self.stop()
+        return log
+
+    def _prepare(self) -> _Run:
+        self.reset()
+        expect = getattr(self.grid, "expect_steps", None)
+        if expect is not None:
+            expect(-(-self._n_ticks // self._grid_ticks))
+        self.start()
+        return self._started()

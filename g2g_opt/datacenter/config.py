@@ -1,0 +1,316 @@
+"""What a site is told to run: models and their hardware, replica schedules, training runs, facility figures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.datacenter.workloads.training import TrainingTrace
+from g2g_opt.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceModelSpec:
+    """One served model on one kind of hardware: which measurements apply, and how it may be operated.
+
+    `gpus_per_replica` are all GPUs of one replica; `tensor_parallel` and `expert_parallel` say how the model is
+    split over them (both 1: not stated, the measured split is used). `itl_deadline_s` is the target for the
+    inter-token latency (ITL, s). `batch_sizes` (maximum requests at once per replica, rising) are those to load;
+    `feasible_batch_sizes` those a controller may choose, all of `batch_sizes` if None or empty;
+    `fit_exclude_batch_sizes` are left out when curves are fitted. Raises `InputError` if these disagree.
+    """
+
+    model_label: str
+    model_id: str
+    gpu_model: str
+    task: str
+    precision: str = "bfloat16"
+    gpus_per_replica: int = 1
+    tensor_parallel: int = 1
+    expert_parallel: int = 1
+    itl_deadline_s: float
+    batch_sizes: tuple[int, ...]
+    # None is taken too; the type says what a finished spec holds, so that readers need no check.
+    feasible_batch_sizes: tuple[int, ...] = ()
+    fit_exclude_batch_sizes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        where = f"model {self.model_label!r}"
+        for name in ("model_label", "model_id", "gpu_model", "task", "precision"):
+            text: Any = getattr(self, name)
+            if not isinstance(text, str) or not text.strip():
+                raise InputError(f"{where}: {name} must be a text that is not empty, got {text!r}")
+        for name in ("gpus_per_replica", "tensor_parallel", "expert_parallel"):
+            _require_whole(f"{where}: {name}", getattr(self, name), minimum=1)
+        _require_positive(f"{where}: itl_deadline_s", self.itl_deadline_s)
+        for name in ("batch_sizes", "feasible_batch_sizes", "fit_exclude_batch_sizes"):
+            object.__setattr__(self, name, _rising_sizes(f"{where}: {name}", getattr(self, name) or ()))
+        if not self.batch_sizes:
+            raise InputError(f"{where}: batch_sizes is empty; give at least one, e.g. (8, 16, 32)")
+        if not self.feasible_batch_sizes:
+            object.__setattr__(self, "feasible_batch_sizes", self.batch_sizes)
+        for name in ("feasible_batch_sizes", "fit_exclude_batch_sizes"):
+            strangers = sorted(set(getattr(self, name)) - set(self.batch_sizes))
+            if strangers:
+                raise InputError(
+                    f"{where}: {name} holds {strangers}, which batch_sizes {self.batch_sizes} does not; "
+                    f"add them there or drop them"
+                )
+
+    @property
+    def spec(self) -> InferenceModelSpec:
+        """Itself, so that code can read `.spec` of specs and deployments alike."""
+        return self
+
+    def cache_hash(self) -> str:
+        """16 hexadecimal digits that name the measured configuration: model, task and hardware.
+
+        Label, deadline and batch sizes do not enter: they choose among measurements and change none.
+        """
+        measured = (
+            self.model_id,
+            self.gpu_model,
+            self.task,
+            self.precision,
+            self.gpus_per_replica,
+            self.tensor_parallel,
+            self.expert_parallel,
+        )
+        return hashlib.sha256(repr(measured).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class ModelDeployment:
+    """A model and the batch size it starts with; the start need not be one a controller may return to."""
+
+    spec: InferenceModelSpec
+    initial_batch_size: int
+
+    def __post_init__(self) -> None:
+        if self.initial_batch_size not in self.spec.batch_sizes:
+            raise InputError(
+                f"model {self.spec.model_label!r}: initial_batch_size {self.initial_batch_size!r} is not one of its "
+                f"batch_sizes {self.spec.batch_sizes}"
+            )
+
+    @property
+    def model_label(self) -> str:
+        """Label of the model."""
+        return self.spec.model_label
+
+    @property
+    def model_id(self) -> str:
+        """Full name of the model."""
+        return self.spec.model_id
+
+    @property
+    def gpu_model(self) -> str:
+        """GPU it runs on."""
+        return self.spec.gpu_model
+
+    @property
+    def task(self) -> str:
+        """Prompt set it was measured with."""
+        return self.spec.task
+
+    @property
+    def gpus_per_replica(self) -> int:
+        """GPUs of one replica."""
+        return self.spec.gpus_per_replica
+
+    @property
+    def itl_deadline_s(self) -> float:
+        """Latency target, s."""
+        return self.spec.itl_deadline_s
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Batch sizes loaded."""
+        return self.spec.batch_sizes
+
+    @property
+    def feasible_batch_sizes(self) -> tuple[int, ...]:
+        """Batch sizes a controller may choose."""
+        return self.spec.feasible_batch_sizes
+
+
+@dataclass(frozen=True)
+class ReplicaSchedule:
+    """Replicas of a model over time: `initial`, then linear ramps; a ramp of no length is a step.
+
+    Build it by chaining: `ReplicaSchedule(initial=720).ramp_to(360, t_start=2500.0, t_end=3000.0)`. `ramps` holds
+    (target, t_start, t_end) in order of time; they may touch but not overlap. Times in s.
+    """
+
+    initial: int
+    ramps: tuple[tuple[int, float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_whole("ReplicaSchedule: initial", self.initial, minimum=0)
+        for target, t_start, t_end in self.ramps:
+            _require_whole("ReplicaSchedule: target", target, minimum=0)
+            _require_window("ReplicaSchedule: ramp", t_start, t_end)
+        in_order = sorted(self.ramps, key=lambda ramp: ramp[1:])
+        for (_, _, before_end), (_, t_start, t_end) in pairwise(in_order):
+            if t_start < before_end:
+                raise InputError(
+                    f"ReplicaSchedule: the ramp of {t_start:g} to {t_end:g} s starts before the one until "
+                    f"{before_end:g} s has ended; let it start at {before_end:g} s or later"
+                )
+        windows = [ramp[1:] for ramp in in_order]
+        if len(set(windows)) < len(windows):
+            raise InputError("ReplicaSchedule: two steps at the same time leave the level undefined; keep one")
+        object.__setattr__(self, "ramps", tuple((int(n), float(a), float(b)) for n, a, b in in_order))
+
+    def ramp_to(self, target: int, *, t_start: float, t_end: float) -> ReplicaSchedule:
+        """A new schedule that also moves linearly from its level at `t_start` to `target` at `t_end` (s)."""
+        return ReplicaSchedule(self.initial, (*self.ramps, (target, t_start, t_end)))
+
+    @overload
+    def count_at(self, t: float) -> float: ...
+    @overload
+    def count_at(self, t: Floats) -> Floats: ...
+    def count_at(self, t: float | Floats) -> float | Floats:
+        """Replicas at time `t` (s), not rounded; the target holds from the instant of a step on."""
+        times = np.asarray(t, dtype=np.float64)
+        count = np.full(times.shape, float(self.initial))
+        level = self.initial
+        for target, t_start, t_end in self.ramps:
+            # A ramp is over before the next one starts, so the levels add up to whole numbers exactly.
+            if t_end > t_start:
+                done = np.clip((times - t_start) / (t_end - t_start), 0.0, 1.0)
+            else:
+                done = (times >= t_start).astype(np.float64)
+            count += done * (target - level)
+            level = target
+        return count if times.ndim else float(count)
+
+    def max_count(self) -> int:
+        """Most replicas at any time."""
+        return max(self.initial, *(target for target, _, _ in self.ramps), 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """A training job: `trace` (one GPU) scaled so that its peak is `target_peak_W_per_gpu`, times `n_gpus`."""
+
+    n_gpus: int
+    trace: TrainingTrace
+    target_peak_W_per_gpu: float = 400.0
+
+    def __post_init__(self) -> None:
+        _require_whole("TrainingRun: n_gpus", self.n_gpus, minimum=1)
+        _require_positive("TrainingRun: target_peak_W_per_gpu", self.target_peak_W_per_gpu)
+
+    def at(self, *, t_start: float, t_end: float) -> TrainingSchedule:
+        """A schedule in which the run lasts from `t_start` to `t_end` (s)."""
+        return TrainingSchedule(((self, t_start, t_end),))
+
+    def eval_power(self, t: float | Floats, t_start: float, t_end: float) -> float | Floats:
+        """Power of all its GPUs (W) at time `t` (s) if it runs from `t_start` to `t_end`; 0 outside.
+
+        The trace begins at `t_start` and repeats.
+        """
+        times = np.asarray(t, dtype=np.float64)
+        running = (times >= t_start) & (times <= t_end)
+        scale_w = self.n_gpus * self.target_peak_W_per_gpu / self.trace.peak_w
+        power = np.where(running, scale_w * self.trace.power_at(times - t_start), 0.0)
+        return power if times.ndim else float(power)
+
+
+@dataclass(frozen=True)
+class TrainingSchedule:
+    """Training runs with their times: `(run, t_start, t_end)`, s. Join two with `|`. Empty: no training."""
+
+    runs: tuple[tuple[TrainingRun, float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        for _, t_start, t_end in self.runs:
+            _require_window("TrainingSchedule: run", t_start, t_end)
+
+    def __or__(self, other: TrainingSchedule) -> TrainingSchedule:
+        return TrainingSchedule((*self.runs, *other.runs))
+
+    def __iter__(self) -> Iterator[tuple[TrainingRun, float, float]]:
+        return iter(self.runs)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def power_w(self, t: float | Floats) -> float | Floats:
+        """Power of all runs together (W, all phases) at time `t` (s), of the shape of `t`."""
+        times = np.asarray(t, dtype=np.float64)
+        power = np.zeros(times.shape)
+        for run, t_start, t_end in self.runs:
+            power = power + run.eval_power(times, t_start, t_end)
+        return power if times.ndim else float(power)
+
+
+@dataclass(frozen=True)
+class DatacenterConfig:
+    """Facility figures: GPUs of a server, base load per phase (kW, always on), power factor (lagging)."""
+
+    gpus_per_server: int = 8
+    base_kw_per_phase: float = 0.0
+    power_factor: float = 0.95
+
+    def __post_init__(self) -> None:
+        _require_whole("DatacenterConfig: gpus_per_server", self.gpus_per_server, minimum=1)
+        if not (np.isfinite(self.base_kw_per_phase) and self.base_kw_per_phase >= 0.0):
+            raise InputError(
+                f"DatacenterConfig: base_kw_per_phase must be 0 kW or more, got {self.base_kw_per_phase!r}"
+            )
+        if not 0.0 < self.power_factor <= 1.0:
+            raise InputError(f"DatacenterConfig: power_factor must lie in (0, 1], got {self.power_factor!r}")
+
+
+@dataclass(frozen=True)
+class PowerAugmentationConfig:
+    """Spread between servers: amplitude ~ U[low, high] per server, noise of relative size `noise_fraction`."""
+
+    amplitude_scale_range: tuple[float, float] = field(default=(1.0, 1.0))
+    noise_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        low, high = (float(x) for x in self.amplitude_scale_range)
+        if not (0.0 < low <= high < float("inf")):
+            raise InputError(
+                f"PowerAugmentationConfig: amplitude_scale_range must be (low, high) with 0 < low <= high, "
+                f"got {self.amplitude_scale_range!r}"
+            )
+        if not (np.isfinite(self.noise_fraction) and self.noise_fraction >= 0.0):
+            raise InputError(f"PowerAugmentationConfig: noise_fraction must be 0 or more, got {self.noise_fraction!r}")
+        object.__setattr__(self, "amplitude_scale_range", (low, high))
+
+
+def _require_whole(what: str, value: Any, *, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
+        raise InputError(f"{what} must be a whole number of at least {minimum}, got {value!r}")
+
+
+def _require_positive(what: str, value: float) -> None:
+    if not (np.isfinite(value) and value > 0.0):
+        raise InputError(f"{what} must be a positive number, got {value!r}")
+
+
+def _require_window(what: str, t_start: float, t_end: float) -> None:
+    if not (np.isfinite(t_start) and np.isfinite(t_end) and t_start <= t_end):
+        raise InputError(f"{what} needs t_start <= t_end (s, finite), got t_start={t_start!r}, t_end={t_end!r}")
+
+
+def _rising_sizes(what: str, sizes: Any) -> tuple[int, ...]:
+    """Batch sizes as a tuple of positive whole numbers that rise; `InputError` otherwise."""
+    listed = tuple(sizes)
+    for size in listed:
+        _require_whole(f"{what}: each batch size", size, minimum=1)
+    if any(a >= b for a, b in pairwise(listed)):
+        raise InputError(f"{what} must rise without repeats, got {listed}; write {tuple(sorted(set(listed)))}")
+    return tuple(int(size) for size in listed)

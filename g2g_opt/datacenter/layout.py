@@ -1,0 +1,71 @@
+"""Servers of a site: which phase each hangs on, and how it differs from the average server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.randomness import Key, keyed_generator
+
+
+@lru_cache(maxsize=65536)
+def round_robin_by_phase(n_servers: int, free: tuple[int, int, int]) -> tuple[int, int, int]:
+    """How many of `n_servers` each phase gives, taken A, B, C, A, ... and passing over a phase that is used up.
+
+    `free` is what each phase still has (formulations 2). The caller checks that `n_servers <= sum(free)`.
+    """
+    taken = [0, 0, 0]
+    left, phase = n_servers, 0
+    while left:
+        open_phases = [p for p in ((phase + k) % 3 for k in range(3)) if taken[p] < free[p]]
+        rounds = min(left // len(open_phases), min(free[p] - taken[p] for p in open_phases))
+        if rounds:
+            for p in open_phases:
+                taken[p] += rounds
+            left -= rounds * len(open_phases)
+            continue
+        # Fewer than one round is left, and every open phase still has a server to give.
+        for p in open_phases[:left]:
+            taken[p] += 1
+        left = 0
+    return taken[0], taken[1], taken[2]
+
+
+@dataclass(frozen=True, eq=False)
+class ServerPool:
+    """One shared pool. Server `r` of phase `p` has amplitude `amplitude[p][r]` and start offset `offset[p][r]`.
+
+    Models claim, in alphabetical order, the next free ranks of each phase; ranks are exchangeable because
+    amplitudes and offsets are drawn independently. Offsets are fractions of a template's period.
+    """
+
+    gpus_per_server: int
+    amplitude: tuple[NDArray[np.float64], ...]
+    offset: tuple[NDArray[np.float64], ...]
+
+    @property
+    def n_servers_by_phase(self) -> tuple[int, int, int]:
+        """Servers on phases A, B, C."""
+        a, b, c = (len(x) for x in self.amplitude)
+        return a, b, c
+
+
+def draw_server_pool(
+    n_servers: int, gpus_per_server: int, amplitude_range: tuple[float, float], seed: int, *key: Key
+) -> ServerPool:
+    """Lay out `n_servers` evenly over the phases and draw each server's amplitude a_s ~ U[lo, hi] and offset.
+
+    The draws are keyed by `(seed, *key)`; server r of a phase is the same whatever the pool's size, so a larger
+    site is the smaller one with servers added.
+    """
+    sizes = [n_servers // 3 + (1 if p < n_servers % 3 else 0) for p in range(3)]
+    low, high = amplitude_range
+    amplitude, offset = [], []
+    for phase, size in enumerate(sizes):
+        draws = keyed_generator(seed, *key, "layout", phase).random((size, 2))
+        amplitude.append(low + (high - low) * draws[:, 0])
+        offset.append(draws[:, 1])
+    return ServerPool(gpus_per_server, tuple(amplitude), tuple(offset))

@@ -1,0 +1,375 @@
+"""`OfflineDatacenter`: a site that replays measured power and latency at controlled batch sizes (formulations 2)."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.clock import SimulationClock, as_period
+from g2g_opt.datacenter.base import LLMBatchSizeControlledDatacenter
+from g2g_opt.datacenter.command import DatacenterCommand, SetBatchSize, ShiftReplicas
+from g2g_opt.datacenter.config import DatacenterConfig, PowerAugmentationConfig, ReplicaSchedule, TrainingSchedule
+from g2g_opt.datacenter.draws import StepDraws
+from g2g_opt.datacenter.fleet import active_replicas, fleet_power_w, servers_needed
+from g2g_opt.datacenter.layout import draw_server_pool
+from g2g_opt.datacenter.record import OfflineDatacenterRecord, OfflineDatacenterState
+from g2g_opt.datacenter.workloads.inference import InferenceData
+from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS, mean_itl_s, sample_mean_itl_s
+from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.events import EventEmitter
+
+logger = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Rows are computed ahead in blocks, which double from the first to the second figure while no command comes in.
+_BLOCK_STEPS_MIN, _BLOCK_STEPS_MAX = 16, 1024
+
+
+@dataclass(frozen=True)
+class OfflineWorkload:
+    """What a site runs: inference data, a replica schedule per model label, start batch sizes, training runs.
+
+    A model without a schedule has no replicas; one without a start batch size begins at its smallest feasible one.
+    """
+
+    inference_data: InferenceData
+    replica_schedules: Mapping[str, ReplicaSchedule] = field(default_factory=dict)
+    initial_batch_sizes: Mapping[str, int] = field(default_factory=dict)
+    training: TrainingSchedule = field(default_factory=TrainingSchedule)
+
+
+class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]):
+    """A datacenter of G GPUs in servers of g, on three phases; power consumption is positive, in W.
+
+    All draws (server amplitudes and offsets, server noise, latency) are keyed by `(seed, scenario, name)`, the
+    model and the step, so they do not depend on what a controller does or on other sites.
+
+    Parameters: `datacenter` facility figures; `workload` what runs; `dt_s` period (s); `total_gpu_capacity` G;
+    `power_augmentation` spread between servers and noise; `scenario` a name that keys the draws.
+
+    Raises `InputError` if a schedule or batch size names an unknown model or an unmeasured batch size, or if the
+    schedules need more GPUs or whole servers than the site has at any step.
+    """
+
+    def __init__(
+        self,
+        datacenter: DatacenterConfig,
+        workload: OfflineWorkload,
+        *,
+        name: str,
+        dt_s: Fraction,
+        total_gpu_capacity: int,
+        seed: int = 0,
+        scenario: str = "",
+        power_augmentation: PowerAugmentationConfig | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        if total_gpu_capacity <= 0:
+            raise InputError(f"site {name!r}: total_gpu_capacity must be positive, got {total_gpu_capacity}")
+        self.config = datacenter
+        self.workload = workload
+        self._dt_s = as_period(dt_s, f"site {name!r}")
+        self._capacity = int(total_gpu_capacity)
+        augmentation = power_augmentation or PowerAugmentationConfig()
+        self._noise_fraction = augmentation.noise_fraction
+        specs = sorted(workload.inference_data.models, key=lambda spec: spec.model_label)
+        self._specs = {spec.model_label: spec for spec in specs}
+        self._labels = tuple(self._specs)
+        self._column = {label: i for i, label in enumerate(self._labels)}
+        self._gpus_per_replica = np.array([spec.gpus_per_replica for spec in specs], dtype=np.int64)
+        self._check_workload()
+        n_servers = math.ceil(self._capacity / datacenter.gpus_per_server)
+        self._pool = draw_server_pool(
+            n_servers, datacenter.gpus_per_server, augmentation.amplitude_scale_range, seed, scenario, name
+        )
+        self._check_capacity(n_servers)
+        self._draws = StepDraws(seed, scenario, name)
+        # Labels last asked for by `observe`, with their columns.
+        self._observed: tuple[tuple[str, ...], Ints] = ((), np.empty(0, dtype=np.int64))
+        # A subclass that replaces `step` gets it called; otherwise rows are read from the block.
+        self._reads_block = type(self).step is OfflineDatacenter.step
+        self.reset()
+
+    # --- configuration and its checks
+
+    @property
+    def dt_s(self) -> Fraction:
+        return self._dt_s
+
+    @property
+    def model_labels(self) -> tuple[str, ...]:
+        """Labels of the models served, in alphabetical order."""
+        return self._labels
+
+    @property
+    def total_gpu_capacity(self) -> int:
+        """GPUs the site can hold."""
+        return self._capacity
+
+    def _check_workload(self) -> None:
+        where = f"at site {self.name!r}"
+        for label in (*self.workload.replica_schedules, *self.workload.initial_batch_sizes):
+            if label not in self._specs:
+                raise unknown_name("model", label, self._labels, where)
+        for label, spec in self._specs.items():
+            batch = self._initial_batch_size(label)
+            measured = self.workload.inference_data.power_templates.batch_sizes(label)
+            if batch not in measured:
+                raise InputError(
+                    f"start batch size {batch} of {spec.model_label!r} {where} has no power template; "
+                    f"choose one of {sorted(measured)}"
+                )
+
+    def _initial_batch_size(self, label: str) -> int:
+        return int(self.workload.initial_batch_sizes.get(label, self._specs[label].feasible_batch_sizes[0]))
+
+    def _scheduled_replicas(self, time_s: Floats) -> Ints:
+        """Whole replicas per (step, model) by the schedules alone."""
+        counts = np.zeros((len(time_s), len(self._labels)), dtype=np.int64)
+        for label, schedule in self.workload.replica_schedules.items():
+            counts[:, self._column[label]] = np.rint(schedule.count_at(time_s)).astype(np.int64)
+        return counts
+
+    def _check_capacity(self, n_servers: int) -> None:
+        ends = [t_end for s in self.workload.replica_schedules.values() for _, _, t_end in s.ramps]
+        time_s = np.arange(0.0, max(ends, default=0.0) + 2 * float(self._dt_s), float(self._dt_s))
+        replicas = self._scheduled_replicas(time_s)
+        gpus = replicas @ self._gpus_per_replica
+        servers = servers_needed(replicas, self._gpus_per_replica, self._pool.gpus_per_server).sum(axis=1)
+        worst = int(gpus.argmax())
+        if gpus[worst] > self._capacity:
+            raise InputError(
+                f"the replica schedules of site {self.name!r} need {gpus[worst]} GPUs at t={time_s[worst]:g} s but "
+                f"total_gpu_capacity is {self._capacity}; lower a schedule or raise the capacity"
+            )
+        worst = int(servers.argmax())
+        if servers[worst] > n_servers:
+            raise InputError(
+                f"the replica schedules of site {self.name!r} need {servers[worst]} whole servers at "
+                f"t={time_s[worst]:g} s (a server runs one model) but total_gpu_capacity={self._capacity} makes "
+                f"{n_servers} servers of {self._pool.gpus_per_server}; raise the capacity by "
+                f"{(servers[worst] - n_servers) * self._pool.gpus_per_server} GPUs or lower a schedule"
+            )
+
+    # --- the run
+
+    def reset(self) -> None:
+        self._record = OfflineDatacenterRecord(self._labels)
+        self._batch = np.array([self._initial_batch_size(label) for label in self._labels], dtype=np.int32)
+        self._replica_shift = np.zeros(len(self._labels), dtype=np.int64)
+        self._filled = 0
+        self._block_first = 0
+        self._block_steps = _BLOCK_STEPS_MIN
+        self._counts = np.zeros((0, len(self._labels), 3), dtype=np.int64)
+        self._shares: tuple[bytes, dict[str, Floats]] = (b"", {})
+
+    def advance(self, clock: SimulationClock, events: EventEmitter) -> None:
+        if not self._reads_block:
+            super().advance(clock, events)
+            return
+        self._advance(clock.time_s)
+
+    def step(self, clock: SimulationClock, events: EventEmitter) -> OfflineDatacenterState:
+        """One period on; returns the new state. Subclasses may call this and change what it returns."""
+        self._advance(clock.time_s)
+        return self._record[-1]
+
+    def _advance(self, time_s: float) -> None:
+        step = self._record.n_steps
+        if step >= self._filled:
+            self._fill(step, time_s)
+        self._record.n_steps = step + 1
+
+    def _fill(self, first: int, time_s: float) -> None:
+        """Compute a block of rows from `first` (at `time_s`) with the present batch sizes and shifts."""
+        n = self._block_steps
+        self._block_steps = min(2 * n, _BLOCK_STEPS_MAX)
+        index = round(time_s / float(self._dt_s)) + np.arange(n)
+        times = index * self._dt_s.numerator / self._dt_s.denominator
+        replicas = np.maximum(self._scheduled_replicas(times) + self._replica_shift, 0)
+        n_servers = servers_needed(replicas, self._gpus_per_replica, self._pool.gpus_per_server)
+        over = int(n_servers.sum(axis=1).argmax())
+        if n_servers[over].sum() > sum(self._pool.n_servers_by_phase):
+            raise InputError(
+                f"replicas shifted to site {self.name!r} no longer fit beside its schedule at t={times[over]:g} s: "
+                f"{n_servers[over].sum()} servers needed, {sum(self._pool.n_servers_by_phase)} there; "
+                "leave room for the scheduled ramps or raise total_gpu_capacity"
+            )
+        data = self.workload.inference_data
+        templates = [
+            data.power_templates.template(label, int(b)) for label, b in zip(self._labels, self._batch, strict=True)
+        ]
+        normals = self._draws.normals(self._labels, "server noise", first, n, 3) if self._noise_fraction else None
+        by_model, power, self._counts = fleet_power_w(
+            templates, n_servers, self._pool, first, self._noise_fraction, normals
+        )
+        power += self.config.base_kw_per_phase * 1e3
+        power += np.asarray(self.workload.training.power_w(times)).reshape(-1, 1) / 3.0
+        replicas = active_replicas(n_servers, self._gpus_per_replica, self._pool.gpus_per_server)
+        self._record.write(
+            first, times, power, by_model.sum(axis=2), self._batch, replicas, self._observed_itl_s(first, replicas)
+        )
+        self._block_first = first
+        self._filled = first + n
+
+    def _observed_itl_s(self, first: int, replicas: Ints) -> Floats:
+        """Mean latency over each model's replicas (s), shape (step, model); NaN without replicas."""
+        fits = self.workload.inference_data.itl_fits
+        itl = np.full(replicas.shape, np.nan)
+        if fits is None:
+            return itl
+        n = len(replicas)
+        for model, label in enumerate(self._labels):
+            mixture = fits.distribution(label, int(self._batch[model]))
+            count = replicas[:, model]
+            active = count > 0
+            if mixture.variance_s2 == 0.0:
+                itl[active, model] = mixture.mean_s
+                continue
+            normals = self._draws.normals((label,), "latency mean", first, n, 1)[:, 0, 0]
+            drawn = mean_itl_s(mixture.mean_s, mixture.variance_s2, np.maximum(count, 1), normals)
+            itl[active, model] = drawn[active]
+            for few in np.unique(count[active & (count <= EXACT_SAMPLING_MAX_REPLICAS)]):
+                rows = count == few
+                uniforms, each = self._draws.pairs(label, "latency", first, n, EXACT_SAMPLING_MAX_REPLICAS)
+                itl[rows, model] = sample_mean_itl_s(mixture, int(few), uniforms[rows, :few], each[rows, :few])
+        return itl
+
+    def _discard_look_ahead(self) -> None:
+        self._filled = self._record.n_steps
+        self._block_steps = _BLOCK_STEPS_MIN
+
+    # --- commands
+
+    @functools.singledispatchmethod
+    def apply_control(self, command: DatacenterCommand, events: EventEmitter) -> None:
+        """Take a command; raises `InputError` for a kind this site does not know or a value it cannot follow."""
+        raise InputError(
+            f"site {self.name!r} cannot follow {type(command).__name__}; it takes SetBatchSize and ShiftReplicas"
+        )
+
+    @apply_control.register
+    def _apply_set_batch_size(self, command: SetBatchSize, events: EventEmitter) -> None:
+        if command.ramp_up_rate_by_model:
+            raise InputError(
+                f"site {self.name!r} replays measured batch sizes and changes them at once; "
+                "leave ramp_up_rate_by_model empty"
+            )
+        templates = self.workload.inference_data.power_templates
+        changed = {}
+        for label, batch in command.batch_size_by_model.items():
+            if label not in self._column:
+                raise unknown_name("model", label, self._labels, f"at site {self.name!r}")
+            if batch not in templates.batch_sizes(label):
+                raise InputError(
+                    f"batch size {batch} of {label!r} has no power template; "
+                    f"choose one of {sorted(templates.batch_sizes(label))}"
+                )
+            if self._batch[self._column[label]] != batch:
+                changed[label] = int(batch)
+        if not changed:
+            return
+        for label, batch in changed.items():
+            self._batch[self._column[label]] = batch
+        self._discard_look_ahead()
+        events.emit("datacenter.batch_size.updated", {"site": self.name, "batch_size_by_model": changed})
+
+    @apply_control.register
+    def _apply_shift_replicas(self, command: ShiftReplicas, events: EventEmitter) -> None:
+        label, delta = command.model_label, int(command.replica_delta)
+        if label not in self._column:
+            raise unknown_name("model", label, self._labels, f"at site {self.name!r}")
+        gpus = delta * self._specs[label].gpus_per_replica
+        if gpus > self.available_gpu_capacity():
+            raise InputError(
+                f"site {self.name!r} has {self.available_gpu_capacity()} free GPUs, not the {gpus} that {delta} "
+                f"replicas of {label!r} need; check available_gpu_capacity() before shifting"
+            )
+        self._replica_shift[self._column[label]] += delta
+        self._discard_look_ahead()
+        events.emit("datacenter.replicas.shifted", {"site": self.name, "model_label": label, "replica_delta": delta})
+
+    # --- what it shows
+
+    @property
+    def record(self) -> OfflineDatacenterRecord:
+        """The run so far as arrays."""
+        return self._record
+
+    @property
+    def state(self) -> OfflineDatacenterState | None:
+        if not self._reads_block:
+            return super().state
+        return self._record[-1] if self._record.n_steps else None
+
+    def history(self, n: int | None = None) -> Sequence[OfflineDatacenterState]:
+        if not self._reads_block:
+            return super().history(n)
+        return self._record[:] if n is None else self._record[max(0, self._record.n_steps - n) :]
+
+    def recorded_states(self) -> Sequence[OfflineDatacenterState]:
+        return self._record if self._reads_block else super().recorded_states()
+
+    @property
+    def latest_power_w(self) -> Sequence[float]:
+        if not self._reads_block:
+            return super().latest_power_w
+        if not self._record.n_steps:
+            raise RuntimeError(f"datacenter {self.name!r} has not stepped yet")
+        return self._record.row_power_w(self._record.n_steps - 1)  # type: ignore[return-value]
+
+    def observe(self, labels: Sequence[str]) -> tuple[Ints, Floats]:
+        """Active replicas and observed ITL (s) of the latest step, in the order of `labels`."""
+        if not self._reads_block:
+            return super().observe(labels)
+        key = tuple(labels)
+        if key != self._observed[0]:
+            if unknown := [label for label in labels if label not in self._column]:
+                raise unknown_name("model", unknown[0], self._labels, f"at site {self.name!r}")
+            self._observed = (key, np.array([self._column[label] for label in labels], dtype=np.int64))
+        return self._record.row_service(self._record.n_steps - 1, self._observed[1])
+
+    @property
+    def commanded_batch_size_by_model(self) -> Mapping[str, int]:
+        return dict(zip(self._labels, self._batch.tolist(), strict=True))
+
+    @property
+    def phase_share_by_model(self) -> Mapping[str, Floats]:
+        step = self._record.n_steps - 1
+        if step < 0:
+            return {}
+        counts = self._counts[step - self._block_first]
+        key = counts.tobytes()
+        if key != self._shares[0]:
+            totals = counts.sum(axis=1)
+            shares = {
+                label: counts[i] / totals[i] for label, i in self._column.items() if totals[i] > 0
+            }
+            self._shares = (key, shares)
+        return self._shares[1]
+
+    def current_gpu_usage(self) -> int:
+        """GPUs of all replicas that run now (before the first step: by the schedule at its start)."""
+        if self._record.n_steps:
+            running = self._record.replicas[-1]
+            pending = np.maximum(
+                self._scheduled_replicas(self._record.time_s[-1:])[0] + self._replica_shift, 0
+            )
+            running = np.maximum(running, pending)
+        else:
+            running = np.maximum(self._scheduled_replicas(np.zeros(1))[0] + self._replica_shift, 0)
+        return int(running @ self._gpus_per_replica)
+
+    def available_gpu_capacity(self) -> int:
+        """GPUs free for replicas shifted in, a shift already commanded counted."""
+        return max(0, self._capacity - self.current_gpu_usage())
+

@@ -1,0 +1,137 @@
+"""A single-GPU training power trace: modelled by default, or the user's own from a CSV file."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.data_files import read_table
+from g2g_opt.errors import InputError
+from g2g_opt.randomness import keyed_generator
+
+Floats = NDArray[np.float64]
+
+# Figures of the modelled trace, W per GPU and s. They are our assumptions for a synchronous data-parallel job on
+# GPUs of about 700 W; only the shape matters, because `TrainingRun` scales the peak.
+COMPUTE_POWER_W = 620.0  # plateau of forward and backward passes
+COMMUNICATION_POWER_W = 380.0  # gradients are exchanged, the arithmetic units wait
+CHECKPOINT_POWER_W = 160.0  # weights are written, all GPUs wait
+STEP_PERIOD_S = 6.0  # one optimiser step
+COMMUNICATION_SHARE = 0.2  # of a step
+CHECKPOINT_PERIOD_S = 180.0
+CHECKPOINT_DURATION_S = 8.0
+_PLATEAU_STD_W = 12.0  # between steps: batches differ
+_SAMPLE_STD_W = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingTrace:
+    """Power of one GPU in training: times `t_s` (s, rising) and `power_w` (W), arrays of one length, read-only.
+
+    The trace repeats: its period is the time from the first to the last sample plus one mean spacing.
+    """
+
+    t_s: Floats
+    power_w: Floats
+    _knots: tuple[Floats, Floats] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        t_s, power_w = (np.array(x, dtype=np.float64) for x in (self.t_s, self.power_w))
+        if t_s.ndim != 1 or t_s.shape != power_w.shape or len(t_s) < 2:
+            raise InputError(
+                f"TrainingTrace: t_s and power_w must be arrays of one length, 2 samples or more; got shapes "
+                f"{t_s.shape} and {power_w.shape}"
+            )
+        if not (np.isfinite(t_s).all() and (np.diff(t_s) > 0).all()):
+            raise InputError("TrainingTrace: t_s must be finite and rise from sample to sample")
+        if not (np.isfinite(power_w).all() and (power_w >= 0).all() and power_w.max() > 0):
+            raise InputError("TrainingTrace: power_w must be finite, 0 W or more, and above 0 W somewhere")
+        t_s.setflags(write=False)
+        power_w.setflags(write=False)
+        object.__setattr__(self, "t_s", t_s)
+        object.__setattr__(self, "power_w", power_w)
+        span_s = float(t_s[-1] - t_s[0])
+        period_s = span_s + span_s / (len(t_s) - 1)
+        # The first sample again at the end, so that interpolation closes the circle.
+        knots = (np.append(t_s - t_s[0], period_s), np.append(power_w, power_w[0]))
+        object.__setattr__(self, "_knots", knots)
+
+    @property
+    def peak_w(self) -> float:
+        """Largest power, W."""
+        return float(self.power_w.max())
+
+    @property
+    def period_s(self) -> float:
+        """Time after which the trace repeats, s."""
+        return float(self._knots[0][-1])
+
+    def power_at(self, elapsed_s: Floats) -> Floats:
+        """Power (W) at times since the trace began (s, any shape): linear between samples, periodic."""
+        times, powers = self._knots
+        return np.interp(np.mod(elapsed_s, self.period_s), times, powers)
+
+    @classmethod
+    def generate(
+        cls, duration_s: float = 1800.0, dt_s: float | Fraction = Fraction(1, 10), seed: int = 0
+    ) -> TrainingTrace:
+        """A modelled trace: plateaus of computing, short dips of communication, long dips of checkpoints.
+
+        Each optimiser step computes at a level of its own around `COMPUTE_POWER_W`, then drops to
+        `COMMUNICATION_POWER_W` for its last `COMMUNICATION_SHARE`; every `CHECKPOINT_PERIOD_S` all wait at
+        `CHECKPOINT_POWER_W`. Not modelled: warm-up, stragglers, failures and restarts, pipeline bubbles, overlap
+        of computing and communication. The same `seed` gives the same trace.
+        """
+        step_s = float(dt_s)
+        if not (np.isfinite(step_s) and step_s > 0 and np.isfinite(duration_s) and duration_s >= 2 * step_s):
+            raise InputError(f"TrainingTrace: need dt_s > 0 and duration_s >= 2 dt_s, got {dt_s!r} and {duration_s!r}")
+        t_s = np.arange(round(duration_s / step_s), dtype=np.float64) * step_s
+        generator = keyed_generator(seed, "training trace")
+        step_number, in_step = np.divmod(t_s, STEP_PERIOD_S)
+        level_w = COMPUTE_POWER_W + _PLATEAU_STD_W * generator.standard_normal(int(step_number[-1]) + 1)
+        computing = in_step < (1.0 - COMMUNICATION_SHARE) * STEP_PERIOD_S
+        power_w = np.where(computing, level_w[step_number.astype(np.int64)], COMMUNICATION_POWER_W)
+        # Checkpoints end their period, so that a trace starts with work.
+        waiting = np.mod(t_s, CHECKPOINT_PERIOD_S) >= CHECKPOINT_PERIOD_S - CHECKPOINT_DURATION_S
+        power_w = np.where(waiting, CHECKPOINT_POWER_W, power_w)
+        power_w = power_w + _SAMPLE_STD_W * generator.standard_normal(len(t_s))
+        return cls(t_s, np.asarray(np.maximum(power_w, 0.0), dtype=np.float64))
+
+    @classmethod
+    def load(cls, csv_path: Path) -> TrainingTrace:
+        """Read a file with the columns t_s, power_W; raises `InputError` that names what is wrong with it."""
+        path = Path(csv_path)
+        if not path.is_file():
+            raise InputError(f"training trace {path} does not exist; TrainingTrace.ensure(path) makes a modelled one")
+        rows = read_table(path)
+        if not rows or not {"t_s", "power_W"} <= set(rows[0]):
+            found = sorted(rows[0]) if rows else "no rows"
+            raise InputError(f"training trace {path} needs the columns t_s, power_W; found {found}")
+        try:
+            return cls(np.array([float(r["t_s"]) for r in rows]), np.array([float(r["power_W"]) for r in rows]))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"training trace {path} cannot be used: {error}") from error
+
+    def save(self, csv_path: Path) -> None:
+        """Write the columns t_s, power_W; `load` gives the same numbers back."""
+        path = Path(csv_path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["t_s", "power_W"])
+            writer.writerows(zip(map(repr, self.t_s.tolist()), map(repr, self.power_w.tolist()), strict=True))
+
+    @classmethod
+    def ensure(cls, csv_path: Path) -> TrainingTrace:
+        """Load `csv_path` if it is there; else generate the modelled trace and save it there."""
+        path = Path(csv_path)
+        if not path.exists():
+            trace = cls.generate()
+            trace.save(path)
+            return trace
+        return cls.load(path)

@@ -1,0 +1,31 @@
+"""The errors of the package; every message says what to change."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class G2GError(Exception):
+    """Base class of every error raised on purpose by `g2g_opt`."""
+
+
+class InputError(G2GError, ValueError):
+    """An input cannot be used; the message names it and how to mend it. Raised before anything runs."""
+
+
+class PowerFlowError(G2GError, RuntimeError):
+    """A power flow has no usable answer: it did not converge, or a load was not served (formulations 5.2)."""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[object], where: str = "") -> InputError:
+    """An `InputError` for a name that does not exist, listing the nearest and all known names.
+
+    `kind` is the noun ("feeder", "bus"), `where` an optional place ("in feeder ieee13").
+    """
+    names = sorted(str(k) for k in known)
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.6)
+    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    shown = ", ".join(names[:60]) + (f", ... ({len(names)} in all)" if len(names) > 60 else "")
+    place = f" {where}" if where else ""
+    return InputError(f"{kind} {str(name)!r} not found{place}{hint}; known {kind}s: [{shown}]")

@@ -1,0 +1,159 @@
+"""`Feeder`: a distribution network with its study constants, bundled or a user's own OpenDSS circuit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from g2g_opt.data_files import data_path
+from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.feeder_tables import dss_commands
+from g2g_opt.grid.circuit import Circuit, check_name
+from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
+from g2g_opt.grid.config import TapPosition
+
+
+@dataclass(frozen=True)
+class StandingPower:
+    """A generator or load that a feeder's study scenario has anyway: its bus and peak per phase (kW)."""
+
+    bus: str
+    peak_kw_per_phase: float
+
+
+@dataclass(frozen=True, eq=False)
+class Feeder:
+    """A network: how to build it (`commands`), what it holds, and the constants of studies on it.
+
+    `buses` and `regulators` are by lower-case name; `exclude_buses` are left out of voltage metrics;
+    `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's
+    tuning of the OFO controller (formulations 4).
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    buses: Mapping[str, Bus]
+    regulators: Mapping[str, Regulator]
+    branches: tuple[Branch, ...]
+    isolated_buses: tuple[str, ...]
+    source_pu: float | None = None
+    initial_taps: TapPosition | None = None
+    exclude_buses: tuple[str, ...] = ()
+    candidate_buses: tuple[str, ...] = ()
+    zones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    standing_generators: tuple[StandingPower, ...] = ()
+    standing_loads: tuple[StandingPower, ...] = ()
+    ofo: Mapping[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def known() -> list[str]:
+        """Names of the bundled feeders."""
+        return sorted(folder.name for folder in data_path("feeders").iterdir() if (folder / "study.json").exists())
+
+    @staticmethod
+    def load(name: str) -> Feeder:
+        """A bundled feeder by name, e.g. "ieee13"; `InputError` lists what is known."""
+        if name.lower() not in Feeder.known():
+            raise unknown_name("feeder", name, Feeder.known())
+        return _load_bundled(name.lower())
+
+    @staticmethod
+    def from_dss(master: Path | str, name: str | None = None) -> Feeder:
+        """A user's own OpenDSS circuit from its master file; see `lint_feeder` for what studies may miss in it.
+
+        Every three-phase bus except the source's is a candidate for a site. Raises `InputError` with OpenDSS's
+        own words if the file does not compile.
+        """
+        path = Path(master).expanduser().resolve()
+        if not path.is_file():
+            raise InputError(f"OpenDSS master file {path} not found")
+        if '"' in str(path):
+            raise InputError(f"the path {path} holds a quotation mark, which OpenDSS cannot read; move the file")
+        commands = (f'Compile "{path}"',)
+        parts = _parts(commands)
+        three_phase = [bus.name for bus in parts["buses"].values() if bus.phases == (1, 2, 3)]
+        # A compiled circuit lists its source bus first.
+        source = next(iter(parts["buses"]))
+        return Feeder(
+            name=check_name("feeder", name or path.stem.lower().replace(" ", "_").replace(".", "_")),
+            commands=commands,
+            exclude_buses=(source,),
+            candidate_buses=tuple(bus for bus in three_phase if bus != source),
+            **parts,
+        )
+
+    def bus(self, name: str) -> Bus:
+        """A bus by name (any case); `InputError` if there is none."""
+        found = self.buses.get(name.lower())
+        if found is None:
+            raise unknown_name("bus", name, self.buses, f"in feeder {self.name}")
+        return found
+
+    def regulator(self, name: str) -> Regulator:
+        """A regulator by name (any case); `InputError` if there is none."""
+        found = self.regulators.get(name.lower())
+        if found is None:
+            raise unknown_name("regulator", name, self.regulators, f"in feeder {self.name}")
+        return found
+
+    def write_dss(self, folder: Path | str) -> Path:
+        """Write the circuit as one OpenDSS master file into `folder`; returns its path."""
+        target = Path(folder) / f"{self.name}.dss"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("\n".join(("Clear", *self.commands, "")), encoding="utf-8")
+        return target
+
+    def __repr__(self) -> str:
+        return f"Feeder({self.name!r}, {len(self.buses)} buses, {len(self.regulators)} regulators)"
+
+
+def bundled_feeder_of(case_dir: Path, master_file: str) -> Feeder | None:
+    """The bundled feeder that a documented path such as data/grid/ieee13/IEEE13Bus.dss means, if any.
+
+    Scripts written for the documented folder of `.dss` files then run without it.
+    """
+    name = case_dir.name.lower()
+    if name not in Feeder.known():
+        return None
+    documented = _study_constants(name)["master_file"]
+    return Feeder.load(name) if Path(master_file).name.lower() == documented.lower() else None
+
+
+def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
+    circuit = Circuit(commands)
+    circuit.finish()
+    return {
+        "buses": MappingProxyType(circuit.buses),
+        "regulators": MappingProxyType(circuit.regulators()),
+        "branches": tuple(circuit.branches()),
+        "isolated_buses": tuple(circuit.isolated_buses()),
+    }
+
+
+def _study_constants(name: str) -> dict[str, Any]:
+    constants: dict[str, Any] = json.loads(data_path("feeders", name, "study.json").read_text(encoding="utf-8"))
+    return constants
+
+
+@lru_cache
+def _load_bundled(name: str) -> Feeder:
+    constants = _study_constants(name)
+    commands = dss_commands(data_path("feeders", name), name)
+    return Feeder(
+        name=name,
+        commands=commands,
+        source_pu=constants["source_pu"],
+        initial_taps=TapPosition(regulators=constants["initial_taps"]),
+        exclude_buses=tuple(constants["exclude_buses"]),
+        candidate_buses=tuple(constants["candidate_buses"]),
+        zones=MappingProxyType({zone: tuple(buses) for zone, buses in constants["zones"].items()}),
+        standing_generators=tuple(StandingPower(**row) for row in constants["standing_generators"]),
+        standing_loads=tuple(StandingPower(**row) for row in constants["standing_loads"]),
+        ofo=MappingProxyType(constants["ofo"]),
+        **_parts(commands),
+    )

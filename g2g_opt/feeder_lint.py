@@ -1,0 +1,65 @@
+"""What a circuit lacks for planning studies: a list of findings, none of which stops a power flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from g2g_opt.feeder import Feeder
+
+FindingKind = Literal["rating", "coordinates", "island", "open switch", "voltage base", "regulators"]
+
+# OpenDSS gives every line without a stated rating 400 A (600 A emergency).
+OPENDSS_DEFAULT_RATING_A = 400.0
+
+
+@dataclass(frozen=True)
+class LintFinding:
+    """One thing missing: what kind, which elements, and what it means for a study."""
+
+    kind: FindingKind
+    elements: tuple[str, ...]
+    message: str
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.elements[:8]) + (f", ... ({len(self.elements)} in all)" if len(self.elements) > 8 else "")
+        return f"{self.kind}: {self.message}" + (f" [{shown}]" if shown else "")
+
+
+def placeholder_rated_lines(feeder: Feeder) -> tuple[str, ...]:
+    """Lines that carry OpenDSS's default rating, so that nobody seems to have stated one."""
+    return tuple(b.name for b in feeder.branches if b.kind == "line" and b.rating_a == OPENDSS_DEFAULT_RATING_A)
+
+
+def lint_feeder(feeder: Feeder) -> list[LintFinding]:
+    """Findings on ratings, coordinates, islands, open switches, voltage bases and regulators."""
+    open_branches = tuple(b.name for b in feeder.branches if not b.closed)
+    findings = [
+        LintFinding("rating", placeholder_rated_lines(feeder), "lines rated 400 A, OpenDSS's default: state normamps"),
+        LintFinding("rating", _unrated(feeder), "branches without a rating: their loading cannot be judged"),
+        LintFinding(
+            "coordinates",
+            tuple(b.name for b in feeder.buses.values() if b.xy is None),
+            "buses without coordinates: they are missing on maps (SetBusXY or Buscoords)",
+        ),
+        LintFinding("island", feeder.isolated_buses, "buses with no closed path to the source: no site can go there"),
+        LintFinding("open switch", open_branches, "branches that are open or disabled in the compiled circuit"),
+        LintFinding(
+            "voltage base",
+            tuple(b.name for b in feeder.buses.values() if b.kv_ln <= 0.0),
+            "buses without a base: voltages in pu are undefined there (Set VoltageBases, CalcVoltageBases)",
+        ),
+    ]
+    if not feeder.regulators:
+        findings.append(LintFinding("regulators", (feeder.name,), "no RegControl: taps cannot be optimised"))
+    return [finding for finding in findings if finding.elements]
+
+
+def _unrated(feeder: Feeder) -> tuple[str, ...]:
+    return tuple(b.name for b in feeder.branches if b.rating_a <= 0.0)
+
+
+def format_findings(findings: Iterable[LintFinding]) -> str:
+    """Findings as lines of text; says so if there are none."""
+    return "\n".join(str(f) for f in findings) or "nothing is missing"

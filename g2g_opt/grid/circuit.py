@@ -1,0 +1,349 @@
+"""`Circuit`: one compiled OpenDSS circuit on an engine context of its own. The only file that talks to OpenDSS.
+
+It calls the engine library that OpenDSSDirect.py itself wraps (`dss_python_backend`): the same engine and the same
+results, but an import of 20 ms instead of 400 (OpenDSSDirect.py loads pandas where it is installed), and one call
+that sets the power of all injections at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from dss_python_backend import ffi, lib
+from numpy.typing import NDArray
+
+from g2g_opt.errors import InputError, PowerFlowError
+from g2g_opt.grid.circuit_parts import Branch, Bus, LoadBranch, Regulator
+
+Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_\-]+")
+_PREFIX = "g2g_"  # of every element we add, so that none collides with a circuit's own
+# Places of the properties "kW" and "kvar" in OpenDSS's Load class (the order of `DSSPROPERTIES` in its reference).
+_LOAD_KW, _LOAD_KVAR = 4, 12
+_KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
+_LINE, _TRANSFORMER = "Line", "Transformer"
+
+
+def check_name(kind: str, name: str) -> str:
+    """`name` if it is safe inside an OpenDSS command, else `InputError`."""
+    if not _SAFE_NAME.fullmatch(name):
+        raise InputError(
+            f"{kind} name {name!r} is not safe in an OpenDSS command; use letters, digits, '_' and '-' only"
+        )
+    return name
+
+
+class Circuit:
+    """A circuit built from OpenDSS commands; several live side by side without disturbing each other.
+
+    `tolerance` is OpenDSS's per-unit voltage change between iterations at which it stops. `regulator_control_dt_s`
+    switches OpenDSS's own regulator controls on, with this much time passing at each solve; None leaves taps to us.
+
+    Node order (`node_bus`, `node_phase`) is OpenDSS's system order and fixed after `finish`.
+    Raises `InputError` with OpenDSS's own words if a command fails.
+    """
+
+    def __init__(
+        self,
+        commands: Iterable[str],
+        *,
+        tolerance: float = 1e-4,
+        max_iterations: int = 100,
+        regulator_control_dt_s: float | None = None,
+    ) -> None:
+        self._ctx = ffi.gc(lib.ctx_New(), lib.ctx_Dispose)
+        self._error = lib.ctx_Error_Get_NumberPtr(self._ctx)
+        lib.ctx_DSS_Set_AllowChangeDir(self._ctx, False)
+        self.command("Clear")
+        for text in commands:
+            self.command(text)
+        if lib.ctx_DSS_Get_NumCircuits(self._ctx) == 0:
+            raise InputError("the OpenDSS commands define no circuit; the master file needs a 'New Circuit.' line")
+        self._control = regulator_control_dt_s is not None
+        if regulator_control_dt_s is not None:
+            self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
+        else:
+            self.command("Set ControlMode=Off")
+        self.command(f"Set tolerance={tolerance} maxiterations={max_iterations}")
+        self._injection_names: list[str] = []
+        self._volts_pointer = ffi.new("double**")
+        self._volts_size = ffi.new("int32_t[4]")
+
+    # --- talking
+
+    def command(self, text: str) -> str:
+        """Run one OpenDSS command and return its answer."""
+        lib.ctx_Text_Set_Command(self._ctx, text.encode())
+        if self._error[0] != 0:
+            words = ffi.string(lib.ctx_Error_Get_Description(self._ctx)).decode(errors="replace").strip()
+            self._error[0] = 0
+            raise InputError(f"OpenDSS refused {text!r}: {words}")
+        answer = lib.ctx_Text_Get_Result(self._ctx)
+        return "" if answer == ffi.NULL else str(ffi.string(answer).decode(errors="replace"))
+
+    def _call(self, function: Any, *arguments: Any) -> Any:
+        answer = function(self._ctx, *arguments)
+        if self._error[0] != 0:
+            words = ffi.string(lib.ctx_Error_Get_Description(self._ctx)).decode(errors="replace").strip()
+            self._error[0] = 0
+            raise PowerFlowError(f"OpenDSS: {words}")
+        return answer
+
+    def _array(self, function: Any, kind: str) -> Any:
+        """A copy of an array result: 'double' or 'int32_t' as numpy, 'char*' as strings."""
+        pointer, size = ffi.new(f"{kind}**"), ffi.new("int32_t[4]")
+        self._call(function, pointer, size)
+        n = size[0]
+        if kind == "char*":
+            out: Any = [ffi.string(pointer[0][i]).decode() for i in range(n)]
+            lib.DSS_Dispose_PPAnsiChar(pointer, size[1])
+            return out
+        out = np.array(list(pointer[0][0:n])) if n else np.empty(0)
+        (lib.DSS_Dispose_PDouble if kind == "double" else lib.DSS_Dispose_PInteger)(pointer)
+        return out
+
+    # --- injections: single-phase constant-power loads whose power is set at every step
+
+    def add_injection(
+        self, name: str, bus: str, nodes: Sequence[int], kv: float, window_pu: tuple[float, float], kw: float = 0.0
+    ) -> int:
+        """Add a single-phase load between `nodes` of `bus` (one node: to neutral; two: phase to phase).
+
+        `kv` is the base of that branch voltage; inside `window_pu` of it the load is constant power, outside an
+        impedance (5.1). Returns its place in the arrays of `set_injections`. Call before `finish`.
+        """
+        connection = "wye" if len(nodes) == 1 else "delta"
+        place = ".".join(str(n) for n in nodes)
+        self.command(
+            f"New Load.{_PREFIX}{name} bus1={bus}.{place} phases=1 conn={connection} kV={kv:.6f} kW={kw:.6f} kvar=0 "
+            f"model=1 vminpu={window_pu[0]:.12g} vmaxpu={window_pu[1]:.12g}"
+        )
+        self._injection_names.append(name)
+        return len(self._injection_names) - 1
+
+    def finish(self) -> None:
+        """Fix the node order and the injections; after this the circuit can be solved."""
+        n = len(self._injection_names)
+        self.injection_kw, self.injection_kvar = np.zeros(n), np.zeros(n)
+        self._n_injections = 0
+        if n:
+            batch, size = ffi.new("void***"), ffi.new("int32_t[4]")
+            lib.Batch_CreateByRegExpS(self._ctx, batch, size, b"Load", f"^{_PREFIX}".encode())
+            self._n_injections = size[0]
+            if self._n_injections != n:
+                raise InputError(f"{size[0]} loads begin with {_PREFIX!r} but {n} were added; rename the circuit's own")
+            self._batch = ffi.gc(batch[0], lib.Batch_Dispose)
+            self._kw_pointer = ffi.cast("double*", self.injection_kw.ctypes.data)
+            self._kvar_pointer = ffi.cast("double*", self.injection_kvar.ctypes.data)
+        self._solve_function = lib.ctx_Solution_Solve if self._control else lib.ctx_Solution_SolveNoControl
+        self._call(lib.ctx_Solution_SolveNoControl)
+        names = self._array(lib.ctx_Circuit_Get_YNodeOrder, "char*")
+        self.node_bus = [name.rpartition(".")[0].lower() for name in names]
+        self.node_phase = np.array([int(name.rpartition(".")[2]) for name in names])
+        self.node_index = {(bus, int(p)): i for i, (bus, p) in enumerate(zip(self.node_bus, self.node_phase, strict=True))}
+        self.buses = self._read_buses()
+        self.node_base_v = np.array([1e3 * self.buses[bus].kv_ln for bus in self.node_bus])
+
+    def set_injections(self) -> None:
+        """Hand `injection_kw` and `injection_kvar` (consumption positive) to OpenDSS."""
+        if self._n_injections:
+            lib.Batch_SetFloat64Array(self._batch, self._n_injections, _LOAD_KW, self._kw_pointer, _KEEP_YPRIM)
+            lib.Batch_SetFloat64Array(self._batch, self._n_injections, _LOAD_KVAR, self._kvar_pointer, _KEEP_YPRIM)
+
+    def edit_injection(self, place: int, kw: float, kvar: float) -> None:
+        """Give one injection a power and renew its admittance in the system matrix.
+
+        A power set this way is the point the fixed-point iteration linearises around, so nearby powers converge in
+        fewer iterations; `set_injections` leaves that point as it is.
+        """
+        self.command(f"Edit Load.{_PREFIX}{self._injection_names[place]} kW={kw:.6f} kvar={kvar:.6f}")
+        self.injection_kw[place], self.injection_kvar[place] = kw, kvar
+
+    # --- solving and reading
+
+    def solve(self) -> None:
+        """Set the injections and solve; `PowerFlowError` if OpenDSS did not converge."""
+        self.set_injections()
+        self._solve_function(self._ctx)
+        if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self._ctx):
+            self._raise_diverged()
+
+    def _raise_diverged(self) -> None:
+        words = ""
+        if self._error[0] != 0:
+            words = ": " + ffi.string(lib.ctx_Error_Get_Description(self._ctx)).decode(errors="replace").strip()
+            self._error[0] = 0
+        raise PowerFlowError(
+            f"the power flow did not converge in {self.iterations} iterations{words}; "
+            "the load is beyond what the circuit can carry"
+        )
+
+    @property
+    def iterations(self) -> int:
+        """Iterations of the latest solve."""
+        return int(lib.ctx_Solution_Get_Iterations(self._ctx))
+
+    def node_voltages(self) -> Complexes:
+        """Node voltages (V, to ground) of the latest solution in node order; a view, overwritten by the next call."""
+        lib.ctx_Circuit_Get_YNodeVarray(self._ctx, self._volts_pointer, self._volts_size)
+        if self._volts_pointer[0] != getattr(self, "_volts_seen", None):
+            self._volts_seen = self._volts_pointer[0]
+            self._volts = np.frombuffer(ffi.buffer(self._volts_seen, 8 * self._volts_size[0]), dtype=np.complex128)
+        return self._volts
+
+    def served_powers(self) -> tuple[Floats, Floats]:
+        """What the injections really draw: kW and kvar, in the order of `injection_kw`."""
+        kw, kvar = np.empty(self._n_injections), np.empty(self._n_injections)
+        for i, name in enumerate(self._injection_names):
+            self._activate(f"Load.{_PREFIX}{name}")
+            powers = self._array(lib.ctx_CktElement_Get_Powers, "double")
+            kw[i], kvar[i] = powers[0::2].sum(), powers[1::2].sum()
+        return kw, kvar
+
+    def losses_kw(self) -> float:
+        """Real losses of the circuit (kW) in the latest solution."""
+        return float(self._array(lib.ctx_Circuit_Get_Losses, "double")[0]) / 1e3
+
+    # --- taps
+
+    def set_tap(self, regulator: Regulator, ratio_pu: float) -> None:
+        """Move a regulator's winding to `ratio_pu`."""
+        self.command(f"Edit Transformer.{regulator.transformer} wdg={regulator.winding} tap={ratio_pu:.9f}")
+
+    def tap(self, regulator: Regulator) -> float:
+        """Present ratio (pu) of a regulator's winding."""
+        self._call(lib.ctx_Transformers_Set_Name, regulator.transformer.encode())
+        self._call(lib.ctx_Transformers_Set_Wdg, regulator.winding)
+        return float(self._call(lib.ctx_Transformers_Get_Tap))
+
+    def regulators(self) -> dict[str, Regulator]:
+        """The circuit's regulators by lower-case name."""
+        found = {}
+        more = self._call(lib.ctx_RegControls_Get_First)
+        while more:
+            name = ffi.string(self._call(lib.ctx_RegControls_Get_Name)).decode().lower()
+            transformer = ffi.string(self._call(lib.ctx_RegControls_Get_Transformer)).decode().lower()
+            found[name] = (transformer, int(self._call(lib.ctx_RegControls_Get_Winding)))
+            more = self._call(lib.ctx_RegControls_Get_Next)
+        return {name: self._read_regulator(name, *place) for name, place in found.items()}
+
+    def _read_regulator(self, name: str, transformer: str, winding: int) -> Regulator:
+        self._activate(f"Transformer.{transformer}")
+        ends = self._array(lib.ctx_CktElement_Get_BusNames, "char*")
+        bus, *nodes = ends[winding - 1].lower().split(".")
+        self._call(lib.ctx_Transformers_Set_Name, transformer.encode())
+        self._call(lib.ctx_Transformers_Set_Wdg, winding)
+        low, high = (float(self._call(f)) for f in (lib.ctx_Transformers_Get_MinTap, lib.ctx_Transformers_Get_MaxTap))
+        steps = int(self._call(lib.ctx_Transformers_Get_NumTaps))
+        phases = tuple(int(n) for n in nodes if n in ("1", "2", "3")) or (1, 2, 3)
+        return Regulator(name, transformer, winding, bus, phases, low, high, (high - low) / steps)
+
+    # --- what the circuit is made of
+
+    def _activate(self, element: str) -> None:
+        if self._call(lib.ctx_Circuit_SetActiveElement, element.encode()) < 0:
+            raise InputError(f"OpenDSS has no element {element!r}")
+
+    def _read_buses(self) -> dict[str, Bus]:
+        buses = {}
+        for name in self._array(lib.ctx_Circuit_Get_AllBusNames, "char*"):
+            self._call(lib.ctx_Circuit_SetActiveBus, name.encode())
+            phases = tuple(sorted(int(n) for n in self._array(lib.ctx_Bus_Get_Nodes, "int32_t") if 1 <= n <= 3))
+            placed = bool(self._call(lib.ctx_Bus_Get_Coorddefined))
+            x, y = (float(self._call(f)) for f in (lib.ctx_Bus_Get_x, lib.ctx_Bus_Get_y))
+            kv_ln = float(self._call(lib.ctx_Bus_Get_kVBase))
+            buses[name.lower()] = Bus(name.lower(), phases, kv_ln, (x, y) if placed else None)
+        return buses
+
+    def _terminal_nodes(self) -> NDArray[np.int64]:
+        """Node place of every conductor of the active element; -1 for ground."""
+        return self._array(lib.ctx_CktElement_Get_NodeRef, "int32_t").astype(np.int64) - 1
+
+    def branches(self) -> list[Branch]:
+        """Lines and transformers with their present admittances and ratings (call again after a tap change)."""
+        found = []
+        for full_name in self._array(lib.ctx_Circuit_Get_AllElementNames, "char*"):
+            kind, _, name = full_name.partition(".")
+            if kind not in (_LINE, _TRANSFORMER):
+                continue
+            self._activate(full_name)
+            flat = self._array(lib.ctx_CktElement_Get_Yprim, "double")
+            nodes = self._terminal_nodes() if len(flat) else np.empty(0, dtype=np.int64)
+            ends = [end.lower().split(".")[0] for end in self._array(lib.ctx_CktElement_Get_BusNames, "char*")]
+            n_terminals = int(self._call(lib.ctx_CktElement_Get_NumTerminals))
+            closed = all(
+                not self._call(lib.ctx_CktElement_IsOpen, terminal, 0) for terminal in range(1, n_terminals + 1)
+            )
+            enabled = bool(self._call(lib.ctx_CktElement_Get_Enabled))
+            rating_a = float(self._call(lib.ctx_CktElement_Get_NormalAmps))
+            emergency_a = float(self._call(lib.ctx_CktElement_Get_EmergAmps))
+            order = len(nodes)
+            yprim = (flat[0::2] + 1j * flat[1::2]).reshape(order, order).T if order else np.empty((0, 0), complex)
+            # A terminal's last conductor may be a neutral; loading is that of the phase conductors.
+            n_conductors = int(self._call(lib.ctx_CktElement_Get_NumConductors))
+            n_phases = int(self._call(lib.ctx_CktElement_Get_NumPhases))
+            found.append(
+                Branch(
+                    kind.lower(), name.lower(), tuple(ends), nodes, yprim, n_conductors, n_phases, rating_a,
+                    emergency_a, enabled and closed, self._is_switch(kind),
+                )
+            )
+        return found
+
+    def _is_switch(self, kind: str) -> bool:
+        return kind == _LINE and bool(self._call(lib.ctx_Lines_Get_IsSwitch))
+
+    def load_branches(self) -> list[LoadBranch]:
+        """The circuit's own loads (not the injections), each with the nodes and window of its branches."""
+        found = []
+        more = self._call(lib.ctx_Loads_Get_First)
+        while more:
+            name = ffi.string(self._call(lib.ctx_Loads_Get_Name)).decode().lower()
+            if not name.startswith(_PREFIX):
+                self._activate(f"Load.{name}")
+                n_phases = int(self._call(lib.ctx_CktElement_Get_NumPhases))
+                found.append(
+                    LoadBranch(
+                        name,
+                        self._terminal_nodes(),
+                        n_phases,
+                        bool(self._call(lib.ctx_Loads_Get_IsDelta)),
+                        int(self._call(lib.ctx_Loads_Get_Model)),
+                        float(self._call(lib.ctx_Loads_Get_kV)),
+                        float(self._call(lib.ctx_Loads_Get_kW)),
+                        float(self._call(lib.ctx_Loads_Get_kvar)),
+                        (float(self._call(lib.ctx_Loads_Get_Vminpu)), float(self._call(lib.ctx_Loads_Get_Vmaxpu))),
+                    )
+                )
+            more = self._call(lib.ctx_Loads_Get_Next)
+        return found
+
+    def isolated_buses(self) -> list[str]:
+        """Buses with no path of closed lines, transformers or reactors to the voltage source."""
+        neighbours: dict[str, set[str]] = {}
+        source = ""
+        for full_name in self._array(lib.ctx_Circuit_Get_AllElementNames, "char*"):
+            kind = full_name.partition(".")[0]
+            self._activate(full_name)
+            ends = [end.lower().split(".")[0] for end in self._array(lib.ctx_CktElement_Get_BusNames, "char*")]
+            if kind == "Vsource" and not source:
+                source = ends[0]
+            n_terminals = int(self._call(lib.ctx_CktElement_Get_NumTerminals))
+            if not self._call(lib.ctx_CktElement_Get_Enabled) or n_terminals < 2 or kind in ("Vsource", "Capacitor"):
+                continue
+            if any(self._call(lib.ctx_CktElement_IsOpen, t, 0) for t in range(1, n_terminals + 1)):
+                continue
+            for end in ends:
+                neighbours.setdefault(end, set()).update(ends)
+        reached, waiting = {source}, [source]
+        while waiting:
+            for bus in neighbours.get(waiting.pop(), ()):
+                if bus not in reached:
+                    reached.add(bus)
+                    waiting.append(bus)
+        return sorted(set(self.buses) - reached)

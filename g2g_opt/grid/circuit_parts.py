@@ -1,0 +1,87 @@
+"""Parts of a compiled circuit as plain figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Bus:
+    """A bus: its phases (1 to 3), line-to-neutral base (kV) and drawing coordinates, if it has any."""
+
+    name: str
+    phases: tuple[int, ...]
+    kv_ln: float
+    xy: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Regulator:
+    """A regulated winding; taps move from `tap_min_pu` to `tap_max_pu` in steps of `tap_step_pu`."""
+
+    name: str
+    transformer: str
+    winding: int
+    bus: str
+    phases: tuple[int, ...]
+    tap_min_pu: float
+    tap_max_pu: float
+    tap_step_pu: float
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A line or transformer: terminal currents are `yprim @ v[nodes]` (A from V); node -1 is ground.
+
+    Ratings are OpenDSS's normal and emergency ampere ratings of the first terminal.
+    """
+
+    kind: str
+    name: str
+    buses: tuple[str, ...]
+    nodes: NDArray[np.int64]
+    yprim: NDArray[np.complex128]
+    n_conductors: int
+    n_phases: int
+    rating_a: float
+    emergency_a: float
+    closed: bool
+    is_switch: bool
+
+
+@dataclass(frozen=True, eq=False)
+class LoadBranch:
+    """One of the circuit's own loads: nodes of its conductors (-1 ground), OpenDSS load model, kV base as given,
+    power (kW, kvar, all phases) and the window (pu) outside which it turns into an impedance (5.1).
+    """
+
+    name: str
+    nodes: NDArray[np.int64]
+    n_phases: int
+    is_delta: bool
+    model: int
+    kv: float
+    kw: float
+    kvar: float
+    window_pu: tuple[float, float]
+
+    def branch_nodes(self) -> list[tuple[int, int]]:
+        """Node pairs (from, to) across which the load's branches lie; -1 is ground."""
+        nodes = [int(n) for n in self.nodes]
+        if not self.is_delta:
+            neutral = nodes[self.n_phases] if len(nodes) > self.n_phases else -1
+            return [(n, neutral) for n in nodes[: self.n_phases]]
+        if self.n_phases == 1:
+            return [(nodes[0], nodes[1] if len(nodes) > 1 else -1)]
+        if self.n_phases == 2:  # open delta of two branches over three conductors
+            return [(nodes[0], nodes[1]), (nodes[1], nodes[2])]
+        return [(nodes[k], nodes[(k + 1) % 3]) for k in range(3)]
+
+    @property
+    def branch_base_v(self) -> float:
+        """Base of a branch voltage (V): `kv` is line-to-line for two and three phases, the branch's own for one."""
+        wye_of_several = not self.is_delta and self.n_phases > 1
+        return 1e3 * self.kv / (np.sqrt(3.0) if wye_of_several else 1.0)

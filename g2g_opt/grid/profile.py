@@ -1,0 +1,76 @@
+"""Power over time, per phase: what generators and loads share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+class PowerProfile(ABC):
+    """Real power per phase (kW) as a function of time (s)."""
+
+    @abstractmethod
+    def power_kw(self, t: float) -> float:
+        """Power per phase (kW) at time `t` (s)."""
+
+    def power_series_kw(self, time_s: Floats) -> Floats:
+        """`power_kw` at many times; subclasses with array arithmetic override it for speed."""
+        return np.array([float(self.power_kw(t)) for t in time_s.tolist()])
+
+
+class ConstantProfile(PowerProfile):
+    """The same power at all times."""
+
+    def __init__(self, peak_kw: float) -> None:
+        self.peak_kw = float(peak_kw)
+
+    def power_kw(self, t: float) -> float:
+        return self.peak_kw
+
+    def power_series_kw(self, time_s: Floats) -> Floats:
+        return np.full(len(time_s), self.peak_kw)
+
+
+class SampledProfile(PowerProfile):
+    """Power given at sample times, linear in between, held before the first and after the last."""
+
+    def __init__(self, time_s: Floats, power_kw: Floats) -> None:
+        self.time_s = np.asarray(time_s, dtype=float)
+        self.sample_kw = np.asarray(power_kw, dtype=float)
+        if self.time_s.ndim != 1 or self.time_s.shape != self.sample_kw.shape or len(self.time_s) == 0:
+            raise InputError(f"a profile needs equally many times and powers, got {time_s!r} and {power_kw!r}")
+        if np.any(np.diff(self.time_s) < 0) or not np.all(np.isfinite(self.sample_kw)):
+            raise InputError("a profile's times must not decrease and its powers must be finite numbers")
+
+    def power_kw(self, t: float) -> float:
+        return float(np.interp(t, self.time_s, self.sample_kw))
+
+    def power_series_kw(self, time_s: Floats) -> Floats:
+        return np.interp(time_s, self.time_s, self.sample_kw)
+
+
+def read_profile(csv_path: Path) -> tuple[Floats, Floats]:
+    """Times (s) and powers (kW) of a two-column CSV with a header; `InputError` says what is wrong with it."""
+    path = Path(csv_path)
+    if not path.exists():
+        raise InputError(f"profile {path} not found; it needs two columns with a header: time in s, power in kW")
+    try:
+        table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+    except ValueError as error:
+        raise InputError(f"profile {path} is no two-column CSV of numbers with one header row: {error}") from error
+    if table.size == 0 or table.shape[1] < 2:
+        raise InputError(f"profile {path} needs two columns: time in s, power in kW")
+    return table[:, 0], table[:, 1]
+
+
+def smooth_pulse(t: Floats, center_s: float, half_width_s: float) -> Floats:
+    """A raised-cosine pulse of height one, zero beyond `half_width_s` from its centre."""
+    distance = np.minimum(np.abs(t - center_s) / half_width_s, 1.0)
+    return 0.5 * (1.0 + np.cos(np.pi * distance))

@@ -1,0 +1,141 @@
+"""A grid's run as arrays [step, node] that also reads like a list of states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.grid.base import BusVoltages, GridState
+from g2g_opt.grid.config import TapPosition
+from g2g_opt.grid.loading import BranchLoading
+
+Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
+
+# Solutions are kept as phasors until this many are turned into magnitudes (and loadings) in one go.
+_CHUNK_STEPS = 256
+
+
+class GridRecord(Sequence[GridState]):
+    """Voltages of every step; `voltage_pu[step, node]` follows `nodes`, (bus, phase) pairs.
+
+    With `loading` given, `loading_pu[step, branch]` is recorded too (share of the rating, `loading.names`).
+    """
+
+    def __init__(
+        self, nodes: Sequence[tuple[str, int]], base_v: Floats, loading: BranchLoading | None, n_steps: int = 0
+    ) -> None:
+        self.nodes = list(nodes)
+        self.loading = loading
+        self.n_steps = 0
+        self._flushed = 0
+        self._base_v = base_v
+        self._phasors = np.empty((_CHUNK_STEPS, len(base_v)), dtype=np.complex128)
+        self._time_s = np.empty(n_steps)
+        self._voltage_pu = np.empty((n_steps, len(base_v)))
+        n_branches = len(loading.names) if loading else 0
+        self._loading_pu = np.empty((n_steps if loading else 0, n_branches), dtype=np.float32)
+        # Taps seldom change: (first step, position), one entry per change.
+        self._taps: list[tuple[int, TapPosition]] = []
+        column: dict[str, list[int]] = {}
+        for place, (bus, phase) in enumerate(self.nodes):
+            if 1 <= phase <= 3:
+                column.setdefault(bus, [-1, -1, -1])[phase - 1] = place
+        self._column = {bus: (places[0], places[1], places[2]) for bus, places in column.items()}
+
+    def append(self, time_s: float, phasors: Complexes) -> None:
+        """Record a solution (V, node order)."""
+        step = self.n_steps
+        if step >= len(self._time_s):
+            self._grow()
+        self._time_s[step] = time_s
+        self._phasors[step - self._flushed] = phasors
+        self.n_steps = step + 1
+        if self.n_steps - self._flushed == _CHUNK_STEPS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Turn the phasors held back into magnitudes; called before branch admittances change."""
+        first, last = self._flushed, self.n_steps
+        if first == last:
+            return
+        phasors = self._phasors[: last - first]
+        magnitudes = self._voltage_pu[first:last]
+        np.abs(phasors, out=magnitudes)
+        magnitudes /= self._base_v
+        if self.loading is not None:
+            self._loading_pu[first:last] = self.loading.loading_pu(phasors)
+        self._flushed = last
+
+    def note_taps(self, taps: TapPosition) -> None:
+        """Taps that hold from the next recorded step on."""
+        if self._taps and self._taps[-1][0] == self.n_steps:
+            self._taps.pop()
+        if not self._taps or self._taps[-1][1] != taps:
+            self._taps.append((self.n_steps, taps))
+
+    def _grow(self) -> None:
+        rows = max(64, 2 * len(self._time_s))
+        for name in ("_time_s", "_voltage_pu", "_loading_pu"):
+            old = getattr(self, name)
+            if name == "_loading_pu" and self.loading is None:
+                continue
+            new = np.empty((rows, *old.shape[1:]), dtype=old.dtype)
+            new[: len(old)] = old
+            setattr(self, name, new)
+
+    @property
+    def time_s(self) -> Floats:
+        """Times (s), shape (step,)."""
+        return self._time_s[: self.n_steps]
+
+    @property
+    def voltage_pu(self) -> Floats:
+        """Voltage magnitudes (pu), shape (step, node)."""
+        self.flush()
+        return self._voltage_pu[: self.n_steps]
+
+    @property
+    def loading_pu(self) -> NDArray[np.float32]:
+        """Loading of every branch (share of its rating), shape (step, branch); empty if not recorded."""
+        self.flush()
+        return self._loading_pu[: self.n_steps]
+
+    @property
+    def tap_changes(self) -> list[tuple[int, TapPosition]]:
+        """(first step, tap position) of every change, the start included."""
+        return list(self._taps)
+
+    def taps_at(self, step: int) -> TapPosition | None:
+        """Tap ratios during a step; None without regulators."""
+        held = [taps for first, taps in self._taps if first <= step]
+        return held[-1] if held else None
+
+    def columns(self, exclude_buses: Sequence[str] = ()) -> NDArray[np.int64]:
+        """Columns of `voltage_pu` that are phases 1 to 3 of buses not excluded (any case)."""
+        excluded = {bus.lower() for bus in exclude_buses}
+        return np.array(
+            [i for i, (bus, phase) in enumerate(self.nodes) if 1 <= phase <= 3 and bus not in excluded], dtype=np.int64
+        )
+
+    def __len__(self) -> int:
+        return self.n_steps
+
+    @overload
+    def __getitem__(self, index: int) -> GridState: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[GridState]: ...
+    def __getitem__(self, index: int | slice) -> GridState | list[GridState]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self.n_steps))]
+        step = index + self.n_steps if index < 0 else index
+        if not 0 <= step < self.n_steps:
+            raise IndexError(f"step {index} of a record of {self.n_steps} steps")
+        if step < self._flushed:
+            row = self._voltage_pu[step]
+        else:
+            row = np.abs(self._phasors[step - self._flushed]) / self._base_v
+        return GridState(float(self._time_s[step]), BusVoltages.from_arrays(row, self._column), self.taps_at(step))

@@ -1,0 +1,45 @@
+"""`Limits`: what a plan must keep to be accepted (formulations 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from g2g_opt.errors import InputError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Allowed voltages (pu), times, loadings and service.
+
+    `violation_time_share_max`: share of the run in which any monitored voltage may be outside the band.
+    `violation_integral_max_pu_s`: cap on the integral violation (3.1); None for none.
+    `loading_max_pu`: highest loading of lines and transformers as a share of their normal ratings, which may be
+    passed for `overload_time_share_max` of the run; None reports loadings without judging them.
+    `latency_miss_share_max`: share of (step, model, site) samples with latency above its target.
+    `throughput_share_min`: tokens served as a share of what the uncontrolled fleet of the same size serves.
+    """
+
+    voltage_min_pu: float = 0.95
+    voltage_max_pu: float = 1.05
+    violation_time_share_max: float = 0.01
+    violation_integral_max_pu_s: float | None = None
+    loading_max_pu: float | None = None
+    overload_time_share_max: float = 0.0
+    latency_miss_share_max: float = 0.05
+    throughput_share_min: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.voltage_min_pu < self.voltage_max_pu < 1.5:
+            raise InputError(f"limits need 0.5 < voltage_min_pu < voltage_max_pu < 1.5, got {self}")
+        for name in (
+            "violation_time_share_max",
+            "overload_time_share_max",
+            "latency_miss_share_max",
+            "throughput_share_min",
+        ):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise InputError(f"{name} is a share and must lie in [0, 1], got {getattr(self, name)}")
+        for name in ("violation_integral_max_pu_s", "loading_max_pu"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"{name} must be positive, or None for no limit; got {value}")

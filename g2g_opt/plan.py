@@ -1,0 +1,48 @@
+"""`Plan`: what a planner decides; `Policy`: how sites are coordinated at run time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from g2g_opt.errors import InputError
+from g2g_opt.site import Site
+
+PolicyKind = Literal["none", "droop", "ofo"]
+TapMode = Literal["fixed", "own control"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A controller at every site, by kind; `settings` are (name, value) pairs that override its tuning.
+
+    `margin_pu` narrows the band the controller aims at, on both sides: it acts before the limit is reached.
+    """
+
+    kind: PolicyKind = "none"
+    margin_pu: float = 0.0
+    settings: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("none", "droop", "ofo"):
+            raise InputError(f"policy {self.kind!r} is unknown; known policies: ['none', 'droop', 'ofo']")
+        if not 0.0 <= self.margin_pu < 0.05:
+            raise InputError(f"a policy's margin_pu must lie in [0, 0.05), got {self.margin_pu}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sites, regulator taps (regulator name, ratio in pu; regulators left out keep the feeder's) and a policy.
+
+    `tap_mode` "own control" lets the feeder's regulator controls move the taps during the run.
+    """
+
+    sites: tuple[Site, ...]
+    taps: tuple[tuple[str, float], ...] = ()
+    policy: Policy = Policy()
+    tap_mode: TapMode = "fixed"
+
+    def __post_init__(self) -> None:
+        names = [site.name for site in self.sites]
+        if not names or len(set(names)) != len(names):
+            raise InputError(f"a plan needs sites with different names, got {names}")

@@ -1,0 +1,43 @@
+"""`Scenario`: what a planner does not decide (demand on the sites, sun, other load), and for how long it is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from g2g_opt.errors import InputError
+
+# (start s, end s, share of the site's replicas reached). The ramp times are those of the recorded 13-bus cases.
+HOUR_RAMPS = ((400.0, 900.0, 1.0), (2500.0, 3000.0, 0.5))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A run of `duration_s` at `dt_s` (s, the same for sites and grid), controllers at `control_dt_s`.
+
+    `replica_share_start` and `replica_ramps` (start s, end s, share reached; linear in between) shape the active
+    replicas of every model as a share of its size. `standing_power` switches the feeder's own standing generators
+    and loads on. Servers differ by `server_spread` either way and
+    fluctuate by `server_noise` (relative standard deviation). `seed` and `name` key all
+    draws.
+    """
+
+    name: str = "hour"
+    duration_s: int = 3600
+    dt_s: Fraction = Fraction(1)
+    control_dt_s: Fraction = Fraction(1)
+    replica_share_start: float = 0.7
+    replica_ramps: tuple[tuple[float, float, float], ...] = HOUR_RAMPS
+    standing_power: bool = True
+    server_spread: float = 0.02
+    server_noise: float = 0.005
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.duration_s <= 0:
+            raise InputError(f"scenario {self.name!r}: duration_s must be positive, got {self.duration_s}")
+        shares = [self.replica_share_start, *(share for _, _, share in self.replica_ramps)]
+        if not all(0.0 <= share <= 1.0 for share in shares):
+            raise InputError(f"scenario {self.name!r}: replica shares must lie in [0, 1], got {shares}")
+        if not (0.0 <= self.server_spread < 1.0 and self.server_noise >= 0.0):
+            raise InputError(f"scenario {self.name!r}: server_spread in [0, 1) and server_noise >= 0 are needed")

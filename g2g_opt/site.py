@@ -1,0 +1,77 @@
+"""`Site`: a datacenter at a bus, and what it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from g2g_opt.datacenter.config import InferenceModelSpec
+from g2g_opt.errors import InputError
+
+# Facility load that does not follow the GPUs: 1,500 kW for 7,200 GPUs at the 13-bus site of the OpenG2G paper
+# (appendix C, table 4).
+BASE_KW_PER_GPU = 1500.0 / 7200.0
+GPUS_PER_SERVER = 8
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Replicas of one model at a site, and the batch size they run at without coordination."""
+
+    spec: InferenceModelSpec
+    n_replicas: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        if self.n_replicas < 0:
+            raise InputError(f"n_replicas of {self.spec.model_label!r} must not be negative, got {self.n_replicas}")
+        if self.batch_size not in self.spec.feasible_batch_sizes:
+            raise InputError(
+                f"batch size {self.batch_size} of {self.spec.model_label!r} is not feasible; "
+                f"feasible: {list(self.spec.feasible_batch_sizes)}"
+            )
+
+
+@dataclass(frozen=True)
+class Site:
+    """A datacenter at `bus`: what it serves, its base load (kW per GPU it can hold) and power factor (lagging)."""
+
+    name: str
+    bus: str
+    deployments: tuple[Deployment, ...]
+    base_kw_per_gpu: float = BASE_KW_PER_GPU
+    power_factor: float = 0.95
+
+    def __post_init__(self) -> None:
+        labels = [d.spec.model_label for d in self.deployments]
+        if not labels or len(set(labels)) != len(labels):
+            raise InputError(f"site {self.name!r} needs deployments of different models, got {labels}")
+
+    @property
+    def n_gpus(self) -> int:
+        """GPUs of all replicas."""
+        return sum(d.n_replicas * d.spec.gpus_per_replica for d in self.deployments)
+
+    @property
+    def n_replicas(self) -> int:
+        """Replicas of all models."""
+        return sum(d.n_replicas for d in self.deployments)
+
+    @property
+    def n_servers(self) -> int:
+        """Whole servers of `GPUS_PER_SERVER`, each running one model."""
+        return sum(-(-d.n_replicas * d.spec.gpus_per_replica // GPUS_PER_SERVER) for d in self.deployments)
+
+
+def sized_site(
+    name: str, bus: str, models: Sequence[tuple[InferenceModelSpec, int]], n_servers: int, base_kw_per_gpu: float
+) -> Site:
+    """A site of `n_servers` shared evenly between `models` (spec, batch size); full servers, whole replicas.
+
+    Servers that do not divide evenly go to the first models. Raises `InputError` if no server fits a replica.
+    """
+    deployments = []
+    for i, (spec, batch_size) in enumerate(models):
+        servers = n_servers // len(models) + (1 if i < n_servers % len(models) else 0)
+        deployments.append(Deployment(spec, servers * GPUS_PER_SERVER // spec.gpus_per_replica, batch_size))
+    return Site(name, bus, tuple(deployments), base_kw_per_gpu)

@@ -1,0 +1,31 @@
+"""What every solver hands back besides its solution: the same four facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class SolverError(Exception):
+    """A problem that cannot be posed or a solver that failed for a reason other than the problem itself."""
+
+
+class SolveStatus(Enum):
+    """How a solve ended."""
+
+    OPTIMAL = "optimal"
+    TIME_LIMIT = "time limit"
+    INFEASIBLE = "infeasible"
+    UNBOUNDED = "unbounded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class SolveReport:
+    """Status, objective and bound in the problem's units, relative gap, wall seconds; NaN where there is none."""
+
+    status: SolveStatus
+    objective: float
+    bound: float
+    gap: float
+    seconds: float

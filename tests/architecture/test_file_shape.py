@@ -1,0 +1,129 @@
+"""Shape of the source files: their length and names, which of them touches which engine, and no swallowed failure."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("g2g_opt", "solvers", "studies")
+LINES_MAX = 400
+DRAWERS = {"util", "utils", "helper", "helpers", "misc", "core"}
+
+# top-level import -> the only files that may hold it: a path, or a file name that may stand anywhere
+DOORS = {
+    "opendssdirect": {"g2g_opt/grid/circuit.py"},
+    "dss": {"g2g_opt/grid/circuit.py"},
+    "dss_python_backend": {"g2g_opt/grid/circuit.py"},
+    "highspy": {"solvers/highs.py"},
+    "matplotlib": {"figures.py", "report.py"},
+    "plotly": {"figures.py", "report.py"},
+}
+
+
+@cache
+def sources() -> dict[str, str]:
+    """Text of every Python file of the packages, by its path relative to the checkout."""
+    files = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+    return {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") for file in files}
+
+
+def nodes() -> Iterator[tuple[str, ast.AST]]:
+    for path, text in sources().items():
+        for node in ast.walk(ast.parse(text, path)):
+            yield path, node
+
+
+def imported(node: ast.AST) -> list[str]:
+    """Top-level packages that an import statement (or `import_module("...")`) brings in."""
+    match node:
+        case ast.Import(names=names):
+            return [alias.name.split(".")[0] for alias in names]
+        case ast.ImportFrom(module=str(module), level=0):
+            return [module.split(".")[0]]
+        case ast.Call(
+            func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module"),
+            args=[ast.Constant(value=str(name)), *_],
+        ):
+            return [name.split(".")[0]]
+    return []
+
+
+def is_blind(handler: ast.ExceptHandler) -> bool:
+    """True for a bare `except:`, and for `except Exception` whose body does nothing."""
+    if handler.type is None:
+        return True
+    broad = isinstance(handler.type, ast.Name) and handler.type.id in {"Exception", "BaseException"}
+    does_nothing = all(
+        isinstance(line, (ast.Pass, ast.Continue))
+        or (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+        for line in handler.body
+    )
+    return broad and does_nothing
+
+
+def test_files_are_found() -> None:
+    assert {path.split("/")[0] for path in sources()} == set(PACKAGES)
+
+
+def test_no_file_is_too_long() -> None:
+    too_long = {path: text.count("\n") for path, text in sources().items() if text.count("\n") > LINES_MAX}
+    assert too_long == {}, "a file that grows has found a second idea: name it and give it a file"
+
+
+def test_no_file_or_folder_is_a_drawer() -> None:
+    words = {path: set(path.removesuffix(".py").replace("/", "_").split("_")) for path in sources()}
+    assert [path for path, found in words.items() if found & DRAWERS] == []
+
+
+def test_common_holds_three_phase_alone() -> None:
+    tree = ast.parse(sources()["g2g_opt/common.py"])
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    assert [node.name for node in tree.body if isinstance(node, kinds)] == ["ThreePhase"]
+
+
+@pytest.mark.parametrize("package", sorted(DOORS))
+def test_each_engine_has_one_door(package: str) -> None:
+    doors = DOORS[package]
+    users = {path for path, node in nodes() if package in imported(node)}
+    assert {path for path in users if path not in doors and path.split("/")[-1] not in doors} == set()
+
+
+def test_no_wildcard_imports() -> None:
+    stars = [
+        f"{path}:{node.lineno}"
+        for path, node in nodes()
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
+    ]
+    assert stars == []
+
+
+def test_no_swallowed_exceptions() -> None:
+    blind = [
+        f"{path}:{node.lineno}" for path, node in nodes() if isinstance(node, ast.ExceptHandler) and is_blind(node)
+    ]
+    assert blind == []
+
+
+@pytest.mark.parametrize(
+    ("text", "blind"),
+    [
+        ("except:\n  raise", True),
+        ("except Exception:\n  pass", True),
+        ("except Exception as e:\n  'why'\n  ...", True),
+        ("except Exception as e:\n  rows.append(e)", False),
+        ("except OSError:\n  pass", False),
+    ],
+)
+def test_is_blind(text: str, blind: bool) -> None:
+    handler = next(n for n in ast.walk(ast.parse(f"try:\n  x\n{text}")) if isinstance(n, ast.ExceptHandler))
+    assert is_blind(handler) is blind
+
+
+def test_imported_sees_late_and_dynamic_imports() -> None:
+    text = "def f():\n  import a.b, c\n  from d.e import g\n  importlib.import_module('h.i')\n  from . import j"
+    assert sorted(name for node in ast.walk(ast.parse(text)) for name in imported(node)) == ["a", "c", "d", "h"]
