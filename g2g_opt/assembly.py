@@ -87,9 +87,7 @@ def assemble_datacenter(site: Site, scenario: Scenario, trace_dir: Path = TRACE_
     specs = tuple(d.spec for d in site.deployments)
     spread = scenario.server_spread
     return OfflineDatacenter(
-        DatacenterConfig(
-            gpus_per_server=GPUS_PER_SERVER, base_kw_per_phase=site.base_kw_per_gpu * site.n_gpus / 3.0
-        ),
+        DatacenterConfig(gpus_per_server=GPUS_PER_SERVER, base_kw_per_phase=site.base_kw_per_gpu * site.n_gpus / 3.0),
         OfflineWorkload(
             _inference_data(trace_dir, specs, scenario.dt_s),
             {d.spec.model_label: _schedule(d.n_replicas, scenario) for d in site.deployments},
@@ -139,7 +137,7 @@ def _controllers(
         start = {d.spec.model_label: d.batch_size for d in site.deployments}
         datacenter = datacenters[site.name]
         if policy.kind == "ofo":
-            tuning = {**feeder.ofo, **band, **dict(policy.settings)}
+            tuning: dict[str, Any] = {**feeder.ofo, **band, **dict(policy.settings)}
             tuning["sensitivity_update_interval"] = int(tuning.get("sensitivity_update_interval", 0))
             curves = LogisticModelStore.ensure(trace_dir, specs)
             controllers.append(
@@ -148,12 +146,13 @@ def _controllers(
                 )
             )
         elif policy.kind == "droop":
+            settings: dict[str, Any] = {**band, **dict(policy.settings)}
             controllers.append(
                 RuleBasedBatchSizeController(
                     specs,
                     datacenter=datacenter,
                     grid=grid,
-                    config=RuleBasedConfig(**{**band, **dict(policy.settings)}),
+                    config=RuleBasedConfig(**settings),
                     dt_s=scenario.control_dt_s,
                     initial_batch_sizes=start,
                 )

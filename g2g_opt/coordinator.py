@@ -86,8 +86,7 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         attached = getattr(grid, "attached_datacenters", None)
         if attached is not None and (missing := [dc.name for dc in self.datacenters if dc not in attached]):
             raise InputError(f"attach every datacenter to the grid before the run (grid.attach_dc); missing: {missing}")
-        components = [*self.datacenters, grid, *self.controllers]
-        periods = [as_period(component.dt_s, type(component).__name__) for component in components]
+        periods = [as_period(component.dt_s, type(component).__name__) for component in self._components()]
         self.clock = SimulationClock(common_tick(periods), live=live)
         self.total_duration_s = Fraction(str(total_duration_s))
         n_ticks = self.total_duration_s / self.clock.tick_s
@@ -107,12 +106,23 @@ class Coordinator(Generic[DCStateT, GridStateT]):
     def _warn_of_rates(self) -> None:
         for dc in self.datacenters:
             if self.grid.dt_s < dc.dt_s:
-                logger.info("grid steps (%s s) between steps of %r (%s s) reuse its last power",
-                            self.grid.dt_s, dc.name, dc.dt_s)
+                logger.info(
+                    "grid steps (%s s) between steps of %r (%s s) reuse its last power",
+                    self.grid.dt_s,
+                    dc.name,
+                    dc.dt_s,
+                )
         for controller in self.controllers:
             if controller.dt_s < self.grid.dt_s:
-                logger.info("%s (%s s) acts between grid steps (%s s) and sees the last voltages again",
-                            type(controller).__name__, controller.dt_s, self.grid.dt_s)
+                logger.info(
+                    "%s (%s s) acts between grid steps (%s s) and sees the last voltages again",
+                    type(controller).__name__,
+                    controller.dt_s,
+                    self.grid.dt_s,
+                )
+
+    def _components(self) -> list[Any]:
+        return [*self.datacenters, self.grid, *self.controllers]
 
     # --- life cycle
 
@@ -129,7 +139,7 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         """Let components acquire what they need; call before `step`. What was started is stopped if one fails."""
         started: list[Any] = []
         try:
-            for component in (*self.datacenters, self.grid, *self.controllers):
+            for component in self._components():
                 started.append(component)
                 component.start()
         except BaseException:
@@ -149,7 +159,7 @@ class Coordinator(Generic[DCStateT, GridStateT]):
     def stop(self) -> None:
         """Let components release what they hold, the last started first."""
         self._run = None
-        for component in reversed((*self.datacenters, self.grid, *self.controllers)):
+        for component in reversed(self._components()):
             component.stop()
 
     def _started(self) -> _Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +17,8 @@ from g2g_opt.feeder_tables import dss_commands
 from g2g_opt.grid.circuit import Circuit, check_name
 from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
 from g2g_opt.grid.config import TapPosition
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,16 +115,26 @@ class Feeder:
         return f"Feeder({self.name!r}, {len(self.buses)} buses, {len(self.regulators)} regulators)"
 
 
-def bundled_feeder_of(case_dir: Path, master_file: str) -> Feeder | None:
-    """The bundled feeder that a documented path such as data/grid/ieee13/IEEE13Bus.dss means, if any.
+def find_feeder(case_dir: Path | str | None, master_file: str | None, feeder: Feeder | str | None) -> Feeder:
+    """The feeder meant by either a feeder (or its name), or a folder and an OpenDSS master file in it.
 
-    Scripts written for the documented folder of `.dss` files then run without it.
+    Scripts written for a documented folder such as data/grid/ieee13 with its IEEE13Bus.dss run without it: where
+    that file does not exist, the bundled feeder of that name is used, and the log says so.
     """
-    name = case_dir.name.lower()
-    if name not in Feeder.known():
-        return None
-    documented = _study_constants(name)["master_file"]
-    return Feeder.load(name) if Path(master_file).name.lower() == documented.lower() else None
+    if feeder is not None:
+        if case_dir is not None or master_file is not None:
+            raise InputError("give either feeder= or dss_case_dir= and dss_master_file=, not both")
+        return Feeder.load(feeder) if isinstance(feeder, str) else feeder
+    if case_dir is None or master_file is None:
+        raise InputError("name the circuit: feeder='ieee13', or dss_case_dir= and dss_master_file=")
+    path = Path(case_dir) / master_file
+    if path.is_file():
+        return Feeder.from_dss(path)
+    name = Path(case_dir).name.lower()
+    if name not in Feeder.known() or path.name.lower() != _study_constants(name)["master_file"].lower():
+        raise InputError(f"OpenDSS master file {path} not found; bundled feeders: {Feeder.known()}")
+    logger.info("%s does not exist; using the bundled feeder %s", path, name)
+    return Feeder.load(name)
 
 
 def _parts(commands: tuple[str, ...]) -> dict[str, Any]:

@@ -23,7 +23,9 @@ class LintFinding:
     message: str
 
     def __str__(self) -> str:
-        shown = ", ".join(self.elements[:8]) + (f", ... ({len(self.elements)} in all)" if len(self.elements) > 8 else "")
+        shown = ", ".join(self.elements[:8]) + (
+            f", ... ({len(self.elements)} in all)" if len(self.elements) > 8 else ""
+        )
         return f"{self.kind}: {self.message}" + (f" [{shown}]" if shown else "")
 
 

@@ -35,8 +35,14 @@ class LinearProgram:
 
     def __post_init__(self) -> None:
         rows, columns = self.matrix.shape
-        for name, length in (("cost", columns), ("low", columns), ("high", columns), ("integer", columns),
-                             ("row_low", rows), ("row_high", rows)):
+        for name, length in (
+            ("cost", columns),
+            ("low", columns),
+            ("high", columns),
+            ("integer", columns),
+            ("row_low", rows),
+            ("row_high", rows),
+        ):
             if getattr(self, name).shape != (length,):
                 raise SolverError(f"{name} has shape {getattr(self, name).shape}, the matrix asks for ({length},)")
 
@@ -57,9 +63,14 @@ def solve_linear_program(
     lp.a_matrix_.value_ = problem.matrix[filled]
     kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
     lp.integrality_ = [kinds[int(whole)] for whole in problem.integer]
-    engine = highspy.Highs()
-    options = {"output_flag": False, "time_limit": time_limit_s, "mip_rel_gap": mip_gap, "random_seed": seed,
-               "threads": threads}
+    engine = highspy.Highs()  # type: ignore[no-untyped-call]
+    options = {
+        "output_flag": False,
+        "time_limit": time_limit_s,
+        "mip_rel_gap": mip_gap,
+        "random_seed": seed,
+        "threads": threads,
+    }
     for name, value in options.items():
         engine.setOptionValue(name, value)
     began_s = time.perf_counter()

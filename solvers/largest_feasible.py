@@ -32,9 +32,10 @@ def find_largest_feasible(
     *,
     start: int | None = None,
     resolution: float = 0.0,
-    try_above: Sequence[float] = (1.02, 1.05, 1.1, 1.2),
+    growth: float = 2.0,
+    try_above: Sequence[float] = (1.05, 1.15),
 ) -> LargestFeasible:
-    """Search by doubling from `start`, then bisection, then upwards from the answer.
+    """Search by growing from `start` (by the factor `growth` each time), then bisection, then upwards from the answer.
 
     Bisection stops when the bracket is closer than `resolution` (relative) or one. Then the point right above the
     answer and the multiples `try_above` of it are judged: if one is accepted, the search goes on from there, so the
@@ -61,7 +62,7 @@ def find_largest_feasible(
             low = probe
             if probe == n_max:
                 break
-            probe = min(2 * probe, n_max)
+            probe = min(max(probe + 1, int(growth * probe)), n_max)
         else:
             high = probe
     best = low if high is None else bisect(low, high)

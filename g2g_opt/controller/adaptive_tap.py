@@ -21,6 +21,7 @@ from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.opendss import OpenDSSGrid
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,17 @@ class AdaptiveTapConfig:
             raise InputError(f"adaptive taps need v_min + margin < v_max - margin and cooldown >= 0, got {self}")
 
 
-def tap_move(lowest_pu: Floats, highest_pu: Floats, may_raise: Floats, may_lower: Floats, config: AdaptiveTapConfig) -> Floats:
+def tap_move(
+    lowest_pu: Floats, highest_pu: Floats, may_raise: Flags, may_lower: Flags, config: AdaptiveTapConfig
+) -> Floats:
     """Which regulator moves and where: +1, -1 or 0 per regulator, at most one not 0 in each row.
 
     All arrays have shape (scenario, regulator): the lowest and highest voltage (pu) each regulator serves, and
     whether it may go up or down. The regulator with the worst margin that can act on it moves one step; if both
     sides are out of band, the worse side counts.
     """
-    under = np.where(may_raise > 0, config.v_min + config.margin_pu - lowest_pu, -np.inf)
-    over = np.where(may_lower > 0, highest_pu - (config.v_max - config.margin_pu), -np.inf)
+    under = np.where(may_raise, config.v_min + config.margin_pu - lowest_pu, -np.inf)
+    over = np.where(may_lower, highest_pu - (config.v_max - config.margin_pu), -np.inf)
     # A regulator that would push its other side further out of band than it mends stays.
     under = np.where(highest_pu - config.v_max >= np.maximum(under, 0.0), -np.inf, under)
     over = np.where(config.v_min - lowest_pu >= np.maximum(over, 0.0), -np.inf, over)
@@ -116,7 +119,9 @@ class AdaptiveTapController(Controller[DatacenterBackend[Any], OpenDSSGrid]):
         i = int(moving[0])
         self._rested_at_s[i] = clock.time_s + self._config.cooldown_s
         name, new_ratio = self._regulators[i].name, float(ratio[i] + move[i] * step[i])
-        events.emit("controller.adaptive_tap.move", {"regulator": name, "ratio_pu": new_ratio, "direction": int(move[i])})
+        events.emit(
+            "controller.adaptive_tap.move", {"regulator": name, "ratio_pu": new_ratio, "direction": int(move[i])}
+        )
         return [SetTaps(TapPosition(regulators={name: new_ratio}))]
 
     def _columns_of(self, i: int) -> NDArray[np.int64]:

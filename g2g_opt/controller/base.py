@@ -40,10 +40,10 @@ class Controller(ABC, Generic[DCBackendT, GridBackendT]):
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
         """Read states and return commands, in the order they shall be dispatched; [] for none."""
 
-    def start(self) -> None:  # noqa: B027 - optional hook
+    def start(self) -> None:
         """Acquire resources before a run."""
 
-    def stop(self) -> None:  # noqa: B027 - optional hook
+    def stop(self) -> None:
         """Release what `start` acquired."""
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class FeasibleTable:
         sizes = np.array([row + [row[-1]] * (width - len(row)) for row in rows], dtype=np.int64)
         midpoints = np.full((len(rows), width - 1), np.inf)
         for i, row in enumerate(rows):
-            midpoints[i, : len(row) - 1] = [(low + high) / 2.0 for low, high in zip(row, row[1:], strict=False)]
+            midpoints[i, : len(row) - 1] = [(low + high) / 2.0 for low, high in pairwise(row)]
         return FeasibleTable(sizes, midpoints)
 
     def nearest(self, log2_batch: Floats) -> Ints:
@@ -69,6 +70,8 @@ def changed_command(
     """A command for the batch sizes (model,) if they differ from what the site will use anyway, else none."""
     wanted = dict(zip(labels, batch.tolist(), strict=True))
     held = datacenter.commanded_batch_size_by_model
-    return [] if all(held.get(label) == size for label, size in wanted.items()) else [
-        SetBatchSize(wanted, target=datacenter)
-    ]
+    return (
+        []
+        if all(held.get(label) == size for label, size in wanted.items())
+        else [SetBatchSize(wanted, target=datacenter)]
+    )

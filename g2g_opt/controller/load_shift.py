@@ -85,6 +85,8 @@ class LoadShiftController(Controller[OfflineDatacenter, OpenDSSGrid]):
             if not (under or over) or not self._at_batch_limit(site, under):
                 continue
             others = [dc for dc in self._sites if dc is not site and set(self._models[dc]) & set(self._models[site])]
+            source: OfflineDatacenter | None
+            target: OfflineDatacenter | None
             if under:
                 source, others = site, [dc for dc in others if free[dc] >= self._config.gpus_per_shift]
                 target = max(others, key=lowest.__getitem__, default=None)

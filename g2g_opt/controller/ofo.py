@@ -123,7 +123,12 @@ def update_duals(state: OFOState, voltage_pu: Floats, itl_s: Floats, models: OFO
 
 
 def update_batches(
-    state: OFOState, slopes_pu_per_kw: Floats, phase_share: Floats, replicas: Floats, models: OFOModels, config: OFOConfig
+    state: OFOState,
+    slopes_pu_per_kw: Floats,
+    phase_share: Floats,
+    replicas: Floats,
+    models: OFOModels,
+    config: OFOConfig,
 ) -> None:
     """The gradient (4.2) and primal step (4.3), in place.
 
@@ -197,7 +202,9 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
             )
         replicas, itl_s = self._datacenter.observe(self._labels)
         update_duals(self._state, voltage_pu, itl_s[None, :], self._models, config)
-        update_batches(self._state, self._slopes, self._phase_share(), replicas[None, :], self._models, config)
+        update_batches(
+            self._state, self._slopes, self._phase_share(), replicas[None, :].astype(float), self._models, config
+        )
         self._steps += 1
         batch = self._models.feasible.nearest(self._state.x)[0]
         commands = changed_command(self._datacenter, self._labels, batch)

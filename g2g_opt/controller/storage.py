@@ -57,7 +57,8 @@ def storage_droop(voltage_pu: Floats, limit: Floats, gain_per_pu: Floats, config
     error = config.v_ref - voltage_pu
     beyond = np.sign(error) * np.maximum(np.abs(error) - config.deadband_pu, 0.0)
     lowest = -limit if config.allow_negative_output else np.zeros_like(limit)
-    return np.clip(gain_per_pu * beyond, lowest, limit)
+    output: Floats = np.clip(gain_per_pu * beyond, lowest, limit)
+    return output
 
 
 class LocalVoltageStorageDroopController(Controller[DatacenterBackend[Any], OpenDSSGrid]):

@@ -69,10 +69,10 @@ class DatacenterBackend(ABC, Generic[DCStateT]):
     def reset(self) -> None:
         """Clear all simulation state and keep the configuration."""
 
-    def start(self) -> None:  # noqa: B027 - optional hook
+    def start(self) -> None:
         """Acquire resources before a run."""
 
-    def stop(self) -> None:  # noqa: B027 - optional hook
+    def stop(self) -> None:
         """Release what `start` acquired."""
 
     @property

@@ -186,7 +186,7 @@ class ReplicaSchedule:
         for target, t_start, t_end in self.ramps:
             # A ramp is over before the next one starts, so the levels add up to whole numbers exactly.
             if t_end > t_start:
-                done = np.clip((times - t_start) / (t_end - t_start), 0.0, 1.0)
+                done = np.clip(times - t_start, 0.0, t_end - t_start) / (t_end - t_start)
             else:
                 done = (times >= t_start).astype(np.float64)
             count += done * (target - level)

@@ -351,9 +351,7 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
         key = counts.tobytes()
         if key != self._shares[0]:
             totals = counts.sum(axis=1)
-            shares = {
-                label: counts[i] / totals[i] for label, i in self._column.items() if totals[i] > 0
-            }
+            shares = {label: counts[i] / totals[i] for label, i in self._column.items() if totals[i] > 0}
             self._shares = (key, shares)
         return self._shares[1]
 
@@ -361,9 +359,7 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
         """GPUs of all replicas that run now (before the first step: by the schedule at its start)."""
         if self._record.n_steps:
             running = self._record.replicas[-1]
-            pending = np.maximum(
-                self._scheduled_replicas(self._record.time_s[-1:])[0] + self._replica_shift, 0
-            )
+            pending = np.maximum(self._scheduled_replicas(self._record.time_s[-1:])[0] + self._replica_shift, 0)
             running = np.maximum(running, pending)
         else:
             running = np.maximum(self._scheduled_replicas(np.zeros(1))[0] + self._replica_shift, 0)
@@ -372,4 +368,3 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
     def available_gpu_capacity(self) -> int:
         """GPUs free for replicas shifted in, a shift already commanded counted."""
         return max(0, self._capacity - self.current_gpu_usage())
-

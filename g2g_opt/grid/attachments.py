@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.datacenter.base import DatacenterBackend
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.circuit import Circuit, check_name
 from g2g_opt.grid.profile import PowerProfile
 from g2g_opt.grid.storage import EnergyStorage
 
@@ -36,6 +39,14 @@ def tan_phi(power_factor: float) -> float:
     if not 0.0 < power_factor <= 1.0:
         raise InputError(f"power_factor must lie in (0, 1], got {power_factor}")
     return math.tan(math.acos(power_factor))
+
+
+def check_window(window_pu: tuple[float, float]) -> tuple[float, float]:
+    """A constant-power window (low, high) around 1 pu, else `InputError`; OpenDSS needs low > 0.5."""
+    low, high = window_pu
+    if not 0.5 < low < 1.0 < high:
+        raise InputError(f"constant_power_window_pu must be (low, high) around 1 with low > 0.5, got {window_pu}")
+    return float(low), float(high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +82,97 @@ class StorageAttachment(Attachment):
     storage: EnergyStorage
 
 
+class AttachmentBook:
+    """What is attached to a feeder, checked as it is entered.
+
+    Every method raises `InputError` for names unsafe in OpenDSS, buses that do not exist, lack a phase, a base or
+    a path to the source, and things attached twice.
+    """
+
+    def __init__(self, feeder: Feeder, window_pu: tuple[float, float]) -> None:
+        self._feeder = feeder
+        self._window_pu = window_pu
+        self.sites: list[SiteAttachment] = []
+        self.profiles: list[ProfileAttachment] = []
+        self.storages: list[StorageAttachment] = []
+
+    def add_site(
+        self,
+        dc: DatacenterBackend[Any],
+        bus: str,
+        connection_type: str,
+        power_factor: float,
+        window_pu: tuple[float, float] | None,
+    ) -> None:
+        """Enter a datacenter."""
+        if any(a.datacenter is dc for a in self.sites):
+            raise InputError(f"datacenter {dc.name!r} is already attached")
+        name = self._unused("datacenter", "dc", dc.name, self.sites)
+        place = self._bus("datacenter", dc.name, bus)
+        window = check_window(window_pu) if window_pu is not None else self._window_pu
+        connection = check_connection(connection_type)
+        self.sites.append(SiteAttachment(name, place, connection, tan_phi(power_factor), window, dc))
+
+    def add_profile(self, kind: str, profile: PowerProfile, bus: str, power_factor: float, sign: float) -> None:
+        """Enter a generator (sign -1) or a load (+1)."""
+        name = f"{kind}_{len(self.profiles)}"
+        place = self._bus(kind, name, bus)
+        self.profiles.append(
+            ProfileAttachment(name, place, "wye", tan_phi(power_factor), self._window_pu, profile, sign)
+        )
+
+    def add_storage(self, storage: EnergyStorage, bus: str, connection_type: str) -> None:
+        """Enter a storage."""
+        name = self._unused("storage", "storage", storage.name, self.storages)
+        place = self._bus("storage", storage.name, bus)
+        connection = check_connection(connection_type)
+        self.storages.append(StorageAttachment(name, place, connection, 0.0, self._window_pu, storage))
+
+    def site(self, dc: DatacenterBackend[Any]) -> SiteAttachment:
+        """The entry of an attached datacenter."""
+        for attachment in self.sites:
+            if attachment.datacenter is dc:
+                return attachment
+        raise unknown_name("datacenter", dc.name, [a.datacenter.name for a in self.sites], "on this grid")
+
+    def all(self) -> list[Attachment]:
+        """Everything, in the order of the circuit's injections."""
+        return [*self.sites, *self.profiles, *self.storages]
+
+    def add_injections(self, circuit: Circuit) -> None:
+        """Add three single-phase injections per attachment to a circuit."""
+        for attachment in self.all():
+            kv_ln = self._feeder.buses[attachment.bus].kv_ln
+            delta = attachment.connection == "delta"
+            for phase in (1, 2, 3):
+                nodes = (phase, phase % 3 + 1) if delta else (phase,)
+                kv = kv_ln * math.sqrt(3.0) if delta else kv_ln
+                name = f"{attachment.name}_{'abc'[phase - 1]}"
+                circuit.add_injection(name, attachment.bus, nodes, kv, attachment.window_pu)
+
+    def _unused(self, kind: str, prefix: str, name: str, others: Sequence[Attachment]) -> str:
+        full = f"{prefix}_{check_name(kind, name)}"
+        if any(other.name.lower() == full.lower() for other in others):
+            raise InputError(f"a {kind} named {name!r} is already attached; names must differ (OpenDSS ignores case)")
+        return full
+
+    def _bus(self, kind: str, shown: str, bus: str) -> str:
+        found = self._feeder.bus(bus)
+        where = f"bus {bus!r} of feeder {self._feeder.name}"
+        missing = [letter for phase, letter in ((1, "A"), (2, "B"), (3, "C")) if phase not in found.phases]
+        if missing:
+            three_phase = [b.name for b in self._feeder.buses.values() if b.phases == (1, 2, 3)]
+            raise InputError(
+                f"{kind} {shown!r} needs three phases but {where} lacks {', '.join(missing)}; "
+                f"three-phase buses: {three_phase}"
+            )
+        if found.name in self._feeder.isolated_buses:
+            raise InputError(f"{where} has no closed path to the source; attach {kind} {shown!r} elsewhere")
+        if found.kv_ln <= 0.0:
+            raise InputError(f"{where} has no voltage base; add Set VoltageBases and CalcVoltageBases to the circuit")
+        return found.name
+
+
 class ProfileSeries:
     """Power of all profile attachments, evaluated a block of steps ahead where that is safe.
 
@@ -94,7 +196,7 @@ class ProfileSeries:
             return row
         place = round((time_s - self._first_s) / self._dt_s)
         if not 0 <= place < len(self._block):
-            times = time_s + self._dt_s * np.arange(self._BLOCK_STEPS)
+            times = time_s + self._dt_s * np.arange(self._BLOCK_STEPS, dtype=np.float64)
             columns = [a.sign * a.profile.power_series_kw(times) for a in self._attachments]
             self._block = np.repeat(np.array(columns).T.reshape(len(times), -1), 3, axis=1)
             self._first_s, place = time_s, 0

@@ -101,10 +101,10 @@ class GridBackend(ABC, Generic[GridStateT]):
     def reset(self) -> None:
         """Clear all simulation state and keep the configuration."""
 
-    def start(self) -> None:  # noqa: B027 - optional hook
+    def start(self) -> None:
         """Acquire resources before a run."""
 
-    def stop(self) -> None:  # noqa: B027 - optional hook
+    def stop(self) -> None:
         """Release what `start` acquired."""
 
     @property

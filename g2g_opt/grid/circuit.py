@@ -23,8 +23,6 @@ Complexes = NDArray[np.complex128]
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_\-]+")
 _PREFIX = "g2g_"  # of every element we add, so that none collides with a circuit's own
-# Places of the properties "kW" and "kvar" in OpenDSS's Load class (the order of `DSSPROPERTIES` in its reference).
-_LOAD_KW, _LOAD_KVAR = 4, 12
 _KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
 _LINE, _TRANSFORMER = "Line", "Transformer"
 
@@ -145,15 +143,17 @@ class Circuit:
         names = self._array(lib.ctx_Circuit_Get_YNodeOrder, "char*")
         self.node_bus = [name.rpartition(".")[0].lower() for name in names]
         self.node_phase = np.array([int(name.rpartition(".")[2]) for name in names])
-        self.node_index = {(bus, int(p)): i for i, (bus, p) in enumerate(zip(self.node_bus, self.node_phase, strict=True))}
+        self.node_index = {
+            (bus, int(p)): i for i, (bus, p) in enumerate(zip(self.node_bus, self.node_phase, strict=True))
+        }
         self.buses = self._read_buses()
         self.node_base_v = np.array([1e3 * self.buses[bus].kv_ln for bus in self.node_bus])
 
     def set_injections(self) -> None:
         """Hand `injection_kw` and `injection_kvar` (consumption positive) to OpenDSS."""
         if self._n_injections:
-            lib.Batch_SetFloat64Array(self._batch, self._n_injections, _LOAD_KW, self._kw_pointer, _KEEP_YPRIM)
-            lib.Batch_SetFloat64Array(self._batch, self._n_injections, _LOAD_KVAR, self._kvar_pointer, _KEEP_YPRIM)
+            lib.Batch_SetFloat64ArrayS(self._batch, self._n_injections, b"kW", self._kw_pointer, _KEEP_YPRIM)
+            lib.Batch_SetFloat64ArrayS(self._batch, self._n_injections, b"kvar", self._kvar_pointer, _KEEP_YPRIM)
 
     def edit_injection(self, place: int, kw: float, kvar: float) -> None:
         """Give one injection a power and renew its admittance in the system matrix.
@@ -262,7 +262,8 @@ class Circuit:
 
     def _terminal_nodes(self) -> NDArray[np.int64]:
         """Node place of every conductor of the active element; -1 for ground."""
-        return self._array(lib.ctx_CktElement_Get_NodeRef, "int32_t").astype(np.int64) - 1
+        places: NDArray[np.int64] = self._array(lib.ctx_CktElement_Get_NodeRef, "int32_t").astype(np.int64) - 1
+        return places
 
     def branches(self) -> list[Branch]:
         """Lines and transformers with their present admittances and ratings (call again after a tap change)."""
@@ -289,8 +290,17 @@ class Circuit:
             n_phases = int(self._call(lib.ctx_CktElement_Get_NumPhases))
             found.append(
                 Branch(
-                    kind.lower(), name.lower(), tuple(ends), nodes, yprim, n_conductors, n_phases, rating_a,
-                    emergency_a, enabled and closed, self._is_switch(kind),
+                    kind.lower(),
+                    name.lower(),
+                    tuple(ends),
+                    nodes,
+                    yprim,
+                    n_conductors,
+                    n_phases,
+                    rating_a,
+                    emergency_a,
+                    enabled and closed,
+                    self._is_switch(kind),
                 )
             )
         return found

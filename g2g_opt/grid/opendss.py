@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -17,35 +15,24 @@ from g2g_opt.clock import SimulationClock, as_period
 from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, PowerFlowError, unknown_name
 from g2g_opt.events import EventEmitter
-from g2g_opt.feeder import Feeder, bundled_feeder_of
-from g2g_opt.grid.attachments import (
-    CONSTANT_POWER_WINDOW_PU,
-    Attachment,
-    ProfileAttachment,
-    ProfileSeries,
-    SiteAttachment,
-    StorageAttachment,
-    check_connection,
-    tan_phi,
-)
+from g2g_opt.feeder import Feeder, find_feeder
+from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, AttachmentBook, ProfileSeries, check_window
 from g2g_opt.grid.base import GridBackend, GridState, PowerSamples
-from g2g_opt.grid.circuit import Circuit, check_name
+from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.command import GridCommand, SetStoragePower, SetTaps
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import Generator
 from g2g_opt.grid.load import ExternalLoad
 from g2g_opt.grid.loading import BranchLoading
 from g2g_opt.grid.record import GridRecord
-from g2g_opt.grid.sensitivity import measure_slopes
+from g2g_opt.grid.regulators import RegulatorBank
+from g2g_opt.grid.sensitivity import measure_slopes, measure_tap_slopes
 from g2g_opt.grid.served import ServedCheck
 from g2g_opt.grid.storage import EnergyStorage
 from g2g_opt.grid.storage_bank import StorageBank
 
-logger = logging.getLogger(__name__)
-
 Floats = NDArray[np.float64]
 _PHASES = (1, 2, 3)
-_PHASE_NAME = {1: "a", 2: "b", 3: "c"}
 
 # Tight enough that a result does not depend on the order of the runs before it; benchmarks/RESULTS.md has the cost.
 STUDY_TOLERANCE = 1e-6
@@ -83,36 +70,27 @@ class OpenDSSGrid(GridBackend[GridState]):
     ) -> None:
         super().__init__()
         self._dt_s = as_period(dt_s, "OpenDSSGrid")
-        low, high = constant_power_window_pu
-        if not 0.5 < low < 1.0 < high:
-            raise InputError(f"constant_power_window_pu must be (low, high) around 1 with low > 0.5, got {(low, high)}")
         if unserved not in ("raise", "record"):
             raise InputError(f"unserved must be 'raise' or 'record', got {unserved!r}")
         if source_pu is not None and not 0.5 < source_pu < 1.5:
             raise InputError(f"source_pu must be a voltage near 1 pu, got {source_pu}")
         documented_path = feeder is None
-        self.feeder = _find_feeder(dss_case_dir, dss_master_file, feeder)
+        self.feeder = find_feeder(dss_case_dir, dss_master_file, feeder)
         self._source_pu = source_pu if documented_path or source_pu is not None else self.feeder.source_pu
         taps = initial_tap_position
         if taps is None and not documented_path:
             taps = self.feeder.initial_taps
         self._initial_taps = taps
-        self._regulator_of_phase = _regulators_by_phase(self.feeder)
+        self._regulators = RegulatorBank(self.feeder)
         if taps is not None:
-            self._resolve_taps(taps)
+            self._regulators.resolve(taps)
         exclude = exclude_buses if exclude_buses is not None else (() if documented_path else self.feeder.exclude_buses)
-        for bus in exclude:
-            if bus.lower() not in self.feeder.buses:
-                logger.info("exclude_buses names %r, which feeder %s does not have", bus, self.feeder.name)
         self._exclude = tuple(bus.lower() for bus in exclude)
         self._dss_controls = bool(dss_controls)
-        self._window_pu = (float(low), float(high))
         self._tolerance, self._max_iterations = tolerance, max_iterations
         self._unserved: Literal["raise", "record"] = unserved
         self._record_loading = record_loading
-        self._sites: list[SiteAttachment] = []
-        self._profiles: list[ProfileAttachment] = []
-        self._storages: list[StorageAttachment] = []
+        self._attached = AttachmentBook(self.feeder, check_window(constant_power_window_pu))
         self._expected_steps = 0
         self._circuit: Circuit | None = None
         self._reads_directly = type(self).step is OpenDSSGrid.step
@@ -132,73 +110,36 @@ class OpenDSSGrid(GridBackend[GridState]):
 
         With "delta", the power of phase A lies between phases 1 and 2, B between 2 and 3, C between 3 and 1.
         """
-        if any(a.datacenter is dc for a in self._sites):
-            raise InputError(f"datacenter {dc.name!r} is already attached")
-        if any(a.name.lower() == f"dc_{dc.name}".lower() for a in self._sites):
-            raise InputError(f"two datacenters are named {dc.name!r}; names must differ (OpenDSS ignores case)")
-        place = self._place("datacenter", f"dc_{dc.name}", dc.name, bus)
-        connection = check_connection(connection_type)
-        window = constant_power_window_pu or self._window_pu
-        self._sites.append(SiteAttachment(*place, connection, tan_phi(power_factor), window, dc))
+        self._check_not_started()
+        self._attached.add_site(dc, bus, connection_type, power_factor, constant_power_window_pu)
 
     def attach_generator(self, generator: Generator, *, bus: str, power_factor: float = 1.0) -> None:
         """Attach a generator at a three-phase bus; its `power_kw` is injected on each phase."""
-        self._attach_profile("generator", "gen", generator, bus, power_factor, -1.0)
+        self._check_not_started()
+        self._attached.add_profile("generator", generator, bus, power_factor, -1.0)
 
     def attach_load(self, load: ExternalLoad, *, bus: str, power_factor: float = 0.96) -> None:
         """Attach an external load at a three-phase bus; its `power_kw` is drawn on each phase."""
-        self._attach_profile("load", "load", load, bus, power_factor, 1.0)
-
-    def _attach_profile(
-        self, kind: str, prefix: str, profile: Generator | ExternalLoad, bus: str, power_factor: float, sign: float
-    ) -> None:
-        name = f"{prefix}_{len(self._profiles)}"
-        place = self._place(kind, name, name, bus)
-        self._profiles.append(
-            ProfileAttachment(*place, "wye", tan_phi(power_factor), self._window_pu, profile, sign)
-        )
+        self._check_not_started()
+        self._attached.add_profile("load", load, bus, power_factor, 1.0)
 
     def attach_storage(self, storage: EnergyStorage, *, bus: str, connection_type: str = "wye") -> None:
         """Attach a storage at a three-phase bus; its power is balanced over the phases."""
-        if any(a.name.lower() == f"storage_{storage.name}".lower() for a in self._storages):
-            raise InputError(f"a storage named {storage.name!r} is already attached")
-        place = self._place("storage", f"storage_{storage.name}", storage.name, bus)
-        connection = check_connection(connection_type)
-        self._storages.append(StorageAttachment(*place, connection, 0.0, self._window_pu, storage))
+        self._check_not_started()
+        self._attached.add_storage(storage, bus, connection_type)
 
-    def _place(self, kind: str, name: str, shown: str, bus: str) -> tuple[str, str]:
-        """Checked (name, bus) of a three-phase attachment."""
+    def _check_not_started(self) -> None:
         if self._circuit is not None:
-            raise InputError(f"{kind} {shown!r} cannot be attached after start(); attach before the run")
-        check_name(kind, shown)
-        found = self.feeder.bus(bus)
-        missing = [_PHASE_NAME[p].upper() for p in _PHASES if p not in found.phases]
-        if missing:
-            three_phase = [b.name for b in self.feeder.buses.values() if b.phases == _PHASES]
-            raise InputError(
-                f"{kind} {shown!r} needs three phases but bus {bus!r} of feeder {self.feeder.name} lacks "
-                f"{', '.join(missing)}; three-phase buses: {three_phase}"
-            )
-        if found.name in self.feeder.isolated_buses:
-            raise InputError(f"bus {bus!r} of feeder {self.feeder.name} has no closed path to the source")
-        if found.kv_ln <= 0.0:
-            raise InputError(f"bus {bus!r} has no voltage base; add Set VoltageBases and CalcVoltageBases to the circuit")
-        return name, found.name
+            raise InputError("nothing can be attached after start(); attach before the run, or call reset() first")
 
     def dc_bus(self, dc: DatacenterBackend[Any]) -> str:
         """Bus of an attached datacenter."""
-        return self._site(dc).bus
-
-    def _site(self, dc: DatacenterBackend[Any]) -> SiteAttachment:
-        for attachment in self._sites:
-            if attachment.datacenter is dc:
-                return attachment
-        raise unknown_name("datacenter", dc.name, [a.datacenter.name for a in self._sites], "on this grid")
+        return self._attached.site(dc).bus
 
     @property
     def attached_datacenters(self) -> list[DatacenterBackend[Any]]:
         """The datacenters attached, in order."""
-        return [a.datacenter for a in self._sites]
+        return [a.datacenter for a in self._attached.sites]
 
     # --- life cycle
 
@@ -216,7 +157,7 @@ class OpenDSSGrid(GridBackend[GridState]):
 
     def reset(self) -> None:
         self._circuit = None
-        for attachment in self._storages:
+        for attachment in self._attached.storages:
             attachment.storage.reset()
 
     def start(self) -> None:
@@ -227,23 +168,21 @@ class OpenDSSGrid(GridBackend[GridState]):
             max_iterations=self._max_iterations,
             regulator_control_dt_s=float(self._dt_s) if self._dss_controls else None,
         )
-        attachments: list[Attachment] = [*self._sites, *self._profiles, *self._storages]
-        for attachment in attachments:
-            self._add_injections(circuit, attachment)
-        taps = self._resolve_taps(self._initial_taps) if self._initial_taps is not None else {}
-        for name, ratio in taps.items():
-            circuit.set_tap(self.feeder.regulators[name], ratio)
+        book = self._attached
+        book.add_injections(circuit)
+        if self._initial_taps is not None:
+            self._regulators.apply(circuit, self._initial_taps)
         circuit.finish()
         self._circuit = circuit
-        n_sites, n_profiles = 3 * len(self._sites), 3 * len(self._profiles)
+        n_sites, n_profiles = 3 * len(book.sites), 3 * len(book.profiles)
         self._site_rows = slice(0, n_sites)
         self._profile_rows = slice(n_sites, n_sites + n_profiles)
         self._flow_rows = slice(0, n_sites + n_profiles)
-        self._tan_phi = np.repeat([a.tan_phi for a in (*self._sites, *self._profiles)], 3)
-        self._series = ProfileSeries(self._profiles, float(self._dt_s)) if self._profiles else None
-        self._bank = StorageBank([a.storage for a in self._storages], float(self._dt_s)) if self._storages else None
-        self._storage_rows = slice(n_sites + n_profiles, n_sites + n_profiles + 3 * len(self._storages))
-        self.served = ServedCheck(circuit, attachments, quiet=self._unserved == "record")
+        self._tan_phi = np.repeat([a.tan_phi for a in (*book.sites, *book.profiles)], 3)
+        self._series = ProfileSeries(book.profiles, float(self._dt_s)) if book.profiles else None
+        self._bank = StorageBank([a.storage for a in book.storages], float(self._dt_s)) if book.storages else None
+        self._storage_rows = slice(n_sites + n_profiles, n_sites + n_profiles + 3 * len(book.storages))
+        self.served = ServedCheck(circuit, book.all(), quiet=self._unserved == "record")
         self._v_columns = self._monitored_columns(circuit)
         nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
         self._v_index = [nodes[i] for i in self._v_columns]
@@ -252,7 +191,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._grid_record = GridRecord(nodes, circuit.node_base_v, loading, self._expected_steps)
         self._vector: Floats | None = None
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
-        self._taps = self._read_taps(circuit)
+        self._taps = self._regulators.read(circuit)
         if self._taps is not None:
             self._grid_record.note_taps(self._taps)
 
@@ -261,15 +200,6 @@ class OpenDSSGrid(GridBackend[GridState]):
         if self._source_pu is not None:
             commands.append(f"Edit Vsource.source pu={self._source_pu:.12g}")
         return commands
-
-    def _add_injections(self, circuit: Circuit, attachment: Attachment) -> None:
-        kv_ln = self.feeder.buses[attachment.bus].kv_ln
-        delta = attachment.connection == "delta"
-        for phase in _PHASES:
-            nodes = (phase, phase % 3 + 1) if delta else (phase,)
-            kv = kv_ln * math.sqrt(3.0) if delta else kv_ln
-            name = f"{attachment.name}_{_PHASE_NAME[phase]}"
-            circuit.add_injection(name, attachment.bus, nodes, kv, attachment.window_pu)
 
     def _monitored_columns(self, circuit: Circuit) -> NDArray[np.int64]:
         """Node places of the monitored bus-phases, phase by phase, buses in the circuit's order."""
@@ -293,14 +223,14 @@ class OpenDSSGrid(GridBackend[GridState]):
             super().advance(clock, power_samples_w, events)
             return
         power = self._running().injection_kw
-        for i, attachment in enumerate(self._sites):
+        for i, attachment in enumerate(self._attached.sites):
             power[3 * i : 3 * i + 3] = attachment.datacenter.latest_power_w
         self._solve_at(clock.time_s)
 
     def step(self, clock: SimulationClock, power_samples_w: PowerSamples, events: EventEmitter) -> GridState:
         """Solve with each site's latest sample (W per phase); a site without a new one keeps its last."""
         power = self._running().injection_kw
-        for i, attachment in enumerate(self._sites):
+        for i, attachment in enumerate(self._attached.sites):
             samples = power_samples_w.get(attachment.datacenter, ())
             if samples:
                 self._last_power[attachment.datacenter] = samples[-1]
@@ -338,7 +268,7 @@ class OpenDSSGrid(GridBackend[GridState]):
             self._bank.settle(time_s)
 
     def _follow_regulators(self, circuit: Circuit) -> None:
-        taps = self._read_taps(circuit)
+        taps = self._regulators.read(circuit)
         if taps != self._taps and taps is not None:
             self._taps = taps
             self._grid_record.note_taps(taps)
@@ -359,18 +289,18 @@ class OpenDSSGrid(GridBackend[GridState]):
     @apply_control.register
     def _apply_set_taps(self, command: SetTaps, events: EventEmitter) -> None:
         circuit = self._running()
-        for name, ratio in self._resolve_taps(command.tap_position).items():
-            circuit.set_tap(self.feeder.regulators[name], ratio)
+        self._regulators.apply(circuit, command.tap_position)
         self._renew_loading(circuit)
-        self._taps = self._read_taps(circuit)
+        self._taps = self._regulators.read(circuit)
         if self._taps is not None:
             self._grid_record.note_taps(self._taps)
         events.emit("grid.taps.updated", {"tap_position": command.tap_position})
 
     @apply_control.register
     def _apply_set_storage_power(self, command: SetStoragePower, events: EventEmitter) -> None:
-        if not any(a.storage is command.storage for a in self._storages):
-            raise unknown_name("storage", command.storage.name, [a.storage.name for a in self._storages], "on this grid")
+        storages = [a.storage for a in self._attached.storages]
+        if not any(storage is command.storage for storage in storages):
+            raise unknown_name("storage", command.storage.name, [s.name for s in storages], "on this grid")
         command.storage.set_power_kw(command.power_kw, command.reactive_power_kvar)
         events.emit(
             "grid.storage_power.updated",
@@ -380,26 +310,6 @@ class OpenDSSGrid(GridBackend[GridState]):
                 "reactive_power_kvar": float(command.reactive_power_kvar),
             },
         )
-
-    def _resolve_taps(self, position: TapPosition) -> dict[str, float]:
-        """Tap ratios by regulator name; phases a, b, c stand for the only regulator of that phase."""
-        resolved = {}
-        for key, ratio in position.regulators.items():
-            name = key
-            if key in ("a", "b", "c"):
-                candidates = self._regulator_of_phase[key]
-                if len(candidates) != 1:
-                    raise InputError(
-                        f"TapPosition({key}=...) fits a feeder with one regulator on phase {key.upper()}; feeder "
-                        f"{self.feeder.name} has {candidates or 'none'}: use TapPosition(regulators={{name: ratio}})"
-                    )
-                name = candidates[0]
-            resolved[self.feeder.regulator(name).name] = ratio
-        return resolved
-
-    def _read_taps(self, circuit: Circuit) -> TapPosition | None:
-        taps = {name: circuit.tap(regulator) for name, regulator in self.feeder.regulators.items()}
-        return TapPosition(regulators=taps) if taps else None
 
     # --- what it shows
 
@@ -447,41 +357,26 @@ class OpenDSSGrid(GridBackend[GridState]):
     ) -> tuple[Floats, Floats]:
         if perturbation_kw <= 0:
             raise InputError(f"perturbation_kw must be positive, got {perturbation_kw}")
-        if dc is None and len(self._sites) != 1:
-            names = [a.datacenter.name for a in self._sites]
+        sites = self._attached.sites
+        if dc is None and len(sites) != 1:
+            names = [a.datacenter.name for a in sites]
             raise InputError(f"name the datacenter whose sensitivity is wanted (dc=...); attached: {names}")
-        attachment = self._sites[0] if dc is None else self._site(dc)
-        first = 3 * self._sites.index(attachment)
+        attachment = sites[0] if dc is None else self._attached.site(dc)
+        first = 3 * sites.index(attachment)
         slopes = measure_slopes(
             self._running(), range(first, first + 3), attachment.tan_phi, float(perturbation_kw), self._v_columns
         )
         self._vector = None
         return slopes
 
+    def estimate_tap_sensitivity(self) -> Floats:
+        """Voltage change (pu) per tap step, shape (len(v_index), regulator in the feeder's order) (5.4)."""
+        slopes = measure_tap_slopes(self._running(), self.feeder.regulators, self._v_columns)
+        self._vector = None
+        return slopes
 
-def _find_feeder(case_dir: str | Path | None, master: str | None, feeder: Feeder | str | None) -> Feeder:
-    if feeder is not None:
-        if case_dir is not None or master is not None:
-            raise InputError("give either feeder= or dss_case_dir= and dss_master_file=, not both")
-        return Feeder.load(feeder) if isinstance(feeder, str) else feeder
-    if case_dir is None or master is None:
-        raise InputError("name the circuit: feeder='ieee13', or dss_case_dir= and dss_master_file=")
-    path = Path(case_dir) / master
-    if path.is_file():
-        return Feeder.from_dss(path)
-    bundled = bundled_feeder_of(Path(case_dir), master)
-    if bundled is None:
-        raise InputError(f"OpenDSS master file {path} not found; bundled feeders: {Feeder.known()}")
-    logger.info("%s does not exist; using the bundled feeder %s", path, bundled.name)
-    return bundled
-
-
-def _regulators_by_phase(feeder: Feeder) -> Mapping[str, list[str]]:
-    by_phase: dict[str, list[str]] = {"a": [], "b": [], "c": []}
-    for regulator in feeder.regulators.values():
-        if len(regulator.phases) == 1:
-            by_phase[_PHASE_NAME[regulator.phases[0]]].append(regulator.name)
-    return by_phase
-
-
-
+    @property
+    def monitored_columns(self) -> NDArray[np.int64]:
+        """Columns of the record that `v_index` lists, in its order."""
+        self._running()
+        return self._v_columns

@@ -53,7 +53,8 @@ class SampledProfile(PowerProfile):
         return float(np.interp(t, self.time_s, self.sample_kw))
 
     def power_series_kw(self, time_s: Floats) -> Floats:
-        return np.interp(time_s, self.time_s, self.sample_kw)
+        power_kw: Floats = np.interp(time_s, self.time_s, self.sample_kw)
+        return power_kw
 
 
 def read_profile(csv_path: Path) -> tuple[Floats, Floats]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_parts import Regulator
 
 Floats = NDArray[np.float64]
 
@@ -20,18 +21,39 @@ def measure_slopes(
     Returns dv/dp (pu/kW), shape (len(columns), len(injections)), and the voltages (pu) at the base point. The
     circuit is left solved at the base point. Raises `PowerFlowError` if a perturbed circuit does not converge.
     """
-    base_v = circuit.node_base_v[columns]
-
-    def solved_pu() -> Floats:
-        circuit.solve()
-        return np.abs(circuit.node_voltages()[columns]) / base_v
-
-    v0 = solved_pu()
+    v0 = _solved_pu(circuit, columns)
     slopes = np.empty((len(columns), len(injections)))
     for j, place in enumerate(injections):
         kw, kvar = float(circuit.injection_kw[place]), float(circuit.injection_kvar[place])
         circuit.edit_injection(place, kw + perturbation_kw, kvar + perturbation_kw * tan_phi)
-        slopes[:, j] = (solved_pu() - v0) / perturbation_kw
+        slopes[:, j] = (_solved_pu(circuit, columns) - v0) / perturbation_kw
         circuit.edit_injection(place, kw, kvar)
     circuit.solve()
     return slopes, v0
+
+
+def measure_tap_slopes(circuit: Circuit, regulators: Mapping[str, Regulator], columns: NDArray[np.int64]) -> Floats:
+    """Voltage change (pu) per tap step of each regulator around the present point, shape (len(columns), regulator).
+
+    One step up is tried, or one down where a regulator stands at its top. The circuit is left as it was found.
+    Raises `PowerFlowError` if a perturbed circuit does not converge.
+    """
+    v0 = _solved_pu(circuit, columns)
+    slopes = np.empty((len(columns), len(regulators)))
+    for r, regulator in enumerate(regulators.values()):
+        ratio = circuit.tap(regulator)
+        step = (
+            regulator.tap_step_pu if ratio + regulator.tap_step_pu <= regulator.tap_max_pu else -regulator.tap_step_pu
+        )
+        circuit.set_tap(regulator, ratio + step)
+        slopes[:, r] = (_solved_pu(circuit, columns) - v0) * np.sign(step)
+        circuit.set_tap(regulator, ratio)
+    circuit.solve()
+    return slopes
+
+
+def _solved_pu(circuit: Circuit, columns: NDArray[np.int64]) -> Floats:
+    """Solve, and the voltage magnitudes (pu) at some nodes."""
+    circuit.solve()
+    voltage_pu: Floats = np.abs(circuit.node_voltages()[columns]) / circuit.node_base_v[columns]
+    return voltage_pu

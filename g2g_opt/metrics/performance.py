@@ -97,11 +97,12 @@ def _split(dc_states: Sequence[LLMDatacenterState]) -> tuple[Floats, list[_Serie
     if len(dc_states) == 0:
         raise InputError("service metrics need at least one datacenter state; did the run have any steps?")
     records = dc_states.records if isinstance(dc_states, MergedStates) else [dc_states]
-    if all(isinstance(record, OfflineDatacenterRecord) for record in records):
-        times = np.concatenate([record.time_s for record in records])
+    arrays = [record for record in records if isinstance(record, OfflineDatacenterRecord)]
+    if len(arrays) == len(records):
+        times = np.concatenate([record.time_s for record in arrays])
         return times, [
             _Series(label, *(a[:, i].astype(float) for a in (record.batch_size, record.replicas, record.itl_s)))
-            for record in records
+            for record in arrays
             for i, label in enumerate(record.labels)
         ]
     times = np.array([state.time_s for state in dc_states])

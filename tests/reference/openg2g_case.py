@@ -52,14 +52,15 @@ class Case:
 def read_columns(name: str, file: str) -> dict[str, np.ndarray]:
     """Columns of a case's CSV file, gzipped or not."""
     path = CASES / name / file
-    opened = path.open("rb") if path.exists() else gzip.open(path.with_name(file + ".gz"), "rb")
-    with opened as stream:
+    with path.open("rb") if path.exists() else gzip.open(path.with_name(file + ".gz"), "rb") as stream:
         header = stream.readline().decode().strip().split(",")
         table = np.loadtxt(stream, delimiter=",", ndmin=2)
     return dict(zip(header, table.T, strict=True))
 
 
-def build_case(name: str, *, dt_s: Fraction = Fraction(1), control_dt_s: Fraction = Fraction(1), **grid_options: Any) -> Case:
+def build_case(
+    name: str, *, dt_s: Fraction = Fraction(1), control_dt_s: Fraction = Fraction(1), **grid_options: Any
+) -> Case:
     """The case as recorded: OpenDSS at its default tolerance unless `grid_options` says otherwise."""
     inputs = json.loads((CASES / name / "case.json").read_text())
     specs = {
@@ -101,14 +102,20 @@ def build_case(name: str, *, dt_s: Fraction = Fraction(1), control_dt_s: Fractio
     for i, load in enumerate(inputs.get("loads", [])):
         profile_load = SampledLoad(profiles["time_s"], profiles[f"load{i}_kw_per_phase"])
         grid.attach_load(profile_load, bus=load["bus"], power_factor=inputs["power_factor"]["load"])
-    controllers = [c for entry in inputs["controllers"] for c in _controllers(entry, inputs, specs, sites, grid, store, control_dt_s)]
+    controllers = [
+        c
+        for entry in inputs["controllers"]
+        for c in _controllers(entry, inputs, specs, sites, grid, store, control_dt_s)
+    ]
     coordinator = Coordinator(
         datacenters=list(sites.values()), grid=grid, controllers=controllers, total_duration_s=inputs["duration_s"]
     )
     return Case(inputs, coordinator, grid, sites, specs)
 
 
-def _site(site: dict[str, Any], inputs: dict[str, Any], specs: dict[str, InferenceModelSpec], dt_s: Fraction) -> OfflineDatacenter:
+def _site(
+    site: dict[str, Any], inputs: dict[str, Any], specs: dict[str, InferenceModelSpec], dt_s: Fraction
+) -> OfflineDatacenter:
     models = [specs[label] for label in site["deployments"]]
     points = {label: inputs["models"][label]["points"] for label in site["deployments"]}
     schedules = {}
@@ -164,9 +171,7 @@ def _controllers(
         start = {label: d["batch"] for label, d in site["deployments"].items()}
         datacenter = sites[site["name"]]
         if kind == "ofo":
-            per_site.append(
-                OFOBatchSizeController(models, datacenter, grid, store, OFOConfig(**config), dt_s, start)
-            )
+            per_site.append(OFOBatchSizeController(models, datacenter, grid, store, OFOConfig(**config), dt_s, start))
         elif kind == "droop":
             per_site.append(
                 RuleBasedBatchSizeController(

@@ -1,0 +1,50 @@
+"""The regulators of a feeder: tap positions in, ratios by regulator name out, and onto a circuit."""
+
+from __future__ import annotations
+
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.config import TapPosition
+
+_PHASE_LETTER = {1: "a", 2: "b", 3: "c"}
+
+
+class RegulatorBank:
+    """Resolves, sets and reads the taps of a feeder's regulators."""
+
+    def __init__(self, feeder: Feeder) -> None:
+        self._feeder = feeder
+        self._of_phase: dict[str, list[str]] = {"a": [], "b": [], "c": []}
+        for regulator in feeder.regulators.values():
+            if len(regulator.phases) == 1:
+                self._of_phase[_PHASE_LETTER[regulator.phases[0]]].append(regulator.name)
+
+    def resolve(self, position: TapPosition) -> dict[str, float]:
+        """Ratios (pu) by regulator name; phases a, b, c stand for the only regulator of that phase.
+
+        Raises `InputError` for unknown regulators, and for a phase that several or no regulators serve.
+        """
+        resolved = {}
+        for key, ratio in position.regulators.items():
+            name = key
+            if key in self._of_phase and key not in self._feeder.regulators:
+                candidates = self._of_phase[key]
+                if len(candidates) != 1:
+                    raise InputError(
+                        f"TapPosition({key}=...) fits a feeder with one regulator on phase {key.upper()}; feeder "
+                        f"{self._feeder.name} has {candidates or 'none'}: use TapPosition(regulators={{name: ratio}})"
+                    )
+                name = candidates[0]
+            resolved[self._feeder.regulator(name).name] = ratio
+        return resolved
+
+    def apply(self, circuit: Circuit, position: TapPosition) -> None:
+        """Move the named regulators of a circuit."""
+        for name, ratio in self.resolve(position).items():
+            circuit.set_tap(self._feeder.regulators[name], ratio)
+
+    def read(self, circuit: Circuit) -> TapPosition | None:
+        """Present ratios of all regulators; None if there are none."""
+        taps = {name: circuit.tap(regulator) for name, regulator in self._feeder.regulators.items()}
+        return TapPosition(regulators=taps) if taps else None

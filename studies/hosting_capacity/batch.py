@@ -1,0 +1,109 @@
+"""All buses of a study over worker processes, with progress."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from studies.hosting_capacity.study import Capacity, HostingCapacityStudy, JudgedSize, Operation, find_bus_capacity
+
+# Sizes a search usually judges per bus and operation; the bar is corrected when a bus is done.
+_EXPECTED_SIZES = 12
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """Answers in the order of the buses, and the reason of each bus that failed."""
+
+    capacities: list[Capacity]
+    failures: dict[str, str]
+
+
+_messages: Any = None
+
+
+def _start_worker(messages: Any) -> None:
+    global _messages
+    _messages = messages
+
+
+def _run_bus(study: HostingCapacityStudy, bus: str) -> tuple[Capacity, Capacity]:
+    def report(bus: str, operation: Operation, judged: JudgedSize) -> None:
+        _messages.put((bus, operation, judged.n_servers, judged.kept))
+
+    return find_bus_capacity(study, bus, report)
+
+
+def run_buses(
+    study: HostingCapacityStudy, buses: tuple[str, ...], workers: int | None, console: Console
+) -> BatchResult:
+    """Find every bus's capacity; one bus that fails is a row in `failures`, not the end of the others.
+
+    On a terminal a bar with the estimated time left is shown, elsewhere a line per bus. Ctrl-C stops the workers.
+    """
+    n_workers = max(1, min(len(buses), workers or os.cpu_count() or 1))
+    context = multiprocessing.get_context("spawn")
+    done: dict[str, tuple[Capacity, Capacity]] = {}
+    failures: dict[str, str] = {}
+    began_s = time.monotonic()
+    with context.Manager() as manager, _bar(console) as bar:
+        messages = manager.Queue()
+        task = bar.add_task("simulating", total=2 * _EXPECTED_SIZES * len(buses))
+        pool = ProcessPoolExecutor(n_workers, mp_context=context, initializer=_start_worker, initargs=(messages,))
+        try:
+            waiting: dict[Future[tuple[Capacity, Capacity]], str] = {
+                pool.submit(_run_bus, study, bus): bus for bus in buses
+            }
+            while waiting:
+                finished, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                _drain(messages, bar, task)
+                for future in finished:
+                    bus = waiting.pop(future)
+                    error = future.exception()
+                    if error is None:
+                        done[bus] = future.result()
+                        sizes = sum(len(capacity.judged) for capacity in done[bus])
+                    else:
+                        failures[bus], sizes = f"{type(error).__name__}: {error}", 0
+                    total = bar.tasks[task].total or 0
+                    bar.update(task, total=total + sizes - 2 * _EXPECTED_SIZES)
+                    if not console.is_terminal:
+                        state = failures.get(bus) or f"{sizes} sizes judged"
+                        left = len(waiting)
+                        console.print(f"{time.monotonic() - began_s:6.1f} s  bus {bus}: {state}; {left} buses left")
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    capacities = [capacity for bus in buses if bus in done for capacity in done[bus]]
+    return BatchResult(capacities, failures)
+
+
+def _drain(messages: Any, bar: Progress, task: Any) -> None:
+    while True:
+        try:
+            bus, operation, n_servers, kept = messages.get_nowait()
+        except queue.Empty:
+            return
+        verdict = "keeps the limits" if kept else "does not"
+        bar.update(task, advance=1, description=f"bus {bus} {operation}: {8 * n_servers} GPUs {verdict}")
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )

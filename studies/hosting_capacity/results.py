@@ -1,0 +1,182 @@
+"""Results of a hosting-capacity study as rows, files and a table on screen."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+import g2g_opt
+from g2g_opt.data_files import data_path
+from g2g_opt.feeder_lint import placeholder_rated_lines
+from studies.hosting_capacity.study import Capacity, HostingCapacityStudy
+
+COLUMNS = (
+    "bus",
+    "operation",
+    "power_operating_mw",
+    "power_peak_mw",
+    "fleet_peak_mw",
+    "n_gpus",
+    "n_replicas",
+    "throughput_share",
+    "voltage_lowest_pu",
+    "voltage_highest_pu",
+    "violation_time_s",
+    "line_loading_max_pu",
+    "line_loading_where",
+    "transformer_loading_max_pu",
+    "transformer_loading_where",
+    "limit",
+    "limit_where",
+    "taps",
+    "sizes_judged",
+    "accepted_above_a_rejected_size",
+)
+
+
+def result_row(capacity: Capacity) -> dict[str, Any]:
+    """One row per bus and operation; blank figures where no size was accepted.
+
+    `power_operating_mw` and `power_peak_mw` are the mean and the peak of the simulated closed loop;
+    `fleet_peak_mw` is what the same fleet would draw at its peak if nobody controlled it.
+    """
+    row: dict[str, Any] = dict.fromkeys(COLUMNS, "")
+    row |= {
+        "bus": capacity.bus,
+        "operation": capacity.operation,
+        "limit": capacity.stopped_by.name,
+        "limit_where": capacity.stopped_by.where,
+        "sizes_judged": len(capacity.judged),
+        "accepted_above_a_rejected_size": " ".join(str(8 * n) + " GPUs" for n in capacity.accepted_above),
+    }
+    if capacity.largest is None:
+        return row | {
+            "power_operating_mw": 0.0,
+            "power_peak_mw": 0.0,
+            "fleet_peak_mw": 0.0,
+            "n_gpus": 0,
+            "n_replicas": 0,
+        }
+    figures = capacity.largest.figures
+    (site,) = figures.sites
+    row |= {
+        "power_operating_mw": round(site.power_mean_mw, 4),
+        "power_peak_mw": round(site.power_peak_mw, 4),
+        "fleet_peak_mw": round(site.uncontrolled_peak_mw, 4),
+        "n_gpus": site.n_gpus,
+        "n_replicas": site.n_replicas,
+        "throughput_share": round(figures.throughput_share, 4),
+        "voltage_lowest_pu": round(figures.voltage.worst_vmin, 5),
+        "voltage_highest_pu": round(figures.voltage.worst_vmax, 5),
+        "violation_time_s": figures.voltage.violation_time_s,
+        "taps": " ".join(f"{name}={ratio:g}" for name, ratio in capacity.largest.taps),
+    }
+    for kind, worst in (("line", figures.worst_line), ("transformer", figures.worst_transformer)):
+        if worst is not None:
+            row |= {f"{kind}_loading_max_pu": round(worst.loading_pu, 3), f"{kind}_loading_where": worst.branch}
+    return row
+
+
+def write_results(
+    study: HostingCapacityStudy, results: Sequence[Capacity], failures: dict[str, str], folder: Path, seconds: float
+) -> list[Path]:
+    """Write `hosting_capacity.csv` (rows) and `hosting_capacity.json` (question, provenance, every size judged)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table, document = folder / "hosting_capacity.csv", folder / "hosting_capacity.json"
+    rows = [result_row(capacity) for capacity in results]
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    content = {
+        "question": study,
+        "answer": rows,
+        "failures": failures,
+        "not_assessed": not_assessed(study),
+        "judged": results,
+        "provenance": provenance(study, seconds),
+    }
+    document.write_text(json.dumps(content, default=_plain, indent=1, allow_nan=True) + "\n", encoding="utf-8")
+    return [table, document]
+
+
+def provenance(study: HostingCapacityStudy, seconds: float) -> dict[str, Any]:
+    """What it takes to get the same numbers again: versions, seed, hashes of the inputs."""
+    feeder = study.load_feeder()
+    return {
+        "g2g_opt": g2g_opt.__version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in ("numpy", "dss_python_backend", "highspy")},
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "seed": study.scenario.seed,
+        "feeder_sha256": hashlib.sha256("\n".join(feeder.commands).encode()).hexdigest(),
+        "workloads_sha256": hashlib.sha256(data_path("workloads", "mlenergy_v3_llm.csv").read_bytes()).hexdigest(),
+    }
+
+
+def not_assessed(study: HostingCapacityStudy) -> list[str]:
+    """What the answer does not cover, in words."""
+    feeder = study.load_feeder()
+    notes = [
+        "one hour in one scenario; no seasons, no contingencies",
+        "protection, short-circuit levels, harmonics and sub-second transients",
+        "the grid upstream of the feeder's source",
+    ]
+    if study.limits.loading_max_pu is None:
+        lines = placeholder_rated_lines(feeder)
+        notes.insert(
+            0,
+            "thermal limits: loadings are reported, not judged (--loading-max judges them)"
+            + (f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""),
+        )
+    return notes
+
+
+def result_table(study: HostingCapacityStudy, results: Sequence[Capacity]) -> Table:
+    """The answer for a screen."""
+    table = Table(title=f"Hosting capacity of {study.feeder}: {', '.join(study.models)} on {study.gpu}, simulated MW")
+    for name, right in (
+        ("bus", False),
+        ("operation", False),
+        ("operating MW", True),
+        ("peak MW", True),
+        ("fleet peak MW", True),
+        ("GPUs", True),
+        ("replicas", True),
+        ("throughput", True),
+        ("limit that binds", False),
+    ):
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in map(result_row, results):
+        share = f"{100 * row['throughput_share']:.0f} %" if row["throughput_share"] != "" else ""
+        where = f"{row['limit']}, {row['limit_where']}" if row["limit_where"] else row["limit"]
+        table.add_row(
+            row["bus"],
+            row["operation"],
+            *(f"{row[c]:.2f}" for c in ("power_operating_mw", "power_peak_mw", "fleet_peak_mw")),
+            str(row["n_gpus"]),
+            str(row["n_replicas"]),
+            share,
+            where,
+        )
+    return table
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, Fraction):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,184 @@
+"""Hosting capacity of buses: how large a site can be, firm and with flexible operation (formulations 6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from g2g_opt.datacenter.config import InferenceModelSpec
+from g2g_opt.datacenter.workloads.measurements import measured_spec
+from g2g_opt.errors import InputError, PowerFlowError
+from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
+from g2g_opt.outcome import Figures, LimitCheck, Outcome
+from g2g_opt.plan import Plan, Policy, TapMode
+from g2g_opt.scenario import Scenario
+from g2g_opt.site import BASE_KW_PER_GPU, GPUS_PER_SERVER, sized_site
+from solvers.largest_feasible import find_largest_feasible
+from studies.hosting_capacity.tap_search import Taps, TapSearch
+
+Operation = Literal["firm", "flexible"]
+TapChoice = Literal["optimised", "study", "own control"]
+
+# Share of an answer within which the search stops; one server near the bottom.
+RESOLUTION = 0.005
+NO_CHECK = LimitCheck("none within the search range", 0.0, 0.0, 0.0, True)
+
+
+@dataclass(frozen=True)
+class HostingCapacityStudy:
+    """The question, complete enough to rerun.
+
+    `feeder` is a bundled name or the path of a `.dss` master file; no `buses` means the feeder's candidates; the
+    site serves `models` (names of measured models on `gpu`) with evenly shared servers at `batch_size`. Firm runs
+    hold that batch size; flexible ones run `policy`. `taps`: "optimised" per placement and size, "study" (the
+    feeder's own constants), or "own control" (its regulator controls). `power_max_mw` ends the search.
+    """
+
+    feeder: str = "ieee13"
+    buses: tuple[str, ...] = ()
+    models: tuple[str, ...] = ("llama-3.1-70b",)
+    gpu: str = "H100"
+    batch_size: int = 128
+    policy: Policy = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
+    taps: TapChoice = "optimised"
+    scenario: Scenario = field(default_factory=Scenario)
+    limits: Limits = field(default_factory=Limits)
+    base_kw_per_gpu: float = BASE_KW_PER_GPU
+    power_max_mw: float = 60.0
+    trace_dir: str = "data/specs"
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise InputError("name at least one model (--model); `g2g models` lists what was measured")
+        if self.power_max_mw <= 0 or self.base_kw_per_gpu < 0:
+            raise InputError("power_max_mw must be positive and base_kw_per_gpu not negative")
+        if self.policy.kind == "none":
+            raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")
+
+    def load_feeder(self) -> Feeder:
+        """The feeder named by the question."""
+        return Feeder.from_dss(self.feeder) if self.feeder.lower().endswith(".dss") else Feeder.load(self.feeder)
+
+    def load_models(self) -> tuple[tuple[InferenceModelSpec, int], ...]:
+        """Measured specs with their batch size; `InputError` if the batch size is not feasible for a model."""
+        specs = [measured_spec(model, gpu=self.gpu) for model in self.models]
+        for spec in specs:
+            if self.batch_size not in spec.feasible_batch_sizes:
+                raise InputError(
+                    f"batch size {self.batch_size} of {spec.model_label} is not feasible on {self.gpu}; "
+                    f"feasible: {list(spec.feasible_batch_sizes)} (--batch-size)"
+                )
+        return tuple((spec, self.batch_size) for spec in specs)
+
+    def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
+        """The buses asked for, checked, or the feeder's candidates."""
+        buses = tuple(feeder.bus(bus).name for bus in self.buses) or feeder.candidate_buses
+        for bus in buses:
+            if feeder.bus(bus).phases != (1, 2, 3):
+                raise InputError(f"bus {bus} has phases {feeder.bus(bus).phases}; a site needs all three")
+        return buses
+
+
+@dataclass(frozen=True)
+class JudgedSize:
+    """One size that was simulated: kept or not, under which taps, and its outcome (of the best tap round)."""
+
+    n_servers: int
+    kept: bool
+    taps: Taps
+    rounds: int
+    outcome: Outcome
+
+    @property
+    def figures(self) -> Figures:
+        """The figures of its run; only a run that failed has none, and a size that was kept did not fail."""
+        if self.outcome.figures is None:
+            raise PowerFlowError(f"{self.n_servers} servers have no figures: {self.outcome.failure}")
+        return self.outcome.figures
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """The answer for one bus and operation: the largest size kept, and what stopped the next one.
+
+    `largest` is None if not even one server was accepted; `stopped_by` is the limit that the smallest rejected
+    size breaks most, or the reason its run failed.
+    """
+
+    bus: str
+    operation: Operation
+    largest: JudgedSize | None
+    stopped_by: LimitCheck
+    accepted_above: tuple[int, ...]
+    reached_search_end: bool
+    judged: tuple[JudgedSize, ...] = field(default_factory=tuple)
+
+
+Report = Callable[[str, Operation, JudgedSize], None]
+
+
+def find_bus_capacity(
+    study: HostingCapacityStudy, bus: str, report: Report = lambda bus, operation, judged: None
+) -> tuple[Capacity, Capacity]:
+    """Firm and flexible capacity of one bus; `report` hears of every size as it is judged."""
+    feeder = study.load_feeder()
+    search = TapSearch(
+        feeder, study.scenario, study.limits, optimise=study.taps == "optimised", trace_dir=Path(study.trace_dir)
+    )
+    models = study.load_models()
+    firm = _find_capacity(study, search, models, bus, "firm", None, report)
+    start = firm.largest.n_servers if firm.largest else None
+    return firm, _find_capacity(study, search, models, bus, "flexible", start, report)
+
+
+def _find_capacity(
+    study: HostingCapacityStudy,
+    search: TapSearch,
+    models: tuple[tuple[InferenceModelSpec, int], ...],
+    bus: str,
+    operation: Operation,
+    start: int | None,
+    report: Report,
+) -> Capacity:
+    policy = study.policy if operation == "flexible" else Policy("none")
+    tap_mode: TapMode = "own control" if study.taps == "own control" else "fixed"
+    judged: dict[int, JudgedSize] = {}
+
+    def judge(n_servers: int) -> bool:
+        site = sized_site("site", bus, models, n_servers, study.base_kw_per_gpu)
+        trials = search.judge(Plan((site,), policy=policy, tap_mode=tap_mode))
+        best = trials[-1]
+        judged[n_servers] = JudgedSize(n_servers, best.outcome.kept, best.taps, len(trials), best.outcome)
+        report(bus, operation, judged[n_servers])
+        return best.outcome.kept
+
+    # Sizes in servers, from an upper bound on a server's power: 8 GPUs at 0.7 kW and their base load.
+    server_kw = GPUS_PER_SERVER * (0.7 + study.base_kw_per_gpu)
+    n_max = max(1, math.ceil(study.power_max_mw * 1e3 / server_kw))
+    first = start or max(1, round(2e3 / server_kw))
+    # Flexible capacity is seldom far above the firm one, from which its search starts.
+    growth = 1.25 if start else 2.0
+    answer = find_largest_feasible(judge, n_max, start=first, resolution=RESOLUTION, growth=growth)
+    rejected = judged.get(answer.n_rejected) if answer.n_rejected is not None else None
+    return Capacity(
+        bus=bus,
+        operation=operation,
+        largest=judged.get(answer.n) if answer.n else None,
+        stopped_by=_what_stopped(rejected),
+        accepted_above=answer.accepted_above,
+        reached_search_end=answer.n_rejected is None,
+        judged=tuple(judged[n] for n in sorted(judged)),
+    )
+
+
+def _what_stopped(rejected: JudgedSize | None) -> LimitCheck:
+    if rejected is None:
+        return NO_CHECK
+    if rejected.outcome.failure is not None:
+        return LimitCheck("power flow", math.nan, math.nan, math.inf, False, rejected.outcome.failure)
+    broken = [check for check in rejected.outcome.checks if not check.kept]
+    return max(broken, key=lambda check: check.used)

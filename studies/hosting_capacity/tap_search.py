@@ -1,0 +1,129 @@
+"""Taps for one placement: propose by the linear model, judge by simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.assembly import TRACE_DIR, assemble
+from g2g_opt.evaluate import simulate_plan
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.record import GridRecord
+from g2g_opt.limits import Limits
+from g2g_opt.outcome import Outcome
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
+from solvers.taps import TapProblem, solve_taps
+
+Taps = tuple[tuple[str, float], ...]
+
+# Simulated rounds per size before it counts as rejected; more never changed an answer on the bundled feeders.
+MAX_ROUNDS = 4
+
+# Taps for which even the linear model misses the band by more than this are not worth a run: its error on the
+# bundled feeders is a few thousandths.
+HOPELESS_MARGIN_PU = -0.004
+
+
+@dataclass(frozen=True)
+class TapTrial:
+    """One simulated round: the taps tried and what came of them."""
+
+    taps: Taps
+    outcome: Outcome
+
+
+class TapSearch:
+    """Finds taps under which a plan keeps the limits, if it can.
+
+    The voltage change per tap step is measured once on the circuit; each round solves the tap model on the extreme
+    voltages of the last run and simulates its answer. The taps that last worked are tried first.
+    """
+
+    def __init__(
+        self, feeder: Feeder, scenario: Scenario, limits: Limits, optimise: bool, trace_dir: Path = TRACE_DIR
+    ) -> None:
+        self._feeder, self._scenario, self._limits = feeder, scenario, limits
+        self._optimise = optimise and bool(feeder.regulators)
+        self._trace_dir = trace_dir
+        self._slopes: NDArray[np.float64] | None = None
+        self._columns = np.empty(0, dtype=np.int64)
+        self._last_good: Taps = ()
+
+    def judge(self, plan: Plan) -> list[TapTrial]:
+        """Simulate `plan` under one tap setting after another until one is kept; the last trial is the verdict."""
+        trials: list[TapTrial] = []
+        waiting: list[Taps] = [self._last_good]
+        while waiting and len(trials) < MAX_ROUNDS:
+            taps = waiting.pop(0)
+            tried = replace(plan, taps=taps)
+            outcome, record = simulate_plan(
+                tried, self._feeder, self._scenario, self._limits, trace_dir=self._trace_dir
+            )
+            trials.append(TapTrial(taps, outcome))
+            if outcome.kept:
+                self._last_good = taps
+                break
+            if not self._optimise or record is None or not _voltage_is_broken(outcome):
+                continue
+            seen = {trial.taps for trial in trials} | set(waiting)
+            waiting += [better for better in self._propose(tried, record) if better not in seen]
+        # A size is judged by its best round: one that failed to converge comes after one that has figures.
+        return sorted(
+            trials, key=lambda trial: (trial.outcome.kept, trial.outcome.failure is None, _room(trial.outcome))
+        )
+
+    def _propose(self, plan: Plan, record: GridRecord) -> Iterator[Taps]:
+        """Taps with the most room on both sides, then those that are as high as the upper limit permits."""
+        if self._slopes is None:
+            self._measure(plan)
+        assert self._slopes is not None
+        taps = self._ratios(plan)
+        regulators = list(self._feeder.regulators.values())
+        ratio = np.array([taps[r.name] for r in regulators])
+        step = np.array([r.tap_step_pu for r in regulators])
+        voltage_pu = record.voltage_pu[:, self._columns]
+        for high_weight in (1.0, 0.0):
+            solution = solve_taps(
+                TapProblem(
+                    lowest_pu=voltage_pu.min(axis=0),
+                    highest_pu=voltage_pu.max(axis=0),
+                    slope_pu_per_step=self._slopes,
+                    steps_down=np.floor((ratio - [r.tap_min_pu for r in regulators]) / step + 1e-6).astype(np.int64),
+                    steps_up=np.floor(([r.tap_max_pu for r in regulators] - ratio) / step + 1e-6).astype(np.int64),
+                    v_min_pu=self._limits.voltage_min_pu,
+                    v_max_pu=self._limits.voltage_max_pu,
+                    high_weight=high_weight,
+                )
+            )
+            if solution is not None and solution.margin_pu > HOPELESS_MARGIN_PU:
+                moved = np.round(ratio + solution.steps * step, 9)
+                yield tuple(zip((r.name for r in regulators), moved.tolist(), strict=True))
+
+    def _ratios(self, plan: Plan) -> dict[str, float]:
+        start = self._feeder.initial_taps
+        return dict.fromkeys(self._feeder.regulators, 1.0) | (start.regulators if start else {}) | dict(plan.taps)
+
+    def _measure(self, plan: Plan) -> None:
+        run = assemble(plan, self._scenario, self._feeder, self._limits, trace_dir=self._trace_dir)
+        ticks: Any = run.coordinator.run_iter()
+        next(ticks)
+        self._slopes = run.grid.estimate_tap_sensitivity()
+        self._columns = run.grid.monitored_columns
+        ticks.close()
+
+
+def _voltage_is_broken(outcome: Outcome) -> bool:
+    return any("voltage" in check.name and not check.kept for check in outcome.checks) or any(
+        check.name == "throughput share" and not check.kept for check in outcome.checks
+    )
+
+
+def _room(outcome: Outcome) -> float:
+    """How far the worst limit is from being used up; larger is better."""
+    return -max((check.used for check in outcome.checks), default=np.inf)
