@@ -21,11 +21,14 @@ from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
 from studies.hosting_capacity.study import HostingCapacityStudy
 
+# Where there is no terminal to measure (a log, a pipe), tables are this wide.
+_PLAIN_WIDTH = 132
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 1 some part failed, 2 bad input, 130 interrupted."""
     options = _parser().parse_args(arguments)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
     try:
         return int(options.run(options, console))
     except G2GError as error:
@@ -161,7 +164,8 @@ def _run_hosting_capacity(options: argparse.Namespace, console: Console) -> int:
         paths.append(draw_hosting_capacity(feeder, batch.capacities, title, options.out / "hosting_capacity.png"))
         console.print(result_table(study, batch.capacities))
         console.print(
-            "operating and peak MW: mean and peak of the simulated hour; fleet peak: the same fleet uncontrolled"
+            "mean and peak MW: simulated in closed loop over the hour; fleet MW: peak of the same fleet uncontrolled; "
+            "tokens: served, as a share of the uncontrolled fleet's"
         )
     for bus, reason in batch.failures.items():
         console.print(f"bus {bus} failed: {reason}", style="red", markup=False)

@@ -84,6 +84,6 @@ def _draw_network(axes: Axes, feeder: Feeder, results: Sequence[Capacity]) -> No
     )
     for (x, y), capacity in zip(points, flexible, strict=True):
         axes.annotate(capacity.bus, (x, y), xytext=(6, 7), textcoords="offset points", fontsize=8)
-    axes.figure.colorbar(drawn, ax=axes, label="flexible capacity, peak (MW)")
+    axes.figure.colorbar(drawn, ax=axes, label="flexible capacity, peak (MW)", shrink=0.7, pad=0.02)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_axis_off()

@@ -146,30 +146,25 @@ def not_assessed(study: HostingCapacityStudy) -> list[str]:
 
 def result_table(study: HostingCapacityStudy, results: Sequence[Capacity]) -> Table:
     """The answer for a screen."""
-    table = Table(title=f"Hosting capacity of {study.feeder}: {', '.join(study.models)} on {study.gpu}, simulated MW")
-    for name, right in (
-        ("bus", False),
-        ("operation", False),
-        ("operating MW", True),
-        ("peak MW", True),
-        ("fleet peak MW", True),
-        ("GPUs", True),
-        ("replicas", True),
-        ("throughput", True),
-        ("limit that binds", False),
-    ):
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    names = ", ".join(study.models)
+    table = Table(title=f"Hosting capacity of {study.feeder}: {names} on {study.gpu}, simulated MW")
+    for name in ("bus", "operation"):
+        table.add_column(name)
+    for name in ("mean MW", "peak MW", "fleet MW", "GPUs", "replicas", "tokens"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("limit that binds the next size")
     for row in map(result_row, results):
         share = f"{100 * row['throughput_share']:.0f} %" if row["throughput_share"] != "" else ""
-        where = f"{row['limit']}, {row['limit_where']}" if row["limit_where"] else row["limit"]
+        limit = f"{row['limit']}, {row['limit_where']}" if row["limit_where"] else row["limit"]
         table.add_row(
             row["bus"],
             row["operation"],
-            *(f"{row[c]:.2f}" for c in ("power_operating_mw", "power_peak_mw", "fleet_peak_mw")),
+            *(f"{row[column]:.2f}" for column in ("power_operating_mw", "power_peak_mw", "fleet_peak_mw")),
             str(row["n_gpus"]),
             str(row["n_replicas"]),
             share,
-            where,
+            limit,
+            end_section=row["operation"] == "flexible",
         )
     return table
 

@@ -251,6 +251,7 @@ class Dispatch(BatteryStorage):
 def dispatching(*plan: float, **figures: Any) -> Dispatch:
     battery = Dispatch("bat", 600.0, **({"capacity_kwh": 1000.0} | figures))
     battery.plan = plan
+    battery.reset()
     return battery
 
 

@@ -1,0 +1,87 @@
+"""The one door: verdicts, reasons, and failure as data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from g2g_opt.datacenter.workloads.measurements import measured_spec
+from g2g_opt.evaluate import evaluate, judge
+from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan, Policy
+from g2g_opt.scenario import Scenario
+from g2g_opt.site import BASE_KW_PER_GPU, sized_site
+
+MODEL = measured_spec("llama-3.1-70b", gpu="H100")
+FEEDER = Feeder.load("ieee13")
+CALM = Scenario("calm", 60, replica_share_start=0.2, replica_ramps=(), seed=1)
+BUSY = Scenario("busy", 60, replica_share_start=1.0, replica_ramps=(), seed=1)
+
+
+def plan(n_servers: int, kind: str = "none") -> Plan:
+    site = sized_site("site", "671", [(MODEL, 128)], n_servers, BASE_KW_PER_GPU)
+    return Plan((site,), policy=Policy(kind))  # type: ignore[arg-type]
+
+
+def test_a_run_without_an_answer_is_a_reason_and_the_other_scenarios_are_still_run() -> None:
+    verdict = evaluate(plan(6000), FEEDER, [BUSY, CALM], Limits())
+    busy, calm = verdict.outcomes
+    assert not verdict.accepted
+    assert busy.failure is not None
+    assert busy.figures is None
+    assert busy.checks == ()
+    assert "did not converge" in busy.failure or "was served" in busy.failure
+    assert calm.scenario == "calm"
+    assert any(reason.startswith("busy: ") for reason in verdict.reasons)
+
+
+def test_a_scenarios_figures_are_the_same_alone_and_among_others() -> None:
+    together = evaluate(plan(500, "ofo"), FEEDER, [CALM, BUSY], Limits()).outcomes[1]
+    alone = evaluate(plan(500, "ofo"), FEEDER, [BUSY], Limits()).outcomes[0]
+    assert together.figures == alone.figures
+
+
+def test_another_seed_draws_another_fleet() -> None:
+    first, second = (
+        evaluate(plan(300), FEEDER, [replace(BUSY, seed=seed)], Limits()).outcomes[0].figures for seed in (1, 2)
+    )
+    assert first is not None
+    assert second is not None
+    assert first.sites[0].power_mean_mw != second.sites[0].power_mean_mw
+    assert first.sites[0].power_mean_mw == pytest.approx(second.sites[0].power_mean_mw, rel=0.005)
+
+
+def test_every_limit_is_judged_on_its_own_figure() -> None:
+    figures = evaluate(plan(900), FEEDER, [BUSY], Limits()).outcomes[0].figures
+    assert figures is not None
+    broken = {check.name for check in judge(figures, BUSY, Limits()) if not check.kept}
+    assert broken == {"undervoltage time share"}
+    loose = Limits(violation_time_share_max=1.0)
+    assert all(check.kept for check in judge(figures, BUSY, loose))
+    for tight, name in (
+        (replace(loose, loading_max_pu=1.0), "loading"),
+        (replace(loose, violation_integral_max_pu_s=1e-6), "undervoltage integral"),
+    ):
+        assert {check.name for check in judge(figures, BUSY, tight) if not check.kept} == {name}
+
+
+def test_energy_is_mean_power_times_time_and_service_is_that_of_the_measured_model() -> None:
+    figures = evaluate(plan(300), FEEDER, [BUSY], Limits()).outcomes[0].figures
+    assert figures is not None
+    site = figures.sites[0]
+    assert site.energy_mwh == pytest.approx(site.power_mean_mw * 60 / 3600)
+    # 600 replicas at batch 128 and the Little's-law latency 127.88 / 3884.6 s of the measured row.
+    assert figures.throughput_tps == pytest.approx(600 * 128 / 0.0329208, rel=0.01)
+    assert figures.throughput_share == 1.0
+
+
+def test_finer_steps_agree_with_coarse_ones() -> None:
+    coarse = evaluate(plan(500), FEEDER, [BUSY], Limits()).outcomes[0].figures
+    fine = evaluate(plan(500), FEEDER, [replace(BUSY, dt_s=Fraction(1, 5))], Limits()).outcomes[0].figures
+    assert coarse is not None
+    assert fine is not None
+    assert fine.sites[0].power_mean_mw == pytest.approx(coarse.sites[0].power_mean_mw, rel=2e-3)
+    assert fine.voltage.worst_vmin == pytest.approx(coarse.voltage.worst_vmin, abs=5e-4)

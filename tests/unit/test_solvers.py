@@ -1,0 +1,208 @@
+"""Solvers against something dumber: all tap combinations, all sizes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solvers.highs import LinearProgram, solve_linear_program
+from solvers.largest_feasible import find_largest_feasible
+from solvers.outcome import SolverError, SolveStatus
+from solvers.taps import TapProblem, solve_taps
+
+# --- taps
+
+
+@st.composite
+def tap_problems(draw: st.DrawFn, high_weight: float = 1.0) -> TapProblem:
+    r, n = draw(st.integers(1, 3)), draw(st.integers(1, 5))
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    middle = rng.uniform(0.90, 1.10, n)
+    spread = rng.uniform(0.0, 0.06, n)
+    return TapProblem(
+        lowest_pu=middle - spread,
+        highest_pu=middle + spread,
+        slope_pu_per_step=rng.uniform(-0.001, 0.007, (n, r)),
+        steps_down=rng.integers(0, 4, r),
+        steps_up=rng.integers(0, 4, r),
+        v_min_pu=0.95,
+        v_max_pu=1.05,
+        high_weight=high_weight,
+    )
+
+
+def margin_of(problem: TapProblem, steps: np.ndarray) -> float:
+    """Largest m that (1) and (2) leave at these steps; -inf if the upper limit cannot be kept."""
+    moved = problem.slope_pu_per_step @ steps
+    low = float((problem.lowest_pu + moved - problem.v_min_pu).min())
+    room = float((problem.v_max_pu - problem.highest_pu - moved).min())
+    if problem.high_weight == 0.0:
+        return low if room >= -1e-9 else -math.inf
+    return min(low, room / problem.high_weight)
+
+
+def best_by_trying_all(problem: TapProblem) -> float:
+    """Best objective m - 1e-6 sum |n_r| over every combination."""
+    ranges = [range(-d, u + 1) for d, u in zip(problem.steps_down.tolist(), problem.steps_up.tolist(), strict=True)]
+    return max(
+        margin_of(problem, np.array(steps)) - 1e-6 * sum(map(abs, steps)) for steps in itertools.product(*ranges)
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(tap_problems())
+def test_taps_are_the_best_of_all_combinations(problem: TapProblem) -> None:
+    solution = solve_taps(problem)
+    assert solution is not None
+    assert solution.report.status is SolveStatus.OPTIMAL
+    assert (-problem.steps_down <= solution.steps).all()
+    assert (solution.steps <= problem.steps_up).all()
+    assert solution.margin_pu == pytest.approx(margin_of(problem, solution.steps), abs=1e-6)
+    objective = margin_of(problem, solution.steps) - 1e-6 * int(np.abs(solution.steps).sum())
+    assert objective == pytest.approx(best_by_trying_all(problem), abs=2e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tap_problems(high_weight=0.0))
+def test_taps_that_serve_the_lower_limit_keep_the_upper_one_or_there_are_none(problem: TapProblem) -> None:
+    best = best_by_trying_all(problem)
+    solution = solve_taps(problem)
+    if best == -math.inf:
+        assert solution is None
+    else:
+        assert solution is not None
+        assert margin_of(problem, solution.steps) == pytest.approx(best, abs=5e-6)
+
+
+def test_ties_are_broken_by_fewer_moves() -> None:
+    # A second regulator that moves nothing stays where it is, and so does one that could only balance the other.
+    problem = TapProblem(
+        np.array([0.94]), np.array([0.98]), np.array([[0.01, 0.0, -0.01]]), np.full(3, 5), np.full(3, 5), 0.95, 1.05
+    )
+    solution = solve_taps(problem)
+    assert solution is not None
+    assert np.abs(solution.steps).sum() == 4
+    assert solution.steps[1] == 0
+    assert solution.margin_pu == pytest.approx(0.03)
+
+
+def test_tap_problems_of_unequal_shapes_are_refused() -> None:
+    with pytest.raises(SolverError, match=r"voltages must have shape \(2,\)"):
+        TapProblem(np.ones(1), np.ones(2), np.ones((2, 1)), np.ones(1, int), np.ones(1, int), 0.95, 1.05)
+    with pytest.raises(SolverError, match=r"steps must have shape \(1,\)"):
+        TapProblem(np.ones(2), np.ones(2), np.ones((2, 1)), np.ones(2, int), np.ones(1, int), 0.95, 1.05)
+
+
+# --- linear programs
+
+
+def program(**changes: object) -> LinearProgram:
+    """max 5 x + 4 y, 6 x + 4 y <= 24, x + 2 y <= 6: 21 at (3, 1.5); whole numbers: 20 at (4, 0)."""
+    figures = {
+        "cost": np.array([-5.0, -4.0]),
+        "matrix": np.array([[6.0, 4.0], [1.0, 2.0]]),
+        "row_low": np.full(2, -np.inf),
+        "row_high": np.array([24.0, 6.0]),
+        "low": np.zeros(2),
+        "high": np.full(2, np.inf),
+        "integer": np.zeros(2, bool),
+    }
+    return LinearProgram(**(figures | changes))  # type: ignore[arg-type]
+
+
+def test_a_textbook_program_and_its_whole_number_form() -> None:
+    x, report = solve_linear_program(program())
+    assert x is not None
+    np.testing.assert_allclose(x, [3.0, 1.5], atol=1e-7)
+    assert report.objective == pytest.approx(-21.0)
+    assert report.status is SolveStatus.OPTIMAL
+    x, report = solve_linear_program(program(integer=np.ones(2, bool)))
+    assert x is not None
+    np.testing.assert_allclose(x, [4.0, 0.0], atol=1e-7)
+    assert (report.objective, report.gap) == (pytest.approx(-20.0), pytest.approx(0.0, abs=1e-6))
+
+
+def test_programs_without_an_answer_say_why() -> None:
+    x, report = solve_linear_program(program(row_low=np.array([30.0, -np.inf])))
+    assert x is None
+    assert report.status is SolveStatus.INFEASIBLE
+    assert math.isnan(report.objective)
+    _, report = solve_linear_program(program(matrix=np.array([[-1.0, 0.0], [0.0, -1.0]])))
+    assert report.status is SolveStatus.UNBOUNDED
+    with pytest.raises(SolverError, match="row_high has shape"):
+        program(row_high=np.ones(3))
+
+
+# --- the largest feasible size
+
+
+def searched(accepted: set[int], n_max: int, **options: object) -> tuple[object, list[int]]:
+    asked: list[int] = []
+
+    def judge(n: int) -> bool:
+        assert 1 <= n <= n_max
+        asked.append(n)
+        return n in accepted
+
+    return find_largest_feasible(judge, n_max, **options), asked  # type: ignore[arg-type]
+
+
+@settings(max_examples=200)
+@given(n_max=st.integers(1, 3000), share=st.floats(0, 1), start=st.none() | st.integers(-3, 4000))
+def test_a_monotone_judge_gives_the_exact_answer_in_few_questions(n_max: int, share: float, start: int | None) -> None:
+    answer = round(share * n_max)
+    found, asked = searched(set(range(answer + 1)), n_max, start=start)
+    assert found.n == answer  # type: ignore[attr-defined]
+    assert found.monotone  # type: ignore[attr-defined]
+    assert found.n_rejected == (None if answer == n_max else answer + 1)  # type: ignore[attr-defined]
+    assert len(asked) == len(set(asked))
+    assert len(asked) <= 2 * math.log2(n_max) + 8  # doubling, bisection, and the sizes tried above
+
+
+@settings(max_examples=300)
+@given(n_max=st.integers(1, 400), data=st.data())
+def test_any_judge_gives_the_largest_size_that_was_accepted_and_reports_the_gaps(n_max: int, data: st.DataObject) -> None:
+    accepted = data.draw(st.sets(st.integers(1, n_max)))
+    found, asked = searched(accepted, n_max, start=data.draw(st.none() | st.integers(1, n_max)))
+    yes = [n for n in asked if n in accepted]
+    no = [n for n in asked if n not in accepted]
+    assert found.judged == {n: n in accepted for n in asked}  # type: ignore[attr-defined]
+    assert found.n == max(yes, default=0)  # type: ignore[attr-defined]
+    assert found.n_rejected == min((n for n in no if n > found.n), default=None)  # type: ignore[attr-defined]
+    assert found.accepted_above == tuple(sorted(n for n in yes if no and n > min(no)))  # type: ignore[attr-defined]
+    if found.n < n_max:  # type: ignore[attr-defined]
+        assert found.n + 1 in asked  # type: ignore[attr-defined]
+
+
+def test_a_gap_right_above_the_answer_is_jumped() -> None:
+    # Accepted up to 100 and from 102 to 117: bisection alone would stop at one of the two.
+    found, _ = searched(set(range(1, 101)) | set(range(102, 118)), 1000, start=1)
+    assert found.n == 117  # type: ignore[attr-defined]
+    assert not found.monotone  # type: ignore[attr-defined]
+
+
+def test_judges_that_always_or_never_accept() -> None:
+    found, asked = searched(set(range(1, 1001)), 1000)
+    assert (found.n, found.n_rejected, asked) == (1000, None, [1000])  # type: ignore[attr-defined]
+    found, asked = searched(set(), 1000)
+    assert (found.n, found.monotone) == (0, True)  # type: ignore[attr-defined]
+    assert found.n_rejected == 1  # type: ignore[attr-defined]
+    assert len(asked) <= 11
+
+
+def test_a_resolution_saves_questions_and_keeps_its_promise() -> None:
+    exact, asked = searched(set(range(7001)), 10000)
+    coarse, fewer = searched(set(range(7001)), 10000, resolution=0.05)
+    assert exact.n == 7000  # type: ignore[attr-defined]
+    assert len(fewer) < len(asked)
+    assert 7000 / 1.06 <= coarse.n <= 7000  # type: ignore[attr-defined]
+
+
+def test_nothing_to_search_is_zero() -> None:
+    found, asked = searched(set(), 0) if False else (find_largest_feasible(lambda n: n <= 0, 0), [])
+    assert found.n == 0  # type: ignore[attr-defined]
