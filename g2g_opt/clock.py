@@ -59,16 +59,21 @@ class SimulationClock:
             ticks = self._ticks_by_period[period] = int(ratio)
         return ticks
 
+    def times_s(self, n_ticks: int) -> list[float]:
+        """The times (s) of this tick and those after it."""
+        numerator, denominator = self.tick_s.numerator, self.tick_s.denominator
+        return [step * numerator / denominator for step in range(self.step, self.step + n_ticks)]
+
     def is_due(self, period: Fraction) -> bool:
         """True on the ticks at which a component of this period steps."""
         return self.step % self.ticks_per(period) == 0
 
-    def advance(self) -> None:
-        """One tick on; in live mode, sleep until wall time has caught up."""
-        self.step += 1
+    def advance(self, n_ticks: int = 1) -> None:
+        """So many ticks on; in live mode, sleep until wall time has caught up."""
+        self.step += n_ticks
         self.time_s = self.step * self.tick_s.numerator / self.tick_s.denominator
         if self.live:
             now = time.monotonic()
             if self._wall_start_s is None:
-                self._wall_start_s = now - float(self.tick_s) * (self.step - 1)
+                self._wall_start_s = now - float(self.tick_s) * (self.step - n_ticks)
             time.sleep(max(0.0, self._wall_start_s + self.time_s - now))

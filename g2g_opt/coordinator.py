@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Generic
@@ -20,6 +21,9 @@ from g2g_opt.grid.command import GridCommand
 from g2g_opt.simulation_log import Command, SimulationLog
 
 logger = logging.getLogger(__name__)
+
+# A block is never longer than this, so that progress is told and a failed run ends soon.
+_BLOCK_TICKS_MAX = 256
 
 
 @dataclass(frozen=True)
@@ -137,15 +141,11 @@ class Coordinator(Generic[DCStateT, GridStateT]):
 
     def start(self) -> None:
         """Let components acquire what they need; call before `step`. What was started is stopped if one fails."""
-        started: list[Any] = []
-        try:
+        with ExitStack() as undo:
             for component in self._components():
-                started.append(component)
+                undo.callback(component.stop)
                 component.start()
-        except BaseException:
-            for component in reversed(started):
-                component.stop()
-            raise
+            undo.pop_all()
         run = _Run()
         sink = _EventList(run.events)
         run.emit = {
@@ -159,8 +159,10 @@ class Coordinator(Generic[DCStateT, GridStateT]):
     def stop(self) -> None:
         """Let components release what they hold, the last started first."""
         self._run = None
-        for component in reversed(self._components()):
-            component.stop()
+        # One that fails to stop does not keep the others from it.
+        with ExitStack() as stack:
+            for component in self._components():
+                stack.callback(component.stop)
 
     def _started(self) -> _Run:
         if self._run is None:
@@ -187,6 +189,20 @@ class Coordinator(Generic[DCStateT, GridStateT]):
                 grid.advance(clock, {dc: list(samples) for dc, samples in run.samples.items()}, run.emit["grid"])
                 for samples in run.samples.values():
                     samples.clear()
+        return self._control(run)
+
+    def _tick_block(self, run: _Run, n_ticks: int) -> list[Command]:
+        """As `n_ticks` calls of `_tick`, of which only the last may have controllers due; the clock ends there."""
+        times = self.clock.times_s(n_ticks)
+        power_w = {dc: dc.advance_block(times[0], n_ticks) for dc in self.datacenters}
+        self.grid.advance_block(times, power_w)
+        if n_ticks > 1:
+            self.clock.advance(n_ticks - 1)
+        return self._control(run)
+
+    def _control(self, run: _Run) -> list[Command]:
+        """Let the controllers that are due act, and dispatch their commands."""
+        clock, tick = self.clock, self.clock.step
         sent: list[Command] = []
         for controller, ticks in self._controller_ticks:
             if tick % ticks == 0:
@@ -218,13 +234,24 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         run = self._started()
         for command in commands:
             if isinstance(command, DatacenterCommand):
-                command.target.apply_control(command, run.emit["datacenter"])
+                self._target(command).apply_control(command, run.emit["datacenter"])
             elif isinstance(command, GridCommand):
                 self.grid.apply_control(command, run.emit["grid"])
             else:
                 raise InputError(
                     f"{type(command).__name__} is no command; derive it from DatacenterCommand or GridCommand"
                 )
+
+    def _target(self, command: DatacenterCommand) -> DatacenterBackend[Any]:
+        """The site a command is for; a command that names none can only mean the only site."""
+        target: DatacenterBackend[Any] | None = getattr(command, "target", None)
+        if target is None and len(self.datacenters) == 1:
+            return self.datacenters[0]
+        if target is None or target not in self.datacenters:
+            names = [dc.name for dc in self.datacenters]
+            what = "names no target" if target is None else f"is for {target.name!r}, which is not in this run"
+            raise InputError(f"{type(command).__name__} {what}; give it target= one of the sites {names}")
+        return target
 
     # --- whole runs
 
@@ -246,17 +273,20 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         clock = self.clock
         log: SimulationLog[DCStateT, GridStateT] = run.log
         times: list[float] = []
-        report_every = max(1, self._n_ticks // 100)
+        reported = 0
+        blocks = self._runs_in_blocks()
         try:
-            for tick in range(self._n_ticks):
-                commands = self._tick(run)
+            while clock.step < self._n_ticks:
+                n_ticks = self._ticks_to_control() if blocks else 1
+                times += clock.times_s(n_ticks)
+                commands = self._tick_block(run, n_ticks) if blocks else self._tick(run)
                 if commands:
                     log.commands.extend(commands)
                     log.command_time_s.extend([clock.time_s] * len(commands))
-                times.append(clock.time_s)
                 clock.advance()
-                if progress is not None and (tick + 1) % report_every == 0:
-                    progress(tick + 1, self._n_ticks)
+                if progress is not None and 100 * (clock.step - reported) >= self._n_ticks:
+                    reported = clock.step
+                    progress(clock.step, self._n_ticks)
             log.events = run.events
             log.time_s = times
             log.dc_states_by_site = {dc.name: dc.recorded_states() for dc in self.datacenters}
@@ -264,6 +294,18 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         finally:
             self.stop()
         return log
+
+    def _runs_in_blocks(self) -> bool:
+        """True if nothing but the controllers' rates divides the run: datacenters and grid all step at every tick."""
+        every_tick = self._grid_ticks == 1 and all(ticks == 1 for _, ticks in self._dc_ticks)
+        able = self.grid.advances_in_blocks and all(dc.advances_in_blocks for dc in self.datacenters)
+        return every_tick and able and not self.clock.live
+
+    def _ticks_to_control(self) -> int:
+        """Ticks from the present one to the next at which a controller is due, both counted."""
+        tick = self.clock.step
+        waits = [(-tick) % ticks + 1 for _, ticks in self._controller_ticks]
+        return min([_BLOCK_TICKS_MAX, self._n_ticks - tick, *waits])
 
     def _prepare(self) -> _Run:
         self.reset()

@@ -19,5 +19,7 @@ def keyed_generator(seed: int, *key: Key) -> np.random.Generator:
     `key` names the scenario and the component, e.g. `keyed_generator(7, "summer", "site dc", "noise")`.
     Strings and integers are told apart ("1" and 1 give different streams).
     """
-    digest = hashlib.sha256(repr((int(seed), *key)).encode()).digest()
+    # Plain integers and strings only: numpy's own integers print differently from release to release.
+    plain = (int(seed), *(str(part) if isinstance(part, str) else int(part) for part in key))
+    digest = hashlib.sha256(repr(plain).encode()).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], dtype=np.uint64)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -54,8 +55,12 @@ class FeasibleTable:
         Of two equally near sizes it is the smaller one (formulations 4).
         """
         place = (np.exp2(log2_batch)[:, :, None] > self.midpoints).sum(axis=2)
-        nearest: Ints = self.sizes[np.arange(len(self.sizes)), place]
+        nearest: Ints = self.sizes[self._rows, place]
         return nearest
+
+    @cached_property
+    def _rows(self) -> Ints:
+        return np.arange(len(self.sizes))
 
 
 def start_log2(specs: Sequence[InferenceModelSpec], initial_batch_sizes: Mapping[str, int] | None) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,13 +53,23 @@ class OFOConfig:
         if min(self.primal_step_size, self.sensitivity_perturbation_kw) <= 0 or self.sensitivity_update_interval < 0:
             raise InputError(f"OFO needs positive step size and perturbation and an interval >= 0, got {self}")
 
+    @cached_property
+    def dual_slope(self) -> Floats:
+        """What a voltage (pu) moves the multipliers of the lower and upper limit by, shape (2, 1) (4.1)."""
+        return self.voltage_dual_step_size * np.array([[-1.0], [1.0]])
+
+    @cached_property
+    def dual_offset(self) -> Floats:
+        """What the multipliers move by at zero voltage, shape (2, 1) (4.1)."""
+        return self.voltage_dual_step_size * np.array([[self.v_min], [-self.v_max]])
+
 
 @dataclass(frozen=True, eq=False)
 class OFOModels:
     """What the update needs to know of a site's models, as arrays [model].
 
     Curve parameters (L, x0, k) of power (W per replica), latency (s) and throughput (tokens/s per replica) have
-    shape (3, model); `throughput_max` is T_i(x_max).
+    shape (3, 1, model); `throughput_max` is T_i(x_max). x is clipped to [`log2_low`, `log2_high`].
     """
 
     amplitude: Floats
@@ -72,7 +83,7 @@ class OFOModels:
 
     @staticmethod
     def of(specs: tuple[InferenceModelSpec, ...], curves: LogisticModelStore) -> OFOModels:
-        """From specs and fitted curves; x is clipped to the union of the feasible batch sizes (formulations 4)."""
+        """From specs and fitted curves; x ranges over the union of the feasible batch sizes (formulations 4)."""
         union = sorted({int(b) for spec in specs for b in spec.feasible_batch_sizes})
         labels = [spec.model_label for spec in specs]
         rows: list[list[LogisticModel]] = [
@@ -82,9 +93,9 @@ class OFOModels:
         ]
         peak = np.array([float(curve.eval(union[-1])) for curve in rows[2]])
         return OFOModels(
-            amplitude=np.array([[curve.L for curve in row] for row in rows]),
-            midpoint=np.array([[curve.x0 for curve in row] for row in rows]),
-            steepness=np.array([[curve.k for curve in row] for row in rows]),
+            amplitude=np.array([[[curve.L for curve in row]] for row in rows]),
+            midpoint=np.array([[[curve.x0 for curve in row]] for row in rows]),
+            steepness=np.array([[[curve.k for curve in row]] for row in rows]),
             throughput_max=np.where(peak > 0.0, peak, 1.0),
             deadline_s=np.array([spec.itl_deadline_s for spec in specs]),
             log2_low=float(np.log2(union[0])),
@@ -95,57 +106,75 @@ class OFOModels:
 
     def slopes(self, x: Floats) -> Floats:
         """P', L' and T' with respect to x, shape (3, scenario, model) (2.1)."""
-        z = self.steepness[:, None, :] * (x[None] - self.midpoint[:, None, :])
-        # The derivative of the logistic in a form that cannot overflow.
-        tail = np.exp(-np.abs(z))
-        return (self.amplitude * self.steepness)[:, None, :] * tail / (1.0 + tail) ** 2
+        # s (1 - s) of the logistic s is (1 - tanh^2) / 4, which cannot overflow.
+        half = np.tanh(self._half_steepness * (x - self.midpoint))
+        slopes: Floats = self._slope_max * (1.0 - half * half)
+        return slopes
+
+    @cached_property
+    def _half_steepness(self) -> Floats:
+        return 0.5 * self.steepness
+
+    @cached_property
+    def _slope_max(self) -> Floats:
+        return 0.25 * self.amplitude * self.steepness
 
 
 @dataclass
 class OFOState:
-    """Multipliers and iterates: `dual_low`, `dual_high` (scenario, bus-phase), the rest (scenario, model)."""
+    """Multipliers and iterates: `dual_voltage` (scenario, 2, bus-phase) holds those of the lower and of the upper
+    limit, `dual_latency` and the iterates have shape (scenario, model).
+    """
 
-    dual_low: Floats
-    dual_high: Floats
+    dual_voltage: Floats
     dual_latency: Floats
     x: Floats
     x_previous: Floats
 
 
 def update_duals(state: OFOState, voltage_pu: Floats, itl_s: Floats, models: OFOModels, config: OFOConfig) -> None:
-    """The multiplier steps (4.1), in place; a latency that is NaN (no replicas) leaves its multiplier."""
-    rho = config.voltage_dual_step_size
-    np.maximum(state.dual_low + rho * (config.v_min - voltage_pu), 0.0, out=state.dual_low)
-    np.maximum(state.dual_high + rho * (voltage_pu - config.v_max), 0.0, out=state.dual_high)
+    """The multiplier steps (4.1), in place; a latency that is NaN (no replicas) leaves its multiplier.
+
+    `voltage_pu` has shape (scenario, bus-phase), `itl_s` (scenario, model).
+    """
+    dual = state.dual_voltage
+    step = voltage_pu[:, None, :] * config.dual_slope
+    step += config.dual_offset
+    dual += step
+    np.maximum(dual, 0.0, out=dual)
     excess_s = itl_s - models.deadline_s
     excess_s[np.isnan(excess_s)] = 0.0
     np.maximum(state.dual_latency + config.latency_dual_step_size * excess_s, 0.0, out=state.dual_latency)
 
 
+def signed_slopes(slopes_pu_per_kw: Floats) -> Floats:
+    """Slopes (scenario, bus-phase, 3) as `update_batches` takes them: (scenario, 2 bus-phases, 3), those that the
+    multipliers of the lower limit meet with a minus, so that one product gives (lambda_hi - lambda_lo)' H.
+    """
+    return np.concatenate([-slopes_pu_per_kw, slopes_pu_per_kw], axis=1)
+
+
 def update_batches(
-    state: OFOState,
-    slopes_pu_per_kw: Floats,
-    phase_share: Floats,
-    replicas: Floats,
-    models: OFOModels,
-    config: OFOConfig,
+    state: OFOState, slopes: Floats, phase_share: Floats, replicas: Floats, models: OFOModels, config: OFOConfig
 ) -> None:
     """The gradient (4.2) and primal step (4.3), in place.
 
-    `slopes_pu_per_kw` (scenario, bus-phase, 3), `phase_share` (scenario, model, 3), `replicas` (scenario, model).
+    `slopes` are `signed_slopes` (pu/kW), `phase_share` has shape (scenario, model, 3), `replicas` (scenario, model).
     """
     power, latency, throughput = models.slopes(state.x)
-    # (lambda_hi - lambda_lo)' H, then the share of each model's servers on the phases.
-    by_phase = np.matmul((state.dual_high - state.dual_low)[:, None, :], slopes_pu_per_kw)
+    n_scenarios = len(state.x)
+    by_phase = np.matmul(state.dual_voltage.reshape(n_scenarios, 1, -1), slopes)
     per_kw = np.matmul(phase_share, by_phase.transpose(0, 2, 1))[:, :, 0]
-    gradient = (
-        -config.w_throughput * replicas * throughput / models.throughput_max
-        + config.voltage_gradient_scale * per_kw * replicas * power / 1000.0
-        + state.dual_latency * latency
-        + config.w_switch * (state.x - state.x_previous)
+    gradient = replicas * (
+        (config.voltage_gradient_scale / 1000.0) * per_kw * power
+        - config.w_throughput / models.throughput_max * throughput
     )
+    gradient += state.dual_latency * latency
+    gradient += config.w_switch * (state.x - state.x_previous)
     state.x_previous = state.x
-    state.x = np.minimum(np.maximum(state.x - config.primal_step_size * gradient, models.log2_low), models.log2_high)
+    moved = state.x - config.primal_step_size * gradient
+    np.maximum(moved, models.log2_low, out=moved)
+    state.x = np.minimum(moved, models.log2_high, out=moved)
 
 
 class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMDatacenterState], OpenDSSGrid]):
@@ -190,12 +219,11 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
         interval = config.sensitivity_update_interval
         if self._state is None or (interval > 0 and self._steps % interval == 0):
             slopes, _ = grid.estimate_sensitivity(config.sensitivity_perturbation_kw, dc=self._datacenter)
-            self._slopes = slopes[None]
+            self._slopes = signed_slopes(slopes[None])
         if self._state is None:
             n_voltages, n_models = voltage_pu.shape[1], len(self._labels)
             self._state = OFOState(
-                np.zeros((1, n_voltages)),
-                np.zeros((1, n_voltages)),
+                np.zeros((1, 2, n_voltages)),
                 np.zeros((1, n_models)),
                 self._start.copy(),
                 self._start.copy(),

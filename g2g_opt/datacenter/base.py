@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from g2g_opt.clock import SimulationClock
 from g2g_opt.common import ThreePhase
 from g2g_opt.datacenter.command import DatacenterCommand
-from g2g_opt.errors import unknown_name
+from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.events import EventEmitter
 
 
@@ -98,6 +98,15 @@ class DatacenterBackend(ABC, Generic[DCStateT]):
     def advance(self, clock: SimulationClock, events: EventEmitter) -> None:
         """Step and record. Array-backed datacenters override this to make no state object per step."""
         self._states.append(self.step(clock, events))
+
+    @property
+    def advances_in_blocks(self) -> bool:
+        """True if `advance_block` can stand for many calls of `advance` while no command comes in."""
+        return False
+
+    def advance_block(self, time_s: float, n_steps: int) -> NDArray[np.float64]:
+        """Advance `n_steps` from `time_s` on and return the power per phase (W), shape (n_steps, 3)."""
+        raise InputError(f"datacenter {self.name!r} advances step by step only")
 
     def do_step(self, clock: SimulationClock, events: EventEmitter) -> DCStateT:
         """Step, record and return the state."""

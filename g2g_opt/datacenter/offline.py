@@ -189,6 +189,20 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
             self._fill(step, time_s)
         self._record.n_steps = step + 1
 
+    @property
+    def advances_in_blocks(self) -> bool:
+        return self._reads_block
+
+    def advance_block(self, time_s: float, n_steps: int) -> Floats:
+        first = self._record.n_steps
+        end = first + n_steps
+        while self._filled < end:
+            # The same blocks as in single steps, so that both ways give the same numbers to the last bit.
+            start = max(self._filled, first)
+            self._fill(start, time_s + (start - first) * float(self._dt_s))
+        self._record.n_steps = end
+        return self._record.power_w[first:end]
+
     def _fill(self, first: int, time_s: float) -> None:
         """Compute a block of rows from `first` (at `time_s`) with the present batch sizes and shifts."""
         n = self._block_steps

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
@@ -171,34 +168,3 @@ class AttachmentBook:
         if found.kv_ln <= 0.0:
             raise InputError(f"{where} has no voltage base; add Set VoltageBases and CalcVoltageBases to the circuit")
         return found.name
-
-
-class ProfileSeries:
-    """Power of all profile attachments, evaluated a block of steps ahead where that is safe.
-
-    A user's own profile that only gives `power_kw(t)` is asked at each step, because it may read the outside world.
-    """
-
-    _BLOCK_STEPS = 512
-
-    def __init__(self, attachments: list[ProfileAttachment], dt_s: float) -> None:
-        self._attachments = attachments
-        self._dt_s = dt_s
-        self._ahead = all(type(a.profile).power_series_kw is not PowerProfile.power_series_kw for a in attachments)
-        self._block = np.empty((0, 3 * len(attachments)))
-        self._first_s = 0.0
-
-    def kw(self, time_s: float) -> NDArray[np.float64]:
-        """Signed kW per injection (three per attachment) at `time_s`."""
-        if not self._ahead:
-            self._block = np.array([[x for a in self._attachments for x in [a.sign * a.profile.power_kw(time_s)] * 3]])
-            row: NDArray[np.float64] = self._block[0]
-            return row
-        place = round((time_s - self._first_s) / self._dt_s)
-        if not 0 <= place < len(self._block):
-            times = time_s + self._dt_s * np.arange(self._BLOCK_STEPS, dtype=np.float64)
-            columns = [a.sign * a.profile.power_series_kw(times) for a in self._attachments]
-            self._block = np.repeat(np.array(columns).T.reshape(len(times), -1), 3, axis=1)
-            self._first_s, place = time_s, 0
-        row = self._block[place]
-        return row

@@ -144,6 +144,15 @@ class GridBackend(ABC, Generic[GridStateT]):
         """Step and record. Array-backed grids override this to make no state object per step."""
         self._states.append(self.step(clock, power_samples_w, events))
 
+    @property
+    def advances_in_blocks(self) -> bool:
+        """True if `advance_block` can stand for many calls of `advance` while no command comes in."""
+        return False
+
+    def advance_block(self, time_s: Sequence[float], power_w: Mapping[DatacenterBackend[Any], Floats]) -> None:
+        """Solve at every time (s) with the sites' powers (W per phase), each of shape (len(time_s), 3)."""
+        raise InputError(f"{type(self).__name__} advances step by step only")
+
     def do_step(self, clock: SimulationClock, power_samples_w: PowerSamples, events: EventEmitter) -> GridStateT:
         """Step, record and return the state."""
         self.advance(clock, power_samples_w, events)

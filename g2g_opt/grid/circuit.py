@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from dss_python_backend import ffi, lib
@@ -23,6 +23,9 @@ Complexes = NDArray[np.complex128]
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_\-]+")
 _PREFIX = "g2g_"  # of every element we add, so that none collides with a circuit's own
+# A new context would otherwise change the working directory of the process.
+lib.DSS_Set_AllowChangeDir(False)
+
 _KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
 _LINE, _TRANSFORMER = "Line", "Transformer"
 
@@ -171,15 +174,33 @@ class Circuit:
         self.set_injections()
         self._solve_function(self._ctx)
         if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self._ctx):
-            self._raise_diverged()
+            self.report_unsolved()
 
-    def _raise_diverged(self) -> None:
+    def solve_block(self, kw: Floats, kvar: Floats, phasors: Complexes) -> int:
+        """Solve for every row of `kw` and `kvar` (solution, injection); node voltages (V) go into rows of `phasors`.
+
+        Returns how many were solved: fewer than asked for if one did not converge, for `report_unsolved` to say why.
+        """
+        own_kw, own_kvar = self.injection_kw, self.injection_kvar
+        solve, converged = self._solve_function, lib.ctx_Solution_Get_Converged
+        for i in range(len(kw)):
+            own_kw[:] = kw[i]
+            own_kvar[:] = kvar[i]
+            self.set_injections()
+            solve(self._ctx)
+            if self._error[0] != 0 or not converged(self._ctx):
+                return i
+            phasors[i] = self.node_voltages()
+        return len(kw)
+
+    def report_unsolved(self, when: str = "") -> NoReturn:
+        """Raise the `PowerFlowError` of a latest solution that did not converge."""
         words = ""
         if self._error[0] != 0:
             words = ": " + ffi.string(lib.ctx_Error_Get_Description(self._ctx)).decode(errors="replace").strip()
             self._error[0] = 0
         raise PowerFlowError(
-            f"the power flow did not converge in {self.iterations} iterations{words}; "
+            f"{when}{': ' if when else ''}the power flow did not converge in {self.iterations} iterations{words}; "
             "the load is beyond what the circuit can carry"
         )
 

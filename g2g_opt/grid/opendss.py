@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +16,13 @@ from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, PowerFlowError, unknown_name
 from g2g_opt.events import EventEmitter
 from g2g_opt.feeder import Feeder, find_feeder
-from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, AttachmentBook, ProfileSeries, check_window
+from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, AttachmentBook, check_window
 from g2g_opt.grid.base import GridBackend, GridState, PowerSamples
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.command import GridCommand, SetStoragePower, SetTaps
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import Generator
+from g2g_opt.grid.injections import InjectionPowers
 from g2g_opt.grid.load import ExternalLoad
 from g2g_opt.grid.loading import BranchLoading
 from g2g_opt.grid.record import GridRecord
@@ -29,7 +30,6 @@ from g2g_opt.grid.regulators import RegulatorBank
 from g2g_opt.grid.sensitivity import measure_slopes, measure_tap_slopes
 from g2g_opt.grid.served import ServedCheck
 from g2g_opt.grid.storage import EnergyStorage
-from g2g_opt.grid.storage_bank import StorageBank
 
 Floats = NDArray[np.float64]
 _PHASES = (1, 2, 3)
@@ -46,7 +46,8 @@ class OpenDSSGrid(GridBackend[GridState]):
     `tolerance` is OpenDSS's solution tolerance; `constant_power_window_pu` is the voltage band in which everything
     attached draws constant power. `unserved` says what happens when an attached load leaves that band and is
     served something else than asked (formulations 5.2): "raise" a `PowerFlowError`, or "record" it in `served`.
-    `record_loading` records the loading of lines and transformers at every step.
+    `record_loading` records the loading of lines and transformers at every step. `enforce_tap_range=False` lets taps
+    leave their regulator's range, as OpenDSS does.
 
     `attach_*` come before `start`, which the Coordinator calls. Raises `InputError` for whatever cannot be used.
     """
@@ -67,8 +68,13 @@ class OpenDSSGrid(GridBackend[GridState]):
         max_iterations: int = 100,
         unserved: Literal["raise", "record"] = "raise",
         record_loading: bool = False,
+        enforce_tap_range: bool = True,
     ) -> None:
         super().__init__()
+        if not tolerance > 0 or max_iterations < 2:
+            raise InputError(
+                f"tolerance must be positive and max_iterations 2 or more, got {tolerance}, {max_iterations}"
+            )
         self._dt_s = as_period(dt_s, "OpenDSSGrid")
         if unserved not in ("raise", "record"):
             raise InputError(f"unserved must be 'raise' or 'record', got {unserved!r}")
@@ -77,13 +83,11 @@ class OpenDSSGrid(GridBackend[GridState]):
         documented_path = feeder is None
         self.feeder = find_feeder(dss_case_dir, dss_master_file, feeder)
         self._source_pu = source_pu if documented_path or source_pu is not None else self.feeder.source_pu
-        taps = initial_tap_position
-        if taps is None and not documented_path:
-            taps = self.feeder.initial_taps
-        self._initial_taps = taps
-        self._regulators = RegulatorBank(self.feeder)
-        if taps is not None:
-            self._regulators.resolve(taps)
+        own_taps = None if documented_path else self.feeder.initial_taps
+        self._initial_taps = own_taps if initial_tap_position is None else initial_tap_position
+        self._regulators = RegulatorBank(self.feeder, enforce_tap_range)
+        if self._initial_taps is not None:
+            self._regulators.resolve(self._initial_taps)
         exclude = exclude_buses if exclude_buses is not None else (() if documented_path else self.feeder.exclude_buses)
         self._exclude = tuple(bus.lower() for bus in exclude)
         self._dss_controls = bool(dss_controls)
@@ -174,26 +178,22 @@ class OpenDSSGrid(GridBackend[GridState]):
             self._regulators.apply(circuit, self._initial_taps)
         circuit.finish()
         self._circuit = circuit
-        n_sites, n_profiles = 3 * len(book.sites), 3 * len(book.profiles)
-        self._site_rows = slice(0, n_sites)
-        self._profile_rows = slice(n_sites, n_sites + n_profiles)
-        self._flow_rows = slice(0, n_sites + n_profiles)
-        self._tan_phi = np.repeat([a.tan_phi for a in (*book.sites, *book.profiles)], 3)
-        self._series = ProfileSeries(book.profiles, float(self._dt_s)) if book.profiles else None
-        self._bank = StorageBank([a.storage for a in book.storages], float(self._dt_s)) if book.storages else None
-        self._storage_rows = slice(n_sites + n_profiles, n_sites + n_profiles + 3 * len(book.storages))
-        self.served = ServedCheck(circuit, book.all(), quiet=self._unserved == "record")
+        self._powers = InjectionPowers(book, self._dt_s)
+        self.served = ServedCheck(circuit, book.all())
         self._v_columns = self._monitored_columns(circuit)
         nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
         self._v_index = [nodes[i] for i in self._v_columns]
         self._v_base = circuit.node_base_v[self._v_columns]
         loading = BranchLoading(circuit.branches()) if self._record_loading else None
-        self._grid_record = GridRecord(nodes, circuit.node_base_v, loading, self._expected_steps)
+        self._grid_record = GridRecord(
+            nodes, circuit.node_base_v, len(circuit.injection_kw), self._inspect, loading, self._expected_steps
+        )
         self._vector: Floats | None = None
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
-        self._taps = self._regulators.read(circuit)
-        if self._taps is not None:
-            self._grid_record.note_taps(self._taps)
+        self._taps: TapPosition | None = None
+        self._loading_is_stale = False
+        self._note_taps(circuit)
+        self._loading_is_stale = False
 
     def _commands(self) -> list[str]:
         commands = list(self.feeder.commands)
@@ -222,62 +222,79 @@ class OpenDSSGrid(GridBackend[GridState]):
         if not self._reads_directly:
             super().advance(clock, power_samples_w, events)
             return
-        power = self._running().injection_kw
-        for i, attachment in enumerate(self._attached.sites):
-            power[3 * i : 3 * i + 3] = attachment.datacenter.latest_power_w
-        self._solve_at(clock.time_s)
+        self._solve_at(clock.time_s, [a.datacenter.latest_power_w for a in self._attached.sites])
 
     def step(self, clock: SimulationClock, power_samples_w: PowerSamples, events: EventEmitter) -> GridState:
         """Solve with each site's latest sample (W per phase); a site without a new one keeps its last."""
-        power = self._running().injection_kw
-        for i, attachment in enumerate(self._attached.sites):
-            samples = power_samples_w.get(attachment.datacenter, ())
+        for datacenter in self.attached_datacenters:
+            samples = power_samples_w.get(datacenter, ())
             if samples:
-                self._last_power[attachment.datacenter] = samples[-1]
-            elif attachment.datacenter not in self._last_power:
-                raise InputError(f"no power sample yet of datacenter {attachment.datacenter.name!r}")
-            power[3 * i : 3 * i + 3] = self._last_power[attachment.datacenter]
-        self._solve_at(clock.time_s)
-        return self._grid_record[-1]
+                self._last_power[datacenter] = samples[-1]
+            elif datacenter not in self._last_power:
+                raise InputError(f"no power sample yet of datacenter {datacenter.name!r}")
+        self._solve_at(clock.time_s, [self._last_power[dc] for dc in self.attached_datacenters])
+        return self.record[-1]
 
-    def _solve_at(self, time_s: float) -> None:
-        """Solve with site powers already in place (in W); record and check the solution."""
+    def _solve_at(self, time_s: float, site_power_w: Sequence[Sequence[float]]) -> None:
+        """Solve with the sites' powers (W per phase), record the solution, and settle storages."""
         circuit = self._running()
-        kw, kvar = circuit.injection_kw, circuit.injection_kvar
-        kw[self._site_rows] *= 1e-3
-        if self._series is not None:
-            kw[self._profile_rows] = self._series.kw(time_s)
-        np.multiply(kw[self._flow_rows], self._tan_phi, out=kvar[self._flow_rows])
-        if self._bank is not None:
-            storage_kw, storage_kvar = self._bank.dispatch(time_s)
-            kw[self._storage_rows] = np.repeat(-storage_kw / 3.0, 3)
-            kvar[self._storage_rows] = np.repeat(-storage_kvar / 3.0, 3)
-        try:
-            circuit.solve()
-        except PowerFlowError as error:
-            raise PowerFlowError(f"t={time_s:g} s: {error}") from error
-        phasors = circuit.node_voltages()
+        self._powers.write(time_s, site_power_w, circuit.injection_kw, circuit.injection_kvar)
+        self._solve_with_time(time_s)
         self._vector = None
         if self._dss_controls:
-            self._follow_regulators(circuit)
-        self._grid_record.append(time_s, phasors)
-        shortfall = self.served.check(time_s, phasors)
-        if shortfall is not None and self._unserved == "raise":
-            raise PowerFlowError(shortfall)
-        if self._bank is not None:
-            self._bank.settle(time_s)
+            self._note_taps(circuit)
+        self._renew_loading(circuit)
+        self._grid_record.append(time_s, circuit.node_voltages(), circuit.injection_kw)
+        self._powers.settle(time_s)
 
-    def _follow_regulators(self, circuit: Circuit) -> None:
+    def _solve_with_time(self, time_s: float) -> None:
+        try:
+            self._running().solve()
+        except PowerFlowError as error:
+            raise PowerFlowError(f"t={time_s:g} s: {error}") from error
+
+    @property
+    def advances_in_blocks(self) -> bool:
+        # Storage and regulator controls have states of their own that change at every step.
+        return self._reads_directly and not self._dss_controls and self._powers.known_ahead
+
+    def advance_block(self, time_s: Sequence[float], power_w: Mapping[DatacenterBackend[Any], Floats]) -> None:
+        if self._loading_is_stale and len(time_s) > 1:
+            self.advance_block(time_s[:1], {dc: power[:1] for dc, power in power_w.items()})
+            time_s, power_w = time_s[1:], {dc: power[1:] for dc, power in power_w.items()}
+        circuit = self._running()
+        kw, kvar = self._powers.block(time_s, power_w)
+        phasors = np.empty((len(time_s), len(circuit.node_bus)), dtype=np.complex128)
+        n_solved = circuit.solve_block(kw, kvar, phasors)
+        self._vector = None
+        if n_solved:
+            self._renew_loading(circuit)
+        self._grid_record.append_block(time_s[:n_solved], phasors, kw)
+        if n_solved < len(time_s):
+            # A load outside its window before that moment is the earlier reason.
+            self._grid_record.flush()
+            circuit.report_unsolved(f"t={time_s[n_solved]:g} s")
+
+    def _inspect(self, time_s: Floats, phasors: NDArray[np.complex128], asked_kw: Floats) -> None:
+        """See that what was asked for was served, before figures of these solutions can be read."""
+        self.served.check(time_s, phasors, asked_kw)
+        if self.served.first and self._unserved == "raise":
+            raise PowerFlowError(self.served.first)
+
+    def _note_taps(self, circuit: Circuit) -> None:
+        """Read the taps; if they moved, the steps from here on are recorded with the new ones."""
         taps = self._regulators.read(circuit)
-        if taps != self._taps and taps is not None:
+        if taps is not None and taps != self._taps:
             self._taps = taps
             self._grid_record.note_taps(taps)
-            self._renew_loading(circuit)
+            self._loading_is_stale = self._record_loading
 
     def _renew_loading(self, circuit: Circuit) -> None:
-        if self._record_loading:
+        """After a solution, which is when OpenDSS renews admittances: take those of moved taps into the loadings."""
+        if self._loading_is_stale:
             self._grid_record.flush()
             self._grid_record.loading = BranchLoading(circuit.branches())
+            self._loading_is_stale = False
 
     # --- commands
 
@@ -290,10 +307,7 @@ class OpenDSSGrid(GridBackend[GridState]):
     def _apply_set_taps(self, command: SetTaps, events: EventEmitter) -> None:
         circuit = self._running()
         self._regulators.apply(circuit, command.tap_position)
-        self._renew_loading(circuit)
-        self._taps = self._regulators.read(circuit)
-        if self._taps is not None:
-            self._grid_record.note_taps(self._taps)
+        self._note_taps(circuit)
         events.emit("grid.taps.updated", {"tap_position": command.tap_position})
 
     @apply_control.register
@@ -317,20 +331,23 @@ class OpenDSSGrid(GridBackend[GridState]):
     def record(self) -> GridRecord:
         """The run so far as arrays."""
         self._running()
+        self._grid_record.flush()
+        if self.served.first and self._unserved == "raise":
+            raise PowerFlowError(self.served.first)
         return self._grid_record
 
     @property
     def state(self) -> GridState | None:
         if not self._reads_directly:
             return super().state
-        return self._grid_record[-1] if self._circuit is not None and self._grid_record.n_steps else None
+        return self.record[-1] if self._circuit is not None and self._grid_record.n_steps else None
 
     def history(self, n: int | None = None) -> Sequence[GridState]:
         if not self._reads_directly:
             return super().history(n)
         if self._circuit is None:
             return []
-        return self._grid_record[:] if n is None else self._grid_record[max(0, self._grid_record.n_steps - n) :]
+        return self.record[:] if n is None else self.record[max(0, self._grid_record.n_steps - n) :]
 
     def recorded_states(self) -> Sequence[GridState]:
         return self.record if self._reads_directly else super().recorded_states()

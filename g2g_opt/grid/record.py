@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import overload
 
 import numpy as np
@@ -14,6 +14,7 @@ from g2g_opt.grid.loading import BranchLoading
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
+Inspect = Callable[[Floats, Complexes, Floats], None]
 
 # Solutions are kept as phasors until this many are turned into magnitudes (and loadings) in one go.
 _CHUNK_STEPS = 256
@@ -22,18 +23,28 @@ _CHUNK_STEPS = 256
 class GridRecord(Sequence[GridState]):
     """Voltages of every step; `voltage_pu[step, node]` follows `nodes`, (bus, phase) pairs.
 
-    With `loading` given, `loading_pu[step, branch]` is recorded too (share of the rating, `loading.names`).
+    `inspect(time_s, phasors, asked_kw)` sees every stretch of solutions, once, before its figures are read; what it
+    raises comes out of the reading. With `loading` given, `loading_pu[step, branch]` is recorded too (share of the
+    rating, `loading.names`).
     """
 
     def __init__(
-        self, nodes: Sequence[tuple[str, int]], base_v: Floats, loading: BranchLoading | None, n_steps: int = 0
+        self,
+        nodes: Sequence[tuple[str, int]],
+        base_v: Floats,
+        n_injections: int,
+        inspect: Inspect,
+        loading: BranchLoading | None = None,
+        n_steps: int = 0,
     ) -> None:
         self.nodes = list(nodes)
         self.loading = loading
         self.n_steps = 0
         self._flushed = 0
         self._base_v = base_v
+        self._inspect = inspect
         self._phasors = np.empty((_CHUNK_STEPS, len(base_v)), dtype=np.complex128)
+        self._asked_kw = np.empty((_CHUNK_STEPS, n_injections))
         self._time_s = np.empty(n_steps)
         self._voltage_pu = np.empty((n_steps, len(base_v)))
         n_branches = len(loading.names) if loading else 0
@@ -46,19 +57,37 @@ class GridRecord(Sequence[GridState]):
                 column.setdefault(bus, [-1, -1, -1])[phase - 1] = place
         self._column = {bus: (places[0], places[1], places[2]) for bus, places in column.items()}
 
-    def append(self, time_s: float, phasors: Complexes) -> None:
-        """Record a solution (V, node order)."""
+    def append(self, time_s: float, phasors: Complexes, asked_kw: Floats) -> None:
+        """Record a solution: node voltages (V, node order) and what every injection asked for (kW)."""
         step = self.n_steps
         if step >= len(self._time_s):
             self._grow()
+        place = step - self._flushed
         self._time_s[step] = time_s
-        self._phasors[step - self._flushed] = phasors
+        self._phasors[place] = phasors
+        self._asked_kw[place] = asked_kw
         self.n_steps = step + 1
-        if self.n_steps - self._flushed == _CHUNK_STEPS:
+        if place == _CHUNK_STEPS - 1:
             self.flush()
 
+    def append_block(self, time_s: Sequence[float], phasors: Complexes, asked_kw: Floats) -> None:
+        """Record many solutions, as `append` does one."""
+        done = 0
+        while done < len(time_s):
+            while self.n_steps >= len(self._time_s):
+                self._grow()
+            place = self.n_steps - self._flushed
+            n = min(len(time_s) - done, _CHUNK_STEPS - place, len(self._time_s) - self.n_steps)
+            self._time_s[self.n_steps : self.n_steps + n] = time_s[done : done + n]
+            self._phasors[place : place + n] = phasors[done : done + n]
+            self._asked_kw[place : place + n] = asked_kw[done : done + n]
+            self.n_steps += n
+            done += n
+            if place + n == _CHUNK_STEPS:
+                self.flush()
+
     def flush(self) -> None:
-        """Turn the phasors held back into magnitudes; called before branch admittances change."""
+        """Inspect the solutions held back and turn them into magnitudes; called before branch admittances change."""
         first, last = self._flushed, self.n_steps
         if first == last:
             return
@@ -69,6 +98,7 @@ class GridRecord(Sequence[GridState]):
         if self.loading is not None:
             self._loading_pu[first:last] = self.loading.loading_pu(phasors)
         self._flushed = last
+        self._inspect(self._time_s[first:last], phasors, self._asked_kw[: last - first])
 
     def note_taps(self, taps: TapPosition) -> None:
         """Taps that hold from the next recorded step on."""
@@ -134,8 +164,6 @@ class GridRecord(Sequence[GridState]):
         step = index + self.n_steps if index < 0 else index
         if not 0 <= step < self.n_steps:
             raise IndexError(f"step {index} of a record of {self.n_steps} steps")
-        if step < self._flushed:
-            row = self._voltage_pu[step]
-        else:
-            row = np.abs(self._phasors[step - self._flushed]) / self._base_v
-        return GridState(float(self._time_s[step]), BusVoltages.from_arrays(row, self._column), self.taps_at(step))
+        self.flush()
+        voltages = BusVoltages.from_arrays(self._voltage_pu[step], self._column)
+        return GridState(float(self._time_s[step]), voltages, self.taps_at(step))

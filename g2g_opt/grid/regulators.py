@@ -13,17 +13,19 @@ _PHASE_LETTER = {1: "a", 2: "b", 3: "c"}
 class RegulatorBank:
     """Resolves, sets and reads the taps of a feeder's regulators."""
 
-    def __init__(self, feeder: Feeder) -> None:
+    def __init__(self, feeder: Feeder, enforce_range: bool = True) -> None:
         self._feeder = feeder
+        self._enforce_range = enforce_range
         self._of_phase: dict[str, list[str]] = {"a": [], "b": [], "c": []}
         for regulator in feeder.regulators.values():
-            if len(regulator.phases) == 1:
-                self._of_phase[_PHASE_LETTER[regulator.phases[0]]].append(regulator.name)
+            for phase in regulator.phases:
+                self._of_phase[_PHASE_LETTER[phase]].append(regulator.name)
 
     def resolve(self, position: TapPosition) -> dict[str, float]:
         """Ratios (pu) by regulator name; phases a, b, c stand for the only regulator of that phase.
 
-        Raises `InputError` for unknown regulators, and for a phase that several or no regulators serve.
+        Raises `InputError` for unknown regulators, for a phase that several or no regulators serve, and for a ratio
+        outside the regulator's range.
         """
         resolved = {}
         for key, ratio in position.regulators.items():
@@ -36,7 +38,14 @@ class RegulatorBank:
                         f"{self._feeder.name} has {candidates or 'none'}: use TapPosition(regulators={{name: ratio}})"
                     )
                 name = candidates[0]
-            resolved[self._feeder.regulator(name).name] = ratio
+            regulator = self._feeder.regulator(name)
+            low, high = regulator.tap_min_pu, regulator.tap_max_pu
+            if self._enforce_range and not low - 1e-9 <= ratio <= high + 1e-9:
+                raise InputError(
+                    f"tap {ratio:g} of regulator {regulator.name} lies outside its range of {low:g} to {high:g} "
+                    f"in steps of {regulator.tap_step_pu:g}"
+                )
+            resolved[regulator.name] = ratio
         return resolved
 
     def apply(self, circuit: Circuit, position: TapPosition) -> None:

@@ -17,16 +17,14 @@ SERVED_TOLERANCE = 1e-3  # share of the asked power that may be missing
 
 
 class ServedCheck:
-    """Finds injections outside their constant-power window at every solution, and measures what they were served.
+    """Finds what was attached and served something else than it asked for, over whole stretches of solutions.
 
     What a load branch draws follows from its voltage (5.1): S inside its window, an impedance outside. So the check
     needs no further answer of OpenDSS. `unserved_steps` counts the solutions in which something attached got more
-    than 0.1 % less or more than it asked for; `worst` describes the worst one. With `quiet`, only a new worst
-    shortfall is put into words.
+    than 0.1 % less or more than it asked for; `worst` describes the worst one, `first` the first.
     """
 
-    def __init__(self, circuit: Circuit, attachments: Sequence[Attachment], quiet: bool = False) -> None:
-        self._circuit = circuit
+    def __init__(self, circuit: Circuit, attachments: Sequence[Attachment]) -> None:
         self._attachments = list(attachments)
         phases = (1, 2, 3)
         first = [circuit.node_index[a.bus, p] for a in attachments for p in phases]
@@ -34,54 +32,47 @@ class ServedCheck:
         self._delta = np.array([a.connection == "delta" for a in attachments for _ in phases], dtype=bool)
         self._first, self._second = np.array(first, dtype=np.int64), np.array(second, dtype=np.int64)
         self._base_v = circuit.node_base_v[self._first] * np.where(self._delta, np.sqrt(3.0), 1.0)
-        self._window_pu = [a.window_pu for a in attachments for _ in phases]
-        self._per_low_v = 1.0 / (self._base_v * [low for low, _ in self._window_pu])
-        self._per_high_v = 1.0 / (self._base_v * [high for _, high in self._window_pu])
-        self._quiet = quiet
-        self._any_delta = bool(self._delta.any())
+        self._low_pu = np.array([a.window_pu[0] for a in attachments for _ in phases])
+        self._high_pu = np.array([a.window_pu[1] for a in attachments for _ in phases])
         self.unserved_steps = 0
         self.worst = ""
+        self.first = ""
         self._worst_missing = 0.0
 
-    def check(self, time_s: float, phasors: Complexes) -> str | None:
-        """None if everything attached was served what it asked for, else a sentence on the worst shortfall."""
-        volts = phasors[self._first]
-        if self._any_delta:
-            volts = np.where(self._delta, volts - phasors[self._second], volts)
-        magnitude_v = np.abs(volts)
-        # The share served grows with voltage on either side of the window, so the extremes are the worst.
-        lowest = int((magnitude_v * self._per_low_v).argmin())
-        highest = int((magnitude_v * self._per_high_v).argmax())
-        missing, worst = 0.0, lowest
-        for place in (lowest, highest):
-            share = served_share(magnitude_v[place] / self._base_v[place], *self._window_pu[place])
-            if abs(share - 1.0) > missing and self._circuit.injection_kw[place] != 0.0:
-                missing, worst = abs(share - 1.0), place
-        if missing <= SERVED_TOLERANCE:
-            return None
-        self.unserved_steps += 1
-        if missing > self._worst_missing or not self._quiet:
-            self._worst_missing = max(missing, self._worst_missing)
-            self.worst = self._describe(time_s, worst, magnitude_v[worst] / self._base_v[worst])
-        return self.worst
+    def check(self, time_s: Floats, phasors: Complexes, asked_kw: Floats) -> None:
+        """Look at solutions (step, node) in which `asked_kw` (step, injection) was asked for at `time_s` (step,)."""
+        volts = phasors[:, self._first]
+        if self._delta.any():
+            volts = np.where(self._delta, volts - phasors[:, self._second], volts)
+        voltage_pu = np.abs(volts) / self._base_v
+        if (voltage_pu >= self._low_pu).all() and (voltage_pu <= self._high_pu).all():
+            return
+        share = served_share(voltage_pu, self._low_pu, self._high_pu)
+        missing = np.where(asked_kw != 0.0, np.abs(share - 1.0), 0.0)
+        steps = np.flatnonzero(missing.max(axis=1) > SERVED_TOLERANCE)
+        if len(steps) == 0:
+            return
 
-    def _describe(self, time_s: float, place: int, voltage_pu: float) -> str:
-        attachment, asked_kw = self._attachments[place // 3], self._circuit.injection_kw[place]
-        low_pu, high_pu = self._window_pu[place]
-        return (
-            f"t={time_s:g} s: {attachment.name} phase {'ABC'[place % 3]} at bus {attachment.bus} asked for "
-            f"{asked_kw:.1f} kW and was served {served_share(voltage_pu, low_pu, high_pu) * asked_kw:.1f} kW at "
-            f"{voltage_pu:.4f} pu (constant power from {low_pu:g} to {high_pu:g} pu)"
-        )
+        def describe(step: int) -> str:
+            place = int(missing[step].argmax())
+            asked, served = asked_kw[step, place], share[step, place] * asked_kw[step, place]
+            attachment = self._attachments[place // 3]
+            return (
+                f"t={time_s[step]:g} s: {attachment.name} phase {'ABC'[place % 3]} at bus {attachment.bus} asked for "
+                f"{asked:.1f} kW and was served {served:.1f} kW at {voltage_pu[step, place]:.4f} pu (constant power "
+                f"from {self._low_pu[place]:g} to {self._high_pu[place]:g} pu)"
+            )
+
+        self.unserved_steps += len(steps)
+        self.first = self.first or describe(int(steps[0]))
+        worst = int(missing.max(axis=1).argmax())
+        if missing[worst].max() > self._worst_missing:
+            self._worst_missing, self.worst = float(missing[worst].max()), describe(worst)
 
 
-def served_share(voltage_pu: float, low_pu: float, high_pu: float) -> float:
-    """Served over asked power of a model-1 load branch at a voltage (pu of the branch's base), by (5.1)."""
-    if low_pu <= voltage_pu <= high_pu:
-        return 1.0
-    if voltage_pu > high_pu:
-        return (voltage_pu / high_pu) ** 2
-    if voltage_pu <= 0.5:
-        return voltage_pu**2
+def served_share(voltage_pu: Floats, low_pu: Floats, high_pu: Floats) -> Floats:
+    """Served over asked power of model-1 load branches at voltages in pu of the branch's base, by (5.1)."""
     steep = (1.0 / low_pu - 0.5) / (low_pu - 0.5)
-    return voltage_pu * (0.5 + steep * (voltage_pu - 0.5))
+    current_below = np.where(voltage_pu <= 0.5, voltage_pu, 0.5 + steep * (voltage_pu - 0.5))
+    above = np.where(voltage_pu > high_pu, (voltage_pu / high_pu) ** 2, 1.0)
+    return np.where(voltage_pu < low_pu, voltage_pu * current_below, above)

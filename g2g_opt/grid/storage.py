@@ -96,7 +96,7 @@ class BatteryStorage(EnergyStorage):
                 raise InputError(f"storage {self.name!r}: {what} must lie in [0, 1], got {getattr(self, what)}")
         if self.reserve_soc > self.initial_soc:
             raise InputError(f"storage {self.name!r}: initial_soc {self.initial_soc} is below reserve_soc")
-        if self.idle_loss_percent < 0:
+        if not 0.0 <= self.idle_loss_percent < math.inf:
             raise InputError(f"storage {self.name!r}: idle_loss_percent must not be negative")
         if self.rated_apparent_power_kva < self.rated_power_kw:
             raise InputError(f"storage {self.name!r}: apparent_power_kva is below rated_power_kw")
@@ -155,9 +155,9 @@ class BatteryStorage(EnergyStorage):
         return None if self._state is None else self._state.stored_kwh
 
     def set_power_kw(self, power_kw: float, reactive_power_kvar: float = 0.0) -> None:
-        if abs(power_kw) > self.rated_power_kw + _ROUNDING:
+        if not abs(power_kw) <= self.rated_power_kw + _ROUNDING:
             raise InputError(f"storage {self.name!r}: {power_kw:g} kW exceeds its rating {self.rated_power_kw:g} kW")
-        if math.hypot(power_kw, reactive_power_kvar) > self.rated_apparent_power_kva + _ROUNDING:
+        if not math.hypot(power_kw, reactive_power_kvar) <= self.rated_apparent_power_kva + _ROUNDING:
             raise InputError(
                 f"storage {self.name!r}: {power_kw:g} kW and {reactive_power_kvar:g} kvar exceed "
                 f"its rating {self.rated_apparent_power_kva:g} kVA"

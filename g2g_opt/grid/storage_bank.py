@@ -56,7 +56,8 @@ class StorageBank:
         asked_kw = np.array([s.power_kw(time_s) for s in self._storages])
         self._power_kvar = np.array([s.reactive_power_kvar(time_s) for s in self._storages])
         for s, kw, kvar in zip(self._storages, asked_kw, self._power_kvar, strict=True):
-            if abs(kw) > s.rated_power_kw + 1e-9 or np.hypot(kw, kvar) > s.rated_apparent_power_kva + 1e-9:
+            fits = abs(kw) <= s.rated_power_kw + 1e-9 and np.hypot(kw, kvar) <= s.rated_apparent_power_kva + 1e-9
+            if not fits:
                 raise InputError(
                     f"storage {s.name!r} asks for {kw:g} kW and {kvar:g} kvar at t={time_s:g} s, beyond its ratings "
                     f"{s.rated_power_kw:g} kW and {s.rated_apparent_power_kva:g} kVA"

@@ -60,7 +60,6 @@ def compute_performance_stats(
     Raises `InputError` if there are no states or a served model has no deadline.
     """
     times, series = _split(dc_states)
-    n_times = len(np.unique(times))
     span_s = float(times.max() - times.min()) or 1.0
     tps: dict[str, float] = {}
     samples: dict[str, list[_Series]] = {}
@@ -69,7 +68,7 @@ def compute_performance_stats(
         if one.label not in itl_deadline_s_by_model:
             raise unknown_name("model", one.label, itl_deadline_s_by_model, "in itl_deadline_s_by_model")
         rate = throughput_tps(one.batch, one.replicas, one.itl_s)
-        tps[one.label] = tps.get(one.label, 0.0) + float(rate.sum()) / n_times
+        tps[one.label] = tps.get(one.label, 0.0) + float(rate.mean())
         samples.setdefault(one.label, []).append(one)
         switches += int(np.count_nonzero(np.diff(one.batch)))
     misses, counted, itl = {}, {}, {}

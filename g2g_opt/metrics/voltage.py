@@ -77,7 +77,7 @@ def find_worst_voltage(
 ) -> WorstVoltage:
     """The monitored voltage with the smallest margin to the band, over a whole run."""
     columns = record.columns(exclude_buses)
-    voltage_pu = record.voltage_pu[:, columns]
+    _, voltage_pu = _monitored(record, exclude_buses)
     margin_pu = np.minimum(voltage_pu - v_min, v_max - voltage_pu)
     step, column = np.unravel_index(int(np.argmin(margin_pu)), margin_pu.shape)
     bus, phase = record.nodes[columns[column]]
@@ -95,10 +95,17 @@ def _monitored(grid_states: Sequence[GridState], exclude_buses: Sequence[str]) -
     if len(grid_states) == 0:
         raise InputError("voltage metrics need at least one grid state; did the run have any steps?")
     if isinstance(grid_states, GridRecord):
-        return grid_states.time_s, grid_states.voltage_pu[:, grid_states.columns(exclude_buses)]
-    excluded = {bus.lower() for bus in exclude_buses}
-    rows = [
-        [v for bus, phases in state.voltages.items() if bus.lower() not in excluded for v in phases]
-        for state in grid_states
-    ]
-    return np.array([state.time_s for state in grid_states]), np.array(rows, dtype=float)
+        time_s, voltage_pu = grid_states.time_s, grid_states.voltage_pu[:, grid_states.columns(exclude_buses)]
+    else:
+        excluded = {bus.lower() for bus in exclude_buses}
+        time_s = np.array([state.time_s for state in grid_states])
+        voltage_pu = np.array(
+            [
+                [v for bus, phases in state.voltages.items() if bus.lower() not in excluded for v in phases]
+                for state in grid_states
+            ],
+            dtype=float,
+        )
+    if voltage_pu.shape[1] == 0:
+        raise InputError("exclude_buses leaves no voltage to look at; name fewer buses")
+    return time_s, voltage_pu

@@ -81,7 +81,7 @@ def build_case(
         for kind in ("power_w", "itl_s", "throughput_tps")
     }
     store = LogisticModelStore(power=curves["power_w"], latency=curves["itl_s"], throughput=curves["throughput_tps"])
-    options: dict[str, Any] = {"tolerance": 1e-4, "unserved": "record"} | grid_options
+    options: dict[str, Any] = {"tolerance": 1e-4, "unserved": "record", "enforce_tap_range": False} | grid_options
     grid = OpenDSSGrid(
         feeder=inputs["feeder"],
         dt_s=dt_s,

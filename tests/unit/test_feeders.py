@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from g2g_opt.errors import InputError
-from g2g_opt.feeder import Feeder, bundled_feeder_of
+from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_lint import LintFinding, format_findings, lint_feeder, placeholder_rated_lines
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.opendss import OpenDSSGrid
 
 FEEDERS = ("ieee13", "ieee34", "ieee123")
 
@@ -91,9 +92,11 @@ def test_unknown_buses_and_regulators_list_the_known_ones() -> None:
 
 
 def test_the_documented_path_of_a_bundled_feeder_means_that_feeder() -> None:
-    assert bundled_feeder_of(Path("anywhere/ieee13"), "IEEE13Bus.dss") is Feeder.load("ieee13")
-    assert bundled_feeder_of(Path("anywhere/ieee13"), "other.dss") is None
-    assert bundled_feeder_of(Path("anywhere/ieee99"), "IEEE13Bus.dss") is None
+    grid = OpenDSSGrid(dss_case_dir="anywhere/ieee13", dss_master_file="IEEE13Bus.dss")
+    assert grid.feeder is Feeder.load("ieee13")
+    for folder, master in (("anywhere/ieee13", "other.dss"), ("anywhere/ieee99", "IEEE13Bus.dss")):
+        with pytest.raises(InputError, match=r"not found; bundled feeders: .*ieee13"):
+            OpenDSSGrid(dss_case_dir=folder, dss_master_file=master)
 
 
 # --- a user's own circuit

@@ -266,14 +266,25 @@ def test_an_overloaded_site_is_a_failure_with_a_reason_never_a_number() -> None:
         run(grid)
 
 
+@pytest.mark.parametrize("total_kw", [math.nan, math.inf])
+def test_a_power_that_is_no_number_is_a_failure_and_not_a_result(total_kw: float) -> None:
+    grid = OpenDSSGrid(feeder="ieee13")
+    grid.attach_dc(SteadySite("broken", total_kw), bus="671")
+    with pytest.raises((PowerFlowError, InputError)):
+        run(grid)
+
+
 @pytest.mark.parametrize("total_kw", [12_000.0, 20_000.0, 60_000.0])
 def test_recording_unserved_load_never_hides_that_it_is_unserved(total_kw: float) -> None:
     grid = OpenDSSGrid(feeder="ieee13", unserved="record")
     grid.attach_dc(SteadySite("big", total_kw), bus="671")
+    reason = ""
     try:
         run(grid)
     except PowerFlowError as error:
-        assert "did not converge" in str(error)
+        reason = str(error)
+    if reason:
+        assert "did not converge" in reason
     else:
         assert grid.served.unserved_steps == 2
         assert "asked for" in grid.served.worst
@@ -302,6 +313,15 @@ def test_a_narrow_window_is_counted_as_unserved_and_put_in_a_sentence() -> None:
     assert served_kw < 1990.0
     engine_kw, _ = grid._circuit.served_powers()  # type: ignore[union-attr]
     assert min(engine_kw) == pytest.approx(served_kw, rel=1e-4)
+
+
+def test_unserved_steps_are_counted_once_whether_the_record_is_read_or_not() -> None:
+    grid = low_voltage_grid(constant_power_window_pu=(0.95, 1.05), unserved="record")
+    run(grid, 3)
+    assert grid.served.unserved_steps == 3  # nothing of the record was read yet
+    for _ in range(2):
+        assert grid.record.voltage_pu.shape[0] == 3
+        assert grid.served.unserved_steps == 3
 
 
 def test_a_narrow_window_ends_the_run_unless_recording_was_asked_for() -> None:

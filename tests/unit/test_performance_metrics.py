@@ -29,8 +29,13 @@ def record_of(rows: list[Any], dt_s: float = 2.0) -> OfflineDatacenterRecord:
     table = np.array(rows, dtype=float)
     n = len(rows)
     record.write(
-        0, np.arange(n) * dt_s, np.zeros((n, 3)), np.zeros((n, 2)), table[:, :, 0].astype(np.int32),
-        table[:, :, 1].astype(np.int64), table[:, :, 2],
+        0,
+        np.arange(n) * dt_s,
+        np.zeros((n, 3)),
+        np.zeros((n, 2)),
+        table[:, :, 0].astype(np.int32),
+        table[:, :, 1].astype(np.int64),
+        table[:, :, 2],
     )
     record.n_steps = n
     return record
@@ -50,7 +55,9 @@ def states_of(rows: list[Any], dt_s: float = 2.0) -> list[LLMDatacenterState]:
 
 
 def test_throughput_is_replicas_times_batch_over_latency() -> None:
-    got = throughput_tps(np.array([8.0, 8, 8, 0, 8]), np.array([10.0, 0, 5, 5, 5]), np.array([0.04, 0.1, NAN, 0.1, 0.0]))
+    got = throughput_tps(
+        np.array([8.0, 8, 8, 0, 8]), np.array([10.0, 0, 5, 5, 5]), np.array([0.04, 0.1, NAN, 0.1, 0.0])
+    )
     assert got.tolist() == [2000.0, 0.0, 0.0, 0.0, 0.0]
 
 

@@ -57,7 +57,9 @@ def test_models_never_claim_more_of_a_phase_than_there_is(size: int, wishes: lis
 
 
 @given(
-    n=st.lists(st.integers(0, 900), min_size=1, max_size=4), per_replica=st.integers(1, 16), per_server=st.integers(1, 16)
+    n=st.lists(st.integers(0, 900), min_size=1, max_size=4),
+    per_replica=st.integers(1, 16),
+    per_server=st.integers(1, 16),
 )
 def test_replicas_fit_their_servers_and_would_not_fit_one_less(n: list[int], per_replica: int, per_server: int) -> None:
     replicas, each = np.array([n]), np.full(len(n), per_replica)
@@ -143,8 +145,10 @@ def test_a_block_in_two_parts_is_the_block() -> None:
     pool, template = even_pool(9, (0.7, 1.3)), [np.random.default_rng(1).uniform(100, 700, 13)]
     n_servers = np.array([[5]] * 6 + [[8]] * 6)
     whole, _, _ = fleet_power_w(template, n_servers, pool, 40, 0.0, None)
-    parts = [fleet_power_w(template, n_servers[cut], pool, 40 + (cut.start or 0), 0.0, None)[0]
-             for cut in (slice(0, 4), slice(4, 12))]
+    parts = [
+        fleet_power_w(template, n_servers[cut], pool, 40 + (cut.start or 0), 0.0, None)[0]
+        for cut in (slice(0, 4), slice(4, 12))
+    ]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
 
 
