@@ -79,9 +79,15 @@ def write_case(folder: Path, duration_s: int, window_pu: tuple[float, float] = (
 
 
 def run_child(python: str, script: str, arguments: list[str], result: Path) -> Measurement:
-    """Run a side to its end and measure it; `BenchmarkError` with its last words if it fails."""
+    """Run a side to its end and measure it; `BenchmarkError` with its last words if it fails.
+
+    `result` is the JSON file it writes, two folders above which the bytecode of all children is kept.
+    """
     # One thread each: matrices are small, and idle threads of a linear-algebra library count as CPU time.
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # Bytecode of both sides comes from the warm-up, whatever the environment and the checkout hold.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPYCACHEPREFIX"] = str(result.parent.parent / "bytecode")
     if script != "openg2g_side.py":
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     with tempfile.TemporaryFile() as words:
@@ -228,7 +234,6 @@ def main() -> int:
         folder, short = Path(temporary, "case"), Path(temporary, "warm_up")
         try:
             write_case(folder, options.duration_s)
-            # Bytecode and files are then in place for both.
             write_case(short, 2)
             run_child(sys.executable, "g2g_side.py", [str(short)], short / "ours.json")
             if options.bare:
