@@ -196,8 +196,7 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         times = self.clock.times_s(n_ticks)
         power_w = {dc: dc.advance_block(times[0], n_ticks) for dc in self.datacenters}
         self.grid.advance_block(times, power_w)
-        if n_ticks > 1:
-            self.clock.advance(n_ticks - 1)
+        self.clock.advance(n_ticks - 1)
         return self._control(run)
 
     def _control(self, run: _Run) -> list[Command]:
@@ -279,7 +278,7 @@ class Coordinator(Generic[DCStateT, GridStateT]):
             while clock.step < self._n_ticks:
                 n_ticks = self._ticks_to_control() if blocks else 1
                 times += clock.times_s(n_ticks)
-                commands = self._tick_block(run, n_ticks) if blocks else self._tick(run)
+                commands = self._tick_block(run, n_ticks) if n_ticks > 1 else self._tick(run)
                 if commands:
                     log.commands.extend(commands)
                     log.command_time_s.extend([clock.time_s] * len(commands))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from g2g_opt.assembly import TRACE_DIR, Assembly, assemble, assemble_datacenter
-from g2g_opt.clock import SimulationClock
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.errors import PowerFlowError
-from g2g_opt.events import EventEmitter, SimEvent
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.opendss import STUDY_TOLERANCE
 from g2g_opt.grid.record import GridRecord
@@ -110,14 +110,14 @@ def _figures(plan: Plan, feeder: Feeder, scenario: Scenario, limits: Limits, run
     sites, served, uncontrolled, missed, samples = [], [], [], 0.0, 0
     for site in plan.sites:
         datacenter = run.datacenters[site.name]
-        replay = _replay_uncontrolled(site, scenario, trace_dir)
-        sites.append(_site_outcome(site, datacenter, replay, dt_s))
+        alone = replay_uncontrolled(site, scenario, trace_dir)
+        sites.append(_site_outcome(site, datacenter, alone, dt_s))
         served.append(_service(site, datacenter))
-        uncontrolled.append(_service(site, replay))
+        uncontrolled.append(alone.throughput_tps)
         missed += served[-1].itl_deadline_fraction * datacenter.record.itl_s.size
         samples += datacenter.record.itl_s.size
     throughput = sum(service.mean_throughput_tps for service in served)
-    possible = sum(service.mean_throughput_tps for service in uncontrolled)
+    possible = sum(uncontrolled)
     loading_max_pu = 1.0 if limits.loading_max_pu is None else limits.loading_max_pu
     return Figures(
         sites=tuple(sites),
@@ -138,7 +138,7 @@ def _service(site: Site, datacenter: OfflineDatacenter) -> PerformanceStats:
     return compute_performance_stats(datacenter.record, itl_deadline_s_by_model=deadlines)
 
 
-def _site_outcome(site: Site, datacenter: OfflineDatacenter, replay: OfflineDatacenter, dt_s: float) -> SiteOutcome:
+def _site_outcome(site: Site, datacenter: OfflineDatacenter, alone: UncontrolledFleet, dt_s: float) -> SiteOutcome:
     power_mw = datacenter.record.power_w.sum(axis=1) / 1e6
     return SiteOutcome(
         site=site.name,
@@ -147,24 +147,23 @@ def _site_outcome(site: Site, datacenter: OfflineDatacenter, replay: OfflineData
         n_replicas=site.n_replicas,
         power_mean_mw=float(power_mw.mean()),
         power_peak_mw=float(power_mw.max()),
-        uncontrolled_peak_mw=float(replay.record.power_w.sum(axis=1).max() / 1e6),
+        uncontrolled_peak_mw=alone.power_peak_mw,
         energy_mwh=float(power_mw.sum() * dt_s / 3600.0),
     )
 
 
-class _NoEvents:
-    """A sink that drops events: a replay has no reader."""
+@dataclass(frozen=True)
+class UncontrolledFleet:
+    """A site's fleet left at its batch sizes, without a grid: peak (MW) and tokens served (tokens/s)."""
 
-    def emit(self, event: SimEvent) -> None:
-        """Drop it."""
+    power_peak_mw: float
+    throughput_tps: float
 
 
-def _replay_uncontrolled(site: Site, scenario: Scenario, trace_dir: Path) -> OfflineDatacenter:
-    """The same fleet without commands and without a grid: keyed draws make it the run the controller started from."""
+@lru_cache(maxsize=256)
+def replay_uncontrolled(site: Site, scenario: Scenario, trace_dir: Path) -> UncontrolledFleet:
+    """The same fleet without commands: keyed draws make it the very run that a controller starts from."""
     datacenter = assemble_datacenter(site, scenario, trace_dir)
-    clock = SimulationClock(scenario.dt_s)
-    events = EventEmitter(clock, _NoEvents(), "datacenter")
-    for _ in range(int(scenario.duration_s / scenario.dt_s)):
-        datacenter.advance(clock, events)
-        clock.advance()
-    return datacenter
+    datacenter.advance_block(0.0, int(scenario.duration_s / scenario.dt_s))
+    power_peak_mw = float(datacenter.record.power_w.sum(axis=1).max() / 1e6)
+    return UncontrolledFleet(power_peak_mw, _service(site, datacenter).mean_throughput_tps)

@@ -12,6 +12,9 @@ from g2g_opt.datacenter.layout import ServerPool, round_robin_by_phase
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+# Cells of [step, server] worked on at once: small enough for a processor's cache.
+_CELLS_AT_ONCE = 65_536
+
 
 def servers_needed(n_replicas: Ints, gpus_per_replica: Ints, gpus_per_server: int) -> Ints:
     """Whole servers ceil(n_i k_i / g) per [step, model]."""
@@ -34,25 +37,6 @@ def claim_servers(n_servers: Sequence[int], pool: ServerPool) -> Ints:
     return counts
 
 
-def server_power_sum(
-    template_w: Floats, first_step: int, n_steps: int, amplitude: Floats, offset: Floats
-) -> tuple[Floats, Floats]:
-    """Sum over servers of a_s T(t) and of its square, per step: shapes (n_steps,), W per GPU and W^2.
-
-    `template_w` is periodic; `offset` gives each server's start as a fraction of the period.
-    """
-    length = len(template_w)
-    if length == 1:
-        return (
-            np.full(n_steps, template_w[0] * amplitude.sum()),
-            np.full(n_steps, template_w[0] ** 2 * (amplitude**2).sum()),
-        )
-    start = (offset * length).astype(np.int64) + first_step % length
-    index = (start[None, :] + np.arange(n_steps)[:, None]) % length
-    each = template_w[index] * amplitude[None, :]
-    return each.sum(axis=1), np.einsum("ts,ts->t", each, each)
-
-
 def fleet_power_w(
     templates_w: Sequence[Floats],
     n_servers: Ints,
@@ -69,30 +53,67 @@ def fleet_power_w(
 
     Returns power (step, model, 3) in W, its sum over models (step, 3), and server counts (step, model, 3).
     """
-    n_steps, n_models = n_servers.shape
-    power = np.zeros((n_steps, n_models, 3))
-    counts = np.zeros((n_steps, n_models, 3), dtype=np.int64)
+    counts = _claims(n_servers, pool)
+    first_rank = np.cumsum(counts, axis=1) - counts
+    power = np.zeros(counts.shape)
     gpus = pool.gpus_per_server
-    changes = np.flatnonzero(np.any(n_servers[1:] != n_servers[:-1], axis=1)) + 1
-    for begin, end in zip([0, *changes], [*changes, n_steps], strict=True):
-        claimed = claim_servers(n_servers[begin], pool)
-        counts[begin:end] = claimed
-        first_rank = np.zeros(3, dtype=np.int64)
-        for model in range(n_models):
-            for phase in range(3):
-                ranks = slice(first_rank[phase], first_rank[phase] + claimed[model, phase])
-                if ranks.start == ranks.stop:
-                    continue
-                total, square = server_power_sum(
-                    templates_w[model],
-                    first_step + int(begin),
-                    int(end - begin),
-                    pool.amplitude[phase][ranks],
-                    pool.offset[phase][ranks],
-                )
-                power[begin:end, model, phase] = gpus * total
-                if normal_draws is not None:
-                    deviation = noise_fraction * gpus * np.sqrt(square)
-                    power[begin:end, model, phase] += deviation * normal_draws[begin:end, model, phase]
-            first_rank += claimed[model]
+    for model, template_w in enumerate(templates_w):
+        for phase in range(3):
+            low, high = first_rank[:, model, phase], first_rank[:, model, phase] + counts[:, model, phase]
+            if not counts[:, model, phase].any():
+                continue
+            total, square = ranked_power_sum(
+                template_w, first_step, pool.amplitude[phase], pool.offset[phase], low, high, normal_draws is not None
+            )
+            power[:, model, phase] = gpus * total
+            if normal_draws is not None:
+                power[:, model, phase] += noise_fraction * gpus * np.sqrt(square) * normal_draws[:, model, phase]
     return power, power.sum(axis=1), counts
+
+
+def _claims(n_servers: Ints, pool: ServerPool) -> Ints:
+    """Server counts (step, model, 3) for server needs (step, model), worked out once per stretch without change."""
+    changes = np.flatnonzero(np.any(n_servers[1:] != n_servers[:-1], axis=1)) + 1
+    begins = np.concatenate([[0], changes])
+    claimed = np.array([claim_servers(n_servers[begin].tolist(), pool) for begin in begins], dtype=np.int64)
+    lengths = np.diff(np.append(begins, len(n_servers)))
+    return np.repeat(claimed, lengths, axis=0)
+
+
+def ranked_power_sum(
+    template_w: Floats, first_step: int, amplitude: Floats, offset: Floats, low: Ints, high: Ints, squares: bool
+) -> tuple[Floats, Floats]:
+    """Sums over the servers of ranks low <= r < high, per step, of a_r T(t) (W per GPU) and of its square (W^2).
+
+    `template_w` is periodic, `offset` gives each server's start as a fraction of its period. Sums are differences of
+    running sums from rank 0, so that a step's figure does not depend on the block it is computed in. The squares are
+    zeros unless asked for.
+    """
+    top, length = int(high.max()), len(template_w)
+    total, square = np.empty(len(low)), np.zeros(len(low))
+    start = (offset[:top] * length).astype(np.int64) + first_step % length
+    rows = max(1, _CELLS_AT_ONCE // max(top, 1))
+    if length == 1:
+        running = _running(template_w[0] * amplitude[None, :top])[0]
+        total = running[high] - running[low]
+        if squares:
+            running = _running((template_w[0] * amplitude[None, :top]) ** 2)[0]
+            square = running[high] - running[low]
+        return total, square
+    for begin in range(0, len(low), rows):
+        steps = np.arange(begin, min(begin + rows, len(low)))
+        each = template_w[(start[None, :] + steps[:, None]) % length] * amplitude[None, :top]
+        at = np.arange(len(steps))
+        running = _running(each)
+        total[steps] = running[at, high[steps]] - running[at, low[steps]]
+        if squares:
+            running = _running(each * each)
+            square[steps] = running[at, high[steps]] - running[at, low[steps]]
+    return total, square
+
+
+def _running(values: Floats) -> Floats:
+    """Running sums along the last axis with a leading zero."""
+    sums = np.zeros((values.shape[0], values.shape[1] + 1))
+    np.cumsum(values, axis=1, out=sums[:, 1:])
+    return sums
