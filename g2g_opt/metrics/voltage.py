@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,14 +62,15 @@ def compute_allbus_voltage_stats(
 
     Steps must be evenly spaced. Raises `InputError` if there are no states.
     """
-    time_s, voltage_pu = _monitored(grid_states, exclude_buses)
-    dt_s = float(time_s[1] - time_s[0]) if len(time_s) > 1 else 1.0
-    return VoltageStats(
-        worst_vmin=float(np.nanmin(voltage_pu)),
-        worst_vmax=float(np.nanmax(voltage_pu)),
-        violation_time_s=violation_time_s(voltage_pu, dt_s, v_min, v_max),
-        integral_violation_pu_s=violation_integral_pu_s(voltage_pu, dt_s, v_min, v_max),
-    )
+    lowest, highest, violating_steps, integral = np.inf, -np.inf, 0, 0.0
+    for _, voltage_pu in _monitored(grid_states, exclude_buses):
+        lowest = min(lowest, float(np.nanmin(voltage_pu)))
+        highest = max(highest, float(np.nanmax(voltage_pu)))
+        outside_pu = violation_pu(voltage_pu, v_min, v_max)
+        violating_steps += int(np.any(outside_pu > 0.0, axis=1).sum())
+        integral += float(outside_pu.sum())
+    dt_s = float(grid_states[1].time_s - grid_states[0].time_s) if len(grid_states) > 1 else 1.0
+    return VoltageStats(lowest, highest, violating_steps * dt_s, integral * dt_s)
 
 
 def find_worst_voltage(
@@ -77,35 +78,42 @@ def find_worst_voltage(
 ) -> WorstVoltage:
     """The monitored voltage with the smallest margin to the band, over a whole run."""
     columns = record.columns(exclude_buses)
-    _, voltage_pu = _monitored(record, exclude_buses)
-    margin_pu = np.minimum(voltage_pu - v_min, v_max - voltage_pu)
-    step, column = np.unravel_index(int(np.argmin(margin_pu)), margin_pu.shape)
-    bus, phase = record.nodes[columns[column]]
-    return WorstVoltage(
-        bus,
-        "ABC"[phase - 1],
-        float(record.time_s[step]),
-        float(voltage_pu[step, column]),
-        float(margin_pu[step, column]),
-    )
+    worst: WorstVoltage | None = None
+    for time_s, voltage_pu in _monitored(record, exclude_buses):
+        margin_pu = np.minimum(voltage_pu - v_min, v_max - voltage_pu)
+        step, column = np.unravel_index(int(np.argmin(margin_pu)), margin_pu.shape)
+        if worst is None or margin_pu[step, column] < worst.margin_pu:
+            bus, phase = record.nodes[columns[column]]
+            figures = (time_s[step], voltage_pu[step, column], margin_pu[step, column])
+            worst = WorstVoltage(bus, "ABC"[phase - 1], *(float(x) for x in figures))
+    assert worst is not None  # _monitored refuses a record without voltages
+    return worst
 
 
-def _monitored(grid_states: Sequence[GridState], exclude_buses: Sequence[str]) -> tuple[Floats, Floats]:
-    """Times (step,) and voltages (step, bus-phase) of the monitored bus-phases."""
+# Steps looked at in one go, so that a long run needs no second copy of its voltages.
+_CHUNK_STEPS = 2048
+
+
+def _monitored(grid_states: Sequence[GridState], exclude_buses: Sequence[str]) -> Iterator[tuple[Floats, Floats]]:
+    """Times (step,) and voltages (step, bus-phase) of the monitored bus-phases, stretch by stretch."""
     if len(grid_states) == 0:
         raise InputError("voltage metrics need at least one grid state; did the run have any steps?")
-    if isinstance(grid_states, GridRecord):
-        time_s, voltage_pu = grid_states.time_s, grid_states.voltage_pu[:, grid_states.columns(exclude_buses)]
-    else:
-        excluded = {bus.lower() for bus in exclude_buses}
-        time_s = np.array([state.time_s for state in grid_states])
-        voltage_pu = np.array(
-            [
-                [v for bus, phases in state.voltages.items() if bus.lower() not in excluded for v in phases]
-                for state in grid_states
-            ],
-            dtype=float,
-        )
-    if voltage_pu.shape[1] == 0:
-        raise InputError("exclude_buses leaves no voltage to look at; name fewer buses")
-    return time_s, voltage_pu
+    excluded = {bus.lower() for bus in exclude_buses}
+    for begin in range(0, len(grid_states), _CHUNK_STEPS):
+        rows = slice(begin, begin + _CHUNK_STEPS)
+        if isinstance(grid_states, GridRecord):
+            time_s = grid_states.time_s[rows]
+            voltage_pu = grid_states.voltage_pu[rows, grid_states.columns(exclude_buses)]
+        else:
+            states = grid_states[rows]
+            time_s = np.array([state.time_s for state in states])
+            voltage_pu = np.array(
+                [
+                    [v for bus, phases in state.voltages.items() if bus.lower() not in excluded for v in phases]
+                    for state in states
+                ],
+                dtype=float,
+            )
+        if voltage_pu.shape[1] == 0:
+            raise InputError("exclude_buses leaves no voltage to look at; name fewer buses")
+        yield time_s, voltage_pu

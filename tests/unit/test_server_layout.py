@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from g2g_opt.datacenter.fleet import active_replicas, claim_servers, fleet_power_w, server_power_sum, servers_needed
+from g2g_opt.datacenter.fleet import active_replicas, claim_servers, fleet_power_w, ranked_power_sum, servers_needed
 from g2g_opt.datacenter.layout import ServerPool, draw_server_pool, round_robin_by_phase
 
 FREE = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
@@ -154,9 +154,26 @@ def test_a_block_in_two_parts_is_the_block() -> None:
 
 def test_the_sum_of_squares_belongs_to_the_same_servers() -> None:
     template, a, offset = np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0]), np.array([0.0, 0.7])
-    total, square = server_power_sum(template, 1, 3, a, offset)
+    both = np.zeros(3, dtype=int), np.full(3, 2)
+    total, square = ranked_power_sum(template, 1, a, offset, *both, squares=True)
     assert total.tolist() == [2 + 3 * 1, 4 + 3 * 2, 1 + 3 * 4]  # the second starts at place 2
     assert square.tolist() == [4 + 9, 16 + 36, 1 + 144]
+    second_then_none, _ = ranked_power_sum(template, 1, a, offset, np.array([1, 1, 2]), np.full(3, 2), squares=False)
+    assert second_then_none.tolist() == [3 * 1, 3 * 2, 0]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 60))
+def test_a_steps_power_does_not_depend_on_the_block_it_is_computed_in(seed: int, n_ranks: int, n_steps: int) -> None:
+    rng = np.random.default_rng(seed)
+    template, a, offset = rng.random(17), rng.random(n_ranks), rng.random(n_ranks)
+    low = rng.integers(0, n_ranks + 1, n_steps)
+    high = np.maximum(low, rng.integers(0, n_ranks + 1, n_steps))
+    whole, squares = ranked_power_sum(template, 3, a, offset, low, high, squares=True)
+    for k in range(n_steps):
+        alone = ranked_power_sum(template, 3 + k, a, offset, low[k : k + 1], high[k : k + 1], squares=True)
+        assert (alone[0][0], alone[1][0]) == (whole[k], squares[k])
+        each = a * template[((offset * 17).astype(int) + 3 + k) % 17]
+        assert whole[k] == pytest.approx(each[low[k] : high[k]].sum(), rel=1e-12, abs=1e-12)
 
 
 def test_noise_has_the_variance_of_a_draw_per_server() -> None:
