@@ -8,112 +8,20 @@ STARTED_S = time.process_time()
 
 import argparse  # noqa: E402 - the clock starts before what it measures
 import json  # noqa: E402
+import sys  # noqa: E402
 from fractions import Fraction  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from g2g_opt.controller.ofo import OFOBatchSizeController, OFOConfig  # noqa: E402
-from g2g_opt.coordinator import Coordinator  # noqa: E402
-from g2g_opt.datacenter.config import DatacenterConfig, InferenceModelSpec, ReplicaSchedule  # noqa: E402
-from g2g_opt.datacenter.offline import OfflineDatacenter, OfflineWorkload  # noqa: E402
-from g2g_opt.datacenter.workloads.curves import LogisticModel, LogisticModelStore  # noqa: E402
-from g2g_opt.datacenter.workloads.inference import InferenceData  # noqa: E402
+# The builder of recorded cases; tests are no package, so it is found by its folder.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "reference"))
+from openg2g_case import RECORDER_POWER_FACTOR_MAX, build_case  # noqa: E402
+
 from g2g_opt.feeder import Feeder  # noqa: E402
-from g2g_opt.grid.config import TapPosition  # noqa: E402
-from g2g_opt.grid.generator import SampledGenerator  # noqa: E402
-from g2g_opt.grid.opendss import OpenDSSGrid  # noqa: E402
 from g2g_opt.metrics.performance import compute_performance_stats  # noqa: E402
 from g2g_opt.metrics.voltage import compute_allbus_voltage_stats  # noqa: E402
-
-POWER_FACTOR_MAX = 0.999999  # the peer caps every power factor here
-
-
-def build(folder: Path, tolerance: float) -> tuple[dict[str, Any], Coordinator[Any, Any], OpenDSSGrid, dict[str, Any]]:
-    """The case's inputs and our live components."""
-    case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-    dt_s, control_dt_s = Fraction(case["dt_s"]), Fraction(case["control_dt_s"])
-    specs = {label: spec_of(label, model) for label, model in case["models"].items()}
-    fits = {
-        kind: {label: LogisticModel(**model["logistic"][kind]) for label, model in case["models"].items()}
-        for kind in ("power_w", "itl_s", "throughput_tps")
-    }
-    store = LogisticModelStore(power=fits["power_w"], latency=fits["itl_s"], throughput=fits["throughput_tps"])
-    grid = OpenDSSGrid(
-        dss_case_dir=folder,
-        dss_master_file=case["master_file"],
-        dt_s=dt_s,
-        source_pu=case["source_pu"],
-        initial_tap_position=TapPosition(regulators=case["initial_taps"]),
-        exclude_buses=case["exclude_buses"],
-        constant_power_window_pu=tuple(case["dc_constant_power_window_pu"]),
-        tolerance=tolerance,
-        unserved="record",
-    )
-    sites = {site["name"]: site_of(site, case, specs, dt_s) for site in case["sites"]}
-    for site in case["sites"]:
-        grid.attach_dc(sites[site["name"]], bus=site["bus"], power_factor=case["power_factor"]["datacenter"])
-    profiles = np.loadtxt(folder / "profiles.csv", delimiter=",", skiprows=1, ndmin=2)
-    for i, generator in enumerate(case["generators"]):
-        power_factor = min(case["power_factor"]["generator"], POWER_FACTOR_MAX)
-        profile = SampledGenerator(profiles[:, 0], profiles[:, 1 + i])
-        grid.attach_generator(profile, bus=generator["bus"], power_factor=power_factor)
-    (entry,) = case["controllers"]
-    controllers = [
-        OFOBatchSizeController(
-            tuple(specs[label] for label in site["deployments"]),
-            sites[site["name"]],
-            grid,
-            store,
-            OFOConfig(**entry["config"]),
-            control_dt_s,
-            {label: deployment["batch"] for label, deployment in site["deployments"].items()},
-        )
-        for site in case["sites"]
-    ]
-    coordinator: Coordinator[Any, Any] = Coordinator(
-        datacenters=list(sites.values()), grid=grid, controllers=controllers, total_duration_s=case["duration_s"]
-    )
-    return case, coordinator, grid, sites
-
-
-def spec_of(label: str, model: dict[str, Any]) -> InferenceModelSpec:
-    return InferenceModelSpec(
-        model_label=label,
-        model_id=f"benchmark/{label}",
-        gpu_model="H100",
-        task="benchmark",
-        gpus_per_replica=model["gpus_per_replica"],
-        itl_deadline_s=model["itl_deadline_s"],
-        batch_sizes=tuple(int(b) for b in model["points"]),
-        feasible_batch_sizes=tuple(model["feasible_batch_sizes"]),
-    )
-
-
-def site_of(
-    site: dict[str, Any], case: dict[str, Any], specs: dict[str, InferenceModelSpec], dt_s: Fraction
-) -> OfflineDatacenter:
-    schedules = {}
-    for label, deployment in site["deployments"].items():
-        schedule = ReplicaSchedule(initial=deployment["replicas"])
-        for ramp in deployment["ramps"]:
-            schedule = schedule.ramp_to(ramp["target"], t_start=ramp["t_start"], t_end=ramp["t_end"])
-        schedules[label] = schedule
-    points = {label: case["models"][label]["points"] for label in site["deployments"]}
-    data = InferenceData.constant(
-        [specs[label] for label in site["deployments"]],
-        {label: {int(b): p["power_w_per_gpu"] for b, p in rows.items()} for label, rows in points.items()},
-        {label: {int(b): p["itl_s"] for b, p in rows.items()} for label, rows in points.items()},
-    )
-    start = {label: deployment["batch"] for label, deployment in site["deployments"].items()}
-    return OfflineDatacenter(
-        DatacenterConfig(gpus_per_server=8, base_kw_per_phase=site["base_kw_per_phase"]),
-        OfflineWorkload(data, schedules, start),
-        name=site["name"],
-        dt_s=dt_s,
-        total_gpu_capacity=site["gpu_capacity"],
-    )
 
 
 def results(case: dict[str, Any], log: Any) -> dict[str, Any]:
@@ -158,7 +66,7 @@ def save_powers(path: Path, case: dict[str, Any], log: Any, folder: Path) -> Non
         tan_phi += [np.tan(np.arccos(case["power_factor"]["datacenter"]))] * 3
     for i in range(len(case["generators"])):
         columns.append(-np.repeat(np.interp(times, profiles[:, 0], profiles[:, 1 + i])[:, None], 3, axis=1))
-        tan_phi += [np.tan(np.arccos(min(case["power_factor"]["generator"], POWER_FACTOR_MAX)))] * 3
+        tan_phi += [np.tan(np.arccos(min(case["power_factor"]["generator"], RECORDER_POWER_FACTOR_MAX)))] * 3
     kw = np.concatenate(columns, axis=1)
     np.savez(path, kw=kw, kvar=kw * tan_phi)
 
@@ -177,9 +85,17 @@ def main() -> None:
         written = Feeder.load(case["feeder"]).write_dss(options.folder)
         options.result.write_text(json.dumps({"master_file": written.name}), encoding="utf-8")
         return
-    case, coordinator, _, _ = build(options.folder, options.tolerance)
+    case = json.loads((options.folder / "case.json").read_text(encoding="utf-8"))
+    built = build_case(
+        options.folder.resolve(),
+        dt_s=Fraction(case["dt_s"]),
+        control_dt_s=Fraction(case["control_dt_s"]),
+        dss_case_dir=options.folder,
+        dss_master_file=case["master_file"],
+        tolerance=options.tolerance,
+    )
     built_s = time.process_time()
-    log = coordinator.run()
+    log = built.coordinator.run()
     run_s = time.process_time()
     found = results(case, log)
     done_s = time.process_time()

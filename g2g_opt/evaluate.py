@@ -126,6 +126,8 @@ def _figures(plan: Plan, feeder: Feeder, scenario: Scenario, limits: Limits, run
         worst_line=find_worst_loading(record, dt_s, "line"),
         worst_transformer=find_worst_loading(record, dt_s, "transformer"),
         overload_time_s=overload_time_s(record, dt_s, loading_max_pu),
+        own_loads_unserved_time_s=run.grid.own_loads.unserved_steps * dt_s,
+        own_loads_worst=run.grid.own_loads.worst,
         throughput_tps=throughput,
         throughput_share=throughput / possible if possible > 0 else 1.0,
         latency_miss_share=missed / max(samples, 1),

@@ -46,7 +46,10 @@ class SiteOutcome:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a completed run comes to; `throughput_share` is against the uncontrolled fleet of the same size."""
+    """What a completed run comes to; `throughput_share` is against the uncontrolled fleet of the same size.
+
+    `own_loads_unserved_time_s`: time in which a constant-power load of the feeder itself was outside its window.
+    """
 
     sites: tuple[SiteOutcome, ...]
     voltage: VoltageStats
@@ -54,6 +57,8 @@ class Figures:
     worst_line: WorstLoading | None
     worst_transformer: WorstLoading | None
     overload_time_s: float
+    own_loads_unserved_time_s: float
+    own_loads_worst: str
     throughput_tps: float
     throughput_share: float
     latency_miss_share: float

@@ -28,7 +28,7 @@ from g2g_opt.grid.loading import BranchLoading
 from g2g_opt.grid.record import GridRecord
 from g2g_opt.grid.regulators import RegulatorBank
 from g2g_opt.grid.sensitivity import measure_slopes, measure_tap_slopes
-from g2g_opt.grid.served import ServedCheck
+from g2g_opt.grid.served import OwnLoadCheck, ServedCheck
 from g2g_opt.grid.storage import EnergyStorage
 
 Floats = NDArray[np.float64]
@@ -45,7 +45,8 @@ class OpenDSSGrid(GridBackend[GridState]):
     `exclude_buses`) or `dss_case_dir` and `dss_master_file`. `dss_controls` lets OpenDSS's regulator controls act.
     `tolerance` is OpenDSS's solution tolerance; `constant_power_window_pu` is the voltage band in which everything
     attached draws constant power. `unserved` says what happens when an attached load leaves that band and is
-    served something else than asked (formulations 5.2): "raise" a `PowerFlowError`, or "record" it in `served`.
+    served something else than asked (formulations 5.2): "raise" a `PowerFlowError`, or "record" it in `served`. The
+    feeder's own loads are looked at too, and only recorded, in `own_loads`.
     `record_loading` records the loading of lines and transformers at every step. `enforce_tap_range=False` lets taps
     leave their regulator's range, as OpenDSS does.
 
@@ -142,7 +143,7 @@ class OpenDSSGrid(GridBackend[GridState]):
 
     @property
     def attached_datacenters(self) -> list[DatacenterBackend[Any]]:
-        """The datacenters attached, in order."""
+        """The datacenters attached."""
         return [a.datacenter for a in self._attached.sites]
 
     # --- life cycle
@@ -156,7 +157,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         return self._reads_directly
 
     def expect_steps(self, n_steps: int) -> None:
-        """Reserve room for a run of this many steps, so that its record need not grow."""
+        """Reserve room for a run of this many steps."""
         self._expected_steps = n_steps
 
     def reset(self) -> None:
@@ -180,6 +181,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._circuit = circuit
         self._powers = InjectionPowers(book, self._dt_s)
         self.served = ServedCheck(circuit, book.all())
+        self.own_loads = OwnLoadCheck(circuit)
         self._v_columns = self._monitored_columns(circuit)
         nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
         self._v_index = [nodes[i] for i in self._v_columns]
@@ -191,7 +193,6 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._vector: Floats | None = None
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
         self._taps: TapPosition | None = None
-        self._loading_is_stale = False
         self._note_taps(circuit)
         self._loading_is_stale = False
 
@@ -277,6 +278,7 @@ class OpenDSSGrid(GridBackend[GridState]):
 
     def _inspect(self, time_s: Floats, phasors: NDArray[np.complex128], asked_kw: Floats) -> None:
         """See that what was asked for was served, before figures of these solutions can be read."""
+        self.own_loads.check(time_s, phasors)
         self.served.check(time_s, phasors, asked_kw)
         if self.served.first and self._unserved == "raise":
             raise PowerFlowError(self.served.first)
@@ -376,8 +378,7 @@ class OpenDSSGrid(GridBackend[GridState]):
             raise InputError(f"perturbation_kw must be positive, got {perturbation_kw}")
         sites = self._attached.sites
         if dc is None and len(sites) != 1:
-            names = [a.datacenter.name for a in sites]
-            raise InputError(f"name the datacenter whose sensitivity is wanted (dc=...); attached: {names}")
+            raise InputError(f"name a datacenter (dc=...); attached: {[a.datacenter.name for a in sites]}")
         attachment = sites[0] if dc is None else self._attached.site(dc)
         first = 3 * sites.index(attachment)
         slopes = measure_slopes(

@@ -70,6 +70,50 @@ class ServedCheck:
             self._worst_missing, self.worst = float(missing[worst].max()), describe(worst)
 
 
+class OwnLoadCheck:
+    """The circuit's own constant-power loads (OpenDSS model 1): when do they leave their window?
+
+    Their windows are the circuit's data, so they are recorded and fail nothing. Loads of other models draw by their
+    voltage anyway and have no power to be held to.
+    """
+
+    def __init__(self, circuit: Circuit) -> None:
+        rows = [
+            (load, first, second)
+            for load in circuit.load_branches()
+            if load.model == 1 and load.kw != 0.0
+            for first, second in load.branch_nodes()
+        ]
+        self._names = [load.name for load, _, _ in rows]
+        # Place 0 of the extended voltages is ground.
+        self._first = np.array([first + 1 for _, first, _ in rows], dtype=np.int64)
+        self._second = np.array([second + 1 for _, _, second in rows], dtype=np.int64)
+        self._base_v = np.array([load.branch_base_v for load, _, _ in rows])
+        self._low_pu = np.array([load.window_pu[0] for load, _, _ in rows])
+        self._high_pu = np.array([load.window_pu[1] for load, _, _ in rows])
+        self.unserved_steps = 0
+        self.worst = ""
+        self._worst_missing = 0.0
+
+    def check(self, time_s: Floats, phasors: Complexes) -> None:
+        """Look at solutions (step, node) at `time_s` (step,)."""
+        if not self._names:
+            return
+        extended = np.concatenate([np.zeros((len(phasors), 1)), phasors], axis=1)
+        voltage_pu = np.abs(extended[:, self._first] - extended[:, self._second]) / self._base_v
+        missing = np.abs(served_share(voltage_pu, self._low_pu, self._high_pu) - 1.0)
+        steps = np.flatnonzero(missing.max(axis=1) > SERVED_TOLERANCE)
+        self.unserved_steps += len(steps)
+        step, load = np.unravel_index(int(missing.argmax()), missing.shape)
+        if len(steps) and missing[step, load] > self._worst_missing:
+            self._worst_missing = float(missing[step, load])
+            share = 100.0 * served_share(voltage_pu, self._low_pu, self._high_pu)[step, load]
+            self.worst = (
+                f"load {self._names[load]} was served {share:.1f} % at t={time_s[step]:g} s, "
+                f"{voltage_pu[step, load]:.4f} pu"
+            )
+
+
 def served_share(voltage_pu: Floats, low_pu: Floats, high_pu: Floats) -> Floats:
     """Served over asked power of model-1 load branches at voltages in pu of the branch's base, by (5.1)."""
     steep = (1.0 / low_pu - 0.5) / (low_pu - 0.5)

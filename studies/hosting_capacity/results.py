@@ -33,6 +33,7 @@ COLUMNS = (
     "voltage_lowest_pu",
     "voltage_highest_pu",
     "violation_time_s",
+    "own_loads_unserved_time_s",
     "line_loading_max_pu",
     "line_loading_where",
     "transformer_loading_max_pu",
@@ -80,6 +81,7 @@ def result_row(capacity: Capacity) -> dict[str, Any]:
         "voltage_lowest_pu": round(figures.voltage.worst_vmin, 5),
         "voltage_highest_pu": round(figures.voltage.worst_vmax, 5),
         "violation_time_s": figures.voltage.violation_time_s,
+        "own_loads_unserved_time_s": figures.own_loads_unserved_time_s,
         "taps": " ".join(f"{name}={ratio:g}" for name, ratio in capacity.largest.taps),
     }
     for kind, worst in (("line", figures.worst_line), ("transformer", figures.worst_transformer)):

@@ -49,9 +49,9 @@ class Case:
     specs: dict[str, InferenceModelSpec]
 
 
-def read_columns(name: str, file: str) -> dict[str, np.ndarray]:
-    """Columns of a case's CSV file, gzipped or not."""
-    path = CASES / name / file
+def read_columns(case: str | Path, file: str) -> dict[str, np.ndarray]:
+    """Columns of a CSV file, gzipped or not, of a case (its name, or its folder)."""
+    path = CASES / case / file
     with path.open("rb") if path.exists() else gzip.open(path.with_name(file + ".gz"), "rb") as stream:
         header = stream.readline().decode().strip().split(",")
         table = np.loadtxt(stream, delimiter=",", ndmin=2)
@@ -59,10 +59,12 @@ def read_columns(name: str, file: str) -> dict[str, np.ndarray]:
 
 
 def build_case(
-    name: str, *, dt_s: Fraction = Fraction(1), control_dt_s: Fraction = Fraction(1), **grid_options: Any
+    case: str | Path, *, dt_s: Fraction = Fraction(1), control_dt_s: Fraction = Fraction(1), **grid_options: Any
 ) -> Case:
-    """The case as recorded: OpenDSS at its default tolerance unless `grid_options` says otherwise."""
-    inputs = json.loads((CASES / name / "case.json").read_text())
+    """The case (its name, or its folder) as recorded: OpenDSS at its default tolerance unless `grid_options` says
+    otherwise; they may name another master file, too.
+    """
+    inputs = json.loads((CASES / case / "case.json").read_text(encoding="utf-8"))
     specs = {
         label: InferenceModelSpec(
             model_label=label,
@@ -82,8 +84,9 @@ def build_case(
     }
     store = LogisticModelStore(power=curves["power_w"], latency=curves["itl_s"], throughput=curves["throughput_tps"])
     options: dict[str, Any] = {"tolerance": 1e-4, "unserved": "record", "enforce_tap_range": False} | grid_options
+    if "dss_case_dir" not in options:
+        options["feeder"] = inputs["feeder"]
     grid = OpenDSSGrid(
-        feeder=inputs["feeder"],
         dt_s=dt_s,
         source_pu=inputs["source_pu"],
         initial_tap_position=TapPosition(regulators=inputs["initial_taps"]),
@@ -94,7 +97,7 @@ def build_case(
     sites = {site["name"]: _site(site, inputs, specs, dt_s) for site in inputs["sites"]}
     for site in inputs["sites"]:
         grid.attach_dc(sites[site["name"]], bus=site["bus"], power_factor=inputs["power_factor"]["datacenter"])
-    profiles = read_columns(name, "profiles.csv")
+    profiles = read_columns(case, "profiles.csv")
     for i, generator in enumerate(inputs.get("generators", [])):
         profile = SampledGenerator(profiles["time_s"], profiles[f"gen{i}_kw_per_phase"])
         power_factor = min(inputs["power_factor"]["generator"], RECORDER_POWER_FACTOR_MAX)
