@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, markup=True)
         return 2
     except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; nothing was written")
+        Console(stderr=True).print("interrupted")
         return 130
 
 
@@ -69,7 +69,8 @@ def _add_hosting_capacity(commands: argparse._SubParsersAction[argparse.Argument
         ),
         epilog=(
             "Example: g2g hosting-capacity --feeder ieee13 --bus 671 --bus 675 --model llama-3.1-8b --out results/two. "
-            "Exit status 0 when every bus has an answer, 1 when one failed, 2 on bad input."
+            "Exit status 0 when every bus has an answer, 1 when one failed, 2 on bad input, 130 after Ctrl-C (what was "
+            "finished is written)."
         ),
     )
     add = parser.add_argument
@@ -172,6 +173,8 @@ def _run_hosting_capacity(options: argparse.Namespace, console: Console) -> int:
     for note in not_assessed(study):
         console.print(f"not assessed: {note}", markup=False)
     console.print(f"{time.monotonic() - began_s:.0f} s; results in:", *(str(path) for path in paths), sep="\n  ")
+    if batch.interrupted:
+        return 130
     return 1 if batch.failures else 0
 
 

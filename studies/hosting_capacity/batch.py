@@ -21,10 +21,11 @@ _EXPECTED_SIZES = 12
 
 @dataclass(frozen=True)
 class BatchResult:
-    """Answers in the order of the buses, and the reason of each bus that failed."""
+    """Answers in the order of the buses, the reason of each bus without one, and whether Ctrl-C ended the batch."""
 
     capacities: list[Capacity]
     failures: dict[str, str]
+    interrupted: bool = False
 
 
 _messages: Any = None
@@ -47,21 +48,22 @@ def run_buses(
 ) -> BatchResult:
     """Find every bus's capacity; one bus that fails is a row in `failures`, not the end of the others.
 
-    On a terminal a bar with the estimated time left is shown, elsewhere a line per bus. Ctrl-C stops the workers.
+    On a terminal a bar with the estimated time left is shown, elsewhere a line per bus. Ctrl-C stops the workers; the
+    buses finished by then are kept.
     """
     n_workers = max(1, min(len(buses), workers or os.cpu_count() or 1))
     context = multiprocessing.get_context("spawn")
     done: dict[str, tuple[Capacity, Capacity]] = {}
     failures: dict[str, str] = {}
+    interrupted = False
     began_s = time.monotonic()
     with context.Manager() as manager, _bar(console) as bar:
         messages = manager.Queue()
         task = bar.add_task("simulating", total=2 * _EXPECTED_SIZES * len(buses))
         pool = ProcessPoolExecutor(n_workers, mp_context=context, initializer=_start_worker, initargs=(messages,))
+        waiting: dict[Future[tuple[Capacity, Capacity]], str] = {}
         try:
-            waiting: dict[Future[tuple[Capacity, Capacity]], str] = {
-                pool.submit(_run_bus, study, bus): bus for bus in buses
-            }
+            waiting |= {pool.submit(_run_bus, study, bus): bus for bus in buses}
             while waiting:
                 finished, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
                 _drain(messages, bar, task)
@@ -79,10 +81,13 @@ def run_buses(
                         state = failures.get(bus) or f"{sizes} sizes judged"
                         left = len(waiting)
                         console.print(f"{time.monotonic() - began_s:6.1f} s  bus {bus}: {state}; {left} buses left")
+        except KeyboardInterrupt:
+            interrupted = True
+            failures |= dict.fromkeys(waiting.values(), "interrupted")
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     capacities = [capacity for bus in buses if bus in done for capacity in done[bus]]
-    return BatchResult(capacities, failures)
+    return BatchResult(capacities, failures, interrupted)
 
 
 def _drain(messages: Any, bar: Progress, task: Any) -> None:
