@@ -118,11 +118,14 @@ class AdaptiveTapController(Controller[DatacenterBackend[Any], OpenDSSGrid]):
             return []
         i = int(moving[0])
         self._rested_at_s[i] = clock.time_s + self._config.cooldown_s
-        name, new_ratio = self._regulators[i].name, float(ratio[i] + move[i] * step[i])
+        regulator = self._regulators[i]
+        # From a ratio between two steps, the last move ends at the end of the range.
+        new_ratio = min(max(float(ratio[i] + move[i] * step[i]), regulator.tap_min_pu), regulator.tap_max_pu)
         events.emit(
-            "controller.adaptive_tap.move", {"regulator": name, "ratio_pu": new_ratio, "direction": int(move[i])}
+            "controller.adaptive_tap.move",
+            {"regulator": regulator.name, "ratio_pu": new_ratio, "direction": int(move[i])},
         )
-        return [SetTaps(TapPosition(regulators={name: new_ratio}))]
+        return [SetTaps(TapPosition(regulators={regulator.name: new_ratio}))]
 
     def _columns_of(self, i: int) -> NDArray[np.int64]:
         regulator = self._regulators[i]
