@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -21,13 +21,14 @@ from g2g_opt.datacenter.config import (
 )
 from g2g_opt.datacenter.offline import OfflineDatacenter, OfflineWorkload
 from g2g_opt.datacenter.workloads.inference import InferenceData
+from g2g_opt.errors import unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import SyntheticPV
 from g2g_opt.grid.load import SyntheticLoad
 from g2g_opt.grid.opendss import STUDY_TOLERANCE, OpenDSSGrid
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Plan
+from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import GPUS_PER_SERVER, Site
 
@@ -70,9 +71,11 @@ def assemble(
         grid.attach_dc(datacenters[site.name], bus=site.bus, power_factor=site.power_factor)
     if scenario.standing_power:
         for i, power in enumerate(feeder.standing_generators):
-            grid.attach_generator(SyntheticPV(power.peak_kw_per_phase, site_idx=i % 3), bus=power.bus)
+            grid.attach_generator(
+                SyntheticPV(power.peak_kw_per_phase, site_idx=i % SyntheticPV.N_SHAPES), bus=power.bus
+            )
         for i, power in enumerate(feeder.standing_loads):
-            grid.attach_load(SyntheticLoad(power.peak_kw_per_phase, site_idx=i % 5), bus=power.bus)
+            grid.attach_load(SyntheticLoad(power.peak_kw_per_phase, site_idx=i % SyntheticLoad.N_SHAPES), bus=power.bus)
     coordinator = Coordinator(
         datacenters=list(datacenters.values()),
         grid=grid,
@@ -137,7 +140,7 @@ def _controllers(
         start = {d.spec.model_label: d.batch_size for d in site.deployments}
         datacenter = datacenters[site.name]
         if policy.kind == "ofo":
-            tuning: dict[str, Any] = {**feeder.ofo, **band, **dict(policy.settings)}
+            tuning: dict[str, Any] = {**feeder.ofo, **band, **_settings(policy, OFOConfig)}
             tuning["sensitivity_update_interval"] = int(tuning.get("sensitivity_update_interval", 0))
             curves = LogisticModelStore.ensure(trace_dir, specs)
             controllers.append(
@@ -146,7 +149,7 @@ def _controllers(
                 )
             )
         elif policy.kind == "droop":
-            settings: dict[str, Any] = {**band, **dict(policy.settings)}
+            settings: dict[str, Any] = {**band, **_settings(policy, RuleBasedConfig)}
             controllers.append(
                 RuleBasedBatchSizeController(
                     specs,
@@ -158,3 +161,12 @@ def _controllers(
                 )
             )
     return controllers
+
+
+def _settings(policy: Policy, config: type[OFOConfig] | type[RuleBasedConfig]) -> dict[str, float]:
+    """The policy's overrides, each a field of its controller's configuration."""
+    known = [field.name for field in fields(config)]
+    for name, _ in policy.settings:
+        if name not in known:
+            raise unknown_name("setting", name, known, f"of policy {policy.kind!r}")
+    return dict(policy.settings)

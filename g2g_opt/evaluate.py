@@ -12,7 +12,7 @@ import numpy as np
 
 from g2g_opt.assembly import TRACE_DIR, Assembly, assemble, assemble_datacenter
 from g2g_opt.datacenter.offline import OfflineDatacenter
-from g2g_opt.errors import PowerFlowError
+from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.opendss import STUDY_TOLERANCE
 from g2g_opt.grid.record import GridRecord
@@ -42,6 +42,8 @@ def evaluate(
     A power flow that does not converge or a load that is not served fails its scenario with the reason; the other
     scenarios are still run. Raises `InputError` if plan, feeder and scenario do not fit together.
     """
+    if not scenarios:
+        raise InputError("a plan is judged in at least one scenario; give e.g. [Scenario()]")
     runs = (
         simulate_plan(plan, feeder, scenario, limits, trace_dir=trace_dir, tolerance=tolerance)
         for scenario in scenarios
@@ -66,6 +68,9 @@ def simulate_plan(
     except PowerFlowError as error:
         return Outcome(scenario.name, ENGINE, str(error), None, (), time.perf_counter() - began_s), None
     figures = _figures(plan, feeder, scenario, limits, run, trace_dir)
+    if not np.isfinite(figures.worst_voltage.margin_pu):
+        reason = f"the voltage of {figures.worst_voltage.bus}.{figures.worst_voltage.phase} is undefined"
+        return Outcome(scenario.name, ENGINE, reason, None, (), time.perf_counter() - began_s), None
     checks = judge(figures, scenario, limits)
     return Outcome(scenario.name, ENGINE, None, figures, checks, time.perf_counter() - began_s), run.grid.record
 

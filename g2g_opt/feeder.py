@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,7 +15,7 @@ from typing import Any
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder_tables import dss_commands
-from g2g_opt.grid.circuit import Circuit, check_name
+from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
 from g2g_opt.grid.config import TapPosition
 
@@ -33,7 +34,8 @@ class StandingPower:
 class Feeder:
     """A network: how to build it (`commands`), what it holds, and the constants of studies on it.
 
-    `buses` and `regulators` are by lower-case name; `exclude_buses` are left out of voltage metrics;
+    `buses` and `regulators` are by lower-case name; `compiled_taps` are the ratios (pu) at which the circuit itself
+    leaves its regulators; `exclude_buses` are left out of voltage metrics;
     `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's
     tuning of the OFO controller (formulations 4).
     """
@@ -42,6 +44,7 @@ class Feeder:
     commands: tuple[str, ...]
     buses: Mapping[str, Bus]
     regulators: Mapping[str, Regulator]
+    compiled_taps: Mapping[str, float]
     branches: tuple[Branch, ...]
     isolated_buses: tuple[str, ...]
     source_pu: float | None = None
@@ -69,8 +72,9 @@ class Feeder:
     def from_dss(master: Path | str, name: str | None = None) -> Feeder:
         """A user's own OpenDSS circuit from its master file; see `lint_feeder` for what studies may miss in it.
 
-        Every three-phase bus except the source's is a candidate for a site. Raises `InputError` with OpenDSS's
-        own words if the file does not compile.
+        Every connected three-phase bus with a voltage base, except the source's, is a candidate for a site; the
+        source's, unconnected and baseless buses are left out of voltage metrics. OFO is tuned as on the 13-bus feeder.
+        Raises `InputError` with OpenDSS's own words if the file does not compile.
         """
         path = Path(master).expanduser().resolve()
         if not path.is_file():
@@ -79,27 +83,30 @@ class Feeder:
             raise InputError(f"the path {path} holds a quotation mark, which OpenDSS cannot read; move the file")
         commands = (f'Compile "{path}"',)
         parts = _parts(commands)
-        three_phase = [bus.name for bus in parts["buses"].values() if bus.phases == (1, 2, 3)]
         # A compiled circuit lists its source bus first.
         source = next(iter(parts["buses"]))
+        baseless = [bus.name for bus in parts["buses"].values() if bus.kv_ln <= 0.0]
+        exclude = tuple(dict.fromkeys((source, *parts["isolated_buses"], *baseless)))
+        three_phase = [bus.name for bus in parts["buses"].values() if bus.phases == (1, 2, 3)]
         return Feeder(
-            name=check_name("feeder", name or path.stem.lower().replace(" ", "_").replace(".", "_")),
+            name=re.sub(r"[^a-z0-9_-]+", "_", (name or path.stem).lower()),
             commands=commands,
-            exclude_buses=(source,),
-            candidate_buses=tuple(bus for bus in three_phase if bus != source),
+            exclude_buses=exclude,
+            candidate_buses=tuple(bus for bus in three_phase if bus not in exclude),
+            ofo=MappingProxyType(_study_constants("ieee13")["ofo"]),
             **parts,
         )
 
     def bus(self, name: str) -> Bus:
         """A bus by name (any case); `InputError` if there is none."""
-        found = self.buses.get(name.lower())
+        found = self.buses.get(str(name).lower())
         if found is None:
             raise unknown_name("bus", name, self.buses, f"in feeder {self.name}")
         return found
 
     def regulator(self, name: str) -> Regulator:
         """A regulator by name (any case); `InputError` if there is none."""
-        found = self.regulators.get(name.lower())
+        found = self.regulators.get(str(name).lower())
         if found is None:
             raise unknown_name("regulator", name, self.regulators, f"in feeder {self.name}")
         return found
@@ -140,9 +147,11 @@ def find_feeder(case_dir: Path | str | None, master_file: str | None, feeder: Fe
 def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
     circuit = Circuit(commands)
     circuit.finish()
+    regulators = circuit.regulators()
     return {
         "buses": MappingProxyType(circuit.buses),
-        "regulators": MappingProxyType(circuit.regulators()),
+        "regulators": MappingProxyType(regulators),
+        "compiled_taps": MappingProxyType({name: circuit.tap(regulator) for name, regulator in regulators.items()}),
         "branches": tuple(circuit.branches()),
         "isolated_buses": tuple(circuit.isolated_buses()),
     }

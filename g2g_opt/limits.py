@@ -41,5 +41,5 @@ class Limits:
                 raise InputError(f"{name} is a share and must lie in [0, 1], got {getattr(self, name)}")
         for name in ("violation_integral_max_pu_s", "loading_max_pu"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:
                 raise InputError(f"{name} must be positive, or None for no limit; got {value}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from g2g_opt.errors import InputError
 from g2g_opt.site import Site
@@ -24,8 +24,8 @@ class Policy:
     settings: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.kind not in ("none", "droop", "ofo"):
-            raise InputError(f"policy {self.kind!r} is unknown; known policies: ['none', 'droop', 'ofo']")
+        if self.kind not in get_args(PolicyKind):
+            raise InputError(f"policy {self.kind!r} is unknown; known policies: {list(get_args(PolicyKind))}")
         if not 0.0 <= self.margin_pu < 0.05:
             raise InputError(f"a policy's margin_pu must lie in [0, 0.05), got {self.margin_pu}")
 
@@ -43,6 +43,8 @@ class Plan:
     tap_mode: TapMode = "fixed"
 
     def __post_init__(self) -> None:
+        if self.tap_mode not in get_args(TapMode):
+            raise InputError(f"tap_mode {self.tap_mode!r} is unknown; known modes: {list(get_args(TapMode))}")
         names = [site.name for site in self.sites]
         if not names or len(set(names)) != len(names):
             raise InputError(f"a plan needs sites with different names, got {names}")

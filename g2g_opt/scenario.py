@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from g2g_opt.clock import as_period
 from g2g_opt.errors import InputError
 
 # (start s, end s, share of the site's replicas reached). The ramp times are those of the recorded 13-bus cases.
@@ -17,9 +18,8 @@ class Scenario:
 
     `replica_share_start` and `replica_ramps` (start s, end s, share reached; linear in between) shape the active
     replicas of every model as a share of its size. `standing_power` switches the feeder's own standing generators
-    and loads on. Servers differ by `server_spread` either way and
-    fluctuate by `server_noise` (relative standard deviation). `seed` and `name` key all
-    draws.
+    and loads on. Servers differ by `server_spread` either way and fluctuate by `server_noise` (relative standard
+    deviation). `seed` and `name` key all draws.
     """
 
     name: str = "hour"
@@ -34,6 +34,10 @@ class Scenario:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("dt_s", "control_dt_s"):
+            object.__setattr__(self, name, as_period(getattr(self, name), f"scenario {self.name!r}"))
+        if (self.duration_s / self.dt_s).denominator != 1:
+            raise InputError(f"scenario {self.name!r}: duration_s={self.duration_s} is no multiple of {self.dt_s} s")
         if self.duration_s <= 0:
             raise InputError(f"scenario {self.name!r}: duration_s must be positive, got {self.duration_s}")
         shares = [self.replica_share_start, *(share for _, _, share in self.replica_ramps)]

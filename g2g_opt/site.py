@@ -68,10 +68,22 @@ def sized_site(
 ) -> Site:
     """A site of `n_servers` shared evenly between `models` (spec, batch size); full servers, whole replicas.
 
-    Servers that do not divide evenly go to the first models. Raises `InputError` if no server fits a replica.
+    Servers that do not divide evenly go to the first models. Raises `InputError` if a model gets no replica; see
+    `smallest_n_servers`.
     """
     deployments = []
     for i, (spec, batch_size) in enumerate(models):
         servers = n_servers // len(models) + (1 if i < n_servers % len(models) else 0)
-        deployments.append(Deployment(spec, servers * GPUS_PER_SERVER // spec.gpus_per_replica, batch_size))
+        n_replicas = servers * GPUS_PER_SERVER // spec.gpus_per_replica
+        if n_replicas == 0:
+            raise InputError(
+                f"{n_servers} servers of {GPUS_PER_SERVER} GPUs leave no replica of {spec.model_label!r}; "
+                f"{smallest_n_servers(models)} are the least"
+            )
+        deployments.append(Deployment(spec, n_replicas, batch_size))
     return Site(name, bus, tuple(deployments), base_kw_per_gpu)
+
+
+def smallest_n_servers(models: Sequence[tuple[InferenceModelSpec, int]]) -> int:
+    """The least servers with which `sized_site` gives every model a replica."""
+    return len(models) * max(-(-spec.gpus_per_replica // GPUS_PER_SERVER) for spec, _ in models)

@@ -11,31 +11,32 @@ class LargestFeasible:
     """Result of a search over 0..n_max.
 
     `n` is the largest accepted size (0 if none was); `n_rejected` the smallest rejected size above it that was
-    judged, None if `n_max` itself was accepted. `accepted_above` are sizes above a rejected one that were accepted:
-    the judge is not monotone there. `judged` holds every answer, by size.
+    judged, None if `n_max` itself was accepted. `rejected_below` are judged sizes below `n` that were rejected: the
+    judge is not monotone, and feasibility has a gap there. `judged` holds every answer, by size.
     """
 
     n: int
     n_rejected: int | None
-    accepted_above: tuple[int, ...]
+    rejected_below: tuple[int, ...]
     judged: dict[int, bool] = field(default_factory=dict)
 
     @property
     def monotone(self) -> bool:
-        """True if no size was accepted above one that was rejected."""
-        return not self.accepted_above
+        """True if no size below the answer was rejected."""
+        return not self.rejected_below
 
 
 def find_largest_feasible(
     judge: Callable[[int], bool],
     n_max: int,
     *,
+    n_min: int = 1,
     start: int | None = None,
     resolution: float = 0.0,
     growth: float = 2.0,
     try_above: Sequence[float] = (1.05, 1.15),
 ) -> LargestFeasible:
-    """Search by growing from `start` (by the factor `growth` each time), then bisection, then upwards from the answer.
+    """Search `n_min` to `n_max`: grow from `start` by the factor `growth`, bisect, then look upwards from the answer.
 
     Bisection stops when the bracket is closer than `resolution` (relative) or one. Then the point right above the
     answer and the multiples `try_above` of it are judged: if one is accepted, the search goes on from there, so the
@@ -49,14 +50,14 @@ def find_largest_feasible(
         return judged[n]
 
     def bisect(low: int, high: int) -> int:
-        """Largest accepted in a bracket whose low end is accepted (or 0) and whose high end is rejected."""
+        """Largest accepted in a bracket whose low end is accepted (or below `n_min`) and whose high end is rejected."""
         while high - low > max(1, int(resolution * low)):
             middle = (low + high) // 2
             low, high = (middle, high) if ask(middle) else (low, middle)
         return low
 
-    low, high = 0, None
-    probe = min(max(1, start if start is not None else n_max), n_max)
+    low, high = n_min - 1, None
+    probe = min(max(n_min, start if start is not None else n_max), n_max)
     while high is None:
         if ask(probe):
             low = probe
@@ -66,11 +67,13 @@ def find_largest_feasible(
         else:
             high = probe
     best = low if high is None else bisect(low, high)
+    if best < n_min:
+        best = 0
     searching = high is not None
     while searching:
         searching = False
         above = sorted({best + max(1, int(resolution * best)), *(int(best * f) for f in try_above)})
-        for n in (n for n in above if best < n <= n_max):
+        for n in (n for n in above if max(best + 1, n_min) <= n <= n_max):
             if ask(n):
                 rejected = min((m for m, yes in judged.items() if m > n and not yes), default=None)
                 if rejected is None and not ask(n_max):
@@ -78,7 +81,6 @@ def find_largest_feasible(
                 best = n_max if rejected is None else bisect(n, rejected)
                 searching = rejected is not None
                 break
-    first_no = min((n for n, yes in judged.items() if not yes), default=None)
-    gaps = () if first_no is None else tuple(sorted(n for n, yes in judged.items() if yes and n > first_no))
+    gap = tuple(sorted(n for n, yes in judged.items() if not yes and n < best))
     n_rejected = min((n for n, yes in judged.items() if not yes and n > best), default=None)
-    return LargestFeasible(best, n_rejected, gaps, judged)
+    return LargestFeasible(best, n_rejected, gap, judged)

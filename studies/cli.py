@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from g2g_opt import __version__
 from g2g_opt.datacenter.workloads.measurements import query_measurements
@@ -20,6 +21,14 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
 from studies.hosting_capacity.study import HostingCapacityStudy
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
 
 # Where there is no terminal to measure (a log, a pipe), tables are this wide.
 _PLAIN_WIDTH = 132
@@ -32,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options, console))
     except G2GError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, markup=True)
+        Console(stderr=True).print(Text("error: ", style="bold red") + Text(str(error)))
         return 2
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted")
@@ -49,13 +58,23 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_hosting_capacity(commands)
     models = commands.add_parser("models", help="list the measured inference workloads")
+    models.add_argument("--model", help="only this model: its id, or the part after the slash")
     models.add_argument("--gpu", help="only this GPU, e.g. H100")
-    models.add_argument("--task", help="only this task, e.g. lm-arena-chat")
+    _add_workload_filters(models)
+    models.add_argument("--tensor-parallel", type=int, metavar="N", help="only this tensor-parallel degree")
+    models.add_argument("--expert-parallel", type=int, metavar="N", help="only this expert-parallel degree")
     models.set_defaults(run=_run_models)
     feeder = commands.add_parser("feeder", help="describe a feeder and say what it lacks for studies")
     feeder.add_argument("feeder", help="a bundled feeder's name, or the path of an OpenDSS master file")
     feeder.set_defaults(run=_run_feeder)
     return parser
+
+
+def _add_workload_filters(parser: argparse.ArgumentParser) -> None:
+    """Options that choose between configurations of one model."""
+    parser.add_argument("--task", help="only measurements of this task, e.g. lm-arena-chat")
+    parser.add_argument("--precision", help="only this precision, e.g. bfloat16 or fp8")
+    parser.add_argument("--gpus-per-replica", type=int, metavar="N", help="only replicas of so many GPUs")
 
 
 def _add_hosting_capacity(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -78,6 +97,7 @@ def _add_hosting_capacity(commands: argparse._SubParsersAction[argparse.Argument
     add("--bus", action="append", help="a bus; repeat for several (default: all candidates of the feeder)")
     add("--model", action="append", help="a measured model; repeat to share the servers evenly (default llama-3.1-70b)")
     add("--gpu", default=default.gpu, help="GPU the models run on (default %(default)s)")
+    _add_workload_filters(parser)
     add("--batch-size", type=int, default=default.batch_size, help="batch size without control (default %(default)s)")
     add("--policy", choices=("ofo", "droop"), default="ofo", help="controller of flexible operation (default ofo)")
     add(
@@ -117,7 +137,7 @@ def _add_hosting_capacity(commands: argparse._SubParsersAction[argparse.Argument
         help="tokens served, as a share of the uncontrolled fleet's (default %(default)s)",
     )
     add("--seed", type=int, default=0, help="study seed (default %(default)s)")
-    add("--workers", type=int, help="processes (default: one per core)")
+    add("--workers", type=_positive, help="processes (default: one per core)")
     add("--trace-dir", default=default.trace_dir, help="where your own traces lie (default %(default)s)")
     add(
         "--out",
@@ -129,15 +149,16 @@ def _add_hosting_capacity(commands: argparse._SubParsersAction[argparse.Argument
     parser.set_defaults(run=_run_hosting_capacity)
 
 
-def _run_hosting_capacity(options: argparse.Namespace, console: Console) -> int:
-    from studies.hosting_capacity.batch import run_buses
-    from studies.hosting_capacity.results import not_assessed, result_table, write_results
-
-    study = HostingCapacityStudy(
+def question_of(options: argparse.Namespace) -> HostingCapacityStudy:
+    """The study that a parsed `g2g hosting-capacity` line asks for."""
+    return HostingCapacityStudy(
         feeder=options.feeder,
         buses=tuple(options.bus or ()),
         models=tuple(options.model or HostingCapacityStudy.models),
         gpu=options.gpu,
+        task=options.task,
+        precision=options.precision,
+        gpus_per_replica=options.gpus_per_replica,
         batch_size=options.batch_size,
         policy=Policy(options.policy, margin_pu=options.margin),
         taps=options.taps,
@@ -151,10 +172,16 @@ def _run_hosting_capacity(options: argparse.Namespace, console: Console) -> int:
         ),
         trace_dir=options.trace_dir,
     )
-    # Everything that can be wrong with the question is found before a worker starts.
-    feeder = study.load_feeder()
-    buses = study.resolve_buses(feeder)
-    study.load_models()
+
+
+def _run_hosting_capacity(options: argparse.Namespace, console: Console) -> int:
+    from studies.hosting_capacity.batch import run_buses
+    from studies.hosting_capacity.results import make_folder, not_assessed, result_table, write_results
+
+    study = question_of(options)
+    # What can be wrong with the question or the folder is found before a worker starts.
+    feeder, buses = study.check()
+    make_folder(options.out)
     began_s = time.monotonic()
     batch = run_buses(study, buses, options.workers, console)
     paths = write_results(study, batch.capacities, batch.failures, options.out, time.monotonic() - began_s)
@@ -179,14 +206,23 @@ def _run_hosting_capacity(options: argparse.Namespace, console: Console) -> int:
 
 
 def _run_models(options: argparse.Namespace, console: Console) -> int:
-    rows = query_measurements(gpu=options.gpu, task=options.task)
-    table = Table("model", "GPUs", "task", "precision", "batch sizes", title="Measured inference workloads")
+    rows = query_measurements(
+        model=options.model,
+        gpu=options.gpu,
+        task=options.task,
+        precision=options.precision,
+        gpus_per_replica=options.gpus_per_replica,
+        tensor_parallel=options.tensor_parallel,
+        expert_parallel=options.expert_parallel,
+    )
+    table = Table("model", "GPUs", "task", "precision", "parallel", "batch sizes", title="Measured inference workloads")
     by_configuration: dict[str, list[int]] = {}
     cells: dict[str, tuple[str, ...]] = {}
     for row in rows:
         c = row.configuration
         by_configuration.setdefault(str(c), []).append(row.batch_size)
-        cells[str(c)] = (c.model_id, f"{c.num_gpus} x {c.gpu_model}", c.task, c.precision)
+        split = f"t{c.tensor_parallel} e{c.expert_parallel} d{c.data_parallel}"
+        cells[str(c)] = (c.model_id, f"{c.num_gpus} x {c.gpu_model}", c.task, c.precision, split)
     for key, sizes in by_configuration.items():
         table.add_row(*cells[key], " ".join(str(size) for size in sizes))
     console.print(table)

@@ -150,7 +150,9 @@ class Circuit:
             (bus, int(p)): i for i, (bus, p) in enumerate(zip(self.node_bus, self.node_phase, strict=True))
         }
         self.buses = self._read_buses()
-        self.node_base_v = np.array([1e3 * self.buses[bus].kv_ln for bus in self.node_bus])
+        # A bus without a base has no voltage in pu.
+        base_v = np.array([1e3 * self.buses[bus].kv_ln for bus in self.node_bus])
+        self.node_base_v = np.where(base_v > 0.0, base_v, np.nan)
 
     def set_injections(self) -> None:
         """Hand `injection_kw` and `injection_kvar` (consumption positive) to OpenDSS."""
@@ -303,7 +305,6 @@ class Circuit:
             )
             enabled = bool(self._call(lib.ctx_CktElement_Get_Enabled))
             rating_a = float(self._call(lib.ctx_CktElement_Get_NormalAmps))
-            emergency_a = float(self._call(lib.ctx_CktElement_Get_EmergAmps))
             order = len(nodes)
             yprim = (flat[0::2] + 1j * flat[1::2]).reshape(order, order).T if order else np.empty((0, 0), complex)
             # A terminal's last conductor may be a neutral; loading is that of the phase conductors.
@@ -319,7 +320,6 @@ class Circuit:
                     n_conductors,
                     n_phases,
                     rating_a,
-                    emergency_a,
                     enabled and closed,
                     self._is_switch(kind),
                 )

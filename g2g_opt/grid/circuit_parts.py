@@ -36,7 +36,7 @@ class Regulator:
 class Branch:
     """A line or transformer: terminal currents are `yprim @ v[nodes]` (A from V); node -1 is ground.
 
-    Ratings are OpenDSS's normal and emergency ampere ratings of the first terminal.
+    The rating is OpenDSS's normal ampere rating of the first terminal.
     """
 
     kind: str
@@ -47,7 +47,6 @@ class Branch:
     n_conductors: int
     n_phases: int
     rating_a: float
-    emergency_a: float
     closed: bool
     is_switch: bool
 

@@ -45,6 +45,8 @@ class SyntheticPV(Generator):
     repeat every hour.
     """
 
+    N_SHAPES = len(_CLOUDS)
+
     def __init__(self, peak_kw: float, site_idx: int = 0) -> None:
         if not 0 <= site_idx < len(_CLOUDS):
             raise InputError(f"SyntheticPV has shapes 0 to {len(_CLOUDS) - 1}, not site_idx={site_idx}")

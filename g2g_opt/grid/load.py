@@ -46,6 +46,8 @@ class SyntheticLoad(ExternalLoad):
     every hour.
     """
 
+    N_SHAPES = len(_SHAPES)
+
     def __init__(self, peak_kw: float, site_idx: int = 0) -> None:
         if not 0 <= site_idx < len(_SHAPES):
             raise InputError(f"SyntheticLoad has shapes 0 to {len(_SHAPES) - 1}, not site_idx={site_idx}")

@@ -24,7 +24,6 @@ class BranchLoading:
         rated = [b for b in branches if b.closed and b.rating_a > 0.0 and len(b.nodes)]
         self.names = [f"{b.kind}.{b.name}" for b in rated]
         self.rating_a = np.array([b.rating_a for b in rated])
-        self.emergency_a = np.array([b.emergency_a for b in rated])
         width = max((len(b.nodes) for b in rated), default=1)
         rows = [(branch, conductor) for branch, b in enumerate(rated) for conductor in range(b.n_phases)]
         # One row per phase conductor, padded with ground (place 0 of the extended voltage vector).

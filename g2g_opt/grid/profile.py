@@ -30,6 +30,8 @@ class ConstantProfile(PowerProfile):
 
     def __init__(self, peak_kw: float) -> None:
         self.peak_kw = float(peak_kw)
+        if not np.isfinite(self.peak_kw):
+            raise InputError(f"a profile's power must be a finite number, got {peak_kw}")
 
     def power_kw(self, t: float) -> float:
         return self.peak_kw
@@ -46,8 +48,10 @@ class SampledProfile(PowerProfile):
         self.sample_kw = np.asarray(power_kw, dtype=float)
         if self.time_s.ndim != 1 or self.time_s.shape != self.sample_kw.shape or len(self.time_s) == 0:
             raise InputError(f"a profile needs equally many times and powers, got {time_s!r} and {power_kw!r}")
-        if np.any(np.diff(self.time_s) < 0) or not np.all(np.isfinite(self.sample_kw)):
-            raise InputError("a profile's times must not decrease and its powers must be finite numbers")
+        if not (np.isfinite(self.time_s).all() and np.isfinite(self.sample_kw).all()):
+            raise InputError("a profile's times and powers must be finite numbers")
+        if np.any(np.diff(self.time_s) < 0):
+            raise InputError("a profile's times must not decrease")
 
     def power_kw(self, t: float) -> float:
         return float(np.interp(t, self.time_s, self.sample_kw))
@@ -60,15 +64,29 @@ class SampledProfile(PowerProfile):
 def read_profile(csv_path: Path) -> tuple[Floats, Floats]:
     """Times (s) and powers (kW) of a two-column CSV with a header; `InputError` says what is wrong with it."""
     path = Path(csv_path)
-    if not path.exists():
-        raise InputError(f"profile {path} not found; it needs two columns with a header: time in s, power in kW")
+    wanted = "two columns with a header: time in s, power in kW"
+    if not path.is_file():
+        raise InputError(f"profile {path} not found; it needs {wanted}")
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if len(lines) < 2:
+        raise InputError(f"profile {path} has no rows; it needs {wanted}")
+    if _is_number(lines[0].split(",")[0]):
+        raise InputError(f"profile {path} has no header row, so its first sample would be lost; it needs {wanted}")
     try:
-        table = np.loadtxt(path, delimiter=",", skiprows=1, ndmin=2)
+        table = np.loadtxt(lines[1:], delimiter=",", ndmin=2)
     except ValueError as error:
         raise InputError(f"profile {path} is no two-column CSV of numbers with one header row: {error}") from error
-    if table.size == 0 or table.shape[1] < 2:
-        raise InputError(f"profile {path} needs two columns: time in s, power in kW")
+    if table.shape[1] < 2:
+        raise InputError(f"profile {path} needs {wanted}")
     return table[:, 0], table[:, 1]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def smooth_pulse(t: Floats, center_s: float, half_width_s: float) -> Floats:

@@ -134,11 +134,6 @@ class GridRecord(Sequence[GridState]):
         self.flush()
         return self._loading_pu[: self.n_steps]
 
-    @property
-    def tap_changes(self) -> list[tuple[int, TapPosition]]:
-        """(first step, tap position) of every change, the start included."""
-        return list(self._taps)
-
     def taps_at(self, step: int) -> TapPosition | None:
         """Tap ratios during a step; None without regulators."""
         held = [taps for first, taps in self._taps if first <= step]

@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from g2g_opt.site import GPUS_PER_SERVER
 from studies.hosting_capacity.study import Capacity, HostingCapacityStudy, JudgedSize, Operation, find_bus_capacity
 
 # Sizes a search usually judges per bus and operation; the bar is corrected when a bus is done.
 _EXPECTED_SIZES = 12
+
+# Seconds between lines of progress where there is no terminal.
+_PLAIN_EVERY_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def run_buses(
     done: dict[str, tuple[Capacity, Capacity]] = {}
     failures: dict[str, str] = {}
     interrupted = False
-    began_s = time.monotonic()
+    began_s = told_s = time.monotonic()
     with context.Manager() as manager, _bar(console) as bar:
         messages = manager.Queue()
         task = bar.add_task("simulating", total=2 * _EXPECTED_SIZES * len(buses))
@@ -67,6 +72,10 @@ def run_buses(
             while waiting:
                 finished, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
                 _drain(messages, bar, task)
+                if not console.is_terminal and time.monotonic() > told_s + _PLAIN_EVERY_S:
+                    told_s = time.monotonic()
+                    judged = int(bar.tasks[task].completed)
+                    console.print(f"{told_s - began_s:6.1f} s  {judged} sizes judged so far", markup=False)
                 for future in finished:
                     bus = waiting.pop(future)
                     error = future.exception()
@@ -80,7 +89,8 @@ def run_buses(
                     if not console.is_terminal:
                         state = failures.get(bus) or f"{sizes} sizes judged"
                         left = len(waiting)
-                        console.print(f"{time.monotonic() - began_s:6.1f} s  bus {bus}: {state}; {left} buses left")
+                        words = f"{time.monotonic() - began_s:6.1f} s  bus {bus}: {state}; {left} buses left"
+                        console.print(words, markup=False)
         except KeyboardInterrupt:
             interrupted = True
             failures |= dict.fromkeys(waiting.values(), "interrupted")
@@ -97,7 +107,9 @@ def _drain(messages: Any, bar: Progress, task: Any) -> None:
         except queue.Empty:
             return
         verdict = "keeps the limits" if kept else "does not"
-        bar.update(task, advance=1, description=f"bus {bus} {operation}: {8 * n_servers} GPUs {verdict}")
+        bar.update(
+            task, advance=1, description=escape(f"bus {bus} {operation}: {GPUS_PER_SERVER * n_servers} GPUs {verdict}")
+        )
 
 
 def _bar(console: Console) -> Progress:

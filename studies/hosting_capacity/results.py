@@ -6,19 +6,23 @@ import csv
 import dataclasses
 import hashlib
 import json
+import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 import g2g_opt
 from g2g_opt.data_files import data_path
+from g2g_opt.errors import InputError
 from g2g_opt.feeder_lint import placeholder_rated_lines
+from g2g_opt.site import GPUS_PER_SERVER
 from studies.hosting_capacity.study import Capacity, HostingCapacityStudy
 
 COLUMNS = (
@@ -42,7 +46,8 @@ COLUMNS = (
     "limit_where",
     "taps",
     "sizes_judged",
-    "accepted_above_a_rejected_size",
+    "gpus_rejected_below",
+    "note",
 )
 
 
@@ -59,7 +64,8 @@ def result_row(capacity: Capacity) -> dict[str, Any]:
         "limit": capacity.stopped_by.name,
         "limit_where": capacity.stopped_by.where,
         "sizes_judged": len(capacity.judged),
-        "accepted_above_a_rejected_size": " ".join(str(8 * n) + " GPUs" for n in capacity.accepted_above),
+        "gpus_rejected_below": " ".join(str(GPUS_PER_SERVER * n) for n in capacity.rejected_below),
+        "note": capacity.note,
     }
     if capacity.largest is None:
         return row | {
@@ -94,7 +100,7 @@ def write_results(
     study: HostingCapacityStudy, results: Sequence[Capacity], failures: dict[str, str], folder: Path, seconds: float
 ) -> list[Path]:
     """Write `hosting_capacity.csv` (rows) and `hosting_capacity.json` (question, provenance, every size judged)."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     table, document = folder / "hosting_capacity.csv", folder / "hosting_capacity.json"
     rows = [result_row(capacity) for capacity in results]
     with table.open("w", newline="", encoding="utf-8") as file:
@@ -109,8 +115,16 @@ def write_results(
         "judged": results,
         "provenance": provenance(study, seconds),
     }
-    document.write_text(json.dumps(content, default=_plain, indent=1, allow_nan=True) + "\n", encoding="utf-8")
+    document.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return [table, document]
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of the results; `InputError` if that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {folder} cannot be made ({error}); choose another with --out") from error
 
 
 def provenance(study: HostingCapacityStudy, seconds: float) -> dict[str, Any]:
@@ -136,6 +150,8 @@ def not_assessed(study: HostingCapacityStudy) -> list[str]:
         "protection, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",
     ]
+    if feeder.isolated_buses:
+        notes.insert(0, f"buses without a closed path to the source: {', '.join(feeder.isolated_buses)}")
     if study.limits.loading_max_pu is None:
         lines = placeholder_rated_lines(feeder)
         notes.insert(
@@ -149,7 +165,7 @@ def not_assessed(study: HostingCapacityStudy) -> list[str]:
 def result_table(study: HostingCapacityStudy, results: Sequence[Capacity]) -> Table:
     """The answer for a screen."""
     names = ", ".join(study.models)
-    table = Table(title=f"Hosting capacity of {study.feeder}: {names} on {study.gpu}, simulated MW")
+    table = Table(title=escape(f"Hosting capacity of {study.feeder}: {names} on {study.gpu}, simulated MW"))
     for name in ("bus", "operation"):
         table.add_column(name)
     for name in ("mean MW", "peak MW", "fleet MW", "GPUs", "replicas", "tokens"):
@@ -157,23 +173,32 @@ def result_table(study: HostingCapacityStudy, results: Sequence[Capacity]) -> Ta
     table.add_column("limit that binds the next size")
     for row in map(result_row, results):
         share = f"{100 * row['throughput_share']:.0f} %" if row["throughput_share"] != "" else ""
-        limit = f"{row['limit']}, {row['limit_where']}" if row["limit_where"] else row["limit"]
+        limit = ", ".join(part for part in (row["limit"], row["limit_where"], row["note"]) if part)
+        if row["gpus_rejected_below"]:
+            limit += f"; gap: {row['gpus_rejected_below']} GPUs were rejected"
         table.add_row(
-            row["bus"],
+            escape(row["bus"]),
             row["operation"],
             *(f"{row[column]:.2f}" for column in ("power_operating_mw", "power_peak_mw", "fleet_peak_mw")),
             str(row["n_gpus"]),
             str(row["n_replicas"]),
             share,
-            limit,
+            escape(limit),
             end_section=row["operation"] == "flexible",
         )
     return table
 
 
 def _plain(value: Any) -> Any:
+    """Dataclasses as objects, fractions as numbers; what is no finite number is null, which JSON has."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
     if isinstance(value, Fraction):
         return float(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

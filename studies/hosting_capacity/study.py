@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from g2g_opt.assembly import assemble
 from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError, PowerFlowError
@@ -16,7 +17,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.outcome import Figures, LimitCheck, Outcome
 from g2g_opt.plan import Plan, Policy, TapMode
 from g2g_opt.scenario import Scenario
-from g2g_opt.site import BASE_KW_PER_GPU, GPUS_PER_SERVER, sized_site
+from g2g_opt.site import BASE_KW_PER_GPU, GPUS_PER_SERVER, sized_site, smallest_n_servers
 from solvers.largest_feasible import find_largest_feasible
 from studies.hosting_capacity.tap_search import Taps, TapSearch
 
@@ -25,6 +26,9 @@ TapChoice = Literal["optimised", "study", "own control"]
 
 # Share of an answer within which the search stops; one server near the bottom.
 RESOLUTION = 0.005
+# Where the search begins, and how many servers a MW is at the least: an H100 is rated 0.7 kW.
+FIRST_SIZE_MW = 2.0
+GPU_RATED_KW = 0.7
 NO_CHECK = LimitCheck("none within the search range", 0.0, 0.0, 0.0, True)
 
 
@@ -33,8 +37,9 @@ class HostingCapacityStudy:
     """The question, complete enough to rerun.
 
     `feeder` is a bundled name or the path of a `.dss` master file; no `buses` means the feeder's candidates; the
-    site serves `models` (names of measured models on `gpu`) with evenly shared servers at `batch_size`. Firm runs
-    hold that batch size; flexible ones run `policy`. `taps`: "optimised" per placement and size, "study" (the
+    site serves `models` (names of measured models on `gpu`; `task`, `precision` and `gpus_per_replica` choose where
+    a model was measured in several configurations) with evenly shared servers at `batch_size`. Firm runs hold that
+    batch size; flexible ones run `policy`. `taps`: "optimised" per placement and size, "study" (the
     feeder's own constants), or "own control" (its regulator controls). `power_max_mw` ends the search.
     """
 
@@ -42,6 +47,9 @@ class HostingCapacityStudy:
     buses: tuple[str, ...] = ()
     models: tuple[str, ...] = ("llama-3.1-70b",)
     gpu: str = "H100"
+    task: str | None = None
+    precision: str | None = None
+    gpus_per_replica: int | None = None
     batch_size: int = 128
     policy: Policy = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
     taps: TapChoice = "optimised"
@@ -56,6 +64,8 @@ class HostingCapacityStudy:
             raise InputError("name at least one model (--model); `g2g models` lists what was measured")
         if self.power_max_mw <= 0 or self.base_kw_per_gpu < 0:
             raise InputError("power_max_mw must be positive and base_kw_per_gpu not negative")
+        if self.taps not in get_args(TapChoice):
+            raise InputError(f"taps {self.taps!r} is unknown; known choices: {list(get_args(TapChoice))}")
         if self.policy.kind == "none":
             raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")
 
@@ -65,7 +75,9 @@ class HostingCapacityStudy:
 
     def load_models(self) -> tuple[tuple[InferenceModelSpec, int], ...]:
         """Measured specs with their batch size; `InputError` if the batch size is not feasible for a model."""
-        specs = [measured_spec(model, gpu=self.gpu) for model in self.models]
+        specs = [
+            measured_spec(model, self.gpu, self.task, self.precision, self.gpus_per_replica) for model in self.models
+        ]
         for spec in specs:
             if self.batch_size not in spec.feasible_batch_sizes:
                 raise InputError(
@@ -80,7 +92,21 @@ class HostingCapacityStudy:
         for bus in buses:
             if feeder.bus(bus).phases != (1, 2, 3):
                 raise InputError(f"bus {bus} has phases {feeder.bus(bus).phases}; a site needs all three")
+        if not buses:
+            raise InputError(f"feeder {feeder.name} has no bus that a site can go to; see `g2g feeder`")
         return buses
+
+    def check(self) -> tuple[Feeder, tuple[str, ...]]:
+        """Feeder and buses of the question, after everything that can be wrong with it was tried on a smallest site."""
+        feeder, models = self.load_feeder(), self.load_models()
+        buses = self.resolve_buses(feeder)
+        n_servers = smallest_n_servers(models)
+        for bus in buses:
+            site = sized_site("site", bus, models, n_servers, self.base_kw_per_gpu)
+            plan = Plan((site,), policy=self.policy)
+            run = assemble(plan, self.scenario, feeder, self.limits, trace_dir=Path(self.trace_dir))
+            run.grid.start()
+        return feeder, buses
 
 
 @dataclass(frozen=True)
@@ -105,17 +131,19 @@ class JudgedSize:
 class Capacity:
     """The answer for one bus and operation: the largest size kept, and what stopped the next one.
 
-    `largest` is None if not even one server was accepted; `stopped_by` is the limit that the smallest rejected
-    size breaks most, or the reason its run failed.
+    `largest` is None if not even the smallest site was accepted; `stopped_by` is the limit that the smallest rejected
+    size breaks most, or the reason its run failed. `rejected_below` are sizes (servers) below the answer that were
+    rejected: feasibility has a gap there. `note` says what else a reader has to know.
     """
 
     bus: str
     operation: Operation
     largest: JudgedSize | None
     stopped_by: LimitCheck
-    accepted_above: tuple[int, ...]
+    rejected_below: tuple[int, ...]
     reached_search_end: bool
     judged: tuple[JudgedSize, ...] = field(default_factory=tuple)
+    note: str = ""
 
 
 Report = Callable[[str, Operation, JudgedSize], None]
@@ -132,7 +160,13 @@ def find_bus_capacity(
     models = study.load_models()
     firm = _find_capacity(study, search, models, bus, "firm", None, report)
     start = firm.largest.n_servers if firm.largest else None
-    return firm, _find_capacity(study, search, models, bus, "flexible", start, report)
+    flexible = _find_capacity(study, search, models, bus, "flexible", start, report)
+    controlled = flexible.largest.n_servers if flexible.largest else 0
+    if firm.largest is not None and firm.largest.n_servers > controlled:
+        # The controller can always be left off, so a bus hosts no less than its firm capacity.
+        note = f"with the controller on only {controlled * GPUS_PER_SERVER} GPUs: it is better left off here"
+        flexible = replace(flexible, largest=firm.largest, stopped_by=firm.stopped_by, note=note)
+    return firm, flexible
 
 
 def _find_capacity(
@@ -156,20 +190,20 @@ def _find_capacity(
         report(bus, operation, judged[n_servers])
         return best.outcome.kept
 
-    # Sizes in servers, from an upper bound on a server's power: 8 GPUs at 0.7 kW and their base load.
-    server_kw = GPUS_PER_SERVER * (0.7 + study.base_kw_per_gpu)
-    n_max = max(1, math.ceil(study.power_max_mw * 1e3 / server_kw))
-    first = start or max(1, round(2e3 / server_kw))
+    n_min = smallest_n_servers(models)
+    server_kw = GPUS_PER_SERVER * (GPU_RATED_KW + study.base_kw_per_gpu)
+    n_max = max(n_min, math.ceil(study.power_max_mw * 1e3 / server_kw))
+    first = start or round(FIRST_SIZE_MW * 1e3 / server_kw)
     # Flexible capacity is seldom far above the firm one, from which its search starts.
     growth = 1.25 if start else 2.0
-    answer = find_largest_feasible(judge, n_max, start=first, resolution=RESOLUTION, growth=growth)
+    answer = find_largest_feasible(judge, n_max, n_min=n_min, start=first, resolution=RESOLUTION, growth=growth)
     rejected = judged.get(answer.n_rejected) if answer.n_rejected is not None else None
     return Capacity(
         bus=bus,
         operation=operation,
         largest=judged.get(answer.n) if answer.n else None,
         stopped_by=_what_stopped(rejected),
-        accepted_above=answer.accepted_above,
+        rejected_below=answer.rejected_below,
         reached_search_end=answer.n_rejected is None,
         judged=tuple(judged[n] for n in sorted(judged)),
     )

@@ -107,7 +107,7 @@ class TapSearch:
 
     def _ratios(self, plan: Plan) -> dict[str, float]:
         start = self._feeder.initial_taps
-        return dict.fromkeys(self._feeder.regulators, 1.0) | (start.regulators if start else {}) | dict(plan.taps)
+        return dict(self._feeder.compiled_taps) | (start.regulators if start else {}) | dict(plan.taps)
 
     def _measure(self, plan: Plan) -> None:
         run = assemble(plan, self._scenario, self._feeder, self._limits, trace_dir=self._trace_dir)

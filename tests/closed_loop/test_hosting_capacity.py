@@ -128,7 +128,10 @@ def test_results_are_written_as_csv_json_and_figure(capacities: tuple[Capacity, 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--feeder", "ieee14"], "ieee13"),
+        (["--feeder", "ieee14"], "known feeders: [ieee123, ieee13, ieee34]"),
+        (["--feeder", "[/a].dss"], "[/a].dss"),
+        (["--model", "llama-3.1-8b", "--model", "llama-3.1-8b"], "different models"),
+        (["--model", "qwen3-30b-a3b-instruct"], "gpus_per_replica"),
         (["--bus", "6711"], "671"),
         (["--bus", "611"], "all three"),
         (["--model", "llama-9000"], "llama"),
@@ -157,3 +160,60 @@ def test_an_users_own_circuit_is_studied_by_path(tmp_path: Path) -> None:
     firm, _ = find_bus_capacity(study, "671")
     assert firm.judged
     assert all(size.outcome.failure is None for size in firm.judged)
+
+
+def test_json_of_a_result_with_a_failed_run_is_json(capacities: tuple[Capacity, Capacity], tmp_path: Path) -> None:
+    endless = replace(capacities[0].stopped_by, value=float("nan"), used=float("inf"))
+    _, document = write_results(STUDY, [replace(capacities[0], stopped_by=endless)], {}, tmp_path, 1.0)
+    content = json.loads(document.read_text(), parse_constant=lambda text: pytest.fail(f"{text} is not JSON"))
+    assert content["judged"][0]["stopped_by"]["used"] is None
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    assert main(["hosting-capacity", "--bus", "671", "--out", str(tmp_path / "taken")]) == 2
+    assert "cannot be made" in capsys.readouterr().err
+
+
+def test_a_model_measured_in_several_configurations_is_chosen_by_its_gpus() -> None:
+    study = replace(STUDY, models=("qwen3-30b-a3b-instruct",), gpus_per_replica=2)
+    ((spec, _),) = study.load_models()
+    assert spec.gpus_per_replica == 2
+
+
+def test_a_bus_hosts_no_less_flexibly_than_firmly_because_the_controller_can_be_left_off() -> None:
+    # A controller that aims for 0.99 pu sheds tokens where nothing asks for it.
+    wasteful = replace(STUDY, policy=Policy("ofo", margin_pu=0.04), limits=Limits(throughput_share_min=0.9))
+    firm, flexible = find_bus_capacity(wasteful, "680")
+    assert firm.largest is not None
+    assert flexible.largest is not None
+    assert flexible.largest.n_servers >= firm.largest.n_servers
+    assert ("left off" in flexible.note) == (flexible.largest == firm.largest)
+
+
+ISLAND = """
+Clear
+New Circuit.my basekv=12.47 pu=1.02 bus1=src
+New Linecode.lc nphases=3 units=km r1=0.2 x1=0.35 r0=0.5 x0=1.1 c1=10 c0=5
+New Line.a bus1=src bus2=B2 linecode=lc length=2 units=km
+New Line.b bus1=B2 bus2=iso linecode=lc length=1 units=km
+New Load.l bus1=B2 phases=3 kv=12.47 kw=300 kvar=100
+Open Line.b 1
+Set VoltageBases=[12.47]
+CalcVoltageBases
+Solve
+"""
+
+
+def test_an_isolated_bus_of_a_users_circuit_neither_hosts_a_site_nor_spoils_the_others(tmp_path: Path) -> None:
+    (tmp_path / "my grid (1).dss").write_text(ISLAND)
+    study = replace(STUDY, feeder=str(tmp_path / "my grid (1).dss"), buses=(), power_max_mw=4.0)
+    feeder, buses = study.check()
+    assert feeder.isolated_buses == ("iso",)
+    assert buses == ("b2",)
+    firm, flexible = find_bus_capacity(study, "b2")
+    assert firm.largest is not None
+    assert flexible.largest is not None
+    assert firm.largest.figures.sites[0].power_peak_mw > 1.0

@@ -178,17 +178,26 @@ def test_any_judge_gives_the_largest_size_that_was_accepted_and_reports_the_gaps
     assert found.judged == {n: n in accepted for n in asked}
     assert found.n == max(yes, default=0)
     assert found.n_rejected == min((n for n in no if n > found.n), default=None)
-    assert found.accepted_above == tuple(sorted(n for n in yes if no and n > min(no)))
+    assert found.rejected_below == tuple(sorted(n for n in no if n < found.n))
+    assert found.monotone == (not found.rejected_below)
     if found.n < n_max:
         assert found.n + 1 in asked
 
 
 def test_a_gap_right_above_the_answer_is_jumped() -> None:
     # Accepted up to 100 and at 105: bisection judges 104, 102 and 101 and stops at 100; 5 % above it there is more.
-    found, _ = searched({*range(1, 101), 105}, 1000, start=1)
+    found, asked = searched({*range(1, 101), 105}, 1000, start=1)
     assert found.n == 105
     assert not found.monotone
-    assert found.accepted_above == (105,)
+    assert found.rejected_below == tuple(sorted(n for n in asked if 100 < n < 105))
+    assert 101 in found.rejected_below
+
+
+@given(n_min=st.integers(1, 30), answer=st.integers(0, 60), start=st.none() | st.integers(1, 60))
+def test_sizes_below_the_smallest_are_never_judged(n_min: int, answer: int, start: int | None) -> None:
+    found, asked = searched(set(range(answer + 1)), 60, start=start, n_min=n_min)
+    assert min(asked) >= n_min
+    assert found.n == (answer if answer >= n_min else 0)
 
 
 def test_judges_that_always_or_never_accept() -> None:
