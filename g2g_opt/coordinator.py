@@ -39,22 +39,11 @@ class TickOutput(Generic[DCStateT, GridStateT]):
 
 @dataclass
 class _Run:
-    """What a started run holds."""
+    """What a started run holds: its log (where events go), an emitter per source, and power samples not yet taken."""
 
-    events: list[SimEvent] = field(default_factory=list)
+    log: SimulationLog[Any, Any] = field(default_factory=SimulationLog)
     emit: dict[str, EventEmitter] = field(default_factory=dict)
     samples: dict[DatacenterBackend[Any], list[ThreePhase]] = field(default_factory=dict)
-    log: SimulationLog[Any, Any] = field(default_factory=SimulationLog)
-
-
-class _EventList:
-    """Sink that collects events until they are taken out."""
-
-    def __init__(self, events: list[SimEvent]) -> None:
-        self._events = events
-
-    def emit(self, event: SimEvent) -> None:
-        self._events.append(event)
 
 
 class Coordinator(Generic[DCStateT, GridStateT]):
@@ -147,11 +136,10 @@ class Coordinator(Generic[DCStateT, GridStateT]):
                 component.start()
             undo.pop_all()
         run = _Run()
-        sink = _EventList(run.events)
         run.emit = {
-            "datacenter": EventEmitter(self.clock, sink, "datacenter"),
-            "grid": EventEmitter(self.clock, sink, "grid"),
-            "controller": EventEmitter(self.clock, sink, "controller"),
+            "datacenter": EventEmitter(self.clock, run.log, "datacenter"),
+            "grid": EventEmitter(self.clock, run.log, "grid"),
+            "controller": EventEmitter(self.clock, run.log, "controller"),
         }
         run.samples = {dc: [] for dc in self.datacenters}
         self._run = run
@@ -217,8 +205,8 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         clock = self.clock
         grid_due = clock.step % self._grid_ticks == 0
         commands = self._tick(run)
-        events = run.events.copy()
-        run.events.clear()
+        events = run.log.events.copy()
+        run.log.events.clear()
         states = {
             dc.name: state
             for dc, ticks in self._dc_ticks
@@ -286,7 +274,6 @@ class Coordinator(Generic[DCStateT, GridStateT]):
                 if progress is not None and 100 * (clock.step - reported) >= self._n_ticks:
                     reported = clock.step
                     progress(clock.step, self._n_ticks)
-            log.events = run.events
             log.time_s = times
             log.dc_states_by_site = {dc.name: dc.recorded_states() for dc in self.datacenters}
             log.grid_states = self.grid.recorded_states()

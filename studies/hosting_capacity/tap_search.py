@@ -22,11 +22,11 @@ from solvers.taps import TapProblem, solve_taps
 
 Taps = tuple[tuple[str, float], ...]
 
-# Simulated rounds per size before it counts as rejected; more never changed an answer on the bundled feeders.
+# Simulated rounds per size before it counts as rejected: bounds the work, at the price of a heuristic.
 MAX_ROUNDS = 4
 
-# Taps for which even the linear model misses the band by more than this are not worth a run: its error on the
-# bundled feeders is a few thousandths.
+# Taps for which even the linear model misses the band by more than this are not worth a run; its promises err by
+# thousandths of a pu (formulations 5.4).
 HOPELESS_MARGIN_PU = -0.004
 
 
@@ -53,7 +53,9 @@ class TapSearch:
         self._trace_dir = trace_dir
         self._slopes: NDArray[np.float64] | None = None
         self._columns = np.empty(0, dtype=np.int64)
-        self._last_good: Taps = ()
+        start = feeder.initial_taps.regulators if feeder.initial_taps is not None else {}
+        ratios = {**feeder.compiled_taps, **start}
+        self._last_good: Taps = tuple((name, ratios[name]) for name in feeder.regulators)
 
     def judge(self, plan: Plan) -> list[TapTrial]:
         """Simulate `plan` under one tap setting after another until one is kept; the last trial is the verdict."""
@@ -83,7 +85,7 @@ class TapSearch:
         if self._slopes is None:
             self._measure(plan)
         assert self._slopes is not None
-        taps = self._ratios(plan)
+        taps = dict(plan.taps)
         regulators = list(self._feeder.regulators.values())
         ratio = np.array([taps[r.name] for r in regulators])
         step = np.array([r.tap_step_pu for r in regulators])
@@ -104,10 +106,6 @@ class TapSearch:
             if solution is not None and solution.margin_pu > HOPELESS_MARGIN_PU:
                 moved = np.round(ratio + solution.steps * step, 9)
                 yield tuple(zip((r.name for r in regulators), moved.tolist(), strict=True))
-
-    def _ratios(self, plan: Plan) -> dict[str, float]:
-        start = self._feeder.initial_taps
-        return dict(self._feeder.compiled_taps) | (start.regulators if start else {}) | dict(plan.taps)
 
     def _measure(self, plan: Plan) -> None:
         run = assemble(plan, self._scenario, self._feeder, self._limits, trace_dir=self._trace_dir)
