@@ -176,7 +176,13 @@ def question_of(options: argparse.Namespace) -> HostingCapacityStudy:
 
 def _run_hosting_capacity(options: argparse.Namespace, console: Console) -> int:
     from studies.hosting_capacity.batch import run_buses
-    from studies.hosting_capacity.results import make_folder, not_assessed, result_table, write_results
+    from studies.hosting_capacity.results import (
+        make_folder,
+        not_assessed,
+        overload_warning,
+        result_table,
+        write_results,
+    )
 
     study = question_of(options)
     # What can be wrong with the question or the folder is found before a worker starts.
@@ -195,6 +201,8 @@ def _run_hosting_capacity(options: argparse.Namespace, console: Console) -> int:
             "mean and peak MW: simulated in closed loop over the hour; fleet MW: peak of the same fleet uncontrolled; "
             "tokens: served, as a share of the uncontrolled fleet's"
         )
+        if warning := overload_warning(study, batch.capacities):
+            console.print(warning, style="yellow", markup=False)
     for bus, reason in batch.failures.items():
         console.print(f"bus {bus} failed: {reason}", style="red", markup=False)
     for note in not_assessed(study):

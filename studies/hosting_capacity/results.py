@@ -189,6 +189,26 @@ def result_table(study: HostingCapacityStudy, results: Sequence[Capacity]) -> Ta
     return table
 
 
+def overload_warning(study: HostingCapacityStudy, results: Sequence[Capacity]) -> str:
+    """A sentence on ratings that the answers pass where ratings are not judged; empty if none is passed."""
+    if study.limits.loading_max_pu is not None:
+        return ""
+    found = [capacity.largest.figures for capacity in results if capacity.largest is not None]
+    parts = []
+    for kind, worst in (
+        ("lines", [f.worst_line for f in found]),
+        ("transformers", [f.worst_transformer for f in found]),
+    ):
+        heaviest = max((w for w in worst if w is not None), key=lambda w: w.loading_pu, default=None)
+        if heaviest is not None and heaviest.loading_pu > 1.0:
+            parts.append(f"{kind} up to {heaviest.loading_pu:.2f} ({heaviest.branch})")
+    return (
+        f"ratings are passed at these sizes: {', '.join(parts)} of normal; --loading-max 1.0 keeps them"
+        if parts
+        else ""
+    )
+
+
 def _plain(value: Any) -> Any:
     """Dataclasses as objects, fractions as numbers; what is no finite number is null, which JSON has."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

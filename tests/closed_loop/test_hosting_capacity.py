@@ -20,7 +20,7 @@ from g2g_opt.site import sized_site
 from studies.cli import main
 from studies.hosting_capacity.batch import run_buses
 from studies.hosting_capacity.figures import draw_hosting_capacity
-from studies.hosting_capacity.results import COLUMNS, result_row, write_results
+from studies.hosting_capacity.results import COLUMNS, overload_warning, result_row, write_results
 from studies.hosting_capacity.study import Capacity, HostingCapacityStudy, find_bus_capacity
 
 # Five minutes with the hour's swing: full, then half.
@@ -97,6 +97,13 @@ def test_judging_ratings_hosts_less_and_names_the_overloaded_element(capacities:
     worst = limited.largest.figures.worst_line
     assert worst is not None
     assert worst.loading_pu <= 1.0
+
+
+def test_ratings_that_are_passed_but_not_judged_are_said(capacities: tuple[Capacity, Capacity]) -> None:
+    words = overload_warning(STUDY, capacities)
+    assert "line.650632" in words
+    assert "transformer.reg1c" in words
+    assert overload_warning(replace(STUDY, limits=Limits(loading_max_pu=1.0)), capacities) == ""
 
 
 def test_a_bus_has_the_same_answer_in_a_batch_of_worker_processes(capacities: tuple[Capacity, Capacity]) -> None:
