@@ -1,6 +1,6 @@
 """The 123-bus, four-site OFO hour at 0.1 s steps (36,000 power flows): this package against OpenG2G, same inputs.
 
-    python benchmarks/closed_loop_vs_openg2g.py --repeats 3 [--peer-python /opt/peer/bin/python]
+    python benchmarks/closed_loop_vs_openg2g.py --repeats 3 [--peer-python PATH]
     python benchmarks/closed_loop_vs_openg2g.py --bare              # lower bound: the power flows alone
     python benchmarks/closed_loop_vs_openg2g.py --tolerance         # what a tighter OpenDSS tolerance costs us
 

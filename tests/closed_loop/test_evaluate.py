@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 
 from g2g_opt.datacenter.workloads.measurements import measured_spec
+from g2g_opt.errors import InputError
 from g2g_opt.evaluate import evaluate, judge
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
@@ -76,6 +77,25 @@ def test_energy_is_mean_power_times_time_and_service_is_that_of_the_measured_mod
     # 600 replicas at batch 128 and the Little's-law latency 127.88 / 3884.6 s of the measured row.
     assert figures.throughput_tps == pytest.approx(600 * 128 / 0.0329208, rel=0.01)
     assert figures.throughput_share == 1.0
+
+
+def test_what_cannot_be_judged_is_refused_with_the_words_to_mend_it() -> None:
+    with pytest.raises(InputError, match="at least one scenario"):
+        evaluate(plan(100), FEEDER, [], Limits())
+    tuned = replace(plan(100), policy=Policy("ofo", settings=(("nonsense", 1.0),)))
+    with pytest.raises(InputError, match=r"setting 'nonsense' not found.*primal_step_size"):
+        evaluate(tuned, FEEDER, [BUSY], Limits())
+    with pytest.raises(InputError, match="own control"):
+        replace(plan(100), tap_mode="own")  # type: ignore[arg-type]
+    other = measured_spec("llama-3.1-8b", gpu="H100")
+    with pytest.raises(InputError, match="2 are the least"):
+        sized_site("site", "671", [(MODEL, 128), (other, 128)], 1, BASE_KW_PER_GPU)
+    with pytest.raises(InputError, match="no multiple"):
+        replace(BUSY, dt_s=Fraction(7))
+
+
+def test_a_steps_length_may_be_written_as_a_person_would() -> None:
+    assert replace(BUSY, dt_s=0.1) == replace(BUSY, dt_s=Fraction(1, 10))  # type: ignore[arg-type]
 
 
 def test_finer_steps_agree_with_coarse_ones() -> None:

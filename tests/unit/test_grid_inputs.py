@@ -386,3 +386,24 @@ def test_a_bus_without_a_voltage_base_is_refused(tmp_path: Path) -> None:
     path.write_text("New Circuit.i bus1=head basekv=12.47\nNew Line.one bus1=head bus2=mid r1=0.3 x1=0.4\n")
     with pytest.raises(InputError, match="CalcVoltageBases"):
         OpenDSSGrid(feeder=Feeder.from_dss(path)).attach_dc(SteadySite(), bus="mid")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no rows"),
+        ("0,5\n1,6\n", "no header"),
+        ("t,kw\n0,nan\n", "finite"),
+        ("t,kw\nnan,5\n", "finite"),
+        ("t\n1\n", "two columns"),
+    ],
+)
+def test_a_profile_file_that_cannot_be_read_says_what_it_needs(tmp_path: Path, text: str, words: str) -> None:
+    from g2g_opt.grid.generator import CSVProfileGenerator
+
+    path = tmp_path / "profile.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        CSVProfileGenerator(path)
+    with pytest.raises(InputError, match="not found"):
+        CSVProfileGenerator(tmp_path)
