@@ -240,19 +240,18 @@ class OpenDSSGrid(GridBackend[GridState]):
         """Solve with the sites' powers (W per phase), record the solution, and settle storages."""
         circuit = self._running()
         self._powers.write(time_s, site_power_w, circuit.injection_kw, circuit.injection_kvar)
-        self._solve_with_time(time_s)
+        try:
+            circuit.solve()
+        except PowerFlowError as error:
+            # A load outside its window before that moment is the earlier reason, as in `advance_block`.
+            self._grid_record.flush()
+            raise PowerFlowError(f"t={time_s:g} s: {error}") from error
         self._vector = None
         if self._dss_controls:
             self._note_taps(circuit)
         self._renew_loading(circuit)
         self._grid_record.append(time_s, circuit.node_voltages(), circuit.injection_kw)
         self._powers.settle(time_s)
-
-    def _solve_with_time(self, time_s: float) -> None:
-        try:
-            self._running().solve()
-        except PowerFlowError as error:
-            raise PowerFlowError(f"t={time_s:g} s: {error}") from error
 
     @property
     def advances_in_blocks(self) -> bool:

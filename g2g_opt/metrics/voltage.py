@@ -41,14 +41,20 @@ def violation_pu(voltage_pu: Floats, v_min_pu: float, v_max_pu: float) -> Floats
     return np.nan_to_num(np.maximum(np.maximum(v_min_pu - voltage_pu, voltage_pu - v_max_pu), 0.0), nan=0.0)
 
 
+def _violation_sums(voltage_pu: Floats, v_min_pu: float, v_max_pu: float) -> tuple[int, float]:
+    """Steps with any violation, and the sum of all violations (pu), of voltages of shape (step, bus-phase)."""
+    outside_pu = violation_pu(voltage_pu, v_min_pu, v_max_pu)
+    return int(np.any(outside_pu > 0.0, axis=1).sum()), float(outside_pu.sum())
+
+
 def violation_integral_pu_s(voltage_pu: Floats, dt_s: float, v_min_pu: float, v_max_pu: float) -> float:
     """Integral violation (3.1) in pu s of voltages of shape (step, bus-phase)."""
-    return float(violation_pu(voltage_pu, v_min_pu, v_max_pu).sum() * dt_s)
+    return _violation_sums(voltage_pu, v_min_pu, v_max_pu)[1] * dt_s
 
 
 def violation_time_s(voltage_pu: Floats, dt_s: float, v_min_pu: float, v_max_pu: float) -> float:
     """Time (s) in which any bus-phase is outside the band, for voltages of shape (step, bus-phase)."""
-    return float(np.any(violation_pu(voltage_pu, v_min_pu, v_max_pu) > 0.0, axis=1).sum() * dt_s)
+    return _violation_sums(voltage_pu, v_min_pu, v_max_pu)[0] * dt_s
 
 
 def compute_allbus_voltage_stats(
@@ -62,15 +68,15 @@ def compute_allbus_voltage_stats(
 
     Steps must be evenly spaced. Raises `InputError` if there are no states.
     """
-    lowest, highest, violating_steps, integral = np.inf, -np.inf, 0, 0.0
+    lowest, highest, violating_steps, outside_pu = np.inf, -np.inf, 0, 0.0
     for _, voltage_pu in _monitored(grid_states, exclude_buses):
         lowest = min(lowest, float(np.nanmin(voltage_pu)))
         highest = max(highest, float(np.nanmax(voltage_pu)))
-        outside_pu = violation_pu(voltage_pu, v_min, v_max)
-        violating_steps += int(np.any(outside_pu > 0.0, axis=1).sum())
-        integral += float(outside_pu.sum())
+        steps, sum_pu = _violation_sums(voltage_pu, v_min, v_max)
+        violating_steps += steps
+        outside_pu += sum_pu
     dt_s = float(grid_states[1].time_s - grid_states[0].time_s) if len(grid_states) > 1 else 1.0
-    return VoltageStats(lowest, highest, violating_steps * dt_s, integral * dt_s)
+    return VoltageStats(lowest, highest, violating_steps * dt_s, outside_pu * dt_s)
 
 
 def find_worst_voltage(

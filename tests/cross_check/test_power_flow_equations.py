@@ -7,7 +7,6 @@ of OpenDSSDirect.py that this file fills with commands of its own.
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from steady_site import SteadySite
 
-from g2g_opt.clock import SimulationClock
-from g2g_opt.common import ThreePhase
 from g2g_opt.coordinator import Coordinator
-from g2g_opt.datacenter.base import DatacenterBackend, DatacenterState
-from g2g_opt.events import EventEmitter
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_parts import LoadBranch
@@ -31,27 +27,6 @@ from g2g_opt.grid.served import served_share
 FEEDERS = ("ieee13", "ieee34", "ieee123")
 SITE_BUS = {"ieee13": "671", "ieee34": "850", "ieee123": "60"}
 TIGHT: dict[str, Any] = {"tolerance": 1e-10, "max_iterations": 300}
-
-
-class SteadySite(DatacenterBackend[DatacenterState]):
-    """The same power (W per phase) at every step."""
-
-    def __init__(self, name: str, power_w: tuple[float, float, float]) -> None:
-        super().__init__(name=name)
-        self.power_w = ThreePhase(*power_w)
-
-    @property
-    def dt_s(self) -> Fraction:
-        return Fraction(1)
-
-    def reset(self) -> None:
-        pass
-
-    def step(self, clock: SimulationClock, events: EventEmitter) -> DatacenterState:
-        return DatacenterState(clock.time_s, self.power_w)
-
-    def apply_control(self, command: object, events: EventEmitter) -> None:
-        raise AssertionError("a steady site takes no command")
 
 
 # --- one bus behind a line, solved by hand
@@ -116,7 +91,7 @@ def test_one_bus_behind_a_line_matches_the_fixed_point_by_hand(tmp_path: Path, c
     feeder = Feeder.from_dss(write_one_bus_circuit(tmp_path))
     site_w = np.array([700e3, 1200e3, 300e3])
     grid = OpenDSSGrid(feeder=feeder, **TIGHT)
-    grid.attach_dc(SteadySite("dc", tuple(site_w)), bus="end", connection_type=connection, power_factor=0.9)
+    grid.attach_dc(SteadySite("dc", power_w=tuple(site_w)), bus="end", connection_type=connection, power_factor=0.9)
     Coordinator(datacenters=grid.attached_datacenters, grid=grid, total_duration_s=1).run()
 
     site_va = site_w * (1 + 1j * math.tan(math.acos(0.9)))
@@ -306,7 +281,7 @@ def test_loading_recorded_in_a_run_follows_a_tap_change() -> None:
 
     schedule = TapPosition(regulators={"creg1a": 0.95}).at(1.0)
     grid = OpenDSSGrid(feeder="ieee13", record_loading=True, **TIGHT)
-    site = SteadySite("dc", (800e3, 800e3, 800e3))
+    site = SteadySite("dc", power_w=(800e3, 800e3, 800e3))
     grid.attach_dc(site, bus="671")
     taps_at_1_s = TapScheduleController(schedule=schedule)
     Coordinator(datacenters=[site], grid=grid, controllers=[taps_at_1_s], total_duration_s=4).run()

@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from steady_site import SteadySite
 
-from g2g_opt.clock import SimulationClock
-from g2g_opt.common import ThreePhase
 from g2g_opt.coordinator import Coordinator
-from g2g_opt.datacenter.base import DatacenterBackend, DatacenterState
 from g2g_opt.errors import InputError, PowerFlowError
-from g2g_opt.events import EventEmitter
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.command import GridCommand, SetTaps
 from g2g_opt.grid.config import TapPosition
@@ -22,30 +19,6 @@ from g2g_opt.grid.generator import ConstantGenerator
 from g2g_opt.grid.load import ConstantLoad
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.storage import BatteryStorage
-
-
-class SteadySite(DatacenterBackend[DatacenterState]):
-    """The same power (kW, all phases) at every step; counts its steps."""
-
-    def __init__(self, name: str = "dc", total_kw: float = 300.0) -> None:
-        super().__init__(name=name)
-        self.total_kw = total_kw
-        self.n_steps = 0
-
-    @property
-    def dt_s(self) -> Fraction:
-        return Fraction(1)
-
-    def reset(self) -> None:
-        pass
-
-    def step(self, clock: SimulationClock, events: EventEmitter) -> DatacenterState:
-        self.n_steps += 1
-        each = self.total_kw * 1e3 / 3
-        return DatacenterState(clock.time_s, ThreePhase(each, each, each))
-
-    def apply_control(self, command: object, events: EventEmitter) -> None:
-        raise AssertionError("a steady site takes no command")
 
 
 def run(grid: OpenDSSGrid, n_steps: int = 2) -> None:

@@ -9,36 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steady_site import SteadySite
 
 from g2g_opt.clock import SimulationClock
 from g2g_opt.common import ThreePhase
 from g2g_opt.controller.storage import LocalVoltageStorageDroopController, StorageDroopConfig, storage_droop
 from g2g_opt.coordinator import Coordinator
-from g2g_opt.datacenter.base import DatacenterBackend, DatacenterState
 from g2g_opt.errors import InputError
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.command import SetStoragePower
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.storage import BatteryStorage, EnergyStorage, StorageState
 from g2g_opt.grid.storage_bank import StorageBank, storage_step
-
-
-class SteadySite(DatacenterBackend[DatacenterState]):
-    """600 kW on each phase."""
-
-    @property
-    def dt_s(self) -> Fraction:
-        return Fraction(1)
-
-    def reset(self) -> None:
-        pass
-
-    def step(self, clock: SimulationClock, events: EventEmitter) -> DatacenterState:
-        return DatacenterState(clock.time_s, ThreePhase(6e5, 6e5, 6e5))
-
-    def apply_control(self, command: object, events: EventEmitter) -> None:
-        raise AssertionError("a steady site takes no command")
-
 
 # --- energy balance
 
@@ -216,7 +198,7 @@ def test_droops_that_mean_nothing_are_refused(figures: dict[str, Any]) -> None:
 def run_with(
     battery: EnergyStorage, config: StorageDroopConfig | None, n_s: int, control_s: int = 1, **grid_options: Any
 ) -> tuple[OpenDSSGrid, list[SetStoragePower]]:
-    site = SteadySite(name="dc")
+    site = SteadySite(name="dc", total_kw=1800.0)
     grid = OpenDSSGrid(feeder="ieee13", tolerance=1e-9, **grid_options)
     grid.attach_dc(site, bus="671")
     grid.attach_storage(battery, bus="675")
@@ -343,7 +325,7 @@ def test_the_controller_keeps_to_its_cap_and_its_gain() -> None:
 def test_the_controller_reduces_the_voltages_since_its_last_step(statistic: Any, expected: int | None) -> None:
     """The battery's own discharge makes the voltage differ from second to second; the control period is 3 s."""
     battery = dispatching(0.0, 100.0, 600.0, 300.0, capacity_kwh=1000.0)
-    site = SteadySite(name="dc")
+    site = SteadySite(name="dc", total_kw=1800.0)
     grid = OpenDSSGrid(feeder="ieee13", tolerance=1e-9)
     grid.attach_dc(site, bus="671")
     grid.attach_storage(battery, bus="675")
