@@ -17,6 +17,7 @@ from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder_tables import dss_commands
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
+from g2g_opt.grid.circuit_reading import isolated_buses
 from g2g_opt.grid.config import TapPosition
 
 logger = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "regulators": MappingProxyType(regulators),
         "compiled_taps": MappingProxyType({name: circuit.tap(regulator) for name, regulator in regulators.items()}),
         "branches": tuple(circuit.branches()),
-        "isolated_buses": tuple(circuit.isolated_buses()),
+        "isolated_buses": tuple(isolated_buses(circuit)),
     }
 
 

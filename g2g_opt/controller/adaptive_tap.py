@@ -16,6 +16,7 @@ from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.datacenter.command import DatacenterCommand
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.events import EventEmitter
+from g2g_opt.grid.circuit_parts import Regulator
 from g2g_opt.grid.command import GridCommand, SetTaps
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.opendss import OpenDSSGrid
@@ -85,10 +86,10 @@ class AdaptiveTapController(Controller[DatacenterBackend[Any], OpenDSSGrid]):
             for bus in buses:
                 if bus.lower() not in feeder.buses:
                     raise unknown_name("bus", bus, feeder.buses, f"in feeder {feeder.name}")
-        self._grid, self._dt_s = grid, dt_s
-        self._config = config or AdaptiveTapConfig()
+        self.grid, self._dt_s = grid, dt_s
+        self.config = config or AdaptiveTapConfig()
         self._served = {n.lower(): {b.lower() for b in buses} for n, buses in (served_buses or {}).items()}
-        self._regulators = list(feeder.regulators.values())
+        self.regulators = list(feeder.regulators.values())
         self.reset()
 
     @property
@@ -96,29 +97,29 @@ class AdaptiveTapController(Controller[DatacenterBackend[Any], OpenDSSGrid]):
         return self._dt_s
 
     def reset(self) -> None:
-        self._rested_at_s = np.full(len(self._regulators), -np.inf)
+        self._rested_at_s = np.full(len(self.regulators), -np.inf)
         self._columns: list[NDArray[np.int64]] | None = None
 
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
         if self._columns is None:
-            self._columns = [self._columns_of(i) for i in range(len(self._regulators))]
-        voltage_pu = self._grid.voltages_vector()
-        taps = self._grid.tap_position
+            self._columns = [self._columns_of(regulator) for regulator in self.regulators]
+        voltage_pu = self.grid.voltages_vector()
+        taps = self.grid.tap_position
         assert taps is not None
-        ratio = np.array([taps.regulators[r.name] for r in self._regulators])
-        step = np.array([r.tap_step_pu for r in self._regulators])
+        ratio = np.array([taps.regulators[r.name] for r in self.regulators])
+        step = np.array([r.tap_step_pu for r in self.regulators])
         rested = clock.time_s >= self._rested_at_s
-        may_raise = rested & (ratio + 0.5 * step < [r.tap_max_pu for r in self._regulators])
-        may_lower = rested & (ratio - 0.5 * step > [r.tap_min_pu for r in self._regulators])
+        may_raise = rested & (ratio + 0.5 * step < [r.tap_max_pu for r in self.regulators])
+        may_lower = rested & (ratio - 0.5 * step > [r.tap_min_pu for r in self.regulators])
         lowest = np.array([voltage_pu[c].min() if len(c) else 1.0 for c in self._columns])
         highest = np.array([voltage_pu[c].max() if len(c) else 1.0 for c in self._columns])
-        move = tap_move(lowest[None], highest[None], may_raise[None], may_lower[None], self._config)[0]
+        move = tap_move(lowest[None], highest[None], may_raise[None], may_lower[None], self.config)[0]
         moving = np.flatnonzero(move)
         if len(moving) == 0:
             return []
         i = int(moving[0])
-        self._rested_at_s[i] = clock.time_s + self._config.cooldown_s
-        regulator = self._regulators[i]
+        self._rested_at_s[i] = clock.time_s + self.config.cooldown_s
+        regulator = self.regulators[i]
         # From a ratio between two steps, the last move ends at the end of the range.
         new_ratio = min(max(float(ratio[i] + move[i] * step[i]), regulator.tap_min_pu), regulator.tap_max_pu)
         events.emit(
@@ -127,14 +128,11 @@ class AdaptiveTapController(Controller[DatacenterBackend[Any], OpenDSSGrid]):
         )
         return [SetTaps(TapPosition(regulators={regulator.name: new_ratio}))]
 
-    def _columns_of(self, i: int) -> NDArray[np.int64]:
-        regulator = self._regulators[i]
+    def serves(self, regulator: Regulator, bus: str, phase: int) -> bool:
+        """Does this regulator look after the voltage of a bus-phase?"""
         served = self._served.get(regulator.name)
-        return np.array(
-            [
-                column
-                for column, (bus, phase) in enumerate(self._grid.v_index)
-                if phase in regulator.phases and (served is None or bus in served)
-            ],
-            dtype=np.int64,
-        )
+        return phase in regulator.phases and (served is None or bus in served)
+
+    def _columns_of(self, regulator: Regulator) -> NDArray[np.int64]:
+        served = [i for i, (bus, phase) in enumerate(self.grid.v_index) if self.serves(regulator, bus, phase)]
+        return np.array(served, dtype=np.int64)

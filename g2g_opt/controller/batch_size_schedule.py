@@ -62,8 +62,8 @@ class BatchSizeScheduleController(Controller[DatacenterBackend[Any], GridBackend
         schedules: Mapping[str, BatchSizeSchedule],
         dt_s: Fraction = Fraction(1),
     ) -> None:
-        self._datacenter = datacenter
-        self._schedules = dict(schedules)
+        self.datacenter = datacenter
+        self.schedules = dict(schedules)
         self._dt_s = dt_s
         self.reset()
 
@@ -72,11 +72,11 @@ class BatchSizeScheduleController(Controller[DatacenterBackend[Any], GridBackend
         return self._dt_s
 
     def reset(self) -> None:
-        self._sent = dict.fromkeys(self._schedules, 0)
+        self._sent = dict.fromkeys(self.schedules, 0)
 
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
         due: dict[str, BatchSizeChange] = {}
-        for label, schedule in self._schedules.items():
+        for label, schedule in self.schedules.items():
             while self._sent[label] < len(schedule) and schedule.entries[self._sent[label]][0] <= clock.time_s:
                 due[label] = schedule.entries[self._sent[label]][1]
                 self._sent[label] += 1
@@ -85,4 +85,4 @@ class BatchSizeScheduleController(Controller[DatacenterBackend[Any], GridBackend
         batches = {label: change.batch_size for label, change in due.items()}
         ramps = {label: change.ramp_up_rate for label, change in due.items() if change.ramp_up_rate > 0}
         events.emit("controller.batch_schedule.fired", {"batch_size_by_model": batches})
-        return [SetBatchSize(batches, ramps, target=self._datacenter)]
+        return [SetBatchSize(batches, ramps, target=self.datacenter)]

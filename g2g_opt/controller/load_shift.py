@@ -28,6 +28,63 @@ class LoadShiftConfig:
             raise InputError(f"gpus_per_shift must be positive, got {self.gpus_per_shift}")
 
 
+@dataclass(frozen=True)
+class SiteView:
+    """A site as load shift sees it: voltages at its bus (pu), whether all its models are at their smallest and at
+    their largest batch size, free GPUs, and running replicas of the models it may shift, by label.
+    """
+
+    lowest_pu: float
+    highest_pu: float
+    at_limit: tuple[bool, bool]
+    free_gpus: int
+    running: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """`count` replicas of a model move from site `source` to site `target` (places in the list of sites)."""
+
+    model_label: str
+    count: int
+    source: int
+    target: int
+
+
+def decide_shifts(
+    sites: Sequence[SiteView], gpus_per_replica: Mapping[str, int], config: LoadShiftConfig, v_min: float, v_max: float
+) -> list[Shift]:
+    """The shifts of one step, site by site in order; free GPUs and replicas are counted as they will be after it."""
+    free = [site.free_gpus for site in sites]
+    running = [dict(site.running) for site in sites]
+    shifts: list[Shift] = []
+    for here, site in enumerate(sites):
+        under, over = site.lowest_pu < v_min, site.highest_pu > v_max
+        if not (under or over) or not site.at_limit[0 if under else 1]:
+            continue
+        others = [k for k in range(len(sites)) if k != here and set(running[k]) & set(running[here])]
+        source: int | None
+        target: int | None
+        if under:
+            source, others = here, [k for k in others if free[k] >= config.gpus_per_shift]
+            target = max(others, key=lambda k: sites[k].lowest_pu, default=None)
+        else:
+            source = min(others, key=lambda k: sites[k].highest_pu, default=None)
+            target = here if free[here] >= config.gpus_per_shift else None
+        if source is None or target is None:
+            continue
+        label = max(sorted(set(running[source]) & set(running[target])), key=gpus_per_replica.__getitem__)
+        count = max(1, config.gpus_per_shift // gpus_per_replica[label])
+        gpus = count * gpus_per_replica[label]
+        if running[source][label] < count or free[target] < gpus:
+            continue
+        running[source][label] -= count
+        running[target][label] += count
+        free[target] -= gpus
+        shifts.append(Shift(label, count, source, target))
+    return shifts
+
+
 class LoadShiftController(Controller[OfflineDatacenter, OpenDSSGrid]):
     """Put it after the batch-size controllers. A site acts only if every model there sits at its batch limit and
     its own bus is outside the band: under-voltage sends replicas to the site with the highest minimum voltage,
@@ -50,20 +107,20 @@ class LoadShiftController(Controller[OfflineDatacenter, OpenDSSGrid]):
     ) -> None:
         if not v_min < v_max:
             raise InputError(f"load shift needs v_min < v_max, got {v_min} and {v_max}")
-        self._config, self._dt_s = config, dt_s
-        self._sites = list(datacenters)
-        self._grid = grid
-        self._bus = {dc: grid.dc_bus(dc) for dc in self._sites}
-        self._models = {dc: tuple(models_by_dc.get(dc, ())) for dc in self._sites}
-        self._gpus_per_replica = dict(gpus_per_replica_by_model)
-        self._feasible = {label: sorted(sizes) for label, sizes in feasible_batch_sizes_by_model.items()}
-        for dc, labels in self._models.items():
+        self.config, self._dt_s = config, dt_s
+        self.sites = list(datacenters)
+        self.grid = grid
+        self._bus = {dc: grid.dc_bus(dc) for dc in self.sites}
+        self.models = {dc: tuple(models_by_dc.get(dc, ())) for dc in self.sites}
+        self.gpus_per_replica = dict(gpus_per_replica_by_model)
+        self.feasible = {label: sorted(sizes) for label, sizes in feasible_batch_sizes_by_model.items()}
+        for dc, labels in self.models.items():
             for label in labels:
                 if label not in dc.model_labels:
                     raise unknown_name("model", label, dc.model_labels, f"at site {dc.name!r}")
-                if label not in self._gpus_per_replica or not self._feasible.get(label):
+                if label not in self.gpus_per_replica or not self.feasible.get(label):
                     raise InputError(f"give GPUs per replica and feasible batch sizes of model {label!r}")
-        self._v_min, self._v_max = v_min, v_max
+        self.v_min, self.v_max = v_min, v_max
 
     @property
     def dt_s(self) -> Fraction:
@@ -73,49 +130,35 @@ class LoadShiftController(Controller[OfflineDatacenter, OpenDSSGrid]):
         """Nothing to clear: it decides from the present states alone."""
 
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
-        if not self._config.enabled:
+        if not self.config.enabled:
             return []
         lowest, highest = self._site_voltages()
-        # Free GPUs and running replicas as they will be after the shifts already decided in this step.
-        free = {dc: dc.available_gpu_capacity() for dc in self._sites}
-        running = {dc: self._running(dc) for dc in self._sites}
+        seen = [
+            SiteView(lowest[dc], highest[dc], self._at_limit(dc), dc.available_gpu_capacity(), self._running(dc))
+            for dc in self.sites
+        ]
         commands: list[DatacenterCommand | GridCommand] = []
-        for site in self._sites:
-            under, over = lowest[site] < self._v_min, highest[site] > self._v_max
-            if not (under or over) or not self._at_batch_limit(site, under):
-                continue
-            others = [dc for dc in self._sites if dc is not site and set(self._models[dc]) & set(self._models[site])]
-            source: OfflineDatacenter | None
-            target: OfflineDatacenter | None
-            if under:
-                source, others = site, [dc for dc in others if free[dc] >= self._config.gpus_per_shift]
-                target = max(others, key=lowest.__getitem__, default=None)
-            else:
-                source = min(others, key=highest.__getitem__, default=None)
-                target = site if free[site] >= self._config.gpus_per_shift else None
-            if source is None or target is None:
-                continue
-            label = max(
-                sorted(set(self._models[source]) & set(self._models[target])), key=self._gpus_per_replica.__getitem__
-            )
-            count = max(1, self._config.gpus_per_shift // self._gpus_per_replica[label])
-            gpus = count * self._gpus_per_replica[label]
-            if running[source][label] < count or free[target] < gpus:
-                continue
-            running[source][label] -= count
-            running[target][label] += count
-            free[target] -= gpus
-            commands += [ShiftReplicas(label, -count, target=source), ShiftReplicas(label, count, target=target)]
+        for shift in decide_shifts(seen, self.gpus_per_replica, self.config, self.v_min, self.v_max):
+            source, target = self.sites[shift.source], self.sites[shift.target]
+            commands += [
+                ShiftReplicas(shift.model_label, -shift.count, target=source),
+                ShiftReplicas(shift.model_label, shift.count, target=target),
+            ]
             events.emit(
                 "controller.load_shift",
-                {"model_label": label, "replicas": count, "source": source.name, "target": target.name},
+                {
+                    "model_label": shift.model_label,
+                    "replicas": shift.count,
+                    "source": source.name,
+                    "target": target.name,
+                },
             )
         return commands
 
     def _site_voltages(self) -> tuple[dict[OfflineDatacenter, float], dict[OfflineDatacenter, float]]:
         """Lowest and highest voltage (pu) at each site's own bus."""
         at_bus: dict[str, list[float]] = {}
-        state = self._grid.state
+        state = self.grid.state
         assert state is not None
         for bus in set(self._bus.values()):
             at_bus[bus] = list(state.voltages[bus])
@@ -125,15 +168,18 @@ class LoadShiftController(Controller[OfflineDatacenter, OpenDSSGrid]):
         )
 
     def _running(self, dc: OfflineDatacenter) -> dict[str, int]:
-        replicas, _ = dc.observe(self._models[dc])
-        return dict(zip(self._models[dc], replicas.tolist(), strict=True))
+        replicas, _ = dc.observe(self.models[dc])
+        return dict(zip(self.models[dc], replicas.tolist(), strict=True))
 
-    def _at_batch_limit(self, dc: OfflineDatacenter, under: bool) -> bool:
+    def _at_limit(self, dc: OfflineDatacenter) -> tuple[bool, bool]:
         state = dc.state
         assert state is not None
-        return all(
-            state.batch_size_by_model[label] <= self._feasible[label][0]
-            if under
-            else state.batch_size_by_model[label] >= self._feasible[label][-1]
-            for label in self._models[dc]
+        return self.at_limit(dc, state.batch_size_by_model)
+
+    def at_limit(self, dc: OfflineDatacenter, batch_size_by_model: Mapping[str, int]) -> tuple[bool, bool]:
+        """Are all models of a site at their smallest, and are all at their largest feasible batch size?"""
+        labels = self.models[dc]
+        return (
+            all(batch_size_by_model[label] <= self.feasible[label][0] for label in labels),
+            all(batch_size_by_model[label] >= self.feasible[label][-1] for label in labels),
         )

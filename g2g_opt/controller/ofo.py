@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from g2g_opt.clock import SimulationClock
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_sizes import FeasibleTable, changed_command, specs_of, start_log2
+from g2g_opt.controller.ofo_duals import update_voltage_duals, voltage_pull
 from g2g_opt.datacenter.base import LLMBatchSizeControlledDatacenter, LLMDatacenterState
 from g2g_opt.datacenter.command import DatacenterCommand
 from g2g_opt.datacenter.config import InferenceModelSpec, ModelDeployment
@@ -25,7 +26,8 @@ from g2g_opt.grid.opendss import OpenDSSGrid
 __all__ = ["LogisticModelStore", "OFOBatchSizeController", "OFOConfig"]
 
 Floats = NDArray[np.float64]
-_EVEN_SHARE = np.full(3, 1.0 / 3.0)
+EVEN_SHARE = np.full(3, 1.0 / 3.0)
+_ONLY = np.zeros(1, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,6 @@ class OFOConfig:
             raise InputError(f"OFO needs v_min < v_max, got {self.v_min} and {self.v_max}")
         if min(self.primal_step_size, self.sensitivity_perturbation_kw) <= 0 or self.sensitivity_update_interval < 0:
             raise InputError(f"OFO needs positive step size and perturbation and an interval >= 0, got {self}")
-
-    @cached_property
-    def dual_slope(self) -> Floats:
-        """What a voltage (pu) moves the multipliers of the lower and upper limit by, shape (2, 1) (4.1)."""
-        return self.voltage_dual_step_size * np.array([[-1.0], [1.0]])
-
-    @cached_property
-    def dual_offset(self) -> Floats:
-        """What the multipliers move by at zero voltage, shape (2, 1) (4.1)."""
-        return self.voltage_dual_step_size * np.array([[self.v_min], [-self.v_max]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,49 +114,40 @@ class OFOModels:
 
 @dataclass
 class OFOState:
-    """Multipliers and iterates: `dual_voltage` (scenario, 2, bus-phase) holds those of the lower and of the upper
-    limit, `dual_latency` and the iterates have shape (scenario, model).
+    """Latency multipliers and iterates of sites with the same models, shape (site, model); see `ofo_duals` for those
+    of the voltages.
     """
 
-    dual_voltage: Floats
     dual_latency: Floats
     x: Floats
     x_previous: Floats
 
+    @staticmethod
+    def start(log2_batch: Floats) -> OFOState:
+        """The state before the first step, from start batch sizes of shape (site, model)."""
+        return OFOState(np.zeros(log2_batch.shape), log2_batch.copy(), log2_batch.copy())
 
-def update_duals(state: OFOState, voltage_pu: Floats, itl_s: Floats, models: OFOModels, config: OFOConfig) -> None:
-    """The multiplier steps (4.1), in place; a latency that is NaN (no replicas) leaves its multiplier.
 
-    `voltage_pu` has shape (scenario, bus-phase), `itl_s` (scenario, model).
+def update_latency_duals(state: OFOState, itl_s: Floats, models: OFOModels, config: OFOConfig) -> None:
+    """mu <- [mu + rho_l (ITL - target)]+ (4.1), in place; a latency that is NaN (no replicas) leaves its multiplier.
+
+    `itl_s` has shape (site, model).
     """
-    dual = state.dual_voltage
-    step = voltage_pu[:, None, :] * config.dual_slope
-    step += config.dual_offset
-    dual += step
-    np.maximum(dual, 0.0, out=dual)
     excess_s = itl_s - models.deadline_s
     excess_s[np.isnan(excess_s)] = 0.0
     np.maximum(state.dual_latency + config.latency_dual_step_size * excess_s, 0.0, out=state.dual_latency)
 
 
-def signed_slopes(slopes_pu_per_kw: Floats) -> Floats:
-    """Slopes (scenario, bus-phase, 3) as `update_batches` takes them: (scenario, 2 bus-phases, 3), those that the
-    multipliers of the lower limit meet with a minus, so that one product gives (lambda_hi - lambda_lo)' H.
-    """
-    return np.concatenate([-slopes_pu_per_kw, slopes_pu_per_kw], axis=1)
-
-
 def update_batches(
-    state: OFOState, slopes: Floats, phase_share: Floats, replicas: Floats, models: OFOModels, config: OFOConfig
+    state: OFOState, pull: Floats, phase_share: Floats, replicas: Floats, models: OFOModels, config: OFOConfig
 ) -> None:
     """The gradient (4.2) and primal step (4.3), in place.
 
-    `slopes` are `signed_slopes` (pu/kW), `phase_share` has shape (scenario, model, 3), `replicas` (scenario, model).
+    `pull` is (lambda_hi - lambda_lo)' H per kW and phase, shape (site, 3); `phase_share` has shape (site, model, 3),
+    `replicas` (site, model).
     """
     power, latency, throughput = models.slopes(state.x)
-    n_scenarios = len(state.x)
-    by_phase = np.matmul(state.dual_voltage.reshape(n_scenarios, 1, -1), slopes)
-    per_kw = np.matmul(phase_share, by_phase.transpose(0, 2, 1))[:, :, 0]
+    per_kw = (phase_share * pull[:, None, :]).sum(axis=2)
     gradient = replicas * (
         (config.voltage_gradient_scale / 1000.0) * per_kw * power
         - config.w_throughput / models.throughput_max * throughput
@@ -195,12 +178,13 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
         initial_batch_sizes: Mapping[str, int] | None = None,
     ) -> None:
         specs = specs_of(inference_models)
-        self._labels = [spec.model_label for spec in specs]
-        self._models = OFOModels.of(specs, models)
-        self._datacenter, self._grid = datacenter, grid
-        self._config = config or OFOConfig()
+        self.labels = [spec.model_label for spec in specs]
+        self.specs, self.curves = specs, models
+        self.models = OFOModels.of(specs, models)
+        self.datacenter, self.grid = datacenter, grid
+        self.config = config or OFOConfig()
         self._dt_s = dt_s
-        self._start = np.clip(start_log2(specs, initial_batch_sizes), self._models.log2_low, self._models.log2_high)
+        self.start_log2 = np.clip(start_log2(specs, initial_batch_sizes), self.models.log2_low, self.models.log2_high)
         self.reset()
 
     @property
@@ -209,39 +193,41 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
 
     def reset(self) -> None:
         self._state: OFOState | None = None
-        self._slopes = np.empty((1, 0, 3))
+        self._duals = (np.empty((0, 1)), np.empty((0, 1)))
+        self._slopes = np.empty((0, 3, 1))
+        self._pull = np.empty((3, 1))
         self._steps = 0
         self._shares: tuple[Mapping[str, Floats] | None, Floats] = (None, np.empty((1, 0, 3)))
 
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
-        grid, config = self._grid, self._config
-        voltage_pu = grid.voltages_vector()[None, :]
+        grid, config = self.grid, self.config
+        voltage_pu = grid.voltages_vector()[:, None]
         interval = config.sensitivity_update_interval
         if self._state is None or (interval > 0 and self._steps % interval == 0):
-            slopes, _ = grid.estimate_sensitivity(config.sensitivity_perturbation_kw, dc=self._datacenter)
-            self._slopes = signed_slopes(slopes[None])
+            slopes, _ = grid.estimate_sensitivity(config.sensitivity_perturbation_kw, dc=self.datacenter)
+            self._slopes = slopes[:, :, None].copy()
         if self._state is None:
-            n_voltages, n_models = voltage_pu.shape[1], len(self._labels)
-            self._state = OFOState(
-                np.zeros((1, 2, n_voltages)),
-                np.zeros((1, n_models)),
-                self._start.copy(),
-                self._start.copy(),
-            )
-        replicas, itl_s = self._datacenter.observe(self._labels)
-        update_duals(self._state, voltage_pu, itl_s[None, :], self._models, config)
+            self._state = OFOState.start(self.start_log2)
+            self._rows = np.arange(len(voltage_pu))
+            self._duals = (np.zeros(voltage_pu.shape), np.zeros(voltage_pu.shape))
+        replicas, itl_s = self.datacenter.observe(self.labels)
+        update_voltage_duals(
+            *self._duals, voltage_pu, self._rows, config.voltage_dual_step_size, config.v_min, config.v_max
+        )
+        voltage_pull(*self._duals, self._slopes, _ONLY, self._pull)
+        update_latency_duals(self._state, itl_s[None, :], self.models, config)
         update_batches(
-            self._state, self._slopes, self._phase_share(), replicas[None, :].astype(float), self._models, config
+            self._state, self._pull.T, self._phase_share(), replicas[None, :].astype(float), self.models, config
         )
         self._steps += 1
-        batch = self._models.feasible.nearest(self._state.x)[0]
-        commands = changed_command(self._datacenter, self._labels, batch)
+        batch = self.models.feasible.nearest(self._state.x)[0]
+        commands = changed_command(self.datacenter, self.labels, batch)
         if commands:
             events.emit("controller.ofo.step", {"batch_size_by_model": commands[0].batch_size_by_model})
         return list(commands)
 
     def _phase_share(self) -> Floats:
-        by_model = self._datacenter.phase_share_by_model
+        by_model = self.datacenter.phase_share_by_model
         if by_model is not self._shares[0]:
-            self._shares = (by_model, np.array([[by_model.get(label, _EVEN_SHARE) for label in self._labels]]))
+            self._shares = (by_model, np.array([[by_model.get(label, EVEN_SHARE) for label in self.labels]]))
         return self._shares[1]

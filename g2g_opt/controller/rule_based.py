@@ -88,49 +88,48 @@ class RuleBasedBatchSizeController(
         initial_batch_sizes: Mapping[str, int] | None = None,
     ) -> None:
         specs = specs_of(inference_models)
-        self._labels = [spec.model_label for spec in specs]
-        self._datacenter, self._grid = datacenter, grid
-        self._config = config or RuleBasedConfig()
+        self.labels = [spec.model_label for spec in specs]
+        self.datacenter, self.grid = datacenter, grid
+        self.config = config or RuleBasedConfig()
         self._dt_s = dt_s
         for bus in (*exclude_buses, *(zone_buses or ())):
             if bus.lower() not in grid.feeder.buses:
                 raise unknown_name("bus", bus, grid.feeder.buses, f"in feeder {grid.feeder.name}")
         self._exclude = {bus.lower() for bus in exclude_buses}
         self._zone = None if zone_buses is None else {bus.lower() for bus in zone_buses}
-        self._table = FeasibleTable.of([spec.feasible_batch_sizes for spec in specs])
-        self._log2_low = np.log2([min(spec.feasible_batch_sizes) for spec in specs])
-        self._log2_high = np.log2([max(spec.feasible_batch_sizes) for spec in specs])
-        self._deadline_s = np.array([spec.itl_deadline_s for spec in specs])
-        self._start = start_log2(specs, initial_batch_sizes)
+        self.table = FeasibleTable.of([spec.feasible_batch_sizes for spec in specs])
+        self.log2_low = np.log2([min(spec.feasible_batch_sizes) for spec in specs])
+        self.log2_high = np.log2([max(spec.feasible_batch_sizes) for spec in specs])
+        self.deadline_s = np.array([spec.itl_deadline_s for spec in specs])
+        self.start_log2 = start_log2(specs, initial_batch_sizes)
         self.reset()
 
     @property
     def dt_s(self) -> Fraction:
         return self._dt_s
 
+    def sees(self, bus: str) -> bool:
+        """Does it look at the (monitored) voltages of this bus?"""
+        return bus not in self._exclude and (self._zone is None or bus in self._zone)
+
     def reset(self) -> None:
-        self._log2_batch = self._start.copy()
+        self._log2_batch = self.start_log2.copy()
         self._columns: NDArray[np.int64] | None = None
 
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
         if self._columns is None:
             self._columns = np.array(
-                [
-                    i
-                    for i, (bus, _) in enumerate(self._grid.v_index)
-                    if bus not in self._exclude and (self._zone is None or bus in self._zone)
-                ],
-                dtype=np.int64,
+                [i for i, (bus, _) in enumerate(self.grid.v_index) if self.sees(bus)], dtype=np.int64
             )
-        pressure = droop_pressure(self._grid.voltages_vector()[None, self._columns], self._config)
+        pressure = droop_pressure(self.grid.voltages_vector()[None, self._columns], self.config)
         if pressure[0] == 0.0:
             return []
-        _, itl_s = self._datacenter.observe(self._labels)
+        _, itl_s = self.datacenter.observe(self.labels)
         self._log2_batch = droop_update(
-            self._log2_batch, pressure, itl_s[None, :], self._deadline_s, self._log2_low, self._log2_high, self._config
+            self._log2_batch, pressure, itl_s[None, :], self.deadline_s, self.log2_low, self.log2_high, self.config
         )
-        batch = self._table.nearest(self._log2_batch)[0]
-        commands = changed_command(self._datacenter, self._labels, batch)
+        batch = self.table.nearest(self._log2_batch)[0]
+        commands = changed_command(self.datacenter, self.labels, batch)
         if commands:
             events.emit(
                 "controller.droop.step",

@@ -61,6 +61,17 @@ def storage_droop(voltage_pu: Floats, limit: Floats, gain_per_pu: Floats, config
     return output
 
 
+def reduce_voltage(lowest_pu: Floats, config: StorageDroopConfig) -> float:
+    """One figure for the lowest phase voltages (pu, one a step) since the last control step."""
+    match config.voltage_statistic:
+        case "minimum":
+            return float(lowest_pu.min())
+        case "mean":
+            return float(lowest_pu.mean())
+        case _:
+            return float(lowest_pu[-1])
+
+
 class LocalVoltageStorageDroopController(Controller[DatacenterBackend[Any], OpenDSSGrid]):
     """Droop of each storage in `storages` (storage -> its bus) on the lowest phase voltage there.
 
@@ -77,17 +88,17 @@ class LocalVoltageStorageDroopController(Controller[DatacenterBackend[Any], Open
     ) -> None:
         if not storages:
             raise InputError("storage droop needs at least one storage: storages={battery: 'bus'}")
-        self._grid, self._dt_s = grid, dt_s
-        self._config = config or StorageDroopConfig()
-        self._storages = list(storages)
-        self._buses = [grid.feeder.bus(bus).name for bus in storages.values()]
-        qv = self._config.mode == "qv"
-        rating = np.array([s.rated_apparent_power_kva if qv else s.rated_power_kw for s in self._storages])
-        cap = self._config.max_abs_output
-        self._limit = rating if cap is None else np.minimum(rating, cap)
-        span_pu = self._config.full_output_voltage_error_pu - self._config.deadband_pu
-        gain = self._config.droop_gain_per_pu
-        self._gain = self._limit / span_pu if gain is None else np.full(len(self._storages), gain)
+        self.grid, self._dt_s = grid, dt_s
+        self.config = config or StorageDroopConfig()
+        self.storages = list(storages)
+        self.buses = [grid.feeder.bus(bus).name for bus in storages.values()]
+        qv = self.config.mode == "qv"
+        rating = np.array([s.rated_apparent_power_kva if qv else s.rated_power_kw for s in self.storages])
+        cap = self.config.max_abs_output
+        self.limit = rating if cap is None else np.minimum(rating, cap)
+        span_pu = self.config.full_output_voltage_error_pu - self.config.deadband_pu
+        gain = self.config.droop_gain_per_pu
+        self.gain = self.limit / span_pu if gain is None else np.full(len(self.storages), gain)
         self.reset()
 
     @property
@@ -98,16 +109,16 @@ class LocalVoltageStorageDroopController(Controller[DatacenterBackend[Any], Open
         self._seen = 0
 
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
-        record = self._grid.record
+        record = self.grid.record
         if record.n_steps == self._seen:
             return []
         window = record.voltage_pu[self._seen :]
         self._seen = record.n_steps
-        local = np.array([self._local_voltage(window, bus) for bus in self._buses])
-        output = storage_droop(local, self._limit, self._gain, self._config)
+        local = np.array([self._local_voltage(window, bus) for bus in self.buses])
+        output = storage_droop(local, self.limit, self.gain, self.config)
         commands: list[DatacenterCommand | GridCommand] = []
-        for storage, value, voltage_pu in zip(self._storages, output.tolist(), local.tolist(), strict=True):
-            kw, kvar = (0.0, value) if self._config.mode == "qv" else (value, 0.0)
+        for storage, value, voltage_pu in zip(self.storages, output.tolist(), local.tolist(), strict=True):
+            kw, kvar = (0.0, value) if self.config.mode == "qv" else (value, 0.0)
             commands.append(SetStoragePower(storage, kw, kvar))
             events.emit(
                 "controller.storage_droop.step",
@@ -116,12 +127,5 @@ class LocalVoltageStorageDroopController(Controller[DatacenterBackend[Any], Open
         return commands
 
     def _local_voltage(self, window: Floats, bus: str) -> float:
-        columns = [i for i, (name, phase) in enumerate(self._grid.record.nodes) if name == bus and 1 <= phase <= 3]
-        lowest = window[:, columns].min(axis=1)
-        match self._config.voltage_statistic:
-            case "minimum":
-                return float(lowest.min())
-            case "mean":
-                return float(lowest.mean())
-            case _:
-                return float(lowest[-1])
+        columns = [i for i, (name, phase) in enumerate(self.grid.record.nodes) if name == bus and 1 <= phase <= 3]
+        return reduce_voltage(window[:, columns].min(axis=1), self.config)

@@ -19,7 +19,7 @@ class TapScheduleController(Controller[DatacenterBackend[Any], GridBackend[Any]]
     """Sends each tap position of `schedule` at the first step at or after its time."""
 
     def __init__(self, *, schedule: TapSchedule, dt_s: Fraction = Fraction(1)) -> None:
-        self._schedule = schedule
+        self.schedule = schedule
         self._dt_s = dt_s
         self._sent = 0
 
@@ -32,7 +32,7 @@ class TapScheduleController(Controller[DatacenterBackend[Any], GridBackend[Any]]
 
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
         due: list[DatacenterCommand | GridCommand] = []
-        entries = self._schedule.entries
+        entries = self.schedule.entries
         while self._sent < len(entries) and entries[self._sent][0] <= clock.time_s:
             due.append(SetTaps(entries[self._sent][1]))
             self._sent += 1

@@ -1,19 +1,17 @@
-"""Power of a fleet of servers as array functions over [step, server] (formulations 2): the arithmetic, once."""
+"""Power of a fleet of servers (formulations 2): the arithmetic, once, for one site and for many at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.datacenter.layout import ServerPool, round_robin_by_phase
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-# Cells of [step, server] worked on at once: small enough for a processor's cache.
-_CELLS_AT_ONCE = 65_536
 
 
 def servers_needed(n_replicas: Ints, gpus_per_replica: Ints, gpus_per_server: int) -> Ints:
@@ -37,41 +35,7 @@ def claim_servers(n_servers: Sequence[int], pool: ServerPool) -> Ints:
     return counts
 
 
-def fleet_power_w(
-    templates_w: Sequence[Floats],
-    n_servers: Ints,
-    pool: ServerPool,
-    first_step: int,
-    noise_fraction: float,
-    normal_draws: Floats | None,
-) -> tuple[Floats, Floats, Ints]:
-    """Power of all models' servers over a block of steps.
-
-    `templates_w[model]` is the per-GPU template at the model's batch size, `n_servers` has shape (step, model),
-    `normal_draws` (step, model, 3) standard normals or None. Server noise is drawn as the phase's sum, which
-    has the same distribution as a draw per server: variance sigma^2 sum (g a_s T)^2.
-
-    Returns power (step, model, 3) in W, its sum over models (step, 3), and server counts (step, model, 3).
-    """
-    counts = _claims(n_servers, pool)
-    first_rank = np.cumsum(counts, axis=1) - counts
-    power = np.zeros(counts.shape)
-    gpus = pool.gpus_per_server
-    for model, template_w in enumerate(templates_w):
-        for phase in range(3):
-            low, high = first_rank[:, model, phase], first_rank[:, model, phase] + counts[:, model, phase]
-            if not counts[:, model, phase].any():
-                continue
-            total, square = ranked_power_sum(
-                template_w, first_step, pool.amplitude[phase], pool.offset[phase], low, high, normal_draws is not None
-            )
-            power[:, model, phase] = gpus * total
-            if normal_draws is not None:
-                power[:, model, phase] += noise_fraction * gpus * np.sqrt(square) * normal_draws[:, model, phase]
-    return power, power.sum(axis=1), counts
-
-
-def _claims(n_servers: Ints, pool: ServerPool) -> Ints:
+def claims(n_servers: Ints, pool: ServerPool) -> Ints:
     """Server counts (step, model, 3) for server needs (step, model), worked out once per stretch without change."""
     changes = np.flatnonzero(np.any(n_servers[1:] != n_servers[:-1], axis=1)) + 1
     begins = np.concatenate([[0], changes])
@@ -80,40 +44,130 @@ def _claims(n_servers: Ints, pool: ServerPool) -> Ints:
     return np.repeat(claimed, lengths, axis=0)
 
 
+def first_ranks(servers: Ints) -> Ints:
+    """Rank of each model's first server (step, model, 3) for server counts of that shape."""
+    return np.asarray(np.cumsum(servers, axis=-2) - servers)
+
+
+def server_power_w(
+    total: Floats, square: Floats, gpus: int | Ints, noise_fraction: float | Floats, noise: Floats
+) -> Floats:
+    """Power (W) of servers whose GPUs draw `total` W per GPU in all, with squares summing to `square`; one shape.
+
+    Server noise is drawn as the sum over a phase's servers, which has the same distribution as a draw per server:
+    variance sigma^2 sum (g a_s T)^2. `noise` are standard normals.
+    """
+    return gpus * total + noise_fraction * gpus * np.sqrt(square) * noise
+
+
+def fleet_power_w(
+    templates_w: Sequence[Floats],
+    servers: Ints,
+    pool: ServerPool,
+    first_step: int,
+    noise_fraction: float,
+    normal_draws: Floats | None,
+) -> tuple[Floats, Floats]:
+    """Power of all models' servers over a block of steps.
+
+    `templates_w[model]` is the per-GPU template at the model's batch size, `servers` are counts (step, model, 3),
+    `normal_draws` (step, model, 3) standard normals or None. Returns power (step, model, 3) in W and its sum over
+    models (step, 3).
+    """
+    first_rank = first_ranks(servers)
+    power = np.zeros(servers.shape)
+    for model, template_w in enumerate(templates_w):
+        for phase in range(3):
+            count = servers[:, model, phase]
+            if not count.any():
+                continue
+            low = first_rank[:, model, phase]
+            total, square = ranked_power_sum(
+                template_w,
+                first_step,
+                pool.amplitude[phase],
+                pool.offset[phase],
+                low,
+                low + count,
+                normal_draws is not None,
+            )
+            noise = normal_draws[:, model, phase] if normal_draws is not None else np.zeros(len(count))
+            power[:, model, phase] = server_power_w(total, square, pool.gpus_per_server, noise_fraction, noise)
+    return power, power.sum(axis=1)
+
+
 def ranked_power_sum(
     template_w: Floats, first_step: int, amplitude: Floats, offset: Floats, low: Ints, high: Ints, squares: bool
 ) -> tuple[Floats, Floats]:
     """Sums over the servers of ranks low <= r < high, per step, of a_r T(t) (W per GPU) and of its square (W^2).
 
-    `template_w` is periodic, `offset` gives each server's start as a fraction of its period. Sums are differences of
-    running sums from rank 0, so that a step's figure does not depend on the block it is computed in. The squares are
-    zeros unless asked for.
+    `template_w` is periodic, `offset` gives each server's start as a fraction of its period. The squares are zeros
+    unless asked for.
     """
-    top, length = int(high.max()), len(template_w)
-    total, square = np.empty(len(low)), np.zeros(len(low))
-    start = (offset[:top] * length).astype(np.int64) + first_step % length
-    rows = max(1, _CELLS_AT_ONCE // max(top, 1))
-    if length == 1:
-        running = _running(template_w[0] * amplitude[None, :top])[0]
-        total = running[high] - running[low]
-        if squares:
-            running = _running((template_w[0] * amplitude[None, :top]) ** 2)[0]
-            square = running[high] - running[low]
-        return total, square
-    for begin in range(0, len(low), rows):
-        steps = np.arange(begin, min(begin + rows, len(low)))
-        each = template_w[(start[None, :] + steps[:, None]) % length] * amplitude[None, :top]
-        at = np.arange(len(steps))
-        running = _running(each)
-        total[steps] = running[at, high[steps]] - running[at, low[steps]]
-        if squares:
-            running = _running(each * each)
-            square[steps] = running[at, high[steps]] - running[at, low[steps]]
+    n = len(low)
+    total, square = np.empty(n), np.zeros(n)
+    zeros = np.zeros(n, dtype=np.int64)
+    steps = first_step + np.arange(n)
+    ranked_sums(
+        np.ascontiguousarray(template_w),
+        amplitude,
+        offset,
+        zeros,
+        np.full(n, len(template_w)),
+        steps,
+        zeros,
+        np.arange(n + 1),
+        np.ascontiguousarray(low),
+        np.ascontiguousarray(high),
+        squares,
+        total,
+        square,
+    )
     return total, square
 
 
-def _running(values: Floats) -> Floats:
-    """Running sums along the last axis with a leading zero."""
-    sums = np.zeros((values.shape[0], values.shape[1] + 1))
-    np.cumsum(values, axis=1, out=sums[:, 1:])
-    return sums
+@njit(cache=True)
+def ranked_sums(
+    templates_w: Floats,
+    amplitude: Floats,
+    offset: Floats,
+    template_begin: Ints,
+    template_length: Ints,
+    step: Ints,
+    pool_begin: Ints,
+    member_start: Ints,
+    low: Ints,
+    high: Ints,
+    squares: bool,
+    total: Floats,
+    square: Floats,
+) -> None:
+    """Sums of a_r T(t) and of its square over ranks, for groups of members that share template, pool and step.
+
+    Group g replays the template at `templates_w[template_begin[g]:][:template_length[g]]` at `step[g]` on the servers
+    from `pool_begin[g]` of `amplitude` and `offset` on. Its members, `member_start[g]` to `member_start[g + 1]`, ask
+    for ranks low <= r < high. Every sum is a difference of running sums from rank 0, so that it is the same number
+    whoever else asks.
+    """
+    most = 0
+    for m in range(len(high)):
+        most = max(most, high[m])
+    running, running_square = np.zeros(most + 1), np.zeros(most + 1)
+    for g in range(len(step)):
+        top = 0
+        for m in range(member_start[g], member_start[g + 1]):
+            top = max(top, high[m])
+        template, length, pool = template_begin[g], template_length[g], pool_begin[g]
+        now = step[g] % length
+        for r in range(top):
+            place = int(offset[pool + r] * length) + now
+            if place >= length:
+                place -= length
+            each = templates_w[template + place] * amplitude[pool + r]
+            running[r + 1] = running[r] + each
+            if squares:
+                running_square[r + 1] = running_square[r] + each * each
+        for m in range(member_start[g], member_start[g + 1]):
+            total[m] = running[high[m]] - running[low[m]]
+            if squares:
+                square[m] = running_square[high[m]] - running_square[low[m]]

@@ -16,12 +16,12 @@ from g2g_opt.clock import SimulationClock, as_period
 from g2g_opt.datacenter.base import LLMBatchSizeControlledDatacenter
 from g2g_opt.datacenter.command import DatacenterCommand, SetBatchSize, ShiftReplicas
 from g2g_opt.datacenter.config import DatacenterConfig, PowerAugmentationConfig, ReplicaSchedule, TrainingSchedule
+from g2g_opt.datacenter.demand import SiteDemand
 from g2g_opt.datacenter.draws import StepDraws
-from g2g_opt.datacenter.fleet import active_replicas, fleet_power_w, servers_needed
+from g2g_opt.datacenter.fleet import fleet_power_w, servers_needed
 from g2g_opt.datacenter.layout import draw_server_pool
 from g2g_opt.datacenter.record import OfflineDatacenterRecord, OfflineDatacenterState
 from g2g_opt.datacenter.workloads.inference import InferenceData
-from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS, mean_itl_s, sample_mean_itl_s
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.events import EventEmitter
 
@@ -80,19 +80,27 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
         self._dt_s = as_period(dt_s, f"site {name!r}")
         self._capacity = int(total_gpu_capacity)
         augmentation = power_augmentation or PowerAugmentationConfig()
-        self._noise_fraction = augmentation.noise_fraction
         specs = sorted(workload.inference_data.models, key=lambda spec: spec.model_label)
         self._specs = {spec.model_label: spec for spec in specs}
         self._labels = tuple(self._specs)
         self._column = {label: i for i, label in enumerate(self._labels)}
-        self._gpus_per_replica = np.array([spec.gpus_per_replica for spec in specs], dtype=np.int64)
         self._check_workload()
         n_servers = math.ceil(self._capacity / datacenter.gpus_per_server)
-        self._pool = draw_server_pool(
+        pool = draw_server_pool(
             n_servers, datacenter.gpus_per_server, augmentation.amplitude_scale_range, seed, scenario, name
         )
+        self.demand = SiteDemand(
+            name,
+            datacenter,
+            self._specs,
+            workload.replica_schedules,
+            workload.training,
+            pool,
+            StepDraws(seed, scenario, name),
+            augmentation.noise_fraction,
+            self._dt_s,
+        )
         self._check_capacity(n_servers)
-        self._draws = StepDraws(seed, scenario, name)
         # Labels last asked for by `observe`, with their columns.
         self._observed: tuple[tuple[str, ...], Ints] = ((), np.empty(0, dtype=np.int64))
         # A subclass that replaces `step` gets it called; otherwise rows are read from the block.
@@ -132,19 +140,12 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
     def _initial_batch_size(self, label: str) -> int:
         return int(self.workload.initial_batch_sizes.get(label, self._specs[label].feasible_batch_sizes[0]))
 
-    def _scheduled_replicas(self, time_s: Floats) -> Ints:
-        """Whole replicas per (step, model) by the schedules alone."""
-        counts = np.zeros((len(time_s), len(self._labels)), dtype=np.int64)
-        for label, schedule in self.workload.replica_schedules.items():
-            counts[:, self._column[label]] = np.rint(schedule.count_at(time_s)).astype(np.int64)
-        return counts
-
     def _check_capacity(self, n_servers: int) -> None:
-        ends = [t_end for s in self.workload.replica_schedules.values() for _, _, t_end in s.ramps]
-        time_s = np.arange(0.0, max(ends, default=0.0) + 2 * float(self._dt_s), float(self._dt_s))
-        replicas = self._scheduled_replicas(time_s)
-        gpus = replicas @ self._gpus_per_replica
-        servers = servers_needed(replicas, self._gpus_per_replica, self._pool.gpus_per_server).sum(axis=1)
+        demand, dt_s = self.demand, float(self._dt_s)
+        time_s = np.arange(0.0, max(demand.ramp_ends_s, default=0.0) + 2 * dt_s, dt_s)
+        replicas = demand.scheduled_replicas(time_s)
+        gpus = replicas @ demand.gpus_per_replica
+        servers = servers_needed(replicas, demand.gpus_per_replica, demand.pool.gpus_per_server).sum(axis=1)
         worst = int(gpus.argmax())
         if gpus[worst] > self._capacity:
             raise InputError(
@@ -156,8 +157,8 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
             raise InputError(
                 f"the replica schedules of site {self.name!r} need {servers[worst]} whole servers at "
                 f"t={time_s[worst]:g} s (a server runs one model) but total_gpu_capacity={self._capacity} makes "
-                f"{n_servers} servers of {self._pool.gpus_per_server}; raise the capacity by "
-                f"{(servers[worst] - n_servers) * self._pool.gpus_per_server} GPUs or lower a schedule"
+                f"{n_servers} servers of {self.demand.pool.gpus_per_server}; raise the capacity by "
+                f"{(servers[worst] - n_servers) * self.demand.pool.gpus_per_server} GPUs or lower a schedule"
             )
 
     # --- the run
@@ -207,56 +208,31 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
         """Compute a block of rows from `first` (at `time_s`) with the present batch sizes and shifts."""
         n = self._block_steps
         self._block_steps = min(2 * n, _BLOCK_STEPS_MAX)
-        index = round(time_s / float(self._dt_s)) + np.arange(n)
-        times = index * self._dt_s.numerator / self._dt_s.denominator
-        replicas = np.maximum(self._scheduled_replicas(times) + self._replica_shift, 0)
-        n_servers = servers_needed(replicas, self._gpus_per_replica, self._pool.gpus_per_server)
-        over = int(n_servers.sum(axis=1).argmax())
-        if n_servers[over].sum() > sum(self._pool.n_servers_by_phase):
-            raise InputError(
-                f"replicas shifted to site {self.name!r} no longer fit beside its schedule at t={times[over]:g} s: "
-                f"{n_servers[over].sum()} servers needed, {sum(self._pool.n_servers_by_phase)} there; "
-                "leave room for the scheduled ramps or raise total_gpu_capacity"
-            )
+        stretch = self.demand.stretch(first, time_s, n, self._replica_shift)
         data = self.workload.inference_data
         templates = [
             data.power_templates.template(label, int(b)) for label, b in zip(self._labels, self._batch, strict=True)
         ]
-        normals = self._draws.normals(self._labels, "server noise", first, n, 3) if self._noise_fraction else None
-        by_model, power, self._counts = fleet_power_w(
-            templates, n_servers, self._pool, first, self._noise_fraction, normals
+        by_model, power = fleet_power_w(
+            templates, stretch.servers, self.demand.pool, first, self.demand.noise_fraction, stretch.noise
         )
-        power += self.config.base_kw_per_phase * 1e3
-        power += np.asarray(self.workload.training.power_w(times)).reshape(-1, 1) / 3.0
-        replicas = active_replicas(n_servers, self._gpus_per_replica, self._pool.gpus_per_server)
+        itl_s = np.full(stretch.replicas.shape, np.nan)
+        if data.itl_fits is not None:
+            for model, label in enumerate(self._labels):
+                mixture = data.itl_fits.distribution(label, int(self._batch[model]))
+                itl_s[:, model] = self.demand.observed_itl_s(model, mixture, first, stretch.replicas[:, model])
         self._record.write(
-            first, times, power, by_model.sum(axis=2), self._batch, replicas, self._observed_itl_s(first, replicas)
+            first,
+            stretch.time_s,
+            power + stretch.standing_w,
+            by_model.sum(axis=2),
+            self._batch,
+            stretch.replicas,
+            itl_s,
         )
+        self._counts = stretch.servers
         self._block_first = first
         self._filled = first + n
-
-    def _observed_itl_s(self, first: int, replicas: Ints) -> Floats:
-        """Mean latency over each model's replicas (s), shape (step, model); NaN without replicas."""
-        fits = self.workload.inference_data.itl_fits
-        itl = np.full(replicas.shape, np.nan)
-        if fits is None:
-            return itl
-        n = len(replicas)
-        for model, label in enumerate(self._labels):
-            mixture = fits.distribution(label, int(self._batch[model]))
-            count = replicas[:, model]
-            active = count > 0
-            if mixture.variance_s2 == 0.0:
-                itl[active, model] = mixture.mean_s
-                continue
-            normals = self._draws.normals((label,), "latency mean", first, n, 1)[:, 0, 0]
-            drawn = mean_itl_s(mixture.mean_s, mixture.variance_s2, np.maximum(count, 1), normals)
-            itl[active, model] = drawn[active]
-            for few in np.unique(count[active & (count <= EXACT_SAMPLING_MAX_REPLICAS)]):
-                rows = count == few
-                uniforms, each = self._draws.pairs(label, "latency", first, n, EXACT_SAMPLING_MAX_REPLICAS)
-                itl[rows, model] = sample_mean_itl_s(mixture, int(few), uniforms[rows, :few], each[rows, :few])
-        return itl
 
     def _discard_look_ahead(self) -> None:
         self._filled = self._record.n_steps
@@ -371,13 +347,14 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
 
     def current_gpu_usage(self) -> int:
         """GPUs of all replicas that run now (before the first step: by the schedule at its start)."""
+        demand = self.demand
         if self._record.n_steps:
             running = self._record.replicas[-1]
-            pending = np.maximum(self._scheduled_replicas(self._record.time_s[-1:])[0] + self._replica_shift, 0)
+            pending = np.maximum(demand.scheduled_replicas(self._record.time_s[-1:])[0] + self._replica_shift, 0)
             running = np.maximum(running, pending)
         else:
-            running = np.maximum(self._scheduled_replicas(np.zeros(1))[0] + self._replica_shift, 0)
-        return int(running @ self._gpus_per_replica)
+            running = np.maximum(demand.scheduled_replicas(np.zeros(1))[0] + self._replica_shift, 0)
+        return int(running @ demand.gpus_per_replica)
 
     def available_gpu_capacity(self) -> int:
         """GPUs free for replicas shifted in, a shift already commanded counted."""

@@ -16,13 +16,13 @@ from dss_python_backend import ffi, lib
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError, PowerFlowError
-from g2g_opt.grid.circuit_parts import Branch, Bus, LoadBranch, Regulator
+from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_\-]+")
-_PREFIX = "g2g_"  # of every element we add, so that none collides with a circuit's own
+INJECTION_PREFIX = "g2g_"  # of every element we add, so that none collides with a circuit's own
 # A new context would otherwise change the working directory of the process.
 lib.DSS_Set_AllowChangeDir(False)
 
@@ -95,6 +95,18 @@ class Circuit:
             raise PowerFlowError(f"OpenDSS: {words}")
         return answer
 
+    def ask(self, question: str, *arguments: Any) -> Any:
+        """The engine's own answer to a `question` such as "CktElement_Get_Enabled", about the active element."""
+        return self._call(getattr(lib, f"ctx_{question}"), *arguments)
+
+    def ask_array(self, question: str, kind: str) -> Any:
+        """As `ask`, for an array: kind 'double' or 'int32_t' as numpy, 'char*' as strings."""
+        return self._array(getattr(lib, f"ctx_{question}"), kind)
+
+    def ask_text(self, question: str) -> str:
+        """As `ask`, for a text."""
+        return str(ffi.string(self.ask(question)).decode())
+
     def _array(self, function: Any, kind: str) -> Any:
         """A copy of an array result: 'double' or 'int32_t' as numpy, 'char*' as strings."""
         pointer, size = ffi.new(f"{kind}**"), ffi.new("int32_t[4]")
@@ -121,8 +133,8 @@ class Circuit:
         connection = "wye" if len(nodes) == 1 else "delta"
         place = ".".join(str(n) for n in nodes)
         self.command(
-            f"New Load.{_PREFIX}{name} bus1={bus}.{place} phases=1 conn={connection} kV={kv:.6f} kW={kw:.6f} kvar=0 "
-            f"model=1 vminpu={window_pu[0]:.12g} vmaxpu={window_pu[1]:.12g}"
+            f"New Load.{INJECTION_PREFIX}{name} bus1={bus}.{place} phases=1 conn={connection} kV={kv:.6f} "
+            f"kW={kw:.6f} kvar=0 model=1 vminpu={window_pu[0]:.12g} vmaxpu={window_pu[1]:.12g}"
         )
         self._injection_names.append(name)
         return len(self._injection_names) - 1
@@ -134,10 +146,12 @@ class Circuit:
         self._n_injections = 0
         if n:
             batch, size = ffi.new("void***"), ffi.new("int32_t[4]")
-            lib.Batch_CreateByRegExpS(self._ctx, batch, size, b"Load", f"^{_PREFIX}".encode())
+            lib.Batch_CreateByRegExpS(self._ctx, batch, size, b"Load", f"^{INJECTION_PREFIX}".encode())
             self._n_injections = size[0]
             if self._n_injections != n:
-                raise InputError(f"{size[0]} loads begin with {_PREFIX!r} but {n} were added; rename the circuit's own")
+                raise InputError(
+                    f"{size[0]} loads begin with {INJECTION_PREFIX!r} but {n} were added; rename the circuit's own"
+                )
             self._batch = ffi.gc(batch[0], lib.Batch_Dispose)
             self._kw_pointer = ffi.cast("double*", self.injection_kw.ctypes.data)
             self._kvar_pointer = ffi.cast("double*", self.injection_kvar.ctypes.data)
@@ -166,7 +180,7 @@ class Circuit:
         A power set this way is the point the fixed-point iteration linearises around, so nearby powers converge in
         fewer iterations; `set_injections` leaves that point as it is.
         """
-        self.command(f"Edit Load.{_PREFIX}{self._injection_names[place]} kW={kw:.6f} kvar={kvar:.6f}")
+        self.command(f"Edit Load.{INJECTION_PREFIX}{self._injection_names[place]} kW={kw:.6f} kvar={kvar:.6f}")
         self.injection_kw[place], self.injection_kvar[place] = kw, kvar
 
     # --- solving and reading
@@ -219,11 +233,19 @@ class Circuit:
             self._volts = np.frombuffer(ffi.buffer(self._volts_seen, 8 * self._volts_size[0]), dtype=np.complex128)
         return self._volts
 
+    def injected_currents_a(self) -> Complexes:
+        """A copy of OpenDSS's vector of injected currents (A) in node order."""
+        pointer = ffi.new("double**")
+        self._call(lib.ctx_YMatrix_getIpointer, pointer)
+        # Place 0 of OpenDSS's vectors is ground.
+        n = 1 + len(self.node_bus)
+        return np.frombuffer(ffi.buffer(pointer[0], 16 * n), dtype=np.complex128)[1:].copy()
+
     def served_powers(self) -> tuple[Floats, Floats]:
         """What the injections really draw: kW and kvar, in the order of `injection_kw`."""
         kw, kvar = np.empty(self._n_injections), np.empty(self._n_injections)
         for i, name in enumerate(self._injection_names):
-            self._activate(f"Load.{_PREFIX}{name}")
+            self.activate(f"Load.{INJECTION_PREFIX}{name}")
             powers = self._array(lib.ctx_CktElement_Get_Powers, "double")
             kw[i], kvar[i] = powers[0::2].sum(), powers[1::2].sum()
         return kw, kvar
@@ -256,7 +278,7 @@ class Circuit:
         return {name: self._read_regulator(name, *place) for name, place in found.items()}
 
     def _read_regulator(self, name: str, transformer: str, winding: int) -> Regulator:
-        self._activate(f"Transformer.{transformer}")
+        self.activate(f"Transformer.{transformer}")
         ends = self._array(lib.ctx_CktElement_Get_BusNames, "char*")
         bus, *nodes = ends[winding - 1].lower().split(".")
         self._call(lib.ctx_Transformers_Set_Name, transformer.encode())
@@ -268,7 +290,8 @@ class Circuit:
 
     # --- what the circuit is made of
 
-    def _activate(self, element: str) -> None:
+    def activate(self, element: str) -> None:
+        """Make an element the one that `ask` asks about; `InputError` if there is none of that name."""
         if self._call(lib.ctx_Circuit_SetActiveElement, element.encode()) < 0:
             raise InputError(f"OpenDSS has no element {element!r}")
 
@@ -283,7 +306,7 @@ class Circuit:
             buses[name.lower()] = Bus(name.lower(), phases, kv_ln, (x, y) if placed else None)
         return buses
 
-    def _terminal_nodes(self) -> NDArray[np.int64]:
+    def terminal_nodes(self) -> NDArray[np.int64]:
         """Node place of every conductor of the active element; -1 for ground."""
         places: NDArray[np.int64] = self._array(lib.ctx_CktElement_Get_NodeRef, "int32_t").astype(np.int64) - 1
         return places
@@ -295,9 +318,9 @@ class Circuit:
             kind, _, name = full_name.partition(".")
             if kind not in (_LINE, _TRANSFORMER):
                 continue
-            self._activate(full_name)
+            self.activate(full_name)
             flat = self._array(lib.ctx_CktElement_Get_Yprim, "double")
-            nodes = self._terminal_nodes() if len(flat) else np.empty(0, dtype=np.int64)
+            nodes = self.terminal_nodes() if len(flat) else np.empty(0, dtype=np.int64)
             ends = [end.lower().split(".")[0] for end in self._array(lib.ctx_CktElement_Get_BusNames, "char*")]
             n_terminals = int(self._call(lib.ctx_CktElement_Get_NumTerminals))
             closed = all(
@@ -328,53 +351,3 @@ class Circuit:
 
     def _is_switch(self, kind: str) -> bool:
         return kind == _LINE and bool(self._call(lib.ctx_Lines_Get_IsSwitch))
-
-    def load_branches(self) -> list[LoadBranch]:
-        """The circuit's own loads (not the injections), each with the nodes and window of its branches."""
-        found = []
-        more = self._call(lib.ctx_Loads_Get_First)
-        while more:
-            name = ffi.string(self._call(lib.ctx_Loads_Get_Name)).decode().lower()
-            if not name.startswith(_PREFIX):
-                self._activate(f"Load.{name}")
-                n_phases = int(self._call(lib.ctx_CktElement_Get_NumPhases))
-                found.append(
-                    LoadBranch(
-                        name,
-                        self._terminal_nodes(),
-                        n_phases,
-                        bool(self._call(lib.ctx_Loads_Get_IsDelta)),
-                        int(self._call(lib.ctx_Loads_Get_Model)),
-                        float(self._call(lib.ctx_Loads_Get_kV)),
-                        float(self._call(lib.ctx_Loads_Get_kW)),
-                        float(self._call(lib.ctx_Loads_Get_kvar)),
-                        (float(self._call(lib.ctx_Loads_Get_Vminpu)), float(self._call(lib.ctx_Loads_Get_Vmaxpu))),
-                    )
-                )
-            more = self._call(lib.ctx_Loads_Get_Next)
-        return found
-
-    def isolated_buses(self) -> list[str]:
-        """Buses with no path of closed lines, transformers or reactors to the voltage source."""
-        neighbours: dict[str, set[str]] = {}
-        source = ""
-        for full_name in self._array(lib.ctx_Circuit_Get_AllElementNames, "char*"):
-            kind = full_name.partition(".")[0]
-            self._activate(full_name)
-            ends = [end.lower().split(".")[0] for end in self._array(lib.ctx_CktElement_Get_BusNames, "char*")]
-            if kind == "Vsource" and not source:
-                source = ends[0]
-            n_terminals = int(self._call(lib.ctx_CktElement_Get_NumTerminals))
-            if not self._call(lib.ctx_CktElement_Get_Enabled) or n_terminals < 2 or kind in ("Vsource", "Capacitor"):
-                continue
-            if any(self._call(lib.ctx_CktElement_IsOpen, t, 0) for t in range(1, n_terminals + 1)):
-                continue
-            for end in ends:
-                neighbours.setdefault(end, set()).update(ends)
-        reached, waiting = {source}, [source]
-        while waiting:
-            for bus in neighbours.get(waiting.pop(), ()):
-                if bus not in reached:
-                    reached.add(bus)
-                    waiting.append(bus)
-        return sorted(set(self.buses) - reached)

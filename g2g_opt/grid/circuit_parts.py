@@ -55,6 +55,10 @@ class Branch:
 class LoadBranch:
     """One of the circuit's own loads: nodes of its conductors (-1 ground), OpenDSS load model, kV base as given,
     power (kW, kvar, all phases) and the window (pu) outside which it turns into an impedance (5.1).
+
+    `cvr_exponents` are those of P and Q (model 4), `zipv` the seven coefficients of model 8 (empty for others);
+    below `low_pu` any model is a plain impedance; `neutral_ohm` is the resistance of its neutral to ground, negative
+    where there is none.
     """
 
     name: str
@@ -66,6 +70,10 @@ class LoadBranch:
     kw: float
     kvar: float
     window_pu: tuple[float, float]
+    cvr_exponents: tuple[float, float] = (1.0, 2.0)
+    zipv: tuple[float, ...] = ()
+    low_pu: float = 0.5
+    neutral_ohm: float = -1.0
 
     def branch_nodes(self) -> list[tuple[int, int]]:
         """Node pairs (from, to) across which the load's branches lie; -1 is ground."""
@@ -84,3 +92,13 @@ class LoadBranch:
         """Base of a branch voltage (V): `kv` is line-to-line for two and three phases, the branch's own for one."""
         wye_of_several = not self.is_delta and self.n_phases > 1
         return 1e3 * self.kv / (np.sqrt(3.0) if wye_of_several else 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearElement:
+    """An element whose terminal currents are `yprim @ v[nodes]` (A from V); node -1 is ground."""
+
+    kind: str
+    name: str
+    nodes: NDArray[np.int64]
+    yprim: NDArray[np.complex128]

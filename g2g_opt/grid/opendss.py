@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +29,10 @@ from g2g_opt.grid.record import GridRecord
 from g2g_opt.grid.regulators import RegulatorBank
 from g2g_opt.grid.sensitivity import measure_slopes, measure_tap_slopes
 from g2g_opt.grid.served import OwnLoadCheck, ServedCheck
+from g2g_opt.grid.setup import GridSetup, Unserved
 from g2g_opt.grid.storage import EnergyStorage
 
 Floats = NDArray[np.float64]
-_PHASES = (1, 2, 3)
 
 # Tight enough that a result does not depend on the order of the runs before it; benchmarks/RESULTS.md has the cost.
 STUDY_TOLERANCE = 1e-6
@@ -67,35 +67,32 @@ class OpenDSSGrid(GridBackend[GridState]):
         constant_power_window_pu: tuple[float, float] = CONSTANT_POWER_WINDOW_PU,
         tolerance: float = STUDY_TOLERANCE,
         max_iterations: int = 100,
-        unserved: Literal["raise", "record"] = "raise",
+        unserved: Unserved = "raise",
         record_loading: bool = False,
         enforce_tap_range: bool = True,
     ) -> None:
         super().__init__()
-        if not tolerance > 0 or max_iterations < 2:
-            raise InputError(
-                f"tolerance must be positive and max_iterations 2 or more, got {tolerance}, {max_iterations}"
-            )
-        self._dt_s = as_period(dt_s, "OpenDSSGrid")
-        if unserved not in ("raise", "record"):
-            raise InputError(f"unserved must be 'raise' or 'record', got {unserved!r}")
-        if source_pu is not None and not 0.5 < source_pu < 1.5:
-            raise InputError(f"source_pu must be a voltage near 1 pu, got {source_pu}")
         documented_path = feeder is None
-        self.feeder = find_feeder(dss_case_dir, dss_master_file, feeder)
-        self._source_pu = source_pu if documented_path or source_pu is not None else self.feeder.source_pu
-        own_taps = None if documented_path else self.feeder.initial_taps
-        self._initial_taps = own_taps if initial_tap_position is None else initial_tap_position
-        self._regulators = RegulatorBank(self.feeder, enforce_tap_range)
-        if self._initial_taps is not None:
-            self._regulators.resolve(self._initial_taps)
-        exclude = exclude_buses if exclude_buses is not None else (() if documented_path else self.feeder.exclude_buses)
-        self._exclude = tuple(bus.lower() for bus in exclude)
-        self._dss_controls = bool(dss_controls)
-        self._tolerance, self._max_iterations = tolerance, max_iterations
-        self._unserved: Literal["raise", "record"] = unserved
-        self._record_loading = record_loading
-        self._attached = AttachmentBook(self.feeder, check_window(constant_power_window_pu))
+        found = find_feeder(dss_case_dir, dss_master_file, feeder)
+        own_taps = None if documented_path else found.initial_taps
+        exclude = exclude_buses if exclude_buses is not None else (() if documented_path else found.exclude_buses)
+        self.feeder = found
+        self.setup = GridSetup(
+            feeder=found,
+            dt_s=as_period(dt_s, "OpenDSSGrid"),
+            source_pu=source_pu if documented_path or source_pu is not None else found.source_pu,
+            taps=own_taps if initial_tap_position is None else initial_tap_position,
+            exclude_buses=tuple(bus.lower() for bus in exclude),
+            dss_controls=bool(dss_controls),
+            tolerance=tolerance,
+            max_iterations=max_iterations,
+            unserved=unserved,
+            record_loading=record_loading,
+            regulators=RegulatorBank(found, enforce_tap_range),
+            attached=AttachmentBook(found, check_window(constant_power_window_pu)),
+        )
+        self._attached = self.setup.attached
+        self._regulators = self.setup.regulators
         self._expected_steps = 0
         self._circuit: Circuit | None = None
         self._reads_directly = type(self).step is OpenDSSGrid.step
@@ -150,7 +147,7 @@ class OpenDSSGrid(GridBackend[GridState]):
 
     @property
     def dt_s(self) -> Fraction:
-        return self._dt_s
+        return self.setup.dt_s
 
     @property
     def reads_datacenters(self) -> bool:
@@ -168,25 +165,25 @@ class OpenDSSGrid(GridBackend[GridState]):
     def start(self) -> None:
         """Compile the circuit, attach, set source voltage and taps, and solve once without the attachments' power."""
         circuit = Circuit(
-            self._commands(),
-            tolerance=self._tolerance,
-            max_iterations=self._max_iterations,
-            regulator_control_dt_s=float(self._dt_s) if self._dss_controls else None,
+            self.setup.commands(),
+            tolerance=self.setup.tolerance,
+            max_iterations=self.setup.max_iterations,
+            regulator_control_dt_s=float(self.setup.dt_s) if self.setup.dss_controls else None,
         )
         book = self._attached
         book.add_injections(circuit)
-        if self._initial_taps is not None:
-            self._regulators.apply(circuit, self._initial_taps)
+        if self.setup.taps is not None:
+            self._regulators.apply(circuit, self.setup.taps)
         circuit.finish()
         self._circuit = circuit
-        self._powers = InjectionPowers(book, self._dt_s)
+        self._powers = InjectionPowers(book, self.setup.dt_s)
         self.served = ServedCheck(circuit, book.all())
         self.own_loads = OwnLoadCheck(circuit)
-        self._v_columns = self._monitored_columns(circuit)
+        self._v_columns = self.setup.monitored_nodes(circuit.buses, circuit.node_index)
         nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
         self._v_index = [nodes[i] for i in self._v_columns]
         self._v_base = circuit.node_base_v[self._v_columns]
-        loading = BranchLoading(circuit.branches()) if self._record_loading else None
+        loading = BranchLoading(circuit.branches()) if self.setup.record_loading else None
         self._grid_record = GridRecord(
             nodes, circuit.node_base_v, len(circuit.injection_kw), self._inspect, loading, self._expected_steps
         )
@@ -195,22 +192,6 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._taps: TapPosition | None = None
         self._note_taps(circuit)
         self._loading_is_stale = False
-
-    def _commands(self) -> list[str]:
-        commands = list(self.feeder.commands)
-        if self._source_pu is not None:
-            commands.append(f"Edit Vsource.source pu={self._source_pu:.12g}")
-        return commands
-
-    def _monitored_columns(self, circuit: Circuit) -> NDArray[np.int64]:
-        """Node places of the monitored bus-phases, phase by phase, buses in the circuit's order."""
-        order = [
-            circuit.node_index[bus, phase]
-            for phase in _PHASES
-            for bus in circuit.buses
-            if bus not in self._exclude and (bus, phase) in circuit.node_index
-        ]
-        return np.array(order, dtype=np.int64)
 
     def _running(self) -> Circuit:
         if self._circuit is None:
@@ -247,7 +228,7 @@ class OpenDSSGrid(GridBackend[GridState]):
             self._grid_record.flush()
             raise PowerFlowError(f"t={time_s:g} s: {error}") from error
         self._vector = None
-        if self._dss_controls:
+        if self.setup.dss_controls:
             self._note_taps(circuit)
         self._renew_loading(circuit)
         self._grid_record.append(time_s, circuit.node_voltages(), circuit.injection_kw)
@@ -256,7 +237,7 @@ class OpenDSSGrid(GridBackend[GridState]):
     @property
     def advances_in_blocks(self) -> bool:
         # Storage and regulator controls have states of their own that change at every step.
-        return self._reads_directly and not self._dss_controls and self._powers.known_ahead
+        return self._reads_directly and not self.setup.dss_controls and self._powers.known_ahead
 
     def advance_block(self, time_s: Sequence[float], power_w: Mapping[DatacenterBackend[Any], Floats]) -> None:
         if self._loading_is_stale and len(time_s) > 1:
@@ -279,7 +260,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         """See that what was asked for was served, before figures of these solutions can be read."""
         self.own_loads.check(time_s, phasors)
         self.served.check(time_s, phasors, asked_kw)
-        if self.served.first and self._unserved == "raise":
+        if self.served.first and self.setup.unserved == "raise":
             raise PowerFlowError(self.served.first)
 
     def _note_taps(self, circuit: Circuit) -> None:
@@ -288,7 +269,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         if taps is not None and taps != self._taps:
             self._taps = taps
             self._grid_record.note_taps(taps)
-            self._loading_is_stale = self._record_loading
+            self._loading_is_stale = self.setup.record_loading
 
     def _renew_loading(self, circuit: Circuit) -> None:
         """After a solution, which is when OpenDSS renews admittances: take those of moved taps into the loadings."""
@@ -333,7 +314,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         """The run so far as arrays."""
         self._running()
         self._grid_record.flush()
-        if self.served.first and self._unserved == "raise":
+        if self.served.first and self.setup.unserved == "raise":
             raise PowerFlowError(self.served.first)
         return self._grid_record
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.grid.attachments import Attachment
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_reading import load_branches
 
 Complexes = NDArray[np.complex128]
 Floats = NDArray[np.float64]
@@ -80,7 +81,7 @@ class OwnLoadCheck:
     def __init__(self, circuit: Circuit) -> None:
         rows = [
             (load, first, second)
-            for load in circuit.load_branches()
+            for load in load_branches(circuit)
             if load.model == 1 and load.kw != 0.0
             for first, second in load.branch_nodes()
         ]

@@ -20,6 +20,7 @@ from g2g_opt.coordinator import Coordinator
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_parts import LoadBranch
+from g2g_opt.grid.circuit_reading import load_branches
 from g2g_opt.grid.loading import BranchLoading
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.served import served_share
@@ -184,7 +185,7 @@ def test_currents_balance_at_every_node(name: str, site_kw: float) -> None:
     for branch in circuit.branches():
         for node, amperes in zip(branch.nodes, branch.yprim @ v[branch.nodes], strict=True):
             add(int(node), amperes)
-    for load in circuit.load_branches():
+    for load in load_branches(circuit):
         for start, end in load.branch_nodes():
             amperes = branch_current_a(load, v[start] - v[end])
             add(start, amperes)

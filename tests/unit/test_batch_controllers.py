@@ -21,10 +21,10 @@ from g2g_opt.controller.ofo import (
     OFOConfig,
     OFOModels,
     OFOState,
-    signed_slopes,
     update_batches,
-    update_duals,
+    update_latency_duals,
 )
+from g2g_opt.controller.ofo_duals import update_voltage_duals, voltage_pull
 from g2g_opt.controller.rule_based import (
     RuleBasedBatchSizeController,
     RuleBasedConfig,
@@ -211,12 +211,12 @@ def test_the_ofo_update_is_the_text_read_scalar_by_scalar(seed: int, n_models: i
     union = sorted({b for feasible in sizes for b in feasible})
     x_low, x_high = math.log2(union[0]), math.log2(union[-1])
     state = OFOState(
-        rng.uniform(0, 0.1, (1, 2, n_volts)),
         rng.uniform(0, 1, (1, n_models)),
         rng.uniform(x_low, x_high, (1, n_models)),
         rng.uniform(x_low, x_high, (1, n_models)),
     )
-    lam_lo, lam_hi, mu = state.dual_voltage[0, 0].copy(), state.dual_voltage[0, 1].copy(), state.dual_latency[0].copy()
+    dual_low, dual_high = rng.uniform(0, 0.1, (n_volts, 1)), rng.uniform(0, 0.1, (n_volts, 1))
+    lam_lo, lam_hi, mu = dual_low[:, 0].copy(), dual_high[:, 0].copy(), state.dual_latency[0].copy()
     x, x_prev = state.x[0].copy(), state.x_previous[0].copy()
     v = rng.uniform(0.9, 1.1, n_volts)
     itl = rng.uniform(0.01, 0.3, n_models)
@@ -226,14 +226,19 @@ def test_the_ofo_update_is_the_text_read_scalar_by_scalar(seed: int, n_models: i
     e = rng.dirichlet(np.ones(3), n_models)
     n = rng.integers(0, 500, n_models)
 
-    update_duals(state, v[None].copy(), itl[None].copy(), models, config)
-    update_batches(state, signed_slopes(H[None]), e[None], n[None].astype(float), models, config)
+    pull = np.empty((3, 1))
+    update_voltage_duals(
+        dual_low, dual_high, v[:, None], np.arange(n_volts), config.voltage_dual_step_size, config.v_min, config.v_max
+    )
+    voltage_pull(dual_low, dual_high, H[:, :, None].copy(), np.zeros(1, dtype=np.int64), pull)
+    update_latency_duals(state, itl[None].copy(), models, config)
+    update_batches(state, pull.T, e[None], n[None].astype(float), models, config)
 
     for j in range(n_volts):  # (4.1)
         lam_lo[j] = max(lam_lo[j] + config.voltage_dual_step_size * (config.v_min - v[j]), 0.0)
         lam_hi[j] = max(lam_hi[j] + config.voltage_dual_step_size * (v[j] - config.v_max), 0.0)
-    np.testing.assert_allclose(state.dual_voltage[0, 0], lam_lo, rtol=1e-12, atol=1e-14)  # v_min - v cancels
-    np.testing.assert_allclose(state.dual_voltage[0, 1], lam_hi, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(dual_low[:, 0], lam_lo, rtol=1e-12, atol=1e-14)  # v_min - v cancels
+    np.testing.assert_allclose(dual_high[:, 0], lam_hi, rtol=1e-12, atol=1e-14)
     for i, label in enumerate(labels):
         if not math.isnan(itl[i]):
             mu[i] = max(mu[i] + config.latency_dual_step_size * (itl[i] - specs[i].itl_deadline_s), 0.0)

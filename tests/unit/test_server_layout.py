@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from g2g_opt.datacenter.fleet import active_replicas, claim_servers, fleet_power_w, ranked_power_sum, servers_needed
+from g2g_opt.datacenter.fleet import (
+    active_replicas,
+    claim_servers,
+    claims,
+    fleet_power_w,
+    ranked_power_sum,
+    servers_needed,
+)
 from g2g_opt.datacenter.layout import ServerPool, draw_server_pool, round_robin_by_phase
 
 FREE = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
@@ -109,9 +118,18 @@ def even_pool(n: int, amplitude_range: tuple[float, float] = (1.0, 1.0), gpus: i
     return draw_server_pool(n, gpus, amplitude_range, 0, "s")
 
 
+def power_and_claims(
+    templates: list[np.ndarray], n_servers: np.ndarray, pool: ServerPool, *rest: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    servers = claims(n_servers, pool)
+    return (*fleet_power_w(templates, servers, pool, *rest), servers)
+
+
 def test_servers_of_one_flat_template_draw_n_g_T() -> None:
     n_servers = np.array([[7, 4], [7, 4], [10, 2]])
-    power, total, counts = fleet_power_w([np.array([300.0]), np.array([500.0])], n_servers, even_pool(12), 0, 0.0, None)
+    power, total, counts = power_and_claims(
+        [np.array([300.0]), np.array([500.0])], n_servers, even_pool(12), 0, 0.0, None
+    )
     np.testing.assert_allclose(power.sum(axis=2), n_servers * 8 * np.array([300.0, 500.0]), rtol=1e-12)
     np.testing.assert_allclose(power, counts * 8 * np.array([300.0, 500.0])[:, None], rtol=1e-12)
     np.testing.assert_allclose(total, power.sum(axis=1))
@@ -124,7 +142,7 @@ def test_power_is_the_sum_over_servers_one_by_one() -> None:
     templates = [np.random.default_rng(1).uniform(100, 700, 17), np.random.default_rng(2).uniform(100, 700, 5)]
     n_servers = np.array([[6, 5]] * 4 + [[3, 5]] * 3 + [[9, 5]] * 4)
     first = 23
-    power, _, _ = fleet_power_w(templates, n_servers, pool, first, 0.0, None)
+    power, _, _ = power_and_claims(templates, n_servers, pool, first, 0.0, None)
     for step, wanted in enumerate(n_servers):
         rank = [0, 0, 0]
         free = pool.n_servers_by_phase
@@ -144,9 +162,9 @@ def test_power_is_the_sum_over_servers_one_by_one() -> None:
 def test_a_block_in_two_parts_is_the_block() -> None:
     pool, template = even_pool(9, (0.7, 1.3)), [np.random.default_rng(1).uniform(100, 700, 13)]
     n_servers = np.array([[5]] * 6 + [[8]] * 6)
-    whole, _, _ = fleet_power_w(template, n_servers, pool, 40, 0.0, None)
+    whole, _, _ = power_and_claims(template, n_servers, pool, 40, 0.0, None)
     parts = [
-        fleet_power_w(template, n_servers[cut], pool, 40 + (cut.start or 0), 0.0, None)[0]
+        power_and_claims(template, n_servers[cut], pool, 40 + (cut.start or 0), 0.0, None)[0]
         for cut in (slice(0, 4), slice(4, 12))
     ]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
@@ -181,8 +199,8 @@ def test_noise_has_the_variance_of_a_draw_per_server() -> None:
     pool = even_pool(10, (0.5, 1.5))
     normals = np.random.default_rng(5).standard_normal((n_steps, 1, 3))
     n_servers = np.full((n_steps, 1), 10)
-    quiet, _, _ = fleet_power_w([np.array([400.0])], n_servers, pool, 0, 0.0, None)
-    noisy, _, _ = fleet_power_w([np.array([400.0])], n_servers, pool, 0, sigma, normals)
+    quiet, _, _ = power_and_claims([np.array([400.0])], n_servers, pool, 0, 0.0, None)
+    noisy, _, _ = power_and_claims([np.array([400.0])], n_servers, pool, 0, sigma, normals)
     for phase in range(3):
         deviation = (noisy - quiet)[:, 0, phase]
         variance = sigma**2 * np.sum((8 * pool.amplitude[phase] * 400.0) ** 2)
@@ -191,7 +209,7 @@ def test_noise_has_the_variance_of_a_draw_per_server() -> None:
 
 
 def test_a_model_without_servers_draws_nothing_even_with_noise() -> None:
-    power, _, counts = fleet_power_w(
+    power, _, counts = power_and_claims(
         [np.array([400.0]), np.array([400.0])], np.array([[0, 3]]), even_pool(6), 0, 0.1, np.ones((1, 2, 3))
     )
     assert power[0, 0].tolist() == [0.0, 0.0, 0.0]

@@ -1,0 +1,185 @@
+"""The constant matrix of the batch power flow: admittances plus the slopes of the circuit's own loads, factorised."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch import power_flow_kernel as kernel
+from g2g_opt.batch.factorization import Elimination, Factors, factorize, solve_columns
+from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.load_law import CI, SPECIAL, law_admittance, law_jacobian
+from g2g_opt.batch.network import Network
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# An ampere's reach is worked out at one setting; between a regulator's ends it grows by (1.1 / 0.9)^2 at most.
+_REACH_MARGIN = 1.5
+# Settings whose factors are kept; about 70 kB each on the 123-bus feeder.
+_KEPT = 1024
+# Right-hand sides solved for at once.
+_COLUMNS = 64
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Taps (regulator, ratio in pu; those left out as compiled) and capacitors that are switched off."""
+
+    taps: tuple[tuple[str, float], ...] = ()
+    open_capacitors: tuple[str, ...] = ()
+
+
+class Jacobian:
+    """Matrix blocks, elimination pattern and start of one network; factors by setting.
+
+    `start` are the network's own node voltages (V) in elimination order, with ground (0 V) and one volt behind them;
+    `start_remainder` (branch, 2) what the loads' slopes leave over there (A).
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        alive = network.alive
+        n = network.n_nodes
+        kept = np.array(
+            [
+                alive[a] if b < 0 else alive[b] if a < 0 else alive[a] and alive[b]
+                for a, b in zip(network.load_from, network.load_to, strict=True)
+            ],
+            dtype=np.bool_,
+        ).reshape(-1)
+        self._begin, self._end = network.load_from[kept], network.load_to[kept]
+        self.load_places = np.flatnonzero(kept)
+        self._law = np.ascontiguousarray(network.load_law[kept])
+        grounded = np.append(network.start_v, 0.0)
+        across = grounded[self._begin] - grounded[self._end]
+        # Slopes at the rated voltage: a feeder is operated around it, wherever its compiled taps leave it.
+        self._base = network.load_base_v[kept]
+        rated = across / np.abs(across) * self._base
+        self._block = np.array([law_jacobian(law, v) for law, v in zip(self._law, rated, strict=True)]).reshape(-1, 4)
+        draw = np.array([complex(*law_admittance(law, abs(v))) * v for law, v in zip(self._law, across, strict=True)])
+        straight = _apply(self._block, across)
+        self.start_remainder = np.stack([(straight - draw).real, (straight - draw).imag], axis=-1).reshape(-1, 2)
+        rows, columns, _ = self._entries(Setting())
+        self.elimination = Elimination.of(rows, columns, n)
+        place = self.elimination.place
+        self._place = np.append(place, n)  # -1 is ground
+        self.start = np.concatenate([np.where(alive, network.start_v, 0.0)[self.elimination.order], [0.0, 1.0]])
+        self.pattern = self._pattern()
+        self._factors: OrderedDict[Setting, Factors] = OrderedDict()
+
+    def places(self, nodes: Ints) -> Ints:
+        """Places in elimination order of nodes; ground (-1) comes after the last."""
+        return np.asarray(self._place[nodes])
+
+    def _entries(self, setting: Setting) -> tuple[Ints, Ints, Floats]:
+        """Rows, columns and blocks (entry, 4) of the matrix in node numbers; blocks of one place add up."""
+        network, alive = self.network, self.network.alive
+        rows, columns, values = [], [], []
+        for nodes, yprim in network.admittances(dict(setting.taps), setting.open_capacitors):
+            i, j = np.nonzero(yprim)
+            real = (nodes[i] >= 0) & (nodes[j] >= 0)
+            rows.append(nodes[i[real]])
+            columns.append(nodes[j[real]])
+            values.append(yprim[i[real], j[real]])
+        row, column, y = np.concatenate(rows), np.concatenate(columns), np.concatenate(values)
+        connected = alive[row] & alive[column]
+        row, column, y = row[connected], column[connected], y[connected]
+        blocks = np.stack([y.real, -y.imag, y.imag, y.real], axis=-1)
+        parts = [(row, column, blocks)]
+        for a, b, sign in (
+            (self._begin, self._begin, 1.0),
+            (self._end, self._end, 1.0),
+            (self._begin, self._end, -1.0),
+            (self._end, self._begin, -1.0),
+        ):
+            real = (a >= 0) & (b >= 0)
+            parts.append((a[real], b[real], sign * self._block[real]))
+        dead = np.flatnonzero(~alive)
+        parts.append((dead, dead, np.tile([1.0, 0.0, 0.0, 1.0], (len(dead), 1))))
+        r, c, v = (np.concatenate([part[k] for part in parts]) for k in range(3))
+        return r, c, v
+
+    def _pattern(self) -> kernel.Pattern:
+        e, network = self.elimination, self.network
+        n = network.n_nodes
+        at = np.concatenate([self.places(self._begin), self.places(self._end)])
+        branch = np.tile(np.arange(len(self._begin)), 2)
+        sign = np.repeat([1.0, -1.0], len(self._begin))
+        order = np.argsort(at, kind="stable")
+        order = order[at[order] < n]
+        source = np.where(network.alive, network.source_a, 0.0)[e.order]
+        base = network.base_v[e.order]
+        return kernel.Pattern(
+            e.lower_start,
+            2 * WIDTH * e.lower_column,
+            e.upper_start,
+            2 * WIDTH * e.upper_column,
+            np.searchsorted(at[order], np.arange(n + 1)),
+            2 * WIDTH * branch[order],
+            sign[order],
+            np.stack([source.real, source.imag], axis=-1).reshape(-1),
+            e.order,
+            np.where(np.isfinite(base), 1.0 / np.where(np.isfinite(base), base, 1.0), 0.0),
+        )
+
+    def factors(self, setting: Setting) -> Factors:
+        """Factors at a setting; the latest are kept."""
+        found = self._factors.get(setting)
+        if found is None:
+            found = factorize(self.elimination, *self._entries(setting))
+            self._factors[setting] = found
+            if len(self._factors) > _KEPT:
+                self._factors.popitem(last=False)
+        self._factors.move_to_end(setting)
+        return found
+
+    def responses(self, factors: Factors, begin: Ints, end: Ints) -> Floats:
+        """Voltages (V) of every place to one real and one imaginary ampere drawn from `end` into `begin` places.
+
+        Shape (place, 2, branch, 2): [.., 0] are the answers to the real ampere, [.., 1] to the imaginary one.
+        """
+        e, n = self.elimination, self.network.n_nodes
+        x = np.zeros((n + 2, 2, len(begin), 2))
+        for part in (0, 1):
+            x[begin, part, np.arange(len(begin)), part] += 1.0
+            x[end, part, np.arange(len(begin)), part] -= 1.0
+        x[n:] = 0.0
+        flat = np.ascontiguousarray(x[:n].reshape(n, 2, -1))
+        starts = (e.lower_start, e.lower_column, e.upper_start, e.upper_column)
+        solve_columns(*starts, factors.lower, factors.upper, factors.diagonal, flat)
+        x[:n] = flat.reshape(n, 2, len(begin), 2)
+        return x
+
+    def reach_pu_per_a(self, factors: Factors, begin: Ints, end: Ints) -> Floats:
+        """How far an ampere between two places moves any node's voltage at most (pu), shape (branch,)."""
+        reach = np.zeros(len(begin))
+        for first in range(0, len(begin), _COLUMNS):
+            part = slice(first, first + _COLUMNS)
+            x = self.responses(factors, begin[part], end[part])[: self.network.n_nodes]
+            size = np.sqrt((x**2).sum(axis=1)) * self.pattern.inverse_base[:, None, None]
+            reach[part] = size.max(axis=(0, 2))
+        return _REACH_MARGIN * reach
+
+    def loads(self, factors: Factors) -> kernel.Loads:
+        """The circuit's own loads for the kernel."""
+        begin, end = self.places(self._begin), self.places(self._end)
+        return kernel.Loads(
+            2 * WIDTH * begin,
+            2 * WIDTH * end,
+            self._law.reshape(-1),
+            np.any(self._law[:, CI : CI + 2] != 0.0, axis=1),
+            self._block.reshape(-1),
+            self.reach_pu_per_a(factors, begin, end),
+            self._law[:, SPECIAL] != 0.0,
+        )
+
+
+def _apply(blocks: Floats, v: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    """Blocks (branch, 4) times complex voltages as pairs (re, im)."""
+    re = blocks[:, 0] * v.real + blocks[:, 1] * v.imag
+    im = blocks[:, 2] * v.real + blocks[:, 3] * v.imag
+    return np.asarray(re + 1j * im)

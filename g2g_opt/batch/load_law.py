@@ -1,0 +1,157 @@
+"""What a load branch draws at a voltage (formulations 5.1), as figures that a compiled kernel evaluates.
+
+A branch draws I = g(m) v, with v the voltage across it (V), m = |v| and g an admittance. Inside its window
+
+    g(m) = cz + ci / m + cp / m^2                                                              constant Z, I and P
+
+covers OpenDSS's models 1, 2, 3, 5, 8 and 4 with its usual exponents; outside, every model turns into an impedance in
+three pieces. Exponents of one's own (model 4) and a drop-out voltage (model 8) are evaluated one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.grid.circuit_parts import LoadBranch
+
+Floats = NDArray[np.float64]
+
+# Columns of a law: in-window coefficients (re, im), window edges (V), squares of the edges, impedance pieces, specials.
+CZ, CI, CP = 0, 2, 4
+EDGE_LOW, EDGE_MIN, EDGE_MAX = 6, 7, 8
+MIN_SQUARED, MAX_SQUARED = 9, 10
+Y_BELOW, CURRENT_AT_0, CURRENT_SLOPE, Y_ABOVE = 11, 13, 15, 17
+SPECIAL, SPECIAL_FIRST = 19, 20
+N_COLUMNS = 25
+_PLAIN, _EXPONENTS, _DROP_OUT = 0.0, 1.0, 2.0
+
+_KNOWN_MODELS = (1, 2, 3, 4, 5, 8)
+_CONSTANT_CURRENT = 5
+
+
+@dataclass(frozen=True)
+class Window:
+    """Voltages (pu of the branch's base) between which a model holds, and below which it is a plain impedance."""
+
+    low_pu: float
+    min_pu: float
+    max_pu: float
+
+
+def constant_power_law(base_v: float, window: Window) -> Floats:
+    """Law of a constant-power branch (model 1) of one watt; the admittance of S is conj(S) times this one."""
+    return _law(1, 1.0 + 0.0j, base_v, window, (1.0, 2.0), ())
+
+
+def load_law(load: LoadBranch) -> Floats:
+    """Law of one branch of a circuit's own load, all branches drawing the same.
+
+    Raises `UnsupportedByBatch` for a model that is none of 1, 2, 3, 4, 5, 8.
+    """
+    if load.model not in _KNOWN_MODELS:
+        raise UnsupportedByBatch(f"load {load.name} has model {load.model}; known here: {list(_KNOWN_MODELS)}")
+    power_va = 1e3 * complex(load.kw, load.kvar) / len(load.branch_nodes())
+    window = Window(load.low_pu, *load.window_pu)
+    return _law(load.model, power_va, load.branch_base_v, window, load.cvr_exponents, load.zipv)
+
+
+def _law(
+    model: int,
+    power_va: complex,
+    base_v: float,
+    window: Window,
+    exponents: tuple[float, float],
+    zipv: tuple[float, ...],
+) -> Floats:
+    law = np.zeros(N_COLUMNS)
+    p, q = power_va.real, power_va.imag
+    yeq = power_va.conjugate() / base_v**2
+    low, least, most = (pu * base_v for pu in (window.low_pu, window.min_pu, window.max_pu))
+    cz = ci = cp = 0.0j
+    match model:
+        case 1:
+            cp = power_va.conjugate()
+        case 2:
+            cz = yeq
+        case 3:
+            cp, cz = complex(p), 1j * yeq.imag
+        case 4:
+            if exponents == (1.0, 2.0):
+                ci, cz = complex(p / base_v), 1j * yeq.imag
+            else:
+                law[SPECIAL : SPECIAL_FIRST + 5] = (_EXPONENTS, p, q, base_v, *exponents)
+        case 5:
+            ci = power_va.conjugate() / base_v
+        case 8:
+            z_p, i_p, p_p, z_q, i_q, p_q, drop_out_pu = zipv
+            cz = complex(yeq.real * z_p, yeq.imag * z_q)
+            ci, cp = complex(p * i_p, -q * i_q) / base_v, complex(p * p_p, -q * p_q)
+            if drop_out_pu > 0.0:
+                law[SPECIAL : SPECIAL_FIRST + 2] = (_DROP_OUT, base_v, drop_out_pu)
+    for column, value in ((CZ, cz), (CI, ci), (CP, cp)):
+        law[column : column + 2] = value.real, value.imag
+    if model == 2:
+        # An impedance whatever the voltage.
+        law[EDGE_MAX] = law[MAX_SQUARED] = math.inf
+        return law
+    law[EDGE_LOW], law[EDGE_MIN], law[EDGE_MAX] = low, least, most
+    law[MIN_SQUARED], law[MAX_SQUARED] = least**2, most**2
+    if law[SPECIAL] != _PLAIN:
+        # No voltage is inside the window that the three coefficients cover.
+        law[MIN_SQUARED] = math.inf
+    current_model = model == _CONSTANT_CURRENT
+    current_min = yeq * base_v if current_model else yeq * base_v / window.min_pu
+    above = yeq / window.max_pu if current_model else yeq / window.max_pu**2
+    current_low = yeq * low
+    slope = (current_min - current_low) / (least - low) if least > low else 0.0j
+    at_0 = current_low - slope * low
+    for column, value in ((Y_BELOW, yeq), (CURRENT_AT_0, at_0), (CURRENT_SLOPE, slope), (Y_ABOVE, above)):
+        law[column : column + 2] = value.real, value.imag
+    return law
+
+
+@njit(cache=True, error_model="numpy")
+def law_admittance(law: Floats, m: float) -> tuple[float, float]:
+    """g(m) of a law at |v| = m (V): conductance and susceptance (S)."""
+    if m <= law[EDGE_LOW]:
+        re, im = law[Y_BELOW], law[Y_BELOW + 1]
+    elif m <= law[EDGE_MIN]:
+        re = law[CURRENT_AT_0] / m + law[CURRENT_SLOPE]
+        im = law[CURRENT_AT_0 + 1] / m + law[CURRENT_SLOPE + 1]
+    elif m > law[EDGE_MAX]:
+        re, im = law[Y_ABOVE], law[Y_ABOVE + 1]
+    elif law[SPECIAL] == _EXPONENTS:
+        p, q, base_v, a, b = law[SPECIAL_FIRST : SPECIAL_FIRST + 5]
+        re, im = p * (m / base_v) ** a / (m * m), -q * (m / base_v) ** b / (m * m)
+    else:
+        re = law[CZ] + law[CI] / m + law[CP] / (m * m)
+        im = law[CZ + 1] + law[CI + 1] / m + law[CP + 1] / (m * m)
+    if law[SPECIAL] == _DROP_OUT:
+        # OpenDSS lets go of such a load along a steep hyperbolic tangent.
+        on = 0.5 * (1.0 + math.tanh(500.0 * (m / law[SPECIAL_FIRST] - law[SPECIAL_FIRST + 1])))
+        re, im = re * on, im * on
+    return re, im
+
+
+def law_jacobian(law: Floats, v: complex) -> Floats:
+    """Derivative of the branch current by its voltage (re, im) at v, as a block (a, b, c, d), S."""
+    m = abs(v)
+    step = 1e-4 * m
+    g = complex(*law_admittance(law, m))
+    up, down = complex(*law_admittance(law, m + step)), complex(*law_admittance(law, m - step))
+    radial = (up - down) / (2 * step) * v / m
+    # dI = g dv + v g'(m) Re(conj(v) dv) / m
+    return np.array(
+        [
+            g.real + radial.real * v.real,
+            -g.imag + radial.real * v.imag,
+            g.imag + radial.imag * v.real,
+            g.real + radial.imag * v.imag,
+        ]
+    )

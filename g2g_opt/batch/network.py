@@ -1,0 +1,225 @@
+"""`Network`: a compiled circuit as arrays: admittances, load branches, regulated windings, capacitors, ratings.
+
+OpenDSS writes the admittances and this file only adds them up, so the physics is OpenDSS's own. What hangs on a tap is
+fitted to three positions as c0 + c1 / t + c2 / t^2 and checked at a fourth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.load_law import load_law
+from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_parts import Branch, Bus, LinearElement
+from g2g_opt.grid.circuit_reading import LINEAR_KINDS, elements, linear_elements, load_branches, source_currents_a
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Complexes = NDArray[np.complex128]
+
+# Ratios (pu) at which a winding's admittances are read, and one at which the fit is tried.
+_TAPS_READ = (0.93, 1.0, 1.08)
+_TAP_TRIED = 1.0437
+_FIT_RTOL = 1e-9
+# Elements that act only between solutions, which we do ourselves or leave alone as OpenDSS does with its controls off.
+_WITHOUT_CURRENT = frozenset(
+    {
+        "load",
+        "regcontrol",
+        "capcontrol",
+        "swtcontrol",
+        "energymeter",
+        "monitor",
+        "sensor",
+        "fuse",
+        "relay",
+        "recloser",
+        "invcontrol",
+        "expcontrol",
+        "storagecontroller",
+        "gendispatcher",
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TappedWinding:
+    """A transformer whose admittances follow a regulator's tap t: yprim = c[0] + c[1] / t + c[2] / t^2."""
+
+    regulator: str
+    element: str
+    nodes: Ints
+    c: Complexes
+
+    def yprim(self, tap_pu: float) -> Complexes:
+        """Admittances (S) at a tap ratio."""
+        return np.asarray(self.c[0] + self.c[1] / tap_pu + self.c[2] / tap_pu**2)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What the batch power flow needs of a circuit; `nodes` are (bus, phase) in OpenDSS's order, -1 is ground.
+
+    `fixed` are the linear elements without regulated windings and capacitors, `source_a` the currents of the sources
+    (A, node), `load_from`, `load_to` and `load_law` the branches of the circuit's own loads (see `load_law`),
+    `start_v` a solution (V, node) at the taps the circuit was left at, `alive` the nodes with a path to a source.
+    """
+
+    nodes: tuple[tuple[str, int], ...]
+    base_v: Floats
+    buses: Mapping[str, Bus]
+    fixed: tuple[LinearElement, ...]
+    tapped: tuple[TappedWinding, ...]
+    capacitors: tuple[LinearElement, ...]
+    branches: tuple[Branch, ...]
+    source_a: Complexes
+    load_names: tuple[str, ...]
+    load_models: Ints
+    load_from: Ints
+    load_to: Ints
+    load_law: Floats
+    load_base_v: Floats
+    start_v: Complexes
+    start_taps: Mapping[str, float]
+    alive: NDArray[np.bool_]
+
+    @property
+    def n_nodes(self) -> int:
+        """Nodes, ground not counted."""
+        return len(self.nodes)
+
+    def admittances(
+        self, taps: Mapping[str, float], open_capacitors: Sequence[str] = ()
+    ) -> list[tuple[Ints, Complexes]]:
+        """(nodes, yprim) of every linear element at taps (regulator, ratio in pu); those left out keep `start_taps`."""
+        position = {**self.start_taps, **taps}
+        parts = [(e.nodes, e.yprim) for e in self.fixed]
+        parts += [(e.nodes, e.yprim) for e in self.capacitors if e.name not in open_capacitors]
+        parts += [(w.nodes, w.yprim(position[w.regulator])) for w in self.tapped]
+        return parts
+
+
+def read_network(circuit: Circuit) -> Network:
+    """The network of a compiled circuit without injections; its taps are moved and put back.
+
+    Raises `UnsupportedByBatch` for an element or load that is not modelled here.
+    """
+    _check_elements(circuit)
+    tapped_names = _regulated(circuit)
+    linear = linear_elements(circuit)
+    circuit.solve()
+    start_v = circuit.node_voltages().copy()
+    source_a = source_currents_a(circuit)
+    names, models, begins, ends, laws, bases = [], [], [], [], [], []
+    for load in load_branches(circuit):
+        if load.kw == 0.0 and load.kvar == 0.0:
+            continue
+        if load.neutral_ohm >= 0.0 and not load.is_delta and len(load.nodes) > load.n_phases:
+            if load.nodes[load.n_phases] >= 0:
+                raise UnsupportedByBatch(f"load {load.name} has a neutral behind an impedance")
+        law = load_law(load)
+        for first, second in load.branch_nodes():
+            names.append(load.name)
+            models.append(load.model)
+            begins.append(first)
+            ends.append(second)
+            laws.append(law)
+            bases.append(load.branch_base_v)
+    tapped = _tapped_windings(circuit, tapped_names)
+    nodes = tuple(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
+    regulators = circuit.regulators()
+    return Network(
+        nodes=nodes,
+        base_v=circuit.node_base_v,
+        buses=circuit.buses,
+        fixed=tuple(e for e in linear if e.kind != "capacitor" and (e.kind, e.name) not in tapped_names),
+        tapped=tapped,
+        capacitors=tuple(e for e in linear if e.kind == "capacitor"),
+        branches=tuple(circuit.branches()),
+        source_a=source_a,
+        load_names=tuple(names),
+        load_models=np.array(models, dtype=np.int64),
+        load_from=np.array(begins, dtype=np.int64),
+        load_to=np.array(ends, dtype=np.int64),
+        load_law=np.array(laws).reshape(len(laws), -1),
+        load_base_v=np.array(bases),
+        start_v=start_v,
+        start_taps={name: circuit.tap(regulator) for name, regulator in regulators.items()},
+        alive=_connected(len(nodes), linear, source_a),
+    )
+
+
+def _check_elements(circuit: Circuit) -> None:
+    strangers = sorted(
+        f"{kind}.{name}"
+        for kind, name in elements(circuit)
+        if kind not in LINEAR_KINDS and kind not in _WITHOUT_CURRENT and circuit.ask("CktElement_Get_Enabled")
+    )
+    if strangers:
+        shown = ", ".join(strangers[:5]) + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else "")
+        raise UnsupportedByBatch(f"the circuit has elements that the batch engine does not model: {shown}")
+
+
+def _regulated(circuit: Circuit) -> dict[tuple[str, str], str]:
+    """Regulator by (kind, name) of the transformer it moves."""
+    found: dict[tuple[str, str], str] = {}
+    for name, regulator in circuit.regulators().items():
+        key = ("transformer", regulator.transformer)
+        if key in found:
+            raise UnsupportedByBatch(f"transformer {regulator.transformer} has two regulators")
+        found[key] = name
+    return found
+
+
+def _tapped_windings(circuit: Circuit, tapped: Mapping[tuple[str, str], str]) -> tuple[TappedWinding, ...]:
+    """Admittances of the regulated transformers as functions of their taps."""
+    if not tapped:
+        return ()
+    regulators = circuit.regulators()
+    kept = {name: circuit.tap(regulator) for name, regulator in regulators.items()}
+    read: list[dict[tuple[str, str], LinearElement]] = []
+    for ratio in (*_TAPS_READ, _TAP_TRIED):
+        for regulator in regulators.values():
+            circuit.set_tap(regulator, ratio)
+        circuit.ask("Solution_BuildYMatrix", 1, 0)
+        read.append({(e.kind, e.name): e for e in linear_elements(circuit) if (e.kind, e.name) in tapped})
+    for name, regulator in regulators.items():
+        circuit.set_tap(regulator, kept[name])
+    circuit.solve()
+    powers = np.array([[1.0, 1.0 / t, 1.0 / t**2] for t in _TAPS_READ])
+    tried = np.array([1.0, 1.0 / _TAP_TRIED, 1.0 / _TAP_TRIED**2])
+    windings = []
+    for key, regulator_name in tapped.items():
+        if key not in read[0]:
+            continue  # out of service
+        yprims = np.array([at[key].yprim for at in read[:-1]])
+        c = np.linalg.solve(powers, yprims.reshape(len(powers), -1)).reshape(yprims.shape)
+        expected = read[-1][key].yprim
+        worst = np.abs(np.tensordot(tried, c, axes=1) - expected).max()
+        if worst > _FIT_RTOL * np.abs(expected).max():
+            raise UnsupportedByBatch(f"{key[0]} {key[1]} does not follow its tap as 1 / t and 1 / t^2")
+        windings.append(TappedWinding(regulator_name, key[1], read[0][key].nodes, c))
+    return tuple(windings)
+
+
+def _connected(n: int, linear: Sequence[LinearElement], source_a: Complexes) -> NDArray[np.bool_]:
+    """Nodes with a path of admittances to a node where a source injects."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    rows, columns = [], []
+    for element in linear:
+        places = element.nodes
+        i, j = np.nonzero(element.yprim)
+        coupled = (places[i] >= 0) & (places[j] >= 0)
+        rows.append(places[i[coupled]])
+        columns.append(places[j[coupled]])
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    graph = coo_matrix((np.ones(len(row)), (row, column)), shape=(n, n))
+    _, island = connected_components(graph, directed=False)
+    return np.isin(island, np.unique(island[np.abs(source_a) > 0.0]))

@@ -1,0 +1,121 @@
+"""Ports: where sites, generators, loads and storage are attached in each scenario of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch import power_flow_kernel as kernel
+from g2g_opt.batch.factorization import Factors
+from g2g_opt.batch.jacobian import Jacobian
+from g2g_opt.batch.lanes import WIDTH, aligned
+from g2g_opt.batch.load_law import (
+    CURRENT_AT_0,
+    CURRENT_SLOPE,
+    EDGE_LOW,
+    MAX_SQUARED,
+    MIN_SQUARED,
+    Y_ABOVE,
+    Y_BELOW,
+    Window,
+    constant_power_law,
+)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+W = WIDTH
+_LOW_PU = 0.5  # below it a constant-power load is a plain impedance (OpenDSS's default)
+
+
+@dataclass(frozen=True)
+class Port:
+    """Where power is drawn: between two nodes (-1 ground) of base `base_v` (V), constant inside `window_pu`."""
+
+    begin: int
+    end: int
+    base_v: float
+    window_pu: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class PortTable:
+    """The ports of all scenarios for the kernel; `base_v`, `low_pu`, `high_pu` have shape (port, slot), 1 V if unused."""
+
+    table: kernel.Ports
+    n_ports: int
+    base_v: Floats
+    low_pu: Floats
+    high_pu: Floats
+
+    @staticmethod
+    def of(ports: Sequence[Sequence[Port]], n_chunks: int, jacobian: Jacobian, factors: Factors) -> PortTable:
+        """Ports of every scenario; those a scenario has fewer than others lie across a volt and draw nothing."""
+        n = jacobian.network.n_nodes
+        n_slots = n_chunks * W
+        kinds = {port: k for k, port in enumerate(dict.fromkeys(p for row in ports for p in row))}
+        width = max((len(row) for row in ports), default=0)
+        which = np.full((width, n_slots), -1, dtype=np.int64)
+        for slot in range(n_slots):
+            # Slots beyond the scenarios repeat the last one.
+            row = ports[min(slot, len(ports) - 1)]
+            which[: len(row), slot] = [kinds[port] for port in row]
+        # One more kind: no port.
+        begin = np.append(jacobian.places(np.array([p.begin for p in kinds], dtype=np.int64)), n + 1)
+        end = np.append(jacobian.places(np.array([p.end for p in kinds], dtype=np.int64)), n)
+        laws = np.array([_port_law(port) for port in kinds] + [[0.0, np.inf, 0.0, 0.0, 0.0, 0.0, 0.0]])
+        reach = np.append(jacobian.reach_pu_per_a(factors, begin[:-1], end[:-1]), 0.0)
+        thevenin = _thevenin(jacobian, factors, begin, end)
+
+        def by_chunk(of_kind: NDArray[Any]) -> NDArray[Any]:
+            """(port, slot, ...) of a figure per kind, as (chunk, port, ..., lane)."""
+            each = of_kind[which].reshape(width, n_chunks, W, *of_kind.shape[1:])
+            return np.ascontiguousarray(np.moveaxis(each.swapaxes(0, 1), 2, -1))
+
+        pairs = which.reshape(width, n_chunks, W).transpose(1, 0, 2)
+        blocks = thevenin[pairs[:, :, None, :], pairs[:, None, :, :]]  # (chunk, port, port, lane, 4)
+        at_node = np.zeros((n_chunks, n + 2), dtype=np.bool_)
+        for ends in (by_chunk(begin), by_chunk(end)):
+            for c in range(n_chunks):
+                at_node[c, ends[c].reshape(-1)] = True
+        at_node[:, n:] = False
+        table = kernel.Ports(
+            by_chunk(begin),
+            by_chunk(end),
+            _aligned_copy(by_chunk(laws), n_chunks),
+            _aligned_copy(by_chunk(reach), n_chunks),
+            _aligned_copy(np.moveaxis(blocks, 3, 4), n_chunks),
+            at_node,
+        )
+        base = np.array([p.base_v for p in kinds] + [1.0])
+        low_pu = np.array([p.window_pu[0] for p in kinds] + [0.0])
+        high_pu = np.array([p.window_pu[1] for p in kinds] + [np.inf])
+        return PortTable(table, width, base[which], low_pu[which], high_pu[which])
+
+
+def _port_law(port: Port) -> list[float]:
+    low, high = port.window_pu
+    law = constant_power_law(port.base_v, Window(_LOW_PU, low, high))
+    return [law[k] for k in (MIN_SQUARED, MAX_SQUARED, EDGE_LOW, Y_BELOW, CURRENT_AT_0, CURRENT_SLOPE, Y_ABOVE)]
+
+
+def _aligned_copy(values: Floats, n_chunks: int) -> Floats:
+    """A row per chunk, beginning at a cache line."""
+    copy = aligned(n_chunks, values.size // n_chunks)
+    copy[:] = values.reshape(n_chunks, -1)
+    return copy
+
+
+def _thevenin(jacobian: Jacobian, factors: Factors, begin: Ints, end: Ints) -> Floats:
+    """Blocks (kind, kind, 4) of the voltage across one port by a current drawn at another, V / A."""
+    n_kinds = len(begin)
+    blocks = np.zeros((n_kinds, n_kinds, 4))
+    for k in range(n_kinds - 1):
+        x = jacobian.responses(factors, begin[k : k + 1], end[k : k + 1])[:, :, 0, :]
+        across = x[begin[:-1]] - x[end[:-1]]  # (kind, re or im of v, re or im of i)
+        blocks[:-1, k] = across.reshape(n_kinds - 1, 4)
+    return blocks

@@ -1,0 +1,175 @@
+"""`BatchPowerFlow`: power flows of many scenarios of one circuit at once (formulations 5.1 to 5.3).
+
+The network equations Y v = I_source - I_load(v) are solved by a fixed-point iteration on a constant matrix,
+
+    (Y + A) v = I_source + r - i,     r = A v - I_load(v),                                                  (5.1, 5.3)
+
+in which A holds the slopes of the circuit's own loads at a solution of the circuit, as real blocks of two by two. What
+is left in r is of second order, so it changes a hundred times less than the voltages do. The currents i of everything
+attached (sites, generators, ...) are large and move at every step: they are first brought to agreement with their
+Thevenin equivalent, which is exact but for r. One network solve therefore gives a power flow in most steps.
+
+A flow is accepted when the change in r and i that its voltages imply could move no voltage by the tolerance or more:
+the sum over all branches of |change| times the farthest reach of one ampere there bounds the next iteration's step
+before it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch import power_flow_kernel as kernel
+from g2g_opt.batch.factorization import Factors
+from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.lanes import WIDTH, aligned
+from g2g_opt.batch.network import Network
+from g2g_opt.batch.ports import Port, PortTable
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+W = WIDTH
+
+
+class BatchPowerFlow:
+    """Solves `len(ports)` scenarios of a network in lockstep; scenario s draws at `ports[s]` under `settings[s]`.
+
+    `solve(power_va)` takes complex powers (W + j var, consumption positive) of shape (port, scenario), with zeros for
+    ports that a scenario does not have, and starts from the solution before. `tolerance_pu` bounds the step that
+    would come next; `max_iterations` are network solves. After it, `voltage_pu` has shape (node, scenario),
+    `solved` and `iterations` shape (scenario,), in the order of the scenarios, and `port_pu` the voltage across each
+    port in pu of its base.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        ports: Sequence[Sequence[Port]],
+        settings: Sequence[Setting],
+        *,
+        tolerance_pu: float = 1e-6,
+        max_iterations: int = 100,
+        phasors: bool = False,
+    ) -> None:
+        self.network = network
+        self.tolerance_pu, self.max_iterations = tolerance_pu, max_iterations
+        self.n = len(ports)
+        self.n_chunks = max(1, -(-self.n // W))
+        self.n_slots = self.n_chunks * W
+        self.jacobian = Jacobian(network)
+        # Slots beyond the scenarios repeat the last one, without power.
+        self.settings = [settings[min(s, self.n - 1)] for s in range(self.n_slots)]
+        self._first = self.jacobian.factors(self.settings[0])
+        self._loads = self.jacobian.loads(self._first)
+        self.ports = PortTable.of(ports, self.n_chunks, self.jacobian, self._first)
+        n_loads, n_ports = len(self._loads.reach), self.ports.n_ports
+        self.power = aligned(self.n_chunks, n_ports * 2 * W)
+        by_port = [aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2)]
+        self._state = kernel.State(aligned(self.n_chunks, n_loads * 2 * W), *by_port)
+        self._work = kernel.workspace(network.n_nodes, n_loads, n_ports)
+        self._out = kernel.Solutions(
+            aligned(network.n_nodes, self.n_slots),
+            np.zeros(self.n_slots, dtype=np.bool_),
+            np.zeros(self.n_slots),
+            np.zeros((network.n_nodes if phasors else 0, self.n_slots), dtype=np.complex128),
+        )
+        self._renew_factors()
+        self.reset(range(self.n_slots))
+
+    # --- settings
+
+    def set_settings(self, settings: Mapping[int, Setting]) -> None:
+        """Move taps or switch capacitors of some scenarios."""
+        for scenario, setting in settings.items():
+            self.settings[scenario] = setting
+            if scenario == self.n - 1:
+                self.settings[scenario:] = [setting] * (self.n_slots - scenario)
+        self._renew_factors()
+
+    def _renew_factors(self) -> None:
+        """Factors of every chunk: one set where its eight scenarios agree, else one for each lane."""
+        place: dict[Setting, int] = {}
+        shared: list[Factors] = []
+        mixed: list[list[Factors]] = []
+        of_chunk = np.empty(self.n_chunks, dtype=np.int64)
+        for c in range(self.n_chunks):
+            lanes = self.settings[c * W : (c + 1) * W]
+            if all(setting == lanes[0] for setting in lanes):
+                if lanes[0] not in place:
+                    place[lanes[0]] = len(shared)
+                    shared.append(self.jacobian.factors(lanes[0]))
+                of_chunk[c] = place[lanes[0]]
+            else:
+                mixed.append([self.jacobian.factors(setting) for setting in lanes])
+                of_chunk[c] = -len(mixed)
+        self._factor_of_chunk = of_chunk
+        parts = ("lower", "upper", "diagonal")
+        empty = [np.empty((0, 0))] * 3
+        stacked = [np.array([getattr(f, part).reshape(-1) for f in shared]) for part in parts] if shared else empty
+        flat = empty
+        if mixed:
+            flat = [
+                np.array([np.stack([getattr(f, part) for f in lanes], axis=-1).reshape(-1) for lanes in mixed])
+                for part in parts
+            ]
+        self._factors = kernel.Factors(*stacked, *flat)
+
+    # --- solving
+
+    def reset(self, scenarios: Iterable[int]) -> None:
+        """Take scenarios back to the circuit's own solution, without the power of the ports."""
+        start = self.jacobian.start
+        remainder = self._state.remainder.reshape(self.n_chunks, -1, 2, W)
+        voltage = self._state.port_v.reshape(self.n_chunks, -1, 2, W)
+        current = self._state.port_a.reshape(self.n_chunks, -1, 2, W)
+        for slot in scenarios:
+            c, lane = divmod(slot, W)
+            remainder[c, :, :, lane] = self.jacobian.start_remainder
+            across = start[self.ports.table.begin[c, :, lane]] - start[self.ports.table.end[c, :, lane]]
+            voltage[c, :, 0, lane], voltage[c, :, 1, lane] = across.real, across.imag
+            current[c, :, :, lane] = 0.0
+
+    def solve(self, power_va: NDArray[np.complex128] | None = None, tolerance_pu: float | None = None) -> None:
+        """Solve all scenarios for `power_va` (port, scenario), or for what is in `power` already."""
+        if power_va is not None:
+            power = self.power.reshape(self.n_chunks, -1, 2, W)
+            padded = np.zeros((self.ports.n_ports, self.n_slots), dtype=np.complex128)
+            padded[: len(power_va), : self.n] = power_va
+            by_chunk = padded.reshape(self.ports.n_ports, self.n_chunks, W).transpose(1, 0, 2)
+            power[:, :, 0], power[:, :, 1] = by_chunk.real, by_chunk.imag
+        kernel.solve_chunks(
+            self.jacobian.pattern,
+            self._loads,
+            self.ports.table,
+            self._factors,
+            self._factor_of_chunk,
+            self.power,
+            self._state,
+            self.tolerance_pu if tolerance_pu is None else tolerance_pu,
+            self.max_iterations,
+            self._work,
+            self._out,
+        )
+
+    @property
+    def voltage_pu(self) -> Floats:
+        """Voltage magnitudes (pu; 0 at nodes without a base), shape (node, scenario)."""
+        return self._out.voltage_pu[:, : self.n]
+
+    @property
+    def phasors(self) -> NDArray[np.complex128]:
+        """Node voltages (V), shape (node, scenario); only with `phasors=True`."""
+        return self._out.phasors[:, : self.n]
+
+    @property
+    def solved(self) -> NDArray[np.bool_]:
+        """Which scenarios converged, shape (scenario,)."""
+        return self._out.solved[: self.n]
+
+    @property
+    def iterations(self) -> Floats:
+        """Network solves that the latest flow took, shape (scenario,)."""
+        return self._out.iterations[: self.n]

@@ -1,0 +1,9 @@
+"""What the batch engine does not model; such runs go to OpenDSS, with the reason."""
+
+from __future__ import annotations
+
+from g2g_opt.errors import G2GError
+
+
+class UnsupportedByBatch(G2GError):
+    """A circuit, or a component of a run, that the batch engine does not model; the message names it."""

@@ -1,0 +1,115 @@
+"""`SiteDemand`: what a site runs over time before anybody sets a batch size: replicas, servers, base load, draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.datacenter.config import DatacenterConfig, InferenceModelSpec, ReplicaSchedule, TrainingSchedule
+from g2g_opt.datacenter.draws import StepDraws
+from g2g_opt.datacenter.fleet import active_replicas, claims, servers_needed
+from g2g_opt.datacenter.layout import ServerPool
+from g2g_opt.datacenter.workloads.latency import (
+    EXACT_SAMPLING_MAX_REPLICAS,
+    LatencyMixture,
+    mean_itl_s,
+    sample_mean_itl_s,
+)
+from g2g_opt.errors import InputError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Steps of a site, all but what batch sizes decide.
+
+    `time_s` (step,); `replicas` (step, model) that run; `servers` (step, model, 3) by phase; `standing_w` (step, 3),
+    base load and training; `noise` (step, model, 3) standard normals, None without noise.
+    """
+
+    time_s: Floats
+    replicas: Ints
+    servers: Ints
+    standing_w: Floats
+    noise: Floats | None
+
+
+class SiteDemand:
+    """Schedules, server pool and keyed draws of one site; models in alphabetical order of their labels."""
+
+    def __init__(
+        self,
+        name: str,
+        config: DatacenterConfig,
+        specs: Mapping[str, InferenceModelSpec],
+        schedules: Mapping[str, ReplicaSchedule],
+        training: TrainingSchedule,
+        pool: ServerPool,
+        draws: StepDraws,
+        noise_fraction: float,
+        dt_s: Fraction,
+    ) -> None:
+        self.name, self.config, self.pool, self.draws = name, config, pool, draws
+        self.noise_fraction = noise_fraction
+        self.labels = tuple(specs)
+        self.gpus_per_replica = np.array([spec.gpus_per_replica for spec in specs.values()], dtype=np.int64)
+        self._schedules = [schedules.get(label) for label in self.labels]
+        self._training, self._dt_s = training, dt_s
+
+    @property
+    def ramp_ends_s(self) -> list[float]:
+        """When the ramps of the schedules end (s)."""
+        return [t_end for s in self._schedules if s is not None for _, _, t_end in s.ramps]
+
+    def scheduled_replicas(self, time_s: Floats) -> Ints:
+        """Whole replicas per (step, model) by the schedules alone."""
+        counts = np.zeros((len(time_s), len(self.labels)), dtype=np.int64)
+        for column, schedule in enumerate(self._schedules):
+            if schedule is not None:
+                counts[:, column] = np.rint(schedule.count_at(time_s)).astype(np.int64)
+        return counts
+
+    def stretch(self, first: int, start_s: float, n_steps: int, shift: Ints) -> Stretch:
+        """The steps from `first` (at `start_s`) on, with `shift` (model,) replicas on top of the schedules.
+
+        Raises `InputError` if shifted replicas no longer fit beside the schedule.
+        """
+        index = round(start_s / float(self._dt_s)) + np.arange(n_steps)
+        times = index * self._dt_s.numerator / self._dt_s.denominator
+        gpus_per_server = self.pool.gpus_per_server
+        wanted = np.maximum(self.scheduled_replicas(times) + shift, 0)
+        servers = servers_needed(wanted, self.gpus_per_replica, gpus_per_server)
+        over = int(servers.sum(axis=1).argmax())
+        if servers[over].sum() > sum(self.pool.n_servers_by_phase):
+            raise InputError(
+                f"replicas shifted to site {self.name!r} no longer fit beside its schedule at t={times[over]:g} s: "
+                f"{servers[over].sum()} servers needed, {sum(self.pool.n_servers_by_phase)} there; "
+                "leave room for the scheduled ramps or raise total_gpu_capacity"
+            )
+        standing_w = np.full((n_steps, 3), self.config.base_kw_per_phase * 1e3)
+        standing_w += np.asarray(self._training.power_w(times)).reshape(-1, 1) / 3.0
+        noise = self.draws.normals(self.labels, "server noise", first, n_steps, 3) if self.noise_fraction else None
+        replicas = active_replicas(servers, self.gpus_per_replica, gpus_per_server)
+        return Stretch(times, replicas, claims(servers, self.pool), standing_w, noise)
+
+    def observed_itl_s(self, model: int, mixture: LatencyMixture, first: int, replicas: Ints) -> Floats:
+        """Mean latency over a model's replicas (s), shape (step,), for steps from `first` on; NaN without replicas."""
+        itl = np.full(len(replicas), np.nan)
+        active = replicas > 0
+        if mixture.variance_s2 == 0.0:
+            itl[active] = mixture.mean_s
+            return itl
+        label, n = self.labels[model], len(replicas)
+        normals = self.draws.normals((label,), "latency mean", first, n, 1)[:, 0, 0]
+        itl[active] = mean_itl_s(mixture.mean_s, mixture.variance_s2, np.maximum(replicas, 1), normals)[active]
+        for few in np.unique(replicas[active & (replicas <= EXACT_SAMPLING_MAX_REPLICAS)]):
+            rows = replicas == few
+            uniforms, each = self.draws.pairs(label, "latency", first, n, EXACT_SAMPLING_MAX_REPLICAS)
+            itl[rows] = sample_mean_itl_s(mixture, int(few), uniforms[rows, :few], each[rows, :few])
+        return itl

@@ -1,0 +1,99 @@
+"""What a compiled circuit is made of, read out of the engine: loads, linear elements, sources, islands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.grid.circuit import INJECTION_PREFIX, Circuit
+from g2g_opt.grid.circuit_parts import LinearElement, LoadBranch
+
+_ZIPV_MODEL = 8
+
+
+def elements(circuit: Circuit) -> Iterator[tuple[str, str]]:
+    """(kind, name) of every element, in OpenDSS's order; each is the active one while it is handed out."""
+    for full_name in circuit.ask_array("Circuit_Get_AllElementNames", "char*"):
+        kind, _, name = full_name.partition(".")
+        circuit.activate(full_name)
+        yield kind.lower(), name.lower()
+
+
+def load_branches(circuit: Circuit) -> list[LoadBranch]:
+    """The circuit's own loads that are switched on (not the injections), with the window of their branches."""
+    found = []
+    more = circuit.ask("Loads_Get_First")
+    while more:
+        circuit.ask("Circuit_SetActiveElement", b"Load." + circuit.ask_text("Loads_Get_Name").encode())
+        name = circuit.ask_text("Loads_Get_Name").lower()
+        if not name.startswith(INJECTION_PREFIX) and circuit.ask("CktElement_Get_Enabled"):
+            model = int(circuit.ask("Loads_Get_Model"))
+            found.append(
+                LoadBranch(
+                    name=name,
+                    nodes=circuit.terminal_nodes(),
+                    n_phases=int(circuit.ask("CktElement_Get_NumPhases")),
+                    is_delta=bool(circuit.ask("Loads_Get_IsDelta")),
+                    model=model,
+                    kv=float(circuit.ask("Loads_Get_kV")),
+                    kw=float(circuit.ask("Loads_Get_kW")),
+                    kvar=float(circuit.ask("Loads_Get_kvar")),
+                    window_pu=(float(circuit.ask("Loads_Get_Vminpu")), float(circuit.ask("Loads_Get_Vmaxpu"))),
+                    cvr_exponents=(float(circuit.ask("Loads_Get_CVRwatts")), float(circuit.ask("Loads_Get_CVRvars"))),
+                    zipv=tuple(circuit.ask_array("Loads_Get_ZIPV", "double")) if model == _ZIPV_MODEL else (),
+                    low_pu=float(circuit.command(f"? Load.{name}.vlowpu")),
+                    neutral_ohm=float(circuit.ask("Loads_Get_Rneut")),
+                )
+            )
+        more = circuit.ask("Loads_Get_Next")
+    return found
+
+
+def linear_elements(circuit: Circuit) -> list[LinearElement]:
+    """Elements in service whose currents are linear in the voltages: lines, transformers, capacitors, sources, ..."""
+    found = []
+    for kind, name in elements(circuit):
+        if kind not in LINEAR_KINDS or not circuit.ask("CktElement_Get_Enabled"):
+            continue
+        flat = circuit.ask_array("CktElement_Get_Yprim", "double")
+        nodes = circuit.terminal_nodes()
+        # OpenDSS writes the matrix column by column.
+        yprim = (flat[0::2] + 1j * flat[1::2]).reshape(len(nodes), len(nodes)).T
+        found.append(LinearElement(kind, name, nodes, yprim))
+    return found
+
+
+LINEAR_KINDS = frozenset({"line", "transformer", "autotrans", "capacitor", "reactor", "fault", "vsource", "isource"})
+
+
+def source_currents_a(circuit: Circuit) -> NDArray[np.complex128]:
+    """Currents (A) that the circuit's sources inject behind their own admittances, in node order."""
+    circuit.ask("YMatrix_ZeroInjCurr")
+    circuit.ask("YMatrix_GetSourceInjCurrents")
+    return circuit.injected_currents_a()
+
+
+def isolated_buses(circuit: Circuit) -> list[str]:
+    """Buses with no path of closed lines, transformers or reactors to the voltage source."""
+    neighbours: dict[str, set[str]] = {}
+    source = ""
+    for kind, _ in elements(circuit):
+        ends = [end.lower().split(".")[0] for end in circuit.ask_array("CktElement_Get_BusNames", "char*")]
+        if kind == "vsource" and not source:
+            source = ends[0]
+        n_terminals = int(circuit.ask("CktElement_Get_NumTerminals"))
+        if not circuit.ask("CktElement_Get_Enabled") or n_terminals < 2 or kind in ("vsource", "capacitor"):
+            continue
+        if any(circuit.ask("CktElement_IsOpen", t, 0) for t in range(1, n_terminals + 1)):
+            continue
+        for end in ends:
+            neighbours.setdefault(end, set()).update(ends)
+    reached, waiting = {source}, [source]
+    while waiting:
+        for bus in neighbours.get(waiting.pop(), ()):
+            if bus not in reached:
+                reached.add(bus)
+                waiting.append(bus)
+    return sorted(set(circuit.buses) - reached)
