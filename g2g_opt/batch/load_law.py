@@ -5,7 +5,8 @@ A branch draws I = g(m) v, with v the voltage across it (V), m = |v| and g an ad
     g(m) = cz + ci / m + cp / m^2                                                              constant Z, I and P
 
 covers OpenDSS's models 1, 2, 3, 5, 8 and 4 with its usual exponents; outside, every model turns into an impedance in
-three pieces. Exponents of one's own (model 4) and a drop-out voltage (model 8) are evaluated one by one.
+three pieces, model 8 part by part. Exponents of one's own (model 4) and a drop-out voltage (model 8) are evaluated one
+by one.
 """
 
 from __future__ import annotations
@@ -74,6 +75,9 @@ def _law(
     yeq = power_va.conjugate() / base_v**2
     low, least, most = (pu * base_v for pu in (window.low_pu, window.min_pu, window.max_pu))
     cz = ci = cp = 0.0j
+    # Shares (of P, of Q) that outside the window act as constant power and as constant current did inside.
+    as_power, as_current = ((0.0, 0.0), (1.0, 1.0)) if model == _CONSTANT_CURRENT else ((1.0, 1.0), (0.0, 0.0))
+    kept = 0.0j
     match model:
         case 1:
             cp = power_va.conjugate()
@@ -92,6 +96,7 @@ def _law(
             z_p, i_p, p_p, z_q, i_q, p_q, drop_out_pu = zipv
             cz = complex(yeq.real * z_p, yeq.imag * z_q)
             ci, cp = complex(p * i_p, -q * i_q) / base_v, complex(p * p_p, -q * p_q)
+            as_power, as_current, kept = (p_p, p_q), (i_p, i_q), cz
             if drop_out_pu > 0.0:
                 law[SPECIAL : SPECIAL_FIRST + 2] = (_DROP_OUT, base_v, drop_out_pu)
     for column, value in ((CZ, cz), (CI, ci), (CP, cp)):
@@ -101,19 +106,25 @@ def _law(
         law[EDGE_MAX] = law[MAX_SQUARED] = math.inf
         return law
     law[EDGE_LOW], law[EDGE_MIN], law[EDGE_MAX] = low, least, most
-    law[MIN_SQUARED], law[MAX_SQUARED] = least**2, most**2
+    law[MIN_SQUARED], law[MAX_SQUARED] = max(least, low) ** 2, most**2
     if law[SPECIAL] != _PLAIN:
         # No voltage is inside the window that the three coefficients cover.
         law[MIN_SQUARED] = math.inf
-    current_model = model == _CONSTANT_CURRENT
-    current_min = yeq * base_v if current_model else yeq * base_v / window.min_pu
-    above = yeq / window.max_pu if current_model else yeq / window.max_pu**2
-    current_low = yeq * low
+    current_min = _shares(yeq * base_v / window.min_pu if window.min_pu else 0.0j, as_power)
+    current_min += _shares(yeq * base_v, as_current)
+    current_low = _shares(yeq * low, as_power) + _shares(yeq * low, as_current)
     slope = (current_min - current_low) / (least - low) if least > low else 0.0j
     at_0 = current_low - slope * low
+    slope += kept
+    most_pu = window.max_pu or 1.0
+    above = _shares(yeq / most_pu**2, as_power) + _shares(yeq / most_pu, as_current) + kept
     for column, value in ((Y_BELOW, yeq), (CURRENT_AT_0, at_0), (CURRENT_SLOPE, slope), (Y_ABOVE, above)):
         law[column : column + 2] = value.real, value.imag
     return law
+
+
+def _shares(y: complex, of: tuple[float, float]) -> complex:
+    return complex(y.real * of[0], y.imag * of[1])
 
 
 @njit(cache=True, error_model="numpy")
@@ -132,8 +143,8 @@ def law_admittance(law: Floats, m: float) -> tuple[float, float]:
     else:
         re = law[CZ] + law[CI] / m + law[CP] / (m * m)
         im = law[CZ + 1] + law[CI + 1] / m + law[CP + 1] / (m * m)
-    if law[SPECIAL] == _DROP_OUT:
-        # OpenDSS lets go of such a load along a steep hyperbolic tangent.
+    if law[SPECIAL] == _DROP_OUT and m > law[EDGE_LOW]:
+        # OpenDSS lets go of such a load along a steep hyperbolic tangent, but not of the impedance it is below.
         on = 0.5 * (1.0 + math.tanh(500.0 * (m / law[SPECIAL_FIRST] - law[SPECIAL_FIRST + 1])))
         re, im = re * on, im * on
     return re, im

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.load_law import load_law
+from g2g_opt.batch.load_law import N_COLUMNS, load_law
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_parts import Branch, Bus, LinearElement
@@ -110,6 +110,7 @@ def read_network(circuit: Circuit) -> Network:
     Raises `UnsupportedByBatch` for an element or load that is not modelled here.
     """
     _check_elements(circuit)
+    _check_loads_are_nominal(circuit)
     tapped_names = _regulated(circuit)
     linear = linear_elements(circuit)
     circuit.solve()
@@ -119,9 +120,9 @@ def read_network(circuit: Circuit) -> Network:
     for load in load_branches(circuit):
         if load.kw == 0.0 and load.kvar == 0.0:
             continue
-        if load.neutral_ohm >= 0.0 and not load.is_delta and len(load.nodes) > load.n_phases:
-            if load.nodes[load.n_phases] >= 0:
-                raise UnsupportedByBatch(f"load {load.name} has a neutral behind an impedance")
+        has_neutral = not load.is_delta and len(load.nodes) > load.n_phases and load.nodes[load.n_phases] >= 0
+        if has_neutral and load.neutral_ohm >= 0.0:
+            raise UnsupportedByBatch(f"load {load.name} has a neutral behind an impedance")
         law = load_law(load)
         for first, second in load.branch_nodes():
             names.append(load.name)
@@ -133,6 +134,11 @@ def read_network(circuit: Circuit) -> Network:
     tapped = _tapped_windings(circuit, tapped_names)
     nodes = tuple(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
     regulators = circuit.regulators()
+    alive = _connected(len(nodes), linear, source_a)
+    for name, first, second in zip(names, begins, ends, strict=True):
+        if first >= 0 and second >= 0 and alive[first] != alive[second]:
+            bus, phase = nodes[second if alive[first] else first]
+            raise UnsupportedByBatch(f"load {name} alone connects {bus}.{phase} to the rest of the circuit")
     return Network(
         nodes=nodes,
         base_v=circuit.node_base_v,
@@ -146,11 +152,11 @@ def read_network(circuit: Circuit) -> Network:
         load_models=np.array(models, dtype=np.int64),
         load_from=np.array(begins, dtype=np.int64),
         load_to=np.array(ends, dtype=np.int64),
-        load_law=np.array(laws).reshape(len(laws), -1),
+        load_law=np.array(laws).reshape(len(laws), N_COLUMNS),
         load_base_v=np.array(bases),
         start_v=start_v,
         start_taps={name: circuit.tap(regulator) for name, regulator in regulators.items()},
-        alive=_connected(len(nodes), linear, source_a),
+        alive=alive,
     )
 
 
@@ -163,6 +169,17 @@ def _check_elements(circuit: Circuit) -> None:
     if strangers:
         shown = ", ".join(strangers[:5]) + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else "")
         raise UnsupportedByBatch(f"the circuit has elements that the batch engine does not model: {shown}")
+
+
+def _check_loads_are_nominal(circuit: Circuit) -> None:
+    """`UnsupportedByBatch` where OpenDSS makes something else of a load than its model at its own power."""
+    for question, usual in (("Mode", 0), ("LoadMult", 1.0), ("Year", 0), ("LoadModel", 1)):
+        if circuit.ask(f"Solution_Get_{question}") != usual:
+            words = f"a LoadModel, LoadMult, Year or Mode ({circuit.command('get mode')}) that changes its loads"
+            raise UnsupportedByBatch(f"the circuit is solved with {words}")
+    for kind, name in elements(circuit):
+        if kind == "load" and circuit.ask("CktElement_Get_Enabled") and circuit.ask("CktElement_IsOpen", 1, 0):
+            raise UnsupportedByBatch(f"load {name} has open conductors")
 
 
 def _regulated(circuit: Circuit) -> dict[tuple[str, str], str]:

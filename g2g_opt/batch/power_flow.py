@@ -35,7 +35,8 @@ W = WIDTH
 
 
 class BatchPowerFlow:
-    """Solves `len(ports)` scenarios of a network in lockstep; scenario s draws at `ports[s]` under `settings[s]`.
+    """Solves `len(ports)` scenarios of a network (or of its `Jacobian`, where
+    several batches share it) in lockstep; scenario s draws at `ports[s]` under `settings[s]`.
 
     `solve(power_va)` takes complex powers (W + j var, consumption positive) of shape (port, scenario), with zeros for
     ports that a scenario does not have, and starts from the solution before. `tolerance_pu` bounds the step that
@@ -46,7 +47,7 @@ class BatchPowerFlow:
 
     def __init__(
         self,
-        network: Network,
+        network: Network | Jacobian,
         ports: Sequence[Sequence[Port]],
         settings: Sequence[Setting],
         *,
@@ -54,12 +55,12 @@ class BatchPowerFlow:
         max_iterations: int = 100,
         phasors: bool = False,
     ) -> None:
-        self.network = network
         self.tolerance_pu, self.max_iterations = tolerance_pu, max_iterations
         self.n = len(ports)
         self.n_chunks = max(1, -(-self.n // W))
         self.n_slots = self.n_chunks * W
-        self.jacobian = Jacobian(network)
+        self.jacobian = network if isinstance(network, Jacobian) else Jacobian(network)
+        self.network = network = self.jacobian.network
         # Slots beyond the scenarios repeat the last one, without power.
         self.settings = [settings[min(s, self.n - 1)] for s in range(self.n_slots)]
         self._first = self.jacobian.factors(self.settings[0])
@@ -153,6 +154,21 @@ class BatchPowerFlow:
             self._work,
             self._out,
         )
+
+    def port_pu(self) -> Floats:
+        """Voltages across all ports in pu of their bases, shape (port, slot); 1 where a scenario has no such port."""
+        v = self._state.port_v.reshape(self.n_chunks, -1, 2, W)
+        magnitude = np.sqrt(v[:, :, 0] ** 2 + v[:, :, 1] ** 2).swapaxes(0, 1).reshape(self.ports.n_ports, self.n_slots)
+        return np.asarray(magnitude / self.ports.base_v)
+
+    def copy_state(self) -> kernel.State:
+        """What the next flow would start from."""
+        return kernel.State(*(array.copy() for array in self._state))
+
+    def restore_state(self, state: kernel.State) -> None:
+        """Start the next flow from a copied state."""
+        for array, kept in zip(self._state, state, strict=True):
+            array[:] = kept
 
     @property
     def voltage_pu(self) -> Floats:

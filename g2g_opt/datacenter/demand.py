@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -30,14 +30,13 @@ class Stretch:
     """Steps of a site, all but what batch sizes decide.
 
     `time_s` (step,); `replicas` (step, model) that run; `servers` (step, model, 3) by phase; `standing_w` (step, 3),
-    base load and training; `noise` (step, model, 3) standard normals, None without noise.
+    base load and training.
     """
 
     time_s: Floats
     replicas: Ints
     servers: Ints
     standing_w: Floats
-    noise: Floats | None
 
 
 class SiteDemand:
@@ -75,8 +74,8 @@ class SiteDemand:
                 counts[:, column] = np.rint(schedule.count_at(time_s)).astype(np.int64)
         return counts
 
-    def stretch(self, first: int, start_s: float, n_steps: int, shift: Ints) -> Stretch:
-        """The steps from `first` (at `start_s`) on, with `shift` (model,) replicas on top of the schedules.
+    def stretch(self, start_s: float, n_steps: int, shift: Ints) -> Stretch:
+        """The steps from `start_s` on, with `shift` (model,) replicas on top of the schedules.
 
         Raises `InputError` if shifted replicas no longer fit beside the schedule.
         """
@@ -94,9 +93,32 @@ class SiteDemand:
             )
         standing_w = np.full((n_steps, 3), self.config.base_kw_per_phase * 1e3)
         standing_w += np.asarray(self._training.power_w(times)).reshape(-1, 1) / 3.0
-        noise = self.draws.normals(self.labels, "server noise", first, n_steps, 3) if self.noise_fraction else None
         replicas = active_replicas(servers, self.gpus_per_replica, gpus_per_server)
-        return Stretch(times, replicas, claims(servers, self.pool), standing_w, noise)
+        return Stretch(times, replicas, claims(servers, self.pool), standing_w)
+
+    def noise(self, first: int, n_steps: int) -> Floats | None:
+        """Standard normals (step, model, 3) of the servers' noise from step `first` on; None without noise."""
+        return self.draws.normals(self.labels, "server noise", first, n_steps, 3) if self.noise_fraction else None
+
+    def latency_normals(self, model: int, first: int, n_steps: int) -> Floats:
+        """Standard normals (step,) of a model's mean latency from step `first` on."""
+        return self.draws.normals((self.labels[model],), "latency mean", first, n_steps, 1)[:, 0, 0]
+
+    def latency_pairs(self, model: int, first: int, n_steps: int) -> tuple[Floats, Floats]:
+        """Uniforms and standard normals (step, replica) of a model's few replicas from step `first` on."""
+        return self.draws.pairs(self.labels[model], "latency", first, n_steps, EXACT_SAMPLING_MAX_REPLICAS)
+
+    @property
+    def schedule_key(self) -> tuple[Hashable, ...]:
+        """Equal for sites whose stretches are equal, whatever they draw."""
+        return (
+            self.config,
+            tuple(self.gpus_per_replica.tolist()),
+            tuple(self._schedules),
+            self._training if not len(self._training) else id(self._training),
+            self.pool.n_servers_by_phase,
+            self._dt_s,
+        )
 
     def observed_itl_s(self, model: int, mixture: LatencyMixture, first: int, replicas: Ints) -> Floats:
         """Mean latency over a model's replicas (s), shape (step,), for steps from `first` on; NaN without replicas."""
@@ -105,11 +127,11 @@ class SiteDemand:
         if mixture.variance_s2 == 0.0:
             itl[active] = mixture.mean_s
             return itl
-        label, n = self.labels[model], len(replicas)
-        normals = self.draws.normals((label,), "latency mean", first, n, 1)[:, 0, 0]
+        n = len(replicas)
+        normals = self.latency_normals(model, first, n)
         itl[active] = mean_itl_s(mixture.mean_s, mixture.variance_s2, np.maximum(replicas, 1), normals)[active]
         for few in np.unique(replicas[active & (replicas <= EXACT_SAMPLING_MAX_REPLICAS)]):
             rows = replicas == few
-            uniforms, each = self.draws.pairs(label, "latency", first, n, EXACT_SAMPLING_MAX_REPLICAS)
+            uniforms, each = self.latency_pairs(model, first, n)
             itl[rows] = sample_mean_itl_s(mixture, int(few), uniforms[rows, :few], each[rows, :few])
         return itl

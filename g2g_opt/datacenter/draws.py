@@ -19,7 +19,7 @@ class StepDraws:
     """Standard normals and uniforms for (site, model label, purpose), addressed by step."""
 
     def __init__(self, seed: int, scenario: str, site: str) -> None:
-        self._key = (seed, scenario, site)
+        self.key = (seed, scenario, site)
         self._chunks: dict[tuple[str, str, int], tuple[int, Floats]] = {}
 
     def normals(self, labels: Sequence[str], purpose: str, first: int, n_steps: int, width: int) -> Floats:
@@ -48,7 +48,7 @@ class StepDraws:
         slot = (label, purpose, number % 2)
         held = self._chunks.get(slot)
         if held is None or held[0] != number:
-            generator = keyed_generator(self._key[0], *self._key[1:], label, purpose, number)
+            generator = keyed_generator(self.key[0], *self.key[1:], label, purpose, number)
             shape = (_CHUNK_STEPS, width)
             held = (number, generator.random(shape) if uniform else generator.standard_normal(shape))
             self._chunks[slot] = held

@@ -208,13 +208,13 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
         """Compute a block of rows from `first` (at `time_s`) with the present batch sizes and shifts."""
         n = self._block_steps
         self._block_steps = min(2 * n, _BLOCK_STEPS_MAX)
-        stretch = self.demand.stretch(first, time_s, n, self._replica_shift)
+        stretch = self.demand.stretch(time_s, n, self._replica_shift)
         data = self.workload.inference_data
         templates = [
             data.power_templates.template(label, int(b)) for label, b in zip(self._labels, self._batch, strict=True)
         ]
         by_model, power = fleet_power_w(
-            templates, stretch.servers, self.demand.pool, first, self.demand.noise_fraction, stretch.noise
+            templates, stretch.servers, self.demand.pool, first, self.demand.noise_fraction, self.demand.noise(first, n)
         )
         itl_s = np.full(stretch.replicas.shape, np.nan)
         if data.itl_fits is not None:

@@ -136,14 +136,17 @@ class AttachmentBook:
         """Everything, in the order of the circuit's injections."""
         return [*self.sites, *self.profiles, *self.storages]
 
+    def base_kv(self, attachment: Attachment) -> float:
+        """Base (kV) of an attachment's branches, to the six decimals that OpenDSS is told."""
+        kv_ln = self._feeder.buses[attachment.bus].kv_ln
+        return round(kv_ln * math.sqrt(3.0) if attachment.connection == "delta" else kv_ln, 6)
+
     def add_injections(self, circuit: Circuit) -> None:
         """Add three single-phase injections per attachment to a circuit."""
         for attachment in self.all():
-            kv_ln = self._feeder.buses[attachment.bus].kv_ln
-            delta = attachment.connection == "delta"
+            kv = self.base_kv(attachment)
             for phase in (1, 2, 3):
-                nodes = (phase, phase % 3 + 1) if delta else (phase,)
-                kv = kv_ln * math.sqrt(3.0) if delta else kv_ln
+                nodes = (phase, phase % 3 + 1) if attachment.connection == "delta" else (phase,)
                 name = f"{attachment.name}_{'abc'[phase - 1]}"
                 circuit.add_injection(name, attachment.bus, nodes, kv, attachment.window_pu)
 

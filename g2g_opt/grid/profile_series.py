@@ -25,7 +25,7 @@ class ProfileSeries:
     def __init__(self, attachments: list[ProfileAttachment], dt_s: Fraction) -> None:
         self._attachments = attachments
         self._dt, self._dt_s = dt_s, float(dt_s)
-        self._ahead = all(_series_is_trusted(type(a.profile)) for a in attachments)
+        self._ahead = all(series_is_trusted(type(a.profile)) for a in attachments)
         self._block = np.empty((0, 3 * len(attachments)))
         self._first = 0
 
@@ -59,7 +59,7 @@ class ProfileSeries:
         self._first = first
 
 
-def _series_is_trusted(profile: type[PowerProfile]) -> bool:
+def series_is_trusted(profile: type[PowerProfile]) -> bool:
     """True if `power_series_kw` is the profile's own, or at least as new as the `power_kw` it has to agree with."""
 
     def place(method: str) -> int:

@@ -56,12 +56,14 @@ class ServedCheck:
 
         def describe(step: int) -> str:
             place = int(missing[step].argmax())
-            asked, served = asked_kw[step, place], share[step, place] * asked_kw[step, place]
-            attachment = self._attachments[place // 3]
-            return (
-                f"t={time_s[step]:g} s: {attachment.name} phase {'ABC'[place % 3]} at bus {attachment.bus} asked for "
-                f"{asked:.1f} kW and was served {served:.1f} kW at {voltage_pu[step, place]:.4f} pu (constant power "
-                f"from {self._low_pu[place]:g} to {self._high_pu[place]:g} pu)"
+            return describe_unserved(
+                float(time_s[step]),
+                self._attachments[place // 3],
+                place % 3,
+                float(asked_kw[step, place]),
+                float(share[step, place]),
+                float(voltage_pu[step, place]),
+                (float(self._low_pu[place]), float(self._high_pu[place])),
             )
 
         self.unserved_steps += len(steps)
@@ -69,6 +71,23 @@ class ServedCheck:
         worst = int(missing.max(axis=1).argmax())
         if missing[worst].max() > self._worst_missing:
             self._worst_missing, self.worst = float(missing[worst].max()), describe(worst)
+
+
+def describe_unserved(
+    time_s: float,
+    attachment: Attachment,
+    phase: int,
+    asked_kw: float,
+    share: float,
+    voltage_pu: float,
+    window_pu: tuple[float, float],
+) -> str:
+    """What an attachment asked for on a phase (0 to 2), what it was served, and at which voltage."""
+    return (
+        f"t={time_s:g} s: {attachment.name} phase {'ABC'[phase]} at bus {attachment.bus} asked for {asked_kw:.1f} kW and "
+        f"was served {share * asked_kw:.1f} kW at {voltage_pu:.4f} pu (constant power from {window_pu[0]:g} to "
+        f"{window_pu[1]:g} pu)"
+    )
 
 
 class OwnLoadCheck:

@@ -48,21 +48,21 @@ class StorageBank:
         self._idle_kw = np.array([s.idle_loss_percent / 100.0 * s.rated_power_kw for s in storages])
         self._stored_kwh = np.array([s.initial_soc for s in storages]) * self._capacity_kwh
         self._after_kwh = self._stored_kwh.copy()
-        self._power_kw = np.zeros(len(self._storages))
-        self._power_kvar = np.zeros(len(self._storages))
+        self.power_kw = np.zeros(len(self._storages))
+        self.power_kvar = np.zeros(len(self._storages))
 
     def dispatch(self, time_s: float) -> tuple[Floats, Floats]:
         """Injections (kW, kvar) of this step. `InputError` if a storage asks for more than its ratings."""
         asked_kw = np.array([s.power_kw(time_s) for s in self._storages])
-        self._power_kvar = np.array([s.reactive_power_kvar(time_s) for s in self._storages])
-        for s, kw, kvar in zip(self._storages, asked_kw, self._power_kvar, strict=True):
+        self.power_kvar = np.array([s.reactive_power_kvar(time_s) for s in self._storages])
+        for s, kw, kvar in zip(self._storages, asked_kw, self.power_kvar, strict=True):
             fits = abs(kw) <= s.rated_power_kw + 1e-9 and np.hypot(kw, kvar) <= s.rated_apparent_power_kva + 1e-9
             if not fits:
                 raise InputError(
                     f"storage {s.name!r} asks for {kw:g} kW and {kvar:g} kvar at t={time_s:g} s, beyond its ratings "
                     f"{s.rated_power_kw:g} kW and {s.rated_apparent_power_kva:g} kVA"
                 )
-        self._power_kw, self._after_kwh = storage_step(
+        self.power_kw, self._after_kwh = storage_step(
             asked_kw,
             self._stored_kwh,
             self._reserve_kwh,
@@ -72,21 +72,21 @@ class StorageBank:
             self._idle_kw,
             self._dt_h,
         )
-        return self._power_kw, self._power_kvar
+        return self.power_kw, self.power_kvar
 
     def settle(self, time_s: float) -> None:
         """The step was solved: store its energy and tell the storages."""
         self._stored_kwh = self._after_kwh
         for i, storage in enumerate(self._storages):
-            moved_kw = self._power_kw[i] + self._idle_kw[i]
+            moved_kw = self.power_kw[i] + self._idle_kw[i]
             soc = float(self._stored_kwh[i] / self._capacity_kwh[i])
             storage.update_state(
                 StorageState(
                     time_s,
                     float(self._stored_kwh[i]),
                     soc,
-                    float(self._power_kw[i]),
-                    float(self._power_kvar[i]),
+                    float(self.power_kw[i]),
+                    float(self.power_kvar[i]),
                     "DISCHARGING" if moved_kw > 0 else "CHARGING" if moved_kw < 0 else "IDLING",
                 )
             )

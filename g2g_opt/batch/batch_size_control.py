@@ -1,0 +1,142 @@
+"""Batch-size controllers of a batch: OFO, droop and schedules, with the update rules of `controller/`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.control import BatchControl, Parts
+from g2g_opt.controller.batch_size_schedule import BatchSizeScheduleController
+from g2g_opt.controller.ofo import (
+    EVEN_SHARE,
+    OFOBatchSizeController,
+    OFOState,
+    update_batches,
+    update_latency_duals,
+)
+from g2g_opt.controller.ofo_duals import update_voltage_duals, voltage_pull
+from g2g_opt.controller.rule_based import RuleBasedBatchSizeController, droop_pressure, droop_update
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class VoltageDuals:
+    """Multipliers of the voltage limits (4.1), shared by all OFO controllers of a scenario that see the same band.
+
+    They depend on nothing but the voltages, the band, the step size and the period, so each is worked out once.
+    """
+
+    def __init__(self, slots: Sequence[int], controller: OFOBatchSizeController, rows: Ints) -> None:
+        self.column = {slot: c for c, slot in enumerate(slots)}
+        self._slots = np.array(slots, dtype=np.int64)
+        self._config, self.rows = controller.config, rows
+        self.low, self.high = np.zeros((len(rows), len(slots))), np.zeros((len(rows), len(slots)))
+        self._done = -1
+
+    def update(self, step: int, voltage_pu: Floats) -> None:
+        """The step of (4.1) for grid step `step`; a second call for the same step changes nothing."""
+        if step == self._done:
+            return
+        self._done = step
+        seen = voltage_pu if len(self._slots) == voltage_pu.shape[1] else voltage_pu[:, self._slots]
+        config = self._config
+        update_voltage_duals(
+            self.low, self.high, seen, self.rows, config.voltage_dual_step_size, config.v_min, config.v_max
+        )
+
+
+class OFOControl(BatchControl):
+    """OFO at sites with the same models, curves and tuning."""
+
+    def __init__(
+        self, controllers: Sequence[OFOBatchSizeController], fleet: Ints, duals: VoltageDuals, parts: Parts, place: int
+    ) -> None:
+        first = controllers[0]
+        self.dt_s, self.place = first.dt_s, place
+        self._config, self._models, self._fleet, self._duals = first.config, first.models, fleet, duals
+        fleets = parts.fleets
+        self._rows = np.array([[fleets.row_of(int(f), label) for label in first.labels] for f in fleet], dtype=np.int64)
+        self._slot = fleets.slot[fleet]
+        self._column = np.array([duals.column[int(slot)] for slot in self._slot], dtype=np.int64)
+        self._state = OFOState.start(np.concatenate([c.start_log2 for c in controllers]))
+        self._slopes = np.empty((len(duals.rows), 3, len(fleet)))
+        self._pull = np.empty((3, len(fleet)))
+        self._steps = 0
+
+    def step(self, step: int, parts: Parts) -> None:
+        fleets, grids, config = parts.fleets, parts.grids, self._config
+        self._duals.update(step, grids.voltage_pu)
+        interval = config.sensitivity_update_interval
+        if self._steps == 0 or (interval > 0 and self._steps % interval == 0):
+            perturbation_kw = np.full(len(self._fleet), config.sensitivity_perturbation_kw)
+            slopes = grids.slopes(self._slot, parts.fleet_port[self._fleet], perturbation_kw)
+            self._slopes = np.ascontiguousarray(slopes[self._duals.rows])
+        self._steps += 1
+        voltage_pull(self._duals.low, self._duals.high, self._slopes, self._column, self._pull)
+        update_latency_duals(self._state, fleets.itl_s[self._rows], self._models, config)
+        servers = fleets.servers[self._rows]
+        on = servers.sum(axis=2, keepdims=True)
+        share = np.where(on > 0, servers / np.maximum(on, 1), EVEN_SHARE)
+        replicas = fleets.replicas[self._rows].astype(float)
+        update_batches(self._state, self._pull.T, share, replicas, self._models, config)
+        fleets.set_batch(self._rows.reshape(-1), self._models.feasible.nearest(self._state.x).reshape(-1))
+
+
+class DroopControl(BatchControl):
+    """Droop at sites with the same models and tuning that look at the same bus-phases."""
+
+    def __init__(
+        self,
+        controllers: Sequence[RuleBasedBatchSizeController],
+        fleet: Ints,
+        node_rows: Ints,
+        parts: Parts,
+        place: int,
+    ) -> None:
+        first = controllers[0]
+        self.dt_s, self.place = first.dt_s, place
+        self._rule, self._node_rows = first, node_rows
+        fleets = parts.fleets
+        self._rows = np.array([[fleets.row_of(int(f), label) for label in first.labels] for f in fleet], dtype=np.int64)
+        self._slot = fleets.slot[fleet]
+        self._x = np.concatenate([c.start_log2 for c in controllers])
+
+    def step(self, step: int, parts: Parts) -> None:
+        rule = self._rule
+        pressure = droop_pressure(parts.grids.voltage_pu[self._node_rows][:, self._slot].T, rule.config)
+        acting = np.flatnonzero(pressure)
+        if len(acting) == 0:
+            return
+        rows = self._rows[acting]
+        self._x[acting] = droop_update(
+            self._x[acting],
+            pressure[acting],
+            parts.fleets.itl_s[rows],
+            rule.deadline_s,
+            rule.log2_low,
+            rule.log2_high,
+            rule.config,
+        )
+        parts.fleets.set_batch(rows.reshape(-1), rule.table.nearest(self._x[acting]).reshape(-1))
+
+
+class BatchScheduleControl(BatchControl):
+    """One site's batch sizes at given times."""
+
+    def __init__(self, controller: BatchSizeScheduleController, fleet: int, place: int) -> None:
+        self.dt_s, self.place = controller.dt_s, place
+        self._fleet = fleet
+        self._waiting: list[tuple[float, str, int]] = sorted(
+            (time_s, label, change.batch_size)
+            for label, schedule in controller.schedules.items()
+            for time_s, change in schedule
+        )
+
+    def step(self, step: int, parts: Parts) -> None:
+        now_s = parts.grids.time_s(step)
+        while self._waiting and self._waiting[0][0] <= now_s:
+            _, label, size = self._waiting.pop(0)
+            parts.fleets.set_batch(np.array([parts.fleets.row_of(self._fleet, label)]), np.array([size]))

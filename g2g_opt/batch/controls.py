@@ -1,0 +1,172 @@
+"""Turns the controllers of many runs into those of a batch, those with one rule together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.batch_size_control import BatchScheduleControl, DroopControl, OFOControl, VoltageDuals
+from g2g_opt.batch.control import BatchControl, Parts
+from g2g_opt.batch.other_control import AdaptiveTapControl, LoadShiftControl, StorageControl, TapScheduleControl
+from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.controller.adaptive_tap import AdaptiveTapController
+from g2g_opt.controller.base import Controller
+from g2g_opt.controller.batch_size_schedule import BatchSizeScheduleController
+from g2g_opt.controller.load_shift import LoadShiftController
+from g2g_opt.controller.noop import NoopController
+from g2g_opt.controller.ofo import OFOBatchSizeController
+from g2g_opt.controller.rule_based import RuleBasedBatchSizeController
+from g2g_opt.controller.storage import LocalVoltageStorageDroopController
+from g2g_opt.controller.tap_schedule import TapScheduleController
+from g2g_opt.datacenter.base import DatacenterBackend
+from g2g_opt.errors import unknown_name
+
+Ints = NDArray[np.int64]
+Placed = tuple[int, Controller[Any, Any]]  # scenario slot, controller
+
+KNOWN = (
+    NoopController,
+    OFOBatchSizeController,
+    RuleBasedBatchSizeController,
+    BatchSizeScheduleController,
+    TapScheduleController,
+    AdaptiveTapController,
+    LoadShiftController,
+    LocalVoltageStorageDroopController,
+)
+
+
+def check_known(controller: Controller[Any, Any]) -> None:
+    """`UnsupportedByBatch` for a controller of one's own: only these very classes are known by their rules."""
+    if type(controller) not in KNOWN:
+        raise UnsupportedByBatch(f"controller {type(controller).__name__} is not known to the batch engine")
+
+
+def build_controls(controllers: Sequence[Sequence[Controller[Any, Any]]], parts: Parts) -> list[BatchControl]:
+    """Controllers of all scenarios (`controllers[slot]`, in their order of acting), grouped by place and rule."""
+    grouped: dict[tuple[Hashable, ...], list[Placed]] = {}
+    for slot, row in enumerate(controllers):
+        for place, controller in enumerate(row):
+            check_known(controller)
+            if not isinstance(controller, NoopController):
+                grouped.setdefault(_rule(place, slot, controller, parts), []).append((slot, controller))
+    builder = _Builder(parts)
+    controls = [builder.build(int(str(key[0])), members) for key, members in grouped.items()]
+    # Within one scenario controllers act in the order of its list.
+    return sorted(controls, key=lambda control: control.place)
+
+
+def _rule(place: int, slot: int, controller: Controller[Any, Any], parts: Parts) -> tuple[Hashable, ...]:
+    """Equal for controllers that one `BatchControl` can stand for."""
+    key: tuple[Hashable, ...] = (place, type(controller), controller.dt_s)
+    monitored = parts.grids.monitored[slot].tobytes()
+    match controller:
+        case OFOBatchSizeController():
+            curves = tuple(
+                (controller.curves.power(x), controller.curves.latency(x), controller.curves.throughput(x))
+                for x in controller.labels
+            )
+            return (*key, controller.specs, curves, controller.config, monitored)
+        case RuleBasedBatchSizeController():
+            return (
+                *key,
+                tuple(controller.labels),
+                id_of_rule(controller),
+                controller.config,
+                _seen(slot, controller, parts).tobytes(),
+            )
+        case AdaptiveTapController():
+            columns = tuple(c.tobytes() for c in _served(slot, controller, parts))
+            return (*key, controller.config, columns)
+        case TapScheduleController():
+            return key
+        case _:
+            return (*key, slot)
+
+
+def id_of_rule(controller: RuleBasedBatchSizeController) -> Hashable:
+    """What droop knows of its models, as one value."""
+    arrays = (controller.table.sizes, controller.log2_low, controller.log2_high, controller.deadline_s)
+    return tuple((a.shape, a.tobytes()) for a in arrays)
+
+
+def _nodes_where(slot: int, parts: Parts, wanted: Callable[[str, int], bool]) -> Ints:
+    """Monitored nodes of a scenario that are wanted, in the order of its voltage vector."""
+    nodes = parts.grids.network.nodes
+    return np.array([i for i in parts.grids.monitored[slot] if wanted(*nodes[i])], dtype=np.int64)
+
+
+def _seen(slot: int, controller: RuleBasedBatchSizeController, parts: Parts) -> Ints:
+    return _nodes_where(slot, parts, lambda bus, _: controller.sees(bus))
+
+
+def _served(slot: int, controller: AdaptiveTapController, parts: Parts) -> list[Ints]:
+    def of(regulator: Any) -> Ints:
+        return _nodes_where(slot, parts, lambda bus, phase: controller.serves(regulator, bus, phase))
+
+    return [of(regulator) for regulator in controller.regulators]
+
+
+class _Builder:
+    """Makes batch controllers; OFO groups of the same band share their multipliers."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._duals: dict[tuple[Hashable, ...], VoltageDuals] = {}
+
+    def build(self, place: int, members: Sequence[Placed]) -> BatchControl:
+        """One control for controllers with one rule."""
+        parts = self._parts
+        slots = [slot for slot, _ in members]
+        slot, first = members[0]
+        match first:
+            case OFOBatchSizeController():
+                same: list[OFOBatchSizeController] = [c for _, c in members if isinstance(c, OFOBatchSizeController)]
+                fleet = self._fleets(members)
+                return OFOControl(same, fleet, self._shared_duals(slots, first), parts, place)
+            case RuleBasedBatchSizeController():
+                droops = [c for _, c in members if isinstance(c, RuleBasedBatchSizeController)]
+                return DroopControl(droops, self._fleets(members), _seen(slot, first, parts), parts, place)
+            case AdaptiveTapController():
+                taps = [c for _, c in members if isinstance(c, AdaptiveTapController)]
+                return AdaptiveTapControl(taps, slots, _served(slot, first, parts), place)
+            case TapScheduleController():
+                schedules = [c for _, c in members if isinstance(c, TapScheduleController)]
+                return TapScheduleControl(schedules, slots, place)
+            case BatchSizeScheduleController():
+                return BatchScheduleControl(first, self._fleet_of(slot, first.datacenter), place)
+            case LoadShiftController():
+                fleets = [self._fleet_of(slot, site) for site in first.sites]
+                buses = [parts.grids.setups[slot].attached.site(site).bus for site in first.sites]
+                return LoadShiftControl(first, fleets, [self._at_bus(bus) for bus in buses], place)
+            case LocalVoltageStorageDroopController():
+                return StorageControl(first, slot, [self._at_bus(bus) for bus in first.buses], place)
+            case _:
+                raise UnsupportedByBatch(f"controller {type(first).__name__} is not known to the batch engine")
+
+    def _fleet_of(self, slot: int, site: DatacenterBackend[Any]) -> int:
+        fleets = self._parts.fleets
+        for fleet in fleets.of_scenario[slot]:
+            if fleets.sites[fleet] is site:
+                return fleet
+        raise unknown_name(
+            "datacenter", site.name, [fleets.sites[f].name for f in fleets.of_scenario[slot]], "in this run"
+        )
+
+    def _fleets(self, members: Sequence[Placed]) -> Ints:
+        return np.array([self._fleet_of(slot, c.datacenter) for slot, c in members], dtype=np.int64)  # type: ignore[attr-defined]
+
+    def _at_bus(self, bus: str) -> Ints:
+        nodes = self._parts.grids.network.nodes
+        return np.array([i for i, (name, phase) in enumerate(nodes) if name == bus and 1 <= phase <= 3], dtype=np.int64)
+
+    def _shared_duals(self, slots: Sequence[int], controller: OFOBatchSizeController) -> VoltageDuals:
+        config, rows = controller.config, self._parts.grids.monitored[slots[0]]
+        unique = tuple(dict.fromkeys(slots))
+        key = (unique, controller.dt_s, config.voltage_dual_step_size, config.v_min, config.v_max, rows.tobytes())
+        if key not in self._duals:
+            self._duals[key] = VoltageDuals(unique, controller, rows)
+        return self._duals[key]

@@ -1,0 +1,223 @@
+"""Many runs in lockstep: the loop of the Coordinator for a whole batch of them (formulations 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.control import Parts
+from g2g_opt.batch.controls import build_controls, check_known
+from g2g_opt.batch.fleets import Fleets
+from g2g_opt.batch.grids import Grids
+from g2g_opt.batch.summary import Edges, Summary, Tally
+from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.clock import as_period
+from g2g_opt.coordinator import Coordinator
+from g2g_opt.datacenter.offline import OfflineDatacenter
+from g2g_opt.errors import InputError
+from g2g_opt.grid.opendss import OpenDSSGrid
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class SiteTrace:
+    """One site at every step: `power_w` (step, 3); `batch_size`, `replicas`, `itl_s` (step, model) by `labels`."""
+
+    labels: tuple[str, ...]
+    power_w: Floats
+    batch_size: Ints
+    replicas: Ints
+    itl_s: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One scenario at every step: `voltage_pu` (step, node) of all `nodes`, tap ratios (step, regulator), sites by name,
+    and `storage_kw`, `storage_kvar` (step, storage), injection positive.
+    """
+
+    time_s: Floats
+    nodes: tuple[tuple[str, int], ...]
+    voltage_pu: Floats
+    regulators: tuple[str, ...]
+    taps_pu: Floats
+    sites: dict[str, SiteTrace]
+    storage_kw: Floats
+    storage_kvar: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class BatchRun:
+    """One run of a batch: why it failed, or its summary; a trace where one was asked for."""
+
+    failure: str | None
+    summary: Summary | None
+    trace: Trace | None = None
+
+
+def batch_key(run: Coordinator[Any, Any]) -> tuple[Any, ...]:
+    """Equal for runs that can share a batch. Raises `UnsupportedByBatch` for a run that the batch engine cannot do."""
+    grid = run.grid
+    if type(grid) is not OpenDSSGrid:
+        raise UnsupportedByBatch(f"grid {type(grid).__name__} is not known to the batch engine")
+    setup = grid.setup
+    if setup.dss_controls:
+        raise UnsupportedByBatch("OpenDSS's own regulator controls move the taps")
+    for site in run.datacenters:
+        if type(site) is not OfflineDatacenter:
+            raise UnsupportedByBatch(f"datacenter {type(site).__name__} is not known to the batch engine")
+        if as_period(site.dt_s, site.name) != setup.dt_s:
+            raise UnsupportedByBatch(f"site {site.name!r} and its grid step at different periods")
+    if run.clock.live:
+        raise UnsupportedByBatch("the run is paced to wall time")
+    for controller in run.controllers:
+        check_known(controller)
+        if (Fraction(controller.dt_s) / setup.dt_s).denominator != 1:
+            raise UnsupportedByBatch(f"{type(controller).__name__} acts between grid steps")
+    return (tuple(setup.commands()), setup.dt_s, run.total_duration_s, setup.tolerance, setup.max_iterations)
+
+
+def run_batch(
+    runs: Sequence[Coordinator[Any, Any]],
+    *,
+    edges: Edges | None = None,
+    deadlines_s: Sequence[dict[str, float]] | None = None,
+    trace: Collection[int] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> list[BatchRun]:
+    """Run assembled coordinators of one `batch_key` in lockstep, from their beginnings; results in their order.
+
+    The coordinators describe the runs and stay as they are, but for their storages. `deadlines_s` are latency targets
+    by model label for each run (those of the models' specs if left out), `edges` where voltages and loadings are counted
+    besides. `trace` lists the runs whose every step is kept. `progress(steps_done, steps_all)` is called about a
+    hundred times.
+
+    Raises `UnsupportedByBatch` for what the engine does not model, `InputError` for runs of different keys.
+    """
+    keys = {batch_key(run) for run in runs}
+    if len(keys) != 1:
+        raise InputError(f"a batch shares feeder, period, duration and tolerance; these runs have {len(keys)} kinds")
+    return _Batch(runs, edges or Edges(), deadlines_s, frozenset(trace)).run(progress)
+
+
+class _Batch:
+    """Everything of a batch while it runs. Scenarios stand in slots, those with equal taps next to each other."""
+
+    def __init__(
+        self,
+        runs: Sequence[Coordinator[Any, Any]],
+        edges: Edges,
+        deadlines_s: Sequence[dict[str, float]] | None,
+        trace: frozenset[int],
+    ) -> None:
+        setups = [run.grid.setup for run in runs]
+        taps = [tuple(sorted(s.taps.regulators.items())) if s.taps is not None else () for s in setups]
+        self._order = sorted(range(len(runs)), key=lambda i: taps[i])
+        self._runs = [runs[i] for i in self._order]
+        for run in self._runs:
+            for attachment in run.grid.setup.attached.storages:
+                attachment.storage.reset()
+        self.grids = Grids([run.grid.setup for run in self._runs])
+        self.dt_s = self.grids.dt_s
+        self.n_steps = int(runs[0].total_duration_s / self.dt_s)
+        sites = [[a.datacenter for a in run.grid.setup.attached.sites] for run in self._runs]
+        self.fleets = Fleets(sites, self.dt_s)
+        self._fleet_port = np.array([3 * k for row in sites for k in range(len(row))], dtype=np.int64)
+        self._parts = Parts(self.fleets, self.grids, self._fleet_port)
+        self.controls = build_controls([run.controllers for run in self._runs], self._parts)
+        self._ticks = [int(Fraction(c.dt_s) / self.dt_s) for c in self.controls]
+        self._tally = self._make_tally(edges, deadlines_s)
+        self._traced = [slot for slot, i in enumerate(self._order) if i in trace]
+        self._kept: list[dict[str, Any]] = [{} for _ in self._traced]
+
+    def _make_tally(self, edges: Edges, deadlines_s: Sequence[dict[str, float]] | None) -> Tally:
+        grids, fleets = self.grids, self.fleets
+        if any(not np.array_equal(rows, grids.monitored[0]) for rows in grids.monitored):
+            raise InputError("the runs of a batch must exclude the same buses from voltage metrics")
+        deadline = []
+        for row, label in enumerate(fleets.row_label):
+            fleet = int(fleets.row_fleet[row])
+            given = deadlines_s[self._order[int(fleets.slot[fleet])]] if deadlines_s is not None else None
+            specs = {
+                spec.model_label: spec.itl_deadline_s for spec in fleets.sites[fleet].workload.inference_data.models
+            }
+            deadline.append((given or specs)[label])
+        rows = grids.monitored[0]
+        nodes = [grids.network.nodes[i] for i in rows]
+        return Tally(nodes, rows, len(self._runs), fleets, edges, grids.branch_names, np.array(deadline))
+
+    def run(self, progress: Callable[[int, int], None] | None) -> list[BatchRun]:
+        reported = 0
+        for step in range(self.n_steps):
+            self.fleets.advance(step)
+            self.grids.solve(step, self.fleets.slot, self._fleet_port, self.fleets.power_w)
+            self._tally.add(step, self.grids.voltage_pu, self.grids.loading_pu)
+            self.grids.tell_own_loads(step, self._tally)
+            for slot, kept in zip(self._traced, self._kept, strict=True):
+                self._keep(slot, kept)
+            for control in self.controls:
+                control.observe(step, self._parts)
+            for control, ticks in zip(self.controls, self._ticks, strict=True):
+                if step % ticks == 0:
+                    control.step(step, self._parts)
+            if all(reason is not None for reason in self.grids.failure):
+                break
+            if progress is not None and 100 * (step + 1 - reported) >= self.n_steps:
+                reported = step + 1
+                progress(reported, self.n_steps)
+        results: list[BatchRun | None] = [None] * len(self._runs)
+        traces = {slot: self._trace(slot, kept) for slot, kept in zip(self._traced, self._kept, strict=True)}
+        for slot, i in enumerate(self._order):
+            failure = self.grids.failure[slot]
+            summary = self._tally.summary(slot, float(self.dt_s)) if failure is None else None
+            results[i] = BatchRun(failure, summary, traces.get(slot))
+        return [result for result in results if result is not None]
+
+    def _keep(self, slot: int, kept: dict[str, Any]) -> None:
+        """Append what a traced scenario did in this step."""
+        if self.grids.failure[slot] is not None:
+            return
+        grids, fleets = self.grids, self.fleets
+        row: dict[str, Any] = {
+            "voltage": grids.voltage_pu[:, slot].copy(),
+            "taps": list(grids.taps[slot].values()),
+        }
+        of_slot = grids.storages_of(slot)
+        row["storage"] = (grids.bank.power_kw[of_slot], grids.bank.power_kvar[of_slot]) if grids.bank else ((), ())
+        for fleet in fleets.of_scenario[slot]:
+            rows = slice(fleets.first_row[fleet], fleets.first_row[fleet + 1])
+            row[f"fleet {fleet}"] = (
+                fleets.power_w[fleet].copy(),
+                fleets.batch[rows].copy(),
+                fleets.replicas[rows].copy(),
+                fleets.itl_s[rows].copy(),
+            )
+        for name, value in row.items():
+            kept.setdefault(name, []).append(value)
+
+    def _trace(self, slot: int, kept: dict[str, Any]) -> Trace:
+        fleets = self.fleets
+        n = len(kept.get("voltage", ()))
+        sites = {}
+        for fleet in fleets.of_scenario[slot]:
+            columns = [np.array(c) for c in zip(*kept.get(f"fleet {fleet}", ()), strict=True)] or [np.empty(0)] * 4
+            site = fleets.sites[fleet]
+            sites[site.name] = SiteTrace(site.model_labels, columns[0], columns[1], columns[2], columns[3])
+        storage = kept.get("storage", [])
+        return Trace(
+            np.array([self.grids.time_s(step) for step in range(n)]),
+            self.grids.network.nodes,
+            np.array(kept.get("voltage", [])),
+            tuple(self.grids.taps[slot]),
+            np.array(kept.get("taps", [])),
+            sites,
+            np.array([kw for kw, _ in storage]),
+            np.array([kvar for _, kvar in storage]),
+        )
