@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.control import BatchControl, Parts
 from g2g_opt.controller.batch_size_schedule import BatchSizeScheduleController
-from g2g_opt.controller.ofo import (
-    EVEN_SHARE,
-    OFOBatchSizeController,
-    OFOState,
-    update_batches,
-    update_latency_duals,
-)
-from g2g_opt.controller.ofo_duals import update_voltage_duals, voltage_pull
+from g2g_opt.controller.ofo import OFOBatchSizeController, start_state
+from g2g_opt.controller.ofo_update import OFORows, update_batches, update_voltage_duals, voltage_pull
 from g2g_opt.controller.rule_based import RuleBasedBatchSizeController, droop_pressure, droop_update
 
 Floats = NDArray[np.float64]
@@ -49,21 +44,23 @@ class VoltageDuals:
 
 
 class OFOControl(BatchControl):
-    """OFO at sites with the same models, curves and tuning."""
+    """OFO at many sites with one tuning, whatever models they run."""
 
     def __init__(
         self, controllers: Sequence[OFOBatchSizeController], fleet: Ints, duals: VoltageDuals, parts: Parts, place: int
     ) -> None:
-        first = controllers[0]
-        self.dt_s, self.place = first.dt_s, place
-        self._config, self._models, self._fleet, self._duals = first.config, first.models, fleet, duals
+        self.dt_s, self.place = controllers[0].dt_s, place
+        self._config, self._fleet, self._duals = controllers[0].config, fleet, duals
         fleets = parts.fleets
-        self._rows = np.array([[fleets.row_of(int(f), label) for label in first.labels] for f in fleet], dtype=np.int64)
+        rows = [fleets.row_of(int(f), label) for f, c in zip(fleet, controllers, strict=True) for label in c.labels]
+        self._row = np.array(rows, dtype=np.int64)
         self._slot = fleets.slot[fleet]
         self._column = np.array([duals.column[int(slot)] for slot in self._slot], dtype=np.int64)
-        self._state = OFOState.start(np.concatenate([c.start_log2 for c in controllers]))
+        self._models = _join([c.rows for c in controllers])
+        self._state = start_state(np.concatenate([c.start_log2 for c in controllers]))
         self._slopes = np.empty((len(duals.rows), 3, len(fleet)))
         self._pull = np.empty((3, len(fleet)))
+        self._batch = np.empty(len(rows), dtype=np.int64)
         self._steps = 0
 
     def step(self, step: int, parts: Parts) -> None:
@@ -76,13 +73,40 @@ class OFOControl(BatchControl):
             self._slopes = np.ascontiguousarray(slopes[self._duals.rows])
         self._steps += 1
         voltage_pull(self._duals.low, self._duals.high, self._slopes, self._column, self._pull)
-        update_latency_duals(self._state, fleets.itl_s[self._rows], self._models, config)
-        servers = fleets.servers[self._rows]
-        on = servers.sum(axis=2, keepdims=True)
-        share = np.where(on > 0, servers / np.maximum(on, 1), EVEN_SHARE)
-        replicas = fleets.replicas[self._rows].astype(float)
-        update_batches(self._state, self._pull.T, share, replicas, self._models, config)
-        fleets.set_batch(self._rows.reshape(-1), self._models.feasible.nearest(self._state.x).reshape(-1))
+        row = self._row
+        update_batches(
+            self._state,
+            self._pull,
+            fleets.servers[row].astype(float),
+            fleets.replicas[row].astype(float),
+            fleets.itl_s[row],
+            self._models,
+            config.tuning,
+            self._batch,
+        )
+        fleets.set_batch(row, self._batch)
+
+
+def _join(parts: Sequence[OFORows]) -> OFORows:
+    """The rows of many sites as one table, sites numbered in their order."""
+    width = max(rows.sizes.shape[1] for rows in parts)
+
+    def padded(table: NDArray[Any], to: int, mode: str) -> NDArray[Any]:
+        missing = ((0, 0), (0, to - table.shape[1]))
+        return np.pad(table, missing, mode="edge") if mode == "edge" else np.pad(table, missing, constant_values=np.inf)
+
+    return OFORows(
+        site=np.repeat(np.arange(len(parts)), [len(rows.site) for rows in parts]),
+        amplitude=np.concatenate([rows.amplitude for rows in parts], axis=1),
+        midpoint=np.concatenate([rows.midpoint for rows in parts], axis=1),
+        steepness=np.concatenate([rows.steepness for rows in parts], axis=1),
+        throughput_max=np.concatenate([rows.throughput_max for rows in parts]),
+        deadline_s=np.concatenate([rows.deadline_s for rows in parts]),
+        log2_low=np.concatenate([rows.log2_low for rows in parts]),
+        log2_high=np.concatenate([rows.log2_high for rows in parts]),
+        sizes=np.concatenate([padded(rows.sizes, width, "edge") for rows in parts]),
+        midpoints=np.concatenate([padded(rows.midpoints, width - 1, "inf") for rows in parts]),
+    )
 
 
 class DroopControl(BatchControl):

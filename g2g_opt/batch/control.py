@@ -25,7 +25,7 @@ class Parts:
 
 
 class BatchControl(ABC):
-    """Controllers with one rule and one period; `place` is where they stand in their scenarios' lists of controllers."""
+    """Controllers with one rule and one period; `place` says when they act among the controllers of a scenario."""
 
     dt_s: Fraction
     place: int

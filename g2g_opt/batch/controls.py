@@ -47,29 +47,28 @@ def check_known(controller: Controller[Any, Any]) -> None:
 
 def build_controls(controllers: Sequence[Sequence[Controller[Any, Any]]], parts: Parts) -> list[BatchControl]:
     """Controllers of all scenarios (`controllers[slot]`, in their order of acting), grouped by place and rule."""
-    grouped: dict[tuple[Hashable, ...], list[Placed]] = {}
+    grouped: dict[tuple[Any, ...], list[Placed]] = {}
     for slot, row in enumerate(controllers):
-        for place, controller in enumerate(row):
+        place = 0
+        for before, controller in zip([None, *row], row, strict=False):
             check_known(controller)
+            # Neighbours of one kind act on different sites and do not see each other's commands.
+            place += before is not None and type(before) is not type(controller)
             if not isinstance(controller, NoopController):
                 grouped.setdefault(_rule(place, slot, controller, parts), []).append((slot, controller))
     builder = _Builder(parts)
-    controls = [builder.build(int(str(key[0])), members) for key, members in grouped.items()]
+    controls = [builder.build(place, members) for (place, *_), members in grouped.items()]
     # Within one scenario controllers act in the order of its list.
     return sorted(controls, key=lambda control: control.place)
 
 
-def _rule(place: int, slot: int, controller: Controller[Any, Any], parts: Parts) -> tuple[Hashable, ...]:
+def _rule(place: int, slot: int, controller: Controller[Any, Any], parts: Parts) -> tuple[Any, ...]:
     """Equal for controllers that one `BatchControl` can stand for."""
     key: tuple[Hashable, ...] = (place, type(controller), controller.dt_s)
     monitored = parts.grids.monitored[slot].tobytes()
     match controller:
         case OFOBatchSizeController():
-            curves = tuple(
-                (controller.curves.power(x), controller.curves.latency(x), controller.curves.throughput(x))
-                for x in controller.labels
-            )
-            return (*key, controller.specs, curves, controller.config, monitored)
+            return (*key, controller.config, monitored)
         case RuleBasedBatchSizeController():
             return (
                 *key,
@@ -84,7 +83,7 @@ def _rule(place: int, slot: int, controller: Controller[Any, Any], parts: Parts)
         case TapScheduleController():
             return key
         case _:
-            return (*key, slot)
+            return (*key, slot, id(controller))
 
 
 def id_of_rule(controller: RuleBasedBatchSizeController) -> Hashable:

@@ -71,7 +71,7 @@ class Fleets:
     # --- tables
 
     def _read_pools(self) -> None:
-        """Servers of all pools one after the other; a small pool is the beginning of a large one with the same draws."""
+        """Servers of all pools, one after the other; of pools with the same draws the longest holds them all."""
         longest: dict[tuple[object, ...], tuple[Floats, Floats]] = {}
         keys: list[list[tuple[object, ...]]] = []
         for site in self.sites:

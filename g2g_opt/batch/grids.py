@@ -88,6 +88,7 @@ class Grids:
             [self._setting(slot) for slot in range(len(setups))],
             tolerance_pu=first.tolerance,
             max_iterations=first.max_iterations,
+            loadings=any(s.record_loading for s in setups),
         )
         self.failure: list[str | None] = [None] * len(setups)
         self._attachments = attachments
@@ -215,15 +216,24 @@ class Grids:
     @property
     def branch_names(self) -> tuple[str, ...]:
         """Rated branches whose loading is recorded."""
-        return ()
+        return self.flow.branch_names
 
     @property
     def loading_pu(self) -> Floats:
         """Loading (share of the normal rating) of every branch, shape (branch, slot)."""
-        return np.empty((0, self.flow.n))
+        return self.flow.loading_pu
 
     def tell_own_loads(self, step: int, tally: Tally) -> None:
         """Note in a tally where the circuit's own constant-power loads are outside their windows."""
+        missing = np.abs(self.flow.own_share - 1.0)
+        short = np.flatnonzero(missing > SERVED_TOLERANCE)
+        if len(short) == 0:
+            return
+        for slot in short[tally.count_own_loads(short, missing[short])].tolist():
+            load, voltage_pu = self.flow.own_load(slot)
+            share = 100.0 * float(self.flow.own_share[slot])
+            words = f"load {load} was served {share:.1f} % at t={self.time_s(step):g} s, {voltage_pu:.4f} pu"
+            tally.note_own_loads(slot, words)
 
     def fail(self, slots: Iterable[int], reason: str) -> None:
         """End scenarios: they keep their first reason and draw nothing from now on."""

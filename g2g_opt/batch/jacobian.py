@@ -21,6 +21,7 @@ Ints = NDArray[np.int64]
 _REACH_MARGIN = 1.5
 # Settings whose factors are kept; about 70 kB each on the 123-bus feeder.
 _KEPT = 1024
+_CONSTANT_POWER = 1  # OpenDSS's model
 # Right-hand sides solved for at once.
 _COLUMNS = 64
 
@@ -175,6 +176,8 @@ class Jacobian:
             self._block.reshape(-1),
             self.reach_pu_per_a(factors, begin, end),
             self._law[:, SPECIAL] != 0.0,
+            self.network.load_models[self.load_places] == _CONSTANT_POWER,
+            1.0 / self._base,
         )
 
 

@@ -44,7 +44,7 @@ class Port:
 
 @dataclass(frozen=True, eq=False)
 class PortTable:
-    """The ports of all scenarios for the kernel; `base_v`, `low_pu`, `high_pu` have shape (port, slot), 1 V if unused."""
+    """The ports of all scenarios for the kernel; `base_v` (V), `low_pu`, `high_pu` have shape (port, slot)."""
 
     table: kernel.Ports
     n_ports: int

@@ -25,6 +25,7 @@ from g2g_opt.batch import power_flow_kernel as kernel
 from g2g_opt.batch.factorization import Factors
 from g2g_opt.batch.jacobian import Jacobian, Setting
 from g2g_opt.batch.lanes import WIDTH, aligned
+from g2g_opt.batch.loadings import Loadings, no_ratings
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port, PortTable
 
@@ -54,6 +55,7 @@ class BatchPowerFlow:
         tolerance_pu: float = 1e-6,
         max_iterations: int = 100,
         phasors: bool = False,
+        loadings: bool = False,
     ) -> None:
         self.tolerance_pu, self.max_iterations = tolerance_pu, max_iterations
         self.n = len(ports)
@@ -66,6 +68,8 @@ class BatchPowerFlow:
         self._first = self.jacobian.factors(self.settings[0])
         self._loads = self.jacobian.loads(self._first)
         self.ports = PortTable.of(ports, self.n_chunks, self.jacobian, self._first)
+        self._loadings = Loadings(self.jacobian) if loadings else None
+        self.branch_names = self._loadings.names if self._loadings is not None else ()
         n_loads, n_ports = len(self._loads.reach), self.ports.n_ports
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
         by_port = [aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2)]
@@ -76,6 +80,10 @@ class BatchPowerFlow:
             np.zeros(self.n_slots, dtype=np.bool_),
             np.zeros(self.n_slots),
             np.zeros((network.n_nodes if phasors else 0, self.n_slots), dtype=np.complex128),
+            aligned(len(self.branch_names), self.n_slots),
+            np.zeros(self.n_slots),
+            np.zeros(self.n_slots, dtype=np.int64),
+            np.zeros(self.n_slots),
         )
         self._renew_factors()
         self.reset(range(self.n_slots))
@@ -117,6 +125,8 @@ class BatchPowerFlow:
                 for part in parts
             ]
         self._factors = kernel.Factors(*stacked, *flat)
+        mixed_settings = [self.settings[c * W : (c + 1) * W] for c in np.flatnonzero(of_chunk < 0)]
+        self._ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), mixed_settings)
 
     # --- solving
 
@@ -145,6 +155,7 @@ class BatchPowerFlow:
             self.jacobian.pattern,
             self._loads,
             self.ports.table,
+            self._ratings,
             self._factors,
             self._factor_of_chunk,
             self.power,
@@ -179,6 +190,21 @@ class BatchPowerFlow:
     def phasors(self) -> NDArray[np.complex128]:
         """Node voltages (V), shape (node, scenario); only with `phasors=True`."""
         return self._out.phasors[:, : self.n]
+
+    @property
+    def loading_pu(self) -> Floats:
+        """Loading of every branch in `branch_names` (share of its normal rating), shape (branch, scenario)."""
+        return self._out.loading_pu[:, : self.n]
+
+    @property
+    def own_share(self) -> Floats:
+        """Served over asked power of the circuit's own constant-power load farthest from 1, shape (scenario,)."""
+        return self._out.own_share[: self.n]
+
+    def own_load(self, scenario: int) -> tuple[str, float]:
+        """The load that `own_share` is about, and its voltage (pu)."""
+        place = self.jacobian.load_places[self._out.own_load[scenario]]
+        return self.network.load_names[place], float(self._out.own_voltage_pu[scenario])
 
     @property
     def solved(self) -> NDArray[np.bool_]:

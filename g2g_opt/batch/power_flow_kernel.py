@@ -63,7 +63,8 @@ PORT_COLUMNS = 7
 class Pattern(NamedTuple):
     """Pattern of the factors and who injects where, in elimination order; node n is ground.
 
-    Columns and loads are given by where their lanes begin in a chunk's arrays: 2 W times their number. `at_start`, `at_load`, `at_sign` list the load branches at each node, with the sign of what they take out.
+    Columns and loads are given by where their lanes begin in a chunk's arrays: 2 W times their number. `at_start`,
+    `at_load` and `at_sign` list the load branches at each node, with the sign of what they bring.
     """
 
     lower_start: Ints
@@ -79,7 +80,7 @@ class Pattern(NamedTuple):
 
 
 class Loads(NamedTuple):
-    """The circuit's own load branches: ends (times 2 W), laws, Jacobian blocks, how far one ampere moves any voltage."""
+    """The circuit's own load branches: ends (times 2 W), laws, Jacobian blocks, reach of one ampere."""
 
     begin: Ints
     end: Ints
@@ -88,12 +89,14 @@ class Loads(NamedTuple):
     block: Floats  # (branch, 4), flat, S
     reach: Floats  # pu / A
     is_special: NDArray[np.bool_]  # no three coefficients: evaluated lane by lane
+    is_watched: NDArray[np.bool_]  # constant power: is it served?
+    inverse_base: Floats  # 1 / V
 
 
 class Ports(NamedTuple):
     """Where sites, generators, loads and storage are attached, per chunk, port and lane; all ends in elimination order.
 
-    `law` (chunk, port x column x lane) belongs to one watt; `thevenin` (chunk, port x port x 4 x lane) are blocks V / A.
+    `law` (chunk, port x column x lane) belongs to one watt; `thevenin` (chunk, port x port x 4 x lane) is in V / A.
     """
 
     begin: Ints
@@ -113,6 +116,17 @@ class Factors(NamedTuple):
     mixed_lower: Floats
     mixed_upper: Floats
     mixed_diagonal: Floats
+
+
+class Ratings(NamedTuple):
+    """Rated branches: rows (phase conductors) of each, entries of each row, as `loadings.Loadings` lays them out."""
+
+    branch_start: Ints
+    row_start: Ints
+    node: Ints  # times 2 W
+    inverse_rating: Floats  # 1 / A
+    shared: Floats  # (setting, entry x 2) S
+    mixed: Floats  # (chunk, entry x 2 x lane)
 
 
 class State(NamedTuple):
@@ -146,12 +160,18 @@ def workspace(n_nodes: int, n_loads: int, n_ports: int) -> Workspace:
 
 
 class Solutions(NamedTuple):
-    """What comes out, [.., scenario slot]: magnitudes (pu), solved or not, network solves it took, phasors if wanted."""
+    """What comes out, [.., scenario slot]: magnitudes (pu), solved or not, network solves it took, phasors if wanted,
+    loadings if there are `Ratings`, and how the circuit's own constant-power loads were served.
+    """
 
     voltage_pu: Floats
     solved: NDArray[np.bool_]
     iterations: Floats
     phasors: NDArray[np.complex128]
+    loading_pu: Floats  # (branch, slot)
+    own_share: Floats  # (slot,): served over asked power of the watched load that is farthest from 1
+    own_load: Ints  # (slot,): that load
+    own_voltage_pu: Floats  # (slot,): its voltage
 
 
 @njit(inline="always")
@@ -201,7 +221,7 @@ def _substitute(
         store(x, 2 * W * i + W, fma(coefficient(diagonal, q + 2 * size), re, coefficient(diagonal, q + 3 * size) * im))
 
 
-@njit(inline="always")
+@njit(error_model="numpy")
 def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, bound: Any) -> Any:
     """Remainders A v - I(v) of the circuit's own loads into `fresh`; adds to `bound` what their change can do."""
     one = spread(1.0)
@@ -254,7 +274,7 @@ def _special(x: Floats, here: int, back: int, law: Floats, block: Floats, fresh:
         fresh[place + W + lane] = (block[2] - g_im) * re + (block[3] - g_re) * im
 
 
-@njit(inline="always")
+@njit(error_model="numpy")
 def _port_currents(v: Any, current: Any, power: Any, law: Any, n_ports: Any) -> None:
     """Currents I = conj(S) h(m) v of the ports of a chunk at voltages `v`, all flat (port, 2, lane)."""
     one = spread(1.0)
@@ -276,7 +296,7 @@ def _port_currents(v: Any, current: Any, power: Any, law: Any, n_ports: Any) -> 
         store(current, place + W, p * im - q * re)
 
 
-@njit(inline="always")
+@njit(error_model="numpy")
 def _couple(base: Any, current: Any, thevenin: Any, sign: Any, out: Any, n_ports: Any) -> None:
     """out = base + sign Z I over the ports of a chunk."""
     for j in range(n_ports):
@@ -289,7 +309,7 @@ def _couple(base: Any, current: Any, thevenin: Any, sign: Any, out: Any, n_ports
         store(out, 2 * W * j + W, fma(spread(sign), im + im2, load(base, 2 * W * j + W)))
 
 
-@njit(inline="always")
+@njit(error_model="numpy")
 def _port_rounds(
     v: Any, used: Any, power: Any, law: Any, thevenin: Any, done: Any, open_v: Any, trial_v: Any, current: Any
 ) -> None:
@@ -305,7 +325,7 @@ def _port_rounds(
         store(used, place, where_less(done, half, load(current, place), load(used, place)))
 
 
-@njit(inline="always")
+@njit(error_model="numpy")
 def _read_ports(x: Any, begin: Any, end: Any, v: Any) -> None:
     """Voltages across the ports of a chunk."""
     for j in range(len(begin)):
@@ -315,12 +335,12 @@ def _read_ports(x: Any, begin: Any, end: Any, v: Any) -> None:
             v[2 * W * j + W + lane] = x[a + W] - x[b + W]
 
 
-@njit(inline="always")
+@njit(error_model="numpy")
 def _write_ports(rhs: Any, begin: Any, end: Any, current: Any) -> None:
     """What the ports of a chunk take out of the nodes, into `rhs`."""
     for j in range(len(begin)):
         for lane in range(W):
-            for ends, sign in ((begin, -1.0), (end, 1.0)):
+            for ends in (begin, end):
                 rhs[2 * W * ends[j, lane] + lane] = 0.0
                 rhs[2 * W * ends[j, lane] + W + lane] = 0.0
     for j in range(len(begin)):
@@ -337,6 +357,7 @@ def solve_chunks(
     p: Pattern,
     loads: Loads,
     ports: Ports,
+    ratings: Ratings,
     factors: Factors,
     factor_of_chunk: Ints,
     power: Floats,
@@ -386,11 +407,17 @@ def solve_chunks(
             _port_rounds(v, used, s, law, thevenin, load(done, 0), open_v, trial_v, current)
         # The next flow starts from the remainders at these voltages.
         remainder[:] = fresh
-        _write_out(x, c, p, loads, ports, done, rounds, out)
+        _write_out(x, c, p, done, rounds, out)
+        _watch_loads(x, c, loads, out)
+        if len(ratings.inverse_rating):
+            if which >= 0:
+                _write_loadings(x, c, ratings, ratings.shared[which], spread_at, 1, out)
+            else:
+                _write_loadings(x, c, ratings, ratings.mixed[-which - 1], load, W, out)
 
 
-@njit(inline="always")
-def _write_out(x: Any, c: Any, p: Any, loads: Any, ports: Any, done: Any, rounds: Any, out: Any) -> None:
+@njit(error_model="numpy")
+def _write_out(x: Any, c: Any, p: Any, done: Any, rounds: Any, out: Any) -> None:
     first = c * W
     n_slots = len(out.solved)
     flat = out.voltage_pu.reshape(-1)
@@ -404,3 +431,56 @@ def _write_out(x: Any, c: Any, p: Any, loads: Any, ports: Any, done: Any, rounds
         for i in range(len(p.output)):
             for lane in range(W):
                 out.phasors[p.output[i], first + lane] = complex(x[2 * W * i + lane], x[2 * W * i + W + lane])
+
+
+@njit(inline="always")
+def _write_loadings(x: Any, c: Any, ratings: Any, y: Any, coefficient: Any, size: Any, out: Any) -> None:
+    """Largest phase current of every rated branch over its rating."""
+    n_slots, flat = len(out.solved), out.loading_pu.reshape(-1)
+    for b in range(len(ratings.inverse_rating)):
+        largest = spread(0.0)
+        for row in range(at(ratings.branch_start, b), at(ratings.branch_start, b + 1)):
+            re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+            for k in range(at(ratings.row_start, row), at(ratings.row_start, row + 1)):
+                place = at(ratings.node, k)
+                g, s = coefficient(y, 2 * size * k), coefficient(y, 2 * size * k + size)
+                v_re, v_im = load(x, place), load(x, place + W)
+                re, re2 = fma(g, v_re, re), fma(s, v_im, re2)
+                im, im2 = fma(g, v_im, im), fma(s, v_re, im2)
+            re, im = re - re2, im + im2
+            square = fma(re, re, im * im)
+            largest = where_less(largest, square, square, largest)
+        store(flat, b * n_slots + c * W, root(largest) * spread_at(ratings.inverse_rating, b))
+
+
+@njit(error_model="numpy")
+def _watch_loads(x: Any, c: Any, loads: Any, out: Any) -> None:
+    """Which of the circuit's own constant-power loads got something else than their power."""
+    for lane in range(W):
+        out.own_share[c * W + lane] = 1.0
+    for b in range(len(loads.reach)):
+        if not loads.is_watched[b]:
+            continue
+        law, here, back = N_COLUMNS * b, at(loads.begin, b), at(loads.end, b)
+        re, im = load(x, here) - load(x, back), load(x, here + W) - load(x, back + W)
+        square = fma(re, re, im * im)
+        least, most = spread_at(loads.law, law + MIN_SQUARED), spread_at(loads.law, law + MAX_SQUARED)
+        if any_less(square, least) or any_less(most, square):
+            _note_unserved(x, c, b, loads, out)
+
+
+@njit(cache=True, error_model="numpy")
+def _note_unserved(x: Floats, c: int, b: int, loads: Loads, out: Solutions) -> None:
+    law = loads.law[N_COLUMNS * b : N_COLUMNS * (b + 1)]
+    here, back = loads.begin[b], loads.end[b]
+    for lane in range(W):
+        re, im = x[here + lane] - x[back + lane], x[here + W + lane] - x[back + W + lane]
+        m = np.sqrt(re * re + im * im)
+        g_re, g_im = law_admittance(law, m)
+        # |I| |v| over |S|; the law's constant-power coefficient is conj(S).
+        served = np.sqrt(g_re * g_re + g_im * g_im) * m * m
+        share = served / np.sqrt(law[CP] ** 2 + law[CP + 1] ** 2)
+        if abs(share - 1.0) > abs(out.own_share[c * W + lane] - 1.0):
+            out.own_share[c * W + lane] = share
+            out.own_load[c * W + lane] = b
+            out.own_voltage_pu[c * W + lane] = m * loads.inverse_base[b]

@@ -21,6 +21,7 @@ from g2g_opt.coordinator import Coordinator
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.errors import InputError
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.grid.setup import GridSetup
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -39,8 +40,8 @@ class SiteTrace:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """One scenario at every step: `voltage_pu` (step, node) of all `nodes`, tap ratios (step, regulator), sites by name,
-    and `storage_kw`, `storage_kvar` (step, storage), injection positive.
+    """One scenario at every step: `voltage_pu` (step, node) of all `nodes`, tap ratios (step, regulator), sites by
+    name, and `storage_kw`, `storage_kvar` (step, storage), injection positive.
     """
 
     time_s: Floats
@@ -84,6 +85,11 @@ def batch_key(run: Coordinator[Any, Any]) -> tuple[Any, ...]:
     return (tuple(setup.commands()), setup.dt_s, run.total_duration_s, setup.tolerance, setup.max_iterations)
 
 
+def _setup(run: Coordinator[Any, Any]) -> GridSetup:
+    assert isinstance(run.grid, OpenDSSGrid)  # see batch_key
+    return run.grid.setup
+
+
 def run_batch(
     runs: Sequence[Coordinator[Any, Any]],
     *,
@@ -95,8 +101,8 @@ def run_batch(
     """Run assembled coordinators of one `batch_key` in lockstep, from their beginnings; results in their order.
 
     The coordinators describe the runs and stay as they are, but for their storages. `deadlines_s` are latency targets
-    by model label for each run (those of the models' specs if left out), `edges` where voltages and loadings are counted
-    besides. `trace` lists the runs whose every step is kept. `progress(steps_done, steps_all)` is called about a
+    by model label for each run (those of the models' specs if left out), `edges` where voltages and loadings are
+    counted. `trace` lists the runs whose every step is kept. `progress(steps_done, steps_all)` is called about a
     hundred times.
 
     Raises `UnsupportedByBatch` for what the engine does not model, `InputError` for runs of different keys.
@@ -117,17 +123,17 @@ class _Batch:
         deadlines_s: Sequence[dict[str, float]] | None,
         trace: frozenset[int],
     ) -> None:
-        setups = [run.grid.setup for run in runs]
+        setups = [_setup(run) for run in runs]
         taps = [tuple(sorted(s.taps.regulators.items())) if s.taps is not None else () for s in setups]
         self._order = sorted(range(len(runs)), key=lambda i: taps[i])
         self._runs = [runs[i] for i in self._order]
         for run in self._runs:
-            for attachment in run.grid.setup.attached.storages:
+            for attachment in _setup(run).attached.storages:
                 attachment.storage.reset()
-        self.grids = Grids([run.grid.setup for run in self._runs])
+        self.grids = Grids([_setup(run) for run in self._runs])
         self.dt_s = self.grids.dt_s
         self.n_steps = int(runs[0].total_duration_s / self.dt_s)
-        sites = [[a.datacenter for a in run.grid.setup.attached.sites] for run in self._runs]
+        sites: list[list[Any]] = [[a.datacenter for a in _setup(run).attached.sites] for run in self._runs]
         self.fleets = Fleets(sites, self.dt_s)
         self._fleet_port = np.array([3 * k for row in sites for k in range(len(row))], dtype=np.int64)
         self._parts = Parts(self.fleets, self.grids, self._fleet_port)

@@ -64,8 +64,8 @@ class Summary:
     """One scenario over a run of `n_steps` steps of `dt_s` (s).
 
     `nodes` are the monitored (bus, phase) pairs; `lowest_pu`, `highest_pu` their extremes and `lowest_step`,
-    `highest_step` when they first occurred; `branches`, `loading_pu`, `loading_step` likewise for loadings (empty if not
-    recorded). `sites` are in the run's order.
+    `highest_step` when they first occurred; `branches`, `loading_pu`, `loading_step` likewise for loadings (empty
+    if not recorded). `sites` are in the run's order.
     """
 
     dt_s: float
@@ -169,7 +169,8 @@ class Tally:
         self._samples, self._misses, self._switches = (np.zeros(n_rows, dtype=np.int64) for _ in range(3))
         self._power_sum, self._power_peak = np.zeros(n_fleets), np.full(n_fleets, -np.inf)
         self._own_steps = np.zeros(n_slots, dtype=np.int64)
-        self._own_worst: list[tuple[float, str]] = [(0.0, "")] * n_slots
+        self._own_missing = np.zeros(n_slots)
+        self._own_worst = [""] * n_slots
         self.n_steps = 0
 
     def add(self, step: int, voltage_pu: Floats, loading_pu: Floats) -> None:
@@ -216,11 +217,19 @@ class Tally:
         np.maximum(self._power_peak, power_w, out=self._power_peak)
         self.n_steps += 1
 
-    def note_own_loads(self, slot: int, missing: float, words: str) -> None:
-        """A step in which a constant-power load of the circuit itself was outside its window."""
-        self._own_steps[slot] += 1
-        if missing > self._own_worst[slot][0]:
-            self._own_worst[slot] = (missing, words)
+    def count_own_loads(self, slots: Ints, missing: Floats) -> NDArray[np.bool_]:
+        """Count a step in which constant-power loads of the circuit itself were outside their windows.
+
+        `missing` is the share of their power; says for which of the scenarios it is the worst so far.
+        """
+        self._own_steps[slots] += 1
+        worse = missing > self._own_missing[slots]
+        self._own_missing[slots] = np.maximum(self._own_missing[slots], missing)
+        return np.asarray(worse)
+
+    def note_own_loads(self, slot: int, words: str) -> None:
+        """The worst such step so far, in words."""
+        self._own_worst[slot] = words
 
     def summary(self, slot: int, dt_s: float) -> Summary:
         """One scenario's summary so far."""
@@ -257,6 +266,6 @@ class Tally:
             loading_steps_over=self._over[:, :, slot].copy(),
             loading_steps_by_class=self._loading_classes[:, slot].copy(),
             own_loads_unserved_steps=int(self._own_steps[slot]),
-            own_loads_worst=self._own_worst[slot][1],
+            own_loads_worst=self._own_worst[slot],
             sites=tuple(sites),
         )

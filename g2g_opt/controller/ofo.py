@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from g2g_opt.clock import SimulationClock
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_sizes import FeasibleTable, changed_command, specs_of, start_log2
-from g2g_opt.controller.ofo_duals import update_voltage_duals, voltage_pull
+from g2g_opt.controller.ofo_update import (
+    OFORows,
+    OFOState,
+    OFOTuning,
+    update_batches,
+    update_voltage_duals,
+    voltage_pull,
+)
 from g2g_opt.datacenter.base import LLMBatchSizeControlledDatacenter, LLMDatacenterState
 from g2g_opt.datacenter.command import DatacenterCommand
 from g2g_opt.datacenter.config import InferenceModelSpec, ModelDeployment
@@ -26,7 +33,7 @@ from g2g_opt.grid.opendss import OpenDSSGrid
 __all__ = ["LogisticModelStore", "OFOBatchSizeController", "OFOConfig"]
 
 Floats = NDArray[np.float64]
-EVEN_SHARE = np.full(3, 1.0 / 3.0)
+_EVEN_SHARE = np.full(3, 1.0 / 3.0)
 _ONLY = np.zeros(1, dtype=np.int64)
 
 
@@ -55,109 +62,49 @@ class OFOConfig:
         if min(self.primal_step_size, self.sensitivity_perturbation_kw) <= 0 or self.sensitivity_update_interval < 0:
             raise InputError(f"OFO needs positive step size and perturbation and an interval >= 0, got {self}")
 
-
-@dataclass(frozen=True, eq=False)
-class OFOModels:
-    """What the update needs to know of a site's models, as arrays [model].
-
-    Curve parameters (L, x0, k) of power (W per replica), latency (s) and throughput (tokens/s per replica) have
-    shape (3, 1, model); `throughput_max` is T_i(x_max). x is clipped to [`log2_low`, `log2_high`].
-    """
-
-    amplitude: Floats
-    midpoint: Floats
-    steepness: Floats
-    throughput_max: Floats
-    deadline_s: Floats
-    log2_low: float
-    log2_high: float
-    feasible: FeasibleTable
-
-    @staticmethod
-    def of(specs: tuple[InferenceModelSpec, ...], curves: LogisticModelStore) -> OFOModels:
-        """From specs and fitted curves; x ranges over the union of the feasible batch sizes (formulations 4)."""
-        union = sorted({int(b) for spec in specs for b in spec.feasible_batch_sizes})
-        labels = [spec.model_label for spec in specs]
-        rows: list[list[LogisticModel]] = [
-            [curves.power(label) for label in labels],
-            [curves.latency(label) for label in labels],
-            [curves.throughput(label) for label in labels],
-        ]
-        peak = np.array([float(curve.eval(union[-1])) for curve in rows[2]])
-        return OFOModels(
-            amplitude=np.array([[[curve.L for curve in row]] for row in rows]),
-            midpoint=np.array([[[curve.x0 for curve in row]] for row in rows]),
-            steepness=np.array([[[curve.k for curve in row]] for row in rows]),
-            throughput_max=np.where(peak > 0.0, peak, 1.0),
-            deadline_s=np.array([spec.itl_deadline_s for spec in specs]),
-            log2_low=float(np.log2(union[0])),
-            log2_high=float(np.log2(union[-1])),
-            # Whatever x is, a model is only ever sent one of its own feasible batch sizes.
-            feasible=FeasibleTable.of([spec.feasible_batch_sizes for spec in specs]),
+    @cached_property
+    def tuning(self) -> OFOTuning:
+        """What the update of batch sizes needs of it."""
+        return OFOTuning(
+            float(self.primal_step_size),
+            float(self.latency_dual_step_size),
+            float(self.w_throughput),
+            float(self.w_switch),
+            float(self.voltage_gradient_scale),
         )
 
-    def slopes(self, x: Floats) -> Floats:
-        """P', L' and T' with respect to x, shape (3, scenario, model) (2.1)."""
-        # s (1 - s) of the logistic s is (1 - tanh^2) / 4, which cannot overflow.
-        half = np.tanh(self._half_steepness * (x - self.midpoint))
-        slopes: Floats = self._slope_max * (1.0 - half * half)
-        return slopes
 
-    @cached_property
-    def _half_steepness(self) -> Floats:
-        return 0.5 * self.steepness
-
-    @cached_property
-    def _slope_max(self) -> Floats:
-        return 0.25 * self.amplitude * self.steepness
+def start_state(log2_batch: Floats) -> OFOState:
+    """The state before the first step, from start batch sizes [row]."""
+    return OFOState(np.zeros(len(log2_batch)), log2_batch.copy(), log2_batch.copy())
 
 
-@dataclass
-class OFOState:
-    """Latency multipliers and iterates of sites with the same models, shape (site, model); see `ofo_duals` for those
-    of the voltages.
+def ofo_rows(specs: Sequence[InferenceModelSpec], curves: LogisticModelStore, site: int = 0) -> OFORows:
+    """Rows of one site's models; x ranges over the union of their feasible batch sizes (formulations 4).
+
+    Whatever x is, a model is only ever sent one of its own feasible batch sizes.
     """
-
-    dual_latency: Floats
-    x: Floats
-    x_previous: Floats
-
-    @staticmethod
-    def start(log2_batch: Floats) -> OFOState:
-        """The state before the first step, from start batch sizes of shape (site, model)."""
-        return OFOState(np.zeros(log2_batch.shape), log2_batch.copy(), log2_batch.copy())
-
-
-def update_latency_duals(state: OFOState, itl_s: Floats, models: OFOModels, config: OFOConfig) -> None:
-    """mu <- [mu + rho_l (ITL - target)]+ (4.1), in place; a latency that is NaN (no replicas) leaves its multiplier.
-
-    `itl_s` has shape (site, model).
-    """
-    excess_s = itl_s - models.deadline_s
-    excess_s[np.isnan(excess_s)] = 0.0
-    np.maximum(state.dual_latency + config.latency_dual_step_size * excess_s, 0.0, out=state.dual_latency)
-
-
-def update_batches(
-    state: OFOState, pull: Floats, phase_share: Floats, replicas: Floats, models: OFOModels, config: OFOConfig
-) -> None:
-    """The gradient (4.2) and primal step (4.3), in place.
-
-    `pull` is (lambda_hi - lambda_lo)' H per kW and phase, shape (site, 3); `phase_share` has shape (site, model, 3),
-    `replicas` (site, model).
-    """
-    power, latency, throughput = models.slopes(state.x)
-    per_kw = (phase_share * pull[:, None, :]).sum(axis=2)
-    gradient = replicas * (
-        (config.voltage_gradient_scale / 1000.0) * per_kw * power
-        - config.w_throughput / models.throughput_max * throughput
+    union = sorted({int(b) for spec in specs for b in spec.feasible_batch_sizes})
+    labels = [spec.model_label for spec in specs]
+    kinds: list[list[LogisticModel]] = [
+        [curves.power(label) for label in labels],
+        [curves.latency(label) for label in labels],
+        [curves.throughput(label) for label in labels],
+    ]
+    peak = np.array([float(curve.eval(union[-1])) for curve in kinds[2]])
+    feasible = FeasibleTable.of([spec.feasible_batch_sizes for spec in specs])
+    return OFORows(
+        site=np.full(len(specs), site, dtype=np.int64),
+        amplitude=np.array([[curve.L for curve in row] for row in kinds]),
+        midpoint=np.array([[curve.x0 for curve in row] for row in kinds]),
+        steepness=np.array([[curve.k for curve in row] for row in kinds]),
+        throughput_max=np.where(peak > 0.0, peak, 1.0),
+        deadline_s=np.array([spec.itl_deadline_s for spec in specs]),
+        log2_low=np.full(len(specs), np.log2(union[0])),
+        log2_high=np.full(len(specs), np.log2(union[-1])),
+        sizes=feasible.sizes,
+        midpoints=feasible.midpoints,
     )
-    gradient += state.dual_latency * latency
-    gradient += config.w_switch * (state.x - state.x_previous)
-    state.x_previous = state.x
-    moved = state.x - config.primal_step_size * gradient
-    np.maximum(moved, models.log2_low, out=moved)
-    state.x = np.minimum(moved, models.log2_high, out=moved)
 
 
 class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMDatacenterState], OpenDSSGrid]):
@@ -179,12 +126,12 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
     ) -> None:
         specs = specs_of(inference_models)
         self.labels = [spec.model_label for spec in specs]
-        self.specs, self.curves = specs, models
-        self.models = OFOModels.of(specs, models)
+        self.rows = ofo_rows(specs, models)
         self.datacenter, self.grid = datacenter, grid
         self.config = config or OFOConfig()
         self._dt_s = dt_s
-        self.start_log2 = np.clip(start_log2(specs, initial_batch_sizes), self.models.log2_low, self.models.log2_high)
+        start = start_log2(specs, initial_batch_sizes)[0]
+        self.start_log2 = np.clip(start, self.rows.log2_low, self.rows.log2_high)
         self.reset()
 
     @property
@@ -197,7 +144,8 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
         self._slopes = np.empty((0, 3, 1))
         self._pull = np.empty((3, 1))
         self._steps = 0
-        self._shares: tuple[Mapping[str, Floats] | None, Floats] = (None, np.empty((1, 0, 3)))
+        self._batch = np.zeros(len(self.labels), dtype=np.int64)
+        self._shares: tuple[Mapping[str, Floats] | None, Floats] = (None, np.empty((0, 3)))
 
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
         grid, config = self.grid, self.config
@@ -207,21 +155,26 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
             slopes, _ = grid.estimate_sensitivity(config.sensitivity_perturbation_kw, dc=self.datacenter)
             self._slopes = slopes[:, :, None].copy()
         if self._state is None:
-            self._state = OFOState.start(self.start_log2)
-            self._rows = np.arange(len(voltage_pu))
+            self._state = start_state(self.start_log2)
+            self._monitored = np.arange(len(voltage_pu))
             self._duals = (np.zeros(voltage_pu.shape), np.zeros(voltage_pu.shape))
         replicas, itl_s = self.datacenter.observe(self.labels)
         update_voltage_duals(
-            *self._duals, voltage_pu, self._rows, config.voltage_dual_step_size, config.v_min, config.v_max
+            *self._duals, voltage_pu, self._monitored, config.voltage_dual_step_size, config.v_min, config.v_max
         )
         voltage_pull(*self._duals, self._slopes, _ONLY, self._pull)
-        update_latency_duals(self._state, itl_s[None, :], self.models, config)
         update_batches(
-            self._state, self._pull.T, self._phase_share(), replicas[None, :].astype(float), self.models, config
+            self._state,
+            self._pull,
+            self._phase_share(),
+            replicas.astype(float),
+            itl_s,
+            self.rows,
+            config.tuning,
+            self._batch,
         )
         self._steps += 1
-        batch = self.models.feasible.nearest(self._state.x)[0]
-        commands = changed_command(self.datacenter, self.labels, batch)
+        commands = changed_command(self.datacenter, self.labels, self._batch)
         if commands:
             events.emit("controller.ofo.step", {"batch_size_by_model": commands[0].batch_size_by_model})
         return list(commands)
@@ -229,5 +182,5 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
     def _phase_share(self) -> Floats:
         by_model = self.datacenter.phase_share_by_model
         if by_model is not self._shares[0]:
-            self._shares = (by_model, np.array([[by_model.get(label, EVEN_SHARE) for label in self.labels]]))
+            self._shares = (by_model, np.array([by_model.get(label, _EVEN_SHARE) for label in self.labels]))
         return self._shares[1]

@@ -84,8 +84,8 @@ def describe_unserved(
 ) -> str:
     """What an attachment asked for on a phase (0 to 2), what it was served, and at which voltage."""
     return (
-        f"t={time_s:g} s: {attachment.name} phase {'ABC'[phase]} at bus {attachment.bus} asked for {asked_kw:.1f} kW and "
-        f"was served {share * asked_kw:.1f} kW at {voltage_pu:.4f} pu (constant power from {window_pu[0]:g} to "
+        f"t={time_s:g} s: {attachment.name} phase {'ABC'[phase]} at bus {attachment.bus} asked for {asked_kw:.1f} kW "
+        f"and was served {share * asked_kw:.1f} kW at {voltage_pu:.4f} pu (constant power from {window_pu[0]:g} to "
         f"{window_pu[1]:g} pu)"
     )
 

@@ -19,12 +19,9 @@ from g2g_opt.controller.ofo import (
     LogisticModelStore,
     OFOBatchSizeController,
     OFOConfig,
-    OFOModels,
-    OFOState,
-    update_batches,
-    update_latency_duals,
+    ofo_rows,
 )
-from g2g_opt.controller.ofo_duals import update_voltage_duals, voltage_pull
+from g2g_opt.controller.ofo_update import OFOState, update_batches, update_voltage_duals, voltage_pull
 from g2g_opt.controller.rule_based import (
     RuleBasedBatchSizeController,
     RuleBasedConfig,
@@ -199,7 +196,7 @@ def test_the_ofo_update_is_the_text_read_scalar_by_scalar(seed: int, n_models: i
         }
 
     power, latency, throughput = curves(100, 900), curves(0.01, 0.1), curves(100, 3000)
-    models = OFOModels.of(specs, LogisticModelStore(power=power, latency=latency, throughput=throughput))
+    models = ofo_rows(specs, LogisticModelStore(power=power, latency=latency, throughput=throughput))
     config = OFOConfig(
         primal_step_size=rng.uniform(0.01, 0.2),
         w_throughput=rng.uniform(0, 0.5),
@@ -211,13 +208,13 @@ def test_the_ofo_update_is_the_text_read_scalar_by_scalar(seed: int, n_models: i
     union = sorted({b for feasible in sizes for b in feasible})
     x_low, x_high = math.log2(union[0]), math.log2(union[-1])
     state = OFOState(
-        rng.uniform(0, 1, (1, n_models)),
-        rng.uniform(x_low, x_high, (1, n_models)),
-        rng.uniform(x_low, x_high, (1, n_models)),
+        rng.uniform(0, 1, n_models),
+        rng.uniform(x_low, x_high, n_models),
+        rng.uniform(x_low, x_high, n_models),
     )
     dual_low, dual_high = rng.uniform(0, 0.1, (n_volts, 1)), rng.uniform(0, 0.1, (n_volts, 1))
-    lam_lo, lam_hi, mu = dual_low[:, 0].copy(), dual_high[:, 0].copy(), state.dual_latency[0].copy()
-    x, x_prev = state.x[0].copy(), state.x_previous[0].copy()
+    lam_lo, lam_hi, mu = dual_low[:, 0].copy(), dual_high[:, 0].copy(), state.dual_latency.copy()
+    x, x_prev = state.x.copy(), state.x_previous.copy()
     v = rng.uniform(0.9, 1.1, n_volts)
     itl = rng.uniform(0.01, 0.3, n_models)
     if rng.random() < 0.3:
@@ -231,8 +228,8 @@ def test_the_ofo_update_is_the_text_read_scalar_by_scalar(seed: int, n_models: i
         dual_low, dual_high, v[:, None], np.arange(n_volts), config.voltage_dual_step_size, config.v_min, config.v_max
     )
     voltage_pull(dual_low, dual_high, H[:, :, None].copy(), np.zeros(1, dtype=np.int64), pull)
-    update_latency_duals(state, itl[None].copy(), models, config)
-    update_batches(state, pull.T, e[None], n[None].astype(float), models, config)
+    batch = np.zeros(n_models, dtype=np.int64)
+    update_batches(state, pull, e, n.astype(float), itl, models, config.tuning, batch)
 
     for j in range(n_volts):  # (4.1)
         lam_lo[j] = max(lam_lo[j] + config.voltage_dual_step_size * (config.v_min - v[j]), 0.0)
@@ -242,7 +239,7 @@ def test_the_ofo_update_is_the_text_read_scalar_by_scalar(seed: int, n_models: i
     for i, label in enumerate(labels):
         if not math.isnan(itl[i]):
             mu[i] = max(mu[i] + config.latency_dual_step_size * (itl[i] - specs[i].itl_deadline_s), 0.0)
-        assert state.dual_latency[0, i] == pytest.approx(mu[i], rel=1e-12)
+        assert state.dual_latency[i] == pytest.approx(mu[i], rel=1e-12)
         t_max = float(throughput[label].eval(union[-1]))
         grid_term = sum((lam_hi[j] - lam_lo[j]) * H[j, p] * e[i, p] for j in range(n_volts) for p in range(3))
         gradient = (  # (4.2)
@@ -252,8 +249,8 @@ def test_the_ofo_update_is_the_text_read_scalar_by_scalar(seed: int, n_models: i
             + config.w_switch * (x[i] - x_prev[i])
         )
         expected = min(max(x[i] - config.primal_step_size * gradient, x_low), x_high)  # (4.3)
-        assert state.x[0, i] == pytest.approx(expected, rel=1e-6, abs=1e-7)
-        assert state.x_previous[0, i] == x[i]
+        assert state.x[i] == pytest.approx(expected, rel=1e-6, abs=1e-7)
+        assert state.x_previous[i] == x[i]
 
 
 def ofo(grid: ToldGrid, site: ToldSite, start: dict[str, int], **config: Any) -> OFOBatchSizeController:

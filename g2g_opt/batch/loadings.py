@@ -1,0 +1,78 @@
+"""Loadings of lines and transformers in a batch: admittance rows of every rated branch, by tap setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch import power_flow_kernel as kernel
+from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.network import TappedWinding
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Loadings:
+    """Rated, closed branches as `grid.loading.BranchLoading` has them: largest phase current at the first terminal.
+
+    A conductor's current is the sum of its entries' admittances times voltages. `coefficients(setting)` are the
+    admittances (entry, 2) in S at a tap setting.
+    """
+
+    def __init__(self, jacobian: Jacobian) -> None:
+        network = jacobian.network
+        rated = [b for b in network.branches if b.closed and b.rating_a > 0.0 and len(b.nodes)]
+        self.names = tuple(f"{b.kind}.{b.name}" for b in rated)
+        tapped = {winding.element: winding for winding in network.tapped}
+        branch_start, row_start = [0], [0]
+        node: list[int] = []
+        values: list[complex] = []
+        self._tapped: list[tuple[TappedWinding, int, Ints, Ints]] = []
+        for b in rated:
+            for conductor in range(b.n_phases):
+                entries = [k for k in range(len(b.nodes)) if b.nodes[k] >= 0 and b.yprim[conductor, k] != 0.0]
+                if b.kind == "transformer" and b.name in tapped:
+                    places = np.arange(len(node), len(node) + len(entries))
+                    self._tapped.append((tapped[b.name], conductor, np.array(entries, dtype=np.int64), places))
+                node += [int(b.nodes[k]) for k in entries]
+                values += [complex(b.yprim[conductor, k]) for k in entries]
+                row_start.append(len(node))
+            branch_start.append(len(row_start) - 1)
+        self._y = np.array(values, dtype=np.complex128)
+        self._start_taps = network.start_taps
+        self._branch_start = np.array(branch_start, dtype=np.int64)
+        self._row_start = np.array(row_start, dtype=np.int64)
+        self._node = 2 * WIDTH * jacobian.places(np.array(node, dtype=np.int64))
+        self._inverse_rating = np.array([1.0 / b.rating_a for b in rated])
+
+    def coefficients(self, setting: Setting) -> Floats:
+        """Admittances (entry, 2) at a setting."""
+        y = self._y.copy()
+        taps = {**self._start_taps, **dict(setting.taps)}
+        for winding, conductor, entries, places in self._tapped:
+            y[places] = winding.yprim(taps[winding.regulator])[conductor, entries]
+        return np.stack([y.real, y.imag], axis=-1)
+
+    def table(self, shared: Sequence[Setting], mixed: Sequence[Sequence[Setting]]) -> kernel.Ratings:
+        """For the kernel: coefficients of every shared setting, and of chunks with one setting for each lane."""
+        n = 2 * len(self._y)
+        of_shared = [self.coefficients(setting).reshape(-1) for setting in shared]
+        of_mixed = [np.stack([self.coefficients(s) for s in lanes], axis=-1).reshape(-1) for lanes in mixed]
+        return kernel.Ratings(
+            self._branch_start,
+            self._row_start,
+            self._node,
+            self._inverse_rating,
+            np.array(of_shared).reshape(-1, n),
+            np.array(of_mixed).reshape(-1, n * WIDTH),
+        )
+
+
+def no_ratings() -> kernel.Ratings:
+    """A table of no branches."""
+    start, none = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    return kernel.Ratings(start, start, none, np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0)))
