@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -119,8 +119,18 @@ class Feeder:
         target.write_text("\n".join(("Clear", *self.commands, "")), encoding="utf-8")
         return target
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Read-only mappings do not travel to other processes by themselves.
+        figures = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain = {name: dict(value) if isinstance(value, MappingProxyType) else value for name, value in figures.items()}
+        return _restore, (plain,)
+
     def __repr__(self) -> str:
         return f"Feeder({self.name!r}, {len(self.buses)} buses, {len(self.regulators)} regulators)"
+
+
+def _restore(figures: dict[str, Any]) -> Feeder:
+    return Feeder(**{k: MappingProxyType(v) if isinstance(v, dict) else v for k, v in figures.items()})
 
 
 def find_feeder(case_dir: Path | str | None, master_file: str | None, feeder: Feeder | str | None) -> Feeder:

@@ -67,7 +67,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One plan in one scenario: figures and limit checks, or the reason why the run has no usable answer."""
+    """One plan in one scenario: figures and limit checks, or the reason why the run has no usable answer.
+
+    `engine_note` says why it ran on another engine than the one asked for.
+    """
 
     scenario: str
     engine: str
@@ -75,6 +78,7 @@ class Outcome:
     figures: Figures | None
     checks: tuple[LimitCheck, ...]
     seconds: float
+    engine_note: str = ""
 
     @property
     def kept(self) -> bool:

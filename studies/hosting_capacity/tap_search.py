@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.assembly import TRACE_DIR, assemble
-from g2g_opt.evaluate import simulate_plan
+from g2g_opt.simulate import simulate
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.record import GridRecord
 from g2g_opt.limits import Limits

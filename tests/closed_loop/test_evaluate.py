@@ -9,8 +9,9 @@ import pytest
 
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError
-from g2g_opt.evaluate import evaluate, judge
+from g2g_opt.evaluate import evaluate
 from g2g_opt.feeder import Feeder
+from g2g_opt.judge import judge
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario

@@ -1,0 +1,43 @@
+"""Figures of a run against limits (formulations 6)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from g2g_opt.limits import Limits
+from g2g_opt.outcome import Figures, LimitCheck
+from g2g_opt.scenario import Scenario
+
+
+def judge(figures: Figures, scenario: Scenario, limits: Limits) -> tuple[LimitCheck, ...]:
+    """Hold a run's figures against the limits (formulations 6); limits that are None are left out."""
+    voltage, worst = figures.voltage, figures.worst_voltage
+    side = "undervoltage" if worst.voltage_pu < 1.0 else "overvoltage"
+    place = f"{worst.bus}.{worst.phase} at t={worst.time_s:g} s, {worst.voltage_pu:.4f} pu"
+    time_share = voltage.violation_time_s / scenario.duration_s
+    checks = [_at_most(f"{side} time share", time_share, limits.violation_time_share_max, place)]
+    if limits.violation_integral_max_pu_s is not None:
+        integral = voltage.integral_violation_pu_s
+        checks.append(_at_most(f"{side} integral", integral, limits.violation_integral_max_pu_s, place))
+    heaviest = max(
+        (w for w in (figures.worst_line, figures.worst_transformer) if w is not None),
+        key=lambda w: w.loading_pu,
+        default=None,
+    )
+    if limits.loading_max_pu is not None and heaviest is not None:
+        kept = figures.overload_time_s / scenario.duration_s <= limits.overload_time_share_max
+        used = heaviest.loading_pu / limits.loading_max_pu
+        where = f"{heaviest.branch} at t={heaviest.time_s:g} s"
+        # A short overload that is allowed uses the limit up, and no more.
+        used = min(used, 1.0) if kept else used
+        checks.append(LimitCheck("loading", heaviest.loading_pu, limits.loading_max_pu, used, kept, where))
+    checks.append(_at_most("latency misses", figures.latency_miss_share, limits.latency_miss_share_max))
+    share, floor = figures.throughput_share, limits.throughput_share_min
+    used = floor / share if share > 0 else np.inf
+    checks.append(LimitCheck("throughput share", share, floor, used, share >= floor))
+    return tuple(checks)
+
+
+def _at_most(name: str, value: float, limit: float, where: str = "") -> LimitCheck:
+    used = value / limit if limit > 0 else (0.0 if value <= 0 else np.inf)
+    return LimitCheck(name, value, limit, used, value <= limit, where)
