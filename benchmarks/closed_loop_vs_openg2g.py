@@ -12,25 +12,13 @@ nothing but the standard library: a child starts with its parent's peak memory o
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
-import os
-import platform
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
-CASE = ROOT / "tests" / "reference" / "openg2g" / "ieee123_noop"
-STUDY = ROOT / "data" / "feeders" / "ieee123" / "study.json"
-OURS, PEER = "g2g_opt", "openg2g"
+from measuring import OURS, PEER, BenchmarkError, machine, run_child, write_case
 
 OPENDSS_TOLERANCE = 1e-4  # OpenDSS's default, which the peer runs at
 SWEEP_TOLERANCES = (1e-4, 1e-6, 1e-8)
@@ -41,76 +29,6 @@ METRICS = {
     "integral_violation_pu_s": "integral violation (pu s)",
     "mean_throughput_tps": "mean throughput (tokens/s)",
 }
-
-
-class BenchmarkError(Exception):
-    """A side failed, or both sides did not compute the same thing."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One child process: seconds of CPU (user + system) and wall time, peak memory (MiB), and what it wrote."""
-
-    cpu_s: float
-    wall_s: float
-    peak_mib: float
-    result: dict[str, Any]
-
-
-# --- inputs
-
-
-def write_case(folder: Path, duration_s: int, window_pu: tuple[float, float] = (0.95, 1.05)) -> None:
-    """The recorded case with one OFO controller per site, its profiles, and the circuit as one .dss file."""
-    folder.mkdir(parents=True)
-    case = json.loads((CASE / "case.json").read_text(encoding="utf-8"))
-    study = json.loads(STUDY.read_text(encoding="utf-8"))
-    case["controllers"] = [{"kind": "ofo", "config": study["ofo"]}]
-    # The peer's loads keep OpenDSS's own window, so no other one can be compared.
-    case["dc_constant_power_window_pu"] = list(window_pu)
-    case |= {"dt_s": "1/10", "control_dt_s": "1", "duration_s": duration_s, "master_file": f"{case['feeder']}.dss"}
-    (folder / "case.json").write_text(json.dumps(case, indent=1), encoding="utf-8")
-    with gzip.open(CASE / "profiles.csv.gz", "rb") as packed, (folder / "profiles.csv").open("wb") as plain:
-        shutil.copyfileobj(packed, plain)
-    run_child(sys.executable, "g2g_side.py", [str(folder), "--write-feeder"], folder / "feeder.json")
-
-
-# --- measuring
-
-
-def run_child(python: str, script: str, arguments: list[str], result: Path) -> Measurement:
-    """Run a side to its end and measure it; `BenchmarkError` with its last words if it fails.
-
-    `result` is the JSON file it writes, two folders above which the bytecode of all children is kept.
-    """
-    # One thread each: matrices are small, and idle threads of a linear-algebra library count as CPU time.
-    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    # Bytecode of both sides comes from the warm-up, whatever the environment and the checkout hold.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    environment["PYTHONPYCACHEPREFIX"] = str(result.parent.parent / "bytecode")
-    if script != "openg2g_side.py":
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    with tempfile.TemporaryFile() as words:
-        started = time.perf_counter()
-        child = subprocess.Popen(
-            [python, str(HERE / script), *arguments, "--result", str(result)],
-            env=environment,
-            stdout=words,
-            stderr=subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        wall_s = time.perf_counter() - started
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
-            words.seek(0)
-            tail = words.read().decode(errors="replace")[-3000:]
-            missing = any(f"named '{name}'" in tail for name in (PEER, "mlenergy"))
-            hint = "; install the extra `.[benchmark]` or name --peer-python" if missing else ""
-            raise BenchmarkError(f"{python} {script} ended with status {child.returncode}{hint}:\n{tail}")
-    peak_mib = usage.ru_maxrss / (1024 if platform.system() == "Linux" else 1024**2)
-    return Measurement(
-        usage.ru_utime + usage.ru_stime, wall_s, peak_mib, json.loads(result.read_text(encoding="utf-8"))
-    )
 
 
 # --- the same thing on both sides?
@@ -228,8 +146,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.repeats < 1 or options.duration_s < 1:
         parser.error("--repeats and --duration-s must be 1 or more")
-    load = os.getloadavg()[0]
-    print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores, load {load:.2f}")
+    print(machine())
     with tempfile.TemporaryDirectory(prefix="g2g_benchmark_") as temporary:
         folder, short = Path(temporary, "case"), Path(temporary, "warm_up")
         try:

@@ -130,7 +130,8 @@ class Feeder:
 
 
 def _restore(figures: dict[str, Any]) -> Feeder:
-    return Feeder(**{k: MappingProxyType(v) if isinstance(v, dict) else v for k, v in figures.items()})
+    read_only: dict[str, Any] = {k: MappingProxyType(v) if isinstance(v, dict) else v for k, v in figures.items()}
+    return Feeder(**read_only)
 
 
 def find_feeder(case_dir: Path | str | None, master_file: str | None, feeder: Feeder | str | None) -> Feeder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -26,6 +26,9 @@ class LargestFeasible:
         return not self.rejected_below
 
 
+Search = Generator[tuple[int, ...], Mapping[int, bool], LargestFeasible]
+
+
 def find_largest_feasible(
     judge: Callable[[int], bool],
     n_max: int,
@@ -36,7 +39,34 @@ def find_largest_feasible(
     growth: float = 2.0,
     try_above: Sequence[float] = (1.05, 1.15),
 ) -> LargestFeasible:
+    """Run `search_largest_feasible` with a judge that answers one size at a time."""
+    search = search_largest_feasible(
+        n_max, n_min=n_min, start=start, resolution=resolution, growth=growth, try_above=try_above
+    )
+    try:
+        asked = next(search)
+        while True:
+            asked = search.send({n: bool(judge(n)) for n in asked})
+    except StopIteration as end:
+        found: LargestFeasible = end.value
+        return found
+
+
+def search_largest_feasible(
+    n_max: int,
+    *,
+    n_min: int = 1,
+    start: int | None = None,
+    resolution: float = 0.0,
+    growth: float = 2.0,
+    try_above: Sequence[float] = (1.05, 1.15),
+    at_once: int = 1,
+) -> Search:
     """Search `n_min` to `n_max`: grow from `start` by the factor `growth`, bisect, then look upwards from the answer.
+
+    A generator: it yields sizes that it wants judged, is sent their answers, and returns the result. With `at_once`
+    above one it asks for that many sizes in a round (a bracket is then cut into more than two), so that a judge who
+    answers many together is asked less often.
 
     Bisection stops when the bracket is closer than `resolution` (relative) or one. Then the point right above the
     answer and the multiples `try_above` of it are judged: if one is accepted, the search goes on from there, so the
@@ -44,41 +74,57 @@ def find_largest_feasible(
     """
     judged: dict[int, bool] = {}
 
-    def ask(n: int) -> bool:
-        if n not in judged:
-            judged[n] = bool(judge(n))
-        return judged[n]
+    def ask(sizes: Iterable[int]) -> Generator[tuple[int, ...], Mapping[int, bool], None]:
+        new = tuple(sorted({n for n in sizes if n not in judged}))
+        if new:
+            answers = yield new
+            judged.update({n: answers[n] for n in new})
 
-    def bisect(low: int, high: int) -> int:
+    def cut(low: int, high: int) -> Generator[tuple[int, ...], Mapping[int, bool], int]:
         """Largest accepted in a bracket whose low end is accepted (or below `n_min`) and whose high end is rejected."""
         while high - low > max(1, int(resolution * low)):
-            middle = (low + high) // 2
-            low, high = (middle, high) if ask(middle) else (low, middle)
+            points = sorted({low + (high - low) * k // (at_once + 1) for k in range(1, at_once + 1)} - {low, high})
+            yield from ask(points)
+            # Of several crossings the lowest one; accepted sizes above it are met again at the end.
+            for n in points:
+                if not judged[n]:
+                    high = n
+                    break
+                low = n
         return low
 
     low, high = n_min - 1, None
     probe = min(max(n_min, start if start is not None else n_max), n_max)
-    while high is None:
-        if ask(probe):
-            low = probe
-            if probe == n_max:
+    while high is None and low < n_max:
+        probes = [probe]
+        while len(probes) < at_once and probes[-1] < n_max:
+            probes.append(min(max(probes[-1] + 1, int(growth * probes[-1])), n_max))
+        yield from ask(probes)
+        for n in probes:
+            if not judged[n]:
+                high = n
                 break
-            probe = min(max(probe + 1, int(growth * probe)), n_max)
-        else:
-            high = probe
-    best = low if high is None else bisect(low, high)
+            low = n
+        probe = min(max(low + 1, int(growth * low)), n_max)
+    best = low if high is None else (yield from cut(low, high))
     if best < n_min:
         best = 0
     searching = high is not None
     while searching:
         searching = False
         above = sorted({best + max(1, int(resolution * best)), *(int(best * f) for f in try_above)})
-        for n in (n for n in above if max(best + 1, n_min) <= n <= n_max):
-            if ask(n):
+        above = [n for n in above if max(best + 1, n_min) <= n <= n_max]
+        if at_once > 1:
+            yield from ask(above)
+        # Several at once may have met accepted sizes beyond a rejected one.
+        for n in sorted({*above, *(n for n, yes in judged.items() if yes and n > best)}):
+            yield from ask([n])
+            if judged[n]:
                 rejected = min((m for m, yes in judged.items() if m > n and not yes), default=None)
-                if rejected is None and not ask(n_max):
-                    rejected = n_max
-                best = n_max if rejected is None else bisect(n, rejected)
+                if rejected is None:
+                    yield from ask([n_max])
+                    rejected = None if judged[n_max] else n_max
+                best = n_max if rejected is None else (yield from cut(n, rejected))
                 searching = rejected is not None
                 break
     gap = tuple(sorted(n for n, yes in judged.items() if not yes and n < best))

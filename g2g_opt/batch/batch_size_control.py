@@ -54,6 +54,7 @@ class OFOControl(BatchControl):
         fleets = parts.fleets
         rows = [fleets.row_of(int(f), label) for f, c in zip(fleet, controllers, strict=True) for label in c.labels]
         self._row = np.array(rows, dtype=np.int64)
+        self._is_all = np.array_equal(self._row, np.arange(fleets.n_rows))
         self._slot = fleets.slot[fleet]
         self._column = np.array([duals.column[int(slot)] for slot in self._slot], dtype=np.int64)
         self._models = _join([c.rows for c in controllers])
@@ -69,7 +70,7 @@ class OFOControl(BatchControl):
         interval = config.sensitivity_update_interval
         if self._steps == 0 or (interval > 0 and self._steps % interval == 0):
             perturbation_kw = np.full(len(self._fleet), config.sensitivity_perturbation_kw)
-            slopes = grids.slopes(self._slot, parts.fleet_port[self._fleet], perturbation_kw)
+            slopes = grids.slopes(self._fleet, perturbation_kw)
             self._slopes = np.ascontiguousarray(slopes[self._duals.rows])
         self._steps += 1
         voltage_pull(self._duals.low, self._duals.high, self._slopes, self._column, self._pull)
@@ -77,9 +78,9 @@ class OFOControl(BatchControl):
         update_batches(
             self._state,
             self._pull,
-            fleets.servers[row].astype(float),
-            fleets.replicas[row].astype(float),
-            fleets.itl_s[row],
+            fleets.servers if self._is_all else fleets.servers[row],
+            fleets.replicas if self._is_all else fleets.replicas[row],
+            fleets.itl_s if self._is_all else fleets.itl_s[row],
             self._models,
             config.tuning,
             self._batch,

@@ -6,22 +6,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
-from numpy.typing import NDArray
-
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What controllers read and command: the fleets and grids of a batch; `fleet_port` is each fleet's first port."""
+    """What controllers read and command: the fleets and grids of a batch."""
 
     fleets: Fleets
     grids: Grids
-    fleet_port: Ints
 
 
 class BatchControl(ABC):

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.datacenter.demand import Stretch
-from g2g_opt.datacenter.fleet import first_ranks, ranked_sums, server_power_w
+from g2g_opt.datacenter.fleet import first_ranks, fleet_rows_power_w, ranked_sums
 from g2g_opt.datacenter.offline import OfflineDatacenter
-from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS, LatencyMixture, mean_itl_s
+from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS, LatencyMixture, observe_itl_s
 from g2g_opt.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -53,14 +53,17 @@ class Fleets:
         self.n_rows = int(self.first_row[-1])
         self.row_fleet = np.repeat(np.arange(len(self.sites)), models)
         self.row_label = [label for site in self.sites for label in site.model_labels]
-        self._gpus = np.array([site.demand.pool.gpus_per_server for site in self.sites])[self.row_fleet][:, None]
-        self._noise = np.array([site.demand.noise_fraction for site in self.sites])[self.row_fleet][:, None]
+        self._gpus = np.array([site.demand.pool.gpus_per_server for site in self.sites])[self.row_fleet]
+        self._noise = np.array([site.demand.noise_fraction for site in self.sites])[self.row_fleet]
         self._gpus_per_replica = np.concatenate([site.demand.gpus_per_replica for site in self.sites])
         self._read_pools()
         self._read_batch_sizes()
         self._shift = np.zeros(self.n_rows, dtype=np.int64)
         self._total, self._square = np.zeros((self.n_rows, 3)), np.zeros((self.n_rows, 3))
+        self._noisy = bool(self._noise.any())
+        self.itl_s = np.full(self.n_rows, np.nan)
         self._first = self._end = 0
+        self.power_w = np.zeros((len(self.sites), 3))
         self.batch = np.zeros(self.n_rows, dtype=np.int64)
         self.commanded = np.array(
             [int(site.commanded_batch_size_by_model[label]) for site in self.sites for label in site.model_labels],
@@ -146,6 +149,8 @@ class Fleets:
             self._mean_s[row] = size.mixture.mean_s if size.mixture is not None else np.nan
             self._variance_s2[row] = size.mixture.variance_s2 if size.mixture is not None else 0.0
         self._replayed = np.flatnonzero(self._template_length > 1)
+        flat = np.flatnonzero(self._template_length == 1)
+        self._flat = _Groups.of(flat, self._template_begin, self._template_length, self._pool_begin)
         self._grouped = _Groups.of(self._replayed, self._template_begin, self._template_length, self._pool_begin)
         self._stale = True
 
@@ -203,50 +208,53 @@ class Fleets:
         low = self._low[k]
         if self._stale or self._moved[k]:
             # Flat templates draw the same at every step until something changes.
-            flat = np.flatnonzero(self._template_length == 1)
-            groups = _Groups.of(flat, self._template_begin, self._template_length, self._pool_begin)
-            self._sum(groups, step, low)
+            self._sum(self._flat, step, low)
             self._stale = False
         if len(self._replayed):
             self._sum(self._grouped, step, low)
-        power = server_power_w(self._total, self._square, self._gpus, self._noise, self._normals[k])
-        self.model_power_w = power
-        self.power_w = np.add.reduceat(power, self.first_row[:-1], axis=0) + self._standing_w[k]
+        fleet_rows_power_w(
+            self._total,
+            self._square,
+            self._gpus,
+            self._noise,
+            self._normals[k],
+            self.row_fleet,
+            self._standing_w[k],
+            self.power_w,
+        )
         self._observe_latency(k)
 
     def _sum(self, groups: _Groups, step: int, low: Ints) -> None:
-        if len(groups.row) == 0:
+        """Sums over the servers of some rows, into `_total` and `_square`."""
+        if len(groups.member) == 0:
             return
-        begin = low[groups.row, groups.phase]
-        end = begin + self.servers[groups.row, groups.phase]
-        total, square = np.empty(len(begin)), np.zeros(len(begin))
+        groups.step[:] = step
+        begin, total = low.reshape(-1)[groups.member], np.empty(len(groups.member))
+        square = np.zeros(len(total))
         ranked_sums(
             self._templates,
             self._amplitude,
             self._offset,
             groups.template_begin,
             groups.template_length,
-            np.full(len(groups.template_begin), step),
+            groups.step,
             groups.pool_begin,
             groups.member_start,
             begin,
-            end,
-            bool(self._noise.any()),
+            begin + self.servers.reshape(-1)[groups.member],
+            self._noisy,
             total,
             square,
         )
-        self._total[groups.row, groups.phase], self._square[groups.row, groups.phase] = total, square
+        self._total.reshape(-1)[groups.member], self._square.reshape(-1)[groups.member] = total, square
 
     def _observe_latency(self, k: int) -> None:
-        count = self.replicas
-        drawn = mean_itl_s(self._mean_s, self._variance_s2, np.maximum(count, 1), self._latency[k])
-        drawn = np.where(self._variance_s2 > 0.0, drawn, self._mean_s)
+        observe_itl_s(self.replicas, self._mean_s, self._variance_s2, self._latency[k], self.itl_s)
         for row in self._few:
-            mixture, n = self._mixtures[row], int(count[row])
+            mixture, n = self._mixtures[row], int(self.replicas[row])
             if mixture is not None and mixture.variance_s2 > 0.0 and 0 < n <= EXACT_SAMPLING_MAX_REPLICAS:
                 uniforms, normals = self._pairs[int(row)]
-                drawn[row] = mixture.sample_s(uniforms[k, :n], normals[k, :n]).mean()
-        self.itl_s = np.where(count > 0, drawn, np.nan)
+                self.itl_s[row] = mixture.sample_s(uniforms[k, :n], normals[k, :n]).mean()
 
     # --- commands
 
@@ -280,14 +288,14 @@ class Fleets:
 
 @dataclass(frozen=True, eq=False)
 class _Groups:
-    """(row, phase) pairs in groups that share template and pool, as `ranked_sums` takes them."""
+    """(row, phase) pairs, as places in a flat array, in groups that share template and pool for `ranked_sums`."""
 
-    row: Ints
-    phase: Ints
+    member: Ints
     template_begin: Ints
     template_length: Ints
     pool_begin: Ints
     member_start: Ints
+    step: Ints
 
     @staticmethod
     def of(rows: Ints, template_begin: Ints, template_length: Ints, pool_begin: Ints) -> _Groups:
@@ -299,10 +307,10 @@ class _Groups:
         new[1:] = (template[1:] != template[:-1]) | (pool[1:] != pool[:-1])
         starts = np.flatnonzero(new)
         return _Groups(
-            row,
-            phase,
+            3 * row + phase,
             template[starts],
             template_length[row[starts]],
             pool[starts],
             np.append(starts, len(row)).astype(np.int64),
+            np.zeros(len(starts), dtype=np.int64),
         )

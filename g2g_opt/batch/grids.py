@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
@@ -67,9 +67,9 @@ def load_jacobian(commands: tuple[str, ...]) -> Jacobian:
 class Grids:
     """Grids of all scenarios, which must share feeder, source voltage, tolerance and period (`network_key`).
 
-    `solve(step)` takes the fleets' powers (W per phase) and those of profiles and storages; `voltage_pu` (node, slot)
-    are its magnitudes. A scenario that does not converge, or is not served where that matters, gets its reason in
-    `failure` and is left without power from then on.
+    `solve(step, fleet_w)` takes the fleets' powers (W per phase), and those of profiles and storages; `voltage_pu`
+    (node, slot) are its magnitudes. A scenario that does not converge, or is not served where that matters, gets its
+    reason in `failure` and is left without power from then on.
     """
 
     def __init__(self, setups: Sequence[GridSetup]) -> None:
@@ -92,8 +92,12 @@ class Grids:
         )
         self.failure: list[str | None] = [None] * len(setups)
         self._attachments = attachments
-        self._places = PowerPlaces(self.flow)
-        self._tan_phi = self._table(attachments, lambda a: a.tan_phi)
+        self._failed: list[int] = []
+        sites = [(slot, k, a.tan_phi) for slot, s in enumerate(setups) for k, a in enumerate(s.attached.sites)]
+        self.fleet_slot = np.array([slot for slot, _, _ in sites], dtype=np.int64)
+        self.fleet_port = np.array([3 * k for _, k, _ in sites], dtype=np.int64)
+        self._site_places = self._three_phases(self.fleet_port, self.fleet_slot)
+        self._site_tan_phi = np.repeat([tan_phi for _, _, tan_phi in sites], 3)
         self._read_profiles()
         storages = [(slot, a) for slot, s in enumerate(setups) for a in s.attached.storages]
         self.storages = [a.storage for _, a in storages]
@@ -104,7 +108,7 @@ class Grids:
         for slot, _ in storages:
             ports.append(first_port[slot] + 3 * counted.get(slot, 0))
             counted[slot] = counted.get(slot, 0) + 1
-        self._storage_port = np.array(ports, dtype=np.int64)
+        self._storage_places = self._three_phases(np.array(ports, dtype=np.int64), self._storage_slot)
         if len({id(s) for s in self.storages}) < len(self.storages):
             raise UnsupportedByBatch("a storage object hangs on several grids")
         self.bank = StorageBank(self.storages, float(self.dt_s)) if storages else None
@@ -131,13 +135,9 @@ class Grids:
             ports.append(Port(begin, end, 1e3 * setup.attached.base_kv(attachment), attachment.window_pu))
         return ports
 
-    def _table(self, attachments: list[list[Attachment]], figure: Callable[[Attachment], float]) -> Floats:
-        """(port, slot) of a figure per attachment."""
-        table = np.zeros((self.flow.ports.n_ports, self.flow.n_slots))
-        for slot, row in enumerate(attachments):
-            for k, attachment in enumerate(row):
-                table[3 * k : 3 * k + 3, slot] = figure(attachment)
-        return table
+    def _three_phases(self, port: Ints, slot: Ints) -> tuple[Ints, Ints]:
+        """Places of W and var of an attachment's three ports, phase after phase, from its first one on."""
+        return self.flow.power_places((port[:, None] + np.arange(3)).reshape(-1), np.repeat(slot, 3))
 
     def _settle_taps(self) -> None:
         """Solve once without the attachments' power, as OpenDSS does when a circuit is finished."""
@@ -147,7 +147,7 @@ class Grids:
         """Every different profile once, and which (port, slot) draw it with which sign."""
         kinds: dict[Hashable, int] = {}
         self._profiles: list[PowerProfile] = []
-        places = []
+        places: list[tuple[int, int, int, float, float]] = []
         for slot, setup in enumerate(self.setups):
             for k, attachment in enumerate(setup.attached.profiles):
                 profile = attachment.profile
@@ -158,11 +158,11 @@ class Grids:
                     kinds[key] = len(self._profiles)
                     self._profiles.append(profile)
                 port = 3 * (len(setup.attached.sites) + k)
-                places += [(port + phase, slot, kinds[key], attachment.sign) for phase in range(3)]
-        self._profile_port = np.array([p for p, _, _, _ in places], dtype=np.int64)
-        self._profile_slot = np.array([s for _, s, _, _ in places], dtype=np.int64)
-        self._profile_kind = np.array([k for _, _, k, _ in places], dtype=np.int64)
-        self._profile_sign = np.array([sign for _, _, _, sign in places])
+                places.append((port, slot, kinds[key], 1e3 * attachment.sign, attachment.tan_phi))
+        ports, slots, kind = (np.array([row[k] for row in places], dtype=np.int64) for k in range(3))
+        self._profile_places = self._three_phases(ports, slots)
+        self._profile_kind = np.repeat(kind, 3)
+        self._profile_sign, self._profile_tan_phi = (np.repeat([row[k] for row in places], 3) for k in (3, 4))
         self._series, self._series_first = np.empty((0, len(self._profiles))), 0
 
     # --- stepping
@@ -171,29 +171,32 @@ class Grids:
         """Time (s) of a step."""
         return step * self.dt_s.numerator / self.dt_s.denominator
 
-    def solve(self, step: int, fleet_slot: Ints, fleet_port: Ints, fleet_w: Floats) -> None:
-        """Solve all scenarios; `fleet_w` (fleet, 3) are drawn from port `fleet_port` on in scenario `fleet_slot`."""
-        power_w = np.zeros((self.flow.ports.n_ports, self.flow.n_slots))
-        for phase in range(3):
-            power_w[fleet_port + phase, fleet_slot] = fleet_w[:, phase]
+    def solve(self, step: int, fleet_w: Floats) -> None:
+        """Solve all scenarios, with `fleet_w` (fleet, 3) drawn by the sites, scenario by scenario."""
+        power = self.flow.power.reshape(-1)
+        site_w = fleet_w.reshape(-1)
+        power[self._site_places[0]] = site_w
+        power[self._site_places[1]] = site_w * self._site_tan_phi
         if self._profiles:
-            power_w[self._profile_port, self._profile_slot] = (
-                1e3 * self._profile_sign * self._profile_kw(step)[self._profile_kind]
-            )
-        power_var = power_w * self._tan_phi
+            profile_w = self._profile_sign * self._profile_kw(step)[self._profile_kind]
+            power[self._profile_places[0]] = profile_w
+            power[self._profile_places[1]] = profile_w * self._profile_tan_phi
         if self.bank is not None:
             kw, kvar = self.bank.dispatch(self.time_s(step))
-            for phase in range(3):
-                power_w[self._storage_port + phase, self._storage_slot] = -1e3 * kw / 3.0
-                power_var[self._storage_port + phase, self._storage_slot] = -1e3 * kvar / 3.0
-        dead = [slot for slot, reason in enumerate(self.failure) if reason is not None]
-        power_w[:, dead] = power_var[:, dead] = 0.0
-        self._places.write(self.flow, power_w, power_var)
-        self.asked_w = power_w
+            power[self._storage_places[0]] = np.repeat(-1e3 * kw / 3.0, 3)
+            power[self._storage_places[1]] = np.repeat(-1e3 * kvar / 3.0, 3)
+        if self._failed:
+            self._switch_off()
         self.flow.solve()
         self._check(step)
         if self.bank is not None:
             self.bank.settle(self.time_s(step))
+
+    def _switch_off(self) -> None:
+        """Take the power of scenarios that have failed."""
+        by_lane = self.flow.power.reshape(self.flow.n_chunks, -1, WIDTH)
+        for slot in self._failed:
+            by_lane[slot // WIDTH, :, slot % WIDTH] = 0.0
 
     def _profile_kw(self, step: int) -> Floats:
         place = step - self._series_first
@@ -225,10 +228,11 @@ class Grids:
 
     def tell_own_loads(self, step: int, tally: Tally) -> None:
         """Note in a tally where the circuit's own constant-power loads are outside their windows."""
-        missing = np.abs(self.flow.own_share - 1.0)
-        short = np.flatnonzero(missing > SERVED_TOLERANCE)
-        if len(short) == 0:
+        share_of = self.flow.own_share
+        if (share_of == 1.0).all():
             return
+        missing = np.abs(share_of - 1.0)
+        short = np.flatnonzero(missing > SERVED_TOLERANCE)
         for slot in short[tally.count_own_loads(short, missing[short])].tolist():
             load, voltage_pu = self.flow.own_load(slot)
             share = 100.0 * float(self.flow.own_share[slot])
@@ -237,10 +241,11 @@ class Grids:
 
     def fail(self, slots: Iterable[int], reason: str) -> None:
         """End scenarios: they keep their first reason and draw nothing from now on."""
-        slots = list(slots)
-        for slot in slots:
-            self.failure[slot] = self.failure[slot] or reason
-        self.flow.reset(slots)
+        for slot in list(slots):
+            if self.failure[slot] is None:
+                self.failure[slot] = reason
+                self._failed.append(slot)
+            self.flow.reset([slot])
 
     def _check(self, step: int) -> None:
         """Did it converge, and was everything attached served what it asked for?"""
@@ -252,29 +257,32 @@ class Grids:
                     f"t={self.time_s(step):g} s: the power flow did not converge in {self.flow.max_iterations} "
                     "iterations; the load is beyond what the circuit can carry",
                 )
-        port_pu = self.flow.port_pu()
+        for slot in np.flatnonzero(self.flow.outside).tolist():
+            if self.failure[slot] is None and self.setups[slot].unserved == "raise":
+                reason = self._unserved(step, slot)
+                if reason is not None:
+                    self.fail([slot], reason)
+
+    def _unserved(self, step: int, slot: int) -> str | None:
+        """What a scenario's attachments were not served, in words; None if it is less than counts."""
         table = self.flow.ports
-        outside = (port_pu < table.low_pu) | (port_pu > table.high_pu)
-        if not outside.any():
-            return
-        share = served_share(port_pu, np.where(table.low_pu > 0.5, table.low_pu, 1.0), table.high_pu)
-        missing = np.where(outside & (self.asked_w != 0.0), np.abs(share - 1.0), 0.0)
-        for slot in np.flatnonzero(missing.max(axis=0)[: self.flow.n] > SERVED_TOLERANCE).tolist():
-            if self.setups[slot].unserved == "raise" and self.failure[slot] is None:
-                port = int(missing[:, slot].argmax())
-                asked_kw = float(self.asked_w[port, slot]) / 1e3
-                window = (float(table.low_pu[port, slot]), float(table.high_pu[port, slot]))
-                attachment = self._attachments[slot][port // 3]
-                reason = describe_unserved(
-                    self.time_s(step),
-                    attachment,
-                    port % 3,
-                    asked_kw,
-                    float(share[port, slot]),
-                    float(port_pu[port, slot]),
-                    window,
-                )
-                self.fail([slot], reason)
+        low, high, voltage_pu = table.low_pu[:, slot], table.high_pu[:, slot], self.flow.port_pu()[:, slot]
+        used = low > 0.0
+        asked_w = self.flow.power.reshape(self.flow.n_chunks, -1, 2, WIDTH)[slot // WIDTH, :, 0, slot % WIDTH]
+        share = served_share(voltage_pu, np.where(used, low, 1.0), np.where(used, high, 2.0))
+        missing = np.where(used & (asked_w != 0.0), np.abs(share - 1.0), 0.0)
+        port = int(missing.argmax())
+        if missing[port] <= SERVED_TOLERANCE:
+            return None
+        return describe_unserved(
+            self.time_s(step),
+            self._attachments[slot][port // 3],
+            port % 3,
+            float(asked_w[port]) / 1e3,
+            float(share[port]),
+            float(voltage_pu[port]),
+            (float(low[port]), float(high[port])),
+        )
 
     # --- taps and slopes
 
@@ -284,12 +292,13 @@ class Grids:
             self.taps[slot] |= self.setups[slot].regulators.resolve(position)
         self.flow.set_settings({slot: self._setting(slot) for slot in positions})
 
-    def slopes(self, fleet_slot: Ints, fleet_port: Ints, perturbation_kw: Floats) -> Floats:
+    def slopes(self, fleet: Ints, perturbation_kw: Floats) -> Floats:
         """dv/dp (pu/kW) of every node by each phase of some fleets, shape (node, 3, fleet), around the present powers.
 
         A fleet's kvar move along with its kW (5.4). Scenarios in which it does not converge fail.
         """
-        slopes = np.zeros((self.network.n_nodes, 3, len(fleet_slot)))
+        fleet_slot, fleet_port = self.fleet_slot[fleet], self.fleet_port[fleet]
+        slopes = np.zeros((self.network.n_nodes, 3, len(fleet)))
         kept_power, kept_state = self.flow.power.copy(), self.flow.copy_state()
         tight = self.flow.tolerance_pu * _SLOPE_TOLERANCE
         self.flow.solve(tolerance_pu=max(tight, 1e-12))
@@ -302,9 +311,11 @@ class Grids:
             slot = fleet_slot[some]
             for phase in range(3):
                 self.flow.power[:] = kept_power
-                port = fleet_port[some] + phase
                 step_w = 1e3 * perturbation_kw[some]
-                self._places.add(self.flow, port, slot, step_w, step_w * self._tan_phi[port, slot])
+                real, imaginary = self.flow.power_places(fleet_port[some] + phase, slot)
+                power = self.flow.power.reshape(-1)
+                power[real] += step_w
+                power[imaginary] += step_w * self._site_tan_phi[3 * fleet[some]]
                 self.flow.restore_state(base_state)
                 self.flow.solve(tolerance_pu=max(tight, 1e-12))
                 solved &= self.flow.solved
@@ -334,23 +345,3 @@ def _profile_key(profile: PowerProfile) -> Hashable:
     except TypeError:
         return id(profile)
     return (type(profile), figures)
-
-
-class PowerPlaces:
-    """Where (port, slot) lies in the power flow's array of powers."""
-
-    def __init__(self, flow: BatchPowerFlow) -> None:
-        self._shape = (flow.n_chunks, flow.ports.n_ports, 2, WIDTH)
-
-    def write(self, flow: BatchPowerFlow, power_w: Floats, power_var: Floats) -> None:
-        """Set all powers from (port, slot) arrays."""
-        chunks, ports, _, lanes = self._shape
-        into = flow.power.reshape(self._shape)
-        into[:, :, 0] = power_w.reshape(ports, chunks, lanes).swapaxes(0, 1)
-        into[:, :, 1] = power_var.reshape(ports, chunks, lanes).swapaxes(0, 1)
-
-    def add(self, flow: BatchPowerFlow, port: Ints, slot: Ints, power_w: Floats, power_var: Floats) -> None:
-        """Add to the powers at some (port, slot) pairs."""
-        into = flow.power.reshape(self._shape)
-        into[slot // WIDTH, port, 0, slot % WIDTH] += power_w
-        into[slot // WIDTH, port, 1, slot % WIDTH] += power_var

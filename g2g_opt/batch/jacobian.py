@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch import power_flow_kernel as kernel
+from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.factorization import Elimination, Factors, factorize, solve_columns
 from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.load_law import CI, SPECIAL, law_admittance, law_jacobian
@@ -104,7 +104,7 @@ class Jacobian:
         r, c, v = (np.concatenate([part[k] for part in parts]) for k in range(3))
         return r, c, v
 
-    def _pattern(self) -> kernel.Pattern:
+    def _pattern(self) -> tables.Pattern:
         e, network = self.elimination, self.network
         n = network.n_nodes
         at = np.concatenate([self.places(self._begin), self.places(self._end)])
@@ -114,7 +114,7 @@ class Jacobian:
         order = order[at[order] < n]
         source = np.where(network.alive, network.source_a, 0.0)[e.order]
         base = network.base_v[e.order]
-        return kernel.Pattern(
+        return tables.Pattern(
             e.lower_start,
             2 * WIDTH * e.lower_column,
             e.upper_start,
@@ -165,10 +165,10 @@ class Jacobian:
             reach[part] = size.max(axis=(0, 2))
         return _REACH_MARGIN * reach
 
-    def loads(self, factors: Factors) -> kernel.Loads:
-        """The circuit's own loads for the kernel."""
+    def loads(self, factors: Factors) -> tables.Loads:
+        """The circuit's own loads for the tables."""
         begin, end = self.places(self._begin), self.places(self._end)
-        return kernel.Loads(
+        return tables.Loads(
             2 * WIDTH * begin,
             2 * WIDTH * end,
             self._law.reshape(-1),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch import power_flow_kernel as kernel
+from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.jacobian import Jacobian, Setting
 from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.network import TappedWinding
@@ -57,12 +57,12 @@ class Loadings:
             y[places] = winding.yprim(taps[winding.regulator])[conductor, entries]
         return np.stack([y.real, y.imag], axis=-1)
 
-    def table(self, shared: Sequence[Setting], mixed: Sequence[Sequence[Setting]]) -> kernel.Ratings:
+    def table(self, shared: Sequence[Setting], mixed: Sequence[Sequence[Setting]]) -> tables.Ratings:
         """For the kernel: coefficients of every shared setting, and of chunks with one setting for each lane."""
         n = 2 * len(self._y)
         of_shared = [self.coefficients(setting).reshape(-1) for setting in shared]
         of_mixed = [np.stack([self.coefficients(s) for s in lanes], axis=-1).reshape(-1) for lanes in mixed]
-        return kernel.Ratings(
+        return tables.Ratings(
             self._branch_start,
             self._row_start,
             self._node,
@@ -72,7 +72,7 @@ class Loadings:
         )
 
 
-def no_ratings() -> kernel.Ratings:
+def no_ratings() -> tables.Ratings:
     """A table of no branches."""
     start, none = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    return kernel.Ratings(start, start, none, np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0)))
+    return tables.Ratings(start, start, none, np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0)))

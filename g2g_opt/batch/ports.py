@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch import power_flow_kernel as kernel
+from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.factorization import Factors
 from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.lanes import WIDTH, aligned
@@ -46,7 +46,7 @@ class Port:
 class PortTable:
     """The ports of all scenarios for the kernel; `base_v` (V), `low_pu`, `high_pu` have shape (port, slot)."""
 
-    table: kernel.Ports
+    table: tables.Ports
     n_ports: int
     base_v: Floats
     low_pu: Floats
@@ -83,7 +83,7 @@ class PortTable:
             for c in range(n_chunks):
                 at_node[c, ends[c].reshape(-1)] = True
         at_node[:, n:] = False
-        table = kernel.Ports(
+        table = tables.Ports(
             by_chunk(begin),
             by_chunk(end),
             _aligned_copy(by_chunk(laws), n_chunks),

@@ -21,13 +21,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch import power_flow_kernel as kernel
+from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.factorization import Factors
 from g2g_opt.batch.jacobian import Jacobian, Setting
 from g2g_opt.batch.lanes import WIDTH, aligned
 from g2g_opt.batch.loadings import Loadings, no_ratings
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port, PortTable
+from g2g_opt.batch.power_flow_kernel import solve_chunks
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -65,7 +66,8 @@ class BatchPowerFlow:
         self.network = network = self.jacobian.network
         # Slots beyond the scenarios repeat the last one, without power.
         self.settings = [settings[min(s, self.n - 1)] for s in range(self.n_slots)]
-        self._first = self.jacobian.factors(self.settings[0])
+        # At the circuit's own setting: what a scenario gets must not depend on its neighbours.
+        self._first = self.jacobian.factors(Setting())
         self._loads = self.jacobian.loads(self._first)
         self.ports = PortTable.of(ports, self.n_chunks, self.jacobian, self._first)
         self._loadings = Loadings(self.jacobian) if loadings else None
@@ -73,15 +75,16 @@ class BatchPowerFlow:
         n_loads, n_ports = len(self._loads.reach), self.ports.n_ports
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
         by_port = [aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2)]
-        self._state = kernel.State(aligned(self.n_chunks, n_loads * 2 * W), *by_port)
-        self._work = kernel.workspace(network.n_nodes, n_loads, n_ports)
-        self._out = kernel.Solutions(
+        self._state = tables.State(aligned(self.n_chunks, n_loads * 2 * W), *by_port)
+        self._work = tables.workspace(network.n_nodes, n_loads, n_ports)
+        self._out = tables.Solutions(
             aligned(network.n_nodes, self.n_slots),
             np.zeros(self.n_slots, dtype=np.bool_),
             np.zeros(self.n_slots),
             np.zeros((network.n_nodes if phasors else 0, self.n_slots), dtype=np.complex128),
             aligned(len(self.branch_names), self.n_slots),
-            np.zeros(self.n_slots),
+            np.zeros(self.n_slots, dtype=np.bool_),
+            np.ones(self.n_slots),
             np.zeros(self.n_slots, dtype=np.int64),
             np.zeros(self.n_slots),
         )
@@ -124,11 +127,16 @@ class BatchPowerFlow:
                 np.array([np.stack([getattr(f, part) for f in lanes], axis=-1).reshape(-1) for lanes in mixed])
                 for part in parts
             ]
-        self._factors = kernel.Factors(*stacked, *flat)
+        self._factors = tables.Factors(*stacked, *flat)
         mixed_settings = [self.settings[c * W : (c + 1) * W] for c in np.flatnonzero(of_chunk < 0)]
         self._ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), mixed_settings)
 
     # --- solving
+
+    def power_places(self, port: Ints, scenario: Ints) -> tuple[Ints, Ints]:
+        """Where the W and the var of (port, scenario) pairs lie in `power` seen as a flat array."""
+        real = ((scenario // W * self.ports.n_ports + port) * 2) * W + scenario % W
+        return real, real + W
 
     def reset(self, scenarios: Iterable[int]) -> None:
         """Take scenarios back to the circuit's own solution, without the power of the ports."""
@@ -151,7 +159,7 @@ class BatchPowerFlow:
             padded[: len(power_va), : self.n] = power_va
             by_chunk = padded.reshape(self.ports.n_ports, self.n_chunks, W).transpose(1, 0, 2)
             power[:, :, 0], power[:, :, 1] = by_chunk.real, by_chunk.imag
-        kernel.solve_chunks(
+        solve_chunks(
             self.jacobian.pattern,
             self._loads,
             self.ports.table,
@@ -172,11 +180,11 @@ class BatchPowerFlow:
         magnitude = np.sqrt(v[:, :, 0] ** 2 + v[:, :, 1] ** 2).swapaxes(0, 1).reshape(self.ports.n_ports, self.n_slots)
         return np.asarray(magnitude / self.ports.base_v)
 
-    def copy_state(self) -> kernel.State:
+    def copy_state(self) -> tables.State:
         """What the next flow would start from."""
-        return kernel.State(*(array.copy() for array in self._state))
+        return tables.State(*(array.copy() for array in self._state))
 
-    def restore_state(self, state: kernel.State) -> None:
+    def restore_state(self, state: tables.State) -> None:
         """Start the next flow from a copied state."""
         for array, kept in zip(self._state, state, strict=True):
             array[:] = kept
@@ -195,6 +203,11 @@ class BatchPowerFlow:
     def loading_pu(self) -> Floats:
         """Loading of every branch in `branch_names` (share of its normal rating), shape (branch, scenario)."""
         return self._out.loading_pu[:, : self.n]
+
+    @property
+    def outside(self) -> NDArray[np.bool_]:
+        """Which scenarios have a port that draws power outside its window, shape (scenario,)."""
+        return self._out.outside[: self.n]
 
     @property
     def own_share(self) -> Floats:

@@ -13,26 +13,39 @@ on: a scenario's result does not depend on its chunk.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from g2g_opt.batch.lanes import (
-    WIDTH,
-    aligned,
-    any_less,
-    at,
-    fma,
-    load,
-    magnitude,
-    root,
-    spread,
-    spread_at,
-    store,
-    where_less,
+from g2g_opt.batch.kernel_outputs import (
+    watch_loads,
+    watch_ports,
+    write_loadings_each,
+    write_loadings_shared,
+    write_out,
 )
+from g2g_opt.batch.kernel_tables import (
+    PORT_ABOVE,
+    PORT_AT_0,
+    PORT_BELOW,
+    PORT_COLUMNS,
+    PORT_LOW,
+    PORT_MAX,
+    PORT_MIN,
+    PORT_SLOPE,
+    Factors,
+    Loads,
+    Pattern,
+    Ports,
+    Ratings,
+    Solutions,
+    State,
+    W,
+    Workspace,
+)
+from g2g_opt.batch.lanes import any_less, at, fma, load, magnitude, root, spread, spread_at, store, where_less
 from g2g_opt.batch.load_law import (
     CI,
     CP,
@@ -51,174 +64,60 @@ from g2g_opt.batch.load_law import (
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-W = WIDTH
 # Rounds of the port equations per network solve; a fixed number, so that lanes do not depend on each other.
 PORT_ROUNDS = 3
 
-# Rows of a port's law (see `load_law`), for one watt: squares of the window's edges, then the impedance pieces.
-PORT_MIN, PORT_MAX, PORT_LOW, PORT_BELOW, PORT_AT_0, PORT_SLOPE, PORT_ABOVE = range(7)
-PORT_COLUMNS = 7
 
+def _substitution(coefficient: Any, size: int) -> Any:
+    """The triangular solves with one way of handing out factors."""
 
-class Pattern(NamedTuple):
-    """Pattern of the factors and who injects where, in elimination order; node n is ground.
+    @njit(error_model="numpy")
+    def _substitute(
+        x: Any,
+        rhs: Any,
+        remainder: Any,
+        has_rhs: Any,
+        p: Any,
+        lower: Any,
+        upper: Any,
+        diagonal: Any,
+    ) -> None:
+        """Node voltages of one chunk: y = b + L y forwards, x = D (y + U x) backwards.
 
-    Columns and loads are given by where their lanes begin in a chunk's arrays: 2 W times their number. `at_start`,
-    `at_load` and `at_sign` list the load branches at each node, with the sign of what they bring.
-    """
+        `coefficient(array, k)` hands out factor k: one for all lanes from (entry, 4), or one each from
+        (entry, 4, lane), where `size` is 1 or the number of lanes.
+        """
+        n = len(p.output)
+        zero = spread(0.0)
+        for i in range(n):
+            re, im, re2, im2 = spread_at(p.source, 2 * i), spread_at(p.source, 2 * i + 1), zero, zero
+            if has_rhs[i]:
+                re, im = re + load(rhs, 2 * W * i), im + load(rhs, 2 * W * i + W)
+            for k in range(at(p.at_start, i), at(p.at_start, i + 1)):
+                place, sign = at(p.at_load, k), spread_at(p.at_sign, k)
+                re, im = fma(sign, load(remainder, place), re), fma(sign, load(remainder, place + W), im)
+            for k in range(at(p.lower_start, i), at(p.lower_start, i + 1)):
+                place, q = at(p.lower_column, k), 4 * size * k
+                a, b = load(x, place), load(x, place + W)
+                re, re2 = fma(coefficient(lower, q), a, re), fma(coefficient(lower, q + size), b, re2)
+                im, im2 = fma(coefficient(lower, q + 2 * size), a, im), fma(coefficient(lower, q + 3 * size), b, im2)
+            store(x, 2 * W * i, re + re2)
+            store(x, 2 * W * i + W, im + im2)
+        for i in range(n - 1, -1, -1):
+            re, im, re2, im2 = load(x, 2 * W * i), load(x, 2 * W * i + W), zero, zero
+            for k in range(at(p.upper_start, i), at(p.upper_start, i + 1)):
+                place, q = at(p.upper_column, k), 4 * size * k
+                a, b = load(x, place), load(x, place + W)
+                re, re2 = fma(coefficient(upper, q), a, re), fma(coefficient(upper, q + size), b, re2)
+                im, im2 = fma(coefficient(upper, q + 2 * size), a, im), fma(coefficient(upper, q + 3 * size), b, im2)
+            re, im = re + re2, im + im2
+            q = 4 * size * i
+            store(x, 2 * W * i, fma(coefficient(diagonal, q), re, coefficient(diagonal, q + size) * im))
+            store(
+                x, 2 * W * i + W, fma(coefficient(diagonal, q + 2 * size), re, coefficient(diagonal, q + 3 * size) * im)
+            )
 
-    lower_start: Ints
-    lower_column: Ints
-    upper_start: Ints
-    upper_column: Ints
-    at_start: Ints
-    at_load: Ints
-    at_sign: Floats
-    source: Floats  # (node, 2), flat, A
-    output: Ints  # node's place in OpenDSS's order
-    inverse_base: Floats  # 1 / V of a node's base; 0 without one
-
-
-class Loads(NamedTuple):
-    """The circuit's own load branches: ends (times 2 W), laws, Jacobian blocks, reach of one ampere."""
-
-    begin: Ints
-    end: Ints
-    law: Floats  # (branch, column), flat
-    has_current: NDArray[np.bool_]  # is there a constant-current part?
-    block: Floats  # (branch, 4), flat, S
-    reach: Floats  # pu / A
-    is_special: NDArray[np.bool_]  # no three coefficients: evaluated lane by lane
-    is_watched: NDArray[np.bool_]  # constant power: is it served?
-    inverse_base: Floats  # 1 / V
-
-
-class Ports(NamedTuple):
-    """Where sites, generators, loads and storage are attached, per chunk, port and lane; all ends in elimination order.
-
-    `law` (chunk, port x column x lane) belongs to one watt; `thevenin` (chunk, port x port x 4 x lane) is in V / A.
-    """
-
-    begin: Ints
-    end: Ints
-    law: Floats
-    reach: Floats  # (chunk, port, lane), flat
-    thevenin: Floats
-    at_node: NDArray[np.bool_]  # (chunk, node): does any port inject here?
-
-
-class Factors(NamedTuple):
-    """Factors of all settings (setting, entry, 4), and of chunks whose lanes differ (chunk, entry x 4 x lane)."""
-
-    lower: Floats
-    upper: Floats
-    diagonal: Floats
-    mixed_lower: Floats
-    mixed_upper: Floats
-    mixed_diagonal: Floats
-
-
-class Ratings(NamedTuple):
-    """Rated branches: rows (phase conductors) of each, entries of each row, as `loadings.Loadings` lays them out."""
-
-    branch_start: Ints
-    row_start: Ints
-    node: Ints  # times 2 W
-    inverse_rating: Floats  # 1 / A
-    shared: Floats  # (setting, entry x 2) S
-    mixed: Floats  # (chunk, entry x 2 x lane)
-
-
-class State(NamedTuple):
-    """What a chunk carries from flow to flow, flat within the chunk: (branch, 2, lane) and (port, 2, lane)."""
-
-    remainder: Floats  # A
-    port_v: Floats
-    port_a: Floats
-
-
-class Workspace(NamedTuple):
-    """Arrays of one chunk, flat, that hold nothing between flows; see `workspace`."""
-
-    x: Floats  # (node + 2, 2, lane) V: behind the nodes are ground and one volt
-    rhs: Floats
-    fresh: Floats  # (branch, 2, lane) A
-    open_v: Floats  # (port, 2, lane)
-    trial_v: Floats
-    current: Floats
-    done: Floats  # 1 in lanes that have converged
-    rounds: Floats
-
-
-def workspace(n_nodes: int, n_loads: int, n_ports: int) -> Workspace:
-    """Room for one chunk."""
-    x = aligned((n_nodes + 2) * 2 * W)
-    # A volt across ports that a lane does not have.
-    x[2 * W * (n_nodes + 1) : 2 * W * (n_nodes + 1) + W] = 1.0
-    by_port = [aligned(n_ports * 2 * W) for _ in range(3)]
-    return Workspace(x, aligned(len(x)), aligned(n_loads * 2 * W), *by_port, aligned(W), aligned(W))
-
-
-class Solutions(NamedTuple):
-    """What comes out, [.., scenario slot]: magnitudes (pu), solved or not, network solves it took, phasors if wanted,
-    loadings if there are `Ratings`, and how the circuit's own constant-power loads were served.
-    """
-
-    voltage_pu: Floats
-    solved: NDArray[np.bool_]
-    iterations: Floats
-    phasors: NDArray[np.complex128]
-    loading_pu: Floats  # (branch, slot)
-    own_share: Floats  # (slot,): served over asked power of the watched load that is farthest from 1
-    own_load: Ints  # (slot,): that load
-    own_voltage_pu: Floats  # (slot,): its voltage
-
-
-@njit(inline="always")
-def _substitute(
-    x: Any,
-    rhs: Any,
-    remainder: Any,
-    has_rhs: Any,
-    p: Any,
-    lower: Any,
-    upper: Any,
-    diagonal: Any,
-    coefficient: Any,
-    size: Any,
-) -> None:
-    """Node voltages of one chunk: y = b + L y forwards, x = D (y + U x) backwards.
-
-    `coefficient(array, k)` hands out factor k: one for all lanes from (entry, 4), or one each from (entry, 4, lane),
-    where `size` is 1 or the number of lanes.
-    """
-    n = len(p.output)
-    zero = spread(0.0)
-    for i in range(n):
-        re, im, re2, im2 = spread_at(p.source, 2 * i), spread_at(p.source, 2 * i + 1), zero, zero
-        if has_rhs[i]:
-            re, im = re + load(rhs, 2 * W * i), im + load(rhs, 2 * W * i + W)
-        for k in range(at(p.at_start, i), at(p.at_start, i + 1)):
-            place, sign = at(p.at_load, k), spread_at(p.at_sign, k)
-            re, im = fma(sign, load(remainder, place), re), fma(sign, load(remainder, place + W), im)
-        for k in range(at(p.lower_start, i), at(p.lower_start, i + 1)):
-            place, q = at(p.lower_column, k), 4 * size * k
-            a, b = load(x, place), load(x, place + W)
-            re, re2 = fma(coefficient(lower, q), a, re), fma(coefficient(lower, q + size), b, re2)
-            im, im2 = fma(coefficient(lower, q + 2 * size), a, im), fma(coefficient(lower, q + 3 * size), b, im2)
-        store(x, 2 * W * i, re + re2)
-        store(x, 2 * W * i + W, im + im2)
-    for i in range(n - 1, -1, -1):
-        re, im, re2, im2 = load(x, 2 * W * i), load(x, 2 * W * i + W), zero, zero
-        for k in range(at(p.upper_start, i), at(p.upper_start, i + 1)):
-            place, q = at(p.upper_column, k), 4 * size * k
-            a, b = load(x, place), load(x, place + W)
-            re, re2 = fma(coefficient(upper, q), a, re), fma(coefficient(upper, q + size), b, re2)
-            im, im2 = fma(coefficient(upper, q + 2 * size), a, im), fma(coefficient(upper, q + 3 * size), b, im2)
-        re, im = re + re2, im + im2
-        q = 4 * size * i
-        store(x, 2 * W * i, fma(coefficient(diagonal, q), re, coefficient(diagonal, q + size) * im))
-        store(x, 2 * W * i + W, fma(coefficient(diagonal, q + 2 * size), re, coefficient(diagonal, q + 3 * size) * im))
+    return _substitute
 
 
 @njit(error_model="numpy")
@@ -352,6 +251,10 @@ def _write_ports(rhs: Any, begin: Any, end: Any, current: Any) -> None:
             rhs[b + W] += current[2 * W * j + W + lane]
 
 
+# One factor for all sixteen lanes, or one for each.
+_substitute_shared, _substitute_each = _substitution(spread_at, 1), _substitution(load, W)
+
+
 @njit(cache=True, error_model="numpy")
 def solve_chunks(
     p: Pattern,
@@ -385,11 +288,11 @@ def solve_chunks(
             _write_ports(rhs, begin, end, used)
             if which >= 0:
                 lower, upper, diagonal = factors.lower[which], factors.upper[which], factors.diagonal[which]
-                _substitute(x, rhs, remainder, has_rhs, p, lower, upper, diagonal, spread_at, 1)
+                _substitute_shared(x, rhs, remainder, has_rhs, p, lower, upper, diagonal)
             else:
                 own = -which - 1
                 lower, upper, diagonal = factors.mixed_lower[own], factors.mixed_upper[own], factors.mixed_diagonal[own]
-                _substitute(x, rhs, remainder, has_rhs, p, lower, upper, diagonal, load, W)
+                _substitute_each(x, rhs, remainder, has_rhs, p, lower, upper, diagonal)
             store(rounds, 0, load(rounds, 0) + one - load(done, 0))
             bound = _load_remainders(x, fresh, remainder, loads, zero)
             _read_ports(x, begin, end, v)
@@ -407,80 +310,11 @@ def solve_chunks(
             _port_rounds(v, used, s, law, thevenin, load(done, 0), open_v, trial_v, current)
         # The next flow starts from the remainders at these voltages.
         remainder[:] = fresh
-        _write_out(x, c, p, done, rounds, out)
-        _watch_loads(x, c, loads, out)
+        write_out(x, c, p, done, rounds, out)
+        watch_ports(v, s, law, c, n_ports, out)
+        watch_loads(x, c, loads, out)
         if len(ratings.inverse_rating):
             if which >= 0:
-                _write_loadings(x, c, ratings, ratings.shared[which], spread_at, 1, out)
+                write_loadings_shared(x, c, ratings, ratings.shared[which], out)
             else:
-                _write_loadings(x, c, ratings, ratings.mixed[-which - 1], load, W, out)
-
-
-@njit(error_model="numpy")
-def _write_out(x: Any, c: Any, p: Any, done: Any, rounds: Any, out: Any) -> None:
-    first = c * W
-    n_slots = len(out.solved)
-    flat = out.voltage_pu.reshape(-1)
-    for i in range(len(p.output)):
-        re, im = load(x, 2 * W * i), load(x, 2 * W * i + W)
-        store(flat, at(p.output, i) * n_slots + first, root(fma(re, re, im * im)) * spread_at(p.inverse_base, i))
-    for lane in range(W):
-        out.solved[first + lane] = done[lane] > 0.5
-        out.iterations[first + lane] = rounds[lane]
-    if len(out.phasors):
-        for i in range(len(p.output)):
-            for lane in range(W):
-                out.phasors[p.output[i], first + lane] = complex(x[2 * W * i + lane], x[2 * W * i + W + lane])
-
-
-@njit(inline="always")
-def _write_loadings(x: Any, c: Any, ratings: Any, y: Any, coefficient: Any, size: Any, out: Any) -> None:
-    """Largest phase current of every rated branch over its rating."""
-    n_slots, flat = len(out.solved), out.loading_pu.reshape(-1)
-    for b in range(len(ratings.inverse_rating)):
-        largest = spread(0.0)
-        for row in range(at(ratings.branch_start, b), at(ratings.branch_start, b + 1)):
-            re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
-            for k in range(at(ratings.row_start, row), at(ratings.row_start, row + 1)):
-                place = at(ratings.node, k)
-                g, s = coefficient(y, 2 * size * k), coefficient(y, 2 * size * k + size)
-                v_re, v_im = load(x, place), load(x, place + W)
-                re, re2 = fma(g, v_re, re), fma(s, v_im, re2)
-                im, im2 = fma(g, v_im, im), fma(s, v_re, im2)
-            re, im = re - re2, im + im2
-            square = fma(re, re, im * im)
-            largest = where_less(largest, square, square, largest)
-        store(flat, b * n_slots + c * W, root(largest) * spread_at(ratings.inverse_rating, b))
-
-
-@njit(error_model="numpy")
-def _watch_loads(x: Any, c: Any, loads: Any, out: Any) -> None:
-    """Which of the circuit's own constant-power loads got something else than their power."""
-    for lane in range(W):
-        out.own_share[c * W + lane] = 1.0
-    for b in range(len(loads.reach)):
-        if not loads.is_watched[b]:
-            continue
-        law, here, back = N_COLUMNS * b, at(loads.begin, b), at(loads.end, b)
-        re, im = load(x, here) - load(x, back), load(x, here + W) - load(x, back + W)
-        square = fma(re, re, im * im)
-        least, most = spread_at(loads.law, law + MIN_SQUARED), spread_at(loads.law, law + MAX_SQUARED)
-        if any_less(square, least) or any_less(most, square):
-            _note_unserved(x, c, b, loads, out)
-
-
-@njit(cache=True, error_model="numpy")
-def _note_unserved(x: Floats, c: int, b: int, loads: Loads, out: Solutions) -> None:
-    law = loads.law[N_COLUMNS * b : N_COLUMNS * (b + 1)]
-    here, back = loads.begin[b], loads.end[b]
-    for lane in range(W):
-        re, im = x[here + lane] - x[back + lane], x[here + W + lane] - x[back + W + lane]
-        m = np.sqrt(re * re + im * im)
-        g_re, g_im = law_admittance(law, m)
-        # |I| |v| over |S|; the law's constant-power coefficient is conj(S).
-        served = np.sqrt(g_re * g_re + g_im * g_im) * m * m
-        share = served / np.sqrt(law[CP] ** 2 + law[CP + 1] ** 2)
-        if abs(share - 1.0) > abs(out.own_share[c * W + lane] - 1.0):
-            out.own_share[c * W + lane] = share
-            out.own_load[c * W + lane] = b
-            out.own_voltage_pu[c * W + lane] = m * loads.inverse_base[b]
+                write_loadings_each(x, c, ratings, ratings.mixed[-which - 1], out)

@@ -135,8 +135,7 @@ class _Batch:
         self.n_steps = int(runs[0].total_duration_s / self.dt_s)
         sites: list[list[Any]] = [[a.datacenter for a in _setup(run).attached.sites] for run in self._runs]
         self.fleets = Fleets(sites, self.dt_s)
-        self._fleet_port = np.array([3 * k for row in sites for k in range(len(row))], dtype=np.int64)
-        self._parts = Parts(self.fleets, self.grids, self._fleet_port)
+        self._parts = Parts(self.fleets, self.grids)
         self.controls = build_controls([run.controllers for run in self._runs], self._parts)
         self._ticks = [int(Fraction(c.dt_s) / self.dt_s) for c in self.controls]
         self._tally = self._make_tally(edges, deadlines_s)
@@ -163,7 +162,7 @@ class _Batch:
         reported = 0
         for step in range(self.n_steps):
             self.fleets.advance(step)
-            self.grids.solve(step, self.fleets.slot, self._fleet_port, self.fleets.power_w)
+            self.grids.solve(step, self.fleets.power_w)
             self._tally.add(step, self.grids.voltage_pu, self.grids.loading_pu)
             self.grids.tell_own_loads(step, self._tally)
             for slot, kept in zip(self._traced, self._kept, strict=True):

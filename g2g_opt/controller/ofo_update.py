@@ -104,8 +104,8 @@ class OFOState(NamedTuple):
 def update_batches(
     state: OFOState,
     pull: Floats,
-    servers: Floats,
-    replicas: Floats,
+    servers: Floats | Ints,
+    replicas: Floats | Ints,
     itl_s: Floats,
     rows: OFORows,
     tuning: OFOTuning,

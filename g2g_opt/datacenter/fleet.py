@@ -49,15 +49,44 @@ def first_ranks(servers: Ints) -> Ints:
     return np.asarray(np.cumsum(servers, axis=-2) - servers)
 
 
-def server_power_w(
-    total: Floats, square: Floats, gpus: int | Ints, noise_fraction: float | Floats, noise: Floats
-) -> Floats:
-    """Power (W) of servers whose GPUs draw `total` W per GPU in all, with squares summing to `square`; one shape.
+@njit(cache=True)
+def server_power_w(total: float, square: float, gpus: int, noise_fraction: float, noise: float) -> float:
+    """Power (W) of servers whose GPUs draw `total` W per GPU in all, with squares summing to `square`.
 
     Server noise is drawn as the sum over a phase's servers, which has the same distribution as a draw per server:
-    variance sigma^2 sum (g a_s T)^2. `noise` are standard normals.
+    variance sigma^2 sum (g a_s T)^2. `noise` is a standard normal.
     """
-    return gpus * total + noise_fraction * gpus * np.sqrt(square) * noise
+    power_w: float = gpus * total + noise_fraction * gpus * np.sqrt(square) * noise
+    return power_w
+
+
+@njit(cache=True)
+def _steps_power_w(
+    total: Floats, square: Floats, gpus: int, noise_fraction: float, noise: Floats, power_w: Floats
+) -> None:
+    """`server_power_w` at many steps."""
+    for step in range(len(total)):
+        power_w[step] = server_power_w(total[step], square[step], gpus, noise_fraction, noise[step])
+
+
+@njit(cache=True)
+def fleet_rows_power_w(
+    total: Floats,
+    square: Floats,
+    gpus: Ints,
+    noise_fraction: Floats,
+    noise: Floats,
+    fleet: Ints,
+    standing_w: Floats,
+    power_w: Floats,
+) -> None:
+    """Power (fleet, 3) of sites from their models' rows: sums as in `server_power_w` (row, 3) and standing power."""
+    power_w[:] = standing_w
+    for r in range(len(fleet)):
+        for phase in range(3):
+            power_w[fleet[r], phase] += server_power_w(
+                total[r, phase], square[r, phase], gpus[r], noise_fraction[r], noise[r, phase]
+            )
 
 
 def fleet_power_w(
@@ -92,7 +121,7 @@ def fleet_power_w(
                 normal_draws is not None,
             )
             noise = normal_draws[:, model, phase] if normal_draws is not None else np.zeros(len(count))
-            power[:, model, phase] = server_power_w(total, square, pool.gpus_per_server, noise_fraction, noise)
+            _steps_power_w(total, square, pool.gpus_per_server, noise_fraction, noise, power[:, model, phase])
     return power, power.sum(axis=1)
 
 
@@ -107,14 +136,13 @@ def ranked_power_sum(
     n = len(low)
     total, square = np.empty(n), np.zeros(n)
     zeros = np.zeros(n, dtype=np.int64)
-    steps = first_step + np.arange(n)
     ranked_sums(
         np.ascontiguousarray(template_w),
         amplitude,
         offset,
         zeros,
         np.full(n, len(template_w)),
-        steps,
+        first_step + np.arange(n),
         zeros,
         np.arange(n + 1),
         np.ascontiguousarray(low),

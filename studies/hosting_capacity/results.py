@@ -31,6 +31,9 @@ COLUMNS = (
     "power_operating_mw",
     "power_peak_mw",
     "fleet_peak_mw",
+    "power_operating_opendss_mw",
+    "power_peak_opendss_mw",
+    "voltage_lowest_opendss_pu",
     "n_gpus",
     "n_replicas",
     "throughput_share",
@@ -54,7 +57,8 @@ COLUMNS = (
 def result_row(capacity: Capacity) -> dict[str, Any]:
     """One row per bus and operation; blank figures where no size was accepted.
 
-    `power_operating_mw` and `power_peak_mw` are the mean and the peak of the simulated closed loop;
+    `power_operating_mw` and `power_peak_mw` are the mean and the peak of the simulated closed loop on the batch
+    engine; those with `opendss` in their names come from the same run on OpenDSS;
     `fleet_peak_mw` is what the same fleet would draw at its peak if nobody controlled it.
     """
     row: dict[str, Any] = dict.fromkeys(COLUMNS, "")
@@ -90,6 +94,13 @@ def result_row(capacity: Capacity) -> dict[str, Any]:
         "own_loads_unserved_time_s": figures.own_loads_unserved_time_s,
         "taps": " ".join(f"{name}={ratio:g}" for name, ratio in capacity.largest.taps),
     }
+    confirmed = capacity.confirmed.figures if capacity.confirmed is not None else None
+    if confirmed is not None:
+        row |= {
+            "power_operating_opendss_mw": round(confirmed.sites[0].power_mean_mw, 4),
+            "power_peak_opendss_mw": round(confirmed.sites[0].power_peak_mw, 4),
+            "voltage_lowest_opendss_pu": round(confirmed.voltage.worst_vmin, 5),
+        }
     for kind, worst in (("line", figures.worst_line), ("transformer", figures.worst_transformer)):
         if worst is not None:
             row |= {f"{kind}_loading_max_pu": round(worst.loading_pu, 3), f"{kind}_loading_where": worst.branch}
@@ -133,7 +144,7 @@ def provenance(study: HostingCapacityStudy, seconds: float) -> dict[str, Any]:
     return {
         "g2g_opt": g2g_opt.__version__,
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in ("numpy", "dss_python_backend", "highspy")},
+        "packages": {name: version(name) for name in ("numpy", "numba", "dss_python_backend", "highspy")},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
         "seed": study.scenario.seed,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -18,7 +18,8 @@ from g2g_opt.outcome import Figures, LimitCheck, Outcome
 from g2g_opt.plan import Plan, Policy, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import BASE_KW_PER_GPU, GPUS_PER_SERVER, sized_site, smallest_n_servers
-from solvers.largest_feasible import find_largest_feasible
+from solvers.largest_feasible import LargestFeasible, search_largest_feasible
+from studies.hosting_capacity.side_by_side import Request, Wanted, run_side_by_side, together
 from studies.hosting_capacity.tap_search import Taps, TapSearch
 
 Operation = Literal["firm", "flexible"]
@@ -29,6 +30,9 @@ RESOLUTION = 0.005
 # Where the search begins, and how many servers a MW is at the least: an H100 is rated 0.7 kW.
 FIRST_SIZE_MW = 2.0
 GPU_RATED_KW = 0.7
+# Sizes of one search judged in a round: more cost little in a batch and save rounds.
+SIZES_AT_ONCE = 4
+GROWTH = 1.6
 NO_CHECK = LimitCheck("none within the search range", 0.0, 0.0, 0.0, True)
 
 
@@ -144,6 +148,7 @@ class Capacity:
     reached_search_end: bool
     judged: tuple[JudgedSize, ...] = field(default_factory=tuple)
     note: str = ""
+    confirmed: Outcome | None = None
 
 
 Report = Callable[[str, Operation, JudgedSize], None]
@@ -153,60 +158,121 @@ def find_bus_capacity(
     study: HostingCapacityStudy, bus: str, report: Report = lambda bus, operation, judged: None
 ) -> tuple[Capacity, Capacity]:
     """Firm and flexible capacity of one bus; `report` hears of every size as it is judged."""
-    feeder = study.load_feeder()
-    search = TapSearch(
-        feeder, study.scenario, study.limits, optimise=study.taps == "optimised", trace_dir=Path(study.trace_dir)
-    )
-    models = study.load_models()
-    firm = _find_capacity(study, search, models, bus, "firm", None, report)
-    start = firm.largest.n_servers if firm.largest else None
-    flexible = _find_capacity(study, search, models, bus, "flexible", start, report)
-    controlled = flexible.largest.n_servers if flexible.largest else 0
-    if firm.largest is not None and firm.largest.n_servers > controlled:
-        # The controller can always be left off, so a bus hosts no less than its firm capacity.
-        note = f"with the controller on only {controlled * GPUS_PER_SERVER} GPUs: it is better left off here"
-        flexible = replace(flexible, largest=firm.largest, stopped_by=firm.stopped_by, note=note)
+    firm, flexible = find_capacities(study, (bus,), report)
     return firm, flexible
 
 
-def _find_capacity(
-    study: HostingCapacityStudy,
-    search: TapSearch,
-    models: tuple[tuple[InferenceModelSpec, int], ...],
-    bus: str,
-    operation: Operation,
-    start: int | None,
-    report: Report,
-) -> Capacity:
-    policy = study.policy if operation == "flexible" else Policy("none")
-    tap_mode: TapMode = "own control" if study.taps == "own control" else "fixed"
-    judged: dict[int, JudgedSize] = {}
+def find_capacities(
+    study: HostingCapacityStudy, buses: Sequence[str], report: Report = lambda bus, operation, judged: None
+) -> list[Capacity]:
+    """Firm and flexible capacity of every bus, bus after bus; their searches go on side by side.
 
-    def judge(n_servers: int) -> bool:
-        site = sized_site("site", bus, models, n_servers, study.base_kw_per_gpu)
-        trials = search.judge(Plan((site,), policy=policy, tap_mode=tap_mode))
+    Every round, what all searches want to know is simulated in one batch. The largest sizes are run again on
+    OpenDSS, and one that OpenDSS does not accept gives way to the next smaller one. `report` hears of every size.
+    """
+    feeder, models = study.load_feeder(), study.load_models()
+    searches = [
+        _BusSearch(study, feeder, models, bus, operation, report).capacity()
+        for bus in buses
+        for operation in get_args(Operation)
+    ]
+    found = run_side_by_side(study, feeder, searches)
+    return [capacity for k in range(0, len(found), 2) for capacity in _best_of(*found[k : k + 2])]
+
+
+def _best_of(firm: Capacity, flexible: Capacity) -> tuple[Capacity, Capacity]:
+    """The controller can always be left off, so a bus hosts no less than its firm capacity."""
+    controlled = flexible.largest.n_servers if flexible.largest else 0
+    if firm.largest is not None and firm.largest.n_servers > controlled:
+        note = f"with the controller on only {controlled * GPUS_PER_SERVER} GPUs: it is better left off here"
+        flexible = replace(
+            flexible, largest=firm.largest, stopped_by=firm.stopped_by, note=note, confirmed=firm.confirmed
+        )
+    return firm, flexible
+
+
+class _BusSearch:
+    """The search for one bus and operation, as generators that yield runs to simulate together (see `side_by_side`)."""
+
+    def __init__(
+        self,
+        study: HostingCapacityStudy,
+        feeder: Feeder,
+        models: tuple[tuple[InferenceModelSpec, int], ...],
+        bus: str,
+        operation: Operation,
+        report: Report,
+    ) -> None:
+        self._study, self._models, self._bus, self._operation, self._report = study, models, bus, operation, report
+        self._policy = study.policy if operation == "flexible" else Policy("none")
+        self._tap_mode: TapMode = "own control" if study.taps == "own control" else "fixed"
+        self._taps = TapSearch(
+            feeder, study.scenario, study.limits, optimise=study.taps == "optimised", trace_dir=Path(study.trace_dir)
+        )
+        self._judged: dict[int, JudgedSize] = {}
+
+    def _plan(self, n_servers: int) -> Plan:
+        site = sized_site("site", self._bus, self._models, n_servers, self._study.base_kw_per_gpu)
+        return Plan((site,), policy=self._policy, tap_mode=self._tap_mode)
+
+    def capacity(self) -> Wanted[Capacity]:
+        """The largest size kept, confirmed on OpenDSS."""
+        n_min = smallest_n_servers(self._models)
+        server_kw = GPUS_PER_SERVER * (GPU_RATED_KW + self._study.base_kw_per_gpu)
+        n_max = max(n_min, math.ceil(self._study.power_max_mw * 1e3 / server_kw))
+        search = search_largest_feasible(
+            n_max,
+            n_min=n_min,
+            start=round(FIRST_SIZE_MW * 1e3 / server_kw),
+            resolution=RESOLUTION,
+            growth=GROWTH,
+            at_once=SIZES_AT_ONCE,
+        )
+        asked = next(search)
+        while True:
+            yield from together([self._judge(n) for n in asked])
+            try:
+                asked = search.send({n: self._judged[n].kept for n in asked})
+            except StopIteration as end:
+                answer: LargestFeasible = end.value
+                break
+        largest, confirmed, refused = yield from self._confirm(answer.n)
+        rejected = self._judged.get(answer.n_rejected) if answer.n_rejected is not None else None
+        return Capacity(
+            bus=self._bus,
+            operation=self._operation,
+            largest=largest,
+            stopped_by=_what_stopped(rejected),
+            rejected_below=answer.rejected_below,
+            reached_search_end=answer.n_rejected is None,
+            judged=tuple(self._judged[n] for n in sorted(self._judged)),
+            note="; ".join(refused),
+            confirmed=confirmed,
+        )
+
+    def _judge(self, n_servers: int) -> Wanted[None]:
+        """One size under the taps that suit it."""
+        trials = yield from self._taps.try_taps(self._plan(n_servers))
         best = trials[-1]
-        judged[n_servers] = JudgedSize(n_servers, best.outcome.kept, best.taps, len(trials), best.outcome)
-        report(bus, operation, judged[n_servers])
-        return best.outcome.kept
+        judged = JudgedSize(n_servers, best.outcome.kept, best.taps, len(trials), best.outcome)
+        self._judged[n_servers] = judged
+        self._report(self._bus, self._operation, judged)
 
-    n_min = smallest_n_servers(models)
-    server_kw = GPUS_PER_SERVER * (GPU_RATED_KW + study.base_kw_per_gpu)
-    n_max = max(n_min, math.ceil(study.power_max_mw * 1e3 / server_kw))
-    first = start or round(FIRST_SIZE_MW * 1e3 / server_kw)
-    # Flexible capacity is seldom far above the firm one, from which its search starts.
-    growth = 1.25 if start else 2.0
-    answer = find_largest_feasible(judge, n_max, n_min=n_min, start=first, resolution=RESOLUTION, growth=growth)
-    rejected = judged.get(answer.n_rejected) if answer.n_rejected is not None else None
-    return Capacity(
-        bus=bus,
-        operation=operation,
-        largest=judged.get(answer.n) if answer.n else None,
-        stopped_by=_what_stopped(rejected),
-        rejected_below=answer.rejected_below,
-        reached_search_end=answer.n_rejected is None,
-        judged=tuple(judged[n] for n in sorted(judged)),
-    )
+    def _confirm(self, n: int) -> Wanted[tuple[JudgedSize | None, Outcome | None, list[str]]]:
+        """The largest accepted size that OpenDSS accepts too, its outcome there, and what OpenDSS refused."""
+        refused: list[str] = []
+        for judged in sorted((j for j in self._judged.values() if j.kept), key=lambda j: -j.n_servers):
+            if judged.n_servers > n:
+                continue
+            plan = replace(self._plan(judged.n_servers), taps=judged.taps)
+            (run,) = yield (Request(plan, "opendss"),)
+            if run.outcome.kept:
+                return judged, run.outcome, refused
+            refused.append(
+                f"{GPUS_PER_SERVER * judged.n_servers} GPUs were accepted by the batch engine and refused by OpenDSS: "
+                f"{', '.join(run.outcome.reasons)}"
+            )
+        return None, None, refused
 
 
 def _what_stopped(rejected: JudgedSize | None) -> LimitCheck:

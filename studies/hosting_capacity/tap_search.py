@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.assembly import TRACE_DIR, assemble
-from g2g_opt.simulate import simulate
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.record import GridRecord
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
+from g2g_opt.simulate import Simulation
 from solvers.taps import TapProblem, solve_taps
+from studies.hosting_capacity.side_by_side import Request, Wanted
 
 Taps = tuple[tuple[str, float], ...]
 
@@ -52,35 +52,36 @@ class TapSearch:
         self._optimise = optimise and bool(feeder.regulators)
         self._trace_dir = trace_dir
         self._slopes: NDArray[np.float64] | None = None
-        self._columns = np.empty(0, dtype=np.int64)
         start = feeder.initial_taps.regulators if feeder.initial_taps is not None else {}
         ratios = {**feeder.compiled_taps, **start}
         self._last_good: Taps = tuple((name, ratios[name]) for name in feeder.regulators)
 
-    def judge(self, plan: Plan) -> list[TapTrial]:
-        """Simulate `plan` under one tap setting after another until one is kept; the last trial is the verdict."""
+    def try_taps(self, plan: Plan) -> Wanted[list[TapTrial]]:
+        """Simulate `plan` under one tap setting after another until one is kept; the last trial is the verdict.
+
+        A generator that asks for simulations (see `side_by_side`); returns the trials.
+        """
         trials: list[TapTrial] = []
         waiting: list[Taps] = [self._last_good]
         while waiting and len(trials) < MAX_ROUNDS:
-            taps = waiting.pop(0)
-            tried = replace(plan, taps=taps)
-            outcome, record = simulate_plan(
-                tried, self._feeder, self._scenario, self._limits, trace_dir=self._trace_dir
-            )
-            trials.append(TapTrial(taps, outcome))
-            if outcome.kept:
-                self._last_good = taps
+            now, waiting = waiting[: MAX_ROUNDS - len(trials)], waiting[MAX_ROUNDS - len(trials) :]
+            tried = [replace(plan, taps=taps) for taps in now]
+            runs = yield tuple(Request(candidate) for candidate in tried)
+            trials += [TapTrial(taps, run.outcome) for taps, run in zip(now, runs, strict=True)]
+            kept = [trial.taps for trial in trials if trial.outcome.kept]
+            if kept:
+                self._last_good = kept[0]
                 break
-            if not self._optimise or record is None or not _voltage_is_broken(outcome):
-                continue
-            seen = {trial.taps for trial in trials} | set(waiting)
-            waiting += [better for better in self._propose(tried, record) if better not in seen]
+            for candidate, run in zip(tried, runs, strict=True):
+                if self._optimise and len(run.nodes) and _voltage_is_broken(run.outcome):
+                    seen = {trial.taps for trial in trials} | set(waiting)
+                    waiting += [better for better in self._propose(candidate, run) if better not in seen]
         # A size is judged by its best round: one that failed to converge comes after one that has figures.
         return sorted(
             trials, key=lambda trial: (trial.outcome.kept, trial.outcome.failure is None, _room(trial.outcome))
         )
 
-    def _propose(self, plan: Plan, record: GridRecord) -> Iterator[Taps]:
+    def _propose(self, plan: Plan, run: Simulation) -> Iterator[Taps]:
         """Taps with the most room on both sides, then those that are as high as the upper limit permits."""
         if self._slopes is None:
             self._measure(plan)
@@ -89,12 +90,11 @@ class TapSearch:
         regulators = list(self._feeder.regulators.values())
         ratio = np.array([taps[r.name] for r in regulators])
         step = np.array([r.tap_step_pu for r in regulators])
-        voltage_pu = record.voltage_pu[:, self._columns]
         for high_weight in (1.0, 0.0):
             solution = solve_taps(
                 TapProblem(
-                    lowest_pu=voltage_pu.min(axis=0),
-                    highest_pu=voltage_pu.max(axis=0),
+                    lowest_pu=run.lowest_pu,
+                    highest_pu=run.highest_pu,
                     slope_pu_per_step=self._slopes,
                     steps_down=np.floor((ratio - [r.tap_min_pu for r in regulators]) / step + 1e-6).astype(np.int64),
                     steps_up=np.floor(([r.tap_max_pu for r in regulators] - ratio) / step + 1e-6).astype(np.int64),
@@ -112,7 +112,6 @@ class TapSearch:
         ticks: Any = run.coordinator.run_iter()
         next(ticks)
         self._slopes = run.grid.estimate_tap_sensitivity()
-        self._columns = run.grid.monitored_columns
         ticks.close()
 
 

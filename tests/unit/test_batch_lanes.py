@@ -29,8 +29,6 @@ from g2g_opt.batch.lanes import (
     where_less,
 )
 
-pytestmark = pytest.mark.xdist_group("batch_power_flow")
-
 N_RESULTS = 14
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solvers.highs import LinearProgram, solve_linear_program
-from solvers.largest_feasible import LargestFeasible, find_largest_feasible
+from solvers.largest_feasible import LargestFeasible, find_largest_feasible, search_largest_feasible
 from solvers.outcome import SolverError, SolveStatus
 from solvers.taps import TapProblem, solve_taps
 
@@ -152,6 +152,40 @@ def searched(accepted: set[int], n_max: int, **options: Any) -> tuple[LargestFea
         return n in accepted
 
     return find_largest_feasible(judge, n_max, **options), asked
+
+
+def searched_at_once(accepted: set[int], n_max: int, at_once: int, **options: Any) -> tuple[LargestFeasible, list[int]]:
+    """The same search by a judge who answers several sizes in a round; how many it was asked in each."""
+    search = search_largest_feasible(n_max, at_once=at_once, **options)
+    rounds: list[int] = []
+    try:
+        asked = next(search)
+        while True:
+            assert asked == tuple(sorted(set(asked)))
+            rounds.append(len(asked))
+            asked = search.send({n: n in accepted for n in asked})
+    except StopIteration as end:
+        return end.value, rounds
+
+
+@given(n_max=st.integers(1, 400), at_once=st.integers(1, 6), data=st.data())
+def test_several_sizes_at_once_give_the_largest_that_was_accepted(
+    n_max: int, at_once: int, data: st.DataObject
+) -> None:
+    accepted = data.draw(st.sets(st.integers(1, n_max)))
+    found, rounds = searched_at_once(accepted, n_max, at_once, start=data.draw(st.none() | st.integers(1, n_max)))
+    assert found.judged == {n: n in accepted for n in found.judged}
+    assert found.n == max((n for n, yes in found.judged.items() if yes), default=0)
+    assert found.n_rejected == min((n for n, yes in found.judged.items() if not yes and n > found.n), default=None)
+    assert max(rounds) <= max(at_once, 3)
+
+
+@given(n_max=st.integers(1, 3000), share=st.floats(0, 1), at_once=st.integers(2, 6))
+def test_a_monotone_judge_is_asked_in_fewer_rounds(n_max: int, share: float, at_once: int) -> None:
+    answer = round(share * n_max)
+    found, rounds = searched_at_once(set(range(answer + 1)), n_max, at_once, start=1)
+    assert found.n == answer
+    assert len(rounds) <= math.log2(n_max) / at_once + math.log(n_max, at_once + 1) + 6
 
 
 @settings(max_examples=200)

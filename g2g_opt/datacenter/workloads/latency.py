@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+from numba import njit, vectorize
 from numpy.typing import ArrayLike, NDArray
 
 from g2g_opt.errors import InputError, unknown_name
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 EXACT_SAMPLING_MAX_REPLICAS = 30
 
@@ -126,14 +128,25 @@ def sample_mean_itl_s(mixture: LatencyMixture, n: int, uniforms: Floats, normals
     return np.asarray(mixture.sample_s(uniforms, normals).mean(axis=-1))
 
 
-def mean_itl_s(mean_s: ArrayLike, variance_s2: ArrayLike, n_replicas: ArrayLike, normal_draws: ArrayLike) -> Floats:
+@vectorize(cache=True)
+def mean_itl_s(mean_s: float, variance_s2: float, n_replicas: float, normal_draw: float) -> float:
     """Mean latency over `n_replicas` (s) by the central limit theorem; arrays broadcast.
 
     mean + sqrt(variance / n) * z, not below `MEAN_ITL_FLOOR` times the mean. `n_replicas` must be positive.
     """
-    mean = np.asarray(mean_s, dtype=np.float64)
-    spread = np.sqrt(np.asarray(variance_s2, dtype=np.float64) / np.asarray(n_replicas, dtype=np.float64))
-    return np.asarray(np.maximum(mean + spread * np.asarray(normal_draws), MEAN_ITL_FLOOR * mean))
+    drawn_s: float = mean_s + np.sqrt(variance_s2 / n_replicas) * normal_draw
+    return max(drawn_s, MEAN_ITL_FLOOR * mean_s)
+
+
+@njit(cache=True)
+def observe_itl_s(replicas: Ints, mean_s: Floats, variance_s2: Floats, normal_draws: Floats, itl_s: Floats) -> None:
+    """`mean_itl_s` of many models into `itl_s`; NaN where there are no replicas."""
+    for r in range(len(replicas)):
+        itl_s[r] = np.nan
+        if replicas[r] > 0:
+            itl_s[r] = mean_s[r]
+            if variance_s2[r] > 0.0:
+                itl_s[r] = mean_itl_s(mean_s[r], variance_s2[r], float(replicas[r]), normal_draws[r])
 
 
 def observed_itl_s(mixture: LatencyMixture, n: int, uniforms: Floats, normals: Floats) -> Floats:
@@ -144,7 +157,7 @@ def observed_itl_s(mixture: LatencyMixture, n: int, uniforms: Floats, normals: F
     """
     if n <= EXACT_SAMPLING_MAX_REPLICAS:
         return sample_mean_itl_s(mixture, n, uniforms[:, :n], normals[:, :n])
-    return mean_itl_s(mixture.mean_s, mixture.variance_s2, n, normals[:, 0])
+    return np.asarray(mean_itl_s(mixture.mean_s, mixture.variance_s2, n, normals[:, 0]))
 
 
 def fit_latency_mixture(

@@ -1,0 +1,112 @@
+"""What the compiled batch power flow tells of a solved chunk: magnitudes, loadings, and who was not served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from g2g_opt.batch.kernel_tables import PORT_COLUMNS, PORT_MAX, PORT_MIN, Loads, Solutions, W
+from g2g_opt.batch.lanes import any_less, at, fma, load, root, spread, spread_at, store, where_less
+from g2g_opt.batch.load_law import CP, MAX_SQUARED, MIN_SQUARED, N_COLUMNS, law_admittance
+
+Floats = NDArray[np.float64]
+
+
+def loading_writer(coefficient: Any, size: int) -> Any:
+    """The branch loadings with one way of handing out admittances."""
+
+    @njit(error_model="numpy")
+    def _write_loadings(x: Any, c: Any, ratings: Any, y: Any, out: Any) -> None:
+        """Largest phase current of every rated branch over its rating."""
+        n_slots, flat = len(out.solved), out.loading_pu.reshape(-1)
+        for b in range(len(ratings.inverse_rating)):
+            largest = spread(0.0)
+            for row in range(at(ratings.branch_start, b), at(ratings.branch_start, b + 1)):
+                re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+                for k in range(at(ratings.row_start, row), at(ratings.row_start, row + 1)):
+                    place = at(ratings.node, k)
+                    g, s = coefficient(y, 2 * size * k), coefficient(y, 2 * size * k + size)
+                    v_re, v_im = load(x, place), load(x, place + W)
+                    re, re2 = fma(g, v_re, re), fma(s, v_im, re2)
+                    im, im2 = fma(g, v_im, im), fma(s, v_re, im2)
+                re, im = re - re2, im + im2
+                square = fma(re, re, im * im)
+                largest = where_less(largest, square, square, largest)
+            store(flat, b * n_slots + c * W, root(largest) * spread_at(ratings.inverse_rating, b))
+
+    return _write_loadings
+
+
+@njit(error_model="numpy")
+def write_out(x: Any, c: Any, p: Any, done: Any, rounds: Any, out: Any) -> None:
+    """Magnitudes of a chunk's voltages, which lanes converged, and phasors where they are wanted."""
+    first = c * W
+    n_slots = len(out.solved)
+    flat = out.voltage_pu.reshape(-1)
+    for i in range(len(p.output)):
+        re, im = load(x, 2 * W * i), load(x, 2 * W * i + W)
+        store(flat, at(p.output, i) * n_slots + first, root(fma(re, re, im * im)) * spread_at(p.inverse_base, i))
+    for lane in range(W):
+        out.solved[first + lane] = done[lane] > 0.5
+        out.iterations[first + lane] = rounds[lane]
+    if len(out.phasors):
+        for i in range(len(p.output)):
+            for lane in range(W):
+                out.phasors[p.output[i], first + lane] = complex(x[2 * W * i + lane], x[2 * W * i + W + lane])
+
+
+@njit(error_model="numpy")
+def watch_ports(v: Any, power: Any, law: Any, c: Any, n_ports: Any, out: Any) -> None:
+    """Which scenarios have a port that draws power outside its window."""
+    for lane in range(c * W, (c + 1) * W):
+        out.outside[lane] = False
+    for j in range(n_ports):
+        place, own = 2 * W * j, PORT_COLUMNS * W * j
+        re, im = load(v, place), load(v, place + W)
+        square = fma(re, re, im * im)
+        if any_less(square, load(law, own + PORT_MIN * W)) or any_less(load(law, own + PORT_MAX * W), square):
+            for lane in range(W):
+                m2 = v[place + lane] ** 2 + v[place + W + lane] ** 2
+                inside = law[own + PORT_MIN * W + lane] <= m2 <= law[own + PORT_MAX * W + lane]
+                draws = power[place + lane] != 0.0 or power[place + W + lane] != 0.0
+                out.outside[c * W + lane] |= draws and not inside
+
+
+@njit(cache=True, error_model="numpy")
+def _note_unserved(x: Floats, c: int, b: int, loads: Loads, out: Solutions) -> None:
+    law = loads.law[N_COLUMNS * b : N_COLUMNS * (b + 1)]
+    here, back = loads.begin[b], loads.end[b]
+    for lane in range(W):
+        re, im = x[here + lane] - x[back + lane], x[here + W + lane] - x[back + W + lane]
+        m = np.sqrt(re * re + im * im)
+        g_re, g_im = law_admittance(law, m)
+        # |I| |v| over |S|; the law's constant-power coefficient is conj(S).
+        served = np.sqrt(g_re * g_re + g_im * g_im) * m * m
+        share = served / np.sqrt(law[CP] ** 2 + law[CP + 1] ** 2)
+        if abs(share - 1.0) > abs(out.own_share[c * W + lane] - 1.0):
+            out.own_share[c * W + lane] = share
+            out.own_load[c * W + lane] = b
+            out.own_voltage_pu[c * W + lane] = m * loads.inverse_base[b]
+
+
+@njit(error_model="numpy")
+def watch_loads(x: Any, c: Any, loads: Any, out: Any) -> None:
+    """Which of the circuit's own constant-power loads got something else than their power."""
+    for lane in range(W):
+        out.own_share[c * W + lane] = 1.0
+    for b in range(len(loads.reach)):
+        if not loads.is_watched[b]:
+            continue
+        law, here, back = N_COLUMNS * b, at(loads.begin, b), at(loads.end, b)
+        re, im = load(x, here) - load(x, back), load(x, here + W) - load(x, back + W)
+        square = fma(re, re, im * im)
+        least, most = spread_at(loads.law, law + MIN_SQUARED), spread_at(loads.law, law + MAX_SQUARED)
+        if any_less(square, least) or any_less(most, square):
+            _note_unserved(x, c, b, loads, out)
+
+
+# One admittance for all sixteen lanes, or one for each.
+write_loadings_shared, write_loadings_each = loading_writer(spread_at, 1), loading_writer(load, W)

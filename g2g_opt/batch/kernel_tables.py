@@ -1,0 +1,134 @@
+"""The tables that the compiled batch power flow reads and writes; all node places are in elimination order."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.lanes import WIDTH, aligned
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+W = WIDTH
+
+# Rows of a port's law (see `load_law`), for one watt: squares of the window's edges, then the impedance pieces.
+PORT_MIN, PORT_MAX, PORT_LOW, PORT_BELOW, PORT_AT_0, PORT_SLOPE, PORT_ABOVE = range(7)
+PORT_COLUMNS = 7
+
+
+class Pattern(NamedTuple):
+    """Pattern of the factors and who injects where, in elimination order; node n is ground.
+
+    Columns and loads are given by where their lanes begin in a chunk's arrays: 2 W times their number. `at_start`,
+    `at_load` and `at_sign` list the load branches at each node, with the sign of what they bring.
+    """
+
+    lower_start: Ints
+    lower_column: Ints
+    upper_start: Ints
+    upper_column: Ints
+    at_start: Ints
+    at_load: Ints
+    at_sign: Floats
+    source: Floats  # (node, 2), flat, A
+    output: Ints  # node's place in OpenDSS's order
+    inverse_base: Floats  # 1 / V of a node's base; 0 without one
+
+
+class Loads(NamedTuple):
+    """The circuit's own load branches: ends (times 2 W), laws, Jacobian blocks, reach of one ampere."""
+
+    begin: Ints
+    end: Ints
+    law: Floats  # (branch, column), flat
+    has_current: NDArray[np.bool_]  # is there a constant-current part?
+    block: Floats  # (branch, 4), flat, S
+    reach: Floats  # pu / A
+    is_special: NDArray[np.bool_]  # no three coefficients: evaluated lane by lane
+    is_watched: NDArray[np.bool_]  # constant power: is it served?
+    inverse_base: Floats  # 1 / V
+
+
+class Ports(NamedTuple):
+    """Where sites, generators, loads and storage are attached, per chunk, port and lane; all ends in elimination order.
+
+    `law` (chunk, port x column x lane) belongs to one watt; `thevenin` (chunk, port x port x 4 x lane) is in V / A.
+    """
+
+    begin: Ints
+    end: Ints
+    law: Floats
+    reach: Floats  # (chunk, port, lane), flat
+    thevenin: Floats
+    at_node: NDArray[np.bool_]  # (chunk, node): does any port inject here?
+
+
+class Factors(NamedTuple):
+    """Factors of all settings (setting, entry, 4), and of chunks whose lanes differ (chunk, entry x 4 x lane)."""
+
+    lower: Floats
+    upper: Floats
+    diagonal: Floats
+    mixed_lower: Floats
+    mixed_upper: Floats
+    mixed_diagonal: Floats
+
+
+class Ratings(NamedTuple):
+    """Rated branches: rows (phase conductors) of each, entries of each row, as `loadings.Loadings` lays them out."""
+
+    branch_start: Ints
+    row_start: Ints
+    node: Ints  # times 2 W
+    inverse_rating: Floats  # 1 / A
+    shared: Floats  # (setting, entry x 2) S
+    mixed: Floats  # (chunk, entry x 2 x lane)
+
+
+class State(NamedTuple):
+    """What a chunk carries from flow to flow, flat within the chunk: (branch, 2, lane) and (port, 2, lane)."""
+
+    remainder: Floats  # A
+    port_v: Floats
+    port_a: Floats
+
+
+class Workspace(NamedTuple):
+    """Arrays of one chunk, flat, that hold nothing between flows; see `workspace`."""
+
+    x: Floats  # (node + 2, 2, lane) V: behind the nodes are ground and one volt
+    rhs: Floats
+    fresh: Floats  # (branch, 2, lane) A
+    open_v: Floats  # (port, 2, lane)
+    trial_v: Floats
+    current: Floats
+    done: Floats  # 1 in lanes that have converged
+    rounds: Floats
+
+
+def workspace(n_nodes: int, n_loads: int, n_ports: int) -> Workspace:
+    """Room for one chunk."""
+    x = aligned((n_nodes + 2) * 2 * W)
+    # A volt across ports that a lane does not have.
+    x[2 * W * (n_nodes + 1) : 2 * W * (n_nodes + 1) + W] = 1.0
+    v, trial_v, current = (aligned(n_ports * 2 * W) for _ in range(3))
+    return Workspace(x, aligned(len(x)), aligned(n_loads * 2 * W), v, trial_v, current, aligned(W), aligned(W))
+
+
+class Solutions(NamedTuple):
+    """What comes out, [.., scenario slot]: magnitudes (pu), solved or not, network solves it took, phasors if wanted,
+    loadings if there are `Ratings`, and how the circuit's own constant-power loads were served.
+    """
+
+    voltage_pu: Floats
+    solved: NDArray[np.bool_]
+    iterations: Floats
+    phasors: NDArray[np.complex128]
+    loading_pu: Floats  # (branch, slot)
+    outside: NDArray[np.bool_]  # (slot,): is a port that draws power outside its window?
+    own_share: Floats  # (slot,): served over asked power of the watched load that is farthest from 1
+    own_load: Ints  # (slot,): that load
+    own_voltage_pu: Floats  # (slot,): its voltage

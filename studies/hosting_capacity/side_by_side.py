@@ -1,0 +1,91 @@
+"""Searches side by side: each is a generator that asks for simulations, and every round they share one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulate import Engine, Simulation, simulate
+
+
+@dataclass(frozen=True)
+class Request:
+    """A plan that a search wants simulated, and on which engine."""
+
+    plan: Plan
+    engine: Engine = "batch"
+
+
+Result = TypeVar("Result")
+# Yields requests, is sent their simulations in the same order, returns its result.
+Wanted = Generator[tuple[Request, ...], Sequence[Simulation], Result]
+
+
+class _Question(Protocol):
+    """What of a study the simulations need."""
+
+    @property
+    def scenario(self) -> Scenario: ...
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def trace_dir(self) -> str: ...
+
+
+def together(parts: Sequence[Wanted[Any]]) -> Wanted[list[Any]]:
+    """Several searches as one that asks for what all of them want; returns their results in order."""
+    results: list[Any] = [None] * len(parts)
+    wants: dict[int, tuple[Request, ...]] = {}
+
+    def advance(k: int, answers: Sequence[Simulation] | None) -> None:
+        try:
+            wants[k] = next(parts[k]) if answers is None else parts[k].send(answers)
+        except StopIteration as end:
+            results[k] = end.value
+            wants.pop(k, None)
+
+    for k in range(len(parts)):
+        advance(k, None)
+    while wants:
+        order = list(wants)
+        answers = yield tuple(request for k in order for request in wants[k])
+        place = 0
+        for k in order:
+            n = len(wants[k])
+            advance(k, answers[place : place + n])
+            place += n
+    return results
+
+
+def run_side_by_side(study: _Question, feeder: Feeder, searches: Sequence[Wanted[Result]]) -> list[Result]:
+    """Run searches to their ends; what they ask for in a round is simulated together, engine by engine."""
+    everything = together(searches)
+    try:
+        wanted = next(everything)
+        while True:
+            wanted = everything.send(_simulate(study, feeder, wanted))
+    except StopIteration as end:
+        found: list[Result] = end.value
+        return found
+
+
+def _simulate(study: _Question, feeder: Feeder, wanted: Sequence[Request]) -> list[Simulation]:
+    answers: dict[int, Simulation] = {}
+    for engine in dict.fromkeys(request.engine for request in wanted):
+        places = [k for k, request in enumerate(wanted) if request.engine == engine]
+        runs = simulate(
+            [wanted[k].plan for k in places],
+            [study.scenario],
+            feeder,
+            study.limits,
+            engine=engine,
+            trace_dir=Path(study.trace_dir),
+        )
+        answers |= {k: run for k, (run,) in zip(places, runs, strict=True)}
+    return [answers[k] for k in range(len(wanted))]
