@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.assembly import TRACE_DIR, Assembly, assemble
+from g2g_opt.batch.grids import NOT_CONVERGED
 from g2g_opt.batch.simulator import BatchRun, batch_key, run_batch
 from g2g_opt.batch.summary import Edges, Summary
 from g2g_opt.batch.unsupported import UnsupportedByBatch
@@ -38,6 +39,7 @@ Progress = Callable[[float, int], None]
 
 # Scenarios in lockstep at a time: enough to share what a step costs once, few enough for a processor's cache.
 BATCH_SIZE = 192
+_UNSOLVED = "the batch engine found no solution"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +85,10 @@ def simulate(
 ) -> list[list[Simulation]]:
     """Run every plan in every scenario in closed loop and judge it; one list per plan, in the order of the scenarios.
 
-    `engine="batch"` runs them in lockstep; what that engine does not model is run on OpenDSS, with the reason in the
-    outcome and the log. `engine="opendss"` runs them one after the other. With several `workers`, processes share the
-    work (call it from a script's `if __name__ == "__main__":`). `progress(done, all)` counts runs.
+    `engine="batch"` runs them in lockstep; what that engine does not model, and what it does not solve, is run on
+    OpenDSS, with the reason in the outcome and the log. `engine="opendss"` runs them one after the other. With several
+    `workers`, processes share the work (call it from a script's `if __name__ == "__main__":`). `progress(done, all)`
+    counts runs.
 
     A result does not depend on what else is asked for, in which order, or on how many workers. A run without an answer
     is an outcome with a reason. Raises `InputError` for an unknown engine, no scenarios, or parts that do not fit.
@@ -147,11 +150,18 @@ def _run_part(job: _Job, tasks: Sequence[Task], tell: Callable[[float], None]) -
             alone.append((i, str(reason)))
     for members in batches.values():
         try:
-            found |= _run_batch(job, tasks, members, runs, _after(len(found), tell))
+            done = _run_batch(job, tasks, members, runs, _after(len(found), tell))
         except UnsupportedByBatch as reason:
             alone += [(i, str(reason)) for i in members]
+            continue
+        # Where the batch engine finds no solution OpenDSS may: it is asked before anybody is told so.
+        unsolved = [i for i, run in done.items() if NOT_CONVERGED in (run.outcome.failure or "")]
+        alone += [(i, _UNSOLVED) for i in unsolved]
+        found |= done
     for note in dict.fromkeys(note for _, note in alone if note):
-        logger.warning("run on OpenDSS instead of the batch engine: %s", note)
+        level = logging.INFO if note == _UNSOLVED else logging.WARNING
+        count = sum(other == note for _, other in alone)
+        logger.log(level, "%d of %d runs on OpenDSS, not the batch engine: %s", count, len(tasks), note)
     for i, note in alone:
         found[i] = _on_opendss(job, tasks[i], note)
         tell(len(found))

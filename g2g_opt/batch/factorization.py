@@ -136,11 +136,12 @@ def _factorize(
         for k in range(lower_start[i], lower_start[i + 1]):
             j = lower_column[k]
             # The row's entry times the inverse of the pivot above it.
-            a, b, c, d = work[j]
-            p, q, r, s = diagonal[j]
-            w00, w01, w10, w11 = a * p + b * r, a * q + b * s, c * p + d * r, c * q + d * s
-            lower[k] = (-w00, -w01, -w10, -w11)
-            work[j] = 0.0
+            a, b, c, d = work[j, 0], work[j, 1], work[j, 2], work[j, 3]
+            p00, p01, p10, p11 = diagonal[j, 0], diagonal[j, 1], diagonal[j, 2], diagonal[j, 3]
+            w00, w01, w10, w11 = a * p00 + b * p10, a * p01 + b * p11, c * p00 + d * p10, c * p01 + d * p11
+            lower[k, 0], lower[k, 1], lower[k, 2], lower[k, 3] = -w00, -w01, -w10, -w11
+            for q in range(4):
+                work[j, q] = 0.0
             for u in range(upper_start[j], upper_start[j + 1]):
                 m = upper_column[u]
                 # `upper` holds minus the entry, so this subtracts.
@@ -148,14 +149,17 @@ def _factorize(
                 work[m, 1] += w00 * upper[u, 1] + w01 * upper[u, 3]
                 work[m, 2] += w10 * upper[u, 0] + w11 * upper[u, 2]
                 work[m, 3] += w10 * upper[u, 1] + w11 * upper[u, 3]
-        a, b, c, d = work[i]
+        a, b, c, d = work[i, 0], work[i, 1], work[i, 2], work[i, 3]
         determinant = a * d - b * c
-        diagonal[i] = (d / determinant, -b / determinant, -c / determinant, a / determinant)
-        work[i] = 0.0
+        diagonal[i, 0], diagonal[i, 1] = d / determinant, -b / determinant
+        diagonal[i, 2], diagonal[i, 3] = -c / determinant, a / determinant
+        for q in range(4):
+            work[i, q] = 0.0
         for u in range(upper_start[i], upper_start[i + 1]):
             m = upper_column[u]
-            upper[u] = -work[m]
-            work[m] = 0.0
+            for q in range(4):
+                upper[u, q] = -work[m, q]
+                work[m, q] = 0.0
 
 
 @njit(cache=True)
@@ -174,18 +178,18 @@ def solve_columns(
     for i in range(n):
         for k in range(lower_start[i], lower_start[i + 1]):
             j = lower_column[k]
-            a, b, c, d = lower[k]
+            a, b, c, d = lower[k, 0], lower[k, 1], lower[k, 2], lower[k, 3]
             for q in range(width):
                 x[i, 0, q] += a * x[j, 0, q] + b * x[j, 1, q]
                 x[i, 1, q] += c * x[j, 0, q] + d * x[j, 1, q]
     for i in range(n - 1, -1, -1):
         for k in range(upper_start[i], upper_start[i + 1]):
             j = upper_column[k]
-            a, b, c, d = upper[k]
+            a, b, c, d = upper[k, 0], upper[k, 1], upper[k, 2], upper[k, 3]
             for q in range(width):
                 x[i, 0, q] += a * x[j, 0, q] + b * x[j, 1, q]
                 x[i, 1, q] += c * x[j, 0, q] + d * x[j, 1, q]
-        a, b, c, d = diagonal[i]
+        a, b, c, d = diagonal[i, 0], diagonal[i, 1], diagonal[i, 2], diagonal[i, 3]
         for q in range(width):
             re, im = x[i, 0, q], x[i, 1, q]
             x[i, 0, q] = a * re + b * im

@@ -30,6 +30,8 @@ from g2g_opt.grid.storage_bank import StorageBank
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+NOT_CONVERGED = "the power flow did not converge"  # in every reason of a scenario without a solution
+
 # How tightly OpenDSS solves the circuit once, for its slopes to be taken there and our answer to be held to its.
 _READ_TOLERANCE, _READ_ITERATIONS = 1e-9, 500
 _AGREE_PU = 1e-6
@@ -254,8 +256,8 @@ class Grids:
             for slot in np.flatnonzero(~solved).tolist():
                 self.fail(
                     [slot],
-                    f"t={self.time_s(step):g} s: the power flow did not converge in {self.flow.max_iterations} "
-                    "iterations; the load is beyond what the circuit can carry",
+                    f"t={self.time_s(step):g} s: {NOT_CONVERGED} in {self.flow.max_iterations} iterations; the load is "
+                    "beyond what the circuit can carry",
                 )
         for slot in np.flatnonzero(self.flow.outside).tolist():
             if self.failure[slot] is None and self.setups[slot].unserved == "raise":
@@ -300,6 +302,7 @@ class Grids:
         fleet_slot, fleet_port = self.fleet_slot[fleet], self.fleet_port[fleet]
         slopes = np.zeros((self.network.n_nodes, 3, len(fleet)))
         kept_power, kept_state = self.flow.power.copy(), self.flow.copy_state()
+        kept_voltage_pu = self.flow.voltage_pu.copy()
         tight = self.flow.tolerance_pu * _SLOPE_TOLERANCE
         self.flow.solve(tolerance_pu=max(tight, 1e-12))
         base_state, v0 = self.flow.copy_state(), self.flow.voltage_pu.copy()
@@ -321,10 +324,11 @@ class Grids:
                 solved &= self.flow.solved
                 slopes[:, phase, some] = (self.flow.voltage_pu[:, slot] - v0[:, slot]) / perturbation_kw[some]
         self.flow.power[:] = kept_power
+        # Other scenarios of the batch, and controllers still to act, see nothing of this.
         self.flow.restore_state(kept_state)
-        self.flow.solve()
-        failed = np.flatnonzero(~solved)
-        self.fail(failed.tolist(), "the power flow did not converge when slopes were measured")
+        self.flow.voltage_pu[:] = kept_voltage_pu
+        failed = [slot for slot in dict.fromkeys(fleet_slot.tolist()) if not solved[slot]]
+        self.fail(failed, f"{NOT_CONVERGED} when slopes were measured")
         return slopes
 
 

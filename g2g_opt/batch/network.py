@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.load_law import N_COLUMNS, load_law
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.errors import unknown_name
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_parts import Branch, Bus, LinearElement
 from g2g_opt.grid.circuit_reading import LINEAR_KINDS, elements, linear_elements, load_branches, source_currents_a
@@ -97,6 +98,13 @@ class Network:
         self, taps: Mapping[str, float], open_capacitors: Sequence[str] = ()
     ) -> list[tuple[Ints, Complexes]]:
         """(nodes, yprim) of every linear element at taps (regulator, ratio in pu); those left out keep `start_taps`."""
+        for kind, named, known in (
+            ("regulator", taps, self.start_taps),
+            ("capacitor", open_capacitors, [c.name for c in self.capacitors]),
+        ):
+            for name in named:
+                if name not in known:
+                    raise unknown_name(kind, name, known, "in this network")
         position = {**self.start_taps, **taps}
         parts = [(e.nodes, e.yprim) for e in self.fixed]
         parts += [(e.nodes, e.yprim) for e in self.capacitors if e.name not in open_capacitors]

@@ -279,9 +279,10 @@ def solve_chunks(
         begin, end, law = ports.begin[c], ports.end[c], ports.law[c]
         thevenin, has_rhs, s = ports.thevenin[c], ports.at_node[c], power[c]
         used, v, remainder = state.port_a[c], state.port_v[c], state.remainder[c]
-        rhs[:] = 0.0
-        done[:] = 0.0
-        rounds[:] = 0.0
+        for place in range(0, len(rhs), W):
+            store(rhs, place, zero)
+        store(done, 0, zero)
+        store(rounds, 0, zero)
         which = factor_of_chunk[c]
         _port_rounds(v, used, s, law, thevenin, zero, open_v, trial_v, current)
         for _ in range(max_iterations):
@@ -309,7 +310,8 @@ def solve_chunks(
                 store(remainder, place, where_less(load(done, 0), half, load(fresh, place), load(remainder, place)))
             _port_rounds(v, used, s, law, thevenin, load(done, 0), open_v, trial_v, current)
         # The next flow starts from the remainders at these voltages.
-        remainder[:] = fresh
+        for place in range(0, len(fresh), W):
+            store(remainder, place, load(fresh, place))
         write_out(x, c, p, done, rounds, out)
         watch_ports(v, s, law, c, n_ports, out)
         watch_loads(x, c, loads, out)

@@ -320,13 +320,14 @@ class Circuit:
                 continue
             self.activate(full_name)
             flat = self._array(lib.ctx_CktElement_Get_Yprim, "double")
-            nodes = self.terminal_nodes() if len(flat) else np.empty(0, dtype=np.int64)
+            enabled = bool(self._call(lib.ctx_CktElement_Get_Enabled))
+            # An element that was never in service has no nodes yet.
+            nodes = self.terminal_nodes() if len(flat) and enabled else np.empty(0, dtype=np.int64)
             ends = [end.lower().split(".")[0] for end in self._array(lib.ctx_CktElement_Get_BusNames, "char*")]
             n_terminals = int(self._call(lib.ctx_CktElement_Get_NumTerminals))
             closed = all(
                 not self._call(lib.ctx_CktElement_IsOpen, terminal, 0) for terminal in range(1, n_terminals + 1)
             )
-            enabled = bool(self._call(lib.ctx_CktElement_Get_Enabled))
             rating_a = float(self._call(lib.ctx_CktElement_Get_NormalAmps))
             order = len(nodes)
             yprim = (flat[0::2] + 1j * flat[1::2]).reshape(order, order).T if order else np.empty((0, 0), complex)

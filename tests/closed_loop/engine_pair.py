@@ -7,13 +7,13 @@ tells how far from the midpoint the iterate was.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
-from g2g_opt.batch.simulator import BatchRun, Trace
+from g2g_opt.batch.simulator import BatchRun, Trace, run_batch
 from g2g_opt.batch.summary import Summary
 from g2g_opt.controller.ofo import OFOBatchSizeController
 from g2g_opt.controller.rule_based import RuleBasedBatchSizeController
@@ -231,3 +231,20 @@ def _same(a: Any, b: Any) -> bool:
     if hasattr(a, "__dataclass_fields__") and not a.__dataclass_params__.eq:
         return not differences(a, b)
     return bool(a == b)
+
+
+def run_pairs(builds: Sequence[Callable[[], Coordinator[Any, Any]]]) -> list[tuple[SingleRun, BatchRun]]:
+    """Every run on OpenDSS, and all of them in one batch."""
+    singles = [run_single(build()) for build in builds]
+    runs = run_batch([build() for build in builds], trace=range(len(builds)))
+    return list(zip(singles, runs, strict=True))
+
+
+def assert_engines_agree(builds: Sequence[Callable[[], Coordinator[Any, Any]]]) -> list[tuple[SingleRun, BatchRun]]:
+    """Same runs on both engines, to the end; the pairs, for a look at what happened in them."""
+    pairs = run_pairs(builds)
+    for single, run in pairs:
+        assert (single.failure, run.failure) == (None, None)
+        agreement = compare(single, run)
+        assert agreement.partings == ()
+    return pairs

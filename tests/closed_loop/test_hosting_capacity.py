@@ -39,8 +39,15 @@ def simulate_again(capacity: Capacity, n_servers: int) -> bool:
     site = sized_site("site", capacity.bus, STUDY.load_models(), n_servers, STUDY.base_kw_per_gpu)
     policy = STUDY.policy if capacity.operation == "flexible" else Policy("none")
     plan = Plan((site,), taps=judged.taps, policy=policy)
-    outcome = evaluate(plan, Feeder.load("ieee13"), [SHORT], STUDY.limits).outcomes[0]
+    feeder = Feeder.load("ieee13")
+    outcome = evaluate(plan, feeder, [SHORT], STUDY.limits, engine="batch").outcomes[0]
     assert outcome.figures == judged.outcome.figures
+    on_opendss = evaluate(plan, feeder, [SHORT], STUDY.limits).outcomes[0]
+    assert on_opendss.kept == outcome.kept
+    if judged == capacity.largest:
+        assert capacity.confirmed is not None
+        assert capacity.confirmed.engine == "opendss"
+        assert capacity.confirmed.figures == on_opendss.figures
     return outcome.kept
 
 
