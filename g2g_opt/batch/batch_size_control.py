@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.control import BatchControl, Parts
+from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.controller.batch_size_schedule import BatchSizeScheduleController
 from g2g_opt.controller.ofo import OFOBatchSizeController, start_state
 from g2g_opt.controller.ofo_update import OFORows, update_batches, update_voltage_duals, voltage_pull
@@ -154,11 +155,15 @@ class BatchScheduleControl(BatchControl):
     def __init__(self, controller: BatchSizeScheduleController, fleet: int, place: int) -> None:
         self.dt_s, self.place = controller.dt_s, place
         self._fleet = fleet
-        self._waiting: list[tuple[float, str, int]] = sorted(
+        if any(change.ramp_up_rate > 0 for schedule in controller.schedules.values() for _, change in schedule):
+            raise UnsupportedByBatch("a batch-size schedule has ramps, and replayed sites change batch sizes at once")
+        changes = [
             (time_s, label, change.batch_size)
             for label, schedule in controller.schedules.items()
             for time_s, change in schedule
-        )
+        ]
+        # Of two changes of a model at one time, the later entry counts.
+        self._waiting = sorted(changes, key=lambda change: change[0])
 
     def step(self, step: int, parts: Parts) -> None:
         now_s = parts.grids.time_s(step)

@@ -17,7 +17,7 @@ from g2g_opt.datacenter.demand import Stretch
 from g2g_opt.datacenter.fleet import first_ranks, fleet_rows_power_w, ranked_sums
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS, LatencyMixture, observe_itl_s
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, unknown_name
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -65,10 +65,7 @@ class Fleets:
         self._first = self._end = 0
         self.power_w = np.zeros((len(self.sites), 3))
         self.batch = np.zeros(self.n_rows, dtype=np.int64)
-        self.commanded = np.array(
-            [int(site.commanded_batch_size_by_model[label]) for site in self.sites for label in site.model_labels],
-            dtype=np.int64,
-        )
+        self.commanded = np.array([size for site in self.sites for size in _start_sizes(site)], dtype=np.int64)
         self._look_up(range(self.n_rows))
 
     # --- tables
@@ -274,7 +271,10 @@ class Fleets:
 
     def row_of(self, fleet: int, label: str) -> int:
         """Row of a model at a fleet."""
-        return int(self.first_row[fleet]) + self.sites[fleet].model_labels.index(label)
+        site = self.sites[fleet]
+        if label not in site.model_labels:
+            raise unknown_name("model", label, site.model_labels, f"at site {site.name!r}")
+        return int(self.first_row[fleet]) + site.model_labels.index(label)
 
     def free_gpus(self, fleet: int, step: int) -> int:
         """GPUs free for replicas shifted in, as `OfflineDatacenter.available_gpu_capacity` after `step`."""
@@ -284,6 +284,13 @@ class Fleets:
         pending = np.maximum(demand.scheduled_replicas(time_s)[0] + self._shift[rows], 0)
         used = int(np.maximum(self.replicas[rows], pending) @ demand.gpus_per_replica)
         return max(0, self.sites[fleet].total_gpu_capacity - used)
+
+
+def _start_sizes(site: OfflineDatacenter) -> list[int]:
+    """Batch sizes that a site begins with, whatever it may have been told in a run before."""
+    given = site.workload.initial_batch_sizes
+    smallest = {spec.model_label: spec.feasible_batch_sizes[0] for spec in site.workload.inference_data.models}
+    return [int(given.get(label, smallest[label])) for label in site.model_labels]
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.factorization import Factors
 from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.kernel_bundle import bundle
 from g2g_opt.batch.lanes import WIDTH, aligned
 from g2g_opt.batch.loadings import Loadings, no_ratings
 from g2g_opt.batch.network import Network
@@ -117,7 +118,6 @@ class BatchPowerFlow:
             else:
                 mixed.append([self.jacobian.factors(setting) for setting in lanes])
                 of_chunk[c] = -len(mixed)
-        self._factor_of_chunk = of_chunk
         parts = ("lower", "upper", "diagonal")
         empty = [np.empty((0, 0))] * 3
         stacked = [np.array([getattr(f, part).reshape(-1) for f in shared]) for part in parts] if shared else empty
@@ -127,9 +127,20 @@ class BatchPowerFlow:
                 np.array([np.stack([getattr(f, part) for f in lanes], axis=-1).reshape(-1) for lanes in mixed])
                 for part in parts
             ]
-        self._factors = tables.Factors(*stacked, *flat)
         mixed_settings = [self.settings[c * W : (c + 1) * W] for c in np.flatnonzero(of_chunk < 0)]
-        self._ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), mixed_settings)
+        ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), mixed_settings)
+        self._bundle = bundle(
+            self.jacobian.pattern,
+            self._loads,
+            self.ports.table,
+            ratings,
+            tables.Factors(*stacked, *flat),
+            of_chunk,
+            self.power,
+            self._state,
+            self._work,
+            self._out,
+        )
 
     # --- solving
 
@@ -159,20 +170,8 @@ class BatchPowerFlow:
             padded[: len(power_va), : self.n] = power_va
             by_chunk = padded.reshape(self.ports.n_ports, self.n_chunks, W).transpose(1, 0, 2)
             power[:, :, 0], power[:, :, 1] = by_chunk.real, by_chunk.imag
-        solve_chunks(
-            self.jacobian.pattern,
-            self._loads,
-            self.ports.table,
-            self._ratings,
-            self._factors,
-            self._factor_of_chunk,
-            self.power,
-            self._state,
-            self.tolerance_pu if tolerance_pu is None else tolerance_pu,
-            self.max_iterations,
-            self._work,
-            self._out,
-        )
+        tolerance = self.tolerance_pu if tolerance_pu is None else tolerance_pu
+        solve_chunks(self._bundle, tolerance, self.max_iterations)
 
     def port_pu(self) -> Floats:
         """Voltages across all ports in pu of their bases, shape (port, slot); 1 where a scenario has no such port."""

@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from g2g_opt.batch.kernel_bundle import Bundle
 from g2g_opt.batch.kernel_outputs import (
     watch_loads,
     watch_ports,
@@ -35,15 +36,7 @@ from g2g_opt.batch.kernel_tables import (
     PORT_MAX,
     PORT_MIN,
     PORT_SLOPE,
-    Factors,
-    Loads,
-    Pattern,
-    Ports,
-    Ratings,
-    Solutions,
-    State,
     W,
-    Workspace,
 )
 from g2g_opt.batch.lanes import any_less, at, fma, load, magnitude, root, spread, spread_at, store, where_less
 from g2g_opt.batch.load_law import (
@@ -256,21 +249,16 @@ _substitute_shared, _substitute_each = _substitution(spread_at, 1), _substitutio
 
 
 @njit(cache=True, error_model="numpy")
-def solve_chunks(
-    p: Pattern,
-    loads: Loads,
-    ports: Ports,
-    ratings: Ratings,
-    factors: Factors,
-    factor_of_chunk: Ints,
-    power: Floats,
-    state: State,
-    tolerance_pu: float,
-    max_iterations: int,
-    work: Workspace,
-    out: Solutions,
-) -> None:
+def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> None:
     """Power flows of all chunks for `power` (chunk, port, 2, lane), W and var, from and into `state`."""
+    p, loads, ports, ratings, factors = tables.pattern, tables.loads, tables.ports, tables.ratings, tables.factors
+    factor_of_chunk, power, state, work, out = (
+        tables.factor_of_chunk,
+        tables.power,
+        tables.state,
+        tables.work,
+        tables.out,
+    )
     n_ports = ports.begin.shape[1]
     x, rhs, fresh, done, rounds = work.x, work.rhs, work.fresh, work.done, work.rounds
     open_v, trial_v, current = work.open_v, work.trial_v, work.current
