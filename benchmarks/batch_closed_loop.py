@@ -5,9 +5,9 @@
     python benchmarks/batch_closed_loop.py --variants --repeats 3             # loadings, noise and ripple, sites
     python benchmarks/batch_closed_loop.py --memory                           # peak memory over the number of steps
 
-The first scenario of every batch is the peer's very case, the others are its neighbours (`scenarios.py`). A scenario-step
-is one step of one scenario: power flow, four sites, four controllers, metrics. Every side is a process of its own, in
-alternation; CPU seconds and peak memory are the whole child's (`os.wait4`), `run` is clocked inside it.
+The first scenario of every batch is the peer's very case, the others are its neighbours (`scenarios.py`). A
+scenario-step is one step of one scenario: power flow, four sites, four controllers, metrics. Every side is a process of
+its own, in alternation; CPU seconds and peak memory are the whole child's (`os.wait4`), `run` is clocked inside it.
 """
 
 from __future__ import annotations
@@ -177,9 +177,8 @@ def compare(sides: Sides, batch: dict[str, Any], single: dict[str, Any], peer: d
 def run_both_cores(sides: Sides, repeats: int) -> None:
     """Two batches at once against one peer, by wall time and by CPU seconds."""
     n, by_wall, by_cpu, whole = USUAL_SIZE, [], [], []
-    print(
-        f"{'round':>5}{'peer us/step':>16}{'two batches: wall us/step':>28}{'CPU us/step':>14}{'wall x':>10}{'CPU x':>10}"
-    )
+    form = "{:>5}{:>16}{:>28}{:>14}{:>10}{:>10}"
+    print(form.format("round", "peer us/step", "two batches: wall us/step", "CPU us/step", "wall x", "CPU x"))
     for k in range(1, repeats + 1):
         peer = sides.peer()
         children = [sides.start_batch(n, first=0), sides.start_batch(n, first=n)]
@@ -190,7 +189,7 @@ def run_both_cores(sides: Sides, repeats: int) -> None:
         by_cpu.append(rate * of_run(peer))
         whole.append(2 * n * peer.wall_s / max(one.wall_s for one in both))
         us = sides.us(of_run(peer)), sides.us(wall_s, 2 * n), 1e6 / (rate * sides.n_steps)
-        print(f"{k:5d}{us[0]:16.1f}{us[1]:28.2f}{us[2]:14.2f}{by_wall[-1]:10.1f}{by_cpu[-1]:10.1f}")
+        print(form.format(k, f"{us[0]:.1f}", f"{us[1]:.2f}", f"{us[2]:.2f}", f"{by_wall[-1]:.1f}", f"{by_cpu[-1]:.1f}"))
     print(f"one {PEER} process / two batches of {n} at once, per scenario-step (minimum / median / maximum)")
     print(f"  runs: peer's CPU over our wall time {spread(by_wall, '.1f')}, over our CPU time {spread(by_cpu, '.1f')}")
     print(f"  whole children, wall over wall      {spread(whole, '.1f')}")
@@ -276,7 +275,7 @@ def main() -> int:
 
 
 def warm_up(folder: Path, peer_python: str, peer: bool) -> None:
-    """Compile everything once: bytecode of all sides, kernels for a batch that fills its lanes and one that does not."""
+    """Compile everything once: bytecode of all sides, kernels for batches that fill their lanes and that do not."""
     write_case(folder, 100, dt_s="1")
     short = Sides(folder, peer_python, 100)
     cold = short.batch(17, "--measured", "--loading")

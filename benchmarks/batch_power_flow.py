@@ -18,21 +18,21 @@ from measuring import THREAD_VARIABLES, machine, spread
 
 os.environ |= dict.fromkeys(THREAD_VARIABLES, "1")
 
-import argparse  # noqa: E402 - threads are set before anything loads a linear-algebra library
-import time  # noqa: E402
-from collections.abc import Iterable, Sequence  # noqa: E402
-from dataclasses import dataclass, field  # noqa: E402
-from statistics import median  # noqa: E402
+import argparse
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
 
-import numpy as np  # noqa: E402
-from flow_cases import MORE_SITES, FlowCase, describe, recorded, synthetic  # noqa: E402
-from machine_peak import Work, count_work, measure_peak  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
+import numpy as np
+from flow_cases import MORE_SITES, FlowCase, describe, recorded, synthetic
+from machine_peak import Work, count_work, measure_peak
+from numpy.typing import NDArray
 
-from g2g_opt.batch.jacobian import Setting  # noqa: E402
-from g2g_opt.batch.lanes import WIDTH  # noqa: E402
-from g2g_opt.batch.power_flow import BatchPowerFlow  # noqa: E402
-from g2g_opt.grid.circuit import Circuit  # noqa: E402
+from g2g_opt.batch.jacobian import Setting
+from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.grid.circuit import Circuit
 
 FEEDERS = ("ieee123", "ieee34", "ieee13")
 SIZES = (16, 64, 256, 1024)
@@ -111,6 +111,7 @@ class OpenDSSRunner:
     def __init__(self, case: FlowCase, tolerance: float) -> None:
         self.case, self.circuit = case, case.opendss(tolerance)
         self.us: list[float] = []
+        self.iterations: list[int] = []
         nodes = case.jacobian.network.n_nodes
         self._n = max(10, OPENDSS_FLOWS * 278 // max(nodes, 278))
 
@@ -123,6 +124,7 @@ class OpenDSSRunner:
         began = time.process_time()
         solved = self.circuit.solve_block(kw[WARM_STEPS:], kvar[WARM_STEPS:], phasors)
         self.us.append(1e6 * (time.process_time() - began) / self._n)
+        self.iterations.append(self.circuit.iterations)
         if solved < self._n:
             self.circuit.report_unsolved(self.case.name)
         return self.us[-1]
@@ -150,7 +152,9 @@ def show_flows(repeats: int) -> None:
                 ours = batch.run(first, reference)
                 ratios[batch.n].append((at_default / ours, at_ours / ours))
         print(f"\n{name}: " + ", ".join(f"{count} {what}" for what, count in describe(case).items()))
-        print(f"  OpenDSS at 1e-4: {spread(default.us, '.1f')} us, at 1e-6: {spread(same.us, '.1f')} us")
+        for opendss, tolerance in ((default, "1e-4"), (same, "1e-6")):
+            iterations = np.mean(opendss.iterations)
+            print(f"  OpenDSS at {tolerance}: {spread(opendss.us, '.1f')} us, about {iterations:.1f} iterations")
         target, at_opendss = TARGET_US[name]
         now = target * median(default.us) / at_opendss
         print(f"  target {target:g} us where OpenDSS takes {at_opendss:g} us: {now:.2f} us on this machine now")
@@ -188,7 +192,7 @@ def tap_settings(case: FlowCase, n: int) -> list[Setting]:
 
 
 def show_growth(repeats: int) -> None:
-    form = "  {:30}{:>8}{:>8}{:>9}{:>7}{:>7}{:>22}{:>8}{:>12}{:>20}{:>13}"
+    form = "  {:30}{:>6}{:>7}{:>9}{:>7}{:>7}{:>26}{:>8}{:>10}{:>22}{:>14}"
     head = ("", "batch", "nodes", "entries", "loads", "ports", "us per flow", "solves", "us/solve", "OpenDSS / ours")
 
     def compare(title: str, rows: Sequence[tuple[str, BatchRunner]], with_opendss: bool) -> None:
@@ -209,13 +213,16 @@ def show_growth(repeats: int) -> None:
             print(form.format(name, runner.n, *size, *us, f"{runner.set_up_s:.2f}"))
 
     case = recorded("ieee123")
-    feeders = [recorded(name).with_sites(recorded(name).buses[:n], range(n)) for name, n in SITES_OF.items()]
-    feeders += [synthetic(nodes) for nodes in SYNTHETIC_NODES]
+    feeders = [*(recorded(name) for name in reversed(FEEDERS)), *(synthetic(nodes) for nodes in SYNTHETIC_NODES)]
     compare("nodes", [(feeder.name, BatchRunner(feeder, 64)) for feeder in feeders], True)
     sites = []
     for n in (1, 2, 4, 8):
         buses = (*case.buses[:4], *MORE_SITES)[:n]
-        sites.append((f"{n} sites", BatchRunner(case.with_sites(buses, [k % 4 for k in range(n)]), 64)))
+        # Eight sites draw what four do; the generators stay.
+        like = case.with_sites((*buses, *case.buses[4:]), [*(k % 4 for k in range(n)), *range(4, len(case.buses))])
+        share = np.repeat([min(1.0, 4.0 / n)] * n + [1.0] * (len(case.buses) - 4), 3)
+        like = replace(like, kw=like.kw * share, kvar=like.kvar * share)
+        sites.append((f"{n} sites", BatchRunner(like, 64)))
     compare("sites (123-bus)", sites, True)
     compare("batch size (123-bus)", [(f"batch {n}", BatchRunner(case, n)) for n in GROWTH_SIZES], False)
     moved = []
@@ -225,9 +232,6 @@ def show_growth(repeats: int) -> None:
         moved.append(("a setting for every 16", BatchRunner(case, n, grouped)))
         moved.append(("a setting for every scenario", BatchRunner(case, n, tap_settings(case, n))))
     compare("tap settings (123-bus)", moved, False)
-
-
-SITES_OF = {"ieee13": 1, "ieee34": 2, "ieee123": 4}
 
 
 # --- (c) the bound

@@ -122,9 +122,9 @@ class Work:
 def count_work(flow: BatchPowerFlow, solves: float) -> Work:
     """Counted from the pattern, for `solves` network solves per power flow; all scenarios with the same factors.
 
-    Per network solve: an entry takes 4 multiply-adds on one voltage (2 vectors) and 4 shared factors; a load branch 2
-    voltages, its law, block and remainders. Per solve `PORT_ROUNDS` + 1 times all pairs of ports, whose blocks differ by
-    lane. Once per flow: magnitudes of all voltages, and another look at the loads.
+    Per network solve: an entry takes 4 multiply-adds on one voltage (2 vectors) and 4 shared factors; a load branch
+    2 voltages, its law, block and remainders. Per solve `PORT_ROUNDS` + 1 times all pairs of ports, whose blocks differ
+    by lane. Once per flow: magnitudes of all voltages, and another look at the loads.
     """
     jacobian = flow.jacobian
     n, ports = jacobian.network.n_nodes, flow.ports.n_ports

@@ -195,7 +195,7 @@ def _datacenter(
             start, end = ramp["t_start"] + shift_s, ramp["t_end"] + shift_s
             schedule = schedule.ramp_to(round(scale * ramp["target"]), t_start=start, t_end=end)
         schedules[label] = schedule
-    spread = SERVER_SPREAD if kind.measured else 0.0
+    spread, noise = (SERVER_SPREAD, SERVER_NOISE) if kind.measured else (0.0, 0.0)
     # Room for the largest neighbour; the pool's size changes nothing else.
     capacity = GPUS_PER_SERVER * round(1.1 * site["gpu_capacity"] / GPUS_PER_SERVER)
     return OfflineDatacenter(
@@ -205,7 +205,5 @@ def _datacenter(
         dt_s=dt_s,
         total_gpu_capacity=capacity if k else site["gpu_capacity"],
         seed=k,
-        power_augmentation=PowerAugmentationConfig(
-            (1.0 - spread, 1.0 + spread), SERVER_NOISE if kind.measured else 0.0
-        ),
+        power_augmentation=PowerAugmentationConfig((1.0 - spread, 1.0 + spread), noise),
     )

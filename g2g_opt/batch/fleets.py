@@ -157,7 +157,7 @@ class Fleets:
         """Schedules and draws of the stretch from step `first` on."""
         n = _STRETCH_STEPS
         start_s = first * self._dt.numerator / self._dt.denominator
-        done: dict[object, Stretch] = {}
+        done: dict[object, tuple[Stretch, Ints]] = {}
         shape = (n, self.n_rows)
         self._replicas = np.empty(shape, dtype=np.int64)
         self._servers, self._low = np.empty((*shape, 3), dtype=np.int64), np.empty((*shape, 3), dtype=np.int64)
@@ -169,10 +169,11 @@ class Fleets:
             shift = self._shift[rows]
             key = (site.demand.schedule_key, shift.tobytes())
             if key not in done:
-                done[key] = site.demand.stretch(start_s, n, shift)
-            stretch = done[key]
+                laid_out = site.demand.stretch(start_s, n, shift)
+                done[key] = laid_out, first_ranks(laid_out.servers)
+            stretch, low = done[key]
             self._replicas[:, rows], self._servers[:, rows] = stretch.replicas, stretch.servers
-            self._low[:, rows] = first_ranks(stretch.servers)
+            self._low[:, rows] = low
             self._standing_w[:, fleet] = stretch.standing_w
             noise = site.demand.noise(first, n)
             if noise is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,12 +139,15 @@ class Jacobian:
         self._factors.move_to_end(setting)
         return found
 
-    def responses(self, factors: Factors, begin: Ints, end: Ints) -> Floats:
+    # Responses are taken at the circuit's own setting, whatever the scenarios': they steer the iteration only, and what a
+    # scenario gets must not depend on its neighbours.
+
+    def responses(self, begin: Ints, end: Ints) -> Floats:
         """Voltages (V) of every place to one real and one imaginary ampere drawn from `end` into `begin` places.
 
         Shape (place, 2, branch, 2): [.., 0] are the answers to the real ampere, [.., 1] to the imaginary one.
         """
-        e, n = self.elimination, self.network.n_nodes
+        e, n, factors = self.elimination, self.network.n_nodes, self.factors(Setting())
         x = np.zeros((n + 2, 2, len(begin), 2))
         for part in (0, 1):
             x[begin, part, np.arange(len(begin)), part] += 1.0
@@ -155,17 +159,18 @@ class Jacobian:
         x[:n] = flat.reshape(n, 2, len(begin), 2)
         return x
 
-    def reach_pu_per_a(self, factors: Factors, begin: Ints, end: Ints) -> Floats:
+    def reach_pu_per_a(self, begin: Ints, end: Ints) -> Floats:
         """How far an ampere between two places moves any node's voltage at most (pu), shape (branch,)."""
         reach = np.zeros(len(begin))
         for first in range(0, len(begin), _COLUMNS):
             part = slice(first, first + _COLUMNS)
-            x = self.responses(factors, begin[part], end[part])[: self.network.n_nodes]
+            x = self.responses(begin[part], end[part])[: self.network.n_nodes]
             size = np.sqrt((x**2).sum(axis=1)) * self.pattern.inverse_base[:, None, None]
             reach[part] = size.max(axis=(0, 2))
         return _REACH_MARGIN * reach
 
-    def loads(self, factors: Factors) -> tables.Loads:
+    @cached_property
+    def loads(self) -> tables.Loads:
         """The circuit's own loads for the tables."""
         begin, end = self.places(self._begin), self.places(self._end)
         return tables.Loads(
@@ -174,7 +179,7 @@ class Jacobian:
             self._law.reshape(-1),
             np.any(self._law[:, CI : CI + 2] != 0.0, axis=1),
             self._block.reshape(-1),
-            self.reach_pu_per_a(factors, begin, end),
+            self.reach_pu_per_a(begin, end),
             self._law[:, SPECIAL] != 0.0,
             self.network.load_models[self.load_places] == _CONSTANT_POWER,
             1.0 / self._base,

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
-from g2g_opt.batch.factorization import Factors
 from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.lanes import WIDTH, aligned
 from g2g_opt.batch.load_law import (
@@ -53,7 +52,7 @@ class PortTable:
     high_pu: Floats
 
     @staticmethod
-    def of(ports: Sequence[Sequence[Port]], n_chunks: int, jacobian: Jacobian, factors: Factors) -> PortTable:
+    def of(ports: Sequence[Sequence[Port]], n_chunks: int, jacobian: Jacobian) -> PortTable:
         """Ports of every scenario; those a scenario has fewer than others lie across a volt and draw nothing."""
         n = jacobian.network.n_nodes
         n_slots = n_chunks * W
@@ -68,8 +67,8 @@ class PortTable:
         begin = np.append(jacobian.places(np.array([p.begin for p in kinds], dtype=np.int64)), n + 1)
         end = np.append(jacobian.places(np.array([p.end for p in kinds], dtype=np.int64)), n)
         laws = np.array([_port_law(port) for port in kinds] + [[0.0, np.inf, 0.0, 0.0, 0.0, 0.0, 0.0]])
-        reach = np.append(jacobian.reach_pu_per_a(factors, begin[:-1], end[:-1]), 0.0)
-        thevenin = _thevenin(jacobian, factors, begin, end)
+        reach = np.append(jacobian.reach_pu_per_a(begin[:-1], end[:-1]), 0.0)
+        thevenin = _thevenin(jacobian, begin, end)
 
         def by_chunk(of_kind: NDArray[Any]) -> NDArray[Any]:
             """(port, slot, ...) of a figure per kind, as (chunk, port, ..., lane)."""
@@ -110,12 +109,12 @@ def _aligned_copy(values: Floats, n_chunks: int) -> Floats:
     return copy
 
 
-def _thevenin(jacobian: Jacobian, factors: Factors, begin: Ints, end: Ints) -> Floats:
+def _thevenin(jacobian: Jacobian, begin: Ints, end: Ints) -> Floats:
     """Blocks (kind, kind, 4) of the voltage across one port by a current drawn at another, V / A."""
     n_kinds = len(begin)
     blocks = np.zeros((n_kinds, n_kinds, 4))
     for k in range(n_kinds - 1):
-        x = jacobian.responses(factors, begin[k : k + 1], end[k : k + 1])[:, :, 0, :]
+        x = jacobian.responses(begin[k : k + 1], end[k : k + 1])[:, :, 0, :]
         across = x[begin[:-1]] - x[end[:-1]]  # (kind, re or im of v, re or im of i)
         blocks[:-1, k] = across.reshape(n_kinds - 1, 4)
     return blocks

@@ -4,10 +4,10 @@ The network equations Y v = I_source - I_load(v) are solved by a fixed-point ite
 
     (Y + A) v = I_source + r - i,     r = A v - I_load(v),                                                  (5.1, 5.3)
 
-in which A holds the slopes of the circuit's own loads at a solution of the circuit, as real blocks of two by two. What
-is left in r is of second order, so it changes a hundred times less than the voltages do. The currents i of everything
-attached (sites, generators, ...) are large and move at every step: they are first brought to agreement with their
-Thevenin equivalent, which is exact but for r. One network solve therefore gives a power flow in most steps.
+in which A holds the slopes of the circuit's own loads at rated voltage, as real blocks of two by two. What is left in r
+is of second order, so it changes ten to twenty times less than the voltages do. The currents i of everything attached
+(sites, generators, ...) are large and move at every step: they are first brought to agreement with their Thevenin
+equivalent, which is exact but for r. A quiet step then takes one network solve, a noisy one two or three.
 
 A flow is accepted when the change in r and i that its voltages imply could move no voltage by the tolerance or more:
 the sum over all branches of |change| times the farthest reach of one ampere there bounds the next iteration's step
@@ -67,10 +67,8 @@ class BatchPowerFlow:
         self.network = network = self.jacobian.network
         # Slots beyond the scenarios repeat the last one, without power.
         self.settings = [settings[min(s, self.n - 1)] for s in range(self.n_slots)]
-        # At the circuit's own setting: what a scenario gets must not depend on its neighbours.
-        self._first = self.jacobian.factors(Setting())
-        self._loads = self.jacobian.loads(self._first)
-        self.ports = PortTable.of(ports, self.n_chunks, self.jacobian, self._first)
+        self._loads = self.jacobian.loads
+        self.ports = PortTable.of(ports, self.n_chunks, self.jacobian)
         self._loadings = Loadings(self.jacobian) if loadings else None
         self.branch_names = self._loadings.names if self._loadings is not None else ()
         n_loads, n_ports = len(self._loads.reach), self.ports.n_ports
@@ -103,7 +101,7 @@ class BatchPowerFlow:
         self._renew_factors()
 
     def _renew_factors(self) -> None:
-        """Factors of every chunk: one set where its eight scenarios agree, else one for each lane."""
+        """Factors of every chunk: one set where its sixteen scenarios agree, else one for each lane."""
         place: dict[Setting, int] = {}
         shared: list[Factors] = []
         mixed: list[list[Factors]] = []

@@ -82,7 +82,8 @@ def batch_key(run: Coordinator[Any, Any]) -> tuple[Any, ...]:
         check_known(controller)
         if (Fraction(controller.dt_s) / setup.dt_s).denominator != 1:
             raise UnsupportedByBatch(f"{type(controller).__name__} acts between grid steps")
-    return (tuple(setup.commands()), setup.dt_s, run.total_duration_s, setup.tolerance, setup.max_iterations)
+    solved = (tuple(setup.commands()), setup.dt_s, run.total_duration_s, setup.tolerance, setup.max_iterations)
+    return (*solved, setup.exclude_buses, setup.record_loading)
 
 
 def _setup(run: Coordinator[Any, Any]) -> GridSetup:
@@ -109,7 +110,8 @@ def run_batch(
     """
     keys = {batch_key(run) for run in runs}
     if len(keys) != 1:
-        raise InputError(f"a batch shares feeder, period, duration and tolerance; these runs have {len(keys)} kinds")
+        what = "feeder, period, duration, tolerance, excluded buses and whether loadings are recorded"
+        raise InputError(f"the runs of a batch share {what}; these have {len(keys)} kinds")
     return _Batch(runs, edges or Edges(), deadlines_s, frozenset(trace)).run(progress)
 
 
@@ -144,8 +146,6 @@ class _Batch:
 
     def _make_tally(self, edges: Edges, deadlines_s: Sequence[dict[str, float]] | None) -> Tally:
         grids, fleets = self.grids, self.fleets
-        if any(not np.array_equal(rows, grids.monitored[0]) for rows in grids.monitored):
-            raise InputError("the runs of a batch must exclude the same buses from voltage metrics")
         deadline = []
         for row, label in enumerate(fleets.row_label):
             fleet = int(fleets.row_fleet[row])

@@ -31,7 +31,7 @@ RESOLUTION = 0.005
 FIRST_SIZE_MW = 2.0
 GPU_RATED_KW = 0.7
 # Sizes of one search judged in a round: more cost little in a batch and save rounds.
-SIZES_AT_ONCE = 4
+SIZES_AT_ONCE = 2
 GROWTH = 1.6
 NO_CHECK = LimitCheck("none within the search range", 0.0, 0.0, 0.0, True)
 

@@ -243,7 +243,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def assert_engines_agree(builds: Sequence[Callable[[], Coordinator[Any, Any]]]) -> list[tuple[SingleRun, BatchRun]]:
-    """Every run on OpenDSS and all of them in one batch, the same to the end; the pairs, for a look at what happened."""
+    """Every run on OpenDSS and all of them in one batch, the same to the end; the pairs, to see what happened."""
     singles = [run_single(build()) for build in builds]
     batch = [build() for build in builds]
     heard = [[watch_storage(s) for s in storages_of(coordinator)] for coordinator in batch]

@@ -22,7 +22,7 @@ from g2g_opt.controller.noop import NoopController
 from g2g_opt.controller.storage import LocalVoltageStorageDroopController, StorageDroopConfig
 from g2g_opt.controller.tap_schedule import TapScheduleController
 from g2g_opt.coordinator import Coordinator
-from g2g_opt.datacenter.config import ReplicaSchedule, TrainingRun, TrainingSchedule
+from g2g_opt.datacenter.config import ReplicaSchedule, TrainingRun
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.datacenter.workloads.inference import InferenceData
 from g2g_opt.datacenter.workloads.training import TrainingTrace
@@ -198,7 +198,7 @@ def shift(grid: OpenDSSGrid, sites: Sites, gpus: int = 16, enabled: bool = True)
         dt_s=TWO,
         datacenters=list(sites.values()),
         grid=grid,
-        models_by_dc={dc: LABELS for dc in sites.values()},
+        models_by_dc=dict.fromkeys(sites.values(), LABELS),
         gpus_per_replica_by_model={spec.model_label: spec.gpus_per_replica for spec in SPECS},
         feasible_batch_sizes_by_model={spec.model_label: spec.feasible_batch_sizes for spec in SPECS},
         **BAND,
