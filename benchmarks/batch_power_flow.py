@@ -26,7 +26,7 @@ from statistics import median
 
 import numpy as np
 from flow_cases import MORE_SITES, FlowCase, describe, recorded, synthetic
-from machine_peak import Work, count_work, measure_peak
+from machine_peak import Peak, count_work, measure_peak
 from numpy.typing import NDArray
 
 from g2g_opt.batch.jacobian import Setting
@@ -43,6 +43,7 @@ FLOWS, STEPS_MAX, OPENDSS_FLOWS, WARM_STEPS, SAMPLE = 12_000, 150, 150, 3, 4
 SYNTHETIC_NODES = (500, 2000, 8000)
 GROWTH_SIZES = (1, 4, 16, 64, 256, 1024)
 TAP_STEP_PU, TAP_STEPS = 0.00625, 2
+BY_LANE = "port blocks by lane"
 
 
 @dataclass
@@ -238,40 +239,46 @@ def show_growth(repeats: int) -> None:
 
 
 def show_bound(repeats: int) -> None:
-    print("\nThe bound of one core, peaks measured next to every flow, batch 64; medians")
+    print(
+        "\nThe bound of one core, peaks measured next to every flow, batch 64; medians, ratios minimum / median / maximum"
+    )
+    peaks: list[Peak] = []
     for name in FEEDERS:
         runner = BatchRunner(recorded(name), 64)
         shares: dict[str, list[float]] = {}
-        peaks, bounds = [], []
+        bounds: list[dict[str, float]] = []
         for first in stretches(repeats):
             before = measure_peak()
             us = runner.run(first)
             peaks += [before, measure_peak()]
-            work = count_work(runner.flow, runner.timed.chunk_solves[-1])
+            solves = runner.timed.chunk_solves[-1]
             for peak in peaks[-2:]:
-                bound = work.bound_us(peak)
+                bound = count_work(runner.flow, solves).bound_us(peak)
+                by_lane = count_work(runner.flow, solves, blocks_by_lane=True).bound_us(peak)
+                bound |= {f"{what}, {BY_LANE}": by_lane[what] for what in ("level 1", "level 2")}
                 bounds.append(bound)
                 for what, least in bound.items():
                     shares.setdefault(what, []).append(us / least if least else float("nan"))
-        report_bound(name, runner, work, bounds, shares)
+        report_bound(name, runner, bounds, shares)
     rates = {key: median(getattr(peak, key) for peak in peaks) for key in vars(peaks[0])}
     print("\n  one core: " + ", ".join(f"{rate:.1f} {what.replace('_', ' ')}/ns" for what, rate in rates.items()))
 
 
 def report_bound(
-    name: str, runner: BatchRunner, work: Work, bounds: list[dict[str, float]], shares: dict[str, list[float]]
+    name: str, runner: BatchRunner, bounds: list[dict[str, float]], shares: dict[str, list[float]]
 ) -> None:
     solves = float(np.mean(runner.timed.chunk_solves))
+    work = count_work(runner.flow, solves)
     print(
         f"\n  {name}: {median(runner.timed.us):.2f} us per flow with {solves:.2f} solves; {work.multiply_adds:.0f} "
         f"multiply-adds, {work.divisions + work.roots:.0f} divisions and roots, {work.touched / 1e3:.1f} kB touched, "
         f"{work.swept / 1e3:.1f} kB swept; a chunk holds {work.resident / 1e3:.0f} kB"
     )
     least = {what: median(bound[what] for bound in bounds) for what in bounds[0]}
-    applies = max(least, key=lambda what: least[what])
+    applies = max((what for what in least if BY_LANE not in what), key=lambda what: least[what])
     for what, us in least.items():
         mark = "  <- applies" if what == applies else ""
-        print(f"    {what:22}{us:8.3f} us at least; measured / bound {spread(shares[what], '.1f')}{mark}")
+        print(f"    {what:34}{us:8.3f} us at least; measured / bound {spread(shares[what], '.1f')}{mark}")
 
 
 def main() -> None:

@@ -119,31 +119,32 @@ class Work:
         }
 
 
-def count_work(flow: BatchPowerFlow, solves: float) -> Work:
+def count_work(flow: BatchPowerFlow, solves: float, blocks_by_lane: bool = False) -> Work:
     """Counted from the pattern, for `solves` network solves per power flow; all scenarios with the same factors.
 
     Per network solve: an entry takes 4 multiply-adds on one voltage (2 vectors) and 4 shared factors; a load branch
-    2 voltages, its law, block and remainders. Per solve `PORT_ROUNDS` + 1 times all pairs of ports, whose blocks differ
-    by lane. Once per flow: magnitudes of all voltages, and another look at the loads.
+    2 voltages, its law, block and remainders. Per solve `PORT_ROUNDS` + 1 times all pairs of ports, whose blocks all
+    lanes share, as they do where scenarios have the same ports, or come lane by lane (`blocks_by_lane`). Once per
+    flow: magnitudes of all voltages, and another look at the loads.
     """
     jacobian = flow.jacobian
     n, ports = jacobian.network.n_nodes, flow.ports.n_ports
     entries = len(jacobian.elimination.lower_column) + len(jacobian.elimination.upper_column)
     ends, branches = len(jacobian.pattern.at_load), len(jacobian.load_places)
-    with_current = int(
-        np.count_nonzero(np.any(jacobian.network.load_law[jacobian.load_places][:, CI : CI + 2], axis=1))
-    )
-    couplings = (PORT_ROUNDS + 1) * ports**2
-    evaluations = (PORT_ROUNDS + 2) * ports
+    laws = jacobian.network.load_law[jacobian.load_places]
+    with_current = int(np.count_nonzero(np.any(laws[:, CI : CI + 2], axis=1)))
+    couplings, evaluations = (PORT_ROUNDS + 1) * ports**2, (PORT_ROUNDS + 2) * ports
+    block_vectors, block_shared = (4, 0) if blocks_by_lane else (0, 4)
     # Operations of one lane, then vectors and shared figures (8 bytes) of one chunk.
     adds = 4 * entries + 8 * n + 2 * ends + 22 * branches + 4 * couplings + 12 * evaluations
     divisions, roots = branches + evaluations, with_current
-    vectors = 2 * entries + 6 * n + 2 * ends + 8 * branches + 6 * couplings + 6 * evaluations
-    shared = 5 * entries + 8 * n + 2 * ends + 13 * branches
+    vectors = 2 * entries + 6 * n + 2 * ends + 8 * branches + (2 + block_vectors) * couplings + 6 * evaluations
+    shared = 5 * entries + 8 * n + 2 * ends + 13 * branches + block_shared * couplings
     # Sweeps: forwards, backwards, loads (voltages, remainders before and after), blocks of the ports in every round.
-    sweep = 5 * 2 * n + 3 * 2 * branches + 4 * couplings
-    swept = VECTOR_BYTES * sweep + 8 * (5 * entries + 6 * n + 13 * branches)
-    chunk = VECTOR_BYTES * (3 * n + 7 * branches // 2 + 3 * n + 4 * ports**2) + 8 * 5 * entries
+    swept = VECTOR_BYTES * (10 * n + 6 * branches + block_vectors * couplings)
+    swept += 8 * (5 * entries + 6 * n + 13 * branches + block_shared * couplings)
+    resident = VECTOR_BYTES * (6 * n + 4 * branches + block_vectors * ports**2)
+    resident += 8 * (5 * entries + 6 * n + 13 * branches + block_shared * ports**2)
     out_vectors, out_adds = 3 * n + 4 * branches, 3 * n + 5 * branches
     return Work(
         multiply_adds=solves * adds + out_adds,
@@ -151,5 +152,5 @@ def count_work(flow: BatchPowerFlow, solves: float) -> Work:
         roots=solves * roots + n,
         touched=(solves * (VECTOR_BYTES * vectors + 8 * shared) + VECTOR_BYTES * out_vectors) / W,
         swept=(solves * swept + VECTOR_BYTES * out_vectors) / W,
-        resident=chunk,
+        resident=resident,
     )

@@ -67,7 +67,7 @@ def load_jacobian(commands: tuple[str, ...]) -> Jacobian:
 
 
 class Grids:
-    """Grids of all scenarios, which must share feeder, source voltage, tolerance and period (`network_key`).
+    """Grids of all scenarios, which must share feeder, source voltage, tolerance and period (see `batch_key`).
 
     `solve(step, fleet_w)` takes the fleets' powers (W per phase), and those of profiles and storages; `voltage_pu`
     (node, slot) are its magnitudes. A scenario that does not converge, or is not served where that matters, gets its
@@ -101,16 +101,15 @@ class Grids:
         self._site_places = self._three_phases(self.fleet_port, self.fleet_slot)
         self._site_tan_phi = np.repeat([tan_phi for _, _, tan_phi in sites], 3)
         self._read_profiles()
-        storages = [(slot, a) for slot, s in enumerate(setups) for a in s.attached.storages]
-        self.storages = [a.storage for _, a in storages]
-        self._storage_slot = np.array([slot for slot, _ in storages], dtype=np.int64)
-        first_port = [3 * (len(s.attached.sites) + len(s.attached.profiles)) for s in setups]
-        counted: dict[int, int] = {}
-        ports = []
-        for slot, _ in storages:
-            ports.append(first_port[slot] + 3 * counted.get(slot, 0))
-            counted[slot] = counted.get(slot, 0) + 1
-        self._storage_places = self._three_phases(np.array(ports, dtype=np.int64), self._storage_slot)
+        storages = [
+            (slot, 3 * (len(s.attached.sites) + len(s.attached.profiles) + k), a)
+            for slot, s in enumerate(setups)
+            for k, a in enumerate(s.attached.storages)
+        ]
+        self.storages = [a.storage for _, _, a in storages]
+        self._storage_slot = np.array([slot for slot, _, _ in storages], dtype=np.int64)
+        first_port = np.array([port for _, port, _ in storages], dtype=np.int64)
+        self._storage_places = self._three_phases(first_port, self._storage_slot)
         if len({id(s) for s in self.storages}) < len(self.storages):
             raise UnsupportedByBatch("a storage object hangs on several grids")
         self.bank = StorageBank(self.storages, float(self.dt_s)) if storages else None
@@ -230,12 +229,7 @@ class Grids:
 
     def tell_own_loads(self, step: int, tally: Tally) -> None:
         """Note in a tally where the circuit's own constant-power loads are outside their windows."""
-        share_of = self.flow.own_share
-        if (share_of == 1.0).all():
-            return
-        missing = np.abs(share_of - 1.0)
-        short = np.flatnonzero(missing > SERVED_TOLERANCE)
-        for slot in short[tally.count_own_loads(short, missing[short])].tolist():
+        for slot in tally.count_own_loads(self.flow.own_share, SERVED_TOLERANCE):
             load, voltage_pu = self.flow.own_load(slot)
             share = 100.0 * float(self.flow.own_share[slot])
             words = f"load {load} was served {share:.1f} % at t={self.time_s(step):g} s, {voltage_pu:.4f} pu"
@@ -251,14 +245,14 @@ class Grids:
 
     def _check(self, step: int) -> None:
         """Did it converge, and was everything attached served what it asked for?"""
-        solved = self.flow.solved
-        if not solved.all():
-            for slot in np.flatnonzero(~solved).tolist():
-                self.fail(
-                    [slot],
-                    f"t={self.time_s(step):g} s: {NOT_CONVERGED} in {self.flow.max_iterations} iterations; the load is "
-                    "beyond what the circuit can carry",
-                )
+        if self.flow.all_well:
+            return
+        for slot in np.flatnonzero(~self.flow.solved).tolist():
+            self.fail(
+                [slot],
+                f"t={self.time_s(step):g} s: {NOT_CONVERGED} in {self.flow.max_iterations} iterations; the load is "
+                "beyond what the circuit can carry",
+            )
         for slot in np.flatnonzero(self.flow.outside).tolist():
             if self.failure[slot] is None and self.setups[slot].unserved == "raise":
                 reason = self._unserved(step, slot)

@@ -139,8 +139,8 @@ class Jacobian:
         self._factors.move_to_end(setting)
         return found
 
-    # Responses are taken at the circuit's own setting, whatever the scenarios': they steer the iteration only, and what a
-    # scenario gets must not depend on its neighbours.
+    # Responses are taken at the circuit's own setting, whatever that of the scenarios: they steer the iteration only,
+    # and what a scenario gets must not depend on its neighbours.
 
     def responses(self, begin: Ints, end: Ints) -> Floats:
         """Voltages (V) of every place to one real and one imaginary ampere drawn from `end` into `begin` places.

@@ -45,7 +45,7 @@ class BatchPowerFlow:
     ports that a scenario does not have, and starts from the solution before. `tolerance_pu` bounds the step that
     would come next; `max_iterations` are network solves. After it, `voltage_pu` has shape (node, scenario),
     `solved` and `iterations` shape (scenario,), in the order of the scenarios, and `port_pu` the voltage across each
-    port in pu of its base.
+    port in pu of its base; `all_well` says that all were solved and no port was outside its window.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class BatchPowerFlow:
             by_chunk = padded.reshape(self.ports.n_ports, self.n_chunks, W).transpose(1, 0, 2)
             power[:, :, 0], power[:, :, 1] = by_chunk.real, by_chunk.imag
         tolerance = self.tolerance_pu if tolerance_pu is None else tolerance_pu
-        solve_chunks(self._bundle, tolerance, self.max_iterations)
+        self.all_well: bool = solve_chunks(self._bundle, tolerance, self.max_iterations)
 
     def port_pu(self) -> Floats:
         """Voltages across all ports in pu of their bases, shape (port, slot); 1 where a scenario has no such port."""

@@ -249,8 +249,11 @@ _substitute_shared, _substitute_each = _substitution(spread_at, 1), _substitutio
 
 
 @njit(cache=True, error_model="numpy")
-def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> None:
-    """Power flows of all chunks for `power` (chunk, port, 2, lane), W and var, from and into `state`."""
+def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bool:
+    """Power flows of all chunks for `power` (chunk, port, 2, lane), W and var, from and into `state`.
+
+    Returns whether all of them were solved with every port inside its window.
+    """
     p, loads, ports, ratings, factors = tables.pattern, tables.loads, tables.ports, tables.ratings, tables.factors
     factor_of_chunk, power, state, work, out = (
         tables.factor_of_chunk,
@@ -308,3 +311,7 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> No
                 write_loadings_shared(x, c, ratings, ratings.shared[which], out)
             else:
                 write_loadings_each(x, c, ratings, ratings.mixed[-which - 1], out)
+    all_well = True
+    for slot in range(len(out.solved)):
+        all_well = all_well and out.solved[slot] and not out.outside[slot]
+    return all_well

@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.fleets import Fleets
-from g2g_opt.batch.summary_kernel import tally_loading, tally_service, tally_times, tally_voltages
+from g2g_opt.batch.summary_kernel import (
+    tally_loading,
+    tally_own_loads,
+    tally_service,
+    tally_times,
+    tally_voltages,
+)
 from g2g_opt.errors import InputError
 from g2g_opt.metrics.thermal import WorstLoading
 from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage
@@ -169,7 +175,7 @@ class Tally:
         self._samples, self._misses, self._switches = (np.zeros(n_rows, dtype=np.int64) for _ in range(3))
         self._power_sum, self._power_peak = np.zeros(n_fleets), np.full(n_fleets, -np.inf)
         self._own_steps = np.zeros(n_slots, dtype=np.int64)
-        self._own_missing = np.zeros(n_slots)
+        self._own_missing, self._own_worse = np.zeros(n_slots), np.zeros(n_slots, dtype=np.bool_)
         self._own_worst = [""] * n_slots
         self.n_steps = 0
 
@@ -217,15 +223,14 @@ class Tally:
         np.maximum(self._power_peak, power_w, out=self._power_peak)
         self.n_steps += 1
 
-    def count_own_loads(self, slots: Ints, missing: Floats) -> NDArray[np.bool_]:
-        """Count a step in which constant-power loads of the circuit itself were outside their windows.
-
-        `missing` is the share of their power; says for which of the scenarios it is the worst so far.
+    def count_own_loads(self, own_share: Floats, tolerance: float) -> list[int]:
+        """Count the scenarios in which constant-power loads of the circuit itself got another share of their power than
+        one by more than `tolerance`; returns those in which it is the worst so far.
         """
-        self._own_steps[slots] += 1
-        worse = missing > self._own_missing[slots]
-        self._own_missing[slots] = np.maximum(self._own_missing[slots], missing)
-        return np.asarray(worse)
+        if not tally_own_loads(own_share, tolerance, self._own_steps, self._own_missing, self._own_worse):
+            return []
+        worse: list[int] = np.flatnonzero(self._own_worse).tolist()
+        return worse
 
     def note_own_loads(self, slot: int, words: str) -> None:
         """The worst such step so far, in words."""

@@ -133,3 +133,22 @@ def tally_service(
         if batch[r] != before[r]:
             switches[r] += 1
         before[r] = batch[r]
+
+
+@njit(cache=True)
+def tally_own_loads(
+    share: Floats, tolerance: float, steps: Ints, worst_missing: Floats, is_worse: NDArray[np.bool_]
+) -> bool:
+    """Count scenarios whose share of served power misses one by more than `tolerance`, and mark those in which it is
+    the most so far; returns whether any is marked.
+    """
+    any_worse = False
+    for s in range(len(share)):
+        missing = abs(share[s] - 1.0)
+        is_worse[s] = missing > tolerance and missing > worst_missing[s]
+        if missing > tolerance:
+            steps[s] += 1
+        if is_worse[s]:
+            worst_missing[s] = missing
+            any_worse = True
+    return any_worse

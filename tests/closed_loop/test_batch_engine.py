@@ -12,13 +12,22 @@ import os
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 from batch_parts import droop, loop, ofo, site
-from engine_pair import TIE, Agreement, SingleRun, assert_same_until_a_tie, compare, differences, run_single
+from engine_pair import (
+    TIE,
+    Agreement,
+    Iterates,
+    Parting,
+    SingleRun,
+    assert_same_until_a_tie,
+    compare,
+    differences,
+    run_single,
+)
 from engine_replays import shown_controllers, told_run
 from openg2g_case import build_case, case_names
 from random_runs import build, random_tasks
@@ -39,7 +48,6 @@ ROUNDING_PU = 1e-8
 # --- recorded cases
 
 TIGHT = {"tolerance": 1e-10, "max_iterations": 500}
-CONTROLLED = ("ieee13_ofo", "ieee13_taps_droop", "ieee34_ofo")
 PARTED = ("ieee13_ofo", "ieee13_taps_droop")
 
 
@@ -53,7 +61,6 @@ class Recorded:
     slopes: list[np.ndarray]
 
 
-@cache
 def recorded(name: str) -> Recorded:
     measured: list[np.ndarray] = []
     measure = Grids.slopes
@@ -69,59 +76,56 @@ def recorded(name: str) -> Recorded:
     return Recorded(name, run_single(build_case(name, **TIGHT).coordinator), run, slopes)
 
 
-def cases(*names: str) -> Any:
-    return pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in names])
-
-
-@cases(*case_names())
-def test_a_recorded_case_is_the_same_up_to_a_rounded_batch_size(name: str) -> None:
+@pytest.mark.parametrize("name", case_names())
+def test_a_recorded_case_is_the_same_up_to_a_rounded_batch_size_and_explained_beyond_it(name: str) -> None:
     case = recorded(name)
     agreement = compare(case.single, case.run)
     assert agreement.voltage_pu < ROUNDING_PU
-    assert bool(agreement.partings) == (name in PARTED)
-    if name == "ieee13_taps_droop":
-        assert all(parting.distance < TIE for parting in agreement.partings)
+    sent = assert_the_single_runs_controllers_send_the_batch_runs_sizes(case)
+    if name not in PARTED:
+        assert (agreement.n_steps, agreement.partings) == (3600, ())
+        return
+    assert agreement.n_steps > 1000
+    assert_opendss_told_the_batch_runs_sizes_has_its_voltages(case)
+    for parting in agreement.partings:
+        assert name == "ieee13_ofo" or parting.distance < TIE
+        assert_the_voltages_difference_moves_the_iterate_over_the_midpoint(case, parting, sent[parting.site][1])
 
 
-@cases(*CONTROLLED)
-def test_the_single_runs_controllers_shown_the_batch_run_send_its_batch_sizes_to_the_end(name: str) -> None:
-    case = recorded(name)
-    sent = shown_controllers(build_case(name, **TIGHT).coordinator, case.run.trace, case.slopes)
+def assert_the_single_runs_controllers_send_the_batch_runs_sizes(case: Recorded) -> dict[str, Any]:
+    """At every step to the end, when they are shown the batch run's voltages, slopes, replicas and latencies."""
+    sent = shown_controllers(build_case(case.name, **TIGHT).coordinator, case.run.trace, case.slopes)
+    assert bool(sent) == (not case.name.endswith("noop"))
     for site_name, (sizes, _) in sent.items():
         np.testing.assert_array_equal(sizes[:-1], case.run.trace.sites[site_name].batch_size[1:])
+    return sent
 
 
-@cases(*PARTED)
-def test_opendss_told_the_batch_sizes_of_the_batch_run_has_its_voltages_to_the_end(name: str) -> None:
-    case = recorded(name)
-    told = run_single(told_run(build_case(name, **TIGHT).coordinator, case.run.trace))
+def assert_opendss_told_the_batch_runs_sizes_has_its_voltages(case: Recorded) -> None:
+    """At every step to the end, with the controllers of other things as they were."""
+    told = run_single(told_run(build_case(case.name, **TIGHT).coordinator, case.run.trace))
     agreement = compare(told, case.run)
     assert (agreement.n_steps, agreement.partings) == (3600, ())
     assert agreement.voltage_pu < ROUNDING_PU
 
 
-@cases(*PARTED)
-def test_where_a_recorded_case_parts_the_voltages_difference_moves_its_iterate_over_the_midpoint(name: str) -> None:
+def assert_the_voltages_difference_moves_the_iterate_over_the_midpoint(
+    case: Recorded, parting: Parting, shown: Iterates
+) -> None:
     """Shown the batch run's voltages, a billionth away, the single run's own controller rounds as the batch run did.
 
-    In the OFO case the loop itself magnifies that billionth: two OpenDSS runs at tolerances of 1e-9 and 1e-12 part at
-    about the same time.
+    In the OFO case the loop itself magnifies that billionth, to 3e-3 doublings after 800 steps with multipliers: two
+    OpenDSS runs at tolerances of 1e-9 and 1e-12 part at about the same time.
     """
-    case = recorded(name)
-    sent = shown_controllers(build_case(name, **TIGHT).coordinator, case.run.trace, case.slopes)
-    for parting in compare(case.single, case.run).partings:
-        midpoint = (parting.single + parting.batch) / 2
-        on_opendss = 2.0 ** case.single.iterates[parting.site].behind(parting.step, parting.label)
-        shown = 2.0 ** sent[parting.site][1].behind(parting.step, parting.label)
-        assert (on_opendss > midpoint) == (parting.single > parting.batch)
-        assert (shown > midpoint) == (parting.batch > parting.single)
-        assert abs(np.log2(shown / on_opendss)) < 5e-3
-        assert {parting.single, parting.batch} == neighbours(build_case(name).specs[parting.label], midpoint)
-
-
-def neighbours(spec: Any, midpoint: float) -> set[int]:
-    sizes = spec.feasible_batch_sizes
-    return {max(b for b in sizes if b < midpoint), min(b for b in sizes if b > midpoint)}
+    midpoint = (parting.single + parting.batch) / 2
+    on_opendss = 2.0 ** case.single.iterates[parting.site].behind(parting.step, parting.label)
+    on_batch = 2.0 ** shown.behind(parting.step, parting.label)
+    assert (on_opendss > midpoint) == (parting.single > parting.batch)
+    assert (on_batch > midpoint) == (parting.batch > parting.single)
+    assert abs(np.log2(on_batch / on_opendss)) < 5e-3
+    sizes = build_case(case.name).specs[parting.label].feasible_batch_sizes
+    neighbours = {max(b for b in sizes if b < midpoint), min(b for b in sizes if b > midpoint)}
+    assert {parting.single, parting.batch} == neighbours
 
 
 # --- random scenarios
@@ -147,7 +151,7 @@ def test_random_scenarios_are_the_same_up_to_a_tie(name: str) -> None:
     assert max(agreement.voltage_pu for agreement in found) < ROUNDING_PU
     assert n_changes > 2 * N_RANDOM
     # A tie is rare: were it the usual way out, little would have been compared.
-    assert sum(bool(agreement.partings) for agreement in found) <= 0.02 * N_RANDOM
+    assert sum(bool(agreement.partings) for agreement in found) <= max(1, N_RANDOM // 50)
 
 
 # --- alone and in company

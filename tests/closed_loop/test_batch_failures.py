@@ -39,10 +39,16 @@ Build = Callable[[], Coordinator[Any, Any]]
 # --- runs without an answer
 
 
-def grown(n_replicas: int, *, at_s: float = 12.0, until_s: float = 12.0, **options: Any) -> Coordinator[Any, Any]:
-    """A droop-controlled site that grows to `n_replicas` of the small model."""
+def grown(n_replicas: int, at_s: float = 12.0, until_s: float = 12.0, **options: Any) -> Coordinator[Any, Any]:
+    """A site that grows to `n_replicas` of the small model."""
+    schedule = ReplicaSchedule(400).ramp_to(n_replicas, t_start=at_s, t_end=until_s)
+    return loop({"671": site("a", (schedule, 100))}, **options)
+
+
+def steered(n_replicas: int, at_s: float = 12.0, until_s: float = 12.0) -> Coordinator[Any, Any]:
+    """The same with a droop controller."""
     schedule = ReplicaSchedule(800).ramp_to(n_replicas, t_start=at_s, t_end=until_s)
-    return loop({"671": site("a", (schedule, 100))}, lambda grid, sites: [droop(grid, sites["671"])], **options)
+    return loop({"671": site("a", (schedule, 100))}, lambda grid, sites: [droop(grid, sites["671"])])
 
 
 def both(builds: list[Build]) -> list[tuple[SingleRun, BatchRun]]:
@@ -52,10 +58,10 @@ def both(builds: list[Build]) -> list[tuple[SingleRun, BatchRun]]:
 
 def test_failed_runs_have_the_single_runs_reasons_and_leave_their_neighbours_alone() -> None:
     builds: list[Build] = [
-        lambda: grown(1500),
-        lambda: grown(60_000),
-        lambda: grown(40_000, until_s=30.0),
-        lambda: grown(1500, at_s=20.0, until_s=25.0),
+        lambda: steered(1500),
+        lambda: steered(60_000),
+        lambda: grown(16_000, at_s=5.0, until_s=25.0),
+        lambda: steered(1500, at_s=20.0, until_s=25.0),
         lambda: grown(30_000, at_s=0.0, until_s=0.0),
     ]
     pairs = both(builds)
@@ -82,8 +88,8 @@ def test_failed_runs_have_the_single_runs_reasons_and_leave_their_neighbours_alo
 
 def test_recorded_shortfalls_let_a_run_go_on() -> None:
     builds: list[Build] = [
-        lambda: grown(12_000, until_s=25.0, unserved="record"),
-        lambda: grown(12_000, until_s=25.0),
+        lambda: grown(12_000, at_s=5.0, until_s=25.0, unserved="record"),
+        lambda: grown(12_000, at_s=5.0, until_s=25.0),
         lambda: grown(2_000, unserved="record"),
     ]
     (went_on, kept), (stopped, reason), (fine, _) = both(builds)
@@ -102,17 +108,23 @@ def test_the_circuits_own_loads_outside_their_window_are_counted_as_by_the_singl
 
 
 def test_in_simulate_a_failed_scenario_is_an_outcome_with_the_reason_of_the_single_run() -> None:
-    feeder, plans = Feeder.load("ieee13"), [plan(500), plan(2000)]
+    feeder, plans = Feeder.load("ieee13"), [plan(500, "none"), plan(2000, "none")]
     calm = Scenario("calm", 30, replica_share_start=0.2, replica_ramps=(), seed=1)
-    scenarios = [calm, replace(calm, name="busy", replica_share_start=1.0)]
-    batch = simulate(plans, scenarios, feeder, Limits())
-    opendss = simulate(plans, scenarios, feeder, Limits(), engine="opendss")
+    busy = replace(calm, name="busy", replica_share_start=1.0)
+    growing = replace(calm, name="growing", replica_ramps=((3.0, 28.0, 1.0),))
+    batch = simulate(plans, [calm, busy, growing], feeder, Limits())
+    opendss = simulate(plans, [calm, busy, growing], feeder, Limits(), engine="opendss")
     failures = [[s.outcome.failure for s in row] for row in batch]
     assert failures == [[s.outcome.failure for s in row] for row in opendss]
-    assert [[failure is None for failure in row] for row in failures] == [[True, True], [True, False]]
-    failed = batch[1][1]
-    assert (failed.outcome.engine, failed.outcome.figures, failed.summary) == ("batch", None, None)
-    assert len(failed.nodes) == len(failed.lowest_pu) == 0
+    assert failures[0] == [None] * 3
+    assert failures[1][0] is None
+    assert "did not converge" in str(failures[1][1])
+    assert "was served" in str(failures[1][2])
+    # That there is no solution is said by OpenDSS itself.
+    assert [s.outcome.engine for s in batch[1]] == ["batch", "opendss", "batch"]
+    for failed in batch[1][1:]:
+        assert (failed.outcome.figures, failed.summary) == (None, None)
+        assert len(failed.nodes) == len(failed.lowest_pu) == 0
 
 
 # --- what the engine does not model
