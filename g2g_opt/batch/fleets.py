@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from g2g_opt.datacenter.demand import Stretch
 from g2g_opt.datacenter.fleet import first_ranks, fleet_rows_power_w, ranked_sums
+from g2g_opt.datacenter.observe import observe_itl_s
 from g2g_opt.datacenter.offline import OfflineDatacenter
-from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS, LatencyMixture, observe_itl_s
+from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS, LatencyMixture
 from g2g_opt.errors import InputError, unknown_name
 
 Floats = NDArray[np.float64]

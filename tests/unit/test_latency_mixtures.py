@@ -85,7 +85,8 @@ def test_mean_over_replicas_exact_and_by_the_limit_theorem() -> None:
 
 
 def test_limit_theorem_is_an_array_function_and_stays_positive() -> None:
-    drawn = mean_itl_s([0.1, 0.2], [0.04, 0.0], [[4, 1], [1, 1]], [[0.5, 3.0], [-50.0, 3.0]])
+    figures = [[0.1, 0.2], [0.04, 0.0], [[4, 1], [1, 1]], [[0.5, 3.0], [-50.0, 3.0]]]
+    drawn = mean_itl_s(*(np.array(figure) for figure in figures))
     np.testing.assert_allclose(drawn, [[0.15, 0.2], [0.005, 0.2]])
 
 

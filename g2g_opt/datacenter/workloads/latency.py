@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numba import njit, vectorize
 from numpy.typing import ArrayLike, NDArray
 
 from g2g_opt.errors import InputError, unknown_name
@@ -128,25 +127,16 @@ def sample_mean_itl_s(mixture: LatencyMixture, n: int, uniforms: Floats, normals
     return np.asarray(mixture.sample_s(uniforms, normals).mean(axis=-1))
 
 
-@vectorize(cache=True)
-def mean_itl_s(mean_s: float, variance_s2: float, n_replicas: float, normal_draw: float) -> float:
-    """Mean latency over `n_replicas` (s) by the central limit theorem; arrays broadcast.
+def mean_itl_s(
+    mean_s: Floats | float, variance_s2: Floats | float, n_replicas: Floats | Ints | float, normal_draws: Floats
+) -> Floats:
+    """Mean latency over `n_replicas` (s) by the central limit theorem; arrays broadcast, numbers do as well.
 
-    mean + sqrt(variance / n) * z, not below `MEAN_ITL_FLOOR` times the mean. `n_replicas` must be positive.
+    mean + sqrt(variance / n) * z, not below `MEAN_ITL_FLOOR` times the mean. `n_replicas` must be positive. Written
+    so that it can be compiled, too (`datacenter.observe`).
     """
-    drawn_s: float = mean_s + np.sqrt(variance_s2 / n_replicas) * normal_draw
-    return max(drawn_s, MEAN_ITL_FLOOR * mean_s)
-
-
-@njit(cache=True)
-def observe_itl_s(replicas: Ints, mean_s: Floats, variance_s2: Floats, normal_draws: Floats, itl_s: Floats) -> None:
-    """`mean_itl_s` of many models into `itl_s`; NaN where there are no replicas."""
-    for r in range(len(replicas)):
-        itl_s[r] = np.nan
-        if replicas[r] > 0:
-            itl_s[r] = mean_s[r]
-            if variance_s2[r] > 0.0:
-                itl_s[r] = mean_itl_s(mean_s[r], variance_s2[r], float(replicas[r]), normal_draws[r])
+    itl_s: Floats = np.maximum(mean_s + np.sqrt(variance_s2 / n_replicas) * normal_draws, MEAN_ITL_FLOOR * mean_s)
+    return itl_s
 
 
 def observed_itl_s(mixture: LatencyMixture, n: int, uniforms: Floats, normals: Floats) -> Floats:
@@ -157,7 +147,7 @@ def observed_itl_s(mixture: LatencyMixture, n: int, uniforms: Floats, normals: F
     """
     if n <= EXACT_SAMPLING_MAX_REPLICAS:
         return sample_mean_itl_s(mixture, n, uniforms[:, :n], normals[:, :n])
-    return np.asarray(mean_itl_s(mixture.mean_s, mixture.variance_s2, n, normals[:, 0]))
+    return mean_itl_s(mixture.mean_s, mixture.variance_s2, n, normals[:, 0])
 
 
 def fit_latency_mixture(
