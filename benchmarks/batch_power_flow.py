@@ -239,9 +239,7 @@ def show_growth(repeats: int) -> None:
 
 
 def show_bound(repeats: int) -> None:
-    print(
-        "\nThe bound of one core, peaks measured next to every flow, batch 64; medians, ratios minimum / median / maximum"
-    )
+    print("\nThe bound of one core, peaks measured next to every flow, batch 64: medians, ratios min / median / max")
     peaks: list[Peak] = []
     for name in FEEDERS:
         runner = BatchRunner(recorded(name), 64)

@@ -361,16 +361,19 @@ class OpenDSSGrid(GridBackend[GridState]):
             raise InputError(f"name a datacenter (dc=...); attached: {[a.datacenter.name for a in sites]}")
         attachment = sites[0] if dc is None else self._attached.site(dc)
         first = 3 * sites.index(attachment)
+        # Whoever looks at the voltages afterwards shall see those of the latest step, even if taps have moved since.
+        seen = self.voltages_vector()
         slopes = measure_slopes(
             self._running(), range(first, first + 3), attachment.tan_phi, float(perturbation_kw), self._v_columns
         )
-        self._vector = None
+        self._vector = seen
         return slopes
 
     def estimate_tap_sensitivity(self) -> Floats:
         """Voltage change (pu) per tap step, shape (len(v_index), regulator in the feeder's order) (5.4)."""
+        seen = self.voltages_vector()
         slopes = measure_tap_slopes(self._running(), self.feeder.regulators, self._v_columns)
-        self._vector = None
+        self._vector = seen
         return slopes
 
     @property

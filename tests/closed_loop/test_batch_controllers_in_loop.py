@@ -14,6 +14,7 @@ import pytest
 from batch_parts import BAND, FLAT, LABELS, MEASURED, SILENT, SPECS, droop, loop, ofo, site
 from engine_pair import SingleRun, assert_engines_agree
 
+from g2g_opt.batch.grids import Grids
 from g2g_opt.batch.simulator import BatchRun
 from g2g_opt.controller.adaptive_tap import AdaptiveTapConfig, AdaptiveTapController
 from g2g_opt.controller.batch_size_schedule import BatchSizeChange, BatchSizeScheduleController
@@ -83,6 +84,42 @@ def test_ofo_with_other_tunings_and_slopes_measured_again_and_again() -> None:
     assert len({changes(run) for _, run in pairs}) > 1
 
 
+def test_slopes_are_measured_when_and_as_by_the_single_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sites grow, so slopes measured at another step would be others."""
+    batch: list[np.ndarray] = []
+    single: list[np.ndarray] = []
+    in_batch, on_opendss = Grids.slopes, OpenDSSGrid.estimate_sensitivity
+
+    def note_batch(*arguments: Any) -> np.ndarray:
+        batch.append(in_batch(*arguments))
+        return batch[-1]
+
+    def note_single(*arguments: Any, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+        slopes, v0 = on_opendss(*arguments, **options)
+        single.append(slopes)
+        return slopes, v0
+
+    monkeypatch.setattr(Grids, "slopes", note_batch)
+    monkeypatch.setattr(OpenDSSGrid, "estimate_sensitivity", note_single)
+
+    def build() -> Coordinator[Any, Any]:
+        grows = ReplicaSchedule(100).ramp_to(2500, t_start=0.0, t_end=30.0)
+        sites = {"671": site("a", (grows, 100)), "675": site("b", (grows, 10))}
+        return loop(
+            sites,
+            each(ofo, sensitivity_update_interval=7, v_min=0.9),
+            duration_s=30,
+            site_options={"power_factor": 0.9},
+        )
+
+    pairs = assert_engines_agree([build])
+    columns = pairs[0][0].grid.monitored_columns
+    assert (len(batch), len(single)) == (5, 10)
+    got = np.array([slopes[columns][:, :, k] for slopes in batch for k in range(2)])
+    np.testing.assert_allclose(got, single, rtol=0, atol=1e-10)
+    assert np.abs(got[2:] - got[:-2]).max(axis=(1, 2)).min() > 1e-7
+
+
 def test_droop_that_looks_at_a_zone_or_past_some_buses() -> None:
     tunings: list[dict[str, Any]] = [
         {},
@@ -142,9 +179,6 @@ def test_tap_schedules_alone_and_before_and_after_other_controllers() -> None:
     assert [moves(run) for _, run in pairs] == [3, 4, 3, 4]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a site's slopes leave the voltages of moved taps to the OpenDSS run's next controllers"
-)
 def test_taps_that_move_in_the_step_in_which_slopes_are_measured() -> None:
     def rig(grid: OpenDSSGrid, sites: Sites) -> list[Any]:
         gentle = {"voltage_dual_step_size": 0.003, "sensitivity_update_interval": 5}

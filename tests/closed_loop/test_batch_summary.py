@@ -198,6 +198,19 @@ def test_without_targets_those_of_the_models_count() -> None:
     assert differences(run.summary, seen()[1].summary) == []
 
 
+@each_scenario
+def test_what_lies_on_an_edge_is_inside(k: int) -> None:
+    one = seen()[k]
+    lowest, highest, heaviest = one.voltage_pu.min(), one.voltage_pu.max(), one.summary.loading_pu.max()
+    edges = Edges((float(lowest),), (float(highest),), (float(heaviest),))
+    (run,) = run_batch([list(builds())[k]], edges=edges)
+    assert run.summary is not None
+    stats = run.summary.voltage_stats(lowest, highest)
+    assert (stats.violation_time_s, stats.integral_violation_pu_s) == (0.0, 0.0)
+    assert (stats.worst_vmin, stats.worst_vmax) == (lowest, highest)
+    assert run.summary.overload_time_s(heaviest) == 0.0
+
+
 def test_figures_that_were_not_kept_are_refused_with_what_was() -> None:
     summary = seen()[0].summary
     with pytest.raises(InputError, match=r"no voltage figures were kept at 0\.96 pu; kept: \[0\.92, 0\.95, 0\.975"):
