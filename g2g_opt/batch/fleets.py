@@ -42,13 +42,13 @@ class Fleets:
     the sizes it ran at. `set_batch` and `shift_replicas` act from the next step on.
     """
 
-    def __init__(self, sites: Sequence[Sequence[OfflineDatacenter]], dt_s: Fraction) -> None:
+    def __init__(self, sites: Sequence[Sequence[OfflineDatacenter]], dt_s: Fraction, n_steps: int) -> None:
         self.sites = [site for row in sites for site in row]
         self.slot = np.array([slot for slot, row in enumerate(sites) for _ in row], dtype=np.int64)
         self.of_scenario = [
             list(range(sum(map(len, sites[:s])), sum(map(len, sites[: s + 1])))) for s in range(len(sites))
         ]
-        self._dt = dt_s
+        self._dt, self._n_steps = dt_s, n_steps
         models = [len(site.model_labels) for site in self.sites]
         self.first_row = np.concatenate([[0], np.cumsum(models)]).astype(np.int64)
         self.n_rows = int(self.first_row[-1])
@@ -156,7 +156,8 @@ class Fleets:
 
     def _lay_out(self, first: int) -> None:
         """Schedules and draws of the stretch from step `first` on."""
-        n = _STRETCH_STEPS
+        # Not beyond the end of the run, where shifted replicas need not fit any more.
+        n = min(_STRETCH_STEPS, self._n_steps - first)
         start_s = first * self._dt.numerator / self._dt.denominator
         done: dict[object, tuple[Stretch, Ints]] = {}
         shape = (n, self.n_rows)

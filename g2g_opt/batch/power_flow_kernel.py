@@ -58,7 +58,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # Rounds of the port equations per network solve; a fixed number, so that lanes do not depend on each other.
-PORT_ROUNDS = 3
+PORT_ROUNDS = 2
 
 
 def _substitution(coefficient: Any, size: int) -> Any:

@@ -136,7 +136,7 @@ class _Batch:
         self.dt_s = self.grids.dt_s
         self.n_steps = int(runs[0].total_duration_s / self.dt_s)
         sites: list[list[Any]] = [[a.datacenter for a in _setup(run).attached.sites] for run in self._runs]
-        self.fleets = Fleets(sites, self.dt_s)
+        self.fleets = Fleets(sites, self.dt_s, self.n_steps)
         self._parts = Parts(self.fleets, self.grids)
         self.controls = build_controls([run.controllers for run in self._runs], self._parts)
         self._ticks = [int(Fraction(c.dt_s) / self.dt_s) for c in self.controls]

@@ -123,13 +123,14 @@ def test_slopes_are_measured_when_and_as_by_the_single_run(monkeypatch: pytest.M
 def test_droop_that_looks_at_a_zone_or_past_some_buses() -> None:
     tunings: list[dict[str, Any]] = [
         {},
+        {"step_size": 3.0},
         {"zone_buses": ["675"], "step_size": 30.0},
         {"zone_buses": ["632"], "v_max": 1.07},
         {"exclude_buses": ["675", "671"], "deadband": 0.002},
         {"v_min": 0.95, "v_max": 1.03, "latency_guard": False, "dt_s": TWO},
     ]
     pairs = assert_engines_agree([lambda t=t: loop(two_sites(), each(droop, **t)) for t in tunings])  # type: ignore[misc]
-    assert [changes(run) > 0 for _, run in pairs] == [True, True, False, True, True]
+    assert [changes(run) > 0 for _, run in pairs] == [True, True, True, False, True, True]
 
 
 def test_two_kinds_of_controllers_side_by_side_and_at_different_places_of_the_list() -> None:
@@ -177,6 +178,20 @@ def test_tap_schedules_alone_and_before_and_after_other_controllers() -> None:
     ]
     pairs = assert_engines_agree([lambda rig=rig: loop(two_sites(), rig) for rig in rigs])  # type: ignore[misc]
     assert [moves(run) for _, run in pairs] == [3, 4, 3, 4]
+
+
+def test_of_two_controllers_of_one_regulator_the_later_in_the_list_has_the_last_word() -> None:
+    def rig(schedule_first: bool) -> Callable[[OpenDSSGrid, Sites], list[Any]]:
+        def controllers(grid: OpenDSSGrid, sites: Sites) -> list[Any]:
+            listed = [schedule((5, LOW)), adaptive(grid, FIVE, cooldown_s=0.0, v_min=1.02, v_max=1.1)]
+            return listed if schedule_first else listed[::-1]
+
+        return controllers
+
+    builds: list[Build] = [lambda first=first: loop(two_sites(), rig(first)) for first in (True, False)]  # type: ignore[misc]
+    ends = [run.trace.taps_pu[6].tolist() for _, run in assert_engines_agree(builds)]
+    assert ends[1] == [1.0] * 3
+    assert sum(ends[0]) > 3.0
 
 
 def test_taps_that_move_in_the_step_in_which_slopes_are_measured() -> None:
@@ -260,6 +275,16 @@ def test_load_shift_moves_replicas_once_batch_sizes_are_at_their_limits() -> Non
         come = run.trace.sites["b"].replicas - unshifted["b"].replicas
         assert gone.max() > 0
         np.testing.assert_array_equal(gone, come)
+
+
+def test_shifted_replicas_need_not_fit_beside_a_schedule_after_the_end_of_the_run() -> None:
+    def build() -> Coordinator[Any, Any]:
+        later = ReplicaSchedule(400).ramp_to(600, t_start=100.0, t_end=100.0)
+        heavy, full = site("a", (1000, 200), batch=(8, 8)), site("b", (later, 100), batch=(512, 512), spare_gpus=0)
+        return loop({"671": heavy, "632": full}, lambda grid, sites: [shift(grid, sites)])
+
+    _, run = assert_engines_agree([build])[0]
+    assert changes(run, "replicas") > 0
 
 
 # --- storage, and what else hangs on a grid

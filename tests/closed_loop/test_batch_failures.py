@@ -301,16 +301,27 @@ def test_a_batch_size_that_was_not_measured_is_refused_as_by_the_single_run() ->
 
 
 def test_slopes_that_cannot_be_measured_fail_their_scenario_alone() -> None:
-    """A perturbation beyond what the circuit carries fails an OFO run, but no other run of its batch."""
+    """A perturbation beyond what the circuit carries fails an OFO run, but no other run of its batch, light or heavy."""
 
-    def build(*perturbations_kw: float) -> Coordinator[Any, Any]:
+    def build(*perturbations_kw: float, n_replicas: int = 600) -> Coordinator[Any, Any]:
         def rig(grid: OpenDSSGrid, sites: Any) -> list[Any]:
-            return [ofo(grid, sites["671"], sensitivity_perturbation_kw=kw) for kw in perturbations_kw]
+            again = {"sensitivity_update_interval": 1}
+            return [ofo(grid, sites["671"], sensitivity_perturbation_kw=kw, **again) for kw in perturbations_kw]
 
-        return loop({"671": site("a")}, rig, duration_s=10)
+        sites = {"671": site("a", (n_replicas, 100))}
+        return loop(sites, rig, duration_s=10, tolerance=1e-6, max_iterations=60, unserved="record")
 
-    runs = run_batch([build(), build(1e6), build(100.0)])
-    assert [run.failure is None for run in runs] == [True, False, True]
+    makes: list[Build] = [
+        build,
+        lambda: build(1e6),
+        lambda: build(100.0),
+        lambda: build(n_replicas=12_000),
+        lambda: build(100.0, n_replicas=12_000),
+    ]
+    runs = run_batch([make() for make in makes])
+    assert [run.failure is None for run in runs] == [True, False, True, True, False]
     assert "did not converge when slopes were measured" in str(runs[1].failure)
-    for place, alone in ((0, build()), (2, build(100.0))):
-        assert differences(run_batch([alone])[0].summary, runs[place].summary) == []
+    for make, run in zip(makes, runs, strict=True):
+        (alone,) = run_batch([make()])
+        assert alone.failure == run.failure
+        assert alone.summary is None or differences(alone.summary, run.summary) == []
