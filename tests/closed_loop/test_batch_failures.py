@@ -301,7 +301,7 @@ def test_a_batch_size_that_was_not_measured_is_refused_as_by_the_single_run() ->
 
 
 def test_slopes_that_cannot_be_measured_fail_their_scenario_alone() -> None:
-    """A perturbation beyond what the circuit carries fails an OFO run, but no other run of its batch, light or heavy."""
+    """A perturbation beyond what the circuit carries fails an OFO run, but no other run of its batch."""
 
     def build(*perturbations_kw: float, n_replicas: int = 600) -> Coordinator[Any, Any]:
         def rig(grid: OpenDSSGrid, sites: Any) -> list[Any]:
