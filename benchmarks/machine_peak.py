@@ -11,8 +11,8 @@ from numba import njit
 
 from g2g_opt.batch.lanes import WIDTH, aligned, fma, load, root, spread, store
 from g2g_opt.batch.load_law import CI
+from g2g_opt.batch.port_kernel import PORT_ROUNDS
 from g2g_opt.batch.power_flow import BatchPowerFlow
-from g2g_opt.batch.power_flow_kernel import PORT_ROUNDS
 
 W = WIDTH
 VECTOR_BYTES = 8 * W

@@ -97,7 +97,7 @@ def watch_loads(x: Any, c: Any, loads: Any, out: Any) -> None:
     """Which of the circuit's own constant-power loads got something else than their power."""
     for lane in range(W):
         out.own_share[c * W + lane] = 1.0
-    for b in range(len(loads.reach)):
+    for b in range(len(loads.is_special)):
         if not loads.is_watched[b]:
             continue
         law, here, back = N_COLUMNS * b, at(loads.begin, b), at(loads.end, b)

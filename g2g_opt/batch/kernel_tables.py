@@ -46,7 +46,7 @@ class Loads(NamedTuple):
     law: Floats  # (branch, column), flat
     has_current: NDArray[np.bool_]  # is there a constant-current part?
     block: Floats  # (branch, 4), flat, S
-    reach: Floats  # pu / A
+    reach: Floats  # (branch, group of nodes), flat, pu / A
     is_special: NDArray[np.bool_]  # no three coefficients: evaluated lane by lane
     is_watched: NDArray[np.bool_]  # constant power: is it served?
     inverse_base: Floats  # 1 / V
@@ -55,14 +55,18 @@ class Loads(NamedTuple):
 class Ports(NamedTuple):
     """Where sites, generators, loads and storage are attached, per chunk, port and lane; all ends in elimination order.
 
-    `law` (chunk, port x column x lane) belongs to one watt; `thevenin` (chunk, port x port x 4 x lane) is in V / A.
+    `law` (chunk, port x column x lane) belongs to one watt. Thevenin blocks are in V / A: chunk c has
+    `shared_blocks[k]` (port x port x 4) where its lanes have the same ports, k = `block_of_chunk[c]`, else
+    `mixed_blocks[-k - 1]` (port x port x 4 x lane).
     """
 
     begin: Ints
     end: Ints
     law: Floats
-    reach: Floats  # (chunk, port, lane), flat
-    thevenin: Floats
+    reach: Floats  # (chunk, port x group of nodes x lane), pu / A
+    block_of_chunk: Ints
+    shared_blocks: Floats
+    mixed_blocks: Floats
     at_node: NDArray[np.bool_]  # (chunk, node): does any port inject here?
 
 

@@ -67,7 +67,7 @@ class PortTable:
         begin = np.append(jacobian.places(np.array([p.begin for p in kinds], dtype=np.int64)), n + 1)
         end = np.append(jacobian.places(np.array([p.end for p in kinds], dtype=np.int64)), n)
         laws = np.array([_port_law(port) for port in kinds] + [[0.0, np.inf, 0.0, 0.0, 0.0, 0.0, 0.0]])
-        reach = np.append(jacobian.reach_pu_per_a(begin[:-1], end[:-1]), 0.0)
+        reach = np.append(jacobian.reach_pu_per_a(begin[:-1], end[:-1]), np.zeros((1, 3)), axis=0)
         thevenin = _thevenin(jacobian, begin, end)
 
         def by_chunk(of_kind: NDArray[Any]) -> NDArray[Any]:
@@ -75,8 +75,6 @@ class PortTable:
             each = of_kind[which].reshape(width, n_chunks, W, *of_kind.shape[1:])
             return np.ascontiguousarray(np.moveaxis(each.swapaxes(0, 1), 2, -1))
 
-        pairs = which.reshape(width, n_chunks, W).transpose(1, 0, 2)
-        blocks = thevenin[pairs[:, :, None, :], pairs[:, None, :, :]]  # (chunk, port, port, lane, 4)
         at_node = np.zeros((n_chunks, n + 2), dtype=np.bool_)
         for ends in (by_chunk(begin), by_chunk(end)):
             for c in range(n_chunks):
@@ -87,7 +85,7 @@ class PortTable:
             by_chunk(end),
             _aligned_copy(by_chunk(laws), n_chunks),
             _aligned_copy(by_chunk(reach), n_chunks),
-            _aligned_copy(np.moveaxis(blocks, 3, 4), n_chunks),
+            *_blocks(thevenin, which.reshape(width, n_chunks, W).transpose(1, 0, 2)),
             at_node,
         )
         base = np.array([p.base_v for p in kinds] + [1.0])
@@ -104,9 +102,34 @@ def _port_law(port: Port) -> list[float]:
 
 def _aligned_copy(values: Floats, n_chunks: int) -> Floats:
     """A row per chunk, beginning at a cache line."""
-    copy = aligned(n_chunks, values.size // n_chunks)
-    copy[:] = values.reshape(n_chunks, -1)
+    copy = aligned(n_chunks, values.size // max(n_chunks, 1))
+    copy[:] = values.reshape(copy.shape)
     return copy
+
+
+def _blocks(thevenin: Floats, kinds: Ints) -> tuple[Ints, Floats, Floats]:
+    """Blocks of chunks whose ports are of `kinds` (chunk, port, lane): where they are, shared and mixed ones."""
+    place: dict[bytes, int] = {}
+    shared: list[Floats] = []
+    mixed: list[Floats] = []
+    of_chunk = np.empty(len(kinds), dtype=np.int64)
+    for c, of_port in enumerate(kinds):
+        first = of_port[:, 0]
+        if (of_port == of_port[:, :1]).all():
+            if first.tobytes() not in place:
+                place[first.tobytes()] = len(shared)
+                shared.append(thevenin[first[:, None], first].reshape(-1))
+            of_chunk[c] = place[first.tobytes()]
+        else:
+            blocks = thevenin[of_port[:, None, :], of_port[None, :, :]]  # (port, port, lane, 4)
+            mixed.append(np.moveaxis(blocks, 2, 3).reshape(-1))
+            of_chunk[c] = -len(mixed)
+    size = 4 * kinds.shape[1] ** 2
+    return (
+        of_chunk,
+        np.array(shared).reshape(len(shared), size),
+        _aligned_copy(np.array(mixed).reshape(len(mixed), size * W), len(mixed)),
+    )
 
 
 def _thevenin(jacobian: Jacobian, begin: Ints, end: Ints) -> Floats:

@@ -27,18 +27,8 @@ from g2g_opt.batch.kernel_outputs import (
     write_loadings_shared,
     write_out,
 )
-from g2g_opt.batch.kernel_tables import (
-    PORT_ABOVE,
-    PORT_AT_0,
-    PORT_BELOW,
-    PORT_COLUMNS,
-    PORT_LOW,
-    PORT_MAX,
-    PORT_MIN,
-    PORT_SLOPE,
-    W,
-)
-from g2g_opt.batch.lanes import any_less, at, fma, load, magnitude, root, spread, spread_at, store, where_less
+from g2g_opt.batch.kernel_tables import W
+from g2g_opt.batch.lanes import any_less, at, fma, higher, load, root, spread, spread_at, store, where_less
 from g2g_opt.batch.load_law import (
     CI,
     CP,
@@ -53,12 +43,10 @@ from g2g_opt.batch.load_law import (
     Y_BELOW,
     law_admittance,
 )
+from g2g_opt.batch.port_kernel import bound_ports, length, port_currents, read_ports, settle_ports, write_ports
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-# Rounds of the port equations per network solve; a fixed number, so that lanes do not depend on each other.
-PORT_ROUNDS = 2
 
 
 def _substitution(coefficient: Any, size: int) -> Any:
@@ -114,10 +102,14 @@ def _substitution(coefficient: Any, size: int) -> Any:
 
 
 @njit(error_model="numpy")
-def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, bound: Any) -> Any:
-    """Remainders A v - I(v) of the circuit's own loads into `fresh`; adds to `bound` what their change can do."""
+def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any) -> Any:
+    """Remainders A v - I(v) of the circuit's own loads into `fresh`.
+
+    Returns how far their change from `used` can move any node's voltage (pu), for each of three groups of nodes.
+    """
     one = spread(1.0)
-    for b in range(len(loads.reach)):
+    bound_0, bound_1, bound_2 = spread(0.0), spread(0.0), spread(0.0)
+    for b in range(len(loads.is_special)):
         law, block, place = N_COLUMNS * b, 4 * b, 2 * W * b
         here, back = at(loads.begin, b), at(loads.end, b)
         re, im = load(x, here) - load(x, back), load(x, here + W) - load(x, back + W)
@@ -151,9 +143,11 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, bound: Any) -> A
             out_re, out_im = load(fresh, place), load(fresh, place + W)
         store(fresh, place, out_re)
         store(fresh, place + W, out_im)
-        change = magnitude(out_re - load(used, place)) + magnitude(out_im - load(used, place + W))
-        bound = fma(spread_at(loads.reach, b), change, bound)
-    return bound
+        change = length(out_re - load(used, place), out_im - load(used, place + W))
+        bound_0 = fma(spread_at(loads.reach, 3 * b), change, bound_0)
+        bound_1 = fma(spread_at(loads.reach, 3 * b + 1), change, bound_1)
+        bound_2 = fma(spread_at(loads.reach, 3 * b + 2), change, bound_2)
+    return bound_0, bound_1, bound_2
 
 
 @njit(cache=True, error_model="numpy")
@@ -164,84 +158,6 @@ def _special(x: Floats, here: int, back: int, law: Floats, block: Floats, fresh:
         g_re, g_im = law_admittance(law, np.sqrt(re * re + im * im))
         fresh[place + lane] = (block[0] - g_re) * re + (block[1] + g_im) * im
         fresh[place + W + lane] = (block[2] - g_im) * re + (block[3] - g_re) * im
-
-
-@njit(error_model="numpy")
-def _port_currents(v: Any, current: Any, power: Any, law: Any, n_ports: Any) -> None:
-    """Currents I = conj(S) h(m) v of the ports of a chunk at voltages `v`, all flat (port, 2, lane)."""
-    one = spread(1.0)
-    for j in range(n_ports):
-        place, own = 2 * W * j, PORT_COLUMNS * W * j
-        re, im = load(v, place), load(v, place + W)
-        square = fma(re, re, im * im)
-        h = one / square
-        least, most = load(law, own + PORT_MIN * W), load(law, own + PORT_MAX * W)
-        if any_less(square, least) or any_less(most, square):
-            per_volt = root(h)
-            low = load(law, own + PORT_LOW * W)
-            below = fma(load(law, own + PORT_AT_0 * W), per_volt, load(law, own + PORT_SLOPE * W))
-            below = where_less(low, square * per_volt, below, load(law, own + PORT_BELOW * W))
-            h = where_less(square, least, below, h)
-            h = where_less(most, square, load(law, own + PORT_ABOVE * W), h)
-        p, q = load(power, place) * h, load(power, place + W) * h
-        store(current, place, fma(p, re, q * im))
-        store(current, place + W, p * im - q * re)
-
-
-@njit(error_model="numpy")
-def _couple(base: Any, current: Any, thevenin: Any, sign: Any, out: Any, n_ports: Any) -> None:
-    """out = base + sign Z I over the ports of a chunk."""
-    for j in range(n_ports):
-        re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
-        for k in range(n_ports):
-            a, b, z = load(current, 2 * W * k), load(current, 2 * W * k + W), 4 * W * (j * n_ports + k)
-            re, re2 = fma(load(thevenin, z), a, re), fma(load(thevenin, z + W), b, re2)
-            im, im2 = fma(load(thevenin, z + 2 * W), a, im), fma(load(thevenin, z + 3 * W), b, im2)
-        store(out, 2 * W * j, fma(spread(sign), re + re2, load(base, 2 * W * j)))
-        store(out, 2 * W * j + W, fma(spread(sign), im + im2, load(base, 2 * W * j + W)))
-
-
-@njit(error_model="numpy")
-def _port_rounds(
-    v: Any, used: Any, power: Any, law: Any, thevenin: Any, done: Any, open_v: Any, trial_v: Any, current: Any
-) -> None:
-    """Currents `used` for `power` if the rest of the network answers linearly, in the lanes where `done` < 0.5."""
-    n_ports = len(used) // (2 * W)
-    _couple(v, used, thevenin, 1.0, open_v, n_ports)
-    _port_currents(v, current, power, law, n_ports)
-    for _ in range(PORT_ROUNDS):
-        _couple(open_v, current, thevenin, -1.0, trial_v, n_ports)
-        _port_currents(trial_v, current, power, law, n_ports)
-    half = spread(0.5)
-    for place in range(0, 2 * W * n_ports, W):
-        store(used, place, where_less(done, half, load(current, place), load(used, place)))
-
-
-@njit(error_model="numpy")
-def _read_ports(x: Any, begin: Any, end: Any, v: Any) -> None:
-    """Voltages across the ports of a chunk."""
-    for j in range(len(begin)):
-        for lane in range(W):
-            a, b = 2 * W * begin[j, lane] + lane, 2 * W * end[j, lane] + lane
-            v[2 * W * j + lane] = x[a] - x[b]
-            v[2 * W * j + W + lane] = x[a + W] - x[b + W]
-
-
-@njit(error_model="numpy")
-def _write_ports(rhs: Any, begin: Any, end: Any, current: Any) -> None:
-    """What the ports of a chunk take out of the nodes, into `rhs`."""
-    for j in range(len(begin)):
-        for lane in range(W):
-            for ends in (begin, end):
-                rhs[2 * W * ends[j, lane] + lane] = 0.0
-                rhs[2 * W * ends[j, lane] + W + lane] = 0.0
-    for j in range(len(begin)):
-        for lane in range(W):
-            a, b = 2 * W * begin[j, lane] + lane, 2 * W * end[j, lane] + lane
-            rhs[a] -= current[2 * W * j + lane]
-            rhs[a + W] -= current[2 * W * j + W + lane]
-            rhs[b] += current[2 * W * j + lane]
-            rhs[b + W] += current[2 * W * j + W + lane]
 
 
 # One factor for all sixteen lanes, or one for each.
@@ -264,20 +180,21 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
     )
     n_ports = ports.begin.shape[1]
     x, rhs, fresh, done, rounds = work.x, work.rhs, work.fresh, work.done, work.rounds
-    open_v, trial_v, current = work.open_v, work.trial_v, work.current
-    one, half, zero = spread(1.0), spread(0.5), spread(0.0)
+    current = work.current
+    one, half, zero, tolerance = spread(1.0), spread(0.5), spread(0.0), spread(tolerance_pu)
     for c in range(len(factor_of_chunk)):
         begin, end, law = ports.begin[c], ports.end[c], ports.law[c]
-        thevenin, has_rhs, s = ports.thevenin[c], ports.at_node[c], power[c]
+        reach, has_rhs, s = ports.reach[c], ports.at_node[c], power[c]
+        alike = ports.block_of_chunk[c] >= 0
         used, v, remainder = state.port_a[c], state.port_v[c], state.remainder[c]
         for place in range(0, len(rhs), W):
             store(rhs, place, zero)
         store(done, 0, zero)
         store(rounds, 0, zero)
         which = factor_of_chunk[c]
-        _port_rounds(v, used, s, law, thevenin, zero, open_v, trial_v, current)
+        settle_ports(v, used, s, law, ports, c, zero, work)
         for _ in range(max_iterations):
-            _write_ports(rhs, begin, end, used)
+            write_ports(rhs, begin, end, used, alike)
             if which >= 0:
                 lower, upper, diagonal = factors.lower[which], factors.upper[which], factors.diagonal[which]
                 _substitute_shared(x, rhs, remainder, has_rhs, p, lower, upper, diagonal)
@@ -286,20 +203,19 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
                 lower, upper, diagonal = factors.mixed_lower[own], factors.mixed_upper[own], factors.mixed_diagonal[own]
                 _substitute_each(x, rhs, remainder, has_rhs, p, lower, upper, diagonal)
             store(rounds, 0, load(rounds, 0) + one - load(done, 0))
-            bound = _load_remainders(x, fresh, remainder, loads, zero)
-            _read_ports(x, begin, end, v)
-            _port_currents(v, current, s, law, n_ports)
-            for j in range(n_ports):
-                place = 2 * W * j
-                change = magnitude(load(current, place) - load(used, place))
-                change = change + magnitude(load(current, place + W) - load(used, place + W))
-                bound = fma(load(ports.reach[c], W * j), change, bound)
-            store(done, 0, where_less(bound, spread(tolerance_pu), one, load(done, 0)))
+            bound_0, bound_1, bound_2 = _load_remainders(x, fresh, remainder, loads)
+            read_ports(x, begin, end, v, alike)
+            port_currents(v, current, s, law, n_ports)
+            bound_0, bound_1, bound_2 = bound_ports(current, used, reach, n_ports, bound_0, bound_1, bound_2)
+            near = one
+            for bound in (bound_0, bound_1, bound_2):
+                near = where_less(bound, tolerance, near, zero)
+            store(done, 0, higher(near, load(done, 0)))
             if not any_less(load(done, 0), half):
                 break
             for place in range(0, len(fresh), W):
                 store(remainder, place, where_less(load(done, 0), half, load(fresh, place), load(remainder, place)))
-            _port_rounds(v, used, s, law, thevenin, load(done, 0), open_v, trial_v, current)
+            settle_ports(v, used, s, law, ports, c, load(done, 0), work)
         # The next flow starts from the remainders at these voltages.
         for place in range(0, len(fresh), W):
             store(remainder, place, load(fresh, place))

@@ -1,0 +1,163 @@
+"""The ports of a chunk, compiled: their currents, their Thevenin equations, and how they meet the network.
+
+Where the sixteen scenarios of a chunk have the same ports, as in a sweep of sizes at one bus, one set of Thevenin
+blocks serves all lanes; where they differ every lane reads its own, sixteen times as much memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from g2g_opt.batch.kernel_tables import (
+    PORT_ABOVE,
+    PORT_AT_0,
+    PORT_BELOW,
+    PORT_COLUMNS,
+    PORT_LOW,
+    PORT_MAX,
+    PORT_MIN,
+    PORT_SLOPE,
+    W,
+)
+from g2g_opt.batch.lanes import any_less, fma, higher, load, magnitude, root, spread, spread_at, store, where_less
+
+# Rounds of the port equations per network solve; a fixed number, so that lanes do not depend on each other.
+PORT_ROUNDS = 2
+# sqrt(2) - 1, rounded up: max + min times this is never below the root of the squares' sum.
+_DIAGONAL = 0.414214
+
+
+@njit(error_model="numpy")
+def length(re: Any, im: Any) -> Any:
+    """Just above the length of a complex number, at most 8 % too long; NaN if either part is."""
+    a, b = magnitude(re), magnitude(im)
+    return fma(spread(_DIAGONAL), a + b, spread(1.0 - _DIAGONAL) * higher(a, b))
+
+
+@njit(error_model="numpy")
+def port_currents(v: Any, current: Any, power: Any, law: Any, n_ports: Any) -> None:
+    """Currents I = conj(S) h(m) v of the ports of a chunk at voltages `v`, all flat (port, 2, lane)."""
+    one = spread(1.0)
+    for j in range(n_ports):
+        place, own = 2 * W * j, PORT_COLUMNS * W * j
+        re, im = load(v, place), load(v, place + W)
+        square = fma(re, re, im * im)
+        h = one / square
+        least, most = load(law, own + PORT_MIN * W), load(law, own + PORT_MAX * W)
+        if any_less(square, least) or any_less(most, square):
+            per_volt = root(h)
+            low = load(law, own + PORT_LOW * W)
+            below = fma(load(law, own + PORT_AT_0 * W), per_volt, load(law, own + PORT_SLOPE * W))
+            below = where_less(low, square * per_volt, below, load(law, own + PORT_BELOW * W))
+            h = where_less(square, least, below, h)
+            h = where_less(most, square, load(law, own + PORT_ABOVE * W), h)
+        p, q = load(power, place) * h, load(power, place + W) * h
+        store(current, place, fma(p, re, q * im))
+        store(current, place + W, p * im - q * re)
+
+
+def _coupling(coefficient: Any, size: int) -> Any:
+    """The Thevenin equations with one way of handing out blocks (see `power_flow_kernel._substitution`)."""
+
+    @njit(error_model="numpy")
+    def _couple(base: Any, current: Any, thevenin: Any, sign: Any, out: Any, n_ports: Any) -> None:
+        """out = base + sign Z I over the ports of a chunk."""
+        for j in range(n_ports):
+            re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+            for k in range(n_ports):
+                a, b, z = load(current, 2 * W * k), load(current, 2 * W * k + W), 4 * size * (j * n_ports + k)
+                re, re2 = fma(coefficient(thevenin, z), a, re), fma(coefficient(thevenin, z + size), b, re2)
+                im, im2 = (
+                    fma(coefficient(thevenin, z + 2 * size), a, im),
+                    fma(coefficient(thevenin, z + 3 * size), b, im2),
+                )
+            store(out, 2 * W * j, fma(spread(sign), re + re2, load(base, 2 * W * j)))
+            store(out, 2 * W * j + W, fma(spread(sign), im + im2, load(base, 2 * W * j + W)))
+
+    @njit(error_model="numpy")
+    def _settle(v: Any, used: Any, power: Any, law: Any, thevenin: Any, done: Any, work: Any) -> None:
+        n_ports = len(used) // (2 * W)
+        open_v, trial_v, current = work.open_v, work.trial_v, work.current
+        _couple(v, used, thevenin, 1.0, open_v, n_ports)
+        port_currents(v, current, power, law, n_ports)
+        for _ in range(PORT_ROUNDS):
+            _couple(open_v, current, thevenin, -1.0, trial_v, n_ports)
+            port_currents(trial_v, current, power, law, n_ports)
+        half = spread(0.5)
+        for place in range(0, 2 * W * n_ports, W):
+            store(used, place, where_less(done, half, load(current, place), load(used, place)))
+
+    return _settle
+
+
+_settle_shared, _settle_each = _coupling(spread_at, 1), _coupling(load, W)
+
+
+@njit(error_model="numpy")
+def settle_ports(v: Any, used: Any, power: Any, law: Any, ports: Any, c: Any, done: Any, work: Any) -> None:
+    """Currents `used` for `power` if the rest of the network answers linearly, in the lanes where `done` < 0.5."""
+    which = ports.block_of_chunk[c]
+    if which >= 0:
+        _settle_shared(v, used, power, law, ports.shared_blocks[which], done, work)
+    else:
+        _settle_each(v, used, power, law, ports.mixed_blocks[-which - 1], done, work)
+
+
+@njit(error_model="numpy")
+def bound_ports(current: Any, used: Any, reach: Any, n_ports: Any, bound_0: Any, bound_1: Any, bound_2: Any) -> Any:
+    """Adds to the bounds of the three groups of nodes what a change from `used` to `current` can do."""
+    for j in range(n_ports):
+        place = 2 * W * j
+        change = length(load(current, place) - load(used, place), load(current, place + W) - load(used, place + W))
+        bound_0 = fma(load(reach, 3 * W * j), change, bound_0)
+        bound_1 = fma(load(reach, 3 * W * j + W), change, bound_1)
+        bound_2 = fma(load(reach, 3 * W * j + 2 * W), change, bound_2)
+    return bound_0, bound_1, bound_2
+
+
+@njit(error_model="numpy")
+def read_ports(x: Any, begin: Any, end: Any, v: Any, alike: Any) -> None:
+    """Voltages across the ports of a chunk, whose lanes are `alike` or have ports of their own."""
+    for j in range(len(begin)):
+        if alike:
+            a, b = 2 * W * begin[j, 0], 2 * W * end[j, 0]
+            store(v, 2 * W * j, load(x, a) - load(x, b))
+            store(v, 2 * W * j + W, load(x, a + W) - load(x, b + W))
+        else:
+            for lane in range(W):
+                a, b = 2 * W * begin[j, lane] + lane, 2 * W * end[j, lane] + lane
+                v[2 * W * j + lane] = x[a] - x[b]
+                v[2 * W * j + W + lane] = x[a + W] - x[b + W]
+
+
+@njit(error_model="numpy")
+def write_ports(rhs: Any, begin: Any, end: Any, current: Any, alike: Any) -> None:
+    """What the ports of a chunk take out of the nodes, into `rhs`."""
+    if alike:
+        zero = spread(0.0)
+        for j in range(len(begin)):
+            for ends in (begin, end):
+                store(rhs, 2 * W * ends[j, 0], zero)
+                store(rhs, 2 * W * ends[j, 0] + W, zero)
+        for j in range(len(begin)):
+            a, b, place = 2 * W * begin[j, 0], 2 * W * end[j, 0], 2 * W * j
+            re, im = load(current, place), load(current, place + W)
+            store(rhs, a, load(rhs, a) - re)
+            store(rhs, a + W, load(rhs, a + W) - im)
+            store(rhs, b, load(rhs, b) + re)
+            store(rhs, b + W, load(rhs, b + W) + im)
+        return
+    for j in range(len(begin)):
+        for lane in range(W):
+            for ends in (begin, end):
+                rhs[2 * W * ends[j, lane] + lane] = 0.0
+                rhs[2 * W * ends[j, lane] + W + lane] = 0.0
+    for j in range(len(begin)):
+        for lane in range(W):
+            a, b = 2 * W * begin[j, lane] + lane, 2 * W * end[j, lane] + lane
+            rhs[a] -= current[2 * W * j + lane]
+            rhs[a + W] -= current[2 * W * j + W + lane]
+            rhs[b] += current[2 * W * j + lane]
+            rhs[b + W] += current[2 * W * j + W + lane]
