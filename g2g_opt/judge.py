@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from g2g_opt.batch.summary import Summary
+from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
-from g2g_opt.outcome import Figures, LimitCheck
+from g2g_opt.outcome import Figures, LimitCheck, Outcome
 from g2g_opt.scenario import Scenario
 
 
@@ -41,3 +45,23 @@ def judge(figures: Figures, scenario: Scenario, limits: Limits) -> tuple[LimitCh
 def _at_most(name: str, value: float, limit: float, where: str = "") -> LimitCheck:
     used = value / limit if limit > 0 else (0.0 if value <= 0 else np.inf)
     return LimitCheck(name, value, limit, used, value <= limit, where)
+
+
+def rejudge(outcome: Outcome, summary: Summary | None, scenario: Scenario, limits: Limits) -> Outcome:
+    """The outcome of a run that is over, under other limits, from what its summary kept; nothing is simulated.
+
+    A failed run stays failed. Raises `InputError` for a limit at which the summary kept no figures, and for a run that
+    has none.
+    """
+    if outcome.figures is None:
+        return outcome
+    if summary is None:
+        raise InputError(f"the run in scenario {outcome.scenario!r} on {outcome.engine} kept no summary to judge again")
+    loading_max_pu = 1.0 if limits.loading_max_pu is None else limits.loading_max_pu
+    figures = replace(
+        outcome.figures,
+        voltage=summary.voltage_stats(limits.voltage_min_pu, limits.voltage_max_pu),
+        worst_voltage=summary.worst_voltage(limits.voltage_min_pu, limits.voltage_max_pu),
+        overload_time_s=summary.overload_time_s(loading_max_pu),
+    )
+    return replace(outcome, figures=figures, checks=judge(figures, scenario, limits))

@@ -19,8 +19,8 @@ from g2g_opt.plan import Plan, Policy, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import BASE_KW_PER_GPU, GPUS_PER_SERVER, sized_site, smallest_n_servers
 from solvers.largest_feasible import LargestFeasible, search_largest_feasible
-from studies.hosting_capacity.side_by_side import Request, Wanted, run_side_by_side, together
-from studies.hosting_capacity.tap_search import Taps, TapSearch
+from studies.side_by_side import Request, Wanted, run_side_by_side, together
+from studies.tap_search import Taps, TapSearch
 
 Operation = Literal["firm", "flexible"]
 TapChoice = Literal["optimised", "study", "own control"]

@@ -18,7 +18,7 @@ from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Simulation
 from solvers.taps import TapProblem, solve_taps
-from studies.hosting_capacity.side_by_side import Request, Wanted
+from studies.side_by_side import Request, Wanted
 
 Taps = tuple[tuple[str, float], ...]
 

@@ -1,0 +1,104 @@
+"""What a study concludes, in a form that every way of showing it can take: screen, files, figures, report page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its `name` ends in the unit, `title` is for people, `digits` after the point (None: as it is)."""
+
+    name: str
+    title: str
+    digits: int | None = None
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A table that is written as `name`.csv and shown, sortable, on the report page; missing figures are None."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: Sequence[Mapping[str, Any]]
+    # Long or secondary: on the page folded away, not on the screen.
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class FeederMap:
+    """A figure per bus for the map and the GeoJSON; buses without one are drawn grey."""
+
+    title: str
+    unit: str
+    value_by_bus: Mapping[str, float]
+    # More to tell about a bus, by bus.
+    text_by_bus: Mapping[str, str] = field(default_factory=dict)
+    # Buses to mark, e.g. those of the best placement, with a word each.
+    marked: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """Lowest and highest simulated voltage (pu) of every monitored bus-phase of one candidate."""
+
+    title: str
+    nodes: tuple[str, ...]  # "671.A"
+    lowest_pu: Sequence[float]
+    highest_pu: Sequence[float]
+    voltage_min_pu: float
+    voltage_max_pu: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line (or cloud of points) of a `Chart`."""
+
+    name: str
+    x: Sequence[Any]
+    y: Sequence[float | None]
+    points: bool = False
+    text: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over an axis; titles carry the units."""
+
+    title: str
+    x_title: str
+    y_title: str
+    lines: tuple[Line, ...]
+    # Draw x = y: for predicted next to simulated.
+    diagonal: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that has no answer, and why."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The answer of a study and what it stands on. Everything numeric in it was simulated, or says that it was not.
+
+    `answer` is a sentence or two with the figures that were asked for. `binding` is a table of what binds; `warnings`
+    qualify the answer; `not_assessed` says what it does not cover.
+    """
+
+    title: str
+    answer: str
+    feeder: str
+    tables: tuple[ResultTable, ...]
+    maps: tuple[FeederMap, ...] = ()
+    envelopes: tuple[Envelope, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    warnings: tuple[str, ...] = ()
+    not_assessed: tuple[str, ...] = ()
