@@ -9,6 +9,7 @@ import numpy as np
 from g2g_opt.batch.summary import Summary
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
+from g2g_opt.metrics.thermal import WorstLoading
 from g2g_opt.outcome import Figures, LimitCheck, Outcome
 from g2g_opt.scenario import Scenario
 
@@ -28,18 +29,37 @@ def judge(figures: Figures, scenario: Scenario, limits: Limits) -> tuple[LimitCh
         key=lambda w: w.loading_pu,
         default=None,
     )
-    if limits.loading_max_pu is not None and heaviest is not None:
-        kept = figures.overload_time_s / scenario.duration_s <= limits.overload_time_share_max
-        used = heaviest.loading_pu / limits.loading_max_pu
-        where = f"{heaviest.branch} at t={heaviest.time_s:g} s"
-        # A short overload that is allowed uses the limit up, and no more.
-        used = min(used, 1.0) if kept else used
-        checks.append(LimitCheck("loading", heaviest.loading_pu, limits.loading_max_pu, used, kept, where))
+    if heaviest is not None:
+        checks += _thermal_checks(figures.overload_time_s, heaviest, scenario, limits)
     checks.append(_at_most("latency misses", figures.latency_miss_share, limits.latency_miss_share_max))
     share, floor = figures.throughput_share, limits.throughput_share_min
     used = floor / share if share > 0 else np.inf
     checks.append(LimitCheck("throughput share", share, floor, used, share >= floor))
     return tuple(checks)
+
+
+def _thermal_checks(
+    overload_time_s: float, heaviest: WorstLoading, scenario: Scenario, limits: Limits
+) -> list[LimitCheck]:
+    """Normal ratings, which may be passed for a time, and emergency ratings, which may not."""
+    checks: list[LimitCheck] = []
+    loading_pu, where = heaviest.loading_pu, f"{heaviest.branch} at t={heaviest.time_s:g} s"
+    if limits.loading_max_pu is not None:
+        allowed_s = limits.overload_time_max_s
+        if allowed_s is None:
+            allowed_s = limits.overload_time_share_max * scenario.duration_s
+        kept = overload_time_s <= allowed_s
+        if allowed_s > 0 and not kept:
+            words = f"{where}, {loading_pu:.3f} of its normal rating"
+            checks.append(_at_most("overload time (s)", overload_time_s, allowed_s, words))
+        else:
+            used = loading_pu / limits.loading_max_pu
+            # A short overload that is allowed uses the limit up, and no more.
+            used = min(used, 1.0) if kept else used
+            checks.append(LimitCheck("loading", loading_pu, limits.loading_max_pu, used, kept, where))
+    if limits.loading_emergency_max_pu is not None:
+        checks.append(_at_most("emergency loading", loading_pu, limits.loading_emergency_max_pu, where))
+    return checks
 
 
 def _at_most(name: str, value: float, limit: float, where: str = "") -> LimitCheck:

@@ -14,7 +14,10 @@ class Limits:
     `violation_time_share_max`: share of the run in which any monitored voltage may be outside the band.
     `violation_integral_max_pu_s`: cap on the integral violation (3.1); None for none.
     `loading_max_pu`: highest loading of lines and transformers as a share of their normal ratings, which may be
-    passed for `overload_time_share_max` of the run; None reports loadings without judging them.
+    passed for `overload_time_share_max` of the run, or for `overload_time_max_s` (s) if that is given: all time counts
+    in which any of them is above. None reports loadings without judging them.
+    `loading_emergency_max_pu`: loading that none of them may pass at any step, as a share of its normal rating
+    (OpenDSS's own emergency ratings are 1.5 times the normal ones for lines without stated ones); None for none.
     `latency_miss_share_max`: share of (step, model, site) samples with latency above its target.
     `throughput_share_min`: tokens served as a share of what the uncontrolled fleet of the same size serves.
     """
@@ -27,6 +30,8 @@ class Limits:
     overload_time_share_max: float = 0.0
     latency_miss_share_max: float = 0.05
     throughput_share_min: float = 0.5
+    loading_emergency_max_pu: float | None = None
+    overload_time_max_s: float | None = None
 
     def __post_init__(self) -> None:
         if not 0.5 < self.voltage_min_pu < self.voltage_max_pu < 1.5:
@@ -39,7 +44,15 @@ class Limits:
         ):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InputError(f"{name} is a share and must lie in [0, 1], got {getattr(self, name)}")
-        for name in ("violation_integral_max_pu_s", "loading_max_pu"):
+        for name in ("violation_integral_max_pu_s", "loading_max_pu", "loading_emergency_max_pu"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"{name} must be positive, or None for no limit; got {value}")
+        if self.overload_time_max_s is not None:
+            if self.overload_time_max_s < 0:
+                raise InputError(f"overload_time_max_s must not be negative, got {self.overload_time_max_s}")
+            if self.loading_max_pu is None:
+                raise InputError("overload_time_max_s is time above loading_max_pu: give that limit as well")
+        normal, emergency = self.loading_max_pu, self.loading_emergency_max_pu
+        if normal is not None and emergency is not None and emergency < normal:
+            raise InputError(f"loading_emergency_max_pu {emergency} is below loading_max_pu {normal}")

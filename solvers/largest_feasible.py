@@ -61,12 +61,14 @@ def search_largest_feasible(
     growth: float = 2.0,
     try_above: Sequence[float] = (1.05, 1.15),
     at_once: int = 1,
+    shrink: bool = False,
 ) -> Search:
     """Search `n_min` to `n_max`: grow from `start` by the factor `growth`, bisect, then look upwards from the answer.
 
     A generator: it yields sizes that it wants judged, is sent their answers, and returns the result. With `at_once`
     above one it asks for that many sizes in a round (a bracket is then cut into more than two), so that a judge who
-    answers many together is asked less often.
+    answers many together is asked less often. With `shrink` a `start` that is rejected is divided by `growth` until
+    a size is accepted, as befits a good guess.
 
     Bisection stops when the bracket is closer than `resolution` (relative) or one. Then the point right above the
     answer and the multiples `try_above` of it are judged: if one is accepted, the search goes on from there, so the
@@ -106,6 +108,11 @@ def search_largest_feasible(
                 break
             low = n
         probe = min(max(low + 1, int(growth * low)), n_max)
+    while shrink and high is not None and low < n_min and high > n_min:
+        probes = sorted({max(n_min, int(high / growth**k)) for k in range(1, at_once + 1)} - {high})
+        yield from ask(probes)
+        low = max((n for n in probes if judged[n]), default=low)
+        high = min((n for n in (*probes, high) if n > low and not judged[n]), default=high)
     best = low if high is None else (yield from cut(low, high))
     if best < n_min:
         best = 0

@@ -9,11 +9,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its `name` ends in the unit, `title` is for people, `digits` after the point (None: as it is)."""
+    """One column: its `name` ends in the unit, `title` is for people, `digits` after the point (None: as it is).
+
+    A `secondary` one is in the CSV and on the report page, but not on a screen, which has no room for it.
+    """
 
     name: str
     title: str
     digits: int | None = None
+    secondary: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from g2g_opt.simulate import Engine, Simulation, simulate
 
 @dataclass(frozen=True)
 class Request:
-    """A plan that a search wants simulated, and on which engine."""
+    """A plan that a search wants simulated: on which engine, and in which scenario (None: the study's own)."""
 
     plan: Plan
     engine: Engine = "batch"
+    scenario: Scenario | None = None
 
 
 Result = TypeVar("Result")
@@ -63,29 +64,41 @@ def together(parts: Sequence[Wanted[Any]]) -> Wanted[list[Any]]:
     return results
 
 
-def run_side_by_side(study: _Question, feeder: Feeder, searches: Sequence[Wanted[Result]]) -> list[Result]:
-    """Run searches to their ends; what they ask for in a round is simulated together, engine by engine."""
+def run_side_by_side(
+    study: _Question, feeder: Feeder, searches: Sequence[Wanted[Result]], remember: bool = False
+) -> list[Result]:
+    """Run searches to their ends; what they ask for in a round is simulated together, engine by engine.
+
+    What several ask for at once is simulated once; with `remember` also what was asked for in any round before, for
+    searches that differ only in how they judge (every answer is then kept in memory).
+    """
     everything = together(searches)
+    known: dict[Request, Simulation] = {}
     try:
         wanted = next(everything)
         while True:
-            wanted = everything.send(_simulate(study, feeder, wanted))
+            new = [request for request in dict.fromkeys(wanted) if request not in known]
+            known.update(zip(new, _simulate(study, feeder, new), strict=True))
+            answers = [known[request] for request in wanted]
+            if not remember:
+                known.clear()
+            wanted = everything.send(answers)
     except StopIteration as end:
         found: list[Result] = end.value
         return found
 
 
 def _simulate(study: _Question, feeder: Feeder, wanted: Sequence[Request]) -> list[Simulation]:
-    answers: dict[int, Simulation] = {}
-    for engine in dict.fromkeys(request.engine for request in wanted):
-        places = [k for k, request in enumerate(wanted) if request.engine == engine]
-        runs = simulate(
-            [wanted[k].plan for k in places],
-            [study.scenario],
-            feeder,
-            study.limits,
-            engine=engine,
-            trace_dir=Path(study.trace_dir),
-        )
-        answers |= {k: run for k, (run,) in zip(places, runs, strict=True)}
-    return [answers[k] for k in range(len(wanted))]
+    answers: dict[tuple[Plan, Engine, Scenario], Simulation] = {}
+    asked: dict[tuple[Plan, Engine], list[Scenario]] = {}
+    for request in wanted:
+        asked.setdefault((request.plan, request.engine), []).append(request.scenario or study.scenario)
+    # Plans that are wanted in the same scenarios share a batch.
+    batches: dict[tuple[Engine, tuple[Scenario, ...]], list[Plan]] = {}
+    for (plan, engine), scenarios in asked.items():
+        batches.setdefault((engine, tuple(scenarios)), []).append(plan)
+    for (engine, of_batch), plans in batches.items():
+        runs = simulate(plans, of_batch, feeder, study.limits, engine=engine, trace_dir=Path(study.trace_dir))
+        for plan, of_plan in zip(plans, runs, strict=True):
+            answers.update({(plan, engine, s): run for s, run in zip(of_batch, of_plan, strict=True)})
+    return [answers[r.plan, r.engine, r.scenario or study.scenario] for r in wanted]

@@ -36,6 +36,8 @@ _ARRAYS = {
     "loading_steps_by_class": np.int32,
 }
 
+_OTHERS = ("dt_s", "n_steps", "edges", "n_edges", "nodes", "branches", "own_steps", "own_worst", "sites")
+
 
 def run_row(plan: Plan, scenario: Scenario, run: Simulation) -> dict[str, Any]:
     """A run as a row: plan, scenario, outcome (JSON), and its summary if it has one."""
@@ -48,21 +50,26 @@ def run_row(plan: Plan, scenario: Scenario, run: Simulation) -> dict[str, Any]:
 
 
 def _summary_row(summary: Summary | None) -> dict[str, Any]:
+    # The same columns with and without one: a Parquet file takes its columns from the first row.
+    row: dict[str, Any] = dict.fromkeys(["has_summary", *_ARRAYS, *_OTHERS])
     if summary is None:
-        return {"has_summary": False} | dict.fromkeys([*_ARRAYS, "edges", "nodes", "branches", "sites", "own_worst"])
-    row: dict[str, Any] = {name: getattr(summary, name).reshape(-1) for name in _ARRAYS}
-    return row | {
-        "has_summary": True,
-        "dt_s": summary.dt_s,
-        "n_steps": summary.n_steps,
-        "edges": [*summary.edges.low_pu, *summary.edges.high_pu, *summary.edges.loading_pu],
-        "n_edges": [len(getattr(summary.edges, field.name)) for field in fields(Edges)],
-        "nodes": [f"{bus}.{phase}" for bus, phase in summary.nodes],
-        "branches": list(summary.branches),
-        "own_steps": summary.own_loads_unserved_steps,
-        "own_worst": summary.own_loads_worst,
-        "sites": _SITES.dump_json(summary.sites).decode(),
-    }
+        return row | {"has_summary": False}
+    return (
+        row
+        | {name: getattr(summary, name).reshape(-1) for name in _ARRAYS}
+        | {
+            "has_summary": True,
+            "dt_s": summary.dt_s,
+            "n_steps": summary.n_steps,
+            "edges": [*summary.edges.low_pu, *summary.edges.high_pu, *summary.edges.loading_pu],
+            "n_edges": [len(getattr(summary.edges, field.name)) for field in fields(Edges)],
+            "nodes": [f"{bus}.{phase}" for bus, phase in summary.nodes],
+            "branches": list(summary.branches),
+            "own_steps": summary.own_loads_unserved_steps,
+            "own_worst": summary.own_loads_worst,
+            "sites": _SITES.dump_json(summary.sites).decode(),
+        }
+    )
 
 
 def read_plan(row: dict[str, Any]) -> Plan:

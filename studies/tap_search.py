@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from g2g_opt.assembly import TRACE_DIR, assemble
 from g2g_opt.feeder import Feeder
+from g2g_opt.judge import judge
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Simulation
 from solvers.taps import TapProblem, solve_taps
-from studies.side_by_side import Request, Wanted
+from studies.side_by_side import Request, Wanted, together
 
 Taps = tuple[tuple[str, float], ...]
 
@@ -30,12 +31,35 @@ MAX_ROUNDS = 4
 HOPELESS_MARGIN_PU = -0.004
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TapTrial:
-    """One simulated round: the taps tried and what came of them."""
+    """One simulated round: the plan with the taps tried, and what came of it in every scenario it was run in.
 
-    taps: Taps
-    outcome: Outcome
+    `kept` is the verdict over the scenarios; those after the one that decided against it may be left out of `runs`.
+    """
+
+    plan: Plan
+    runs: tuple[Simulation, ...]
+    kept: bool
+
+    @property
+    def taps(self) -> Taps:
+        """Taps of the plan."""
+        return self.plan.taps
+
+    @property
+    def binding(self) -> Simulation:
+        """The run that is closest to a limit, or furthest beyond it."""
+        return min(self.runs, key=lambda run: (run.outcome.kept, _room(run.outcome)))
+
+    @property
+    def n_failed(self) -> int:
+        """Scenarios that did not keep the limits."""
+        return sum(not run.outcome.kept for run in self.runs)
+
+
+# Scenarios run first, before it is known whether the others are worth it.
+SCREENED_FIRST = 12
 
 
 class TapSearch:
@@ -43,12 +67,21 @@ class TapSearch:
 
     The voltage change per tap step is measured once on the circuit; each round solves the tap model on the extreme
     voltages of the last run and simulates its answer. The taps that last worked are tried first.
+
+    With several `scenarios` one tap setting has to do for all of them, and `failures_allowed` of them may miss limits.
     """
 
     def __init__(
-        self, feeder: Feeder, scenario: Scenario, limits: Limits, optimise: bool, trace_dir: Path = TRACE_DIR
+        self,
+        feeder: Feeder,
+        scenarios: Sequence[Scenario],
+        limits: Limits,
+        optimise: bool,
+        trace_dir: Path = TRACE_DIR,
+        failures_allowed: int = 0,
     ) -> None:
-        self._feeder, self._scenario, self._limits = feeder, scenario, limits
+        self._feeder, self._scenarios, self._limits = feeder, tuple(scenarios), limits
+        self._failures_allowed = failures_allowed
         self._optimise = optimise and bool(feeder.regulators)
         self._trace_dir = trace_dir
         self._slopes: NDArray[np.float64] | None = None
@@ -56,30 +89,46 @@ class TapSearch:
         ratios = {**feeder.compiled_taps, **start}
         self._last_good: Taps = tuple((name, ratios[name]) for name in feeder.regulators)
 
-    def try_taps(self, plan: Plan) -> Wanted[list[TapTrial]]:
+    def try_taps(self, plan: Plan, first: Taps | None = None) -> Wanted[list[TapTrial]]:
         """Simulate `plan` under one tap setting after another until one is kept; the last trial is the verdict.
 
-        A generator that asks for simulations (see `side_by_side`); returns the trials.
+        A generator that asks for simulations (see `side_by_side`); returns the trials. `first` replaces the taps that
+        last worked as those tried first.
         """
         trials: list[TapTrial] = []
-        waiting: list[Taps] = [self._last_good]
+        waiting: list[Taps] = [self._last_good if first is None else first]
         while waiting and len(trials) < MAX_ROUNDS:
             now, waiting = waiting[: MAX_ROUNDS - len(trials)], waiting[MAX_ROUNDS - len(trials) :]
-            tried = [replace(plan, taps=taps) for taps in now]
-            runs = yield tuple(Request(candidate) for candidate in tried)
-            trials += [TapTrial(taps, run.outcome) for taps, run in zip(now, runs, strict=True)]
-            kept = [trial.taps for trial in trials if trial.outcome.kept]
+            done: list[TapTrial] = yield from together([self._try(replace(plan, taps=taps)) for taps in now])
+            trials += done
+            kept = [trial.taps for trial in done if trial.kept]
             if kept:
                 self._last_good = kept[0]
                 break
-            for candidate, run in zip(tried, runs, strict=True):
-                if self._optimise and len(run.nodes) and _voltage_is_broken(run.outcome):
+            for trial in done:
+                run = _worst_of(trial.runs)
+                if self._optimise and len(run.nodes) and any(_voltage_is_broken(r.outcome) for r in trial.runs):
                     seen = {trial.taps for trial in trials} | set(waiting)
-                    waiting += [better for better in self._propose(candidate, run) if better not in seen]
+                    waiting += [
+                        better for better in dict.fromkeys(self._propose(trial.plan, run)) if better not in seen
+                    ]
         # A size is judged by its best round: one that failed to converge comes after one that has figures.
-        return sorted(
-            trials, key=lambda trial: (trial.outcome.kept, trial.outcome.failure is None, _room(trial.outcome))
-        )
+        return sorted(trials, key=_merit)
+
+    def _try(self, plan: Plan) -> Wanted[TapTrial]:
+        """One plan in the scenarios; if too many of the first ones miss the limits, the others are left out."""
+        runs: list[Simulation] = []
+        for part in (self._scenarios[:SCREENED_FIRST], self._scenarios[SCREENED_FIRST:]):
+            if part and sum(not run.outcome.kept for run in runs) <= self._failures_allowed:
+                answers = yield tuple(Request(plan, scenario=scenario) for scenario in part)
+                runs += [self.judged(run, scenario) for run, scenario in zip(answers, part, strict=True)]
+        return TapTrial(plan, tuple(runs), sum(not run.outcome.kept for run in runs) <= self._failures_allowed)
+
+    def judged(self, run: Simulation, scenario: Scenario) -> Simulation:
+        """A run by this search's limits, whatever limits the simulation was judged by (their bands are the same)."""
+        if run.outcome.figures is None:
+            return run
+        return replace(run, outcome=replace(run.outcome, checks=judge(run.outcome.figures, scenario, self._limits)))
 
     def _propose(self, plan: Plan, run: Simulation) -> Iterator[Taps]:
         """Taps with the most room on both sides, then those that are as high as the upper limit permits."""
@@ -108,7 +157,7 @@ class TapSearch:
                 yield tuple(zip((r.name for r in regulators), moved.tolist(), strict=True))
 
     def _measure(self, plan: Plan) -> None:
-        run = assemble(plan, self._scenario, self._feeder, self._limits, trace_dir=self._trace_dir)
+        run = assemble(plan, self._scenarios[0], self._feeder, self._limits, trace_dir=self._trace_dir)
         ticks: Any = run.coordinator.run_iter()
         next(ticks)
         self._slopes = run.grid.estimate_tap_sensitivity()
@@ -119,6 +168,23 @@ def _voltage_is_broken(outcome: Outcome) -> bool:
     return any("voltage" in check.name and not check.kept for check in outcome.checks) or any(
         check.name == "throughput share" and not check.kept for check in outcome.checks
     )
+
+
+def _worst_of(runs: Sequence[Simulation]) -> Simulation:
+    """One run with the extremes of all that have voltages; the first as it is if it is alone or none has any."""
+    solved = [run for run in runs if len(run.nodes)]
+    if len(runs) == 1 or not solved:
+        return runs[0]
+    return replace(
+        solved[0],
+        lowest_pu=np.min([run.lowest_pu for run in solved], axis=0),
+        highest_pu=np.max([run.highest_pu for run in solved], axis=0),
+    )
+
+
+def _merit(trial: TapTrial) -> tuple[bool, int, bool, float]:
+    outcome = trial.binding.outcome
+    return trial.kept, -trial.n_failed, outcome.failure is None, _room(outcome)
 
 
 def _room(outcome: Outcome) -> float:

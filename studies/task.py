@@ -2,8 +2,8 @@
 
 One piece of data on its way: a `Question` (TOML, command line or Python) lists the `Task`s of its first stage; worker
 processes `run` them, each giving tables of rows; when a stage is through, the question may ask for another one that
-depends on what came out; at the end it draws a `Conclusion` from all of it. Tasks, states and reasons lie in the ledger,
-rows in Parquet files beside it.
+depends on what came out; at the end it draws a `Conclusion` from all of it. Tasks, states and reasons lie in the
+ledger, rows in Parquet files beside it.
 """
 
 from __future__ import annotations
@@ -62,6 +62,18 @@ class Question(Protocol):
     study: ClassVar[str]
     # Each of them run when the one before is through.
     stages: ClassVar[tuple[str, ...]]
+
+    @property
+    def feeder(self) -> str:
+        """A bundled feeder's name, or the path of an OpenDSS master file."""
+
+    @property
+    def trace_dir(self) -> str:
+        """Where the user's own traces lie."""
+
+    @property
+    def seed(self) -> int:
+        """The study seed; every draw is keyed by it."""
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""

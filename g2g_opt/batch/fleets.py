@@ -56,6 +56,12 @@ class Fleets:
         self.row_label = [label for site in self.sites for label in site.model_labels]
         self._gpus = np.array([site.demand.pool.gpus_per_server for site in self.sites])[self.row_fleet]
         self._noise = np.array([site.demand.noise_fraction for site in self.sites])[self.row_fleet]
+        # Rows of equal streams draw the same numbers at every step.
+        keys: dict[tuple[object, ...], int] = {}
+        self._streams = [
+            keys.setdefault((*self.sites[fleet].demand.draws.key, label), len(keys))
+            for fleet, label in zip(self.row_fleet.tolist(), self.row_label, strict=True)
+        ]
         self._gpus_per_replica = np.concatenate([site.demand.gpus_per_replica for site in self.sites])
         self._read_pools()
         self._read_batch_sizes()
@@ -126,7 +132,10 @@ class Fleets:
         self._templates = np.concatenate(kept)
         self._template_begin = np.zeros(self.n_rows, dtype=np.int64)
         self._template_length = np.ones(self.n_rows, dtype=np.int64)
-        self._mixtures: list[LatencyMixture | None] = [None] * self.n_rows
+        # Which stream and mixture a row's few replicas draw their latencies from (-1: they draw none).
+        self._latency_kind = np.full(self.n_rows, -1, dtype=np.int64)
+        self._latency_kinds: list[tuple[int, LatencyMixture]] = []
+        self._kind_of: dict[tuple[int, int], int] = {}
         self._mean_s, self._variance_s2 = np.full(self.n_rows, np.nan), np.zeros(self.n_rows)
         self._draws_latency = [
             any(size.mixture is not None and size.mixture.variance_s2 > 0.0 for size in sizes.values())
@@ -143,9 +152,15 @@ class Fleets:
                     f"choose one of {sorted(self._sizes[row])}"
                 )
             self._template_begin[row], self._template_length[row] = size.begin, size.length
-            self._mixtures[row] = size.mixture
             self._mean_s[row] = size.mixture.mean_s if size.mixture is not None else np.nan
             self._variance_s2[row] = size.mixture.variance_s2 if size.mixture is not None else 0.0
+            self._latency_kind[row] = -1
+            if size.mixture is not None and size.mixture.variance_s2 > 0.0:
+                key = self._streams[row], id(size.mixture)
+                if key not in self._kind_of:
+                    self._kind_of[key] = len(self._latency_kinds)
+                    self._latency_kinds.append((self._streams[row], size.mixture))
+                self._latency_kind[row] = self._kind_of[key]
         self._replayed = np.flatnonzero(self._template_length > 1)
         flat = np.flatnonzero(self._template_length == 1)
         self._flat = _Groups.of(flat, self._template_begin, self._template_length, self._pool_begin)
@@ -160,6 +175,8 @@ class Fleets:
         n = min(_STRETCH_STEPS, self._n_steps - first)
         start_s = first * self._dt.numerator / self._dt.denominator
         done: dict[object, tuple[Stretch, Ints]] = {}
+        noise_of: dict[object, Floats | None] = {}
+        latency_of: dict[int, Floats] = {}
         shape = (n, self.n_rows)
         self._replicas = np.empty(shape, dtype=np.int64)
         self._servers, self._low = np.empty((*shape, 3), dtype=np.int64), np.empty((*shape, 3), dtype=np.int64)
@@ -177,24 +194,31 @@ class Fleets:
             self._replicas[:, rows], self._servers[:, rows] = stretch.replicas, stretch.servers
             self._low[:, rows] = low
             self._standing_w[:, fleet] = stretch.standing_w
-            noise = site.demand.noise(first, n)
+            # Sites of one key draw the same numbers, wherever they stand.
+            drawn = (*site.demand.draws.key, site.demand.labels, bool(site.demand.noise_fraction))
+            if drawn not in noise_of:
+                noise_of[drawn] = site.demand.noise(first, n)
+            noise = noise_of[drawn]
             if noise is not None:
                 self._normals[:, rows] = noise
             for model, row in enumerate(range(rows.start, rows.stop)):
                 if self._draws_latency[row]:
-                    self._latency[:, row] = site.demand.latency_normals(model, first, n)
+                    stream = self._streams[row]
+                    if stream not in latency_of:
+                        latency_of[stream] = site.demand.latency_normals(model, first, n)
+                    self._latency[:, row] = latency_of[stream]
         self._moved = np.ones(n, dtype=np.bool_)
         self._moved[1:] = np.any(self._servers[1:] != self._servers[:-1], axis=(1, 2))
         self._few = np.flatnonzero(
             np.array(self._draws_latency)
             & np.any((self._replicas > 0) & (self._replicas <= EXACT_SAMPLING_MAX_REPLICAS), axis=0)
         )
-        self._pairs = {
-            int(row): self.sites[self.row_fleet[row]].demand.latency_pairs(
-                int(row - self.first_row[self.row_fleet[row]]), first, n
-            )
-            for row in self._few
-        }
+        self._pairs: dict[int, tuple[Floats, Floats]] = {}
+        for row in self._few.tolist():
+            if self._streams[row] not in self._pairs:
+                fleet = self.row_fleet[row]
+                pairs = self.sites[fleet].demand.latency_pairs(int(row - self.first_row[fleet]), first, n)
+                self._pairs[self._streams[row]] = pairs
         self._first, self._end = first, first + n
         self._stale = True
 
@@ -250,11 +274,18 @@ class Fleets:
 
     def _observe_latency(self, k: int) -> None:
         observe_itl_s(self.replicas, self._mean_s, self._variance_s2, self._latency[k], self.itl_s)
-        for row in self._few:
-            mixture, n = self._mixtures[row], int(self.replicas[row])
-            if mixture is not None and mixture.variance_s2 > 0.0 and 0 < n <= EXACT_SAMPLING_MAX_REPLICAS:
-                uniforms, normals = self._pairs[int(row)]
-                self.itl_s[row] = mixture.sample_s(uniforms[k, :n], normals[k, :n]).mean()
+        # Rows of one stream, mixture and number of replicas observe the same latency: it is drawn once.
+        n = self.replicas[self._few]
+        drawn = (self._latency_kind[self._few] >= 0) & (n > 0) & (n <= EXACT_SAMPLING_MAX_REPLICAS)
+        rows, n = self._few[drawn], n[drawn]
+        codes, place = np.unique(self._latency_kind[rows] * (EXACT_SAMPLING_MAX_REPLICAS + 1) + n, return_inverse=True)
+        observed = np.empty(len(codes))
+        for i, code in enumerate(codes.tolist()):
+            kind, few = divmod(code, EXACT_SAMPLING_MAX_REPLICAS + 1)
+            stream, mixture = self._latency_kinds[kind]
+            uniforms, normals = self._pairs[stream]
+            observed[i] = mixture.sample_s(uniforms[k, :few], normals[k, :few]).mean()
+        self.itl_s[rows] = observed[place]
 
     # --- commands
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.summary_kernel import (
+    tally_curtailment,
     tally_loading,
     tally_own_loads,
     tally_service,
@@ -53,7 +54,10 @@ class Edges:
 
 @dataclass(frozen=True, eq=False)
 class FleetSummary:
-    """One site over a run: power (MW, three phases) and service, models in alphabetical order."""
+    """One site over a run: power (MW, three phases) and service, models in alphabetical order.
+
+    `curtailed_steps`: steps in which any of its models with active replicas ran below the batch size it began at.
+    """
 
     name: str
     power_mean_mw: float
@@ -63,6 +67,7 @@ class FleetSummary:
     latency_samples: int
     latency_misses: int
     batch_switches: int
+    curtailed_steps: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +143,8 @@ def _edge(edges: Sequence[float], wanted: float, what: str) -> int:
     for k, edge in enumerate(edges):
         if abs(edge - wanted) < 1e-12:
             return k
-    raise InputError(f"no {what} figures were kept at {wanted:g} pu; kept: {list(edges)} (simulate with it as an edge)")
+    kept = [float(edge) for edge in edges]
+    raise InputError(f"no {what} figures were kept at {wanted:g} pu; kept: {kept} (simulate with it as an edge)")
 
 
 class Tally:
@@ -171,6 +177,8 @@ class Tally:
         self._fleets, self._deadline_s = fleets, deadline_s
         n_rows, n_fleets = fleets.n_rows, len(fleets.sites)
         self._before = fleets.commanded.copy()
+        self._nominal = fleets.commanded.copy()
+        self._is_below, self._curtailed = np.zeros(n_fleets, dtype=np.int64), np.zeros(n_fleets, dtype=np.int64)
         self._tokens = np.zeros(n_rows)
         self._samples, self._misses, self._switches = (np.zeros(n_rows, dtype=np.int64) for _ in range(3))
         self._power_sum, self._power_peak = np.zeros(n_fleets), np.full(n_fleets, -np.inf)
@@ -218,6 +226,9 @@ class Tally:
             self._misses,
             self._switches,
         )
+        tally_curtailment(
+            fleets.batch, self._nominal, fleets.replicas, fleets.row_fleet, self._is_below, self._curtailed
+        )
         power_w = fleets.power_w.sum(axis=1)
         self._power_sum += power_w
         np.maximum(self._power_peak, power_w, out=self._power_peak)
@@ -251,6 +262,7 @@ class Tally:
                     latency_samples=int(self._samples[rows].sum()),
                     latency_misses=int(self._misses[rows].sum()),
                     batch_switches=int(self._switches[rows].sum()),
+                    curtailed_steps=int(self._curtailed[fleet]),
                 )
             )
         return Summary(

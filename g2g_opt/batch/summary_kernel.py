@@ -136,6 +136,20 @@ def tally_service(
 
 
 @njit(cache=True)
+def tally_curtailment(batch: Ints, nominal: Ints, replicas: Ints, row_fleet: Ints, below: Ints, steps: Ints) -> None:
+    """Count, per fleet, the step if any of its models with active replicas runs below its nominal batch size.
+
+    `below` is room for one mark per fleet.
+    """
+    below[:] = 0
+    for r in range(len(batch)):
+        if replicas[r] > 0 and batch[r] < nominal[r]:
+            below[row_fleet[r]] = 1
+    for fleet in range(len(steps)):
+        steps[fleet] += below[fleet]
+
+
+@njit(cache=True)
 def tally_own_loads(
     share: Floats, tolerance: float, steps: Ints, worst_missing: Floats, is_worse: NDArray[np.bool_]
 ) -> bool:

@@ -8,7 +8,9 @@ that sets the power of all injections at once.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -28,6 +30,26 @@ lib.DSS_Set_AllowChangeDir(False)
 
 _KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
 _LINE, _TRANSFORMER = "Line", "Transformer"
+
+
+# Contexts whose circuit is gone, by the thread that made them. Python may collect a circuit in any thread, but the
+# engine has crashed when a context was freed in another one than its own: it waits for the next circuit made there.
+_discarded: dict[int, list[Any]] = {}
+
+
+def _new_context() -> Any:
+    owner = threading.get_ident()
+    waiting = _discarded.setdefault(owner, [])
+    while waiting:
+        lib.ctx_Dispose(waiting.pop())
+    return ffi.gc(lib.ctx_New(), partial(_free, owner))
+
+
+def _free(owner: int, context: Any) -> None:
+    if threading.get_ident() == owner:
+        lib.ctx_Dispose(context)
+    else:
+        _discarded[owner].append(context)
 
 
 def check_name(kind: str, name: str) -> str:
@@ -57,7 +79,7 @@ class Circuit:
         max_iterations: int = 100,
         regulator_control_dt_s: float | None = None,
     ) -> None:
-        self._ctx = ffi.gc(lib.ctx_New(), lib.ctx_Dispose)
+        self._ctx = _new_context()
         self._error = lib.ctx_Error_Get_NumberPtr(self._ctx)
         lib.ctx_DSS_Set_AllowChangeDir(self._ctx, False)
         self.command("Clear")

@@ -2,50 +2,64 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 from g2g_opt.assembly import assemble
-from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.datacenter.workloads.measurements import measured_spec
-from g2g_opt.errors import InputError, PowerFlowError
+from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
-from g2g_opt.outcome import Figures, LimitCheck, Outcome
-from g2g_opt.plan import Plan, Policy, TapMode
+from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
-from g2g_opt.site import BASE_KW_PER_GPU, GPUS_PER_SERVER, sized_site, smallest_n_servers
-from solvers.largest_feasible import LargestFeasible, search_largest_feasible
-from studies.side_by_side import Request, Wanted, run_side_by_side, together
-from studies.tap_search import Taps, TapSearch
+from g2g_opt.site import BASE_KW_PER_GPU, sized_site, smallest_n_servers
+from solvers.exact_binomial import failures_allowed, trials_needed
+from studies.conclusion import Conclusion
+from studies.hosting_capacity.answer import draw_conclusion
+from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, Operation, best_of
+from studies.hosting_capacity.frontier import frontier_aims, frontier_tasks
+from studies.hosting_capacity.rows import tables_of
+from studies.hosting_capacity.scenario_draws import draw_scenarios
+from studies.hosting_capacity.search import Found, Models, SizeSearch, StoredRun, nobody
+from studies.side_by_side import run_side_by_side
+from studies.task import Progress, Tables, Task, TaskResult
 
-Operation = Literal["firm", "flexible"]
 TapChoice = Literal["optimised", "study", "own control"]
+OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 
-# Share of an answer within which the search stops; one server near the bottom.
-RESOLUTION = 0.005
-# Where the search begins, and how many servers a MW is at the least: an H100 is rated 0.7 kW.
-FIRST_SIZE_MW = 2.0
-GPU_RATED_KW = 0.7
-# Sizes of one search judged in a round: more cost little in a batch and save rounds.
-SIZES_AT_ONCE = 2
-GROWTH = 1.6
-NO_CHECK = LimitCheck("none within the search range", 0.0, 0.0, 0.0, True)
+# Searches that share the batches of a task: enough to fill them, few enough to be lost as a whole.
+SEARCHES_PER_TASK = 16
+# Sizes a search usually judges, for progress.
+_EXPECTED_SIZES = 18
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class HostingCapacityStudy:
     """The question, complete enough to rerun.
 
-    `feeder` is a bundled name or the path of a `.dss` master file; no `buses` means the feeder's candidates; the
+    `feeder` is a bundled name or the path of a `.dss` master file; no `buses` means the feeder's candidates; a
     site serves `models` (names of measured models on `gpu`; `task`, `precision` and `gpus_per_replica` choose where
     a model was measured in several configurations) with evenly shared servers at `batch_size`. Firm runs hold that
     batch size; flexible ones run `policy`. `taps`: "optimised" per placement and size, "study" (the
     feeder's own constants), or "own control" (its regulator controls). `power_max_mw` ends the search.
+
+    Several sites at once: every set of `n_sites` of the buses, or the `site_sets` named, share their servers by
+    `site_shares` (evenly if left out; sets are ordered where the shares differ). `frontier_points` above 1 asks besides
+    for every pair which sizes of its two sites go together, at so many sizes of the first.
+
+    `throughput_shares`: floors of the tokens served at which flexible capacity is asked for as well, besides that of
+    `limits`. `scenarios` above 1 judges every size in so many draws (see `scenario_draws`): at least
+    `scenario_share_min` of all scenarios have to keep the limits, shown with `confidence`.
     """
+
+    study: ClassVar[str] = "hosting-capacity"
+    stages: ClassVar[tuple[str, ...]] = ("capacities", "frontier")
 
     feeder: str = "ieee13"
     buses: tuple[str, ...] = ()
@@ -55,29 +69,35 @@ class HostingCapacityStudy:
     precision: str | None = None
     gpus_per_replica: int | None = None
     batch_size: int = 128
+    operations: tuple[Operation, ...] = OPERATIONS
     policy: Policy = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
     taps: TapChoice = "optimised"
     scenario: Scenario = field(default_factory=Scenario)
     limits: Limits = field(default_factory=Limits)
+    n_sites: int = 1
+    site_sets: tuple[tuple[str, ...], ...] = ()
+    site_shares: tuple[float, ...] = ()
+    frontier_points: int = 0
+    throughput_shares: tuple[float, ...] = ()
+    scenarios: int = 1
+    scenario_share_min: float = 0.95
+    confidence: float = 0.95
     base_kw_per_gpu: float = BASE_KW_PER_GPU
     power_max_mw: float = 60.0
     trace_dir: str = "data/specs"
 
-    def __post_init__(self) -> None:
-        if not self.models:
-            raise InputError("name at least one model (--model); `g2g models` lists what was measured")
-        if self.power_max_mw <= 0 or self.base_kw_per_gpu < 0:
-            raise InputError("power_max_mw must be positive and base_kw_per_gpu not negative")
-        if self.taps not in get_args(TapChoice):
-            raise InputError(f"taps {self.taps!r} is unknown; known choices: {list(get_args(TapChoice))}")
-        if self.policy.kind == "none":
-            raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")
+    @property
+    def seed(self) -> int:
+        """The study seed; every draw is keyed by it."""
+        return self.scenario.seed
+
+    # --- the question, resolved
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
         return Feeder.from_dss(self.feeder) if self.feeder.lower().endswith(".dss") else Feeder.load(self.feeder)
 
-    def load_models(self) -> tuple[tuple[InferenceModelSpec, int], ...]:
+    def load_models(self) -> Models:
         """Measured specs with their batch size; `InputError` if the batch size is not feasible for a model."""
         specs = [
             measured_spec(model, self.gpu, self.task, self.precision, self.gpus_per_replica) for model in self.models
@@ -92,7 +112,8 @@ class HostingCapacityStudy:
 
     def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
         """The buses asked for, checked, or the feeder's candidates."""
-        buses = tuple(feeder.bus(bus).name for bus in self.buses) or feeder.candidate_buses
+        named = dict.fromkeys(itertools.chain(self.buses, *self.site_sets))
+        buses = tuple(feeder.bus(bus).name for bus in named) or feeder.candidate_buses
         for bus in buses:
             if feeder.bus(bus).phases != (1, 2, 3):
                 raise InputError(f"bus {bus} has phases {feeder.bus(bus).phases}; a site needs all three")
@@ -100,55 +121,141 @@ class HostingCapacityStudy:
             raise InputError(f"feeder {feeder.name} has no bus that a site can go to; see `g2g feeder`")
         return buses
 
-    def check(self) -> tuple[Feeder, tuple[str, ...]]:
-        """Feeder and buses of the question, after everything that can be wrong with it was tried on a smallest site."""
-        feeder, models = self.load_feeder(), self.load_models()
+    def resolve_sets(self, feeder: Feeder) -> list[tuple[str, ...]]:
+        """Every set of buses that is asked for; with a frontier also the single buses of its pairs."""
         buses = self.resolve_buses(feeder)
+        if self.site_sets:
+            sets = [tuple(feeder.bus(bus).name for bus in named) for named in self.site_sets]
+        else:
+            alike = len(set(self.site_shares)) <= 1
+            choose = itertools.combinations if alike else itertools.permutations
+            sets = list(choose(buses, self.n_sites))
+            if not sets:
+                raise InputError(f"n_sites {self.n_sites} needs at least as many buses; there are {len(buses)}")
+        if self.frontier_points > 1:
+            sets += [(bus,) for bus in dict.fromkeys(itertools.chain(*sets)) if (bus,) not in sets]
+        return sets
+
+    def share_servers(self, n_servers: int, n_sites: int) -> tuple[int, ...]:
+        """Servers of each site of a set; what does not divide goes to the first ones."""
+        shares = self.site_shares if len(self.site_shares) == n_sites else (1.0,) * n_sites
+        whole = [int(n_servers * share / sum(shares)) for share in shares]
+        left = n_servers - sum(whole)
+        return tuple(n + (1 if k < left else 0) for k, n in enumerate(whole))
+
+    def floors(self, n_sites: int) -> tuple[float, ...]:
+        """Shares of tokens to be served at which flexible capacity is asked for; the one of `limits` comes first."""
+        own = self.limits.throughput_share_min
+        return (own, *sorted({*self.throughput_shares} - {own}, reverse=True))
+
+    def draw_scenarios(self, purpose: str) -> tuple[Scenario, ...]:
+        """The scenarios every size is judged in; other ones for every purpose."""
+        if self.scenarios == 1:
+            return (self.scenario,)
+        return draw_scenarios(self.scenario, purpose, self.scenarios)
+
+    def failures_allowed(self) -> int:
+        """Scenarios of a set that may miss a limit."""
+        if self.scenarios == 1:
+            return 0
+        return failures_allowed(self.scenarios, self.scenario_share_min, self.confidence) or 0
+
+    def check(self) -> None:
+        """Raise `InputError` for whatever can be wrong with the question, after a smallest site was tried on it."""
+        self._check_fields()
+        feeder, models = self.load_feeder(), self.load_models()
         n_servers = smallest_n_servers(models)
-        for bus in buses:
+        self.resolve_sets(feeder)
+        for bus in self.resolve_buses(feeder):
             site = sized_site("site", bus, models, n_servers, self.base_kw_per_gpu)
             plan = Plan((site,), policy=self.policy)
             run = assemble(plan, self.scenario, feeder, self.limits, trace_dir=Path(self.trace_dir))
             run.grid.start()
-        return feeder, buses
 
+    def _check_fields(self) -> None:
+        if not self.models:
+            raise InputError("name at least one model (--model); `g2g models` lists what was measured")
+        if not self.operations:
+            raise InputError("name at least one operation: 'firm' or 'flexible'")
+        if self.power_max_mw <= 0 or self.base_kw_per_gpu < 0:
+            raise InputError("power_max_mw must be positive and base_kw_per_gpu not negative")
+        if self.policy.kind == "none":
+            raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")
+        if self.n_sites < 1 or any(len(set(named)) != len(named) or not named for named in self.site_sets):
+            raise InputError("n_sites must be 1 or more, and a site set needs different buses")
+        widths = {len(named) for named in self.site_sets} or {self.n_sites}
+        if self.site_shares and (widths != {len(self.site_shares)} or min(self.site_shares) <= 0):
+            raise InputError(f"site_shares need a positive share for every site, got {list(self.site_shares)}")
+        if self.frontier_points == 1 or self.frontier_points < 0 or (self.frontier_points and 2 not in widths):
+            raise InputError("frontier_points must be 0, or 2 and more for pairs of sites (n_sites = 2)")
+        if any(not 0.0 < share <= 1.0 for share in self.throughput_shares):
+            raise InputError(f"throughput_shares must lie in (0, 1], got {list(self.throughput_shares)}")
+        if self.scenarios < 1 or not (0.0 < self.scenario_share_min < 1.0 and 0.0 < self.confidence < 1.0):
+            raise InputError("scenarios must be 1 or more, scenario_share_min and confidence lie between 0 and 1")
+        if self.scenarios > 1:
+            needed = trials_needed(self.scenario_share_min, self.confidence)
+            if self.scenarios < needed:
+                raise InputError(
+                    f"{self.scenarios} scenarios cannot show {self.scenario_share_min:g} of them with a confidence of "
+                    f"{self.confidence:g}, even if all are kept: {needed} are needed"
+                )
 
-@dataclass(frozen=True)
-class JudgedSize:
-    """One size that was simulated: kept or not, under which taps, and its outcome (of the best tap round)."""
+    # --- tasks
 
-    n_servers: int
-    kept: bool
-    taps: Taps
-    rounds: int
-    outcome: Outcome
+    def tasks(self, stage: str, results: Sequence[TaskResult]) -> list[Task]:
+        """Groups of site sets; in the stage "frontier" groups of pairs with the sizes of their first sites."""
+        if stage == "frontier":
+            return frontier_tasks(self, results) if self.frontier_points > 1 else []
+        sets = self.resolve_sets(self.load_feeder())
+        searches = len(self.operations) - 1 + len(self.floors(1)) if "flexible" in self.operations else 1
+        n_tasks = max(min(2, len(sets)), -(-len(sets) * searches // SEARCHES_PER_TASK))
+        return [self._task(sets[k::n_tasks]) for k in range(n_tasks)]
 
-    @property
-    def figures(self) -> Figures:
-        """The figures of its run; only a run that failed has none, and a size that was kept did not fail."""
-        if self.outcome.figures is None:
-            raise PowerFlowError(f"{self.n_servers} servers have no figures: {self.outcome.failure}")
-        return self.outcome.figures
+    def _task(self, sets: Sequence[tuple[str, ...]]) -> Task:
+        names = ["+".join(buses) for buses in sets]
+        label = f"bus {names[0]}" if len(names) == 1 else f"buses {', '.join(names)}"
+        return Task("capacities", {"site_sets": [list(buses) for buses in sets]}, label, float(len(sets)))
 
+    def split(self, task: Task) -> list[Task]:
+        """One task for every set of buses, or for every point of a frontier."""
+        if task.kind == "frontier":
+            points = task.content["points"]
+            return [replace(task, content={"points": [p]}, weight=1.0) for p in points] if len(points) > 1 else []
+        sets = [tuple(buses) for buses in task.content["site_sets"]]
+        return [self._task([buses]) for buses in sets] if len(sets) > 1 else []
 
-@dataclass(frozen=True)
-class Capacity:
-    """The answer for one bus and operation: the largest size kept, and what stopped the next one.
+    def run(self, task: Task, progress: Progress) -> Tables:
+        """The searches of a task, side by side."""
+        aims: Mapping[Aim, int | None]
+        if task.kind == "frontier":
+            aims = frontier_aims(task)
+        else:
+            aims = dict.fromkeys(aim for buses in task.content["site_sets"] for aim in self.aims(tuple(buses)))
+        n_judged, expected = 0, _EXPECTED_SIZES * len(aims)
 
-    `largest` is None if not even the smallest site was accepted; `stopped_by` is the limit that the smallest rejected
-    size breaks most, or the reason its run failed. `rejected_below` are sizes (servers) below the answer that were
-    rejected: feasibility has a gap there. `note` says what else a reader has to know.
-    """
+        def report(aim: Aim, judged: JudgedSize) -> None:
+            nonlocal n_judged
+            n_judged += 1
+            verdict = "keeps the limits" if judged.kept else "does not"
+            gpus = judged.outcome.figures
+            size = f"{sum(s.n_gpus for s in gpus.sites)} GPUs" if gpus else f"{judged.n_servers} servers"
+            # The expectation may be short: what is left is never nothing before the end.
+            share = n_judged / max(expected, n_judged * 1.05)
+            progress(share, f"bus {aim.place} {aim.operation}: {size} {verdict}")
 
-    bus: str
-    operation: Operation
-    largest: JudgedSize | None
-    stopped_by: LimitCheck
-    rejected_below: tuple[int, ...]
-    reached_search_end: bool
-    judged: tuple[JudgedSize, ...] = field(default_factory=tuple)
-    note: str = ""
-    confirmed: Outcome | None = None
+        return tables_of(self, _search(self, aims, report))
+
+    def aims(self, buses: tuple[str, ...]) -> list[Aim]:
+        """What is searched for one set of buses."""
+        floors = self.floors(len(buses))
+        found = [Aim(buses, "firm", floors[0])] if "firm" in self.operations else []
+        if "flexible" in self.operations:
+            found += [Aim(buses, "flexible", floor) for floor in floors]
+        return found
+
+    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; under other `limits` every stored run is judged again."""
+        return draw_conclusion(self, results, limits)
 
 
 Report = Callable[[str, Operation, JudgedSize], None]
@@ -170,115 +277,52 @@ def find_capacities(
     Every round, what all searches want to know is simulated in one batch. The largest sizes are run again on
     OpenDSS, and one that OpenDSS does not accept gives way to the next smaller one. `report` hears of every size.
     """
+    floor = study.limits.throughput_share_min
+    aims = [Aim((bus,), operation, floor) for bus in buses for operation in OPERATIONS]
+    found = _search(study, dict.fromkeys(aims), lambda aim, judged: report(aim.place, aim.operation, judged))
+    return [one.capacity for one in found]
+
+
+def _search(
+    study: HostingCapacityStudy, aims: Mapping[Aim, int | None], report: Callable[[Aim, JudgedSize], None] = nobody
+) -> list[Found]:
+    """What every aim comes to; a flexible one no less than the firm one at the same place."""
+    study._check_fields()
     feeder, models = study.load_feeder(), study.load_models()
-    searches = [
-        _BusSearch(study, feeder, models, bus, operation, report).capacity()
-        for bus in buses
-        for operation in get_args(Operation)
-    ]
-    found = run_side_by_side(study, feeder, searches)
-    return [capacity for k in range(0, len(found), 2) for capacity in _best_of(*found[k : k + 2])]
+    searches = [SizeSearch(study, feeder, models, aim, guess, report) for aim, guess in aims.items()]
+    # Floors of the tokens served differ only in how the same runs are judged.
+    remember = bool(study.throughput_shares)
+    found = run_side_by_side(study, feeder, [search.found() for search in searches], remember)
+    if len(study.floors(1)) > 1 and study.scenarios == 1:
+        found = _share_sizes(study, feeder, searches, found)
+    firm = {(one.capacity.aim.buses, one.capacity.aim.first_n_servers): one for one in found if _is_firm(one)}
+    for k, one in enumerate(found):
+        aim = one.capacity.aim
+        at_rest = firm.get((aim.buses, aim.first_n_servers))
+        if not _is_firm(one) and at_rest is not None:
+            found[k] = Found(best_of(at_rest.capacity, one.capacity), one.runs)
+    return found
 
 
-def _best_of(firm: Capacity, flexible: Capacity) -> tuple[Capacity, Capacity]:
-    """The controller can always be left off, so a bus hosts no less than its firm capacity."""
-    controlled = flexible.largest.n_servers if flexible.largest else 0
-    if firm.largest is not None and firm.largest.n_servers > controlled:
-        note = f"with the controller on only {controlled * GPUS_PER_SERVER} GPUs: it is better left off here"
-        flexible = replace(
-            flexible, largest=firm.largest, stopped_by=firm.stopped_by, note=note, confirmed=firm.confirmed
-        )
-    return firm, flexible
+def _share_sizes(
+    study: HostingCapacityStudy, feeder: Feeder, searches: Sequence[SizeSearch], found: Sequence[Found]
+) -> list[Found]:
+    """What was simulated under one floor of tokens, judged under the others; larger answers are confirmed as well."""
+    pool: dict[tuple[tuple[str, ...], Operation], list[StoredRun]] = {}
+    for one in found:
+        pool.setdefault((one.capacity.aim.buses, one.capacity.operation), []).extend(one.runs)
+    better = []
+    for k, one in enumerate(found):
+        aim = one.capacity.aim
+        largest = searches[k].absorb(pool[aim.buses, aim.operation])
+        if largest > one.capacity.n_servers:
+            better.append((k, largest))
+    settled = run_side_by_side(study, feeder, [searches[k].settle(n) for k, n in better])
+    shared = list(found)
+    for (k, _), one in zip(better, settled, strict=True):
+        shared[k] = one
+    return shared
 
 
-class _BusSearch:
-    """The search for one bus and operation, as generators that yield runs to simulate together (see `side_by_side`)."""
-
-    def __init__(
-        self,
-        study: HostingCapacityStudy,
-        feeder: Feeder,
-        models: tuple[tuple[InferenceModelSpec, int], ...],
-        bus: str,
-        operation: Operation,
-        report: Report,
-    ) -> None:
-        self._study, self._models, self._bus, self._operation, self._report = study, models, bus, operation, report
-        self._policy = study.policy if operation == "flexible" else Policy("none")
-        self._tap_mode: TapMode = "own control" if study.taps == "own control" else "fixed"
-        self._taps = TapSearch(
-            feeder, study.scenario, study.limits, optimise=study.taps == "optimised", trace_dir=Path(study.trace_dir)
-        )
-        self._judged: dict[int, JudgedSize] = {}
-
-    def _plan(self, n_servers: int) -> Plan:
-        site = sized_site("site", self._bus, self._models, n_servers, self._study.base_kw_per_gpu)
-        return Plan((site,), policy=self._policy, tap_mode=self._tap_mode)
-
-    def capacity(self) -> Wanted[Capacity]:
-        """The largest size kept, confirmed on OpenDSS."""
-        n_min = smallest_n_servers(self._models)
-        server_kw = GPUS_PER_SERVER * (GPU_RATED_KW + self._study.base_kw_per_gpu)
-        n_max = max(n_min, math.ceil(self._study.power_max_mw * 1e3 / server_kw))
-        search = search_largest_feasible(
-            n_max,
-            n_min=n_min,
-            start=round(FIRST_SIZE_MW * 1e3 / server_kw),
-            resolution=RESOLUTION,
-            growth=GROWTH,
-            at_once=SIZES_AT_ONCE,
-        )
-        asked = next(search)
-        while True:
-            yield from together([self._judge(n) for n in asked])
-            try:
-                asked = search.send({n: self._judged[n].kept for n in asked})
-            except StopIteration as end:
-                answer: LargestFeasible = end.value
-                break
-        largest, confirmed, refused = yield from self._confirm(answer.n)
-        rejected = self._judged.get(answer.n_rejected) if answer.n_rejected is not None else None
-        return Capacity(
-            bus=self._bus,
-            operation=self._operation,
-            largest=largest,
-            stopped_by=_what_stopped(rejected),
-            rejected_below=answer.rejected_below,
-            reached_search_end=answer.n_rejected is None,
-            judged=tuple(self._judged[n] for n in sorted(self._judged)),
-            note="; ".join(refused),
-            confirmed=confirmed,
-        )
-
-    def _judge(self, n_servers: int) -> Wanted[None]:
-        """One size under the taps that suit it."""
-        trials = yield from self._taps.try_taps(self._plan(n_servers))
-        best = trials[-1]
-        judged = JudgedSize(n_servers, best.outcome.kept, best.taps, len(trials), best.outcome)
-        self._judged[n_servers] = judged
-        self._report(self._bus, self._operation, judged)
-
-    def _confirm(self, n: int) -> Wanted[tuple[JudgedSize | None, Outcome | None, list[str]]]:
-        """The largest accepted size that OpenDSS accepts too, its outcome there, and what OpenDSS refused."""
-        refused: list[str] = []
-        for judged in sorted((j for j in self._judged.values() if j.kept), key=lambda j: -j.n_servers):
-            if judged.n_servers > n:
-                continue
-            plan = replace(self._plan(judged.n_servers), taps=judged.taps)
-            (run,) = yield (Request(plan, "opendss"),)
-            if run.outcome.kept:
-                return judged, run.outcome, refused
-            refused.append(
-                f"{GPUS_PER_SERVER * judged.n_servers} GPUs were accepted by the batch engine and refused by OpenDSS: "
-                f"{', '.join(run.outcome.reasons)}"
-            )
-        return None, None, refused
-
-
-def _what_stopped(rejected: JudgedSize | None) -> LimitCheck:
-    if rejected is None:
-        return NO_CHECK
-    if rejected.outcome.failure is not None:
-        return LimitCheck("power flow", math.nan, math.nan, math.inf, False, rejected.outcome.failure)
-    broken = [check for check in rejected.outcome.checks if not check.kept]
-    return max(broken, key=lambda check: check.used)
+def _is_firm(found: Found) -> bool:
+    return found.capacity.operation == "firm"

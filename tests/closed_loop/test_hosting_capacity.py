@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import replace
+from fractions import Fraction  # noqa: F401  (a question's repr names it)
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from g2g_opt.errors import InputError
 from g2g_opt.evaluate import evaluate
@@ -18,10 +16,9 @@ from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import sized_site
 from studies.cli import main
-from studies.hosting_capacity.batch import run_buses
-from studies.hosting_capacity.figures import draw_hosting_capacity
-from studies.hosting_capacity.results import COLUMNS, overload_warning, result_row, write_results
-from studies.hosting_capacity.study import Capacity, HostingCapacityStudy, find_bus_capacity
+from studies.hosting_capacity.capacity import Capacity
+from studies.hosting_capacity.rows import result_row
+from studies.hosting_capacity.study import HostingCapacityStudy, find_bus_capacity
 
 # Five minutes with the hour's swing: full, then half.
 SHORT = Scenario("short", 300, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), seed=3)
@@ -106,39 +103,6 @@ def test_judging_ratings_hosts_less_and_names_the_overloaded_element(capacities:
     assert worst.loading_pu <= 1.0
 
 
-def test_ratings_that_are_passed_but_not_judged_are_said(capacities: tuple[Capacity, Capacity]) -> None:
-    words = overload_warning(STUDY, capacities)
-    assert "line.650632" in words
-    assert "transformer.reg1c" in words
-    assert overload_warning(replace(STUDY, limits=Limits(loading_max_pu=1.0)), capacities) == ""
-
-
-def test_a_bus_has_the_same_answer_in_a_batch_of_worker_processes(capacities: tuple[Capacity, Capacity]) -> None:
-    study = replace(STUDY, buses=("692", "671"))
-    batch = run_buses(study, ("692", "671"), workers=2, console=Console(quiet=True))
-    assert batch.failures == {}
-    in_batch = [capacity for capacity in batch.capacities if capacity.bus == "671"]
-    for alone, together in zip(capacities, in_batch, strict=True):
-        assert alone.largest is not None
-        assert together.largest is not None
-        assert together.largest.n_servers == alone.largest.n_servers
-        assert together.largest.figures == alone.largest.figures
-
-
-def test_results_are_written_as_csv_json_and_figure(capacities: tuple[Capacity, Capacity], tmp_path: Path) -> None:
-    table, document = write_results(STUDY, capacities, {"650": "no such luck"}, tmp_path / "new", 1.0)
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["operation"] for row in rows] == ["firm", "flexible"]
-    assert tuple(rows[0]) == COLUMNS
-    content = json.loads(document.read_text())
-    assert content["question"]["scenario"]["seed"] == 3
-    assert content["failures"] == {"650": "no such luck"}
-    assert len(content["judged"][0]["judged"]) == len(capacities[0].judged)
-    figure = draw_hosting_capacity(Feeder.load("ieee13"), capacities, "title", tmp_path / "figure.png")
-    assert figure.read_bytes()[:4] == b"\x89PNG"
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -164,8 +128,9 @@ def test_a_bad_question_ends_with_status_2_and_a_sentence_before_anything_runs(
 def test_a_study_is_its_question() -> None:
     assert replace(STUDY) == STUDY
     assert hash(STUDY) == hash(replace(STUDY))
+    assert eval(repr(STUDY)) == STUDY
     with pytest.raises(InputError, match="policy"):
-        HostingCapacityStudy(policy=Policy("none"))
+        HostingCapacityStudy(policy=Policy("none")).check()
 
 
 def test_an_users_own_circuit_is_studied_by_path(tmp_path: Path) -> None:
@@ -174,13 +139,6 @@ def test_an_users_own_circuit_is_studied_by_path(tmp_path: Path) -> None:
     firm, _ = find_bus_capacity(study, "671")
     assert firm.judged
     assert all(size.outcome.failure is None for size in firm.judged)
-
-
-def test_json_of_a_result_with_a_failed_run_is_json(capacities: tuple[Capacity, Capacity], tmp_path: Path) -> None:
-    endless = replace(capacities[0].stopped_by, value=float("nan"), used=float("inf"))
-    _, document = write_results(STUDY, [replace(capacities[0], stopped_by=endless)], {}, tmp_path, 1.0)
-    content = json.loads(document.read_text(), parse_constant=lambda text: pytest.fail(f"{text} is not JSON"))
-    assert content["judged"][0]["stopped_by"]["used"] is None
 
 
 def test_a_folder_that_cannot_be_made_is_refused_before_anything_runs(
@@ -224,7 +182,9 @@ Solve
 def test_an_isolated_bus_of_a_users_circuit_neither_hosts_a_site_nor_spoils_the_others(tmp_path: Path) -> None:
     (tmp_path / "my grid (1).dss").write_text(ISLAND)
     study = replace(STUDY, feeder=str(tmp_path / "my grid (1).dss"), buses=(), power_max_mw=4.0)
-    feeder, buses = study.check()
+    study.check()
+    feeder = study.load_feeder()
+    buses = study.resolve_buses(feeder)
     assert feeder.isolated_buses == ("iso",)
     assert buses == ("b2",)
     firm, flexible = find_bus_capacity(study, "b2")

@@ -32,17 +32,17 @@ def test_python_of_the_readme_runs_outside_the_checkout(number: int, tmp_path: P
 
 
 def test_every_command_line_of_the_readme_is_understood() -> None:
-    from studies.cli import _parser, main, question_of
+    from studies.cli import main, parser_of
 
     lines = re.findall(r"^g2g (.+?)(?:\s+#.*)?$", README, re.MULTILINE)
     assert len(lines) >= 5
     for line in lines:
         if line.endswith("--help"):
             continue
-        options = _parser().parse_args(line.split())
+        options = parser_of(line.split()[0]).parse_args(line.split())
         if line.startswith("hosting-capacity") and ".dss" not in line:
             # A question that the studies accept, not only the parser.
-            question_of(options).check()
+            options.question_of(options).check()
         if line.startswith("models"):
             assert main(line.split()) == 0
 

@@ -180,6 +180,32 @@ def test_several_sizes_at_once_give_the_largest_that_was_accepted(
     assert max(rounds) <= max(at_once, 3)
 
 
+@given(n_max=st.integers(1, 400), at_once=st.integers(1, 4), growth=st.floats(1.02, 3.0), data=st.data())
+def test_a_search_that_shrinks_from_its_guess_gives_the_largest_that_was_accepted(
+    n_max: int, at_once: int, growth: float, data: st.DataObject
+) -> None:
+    accepted = data.draw(st.sets(st.integers(1, n_max)))
+    start = data.draw(st.integers(1, n_max))
+    found, _ = searched_at_once(accepted, n_max, at_once, start=start, growth=growth, shrink=True)
+    assert found.n == max((n for n, yes in found.judged.items() if yes), default=0)
+    assert found.n_rejected == min((n for n, yes in found.judged.items() if not yes and n > found.n), default=None)
+    answer = data.draw(st.integers(0, n_max))
+    monotone, _ = searched_at_once(set(range(answer + 1)), n_max, at_once, start=start, growth=growth, shrink=True)
+    assert monotone.n == answer
+
+
+@given(answer=st.integers(50, 5000), off=st.floats(0.9, 1.1), at_once=st.integers(1, 3))
+def test_a_good_guess_saves_questions(answer: int, off: float, at_once: int) -> None:
+    options: dict[str, Any] = {"resolution": 0.005}
+    blind, _ = searched_at_once(set(range(answer + 1)), 100_000, at_once, start=1, **options)
+    guess = round(off * answer)
+    guided, _ = searched_at_once(
+        set(range(answer + 1)), 100_000, at_once, start=guess, growth=1.15, shrink=True, **options
+    )
+    assert guided.n == pytest.approx(answer, rel=0.006, abs=1)
+    assert len(guided.judged) < len(blind.judged)
+
+
 @given(n_max=st.integers(1, 3000), share=st.floats(0, 1), at_once=st.integers(2, 6))
 def test_a_monotone_judge_is_asked_in_fewer_rounds(n_max: int, share: float, at_once: int) -> None:
     answer = round(share * n_max)

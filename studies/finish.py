@@ -1,0 +1,97 @@
+"""From what a study recorded to what people and programs read: report page, tables, map, figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
+from studies.catalogue import question_toml
+from studies.conclusion import Conclusion
+from studies.inputs import package_versions
+from studies.ledger import Entry, Ledger
+from studies.report.figures import draw_conclusion
+from studies.report.files import write_answer, write_geojson, write_tables
+from studies.report.page import write_report
+from studies.report.provenance import FailedTask, Provenance, TaskStates
+from studies.runner import read_results
+from studies.study_folder import StudyFolder
+from studies.task import Question
+
+
+def write_all(root: Path, limits: Limits | None = None, out: Path | None = None) -> tuple[Conclusion, list[Path]]:
+    """Conclude a study from what is stored in `root`, under other `limits` if given, and write everything.
+
+    Files go to `out`; without it to `root`, or for other limits to a folder of their own in it. Returns the conclusion
+    and the files, the report page first.
+    """
+    question, results, entries = read_results(root)
+    conclusion = question.conclude(results, limits)
+    folder = out or (root if limits is None else root / "rejudged" / _name(limits))
+    folder.mkdir(parents=True, exist_ok=True)
+    feeder = load_feeder(question.feeder)
+    ledger = Ledger(StudyFolder(root).ledger)
+    try:
+        provenance = _provenance(question, ledger, entries)
+        states = _states(entries)
+    finally:
+        ledger.close()
+    paths = [write_report(conclusion, provenance, feeder, states, folder / "report.html")]
+    paths += write_tables(conclusion, folder)
+    paths.append(write_answer(conclusion, folder / "answer.json"))
+    if conclusion.maps:
+        paths.append(write_geojson(conclusion, feeder, folder / "map.geojson"))
+    paths += draw_conclusion(conclusion, feeder, folder)
+    return conclusion, paths
+
+
+def load_feeder(name: str) -> Feeder:
+    """A bundled feeder by name, or a user's by the path of its master file."""
+    return Feeder.from_dss(name) if name.lower().endswith(".dss") else Feeder.load(name)
+
+
+def _name(limits: Limits) -> str:
+    """A folder's name from the limits that are not the usual ones."""
+    usual = Limits()
+    changed = {name: value for name, value in vars(limits).items() if value != getattr(usual, name)}
+    return "_".join(f"{name}={value:g}" for name, value in changed.items() if value is not None) or "usual_limits"
+
+
+def _provenance(question: Question, ledger: Ledger, entries: Sequence[Entry]) -> Provenance:
+    attempts = [attempt for entry in entries for attempt in ledger.attempts(entry.id) if attempt["ended"] is not None]
+    spans = sorted((attempt["began"], attempt["ended"]) for attempt in attempts)
+    finished = max((end for _, end in spans), default=ledger.created)
+    done = [entry for entry in entries if entry.state == "done"]
+    return Provenance(
+        code_version=", ".join(sorted({entry.code_version for entry in done})),
+        versions=package_versions(),
+        question_toml=question_toml(question),
+        command=ledger.command,
+        seed=question.seed,
+        input_hashes=ledger.inputs,
+        hosts=tuple(sorted({entry.host for entry in done if entry.host})),
+        started=datetime.fromtimestamp(ledger.created, UTC),
+        finished=datetime.fromtimestamp(finished, UTC),
+        seconds=_covered_s(spans),
+        engines=tuple(sorted({f"tasks by {entry.engine} workers" for entry in done})),
+    )
+
+
+def _covered_s(spans: Sequence[tuple[float, float]]) -> float:
+    """Time covered by intervals that may overlap, sorted by their beginnings."""
+    covered, reached = 0.0, float("-inf")
+    for began, ended in spans:
+        covered += max(0.0, ended - max(began, reached))
+        reached = max(reached, ended)
+    return covered
+
+
+def _states(entries: Sequence[Entry]) -> TaskStates:
+    return TaskStates(
+        counts=dict(Counter(entry.state for entry in entries)),
+        failed=tuple(FailedTask(e.task.label, e.reason, e.attempts) for e in entries if e.state == "failed"),
+        code_versions=tuple(sorted({entry.code_version for entry in entries if entry.state == "done"})),
+    )

@@ -1,0 +1,223 @@
+"""The conclusion of a hosting-capacity study: sentences, tables, maps and charts from stored rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from g2g_opt.feeder_lint import placeholder_rated_lines
+from g2g_opt.limits import Limits
+from g2g_opt.site import GPUS_PER_SERVER
+from solvers.exact_binomial import trials_needed
+from studies.conclusion import Conclusion, Envelope, Failure, FeederMap
+from studies.hosting_capacity import answer_tables as tables
+from studies.hosting_capacity.frontier import corners, rises
+from studies.hosting_capacity.rejudged import rejudge_capacities
+from studies.hosting_capacity.rows import taps_in_words
+from studies.stored_runs import read_plan
+from studies.task import Row, TaskResult, gather
+
+if TYPE_CHECKING:
+    from studies.hosting_capacity.study import HostingCapacityStudy
+
+# Envelopes shown: those of the largest capacities.
+_ENVELOPES = 8
+
+
+def draw_conclusion(
+    study: HostingCapacityStudy, results: Sequence[TaskResult], limits: Limits | None = None
+) -> Conclusion:
+    """The answer from stored results alone; under other `limits` every stored run is judged again."""
+    rows = gather(results, "capacities")
+    warnings: tuple[str, ...] = ()
+    if limits is not None:
+        again = rejudge_capacities(study, results, limits)
+        rows, warnings = again.rows, again.warnings
+    used = limits or study.limits
+    floor = used.throughput_share_min
+    whole = [row for row in rows if row["first_n_servers"] is None]
+    main = [row for row in whole if row["throughput_floor"] == floor]
+    frontiers = corners(rows, floor)
+    warnings += tuple(
+        f"{first} and {second}, {operation}: a larger first site goes with a larger second one somewhere"
+        for (first, second, operation), found in frontiers.items()
+        if rises(found)
+    )
+    judged = gather(results, "judged") if limits is None else []
+    shown = [tables.capacity_table(main, study), tables.binding_table(main)]
+    charts = [tables.capacity_chart(main)]
+    if study.throughput_shares:
+        shown.append(tables.curve_table(whole))
+        charts.append(tables.curve_chart(whole))
+        if judged:
+            shown.append(tables.curtailment_table(judged))
+            charts.append(tables.curtailment_chart(judged))
+    if frontiers:
+        shown.append(tables.frontier_table(frontiers))
+        charts += tables.frontier_charts(frontiers)
+    if judged:
+        shown.append(tables.judged_table(judged))
+    names = ", ".join(study.models)
+    return Conclusion(
+        title=f"Hosting capacity of {study.feeder}: {names} on {study.gpu}",
+        answer=_answer(study, main, limits is not None),
+        feeder=study.feeder,
+        tables=tuple(shown),
+        maps=_maps(main),
+        envelopes=tuple(_envelopes(main, results, used)),
+        charts=tuple(charts),
+        failures=tuple(Failure(result.task.label, result.failed) for result in results if result.failed),
+        warnings=tuple(word for word in (*warnings, *_set_warnings(study, main), overload_warning(used, main)) if word),
+        not_assessed=tuple(not_assessed(study, used)),
+    )
+
+
+def _answer(study: HostingCapacityStudy, main: Sequence[Row], again: bool) -> str:
+    n_places = len({row["bus"] for row in main})
+    if not main:
+        return "No bus has an answer: every task failed."
+    sentences = []
+    for operation in study.operations:
+        found = [row for row in main if row["operation"] == operation]
+        if not found:
+            continue
+        best, least = max(found, key=_peak), min(found, key=_peak)
+        what = "bus" if best["n_sites"] == 1 else "set of buses"
+        text = f"{operation.capitalize()}, {what} {_in_words(best)}"
+        if n_places > 1 and least is not best:
+            text += f"; the least of {n_places} is {_in_words(least)}"
+        sentences.append(text + ".")
+    if again:
+        sentences.append("Judged again under other limits: the largest simulated size that keeps them.")
+    return " ".join(sentences)
+
+
+def _in_words(row: Mapping[str, Any]) -> str:
+    if row["n_gpus"] == 0:
+        return f"{row['bus']} hosts no site ({row['limit']})"
+    words = f"{row['bus']} hosts {row['power_peak_mw']:.2f} MW at its peak ({row['n_gpus']} GPUs"
+    if row["n_servers_rejected_above"] is not None:
+        above = row["n_servers_rejected_above"] + (row["first_n_servers"] or 0)
+        words += f"; {GPUS_PER_SERVER * above} GPUs do not keep the limits: {row['limit']}"
+    words += ")"
+    if row["n_scenarios"] is not None:
+        words += (
+            f", kept in {row['n_scenarios_kept']} of {row['n_scenarios']} fresh scenarios: in at least "
+            f"{100 * row['scenario_share_lower_bound']:.1f} % of all"
+        )
+    return words
+
+
+def _peak(row: Mapping[str, Any]) -> float:
+    return float(row["power_peak_mw"])
+
+
+def _maps(main: Sequence[Row]) -> tuple[FeederMap, ...]:
+    """A map per operation; with sets of sites a bus shows the largest set it belongs to."""
+    found = []
+    for operation in ("firm", "flexible"):
+        value: dict[str, float] = {}
+        text: dict[str, str] = {}
+        rows = [row for row in main if row["operation"] == operation]
+        sets = any(row["n_sites"] > 1 for row in rows)
+        for row in sorted(rows, key=_peak):
+            if sets and row["n_sites"] == 1:
+                continue
+            for bus in row["bus"].split("+"):
+                value[bus] = _peak(row)
+                text[bus] = f"{row['n_gpus']} GPUs; binds: {row['limit']} {row['limit_where'] or ''}".strip()
+        if not value:
+            continue
+        best = max(rows, key=_peak)
+        title = f"{operation} capacity" + (" of the largest set with this bus" if sets else "")
+        marked = dict.fromkeys(best["bus"].split("+"), "largest")
+        found.append(FeederMap(title, "MW", value, text, marked))
+    return tuple(found)
+
+
+def _envelopes(main: Sequence[Row], results: Sequence[TaskResult], limits: Limits) -> Iterable[Envelope]:
+    largest = sorted((row for row in main if row["n_gpus"]), key=_peak, reverse=True)[:_ENVELOPES]
+    wanted = {(row["bus"], row["n_servers"]): [] for row in largest}  # type: dict[tuple[str, int], list[Row]]
+    for run in gather(results, "runs"):
+        key = (run["bus"], int(run["n_servers"]))
+        if run["purpose"] == "search" and run["first_n_servers"] is None and run["has_summary"] and key in wanted:
+            wanted[key].append(run)
+    for row in largest:
+        # A controller that is left off stands on the firm run.
+        runs = sorted(wanted[row["bus"], row["n_servers"]], key=lambda run: run["operation"] != row["operation"])
+        found = next((run for run in runs if taps_in_words(read_plan(run).taps) == row["taps"]), None)
+        if found is not None:
+            yield Envelope(
+                f"{row['bus']}, {row['operation']}: {row['power_peak_mw']:.2f} MW",
+                tuple(_phase(node) for node in found["nodes"]),
+                [float(v) for v in found["lowest_pu"]],
+                [float(v) for v in found["highest_pu"]],
+                limits.voltage_min_pu,
+                limits.voltage_max_pu,
+            )
+
+
+def _phase(node: str) -> str:
+    bus, phase = node.rsplit(".", 1)
+    return f"{bus}.{'ABC'[int(phase) - 1]}"
+
+
+def _set_warnings(study: HostingCapacityStudy, main: Sequence[Row]) -> list[str]:
+    """What a scenario set does and does not show."""
+    if study.scenarios == 1:
+        return []
+    share, confidence = study.scenario_share_min, study.confidence
+    words = [
+        f"scenario set: every size was judged in {study.scenarios} draws and the answer in as many that the search "
+        f"never saw; the lower bounds are exact (Clopper-Pearson) at {100 * confidence:g} % confidence for one answer "
+        f"each. {trials_needed(share, confidence)} draws without a failure are needed to show {100 * share:g} %. The "
+        "ranges of the draws are assumptions. Power and tokens are those of the scenario that binds"
+    ]
+    again = [row["bus"] for row in main if (row["certificate_attempt"] or 1) > 1]
+    if again:
+        words.append(
+            f"at {', '.join(dict.fromkeys(again))} fresh draws refused a larger size first: over those attempts "
+            "together the chance of a wrong bound adds up"
+        )
+    return words
+
+
+def overload_warning(limits: Limits, rows: Sequence[Row]) -> str:
+    """A sentence on ratings that the answers pass where ratings are not judged; empty if none is passed."""
+    if limits.loading_max_pu is not None or limits.loading_emergency_max_pu is not None:
+        return ""
+    parts = []
+    for kind in ("line", "transformer"):
+        loaded = [row for row in rows if row[f"{kind}_loading_max_pu"] is not None]
+        heaviest = max(loaded, key=lambda row: float(row[f"{kind}_loading_max_pu"]), default=None)
+        if heaviest is not None and heaviest[f"{kind}_loading_max_pu"] > 1.0:
+            parts.append(
+                f"{kind}s up to {heaviest[f'{kind}_loading_max_pu']:.2f} ({heaviest[f'{kind}_loading_where']})"
+            )
+    return (
+        f"ratings are passed at these sizes: {', '.join(parts)} of normal; --loading-max 1.0 keeps them"
+        if parts
+        else ""
+    )
+
+
+def not_assessed(study: HostingCapacityStudy, limits: Limits) -> list[str]:
+    """What the answer does not cover, in words."""
+    feeder = study.load_feeder()
+    notes = [
+        "one hour in one scenario; no seasons, no contingencies"
+        if study.scenarios == 1
+        else "one hour, in drawn scenarios; no seasons, no contingencies",
+        "protection, short-circuit levels, harmonics and sub-second transients",
+        "the grid upstream of the feeder's source",
+    ]
+    if feeder.isolated_buses:
+        notes.insert(0, f"buses without a closed path to the source: {', '.join(feeder.isolated_buses)}")
+    if limits.loading_max_pu is None and limits.loading_emergency_max_pu is None:
+        lines = placeholder_rated_lines(feeder)
+        notes.insert(
+            0,
+            "thermal limits: loadings are reported, not judged (--loading-max judges them)"
+            + (f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""),
+        )
+    return notes

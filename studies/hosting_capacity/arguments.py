@@ -1,0 +1,189 @@
+"""The command line of a hosting-capacity study: its options, and the question they make."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Policy
+from g2g_opt.scenario import Scenario
+from studies.catalogue import make_question
+from studies.hosting_capacity.study import OPERATIONS, HostingCapacityStudy
+from studies.task import Question
+from studies.workload_arguments import add_workload_filters
+
+# What `add_parser` needs besides the name.
+PARSER: dict[str, Any] = {
+    "help": "how many MW can each bus host, firm and with flexible operation",
+    "description": (
+        "For every bus, or set of buses: the largest datacenter that keeps the limits in closed loop over a whole "
+        "hour, firm (batch sizes fixed) and flexible (a controller lowers and raises batch sizes), with the limit that "
+        "binds."
+    ),
+    "epilog": (
+        "Example: g2g hosting-capacity --feeder ieee13 --bus 671 --bus 675 --model llama-3.1-8b --out results/two. "
+        "Exit status 0 when every bus has an answer, 1 when one failed, 2 on bad input, 130 after Ctrl-C (what was "
+        "finished is kept)."
+    ),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the question's options to a parser."""
+    default = HostingCapacityStudy()
+    add = parser.add_argument
+    add("--feeder", default=default.feeder, help="bundled feeder, or path of a .dss master file (default %(default)s)")
+    add("--bus", action="append", help="a bus; repeat for several (default: all candidates of the feeder)")
+    add("--model", action="append", help="a measured model; repeat to share the servers evenly (default llama-3.1-70b)")
+    add("--gpu", default=default.gpu, help="GPU the models run on (default %(default)s)")
+    add_workload_filters(parser)
+    add("--batch-size", type=int, default=default.batch_size, help="batch size without control (default %(default)s)")
+    add("--operation", action="append", choices=OPERATIONS, help="only this operation (default: both)")
+    add("--policy", choices=("ofo", "droop"), default="ofo", help="controller of flexible operation (default ofo)")
+    add(
+        "--margin",
+        type=float,
+        default=default.policy.margin_pu,
+        metavar="PU",
+        help="the controller aims this far inside the voltage limits (default %(default)s)",
+    )
+    add(
+        "--taps",
+        choices=("optimised", "study", "own control"),
+        default="optimised",
+        help="regulator taps: found per size, the feeder's own, or moved by its controls (default optimised)",
+    )
+    add("--seed", type=int, default=0, help="study seed (default %(default)s)")
+    add("--trace-dir", default=default.trace_dir, help="where your own traces lie (default %(default)s)")
+    _add_limits(parser)
+    _add_site_sets(parser)
+    _add_scenarios(parser, default)
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    add, limits = parser.add_argument_group("limits").add_argument, Limits()
+    add("--voltage-min", type=float, default=limits.voltage_min_pu, metavar="PU", help="default %(default)s")
+    add("--voltage-max", type=float, default=limits.voltage_max_pu, metavar="PU", help="default %(default)s")
+    add(
+        "--violation-share",
+        type=float,
+        default=limits.violation_time_share_max,
+        metavar="SHARE",
+        help="share of the hour in which a voltage may be outside (default %(default)s)",
+    )
+    add(
+        "--loading-max",
+        type=float,
+        metavar="SHARE",
+        help="judge lines and transformers against this share of their normal ratings (default: report only)",
+    )
+    add(
+        "--overload-time-max",
+        type=float,
+        metavar="S",
+        help="time (s) in which the loading may be above --loading-max (default 0)",
+    )
+    add(
+        "--loading-emergency-max",
+        type=float,
+        metavar="SHARE",
+        help="loading that is never passed, as a share of the normal ratings, e.g. 1.5 (default: none)",
+    )
+    add(
+        "--throughput-min",
+        type=float,
+        default=limits.throughput_share_min,
+        metavar="SHARE",
+        help="tokens served, as a share of the uncontrolled fleet's (default %(default)s)",
+    )
+    add(
+        "--throughput-curve",
+        type=float,
+        nargs="+",
+        default=(),
+        metavar="SHARE",
+        help="flexible capacity also at these shares of tokens, e.g. 1.0 0.9 0.8 0.7 0.6",
+    )
+
+
+def _add_site_sets(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("several sites at once").add_argument
+    add("--sites", type=int, default=1, metavar="N", help="every set of N of the buses (default %(default)s)")
+    add(
+        "--site-set",
+        action="append",
+        metavar="BUS+BUS",
+        help="only this set, buses joined by +; repeat for several",
+    )
+    add(
+        "--site-shares",
+        type=float,
+        nargs="+",
+        default=(),
+        metavar="SHARE",
+        help="how the sites of a set share the servers (default: evenly)",
+    )
+    add(
+        "--frontier",
+        type=int,
+        default=0,
+        metavar="POINTS",
+        help="for pairs: the largest second site at so many sizes of the first (default: not asked)",
+    )
+
+
+def _add_scenarios(parser: argparse.ArgumentParser, default: HostingCapacityStudy) -> None:
+    add = parser.add_argument_group("scenario set").add_argument
+    add(
+        "--scenarios",
+        type=int,
+        default=default.scenarios,
+        metavar="N",
+        help="judge every size in N drawn scenarios; 59 show 95 %% with 95 %% confidence (default: one, not drawn)",
+    )
+    add(
+        "--scenario-share",
+        type=float,
+        default=default.scenario_share_min,
+        metavar="SHARE",
+        help="share of all scenarios that has to keep the limits (default %(default)s)",
+    )
+    add("--confidence", type=float, default=default.confidence, metavar="SHARE", help="default %(default)s")
+
+
+def question_of(options: argparse.Namespace) -> Question:
+    """The study that a parsed line asks for; `InputError` for values that cannot be used."""
+    content = {
+        "feeder": options.feeder,
+        "buses": tuple(options.bus or ()),
+        "models": tuple(options.model or HostingCapacityStudy.models),
+        "gpu": options.gpu,
+        "task": options.task,
+        "precision": options.precision,
+        "gpus_per_replica": options.gpus_per_replica,
+        "batch_size": options.batch_size,
+        "operations": tuple(options.operation or OPERATIONS),
+        "policy": Policy(options.policy, margin_pu=options.margin),
+        "taps": options.taps,
+        "scenario": Scenario(seed=options.seed),
+        "limits": Limits(
+            voltage_min_pu=options.voltage_min,
+            voltage_max_pu=options.voltage_max,
+            violation_time_share_max=options.violation_share,
+            loading_max_pu=options.loading_max,
+            overload_time_max_s=options.overload_time_max,
+            loading_emergency_max_pu=options.loading_emergency_max,
+            throughput_share_min=options.throughput_min,
+        ),
+        "n_sites": options.sites,
+        "site_sets": tuple(tuple(part.strip() for part in text.split("+")) for text in options.site_set or ()),
+        "site_shares": tuple(options.site_shares),
+        "frontier_points": options.frontier,
+        "throughput_shares": tuple(options.throughput_curve),
+        "scenarios": options.scenarios,
+        "scenario_share_min": options.scenario_share,
+        "confidence": options.confidence,
+        "trace_dir": options.trace_dir,
+    }
+    return make_question(HostingCapacityStudy.study, content, "the options")

@@ -1,0 +1,165 @@
+"""What a search for capacity found: the sizes judged, the largest kept, and what stopped the next one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from g2g_opt.errors import PowerFlowError
+from g2g_opt.outcome import Figures, LimitCheck, Outcome
+from g2g_opt.site import GPUS_PER_SERVER
+from studies.tap_search import Taps
+
+Operation = Literal["firm", "flexible"]
+
+NO_CHECK = LimitCheck("none within the search range", 0.0, 0.0, 0.0, True)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What one search looks for: the largest site, or set of sites, at `buses` under an operation and a token floor.
+
+    `first_n_servers` fixes the size of the first site; the search is then for the second one. None searches the total.
+    """
+
+    buses: tuple[str, ...]
+    operation: Operation
+    throughput_share_min: float
+    first_n_servers: int | None = None
+
+    @property
+    def place(self) -> str:
+        """The buses in one word: "671", or "671+675" for a set."""
+        return "+".join(self.buses)
+
+
+@dataclass(frozen=True)
+class JudgedSize:
+    """One size that was simulated: kept or not, under which taps, and its outcome (of the best tap round).
+
+    `n_servers` is the size searched for, `n_servers_by_site` what that means for each site. With a scenario set the
+    outcome is that of the scenario that binds; `n_scenarios` were run and `n_failed` of them missed a limit.
+    """
+
+    n_servers: int
+    kept: bool
+    taps: Taps
+    rounds: int
+    outcome: Outcome
+    n_servers_by_site: tuple[int, ...] = ()
+    n_scenarios: int = 1
+    n_failed: int = 0
+
+    @property
+    def figures(self) -> Figures:
+        """The figures of its run; only a run that failed has none, and a size that was kept did not fail."""
+        if self.outcome.figures is None:
+            raise PowerFlowError(f"{self.n_servers} servers have no figures: {self.outcome.failure}")
+        return self.outcome.figures
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The answer in scenarios that the search never saw: `n_kept` of `n` kept every limit.
+
+    `share_lower_bound` is the exact lower bound, at the study's confidence, of the share of scenarios that are kept;
+    `binding` names the scenario closest to a limit, `attempt` counts the sizes that were tried.
+    """
+
+    n: int
+    n_kept: int
+    share_lower_bound: float
+    binding: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """The answer for one aim: the largest size kept, and what stopped the next one.
+
+    `largest` is None if not even the smallest site was accepted; `stopped_by` is the limit that the smallest rejected
+    size breaks most, or the reason its run failed. `rejected_below` are sizes (servers) below the answer that were
+    rejected: feasibility has a gap there. `n_rejected` is the smallest rejected size above the answer. `note` says what
+    else a reader has to know.
+    """
+
+    aim: Aim
+    largest: JudgedSize | None
+    stopped_by: LimitCheck
+    rejected_below: tuple[int, ...]
+    n_rejected: int | None
+    judged: tuple[JudgedSize, ...] = field(default_factory=tuple)
+    note: str = ""
+    confirmed: Outcome | None = None
+    certificate: Certificate | None = None
+
+    @property
+    def bus(self) -> str:
+        """Its bus, or buses joined by "+"."""
+        return self.aim.place
+
+    @property
+    def operation(self) -> Operation:
+        """Firm or flexible."""
+        return self.aim.operation
+
+    @property
+    def n_servers(self) -> int:
+        """The largest size kept; 0 if there is none."""
+        return self.largest.n_servers if self.largest is not None else 0
+
+    @property
+    def reached_search_end(self) -> bool:
+        """True if nothing above the answer was rejected."""
+        return self.n_rejected is None
+
+
+def capacity_of(
+    aim: Aim,
+    judged: Sequence[JudgedSize],
+    largest: JudgedSize | None,
+    notes: Sequence[str] = (),
+    confirmed: Outcome | None = None,
+    certificate: Certificate | None = None,
+) -> Capacity:
+    """The answer from all sizes judged, once it is known which of them is the largest."""
+    n = largest.n_servers if largest is not None else 0
+    above = min((j for j in judged if not j.kept and j.n_servers > n), key=lambda j: j.n_servers, default=None)
+    return Capacity(
+        aim=aim,
+        largest=largest,
+        stopped_by=_what_stopped(above),
+        rejected_below=tuple(sorted(j.n_servers for j in judged if not j.kept and j.n_servers < n)),
+        n_rejected=above.n_servers if above is not None else None,
+        judged=tuple(sorted(judged, key=lambda j: j.n_servers)),
+        note="; ".join(note for note in notes if note),
+        confirmed=confirmed,
+        certificate=certificate,
+    )
+
+
+def best_of(firm: Capacity, flexible: Capacity) -> Capacity:
+    """The flexible answer: the controller can always be left off, so a bus hosts no less than its firm capacity."""
+    if firm.largest is None or firm.n_servers <= flexible.n_servers:
+        return flexible
+    note = f"with the controller on only {flexible.n_servers * GPUS_PER_SERVER} GPUs: it is better left off here"
+    return replace(
+        flexible,
+        largest=firm.largest,
+        stopped_by=firm.stopped_by,
+        n_rejected=firm.n_rejected,
+        note=note,
+        confirmed=firm.confirmed,
+        certificate=firm.certificate,
+    )
+
+
+def _what_stopped(rejected: JudgedSize | None) -> LimitCheck:
+    if rejected is None:
+        return NO_CHECK
+    if rejected.outcome.failure is not None:
+        return LimitCheck("power flow", math.nan, math.nan, math.inf, False, rejected.outcome.failure)
+    broken = [check for check in rejected.outcome.checks if not check.kept]
+    return max(broken, key=lambda check: check.used)

@@ -1,0 +1,244 @@
+"""The search for one capacity, as a generator that asks for runs to simulate together with others (`side_by_side`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from g2g_opt.datacenter.config import InferenceModelSpec
+from g2g_opt.feeder import Feeder
+from g2g_opt.outcome import Outcome
+from g2g_opt.plan import Plan, Policy, TapMode
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulate import Simulation
+from g2g_opt.site import GPUS_PER_SERVER, sized_site, smallest_n_servers
+from solvers.exact_binomial import lower_bound
+from solvers.largest_feasible import LargestFeasible, search_largest_feasible
+from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, capacity_of
+from studies.side_by_side import Request, Wanted, together
+from studies.tap_search import TapSearch, TapTrial
+
+if TYPE_CHECKING:
+    from studies.hosting_capacity.study import HostingCapacityStudy
+
+# Share of an answer within which the search stops; one server near the bottom.
+RESOLUTION = 0.005
+# Where the search begins, and how many servers a MW is at the least: an H100 is rated 0.7 kW.
+FIRST_SIZE_MW = 2.0
+GPU_RATED_KW = 0.7
+# Sizes of one search judged in a round: more cost little in a batch and save rounds. Measured on the 13-bus feeder,
+# 2 to 4 take the same time, 6 and 8 half as much again.
+SIZES_AT_ONCE = 2
+GROWTH = 1.6
+# Around a guess the search spreads in smaller steps.
+GROWTH_AROUND_GUESS = 1.15
+
+Models = tuple[tuple[InferenceModelSpec, int], ...]
+Report = Callable[[Aim, JudgedSize], None]
+
+
+def nobody(aim: Aim, judged: JudgedSize) -> None:
+    """Hears of sizes and does nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRun:
+    """A simulated run with what it was for: to be stored, and judged again under other limits."""
+
+    aim: Aim
+    n_servers: int
+    n_servers_by_site: tuple[int, ...]
+    plan: Plan
+    scenario: Scenario
+    purpose: str  # "search", "certificate" or "opendss"
+    run: Simulation
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search comes to: its answer and the runs behind it."""
+
+    capacity: Capacity
+    runs: list[StoredRun] = field(default_factory=list)
+
+
+class SizeSearch:
+    """One aim's search. `guess` (servers) is where it begins, if something is known; `report` hears of every size."""
+
+    def __init__(
+        self,
+        study: HostingCapacityStudy,
+        feeder: Feeder,
+        models: Models,
+        aim: Aim,
+        guess: int | None = None,
+        report: Report = nobody,
+    ) -> None:
+        self._study, self._models, self._aim, self._guess, self._report = study, models, aim, guess, report
+        self._limits = replace(study.limits, throughput_share_min=aim.throughput_share_min)
+        self._policy = study.policy if aim.operation == "flexible" else Policy("none")
+        self._tap_mode: TapMode = "own control" if study.taps == "own control" else "fixed"
+        self._scenarios = study.draw_scenarios("search")
+        self._allowed = study.failures_allowed()
+        self._taps = self._tap_search(feeder, self._scenarios, optimise=study.taps == "optimised")
+        self._feeder = feeder
+        self._judged: dict[int, JudgedSize] = {}
+        self._trials: dict[int, list[TapTrial]] = {}
+
+    def _tap_search(self, feeder: Feeder, scenarios: tuple[Scenario, ...], optimise: bool) -> TapSearch:
+        return TapSearch(
+            feeder,
+            scenarios,
+            self._limits,
+            optimise=optimise,
+            trace_dir=Path(self._study.trace_dir),
+            failures_allowed=self._allowed,
+        )
+
+    def _sizes(self, n_servers: int) -> tuple[int, ...]:
+        first = self._aim.first_n_servers
+        return (first, n_servers) if first is not None else self._study.share_servers(n_servers, len(self._aim.buses))
+
+    def _plan(self, n_servers: int) -> Plan:
+        base = self._study.base_kw_per_gpu
+        sizes = self._sizes(n_servers)
+        names = ["site"] if len(sizes) == 1 else [f"site-{k + 1}" for k in range(len(sizes))]
+        sites = tuple(
+            sized_site(name, bus, self._models, n, base)
+            for name, bus, n in zip(names, self._aim.buses, sizes, strict=True)
+            if n > 0
+        )
+        return Plan(sites, policy=self._policy, tap_mode=self._tap_mode)
+
+    def found(self) -> Wanted[Found]:
+        """The largest size kept, certified and confirmed on OpenDSS, with all runs."""
+        smallest = smallest_n_servers(self._models)
+        n_min = smallest
+        while self._aim.first_n_servers is None and min(self._sizes(n_min)) < smallest:
+            n_min += 1
+        server_kw = GPUS_PER_SERVER * (GPU_RATED_KW + self._study.base_kw_per_gpu)
+        n_max = max(n_min, math.ceil(self._study.power_max_mw * 1e3 / server_kw))
+        guess = self._guess
+        search = search_largest_feasible(
+            n_max,
+            n_min=n_min,
+            start=round(FIRST_SIZE_MW * 1e3 / server_kw) if guess is None else max(n_min, guess),
+            resolution=RESOLUTION,
+            growth=GROWTH if guess is None else GROWTH_AROUND_GUESS,
+            at_once=SIZES_AT_ONCE,
+            shrink=guess is not None,
+        )
+        asked = next(search)
+        while True:
+            yield from together([self._judge(n) for n in asked])
+            try:
+                asked = search.send({n: self._judged[n].kept for n in asked})
+            except StopIteration as end:
+                answer: LargestFeasible = end.value
+                break
+        return (yield from self.settle(answer.n))
+
+    def _judge(self, n_servers: int) -> Wanted[None]:
+        """One size under the taps that suit it."""
+        trials = yield from self._taps.try_taps(self._plan(n_servers))
+        best = trials[-1]
+        judged = JudgedSize(
+            n_servers=n_servers,
+            kept=best.kept,
+            taps=best.taps,
+            rounds=len(trials),
+            outcome=best.binding.outcome,
+            n_servers_by_site=self._sizes(n_servers),
+            n_scenarios=len(best.runs),
+            n_failed=best.n_failed,
+        )
+        self._judged[n_servers], self._trials[n_servers] = judged, trials
+        self._report(self._aim, judged)
+
+    def settle(self, n: int) -> Wanted[Found]:
+        """The largest accepted size that fresh scenarios and OpenDSS accept too; what they refused is noted."""
+        notes: list[str] = []
+        runs: list[StoredRun] = []
+        judged = sorted(self._judged.values(), key=lambda j: j.n_servers)
+        attempt = 0
+        for size in sorted((j for j in judged if j.kept and j.n_servers <= n), key=lambda j: -j.n_servers):
+            plan = replace(self._plan(size.n_servers), taps=size.taps)
+            certificate = None
+            if len(self._scenarios) > 1:
+                attempt += 1
+                fresh = self._study.draw_scenarios(f"certificate {attempt}")
+                trial = yield from self._try(plan, fresh)
+                certificate = self._certificate(trial, attempt)
+                runs += self._stored(size.n_servers, trial, "certificate", fresh)
+                if not trial.kept:
+                    notes.append(
+                        f"{GPUS_PER_SERVER * sum(size.n_servers_by_site)} GPUs were refused by fresh scenarios "
+                        f"({trial.n_failed} of {len(trial.runs)} missed a limit)"
+                    )
+                    continue
+            binding = self._binding_scenario(size)
+            (run,) = yield (Request(plan, "opendss", binding),)
+            outcome: Outcome = run.outcome
+            if outcome.figures is not None:
+                outcome = self._taps.judged(run, binding).outcome
+            runs.append(StoredRun(self._aim, size.n_servers, size.n_servers_by_site, plan, binding, "opendss", run))
+            if outcome.kept or size.n_failed:
+                runs += self._search_runs(size.n_servers)
+                capacity = capacity_of(self._aim, judged, size, notes, outcome, certificate)
+                return Found(capacity, runs)
+            notes.append(
+                f"{GPUS_PER_SERVER * sum(size.n_servers_by_site)} GPUs were accepted by the batch engine and refused "
+                f"by OpenDSS: {', '.join(outcome.reasons)}"
+            )
+        runs += self._search_runs(0)
+        return Found(capacity_of(self._aim, judged, None, notes), runs)
+
+    def absorb(self, runs: Sequence[StoredRun]) -> int:
+        """Judge other searches' runs of the same sites under this one's limits; the largest size kept by now (0: none).
+
+        A run is a verdict only where one scenario is judged.
+        """
+        for stored in runs:
+            known = self._judged.get(stored.n_servers)
+            if stored.purpose != "search" or (known is not None and known.kept):
+                continue
+            outcome = self._taps.judged(stored.run, stored.scenario).outcome
+            if known is None or outcome.kept:
+                sizes = stored.n_servers_by_site
+                self._judged[stored.n_servers] = JudgedSize(
+                    stored.n_servers, outcome.kept, stored.plan.taps, 1, outcome, sizes
+                )
+        return max((n for n, judged in self._judged.items() if judged.kept), default=0)
+
+    def _binding_scenario(self, size: JudgedSize) -> Scenario:
+        return next(s for s in self._scenarios if s.name == size.outcome.scenario)
+
+    def _try(self, plan: Plan, scenarios: tuple[Scenario, ...]) -> Wanted[TapTrial]:
+        """The plan as it is in scenarios that nobody has seen."""
+        (trial,) = yield from self._tap_search(self._feeder, scenarios, optimise=False).try_taps(plan, plan.taps)
+        return trial
+
+    def _certificate(self, trial: TapTrial, attempt: int) -> Certificate:
+        n, n_kept = len(trial.runs), len(trial.runs) - trial.n_failed
+        bound = lower_bound(n_kept, n, self._study.confidence)
+        return Certificate(n, n_kept, bound, trial.binding.outcome.scenario, attempt)
+
+    def _search_runs(self, n_answer: int) -> list[StoredRun]:
+        """Runs to keep: all of them, or with a scenario set those of the answer and of the next size."""
+        sizes = sorted(self._trials)
+        if len(self._scenarios) > 1:
+            above = [n for n in sizes if n > n_answer and not self._judged[n].kept]
+            sizes = [n for n in sizes if n == n_answer] + above[:1]
+        return [
+            run for n in sizes for trial in self._trials[n] for run in self._stored(n, trial, "search", self._scenarios)
+        ]
+
+    def _stored(self, n: int, trial: TapTrial, purpose: str, scenarios: tuple[Scenario, ...]) -> list[StoredRun]:
+        by_name = {scenario.name: scenario for scenario in scenarios}
+        return [
+            StoredRun(self._aim, n, self._sizes(n), trial.plan, by_name[run.outcome.scenario], purpose, run)
+            for run in trial.runs
+        ]

@@ -1,0 +1,201 @@
+"""Pictures of a conclusion for documents and slides: feeder maps, voltage envelopes, charts. Drawing only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from g2g_opt.feeder import Feeder
+from studies.conclusion import Chart, Conclusion, Envelope, FeederMap
+from studies.report.atomic_file import replacing
+from studies.report.network_drawing import NetworkDrawing, drawing_of
+from studies.report.plot_data import chart_data, envelope_data, envelope_summary
+
+# Okabe and Ito: told apart with any colour vision; each with a sign of its own besides.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#8c6d00")
+_MARKERS = ("o", "s", "D", "^", "x", "*")
+_STYLES = ("-", "--", ":", "-.")
+_LIMIT = "#b00020"
+_EDGE_STYLE = {"line": ("#8d99a5", "-", 1.2), "transformer": ("#cc79a7", "-", 3.0), "open": ("#8d99a5", ":", 1.2)}
+# Words on an axis that still fit side by side.
+_TICKS_MAX = 30
+# Buses of a feeder on which every one is named, and characters of a mark.
+_LABELS_MAX = 40
+_WORD_MAX = 28
+
+
+def draw_conclusion(conclusion: Conclusion, feeder: Feeder, folder: Path) -> list[Path]:
+    """Write a PNG per map, envelope and chart, named after their titles; returns the paths."""
+    drawing = drawing_of(feeder)
+    drawn: list[tuple[str, Figure]] = []
+    for feeder_map in conclusion.maps:
+        drawn.append((f"map_{feeder_map.title}", draw_feeder_map(feeder_map, drawing)))
+    for envelope in conclusion.envelopes:
+        drawn.append((f"voltages_{envelope.title}", draw_envelope(envelope)))
+    for chart in conclusion.charts:
+        drawn.append((f"chart_{chart.title}", draw_chart(chart)))
+    paths: list[Path] = []
+    for title, figure in drawn:
+        paths.append(_free_path(folder, title, paths))
+        with replacing(paths[-1]) as scratch:
+            figure.savefig(scratch, dpi=150, format="png")
+        plt.close(figure)
+    return paths
+
+
+def _free_path(folder: Path, title: str, taken: Sequence[Path]) -> Path:
+    stem = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")[:60] or "figure"
+    path, number = folder / f"{stem}.png", 2
+    while path in taken:
+        path, number = folder / f"{stem}_{number}.png", number + 1
+    return path
+
+
+def _plain(text: object) -> str:
+    """Texts as they are: between two dollar signs matplotlib would read mathematics."""
+    return str(text).replace("$", r"\$")
+
+
+def draw_feeder_map(feeder_map: FeederMap, drawing: NetworkDrawing) -> Figure:
+    """The feeder with its buses coloured by their figures; those without one are small and grey."""
+    figure, axes = plt.subplots(figsize=(10, 6.5), layout="constrained")
+    for edge in drawing.edges:
+        ends = [drawing.positions.get(bus) for bus in edge.buses]
+        if ends[0] is not None and ends[1] is not None:
+            colour, style, width = _EDGE_STYLE["line" if edge.kind == "regulator" else edge.kind]
+            axes.plot([ends[0][0], ends[1][0]], [ends[0][1], ends[1][1]], style, color=colour, lw=width, zorder=1)
+            if edge.kind == "regulator":
+                middle = [(ends[0][k] + ends[1][k]) / 2 for k in (0, 1)]
+                axes.plot(*middle, "D", mfc="none", mec=_COLOURS[1], mew=1.6, ms=11, zorder=1)
+    values = {bus: value for bus, value in feeder_map.value_by_bus.items() if bus in drawing.positions}
+    empty = [xy for bus, xy in drawing.positions.items() if bus not in values]
+    axes.scatter([x for x, _ in empty], [y for _, y in empty], s=12, color="#b4bec8", zorder=2)
+    if values:
+        # The highest last, on top.
+        buses = sorted(values, key=lambda bus: (bus in feeder_map.marked, values[bus]))
+        dots = axes.scatter(
+            [drawing.positions[bus][0] for bus in buses],
+            [drawing.positions[bus][1] for bus in buses],
+            c=[values[bus] for bus in buses],
+            s=[150 if bus in feeder_map.marked else 70 for bus in buses],
+            linewidths=[2.2 if bus in feeder_map.marked else 0.6 for bus in buses],
+            edgecolors="#1b2530",
+            cmap="viridis",
+            zorder=3,
+        )
+        figure.colorbar(dots, ax=axes, label=_plain(feeder_map.unit), shrink=0.75)
+    _label_buses(axes, feeder_map, drawing)
+    if drawing.y_per_x is not None:
+        axes.set_aspect(drawing.y_per_x, adjustable="datalim")
+    axes.margins(0.06)
+    axes.set_axis_off()
+    remarks = [f"buses without coordinates, not drawn: {len(drawing.unplaced)}"] if drawing.unplaced else []
+    if drawing.computed:
+        remarks.append(drawing.coordinate_system)
+    axes.set_title(_plain("\n".join([feeder_map.title, *remarks])), fontsize=11)
+    return figure
+
+
+def _label_buses(axes: Axes, feeder_map: FeederMap, drawing: NetworkDrawing) -> None:
+    """Marked buses with their word, by turns above and below; the source; on a small feeder every bus."""
+    small = len(drawing.positions) <= _LABELS_MAX
+    labels = {bus: bus for bus in drawing.positions if small or bus == drawing.source}
+    if drawing.source in labels:
+        labels[drawing.source] += " (source)"
+    for bus, word in feeder_map.marked.items():
+        labels[bus] = f"{bus}: {word if len(word) <= _WORD_MAX else word[: _WORD_MAX - 1] + '…'}"
+    marked = list(feeder_map.marked)
+    for bus, text in labels.items():
+        if bus in drawing.positions:
+            below = bus in marked and marked.index(bus) % 2 == 1
+            place = (7, -15) if below else (7, 8)
+            weight = "bold" if bus in marked else "normal"
+            axes.annotate(
+                _plain(text),
+                drawing.positions[bus],
+                xytext=place,
+                textcoords="offset points",
+                fontsize=8.5,
+                weight=weight,
+                zorder=4,
+            )
+
+
+def draw_envelope(envelope: Envelope) -> Figure:
+    """Lowest to highest voltage of every bus-phase, with the limits; those outside are ringed."""
+    figure, axes = plt.subplots(figsize=(11, 4.8), layout="constrained")
+    lowest = np.asarray(envelope.lowest_pu, dtype=np.float64)
+    highest = np.asarray(envelope.highest_pu, dtype=np.float64)
+    for place, (phase, nodes) in enumerate(envelope_data(envelope)["phases"].items()):
+        colour = _COLOURS[place % len(_COLOURS)]
+        axes.vlines(
+            nodes, lowest[nodes], highest[nodes], color=colour, lw=1.6, label=f"phase {phase}" if phase else "voltages"
+        )
+        for ends in (lowest, highest):
+            axes.plot(nodes, ends[nodes], _MARKERS[place % len(_MARKERS)], color=colour, ms=2.6)
+    for ends, outside in (
+        (lowest, lowest < envelope.voltage_min_pu),
+        (highest, highest > envelope.voltage_max_pu),
+    ):
+        axes.plot(np.flatnonzero(outside), ends[outside], "o", mfc="none", mec=_LIMIT, ms=8)
+    for limit in (envelope.voltage_min_pu, envelope.voltage_max_pu):
+        axes.axhline(limit, color=_LIMIT, ls="--", lw=1.2)
+    step = max(1, -(-len(envelope.nodes) // _TICKS_MAX))
+    places = range(0, len(envelope.nodes), step)
+    axes.set_xticks(places, [_plain(envelope.nodes[k]) for k in places], rotation=70, fontsize=8)
+    axes.set_xlim(-1, len(envelope.nodes))
+    axes.set_xlabel("bus and phase")
+    axes.set_ylabel("voltage (pu)")
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_title(_plain(f"{envelope.title}\n{envelope_summary(envelope)}"), fontsize=10, wrap=True)
+    if envelope.nodes:
+        axes.legend(loc="best", fontsize=8, ncols=4)
+    return figure
+
+
+def draw_chart(chart: Chart) -> Figure:
+    """The lines and points of a chart; x are places of words where any x is a word."""
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    data = chart_data(chart)
+    if data["diagonal"]:
+        axes.plot(data["diagonal"], data["diagonal"], "--", color="#8d99a5", lw=1.2, label="equal")
+    words = list(dict.fromkeys(x for line in data["lines"] for x in line["x"])) if data["words"] else []
+    for k, line in enumerate(data["lines"]):
+        x = [words.index(word) for word in line["x"]] if words else _figures(line["x"])
+        style = "" if line["points"] else _STYLES[k % len(_STYLES)]
+        marker = _MARKERS[k % len(_MARKERS)] if line["points"] or len(x) <= _TICKS_MAX else ""
+        axes.plot(
+            x,
+            _figures(line["y"]),
+            linestyle=style or "none",
+            marker=marker or None,
+            color=_COLOURS[k % len(_COLOURS)],
+            ms=5,
+            label=_plain(line["name"]),
+        )
+    if words:
+        step = max(1, -(-len(words) // _TICKS_MAX))
+        places = range(0, len(words), step)
+        turned = max(map(len, words)) * len(places) > 80
+        axes.set_xticks(places, [_plain(words[k]) for k in places], rotation=70 if turned else 0, fontsize=8)
+    axes.set_xlabel(_plain(chart.x_title))
+    axes.set_ylabel(_plain(chart.y_title))
+    axes.set_title(_plain(chart.title), fontsize=11)
+    axes.grid(alpha=0.3)
+    if data["diagonal"] or len(chart.lines) > 1:
+        axes.legend(fontsize=8)
+    return figure
+
+
+def _figures(values: Sequence[float | None]) -> list[float]:
+    return [np.nan if value is None else value for value in values]

@@ -1,0 +1,125 @@
+"""A conclusion as files for other programs: CSV per table, GeoJSON of the feeder, and the whole of it as JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from studies.conclusion import Conclusion, FeederMap, ResultTable
+from studies.report.atomic_file import replacing, write_text
+from studies.report.network_drawing import LONGITUDE_LATITUDE, Edge, NetworkDrawing, drawing_of
+from studies.report.plain_values import plain_value
+
+_NO_FILE_NAME = frozenset('/\\:*?"<>|\0')
+
+
+def write_tables(conclusion: Conclusion, folder: Path) -> list[Path]:
+    """Write each table as `name`.csv: column names as the header, figures unrounded, missing ones empty.
+
+    Raises `InputError` if two tables have one name, or a name that no file can have.
+    """
+    names = [table.name for table in conclusion.tables]
+    for name in names:
+        if names.count(name) > 1 or not name.strip(". ") or _NO_FILE_NAME & set(name):
+            raise InputError(f"tables are written as files of their names: {name!r} is taken twice or no file name")
+    return [_write_csv(table, folder / f"{table.name}.csv") for table in conclusion.tables]
+
+
+def _write_csv(table: ResultTable, path: Path) -> Path:
+    names = [column.name for column in table.columns]
+    with replacing(path) as scratch, scratch.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        for row in table.rows:
+            writer.writerow([_csv_cell(row.get(name)) for name in names])
+    return path
+
+
+def _csv_cell(value: Any) -> Any:
+    # A boundless figure is not a missing one; "not a number" is.
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    value = plain_value(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | Mapping):
+        return json.dumps(value, ensure_ascii=False)
+    return value
+
+
+def write_answer(conclusion: Conclusion, path: Path) -> Path:
+    """Write the whole conclusion as JSON; figures that are missing or not finite are null."""
+    return write_text(path, json.dumps(plain_value(conclusion), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_geojson(conclusion: Conclusion, feeder: Feeder, path: Path) -> Path:
+    """Write one FeatureCollection: a point per bus with its figure of every map, a line string per branch.
+
+    GeoJSON means longitude and latitude (RFC 7946); where a feeder's coordinates are not, the foreign member
+    `coordinate_system` of the collection says what they are. Buses without coordinates have no geometry.
+    """
+    drawing = drawing_of(feeder)
+    collection: dict[str, Any] = {
+        "type": "FeatureCollection",
+        "name": conclusion.title,
+        "coordinate_system": drawing.coordinate_system,
+        "features": [*_bus_features(conclusion.maps, feeder, drawing), *_edge_features(drawing)],
+    }
+    if drawing.coordinate_system == LONGITUDE_LATITUDE:
+        del collection["coordinate_system"]
+    return write_text(path, json.dumps(plain_value(collection), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def property_names(maps: Iterable[FeederMap]) -> list[str]:
+    """A property name for each map: title and unit; the second of one name is numbered."""
+    names: list[str] = []
+    for feeder_map in maps:
+        name = f"{feeder_map.title} ({feeder_map.unit})" if feeder_map.unit else feeder_map.title
+        taken = sum(other == name or other.startswith(f"{name} #") for other in names)
+        names.append(f"{name} #{taken + 1}" if taken else name)
+    return names
+
+
+def _bus_features(maps: tuple[FeederMap, ...], feeder: Feeder, drawing: NetworkDrawing) -> Iterable[dict[str, Any]]:
+    names = property_names(maps)
+    for bus in feeder.buses.values():
+        known: dict[str, Any] = {"bus": bus.name, "phases": bus.phases, "kv_ln": bus.kv_ln}
+        for name, feeder_map in zip(names, maps, strict=True):
+            known[name] = feeder_map.value_by_bus.get(bus.name)
+            for kind, words in (("text", feeder_map.text_by_bus), ("marked", feeder_map.marked)):
+                if bus.name in words:
+                    known[f"{name}: {kind}"] = words[bus.name]
+        place = drawing.positions.get(bus.name)
+        yield _feature({"type": "Point", "coordinates": place} if place is not None else None, known)
+
+
+def _edge_features(drawing: NetworkDrawing) -> Iterable[dict[str, Any]]:
+    for edge in drawing.edges:
+        yield _feature(
+            _line_string(edge, drawing),
+            {
+                "branch": edge.name,
+                "element": edge.element,
+                "from": edge.buses[0],
+                "to": edge.buses[1],
+                "closed": edge.kind != "open",
+                "switch": edge.is_switch,
+                "regulator": edge.kind == "regulator",
+                "rating_a": edge.rating_a,
+            },
+        )
+
+
+def _line_string(edge: Edge, drawing: NetworkDrawing) -> dict[str, Any] | None:
+    ends = [drawing.positions.get(bus) for bus in edge.buses]
+    return {"type": "LineString", "coordinates": ends} if None not in ends else None
+
+
+def _feature(geometry: dict[str, Any] | None, properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Feature", "geometry": geometry, "properties": properties}

@@ -1,0 +1,250 @@
+"""Runs a study's tasks to the end, whatever happens on the way, and reads what was recorded.
+
+The ledger says what is to be done, workers do it, the runner alone writes the ledger. A task counts as done once its
+tables lie in the folder *and* the ledger says so, in this order: killed in between, it is done again, with the same
+rows.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from g2g_opt.errors import InputError
+from studies.catalogue import parse_question, question_json, question_toml
+from studies.inputs import code_version, input_hashes
+from studies.ledger import Entry, Ledger
+from studies.local_workers import Ended, Workers
+from studies.study_folder import DiskFullError, StudyFolder
+from studies.task import Question, TaskResult
+from studies.worker import Job
+
+# Attempts at a task whose worker died: that may have been an accident. What raised or hung would do so again.
+_ATTEMPTS_IF_DIED = 2
+_WAIT_S = 0.25
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to tell: a task of a stage began, ended, or moved on; shares of the stage's work done and running."""
+
+    stage: str
+    n_tasks: int
+    n_done: int
+    n_failed: int
+    work: float
+    work_done: float
+    words: str = ""
+    # Worth a line where there is no terminal.
+    is_news: bool = False
+
+
+Tell = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended: entries of the ledger, and whether all tasks were tried."""
+
+    entries: list[Entry]
+    complete: bool
+
+    @property
+    def failed(self) -> list[Entry]:
+        """Tasks without a result."""
+        return [entry for entry in self.entries if entry.state == "failed"]
+
+
+def begin_study(root: Path, question: Question, command: Sequence[str] | None = None) -> None:
+    """Make the folder of a new study; `InputError` if the question cannot be used or the folder holds another study.
+
+    A folder with the same question is left as it is, so that the same command goes on where it stopped.
+    """
+    question.check()
+    folder = StudyFolder(root)
+    text = question_json(question)
+    if folder.ledger.is_file():
+        if _asked(folder) != text:
+            raise InputError(f"{root} holds another study; choose another folder with --out, or remove that one")
+        return
+    folder.make()
+    words = shlex.join(command if command is not None else sys.argv)
+    folder.question.write_text(question_toml(question), encoding="utf-8")
+    Ledger.create(folder.ledger, text, words, _hashes(question))
+
+
+def _asked(folder: StudyFolder) -> str:
+    ledger = Ledger(folder.ledger)
+    ledger.close()
+    return ledger.question
+
+
+def _hashes(question: Question) -> dict[str, str]:
+    return input_hashes(question.feeder, question.trace_dir)
+
+
+def run_study(
+    root: Path,
+    workers: Callable[[], Workers],
+    *,
+    older: str = "refuse",
+    tell: Tell = lambda event: None,
+) -> Finished:
+    """Do every task that is not done, stage after stage.
+
+    `workers` starts what does the jobs. Results recorded by an `older` version of the code are an `InputError`
+    ("refuse"), kept beside the new ones ("keep") or done again ("redo"). Raises `DiskFullError` when there is no room
+    left, and `KeyboardInterrupt` on Ctrl-C; in both cases, as after being killed, the next run goes on from here.
+    """
+    folder = StudyFolder(root)
+    ledger = Ledger(folder.ledger)
+    try:
+        with folder.locked():
+            question = parse_question(ledger.question)
+            _check_same(ledger, question, older)
+            folder.remove_scratch()
+            ledger.release([e.id for e in ledger.entries() if e.state == "running"], "its runner was stopped")
+            pool: Workers | None = None
+            try:
+                for stage in question.stages:
+                    before = _results(folder, ledger, question.stages[: question.stages.index(stage)])
+                    ledger.list_stage(stage, question.tasks(stage, before), code_version(), older == "keep")
+                    if any(entry.state == "waiting" for entry in ledger.entries(stage)):
+                        pool = pool or workers()
+                        _Stage(folder, ledger, question, stage, pool, tell).run()
+            finally:
+                if pool is not None:
+                    pool.stop()
+                ledger.release([e.id for e in ledger.entries() if e.state == "running"], "the study was stopped")
+            return Finished(ledger.entries(), True)
+    finally:
+        ledger.close()
+
+
+def _check_same(ledger: Ledger, question: Question, older: str) -> None:
+    now = _hashes(question)
+    changed = sorted(name for name in {*now, *ledger.inputs} if now.get(name) != ledger.inputs.get(name))
+    if changed:
+        raise InputError(f"files changed since the study began: {', '.join(changed)}; begin anew in another folder")
+    others = {e.code_version for e in ledger.entries() if e.state == "done"} - {code_version()}
+    if others and older == "refuse":
+        n = sum(e.state == "done" and e.code_version in others for e in ledger.entries())
+        raise InputError(
+            f"{n} results were made by another version of the code ({', '.join(sorted(others))}; this is "
+            f"{code_version()}): --older keep uses them and says so in the report, --older redo makes them anew"
+        )
+
+
+class _Stage:
+    """The tasks of one stage on their way through the workers."""
+
+    def __init__(
+        self, folder: StudyFolder, ledger: Ledger, question: Question, stage: str, workers: Workers, tell: Tell
+    ) -> None:
+        self._folder, self._ledger, self._question = folder, ledger, question
+        self._stage, self._workers, self._tell = stage, workers, tell
+        self._entries = {entry.id: entry for entry in ledger.entries(stage)}
+        self._waiting = [entry.id for entry in self._entries.values() if entry.state == "waiting"]
+        self._running: set[str] = set()
+        self._deaths: dict[str, int] = {}
+
+    def run(self) -> None:
+        while self._waiting or self._running:
+            while self._waiting and len(self._running) < self._workers.capacity:
+                self._submit(self._waiting.pop(0))
+            for ended in self._workers.wait(_WAIT_S):
+                self._running.discard(ended.task_id)
+                self._record(ended)
+            self._tell(self._event())
+
+    def _submit(self, task_id: str) -> None:
+        self._ledger.start(task_id, self._workers.engine)
+        self._folder.progress(task_id).unlink(missing_ok=True)
+        task = self._entries[task_id].task
+        self._running.add(task_id)
+        self._workers.submit(Job(self._folder.root.resolve(), self._ledger.question, task_id, task))
+
+    def _record(self, ended: Ended) -> None:
+        task_id, task = ended.task_id, self._entries[ended.task_id].task
+        self._folder.progress(task_id).unlink(missing_ok=True)
+        if ended.done is not None:
+            self._ledger.finish(task_id, ended.done.seconds, ended.done.host)
+            self._news(task_id, f"{task.label}: done in {ended.done.seconds:.1f} s")
+            return
+        if ended.how == "disk full":
+            self._ledger.fail(task_id, ended.reason, ended.details, again=True)
+            raise DiskFullError(ended.reason.partition(": ")[2])
+        reason = f"{ended.how}: {ended.reason}"
+        if ended.how == "died":
+            self._deaths[task_id] = self._deaths.get(task_id, 0) + 1
+            if self._deaths[task_id] < _ATTEMPTS_IF_DIED:
+                self._ledger.fail(task_id, reason, ended.details, again=True)
+                self._waiting.append(task_id)
+                self._news(task_id, f"{task.label}: {reason}; tried again")
+                return
+        parts = self._question.split(task)
+        if parts:
+            new = self._ledger.split(task_id, parts, reason, ended.details)
+            self._entries |= {part: self._ledger.entry(part) for part in new}
+            self._waiting += [part for part in new if self._entries[part].state == "waiting"]
+            self._news(task_id, f"{task.label}: {reason}; divided into {len(parts)}")
+            return
+        self._ledger.fail(task_id, reason, ended.details)
+        self._news(task_id, f"{task.label}: failed: {reason}")
+
+    def _news(self, task_id: str, words: str) -> None:
+        self._entries[task_id] = self._ledger.entry(task_id)
+        self._tell(self._event(words))
+
+    def _event(self, news: str = "") -> Event:
+        entries = [entry for entry in self._entries.values() if entry.state != "split"]
+        over = [entry for entry in entries if entry.state in ("done", "failed")]
+        told = {task_id: self._folder.read_progress(task_id) for task_id in self._running}
+        words = next((f"{self._entries[k].task.label}: {what}" for k, (_, what) in told.items() if what), "")
+        return Event(
+            stage=self._stage,
+            n_tasks=len(entries),
+            n_done=sum(entry.state == "done" for entry in entries),
+            n_failed=sum(entry.state == "failed" for entry in entries),
+            work=sum(entry.task.weight for entry in entries),
+            work_done=sum(entry.task.weight for entry in over)
+            + sum(self._entries[task_id].task.weight * share for task_id, (share, _) in told.items()),
+            words=news or words,
+            is_news=bool(news),
+        )
+
+
+def _results(folder: StudyFolder, ledger: Ledger, stages: Sequence[str]) -> list[TaskResult]:
+    return [result_of(folder, entry) for entry in ledger.entries() if entry.stage in stages and is_over(entry)]
+
+
+def is_over(entry: Entry) -> bool:
+    """True for a task that has a result or has failed for good."""
+    return entry.state in ("done", "failed")
+
+
+def result_of(folder: StudyFolder, entry: Entry) -> TaskResult:
+    """A task of the ledger with its tables, which are read on first use."""
+    if entry.state == "failed":
+        return TaskResult(entry.task, failed=entry.reason)
+    return TaskResult(entry.task, folder.tables(entry.id))
+
+
+def read_results(root: Path) -> tuple[Question, list[TaskResult], list[Entry]]:
+    """Question, results and ledger entries of a study, whether or not it is complete."""
+    folder = StudyFolder(root)
+    ledger = Ledger(folder.ledger)
+    try:
+        entries = ledger.entries()
+        return parse_question(ledger.question), [result_of(folder, e) for e in entries if is_over(e)], entries
+    finally:
+        ledger.close()
+
+
+def wait_hint(root: Path) -> str:
+    """How to go on after a stop."""
+    return f"what was finished is recorded; go on with: g2g resume {shlex.quote(os.fspath(root))}"

@@ -1,0 +1,329 @@
+"""The commands of `g2g` that begin studies, go on with them, look at them and report on them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from g2g_opt.errors import InputError
+from g2g_opt.limits import Limits
+from studies.catalogue import STUDIES, json_schema, parse_question, question_toml, read_question
+from studies.conclusion import Conclusion
+from studies.ledger import Entry, Ledger
+from studies.local_workers import LocalWorkers, Workers
+from studies.runner import begin_study, run_study, wait_hint
+from studies.study_folder import DiskFullError, StudyFolder
+from studies.task import Question
+from studies.terminal import Meter, in_words, show_conclusion
+
+Commands = Any  # argparse has no public name for what add_subparsers returns
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+# What each study answers; its options are read from the study's own `arguments` module.
+STUDY_HELP = {
+    "hosting-capacity": "how many MW can each bus host, firm and with flexible operation",
+    "location": "where should sites go",
+}
+
+
+def add_study_commands(commands: Commands, wanted: str | None) -> None:
+    """Add every command of this file to the parser; options of a study only if it is `wanted`, which saves imports."""
+    for study, place in STUDIES.items():
+        parser = commands.add_parser(study, help=STUDY_HELP[study])
+        if study == wanted:
+            arguments = importlib.import_module(f"{place.split(':')[0].rpartition('.')[0]}.arguments")
+            arguments.add_arguments(parser)
+            _add_run_options(parser, default_out=Path("results") / study.replace("-", "_"))
+            what = "write the question as a TOML file for `g2g run`, and run nothing"
+            parser.add_argument("--save", type=Path, metavar="FILE", help=what)
+            parser.set_defaults(run=_run_flags, question_of=arguments.question_of)
+    parser = commands.add_parser(
+        "run",
+        help="run the study in a TOML file",
+        description="Run the study in a TOML file; `g2g schema` says what such a file may hold.",
+        epilog="Example: g2g run study.toml --out results/mine. `g2g hosting-capacity --save FILE` writes one.",
+    )
+    parser.add_argument("file", type=Path, help="the study")
+    _add_run_options(parser, default_out=None)
+    parser.set_defaults(run=_run_file)
+    parser = commands.add_parser(
+        "resume", help="go on with a study that was stopped", description="Do what is left of a study, then report."
+    )
+    _add_folder(parser)
+    _add_engine_options(parser)
+    parser.set_defaults(run=_run_resume)
+    parser = commands.add_parser(
+        "retry",
+        help="try failed tasks of a study again",
+        description="Try the failed tasks of a study once more, then report.",
+    )
+    _add_folder(parser)
+    parser.add_argument("--failed", action="store_true", help="all tasks that failed (the only choice there is)")
+    _add_engine_options(parser)
+    parser.set_defaults(run=_run_retry)
+    parser = commands.add_parser(
+        "status",
+        help="how far a study is, and what failed",
+        description="Tasks by stage and state, running tasks, and every failure with its reason.",
+    )
+    _add_folder(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    parser.set_defaults(run=_run_status)
+    _add_report(commands)
+    parser = commands.add_parser("schema", help="JSON schema of a study's TOML file")
+    parser.add_argument("study", choices=sorted(STUDIES))
+    parser.set_defaults(run=_run_schema)
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="folder of the study (its --out)")
+
+
+def _add_run_options(parser: argparse.ArgumentParser, default_out: Path | None) -> None:
+    shown = f"default {default_out}" if default_out is not None else "default: results/ and the file's name"
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=default_out,
+        metavar="DIR",
+        help=f"folder of the study ({shown}); the same question in the same folder goes on where it stopped",
+    )
+    _add_engine_options(parser)
+
+
+def _add_engine_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("how it is run").add_argument
+    add("--workers", type=_positive, help="processes (default: one per core)")
+    add("--time-out-s", type=float, metavar="S", help="stop a task that takes longer than this (default: never)")
+    add("--engine", choices=("local", "dask"), default="local", help="processes here, or Dask (default local)")
+    add("--scheduler", metavar="ADDRESS", help="Dask scheduler, e.g. tcp://node:8786 (default: a cluster here)")
+    add(
+        "--older",
+        choices=("refuse", "keep", "redo"),
+        default="refuse",
+        help="results of an older version of the code: refuse to go on, keep them, or redo them (default refuse)",
+    )
+
+
+def _add_report(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "report",
+        help="write the report of a study again, under other limits if wished",
+        description=(
+            "Write report, tables and figures from what is stored. With other limits every stored run is judged again; "
+            "nothing is simulated. Voltages and loadings can be judged where figures were kept (an error says where)."
+        ),
+        epilog="Example: g2g report results/hosting_capacity --voltage-min 0.94",
+    )
+    _add_folder(parser)
+    for name, flag, what in LIMIT_FLAGS:
+        parser.add_argument(flag, dest=name, type=float, metavar="X", help=what)
+    where = "where to (default: the study's folder; for other limits a new one in it)"
+    parser.add_argument("--out", type=Path, metavar="DIR", help=where)
+    parser.set_defaults(run=_run_report)
+
+
+# Field of `Limits`, its flag, help.
+LIMIT_FLAGS = (
+    ("voltage_min_pu", "--voltage-min", "lowest voltage (pu)"),
+    ("voltage_max_pu", "--voltage-max", "highest voltage (pu)"),
+    ("violation_time_share_max", "--violation-share", "share of the run in which a voltage may be outside"),
+    ("violation_integral_max_pu_s", "--violation-integral", "cap on the integral violation (pu s)"),
+    ("loading_max_pu", "--loading-max", "loading of lines and transformers, share of their ratings"),
+    ("loading_emergency_max_pu", "--loading-emergency-max", "loading that may not be passed at any step"),
+    ("overload_time_max_s", "--overload-time-max", "time (s) in which --loading-max may be passed"),
+    ("latency_miss_share_max", "--latency-misses", "share of latency samples above their target"),
+    ("throughput_share_min", "--throughput-min", "tokens served, share of the uncontrolled fleet's"),
+)
+
+
+# --- running
+
+
+def _run_flags(options: argparse.Namespace, console: Console) -> int:
+    question = options.question_of(options)
+    if options.save is not None:
+        question.check()
+        try:
+            options.save.write_text(question_toml(question), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{options.save} cannot be written: {error.strerror}") from error
+        console.print(f"written: {options.save}; run it with: g2g run {options.save}", markup=False)
+        return 0
+    return _begin(question, options.out, options, console)
+
+
+def _run_file(options: argparse.Namespace, console: Console) -> int:
+    question = read_question(options.file)
+    return _begin(question, options.out or Path("results") / options.file.stem, options, console)
+
+
+def _begin(question: Question, root: Path, options: argparse.Namespace, console: Console) -> int:
+    begin_study(root, question)
+    return _go_on(root, options, console)
+
+
+def _run_resume(options: argparse.Namespace, console: Console) -> int:
+    return _go_on(options.folder, options, console)
+
+
+def _run_retry(options: argparse.Namespace, console: Console) -> int:
+    ledger = Ledger(StudyFolder(options.folder).ledger)
+    try:
+        with StudyFolder(options.folder).locked():
+            n = ledger.retry_failed()
+    finally:
+        ledger.close()
+    console.print(f"{n} failed tasks are tried again" if n else "no task has failed", markup=False)
+    return _go_on(options.folder, options, console)
+
+
+def _workers(options: argparse.Namespace) -> Callable[[], Workers]:
+    if options.scheduler is not None and options.engine != "dask":
+        raise InputError("--scheduler goes with --engine dask")
+    if options.engine == "dask":
+        from studies.dask_workers import DaskWorkers
+
+        return lambda: DaskWorkers(options.scheduler, options.workers, options.time_out_s)
+    return lambda: LocalWorkers(options.workers, options.time_out_s)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Being asked to end (SIGTERM) stops a run as cleanly as Ctrl-C."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _go_on(root: Path, options: argparse.Namespace, console: Console) -> int:
+    began_s = time.monotonic()
+    try:
+        with _stoppable(), Meter(console) as meter:
+            finished = run_study(root, _workers(options), older=options.older, tell=meter)
+    except KeyboardInterrupt:
+        console.print(f"stopped; {wait_hint(root)}", markup=False, soft_wrap=True)
+        return 130
+    except DiskFullError as error:
+        Console(stderr=True).print(Text("error: ", style="bold red") + Text(str(error)))
+        return 1
+    conclusion, paths = _write_all(root)
+    show_conclusion(console, conclusion)
+    for entry in finished.failed:
+        console.print(Text(f"task failed: {entry.task.label}: {entry.reason}", style="red"))
+    console.print(f"{in_words(time.monotonic() - began_s)}; results:", markup=False)
+    for path in paths:
+        console.print(f"  {path}", markup=False, soft_wrap=True)
+    return 1 if finished.failed or conclusion.failures else 0
+
+
+def _write_all(root: Path, limits: Limits | None = None, out: Path | None = None) -> tuple[Conclusion, list[Path]]:
+    # Drawing takes a second to import, which commands that draw nothing need not wait for.
+    from studies.finish import write_all
+
+    return write_all(root, limits, out)
+
+
+# --- looking
+
+
+def _run_report(options: argparse.Namespace, console: Console) -> int:
+    given = {name: getattr(options, name) for name, _, _ in LIMIT_FLAGS if getattr(options, name) is not None}
+    limits = None
+    if given:
+        ledger = Ledger(StudyFolder(options.folder).ledger)
+        try:
+            limits = replace(limits_of(parse_question(ledger.question)), **given)
+        finally:
+            ledger.close()
+    conclusion, paths = _write_all(options.folder, limits, options.out)
+    show_conclusion(console, conclusion)
+    console.print("results:", markup=False)
+    for path in paths:
+        console.print(f"  {path}", markup=False, soft_wrap=True)
+    return 0
+
+
+def limits_of(question: Question) -> Limits:
+    """The limits in a question."""
+    limits = getattr(question, "limits", None)
+    if not isinstance(limits, Limits):
+        raise InputError(f"a {question.study} study has no limits to change; {[f.name for f in fields(Limits)]}")
+    return limits
+
+
+def _run_status(options: argparse.Namespace, console: Console) -> int:
+    folder = StudyFolder(options.folder)
+    ledger = Ledger(folder.ledger)
+    try:
+        entries, counts = ledger.entries(), ledger.counts()
+        failures = [(entry, ledger.attempts(entry.id)) for entry in entries if entry.state in ("failed", "split")]
+    finally:
+        ledger.close()
+    if options.json:
+        sys.stdout.write(json.dumps([_plain(entry) for entry in entries], indent=1) + "\n")
+        return 0
+    table = Table("stage", "waiting", "running", "done", "failed", "divided", title=f"{ledger.command}")
+    for stage, states in counts.items():
+        table.add_row(stage, *(str(states.get(s, 0)) for s in ("waiting", "running", "done", "failed", "split")))
+    console.print(table)
+    done = [entry for entry in entries if entry.state == "done"]
+    versions = sorted({entry.code_version for entry in done})
+    spent_s = sum(entry.seconds or 0.0 for entry in done)
+    console.print(f"{len(done)} tasks done in {in_words(spent_s)} of work, by code {', '.join(versions)}", markup=False)
+    for entry in entries:
+        if entry.state == "running":
+            share, words = folder.read_progress(entry.id)
+            console.print(f"running: {entry.task.label}: {100 * share:.0f} % {words}", markup=False)
+    for entry, attempts in failures:
+        what = "divided" if entry.state == "split" else "failed"
+        console.print(Text(f"{what} after {len(attempts)} attempts: {entry.task.label}: {entry.reason}", style="red"))
+    return 1 if any(entry.state == "failed" for entry, _ in failures) else 0
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "stage": entry.stage,
+        "label": entry.task.label,
+        "state": entry.state,
+        "attempts": entry.attempts,
+        "reason": entry.reason,
+        "seconds": entry.seconds,
+        "engine": entry.engine,
+        "host": entry.host,
+        "seed": entry.seed,
+        "code_version": entry.code_version,
+    }
+
+
+def _run_schema(options: argparse.Namespace, console: Console) -> int:
+    sys.stdout.write(json.dumps(json_schema(options.study), indent=1) + os.linesep)
+    return 0

@@ -1,0 +1,157 @@
+"""Location on a case small enough to try every placement alone, on OpenDSS, by the public door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from g2g_opt.errors import InputError
+from g2g_opt.evaluate import evaluate
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan, Policy
+from g2g_opt.scenario import Scenario
+from studies.datacenter_location.ranking import best_rows
+from studies.datacenter_location.sites import ServedModel, SiteChoice
+from studies.datacenter_location.study import LocationStudy
+from studies.stored_runs import read_plan
+from studies.task import Task, TaskResult, gather
+
+SHORT = Scenario("short", 120, replica_share_start=0.6, replica_ramps=((20.0, 60.0, 1.0),), seed=3)
+WEST = SiteChoice("west", (ServedModel("llama-3.1-8b", 1600),), candidates=("671", "675", "632"))
+EAST = SiteChoice("east", (ServedModel("llama-3.1-70b", 1200),), candidates=("680", "671"))
+STUDY = LocationStudy(
+    feeder="ieee13",
+    sites=(WEST, EAST),
+    taps="study",
+    scenario=SHORT,
+    finalists=3,
+    finalist_dt_s=Fraction(1),
+)
+
+
+def quiet(share: float, words: str) -> None:
+    assert 0.0 <= share <= 1.0
+    assert words
+
+
+def run_all(study: LocationStudy, *, split: bool = False) -> list[TaskResult]:
+    """Every stage, one task after the other; with `split` the halves of each task, the last one first."""
+    results: list[TaskResult] = []
+    for stage in study.stages:
+        tasks: list[Task] = []
+        for task in study.tasks(stage, results):
+            halves = study.split(task) if split else []
+            tasks += halves[::-1] or [task]
+        results += [TaskResult(task, study.run(task, quiet)) for task in tasks]
+    return results
+
+
+def alone(study: LocationStudy, buses: Sequence[str], engine: str, taps: Any = ()) -> Any:
+    sites = tuple(choice.site(bus, study.gpu) for choice, bus in zip(study.choices(), buses, strict=True))
+    plan = Plan(sites, taps=taps, policy=study.policy)
+    (outcome,) = evaluate(plan, study.load_feeder(), [study.scenario], study.limits, engine=engine).outcomes
+    return outcome.figures
+
+
+@pytest.fixture(scope="module")
+def results() -> list[TaskResult]:
+    STUDY.check()
+    return run_all(STUDY)
+
+
+@pytest.fixture(scope="module")
+def optimised() -> list[TaskResult]:
+    return run_all(replace(STUDY, taps="optimised", refined=3))
+
+
+def test_the_ranking_is_that_of_every_placement_run_alone_on_opendss(results: list[TaskResult]) -> None:
+    by_hand = {}
+    for buses in STUDY.placements():
+        figures = alone(STUDY, buses, "opendss")
+        by_hand["/".join(buses)] = (
+            round(figures.voltage.integral_violation_pu_s, 6),
+            figures.voltage.violation_time_s,
+            -round(figures.throughput_tps, 3),
+            -round(figures.worst_voltage.margin_pu, 5),
+        )
+    assert len(set(by_hand.values())) > 3
+    conclusion = STUDY.conclude(results)
+    finalists, everything = conclusion.tables[:2]
+    order = sorted(by_hand, key=lambda name: (by_hand[name], name))
+    assert [row["placement"] for row in everything.rows] == order
+    assert [row["placement"] for row in finalists.rows] == order[:3]
+    for row in everything.rows:
+        assert row["integral_violation_pu_s"] == pytest.approx(by_hand[row["placement"]][0], abs=2e-4)
+    for row in finalists.rows:
+        assert row["engine"] == "opendss"
+        assert round(row["integral_violation_pu_s"], 6) == by_hand[row["placement"]][0]
+    assert f"west at bus {order[0].split('/')[0]}, east at bus {order[0].split('/')[1]}" in conclusion.answer
+    assert set(conclusion.maps[0].marked) == set(order[0].split("/"))
+    assert len(conclusion.envelopes) == 3
+    assert not conclusion.failures
+
+
+def test_stored_rows_are_those_of_a_run_alone(optimised: list[TaskResult]) -> None:
+    runs = {(run["placement"], run["stage"]): run for run in gather(optimised, "runs")}
+    rows = [row for row in gather(optimised, "placements") if row["stage"] != "finalists"]
+    assert {(row["placement"], row["stage"]) for row in rows} == set(runs)
+    for row in rows[:2] + rows[-1:]:
+        plan = read_plan(runs[row["placement"], row["stage"]])
+        figures = alone(STUDY, row["buses"], "batch", plan.taps)
+        assert row["integral_violation_pu_s"] == figures.voltage.integral_violation_pu_s
+        assert row["throughput_tps"] == figures.throughput_tps
+
+
+def test_results_do_not_depend_on_how_the_work_is_divided(optimised: list[TaskResult]) -> None:
+    study = replace(STUDY, taps="optimised", refined=3)
+    other = run_all(study, split=True)
+    assert len(other) > len(optimised)
+
+    def rows(found: list[TaskResult]) -> list[Any]:
+        return sorted(gather(found, "placements"), key=lambda row: (row["stage"], row["placement"]))
+
+    assert rows(other) == rows(optimised)
+    assert study.conclude(other[::-1]).answer == study.conclude(optimised).answer
+
+
+def test_taps_of_its_own_make_the_best_placement_no_worse(
+    results: list[TaskResult], optimised: list[TaskResult]
+) -> None:
+    before, after = (best_rows(gather(found, "placements"), finalists=False) for found in (results, optimised))
+    assert after[0]["integral_violation_pu_s"] < before[0]["integral_violation_pu_s"]
+    assert {row["placement"] for row in after} == {row["placement"] for row in before}
+    assert any(row["stage"] == "refine" for row in gather(optimised, "placements"))
+
+
+def test_other_limits_are_judged_without_simulating(results: list[TaskResult]) -> None:
+    limits = Limits(voltage_min_pu=0.96, voltage_max_pu=1.05)
+    conclusion = STUDY.conclude(results, limits)
+    study = replace(STUDY, limits=limits, policy=Policy("none"))
+    fixed = run_all(replace(STUDY, policy=Policy("none")))
+    fresh = replace(study, finalists=1).conclude(run_all(study))
+    again = replace(STUDY, policy=Policy("none")).conclude(fixed, limits)
+    columns = ("placement", "integral_violation_pu_s", "violation_time_s", "margin_pu", "kept", "broken")
+    assert [[row[c] for c in columns] for row in again.tables[0].rows] == [
+        [row[c] for c in columns] for row in fresh.tables[1].rows
+    ]
+    assert [table.name for table in conclusion.tables] == ["location"]
+    assert any("nothing was simulated" in words for words in conclusion.warnings)
+    with pytest.raises(InputError, match=r"kept: \[0.9, 0.92"):
+        STUDY.conclude(results, Limits(voltage_min_pu=0.9551))
+
+
+def test_a_placement_that_fails_is_a_row_with_its_reason_and_no_rank() -> None:
+    huge = replace(EAST, models=(ServedModel("llama-3.1-70b", 40_000),))
+    study = replace(STUDY, sites=(WEST, huge), scenario=replace(SHORT, duration_s=10, replica_ramps=()), finalists=1)
+    found = run_all(study)
+    conclusion = study.conclude(found)
+    assert len(conclusion.failures) == len(study.placements()) == 5
+    assert all(failure.reason for failure in conclusion.failures)
+    assert conclusion.tables[0].rows == []
+    assert "None of 5 placements" in conclusion.answer
+    lost = [TaskResult(result.task, failed="worker died") for result in found]
+    assert {failure.reason for failure in study.conclude(lost).failures} == {"worker died"}

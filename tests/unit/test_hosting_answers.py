@@ -1,0 +1,107 @@
+"""What a hosting-capacity search concludes from sizes judged: the answer, what stopped it, firm beside flexible."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from g2g_opt.errors import InputError, PowerFlowError
+from g2g_opt.limits import Limits
+from g2g_opt.outcome import LimitCheck, Outcome
+from studies.hosting_capacity.answer_tables import curtailment_points
+from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, best_of, capacity_of
+from studies.hosting_capacity.frontier import Corner, rises
+from studies.hosting_capacity.study import HostingCapacityStudy
+
+FIRM = Aim(("671",), "firm", 0.5)
+
+
+def judged(n: int, *used: float, failure: str | None = None) -> JudgedSize:
+    checks = tuple(LimitCheck(f"limit {k}", x, 1.0, x, x <= 1.0, f"at {k}") for k, x in enumerate(used))
+    outcome = Outcome("hour", "batch", failure, None, checks, 0.0)
+    return JudgedSize(n, outcome.kept, (), 1, outcome, (n,))
+
+
+def answer(*sizes: JudgedSize, aim: Aim = FIRM) -> Capacity:
+    return capacity_of(aim, sizes, max((s for s in sizes if s.kept), key=lambda s: s.n_servers, default=None))
+
+
+def test_what_stops_the_next_size_is_the_limit_it_breaks_most() -> None:
+    found = answer(judged(10, 0.9, 0.5), judged(12, 1.1, 1.4), judged(11, 0.7, 0.6), judged(20, 9.0, 0.1))
+    assert found.n_servers == 11
+    assert (found.n_rejected, found.stopped_by.name, found.stopped_by.where) == (12, "limit 1", "at 1")
+    assert [size.n_servers for size in found.judged] == [10, 11, 12, 20]
+
+
+def test_a_failed_power_flow_stops_a_size_with_its_reason() -> None:
+    found = answer(judged(10, 0.9), judged(11, failure="did not converge"))
+    assert (found.stopped_by.name, found.stopped_by.where) == ("power flow", "did not converge")
+    with pytest.raises(PowerFlowError, match="did not converge"):
+        _ = found.judged[1].figures
+
+
+def test_a_gap_and_the_end_of_the_search_are_said() -> None:
+    found = answer(judged(5, 2.0), judged(9, 0.5))
+    assert found.rejected_below == (5,)
+    assert found.reached_search_end
+    assert answer(judged(5, 2.0)).largest is None
+
+
+def test_flexible_is_no_less_than_firm() -> None:
+    firm = answer(judged(10, 0.5), judged(11, 1.5))
+    flexible = answer(judged(8, 0.5), judged(9, 1.5), aim=replace(FIRM, operation="flexible"))
+    left_off = best_of(firm, flexible)
+    assert (left_off.operation, left_off.n_servers, left_off.n_rejected) == ("flexible", 10, 11)
+    assert "only 64 GPUs: it is better left off" in left_off.note
+    assert best_of(flexible, firm) == firm
+
+
+def corner(first: int, second: int) -> Corner:
+    return Corner(("671", "675"), "firm", (first, second), (0.0, 0.0), "", "")
+
+
+def test_a_frontier_that_rises_by_more_than_the_resolution_is_noticed() -> None:
+    assert not rises([corner(0, 1000), corner(10, 1005), corner(20, 900)])
+    assert rises([corner(0, 1000), corner(10, 900), corner(20, 950)])
+
+
+def test_curtailment_keeps_the_sizes_that_none_with_less_of_it_exceeds() -> None:
+    def row(gpus: int, seconds: float | None, kept: bool = True) -> dict[str, object]:
+        return {"bus": "671", "n_gpus": gpus, "curtailed_time_s": seconds, "kept": kept, "first_n_servers": None}
+
+    rows = [row(80, 0.0), row(88, 0.0), row(80, 600.0), row(96, 1800.0), row(104, 3600.0, kept=False), row(120, None)]
+    assert [(p["n_gpus"], p["curtailed_h"]) for p in curtailment_points(rows)["671"]] == [(88, 0.0), (96, 0.5)]
+
+
+def test_servers_are_shared_as_asked_and_none_is_lost() -> None:
+    study = HostingCapacityStudy(site_shares=(3.0, 2.0, 1.0), n_sites=3)
+    for n in range(200):
+        sizes = study.share_servers(n, 3)
+        assert sum(sizes) == n
+        assert all(abs(size - n * share / 6.0) < 1.0 + 1e-9 for size, share in zip(sizes, (3.0, 2.0, 1.0), strict=True))
+
+
+def test_tasks_are_at_least_two_and_bounded_whatever_runs_them() -> None:
+    study = HostingCapacityStudy(feeder="ieee123")
+    tasks = study.tasks("capacities", ())
+    buses = [buses[0] for task in tasks for buses in task.content["site_sets"]]
+    assert sorted(buses) == sorted(study.resolve_buses(study.load_feeder()))
+    assert max(len(task.content["site_sets"]) for task in tasks) <= 8
+    assert len(HostingCapacityStudy(buses=("671", "675")).tasks("capacities", ())) == 2
+    assert len(HostingCapacityStudy(buses=("671",)).tasks("capacities", ())) == 1
+    assert study.tasks("frontier", ()) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"overload_time_max_s": 60.0},
+        {"overload_time_max_s": -1.0, "loading_max_pu": 1.0},
+        {"loading_emergency_max_pu": 0.9, "loading_max_pu": 1.0},
+        {"loading_emergency_max_pu": 0.0},
+    ],
+)
+def test_thermal_limits_that_contradict_each_other_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"loading_max_pu|must not be negative|must be positive"):
+        Limits(**wrong)
