@@ -28,5 +28,5 @@ def unknown_name(kind: str, name: object, known: Iterable[object], where: str = 
     hint = f"; did you mean {', '.join(near)}?" if near else ""
     shown = ", ".join(names[:60]) + (f", ... ({len(names)} in all)" if len(names) > 60 else "")
     place = f" {where}" if where else ""
-    plural = kind + ("es" if kind.endswith("s") else "s")
+    plural = f"{kind[:-1]}ies" if kind.endswith("y") else kind + ("es" if kind.endswith("s") else "s")
     return InputError(f"{kind} {str(name)!r} not found{place}{hint}; known {plural}: [{shown}]")

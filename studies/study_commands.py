@@ -53,6 +53,7 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
         parser = commands.add_parser(study, help=STUDY_HELP[study])
         if study == wanted:
             arguments = importlib.import_module(f"{place.split(':')[0].rpartition('.')[0]}.arguments")
+            parser.description, parser.epilog = arguments.DESCRIPTION, arguments.EPILOG
             arguments.add_arguments(parser)
             _add_run_options(parser, default_out=Path("results") / study.replace("-", "_"))
             what = "write the question as a TOML file for `g2g run`, and run nothing"

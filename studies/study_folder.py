@@ -83,15 +83,16 @@ class StudyFolder:
             scratch.mkdir(parents=True)
             for name, rows in tables.items():
                 with (scratch / f"{name}.parquet").open("wb") as file:
-                    pq.write_table(pa.Table.from_pylist(list(rows)), file, compression="zstd")
+                    pq.write_table(_table(rows), file, compression="zstd")
                     file.flush()
                     os.fsync(file.fileno())
             # Left by a run that was killed before it could record the task: the same rows, written again.
             shutil.rmtree(target, ignore_errors=True)
             scratch.rename(target)
         except OSError as error:
-            shutil.rmtree(scratch, ignore_errors=True)
             raise disk_full(error, self.root) or error from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def remove_scratch(self) -> None:
         """Remove what killed workers left half-written, and what they last said."""
@@ -153,6 +154,12 @@ class StoredTables(Mapping[str, Sequence[Row]]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def _table(rows: Sequence[Row]) -> pa.Table:
+    """Rows as columns; a row that lacks a name has None there."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [row.get(name) for row in rows] for name in names})
 
 
 def _rows(table: pa.Table) -> list[Row]:

@@ -102,6 +102,8 @@ def show_conclusion(console: Console, conclusion: Conclusion) -> None:
     for table in conclusion.tables:
         if not table.folded and table.rows:
             console.print(_rich(table))
+            if len(table.rows) > _ROWS_SHOWN:
+                console.print(Text(f"{_ROWS_SHOWN} of {len(table.rows)} rows; all are in {table.name}.csv"))
     for warning in conclusion.warnings:
         console.print(Text(f"note: {warning}", style="yellow"))
     for failure in conclusion.failures:
@@ -121,8 +123,6 @@ def _rich(table: ResultTable) -> Table:
         shown.add_column(escape(column.title), justify="right" if numeric[column.name] else "left")
     for row in table.rows[:_ROWS_SHOWN]:
         shown.add_row(*(escape(_cell(row.get(column.name), column.digits)) for column in columns))
-    if len(table.rows) > _ROWS_SHOWN:
-        shown.caption = f"{_ROWS_SHOWN} of {len(table.rows)} rows; all are in {table.name}.csv"
     return shown
 
 

@@ -63,7 +63,7 @@ def draw_conclusion(
         answer=_answer(study, main, limits is not None),
         feeder=study.feeder,
         tables=tuple(shown),
-        maps=_maps(main),
+        maps=_maps(main, limits is not None),
         envelopes=tuple(_envelopes(main, results, used)),
         charts=tuple(charts),
         failures=tuple(Failure(result.task.label, result.failed) for result in results if result.failed),
@@ -83,18 +83,20 @@ def _answer(study: HostingCapacityStudy, main: Sequence[Row], again: bool) -> st
             continue
         best, least = max(found, key=_peak), min(found, key=_peak)
         what = "bus" if best["n_sites"] == 1 else "set of buses"
-        text = f"{operation.capitalize()}, {what} {_in_words(best)}"
+        text = f"{operation.capitalize()}, {what} {_in_words(best, again)}"
         if n_places > 1 and least is not best:
-            text += f"; the least of {n_places} is {_in_words(least)}"
+            text += f"; the least of {n_places} is {_in_words(least, again)}"
         sentences.append(text + ".")
     if again:
         sentences.append("Judged again under other limits: the largest simulated size that keeps them.")
     return " ".join(sentences)
 
 
-def _in_words(row: Mapping[str, Any]) -> str:
+def _in_words(row: Mapping[str, Any], again: bool) -> str:
     if row["n_gpus"] == 0:
-        return f"{row['bus']} hosts no site ({row['limit']})"
+        # Under other limits the sizes are those that were searched under the old ones; smaller ones may do.
+        none = "has no simulated size that keeps them; smaller ones may" if again else "hosts no site"
+        return f"{row['bus']} {none} ({row['limit']})"
     words = f"{row['bus']} hosts {row['power_peak_mw']:.2f} MW at its peak ({row['n_gpus']} GPUs"
     if row["n_servers_rejected_above"] is not None:
         above = row["n_servers_rejected_above"] + (row["first_n_servers"] or 0)
@@ -112,8 +114,11 @@ def _peak(row: Mapping[str, Any]) -> float:
     return float(row["power_peak_mw"])
 
 
-def _maps(main: Sequence[Row]) -> tuple[FeederMap, ...]:
-    """A map per operation; with sets of sites a bus shows the largest set it belongs to."""
+def _maps(main: Sequence[Row], again: bool) -> tuple[FeederMap, ...]:
+    """A map per operation; with sets of sites a bus shows the largest set it belongs to.
+
+    Judged `again`, a bus without a simulated size that keeps the limits has no figure, rather than none at all.
+    """
     found = []
     for operation in ("firm", "flexible"):
         value: dict[str, float] = {}
@@ -121,7 +126,7 @@ def _maps(main: Sequence[Row]) -> tuple[FeederMap, ...]:
         rows = [row for row in main if row["operation"] == operation]
         sets = any(row["n_sites"] > 1 for row in rows)
         for row in sorted(rows, key=_peak):
-            if sets and row["n_sites"] == 1:
+            if (sets and row["n_sites"] == 1) or (again and row["n_gpus"] == 0):
                 continue
             for bus in row["bus"].split("+"):
                 value[bus] = _peak(row)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
@@ -13,20 +12,15 @@ from studies.hosting_capacity.study import OPERATIONS, HostingCapacityStudy
 from studies.task import Question
 from studies.workload_arguments import add_workload_filters
 
-# What `add_parser` needs besides the name.
-PARSER: dict[str, Any] = {
-    "help": "how many MW can each bus host, firm and with flexible operation",
-    "description": (
-        "For every bus, or set of buses: the largest datacenter that keeps the limits in closed loop over a whole "
-        "hour, firm (batch sizes fixed) and flexible (a controller lowers and raises batch sizes), with the limit that "
-        "binds."
-    ),
-    "epilog": (
-        "Example: g2g hosting-capacity --feeder ieee13 --bus 671 --bus 675 --model llama-3.1-8b --out results/two. "
-        "Exit status 0 when every bus has an answer, 1 when one failed, 2 on bad input, 130 after Ctrl-C (what was "
-        "finished is kept)."
-    ),
-}
+DESCRIPTION = (
+    "For every bus, or set of buses: the largest datacenter that keeps the limits in closed loop over a whole hour, "
+    "firm (batch sizes fixed) and flexible (a controller lowers and raises batch sizes), with the limit that binds."
+)
+EPILOG = (
+    "Example: g2g hosting-capacity --feeder ieee13 --bus 671 --bus 675 --model llama-3.1-8b --out results/two. Exit "
+    "status 0 when every bus has an answer, 1 when one failed, 2 on bad input, 130 after Ctrl-C (what was finished is "
+    "kept)."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

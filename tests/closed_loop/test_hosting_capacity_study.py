@@ -107,6 +107,12 @@ class TestTwoBuses:
         conclusion = TWO_BUSES.conclude(run(TWO_BUSES), loose)
         assert any("at least what is stated" in words for words in conclusion.warnings)
 
+    def test_limits_that_no_simulated_size_keeps_are_no_capacity_of_zero(self) -> None:
+        limits = Limits(loading_max_pu=0.8)
+        conclusion = TWO_BUSES.conclude(run(TWO_BUSES), limits)
+        assert "has no simulated size that keeps them; smaller ones may" in conclusion.answer
+        assert all(not feeder_map.value_by_bus for feeder_map in conclusion.maps) or not conclusion.maps
+
     def test_a_limit_without_figures_is_refused_in_words(self) -> None:
         with pytest.raises(InputError, match=r"no voltage figures were kept at 0\.955"):
             TWO_BUSES.conclude(run(TWO_BUSES), Limits(voltage_min_pu=0.955))

@@ -1,0 +1,75 @@
+"""Progress as plain lines where there is no terminal, with the time left; answers with their main columns."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from studies.conclusion import Column, Conclusion, Failure, ResultTable
+from studies.runner import Event
+from studies.terminal import Meter, TimeLeft, in_words, show_conclusion
+
+
+def _console() -> Console:
+    return Console(file=io.StringIO(), width=100)
+
+
+def _said(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def _event(work_done: float, words: str = "", *, news: bool = False, failed: int = 0) -> Event:
+    return Event("placements", 4, int(work_done), failed, 4.0, work_done, words, news)
+
+
+def test_news_are_lines_and_quiet_events_are_not() -> None:
+    console = _console()
+    with Meter(console) as meter:
+        meter(_event(0.5, "at 7"))
+        meter(_event(1.0, "placements 1 to 9: done in 3.0 s", news=True, failed=1))
+    (line,) = _said(console).splitlines()
+    assert "placements  25 %  1 of 4 tasks, 1 failed" in line
+    assert line.endswith("placements 1 to 9: done in 3.0 s")
+
+
+def test_time_left_is_at_the_pace_since_the_start_not_of_what_was_done_before() -> None:
+    left = TimeLeft(began_s=100.0, work_done=2.0)
+    assert left.seconds(150.0, _event(2.0)) is None
+    assert left.seconds(150.0, _event(3.0)) == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(42.4, "42 s"), (600.0, "10 min"), (7200.0, "2.0 h")])
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
+
+
+def test_a_conclusion_on_screen_has_its_answer_main_columns_failures_and_limits() -> None:
+    console = _console()
+    columns = (Column("bus", "bus"), Column("mw", "MW", 2), Column("taps", "taps", secondary=True))
+    rows = [{"bus": f"b{k}", "mw": 1.2345, "taps": "secret"} for k in range(50)]
+    show_conclusion(
+        console,
+        Conclusion(
+            title="T",
+            answer="bus [b0] hosts 1.23 MW",
+            feeder="ieee13",
+            tables=(
+                ResultTable("main", "Main", columns, rows),
+                ResultTable("more", "More", columns, rows, folded=True),
+            ),
+            failures=(Failure("bus b9", "no power flow"),),
+            warnings=("a warning",),
+            not_assessed=("seasons",),
+        ),
+    )
+    said = _said(console)
+    assert "bus [b0] hosts 1.23 MW" in said
+    assert "│ b0  │ 1.23 │" in said
+    assert "secret" not in said
+    assert "40 of 50 rows; all are in main.csv" in said
+    assert "More" not in said
+    for words in ("note: a warning", "no answer for bus b9: no power flow", "not assessed: seasons"):
+        assert words in said
