@@ -21,15 +21,17 @@ from g2g_opt.datacenter.config import (
 )
 from g2g_opt.datacenter.offline import OfflineDatacenter, OfflineWorkload
 from g2g_opt.datacenter.workloads.inference import InferenceData
-from g2g_opt.errors import unknown_name
+from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.config import TapPosition
-from g2g_opt.grid.generator import SyntheticPV
-from g2g_opt.grid.load import SyntheticLoad
+from g2g_opt.grid.generator import Generator, HeldGenerator, SyntheticPV
+from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.grid.load import ExternalLoad, HeldLoad, SyntheticLoad
 from g2g_opt.grid.opendss import STUDY_TOLERANCE, OpenDSSGrid
+from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
-from g2g_opt.scenario import Scenario
+from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.site import GPUS_PER_SERVER, Site
 
 # Where a user's own traces are looked for unless a study says otherwise.
@@ -58,6 +60,7 @@ def assemble(
     """Live components of one plan in one scenario; `InputError` if they do not fit together."""
     taps = dict(feeder.initial_taps.regulators) if feeder.initial_taps is not None else {}
     taps.update(plan.taps)
+    load_share, generation_share = _profile(scenario)
     grid = OpenDSSGrid(
         feeder=feeder,
         dt_s=scenario.dt_s,
@@ -65,17 +68,16 @@ def assemble(
         initial_tap_position=TapPosition(regulators=taps) if taps else None,
         tolerance=tolerance,
         record_loading=record_loading,
+        own_load_share=load_share,
     )
     datacenters = {site.name: assemble_datacenter(site, scenario, trace_dir) for site in plan.sites}
     for site in plan.sites:
         grid.attach_dc(datacenters[site.name], bus=site.bus, power_factor=site.power_factor)
     if scenario.standing_power:
         for i, power in enumerate(feeder.standing_generators):
-            grid.attach_generator(
-                SyntheticPV(power.peak_kw_per_phase, site_idx=i % SyntheticPV.N_SHAPES), bus=power.bus
-            )
+            grid.attach_generator(_generator(power.peak_kw_per_phase, i, generation_share), bus=power.bus)
         for i, power in enumerate(feeder.standing_loads):
-            grid.attach_load(SyntheticLoad(power.peak_kw_per_phase, site_idx=i % SyntheticLoad.N_SHAPES), bus=power.bus)
+            grid.attach_load(_load(power.peak_kw_per_phase, i, scenario, load_share), bus=power.bus)
     coordinator = Coordinator(
         datacenters=list(datacenters.values()),
         grid=grid,
@@ -83,6 +85,35 @@ def assemble(
         total_duration_s=scenario.duration_s,
     )
     return Assembly(coordinator, grid, datacenters)
+
+
+def _profile(scenario: Scenario) -> tuple[HeldSeries | None, HeldSeries | None]:
+    """Shares of the feeder's own loads and of its standing generators over the run; None without a profile."""
+    own = scenario.own_load_share
+    if scenario.profile is None:
+        return (HeldSeries((own,), PROFILE_ROW_S) if own != 1.0 else None), None
+    profile = load_profile(scenario.profile)
+    first, count, step = scenario.profile_rows
+    rows = range(first, first + count * step, step)
+    if rows[-1] >= len(profile.hours):
+        raise InputError(
+            f"scenario {scenario.name!r} asks for row {rows[-1]} of profile {profile.name}, which has "
+            f"{len(profile.hours)} (from 0)"
+        )
+    loads = HeldSeries(tuple(own * profile.load_share[k] for k in rows), PROFILE_ROW_S)
+    return loads, HeldSeries(tuple(profile.generation_share[k] for k in rows), PROFILE_ROW_S)
+
+
+def _generator(peak_kw: float, i: int, share: HeldSeries | None) -> Generator:
+    if share is not None:
+        return HeldGenerator(peak_kw, share)
+    return SyntheticPV(peak_kw, site_idx=i % SyntheticPV.N_SHAPES)
+
+
+def _load(peak_kw: float, i: int, scenario: Scenario, share: HeldSeries | None) -> ExternalLoad:
+    if scenario.profile is not None and share is not None:
+        return HeldLoad(peak_kw, share)
+    return SyntheticLoad(scenario.own_load_share * peak_kw, site_idx=i % SyntheticLoad.N_SHAPES)
 
 
 def assemble_datacenter(site: Site, scenario: Scenario, trace_dir: Path = TRACE_DIR) -> OfflineDatacenter:

@@ -98,6 +98,11 @@ class Feeder:
             **parts,
         )
 
+    @staticmethod
+    def find(name: str) -> Feeder:
+        """A bundled feeder by its name, or a user's own circuit by the path of its `.dss` master file."""
+        return Feeder.from_dss(name) if name.lower().endswith(".dss") else Feeder.load(name)
+
     def bus(self, name: str) -> Bus:
         """A bus by name (any case); `InputError` if there is none."""
         found = self.buses.get(str(name).lower())

@@ -30,7 +30,11 @@ def judge(figures: Figures, scenario: Scenario, limits: Limits) -> tuple[LimitCh
         default=None,
     )
     if heaviest is not None:
-        checks += _thermal_checks(figures.overload_time_s, heaviest, scenario, limits)
+        checks += _normal_rating_checks(figures.overload_time_s, heaviest, scenario, limits)
+    emergency = figures.worst_emergency
+    if emergency is not None and limits.loading_emergency_max_pu is not None:
+        words = f"{emergency.place}, {emergency.emergency_pu:.3f} of its emergency rating"
+        checks.append(_at_most("emergency loading", emergency.emergency_pu, limits.loading_emergency_max_pu, words))
     checks.append(_at_most("latency misses", figures.latency_miss_share, limits.latency_miss_share_max))
     share, floor = figures.throughput_share, limits.throughput_share_min
     used = floor / share if share > 0 else np.inf
@@ -38,12 +42,12 @@ def judge(figures: Figures, scenario: Scenario, limits: Limits) -> tuple[LimitCh
     return tuple(checks)
 
 
-def _thermal_checks(
+def _normal_rating_checks(
     overload_time_s: float, heaviest: WorstLoading, scenario: Scenario, limits: Limits
 ) -> list[LimitCheck]:
-    """Normal ratings, which may be passed for a time, and emergency ratings, which may not."""
+    """Normal ratings, which may be passed for a time."""
     checks: list[LimitCheck] = []
-    loading_pu, where = heaviest.loading_pu, f"{heaviest.branch} at t={heaviest.time_s:g} s"
+    loading_pu, where = heaviest.loading_pu, heaviest.place
     if limits.loading_max_pu is not None:
         allowed_s = limits.overload_time_max_s
         if allowed_s is None:
@@ -57,8 +61,6 @@ def _thermal_checks(
             # A short overload that is allowed uses the limit up, and no more.
             used = min(used, 1.0) if kept else used
             checks.append(LimitCheck("loading", loading_pu, limits.loading_max_pu, used, kept, where))
-    if limits.loading_emergency_max_pu is not None:
-        checks.append(_at_most("emergency loading", loading_pu, limits.loading_emergency_max_pu, where))
     return checks
 
 

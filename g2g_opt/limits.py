@@ -16,8 +16,9 @@ class Limits:
     `loading_max_pu`: highest loading of lines and transformers as a share of their normal ratings, which may be
     passed for `overload_time_share_max` of the run, or for `overload_time_max_s` (s) if that is given: all time counts
     in which any of them is above. None reports loadings without judging them.
-    `loading_emergency_max_pu`: loading that none of them may pass at any step, as a share of its normal rating
-    (OpenDSS's own emergency ratings are 1.5 times the normal ones for lines without stated ones); None for none.
+    `loading_emergency_max_pu`: loading that none of them may pass at any step, as a share of its own emergency rating
+    (emergamps, emerghkva; OpenDSS's defaults are 1.5 times the normal rating of a line, 1.36 times a transformer's);
+    None for none.
     `latency_miss_share_max`: share of (step, model, site) samples with latency above its target.
     `throughput_share_min`: tokens served as a share of what the uncontrolled fleet of the same size serves.
     """
@@ -53,6 +54,3 @@ class Limits:
                 raise InputError(f"overload_time_max_s must not be negative, got {self.overload_time_max_s}")
             if self.loading_max_pu is None:
                 raise InputError("overload_time_max_s is time above loading_max_pu: give that limit as well")
-        normal, emergency = self.loading_max_pu, self.loading_emergency_max_pu
-        if normal is not None and emergency is not None and emergency < normal:
-            raise InputError(f"loading_emergency_max_pu {emergency} is below loading_max_pu {normal}")

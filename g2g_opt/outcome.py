@@ -48,7 +48,8 @@ class SiteOutcome:
 class Figures:
     """What a completed run comes to; `throughput_share` is against the uncontrolled fleet of the same size.
 
-    `own_loads_unserved_time_s`: time in which a constant-power load of the feeder itself was outside its window.
+    `worst_emergency` is the branch closest to its emergency rating. `own_loads_unserved_time_s`: time in which a
+    constant-power load of the feeder itself was outside its window.
     """
 
     sites: tuple[SiteOutcome, ...]
@@ -56,6 +57,7 @@ class Figures:
     worst_voltage: WorstVoltage
     worst_line: WorstLoading | None
     worst_transformer: WorstLoading | None
+    worst_emergency: WorstLoading | None
     overload_time_s: float
     own_loads_unserved_time_s: float
     own_loads_worst: str

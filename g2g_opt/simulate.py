@@ -93,19 +93,42 @@ def simulate(
     A result does not depend on what else is asked for, in which order, or on how many workers. A run without an answer
     is an outcome with a reason. Raises `InputError` for an unknown engine, no scenarios, or parts that do not fit.
     """
-    if engine not in get_args(Engine):
-        raise InputError(f"engine {engine!r} is unknown; known engines: {list(get_args(Engine))}")
     if not scenarios:
         raise InputError("a plan is judged in at least one scenario; give e.g. [Scenario()]")
-    job = _Job(feeder, limits, engine, trace_dir, tolerance)
-    tasks: list[Task] = [(plan, scenario) for plan in plans for scenario in scenarios]
-    tell = progress or (lambda done, all_runs: None)
-    if workers <= 1:
-        flat = _run_tasks(job, tasks, lambda done: tell(done, len(tasks)))
-    else:
-        flat = _run_in_processes(job, tasks, workers, tell)
+    flat = simulate_runs(
+        [(plan, scenario) for plan in plans for scenario in scenarios],
+        feeder,
+        limits,
+        engine=engine,
+        workers=workers,
+        trace_dir=trace_dir,
+        tolerance=tolerance,
+        progress=progress,
+    )
     width = len(scenarios)
     return [flat[k * width : (k + 1) * width] for k in range(len(plans))]
+
+
+def simulate_runs(
+    runs: Sequence[tuple[Plan, Scenario]],
+    feeder: Feeder,
+    limits: Limits,
+    *,
+    engine: Engine = "batch",
+    workers: int = 1,
+    trace_dir: Path = TRACE_DIR,
+    tolerance: float = STUDY_TOLERANCE,
+    progress: Progress | None = None,
+) -> list[Simulation]:
+    """As `simulate`, for any pairs of a plan and a scenario; results in their order."""
+    if engine not in get_args(Engine):
+        raise InputError(f"engine {engine!r} is unknown; known engines: {list(get_args(Engine))}")
+    job = _Job(feeder, limits, engine, trace_dir, tolerance)
+    tasks: list[Task] = list(runs)
+    tell = progress or (lambda done, all_runs: None)
+    if workers <= 1:
+        return _run_tasks(job, tasks, lambda done: tell(done, len(tasks)))
+    return _run_in_processes(job, tasks, workers, tell)
 
 
 def _run_in_processes(job: _Job, tasks: list[Task], workers: int, tell: Progress) -> list[Simulation]:
@@ -250,6 +273,7 @@ def _figures_of_record(job: _Job, plan: Plan, scenario: Scenario, run: Assembly)
         worst_voltage=find_worst_voltage(record, **band, exclude_buses=feeder.exclude_buses),
         worst_line=find_worst_loading(record, dt_s, "line"),
         worst_transformer=find_worst_loading(record, dt_s, "transformer"),
+        worst_emergency=find_worst_loading(record, dt_s, emergency=True),
         overload_time_s=overload_time_s(record, dt_s, _loading_limit(limits)),
         own_loads_unserved_time_s=run.grid.own_loads.unserved_steps * dt_s,
         own_loads_worst=run.grid.own_loads.worst,
@@ -310,6 +334,7 @@ def _figures_of_summary(job: _Job, plan: Plan, scenario: Scenario, summary: Summ
         worst_voltage=summary.worst_voltage(limits.voltage_min_pu, limits.voltage_max_pu),
         worst_line=summary.worst_loading("line"),
         worst_transformer=summary.worst_loading("transformer"),
+        worst_emergency=summary.worst_loading(emergency=True),
         overload_time_s=summary.overload_time_s(_loading_limit(limits)),
         own_loads_unserved_time_s=summary.own_loads_unserved_steps * summary.dt_s,
         own_loads_worst=summary.own_loads_worst,

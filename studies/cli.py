@@ -87,8 +87,7 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.feeder import Feeder
     from g2g_opt.feeder_lint import format_findings, lint_feeder
 
-    name = options.feeder
-    feeder = Feeder.from_dss(name) if name.lower().endswith(".dss") else Feeder.load(name)
+    feeder = Feeder.find(options.feeder)
     console.print(repr(feeder), markup=False)
     console.print(f"candidate buses: {', '.join(feeder.candidate_buses)}", markup=False)
     console.print(format_findings(lint_feeder(feeder)), markup=False)

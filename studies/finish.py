@@ -50,7 +50,7 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
 
 def load_feeder(name: str) -> Feeder:
     """A bundled feeder by name, or a user's by the path of its master file."""
-    return Feeder.from_dss(name) if name.lower().endswith(".dss") else Feeder.load(name)
+    return Feeder.find(name)
 
 
 def _name(limits: Limits) -> str:

@@ -11,7 +11,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine, Simulation, simulate
+from g2g_opt.simulate import Engine, Simulation, simulate_runs
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,10 @@ def run_side_by_side(
 
 
 def _simulate(study: _Question, feeder: Feeder, wanted: Sequence[Request]) -> list[Simulation]:
-    answers: dict[tuple[Plan, Engine, Scenario], Simulation] = {}
-    asked: dict[tuple[Plan, Engine], list[Scenario]] = {}
-    for request in wanted:
-        asked.setdefault((request.plan, request.engine), []).append(request.scenario or study.scenario)
-    # Plans that are wanted in the same scenarios share a batch.
-    batches: dict[tuple[Engine, tuple[Scenario, ...]], list[Plan]] = {}
-    for (plan, engine), scenarios in asked.items():
-        batches.setdefault((engine, tuple(scenarios)), []).append(plan)
-    for (engine, of_batch), plans in batches.items():
-        runs = simulate(plans, of_batch, feeder, study.limits, engine=engine, trace_dir=Path(study.trace_dir))
-        for plan, of_plan in zip(plans, runs, strict=True):
-            answers.update({(plan, engine, s): run for s, run in zip(of_batch, of_plan, strict=True)})
-    return [answers[r.plan, r.engine, r.scenario or study.scenario] for r in wanted]
+    found: dict[int, Simulation] = {}
+    for engine in dict.fromkeys(request.engine for request in wanted):
+        places = [k for k, request in enumerate(wanted) if request.engine == engine]
+        runs = [(wanted[k].plan, wanted[k].scenario or study.scenario) for k in places]
+        done = simulate_runs(runs, feeder, study.limits, engine=engine, trace_dir=Path(study.trace_dir))
+        found.update(zip(places, done, strict=True))
+    return [found[k] for k in range(len(wanted))]

@@ -32,6 +32,8 @@ _ARRAYS = {
     "above_pu": np.float64,
     "loading_pu": np.float64,
     "loading_step": np.int32,
+    "loading_phase": np.int32,
+    "emergency_share": np.float64,
     "loading_steps_over": np.int32,
     "loading_steps_by_class": np.int32,
 }

@@ -101,6 +101,7 @@ class Grids:
         self._site_places = self._three_phases(self.fleet_port, self.fleet_slot)
         self._site_tan_phi = np.repeat([tan_phi for _, _, tan_phi in sites], 3)
         self._read_profiles()
+        self._read_load_shares()
         storages = [
             (slot, 3 * (len(s.attached.sites) + len(s.attached.profiles) + k), a)
             for slot, s in enumerate(setups)
@@ -166,6 +167,14 @@ class Grids:
         self._profile_sign, self._profile_tan_phi = (np.repeat([row[k] for row in places], 3) for k in (3, 4))
         self._series, self._series_first = np.empty((0, len(self._profiles))), 0
 
+    def _read_load_shares(self) -> None:
+        """Every different series of the circuit's own loads once, and which slots follow it."""
+        series = [s.own_load_share for s in self.setups]
+        kinds = {one: k for k, one in enumerate(dict.fromkeys(one for one in series if one is not None))}
+        self._load_series = list(kinds)
+        self._load_slots = np.array([slot for slot, one in enumerate(series) if one is not None], dtype=np.int64)
+        self._load_kind = np.array([kinds[one] for one in series if one is not None], dtype=np.int64)
+
     # --- stepping
 
     def time_s(self, step: int) -> float:
@@ -182,6 +191,10 @@ class Grids:
             profile_w = self._profile_sign * self._profile_kw(step)[self._profile_kind]
             power[self._profile_places[0]] = profile_w
             power[self._profile_places[1]] = profile_w * self._profile_tan_phi
+        if self._load_series:
+            now = np.array([self.time_s(step)])
+            shares = np.array([series.at(now)[0] for series in self._load_series])
+            self.flow.load_share.reshape(-1)[self._load_slots] = shares[self._load_kind]
         if self.bank is not None:
             kw, kvar = self.bank.dispatch(self.time_s(step))
             power[self._storage_places[0]] = np.repeat(-1e3 * kw / 3.0, 3)
@@ -226,6 +239,11 @@ class Grids:
     def loading_pu(self) -> Floats:
         """Loading (share of the normal rating) of every branch, shape (branch, slot)."""
         return self.flow.loading_pu
+
+    @property
+    def loading_phase(self) -> Floats:
+        """Phase of every branch's heaviest conductor, shape (branch, slot)."""
+        return self.flow.loading_phase
 
     def tell_own_loads(self, step: int, tally: Tally) -> None:
         """Note in a tally where the circuit's own constant-power loads are outside their windows."""

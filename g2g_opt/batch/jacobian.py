@@ -188,6 +188,7 @@ class Jacobian:
             self.reach_pu_per_a(begin, end).reshape(-1),
             self._law[:, SPECIAL] != 0.0,
             self.network.load_models[self.load_places] == _CONSTANT_POWER,
+            self.network.load_varies[self.load_places],
             1.0 / self._base,
         )
 

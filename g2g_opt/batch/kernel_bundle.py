@@ -10,7 +10,19 @@ from typing import Any
 from numba import njit, types
 from numba.experimental import structref
 
-_FIELDS = ("pattern", "loads", "ports", "ratings", "factors", "factor_of_chunk", "power", "state", "work", "out")
+_FIELDS = (
+    "pattern",
+    "loads",
+    "ports",
+    "ratings",
+    "factors",
+    "factor_of_chunk",
+    "power",
+    "load_share",
+    "state",
+    "work",
+    "out",
+)
 
 
 @structref.register
@@ -23,7 +35,7 @@ class BundleType(types.StructRef):
 
 
 class Bundle(structref.StructRefProxy):
-    """The tables of `kernel_tables` by lower-case name, `factor_of_chunk` and `power`."""
+    """The tables of `kernel_tables` by lower-case name, `factor_of_chunk`, `power` and `load_share`."""
 
 
 structref.define_proxy(Bundle, BundleType, list(_FIELDS))
@@ -38,9 +50,10 @@ def bundle(
     factors: Any,
     factor_of_chunk: Any,
     power: Any,
+    load_share: Any,
     state: Any,
     work: Any,
     out: Any,
 ) -> Any:
     """Put tables together; the arrays are shared, not copied."""
-    return Bundle(pattern, loads, ports, ratings, factors, factor_of_chunk, power, state, work, out)
+    return Bundle(pattern, loads, ports, ratings, factors, factor_of_chunk, power, load_share, state, work, out)

@@ -20,10 +20,10 @@ def loading_writer(coefficient: Any, size: int) -> Any:
 
     @njit(error_model="numpy")
     def _write_loadings(x: Any, c: Any, ratings: Any, y: Any, out: Any) -> None:
-        """Largest phase current of every rated branch over its rating."""
-        n_slots, flat = len(out.solved), out.loading_pu.reshape(-1)
+        """Largest phase current of every rated branch over its rating, and its phase."""
+        n_slots, flat, flat_phase = len(out.solved), out.loading_pu.reshape(-1), out.loading_phase.reshape(-1)
         for b in range(len(ratings.inverse_rating)):
-            largest = spread(0.0)
+            largest, phase = spread(-1.0), spread(0.0)
             for row in range(at(ratings.branch_start, b), at(ratings.branch_start, b + 1)):
                 re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
                 for k in range(at(ratings.row_start, row), at(ratings.row_start, row + 1)):
@@ -34,8 +34,10 @@ def loading_writer(coefficient: Any, size: int) -> Any:
                     im, im2 = fma(g, v_im, im), fma(s, v_re, im2)
                 re, im = re - re2, im + im2
                 square = fma(re, re, im * im)
+                phase = where_less(largest, square, spread_at(ratings.phase, row), phase)
                 largest = where_less(largest, square, square, largest)
             store(flat, b * n_slots + c * W, root(largest) * spread_at(ratings.inverse_rating, b))
+            store(flat_phase, b * n_slots + c * W, phase)
 
     return _write_loadings
 

@@ -49,6 +49,7 @@ class Loads(NamedTuple):
     reach: Floats  # (branch, group of nodes), flat, pu / A
     is_special: NDArray[np.bool_]  # no three coefficients: evaluated lane by lane
     is_watched: NDArray[np.bool_]  # constant power: is it served?
+    varies: NDArray[np.bool_]  # does it follow the load share?
     inverse_base: Floats  # 1 / V
 
 
@@ -88,6 +89,7 @@ class Ratings(NamedTuple):
     row_start: Ints
     node: Ints  # times 2 W
     inverse_rating: Floats  # 1 / A
+    phase: Floats  # of every row: 1 to 3, 0 for another conductor
     shared: Floats  # (setting, entry x 2) S
     mixed: Floats  # (chunk, entry x 2 x lane)
 
@@ -132,6 +134,7 @@ class Solutions(NamedTuple):
     iterations: Floats
     phasors: NDArray[np.complex128]
     loading_pu: Floats  # (branch, slot)
+    loading_phase: Floats  # (branch, slot): of the heaviest conductor
     outside: NDArray[np.bool_]  # (slot,): is a port that draws power outside its window?
     own_share: Floats  # (slot,): served over asked power of the watched load that is farthest from 1
     own_load: Ints  # (slot,): that load

@@ -11,6 +11,7 @@ from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.jacobian import Jacobian, Setting
 from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.network import TappedWinding
+from g2g_opt.grid.loading import emergency_share
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -27,6 +28,9 @@ class Loadings:
         network = jacobian.network
         rated = [b for b in network.branches if b.closed and b.rating_a > 0.0 and len(b.nodes)]
         self.names = tuple(f"{b.kind}.{b.name}" for b in rated)
+        self.emergency_share = np.array([emergency_share(b) for b in rated])
+        phases = [phase for _, phase in network.nodes]
+        self._phase: list[float] = []
         tapped = {winding.element: winding for winding in network.tapped}
         branch_start, row_start = [0], [0]
         node: list[int] = []
@@ -34,6 +38,7 @@ class Loadings:
         self._tapped: list[tuple[TappedWinding, int, Ints, Ints]] = []
         for b in rated:
             for conductor in range(b.n_phases):
+                self._phase.append(float(phases[b.nodes[conductor]] if b.nodes[conductor] >= 0 else 0))
                 entries = [k for k in range(len(b.nodes)) if b.nodes[k] >= 0 and b.yprim[conductor, k] != 0.0]
                 if b.kind == "transformer" and b.name in tapped:
                     places = np.arange(len(node), len(node) + len(entries))
@@ -67,6 +72,7 @@ class Loadings:
             self._row_start,
             self._node,
             self._inverse_rating,
+            np.array(self._phase),
             np.array(of_shared).reshape(-1, n),
             np.array(of_mixed).reshape(-1, n * WIDTH),
         )
@@ -75,4 +81,4 @@ class Loadings:
 def no_ratings() -> tables.Ratings:
     """A table of no branches."""
     start, none = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    return tables.Ratings(start, start, none, np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0)))
+    return tables.Ratings(start, start, none, np.zeros(0), np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0)))

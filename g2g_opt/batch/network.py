@@ -81,6 +81,7 @@ class Network:
     source_a: Complexes
     load_names: tuple[str, ...]
     load_models: Ints
+    load_varies: NDArray[np.bool_]
     load_from: Ints
     load_to: Ints
     load_law: Floats
@@ -124,7 +125,7 @@ def read_network(circuit: Circuit) -> Network:
     circuit.solve()
     start_v = circuit.node_voltages().copy()
     source_a = source_currents_a(circuit)
-    names, models, begins, ends, laws, bases = [], [], [], [], [], []
+    names, models, varies, begins, ends, laws, bases = [], [], [], [], [], [], []
     for load in load_branches(circuit):
         if load.kw == 0.0 and load.kvar == 0.0:
             continue
@@ -135,6 +136,7 @@ def read_network(circuit: Circuit) -> Network:
         for first, second in load.branch_nodes():
             names.append(load.name)
             models.append(load.model)
+            varies.append(load.varies)
             begins.append(first)
             ends.append(second)
             laws.append(law)
@@ -158,6 +160,7 @@ def read_network(circuit: Circuit) -> Network:
         source_a=source_a,
         load_names=tuple(names),
         load_models=np.array(models, dtype=np.int64),
+        load_varies=np.array(varies, dtype=np.bool_),
         load_from=np.array(begins, dtype=np.int64),
         load_to=np.array(ends, dtype=np.int64),
         load_law=np.array(laws).reshape(len(laws), N_COLUMNS),

@@ -45,7 +45,8 @@ class BatchPowerFlow:
     ports that a scenario does not have, and starts from the solution before. `tolerance_pu` bounds the step that
     would come next; `max_iterations` are network solves. After it, `voltage_pu` has shape (node, scenario),
     `solved` and `iterations` shape (scenario,), in the order of the scenarios, and `port_pu` the voltage across each
-    port in pu of its base; `all_well` says that all were solved and no port was outside its window.
+    port in pu of its base; `load_share` (chunk, lane) is the share of their power that the circuit's own loads draw.
+    `all_well` says that all were solved and no port was outside its window.
     """
 
     def __init__(
@@ -71,8 +72,11 @@ class BatchPowerFlow:
         self.ports = PortTable.of(ports, self.n_chunks, self.jacobian)
         self._loadings = Loadings(self.jacobian) if loadings else None
         self.branch_names = self._loadings.names if self._loadings is not None else ()
+        self.emergency_share = self._loadings.emergency_share if self._loadings is not None else np.zeros(0)
         n_loads, n_ports = len(self._loads.is_special), self.ports.n_ports
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
+        self.load_share = aligned(self.n_chunks, W)
+        self.load_share[:] = 1.0
         by_port = [aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2)]
         self._state = tables.State(aligned(self.n_chunks, n_loads * 2 * W), *by_port)
         self._work = tables.workspace(network.n_nodes, n_loads, n_ports)
@@ -81,6 +85,7 @@ class BatchPowerFlow:
             np.zeros(self.n_slots, dtype=np.bool_),
             np.zeros(self.n_slots),
             np.zeros((network.n_nodes if phasors else 0, self.n_slots), dtype=np.complex128),
+            aligned(len(self.branch_names), self.n_slots),
             aligned(len(self.branch_names), self.n_slots),
             np.zeros(self.n_slots, dtype=np.bool_),
             np.ones(self.n_slots),
@@ -135,6 +140,7 @@ class BatchPowerFlow:
             tables.Factors(*stacked, *flat),
             of_chunk,
             self.power,
+            self.load_share,
             self._state,
             self._work,
             self._out,
@@ -200,6 +206,11 @@ class BatchPowerFlow:
     def loading_pu(self) -> Floats:
         """Loading of every branch in `branch_names` (share of its normal rating), shape (branch, scenario)."""
         return self._out.loading_pu[:, : self.n]
+
+    @property
+    def loading_phase(self) -> Floats:
+        """Phase (1 to 3) of every branch's heaviest conductor, shape (branch, scenario)."""
+        return self._out.loading_phase[:, : self.n]
 
     @property
     def outside(self) -> NDArray[np.bool_]:

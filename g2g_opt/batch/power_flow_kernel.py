@@ -102,12 +102,12 @@ def _substitution(coefficient: Any, size: int) -> Any:
 
 
 @njit(error_model="numpy")
-def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any) -> Any:
+def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> Any:
     """Remainders A v - I(v) of the circuit's own loads into `fresh`.
 
     Returns how far their change from `used` can move any node's voltage (pu), for each of three groups of nodes.
     """
-    one = spread(1.0)
+    one, scale = spread(1.0), load(share, 0)
     bound_0, bound_1, bound_2 = spread(0.0), spread(0.0), spread(0.0)
     for b in range(len(loads.is_special)):
         law, block, place = N_COLUMNS * b, 4 * b, 2 * W * b
@@ -134,12 +134,15 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any) -> Any:
             g_re, g_im = where_less(square, least, s_re, g_re), where_less(square, least, s_im, g_im)
             g_re = where_less(most, square, spread_at(loads.law, law + Y_ABOVE), g_re)
             g_im = where_less(most, square, spread_at(loads.law, law + Y_ABOVE + 1), g_im)
+        if loads.varies[b]:
+            g_re, g_im = g_re * scale, g_im * scale
         a00, a01 = spread_at(loads.block, block), spread_at(loads.block, block + 1)
         a10, a11 = spread_at(loads.block, block + 2), spread_at(loads.block, block + 3)
         out_re = fma(a00 - g_re, re, (a01 + g_im) * im)
         out_im = fma(a10 - g_im, re, (a11 - g_re) * im)
         if loads.is_special[b]:
-            _special(x, here, back, loads.law[law : law + N_COLUMNS], loads.block[block : block + 4], fresh, place)
+            own_law, own_block = loads.law[law : law + N_COLUMNS], loads.block[block : block + 4]
+            _special(x, here, back, own_law, own_block, fresh, place, share, loads.varies[b])
             out_re, out_im = load(fresh, place), load(fresh, place + W)
         store(fresh, place, out_re)
         store(fresh, place + W, out_im)
@@ -151,11 +154,23 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any) -> Any:
 
 
 @njit(cache=True, error_model="numpy")
-def _special(x: Floats, here: int, back: int, law: Floats, block: Floats, fresh: Floats, place: int) -> None:
+def _special(
+    x: Floats,
+    here: int,
+    back: int,
+    law: Floats,
+    block: Floats,
+    fresh: Floats,
+    place: int,
+    share: Floats,
+    varies: bool,
+) -> None:
     """Remainders of a load branch whose law has no three coefficients, lane by lane."""
     for lane in range(W):
         re, im = x[here + lane] - x[back + lane], x[here + W + lane] - x[back + W + lane]
         g_re, g_im = law_admittance(law, np.sqrt(re * re + im * im))
+        if varies:
+            g_re, g_im = g_re * share[lane], g_im * share[lane]
         fresh[place + lane] = (block[0] - g_re) * re + (block[1] + g_im) * im
         fresh[place + W + lane] = (block[2] - g_im) * re + (block[3] - g_re) * im
 
@@ -171,9 +186,10 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
     Returns whether all of them were solved with every port inside its window.
     """
     p, loads, ports, ratings, factors = tables.pattern, tables.loads, tables.ports, tables.ratings, tables.factors
-    factor_of_chunk, power, state, work, out = (
+    factor_of_chunk, power, load_share, state, work, out = (
         tables.factor_of_chunk,
         tables.power,
+        tables.load_share,
         tables.state,
         tables.work,
         tables.out,
@@ -203,7 +219,7 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
                 lower, upper, diagonal = factors.mixed_lower[own], factors.mixed_upper[own], factors.mixed_diagonal[own]
                 _substitute_each(x, rhs, remainder, has_rhs, p, lower, upper, diagonal)
             store(rounds, 0, load(rounds, 0) + one - load(done, 0))
-            bound_0, bound_1, bound_2 = _load_remainders(x, fresh, remainder, loads)
+            bound_0, bound_1, bound_2 = _load_remainders(x, fresh, remainder, loads, load_share[c])
             read_ports(x, begin, end, v, alike)
             port_currents(v, current, s, law, n_ports)
             bound_0, bound_1, bound_2 = bound_ports(current, used, reach, n_ports, bound_0, bound_1, bound_2)

@@ -156,14 +156,15 @@ class _Batch:
             deadline.append((given or specs)[label])
         rows = grids.monitored[0]
         nodes = [grids.network.nodes[i] for i in rows]
-        return Tally(nodes, rows, len(self._runs), fleets, edges, grids.branch_names, np.array(deadline))
+        branches = grids.branch_names, grids.flow.emergency_share
+        return Tally(nodes, rows, len(self._runs), fleets, edges, *branches, np.array(deadline))
 
     def run(self, progress: Callable[[int, int], None] | None) -> list[BatchRun]:
         reported = 0
         for step in range(self.n_steps):
             self.fleets.advance(step)
             self.grids.solve(step, self.fleets.power_w)
-            self._tally.add(step, self.grids.voltage_pu, self.grids.loading_pu)
+            self._tally.add(step, self.grids.voltage_pu, self.grids.loading_pu, self.grids.loading_phase)
             self.grids.tell_own_loads(step, self._tally)
             for slot, kept in zip(self._traced, self._kept, strict=True):
                 self._keep(slot, kept)

@@ -22,7 +22,7 @@ from g2g_opt.batch.summary_kernel import (
     tally_voltages,
 )
 from g2g_opt.errors import InputError
-from g2g_opt.metrics.thermal import WorstLoading
+from g2g_opt.metrics.thermal import WorstLoading, phase_letter
 from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage
 
 Floats = NDArray[np.float64]
@@ -75,8 +75,9 @@ class Summary:
     """One scenario over a run of `n_steps` steps of `dt_s` (s).
 
     `nodes` are the monitored (bus, phase) pairs; `lowest_pu`, `highest_pu` their extremes and `lowest_step`,
-    `highest_step` when they first occurred; `branches`, `loading_pu`, `loading_step` likewise for loadings (empty
-    if not recorded). `sites` are in the run's order.
+    `highest_step` when they first occurred; `branches`, `loading_pu`, `loading_step` likewise for loadings (empty if
+    not recorded), with the phase of the heaviest conductor and the branch's normal over its emergency rating. `sites`
+    are in the run's order.
     """
 
     dt_s: float
@@ -93,6 +94,8 @@ class Summary:
     branches: tuple[str, ...]
     loading_pu: Floats
     loading_step: Counts
+    loading_phase: Counts
+    emergency_share: Floats
     loading_steps_over: Counts
     loading_steps_by_class: Counts
     own_loads_unserved_steps: int
@@ -122,15 +125,24 @@ class Summary:
         voltage = float((self.lowest_pu if under else self.highest_pu)[place])
         return WorstVoltage(bus, "ABC"[phase - 1], step * self.dt_s, voltage, float(min(low[i], high[j])))
 
-    def worst_loading(self, kind: str = "") -> WorstLoading | None:
-        """The worst loaded branch of a kind ("line", "transformer"); None if there is none."""
+    def worst_loading(self, kind: str = "", emergency: bool = False) -> WorstLoading | None:
+        """The worst loaded branch of a kind ("line", "transformer"); None if there is none.
+
+        With `emergency`, the one closest to its emergency rating.
+        """
         places = [b for b, name in enumerate(self.branches) if name.startswith(kind)]
         if not places:
             return None
-        b = max(places, key=lambda place: self.loading_pu[place])
+        counted = self.loading_pu * self.emergency_share if emergency else self.loading_pu
+        b = max(places, key=lambda place: counted[place])
         over = self.loading_steps_over[_edge(self.edges.loading_pu, 1.0, "loading"), b]
         return WorstLoading(
-            self.branches[b], float(self.loading_pu[b]), int(self.loading_step[b]) * self.dt_s, float(over) * self.dt_s
+            self.branches[b],
+            float(self.loading_pu[b]),
+            int(self.loading_step[b]) * self.dt_s,
+            float(over) * self.dt_s,
+            phase_letter(int(self.loading_phase[b])),
+            float(self.loading_pu[b] * self.emergency_share[b]),
         )
 
     def overload_time_s(self, limit_pu: float) -> float:
@@ -158,6 +170,7 @@ class Tally:
         fleets: Fleets,
         edges: Edges,
         branches: Sequence[str],
+        emergency_share: Floats,
         deadline_s: Floats,
     ) -> None:
         self._nodes, self._rows, self._edges = tuple(nodes), rows, edges
@@ -169,9 +182,9 @@ class Tally:
         self._below, self._above = np.zeros((len(self._low), n_slots)), np.zeros((len(self._high), n_slots))
         self._classes = np.zeros((len(self._low) + 1, len(self._high) + 1, n_slots), np.int32)
         self._system = np.empty(n_slots), np.empty(n_slots)
-        self._branches = tuple(branches)
+        self._branches, self._emergency_share = tuple(branches), emergency_share
         self._loading = np.zeros((len(branches), n_slots))
-        self._loading_step = np.zeros((len(branches), n_slots), np.int32)
+        self._loading_step, self._loading_phase = (np.zeros((len(branches), n_slots), np.int32) for _ in range(2))
         self._over = np.zeros((len(self._loading_edges), len(branches), n_slots), np.int32)
         self._loading_classes = np.zeros((len(self._loading_edges) + 1, n_slots), np.int32)
         self._fleets, self._deadline_s = fleets, deadline_s
@@ -187,8 +200,8 @@ class Tally:
         self._own_worst = [""] * n_slots
         self.n_steps = 0
 
-    def add(self, step: int, voltage_pu: Floats, loading_pu: Floats) -> None:
-        """One step's voltages (node, slot) and loadings (branch, slot), and what the fleets did in it."""
+    def add(self, step: int, voltage_pu: Floats, loading_pu: Floats, loading_phase: Floats) -> None:
+        """One step's voltages (node, slot), loadings and their phases (branch, slot), and what the fleets did in it."""
         tally_voltages(
             step,
             voltage_pu,
@@ -208,8 +221,10 @@ class Tally:
             tally_loading(
                 step,
                 loading_pu,
+                loading_phase,
                 self._loading,
                 self._loading_step,
+                self._loading_phase,
                 self._loading_edges,
                 self._over,
                 self._loading_classes,
@@ -280,6 +295,8 @@ class Tally:
             branches=self._branches,
             loading_pu=self._loading[:, slot].copy(),
             loading_step=self._loading_step[:, slot].copy(),
+            loading_phase=self._loading_phase[:, slot].copy(),
+            emergency_share=self._emergency_share,
             loading_steps_over=self._over[:, :, slot].copy(),
             loading_steps_by_class=self._loading_classes[:, slot].copy(),
             own_loads_unserved_steps=int(self._own_steps[slot]),

@@ -84,13 +84,15 @@ def tally_times(
 def tally_loading(
     step: int,
     loading_pu: Floats,
+    phase: Floats,
     highest: Floats,
     highest_step: NDArray[np.int32],
+    highest_phase: NDArray[np.int32],
     edges: Floats,
     over: NDArray[np.int32],
     system_steps: NDArray[np.int32],
 ) -> None:
-    """Highest loading of every branch and its step, steps above every edge, and the system's highest by class."""
+    """Highest loading of every branch, its step and phase, steps above edges, and the system's highest by class."""
     n_branches, n = highest.shape
     for s in range(n):
         worst = 0.0
@@ -99,6 +101,7 @@ def tally_loading(
             if x > highest[b, s]:
                 highest[b, s] = x
                 highest_step[b, s] = step
+                highest_phase[b, s] = int(phase[b, s])
             worst = max(worst, x)
             if x > edges[0]:
                 for k in range(len(edges)):

@@ -156,7 +156,7 @@ class Circuit:
         place = ".".join(str(n) for n in nodes)
         self.command(
             f"New Load.{INJECTION_PREFIX}{name} bus1={bus}.{place} phases=1 conn={connection} kV={kv:.6f} "
-            f"kW={kw:.6f} kvar=0 model=1 vminpu={window_pu[0]:.12g} vmaxpu={window_pu[1]:.12g}"
+            f"kW={kw:.6f} kvar=0 model=1 vminpu={window_pu[0]:.12g} vmaxpu={window_pu[1]:.12g} status=fixed"
         )
         self._injection_names.append(name)
         return len(self._injection_names) - 1
@@ -165,6 +165,7 @@ class Circuit:
         """Fix the node order and the injections; after this the circuit can be solved."""
         n = len(self._injection_names)
         self.injection_kw, self.injection_kvar = np.zeros(n), np.zeros(n)
+        self._load_multiplier, self._load_share = float(lib.ctx_Solution_Get_LoadMult(self._ctx)), 1.0
         self._n_injections = 0
         if n:
             batch, size = ffi.new("void***"), ffi.new("int32_t[4]")
@@ -196,6 +197,15 @@ class Circuit:
             lib.Batch_SetFloat64ArrayS(self._batch, self._n_injections, b"kW", self._kw_pointer, _KEEP_YPRIM)
             lib.Batch_SetFloat64ArrayS(self._batch, self._n_injections, b"kvar", self._kvar_pointer, _KEEP_YPRIM)
 
+    def set_load_share(self, share: float) -> None:
+        """Let the circuit's own loads draw this share of their power; those of status fixed or exempt and the
+        injections keep theirs.
+        """
+        if share != self._load_share:
+            # The engine's own setter of this number leaves the loads as they are.
+            self.command(f"Set LoadMult={self._load_multiplier * share:.17g}")
+            self._load_share = share
+
     def edit_injection(self, place: int, kw: float, kvar: float) -> None:
         """Give one injection a power and renew its admittance in the system matrix.
 
@@ -214,8 +224,10 @@ class Circuit:
         if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self._ctx):
             self.report_unsolved()
 
-    def solve_block(self, kw: Floats, kvar: Floats, phasors: Complexes) -> int:
+    def solve_block(self, kw: Floats, kvar: Floats, phasors: Complexes, load_share: Floats | None = None) -> int:
         """Solve for every row of `kw` and `kvar` (solution, injection); node voltages (V) go into rows of `phasors`.
+
+        `load_share` (solution,) is that of the circuit's own loads (see `set_load_share`).
 
         Returns how many were solved: fewer than asked for if one did not converge, for `report_unsolved` to say why.
         """
@@ -224,6 +236,8 @@ class Circuit:
         for i in range(len(kw)):
             own_kw[:] = kw[i]
             own_kvar[:] = kvar[i]
+            if load_share is not None:
+                self.set_load_share(float(load_share[i]))
             self.set_injections()
             solve(self._ctx)
             if self._error[0] != 0 or not converged(self._ctx):
@@ -351,6 +365,7 @@ class Circuit:
                 not self._call(lib.ctx_CktElement_IsOpen, terminal, 0) for terminal in range(1, n_terminals + 1)
             )
             rating_a = float(self._call(lib.ctx_CktElement_Get_NormalAmps))
+            emergency_a = float(self._call(lib.ctx_CktElement_Get_EmergAmps))
             order = len(nodes)
             yprim = (flat[0::2] + 1j * flat[1::2]).reshape(order, order).T if order else np.empty((0, 0), complex)
             # A terminal's last conductor may be a neutral; loading is that of the phase conductors.
@@ -366,6 +381,7 @@ class Circuit:
                     n_conductors,
                     n_phases,
                     rating_a,
+                    emergency_a,
                     enabled and closed,
                     self._is_switch(kind),
                 )

@@ -36,7 +36,7 @@ class Regulator:
 class Branch:
     """A line or transformer: terminal currents are `yprim @ v[nodes]` (A from V); node -1 is ground.
 
-    The rating is OpenDSS's normal ampere rating of the first terminal.
+    The ratings are OpenDSS's normal and emergency ampere ratings of the first terminal.
     """
 
     kind: str
@@ -47,6 +47,7 @@ class Branch:
     n_conductors: int
     n_phases: int
     rating_a: float
+    emergency_a: float
     closed: bool
     is_switch: bool
 
@@ -58,7 +59,7 @@ class LoadBranch:
 
     `cvr_exponents` are those of P and Q (model 4), `zipv` the seven coefficients of model 8 (empty for others);
     below `low_pu` any model is a plain impedance; `neutral_ohm` is the resistance of its neutral to ground, negative
-    where there is none.
+    where there is none. `varies` is false for a load of status fixed or exempt, which no load share changes.
     """
 
     name: str
@@ -74,6 +75,7 @@ class LoadBranch:
     zipv: tuple[float, ...] = ()
     low_pu: float = 0.5
     neutral_ohm: float = -1.0
+    varies: bool = True
 
     def branch_nodes(self) -> list[tuple[int, int]]:
         """Node pairs (from, to) across which the load's branches lie; -1 is ground."""

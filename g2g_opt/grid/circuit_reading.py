@@ -11,6 +11,7 @@ from g2g_opt.grid.circuit import INJECTION_PREFIX, Circuit
 from g2g_opt.grid.circuit_parts import LinearElement, LoadBranch
 
 _ZIPV_MODEL = 8
+_VARIABLE = 0  # OpenDSS's load status
 
 
 def elements(circuit: Circuit) -> Iterator[tuple[str, str]]:
@@ -45,6 +46,7 @@ def load_branches(circuit: Circuit) -> list[LoadBranch]:
                     zipv=tuple(circuit.ask_array("Loads_Get_ZIPV", "double")) if model == _ZIPV_MODEL else (),
                     low_pu=float(circuit.command(f"? Load.{name}.vlowpu")),
                     neutral_ohm=float(circuit.ask("Loads_Get_Rneut")),
+                    varies=int(circuit.ask("Loads_Get_Status")) == _VARIABLE,
                 )
             )
         more = circuit.ask("Loads_Get_Next")

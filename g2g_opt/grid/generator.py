@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from g2g_opt.errors import InputError
-from g2g_opt.grid.profile import ConstantProfile, Floats, PowerProfile, SampledProfile, read_profile, smooth_pulse
+from g2g_opt.grid.profile import (
+    ConstantProfile,
+    Floats,
+    HeldProfile,
+    PowerProfile,
+    SampledProfile,
+    read_profile,
+    smooth_pulse,
+)
 
 
 class Generator(PowerProfile):
@@ -16,6 +24,10 @@ class Generator(PowerProfile):
 
 class ConstantGenerator(ConstantProfile, Generator):
     """`peak_kw` per phase at all times."""
+
+
+class HeldGenerator(HeldProfile, Generator):
+    """`peak_kw` per phase times shares that each hold for a period."""
 
 
 class SampledGenerator(SampledProfile, Generator):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from g2g_opt.grid.circuit_parts import Branch
 
 Complexes = NDArray[np.complex128]
+Floats = NDArray[np.float64]
 
 
 class BranchLoading:
@@ -24,6 +25,7 @@ class BranchLoading:
         rated = [b for b in branches if b.closed and b.rating_a > 0.0 and len(b.nodes)]
         self.names = [f"{b.kind}.{b.name}" for b in rated]
         self.rating_a = np.array([b.rating_a for b in rated])
+        self.emergency_share = np.array([emergency_share(b) for b in rated])
         width = max((len(b.nodes) for b in rated), default=1)
         rows = [(branch, conductor) for branch, b in enumerate(rated) for conductor in range(b.n_phases)]
         # One row per phase conductor, padded with ground (place 0 of the extended voltage vector).
@@ -33,16 +35,32 @@ class BranchLoading:
             b = rated[branch]
             self._node[row, : len(b.nodes)] = b.nodes + 1
             self._admittance[row, : len(b.nodes)] = b.yprim[conductor]
+        self._row_branch = np.array([branch for branch, _ in rows], dtype=np.int64)
+        node_row = [int(rated[branch].nodes[conductor]) for branch, conductor in rows]
+        self._row_node = np.array(node_row, dtype=np.int64)
         self._first_row = np.array([i for i, (_, conductor) in enumerate(rows) if conductor == 0], dtype=np.int64)
 
-    def currents_a(self, phasors: Complexes) -> NDArray[np.float64]:
-        """Largest phase current (A) of each branch at its first terminal, shape (step, branch)."""
+    def conductor_loading_pu(self, phasors: Complexes) -> Floats:
+        """Share of the normal rating on every phase conductor, shape (step, row), for phasors (V), (step, node)."""
         if not self.names:
             return np.zeros((len(phasors), 0))
         extended = np.concatenate([np.zeros((len(phasors), 1)), phasors], axis=1)
         conductor_a = np.abs(np.einsum("srw,rw->sr", extended[:, self._node], self._admittance))
-        return np.asarray(np.maximum.reduceat(conductor_a, self._first_row, axis=1))
+        return np.asarray(conductor_a / self.rating_a[self._row_branch])
 
-    def loading_pu(self, phasors: Complexes) -> NDArray[np.float64]:
-        """Share of the normal rating, shape (step, branch), for phasors (V) of shape (step, node)."""
-        return np.asarray(self.currents_a(phasors) / self.rating_a)
+    def loading_pu(self, conductor_pu: Floats) -> Floats:
+        """Loading of every branch, shape (step, branch): that of its heaviest loaded conductor (step, row)."""
+        if not self.names:
+            return conductor_pu
+        return np.asarray(np.maximum.reduceat(conductor_pu, self._first_row, axis=1))
+
+    def heaviest_nodes(self, row_pu: Floats) -> NDArray[np.int64]:
+        """Node (place in the circuit's order; -1 ground) of every branch's heaviest row, by loadings (row,)."""
+        ends = np.append(self._first_row, len(row_pu))[1:]
+        rows = [first + int(row_pu[first:end].argmax()) for first, end in zip(self._first_row, ends, strict=True)]
+        return self._row_node[np.array(rows, dtype=np.int64)]
+
+
+def emergency_share(branch: Branch) -> float:
+    """Normal over emergency rating; 0 for a branch without an emergency rating."""
+    return branch.rating_a / branch.emergency_a if branch.emergency_a > 0.0 else 0.0

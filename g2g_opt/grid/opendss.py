@@ -22,6 +22,7 @@ from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.command import GridCommand, SetStoragePower, SetTaps
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import Generator
+from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.injections import InjectionPowers
 from g2g_opt.grid.load import ExternalLoad
 from g2g_opt.grid.loading import BranchLoading
@@ -48,7 +49,8 @@ class OpenDSSGrid(GridBackend[GridState]):
     served something else than asked (formulations 5.2): "raise" a `PowerFlowError`, or "record" it in `served`. The
     feeder's own loads are looked at too, and only recorded, in `own_loads`.
     `record_loading` records the loading of lines and transformers at every step. `enforce_tap_range=False` lets taps
-    leave their regulator's range, as OpenDSS does.
+    leave their regulator's range, as OpenDSS does. `own_load_share` is the share of their power that the feeder's own
+    loads draw, over time (those that OpenDSS knows as fixed or exempt keep all of it).
 
     `attach_*` come before `start`, which the Coordinator calls. Raises `InputError` for whatever cannot be used.
     """
@@ -70,6 +72,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         unserved: Unserved = "raise",
         record_loading: bool = False,
         enforce_tap_range: bool = True,
+        own_load_share: HeldSeries | None = None,
     ) -> None:
         super().__init__()
         documented_path = feeder is None
@@ -90,6 +93,7 @@ class OpenDSSGrid(GridBackend[GridState]):
             record_loading=record_loading,
             regulators=RegulatorBank(found, enforce_tap_range),
             attached=AttachmentBook(found, check_window(constant_power_window_pu)),
+            own_load_share=own_load_share,
         )
         self._attached = self.setup.attached
         self._regulators = self.setup.regulators
@@ -220,6 +224,8 @@ class OpenDSSGrid(GridBackend[GridState]):
     def _solve_at(self, time_s: float, site_power_w: Sequence[Sequence[float]]) -> None:
         """Solve with the sites' powers (W per phase), record the solution, and settle storages."""
         circuit = self._running()
+        if self.setup.own_load_share is not None:
+            circuit.set_load_share(float(self.setup.own_load_share.at(np.array([time_s]))[0]))
         self._powers.write(time_s, site_power_w, circuit.injection_kw, circuit.injection_kvar)
         try:
             circuit.solve()
@@ -246,7 +252,9 @@ class OpenDSSGrid(GridBackend[GridState]):
         circuit = self._running()
         kw, kvar = self._powers.block(time_s, power_w)
         phasors = np.empty((len(time_s), len(circuit.node_bus)), dtype=np.complex128)
-        n_solved = circuit.solve_block(kw, kvar, phasors)
+        share = self.setup.own_load_share
+        load_share = share.at(np.asarray(time_s)) if share is not None else None
+        n_solved = circuit.solve_block(kw, kvar, phasors, load_share)
         self._vector = None
         if n_solved:
             self._renew_loading(circuit)

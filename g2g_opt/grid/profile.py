@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError
+from g2g_opt.grid.held_series import HeldSeries
 
 Floats = NDArray[np.float64]
 
@@ -59,6 +60,19 @@ class SampledProfile(PowerProfile):
     def power_series_kw(self, time_s: Floats) -> Floats:
         power_kw: Floats = np.interp(time_s, self.time_s, self.sample_kw)
         return power_kw
+
+
+class HeldProfile(PowerProfile):
+    """`peak_kw` times shares that each hold for a period."""
+
+    def __init__(self, peak_kw: float, shares: HeldSeries) -> None:
+        self.peak_kw, self.shares = float(peak_kw), shares
+
+    def power_kw(self, t: float) -> float:
+        return float(self.power_series_kw(np.array([t]))[0])
+
+    def power_series_kw(self, time_s: Floats) -> Floats:
+        return self.peak_kw * self.shares.at(time_s)
 
 
 def read_profile(csv_path: Path) -> tuple[Floats, Floats]:

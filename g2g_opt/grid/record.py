@@ -49,6 +49,7 @@ class GridRecord(Sequence[GridState]):
         self._voltage_pu = np.empty((n_steps, len(base_v)))
         n_branches = len(loading.names) if loading else 0
         self._loading_pu = np.empty((n_steps if loading else 0, n_branches), dtype=np.float32)
+        self._row_highest_pu: Floats | None = None
         # Taps seldom change: (first step, position), one entry per change.
         self._taps: list[tuple[int, TapPosition]] = []
         column: dict[str, list[int]] = {}
@@ -96,7 +97,11 @@ class GridRecord(Sequence[GridState]):
         np.abs(phasors, out=magnitudes)
         magnitudes /= self._base_v
         if self.loading is not None:
-            self._loading_pu[first:last] = self.loading.loading_pu(phasors)
+            conductor_pu = self.loading.conductor_loading_pu(phasors)
+            self._loading_pu[first:last] = self.loading.loading_pu(conductor_pu)
+            highest_pu = conductor_pu.max(axis=0)
+            known = self._row_highest_pu
+            self._row_highest_pu = highest_pu if known is None else np.maximum(known, highest_pu)
         self._flushed = last
         self._inspect(self._time_s[first:last], phasors, self._asked_kw[: last - first])
 
@@ -133,6 +138,15 @@ class GridRecord(Sequence[GridState]):
         """Loading of every branch (share of its rating), shape (step, branch); empty if not recorded."""
         self.flush()
         return self._loading_pu[: self.n_steps]
+
+    @property
+    def loading_phase(self) -> NDArray[np.int64]:
+        """Phase (1 to 3) on which every branch carried its highest loading, shape (branch,)."""
+        self.flush()
+        if self.loading is None or self._row_highest_pu is None:
+            return np.zeros(0, dtype=np.int64)
+        phases = np.array([phase for _, phase in self.nodes], dtype=np.int64)
+        return phases[self.loading.heaviest_nodes(self._row_highest_pu)]
 
     def taps_at(self, step: int) -> TapPosition | None:
         """Tap ratios during a step; None without regulators."""

@@ -15,6 +15,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import AttachmentBook
 from g2g_opt.grid.circuit_parts import Bus
 from g2g_opt.grid.config import TapPosition
+from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.regulators import RegulatorBank
 
 Unserved = Literal["raise", "record"]
@@ -40,6 +41,7 @@ class GridSetup:
     record_loading: bool
     regulators: RegulatorBank
     attached: AttachmentBook
+    own_load_share: HeldSeries | None = None
 
     def __post_init__(self) -> None:
         if not self.tolerance > 0 or self.max_iterations < 2:

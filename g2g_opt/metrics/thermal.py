@@ -12,31 +12,53 @@ from g2g_opt.grid.record import GridRecord
 
 @dataclass(frozen=True)
 class WorstLoading:
-    """The branch with the highest loading (share of its normal rating), when, and for how long it was over 1."""
+    """The branch with the highest loading (share of its normal rating), when, and for how long it was over 1.
+
+    `phase` is the letter of its heaviest conductor, `emergency_pu` the loading as a share of its emergency rating (0
+    without one).
+    """
 
     branch: str
     loading_pu: float
     time_s: float
     overload_time_s: float
+    phase: str = ""
+    emergency_pu: float = 0.0
+
+    @property
+    def place(self) -> str:
+        """Branch, phase and time in words."""
+        return f"{self.branch}{'.' if self.phase else ''}{self.phase} at t={self.time_s:g} s"
 
 
-def find_worst_loading(record: GridRecord, dt_s: float, kind: str = "") -> WorstLoading | None:
+def phase_letter(phase: int) -> str:
+    """Letter A to C for 1 to 3; empty for another conductor."""
+    return "ABC"[phase - 1] if 1 <= phase <= 3 else ""
+
+
+def find_worst_loading(record: GridRecord, dt_s: float, kind: str = "", emergency: bool = False) -> WorstLoading | None:
     """The worst loaded branch of a run recorded with `record_loading=True`; `kind` "line" or "transformer" filters.
 
-    None if there is no such branch. Raises `InputError` if loadings were not recorded.
+    With `emergency`, the branch closest to its emergency rating. None if there is no such branch. Raises `InputError`
+    if loadings were not recorded.
     """
     if record.loading is None:
         raise InputError("loadings were not recorded; build the grid with record_loading=True")
     columns = [i for i, name in enumerate(record.loading.names) if name.startswith(kind)]
     if not columns:
         return None
-    loading_pu = record.loading_pu[:, columns]
-    step, column = np.unravel_index(int(loading_pu.argmax()), loading_pu.shape)
+    highest_pu = record.loading_pu[:, columns].max(axis=0)
+    share = record.loading.emergency_share[columns]
+    column = columns[int((highest_pu * share if emergency else highest_pu).argmax())]
+    loading_pu = record.loading_pu[:, column]
+    step = int(loading_pu.argmax())
     return WorstLoading(
-        record.loading.names[columns[column]],
-        float(loading_pu[step, column]),
+        record.loading.names[column],
+        float(loading_pu[step]),
         float(record.time_s[step]),
-        float((loading_pu[:, column] > 1.0).sum() * dt_s),
+        float((loading_pu > 1.0).sum() * dt_s),
+        phase_letter(int(record.loading_phase[column])),
+        float(loading_pu[step] * record.loading.emergency_share[column]),
     )
 
 

@@ -94,7 +94,7 @@ class LocationStudy:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.from_dss(self.feeder) if self.feeder.lower().endswith(".dss") else Feeder.load(self.feeder)
+        return Feeder.find(self.feeder)
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The sites asked for, or those of the feeder's studies; `InputError` if there are none or names repeat."""

@@ -82,7 +82,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "--loading-emergency-max",
         type=float,
         metavar="SHARE",
-        help="loading that is never passed, as a share of the normal ratings, e.g. 1.5 (default: none)",
+        help="loading that is never passed, as a share of the emergency ratings, e.g. 1.0 (default: none)",
     )
     add(
         "--throughput-min",

@@ -5,11 +5,13 @@ A draw takes the study's scenario and changes, each uniformly and independently:
 - every replica share (at the start and reached by a ramp): times a factor from `SHARE_FACTOR`, at most 1;
 - every ramp: begins and ends earlier or later by a time from `RAMP_SHIFT_SHARE` of the run, the same for both ends,
   kept inside the run;
-- the feeder's standing generators and loads: on, or off with probability `STANDING_OFF_SHARE`;
+- the feeder's own loads: times a factor from `OWN_LOAD_FACTOR`, one for all of them;
+- its standing generators and loads: on, or off with probability `STANDING_OFF_SHARE`;
 - spread between servers and their noise: times a factor from `SERVER_FACTOR`;
 - all draws of servers and of latency: anew, because they are keyed by the scenario's name.
 
-The ranges are assumptions of this study, not measurements: demand up to 10 % above and 20 % below the plan, a ramp
+The ranges are assumptions of this study, not measurements: demand up to 10 % above and 20 % below the plan, other
+load 30 % below to 5 % above the circuit's data (which are peak figures in the bundled feeders), a ramp
 up to a twelfth of the run (five minutes of the hour) off its time.
 """
 
@@ -26,6 +28,7 @@ SHARE_FACTOR = (0.8, 1.1)
 RAMP_SHIFT_SHARE = (-1.0 / 12.0, 1.0 / 12.0)
 STANDING_OFF_SHARE = 0.25
 SERVER_FACTOR = (0.5, 1.5)
+OWN_LOAD_FACTOR = (0.7, 1.05)
 
 
 def draw_scenario(base: Scenario, purpose: str, k: int) -> Scenario:
@@ -52,6 +55,7 @@ def draw_scenario(base: Scenario, purpose: str, k: int) -> Scenario:
         standing_power=base.standing_power and bool(generator.uniform() >= STANDING_OFF_SHARE),
         server_spread=round(base.server_spread * generator.uniform(*SERVER_FACTOR), 6),
         server_noise=round(base.server_noise * generator.uniform(*SERVER_FACTOR), 6),
+        own_load_share=round(base.own_load_share * generator.uniform(*OWN_LOAD_FACTOR), 6),
     )
 
 

@@ -95,7 +95,7 @@ class HostingCapacityStudy:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.from_dss(self.feeder) if self.feeder.lower().endswith(".dss") else Feeder.load(self.feeder)
+        return Feeder.find(self.feeder)
 
     def load_models(self) -> Models:
         """Measured specs with their batch size; `InputError` if the batch size is not feasible for a model."""

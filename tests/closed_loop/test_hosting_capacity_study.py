@@ -243,6 +243,8 @@ def test_a_scenario_set_is_certified_on_fresh_draws_and_hosts_no_more_than_its_w
         buses=("671",),
         scenario=BRIEF,
         taps="study",
+        # With the study's taps a lightly loaded feeder is above 1.05 pu.
+        limits=Limits(voltage_max_pu=1.08),
         operations=("firm",),
         scenarios=8,
         scenario_share_min=0.7,
@@ -256,7 +258,8 @@ def test_a_scenario_set_is_certified_on_fresh_draws_and_hosts_no_more_than_its_w
     assert len({scenario.name for scenario in draws}) == 8
     assert draws == study.draw_scenarios("search")
     assert draws != study.draw_scenarios("certificate 1")
-    (plan,) = {read_plan(r) for r in gather(results, "runs") if r["purpose"] == "certificate" and r["n_servers"]}
+    certified = [r for r in gather(results, "runs") if r["purpose"] == "certificate"]
+    (plan,) = {read_plan(r) for r in certified if r["n_servers"] == row["n_servers"]}
     (runs,) = simulate([plan], draws, study.load_feeder(), study.limits)
     assert all(one.outcome.kept for one in runs)
     conclusion = study.conclude(results)
@@ -272,9 +275,9 @@ def test_a_scenario_set_is_certified_on_fresh_draws_and_hosts_no_more_than_its_w
         (Limits(loading_max_pu=1.0), False, "loading"),
         (Limits(loading_max_pu=1.0, overload_time_max_s=30.0), True, ""),
         (Limits(loading_max_pu=1.0, overload_time_max_s=20.0), False, "overload time (s)"),
-        (Limits(loading_emergency_max_pu=1.5), True, ""),
+        (Limits(loading_emergency_max_pu=1.0), True, ""),
         (
-            Limits(loading_max_pu=1.0, overload_time_max_s=30.0, loading_emergency_max_pu=1.2),
+            Limits(loading_max_pu=1.0, overload_time_max_s=30.0, loading_emergency_max_pu=0.8),
             False,
             "emergency loading",
         ),
@@ -297,7 +300,7 @@ def test_normal_and_emergency_ratings_give_the_same_verdict_on_both_engines(
         assert all(check.kept for check in thermal) == kept, outcome.reasons
         broken = [check for check in thermal if not check.kept]
         assert [check.name for check in broken] == ([name] if name else [])
-        assert all("line.650632 at t=" in check.where for check in broken)
+        assert all("line.650632.C at t=" in check.where for check in broken)
     assert [check.value for check in outcomes[0].checks] == pytest.approx(
         [check.value for check in outcomes[1].checks], rel=1e-5, abs=1e-9
     )

@@ -121,13 +121,12 @@ def test_one_bus_without_a_site_matches_the_fixed_point_and_its_losses(tmp_path:
     line = (R_LINE + 1j * X_LINE) * LENGTH_KM
     assert circuit.losses_kw() == pytest.approx((np.conj(current) @ line @ current).real / 1e3, rel=1e-6)
     loading = BranchLoading(circuit.branches())
-    amperes = loading.currents_a(circuit.node_voltages()[None])[0]
+    amperes = branch_currents_a(loading, circuit.node_voltages())
     assert dict(zip(loading.names, amperes, strict=True)) == {
         "line.feeder": pytest.approx(np.abs(current).max(), rel=1e-6)
     }
-    assert loading.loading_pu(circuit.node_voltages()[None])[0, 0] == pytest.approx(
-        np.abs(current).max() / 300, rel=1e-6
-    )
+    row_pu = loading.conductor_loading_pu(circuit.node_voltages()[None])
+    assert loading.loading_pu(row_pu)[0, 0] == pytest.approx(np.abs(current).max() / 300, rel=1e-6)
 
 
 # --- current balance on the bundled feeders, from admittances and load equations (5.1)
@@ -224,6 +223,10 @@ def reference_engine(commands: tuple[str, ...]) -> Any:
     return engine
 
 
+def branch_currents_a(loading: BranchLoading, phasors: np.ndarray) -> np.ndarray:
+    return np.asarray(loading.loading_pu(loading.conductor_loading_pu(phasors[None]))[0] * loading.rating_a)
+
+
 def reference_currents_a(engine: Any, names: list[str]) -> np.ndarray:
     """Largest phase-conductor current at the first terminal, by OpenDSS's own element currents."""
     largest = []
@@ -266,7 +269,7 @@ def test_voltages_and_branch_currents_match_another_context_before_and_after_a_t
         reference = [by_name[f"{b}.{p}"] for b, p in zip(circuit.node_bus, circuit.node_phase, strict=True)]
         np.testing.assert_allclose(ours, reference, atol=2e-7)
         loading = BranchLoading(circuit.branches())
-        amperes = loading.currents_a(circuit.node_voltages()[None])[0]
+        amperes = branch_currents_a(loading, circuit.node_voltages())
         expected = reference_currents_a(engine, loading.names)
         assert len(amperes) > 10
         np.testing.assert_allclose(amperes, expected, rtol=1e-5, atol=1e-3)

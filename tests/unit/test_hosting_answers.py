@@ -98,7 +98,6 @@ def test_tasks_are_at_least_two_and_bounded_whatever_runs_them() -> None:
     [
         {"overload_time_max_s": 60.0},
         {"overload_time_max_s": -1.0, "loading_max_pu": 1.0},
-        {"loading_emergency_max_pu": 0.9, "loading_max_pu": 1.0},
         {"loading_emergency_max_pu": 0.0},
     ],
 )

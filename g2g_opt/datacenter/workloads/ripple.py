@@ -81,15 +81,18 @@ def sample_modes(modes: NDArray[np.complex128], n_samples: int) -> Floats:
 
 
 def template_length(period_s: float, dt_s: float | Fraction) -> int:
-    """Samples in a period; raises `InputError` unless it is a whole number of at least one."""
+    """Samples in a period; one, its mean, where a step is a whole number of periods. `InputError` if neither fits."""
     step_s = float(dt_s)
     if not (np.isfinite(step_s) and step_s > 0):
         raise InputError(f"dt_s must be positive, got {dt_s!r}")
+    n_periods = round(step_s / period_s)
+    if n_periods >= 1 and abs(n_periods * period_s - step_s) <= 1e-6 * period_s:
+        return 1
     n_samples = round(period_s / step_s)
     if n_samples < 1 or abs(n_samples * step_s - period_s) > 1e-6 * step_s:
         raise InputError(
-            f"dt_s={step_s:g} does not divide the ripple's period of {period_s:g} s; choose another dt_s "
-            "or RippleModel(period_s=...)"
+            f"dt_s={step_s:g} does not divide the ripple's period of {period_s:g} s and is no multiple of it; choose "
+            "another dt_s or RippleModel(period_s=...)"
         )
     return n_samples
 

@@ -1,0 +1,110 @@
+"""Hourly figures of a feeder's own demand and sun over a year, bundled or a user's CSV."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.data_files import data_path
+from g2g_opt.errors import InputError, unknown_name
+
+Floats = NDArray[np.float64]
+
+COLUMNS = ("hour_beginning", "load_share", "generation_share")
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, eq=False)
+class HourlyProfile:
+    """A row per hour: when it begins, and shares of the feeder's own loads and standing generators.
+
+    `load_share` multiplies the power of every load of the feeder as its data has it, `generation_share` the peak of
+    its standing generators.
+    """
+
+    name: str
+    hours: tuple[datetime, ...]
+    load_share: tuple[float, ...]
+    generation_share: tuple[float, ...]
+
+    @staticmethod
+    def known() -> list[str]:
+        """Names of the bundled profiles."""
+        return sorted(path.stem for path in data_path("profiles").glob("*.csv"))
+
+    def rows_of(self, month: int, hour: int) -> NDArray[np.int64]:
+        """Rows of an hour of the day (0 to 23) in a month (1 to 12), in the order of time."""
+        found = [k for k, at in enumerate(self.hours) if (at.month, at.hour) == (month, hour)]
+        return np.array(found, dtype=np.int64)
+
+
+def profile_path(name: str) -> Path:
+    """The file of a bundled profile, or of a user's CSV; `InputError` if there is none."""
+    if name.lower().endswith(".csv"):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise InputError(f"profile {path} not found; it needs the columns {', '.join(COLUMNS)}")
+        return path
+    if name not in HourlyProfile.known():
+        raise unknown_name("profile", name, HourlyProfile.known(), "(or give the path of a .csv)")
+    return data_path("profiles", f"{name}.csv")
+
+
+def load_profile(name: str) -> HourlyProfile:
+    """A profile by its bundled name or the path of a CSV with the columns hour_beginning, load_share, generation_share.
+
+    `hour_beginning` is ISO 8601 (2018-01-01T00:00), one row for every hour of the year: 24 a day. Raises
+    `InputError` that names the row for a gap, a repeated hour, or a share that is no number of 0 or more.
+    """
+    path = profile_path(name)
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, _changed_ns: int) -> HourlyProfile:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(line for line in file if not line.startswith("#"))
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(f"profile {path} lacks the columns {', '.join(missing)}; it needs {', '.join(COLUMNS)}")
+        rows = list(reader)
+    if not rows:
+        raise InputError(f"profile {path} has no rows")
+    hours: list[datetime] = []
+    shares: dict[str, list[float]] = {"load_share": [], "generation_share": []}
+    for k, row in enumerate(rows, start=1):
+        hours.append(_hour(path, k, row["hour_beginning"]))
+        if k > 1 and hours[-1] - hours[-2] != _HOUR:
+            raise InputError(
+                f"profile {path}, row {k}: {hours[-1].isoformat()} follows {hours[-2].isoformat()}; every hour needs a "
+                "row of its own, 24 a day, also where clocks change"
+            )
+        for name, values in shares.items():
+            values.append(_share(path, k, name, row[name]))
+    return HourlyProfile(path.stem, tuple(hours), tuple(shares["load_share"]), tuple(shares["generation_share"]))
+
+
+def _hour(path: Path, row: int, text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"profile {path}, row {row}: {text!r} is no time such as 2018-01-01T00:00") from error
+    if found.tzinfo is not None or found.minute or found.second:
+        raise InputError(f"profile {path}, row {row}: {text!r} must be a full hour, without a time zone")
+    return found
+
+
+def _share(path: Path, row: int, name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"profile {path}, row {row}: {name} {text!r} is no number") from error
+    if not 0.0 <= value < np.inf:
+        raise InputError(f"profile {path}, row {row}: {name} must be 0 or more, got {text}")
+    return value

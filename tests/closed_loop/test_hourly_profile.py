@@ -1,0 +1,161 @@
+"""A feeder's own demand and sun by the hour: both engines, loads that follow and loads that do not, bad files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from g2g_opt.datacenter.workloads.measurements import measured_spec
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.hourly_profile import HourlyProfile, load_profile
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulate import simulate
+from g2g_opt.site import BASE_KW_PER_GPU, sized_site
+
+MODEL = measured_spec("llama-3.1-70b", gpu="H100")
+# Loads of several models on a short line, one of them fixed and one exempt.
+CIRCUIT = """
+Clear
+New Circuit.small basekv=12.47 pu=1.02 phases=3 bus1=source MVAsc3=200
+New Linecode.plain nphases=3 r1=0.3 x1=0.6 r0=0.8 x0=1.8 units=km
+New Line.first bus1=source bus2=middle linecode=plain length=3 units=km
+New Line.second bus1=middle bus2=end linecode=plain length=2 units=km
+New Load.power bus1=middle phases=3 kV=12.47 kW=900 kvar=300 model=1
+New Load.impedance bus1=end phases=3 kV=12.47 kW=600 kvar=200 model=2
+New Load.current bus1=end.1 phases=1 kV=7.2 kW=150 kvar=50 model=5
+New Load.exponents bus1=end.2 phases=1 kV=7.2 kW=150 kvar=50 model=4 CVRwatts=0.6 CVRvars=1.7
+New Load.fixed bus1=end phases=3 kV=12.47 kW=300 kvar=60 model=1 status=fixed
+New Load.exempt bus1=middle phases=3 kV=12.47 kW=200 kvar=60 model=1 status=exempt
+Set voltagebases=[12.47]
+Calcvoltagebases
+"""
+
+
+def plan_at(bus: str, n_servers: int = 200) -> Plan:
+    return Plan((sized_site("site", bus, [(MODEL, 128)], n_servers, BASE_KW_PER_GPU),))
+
+
+def write_profile(path: Path, load: list[float], generation: list[float]) -> Path:
+    begin = datetime(2024, 1, 1)
+    rows = [
+        f"{(begin + k * timedelta(hours=1)).isoformat()},{a},{b}"
+        for k, (a, b) in enumerate(zip(load, generation, strict=True))
+    ]
+    path.write_text("\n".join(["hour_beginning,load_share,generation_share", *rows]), encoding="utf-8")
+    return path
+
+
+def hours(profile: str, rows: tuple[int, int, int], name: str = "hours") -> Scenario:
+    return Scenario(name, duration_s=3600 * rows[1], dt_s=3600, control_dt_s=3600, profile=profile, profile_rows=rows)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["ieee13", "ieee34", "ieee123"])
+def test_a_month_by_the_hour_is_the_same_on_both_engines(name: str) -> None:
+    feeder = Feeder.load(name)
+    plans = [plan_at(bus, n) for bus in feeder.candidate_buses[:2] for n in (50, 150)]
+    scenarios = [hours("hudson_valley_2018", rows, str(rows)) for rows in ((0, 31, 24), (4380, 31, 24), (13, 31, 1))]
+    batch = simulate(plans, scenarios, feeder, Limits(), tolerance=1e-9)
+    opendss = simulate(plans, scenarios, feeder, Limits(), engine="opendss", tolerance=1e-9)
+    for of_plan, expected in zip(batch, opendss, strict=True):
+        for run, other in zip(of_plan, expected, strict=True):
+            assert (run.outcome.engine, run.outcome.failure, other.outcome.failure) == ("batch", None, None)
+            assert np.abs(run.lowest_pu - other.lowest_pu).max() < 1e-7
+            assert np.abs(run.highest_pu - other.highest_pu).max() < 1e-7
+    # Nights are lighter than afternoons in summer.
+    night, afternoon = batch[0][0].lowest_pu.min(), batch[0][1].lowest_pu.min()
+    assert night != afternoon
+
+
+def test_loads_follow_the_share_unless_their_status_keeps_them(tmp_path: Path) -> None:
+    master = tmp_path / "small.dss"
+    master.write_text(CIRCUIT, encoding="utf-8")
+    feeder = Feeder.from_dss(master)
+    shares = [1.0, 0.2, 1.7, 0.0, 0.6]
+    profile = str(write_profile(tmp_path / "year.csv", shares, [0.0] * len(shares)))
+    scenarios = [hours(profile, (k, 1, 1), f"row {k}") for k in range(len(shares))]
+    (batch,) = simulate([plan_at("end", 60)], scenarios, feeder, Limits(), tolerance=1e-10)
+    (opendss,) = simulate([plan_at("end", 60)], scenarios, feeder, Limits(), engine="opendss", tolerance=1e-10)
+    for k, (run, other) in enumerate(zip(batch, opendss, strict=True)):
+        # The circuit itself, with the loads that follow rewritten by hand.
+        by_hand = tmp_path / f"hand{k}.dss"
+        text = CIRCUIT
+        for load, kw, kvar in (
+            ("power", 900, 300),
+            ("impedance", 600, 200),
+            ("current", 150, 50),
+            ("exponents", 150, 50),
+        ):
+            line = next(row for row in CIRCUIT.splitlines() if row.startswith(f"New Load.{load} "))
+            text = text.replace(
+                line, line.replace(f"kW={kw} kvar={kvar}", f"kW={kw * shares[k]:.9g} kvar={kvar * shares[k]:.9g}")
+            )
+        by_hand.write_text(text, encoding="utf-8")
+        plain = replace(scenarios[k], profile=None)
+        hand = Feeder.from_dss(by_hand)
+        ((expected,),) = simulate([plan_at("end", 60)], [plain], hand, Limits(), engine="opendss", tolerance=1e-10)
+        assert run.outcome.engine == "batch"
+        assert np.abs(other.lowest_pu - expected.lowest_pu).max() < 1e-8, shares[k]
+        assert np.abs(run.lowest_pu - expected.lowest_pu).max() < 1e-8, shares[k]
+
+
+def test_a_row_holds_for_its_hour_when_steps_are_finer(tmp_path: Path) -> None:
+    feeder = Feeder.load("ieee13")
+    profile = str(write_profile(tmp_path / "year.csv", [0.4, 1.0, 0.4], [0.0, 0.0, 1.0]))
+    scenario = replace(hours(profile, (0, 3, 1)), dt_s=600, control_dt_s=600, server_noise=0.0, replica_ramps=())  # type: ignore[arg-type]
+    from g2g_opt.assembly import assemble
+
+    run = assemble(plan_at("671", 20), scenario, feeder, Limits())
+    log = run.coordinator.run()
+    assert isinstance(run.grid, OpenDSSGrid)
+    lowest = log.grid_states.voltage_pu.min(axis=1)
+    by_hour = lowest.reshape(3, 6)
+    assert np.ptp(by_hour, axis=1).max() < 2e-4  # what the servers' ripple leaves
+    assert by_hour[1].max() < min(by_hour[0].min(), by_hour[2].min())
+
+
+def test_the_bundled_year_has_every_hour_and_the_cells_of_its_months() -> None:
+    profile = load_profile("hudson_valley_2018")
+    assert len(profile.hours) == 8760
+    assert (max(profile.load_share), max(profile.generation_share)) == (1.0, 1.0)
+    assert HourlyProfile.known() == ["hudson_valley_2018"]
+    rows = profile.rows_of(2, 17)
+    assert (len(rows), set(np.diff(rows))) == (28, {24})
+    assert all(profile.generation_share[k] == 0.0 for k in profile.rows_of(12, 1))
+    assert sum(len(profile.rows_of(m, h)) for m in range(1, 13) for h in range(24)) == 8760
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda rows: rows[:3] + rows[4:], "row 3: .* follows"),
+        (lambda rows: [rows[0], rows[1].replace("0.5", "-0.5"), *rows[2:]], "row 1: load_share must be 0 or more"),
+        (lambda rows: [rows[0], rows[1].replace("0.5", "nan"), *rows[2:]], "row 1: load_share must be 0 or more"),
+        (lambda rows: [rows[0], rows[1].replace("0.5", ""), *rows[2:]], "row 1: load_share '' is no number"),
+        (lambda rows: [rows[0].replace("load_share", "load"), *rows[1:]], "lacks the columns load_share"),
+        (lambda rows: rows[:1], "has no rows"),
+        (lambda rows: [rows[0], rows[1].replace("2024-01-01", "Monday"), *rows[2:]], "row 1: 'MondayT"),
+    ],
+)
+def test_a_bad_profile_is_refused_with_its_row(tmp_path: Path, change, words: str) -> None:  # type: ignore[no-untyped-def]
+    path = write_profile(tmp_path / "year.csv", [0.5] * 6, [0.1] * 6)
+    path.write_text("\n".join(change(path.read_text().splitlines())), encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        load_profile(str(path))
+
+
+def test_rows_beyond_the_profile_and_unknown_profiles_are_refused(tmp_path: Path) -> None:
+    path = write_profile(tmp_path / "year.csv", [0.5] * 6, [0.1] * 6)
+    with pytest.raises(InputError, match="asks for row 7 of profile year, which has 6"):
+        simulate([plan_at("671")], [hours(str(path), (1, 3, 3))], Feeder.load("ieee13"), Limits())
+    with pytest.raises(InputError, match="known"):
+        load_profile("no_such_year")
+    with pytest.raises(InputError, match="longer than its 2 rows"):
+        replace(hours(str(path), (0, 3, 1)), profile_rows=(0, 2, 1))
