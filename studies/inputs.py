@@ -11,6 +11,7 @@ from pathlib import Path
 
 import g2g_opt
 from g2g_opt.data_files import data_path
+from g2g_opt.hourly_profile import profile_path
 
 _PACKAGES = ("numpy", "numba", "dss_python_backend", "highspy", "scipy", "pydantic", "pyarrow")
 # Shows results and takes commands; no result changes with it.
@@ -42,17 +43,20 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def input_hashes(feeder: str, trace_dir: str) -> dict[str, str]:
-    """SHA-256 of every file that a study on this feeder reads, by name: circuit, bundled data, the user's traces."""
+def input_hashes(feeder: str, trace_dir: str, profile: str | None = None) -> dict[str, str]:
+    """SHA-256 of every file that a study on this feeder reads, by name: circuit, bundled data, the user's traces
+    and hourly profile.
+    """
     if feeder.lower().endswith(".dss"):
         circuit = circuit_files(Path(feeder).expanduser())
     else:
         circuit = sorted(path for path in data_path("feeders", feeder.lower()).iterdir() if path.is_file())
     traces = sorted(path for path in Path(trace_dir).rglob("*") if path.is_file() and path.suffix in {".csv", ".json"})
+    profiles = [profile_path(profile)] if profile is not None else []
     workloads = sorted(data_path("workloads").glob("*.csv"))
     return {
         f"{kind}/{path.name if kind != 'traces' else path.relative_to(trace_dir).as_posix()}": _hash(path)
-        for kind, paths in (("feeder", circuit), ("workloads", workloads), ("traces", traces))
+        for kind, paths in (("feeder", circuit), ("workloads", workloads), ("traces", traces), ("profiles", profiles))
         for path in paths
     }
 

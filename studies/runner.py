@@ -84,7 +84,7 @@ def _asked(folder: StudyFolder) -> str:
 
 
 def _hashes(question: Question) -> dict[str, str]:
-    return input_hashes(question.feeder, question.trace_dir)
+    return input_hashes(question.feeder, question.trace_dir, question.profile)
 
 
 def run_study(

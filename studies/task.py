@@ -72,6 +72,10 @@ class Question(Protocol):
         """Where the user's own traces lie."""
 
     @property
+    def profile(self) -> str | None:
+        """A bundled hourly profile's name, the path of a user's, or None."""
+
+    @property
     def seed(self) -> int:
         """The study seed; every draw is keyed by it."""
 

@@ -28,6 +28,8 @@ INJECTION_PREFIX = "g2g_"  # of every element we add, so that none collides with
 # A new context would otherwise change the working directory of the process.
 lib.DSS_Set_AllowChangeDir(False)
 
+# Steps (s) so long that regulators, which wait for some ten to sixty seconds, have settled at their end.
+SETTLED_DT_S = 300.0
 _KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
 _LINE, _TRANSFORMER = "Line", "Transformer"
 
@@ -65,7 +67,8 @@ class Circuit:
     """A circuit built from OpenDSS commands; several live side by side without disturbing each other.
 
     `tolerance` is OpenDSS's per-unit voltage change between iterations at which it stops. `regulator_control_dt_s`
-    switches OpenDSS's own regulator controls on, with this much time passing at each solve; None leaves taps to us.
+    switches OpenDSS's own regulator controls on, with this much time passing at each solve (from `SETTLED_DT_S` on they
+    settle within it); None leaves taps to us.
 
     Node order (`node_bus`, `node_phase`) is OpenDSS's system order and fixed after `finish`.
     Raises `InputError` with OpenDSS's own words if a command fails.
@@ -89,7 +92,10 @@ class Circuit:
             raise InputError("the OpenDSS commands define no circuit; the master file needs a 'New Circuit.' line")
         self._control = regulator_control_dt_s is not None
         if regulator_control_dt_s is not None:
-            self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
+            if regulator_control_dt_s >= SETTLED_DT_S:
+                self.command("Set Mode=Snapshot ControlMode=Static MaxControlIter=200")
+            else:
+                self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
         else:
             self.command("Set ControlMode=Off")
         self.command(f"Set tolerance={tolerance} maxiterations={max_iterations}")

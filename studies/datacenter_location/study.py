@@ -92,6 +92,11 @@ class LocationStudy:
 
     # --- the question, resolved
 
+    @property
+    def profile(self) -> str | None:
+        """Hourly figures of the scenario, if it has any."""
+        return self.scenario.profile
+
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
         return Feeder.find(self.feeder)

@@ -10,7 +10,7 @@ from g2g_opt.scenario import Scenario
 from studies.catalogue import make_question
 from studies.hosting_capacity.study import OPERATIONS, HostingCapacityStudy
 from studies.task import Question
-from studies.workload_arguments import add_workload_filters
+from studies.workload_arguments import add_fleet_arguments, fleet_content
 
 DESCRIPTION = (
     "For every bus, or set of buses: the largest datacenter that keeps the limits in closed loop over a whole hour, "
@@ -26,13 +26,8 @@ EPILOG = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the question's options to a parser."""
     default = HostingCapacityStudy()
+    add_fleet_arguments(parser)
     add = parser.add_argument
-    add("--feeder", default=default.feeder, help="bundled feeder, or path of a .dss master file (default %(default)s)")
-    add("--bus", action="append", help="a bus; repeat for several (default: all candidates of the feeder)")
-    add("--model", action="append", help="a measured model; repeat to share the servers evenly (default llama-3.1-70b)")
-    add("--gpu", default=default.gpu, help="GPU the models run on (default %(default)s)")
-    add_workload_filters(parser)
-    add("--batch-size", type=int, default=default.batch_size, help="batch size without control (default %(default)s)")
     add("--operation", action="append", choices=OPERATIONS, help="only this operation (default: both)")
     add("--policy", choices=("ofo", "droop"), default="ofo", help="controller of flexible operation (default ofo)")
     add(
@@ -49,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="regulator taps: found per size, the feeder's own, or moved by its controls (default optimised)",
     )
     add("--seed", type=int, default=0, help="study seed (default %(default)s)")
-    add("--trace-dir", default=default.trace_dir, help="where your own traces lie (default %(default)s)")
     _add_limits(parser)
     _add_site_sets(parser)
     _add_scenarios(parser, default)
@@ -148,15 +142,7 @@ def _add_scenarios(parser: argparse.ArgumentParser, default: HostingCapacityStud
 
 def question_of(options: argparse.Namespace) -> Question:
     """The study that a parsed line asks for; `InputError` for values that cannot be used."""
-    content = {
-        "feeder": options.feeder,
-        "buses": tuple(options.bus or ()),
-        "models": tuple(options.model or HostingCapacityStudy.models),
-        "gpu": options.gpu,
-        "task": options.task,
-        "precision": options.precision,
-        "gpus_per_replica": options.gpus_per_replica,
-        "batch_size": options.batch_size,
+    content = fleet_content(options, HostingCapacityStudy.models) | {
         "operations": tuple(options.operation or OPERATIONS),
         "policy": Policy(options.policy, margin_pu=options.margin),
         "taps": options.taps,
@@ -178,6 +164,5 @@ def question_of(options: argparse.Namespace) -> Question:
         "scenarios": options.scenarios,
         "scenario_share_min": options.scenario_share,
         "confidence": options.confidence,
-        "trace_dir": options.trace_dir,
     }
     return make_question(HostingCapacityStudy.study, content, "the options")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy, TapMode
@@ -20,15 +18,13 @@ from solvers.largest_feasible import LargestFeasible, search_largest_feasible
 from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, capacity_of
 from studies.side_by_side import Request, Wanted, together
 from studies.tap_search import TapSearch, TapTrial
+from studies.workload import Models, SizeRange
 
 if TYPE_CHECKING:
     from studies.hosting_capacity.study import HostingCapacityStudy
 
 # Share of an answer within which the search stops; one server near the bottom.
 RESOLUTION = 0.005
-# Where the search begins, and how many servers a MW is at the least: an H100 is rated 0.7 kW.
-FIRST_SIZE_MW = 2.0
-GPU_RATED_KW = 0.7
 # Sizes of one search judged in a round: more cost little in a batch and save rounds. Measured on the 13-bus feeder,
 # 2 to 4 take the same time, 6 and 8 half as much again.
 SIZES_AT_ONCE = 2
@@ -36,7 +32,6 @@ GROWTH = 1.6
 # Around a guess the search spreads in smaller steps.
 GROWTH_AROUND_GUESS = 1.15
 
-Models = tuple[tuple[InferenceModelSpec, int], ...]
 Report = Callable[[Aim, JudgedSize], None]
 
 
@@ -119,13 +114,12 @@ class SizeSearch:
         n_min = smallest
         while self._aim.first_n_servers is None and min(self._sizes(n_min)) < smallest:
             n_min += 1
-        server_kw = GPUS_PER_SERVER * (GPU_RATED_KW + self._study.base_kw_per_gpu)
-        n_max = max(n_min, math.ceil(self._study.power_max_mw * 1e3 / server_kw))
+        sizes = SizeRange.of(self._models, self._study.base_kw_per_gpu, self._study.power_max_mw)
         guess = self._guess
         search = search_largest_feasible(
-            n_max,
+            max(n_min, sizes.largest),
             n_min=n_min,
-            start=round(FIRST_SIZE_MW * 1e3 / server_kw) if guess is None else max(n_min, guess),
+            start=sizes.first if guess is None else max(n_min, guess),
             resolution=RESOLUTION,
             growth=GROWTH if guess is None else GROWTH_AROUND_GUESS,
             at_once=SIZES_AT_ONCE,

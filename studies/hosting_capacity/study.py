@@ -5,20 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from g2g_opt.assembly import assemble
-from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Plan, Policy
+from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
-from g2g_opt.site import BASE_KW_PER_GPU, sized_site, smallest_n_servers
+from g2g_opt.site import BASE_KW_PER_GPU
 from solvers.exact_binomial import failures_allowed, trials_needed
 from studies.conclusion import Conclusion
 from studies.hosting_capacity.answer import draw_conclusion
@@ -26,9 +23,10 @@ from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, Operati
 from studies.hosting_capacity.frontier import frontier_aims, frontier_tasks
 from studies.hosting_capacity.rows import tables_of
 from studies.hosting_capacity.scenario_draws import draw_scenarios
-from studies.hosting_capacity.search import Found, Models, SizeSearch, StoredRun, nobody
+from studies.hosting_capacity.search import Found, SizeSearch, StoredRun, nobody
 from studies.side_by_side import run_side_by_side
 from studies.task import Progress, Tables, Task, TaskResult
+from studies.workload import Models, check_three_phase, measured_models, try_smallest_sites
 
 TapChoice = Literal["optimised", "study", "own control"]
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
@@ -87,6 +85,11 @@ class HostingCapacityStudy:
     trace_dir: str = "data/specs"
 
     @property
+    def profile(self) -> str | None:
+        """Hourly figures of the scenario, if it has any."""
+        return self.scenario.profile
+
+    @property
     def seed(self) -> int:
         """The study seed; every draw is keyed by it."""
         return self.scenario.seed
@@ -99,27 +102,12 @@ class HostingCapacityStudy:
 
     def load_models(self) -> Models:
         """Measured specs with their batch size; `InputError` if the batch size is not feasible for a model."""
-        specs = [
-            measured_spec(model, self.gpu, self.task, self.precision, self.gpus_per_replica) for model in self.models
-        ]
-        for spec in specs:
-            if self.batch_size not in spec.feasible_batch_sizes:
-                raise InputError(
-                    f"batch size {self.batch_size} of {spec.model_label} is not feasible on {self.gpu}; "
-                    f"feasible: {list(spec.feasible_batch_sizes)} (--batch-size)"
-                )
-        return tuple((spec, self.batch_size) for spec in specs)
+        return measured_models(self.models, self.gpu, self.task, self.precision, self.gpus_per_replica, self.batch_size)
 
     def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
         """The buses asked for, checked, or the feeder's candidates."""
         named = dict.fromkeys(itertools.chain(self.buses, *self.site_sets))
-        buses = tuple(feeder.bus(bus).name for bus in named) or feeder.candidate_buses
-        for bus in buses:
-            if feeder.bus(bus).phases != (1, 2, 3):
-                raise InputError(f"bus {bus} has phases {feeder.bus(bus).phases}; a site needs all three")
-        if not buses:
-            raise InputError(f"feeder {feeder.name} has no bus that a site can go to; see `g2g feeder`")
-        return buses
+        return check_three_phase(feeder, tuple(named))
 
     def resolve_sets(self, feeder: Feeder) -> list[tuple[str, ...]]:
         """Every set of buses that is asked for; with a frontier also the single buses of its pairs."""
@@ -164,17 +152,12 @@ class HostingCapacityStudy:
         """Raise `InputError` for whatever can be wrong with the question, after a smallest site was tried on it."""
         self._check_fields()
         feeder, models = self.load_feeder(), self.load_models()
-        n_servers = smallest_n_servers(models)
         self.resolve_sets(feeder)
-        for bus in self.resolve_buses(feeder):
-            site = sized_site("site", bus, models, n_servers, self.base_kw_per_gpu)
-            plan = Plan((site,), policy=self.policy)
-            run = assemble(plan, self.scenario, feeder, self.limits, trace_dir=Path(self.trace_dir))
-            run.grid.start()
+        buses = self.resolve_buses(feeder)
+        base = self.base_kw_per_gpu
+        try_smallest_sites(feeder, buses, models, base, self.policy, self.scenario, self.limits, self.trace_dir)
 
     def _check_fields(self) -> None:
-        if not self.models:
-            raise InputError("name at least one model (--model); `g2g models` lists what was measured")
         if not self.operations:
             raise InputError("name at least one operation: 'firm' or 'flexible'")
         if self.power_max_mw <= 0 or self.base_kw_per_gpu < 0:

@@ -37,6 +37,7 @@ class SmallStudy:
     log: str = ""
     feeder: str = "ieee13"
     trace_dir: str = "no_traces"
+    profile: str | None = None
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
 

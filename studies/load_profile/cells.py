@@ -1,0 +1,75 @@
+"""Cells of a limited load profile: an hour of the day in a month, each a scenario of its days."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from g2g_opt.errors import InputError
+from g2g_opt.hourly_profile import HourlyProfile
+from g2g_opt.scenario import PROFILE_ROW_S, Scenario
+
+_HOURS_A_DAY = 24
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An hour of the day (0 to 23) in a month (1 to 12); its days are rows of a profile (first, how many, distance)."""
+
+    month: int
+    hour: int
+    rows: tuple[int, int, int]
+
+    @property
+    def n_days(self) -> int:
+        """Days it covers."""
+        return self.rows[1]
+
+    @property
+    def name(self) -> str:
+        """Month and hour in words; it keys the draws of the cell's runs."""
+        return f"month {self.month:02d} hour {self.hour:02d}"
+
+    def dated(self, words: str, profile: HourlyProfile) -> str:
+        """Words of a run of this cell with dates instead of times since its beginning."""
+        first, _, step = self.rows
+
+        def date(match: re.Match[str]) -> str:
+            at = profile.hours[first + step * int(float(match[1]) // PROFILE_ROW_S)]
+            return at.strftime("%b %d %H:%M")
+
+        return re.sub(r"t=([0-9.e+]+) s", date, words)
+
+    def scenario(self, profile: str, seed: int) -> Scenario:
+        """The cell's days one after the other, an hour each, with every replica active."""
+        return Scenario(
+            name=self.name,
+            duration_s=self.n_days * PROFILE_ROW_S,
+            dt_s=Fraction(PROFILE_ROW_S),
+            control_dt_s=Fraction(PROFILE_ROW_S),
+            replica_share_start=1.0,
+            replica_ramps=(),
+            seed=seed,
+            profile=profile,
+            profile_rows=self.rows,
+        )
+
+
+def list_cells(profile: HourlyProfile) -> list[Cell]:
+    """Every cell that a profile has, month by month; `InputError` if it goes on for more than a year."""
+    cells = []
+    for month in range(1, 13):
+        for hour in range(_HOURS_A_DAY):
+            rows = profile.rows_of(month, hour)
+            if len(rows) == 0:
+                continue
+            if np.any(np.diff(rows) != _HOURS_A_DAY):
+                raise InputError(
+                    f"profile {profile.name} comes back to month {month} hour {hour} after a break; a load profile "
+                    "needs one year at most"
+                )
+            cells.append(Cell(month, hour, (int(rows[0]), len(rows), _HOURS_A_DAY)))
+    return cells
