@@ -22,8 +22,8 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-CASE = ROOT / "tests" / "reference" / "openg2g" / "ieee123_noop"
-STUDY = ROOT / "data" / "feeders" / "ieee123" / "study.json"
+CASES = ROOT / "tests" / "reference" / "openg2g"
+FEEDERS = ROOT / "data" / "feeders"
 OURS, PEER = "g2g_opt", "openg2g"
 # Matrices are small, and idle threads of a linear-algebra library count as CPU time.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -47,18 +47,22 @@ class Measurement:
 
 
 def write_case(
-    folder: Path, duration_s: int, window_pu: tuple[float, float] = (0.95, 1.05), dt_s: str = "1/10"
+    folder: Path,
+    duration_s: int,
+    window_pu: tuple[float, float] = (0.95, 1.05),
+    dt_s: str = "1/10",
+    name: str = "ieee123_noop",
 ) -> None:
-    """The recorded case with one OFO controller per site, its profiles, and the circuit as one .dss file."""
+    """A recorded case with one OFO controller per site, its profiles, and the circuit as one .dss file."""
     folder.mkdir(parents=True)
-    case = json.loads((CASE / "case.json").read_text(encoding="utf-8"))
-    study = json.loads(STUDY.read_text(encoding="utf-8"))
+    case = json.loads((CASES / name / "case.json").read_text(encoding="utf-8"))
+    study = json.loads((FEEDERS / case["feeder"] / "study.json").read_text(encoding="utf-8"))
     case["controllers"] = [{"kind": "ofo", "config": study["ofo"]}]
     # The peer's loads keep OpenDSS's own window, so no other one can be compared.
     case["dc_constant_power_window_pu"] = list(window_pu)
     case |= {"dt_s": dt_s, "control_dt_s": "1", "duration_s": duration_s, "master_file": f"{case['feeder']}.dss"}
     (folder / "case.json").write_text(json.dumps(case, indent=1), encoding="utf-8")
-    with gzip.open(CASE / "profiles.csv.gz", "rb") as packed, (folder / "profiles.csv").open("wb") as plain:
+    with gzip.open(CASES / name / "profiles.csv.gz", "rb") as packed, (folder / "profiles.csv").open("wb") as plain:
         shutil.copyfileobj(packed, plain)
     run_child(sys.executable, "g2g_side.py", [str(folder), "--write-feeder"], folder / "feeder.json")
 

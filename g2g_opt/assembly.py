@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from g2g_opt.controller.base import Controller
+from g2g_opt.controller.batch_size_schedule import (
+    BatchSizeChange,
+    BatchSizeSchedule,
+    BatchSizeScheduleController,
+)
 from g2g_opt.controller.ofo import LogisticModelStore, OFOBatchSizeController, OFOConfig
 from g2g_opt.controller.rule_based import RuleBasedBatchSizeController, RuleBasedConfig
 from g2g_opt.coordinator import Coordinator
@@ -70,7 +75,9 @@ def assemble(
         record_loading=record_loading,
         own_load_share=load_share,
     )
-    datacenters = {site.name: assemble_datacenter(site, scenario, trace_dir) for site in plan.sites}
+    datacenters = {
+        site.name: assemble_datacenter(_at_start(site, plan.policy), scenario, trace_dir) for site in plan.sites
+    }
     for site in plan.sites:
         grid.attach_dc(datacenters[site.name], bus=site.bus, power_factor=site.power_factor)
     if scenario.standing_power:
@@ -144,11 +151,12 @@ def _inference_data(trace_dir: Path, specs: tuple[InferenceModelSpec, ...], dt_s
 
 
 def _schedule(n_replicas: int, scenario: Scenario) -> ReplicaSchedule:
-    schedule = ReplicaSchedule(initial=math.floor(scenario.replica_share_start * n_replicas))
-    for t_start, t_end, share in scenario.replica_ramps:
-        if t_start < scenario.duration_s:
-            schedule = schedule.ramp_to(math.floor(share * n_replicas), t_start=t_start, t_end=t_end)
-    return schedule
+    ramps = tuple(
+        (math.floor(share * n_replicas), t_start, t_end)
+        for t_start, t_end, share in scenario.replica_ramps
+        if t_start < scenario.duration_s
+    )
+    return ReplicaSchedule(math.floor(scenario.replica_share_start * n_replicas), ramps)
 
 
 def _controllers(
@@ -191,7 +199,23 @@ def _controllers(
                     initial_batch_sizes=start,
                 )
             )
+        elif policy.kind == "schedule":
+            schedules = {
+                d.spec.model_label: BatchSizeSchedule(
+                    tuple((t, BatchSizeChange(d.capped(cap).batch_size)) for t, cap in policy.batch_caps if t >= 0)
+                )
+                for d in site.deployments
+            }
+            controllers.append(
+                BatchSizeScheduleController(datacenter=datacenter, schedules=schedules, dt_s=scenario.control_dt_s)
+            )
     return controllers
+
+
+def _at_start(site: Site, policy: Policy) -> Site:
+    """The site at the batch sizes that a schedule gives it before the run."""
+    before = [cap for t, cap in policy.batch_caps if t < 0]
+    return site.capped(before[-1]) if before else site
 
 
 def _settings(policy: Policy, config: type[OFOConfig] | type[RuleBasedConfig]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from g2g_opt.errors import InputError
 from g2g_opt.site import Site
 
-PolicyKind = Literal["none", "droop", "ofo"]
+PolicyKind = Literal["none", "droop", "ofo", "schedule"]
 TapMode = Literal["fixed", "own control"]
 
 
@@ -16,18 +16,23 @@ TapMode = Literal["fixed", "own control"]
 class Policy:
     """A controller at every site, by kind; `settings` are (name, value) pairs that override its tuning.
 
-    `margin_pu` narrows the band the controller aims at, on both sides: it acts before the limit is reached.
+    "schedule" caps batch sizes over time: `batch_caps` are (time s, cap) pairs, each from the control step at that
+    time on, in force from the step after it (before 0: from the beginning). `margin_pu` narrows the band the
+    controller aims at, on both sides: it acts before the limit is reached.
     """
 
     kind: PolicyKind = "none"
     margin_pu: float = 0.0
     settings: tuple[tuple[str, float], ...] = ()
+    batch_caps: tuple[tuple[float, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(PolicyKind):
             raise InputError(f"policy {self.kind!r} is unknown; known policies: {list(get_args(PolicyKind))}")
         if not 0.0 <= self.margin_pu < 0.05:
             raise InputError(f"a policy's margin_pu must lie in [0, 0.05), got {self.margin_pu}")
+        if bool(self.batch_caps) != (self.kind == "schedule"):
+            raise InputError("batch_caps belong to a policy of kind 'schedule', which needs them")
 
 
 @dataclass(frozen=True)

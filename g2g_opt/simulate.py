@@ -47,7 +47,7 @@ class Simulation:
     """One plan in one scenario: the outcome, and the lowest and highest voltage (pu) of every monitored bus-phase.
 
     `nodes` are (bus, phase) in the order of a grid's voltage vector; all three are empty if the run failed. `summary`
-    is what the batch engine kept besides (None from OpenDSS).
+    is what the batch engine kept besides (None from OpenDSS), `by_step` figures of every step if asked for.
     """
 
     outcome: Outcome
@@ -55,6 +55,20 @@ class Simulation:
     lowest_pu: Floats
     highest_pu: Floats
     summary: Summary | None = None
+    by_step: StepFigures | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class StepFigures:
+    """A run step by step: lowest and highest monitored voltage (pu), highest loading, closeness to an emergency rating,
+    and the sites' power (MW), each of shape (step,).
+    """
+
+    lowest_pu: Floats
+    highest_pu: Floats
+    loading_pu: Floats
+    emergency_pu: Floats
+    power_mw: Floats
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,7 @@ class _Job:
     engine: Engine
     trace_dir: Path
     tolerance: float
+    by_step: bool = False
 
 
 Task = tuple[Plan, Scenario]
@@ -119,11 +134,17 @@ def simulate_runs(
     trace_dir: Path = TRACE_DIR,
     tolerance: float = STUDY_TOLERANCE,
     progress: Progress | None = None,
+    by_step: bool = False,
 ) -> list[Simulation]:
-    """As `simulate`, for any pairs of a plan and a scenario; results in their order."""
+    """As `simulate`, for any pairs of a plan and a scenario; results in their order.
+
+    With `by_step` (on OpenDSS only) a simulation has the figures of every step.
+    """
+    if by_step and engine != "opendss":
+        raise InputError("figures of every step are kept by engine='opendss' only")
     if engine not in get_args(Engine):
         raise InputError(f"engine {engine!r} is unknown; known engines: {list(get_args(Engine))}")
-    job = _Job(feeder, limits, engine, trace_dir, tolerance)
+    job = _Job(feeder, limits, engine, trace_dir, tolerance, by_step)
     tasks: list[Task] = list(runs)
     tell = progress or (lambda done, all_runs: None)
     if workers <= 1:
@@ -238,7 +259,21 @@ def _on_opendss(job: _Job, task: Task, note: str) -> Simulation:
     record, columns = run.grid.record, run.grid.monitored_columns
     voltage_pu = record.voltage_pu[:, columns]
     nodes = tuple(record.nodes[i] for i in columns)
-    return Simulation(outcome, nodes, voltage_pu.min(axis=0), voltage_pu.max(axis=0))
+    steps = _step_figures(run, voltage_pu) if job.by_step else None
+    return Simulation(outcome, nodes, voltage_pu.min(axis=0), voltage_pu.max(axis=0), by_step=steps)
+
+
+def _step_figures(run: Assembly, voltage_pu: Floats) -> StepFigures:
+    record = run.grid.record
+    assert record.loading is not None  # `_assemble` has them recorded
+    loading = record.loading_pu.astype(np.float64)
+    return StepFigures(
+        voltage_pu.min(axis=1),
+        voltage_pu.max(axis=1),
+        loading.max(axis=1, initial=0.0),
+        (loading * record.loading.emergency_share).max(axis=1, initial=0.0),
+        np.sum([site.record.power_w.sum(axis=1) / 1e6 for site in run.datacenters.values()], axis=0),
+    )
 
 
 def _figures_of_record(job: _Job, plan: Plan, scenario: Scenario, run: Assembly) -> Figures:
@@ -269,7 +304,7 @@ def _figures_of_record(job: _Job, plan: Plan, scenario: Scenario, run: Assembly)
         switches += service.batch_switches
     return Figures(
         sites=tuple(sites),
-        voltage=compute_allbus_voltage_stats(record, **band, exclude_buses=feeder.exclude_buses),
+        voltage=compute_allbus_voltage_stats(record, **band, exclude_buses=feeder.exclude_buses, dt_s=dt_s),
         worst_voltage=find_worst_voltage(record, **band, exclude_buses=feeder.exclude_buses),
         worst_line=find_worst_loading(record, dt_s, "line"),
         worst_transformer=find_worst_loading(record, dt_s, "transformer"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.errors import InputError
@@ -31,6 +31,11 @@ class Deployment:
                 f"feasible: {list(self.spec.feasible_batch_sizes)}"
             )
 
+    def capped(self, batch_cap: int) -> Deployment:
+        """At the largest feasible batch size up to a cap and the one it has; the smallest if none is that small."""
+        sizes = [size for size in self.spec.feasible_batch_sizes if size <= min(batch_cap, self.batch_size)]
+        return replace(self, batch_size=max(sizes, default=min(self.spec.feasible_batch_sizes)))
+
 
 @dataclass(frozen=True)
 class Site:
@@ -56,6 +61,10 @@ class Site:
     def n_replicas(self) -> int:
         """Replicas of all models."""
         return sum(d.n_replicas for d in self.deployments)
+
+    def capped(self, batch_cap: int) -> Site:
+        """This site with every model at its largest feasible batch size up to a cap and the one it has."""
+        return replace(self, deployments=tuple(d.capped(batch_cap) for d in self.deployments))
 
     @property
     def n_servers(self) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import highspy
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from solvers.outcome import SolveReport, SolverError, SolveStatus
 
@@ -47,22 +49,76 @@ class LinearProgram:
                 raise SolverError(f"{name} has shape {getattr(self, name).shape}, the matrix asks for ({length},)")
 
 
+@dataclass(frozen=True, eq=False)
+class SparseProgram:
+    """A `LinearProgram` whose matrix is sparse (rows compressed)."""
+
+    cost: Floats
+    matrix: csr_matrix
+    row_low: Floats
+    row_high: Floats
+    low: Floats
+    high: Floats
+    integer: NDArray[np.bool_]
+
+
 def solve_linear_program(
     problem: LinearProgram, *, time_limit_s: float = 60.0, mip_gap: float = 1e-6, seed: int = 0, threads: int = 1
 ) -> tuple[Floats | None, SolveReport]:
     """The best x found (None if there is none) and the report."""
+    sparse = SparseProgram(
+        problem.cost,
+        csr_matrix(problem.matrix),
+        problem.row_low,
+        problem.row_high,
+        problem.low,
+        problem.high,
+        problem.integer,
+    )
+    return solve_sparse_program(sparse, time_limit_s=time_limit_s, mip_gap=mip_gap, seed=seed, threads=threads)
+
+
+def solve_sparse_program(
+    problem: SparseProgram,
+    *,
+    time_limit_s: float = 60.0,
+    mip_gap: float = 1e-6,
+    seed: int = 0,
+    threads: int = 1,
+    start: Floats | None = None,
+    progress: Callable[[float, float], None] | None = None,
+) -> tuple[Floats | None, SolveReport]:
+    """The best x found (None if there is none) and the report.
+
+    `start` is a solution to begin from. `progress(gap, objective)` hears of a mixed-integer solve now and then.
+    """
     rows, columns = problem.matrix.shape
     lp = highspy.HighsLp()
     lp.num_col_, lp.num_row_ = columns, rows
     lp.col_cost_, lp.col_lower_, lp.col_upper_ = problem.cost, problem.low, problem.high
     lp.row_lower_, lp.row_upper_ = problem.row_low, problem.row_high
-    filled = problem.matrix != 0.0
     lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(filled.sum(axis=1))]).astype(np.int32)
-    lp.a_matrix_.index_ = np.nonzero(filled)[1].astype(np.int32)
-    lp.a_matrix_.value_ = problem.matrix[filled]
-    kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
-    lp.integrality_ = [kinds[int(whole)] for whole in problem.integer]
+    lp.a_matrix_.start_ = problem.matrix.indptr.astype(np.int32)
+    lp.a_matrix_.index_ = problem.matrix.indices.astype(np.int32)
+    lp.a_matrix_.value_ = problem.matrix.data
+    if problem.integer.any():
+        kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+        lp.integrality_ = [kinds[int(whole)] for whole in problem.integer]
+    engine = _engine(time_limit_s, mip_gap, seed, threads)
+    began_s = time.perf_counter()
+    if engine.passModel(lp) == highspy.HighsStatus.kError:
+        raise SolverError("HiGHS refused the model")
+    if start is not None:
+        solution = highspy.HighsSolution()
+        solution.col_value = start.tolist()
+        engine.setSolution(solution)
+    if progress is not None and problem.integer.any():
+        engine.cbMipLogging += lambda event: progress(event.data_out.mip_gap, event.data_out.mip_primal_bound)
+    engine.run()
+    return _answer(engine, bool(problem.integer.any()), time.perf_counter() - began_s)
+
+
+def _engine(time_limit_s: float, mip_gap: float, seed: int, threads: int) -> highspy.Highs:
     engine = highspy.Highs()  # type: ignore[no-untyped-call]
     options = {
         "output_flag": False,
@@ -73,18 +129,16 @@ def solve_linear_program(
     }
     for name, value in options.items():
         engine.setOptionValue(name, value)
-    began_s = time.perf_counter()
-    if engine.passModel(lp) == highspy.HighsStatus.kError:
-        raise SolverError("HiGHS refused the model")
-    engine.run()
-    seconds = time.perf_counter() - began_s
+    return engine
+
+
+def _answer(engine: highspy.Highs, is_mixed: bool, seconds: float) -> tuple[Floats | None, SolveReport]:
     status = _STATUS.get(engine.getModelStatus(), SolveStatus.FAILED)
     info = engine.getInfo()
-    solution = engine.getSolution()
     has_point = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
     if not has_point:
         return None, SolveReport(status, float("nan"), float("nan"), float("nan"), seconds)
     objective = float(info.objective_function_value)
-    bound = float(info.mip_dual_bound) if problem.integer.any() else objective
+    bound = float(info.mip_dual_bound) if is_mixed else objective
     gap = abs(objective - bound) / max(abs(objective), 1e-9)
-    return np.array(solution.col_value), SolveReport(status, objective, bound, gap, seconds)
+    return np.array(engine.getSolution().col_value), SolveReport(status, objective, bound, gap, seconds)

@@ -68,12 +68,24 @@ def read_question(path: Path) -> Question:
 
 
 def make_question(study: str, content: dict[str, Any], where: str = "the question") -> Question:
-    """A question from plain values; `InputError` names what does not fit."""
+    """A question from plain values; `InputError` names what does not fit. Paths of files become absolute."""
     try:
-        question: Question = _adapter(study).validate_python(content)
+        question: Question = _adapter(study).validate_python(_with_absolute_paths(content))
     except ValidationError as error:
         raise InputError(f"{where}: {_in_words(error)}") from error
     return question
+
+
+def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
+    """The user's circuit and hourly profile by their whole paths: a report may be written from elsewhere."""
+    found = dict(content)
+    for name in ("feeder", "profile"):
+        value = found.get(name)
+        if isinstance(value, str) and value.lower().endswith((".dss", ".csv")):
+            found[name] = str(Path(value).expanduser().resolve())
+    if isinstance(found.get("scenario"), dict):
+        found["scenario"] = _with_absolute_paths(found["scenario"])
+    return found
 
 
 def _in_words(error: ValidationError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from studies.report.figures import draw_conclusion
 from studies.report.files import write_answer, write_geojson, write_tables
 from studies.report.page import write_report
 from studies.report.provenance import FailedTask, Provenance, TaskStates
-from studies.runner import read_results
+from studies.runner import changed_inputs, read_results
 from studies.study_folder import StudyFolder
 from studies.task import Question
 
@@ -36,9 +37,13 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
     ledger = Ledger(StudyFolder(root).ledger)
     try:
         provenance = _provenance(question, ledger, entries)
+        changed = changed_inputs(ledger, question)
         states = _states(entries)
     finally:
         ledger.close()
+    if changed:
+        words = f"files changed since the study began, and its results are of the old ones: {', '.join(changed)}"
+        conclusion = replace(conclusion, warnings=(words, *conclusion.warnings))
     paths = [write_report(conclusion, provenance, feeder, states, folder / "report.html")]
     paths += write_tables(conclusion, folder)
     paths.append(write_answer(conclusion, folder / "answer.json"))

@@ -125,9 +125,14 @@ def run_study(
         ledger.close()
 
 
-def _check_same(ledger: Ledger, question: Question, older: str) -> None:
+def changed_inputs(ledger: Ledger, question: Question) -> list[str]:
+    """Files that are not what they were when the study began."""
     now = _hashes(question)
-    changed = sorted(name for name in {*now, *ledger.inputs} if now.get(name) != ledger.inputs.get(name))
+    return sorted(name for name in {*now, *ledger.inputs} if now.get(name) != ledger.inputs.get(name))
+
+
+def _check_same(ledger: Ledger, question: Question, older: str) -> None:
+    changed = changed_inputs(ledger, question)
     if changed:
         raise InputError(f"files changed since the study began: {', '.join(changed)}; begin anew in another folder")
     others = {e.code_version for e in ledger.entries() if e.state == "done"} - {code_version()}

@@ -247,7 +247,9 @@ class Grids:
 
     def tell_own_loads(self, step: int, tally: Tally) -> None:
         """Note in a tally where the circuit's own constant-power loads are outside their windows."""
-        for slot in tally.count_own_loads(self.flow.own_share, SERVED_TOLERANCE):
+        asking = self.flow.load_share.reshape(-1)[: len(self.setups)] > 0.0
+        own_share = self.flow.own_share if asking.all() else np.where(asking, self.flow.own_share, 1.0)
+        for slot in tally.count_own_loads(own_share, SERVED_TOLERANCE):
             load, voltage_pu = self.flow.own_load(slot)
             share = 100.0 * float(self.flow.own_share[slot])
             words = f"load {load} was served {share:.1f} % at t={self.time_s(step):g} s, {voltage_pu:.4f} pu"

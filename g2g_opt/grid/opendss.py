@@ -266,7 +266,9 @@ class OpenDSSGrid(GridBackend[GridState]):
 
     def _inspect(self, time_s: Floats, phasors: NDArray[np.complex128], asked_kw: Floats) -> None:
         """See that what was asked for was served, before figures of these solutions can be read."""
-        self.own_loads.check(time_s, phasors)
+        share = self.setup.own_load_share
+        asking = slice(None) if share is None else share.at(time_s) > 0.0
+        self.own_loads.check(time_s[asking], phasors[asking])
         self.served.check(time_s, phasors, asked_kw)
         if self.served.first and self.setup.unserved == "raise":
             raise PowerFlowError(self.served.first)

@@ -146,7 +146,8 @@ class GridRecord(Sequence[GridState]):
         if self.loading is None or self._row_highest_pu is None:
             return np.zeros(0, dtype=np.int64)
         phases = np.array([phase for _, phase in self.nodes], dtype=np.int64)
-        return phases[self.loading.heaviest_nodes(self._row_highest_pu)]
+        nodes = self.loading.heaviest_nodes(self._row_highest_pu)
+        return np.where(nodes >= 0, phases[nodes], 0)
 
     def taps_at(self, step: int) -> TapPosition | None:
         """Tap ratios during a step; None without regulators."""

@@ -117,7 +117,7 @@ class OwnLoadCheck:
 
     def check(self, time_s: Floats, phasors: Complexes) -> None:
         """Look at solutions (step, node) at `time_s` (step,)."""
-        if not self._names:
+        if not self._names or len(time_s) == 0:
             return
         extended = np.concatenate([np.zeros((len(phasors), 1)), phasors], axis=1)
         voltage_pu = np.abs(extended[:, self._first] - extended[:, self._second]) / self._base_v

@@ -63,10 +63,12 @@ def compute_allbus_voltage_stats(
     v_min: float = 0.95,
     v_max: float = 1.05,
     exclude_buses: Sequence[str] = (),
+    dt_s: float | None = None,
 ) -> VoltageStats:
     """Voltage metrics of a run over all bus-phases but those of `exclude_buses` (any case).
 
-    Steps must be evenly spaced. Raises `InputError` if there are no states.
+    Steps must be evenly spaced; they last `dt_s` (s), or if that is left out as long as the first two are apart (1 s
+    for a single one). Raises `InputError` if there are no states.
     """
     lowest, highest, violating_steps, outside_pu = np.inf, -np.inf, 0, 0.0
     for _, voltage_pu in _monitored(grid_states, exclude_buses):
@@ -75,7 +77,8 @@ def compute_allbus_voltage_stats(
         steps, sum_pu = _violation_sums(voltage_pu, v_min, v_max)
         violating_steps += steps
         outside_pu += sum_pu
-    dt_s = float(grid_states[1].time_s - grid_states[0].time_s) if len(grid_states) > 1 else 1.0
+    if dt_s is None:
+        dt_s = float(grid_states[1].time_s - grid_states[0].time_s) if len(grid_states) > 1 else 1.0
     return VoltageStats(lowest, highest, violating_steps * dt_s, outside_pu * dt_s)
 
 

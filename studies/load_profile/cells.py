@@ -69,7 +69,7 @@ def list_cells(profile: HourlyProfile) -> list[Cell]:
             if np.any(np.diff(rows) != _HOURS_A_DAY):
                 raise InputError(
                     f"profile {profile.name} comes back to month {month} hour {hour} after a break; a load profile "
-                    "needs one year at most"
+                    "needs one year at most, from the first of a month on"
                 )
             cells.append(Cell(month, hour, (int(rows[0]), len(rows), _HOURS_A_DAY)))
     return cells

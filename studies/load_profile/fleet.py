@@ -1,112 +1,56 @@
-"""Fleets that live by a limited load profile: the firm one, and the flexible one that lowers its batch sizes to fit.
+"""What lives by a limited load profile: the profile itself, the firm fleet, and the flexible one that lowers its batch
+sizes to fit. Each is run through the whole year on OpenDSS and made smaller until it holds.
 
-The profile says how much a cell can take at nominal batch sizes. A smaller batch size draws less, so a larger fleet
-fits where it runs at a smaller one. Power and tokens at every batch size come from replays of the fleet; what is
-chosen from them is then simulated on the feeder in every cell, and again on OpenDSS, and made smaller until it holds.
+A smaller batch size draws less, so a larger fleet fits where it runs at a smaller one. Power and tokens at every batch
+size come from replays of the fleet; the flexible fleet is the one that serves most tokens a year, and never fewer than
+the firm one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from g2g_opt.feeder import Feeder
-from g2g_opt.hourly_profile import load_profile
-from g2g_opt.plan import Plan
-from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine, Simulation, simulate_runs
-from g2g_opt.site import Deployment, Site
-from g2g_opt.uncontrolled import UncontrolledFleet, replay_uncontrolled
-from studies.load_profile.cell_search import judged_row
+from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.load_profile.cells import Cell
+from studies.load_profile.year import Calendar, Year
 from studies.task import Row
 from studies.workload import Models
 
 if TYPE_CHECKING:
     from studies.load_profile.study import LoadProfileStudy
 
-# Rounds of making a fleet smaller that did not hold, and by which share.
-_ROUNDS_MAX = 20
-_SHRINK = 0.995
-# Size (servers per model) at which power and tokens per server are replayed.
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+ROUNDS_MAX = 40
+# What is taken off where limits are passed: at least this share, and this much more per unit they are passed by.
+_LESS, _LESS_PER_UNIT = 0.004, 6.0
+# Servers per model at which power and tokens are replayed, and sizes of a flexible fleet that are compared.
 _REPLAYED = 200
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A fleet: servers, and the cap on batch sizes in every cell."""
-
-    n_servers: int
-    batch_cap: tuple[int, ...]
-    throughput_share: float
+_SIZES = 400
 
 
 @dataclass(frozen=True, eq=False)
-class FleetFound:
-    """A fleet that keeps the limits in every cell, with its runs; `choice` is None if there is none."""
+class Held:
+    """Something that keeps the limits through the year (`year`), after so many rounds; None where none was found.
 
-    operation: str
-    choice: Choice | None
+    `n_servers` and `batch_cap` (cell,) are a fleet's; `scale` (cell,) what was taken off the cells' power.
+    """
+
+    name: str
+    year: Year | None
     rounds: int
-    runs: dict[Engine, list[Simulation]]
-
-
-class FleetChooser:
-    """Chooses fleets of one bus by the allowed power (MW) of every cell."""
-
-    def __init__(self, study: LoadProfileStudy, models: Models, bus: str, cells: Sequence[Cell]) -> None:
-        self._study, self._models, self._bus, self._cells = study, models, bus, tuple(cells)
-        self.caps = batch_caps(models)
-        site = study.plan(models, bus, _REPLAYED * len(models)).sites[0]
-        scenario = cells[0].scenario(study.profile, study.seed)
-        replays = {cap: self._replay(capped(site, cap), scenario) for cap in self.caps}
-        n = _REPLAYED * len(models)
-        self._mw = {cap: replay.power_peak_mw / n for cap, replay in replays.items()}
-        nominal = replays[self.caps[-1]].throughput_tps
-        self._tokens = {cap: replay.throughput_tps / nominal for cap, replay in replays.items()}
-        self._days = np.array([cell.n_days for cell in self._cells], dtype=np.float64)
-
-    def _replay(self, site: Site, scenario: Scenario) -> UncontrolledFleet:
-        return replay_uncontrolled(site, scenario, Path(self._study.trace_dir))
-
-    def choose(self, n_servers: int, allowed_mw: Sequence[float]) -> Choice | None:
-        """The largest batch sizes with which so many servers fit in every cell; None if they do not."""
-        chosen = []
-        for allowed in allowed_mw:
-            fitting = [cap for cap in self.caps if n_servers * self._mw[cap] <= allowed]
-            if not fitting:
-                return None
-            chosen.append(fitting[-1])
-        tokens = np.array([self._tokens[cap] for cap in chosen])
-        return Choice(n_servers, tuple(chosen), float(tokens @ self._days / self._days.sum()))
-
-    def largest(self, allowed_mw: Sequence[float], share_min: float, n_max: int) -> Choice | None:
-        """The largest fleet that serves at least `share_min` of its tokens over the year; both only fall with size."""
-        low, high, best = 1, n_max, None
-        while low <= high:
-            middle = (low + high) // 2
-            found = self.choose(middle, allowed_mw)
-            if found is not None and found.throughput_share >= share_min:
-                best, low = found, middle + 1
-            else:
-                high = middle - 1
-        return best
-
-    def lowered(self, choice: Choice, broken: Sequence[int], share_min: float) -> Choice | None:
-        """The next fleet to try where cells were broken: smaller batch sizes there, or else a smaller fleet."""
-        caps = list(choice.batch_cap)
-        for k in broken:
-            place = self.caps.index(caps[k])
-            if place == 0:
-                return None
-            caps[k] = self.caps[place - 1]
-        tokens = np.array([self._tokens[cap] for cap in caps])
-        share = float(tokens @ self._days / self._days.sum())
-        return Choice(choice.n_servers, tuple(caps), share) if share >= share_min else None
+    n_servers: int = 0
+    batch_cap: Ints | None = None
+    scale: Floats | None = None
+    note: str = ""
 
 
 def batch_caps(models: Models) -> tuple[int, ...]:
@@ -115,134 +59,204 @@ def batch_caps(models: Models) -> tuple[int, ...]:
     return tuple(sorted({size for spec, _ in models for size in spec.feasible_batch_sizes if size <= nominal}))
 
 
-def capped(site: Site, cap: int) -> Site:
-    """The site with every model at its largest feasible batch size up to `cap` and its nominal one."""
-
-    def lower(d: Deployment) -> Deployment:
-        sizes = [size for size in d.spec.feasible_batch_sizes if size <= min(cap, d.batch_size)]
-        return replace(d, batch_size=max(sizes, default=min(d.spec.feasible_batch_sizes)))
-
-    return replace(site, deployments=tuple(lower(d) for d in site.deployments))
+def _smaller(over: Floats) -> Floats:
+    """Factor on what passes its limits by `over`; 1 where it does not."""
+    return np.where(over > 0.0, 1.0 - np.minimum(0.5, _LESS + _LESS_PER_UNIT * over), 1.0)
 
 
-def find_fleets(
-    study: LoadProfileStudy,
-    feeder: Feeder,
-    bus: str,
-    cells: Sequence[Cell],
-    n_allowed: Sequence[int],
-    allowed_mw: Sequence[float],
-    report: Callable[[str], None],
-) -> list[FleetFound]:
-    """The firm and the flexible fleet of a bus, simulated in every cell on both engines."""
-    models = study.load_models()
-    chooser = FleetChooser(study, models, bus, cells)
-    nominal = chooser.caps[-1]
-    firm = Choice(min(n_allowed), (nominal,) * len(cells), 1.0) if min(n_allowed, default=0) > 0 else None
-    floor = study.limits.throughput_share_min
-    n_max = max(n_allowed, default=0) * 8
-    found = []
-    for operation, first in (("firm", firm), ("flexible", chooser.largest(allowed_mw, floor, n_max))):
+class Fleets:
+    """The fleets of one bus; `n_allowed` servers and `allowed_mw` are what the search of every cell found."""
 
-        def smaller(choice: Choice, broken: Sequence[int], operation: str = operation) -> Choice | None:
-            n = int(choice.n_servers * _SHRINK)
-            if operation == "firm":
-                return replace(choice, n_servers=n) if n > 0 else None
-            # Where only batch sizes have to fall, the fleet stays; else it shrinks under the same profile.
-            return chooser.lowered(choice, broken, floor) or chooser.largest(allowed_mw, floor, n)
+    def __init__(
+        self,
+        study: LoadProfileStudy,
+        feeder: Feeder,
+        bus: str,
+        cells: Sequence[Cell],
+        n_allowed: Sequence[int],
+        allowed_mw: Sequence[float],
+        report: Callable[[str], None],
+    ) -> None:
+        self._study, self._bus, self._report = study, bus, report
+        self._models = study.load_models()
+        self._n_allowed, self._allowed_mw = np.array(n_allowed), np.array(allowed_mw)
+        self.calendar = Calendar(study, feeder, cells)
+        self.caps = batch_caps(self._models)
+        self._read_fleet()
 
-        found.append(_hold(study, feeder, models, bus, cells, operation, first, smaller, report))
-    return found
+    def _read_fleet(self) -> None:
+        """Power (MW) and tokens per server and cap, and what a server draws with nothing active."""
+        n = _REPLAYED * len(self._models)
+        site = self._study.plan(self._models, self._bus, n).sites[0]
+        scenario = self.calendar.cells[0].scenario(self._study.profile, self._study.seed)
+        trace_dir = Path(self._study.trace_dir)
+        replays = [replay_uncontrolled(site.capped(cap), scenario, trace_dir) for cap in self.caps]
+        self._mw = np.array([replay.power_peak_mw / n for replay in replays])
+        self._tokens = np.array([replay.throughput_tps / n for replay in replays])
+        self._base_mw = self._study.base_kw_per_gpu * site.n_gpus / n / 1e3
 
+    # --- the profile itself
 
-def _hold(
-    study: LoadProfileStudy,
-    feeder: Feeder,
-    models: Models,
-    bus: str,
-    cells: Sequence[Cell],
-    operation: str,
-    choice: Choice | None,
-    smaller: Callable[[Choice, Sequence[int]], Choice | None],
-    report: Callable[[str], None],
-) -> FleetFound:
-    """Simulate a choice in every cell, and a smaller one as long as cells are broken."""
-    engines: tuple[Engine, ...] = ("batch", "opendss") if study.engine == "batch" else ("opendss",)
-    scenarios = [cell.scenario(study.profile, study.seed) for cell in cells]
-    rounds = 0
-    runs: dict[Engine, list[Simulation]] = {}
-    while choice is not None and rounds < _ROUNDS_MAX:
-        rounds += 1
-        plan = study.plan(models, bus, choice.n_servers)
-        plans = [Plan((capped(plan.sites[0], cap),), tap_mode=plan.tap_mode) for cap in choice.batch_cap]
-        broken: list[int] = []
-        for engine in engines:
-            pairs = list(zip(plans, scenarios, strict=True))
-            trace_dir = Path(study.trace_dir)
-            runs[engine] = simulate_runs(pairs, feeder, study.limits, engine=engine, trace_dir=trace_dir)
-            broken = [k for k, run in enumerate(runs[engine]) if not run.outcome.kept]
-            if broken:
+    def follow_profile(self) -> Held:
+        """A site that draws what every cell allows, with replicas switched on and off by the hour."""
+        if (self._n_allowed <= 0).any():
+            return Held("profile", None, 0, note="some hours take no site at all")
+        n_servers = int(self._n_allowed.max())
+        plan = self._study.plan(self._models, self._bus, n_servers)
+        base, full = self._base_mw * n_servers, self._mw[-1] * n_servers
+        scale = np.ones(len(self._allowed_mw))
+        for rounds in range(1, ROUNDS_MAX + 1):
+            share = (scale * self._allowed_mw - base) / (full - base)
+            if share.min() < 0.0:
+                return Held("profile", None, rounds, note="the base load of the largest site alone passes the limits")
+            year = self.calendar.run(plan, self.calendar.scenario(np.minimum(share, 1.0)))
+            if year.holds:
+                return Held("profile", year, rounds, scale=scale)
+            scale = scale * _smaller(self.calendar.worst_by_cell(year.over))
+            self._tell("profile", year)
+        return self._stopped("profile")
+
+    # --- fleets
+
+    def firm(self, scale: Floats) -> Held:
+        """The largest fleet at its nominal batch sizes that every hour takes."""
+        n_servers = int(
+            self._n_allowed[(scale * self._allowed_mw).argmin()] * scale[(scale * self._allowed_mw).argmin()]
+        )
+        for rounds in range(1, ROUNDS_MAX + 1):
+            if n_servers < 1:
+                return Held("firm", None, rounds, note="not even the smallest site keeps the limits in every hour")
+            year = self.calendar.run(self._study.plan(self._models, self._bus, n_servers), self.calendar.scenario())
+            if year.holds:
+                caps = np.full(len(self._allowed_mw), self.caps[-1])
+                return Held("firm", year, rounds, n_servers, caps)
+            n_servers = int(n_servers * float(_smaller(year.over.max(keepdims=True))[0]))
+            self._tell("firm", year)
+        return self._stopped("firm")
+
+    def flexible(self, firm: Held, scale: Floats) -> Held:
+        """The fleet that serves most tokens; the firm one where none serves more."""
+        allowed, floor = scale * self._allowed_mw, self._study.limits.throughput_share_min
+        for rounds in range(1, ROUNDS_MAX + 1):
+            chosen = self._most_tokens(allowed, floor, firm.n_servers)
+            if chosen is None:
+                return Held("flexible", firm.year, rounds, firm.n_servers, firm.batch_cap, note=_NO_GAIN)
+            n_servers, caps = chosen
+            plan = self.calendar.capped_plan(self._study.plan(self._models, self._bus, n_servers), caps)
+            year = self.calendar.run(plan, self.calendar.scenario())
+            if year.holds:
+                if _tokens(year) <= _tokens(firm.year):
+                    return Held("flexible", firm.year, rounds, firm.n_servers, firm.batch_cap, note=_NO_GAIN)
+                return Held("flexible", year, rounds, n_servers, caps)
+            allowed = allowed * _smaller(self.calendar.worst_by_cell(year.over))
+            self._tell("flexible", year)
+        return self._stopped("flexible")
+
+    def _most_tokens(self, allowed_mw: Floats, floor: float, n_firm: int) -> tuple[int, Ints] | None:
+        """Servers and cap per cell with the most tokens; None if nothing larger than `n_firm` serves more than it."""
+        days = np.array([cell.n_days for cell in self.calendar.cells], dtype=np.float64)
+        best, best_tokens = None, n_firm * self._tokens[-1] * days.sum()
+        largest = int(allowed_mw.min() / self._mw.min())
+        for n in np.unique(np.linspace(n_firm + 1, max(n_firm + 1, largest), _SIZES).astype(np.int64)):
+            fits = n * self._mw[:, None] <= allowed_mw
+            if not fits.any(axis=0).all():
                 break
-        report(f"bus {bus} {operation}: {choice.n_servers} servers, {len(broken)} of {len(cells)} cells broken")
-        if not broken:
-            return FleetFound(operation, choice, rounds, runs)
-        choice = smaller(choice, broken)
-    return FleetFound(operation, None, rounds, {})
+            # The largest cap that fits.
+            place = len(self.caps) - 1 - fits[::-1].argmax(axis=0)
+            tokens = float(self._tokens[place] @ days)
+            if tokens < floor * self._tokens[-1] * days.sum():
+                break
+            if n * tokens > best_tokens:
+                best, best_tokens = (int(n), np.array(self.caps)[place]), n * tokens
+        return best
 
+    # --- words
 
-def fleet_rows(study: LoadProfileStudy, bus: str, cells: Sequence[Cell], found: FleetFound) -> dict[str, list[Row]]:
-    """Tables "fleets" (one row), "fleet_cells" (a row per cell) and "envelopes" (extremes of the year)."""
-    choice = found.choice
-    row: Row = {"bus": bus, "operation": found.operation, "rounds": found.rounds, "n_servers": 0}
-    row |= dict.fromkeys(("n_gpus", "power_mw", "power_peak_mw", "energy_mwh", "throughput_share", "curtailed_hours"))
-    if choice is None:
-        return {"fleets": [row], "fleet_cells": [], "envelopes": []}
-    models, profile = study.load_models(), load_profile(study.profile)
-    plan = study.plan(models, bus, choice.n_servers)
-    last: Engine = "opendss"
-    nominal_cap = batch_caps(models)[-1]
-    of_cells, tokens, nominal_tokens = [], 0.0, 0.0
-    for k, cell in enumerate(cells):
-        run = found.runs[last][k]
-        judged = judged_row(bus, cell, choice.n_servers, run, profile)
-        scenario = cell.scenario(study.profile, study.seed)
-        nominal = replay_uncontrolled(plan.sites[0], scenario, Path(study.trace_dir))
-        tokens += judged["throughput_tps"] * cell.n_days
-        nominal_tokens += nominal.throughput_tps * cell.n_days
-        on_batch: Mapping[str, object] = {}
-        if "batch" in found.runs:
-            on_batch = judged_row(bus, cell, choice.n_servers, found.runs["batch"][k], profile)
-        of_cells.append(
+    def _tell(self, name: str, year: Year) -> None:
+        n_over = int((year.over > 0.0).sum())
+        words = f"{n_over} of {len(year.over)} hours pass limits" if year.steps is not None else "the run failed"
+        self._report(f"bus {self._bus}, {name} through the year: {words}")
+
+    def _stopped(self, name: str) -> Held:
+        return Held(name, None, ROUNDS_MAX, note=f"the search stopped after {ROUNDS_MAX} rounds without one that holds")
+
+    # --- rows
+
+    def rows(self, profile: Held, fleets: Sequence[Held]) -> dict[str, list[Row]]:
+        """Tables "profile" and "fleet_cells" (a row per cell), "fleets" and "envelopes"."""
+        found: dict[str, list[Row]] = {"profile": [], "fleets": [], "fleet_cells": [], "envelopes": []}
+        found["profile"] = self._cell_rows(profile)
+        for held in fleets:
+            found["fleets"].append(self._fleet_row(held, fleets[0]))
+            if held.year is not None:
+                found["fleet_cells"] += self._cell_rows(held)
+        for held in (profile, *fleets):
+            if held.year is not None:
+                found["envelopes"].append(self._envelope_row(held))
+        return found
+
+    def _cell_rows(self, held: Held) -> list[Row]:
+        steps = held.year.steps if held.year is not None else None
+        if steps is None:
+            return []
+        calendar = self.calendar
+        power, highest = calendar.by_cell(steps.power_mw), calendar.worst_by_cell(steps.highest_pu)
+        lowest, loading = -calendar.worst_by_cell(-steps.lowest_pu), calendar.worst_by_cell(steps.loading_pu)
+        caps = held.batch_cap
+        return [
             {
-                "bus": bus,
-                "operation": found.operation,
+                "bus": self._bus,
+                "operation": held.name,
                 "month": cell.month,
                 "hour": cell.hour,
                 "days": cell.n_days,
-                "batch_cap": choice.batch_cap[k],
-                "power_mw": judged["power_mw"],
-                "power_peak_mw": judged["power_peak_mw"],
-                "energy_mwh": judged["energy_mwh"],
-                "lowest_pu": judged["lowest_pu"],
-                "highest_pu": judged["highest_pu"],
-                "lowest_batch_engine_pu": on_batch.get("lowest_pu"),
+                "power_mw": float(power[k]),
+                "lowest_pu": float(lowest[k]),
+                "highest_pu": float(highest[k]),
+                "loading_pu": float(loading[k]),
+                "batch_cap": int(caps[k]) if caps is not None else None,
             }
-        )
-    runs = found.runs[last]
-    row |= {
-        "n_servers": choice.n_servers,
-        "n_gpus": plan.sites[0].n_gpus,
-        "power_mw": min(r["power_mw"] for r in of_cells),
-        "power_peak_mw": max(r["power_peak_mw"] for r in of_cells),
-        "energy_mwh": sum(r["energy_mwh"] for r in of_cells),
-        "throughput_share": tokens / nominal_tokens,
-        "curtailed_hours": sum(r["days"] for r in of_cells if r["batch_cap"] < nominal_cap),
-    }
-    envelope = {
-        "bus": bus,
-        "operation": found.operation,
-        "nodes": [f"{name}.{'ABC'[phase - 1]}" for name, phase in runs[0].nodes],
-        "lowest_pu": np.min([run.lowest_pu for run in runs], axis=0),
-        "highest_pu": np.max([run.highest_pu for run in runs], axis=0),
-    }
-    return {"fleets": [row], "fleet_cells": of_cells, "envelopes": [envelope]}
+            for k, cell in enumerate(calendar.cells)
+        ]
+
+    def _fleet_row(self, held: Held, firm: Held) -> Row:
+        row: Row = {"bus": self._bus, "operation": held.name, "rounds": held.rounds, "note": held.note}
+        names = ("n_servers", "n_gpus", "power_mw", "power_peak_mw", "energy_mwh", "throughput_tps")
+        row |= dict.fromkeys((*names, "throughput_share", "tokens_of_firm", "curtailed_hours"))
+        year = held.year
+        if year is None or year.steps is None or held.batch_cap is None:
+            return row
+        curtailed = held.batch_cap[self.calendar.cell_of_hour] < self.caps[-1]
+        of_firm = _tokens(year) / _tokens(firm.year) if firm.year is not None else None
+        # The firm fleet is at its nominal batch sizes all year, so it says what a server serves there.
+        share = of_firm * firm.n_servers / held.n_servers if of_firm is not None else None
+        return row | {
+            "n_servers": held.n_servers,
+            "n_gpus": self._study.plan(self._models, self._bus, held.n_servers).sites[0].n_gpus,
+            "power_mw": float(self.calendar.by_cell(year.steps.power_mw).min()),
+            "power_peak_mw": float(year.steps.power_mw.max()),
+            "energy_mwh": float(year.steps.power_mw.sum()),
+            "throughput_tps": _tokens(year),
+            "throughput_share": share,
+            "tokens_of_firm": of_firm,
+            "curtailed_hours": int(curtailed.sum()),
+        }
+
+    def _envelope_row(self, held: Held) -> Row:
+        assert held.year is not None
+        run = held.year.run
+        return {
+            "bus": self._bus,
+            "operation": held.name,
+            "nodes": [f"{name}.{'ABC'[phase - 1]}" for name, phase in run.nodes],
+            "lowest_pu": run.lowest_pu,
+            "highest_pu": run.highest_pu,
+        }
+
+
+_NO_GAIN = "no larger fleet serves more tokens within the profile: flexible operation is better left off here"
+
+
+def _tokens(year: Year | None) -> float:
+    figures = year.run.outcome.figures if year is not None else None
+    return figures.throughput_tps if figures is not None else 0.0

@@ -1,8 +1,8 @@
 """Limited load profile: the MW that a bus can take in each hour of each month of a year, firm and flexible.
 
-Stages: `cells` finds the largest site that keeps every limit on all days of an hour of a month; `fleets` takes from
-these the fleet that fits at any time (firm) and the larger one that lowers its batch sizes in the tight hours
-(flexible), and simulates both in every cell.
+Stages: `cells` finds the largest site that keeps every limit on all days of an hour of a month; `fleets` runs a site
+that draws just that through the year, hour after hour, and takes off what does not hold; then the fleet that fits at
+any time (firm), and the one that lowers its batch sizes in the tight hours (flexible).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import field, replace
 from typing import ClassVar, Literal
 
+import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
@@ -26,7 +27,7 @@ from studies.conclusion import Conclusion
 from studies.load_profile.answer import draw_conclusion
 from studies.load_profile.cell_search import search_cell
 from studies.load_profile.cells import Cell, list_cells
-from studies.load_profile.fleet import find_fleets, fleet_rows
+from studies.load_profile.fleet import Fleets
 from studies.side_by_side import run_side_by_side
 from studies.task import Progress, Row, Tables, Task, TaskResult, gather
 from studies.workload import Models, check_three_phase, measured_models, try_smallest_sites
@@ -44,8 +45,9 @@ class LoadProfileStudy:
     `profile` is a bundled year or a CSV with hour_beginning, load_share and generation_share. Every hour of the year
     has to keep the limits, so `limits` may leave no time outside them. A site serves `models` (names of measured
     models on `gpu`) with evenly shared servers at `batch_size`. `taps`: "own control" (the feeder's regulator controls
-    settle in every hour, on OpenDSS), or "study" (fixed at the feeder's constants, on the batch engine). The
-    flexible fleet serves at least `limits.throughput_share_min` of its tokens over the year. `power_max_mw` ends the
+    settle in every hour, on OpenDSS), or "study" (fixed at the feeder's constants, on the batch engine). What is
+    reported goes through the whole year on OpenDSS, hour after hour. The flexible fleet serves at least
+    `limits.throughput_share_min` of its own tokens over the year, and more than the firm one. `power_max_mw` ends the
     search.
     """
 
@@ -133,7 +135,7 @@ class LoadProfileStudy:
         return [
             Task(
                 "fleets",
-                {"bus": bus, "cells": [[r["n_servers"], r["power_peak_mw"] or 0.0] for r in whole[bus]]},
+                {"bus": bus, "cells": [[r["n_servers"], r["power_mw"] or 0.0] for r in whole[bus]]},
                 f"bus {bus}: fleets",
                 _FLEETS_WEIGHT,
             )
@@ -186,11 +188,11 @@ class LoadProfileStudy:
             progress(done / (done + 2.0), words)
 
         n_allowed, allowed_mw = [int(row[0]) for row in known], [float(row[1]) for row in known]
-        tables: dict[str, list[Row]] = {"fleets": [], "fleet_cells": [], "envelopes": []}
-        for fleet in find_fleets(self, feeder, bus, cells, n_allowed, allowed_mw, report):
-            for name, rows in fleet_rows(self, bus, cells, fleet).items():
-                tables[name] += rows
-        return tables
+        fleets = Fleets(self, feeder, bus, cells, n_allowed, allowed_mw, report)
+        profile = fleets.follow_profile()
+        scale = profile.scale if profile.scale is not None else np.ones(len(cells))
+        firm = fleets.firm(scale)
+        return fleets.rows(profile, (firm, fleets.flexible(firm, scale)))
 
     def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; under other `limits` every stored size is judged again."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -37,15 +38,17 @@ _WORD_MAX = 28
 def draw_conclusion(conclusion: Conclusion, feeder: Feeder, folder: Path) -> list[Path]:
     """Write a PNG per map, envelope and chart, named after their titles; returns the paths."""
     drawing = drawing_of(feeder)
-    drawn: list[tuple[str, Figure]] = []
+    # One after the other: open figures take memory.
+    drawn: list[tuple[str, Callable[[], Figure]]] = []
     for feeder_map in conclusion.maps:
-        drawn.append((f"map_{feeder_map.title}", draw_feeder_map(feeder_map, drawing)))
+        drawn.append((f"map_{feeder_map.title}", partial(draw_feeder_map, feeder_map, drawing)))
     for envelope in conclusion.envelopes:
-        drawn.append((f"voltages_{envelope.title}", draw_envelope(envelope)))
+        drawn.append((f"voltages_{envelope.title}", partial(draw_envelope, envelope)))
     for chart in conclusion.charts:
-        drawn.append((f"chart_{chart.title}", draw_chart(chart)))
+        drawn.append((f"chart_{chart.title}", partial(draw_chart, chart)))
     paths: list[Path] = []
-    for title, figure in drawn:
+    for title, draw in drawn:
+        figure = draw()
         paths.append(_free_path(folder, title, paths))
         with replacing(paths[-1]) as scratch:
             figure.savefig(scratch, dpi=150, format="png")

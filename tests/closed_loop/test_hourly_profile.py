@@ -15,9 +15,9 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.hourly_profile import HourlyProfile, load_profile
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Plan
+from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate
+from g2g_opt.simulate import simulate, simulate_runs
 from g2g_opt.site import BASE_KW_PER_GPU, sized_site
 
 MODEL = measured_spec("llama-3.1-70b", gpu="H100")
@@ -159,3 +159,59 @@ def test_rows_beyond_the_profile_and_unknown_profiles_are_refused(tmp_path: Path
         load_profile("no_such_year")
     with pytest.raises(InputError, match="longer than its 2 rows"):
         replace(hours(str(path), (0, 3, 1)), profile_rows=(0, 2, 1))
+
+
+def test_a_run_of_one_step_counts_that_step_on_both_engines(tmp_path: Path) -> None:
+    profile = str(write_profile(tmp_path / "year.csv", [1.0], [0.0]))
+    runs = [
+        simulate([plan_at("671", 300)], [hours(profile, (0, 1, 1))], Feeder.load("ieee13"), Limits(), engine=engine)  # type: ignore[arg-type]
+        for engine in ("batch", "opendss")
+    ]
+    figures = [run[0][0].outcome.figures for run in runs]
+    assert all(f is not None and f.voltage.violation_time_s == 3600.0 for f in figures)
+    assert figures[0].voltage.integral_violation_pu_s == pytest.approx(  # type: ignore[union-attr]
+        figures[1].voltage.integral_violation_pu_s,  # type: ignore[union-attr]
+        rel=1e-4,
+    )
+    assert not any(run[0][0].outcome.kept for run in runs)
+
+
+def test_loads_that_ask_for_nothing_are_not_unserved(tmp_path: Path) -> None:
+    profile = str(write_profile(tmp_path / "year.csv", [0.0, 0.0], [0.0, 0.0]))
+    for engine in ("batch", "opendss"):
+        scenario = hours(profile, (0, 2, 1))
+        ((run,),) = simulate([plan_at("671", 5)], [scenario], Feeder.load("ieee13"), Limits(), engine=engine)  # type: ignore[arg-type]
+        assert run.outcome.figures is not None
+        assert run.outcome.figures.own_loads_unserved_time_s == 0.0
+
+
+def test_scheduled_batch_caps_hold_from_their_hour_on_in_both_engines() -> None:
+    caps = ((-3600.0, 32), (3600.0, 128), (7200.0, 8))  # hours 0 and 1, 2, 3
+    plan = replace(plan_at("671", 200), policy=Policy("schedule", batch_caps=caps))
+    scenario = hours("hudson_valley_2018", (0, 4, 1))
+    feeder = Feeder.load("ieee13")
+    (opendss,) = simulate_runs([(plan, scenario)], feeder, Limits(), engine="opendss", by_step=True)
+    assert opendss.by_step is not None
+    alone = {
+        cap: simulate_runs(
+            [(replace(plan_at("671", 200), sites=(plan.sites[0].capped(cap),)), scenario)],
+            feeder,
+            Limits(),
+            engine="opendss",
+            by_step=True,
+        )[0].by_step
+        for cap in (32, 128, 8)
+    }
+    for hour, cap in enumerate((32, 32, 128, 8)):
+        expected = alone[cap]
+        assert expected is not None
+        assert opendss.by_step.power_mw[hour] == pytest.approx(expected.power_mw[hour], rel=1e-9)
+    ((batch,),) = simulate([plan], [scenario], feeder, Limits())
+    assert batch.outcome.engine == "batch"
+    assert batch.outcome.figures is not None
+    assert opendss.outcome.figures is not None
+    assert batch.outcome.figures.throughput_tps == pytest.approx(opendss.outcome.figures.throughput_tps, rel=1e-9)
+    assert batch.outcome.figures.throughput_share < 0.8
+    for wrong in (("none", caps), ("schedule", ())):
+        with pytest.raises(InputError, match="batch_caps belong"):
+            Policy(wrong[0], batch_caps=wrong[1])  # type: ignore[arg-type]

@@ -97,3 +97,11 @@ def test_files_a_circuit_redirects_to_are_inputs(tmp_path: Path) -> None:
     (tmp_path / "parts" / "loads.txt").write_text("New Load.b\n")
     after = input_hashes(str(tmp_path / "master.dss"), str(tmp_path / "no_traces"))
     assert {name for name in before if before[name] != after[name]} == {"feeder/loads.txt"}
+
+
+def test_paths_of_the_users_files_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    question = make_question("load-profile", {"feeder": "mine/Master.dss", "profile": "year.csv"})
+    assert (question.feeder, question.profile) == (str(tmp_path / "mine/Master.dss"), str(tmp_path / "year.csv"))
+    bundled = make_question("hosting-capacity", {"scenario": {"profile": "year.csv"}})
+    assert (bundled.feeder, bundled.profile) == ("ieee13", str(tmp_path / "year.csv"))

@@ -1,0 +1,37 @@
+"""Our side of `hosting_capacity.py`: a whole hosting-capacity study in one process, tables and all."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from studies.hosting_capacity.study import HostingCapacityStudy
+from studies.stored_runs import read_outcome, read_scenario
+from studies.task import TaskResult, gather
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("feeder")
+    parser.add_argument("--bus", action="append", default=[])
+    parser.add_argument("--result", type=Path, required=True)
+    options = parser.parse_args()
+    study = HostingCapacityStudy(feeder=options.feeder, buses=tuple(options.bus))
+    began_s = time.process_time()
+    results = [TaskResult(task, study.run(task, lambda share, words: None)) for task in study.tasks("capacities", ())]
+    run_s = time.process_time() - began_s
+    # A run that failed on its way counts for nothing.
+    runs = [row for row in gather(results, "runs") if read_outcome(row).failure is None]
+    found = {
+        "cpu_s": {"run": run_s},
+        "n_sizes": len(gather(results, "judged")),
+        "n_runs": len(runs),
+        "simulated_s": sum(read_scenario(row).duration_s for row in runs),
+    }
+    options.result.write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Whole years in the order of the calendar, on OpenDSS: what a fleet that holds has to go through.
+
+Cells are searched one by one, an hour of the day after the other; regulators under their own control remember more than
+that. So whatever is reported of a year is run through all of its hours as they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan, Policy
+from g2g_opt.scenario import PROFILE_ROW_S, Scenario
+from g2g_opt.simulate import Simulation, StepFigures, simulate_runs
+from studies.load_profile.cells import Cell
+
+if TYPE_CHECKING:
+    from studies.load_profile.study import LoadProfileStudy
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Year:
+    """A run through all hours: figures of every hour, or why it failed; `over` (hour,) is how far limits are passed.
+
+    Voltages count in pu, loadings in a twentieth of their share, which is about what a pu of either asks for in power.
+    """
+
+    run: Simulation
+    steps: StepFigures | None
+    over: Floats
+
+    @property
+    def holds(self) -> bool:
+        """True if every hour keeps the limits."""
+        return self.steps is not None and not self.over.any() and self.run.outcome.kept
+
+
+class Calendar:
+    """All hours of a profile in order, and which cell each belongs to."""
+
+    def __init__(self, study: LoadProfileStudy, feeder: Feeder, cells: Sequence[Cell]) -> None:
+        self.study, self.feeder, self.cells = study, feeder, tuple(cells)
+        self.n_hours = sum(cell.n_days for cell in cells)
+        self.cell_of_hour: Ints = np.empty(self.n_hours, dtype=np.int64)
+        for k, cell in enumerate(cells):
+            first, count, step = cell.rows
+            self.cell_of_hour[first : first + count * step : step] = k
+
+    def scenario(self, replica_share: Floats | None = None) -> Scenario:
+        """The year; `replica_share` (cell,) of the replicas are active, all of them if left out."""
+        ramps: tuple[tuple[float, float, float], ...] = ()
+        start = 1.0
+        if replica_share is not None:
+            of_hour = replica_share[self.cell_of_hour]
+            start = float(of_hour[0])
+            at = np.flatnonzero(np.diff(of_hour)) + 1
+            ramps = tuple((float(PROFILE_ROW_S * k),) * 2 + (float(of_hour[k]),) for k in at)
+        return Scenario(
+            name="year",
+            duration_s=self.n_hours * PROFILE_ROW_S,
+            dt_s=Fraction(PROFILE_ROW_S),
+            control_dt_s=Fraction(PROFILE_ROW_S),
+            replica_share_start=start,
+            replica_ramps=ramps,
+            seed=self.study.seed,
+            profile=self.study.profile,
+            profile_rows=(0, self.n_hours, 1),
+        )
+
+    def capped_plan(self, plan: Plan, batch_cap: Ints) -> Plan:
+        """The plan with batch sizes up to `batch_cap` (cell,) in every hour of a cell."""
+        of_hour = batch_cap[self.cell_of_hour]
+        at = [0, *(np.flatnonzero(np.diff(of_hour)) + 1)]
+        # A cap holds from the step after its time on.
+        caps = tuple((float(PROFILE_ROW_S * (int(k) - 1)), int(of_hour[k])) for k in at)
+        return replace(plan, policy=Policy("schedule", batch_caps=caps))
+
+    def run(self, plan: Plan, scenario: Scenario) -> Year:
+        """The plan through the year."""
+        trace_dir = Path(self.study.trace_dir)
+        (run,) = simulate_runs(
+            [(plan, scenario)], self.feeder, self.study.limits, engine="opendss", trace_dir=trace_dir, by_step=True
+        )
+        if run.by_step is None:
+            return Year(run, None, np.ones(self.n_hours))
+        return Year(run, run.by_step, hours_over(run.by_step, self.study.limits))
+
+    def by_cell(self, of_hour: Floats) -> Floats:
+        """Means over the days of every cell."""
+        sums = np.bincount(self.cell_of_hour, weights=of_hour, minlength=len(self.cells))
+        return np.asarray(sums / np.bincount(self.cell_of_hour, minlength=len(self.cells)))
+
+    def worst_by_cell(self, of_hour: Floats) -> Floats:
+        """The largest value of every cell's days."""
+        found = np.full(len(self.cells), -np.inf)
+        np.maximum.at(found, self.cell_of_hour, of_hour)
+        return found
+
+
+def hours_over(steps: StepFigures, limits: Limits) -> Floats:
+    """How far every hour passes its limits; 0 where it keeps them."""
+    over = np.maximum(limits.voltage_min_pu - steps.lowest_pu, steps.highest_pu - limits.voltage_max_pu)
+    for loading, limit in (
+        (steps.loading_pu, limits.loading_max_pu),
+        (steps.emergency_pu, limits.loading_emergency_max_pu),
+    ):
+        if limit is not None:
+            over = np.maximum(over, (loading - limit) / 20.0)
+    return np.asarray(np.maximum(over, 0.0))
