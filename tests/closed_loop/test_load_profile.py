@@ -25,7 +25,7 @@ LOAD = [0.6 + 0.3 * np.sin((hour - 9) * np.pi / 12) + 0.02 * day for day in rang
 SUN = [max(0.0, np.sin((hour - 6) * np.pi / 12)) for _ in range(2) for hour in range(24)]
 
 
-def write_days(path: Path, load: list[float] = LOAD, begin: datetime = datetime(2024, 7, 1)) -> str:  # noqa: B008
+def write_days(path: Path, load: list[float] = LOAD, begin: datetime = datetime(2024, 7, 1)) -> str:
     rows = [
         f"{(begin + k * timedelta(hours=1)).isoformat()},{share:.6f},{SUN[k % 48]:.6f}" for k, share in enumerate(load)
     ]
@@ -54,6 +54,11 @@ def study_of(days: str) -> LoadProfileStudy:
 
 def cells(study: LoadProfileStudy) -> list[Row]:
     return gather(run(study), "cells")
+
+
+def limited_load_profile(study: LoadProfileStudy, limits: Limits) -> list[Row]:
+    tables = study.conclude(run(study), limits).tables
+    return next(table for table in tables if table.name == "limited_load_profile").rows
 
 
 def test_a_year_has_288_cells_that_cover_every_day() -> None:
@@ -182,12 +187,7 @@ def test_limits_that_no_simulated_size_keeps_leave_the_answer_open(days: str) ->
 def test_other_limits_are_judged_from_the_stored_sizes(days: str) -> None:
     study = study_of(days)
     own, tighter = (
-        {
-            row["hour"]: row
-            for row in next(
-                t for t in study.conclude(run(study), limits).tables if t.name == "limited_load_profile"
-            ).rows
-        }  # fmt: skip
+        {row["hour"]: row for row in limited_load_profile(study, limits)}
         for limits in (study.limits, Limits(voltage_min_pu=0.96, voltage_max_pu=1.1))
     )
     for row in cells(study):
