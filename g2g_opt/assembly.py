@@ -80,6 +80,11 @@ def assemble(
     }
     for site in plan.sites:
         grid.attach_dc(datacenters[site.name], bus=site.bus, power_factor=site.power_factor)
+    for unit in plan.pv:
+        if generation_share is None:
+            raise InputError(f"PV at bus {unit.bus} follows the sun of a profile; scenario {scenario.name!r} has none")
+        most = 1.0 if unit.output_max_kw is None else unit.output_max_kw / unit.size_kw
+        grid.attach_generator(HeldGenerator(unit.size_kw / 3.0, generation_share.capped(most)), bus=unit.bus)
     if scenario.standing_power:
         for i, power in enumerate(feeder.standing_generators):
             grid.attach_generator(_generator(power.peak_kw_per_phase, i, generation_share), bus=power.bus)

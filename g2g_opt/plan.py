@@ -36,8 +36,23 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class PVUnit:
+    """PV that is built at `bus`: its size (kW, three phases, unity power factor), and the most it may inject (kW)."""
+
+    bus: str
+    size_kw: float
+    output_max_kw: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.size_kw <= 0.0 or (self.output_max_kw is not None and self.output_max_kw < 0.0):
+            raise InputError(f"PV at bus {self.bus}: a size above 0 kW and an output of 0 kW or more are needed")
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Sites, regulator taps (regulator name, ratio in pu; regulators left out keep the feeder's) and a policy.
+    """Sites, regulator taps (regulator name, ratio in pu; regulators left out keep the feeder's), a policy, and PV.
+
+    PV follows the sun of the scenario's profile, which it needs.
 
     `tap_mode` "own control" lets the feeder's regulator controls move the taps during the run.
     """
@@ -46,6 +61,7 @@ class Plan:
     taps: tuple[tuple[str, float], ...] = ()
     policy: Policy = Policy()
     tap_mode: TapMode = "fixed"
+    pv: tuple[PVUnit, ...] = ()
 
     def __post_init__(self) -> None:
         if self.tap_mode not in get_args(TapMode):

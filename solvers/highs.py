@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import highspy
 import numpy as np
@@ -83,14 +84,16 @@ def solve_sparse_program(
     *,
     time_limit_s: float = 60.0,
     mip_gap: float = 1e-6,
+    mip_gap_absolute: float | None = None,
     seed: int = 0,
     threads: int = 1,
     start: Floats | None = None,
-    progress: Callable[[float, float], None] | None = None,
+    progress: Callable[[float, float, float], None] | None = None,
 ) -> tuple[Floats | None, SolveReport]:
     """The best x found (None if there is none) and the report.
 
-    `start` is a solution to begin from. `progress(gap, objective)` hears of a mixed-integer solve now and then.
+    `start` is a solution to begin from. `progress(gap, objective, bound)` hears of a mixed-integer solve now and then,
+    once it has a solution.
     """
     rows, columns = problem.matrix.shape
     lp = highspy.HighsLp()
@@ -105,6 +108,8 @@ def solve_sparse_program(
         kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
         lp.integrality_ = [kinds[int(whole)] for whole in problem.integer]
     engine = _engine(time_limit_s, mip_gap, seed, threads)
+    if mip_gap_absolute is not None:
+        engine.setOptionValue("mip_abs_gap", mip_gap_absolute)
     began_s = time.perf_counter()
     if engine.passModel(lp) == highspy.HighsStatus.kError:
         raise SolverError("HiGHS refused the model")
@@ -113,9 +118,25 @@ def solve_sparse_program(
         solution.col_value = start.tolist()
         engine.setSolution(solution)
     if progress is not None and problem.integer.any():
-        engine.cbMipLogging += lambda event: progress(event.data_out.mip_gap, event.data_out.mip_primal_bound)
+        engine.cbMipLogging += lambda event: _tell(event.data_out, progress)
     engine.run()
     return _answer(engine, bool(problem.integer.any()), time.perf_counter() - began_s)
+
+
+def solve_file(path: Path, *, time_limit_s: float = 60.0, mip_gap: float = 1e-6) -> SolveReport:
+    """The report on a model in a file (.lp or .mps), e.g. one that Pyomo wrote."""
+    engine = _engine(time_limit_s, mip_gap, 0, 1)
+    if engine.readModel(str(path)) == highspy.HighsStatus.kError:
+        raise SolverError(f"HiGHS cannot read {path}")
+    is_mixed = bool(engine.getLp().integrality_)
+    began_s = time.perf_counter()
+    engine.run()
+    return _answer(engine, is_mixed, time.perf_counter() - began_s)[1]
+
+
+def _tell(seen: highspy.cb.HighsCallbackOutput, progress: Callable[[float, float, float], None]) -> None:
+    if np.isfinite(seen.mip_primal_bound):
+        progress(seen.mip_gap, seen.mip_primal_bound, seen.mip_dual_bound)
 
 
 def _engine(time_limit_s: float, mip_gap: float, seed: int, threads: int) -> highspy.Highs:

@@ -20,6 +20,7 @@ STUDIES = {
     "hosting-capacity": "studies.hosting_capacity.study:HostingCapacityStudy",
     "load-profile": "studies.load_profile.study:LoadProfileStudy",
     "location": "studies.datacenter_location.study:LocationStudy",
+    "siting": "studies.pv_datacenter_siting.study:SitingStudy",
 }
 
 

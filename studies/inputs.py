@@ -13,7 +13,7 @@ import g2g_opt
 from g2g_opt.data_files import data_path
 from g2g_opt.hourly_profile import profile_path
 
-_PACKAGES = ("numpy", "numba", "dss_python_backend", "highspy", "scipy", "pydantic", "pyarrow")
+_PACKAGES = ("numpy", "numba", "dss_python_backend", "highspy", "scipy", "pandas", "tsam", "pydantic", "pyarrow")
 # Shows results and takes commands; no result changes with it.
 _SHOWS_ONLY = {("studies", name) for name in ("report", "cli.py", "finish.py", "study_commands.py", "terminal.py")}
 _NAMES_A_FILE = re.compile(r"^\s*(?:redirect|compile|buscoords|latlongcoords)\s+[\"'(]?([^\"')\s]+)", re.IGNORECASE)

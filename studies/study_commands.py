@@ -45,6 +45,7 @@ STUDY_HELP = {
     "hosting-capacity": "how many MW can each bus host, firm and with flexible operation",
     "load-profile": "how many MW can a bus host in each hour of each month, over a year",
     "location": "where should sites go",
+    "siting": "where do PV plants and datacenters go, and how large, at the least yearly cost",
 }
 
 

@@ -31,6 +31,10 @@ def check_connection(connection_type: str) -> Connection:
             raise InputError(f"connection_type must be 'wye' or 'delta', got {connection_type!r}")
 
 
+# Standing loads of a feeder's studies, as recorded with the reference trajectories (lagging).
+STANDING_LOAD_POWER_FACTOR = 0.96
+
+
 def tan_phi(power_factor: float) -> float:
     """kvar per kW at a lagging power factor in (0, 1]; `InputError` outside."""
     if not 0.0 < power_factor <= 1.0:

@@ -33,6 +33,10 @@ class HeldSeries:
     def _array(self) -> Floats:
         return np.array(self.values)
 
+    def capped(self, most: float) -> HeldSeries:
+        """The same series with no value above `most`."""
+        return HeldSeries(tuple(min(value, most) for value in self.values), self.period_s)
+
     def at(self, time_s: Floats) -> Floats:
         """Values at times (s)."""
         # A time a rounding error below the next period belongs to it.

@@ -16,7 +16,12 @@ from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, PowerFlowError, unknown_name
 from g2g_opt.events import EventEmitter
 from g2g_opt.feeder import Feeder, find_feeder
-from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, AttachmentBook, check_window
+from g2g_opt.grid.attachments import (
+    CONSTANT_POWER_WINDOW_PU,
+    STANDING_LOAD_POWER_FACTOR,
+    AttachmentBook,
+    check_window,
+)
 from g2g_opt.grid.base import GridBackend, GridState, PowerSamples
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.command import GridCommand, SetStoragePower, SetTaps
@@ -124,7 +129,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._check_not_started()
         self._attached.add_profile("generator", generator, bus, power_factor, -1.0)
 
-    def attach_load(self, load: ExternalLoad, *, bus: str, power_factor: float = 0.96) -> None:
+    def attach_load(self, load: ExternalLoad, *, bus: str, power_factor: float = STANDING_LOAD_POWER_FACTOR) -> None:
         """Attach an external load at a three-phase bus; its `power_kw` is drawn on each phase."""
         self._check_not_started()
         self._attached.add_profile("load", load, bus, power_factor, 1.0)

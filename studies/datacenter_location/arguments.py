@@ -10,8 +10,8 @@ from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
-from studies.datacenter_location.sites import SYNTAX, parse_site
 from studies.datacenter_location.study import LocationStudy
+from studies.site_choices import SYNTAX, parse_site
 
 DESCRIPTION = (
     "Every placement of the sites, one bus each, is simulated in closed loop over the whole scenario under regulator "

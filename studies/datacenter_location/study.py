@@ -27,7 +27,6 @@ from studies.conclusion import Conclusion
 from studies.datacenter_location.answer import draw_conclusion
 from studies.datacenter_location.placements import Placement, list_placements, name_of, spread_sample
 from studies.datacenter_location.ranking import best_rows
-from studies.datacenter_location.sites import SiteChoice, study_sites
 from studies.datacenter_location.tap_model import (
     TapModel,
     choose_library,
@@ -36,6 +35,7 @@ from studies.datacenter_location.tap_model import (
     usable,
 )
 from studies.datacenter_location.trials import Steps, Trial, Trials, trial_row
+from studies.site_choices import SiteChoice, study_sites
 from studies.stored_runs import run_row
 from studies.task import Progress, Row, Tables, Task, TaskResult, gather
 

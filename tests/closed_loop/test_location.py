@@ -15,8 +15,8 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
 from studies.datacenter_location.ranking import best_rows
-from studies.datacenter_location.sites import ServedModel, SiteChoice
 from studies.datacenter_location.study import LocationStudy
+from studies.site_choices import ServedModel, SiteChoice
 from studies.stored_runs import read_plan
 from studies.task import Task, TaskResult, gather
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
@@ -78,6 +79,15 @@ class SiteChoice:
         deployments = tuple(model.deployment(gpu, f"site {self.name!r}") for model in self.models)
         base = BASE_KW_PER_GPU if self.base_kw_per_phase is None else 3.0 * self.base_kw_per_phase / self.n_gpus
         return Site(self.name, bus, deployments, base)
+
+    def scaled(self, share: float, gpu: str) -> SiteChoice:
+        """About `share` as many GPUs of every model, in whole replicas and at least one; base load in proportion."""
+        models = []
+        for model in self.models:
+            of_replica = model.deployment(gpu, f"site {self.name!r}").spec.gpus_per_replica
+            models.append(replace(model, n_gpus=max(1, round(share * model.n_gpus / of_replica)) * of_replica))
+        base = None if self.base_kw_per_phase is None else share * self.base_kw_per_phase
+        return replace(self, models=tuple(models), base_kw_per_phase=base)
 
     def candidate_buses(self, feeder: Feeder) -> tuple[str, ...]:
         """Where the site may stand, in the order given; `InputError` for an unknown zone or bus, or too few phases."""

@@ -1,0 +1,156 @@
+"""Power flows of many operating points of one feeder at once, and their slopes: what planning by the hour needs.
+
+A point is a share of the feeder's own loads, a tap setting, and kW at some buses. Points are independent of each other
+and of their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.grids import load_jacobian
+from g2g_opt.batch.jacobian import Setting
+from g2g_opt.batch.ports import Port
+from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, tan_phi
+from g2g_opt.grid.opendss import OpenDSSGrid
+
+Floats = NDArray[np.float64]
+
+# Points solved together: enough to share what a flow costs once.
+_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Something balanced over the three phases of a bus, with kvar that follow its kW at a lagging power factor."""
+
+    bus: str
+    power_factor: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class PointSolution:
+    """Monitored voltages (row, point) in pu, loadings (branch, point) of normal ratings, and which points converged."""
+
+    voltage_pu: Floats
+    loading_pu: Floats
+    solved: NDArray[np.bool_]
+
+
+class OperatingPoints:
+    """A feeder at `load_share` (point,) of its own loads and `taps` (regulator, ratio in pu) at every point.
+
+    `nodes` are the monitored (bus, phase) pairs and `branches` the rated lines and transformers, the rows of every
+    answer. Raises `UnsupportedByBatch` for a circuit that the batch engine does not model.
+    """
+
+    def __init__(
+        self, feeder: Feeder, load_share: Floats, taps: Sequence[Mapping[str, float]], *, tolerance_pu: float = 1e-8
+    ) -> None:
+        if len(taps) != len(load_share):
+            raise InputError(f"every point needs its taps: {len(load_share)} shares and {len(taps)} settings")
+        self.feeder, self.load_share, self.n_points = feeder, np.asarray(load_share, dtype=np.float64), len(load_share)
+        self._tolerance_pu = tolerance_pu
+        setup = OpenDSSGrid(feeder=feeder).setup
+        self._jacobian = load_jacobian(tuple(setup.commands()))
+        network = self._jacobian.network
+        self._index = {node: i for i, node in enumerate(network.nodes)}
+        self._rows = setup.monitored_nodes(network.buses, self._index)
+        self.nodes = tuple(network.nodes[i] for i in self._rows)
+        start = {name: float(network.start_taps[name]) for name in feeder.regulators}
+        self.taps = [start | dict(of_point) for of_point in taps]
+        # Neighbours with the same taps share factors.
+        keys = [tuple(sorted(of_point.items())) for of_point in self.taps]
+        rank = {key: k for k, key in enumerate(sorted(set(keys)))}
+        self._order = np.argsort([rank[key] for key in keys], kind="stable")
+        self._settings = [Setting(keys[k]) for k in self._order]
+        self.branches: tuple[str, ...] = tuple(
+            f"{b.kind}.{b.name}" for b in network.branches if b.closed and b.rating_a > 0.0 and len(b.nodes)
+        )
+
+    def with_taps(self, taps: Sequence[Mapping[str, float]]) -> OperatingPoints:
+        """The same points at other taps."""
+        return OperatingPoints(self.feeder, self.load_share, taps, tolerance_pu=self._tolerance_pu)
+
+    def _ports(self, unit: Unit) -> list[Port]:
+        bus = self.feeder.bus(unit.bus)
+        if bus.phases != (1, 2, 3):
+            raise InputError(f"bus {bus.name} has phases {bus.phases}; all three are needed")
+        base_v = 1e3 * bus.kv_ln
+        return [Port(self._index[bus.name, phase], -1, base_v, CONSTANT_POWER_WINDOW_PU) for phase in (1, 2, 3)]
+
+    def solve(self, units: Sequence[Unit], kw: Floats) -> PointSolution:
+        """All points, with `kw` (unit, point) drawn by units (three phases; generation negative)."""
+        if kw.shape != (len(units), self.n_points):
+            raise InputError(f"kw needs the shape ({len(units)}, {self.n_points}), got {kw.shape}")
+        parts = [
+            self._solve_part(units, kw, self._order[k : k + _AT_ONCE], self._settings[k : k + _AT_ONCE])
+            for k in range(0, self.n_points, _AT_ONCE)
+        ]
+        back = np.argsort(self._order)
+        voltage, loading = (np.concatenate([part[i] for part in parts], axis=1)[:, back] for i in (0, 1))
+        return PointSolution(voltage, loading, np.concatenate([part[2] for part in parts])[back])
+
+    def _solve_part(
+        self, units: Sequence[Unit], kw: Floats, points: NDArray[np.int64], settings: Sequence[Setting]
+    ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        ports = [port for unit in units for port in self._ports(unit)]
+        flow = BatchPowerFlow(
+            self._jacobian, [ports] * len(points), settings, tolerance_pu=self._tolerance_pu, loadings=True
+        )
+        share = self.load_share[points]
+        padded = np.append(share, np.repeat(share[-1:], flow.n_slots - len(points)))
+        flow.load_share.reshape(-1)[:] = padded
+        power_factor = np.array([tan_phi(unit.power_factor) for unit in units])
+        va = 1e3 * kw[:, points] * (1.0 + 1j * power_factor[:, None]) / 3.0
+        flow.solve(np.repeat(va, 3, axis=0))
+        return flow.voltage_pu[self._rows].copy(), flow.loading_pu.copy(), flow.solved.copy()
+
+    def slopes_per_kw(
+        self, units: Sequence[Unit], kw: Floats, columns: Sequence[Unit], step_kw: float = 10.0
+    ) -> tuple[Floats, Floats]:
+        """Change of every voltage (row, column, point) and loading (branch, column, point) per kW more drawn there.
+
+        By central differences around `kw`; NaN where a point did not converge.
+        """
+        voltage = np.empty((len(self.nodes), len(columns), self.n_points))
+        loading = np.empty((len(self.branches), len(columns), self.n_points))
+        for k, column in enumerate(columns):
+            with_it = [*units, column]
+            up, down = (
+                self.solve(with_it, np.append(kw, np.full((1, self.n_points), sign * step_kw), axis=0))
+                for sign in (1.0, -1.0)
+            )
+            failed = ~(up.solved & down.solved)
+            voltage[:, k] = (up.voltage_pu - down.voltage_pu) / (2.0 * step_kw)
+            loading[:, k] = (up.loading_pu - down.loading_pu) / (2.0 * step_kw)
+            voltage[:, k, failed] = loading[:, k, failed] = np.nan
+        return voltage, loading
+
+    def slopes_per_tap(self, units: Sequence[Unit], kw: Floats, regulators: Sequence[str]) -> tuple[Floats, Floats]:
+        """Change of every voltage (row, regulator, point) and loading (branch, regulator, point) per tap step up."""
+        voltage = np.empty((len(self.nodes), len(regulators), self.n_points))
+        loading = np.empty((len(self.branches), len(regulators), self.n_points))
+        for k, name in enumerate(regulators):
+            regulator = self.feeder.regulator(name)
+            step = regulator.tap_step_pu
+            moved = [
+                [
+                    of_point
+                    | {name: min(max(of_point[name] + sign * step, regulator.tap_min_pu), regulator.tap_max_pu)}
+                    for of_point in self.taps
+                ]
+                for sign in (1.0, -1.0)
+            ]
+            up, down = (self.with_taps(taps).solve(units, kw) for taps in moved)
+            width = np.array([(a[name] - b[name]) / step for a, b in zip(*moved, strict=True)])
+            voltage[:, k] = (up.voltage_pu - down.voltage_pu) / width
+            loading[:, k] = (up.loading_pu - down.loading_pu) / width
+        return voltage, loading

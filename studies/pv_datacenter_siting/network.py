@@ -1,0 +1,170 @@
+"""The feeder under a siting plan: nonlinear at every step, and linearised around the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.operating_points import OperatingPoints, Unit
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.attachments import STANDING_LOAD_POWER_FACTOR
+from g2g_opt.limits import Limits
+from g2g_opt.site import Site
+from solvers.siting import LinearRows, SiteChoices, SitingPlan, empty_plan
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+SITE_POWER_FACTOR = Site.power_factor
+
+
+@dataclass(frozen=True, eq=False)
+class Simulated:
+    """A plan at every step: G (row, point), voltages first, loadings after them; `solved` (point,)."""
+
+    g: Floats
+    solved: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class SitingNetwork:
+    """What does not change in a siting study: feeder, candidates, and the days' points.
+
+    `load_share` and `sun` have shape (point,), `demand` (site, point); `slot` (point,) is the tap slot of a point.
+    Rows are the monitored bus-phases, then rated branches if `limits` judge loadings.
+    """
+
+    feeder: Feeder
+    limits: Limits
+    pv_buses: tuple[str, ...]
+    site_buses: tuple[str, ...]
+    load_share: Floats
+    sun: Floats
+    demand: Floats
+    slot: Ints
+
+    @property
+    def regulators(self) -> tuple[str, ...]:
+        """Regulators whose taps are decided."""
+        return tuple(self.feeder.regulators)
+
+    @property
+    def judges_loading(self) -> bool:
+        """Do loadings have a limit?"""
+        return self.limits.loading_max_pu is not None
+
+    def tap_ratio(self, regulator: str, steps: int) -> float:
+        """Ratio (pu) of whole steps from 1."""
+        return 1.0 + steps * self.feeder.regulator(regulator).tap_step_pu
+
+    def start_steps(self) -> Ints:
+        """Steps (regulator,) of the feeder's own taps."""
+        taps: Mapping[str, float] = dict(self.feeder.compiled_taps)
+        if self.feeder.initial_taps is not None:
+            taps = {**taps, **self.feeder.initial_taps.regulators}
+        steps = [round((taps[name] - 1.0) / self.feeder.regulator(name).tap_step_pu) for name in self.regulators]
+        return np.array(steps, dtype=np.int64)
+
+    def _points(self, plan: SitingPlan) -> OperatingPoints:
+        taps = [
+            {name: self.tap_ratio(name, int(plan.tap_steps[r, h])) for r, name in enumerate(self.regulators)}
+            for h in self.slot
+        ]
+        return OperatingPoints(self.feeder, self.load_share, taps)
+
+    def _units(self, plan: SitingPlan) -> tuple[list[Unit], Floats]:
+        """Everything that draws or injects under a plan, with its kW (unit, point)."""
+        injected = plan.injected_kw(self.sun)
+        units: list[Unit] = []
+        kw: list[Floats] = []
+        for power in self.feeder.standing_generators:
+            units.append(Unit(power.bus))
+            kw.append(-3.0 * power.peak_kw_per_phase * self.sun)
+        for power in self.feeder.standing_loads:
+            units.append(Unit(power.bus, STANDING_LOAD_POWER_FACTOR))
+            kw.append(3.0 * power.peak_kw_per_phase * self.load_share)
+        for j in np.flatnonzero(plan.pv_kw):
+            units.append(Unit(self.pv_buses[j]))
+            kw.append(-injected[j])
+        for k, b in enumerate(plan.site_bus):
+            if plan.site_kw[k] > 0.0:
+                units.append(Unit(self.site_buses[b], SITE_POWER_FACTOR))
+                kw.append(plan.site_kw[k] * self.demand[k])
+        return units, np.array(kw).reshape(len(units), len(self.sun))
+
+    def simulate(self, plan: SitingPlan) -> Simulated:
+        """Power flows at every point."""
+        solved = self._points(plan).solve(*self._units(plan))
+        return Simulated(self._rows(solved.voltage_pu, solved.loading_pu), solved.solved)
+
+    def _rows(self, voltage: Floats, loading: Floats) -> Floats:
+        return np.concatenate([voltage, loading]) if self.judges_loading else voltage
+
+    def names(self) -> list[str]:
+        """Names of the rows."""
+        points = self._monitored
+        voltages = [f"{bus}.{'ABC'[phase - 1]}" for bus, phase in points.nodes]
+        return voltages + (list(points.branches) if self.judges_loading else [])
+
+    @property
+    def n_voltages(self) -> int:
+        """Rows that are voltages; loadings follow."""
+        return len(self._monitored.nodes)
+
+    @cached_property
+    def _monitored(self) -> OperatingPoints:
+        """For its rows only."""
+        return OperatingPoints(self.feeder, np.ones(1), [{}])
+
+    def linearize(self, plan: SitingPlan, simulated: Simulated, margin: Floats) -> LinearRows:
+        """Slopes of every row at every point around a plan, and the constant that makes them exact there.
+
+        Limits are narrowed by `margin` (row, point). Points whose slopes were not found get no limits.
+        """
+        points = self._points(plan)
+        units, kw = self._units(plan)
+        pv = -self._rows(*points.slopes_per_kw(units, kw, [Unit(bus) for bus in self.pv_buses]))
+        site = self._rows(*points.slopes_per_kw(units, kw, [Unit(bus, SITE_POWER_FACTOR) for bus in self.site_buses]))
+        tap = self._rows(*points.slopes_per_tap(units, kw, self.regulators))
+        constant = simulated.g - np.einsum("ijp,jp->ip", pv, plan.injected_kw(self.sun))
+        for k, b in enumerate(plan.site_bus):
+            constant -= site[:, b, :] * (plan.site_kw[k] * self.demand[k])
+        constant -= np.einsum("irp,rp->ip", tap, plan.tap_steps[:, self.slot])
+        low, high = self.limit_rows()
+        low, high = low + margin, high - margin
+        unknown = ~np.isfinite(constant).all(axis=0)
+        for slopes in (pv, site, tap):
+            unknown |= ~np.isfinite(slopes).all(axis=(0, 1))
+            slopes[:, :, unknown] = 0.0
+        constant[:, unknown], low[:, unknown], high[:, unknown] = 0.0, -np.inf, np.inf
+        return LinearRows(constant, pv, site, tap, low, high)
+
+    def limit_rows(self) -> tuple[Floats, Floats]:
+        """Limits of the rows (row, 1): the voltage band, then the loading of branches."""
+        n_voltages, n_rows = self.n_voltages, len(self.names())
+        low, high = np.full((n_rows, 1), -np.inf), np.full((n_rows, 1), np.inf)
+        low[:n_voltages], high[:n_voltages] = self.limits.voltage_min_pu, self.limits.voltage_max_pu
+        if self.limits.loading_max_pu is not None:
+            high[n_voltages:] = self.limits.loading_max_pu
+        return low, high
+
+
+def no_plan(network: SitingNetwork, n_slots: int, sites: SiteChoices) -> SitingPlan:
+    """No PV, sites in the middle of their candidates and sizes, the feeder's own taps: for the first linearisation."""
+    bus: list[int] = []
+    for buses in sites.candidates:
+        free = [b for b in buses if b not in bus] or list(buses)
+        bus.append(free[len(free) // 2])
+    size_kw = (sites.size_min_kw + np.minimum(sites.size_max_kw, 2.0 * sites.size_min_kw)) / 2.0
+    steps = np.repeat(network.start_steps()[:, None], n_slots, axis=1)
+    return empty_plan(len(network.pv_buses), len(network.sun), np.array(bus, dtype=np.int64), size_kw, steps)
+
+
+def worst_place(names: Sequence[str], over: Floats) -> tuple[str, int]:
+    """Row and point where a plan is farthest outside."""
+    i, p = np.unravel_index(int(over.argmax()), over.shape)
+    return names[int(i)], int(p)

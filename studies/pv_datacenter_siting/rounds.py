@@ -1,0 +1,129 @@
+"""Propose, simulate, correct: a plan from the linear program is simulated at every step of every day with the nonlinear
+power flow, and the program is linearised again at the plan, until what was promised is what is simulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from g2g_opt.errors import InputError
+from solvers.outcome import SolveStatus
+from solvers.siting import (
+    CostParts,
+    Floats,
+    Placement,
+    SitingPlan,
+    SitingSolution,
+    cost_of,
+    excess,
+)
+from solvers.siting_search import solve_siting
+from studies.pv_datacenter_siting.network import Simulated, no_plan
+from studies.pv_datacenter_siting.setting import Setting
+
+# Predicted and simulated cost agree within this share.
+COST_AGREES = 0.01
+# What is added to the margin of a row that a simulated plan breaks, beyond what it is outside (pu).
+_TIGHTEN_PU = 5e-5
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One turn: the program's solution and what the power flow says of it."""
+
+    solution: SitingSolution
+    simulated: Simulated
+    over: Floats
+    cost: CostParts
+    seconds: float
+
+    @property
+    def over_max(self) -> float:
+        """Farthest outside (pu); 0 if nothing is."""
+        return float(self.over.max(initial=0.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The plan that came out, with all rounds; `holds` says that its simulation keeps what was asked for.
+
+    `before` is what was found on fewer days, if days of the year have joined since.
+    """
+
+    setting: Setting
+    rounds: tuple[Round, ...]
+    best: Round
+    holds: bool
+    before: Found | None = None
+
+    @property
+    def plan(self) -> SitingPlan:
+        """Its plan."""
+        return self.best.solution.plan
+
+
+def find_plan(
+    setting: Setting,
+    report: Report,
+    *,
+    start: SitingPlan | None = None,
+    known: Sequence[tuple[int, int, int]] = (),
+    excluded: Sequence[Placement] = (),
+) -> Found:
+    """Rounds until a plan holds, or there is no time or round left; `start` is where the first linearisation is made.
+
+    Raises `InputError` if not even the feeder with `start` can be solved.
+    """
+    question, network = setting.question, setting.network
+    n_slots = len(setting.calendar.slot_day)
+    plan = start if start is not None else no_plan(network, n_slots, setting.sites)
+    simulated = network.simulate(plan)
+    if not simulated.solved.any():
+        raise InputError(f"feeder {question.feeder}: no step of the days has a power flow solution")
+    margin = np.full(simulated.g.shape, question.margin_pu)
+    low, high = network.limit_rows()
+    rounds: list[Round] = []
+    left_s = question.time_limit_s
+    for number in range(1, question.rounds_max + 1):
+        problem = setting.problem(network.linearize(plan, simulated, margin))
+        solution = solve_siting(
+            problem,
+            mip_gap=question.mip_gap,
+            time_limit_s=max(left_s, 0.2),
+            threads=question.threads,
+            seed=question.seed,
+            known=known,
+            excluded=excluded,
+        )
+        left_s -= solution.report.seconds
+        plan, known = solution.plan, solution.generated
+        simulated = network.simulate(plan)
+        over = np.where(simulated.solved, excess(simulated.g, low, high), 0.0)
+        cost = cost_of(problem, plan, over)
+        rounds.append(Round(solution, simulated, over, cost, solution.report.seconds))
+        worst = f"{1e3 * over.max():.2f} mpu outside" if over.max() > 0.0 else "within all limits"
+        report(f"round {number}: gap {100.0 * solution.report.gap:.2f} %, simulated {worst}")
+        stuck = [one.solution.report.status for one in rounds[-2:]].count(SolveStatus.INFEASIBLE) == 2
+        if _holds(setting, rounds[-1]) or left_s <= 0.0 or stuck:
+            break
+        if number > 1:
+            # The same linearisation errs the same way: keep away from what it broke.
+            margin = margin + np.where(over > 0.0, over + _TIGHTEN_PU, 0.0)
+    held = [one for one in rounds if _holds(setting, one)]
+    best = held[-1] if held else min(rounds, key=lambda one: (not one.simulated.solved.all(), one.over.sum()))
+    return Found(setting, tuple(rounds), best, bool(held))
+
+
+def _holds(setting: Setting, one: Round) -> bool:
+    """Was every step solved, no limit broken (or paid for as promised), and the cost what was promised?"""
+    if not one.simulated.solved.all() or one.solution.report.status is SolveStatus.FAILED:
+        return False
+    if setting.question.violations == "forbidden" and one.over_max > 0.0:
+        return False
+    promised = one.solution.cost.total
+    return abs(one.cost.total - promised) <= COST_AGREES * max(abs(promised), 1.0)

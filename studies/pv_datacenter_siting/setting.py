@@ -1,0 +1,156 @@
+"""What a siting question comes to on its feeder and days: the network, and the program but for its linear rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.feeder import Feeder
+from g2g_opt.hourly_profile import load_profile
+from solvers.siting import (
+    Calendar,
+    LinearRows,
+    PVChoices,
+    SiteChoices,
+    SitingProblem,
+    StorageChoices,
+    TapChoices,
+    Zone,
+)
+from studies.pv_datacenter_siting.days import (
+    STEPS_A_DAY,
+    STEPS_AN_HOUR,
+    Day,
+    clock_of,
+    five_days,
+    joined,
+    slots_of,
+    typical_days,
+)
+from studies.pv_datacenter_siting.network import SitingNetwork
+from studies.pv_datacenter_siting.question import SitingQuestion
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A question on its days; `problem` completes the program with the rows of a linearised network."""
+
+    question: SitingQuestion
+    days: tuple[Day, ...]
+    network: SitingNetwork
+    calendar: Calendar
+    pv: PVChoices
+    sites: SiteChoices
+    taps: TapChoices
+    storage: StorageChoices | None
+
+    def problem(self, rows: LinearRows) -> SitingProblem:
+        """The program."""
+        priced = self.question.violations == "priced"
+        return SitingProblem(
+            self.calendar,
+            self.pv,
+            self.sites,
+            self.taps,
+            rows,
+            self.question.violation_cost_per_pu_h if priced else None,
+            self.storage,
+        )
+
+    def place_in_time(self, point: int) -> str:
+        """Day and time of a step."""
+        return f"{self.days[point // STEPS_A_DAY].name} {clock_of(point)}"
+
+
+def days_of(question: SitingQuestion) -> list[Day]:
+    """The days that the question begins with."""
+    profile = load_profile(question.profile)
+    return five_days(profile) if question.days == "five" else typical_days(profile, question.n_typical_days)
+
+
+def make_setting(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) -> Setting:
+    """The parts of the program; `InputError` for candidates and budgets that leave nothing to decide."""
+    load, sun = joined(days)
+    slot, slot_day = slots_of(len(days), question.slot_h)
+    n_days = np.array([day.n_days for day in days])
+    hours = np.repeat(n_days / STEPS_AN_HOUR, STEPS_A_DAY)
+    pv_buses = question.candidates_pv(feeder)
+    choices = question.choices()
+    of_sites = [choice.candidate_buses(feeder) for choice in choices]
+    site_buses = tuple(dict.fromkeys(bus for buses in of_sites for bus in buses))
+    size_kw = np.array(
+        [question.site_kw(choice.site(of_sites[k][0], question.gpu)) for k, choice in enumerate(choices)]
+    )
+    demand = np.ones((len(choices), len(load)))
+    network = SitingNetwork(feeder, question.limits, pv_buses, site_buses, load, sun, demand, slot)
+    steps = [feeder.regulator(name) for name in network.regulators]
+    n = len(pv_buses)
+    return Setting(
+        question,
+        tuple(days),
+        network,
+        Calendar(hours, slot, np.full(len(load), question.price_per_kwh), slot_day, n_days[slot_day]),
+        PVChoices(
+            sun,
+            np.full(n, question.pv_size_min_kw),
+            np.full(n, question.pv_size_max_kw),
+            _zones(question, feeder, pv_buses),
+            question.pv_cost_per_kw,
+        ),
+        SiteChoices(
+            demand,
+            size_kw * question.site_scale_min,
+            size_kw * question.site_scale_max,
+            tuple(tuple(site_buses.index(bus) for bus in buses) for buses in of_sites),
+            question.site_value_per_kw if question.site_scale_max > question.site_scale_min else 0.0,
+        ),
+        TapChoices(
+            np.array([round((r.tap_min_pu - 1.0) / r.tap_step_pu) for r in steps], dtype=np.int64),
+            np.array([round((r.tap_max_pu - 1.0) / r.tap_step_pu) for r in steps], dtype=np.int64),
+            question.switch_cost,
+        ),
+        _storage(question, n),
+    )
+
+
+def check_budgets(setting: Setting) -> None:
+    """Raise `InputError`, with what stands in the way, if counts and candidates leave no plan at all."""
+    sites = setting.sites
+    buses = setting.network.site_buses
+    names = [choice.name for choice in setting.question.choices()]
+    for size in range(1, sites.n + 1):
+        for group in combinations(range(sites.n), size):
+            shared = {b for k in group for b in sites.candidates[k]}
+            if len(shared) < size:
+                raise InputError(
+                    f"sites {', '.join(names[k] for k in group)} have only bus {', '.join(buses[b] for b in shared)} "
+                    "between them, and no two sites share a bus"
+                )
+
+
+def _storage(question: SitingQuestion, n: int) -> StorageChoices | None:
+    asked = question.storage
+    if asked is None or not n:
+        return None
+    power, energy = np.full(n, asked.power_max_kw), np.full(n, asked.energy_max_kwh)
+    return StorageChoices(power, energy, asked.cost_per_kw, asked.cost_per_kwh, asked.efficiency)
+
+
+def _zones(question: SitingQuestion, feeder: Feeder, pv_buses: Sequence[str]) -> tuple[Zone, ...]:
+    if not pv_buses:
+        return ()
+    total = np.inf if question.pv_total_max_kw is None else question.pv_total_max_kw
+    found = [Zone(tuple(range(len(pv_buses))), question.pv_count, total)]
+    for limit in question.pv_zones:
+        if limit.zone not in feeder.zones:
+            raise unknown_name("zone", limit.zone, feeder.zones, f"in feeder {feeder.name}")
+        members = tuple(j for j, bus in enumerate(pv_buses) if bus in feeder.zones[limit.zone])
+        if not members:
+            raise InputError(f"zone {limit.zone} has none of the PV candidates")
+        most = np.inf if limit.total_max_kw is None else limit.total_max_kw
+        found.append(Zone(members, limit.count, most))
+    return tuple(found)

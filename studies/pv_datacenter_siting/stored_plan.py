@@ -1,0 +1,63 @@
+"""A siting plan as plain values, complete enough to simulate it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from g2g_opt.feeder import Feeder
+from g2g_opt.hourly_profile import load_profile
+from solvers.siting import SitingPlan
+from studies.pv_datacenter_siting.days import Day, by_day, day_of
+from studies.pv_datacenter_siting.question import SitingQuestion
+from studies.pv_datacenter_siting.setting import Setting, make_setting
+
+
+def dump_plan(setting: Setting, plan: SitingPlan) -> str:
+    """JSON of the plan and its days; exact, as JSON keeps every digit."""
+
+    def entries(values: np.ndarray[Any, Any]) -> list[list[float]]:
+        return [[int(j), int(p), float(values[j, p])] for j, p in zip(*np.nonzero(values), strict=True)]
+
+    return json.dumps(
+        {
+            "days": [[day.name, day.index, day.n_days] for day in setting.days],
+            "pv_kw": plan.pv_kw.tolist(),
+            "site_bus": plan.site_bus.tolist(),
+            "site_kw": plan.site_kw.tolist(),
+            "tap_steps": plan.tap_steps.tolist(),
+            "curtailed_kw": entries(plan.curtailed_kw),
+            "storage_kw": plan.storage_kw.tolist(),
+            "storage_kwh": plan.storage_kwh.tolist(),
+            "discharge_kw": entries(plan.discharge_kw),
+        }
+    )
+
+
+def read_plan(question: SitingQuestion, feeder: Feeder, text: str) -> tuple[Setting, SitingPlan]:
+    """The setting and plan of `dump_plan`."""
+    content = json.loads(text)
+    load, sun, dates = by_day(load_profile(question.profile))
+    days: list[Day] = [day_of(load, sun, dates, k, name, n_days) for name, k, n_days in content["days"]]
+    setting = make_setting(question, feeder, days)
+    shape = (setting.pv.n, len(setting.network.sun))
+
+    def filled(entries: Sequence[Sequence[float]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        values = np.zeros(shape)
+        for j, p, value in entries:
+            values[int(j), int(p)] = value
+        return values
+
+    return setting, SitingPlan(
+        np.array(content["pv_kw"], dtype=np.float64),
+        np.array(content["site_bus"], dtype=np.int64),
+        np.array(content["site_kw"], dtype=np.float64),
+        np.array(content["tap_steps"], dtype=np.int64).reshape(setting.taps.n, -1),
+        filled(content["curtailed_kw"]),
+        np.array(content["storage_kw"], dtype=np.float64),
+        np.array(content["storage_kwh"], dtype=np.float64),
+        filled(content["discharge_kw"]),
+    )

@@ -1,0 +1,124 @@
+"""Hours of a plan that are nearest to the limits, on OpenDSS: the same step again, then the sites in closed loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from g2g_opt.grid.config import TapPosition
+from g2g_opt.grid.generator import HeldGenerator
+from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.grid.load import HeldLoad
+from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.plan import Plan, Policy, PVUnit
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulate import Simulation, simulate
+from solvers.siting import SitingPlan
+from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR
+from studies.pv_datacenter_siting.network import SITE_POWER_FACTOR, Simulated
+from studies.pv_datacenter_siting.setting import Setting
+
+_STEP_S = 900
+
+
+@dataclass(frozen=True)
+class Window:
+    """An hour: its first step, the step in it that is nearest to a limit, and the distance (pu)."""
+
+    first: int
+    nearest: int
+    margin_pu: float
+
+
+def nearest_windows(setting: Setting, simulated: Simulated, n_windows: int) -> list[Window]:
+    """The hours nearest to a limit, at most one per day and side, nearest first."""
+    low, high = setting.network.limit_rows()
+    found: list[Window] = []
+    for margin in ((high - simulated.g).min(axis=0), (simulated.g - low).min(axis=0)):
+        for k in range(len(setting.days)):
+            of_day = margin[k * STEPS_A_DAY : (k + 1) * STEPS_A_DAY]
+            point = k * STEPS_A_DAY + int(of_day.argmin())
+            found.append(Window(point - point % STEPS_AN_HOUR, point, float(of_day.min())))
+    unique = {window.first: window for window in sorted(found, key=lambda w: -w.margin_pu)}
+    return sorted(unique.values(), key=lambda w: w.margin_pu)[:n_windows]
+
+
+def taps_at(setting: Setting, plan: SitingPlan, point: int) -> dict[str, float]:
+    """Ratios of all regulators at a step."""
+    steps = plan.tap_steps[:, setting.network.slot[point]]
+    return {name: setting.network.tap_ratio(name, int(steps[r])) for r, name in enumerate(setting.network.regulators)}
+
+
+def opendss_voltages(setting: Setting, plan: SitingPlan, point: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Monitored voltages (pu) of one step on OpenDSS, in the order of the network's rows; `PowerFlowError` if none."""
+    network, feeder = setting.network, setting.network.feeder
+    load, sun = float(network.load_share[point]), float(network.sun[point])
+    taps = taps_at(setting, plan, point)
+
+    def held(share: float) -> HeldSeries:
+        return HeldSeries((share,), float(_STEP_S))
+
+    grid = OpenDSSGrid(
+        feeder=feeder,
+        dt_s=Fraction(_STEP_S),
+        initial_tap_position=TapPosition(regulators=taps) if taps else None,
+        tolerance=1e-8,
+        own_load_share=held(load),
+    )
+    for power in feeder.standing_generators:
+        grid.attach_generator(HeldGenerator(power.peak_kw_per_phase, held(sun)), bus=power.bus)
+    for power in feeder.standing_loads:
+        grid.attach_load(HeldLoad(power.peak_kw_per_phase, held(load)), bus=power.bus)
+    injected = plan.injected_kw(network.sun)[:, point]
+    for j in np.flatnonzero(injected):
+        grid.attach_generator(HeldGenerator(injected[j] / 3.0, held(1.0)), bus=network.pv_buses[j])
+    for k, b in enumerate(plan.site_bus):
+        drawn = HeldLoad(plan.site_kw[k] * network.demand[k, point] / 3.0, held(1.0))
+        grid.attach_load(drawn, bus=network.site_buses[b], power_factor=SITE_POWER_FACTOR)
+    grid.start()
+    grid.advance_block([0.0], {})
+    return np.asarray(grid.record.voltage_pu[-1, grid.monitored_columns])
+
+
+def run_fleets(setting: Setting, plan: SitingPlan, window: Window, policy: Policy) -> tuple[Plan, Scenario, Simulation]:
+    """An hour with the sites' fleets at full demand, in closed loop with a policy, second by second, on OpenDSS.
+
+    Load and sun are the profile's for that hour; PV injects no more than the plan lets it in any step of the hour.
+    """
+    question, network = setting.question, setting.network
+    points = np.arange(window.first, window.first + STEPS_AN_HOUR)
+    injected = plan.injected_kw(network.sun)
+    units = []
+    for j in np.flatnonzero(plan.pv_kw):
+        held_back = plan.pv_kw[j] * network.sun[points] - injected[j, points] > 1e-6
+        most = float(injected[j, points[held_back]].min()) if held_back.any() else None
+        units.append(PVUnit(network.pv_buses[j], float(plan.pv_kw[j]), most if most is None else max(most, 0.0)))
+    sites = []
+    for k, choice in enumerate(question.choices()):
+        bus = network.site_buses[plan.site_bus[k]]
+        full_kw = question.site_kw(choice.site(bus, question.gpu))
+        share = float(plan.site_kw[k]) / full_kw
+        sites.append((choice if share == 1.0 else choice.scaled(share, question.gpu)).site(bus, question.gpu))
+    planned = Plan(
+        tuple(sites),
+        taps=tuple(taps_at(setting, plan, window.nearest).items()),
+        policy=policy,
+        pv=tuple(units),
+    )
+    day = setting.days[window.first // STEPS_A_DAY]
+    row = 24 * day.index + (window.first % STEPS_A_DAY) // STEPS_AN_HOUR
+    scenario = Scenario(
+        f"{setting.place_in_time(window.first)}",
+        replica_share_start=1.0,
+        replica_ramps=(),
+        seed=question.seed,
+        profile=question.profile,
+        profile_rows=(row, 1, 1),
+    )
+    run = simulate(
+        [planned], [scenario], network.feeder, question.limits, engine="opendss", trace_dir=Path(question.trace_dir)
+    )[0][0]
+    return planned, scenario, run

@@ -1,0 +1,385 @@
+"""PV and datacenter siting: what is promised is simulated, on the batch engine and on OpenDSS."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.hourly_profile import load_profile
+from g2g_opt.limits import Limits
+from solvers.siting import (
+    Calendar,
+    PVChoices,
+    SiteChoices,
+    SitingPlan,
+    SitingProblem,
+    TapChoices,
+    Zone,
+    cost_of,
+    empty_plan,
+    excess,
+    predict,
+)
+from solvers.siting_search import solve_exactly
+from studies.catalogue import make_question, parse_question, question_json
+from studies.cli import main
+from studies.pv_datacenter_siting.days import five_days, typical_days, with_day
+from studies.pv_datacenter_siting.network import SitingNetwork
+from studies.pv_datacenter_siting.setting import days_of, make_setting
+from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
+from studies.pv_datacenter_siting.study import SitingStudy
+from studies.pv_datacenter_siting.windows import opendss_voltages
+from studies.site_choices import ServedModel, SiteChoice
+from studies.task import TaskResult, gather
+
+SITES = tuple(
+    SiteChoice(name, (ServedModel("Llama-3.1-70B-Instruct", n_gpus),), candidates=buses)
+    for name, n_gpus, buses in (("west", 800, ("632", "633")), ("east", 640, ("671", "680", "692")))
+)
+JOINT = SitingStudy(
+    feeder="ieee13",
+    mode="joint",
+    pv_buses=("632", "671", "675", "680"),
+    pv_count=2,
+    pv_size_max_kw=600.0,
+    pv_total_max_kw=1000.0,
+    sites=SITES,
+    n_plans=2,
+    n_windows=1,
+    days_added_max=0,
+    sweeps=(("pv-cost", (100.0, 300.0)),),
+)
+
+
+@cache
+def run(study: SitingStudy) -> tuple[TaskResult, ...]:
+    results: list[TaskResult] = []
+    for stage in study.stages:
+        for task in study.tasks(stage, tuple(results)):
+            results.append(TaskResult(task, study.run(task, lambda share, words: None)))
+    return tuple(results)
+
+
+def random_plan(setting: object, seed: int) -> SitingPlan:
+    rng = np.random.default_rng(seed)
+    pv, sites, taps = setting.pv, setting.sites, setting.taps  # type: ignore[attr-defined]
+    slots = len(setting.calendar.slot_day)  # type: ignore[attr-defined]
+    plan = empty_plan(
+        pv.n,
+        len(pv.sun),
+        np.array([rng.choice(buses) for buses in sites.candidates]),
+        sites.size_max_kw * rng.uniform(0.3, 1.0, sites.n),
+        rng.integers(-6, 7, (taps.n, slots)),
+    )
+    size = np.where(rng.random(pv.n) < 0.5, rng.uniform(50.0, 600.0, pv.n), 0.0)
+    return replace(plan, pv_kw=size, curtailed_kw=size[:, None] * pv.sun * rng.uniform(0.0, 0.4, (pv.n, len(pv.sun))))
+
+
+# --- the network under a plan
+
+
+@pytest.mark.parametrize("feeder", ["ieee13", "ieee34", "ieee123"])
+def test_a_plan_has_the_voltages_of_opendss(feeder: str) -> None:
+    study = SitingStudy(
+        feeder=feeder, mode="pv" if feeder == "ieee34" else "joint", sites=SITES if feeder == "ieee13" else ()
+    )
+    setting = make_setting(study, study.load_feeder(), days_of(study)[:2])
+    plan = random_plan(setting, 1)
+    simulated = setting.network.simulate(plan)
+    assert simulated.solved.all()
+    for point in (3, 50, 130):
+        assert np.abs(opendss_voltages(setting, plan, point) - simulated.g[:, point]).max() < 1e-6
+
+
+def test_the_linear_rows_are_exact_at_their_plan_and_near_it_close_by() -> None:
+    setting = make_setting(JOINT, JOINT.load_feeder(), days_of(JOINT)[:1])
+    plan = random_plan(setting, 2)
+    simulated = setting.network.simulate(plan)
+    rows = setting.network.linearize(plan, simulated, np.zeros_like(simulated.g))
+    problem = setting.problem(rows)
+    assert np.abs(predict(problem, plan) - simulated.g).max() < 1e-10
+    moved = replace(plan, pv_kw=1.05 * plan.pv_kw, site_kw=0.97 * plan.site_kw, tap_steps=plan.tap_steps + 1)
+    truth = setting.network.simulate(moved).g
+    step = np.abs(truth - simulated.g).max()
+    assert np.abs(predict(problem, moved) - truth).max() < 0.05 * step
+
+
+def test_loadings_are_rows_where_they_have_a_limit() -> None:
+    study = replace(JOINT, limits=replace(JOINT.limits, loading_max_pu=1.0))
+    setting = make_setting(study, study.load_feeder(), days_of(study)[:1])
+    network = setting.network
+    plan = random_plan(setting, 3)
+    simulated = network.simulate(plan)
+    assert len(network.names()) == len(simulated.g) > network.n_voltages
+    low, high = network.limit_rows()
+    assert np.isneginf(low[network.n_voltages :]).all()
+    assert (high[network.n_voltages :] == 1.0).all()
+    problem = setting.problem(network.linearize(plan, simulated, np.zeros_like(simulated.g)))
+    assert np.abs(predict(problem, plan) - simulated.g).max() < 1e-9
+
+
+# --- brute force
+
+
+def test_the_best_placement_is_that_of_brute_force_over_nonlinear_simulations() -> None:
+    """One site and one PV plant, every pair of buses, taps and PV size, simulated; violations have a price."""
+    feeder = Feeder.load("ieee13")
+    buses = ("632", "671", "675")
+    load, sun = np.array([0.35, 0.9, 1.0]), np.array([0.9, 0.4, 0.0])
+    hours = np.array([3000.0, 3760.0, 2000.0])
+    choices = np.arange(-1, 2)
+    one_slot = np.zeros(3, dtype=np.int64)
+    network = SitingNetwork(feeder, Limits(), buses, buses, load, sun, np.ones((1, 3)), one_slot)
+    middle = network.start_steps()
+    combos = np.array(list(product(choices, repeat=len(middle)))) + middle
+    sizes = np.array([100.0, 800.0])
+    site_kw, penalty, price, cost_kw = 2500.0, 40_000.0, 0.15, 150.0
+    calendar = Calendar(hours, one_slot, np.full(3, price), np.zeros(1, dtype=np.int64), np.full(1, 365.0))
+    pv = PVChoices(sun, np.full(3, 100.0), np.full(3, 800.0), (Zone((0, 1, 2), 1, np.inf),), cost_kw)
+    sites = SiteChoices(np.ones((1, 3)), np.full(1, site_kw), np.full(1, site_kw), ((0, 1, 2),))
+    taps = TapChoices(middle - 1, middle + 1, 0.0)
+    # All tap settings at once: a slot for each.
+    n = len(combos)
+    wide = replace(
+        network,
+        load_share=np.tile(load, n),
+        sun=np.tile(sun, n),
+        demand=np.ones((1, 3 * n)),
+        slot=np.repeat(np.arange(n), 3),
+    )
+    low, high = wide.limit_rows()
+    best: tuple[float, int, int, float] = (np.inf, 0, 0, 0.0)
+    for site, plant, size in product(range(3), range(3), sizes):
+        pv_kw = np.where(np.arange(3) == plant, size, 0.0)
+        plan = replace(empty_plan(3, 3 * n, np.array([site]), np.array([site_kw]), combos.T), pv_kw=pv_kw)
+        found = wide.simulate(plan)
+        over = np.where(found.solved, excess(found.g, low, high), 1.0).sum(axis=0).reshape(n, 3)
+        cost = penalty * (over @ hours).min() + cost_kw * size - price * size * (hours @ sun)
+        best = min(best, (float(cost), site, plant, float(size)))
+    plan = empty_plan(3, 3, np.array([1]), np.array([site_kw]), middle[:, None])
+    for _ in range(4):
+        simulated = network.simulate(plan)
+        rows = network.linearize(plan, simulated, np.zeros_like(simulated.g))
+        problem = SitingProblem(calendar, pv, sites, taps, rows, penalty)
+        plan = solve_exactly(problem).plan
+    truth = cost_of(problem, plan, excess(network.simulate(plan).g, low, high)).total
+    # Sizes are free in the program and a grid in the brute force, so the program may only be better.
+    assert truth <= best[0] + 0.005 * abs(best[0])
+    assert plan.site_bus[0] == best[1]
+
+
+# --- the study
+
+
+def test_plans_hold_in_the_simulation_and_on_opendss() -> None:
+    results = run(JOINT)
+    plans = [row for row in gather(results, "plans") if not row["sweep"]]
+    assert [row["plan"] for row in plans] == ["plan 1", "plan 2"]
+    feeder = JOINT.load_feeder()
+    placements = set()
+    for row in plans:
+        assert row["holds"]
+        assert row["predicted_cost"] == pytest.approx(row["cost"], rel=0.01)
+        setting, plan = read_plan(JOINT, feeder, row["json"])
+        placements.add(plan.placement())
+        found = setting.network.simulate(plan)
+        low, high = setting.network.limit_rows()
+        assert found.solved.all()
+        assert excess(found.g, low, high).max() == 0.0
+        assert (plan.pv_kw > 0).sum() <= 2
+        assert plan.pv_kw.sum() <= 1000.0 + 1e-6
+        for k, choice in enumerate(SITES):
+            assert setting.network.site_buses[plan.site_bus[k]] in choice.candidates
+        assert dump_plan(setting, plan) == row["json"]
+    assert len(placements) == 2
+    for window in gather(results, "windows"):
+        assert window["difference_pu"] < 1e-6
+
+
+def test_every_round_is_recorded_predicted_next_to_simulated() -> None:
+    rounds = gather(run(JOINT), "rounds")
+    assert {row["plan"] for row in rounds} >= {"plan 1", "plan 2", "pv-cost 100", "pv-cost 300"}
+    for row in rounds:
+        assert row["rows_generated"] < row["rows_all"]
+        assert abs(row["predicted_lowest_pu"] - row["simulated_lowest_pu"]) < 0.05
+
+
+def test_the_fleets_run_in_closed_loop_where_it_is_tightest() -> None:
+    conclusion = JOINT.conclude(run(JOINT))
+    windows = next(table for table in conclusion.tables if table.name == "windows").rows
+    for row in windows:
+        # A fleet's peak is what the plan counts with, so without control it stays within what was simulated.
+        assert row["fleets_kept"]
+        assert row["fleets_lowest_pu"] >= row["batch_lowest_pu"] - 2e-3
+        assert row["loop_kept"] is not None
+
+
+def test_dearer_pv_is_never_cheaper_and_never_more() -> None:
+    swept = [row for row in gather(run(JOINT), "plans") if row["sweep"] == "pv-cost"]
+    assert [row["value"] for row in swept] == [100.0, 300.0]
+    assert swept[0]["cost"] < swept[1]["cost"]
+    assert swept[0]["pv_kw"] > swept[1]["pv_kw"] == 0.0
+
+
+def test_the_answer_reads_what_was_simulated() -> None:
+    conclusion = JOINT.conclude(run(JOINT))
+    best = next(row for row in gather(run(JOINT), "plans") if row["plan"] == "plan 1")
+    assert best["pv"].split(",")[0] in conclusion.answer or not best["pv"]
+    year = gather(run(JOINT), "year")[0]
+    assert year["n_hours"] == 8760
+    assert ("breaks no limit" in conclusion.answer) == (year["n_hours_broken"] + year["n_hours_unsolved"] == 0)
+    assert {chart.title for chart in conclusion.charts} >= {"Predicted and simulated extreme voltages", "Cost by parts"}
+
+
+def test_other_limits_judge_plans_again_by_their_voltages() -> None:
+    tight = Limits(voltage_min_pu=0.99, voltage_max_pu=1.01)
+    conclusion = JOINT.conclude(run(JOINT), tight)
+    assert conclusion.answer.startswith("No plan")
+    assert {failure.what for failure in conclusion.failures} >= {"plan 1", "plan 2"}
+
+
+def test_a_question_survives_its_text() -> None:
+    assert parse_question(question_json(JOINT)) == JOINT
+
+
+def test_a_limit_that_cannot_hold_is_named_with_bus_and_hour() -> None:
+    study = replace(
+        JOINT,
+        limits=replace(JOINT.limits, voltage_min_pu=1.005, voltage_max_pu=1.01),
+        n_plans=1,
+        sweeps=(),
+        rounds_max=2,
+        time_limit_s=20.0,
+        year_check=False,
+    )
+    conclusion = study.conclude(run(study))
+    assert conclusion.answer.startswith("No plan of PV and datacenters held")
+    assert "outside its limit at" in conclusion.answer
+    assert any("cannot all be kept" in words for words in conclusion.warnings)
+
+
+def test_a_second_is_enough_for_a_plan_with_its_gap() -> None:
+    study = replace(JOINT, time_limit_s=0.05, n_plans=1, sweeps=(), year_check=False, n_windows=0)
+    row = gather(run(study), "plans")[0]
+    assert row["status"] in {"time limit", "optimal"}
+    assert row["n_rounds"] >= 1
+    assert study.conclude(run(study)).answer
+
+
+def test_free_sizes_grow_to_what_the_feeder_holds() -> None:
+    study = replace(
+        JOINT,
+        mode="dc",
+        site_scale_min=0.5,
+        site_scale_max=8.0,
+        n_plans=1,
+        sweeps=(),
+        n_windows=1,
+        year_check=False,
+        mip_gap=0.02,
+    )
+    results = run(study)
+    row = gather(results, "plans")[0]
+    assert row["holds"]
+    fixed = sum(study.site_kw(choice.site(choice.candidates[0], study.gpu)) for choice in SITES)
+    assert row["site_kw"] > 1.5 * fixed
+    assert row["lowest_pu"] < 0.955 or row["highest_pu"] > 1.045
+
+
+# --- days
+
+
+def test_days_stand_for_a_whole_year() -> None:
+    profile = load_profile("hudson_valley_2018")
+    for days in (five_days(profile), typical_days(profile, 6)):
+        assert sum(day.n_days for day in days) == pytest.approx(365.0)
+        added = with_day(days, profile, 100)
+        assert sum(day.n_days for day in added) == pytest.approx(365.0)
+        assert added[-1].n_days == 1.0
+    load = np.array(profile.load_share)
+    typical = typical_days(profile, 6)
+    assert {day.index for day in typical} >= {int(load.argmax()) // 24, int(load.argmin()) // 24}
+
+
+def test_the_sunnier_summer_day_has_more_sun_than_the_cloudy_one() -> None:
+    sun = {day.name: day.sun.sum() for day in five_days(load_profile("hudson_valley_2018"))}
+    assert sun["summer"] > sun["summer_cloudy"]
+    assert sun["summer"] > sun["winter"]
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"pv_buses": ("nowhere",)}, "nowhere"),
+        ({"pv_buses": ("611",)}, "all three"),
+        ({"pv_total_max_kw": 5.0}, "nothing can be built"),
+        ({"pv_size_min_kw": 700.0}, "at most pv_size_max_kw"),
+        ({"sites": (replace(SITES[0], candidates=("632",)), replace(SITES[1], candidates=("632",)))}, "no two sites"),
+        ({"pv_zones": ({"zone": "north", "count": 1},)}, "zone"),
+        ({"slot_h": 5}, "slot_h"),
+        ({"time_limit_s": 0.0}, "time_limit_s"),
+        ({"sweeps": (("colour", (1.0,)),)}, "colour"),
+        ({"sweeps": (("pv-total", (1.0,)),)}, "nothing can be built"),
+        ({"site_scale_min": 2.0}, "site_scale_min"),
+        ({"mode": "dc", "storage": {"power_max_kw": 1.0, "energy_max_kwh": 1.0}}, "beside PV"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_words(changed: dict[str, object], words: str) -> None:
+    import json
+
+    content = json.loads(question_json(JOINT)) | json.loads(json.dumps(changed, default=_plain))
+    content.pop("study")
+    question = make_question("siting", content)
+    with pytest.raises(InputError, match=words):
+        question.check()
+
+
+def _plain(value: object) -> object:
+    return json.loads(TypeAdapter(type(value)).dump_json(value))
+
+
+def test_a_profile_with_a_gap_or_negative_sun_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begin = datetime(2024, 1, 1)
+    hours = [begin + timedelta(hours=k) for k in range(24 * 366)]
+    good = [f"{at.isoformat()},0.5,{max(0.0, np.sin((at.hour - 6) * np.pi / 12)):.4f}" for at in hours]
+    header = "hour_beginning,load_share,generation_share"
+    gap, negative = tmp_path / "gap.csv", tmp_path / "negative.csv"
+    gap.write_text("\n".join([header, *good[:100], *good[101:]]), encoding="utf-8")
+    negative.write_text(
+        "\n".join([header, *good[:12], f"{hours[12].isoformat()},0.5,-0.2", *good[13:]]), encoding="utf-8"
+    )
+    for path in (gap, negative):
+        assert main(["siting", "--feeder", "ieee13", "--profile", str(path), "--out", str(tmp_path / "out")]) == 2
+        words = capsys.readouterr().err
+        assert path.name in words.replace("\n", "")
+        assert "Traceback" not in words
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--sweep", "pv-cost"], "cannot be read"),
+        (["--sweep", "pv-cost=cheap"], "numbers"),
+        (["--site-scale", "2"], "two numbers"),
+        (["--pv-zone", "everywhere"], "cannot be read"),
+        (["--pv-bus", "xyz"], "xyz"),
+    ],
+)
+def test_flags_that_cannot_be_read_are_named(
+    flags: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["siting", "--feeder", "ieee13", *flags, "--out", str(tmp_path / "out")]) == 2
+    assert words in capsys.readouterr().err

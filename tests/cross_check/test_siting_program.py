@@ -1,0 +1,241 @@
+"""The siting program: its matrices against the Pyomo statement, a second solver, and its own promises."""
+
+from __future__ import annotations
+
+import locale
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyscipopt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solvers.highs import solve_file
+from solvers.outcome import SolverError, SolveStatus
+from solvers.siting import (
+    Calendar,
+    LinearRows,
+    PVChoices,
+    SiteChoices,
+    SitingPlan,
+    SitingProblem,
+    StorageChoices,
+    TapChoices,
+    Zone,
+    cost_of,
+    excess,
+    predict,
+)
+from solvers.siting_pyomo import siting_model
+from solvers.siting_screening import implied_points
+from solvers.siting_search import solve_exactly, solve_siting
+
+N_ROWS, N_DAYS, SLOTS_A_DAY, STEPS_A_SLOT = 4, 2, 2, 3
+N_POINTS = N_DAYS * SLOTS_A_DAY * STEPS_A_SLOT
+
+
+def small_problem(
+    seed: int, *, penalty: float | None = 5000.0, storage: bool = False, free_sizes: bool = False, band: float = 0.03
+) -> SitingProblem:
+    """Two days of two slots, three PV buses, two sites at three buses, one regulator; voltages around 1 pu."""
+    rng = np.random.default_rng(seed)
+    slot = np.repeat(np.arange(N_DAYS * SLOTS_A_DAY), STEPS_A_SLOT)
+    n_days = np.array([200.0, 165.0])
+    slot_day = np.repeat(np.arange(N_DAYS), SLOTS_A_DAY)
+    step_h = 24.0 / (SLOTS_A_DAY * STEPS_A_SLOT)
+    sun = np.tile([0.0, 0.1, 0.5, 0.9, 0.6, 0.0], N_DAYS) * rng.uniform(0.6, 1.0, N_POINTS)
+    size = np.array([300.0, 400.0])
+    return SitingProblem(
+        Calendar(n_days[slot_day[slot]] * step_h, slot, rng.uniform(0.05, 0.2, N_POINTS), slot_day, n_days[slot_day]),
+        PVChoices(
+            sun,
+            np.full(3, 10.0),
+            np.array([500.0, 400.0, 600.0]),
+            (Zone((0, 1, 2), 2, 800.0), Zone((0, 1), 1, 450.0)),
+            150.0,
+        ),
+        SiteChoices(
+            np.full((2, N_POINTS), 1.0) - 0.2 * rng.random((2, N_POINTS)),
+            size * (0.5 if free_sizes else 1.0),
+            size * (1.5 if free_sizes else 1.0),
+            ((0, 1), (1, 2)),
+            80.0 if free_sizes else 0.0,
+        ),
+        TapChoices(np.array([-3]), np.array([3]), 10.0),
+        LinearRows(
+            1.0 + rng.uniform(-0.02, 0.02, (N_ROWS, N_POINTS)),
+            rng.uniform(1e-5, 6e-5, (N_ROWS, 3, 1)) * np.ones((1, 1, N_POINTS)),
+            -rng.uniform(1e-5, 6e-5, (N_ROWS, 3, 1)) * rng.uniform(0.95, 1.05, (1, 1, N_POINTS)),
+            0.006 * rng.uniform(0.9, 1.1, (N_ROWS, 1, N_POINTS)),
+            np.full((N_ROWS, N_POINTS), 1.0 - band),
+            np.full((N_ROWS, N_POINTS), 1.0 + band),
+        ),
+        penalty,
+        StorageChoices(np.full(3, 100.0), np.full(3, 300.0), 5.0, 8.0, 0.95) if storage else None,
+    )
+
+
+def scip_objective(problem: SitingProblem, path: Path) -> float:
+    siting_model(problem).write(str(path), io_options={"symbolic_solver_labels": False})
+    # Engines leave locales behind that SCIP's reader stumbles over.
+    locale.setlocale(locale.LC_ALL, "C")
+    model = pyscipopt.Model()
+    model.hideOutput()
+    model.readProblem(str(path))
+    model.setParam("limits/gap", 0.0)
+    model.optimize()
+    assert model.getStatus() == "optimal"
+    return float(model.getObjVal())
+
+
+CASES = {
+    "priced": {},
+    "priced, tight": {"band": 0.012},
+    "priced, storage": {"storage": True},
+    "priced, free sizes": {"free_sizes": True, "band": 0.02},
+    "forbidden": {"penalty": None, "band": 0.035},
+    "forbidden, free sizes": {"penalty": None, "free_sizes": True, "band": 0.035},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_matrices_pyomo_and_a_second_solver_agree(case: str, seed: int, tmp_path: Path) -> None:
+    problem = small_problem(seed, **CASES[case])  # type: ignore[arg-type]
+    path = tmp_path / "siting.lp"
+    scip = scip_objective(problem, path)
+    stated = solve_file(path, mip_gap=0.0)
+    own = solve_exactly(problem)
+    assert stated.objective == pytest.approx(scip, rel=1e-6)
+    assert own.cost.total == pytest.approx(scip, rel=1e-6, abs=0.05)
+    assert own.report.bound <= own.cost.total + 0.05
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_search_by_parts_brackets_the_optimum(case: str) -> None:
+    problem = small_problem(3, **CASES[case])  # type: ignore[arg-type]
+    best = solve_exactly(problem).cost.total
+    found = solve_siting(problem, mip_gap=1e-4)
+    tolerance = 1e-5 * abs(best) + 0.05
+    assert found.report.bound <= best + tolerance
+    assert found.cost.total >= best - tolerance
+    assert found.cost.total - found.report.bound == pytest.approx(
+        found.report.gap * abs(found.cost.total), abs=tolerance
+    )
+    g = predict(problem, found.plan)
+    assert np.abs(g - found.predicted).max() < 1e-12
+    over = excess(g, problem.rows.low, problem.rows.high)
+    assert cost_of(problem, found.plan, over).total == pytest.approx(found.cost.total, abs=1.0)
+    if problem.penalty is None:
+        assert over.max() <= 2e-6
+
+
+def test_counts_totals_and_zones_are_kept() -> None:
+    problem = replace(small_problem(4), pv=replace(small_problem(4).pv, cost_per_kw=1.0))
+    plan = solve_siting(problem).plan
+    assert (plan.pv_kw > 0).sum() == 2
+    assert plan.pv_kw.sum() <= 800.0 + 1e-6
+    assert plan.pv_kw[:2].sum() <= 450.0 + 1e-6
+    assert (plan.pv_kw[:2] > 0).sum() <= 1
+    assert len(set(plan.site_bus.tolist())) == 2
+
+
+def test_excluded_placements_give_the_next_best_one() -> None:
+    problem = small_problem(5)
+    costs, placements = [], []
+    for _ in range(4):
+        found = solve_siting(problem, mip_gap=1e-6, excluded=placements)
+        assert found.plan.placement() not in placements
+        placements.append(found.plan.placement())
+        costs.append(found.report.bound)
+    assert all(later >= earlier - 0.05 for earlier, later in pairwise(costs))
+
+
+def test_plans_cannot_be_told_apart_without_a_least_size() -> None:
+    problem = small_problem(5)
+    free = replace(problem, pv=replace(problem.pv, size_min_kw=np.zeros(3)))
+    with pytest.raises(SolverError, match="least size"):
+        solve_siting(free, excluded=[((0,), (0, 1))])
+
+
+def test_limits_that_cannot_be_kept_give_the_plan_that_breaks_least() -> None:
+    problem = small_problem(6, penalty=None, band=0.004)
+    found = solve_siting(problem)
+    assert found.report.status is SolveStatus.INFEASIBLE
+    broken = excess(found.predicted, problem.rows.low, problem.rows.high).sum()
+    assert broken > 0.0
+    priced = solve_exactly(replace(problem, penalty=1e5))
+    weights = problem.calendar.hours
+    least = (excess(priced.predicted, problem.rows.low, problem.rows.high) @ weights).sum()
+    assert (excess(found.predicted, problem.rows.low, problem.rows.high) @ weights).sum() <= 1.05 * least + 1.0
+
+
+def test_without_time_there_is_still_a_plan() -> None:
+    problem = small_problem(7)
+    found = solve_siting(problem, time_limit_s=1e-9)
+    assert found.report.status is SolveStatus.TIME_LIMIT
+    assert len(set(found.plan.site_bus.tolist())) == 2
+    assert found.report.bound <= solve_exactly(problem).cost.total + 0.05
+
+
+def test_shapes_that_do_not_fit_are_named() -> None:
+    problem = small_problem(1)
+    with pytest.raises(SolverError, match="sun has the shape"):
+        replace(problem, pv=replace(problem.pv, sun=np.zeros(3)))
+    with pytest.raises(SolverError, match="share 1 candidate"):
+        replace(problem, sites=replace(problem.sites, candidates=((0,), (0,))))
+
+
+def test_storage_keeps_its_energy_and_gives_no_more_than_it_took() -> None:
+    problem = small_problem(8, storage=True)
+    dear = np.tile([0.01, 0.01, 0.01, 0.4, 0.4, 0.4], N_DAYS)
+    problem = replace(problem, calendar=replace(problem.calendar, price_per_kwh=dear))
+    plan = solve_siting(problem).plan
+    built = np.flatnonzero(plan.storage_kw)
+    assert len(built)
+    for j in built:
+        assert np.abs(plan.discharge_kw[j]).max() <= plan.storage_kw[j] + 1e-6
+        for day in range(N_DAYS):
+            of_day = plan.discharge_kw[j, day * 6 : day * 6 + 6] * problem.step_h[:6]
+            taken, given_back = -of_day[of_day < 0].sum(), of_day[of_day > 0].sum()
+            assert given_back <= 0.95**2 * taken + 1e-6
+            assert taken * 0.95 <= plan.storage_kwh[j] + 1e-6
+    assert (plan.storage_kw[plan.pv_kw == 0.0] == 0.0).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 10_000))
+def test_steps_that_are_screened_out_hold_whenever_the_others_do(seed: int, draw: int) -> None:
+    problem = small_problem(seed, penalty=None, free_sizes=bool(seed % 2))
+    # The first two steps of a slot alike in all but their level, so that there is something to screen.
+    rows, first, second = problem.rows, np.arange(0, N_POINTS, 3), np.arange(1, N_POINTS, 3)
+    for part in (rows.pv, rows.site, rows.tap):
+        part[..., second] = part[..., first]
+    rows.constant[:, second] = rows.constant[:, first] + 0.002
+    problem.pv.sun[[0, 1, 6, 7]] = 0.0
+    problem.sites.demand[:, second] = problem.sites.demand[:, first]
+    skip = implied_points(problem)
+    assert skip.any()
+    rng = np.random.default_rng(draw)
+    pv_kw = rng.uniform(0.0, 1.0, 3) * problem.pv.size_max_kw
+    plan = SitingPlan(
+        pv_kw,
+        np.array([0, 2]),
+        rng.uniform(problem.sites.size_min_kw, problem.sites.size_max_kw),
+        rng.integers(-3, 4, (1, N_DAYS * SLOTS_A_DAY)),
+        rng.uniform(0.0, 1.0, (3, N_POINTS)) * pv_kw[:, None] * problem.pv.sun,
+        np.zeros(3),
+        np.zeros(3),
+        np.zeros((3, N_POINTS)),
+    )
+    g = predict(problem, plan)
+    for k, over in enumerate((g - rows.high, rows.low - g)):
+        for slot in range(N_DAYS * SLOTS_A_DAY):
+            members = np.flatnonzero(problem.calendar.slot == slot)
+            kept, left_out = members[~skip[k, members]], members[skip[k, members]]
+            assert len(kept)
+            if len(left_out):
+                assert (over[:, left_out].max(axis=1) <= over[:, kept].max(axis=1) + 1e-12).all()
