@@ -17,6 +17,7 @@ from g2g_opt.errors import InputError, unknown_name
 Floats = NDArray[np.float64]
 
 COLUMNS = ("hour_beginning", "load_share", "generation_share")
+PRICE_COLUMN = "price_per_kwh"
 _HOUR = timedelta(hours=1)
 
 
@@ -25,13 +26,14 @@ class HourlyProfile:
     """A row per hour: when it begins, and shares of the feeder's own loads and standing generators.
 
     `load_share` multiplies the power of every load of the feeder as its data has it, `generation_share` the peak of
-    its standing generators.
+    its standing generators. `price_per_kwh` ($) is what energy is worth, if the file says so.
     """
 
     name: str
     hours: tuple[datetime, ...]
     load_share: tuple[float, ...]
     generation_share: tuple[float, ...]
+    price_per_kwh: tuple[float, ...] | None = None
 
     @staticmethod
     def known() -> list[str]:
@@ -59,8 +61,9 @@ def profile_path(name: str) -> Path:
 def load_profile(name: str) -> HourlyProfile:
     """A profile by its bundled name or the path of a CSV with the columns hour_beginning, load_share, generation_share.
 
-    `hour_beginning` is ISO 8601 (2018-01-01T00:00), one row for every hour of the year: 24 a day. Raises
-    `InputError` that names the row for a gap, a repeated hour, or a share that is no number of 0 or more.
+    `hour_beginning` is ISO 8601 (2018-01-01T00:00), one row for every hour of the year: 24 a day. A column
+    price_per_kwh may be there. Raises `InputError` that names the row for a gap, a repeated hour, a share that is no
+    number of 0 or more, or a price that is no number.
     """
     path = profile_path(name)
     return _read(path, path.stat().st_mtime_ns)
@@ -78,6 +81,7 @@ def _read(path: Path, _changed_ns: int) -> HourlyProfile:
         raise InputError(f"profile {path} has no rows")
     hours: list[datetime] = []
     shares: dict[str, list[float]] = {"load_share": [], "generation_share": []}
+    prices: list[float] | None = [] if PRICE_COLUMN in (reader.fieldnames or ()) else None
     for k, row in enumerate(rows, start=1):
         hours.append(_hour(path, k, row["hour_beginning"]))
         if k > 1 and hours[-1] - hours[-2] != _HOUR:
@@ -87,7 +91,15 @@ def _read(path: Path, _changed_ns: int) -> HourlyProfile:
             )
         for name, values in shares.items():
             values.append(_share(path, k, name, row[name]))
-    return HourlyProfile(path.stem, tuple(hours), tuple(shares["load_share"]), tuple(shares["generation_share"]))
+        if prices is not None:
+            prices.append(_price(path, k, row[PRICE_COLUMN]))
+    return HourlyProfile(
+        path.stem,
+        tuple(hours),
+        tuple(shares["load_share"]),
+        tuple(shares["generation_share"]),
+        None if prices is None else tuple(prices),
+    )
 
 
 def _hour(path: Path, row: int, text: str) -> datetime:
@@ -101,10 +113,21 @@ def _hour(path: Path, row: int, text: str) -> datetime:
 
 
 def _share(path: Path, row: int, name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"profile {path}, row {row}: {name} {text!r} is no number") from error
+    value = _number(path, row, name, text)
     if not 0.0 <= value < np.inf:
         raise InputError(f"profile {path}, row {row}: {name} must be 0 or more, got {text}")
     return value
+
+
+def _price(path: Path, row: int, text: str) -> float:
+    value = _number(path, row, PRICE_COLUMN, text)
+    if not np.isfinite(value):
+        raise InputError(f"profile {path}, row {row}: {PRICE_COLUMN} must be a finite number, got {text}")
+    return value
+
+
+def _number(path: Path, row: int, name: str, text: str) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"profile {path}, row {row}: {name} {text!r} is no number") from error

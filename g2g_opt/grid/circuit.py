@@ -14,11 +14,11 @@ from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
-from dss_python_backend import ffi, lib
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
+from g2g_opt.grid.engine_library import ffi, lib
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

@@ -72,7 +72,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add = parser.add_argument_group("costs ($ a year)").add_argument
     add("--pv-cost", type=float, default=default.pv_cost_per_kw, metavar="$", help="per kW (default %(default)s)")
-    add("--price", type=float, default=default.price_per_kwh, metavar="$", help="earned per kWh (default %(default)s)")
+    add(
+        "--price",
+        type=float,
+        default=default.price_per_kwh,
+        metavar="$",
+        help="earned per kWh (default %(default)s), unless the profile has prices",
+    )
     add(
         "--switch-cost", type=float, default=default.switch_cost, metavar="$", help="per tap step (default %(default)s)"
     )

@@ -47,7 +47,7 @@ _SEASON_DAYS_MIN = 80
 class Day:
     """A day in steps of a quarter of an hour: shares of the feeder's load and of the sun; `n_days` it stands for.
 
-    `index` is its place among the days of the profile.
+    `index` is its place among the days of the profile. `price_per_kwh` (step,) holds for an hour, if there is one.
     """
 
     name: str
@@ -56,11 +56,12 @@ class Day:
     n_days: float
     load_share: Floats
     sun: Floats
+    price_per_kwh: Floats | None = None
 
 
 def five_days(profile: HourlyProfile) -> list[Day]:
     """The five days of a whole year; `InputError` for a profile with less."""
-    load, sun, dates = by_day(profile)
+    _, sun, dates = by_day(profile)
     energy = sun.sum(axis=1)
     months = np.array([int(date[5:7]) for date in dates])
     days = []
@@ -74,7 +75,7 @@ def five_days(profile: HourlyProfile) -> list[Day]:
         ranked = members[np.argsort(energy[members], kind="stable")]
         k = int(ranked[round(percentile * (len(ranked) - 1))])
         share = 1.0 if half == "all" else 0.5
-        days.append(day_of(load, sun, dates, k, name, share * len(members)))
+        days.append(day_of(profile, k, name, share * len(members)))
     return _weighted_to(days, 365.0)
 
 
@@ -102,14 +103,14 @@ def typical_days(profile: HourlyProfile, n_days: int) -> list[Day]:
         members = np.flatnonzero(cluster == c)
         away = ((both[members] - both[members].mean(axis=0)) ** 2).sum(axis=1)
         k = int(members[away.argmin()])
-        days.append(day_of(load, sun, dates, k, dates[k], float(len(members))))
+        days.append(day_of(profile, k, dates[k], float(len(members))))
     return _weighted_to(sorted(days, key=lambda day: day.index), 365.0)
 
 
 def with_day(days: Sequence[Day], profile: HourlyProfile, index: int) -> list[Day]:
     """The days and another one that stands for itself, taken off the day that is most like it."""
-    load, sun, dates = by_day(profile)
-    added = day_of(load, sun, dates, index, f"{dates[index]} (added)", 1.0)
+    date = by_day(profile)[2][index]
+    added = day_of(profile, index, f"{date} (added)", 1.0)
     away = [np.abs(d.load_share - added.load_share).sum() + np.abs(d.sun - added.sun).sum() for d in days]
     away = [distance if day.n_days > 1.0 else np.inf for day, distance in zip(days, away, strict=True)]
     nearest = int(np.argmin(away))
@@ -130,9 +131,13 @@ def by_day(profile: HourlyProfile) -> tuple[Floats, Floats, list[str]]:
     return load, sun, [at.date().isoformat() for at in profile.hours[::24]]
 
 
-def day_of(load: Floats, sun: Floats, dates: Sequence[str], k: int, name: str, n_days: float) -> Day:
-    """A day of the profile in quarter hours."""
-    return Day(name, dates[k], k, n_days, _steps(load, k), _steps(sun, k))
+def day_of(profile: HourlyProfile, k: int, name: str, n_days: float) -> Day:
+    """The k-th day of the profile in quarter hours."""
+    load, sun, dates = by_day(profile)
+    price = None
+    if profile.price_per_kwh is not None:
+        price = np.repeat(np.array(profile.price_per_kwh).reshape(-1, 24)[k], STEPS_AN_HOUR)
+    return Day(name, dates[k], k, n_days, _steps(load, k), _steps(sun, k), price)
 
 
 def _steps(hourly: Floats, day: int) -> Floats:

@@ -70,7 +70,8 @@ class SitingQuestion:
     the feeder's studies), each at full draw all day; with `site_scale_max` above `site_scale_min` their sizes are free
     between these shares of what is given, and a kW is worth `site_value_per_kw` ($ a year).
 
-    Costs (formulations 8.1): `pv_cost_per_kw` $ per kW and year, `price_per_kwh` $ earned by PV,
+    Costs (formulations 8.1): `pv_cost_per_kw` $ per kW and year, `price_per_kwh` $ earned by PV
+    (unless the profile has prices by the hour),
     `violation_cost_per_pu_h` $ per pu outside and hour (only if violations are "priced", not "forbidden"),
     `switch_cost` $ per tap step. Taps are set for slots of `slot_h` hours.
 

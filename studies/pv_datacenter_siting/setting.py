@@ -88,12 +88,16 @@ def make_setting(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) 
     demand = np.ones((len(choices), len(load)))
     network = SitingNetwork(feeder, question.limits, pv_buses, site_buses, load, sun, demand, slot)
     steps = [feeder.regulator(name) for name in network.regulators]
+    prices = [
+        day.price_per_kwh if day.price_per_kwh is not None else np.full(STEPS_A_DAY, question.price_per_kwh)
+        for day in days
+    ]
     n = len(pv_buses)
     return Setting(
         question,
         tuple(days),
         network,
-        Calendar(hours, slot, np.full(len(load), question.price_per_kwh), slot_day, n_days[slot_day]),
+        Calendar(hours, slot, np.concatenate(prices), slot_day, n_days[slot_day]),
         PVChoices(
             sun,
             np.full(n, question.pv_size_min_kw),

@@ -11,7 +11,7 @@ import numpy as np
 from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from solvers.siting import SitingPlan
-from studies.pv_datacenter_siting.days import Day, by_day, day_of
+from studies.pv_datacenter_siting.days import Day, day_of
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.setting import Setting, make_setting
 
@@ -40,8 +40,8 @@ def dump_plan(setting: Setting, plan: SitingPlan) -> str:
 def read_plan(question: SitingQuestion, feeder: Feeder, text: str) -> tuple[Setting, SitingPlan]:
     """The setting and plan of `dump_plan`."""
     content = json.loads(text)
-    load, sun, dates = by_day(load_profile(question.profile))
-    days: list[Day] = [day_of(load, sun, dates, k, name, n_days) for name, k, n_days in content["days"]]
+    profile = load_profile(question.profile)
+    days: list[Day] = [day_of(profile, k, name, n_days) for name, k, n_days in content["days"]]
     setting = make_setting(question, feeder, days)
     shape = (setting.pv.n, len(setting.network.sun))
 

@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from g2g_opt.errors import PowerFlowError
+from g2g_opt.errors import InputError, PowerFlowError
+from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from studies.conclusion import Conclusion
@@ -47,6 +48,8 @@ class SitingStudy(SitingQuestion):
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
         self.check_figures()
         feeder = self.load_feeder()
+        if load_profile(self.profile).price_per_kwh is not None and "price" in dict(self.sweeps):
+            raise InputError(f"profile {self.profile} has prices by the hour, so one price cannot be swept")
         check_budgets(make_setting(self, feeder, days_of(self)))
 
     # --- tasks

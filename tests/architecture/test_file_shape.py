@@ -18,7 +18,7 @@ DRAWERS = {"util", "utils", "helper", "helpers", "misc", "core"}
 DOORS = {
     "opendssdirect": {"g2g_opt/grid/circuit.py"},
     "dss": {"g2g_opt/grid/circuit.py"},
-    "dss_python_backend": {"g2g_opt/grid/circuit.py"},
+    "dss_python_backend": {"g2g_opt/grid/engine_library.py"},
     "highspy": {"solvers/highs.py"},
     "matplotlib": {"figures.py", "report.py"},
     "plotly": {"figures.py", "report.py"},

@@ -317,6 +317,27 @@ def test_the_sunnier_summer_day_has_more_sun_than_the_cloudy_one() -> None:
     assert sun["summer"] > sun["winter"]
 
 
+def test_prices_by_the_hour_are_what_energy_earns(tmp_path: Path) -> None:
+    begin = datetime(2023, 1, 1)
+    path = tmp_path / "priced.csv"
+    rows = []
+    for k in range(24 * 365):
+        at = begin + timedelta(hours=k)
+        sun = max(0.0, float(np.sin((at.hour - 6) * np.pi / 12)))
+        rows.append(f"{at.isoformat()},0.5,{sun:.4f},{0.30 if at.hour == 12 else -0.01}")
+    path.write_text("\n".join(["hour_beginning,load_share,generation_share,price_per_kwh", *rows]), encoding="utf-8")
+    study = replace(JOINT, profile=str(path), mode="pv", sweeps=())
+    setting = make_setting(study, study.load_feeder(), days_of(study))
+    noon = np.flatnonzero(setting.calendar.price_per_kwh == 0.30)
+    assert sorted(set((noon % 96).tolist())) == [48, 49, 50, 51]
+    assert set(setting.calendar.price_per_kwh.tolist()) == {0.30, -0.01}
+    with pytest.raises(InputError, match="cannot be swept"):
+        replace(study, sweeps=(("price", (0.1,)),)).check()
+    path.write_text(path.read_text().replace("-0.01", "dear", 1), encoding="utf-8")
+    with pytest.raises(InputError, match="row 1: price_per_kwh 'dear'"):
+        load_profile(str(path))
+
+
 # --- bad input
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import locale
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pyscipopt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,17 +79,31 @@ def small_problem(
     )
 
 
+# SCIP's reader changes the locale of its process, so it gets one of its own.
+_SCIP = """
+import sys
+import pyscipopt
+model = pyscipopt.Model()
+model.hideOutput()
+model.readProblem(sys.argv[1])
+model.setParam("limits/gap", 0.0)
+model.optimize()
+assert model.getStatus() == "optimal", model.getStatus()
+print(repr(model.getObjVal()))
+"""
+
+
 def scip_objective(problem: SitingProblem, path: Path) -> float:
     siting_model(problem).write(str(path), io_options={"symbolic_solver_labels": False})
-    # Engines leave locales behind that SCIP's reader stumbles over.
-    locale.setlocale(locale.LC_ALL, "C")
-    model = pyscipopt.Model()
-    model.hideOutput()
-    model.readProblem(str(path))
-    model.setParam("limits/gap", 0.0)
-    model.optimize()
-    assert model.getStatus() == "optimal"
-    return float(model.getObjVal())
+    done = subprocess.run(
+        [sys.executable, "-c", _SCIP, str(path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LC_ALL": "C"},
+        check=True,
+        timeout=120,
+    )
+    return float(done.stdout.split()[-1])
 
 
 CASES = {
