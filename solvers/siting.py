@@ -118,11 +118,12 @@ class SiteChoices:
 
 @dataclass(frozen=True, eq=False)
 class TapChoices:
-    """Whole steps (regulator,) that regulators may take, and what a change costs ($)."""
+    """Whole steps (regulator,) that regulators may take, what a change costs ($), and where they stand undecided."""
 
     low: Ints
     high: Ints
     switch_cost: float
+    start: Ints | None = None
 
     @property
     def n(self) -> int:

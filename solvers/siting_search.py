@@ -112,7 +112,7 @@ def solve_siting(
         candidate = _complete(problem, found, other, generated, watch)
         tried.append(candidate.plan.placement())
         best = min(best, candidate, key=lambda c: (c.broken, c.cost.total))
-    gap = max(0.0, best.cost.total - bound) / max(abs(best.cost.total), 1e-9)
+    gap = _gap(best.cost.total, bound)
     watch.note(best.cost.total, bound)
     return SitingSolution(
         plan=best.plan,
@@ -139,7 +139,7 @@ def solve_exactly(
         raise SolverError(f"the siting program is {found.status.value}")
     g = predict(problem, found.plan)
     cost = cost_of(problem, found.plan, excess(g, problem.rows.low, problem.rows.high))
-    gap = max(0.0, cost.total - found.bound) / max(abs(cost.total), 1e-9)
+    gap = _gap(cost.total, found.bound)
     watch.note(cost.total, found.bound)
     return SitingSolution(
         found.plan,
@@ -150,6 +150,12 @@ def solve_exactly(
         _n_rows(problem),
         tuple(watch.history),
     )
+
+
+def _gap(cost: float, bound: float) -> float:
+    """Relative to the cost, or to the bound if nothing is earned or spent."""
+    scale = abs(cost) if abs(cost) > 1e-6 * abs(bound) else abs(bound)
+    return max(0.0, cost - bound) / max(scale, 1e-9)
 
 
 def _n_rows(problem: SitingProblem) -> int:
@@ -206,14 +212,14 @@ def _narrow(problem: SitingProblem, over: Floats) -> SitingProblem:
 
 
 def _first_plan(problem: SitingProblem) -> SitingPlan:
-    """Where no plan was found in time: no PV, every site at its smallest at some bus, taps in the middle."""
+    """Where no plan was found in time: no PV, every site at its smallest at some bus, taps as they stand."""
     sites, taps = problem.sites, problem.taps
     far = np.full((sites.n, problem.rows.site.shape[1]), 1.0)
     for k, b in sites.pairs:
         far[k, b] = 0.0
     _, bus = linear_sum_assignment(far)
-    middle = np.clip(0, taps.low, taps.high)
-    steps = np.repeat(middle[:, None], len(problem.calendar.slot_day), axis=1)
+    start = np.clip(0 if taps.start is None else taps.start, taps.low, taps.high)
+    steps = np.repeat(start[:, None], len(problem.calendar.slot_day), axis=1)
     return empty_plan(problem.pv.n, problem.n_points, bus.astype(np.int64), sites.size_min_kw, steps)
 
 

@@ -341,7 +341,7 @@ def _warnings(
     words = []
     if limits is not None:
         words.append("judged again by the extreme voltages of each plan; costs and placements are those of the study")
-    if best is not None and best["status"] == "time limit":
+    if any(row["status"] == "time limit" for row in own):
         words.append("the time limit ended the search: a better plan may exist within the gap (--time-limit)")
     if best is not None and best["gap"] is not None and best["gap"] > question.mip_gap:
         words.append(f"the gap of {100 * best['gap']:.2f} % is wider than the {100 * question.mip_gap:g} % asked for")

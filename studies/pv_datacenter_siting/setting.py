@@ -116,6 +116,7 @@ def make_setting(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) 
             np.array([round((r.tap_min_pu - 1.0) / r.tap_step_pu) for r in steps], dtype=np.int64),
             np.array([round((r.tap_max_pu - 1.0) / r.tap_step_pu) for r in steps], dtype=np.int64),
             question.switch_cost,
+            network.start_steps(),
         ),
         _storage(question, n),
     )

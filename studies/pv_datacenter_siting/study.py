@@ -105,8 +105,8 @@ class SitingStudy(SitingQuestion):
                 "n_hours_broken": year.n_hours_broken,
                 "n_hours_unsolved": int(year.unsolved.sum()),
                 "over_max_pu": float(year.over.max()),
-                "lowest_pu": float(year.lowest_pu[~year.unsolved].min()),
-                "highest_pu": float(year.highest_pu[~year.unsolved].max()),
+                "lowest_pu": float(np.where(year.unsolved, np.inf, year.lowest_pu).min()),
+                "highest_pu": float(np.where(year.unsolved, -np.inf, year.highest_pu).max()),
                 "pv_mwh": year.pv_mwh,
                 "pv_mwh_by_days": year.pv_mwh_by_days,
             }

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
-from solvers.highs import LinearProgram, solve_linear_program
+from solvers.highs import LinearProgram, SparseProgram, solve_linear_program, solve_sparse_program
 from solvers.largest_feasible import LargestFeasible, find_largest_feasible, search_largest_feasible
 from solvers.outcome import SolverError, SolveStatus
 from solvers.taps import TapProblem, solve_taps
@@ -280,3 +281,32 @@ def test_a_resolution_saves_questions_and_keeps_its_promise() -> None:
 def test_nothing_to_search_is_zero() -> None:
     found = find_largest_feasible(lambda n: n <= 0, 0)
     assert (found.n, found.monotone) == (0, True)
+
+
+# --- HiGHS
+
+
+def test_a_mixed_integer_solve_tells_its_cost_and_bound_on_the_way() -> None:
+    rng = np.random.default_rng(0)
+    n, m = 60, 25
+    weights = rng.integers(5, 60, (m, n)).astype(np.float64)
+    program = SparseProgram(
+        -rng.integers(10, 70, n).astype(np.float64),
+        csr_matrix(weights),
+        np.full(m, -np.inf),
+        weights.sum(axis=1) / 3.0,
+        np.zeros(n),
+        np.ones(n),
+        np.ones(n, dtype=np.bool_),
+    )
+    told: list[tuple[float, float, float]] = []
+    x, report = solve_sparse_program(
+        program, time_limit_s=5.0, progress=lambda gap, cost, bound: told.append((gap, cost, bound))
+    )
+    assert x is not None
+    assert told
+    costs = [cost for _, cost, _ in told]
+    assert costs == sorted(costs, reverse=True)
+    assert all(bound <= cost + 1e-6 for _, cost, bound in told)
+    assert report.objective <= costs[-1] + 1e-6
+    assert (weights @ x <= program.row_high + 1e-6).all()
