@@ -118,6 +118,9 @@ def solve_sparse_program(
         solution.col_value = start.tolist()
         engine.setSolution(solution)
     if progress is not None and problem.integer.any():
+        # It tells nothing while its output is off; without a console and a file the output goes nowhere else.
+        engine.setOptionValue("log_to_console", False)
+        engine.setOptionValue("output_flag", True)
         engine.cbMipLogging += lambda event: _tell(event.data_out, progress)
     engine.run()
     return _answer(engine, bool(problem.integer.any()), time.perf_counter() - began_s)

@@ -21,6 +21,8 @@ Ints = NDArray[np.int64]
 ROW_TOLERANCE = 1e-6
 _NOTHING_KW = 1e-3
 CURTAIL_TOLERANCE_KW = 1e-4
+# What a tap step costs at the least ($): where steps are free they would wander, and the linear network with them.
+_STEP_COST_MIN = 1e-5
 # Rows of a point and side that are taken in because they are near.
 _NEAR_ROWS = 4
 
@@ -96,7 +98,8 @@ class SitingMatrices:
         low[at.tap : at.change] = np.repeat(taps.low, at.n_slots)
         high[at.tap : at.change] = np.repeat(taps.high, at.n_slots)
         whole[at.tap : at.change] = whole_taps
-        cost[at.change : at.power] = taps.switch_cost * np.tile(calendar.slot_days, taps.n)
+        step_cost = max(taps.switch_cost, _STEP_COST_MIN)
+        cost[at.change : at.power] = step_cost * np.tile(calendar.slot_days, taps.n)
 
     def _set_storage(self, cost: Floats) -> None:
         storage, at, calendar = self.problem.storage, self.columns, self.problem.calendar

@@ -286,7 +286,7 @@ def test_nothing_to_search_is_zero() -> None:
 # --- HiGHS
 
 
-def test_a_mixed_integer_solve_tells_its_cost_and_bound_on_the_way() -> None:
+def test_a_mixed_integer_solve_tells_its_cost_and_bound_on_the_way(capfd: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     n, m = 60, 25
     weights = rng.integers(5, 60, (m, n)).astype(np.float64)
@@ -305,6 +305,7 @@ def test_a_mixed_integer_solve_tells_its_cost_and_bound_on_the_way() -> None:
     )
     assert x is not None
     assert told
+    assert capfd.readouterr().out == ""
     costs = [cost for _, cost, _ in told]
     assert costs == sorted(costs, reverse=True)
     assert all(bound <= cost + 1e-6 for _, cost, bound in told)
