@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError
@@ -81,7 +80,9 @@ def five_days(profile: HourlyProfile) -> list[Day]:
 
 def typical_days(profile: HourlyProfile, n_days: int) -> list[Day]:
     """`n_days` real days by clustering, and the days with the extremes of the year."""
-    import tsam  # takes a second, and most studies do without
+    # They take seconds, and most studies do without.
+    import pandas as pd
+    import tsam
 
     load, sun, dates = by_day(profile)
     if n_days > len(dates):
