@@ -87,12 +87,11 @@ def solve_sparse_program(
     mip_gap_absolute: float | None = None,
     seed: int = 0,
     threads: int = 1,
-    start: Floats | None = None,
     progress: Callable[[float, float, float], None] | None = None,
 ) -> tuple[Floats | None, SolveReport]:
     """The best x found (None if there is none) and the report.
 
-    `start` is a solution to begin from. `progress(gap, objective, bound)` hears of a mixed-integer solve now and then,
+    `progress(gap, objective, bound)` hears of a mixed-integer solve now and then,
     once it has a solution.
     """
     rows, columns = problem.matrix.shape
@@ -113,10 +112,6 @@ def solve_sparse_program(
     began_s = time.perf_counter()
     if engine.passModel(lp) == highspy.HighsStatus.kError:
         raise SolverError("HiGHS refused the model")
-    if start is not None:
-        solution = highspy.HighsSolution()
-        solution.col_value = start.tolist()
-        engine.setSolution(solution)
     if progress is not None and problem.integer.any():
         # It tells nothing while its output is off; without a console and a file the output goes nowhere else.
         engine.setOptionValue("log_to_console", False)

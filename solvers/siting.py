@@ -40,8 +40,6 @@ from solvers.outcome import SolveReport, SolverError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-HOURS_A_YEAR, DAYS_A_YEAR = 8760.0, 365.0
-
 
 @dataclass(frozen=True, eq=False)
 class Calendar:

@@ -37,10 +37,6 @@ class Columns:
         """Column of a regulator's steps in a slot."""
         return self.tap + r * self.n_slots + h
 
-    def of_day(self, first: int, j: int, p: int) -> int:
-        """Column of a bus and point in a block that begins at `first`."""
-        return first + j * self.n_points + p
-
 
 class RowStack:
     """Rows as they are put together."""
@@ -67,6 +63,13 @@ class RowStack:
         self._value.append(value)
         self.low += [float(v) for v in low]
         self.high += [float(v) for v in high]
+
+    def copy(self) -> RowStack:
+        """The same rows, to which others can be added without changing these."""
+        other = RowStack()
+        for name, entries in vars(self).items():
+            setattr(other, name, list(entries))
+        return other
 
     def matrix(self, n_columns: int) -> csr_matrix:
         """All rows."""

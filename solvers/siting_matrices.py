@@ -52,6 +52,9 @@ class SitingMatrices:
     ) -> None:
         self.problem, self.columns, self.excluded = problem, Columns(problem), tuple(excluded)
         self.skip = skip if skip is not None else np.zeros((2, problem.n_points), dtype=np.bool_)
+        self._always = RowStack()
+        add_choices(self._always, problem, self.columns)
+        add_storage(self._always, problem, self.columns)
         self.generated: dict[Row, None] = {}
         self.curtailed: dict[int, int] = {}  # point -> which block of curtailment columns
         self.capped: dict[tuple[int, int], None] = {}  # (bus, point) where c <= S sun is a row
@@ -76,9 +79,7 @@ class SitingMatrices:
         self._set_storage(cost)
         if mode.fixed is not None:
             self._fix(low, high, mode.fixed)
-        rows = RowStack()
-        add_choices(rows, problem, at)
-        add_storage(rows, problem, at)
+        rows = self._always.copy()
         self._add_network(rows, cost, high)
         self._add_cuts(rows)
         if mode.relaxed or mode.fixed is not None:

@@ -120,6 +120,17 @@ def study_sites(feeder: str) -> tuple[SiteChoice, ...]:
     return TypeAdapter(tuple[SiteChoice, ...]).validate_python(constants.get("sites", ()))
 
 
+def chosen_sites(feeder: str, sites: tuple[SiteChoice, ...]) -> tuple[SiteChoice, ...]:
+    """The sites asked for, or those of the feeder's studies; `InputError` if there are none or names repeat."""
+    found = sites or study_sites(feeder)
+    if not found:
+        raise InputError(f"feeder {feeder} has no sites of its own; name some (--site)")
+    names = [site.name for site in found]
+    if len(set(names)) != len(names):
+        raise InputError(f"sites need different names, got {names}")
+    return found
+
+
 def parse_site(text: str, zones: Sequence[str]) -> SiteChoice:
     """A site from the command line, as in `SYNTAX`; `InputError` says what cannot be read.
 

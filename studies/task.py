@@ -95,6 +95,19 @@ class Question(Protocol):
         """The answer, from stored results alone; under other `limits` if given (nothing is simulated)."""
 
 
+def counted(progress: Progress, expected: int) -> Callable[[str], None]:
+    """Hears words on one step of a task after the other, of which about so many are expected, and tells progress."""
+    done = 0
+
+    def report(words: str) -> None:
+        nonlocal done
+        done += 1
+        # The expectation may be short: what is left is never nothing before the end.
+        progress(done / max(expected, 1.05 * done), words)
+
+    return report
+
+
 def gather(results: Sequence[TaskResult], table: str) -> list[Row]:
     """Rows of one table over all results, in the order of the tasks."""
     return [row for result in results for row in result.rows(table)]

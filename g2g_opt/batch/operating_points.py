@@ -37,7 +37,10 @@ class Unit:
 
 @dataclass(frozen=True, eq=False)
 class PointSolution:
-    """Monitored voltages (row, point) in pu, loadings (branch, point) of normal ratings, and which points converged."""
+    """Monitored voltages (row, point) in pu, loadings (branch, point) of normal ratings, and which points converged.
+
+    There are no branches unless loadings were asked for.
+    """
 
     voltage_pu: Floats
     loading_pu: Floats
@@ -48,16 +51,23 @@ class OperatingPoints:
     """A feeder at `load_share` (point,) of its own loads and `taps` (regulator, ratio in pu) at every point.
 
     `nodes` are the monitored (bus, phase) pairs and `branches` the rated lines and transformers, the rows of every
-    answer. Raises `UnsupportedByBatch` for a circuit that the batch engine does not model.
+    answer; branches only with `loadings`. Raises `UnsupportedByBatch` for a circuit that the batch engine does not
+    model.
     """
 
     def __init__(
-        self, feeder: Feeder, load_share: Floats, taps: Sequence[Mapping[str, float]], *, tolerance_pu: float = 1e-8
+        self,
+        feeder: Feeder,
+        load_share: Floats,
+        taps: Sequence[Mapping[str, float]],
+        *,
+        loadings: bool = False,
+        tolerance_pu: float = 1e-8,
     ) -> None:
         if len(taps) != len(load_share):
             raise InputError(f"every point needs its taps: {len(load_share)} shares and {len(taps)} settings")
         self.feeder, self.load_share, self.n_points = feeder, np.asarray(load_share, dtype=np.float64), len(load_share)
-        self._tolerance_pu = tolerance_pu
+        self._loadings, self._tolerance_pu = loadings, tolerance_pu
         setup = OpenDSSGrid(feeder=feeder).setup
         self._jacobian = load_jacobian(tuple(setup.commands()))
         network = self._jacobian.network
@@ -72,12 +82,16 @@ class OperatingPoints:
         self._order = np.argsort([rank[key] for key in keys], kind="stable")
         self._settings = [Setting(keys[k]) for k in self._order]
         self.branches: tuple[str, ...] = tuple(
-            f"{b.kind}.{b.name}" for b in network.branches if b.closed and b.rating_a > 0.0 and len(b.nodes)
+            f"{b.kind}.{b.name}"
+            for b in network.branches
+            if loadings and b.closed and b.rating_a > 0.0 and len(b.nodes)
         )
 
     def with_taps(self, taps: Sequence[Mapping[str, float]]) -> OperatingPoints:
         """The same points at other taps."""
-        return OperatingPoints(self.feeder, self.load_share, taps, tolerance_pu=self._tolerance_pu)
+        return OperatingPoints(
+            self.feeder, self.load_share, taps, loadings=self._loadings, tolerance_pu=self._tolerance_pu
+        )
 
     def _ports(self, unit: Unit) -> list[Port]:
         bus = self.feeder.bus(unit.bus)
@@ -88,30 +102,42 @@ class OperatingPoints:
 
     def solve(self, units: Sequence[Unit], kw: Floats) -> PointSolution:
         """All points, with `kw` (unit, point) drawn by units (three phases; generation negative)."""
-        if kw.shape != (len(units), self.n_points):
-            raise InputError(f"kw needs the shape ({len(units)}, {self.n_points}), got {kw.shape}")
-        parts = [
-            self._solve_part(units, kw, self._order[k : k + _AT_ONCE], self._settings[k : k + _AT_ONCE])
-            for k in range(0, self.n_points, _AT_ONCE)
-        ]
-        back = np.argsort(self._order)
-        voltage, loading = (np.concatenate([part[i] for part in parts], axis=1)[:, back] for i in (0, 1))
-        return PointSolution(voltage, loading, np.concatenate([part[2] for part in parts])[back])
+        return self._solve_each(units, [kw])[0]
 
-    def _solve_part(
-        self, units: Sequence[Unit], kw: Floats, points: NDArray[np.int64], settings: Sequence[Setting]
-    ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    def _solve_each(self, units: Sequence[Unit], cases: Sequence[Floats]) -> list[PointSolution]:
+        """`solve` for several `kw`, which share what a flow costs before it is solved."""
+        for kw in cases:
+            if kw.shape != (len(units), self.n_points):
+                raise InputError(f"kw needs the shape ({len(units)}, {self.n_points}), got {kw.shape}")
         ports = [port for unit in units for port in self._ports(unit)]
+        per_kw = 1e3 * (1.0 + 1j * np.array([tan_phi(unit.power_factor) for unit in units])) / 3.0
+        found = [
+            PointSolution(
+                np.empty((len(self.nodes), self.n_points)),
+                np.empty((len(self.branches), self.n_points)),
+                np.empty(self.n_points, dtype=np.bool_),
+            )
+            for _ in cases
+        ]
+        for first in range(0, self.n_points, _AT_ONCE):
+            points = self._order[first : first + _AT_ONCE]
+            flow = self._flow(ports, points, self._settings[first : first + _AT_ONCE])
+            for kw, solution in zip(cases, found, strict=True):
+                flow.solve(np.repeat(per_kw[:, None] * kw[:, points], 3, axis=0))
+                solution.voltage_pu[:, points] = flow.voltage_pu[self._rows]
+                if self._loadings:
+                    solution.loading_pu[:, points] = flow.loading_pu
+                solution.solved[points] = flow.solved
+        return found
+
+    def _flow(self, ports: list[Port], points: NDArray[np.int64], settings: Sequence[Setting]) -> BatchPowerFlow:
+        """A flow of some points, ready to be solved."""
         flow = BatchPowerFlow(
-            self._jacobian, [ports] * len(points), settings, tolerance_pu=self._tolerance_pu, loadings=True
+            self._jacobian, [ports] * len(points), settings, tolerance_pu=self._tolerance_pu, loadings=self._loadings
         )
         share = self.load_share[points]
-        padded = np.append(share, np.repeat(share[-1:], flow.n_slots - len(points)))
-        flow.load_share.reshape(-1)[:] = padded
-        power_factor = np.array([tan_phi(unit.power_factor) for unit in units])
-        va = 1e3 * kw[:, points] * (1.0 + 1j * power_factor[:, None]) / 3.0
-        flow.solve(np.repeat(va, 3, axis=0))
-        return flow.voltage_pu[self._rows].copy(), flow.loading_pu.copy(), flow.solved.copy()
+        flow.load_share.reshape(-1)[:] = np.append(share, np.repeat(share[-1:], flow.n_slots - len(points)))
+        return flow
 
     def slopes_per_kw(
         self, units: Sequence[Unit], kw: Floats, columns: Sequence[Unit], step_kw: float = 10.0
@@ -124,9 +150,9 @@ class OperatingPoints:
         loading = np.empty((len(self.branches), len(columns), self.n_points))
         for k, column in enumerate(columns):
             with_it = [*units, column]
-            up, down = (
-                self.solve(with_it, np.append(kw, np.full((1, self.n_points), sign * step_kw), axis=0))
-                for sign in (1.0, -1.0)
+            up, down = self._solve_each(
+                with_it,
+                [np.append(kw, np.full((1, self.n_points), sign * step_kw), axis=0) for sign in (1.0, -1.0)],
             )
             failed = ~(up.solved & down.solved)
             voltage[:, k] = (up.voltage_pu - down.voltage_pu) / (2.0 * step_kw)

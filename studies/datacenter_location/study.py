@@ -35,7 +35,7 @@ from studies.datacenter_location.tap_model import (
     usable,
 )
 from studies.datacenter_location.trials import Steps, Trial, Trials, trial_row
-from studies.site_choices import SiteChoice, study_sites
+from studies.site_choices import SiteChoice, chosen_sites
 from studies.stored_runs import run_row
 from studies.task import Progress, Row, Tables, Task, TaskResult, gather
 
@@ -103,13 +103,7 @@ class LocationStudy:
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The sites asked for, or those of the feeder's studies; `InputError` if there are none or names repeat."""
-        sites = self.sites or study_sites(self.feeder)
-        if not sites:
-            raise InputError(f"feeder {self.feeder} has no sites of its own; name some (--site)")
-        names = [site.name for site in sites]
-        if len(set(names)) != len(names):
-            raise InputError(f"sites need different names, got {names}")
-        return sites
+        return chosen_sites(self.feeder, self.sites)
 
     def placements(self) -> list[Placement]:
         """Every placement, neighbours alike (see `list_placements`)."""

@@ -25,7 +25,7 @@ from studies.hosting_capacity.rows import tables_of
 from studies.hosting_capacity.scenario_draws import draw_scenarios
 from studies.hosting_capacity.search import Found, SizeSearch, StoredRun, nobody
 from studies.side_by_side import run_side_by_side
-from studies.task import Progress, Tables, Task, TaskResult
+from studies.task import Progress, Tables, Task, TaskResult, counted
 from studies.workload import Models, check_three_phase, measured_models, try_smallest_sites
 
 TapChoice = Literal["optimised", "study", "own control"]
@@ -214,17 +214,13 @@ class HostingCapacityStudy:
             aims = frontier_aims(task)
         else:
             aims = dict.fromkeys(aim for buses in task.content["site_sets"] for aim in self.aims(tuple(buses)))
-        n_judged, expected = 0, _EXPECTED_SIZES * len(aims)
+        tell = counted(progress, _EXPECTED_SIZES * len(aims))
 
         def report(aim: Aim, judged: JudgedSize) -> None:
-            nonlocal n_judged
-            n_judged += 1
             verdict = "keeps the limits" if judged.kept else "does not"
             gpus = judged.outcome.figures
             size = f"{sum(s.n_gpus for s in gpus.sites)} GPUs" if gpus else f"{judged.n_servers} servers"
-            # The expectation may be short: what is left is never nothing before the end.
-            share = n_judged / max(expected, n_judged * 1.05)
-            progress(share, f"bus {aim.place} {aim.operation}: {size} {verdict}")
+            tell(f"bus {aim.place} {aim.operation}: {size} {verdict}")
 
         return tables_of(self, _search(self, aims, report))
 

@@ -29,7 +29,7 @@ from studies.load_profile.cell_search import search_cell
 from studies.load_profile.cells import Cell, list_cells
 from studies.load_profile.fleet import Fleets
 from studies.side_by_side import run_side_by_side
-from studies.task import Progress, Row, Tables, Task, TaskResult, gather
+from studies.task import Progress, Row, Tables, Task, TaskResult, counted, gather
 from studies.workload import Models, check_three_phase, measured_models, try_smallest_sites
 
 # Sizes that the search of a cell usually judges, for progress.
@@ -162,13 +162,7 @@ class LoadProfileStudy:
             return self._run_fleets(feeder, bus, task.content["cells"], progress)
         month, hours = task.content["month"], task.content["hours"]
         cells = [cell for cell in self.cells() if cell.month == month and cell.hour in hours]
-        n_judged, expected = 0, _EXPECTED_SIZES * len(cells)
-
-        def report(words: str) -> None:
-            nonlocal n_judged
-            n_judged += 1
-            progress(n_judged / max(expected, n_judged * 1.05), words)
-
+        report = counted(progress, _EXPECTED_SIZES * len(cells))
         models = self.load_models()
         found = run_side_by_side(self, feeder, [search_cell(self, models, bus, cell, report) for cell in cells])
         answers = []

@@ -74,7 +74,7 @@ class SitingNetwork:
             {name: self.tap_ratio(name, int(plan.tap_steps[r, h])) for r, name in enumerate(self.regulators)}
             for h in self.slot
         ]
-        return OperatingPoints(self.feeder, self.load_share, taps)
+        return OperatingPoints(self.feeder, self.load_share, taps, loadings=self.judges_loading)
 
     def _units(self, plan: SitingPlan) -> tuple[list[Unit], Floats]:
         """Everything that draws or injects under a plan, with its kW (unit, point)."""
@@ -102,13 +102,13 @@ class SitingNetwork:
         return Simulated(self._rows(solved.voltage_pu, solved.loading_pu), solved.solved)
 
     def _rows(self, voltage: Floats, loading: Floats) -> Floats:
-        return np.concatenate([voltage, loading]) if self.judges_loading else voltage
+        return np.concatenate([voltage, loading])
 
     def names(self) -> list[str]:
         """Names of the rows."""
         points = self._monitored
         voltages = [f"{bus}.{'ABC'[phase - 1]}" for bus, phase in points.nodes]
-        return voltages + (list(points.branches) if self.judges_loading else [])
+        return [*voltages, *points.branches]
 
     @property
     def n_voltages(self) -> int:
@@ -118,7 +118,7 @@ class SitingNetwork:
     @cached_property
     def _monitored(self) -> OperatingPoints:
         """For its rows only."""
-        return OperatingPoints(self.feeder, np.ones(1), [{}])
+        return OperatingPoints(self.feeder, np.ones(1), [{}], loadings=self.judges_loading)
 
     def linearize(self, plan: SitingPlan, simulated: Simulated, margin: Floats) -> LinearRows:
         """Slopes of every row at every point around a plan, and the constant that makes them exact there.

@@ -17,7 +17,7 @@ from g2g_opt.plan import PolicyKind
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
 from g2g_opt.uncontrolled import replay_uncontrolled
-from studies.site_choices import SiteChoice, study_sites
+from studies.site_choices import SiteChoice, chosen_sites
 from studies.workload import check_three_phase
 
 # What may be swept, and the field of the question that it stands for.
@@ -148,15 +148,7 @@ class SitingQuestion:
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The datacenters to place; `InputError` if there are none to place, or names repeat."""
-        if not self.places_sites:
-            return ()
-        sites = self.sites or study_sites(self.feeder)
-        if not sites:
-            raise InputError(f"feeder {self.feeder} has no sites of its own; name some (--site)")
-        names = [site.name for site in sites]
-        if len(set(names)) != len(names):
-            raise InputError(f"sites need different names, got {names}")
-        return sites
+        return chosen_sites(self.feeder, self.sites) if self.places_sites else ()
 
     def candidates_pv(self, feeder: Feeder) -> tuple[str, ...]:
         """Where PV may go."""

@@ -22,14 +22,13 @@ from studies.conclusion import Conclusion
 from studies.pv_datacenter_siting.answer import draw_conclusion
 from studies.pv_datacenter_siting.making import make_plans, sweep_plans
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.rounds import Report
 from studies.pv_datacenter_siting.rows import best_plan
 from studies.pv_datacenter_siting.setting import check_budgets, days_of, make_setting
 from studies.pv_datacenter_siting.stored_plan import read_plan
 from studies.pv_datacenter_siting.windows import Window, opendss_voltages, run_fleets
 from studies.pv_datacenter_siting.year import broken_hours, check_year
 from studies.stored_runs import run_row
-from studies.task import Progress, Row, Tables, Task, TaskResult, gather
+from studies.task import Progress, Row, Tables, Task, TaskResult, counted, gather
 
 # Rounds that a plan usually takes, for progress.
 _EXPECTED_ROUNDS = 3
@@ -91,7 +90,7 @@ class SitingStudy(SitingQuestion):
         """Do a task, in a worker process."""
         feeder = self.load_feeder()
         if task.kind == "plans":
-            report = _counted(progress, _EXPECTED_ROUNDS * max(len(task.content["values"]), self.n_plans))
+            report = counted(progress, _EXPECTED_ROUNDS * max(len(task.content["values"]), self.n_plans))
             if task.content["sweep"]:
                 return sweep_plans(self, feeder, task.content["sweep"], task.content["values"], report)
             return make_plans(self, feeder, report)
@@ -140,15 +139,3 @@ class SitingStudy(SitingQuestion):
     def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone."""
         return draw_conclusion(self, results, limits)
-
-
-def _counted(progress: Progress, expected: int) -> Report:
-    """Progress by reports of which about so many are expected."""
-    done = 0
-
-    def report(words: str) -> None:
-        nonlocal done
-        done += 1
-        progress(done / max(expected, 1.05 * done), words)
-
-    return report
