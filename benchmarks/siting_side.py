@@ -12,7 +12,7 @@ import numpy as np
 
 from g2g_opt.feeder import Feeder
 from solvers.highs import solve_sparse_program
-from solvers.siting_matrices import Mode, SitingMatrices
+from solvers.siting_matrices import SitingMatrices
 from studies.pv_datacenter_siting.network import no_plan
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rounds import find_plan
@@ -58,7 +58,7 @@ def all_at_once(question: SitingQuestion, time_limit_s: float) -> dict[str, obje
     own = SitingMatrices(problem, rows)
     # c <= S sun everywhere, so that nothing has to be generated.
     own.capped = {(j, p): None for p in own.curtailed for j in range(problem.pv.n)}
-    program = own.program(Mode(whole_taps=True))
+    program = own.program(whole_taps=True)
     _, report = solve_sparse_program(program, time_limit_s=time_limit_s, mip_gap=question.mip_gap)
     return {
         "status": report.status.value,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import highspy
@@ -61,6 +61,14 @@ class SparseProgram:
     low: Floats
     high: Floats
     integer: NDArray[np.bool_]
+
+    def linear(self, whole: Floats | None = None) -> SparseProgram:
+        """The same with no wholeness, or with whole numbers fixed at those of `whole` (which may lack last columns)."""
+        low, high, nothing = self.low.copy(), self.high.copy(), np.zeros_like(self.integer)
+        if whole is not None:
+            fixed = np.flatnonzero(self.integer)
+            low[fixed] = high[fixed] = np.rint(whole[fixed])
+        return replace(self, low=low, high=high, integer=nothing)
 
 
 def solve_linear_program(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +19,13 @@ Ints = NDArray[np.int64]
 # A row is broken when G is outside by more than this (pu).
 ROW_TOLERANCE = 1e-6
 _NOTHING_KW = 1e-3
+# How near to a whole number is whole: as HiGHS takes it.
+_WHOLE_WITHIN = 1e-6
 CURTAIL_TOLERANCE_KW = 1e-4
 # What a tap step costs at the least ($): where steps are free they would wander, and the linear network with them.
 _STEP_COST_MIN = 1e-5
 # Rows of a point and side that are taken in because they are near.
 _NEAR_ROWS = 4
-
-
-@dataclass(frozen=True, eq=False)
-class Mode:
-    """What of the program is solved: with whole taps, with nothing whole (`relaxed`), or sizes for all else `fixed`."""
-
-    whole_taps: bool = False
-    relaxed: bool = False
-    fixed: SitingPlan | None = None
 
 
 class SitingMatrices:
@@ -68,23 +60,28 @@ class SitingMatrices:
 
     # --- the program
 
-    def program(self, mode: Mode) -> SparseProgram:
-        """Matrices with all rows generated so far."""
+    def program(self, whole_taps: bool, fixed: SitingPlan | None = None) -> SparseProgram:
+        """Matrices with all rows generated so far; with a `fixed` plan, only sizes and curtailment are left open."""
         problem, at = self.problem, self.columns
         n_slack = len(self.generated) if problem.penalty is not None else 0
         n = at.n_fixed + len(self.curtailed) * at.n_pv + n_slack
         cost, low, high = np.zeros(n), np.zeros(n), np.full(n, np.inf)
         whole = np.zeros(n, dtype=np.bool_)
-        self._set_choices(cost, low, high, whole, mode.whole_taps)
+        self._set_choices(cost, low, high, whole, whole_taps)
         self._set_storage(cost)
-        if mode.fixed is not None:
-            self._fix(low, high, mode.fixed)
+        if fixed is not None:
+            self._fix(low, high, fixed)
         rows = self._always.copy()
         self._add_network(rows, cost, high)
         self._add_cuts(rows)
-        if mode.relaxed or mode.fixed is not None:
-            whole[:] = False
         return SparseProgram(cost, rows.matrix(n), np.array(rows.low), np.array(rows.high), low, high, whole)
+
+    def is_whole(self, x: Floats, whole_taps: bool) -> bool:
+        """Is a point of the program without wholeness whole all the same?"""
+        at = self.columns
+        last = at.change if whole_taps else at.tap
+        decided = np.concatenate([x[: at.size], x[at.y : at.z], x[at.tap : last]])
+        return bool(np.abs(decided - np.rint(decided)).max(initial=0.0) <= _WHOLE_WITHIN)
 
     def _set_choices(self, cost: Floats, low: Floats, high: Floats, whole: NDArray[np.bool_], whole_taps: bool) -> None:
         problem, at = self.problem, self.columns

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from solvers.highs import solve_sparse_program
-from solvers.outcome import SolveStatus
+from solvers.highs import SparseProgram, solve_sparse_program
+from solvers.outcome import SolveReport, SolveStatus
 from solvers.siting import SitingPlan
-from solvers.siting_matrices import Mode, SitingMatrices
+from solvers.siting_matrices import SitingMatrices
+
+Floats = NDArray[np.float64]
 
 # Hears seconds, the best cost ($ a year) and its bound.
 Progress = Callable[[float, float, float], None]
@@ -19,6 +22,9 @@ Progress = Callable[[float, float, float], None]
 _ROUNDS_MAX = 400
 # Whole taps move voltages by half a step: rows so near to their limits (pu) are taken in before they are broken.
 _NEAR_PU = 0.004
+# The gap ($ a year) that is none, as HiGHS takes it.
+_GAP_ABSOLUTE = 1e-6
+_NO_SOLUTION = (SolveStatus.INFEASIBLE, SolveStatus.FAILED)
 
 
 @dataclass(eq=False)
@@ -55,6 +61,16 @@ class Solved:
     status: SolveStatus
 
 
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """The last linear program that was solved: its x and plan, its optimum ($ a year); optimal if no row is broken."""
+
+    status: SolveStatus
+    x: Floats | None = None
+    plan: SitingPlan | None = None
+    objective: float = -np.inf
+
+
 def solve_with_rows(
     own: SitingMatrices,
     whole_taps: bool,
@@ -65,33 +81,61 @@ def solve_with_rows(
     gap_absolute: float | None = None,
     tell: bool = False,
 ) -> Solved:
-    """Solve, take in what is broken, until nothing is: first without wholeness, which is quick, then with it."""
-    bound, plan = -np.inf, None
-    relaxed = fixed is None
-    for _ in range(_ROUNDS_MAX):
-        x, report = solve_sparse_program(
-            own.program(Mode(whole_taps, relaxed, fixed)),
+    """Solve, take in what is broken, until nothing is: first without wholeness, which is quick, then with it.
+
+    What a whole solution breaks is taken in by linear programs with its whole numbers fixed. Others are looked for only
+    if these then cost more than `mip_gap` (relative) or `gap_absolute` ($ a year) beyond the bound.
+    """
+
+    def solve(program: SparseProgram) -> tuple[Floats | None, SolveReport]:
+        return solve_sparse_program(
+            program,
             time_limit_s=max(0.1, watch.left_s),
             mip_gap=mip_gap,
             mip_gap_absolute=gap_absolute,
             threads=watch.threads,
             seed=watch.seed,
-            progress=(lambda gap, cost, bound: watch.note(cost, bound)) if tell and not relaxed else None,
+            progress=(lambda gap, cost, bound: watch.note(cost, bound)) if tell else None,
         )
-        if report.status in (SolveStatus.INFEASIBLE, SolveStatus.FAILED):
+
+    def hold(whole: Floats | None) -> _Held:
+        """The linear program with whole numbers as in `whole` (or broken), with rows until none is broken."""
+        held = _Held(SolveStatus.TIME_LIMIT)
+        for _ in range(_ROUNDS_MAX):
+            x, report = solve(own.program(whole_taps, fixed).linear(whole))
+            if x is None or report.status is not SolveStatus.OPTIMAL:
+                return replace(held, status=report.status)
+            # What the rows that come in mean for x is not known: its plan is read before.
+            held = _Held(SolveStatus.TIME_LIMIT, x, own.plan(x), report.objective)
+            if own.generate(x, near_pu) == 0:
+                return replace(held, status=SolveStatus.OPTIMAL)
+            if watch.left_s <= 0.0:
+                break
+        return held
+
+    near_pu = _NEAR_PU if whole_taps and fixed is None else 0.0
+    held = hold(None)
+    if held.status in _NO_SOLUTION:
+        return Solved(None, np.inf, held.status)
+    # Every such program leaves rows out, so its optimum is a bound for the whole.
+    bound, holds = held.objective, held.status is SolveStatus.OPTIMAL
+    if fixed is not None or (held.x is not None and holds and own.is_whole(held.x, whole_taps)):
+        return Solved(held.plan, bound, held.status)
+    plan: SitingPlan | None = None
+    for _ in range(_ROUNDS_MAX if holds else 0):
+        x, report = solve(own.program(whole_taps, fixed))
+        if report.status in _NO_SOLUTION:
             return Solved(None, np.inf, report.status)
-        if report.status is SolveStatus.OPTIMAL or (x is not None and not relaxed and fixed is None):
-            # Every such program leaves rows out, so its bound is one for the whole.
-            bound = max(bound, report.bound)
         if x is None:
-            return Solved(plan, bound, SolveStatus.TIME_LIMIT)
-        if not relaxed:
-            plan = own.plan(x)
-        n_new = own.generate(x, _NEAR_PU if whole_taps and fixed is None else 0.0)
+            break
+        plan, bound = own.plan(x), max(bound, report.bound)
         if report.status is not SolveStatus.OPTIMAL or watch.left_s <= 0.0:
-            return Solved(plan, bound, SolveStatus.TIME_LIMIT)
-        if n_new == 0:
-            if not relaxed:
-                return Solved(plan, bound, report.status)
-            relaxed = False
+            break
+        if own.generate(x, near_pu) == 0:
+            return Solved(plan, bound, SolveStatus.OPTIMAL)
+        held = hold(x)
+        if held.status is SolveStatus.OPTIMAL:
+            plan = held.plan
+            if held.objective - bound <= max(gap_absolute or _GAP_ABSOLUTE, mip_gap * abs(held.objective)):
+                return Solved(plan, bound, SolveStatus.OPTIMAL)
     return Solved(plan, bound, SolveStatus.TIME_LIMIT)

@@ -56,13 +56,16 @@ class PortTable:
         """Ports of every scenario; those a scenario has fewer than others lie across a volt and draw nothing."""
         n = jacobian.network.n_nodes
         n_slots = n_chunks * W
-        kinds = {port: k for k, port in enumerate(dict.fromkeys(p for row in ports for p in row))}
+        # Scenarios often share one sequence: told apart by identity, because ports are slow to compare.
+        rows = {id(row): row for row in ports}
+        kinds = {port: k for k, port in enumerate(dict.fromkeys(p for row in rows.values() for p in row))}
+        kinds_of = {key: [kinds[port] for port in row] for key, row in rows.items()}
         width = max((len(row) for row in ports), default=0)
         which = np.full((width, n_slots), -1, dtype=np.int64)
         for slot in range(n_slots):
             # Slots beyond the scenarios repeat the last one.
             row = ports[min(slot, len(ports) - 1)]
-            which[: len(row), slot] = [kinds[port] for port in row]
+            which[: len(row), slot] = kinds_of[id(row)]
         # One more kind: no port.
         begin = np.append(jacobian.places(np.array([p.begin for p in kinds], dtype=np.int64)), n + 1)
         end = np.append(jacobian.places(np.array([p.end for p in kinds], dtype=np.int64)), n)

@@ -30,7 +30,9 @@ from solvers.siting import (
     excess,
     predict,
 )
+from solvers.siting_matrices import SitingMatrices
 from solvers.siting_pyomo import siting_model
+from solvers.siting_row_generation import Watch, solve_with_rows
 from solvers.siting_screening import implied_points
 from solvers.siting_search import solve_exactly, solve_siting
 
@@ -194,6 +196,20 @@ def test_without_time_there_is_still_a_plan() -> None:
     assert found.report.status is SolveStatus.TIME_LIMIT
     assert len(set(found.plan.site_bus.tolist())) == 2
     assert found.report.bound <= solve_exactly(problem).cost.total + 0.05
+
+
+def test_time_that_runs_out_while_sizes_are_settled_leaves_a_plan() -> None:
+    problem = small_problem(1, penalty=None, band=0.035)
+    best = solve_exactly(problem).plan
+    # No row is there yet: the first sizes break some, rows and curtailment come in, and time is over.
+    greedy = replace(best, pv_kw=np.where(best.pv_kw > 0.0, problem.pv.size_max_kw, 0.0))
+    own = SitingMatrices(replace(problem, rows=replace(problem.rows, high=problem.rows.high - 0.02)))
+    watch = Watch(0.0, 1e-6, 1, 0, lambda seconds, cost, bound: None)
+    found = solve_with_rows(own, True, 1e-6, watch, fixed=greedy)
+    assert own.curtailed
+    assert found.status is SolveStatus.TIME_LIMIT
+    assert found.plan is not None
+    assert np.isfinite(found.bound)
 
 
 def test_shapes_that_do_not_fit_are_named() -> None:
