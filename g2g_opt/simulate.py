@@ -241,10 +241,24 @@ def _failed(scenario: Scenario, engine: Engine, note: str, reason: str, seconds:
 # --- on OpenDSS
 
 
+def simulate_assembled(
+    run: Assembly, plan: Plan, scenario: Scenario, feeder: Feeder, limits: Limits, *, trace_dir: Path = TRACE_DIR
+) -> Simulation:
+    """Run components that are assembled already, on OpenDSS, and judge them as `simulate` does.
+
+    For a coordinator whose controllers no `Policy` names; the rest of it must be what `assemble` makes of the plan.
+    """
+    job = _Job(feeder, limits, "opendss", trace_dir, STUDY_TOLERANCE)
+    return _run_assembled(job, (plan, scenario), run, "", time.perf_counter())
+
+
 def _on_opendss(job: _Job, task: Task, note: str) -> Simulation:
-    plan, scenario = task
     began_s = time.perf_counter()
-    run = _assemble(job, task)
+    return _run_assembled(job, task, _assemble(job, task), note, began_s)
+
+
+def _run_assembled(job: _Job, task: Task, run: Assembly, note: str, began_s: float) -> Simulation:
+    plan, scenario = task
     try:
         run.coordinator.run()
     except PowerFlowError as error:

@@ -1,0 +1,355 @@
+"""A contextual policy of batch sizes on a feeder, trained on some days and judged in closed loop on others.
+
+Six cases go through the same simulator in the same test scenarios: no control; the best constant sizes (trained like
+the policy, without context); droop; OFO; the contextual policy; and a clairvoyant, who knows the scenario. What has a
+margin to the voltage band (droop, OFO, the trained ones) gets the one of `margins_pu` that does best in closed loop in
+the training scenarios. Nothing is reported that was not simulated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.assembly import Assembly
+from g2g_opt.controller.base import Controller
+from g2g_opt.controller.batch_size_schedule import BatchSizeSchedule, BatchSizeScheduleController
+from g2g_opt.controller.contextual_batch_size import FeederPolicy, PolicyFeature
+from g2g_opt.errors import PowerFlowError, unknown_name
+from g2g_opt.outcome import Outcome
+from g2g_opt.plan import Policy, PolicyKind
+from g2g_opt.randomness import keyed_generator
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulate import Simulation, simulate
+from solvers.feeder_policy import FeederPolicyProblem, FeederPolicySolution, solve_feeder_policy
+from studies.coordination_policy.feeder_clairvoyant import AIM_PU, Clairvoyant, replay_sizes, schedules_of
+from studies.coordination_policy.feeder_records import OutputFigures, Records
+from studies.coordination_policy.feeder_setting import ControllersOf, FeederPolicyQuestion, Setting
+
+Floats = NDArray[np.float64]
+
+CASES = ("no control", "constant", "droop", "ofo", "contextual", "clairvoyant")
+# Figures of a row whose means are reported.
+METRICS = (
+    "integral_violation_pu_s",
+    "outside_min",
+    "throughput_share",
+    "latency_miss_share",
+    "batch_switches",
+    "kept",
+)
+# Integral violations (pu s) nearer than this count as equal where a clairvoyant goes for tokens.
+_EQUAL_PU_S = 0.01
+
+
+@dataclass(frozen=True)
+class TrainingRound:
+    """A policy of one margin and round: what the program predicted on its records, and the closed loop after it.
+
+    `score` is what is least for the best: mean loss of log throughput plus the weighed violation, simulated.
+    """
+
+    case: str
+    margin_pu: float
+    round: int
+    predicted_loss: float
+    predicted_violation_pu: float
+    simulated_violation_pu: float
+    score: float
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """One case in one scenario, simulated; NaN with the reason in `failure` where a run has no answer.
+
+    `kept` is 1 where every limit was kept, else 0.
+    """
+
+    case: str
+    scenario: str
+    integral_violation_pu_s: float
+    outside_min: float
+    throughput_share: float
+    latency_miss_share: float
+    batch_switches: float
+    kept: float
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class FeederPolicyAnswer:
+    """Rows of every case and test scenario, the trained policies by case, the rounds, the margins that were chosen."""
+
+    rows: tuple[CaseRow, ...]
+    policies: dict[str, FeederPolicy]
+    rounds: tuple[TrainingRound, ...]
+    margins_pu: dict[str, float]
+
+
+@dataclass(frozen=True)
+class MeanRow:
+    """Mean of a metric over the scenarios in which every case has an answer, with a 95 % bootstrap interval.
+
+    With `against`, it is the mean of the difference to that case in the same scenario.
+    """
+
+    case: str
+    metric: str
+    n_scenarios: int
+    mean: float
+    low: float
+    high: float
+    against: str = ""
+
+
+def answer_feeder_policy(question: FeederPolicyQuestion, cases: Sequence[str] = CASES) -> FeederPolicyAnswer:
+    """Train on the training scenarios, run the cases in the test scenarios.
+
+    A test scenario without an answer is a row with the reason; `PowerFlowError` names a training scenario without one:
+    nothing can be learned from it, and the policy would be judged as if it did not exist.
+    """
+    setting = Setting(question)
+    training, test = question.scenarios()
+    rounds: list[TrainingRound] = []
+    policies: dict[str, FeederPolicy] = {}
+    margins: dict[str, float] = {}
+    learns = {"constant", "contextual"} & set(cases)
+    uncontrolled = [setting.recorded(scenario, _no_controllers)[0] for scenario in training] if learns else []
+    rows: list[CaseRow] = []
+    for case in cases:
+        match case:
+            case "constant" | "contextual":
+                policies[case], tried = train(setting, case, training, uncontrolled)
+                rows += [_policy_row(setting, case, policies[case], scenario) for scenario in test]
+            case "droop" | "ofo":
+                margins[case], tried = choose_margin(setting, case, training)
+                rows += _kind_rows(setting, case, case, margins[case], test)
+            case "no control":
+                tried = []
+                rows += _kind_rows(setting, case, "none", 0.0, test)
+            case "clairvoyant":
+                tried = []
+                rows += [clairvoyant_row(setting, scenario) for scenario in test]
+            case _:
+                raise unknown_name("case", case, CASES)
+        rounds += tried
+        if case in policies:
+            margins[case] = min(tried, key=lambda entry: entry.score).margin_pu
+    return FeederPolicyAnswer(tuple(rows), policies, tuple(rounds), margins)
+
+
+# --- training
+
+
+def train(
+    setting: Setting, case: str, training: Sequence[Scenario], uncontrolled: Sequence[Records]
+) -> tuple[FeederPolicy, list[TrainingRound]]:
+    """The policy that does best in closed loop in the training scenarios, of every margin and round.
+
+    The first round of a margin is trained on records of the uncontrolled runs, the next ones on records made under the
+    policy before: the voltage model is then linear around what the policy does.
+    """
+    question = setting.question
+    tried: list[tuple[FeederPolicy, TrainingRound]] = []
+    for margin_pu in question.margins_pu:
+        records = Records.joined(list(uncontrolled))
+        # Constant sizes see no context that a second round could answer better.
+        for k in range(question.rounds if case == "contextual" else 1):
+            policy, solution = fit_policy(setting, training[0], records, case, margin_pu)
+            runs = [setting.recorded(scenario, _runner(policy, scenario)) for scenario in training]
+            records = Records.joined([made for made, _, _ in runs])
+            score, violation_pu = score_of(setting, training, [simulation for _, _, simulation in runs])
+            predicted = (solution.loss, solution.violation_pu)
+            tried.append((policy, TrainingRound(case, margin_pu, k, *predicted, violation_pu, score)))
+    best = min(tried, key=lambda entry: entry[1].score)[0]
+    return best, [entry for _, entry in tried]
+
+
+def fit_policy(
+    setting: Setting, scenario: Scenario, records: Records, case: str, margin_pu: float
+) -> tuple[FeederPolicy, FeederPolicySolution]:
+    """The policy that the linear program finds best on records; "constant" has no features."""
+    question, limits = setting.question, setting.question.limits
+    figures = setting.figures(scenario)
+    features, context = (
+        scaled_features(setting.features(), records.context)
+        if case == "contextual"
+        else ((), np.zeros((len(records.time_s), 0)))
+    )
+    weight = records.replicas * figures.throughput_top
+    offset, slope = figures.loss_pieces()
+    solution = solve_feeder_policy(
+        FeederPolicyProblem(
+            context=context,
+            voltage_pu=records.voltage_pu,
+            slope_pu=records.slope_pu,
+            level=records.level,
+            loss_weight=weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9),
+            loss_offset=offset,
+            loss_slope=slope,
+            v_min_pu=limits.voltage_min_pu + margin_pu,
+            v_max_pu=limits.voltage_max_pu - margin_pu,
+            penalty_per_pu=question.penalty_per_pu,
+            coefficients_max=question.coefficients_max,
+        )
+    )
+    policy = FeederPolicy(
+        features,
+        figures.outputs,
+        tuple(float(x) for x in solution.offset),
+        tuple(tuple(float(x) for x in row) for row in solution.gain),
+        question.rounding,
+        f"{case}, feeder {setting.feeder.name}, {len(records.time_s)} records, margin {margin_pu:g} pu",
+    )
+    return policy, solution
+
+
+def scaled_features(features: tuple[PolicyFeature, ...], context: Floats) -> tuple[tuple[PolicyFeature, ...], Floats]:
+    """Features with the mean and standard deviation of their records, and the context (record, feature) so scaled.
+
+    One that never changes is left out: nothing can be learned from it.
+    """
+    center, spread = context.mean(axis=0), context.std(axis=0)
+    kept = np.flatnonzero(spread > 1e-9 * np.maximum(np.abs(center), 1.0))
+    scaled = tuple(replace(features[k], center=float(center[k]), scale=float(spread[k])) for k in kept)
+    return scaled, (context[:, kept] - center[kept]) / spread[kept]
+
+
+def score_of(setting: Setting, scenarios: Sequence[Scenario], runs: Sequence[Simulation]) -> tuple[float, float]:
+    """Mean loss of log throughput plus weighed violation (least is best), and the mean violation (pu), simulated.
+
+    A run without an answer makes the score infinite.
+    """
+    losses, violations_pu = [], []
+    for scenario, run in zip(scenarios, runs, strict=True):
+        figures = run.outcome.figures
+        if figures is None:
+            return math.inf, math.inf
+        losses.append(-math.log(max(figures.throughput_share, 1e-9)))
+        violations_pu.append(figures.voltage.integral_violation_pu_s / scenario.duration_s)
+    violation_pu = float(np.mean(violations_pu))
+    return float(np.mean(losses)) + setting.question.penalty_per_pu * violation_pu, violation_pu
+
+
+def choose_margin(
+    setting: Setting, kind: PolicyKind, training: Sequence[Scenario]
+) -> tuple[float, list[TrainingRound]]:
+    """The margin at which droop or OFO does best in the training scenarios."""
+    tried = []
+    for margin_pu in setting.question.margins_pu:
+        plan = replace(setting.plan, policy=Policy(kind, margin_pu=margin_pu))
+        (runs,) = simulate([plan], training, setting.feeder, setting.question.limits)
+        score, violation_pu = score_of(setting, training, runs)
+        tried.append(TrainingRound(kind, margin_pu, 0, math.nan, math.nan, violation_pu, score))
+    return min(tried, key=lambda entry: entry.score).margin_pu, tried
+
+
+# --- the cases
+
+
+def _no_controllers(setting: Setting, run: Assembly) -> list[Controller[Any, Any]]:
+    return []
+
+
+def _runner(policy: FeederPolicy, scenario: Scenario) -> ControllersOf:
+    return lambda setting, run: [setting.policy_controller(policy, run, scenario)]
+
+
+def _policy_row(setting: Setting, case: str, policy: FeederPolicy, scenario: Scenario) -> CaseRow:
+    return case_row(case, setting.run(scenario, _runner(policy, scenario))[1].outcome)
+
+
+def _kind_rows(
+    setting: Setting, case: str, kind: PolicyKind, margin_pu: float, scenarios: Sequence[Scenario]
+) -> list[CaseRow]:
+    plan = replace(setting.plan, policy=Policy(kind, margin_pu=margin_pu))
+    (runs,) = simulate([plan], scenarios, setting.feeder, setting.question.limits, engine="opendss")
+    return [case_row(case, run.outcome) for run in runs]
+
+
+def clairvoyant_row(setting: Setting, scenario: Scenario) -> CaseRow:
+    """The best round of somebody who knows the scenario (least violation, limits kept, most tokens), run by itself."""
+    limits, figures = setting.question.limits, setting.figures(scenario)
+    band_pu = (limits.voltage_min_pu + AIM_PU, limits.voltage_max_pu - AIM_PU)
+    clairvoyant = Clairvoyant(figures, replay_sizes(setting.plan, scenario, figures), band_pu)
+    controllers_of: ControllersOf = _no_controllers
+    tried: list[tuple[CaseRow, ControllersOf]] = []
+    for _ in range(setting.question.clairvoyant_rounds + 1):
+        try:
+            records, run, simulation = setting.recorded(scenario, controllers_of, with_context=False)
+        except PowerFlowError as error:
+            return CaseRow("clairvoyant", scenario.name, *(math.nan,) * 6, str(error))
+        row = case_row("clairvoyant", simulation.outcome)
+        tried.append((row, controllers_of))
+        held = _held(run, figures)
+        voltage_pu, time_s = run.grid.record.voltage_pu[:, run.grid.monitored_columns], run.grid.record.time_s
+        controllers_of = _scheduled(schedules_of(clairvoyant.best(voltage_pu, held, records, time_s), time_s, figures))
+    # Measuring slopes perturbs the circuit: what is reported is a run without. The run left alone is among them.
+    enough_pu_s = min(row.integral_violation_pu_s for row, _ in tried) + _EQUAL_PU_S
+    least = [entry for entry in tried if entry[0].integral_violation_pu_s <= enough_pu_s]
+    best = max(least, key=lambda entry: (entry[0].kept, entry[0].throughput_share))[1]
+    return case_row("clairvoyant", setting.run(scenario, best)[1].outcome)
+
+
+def _scheduled(schedules: dict[str, dict[str, BatchSizeSchedule]]) -> ControllersOf:
+    return lambda setting, run: [
+        BatchSizeScheduleController(datacenter=run.datacenters[site], schedules=by_model, dt_s=run.grid.dt_s)
+        for site, by_model in schedules.items()
+    ]
+
+
+def _held(run: Assembly, figures: OutputFigures) -> NDArray[np.int64]:
+    """Places of the sizes in force among an output's sizes, shape (step, output)."""
+    held = []
+    for output in figures.outputs:
+        record = run.datacenters[output.site].record
+        held.append(np.searchsorted(output.batch_sizes, record.batch_size[:, record.labels.index(output.model)]))
+    return np.array(held, dtype=np.int64).T
+
+
+# --- tables
+
+
+def case_row(case: str, outcome: Outcome) -> CaseRow:
+    """The figures of an outcome that are reported."""
+    figures = outcome.figures
+    if figures is None:
+        return CaseRow(case, outcome.scenario, *(math.nan,) * 6, outcome.failure or "no figures")
+    return CaseRow(
+        case,
+        outcome.scenario,
+        figures.voltage.integral_violation_pu_s,
+        figures.voltage.violation_time_s / 60.0,
+        figures.throughput_share,
+        figures.latency_miss_share,
+        figures.batch_switches,
+        float(outcome.kept),
+    )
+
+
+def mean_rows(rows: Sequence[CaseRow], seed: int = 0, *, against: str = "", n_draws: int = 2000) -> list[MeanRow]:
+    """Means by case and metric; with `against`, of the differences to that case scenario by scenario."""
+    cases = list(dict.fromkeys(row.case for row in rows))
+    by_key = {(row.case, row.scenario): row for row in rows}
+    failed = {row.scenario for row in rows if row.failure}
+    scenarios = [s for s in dict.fromkeys(row.scenario for row in rows) if s not in failed]
+    if not scenarios:
+        return []
+    # The same draws for every case and metric, so that intervals can be compared.
+    draws = keyed_generator(seed, "bootstrap").integers(len(scenarios), size=(n_draws, len(scenarios)))
+    found = []
+    for case in cases:
+        if case == against:
+            continue
+        for metric in METRICS:
+            values = np.array([float(getattr(by_key[case, s], metric)) for s in scenarios])
+            if against:
+                values = values - np.array([float(getattr(by_key[against, s], metric)) for s in scenarios])
+            low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
+            found.append(MeanRow(case, metric, len(scenarios), float(values.mean()), float(low), float(high), against))
+    return found
