@@ -96,12 +96,86 @@ def solve_sparse_program(
     seed: int = 0,
     threads: int = 1,
     progress: Callable[[float, float, float], None] | None = None,
+    start: Floats | None = None,
 ) -> tuple[Floats | None, SolveReport]:
     """The best x found (None if there is none) and the report.
 
     `progress(gap, objective, bound)` hears of a mixed-integer solve now and then,
-    once it has a solution.
+    once it has a solution; `start` is a solution known before.
     """
+    engine = _engine(time_limit_s, mip_gap, seed, threads)
+    if mip_gap_absolute is not None:
+        engine.setOptionValue("mip_abs_gap", mip_gap_absolute)
+    began_s = time.perf_counter()
+    _pass(engine, problem)
+    if start is not None:
+        known = highspy.HighsSolution()
+        known.col_value = start.tolist()
+        engine.setSolution(known)
+    if progress is not None and problem.integer.any():
+        # It tells nothing while its output is off; without a console and a file the output goes nowhere else.
+        engine.setOptionValue("log_to_console", False)
+        engine.setOptionValue("output_flag", True)
+        engine.cbMipLogging += lambda event: _tell(event.data_out, progress)
+    engine.run()
+    return _answer(engine, bool(problem.integer.any()), time.perf_counter() - began_s)
+
+
+class RepeatedLinearProgram:
+    """The linear part of a program, solved again and again within other bounds, each time from the last basis."""
+
+    def __init__(self, problem: SparseProgram, *, threads: int = 1, seed: int = 0) -> None:
+        self._engine = _engine(np.inf, 0.0, seed, threads)
+        _pass(self._engine, problem.linear())
+
+    def bound(self, columns: NDArray[np.int64], low: Floats, high: Floats) -> None:
+        """Let these columns lie between `low` and `high` from now on."""
+        self._engine.changeColsBounds(len(columns), columns.astype(np.int32), low, high)
+
+    def solve(self, *, cutoff: float = np.inf, time_limit_s: float = np.inf) -> RepeatedSolution | None:
+        """The optimum; None if there is none below `cutoff`. `TimeoutError` when time runs out."""
+        self._engine.setOptionValue("objective_bound", cutoff)
+        self._engine.setOptionValue("time_limit", self._engine.getRunTime() + time_limit_s)
+        self._engine.run()
+        status = self._engine.getModelStatus()
+        none = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kObjectiveBound)
+        if status not in (*none, highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kTimeLimit):
+            # A basis can be a bad place to start from.
+            self._engine.clearSolver()
+            self._engine.run()
+            status = self._engine.getModelStatus()
+        if status in none:
+            return None
+        if status == highspy.HighsModelStatus.kTimeLimit:
+            raise TimeoutError
+        if status != highspy.HighsModelStatus.kOptimal:
+            raise SolverError(f"a linear program ended with: {self._engine.modelStatusToString(status)}")
+        found = self._engine.getSolution()
+        objective = float(self._engine.getInfo().objective_function_value)
+        return RepeatedSolution(objective, np.array(found.col_value), np.array(found.row_dual))
+
+
+@dataclass(frozen=True, eq=False)
+class RepeatedSolution:
+    """Optimum of a linear program: value, x, and for every row what one unit more of its active side costs."""
+
+    objective: float
+    x: Floats
+    row_dual: Floats
+
+
+def solve_file(path: Path, *, time_limit_s: float = 60.0, mip_gap: float = 1e-6) -> SolveReport:
+    """The report on a model in a file (.lp or .mps), e.g. one that Pyomo wrote."""
+    engine = _engine(time_limit_s, mip_gap, 0, 1)
+    if engine.readModel(str(path)) == highspy.HighsStatus.kError:
+        raise SolverError(f"HiGHS cannot read {path}")
+    is_mixed = bool(engine.getLp().integrality_)
+    began_s = time.perf_counter()
+    engine.run()
+    return _answer(engine, is_mixed, time.perf_counter() - began_s)[1]
+
+
+def _pass(engine: highspy.Highs, problem: SparseProgram) -> None:
     rows, columns = problem.matrix.shape
     lp = highspy.HighsLp()
     lp.num_col_, lp.num_row_ = columns, rows
@@ -114,30 +188,8 @@ def solve_sparse_program(
     if problem.integer.any():
         kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
         lp.integrality_ = [kinds[int(whole)] for whole in problem.integer]
-    engine = _engine(time_limit_s, mip_gap, seed, threads)
-    if mip_gap_absolute is not None:
-        engine.setOptionValue("mip_abs_gap", mip_gap_absolute)
-    began_s = time.perf_counter()
     if engine.passModel(lp) == highspy.HighsStatus.kError:
         raise SolverError("HiGHS refused the model")
-    if progress is not None and problem.integer.any():
-        # It tells nothing while its output is off; without a console and a file the output goes nowhere else.
-        engine.setOptionValue("log_to_console", False)
-        engine.setOptionValue("output_flag", True)
-        engine.cbMipLogging += lambda event: _tell(event.data_out, progress)
-    engine.run()
-    return _answer(engine, bool(problem.integer.any()), time.perf_counter() - began_s)
-
-
-def solve_file(path: Path, *, time_limit_s: float = 60.0, mip_gap: float = 1e-6) -> SolveReport:
-    """The report on a model in a file (.lp or .mps), e.g. one that Pyomo wrote."""
-    engine = _engine(time_limit_s, mip_gap, 0, 1)
-    if engine.readModel(str(path)) == highspy.HighsStatus.kError:
-        raise SolverError(f"HiGHS cannot read {path}")
-    is_mixed = bool(engine.getLp().integrality_)
-    began_s = time.perf_counter()
-    engine.run()
-    return _answer(engine, is_mixed, time.perf_counter() - began_s)[1]
 
 
 def _tell(seen: highspy.cb.HighsCallbackOutput, progress: Callable[[float, float, float], None]) -> None:

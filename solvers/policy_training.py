@@ -1,0 +1,193 @@
+"""Regression policies for task shifts: trained on the cost of dispatch (contextual) or on ideal shifts (base) (9.5).
+
+A policy is the matrix B (datacenter, 1 + feature): loads move by B (1, x). The published statement gives shifts along
+the links of a complete graph, phi = beta (1, x), and bounds |beta|_1. Any B whose columns sum to 0 comes from links,
+and the least |beta|_1 is half of |B|_1 (9.8): so the bound is put on B, and there are no links.
+
+By 9.4 the datacenters' own problem adds nothing but (9.3), so that training is one convex quadratic program:
+
+min  mean_i p_i'C p_i + c'p_i + s'l_i
+(1)  theta_i = theta0 + B (1, x_i) for every record i, columns of B sum to 0
+(2)  |B|_1 <= 2 eps, in MW per unit of a feature (the intercept counts too)
+(3)  dispatch of every record (9.2), its loads accepted (9.3)
+
+Many B cost the same. Of these, the one is taken that moves least: TIE_USD is the price of the square of a GW by which
+one standard deviation of a feature moves a datacenter, which is a few cents a record. A random direction instead finds
+other ends of the optimal set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import block_array, block_diag, csc_matrix, csr_matrix, diags_array, eye_array, hstack, kron, vstack
+
+from solvers.dispatch_blocks import (
+    OBJECTIVE_USD,
+    POWER_MW,
+    DatacenterNetwork,
+    DispatchSystem,
+    dispatch_blocks,
+)
+from solvers.outcome import SolverError
+from solvers.quadratic_program import Certificate, QuadraticProgram, QuadraticSolution, solve_quadratic_program
+
+Floats = NDArray[np.float64]
+
+# Price of moving, where moves cost the same otherwise: $ per GW^2 (or per GW along a direction).
+TIE_USD = 1.0
+# A feature that varies so little next to the others is constant, but for a solver's rounding: the intercept stands for
+# it. A bound on |B|_1 that is smaller is none.
+_CONSTANT, _SMALLEST = 1e-5, 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedPolicy:
+    """B (datacenter, 1 + feature) in MW per unit of the features, what it costs per record ($), certificate, seconds.
+
+    `certified` is False if no solver certified the optimum: then B is not to be used.
+    """
+
+    matrix: Floats
+    cost_usd: float
+    certificate: Certificate
+    certified: bool
+    solver: str
+    seconds: float
+
+
+def train_policy(
+    system: DispatchSystem,
+    load_mw: Floats,
+    injected_mw: Floats,
+    network: DatacenterNetwork,
+    features: Floats,
+    eps: float,
+    *,
+    scale: Floats | None = None,
+    tie_direction: Floats | None = None,
+) -> TrainedPolicy:
+    """The policy with the least mean cost over records (contextual regression, 9.5).
+
+    `load_mw` (record, zone) is without datacenters, `features` (record, feature). `scale` (feature,) divides features
+    before (2) is counted: standard deviations make the bound independent of units. Ties are broken by the least move,
+    or along `tie_direction` (datacenter, 1 + feature). Raises `SolverError` on eps < 0 or shapes that do not fit.
+    """
+    x = _with_intercept(features, scale, eps)
+    if len(x) != len(load_mw):
+        raise SolverError(f"{len(x)} records of features and {len(load_mw)} of loads")
+    # What is decided is how many GW a standard deviation of a feature moves a datacenter: in raw units entries of B
+    # differ by orders of magnitude.
+    spread = np.append(1.0, x[:, 1:].std(axis=0))
+    varies = np.append(True, spread[1:] > _CONSTANT * spread[1:].max(initial=0.0))
+    x, spread = np.where(varies, x, 0.0), np.where(varies, spread, 1.0)
+    moves = POWER_MW / np.tile(spread, network.n)  # an entry of B (MW per unit) is so many times what is decided
+    along = None if tie_direction is None else (tie_direction * varies).ravel()
+    program = _training_program(system, load_mw, injected_mw, network, x / spread, moves, eps, along)
+    found = solve_quadratic_program(program)
+    parts = found.x[-2 * len(moves) :].reshape(2, -1)
+    # A constant feature is trained as 0 but acted on as it is: it must not move anything.
+    matrix = (moves * (parts[0] - parts[1])).reshape(network.n, x.shape[1]) * varies
+    return _policy(found, matrix, scale, OBJECTIVE_USD)
+
+
+def _training_program(
+    system: DispatchSystem,
+    load_mw: Floats,
+    injected_mw: Floats,
+    network: DatacenterNetwork,
+    x: Floats,
+    moves: Floats,
+    eps: float,
+    along: Floats | None,
+) -> QuadraticProgram:
+    """The program of (1) to (3): blocks of records, then B as it is decided: the difference of two that are >= 0.
+
+    `x` (record, feature) in standard deviations, `moves` (entry of B,) as above.
+    """
+    q, n_centers, n_matrix = len(x), network.n, len(moves)
+    blocks = dispatch_blocks(system, load_mw, injected_mw, network, keep_sum=False)
+    own = blocks.program
+    theta = np.zeros((n_centers, blocks.n_columns))
+    theta[:, blocks.theta_at :] = np.eye(n_centers)
+    follows = kron(eye_array(q), csr_matrix(theta))
+    by_policy = vstack([kron(eye_array(n_centers), csr_matrix(row[None])) for row in x], format="csr")
+    conserve = kron(np.ones((1, n_centers)), eye_array(x.shape[1]))
+    equal = block_array(
+        [[own.equal, None, None], [follows, -by_policy, by_policy], [None, conserve, -conserve]], format="csc"
+    )
+    size_max = max(2.0 * eps, _SMALLEST)
+    size = csr_matrix(np.tile(moves, 2)[None] / size_max)
+    tie = TIE_USD / OBJECTIVE_USD
+    squares = np.full(2 * n_matrix, 2.0 * tie if along is None else 0.0)
+    linear = np.zeros(2 * n_matrix) if along is None else tie * np.concatenate([along, -along])
+    return QuadraticProgram(
+        csc_matrix(block_diag([own.quadratic / q, diags_array(squares)])),
+        np.concatenate([own.cost / q, linear]),
+        csc_matrix(equal),
+        np.concatenate([own.equal_to, np.tile(network.base_mw / POWER_MW, q), np.zeros(x.shape[1])]),
+        csc_matrix(block_diag([own.rows, size])),
+        np.append(own.row_low, -np.inf),
+        np.append(own.row_high, 2.0 * eps / size_max),
+        np.concatenate([own.low, np.zeros(2 * n_matrix)]),
+        np.concatenate([own.high, np.full(2 * n_matrix, np.inf)]),
+    )
+
+
+def train_base_regression(
+    features: Floats, shift_mw: Floats, eps: float, *, scale: Floats | None = None
+) -> TrainedPolicy:
+    """Least squares on ideal shifts (record, datacenter) with |beta|_1 <= eps: base regression (9.5).
+
+    Shifts along links are not unique; the shortest (in the 2-norm) are taken, so squares of links are squares of
+    datacenters divided by their number. `cost_usd` is the mean square of what is missed along links (MW^2).
+    """
+    x = _with_intercept(features, scale, eps)
+    q, n_features = x.shape
+    n_centers = shift_mw.shape[1]
+    if len(shift_mw) != q:
+        raise SolverError(f"{q} records of features and {len(shift_mw)} of shifts")
+    n_matrix = n_centers * n_features
+    # Features differ by orders of magnitude: the program counts in the units of the largest.
+    unit = float(max(np.abs(shift_mw).max(initial=0.0), 1.0))
+    # Links phi = A' shift / n for a complete graph: |phi|^2 = |shift|^2 / n.
+    weight = 2.0 / (q * n_centers)
+    gram = weight * kron(eye_array(n_centers), csr_matrix(x.T @ x)) / unit**2
+    toward = -weight * (shift_mw.T @ x).ravel() / unit**2
+    conserve = csr_matrix(kron(np.ones((1, n_centers)), eye_array(n_features)))
+    program = QuadraticProgram(
+        csc_matrix(block_array([[gram, -gram], [-gram, gram]])),
+        np.concatenate([toward, -toward]),
+        csc_matrix(hstack([conserve, -conserve])),
+        np.zeros(n_features),
+        csc_matrix(np.ones((1, 2 * n_matrix))),
+        np.array([-np.inf]),
+        np.array([2.0 * eps]),
+        np.zeros(2 * n_matrix),
+        np.full(2 * n_matrix, np.inf),
+    )
+    found = solve_quadratic_program(program)
+    matrix = (found.x[:n_matrix] - found.x[n_matrix:]).reshape(n_centers, n_features)
+    return _policy(found, matrix, scale, unit**2)
+
+
+def _with_intercept(features: Floats, scale: Floats | None, eps: float) -> Floats:
+    if not eps >= 0.0:
+        raise SolverError(f"eps must not be negative, got {eps}")
+    if not len(features):
+        raise SolverError("there are no records to train on")
+    if not np.isfinite(features).all():
+        raise SolverError("features have values that are no numbers")
+    if scale is not None and (scale.shape != features.shape[1:] or not (np.isfinite(scale) & (scale > 0.0)).all()):
+        raise SolverError(f"scale must be a positive number for each of {features.shape[1]} features")
+    divided = features if scale is None else features / scale
+    return np.hstack([np.ones((len(features), 1)), divided])
+
+
+def _policy(found: QuadraticSolution, matrix: Floats, scale: Floats | None, money: float) -> TrainedPolicy:
+    if scale is not None:
+        matrix = np.hstack([matrix[:, :1], matrix[:, 1:] / scale])
+    own = found.certificate
+    return TrainedPolicy(matrix, money * own.primal_objective, own, own.holds, found.solver, found.seconds)
