@@ -17,6 +17,7 @@ from studies.task import Question
 
 # Named by where they are, so that the runner and its workers import only the study they run.
 STUDIES = {
+    "coordination": "studies.coordination_policy.study:CoordinationStudy",
     "hosting-capacity": "studies.hosting_capacity.study:HostingCapacityStudy",
     "load-profile": "studies.load_profile.study:LoadProfileStudy",
     "location": "studies.datacenter_location.study:LocationStudy",
@@ -80,9 +81,9 @@ def make_question(study: str, content: dict[str, Any], where: str = "the questio
 def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
     """The user's circuit and hourly profile by their whole paths: a report may be written from elsewhere."""
     found = dict(content)
-    for name in ("feeder", "profile"):
+    for name in ("feeder", "profile", "market_files"):
         value = found.get(name)
-        if isinstance(value, str) and value.lower().endswith((".dss", ".csv")):
+        if isinstance(value, str) and (value.lower().endswith((".dss", ".csv")) or (name == "market_files" and value)):
             found[name] = str(Path(value).expanduser().resolve())
     if isinstance(found.get("scenario"), dict):
         found["scenario"] = _with_absolute_paths(found["scenario"])

@@ -93,7 +93,7 @@ class Conclusion:
     """The answer of a study and what it stands on. Everything numeric in it was simulated, or says that it was not.
 
     `answer` is a sentence or two with the figures that were asked for. `binding` is a table of what binds; `warnings`
-    qualify the answer; `not_assessed` says what it does not cover.
+    qualify the answer; `not_assessed` says what it does not cover. `feeder` is empty for studies that are on none.
     """
 
     title: str
@@ -106,3 +106,5 @@ class Conclusion:
     failures: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
     not_assessed: tuple[str, ...] = ()
+    # Files for other programs, by their place in the results' folder.
+    texts: Mapping[str, str] = field(default_factory=dict)

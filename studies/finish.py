@@ -14,6 +14,7 @@ from studies.catalogue import question_toml
 from studies.conclusion import Conclusion
 from studies.inputs import package_versions
 from studies.ledger import Entry, Ledger
+from studies.report.atomic_file import write_text
 from studies.report.figures import draw_conclusion
 from studies.report.files import write_answer, write_geojson, write_tables
 from studies.report.page import write_report
@@ -33,7 +34,7 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
     conclusion = question.conclude(results, limits)
     folder = out or (root if limits is None else root / "rejudged" / _name(limits))
     folder.mkdir(parents=True, exist_ok=True)
-    feeder = load_feeder(question.feeder)
+    feeder = load_feeder(question.feeder) if question.feeder else None
     ledger = Ledger(StudyFolder(root).ledger)
     try:
         provenance = _provenance(question, ledger, entries)
@@ -47,7 +48,9 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
     paths = [write_report(conclusion, provenance, feeder, states, folder / "report.html")]
     paths += write_tables(conclusion, folder)
     paths.append(write_answer(conclusion, folder / "answer.json"))
-    if conclusion.maps:
+    for name, text in conclusion.texts.items():
+        paths.append(write_text(folder / name, text))
+    if conclusion.maps and feeder is not None:
         paths.append(write_geojson(conclusion, feeder, folder / "map.geojson"))
     paths += draw_conclusion(conclusion, feeder, folder)
     return conclusion, paths

@@ -13,7 +13,19 @@ import g2g_opt
 from g2g_opt.data_files import data_path
 from g2g_opt.hourly_profile import profile_path
 
-_PACKAGES = ("numpy", "numba", "dss_python_backend", "highspy", "scipy", "pandas", "tsam", "pydantic", "pyarrow")
+_PACKAGES = (
+    "numpy",
+    "numba",
+    "dss_python_backend",
+    "highspy",
+    "piqp",
+    "clarabel",
+    "scipy",
+    "pandas",
+    "tsam",
+    "pydantic",
+    "pyarrow",
+)
 # Shows results and takes commands; no result changes with it.
 _SHOWS_ONLY = {("studies", name) for name in ("report", "cli.py", "finish.py", "study_commands.py", "terminal.py")}
 _NAMES_A_FILE = re.compile(r"^\s*(?:redirect|compile|buscoords|latlongcoords)\s+[\"'(]?([^\"')\s]+)", re.IGNORECASE)
@@ -45,8 +57,12 @@ def package_versions() -> dict[str, str]:
 
 def input_hashes(feeder: str, trace_dir: str, profile: str | None = None) -> dict[str, str]:
     """SHA-256 of every file that a study on this feeder reads, by name: circuit, bundled data, the user's traces
-    and hourly profile.
+    and hourly profile. Without a feeder, of the bundled transmission system.
     """
+    if not feeder:
+        # Not on a feeder: on the bundled transmission system.
+        files = sorted(path for path in data_path("nyiso").iterdir() if path.is_file())
+        return {f"nyiso/{path.name}": _hash(path) for path in files}
     if feeder.lower().endswith(".dss"):
         circuit = circuit_files(Path(feeder).expanduser())
     else:

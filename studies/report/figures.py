@@ -35,13 +35,14 @@ _LABELS_MAX = 40
 _WORD_MAX = 28
 
 
-def draw_conclusion(conclusion: Conclusion, feeder: Feeder, folder: Path) -> list[Path]:
+def draw_conclusion(conclusion: Conclusion, feeder: Feeder | None, folder: Path) -> list[Path]:
     """Write a PNG per map, envelope and chart, named after their titles; returns the paths."""
-    drawing = drawing_of(feeder)
     # One after the other: open figures take memory.
     drawn: list[tuple[str, Callable[[], Figure]]] = []
-    for feeder_map in conclusion.maps:
-        drawn.append((f"map_{feeder_map.title}", partial(draw_feeder_map, feeder_map, drawing)))
+    if feeder is not None:
+        drawing = drawing_of(feeder)
+        for feeder_map in conclusion.maps:
+            drawn.append((f"map_{feeder_map.title}", partial(draw_feeder_map, feeder_map, drawing)))
     for envelope in conclusion.envelopes:
         drawn.append((f"voltages_{envelope.title}", partial(draw_envelope, envelope)))
     for chart in conclusion.charts:

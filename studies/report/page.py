@@ -30,18 +30,19 @@ _POLICY = (
 _SCRIPTS = ("tables.js", "plots.js")
 
 
-def write_report(conclusion: Conclusion, provenance: Provenance, feeder: Feeder, tasks: TaskStates, path: Path) -> Path:
+def write_report(
+    conclusion: Conclusion, provenance: Provenance, feeder: Feeder | None, tasks: TaskStates, path: Path
+) -> Path:
     """Write the report page to `path`, the old file staying whole until the new one is; returns `path`."""
     return write_text(path, report_html(conclusion, provenance, feeder, tasks))
 
 
-def report_html(conclusion: Conclusion, provenance: Provenance, feeder: Feeder, tasks: TaskStates) -> str:
+def report_html(conclusion: Conclusion, provenance: Provenance, feeder: Feeder | None, tasks: TaskStates) -> str:
     """The report page: the answer first, then what it stands on, at the end where its numbers come from."""
-    drawing = drawing_of(feeder)
     binding = [table for table in conclusion.tables if is_binding(table.name)]
     results = [table for table in conclusion.tables if not is_binding(table.name)]
     sections = [
-        *map_section(conclusion.maps, feeder, drawing),
+        *(map_section(conclusion.maps, feeder, drawing_of(feeder)) if feeder is not None else ()),
         *table_sections("results", "Results", results),
         *envelope_section(conclusion.envelopes),
         *table_sections("binding", "What binds", binding),
@@ -99,11 +100,11 @@ def _section_html(section: Section) -> str:
 
 
 def _header_html(
-    conclusion: Conclusion, provenance: Provenance, feeder: Feeder, tasks: TaskStates, sections: list[Section]
+    conclusion: Conclusion, provenance: Provenance, feeder: Feeder | None, tasks: TaskStates, sections: list[Section]
 ) -> str:
     warnings = [*conclusion.warnings, *task_warnings(tasks)]
     facts = (
-        f"feeder {conclusion.feeder}, {len(feeder.buses)} buses",
+        *((f"feeder {conclusion.feeder}, {len(feeder.buses)} buses",) if feeder is not None else ()),
         f"{tasks.total:,} task{'' if tasks.total == 1 else 's'} in {in_words(provenance.seconds)}",
         f"finished {provenance.finished:%Y-%m-%d %H:%M %Z}".strip(),
     )

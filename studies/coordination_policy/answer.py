@@ -1,0 +1,44 @@
+"""What a coordination study concludes from its stored rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from studies.conclusion import Conclusion, Failure
+from studies.coordination_policy.answer_closed_loop import closed_loop_parts
+from studies.coordination_policy.answer_day_ahead import day_ahead_parts
+from studies.coordination_policy.answer_parts import Parts
+from studies.coordination_policy.answer_peak_hour import peak_hour_parts
+from studies.coordination_policy.question import CoordinationQuestion
+from studies.task import TaskResult
+
+_PARTS = {"peak-hour": peak_hour_parts, "closed-loop": closed_loop_parts, "day-ahead": day_ahead_parts}
+
+
+def draw_conclusion(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Conclusion:
+    """The answer from stored rows."""
+    parts: Parts = _PARTS[question.kind](question, results)
+    lost = tuple(Failure(result.task.label, result.failed) for result in results if result.failed)
+    warnings = parts.warnings
+    if question.settings == "published":
+        warnings = (
+            "published settings weigh lines with their reactance instead of its inverse, which makes the grid far "
+            "tighter than it is: figures compare with the published study, not with a grid",
+            *warnings,
+        )
+    return Conclusion(
+        title=f"Coordination of a grid and its datacenters, {question.kind.replace('-', ' ')}",
+        answer=parts.answer,
+        feeder="",
+        tables=parts.tables,
+        charts=parts.charts,
+        texts=parts.texts,
+        failures=(*lost, *parts.failures),
+        warnings=warnings,
+        not_assessed=(
+            "voltages and reactive power: the zones are equivalents without reactive data, and 6 of their 12 limits "
+            "exceed what V^2/|z| lets a line carry, so that an alternating-current check of them means nothing",
+            "metered load: the series is day-ahead bids",
+            "what it costs users that their tasks run farther away",
+        ),
+    )

@@ -1,0 +1,36 @@
+"""What every kind of coordination study gives its conclusion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from studies.conclusion import Chart, Column, Failure, ResultTable
+from studies.task import Row
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Answer, tables, charts, what failed, what qualifies it, and files for other programs."""
+
+    answer: str
+    tables: tuple[ResultTable, ...]
+    charts: tuple[Chart, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    warnings: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+def table(name: str, title: str, columns: tuple[Column, ...], rows: list[Row], folded: bool = False) -> ResultTable:
+    """A table with the columns' figures of rows that may hold more."""
+    shown = [{column.name: row.get(column.name) for column in columns} for row in rows]
+    return ResultTable(name, title, columns, shown, folded=folded)
+
+
+def policy_files(rows: Sequence[Row]) -> dict[str, str]:
+    """A JSON file for every trained policy, by its place in the results' folder."""
+    return {
+        f"policies/alpha{row['alpha']:g}_penetration{row['penetration']:g}_q{row['q']}_eps{row['eps']:g}"
+        f"_draw{row['draw'] + 1}.json": row["json"] + "\n"
+        for row in rows
+    }

@@ -1,0 +1,139 @@
+"""What a peak-hour study says: savings by policy, infeasibility over q, selected features over eps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from studies.conclusion import Chart, Column, Failure, Line
+from studies.coordination_policy.answer_parts import Parts, policy_files, table
+from studies.coordination_policy.question import CoordinationQuestion
+from studies.task import Row, TaskResult, gather
+
+_SUMMARY = (
+    Column("penetration", "datacenters (share of peak)", 2),
+    Column("alpha", "alpha", 2),
+    Column("q", "records"),
+    Column("eps", "eps", 3),
+    Column("policy", "policy"),
+    Column("cost", "mean cost ($)", 0),
+    Column("saving", "saving (%)", 2),
+    Column("saving_low", "lowest (%)", 2),
+    Column("saving_high", "highest (%)", 2),
+    Column("captured", "of the ideal (%)", 1),
+    Column("refused", "refused by datacenters (%)", 1),
+    Column("shed", "load shed (% of records)", 1, secondary=True),
+    Column("latency_margin", "latency margin", 2, secondary=True),
+    Column("training_s", "training (s)", 1, secondary=True),
+    Column("residual", "certificate", 9, secondary=True),
+    Column("n_draws", "draws", secondary=True),
+    Column("record_low", "saving over records, 2.5 % (%)", 2, secondary=True),
+    Column("record_high", "97.5 % (%)", 2, secondary=True),
+)
+_FEATURES = (
+    Column("alpha", "alpha", 2),
+    Column("penetration", "datacenters (share of peak)", 2, secondary=True),
+    Column("q", "records", secondary=True),
+    Column("draw", "draw", secondary=True),
+    Column("eps", "eps", 3),
+    Column("n_used", "features used"),
+    Column("used", "which"),
+    Column("norm", "|beta|_1", 3, secondary=True),
+)
+
+
+def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Parts:
+    """Tables over draws; ties of one training count as further draws of the contextual policy's interval."""
+    rows = gather(results, "savings")
+    summary = [_summary(group) for group in _groups(rows)]
+    ideal = {(r["penetration"], r["alpha"], r["q"]): r["saving"] for r in summary if r["policy"] == "ideal"}
+    for row in summary:
+        best = ideal.get((row["penetration"], row["alpha"], row["q"]))
+        row["captured"] = 100.0 * row["saving"] / best if best and row["eps"] is not None else None
+    failures = tuple(
+        Failure(
+            f"{r['policy']}, alpha {r['alpha']:g}, q {r['q']}, draw {r['draw'] + 1}, eps {r['eps']:g}",
+            f"no certified optimum: gap {r['gap']:.1e}, residual {r['residual']:.1e}; its figures are left out",
+        )
+        for r in rows
+        if r.get("certified") is False
+    )
+    tables = (
+        table("savings", "Savings against no coordination, on records not trained on", _SUMMARY, summary),
+        table("features", "Features the contextual policy uses", _FEATURES, gather(results, "features")),
+    )
+    texts = policy_files(gather(results, "policies"))
+    return Parts(_answer(summary), tables, tuple(_charts(summary)), failures, texts=texts)
+
+
+def _groups(rows: Sequence[Row]) -> list[list[Row]]:
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        if row.get("certified") is False:
+            continue
+        # Further optima of the same training widen its interval.
+        policy = str(row["policy"]).split(", tie")[0]
+        groups.setdefault((row["penetration"], row["alpha"], row["q"], row["eps"], policy), []).append(row)
+    return list(groups.values())
+
+
+def _summary(group: list[Row]) -> Row:
+    first = group[0]
+    shares = 100.0 * np.array([row["saving_share"] for row in group])
+
+    def mean(name: str, times: float = 1.0) -> float | None:
+        values = [row[name] for row in group if row.get(name) is not None]
+        return times * float(np.mean(values)) if values else None
+
+    return {
+        **{name: first[name] for name in ("penetration", "alpha", "q", "eps", "policy")},
+        "cost": mean("cost"),
+        "saving": float(np.mean(shares)),
+        "saving_low": float(shares.min()),
+        "saving_high": float(shares.max()),
+        "refused": mean("refused_share", 100.0),
+        "shed": mean("shed_share", 100.0),
+        "latency_margin": mean("latency_margin"),
+        "training_s": mean("training_s"),
+        "residual": max((row["residual"] for row in group if row.get("residual") is not None), default=None),
+        "n_draws": len(group),
+        "record_low": mean("saving_low", 100.0),
+        "record_high": mean("saving_high", 100.0),
+    }
+
+
+def _answer(summary: Sequence[Row]) -> str:
+    words = []
+    for row in summary:
+        if row["policy"] != "contextual" or row["captured"] is None:
+            continue
+        words.append(
+            f"With {100 * row['penetration']:.0f} % datacenters and alpha {row['alpha']:g}, the contextual policy "
+            f"(eps {row['eps']:g}, {row['q']} records) saves {row['saving']:.1f} % of the dispatch cost, "
+            f"{row['captured']:.0f} % of what ideal coordination would; datacenters refuse {row['refused']:.1f} % of "
+            "its shifts."
+        )
+    return "\n".join(words[:12]) or "No policy was trained with a certificate."
+
+
+def _charts(summary: Sequence[Row]) -> list[Chart]:
+    charts = []
+    for name, title, unit in (
+        ("penetration", "Mean cost over penetration", "datacenters (share of the peak load)"),
+        ("q", "Shifts refused over training records", "training records"),
+        ("eps", "Mean cost over eps", "eps, bound on |beta|_1"),
+    ):
+        what = "refused" if name == "q" else "cost"
+        lines = []
+        for policy in dict.fromkeys(row["policy"] for row in summary):
+            for alpha in dict.fromkeys(row["alpha"] for row in summary):
+                own = [r for r in summary if r["policy"] == policy and r["alpha"] == alpha and r[name] is not None]
+                own = sorted((r for r in own if r[what] is not None), key=lambda r: float(r[name]))
+                if len({r[name] for r in own}) > 1:
+                    x, y = [r[name] for r in own], [r[what] for r in own]
+                    lines.append(Line(f"{policy}, alpha {alpha:g}", x, y, points=True))
+        if lines:
+            y_title = "refused by datacenters (%)" if what == "refused" else "mean dispatch cost ($)"
+            charts.append(Chart(title, unit, y_title, tuple(lines)))
+    return charts

@@ -1,0 +1,134 @@
+"""The command line of the coordination study: its question, and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import get_args
+
+from g2g_opt.errors import InputError
+from g2g_opt.transmission.system import SETTINGS
+from g2g_opt.transmission.zonal_grid import ShedRule
+from studies.coordination_policy.question import (
+    EPS_SWEEP,
+    CoordinationQuestion,
+    FeatureSet,
+    Kind,
+    ResponseKind,
+)
+from studies.coordination_policy.study import CoordinationStudy
+
+DESCRIPTION = (
+    "What shifting tasks between datacenters saves a grid operator, on the 11 zones of New York: with ideal "
+    "coordination, and with regression policies that read public figures only. A policy is trained on dispatch itself, "
+    "as one convex program with a certificate, and judged on records or hours it was not trained on."
+)
+EPILOG = (
+    "Several values are separated by commas. Examples: g2g coordination --settings published --penetration 0.1,0.2 "
+    "--alpha 0.25,1,2; g2g coordination --q 50,100,150,200,250 --draws 20; g2g coordination --eps "
+    f"{','.join(f'{eps:g}' for eps in EPS_SWEEP)}; g2g coordination --kind closed-loop --features expected --response "
+    "shrink --eps 10000 --q 500; g2g coordination --kind day-ahead --alpha 0,0.25,1"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of a coordination question to a parser."""
+    default = CoordinationQuestion()
+    add = parser.add_argument
+    add("--kind", choices=get_args(Kind), default=default.kind, help="which study (default %(default)s)")
+    add(
+        "--settings",
+        choices=SETTINGS,
+        default=default.settings,
+        help="published repeats the line weights and renewables of the published study (default %(default)s)",
+    )
+    add(
+        "--penetration",
+        default="0.2",
+        metavar="P,...",
+        help="datacenters, shares of the peak load (default %(default)s)",
+    )
+    add("--alpha", default="0.25", metavar="A,...", help="allowed latency losses (default %(default)s)")
+    add("--seed", type=int, default=default.seed, help="of all draws (default %(default)s)")
+
+    add = parser.add_argument_group("training").add_argument
+    add("--q", default="250", metavar="N,...", help="training records or hours (default %(default)s)")
+    add("--draws", type=int, default=default.n_draws, metavar="N", help="draws of records (default %(default)s)")
+    add(
+        "--eps",
+        default="10",
+        metavar="E,...|choose",
+        help="bound on |beta|_1, or chosen by cross-validation on training records (default %(default)s)",
+    )
+    add("--scaled", action="store_true", help="count |beta|_1 per standard deviation of a feature, not per unit")
+    add("--features", choices=get_args(FeatureSet), default=default.features, help="what is read (default %(default)s)")
+    add("--ties", type=int, default=default.n_ties, metavar="N", help="further optima of every training to judge")
+    add("--latency-margin", type=float, default=0.0, metavar="SHARE", help="of the latency loss held back in training")
+    add("--refused-max", type=float, metavar="SHARE", help="fit that margin: at most so many shifts refused, held out")
+
+    add = parser.add_argument_group("in operation").add_argument
+    add(
+        "--response",
+        choices=get_args(ResponseKind),
+        default=default.response,
+        help="what a shift becomes that the datacenters do not accept (default %(default)s)",
+    )
+    add(
+        "--shed-rule",
+        choices=[rule.replace(" ", "-") for rule in get_args(ShedRule)],
+        default=default.shed_rule.replace(" ", "-"),
+        help="when the grid rejects a shift (default %(default)s)",
+    )
+    add("--first", default=default.first_date, metavar="DATE", help="of a closed loop or day-ahead study")
+    add("--last", default=default.last_date, metavar="DATE", help="default %(default)s")
+    add(
+        "--market-files",
+        default="",
+        metavar="FOLDER",
+        help="the market operator's CSV files instead of the bundled year",
+    )
+
+    add = parser.add_argument_group("day-ahead").add_argument
+    add("--days", type=int, default=default.n_days, metavar="N", help="days, evenly spread (default %(default)s)")
+    add("--gap", type=float, default=default.mip_gap, metavar="SHARE", help="default %(default)s")
+    add("--time-limit", type=float, default=default.time_limit_s, metavar="S", help="per program (default %(default)s)")
+
+
+def question_of(options: argparse.Namespace) -> CoordinationStudy:
+    """The study that a parsed line asks for; `InputError` for what cannot be read."""
+    whole = [int(q) if q == int(q) else q for q in _numbers(options.q, "--q")]
+    if any(isinstance(q, float) for q in whole):
+        raise InputError(f"--q {options.q!r}: records are counted in whole numbers")
+    return CoordinationStudy(
+        kind=options.kind,
+        settings=options.settings,
+        penetrations=_numbers(options.penetration, "--penetration"),
+        alphas=_numbers(options.alpha, "--alpha"),
+        eps=None if options.eps == "choose" else _numbers(options.eps, "--eps"),
+        q=tuple(int(q) for q in whole),
+        n_draws=options.draws,
+        n_ties=options.ties,
+        features=options.features,
+        scaled=options.scaled,
+        response=options.response,
+        shed_rule=options.shed_rule.replace("-", " "),
+        latency_margin=options.latency_margin,
+        refused_max=options.refused_max,
+        first_date=options.first,
+        last_date=options.last,
+        n_days=options.days,
+        mip_gap=options.gap,
+        time_limit_s=options.time_limit,
+        market_files=options.market_files,
+        seed=options.seed,
+    )
+
+
+def _numbers(text: str, what: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise InputError(f"{what} {text!r} cannot be read: numbers separated by commas are needed") from error
+    if not values or not all(math.isfinite(value) for value in values):
+        raise InputError(f"{what} {text!r}: finite numbers are needed")
+    return values

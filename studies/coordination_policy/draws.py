@@ -1,0 +1,65 @@
+"""One draw of training records of the peak-hour study: what is trained on them, judged on all others (9.5 to 9.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from g2g_opt.randomness import keyed_generator
+from solvers.policy_training import train_base_regression
+from studies.coordination_policy.peak_hour import (
+    PeakCase,
+    fit_contextual,
+    judge_policy,
+    judged_row,
+    policy_of,
+    scale_of,
+    used_features,
+)
+from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.selection import choose_eps, choose_margin
+from studies.coordination_policy.setting import draw_records
+from studies.task import Row
+
+
+def study_draw(
+    question: CoordinationQuestion, case: PeakCase, q: int, draw: int, report: Callable[[str], None]
+) -> dict[str, list[Row]]:
+    """Rows of one draw of q training records: savings by policy and eps, what is used, and the policies.
+
+    A training without a certificate is a row without figures.
+    """
+    setting = case.setting
+    train = draw_records(question.seed, draw, len(case.records.dates), q)
+    test = np.setdiff1d(np.arange(len(case.records.dates)), train)
+    about: Row = {"penetration": float(setting.demand_mw.sum() / setting.system.peak_load_mw.sum())}
+    about |= {"settings": question.settings, "alpha": setting.alpha, "q": q, "draw": draw}
+    savings = [
+        about | judged_row(case, test, "none", case.base.cost_usd, None, None) | {"eps": None},
+        about | judged_row(case, test, "ideal", case.ideal.cost_usd, None, None) | {"eps": None},
+    ]
+    features: list[Row] = []
+    policies: list[Row] = []
+    for eps in question.eps_of() if question.eps is not None else (choose_eps(question, case, train, report),):
+        margin = choose_margin(question, case, train, eps, report)
+        key = about | {"eps": eps, "latency_margin": margin}
+        shifts = case.ideal.theta_mw[train] - setting.base_mw
+        scale = scale_of(case.features[train]) if question.scaled else None
+        contextual = fit_contextual(question, case, train, eps, margin)
+        trained = {
+            "base regression": train_base_regression(case.features[train], shifts, eps, scale=scale),
+            "contextual": contextual,
+        }
+        for k in range(question.n_ties):
+            shape = (setting.network.n, 1 + case.features.shape[1])
+            direction = keyed_generator(question.seed, "tie", draw, k).normal(size=shape)
+            trained[f"contextual, tie {k + 1}"] = fit_contextual(question, case, train, eps, margin, direction)
+        for name, policy in trained.items():
+            report(f"{name}, eps {eps:g}: {policy.seconds:.1f} s")
+            savings.append(key | judge_policy(question, case, test, name, policy))
+        if contextual.certified:
+            features.append(key | used_features(case, train, contextual))
+            kept = policy_of(case, contextual, {**key, "scaled": question.scaled})
+            policies.append(key | {"json": kept.to_json()})
+    return {"savings": savings, "features": features, "policies": policies}

@@ -1,0 +1,170 @@
+"""Peak hours: their dispatch without and with coordination, policies trained on some and judged on others (9.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.randomness import keyed_generator
+from g2g_opt.transmission.policy import ContextualPolicy, PolicyFeature
+from g2g_opt.transmission.policy_controller import published_names
+from g2g_opt.transmission.system import PeakRecords, load_peak_records
+from g2g_opt.transmission.zonal_grid import SHED_TOLERANCE_MW
+from solvers.dispatch import DispatchSolution
+from solvers.policy_training import TrainedPolicy, train_policy
+from solvers.projection import project_shifts
+from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.setting import ACCEPT_MW, CoordinationSetting, make_setting
+from studies.task import Row
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# A feature is used if one standard deviation of it moves some datacenter by so much.
+_USED_MW = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class PeakCase:
+    """All records of a setting: without coordination, ideally coordinated, and the features of the former."""
+
+    setting: CoordinationSetting
+    records: PeakRecords
+    base: DispatchSolution
+    ideal: DispatchSolution
+    features: Floats
+
+
+def make_case(question: CoordinationQuestion, penetration: float, alpha: float) -> PeakCase:
+    """Dispatch of every record without coordination and with the ideal one."""
+    setting = make_setting(question.settings, penetration, alpha)
+    records = load_peak_records(question.settings)
+    base = setting.dispatched(records.load_mw, records.injected_mw, setting.base_mw)
+    ideal = setting.ideal(records.load_mw, records.injected_mw)
+    # In the order of `published_names`.
+    features = np.hstack([records.load_mw, base.price_usd_per_mwh, records.injected_mw, base.flow_mw])
+    return PeakCase(setting, records, base, ideal, features)
+
+
+def judge_policy(question: CoordinationQuestion, case: PeakCase, test: Ints, name: str, policy: TrainedPolicy) -> Row:
+    """Costs over the test records when the policy acts by the question's response and rule (24).
+
+    Figures of a policy that is not certified are None: it is not to be used.
+    """
+    own = policy.certificate
+    training = {
+        "certified": policy.certified,
+        "gap": own.gap,
+        "residual": max(own.primal_residual, own.dual_residual),
+        "training_s": policy.seconds,
+        "solver": policy.solver,
+        "training_cost": policy.cost_usd,
+    }
+    if not policy.certified:
+        nothing = judged_row(case, test, name, case.base.cost_usd, None, None)
+        return {key: None if isinstance(value, float) else value for key, value in nothing.items()} | training
+    setting = case.setting
+    asked = _with_intercept(case.features[test]) @ policy.matrix.T
+    base, limits = setting.base_mw, setting.network.limits
+    accepted = np.asarray(limits.excess(base + asked) <= ACCEPT_MW)
+    done = respond(setting, question.response, asked)
+    found = setting.dispatched(case.records.load_mw[test], case.records.injected_mw[test], base + done)
+    shed = found.shed_mw.sum(axis=1)
+    allowed = case.base.shed_mw[test].sum(axis=1) if question.shed_rule == "sheds no more" else np.zeros(len(test))
+    grid_ok = found.solved & (shed <= allowed + SHED_TOLERANCE_MW)
+    cost = case.base.cost_usd.copy()
+    cost[test] = np.where(grid_ok, found.cost_usd, case.base.cost_usd[test])
+    return judged_row(case, test, name, cost, accepted, grid_ok) | training
+
+
+def respond(setting: CoordinationSetting, response: str, asked_mw: Floats) -> Floats:
+    """What becomes of shifts (record, datacenter): as they are where accepted, else by the response."""
+    base, limits = setting.base_mw, setting.network.limits
+    if response == "reject":
+        return np.where((limits.excess(base + asked_mw) <= ACCEPT_MW)[:, None], asked_mw, 0.0)
+    if response == "shrink":
+        return np.asarray(limits.shrink(base, asked_mw)[:, None] * asked_mw)
+    return project_shifts(base + asked_mw, limits) - base
+
+
+def policy_of(case: PeakCase, policy: TrainedPolicy, trained: Row) -> ContextualPolicy:
+    """The policy as it is stored: it reads the hour it acts in, of the dispatch without coordination."""
+    system = case.setting.system
+    units = {"load": "MW", "price": "$/MWh", "renewable": "MW", "flow": "MW"}
+    features = tuple(
+        PolicyFeature.of(name, units[name.split(".")[0]], 0)
+        for name in published_names(system.zones, system.line_names)
+    )
+    # What rounding leaves of columns' sums is put right where it does not show.
+    matrix = policy.matrix - policy.matrix.mean(axis=0)
+    return ContextualPolicy(system.datacenters, features, matrix, trained)
+
+
+def fit_contextual(
+    question: CoordinationQuestion,
+    case: PeakCase,
+    train: Ints,
+    eps: float,
+    latency_margin: float,
+    tie_direction: Floats | None = None,
+) -> TrainedPolicy:
+    """The contextual policy of some records."""
+    features = case.features[train]
+    return train_policy(
+        case.setting.dispatch,
+        case.records.load_mw[train],
+        case.records.injected_mw[train],
+        case.setting.trained_network(latency_margin),
+        features,
+        eps,
+        scale=scale_of(features) if question.scaled else None,
+        tie_direction=tie_direction,
+    )
+
+
+def _with_intercept(features: Floats) -> Floats:
+    return np.hstack([np.ones((len(features), 1)), features])
+
+
+def scale_of(features: Floats) -> Floats:
+    """Standard deviation of every feature; 1 where it is constant."""
+    spread = features.std(axis=0)
+    return np.where(spread > 1e-9, spread, 1.0)
+
+
+def used_features(case: PeakCase, train: Ints, policy: TrainedPolicy) -> Row:
+    """How many and which features move some datacenter."""
+    moves = np.abs(policy.matrix[:, 1:]).max(axis=0) * case.features[train].std(axis=0)
+    names = published_names(case.setting.system.zones, case.setting.system.line_names)
+    used = [name for name, move in zip(names, moves, strict=True) if move >= _USED_MW]
+    return {"n_used": len(used), "used": ", ".join(used), "norm": 0.5 * float(np.abs(policy.matrix).sum())}
+
+
+def judged_row(
+    case: PeakCase, test: Ints, name: str, cost: Floats, accepted: NDArray[np.bool_] | None, grid_ok: Floats | None
+) -> Row:
+    """Mean cost and saving over the test records, with a 95 % interval of the saving over records."""
+    base, own = case.base.cost_usd[test], cost[test]
+    low, high = saving_interval(base, own)
+    return {
+        "policy": name,
+        "cost": float(own.mean()),
+        "saving_share": float(1.0 - own.mean() / base.mean()),
+        "saving_low": low,
+        "saving_high": high,
+        "refused_share": None if accepted is None else float(1.0 - accepted.mean()),
+        "shed_share": None if grid_ok is None else float(1.0 - np.asarray(grid_ok).mean()),
+        "n_test": len(test),
+        "base_shed_records": int((case.base.shed_mw[test].sum(axis=1) > 1.0).sum()),
+    }
+
+
+def saving_interval(base: Floats, own: Floats, n_resamples: int = 2000) -> tuple[float, float]:
+    """95 % interval of the share saved over records like these, by bootstrap with a generator of its own."""
+    generator = keyed_generator(0, "saving interval", len(base))
+    picks = generator.integers(0, len(base), (n_resamples, len(base)))
+    shares = 1.0 - own[picks].sum(axis=1) / base[picks].sum(axis=1)
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return float(low), float(high)

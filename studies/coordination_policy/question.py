@@ -1,0 +1,113 @@
+"""The question of a coordination study, and what can be wrong with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from g2g_opt.errors import InputError
+from g2g_opt.transmission.system import Settings, load_peak_records
+from g2g_opt.transmission.zonal_grid import ShedRule
+
+Kind = Literal["peak-hour", "closed-loop", "day-ahead"]
+# What a shift becomes that the datacenters do not accept whole: none of it, the largest share, the nearest accepted.
+ResponseKind = Literal["reject", "shrink", "project"]
+# What a policy reads: the published study's 45 figures, loads and renewables alone, or loads as yesterday lets expect
+# them with bends in their sum. In closed loop all are measured an hour before at the latest.
+FeatureSet = Literal["published", "loads", "expected"]
+
+# Parts of the training records in a cross-validation, each held out once.
+FOLDS = 5
+
+EPS_SWEEP = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 100.0, 1000.0)
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class CoordinationQuestion:
+    """Settings of the grid and its datacenters, what is trained on what, and how the policy acts.
+
+    `penetrations` are shares of the peak load, `alphas` allowed latency losses (0.25 is a quarter more), `eps` bounds
+    on |beta|_1 (None: by cross-validation), `q` training records; every combination is studied, for `n_draws` draws of
+    records. `n_ties` further optima of the training show what ties are worth. `latency_margin` holds back a share of
+    the latency loss in training; with `refused_max`, the least share is held back with which so few shifts of held-out
+    training records are refused. The first draw is `numpy.random.default_rng(seed)`'s, as recorded results have it.
+    """
+
+    study: ClassVar[str] = "coordination"
+
+    kind: Kind = "peak-hour"
+    settings: Settings = "physical"
+    penetrations: tuple[float, ...] = (0.2,)
+    alphas: tuple[float, ...] = (0.25,)
+    eps: tuple[float, ...] | None = (10.0,)
+    q: tuple[int, ...] = (250,)
+    n_draws: int = 1
+    n_ties: int = 0
+    features: FeatureSet = "published"
+    scaled: bool = False
+    response: ResponseKind = "reject"
+    shed_rule: ShedRule = "sheds nothing"
+    latency_margin: float = 0.0
+    refused_max: float | None = None
+    first_date: str = "2019-01-01"
+    last_date: str = "2019-06-30"
+    n_days: int = 20
+    mip_gap: float = 1e-3
+    time_limit_s: float = 120.0
+    market_files: str = ""
+    seed: int = 256
+    # No feeder, traces or hourly profile of one: the grid is that of data/nyiso.
+    feeder: str = ""
+    trace_dir: str = ""
+    profile: str | None = None
+
+    def check_figures(self) -> None:
+        """Raise `InputError` for figures that no study can have."""
+        for name, values in (("penetrations", self.penetrations), ("alphas", self.alphas), ("q", self.q)):
+            if not values:
+                raise InputError(f"{name} is empty; give at least one value")
+            if len(set(values)) < len(values):
+                raise InputError(f"{name} has a value twice: {list(values)}")
+        if bad := [p for p in self.penetrations if not 0.0 < p <= 1.0]:
+            raise InputError(f"penetration must be above 0 and at most 1 (a share of the peak load), got {bad}")
+        if bad := [a for a in self.alphas if not 0.0 <= a < math.inf]:
+            raise InputError(f"alpha, the allowed latency loss, must be a number and not negative, got {bad}")
+        if self.eps is not None and (not self.eps or not all(0.0 <= eps < math.inf for eps in self.eps)):
+            raise InputError(f"eps must be numbers, not negative, and at least one, got {list(self.eps)}")
+        if not 0.0 <= self.latency_margin < 1.0:
+            raise InputError(f"latency margin must be at least 0 and below 1, got {self.latency_margin}")
+        if self.refused_max is not None and not 0.0 <= self.refused_max < 1.0:
+            raise InputError(f"the share of refused shifts must be at least 0 and below 1, got {self.refused_max}")
+        if self.refused_max is not None and self.kind != "peak-hour":
+            raise InputError("the latency margin is fitted in peak-hour studies; give --latency-margin elsewhere")
+        if self.eps is None and self.kind == "closed-loop":
+            raise InputError("eps is chosen by cross-validation in peak-hour studies; give one here")
+        if self.n_draws < 1 or self.n_ties < 0 or self.n_days < 1:
+            raise InputError("draws and days must be 1 or more, ties 0 or more")
+        if self.n_ties and self.kind != "peak-hour":
+            raise InputError("ties are trained in peak-hour studies only")
+        if self.seed < 0:
+            raise InputError(f"the seed must not be negative, got {self.seed}")
+        if self.kind == "closed-loop" and min(self.q) < 2:
+            raise InputError(f"q must be at least 2 hours, got {list(self.q)}")
+        if not 0.0 < self.mip_gap < 1.0 or not self.time_limit_s > 0.0:
+            raise InputError("the gap must lie between 0 and 1, the time limit above 0")
+        if self.kind == "peak-hour":
+            n_records = len(load_peak_records(self.settings).dates)
+            # Some records must be left to test with.
+            if bad_q := [q for q in self.q if not 2 <= q < n_records]:
+                raise InputError(f"q must be at least 2 and below the {n_records} records there are, got {bad_q}")
+            if (self.eps is None or self.refused_max is not None) and min(self.q) < FOLDS:
+                raise InputError(f"cross-validation divides q records in {FOLDS} parts, got q {list(self.q)}")
+            if self.market_files:
+                raise InputError("the peak-hour study has records of its own and reads no market files")
+            if self.features != "published":
+                raise InputError("the peak-hour study has no hours before its own: its features are 'published'")
+
+    def eps_of(self, chosen: Sequence[float] = ()) -> tuple[float, ...]:
+        """Bounds to train with; the candidates of a cross-validation if none are given."""
+        return tuple(chosen) or (self.eps if self.eps is not None else EPS_SWEEP)

@@ -1,0 +1,92 @@
+"""What a coordination study hands to the solvers: the dispatch problem, the network of datacenters, training draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.randomness import keyed_generator
+from g2g_opt.transmission.system import SHED_USD_PER_MWH, Settings, ZonalSystem, load_zonal_system
+from solvers.dispatch import DispatchSolution, solve_dispatch, solve_ideal_coordination
+from solvers.dispatch_blocks import DatacenterNetwork, DispatchSystem
+from solvers.task_allocation import allocate_tasks, shift_limits
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# How far outside its limits a shift is still accepted, in MW (per hop of latency).
+ACCEPT_MW = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class CoordinationSetting:
+    """A system, its datacenters under one penetration and alpha, and the limits they accept.
+
+    `allocation_mw` (datacenter, zone of the user) is the latency-optimal one.
+    """
+
+    system: ZonalSystem
+    settings: Settings
+    dispatch: DispatchSystem
+    network: DatacenterNetwork
+    demand_mw: Floats
+    allocation_mw: Floats
+    alpha: float
+
+    @property
+    def base_latency(self) -> float:
+        """L(W0), in MW times borders."""
+        return float((self.system.latency * self.allocation_mw).sum())
+
+    @property
+    def base_mw(self) -> Floats:
+        """Loads (datacenter,) without coordination."""
+        return self.network.base_mw
+
+    def trained_network(self, latency_margin: float) -> DatacenterNetwork:
+        """The network with a share of its latency loss held back, for training."""
+        alpha = self.alpha * (1.0 - latency_margin)
+        return replace(self.network, limits=shift_limits(self.system.latency, self.demand_mw, self.base_latency, alpha))
+
+    def dispatched(self, load_mw: Floats, injected_mw: Floats, theta_mw: Floats) -> DispatchSolution:
+        """Dispatch of hours (hour, zone) with datacenters' loads (datacenter,) or (hour, datacenter)."""
+        return solve_dispatch(self.dispatch, self.system.with_datacenters(load_mw, theta_mw), injected_mw)
+
+    def ideal(self, load_mw: Floats, injected_mw: Floats) -> DispatchSolution:
+        """The cheapest dispatch of hours over all loads that the datacenters accept."""
+        return solve_ideal_coordination(self.dispatch, load_mw, injected_mw, self.network)
+
+
+def make_setting(settings: Settings, penetration: float, alpha: float) -> CoordinationSetting:
+    """The bundled system with datacenters of a penetration."""
+    system = load_zonal_system()
+    demand = system.datacenter_demand_mw(penetration)
+    allocation = allocate_tasks(system.latency, demand)
+    base = allocation.sum(axis=1)
+    latency = float((system.latency * allocation).sum())
+    return CoordinationSetting(
+        system,
+        settings,
+        DispatchSystem(
+            system.generator_zone,
+            system.power_min_mw,
+            system.power_max_mw,
+            system.cost_usd_per_mwh,
+            system.quadratic_usd_per_mw2h,
+            system.transfer_factors(settings),
+            system.limit_mw,
+            SHED_USD_PER_MWH,
+        ),
+        DatacenterNetwork(system.datacenter_zone, base, shift_limits(system.latency, demand, latency, alpha)),
+        demand,
+        allocation,
+        alpha,
+    )
+
+
+def draw_records(seed: int, draw: int, n_records: int, q: int) -> Ints:
+    """Training records of a draw, sorted; the first one is the split that recorded results were made with."""
+    generator = np.random.default_rng(seed) if draw == 0 else keyed_generator(seed, "records", draw)
+    return np.sort(generator.choice(n_records, q, replace=False))

@@ -1,0 +1,141 @@
+"""Coordination of a grid operator with a network of datacenters (formulations 9).
+
+Three kinds: `peak-hour` trains policies on some records and judges them on the others; `closed-loop` lets them run the
+hours of another period, seeing only what was measured before they act; `day-ahead` commits units with and without the
+datacenters' flexibility. Stages: `bounds` (no and ideal coordination of a closed loop), then `runs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import product
+from typing import ClassVar
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from g2g_opt.limits import Limits
+from studies.conclusion import Conclusion
+from studies.coordination_policy.answer import draw_conclusion
+from studies.coordination_policy.closed_loop import latency_excess_mw, run_loop, train_loop_policy
+from studies.coordination_policy.day_ahead import days_of, study_day
+from studies.coordination_policy.draws import study_draw
+from studies.coordination_policy.hours import draw_hours, load_hours
+from studies.coordination_policy.peak_hour import make_case
+from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.setting import make_setting
+from studies.task import Progress, Row, Tables, Task, TaskResult, counted
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class CoordinationStudy(CoordinationQuestion):
+    """A `CoordinationQuestion` that can be run."""
+
+    stages: ClassVar[tuple[str, ...]] = ("bounds", "runs")
+
+    def check(self) -> None:
+        """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
+        self.check_figures()
+        if self.kind != "peak-hour":
+            hours = load_hours(self, make_setting(self.settings, self.penetrations[0], self.alphas[0]))
+            for q in self.q if self.kind == "closed-loop" else ():
+                draw_hours(self, hours, q, 0)
+            if self.kind == "day-ahead":
+                days_of(self, hours)
+
+    # --- tasks
+
+    def tasks(self, stage: str, results: Sequence[TaskResult]) -> list[Task]:
+        """Bounds of every setting (closed loop); then every draw, or every day."""
+        settings = [{"penetration": p, "alpha": a} for p, a in product(self.penetrations, self.alphas)]
+        if stage == "bounds":
+            if self.kind != "closed-loop":
+                return []
+            return [Task("bounds", one, f"no and ideal coordination, {_words(one)}", 2.0) for one in settings]
+        if self.kind == "day-ahead":
+            days = days_of(self, load_hours(self, make_setting(self.settings, self.penetrations[0], 0.0)))
+            return [Task("day", {"penetration": p, "date": day}, day, 1.0) for p in self.penetrations for day in days]
+        return [
+            Task(
+                "draw",
+                one | {"q": q, "draw": draw},
+                f"{_words(one)}, {q} records, draw {draw + 1}",
+                float(q) * len(self.eps_of()),
+            )
+            for one in settings
+            for q in self.q
+            for draw in range(self.n_draws)
+        ]
+
+    def split(self, task: Task) -> list[Task]:
+        """A draw or a day is the smallest unit."""
+        return []
+
+    def run(self, task: Task, progress: Progress) -> Tables:
+        """Do a task, in a worker process."""
+        content = task.content
+        if task.kind == "day":
+            return study_day(self, content["penetration"], content["date"], counted(progress, 1 + len(self.alphas)))
+        if self.kind == "peak-hour":
+            report = counted(progress, (2 + self.n_ties) * len(self.eps_of()))
+            case = make_case(self, content["penetration"], content["alpha"])
+            return study_draw(self, case, content["q"], content["draw"], report)
+        setting = make_setting(self.settings, content["penetration"], content["alpha"])
+        hours = load_hours(self, setting)
+        about: Row = {"penetration": content["penetration"], "alpha": content["alpha"]}
+        if task.kind == "bounds":
+            base = run_loop(self, setting, hours, None, lambda share: progress(0.8 * share, "without coordination"))
+            run = slice(hours.first, hours.last)
+            progress(0.8, "ideal coordination")
+            ideal = setting.ideal(hours.load_mw[run], hours.injected_mw[run])
+            row = about | {
+                "hours": len(base.cost_usd),
+                "first_date": self.first_date,
+                "base_cost": base.cost_usd,
+                "ideal_cost": ideal.cost_usd,
+                "base_shed_hours": int((base.shed_mw > 1.0).sum()),
+                "unsolved_hours": int((~ideal.solved).sum()),
+                "base_flow_mw": base.flow_mw.mean(axis=0),
+                "base_theta_mw": setting.base_mw,
+                "ideal_theta_mw": ideal.theta_mw.mean(axis=0),
+                "dates": hours.days()[::24],
+            }
+            return {"bounds": [row]}
+        rows: list[Row] = []
+        policies: list[Row] = []
+        eps_of = self.eps_of()
+        for k, eps in enumerate(eps_of):
+            progress(k / len(eps_of), f"training, eps {eps:g}")
+            policy, training = train_loop_policy(self, setting, hours, content["q"], content["draw"], eps)
+            done = run_loop(self, setting, hours, policy, partial(_tell, progress, k, len(eps_of)))
+            key = about | {"q": content["q"], "draw": content["draw"], "eps": eps}
+            rows.append(
+                key
+                | {
+                    "cost": done.cost_usd,
+                    "theta_mw": done.theta_mw.mean(axis=0),
+                    "flow_mw": done.flow_mw.mean(axis=0),
+                    "shed_hours": int((done.shed_mw > 1.0).sum()),
+                    "outside_hours": done.asked_outside,
+                    "rejected_hours": int((~done.accepted).sum()),
+                    "waiting_hours": done.waits,
+                    "latency_excess_mw": latency_excess_mw(setting, done),
+                    "training_s": training["training_s"],
+                    "residual": training["residual"],
+                }
+            )
+            policies.append(key | {"json": policy.to_json()})
+        return {"loops": rows, "policies": policies}
+
+    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; there are no voltage limits to judge again by."""
+        return draw_conclusion(self, results)
+
+
+def _tell(progress: Progress, k: int, n: int, share: float) -> None:
+    progress((k + share) / n, "closed loop")
+
+
+def _words(setting: dict[str, float]) -> str:
+    return f"{100 * setting['penetration']:g} % datacenters, alpha {setting['alpha']:g}"
