@@ -55,14 +55,17 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def input_hashes(feeder: str, trace_dir: str, profile: str | None = None) -> dict[str, str]:
+def input_hashes(feeder: str, trace_dir: str, profile: str | None = None, market_files: str = "") -> dict[str, str]:
     """SHA-256 of every file that a study on this feeder reads, by name: circuit, bundled data, the user's traces
-    and hourly profile. Without a feeder, of the bundled transmission system.
+    and hourly profile. Without a feeder, of the bundled transmission system and the user's market files.
     """
     if not feeder:
         # Not on a feeder: on the bundled transmission system.
-        files = sorted(path for path in data_path("nyiso").iterdir() if path.is_file())
-        return {f"nyiso/{path.name}": _hash(path) for path in files}
+        files = {f"nyiso/{path.name}": path for path in sorted(data_path("nyiso").iterdir())}
+        if market_files:
+            root = Path(market_files)
+            files |= {f"market/{path.relative_to(root).as_posix()}": path for path in sorted(root.rglob("*"))}
+        return {name: _hash(path) for name, path in files.items() if path.is_file()}
     if feeder.lower().endswith(".dss"):
         circuit = circuit_files(Path(feeder).expanduser())
     else:

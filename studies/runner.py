@@ -84,7 +84,8 @@ def _asked(folder: StudyFolder) -> str:
 
 
 def _hashes(question: Question) -> dict[str, str]:
-    return input_hashes(question.feeder, question.trace_dir, question.profile)
+    market_files = str(getattr(question, "market_files", ""))
+    return input_hashes(question.feeder, question.trace_dir, question.profile, market_files)
 
 
 def run_study(

@@ -38,7 +38,7 @@ def draw_conclusion(question: CoordinationQuestion, results: Sequence[TaskResult
         not_assessed=(
             "voltages and reactive power: the zones are equivalents without reactive data, and 6 of their 12 limits "
             "exceed what V^2/|z| lets a line carry, so that an alternating-current check of them means nothing",
-            "metered load: the series is day-ahead bids",
+            *(() if question.market_files else ("metered load: the series is day-ahead bids",)),
             "what it costs users that their tasks run farther away",
         ),
     )

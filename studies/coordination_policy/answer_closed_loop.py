@@ -134,8 +134,8 @@ def _answer(question: CoordinationQuestion, key: tuple[float, float], bound: Row
     return (
         f"With {100 * key[0]:.0f} % datacenters and alpha {key[1]:g}, a policy that sees only what was measured before "
         f"it acts (eps {runs[0]['eps']:g}, {runs[0]['q']} hours) captured {share.mean():.1f} % of the ideal saving "
-        f"({ideal:.2f} % of the cost) in {bound['hours']:,} hours{spread}; its shift was outside what datacenters accept, and became one by '{question.response}', in "
-        f"{held:.0f} hours."
+        f"({ideal:.2f} % of the cost) in {bound['hours']:,} hours{spread}; its shift was outside what datacenters "
+        f"accept, and became one by '{question.response}', in {held:.0f} hours."
     )
 
 

@@ -73,23 +73,30 @@ def _groups(rows: Sequence[Row]) -> list[list[Row]]:
         if row.get("certified") is False:
             continue
         # Further optima of the same training widen its interval.
-        policy = str(row["policy"]).split(", tie")[0]
-        groups.setdefault((row["penetration"], row["alpha"], row["q"], row["eps"], policy), []).append(row)
+        key = (row["penetration"], row["alpha"], row["q"], row["eps"], _without_tie(row))
+        groups.setdefault(key, []).append(row)
     return list(groups.values())
+
+
+def _without_tie(row: Row) -> str:
+    return str(row["policy"]).split(", tie")[0]
 
 
 def _summary(group: list[Row]) -> Row:
     first = group[0]
     shares = 100.0 * np.array([row["saving_share"] for row in group])
+    # Ties widen the interval; means are those of the rule by which ties are broken.
+    group = [row for row in group if row["policy"] == first["policy"]] or group
 
     def mean(name: str, times: float = 1.0) -> float | None:
         values = [row[name] for row in group if row.get(name) is not None]
         return times * float(np.mean(values)) if values else None
 
     return {
-        **{name: first[name] for name in ("penetration", "alpha", "q", "eps", "policy")},
+        **{name: first[name] for name in ("penetration", "alpha", "q", "eps")},
+        "policy": _without_tie(first),
         "cost": mean("cost"),
-        "saving": float(np.mean(shares)),
+        "saving": mean("saving_share", 100.0),
         "saving_low": float(shares.min()),
         "saving_high": float(shares.max()),
         "refused": mean("refused_share", 100.0),

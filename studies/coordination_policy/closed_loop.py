@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.coordinator import Coordinator
+from g2g_opt.errors import InputError
 from g2g_opt.transmission.policy import ContextualPolicy
 from g2g_opt.transmission.policy_controller import ContextualPolicyController, published_names
 from g2g_opt.transmission.zonal_datacenter import HOUR_S, ZonalDatacenter, ZonalDatacenterState
@@ -101,6 +102,9 @@ def run_loop(
         grid.attach_dc(site)
     controllers: list[ContextualPolicyController] = []
     if policy is not None:
+        # What datacenters accept is asked by their place.
+        if policy.datacenters != system.datacenters:
+            raise InputError(f"the policy is for datacenters {policy.datacenters}, the grid has {system.datacenters}")
         controllers.append(
             ContextualPolicyController(
                 policy,

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from solvers.outcome import SolverError
 from studies.coordination_policy.peak_hour import PeakCase, fit_contextual, judge_policy
-from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.question import FOLDS, CoordinationQuestion
 from studies.task import Row
 
 Ints = NDArray[np.int64]
 
-_FOLDS = 5
 # Shares of the latency loss that may be held back, until few enough shifts are refused.
 _MARGINS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75)
 
@@ -52,9 +51,9 @@ def choose_margin(
 
 def _held_out(question: CoordinationQuestion, case: PeakCase, train: Ints, eps: float, margin: float) -> list[Row]:
     """Rows of every fifth judged by a training on the others; none if one is not certified."""
-    fold = np.arange(len(train)) % _FOLDS
+    fold = np.arange(len(train)) % FOLDS
     rows = []
-    for k in range(_FOLDS):
+    for k in range(FOLDS):
         policy = fit_contextual(question, case, train[fold != k], eps, margin)
         if not policy.certified:
             return []
