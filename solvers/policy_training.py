@@ -18,7 +18,7 @@ other ends of the optimal set.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,7 +170,9 @@ def train_base_regression(
     )
     found = solve_quadratic_program(program)
     matrix = (found.x[:n_matrix] - found.x[n_matrix:]).reshape(n_centers, n_features)
-    return _policy(found, matrix, scale, unit**2)
+    policy = _policy(found, matrix, scale, unit**2)
+    # The program leaves out the square of what is aimed at, which nothing changes.
+    return replace(policy, cost_usd=policy.cost_usd + 0.5 * weight * float((shift_mw**2).sum()))
 
 
 def _with_intercept(features: Floats, scale: Floats | None, eps: float) -> Floats:
