@@ -141,8 +141,10 @@ def train_base_regression(
 ) -> TrainedPolicy:
     """Least squares on ideal shifts (record, datacenter) with |beta|_1 <= eps: base regression (9.5).
 
-    Shifts along links are not unique; the shortest (in the 2-norm) are taken, so squares of links are squares of
-    datacenters divided by their number. `cost_usd` is the mean square of what is missed along links (MW^2).
+    Where the bound binds this relaxes the published problem: links that keep |beta|_1 small are not those that keep
+    squares small (docs/coordination_proof.md). Shifts along links are not unique; the shortest (in the 2-norm) are
+    taken, so squares of links are squares of datacenters divided by their number. `cost_usd` is the mean square of what
+    is missed along links (MW^2).
     """
     x = _with_intercept(features, scale, eps)
     q, n_features = x.shape
