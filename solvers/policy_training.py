@@ -39,7 +39,7 @@ Floats = NDArray[np.float64]
 # Price of moving, where moves cost the same otherwise: $ per GW^2 (or per GW along a direction).
 TIE_USD = 1.0
 # A feature that varies so little next to the others is constant, but for a solver's rounding: the intercept stands for
-# it. A bound on |B|_1 that is smaller is none.
+# it, and it moves nothing. A bound on |B|_1 that is smaller is none.
 _CONSTANT, _SMALLEST = 1e-5, 1e-6
 
 
@@ -82,14 +82,14 @@ def train_policy(
     # differ by orders of magnitude.
     spread = np.append(1.0, x[:, 1:].std(axis=0))
     varies = np.append(True, spread[1:] > _CONSTANT * spread[1:].max(initial=0.0))
-    x, spread = np.where(varies, x, 0.0), np.where(varies, spread, 1.0)
+    spread = spread[varies]
     moves = POWER_MW / np.tile(spread, network.n)  # an entry of B (MW per unit) is so many times what is decided
-    along = None if tie_direction is None else (tie_direction * varies).ravel()
-    program = _training_program(system, load_mw, injected_mw, network, x / spread, moves, eps, along)
+    along = None if tie_direction is None else tie_direction[:, varies].ravel()
+    program = _training_program(system, load_mw, injected_mw, network, x[:, varies] / spread, moves, eps, along)
     found = solve_quadratic_program(program)
     parts = found.x[-2 * len(moves) :].reshape(2, -1)
-    # A constant feature is trained as 0 but acted on as it is: it must not move anything.
-    matrix = (moves * (parts[0] - parts[1])).reshape(network.n, x.shape[1]) * varies
+    matrix = np.zeros((network.n, len(varies)))
+    matrix[:, varies] = (moves * (parts[0] - parts[1])).reshape(network.n, len(spread))
     return _policy(found, matrix, scale, OBJECTIVE_USD)
 
 
