@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from statistics import mean
 from typing import get_args
 
@@ -21,65 +21,25 @@ from measuring import ROOT, machine, spread
 
 sys.path.insert(0, str(ROOT))
 
-from g2g_opt.transmission.series import ZonalSeries, load_bundled_series
-from g2g_opt.transmission.system import SHED_USD_PER_MWH, Settings, load_zonal_system
+from g2g_opt.transmission.system import Settings
 from solvers.highs import solve_sparse_program
 from solvers.outcome import SolverError
-from solvers.task_allocation import allocate_tasks
 from solvers.unit_commitment import solve_unit_commitment
 from solvers.unit_commitment_matrices import commitment_program, even_tangents
-from solvers.unit_commitment_problem import FlexibleDatacenters, UnitCommitmentProblem, Units
+from solvers.unit_commitment_problem import UnitCommitmentProblem
+from studies.coordination_policy.day_ahead import day_problem, days_of
+from studies.coordination_policy.hours import load_hours
+from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.setting import make_setting
 
 ALPHAS = (None, 0.0, 0.25, 1.0)
-WINDOW = np.arange(16, 21)
 
 
-@dataclass(frozen=True)
-class Asked:
-    settings: Settings
-    penetration: float
-    startup_ramps: str  # "free": a first hour on up to full output; "ramp": no faster than between hours on
-
-
-def day_problem(asked: Asked, series: ZonalSeries, day: int, alpha: float | None) -> UnitCommitmentProblem:
-    """Day `day` of the series; nothing is known of the hour before, and there are no minimum times."""
-    system, hours = load_zonal_system(), slice(24 * day, 24 * day + 24)
-    n = len(system.power_max_mw)
-    none, at_once = np.zeros(n, dtype=np.int64), np.full(n, np.inf)
-    units = Units(
-        system.generator_zone,
-        system.power_min_mw,
-        system.power_max_mw,
-        system.cost_usd_per_mwh,
-        system.quadratic_usd_per_mw2h,
-        system.startup_usd,
-        system.ramp_up_mw_per_h,
-        system.ramp_down_mw_per_h,
-        at_once if asked.startup_ramps == "free" else system.ramp_up_mw_per_h,
-        at_once if asked.startup_ramps == "free" else system.ramp_down_mw_per_h,
-        none,
-        none,
-    )
-    demand = system.datacenter_demand_mw(asked.penetration)
-    work = allocate_tasks(system.latency, demand)
-    centers = FlexibleDatacenters(
-        system.datacenter_zone,
-        system.latency,
-        np.tile(demand, (24, 1)),
-        np.tile(work.sum(axis=1), (24, 1)),
-        np.full(24, float((work * system.latency).sum())),
-        WINDOW,
-        alpha,
-    )
-    return UnitCommitmentProblem(
-        series.load_mw[hours],
-        system.renewables_mw(series.wind_mw[hours], series.solar_mw[hours], asked.settings),
-        units,
-        system.transfer_factors(asked.settings),
-        system.limit_mw,
-        SHED_USD_PER_MWH,
-        centers,
-    )
+def with_startup_ramps(problem: UnitCommitmentProblem) -> UnitCommitmentProblem:
+    """The same with first and last hours on no faster than between hours on."""
+    units = problem.units
+    ramped = replace(units, startup_ramp_mw=units.ramp_up_mw, shutdown_ramp_mw=units.ramp_down_mw)
+    return replace(problem, units=ramped)
 
 
 def at_once(problem: UnitCommitmentProblem, gap: float, limit_s: float) -> str:
@@ -101,18 +61,21 @@ def main() -> int:
     parser.add_argument("--all-at-once", type=float, default=0.0, metavar="S")
     options = parser.parse_args()
     print(machine())
-    series = load_bundled_series()
-    days = np.linspace(0, len(series.days) - 1, options.days).round().astype(int).tolist()
+    every_day = CoordinationQuestion(kind="day-ahead", first_date="2018-01-01", n_days=options.days)
     for settings in options.settings or get_args(Settings):
-        asked = Asked(settings, options.penetration, options.startup_ramps)
+        setting = make_setting(settings, options.penetration, 0.0)
+        hours = load_hours(replace(every_day, settings=settings), setting)
         seconds: dict[float | None, list[float]] = {alpha: [] for alpha in ALPHAS}
         savings: dict[float | None, list[float]] = {alpha: [] for alpha in ALPHAS}
         charges: list[float] = []
-        for day in days:
+        for day in days_of(every_day, hours):
+            first = int(np.searchsorted(hours.series.hour_begins, np.datetime64(day)))
             without = None
             for alpha in ALPHAS:
-                problem = day_problem(asked, series, day, alpha)
-                where = f"{settings} {series.days[day]} alpha {alpha}"
+                problem = day_problem(setting, hours, first, alpha)
+                if options.startup_ramps == "ramp":
+                    problem = with_startup_ramps(problem)
+                where = f"{settings} {day} alpha {alpha}"
                 try:
                     found = solve_unit_commitment(problem, mip_gap=options.gap, time_limit_s=options.limit_s)
                 except SolverError as error:

@@ -57,6 +57,15 @@ class TrainedPolicy:
     solver: str
     seconds: float
 
+    @property
+    def conserving_matrix(self) -> Floats:
+        """B with what rounding leaves of its columns' sums put right, where it does not show."""
+        return np.asarray(self.matrix - self.matrix.mean(axis=0))
+
+    def shifts_mw(self, features: Floats) -> Floats:
+        """What the policy asks of every datacenter (record, datacenter) by `features` (record, feature)."""
+        return np.asarray(np.hstack([np.ones((len(features), 1)), features]) @ self.matrix.T)
+
 
 def train_policy(
     system: DispatchSystem,

@@ -14,7 +14,7 @@ from g2g_opt.datacenter.command import DatacenterCommand
 from g2g_opt.errors import InputError
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.command import GridCommand
-from g2g_opt.transmission.policy import ContextualPolicy
+from g2g_opt.transmission.policy import ContextualPolicy, PolicyFeature
 from g2g_opt.transmission.zonal_datacenter import HOUR_S, ShiftTasks, ZonalDatacenter
 from g2g_opt.transmission.zonal_grid import ZonalGrid
 
@@ -32,6 +32,12 @@ def published_names(zones: Sequence[str], lines: Sequence[str]) -> tuple[str, ..
         *(f"renewable.{zone}" for zone in zones),
         *(f"flow.{line}" for line in lines),
     )
+
+
+def published_features(zones: Sequence[str], lines: Sequence[str], lag_h: int) -> tuple[PolicyFeature, ...]:
+    """Everything a zonal grid publishes, `lag_h` hours before a policy acts, as features."""
+    units = {"load": "MW", "price": "$/MWh", "renewable": "MW", "flow": "MW"}
+    return tuple(PolicyFeature.of(name, units[name.split(".")[0]], lag_h) for name in published_names(zones, lines))
 
 
 class ContextualPolicyController(Controller[ZonalDatacenter, ZonalGrid]):

@@ -20,7 +20,7 @@ from solvers.policy_training import train_policy
 from studies.coordination_policy.hours import LAG_MAX_H, Hours, draw_hours, make_features, published
 from studies.coordination_policy.peak_hour import respond
 from studies.coordination_policy.question import CoordinationQuestion
-from studies.coordination_policy.setting import ACCEPT_MW, CoordinationSetting
+from studies.coordination_policy.setting import ACCEPT_MW, CoordinationSetting, scale_of
 
 Floats = NDArray[np.float64]
 
@@ -44,7 +44,6 @@ def train_loop_policy(
     """A policy of q hours before those that are run, and how its training went; `SolverError` if not certified."""
     train = draw_hours(question, hours, q, draw)
     features, values = make_features(question, setting, hours, train)
-    spread = values.std(axis=0)
     found = train_policy(
         setting.dispatch,
         hours.load_mw[train],
@@ -52,22 +51,20 @@ def train_loop_policy(
         setting.trained_network(question.latency_margin),
         values,
         eps,
-        scale=np.where(spread > 0.0, spread, 1.0) if question.scaled else None,
+        scale=scale_of(values) if question.scaled else None,
     )
     if not found.certified:
         raise SolverError(f"the training of draw {draw} was not certified: {found.certificate}")
     about: dict[str, float | str] = {
         "settings": question.settings,
         "alpha": setting.alpha,
-        "penetration": float(setting.demand_mw.sum() / setting.system.peak_load_mw.sum()),
+        "penetration": setting.penetration,
         "eps": eps,
         "records": q,
         "draw": draw,
         "until": str(hours.series.hour_begins[hours.first]),
     }
-    # What rounding leaves of columns' sums is put right where it does not show.
-    matrix = found.matrix - found.matrix.mean(axis=0)
-    policy = ContextualPolicy(setting.system.datacenters, features, matrix, about)
+    policy = ContextualPolicy(setting.system.datacenters, features, found.conserving_matrix, about)
     own = found.certificate
     residual = max(own.gap, own.primal_residual, own.dual_residual)
     return policy, {"training_s": found.seconds, "training_cost": found.cost_usd, "residual": residual}

@@ -56,10 +56,8 @@ def study_day(
             continue
         rows.append(row | _figures(found))
         for hour in range(24):
-            loads.append(
-                {"penetration": penetration, "date": date, "alpha": alpha, "hour": hour}
-                | {"theta_mw": found.plan.theta_mw[hour], "cost": _hour_cost(setting, found, hour)}
-            )
+            key: Row = {"penetration": penetration, "date": date, "alpha": alpha, "hour": hour}
+            loads.append(key | {"theta_mw": found.plan.theta_mw[hour]})
         report(f"{_words(alpha)}: gap {100 * found.report.gap:.2f} % in {found.report.seconds:.1f} s")
     return {"days": rows, "loads": loads}
 
@@ -120,11 +118,6 @@ def _figures(found: UnitCommitmentSolution | None) -> Row:
         found.report.status.value,
     )
     return dict(zip(names, values, strict=True))
-
-
-def _hour_cost(setting: CoordinationSetting, found: UnitCommitmentSolution, hour: int) -> float:
-    """Cost of an hour's output and shed load ($); start-up costs belong to the day."""
-    return float(setting.dispatch.cost_usd(found.plan.output_mw[hour], found.plan.shed_mw[hour]))
 
 
 def _words(alpha: float | None) -> str:

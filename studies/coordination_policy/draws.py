@@ -14,12 +14,11 @@ from studies.coordination_policy.peak_hour import (
     judge_policy,
     judged_row,
     policy_of,
-    scale_of,
     used_features,
 )
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.selection import choose_eps, choose_margin
-from studies.coordination_policy.setting import draw_records
+from studies.coordination_policy.setting import draw_records, scale_of
 from studies.task import Row
 
 
@@ -33,7 +32,7 @@ def study_draw(
     setting = case.setting
     train = draw_records(question.seed, draw, len(case.records.dates), q)
     test = np.setdiff1d(np.arange(len(case.records.dates)), train)
-    about: Row = {"penetration": float(setting.demand_mw.sum() / setting.system.peak_load_mw.sum())}
+    about: Row = {"penetration": setting.penetration}
     about |= {"settings": question.settings, "alpha": setting.alpha, "q": q, "draw": draw}
     savings = [
         about | judged_row(case, test, "none", case.base.cost_usd, None, None) | {"eps": None},

@@ -12,10 +12,10 @@ from g2g_opt.errors import InputError
 from g2g_opt.randomness import keyed_generator
 from g2g_opt.transmission.market_files import load_market_files
 from g2g_opt.transmission.policy import PolicyFeature, Published
-from g2g_opt.transmission.policy_controller import published_names
+from g2g_opt.transmission.policy_controller import published_features
 from g2g_opt.transmission.series import ZonalSeries, checked_dates, load_bundled_series
 from studies.coordination_policy.question import CoordinationQuestion
-from studies.coordination_policy.setting import CoordinationSetting
+from studies.coordination_policy.setting import CoordinationSetting, published_figures
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -76,7 +76,7 @@ def published(setting: CoordinationSetting, hours: Hours, which: Ints) -> Floats
     """What was published (hour, name) in some hours without coordination, in the order of `published_names`."""
     load, injected = hours.load_mw[which], hours.injected_mw[which]
     found = setting.dispatched(load, injected, setting.base_mw)
-    return np.hstack([load, found.price_usd_per_mwh, injected, found.flow_mw])
+    return published_figures(load, injected, found)
 
 
 def make_features(
@@ -85,15 +85,13 @@ def make_features(
     """Features of the question's set, all measured an hour before or earlier, and their values (record, feature)."""
     system = setting.system
     zones = system.zones
-    names = published_names(zones, system.line_names)
     renewable = tuple(PolicyFeature.of(f"renewable.{zone}", "MW", 1) for zone in zones)
     figures: dict[str, Floats] = {}
     for lag in (1, 24, 25):
         figures |= {f"load.{zone}@{lag}h": hours.load_mw[train - lag, k] for k, zone in enumerate(zones)}
         figures |= {f"renewable.{zone}@{lag}h": hours.injected_mw[train - lag, k] for k, zone in enumerate(zones)}
     if question.features == "published":
-        units = {"load": "MW", "price": "$/MWh", "renewable": "MW", "flow": "MW"}
-        chosen = tuple(PolicyFeature.of(name, units[name.split(".")[0]], 1) for name in names)
+        chosen = published_features(zones, system.line_names, 1)
         table = published(setting, hours, train - 1)
         figures = {feature.name: table[:, k] for k, feature in enumerate(chosen)}
     elif question.features == "loads":

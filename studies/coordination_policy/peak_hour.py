@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.randomness import keyed_generator
-from g2g_opt.transmission.policy import ContextualPolicy, PolicyFeature
-from g2g_opt.transmission.policy_controller import published_names
+from g2g_opt.transmission.policy import ContextualPolicy
+from g2g_opt.transmission.policy_controller import published_features, published_names
 from g2g_opt.transmission.system import PeakRecords, load_peak_records
 from g2g_opt.transmission.zonal_grid import SHED_TOLERANCE_MW
 from solvers.dispatch import DispatchSolution
 from solvers.policy_training import TrainedPolicy, train_policy
 from solvers.projection import project_shifts
 from studies.coordination_policy.question import CoordinationQuestion
-from studies.coordination_policy.setting import ACCEPT_MW, CoordinationSetting, make_setting
+from studies.coordination_policy.setting import (
+    ACCEPT_MW,
+    CoordinationSetting,
+    make_setting,
+    published_figures,
+    scale_of,
+)
 from studies.task import Row
 
 Floats = NDArray[np.float64]
@@ -37,14 +44,15 @@ class PeakCase:
     features: Floats
 
 
+# The draws of a setting, one after the other in a worker, share it.
+@lru_cache(maxsize=1)
 def make_case(question: CoordinationQuestion, penetration: float, alpha: float) -> PeakCase:
     """Dispatch of every record without coordination and with the ideal one."""
     setting = make_setting(question.settings, penetration, alpha)
     records = load_peak_records(question.settings)
     base = setting.dispatched(records.load_mw, records.injected_mw, setting.base_mw)
     ideal = setting.ideal(records.load_mw, records.injected_mw)
-    # In the order of `published_names`.
-    features = np.hstack([records.load_mw, base.price_usd_per_mwh, records.injected_mw, base.flow_mw])
+    features = published_figures(records.load_mw, records.injected_mw, base)
     return PeakCase(setting, records, base, ideal, features)
 
 
@@ -66,7 +74,7 @@ def judge_policy(question: CoordinationQuestion, case: PeakCase, test: Ints, nam
         nothing = judged_row(case, test, name, case.base.cost_usd, None, None)
         return {key: None if isinstance(value, float) else value for key, value in nothing.items()} | training
     setting = case.setting
-    asked = _with_intercept(case.features[test]) @ policy.matrix.T
+    asked = policy.shifts_mw(case.features[test])
     base, limits = setting.base_mw, setting.network.limits
     accepted = np.asarray(limits.excess(base + asked) <= ACCEPT_MW)
     done = respond(setting, question.response, asked)
@@ -92,14 +100,8 @@ def respond(setting: CoordinationSetting, response: str, asked_mw: Floats) -> Fl
 def policy_of(case: PeakCase, policy: TrainedPolicy, trained: Row) -> ContextualPolicy:
     """The policy as it is stored: it reads the hour it acts in, of the dispatch without coordination."""
     system = case.setting.system
-    units = {"load": "MW", "price": "$/MWh", "renewable": "MW", "flow": "MW"}
-    features = tuple(
-        PolicyFeature.of(name, units[name.split(".")[0]], 0)
-        for name in published_names(system.zones, system.line_names)
-    )
-    # What rounding leaves of columns' sums is put right where it does not show.
-    matrix = policy.matrix - policy.matrix.mean(axis=0)
-    return ContextualPolicy(system.datacenters, features, matrix, trained)
+    features = published_features(system.zones, system.line_names, 0)
+    return ContextualPolicy(system.datacenters, features, policy.conserving_matrix, trained)
 
 
 def fit_contextual(
@@ -122,16 +124,6 @@ def fit_contextual(
         scale=scale_of(features) if question.scaled else None,
         tie_direction=tie_direction,
     )
-
-
-def _with_intercept(features: Floats) -> Floats:
-    return np.hstack([np.ones((len(features), 1)), features])
-
-
-def scale_of(features: Floats) -> Floats:
-    """Standard deviation of every feature; 1 where it is constant."""
-    spread = features.std(axis=0)
-    return np.where(spread > 1e-9, spread, 1.0)
 
 
 def used_features(case: PeakCase, train: Ints, policy: TrainedPolicy) -> Row:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
@@ -108,6 +107,6 @@ class CoordinationQuestion:
             if self.features != "published":
                 raise InputError("the peak-hour study has no hours before its own: its features are 'published'")
 
-    def eps_of(self, chosen: Sequence[float] = ()) -> tuple[float, ...]:
+    def eps_of(self) -> tuple[float, ...]:
         """Bounds to train with; the candidates of a cross-validation if none are given."""
-        return tuple(chosen) or (self.eps if self.eps is not None else EPS_SWEEP)
+        return self.eps if self.eps is not None else EPS_SWEEP

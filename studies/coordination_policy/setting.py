@@ -45,6 +45,11 @@ class CoordinationSetting:
         """Loads (datacenter,) without coordination."""
         return self.network.base_mw
 
+    @property
+    def penetration(self) -> float:
+        """Users' work as a share of the peak load."""
+        return float(self.demand_mw.sum() / self.system.peak_load_mw.sum())
+
     def trained_network(self, latency_margin: float) -> DatacenterNetwork:
         """The network with a share of its latency loss held back, for training."""
         alpha = self.alpha * (1.0 - latency_margin)
@@ -57,6 +62,17 @@ class CoordinationSetting:
     def ideal(self, load_mw: Floats, injected_mw: Floats) -> DispatchSolution:
         """The cheapest dispatch of hours over all loads that the datacenters accept."""
         return solve_ideal_coordination(self.dispatch, load_mw, injected_mw, self.network)
+
+
+def published_figures(load_mw: Floats, injected_mw: Floats, found: DispatchSolution) -> Floats:
+    """What hours with this dispatch publish (hour, name), in the order of `published_names`."""
+    return np.hstack([load_mw, found.price_usd_per_mwh, injected_mw, found.flow_mw])
+
+
+def scale_of(features: Floats) -> Floats:
+    """Standard deviation (feature,) of features (record, feature); 1 where one is constant."""
+    spread = features.std(axis=0)
+    return np.where(spread > 1e-9, spread, 1.0)
 
 
 def make_setting(settings: Settings, penetration: float, alpha: float) -> CoordinationSetting:
