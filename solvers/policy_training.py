@@ -28,10 +28,12 @@ from solvers.dispatch_blocks import (
     OBJECTIVE_USD,
     POWER_MW,
     DatacenterNetwork,
+    DispatchBlocks,
     DispatchSystem,
     dispatch_blocks,
 )
 from solvers.outcome import SolverError
+from solvers.policy_training_newton import PolicyTerms, TrainingNewton
 from solvers.quadratic_program import Certificate, QuadraticProgram, QuadraticSolution, solve_quadratic_program
 
 Floats = NDArray[np.float64]
@@ -87,61 +89,57 @@ def train_policy(
     x = _with_intercept(features, scale, eps)
     if len(x) != len(load_mw):
         raise SolverError(f"{len(x)} records of features and {len(load_mw)} of loads")
-    # What is decided is how many GW a standard deviation of a feature moves a datacenter: in raw units entries of B
-    # differ by orders of magnitude.
     spread = np.append(1.0, x[:, 1:].std(axis=0))
-    varies = np.append(True, spread[1:] > _CONSTANT * spread[1:].max(initial=0.0))
-    spread = spread[varies]
-    moves = POWER_MW / np.tile(spread, network.n)  # an entry of B (MW per unit) is so many times what is decided
-    along = None if tie_direction is None else tie_direction[:, varies].ravel()
-    program = _training_program(system, load_mw, injected_mw, network, x[:, varies] / spread, moves, eps, along)
-    found = solve_quadratic_program(program)
-    parts = found.x[-2 * len(moves) :].reshape(2, -1)
+    # As the features come: a scale would blow rounding up to a standard deviation of one.
+    own_spread = features.std(axis=0)
+    varies = np.append(True, own_spread > _CONSTANT * own_spread.max(initial=0.0))
+    size_max = max(2.0 * eps, _SMALLEST)
+    # In raw units entries of B differ by orders of magnitude. What is decided is how many GW a standard deviation of a
+    # feature moves a datacenter, or how much of the bound it uses where that is little: `unit` of B (MW per unit).
+    unit = np.minimum(POWER_MW / spread[varies], size_max)
+    by_spread = unit * spread[varies] / POWER_MW
+    shape = (2, network.n, len(unit))
+    tie = TIE_USD / OBJECTIVE_USD
+    if tie_direction is None:
+        squares, linear = np.broadcast_to(2.0 * tie * by_spread**2, shape), np.zeros(shape)
+    else:
+        along = tie * by_spread * tie_direction[:, varies]
+        squares, linear = np.zeros(shape), np.stack([along, -along])
+    size = np.broadcast_to(unit / size_max, shape)
+    terms = PolicyTerms(x[:, varies] * unit / POWER_MW, size, 2.0 * eps / size_max, squares, linear)
+    blocks = dispatch_blocks(system, load_mw, injected_mw, network, keep_sum=False)
+    base = network.base_mw / POWER_MW
+    newton = TrainingNewton(blocks, system, network, base, terms)
+    program = _training_program(blocks, base, terms)
+    found = solve_quadratic_program(program, ("interior point by structure", newton.optimum))
     matrix = np.zeros((network.n, len(varies)))
-    matrix[:, varies] = (moves * (parts[0] - parts[1])).reshape(network.n, len(spread))
+    parts = found.x[-terms.n_entries :].reshape(shape)
+    matrix[:, varies] = unit * (parts[0] - parts[1])
     return _policy(found, matrix, scale, OBJECTIVE_USD)
 
 
-def _training_program(
-    system: DispatchSystem,
-    load_mw: Floats,
-    injected_mw: Floats,
-    network: DatacenterNetwork,
-    x: Floats,
-    moves: Floats,
-    eps: float,
-    along: Floats | None,
-) -> QuadraticProgram:
-    """The program of (1) to (3): blocks of records, then B as it is decided: the difference of two that are >= 0.
-
-    `x` (record, feature) in standard deviations, `moves` (entry of B,) as above.
-    """
-    q, n_centers, n_matrix = len(x), network.n, len(moves)
-    blocks = dispatch_blocks(system, load_mw, injected_mw, network, keep_sum=False)
+def _training_program(blocks: DispatchBlocks, base: Floats, terms: PolicyTerms) -> QuadraticProgram:
+    """The program of (1) to (3): blocks of records, then B as it is decided: the difference of two that are >= 0."""
+    (q, n_features), n_centers = terms.x.shape, len(base)
     own = blocks.program
     theta = np.zeros((n_centers, blocks.n_columns))
     theta[:, blocks.theta_at :] = np.eye(n_centers)
     follows = kron(eye_array(q), csr_matrix(theta))
-    by_policy = vstack([kron(eye_array(n_centers), csr_matrix(row[None])) for row in x], format="csr")
-    conserve = kron(np.ones((1, n_centers)), eye_array(x.shape[1]))
+    by_policy = vstack([kron(eye_array(n_centers), csr_matrix(row[None])) for row in terms.x], format="csr")
+    conserve = kron(np.ones((1, n_centers)), eye_array(n_features))
     equal = block_array(
         [[own.equal, None, None], [follows, -by_policy, by_policy], [None, conserve, -conserve]], format="csc"
     )
-    size_max = max(2.0 * eps, _SMALLEST)
-    size = csr_matrix(np.tile(moves, 2)[None] / size_max)
-    tie = TIE_USD / OBJECTIVE_USD
-    squares = np.full(2 * n_matrix, 2.0 * tie if along is None else 0.0)
-    linear = np.zeros(2 * n_matrix) if along is None else tie * np.concatenate([along, -along])
     return QuadraticProgram(
-        csc_matrix(block_diag([own.quadratic / q, diags_array(squares)])),
-        np.concatenate([own.cost / q, linear]),
+        csc_matrix(block_diag([own.quadratic / q, diags_array(terms.squares.ravel())])),
+        np.append(own.cost / q, terms.linear),
         csc_matrix(equal),
-        np.concatenate([own.equal_to, np.tile(network.base_mw / POWER_MW, q), np.zeros(x.shape[1])]),
-        csc_matrix(block_diag([own.rows, size])),
+        np.concatenate([own.equal_to, np.tile(base, q), np.zeros(n_features)]),
+        csc_matrix(block_diag([own.rows, csr_matrix(terms.size.reshape(1, -1))])),
         np.append(own.row_low, -np.inf),
-        np.append(own.row_high, 2.0 * eps / size_max),
-        np.concatenate([own.low, np.zeros(2 * n_matrix)]),
-        np.concatenate([own.high, np.full(2 * n_matrix, np.inf)]),
+        np.append(own.row_high, terms.size_max),
+        np.append(own.low, np.zeros(terms.n_entries)),
+        np.append(own.high, np.full(terms.n_entries, np.inf)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Convex quadratic programs by PIQP, or by Clarabel where PIQP does not certify its answer; the only file to call them.
+"""Convex quadratic programs by PIQP, or by Clarabel where it does not certify its answer; the only file to call them.
 
 Every answer carries a certificate that is computed here from the point and its multipliers, not taken from the solver.
 """
@@ -6,6 +6,7 @@ Every answer carries a certificate that is computed here from the point and its 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import clarabel
@@ -17,6 +18,8 @@ from scipy.sparse import csc_matrix, eye_array, vstack
 from solvers.outcome import SolverError, SolveStatus
 
 Floats = NDArray[np.float64]
+# A point, and the multipliers of its equations, rows and bounds (positive presses from above).
+PointWithDuals = tuple[Floats, Floats, Floats, Floats]
 
 # Asked of the solvers, in the program's units; what a certificate must show, relative to the sizes of its terms.
 _TOLERANCE = 1e-8
@@ -90,12 +93,18 @@ class QuadraticSolution:
     seconds: float
 
 
-def solve_quadratic_program(program: QuadraticProgram) -> QuadraticSolution:
-    """The optimum, certified to 1e-6; the status is FAILED if neither solver certifies one (it may be infeasible)."""
+def solve_quadratic_program(
+    program: QuadraticProgram, own: tuple[str, Callable[[], PointWithDuals]] | None = None
+) -> QuadraticSolution:
+    """The optimum, certified to 1e-6; the status is FAILED if no solver certifies one (it may be infeasible).
+
+    `own` is a name and a method made for this program, which is asked first.
+    """
     began_s = time.perf_counter()
     found: list[QuadraticSolution] = []
-    for name, solve in (("PIQP", _by_piqp), ("Clarabel", _by_clarabel)):
-        x, equal_dual, row_dual, bound_dual = solve(program)
+    general = [("PIQP", lambda: _by_piqp(program)), ("Clarabel", lambda: _by_clarabel(program))]
+    for name, solve in [own, *general] if own is not None else general:
+        x, equal_dual, row_dual, bound_dual = solve()
         certificate = certify(program, x, equal_dual, row_dual, bound_dual)
         status = SolveStatus.OPTIMAL if certificate.holds else SolveStatus.FAILED
         seconds = time.perf_counter() - began_s
@@ -154,7 +163,7 @@ def _support(dual: Floats, low: Floats, high: Floats) -> float:
     return float(np.where(np.isfinite(side), side, 0.0) @ dual)
 
 
-def _by_piqp(program: QuadraticProgram) -> tuple[Floats, Floats, Floats, Floats]:
+def _by_piqp(program: QuadraticProgram) -> PointWithDuals:
     solver = piqp.SparseSolver()
     solver.settings.eps_abs, solver.settings.eps_rel = _TOLERANCE, _TOLERANCE
     solver.settings.max_iter = _ITERATIONS_MAX
@@ -176,7 +185,7 @@ def _by_piqp(program: QuadraticProgram) -> tuple[Floats, Floats, Floats, Floats]
     return np.array(found.x), np.array(found.y), row_dual, bound_dual
 
 
-def _by_clarabel(program: QuadraticProgram) -> tuple[Floats, Floats, Floats, Floats]:
+def _by_clarabel(program: QuadraticProgram) -> PointWithDuals:
     n = len(program.cost)
     one = eye_array(n, format="csr")
     sides = (

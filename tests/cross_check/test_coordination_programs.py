@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cvxpy as cp
 import numpy as np
 import pyomo.environ as pyo
 import pytest
+from coordination_cases import small_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -21,7 +22,6 @@ from scipy.sparse import csc_matrix
 from g2g_opt.transmission.system import SETTINGS, Settings, load_peak_records
 from solvers.coordination_kkt import ideal_kkt_model, training_kkt_model
 from solvers.dispatch import solve_dispatch, solve_ideal_coordination
-from solvers.dispatch_blocks import DatacenterNetwork, DispatchSystem
 from solvers.outcome import SolverError, SolveStatus
 from solvers.policy_training import train_base_regression, train_policy
 from solvers.policy_training_statement import TaskNetwork, solve_ideal_statement, solve_training_statement
@@ -60,48 +60,6 @@ def scip_objectives(models: list[pyo.ConcreteModel], folder: Path) -> Floats:
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     return np.array([float(line) for line in done.stdout.split()])
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    system: DispatchSystem
-    tasks: TaskNetwork
-    load_mw: Floats
-    injected_mw: Floats
-    features: Floats
-    eps: float
-
-    def network(self, more: float = 0.0) -> DatacenterNetwork:
-        """As the program takes it, with alpha larger by `more`."""
-        t = self.tasks
-        limits = shift_limits(t.latency, t.demand_mw, t.latency_max / (1.0 + t.alpha), t.alpha + more)
-        return DatacenterNetwork(t.zone, t.base_mw, limits)
-
-
-def small_case(seed: int, *, curved: bool) -> Case:
-    """A ring of 3 or 4 zones with users in each, 2 or 3 datacenters, 1 to 3 records; every fifth is short of power."""
-    rng = np.random.default_rng(seed)
-    n_zones, n, q = int(rng.integers(3, 5)), int(rng.integers(2, 4)), int(rng.integers(1, 4))
-    incidence = np.eye(n_zones) - np.roll(np.eye(n_zones), 1, axis=1)
-    weighted = rng.uniform(1.0, 5.0, n_zones)[:, None] * incidence
-    unit_zone = np.concatenate([np.arange(n_zones), rng.integers(0, n_zones, 2)])
-    cost = rng.uniform(10.0, 60.0, len(unit_zone)).round(2)
-    system = DispatchSystem(
-        unit_zone,
-        np.zeros(len(unit_zone)),
-        rng.uniform(60.0, 200.0, len(unit_zone)).round(1) * (0.35 if seed % 5 == 0 else 1.0),
-        cost,
-        (1e-3 if curved else 0.0) * cost,
-        weighted @ np.linalg.pinv(incidence.T @ weighted),
-        rng.uniform(15.0, 60.0, n_zones).round(1),
-        500.0,
-    )
-    latency = rng.uniform(0.0, 5.0, (n, n_zones)).round(0 if seed % 2 else 2)
-    demand = rng.uniform(10.0, 50.0, n_zones).round(1)
-    alpha = float(rng.choice([0.0, 0.05, 0.1, 0.2, 0.4]))
-    tasks = TaskNetwork(rng.permutation(n_zones)[:n], latency, demand, allocate_tasks(latency, demand), alpha)
-    load, injected = rng.uniform(30.0, 110.0, (q, n_zones)).round(1), rng.uniform(0.0, 40.0, (q, n_zones)).round(1)
-    return Case(system, tasks, load, injected, rng.uniform(-1.0, 1.0, (q, 2)).round(2), float(rng.choice([5, 20, 60])))
 
 
 @pytest.mark.parametrize("kind", N_CASES)
@@ -355,12 +313,14 @@ def test_base_regression_without_a_bound_is_least_squares_along_links() -> None:
     assert own.cost_usd == pytest.approx((missed**2).sum() / 20.0, rel=1e-6)
 
 
-def test_a_constant_feature_moves_nothing_whatever_the_tie() -> None:
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_constant_feature_moves_nothing_whatever_the_tie(scaled: bool) -> None:
     case = small_case(4, curved=True)
-    features = np.hstack([100.0 * case.features, np.full((len(case.features), 1), 500.0)])
+    rounding = 1e-9 * np.arange(len(case.features))[:, None]
+    features = np.hstack([100.0 * case.features, 500.0 + rounding])
     direction = np.random.default_rng(4).normal(size=(case.network().n, 4))
     arguments = (case.system, case.load_mw, case.injected_mw, case.network(), features, case.eps)
-    policy = train_policy(*arguments, tie_direction=direction)
+    policy = train_policy(*arguments, tie_direction=direction, scale=features.std(axis=0) if scaled else None)
     asked = case.tasks.base_mw + np.hstack([np.ones((len(features), 1)), features]) @ policy.matrix.T
     assert (policy.matrix[:, -1] == 0.0).all()
     assert case.network().limits.excess(asked).max() <= 1e-3

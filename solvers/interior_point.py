@@ -1,0 +1,218 @@
+"""Interior-point method for convex quadratic programs whose Newton step is known in closed form (Mehrotra, 1992).
+
+A program says how its rows act on a point and how one Newton step is solved; here is what all of them share. The
+matrices of a general solver, and its factorisation, are never made: see `policy_training_newton` for why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+# (right side of stationarity, of the equations) to (step of the point, of the equations' multipliers).
+NewtonSolve = Callable[[Floats, Floats], tuple[Floats, Floats]]
+
+_TOLERANCE = 1e-8
+_ITERATIONS_MAX = 120
+# Rows give by so much per unit of their multiplier's move, points are pulled back by so much per unit of theirs: a step
+# errs by next to nothing, its system keeps its digits, and what it errs by is put right by the next.
+_GIVE, _PULL = 1e-8, 1e-6
+# So many steps without a better point, that near to the optimum: rounding has the upper hand.
+_WORSE_MAX, _NEAR = 4, 1e-4
+# Share of the way to the boundary that a step goes.
+_SHORT_OF_BOUNDARY = 0.99
+# Newton steps are solved again for what they left: elimination loses digits when rows are nearly tight.
+_REFINEMENTS_MAX, _REFINED = 12, 1e-12
+# A step that moves nothing any more.
+_STUCK = 1e-10
+
+
+class NewtonProgram(Protocol):
+    """min x' diag(curvature) x / 2 + cost' x, equal(x) = equal_to, low <= rows(x) <= high; bounds may be infinite.
+
+    `dual_size` is what a price of 1 counts for. `equal` and `rows` are linear, `equal_adjoint` and `rows_adjoint` their
+    transposes. `newton` takes curvature and weights of rows, and gives the solution (dx, dy) of
+    (diag(curvature) + rows' diag(weight) rows) dx + equal' dy = a, equal dx = b.
+    """
+
+    dual_size: float
+    curvature: Floats
+    cost: Floats
+    equal_to: Floats
+    low: Floats
+    high: Floats
+
+    def start(self) -> Floats: ...
+    def equal(self, x: Floats) -> Floats: ...
+    def equal_adjoint(self, y: Floats) -> Floats: ...
+    def rows(self, x: Floats) -> Floats: ...
+    def rows_adjoint(self, z: Floats) -> Floats: ...
+    def newton(self, curvature: Floats, weight: Floats) -> NewtonSolve:
+        """Raises `numpy.linalg.LinAlgError` if the system is singular."""
+
+
+@dataclass(frozen=True, eq=False)
+class InteriorPoint:
+    """A point with the multipliers of its equations and rows (positive presses from above), and steps taken."""
+
+    x: Floats
+    equal_dual: Floats
+    row_dual: Floats
+    iterations: int
+
+
+@dataclass(eq=False)
+class _Side:
+    """One side of the rows that have it: `sign` (rows(x)) + slack = limit, multiplier >= 0."""
+
+    at: NDArray[np.intp]
+    sign: float
+    limit: Floats
+    slack: Floats
+    dual: Floats
+
+    @property
+    def soft(self) -> Floats:
+        return self.slack + _GIVE * self.dual
+
+    def residual(self, value: Floats) -> Floats:
+        return self.sign * value[self.at] + self.slack - self.limit
+
+
+def solve_interior_point(program: NewtonProgram) -> InteriorPoint:
+    """The optimum to about 1e-8, or the best point when no step helps any more: the caller certifies."""
+    x = program.start()
+    value = program.rows(x)
+    y = np.zeros_like(program.equal_to)
+    sides = [_side(value, program.low, -1.0), _side(value, program.high, 1.0)]
+    n_sides = sum(len(side.at) for side in sides)
+    best, best_miss, worse = InteriorPoint(x, y, _row_dual(sides, value), 0), np.inf, 0
+    for iteration in range(_ITERATIONS_MAX):
+        step = _NewtonStep(program, x, y, sides)
+        mu = sum(float(side.slack @ side.dual) for side in sides) / n_sides
+        size = max(1.0, abs(0.5 * float(x @ (program.curvature * x)) + float(program.cost @ x)))
+        miss = max(mu * n_sides / size, float(np.abs(step.stationary).max()) / program.dual_size, step.broken)
+        worse = 0 if miss < best_miss else worse + 1
+        if miss < best_miss:
+            best, best_miss = InteriorPoint(x, y, step.row_dual, iteration), miss
+        if miss <= _TOLERANCE or (worse >= _WORSE_MAX and best_miss <= _NEAR):
+            break
+        try:
+            step.factor()
+        except np.linalg.LinAlgError:
+            break  # a program without an optimum runs away until its systems are singular
+        _, _, affine = step.towards([side.slack * side.dual for side in sides])
+        reach = _longest(sides, affine)
+        after = sum(
+            float((side.slack + reach * ds) @ (side.dual + reach * dz))
+            for side, (ds, dz) in zip(sides, affine, strict=True)
+        )
+        centre = (after / n_sides / mu) ** 3 * mu
+        dx, dy, moves = step.towards(
+            [side.slack * side.dual + ds * dz - centre for side, (ds, dz) in zip(sides, affine, strict=True)]
+        )
+        reach = min(1.0, _SHORT_OF_BOUNDARY * _longest(sides, moves))
+        if not reach > _STUCK or not np.isfinite(dx).all():
+            break
+        x, y = x + reach * dx, y + reach * dy
+        for side, (ds, dz) in zip(sides, moves, strict=True):
+            side.slack, side.dual = side.slack + reach * ds, side.dual + reach * dz
+    return best
+
+
+class _NewtonStep:
+    """What a point misses, and Newton steps from it."""
+
+    def __init__(self, program: NewtonProgram, x: Floats, y: Floats, sides: list[_Side]) -> None:
+        self._program, self._sides = program, sides
+        value = program.rows(x)
+        self.row_dual = _row_dual(sides, value)
+        self.stationary = program.curvature * x + program.cost + program.equal_adjoint(y)
+        self.stationary += program.rows_adjoint(self.row_dual)
+        self._unequal = program.equal(x) - program.equal_to
+        self._missed = [side.residual(value) for side in sides]
+        self.broken = max(float(np.abs(miss).max(initial=0.0)) for miss in (self._unequal, *self._missed))
+
+    def factor(self) -> None:
+        """To be called before the first step."""
+        weight = np.zeros_like(self.row_dual)
+        for side in self._sides:
+            weight[side.at] += side.dual / side.soft
+        self._solve = _refined(self._program, self._program.curvature + _PULL, weight)
+
+    def towards(self, targets: list[Floats]) -> tuple[Floats, Floats, list[tuple[Floats, Floats]]]:
+        """Moves of x, y, and of each side's slack and multiplier, whose product is to fall by `targets`."""
+        pressing = np.zeros_like(self.row_dual)
+        for side, miss, target in zip(self._sides, self._missed, targets, strict=True):
+            pressing[side.at] += side.sign * (side.dual * miss - target) / side.soft
+        dx, dy = self._solve(-self.stationary - self._program.rows_adjoint(pressing), -self._unequal)
+        moved = self._program.rows(dx)
+        moves = []
+        for side, miss, target in zip(self._sides, self._missed, targets, strict=True):
+            d_slack = -side.sign * moved[side.at] - miss
+            d_dual = -(target + side.dual * d_slack) / side.soft
+            moves.append((d_slack + _GIVE * d_dual, d_dual))
+        return dx, dy, moves
+
+
+def _side(value: Floats, limit: Floats, sign: float) -> _Side:
+    at = np.flatnonzero(np.isfinite(limit))
+    signed = sign * limit[at]
+    slack = np.maximum(signed - sign * value[at], 1.0)
+    return _Side(at, sign, signed, slack, np.ones(len(at)))
+
+
+def _row_dual(sides: list[_Side], value: Floats) -> Floats:
+    dual = np.zeros_like(value)
+    for side in sides:
+        dual[side.at] += side.sign * side.dual
+    return dual
+
+
+def _longest(sides: list[_Side], moves: list[tuple[Floats, Floats]]) -> float:
+    """Largest share (to 1) of the moves that keeps slacks and multipliers from becoming negative."""
+    longest = 1.0
+    for side, pair in zip(sides, moves, strict=True):
+        for now, move in zip((side.slack, side.dual), pair, strict=True):
+            falls = move < 0.0
+            longest = min(longest, float((-now[falls] / move[falls]).min(initial=1.0)))
+    return longest
+
+
+def _refined(program: NewtonProgram, curvature: Floats, weight: Floats) -> NewtonSolve:
+    """Newton steps whose residual is made small: each correction is the best along all directions tried (GCR)."""
+    solve = program.newton(curvature, weight)
+
+    def act(dx: Floats, dy: Floats) -> Floats:
+        pressed = program.rows_adjoint(weight * program.rows(dx))
+        return np.concatenate([curvature * dx + program.equal_adjoint(dy) + pressed, program.equal(dx)])
+
+    def refined(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+        n = len(a)
+        left = np.concatenate([a, b])
+        found = np.zeros_like(left)
+        enough = _REFINED * max(1.0, float(np.abs(left).max()))
+        tried: list[tuple[Floats, Floats]] = []
+        for _ in range(_REFINEMENTS_MAX):
+            direction = np.concatenate(solve(left[:n], left[n:]))
+            effect = act(direction[:n], direction[n:])
+            for earlier, its_effect in tried:
+                along = float(its_effect @ effect)
+                direction, effect = direction - along * earlier, effect - along * its_effect
+            size = float(np.linalg.norm(effect))
+            if not size > 0.0:
+                break
+            direction, effect = direction / size, effect / size
+            tried.append((direction, effect))
+            along = float(effect @ left)
+            found, left = found + along * direction, left - along * effect
+            if np.abs(left).max() <= enough:
+                break
+        return found[:n], found[n:]
+
+    return refined

@@ -1,0 +1,119 @@
+"""Contextual training by its structure: a Newton step against the dense system, an optimum against another solver."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from coordination_cases import Case, small_case
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from g2g_opt.transmission.system import SETTINGS, Settings
+from solvers import policy_training
+from solvers.dispatch_blocks import POWER_MW, dispatch_blocks
+from solvers.interior_point import InteriorPoint, NewtonProgram
+from solvers.policy_training import train_policy
+from solvers.policy_training_newton import PolicyTerms, TrainingNewton
+from solvers.quadratic_program import solve_quadratic_program
+from studies.coordination_policy.peak_hour import fit_contextual, make_case
+from studies.coordination_policy.question import CoordinationQuestion
+
+Floats = NDArray[np.float64]
+
+BY_STRUCTURE = "interior point by structure"
+
+
+def awkward_case(seed: int) -> Case:
+    """As `small_case`, with a generator that must run, one that cannot move, and a zone that generates by itself."""
+    case = small_case(seed, curved=seed % 2 == 0)
+    low, high = case.system.power_min_mw.copy(), case.system.power_max_mw.copy()
+    low[0], low[1], high[1] = 0.1 * high[0], 20.0, 20.0
+    load, injected = case.load_mw.copy(), case.injected_mw.copy()
+    free = np.setdiff1d(np.arange(case.system.n_zones), case.tasks.zone)
+    load[:, free[:1]], injected[:, free[:1]] = -5.0, 0.0
+    return replace(
+        case, system=replace(case.system, power_min_mw=low, power_max_mw=high), load_mw=load, injected_mw=injected
+    )
+
+
+def newton_program(case: Case) -> TrainingNewton:
+    network, rng = case.network(), np.random.default_rng(0)
+    x = np.hstack([np.ones((len(case.features), 1)), case.features])
+    shape = (2, network.n, x.shape[1])
+    terms = PolicyTerms(x, rng.uniform(0.1, 2.0, shape), 1.0, rng.uniform(0.0, 1e-3, shape), rng.normal(size=shape))
+    blocks = dispatch_blocks(case.system, case.load_mw, case.injected_mw, network, keep_sum=False)
+    return TrainingNewton(blocks, case.system, network, network.base_mw / POWER_MW, terms)
+
+
+@given(st.integers(0, 2**20), st.floats(0.0, 6.0))
+@settings(max_examples=60, deadline=None)
+def test_newton_step_solves_the_dense_system(seed: int, decades: float) -> None:
+    program, rng = newton_program(awkward_case(seed)), np.random.default_rng(seed)
+    n, n_equal = len(program.cost), len(program.equal_to)
+    rows = np.column_stack([program.rows(e) for e in np.eye(n)])
+    equal = np.column_stack([program.equal(e) for e in np.eye(n)])
+    z, y = rng.normal(size=len(rows)), rng.normal(size=n_equal)
+    np.testing.assert_allclose(program.rows_adjoint(z), rows.T @ z, atol=1e-12)
+    np.testing.assert_allclose(program.equal_adjoint(y), equal.T @ y, atol=1e-12)
+    weight = 10.0 ** rng.uniform(-decades, decades, len(rows))
+    curvature = program.curvature + 1e-6
+    dense = np.block(
+        [[np.diag(curvature) + rows.T @ (weight[:, None] * rows), equal.T], [equal, np.zeros((n_equal, n_equal))]]
+    )
+    a, b = rng.normal(size=n), rng.normal(size=n_equal)
+    step = np.concatenate(program.newton(curvature, weight)(a, b))
+    # Of many digits that weights of twelve decades cost, the iteration needs a few: it refines the rest.
+    left = dense @ step - np.append(a, b)
+    assert np.abs(left).max() <= 10.0 ** (decades - 10.0) * max(1.0, np.abs(step).max())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_optimum_is_that_of_a_general_solver(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = awkward_case(seed) if seed % 2 else small_case(seed, curved=seed % 4 == 0)
+    direction = np.random.default_rng(seed).normal(size=(case.network().n, 3)) if seed % 3 == 0 else None
+    arguments = (case.system, case.load_mw, case.injected_mw, case.network(), case.features, case.eps)
+    own = train_policy(*arguments, tie_direction=direction)
+    monkeypatch.setattr(policy_training, "solve_quadratic_program", lambda program, _: solve_quadratic_program(program))
+    other = train_policy(*arguments, tie_direction=direction)
+    assert own.solver == BY_STRUCTURE
+    assert other.solver != BY_STRUCTURE
+    # Without a direction the least move makes the policy itself unique, where records tell its features apart.
+    assert own.certified == other.certified
+    assert own.certified
+    assert own.cost_usd == pytest.approx(other.cost_usd, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+@pytest.mark.parametrize("eps", [0.0, 0.1, 1e4])
+def test_market_data_needs_no_general_solver(kind: Settings, eps: float) -> None:
+    case = make_case(CoordinationQuestion(settings=kind), 0.35, 0.25)
+    policy = fit_contextual(CoordinationQuestion(settings=kind), case, np.arange(0, 546, 9), eps, 0.0)
+    assert policy.solver == BY_STRUCTURE
+    assert policy.certificate.holds
+    assert 0.5 * np.abs(policy.matrix).sum() <= eps * (1.0 + 1e-6) + 1e-6
+
+
+@pytest.mark.parametrize("seed", [1, 3, 7, 13])
+def test_a_program_without_a_feasible_point_is_not_certified(seed: int) -> None:
+    case = awkward_case(seed)
+    must_run = np.full_like(case.system.power_max_mw, case.load_mw.max() * case.system.n_zones)
+    system = replace(case.system, power_min_mw=must_run, power_max_mw=must_run)
+    policy = train_policy(system, case.load_mw, case.injected_mw, case.network(), case.features, case.eps)
+    assert not policy.certified
+
+
+def test_a_wrong_answer_by_structure_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = small_case(4, curved=True)
+    arguments = (case.system, case.load_mw, case.injected_mw, case.network(), case.features, case.eps)
+    right = train_policy(*arguments)
+
+    def stopped(program: NewtonProgram) -> InteriorPoint:
+        return InteriorPoint(program.start(), np.zeros_like(program.equal_to), np.zeros_like(program.low), 0)
+
+    monkeypatch.setattr("solvers.policy_training_newton.solve_interior_point", stopped)
+    other = train_policy(*arguments)
+    assert other.solver != BY_STRUCTURE
+    assert other.cost_usd == pytest.approx(right.cost_usd, rel=1e-6)
