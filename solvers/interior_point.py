@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float64]
 # (right side of stationarity, of the equations) to (step of the point, of the equations' multipliers).
@@ -86,6 +87,12 @@ class _Side:
 
 def solve_interior_point(program: NewtonProgram) -> InteriorPoint:
     """The optimum to about 1e-8, or the best point when no step helps any more: the caller certifies."""
+    # Many small matrices: handing them to threads costs ten times what it saves where another process has the cores.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _solve(program)
+
+
+def _solve(program: NewtonProgram) -> InteriorPoint:
     x = program.start()
     value = program.rows(x)
     y = np.zeros_like(program.equal_to)

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from studies.catalogue import parse_question
 from studies.study_folder import StudyFolder
 from studies.task import Task
@@ -51,7 +53,10 @@ def do_job(job: Job) -> Done:
             told_s = now_s
             folder.write_progress(job.task_id, share, words)
 
-    tables = parse_question(job.question).run(job.task, tell)
+    question = parse_question(job.question)
+    # There is a worker per core: threads of linear algebra would only get into each other's way.
+    with threadpool_limits(limits=1, user_api="blas"):
+        tables = question.run(job.task, tell)
     folder.write_tables(job.task_id, tables)
     return Done(time.perf_counter() - began_s, socket.gethostname())
 
