@@ -41,14 +41,21 @@ def ideal_kkt_model(
 
 
 def training_kkt_model(
-    system: DispatchSystem, tasks: TaskNetwork, load_mw: Floats, injected_mw: Floats, features: Floats, eps: float
+    system: DispatchSystem,
+    tasks: TaskNetwork,
+    load_mw: Floats,
+    injected_mw: Floats,
+    features: Floats,
+    eps: float,
+    *,
+    free_intercept: bool = False,
 ) -> pyo.ConcreteModel:
     """The policy phi(x) = beta0 + beta1 x with |beta|_1 <= eps of least mean cost over records (9.5), in $."""
     m = pyo.ConcreteModel("policy_training")
     add_dispatch(m, system, tasks, load_mw, injected_mw)
     add_follower(m, tasks)
     add_follower_optimality(m, tasks)
-    add_policy(m, features, eps)
+    add_policy(m, features, eps, free_intercept)
     m.cost = pyo.Objective(expr=m.dispatch_cost / len(load_mw))
     return m
 
@@ -157,7 +164,7 @@ def add_follower_optimality(m: pyo.ConcreteModel, tasks: TaskNetwork) -> None:
     m.eq_27g = pyo.SOSConstraint(m.records, rule=lambda m, r: [m.mu_alpha[r], m.slack[r]], sos=1)
 
 
-def add_policy(m: pyo.ConcreteModel, features: Floats, eps: float) -> None:
+def add_policy(m: pyo.ConcreteModel, features: Floats, eps: float, free_intercept: bool) -> None:
     """(26b): beta as the difference of two matrices that are not negative, over links and features."""
     m.columns = pyo.RangeSet(0, features.shape[1])
     m.plus = pyo.Var(m.links, m.columns, domain=pyo.NonNegativeReals)
@@ -168,4 +175,5 @@ def add_policy(m: pyo.ConcreteModel, features: Floats, eps: float) -> None:
         m.links,
         rule=lambda m, r, k: m.phi[r, k] == sum(float(x[r, f]) * (m.plus[k, f] - m.minus[k, f]) for f in m.columns),
     )
-    m.size = pyo.Constraint(expr=sum(m.plus[k, f] + m.minus[k, f] for k in m.links for f in m.columns) <= eps)
+    counted = [f for f in m.columns if f or not free_intercept]
+    m.size = pyo.Constraint(expr=sum(m.plus[k, f] + m.minus[k, f] for k in m.links for f in counted) <= eps)

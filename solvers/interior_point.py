@@ -20,15 +20,15 @@ NewtonSolve = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
 _TOLERANCE = 1e-8
 _ITERATIONS_MAX = 120
-# Rows give by so much per unit of their multiplier's move, points are pulled back by so much per unit of theirs: a step
-# errs by next to nothing, its system keeps its digits, and what it errs by is put right by the next.
-_GIVE, _PULL = 1e-8, 1e-6
+# Rows give by so much per unit of their multiplier's move, and points are pulled back by `pull` per unit of theirs: a
+# step errs by next to nothing, its system keeps its digits, and what it errs by is put right by the next.
+_GIVE = 3e-7
 # So many steps without a better point, that near to the optimum: rounding has the upper hand.
 _WORSE_MAX, _NEAR = 4, 1e-4
 # Share of the way to the boundary that a step goes.
 _SHORT_OF_BOUNDARY = 0.99
 # Newton steps are solved again for what they left: elimination loses digits when rows are nearly tight.
-_REFINEMENTS_MAX, _REFINED = 12, 1e-12
+_REFINEMENTS_MAX, _RESTART, _REFINED = 12, 6, 1e-12
 # A step that moves nothing any more.
 _STUCK = 1e-10
 
@@ -36,13 +36,14 @@ _STUCK = 1e-10
 class NewtonProgram(Protocol):
     """min x' diag(curvature) x / 2 + cost' x, equal(x) = equal_to, low <= rows(x) <= high; bounds may be infinite.
 
-    `dual_size` is what a price of 1 counts for. `equal` and `rows` are linear, `equal_adjoint` and `rows_adjoint` their
+    `dual_size` is what a price of 1 counts for, `pull` how firmly a step of x is pulled back. `equal` and `rows` are linear, `equal_adjoint` and `rows_adjoint` their
     transposes. `newton` takes curvature and weights of rows, and gives the solution (dx, dy) of
     (diag(curvature) + rows' diag(weight) rows) dx + equal' dy = a, equal dx = b.
     """
 
     dual_size: float
     curvature: Floats
+    pull: Floats
     cost: Floats
     equal_to: Floats
     low: Floats
@@ -150,7 +151,7 @@ class _NewtonStep:
         weight = np.zeros_like(self.row_dual)
         for side in self._sides:
             weight[side.at] += side.dual / side.soft
-        self._solve = _refined(self._program, self._program.curvature + _PULL, weight)
+        self._solve = _refined(self._program, self._program.curvature + self._program.pull, weight)
 
     def towards(self, targets: list[Floats]) -> tuple[Floats, Floats, list[tuple[Floats, Floats]]]:
         """Moves of x, y, and of each side's slack and multiplier, whose product is to fall by `targets`."""
@@ -201,11 +202,14 @@ def _refined(program: NewtonProgram, curvature: Floats, weight: Floats) -> Newto
 
     def refined(a: Floats, b: Floats) -> tuple[Floats, Floats]:
         n = len(a)
-        left = np.concatenate([a, b])
-        found = np.zeros_like(left)
+        asked = np.concatenate([a, b])
+        left, found = asked, np.zeros_like(asked)
         enough = _REFINED * max(1.0, float(np.abs(left).max()))
         tried: list[tuple[Floats, Floats]] = []
-        for _ in range(_REFINEMENTS_MAX):
+        for k in range(_REFINEMENTS_MAX):
+            if k % _RESTART == 0:
+                # What is left is counted down below, and drifts from what is really left.
+                left, tried = asked - act(found[:n], found[n:]), []
             direction = np.concatenate(solve(left[:n], left[n:]))
             effect = act(direction[:n], direction[n:])
             for earlier, its_effect in tried:

@@ -8,12 +8,12 @@ By 9.4 the datacenters' own problem adds nothing but (9.3), so that training is 
 
 min  mean_i p_i'C p_i + c'p_i + s'l_i
 (1)  theta_i = theta0 + B (1, x_i) for every record i, columns of B sum to 0
-(2)  |B|_1 <= 2 eps, in MW per unit of a feature (the intercept counts too)
+(2)  |B|_1 <= 2 eps, in MW per unit of a feature (the intercept counts too, unless it is left free)
 (3)  dispatch of every record (9.2), its loads accepted (9.3)
 
-Many B cost the same. Of these, the one is taken that moves least: TIE_USD is the price of the square of a GW by which
-one standard deviation of a feature moves a datacenter, which is a few cents a record. A random direction instead finds
-other ends of the optimal set.
+Many B cost the same. Of these, the one is taken that moves least: LEAST_MOVE_USD is the price of the square of a GW by
+which one standard deviation of a feature moves a datacenter, under a millionth of a record's cost. A random direction,
+priced as well, finds other ends of the optimal set.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from solvers.quadratic_program import Certificate, QuadraticProgram, QuadraticSo
 
 Floats = NDArray[np.float64]
 
-# Price of moving, where moves cost the same otherwise: $ per GW^2 (or per GW along a direction).
-TIE_USD = 1.0
+# Prices of moving, where moves cost the same otherwise: $ per GW^2, and per GW along a direction.
+LEAST_MOVE_USD, ALONG_USD = 0.05, 1.0
 # A feature that varies so little next to the others is constant, but for a solver's rounding: the intercept stands for
 # it, and it moves nothing. A bound on |B|_1 that is smaller is none.
 _CONSTANT, _SMALLEST = 1e-5, 1e-6
@@ -78,13 +78,15 @@ def train_policy(
     eps: float,
     *,
     scale: Floats | None = None,
+    free_intercept: bool = False,
     tie_direction: Floats | None = None,
 ) -> TrainedPolicy:
     """The policy with the least mean cost over records (contextual regression, 9.5).
 
     `load_mw` (record, zone) is without datacenters, `features` (record, feature). `scale` (feature,) divides features
-    before (2) is counted: standard deviations make the bound independent of units. Ties are broken by the least move,
-    or along `tie_direction` (datacenter, 1 + feature). Raises `SolverError` on eps < 0 or shapes that do not fit.
+    before (2) is counted: standard deviations make the bound independent of units; `free_intercept` leaves constant
+    moves out of (2). Ties are broken by the least move, and along `tie_direction` (datacenter, 1 + feature) if there is
+    one. Raises `SolverError` on eps < 0 or shapes that do not fit.
     """
     x = _with_intercept(features, scale, eps)
     if len(x) != len(load_mw):
@@ -96,16 +98,16 @@ def train_policy(
     size_max = max(2.0 * eps, _SMALLEST)
     # In raw units entries of B differ by orders of magnitude. What is decided is how many GW a standard deviation of a
     # feature moves a datacenter, or how much of the bound it uses where that is little: `unit` of B (MW per unit).
-    unit = np.minimum(POWER_MW / spread[varies], size_max)
+    counts = np.append(0.0 if free_intercept else 1.0, np.ones(int(varies.sum()) - 1))
+    unit = np.where(counts > 0.0, np.minimum(POWER_MW / spread[varies], size_max), POWER_MW)
     by_spread = unit * spread[varies] / POWER_MW
     shape = (2, network.n, len(unit))
-    tie = TIE_USD / OBJECTIVE_USD
-    if tie_direction is None:
-        squares, linear = np.broadcast_to(2.0 * tie * by_spread**2, shape), np.zeros(shape)
-    else:
-        along = tie * by_spread * tie_direction[:, varies]
-        squares, linear = np.zeros(shape), np.stack([along, -along])
-    size = np.broadcast_to(unit / size_max, shape)
+    squares = np.broadcast_to(2.0 * LEAST_MOVE_USD / OBJECTIVE_USD * by_spread**2, shape)
+    along = np.zeros(shape[1:])
+    if tie_direction is not None:
+        along = ALONG_USD / OBJECTIVE_USD * by_spread * tie_direction[:, varies]
+    linear = np.stack([along, -along])
+    size = np.broadcast_to(counts * unit / size_max, shape)
     terms = PolicyTerms(x[:, varies] * unit / POWER_MW, size, 2.0 * eps / size_max, squares, linear)
     blocks = dispatch_blocks(system, load_mw, injected_mw, network, keep_sum=False)
     base = network.base_mw / POWER_MW
@@ -144,7 +146,7 @@ def _training_program(blocks: DispatchBlocks, base: Floats, terms: PolicyTerms) 
 
 
 def train_base_regression(
-    features: Floats, shift_mw: Floats, eps: float, *, scale: Floats | None = None
+    features: Floats, shift_mw: Floats, eps: float, *, scale: Floats | None = None, free_intercept: bool = False
 ) -> TrainedPolicy:
     """Least squares on ideal shifts (record, datacenter) with |beta|_1 <= eps: base regression (9.5).
 
@@ -171,7 +173,7 @@ def train_base_regression(
         np.concatenate([toward, -toward]),
         csc_matrix(hstack([conserve, -conserve])),
         np.zeros(n_features),
-        csc_matrix(np.ones((1, 2 * n_matrix))),
+        csc_matrix(np.tile(np.append(0.0 if free_intercept else 1.0, np.ones(n_features - 1)), 2 * n_centers)[None]),
         np.array([-np.inf]),
         np.array([2.0 * eps]),
         np.zeros(2 * n_matrix),

@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 
 # A column whose bounds leave no interior is held by so much curvature instead of them.
 _FIXED, _HELD = 1e-9, 1e10
+# How firmly steps of y and of the policy are pulled back: policies that cost the same leave theirs open.
+_PULL, _PULL_POLICY = 1e-6, 1e-5
 # Rows that are not there (a line without a limit) weigh nothing; passes that bring rows of small systems to one size.
 _WEIGHTLESS = 1e-14
 _SCALINGS = 3
@@ -79,6 +81,7 @@ class TrainingNewton:
         curved = own.quadratic.diagonal().reshape(by_record)[:, :n_y]
         self._least, self._fixed, self._base = least, fixed, base
         self.curvature = np.append(np.where(fixed, _HELD, curved), self._q * terms.squares)
+        self.pull = np.append(np.full(least.size, _PULL), np.full(terms.n_entries, _PULL_POLICY))
         self.cost = np.append(own.cost.reshape(by_record)[:, :n_y] + curved * least, self._q * terms.linear)
         moved = least @ self._row_y.T + self._row_theta @ base
         nothing, endless = np.zeros(terms.n_entries), np.full(terms.n_entries, np.inf)

@@ -10,7 +10,7 @@ min  sum_i p_i'C p_i + c'p_i + s'l_i
 (4)  theta_i = theta0 + A phi_i
 (5)  W_i >= 0, W_i'1 = delta, W_i 1 = theta_i
 (6)  L(W_i - W0) <= alpha L(W0)
-(7)  training only: phi_i = beta0 + beta1 x_i, |beta|_1 <= eps over all links and features, the intercept included
+(7)  training only: phi_i = beta0 + beta1 x_i, |beta|_1 <= eps, with the intercept unless it is free
 """
 
 from __future__ import annotations
@@ -103,7 +103,14 @@ def solve_ideal_statement(
 
 
 def solve_training_statement(
-    system: DispatchSystem, tasks: TaskNetwork, load_mw: Floats, injected_mw: Floats, features: Floats, eps: float
+    system: DispatchSystem,
+    tasks: TaskNetwork,
+    load_mw: Floats,
+    injected_mw: Floats,
+    features: Floats,
+    eps: float,
+    *,
+    free_intercept: bool = False,
 ) -> StatementSolution:
     """(1) to (7): one policy for all records, with `features` (record, feature)."""
     q = len(features)
@@ -114,7 +121,8 @@ def solve_training_statement(
     moves = cp.Variable((tasks.incidence.shape[1], x.shape[1]))
     phi = cp.Variable((q, moves.shape[0]))
     cost, theta, constraints = _coordination(system, tasks, load_mw, injected_mw, phi)
-    constraints += [phi == (x / largest) @ moves.T, cp.sum(cp.abs(moves) @ (1.0 / largest)) <= eps / _POWER_MW]
+    counts = np.append(0.0 if free_intercept else 1.0, 1.0 / largest[1:])
+    constraints += [phi == (x / largest) @ moves.T, cp.sum(cp.abs(moves) @ counts) <= eps / _POWER_MW]
     mean = _solve(cost / q, constraints)
     return StatementSolution(mean, _POWER_MW * theta.value, _POWER_MW * moves.value / largest)
 

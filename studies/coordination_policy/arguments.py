@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bound on |beta|_1, or chosen by cross-validation on training records (default %(default)s)",
     )
     add("--scaled", action="store_true", help="count |beta|_1 per standard deviation of a feature, not per unit")
+    add("--free-intercept", action="store_true", help="leave constant moves (MW) out of |beta|_1")
     add("--features", choices=get_args(FeatureSet), default=default.features, help="what is read (default %(default)s)")
     add("--ties", type=int, default=default.n_ties, metavar="N", help="further optima of every training to judge")
     add("--latency-margin", type=float, default=0.0, metavar="SHARE", help="of the latency loss held back in training")
@@ -110,6 +111,7 @@ def question_of(options: argparse.Namespace) -> CoordinationStudy:
         n_ties=options.ties,
         features=options.features,
         scaled=options.scaled,
+        free_intercept=options.free_intercept,
         response=options.response,
         shed_rule=options.shed_rule.replace("-", " "),
         latency_margin=options.latency_margin,

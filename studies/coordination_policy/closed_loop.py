@@ -52,6 +52,7 @@ def train_loop_policy(
         values,
         eps,
         scale=scale_of(values) if question.scaled else None,
+        free_intercept=question.free_intercept,
     )
     if not found.certified:
         raise SolverError(f"the training of draw {draw} was not certified: {found.certificate}")

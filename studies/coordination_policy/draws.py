@@ -47,7 +47,9 @@ def study_draw(
         scale = scale_of(case.features[train]) if question.scaled else None
         contextual = fit_contextual(question, case, train, eps, margin)
         trained = {
-            "base regression": train_base_regression(case.features[train], shifts, eps, scale=scale),
+            "base regression": train_base_regression(
+                case.features[train], shifts, eps, scale=scale, free_intercept=question.free_intercept
+            ),
             "contextual": contextual,
         }
         for k in range(question.n_ties):
@@ -59,6 +61,7 @@ def study_draw(
             savings.append(key | judge_policy(question, case, test, name, policy))
         if contextual.certified:
             features.append(key | used_features(case, train, contextual))
-            kept = policy_of(case, contextual, {**key, "scaled": question.scaled})
+            counted: Row = {"scaled": question.scaled, "free_intercept": question.free_intercept}
+            kept = policy_of(case, contextual, {**key, **counted})
             policies.append(key | {"json": kept.to_json()})
     return {"savings": savings, "features": features, "policies": policies}

@@ -122,6 +122,7 @@ def fit_contextual(
         features,
         eps,
         scale=scale_of(features) if question.scaled else None,
+        free_intercept=question.free_intercept,
         tie_direction=tie_direction,
     )
 

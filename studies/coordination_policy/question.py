@@ -30,7 +30,8 @@ class CoordinationQuestion:
     """Settings of the grid and its datacenters, what is trained on what, and how the policy acts.
 
     `penetrations` are shares of the peak load, `alphas` allowed latency losses (0.25 is a quarter more), `eps` bounds
-    on |beta|_1 (None: by cross-validation), `q` training records; every combination is studied, for `n_draws` draws of
+    on |beta|_1 (None: by cross-validation), per standard deviation of a feature if `scaled`, without constant moves if
+    `free_intercept`, `q` training records; every combination is studied, for `n_draws` draws of
     records. `n_ties` further optima of the training show what ties are worth. `latency_margin` holds back a share of
     the latency loss in training; with `refused_max`, the least share is held back with which so few shifts of held-out
     training records are refused. The first draw is `numpy.random.default_rng(seed)`'s, as recorded results have it.
@@ -48,6 +49,7 @@ class CoordinationQuestion:
     n_ties: int = 0
     features: FeatureSet = "published"
     scaled: bool = False
+    free_intercept: bool = False
     response: ResponseKind = "reject"
     shed_rule: ShedRule = "sheds nothing"
     latency_margin: float = 0.0

@@ -76,12 +76,16 @@ def test_single_level_form_and_matrices_agree(kind: str, tmp_path: Path) -> None
     assert len(trained) == N_POLICIES[kind]
     moved = 0
     for c in trained:
-        policy = train_policy(c.system, c.load_mw, c.injected_mw, c.network(), c.features, c.eps)
-        assert policy.certified
-        moved += np.abs(policy.matrix).sum() > 0.5
-        own.append(policy.cost_usd)
-        models.append(training_kkt_model(c.system, c.tasks, c.load_mw, c.injected_mw, c.features, c.eps))
-    assert moved >= len(trained) // 2
+        for free in (False, True):
+            policy = train_policy(
+                c.system, c.load_mw, c.injected_mw, c.network(), c.features, c.eps, free_intercept=free
+            )
+            assert policy.certified
+            moved += np.abs(policy.matrix).sum() > 0.5
+            own.append(policy.cost_usd)
+            statement = (c.system, c.tasks, c.load_mw, c.injected_mw, c.features, c.eps)
+            models.append(training_kkt_model(*statement, free_intercept=free))
+    assert moved >= len(trained)
     np.testing.assert_allclose(own, scip_objectives(models, tmp_path), rtol=1e-6)
 
 
@@ -114,9 +118,14 @@ def test_statement_and_matrices_agree_on_random_cases(seed: int) -> None:
     stated = solve_ideal_statement(c.system, c.tasks, c.load_mw, c.injected_mw)
     own = solve_ideal_coordination(c.system, c.load_mw, c.injected_mw, c.network())
     assert own.cost_usd.sum() == pytest.approx(stated.cost_usd, rel=1e-6)
-    trained = train_policy(c.system, c.load_mw, c.injected_mw, c.network(), c.features, c.eps)
-    mean = solve_training_statement(c.system, c.tasks, c.load_mw, c.injected_mw, c.features, c.eps)
-    assert trained.cost_usd == pytest.approx(mean.cost_usd, rel=1e-6)
+    by_freedom = []
+    for free in (False, True):
+        grid, data = (c.system, c.tasks), (c.load_mw, c.injected_mw)
+        trained = train_policy(c.system, *data, c.network(), c.features, c.eps, free_intercept=free)
+        mean = solve_training_statement(*grid, *data, c.features, c.eps, free_intercept=free)
+        assert trained.cost_usd == pytest.approx(mean.cost_usd, rel=1e-6)
+        by_freedom.append(mean.cost_usd)
+    assert by_freedom[1] <= by_freedom[0] * (1.0 + 1e-7)
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
