@@ -36,9 +36,9 @@ _STUCK = 1e-10
 class NewtonProgram(Protocol):
     """min x' diag(curvature) x / 2 + cost' x, equal(x) = equal_to, low <= rows(x) <= high; bounds may be infinite.
 
-    `dual_size` is what a price of 1 counts for, `pull` how firmly a step of x is pulled back. `equal` and `rows` are linear, `equal_adjoint` and `rows_adjoint` their
-    transposes. `newton` takes curvature and weights of rows, and gives the solution (dx, dy) of
-    (diag(curvature) + rows' diag(weight) rows) dx + equal' dy = a, equal dx = b.
+    `dual_size` is what a price of 1 counts for, `pull` how firmly a step of x is pulled back. `equal` and `rows` are
+    linear, `equal_adjoint` and `rows_adjoint` their transposes. `newton` takes curvature and weights of rows, and gives
+    the solution (dx, dy) of (diag(curvature) + rows' diag(weight) rows) dx + equal' dy = a, equal dx = b.
     """
 
     dual_size: float
