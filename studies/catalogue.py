@@ -79,11 +79,13 @@ def make_question(study: str, content: dict[str, Any], where: str = "the questio
 
 
 def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
-    """The user's circuit and hourly profile by their whole paths: a report may be written from elsewhere."""
+    """The user's files by their whole paths: a report may be written from elsewhere."""
     found = dict(content)
-    for name in ("feeder", "profile", "market_files"):
+    for name in ("feeder", "profile", "market_files", "network"):
         value = found.get(name)
-        if isinstance(value, str) and (value.lower().endswith((".dss", ".csv")) or (name == "market_files" and value)):
+        if not isinstance(value, str):
+            continue
+        if value.lower().endswith((".dss", ".csv", ".m")) or (name == "market_files" and value):
             found[name] = str(Path(value).expanduser().resolve())
     if isinstance(found.get("scenario"), dict):
         found["scenario"] = _with_absolute_paths(found["scenario"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -55,17 +56,18 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def input_hashes(feeder: str, trace_dir: str, profile: str | None = None, market_files: str = "") -> dict[str, str]:
-    """SHA-256 of every file that a study on this feeder reads, by name: circuit, bundled data, the user's traces
-    and hourly profile. Without a feeder, of the bundled transmission system and the user's market files.
-    """
-    if not feeder:
-        # Not on a feeder: on the bundled transmission system.
-        files = {f"nyiso/{path.name}": path for path in sorted(data_path("nyiso").iterdir())}
-        if market_files:
-            root = Path(market_files)
-            files |= {f"market/{path.relative_to(root).as_posix()}": path for path in sorted(root.rglob("*"))}
-        return {name: _hash(path) for name, path in files.items() if path.is_file()}
+def input_hashes(files: Mapping[str, Path]) -> dict[str, str]:
+    """SHA-256 of files by the names that a report gives them."""
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+
+
+def files_under(kind: str, folder: Path) -> dict[str, Path]:
+    """All files in a folder and below, by name."""
+    return {f"{kind}/{p.relative_to(folder).as_posix()}": p for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def feeder_files(feeder: str, trace_dir: str, profile: str | None = None) -> dict[str, Path]:
+    """Files that a study on this feeder reads, by name: circuit, bundled data, the user's traces and hourly profile."""
     if feeder.lower().endswith(".dss"):
         circuit = circuit_files(Path(feeder).expanduser())
     else:
@@ -74,7 +76,7 @@ def input_hashes(feeder: str, trace_dir: str, profile: str | None = None, market
     profiles = [profile_path(profile)] if profile is not None else []
     workloads = sorted(data_path("workloads").glob("*.csv"))
     return {
-        f"{kind}/{path.name if kind != 'traces' else path.relative_to(trace_dir).as_posix()}": _hash(path)
+        f"{kind}/{path.name if kind != 'traces' else path.relative_to(trace_dir).as_posix()}": path
         for kind, paths in (("feeder", circuit), ("workloads", workloads), ("traces", traces), ("profiles", profiles))
         for path in paths
     }
@@ -93,7 +95,3 @@ def circuit_files(master: Path) -> list[Path]:
             if match := _NAMES_A_FILE.match(line):
                 waiting.append((path.parent / match.group(1).replace("\\", "/")).resolve())
     return sorted(found)
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

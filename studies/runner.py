@@ -74,18 +74,13 @@ def begin_study(root: Path, question: Question, command: Sequence[str] | None = 
     folder.make()
     words = shlex.join(command if command is not None else sys.argv)
     folder.question.write_text(question_toml(question), encoding="utf-8")
-    Ledger.create(folder.ledger, text, words, _hashes(question))
+    Ledger.create(folder.ledger, text, words, input_hashes(question.input_files()))
 
 
 def _asked(folder: StudyFolder) -> str:
     ledger = Ledger(folder.ledger)
     ledger.close()
     return ledger.question
-
-
-def _hashes(question: Question) -> dict[str, str]:
-    market_files = str(getattr(question, "market_files", ""))
-    return input_hashes(question.feeder, question.trace_dir, question.profile, market_files)
 
 
 def run_study(
@@ -128,7 +123,7 @@ def run_study(
 
 def changed_inputs(ledger: Ledger, question: Question) -> list[str]:
     """Files that are not what they were when the study began."""
-    now = _hashes(question)
+    now = input_hashes(question.input_files())
     return sorted(name for name in {*now, *ledger.inputs} if now.get(name) != ledger.inputs.get(name))
 
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from g2g_opt.limits import Limits
@@ -65,19 +66,14 @@ class Question(Protocol):
 
     @property
     def feeder(self) -> str:
-        """A bundled feeder's name, or the path of an OpenDSS master file."""
-
-    @property
-    def trace_dir(self) -> str:
-        """Where the user's own traces lie."""
-
-    @property
-    def profile(self) -> str | None:
-        """A bundled hourly profile's name, the path of a user's, or None."""
+        """A bundled feeder's name, or the path of an OpenDSS master file; empty if the study is not on a feeder."""
 
     @property
     def seed(self) -> int:
         """The study seed; every draw is keyed by it."""
+
+    def input_files(self) -> Mapping[str, Path]:
+        """Files that results follow from, by the names that a report gives them."""
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""

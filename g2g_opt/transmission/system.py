@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,9 +31,9 @@ class ZonalSystem:
     """Zones, lines between them, conventional generators and datacenters.
 
     Lines: `from_zone`, `to_zone` (line,), `reactance_pu`, `limit_mw`. Generators: `generator_zone`, power limits (MW),
-    cost ($/MWh), start-up cost ($), ramps (MW/h, infinite where none is given). Datacenters: `datacenter_zone`
-    (datacenter,), `latency` (datacenter, zone of the user) in borders crossed. `wind_share` and `solar_share` by
-    settings, (zone,): share of the state's wind and sun.
+    cost ($/MWh), its rise C ($/MW^2h), start-up cost ($), ramps (MW/h, infinite where none is given). Datacenters:
+    `datacenter_zone` (datacenter,), `latency` (datacenter, zone of the user) in borders crossed. `wind_share` and
+    `solar_share` by settings, (zone,): share of the state's wind and sun.
     """
 
     zones: tuple[str, ...]
@@ -46,6 +47,7 @@ class ZonalSystem:
     power_min_mw: Floats
     power_max_mw: Floats
     cost_usd_per_mwh: Floats
+    quadratic_usd_per_mw2h: Floats
     startup_usd: Floats
     ramp_up_mw_per_h: Floats
     ramp_down_mw_per_h: Floats
@@ -57,13 +59,14 @@ class ZonalSystem:
 
     @property
     def line_names(self) -> tuple[str, ...]:
-        """Lines as "West-Genese"."""
-        return tuple(f"{self.zones[a]}-{self.zones[b]}" for a, b in zip(self.from_zone, self.to_zone, strict=True))
-
-    @property
-    def quadratic_usd_per_mw2h(self) -> Floats:
-        """C of p'Cp (generator,)."""
-        return QUADRATIC_PER_MW * self.cost_usd_per_mwh
+        """Lines as "West-Genese", parallel ones as "West-Genese 2" and so on."""
+        seen: Counter[str] = Counter()
+        names = []
+        for start, end in zip(self.from_zone, self.to_zone, strict=True):
+            name = f"{self.zones[start]}-{self.zones[end]}"
+            seen[name] += 1
+            names.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+        return tuple(names)
 
     def transfer_factors(self, settings: Settings) -> Floats:
         """Flow (line, zone) per MW injected, for injections that sum to zero; from `from_zone` to `to_zone`.
@@ -129,6 +132,7 @@ def load_zonal_system() -> ZonalSystem:
         _column(units, "pmin_mw"),
         _column(units, "pmax_mw"),
         _column(units, "cost_usd_per_mwh"),
+        QUADRATIC_PER_MW * _column(units, "cost_usd_per_mwh"),
         _column(units, "startup_usd"),
         np.where(ramp_up > 0.0, ramp_up, np.inf),
         np.where(ramp_down > 0.0, ramp_down, np.inf),

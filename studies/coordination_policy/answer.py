@@ -13,6 +13,15 @@ from studies.coordination_policy.question import CoordinationQuestion
 from studies.task import TaskResult
 
 _PARTS = {"peak-hour": peak_hour_parts, "closed-loop": closed_loop_parts, "day-ahead": day_ahead_parts}
+_OF_ZONES = (
+    "voltages and reactive power: the zones are equivalents without reactive data, and 6 of their 12 limits exceed "
+    "what V^2/|z| lets a line carry, so that an AC check of them means nothing; --network studies one that can be",
+)
+_OF_NETWORK = (
+    "the network's own history: a case has none, so that every bus follows the peak hours of one of New York's zones",
+    "outages, other than by the share of ratings that dispatch may use; commitment: every unit in service runs, at its "
+    "least output or above, and holds its voltage",
+)
 
 
 def draw_conclusion(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Conclusion:
@@ -36,8 +45,7 @@ def draw_conclusion(question: CoordinationQuestion, results: Sequence[TaskResult
         failures=(*lost, *parts.failures),
         warnings=warnings,
         not_assessed=(
-            "voltages and reactive power: the zones are equivalents without reactive data, and 6 of their 12 limits "
-            "exceed what V^2/|z| lets a line carry, so that an alternating-current check of them means nothing",
+            *(_OF_NETWORK if question.network else _OF_ZONES),
             *(() if question.market_files else ("metered load: the series is day-ahead bids",)),
             "what it costs users that their tasks run farther away",
         ),

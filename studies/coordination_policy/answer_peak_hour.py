@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from studies.conclusion import Chart, Column, Failure, Line
+from studies.conclusion import Chart, Column, Failure, Line, ResultTable
 from studies.coordination_policy.answer_parts import Parts, policy_files, table
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.task import Row, TaskResult, gather
@@ -41,6 +41,34 @@ _FEATURES = (
     Column("used", "which"),
     Column("norm", "|beta|_1", 3, secondary=True),
 )
+_AC = (
+    Column("penetration", "datacenters (share of peak)", 2, secondary=True),
+    Column("alpha", "alpha", 2),
+    Column("q", "records", secondary=True),
+    Column("draw", "draw", secondary=True),
+    Column("policy", "coordination"),
+    Column("n_records", "records checked"),
+    Column("broken", "break a limit"),
+    Column("only_here", "of a kind that holds without coordination"),
+    Column("voltage", "voltage"),
+    Column("loading", "branch loading"),
+    Column("reference", "reference bus's power"),
+    Column("unsolved", "no power flow"),
+    Column("loading_max", "highest loading", 3),
+    Column("outside_max_pu", "worst voltage, outside by (pu)", 4),
+    Column("loss_mw", "mean losses (MW)", 1),
+    Column("saving_share", "saving (share)", 4),
+    Column("saving_checked_share", "saving if those stay uncoordinated (share)", 4),
+    Column("n_undispatched", "records without a dispatch", secondary=True),
+)
+_AC_RECORDS = (
+    Column("date", "day"),
+    Column("alpha", "alpha", 2),
+    Column("policy", "coordination"),
+    Column("breaks", "breaks"),
+    Column("loading_max", "highest loading", 3),
+    Column("outside_pu", "voltage outside by (pu)", 4),
+)
 
 
 def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Parts:
@@ -59,12 +87,21 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
         for r in rows
         if r.get("certified") is False
     )
-    tables = (
+    tables: tuple[ResultTable, ...] = (
         table("savings", "Savings against no coordination, on records not trained on", _SUMMARY, summary),
         table("features", "Features the contextual policy uses", _FEATURES, gather(results, "features")),
     )
     texts = policy_files(gather(results, "policies"))
-    return Parts(_answer(summary), tables, tuple(_charts(summary)), failures, texts=texts)
+    answer, charts = _answer(summary), tuple(_charts(summary))
+    if ac := gather(results, "ac"):
+        records = gather(results, "ac_records")
+        tables = (
+            table("ac_check", "AC power flows of records not trained on", _AC, ac),
+            table("ac_records", "Records that coordination breaks", _AC_RECORDS, records, folded=True),
+            *tables,
+        )
+        answer, charts = f"{answer}\n{_ac_answer(ac)}", (*_ac_charts(ac), *charts)
+    return Parts(answer, tables, charts, failures, texts=texts)
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:
@@ -122,6 +159,35 @@ def _answer(summary: Sequence[Row]) -> str:
             "its shifts."
         )
     return "\n".join(words[:12]) or "No policy was trained with a certificate."
+
+
+def _ac_answer(rows: Sequence[Row]) -> str:
+    words = []
+    for row in rows:
+        if row["policy"] == "none":
+            before = row["broken"]
+            continue
+        words.append(
+            f"AC power flow, alpha {row['alpha']:g}, {row['policy']}: {row['broken']} of {row['n_records']} records "
+            f"break a limit ({before} without coordination), {row['only_here']} of them in a way that holds without; "
+            f"leaving those uncoordinated saves {_percent(row['saving_checked_share'])} instead of "
+            f"{_percent(row['saving_share'])}."
+        )
+    return "\n".join(words[:12])
+
+
+def _percent(share: float | None) -> str:
+    return "nothing" if share is None else f"{100 * share:.2f} %"
+
+
+def _ac_charts(rows: Sequence[Row]) -> list[Chart]:
+    first = [row for row in rows if all(row[name] == rows[0][name] for name in ("penetration", "alpha", "q", "draw"))]
+    lines = []
+    for row in first:
+        loadings = sorted((100.0 * loading for loading in row["loadings"]), reverse=True)
+        share = [100.0 * (k + 1) / len(loadings) for k in range(len(loadings))]
+        lines.append(Line(str(row["policy"]), share, loadings))
+    return [Chart("Highest branch loading", "records (%)", "loading (% of the rating)", tuple(lines))]
 
 
 def _charts(summary: Sequence[Row]) -> list[Chart]:

@@ -7,6 +7,7 @@ import math
 from typing import get_args
 
 from g2g_opt.errors import InputError
+from g2g_opt.transmission.network_case import BUNDLED_CASE
 from g2g_opt.transmission.system import SETTINGS
 from g2g_opt.transmission.zonal_grid import ShedRule
 from studies.coordination_policy.question import (
@@ -89,6 +90,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the market operator's CSV files instead of the bundled year",
     )
 
+    add = parser.add_argument_group("on another network, with an AC check").add_argument
+    add("--network", default="", metavar="CASE", help=f"MATPOWER-style case (.m), or {BUNDLED_CASE}, for New York's")
+    add("--datacenters", default="", metavar="BUS,...", help="their buses (default: the five largest loads)")
+    add(
+        "--rating-share",
+        type=float,
+        default=default.rating_share,
+        metavar="SHARE",
+        help="of branch ratings that dispatch may use (default %(default)s)",
+    )
+
     add = parser.add_argument_group("day-ahead").add_argument
     add("--days", type=int, default=default.n_days, metavar="N", help="days, evenly spread (default %(default)s)")
     add("--gap", type=float, default=default.mip_gap, metavar="SHARE", help="default %(default)s")
@@ -97,16 +109,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def question_of(options: argparse.Namespace) -> CoordinationStudy:
     """The study that a parsed line asks for; `InputError` for what cannot be read."""
-    whole = [int(q) if q == int(q) else q for q in _numbers(options.q, "--q")]
-    if any(isinstance(q, float) for q in whole):
-        raise InputError(f"--q {options.q!r}: records are counted in whole numbers")
     return CoordinationStudy(
         kind=options.kind,
         settings=options.settings,
         penetrations=_numbers(options.penetration, "--penetration"),
         alphas=_numbers(options.alpha, "--alpha"),
         eps=None if options.eps == "choose" else _numbers(options.eps, "--eps"),
-        q=tuple(int(q) for q in whole),
+        q=_whole_numbers(options.q, "--q"),
         n_draws=options.draws,
         n_ties=options.ties,
         features=options.features,
@@ -122,8 +131,18 @@ def question_of(options: argparse.Namespace) -> CoordinationStudy:
         mip_gap=options.gap,
         time_limit_s=options.time_limit,
         market_files=options.market_files,
+        network=options.network,
+        datacenter_buses=_whole_numbers(options.datacenters, "--datacenters") if options.datacenters else (),
+        rating_share=options.rating_share,
         seed=options.seed,
     )
+
+
+def _whole_numbers(text: str, what: str) -> tuple[int, ...]:
+    values = _numbers(text, what)
+    if any(value != int(value) for value in values):
+        raise InputError(f"{what} {text!r}: whole numbers are needed")
+    return tuple(int(value) for value in values)
 
 
 def _numbers(text: str, what: str) -> tuple[float, ...]:

@@ -8,11 +8,13 @@ import numpy as np
 
 from g2g_opt.randomness import keyed_generator
 from solvers.policy_training import train_base_regression
+from studies.coordination_policy.ac_check import Operated, check_ac
 from studies.coordination_policy.peak_hour import (
     PeakCase,
     fit_contextual,
     judge_policy,
     judged_row,
+    operate,
     policy_of,
     used_features,
 )
@@ -38,6 +40,10 @@ def study_draw(
         about | judged_row(case, test, "none", case.base.cost_usd, None, None) | {"eps": None},
         about | judged_row(case, test, "ideal", case.ideal.cost_usd, None, None) | {"eps": None},
     ]
+    operated = {
+        "none": Operated.of(case.base, setting.base_mw, test),
+        "ideal": Operated.of(case.ideal, case.ideal.theta_mw, test),
+    }
     features: list[Row] = []
     policies: list[Row] = []
     for eps in question.eps_of() if question.eps is not None else (choose_eps(question, case, train, report),):
@@ -64,4 +70,9 @@ def study_draw(
             counted: Row = {"scaled": question.scaled, "free_intercept": question.free_intercept}
             kept = policy_of(case, contextual, {**key, **counted})
             policies.append(key | {"json": kept.to_json()})
-    return {"savings": savings, "features": features, "policies": policies}
+            operated[f"contextual, eps {eps:g}"] = operate(question, case, test, contextual)[0]
+    tables = {"savings": savings, "features": features, "policies": policies}
+    if case.network is not None:
+        found = check_ac(case.network, test, operated, report)
+        tables |= {name: [about | row for row in rows] for name, rows in found.items()}
+    return tables

@@ -16,6 +16,8 @@ from g2g_opt.transmission.zonal_grid import SHED_TOLERANCE_MW
 from solvers.dispatch import DispatchSolution
 from solvers.policy_training import TrainedPolicy, train_policy
 from solvers.projection import project_shifts
+from studies.coordination_policy.ac_check import Operated
+from studies.coordination_policy.network import Network, load_network
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import (
     ACCEPT_MW,
@@ -23,11 +25,13 @@ from studies.coordination_policy.setting import (
     make_setting,
     published_figures,
     scale_of,
+    setting_of,
 )
 from studies.task import Row
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 # A feature is used if one standard deviation of it moves some datacenter by so much.
 _USED_MW = 1.0
@@ -35,25 +39,34 @@ _USED_MW = 1.0
 
 @dataclass(frozen=True, eq=False)
 class PeakCase:
-    """All records of a setting: without coordination, ideally coordinated, and the features of the former."""
+    """All records of a setting: without coordination, ideally coordinated, and the features of the former.
+
+    `network` is the case file's, if the study is on one.
+    """
 
     setting: CoordinationSetting
     records: PeakRecords
     base: DispatchSolution
     ideal: DispatchSolution
     features: Floats
+    network: Network | None = None
 
 
 # The draws of a setting, one after the other in a worker, share it.
 @lru_cache(maxsize=1)
 def make_case(question: CoordinationQuestion, penetration: float, alpha: float) -> PeakCase:
     """Dispatch of every record without coordination and with the ideal one."""
-    setting = make_setting(question.settings, penetration, alpha)
-    records = load_peak_records(question.settings)
+    network = load_network(question) if question.network else None
+    if network is not None:
+        setting = setting_of(network.system, question.settings, penetration, alpha, question.rating_share)
+        records = network.records
+    else:
+        setting = make_setting(question.settings, penetration, alpha)
+        records = load_peak_records(question.settings)
     base = setting.dispatched(records.load_mw, records.injected_mw, setting.base_mw)
     ideal = setting.ideal(records.load_mw, records.injected_mw)
     features = published_figures(records.load_mw, records.injected_mw, base)
-    return PeakCase(setting, records, base, ideal, features)
+    return PeakCase(setting, records, base, ideal, features, network)
 
 
 def judge_policy(question: CoordinationQuestion, case: PeakCase, test: Ints, name: str, policy: TrainedPolicy) -> Row:
@@ -73,18 +86,27 @@ def judge_policy(question: CoordinationQuestion, case: PeakCase, test: Ints, nam
     if not policy.certified:
         nothing = judged_row(case, test, name, case.base.cost_usd, None, None)
         return {key: None if isinstance(value, float) else value for key, value in nothing.items()} | training
-    setting = case.setting
+    limits = case.setting.network.limits
     asked = policy.shifts_mw(case.features[test])
-    base, limits = setting.base_mw, setting.network.limits
-    accepted = np.asarray(limits.excess(base + asked) <= ACCEPT_MW)
-    done = respond(setting, question.response, asked)
-    found = setting.dispatched(case.records.load_mw[test], case.records.injected_mw[test], base + done)
+    accepted = np.asarray(limits.excess(case.setting.base_mw + asked) <= ACCEPT_MW)
+    operated, grid_ok = operate(question, case, test, policy)
+    cost = case.base.cost_usd.copy()
+    cost[test] = operated.cost_usd
+    return judged_row(case, test, name, cost, accepted, grid_ok) | training
+
+
+def operate(
+    question: CoordinationQuestion, case: PeakCase, test: Ints, policy: TrainedPolicy
+) -> tuple[Operated, Bools]:
+    """Test records as a policy operates them by the question's response and rule (24), and where the grid accepts."""
+    setting = case.setting
+    theta = setting.base_mw + respond(setting, question.response, policy.shifts_mw(case.features[test]))
+    found = setting.dispatched(case.records.load_mw[test], case.records.injected_mw[test], theta)
     shed = found.shed_mw.sum(axis=1)
     allowed = case.base.shed_mw[test].sum(axis=1) if question.shed_rule == "sheds no more" else np.zeros(len(test))
     grid_ok = found.solved & (shed <= allowed + SHED_TOLERANCE_MW)
-    cost = case.base.cost_usd.copy()
-    cost[test] = np.where(grid_ok, found.cost_usd, case.base.cost_usd[test])
-    return judged_row(case, test, name, cost, accepted, grid_ok) | training
+    own, base = Operated.of(found, theta, np.arange(len(test))), Operated.of(case.base, setting.base_mw, test)
+    return own.where(grid_ok, base), grid_ok
 
 
 def respond(setting: CoordinationSetting, response: str, asked_mw: Floats) -> Floats:
@@ -136,7 +158,7 @@ def used_features(case: PeakCase, train: Ints, policy: TrainedPolicy) -> Row:
 
 
 def judged_row(
-    case: PeakCase, test: Ints, name: str, cost: Floats, accepted: NDArray[np.bool_] | None, grid_ok: Floats | None
+    case: PeakCase, test: Ints, name: str, cost: Floats, accepted: Bools | None, grid_ok: Bools | None
 ) -> Row:
     """Mean cost and saving over the test records, with a 95 % interval of the saving over records."""
     base, own = case.base.cost_usd[test], cost[test]
@@ -148,7 +170,7 @@ def judged_row(
         "saving_low": low,
         "saving_high": high,
         "refused_share": None if accepted is None else float(1.0 - accepted.mean()),
-        "shed_share": None if grid_ok is None else float(1.0 - np.asarray(grid_ok).mean()),
+        "shed_share": None if grid_ok is None else float(1.0 - grid_ok.mean()),
         "n_test": len(test),
         "base_shed_records": int((case.base.shed_mw[test].sum(axis=1) > 1.0).sum()),
     }

@@ -31,13 +31,18 @@ class CoordinationQuestion:
 
     `penetrations` are shares of the peak load, `alphas` allowed latency losses (0.25 is a quarter more), `eps` bounds
     on |beta|_1 (None: by cross-validation), per standard deviation of a feature if `scaled`, without constant moves if
-    `free_intercept`, `q` training records; every combination is studied, for `n_draws` draws of
-    records. `n_ties` further optima of the training show what ties are worth. `latency_margin` holds back a share of
-    the latency loss in training; with `refused_max`, the least share is held back with which so few shifts of held-out
-    training records are refused. The first draw is `numpy.random.default_rng(seed)`'s, as recorded results have it.
+    `free_intercept`; `q` training records; every combination is studied, for `n_draws` draws of records. `n_ties`
+    further optima of the training show what ties are worth. `latency_margin` holds back a share of the latency loss in
+    training; with `refused_max`, the least share is held back with which so few shifts of held-out training records are
+    refused. The first draw is `numpy.random.default_rng(seed)`'s, as recorded results have it.
+
+    `network` is a transmission network as a case file, with datacenters at `datacenter_buses` (its largest loads if
+    there are none), whose dispatch loads branches to `rating_share` of their ratings: the peak-hour study then checks
+    dispatches by AC power flows.
     """
 
     study: ClassVar[str] = "coordination"
+    feeder: ClassVar[str] = ""
 
     kind: Kind = "peak-hour"
     settings: Settings = "physical"
@@ -60,11 +65,10 @@ class CoordinationQuestion:
     mip_gap: float = 1e-3
     time_limit_s: float = 120.0
     market_files: str = ""
+    network: str = ""
+    datacenter_buses: tuple[int, ...] = ()
+    rating_share: float = 0.7
     seed: int = 256
-    # No feeder, traces or hourly profile of one: the grid is that of data/nyiso.
-    feeder: str = ""
-    trace_dir: str = ""
-    profile: str | None = None
 
     def check_figures(self) -> None:
         """Raise `InputError` for figures that no study can have."""
@@ -97,6 +101,14 @@ class CoordinationQuestion:
             raise InputError(f"q must be at least 2 hours, got {list(self.q)}")
         if not 0.0 < self.mip_gap < 1.0 or not self.time_limit_s > 0.0:
             raise InputError("the gap must lie between 0 and 1, the time limit above 0")
+        if not 0.0 < self.rating_share <= 1.0:
+            raise InputError(f"the share of ratings must be above 0 and at most 1, got {self.rating_share}")
+        if self.network and (self.kind != "peak-hour" or self.settings != "physical"):
+            raise InputError("a network is studied at peak hours, with physical settings")
+        if self.datacenter_buses and not self.network:
+            raise InputError("datacenters' buses are those of a network; give --network")
+        if len(set(self.datacenter_buses)) < len(self.datacenter_buses):
+            raise InputError(f"a datacenter's bus is named twice: {list(self.datacenter_buses)}")
         if self.kind == "peak-hour":
             n_records = len(load_peak_records(self.settings).dates)
             # Some records must be left to test with.

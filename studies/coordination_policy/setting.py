@@ -77,7 +77,13 @@ def scale_of(features: Floats) -> Floats:
 
 def make_setting(settings: Settings, penetration: float, alpha: float) -> CoordinationSetting:
     """The bundled system with datacenters of a penetration."""
-    system = load_zonal_system()
+    return setting_of(load_zonal_system(), settings, penetration, alpha)
+
+
+def setting_of(
+    system: ZonalSystem, settings: Settings, penetration: float, alpha: float, rating_share: float = 1.0
+) -> CoordinationSetting:
+    """A system with datacenters of a penetration; dispatch may load lines to a share of their limits."""
     demand = system.datacenter_demand_mw(penetration)
     allocation = allocate_tasks(system.latency, demand)
     base = allocation.sum(axis=1)
@@ -92,7 +98,7 @@ def make_setting(settings: Settings, penetration: float, alpha: float) -> Coordi
             system.cost_usd_per_mwh,
             system.quadratic_usd_per_mw2h,
             system.transfer_factors(settings),
-            system.limit_mw,
+            rating_share * system.limit_mw,
             SHED_USD_PER_MWH,
         ),
         DatacenterNetwork(system.datacenter_zone, base, shift_limits(system.latency, demand, latency, alpha)),

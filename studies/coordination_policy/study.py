@@ -10,21 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from g2g_opt.data_files import data_path
 from g2g_opt.limits import Limits
+from g2g_opt.transmission.network_case import case_path
 from studies.conclusion import Conclusion
 from studies.coordination_policy.answer import draw_conclusion
 from studies.coordination_policy.closed_loop import latency_excess_mw, run_loop, train_loop_policy
 from studies.coordination_policy.day_ahead import days_of, study_day
 from studies.coordination_policy.draws import study_draw
 from studies.coordination_policy.hours import draw_hours, load_hours
+from studies.coordination_policy.network import load_network
 from studies.coordination_policy.peak_hour import make_case
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import make_setting
+from studies.inputs import files_under
 from studies.task import Progress, Row, Tables, Task, TaskResult, counted
 
 
@@ -34,9 +39,20 @@ class CoordinationStudy(CoordinationQuestion):
 
     stages: ClassVar[tuple[str, ...]] = ("bounds", "runs")
 
+    def input_files(self) -> dict[str, Path]:
+        """The bundled transmission system, the user's market files and network."""
+        files = files_under("nyiso", data_path("nyiso"))
+        if self.market_files:
+            files |= files_under("market", Path(self.market_files))
+        if self.network:
+            files["network"] = case_path(self.network)
+        return files
+
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
         self.check_figures()
+        if self.network:
+            load_network(self)
         if self.kind != "peak-hour":
             hours = load_hours(self, make_setting(self.settings, self.penetrations[0], self.alphas[0]))
             for q in self.q if self.kind == "closed-loop" else ():
@@ -78,7 +94,8 @@ class CoordinationStudy(CoordinationQuestion):
         if task.kind == "day":
             return study_day(self, content["penetration"], content["date"], counted(progress, 1 + len(self.alphas)))
         if self.kind == "peak-hour":
-            report = counted(progress, (2 + self.n_ties) * len(self.eps_of()))
+            ways = 2 + len(self.eps_of()) if self.network else 0
+            report = counted(progress, (2 + self.n_ties) * len(self.eps_of()) + ways)
             case = make_case(self, content["penetration"], content["alpha"])
             return study_draw(self, case, content["q"], content["draw"], report)
         setting = make_setting(self.settings, content["penetration"], content["alpha"])

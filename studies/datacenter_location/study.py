@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict, Field
@@ -35,6 +36,7 @@ from studies.datacenter_location.tap_model import (
     usable,
 )
 from studies.datacenter_location.trials import Steps, Trial, Trials, trial_row
+from studies.inputs import feeder_files
 from studies.site_choices import SiteChoice, chosen_sites
 from studies.stored_runs import run_row
 from studies.task import Progress, Row, Tables, Task, TaskResult, gather
@@ -108,6 +110,10 @@ class LocationStudy:
     def placements(self) -> list[Placement]:
         """Every placement, neighbours alike (see `list_placements`)."""
         return _placements(self)
+
+    def input_files(self) -> dict[str, Path]:
+        """Circuit, bundled data, the user's traces and hourly profile."""
+        return feeder_files(self.feeder, self.trace_dir, self.profile)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""

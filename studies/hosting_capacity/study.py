@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
@@ -24,6 +25,7 @@ from studies.hosting_capacity.frontier import frontier_aims, frontier_tasks
 from studies.hosting_capacity.rows import tables_of
 from studies.hosting_capacity.scenario_draws import draw_scenarios
 from studies.hosting_capacity.search import Found, SizeSearch, StoredRun, nobody
+from studies.inputs import feeder_files
 from studies.side_by_side import run_side_by_side
 from studies.task import Progress, Tables, Task, TaskResult, counted
 from studies.workload import Models, check_three_phase, measured_models, try_smallest_sites
@@ -147,6 +149,10 @@ class HostingCapacityStudy:
         if self.scenarios == 1:
             return 0
         return failures_allowed(self.scenarios, self.scenario_share_min, self.confidence) or 0
+
+    def input_files(self) -> dict[str, Path]:
+        """Circuit, bundled data, the user's traces and hourly profile."""
+        return feeder_files(self.feeder, self.trace_dir, self.profile)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, after a smallest site was tried on it."""

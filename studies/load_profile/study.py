@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field, replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Engine
 from g2g_opt.site import BASE_KW_PER_GPU, sized_site
 from studies.conclusion import Conclusion
+from studies.inputs import feeder_files
 from studies.load_profile.answer import draw_conclusion
 from studies.load_profile.cell_search import search_cell
 from studies.load_profile.cells import Cell, list_cells
@@ -102,6 +104,10 @@ class LoadProfileStudy:
         """So many servers at a bus, at their nominal batch sizes."""
         site = sized_site("site", bus, models, n_servers, self.base_kw_per_gpu)
         return Plan((site,), tap_mode="own control" if self.taps == "own control" else "fixed")
+
+    def input_files(self) -> dict[str, Path]:
+        """Circuit, bundled data, the user's traces and hourly profile."""
+        return feeder_files(self.feeder, self.trace_dir, self.profile)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, after a smallest site was tried on it."""

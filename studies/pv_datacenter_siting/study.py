@@ -8,6 +8,7 @@ loop.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from studies.conclusion import Conclusion
+from studies.inputs import feeder_files
 from studies.pv_datacenter_siting.answer import draw_conclusion
 from studies.pv_datacenter_siting.making import make_plans, sweep_plans
 from studies.pv_datacenter_siting.question import SitingQuestion
@@ -42,6 +44,10 @@ class SitingStudy(SitingQuestion):
 
     study: ClassVar[str] = "siting"
     stages: ClassVar[tuple[str, ...]] = ("plans", "checks", "windows")
+
+    def input_files(self) -> dict[str, Path]:
+        """Circuit, bundled data, the user's traces and hourly profile."""
+        return feeder_files(self.feeder, self.trace_dir, self.profile)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""

@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from studies.conclusion import Column, Conclusion, Failure, ResultTable
+from studies.inputs import feeder_files
 from studies.task import Progress, Tables, Task, TaskResult, gather
 
 
@@ -37,9 +38,11 @@ class SmallStudy:
     log: str = ""
     feeder: str = "ieee13"
     trace_dir: str = "no_traces"
-    profile: str | None = None
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
+
+    def input_files(self) -> dict[str, Path]:
+        return feeder_files(self.feeder, self.trace_dir)
 
     def check(self) -> None:
         if self.n < 1:

@@ -25,7 +25,7 @@ from studies.catalogue import (
     read_question,
 )
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.inputs import circuit_files, input_hashes
+from studies.inputs import circuit_files, feeder_files, input_hashes
 
 QUESTION = HostingCapacityStudy(
     buses=("671", "675"),
@@ -93,9 +93,10 @@ def test_files_a_circuit_redirects_to_are_inputs(tmp_path: Path) -> None:
     (tmp_path / "other.dss").write_text("unrelated\n")
     found = [path.name for path in circuit_files(tmp_path / "master.dss")]
     assert sorted(found) == ["lines.dss", "loads.txt", "master.dss"]
-    before = input_hashes(str(tmp_path / "master.dss"), str(tmp_path / "no_traces"))
+    read = feeder_files(str(tmp_path / "master.dss"), str(tmp_path / "no_traces"))
+    before = input_hashes(read)
     (tmp_path / "parts" / "loads.txt").write_text("New Load.b\n")
-    after = input_hashes(str(tmp_path / "master.dss"), str(tmp_path / "no_traces"))
+    after = input_hashes(read)
     assert {name for name in before if before[name] != after[name]} == {"feeder/loads.txt"}
 
 

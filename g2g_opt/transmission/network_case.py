@@ -1,0 +1,184 @@
+"""Transmission networks as MATPOWER-style case files: what a dispatch needs of them, and what an AC power flow needs.
+
+A case is a text file of tables `bus`, `gen`, `branch` and `gencost` whose columns the format fixes. Power is in MW and
+Mvar, impedances in pu of `baseMVA`, voltages in pu.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matpowercaseframes import CaseFrames
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, shortest_path
+
+from g2g_opt.data_files import data_path
+from g2g_opt.errors import InputError
+from g2g_opt.transmission.system import ZonalSystem
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BUNDLED_CASE = "ieee24"
+
+# Columns of the format, counted from 0, and how many of them a table must have.
+BUS_NUMBER, BUS_TYPE, LOAD_MW, LOAD_MVAR, SHUNT_MW = 0, 1, 2, 3, 4
+VOLTAGE_MAX, VOLTAGE_MIN = 11, 12
+GEN_BUS, MVAR_MAX, MVAR_MIN, GEN_STATUS, POWER_MAX, POWER_MIN = 0, 3, 4, 7, 8, 9
+FROM, TO, RESISTANCE, REACTANCE, RATING, RATIO, ANGLE, BRANCH_STATUS = 0, 1, 2, 3, 5, 8, 9, 10
+COST_MODEL, STARTUP, COST_TERMS, COST_FIRST = 0, 1, 3, 4
+_WIDTHS = {"bus": 13, "gen": 10, "branch": 11, "gencost": 5}
+ISOLATED, REFERENCE = 4, 3
+_POLYNOMIAL = 2
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkCase:
+    """Tables of a case with what is out of service left out and buses counted from 0 in the order of `bus`.
+
+    `gencost` (generator, 3) is the cost polynomial: $/h per MW^2, per MW, constant; `startup_usd` (generator,).
+    """
+
+    name: str
+    base_mva: float
+    bus: Floats
+    gen: Floats
+    branch: Floats
+    gencost: Floats
+    startup_usd: Floats
+
+    @property
+    def bus_names(self) -> tuple[str, ...]:
+        """Numbers of buses in the file."""
+        return tuple(f"{number:g}" for number in self.bus[:, BUS_NUMBER])
+
+    def places(self, buses: Floats) -> Ints:
+        """Where buses of the file are in `bus`; `InputError` for one that is not there."""
+        order = {float(number): k for k, number in enumerate(self.bus[:, BUS_NUMBER])}
+        missing = [f"{number:g}" for number in buses if float(number) not in order]
+        if missing:
+            raise InputError(f"network {self.name}: there is no bus {', '.join(missing)}")
+        return np.array([order[float(number)] for number in buses], dtype=np.int64)
+
+    @property
+    def lacks_for_ac(self) -> str:
+        """Why an AC power flow of this case would mean nothing; empty if it carries what it takes."""
+        if not self.bus[:, LOAD_MVAR].any():
+            return "no load has reactive power"
+        if not (self.gen[:, MVAR_MAX] > self.gen[:, MVAR_MIN]).any():
+            return "no generator has reactive limits"
+        if not self.branch[:, RESISTANCE].any():
+            return "no branch has a resistance"
+        return ""
+
+    @property
+    def largest_loads(self) -> Ints:
+        """Places of buses by falling load."""
+        return np.argsort(-self.bus[:, LOAD_MW], kind="stable")
+
+
+def case_path(source: str) -> Path:
+    """File of the bundled case or the user's; `InputError` if there is none."""
+    path = data_path("ieee24", "ieee24.m") if source == BUNDLED_CASE else Path(source)
+    if not path.is_file():
+        raise InputError(f"network {source!r}: no such file; give a MATPOWER-style case (.m), or {BUNDLED_CASE}")
+    return path
+
+
+def load_network_case(source: str) -> NetworkCase:
+    """The bundled case, or that of a user's file; `InputError` with the reason if it cannot be read or used."""
+    path = case_path(source)
+    try:
+        frames = CaseFrames(str(path))
+        tables = {name: getattr(frames, name).to_numpy(dtype=np.float64) for name in _WIDTHS}
+        base_mva = float(frames.baseMVA)
+    except (AttributeError, ValueError, TypeError, KeyError, IndexError) as error:
+        raise InputError(f"network {path}: the case cannot be read: {error}") from error
+    for name, width in _WIDTHS.items():
+        if not len(tables[name]) or tables[name].shape[1] < width:
+            raise InputError(f"network {path}: table {name} must have rows of at least {width} columns")
+    return _in_service(path.stem, base_mva, **tables)
+
+
+def _in_service(name: str, base_mva: float, bus: Floats, gen: Floats, branch: Floats, gencost: Floats) -> NetworkCase:
+    if not base_mva > 0.0:
+        raise InputError(f"network {name}: baseMVA must be positive, got {base_mva}")
+    if len(gencost) not in (len(gen), 2 * len(gen)):
+        raise InputError(f"network {name}: {len(gen)} generators and {len(gencost)} rows of cost")
+    bus = bus[bus[:, BUS_TYPE] != ISOLATED]
+    if len(set(bus[:, BUS_NUMBER])) < len(bus):
+        raise InputError(f"network {name}: a bus number is there twice")
+    if (bus[:, BUS_TYPE] == REFERENCE).sum() != 1:
+        raise InputError(f"network {name}: exactly one bus must be the reference (type 3)")
+    on = gen[:, GEN_STATUS] > 0.0
+    # Rows of reactive cost may follow; none is paid here.
+    cost = _polynomials(name, gencost[: len(gen)][on])
+    startup = gencost[: len(gen)][on][:, STARTUP]
+    gen, branch = gen[on], branch[branch[:, BRANCH_STATUS] > 0.0]
+    case = NetworkCase(name, base_mva, bus, gen, branch, cost, startup)
+    ends = np.column_stack([case.places(branch[:, FROM]), case.places(branch[:, TO])])
+    case.places(gen[:, GEN_BUS])
+    if not (branch[:, REACTANCE] > 0.0).all():
+        raise InputError(f"network {name}: a branch has no positive reactance; DC power flow needs one")
+    if branch[:, ANGLE].any():
+        raise InputError(f"network {name}: phase shifters are not modelled; set their angle to 0")
+    links = csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(bus), len(bus)))
+    if connected_components(links, directed=False)[0] != 1:
+        raise InputError(f"network {name}: its buses are not all connected")
+    return case
+
+
+def _polynomials(name: str, gencost: Floats) -> Floats:
+    if (gencost[:, COST_MODEL] != _POLYNOMIAL).any():
+        raise InputError(f"network {name}: generators' costs must be polynomials (model 2)")
+    found = np.zeros((len(gencost), 3))
+    for row, terms in zip(found, gencost, strict=True):
+        n = int(terms[COST_TERMS])
+        if not 1 <= n <= len(terms) - COST_FIRST:
+            raise InputError(f"network {name}: a cost polynomial says {n} terms, its row holds others")
+        used = terms[COST_FIRST : COST_FIRST + n]
+        if n > 3 and used[:-3].any():
+            raise InputError(f"network {name}: costs above the second degree are not convex in general")
+        row[3 - min(n, 3) :] = used[-3:]
+    if (found[:, 0] < 0.0).any():
+        raise InputError(f"network {name}: a generator's cost is not convex")
+    return found
+
+
+def system_of_case(case: NetworkCase, datacenter_buses: Ints) -> ZonalSystem:
+    """The case as a system whose zones are its buses, with datacenters at places `datacenter_buses`.
+
+    Latency is counted in branches between the bus of a user and that of a datacenter. Taps weigh a branch's reactance;
+    a rating of 0 is none. There is no wind and no sun.
+    """
+    n = len(case.bus)
+    start, end = case.places(case.branch[:, FROM]), case.places(case.branch[:, TO])
+    links = csr_array((np.ones(len(start)), (start, end)), shape=(n, n))
+    hops = shortest_path(links, directed=False, unweighted=True)
+    tap = np.where(case.branch[:, RATIO] > 0.0, case.branch[:, RATIO], 1.0)
+    rating = case.branch[:, RATING]
+    return ZonalSystem(
+        zones=case.bus_names,
+        peak_load_mw=np.maximum(case.bus[:, LOAD_MW], 0.0),
+        from_zone=start,
+        to_zone=end,
+        reactance_pu=case.branch[:, REACTANCE] * tap,
+        limit_mw=np.where(rating > 0.0, rating, np.inf),
+        generator_zone=case.places(case.gen[:, GEN_BUS]),
+        generator_kind=("",) * len(case.gen),
+        power_min_mw=case.gen[:, POWER_MIN],
+        power_max_mw=case.gen[:, POWER_MAX],
+        cost_usd_per_mwh=case.gencost[:, 1],
+        quadratic_usd_per_mw2h=case.gencost[:, 0],
+        startup_usd=case.startup_usd,
+        ramp_up_mw_per_h=np.full(len(case.gen), np.inf),
+        ramp_down_mw_per_h=np.full(len(case.gen), np.inf),
+        datacenters=tuple(case.bus_names[k] for k in datacenter_buses),
+        datacenter_zone=datacenter_buses,
+        latency=hops[datacenter_buses],
+        wind_share={"physical": np.zeros(n)},
+        solar_share={"physical": np.zeros(n)},
+    )

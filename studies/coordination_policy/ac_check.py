@@ -1,0 +1,114 @@
+"""Do shifts that a DC dispatch accepts keep the limits of an AC power flow (the published study's remark on (24))?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.transmission.ac_power_flow import AcPowerFlow, solve_ac_power_flow
+from solvers.dispatch import DispatchSolution
+from studies.coordination_policy.network import Network
+from studies.task import Row
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Operated:
+    """Records as they are operated: the dispatch of each, its cost, and the datacenters' loads."""
+
+    power_mw: Floats
+    shed_mw: Floats
+    theta_mw: Floats
+    cost_usd: Floats
+    solved: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, found: DispatchSolution, theta_mw: Floats, which: Ints) -> Operated:
+        """Some records of a dispatch with loads (datacenter,) or (record of the dispatch, datacenter)."""
+        theta = np.broadcast_to(theta_mw, (len(found.cost_usd), theta_mw.shape[-1]))
+        return cls(
+            found.power_mw[which], found.shed_mw[which], theta[which], found.cost_usd[which], found.solved[which]
+        )
+
+    def where(self, taken: NDArray[np.bool_], other: Operated) -> Operated:
+        """These records where `taken` (record,), others elsewhere."""
+        return Operated(
+            np.where(taken[:, None], self.power_mw, other.power_mw),
+            np.where(taken[:, None], self.shed_mw, other.shed_mw),
+            np.where(taken[:, None], self.theta_mw, other.theta_mw),
+            np.where(taken, self.cost_usd, other.cost_usd),
+            np.where(taken, self.solved, other.solved),
+        )
+
+
+def check_ac(
+    network: Network, records: Ints, operated: Mapping[str, Operated], report: Callable[[str], None]
+) -> dict[str, list[Row]]:
+    """Rows by way of operation ("none" is without coordination, and there), and of records that only others break."""
+    flows: dict[str, list[AcPowerFlow | None]] = {}
+    for name, how in operated.items():
+        flows[name] = [
+            _flow(network, int(record), how, k) if how.solved[k] else None for k, record in enumerate(records)
+        ]
+        report(f"AC power flow of {len(records)} records, {name}")
+    base_cost = operated["none"].cost_usd
+    rows, worse = [], []
+    for name, how in operated.items():
+        own = [(k, flow) for k, flow in enumerate(flows[name]) if flow is not None and flows["none"][k] is not None]
+        new = [k for k, flow in own if _breaks_more(flow, flows["none"][k])]
+        checked = how.cost_usd.copy()
+        checked[new] = base_cost[new]
+        judged = [k for k, _ in own]
+        good = [flow for _, flow in own if flow.converged]
+        kinds = [kind for _, flow in own for kind in flow.broken]
+        rows.append(
+            {
+                "policy": name,
+                "n_records": len(own),
+                "n_undispatched": len(records) - len(own),
+                "unsolved": kinds.count("no solution"),
+                "voltage": kinds.count("voltage"),
+                "loading": kinds.count("loading"),
+                "reference": kinds.count("reference"),
+                "broken": sum(bool(flow.broken) for _, flow in own),
+                "only_here": len(new),
+                "loading_max": max((float(flow.loading.max()) for flow in good), default=None),
+                "outside_max_pu": max((max(flow.outside_pu, 0.0) for flow in good), default=None),
+                "loss_mw": float(np.mean([flow.loss_mw for flow in good])) if good else None,
+                "saving_share": _saving(base_cost[judged], how.cost_usd[judged]),
+                "saving_checked_share": _saving(base_cost[judged], checked[judged]),
+                "loadings": [float(flow.loading.max()) for flow in good],
+            }
+        )
+        for k in new:
+            flow = flows[name][k]
+            assert flow is not None
+            worse.append(
+                {
+                    "policy": name,
+                    "date": network.records.dates[int(records[k])],
+                    "breaks": ", ".join(flow.broken),
+                    "loading_max": float(flow.loading.max()) if flow.converged else None,
+                    "outside_pu": max(flow.outside_pu, 0.0) if flow.converged else None,
+                }
+            )
+    return {"ac": rows, "ac_records": worse}
+
+
+def _flow(network: Network, record: int, how: Operated, k: int) -> AcPowerFlow:
+    active, reactive = network.drawn(record, how.theta_mw[k], how.shed_mw[k])
+    return solve_ac_power_flow(network.case, how.power_mw[k], active, reactive)
+
+
+def _breaks_more(flow: AcPowerFlow, base: AcPowerFlow | None) -> bool:
+    """Does it break a kind of limit that holds without coordination?"""
+    return base is not None and bool(set(flow.broken) - set(base.broken))
+
+
+def _saving(base: Floats, own: Floats) -> float | None:
+    return float(1.0 - own.sum() / base.sum()) if len(base) else None

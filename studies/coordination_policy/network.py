@@ -1,0 +1,62 @@
+"""The peak-hour study on a transmission network of the user's: its buses are the zones, and it can be checked in AC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.errors import InputError
+from g2g_opt.site import Site
+from g2g_opt.transmission.network_case import LOAD_MVAR, LOAD_MW, NetworkCase, load_network_case, system_of_case
+from g2g_opt.transmission.system import PeakRecords, ZonalSystem, load_peak_records
+from studies.coordination_policy.question import CoordinationQuestion
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Datacenters of a network whose buses are not named, at its largest loads.
+_DATACENTERS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A case, what its loads draw beside datacenters (record, bus), and where datacenters are (datacenter,)."""
+
+    case: NetworkCase
+    system: ZonalSystem
+    records: PeakRecords
+    load_mvar: Floats
+
+    def drawn(self, record: int, theta_mw: Floats, shed_mw: Floats) -> tuple[Floats, Floats]:
+        """Active and reactive load (bus,) of a record with datacenters at `theta_mw`; what is shed takes both along."""
+        load = self.records.load_mw[record]
+        centers = np.bincount(self.system.datacenter_zone, theta_mw, len(load))
+        active = load + centers
+        # The power factor of a feeder's sites: they are the same machines.
+        reactive = self.load_mvar[record] + centers * np.tan(np.arccos(Site.power_factor))
+        served = np.where(active > 0.0, 1.0 - shed_mw / np.where(active > 0.0, active, 1.0), 1.0)
+        return served * active, served * reactive
+
+
+def load_network(question: CoordinationQuestion) -> Network:
+    """The question's network with the loads of 546 days; `InputError` if it cannot be used.
+
+    No case has a history: every bus follows the peak hours of one of New York's zones, in the order of the buses, as a
+    share of that zone's highest. Reactive load goes with it.
+    """
+    case = load_network_case(question.network)
+    if reason := case.lacks_for_ac:
+        raise InputError(f"network {case.name}: an AC check would mean nothing: {reason}")
+    buses = np.array(question.datacenter_buses, dtype=np.float64)
+    places = case.places(buses) if len(buses) else case.largest_loads[: min(_DATACENTERS, len(case.bus))]
+    if len(places) < 2:
+        raise InputError("work can be shifted between two datacenters at least; name two buses or more")
+    system = system_of_case(case, places)
+    peaks = load_peak_records("physical")
+    share = peaks.load_mw / peaks.load_mw.max(axis=0)
+    by_bus = share[:, np.arange(len(case.bus)) % share.shape[1]]
+    load = by_bus * case.bus[:, LOAD_MW]
+    records = PeakRecords(peaks.dates, load, np.zeros_like(load))
+    return Network(case, system, records, by_bus * case.bus[:, LOAD_MVAR])
