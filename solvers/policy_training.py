@@ -117,7 +117,10 @@ def train_policy(
     matrix = np.zeros((network.n, len(varies)))
     parts = found.x[-terms.n_entries :].reshape(shape)
     matrix[:, varies] = unit * (parts[0] - parts[1])
-    return _policy(found, matrix, scale, OBJECTIVE_USD)
+    policy = _policy(found, matrix, scale, OBJECTIVE_USD)
+    # What breaks ties is no cost of dispatch.
+    ties = float((0.5 * squares * parts**2 + linear * parts).sum())
+    return replace(policy, cost_usd=policy.cost_usd - OBJECTIVE_USD * ties)
 
 
 def _training_program(blocks: DispatchBlocks, base: Floats, terms: PolicyTerms) -> QuadraticProgram:

@@ -105,6 +105,20 @@ def test_a_program_without_a_feasible_point_is_not_certified(seed: int) -> None:
     assert not policy.certified
 
 
+def test_cost_is_that_of_dispatch_and_the_same_for_every_tie() -> None:
+    case = make_case(CoordinationQuestion(settings="published"), 0.2, 0.25)
+    train = np.arange(0, 546, 7)
+    loads = case.records.load_mw[train], case.records.injected_mw[train]
+    costs = []
+    for direction in (None, *np.random.default_rng(0).normal(size=(2, 5, 46))):
+        policy = fit_contextual(CoordinationQuestion(settings="published"), case, train, 10.0, 0.0, direction)
+        theta = case.setting.base_mw + policy.shifts_mw(case.features[train])
+        costs.append(policy.cost_usd)
+        dispatched = case.setting.dispatched(*loads, np.maximum(theta, 0.0)).cost_usd.mean()
+        assert policy.cost_usd == pytest.approx(dispatched, rel=1e-6)
+    assert max(costs) == pytest.approx(min(costs), rel=1e-6)
+
+
 def test_a_wrong_answer_by_structure_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     case = small_case(4, curved=True)
     arguments = (case.system, case.load_mw, case.injected_mw, case.network(), case.features, case.eps)
