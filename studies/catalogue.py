@@ -18,6 +18,7 @@ from studies.task import Question
 # Named by where they are, so that the runner and its workers import only the study they run.
 STUDIES = {
     "coordination": "studies.coordination_policy.study:CoordinationStudy",
+    "feeder-policy": "studies.feeder_policy.study:FeederPolicyStudy",
     "hosting-capacity": "studies.hosting_capacity.study:HostingCapacityStudy",
     "load-profile": "studies.load_profile.study:LoadProfileStudy",
     "location": "studies.datacenter_location.study:LocationStudy",

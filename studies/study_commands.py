@@ -43,6 +43,7 @@ def _positive(text: str) -> int:
 # What each study answers; its options are read from the study's own `arguments` module.
 STUDY_HELP = {
     "coordination": "what do shifts of tasks between datacenters save a grid operator, and is a policy of them safe",
+    "feeder-policy": "what does a policy of batch sizes gain on a feeder, next to droop, OFO and a clairvoyant",
     "hosting-capacity": "how many MW can each bus host, firm and with flexible operation",
     "load-profile": "how many MW can a bus host in each hour of each month, over a year",
     "location": "where should sites go",

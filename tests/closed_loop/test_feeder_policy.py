@@ -20,7 +20,7 @@ from g2g_opt.plan import Plan, PVUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import simulate_assembled
 from g2g_opt.site import BASE_KW_PER_GPU, sized_site
-from studies.coordination_policy.feeder import (
+from studies.feeder_policy.cases import (
     CASES,
     METRICS,
     CaseRow,
@@ -29,9 +29,9 @@ from studies.coordination_policy.feeder import (
     clairvoyant_row,
     mean_rows,
 )
-from studies.coordination_policy.feeder_clairvoyant import Clairvoyant, FleetBySize
-from studies.coordination_policy.feeder_records import OutputFigures, Records, lower_hull
-from studies.coordination_policy.feeder_setting import FeederPolicyQuestion, Setting
+from studies.feeder_policy.clairvoyant import Clairvoyant, FleetBySize
+from studies.feeder_policy.records import OutputFigures, Records, lower_hull
+from studies.feeder_policy.setting import FeederPolicyQuestion, Setting
 
 pytestmark = pytest.mark.xdist_group("feeder_policy")
 

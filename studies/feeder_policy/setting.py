@@ -32,7 +32,7 @@ from g2g_opt.plan import Plan, Policy
 from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.simulate import Simulation, simulate_assembled
-from studies.coordination_policy.feeder_records import OutputFigures, RecordingController, Records
+from studies.feeder_policy.records import OutputFigures, RecordingController, Records
 
 Floats = NDArray[np.float64]
 ControllersOf = Callable[["Setting", Assembly], list[Controller[Any, Any]]]

@@ -20,7 +20,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
-from studies.coordination_policy.feeder_records import OutputFigures, Records
+from studies.feeder_policy.records import OutputFigures, Records
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

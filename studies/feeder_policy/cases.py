@@ -9,7 +9,7 @@ the training scenarios. Nothing is reported that was not simulated.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,9 +27,9 @@ from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Simulation, simulate
 from solvers.feeder_policy import FeederPolicyProblem, FeederPolicySolution, solve_feeder_policy
-from studies.coordination_policy.feeder_clairvoyant import AIM_PU, Clairvoyant, replay_sizes, schedules_of
-from studies.coordination_policy.feeder_records import OutputFigures, Records
-from studies.coordination_policy.feeder_setting import ControllersOf, FeederPolicyQuestion, Setting
+from studies.feeder_policy.clairvoyant import AIM_PU, Clairvoyant, replay_sizes, schedules_of
+from studies.feeder_policy.records import OutputFigures, Records
+from studies.feeder_policy.setting import ControllersOf, FeederPolicyQuestion, Setting
 
 Floats = NDArray[np.float64]
 
@@ -108,46 +108,61 @@ class MeanRow:
 
 
 def answer_feeder_policy(question: FeederPolicyQuestion, cases: Sequence[str] = CASES) -> FeederPolicyAnswer:
-    """Train on the training scenarios, run the cases in the test scenarios.
+    """Train on the training scenarios, run the cases in the test scenarios; see `run_case`."""
+    setting = Setting(question)
+    found = [run_case(setting, case) for case in cases]
+    return FeederPolicyAnswer(
+        tuple(row for one in found for row in one.rows),
+        {case: one.policies[case] for case, one in zip(cases, found, strict=True) if one.policies},
+        tuple(entry for one in found for entry in one.rounds),
+        {case: one.margins_pu[case] for case, one in zip(cases, found, strict=True) if one.margins_pu},
+    )
+
+
+def run_case(setting: Setting, case: str, tell: Callable[[str], None] = lambda words: None) -> FeederPolicyAnswer:
+    """One case: trained, or its margin chosen, in the training scenarios, and run in the test scenarios.
 
     A test scenario without an answer is a row with the reason; `PowerFlowError` names a training scenario without one:
     nothing can be learned from it, and the policy would be judged as if it did not exist.
     """
-    setting = Setting(question)
-    training, test = question.scenarios()
-    rounds: list[TrainingRound] = []
+    training, test = setting.question.scenarios()
     policies: dict[str, FeederPolicy] = {}
     margins: dict[str, float] = {}
-    learns = {"constant", "contextual"} & set(cases)
-    uncontrolled = [setting.recorded(scenario, _no_controllers)[0] for scenario in training] if learns else []
-    rows: list[CaseRow] = []
-    for case in cases:
-        match case:
-            case "constant" | "contextual":
-                policies[case], tried = train(setting, case, training, uncontrolled)
-                rows += [_policy_row(setting, case, policies[case], scenario) for scenario in test]
-            case "droop" | "ofo":
-                margins[case], tried = choose_margin(setting, case, training)
-                rows += _kind_rows(setting, case, case, margins[case], test)
-            case "no control":
-                tried = []
-                rows += _kind_rows(setting, case, "none", 0.0, test)
-            case "clairvoyant":
-                tried = []
-                rows += [clairvoyant_row(setting, scenario) for scenario in test]
-            case _:
-                raise unknown_name("case", case, CASES)
-        rounds += tried
-        if case in policies:
-            margins[case] = min(tried, key=lambda entry: entry.score).margin_pu
+    rounds: list[TrainingRound] = []
+    match case:
+        case "constant" | "contextual":
+            policies[case], rounds = train(setting, case, training, tell)
+            runs = (_policy_row(setting, case, policies[case], scenario) for scenario in test)
+        case "droop" | "ofo":
+            margins[case], rounds = choose_margin(setting, case, training, tell)
+            runs = (row for scenario in test for row in _kind_rows(setting, case, case, margins[case], [scenario]))
+        case "no control":
+            runs = (row for scenario in test for row in _kind_rows(setting, case, "none", 0.0, [scenario]))
+        case "clairvoyant":
+            runs = (clairvoyant_row(setting, scenario) for scenario in test)
+        case _:
+            raise unknown_name("case", case, CASES)
+    rows = []
+    for row in runs:
+        rows.append(row)
+        tell(f"{case}, {row.scenario}")
+    if case in policies:
+        margins[case] = min(rounds, key=lambda entry: entry.score).margin_pu
     return FeederPolicyAnswer(tuple(rows), policies, tuple(rounds), margins)
+
+
+def n_steps(question: FeederPolicyQuestion, case: str) -> int:
+    """How often `run_case` tells something."""
+    tried = {"constant": 1, "contextual": question.rounds, "droop": 1, "ofo": 1}.get(case, 0)
+    recorded = 1 if case in {"constant", "contextual"} else 0
+    return recorded + tried * len(question.margins_pu) + question.n_test
 
 
 # --- training
 
 
 def train(
-    setting: Setting, case: str, training: Sequence[Scenario], uncontrolled: Sequence[Records]
+    setting: Setting, case: str, training: Sequence[Scenario], tell: Callable[[str], None]
 ) -> tuple[FeederPolicy, list[TrainingRound]]:
     """The policy that does best in closed loop in the training scenarios, of every margin and round.
 
@@ -155,9 +170,11 @@ def train(
     policy before: the voltage model is then linear around what the policy does.
     """
     question = setting.question
+    uncontrolled = [setting.recorded(scenario, _no_controllers)[0] for scenario in training]
+    tell(f"{case}: {len(training)} training scenarios without control")
     tried: list[tuple[FeederPolicy, TrainingRound]] = []
     for margin_pu in question.margins_pu:
-        records = Records.joined(list(uncontrolled))
+        records = Records.joined(uncontrolled)
         # Constant sizes see no context that a second round could answer better.
         for k in range(question.rounds if case == "contextual" else 1):
             policy, solution = fit_policy(setting, training[0], records, case, margin_pu)
@@ -166,6 +183,7 @@ def train(
             score, violation_pu = score_of(setting, training, [simulation for _, _, simulation in runs])
             predicted = (solution.loss, solution.violation_pu)
             tried.append((policy, TrainingRound(case, margin_pu, k, *predicted, violation_pu, score)))
+            tell(f"{case}: margin {margin_pu:g} pu, round {k + 1}: {1e3 * violation_pu:.3f} mpu outside")
     best = min(tried, key=lambda entry: entry[1].score)[0]
     return best, [entry for _, entry in tried]
 
@@ -237,7 +255,7 @@ def score_of(setting: Setting, scenarios: Sequence[Scenario], runs: Sequence[Sim
 
 
 def choose_margin(
-    setting: Setting, kind: PolicyKind, training: Sequence[Scenario]
+    setting: Setting, kind: PolicyKind, training: Sequence[Scenario], tell: Callable[[str], None]
 ) -> tuple[float, list[TrainingRound]]:
     """The margin at which droop or OFO does best in the training scenarios."""
     tried = []
@@ -246,6 +264,7 @@ def choose_margin(
         (runs,) = simulate([plan], training, setting.feeder, setting.question.limits)
         score, violation_pu = score_of(setting, training, runs)
         tried.append(TrainingRound(kind, margin_pu, 0, math.nan, math.nan, violation_pu, score))
+        tell(f"{kind}: margin {margin_pu:g} pu: {1e3 * violation_pu:.3f} mpu outside")
     return min(tried, key=lambda entry: entry.score).margin_pu, tried
 
 

@@ -1,0 +1,100 @@
+"""The question of a feeder-policy study: its command line, what can be wrong with it, and what it concludes."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import asdict
+
+import pytest
+
+from g2g_opt.errors import InputError
+from g2g_opt.limits import Limits
+from g2g_opt.plan import PVUnit
+from studies.catalogue import parse_question, question_json
+from studies.feeder_policy.arguments import add_arguments, question_of
+from studies.feeder_policy.cases import CASES, CaseRow, TrainingRound
+from studies.feeder_policy.study import FeederPolicyStudy
+from studies.site_choices import ServedModel, SiteChoice
+from studies.task import Task, TaskResult
+
+
+def parsed(*words: str) -> FeederPolicyStudy:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return question_of(parser.parse_args(list(words)))
+
+
+def test_the_line_without_options_is_the_default_question_and_can_be_asked() -> None:
+    study = parsed()
+    assert study == FeederPolicyStudy()
+    study.check()
+    assert [task.content["case"] for task in study.tasks("cases", [])] == list(CASES)
+    assert parse_question(question_json(study)) == study
+
+
+def test_options_reach_the_question() -> None:
+    study = parsed(
+        "--site", "a=680:llama-3.1-8b:80@64", "--pv", "633:500", "--case", "ofo", "--training", "3", "--seed", "5"
+    )
+    assert study.sites == (SiteChoice("a", (ServedModel("llama-3.1-8b", 80, 64),), candidates=("680",)),)
+    assert study.pv == (PVUnit("633", 500.0),)
+    assert (study.cases, study.n_training, study.seed) == (("ofo",), 3, 5)
+    question = study.policy_question()
+    assert question.plan.sites[0].bus == "680"
+    assert question.base.seed == 5
+    assert parsed("--pv", "none").pv == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["--site", "a=671+680:llama-3.1-8b:80"], "one bus"),
+        (["--site", "a=any:llama-3.1-8b:80"], "one bus"),
+        (["--site", "a=671:llama-3.1-8b:80", "--site", "a=680:llama-3.1-8b:80"], "different names"),
+        (["--site", "a=999:llama-3.1-8b:80"], "999"),
+        (["--pv", "675"], "BUS:KW"),
+        (["--pv", "999:5"], "999"),
+        (["--margins", "small"], "numbers"),
+        (["--training", "400"], "days"),
+        (["--training", "0"], "scenarios"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_named(words: list[str], what: str) -> None:
+    with pytest.raises(InputError, match=what):
+        parsed(*words).check()
+
+
+def row(case: str, scenario: str, tokens: float, failure: str = "") -> dict[str, object]:
+    figures = (math.nan,) * 6 if failure else (2.0 - tokens, 1.0, tokens, 0.0, 3.0, 1.0)
+    return asdict(CaseRow(case, scenario, *figures, failure))
+
+
+def results() -> list[TaskResult]:
+    tokens = {"ofo": (1.2, 1.4, 9.0), "contextual": (1.1, 1.3, 0.0)}
+    found = []
+    for case, values in tokens.items():
+        failed = [case == "contextual" and k == 2 for k in range(3)]
+        runs = [row(case, f"test {k}", v, "diverged" if failed[k] else "") for k, v in enumerate(values)]
+        rounds = [asdict(TrainingRound(case, 0.001, 0, math.nan, math.nan, 1e-4, 0.2))]
+        tables = {"runs": runs, "rounds": rounds, "margins": [{"case": case, "margin_pu": 0.001}]}
+        found.append(TaskResult(Task("case", {"case": case}, case), tables))
+    return found
+
+
+def test_means_leave_out_scenarios_that_a_case_lost() -> None:
+    conclusion = FeederPolicyStudy().conclude(results())
+    means = {entry["case"]: entry for entry in conclusion.tables[0].rows}
+    assert means["ofo"]["throughput_share"] == pytest.approx(1.3)
+    assert means["ofo"]["n_scenarios"] == 2
+    assert [failure.what for failure in conclusion.failures] == ["contextual, test 2"]
+    assert "ofo against it: +0.100 of the tokens" in conclusion.answer
+    assert conclusion.tables[1].rows[0]["predicted_loss"] is None
+    assert next(r for r in conclusion.tables[2].rows if r["failure"])["throughput_share"] is None
+
+
+def test_a_lost_case_is_a_failure_and_other_limits_are_refused() -> None:
+    lost = [*results()[:1], TaskResult(Task("case", {"case": "contextual"}, "contextual"), failed="hung")]
+    assert [failure.reason for failure in FeederPolicyStudy().conclude(lost).failures] == ["hung"]
+    with pytest.raises(InputError, match="ask the question anew"):
+        FeederPolicyStudy().conclude(results(), Limits(voltage_min_pu=0.9))
