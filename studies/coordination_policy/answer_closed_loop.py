@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from g2g_opt.transmission.system import load_zonal_system
-from studies.conclusion import Chart, Column, Line
+from studies.conclusion import Chart, Column, Failure, Line
 from studies.coordination_policy.answer_parts import Parts, policy_files, table
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.zone_map import zone_map
@@ -42,6 +42,8 @@ _BOUNDS = (
 _DAYS = (
     Column("date", "day"),
     Column("alpha", "alpha", 2),
+    Column("q", "records", secondary=True),
+    Column("eps", "eps", 1, secondary=True),
     Column("base", "cost without coordination ($)", 0),
     Column("saving", "saved, mean of draws ($)", 0),
     Column("ideal", "ideal saving ($)", 0),
@@ -61,27 +63,29 @@ def closed_loop_parts(question: CoordinationQuestion, results: Sequence[TaskResu
     loops = gather(results, "loops")
     for key, bound in bounds.items():
         base, ideal = np.asarray(bound["base_cost"]), np.asarray(bound["ideal_cost"])
-        own = [row for row in loops if (row["penetration"], row["alpha"]) == key]
-        saved = []
-        for row in own:
-            cost = np.asarray(row["cost"])
-            saved.append(base - cost)
-            runs.append(
+        trainings: dict[tuple[float, int], list[Row]] = {}
+        for row in loops:
+            if (row["penetration"], row["alpha"]) == key:
+                trainings.setdefault((row["eps"], row["q"]), []).append(row)
+        for (eps, q), own in trainings.items():
+            costs = [np.asarray(row["cost"]) for row in own]
+            alike = [
                 row
                 | {
                     "cost": float(cost.mean()),
                     "saving": 100.0 * float((base - cost).sum() / base.sum()),
                     "captured": _captured(base, ideal, cost),
                 }
-            )
-        if not own:
-            continue
-        trainings: dict[tuple[float, int], list[Row]] = {}
-        for row in runs[-len(own) :]:
-            trainings.setdefault((row["eps"], row["q"]), []).append(row)
-        answers += [_answer(question, key, bound, alike) for alike in trainings.values()]
-        days += _worst_days(key, bound, base, ideal, np.mean(saved, axis=0))
-        charts += _charts(key, base, ideal, np.mean(saved, axis=0), bound, own)
+                for row, cost in zip(own, costs, strict=True)
+            ]
+            runs += alike
+            answers.append(_answer(question, key, bound, alike))
+            saved = base - np.mean(costs, axis=0)
+            about = {"alpha": key[1], "q": q, "eps": eps}
+            days += [about | row for row in _worst_days(bound, base, ideal, saved)]
+            words = f"alpha {key[1]:g}, {100 * key[0]:.0f} % datacenters"
+            words += f", eps {eps:g}, {q} hours" if len(trainings) > 1 else ""
+            charts += _charts(words, base, ideal, saved, bound, own)
     shown = [
         row
         | {
@@ -103,6 +107,10 @@ def closed_loop_parts(question: CoordinationQuestion, results: Sequence[TaskResu
             table("worst_days", "Days on which most of the ideal saving was missed", _DAYS, days),
         ),
         tuple(charts),
+        failures=tuple(
+            Failure(f"alpha {r['alpha']:g}, q {r['q']}, draw {r['draw'] + 1}, eps {r['eps']:g}", r["reason"])
+            for r in gather(results, "lost")
+        ),
         warnings=tuple(warnings),
         texts=policy_files(gather(results, "policies")),
     )
@@ -143,16 +151,13 @@ def _by_day(values: np.ndarray) -> np.ndarray:
     return np.asarray(values.reshape(-1, 24).sum(axis=1))
 
 
-def _worst_days(
-    key: tuple[float, float], bound: Row, base: np.ndarray, ideal: np.ndarray, saved: np.ndarray
-) -> list[Row]:
+def _worst_days(bound: Row, base: np.ndarray, ideal: np.ndarray, saved: np.ndarray) -> list[Row]:
     missed = _by_day(base - ideal - saved)
     rows = []
     for day in np.argsort(missed)[::-1][:_WORST_DAYS]:
         rows.append(
             {
                 "date": bound["dates"][day],
-                "alpha": key[1],
                 "base": _by_day(base)[day],
                 "saving": _by_day(saved)[day],
                 "ideal": _by_day(base - ideal)[day],
@@ -163,10 +168,9 @@ def _worst_days(
 
 
 def _charts(
-    key: tuple[float, float], base: np.ndarray, ideal: np.ndarray, saved: np.ndarray, bound: Row, own: Sequence[Row]
+    words: str, base: np.ndarray, ideal: np.ndarray, saved: np.ndarray, bound: Row, own: Sequence[Row]
 ) -> list[Chart]:
     days = list(bound["dates"])
-    words = f"alpha {key[1]:g}, {100 * key[0]:.0f} % datacenters"
     lines = (
         Line("ideal", days, np.cumsum(_by_day(base - ideal)).tolist()),
         Line("policy, mean of trainings", days, np.cumsum(_by_day(saved)).tolist()),

@@ -89,24 +89,29 @@ def judge_policy(question: CoordinationQuestion, case: PeakCase, test: Ints, nam
     limits = case.setting.network.limits
     asked = policy.shifts_mw(case.features[test])
     accepted = np.asarray(limits.excess(case.setting.base_mw + asked) <= ACCEPT_MW)
-    operated, grid_ok = operate(question, case, test, policy)
+    operated, grid_ok, sheds_more = operate(question, case, test, policy)
     cost = case.base.cost_usd.copy()
     cost[test] = operated.cost_usd
-    return judged_row(case, test, name, cost, accepted, grid_ok) | training
+    more: Row = {"sheds_more_share": float(sheds_more.mean())}
+    return judged_row(case, test, name, cost, accepted, grid_ok) | more | training
 
 
 def operate(
     question: CoordinationQuestion, case: PeakCase, test: Ints, policy: TrainedPolicy
-) -> tuple[Operated, Bools]:
-    """Test records as a policy operates them by the question's response and rule (24), and where the grid accepts."""
+) -> tuple[Operated, Bools, Bools]:
+    """Test records as a policy operates them by the question's response and rule (24).
+
+    Also where (record,) the grid accepts, and where the shift would shed more than is shed without it.
+    """
     setting = case.setting
     theta = setting.base_mw + respond(setting, question.response, policy.shifts_mw(case.features[test]))
     found = setting.dispatched(case.records.load_mw[test], case.records.injected_mw[test], theta)
     shed = found.shed_mw.sum(axis=1)
-    allowed = case.base.shed_mw[test].sum(axis=1) if question.shed_rule == "sheds no more" else np.zeros(len(test))
-    grid_ok = found.solved & (shed <= allowed + SHED_TOLERANCE_MW)
+    sheds_more = ~found.solved | (shed > case.base.shed_mw[test].sum(axis=1) + SHED_TOLERANCE_MW)
+    sheds = ~found.solved | (shed > SHED_TOLERANCE_MW)
+    grid_ok = ~(sheds_more if question.shed_rule == "sheds no more" else sheds)
     own, base = Operated.of(found, theta, np.arange(len(test))), Operated.of(case.base, setting.base_mw, test)
-    return own.where(grid_ok, base), grid_ok
+    return own.where(grid_ok, base), grid_ok, sheds_more
 
 
 def respond(setting: CoordinationSetting, response: str, asked_mw: Floats) -> Floats:

@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 from g2g_opt.data_files import data_path
 from g2g_opt.limits import Limits
 from g2g_opt.transmission.network_case import case_path
+from solvers.outcome import SolverError
 from studies.conclusion import Conclusion
 from studies.coordination_policy.answer import draw_conclusion
 from studies.coordination_policy.closed_loop import latency_excess_mw, run_loop, train_loop_policy
@@ -121,12 +122,18 @@ class CoordinationStudy(CoordinationQuestion):
             return {"bounds": [row]}
         rows: list[Row] = []
         policies: list[Row] = []
+        lost: list[Row] = []
         eps_of = self.eps_of()
         for k, eps in enumerate(eps_of):
             progress(k / len(eps_of), f"training, eps {eps:g}")
-            policy, training = train_loop_policy(self, setting, hours, content["q"], content["draw"], eps)
-            done = run_loop(self, setting, hours, policy, partial(_tell, progress, k, len(eps_of)))
             key = about | {"q": content["q"], "draw": content["draw"], "eps": eps}
+            try:
+                policy, training = train_loop_policy(self, setting, hours, content["q"], content["draw"], eps)
+            except SolverError as error:
+                # The other bounds may have their policies.
+                lost.append(key | {"reason": str(error)})
+                continue
+            done = run_loop(self, setting, hours, policy, partial(_tell, progress, k, len(eps_of)))
             rows.append(
                 key
                 | {
@@ -143,7 +150,7 @@ class CoordinationStudy(CoordinationQuestion):
                 }
             )
             policies.append(key | {"json": policy.to_json()})
-        return {"loops": rows, "policies": policies}
+        return {"loops": rows, "policies": policies, "lost": lost}
 
     def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; there are no voltage limits to judge again by."""

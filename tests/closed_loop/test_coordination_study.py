@@ -17,7 +17,7 @@ from g2g_opt.transmission.policy_controller import published_names
 from g2g_opt.transmission.system import PeakRecords, load_peak_records
 from g2g_opt.transmission.zonal_grid import ShedRule
 from studies.cli import main
-from studies.coordination_policy import peak_hour
+from studies.coordination_policy import closed_loop, peak_hour
 from studies.coordination_policy.closed_loop import run_loop, train_loop_policy
 from studies.coordination_policy.hours import load_hours, make_features
 from studies.coordination_policy.setting import make_setting
@@ -266,11 +266,32 @@ def test_trainings_with_another_bound_are_told_apart() -> None:
     bounds, loops = run(LOOPS["loads"])
     (row,), (bound,) = loops.rows("loops"), bounds.rows("bounds")
     both = TaskResult(loops.task, {"loops": [row, {**row, "eps": 1.0, "cost": bound["base_cost"]}]})
-    first, second = LOOPS["loads"].conclude((bounds, both)).answer.splitlines()
+    conclusion = LOOPS["loads"].conclude((bounds, both))
+    first, second = conclusion.answer.splitlines()
+    assert {chart.title.split("eps ")[1] for chart in conclusion.charts} == {"10, 60 hours", "1, 60 hours"}
+    days = [day for day in conclusion.tables[2].rows if day["eps"] == 1.0]
+    assert days
+    assert [day["saving"] for day in days] == pytest.approx([0.0] * len(days), abs=1e-6)
     assert "(eps 10, 60 hours)" in first
     assert "(eps 1, 60 hours)" in second
     assert "captured 0.0 %" in second
     assert "captured 0.0 %" not in first
+
+
+def test_a_bound_without_a_certified_policy_leaves_the_others_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    certified = closed_loop.train_policy
+
+    def train(*arguments: Any, **options: Any) -> Any:
+        found = certified(*arguments, **options)
+        return replace(found, certified=arguments[5] != 1.0)
+
+    monkeypatch.setattr(closed_loop, "train_policy", train)
+    study = replace(LOOPS["loads"], eps=(1.0, 10.0))
+    (bounds,) = (do(study, task) for task in study.tasks("bounds", ()))
+    (loops,) = (do(study, task) for task in study.tasks("runs", (bounds,)))
+    conclusion = study.conclude((bounds, loops))
+    assert [row["eps"] for row in loops.rows("loops")] == [10.0]
+    assert [failure.what for failure in conclusion.failures] == ["alpha 0.25, q 60, draw 1, eps 1"]
 
 
 def test_where_nothing_can_be_saved_no_share_of_it_is_told() -> None:
