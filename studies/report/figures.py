@@ -30,6 +30,8 @@ _LIMIT = "#b00020"
 _EDGE_STYLE = {"line": ("#8d99a5", "-", 1.2), "transformer": ("#cc79a7", "-", 3.0), "open": ("#8d99a5", ":", 1.2)}
 # Words on an axis that still fit side by side.
 _TICKS_MAX = 30
+# Points of a line whose words are written beside them; lines whose names have room inside the axes.
+_WORDS_MAX, _INSIDE_MAX = 25, 8
 # Buses of a feeder on which every one is named, and characters of a mark.
 _LABELS_MAX = 40
 _WORD_MAX = 28
@@ -169,7 +171,8 @@ def draw_envelope(envelope: Envelope) -> Figure:
 
 def draw_chart(chart: Chart) -> Figure:
     """The lines and points of a chart; x are places of words where any x is a word."""
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    width = 10.5 if len(chart.lines) > _INSIDE_MAX else 8
+    figure, axes = plt.subplots(figsize=(width, 5), layout="constrained")
     data = chart_data(chart)
     if data["diagonal"]:
         axes.plot(data["diagonal"], data["diagonal"], "--", color="#8d99a5", lw=1.2, label="equal")
@@ -187,6 +190,11 @@ def draw_chart(chart: Chart) -> Figure:
             ms=5,
             label=_plain(line["name"]),
         )
+        # A page shows words where one points; on paper there is room for few.
+        if line["points"] and 0 < len(line["text"]) <= _WORDS_MAX:
+            axes.margins(x=0.15)
+            for place, text in zip(zip(x, _figures(line["y"]), strict=True), line["text"], strict=True):
+                axes.annotate(_plain(text), place, xytext=(6, 4), textcoords="offset points", fontsize=7)
     if words:
         step = max(1, -(-len(words) // _TICKS_MAX))
         places = range(0, len(words), step)
@@ -197,7 +205,10 @@ def draw_chart(chart: Chart) -> Figure:
     axes.set_title(_plain(chart.title), fontsize=11)
     axes.grid(alpha=0.3)
     if data["diagonal"] or len(chart.lines) > 1:
-        axes.legend(fontsize=8)
+        if len(chart.lines) > _INSIDE_MAX:
+            axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+        else:
+            axes.legend(fontsize=8)
     return figure
 
 
