@@ -40,9 +40,9 @@ Floats = NDArray[np.float64]
 
 # Prices of moving, where moves cost the same otherwise: $ per GW^2, and per GW along a direction.
 LEAST_MOVE_USD, ALONG_USD = 0.05, 1.0
-# A feature that varies so little next to the others is constant, but for a solver's rounding: the intercept stands for
-# it, and it moves nothing. A bound on |B|_1 that is smaller is none.
-_CONSTANT, _SMALLEST = 1e-5, 1e-6
+# A feature that varies by so small a share of its size is constant, but for a solver's rounding: the intercept stands
+# for it, and it moves nothing. A bound on |B|_1 that is smaller is none.
+_CONSTANT, _SMALLEST = 1e-7, 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,18 +83,17 @@ def train_policy(
 ) -> TrainedPolicy:
     """The policy with the least mean cost over records (contextual regression, 9.5).
 
-    `load_mw` (record, zone) is without datacenters, `features` (record, feature). `scale` (feature,) divides features
-    before (2) is counted: standard deviations make the bound independent of units; `free_intercept` leaves constant
-    moves out of (2). Ties are broken by the least move, and along `tie_direction` (datacenter, 1 + feature) if there is
-    one. Raises `SolverError` on eps < 0 or shapes that do not fit.
+    `load_mw` (record, zone) is without datacenters, `features` (record, feature); one that is constant is left out.
+    `scale` (feature,) divides features before (2) is counted: standard deviations make the bound independent of units.
+    `free_intercept` leaves constant moves out of (2). Ties are broken by the least move, and along `tie_direction`
+    (datacenter, 1 + feature) if there is one. Raises `SolverError` on eps < 0 or shapes that do not fit.
     """
     x = _with_intercept(features, scale, eps)
     if len(x) != len(load_mw):
         raise SolverError(f"{len(x)} records of features and {len(load_mw)} of loads")
     spread = np.append(1.0, x[:, 1:].std(axis=0))
-    # As the features come: a scale would blow rounding up to a standard deviation of one.
-    own_spread = features.std(axis=0)
-    varies = np.append(True, own_spread > _CONSTANT * own_spread.max(initial=0.0))
+    # Against its own size: features come in different units.
+    varies = np.append(True, features.std(axis=0) > _CONSTANT * np.abs(features).max(axis=0, initial=0.0))
     size_max = max(2.0 * eps, _SMALLEST)
     # In raw units entries of B differ by orders of magnitude. What is decided is how many GW a standard deviation of a
     # feature moves a datacenter, or how much of the bound it uses where that is little: `unit` of B (MW per unit).
@@ -190,8 +189,8 @@ def train_base_regression(
 
 
 def _with_intercept(features: Floats, scale: Floats | None, eps: float) -> Floats:
-    if not eps >= 0.0:
-        raise SolverError(f"eps must not be negative, got {eps}")
+    if not 0.0 <= eps < np.inf:
+        raise SolverError(f"eps must be a number and not negative, got {eps}")
     if not len(features):
         raise SolverError("there are no records to train on")
     if not np.isfinite(features).all():

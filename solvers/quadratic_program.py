@@ -57,6 +57,11 @@ class QuadraticProgram:
         for name, (found, asked) in shapes.items():
             if found != asked:
                 raise SolverError(f"{name} has shape {found}, the program asks for {asked}")
+        # A NaN breaks no bound: it would be certified.
+        for name in ("cost", "equal_to", "row_low", "row_high", "low", "high"):
+            values = getattr(self, name)
+            if np.isnan(values).any() or (name in {"cost", "equal_to"} and np.isinf(values).any()):
+                raise SolverError(f"{name} has values that are no numbers")
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,7 @@ def certify(
         primal,
         dual,
         abs(primal - dual) / max(1.0, abs(primal)),
-        max(broken) / max(1.0, float(np.abs(x).max(initial=0.0))),
+        float(np.max(broken)) / max(1.0, float(np.abs(x).max(initial=0.0))),
         float(np.abs(stationary).max(initial=0.0)) / size,
     )
 
@@ -164,6 +169,7 @@ def _support(dual: Floats, low: Floats, high: Floats) -> float:
 
 
 def _by_piqp(program: QuadraticProgram) -> PointWithDuals:
+    limited = np.isfinite(program.row_low) | np.isfinite(program.row_high)
     solver = piqp.SparseSolver()
     solver.settings.eps_abs, solver.settings.eps_rel = _TOLERANCE, _TOLERANCE
     solver.settings.max_iter = _ITERATIONS_MAX
@@ -172,15 +178,16 @@ def _by_piqp(program: QuadraticProgram) -> PointWithDuals:
         program.cost,
         program.equal,
         program.equal_to,
-        program.rows,
-        program.row_low,
-        program.row_high,
+        csc_matrix(program.rows.tocsr()[limited]),
+        program.row_low[limited],
+        program.row_high[limited],
         program.low,
         program.high,
     )
     solver.solve()
     found = solver.result
-    row_dual = np.array(found.z_u) - np.array(found.z_l)
+    row_dual = np.zeros(len(limited))
+    row_dual[limited] = np.array(found.z_u) - np.array(found.z_l)
     bound_dual = np.array(found.z_bu) - np.array(found.z_bl)
     return np.array(found.x), np.array(found.y), row_dual, bound_dual
 

@@ -1,7 +1,8 @@
 """AC power flow of a dispatch on a transmission network; the only file that calls PYPOWER.
 
-Loads and generators keep their active power, generators in service hold their voltage within their reactive limits,
-and the reference bus makes good the losses: what a DC dispatch leaves open (the published study's remark on (24)).
+Loads and generators keep their active power, generators in service hold their voltage within their reactive limits
+(but at buses of type 1), and the reference bus makes good the losses: what a DC dispatch leaves open (the published
+study's remark on (24)).
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ _ROUNDS_MAX = 20
 
 # By how much a limit may be missed: a solver's rounding, and what nobody's meter shows.
 VOLTAGE_TOLERANCE_PU, LOADING_TOLERANCE, POWER_TOLERANCE_MW = 1e-4, 1e-3, 0.1
+# By how much more it must be missed to be told apart: pu, share of the rating, MW.
+_FURTHER = (1e-3, 1e-2, 1.0)
+# Reactive limits beyond this are none (Mvar).
+_MVAR_ENDLESS = 1e5
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +73,27 @@ class AcPowerFlow:
         if not self.converged:
             return ("no solution",)
         names = ("voltage", "loading", "reference")
-        broken = (
-            self.outside_pu > VOLTAGE_TOLERANCE_PU,
-            self.loading.max(initial=0.0) > 1.0 + LOADING_TOLERANCE,
-            abs(self.slack_excess_mw) > POWER_TOLERANCE_MW,
+        tolerances = (VOLTAGE_TOLERANCE_PU, LOADING_TOLERANCE, POWER_TOLERANCE_MW)
+        # As a question that a NaN does not pass.
+        kept = (miss <= tolerance for miss, tolerance in zip(self.misses, tolerances, strict=True))
+        return tuple(name for name, is_kept in zip(names, kept, strict=True) if not is_kept)
+
+    @property
+    def misses(self) -> tuple[float, float, float]:
+        """By how much voltages (pu), loadings (share of the rating) and the reference bus (MW) miss their limits."""
+        loading = float(np.max(self.loading, initial=0.0))
+        return max(self.outside_pu, 0.0), max(loading - 1.0, 0.0), abs(self.slack_excess_mw)
+
+    def breaks_more_than(self, other: AcPowerFlow) -> bool:
+        """Does it break a kind of limit that `other` keeps, or one clearly further? No, if `other` has no solution."""
+        if not other.converged:
+            return False
+        if not self.converged:
+            return True
+        further = (
+            miss > before + margin for miss, before, margin in zip(self.misses, other.misses, _FURTHER, strict=True)
         )
-        return tuple(name for name, is_broken in zip(names, broken, strict=True) if is_broken)
+        return bool(set(self.broken) - set(other.broken)) or any(further)
 
 
 def solve_ac_power_flow(case: NetworkCase, power_mw: Floats, load_mw: Floats, load_mvar: Floats) -> AcPowerFlow:
@@ -90,6 +110,7 @@ def solve_ac_power_flow(case: NetworkCase, power_mw: Floats, load_mw: Floats, lo
     gen[:, : case.gen.shape[1]] = case.gen
     bus[:, LOAD_MW], bus[:, LOAD_MVAR] = load_mw, load_mvar
     gen[:, _GEN_MW] = power_mw
+    gen[:, [MVAR_MAX, MVAR_MIN]] = np.clip(gen[:, [MVAR_MAX, MVAR_MIN]], -_MVAR_ENDLESS, _MVAR_ENDLESS)
     tables = {"version": "2", "baseMVA": case.base_mva, "bus": bus, "gen": gen, "branch": _wide(case.branch, 13)}
     found = _within_reactive_limits(tables, case.places(case.gen[:, GEN_BUS]))
     if found is None:

@@ -25,10 +25,10 @@ Ints = NDArray[np.int64]
 BUNDLED_CASE = "ieee24"
 
 # Columns of the format, counted from 0, and how many of them a table must have.
-BUS_NUMBER, BUS_TYPE, LOAD_MW, LOAD_MVAR, SHUNT_MW = 0, 1, 2, 3, 4
+BUS_NUMBER, BUS_TYPE, LOAD_MW, LOAD_MVAR, SHUNT_MW, SHUNT_MVAR = 0, 1, 2, 3, 4, 5
 VOLTAGE_MAX, VOLTAGE_MIN = 11, 12
-GEN_BUS, MVAR_MAX, MVAR_MIN, GEN_STATUS, POWER_MAX, POWER_MIN = 0, 3, 4, 7, 8, 9
-FROM, TO, RESISTANCE, REACTANCE, RATING, RATIO, ANGLE, BRANCH_STATUS = 0, 1, 2, 3, 5, 8, 9, 10
+GEN_BUS, MVAR_MAX, MVAR_MIN, SET_POINT, GEN_STATUS, POWER_MAX, POWER_MIN = 0, 3, 4, 5, 7, 8, 9
+FROM, TO, RESISTANCE, REACTANCE, CHARGING, RATING, RATIO, ANGLE, BRANCH_STATUS = 0, 1, 2, 3, 4, 5, 8, 9, 10
 COST_MODEL, STARTUP, COST_TERMS, COST_FIRST = 0, 1, 3, 4
 _WIDTHS = {"bus": 13, "gen": 10, "branch": 11, "gencost": 5}
 ISOLATED, REFERENCE = 4, 3
@@ -96,7 +96,7 @@ def load_network_case(source: str) -> NetworkCase:
         tables = {name: getattr(frames, name).to_numpy(dtype=np.float64) for name in _WIDTHS}
         base_mva = float(frames.baseMVA)
     except (AttributeError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise InputError(f"network {path}: the case cannot be read: {error}") from error
+        raise InputError(f"network {path} cannot be read as a MATPOWER-style case: {error}") from error
     for name, width in _WIDTHS.items():
         if not len(tables[name]) or tables[name].shape[1] < width:
             raise InputError(f"network {path}: table {name} must have rows of at least {width} columns")
@@ -104,23 +104,31 @@ def load_network_case(source: str) -> NetworkCase:
 
 
 def _in_service(name: str, base_mva: float, bus: Floats, gen: Floats, branch: Floats, gencost: Floats) -> NetworkCase:
-    if not base_mva > 0.0:
-        raise InputError(f"network {name}: baseMVA must be positive, got {base_mva}")
+    if not 0.0 < base_mva < np.inf:
+        raise InputError(f"network {name}: baseMVA must be a positive number, got {base_mva}")
+    _check_figures(name, bus, gen, branch, gencost)
     if len(gencost) not in (len(gen), 2 * len(gen)):
         raise InputError(f"network {name}: {len(gen)} generators and {len(gencost)} rows of cost")
+    all_bus = bus
     bus = bus[bus[:, BUS_TYPE] != ISOLATED]
     if len(set(bus[:, BUS_NUMBER])) < len(bus):
         raise InputError(f"network {name}: a bus number is there twice")
     if (bus[:, BUS_TYPE] == REFERENCE).sum() != 1:
         raise InputError(f"network {name}: exactly one bus must be the reference (type 3)")
-    on = gen[:, GEN_STATUS] > 0.0
+    # What stands at an isolated bus is not in service either.
+    there = bus[:, BUS_NUMBER]
+    isolated = set(all_bus[:, BUS_NUMBER]) - set(there)
+    on = (gen[:, GEN_STATUS] > 0.0) & ~np.isin(gen[:, GEN_BUS], list(isolated))
     # Rows of reactive cost may follow; none is paid here.
     cost = _polynomials(name, gencost[: len(gen)][on])
     startup = gencost[: len(gen)][on][:, STARTUP]
-    gen, branch = gen[on], branch[branch[:, BRANCH_STATUS] > 0.0]
+    at_isolated = np.isin(branch[:, [FROM, TO]], list(isolated)).any(axis=1)
+    gen, branch = gen[on], branch[(branch[:, BRANCH_STATUS] > 0.0) & ~at_isolated]
     case = NetworkCase(name, base_mva, bus, gen, branch, cost, startup)
     ends = np.column_stack([case.places(branch[:, FROM]), case.places(branch[:, TO])])
     case.places(gen[:, GEN_BUS])
+    if not (gen[:, GEN_BUS] == bus[bus[:, BUS_TYPE] == REFERENCE][0, BUS_NUMBER]).any():
+        raise InputError(f"network {name}: no generator in service stands at the reference bus")
     if not (branch[:, REACTANCE] > 0.0).all():
         raise InputError(f"network {name}: a branch has no positive reactance; DC power flow needs one")
     if branch[:, ANGLE].any():
@@ -129,6 +137,27 @@ def _in_service(name: str, base_mva: float, bus: Floats, gen: Floats, branch: Fl
     if connected_components(links, directed=False)[0] != 1:
         raise InputError(f"network {name}: its buses are not all connected")
     return case
+
+
+def _check_figures(name: str, bus: Floats, gen: Floats, branch: Floats, gencost: Floats) -> None:
+    """Raise `InputError` for figures that no case can have; only reactive limits may be infinite."""
+    used = {
+        "bus": bus[:, [BUS_NUMBER, BUS_TYPE, LOAD_MW, LOAD_MVAR, SHUNT_MW, SHUNT_MVAR, VOLTAGE_MAX, VOLTAGE_MIN]],
+        "gen": gen[:, [GEN_BUS, SET_POINT, GEN_STATUS, POWER_MAX, POWER_MIN]],
+        "branch": branch[:, [FROM, TO, RESISTANCE, REACTANCE, CHARGING, RATING, RATIO, ANGLE, BRANCH_STATUS]],
+        "gencost": gencost,
+    }
+    for table, values in used.items():
+        if not np.isfinite(values).all():
+            raise InputError(f"network {name}: table {table} has values that are no finite numbers")
+    if np.isnan(gen[:, [MVAR_MAX, MVAR_MIN]]).any() or (gen[:, MVAR_MIN] > gen[:, MVAR_MAX]).any():
+        raise InputError(f"network {name}: a generator's reactive limits contradict each other")
+    if (gen[:, POWER_MIN] > gen[:, POWER_MAX]).any():
+        raise InputError(f"network {name}: a generator's least output is above its most")
+    if (branch[:, [RATING, RATIO]] < 0.0).any():
+        raise InputError(f"network {name}: a branch has a negative rating or ratio")
+    if (branch[:, FROM] == branch[:, TO]).any():
+        raise InputError(f"network {name}: a branch begins and ends at one bus")
 
 
 def _polynomials(name: str, gencost: Floats) -> Floats:

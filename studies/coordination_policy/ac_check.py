@@ -49,7 +49,7 @@ class Operated:
 def check_ac(
     network: Network, records: Ints, operated: Mapping[str, Operated], report: Callable[[str], None]
 ) -> dict[str, list[Row]]:
-    """Rows by way of operation ("none" is without coordination, and there), and of records that only others break."""
+    """Rows by way of operation ("none" is without coordination, and there), and of records that others break more."""
     flows: dict[str, list[AcPowerFlow | None]] = {}
     for name, how in operated.items():
         flows[name] = [
@@ -57,12 +57,13 @@ def check_ac(
         ]
         report(f"AC power flow of {len(records)} records, {name}")
     base_cost = operated["none"].cost_usd
-    rows, worse = [], []
+    before = {k: flow for k, flow in enumerate(flows["none"]) if flow is not None}
+    rows, worst = [], []
     for name, how in operated.items():
-        own = [(k, flow) for k, flow in enumerate(flows[name]) if flow is not None and flows["none"][k] is not None]
-        new = [k for k, flow in own if _breaks_more(flow, flows["none"][k])]
+        own = [(k, flow) for k, flow in enumerate(flows[name]) if flow is not None and k in before]
+        worse = [k for k, flow in own if flow.breaks_more_than(before[k])]
         checked = how.cost_usd.copy()
-        checked[new] = base_cost[new]
+        checked[worse] = base_cost[worse]
         judged = [k for k, _ in own]
         good = [flow for _, flow in own if flow.converged]
         kinds = [kind for _, flow in own for kind in flow.broken]
@@ -76,7 +77,7 @@ def check_ac(
                 "loading": kinds.count("loading"),
                 "reference": kinds.count("reference"),
                 "broken": sum(bool(flow.broken) for _, flow in own),
-                "only_here": len(new),
+                "worse": len(worse),
                 "loading_max": max((float(flow.loading.max()) for flow in good), default=None),
                 "outside_max_pu": max((max(flow.outside_pu, 0.0) for flow in good), default=None),
                 "loss_mw": float(np.mean([flow.loss_mw for flow in good])) if good else None,
@@ -85,10 +86,10 @@ def check_ac(
                 "loadings": [float(flow.loading.max()) for flow in good],
             }
         )
-        for k in new:
-            flow = flows[name][k]
-            assert flow is not None
-            worse.append(
+        for k, flow in own:
+            if k not in worse:
+                continue
+            worst.append(
                 {
                     "policy": name,
                     "date": network.records.dates[int(records[k])],
@@ -97,17 +98,12 @@ def check_ac(
                     "outside_pu": max(flow.outside_pu, 0.0) if flow.converged else None,
                 }
             )
-    return {"ac": rows, "ac_records": worse}
+    return {"ac": rows, "ac_records": worst}
 
 
 def _flow(network: Network, record: int, how: Operated, k: int) -> AcPowerFlow:
     active, reactive = network.drawn(record, how.theta_mw[k], how.shed_mw[k])
     return solve_ac_power_flow(network.case, how.power_mw[k], active, reactive)
-
-
-def _breaks_more(flow: AcPowerFlow, base: AcPowerFlow | None) -> bool:
-    """Does it break a kind of limit that holds without coordination?"""
-    return base is not None and bool(set(flow.broken) - set(base.broken))
 
 
 def _saving(base: Floats, own: Floats) -> float | None:

@@ -46,7 +46,7 @@ def draw_conclusion(question: CoordinationQuestion, results: Sequence[TaskResult
         warnings=warnings,
         not_assessed=(
             *(_OF_NETWORK if question.network else _OF_ZONES),
-            *(() if question.market_files else ("metered load: the series is day-ahead bids",)),
+            *(() if question.market_files or question.network else ("metered load: the series is day-ahead bids",)),
             "what it costs users that their tasks run farther away",
         ),
     )

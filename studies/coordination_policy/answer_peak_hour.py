@@ -50,7 +50,7 @@ _AC = (
     Column("policy", "coordination"),
     Column("n_records", "records checked"),
     Column("broken", "break a limit"),
-    Column("only_here", "of a kind that holds without coordination"),
+    Column("worse", "more than without coordination"),
     Column("voltage", "voltage"),
     Column("loading", "branch loading"),
     Column("reference", "reference bus's power"),
@@ -72,6 +72,10 @@ _AC_RECORDS = (
 )
 
 
+# An ideal saving below this is a solver's tolerance: no share of it is told.
+_NOTHING_PERCENT = 1e-3
+
+
 def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Parts:
     """Tables over draws; ties of one training count as further draws of the contextual policy's interval."""
     rows = gather(results, "savings")
@@ -79,7 +83,8 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
     ideal = {(r["penetration"], r["alpha"], r["q"]): r["saving"] for r in summary if r["policy"] == "ideal"}
     for row in summary:
         best = ideal.get((row["penetration"], row["alpha"], row["q"]))
-        row["captured"] = 100.0 * row["saving"] / best if best and row["eps"] is not None else None
+        has_room = best is not None and best > _NOTHING_PERCENT and row["eps"] is not None
+        row["captured"] = 100.0 * row["saving"] / best if has_room else None
     failures = tuple(
         Failure(
             f"{r['policy']}, alpha {r['alpha']:g}, q {r['q']}, draw {r['draw'] + 1}, eps {r['eps']:g}",
@@ -93,6 +98,8 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
         table("features", "Features the contextual policy uses", _FEATURES, gather(results, "features")),
     )
     texts = policy_files(gather(results, "policies"))
+    lost = tuple(Failure(f"{row['date']}, alpha {row['alpha']:g}", row["reason"]) for row in gather(results, "lost"))
+    warnings: tuple[str, ...] = ()
     answer, charts = _answer(summary), tuple(_charts(summary))
     if ac := gather(results, "ac"):
         records = gather(results, "ac_records")
@@ -101,8 +108,14 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
             table("ac_records", "Records that coordination breaks", _AC_RECORDS, records, folded=True),
             *tables,
         )
+        warnings = tuple(
+            f"{row['broken']} of {row['n_records']} AC power flows break a limit without coordination: what shifts do "
+            "to limits that hold is seen in the others only"
+            for row in ac
+            if row["policy"] == "none" and 2 * row["broken"] > row["n_records"]
+        )
         answer, charts = f"{answer}\n{_ac_answer(ac)}", (*_ac_charts(ac), *charts)
-    return Parts(answer, tables, charts, failures, texts=texts)
+    return Parts(answer, tables, charts, (*failures, *lost), warnings, texts)
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:
@@ -152,6 +165,11 @@ def _summary(group: list[Row]) -> Row:
 def _answer(summary: Sequence[Row]) -> str:
     words = []
     for row in summary:
+        if row["policy"] == "ideal" and row["saving"] <= _NOTHING_PERCENT:
+            words.append(
+                f"With {100 * row['penetration']:.0f} % datacenters and alpha {row['alpha']:g}, even ideal "
+                "coordination saves nothing: the grid is not congested."
+            )
         if row["policy"] != "contextual" or row["captured"] is None:
             continue
         words.append(
@@ -171,9 +189,9 @@ def _ac_answer(rows: Sequence[Row]) -> str:
             continue
         words.append(
             f"AC power flow, alpha {row['alpha']:g}, {row['policy']}: {row['broken']} of {row['n_records']} records "
-            f"break a limit ({before} without coordination), {row['only_here']} of them in a way that holds without; "
-            f"leaving those uncoordinated saves {_percent(row['saving_checked_share'])} instead of "
-            f"{_percent(row['saving_share'])}."
+            f"break a limit ({before} without coordination), {row['worse']} of them one that holds "
+            f"without it, or further; leaving those uncoordinated saves {_percent(row['saving_checked_share'])} "
+            f"instead of {_percent(row['saving_share'])}."
         )
     return "\n".join(words[:12])
 

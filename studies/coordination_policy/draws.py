@@ -32,8 +32,11 @@ def study_draw(
     A training without a certificate is a row without figures.
     """
     setting = case.setting
-    train = draw_records(question.seed, draw, len(case.records.dates), q)
-    test = np.setdiff1d(np.arange(len(case.records.dates)), train)
+    # What has no dispatch is a reason in the answer, and in no figure.
+    drawn = draw_records(question.seed, draw, len(case.records.dates), q)
+    solved = np.flatnonzero(case.base.solved & case.ideal.solved)
+    train = np.intersect1d(drawn, solved)
+    test = np.setdiff1d(solved, drawn)
     about: Row = {"penetration": setting.penetration}
     about |= {"settings": question.settings, "alpha": setting.alpha, "q": q, "draw": draw}
     savings = [
@@ -71,7 +74,11 @@ def study_draw(
             kept = policy_of(case, contextual, {**key, **counted})
             policies.append(key | {"json": kept.to_json()})
             operated[f"contextual, eps {eps:g}"] = operate(question, case, test, contextual)[0]
-    tables = {"savings": savings, "features": features, "policies": policies}
+    lost: list[Row] = [
+        about | {"date": case.records.dates[k], "reason": "no dispatch was certified; in no mean, and not trained on"}
+        for k in np.flatnonzero(~(case.base.solved & case.ideal.solved))
+    ]
+    tables = {"savings": savings, "features": features, "policies": policies, "lost": lost}
     if case.network is not None:
         found = check_ac(case.network, test, operated, report)
         tables |= {name: [about | row for row in rows] for name, rows in found.items()}

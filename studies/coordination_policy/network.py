@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError
 from g2g_opt.site import Site
-from g2g_opt.transmission.network_case import LOAD_MVAR, LOAD_MW, NetworkCase, load_network_case, system_of_case
+from g2g_opt.transmission.network_case import (
+    LOAD_MVAR,
+    LOAD_MW,
+    SHUNT_MW,
+    NetworkCase,
+    load_network_case,
+    system_of_case,
+)
 from g2g_opt.transmission.system import PeakRecords, ZonalSystem, load_peak_records
 from studies.coordination_policy.question import CoordinationQuestion
 
@@ -22,21 +29,26 @@ _DATACENTERS = 5
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A case, what its loads draw beside datacenters (record, bus), and where datacenters are (datacenter,)."""
+    """A case with datacenters, the records of a DC dispatch on it, and what its loads draw beside (record, bus).
+
+    Shunts draw at any voltage near 1 pu: for a DC dispatch they are load, an AC power flow knows them from the case.
+    """
 
     case: NetworkCase
     system: ZonalSystem
     records: PeakRecords
+    load_mw: Floats
     load_mvar: Floats
 
     def drawn(self, record: int, theta_mw: Floats, shed_mw: Floats) -> tuple[Floats, Floats]:
         """Active and reactive load (bus,) of a record with datacenters at `theta_mw`; what is shed takes both along."""
-        load = self.records.load_mw[record]
+        load = self.load_mw[record]
         centers = np.bincount(self.system.datacenter_zone, theta_mw, len(load))
         active = load + centers
         # The power factor of a feeder's sites: they are the same machines.
         reactive = self.load_mvar[record] + centers * np.tan(np.arccos(Site.power_factor))
-        served = np.where(active > 0.0, 1.0 - shed_mw / np.where(active > 0.0, active, 1.0), 1.0)
+        # A bus that generates by itself may be shed by more than it draws on balance: none of it is left then.
+        served = np.where(active > 0.0, np.maximum(1.0 - shed_mw / np.where(active > 0.0, active, 1.0), 0.0), 1.0)
         return served * active, served * reactive
 
 
@@ -58,5 +70,5 @@ def load_network(question: CoordinationQuestion) -> Network:
     share = peaks.load_mw / peaks.load_mw.max(axis=0)
     by_bus = share[:, np.arange(len(case.bus)) % share.shape[1]]
     load = by_bus * case.bus[:, LOAD_MW]
-    records = PeakRecords(peaks.dates, load, np.zeros_like(load))
-    return Network(case, system, records, by_bus * case.bus[:, LOAD_MVAR])
+    records = PeakRecords(peaks.dates, load + case.bus[:, SHUNT_MW], np.zeros_like(load))
+    return Network(case, system, records, load, by_bus * case.bus[:, LOAD_MVAR])

@@ -184,6 +184,8 @@ def train(
             predicted = (solution.loss, solution.violation_pu)
             tried.append((policy, TrainingRound(case, margin_pu, k, *predicted, violation_pu, score)))
             tell(f"{case}: margin {margin_pu:g} pu, round {k + 1}: {1e3 * violation_pu:.3f} mpu outside")
+    if all(math.isinf(entry.score) for _, entry in tried):
+        raise PowerFlowError(f"no training of {case!r} has an answer in all training scenarios")
     best = min(tried, key=lambda entry: entry[1].score)[0]
     return best, [entry for _, entry in tried]
 
@@ -259,12 +261,16 @@ def choose_margin(
 ) -> tuple[float, list[TrainingRound]]:
     """The margin at which droop or OFO does best in the training scenarios."""
     tried = []
+    reasons: list[str] = []
     for margin_pu in setting.question.margins_pu:
         plan = replace(setting.plan, policy=Policy(kind, margin_pu=margin_pu))
         (runs,) = simulate([plan], training, setting.feeder, setting.question.limits)
         score, violation_pu = score_of(setting, training, runs)
+        reasons += [f"{run.outcome.scenario!r}: {run.outcome.failure}" for run in runs if run.outcome.figures is None]
         tried.append(TrainingRound(kind, margin_pu, 0, math.nan, math.nan, violation_pu, score))
         tell(f"{kind}: margin {margin_pu:g} pu: {1e3 * violation_pu:.3f} mpu outside")
+    if all(math.isinf(entry.score) for entry in tried):
+        raise PowerFlowError(f"no margin of {kind} has an answer in all training scenarios: {reasons[0]}")
     return min(tried, key=lambda entry: entry.score).margin_pu, tried
 
 

@@ -5,6 +5,7 @@ Every case is a task; `cases` says what they are, `setting` what the hours are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, field, replace
 from fractions import Fraction
@@ -14,10 +15,11 @@ from typing import ClassVar
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from g2g_opt.assembly import TRACE_DIR
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Plan, PVUnit
+from g2g_opt.plan import Plan, Policy, PVUnit
 from g2g_opt.scenario import Scenario
 from studies.conclusion import Conclusion
 from studies.feeder_policy.answer import draw_conclusion
@@ -60,7 +62,6 @@ class FeederPolicyStudy:
     rounds: int = 2
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
-    trace_dir: str = "data/specs"
 
     def policy_question(self) -> FeederPolicyQuestion:
         """The question as it is run; `InputError` for what cannot be."""
@@ -87,7 +88,7 @@ class FeederPolicyStudy:
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
-        return feeder_files(self.feeder, self.trace_dir, self.scenario.profile)
+        return feeder_files(self.feeder, str(TRACE_DIR), self.scenario.profile)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
@@ -97,10 +98,27 @@ class FeederPolicyStudy:
             raise InputError("sites need different names")
         if unknown := sorted(set(self.cases) - set(CASES)):
             raise InputError(f"there is no case {', '.join(unknown)}; there are {', '.join(CASES)}")
+        if not self.cases:
+            raise InputError("name a case at least")
         feeder = Feeder.find(self.feeder)
-        for bus in (*(site.candidates[0] for site in self.sites if site.candidates), *(unit.bus for unit in self.pv)):
-            feeder.bus(bus)
-        self.policy_question().scenarios()
+        if self.sites == _SITES and feeder.name != "ieee13":
+            raise InputError(f"name sites (--site) and plants (--pv) for feeder {feeder.name}")
+        for site in self.sites:
+            site.candidate_buses(feeder)
+        for unit in self.pv:
+            feeder.bus(unit.bus)
+            if not math.isfinite(unit.size_kw):
+                raise InputError(f"PV at bus {unit.bus}: the size must be a finite number")
+        for margin_pu in self.margins_pu:
+            Policy("ofo", margin_pu=margin_pu)  # refuses one that no policy can have
+        drawn = ("name", "profile_rows", "replica_share_start", "replica_ramps", "seed")
+        usual = FeederPolicyStudy().scenario
+        if changed := [name for name in drawn if getattr(self.scenario, name) != getattr(usual, name)]:
+            raise InputError(f"the study draws {', '.join(changed)} of its scenarios by itself")
+        question = self.policy_question()
+        if self.scenario.duration_s <= max(question.grid_lag_s, question.record_dt_s):
+            raise InputError(f"runs of {self.scenario.duration_s} s end before the first record is made")
+        question.scenarios()
 
     def tasks(self, stage: str, results: Sequence[TaskResult]) -> list[Task]:
         """Every case."""

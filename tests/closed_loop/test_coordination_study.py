@@ -19,8 +19,9 @@ from g2g_opt.transmission.zonal_grid import ShedRule
 from studies.cli import main
 from studies.coordination_policy import closed_loop, peak_hour
 from studies.coordination_policy.closed_loop import run_loop, train_loop_policy
+from studies.coordination_policy.draws import study_draw
 from studies.coordination_policy.hours import load_hours, make_features
-from studies.coordination_policy.setting import make_setting
+from studies.coordination_policy.setting import draw_records, make_setting
 from studies.coordination_policy.study import CoordinationStudy
 from studies.runner import read_results
 from studies.task import Row, Task, TaskResult, gather
@@ -119,6 +120,19 @@ def test_an_uncertified_policy_is_neither_used_nor_handed_out(monkeypatch: pytes
     assert conclusion.answer == "No policy was trained with a certificate."
     assert [failure.what.split(",")[0] for failure in conclusion.failures] == ["contextual"]
     assert "contextual" not in {row["policy"] for row in conclusion.tables[0].rows}
+
+
+def test_a_record_without_a_dispatch_is_a_reason_and_in_no_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = peak_hour.make_case(PEAK, 0.2, 0.25)
+    unsolved = np.arange(len(made.records.dates)) == 7
+    cost = np.where(unsolved, np.nan, made.base.cost_usd)
+    case = replace(made, base=replace(made.base, solved=~unsolved, cost_usd=cost))
+    tables = study_draw(replace(PEAK, q=(10,), n_ties=0), case, 10, 0, lambda words: None)
+    assert [row["date"] for row in tables["lost"]] == [made.records.dates[7]]
+    none = next(row for row in tables["savings"] if row["policy"] == "none")
+    drawn = draw_records(PEAK.seed, 0, len(unsolved), 10)
+    assert none["n_test"] == len(unsolved) - len(drawn) - (7 not in drawn)
+    assert np.isfinite(none["cost"])
 
 
 @pytest.mark.parametrize("response", ["shrink", "project"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,15 @@ def edited(old: str, new: str) -> Callable[[Path], Path]:
         (edited("120 30 0 0", "120 0 0 0"), "no load has reactive power"),
         (edited("0.01 0.1 0 140", "0 0.1 0 140"), "no branch has a resistance"),
         (edited("300 -300", "0 0"), "no generator has reactive limits"),
+        (edited("300 -300", "-300 300"), "contradict"),
+        (edited("120 30 0 0", "NaN 30 0 0"), "no finite numbers"),
+        (edited("1.05 0.9;", "NaN 0.9;"), "no finite numbers"),
+        (edited("2 0 0 3 0 20", "2 0 0 NaN 0 20"), "no finite numbers"),
+        (edited("0.01 0.1 0 140", "0.01 0.1 0 -140"), "negative rating"),
+        (edited("  10 20 0.01", "  10 10 0.01"), "begins and ends"),
+        (edited("300.0 0;", "300.0 400;"), "above its most"),
+        (edited("1 300.0", "0 300.0"), "reference bus"),
+        (edited("mpc.baseMVA = 100", "mpc.baseMVA = Inf"), "baseMVA"),
     ],
 )
 def test_a_case_that_cannot_be_used_is_named(write: Callable[[Path], Path], words: str, tmp_path: Path) -> None:
@@ -169,6 +179,43 @@ def test_a_case_that_cannot_be_used_is_named(write: Callable[[Path], Path], word
 def test_a_network_question_that_cannot_be_asked_is_named(settings: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         CoordinationStudy(**settings).check()  # type: ignore[arg-type]
+
+
+def test_what_stands_at_an_isolated_bus_is_left_out(tmp_path: Path) -> None:
+    two_buses(tmp_path)
+    text = (tmp_path / "two.m").read_text(encoding="utf-8")
+    text = text.replace("1.05 0.9;\n", "1.05 0.9;\n  30 4 50 0 0 0 1 1 0 230 1 1.05 0.9;\n")
+    text = text.replace("];\nmpc.gencost", "  20 30 0.01 0.1 0 140 0 0 0 0 1 -360 360;\n];\nmpc.gencost")
+    text = text.replace("];\nmpc.branch", "  30 0 0 9 -9 1 100 1 70 0;\n];\nmpc.branch")
+    text = text.replace("0 20 0;\n", "0 20 0;\n  2 0 0 3 0 1 0;\n")
+    (tmp_path / "isolated.m").write_text(text, encoding="utf-8")
+    case = load_network_case(str(tmp_path / "isolated.m"))
+    assert (len(case.bus), len(case.branch), len(case.gen), len(case.gencost)) == (2, 1, 1, 1)
+
+
+def test_endless_reactive_limits_leave_the_other_side_in_force(tmp_path: Path) -> None:
+    case = two_buses(tmp_path, mvar_max=20.0)
+    endless = replace(case, gen=np.where(case.gen == -20.0, -np.inf, case.gen))
+    assert solved(endless).voltage_pu[1] == pytest.approx(hand_voltage(1.2, 0.1), abs=1e-8)
+
+
+def test_a_shunt_is_load_of_the_dispatch_and_not_of_the_power_flow_twice(tmp_path: Path) -> None:
+    two_buses(tmp_path)
+    text = (tmp_path / "two.m").read_text(encoding="utf-8").replace("120 30 0 0 1 1", "120 30 7 0 1 1")
+    (tmp_path / "shunt.m").write_text(text, encoding="utf-8")
+    network = load_network(CoordinationQuestion(network=str(tmp_path / "shunt.m")))
+    np.testing.assert_allclose(network.records.load_mw - network.load_mw, np.tile([0.0, 7.0], (546, 1)))
+
+
+def test_a_limit_that_is_broken_further_counts_and_one_that_could_not_be_judged_does_not(tmp_path: Path) -> None:
+    base = solved(two_buses(tmp_path, least=0.97))
+    assert base.broken == ("voltage",)
+    assert replace(base, outside_pu=base.outside_pu + 0.01).breaks_more_than(base)
+    assert not replace(base, outside_pu=base.outside_pu + 1e-4).breaks_more_than(base)
+    none = replace(base, converged=False)
+    assert none.breaks_more_than(base)
+    assert not base.breaks_more_than(none)
+    assert "voltage" in replace(base, outside_pu=np.nan).broken
 
 
 def test_what_is_out_of_service_is_left_out(tmp_path: Path) -> None:
@@ -214,7 +261,7 @@ def test_a_shift_that_breaks_what_holds_without_it_is_taken_back(network: Networ
     broken = Operated(base.power_mw, base.shed_mw, theta, 0.5 * base.cost_usd, base.solved)
     found = check_ac(network, records, {"none": base, "mad": broken}, lambda words: None)
     none, mad = found["ac"]
-    assert (none["only_here"], mad["only_here"]) == (0, 1)
+    assert (none["worse"], mad["worse"]) == (0, 1)
     assert [row["date"] for row in found["ac_records"]] == [case.records.dates[100]]
     assert mad["saving_share"] == pytest.approx(0.5)
     kept = 0.5 * base.cost_usd[[0, 2]].sum() / base.cost_usd.sum()

@@ -298,6 +298,13 @@ def test_a_multiplier_that_presses_against_nothing_certifies_nothing() -> None:
     assert solve_quadratic_program(p).x == pytest.approx(-1.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["low", "high", "row_high", "cost"])
+def test_a_program_with_a_nan_is_refused(name: str) -> None:
+    sound = program([1.0, 2.0], 0.0, 1.0, 1.5)
+    with pytest.raises(SolverError, match=f"{name} has values"):
+        replace(sound, **{name: np.full_like(getattr(sound, name), np.nan)})
+
+
 def test_an_infeasible_program_is_failed() -> None:
     found = solve_quadratic_program(program([1.0, 1.0], 2.0, 5.0, 3.0))
     assert found.status is SolveStatus.FAILED

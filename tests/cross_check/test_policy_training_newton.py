@@ -105,6 +105,18 @@ def test_a_program_without_a_feasible_point_is_not_certified(seed: int) -> None:
     assert not policy.certified
 
 
+def test_a_scale_is_the_same_as_dividing_features_first() -> None:
+    case = small_case(4, curved=True)
+    rng = np.random.default_rng(4)
+    features = np.column_stack([0.3 * rng.normal(size=len(case.features)), 1e6 * rng.normal(size=len(case.features))])
+    arguments = (case.system, case.load_mw, case.injected_mw, case.network())
+    scale = features.std(axis=0)
+    scaled = train_policy(*arguments, features, 3.0, scale=scale)
+    divided = train_policy(*arguments, features / scale, 3.0)
+    assert scaled.cost_usd == pytest.approx(divided.cost_usd, rel=1e-6)
+    np.testing.assert_allclose(scaled.matrix[:, 1:] * scale, divided.matrix[:, 1:], atol=1e-2)
+
+
 def test_cost_is_that_of_dispatch_and_the_same_for_every_tie() -> None:
     case = make_case(CoordinationQuestion(settings="published"), 0.2, 0.25)
     train = np.arange(0, 546, 7)
