@@ -43,6 +43,8 @@ LEAST_MOVE_USD, ALONG_USD = 0.05, 1.0
 # A feature that varies by so small a share of its size is constant, but for a solver's rounding: the intercept stands
 # for it, and it moves nothing. A bound on |B|_1 that is smaller is none.
 _CONSTANT, _SMALLEST = 1e-7, 1e-6
+# What systems of all records together may take.
+MEMORY_MAX_BYTES = 2e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,9 @@ def train_policy(
     base = network.base_mw / POWER_MW
     newton = TrainingNewton(blocks, system, network, base, terms)
     program = _training_program(blocks, base, terms)
-    found = solve_quadratic_program(program, ("interior point by structure", newton.optimum))
+    # Hundreds of buses: a sparse factorisation takes less.
+    fits = newton.memory_bytes <= MEMORY_MAX_BYTES
+    found = solve_quadratic_program(program, ("interior point by structure", newton.optimum) if fits else None)
     matrix = np.zeros((network.n, len(varies)))
     parts = found.x[-terms.n_entries :].reshape(shape)
     matrix[:, varies] = unit * (parts[0] - parts[1])

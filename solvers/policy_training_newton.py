@@ -101,6 +101,11 @@ class TrainingNewton:
         )
         self.equal_to = np.append(own.equal_to - least.sum(axis=1) + base.sum(), np.zeros(self._n_features))
 
+    @property
+    def memory_bytes(self) -> float:
+        """About what a Newton step takes: systems of all records, as they are, scaled and inverted."""
+        return float(4 * 8 * self._q * (len(self._drawn) + self._n_lines + 1) ** 2)
+
     def optimum(self) -> PointWithDuals:
         """The optimum in the layout of the whole program: columns of records with theta, then the parts."""
         found = solve_interior_point(self)

@@ -131,6 +131,16 @@ def test_cost_is_that_of_dispatch_and_the_same_for_every_tie() -> None:
     assert max(costs) == pytest.approx(min(costs), rel=1e-6)
 
 
+def test_records_that_do_not_fit_in_memory_go_to_a_general_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = small_case(4, curved=True)
+    arguments = (case.system, case.load_mw, case.injected_mw, case.network(), case.features, case.eps)
+    right = train_policy(*arguments)
+    monkeypatch.setattr(policy_training, "MEMORY_MAX_BYTES", 1000.0)
+    other = train_policy(*arguments)
+    assert (right.solver, other.solver != BY_STRUCTURE) == (BY_STRUCTURE, True)
+    assert other.cost_usd == pytest.approx(right.cost_usd, rel=1e-6)
+
+
 def test_a_wrong_answer_by_structure_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     case = small_case(4, curved=True)
     arguments = (case.system, case.load_mw, case.injected_mw, case.network(), case.features, case.eps)
