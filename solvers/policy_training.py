@@ -71,6 +71,11 @@ class TrainedPolicy:
         return np.asarray(np.hstack([np.ones((len(features), 1)), features]) @ self.matrix.T)
 
 
+def varying(features: Floats) -> NDArray[np.bool_]:
+    """Which features (record, feature) are not constant, each against its own size: they come in different units."""
+    return np.asarray(features.std(axis=0) > _CONSTANT * np.abs(features).max(axis=0, initial=0.0))
+
+
 def train_policy(
     system: DispatchSystem,
     load_mw: Floats,
@@ -94,8 +99,7 @@ def train_policy(
     if len(x) != len(load_mw):
         raise SolverError(f"{len(x)} records of features and {len(load_mw)} of loads")
     spread = np.append(1.0, x[:, 1:].std(axis=0))
-    # Against its own size: features come in different units.
-    varies = np.append(True, features.std(axis=0) > _CONSTANT * np.abs(features).max(axis=0, initial=0.0))
+    varies = np.append(True, varying(features))
     size_max = max(2.0 * eps, _SMALLEST)
     # In raw units entries of B differ by orders of magnitude. What is decided is how many GW a standard deviation of a
     # feature moves a datacenter, or how much of the bound it uses where that is little: `unit` of B (MW per unit).

@@ -244,9 +244,9 @@ class _PolicyStep:
         n_centers, n_features = size.shape[1:]
         self._soft, self._size, self._of_size = 1.0 / curved, size, of_size
         self._stiff = 1.0 / self._soft.sum(axis=0)
-        tilt = self._soft[0] * size[0] - self._soft[1] * size[1]
-        self._lean = self._stiff * tilt
-        self._rank = 1.0 + of_size * float(((self._soft * size * size).sum(axis=0) - self._lean * tilt).sum())
+        self._tilt = self._soft[0] * size[0] - self._soft[1] * size[1]
+        self._lean = self._stiff * self._tilt
+        self._rank = 1.0 + of_size * float(((self._soft * size * size).sum(axis=0) - self._lean * self._tilt).sum())
         n = n_centers * n_features
         by_feature = (k.reshape(len(k), -1, 1) * x[:, None, :]).reshape(len(k), -1)
         by_pair = (by_feature.T @ x).reshape(n_centers, n_centers, n_features, n_features)
@@ -278,8 +278,7 @@ class _PolicyStep:
         price = self._border_scale * found[n:]
         size = (ease + float((self._lean * matrix).sum())) / self._rank
         pull = self._of_size * size
-        lean = self._soft[0] * self._size[0] - self._soft[1] * self._size[1]
-        pressed = self._stiff * (difference - pull * lean - matrix)
+        pressed = self._stiff * (difference - pull * self._tilt - matrix)
         sides = np.stack([pressed, -pressed])
         return eased - self._soft * (pull * self._size + sides), price
 

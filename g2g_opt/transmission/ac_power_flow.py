@@ -7,7 +7,6 @@ study's remark on (24)).
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +25,6 @@ from g2g_opt.transmission.network_case import (
     POWER_MAX,
     POWER_MIN,
     RATING,
-    REFERENCE,
     VOLTAGE_MAX,
     VOLTAGE_MIN,
     NetworkCase,
@@ -106,8 +104,7 @@ def solve_ac_power_flow(case: NetworkCase, power_mw: Floats, load_mw: Floats, lo
     for name, array, n in (("power_mw", power_mw, len(case.gen)), ("load_mw", load_mw, len(case.bus))):
         if array.shape != (n,):
             raise InputError(f"{name} has shape {array.shape}, the network asks for ({n},)")
-    bus, gen = case.bus[:, :13].copy(), np.zeros((len(case.gen), 21))
-    gen[:, : case.gen.shape[1]] = case.gen
+    bus, gen = case.bus[:, :13].copy(), _wide(case.gen, 21)
     bus[:, LOAD_MW], bus[:, LOAD_MVAR] = load_mw, load_mvar
     gen[:, _GEN_MW] = power_mw
     gen[:, [MVAR_MAX, MVAR_MIN]] = np.clip(gen[:, [MVAR_MAX, MVAR_MIN]], -_MVAR_ENDLESS, _MVAR_ENDLESS)
@@ -123,7 +120,7 @@ def solve_ac_power_flow(case: NetworkCase, power_mw: Floats, load_mw: Floats, lo
     rated = case.branch[:, RATING] > 0.0
     loading = np.zeros(len(case.branch))
     loading[rated] = apparent[rated] / case.branch[rated, RATING]
-    at_reference = case.gen[:, GEN_BUS] == case.bus[case.bus[:, BUS_TYPE] == REFERENCE][0, 0]
+    at_reference = case.at_reference
     slack = float(found["gen"][at_reference, _GEN_MW].sum())
     most, least = (float(case.gen[at_reference, column].sum()) for column in (POWER_MAX, POWER_MIN))
     return AcPowerFlow(
@@ -145,7 +142,7 @@ def _within_reactive_limits(tables: dict[str, Any], at_bus: Ints) -> dict[str, A
     n = len(bus)
     for _ in range(_ROUNDS_MAX):
         with np.errstate(all="ignore"):
-            found, converged = runpf(deepcopy(tables), _OPTIONS)
+            found, converged = runpf(tables, _OPTIONS)  # which works on a copy
         if not converged or not np.isfinite(found["bus"][:, _VOLTAGE]).all():
             return None
         given, most, least = (

@@ -64,6 +64,23 @@ class NetworkCase:
         return np.array([order[float(number)] for number in buses], dtype=np.int64)
 
     @property
+    def ends(self) -> tuple[Ints, Ints]:
+        """Places of the buses from which and to which branches (branch,) go."""
+        return self.places(self.branch[:, FROM]), self.places(self.branch[:, TO])
+
+    @property
+    def links(self) -> csr_array:
+        """How many branches go from a bus to another (bus, bus)."""
+        n = len(self.bus)
+        return csr_array((np.ones(len(self.branch)), self.ends), shape=(n, n))
+
+    @property
+    def at_reference(self) -> NDArray[np.bool_]:
+        """Which generators (generator,) stand at the reference bus."""
+        reference = self.bus[self.bus[:, BUS_TYPE] == REFERENCE, BUS_NUMBER]
+        return np.isin(self.gen[:, GEN_BUS], reference)
+
+    @property
     def lacks_for_ac(self) -> str:
         """Why an AC power flow of this case would mean nothing; empty if it carries what it takes."""
         if not self.bus[:, LOAD_MVAR].any():
@@ -109,31 +126,29 @@ def _in_service(name: str, base_mva: float, bus: Floats, gen: Floats, branch: Fl
     _check_figures(name, bus, gen, branch, gencost)
     if len(gencost) not in (len(gen), 2 * len(gen)):
         raise InputError(f"network {name}: {len(gen)} generators and {len(gencost)} rows of cost")
-    all_bus = bus
+    numbers = bus[:, BUS_NUMBER]
     bus = bus[bus[:, BUS_TYPE] != ISOLATED]
     if len(set(bus[:, BUS_NUMBER])) < len(bus):
         raise InputError(f"network {name}: a bus number is there twice")
     if (bus[:, BUS_TYPE] == REFERENCE).sum() != 1:
         raise InputError(f"network {name}: exactly one bus must be the reference (type 3)")
     # What stands at an isolated bus is not in service either.
-    there = bus[:, BUS_NUMBER]
-    isolated = set(all_bus[:, BUS_NUMBER]) - set(there)
-    on = (gen[:, GEN_STATUS] > 0.0) & ~np.isin(gen[:, GEN_BUS], list(isolated))
+    isolated = np.setdiff1d(numbers, bus[:, BUS_NUMBER])
+    on = (gen[:, GEN_STATUS] > 0.0) & ~np.isin(gen[:, GEN_BUS], isolated)
     # Rows of reactive cost may follow; none is paid here.
     cost = _polynomials(name, gencost[: len(gen)][on])
     startup = gencost[: len(gen)][on][:, STARTUP]
-    at_isolated = np.isin(branch[:, [FROM, TO]], list(isolated)).any(axis=1)
+    at_isolated = np.isin(branch[:, [FROM, TO]], isolated).any(axis=1)
     gen, branch = gen[on], branch[(branch[:, BRANCH_STATUS] > 0.0) & ~at_isolated]
     case = NetworkCase(name, base_mva, bus, gen, branch, cost, startup)
-    ends = np.column_stack([case.places(branch[:, FROM]), case.places(branch[:, TO])])
+    links = case.links  # refuses a branch to a bus that is not there
     case.places(gen[:, GEN_BUS])
-    if not (gen[:, GEN_BUS] == bus[bus[:, BUS_TYPE] == REFERENCE][0, BUS_NUMBER]).any():
+    if not case.at_reference.any():
         raise InputError(f"network {name}: no generator in service stands at the reference bus")
     if not (branch[:, REACTANCE] > 0.0).all():
         raise InputError(f"network {name}: a branch has no positive reactance; DC power flow needs one")
     if branch[:, ANGLE].any():
         raise InputError(f"network {name}: phase shifters are not modelled; set their angle to 0")
-    links = csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(bus), len(bus)))
     if connected_components(links, directed=False)[0] != 1:
         raise InputError(f"network {name}: its buses are not all connected")
     return case
@@ -184,9 +199,8 @@ def system_of_case(case: NetworkCase, datacenter_buses: Ints) -> ZonalSystem:
     a rating of 0 is none. There is no wind and no sun.
     """
     n = len(case.bus)
-    start, end = case.places(case.branch[:, FROM]), case.places(case.branch[:, TO])
-    links = csr_array((np.ones(len(start)), (start, end)), shape=(n, n))
-    hops = shortest_path(links, directed=False, unweighted=True)
+    start, end = case.ends
+    hops = shortest_path(case.links, directed=False, unweighted=True)
     tap = np.where(case.branch[:, RATIO] > 0.0, case.branch[:, RATIO], 1.0)
     rating = case.branch[:, RATING]
     return ZonalSystem(

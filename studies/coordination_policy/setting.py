@@ -11,6 +11,7 @@ from g2g_opt.randomness import keyed_generator
 from g2g_opt.transmission.system import SHED_USD_PER_MWH, Settings, ZonalSystem, load_zonal_system
 from solvers.dispatch import DispatchSolution, solve_dispatch, solve_ideal_coordination
 from solvers.dispatch_blocks import DatacenterNetwork, DispatchSystem
+from solvers.policy_training import varying
 from solvers.task_allocation import allocate_tasks, shift_limits
 
 Floats = NDArray[np.float64]
@@ -71,8 +72,7 @@ def published_figures(load_mw: Floats, injected_mw: Floats, found: DispatchSolut
 
 def scale_of(features: Floats) -> Floats:
     """Standard deviation (feature,) of features (record, feature); 1 where one is constant."""
-    spread = features.std(axis=0)
-    return np.where(spread > 1e-9, spread, 1.0)
+    return np.where(varying(features), features.std(axis=0), 1.0)
 
 
 def make_setting(settings: Settings, penetration: float, alpha: float) -> CoordinationSetting:

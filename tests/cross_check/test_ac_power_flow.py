@@ -80,6 +80,12 @@ def test_two_buses_by_hand(tmp_path: Path) -> None:
     assert found.broken == ()
 
 
+def test_a_case_that_was_saved_with_its_solution_is_read_too(tmp_path: Path) -> None:
+    case = two_buses(tmp_path)
+    saved = replace(case, gen=np.hstack([case.gen, np.ones((len(case.gen), 15))]))
+    np.testing.assert_array_equal(solved(saved).voltage_pu, solved(case).voltage_pu)
+
+
 def test_what_is_broken_is_named(tmp_path: Path) -> None:
     found = solved(two_buses(tmp_path, most=121.0, least=0.97))
     assert found.broken == ("voltage", "reference")
