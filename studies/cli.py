@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from g2g_opt import __version__
+from g2g_opt.consent import Consent, give_consent
 from g2g_opt.errors import G2GError
-from studies.study_commands import add_study_commands
+from studies.study_commands import add_circuit_consent, add_study_commands
 from studies.workload_arguments import add_workload_filters
 
 # Where there is no terminal to measure (a log, a pipe), tables are this wide.
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser_of(arguments[0] if arguments else None).parse_args(arguments)
     console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
+    give_consent(Consent(getattr(options, "trust_circuit", False), getattr(options, "trust_study", False)))
     try:
         return int(options.run(options, console))
     except G2GError as error:
@@ -53,6 +55,7 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     models.set_defaults(run=_run_models)
     feeder = commands.add_parser("feeder", help="describe a feeder and say what it lacks for studies")
     feeder.add_argument("feeder", help="a bundled feeder's name, or the path of an OpenDSS master file")
+    add_circuit_consent(feeder)
     feeder.set_defaults(run=_run_feeder)
     return parser
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import g2g_opt
 from g2g_opt.data_files import data_path
 from g2g_opt.hourly_profile import profile_path
+from studies.task import Question
 
 _PACKAGES = (
     "numpy",
@@ -56,8 +57,13 @@ def package_versions() -> dict[str, str]:
     return found
 
 
+def inputs_of(question: Question) -> dict[str, str]:
+    """SHA-256 of everything that results of a question follow from, by the names that a report gives it."""
+    return input_hashes(question.input_files())
+
+
 def input_hashes(files: Mapping[str, Path]) -> dict[str, str]:
-    """SHA-256 of files by the names that a report gives them."""
+    """SHA-256 of files by their names."""
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
 
 

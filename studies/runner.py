@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from g2g_opt.consent import given_consent
 from g2g_opt.errors import InputError
 from studies.catalogue import parse_question, question_json, question_toml
-from studies.inputs import code_version, input_hashes
+from studies.inputs import code_version, inputs_of
 from studies.ledger import Entry, Ledger
 from studies.local_workers import Ended, Workers
 from studies.study_folder import DiskFullError, StudyFolder
@@ -74,7 +75,7 @@ def begin_study(root: Path, question: Question, command: Sequence[str] | None = 
     folder.make()
     words = shlex.join(command if command is not None else sys.argv)
     folder.question.write_text(question_toml(question), encoding="utf-8")
-    Ledger.create(folder.ledger, text, words, input_hashes(question.input_files()))
+    Ledger.create(folder.ledger, text, words, inputs_of(question))
 
 
 def _asked(folder: StudyFolder) -> str:
@@ -123,7 +124,7 @@ def run_study(
 
 def changed_inputs(ledger: Ledger, question: Question) -> list[str]:
     """Files that are not what they were when the study began."""
-    now = input_hashes(question.input_files())
+    now = inputs_of(question)
     return sorted(name for name in {*now, *ledger.inputs} if now.get(name) != ledger.inputs.get(name))
 
 
@@ -167,7 +168,7 @@ class _Stage:
         self._folder.progress(task_id).unlink(missing_ok=True)
         task = self._entries[task_id].task
         self._running.add(task_id)
-        self._workers.submit(Job(self._folder.root.resolve(), self._ledger.question, task_id, task))
+        self._workers.submit(Job(self._folder.root.resolve(), self._ledger.question, task_id, task, given_consent()))
 
     def _record(self, ended: Ended) -> None:
         task_id, task = ended.task_id, self._entries[ended.task_id].task

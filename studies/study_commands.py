@@ -60,6 +60,7 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
             parser.description, parser.epilog = arguments.DESCRIPTION, arguments.EPILOG
             arguments.add_arguments(parser)
             _add_run_options(parser, default_out=Path("results") / study.replace("-", "_"))
+            add_circuit_consent(parser)
             what = "write the question as a TOML file for `g2g run`, and run nothing"
             parser.add_argument("--save", type=Path, metavar="FILE", help=what)
             parser.set_defaults(run=_run_flags, question_of=arguments.question_of)
@@ -71,6 +72,8 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
     )
     parser.add_argument("file", type=Path, help="the study")
     _add_run_options(parser, default_out=None)
+    add_circuit_consent(parser)
+    add_study_consent(parser)
     parser.set_defaults(run=_run_file)
     parser = commands.add_parser(
         "resume", help="go on with a study that was stopped", description="Do what is left of a study, then report."
@@ -103,6 +106,20 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder of the study (its --out)")
+    add_circuit_consent(parser)
+    add_study_consent(parser)
+
+
+def add_circuit_consent(parser: argparse.ArgumentParser) -> None:
+    """Add the flag by which a user lets a circuit file do whatever OpenDSS can."""
+    what = "let the circuit's files run every OpenDSS command, also those that write files or start programs"
+    parser.add_argument("--trust-circuit", action="store_true", help=what)
+
+
+def add_study_consent(parser: argparse.ArgumentParser) -> None:
+    """Add the flag by which a user lets a study be imported from a module that is not registered."""
+    what = "let the study be any class that it names (module:Class), whose code is then run"
+    parser.add_argument("--trust-study", action="store_true", help=what)
 
 
 def _add_run_options(parser: argparse.ArgumentParser, default_out: Path | None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from g2g_opt.consent import Consent, give_consent
 from studies.catalogue import parse_question
 from studies.study_folder import StudyFolder
 from studies.task import Task
@@ -24,12 +25,13 @@ _LOOK_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Job:
-    """A task on its way to a worker: the question as canonical JSON, and the folder its tables go to."""
+    """A task on its way to a worker: the question as canonical JSON, the folder its tables go to, what is allowed."""
 
     folder: Path
     question: str
     task_id: str
     task: Task
+    consent: Consent
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def do_job(job: Job) -> Done:
             told_s = now_s
             folder.write_progress(job.task_id, share, words)
 
+    give_consent(job.consent)
     question = parse_question(job.question)
     # There is a worker per core: threads of linear algebra would only get into each other's way.
     with threadpool_limits(limits=1, user_api="blas"):
