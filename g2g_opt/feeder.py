@@ -16,6 +16,7 @@ from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder_tables import dss_commands
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_file.reading import is_own_circuit, read_circuit
 from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
 from g2g_opt.grid.circuit_reading import isolated_buses
 from g2g_opt.grid.config import TapPosition
@@ -38,7 +39,7 @@ class Feeder:
     `buses` and `regulators` are by lower-case name; `compiled_taps` are the ratios (pu) at which the circuit itself
     leaves its regulators; `exclude_buses` are left out of voltage metrics;
     `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's
-    tuning of the OFO controller (formulations 4).
+    tuning of the OFO controller (formulations 4); `left_out` are lines of the user's files that were passed over.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Feeder:
     standing_generators: tuple[StandingPower, ...] = ()
     standing_loads: tuple[StandingPower, ...] = ()
     ofo: Mapping[str, float] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @staticmethod
     def known() -> list[str]:
@@ -73,35 +75,33 @@ class Feeder:
     def from_dss(master: Path | str, name: str | None = None) -> Feeder:
         """A user's own OpenDSS circuit from its master file; see `lint_feeder` for what studies may miss in it.
 
+        The file is data: what describes and solves a network is read (see `read_script`), and compiled in a child
+        process first; with the user's consent (`Consent.circuits`) OpenDSS runs whatever it says.
         Every connected three-phase bus with a voltage base, except the source's, is a candidate for a site; the
         source's, unconnected and baseless buses are left out of voltage metrics. OFO is tuned as on the 13-bus feeder.
-        Raises `InputError` with OpenDSS's own words if the file does not compile.
+        Raises `InputError` with the place of what is not allowed, and OpenDSS's own words if the file does not compile.
         """
-        path = Path(master).expanduser().resolve()
-        if not path.is_file():
-            raise InputError(f"OpenDSS master file {path} not found")
-        if '"' in str(path):
-            raise InputError(f"the path {path} holds a quotation mark, which OpenDSS cannot read; move the file")
-        commands = (f'Compile "{path}"',)
-        parts = _parts(commands)
+        circuit = read_circuit(Path(master))
+        parts = _parts(circuit.commands)
         # A compiled circuit lists its source bus first.
         source = next(iter(parts["buses"]))
         baseless = [bus.name for bus in parts["buses"].values() if bus.kv_ln <= 0.0]
         exclude = tuple(dict.fromkeys((source, *parts["isolated_buses"], *baseless)))
         three_phase = [bus.name for bus in parts["buses"].values() if bus.phases == (1, 2, 3)]
         return Feeder(
-            name=re.sub(r"[^a-z0-9_-]+", "_", (name or path.stem).lower()),
-            commands=commands,
+            name=re.sub(r"[^a-z0-9_-]+", "_", (name or Path(master).stem).lower()),
+            commands=circuit.commands,
             exclude_buses=exclude,
             candidate_buses=tuple(bus for bus in three_phase if bus not in exclude),
             ofo=MappingProxyType(_study_constants("ieee13")["ofo"]),
+            left_out=circuit.left_out,
             **parts,
         )
 
     @staticmethod
     def find(name: str) -> Feeder:
         """A bundled feeder by its name, or a user's own circuit by the path of its `.dss` master file."""
-        return Feeder.from_dss(name) if name.lower().endswith(".dss") else Feeder.load(name)
+        return Feeder.from_dss(name) if is_own_circuit(name) else Feeder.load(name)
 
     def bus(self, name: str) -> Bus:
         """A bus by name (any case); `InputError` if there is none."""

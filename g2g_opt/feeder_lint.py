@@ -8,7 +8,7 @@ from typing import Literal
 
 from g2g_opt.feeder import Feeder
 
-FindingKind = Literal["rating", "coordinates", "island", "open switch", "voltage base", "regulators"]
+FindingKind = Literal["rating", "coordinates", "island", "open switch", "voltage base", "regulators", "left out"]
 
 # OpenDSS gives every line without a stated rating 400 A (600 A emergency).
 OPENDSS_DEFAULT_RATING_A = 400.0
@@ -55,6 +55,7 @@ def lint_feeder(feeder: Feeder) -> list[LintFinding]:
     ]
     if not feeder.regulators:
         findings.append(LintFinding("regulators", (feeder.name,), "no RegControl: taps cannot be optimised"))
+    findings.append(LintFinding("left out", feeder.left_out, "lines of the circuit's files that no solution needs"))
     return [finding for finding in findings if finding.elements]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import g2g_opt
 from g2g_opt.data_files import data_path
+from g2g_opt.errors import InputError
+from g2g_opt.grid.circuit_file.reading import circuit_inputs, is_own_circuit
 from g2g_opt.hourly_profile import profile_path
 from studies.task import Question
 
@@ -30,7 +31,6 @@ _PACKAGES = (
 )
 # Shows results and takes commands; no result changes with it.
 _SHOWS_ONLY = {("studies", name) for name in ("report", "cli.py", "finish.py", "study_commands.py", "terminal.py")}
-_NAMES_A_FILE = re.compile(r"^\s*(?:redirect|compile|buscoords|latlongcoords)\s+[\"'(]?([^\"')\s]+)", re.IGNORECASE)
 
 
 @lru_cache
@@ -58,13 +58,38 @@ def package_versions() -> dict[str, str]:
 
 
 def inputs_of(question: Question) -> dict[str, str]:
-    """SHA-256 of everything that results of a question follow from, by the names that a report gives it."""
-    return input_hashes(question.input_files())
+    """SHA-256 of everything that results of a question follow from, by the names that a report gives it.
+
+    Raises `InputError` if one of the files cannot be read any more.
+    """
+    found = input_hashes(question.input_files())
+    if is_own_circuit(question.feeder):
+        found |= {f"feeder/{name}": digest for name, digest in circuit_inputs(Path(question.feeder)).items()}
+    return found
+
+
+def changed_inputs(recorded: Mapping[str, str], question: Question) -> list[str]:
+    """Names of inputs that are not what was `recorded`, sorted."""
+    now = inputs_of(question)
+    return sorted(name for name in {*now, *recorded} if now.get(name) != recorded.get(name))
 
 
 def input_hashes(files: Mapping[str, Path]) -> dict[str, str]:
     """SHA-256 of files by their names."""
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    found = {}
+    for name, path in files.items():
+        try:
+            about = path.stat()
+            found[name] = _sha256(path, about.st_mtime_ns, about.st_size, about.st_ino)
+        except OSError as error:
+            raise InputError(f"{path} ({name}) cannot be read: {error.strerror}") from error
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: Path, mtime_ns: int, n_bytes: int, inode: int) -> str:
+    """Digest of a file as it stands: read again whenever its time, size or place on the disk is another."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def files_under(kind: str, folder: Path) -> dict[str, Path]:
@@ -73,31 +98,17 @@ def files_under(kind: str, folder: Path) -> dict[str, Path]:
 
 
 def feeder_files(feeder: str, trace_dir: str, profile: str | None = None) -> dict[str, Path]:
-    """Files that a study on this feeder reads, by name: circuit, bundled data, the user's traces and hourly profile."""
-    if feeder.lower().endswith(".dss"):
-        circuit = circuit_files(Path(feeder).expanduser())
-    else:
-        circuit = sorted(path for path in data_path("feeders", feeder.lower()).iterdir() if path.is_file())
+    """Files that a study on this feeder reads, by name: bundled data, the user's traces and hourly profile.
+
+    Those of a user's own circuit are found as it is read (`inputs_of`).
+    """
+    bundled = [] if is_own_circuit(feeder) else sorted(data_path("feeders", feeder.lower()).iterdir())
     traces = sorted(path for path in Path(trace_dir).rglob("*") if path.is_file() and path.suffix in {".csv", ".json"})
     profiles = [profile_path(profile)] if profile is not None else []
     workloads = sorted(data_path("workloads").glob("*.csv"))
     return {
         f"{kind}/{path.name if kind != 'traces' else path.relative_to(trace_dir).as_posix()}": path
-        for kind, paths in (("feeder", circuit), ("workloads", workloads), ("traces", traces), ("profiles", profiles))
+        for kind, paths in (("feeder", bundled), ("workloads", workloads), ("traces", traces), ("profiles", profiles))
         for path in paths
+        if path.is_file()
     }
-
-
-def circuit_files(master: Path) -> list[Path]:
-    """An OpenDSS master file and those it redirects to, directly or not, as far as they exist."""
-    found: list[Path] = []
-    waiting = [master.resolve()]
-    while waiting:
-        path = waiting.pop()
-        if path in found or not path.is_file():
-            continue
-        found.append(path)
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            if match := _NAMES_A_FILE.match(line):
-                waiting.append((path.parent / match.group(1).replace("\\", "/")).resolve())
-    return sorted(found)

@@ -15,6 +15,7 @@ from g2g_opt.data_files import data_path
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
+from g2g_opt.grid.circuit_file.reading import is_own_circuit
 from g2g_opt.site import BASE_KW_PER_GPU, Deployment, Site
 
 SYNTAX = "NAME=PLACE:MODEL:GPUS[@BATCH][,MODEL:GPUS[@BATCH]...]"
@@ -112,7 +113,7 @@ class SiteChoice:
 
 def study_sites(feeder: str) -> tuple[SiteChoice, ...]:
     """The sites that a bundled feeder's studies place by default (`sites` of its study.json); none if it has none."""
-    if feeder.lower().endswith(".dss") or feeder.lower() not in Feeder.known():
+    if is_own_circuit(feeder) or feeder.lower() not in Feeder.known():
         return ()
     constants: dict[str, Any] = json.loads(
         data_path("feeders", feeder.lower(), "study.json").read_text(encoding="utf-8")

@@ -131,9 +131,9 @@ class Circuit:
         """As `ask`, for an array: kind 'double' or 'int32_t' as numpy, 'char*' as strings."""
         return self._array(getattr(lib, f"ctx_{question}"), kind)
 
-    def ask_text(self, question: str) -> str:
+    def ask_text(self, question: str, *arguments: Any) -> str:
         """As `ask`, for a text."""
-        return str(ffi.string(self.ask(question)).decode())
+        return str(ffi.string(self.ask(question, *arguments)).decode(errors="replace"))
 
     def _array(self, function: Any, kind: str) -> Any:
         """A copy of an array result: 'double' or 'int32_t' as numpy, 'char*' as strings."""

@@ -25,7 +25,6 @@ from studies.catalogue import (
     read_question,
 )
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.inputs import circuit_files, feeder_files, input_hashes
 
 QUESTION = HostingCapacityStudy(
     buses=("671", "675"),
@@ -83,21 +82,6 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_python_takes_the_same_values_as_a_file() -> None:
     question = make_question("hosting-capacity", {"buses": ["671"], "scenario": {"dt_s": "1/10"}})
     assert question == HostingCapacityStudy(buses=("671",), scenario=Scenario(dt_s=Fraction(1, 10)))
-
-
-def test_files_a_circuit_redirects_to_are_inputs(tmp_path: Path) -> None:
-    (tmp_path / "parts").mkdir()
-    (tmp_path / "master.dss").write_text('Clear\nRedirect "parts/lines.dss"\nredirect missing.dss\n')
-    (tmp_path / "parts" / "lines.dss").write_text("Redirect loads.txt\n")
-    (tmp_path / "parts" / "loads.txt").write_text("New Load.a\n")
-    (tmp_path / "other.dss").write_text("unrelated\n")
-    found = [path.name for path in circuit_files(tmp_path / "master.dss")]
-    assert sorted(found) == ["lines.dss", "loads.txt", "master.dss"]
-    read = feeder_files(str(tmp_path / "master.dss"), str(tmp_path / "no_traces"))
-    before = input_hashes(read)
-    (tmp_path / "parts" / "loads.txt").write_text("New Load.b\n")
-    after = input_hashes(read)
-    assert {name for name in before if before[name] != after[name]} == {"feeder/loads.txt"}
 
 
 def test_paths_of_the_users_files_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

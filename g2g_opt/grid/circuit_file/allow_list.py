@@ -1,0 +1,133 @@
+"""What a circuit file may say: the commands, options and properties that describe and solve a network.
+
+Everything else is refused: nothing here starts a program, loads a library, opens a connection or writes a file. The
+names, in OpenDSS's own order, lie in `data/opendss/words.json`; a test holds them against the engine, so that a new
+engine's words are looked at before they are let through.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from g2g_opt.data_files import data_path
+
+# Commands that the reader of the file carries out itself.
+INCLUDES = frozenset({"redirect", "compile"})
+FOLDERS = frozenset({"cd"})
+COORDINATES = frozenset({"buscoords", "latlongcoords"})
+# Commands followed by a class and name, then by properties.
+DESCRIBES = frozenset({"new", "edit", "batchedit"})
+MORE = frozenset({"more", "m", "~"})
+OPTIONS = frozenset({"set", "solve"})
+# Passed on with their plain values.
+PLAIN = frozenset(
+    {
+        "allocateloads", "buildy", "calcvoltagebases", "clear", "clearall", "close", "disable", "enable", "init",
+        "interpolate", "makebuslist", "makeposseq", "open", "reduce", "reprocessbuses", "reset", "sample", "select",
+        "setbusxy", "setkvbase", "setloadandgenkv", "updatestorage", "var",
+    }
+)  # fmt: skip
+# Answer a question, or number and draw what is there: left out, since no solution changes with them.
+LEFT_OUT = frozenset(
+    {
+        "?", "about", "addbusmarker", "allpceatbus", "allpdeatbus", "capacity", "cktlosses", "classes",
+        "clearbusmarkers", "currents", "get", "help", "losses", "next", "nodediff", "nodelist", "phaselosses", "powers",
+        "puvoltages", "relcalc", "seqcurrents", "seqpowers", "seqvoltages", "summary", "totalpowers", "totals",
+        "userclasses", "uuids", "varnames", "varvalues", "vdiff", "voltages", "ysc", "zsc", "zsc012", "zsc10",
+    }
+)  # fmt: skip
+
+OPTIONS_PASSED = frozenset(
+    {
+        "%growth", "%mean", "%normal", "%stddev", "algorithm", "allocationfactors", "allowduplicates", "autobuslist",
+        "basefrequency", "bus", "cfactors", "circuit", "cktmodel", "class", "controlmode", "defaultbasefrequency",
+        "defaultdaily", "defaultyearly", "earthmodel", "element", "emergvmaxpu", "emergvminpu", "eventlogdefault",
+        "frequency", "genmult", "h", "harmonics", "hour", "keeplist", "keepload", "ldcurve", "linetypes", "loadmodel",
+        "loadmult", "loadshapeclass", "longlinecorrection", "lossregs", "lossweight", "maxcontroliter", "maxiterations",
+        "miniterations", "mode", "neglectloady", "normvmaxpu", "normvminpu", "number", "numallociterations", "object",
+        "pricecurve", "pricesignal", "random", "reduceoption", "sampleenergymeters", "seasonrating", "seasonsignal",
+        "sec", "stepsize", "terminal", "time", "tolerance", "trapezoidal", "type", "ueregs", "ueweight", "voltagebases",
+        "year", "zmag", "zonelock", "addtype", "capkvar", "genkw", "genpf",
+    }
+)  # fmt: skip
+# Markers of drawings, and names and traces of files that are never written here.
+OPTIONS_LEFT_OUT = frozenset(
+    {
+        "actorprogress", "capmarkercode", "capmarkersize", "casename", "concatenatereports", "daisysize",
+        "dssvisualizationtool", "fusemarkercode", "fusemarkersize", "markcapacitors", "markercode", "markfuses",
+        "markpvsystems", "markreclosers", "markregulators", "markrelays", "markstorage", "markswitches",
+        "marktransformers", "nodewidth", "parallel", "pvmarkercode", "pvmarkersize", "reclosermarkercode",
+        "reclosermarkersize", "regmarkercode", "regmarkersize", "relaymarkercode", "relaymarkersize", "showexport",
+        "showreports", "storemarkercode", "storemarkersize", "switchmarkercode", "tracecontrol", "transmarkercode",
+        "transmarkersize", "processtime", "steptime", "totaltime",
+    }
+)  # fmt: skip
+# Would write reports while it solves: left out where a file switches them off, else refused.
+OPTIONS_OFF = frozenset(
+    {"demandinterval", "diverbose", "log", "overloadreport", "querylog", "recorder", "voltexceptionreport"}
+)
+
+# Properties that name a library, its data or a model of one's own, whatever the class.
+PROPERTIES_REFUSED = frozenset(
+    {"usermodel", "userdata", "shaftmodel", "shaftdata", "dynadll", "dynadata", "dynamiceq", "dynout"}
+)
+# Traces, and how a file is held in memory: nothing that a solution depends on.
+PROPERTIES_LEFT_OUT = frozenset({"debugtrace", "memorymapping"})
+PROPERTIES_OF_FILES = frozenset({"csvfile", "sngfile", "dblfile", "pqcsvfile"})
+# `action` saves to files, but for shapes, where "normalize" computes.
+_SHAPES = frozenset({"loadshape", "tshape", "priceshape"})
+_METERS = frozenset({"monitor", "energymeter"})
+_CLASSES_REFUSED = frozenset({"dynamicexp", "vccs"})  # formulas and models of one's own
+
+OFF = frozenset({"no", "n", "false", "f", "off"})
+
+
+@dataclass(frozen=True)
+class Words:
+    """OpenDSS's commands and options, and properties by class, all in lower case and in OpenDSS's order."""
+
+    commands: tuple[str, ...]
+    options: tuple[str, ...]
+    properties: dict[str, tuple[str, ...]]
+
+
+@lru_cache
+def words() -> Words:
+    """The words of the engine that this package was made for."""
+    stored = json.loads(data_path("opendss", "words.json").read_text(encoding="utf-8"))
+    properties = {name.lower(): _lower(names) for name, names in stored["classes"].items()}
+    # A circuit is described by its source.
+    properties["circuit"] = properties["vsource"]
+    return Words(
+        _lower(stored["commands"]),
+        _lower(stored["options"]),
+        {name: names for name, names in properties.items() if name not in _CLASSES_REFUSED},
+    )
+
+
+def _lower(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name.lower() for name in names)
+
+
+def find_word(text: str, known: tuple[str, ...]) -> str | None:
+    """The word that OpenDSS takes `text` for: itself, else the first one that begins with it; None if there is none."""
+    wanted = text.lower()
+    if wanted in known:
+        return wanted
+    return next((name for name in known if wanted and name.startswith(wanted)), None)
+
+
+def what_of_property(kind: str, name: str, value: str) -> str:
+    """What becomes of a property of a class: "passed", "left out", "file" (its value names one) or "refused"."""
+    if name in PROPERTIES_OF_FILES:
+        return "file"
+    if name in PROPERTIES_LEFT_OUT or (name == "action" and kind in _METERS):
+        return "left out"
+    if name in PROPERTIES_REFUSED:
+        return "refused"
+    if name == "action" and kind in _SHAPES:
+        return "passed" if value.strip().lower().startswith("n") else "refused"
+    return "passed"

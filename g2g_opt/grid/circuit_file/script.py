@@ -1,0 +1,247 @@
+"""A user's circuit file as commands that OpenDSS may be given: read, checked and put together by us.
+
+OpenDSS never opens a script of a stranger. The master file and all that it includes are read here, line by line; what
+describes and solves a network (`allow_list`) is written out again, everything else is refused with file and line. So
+the files that a circuit follows from are known, and so is what the engine is told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from g2g_opt.errors import InputError
+from g2g_opt.grid.circuit_file import allow_list as allowed
+from g2g_opt.grid.circuit_file.files import CircuitFiles
+from g2g_opt.grid.circuit_file.tokens import Parameter, ScriptError, parameters
+
+_INCLUDES_MAX = 64  # files that include each other, one within the other
+_CONSENT = "remove the line, or run with --trust-circuit if the circuit is your own"
+# Arrays may lie in files: (file=values.csv, col=2).
+_ARRAY_FILE = re.compile(r"\s*(?:dbl|sng)?file\s*=", re.IGNORECASE)
+# Not every sign that ends a line for Python does so for OpenDSS.
+_LINE_ENDS = re.compile(r"\r\n|\n|\r")
+_VARIABLE_VALUE = re.compile(r"[\w.+\-*/^ ]*")
+_TRACES = "its traces and reports are not written"
+
+
+@dataclass(frozen=True)
+class CircuitScript:
+    """Commands that build a circuit, the `places` (file:line) they come from, and what the reader did with the rest.
+
+    `files` are the SHA-256 of all files that were read or will be, by their paths from the master file's folder;
+    `left_out` says what was passed over because no solution depends on it.
+    """
+
+    commands: tuple[str, ...]
+    places: tuple[str, ...]
+    files: dict[str, str]
+    left_out: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the commands and of the data files that they name."""
+        text = "\n".join((*self.commands, *(f"{name} {sha}" for name, sha in sorted(self.files.items()))))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_script(master: Path) -> CircuitScript:
+    """The circuit in a master file. Raises `InputError` naming file and line of what is not allowed or not readable."""
+    reader = _Reader(CircuitFiles(master))
+    reader.include(reader.files.master)
+    return CircuitScript(tuple(reader.commands), tuple(reader.places), dict(reader.files.read), tuple(reader.left_out))
+
+
+@dataclass
+class _Reader:
+    files: CircuitFiles
+    commands: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    _open: list[Path] = field(default_factory=list)
+    _folder: Path = field(init=False)
+    _place: str = ""
+    # The class that the latest object was of, which `~` goes on with.
+    _kind: str = ""
+
+    def __post_init__(self) -> None:
+        self._folder = self.files.master.parent
+
+    def include(self, path: Path) -> None:
+        if path in self._open:
+            raise ScriptError(f"{self.files.name(path)} includes itself")
+        if len(self._open) >= _INCLUDES_MAX:
+            raise ScriptError(f"more than {_INCLUDES_MAX} files include each other")
+        name, place = self.files.name(path), self._place
+        self._open.append(path)
+        self._folder = path.parent
+        for number, line in _lines(self.files.text(path)):
+            self._place = f"{name}:{number}"
+            try:
+                self._take(line)
+            except ScriptError as error:
+                raise InputError(f"{self.files.shown(path)}, line {number}: {error}") from error
+        self._open.pop()
+        self._place = place
+
+    def _take(self, line: str) -> None:
+        found = parameters(line)
+        if not found:
+            return
+        first, *rest = found
+        if first.name is not None:
+            self._edit_property(first, rest)
+            return
+        verb = allowed.find_word(first.value, allowed.words().commands)
+        if verb is None:
+            raise ScriptError(f"{first.value!r} is no OpenDSS command")
+        if verb in allowed.DESCRIBES:
+            self._describe(verb, rest)
+        elif verb in allowed.MORE:
+            self._pass("~", self._properties(self._kind, rest))
+        elif verb in allowed.OPTIONS:
+            self._pass(verb, self._options(verb, rest))
+        elif verb in allowed.INCLUDES:
+            self._include_named(verb, rest)
+        elif verb in allowed.FOLDERS:
+            self._folder = self.files.folder(_only(verb, rest), self._folder)
+        elif verb in allowed.COORDINATES:
+            path = self.files.data(_only(verb, rest), self._folder)
+            self._pass(verb, [Parameter(None, str(path), '"')])
+        elif verb in allowed.PLAIN:
+            for parameter in rest:
+                if verb == "var" and not _VARIABLE_VALUE.fullmatch(parameter.value):
+                    raise ScriptError(f"the variable {parameter} is neither a number, a name nor a formula")
+            self._pass(verb, rest)
+        elif verb in allowed.LEFT_OUT:
+            self._leave_out(verb)
+        else:
+            raise ScriptError(f"the command {verb!r} does not describe or solve a network; {_CONSENT}")
+
+    def _pass(self, verb: str, rest: list[Parameter]) -> None:
+        self.commands.append(" ".join([verb, *(str(parameter) for parameter in rest)]))
+        self.places.append(self._place)
+
+    def _leave_out(self, what: str) -> None:
+        self.left_out.append(f"{self._place}: {what}")
+
+    def _include_named(self, verb: str, rest: list[Parameter]) -> None:
+        folder = self._folder
+        path = self.files.script(_only(verb, rest), folder)
+        self.include(path)
+        # As in OpenDSS: what was compiled leaves its folder behind, what was redirected to does not.
+        self._folder = path.parent if verb == "compile" else folder
+
+    def _describe(self, verb: str, rest: list[Parameter]) -> None:
+        if not rest or (rest[0].name or "object").lower() != "object" or "." not in rest[0].value:
+            raise ScriptError(f"{verb} needs a class and a name first, as in {verb} Line.name")
+        named = Parameter(None, rest[0].value, rest[0].quote)
+        self._kind = self._known_class(named.value.partition(".")[0])
+        self._pass(verb, [named, *self._properties(self._kind, rest[1:])])
+
+    def _edit_property(self, first: Parameter, rest: list[Parameter]) -> None:
+        """`Load.name.kW=5`, or `kW=5` for the latest object."""
+        assert first.name is not None
+        kind, dot, tail = first.name.partition(".")
+        if not dot:
+            self._pass("~", self._properties(self._kind, [first, *rest]))
+            return
+        name, dot, prop = tail.partition(".")
+        if not dot:
+            raise ScriptError(f"{first.name} is no object with a property (Class.name.property)")
+        self._kind = self._known_class(kind)
+        named = Parameter(None, f"{kind}.{name}")
+        edited = Parameter(prop, first.value, first.quote)
+        self._pass("edit", [named, *self._properties(self._kind, [edited, *rest])])
+
+    def _known_class(self, name: str) -> str:
+        if name.lower() not in allowed.words().properties:
+            raise ScriptError(f"the class {name!r} is not one that describes a network; {_CONSENT}")
+        return name.lower()
+
+    def _properties(self, kind: str, given: list[Parameter]) -> list[Parameter]:
+        if not kind:
+            raise ScriptError("there is no object yet that this line could go on with")
+        known = allowed.words().properties[kind]
+        passed, at = [], -1
+        for parameter in given:
+            if parameter.name is None:
+                at += 1
+                if at >= len(known):
+                    raise ScriptError(f"{parameter} is one value too many for the class {kind}")
+                name = known[at]
+            else:
+                found = allowed.find_word(parameter.name, known)
+                if found is None:
+                    raise ScriptError(f"the class {kind} has no property {parameter.name!r}")
+                name, at = found, known.index(found)
+            if parameter.value == "" and not parameter.quote:
+                # Passed over.
+                continue
+            what = allowed.what_of_property(kind, name, parameter.value)
+            if what == "refused":
+                raise ScriptError(f"{kind}'s {name}={parameter.value} is not allowed in a circuit file; {_CONSENT}")
+            if what == "left out":
+                if parameter.value.lower() not in allowed.OFF:
+                    self._leave_out(f"{name}={parameter.value} of a {kind}; {_TRACES}")
+                continue
+            named = Parameter(name, parameter.value, parameter.quote)
+            passed.append(self._with_file(named) if what == "file" else self._with_array_file(named))
+        return passed
+
+    def _options(self, verb: str, given: list[Parameter]) -> list[Parameter]:
+        passed = []
+        for parameter in given:
+            if parameter.name is None:
+                raise ScriptError(f"{verb} {parameter} names no option; write {verb} option=value")
+            name = allowed.find_word(parameter.name, allowed.words().options)
+            if name is None:
+                raise ScriptError(f"{verb} has no option {parameter.name!r}")
+            off = parameter.value.lower() in allowed.OFF
+            if name in allowed.OPTIONS_LEFT_OUT or (name in allowed.OPTIONS_OFF and off):
+                if not off:
+                    self._leave_out(f"{verb} {name}={parameter.value}; {_TRACES}")
+            elif name in allowed.OPTIONS_PASSED:
+                passed.append(self._with_array_file(Parameter(name, parameter.value, parameter.quote)))
+            else:
+                raise ScriptError(f"the option {name}={parameter.value} is not allowed in a circuit file; {_CONSENT}")
+        return passed
+
+    def _with_file(self, named: Parameter) -> Parameter:
+        path = self.files.data(named.value.strip(), self._folder)
+        return Parameter(named.name, str(path), '"')
+
+    def _with_array_file(self, named: Parameter) -> Parameter:
+        """An array that lies in a file, by the file's whole path."""
+        if not _ARRAY_FILE.match(named.value):
+            if "file" in named.value.lower() and "=" in named.value:
+                raise ScriptError(f"{named} names a file in a way that cannot be followed")
+            return named
+        inner = parameters(named.value)
+        first, *rest = inner
+        path = self.files.data(first.value, self._folder)
+        if any("file" in (p.name or "").lower() for p in rest):
+            raise ScriptError(f"{named} names more than one file")
+        words = " ".join([f'{first.name}="{path}"', *(str(p) for p in rest)])
+        return Parameter(named.name, words, "[")
+
+
+def _only(verb: str, rest: list[Parameter]) -> str:
+    if not rest or not rest[0].value:
+        raise ScriptError(f"{verb} names no file or folder")
+    return rest[0].value
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers, without those that a block comment spans."""
+    inside = False
+    for number, line in enumerate(_LINE_ENDS.split(text), 1):
+        if not inside and line.lstrip().startswith("/*"):
+            inside = True
+        if inside:
+            inside = "*/" not in line
+            continue
+        yield number, line

@@ -1,0 +1,424 @@
+"""A circuit file is data: what it may say, how it is read, and that OpenDSS is told the same as by the file itself.
+
+What is forbidden is shown to the reader alone; no forbidden line of this file ever reaches OpenDSS.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from g2g_opt.consent import Consent, give_consent
+from g2g_opt.data_files import data_path
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_file import allow_list, child
+from g2g_opt.grid.circuit_file.reading import circuit_inputs, read_circuit
+from g2g_opt.grid.circuit_file.script import CircuitScript, read_script
+from g2g_opt.grid.circuit_file.tokens import Parameter, parameters
+
+HEAD = """Clear
+New Circuit.c bus1=head basekv=12.47 pu=1 mvasc3=200 mvasc1=210
+New Line.one bus1=head bus2=mid length=2 units=km r1=0.3 x1=0.4 normamps=250
+New Load.l bus1=mid kV=12.47 kW=500 pf=0.95
+"""
+TAIL = """Set VoltageBases=[12.47]
+CalcVoltageBases
+Solve
+"""
+SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+
+
+def write(folder: Path, extra: str = "", name: str = "Master.dss") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(HEAD + extra + "\n" + TAIL, encoding="utf-8")
+    return path
+
+
+def read(folder: Path, extra: str) -> CircuitScript:
+    return read_script(write(folder, extra))
+
+
+# --- words
+
+
+def test_the_recorded_words_are_those_of_the_engine() -> None:
+    """A new engine's words are looked at before they are let through: this fails, and the lists are read again."""
+    circuit = Circuit(["New Circuit.c"])
+    classes = circuit.ask_array("DSS_Get_Classes", "char*")
+    stored = allow_list.words()
+    commands = [
+        circuit.ask_text("DSS_Executive_Get_Command", i + 1)
+        for i in range(circuit.ask("DSS_Executive_Get_NumCommands"))
+    ]
+    options = [
+        circuit.ask_text("DSS_Executive_Get_Option", i + 1) for i in range(circuit.ask("DSS_Executive_Get_NumOptions"))
+    ]
+    assert tuple(name.lower() for name in commands) == stored.commands
+    assert tuple(name.lower() for name in options) == stored.options
+    everything = {name.lower() for name in json.loads(data_path("opendss", "words.json").read_text())["classes"]}
+    assert {name.lower() for name in classes} - everything == {"gicsource"}
+    circuit.command("New Line.x")
+    for kind in ("line", "load", "linecode", "transformer", "loadshape", "pvsystem", "monitor"):
+        circuit.command(f"New {kind}.probe" if kind != "line" else "Edit Line.x")
+        names = circuit.ask_array("DSSElement_Get_AllPropertyNames", "char*")
+        assert tuple(name.lower() for name in names) == stored.properties[kind], kind
+
+
+def test_every_word_of_the_allow_list_is_a_word_of_the_engine() -> None:
+    stored = allow_list.words()
+    verbs = allow_list.INCLUDES | allow_list.FOLDERS | allow_list.COORDINATES | allow_list.DESCRIBES
+    verbs |= allow_list.MORE | allow_list.OPTIONS | allow_list.PLAIN | allow_list.LEFT_OUT
+    assert verbs <= set(stored.commands)
+    options = allow_list.OPTIONS_PASSED | allow_list.OPTIONS_LEFT_OUT | allow_list.OPTIONS_OFF
+    assert options <= set(stored.options)
+    assert not allow_list.OPTIONS_PASSED & (allow_list.OPTIONS_LEFT_OUT | allow_list.OPTIONS_OFF)
+    known = {name for names in stored.properties.values() for name in names}
+    assert known >= allow_list.PROPERTIES_REFUSED | allow_list.PROPERTIES_OF_FILES | allow_list.PROPERTIES_LEFT_OUT
+
+
+# --- what is refused, at the reader alone
+
+FORBIDDEN_COMMANDS = sorted(
+    set(allow_list.words().commands)
+    - allow_list.INCLUDES
+    - allow_list.FOLDERS
+    - allow_list.COORDINATES
+    - allow_list.DESCRIBES
+    - allow_list.MORE
+    - allow_list.OPTIONS
+    - allow_list.PLAIN
+    - allow_list.LEFT_OUT
+    - {"//"}
+)
+
+
+def test_what_is_forbidden_holds_what_runs_writes_or_connects() -> None:
+    must = {"doscmd", "fileedit", "formedit", "save", "show", "export", "plot", "dump", "visualize", "alignfile"}
+    must |= {"connect", "disconnect", "distribute", "di_plot", "closedi", "newactor", "remove", "rephase", "top"}
+    must |= {"comparecases", "yearlycurves", "cvrtloadshapes", "obfuscate", "panel", "reconductor", "quit"}
+    assert must <= set(FORBIDDEN_COMMANDS)
+
+
+@pytest.mark.parametrize("verb", FORBIDDEN_COMMANDS)
+def test_a_forbidden_command_is_refused_with_file_and_line(tmp_path: Path, verb: str) -> None:
+    for spelled in (verb, verb.upper(), f'"{verb}"'):
+        with pytest.raises(InputError, match=r"Master\.dss, line 5: .*--trust-circuit"):
+            read(tmp_path, f"{spelled} something")
+
+
+def test_an_abbreviation_is_the_command_that_opendss_takes_it_for(tmp_path: Path) -> None:
+    assert allow_list.find_word("sh", allow_list.words().commands) == "show"
+    assert allow_list.find_word("calcv", allow_list.words().commands) == "calcvoltagebases"
+    with pytest.raises(InputError, match="'export'"):
+        read(tmp_path, "expo voltages")
+    with pytest.raises(InputError, match="'doscmd'"):
+        read(tmp_path, "dos echo")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "New Generator.g bus1=mid kV=12.47 kW=5 UserModel=model",
+        "New Generator.g bus1=mid kV=12.47 kW=5 userm=model",
+        "New PVSystem.p bus1=mid kV=12.47 userdata=(x)",
+        "Generator.g.ShaftModel=model",
+        "Edit CapControl.k UserModel=model",
+        "New Storage.s bus1=mid DynaDLL=model",
+        "BatchEdit Generator..* usermodel=model",
+        "New Loadshape.s npts=2 mult=(1 1) action=csvsave",
+        "New DynamicExp.d expression=[x]",
+        "New VCCS.v bus1=mid",
+        "Set Editor=program",
+        "Set edit=program",
+        "Set Recorder=yes",
+        "Set DemandInterval=true",
+        "Set Overloadreport=true",
+        "Set Datapath=elsewhere",
+        "Solve mode=daily number=24 log=yes",
+        "Set RegistryUpdate=yes",
+        "Redirect /etc/hostname",
+        "Redirect ../../../../../../../../../etc/hostname",
+        "New Loadshape.s npts=2 csvfile=/etc/hostname",
+        "New Loadshape.s npts=2 mult=(file=/etc/hostname)",
+        "New Loadshape.s npts=2 mult=[dblfile = ../../../../../../../../etc/hostname]",
+        "New Loadshape.s npts=2 mult=(npts=2 file=/etc/hostname)",
+        "Buscoords /etc/hostname",
+        "cd /",
+        "var @f=(file=/etc/hostname)",
+        "New Loadshape.s npts=2 csvfile=@f",
+        "Redirect @f",
+    ],
+)
+def test_what_loads_writes_or_reads_elsewhere_is_refused_with_file_and_line(tmp_path: Path, line: str) -> None:
+    folder = tmp_path / "a" / "b"
+    with pytest.raises(InputError, match=r"Master\.dss, line 5: "):
+        read(folder, line)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("New Load.k bus1=mid kWatts=3", "no property 'kWatts'"),
+        ("New Lode.k bus1=mid", "class 'Lode'"),
+        ("New Load", "class and a name"),
+        ("Nwe Load.k", "no OpenDSS command"),
+        ("New Load.k bus1=(mid", "opened and not closed"),
+        ("New Load.k kW= kvar=3 = 4", "followed by"),
+        ("Set voltagebase", "names no option"),
+        ("Set nosuchoption=1", "no option"),
+        ("Redirect gone.dss", r"gone\.dss' does not exist"),
+        ("Redirect", "names no file"),
+        ("Redirect .", "no regular file"),
+        ("cd gone", "gone' does not exist"),
+        ("Load.l=3", "no object with a property"),
+        ("New Load.l " + "1 " * 60, "one value too many"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str, words: str) -> None:
+    with pytest.raises(InputError, match=rf"Master\.dss, line 5: .*{words}"):
+        read(tmp_path, line)
+
+
+def test_a_file_that_includes_itself_is_refused_at_the_line(tmp_path: Path) -> None:
+    (tmp_path / "one.dss").write_text("! a remark\nRedirect two.dss\n")
+    (tmp_path / "two.dss").write_text("Redirect one.dss\n")
+    with pytest.raises(InputError, match=r"two\.dss .*line 1: one\.dss includes itself"):
+        read(tmp_path, "Redirect one.dss")
+
+
+def test_devices_pipes_and_binary_files_are_no_circuits(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.dss")
+    with pytest.raises(InputError, match="no regular file"):
+        read(tmp_path, "Redirect pipe.dss")
+    with pytest.raises(InputError, match="not found, or no regular file"):
+        read_script(tmp_path / "pipe.dss")
+    (tmp_path / "binary.dss").write_bytes(bytes(range(256)))
+    with pytest.raises(InputError, match=r"binary\.dss.*line 1: no text"):
+        read(tmp_path, "Redirect binary.dss")
+
+
+# --- what is read as OpenDSS reads it
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", []),
+        ("! remark", []),
+        ("  // remark", []),
+        ("New Line.a kW=5!remark", ["New", "Line.a", "kW=5"]),
+        ("a, b ,c", ["a", "b", "c"]),
+        ("a,,c", ["a", "", "c"]),
+        ("kW = 5 //x", ["kW=5"]),
+        ("kvs=(12.47 4.16)kvas=[1, 2]", ["kvs=(12.47 4.16)", "kvas=[1, 2]"]),
+        ("""a='x y' b="it's" c={2 3 *}""", ["a='x y'", 'b="it\'s"', "c={2 3 *}"]),
+        ("bus1=O'Brien.1", ['bus1="O\'Brien.1"']),
+    ],
+)
+def test_lines_are_divided_as_opendss_divides_them(line: str, expected: list[str]) -> None:
+    assert [str(parameter) for parameter in parameters(line)] == expected
+
+
+names = st.text(alphabet="abcXYZ019_-", min_size=1, max_size=6)
+values = st.text(alphabet="abcXYZ019_-.:| ,=!/", max_size=10)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(names, st.sampled_from("\"'([{"), values), min_size=1, max_size=6))
+def test_quoted_values_survive_reading_and_writing_again(given_values: list[tuple[str, str, str]]) -> None:
+    written = [Parameter(name, value, quote) for name, quote, value in given_values]
+    assert parameters(" ".join(str(parameter) for parameter in written)) == written
+
+
+def test_block_comments_variables_and_property_edits_reach_opendss(tmp_path: Path) -> None:
+    extra = (
+        "/* a remark\nNew Lode.nothing\n*/\nvar @big=900 @f=0.95\nNew Load.k bus1=mid kV=12.47 kW=@big pf=@f\n"
+        "Load.k.kvar={100 2 *}\n~ vminpu=0.8\nBatchEdit Load..* vmaxpu=1.2\nkW=850"
+    )
+    circuit = Circuit(read(tmp_path, extra).commands)
+    asked = [circuit.command(f"? Load.k.{name}") for name in ("kW", "kvar", "vminpu", "vmaxpu")]
+    # OpenDSS keeps the power factor that the 200 kvar of 900 kW made when kW changes alone.
+    assert [float(value) for value in asked] == pytest.approx([850, 200 * 850 / 900, 0.8, 1.2])
+
+
+def test_files_are_found_from_where_the_script_stands_and_in_any_case(tmp_path: Path) -> None:
+    folder = tmp_path / "feeder"
+    (folder / "Sub" / "deep").mkdir(parents=True)
+    (folder / "Sub" / "a.dss").write_text("Redirect deep\\B.DSS\nNew Load.a bus1=mid kV=12.47 kW=1\n")
+    (folder / "Sub" / "deep" / "b.dss").write_text("New Load.b bus1=mid kV=12.47 kW=2\n")
+    (tmp_path / "codes.dss").write_text("New Linecode.lc nphases=3 r1=0.1 x1=0.2 units=km\n")
+    (folder / "shape.csv").write_text("0.5, 1\n0.6, 2\n")
+    extra = (
+        "Redirect sub/A.dss\nRedirect ../codes.dss\n"
+        "New Loadshape.s npts=2 interval=1 mult=[File=shape.csv, col=2]\n"
+        "New Loadshape.t npts=2 interval=1 csvfile=shape.csv\ncd Sub\nRedirect deep/b2.dss"
+    )
+    (folder / "Sub" / "deep" / "b2.dss").write_text("New Load.b2 bus1=mid kV=12.47 kW=3\n")
+    script = read(folder, extra)
+    assert set(script.files) == {
+        "Master.dss", "Sub/a.dss", "Sub/deep/b.dss", "../codes.dss", "shape.csv", "Sub/deep/b2.dss",
+    }  # fmt: skip
+    circuit = Circuit(script.commands)
+    assert [float(circuit.command(f"? Load.{name}.kW")) for name in ("a", "b", "b2")] == [1, 2, 3]
+    assert [float(word) for word in circuit.command("? Loadshape.s.mult").strip("[]").split()] == [1, 2]
+    assert [float(word) for word in circuit.command("? Loadshape.t.mult").strip("[]").split()] == [0.5, 0.6]
+
+
+def test_traces_are_switched_off_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    extra = (
+        "New Transformer.reg phases=3 windings=2 buses=[mid low] kvs=[12.47 12.47] kvas=[5000 5000] xhl=1\n"
+        "New RegControl.creg transformer=reg winding=2 vreg=120 ptratio=60 debugtrace=yes\n"
+        "New Monitor.m element=Line.one mode=1\nNew Energymeter.e Line.one 1 action=c\n"
+        "Set tracecontrol=yes\nUUIDs x.dss"
+    )
+    before = set(tmp_path.iterdir()) | {write(tmp_path, extra)}
+    for _ in range(2):
+        feeder = Feeder.from_dss(tmp_path / "Master.dss")
+    assert [line.partition(":")[2].partition(";")[0] for line in feeder.left_out] == [
+        "6: debugtrace=yes of a regcontrol", "8: action=c of a energymeter", "9: set tracecontrol=yes", "10: uuids",
+    ]  # fmt: skip
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_latin_1_circuit_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path, "! K\u00f6ln")
+    path.write_bytes(path.read_text(encoding="utf-8").encode("latin-1"))
+    assert read_script(path).commands == read_script(write(tmp_path, "", "plain.dss")).commands
+    path.write_bytes(b"\xef\xbb\xbf" + HEAD.encode() + TAIL.encode())
+    assert read_script(path).commands[0] == "clear"
+
+
+def solution(commands: tuple[str, ...]) -> dict[tuple[str, int], complex]:
+    circuit = Circuit(commands, tolerance=1e-8, max_iterations=500)
+    circuit.finish()
+    nodes = zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True)
+    return dict(zip(nodes, circuit.node_voltages().tolist(), strict=True))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="public circuits lie beside the checkout, not in it")
+@pytest.mark.parametrize(
+    "master",
+    ["13Bus/IEEE13Nodeckt.dss", "37Bus/ieee37.dss", "LVTestCaseNorthAmerican/Master.dss", "NEVTestCase/NEVMASTER.DSS",
+     "ckt7/Master_ckt7.dss"],
+)  # fmt: skip
+def test_public_circuits_pass_and_are_the_circuit_that_opendss_compiles(tmp_path: Path, master: str) -> None:
+    shutil.copytree(SHARED / "circuits", tmp_path / "circuits")
+    path = tmp_path / "circuits" / master
+    ours, theirs = solution(read_script(path).commands), solution((f'Compile "{path}"',))
+    assert ours == theirs
+
+
+# --- in a child first
+
+
+def test_what_opendss_refuses_is_named_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "parts.dss").write_text("! one\nNew Line.two bus1=mid bus2=end linecode=none_such\n")
+    with pytest.raises(InputError, match=r"Master\.dss, at parts\.dss:2: OpenDSS refused .*none_such"):
+        Feeder.from_dss(write(tmp_path, "Redirect parts.dss"))
+
+
+def test_a_crash_a_hang_and_too_much_memory_are_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child that comes to grief is a stand-in: what matters is what this process makes of its end."""
+
+    def ending(code: str) -> str:
+        stand_in = tmp_path / "python"
+        stand_in.write_text(f"#!/bin/sh\n{code}\n")
+        stand_in.chmod(0o755)
+        monkeypatch.setattr(child.sys, "executable", str(stand_in))
+        with pytest.raises(InputError) as caught:
+            child.compile_in_child(("Clear",), ("a:1",), Path("some.dss"))
+        return str(caught.value)
+
+    assert "crashed while it compiled the circuit (SIGSEGV)" in ending("kill -SEGV $$")
+    assert "exit status 3): last words" in ending("echo last words >&2; exit 3")
+    assert "GiB of memory" in ending("echo MemoryError >&2; exit 1")
+    monkeypatch.setattr(child, "TIME_LIMIT_S", 0.3)
+    assert "did not compile the circuit within 0.3 s" in ending("exec sleep 20")
+
+
+def test_a_child_has_a_limit_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "MEMORY_LIMIT_GIB", 0.5)
+    large = ("Clear", "New Circuit.c", "New Loadshape.s npts=200000000 interval=1 mult=(1 1)")
+    with pytest.raises(InputError, match=r"some\.dss"):
+        child.compile_in_child(large, ("a:1", "a:2", "a:3"), Path("some.dss"))
+
+
+def test_one_circuit_is_compiled_in_a_child_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from g2g_opt.grid.circuit_file import reading
+
+    calls: list[Path] = []
+
+    def counted(commands: tuple[str, ...], places: tuple[str, ...], source: Path) -> str:
+        calls.append(source)
+        return child.compile_in_child(commands, places, source)
+
+    monkeypatch.setattr(reading, "compile_in_child", counted)
+    master = write(tmp_path, "! once")
+    for _ in range(3):
+        Feeder.from_dss(master)
+    assert len(calls) == 1
+    write(tmp_path, "New Load.k bus1=mid kV=12.47 kW=1")
+    Feeder.from_dss(master)
+    assert len(calls) == 2
+
+
+# --- what a result follows from
+
+
+def test_two_files_of_one_name_names_with_blanks_and_data_are_inputs(tmp_path: Path) -> None:
+    for part in ("north", "south"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "line data.dss").write_text(f"New Linecode.{part} nphases=3 r1=0.1 x1=0.2\n")
+    (tmp_path / "shape.csv").write_text("0.5\n0.6\n")
+    extra = (
+        'Redirect "north/line data.dss"\nRedirect (south\\line data.dss)\n'
+        "New Loadshape.s npts=2 interval=1 mult=(file=shape.csv)"
+    )
+    master = write(tmp_path, extra)
+    before = dict(circuit_inputs(master))
+    assert set(before) == {"Master.dss", "north/line data.dss", "south/line data.dss", "shape.csv"}
+    for name in before:
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).write_text(text + "\n")
+        after = circuit_inputs(master)
+        assert {key for key in before if before[key] != after[key]} == {name}
+        (tmp_path / name).write_text(text)
+    assert dict(circuit_inputs(master)) == before
+
+
+def test_a_trusted_circuit_is_known_by_the_network_it_compiles_to(tmp_path: Path) -> None:
+    (tmp_path / "shape.csv").write_text("0.5\n0.6\n")
+    master = write(tmp_path, "New Loadshape.s npts=2 interval=1 mult=(file=shape.csv)\nSummary")
+    give_consent(Consent(circuits=True))
+    try:
+        before = circuit_inputs(master)
+        assert list(before) == ["compiled network"]
+        assert circuit_inputs(master) == before
+        assert read_circuit(master).commands == (f'Compile "{master}"',)
+        (tmp_path / "shape.csv").write_text("0.5\n0.7\n")
+        changed = circuit_inputs(master)
+        assert changed != before
+        master.write_text(master.read_text().replace("length=2", "length=2.5"))
+        assert circuit_inputs(master) not in (before, changed)
+    finally:
+        give_consent(Consent())
+
+
+def test_a_feeder_of_ones_own_has_the_voltages_of_its_file(tmp_path: Path) -> None:
+    master = write(tmp_path, "")
+    feeder = Feeder.from_dss(master)
+    ours, theirs = solution(feeder.commands), solution((f'Compile "{master}"',))
+    assert np.allclose(list(ours.values()), list(theirs.values()), rtol=0, atol=0)
