@@ -52,13 +52,13 @@ def network_digest(circuit: Circuit) -> str:
     return digest.hexdigest()
 
 
-def compile_in_child(commands: Sequence[str], places: Sequence[str], source: Path) -> str:
-    """Compile and solve once in a child process; returns the `network_digest` of what came out.
+def compile_in_child(commands: Sequence[str], places: Sequence[str], source: Path, *, with_digest: bool = False) -> str:
+    """Compile and solve once in a child process; returns the `network_digest` of what came out, if that is asked for.
 
     Raises `InputError` naming `source`, or the place of the command that OpenDSS refused, in OpenDSS's words; also if
     the child crashed, or took more than `TIME_LIMIT_S` or `MEMORY_LIMIT_GIB`.
     """
-    asked = json.dumps({"commands": list(commands), "memory_gib": MEMORY_LIMIT_GIB})
+    asked = json.dumps({"commands": list(commands), "memory_gib": MEMORY_LIMIT_GIB, "with_digest": with_digest})
     package_root = str(Path(__file__).resolve().parents[3])
     environment = {
         **os.environ,
@@ -121,7 +121,7 @@ def main() -> None:
     try:
         circuit = Circuit(tracked())
         circuit.finish()
-        answer: dict[str, object] = {"digest": network_digest(circuit)}
+        answer: dict[str, object] = {"digest": network_digest(circuit) if asked["with_digest"] else ""}
     except G2GError as error:
         answer = {"error": str(error), "command": at}
     with os.fdopen(answer_to, "w", encoding="utf-8") as out:

@@ -26,7 +26,7 @@ def read_circuit(master: Path) -> CircuitScript:
         script = _trusted(path)
         _compile_once(script, path, str(path))
     else:
-        script = read_script(path)
+        script = _read_as_it_stands(path)
         _compile_once(script, path, script.digest)
     return script
 
@@ -38,13 +38,13 @@ def circuit_inputs(master: Path) -> Mapping[str, str]:
     """
     path = _existing(master)
     if not given_consent().circuits:
-        return read_script(path).files
+        return _read_as_it_stands(path).files
     script = _trusted(path)
     if is_expendable():
         circuit = Circuit(script.commands)
         circuit.finish()
         return {COMPILED: network_digest(circuit)}
-    return {COMPILED: compile_in_child(script.commands, script.places, path)}
+    return {COMPILED: compile_in_child(script.commands, script.places, path, with_digest=True)}
 
 
 def _existing(master: Path) -> Path:
@@ -52,6 +52,27 @@ def _existing(master: Path) -> Path:
     if not path.is_file():
         raise InputError(f"OpenDSS master file {path} not found")
     return path
+
+
+def _read_as_it_stands(path: Path) -> CircuitScript:
+    """The circuit in a master file, read again whenever one of its files has another time, size or place on the disk."""
+    known = _scripts.get(path)
+    if known is None or known[0] != _stamps(path, known[1]):
+        script = read_script(path)
+        _scripts[path] = (_stamps(path, script), script)
+    return _scripts[path][1]
+
+
+def _stamps(path: Path, script: CircuitScript) -> tuple[tuple[int, ...], ...]:
+    stamps = []
+    for name in script.files:
+        try:
+            about = (path.parent / name).stat()
+        except OSError:
+            stamps.append((-1,))
+        else:
+            stamps.append((about.st_mtime_ns, about.st_size, about.st_ino))
+    return tuple(stamps)
 
 
 def _trusted(path: Path) -> CircuitScript:
@@ -66,5 +87,6 @@ def _compile_once(script: CircuitScript, path: Path, key: str) -> None:
         _compiled.add(key)
 
 
+_scripts: dict[Path, tuple[tuple[tuple[int, ...], ...], CircuitScript]] = {}
 # What a child of this process has compiled without trouble.
 _compiled: set[str] = set()
