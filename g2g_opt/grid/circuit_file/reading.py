@@ -55,7 +55,7 @@ def _existing(master: Path) -> Path:
 
 
 def _read_as_it_stands(path: Path) -> CircuitScript:
-    """The circuit in a master file, read again whenever one of its files has another time, size or place on the disk."""
+    """The circuit in a master file, read again whenever one of its files has another time, size or inode."""
     known = _scripts.get(path)
     if known is None or known[0] != _stamps(path, known[1]):
         script = read_script(path)
@@ -64,7 +64,7 @@ def _read_as_it_stands(path: Path) -> CircuitScript:
 
 
 def _stamps(path: Path, script: CircuitScript) -> tuple[tuple[int, ...], ...]:
-    stamps = []
+    stamps: list[tuple[int, ...]] = []
     for name in script.files:
         try:
             about = (path.parent / name).stat()
