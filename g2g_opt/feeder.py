@@ -20,6 +20,7 @@ from g2g_opt.grid.circuit_file.reading import is_own_circuit, read_circuit
 from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
 from g2g_opt.grid.circuit_reading import isolated_buses
 from g2g_opt.grid.config import TapPosition
+from g2g_opt.grid.studied_state import studied_state
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ class Feeder:
     `buses` and `regulators` are by lower-case name; `compiled_taps` are the ratios (pu) at which the circuit itself
     leaves its regulators; `exclude_buses` are left out of voltage metrics;
     `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's
-    tuning of the OFO controller (formulations 4); `left_out` are lines of the user's files that were passed over.
+    tuning of the OFO controller (formulations 4); `state` says in which state a user's circuit is studied
+    (`studied_state`), `left_out` which lines of its files were passed over.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Feeder:
     standing_generators: tuple[StandingPower, ...] = ()
     standing_loads: tuple[StandingPower, ...] = ()
     ofo: Mapping[str, float] = field(default_factory=dict)
+    state: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
     @staticmethod
@@ -82,7 +85,9 @@ class Feeder:
         Raises `InputError` with the place of what is not allowed, and OpenDSS's own words if the file does not compile.
         """
         circuit = read_circuit(Path(master))
-        parts = _parts(circuit.commands)
+        state = studied_state(circuit.commands)
+        commands = (*circuit.commands, *state.commands)
+        parts = _parts(commands)
         # A compiled circuit lists its source bus first.
         source = next(iter(parts["buses"]))
         baseless = [bus.name for bus in parts["buses"].values() if bus.kv_ln <= 0.0]
@@ -90,10 +95,11 @@ class Feeder:
         three_phase = [bus.name for bus in parts["buses"].values() if bus.phases == (1, 2, 3)]
         return Feeder(
             name=re.sub(r"[^a-z0-9_-]+", "_", (name or Path(master).stem).lower()),
-            commands=circuit.commands,
+            commands=commands,
             exclude_buses=exclude,
             candidate_buses=tuple(bus for bus in three_phase if bus not in exclude),
             ofo=MappingProxyType(_study_constants("ieee13")["ofo"]),
+            state=state.words,
             left_out=circuit.left_out,
             **parts,
         )

@@ -184,9 +184,9 @@ def _check_elements(circuit: Circuit) -> None:
 
 def _check_loads_are_nominal(circuit: Circuit) -> None:
     """`UnsupportedByBatch` where OpenDSS makes something else of a load than its model at its own power."""
-    for question, usual in (("Mode", 0), ("LoadMult", 1.0), ("Year", 0), ("LoadModel", 1)):
+    for question, usual in (("Mode", 0), ("Year", 0), ("LoadModel", 1)):
         if circuit.ask(f"Solution_Get_{question}") != usual:
-            words = f"a LoadModel, LoadMult, Year or Mode ({circuit.command('get mode')}) that changes its loads"
+            words = f"a LoadModel, Year or Mode ({circuit.command('get mode')}) that changes its loads"
             raise UnsupportedByBatch(f"the circuit is solved with {words}")
     for kind, name in elements(circuit):
         if kind == "load" and circuit.ask("CktElement_Get_Enabled") and circuit.ask("CktElement_IsOpen", 1, 0):

@@ -23,14 +23,20 @@ def elements(circuit: Circuit) -> Iterator[tuple[str, str]]:
 
 
 def load_branches(circuit: Circuit) -> list[LoadBranch]:
-    """The circuit's own loads that are switched on (not the injections), with the window of their branches."""
+    """The circuit's own loads that are switched on (not the injections), with the window of their branches.
+
+    Powers include LoadMult, which those of status fixed or exempt do not follow.
+    """
     found = []
+    multiplier = float(circuit.ask("Solution_Get_LoadMult"))
     more = circuit.ask("Loads_Get_First")
     while more:
         circuit.ask("Circuit_SetActiveElement", b"Load." + circuit.ask_text("Loads_Get_Name").encode())
         name = circuit.ask_text("Loads_Get_Name").lower()
         if not name.startswith(INJECTION_PREFIX) and circuit.ask("CktElement_Get_Enabled"):
             model = int(circuit.ask("Loads_Get_Model"))
+            varies = int(circuit.ask("Loads_Get_Status")) == _VARIABLE
+            level = multiplier if varies else 1.0
             found.append(
                 LoadBranch(
                     name=name,
@@ -39,14 +45,14 @@ def load_branches(circuit: Circuit) -> list[LoadBranch]:
                     is_delta=bool(circuit.ask("Loads_Get_IsDelta")),
                     model=model,
                     kv=float(circuit.ask("Loads_Get_kV")),
-                    kw=float(circuit.ask("Loads_Get_kW")),
-                    kvar=float(circuit.ask("Loads_Get_kvar")),
+                    kw=level * float(circuit.ask("Loads_Get_kW")),
+                    kvar=level * float(circuit.ask("Loads_Get_kvar")),
                     window_pu=(float(circuit.ask("Loads_Get_Vminpu")), float(circuit.ask("Loads_Get_Vmaxpu"))),
                     cvr_exponents=(float(circuit.ask("Loads_Get_CVRwatts")), float(circuit.ask("Loads_Get_CVRvars"))),
                     zipv=tuple(circuit.ask_array("Loads_Get_ZIPV", "double")) if model == _ZIPV_MODEL else (),
                     low_pu=float(circuit.command(f"? Load.{name}.vlowpu")),
                     neutral_ohm=float(circuit.ask("Loads_Get_Rneut")),
-                    varies=int(circuit.ask("Loads_Get_Status")) == _VARIABLE,
+                    varies=varies,
                 )
             )
         more = circuit.ask("Loads_Get_Next")

@@ -319,7 +319,7 @@ def test_what_is_not_modelled_is_refused_by_name(name: str) -> None:
         Case.of(circuit_commands(body), 1e-6)
 
 
-@pytest.mark.parametrize("study", ["LoadMult=1.3", "Mode=daily", "Year=5", "LoadModel=Admittance"])
+@pytest.mark.parametrize("study", ["Mode=daily", "Year=5", "LoadModel=Admittance"])
 def test_a_study_that_changes_the_loads_is_refused(study: str) -> None:
     with pytest.raises(UnsupportedByBatch, match="changes its loads"):
         Case.of(circuit_commands([OWN], after=[f"Set {study}"]), 1e-6)

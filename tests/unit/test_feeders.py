@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_lint import LintFinding, format_findings, lint_feeder, placeholder_rated_lines
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_file.script import read_script
 from g2g_opt.grid.opendss import OpenDSSGrid
 
 FEEDERS = ("ieee13", "ieee34", "ieee123")
@@ -63,8 +65,10 @@ def test_zones_of_the_123_bus_feeder_hold_5_15_29_and_7_three_phase_buses() -> N
 @pytest.mark.parametrize("name", FEEDERS)
 def test_a_feeder_written_to_a_file_and_read_back_has_the_same_voltages(name: str, tmp_path: Path) -> None:
     feeder = Feeder.load(name)
-    again = Feeder.from_dss(feeder.write_dss(tmp_path / "new folder"))
-    before, after = solved_voltages(feeder), solved_voltages(again)
+    master = feeder.write_dss(tmp_path / "new folder")
+    again = Feeder.from_dss(master)
+    # Read back, its regulators are settled as those of any circuit; here they stay as they were written.
+    before, after = solved_voltages(feeder), solved_voltages(replace(again, commands=read_script(master).commands))
     assert before.keys() == after.keys()
     assert max(abs(before[node] - after[node]) for node in before) < 1e-6
     assert dict(again.buses) == dict(feeder.buses)

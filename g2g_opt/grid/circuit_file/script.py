@@ -103,7 +103,7 @@ class _Reader:
         elif verb in allowed.MORE:
             self._pass("~", self._properties(self._kind, rest))
         elif verb in allowed.OPTIONS:
-            self._pass(verb, self._options(verb, rest))
+            self._set(verb, self._options(verb, rest))
         elif verb in allowed.INCLUDES:
             self._include_named(verb, rest)
         elif verb in allowed.FOLDERS:
@@ -124,6 +124,15 @@ class _Reader:
     def _pass(self, verb: str, rest: list[Parameter]) -> None:
         self.commands.append(" ".join([verb, *(str(parameter) for parameter in rest)]))
         self.places.append(self._place)
+
+    def _set(self, verb: str, options: list[Parameter]) -> None:
+        """Options are set; a solution of the file's own is left out, since a study begins from a state of its own."""
+        if options:
+            self._pass("set", options)
+        if verb == "solve":
+            # What follows may need the list of buses, which the first solution makes.
+            self._pass("makebuslist", [])
+            self._leave_out("solve; a study settles the circuit itself")
 
     def _leave_out(self, what: str) -> None:
         self.left_out.append(f"{self._place}: {what}")

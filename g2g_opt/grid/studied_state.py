@@ -1,0 +1,146 @@
+"""The state in which a user's circuit is studied: a snapshot at nominal load, its controls settled once, then held.
+
+Whatever mode, time and positions a master file happens to leave decide nothing. The circuit is solved once as a
+snapshot with its own controls acting and no site attached; where they come to rest is written down as commands, so that
+every engine begins at the same positions, and people can read what was moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from g2g_opt.errors import G2GError
+from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_reading import elements
+
+# OpenDSS's controls that move something in the circuit, by what holds still while they do not act.
+CONTROLS = {
+    "regcontrol": "taps",
+    "capcontrol": "capacitor banks",
+    "invcontrol": "reactive and active power of inverters",
+    "expcontrol": "reactive power of inverters",
+    "storagecontroller": "batteries",
+    "swtcontrol": "switches",
+    "relay": "switches",
+    "recloser": "switches",
+    "fuse": "fuses",
+    "gendispatcher": "generators",
+    "espvlcontrol": "sources",
+    "upfccontrol": "power flow controllers",
+}
+# What of an element a control moves, as properties that an edit sets again.
+_MOVED = {
+    "transformer": ("taps",),
+    "autotrans": ("taps",),
+    "capacitor": ("states",),
+    "pvsystem": ("kvar",),
+    "storage": ("kvar", "state"),
+    "generator": ("kvar",),
+}
+_ROUNDS_MAX = 200
+# Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.
+_SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1 loadmult={loadmult}"
+_Positions = dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class StudiedState:
+    """`commands` that put a circuit into its studied state, and `words` on it for people, one line each."""
+
+    commands: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def studied_state(commands: Sequence[str]) -> StudiedState:
+    """The state of the circuit that `commands` build; see the module."""
+    circuit = Circuit(commands)
+    left_mode = circuit.command("Get mode")
+    loadmult = circuit.command("Get loadmult")
+    multiplier, snapshot = float(loadmult), _SNAPSHOT.format(loadmult=loadmult)
+    circuit.command(snapshot)
+    year = int(float(circuit.command("Get year")))
+    circuit.ask("Solution_SolveNoControl")
+    controls = _controls(circuit)
+    before = _positions(circuit)
+    settled, moved = [snapshot], []
+    words = ["studied as a snapshot: the loads at their nominal power, no load shape"]
+    if left_mode.lower() != "snap":
+        words[0] += f" (the file leaves the mode {left_mode})"
+    if multiplier != 1.0:
+        words.append(f"LoadMult {multiplier:g} of the file is part of the load level")
+    if year > 0:
+        words.append(f"year {year} of the file: loads have grown accordingly")
+    if controls:
+        circuit.command(f"Set controlmode=static maxcontroliter={_ROUNDS_MAX}")
+        try:
+            circuit.ask("Solution_Solve")
+            at_rest = bool(circuit.ask("Solution_Get_Converged"))
+            reason = "the power flow did not converge"
+        except G2GError as error:
+            at_rest, reason = False, str(error)
+        if at_rest:
+            for element, after in _positions(circuit).items():
+                for name, value in after.items():
+                    if value != before[element][name]:
+                        settled.append(_restore(element, name, value))
+                        moved.append(f"{element} {name} {_short(before[element][name])} to {_short(value)}")
+        else:
+            words.append(f"the circuit's controls did not come to rest without a site ({reason}): nothing was moved")
+    if moved:
+        words.append("its controls were settled once without a site and moved: " + "; ".join(moved))
+    return StudiedState(tuple(settled), (*words, *held_words(controls)))
+
+
+def held_words(controls: dict[str, list[str]]) -> list[str]:
+    """One line a kind of control: which there are, and what they hold still while they do not act."""
+    return [
+        f"{CONTROLS[kind]} are held as settled during a study, though {len(names)} {kind} would act: {_some(names)}"
+        for kind, names in controls.items()
+        if kind != "regcontrol"
+    ]
+
+
+def _short(value: str) -> str:
+    """A number or an array of them as people write it."""
+    parts = value.strip("[]").replace(",", " ").split()
+    try:
+        return " ".join(f"{float(part):.6g}" for part in parts)
+    except ValueError:
+        return value
+
+
+def _some(names: list[str], shown: int = 6) -> str:
+    return ", ".join(names[:shown]) + (f", ... ({len(names)} in all)" if len(names) > shown else "")
+
+
+def _controls(circuit: Circuit) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for kind, name in elements(circuit):
+        if kind in CONTROLS and circuit.ask("CktElement_Get_Enabled"):
+            found.setdefault(kind, []).append(name)
+    return found
+
+
+def _positions(circuit: Circuit) -> _Positions:
+    """By element, what a control may have moved: properties, and terminals that are open."""
+    found: _Positions = {}
+    for kind, name in elements(circuit):
+        if kind in CONTROLS or not circuit.ask("CktElement_Get_Enabled"):
+            continue
+        n_terminals = int(circuit.ask("CktElement_Get_NumTerminals"))
+        element = f"{kind}.{name}"
+        found[element] = {}
+        # A bank that is switched off counts as open, too; its states say it all.
+        if kind != "capacitor":
+            is_open = [circuit.ask("CktElement_IsOpen", terminal, 0) for terminal in range(1, n_terminals + 1)]
+            found[element]["open"] = " ".join(str(k) for k, opened in enumerate(is_open, 1) if opened) or "none"
+        for prop in _MOVED.get(kind, ()):
+            found[element][prop] = circuit.command(f"? {element}.{prop}").strip()
+    return found
+
+
+def _restore(element: str, name: str, value: str) -> str:
+    if name != "open":
+        return f"Edit {element} {name}={value}"
+    return f"Close {element}" if value == "none" else f"Open {element} {value.split()[0]}"

@@ -1,0 +1,125 @@
+"""A user's circuit is studied in a stated state: files that differ in what they happen to leave alone are one circuit.
+
+Figures were found with OpenDSS itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from g2g_opt.batch.grids import load_jacobian
+from g2g_opt.consent import Consent, give_consent
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.studied_state import studied_state
+
+CIRCUIT = """Clear
+New Circuit.demo basekv=33 pu=1.02 bus1=grid MVAsc3=400 MVAsc1=350
+New Transformer.sub phases=3 windings=2 xhl=8 %loadloss=0.6
+~ wdg=1 bus=grid conn=delta kv=33 kva=10000
+~ wdg=2 bus=head conn=wye kv=11 kva=10000 maxtap=1.1 mintap=0.9 numtaps=32
+New RegControl.oltc transformer=sub winding=2 vreg={vreg} band=2 ptratio=52.92
+New Linecode.lc nphases=3 r1=0.25 x1=0.35 r0=0.6 x0=1.2 c1=10 c0=5 units=km normamps=350
+New Line.l1 bus1=head bus2=mid linecode=lc length=2 units=km
+New Line.l2 bus1=mid bus2=far linecode=lc length=3 units=km
+New Loadshape.day npts=4 interval=1 mult=[0.3 0.5 1.0 0.35]
+New Load.ld1 bus1=mid phases=3 conn=delta kv=11 kw=1200 pf=0.95 model=1 daily=day
+{bank}New Load.ld2 bus1=far phases=3 conn=wye kv=11 kw=900 pf=0.93 model=1 daily=day
+New Load.ld3 bus1=far.2 phases=1 kv=6.35 kw=150 pf=0.95 model=1 daily=day
+Set VoltageBases=[33 11]
+CalcVoltageBases
+{end}
+"""
+BANK = """New Capacitor.cb bus1=far phases=3 kv=11 kvar=2400
+New CapControl.cc capacitor=cb element=Line.l2 terminal=2 type=voltage ptratio=52.92 onsetting=118 offsetting=124
+"""
+
+
+def feeder(folder: Path, bank: str = "", end: str = "Solve", vreg: float = 122.0) -> Feeder:
+    path = folder / "demo.dss"
+    path.write_text(CIRCUIT.format(bank=bank, end=end, vreg=vreg))
+    return Feeder.from_dss(path)
+
+
+def base_case(of: Feeder) -> dict[tuple[str, int], float]:
+    circuit = Circuit(of.commands, tolerance=1e-9, max_iterations=300)
+    circuit.finish()
+    magnitudes = np.abs(circuit.node_voltages()) / circuit.node_base_v
+    return dict(zip(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True), magnitudes.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "",
+        "Set mode=daily stepsize=1h number=3\nSolve",
+        "Solve mode=daily number=2",
+        "Set time=(5,0) mode=yearly\nSolve",
+    ],
+)
+def test_the_mode_and_hour_that_a_file_leaves_decide_nothing(tmp_path: Path, end: str) -> None:
+    plain, other = feeder(tmp_path), feeder(tmp_path, end=end)
+    assert base_case(other) == pytest.approx(base_case(plain), abs=1e-9)
+    # 2,286.7 kW at nominal load: found with OpenDSS in snapshot mode.
+    assert base_case(other)["far", 2] == pytest.approx(0.9734, abs=1e-4)
+    left = [word for word in other.state if "leaves the mode" in word]
+    assert bool(left) == ("mode=" in end)
+
+
+def test_a_bank_that_its_control_opens_is_open_however_the_file_left_it(tmp_path: Path) -> None:
+    closed, solved = feeder(tmp_path, bank=BANK, end=""), feeder(tmp_path, bank=BANK)
+    without = feeder(tmp_path)
+    assert base_case(closed) == pytest.approx(base_case(solved), abs=1e-9)
+    assert base_case(closed) == pytest.approx(base_case(without), abs=1e-6)
+    assert any("capacitor.cb states 1 to 0" in word for word in closed.state)
+    assert any("capacitor banks are held" in word and "1 capcontrol" in word for word in closed.state)
+
+
+def test_regulators_rest_where_their_own_controls_bring_them(tmp_path: Path) -> None:
+    """126 V on the 120 V base asks for two steps up: far.2 is then where OpenDSS's own controls leave it."""
+    moved = feeder(tmp_path, vreg=126.0, end="")
+    circuit = Circuit([*moved.commands, "Set controlmode=static"], tolerance=1e-9, max_iterations=300)
+    circuit.command("Set controlmode=static")
+    circuit.command("Solve")
+    assert moved.compiled_taps["oltc"] > 1.0
+    assert circuit.tap(moved.regulators["oltc"]) == pytest.approx(moved.compiled_taps["oltc"], abs=1e-9)
+    assert any("transformer.sub taps" in word for word in moved.state)
+
+
+def test_a_load_multiplier_is_part_of_the_load_level_and_said(tmp_path: Path) -> None:
+    """As if every load were 1.2 times as large, in the batch engine, too."""
+    heavy = feeder(tmp_path, end="Set LoadMult=1.2\nSolve")
+    larger = CIRCUIT.replace("kw=1200", "kw=1440").replace("kw=900", "kw=1080").replace("kw=150", "kw=180")
+    (tmp_path / "larger.dss").write_text(larger.format(bank="", end="", vreg=122.0))
+    expected = base_case(Feeder.from_dss(tmp_path / "larger.dss"))
+    assert base_case(heavy) == pytest.approx(expected, abs=1e-9)
+    assert any("LoadMult 1.2" in word for word in heavy.state)
+    network = load_jacobian(heavy.commands).network
+    solved = np.abs(network.start_v) / network.base_v
+    assert dict(zip(network.nodes, solved.tolist(), strict=True)) == pytest.approx(expected, abs=1e-8)
+
+
+def test_a_trusted_file_that_solves_by_itself_is_studied_in_the_same_state(tmp_path: Path) -> None:
+    plain = base_case(feeder(tmp_path, bank=BANK))
+    give_consent(Consent(circuits=True))
+    try:
+        trusted = base_case(feeder(tmp_path, bank=BANK, end="Solve mode=daily number=2"))
+    finally:
+        give_consent(Consent())
+    assert trusted == pytest.approx(plain, abs=1e-9)
+
+
+def test_controls_that_never_rest_are_said_and_move_nothing() -> None:
+    """Two controls of one bank that want opposite things: each round undoes the other's."""
+    hunting = CIRCUIT.format(bank=BANK, end="", vreg=122.0).splitlines()
+    hunting.insert(
+        -4,
+        "New CapControl.other capacitor=cb element=Line.l2 terminal=2 type=voltage ptratio=52.92 "
+        "onsetting=130 offsetting=131",
+    )
+    state = studied_state([line for line in hunting if line])
+    assert len(state.commands) == 1
+    assert any("did not come to rest" in word for word in state.words)
