@@ -79,7 +79,9 @@ def assemble(
         site.name: assemble_datacenter(_at_start(site, plan.policy), scenario, trace_dir) for site in plan.sites
     }
     for site in plan.sites:
-        grid.attach_dc(datacenters[site.name], bus=site.bus, power_factor=site.power_factor)
+        grid.attach_dc(
+            datacenters[site.name], bus=site.bus, connection_type=site.connection, power_factor=site.power_factor
+        )
     for unit in plan.pv:
         if generation_share is None:
             raise InputError(f"PV at bus {unit.bus} follows the sun of a profile; scenario {scenario.name!r} has none")

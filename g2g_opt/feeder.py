@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -18,8 +18,9 @@ from g2g_opt.feeder_tables import dss_commands
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_file.reading import is_own_circuit, read_circuit
 from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
-from g2g_opt.grid.circuit_reading import isolated_buses
+from g2g_opt.grid.circuit_reading import load_branches
 from g2g_opt.grid.config import TapPosition
+from g2g_opt.grid.node_roles import classify_buses
 from g2g_opt.grid.studied_state import studied_state
 
 logger = logging.getLogger(__name__)
@@ -33,12 +34,23 @@ class StandingPower:
     peak_kw_per_phase: float
 
 
+@dataclass(frozen=True)
+class OwnLoad:
+    """One of the circuit's own loads in service: its bus, the node numbers of its conductors, and its power (kW)."""
+
+    name: str
+    bus: str
+    nodes: tuple[int, ...]
+    kw: float
+
+
 @dataclass(frozen=True, eq=False)
 class Feeder:
     """A network: how to build it (`commands`), what it holds, and the constants of studies on it.
 
     `buses` and `regulators` are by lower-case name; `compiled_taps` are the ratios (pu) at which the circuit itself
-    leaves its regulators; `exclude_buses` are left out of voltage metrics;
+    leaves its regulators; `isolated_buses` no source serves on any phase; `exclude_buses` are left out of voltage
+    metrics; `own_loads` are the circuit's customers;
     `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's
     tuning of the OFO controller (formulations 4); `state` says in which state a user's circuit is studied
     (`studied_state`), `left_out` which lines of its files were passed over.
@@ -51,6 +63,7 @@ class Feeder:
     compiled_taps: Mapping[str, float]
     branches: tuple[Branch, ...]
     isolated_buses: tuple[str, ...]
+    own_loads: tuple[OwnLoad, ...] = ()
     source_pu: float | None = None
     initial_taps: TapPosition | None = None
     exclude_buses: tuple[str, ...] = ()
@@ -80,8 +93,9 @@ class Feeder:
 
         The file is data: what describes and solves a network is read (see `read_script`), and compiled in a child
         process first; with the user's consent (`Consent.circuits`) OpenDSS runs whatever it says.
-        Every connected three-phase bus with a voltage base, except the source's, is a candidate for a site; the
-        source's, unconnected and baseless buses are left out of voltage metrics. OFO is tuned as on the 13-bus feeder.
+        Every three-phase bus that is served and has a voltage base, except the source's, is a candidate for a site.
+        Out of voltage metrics are left what no source serves, what has no base, and the source's bus if nobody is
+        supplied there; `excluding` leaves out more. OFO is tuned as on the 13-bus feeder.
         Raises `InputError` with the place of what is not allowed, and OpenDSS's own words if the file does not compile.
         """
         circuit = read_circuit(Path(master))
@@ -91,8 +105,10 @@ class Feeder:
         # A compiled circuit lists its source bus first.
         source = next(iter(parts["buses"]))
         baseless = [bus.name for bus in parts["buses"].values() if bus.kv_ln <= 0.0]
-        exclude = tuple(dict.fromkeys((source, *parts["isolated_buses"], *baseless)))
-        three_phase = [bus.name for bus in parts["buses"].values() if bus.phases == (1, 2, 3)]
+        supplied = {load.bus for load in parts["own_loads"]}
+        own = () if source in supplied else (source,)
+        exclude = tuple(dict.fromkeys((*own, *parts["isolated_buses"], *baseless)))
+        three_phase = [bus.name for bus in parts["buses"].values() if bus.phases == (1, 2, 3) and bus.name != source]
         return Feeder(
             name=re.sub(r"[^a-z0-9_-]+", "_", (name or Path(master).stem).lower()),
             commands=commands,
@@ -121,6 +137,22 @@ class Feeder:
         found = self.regulators.get(str(name).lower())
         if found is None:
             raise unknown_name("regulator", name, self.regulators, f"in feeder {self.name}")
+        return found
+
+    def excluding(self, names: Sequence[str]) -> Feeder:
+        """This feeder with some more buses (any case) left out of voltage metrics; `InputError` if one is unknown."""
+        if not names:
+            return self
+        named = [self.bus(name).name for name in names]
+        return replace(self, exclude_buses=tuple(dict.fromkeys((*self.exclude_buses, *named))))
+
+    def unassessed_loads(self) -> dict[str, float]:
+        """kW of the customers at every bus whose voltages no limit looks at, or on phases that no source serves."""
+        found: dict[str, float] = {}
+        for load in self.own_loads:
+            unserved = set(self.buses[load.bus].unserved) & set(load.nodes)
+            if load.bus in self.exclude_buses or unserved:
+                found[load.bus] = found.get(load.bus, 0.0) + load.kw
         return found
 
     def write_dss(self, folder: Path | str) -> Path:
@@ -171,13 +203,25 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
     circuit = Circuit(commands)
     circuit.finish()
     regulators = circuit.regulators()
+    buses = classify_buses(circuit)
     return {
-        "buses": MappingProxyType(circuit.buses),
+        "buses": MappingProxyType(buses),
         "regulators": MappingProxyType(regulators),
         "compiled_taps": MappingProxyType({name: circuit.tap(regulator) for name, regulator in regulators.items()}),
         "branches": tuple(circuit.branches()),
-        "isolated_buses": tuple(isolated_buses(circuit)),
+        "isolated_buses": tuple(sorted(bus.name for bus in buses.values() if not bus.phases and not bus.neutral)),
+        "own_loads": _own_loads(circuit),
     }
+
+
+def _own_loads(circuit: Circuit) -> tuple[OwnLoad, ...]:
+    found = []
+    for load in load_branches(circuit):
+        places = [int(place) for place in load.nodes if place >= 0]
+        if places:
+            numbers = tuple(dict.fromkeys(int(circuit.node_phase[place]) for place in places))
+            found.append(OwnLoad(load.name, circuit.node_bus[places[0]], numbers, load.kw))
+    return tuple(found)
 
 
 def _study_constants(name: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def lint_feeder(feeder: Feeder) -> list[LintFinding]:
             tuple(b.name for b in feeder.buses.values() if b.xy is None),
             "buses without coordinates: they are missing on maps (SetBusXY or Buscoords)",
         ),
-        LintFinding("island", feeder.isolated_buses, "buses with no closed path to the source: no site can go there"),
+        LintFinding("island", feeder.isolated_buses, "buses that no source serves: no site can go there"),
         LintFinding("open switch", open_branches, "branches that are open or disabled in the compiled circuit"),
         LintFinding(
             "voltage base",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.errors import InputError
@@ -12,6 +13,9 @@ from g2g_opt.errors import InputError
 # (appendix C, table 4).
 BASE_KW_PER_GPU = 1500.0 / 7200.0
 GPUS_PER_SERVER = 8
+POWER_FACTOR = 0.95  # lagging, where nothing else is said
+
+AskedConnection = Literal["auto", "wye", "delta"]
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,16 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Site:
-    """A datacenter at `bus`: what it serves, its base load (kW per GPU it can hold) and power factor (lagging)."""
+    """A datacenter at `bus`: what it serves, its base load (kW per GPU it can hold), power factor (lagging) and
+    connection: "auto" is delta where the bus has no path for zero-sequence current, else wye.
+    """
 
     name: str
     bus: str
     deployments: tuple[Deployment, ...]
     base_kw_per_gpu: float = BASE_KW_PER_GPU
-    power_factor: float = 0.95
+    power_factor: float = POWER_FACTOR
+    connection: AskedConnection = "auto"
 
     def __post_init__(self) -> None:
         labels = [d.spec.model_label for d in self.deployments]
@@ -73,7 +80,13 @@ class Site:
 
 
 def sized_site(
-    name: str, bus: str, models: Sequence[tuple[InferenceModelSpec, int]], n_servers: int, base_kw_per_gpu: float
+    name: str,
+    bus: str,
+    models: Sequence[tuple[InferenceModelSpec, int]],
+    n_servers: int,
+    base_kw_per_gpu: float,
+    power_factor: float = POWER_FACTOR,
+    connection: AskedConnection = "auto",
 ) -> Site:
     """A site of `n_servers` shared evenly between `models` (spec, batch size); full servers, whole replicas.
 
@@ -90,7 +103,7 @@ def sized_site(
                 f"{smallest_n_servers(models)} are the least"
             )
         deployments.append(Deployment(spec, n_replicas, batch_size))
-    return Site(name, bus, tuple(deployments), base_kw_per_gpu)
+    return Site(name, bus, tuple(deployments), base_kw_per_gpu, power_factor, connection)
 
 
 def smallest_n_servers(models: Sequence[tuple[InferenceModelSpec, int]]) -> int:

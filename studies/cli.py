@@ -14,7 +14,7 @@ from g2g_opt import __version__
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.errors import G2GError
 from studies.study_commands import add_circuit_consent, add_study_commands
-from studies.workload_arguments import add_workload_filters
+from studies.workload_arguments import add_excluded_buses, add_workload_filters, excluded_buses
 
 # Where there is no terminal to measure (a log, a pipe), tables are this wide.
 _PLAIN_WIDTH = 132
@@ -55,6 +55,7 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     models.set_defaults(run=_run_models)
     feeder = commands.add_parser("feeder", help="describe a feeder and say what it lacks for studies")
     feeder.add_argument("feeder", help="a bundled feeder's name, or the path of an OpenDSS master file")
+    add_excluded_buses(feeder)
     add_circuit_consent(feeder)
     feeder.set_defaults(run=_run_feeder)
     return parser
@@ -88,11 +89,14 @@ def _run_models(options: argparse.Namespace, console: Console) -> int:
 
 def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.feeder import Feeder
+    from g2g_opt.feeder_description import describe_feeder
     from g2g_opt.feeder_lint import format_findings, lint_feeder
 
-    feeder = Feeder.find(options.feeder)
+    feeder = Feeder.find(options.feeder).excluding(excluded_buses(options))
     console.print(repr(feeder), markup=False)
     console.print(f"candidate buses: {', '.join(feeder.candidate_buses)}", markup=False)
+    for words in describe_feeder(feeder):
+        console.print(words, markup=False)
     console.print(format_findings(lint_feeder(feeder)), markup=False)
     return 0
 

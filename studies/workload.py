@@ -15,7 +15,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
-from g2g_opt.site import GPUS_PER_SERVER, sized_site, smallest_n_servers
+from g2g_opt.site import GPUS_PER_SERVER, AskedConnection, sized_site, smallest_n_servers
 
 Models = tuple[tuple[InferenceModelSpec, int], ...]
 
@@ -61,6 +61,8 @@ def try_smallest_sites(
     buses: Sequence[str],
     models: Models,
     base_kw_per_gpu: float,
+    power_factor: float,
+    connection: AskedConnection,
     policy: Policy,
     scenario: Scenario,
     limits: Limits,
@@ -69,7 +71,7 @@ def try_smallest_sites(
     """Start a run with a smallest site at every bus; raises what stands in the way before workers meet it."""
     n_servers = smallest_n_servers(models)
     for bus in buses:
-        site = sized_site("site", bus, models, n_servers, base_kw_per_gpu)
+        site = sized_site("site", bus, models, n_servers, base_kw_per_gpu, power_factor, connection)
         run = assemble(Plan((site,), policy=policy), scenario, feeder, limits, trace_dir=Path(trace_dir))
         run.grid.start()
 

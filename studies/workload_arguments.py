@@ -14,15 +14,51 @@ def add_workload_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus-per-replica", type=int, metavar="N", help="only replicas of so many GPUs")
 
 
+def add_feeder_arguments(parser: argparse.ArgumentParser, default: str) -> None:
+    """The feeder, and what of it no limit looks at."""
+    parser.add_argument(
+        "--feeder", default=default, help="bundled feeder, or path of a .dss master file (default %(default)s)"
+    )
+    add_excluded_buses(parser)
+
+
+def add_excluded_buses(parser: argparse.ArgumentParser) -> None:
+    """Buses whose voltages no limit shall look at."""
+    parser.add_argument(
+        "--exclude-bus",
+        action="append",
+        metavar="BUS",
+        help="leave the voltages of this bus out of the limits; repeat for several (said with its customers)",
+    )
+
+
+def excluded_buses(options: argparse.Namespace) -> tuple[str, ...]:
+    """The buses that `add_excluded_buses` has read: the field `exclude_buses` of a question."""
+    return tuple(options.exclude_bus or ())
+
+
 def add_fleet_arguments(parser: argparse.ArgumentParser) -> None:
     """Feeder, buses, and the models that a site serves."""
+    add_feeder_arguments(parser, "ieee13")
     add = parser.add_argument
-    add("--feeder", default="ieee13", help="bundled feeder, or path of a .dss master file (default %(default)s)")
     add("--bus", action="append", help="a bus; repeat for several (default: all candidates of the feeder)")
     add("--model", action="append", help="a measured model; repeat to share the servers evenly (default llama-3.1-70b)")
     add("--gpu", default="H100", help="GPU the models run on (default %(default)s)")
     add_workload_filters(parser)
     add("--batch-size", type=int, default=128, help="batch size without control (default %(default)s)")
+    add(
+        "--power-factor",
+        type=float,
+        default=0.95,
+        metavar="PF",
+        help="of the sites, lagging (default %(default)s)",
+    )
+    add(
+        "--connection",
+        choices=("auto", "wye", "delta"),
+        default="auto",
+        help="of the sites: three loads to neutral, or between phases; auto: as the bus permits (default %(default)s)",
+    )
     add("--trace-dir", default="data/specs", help="where your own traces lie (default %(default)s)")
 
 
@@ -30,6 +66,7 @@ def fleet_content(options: argparse.Namespace, models: Sequence[str]) -> dict[st
     """The fields of a question that `add_fleet_arguments` fills; `models` are the default ones."""
     return {
         "feeder": options.feeder,
+        "exclude_buses": excluded_buses(options),
         "buses": tuple(options.bus or ()),
         "models": tuple(options.model or models),
         "gpu": options.gpu,
@@ -37,5 +74,7 @@ def fleet_content(options: argparse.Namespace, models: Sequence[str]) -> dict[st
         "precision": options.precision,
         "gpus_per_replica": options.gpus_per_replica,
         "batch_size": options.batch_size,
+        "power_factor": options.power_factor,
+        "connection": options.connection,
         "trace_dir": options.trace_dir,
     }

@@ -20,6 +20,7 @@ from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.errors import PowerFlowError
 from g2g_opt.grid.attachments import Attachment
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_parts import Bus
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.profile import PowerProfile
 from g2g_opt.grid.profile_series import series_is_trusted
@@ -41,22 +42,22 @@ _SLOPE_TOLERANCE = 1e-4
 
 
 @lru_cache(maxsize=16)
-def load_jacobian(commands: tuple[str, ...]) -> Jacobian:
-    """The network that these commands build, checked against OpenDSS's own solution of it.
+def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...]) -> Jacobian:
+    """The network that these commands build, with `buses` as a feeder has them, checked against OpenDSS's own solution.
 
     Raises `UnsupportedByBatch` if it holds what is not modelled, or if the two solutions differ.
     """
     circuit = Circuit(commands, tolerance=_READ_TOLERANCE, max_iterations=_READ_ITERATIONS)
     try:
         circuit.finish()
-        network = read_network(circuit)
+        network = read_network(circuit, {bus.name: bus for bus in buses})
     except PowerFlowError as error:
         raise UnsupportedByBatch(f"OpenDSS does not solve the circuit tightly: {error}") from error
     jacobian = Jacobian(network)
     flow = BatchPowerFlow(jacobian, [[]], [Setting()], tolerance_pu=_READ_TOLERANCE)
     flow.solve()
-    monitored = network.alive & np.isfinite(network.base_v)
-    expected = np.abs(network.start_v) / network.base_v
+    monitored = network.alive & network.judged.monitored & np.isfinite(network.base_v)
+    expected = network.judged.magnitudes_pu(network.start_v)
     worst = np.abs(flow.voltage_pu[:, 0] - expected)[monitored].max(initial=0.0)
     if not flow.solved.all() or not worst < _AGREE_PU:
         raise UnsupportedByBatch(
@@ -77,10 +78,10 @@ class Grids:
     def __init__(self, setups: Sequence[GridSetup]) -> None:
         self.setups = list(setups)
         first = setups[0]
-        jacobian = load_jacobian(tuple(first.commands()))
+        jacobian = load_jacobian(tuple(first.commands()), tuple(first.feeder.buses.values()))
         self.network: Network = jacobian.network
         self.node_index = {node: i for i, node in enumerate(self.network.nodes)}
-        self.monitored = [s.monitored_nodes(self.network.buses, self.node_index) for s in setups]
+        self.monitored = [s.monitored_nodes(self.network.nodes) for s in setups]
         self.dt_s: Fraction = first.dt_s
         attachments = [s.attached.all() for s in setups]
         self.taps = [self._start_taps(s) for s in setups]
@@ -129,13 +130,16 @@ class Grids:
 
     def _ports(self, setup: GridSetup, attachment: Attachment) -> list[Port]:
         """Three ports, phase A (or A to B) first, as OpenDSS's injections."""
-        ports = []
-        for phase in (1, 2, 3):
-            begin = self.node_index[attachment.bus, phase]
-            delta = attachment.connection == "delta"
-            end = self.node_index[attachment.bus, phase % 3 + 1] if delta else -1
-            ports.append(Port(begin, end, 1e3 * setup.attached.base_kv(attachment), attachment.window_pu))
-        return ports
+        base_v = 1e3 * setup.attached.base_kv(attachment)
+        return [
+            Port(
+                self.node_index[attachment.bus, first],
+                self.node_index[attachment.bus, second] if second else -1,
+                base_v,
+                attachment.window_pu,
+            )
+            for first, second in attachment.pairs
+        ]
 
     def _three_phases(self, port: Ints, slot: Ints) -> tuple[Ints, Ints]:
         """Places of W and var of an attachment's three ports, phase after phase, from its first one on."""

@@ -114,7 +114,7 @@ class Jacobian:
         order = np.argsort(at, kind="stable")
         order = order[at[order] < n]
         source = np.where(network.alive, network.source_a, 0.0)[e.order]
-        base = network.base_v[e.order]
+        base = network.judged.base_v[e.order]
         return tables.Pattern(
             e.lower_start,
             2 * WIDTH * e.lower_column,
@@ -126,6 +126,7 @@ class Jacobian:
             np.stack([source.real, source.imag], axis=-1).reshape(-1),
             e.order,
             np.where(np.isfinite(base), 1.0 / np.where(np.isfinite(base), base, 1.0), 0.0),
+            2 * WIDTH * self.places(network.judged.reference[e.order]),
         )
 
     def factors(self, setting: Setting) -> Factors:
@@ -168,7 +169,8 @@ class Jacobian:
         reach = np.zeros((len(begin), 3))
         for first in range(0, len(begin), _COLUMNS):
             part = slice(first, first + _COLUMNS)
-            x = self.responses(begin[part], end[part])[: self.network.n_nodes]
+            x = self.responses(begin[part], end[part])
+            x = x[: self.network.n_nodes] - x[self.pattern.reference // (2 * WIDTH)]
             size = np.sqrt((x**2).sum(axis=1)) * self.pattern.inverse_base[:, None, None]
             for group in range(3):
                 members = size[phase % 3 == group]

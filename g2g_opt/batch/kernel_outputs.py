@@ -49,7 +49,8 @@ def write_out(x: Any, c: Any, p: Any, done: Any, rounds: Any, out: Any) -> None:
     n_slots = len(out.solved)
     flat = out.voltage_pu.reshape(-1)
     for i in range(len(p.output)):
-        re, im = load(x, 2 * W * i), load(x, 2 * W * i + W)
+        other = at(p.reference, i)
+        re, im = load(x, 2 * W * i) - load(x, other), load(x, 2 * W * i + W) - load(x, other + W)
         store(flat, at(p.output, i) * n_slots + first, root(fma(re, re, im * im)) * spread_at(p.inverse_base, i))
     for lane in range(W):
         out.solved[first + lane] = done[lane] > 0.5

@@ -36,6 +36,7 @@ class Pattern(NamedTuple):
     source: Floats  # (node, 2), flat, A
     output: Ints  # node's place in OpenDSS's order
     inverse_base: Floats  # 1 / V of a node's base; 0 without one
+    reference: Ints  # place (times 2 W) of the node against which a node's voltage is told
 
 
 class Loads(NamedTuple):

@@ -18,6 +18,8 @@ from g2g_opt.errors import unknown_name
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_parts import Branch, Bus, LinearElement
 from g2g_opt.grid.circuit_reading import LINEAR_KINDS, elements, linear_elements, load_branches, source_currents_a
+from g2g_opt.grid.judged_voltages import JudgedVoltages
+from g2g_opt.grid.node_roles import reached_nodes
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -67,12 +69,14 @@ class Network:
     """What the batch power flow needs of a circuit; `nodes` are (bus, phase) in OpenDSS's order, -1 is ground.
 
     `fixed` are the linear elements without regulated windings and capacitors, `source_a` the currents of the sources
-    (A, node), `load_from`, `load_to` and `load_law` the branches of the circuit's own loads (see `load_law`),
-    `start_v` a solution (V, node) at the taps the circuit was left at, `alive` the nodes with a path to a source.
+    (A, node), `judged` between what voltages are told, `load_from`, `load_to` and `load_law` the branches of the
+    circuit's own loads (see `load_law`), `start_v` a solution (V, node) at the taps the circuit was left at, `alive`
+    the nodes with a path to a source.
     """
 
     nodes: tuple[tuple[str, int], ...]
     base_v: Floats
+    judged: JudgedVoltages
     buses: Mapping[str, Bus]
     fixed: tuple[LinearElement, ...]
     tapped: tuple[TappedWinding, ...]
@@ -113,8 +117,10 @@ class Network:
         return parts
 
 
-def read_network(circuit: Circuit) -> Network:
+def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Network:
     """The network of a compiled circuit without injections; its taps are moved and put back.
+
+    `buses` say between what voltages are told (see `node_roles`); without them every voltage is one to ground.
 
     Raises `UnsupportedByBatch` for an element or load that is not modelled here.
     """
@@ -144,15 +150,21 @@ def read_network(circuit: Circuit) -> Network:
     tapped = _tapped_windings(circuit, tapped_names)
     nodes = tuple(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
     regulators = circuit.regulators()
-    alive = _connected(len(nodes), linear, source_a)
+    alive = reached_nodes(len(nodes), linear, source_a)
     for name, first, second in zip(names, begins, ends, strict=True):
         if first >= 0 and second >= 0 and alive[first] != alive[second]:
             bus, phase = nodes[second if alive[first] else first]
             raise UnsupportedByBatch(f"load {name} alone connects {bus}.{phase} to the rest of the circuit")
+    judged = (
+        JudgedVoltages.to_ground(nodes, circuit.node_base_v)
+        if buses is None
+        else JudgedVoltages.of(buses, nodes, circuit.node_base_v)
+    )
     return Network(
         nodes=nodes,
         base_v=circuit.node_base_v,
-        buses=circuit.buses,
+        judged=judged,
+        buses=circuit.buses if buses is None else buses,
         fixed=tuple(e for e in linear if e.kind != "capacitor" and (e.kind, e.name) not in tapped_names),
         tapped=tapped,
         capacitors=tuple(e for e in linear if e.kind == "capacitor"),
@@ -233,21 +245,3 @@ def _tapped_windings(circuit: Circuit, tapped: Mapping[tuple[str, str], str]) ->
             raise UnsupportedByBatch(f"{key[0]} {key[1]} does not follow its tap as 1 / t and 1 / t^2")
         windings.append(TappedWinding(regulator_name, key[1], read[0][key].nodes, c))
     return tuple(windings)
-
-
-def _connected(n: int, linear: Sequence[LinearElement], source_a: Complexes) -> NDArray[np.bool_]:
-    """Nodes with a path of admittances to a node where a source injects."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    rows, columns = [], []
-    for element in linear:
-        places = element.nodes
-        i, j = np.nonzero(element.yprim)
-        coupled = (places[i] >= 0) & (places[j] >= 0)
-        rows.append(places[i[coupled]])
-        columns.append(places[j[coupled]])
-    row, column = np.concatenate(rows), np.concatenate(columns)
-    graph = coo_matrix((np.ones(len(row)), (row, column)), shape=(n, n))
-    _, island = connected_components(graph, directed=False)
-    return np.isin(island, np.unique(island[np.abs(source_a) > 0.0]))

@@ -18,7 +18,7 @@ from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, tan_phi
+from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, connected_pairs, connection_at, tan_phi
 from g2g_opt.grid.opendss import OpenDSSGrid
 
 Floats = NDArray[np.float64]
@@ -69,10 +69,10 @@ class OperatingPoints:
         self.feeder, self.load_share, self.n_points = feeder, np.asarray(load_share, dtype=np.float64), len(load_share)
         self._loadings, self._tolerance_pu = loadings, tolerance_pu
         setup = OpenDSSGrid(feeder=feeder).setup
-        self._jacobian = load_jacobian(tuple(setup.commands()))
+        self._jacobian = load_jacobian(tuple(setup.commands()), tuple(feeder.buses.values()))
         network = self._jacobian.network
         self._index = {node: i for i, node in enumerate(network.nodes)}
-        self._rows = setup.monitored_nodes(network.buses, self._index)
+        self._rows = setup.monitored_nodes(network.nodes)
         self.nodes = tuple(network.nodes[i] for i in self._rows)
         start = {name: float(network.start_taps[name]) for name in feeder.regulators}
         self.taps = [start | dict(of_point) for of_point in taps]
@@ -97,8 +97,17 @@ class OperatingPoints:
         bus = self.feeder.bus(unit.bus)
         if bus.phases != (1, 2, 3):
             raise InputError(f"bus {bus.name} has phases {bus.phases}; all three are needed")
-        base_v = 1e3 * bus.kv_ln
-        return [Port(self._index[bus.name, phase], -1, base_v, CONSTANT_POWER_WINDOW_PU) for phase in (1, 2, 3)]
+        connection = connection_at(bus, "auto", f"bus {bus.name}")
+        base_v = 1e3 * bus.kv_ln * (np.sqrt(3.0) if connection == "delta" else 1.0)
+        return [
+            Port(
+                self._index[bus.name, first],
+                self._index[bus.name, second] if second else -1,
+                base_v,
+                CONSTANT_POWER_WINDOW_PU,
+            )
+            for first, second in connected_pairs(bus, connection)
+        ]
 
     def solve(self, units: Sequence[Unit], kw: Floats) -> PointSolution:
         """All points, with `kw` (unit, point) drawn by units (three phases; generation negative)."""

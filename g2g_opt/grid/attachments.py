@@ -11,6 +11,7 @@ from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit import Circuit, check_name
+from g2g_opt.grid.circuit_parts import Bus
 from g2g_opt.grid.profile import PowerProfile
 from g2g_opt.grid.storage import EnergyStorage
 
@@ -20,15 +21,33 @@ Connection = Literal["wye", "delta"]
 CONSTANT_POWER_WINDOW_PU = (0.80, 1.20)
 
 
-def check_connection(connection_type: str) -> Connection:
-    """`wye` or `delta` in lower case, else `InputError`."""
+def connection_at(bus: Bus, connection_type: str, what: str) -> Connection:
+    """How `what` is connected at a bus: as asked for, or for "auto" as the bus permits.
+
+    Raises `InputError` for an unknown connection, and for wye where no zero-sequence current can flow: its three loads
+    to ground would have no voltage of their own there.
+    """
     match connection_type.lower():
+        case "auto":
+            return "delta" if bus.three_wire else "wye"
         case "wye":
+            if bus.three_wire:
+                raise InputError(
+                    f"{what} cannot be connected in wye at bus {bus.name}: the circuit has no path for zero-sequence "
+                    "current there; connect it in delta (or 'auto')"
+                )
             return "wye"
         case "delta":
             return "delta"
         case _:
-            raise InputError(f"connection_type must be 'wye' or 'delta', got {connection_type!r}")
+            raise InputError(f"connection_type must be 'auto', 'wye' or 'delta', got {connection_type!r}")
+
+
+def connected_pairs(bus: Bus, connection: Connection) -> tuple[tuple[int, int], ...]:
+    """Node numbers (from, to) of the three branches at a three-phase bus; 0 is ground."""
+    if connection == "delta":
+        return ((1, 2), (2, 3), (3, 1))
+    return tuple((phase, bus.neutral) for phase in (1, 2, 3))
 
 
 # Standing loads of a feeder's studies, as recorded with the reference trajectories (lagging).
@@ -52,11 +71,15 @@ def check_window(window_pu: tuple[float, float]) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False)
 class Attachment:
-    """Something drawing power on the three phases of a bus, as three single-phase injections."""
+    """Something drawing power on the three phases of a bus, as three single-phase injections.
+
+    `pairs` are the node numbers (from, to) of the three; 0 is ground.
+    """
 
     name: str
     bus: str
     connection: Connection
+    pairs: tuple[tuple[int, int], ...]
     tan_phi: float
     window_pu: tuple[float, float]
 
@@ -111,23 +134,24 @@ class AttachmentBook:
         name = self._unused("datacenter", "dc", dc.name, self.sites)
         place = self._bus("datacenter", dc.name, bus)
         window = check_window(window_pu) if window_pu is not None else self._window_pu
-        connection = check_connection(connection_type)
-        self.sites.append(SiteAttachment(name, place, connection, tan_phi(power_factor), window, dc))
+        wiring = self._wiring(f"datacenter {dc.name!r}", place, connection_type)
+        self.sites.append(SiteAttachment(name, place, *wiring, tan_phi(power_factor), window, dc))
 
     def add_profile(self, kind: str, profile: PowerProfile, bus: str, power_factor: float, sign: float) -> None:
         """Enter a generator (sign -1) or a load (+1)."""
         name = f"{kind}_{len(self.profiles)}"
         place = self._bus(kind, name, bus)
+        wiring = self._wiring(f"{kind} {name!r}", place, "auto")
         self.profiles.append(
-            ProfileAttachment(name, place, "wye", tan_phi(power_factor), self._window_pu, profile, sign)
+            ProfileAttachment(name, place, *wiring, tan_phi(power_factor), self._window_pu, profile, sign)
         )
 
     def add_storage(self, storage: EnergyStorage, bus: str, connection_type: str) -> None:
         """Enter a storage."""
         name = self._unused("storage", "storage", storage.name, self.storages)
         place = self._bus("storage", storage.name, bus)
-        connection = check_connection(connection_type)
-        self.storages.append(StorageAttachment(name, place, connection, 0.0, self._window_pu, storage))
+        wiring = self._wiring(f"storage {storage.name!r}", place, connection_type)
+        self.storages.append(StorageAttachment(name, place, *wiring, 0.0, self._window_pu, storage))
 
     def site(self, dc: DatacenterBackend[Any]) -> SiteAttachment:
         """The entry of an attached datacenter."""
@@ -149,10 +173,14 @@ class AttachmentBook:
         """Add three single-phase injections per attachment to a circuit."""
         for attachment in self.all():
             kv = self.base_kv(attachment)
-            for phase in (1, 2, 3):
-                nodes = (phase, phase % 3 + 1) if attachment.connection == "delta" else (phase,)
-                name = f"{attachment.name}_{'abc'[phase - 1]}"
-                circuit.add_injection(name, attachment.bus, nodes, kv, attachment.window_pu)
+            for letter, (first, second) in zip("abc", attachment.pairs, strict=True):
+                nodes = (first, second) if second else (first,)
+                circuit.add_injection(f"{attachment.name}_{letter}", attachment.bus, nodes, kv, attachment.window_pu)
+
+    def _wiring(self, what: str, place: str, connection_type: str) -> tuple[Connection, tuple[tuple[int, int], ...]]:
+        bus = self._feeder.buses[place]
+        connection = connection_at(bus, connection_type, what)
+        return connection, connected_pairs(bus, connection)
 
     def _unused(self, kind: str, prefix: str, name: str, others: Sequence[Attachment]) -> str:
         full = f"{prefix}_{check_name(kind, name)}"
@@ -165,13 +193,13 @@ class AttachmentBook:
         where = f"bus {bus!r} of feeder {self._feeder.name}"
         missing = [letter for phase, letter in ((1, "A"), (2, "B"), (3, "C")) if phase not in found.phases]
         if missing:
+            if found.name in self._feeder.isolated_buses:
+                raise InputError(f"{where} is served by no source; attach {kind} {shown!r} elsewhere")
             three_phase = [b.name for b in self._feeder.buses.values() if b.phases == (1, 2, 3)]
             raise InputError(
                 f"{kind} {shown!r} needs three phases but {where} lacks {', '.join(missing)}; "
                 f"three-phase buses: {three_phase}"
             )
-        if found.name in self._feeder.isolated_buses:
-            raise InputError(f"{where} has no closed path to the source; attach {kind} {shown!r} elsewhere")
         if found.kv_ln <= 0.0:
             raise InputError(f"{where} has no voltage base; add Set VoltageBases and CalcVoltageBases to the circuit")
         return found.name

@@ -263,6 +263,11 @@ class Circuit:
         )
 
     @property
+    def converged(self) -> bool:
+        """Whether the latest solve converged."""
+        return bool(lib.ctx_Solution_Get_Converged(self._ctx))
+
+    @property
     def iterations(self) -> int:
         """Iterations of the latest solve."""
         return int(lib.ctx_Solution_Get_Iterations(self._ctx))

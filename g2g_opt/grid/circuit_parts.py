@@ -10,12 +10,29 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Bus:
-    """A bus: its phases (1 to 3), line-to-neutral base (kV) and drawing coordinates, if it has any."""
+    """A bus: its phases (1 to 3), line-to-neutral base (kV) and drawing coordinates, if it has any.
+
+    `neutral` is the node number of its neutral conductor (0: ground is the neutral); `three_wire` says that it has no
+    neutral: no path for zero-sequence current, so that voltages are judged and sites connected phase to phase.
+    `unserved` are nodes 1 to 3 that no source reaches. A compiled circuit lists all its nodes from 1 to 3 as phases
+    until `node_roles.classify_buses` tells them apart.
+    """
 
     name: str
     phases: tuple[int, ...]
     kv_ln: float
     xy: tuple[float, float] | None
+    neutral: int = 0
+    three_wire: bool = False
+    unserved: tuple[int, ...] = ()
+
+    def judged_pairs(self) -> tuple[tuple[int, int], ...]:
+        """(phase, other) node numbers between which voltages are judged; 0 is ground."""
+        if not self.three_wire:
+            return tuple((phase, self.neutral) for phase in self.phases)
+        if len(self.phases) == 2:
+            return ((self.phases[0], self.phases[1]),)
+        return tuple((phase, self.phases[(k + 1) % 3]) for k, phase in enumerate(self.phases))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""What a compiled circuit is made of, read out of the engine: loads, linear elements, sources, islands."""
+"""What a compiled circuit is made of, read out of the engine: loads, linear elements, sources."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,12 +61,26 @@ def load_branches(circuit: Circuit) -> list[LoadBranch]:
 
 def linear_elements(circuit: Circuit) -> list[LinearElement]:
     """Elements in service whose currents are linear in the voltages: lines, transformers, capacitors, sources, ..."""
+    return _with_admittances(circuit, lambda kind: kind in LINEAR_KINDS)
+
+
+def passive_elements(circuit: Circuit) -> list[LinearElement]:
+    """Everything in service that carries current from bus to bus or holds a voltage: all but what draws and feeds in.
+
+    Lines, transformers of every kind, capacitors and reactors in series or to ground, faults, and voltage sources.
+    """
+    return _with_admittances(circuit, lambda kind: kind not in DRAWING_KINDS)
+
+
+def _with_admittances(circuit: Circuit, wanted: Callable[[str], bool]) -> list[LinearElement]:
     found = []
     for kind, name in elements(circuit):
-        if kind not in LINEAR_KINDS or not circuit.ask("CktElement_Get_Enabled"):
+        if not wanted(kind) or not circuit.ask("CktElement_Get_Enabled"):
             continue
         flat = circuit.ask_array("CktElement_Get_Yprim", "double")
         nodes = circuit.terminal_nodes()
+        if len(flat) != 2 * len(nodes) ** 2:
+            continue  # controls and meters have none
         # OpenDSS writes the matrix column by column.
         yprim = (flat[0::2] + 1j * flat[1::2]).reshape(len(nodes), len(nodes)).T
         found.append(LinearElement(kind, name, nodes, yprim))
@@ -75,33 +89,12 @@ def linear_elements(circuit: Circuit) -> list[LinearElement]:
 
 LINEAR_KINDS = frozenset({"line", "transformer", "autotrans", "capacitor", "reactor", "fault", "vsource", "isource"})
 
+# What draws or feeds in by a law of its own; it hangs on the network and connects nothing.
+DRAWING_KINDS = frozenset({"load", "generator", "pvsystem", "storage", "indmach012", "vccs", "upfc"})
+
 
 def source_currents_a(circuit: Circuit) -> NDArray[np.complex128]:
     """Currents (A) that the circuit's sources inject behind their own admittances, in node order."""
     circuit.ask("YMatrix_ZeroInjCurr")
     circuit.ask("YMatrix_GetSourceInjCurrents")
     return circuit.injected_currents_a()
-
-
-def isolated_buses(circuit: Circuit) -> list[str]:
-    """Buses with no path of closed lines, transformers or reactors to the voltage source."""
-    neighbours: dict[str, set[str]] = {}
-    source = ""
-    for kind, _ in elements(circuit):
-        ends = [end.lower().split(".")[0] for end in circuit.ask_array("CktElement_Get_BusNames", "char*")]
-        if kind == "vsource" and not source:
-            source = ends[0]
-        n_terminals = int(circuit.ask("CktElement_Get_NumTerminals"))
-        if not circuit.ask("CktElement_Get_Enabled") or n_terminals < 2 or kind in ("vsource", "capacitor"):
-            continue
-        if any(circuit.ask("CktElement_IsOpen", t, 0) for t in range(1, n_terminals + 1)):
-            continue
-        for end in ends:
-            neighbours.setdefault(end, set()).update(ends)
-    reached, waiting = {source}, [source]
-    while waiting:
-        for bus in neighbours.get(waiting.pop(), ()):
-            if bus not in reached:
-                reached.add(bus)
-                waiting.append(bus)
-    return sorted(set(circuit.buses) - reached)

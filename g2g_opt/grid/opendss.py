@@ -29,6 +29,7 @@ from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import Generator
 from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.injections import InjectionPowers
+from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.load import ExternalLoad
 from g2g_opt.grid.loading import BranchLoading
 from g2g_opt.grid.record import GridRecord
@@ -113,13 +114,15 @@ class OpenDSSGrid(GridBackend[GridState]):
         dc: DatacenterBackend[Any],
         *,
         bus: str,
-        connection_type: str = "wye",
+        connection_type: str = "auto",
         power_factor: float = 0.95,
         constant_power_window_pu: tuple[float, float] | None = None,
     ) -> None:
         """Attach a datacenter at a three-phase bus; its kvar follow from a lagging `power_factor`.
 
-        With "delta", the power of phase A lies between phases 1 and 2, B between 2 and 3, C between 3 and 1.
+        With "wye", each phase's power lies between it and the bus's neutral (ground, or its neutral conductor); with
+        "delta", that of phase A lies between phases 1 and 2, B between 2 and 3, C between 3 and 1. "auto" is delta
+        where the bus has no path for zero-sequence current, else wye.
         """
         self._check_not_started()
         self._attached.add_site(dc, bus, connection_type, power_factor, constant_power_window_pu)
@@ -134,7 +137,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._check_not_started()
         self._attached.add_profile("load", load, bus, power_factor, 1.0)
 
-    def attach_storage(self, storage: EnergyStorage, *, bus: str, connection_type: str = "wye") -> None:
+    def attach_storage(self, storage: EnergyStorage, *, bus: str, connection_type: str = "auto") -> None:
         """Attach a storage at a three-phase bus; its power is balanced over the phases."""
         self._check_not_started()
         self._attached.add_storage(storage, bus, connection_type)
@@ -188,13 +191,13 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._powers = InjectionPowers(book, self.setup.dt_s)
         self.served = ServedCheck(circuit, book.all())
         self.own_loads = OwnLoadCheck(circuit)
-        self._v_columns = self.setup.monitored_nodes(circuit.buses, circuit.node_index)
         nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
+        self._v_columns = self.setup.monitored_nodes(nodes)
         self._v_index = [nodes[i] for i in self._v_columns]
-        self._v_base = circuit.node_base_v[self._v_columns]
+        self._judged = JudgedVoltages.of(self.feeder.buses, nodes, circuit.node_base_v)
         loading = BranchLoading(circuit.branches()) if self.setup.record_loading else None
         self._grid_record = GridRecord(
-            nodes, circuit.node_base_v, len(circuit.injection_kw), self._inspect, loading, self._expected_steps
+            nodes, self._judged, len(circuit.injection_kw), self._inspect, loading, self._expected_steps
         )
         self._vector: Floats | None = None
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
@@ -357,7 +360,7 @@ class OpenDSSGrid(GridBackend[GridState]):
     def voltages_vector(self) -> Floats:
         circuit = self._running()
         if self._vector is None:
-            self._vector = np.abs(circuit.node_voltages()[self._v_columns]) / self._v_base
+            self._vector = self._judged.magnitudes_pu(circuit.node_voltages())[self._v_columns]
             self._vector.flags.writeable = False
         return self._vector
 
@@ -379,7 +382,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         # Whoever looks at the voltages afterwards shall see those of the latest step, even if taps have moved since.
         seen = self.voltages_vector()
         slopes = measure_slopes(
-            self._running(), range(first, first + 3), attachment.tan_phi, float(perturbation_kw), self._v_columns
+            self._running(), range(first, first + 3), attachment.tan_phi, float(perturbation_kw), self._monitored_pu
         )
         self._vector = seen
         return slopes
@@ -387,9 +390,12 @@ class OpenDSSGrid(GridBackend[GridState]):
     def estimate_tap_sensitivity(self) -> Floats:
         """Voltage change (pu) per tap step, shape (len(v_index), regulator in the feeder's order) (5.4)."""
         seen = self.voltages_vector()
-        slopes = measure_tap_slopes(self._running(), self.feeder.regulators, self._v_columns)
+        slopes = measure_tap_slopes(self._running(), self.feeder.regulators, self._monitored_pu)
         self._vector = seen
         return slopes
+
+    def _monitored_pu(self, phasors: NDArray[np.complex128]) -> Floats:
+        return self._judged.magnitudes_pu(phasors)[self._v_columns]
 
     @property
     def monitored_columns(self) -> NDArray[np.int64]:

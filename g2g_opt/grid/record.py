@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.grid.base import BusVoltages, GridState
 from g2g_opt.grid.config import TapPosition
+from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.loading import BranchLoading
 
 Floats = NDArray[np.float64]
@@ -21,7 +22,7 @@ _CHUNK_STEPS = 256
 
 
 class GridRecord(Sequence[GridState]):
-    """Voltages of every step; `voltage_pu[step, node]` follows `nodes`, (bus, phase) pairs.
+    """Voltages of every step; `voltage_pu[step, node]` follows `nodes`, (bus, phase) pairs, taken as `judged` says.
 
     `inspect(time_s, phasors, asked_kw)` sees every stretch of solutions, once, before its figures are read; what it
     raises comes out of the reading. With `loading` given, `loading_pu[step, branch]` is recorded too (share of the
@@ -31,7 +32,7 @@ class GridRecord(Sequence[GridState]):
     def __init__(
         self,
         nodes: Sequence[tuple[str, int]],
-        base_v: Floats,
+        judged: JudgedVoltages,
         n_injections: int,
         inspect: Inspect,
         loading: BranchLoading | None = None,
@@ -41,12 +42,12 @@ class GridRecord(Sequence[GridState]):
         self.loading = loading
         self.n_steps = 0
         self._flushed = 0
-        self._base_v = base_v
+        self._judged = judged
         self._inspect = inspect
-        self._phasors = np.empty((_CHUNK_STEPS, len(base_v)), dtype=np.complex128)
+        self._phasors = np.empty((_CHUNK_STEPS, len(self.nodes)), dtype=np.complex128)
         self._asked_kw = np.empty((_CHUNK_STEPS, n_injections))
         self._time_s = np.empty(n_steps)
-        self._voltage_pu = np.empty((n_steps, len(base_v)))
+        self._voltage_pu = np.empty((n_steps, len(self.nodes)))
         n_branches = len(loading.names) if loading else 0
         self._loading_pu = np.empty((n_steps if loading else 0, n_branches), dtype=np.float32)
         self._row_highest_pu: Floats | None = None
@@ -54,7 +55,7 @@ class GridRecord(Sequence[GridState]):
         self._taps: list[tuple[int, TapPosition]] = []
         column: dict[str, list[int]] = {}
         for place, (bus, phase) in enumerate(self.nodes):
-            if 1 <= phase <= 3:
+            if 1 <= phase <= 3 and judged.monitored[place]:
                 column.setdefault(bus, [-1, -1, -1])[phase - 1] = place
         self._column = {bus: (places[0], places[1], places[2]) for bus, places in column.items()}
 
@@ -93,9 +94,7 @@ class GridRecord(Sequence[GridState]):
         if first == last:
             return
         phasors = self._phasors[: last - first]
-        magnitudes = self._voltage_pu[first:last]
-        np.abs(phasors, out=magnitudes)
-        magnitudes /= self._base_v
+        self._voltage_pu[first:last] = self._judged.magnitudes_pu(phasors)
         if self.loading is not None:
             conductor_pu = self.loading.conductor_loading_pu(phasors)
             self._loading_pu[first:last] = self.loading.loading_pu(conductor_pu)
@@ -155,10 +154,11 @@ class GridRecord(Sequence[GridState]):
         return held[-1] if held else None
 
     def columns(self, exclude_buses: Sequence[str] = ()) -> NDArray[np.int64]:
-        """Columns of `voltage_pu` that are phases 1 to 3 of buses not excluded (any case)."""
+        """Columns of `voltage_pu` that are served phases 1 to 3 of buses not excluded (any case)."""
         excluded = {bus.lower() for bus in exclude_buses}
+        monitored = self._judged.monitored
         return np.array(
-            [i for i, (bus, phase) in enumerate(self.nodes) if 1 <= phase <= 3 and bus not in excluded], dtype=np.int64
+            [i for i, (bus, _) in enumerate(self.nodes) if monitored[i] and bus not in excluded], dtype=np.int64
         )
 
     def __len__(self) -> int:

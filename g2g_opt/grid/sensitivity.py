@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,49 +11,50 @@ from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_parts import Regulator
 
 Floats = NDArray[np.float64]
+# Watched voltages (pu) of node voltages (V).
+Watch = Callable[[NDArray[np.complex128]], Floats]
 
 
 def measure_slopes(
-    circuit: Circuit, injections: Sequence[int], tan_phi: float, perturbation_kw: float, columns: NDArray[np.int64]
+    circuit: Circuit, injections: Sequence[int], tan_phi: float, perturbation_kw: float, watch: Watch
 ) -> tuple[Floats, Floats]:
     """Finite differences of +dP kW and +dP tan(phi) kvar at each injection, around the present powers.
 
-    Returns dv/dp (pu/kW), shape (len(columns), len(injections)), and the voltages (pu) at the base point. The
+    Returns dv/dp (pu/kW), shape (watched voltage, injection), and the voltages (pu) at the base point. The
     circuit is left solved at the base point. Raises `PowerFlowError` if a perturbed circuit does not converge.
     """
-    v0 = _solved_pu(circuit, columns)
-    slopes = np.empty((len(columns), len(injections)))
+    v0 = _solved_pu(circuit, watch)
+    slopes = np.empty((len(v0), len(injections)))
     for j, place in enumerate(injections):
         kw, kvar = float(circuit.injection_kw[place]), float(circuit.injection_kvar[place])
         circuit.edit_injection(place, kw + perturbation_kw, kvar + perturbation_kw * tan_phi)
-        slopes[:, j] = (_solved_pu(circuit, columns) - v0) / perturbation_kw
+        slopes[:, j] = (_solved_pu(circuit, watch) - v0) / perturbation_kw
         circuit.edit_injection(place, kw, kvar)
     circuit.solve()
     return slopes, v0
 
 
-def measure_tap_slopes(circuit: Circuit, regulators: Mapping[str, Regulator], columns: NDArray[np.int64]) -> Floats:
-    """Voltage change (pu) per tap step of each regulator around the present point, shape (len(columns), regulator).
+def measure_tap_slopes(circuit: Circuit, regulators: Mapping[str, Regulator], watch: Watch) -> Floats:
+    """Voltage change (pu) per tap step of each regulator around the present point, shape (watched voltage, regulator).
 
     One step up is tried, or one down where a regulator stands at its top. The circuit is left as it was found.
     Raises `PowerFlowError` if a perturbed circuit does not converge.
     """
-    v0 = _solved_pu(circuit, columns)
-    slopes = np.empty((len(columns), len(regulators)))
+    v0 = _solved_pu(circuit, watch)
+    slopes = np.empty((len(v0), len(regulators)))
     for r, regulator in enumerate(regulators.values()):
         ratio = circuit.tap(regulator)
         step = (
             regulator.tap_step_pu if ratio + regulator.tap_step_pu <= regulator.tap_max_pu else -regulator.tap_step_pu
         )
         circuit.set_tap(regulator, ratio + step)
-        slopes[:, r] = (_solved_pu(circuit, columns) - v0) * np.sign(step)
+        slopes[:, r] = (_solved_pu(circuit, watch) - v0) * np.sign(step)
         circuit.set_tap(regulator, ratio)
     circuit.solve()
     return slopes
 
 
-def _solved_pu(circuit: Circuit, columns: NDArray[np.int64]) -> Floats:
-    """Solve, and the voltage magnitudes (pu) at some nodes."""
+def _solved_pu(circuit: Circuit, watch: Watch) -> Floats:
+    """Solve, and the watched voltages (pu)."""
     circuit.solve()
-    voltage_pu: Floats = np.abs(circuit.node_voltages()[columns]) / circuit.node_base_v[columns]
-    return voltage_pu
+    return watch(circuit.node_voltages())

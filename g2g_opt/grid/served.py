@@ -27,14 +27,14 @@ class ServedCheck:
 
     def __init__(self, circuit: Circuit, attachments: Sequence[Attachment]) -> None:
         self._attachments = list(attachments)
-        phases = (1, 2, 3)
-        first = [circuit.node_index[a.bus, p] for a in attachments for p in phases]
-        second = [circuit.node_index[a.bus, p % 3 + 1] for a in attachments for p in phases]
-        self._delta = np.array([a.connection == "delta" for a in attachments for _ in phases], dtype=bool)
-        self._first, self._second = np.array(first, dtype=np.int64), np.array(second, dtype=np.int64)
-        self._base_v = circuit.node_base_v[self._first] * np.where(self._delta, np.sqrt(3.0), 1.0)
-        self._low_pu = np.array([a.window_pu[0] for a in attachments for _ in phases])
-        self._high_pu = np.array([a.window_pu[1] for a in attachments for _ in phases])
+        pairs = [(a, first, second) for a in attachments for first, second in a.pairs]
+        self._first = np.array([circuit.node_index[a.bus, first] for a, first, _ in pairs], dtype=np.int64)
+        second = [circuit.node_index[a.bus, second] if second else -1 for a, _, second in pairs]
+        self._second = np.array(second, dtype=np.int64)
+        delta = np.array([a.connection == "delta" for a, _, _ in pairs], dtype=bool)
+        self._base_v = circuit.node_base_v[self._first] * np.where(delta, np.sqrt(3.0), 1.0)
+        self._low_pu = np.array([a.window_pu[0] for a, _, _ in pairs])
+        self._high_pu = np.array([a.window_pu[1] for a, _, _ in pairs])
         self.unserved_steps = 0
         self.worst = ""
         self.first = ""
@@ -43,8 +43,8 @@ class ServedCheck:
     def check(self, time_s: Floats, phasors: Complexes, asked_kw: Floats) -> None:
         """Look at solutions (step, node) in which `asked_kw` (step, injection) was asked for at `time_s` (step,)."""
         volts = phasors[:, self._first]
-        if self._delta.any():
-            volts = np.where(self._delta, volts - phasors[:, self._second], volts)
+        if (self._second >= 0).any():
+            volts = volts - np.where(self._second >= 0, phasors[:, self._second], 0.0)
         voltage_pu = np.abs(volts) / self._base_v
         if (voltage_pu >= self._low_pu).all() and (voltage_pu <= self._high_pu).all():
             return

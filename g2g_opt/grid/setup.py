@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import AttachmentBook
-from g2g_opt.grid.circuit_parts import Bus
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.regulators import RegulatorBank
 
 Unserved = Literal["raise", "record"]
@@ -62,12 +62,14 @@ class GridSetup:
             commands.append(f"Edit Vsource.source pu={self.source_pu:.12g}")
         return commands
 
-    def monitored_nodes(self, buses: Mapping[str, Bus], node_index: Mapping[tuple[str, int], int]) -> NDArray[np.int64]:
-        """Places of the monitored bus-phases, phase by phase, buses in the circuit's order."""
+    def monitored_nodes(self, nodes: Sequence[tuple[str, int]]) -> NDArray[np.int64]:
+        """Places of the monitored bus-phases among `nodes`, phase by phase, buses in the circuit's order."""
+        index = {node: place for place, node in enumerate(nodes)}
+        judged = JudgedVoltages.of(self.feeder.buses, nodes, np.ones(len(nodes))).monitored
         order = [
-            node_index[bus, phase]
+            index[bus, phase]
             for phase in _PHASES
-            for bus in buses
-            if bus not in self.exclude_buses and (bus, phase) in node_index
+            for bus in self.feeder.buses
+            if bus not in self.exclude_buses and (bus, phase) in index and judged[index[bus, phase]]
         ]
         return np.array(order, dtype=np.int64)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from g2g_opt.feeder import Feeder
+from g2g_opt.feeder_description import unassessed_notes
 from g2g_opt.feeder_lint import placeholder_rated_lines
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
@@ -300,4 +301,5 @@ def _not_assessed(feeder: Feeder, limits: Limits) -> tuple[str, ...]:
         lines = placeholder_rated_lines(feeder)
         words = f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""
         notes.insert(1, f"thermal limits: loadings are kept with the runs, not part of the ranking{words}")
+    notes += unassessed_notes(feeder)
     return tuple(notes)

@@ -12,6 +12,7 @@ from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
 from studies.datacenter_location.study import LocationStudy
 from studies.site_choices import SYNTAX, parse_site
+from studies.workload_arguments import add_feeder_arguments, excluded_buses
 
 DESCRIPTION = (
     "Every placement of the sites, one bus each, is simulated in closed loop over the whole scenario under regulator "
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a location question to a parser."""
     default = LocationStudy()
     add = parser.add_argument
-    add("--feeder", default=default.feeder, help="bundled feeder, or path of a .dss master file (default %(default)s)")
+    add_feeder_arguments(parser, default.feeder)
     add(
         "--site",
         action="append",
@@ -139,6 +140,7 @@ def question_of(options: argparse.Namespace) -> LocationStudy:
             raise InputError(f"--follow {'/'.join(buses)} names {len(buses)} buses for {n_sites} sites")
     return LocationStudy(
         feeder=options.feeder,
+        exclude_buses=excluded_buses(options),
         sites=sites,
         gpu=options.gpu,
         policy=Policy(options.policy, margin_pu=options.margin),

@@ -74,6 +74,7 @@ class LocationStudy:
     stages: ClassVar[tuple[str, ...]] = ("settings", "placements", "refine", "finalists")
 
     feeder: str = "ieee123"
+    exclude_buses: tuple[str, ...] = ()
     sites: tuple[SiteChoice, ...] = ()
     gpu: str = "H100"
     policy: Policy = Policy("ofo")
@@ -101,7 +102,7 @@ class LocationStudy:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder)
+        return Feeder.find(self.feeder).excluding(self.exclude_buses)
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The sites asked for, or those of the feeder's studies; `InputError` if there are none or names repeat."""

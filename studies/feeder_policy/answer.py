@@ -47,8 +47,13 @@ _RUNS = (
 )
 
 
-def draw_conclusion(feeder: str, cases: Sequence[str], seed: int, results: Sequence[TaskResult]) -> Conclusion:
-    """Means over the test scenarios in which every case has an answer, and how the contextual policy differs."""
+def draw_conclusion(
+    feeder: str, cases: Sequence[str], seed: int, results: Sequence[TaskResult], unassessed: Sequence[str] = ()
+) -> Conclusion:
+    """Means over the test scenarios in which every case has an answer, and how the contextual policy differs.
+
+    `unassessed` says what of the feeder's customers no limit looks at.
+    """
     rows = [CaseRow(**row) for row in gather(results, "runs")]
     margins = {row["case"]: row["margin_pu"] for row in gather(results, "margins")}
     means = _by_case(mean_rows(rows, seed))
@@ -70,7 +75,11 @@ def draw_conclusion(feeder: str, cases: Sequence[str], seed: int, results: Seque
         charts=_charts(rows, cases),
         texts={f"policies/{row['case']}.json": row["json"] + "\n" for row in gather(results, "policies")},
         failures=tuple(failures),
-        not_assessed=("hours other than those drawn", "other sizes of site: a policy is trained for its own"),
+        not_assessed=(
+            "hours other than those drawn",
+            "other sizes of site: a policy is trained for its own",
+            *unassessed,
+        ),
     )
 
 

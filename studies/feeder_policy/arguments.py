@@ -10,6 +10,7 @@ from g2g_opt.plan import PVUnit
 from studies.feeder_policy.cases import CASES
 from studies.feeder_policy.study import FeederPolicyStudy
 from studies.site_choices import SYNTAX, parse_site
+from studies.workload_arguments import add_feeder_arguments, excluded_buses
 
 DESCRIPTION = (
     "A policy that sets batch sizes from figures that are public before it acts (feeder-head load, PV, time, demand of "
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a feeder-policy question to a parser."""
     default = FeederPolicyStudy()
     add = parser.add_argument
-    add("--feeder", default=default.feeder, help="bundled feeder, or path of a .dss master file (default %(default)s)")
+    add_feeder_arguments(parser, default.feeder)
     add("--site", action="append", metavar="SITE", help="a site and its bus; repeat (default: 900 servers at bus 671)")
     add(
         "--pv", action="append", metavar="BUS:KW", help="a PV plant; repeat; none for none (default: 1.2 MW at bus 675)"
@@ -71,6 +72,7 @@ def question_of(options: argparse.Namespace) -> FeederPolicyStudy:
         raise InputError(f"--margins {options.margins!r}: numbers separated by commas are needed") from error
     return FeederPolicyStudy(
         feeder=options.feeder,
+        exclude_buses=excluded_buses(options),
         sites=tuple(parse_site(text, ()) for text in options.site) if options.site else default.sites,
         pv=_plants(options.pv) if options.pv else default.pv,
         gpu=options.gpu,

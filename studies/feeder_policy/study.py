@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from g2g_opt.assembly import TRACE_DIR
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
+from g2g_opt.feeder_description import unassessed_notes
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy, PVUnit
 from g2g_opt.scenario import Scenario
@@ -46,6 +47,7 @@ class FeederPolicyStudy:
     stages: ClassVar[tuple[str, ...]] = ("cases",)
 
     feeder: str = "ieee13"
+    exclude_buses: tuple[str, ...] = ()
     sites: tuple[SiteChoice, ...] = _SITES
     pv: tuple[PVUnit, ...] = _PV
     gpu: str = "H100"
@@ -77,6 +79,7 @@ class FeederPolicyStudy:
         return FeederPolicyQuestion(
             Plan(tuple(sites), pv=self.pv),
             feeder=self.feeder,
+            exclude_buses=self.exclude_buses,
             limits=self.limits,
             base=replace(self.scenario, seed=self.seed),
             n_training=self.n_training,
@@ -100,7 +103,7 @@ class FeederPolicyStudy:
             raise InputError(f"there is no case {', '.join(unknown)}; there are {', '.join(CASES)}")
         if not self.cases:
             raise InputError("name a case at least")
-        feeder = Feeder.find(self.feeder)
+        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
         if self.sites == _SITES and feeder.name != "ieee13":
             raise InputError(f"name sites (--site) and plants (--pv) for feeder {feeder.name}")
         for site in self.sites:
@@ -145,4 +148,5 @@ class FeederPolicyStudy:
         """The answer, from stored results alone; runs keep no voltages to judge again by other limits."""
         if limits is not None and limits != self.limits:
             raise InputError("a policy is trained for its limits; ask the question anew with others")
-        return draw_conclusion(self.feeder, self.cases, self.seed, results)
+        unassessed = unassessed_notes(Feeder.find(self.feeder).excluding(self.exclude_buses))
+        return draw_conclusion(self.feeder, self.cases, self.seed, results, unassessed)

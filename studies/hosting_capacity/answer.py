@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from g2g_opt.feeder_description import unassessed_notes
 from g2g_opt.feeder_lint import placeholder_rated_lines
 from g2g_opt.limits import Limits
 from g2g_opt.site import GPUS_PER_SERVER
@@ -216,8 +217,7 @@ def not_assessed(study: HostingCapacityStudy, limits: Limits) -> list[str]:
         "protection, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",
     ]
-    if feeder.isolated_buses:
-        notes.insert(0, f"buses without a closed path to the source: {', '.join(feeder.isolated_buses)}")
+    notes = unassessed_notes(feeder) + notes
     if limits.loading_max_pu is None and limits.loading_emergency_max_pu is None:
         lines = placeholder_rated_lines(feeder)
         notes.insert(

@@ -98,11 +98,11 @@ class SizeSearch:
         return (first, n_servers) if first is not None else self._study.share_servers(n_servers, len(self._aim.buses))
 
     def _plan(self, n_servers: int) -> Plan:
-        base = self._study.base_kw_per_gpu
+        study = self._study
         sizes = self._sizes(n_servers)
         names = ["site"] if len(sizes) == 1 else [f"site-{k + 1}" for k in range(len(sizes))]
         sites = tuple(
-            sized_site(name, bus, self._models, n, base)
+            sized_site(name, bus, self._models, n, study.base_kw_per_gpu, study.power_factor, study.connection)
             for name, bus, n in zip(names, self._aim.buses, sizes, strict=True)
             if n > 0
         )

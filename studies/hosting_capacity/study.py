@@ -16,7 +16,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
-from g2g_opt.site import BASE_KW_PER_GPU
+from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection
 from solvers.exact_binomial import failures_allowed, trials_needed
 from studies.conclusion import Conclusion
 from studies.hosting_capacity.answer import draw_conclusion
@@ -43,9 +43,11 @@ _EXPECTED_SIZES = 18
 class HostingCapacityStudy:
     """The question, complete enough to rerun.
 
-    `feeder` is a bundled name or the path of a `.dss` master file; no `buses` means the feeder's candidates; a
-    site serves `models` (names of measured models on `gpu`; `task`, `precision` and `gpus_per_replica` choose where
-    a model was measured in several configurations) with evenly shared servers at `batch_size`. Firm runs hold that
+    `feeder` is a bundled name or the path of a `.dss` master file; no limit looks at the voltages of `exclude_buses`
+    (besides those that the feeder leaves out itself). No `buses` means the feeder's candidates; a site serves `models`
+    (names of measured models on `gpu`; `task`, `precision` and `gpus_per_replica` choose where a model was measured in
+    several configurations) with evenly shared servers at `batch_size`, at a lagging `power_factor`, connected as
+    `connection` says (see `Site`). Firm runs hold that
     batch size; flexible ones run `policy`. `taps`: "optimised" per placement and size, "study" (the
     feeder's own constants), or "own control" (its regulator controls). `power_max_mw` ends the search.
 
@@ -62,6 +64,7 @@ class HostingCapacityStudy:
     stages: ClassVar[tuple[str, ...]] = ("capacities", "frontier")
 
     feeder: str = "ieee13"
+    exclude_buses: tuple[str, ...] = ()
     buses: tuple[str, ...] = ()
     models: tuple[str, ...] = ("llama-3.1-70b",)
     gpu: str = "H100"
@@ -69,6 +72,8 @@ class HostingCapacityStudy:
     precision: str | None = None
     gpus_per_replica: int | None = None
     batch_size: int = 128
+    power_factor: float = POWER_FACTOR
+    connection: AskedConnection = "auto"
     operations: tuple[Operation, ...] = OPERATIONS
     policy: Policy = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
     taps: TapChoice = "optimised"
@@ -100,7 +105,7 @@ class HostingCapacityStudy:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder)
+        return Feeder.find(self.feeder).excluding(self.exclude_buses)
 
     def load_models(self) -> Models:
         """Measured specs with their batch size; `InputError` if the batch size is not feasible for a model."""
@@ -160,8 +165,18 @@ class HostingCapacityStudy:
         feeder, models = self.load_feeder(), self.load_models()
         self.resolve_sets(feeder)
         buses = self.resolve_buses(feeder)
-        base = self.base_kw_per_gpu
-        try_smallest_sites(feeder, buses, models, base, self.policy, self.scenario, self.limits, self.trace_dir)
+        try_smallest_sites(
+            feeder,
+            buses,
+            models,
+            self.base_kw_per_gpu,
+            self.power_factor,
+            self.connection,
+            self.policy,
+            self.scenario,
+            self.limits,
+            self.trace_dir,
+        )
 
     def _check_fields(self) -> None:
         if not self.operations:

@@ -6,6 +6,7 @@ import calendar
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from g2g_opt.feeder_description import unassessed_notes
 from g2g_opt.feeder_lint import placeholder_rated_lines
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
@@ -290,4 +291,5 @@ def _not_assessed(study: LoadProfileStudy, limits: Limits) -> tuple[str, ...]:
         lines = placeholder_rated_lines(study.load_feeder())
         words = f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""
         notes.insert(0, f"thermal limits: loadings are reported, not judged (--loading-max judges them){words}")
+    notes += unassessed_notes(study.load_feeder())
     return tuple(notes)

@@ -23,7 +23,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Engine
-from g2g_opt.site import BASE_KW_PER_GPU, sized_site
+from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection, sized_site
 from studies.conclusion import Conclusion
 from studies.inputs import feeder_files
 from studies.load_profile.answer import draw_conclusion
@@ -57,6 +57,7 @@ class LoadProfileStudy:
     stages: ClassVar[tuple[str, ...]] = ("cells", "fleets")
 
     feeder: str = "ieee13"
+    exclude_buses: tuple[str, ...] = ()
     buses: tuple[str, ...] = ()
     profile: str = "hudson_valley_2018"
     models: tuple[str, ...] = ("llama-3.1-70b",)
@@ -65,6 +66,8 @@ class LoadProfileStudy:
     precision: str | None = None
     gpus_per_replica: int | None = None
     batch_size: int = 128
+    power_factor: float = POWER_FACTOR
+    connection: AskedConnection = "auto"
     taps: Literal["own control", "study"] = "own control"
     limits: Limits = field(default_factory=lambda: Limits(violation_time_share_max=0.0))
     base_kw_per_gpu: float = BASE_KW_PER_GPU
@@ -86,7 +89,7 @@ class LoadProfileStudy:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder)
+        return Feeder.find(self.feeder).excluding(self.exclude_buses)
 
     def load_models(self) -> Models:
         """Measured specs with their batch size."""
@@ -102,7 +105,7 @@ class LoadProfileStudy:
 
     def plan(self, models: Models, bus: str, n_servers: int) -> Plan:
         """So many servers at a bus, at their nominal batch sizes."""
-        site = sized_site("site", bus, models, n_servers, self.base_kw_per_gpu)
+        site = sized_site("site", bus, models, n_servers, self.base_kw_per_gpu, self.power_factor, self.connection)
         return Plan((site,), tap_mode="own control" if self.taps == "own control" else "fixed")
 
     def input_files(self) -> dict[str, Path]:
@@ -119,8 +122,18 @@ class LoadProfileStudy:
         if self.power_max_mw <= 0 or self.base_kw_per_gpu < 0:
             raise InputError("power_max_mw must be positive and base_kw_per_gpu not negative")
         feeder, models = self.load_feeder(), self.load_models()
-        buses, base = self.resolve_buses(feeder), self.base_kw_per_gpu
-        try_smallest_sites(feeder, buses, models, base, Policy(), self.scenario, limits, self.trace_dir)
+        try_smallest_sites(
+            feeder,
+            self.resolve_buses(feeder),
+            models,
+            self.base_kw_per_gpu,
+            self.power_factor,
+            self.connection,
+            Policy(),
+            self.scenario,
+            limits,
+            self.trace_dir,
+        )
 
     # --- tasks
 

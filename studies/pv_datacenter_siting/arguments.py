@@ -13,6 +13,7 @@ from g2g_opt.plan import PolicyKind
 from studies.pv_datacenter_siting.question import SENSITIVITY, SWEEPS, PVZone, SitingQuestion, Storage
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.site_choices import SYNTAX, parse_site
+from studies.workload_arguments import add_feeder_arguments, excluded_buses
 
 DESCRIPTION = (
     "Where PV plants and datacenters go and how large they are, at the least yearly cost. Every plan that the "
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of a siting question to a parser."""
     default = SitingQuestion()
     add = parser.add_argument
-    add("--feeder", default=default.feeder, help="bundled feeder, or path of a .dss master file (default %(default)s)")
+    add_feeder_arguments(parser, default.feeder)
     add("--mode", choices=("pv", "dc", "joint"), default=default.mode, help="what is placed (default %(default)s)")
     add(
         "--profile", default=default.profile, metavar="NAME|FILE", help="hourly year of load and sun: bundled, or a CSV"
@@ -119,6 +120,7 @@ def question_of(options: argparse.Namespace) -> SitingStudy:
     priced = options.violation_cost is not None
     return SitingStudy(
         feeder=options.feeder,
+        exclude_buses=excluded_buses(options),
         mode=options.mode,
         pv_buses=tuple(options.pv_bus or ()),
         pv_count=options.pv_count,

@@ -85,6 +85,7 @@ class SitingQuestion:
     """
 
     feeder: str = "ieee34"
+    exclude_buses: tuple[str, ...] = ()
     mode: Literal["pv", "dc", "joint"] = "pv"
     pv_buses: tuple[str, ...] = ()
     pv_count: int = 3
@@ -144,7 +145,7 @@ class SitingQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder)
+        return Feeder.find(self.feeder).excluding(self.exclude_buses)
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The datacenters to place; `InputError` if there are none to place, or names repeat."""

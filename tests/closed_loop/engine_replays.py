@@ -71,8 +71,7 @@ def shown_controllers(
 
     The coordinator must not have run; `slopes` (node, 3) are those of each site, measured once.
     """
-    places = {node: place for place, node in enumerate(trace.nodes)}
-    feeder_nodes = coordinator.grid.setup.monitored_nodes(coordinator.grid.feeder.buses, places)
+    feeder_nodes = coordinator.grid.setup.monitored_nodes(trace.nodes)
     v_index = [trace.nodes[place] for place in feeder_nodes]
     sent: dict[str, tuple[np.ndarray, Iterates]] = {}
     for controller in coordinator.controllers:

@@ -97,7 +97,7 @@ def test_a_load_multiplier_is_part_of_the_load_level_and_said(tmp_path: Path) ->
     expected = base_case(Feeder.from_dss(tmp_path / "larger.dss"))
     assert base_case(heavy) == pytest.approx(expected, abs=1e-9)
     assert any("LoadMult 1.2" in word for word in heavy.state)
-    network = load_jacobian(heavy.commands).network
+    network = load_jacobian(heavy.commands, tuple(heavy.buses.values())).network
     solved = np.abs(network.start_v) / network.base_v
     assert dict(zip(network.nodes, solved.tolist(), strict=True)) == pytest.approx(expected, abs=1e-8)
 

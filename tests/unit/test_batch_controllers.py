@@ -306,7 +306,7 @@ def test_slopes_measured_on_the_grid_are_those_of_two_solves() -> None:
         circuit.injection_kw[phase] += 50.0
         circuit.injection_kvar[phase] += 50.0 * math.tan(math.acos(0.9))
         circuit.solve()
-        moved = np.abs(circuit.node_voltages()[grid._v_columns]) / grid._v_base
+        moved = grid._monitored_pu(circuit.node_voltages())
         np.testing.assert_allclose(slopes[:, phase], (moved - before) / 50.0, atol=1e-10)
         circuit.injection_kw[phase] -= 50.0
         circuit.injection_kvar[phase] -= 50.0 * math.tan(math.acos(0.9))

@@ -201,7 +201,7 @@ def test_lint_names_what_a_circuit_lacks(tmp_path: Path) -> None:
     assert placeholder_rated_lines(feeder) == ("unstated",)
     text = format_findings(lint_feeder(feeder))
     assert "tie" in text
-    assert "no closed path to the source" in text
+    assert "no source serves" in text
 
 
 def test_lint_names_buses_without_a_voltage_base(tmp_path: Path) -> None:

@@ -350,7 +350,7 @@ def test_an_isolated_bus_is_refused(tmp_path: Path) -> None:
     )
     feeder = Feeder.from_dss(path)
     assert "far" in feeder.isolated_buses
-    with pytest.raises(InputError, match="no closed path to the source"):
+    with pytest.raises(InputError, match="served by no source"):
         OpenDSSGrid(feeder=feeder).attach_dc(SteadySite(), bus="far")
 
 

@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from g2g_opt.errors import InputError
 from g2g_opt.grid.base import BusVoltages, GridState, PhaseVoltages
+from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.record import GridRecord
 from g2g_opt.metrics.voltage import (
     compute_allbus_voltage_stats,
@@ -59,7 +60,9 @@ NODES = [("650", 1), ("650", 2), ("650", 3), ("Far", 1), ("Far", 3), ("n", 4)]
 
 def record_of(rows: list[list[float]], dt_s: float = 60.0) -> GridRecord:
     """Voltages (pu) as phasors of 100 V base at turned angles."""
-    record = GridRecord([(bus.lower(), phase) for bus, phase in NODES], np.full(len(NODES), 100.0), 0, lambda *_: None)
+    nodes = [(bus.lower(), phase) for bus, phase in NODES]
+    judged = JudgedVoltages.to_ground(nodes, np.full(len(NODES), 100.0))
+    record = GridRecord(nodes, judged, 0, lambda *_: None)
     for step, row in enumerate(rows):
         record.append(step * dt_s, 100.0 * np.array(row) * np.exp(1j * np.arange(len(row))), np.empty(0))
     return record

@@ -1,0 +1,57 @@
+"""A feeder in a planner's words: its customers, between what voltages are judged, what no limit looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.circuit_parts import Bus
+
+# Buses named in a sentence.
+_SHOWN = 24
+
+
+def describe_feeder(feeder: Feeder) -> list[str]:
+    """Sentences on a feeder, each a paragraph of `g2g feeder`."""
+    supplied = {load.bus for load in feeder.own_loads}
+    kw = sum(load.kw for load in feeder.own_loads)
+    words = [f"customers: {kw:,.6g} kW in {len(feeder.own_loads)} loads at {len(supplied)} buses"]
+    if feeder.source_pu is not None:
+        words.append(f"source: studies hold it at {feeder.source_pu:g} pu (a constant of this feeder's studies)")
+    three_wire = [bus.name for bus in feeder.buses.values() if bus.three_wire]
+    if three_wire:
+        words.append(
+            "three wires, no path for zero-sequence current: voltages are judged line to line and sites connected in "
+            f"delta at {_listed(three_wire)}"
+        )
+    neutrals = [f"{bus.name}.{bus.neutral}" for bus in feeder.buses.values() if bus.neutral and bus.phases]
+    if neutrals:
+        words.append(f"neutral conductors, against which voltages are judged: {_listed(neutrals)}")
+    return [*words, *unassessed_notes(feeder)]
+
+
+def unassessed_notes(feeder: Feeder) -> list[str]:
+    """What of a feeder's customers no voltage limit looks at, in words: excluded buses, and what no source serves."""
+    kw_of = feeder.unassessed_loads()
+    all_kw = sum(load.kw for load in feeder.own_loads)
+    notes = []
+    for what, buses in (
+        ("voltages at buses left out of the limits", [b for b in feeder.exclude_buses if feeder.bus(b).phases]),
+        ("buses and phases that no source serves", [bus.name for bus in feeder.buses.values() if bus.unserved]),
+    ):
+        if not buses:
+            continue
+        shown = [_place(feeder.bus(bus)) + (f" ({kw_of[bus]:,.6g} kW)" if kw_of.get(bus) else "") for bus in buses]
+        kw = sum(kw_of.get(bus, 0.0) for bus in buses)
+        customers = f"{kw:,.6g} of {all_kw:,.6g} kW of customers" if kw else "no customers"
+        notes.append(f"{what}, with {customers}: {_listed(shown)}")
+    return notes
+
+
+def _place(bus: Bus) -> str:
+    """A bus, with the phases that are not served where others are."""
+    return bus.name + "".join(f".{'ABC'[phase - 1]}" for phase in bus.unserved if bus.phases)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f", ... ({len(names)} in all)" if len(names) > _SHOWN else "")

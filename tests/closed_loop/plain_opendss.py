@@ -1,0 +1,85 @@
+"""An independent judge: plain OpenDSS (opendssdirect.py) on a circuit file with a constant-power site."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import opendssdirect
+
+# (bus, node, other node; 0 is ground)
+Pair = tuple[str, int, int]
+LINE_TO_LINE = ((1, 2), (2, 3), (3, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Node voltages (V) by (bus, node), with (.., 0) ground, and line-to-neutral bases (V) by bus."""
+
+    volts: Mapping[tuple[str, int], complex]
+    base_v: Mapping[str, float]
+    loading: Mapping[str, float]
+
+    def pu(self, pair: Pair) -> float:
+        """A voltage in pu: to ground or a neutral over the base, between phases over 1.73 times it."""
+        bus, node, other = pair
+        across = abs(self.volts[bus, node] - self.volts[bus, other])
+        between_phases = other in (1, 2, 3) and abs(self.volts[bus, other]) > 0.1 * self.base_v[bus]
+        return across / self.base_v[bus] / (math.sqrt(3.0) if between_phases else 1.0)
+
+    def lowest_pu(self, pairs: Sequence[Pair]) -> float:
+        return min(self.pu(pair) for pair in pairs)
+
+    def highest_pu(self, pairs: Sequence[Pair]) -> float:
+        return max(self.pu(pair) for pair in pairs)
+
+
+def solve(
+    master: Path,
+    bus: str = "",
+    kw: Sequence[float] = (0.0, 0.0, 0.0),
+    connection: str = "wye",
+    taps: Mapping[tuple[str, int], float] | None = None,
+    power_factor: float = 0.95,
+    neutral: int = 0,
+) -> Solved:
+    """Compile, attach `kw` (by phase, or between 1-2, 2-3, 3-1), set `taps` by (transformer, winding), and solve."""
+    dss = opendssdirect.NewContext()
+    dss.Basic.AllowChangeDir(False)
+    dss.Text.Command("Clear")
+    dss.Text.Command(f'Compile "{master}"')
+    dss.Text.Command("Set Mode=Snapshot ControlMode=Off tolerance=1e-9 maxiterations=500")
+    for (transformer, winding), ratio in (taps or {}).items():
+        dss.Text.Command(f"Edit Transformer.{transformer} wdg={winding} tap={ratio:.9f}")
+    tan = math.tan(math.acos(power_factor))
+    if any(kw):
+        dss.Circuit.SetActiveBus(bus)
+        base_kv = dss.Bus.kVBase() * (math.sqrt(3.0) if connection == "delta" else 1.0)
+        for k, power in enumerate(kw):
+            first, second = LINE_TO_LINE[k] if connection == "delta" else (k + 1, neutral)
+            nodes = f"{first}.{second}" if second else f"{first}"
+            dss.Text.Command(
+                f"New Load.extra{k} bus1={bus}.{nodes} phases=1 conn={connection} kV={base_kv:.9f} kW={power:.6f} "
+                f"kvar={power * tan:.6f} model=1 vminpu=0.5 vmaxpu=1.5 status=fixed"
+            )
+    dss.Solution.Solve()
+    assert dss.Solution.Converged()
+    names = [name.lower().rsplit(".", 1) for name in dss.Circuit.YNodeOrder()]
+    flat = np.array(dss.Circuit.YNodeVArray())
+    volts = {(b, int(n)): complex(v) for (b, n), v in zip(names, flat[0::2] + 1j * flat[1::2], strict=True)}
+    base_v = {}
+    for name in dss.Circuit.AllBusNames():
+        dss.Circuit.SetActiveBus(name)
+        base_v[name.lower()] = 1e3 * dss.Bus.kVBase()
+        volts[name.lower(), 0] = 0j
+    loading = {}
+    for name in dss.Circuit.AllElementNames():
+        dss.Circuit.SetActiveElement(name)
+        rating = dss.CktElement.NormalAmps()
+        if rating > 0.0 and name.lower().split(".")[0] in ("line", "transformer", "autotrans", "reactor"):
+            amps = dss.CktElement.CurrentsMagAng()[0::2]
+            loading[name.lower()] = max(amps[: dss.CktElement.NumPhases()]) / rating
+    return Solved(volts, base_v, loading)

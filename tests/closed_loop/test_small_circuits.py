@@ -1,0 +1,168 @@
+"""Small circuits of our own whose answers are known: what hosts how much, and between what its voltages are judged.
+
+Every answer is held against plain OpenDSS with a constant-power site: as large as the answer's peak it keeps the
+limits, 3 % larger it does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from plain_opendss import LINE_TO_LINE, Pair, solve
+
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulate import Engine, simulate_runs
+from g2g_opt.site import sized_site
+from studies.hosting_capacity.capacity import Aim, Capacity
+from studies.hosting_capacity.study import HostingCapacityStudy, _search
+
+CIRCUITS = Path(__file__).resolve().parent.parent / "circuits"
+# Two minutes at full demand, then half of it.
+SHORT = Scenario("short", 240, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), server_noise=0.0)
+ENGINES: tuple[Engine, Engine] = ("batch", "opendss")
+TO_GROUND = ((1, 0), (2, 0), (3, 0))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A circuit, a bus, the largest constant site there (kW) by OpenDSS alone, and what is judged."""
+
+    name: str
+    bus: str
+    kw: float
+    pairs: tuple[Pair, ...]
+    connection: str = "wye"
+    low_pu: float = 0.95
+    loading_max_pu: float | None = None
+
+    @property
+    def master(self) -> Path:
+        return CIRCUITS / f"{self.name}.dss"
+
+    @property
+    def study(self) -> HostingCapacityStudy:
+        limits = Limits(voltage_min_pu=self.low_pu, violation_time_share_max=0.0, loading_max_pu=self.loading_max_pu)
+        return HostingCapacityStudy(
+            feeder=str(self.master), buses=(self.bus,), operations=("firm",), scenario=SHORT, limits=limits
+        )
+
+
+def at(pairs: tuple[tuple[int, int], ...], *buses: str) -> tuple[Pair, ...]:
+    return tuple((bus, first, second) for bus in buses for first, second in pairs)
+
+
+WIRES = at(LINE_TO_LINE, "mid", "end")
+DELTA = at(LINE_TO_LINE, "head", "mid", "far")
+SPLIT = (*at(TO_GROUND, "p"), *at(((1, 3), (2, 3)), "s", "h"))
+SERIES = at(TO_GROUND, "a", "b", "c")
+CASES = (
+    Case("delta3wire", "end", 925.0, WIRES, "delta"),
+    Case("delta3wire", "mid", 1467.0, WIRES, "delta"),
+    Case("n1_deltasecondary", "mid", 4005.0, DELTA, "delta", low_pu=0.90),
+    # Leg h.1 binds, at 0.95 pu to the neutral of its bus (to ground it would be 2,771 kW).
+    Case("split_phase", "p", 2577.0, SPLIT),
+    Case("series_cap", "a", 1880.0, SERIES),
+    Case("series_cap", "b", 3137.0, SERIES),
+    Case("series_cap", "c", 1373.0, SERIES),
+)
+NAMES = [f"{case.name}-{case.bus}" for case in CASES]
+
+
+@lru_cache
+def capacity_of(case: Case) -> Capacity:
+    study = case.study
+    (found,) = _search(study, {Aim((case.bus,), "firm", study.limits.throughput_share_min): None})
+    return found.capacity
+
+
+def peak_kw(capacity: Capacity) -> float:
+    assert capacity.largest is not None
+    return 1e3 * capacity.largest.figures.sites[0].power_peak_mw
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_a_small_circuit_hosts_what_openDSS_says(case: Case) -> None:
+    capacity = capacity_of(case)
+    assert peak_kw(capacity) == pytest.approx(case.kw, rel=0.03)
+    assert capacity.confirmed is not None
+    assert capacity.confirmed.kept
+    assert not capacity.rejected_below
+    assert capacity.largest is not None
+    assert capacity.largest.outcome.engine == "batch"
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_plain_openDSS_keeps_the_limits_at_the_answer_and_not_3_percent_above(case: Case) -> None:
+    capacity = capacity_of(case)
+    assert capacity.largest is not None
+    regulators = Feeder.from_dss(case.master).regulators
+    taps = {(regulators[n].transformer, regulators[n].winding): ratio for n, ratio in capacity.largest.taps}
+
+    def keeps(kw: float) -> bool:
+        solved = solve(case.master, case.bus, (kw / 3.0,) * 3, case.connection, taps)
+        inside = solved.lowest_pu(case.pairs) >= case.low_pu and solved.highest_pu(case.pairs) <= 1.05
+        most = case.loading_max_pu
+        return inside and (most is None or max(solved.loading.values()) <= most)
+
+    assert keeps(peak_kw(capacity))
+    assert not keeps(1.03 * peak_kw(capacity))
+
+
+def test_an_overcompensated_line_hosts_nothing_because_a_customer_behind_it_is_too_high_or_another_too_low() -> None:
+    case = Case("d3_seriescap_over", "mid", 0.0, at(TO_GROUND, "head", "mid", "far", "post"))
+    capacity = capacity_of(case)
+    assert capacity.largest is None
+    for step in range(33):
+        solved = solve(case.master, taps={("sub", 2): 0.9 + 0.00625 * step})
+        assert solved.lowest_pu(case.pairs) < 0.95 or solved.highest_pu(case.pairs) > 1.05
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_both_engines_judge_the_same_voltages(case: Case) -> None:
+    study, feeder = case.study, Feeder.from_dss(case.master)
+    site = sized_site("site", case.bus, study.load_models(), 60, study.base_kw_per_gpu)
+    (batch,), (alone,) = (
+        simulate_runs([(Plan((site,)), SHORT)], feeder, study.limits, engine=engine) for engine in ENGINES
+    )
+    assert (batch.outcome.engine, alone.outcome.engine) == ENGINES
+    assert batch.nodes == alone.nodes
+    np.testing.assert_allclose(batch.lowest_pu, alone.lowest_pu, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(batch.highest_pu, alone.highest_pu, rtol=0, atol=2e-6)
+    judged = {(bus, first) for bus, first, _ in case.pairs}
+    assert judged <= set(batch.nodes)
+    # Nothing else but the source's bus and buses upstream; no neutral.
+    assert not {("s", 3), ("h", 3)} & set(batch.nodes)
+
+
+def test_a_bus_left_out_by_name_binds_no_longer() -> None:
+    """Without the 120 V legs the limit is that of the line itself."""
+    case = CASES[NAMES.index("split_phase-p")]
+    study = HostingCapacityStudy(**{**vars(case.study), "exclude_buses": ("H", "s")})
+    (found,) = _search(study, {Aim(("p",), "firm", 0.5): None})
+    alone = at(TO_GROUND, "p")
+    kw = peak_kw(found.capacity)
+    assert kw > 1.2 * peak_kw(capacity_of(case))
+    assert solve(case.master, "p", (kw / 3.0,) * 3).lowest_pu(alone) >= 0.95
+    assert solve(case.master, "p", (1.03 * kw / 3.0,) * 3).lowest_pu(alone) < 0.95
+    with pytest.raises(InputError, match=r"bus 'nowhere' not found"):
+        HostingCapacityStudy(**{**vars(case.study), "exclude_buses": ("nowhere",)}).check()
+
+
+def test_a_wye_site_is_refused_where_no_zero_sequence_current_can_flow() -> None:
+    case = CASES[0]
+    with pytest.raises(InputError, match=r"wye at bus end: the circuit has no path for zero-sequence current"):
+        HostingCapacityStudy(**{**vars(case.study), "connection": "wye"}).check()
+
+
+def test_a_split_phase_bus_is_no_place_for_a_three_phase_site() -> None:
+    case = CASES[NAMES.index("split_phase-p")]
+    with pytest.raises(InputError, match=r"bus s has phases \(1, 2\)"):
+        HostingCapacityStudy(**{**vars(case.study), "buses": ("s",)}).check()

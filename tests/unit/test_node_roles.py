@@ -1,0 +1,229 @@
+"""Who is energised, what is a neutral, and between what a voltage is judged: from admittances and sources alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_parts import Bus
+from g2g_opt.grid.node_roles import classify_buses
+
+CIRCUITS = Path(__file__).parent.parent / "circuits"
+LINE = "units=km length=1 r1=0.3 x1=0.5 r0=0.7 x0=1.6"
+
+
+def buses_of(body: Iterable[str], bases: str = "12.47", source: str = "MVAsc3=200 MVAsc1=150") -> dict[str, Bus]:
+    commands = (
+        f"New Circuit.small bus1=src basekv=12.47 {source}",
+        *body,
+        f"Set VoltageBases=[{bases}]",
+        "CalcVoltageBases",
+    )
+    circuit = Circuit(commands)
+    circuit.finish()
+    return classify_buses(circuit)
+
+
+def feeder(name: str) -> Feeder:
+    return Feeder.from_dss(CIRCUITS / f"{name}.dss")
+
+
+@pytest.mark.parametrize(
+    ("link", "served"),
+    [
+        ("New Line.l bus1=src bus2=b " + LINE, True),
+        ("New Reactor.l bus1=src bus2=b R=0.1 X=1", True),
+        ("New Capacitor.l bus1=src bus2=b kvar=9000 kv=8", True),
+        ("New Transformer.l buses=(src b) kvs=(12.47 12.47) kvas=(5000 5000) xhl=5", True),
+        ("New AutoTrans.l buses=[src b] kvs=[12.47 12] kvas=[5000 5000] xhx=5", True),
+        ("New Fault.l bus1=src bus2=b phases=3 r=0.01", True),
+        ("New Vsource.two bus1=b basekv=12.47 MVAsc3=200 MVAsc1=150", True),
+        ("New Line.l bus1=src bus2=b enabled=no " + LINE, False),
+        ("New Vsource.two bus1=b basekv=12.47 enabled=no", False),
+        ("New Generator.g bus1=b kv=12.47 kw=300 model=1", False),
+        ("New Load.bridge bus1=src.1.2 phases=1 conn=delta kv=12.47 kw=5", False),
+    ],
+)
+def test_a_bus_is_served_if_admittances_lead_from_it_to_a_source(link: str, served: bool) -> None:
+    buses = buses_of([link, "New Line.on bus1=b bus2=c " + LINE, "New Load.d bus1=c kv=12.47 kw=300"])
+    for name in ("b", "c"):
+        assert buses[name].phases == ((1, 2, 3) if served else ())
+        assert buses[name].unserved == (() if served else (1, 2, 3))
+
+
+@pytest.mark.parametrize("terminal", [1, 2])
+@pytest.mark.parametrize(
+    "load", ["New Load.d bus1=c kv=12.47 kw=300", "New Load.d bus1=c.1 phases=1 kv=7.2 kw=100", ""]
+)
+def test_one_open_conductor_leaves_the_other_phases_served(terminal: int, load: str) -> None:
+    body = ["New Line.first bus1=src bus2=b " + LINE, "New Line.on bus1=b bus2=c " + LINE, load]
+    tail = "New Line.lateral bus1=c.2 bus2=d.2 phases=1 units=km length=1 r1=0.4 x1=0.7"
+    buses = buses_of([*body, tail, "New Load.e bus1=d.2 phases=1 kv=7.2 kw=50", f"Open Line.first {terminal} 2"])
+    assert buses["src"].phases == (1, 2, 3)
+    for name in ("b", "c"):
+        assert (buses[name].phases, buses[name].unserved) == ((1, 3), (2,))
+    assert (buses["d"].phases, buses["d"].unserved) == ((), (2,))
+
+
+def test_the_customers_behind_an_open_conductor_are_listed(tmp_path: Path) -> None:
+    text = (CIRCUITS / "series_cap.dss").read_text().replace("Solve", "Open Line.l2 1 2\nSolve")
+    text = text.replace("New Load.d", "New Load.e bus1=c.2 phases=1 kv=14.4 kw=200\nNew Load.d")
+    path = tmp_path / "open.dss"
+    path.write_text(text)
+    found = Feeder.from_dss(path)
+    assert found.bus("c").phases == (1, 3)
+    assert found.unassessed_loads() == {"c": 3200.0}
+    assert "c" not in found.candidate_buses
+
+
+def test_a_series_capacitor_connects() -> None:
+    assert feeder("series_cap").isolated_buses == ()
+    assert feeder("series_cap").candidate_buses == ("a", "b", "c")
+    assert feeder("d3_seriescap_over").isolated_buses == ()
+
+
+def test_a_neutral_numbered_three_is_no_phase() -> None:
+    found = feeder("split_phase")
+    for name in ("s", "h"):
+        bus = found.bus(name)
+        assert (bus.phases, bus.neutral, bus.three_wire, bus.unserved) == ((1, 2), 3, False, ())
+        assert bus.judged_pairs() == ((1, 3), (2, 3))
+    assert found.candidate_buses == ("p",)
+
+
+@pytest.mark.parametrize(
+    ("name", "three_wire"), [("delta3wire", ("lv", "mid", "end")), ("n1_deltasecondary", ("head", "mid", "far"))]
+)
+def test_an_ungrounded_winding_leaves_three_wires(name: str, three_wire: tuple[str, ...]) -> None:
+    found = feeder(name)
+    assert {bus.name for bus in found.buses.values() if bus.three_wire} == set(three_wire)
+    assert found.bus(three_wire[1]).judged_pairs() == ((1, 2), (2, 3), (3, 1))
+
+
+FLOATING_STAR = (
+    "New Transformer.t phases=3 windings=2 xhl=4 wdg=1 bus=src conn=delta kv=12.47 kva=500 "
+    "wdg=2 bus=low.1.2.3.4 conn=wye kv=0.48 kva=500"
+)
+SECONDARY = "New Line.s bus1=low bus2=end units=km length=0.05 r1=0.2 x1=0.1 r0=0.6 x0=0.4"
+CABLE = "New Line.c bus1=mid bus2=far units=km length=40 r1=0.1 x1=0.1 r0=0.3 x0=0.3 c1=400 c0=400"
+
+
+@pytest.mark.parametrize(
+    ("body", "bases", "three_wire"),
+    [
+        # The winding at the bus decides, not that of the source.
+        (
+            ["New Transformer.t buses=(src low) conns=(delta wye) kvs=(12.47 0.48) kvas=(500 500) xhl=4", SECONDARY],
+            "12.47 0.48",
+            False,
+        ),
+        (
+            ["New Transformer.t buses=(src low) conns=(wye delta) kvs=(12.47 0.48) kvas=(500 500) xhl=4", SECONDARY],
+            "12.47 0.48",
+            True,
+        ),
+        # A wye whose star point is left floating is no path either, where its fourth wire does not go.
+        ([FLOATING_STAR, SECONDARY], "12.47 0.48", True),
+        # A zigzag's ground is.
+        (
+            [
+                "New Transformer.t buses=(src low) conns=(wye delta) kvs=(12.47 0.48) kvas=(500 500) xhl=4",
+                SECONDARY,
+                "New Reactor.ground bus1=low phases=3 R=0 X=100",
+                "New Transformer.z buses=(low none) conns=(wye delta) kvs=(0.48 0.48) kvas=(100 100) xhl=4",
+            ],
+            "12.47 0.48",
+            False,
+        ),
+    ],
+    ids=["delta-wye", "wye-delta", "floating star", "grounding transformer"],
+)
+def test_three_wires_are_told_by_the_path_of_zero_sequence_current(
+    body: list[str], bases: str, three_wire: bool
+) -> None:
+    buses = buses_of([*body, "New Load.d bus1=end conn=delta kv=0.48 kw=60"], bases)
+    assert buses["end"].three_wire == three_wire
+    assert buses["low"].three_wire == (three_wire and not buses["low"].neutral)
+    assert not buses["src"].three_wire
+
+
+def test_the_charging_of_a_cable_is_no_path() -> None:
+    """40 km of cable to ground carry some amperes, and hold the voltages to ground; no load can be hung on them."""
+    body = ["New Transformer.t buses=(src mid) conns=(wye delta) kvs=(12.47 12.47) kvas=(5000 5000) xhl=6", CABLE]
+    buses = buses_of([*body, "New Load.d bus1=far conn=delta kv=12.47 kw=900"])
+    assert buses["mid"].three_wire
+    assert buses["far"].three_wire
+
+
+@pytest.mark.parametrize("source", ["R1=0 X1=0.0001", "R1=0.001 X1=0.001 R0=2 X0=6"])
+def test_a_stiff_source_with_an_ordinary_zero_sequence_impedance_is_a_path(source: str) -> None:
+    body = ["New Line.l bus1=src bus2=b " + LINE, "New Load.d bus1=b kv=12.47 kw=900"]
+    assert not any(bus.three_wire for bus in buses_of(body, source=source).values())
+
+
+@pytest.mark.parametrize("earth_ohm", [0.0001, 0.5, 20.0])
+def test_a_four_wire_circuit_is_judged_against_its_neutral_conductor(earth_ohm: float) -> None:
+    wires = (
+        "New Line.w bus1=low.1.2.3.4 bus2=end.1.2.3.4 phases=4 units=km length=0.1 "
+        "rmatrix=(0.3 | 0.05 0.3 | 0.05 0.05 0.3 | 0.05 0.05 0.05 0.3) "
+        "xmatrix=(0.3 | 0.2 0.3 | 0.2 0.2 0.3 | 0.2 0.2 0.2 0.3)"
+    )
+    body = [
+        FLOATING_STAR.replace("0.48", "0.4"),
+        f"New Reactor.earth bus1=low.4 phases=1 R={earth_ohm} X=0",
+        wires,
+        "New Load.d bus1=end.1.4 phases=1 kv=0.23 kw=20",
+    ]
+    for name in ("low", "end"):
+        bus = buses_of(body, "12.47 0.4")[name]
+        assert (bus.phases, bus.neutral, bus.three_wire) == ((1, 2, 3), 4, False)
+        assert bus.judged_pairs() == ((1, 4), (2, 4), (3, 4))
+
+
+def test_a_grounded_phase_is_no_neutral() -> None:
+    body = [
+        "New Transformer.t buses=(src low) conns=(wye delta) kvs=(12.47 0.48) kvas=(500 500) xhl=4",
+        "New Reactor.corner bus1=low.3 phases=1 R=0.001 X=0",
+        SECONDARY,
+    ]
+    buses = buses_of(body, "12.47 0.48")
+    for name in ("low", "end"):
+        assert (buses[name].phases, buses[name].neutral, buses[name].three_wire) == ((1, 2, 3), 0, True)
+
+
+def test_a_high_leg_delta_is_judged_from_phase_to_phase() -> None:
+    """120 V, 120 V and 208 V to the grounded middle of one leg are no star."""
+    body = [
+        "New Transformer.a phases=1 windings=3 buses=(src.1.2 low.1.0 low.0.2) conns=(delta wye wye) "
+        "kvs=(12.47 0.12 0.12) kvas=(100 100 100) xhl=2 xht=2 xlt=1",
+        "New Transformer.b phases=1 windings=2 buses=(src.2.3 low.2.3) conns=(delta delta) kvs=(12.47 0.24) "
+        "kvas=(100 100) xhl=2",
+        "New Transformer.c phases=1 windings=2 buses=(src.3.1 low.3.1) conns=(delta delta) kvs=(12.47 0.24) "
+        "kvas=(100 100) xhl=2",
+        "New Load.d bus1=low conn=delta kv=0.24 kw=30",
+    ]
+    low = buses_of(body, "12.47 0.24")["low"]
+    assert (low.phases, low.three_wire) == ((1, 2, 3), True)
+
+
+def test_the_bundled_feeders_have_a_neutral_everywhere_but_at_one_bus() -> None:
+    for name in Feeder.known():
+        found = Feeder.load(name)
+        odd = {bus.name for bus in found.buses.values() if bus.three_wire or bus.neutral or bus.unserved}
+        assert odd == ({"610"} if name == "ieee123" else set())
+        assert not odd & (set(found.candidate_buses) - set(found.exclude_buses))
+
+
+def test_a_circuit_that_does_not_converge_is_told_by_its_open_voltages() -> None:
+    body = ["New Line.l bus1=src bus2=b " + LINE, "New Load.d bus1=b kv=12.47 kw=9000"]
+    commands = ("New Circuit.small bus1=src basekv=12.47", *body, "Set VoltageBases=[12.47]", "CalcVoltageBases")
+    circuit = Circuit(commands, tolerance=1e-13, max_iterations=2)
+    circuit.finish()
+    assert not circuit.converged
+    assert classify_buses(circuit)["b"].phases == (1, 2, 3)
+    assert np.isfinite(circuit.node_base_v).all()
