@@ -27,7 +27,7 @@ def describe_feeder(feeder: Feeder) -> list[str]:
     neutrals = [f"{bus.name}.{bus.neutral}" for bus in feeder.buses.values() if bus.neutral and bus.phases]
     if neutrals:
         words.append(f"neutral conductors, against which voltages are judged: {_listed(neutrals)}")
-    return [*words, *unassessed_notes(feeder)]
+    return [*words, *feeder.state, *unassessed_notes(feeder)]
 
 
 def unassessed_notes(feeder: Feeder) -> list[str]:

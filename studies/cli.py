@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +19,8 @@ from studies.workload_arguments import add_excluded_buses, add_workload_filters,
 
 # Where there is no terminal to measure (a log, a pipe), tables are this wide.
 _PLAIN_WIDTH = 132
+# Buses that `g2g feeder` names.
+_BUSES_NAMED = 24
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,8 +56,19 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     models.add_argument("--tensor-parallel", type=int, metavar="N", help="only this tensor-parallel degree")
     models.add_argument("--expert-parallel", type=int, metavar="N", help="only this expert-parallel degree")
     models.set_defaults(run=_run_models)
-    feeder = commands.add_parser("feeder", help="describe a feeder and say what it lacks for studies")
+    feeder = commands.add_parser(
+        "feeder",
+        help="describe a feeder: its base case without a site, what is judged, what it lacks for studies",
+        description="Solve a feeder without a site and say where it stands, what studies judge, hold or leave out.",
+        epilog="Example: g2g feeder path/to/Master.dss --picture feeder.png",
+    )
     feeder.add_argument("feeder", help="a bundled feeder's name, or the path of an OpenDSS master file")
+    feeder.add_argument("--voltage-min", type=float, default=0.95, metavar="PU", help="lowest voltage (default 0.95)")
+    feeder.add_argument("--voltage-max", type=float, default=1.05, metavar="PU", help="highest voltage (default 1.05)")
+    feeder.add_argument("--all-buses", action="store_true", help="name every bus that can take a site")
+    picture = "draw map and voltages against distance (PNG; default results/feeder_NAME.png)"
+    feeder.add_argument("--picture", type=Path, metavar="FILE", help=picture)
+    feeder.add_argument("--no-picture", action="store_true", help="draw nothing")
     add_excluded_buses(feeder)
     add_circuit_consent(feeder)
     feeder.set_defaults(run=_run_feeder)
@@ -88,16 +102,28 @@ def _run_models(options: argparse.Namespace, console: Console) -> int:
 
 
 def _run_feeder(options: argparse.Namespace, console: Console) -> int:
+    from g2g_opt.base_case import base_case_words, solve_base_case
     from g2g_opt.feeder import Feeder
     from g2g_opt.feeder_description import describe_feeder
     from g2g_opt.feeder_lint import format_findings, lint_feeder
+    from g2g_opt.limits import Limits
 
+    limits = Limits(voltage_min_pu=options.voltage_min, voltage_max_pu=options.voltage_max)
     feeder = Feeder.find(options.feeder).excluding(excluded_buses(options))
+    base = solve_base_case(feeder)
     console.print(repr(feeder), markup=False)
-    console.print(f"candidate buses: {', '.join(feeder.candidate_buses)}", markup=False)
-    for words in describe_feeder(feeder):
+    for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder)):
         console.print(words, markup=False)
+    named = feeder.candidate_buses if options.all_buses else feeder.candidate_buses[:_BUSES_NAMED]
+    more = "" if len(named) == len(feeder.candidate_buses) else ", ... (--all-buses names all)"
+    places = f"{len(feeder.candidate_buses)} buses can take a site"
+    console.print(f"{places}: {', '.join(named)}{more}" if named else places, markup=False)
     console.print(format_findings(lint_feeder(feeder)), markup=False)
+    if not options.no_picture:
+        from studies.report.feeder_picture import write_feeder_picture
+
+        path = options.picture or Path("results") / f"feeder_{feeder.name}.png"
+        console.print(f"picture: {write_feeder_picture(feeder, base, limits, path)}", markup=False, soft_wrap=True)
     return 0
 
 

@@ -98,3 +98,19 @@ def source_currents_a(circuit: Circuit) -> NDArray[np.complex128]:
     circuit.ask("YMatrix_ZeroInjCurr")
     circuit.ask("YMatrix_GetSourceInjCurrents")
     return circuit.injected_currents_a()
+
+
+# Kilometres in each of OpenDSS's units of length, in its order; 0 is none.
+_KM_PER_UNIT = (1.0, 1.609344, 0.3048, 1.0, 1e-3, 3.048e-4, 2.54e-5, 1e-5, 1e-6)
+
+
+def line_lengths_km(circuit: Circuit) -> dict[str, tuple[float, bool]]:
+    """(length, whether its unit is stated) of every line by name; a length without a unit is taken as it is."""
+    found = {}
+    more = circuit.ask("Lines_Get_First")
+    while more:
+        unit = int(circuit.ask("Lines_Get_Units"))
+        name = circuit.ask_text("Lines_Get_Name").lower()
+        found[name] = (float(circuit.ask("Lines_Get_Length")) * _KM_PER_UNIT[unit], unit != 0)
+        more = circuit.ask("Lines_Get_Next")
+    return found

@@ -1,0 +1,193 @@
+"""The circuit as it stands, without a site: does it converge, where does it stand, and what is out of order already?"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from g2g_opt.errors import PowerFlowError
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_reading import elements, line_lengths_km
+from g2g_opt.grid.judged_voltages import JudgedVoltages
+from g2g_opt.grid.loading import BranchLoading
+from g2g_opt.grid.regulators import RegulatorBank
+from g2g_opt.grid.served import OwnLoadCheck
+from g2g_opt.limits import Limits
+
+_TOLERANCE, _ITERATIONS = 1e-8, 300
+# A converged voltage further than this from its base speaks of a wrong base, not of a weak feeder.
+_PLAUSIBLE_PU = (0.7, 1.3)
+
+
+@dataclass(frozen=True)
+class NodeVoltage:
+    """A bus-phase and its voltage (pu), line to line where the bus has no neutral; `judged`: limits look at it."""
+
+    bus: str
+    phase: int
+    voltage_pu: float
+    judged: bool
+
+    @property
+    def name(self) -> str:
+        """Bus and phase as people write them."""
+        return f"{self.bus}.{'ABC'[self.phase - 1]}"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.voltage_pu:.4f} pu"
+
+
+@dataclass(frozen=True)
+class BaseCase:
+    """One solution of a feeder without a site, at nominal load and the taps that studies begin with.
+
+    Powers in kW: from the sources, of the customers as solved, and lost. `voltages` are those of energised bus-phases;
+    `loading` the (element, share of its normal rating) of the heaviest one, None where nothing is rated. `unserved`
+    is the worst customer that is served something else than it asks for. `distance_km` is by bus, along lines from the
+    nearest source; lines without a unit of length (`without_unit` of them) count as given.
+    `failure` says why there is no solution; everything else is then empty.
+    """
+
+    failure: str = ""
+    source_kw: float = 0.0
+    losses_kw: float = 0.0
+    voltages: tuple[NodeVoltage, ...] = ()
+    loading: tuple[str, float] | None = None
+    unserved: str = ""
+    distance_km: Mapping[str, float] | None = None
+    without_unit: int = 0
+
+    @property
+    def judged(self) -> tuple[NodeVoltage, ...]:
+        """Voltages that limits look at."""
+        return tuple(node for node in self.voltages if node.judged)
+
+    @property
+    def implausible(self) -> tuple[NodeVoltage, ...]:
+        """Voltages so far from their base that the base must be wrong."""
+        low, high = _PLAUSIBLE_PU
+        return tuple(node for node in self.voltages if not low <= node.voltage_pu <= high)
+
+    def outside(self, limits: Limits) -> tuple[NodeVoltage, ...]:
+        """Judged voltages outside the band of `limits`."""
+        low, high = limits.voltage_min_pu, limits.voltage_max_pu
+        return tuple(node for node in self.judged if not low <= node.voltage_pu <= high)
+
+    def breaks(self, limits: Limits) -> str:
+        """What limits the circuit breaks without any site, in words; empty if none."""
+        if self.failure:
+            return self.failure
+        parts = []
+        outside = self.outside(limits)
+        if outside:
+            worst = max(
+                outside, key=lambda n: max(limits.voltage_min_pu - n.voltage_pu, n.voltage_pu - limits.voltage_max_pu)
+            )
+            parts.append(
+                f"{len(outside)} of {len(self.judged)} judged bus-phases are outside {limits.voltage_min_pu:g} to "
+                f"{limits.voltage_max_pu:g} pu, worst {worst}"
+            )
+        if limits.loading_max_pu is not None and self.loading and self.loading[1] > limits.loading_max_pu:
+            parts.append(f"{self.loading[0]} is loaded to {self.loading[1]:.3f} of its rating")
+        if self.unserved:
+            parts.append(self.unserved)
+        return "; ".join(parts)
+
+
+def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]:
+    """The base case in a planner's words, a line each."""
+    levels = sorted(
+        {round(np.sqrt(3.0) * bus.kv_ln, 4) for bus in feeder.buses.values() if bus.kv_ln > 0}, reverse=True
+    )
+    words = [f"voltage levels: {', '.join(f'{kv:g}' for kv in levels) or 'none stated'} kV (line to line)"]
+    if base.failure:
+        return [*words, f"base case: {base.failure}"]
+    words.append(
+        f"base case, no site: {base.source_kw:,.1f} kW from the sources, of which {base.losses_kw:,.1f} kW are lost"
+    )
+    if base.judged:
+        lowest = min(base.judged, key=lambda node: node.voltage_pu)
+        highest = max(base.judged, key=lambda node: node.voltage_pu)
+        words[-1] += f"; lowest {lowest}, highest {highest}"
+    if base.loading is not None:
+        words.append(f"heaviest loading: {base.loading[0]}, {base.loading[1]:.3f} of its normal rating")
+    if base.implausible:
+        shown = ", ".join(str(node) for node in base.implausible[:6])
+        more = f", ... ({len(base.implausible)} in all)" if len(base.implausible) > 6 else ""
+        words.append(f"implausible: no feeder stands there, so the voltage base must be another: {shown}{more}")
+    broken = base.breaks(limits)
+    words.append(
+        f"without a site the circuit already breaks a limit: {broken}" if broken else "without a site all limits hold"
+    )
+    return words
+
+
+def solve_base_case(feeder: Feeder) -> BaseCase:
+    """Solve a feeder without a site; a power flow without a solution is a `failure` in the result."""
+    commands = list(feeder.commands)
+    if feeder.source_pu is not None:
+        commands.append(f"Edit Vsource.source pu={feeder.source_pu:.12g}")
+    circuit = Circuit(commands, tolerance=_TOLERANCE, max_iterations=_ITERATIONS)
+    if feeder.initial_taps is not None:
+        RegulatorBank(feeder).apply(circuit, feeder.initial_taps)
+    try:
+        circuit.finish()
+        circuit.solve()
+    except PowerFlowError:
+        return BaseCase(failure=f"the circuit itself has no solution: none in {circuit.iterations} iterations")
+    phasors = circuit.node_voltages().copy()
+    nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
+    judged = JudgedVoltages.of(feeder.buses, nodes, circuit.node_base_v)
+    voltage_pu = judged.magnitudes_pu(phasors)
+    voltages = tuple(
+        NodeVoltage(bus, phase, float(voltage_pu[k]), bus not in feeder.exclude_buses)
+        for k, (bus, phase) in enumerate(nodes)
+        if judged.monitored[k] and np.isfinite(voltage_pu[k])
+    )
+    loading = BranchLoading(circuit.branches())
+    shares = loading.loading_pu(loading.conductor_loading_pu(phasors[None]))[0]
+    own = OwnLoadCheck(circuit)
+    own.check(np.zeros(1), phasors[None])
+    distance_km, without_unit = _distances_km(circuit, feeder)
+    return BaseCase(
+        source_kw=-float(circuit.ask_array("Circuit_Get_TotalPower", "double")[0]),
+        losses_kw=circuit.losses_kw(),
+        voltages=voltages,
+        loading=(loading.names[int(shares.argmax())], float(shares.max())) if len(shares) else None,
+        unserved=own.worst,
+        distance_km=distance_km,
+        without_unit=without_unit,
+    )
+
+
+def _distances_km(circuit: Circuit, feeder: Feeder) -> tuple[dict[str, float], int]:
+    """Shortest way along closed branches from the nearest source by bus, and how many lines have no unit of length."""
+    lengths = line_lengths_km(circuit)
+    neighbours: dict[str, list[tuple[str, float]]] = {}
+    for branch in feeder.branches:
+        if branch.closed:
+            length_km = lengths[branch.name][0] if branch.kind == "line" else 0.0
+            for end in branch.buses[1:]:
+                neighbours.setdefault(branch.buses[0], []).append((end, length_km))
+                neighbours.setdefault(end, []).append((branch.buses[0], length_km))
+    sources = [
+        circuit.ask_array("CktElement_Get_BusNames", "char*")[0].lower().split(".")[0]
+        for kind, _ in elements(circuit)
+        if kind == "vsource"
+    ]
+    found: dict[str, float] = {}
+    waiting = [(0.0, bus) for bus in sources]
+    heapq.heapify(waiting)
+    while waiting:
+        at_km, bus = heapq.heappop(waiting)
+        if bus in found:
+            continue
+        found[bus] = at_km
+        for other, length_km in neighbours.get(bus, ()):
+            if other not in found:
+                heapq.heappush(waiting, (at_km + length_km, other))
+    return found, sum(not known for _, known in lengths.values())
