@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
+from g2g_opt.quantities import BatchSize, Count, KwPerGpu, PowerMw, PowerFactor, Seed
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Engine
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection, sized_site
@@ -30,6 +29,7 @@ from studies.load_profile.answer import draw_conclusion
 from studies.load_profile.cell_search import search_cell
 from studies.load_profile.cells import Cell, list_cells
 from studies.load_profile.fleet import Fleets
+from studies.question_model import question_model
 from studies.side_by_side import run_side_by_side
 from studies.task import Progress, Row, Tables, Task, TaskResult, counted, gather
 from studies.workload import Models, check_three_phase, measured_models, try_smallest_sites
@@ -40,7 +40,7 @@ _EXPECTED_SIZES = 12
 _FLEETS_WEIGHT = 3.0
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@question_model
 class LoadProfileStudy:
     """The question, complete enough to rerun: MW allowed at `buses` by hour and month of `profile`.
 
@@ -64,15 +64,15 @@ class LoadProfileStudy:
     gpu: str = "H100"
     task: str | None = None
     precision: str | None = None
-    gpus_per_replica: int | None = None
-    batch_size: int = 128
-    power_factor: float = POWER_FACTOR
+    gpus_per_replica: Count | None = None
+    batch_size: BatchSize = 128
+    power_factor: PowerFactor = POWER_FACTOR
     connection: AskedConnection = "auto"
     taps: Literal["own control", "study"] = "own control"
     limits: Limits = field(default_factory=lambda: Limits(violation_time_share_max=0.0))
-    base_kw_per_gpu: float = BASE_KW_PER_GPU
-    power_max_mw: float = 60.0
-    seed: int = 0
+    base_kw_per_gpu: KwPerGpu = BASE_KW_PER_GPU
+    power_max_mw: PowerMw = 60.0
+    seed: Seed = 0
     trace_dir: str = "data/specs"
 
     # --- the question, resolved
@@ -119,8 +119,6 @@ class LoadProfileStudy:
             raise InputError("a load profile keeps its limits in every hour: no share or time outside them is allowed")
         if limits.violation_integral_max_pu_s is not None:
             raise InputError("a load profile keeps its limits in every hour: an integral violation has no meaning")
-        if self.power_max_mw <= 0 or self.base_kw_per_gpu < 0:
-            raise InputError("power_max_mw must be positive and base_kw_per_gpu not negative")
         feeder, models = self.load_feeder(), self.load_models()
         try_smallest_sites(
             feeder,

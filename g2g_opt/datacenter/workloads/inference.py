@@ -23,6 +23,7 @@ from g2g_opt.datacenter.workloads.latency_fit import mixture_of
 from g2g_opt.datacenter.workloads.measurements import Interpolation, Measurement, spec_measurements
 from g2g_opt.datacenter.workloads.ripple import RippleModel, power_range_w, ripple_template_w
 from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.quantities import GpuPowerW, check_array
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class InferenceTemplateStore:
                         f"model {label!r}: the template at batch size {batch_size} must be a row of finite powers of "
                         f"0 W or more; got shape {power_w.shape}"
                     )
+                check_array(power_w, GpuPowerW, f"model {label!r}: the template at batch size {batch_size}, sample ")
                 power_w.setflags(write=False)
             kept[label] = MappingProxyType(arrays)
         object.__setattr__(self, "templates", MappingProxyType(kept))
