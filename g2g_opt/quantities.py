@@ -8,6 +8,7 @@ run of a thousand years), not what is merely unusual.
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class Bounds:
             (self.above_low and value == self.low) or (self.below_high and value == self.high)
         ):
             return None
-        finite = isinstance(value, int) or np.isfinite(float(value))
+        finite = not isinstance(value, float | np.floating) or math.isfinite(value)
         kind = "be a whole number" if whole else "lie" if finite else "be a finite number"
         said = f"must {kind} in {self}, got {_said(value)}"
         if self.percent and 1 < value <= 100:
@@ -167,7 +168,8 @@ PeriodS = Annotated[Fraction, Bounds(0, RUN_MAX_S, "s", above_low=True)]
 LatencyS = Annotated[float, Bounds(0, 1e4, "s", above_low=True)]
 SlotH = Annotated[int, Bounds(1, 24, "h")]
 StorageHours = Annotated[float, Bounds(0, 1e5, "h", above_low=True)]
-LagH = Annotated[int, Bounds(0, 10 * 366 * 24, "h")]
+# Which lags a policy may have is for the controller to say: what a calendar says of coming hours is known.
+LagH = Annotated[int, Bounds(-10 * 366 * 24, 10 * 366 * 24, "h")]
 # How long a solver or a task may take.
 WorkTimeS = Annotated[float, Bounds(0, 366 * 24 * 3600, "s", above_low=True)]
 

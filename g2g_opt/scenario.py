@@ -57,7 +57,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         for name in ("dt_s", "control_dt_s"):
-            object.__setattr__(self, name, as_period(getattr(self, name), f"scenario {self.name!r}"))
+            object.__setattr__(self, name, as_period(getattr(self, name), f"scenario {self.name!r}", name))
         check_quantities(self)
         if (self.duration_s / self.dt_s).denominator != 1:
             raise InputError(f"scenario {self.name!r}: duration_s={self.duration_s} is no multiple of {self.dt_s} s")

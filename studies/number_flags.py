@@ -43,10 +43,7 @@ def number(quantity: Any) -> Callable[[str], Any]:
         except InputError as error:
             raise ArgumentTypeError(str(error)) from error
         except ValueError as error:
-            whole = "whole " if kind is int else ""
-            raise ArgumentTypeError(
-                f"{shown(text)} is no {whole}number; it {bounds.refusal(text, kind is int)}"
-            ) from error
+            raise ArgumentTypeError(str(bounds.refusal(text, kind is int))) from error
         if refusal := bounds.refusal(value, kind is int):
             raise ArgumentTypeError(refusal)
         return value

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.datacenter.workloads.training import TrainingTrace
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, shown
 from g2g_opt.quantities import (
     BatchSize,
     Count,
@@ -297,7 +297,7 @@ class PowerAugmentationConfig:
 
 def _require_whole(what: str, value: Any, *, minimum: int) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
-        raise InputError(f"{what} must be a whole number of at least {minimum}, got {value!r}")
+        raise InputError(f"{what} must be a whole number of at least {minimum}, got {shown(value)}")
 
 
 def _require_window(what: str, t_start: float, t_end: float) -> None:
@@ -311,5 +311,5 @@ def _rising_sizes(what: str, sizes: Any) -> tuple[int, ...]:
     for size in listed:
         _require_whole(f"{what}: each batch size", size, minimum=1)
     if any(a >= b for a, b in pairwise(listed)):
-        raise InputError(f"{what} must rise without repeats, got {listed}; write {tuple(sorted(set(listed)))}")
+        raise InputError(f"{what} must rise without repeats, got {shown(listed)}; sort them, each once")
     return tuple(int(size) for size in listed)

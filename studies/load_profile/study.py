@@ -25,7 +25,7 @@ from g2g_opt.simulate import Engine
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection, sized_site
 from studies.conclusion import Conclusion
 from studies.inputs import feeder_files
-from studies.load_profile.answer import draw_conclusion
+from studies.load_profile.answer import SEARCH_CAP, draw_conclusion
 from studies.load_profile.cell_search import search_cell
 from studies.load_profile.cells import Cell, list_cells
 from studies.load_profile.fleet import Fleets
@@ -187,7 +187,8 @@ class LoadProfileStudy:
             rows = one.rows()
             kept = next((row for row in rows if row["n_servers"] == one.n_servers), None)
             above = next((row for row in rows if row["n_servers"] > one.n_servers and not row["kept"]), None)
-            answers.append(cell_answer(one.bus, one.cell, kept, above))
+            end = f"{self.power_max_mw:g} MW at rated power (power_max_mw): more may fit"
+            answers.append(cell_answer(one.bus, one.cell, kept, above, end))
         return {"cells": answers, "judged": [row for one in found for row in one.rows()]}
 
     def _run_fleets(self, feeder: Feeder, bus: str, known: Sequence[Sequence[float]], progress: Progress) -> Tables:
@@ -210,8 +211,11 @@ class LoadProfileStudy:
         return draw_conclusion(self, results, None if limits is None else replace(limits, violation_time_share_max=0.0))
 
 
-def cell_answer(bus: str, cell: Cell, kept: Row | None, above: Row | None) -> Row:
-    """The answer of a cell: the largest size kept, and what the next one broke."""
+def cell_answer(bus: str, cell: Cell, kept: Row | None, above: Row | None, search_end: str) -> Row:
+    """The answer of a cell: the largest size kept, and what the next one broke.
+
+    Nothing broken above a size that was kept means that the search ended at its cap, `search_end` in words.
+    """
     row: Row = {
         "bus": bus,
         "month": cell.month,
@@ -221,5 +225,6 @@ def cell_answer(bus: str, cell: Cell, kept: Row | None, above: Row | None) -> Ro
     }
     for name in ("power_mw", "power_peak_mw", "lowest_pu", "highest_pu", "loading_pu", "loading_where"):
         row[name] = kept[name] if kept is not None else None
-    row |= {"limit": above["limit"] if above else None, "limit_where": above["limit_where"] if above else None}
-    return row
+    if above is None and kept is not None:
+        return row | {"limit": SEARCH_CAP, "limit_where": search_end}
+    return row | {"limit": above["limit"] if above else None, "limit_where": above["limit_where"] if above else None}
