@@ -177,6 +177,11 @@ WorkTimeS = Annotated[float, Bounds(0, 366 * 24 * 3600, "s", above_low=True)]
 
 Count = Annotated[int, Bounds(1, 1_000_000)]
 CountFromZero = Annotated[int, Bounds(0, 1_000_000)]
+# Of scenarios, draws, rounds and plans that are listed one by one: more is no study of one machine.
+ScenarioCount = Annotated[int, Bounds(1, 100_000)]
+DrawCount = Annotated[int, Bounds(1, 10_000)]
+RoundCount = Annotated[int, Bounds(1, 1000)]
+FewFromZero = Annotated[int, Bounds(0, 1000)]
 GpuCount = Annotated[int, Bounds(1, 10_000_000, "GPUs")]
 ReplicaCount = Annotated[int, Bounds(0, 10_000_000, "replicas")]
 BatchSize = Annotated[int, Bounds(1, 1_000_000)]

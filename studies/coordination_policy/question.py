@@ -9,7 +9,8 @@ from g2g_opt.quantities import (
     BusNumber,
     CoefficientSum,
     Count,
-    CountFromZero,
+    DrawCount,
+    FewFromZero,
     InnerShare,
     LatencyLoss,
     Seed,
@@ -59,8 +60,8 @@ class CoordinationQuestion:
     alphas: tuple[LatencyLoss, ...] = (0.25,)
     eps: tuple[CoefficientSum, ...] | None = (10.0,)
     q: tuple[Count, ...] = (250,)
-    n_draws: Count = 1
-    n_ties: CountFromZero = 0
+    n_draws: DrawCount = 1
+    n_ties: FewFromZero = 0
     features: FeatureSet = "published"
     scaled: bool = False
     free_intercept: bool = False

@@ -123,6 +123,8 @@ class LocationStudy:
             dt_s = getattr(self, name)
             if (self.scenario.duration_s / dt_s).denominator != 1:
                 raise InputError(f"{name} must divide the {self.scenario.duration_s} s of the scenario, got {dt_s}")
+        for scenario_of in (self._coarse, self._fine):
+            scenario_of()  # refuses a step of which a run has too many
         known = set(self.placements())
         for buses in self.followed:
             if buses not in known:

@@ -29,7 +29,16 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
-from g2g_opt.quantities import CoefficientSum, Count, DurationS, MarginPu, ShareAboveZero, Weight, check_quantities
+from g2g_opt.quantities import (
+    CoefficientSum,
+    Count,
+    DurationS,
+    MarginPu,
+    RoundCount,
+    ShareAboveZero,
+    Weight,
+    check_quantities,
+)
 from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.simulate import Simulation, simulate_assembled
@@ -70,8 +79,8 @@ class FeederPolicyQuestion:
     rounding: Rounding = "nearest"
     penalty_per_pu: Weight = 1000.0
     coefficients_max: CoefficientSum = 10.0
-    rounds: Count = 2
-    clairvoyant_rounds: Count = 3
+    rounds: RoundCount = 2
+    clairvoyant_rounds: RoundCount = 3
 
     def __post_init__(self) -> None:
         check_quantities(self)

@@ -17,7 +17,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import unassessed_notes
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, PVUnit
-from g2g_opt.quantities import Count, MarginPu, Seed, ShareAboveZero
+from g2g_opt.quantities import Count, MarginPu, RoundCount, Seed, ShareAboveZero
 from g2g_opt.scenario import Scenario
 from studies.conclusion import Conclusion
 from studies.feeder_policy.answer import draw_conclusion
@@ -59,7 +59,7 @@ class FeederPolicyStudy:
     n_test: Count = 20
     replica_share: tuple[ShareAboveZero, ShareAboveZero] = (0.4, 1.0)
     margins_pu: tuple[MarginPu, ...] = (0.0, 0.001, 0.002, 0.003)
-    rounds: Count = 2
+    rounds: RoundCount = 2
     limits: Limits = field(default_factory=Limits)
     seed: Seed = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
@@ -12,7 +13,19 @@ from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
-from g2g_opt.quantities import BatchSize, Count, CountFromZero, InnerShare, KwPerGpu, PowerMw, PowerFactor, Scale, ShareAboveZero
+from g2g_opt.quantities import (
+    BatchSize,
+    Count,
+    FewFromZero,
+    InnerShare,
+    KwPerGpu,
+    PowerFactor,
+    PowerMw,
+    RoundCount,
+    Scale,
+    ScenarioCount,
+    ShareAboveZero,
+)
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection
 from solvers.exact_binomial import failures_allowed, trials_needed
@@ -32,6 +45,8 @@ from studies.workload import Models, check_three_phase, measured_models, try_sma
 TapChoice = Literal["optimised", "study", "own control"]
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 
+# Sets of buses that are searched at most: beyond, days on a few cores.
+SETS_MAX = 100_000
 # Searches that share the batches of a task: enough to fill them, few enough to be lost as a whole.
 SEARCHES_PER_TASK = 16
 # Sizes a search usually judges, for progress.
@@ -78,12 +93,12 @@ class HostingCapacityStudy:
     taps: TapChoice = "optimised"
     scenario: Scenario = field(default_factory=Scenario)
     limits: Limits = field(default_factory=Limits)
-    n_sites: Count = 1
+    n_sites: RoundCount = 1
     site_sets: tuple[tuple[str, ...], ...] = ()
     site_shares: tuple[Scale, ...] = ()
-    frontier_points: CountFromZero = 0
+    frontier_points: FewFromZero = 0
     throughput_shares: tuple[ShareAboveZero, ...] = ()
-    scenarios: Count = 1
+    scenarios: ScenarioCount = 1
     scenario_share_min: InnerShare = 0.95
     confidence: InnerShare = 0.95
     base_kw_per_gpu: KwPerGpu = BASE_KW_PER_GPU
@@ -122,6 +137,12 @@ class HostingCapacityStudy:
             sets = [tuple(feeder.bus(bus).name for bus in named) for named in self.site_sets]
         else:
             alike = len(set(self.site_shares)) <= 1
+            n_sets = (math.comb if alike else math.perm)(len(buses), self.n_sites)
+            if n_sets > SETS_MAX:
+                raise InputError(
+                    f"n_sites {self.n_sites} of {len(buses)} buses are {n_sets} sets, more than the {SETS_MAX} "
+                    "that are searched; name fewer buses, or the sets (site_sets)"
+                )
             choose = itertools.combinations if alike else itertools.permutations
             sets = list(choose(buses, self.n_sites))
             if not sets:

@@ -15,11 +15,13 @@ from g2g_opt.quantities import (
     Count,
     CountFromZero,
     EnergyKwh,
+    FewFromZero,
     Figure,
     InnerShare,
     MarginPu,
     PowerKw,
     PowerKwAboveZero,
+    RoundCount,
     Scale,
     Seed,
     ShareAboveZero,
@@ -127,15 +129,15 @@ class SitingQuestion:
     profile: str = "hudson_valley_2018"
     days: Literal["five", "typical"] = "five"
     n_typical_days: Count = 8
-    days_added_max: CountFromZero = 4
+    days_added_max: FewFromZero = 4
     year_check: bool = True
     limits: Limits = field(default_factory=lambda: Limits(violation_time_share_max=0.0))
     margin_pu: MarginPu = 2e-4
     mip_gap: InnerShare = 0.002
     time_limit_s: WorkTimeS = 600.0
     threads: ThreadCount = 1
-    rounds_max: Count = 8
-    n_plans: Count = 1
+    rounds_max: RoundCount = 8
+    n_plans: RoundCount = 1
     n_windows: CountFromZero = 4
     policy: PolicyKind = "ofo"
     policy_margin_pu: MarginPu = 0.0

@@ -48,6 +48,7 @@ from studies.cli import main, parser_of
 from studies.coordination_policy.study import CoordinationStudy
 from studies.datacenter_location.study import LocationStudy
 from studies.feeder_policy.setting import FeederPolicyQuestion
+from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.pv_datacenter_siting.question import PVZone, Storage
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.site_choices import ServedModel, SiteChoice
@@ -403,3 +404,19 @@ def test_a_share_in_percent_on_a_flag_is_told_how_it_is_written(capsys: pytest.C
     assert "argument --throughput-min: must lie in [0, 1], got 80.0; it is a share: 80.0 % is written 0.8" in (
         capsys.readouterr().err.replace("80 %", "80.0 %")
     )
+
+
+# --- numbers whose product is too much
+
+
+def test_more_sets_of_buses_than_can_be_searched_are_refused_at_once() -> None:
+    study = HostingCapacityStudy(feeder="ieee123", n_sites=12)
+    with pytest.raises(InputError, match=r"n_sites 12 of \d+ buses are \d+ sets, more than the 100000"):
+        study.resolve_sets(study.load_feeder())
+
+
+def test_a_finalist_of_too_many_steps_is_refused_before_it_is_run() -> None:
+    site = SiteChoice("a", (ServedModel("llama-3.1-8b", 80),), candidates=("671",))
+    study = LocationStudy(feeder="ieee13", sites=(site,), finalist_dt_s=Fraction(1, 100_000))
+    with pytest.raises(InputError, match=f"360000000 steps; a run has at most {STEPS_MAX}"):
+        study.check()
