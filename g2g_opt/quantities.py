@@ -91,8 +91,8 @@ class Bounds:
 
     def _validator(self, whole: bool) -> Callable[[Any, Callable[[Any], Any]], Any]:
         def validate(value: Any, as_type: Callable[[Any], Any]) -> Any:
-            # A number is refused for its range first: pydantic cannot turn 1e300 into a whole number.
-            if isinstance(value, _Number) and not isinstance(value, bool) and (refusal := self.refusal(value)):
+            # The range comes first: pydantic cannot turn 1e300 into a whole number, and takes true and "7" for numbers.
+            if refusal := self.refusal(value):
                 raise PydanticCustomError("quantity", "{refusal}", {"refusal": refusal})
             found = as_type(value)
             if refusal := self.refusal(found, whole):

@@ -18,6 +18,7 @@ from g2g_opt.quantities import (
     ShareBelowOne,
     WorkTimeS,
 )
+from g2g_opt.transmission.series import checked_dates
 from g2g_opt.transmission.system import Settings, load_peak_records
 from g2g_opt.transmission.zonal_grid import ShedRule
 from studies.question_model import question_model
@@ -87,6 +88,7 @@ class CoordinationQuestion:
                 raise InputError(f"{name} is empty; give at least one value")
             if len(set(values)) < len(values):
                 raise InputError(f"{name} has a value twice: {list(values)}")
+        checked_dates(self.first_date, self.last_date)
         if self.eps is not None and not self.eps:
             raise InputError("eps is empty; give at least one value, or None for a cross-validation")
         if self.refused_max is not None and self.kind != "peak-hour":

@@ -19,7 +19,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
-from g2g_opt.quantities import BatchSize, Count, KwPerGpu, PowerMw, PowerFactor, Seed
+from g2g_opt.quantities import BatchSize, Count, KwPerGpu, PowerFactor, PowerMw, Seed
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Engine
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection, sized_site

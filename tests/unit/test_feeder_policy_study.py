@@ -57,7 +57,7 @@ def test_options_reach_the_question() -> None:
         (["--pv", "999:5"], "999"),
         (["--site", "a=611:llama-3.1-8b:80"], "phases"),
         (["--duration", "30"], "before the first record"),
-        (["--pv", "675:inf"], r"size_kw must lie in .* kW"),
+        (["--pv", "675:inf"], r"size_kw must be a finite number in .* kW"),
         (["--feeder", "ieee34"], "name sites"),
         (["--training", "400"], "days"),
     ],

@@ -283,6 +283,14 @@ def test_a_scenario_that_cannot_be_run_is_refused(changes: dict[str, Any], words
         Scenario(**changes)
 
 
+@pytest.mark.parametrize("wrong", [True, "7", [7], {"seed": 7}, None])
+def test_what_is_no_number_is_none(wrong: object) -> None:
+    with pytest.raises(InputError, match="seed"):
+        make_question("load-profile", {"seed": wrong})
+    with pytest.raises(InputError, match="seed"):
+        Scenario(seed=wrong)  # type: ignore[arg-type]
+
+
 def test_the_usual_ramps_may_lie_beyond_a_short_run() -> None:
     assert Scenario(duration_s=300).replica_ramps == Scenario().replica_ramps
 
