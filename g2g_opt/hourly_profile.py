@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, unknown_name
-from g2g_opt.quantities import HourlyShare, UsdPerKwh, check_number, check_quantities
+from g2g_opt.quantities import HourlyShare, UsdPerKwh, check_quantities
 
 Floats = NDArray[np.float64]
 
@@ -122,13 +122,15 @@ def _hour(path: Path, row: int, text: str) -> datetime:
 
 def _share(path: Path, row: int, name: str, text: str) -> float:
     value = _number(path, row, name, text)
-    check_number(value, HourlyShare, f"profile {path}, row {row}: {name}")
+    if not 0.0 <= value < np.inf:
+        raise InputError(f"profile {path}, row {row}: {name} must be 0 or more, got {text}")
     return value
 
 
 def _price(path: Path, row: int, text: str) -> float:
     value = _number(path, row, PRICE_COLUMN, text)
-    check_number(value, UsdPerKwh, f"profile {path}, row {row}: {PRICE_COLUMN}")
+    if not np.isfinite(value):
+        raise InputError(f"profile {path}, row {row}: {PRICE_COLUMN} must be a finite number, got {text}")
     return value
 
 

@@ -151,7 +151,7 @@ WattPerGpu = Annotated[float, Bounds(0, 1e5, "W per GPU", above_low=True)]
 IdleLossPercent = Annotated[float, Bounds(0, 100, "%")]
 
 SignedPowerKw = Annotated[float, Bounds(-1e7, 1e7, "kW")]
-SignedPowerMw = Annotated[float, Bounds(-1e6, 1e6, "MW")]
+SignedPowerMw = Annotated[float, Bounds(-1e7, 1e7, "MW")]
 GpuPowerW = Annotated[float, Bounds(0, 1e5, "W per GPU")]
 BaseMva = Annotated[float, Bounds(0, 1e6, "MVA", above_low=True)]
 

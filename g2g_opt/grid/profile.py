@@ -44,15 +44,15 @@ class ConstantProfile(PowerProfile):
 class SampledProfile(PowerProfile):
     """Power given at sample times, linear in between, held before the first and after the last."""
 
-    def __init__(self, time_s: Floats, power_kw: Floats) -> None:
+    def __init__(self, time_s: Floats, power_kw: Floats, what: str = "a profile") -> None:
         self.time_s = np.asarray(time_s, dtype=float)
         self.sample_kw = np.asarray(power_kw, dtype=float)
         if self.time_s.ndim != 1 or self.time_s.shape != self.sample_kw.shape or len(self.time_s) == 0:
-            raise InputError(f"a profile needs equally many times and powers, got {time_s!r} and {power_kw!r}")
-        check_array(self.time_s, ScheduleTimeS, "a profile's time_s")
-        check_array(self.sample_kw, SignedPowerKw, "a profile's power_kw")
+            raise InputError(f"{what} needs equally many times and powers, got {time_s!r} and {power_kw!r}")
+        check_array(self.time_s, ScheduleTimeS, f"{what}: time_s")
+        check_array(self.sample_kw, SignedPowerKw, f"{what}: power_kw")
         if np.any(np.diff(self.time_s) < 0):
-            raise InputError("a profile's times must not decrease")
+            raise InputError(f"{what}: times must not decrease")
 
     def power_kw(self, t: float) -> float:
         return float(np.interp(t, self.time_s, self.sample_kw))

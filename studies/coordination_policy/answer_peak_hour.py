@@ -26,6 +26,7 @@ _SUMMARY = (
     Column("shed", "rejected by the grid (%)", 1, secondary=True),
     Column("sheds_more", "would shed more than without (%)", 1, secondary=True),
     Column("latency_margin", "latency margin", 2, secondary=True),
+    Column("margin_enough", "enough margin for the refusals asked", secondary=True),
     Column("training_s", "training (s)", 1, secondary=True),
     Column("residual", "certificate", 9, secondary=True),
     Column("n_draws", "draws", secondary=True),
@@ -154,6 +155,7 @@ def _summary(group: list[Row]) -> Row:
         "shed": mean("shed_share", 100.0),
         "sheds_more": mean("sheds_more_share", 100.0),
         "latency_margin": mean("latency_margin"),
+        "margin_enough": all(row.get("margin_enough", True) for row in group),
         "training_s": mean("training_s"),
         "residual": max((row["residual"] for row in group if row.get("residual") is not None), default=None),
         "n_draws": len(group),
@@ -178,6 +180,11 @@ def _answer(summary: Sequence[Row]) -> str:
             f"{row['captured']:.0f} % of what ideal coordination would; datacenters refuse {row['refused']:.1f} % of "
             "its shifts."
         )
+        if not row["margin_enough"]:
+            words[-1] += (
+                f" The search for a latency margin ended at its cap ({row['latency_margin']:g} on average): even so "
+                "more shifts of held-out records were refused than asked for."
+            )
     return "\n".join(words[:12]) or "No policy was trained with a certificate."
 
 

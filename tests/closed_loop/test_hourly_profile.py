@@ -136,8 +136,8 @@ def test_the_bundled_year_has_every_hour_and_the_cells_of_its_months() -> None:
     ("change", "words"),
     [
         (lambda rows: rows[:3] + rows[4:], "row 3: .* follows"),
-        (lambda rows: [rows[0], rows[1].replace("0.5", "-0.5"), *rows[2:]], "row 1: load_share must"),
-        (lambda rows: [rows[0], rows[1].replace("0.5", "nan"), *rows[2:]], "row 1: load_share must"),
+        (lambda rows: [rows[0], rows[1].replace("0.5", "-0.5"), *rows[2:]], "row 1: load_share must be 0 or more"),
+        (lambda rows: [rows[0], rows[1].replace("0.5", "nan"), *rows[2:]], "row 1: load_share must be 0 or more"),
         (lambda rows: [rows[0], rows[1].replace("0.5", ""), *rows[2:]], "row 1: load_share '' is no number"),
         (lambda rows: [rows[0].replace("load_share", "load"), *rows[1:]], "lacks the columns load_share"),
         (lambda rows: rows[:1], "has no rows"),

@@ -9,6 +9,7 @@ import math
 import types
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -27,13 +28,13 @@ from g2g_opt.datacenter.config import (
     ReplicaSchedule,
 )
 from g2g_opt.datacenter.workloads.curves import LogisticModel
-from g2g_opt.datacenter.workloads.inference import InferenceTemplateStore
+from g2g_opt.datacenter.workloads.inference import InferenceTemplateStore, read_trace
 from g2g_opt.datacenter.workloads.latency import LatencyMixture
 from g2g_opt.datacenter.workloads.ripple import RippleModel
 from g2g_opt.datacenter.workloads.training import TrainingTrace
 from g2g_opt.errors import InputError
 from g2g_opt.grid.held_series import HeldSeries
-from g2g_opt.grid.load import ConstantLoad, SampledLoad
+from g2g_opt.grid.load import ConstantLoad, CSVProfileLoad, SampledLoad
 from g2g_opt.grid.storage import BatteryStorage
 from g2g_opt.hourly_profile import HourlyProfile
 from g2g_opt.limits import Limits
@@ -312,7 +313,6 @@ def test_a_question_with_its_numbers_is_the_same_after_storing() -> None:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])
 def test_arrays_with_numbers_that_cannot_be_are_refused(bad: float) -> None:
-    hours = HourlyProfile("year", (), (), ())
     at = np.array(["2018-01-01T00:00"], dtype="datetime64[s]").astype(object)[0]
     for make in (
         lambda: HourlyProfile("year", (at, at), (0.5, bad), (0.0, 0.0)),
@@ -330,7 +330,22 @@ def test_arrays_with_numbers_that_cannot_be_are_refused(bad: float) -> None:
     ):
         with pytest.raises(InputError):
             make()
-    assert hours.hours == ()
+
+
+def test_a_file_of_samples_out_of_range_is_named(tmp_path: Path) -> None:
+    profile = tmp_path / "load.csv"
+    for text, words in (
+        ("t,kw\n0,5\n1,1e12\n", r"power_kw\[1\] must lie in"),
+        ("t,kw\n1,5\n0,5\n", "must not decrease"),
+    ):
+        profile.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=rf"load\.csv: .*{words}"):
+            CSVProfileLoad(profile)
+    trace = tmp_path / "trace.csv"
+    rows = [f"{b},{t},{power}" for b in (8, 16) for t, power in ((0, 300.0), (1, 1e8 if b == 16 else 300.0))]
+    trace.write_text("\n".join(["batch_size,relative_time_s,power_total_W", *rows]), encoding="utf-8")
+    with pytest.raises(InputError, match=r"trace\.csv, batch size 16, step \[1\] must lie in \[0, 100000\] W per GPU"):
+        read_trace(trace, SPEC, 1)
 
 
 def test_an_absurd_slope_is_named() -> None:

@@ -227,10 +227,13 @@ def read_trace(path: Path, spec: InferenceModelSpec, dt_s: float | Fraction) -> 
     left_out = sorted(set(samples) - set(spec.batch_sizes))
     if left_out:
         logger.info("trace %s: batch sizes %s are not among those of the model and left out", path, left_out)
-    return {
+    templates = {
         b: _resample(np.array(samples[b]), float(dt_s), f"trace {path}, batch size {b}") / spec.gpus_per_replica
         for b in sorted(set(samples) & set(spec.batch_sizes))
     }
+    for b, template_w in templates.items():
+        check_array(template_w, GpuPowerW, f"trace {path}, batch size {b}, step ")
+    return templates
 
 
 def _resample(samples: Floats, dt_s: float, where: str) -> Floats:
