@@ -59,12 +59,13 @@ class Scenario:
         for name in ("dt_s", "control_dt_s"):
             object.__setattr__(self, name, as_period(getattr(self, name), f"scenario {self.name!r}", name))
         check_quantities(self)
-        if (self.duration_s / self.dt_s).denominator != 1:
+        n_steps = self.duration_s / self.dt_s
+        if n_steps.denominator != 1:
             raise InputError(f"scenario {self.name!r}: duration_s={self.duration_s} is no multiple of {self.dt_s} s")
-        if self.duration_s / self.dt_s > STEPS_MAX:
+        if n_steps.numerator > STEPS_MAX:
             raise InputError(
                 f"scenario {self.name!r}: duration_s={self.duration_s} in steps of {self.dt_s} s are "
-                f"{self.duration_s // self.dt_s} steps; a run has at most {STEPS_MAX}"
+                f"{n_steps} steps; a run has at most {STEPS_MAX}"
             )
         if self.control_dt_s > self.duration_s:
             raise InputError(f"scenario {self.name!r}: control_dt_s={self.control_dt_s} is longer than the run")

@@ -311,5 +311,6 @@ def _rising_sizes(what: str, sizes: Any) -> tuple[int, ...]:
     for size in listed:
         _require_whole(f"{what}: each batch size", size, minimum=1)
     if any(a >= b for a, b in pairwise(listed)):
-        raise InputError(f"{what} must rise without repeats, got {shown(listed)}; sort them, each once")
+        rising = tuple(sorted(set(listed)))
+        raise InputError(f"{what} must rise without repeats, got {shown(listed)}; write {shown(rising)}")
     return tuple(int(size) for size in listed)

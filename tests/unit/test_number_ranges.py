@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from g2g_opt.controller.adaptive_tap import AdaptiveTapConfig
+from g2g_opt.controller.batch_size_schedule import BatchSizeChange, BatchSizeSchedule
 from g2g_opt.controller.contextual_batch_size import FeederPolicy, PolicyFeature, PolicyOutput
 from g2g_opt.controller.load_shift import LoadShiftConfig
 from g2g_opt.controller.ofo import OFOConfig
@@ -26,6 +27,8 @@ from g2g_opt.datacenter.config import (
     InferenceModelSpec,
     PowerAugmentationConfig,
     ReplicaSchedule,
+    TrainingRun,
+    TrainingSchedule,
 )
 from g2g_opt.datacenter.workloads.curves import LogisticModel
 from g2g_opt.datacenter.workloads.inference import InferenceTemplateStore, read_trace
@@ -33,6 +36,7 @@ from g2g_opt.datacenter.workloads.latency import LatencyMixture
 from g2g_opt.datacenter.workloads.ripple import RippleModel
 from g2g_opt.datacenter.workloads.training import TrainingTrace
 from g2g_opt.errors import InputError
+from g2g_opt.grid.config import TapPosition, TapSchedule
 from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.load import ConstantLoad, CSVProfileLoad, SampledLoad
 from g2g_opt.grid.storage import BatteryStorage
@@ -83,6 +87,11 @@ NOUNS: tuple[Any, ...] = (
     ReplicaSchedule(4, ((8, 1.0, 2.0),)),
     DatacenterConfig(),
     PowerAugmentationConfig(),
+    TrainingRun(n_gpus=8, trace=TrainingTrace.generate(60.0)),
+    TrainingSchedule(((TrainingRun(n_gpus=8, trace=TrainingTrace.generate(60.0)), 0.0, 10.0),)),
+    BatchSizeChange(8, 1.0),
+    BatchSizeSchedule(((0.0, BatchSizeChange(8)),)),
+    TapSchedule(((0.0, TapPosition(a=1.0)),)),
     OFOConfig(),
     AdaptiveTapConfig(),
     RuleBasedConfig(),
@@ -363,7 +372,7 @@ def options_of(study: str) -> Iterator[argparse.Action]:
     yield from commands.choices[study]._actions
 
 
-COMMANDS = [*sorted(STUDIES), "run", "resume", "retry", "report", "models", "status"]
+COMMANDS = sorted(next(a for a in parser_of(None)._actions if isinstance(a, argparse._SubParsersAction)).choices)
 # Flags that take numbers within a text; they are refused when the question is made.
 TEXTS = {
     "--site": "a=671:llama-3.1-70b:{}",
