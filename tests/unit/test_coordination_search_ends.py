@@ -1,4 +1,4 @@
-"""The search for a latency margin, and what is said where it ends at its cap."""
+"""Searches for a latency margin and for eps, and what is said where they end at their caps."""
 
 from __future__ import annotations
 
@@ -37,3 +37,11 @@ def test_a_margin_that_is_not_enough_is_told_from_one_that_is(
 def test_the_answer_says_where_the_search_ended_at_its_cap() -> None:
     assert "ended at its cap (0.75 on average)" in _answer([SUMMARY | {"margin_enough": False}])
     assert "cap" not in _answer([SUMMARY | {"margin_enough": True}])
+
+
+def test_an_eps_at_the_end_of_those_compared_is_said() -> None:
+    for eps, word in ((1000.0, "largest"), (0.1, "smallest")):
+        row = SUMMARY | {"margin_enough": True, "eps": eps}
+        assert f"the {word} of those compared" in _answer([row], eps_chosen=True)
+        assert "of those compared" not in _answer([row])
+    assert "of those compared" not in _answer([SUMMARY | {"margin_enough": True}], eps_chosen=True)
