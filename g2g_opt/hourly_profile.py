@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.quantities import HourlyShare, UsdPerKwh, check_quantities
 
 Floats = NDArray[np.float64]
 
@@ -31,9 +32,16 @@ class HourlyProfile:
 
     name: str
     hours: tuple[datetime, ...]
-    load_share: tuple[float, ...]
-    generation_share: tuple[float, ...]
-    price_per_kwh: tuple[float, ...] | None = None
+    load_share: tuple[HourlyShare, ...]
+    generation_share: tuple[HourlyShare, ...]
+    price_per_kwh: tuple[UsdPerKwh, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_quantities(self)
+        if not len(self.hours) == len(self.load_share) == len(self.generation_share) or (
+            self.price_per_kwh is not None and len(self.price_per_kwh) != len(self.hours)
+        ):
+            raise InputError(f"profile {self.name!r} needs a load_share and a generation_share for every hour")
 
     @staticmethod
     def known() -> list[str]:

@@ -13,6 +13,7 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from g2g_opt.errors import InputError, unknown_name
+from studies.question_model import faults_in_words
 from studies.task import Question
 
 # Named by where they are, so that the runner and its workers import only the study they run.
@@ -75,7 +76,7 @@ def make_question(study: str, content: dict[str, Any], where: str = "the questio
     try:
         question: Question = _adapter(study).validate_python(_with_absolute_paths(content))
     except ValidationError as error:
-        raise InputError(f"{where}: {_in_words(error)}") from error
+        raise InputError(f"{where}: {faults_in_words(error)}") from error
     return question
 
 
@@ -91,15 +92,6 @@ def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
     if isinstance(found.get("scenario"), dict):
         found["scenario"] = _with_absolute_paths(found["scenario"])
     return found
-
-
-def _in_words(error: ValidationError) -> str:
-    parts = []
-    for entry in error.errors():
-        place = ".".join(str(part) for part in entry["loc"])
-        what = "there is no such setting" if entry["type"] == "unexpected_keyword_argument" else entry["msg"]
-        parts.append(f"{place}: {what}" if place else what)
-    return "; ".join(parts)
 
 
 def question_json(question: Question) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError
+from g2g_opt.quantities import Figure, LagH, ShiftMw, ShiftMwPerUnit, check_number, check_quantities
 
 Floats = NDArray[np.float64]
 
@@ -43,14 +44,15 @@ class PolicyFeature:
 
     name: str
     unit: str
-    terms: tuple[tuple[Published, float], ...]
-    above: float | None = None
+    terms: tuple[tuple[Published, Figure], ...]
+    above: Figure | None = None
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         if not self.terms:
             raise InputError(f"the feature {self.name!r} reads no figure")
-        if not np.isfinite([*(weight for _, weight in self.terms), self.above or 0.0]).all():
-            raise InputError(f"the feature {self.name!r} has a weight or a bend that is no number")
+        for figure, _ in self.terms:
+            check_number(figure.lag_h, LagH, f"the feature {self.name!r}: lag_h of {figure.name}")
 
     @staticmethod
     def of(name: str, unit: str, lag_h: int) -> PolicyFeature:
@@ -86,12 +88,14 @@ class ContextualPolicy:
         asked = (len(self.datacenters), 1 + len(self.features))
         if self.matrix.shape != asked:
             raise InputError(f"the policy's matrix has shape {self.matrix.shape}, its names ask for {asked}")
-        if not np.isfinite(self.matrix).all():
-            raise InputError("the policy's matrix has entries that are no numbers")
+        columns = ["intercept", *(feature.name for feature in self.features)]
+        for center, row in zip(self.datacenters, self.matrix.tolist(), strict=True):
+            for name, entry in zip(columns, row, strict=True):
+                quantity = ShiftMw if name == "intercept" else ShiftMwPerUnit
+                check_number(entry, quantity, f"the policy's matrix: {name} of datacenter {center!r}")
         lost = np.abs(self.matrix.sum(axis=0)) > 1e-6 * (1.0 + np.abs(self.matrix).sum(axis=0))
         if lost.any():
-            names = ["intercept", *(feature.name for feature in self.features)]
-            raise InputError(f"the policy makes or loses work: columns {[names[k] for k in np.flatnonzero(lost)]}")
+            raise InputError(f"the policy makes or loses work: columns {[columns[k] for k in np.flatnonzero(lost)]}")
 
     @property
     def figures(self) -> tuple[Published, ...]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.data_files import data_path, read_table
 from g2g_opt.errors import InputError
+from g2g_opt.quantities import SignedPowerMw, check_array
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
@@ -75,6 +76,7 @@ class ZonalSeries:
             if not allowed.all():
                 hour = self.hour_begins[np.argwhere(~allowed)[0][0]]
                 raise InputError(f"{name} has no finite number at {hour}; fill it or leave out the day")
+            check_array(np.nan_to_num(values), SignedPowerMw, name)
 
     @property
     def days(self) -> Times:

@@ -61,8 +61,11 @@ def test_every_default_question_comes_back_and_has_a_schema(study: str) -> None:
         ('study = "hosting"', "study 'hosting' not found; .*known studies"),
         ('study = "hosting-capacity"\nbusses = ["671"]', "busses: there is no such setting"),
         ('study = "hosting-capacity"\n[limits]\nvmin = 0.9', r"limits\.vmin: there is no such setting"),
-        ('study = "hosting-capacity"\n[limits]\nvoltage_min_pu = 2.0', "0.5 < voltage_min_pu"),
-        ('study = "hosting-capacity"\nbatch_size = "many"', "batch_size: .*integer"),
+        (
+            'study = "hosting-capacity"\n[limits]\nvoltage_min_pu = 2.0',
+            r"voltage_min_pu: must lie in \(0\.5, 1\.5\) pu",
+        ),
+        ('study = "hosting-capacity"\nbatch_size = "many"', "batch_size: must be a number in .* got 'many'"),
         ("study = ", "is not TOML"),
         ('study = "json:nothing"', "cannot be imported"),
     ],
