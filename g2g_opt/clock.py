@@ -20,7 +20,7 @@ def as_period(dt_s: Fraction | int | str | float, owner: str, name: str = "dt_s"
     Raises `InputError` if it is no number, not positive or no short fraction of a second.
     """
     try:
-        if isinstance(dt_s, str) and _PERIOD.fullmatch(dt_s) is None:
+        if isinstance(dt_s, bool) or (isinstance(dt_s, str) and _PERIOD.fullmatch(dt_s) is None):
             raise ValueError("no period")
         period = Fraction(str(dt_s)) if isinstance(dt_s, float) else Fraction(dt_s)
     except (ValueError, TypeError, ZeroDivisionError) as error:

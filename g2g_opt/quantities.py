@@ -171,7 +171,7 @@ StorageHours = Annotated[float, Bounds(0, 1e5, "h", above_low=True)]
 # Which lags a policy may have is for the controller to say: what a calendar says of coming hours is known.
 LagH = Annotated[int, Bounds(-10 * 366 * 24, 10 * 366 * 24, "h")]
 # How long a solver or a task may take.
-WorkTimeS = Annotated[float, Bounds(0, 366 * 24 * 3600, "s", above_low=True)]
+WorkTimeS = Annotated[float, Bounds(0.001, 366 * 24 * 3600, "s")]
 
 # --- counts
 

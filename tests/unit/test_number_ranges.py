@@ -281,6 +281,7 @@ def test_a_share_in_percent_is_told_how_it_is_written() -> None:
         ({"dt_s": Fraction(1, 100_000)}, f"at most {STEPS_MAX}"),
         ({"dt_s": "1e999999999"}, "no period"),
         ({"dt_s": "1/0"}, "no period"),
+        ({"dt_s": True}, "no period"),
         ({"dt_s": 10.0**-300}, "no short fraction|no period"),
         ({"profile_rows": (0, 1)}, "list of 3"),
         ({"seed": True}, "whole number"),
