@@ -48,7 +48,7 @@ class BaseCase:
     Powers in kW: from the sources, of the customers as solved, and lost. `voltages` are those of energised bus-phases;
     `loading` the (element, share of its normal rating) of the heaviest one, None where nothing is rated. `unserved`
     is the worst customer that is served something else than it asks for. `distance_km` is by bus, along lines from the
-    nearest source; lines without a unit of length (`without_unit` of them) count as given.
+    nearest source; lines of which OpenDSS keeps no unit of length (`without_unit` of them) count as given.
     `failure` says why there is no solution; everything else is then empty.
     """
 

@@ -126,7 +126,7 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     console.print(f"{places}: {', '.join(named)}{more}" if named else places, markup=False)
     console.print(format_findings(lint_feeder(feeder)), markup=False)
     if not options.no_picture:
-        from studies.report.feeder_picture import write_feeder_picture
+        from studies.feeder.figures import write_feeder_picture
 
         path = options.picture or Path("results") / f"feeder_{feeder.name}.png"
         console.print(f"picture: {write_feeder_picture(feeder, base, limits, path)}", markup=False, soft_wrap=True)

@@ -90,7 +90,7 @@ def _draw_profile(axes: Axes, base: BaseCase, limits: Limits) -> None:
         )
     for limit_pu in (limits.voltage_min_pu, limits.voltage_max_pu):
         axes.axhline(limit_pu, color=_LIMIT, lw=1.0, ls="--")
-    unit = "km" if not base.without_unit else f"as given: {base.without_unit} lines state no unit"
+    unit = "km" if not base.without_unit else f"as given: OpenDSS keeps no unit of {base.without_unit} lines"
     axes.set_xlabel(f"distance from the source along lines ({unit})")
     axes.set_ylabel("voltage (pu)")
     axes.set_title("voltage against distance, by phase; dashed: the limits", fontsize=9)

@@ -1,0 +1,111 @@
+"""The base case: figures against OpenDSS's own through OpenDSSDirect.py, distances by hand, words for planners."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import opendssdirect
+import pytest
+
+from g2g_opt.base_case import base_case_words, solve_base_case
+from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
+from studies.cli import main
+
+CIRCUITS = Path(__file__).parents[1] / "circuits"
+TWO_LINES = """Clear
+New Circuit.two basekv=12.47 bus1=head mvasc3=500 mvasc1=500
+New Line.a bus1=head bus2=mid r1=0.3 x1=0.6 normamps=300 length=2 units=mi
+New Line.b bus1=mid bus2=end r1=0.3 x1=0.6 normamps=300 length=500 units=m
+New Line.loop bus1=head bus2=end r1=3 x1=6 normamps=300 length=20 units=kft
+New Line.open bus1=end bus2=far length=1 units=km enabled=no
+New Load.l bus1=end kv=12.47 kw=4000 pf=0.95
+Set VoltageBases=[12.47]
+CalcVoltageBases
+"""
+
+
+def own(folder: Path, text: str) -> Feeder:
+    path = folder / "own.dss"
+    path.write_text(text)
+    return Feeder.from_dss(path)
+
+
+def test_the_base_case_is_the_solution_that_opendss_finds(tmp_path: Path) -> None:
+    base = solve_base_case(own(tmp_path, TWO_LINES))
+    for line in TWO_LINES.splitlines():
+        opendssdirect.Text.Command(line)
+    opendssdirect.Text.Command("Set tolerance=1e-9")
+    opendssdirect.Text.Command("Solve")
+    theirs = dict(zip(opendssdirect.Circuit.AllNodeNames(), opendssdirect.Circuit.AllBusMagPu(), strict=True))
+    ours = {f"{node.bus}.{node.phase}": node.voltage_pu for node in base.voltages}
+    assert ours == pytest.approx({name: theirs[name] for name in ours}, abs=1e-7)
+    assert {name for name in theirs if not name.startswith("head")} <= set(ours)
+    assert base.source_kw == pytest.approx(-opendssdirect.Circuit.TotalPower()[0], rel=1e-6)
+    assert base.losses_kw == pytest.approx(opendssdirect.Circuit.Losses()[0] / 1e3, rel=1e-5)
+    amps = {}
+    for name in ("line.a", "line.b", "line.loop"):
+        opendssdirect.Circuit.SetActiveElement(name)
+        amps[name] = max(opendssdirect.CktElement.CurrentsMagAng()[0:6:2])
+    assert base.loading is not None
+    assert base.loading[0] == max(amps, key=lambda name: amps[name])
+    assert base.loading[1] == pytest.approx(max(amps.values()) / 300.0, rel=1e-6)
+
+
+def test_distances_run_along_the_shortest_closed_way_in_kilometres(tmp_path: Path) -> None:
+    base = solve_base_case(own(tmp_path, TWO_LINES))
+    assert base.distance_km == pytest.approx({"head": 0.0, "mid": 2 * 1.609344, "end": 2 * 1.609344 + 0.5})
+    assert base.without_unit == 0
+    unitless = solve_base_case(own(tmp_path, TWO_LINES.replace(" units=mi", "")))
+    assert unitless.without_unit == 1
+    assert unitless.distance_km == pytest.approx({"head": 0.0, "mid": 2.0, "end": 2.5})
+
+
+@pytest.mark.parametrize(("circuit", "n_outside"), [("n1_deltasecondary", 1), ("series_cap", 0)])
+def test_a_circuit_that_breaks_a_limit_by_itself_is_said(circuit: str, n_outside: int) -> None:
+    feeder = Feeder.from_dss(CIRCUITS / f"{circuit}.dss")
+    base = solve_base_case(feeder)
+    assert len(base.outside(Limits())) == n_outside
+    words = base_case_words(feeder, base, Limits())[-1]
+    assert words.startswith("without a site " + ("the circuit already breaks a limit" if n_outside else "all limits"))
+    if n_outside:
+        # 0.9480 pu line to line at `far` in OpenDSS.
+        assert "far." in words
+
+
+def test_a_wrong_base_is_called_implausible(tmp_path: Path) -> None:
+    feeder = own(tmp_path, TWO_LINES.replace("VoltageBases=[12.47]", "VoltageBases=[33]"))
+    base = solve_base_case(feeder)
+    assert len(base.implausible) == len(base.voltages)
+    assert any("voltage base must be another" in words for words in base_case_words(feeder, base, Limits()))
+
+
+def test_a_circuit_without_a_solution_is_a_failure_and_no_number(tmp_path: Path) -> None:
+    feeder = own(tmp_path, TWO_LINES.replace("kw=4000 pf=0.95", "kw=400000 pf=0.95 vminpu=0.01 vlowpu=0.001 vmaxpu=5"))
+    base = solve_base_case(feeder)
+    assert "no solution" in base.failure
+    assert base.voltages == ()
+    assert base.breaks(Limits()) == base.failure
+
+
+@pytest.mark.parametrize("name", ["ieee13", "ieee34", "ieee123"])
+def test_bundled_feeders_begin_at_the_taps_and_source_of_their_studies(name: str) -> None:
+    feeder = Feeder.load(name)
+    base = solve_base_case(feeder)
+    assert not base.failure
+    assert {node.bus for node in base.voltages if not node.judged} <= set(feeder.exclude_buses)
+    source = next(iter(feeder.buses))
+    at_source = [node.voltage_pu for node in base.voltages if node.bus == source]
+    assert np.mean(at_source) == pytest.approx(feeder.source_pu, abs=0.02)
+
+
+def test_the_command_says_it_and_draws_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "pictures" / "feeder.png"
+    assert main(["feeder", str(CIRCUITS / "n1_deltasecondary.dss"), "--picture", str(picture)]) == 0
+    said = capsys.readouterr().out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    for words in ("base case, no site", "already breaks a limit", "studied as a snapshot", "can take a site"):
+        assert words in said.replace("\n", " "), words
+    assert main(["feeder", "ieee123", "--no-picture", "--all-buses"]) == 0
+    assert capsys.readouterr().out.count(",") > 56
