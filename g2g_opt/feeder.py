@@ -19,6 +19,7 @@ from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_file.reading import is_own_circuit, read_circuit
 from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
 from g2g_opt.grid.circuit_reading import load_branches
+from g2g_opt.grid.circuit_regulators import read_regulators
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.node_roles import classify_buses
 from g2g_opt.grid.studied_state import studied_state
@@ -50,7 +51,7 @@ class Feeder:
 
     `buses` and `regulators` are by lower-case name; `compiled_taps` are the ratios (pu) at which the circuit itself
     leaves its regulators; `isolated_buses` no source serves on any phase; `exclude_buses` are left out of voltage
-    metrics; `own_loads` are the circuit's customers;
+    metrics; `own_loads` are the circuit's customers; `regulator_notes` name controls that move no changer of their own;
     `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's
     tuning of the OFO controller (formulations 4); `state` says in which state a user's circuit is studied
     (`studied_state`), `left_out` which lines of its files were passed over.
@@ -64,6 +65,7 @@ class Feeder:
     branches: tuple[Branch, ...]
     isolated_buses: tuple[str, ...]
     own_loads: tuple[OwnLoad, ...] = ()
+    regulator_notes: tuple[str, ...] = ()
     source_pu: float | None = None
     initial_taps: TapPosition | None = None
     exclude_buses: tuple[str, ...] = ()
@@ -202,7 +204,8 @@ def find_feeder(case_dir: Path | str | None, master_file: str | None, feeder: Fe
 def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
     circuit = Circuit(commands)
     circuit.finish()
-    regulators = circuit.regulators()
+    found = read_regulators(circuit)
+    regulators = found.regulators
     buses = classify_buses(circuit)
     return {
         "buses": MappingProxyType(buses),
@@ -211,6 +214,7 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "branches": tuple(circuit.branches()),
         "isolated_buses": tuple(sorted(bus.name for bus in buses.values() if not bus.phases and not bus.neutral)),
         "own_loads": _own_loads(circuit),
+        "regulator_notes": found.notes,
     }
 
 

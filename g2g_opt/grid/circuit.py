@@ -305,42 +305,27 @@ class Circuit:
 
     def set_tap(self, regulator: Regulator, ratio_pu: float) -> None:
         """Move a regulator's winding to `ratio_pu`."""
-        self.command(f"Edit Transformer.{regulator.transformer} wdg={regulator.winding} tap={ratio_pu:.9f}")
+        self.command(f"Edit {regulator.kind}.{regulator.transformer} wdg={regulator.winding} tap={ratio_pu:.9f}")
 
     def tap(self, regulator: Regulator) -> float:
         """Present ratio (pu) of a regulator's winding."""
+        if regulator.kind != "transformer":
+            self.command(f"{regulator.kind}.{regulator.transformer}.wdg={regulator.winding}")
+            return float(self.command(f"? {regulator.kind}.{regulator.transformer}.tap"))
         self._call(lib.ctx_Transformers_Set_Name, regulator.transformer.encode())
         self._call(lib.ctx_Transformers_Set_Wdg, regulator.winding)
         return float(self._call(lib.ctx_Transformers_Get_Tap))
-
-    def regulators(self) -> dict[str, Regulator]:
-        """The circuit's regulators by lower-case name."""
-        found = {}
-        more = self._call(lib.ctx_RegControls_Get_First)
-        while more:
-            name = ffi.string(self._call(lib.ctx_RegControls_Get_Name)).decode().lower()
-            transformer = ffi.string(self._call(lib.ctx_RegControls_Get_Transformer)).decode().lower()
-            found[name] = (transformer, int(self._call(lib.ctx_RegControls_Get_Winding)))
-            more = self._call(lib.ctx_RegControls_Get_Next)
-        return {name: self._read_regulator(name, *place) for name, place in found.items()}
-
-    def _read_regulator(self, name: str, transformer: str, winding: int) -> Regulator:
-        self.activate(f"Transformer.{transformer}")
-        ends = self._array(lib.ctx_CktElement_Get_BusNames, "char*")
-        bus, *nodes = ends[winding - 1].lower().split(".")
-        self._call(lib.ctx_Transformers_Set_Name, transformer.encode())
-        self._call(lib.ctx_Transformers_Set_Wdg, winding)
-        low, high = (float(self._call(f)) for f in (lib.ctx_Transformers_Get_MinTap, lib.ctx_Transformers_Get_MaxTap))
-        steps = int(self._call(lib.ctx_Transformers_Get_NumTaps))
-        phases = tuple(int(n) for n in nodes if n in ("1", "2", "3")) or (1, 2, 3)
-        return Regulator(name, transformer, winding, bus, phases, low, high, (high - low) / steps)
 
     # --- what the circuit is made of
 
     def activate(self, element: str) -> None:
         """Make an element the one that `ask` asks about; `InputError` if there is none of that name."""
-        if self._call(lib.ctx_Circuit_SetActiveElement, element.encode()) < 0:
+        if not self.has(element):
             raise InputError(f"OpenDSS has no element {element!r}")
+
+    def has(self, element: str) -> bool:
+        """Whether there is an element of that name."""
+        return int(self._call(lib.ctx_Circuit_SetActiveElement, element.encode())) >= 0
 
     def _read_buses(self) -> dict[str, Bus]:
         buses = {}

@@ -37,7 +37,11 @@ class Bus:
 
 @dataclass(frozen=True)
 class Regulator:
-    """A regulated winding; taps move from `tap_min_pu` to `tap_max_pu` in steps of `tap_step_pu`."""
+    """A tap changer: that of `winding`; taps move from `tap_min_pu` to `tap_max_pu` in steps of `tap_step_pu`.
+
+    Its control holds the voltage of `controlled_winding` (0: the same winding), at `bus`, on `phases`; `settings` say
+    what else it does. `kind` is "transformer" or "autotrans".
+    """
 
     name: str
     transformer: str
@@ -47,6 +51,18 @@ class Regulator:
     tap_min_pu: float
     tap_max_pu: float
     tap_step_pu: float
+    kind: str = "transformer"
+    controlled_winding: int = 0
+    settings: tuple[str, ...] = ()
+
+    @property
+    def direction(self) -> int:
+        """1 if a higher ratio raises the controlled voltage, -1 if it lowers it: the changer is on another winding."""
+        return 1 if self.controlled_winding in (0, self.winding) else -1
+
+    def clipped(self, ratio_pu: float) -> float:
+        """A ratio within the range: from between two steps, the last move ends at the end of the range."""
+        return min(max(ratio_pu, self.tap_min_pu), self.tap_max_pu)
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,6 +63,7 @@ WIRES = at(LINE_TO_LINE, "mid", "end")
 DELTA = at(LINE_TO_LINE, "head", "mid", "far")
 SPLIT = (*at(TO_GROUND, "p"), *at(((1, 3), (2, 3)), "s", "h"))
 SERIES = at(TO_GROUND, "a", "b", "c")
+TAPPED = at(TO_GROUND, "head", "mid", "far")
 CASES = (
     Case("delta3wire", "end", 925.0, WIRES, "delta"),
     Case("delta3wire", "mid", 1467.0, WIRES, "delta"),
@@ -72,6 +73,9 @@ CASES = (
     Case("series_cap", "a", 1880.0, SERIES),
     Case("series_cap", "b", 3137.0, SERIES),
     Case("series_cap", "c", 1373.0, SERIES),
+    # The changer is on winding 1, and its lowest tap the highest voltage.
+    Case("a4_heavy_tapwdg1", "mid", 3564.0, TAPPED),
+    Case("a5_equiv_wdg2", "mid", 3277.0, TAPPED),
 )
 NAMES = [f"{case.name}-{case.bus}" for case in CASES]
 
