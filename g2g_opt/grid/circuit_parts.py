@@ -26,6 +26,12 @@ class Bus:
     three_wire: bool = False
     unserved: tuple[int, ...] = ()
 
+    def voltage_name(self, phase: int) -> str:
+        """Name of the voltage that is judged at a phase: "A", or from phase to phase "AB"."""
+        if not self.three_wire:
+            return "ABC"[phase - 1]
+        return "".join("ABC"[n - 1] for pair in self.judged_pairs() if pair[0] == phase for n in pair)
+
     def judged_pairs(self) -> tuple[tuple[int, int], ...]:
         """(phase, other) node numbers between which voltages are judged; 0 is ground."""
         if not self.three_wire:
