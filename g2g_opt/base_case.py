@@ -158,7 +158,7 @@ def solve_base_case(feeder: Feeder) -> BaseCase:
         for k, (bus, phase) in enumerate(nodes)
         if judged.monitored[k] and np.isfinite(voltage_pu[k])
     )
-    loading = BranchLoading(circuit.branches())
+    loading = BranchLoading.of(circuit)
     shares = loading.loading_pu(loading.conductor_loading_pu(phasors[None]))[0]
     own = OwnLoadCheck(circuit)
     own.check(np.zeros(1), phasors[None])

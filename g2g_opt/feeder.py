@@ -16,6 +16,7 @@ from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder_tables import dss_commands
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_branches import read_branches
 from g2g_opt.grid.circuit_file.reading import is_own_circuit, read_circuit
 from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
 from g2g_opt.grid.circuit_reading import load_branches
@@ -211,7 +212,7 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "buses": MappingProxyType(buses),
         "regulators": MappingProxyType(regulators),
         "compiled_taps": MappingProxyType({name: circuit.tap(regulator) for name, regulator in regulators.items()}),
-        "branches": tuple(circuit.branches()),
+        "branches": tuple(read_branches(circuit, ask_stated=True)),
         "isolated_buses": tuple(sorted(bus.name for bus in buses.values() if not bus.phases and not bus.neutral)),
         "own_loads": _own_loads(circuit),
         "regulator_notes": found.notes,

@@ -28,7 +28,20 @@ def describe_feeder(feeder: Feeder) -> list[str]:
     if neutrals:
         words.append(f"neutral conductors, against which voltages are judged: {_listed(neutrals)}")
     words += [_regulator_in_words(regulator) for regulator in feeder.regulators.values()]
-    return [*words, *feeder.regulator_notes, *feeder.state, *unassessed_notes(feeder)]
+    return [*words, *feeder.regulator_notes, *rating_notes(feeder), *feeder.state, *unassessed_notes(feeder)]
+
+
+def rating_notes(feeder: Feeder) -> list[str]:
+    """What loadings are shares of, in words: OpenDSS's normal ratings, and how they stand to the nameplates."""
+    of_share: dict[float, list[str]] = {}
+    for branch in feeder.branches:
+        if branch.rating_a > 0.0 and round(branch.normal_over_nameplate, 4) != 1.0:
+            of_share.setdefault(round(branch.normal_over_nameplate, 4), []).append(branch.name)
+    return [
+        f"loadings are shares of normal ratings, {100.0 * share:g} % of nameplate: {_listed(names)}; a loading of "
+        f"{1.0 / share:.3f} is the nameplate's"
+        for share, names in of_share.items()
+    ]
 
 
 def _regulator_in_words(regulator: Regulator) -> str:

@@ -17,6 +17,7 @@ from g2g_opt.batch.load_law import N_COLUMNS, load_law
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.errors import unknown_name
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_branches import read_branches
 from g2g_opt.grid.circuit_parts import Branch, Bus, LinearElement
 from g2g_opt.grid.circuit_reading import LINEAR_KINDS, elements, linear_elements, load_branches, source_currents_a
 from g2g_opt.grid.circuit_regulators import read_regulators
@@ -174,7 +175,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
         fixed=tuple(e for e in linear if e.kind != "capacitor" and (e.kind, e.name) not in tapped_names),
         tapped=tapped,
         capacitors=tuple(e for e in linear if e.kind == "capacitor"),
-        branches=tuple(circuit.branches()),
+        branches=tuple(read_branches(circuit)),
         source_a=source_a,
         load_names=tuple(names),
         load_models=np.array(models, dtype=np.int64),

@@ -7,6 +7,7 @@ that sets the power of all injections at once.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError, PowerFlowError
-from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
+from g2g_opt.grid.circuit_parts import Bus, Regulator
 from g2g_opt.grid.engine_library import ffi, lib
 
 Floats = NDArray[np.float64]
@@ -31,7 +32,6 @@ lib.DSS_Set_AllowChangeDir(False)
 # Steps (s) so long that regulators, which wait for some ten to sixty seconds, have settled at their end.
 SETTLED_DT_S = 300.0
 _KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
-_LINE, _TRANSFORMER = "Line", "Transformer"
 
 
 # Contexts whose circuit is gone, by the thread that made them. Python may collect a circuit in any thread, but the
@@ -343,46 +343,16 @@ class Circuit:
         places: NDArray[np.int64] = self._array(lib.ctx_CktElement_Get_NodeRef, "int32_t").astype(np.int64) - 1
         return places
 
-    def branches(self) -> list[Branch]:
-        """Lines and transformers with their present admittances and ratings (call again after a tap change)."""
-        found = []
-        for full_name in self._array(lib.ctx_Circuit_Get_AllElementNames, "char*"):
-            kind, _, name = full_name.partition(".")
-            if kind not in (_LINE, _TRANSFORMER):
-                continue
-            self.activate(full_name)
-            flat = self._array(lib.ctx_CktElement_Get_Yprim, "double")
-            enabled = bool(self._call(lib.ctx_CktElement_Get_Enabled))
-            # An element that was never in service has no nodes yet.
-            nodes = self.terminal_nodes() if len(flat) and enabled else np.empty(0, dtype=np.int64)
-            ends = [end.lower().split(".")[0] for end in self._array(lib.ctx_CktElement_Get_BusNames, "char*")]
-            n_terminals = int(self._call(lib.ctx_CktElement_Get_NumTerminals))
-            closed = all(
-                not self._call(lib.ctx_CktElement_IsOpen, terminal, 0) for terminal in range(1, n_terminals + 1)
-            )
-            rating_a = float(self._call(lib.ctx_CktElement_Get_NormalAmps))
-            emergency_a = float(self._call(lib.ctx_CktElement_Get_EmergAmps))
-            order = len(nodes)
-            yprim = (flat[0::2] + 1j * flat[1::2]).reshape(order, order).T if order else np.empty((0, 0), complex)
-            # A terminal's last conductor may be a neutral; loading is that of the phase conductors.
-            n_conductors = int(self._call(lib.ctx_CktElement_Get_NumConductors))
-            n_phases = int(self._call(lib.ctx_CktElement_Get_NumPhases))
-            found.append(
-                Branch(
-                    kind.lower(),
-                    name.lower(),
-                    tuple(ends),
-                    nodes,
-                    yprim,
-                    n_conductors,
-                    n_phases,
-                    rating_a,
-                    emergency_a,
-                    enabled and closed,
-                    self._is_switch(kind),
-                )
-            )
-        return found
+    def stated_properties(self) -> dict[str, Any]:
+        """What was set of the active element, by property in lower case, in the order it was set in."""
+        text = ffi.string(self._call(lib.ctx_DSSElement_ToJSON, 0)).decode()
+        return {key.lower(): value for key, value in json.loads(text).items()}
 
-    def _is_switch(self, kind: str) -> bool:
-        return kind == _LINE and bool(self._call(lib.ctx_Lines_Get_IsSwitch))
+    def stated_properties_of(self, kind: str, name: str) -> dict[str, Any]:
+        """As `stated_properties`, of something that is no circuit element: a linecode, wire data, ..."""
+        self._call(lib.ctx_Circuit_SetActiveClass, kind.encode())
+        for entry in json.loads(ffi.string(self._call(lib.ctx_ActiveClass_ToJSON, 0)).decode()):
+            properties = {key.lower(): value for key, value in entry.items()}
+            if str(properties.get("name", "")).lower() == name.lower():
+                return properties
+        return {}

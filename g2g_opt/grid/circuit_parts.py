@@ -73,9 +73,11 @@ class Regulator:
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """A line or transformer: terminal currents are `yprim @ v[nodes]` (A from V); node -1 is ground.
+    """What carries current between buses: terminal currents are `yprim @ v[nodes]` (A from V); node -1 is ground.
 
-    The ratings are OpenDSS's normal and emergency ampere ratings of the first terminal.
+    The ratings are OpenDSS's normal and emergency ampere ratings of the first terminal (0: none);
+    `rating_is_stated` tells a stated one from OpenDSS's default, `normal_over_nameplate` how much of its nameplate a
+    transformer's normal rating is. `closed`: current can flow in some phase; `has_open_conductor`: not in all.
     """
 
     kind: str
@@ -89,6 +91,9 @@ class Branch:
     emergency_a: float
     closed: bool
     is_switch: bool
+    rating_is_stated: bool = True
+    has_open_conductor: bool = False
+    normal_over_nameplate: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

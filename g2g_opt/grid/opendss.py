@@ -53,10 +53,9 @@ class OpenDSSGrid(GridBackend[GridState]):
     `tolerance` is OpenDSS's solution tolerance; `constant_power_window_pu` is the voltage band in which everything
     attached draws constant power. `unserved` says what happens when an attached load leaves that band and is
     served something else than asked (formulations 5.2): "raise" a `PowerFlowError`, or "record" it in `served`. The
-    feeder's own loads are looked at too, and only recorded, in `own_loads`.
-    `record_loading` records the loading of lines and transformers at every step. `enforce_tap_range=False` lets taps
-    leave their regulator's range, as OpenDSS does. `own_load_share` is the share of their power that the feeder's own
-    loads draw, over time (those that OpenDSS knows as fixed or exempt keep all of it).
+    feeder's own loads are looked at too, and only recorded, in `own_loads`. `record_loading` records the loading of
+    branches at every step. `enforce_tap_range=False` lets taps leave their regulator's range, as OpenDSS does.
+    `own_load_share` is the share of their power that the feeder's own loads draw, over time (fixed ones keep all).
 
     `attach_*` come before `start`, which the Coordinator calls. Raises `InputError` for whatever cannot be used.
     """
@@ -194,8 +193,9 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._v_columns = self.setup.monitored_nodes(nodes)
         self._v_index = [nodes[i] for i in self._v_columns]
         self._judged = JudgedVoltages.of(self.feeder.buses, nodes, circuit.node_base_v)
-        loading, n = BranchLoading(circuit.branches()) if self.setup.record_loading else None, len(circuit.injection_kw)
-        self._grid_record = GridRecord(nodes, self._judged, n, self._inspect, loading, self._expected_steps)
+        loading = BranchLoading.of(circuit) if self.setup.record_loading else None
+        room = len(circuit.injection_kw), self._inspect, loading, self._expected_steps
+        self._grid_record = GridRecord(nodes, self._judged, *room)
         self._vector: Floats | None = None
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
         self._taps: TapPosition | None = None
@@ -290,7 +290,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         """After a solution, which is when OpenDSS renews admittances: take those of moved taps into the loadings."""
         if self._loading_is_stale:
             self._grid_record.flush()
-            self._grid_record.loading = BranchLoading(circuit.branches())
+            self._grid_record.loading = BranchLoading.of(circuit)
             self._loading_is_stale = False
 
     # --- commands
