@@ -18,7 +18,7 @@ from g2g_opt.feeder_tables import dss_commands
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_branches import read_branches
 from g2g_opt.grid.circuit_file.reading import is_own_circuit, read_circuit
-from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
+from g2g_opt.grid.circuit_parts import Branch, Bus, LoadBranch, Regulator
 from g2g_opt.grid.circuit_reading import load_branches
 from g2g_opt.grid.circuit_regulators import read_regulators
 from g2g_opt.grid.config import TapPosition
@@ -207,21 +207,22 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
     circuit.finish()
     found = read_regulators(circuit)
     regulators = found.regulators
-    buses = classify_buses(circuit)
+    loads = load_branches(circuit)
+    buses = classify_buses(circuit, loads)
     return {
         "buses": MappingProxyType(buses),
         "regulators": MappingProxyType(regulators),
         "compiled_taps": MappingProxyType({name: circuit.tap(regulator) for name, regulator in regulators.items()}),
         "branches": tuple(read_branches(circuit, ask_stated=True)),
         "isolated_buses": tuple(sorted(bus.name for bus in buses.values() if not bus.phases and not bus.neutral)),
-        "own_loads": _own_loads(circuit),
+        "own_loads": _own_loads(circuit, loads),
         "regulator_notes": found.notes,
     }
 
 
-def _own_loads(circuit: Circuit) -> tuple[OwnLoad, ...]:
+def _own_loads(circuit: Circuit, loads: Sequence[LoadBranch]) -> tuple[OwnLoad, ...]:
     found = []
-    for load in load_branches(circuit):
+    for load in loads:
         places = [int(place) for place in load.nodes if place >= 0]
         if places:
             numbers = tuple(dict.fromkeys(int(circuit.node_phase[place]) for place in places))

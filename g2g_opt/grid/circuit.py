@@ -348,11 +348,9 @@ class Circuit:
         text = ffi.string(self._call(lib.ctx_DSSElement_ToJSON, 0)).decode()
         return {key.lower(): value for key, value in json.loads(text).items()}
 
-    def stated_properties_of(self, kind: str, name: str) -> dict[str, Any]:
-        """As `stated_properties`, of something that is no circuit element: a linecode, wire data, ..."""
+    def stated_properties_of(self, kind: str) -> dict[str, dict[str, Any]]:
+        """As `stated_properties`, of all linecodes, wire data, ...: what is no circuit element, by lower-case name."""
         self._call(lib.ctx_Circuit_SetActiveClass, kind.encode())
-        for entry in json.loads(ffi.string(self._call(lib.ctx_ActiveClass_ToJSON, 0)).decode()):
-            properties = {key.lower(): value for key, value in entry.items()}
-            if str(properties.get("name", "")).lower() == name.lower():
-                return properties
-        return {}
+        entries = json.loads(ffi.string(self._call(lib.ctx_ActiveClass_ToJSON, 0)).decode())
+        lower = [{key.lower(): value for key, value in entry.items()} for entry in entries]
+        return {str(properties["name"]).lower(): properties for properties in lower}

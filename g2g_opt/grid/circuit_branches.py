@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +33,7 @@ def read_branches(circuit: Circuit, ask_stated: bool = False) -> list[Branch]:
     finds out whether the ratings of lines and transformers were stated (`Branch.rating_is_stated`).
     """
     found = []
+    linecodes = circuit.stated_properties_of("LineCode") if ask_stated else {}
     for kind, name in elements(circuit):
         n_terminals = int(circuit.ask("CktElement_Get_NumTerminals"))
         if n_terminals < 2 or kind in _SOURCES or kind in DRAWING_KINDS:
@@ -50,7 +54,7 @@ def read_branches(circuit: Circuit, ask_stated: bool = False) -> list[Branch]:
         n_open = [_n_open(circuit, terminal, n_phases) for terminal in range(1, n_terminals + 1)]
         rating_a = float(circuit.ask("CktElement_Get_NormalAmps"))
         emergency_a = float(circuit.ask("CktElement_Get_EmergAmps"))
-        stated = _is_stated(circuit, kind, name, rating_a) if ask_stated or kind not in _ALWAYS else True
+        stated = _is_stated(circuit, kind, name, rating_a, linecodes) if ask_stated or kind not in _ALWAYS else True
         if kind not in _ALWAYS and not stated:
             rating_a = emergency_a = 0.0
         found.append(
@@ -93,7 +97,9 @@ def _is_switch(circuit: Circuit, name: str) -> bool:
     return bool(circuit.ask("Lines_Get_IsSwitch"))
 
 
-def _is_stated(circuit: Circuit, kind: str, name: str, rating_a: float) -> bool:
+def _is_stated(
+    circuit: Circuit, kind: str, name: str, rating_a: float, linecodes: Mapping[str, Mapping[str, Any]]
+) -> bool:
     """Did somebody state an element's rating, or what it is made of?"""
     if kind == "line" and rating_a != DEFAULT_RATING_A:
         return True
@@ -109,7 +115,7 @@ def _is_stated(circuit: Circuit, kind: str, name: str, rating_a: float) -> bool:
     order = list(named)
     if "emergamps" in named and order.index("normamps") > order.index("emergamps"):
         return True
-    return "normamps" in circuit.stated_properties_of("LineCode", str(named["linecode"]))
+    return "normamps" in linecodes.get(str(named["linecode"]).lower(), {})
 
 
 def _normal_over_nameplate(circuit: Circuit, kind: str, name: str) -> float:
