@@ -25,6 +25,7 @@ from g2g_opt.batch.simulator import run_batch
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, tan_phi
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_regulators import read_regulators
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +81,7 @@ class FlowCase:
         for k, port in enumerate(self.ports):
             bus, phase = self.jacobian.network.nodes[port.begin]
             circuit.add_injection(f"{k}", bus, (phase,), port.base_v / 1e3, port.window_pu)
-        regulators = circuit.regulators()
+        regulators = read_regulators(circuit).regulators
         for name, ratio in self.taps:
             circuit.set_tap(regulators[name], ratio)
         circuit.finish()

@@ -25,17 +25,21 @@ _PLAUSIBLE_PU = (0.7, 1.3)
 
 @dataclass(frozen=True)
 class NodeVoltage:
-    """A bus-phase and its voltage (pu), line to line where the bus has no neutral; `judged`: limits look at it."""
+    """A bus-phase and its voltage (pu), line to line where the bus has no neutral; `judged`: limits look at it.
+
+    `label` names the voltage as people do: "A", or from phase to phase "AB".
+    """
 
     bus: str
     phase: int
     voltage_pu: float
     judged: bool
+    label: str
 
     @property
     def name(self) -> str:
-        """Bus and phase as people write them."""
-        return f"{self.bus}.{'ABC'[self.phase - 1]}"
+        """Bus and voltage as people write them."""
+        return f"{self.bus}.{self.label}"
 
     def __str__(self) -> str:
         return f"{self.name} {self.voltage_pu:.4f} pu"
@@ -144,11 +148,17 @@ def solve_base_case(feeder: Feeder) -> BaseCase:
     judged = JudgedVoltages.of(feeder.buses, nodes, circuit.node_base_v)
     voltage_pu = judged.magnitudes_pu(phasors)
     voltages = tuple(
-        NodeVoltage(bus, phase, float(voltage_pu[k]), bus not in feeder.exclude_buses)
+        NodeVoltage(
+            bus,
+            phase,
+            float(voltage_pu[k]),
+            bus not in feeder.exclude_buses,
+            feeder.buses[bus].voltage_name(phase),
+        )
         for k, (bus, phase) in enumerate(nodes)
         if judged.monitored[k] and np.isfinite(voltage_pu[k])
     )
-    loading = BranchLoading(circuit.branches())
+    loading = BranchLoading.of(circuit)
     shares = loading.loading_pu(loading.conductor_loading_pu(phasors[None]))[0]
     own = OwnLoadCheck(circuit)
     own.check(np.zeros(1), phasors[None])

@@ -16,9 +16,11 @@ from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder_tables import dss_commands
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_branches import read_branches
 from g2g_opt.grid.circuit_file.reading import is_own_circuit, read_circuit
-from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
+from g2g_opt.grid.circuit_parts import Branch, Bus, LoadBranch, Regulator
 from g2g_opt.grid.circuit_reading import load_branches
+from g2g_opt.grid.circuit_regulators import read_regulators
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.node_roles import classify_buses
 from g2g_opt.grid.studied_state import studied_state
@@ -50,7 +52,7 @@ class Feeder:
 
     `buses` and `regulators` are by lower-case name; `compiled_taps` are the ratios (pu) at which the circuit itself
     leaves its regulators; `isolated_buses` no source serves on any phase; `exclude_buses` are left out of voltage
-    metrics; `own_loads` are the circuit's customers;
+    metrics; `own_loads` are the circuit's customers; `regulator_notes` name controls that move no changer of their own;
     `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's
     tuning of the OFO controller (formulations 4); `state` says in which state a user's circuit is studied
     (`studied_state`), `left_out` which lines of its files were passed over.
@@ -64,6 +66,7 @@ class Feeder:
     branches: tuple[Branch, ...]
     isolated_buses: tuple[str, ...]
     own_loads: tuple[OwnLoad, ...] = ()
+    regulator_notes: tuple[str, ...] = ()
     source_pu: float | None = None
     initial_taps: TapPosition | None = None
     exclude_buses: tuple[str, ...] = ()
@@ -202,21 +205,24 @@ def find_feeder(case_dir: Path | str | None, master_file: str | None, feeder: Fe
 def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
     circuit = Circuit(commands)
     circuit.finish()
-    regulators = circuit.regulators()
-    buses = classify_buses(circuit)
+    found = read_regulators(circuit)
+    regulators = found.regulators
+    loads = load_branches(circuit)
+    buses = classify_buses(circuit, loads)
     return {
         "buses": MappingProxyType(buses),
         "regulators": MappingProxyType(regulators),
         "compiled_taps": MappingProxyType({name: circuit.tap(regulator) for name, regulator in regulators.items()}),
-        "branches": tuple(circuit.branches()),
+        "branches": tuple(read_branches(circuit, ask_stated=True)),
         "isolated_buses": tuple(sorted(bus.name for bus in buses.values() if not bus.phases and not bus.neutral)),
-        "own_loads": _own_loads(circuit),
+        "own_loads": _own_loads(circuit, loads),
+        "regulator_notes": found.notes,
     }
 
 
-def _own_loads(circuit: Circuit) -> tuple[OwnLoad, ...]:
+def _own_loads(circuit: Circuit, loads: Sequence[LoadBranch]) -> tuple[OwnLoad, ...]:
     found = []
-    for load in load_branches(circuit):
+    for load in loads:
         places = [int(place) for place in load.nodes if place >= 0]
         if places:
             numbers = tuple(dict.fromkeys(int(circuit.node_phase[place]) for place in places))

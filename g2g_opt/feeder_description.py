@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit_parts import Bus
+from g2g_opt.grid.circuit_parts import Bus, Regulator
 
 # Buses named in a sentence.
 _SHOWN = 24
@@ -27,7 +27,31 @@ def describe_feeder(feeder: Feeder) -> list[str]:
     neutrals = [f"{bus.name}.{bus.neutral}" for bus in feeder.buses.values() if bus.neutral and bus.phases]
     if neutrals:
         words.append(f"neutral conductors, against which voltages are judged: {_listed(neutrals)}")
-    return [*words, *feeder.state, *unassessed_notes(feeder)]
+    words += [_regulator_in_words(regulator) for regulator in feeder.regulators.values()]
+    return [*words, *feeder.regulator_notes, *rating_notes(feeder), *feeder.state, *unassessed_notes(feeder)]
+
+
+def rating_notes(feeder: Feeder) -> list[str]:
+    """What loadings are shares of, in words: OpenDSS's normal ratings, and how they stand to the nameplates."""
+    of_share: dict[float, list[str]] = {}
+    for branch in feeder.branches:
+        if branch.rating_a > 0.0 and round(branch.normal_over_nameplate, 4) != 1.0:
+            of_share.setdefault(round(branch.normal_over_nameplate, 4), []).append(branch.name)
+    return [
+        f"loadings are shares of normal ratings, {100.0 * share:g} % of nameplate: {_listed(names)}; a loading of "
+        f"{1.0 / share:.3f} is the nameplate's"
+        for share, names in of_share.items()
+    ]
+
+
+def _regulator_in_words(regulator: Regulator) -> str:
+    elsewhere = regulator.direction < 0
+    held = f", for the voltage of winding {regulator.controlled_winding}" if elsewhere else ""
+    words = (
+        f"regulator {regulator.name}: {regulator.kind} {regulator.transformer}, changer on winding {regulator.winding}"
+        f"{held}, {regulator.tap_min_pu:g} to {regulator.tap_max_pu:g} in steps of {regulator.tap_step_pu:g}"
+    )
+    return "; ".join([words, *regulator.settings])
 
 
 def unassessed_notes(feeder: Feeder) -> list[str]:

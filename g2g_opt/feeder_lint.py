@@ -10,9 +10,6 @@ from g2g_opt.feeder import Feeder
 
 FindingKind = Literal["rating", "coordinates", "island", "open switch", "voltage base", "regulators", "left out"]
 
-# OpenDSS gives every line without a stated rating 400 A (600 A emergency).
-OPENDSS_DEFAULT_RATING_A = 400.0
-
 
 @dataclass(frozen=True)
 class LintFinding:
@@ -30,8 +27,13 @@ class LintFinding:
 
 
 def placeholder_rated_lines(feeder: Feeder) -> tuple[str, ...]:
-    """Lines that carry OpenDSS's default rating, so that nobody seems to have stated one."""
-    return tuple(b.name for b in feeder.branches if b.kind == "line" and b.rating_a == OPENDSS_DEFAULT_RATING_A)
+    """Lines that carry OpenDSS's default rating of 400 A, because nobody stated one."""
+    return tuple(b.name for b in feeder.branches if b.kind == "line" and b.rating_a > 0.0 and not b.rating_is_stated)
+
+
+def placeholder_rated_transformers(feeder: Feeder) -> tuple[str, ...]:
+    """Transformers of OpenDSS's default size of 1,000 kVA, because nobody stated one."""
+    return tuple(b.name for b in feeder.branches if b.kind in ("transformer", "autotrans") and not b.rating_is_stated)
 
 
 def lint_feeder(feeder: Feeder) -> list[LintFinding]:
@@ -39,7 +41,12 @@ def lint_feeder(feeder: Feeder) -> list[LintFinding]:
     open_branches = tuple(b.name for b in feeder.branches if not b.closed)
     findings = [
         LintFinding("rating", placeholder_rated_lines(feeder), "lines rated 400 A, OpenDSS's default: state normamps"),
-        LintFinding("rating", _unrated(feeder), "branches without a rating: their loading cannot be judged"),
+        LintFinding(
+            "rating",
+            placeholder_rated_transformers(feeder),
+            "transformers of 1,000 kVA, OpenDSS's default: state kva",
+        ),
+        LintFinding("rating", unrated_branches(feeder), "branches without a rating: their loading cannot be judged"),
         LintFinding(
             "coordinates",
             tuple(b.name for b in feeder.buses.values() if b.xy is None),
@@ -47,6 +54,11 @@ def lint_feeder(feeder: Feeder) -> list[LintFinding]:
         ),
         LintFinding("island", feeder.isolated_buses, "buses that no source serves: no site can go there"),
         LintFinding("open switch", open_branches, "branches that are open or disabled in the compiled circuit"),
+        LintFinding(
+            "open switch",
+            tuple(b.name for b in feeder.branches if b.closed and b.has_open_conductor),
+            "branches with an open conductor: the other phases carry current",
+        ),
         LintFinding(
             "voltage base",
             tuple(b.name for b in feeder.buses.values() if b.kv_ln <= 0.0),
@@ -59,8 +71,13 @@ def lint_feeder(feeder: Feeder) -> list[LintFinding]:
     return [finding for finding in findings if finding.elements]
 
 
-def _unrated(feeder: Feeder) -> tuple[str, ...]:
-    return tuple(b.name for b in feeder.branches if b.rating_a <= 0.0)
+def unrated_branches(feeder: Feeder) -> tuple[str, ...]:
+    """Branches whose loading cannot be judged, for want of a rating; all but lines with their kind."""
+    return tuple(
+        b.name if b.kind == "line" else f"{b.kind}.{b.name}"
+        for b in feeder.branches
+        if b.rating_a <= 0.0 and (b.closed or b.kind in ("line", "transformer"))
+    )
 
 
 def format_findings(findings: Iterable[LintFinding]) -> str:

@@ -54,7 +54,7 @@ def _linecodes(folder: Path) -> Iterator[str]:
         )
         yield (
             f"New Linecode.{name} nphases={head['nphases']} basefreq={head['basefreq']} units={head['units']} "
-            f"normamps={head['normamps']} {matrices}"
+            f"{_assignments({'normamps': head['normamps']})} {matrices}"
         )
 
 

@@ -7,7 +7,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -25,7 +25,7 @@ from g2g_opt.grid.opendss import STUDY_TOLERANCE
 from g2g_opt.judge import judge
 from g2g_opt.limits import Limits
 from g2g_opt.metrics.thermal import find_worst_loading, overload_time_s
-from g2g_opt.metrics.voltage import compute_allbus_voltage_stats, find_worst_voltage
+from g2g_opt.metrics.voltage import WorstVoltage, compute_allbus_voltage_stats, find_worst_voltage
 from g2g_opt.outcome import Figures, Outcome, SiteOutcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
@@ -319,7 +319,7 @@ def _figures_of_record(job: _Job, plan: Plan, scenario: Scenario, run: Assembly)
     return Figures(
         sites=tuple(sites),
         voltage=compute_allbus_voltage_stats(record, **band, exclude_buses=feeder.exclude_buses, dt_s=dt_s),
-        worst_voltage=find_worst_voltage(record, **band, exclude_buses=feeder.exclude_buses),
+        worst_voltage=_named(feeder, find_worst_voltage(record, **band, exclude_buses=feeder.exclude_buses)),
         worst_line=find_worst_loading(record, dt_s, "line"),
         worst_transformer=find_worst_loading(record, dt_s, "transformer"),
         worst_emergency=find_worst_loading(record, dt_s, emergency=True),
@@ -331,6 +331,11 @@ def _figures_of_record(job: _Job, plan: Plan, scenario: Scenario, run: Assembly)
         latency_miss_share=missed / max(samples, 1),
         batch_switches=switches,
     )
+
+
+def _named(feeder: Feeder, worst: WorstVoltage) -> WorstVoltage:
+    """A worst voltage by the name it has at its bus: that of a phase, or of two where it is judged between them."""
+    return replace(worst, phase=feeder.buses[worst.bus].voltage_name("ABC".index(worst.phase) + 1))
 
 
 def _loading_limit(limits: Limits) -> float:
@@ -380,7 +385,7 @@ def _figures_of_summary(job: _Job, plan: Plan, scenario: Scenario, summary: Summ
     return Figures(
         sites=tuple(sites),
         voltage=summary.voltage_stats(limits.voltage_min_pu, limits.voltage_max_pu),
-        worst_voltage=summary.worst_voltage(limits.voltage_min_pu, limits.voltage_max_pu),
+        worst_voltage=_named(job.feeder, summary.worst_voltage(limits.voltage_min_pu, limits.voltage_max_pu)),
         worst_line=summary.worst_loading("line"),
         worst_transformer=summary.worst_loading("transformer"),
         worst_emergency=summary.worst_loading(emergency=True),

@@ -145,16 +145,16 @@ class TapSearch:
                     lowest_pu=run.lowest_pu,
                     highest_pu=run.highest_pu,
                     slope_pu_per_step=self._slopes,
-                    steps_down=np.floor((ratio - [r.tap_min_pu for r in regulators]) / step + 1e-6).astype(np.int64),
-                    steps_up=np.floor(([r.tap_max_pu for r in regulators] - ratio) / step + 1e-6).astype(np.int64),
+                    steps_down=np.ceil((ratio - [r.tap_min_pu for r in regulators]) / step - 1e-6).astype(np.int64),
+                    steps_up=np.ceil(([r.tap_max_pu for r in regulators] - ratio) / step - 1e-6).astype(np.int64),
                     v_min_pu=self._limits.voltage_min_pu,
                     v_max_pu=self._limits.voltage_max_pu,
                     high_weight=high_weight,
                 )
             )
             if solution is not None and solution.margin_pu > HOPELESS_MARGIN_PU:
-                moved = np.round(ratio + solution.steps * step, 9)
-                yield tuple(zip((r.name for r in regulators), moved.tolist(), strict=True))
+                moved = np.round(ratio + solution.steps * step, 9).tolist()
+                yield tuple((r.name, r.clipped(to)) for r, to in zip(regulators, moved, strict=True))
 
     def _measure(self, plan: Plan) -> None:
         run = assemble(plan, self._scenarios[0], self._feeder, self._limits, trace_dir=self._trace_dir)

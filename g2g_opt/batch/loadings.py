@@ -31,7 +31,7 @@ class Loadings:
         self.emergency_share = np.array([emergency_share(b) for b in rated])
         phases = [phase for _, phase in network.nodes]
         self._phase: list[float] = []
-        tapped = {winding.element: winding for winding in network.tapped}
+        tapped = {(winding.kind, winding.element): winding for winding in network.tapped}
         branch_start, row_start = [0], [0]
         node: list[int] = []
         values: list[complex] = []
@@ -40,9 +40,9 @@ class Loadings:
             for conductor in range(b.n_phases):
                 self._phase.append(float(phases[b.nodes[conductor]] if b.nodes[conductor] >= 0 else 0))
                 entries = [k for k in range(len(b.nodes)) if b.nodes[k] >= 0 and b.yprim[conductor, k] != 0.0]
-                if b.kind == "transformer" and b.name in tapped:
+                if (b.kind, b.name) in tapped:
                     places = np.arange(len(node), len(node) + len(entries))
-                    self._tapped.append((tapped[b.name], conductor, np.array(entries, dtype=np.int64), places))
+                    self._tapped.append((tapped[b.kind, b.name], conductor, np.array(entries, dtype=np.int64), places))
                 node += [int(b.nodes[k]) for k in entries]
                 values += [complex(b.yprim[conductor, k]) for k in entries]
                 row_start.append(len(node))
@@ -59,7 +59,7 @@ class Loadings:
         y = self._y.copy()
         taps = {**self._start_taps, **dict(setting.taps)}
         for winding, conductor, entries, places in self._tapped:
-            y[places] = winding.yprim(taps[winding.regulator])[conductor, entries]
+            y[places] = winding.yprim(taps)[conductor, entries]
         return np.stack([y.real, y.imag], axis=-1)
 
     def table(self, shared: Sequence[Setting], mixed: Sequence[Sequence[Setting]]) -> tables.Ratings:

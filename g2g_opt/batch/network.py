@@ -1,7 +1,8 @@
 """`Network`: a compiled circuit as arrays: admittances, load branches, regulated windings, capacitors, ratings.
 
 OpenDSS writes the admittances and this file only adds them up, so the physics is OpenDSS's own. What hangs on a tap is
-fitted to three positions as c0 + c1 / t + c2 / t^2 and checked at a fourth.
+fitted to three positions as c0 + c1 / t + c2 / t^2 and checked at a fourth; with several changers on one transformer
+the products of their 1 / t come to it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from g2g_opt.batch.load_law import N_COLUMNS, load_law
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.errors import unknown_name
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_branches import read_branches
 from g2g_opt.grid.circuit_parts import Branch, Bus, LinearElement
 from g2g_opt.grid.circuit_reading import LINEAR_KINDS, elements, linear_elements, load_branches, source_currents_a
+from g2g_opt.grid.circuit_regulators import read_regulators
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.node_roles import reached_nodes
 
@@ -25,7 +28,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Complexes = NDArray[np.complex128]
 
-# Ratios (pu) at which a winding's admittances are read, and one at which the fit is tried.
+# Ratios (pu) between which a winding's admittances are read, and one near which the fit is tried.
 _TAPS_READ = (0.93, 1.0, 1.08)
 _TAP_TRIED = 1.0437
 _FIT_RTOL = 1e-9
@@ -52,16 +55,20 @@ _WITHOUT_CURRENT = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class TappedWinding:
-    """A transformer whose admittances follow a regulator's tap t: yprim = c[0] + c[1] / t + c[2] / t^2."""
+    """A transformer whose admittances follow its regulators' taps t: yprim = c[0] + c[1] / t + c[2] / t^2.
 
-    regulator: str
+    With several changers `c` has a term for every product of up to two of their 1 / t, in the order of `_monomials`.
+    """
+
+    regulators: tuple[str, ...]
+    kind: str
     element: str
     nodes: Ints
     c: Complexes
 
-    def yprim(self, tap_pu: float) -> Complexes:
-        """Admittances (S) at a tap ratio."""
-        return np.asarray(self.c[0] + self.c[1] / tap_pu + self.c[2] / tap_pu**2)
+    def yprim(self, taps: Mapping[str, float]) -> Complexes:
+        """Admittances (S) at tap ratios by regulator."""
+        return _at_taps(self.c, [taps[name] for name in self.regulators])
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +120,7 @@ class Network:
         position = {**self.start_taps, **taps}
         parts = [(e.nodes, e.yprim) for e in self.fixed]
         parts += [(e.nodes, e.yprim) for e in self.capacitors if e.name not in open_capacitors]
-        parts += [(w.nodes, w.yprim(position[w.regulator])) for w in self.tapped]
+        parts += [(w.nodes, w.yprim(position)) for w in self.tapped]
         return parts
 
 
@@ -149,7 +156,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
             bases.append(load.branch_base_v)
     tapped = _tapped_windings(circuit, tapped_names)
     nodes = tuple(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
-    regulators = circuit.regulators()
+    regulators = read_regulators(circuit).regulators
     alive = reached_nodes(len(nodes), linear, source_a)
     for name, first, second in zip(names, begins, ends, strict=True):
         if first >= 0 and second >= 0 and alive[first] != alive[second]:
@@ -168,7 +175,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
         fixed=tuple(e for e in linear if e.kind != "capacitor" and (e.kind, e.name) not in tapped_names),
         tapped=tapped,
         capacitors=tuple(e for e in linear if e.kind == "capacitor"),
-        branches=tuple(circuit.branches()),
+        branches=tuple(read_branches(circuit)),
         source_a=source_a,
         load_names=tuple(names),
         load_models=np.array(models, dtype=np.int64),
@@ -205,43 +212,72 @@ def _check_loads_are_nominal(circuit: Circuit) -> None:
             raise UnsupportedByBatch(f"load {name} has open conductors")
 
 
-def _regulated(circuit: Circuit) -> dict[tuple[str, str], str]:
-    """Regulator by (kind, name) of the transformer it moves."""
-    found: dict[tuple[str, str], str] = {}
-    for name, regulator in circuit.regulators().items():
-        key = ("transformer", regulator.transformer)
-        if key in found:
-            raise UnsupportedByBatch(f"transformer {regulator.transformer} has two regulators")
-        found[key] = name
+def _regulated(circuit: Circuit) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Regulators by (kind, name) of the transformer they move."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for name, regulator in read_regulators(circuit).regulators.items():
+        key = (regulator.kind, regulator.transformer)
+        found[key] = (*found.get(key, ()), name)
     return found
 
 
-def _tapped_windings(circuit: Circuit, tapped: Mapping[tuple[str, str], str]) -> tuple[TappedWinding, ...]:
+def _monomials(taps: Sequence[float]) -> Floats:
+    """1, then 1 / t and products of two of them, for every changer's t."""
+    inverse = [1.0 / t for t in taps]
+    pairs = [inverse[i] * inverse[j] for i in range(len(taps)) for j in range(i, len(taps))]
+    return np.array([1.0, *inverse, *pairs])
+
+
+def _at_taps(c: Complexes, taps: Sequence[float]) -> Complexes:
+    """Terms (monomial, ..) added up at tap ratios."""
+    if len(taps) == 1:
+        return np.asarray(c[0] + c[1] / taps[0] + c[2] / taps[0] ** 2)
+    return np.asarray(np.tensordot(_monomials(taps), c, axes=1))
+
+
+def _readings(n_changers: int) -> list[tuple[float, ...]]:
+    """Taps at which a transformer is read: enough to tell its terms apart, and one more to try them."""
+    low, middle, high = _TAPS_READ
+    settings: list[tuple[float, ...]] = [(low,), (middle,), (high,)]
+    if n_changers > 1:
+        settings = [(middle,) * n_changers]
+        for k in range(n_changers):
+            settings += [tuple(tap if j == k else middle for j in range(n_changers)) for tap in (low, high)]
+        for j in range(n_changers):
+            for k in range(j + 1, n_changers):
+                settings.append(tuple(high if m in (j, k) else middle for m in range(n_changers)))
+    return [*settings, tuple(_TAP_TRIED - 0.01 * k for k in range(n_changers))]
+
+
+def _tapped_windings(circuit: Circuit, tapped: Mapping[tuple[str, str], tuple[str, ...]]) -> tuple[TappedWinding, ...]:
     """Admittances of the regulated transformers as functions of their taps."""
     if not tapped:
         return ()
-    regulators = circuit.regulators()
+    regulators = read_regulators(circuit).regulators
     kept = {name: circuit.tap(regulator) for name, regulator in regulators.items()}
+    settings = {key: _readings(len(names)) for key, names in tapped.items()}
     read: list[dict[tuple[str, str], LinearElement]] = []
-    for ratio in (*_TAPS_READ, _TAP_TRIED):
-        for regulator in regulators.values():
-            circuit.set_tap(regulator, ratio)
+    for turn in range(max(len(of_key) for of_key in settings.values())):
+        for key, names in tapped.items():
+            ratios = settings[key][min(turn, len(settings[key]) - 1)]
+            for name, ratio in zip(names, ratios, strict=True):
+                circuit.set_tap(regulators[name], ratio)
         circuit.ask("Solution_BuildYMatrix", 1, 0)
         read.append({(e.kind, e.name): e for e in linear_elements(circuit) if (e.kind, e.name) in tapped})
     for name, regulator in regulators.items():
         circuit.set_tap(regulator, kept[name])
     circuit.solve()
-    powers = np.array([[1.0, 1.0 / t, 1.0 / t**2] for t in _TAPS_READ])
-    tried = np.array([1.0, 1.0 / _TAP_TRIED, 1.0 / _TAP_TRIED**2])
     windings = []
-    for key, regulator_name in tapped.items():
+    for key, names in tapped.items():
         if key not in read[0]:
             continue  # out of service
-        yprims = np.array([at[key].yprim for at in read[:-1]])
-        c = np.linalg.solve(powers, yprims.reshape(len(powers), -1)).reshape(yprims.shape)
-        expected = read[-1][key].yprim
-        worst = np.abs(np.tensordot(tried, c, axes=1) - expected).max()
+        *at, tried = settings[key]
+        yprims = np.array([read[turn][key].yprim for turn in range(len(at))])
+        terms = np.array([_monomials(ratios) for ratios in at])
+        c = np.linalg.solve(terms, yprims.reshape(len(at), -1)).reshape(yprims.shape)
+        expected = read[len(at)][key].yprim
+        worst = np.abs(_at_taps(c, tried) - expected).max()
         if worst > _FIT_RTOL * np.abs(expected).max():
-            raise UnsupportedByBatch(f"{key[0]} {key[1]} does not follow its tap as 1 / t and 1 / t^2")
-        windings.append(TappedWinding(regulator_name, key[1], read[0][key].nodes, c))
+            raise UnsupportedByBatch(f"{key[0]} {key[1]} does not follow its taps as 1 / t and products of two of them")
+        windings.append(TappedWinding(names, key[0], key[1], read[0][key].nodes, c))
     return tuple(windings)

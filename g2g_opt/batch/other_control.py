@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.control import BatchControl, Parts
-from g2g_opt.controller.adaptive_tap import AdaptiveTapController, tap_move
+from g2g_opt.controller.adaptive_tap import AdaptiveTapController, room_to_move, tap_move
 from g2g_opt.controller.load_shift import LoadShiftController, SiteView, decide_shifts
 from g2g_opt.controller.storage import LocalVoltageStorageDroopController, reduce_voltage, storage_droop
 from g2g_opt.controller.tap_schedule import TapScheduleController
@@ -49,10 +49,7 @@ class AdaptiveTapControl(BatchControl):
         now_s, grids = parts.grids.time_s(step), parts.grids
         voltage_pu = grids.voltage_pu[:, self._slots]
         ratio = np.array([[grids.taps[slot][r.name] for r in regulators] for slot in self._slots])
-        step_pu = np.array([r.tap_step_pu for r in regulators])
-        rested = now_s >= self._rested_at_s
-        may_raise = rested & (ratio + 0.5 * step_pu < [r.tap_max_pu for r in regulators])
-        may_lower = rested & (ratio - 0.5 * step_pu > [r.tap_min_pu for r in regulators])
+        may_raise, may_lower = room_to_move(regulators, ratio, now_s >= self._rested_at_s)
         lowest, highest = np.ones(ratio.shape), np.ones(ratio.shape)
         for k, columns in enumerate(self._columns):
             if len(columns):
@@ -62,8 +59,7 @@ class AdaptiveTapControl(BatchControl):
         for row, k in zip(*np.nonzero(move), strict=True):
             self._rested_at_s[row, k] = now_s + config.cooldown_s
             regulator = regulators[k]
-            new = float(ratio[row, k] + move[row, k] * step_pu[k])
-            new = min(max(new, regulator.tap_min_pu), regulator.tap_max_pu)
+            new = regulator.clipped(float(ratio[row, k] + move[row, k] * regulator.direction * regulator.tap_step_pu))
             positions[int(self._slots[row])] = TapPosition(regulators={regulator.name: new})
         if positions:
             grids.move_taps(positions)

@@ -22,7 +22,7 @@ from g2g_opt.batch.summary_kernel import (
     tally_voltages,
 )
 from g2g_opt.errors import InputError
-from g2g_opt.metrics.thermal import WorstLoading, phase_letter
+from g2g_opt.metrics.thermal import WorstLoading, is_of_kind, phase_letter
 from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage
 
 Floats = NDArray[np.float64]
@@ -126,11 +126,11 @@ class Summary:
         return WorstVoltage(bus, "ABC"[phase - 1], step * self.dt_s, voltage, float(min(low[i], high[j])))
 
     def worst_loading(self, kind: str = "", emergency: bool = False) -> WorstLoading | None:
-        """The worst loaded branch of a kind ("line", "transformer"); None if there is none.
+        """The worst loaded branch of a kind (see `is_of_kind`); None if there is none.
 
         With `emergency`, the one closest to its emergency rating.
         """
-        places = [b for b, name in enumerate(self.branches) if name.startswith(kind)]
+        places = [b for b, name in enumerate(self.branches) if is_of_kind(name, kind)]
         if not places:
             return None
         counted = self.loading_pu * self.emergency_share if emergency else self.loading_pu

@@ -64,6 +64,15 @@ def tap_move(
     return move
 
 
+def room_to_move(regulators: Sequence[Regulator], ratio: Floats, rested: Flags) -> tuple[Flags, Flags]:
+    """Which regulators may raise, and which may lower, the voltages they serve, at ratios (.., regulator) in pu."""
+    step = np.array([r.tap_step_pu for r in regulators])
+    up = rested & (ratio + 0.5 * step < [r.tap_max_pu for r in regulators])
+    down = rested & (ratio - 0.5 * step > [r.tap_min_pu for r in regulators])
+    raises = np.array([r.direction > 0 for r in regulators])
+    return np.where(raises, up, down), np.where(raises, down, up)
+
+
 class AdaptiveTapController(Controller[DatacenterBackend[Any], OpenDSSGrid]):
     """Every `dt_s` (5 s) the regulator with the worst margin moves one tap step, if it has rested long enough.
 
@@ -111,8 +120,7 @@ class AdaptiveTapController(Controller[DatacenterBackend[Any], OpenDSSGrid]):
         ratio = np.array([taps.regulators[r.name] for r in self.regulators])
         step = np.array([r.tap_step_pu for r in self.regulators])
         rested = clock.time_s >= self._rested_at_s
-        may_raise = rested & (ratio + 0.5 * step < [r.tap_max_pu for r in self.regulators])
-        may_lower = rested & (ratio - 0.5 * step > [r.tap_min_pu for r in self.regulators])
+        may_raise, may_lower = room_to_move(self.regulators, ratio, rested)
         lowest = np.array([voltage_pu[c].min() if len(c) else 1.0 for c in self._columns])
         highest = np.array([voltage_pu[c].max() if len(c) else 1.0 for c in self._columns])
         move = tap_move(lowest[None], highest[None], may_raise[None], may_lower[None], self.config)[0]
@@ -122,8 +130,7 @@ class AdaptiveTapController(Controller[DatacenterBackend[Any], OpenDSSGrid]):
         i = int(moving[0])
         self._rested_at_s[i] = clock.time_s + self.config.cooldown_s
         regulator = self.regulators[i]
-        # From a ratio between two steps, the last move ends at the end of the range.
-        new_ratio = min(max(float(ratio[i] + move[i] * step[i]), regulator.tap_min_pu), regulator.tap_max_pu)
+        new_ratio = regulator.clipped(float(ratio[i] + move[i] * regulator.direction * step[i]))
         events.emit(
             "controller.adaptive_tap.move",
             {"regulator": regulator.name, "ratio_pu": new_ratio, "direction": int(move[i])},

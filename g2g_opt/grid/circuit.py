@@ -7,6 +7,7 @@ that sets the power of all injections at once.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError, PowerFlowError
-from g2g_opt.grid.circuit_parts import Branch, Bus, Regulator
+from g2g_opt.grid.circuit_parts import Bus, Regulator
 from g2g_opt.grid.engine_library import ffi, lib
 
 Floats = NDArray[np.float64]
@@ -31,7 +32,6 @@ lib.DSS_Set_AllowChangeDir(False)
 # Steps (s) so long that regulators, which wait for some ten to sixty seconds, have settled at their end.
 SETTLED_DT_S = 300.0
 _KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
-_LINE, _TRANSFORMER = "Line", "Transformer"
 
 
 # Contexts whose circuit is gone, by the thread that made them. Python may collect a circuit in any thread, but the
@@ -305,42 +305,27 @@ class Circuit:
 
     def set_tap(self, regulator: Regulator, ratio_pu: float) -> None:
         """Move a regulator's winding to `ratio_pu`."""
-        self.command(f"Edit Transformer.{regulator.transformer} wdg={regulator.winding} tap={ratio_pu:.9f}")
+        self.command(f"Edit {regulator.kind}.{regulator.transformer} wdg={regulator.winding} tap={ratio_pu:.9f}")
 
     def tap(self, regulator: Regulator) -> float:
         """Present ratio (pu) of a regulator's winding."""
+        if regulator.kind != "transformer":
+            self.command(f"{regulator.kind}.{regulator.transformer}.wdg={regulator.winding}")
+            return float(self.command(f"? {regulator.kind}.{regulator.transformer}.tap"))
         self._call(lib.ctx_Transformers_Set_Name, regulator.transformer.encode())
         self._call(lib.ctx_Transformers_Set_Wdg, regulator.winding)
         return float(self._call(lib.ctx_Transformers_Get_Tap))
-
-    def regulators(self) -> dict[str, Regulator]:
-        """The circuit's regulators by lower-case name."""
-        found = {}
-        more = self._call(lib.ctx_RegControls_Get_First)
-        while more:
-            name = ffi.string(self._call(lib.ctx_RegControls_Get_Name)).decode().lower()
-            transformer = ffi.string(self._call(lib.ctx_RegControls_Get_Transformer)).decode().lower()
-            found[name] = (transformer, int(self._call(lib.ctx_RegControls_Get_Winding)))
-            more = self._call(lib.ctx_RegControls_Get_Next)
-        return {name: self._read_regulator(name, *place) for name, place in found.items()}
-
-    def _read_regulator(self, name: str, transformer: str, winding: int) -> Regulator:
-        self.activate(f"Transformer.{transformer}")
-        ends = self._array(lib.ctx_CktElement_Get_BusNames, "char*")
-        bus, *nodes = ends[winding - 1].lower().split(".")
-        self._call(lib.ctx_Transformers_Set_Name, transformer.encode())
-        self._call(lib.ctx_Transformers_Set_Wdg, winding)
-        low, high = (float(self._call(f)) for f in (lib.ctx_Transformers_Get_MinTap, lib.ctx_Transformers_Get_MaxTap))
-        steps = int(self._call(lib.ctx_Transformers_Get_NumTaps))
-        phases = tuple(int(n) for n in nodes if n in ("1", "2", "3")) or (1, 2, 3)
-        return Regulator(name, transformer, winding, bus, phases, low, high, (high - low) / steps)
 
     # --- what the circuit is made of
 
     def activate(self, element: str) -> None:
         """Make an element the one that `ask` asks about; `InputError` if there is none of that name."""
-        if self._call(lib.ctx_Circuit_SetActiveElement, element.encode()) < 0:
+        if not self.has(element):
             raise InputError(f"OpenDSS has no element {element!r}")
+
+    def has(self, element: str) -> bool:
+        """Whether there is an element of that name."""
+        return int(self._call(lib.ctx_Circuit_SetActiveElement, element.encode())) >= 0
 
     def _read_buses(self) -> dict[str, Bus]:
         buses = {}
@@ -358,46 +343,14 @@ class Circuit:
         places: NDArray[np.int64] = self._array(lib.ctx_CktElement_Get_NodeRef, "int32_t").astype(np.int64) - 1
         return places
 
-    def branches(self) -> list[Branch]:
-        """Lines and transformers with their present admittances and ratings (call again after a tap change)."""
-        found = []
-        for full_name in self._array(lib.ctx_Circuit_Get_AllElementNames, "char*"):
-            kind, _, name = full_name.partition(".")
-            if kind not in (_LINE, _TRANSFORMER):
-                continue
-            self.activate(full_name)
-            flat = self._array(lib.ctx_CktElement_Get_Yprim, "double")
-            enabled = bool(self._call(lib.ctx_CktElement_Get_Enabled))
-            # An element that was never in service has no nodes yet.
-            nodes = self.terminal_nodes() if len(flat) and enabled else np.empty(0, dtype=np.int64)
-            ends = [end.lower().split(".")[0] for end in self._array(lib.ctx_CktElement_Get_BusNames, "char*")]
-            n_terminals = int(self._call(lib.ctx_CktElement_Get_NumTerminals))
-            closed = all(
-                not self._call(lib.ctx_CktElement_IsOpen, terminal, 0) for terminal in range(1, n_terminals + 1)
-            )
-            rating_a = float(self._call(lib.ctx_CktElement_Get_NormalAmps))
-            emergency_a = float(self._call(lib.ctx_CktElement_Get_EmergAmps))
-            order = len(nodes)
-            yprim = (flat[0::2] + 1j * flat[1::2]).reshape(order, order).T if order else np.empty((0, 0), complex)
-            # A terminal's last conductor may be a neutral; loading is that of the phase conductors.
-            n_conductors = int(self._call(lib.ctx_CktElement_Get_NumConductors))
-            n_phases = int(self._call(lib.ctx_CktElement_Get_NumPhases))
-            found.append(
-                Branch(
-                    kind.lower(),
-                    name.lower(),
-                    tuple(ends),
-                    nodes,
-                    yprim,
-                    n_conductors,
-                    n_phases,
-                    rating_a,
-                    emergency_a,
-                    enabled and closed,
-                    self._is_switch(kind),
-                )
-            )
-        return found
+    def stated_properties(self) -> dict[str, Any]:
+        """What was set of the active element, by property in lower case, in the order it was set in."""
+        text = ffi.string(self._call(lib.ctx_DSSElement_ToJSON, 0)).decode()
+        return {key.lower(): value for key, value in json.loads(text).items()}
 
-    def _is_switch(self, kind: str) -> bool:
-        return kind == _LINE and bool(self._call(lib.ctx_Lines_Get_IsSwitch))
+    def stated_properties_of(self, kind: str) -> dict[str, dict[str, Any]]:
+        """As `stated_properties`, of all linecodes, wire data, ...: what is no circuit element, by lower-case name."""
+        self._call(lib.ctx_Circuit_SetActiveClass, kind.encode())
+        entries = json.loads(ffi.string(self._call(lib.ctx_ActiveClass_ToJSON, 0)).decode())
+        lower = [{key.lower(): value for key, value in entry.items()} for entry in entries]
+        return {str(properties["name"]).lower(): properties for properties in lower}

@@ -26,6 +26,12 @@ class Bus:
     three_wire: bool = False
     unserved: tuple[int, ...] = ()
 
+    def voltage_name(self, phase: int) -> str:
+        """Name of the voltage that is judged at a phase: "A", or from phase to phase "AB"."""
+        if not self.three_wire:
+            return "ABC"[phase - 1]
+        return "".join("ABC"[n - 1] for pair in self.judged_pairs() if pair[0] == phase for n in pair)
+
     def judged_pairs(self) -> tuple[tuple[int, int], ...]:
         """(phase, other) node numbers between which voltages are judged; 0 is ground."""
         if not self.three_wire:
@@ -37,7 +43,11 @@ class Bus:
 
 @dataclass(frozen=True)
 class Regulator:
-    """A regulated winding; taps move from `tap_min_pu` to `tap_max_pu` in steps of `tap_step_pu`."""
+    """A tap changer: that of `winding`; taps move from `tap_min_pu` to `tap_max_pu` in steps of `tap_step_pu`.
+
+    Its control holds the voltage of `controlled_winding` (0: the same winding), at `bus`, on `phases`; `settings` say
+    what else it does. `kind` is "transformer" or "autotrans".
+    """
 
     name: str
     transformer: str
@@ -47,13 +57,27 @@ class Regulator:
     tap_min_pu: float
     tap_max_pu: float
     tap_step_pu: float
+    kind: str = "transformer"
+    controlled_winding: int = 0
+    settings: tuple[str, ...] = ()
+
+    @property
+    def direction(self) -> int:
+        """1 if a higher ratio raises the controlled voltage, -1 if it lowers it: the changer is on another winding."""
+        return 1 if self.controlled_winding in (0, self.winding) else -1
+
+    def clipped(self, ratio_pu: float) -> float:
+        """A ratio within the range: from between two steps, the last move ends at the end of the range."""
+        return min(max(ratio_pu, self.tap_min_pu), self.tap_max_pu)
 
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """A line or transformer: terminal currents are `yprim @ v[nodes]` (A from V); node -1 is ground.
+    """What carries current between buses: terminal currents are `yprim @ v[nodes]` (A from V); node -1 is ground.
 
-    The ratings are OpenDSS's normal and emergency ampere ratings of the first terminal.
+    The ratings are OpenDSS's normal and emergency ampere ratings of the first terminal (0: none);
+    `rating_is_stated` tells a stated one from OpenDSS's default, `normal_over_nameplate` how much of its nameplate a
+    transformer's normal rating is. `closed`: current can flow in some phase; `has_open_conductor`: not in all.
     """
 
     kind: str
@@ -67,6 +91,9 @@ class Branch:
     emergency_a: float
     closed: bool
     is_switch: bool
+    rating_is_stated: bool = True
+    has_open_conductor: bool = False
+    normal_over_nameplate: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_branches import read_branches
 from g2g_opt.grid.circuit_parts import Branch
 
 Complexes = NDArray[np.complex128]
@@ -39,6 +41,11 @@ class BranchLoading:
         node_row = [int(rated[branch].nodes[conductor]) for branch, conductor in rows]
         self._row_node = np.array(node_row, dtype=np.int64)
         self._first_row = np.array([i for i, (_, conductor) in enumerate(rows) if conductor == 0], dtype=np.int64)
+
+    @staticmethod
+    def of(circuit: Circuit) -> BranchLoading:
+        """Those of a circuit at its present taps."""
+        return BranchLoading(read_branches(circuit))
 
     def conductor_loading_pu(self, phasors: Complexes) -> Floats:
         """Share of the normal rating on every phase conductor, shape (step, row), for phasors (V), (step, node)."""

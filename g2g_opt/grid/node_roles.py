@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_parts import Bus, LinearElement
+from g2g_opt.grid.circuit_parts import Bus, LinearElement, LoadBranch
 from g2g_opt.grid.circuit_reading import load_branches, passive_elements, source_currents_a
 
 Complexes = NDArray[np.complex128]
@@ -44,8 +44,12 @@ _HOLD_S = 1e-10
 _COLUMNS = 16
 
 
-def classify_buses(circuit: Circuit) -> dict[str, Bus]:
-    """The buses of a solved circuit with their phases as they are: served ones, neutrals told apart, how judged."""
+def classify_buses(circuit: Circuit, loads: Sequence[LoadBranch] | None = None) -> dict[str, Bus]:
+    """The buses of a solved circuit with their phases as they are: served ones, neutrals told apart, how judged.
+
+    `loads` are the circuit's own, if they have been read already.
+    """
+    own = load_branches(circuit) if loads is None else loads
     elements = passive_elements(circuit)
     source_a = source_currents_a(circuit)
     n = len(circuit.node_bus)
@@ -55,7 +59,7 @@ def classify_buses(circuit: Circuit) -> dict[str, Bus]:
     of_bus: dict[str, list[int]] = {}
     for place, bus in enumerate(circuit.node_bus):
         of_bus.setdefault(bus, []).append(place)
-    own_va = max(_LEAST_OWN_VA, 1e3 * sum(abs(complex(load.kw, load.kvar)) for load in load_branches(circuit)))
+    own_va = max(_LEAST_OWN_VA, 1e3 * sum(abs(complex(load.kw, load.kvar)) for load in own))
     impedances = grid.impedances([places for places in of_bus.values() if reached[places].any()])
     found = {}
     for name, bus in circuit.buses.items():

@@ -53,10 +53,9 @@ class OpenDSSGrid(GridBackend[GridState]):
     `tolerance` is OpenDSS's solution tolerance; `constant_power_window_pu` is the voltage band in which everything
     attached draws constant power. `unserved` says what happens when an attached load leaves that band and is
     served something else than asked (formulations 5.2): "raise" a `PowerFlowError`, or "record" it in `served`. The
-    feeder's own loads are looked at too, and only recorded, in `own_loads`.
-    `record_loading` records the loading of lines and transformers at every step. `enforce_tap_range=False` lets taps
-    leave their regulator's range, as OpenDSS does. `own_load_share` is the share of their power that the feeder's own
-    loads draw, over time (those that OpenDSS knows as fixed or exempt keep all of it).
+    feeder's own loads are looked at too, and only recorded, in `own_loads`. `record_loading` records the loading of
+    branches at every step. `enforce_tap_range=False` lets taps leave their regulator's range, as OpenDSS does.
+    `own_load_share` is the share of their power that the feeder's own loads draw, over time (fixed ones keep all).
 
     `attach_*` come before `start`, which the Coordinator calls. Raises `InputError` for whatever cannot be used.
     """
@@ -120,9 +119,8 @@ class OpenDSSGrid(GridBackend[GridState]):
     ) -> None:
         """Attach a datacenter at a three-phase bus; its kvar follow from a lagging `power_factor`.
 
-        With "wye", each phase's power lies between it and the bus's neutral (ground, or its neutral conductor); with
-        "delta", that of phase A lies between phases 1 and 2, B between 2 and 3, C between 3 and 1. "auto" is delta
-        where the bus has no path for zero-sequence current, else wye.
+        With "wye", each phase's power lies between it and the bus's neutral (its own, or ground); with "delta", that of
+        A between phases 1 and 2, B between 2 and 3, C between 3 and 1. "auto": delta where there is no neutral.
         """
         self._check_not_started()
         self._attached.add_site(dc, bus, connection_type, power_factor, constant_power_window_pu)
@@ -195,10 +193,9 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._v_columns = self.setup.monitored_nodes(nodes)
         self._v_index = [nodes[i] for i in self._v_columns]
         self._judged = JudgedVoltages.of(self.feeder.buses, nodes, circuit.node_base_v)
-        loading = BranchLoading(circuit.branches()) if self.setup.record_loading else None
-        self._grid_record = GridRecord(
-            nodes, self._judged, len(circuit.injection_kw), self._inspect, loading, self._expected_steps
-        )
+        loading = BranchLoading.of(circuit) if self.setup.record_loading else None
+        room = len(circuit.injection_kw), self._inspect, loading, self._expected_steps
+        self._grid_record = GridRecord(nodes, self._judged, *room)
         self._vector: Floats | None = None
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
         self._taps: TapPosition | None = None
@@ -293,7 +290,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         """After a solution, which is when OpenDSS renews admittances: take those of moved taps into the loadings."""
         if self._loading_is_stale:
             self._grid_record.flush()
-            self._grid_record.loading = BranchLoading(circuit.branches())
+            self._grid_record.loading = BranchLoading.of(circuit)
             self._loading_is_stale = False
 
     # --- commands
@@ -360,7 +357,7 @@ class OpenDSSGrid(GridBackend[GridState]):
     def voltages_vector(self) -> Floats:
         circuit = self._running()
         if self._vector is None:
-            self._vector = self._judged.magnitudes_pu(circuit.node_voltages())[self._v_columns]
+            self._vector = self._monitored_pu(circuit.node_voltages())
             self._vector.flags.writeable = False
         return self._vector
 
@@ -381,9 +378,8 @@ class OpenDSSGrid(GridBackend[GridState]):
         first = 3 * sites.index(attachment)
         # Whoever looks at the voltages afterwards shall see those of the latest step, even if taps have moved since.
         seen = self.voltages_vector()
-        slopes = measure_slopes(
-            self._running(), range(first, first + 3), attachment.tan_phi, float(perturbation_kw), self._monitored_pu
-        )
+        phases, step_kw = range(first, first + 3), float(perturbation_kw)
+        slopes = measure_slopes(self._running(), phases, attachment.tan_phi, step_kw, self._monitored_pu)
         self._vector = seen
         return slopes
 

@@ -37,18 +37,20 @@ def measure_slopes(
 def measure_tap_slopes(circuit: Circuit, regulators: Mapping[str, Regulator], watch: Watch) -> Floats:
     """Voltage change (pu) per tap step of each regulator around the present point, shape (watched voltage, regulator).
 
-    One step up is tried, or one down where a regulator stands at its top. The circuit is left as it was found.
-    Raises `PowerFlowError` if a perturbed circuit does not converge.
+    One step up is tried, or one down where there is less than a step upwards, and more room downwards. The circuit is
+    left as it was found. Raises `PowerFlowError` if a perturbed circuit does not converge.
     """
     v0 = _solved_pu(circuit, watch)
     slopes = np.empty((len(v0), len(regulators)))
     for r, regulator in enumerate(regulators.values()):
-        ratio = circuit.tap(regulator)
-        step = (
-            regulator.tap_step_pu if ratio + regulator.tap_step_pu <= regulator.tap_max_pu else -regulator.tap_step_pu
-        )
-        circuit.set_tap(regulator, ratio + step)
-        slopes[:, r] = (_solved_pu(circuit, watch) - v0) * np.sign(step)
+        ratio, step = circuit.tap(regulator), regulator.tap_step_pu
+        up = regulator.tap_max_pu - ratio >= min(step, ratio - regulator.tap_min_pu) - 1e-9
+        moved = regulator.clipped(ratio + step if up else ratio - step)
+        if abs(moved - ratio) < 1e-9:
+            slopes[:, r] = 0.0
+            continue
+        circuit.set_tap(regulator, moved)
+        slopes[:, r] = (_solved_pu(circuit, watch) - v0) * step / (moved - ratio)
         circuit.set_tap(regulator, ratio)
     circuit.solve()
     return slopes

@@ -36,15 +36,23 @@ def phase_letter(phase: int) -> str:
     return "ABC"[phase - 1] if 1 <= phase <= 3 else ""
 
 
+def is_of_kind(branch: str, kind: str) -> bool:
+    """Whether a branch, "line.650632", is a "line" (also a reactor or a capacitor in series, or whatever else has two
+    ends), a "transformer" (also an autotransformer), or of any `kind` that is empty.
+    """
+    transforms = branch.partition(".")[0] in ("transformer", "autotrans")
+    return not kind or transforms == (kind == "transformer")
+
+
 def find_worst_loading(record: GridRecord, dt_s: float, kind: str = "", emergency: bool = False) -> WorstLoading | None:
-    """The worst loaded branch of a run recorded with `record_loading=True`; `kind` "line" or "transformer" filters.
+    """The worst loaded branch of a run recorded with `record_loading=True`; `kind` filters (see `is_of_kind`).
 
     With `emergency`, the branch closest to its emergency rating. None if there is no such branch. Raises `InputError`
     if loadings were not recorded.
     """
     if record.loading is None:
         raise InputError("loadings were not recorded; build the grid with record_loading=True")
-    columns = [i for i, name in enumerate(record.loading.names) if name.startswith(kind)]
+    columns = [i for i, name in enumerate(record.loading.names) if is_of_kind(name, kind)]
     if not columns:
         return None
     highest_pu = record.loading_pu[:, columns].max(axis=0)
@@ -66,5 +74,5 @@ def overload_time_s(record: GridRecord, dt_s: float, limit_pu: float, kind: str 
     """Time (s) in which any branch of `kind` carries more than `limit_pu` of its rating."""
     if record.loading is None:
         raise InputError("loadings were not recorded; build the grid with record_loading=True")
-    columns = [i for i, name in enumerate(record.loading.names) if name.startswith(kind)]
+    columns = [i for i, name in enumerate(record.loading.names) if is_of_kind(name, kind)]
     return float(np.any(record.loading_pu[:, columns] > limit_pu, axis=1).sum() * dt_s)

@@ -27,7 +27,10 @@ class VoltageStats:
 
 @dataclass(frozen=True)
 class WorstVoltage:
-    """The bus-phase and time (s) furthest outside (margin < 0) or nearest to the band; margin in pu."""
+    """The bus-phase and time (s) furthest outside (margin < 0) or nearest to the band; margin in pu.
+
+    `phase` is "A", or "AB" for a voltage from phase to phase.
+    """
 
     bus: str
     phase: str

@@ -60,13 +60,18 @@ def rank_key(row: Mapping[str, Any]) -> RankKey:
 
 @dataclass(frozen=True, eq=False)
 class TapRange:
-    """The regulators of a feeder: ratios (pu) of the study's taps, step sizes, and steps left in either direction."""
+    """The regulators of a feeder: ratios (pu) of the study's taps, step sizes, and steps left in either direction.
+
+    The last step ends at the end of the range (pu), which it may reach before it is whole.
+    """
 
     names: tuple[str, ...]
     start_pu: NDArray[np.float64]
     step_pu: NDArray[np.float64]
     down: Ints
     up: Ints
+    lowest_pu: NDArray[np.float64]
+    highest_pu: NDArray[np.float64]
 
     @staticmethod
     def of(feeder: Feeder) -> TapRange:
@@ -75,13 +80,16 @@ class TapRange:
         known = {**feeder.compiled_taps, **(feeder.initial_taps.regulators if feeder.initial_taps is not None else {})}
         start = np.array([known[r.name] for r in regulators], dtype=np.float64)
         step = np.array([r.tap_step_pu for r in regulators], dtype=np.float64)
-        down = np.floor((start - [r.tap_min_pu for r in regulators]) / step + 1e-6).astype(np.int64)
-        up = np.floor(([r.tap_max_pu for r in regulators] - start) / step + 1e-6).astype(np.int64)
-        return TapRange(tuple(r.name for r in regulators), start, step, down, up)
+        low = np.array([r.tap_min_pu for r in regulators], dtype=np.float64)
+        high = np.array([r.tap_max_pu for r in regulators], dtype=np.float64)
+        down = np.ceil((start - low) / step - 1e-6).astype(np.int64)
+        up = np.ceil((high - start) / step - 1e-6).astype(np.int64)
+        return TapRange(tuple(r.name for r in regulators), start, step, down, up, low, high)
 
     def taps(self, steps: Sequence[int]) -> tuple[tuple[str, float], ...]:
         """Ratios by regulator name, as a plan takes them."""
         moved = np.round(self.start_pu + np.asarray(steps, dtype=np.int64) * self.step_pu, 9)
+        moved = np.clip(moved, self.lowest_pu, self.highest_pu)
         return tuple(zip(self.names, moved.tolist(), strict=True))
 
     @property

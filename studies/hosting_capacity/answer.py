@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from g2g_opt.feeder_description import unassessed_notes
-from g2g_opt.feeder_lint import placeholder_rated_lines
+from g2g_opt.feeder_description import rating_notes, unassessed_notes
+from g2g_opt.feeder_lint import placeholder_rated_lines, placeholder_rated_transformers, unrated_branches
 from g2g_opt.limits import Limits
 from g2g_opt.site import GPUS_PER_SERVER
 from solvers.exact_binomial import trials_needed
@@ -19,6 +19,7 @@ from studies.stored_runs import read_plan
 from studies.task import Row, TaskResult, gather
 
 if TYPE_CHECKING:
+    from g2g_opt.feeder import Feeder
     from studies.hosting_capacity.study import HostingCapacityStudy
 
 # Envelopes shown: those of the largest capacities.
@@ -68,7 +69,16 @@ def draw_conclusion(
         envelopes=tuple(_envelopes(main, results, used)),
         charts=tuple(charts),
         failures=tuple(Failure(result.task.label, result.failed) for result in results if result.failed),
-        warnings=tuple(word for word in (*warnings, *_set_warnings(study, main), overload_warning(used, main)) if word),
+        warnings=tuple(
+            word
+            for word in (
+                *warnings,
+                *_set_warnings(study, main),
+                overload_warning(used, main),
+                placeholder_warning(study.load_feeder(), used, main),
+            )
+            if word
+        ),
         not_assessed=tuple(not_assessed(study, used)),
     )
 
@@ -209,6 +219,23 @@ def overload_warning(limits: Limits, rows: Sequence[Row]) -> str:
     )
 
 
+def placeholder_warning(feeder: Feeder, limits: Limits, rows: Sequence[Row]) -> str:
+    """A sentence on answers that a rating decides which nobody stated; empty if there are none."""
+    if limits.loading_max_pu is None and limits.loading_emergency_max_pu is None:
+        return ""
+    unstated = {f"line.{name}" for name in placeholder_rated_lines(feeder)}
+    unstated |= {f"{kind}.{n}" for kind in ("transformer", "autotrans") for n in placeholder_rated_transformers(feeder)}
+    decided = {}
+    for row in rows:
+        element = ".".join(str(row["limit_where"] or "").split(" ")[0].split(".")[:2])
+        if any(word in str(row["limit"]) for word in ("loading", "overload")) and element in unstated:
+            decided[row["bus"]] = element
+    if not decided:
+        return ""
+    named = ", ".join(f"{element} at {bus}" for bus, element in decided.items())
+    return f"ratings that nobody stated (OpenDSS's default) decide the answer: {named}"
+
+
 def not_assessed(study: HostingCapacityStudy, limits: Limits) -> list[str]:
     """What the answer does not cover, in words."""
     feeder = study.load_feeder()
@@ -220,7 +247,12 @@ def not_assessed(study: HostingCapacityStudy, limits: Limits) -> list[str]:
         "the grid upstream of the feeder's source",
     ]
     notes = unassessed_notes(feeder) + notes
-    if limits.loading_max_pu is None and limits.loading_emergency_max_pu is None:
+    if limits.loading_max_pu is not None or limits.loading_emergency_max_pu is not None:
+        unrated = unrated_branches(feeder)
+        if unrated:
+            notes.insert(0, f"loading of {len(unrated)} branches without a rating: {', '.join(unrated[:8])}")
+        notes = [*rating_notes(feeder), *notes]
+    else:
         lines = placeholder_rated_lines(feeder)
         notes.insert(
             0,

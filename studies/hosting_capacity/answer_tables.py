@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from g2g_opt.grid.attachments import connection_at
 from g2g_opt.site import GPUS_PER_SERVER
 from studies.conclusion import Chart, Column, Line, ResultTable
 from studies.hosting_capacity.frontier import Corner
 from studies.task import Row
 
 if TYPE_CHECKING:
+    from g2g_opt.feeder import Feeder
     from studies.hosting_capacity.study import HostingCapacityStudy
 
 # Charts with more lines than this say nothing.
@@ -44,6 +46,8 @@ _COLUMNS = (
     Column("transformer_loading_max_pu", "transformer loading", 2, secondary=True),
     Column("transformer_loading_where", "transformer", secondary=True),
     Column("taps", "taps", secondary=True),
+    Column("connection", "connection", secondary=True),
+    Column("power_factor", "power factor (lagging)", 3, secondary=True),
     Column("sizes_judged", "sizes judged", secondary=True),
     Column("note", "note"),
 )
@@ -58,7 +62,18 @@ _SCENARIOS = (
 def capacity_table(rows: Sequence[Row], study: HostingCapacityStudy) -> ResultTable:
     """The answer: one row per place and operation."""
     columns = _COLUMNS if study.scenarios == 1 else _COLUMNS[:8] + _SCENARIOS + _COLUMNS[8:]
-    return ResultTable("capacities", "Hosting capacity, simulated MW", columns, [_with_gpus(row) for row in rows])
+    feeder = study.load_feeder()
+    shown = [
+        _with_gpus(row) | {"connection": _connection(study, feeder, row["bus"]), "power_factor": study.power_factor}
+        for row in rows
+    ]
+    return ResultTable("capacities", "Hosting capacity, simulated MW", columns, shown)
+
+
+def _connection(study: HostingCapacityStudy, feeder: Feeder, buses: str) -> str:
+    """How the sites at buses joined by "+" are connected."""
+    found = [connection_at(feeder.bus(bus), study.connection, "a site") for bus in buses.split("+")]
+    return "+".join(found)
 
 
 def _with_gpus(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,8 +58,9 @@ class SitingNetwork:
         return self.limits.loading_max_pu is not None
 
     def tap_ratio(self, regulator: str, steps: int) -> float:
-        """Ratio (pu) of whole steps from 1."""
-        return 1.0 + steps * self.feeder.regulator(regulator).tap_step_pu
+        """Ratio (pu) of whole steps from 1; the last one ends at the end of the range."""
+        found = self.feeder.regulator(regulator)
+        return found.clipped(1.0 + steps * found.tap_step_pu)
 
     def start_steps(self) -> Ints:
         """Steps (regulator,) of the feeder's own taps."""

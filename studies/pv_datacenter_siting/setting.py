@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -113,8 +114,8 @@ def make_setting(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) 
             question.site_value_per_kw if question.site_scale_max > question.site_scale_min else 0.0,
         ),
         TapChoices(
-            np.array([round((r.tap_min_pu - 1.0) / r.tap_step_pu) for r in steps], dtype=np.int64),
-            np.array([round((r.tap_max_pu - 1.0) / r.tap_step_pu) for r in steps], dtype=np.int64),
+            np.array([math.floor((r.tap_min_pu - 1.0) / r.tap_step_pu + 1e-6) for r in steps], dtype=np.int64),
+            np.array([math.ceil((r.tap_max_pu - 1.0) / r.tap_step_pu - 1e-6) for r in steps], dtype=np.int64),
             question.switch_cost,
             network.start_steps(),
         ),

@@ -23,6 +23,7 @@ from g2g_opt.simulate import Engine, simulate_runs
 from g2g_opt.site import sized_site
 from studies.hosting_capacity.capacity import Aim, Capacity
 from studies.hosting_capacity.study import HostingCapacityStudy, _search
+from studies.task import TaskResult
 
 CIRCUITS = Path(__file__).resolve().parent.parent / "circuits"
 # Two minutes at full demand, then half of it.
@@ -42,6 +43,7 @@ class Case:
     connection: str = "wye"
     low_pu: float = 0.95
     loading_max_pu: float | None = None
+    below: float = 0.03
 
     @property
     def master(self) -> Path:
@@ -63,6 +65,8 @@ WIRES = at(LINE_TO_LINE, "mid", "end")
 DELTA = at(LINE_TO_LINE, "head", "mid", "far")
 SPLIT = (*at(TO_GROUND, "p"), *at(((1, 3), (2, 3)), "s", "h"))
 SERIES = at(TO_GROUND, "a", "b", "c")
+TAPPED = at(TO_GROUND, "head", "mid", "far")
+RATED = at(TO_GROUND, "head", "mid", "far", "vfar")
 CASES = (
     Case("delta3wire", "end", 925.0, WIRES, "delta"),
     Case("delta3wire", "mid", 1467.0, WIRES, "delta"),
@@ -72,6 +76,15 @@ CASES = (
     Case("series_cap", "a", 1880.0, SERIES),
     Case("series_cap", "b", 3137.0, SERIES),
     Case("series_cap", "c", 1373.0, SERIES),
+    # The changer is on winding 1, and its lowest tap the highest voltage.
+    Case("a4_heavy_tapwdg1", "mid", 3564.0, TAPPED),
+    Case("a5_equiv_wdg2", "mid", 3277.0, TAPPED),
+    # Ratings: an autotransformer's, a transformer's of the same place, 400 A that are stated, 110 % of nameplate. The
+    # first two are for the best tap, 1.0375; taps are sought for voltages, and lower ones take more current.
+    Case("k9_autotrans_over", "vfar", 525.0, RATED, loading_max_pu=1.0, below=0.1),
+    Case("k8_trans_rating", "vfar", 337.0, RATED, loading_max_pu=1.0, below=0.1),
+    Case("rated_400", "a", 7864.0, at(TO_GROUND, "a"), loading_max_pu=1.0),
+    Case("transformer_4000kva", "a", 3266.0, at(TO_GROUND, "a"), loading_max_pu=1.0),
 )
 NAMES = [f"{case.name}-{case.bus}" for case in CASES]
 
@@ -91,7 +104,7 @@ def peak_kw(capacity: Capacity) -> float:
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_a_small_circuit_hosts_what_openDSS_says(case: Case) -> None:
     capacity = capacity_of(case)
-    assert peak_kw(capacity) == pytest.approx(case.kw, rel=0.03)
+    assert (1.0 - case.below) * case.kw <= peak_kw(capacity) <= 1.01 * case.kw
     assert capacity.confirmed is not None
     assert capacity.confirmed.kept
     assert not capacity.rejected_below
@@ -166,3 +179,19 @@ def test_a_split_phase_bus_is_no_place_for_a_three_phase_site() -> None:
     case = CASES[NAMES.index("split_phase-p")]
     with pytest.raises(InputError, match=r"bus s has phases \(1, 2\)"):
         HostingCapacityStudy(**{**vars(case.study), "buses": ("s",)}).check()
+
+
+def test_an_answer_that_a_rating_decides_which_nobody_stated_says_so(tmp_path: Path) -> None:
+    text = (CIRCUITS / "rated_400.dss").read_text()
+    answers = {}
+    for name, change in (("stated", ""), ("unstated", " normamps=400 emergamps=480")):
+        path = tmp_path / f"{name}.dss"
+        path.write_text(text.replace(change, "") if change else text)
+        study = HostingCapacityStudy(
+            **{**vars(CASES[NAMES.index("rated_400-a")].study), "feeder": str(path), "power_max_mw": 12.0}
+        )
+        (task,) = study.tasks("capacities", [])
+        conclusion = study.conclude([TaskResult(task, study.run(task, lambda done, words: None))])
+        answers[name] = "\n".join(conclusion.warnings)
+    assert "ratings that nobody stated" not in answers["stated"]
+    assert "ratings that nobody stated (OpenDSS's default) decide the answer: line.l1 at a" in answers["unstated"]

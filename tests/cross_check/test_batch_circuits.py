@@ -286,10 +286,6 @@ REFUSED = {
         ["New VCCS.inverter bus1=end.1 phases=1 prated=100 vrated=7200 ppct=100"],
         r"vccs\.inverter",
     ),
-    "two regulators of one transformer": (
-        [REGULATOR, CONTROL, CONTROL.replace("RegControl.c", "RegControl.d")],
-        "transformer r has two regulators",
-    ),
     "load behind a neutral impedance": (
         ["New Load.far bus1=end.1.2.3.4 phases=3 kV=12.47 kW=300 kvar=100 rneut=5", "New Reactor.g bus1=end.4 R=1 X=1"],
         "load far has a neutral behind an impedance",

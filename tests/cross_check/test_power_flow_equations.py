@@ -19,6 +19,7 @@ from steady_site import SteadySite
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_branches import read_branches
 from g2g_opt.grid.circuit_parts import LoadBranch
 from g2g_opt.grid.circuit_reading import load_branches
 from g2g_opt.grid.loading import BranchLoading
@@ -120,7 +121,7 @@ def test_one_bus_without_a_site_matches_the_fixed_point_and_its_losses(tmp_path:
     current = np.conj(OWN_KVA * 1e3 / v)
     line = (R_LINE + 1j * X_LINE) * LENGTH_KM
     assert circuit.losses_kw() == pytest.approx((np.conj(current) @ line @ current).real / 1e3, rel=1e-6)
-    loading = BranchLoading(circuit.branches())
+    loading = BranchLoading(read_branches(circuit))
     amperes = branch_currents_a(loading, circuit.node_voltages())
     assert dict(zip(loading.names, amperes, strict=True)) == {
         "line.feeder": pytest.approx(np.abs(current).max(), rel=1e-6)
@@ -181,7 +182,7 @@ def test_currents_balance_at_every_node(name: str, site_kw: float) -> None:
         leaving[node] += amperes
         flowing[node] += abs(amperes)
 
-    for branch in circuit.branches():
+    for branch in read_branches(circuit):
         for node, amperes in zip(branch.nodes, branch.yprim @ v[branch.nodes], strict=True):
             add(int(node), amperes)
     for load in load_branches(circuit):
@@ -268,7 +269,7 @@ def test_voltages_and_branch_currents_match_another_context_before_and_after_a_t
         ours = np.abs(circuit.node_voltages()) / circuit.node_base_v
         reference = [by_name[f"{b}.{p}"] for b, p in zip(circuit.node_bus, circuit.node_phase, strict=True)]
         np.testing.assert_allclose(ours, reference, atol=2e-7)
-        loading = BranchLoading(circuit.branches())
+        loading = BranchLoading(read_branches(circuit))
         amperes = branch_currents_a(loading, circuit.node_voltages())
         expected = reference_currents_a(engine, loading.names)
         assert len(amperes) > 10

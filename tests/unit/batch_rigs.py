@@ -14,6 +14,7 @@ from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_regulators import read_regulators
 
 Rows = Sequence[Sequence[Port]]
 
@@ -87,7 +88,7 @@ class Reference:
         """Node voltages (V) of one scenario."""
         circuit, network = self._circuit, self._network
         position = {**network.start_taps, **dict(setting.taps)}
-        for name, regulator in circuit.regulators().items():
+        for name, regulator in read_regulators(circuit).regulators.items():
             circuit.set_tap(regulator, position[name])
         for capacitor in network.capacitors:
             closed = capacitor.name not in setting.open_capacitors

@@ -1,0 +1,143 @@
+"""Ratings: every element between two buses is judged or listed, and a rating counts as stated if somebody stated it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from batch_rigs import circuit_commands
+
+from g2g_opt.feeder import Feeder
+from g2g_opt.feeder_description import describe_feeder
+from g2g_opt.feeder_lint import (
+    lint_feeder,
+    placeholder_rated_lines,
+    placeholder_rated_transformers,
+    unrated_branches,
+)
+from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_branches import read_branches
+from g2g_opt.grid.circuit_parts import Branch
+from g2g_opt.grid.loading import BranchLoading
+
+CIRCUITS = Path(__file__).resolve().parent.parent / "circuits"
+CODE = "New Linecode.d nphases=3 units=km r1=0.3 x1=0.6 r0=0.7 x0=1.8"
+WIRE = "New Wiredata.w gmr=0.02 gmrunits=ft rac=0.3 runits=mi diam=0.7 radunits=in"
+GEOMETRY = (
+    "New Linegeometry.g nconds=3 nphases=3 cond=1 wire=w x=0 h=30 units=ft cond=2 wire=w x=3 h=30 units=ft "
+    "cond=3 wire=w x=6 h=30 units=ft"
+)
+
+
+def branches_of(*body: str, after: tuple[str, ...] = ()) -> dict[str, Branch]:
+    circuit = Circuit(circuit_commands(body, after=after))
+    circuit.finish()
+    return {f"{b.kind}.{b.name}": b for b in read_branches(circuit, ask_stated=True)}
+
+
+@pytest.mark.parametrize(
+    ("body", "stated"),
+    [
+        (("New Line.x bus1=end bus2=far r1=0.1 x1=0.2 length=1",), False),
+        (("New Line.x bus1=end bus2=far r1=0.1 x1=0.2 length=1 normamps=400",), True),
+        (("New Line.x bus1=end bus2=far r1=0.1 x1=0.2 length=1 normamps=399",), True),
+        ((CODE, "New Line.x bus1=end bus2=far linecode=d length=1"), False),
+        ((CODE + " normamps=400", "New Line.x bus1=end bus2=far linecode=d length=1"), True),
+        ((CODE + " normamps=250", "New Line.x bus1=end bus2=far linecode=d length=1"), True),
+        ((CODE, "New Line.x bus1=end bus2=far linecode=d length=1 normamps=400"), True),
+        ((CODE, "New Line.x bus1=end bus2=far linecode=d normamps=400 length=1"), True),
+        ((CODE, "New Line.x bus1=end bus2=far linecode=d length=1 emergamps=600"), False),
+        ((WIRE + " normamps=400", GEOMETRY, "New Line.x bus1=end bus2=far geometry=g length=1 units=km"), True),
+        (
+            (
+                "New Line.y bus1=end bus2=far r1=0.1 x1=0.2 length=1 normamps=400",
+                "New Line.x like=y bus1=far bus2=next",
+            ),
+            True,
+        ),
+    ],
+)
+def test_400_amperes_are_a_rating_if_they_were_stated(body: tuple[str, ...], stated: bool) -> None:
+    found = branches_of(*body)["line.x"]
+    assert found.rating_is_stated == stated
+    assert found.rating_a > 0.0
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "rated"),
+    [
+        ("New Reactor.x bus1=end bus2=far R=0.1 X=1", "reactor.x", False),
+        ("New Reactor.x bus1=end bus2=far R=0.1 X=1 normamps=300", "reactor.x", True),
+        ("New Reactor.x bus1=end bus2=far kvar=500 kv=12.47", "reactor.x", True),
+        ("New Capacitor.x bus1=end bus2=far phases=3 cuf=330", "capacitor.x", False),
+        ("New Capacitor.x bus1=end bus2=far kvar=9000 kv=8", "capacitor.x", True),
+        (
+            "New AutoTrans.x phases=3 windings=2 buses=[end far] kvs=[12.47 12] kvas=[400 400]",
+            "autotrans.x",
+            True,
+        ),
+        ("New Fault.x bus1=end bus2=far phases=3 r=0.01", "fault.x", False),
+    ],
+)
+def test_what_is_in_series_is_judged_or_has_no_rating(body: str, name: str, rated: bool) -> None:
+    found = branches_of(body, "New Load.l bus1=far kv=12 kw=300")[name]
+    assert (found.rating_a > 0.0) == rated
+    assert found.closed
+
+
+def test_what_leads_to_ground_is_no_branch() -> None:
+    found = branches_of(
+        "New Capacitor.shunt bus1=end kvar=300 kv=12.47", "New Reactor.shunt bus1=end kvar=300 kv=12.47"
+    )
+    assert set(found) == {"line.first"}
+
+
+def test_a_transformer_of_no_stated_size_is_a_placeholder(tmp_path: Path) -> None:
+    path = tmp_path / "sizes.dss"
+    path.write_text(
+        "Clear\n"
+        + "\n".join(
+            circuit_commands(
+                [
+                    "New Transformer.unstated buses=(end low) kvs=(12.47 4.16)",
+                    "New Transformer.stated buses=(end low) kvs=(12.47 4.16) kvas=(1000 1000)",
+                    "New Reactor.bare bus1=end bus2=far R=0.1 X=1",
+                ]
+            )
+        )
+        + "\n"
+    )
+    feeder = Feeder.from_dss(path)
+    assert placeholder_rated_transformers(feeder) == ("unstated",)
+    assert unrated_branches(feeder) == ("reactor.bare",)
+    text = "\n".join(str(f) for f in lint_feeder(feeder))
+    assert "state kva [unstated]" in text
+    assert "cannot be judged [reactor.bare]" in text
+
+
+def test_bundled_lines_whose_tables_state_no_rating_stay_placeholders() -> None:
+    for name, count in (("ieee13", 12), ("ieee34", 32), ("ieee123", 126)):
+        feeder = Feeder.load(name)
+        assert len(placeholder_rated_lines(feeder)) == count
+        assert {b.rating_a for b in feeder.branches if b.kind == "line"} == {400.0}
+        assert {b.emergency_a for b in feeder.branches if b.kind == "line"} == {600.0}
+
+
+def test_one_open_conductor_leaves_a_line_in_the_loadings() -> None:
+    load = "New Load.l bus1=far kv=12.47 kw=900"
+    line = "New Line.x bus1=end bus2=far r1=0.1 x1=0.2 length=1 normamps=100"
+    found = branches_of(line, load, after=("Open Line.x 1 2",))["line.x"]
+    assert (found.closed, found.has_open_conductor) == (True, True)
+    assert "line.x" in BranchLoading([found]).names
+    found = branches_of(line, load, after=("Open Line.x 2",))["line.x"]
+    assert (found.closed, found.has_open_conductor) == (False, False)
+
+
+def test_how_much_of_its_nameplate_a_normal_rating_is_stands_in_the_description() -> None:
+    feeder = Feeder.from_dss(CIRCUITS / "transformer_4000kva.dss")
+    (sub,) = [b for b in feeder.branches if b.kind == "transformer"]
+    assert sub.normal_over_nameplate == pytest.approx(1.1)
+    # 4,000 kVA at 69 kV.
+    assert sub.rating_a / sub.normal_over_nameplate == pytest.approx(33.47, abs=0.01)
+    words = "\n".join(describe_feeder(feeder))
+    assert "110 % of nameplate: sub" in words
