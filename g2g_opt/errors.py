@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# Letters of a value that a message shows.
+_SHOWN_MAX = 60
+
 
 class G2GError(Exception):
     """Base class of every error raised on purpose by `g2g_opt`."""
@@ -18,15 +21,23 @@ class PowerFlowError(G2GError, RuntimeError):
     """A power flow has no usable answer: it did not converge, or a load was not served (formulations 5.2)."""
 
 
+def shown(value: object) -> str:
+    """`value` as an error message shows it: quoted, control characters as escapes, cut where it is long."""
+    # A number of many digits cannot even be made a text.
+    text = repr(value) if not isinstance(value, int) or abs(value) < 2**63 else "a number beyond 64 bits"
+    return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 20]}...{text[-10:]} ({len(text)} characters)"
+
+
 def unknown_name(kind: str, name: object, known: Iterable[object], where: str = "") -> InputError:
     """An `InputError` for a name that does not exist, listing the nearest and all known names.
 
     `kind` is the noun ("feeder", "bus"), `where` an optional place ("in feeder ieee13").
     """
     names = sorted(str(k) for k in known)
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.6)
+    # Likeness to a text of a million letters takes minutes, and means nothing.
+    near = difflib.get_close_matches(str(name)[:_SHOWN_MAX], names, n=3, cutoff=0.6)
     hint = f"; did you mean {', '.join(near)}?" if near else ""
-    shown = ", ".join(names[:60]) + (f", ... ({len(names)} in all)" if len(names) > 60 else "")
+    listed = ", ".join(names[:60]) + (f", ... ({len(names)} in all)" if len(names) > 60 else "")
     place = f" {where}" if where else ""
     plural = f"{kind[:-1]}ies" if kind.endswith("y") else kind + ("es" if kind.endswith("s") else "s")
-    return InputError(f"{kind} {str(name)!r} not found{place}{hint}; known {plural}: [{shown}]")
+    return InputError(f"{kind} {shown(str(name))} not found{place}{hint}; known {plural}: [{listed}]")

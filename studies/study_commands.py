@@ -100,7 +100,9 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
     parser.set_defaults(run=_run_status)
     _add_report(commands)
     parser = commands.add_parser("schema", help="JSON schema of a study's TOML file")
-    parser.add_argument("study", choices=sorted(STUDIES))
+    names = f"{', '.join(sorted(STUDIES))}, or a study that another package registers"
+    parser.add_argument("study", help=names)
+    add_study_consent(parser)
     parser.set_defaults(run=_run_schema)
 
 

@@ -15,7 +15,7 @@ from typing import ClassVar
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from g2g_opt.assembly import TRACE_DIR
+from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import unassessed_notes

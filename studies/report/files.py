@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from g2g_opt.csv_files import write_csv
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from studies.conclusion import Conclusion, FeederMap, ResultTable
@@ -22,6 +22,8 @@ _NO_FILE_NAME = frozenset('/\\:*?"<>|\0')
 def write_tables(conclusion: Conclusion, folder: Path) -> list[Path]:
     """Write each table as `name`.csv: column names as the header, figures unrounded, missing ones empty.
 
+    A text that a spreadsheet would compute ("=...") has an apostrophe before it (`csv_files.as_text`).
+
     Raises `InputError` if two tables have one name, or a name that no file can have.
     """
     names = [table.name for table in conclusion.tables]
@@ -34,10 +36,7 @@ def write_tables(conclusion: Conclusion, folder: Path) -> list[Path]:
 def _write_csv(table: ResultTable, path: Path) -> Path:
     names = [column.name for column in table.columns]
     with replacing(path) as scratch, scratch.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        for row in table.rows:
-            writer.writerow([_csv_cell(row.get(name)) for name in names])
+        write_csv(file, names, ([_csv_cell(row.get(name)) for name in names] for row in table.rows))
     return path
 
 

@@ -378,5 +378,5 @@ def test_a_profile_file_that_cannot_be_read_says_what_it_needs(tmp_path: Path, t
     path.write_text(text)
     with pytest.raises(InputError, match=words):
         CSVProfileGenerator(path)
-    with pytest.raises(InputError, match="not found"):
+    with pytest.raises(InputError, match="is a folder"):
         CSVProfileGenerator(tmp_path)
