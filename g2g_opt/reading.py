@@ -126,19 +126,13 @@ def parse_json(text: str, where: str) -> Any:
 
     NaN, numbers beyond 64 bits, NUL characters and nesting of more than `DEPTH_MAX` are refused too.
     """
-
-    def refuse(constant: str) -> None:
-        raise InputError(f"{where} holds {constant}, which is no number")
-
     try:
-        value = json.loads(text, parse_constant=refuse)
+        value = json.loads(text)
     except RecursionError as error:
         raise InputError(f"{where} is nested too deeply; {DEPTH_MAX} levels are read") from error
-    except InputError:
-        raise
     except ValueError as error:  # also for numbers of more digits than Python reads
         raise InputError(f"{where} is no JSON: {error}") from error
-    check_plain(value, where)
+    check_plain(value, where, finite=True)
     return value
 
 
@@ -158,8 +152,11 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     return value
 
 
-def check_plain(value: Any, where: str) -> None:
-    """Raise `InputError` with the key for nesting beyond `DEPTH_MAX`, a NUL character, or an integer beyond 64 bits."""
+def check_plain(value: Any, where: str, *, finite: bool = False) -> None:
+    """Raise `InputError` with the key for nesting beyond `DEPTH_MAX`, a NUL character, or an integer beyond 64 bits.
+
+    Where numbers must be `finite`, NaN and infinity are refused as well.
+    """
     keys: list[Any] = []
     # Iterators of the lists and tables around the value that is looked at: long lists cost no memory.
     around: list[Iterator[tuple[Any, Any]]] = [iter([("", value)])]
@@ -169,6 +166,8 @@ def check_plain(value: Any, where: str) -> None:
                 raise InputError(f"{where}: {_dotted([*keys[1:], key])} holds a NUL character; remove it")
             if isinstance(item, int) and abs(item) >= _INTEGER_MAX:
                 raise InputError(f"{where}: {_dotted([*keys[1:], key])} is an integer beyond 64 bits")
+            if finite and isinstance(item, float) and not math.isfinite(item):
+                raise InputError(f"{where}: {_dotted([*keys[1:], key])} is {item}, which is no finite number")
             if isinstance(item, dict | list | tuple):
                 keys.append(key)
                 if len(keys) > DEPTH_MAX:
@@ -265,9 +264,13 @@ def files_below(folder: Path, what: str) -> list[Path]:
 
 
 def absolute_path(name: str, what: str) -> Path:
-    """The path in a user's words as seen from the root; `InputError` for a home or a link that leads nowhere."""
+    """The path in a user's words as seen from the root; `InputError` for a home or a link that leads nowhere.
+
+    A last part that is a link keeps its name, by which the user knows it.
+    """
+    path = user_path(name, what)
     try:
-        return user_path(name, what).resolve()
+        return path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name
     except RuntimeError as error:
         raise InputError(f"{what} {shown(name)} is a link that leads back to itself") from error
     except (OSError, ValueError) as error:

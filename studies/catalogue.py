@@ -140,13 +140,13 @@ def read_question(path: Path) -> Question:
 
 def make_question(study: str, content: dict[str, Any], where: str = "the question") -> Question:
     """A question from plain values; `InputError` names what does not fit. Paths of files become absolute."""
-    check_plain(content, where)
+    check_plain(content, where, finite=True)
     try:
-        adapter = _adapter(study)
+        adapter, found = _adapter(study), _with_absolute_paths(content)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     try:
-        question: Question = adapter.validate_python(_with_absolute_paths(content))
+        question: Question = adapter.validate_python(found)
     except ValidationError as error:
         raise InputError(f"{where}: {_in_words(error)}") from error
     return question

@@ -195,16 +195,17 @@ def _run_flags(options: argparse.Namespace, console: Console) -> int:
             raise InputError(f"{options.save} cannot be written: {error.strerror}") from error
         console.print(f"written: {options.save}; run it with: g2g run {options.save}", markup=False)
         return 0
-    return _begin(question, options.out, options, console)
+    begin_study(options.out, question)
+    return _go_on(options.out, options, console)
 
 
 def _run_file(options: argparse.Namespace, console: Console) -> int:
     question = read_question(options.file)
-    return _begin(question, options.out or Path("results") / options.file.stem, options, console)
-
-
-def _begin(question: Question, root: Path, options: argparse.Namespace, console: Console) -> int:
-    begin_study(root, question)
+    root = options.out or Path("results") / options.file.stem
+    try:
+        begin_study(root, question)
+    except InputError as error:
+        raise InputError(f"{options.file}: {error}") from error
     return _go_on(root, options, console)
 
 

@@ -90,6 +90,9 @@ def read_profile(csv_path: Path) -> tuple[Floats, Floats]:
         if len(cells) < 2:
             raise InputError(f"{where}, line {line} has one cell; {wanted}")
     table = np.array([[finite_number(cell, f"{where}, line {line}") for cell in cells[:2]] for line, cells in rows[1:]])
+    falls = np.flatnonzero(np.diff(table[:, 0]) < 0.0)
+    if len(falls):
+        raise InputError(f"{where}, line {rows[falls[0] + 2][0]}: time must not decrease from row to row")
     return table[:, 0], table[:, 1]
 
 

@@ -37,7 +37,8 @@ ISOLATED, REFERENCE = 4, 3
 CASE_BYTES_MAX = 64 * MIB
 # `mpc.name = value;` with a table in brackets or a figure. Every part of it moves on: no file makes it slow.
 _ASSIGNMENT = re.compile(r"\bmpc\.(?P<name>\w++)[ \t]*+=[ \t]*+(?:\[(?P<table>[^\]]*+)\]|(?P<value>[^;\[{\n]*+))")
-_COMMENT = re.compile(r"%[^\n]*+|\.\.\.[^\n]*+\n")
+# Texts may hold anything, comments and lines that go on are none of the figures.
+_NO_FIGURE = re.compile(r"'[^'\n]*+'|%[^\n]*+|\.\.\.[^\n]*+\n")
 _ROW_END = re.compile(r"[;\n\r]")
 _UNLIMITED = {"inf": np.inf, "+inf": np.inf, "-inf": -np.inf}
 _POLYNOMIAL = 2
@@ -122,7 +123,7 @@ def load_network_case(source: str) -> NetworkCase:
     where = f"network {path}"
     text = read_text(path, "network", CASE_BYTES_MAX)
     values = dict.fromkeys((*_WIDTHS, "baseMVA"), "")
-    for found in _ASSIGNMENT.finditer(_COMMENT.sub("", text)):
+    for found in _ASSIGNMENT.finditer(_NO_FIGURE.sub(lambda part: "''" if part[0].startswith("'") else "", text)):
         name = found["name"]
         if name in values:
             if values[name]:

@@ -84,7 +84,7 @@ def test_a_policy_comes_back_from_json_as_it_was() -> None:
         (lambda d: d["features"][1].update(site=""), "are of a site"),
         (lambda d: d["features"][0].update(lag_s=0.0), "lag_s"),
         (lambda d: d["features"].append(d["features"][0]), "coefficients"),
-        (lambda d: d.update(offset=[float("nan")]), "NaN, which is no number"),
+        (lambda d: d.update(offset=[float("nan")]), "offset.0 is nan, which is no finite number"),
         (lambda d: d.update(offset=3.0), "offset: 3.0 is no list"),
         (lambda d: d["outputs"][0].update(levels=[0.0, 0.6, 0.5, 1.0]), "rise"),
         (lambda d: d.update(rounding="up"), "rounding"),

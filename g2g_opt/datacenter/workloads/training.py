@@ -105,9 +105,13 @@ class TrainingTrace:
     def load(cls, csv_path: Path) -> TrainingTrace:
         """Read a file with the columns t_s, power_W; raises `InputError` that names what is wrong with it."""
         rows = read_csv(Path(csv_path), "training trace", ("t_s", "power_W")).rows
-        figures = np.array([[row.number("t_s"), row.number("power_W")] for row in rows])
+        times_s = [row.number("t_s") for row in rows]
+        for before_s, time_s, row in zip(times_s, times_s[1:], rows[1:], strict=False):
+            if time_s <= before_s:
+                raise InputError(f"{row.where}: t_s must rise from row to row, and {time_s:g} follows {before_s:g}")
+        power_w = [row.number("power_W", 0.0) for row in rows]
         try:
-            return cls(np.ascontiguousarray(figures[:, 0]), np.ascontiguousarray(figures[:, 1]))
+            return cls(np.array(times_s), np.array(power_w))
         except InputError as error:
             raise InputError(f"training trace {csv_path} cannot be used: {error}") from error
 
