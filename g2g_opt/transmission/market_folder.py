@@ -107,6 +107,11 @@ class MarketFolder:
             if _DAY_FILE.fullmatch(path.name) or _MONTH_FILE.fullmatch(path.name):
                 self._found.setdefault(path.name.casefold(), []).append(path)
 
+    @property
+    def files(self) -> list[Path]:
+        """Every day file and month archive there is, in order; whatever else lies in the folder is never opened."""
+        return sorted(path for paths in self._found.values() for path in paths)
+
     def day_file(self, kind: str, day: np.datetime64) -> DayFile | None:
         """The file of a kind ("isolf") for a day, unpacked ones first; None if there is none.
 

@@ -92,7 +92,10 @@ class ContextualPolicy:
         lost = np.abs(self.matrix.sum(axis=0)) > 1e-6 * (1.0 + np.abs(self.matrix).sum(axis=0))
         if lost.any():
             names = ["intercept", *(feature.name for feature in self.features)]
-            raise InputError(f"the policy makes or loses work: columns {[names[k] for k in np.flatnonzero(lost)]}")
+            raise InputError(
+                "the policy makes or loses work: over datacenters, intercept_mw and columns of mw_per_unit must sum "
+                f"to 0, and these do not: {[names[k] for k in np.flatnonzero(lost)]}"
+            )
 
     @property
     def figures(self) -> tuple[Published, ...]:
@@ -144,7 +147,10 @@ class ContextualPolicy:
         trained = data.get("trained", {})
         if not isinstance(trained, dict):
             raise InputError(f"{where}, trained: {shown(trained)} is no table of names and values")
-        return ContextualPolicy(centers, features, np.column_stack([intercept, slopes]), trained)
+        try:
+            return ContextualPolicy(centers, features, np.column_stack([intercept, slopes]), trained)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
 
     def save(self, path: Path) -> None:
         """Write the policy file."""

@@ -31,6 +31,7 @@ from studies.catalogue import (
     read_question,
 )
 from studies.hosting_capacity.study import HostingCapacityStudy
+from studies.inputs import feeder_files
 
 QUESTION = HostingCapacityStudy(
     buses=("671", "675"),

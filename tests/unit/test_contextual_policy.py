@@ -128,7 +128,7 @@ def test_a_figure_below_a_bend_is_still_checked() -> None:
 def test_a_column_that_makes_or_loses_work_is_named(column: int, name: str, work_mw: float) -> None:
     matrix = MATRIX.copy()
     matrix[1, column] += work_mw
-    with pytest.raises(InputError, match=rf"makes or loses work: columns \['{name}'\]"):
+    with pytest.raises(InputError, match=rf"makes or loses work: .*: \['{name}'\]"):
         policy(matrix)
 
 
