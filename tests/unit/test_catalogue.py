@@ -280,7 +280,7 @@ def test_a_question_of_another_kind_is_told_in_short(text: str, words: str, tmp_
 def test_a_trace_folder_that_was_named_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert feeder_files("ieee13", str(TRACE_DIR))
-    for name in ("nowhere", str(tmp_path / "nowhere")):
+    for name in ("nowhere", str(tmp_path / "nowhere"), 300 * "x" + "nowhere", "\0nowhere"):
         with pytest.raises(InputError, match="nowhere is no folder that is there"):
             feeder_files("ieee13", name)
     (tmp_path / "mine").mkdir()
