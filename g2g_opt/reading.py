@@ -81,11 +81,15 @@ def read_bytes(path: Path, what: str, bytes_max: int = TABLE_BYTES_MAX) -> bytes
         # A pipe may have taken the file's place since: opening one must not wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
-            _check_regular(os.fstat(file.fileno()), path, what)
-            content = file.read(bytes_max + 1)
+            found = os.fstat(file.fileno())
+            _check_regular(found, path, what)
+            # Some files say that they are empty, or grow: what is read counts as well.
+            content = b"" if found.st_size > bytes_max else file.read(bytes_max + 1)
     except OSError as error:
         raise InputError(f"{what} {path} {os_words(error)}") from error
-    if len(content) > bytes_max:
+    except MemoryError as error:
+        raise InputError(f"{what} {path} is larger than the memory that is left") from error
+    if max(len(content), found.st_size) > bytes_max:
         raise InputError(f"{what} {path} is larger than {bytes_max // MIB} MiB; up to that much is read")
     return content
 

@@ -39,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     that says why; with G2G_DEBUG=1 in the environment the traceback comes before it.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parser_of(arguments[0] if arguments else None).parse_args(arguments)
+    parser = parser_of(arguments[0] if arguments else None)
+    if any("\0" in argument for argument in arguments):
+        parser.error("an argument holds a NUL character, which no name of a file can have")
+    options = parser.parse_args(arguments)
     console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
     give_consent(Consent(getattr(options, "trust_circuit", False), getattr(options, "trust_study", False)))
     for stream in (sys.stdout, sys.stderr):

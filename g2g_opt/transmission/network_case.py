@@ -62,12 +62,12 @@ class NetworkCase:
     @property
     def bus_names(self) -> tuple[str, ...]:
         """Numbers of buses in the file."""
-        return tuple(f"{number:g}" for number in self.bus[:, BUS_NUMBER])
+        return tuple(f"{number:.15g}" for number in self.bus[:, BUS_NUMBER])
 
     def places(self, buses: Floats) -> Ints:
         """Where buses of the file are in `bus`; `InputError` for one that is not there."""
         order = {float(number): k for k, number in enumerate(self.bus[:, BUS_NUMBER])}
-        missing = [f"{number:g}" for number in buses if float(number) not in order]
+        missing = [f"{number:.15g}" for number in buses if float(number) not in order]
         if missing:
             raise InputError(f"network {self.name}: there is no bus {', '.join(missing)}")
         return np.array([order[float(number)] for number in buses], dtype=np.int64)

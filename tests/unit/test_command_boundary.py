@@ -83,6 +83,13 @@ def test_what_a_file_holds_cannot_steer_the_terminal(
     assert err == "error: bus \\x1b[2J\\x07\\ud800 [red]a[/red] not found\n"
 
 
+def test_no_argument_may_hold_a_nul(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "study.toml", "--out", "a\0b"])
+    assert ended.value.code == 2
+    assert "NUL character" in capsys.readouterr().err
+
+
 def g2g(*arguments: str, stdout: int = subprocess.PIPE, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     root = str(Path(cli.__file__).parent.parent)
     return subprocess.run(

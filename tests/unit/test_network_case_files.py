@@ -96,3 +96,13 @@ def test_other_formats_are_refused_by_their_name(name: str, tmp_path: Path) -> N
     (tmp_path / name).write_bytes(b"PK\x03\x04zz")
     with pytest.raises(InputError, match="give a MATPOWER-style case as a text file"):
         load_network_case(str(tmp_path / name))
+
+
+def test_buses_of_large_numbers_keep_their_names(tmp_path: Path) -> None:
+    found = load(
+        tmp_path,
+        CASE.replace("  1 3 0", "  1000001 3 0")
+        .replace("  1 0 0 300", "  1000001 0 0 300")
+        .replace("  1 2 0.01", "  1000001 2 0.01"),
+    )
+    assert found.bus_names == ("1000001", "2")  # type: ignore[attr-defined]

@@ -29,7 +29,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from studies.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
 from studies.report.figures import draw_conclusion
-from studies.report.files import write_answer, write_geojson, write_tables
+from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.network_drawing import DRAWING_UNITS, LONGITUDE_LATITUDE, drawing_of, tree_layout
 from studies.report.page import report_html, write_report
 from studies.report.plain_values import json_in_page, plain_value
@@ -95,6 +95,19 @@ def test_tables_that_cannot_be_files_are_refused(names: tuple[str, ...], tmp_pat
     with pytest.raises(InputError, match="files of their names"):
         write_tables(replace(user_conclusion(), tables=tables), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_texts_are_written_below_the_folder_and_nowhere_else(tmp_path: Path) -> None:
+    conclusion, folder = user_conclusion(), tmp_path / "study"
+    (path,) = write_texts(replace(conclusion, texts={"policies/a b.json": "{}\n"}), folder)
+    assert (path, path.read_text()) == (folder / "policies" / "a b.json", "{}\n")
+    for name in ("../a", "policies/../../a", "/a", "policies//a", "a\\b", "a\0", "", "policies/", "x/./y"):
+        with pytest.raises(InputError, match="no place for a file below"):
+            write_texts(replace(conclusion, texts={"fine.json": "", name: ""}), folder)
+    (folder / "out").symlink_to(tmp_path)
+    with pytest.raises(InputError, match=r"leads out of .* by a link"):
+        write_texts(replace(conclusion, texts={"out/a.json": ""}), folder)
+    assert sorted(found.name for found in tmp_path.rglob("*")) == ["a b.json", "out", "policies", "study"]
 
 
 # ---------------------------------------------------------------- GeoJSON and JSON
