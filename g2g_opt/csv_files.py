@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,13 +17,19 @@ from g2g_opt.reading import NUMBER_MAX, TABLE_BYTES_MAX, finite_number, read_tex
 _COMPUTED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class CsvRow:
-    """A row of the table `name`: its line in the file, and its cells by the names of the header."""
+    """A row of the table `name`: its line in the file, and its texts at the `places` of the header's names."""
 
     name: str
     line: int
-    cells: dict[str, str]
+    places: Mapping[str, int]
+    texts: list[str]
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """Texts by the names of the header."""
+        return {name: self.texts[place] for name, place in self.places.items()}
 
     @property
     def where(self) -> str:
@@ -31,11 +38,19 @@ class CsvRow:
 
     def __getitem__(self, column: str) -> str:
         """The text of a cell."""
-        return self.cells[column]
+        return self.texts[self.places[column]]
 
     def number(self, column: str, least: float = -NUMBER_MAX, most: float = NUMBER_MAX) -> float:
         """The number in a cell; `InputError` that names file, line and column if it is none from `least` to `most`."""
-        return finite_number(self.cells[column], f"{self.where}, {column}", least, most)
+        text = self[column]
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        # The same as `finite_number`, whose words are only made for what it refuses: traces have millions of cells.
+        if least <= value <= most and "_" not in text:
+            return value
+        return finite_number(text, f"{self.where}, {column}", least, most)
 
 
 @dataclass(frozen=True)
@@ -69,12 +84,13 @@ def parse_csv(text: str, where: str, columns: Sequence[str], *, may_be_empty: bo
         raise InputError(f"{where} lacks the columns {', '.join(missing)}; {wanted}, and has {_named(names)}")
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         raise InputError(f"{where} has the columns {_named(twice)} twice; name each column once")
+    places = {name: place for place, name in enumerate(names)}
     rows = []
     for line, cells in lines:
         # Spreadsheets may leave empty cells behind a row's end.
         if len(cells) < len(names) or any(cells[len(names) :]):
             raise InputError(f"{where}, line {line}: {len(cells)} cells, and the header has {len(names)}")
-        rows.append(CsvRow(where, line, dict(zip(names, cells, strict=False))))
+        rows.append(CsvRow(where, line, places, cells))
     if not rows and not may_be_empty:
         raise InputError(f"{where} has no rows; {wanted}")
     return CsvTable(where, tuple(names), rows)

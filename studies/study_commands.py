@@ -21,6 +21,7 @@ from rich.text import Text
 
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
+from g2g_opt.reading import file_status
 from studies.catalogue import STUDIES, json_schema, parse_question, question_toml, read_question
 from studies.conclusion import Conclusion
 from studies.ledger import Entry, Ledger
@@ -189,6 +190,9 @@ def _run_flags(options: argparse.Namespace, console: Console) -> int:
     question = options.question_of(options)
     if options.save is not None:
         question.check()
+        if os.path.lexists(options.save):
+            # Opening a pipe would wait for a reader for ever.
+            file_status(options.save, "--save:")
         try:
             options.save.write_text(question_toml(question), encoding="utf-8")
         except OSError as error:

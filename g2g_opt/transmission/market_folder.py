@@ -16,7 +16,7 @@ import numpy as np
 
 from g2g_opt.csv_files import csv_rows
 from g2g_opt.errors import InputError, shown
-from g2g_opt.reading import MIB, TABLE_BYTES_MAX, decoded, files_below, finite_number, read_bytes, user_path
+from g2g_opt.reading import MIB, decoded, files_below, finite_number, read_bytes, user_path
 
 _DAY_FILE = re.compile(r"\d{8}(palIntegrated|pal|isolf|rtfuelmix)\.csv", re.IGNORECASE)
 _MONTH_FILE = re.compile(r"\d{8}(palIntegrated|pal|isolf|rtfuelmix)_csv\.zip", re.IGNORECASE)
@@ -24,6 +24,9 @@ _STAMP = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}) (\d{1,2}):(\d{2})(?::\d{2})?")
 
 # Far above the load of any market, and of what a slip of the unit (kW, W) would make of it.
 POWER_MAX_MW = 1e7
+
+# Sizes of a day's file, of which the largest there are have less than a megabyte, and of a month's archive.
+DAY_BYTES_MAX, ARCHIVE_BYTES_MAX = 16 * MIB, 64 * MIB
 
 STAMP, CLOCK = "Time Stamp", "Time Zone"
 
@@ -120,7 +123,7 @@ class MarketFolder:
         name = f"{_digits(day)}{kind}.csv"
         path = self._only(name)
         if path is not None:
-            return DayFile(name, decoded(read_bytes(path, "market file"), f"market file {path}"))
+            return DayFile(name, decoded(read_bytes(path, "market file", DAY_BYTES_MAX), f"market file {path}"))
         archive = self._only(f"{_digits(day)[:6]}01{kind}_csv.zip")
         if archive is None:
             return None
@@ -147,19 +150,19 @@ class MarketFolder:
 def _unpacked(archive: Path, name: str) -> bytes | None:
     """The file of this name in an archive; None if there is none. An archive may claim less than it unpacks to."""
     try:
-        with zipfile.ZipFile(io.BytesIO(read_bytes(archive, "market archive"))) as opened:
+        with zipfile.ZipFile(io.BytesIO(read_bytes(archive, "market archive", ARCHIVE_BYTES_MAX))) as opened:
             members = [m for m in opened.namelist() if m.split("/")[-1].casefold() == name.casefold()]
             if not members:
                 return None
             with opened.open(members[0]) as member:
-                content = member.read(TABLE_BYTES_MAX + 1)
+                content = member.read(DAY_BYTES_MAX + 1)
     # What is no archive, or damaged; a method of packing that is not built in; one with a password.
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{archive} cannot be unpacked ({error}); download it again") from error
-    if len(content) > TABLE_BYTES_MAX:
-        raise InputError(f"{name} in {archive} unpacks to more than {TABLE_BYTES_MAX // MIB} MiB; download it again")
+    if len(content) > DAY_BYTES_MAX:
+        raise InputError(f"{name} in {archive} unpacks to more than {DAY_BYTES_MAX // MIB} MiB; download it again")
     return content
 
 

@@ -136,7 +136,10 @@ QUESTION = 'study = "hosting-capacity"\nbuses = ["671"]\n'
         (("run", "nowhere.toml"), "study file nowhere.toml not found"),
         (("run", "."), "study file . is a folder"),
         (("hosting-capacity", "--bus", "671", "--save", "nowhere/study.toml"), "nowhere/study.toml"),
-        (("hosting-capacity", "--bus", "671", "--save", "."), "error: . "),
+        (("hosting-capacity", "--bus", "671", "--save", "."), "--save: . is a folder"),
+        (("hosting-capacity", "--bus", "671", "--save", "pipe"), "--save: pipe is a pipe"),
+        (("run", "pipe"), "study file pipe is a pipe"),
+        (("run", "study.toml", "--out", "pipe"), "pipe"),
         (("hosting-capacity", "--bus", "671", "--trace-dir", "nowhere"), "nowhere is no folder that is there"),
         (("load-profile", "--bus", "671", "--profile", "study.toml"), "profile 'study.toml' not found"),
         (("load-profile", "--bus", "671", "--profile", "nowhere.csv"), "nowhere.csv not found"),
@@ -157,9 +160,10 @@ def test_files_and_folders_that_cannot_be_used_are_named(
     monkeypatch.delenv("G2G_DEBUG", raising=False)
     Path("study.toml").write_text(QUESTION)
     Path("case.xlsx").write_bytes(b"PK\x03\x04zz")
+    os.mkfifo("pipe")
     status = cli.main(list(arguments))
     err = capsys.readouterr().err
     assert status == 2, err
     assert words in err
     assert err.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["case.xlsx", "study.toml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["case.xlsx", "pipe", "study.toml"]
