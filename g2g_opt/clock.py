@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from fractions import Fraction
 from math import gcd
 
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, shown
+
+# Digits of a period as a person writes it; exponents of any length would have `Fraction` count for hours.
+_PERIOD = re.compile(r"\s*\+?\d{0,12}(\.\d{0,12})?(/\d{1,12}|[eE][+-]?\d{1,2})?\s*", re.ASCII)
 
 
-def as_period(dt_s: Fraction | int | str | float, owner: str) -> Fraction:
+def as_period(dt_s: Fraction | int | str | float, owner: str, name: str = "dt_s") -> Fraction:
     """A period as an exact `Fraction` (s); a float must be one a person would write, such as 0.1.
 
-    Raises `InputError` if it is not positive or no short fraction of a second.
+    Raises `InputError` if it is no number, not positive or no short fraction of a second.
     """
-    period = Fraction(str(dt_s)) if isinstance(dt_s, float) else Fraction(dt_s)
+    try:
+        if isinstance(dt_s, str) and _PERIOD.fullmatch(dt_s) is None:
+            raise ValueError("no period")
+        period = Fraction(str(dt_s)) if isinstance(dt_s, float) else Fraction(dt_s)
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        raise InputError(f"{owner}: {name}={shown(dt_s)} is no period; write seconds, e.g. 0.1 or 1/10") from error
     if period <= 0:
-        raise InputError(f"{owner}: dt_s must be positive, got {dt_s}; use e.g. Fraction(1, 10)")
+        raise InputError(f"{owner}: {name} must be positive, got {shown(dt_s)}; use e.g. Fraction(1, 10)")
     if period.denominator > 1_000_000:
-        raise InputError(f"{owner}: dt_s={dt_s} is no short fraction of a second; use e.g. Fraction(1, 10)")
+        raise InputError(f"{owner}: {name}={shown(dt_s)} is no short fraction of a second; use e.g. Fraction(1, 10)")
     return period
 
 

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from g2g_opt.csv_files import CsvRow, read_csv
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, shown, unknown_name
+from g2g_opt.quantities import HourlyShare, UsdPerKwh, bounds_of, check_quantities
 from g2g_opt.reading import file_status, user_path
 
 Floats = NDArray[np.float64]
 
 COLUMNS = ("hour_beginning", "load_share", "generation_share")
 PRICE_COLUMN = "price_per_kwh"
-# A feeder's own load at 100 times what its data has, or energy at 10,000 $ a kWh, is a slip (percent, $ per MWh).
-SHARE_MAX = 100.0
-PRICE_MAX_PER_KWH = 1e4
+(_, _SHARE), (_, _PRICE) = bounds_of(HourlyShare), bounds_of(UsdPerKwh)
 _HOUR = timedelta(hours=1)
 
 
@@ -35,9 +34,16 @@ class HourlyProfile:
 
     name: str
     hours: tuple[datetime, ...]
-    load_share: tuple[float, ...]
-    generation_share: tuple[float, ...]
-    price_per_kwh: tuple[float, ...] | None = None
+    load_share: tuple[HourlyShare, ...]
+    generation_share: tuple[HourlyShare, ...]
+    price_per_kwh: tuple[UsdPerKwh, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_quantities(self)
+        if not len(self.hours) == len(self.load_share) == len(self.generation_share) or (
+            self.price_per_kwh is not None and len(self.price_per_kwh) != len(self.hours)
+        ):
+            raise InputError(f"profile {self.name!r} needs a load_share and a generation_share for every hour")
 
     @staticmethod
     def known() -> list[str]:
@@ -66,7 +72,7 @@ def load_profile(name: str) -> HourlyProfile:
 
     `hour_beginning` is ISO 8601 (2018-01-01T00:00), one row for every hour of the year: 24 a day. A column
     price_per_kwh may be there. Raises `InputError` that names the line for a gap, a repeated hour, a share that is no
-    number from 0 to `SHARE_MAX`, or a price that is no number (up to `PRICE_MAX_PER_KWH`).
+    number or out of its range (`quantities.HourlyShare`), and a price likewise (`UsdPerKwh`).
     """
     path = profile_path(name)
     return _read(path, path.stat().st_mtime_ns)
@@ -86,9 +92,9 @@ def _read(path: Path, _changed_ns: int) -> HourlyProfile:
                 "row of its own, 24 a day, also where clocks change"
             )
         for name, values in shares.items():
-            values.append(row.number(name, 0.0, SHARE_MAX))
+            values.append(row.number(name, _SHARE.low, _SHARE.high))
         if prices is not None:
-            prices.append(row.number(PRICE_COLUMN, -PRICE_MAX_PER_KWH, PRICE_MAX_PER_KWH))
+            prices.append(row.number(PRICE_COLUMN, _PRICE.low, _PRICE.high))
     return HourlyProfile(
         path.stem,
         tuple(hours),

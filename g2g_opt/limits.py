@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from g2g_opt.errors import InputError
+from g2g_opt.quantities import IntegralPuS, LimitVoltagePu, LoadingPu, Share, TimeS, check_quantities
 
 
 @dataclass(frozen=True)
@@ -23,34 +24,22 @@ class Limits:
     `throughput_share_min`: tokens served as a share of what the uncontrolled fleet of the same size serves.
     """
 
-    voltage_min_pu: float = 0.95
-    voltage_max_pu: float = 1.05
-    violation_time_share_max: float = 0.01
-    violation_integral_max_pu_s: float | None = None
-    loading_max_pu: float | None = None
-    overload_time_share_max: float = 0.0
-    latency_miss_share_max: float = 0.05
-    throughput_share_min: float = 0.5
-    loading_emergency_max_pu: float | None = None
-    overload_time_max_s: float | None = None
+    voltage_min_pu: LimitVoltagePu = 0.95
+    voltage_max_pu: LimitVoltagePu = 1.05
+    violation_time_share_max: Share = 0.01
+    violation_integral_max_pu_s: IntegralPuS | None = None
+    loading_max_pu: LoadingPu | None = None
+    overload_time_share_max: Share = 0.0
+    latency_miss_share_max: Share = 0.05
+    throughput_share_min: Share = 0.5
+    loading_emergency_max_pu: LoadingPu | None = None
+    overload_time_max_s: TimeS | None = None
 
     def __post_init__(self) -> None:
-        if not 0.5 < self.voltage_min_pu < self.voltage_max_pu < 1.5:
-            raise InputError(f"limits need 0.5 < voltage_min_pu < voltage_max_pu < 1.5, got {self}")
-        for name in (
-            "violation_time_share_max",
-            "overload_time_share_max",
-            "latency_miss_share_max",
-            "throughput_share_min",
-        ):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise InputError(f"{name} is a share and must lie in [0, 1], got {getattr(self, name)}")
-        for name in ("violation_integral_max_pu_s", "loading_max_pu", "loading_emergency_max_pu"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InputError(f"{name} must be positive, or None for no limit; got {value}")
-        if self.overload_time_max_s is not None:
-            if self.overload_time_max_s < 0:
-                raise InputError(f"overload_time_max_s must not be negative, got {self.overload_time_max_s}")
-            if self.loading_max_pu is None:
-                raise InputError("overload_time_max_s is time above loading_max_pu: give that limit as well")
+        check_quantities(self)
+        if not self.voltage_min_pu < self.voltage_max_pu:
+            raise InputError(
+                f"limits need voltage_min_pu below voltage_max_pu, got {self.voltage_min_pu} and {self.voltage_max_pu}"
+            )
+        if self.overload_time_max_s is not None and self.loading_max_pu is None:
+            raise InputError("overload_time_max_s is time above loading_max_pu: give that limit as well")

@@ -6,6 +6,16 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from g2g_opt.errors import InputError
+from g2g_opt.quantities import (
+    BatchSize,
+    Figure,
+    MarginPu,
+    PowerKw,
+    PowerKwAboveZero,
+    ScheduleTimeS,
+    TapPu,
+    check_quantities,
+)
 from g2g_opt.site import Site
 
 PolicyKind = Literal["none", "droop", "ofo", "schedule"]
@@ -22,15 +32,14 @@ class Policy:
     """
 
     kind: PolicyKind = "none"
-    margin_pu: float = 0.0
-    settings: tuple[tuple[str, float], ...] = ()
-    batch_caps: tuple[tuple[float, int], ...] = ()
+    margin_pu: MarginPu = 0.0
+    settings: tuple[tuple[str, Figure], ...] = ()
+    batch_caps: tuple[tuple[ScheduleTimeS, BatchSize], ...] = ()
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         if self.kind not in get_args(PolicyKind):
             raise InputError(f"policy {self.kind!r} is unknown; known policies: {list(get_args(PolicyKind))}")
-        if not 0.0 <= self.margin_pu < 0.05:
-            raise InputError(f"a policy's margin_pu must lie in [0, 0.05), got {self.margin_pu}")
         if bool(self.batch_caps) != (self.kind == "schedule"):
             raise InputError("batch_caps belong to a policy of kind 'schedule', which needs them")
 
@@ -40,12 +49,11 @@ class PVUnit:
     """PV that is built at `bus`: its size (kW, three phases, unity power factor), and the most it may inject (kW)."""
 
     bus: str
-    size_kw: float
-    output_max_kw: float | None = None
+    size_kw: PowerKwAboveZero
+    output_max_kw: PowerKw | None = None
 
     def __post_init__(self) -> None:
-        if self.size_kw <= 0.0 or (self.output_max_kw is not None and self.output_max_kw < 0.0):
-            raise InputError(f"PV at bus {self.bus}: a size above 0 kW and an output of 0 kW or more are needed")
+        check_quantities(self)
 
 
 @dataclass(frozen=True)
@@ -58,12 +66,13 @@ class Plan:
     """
 
     sites: tuple[Site, ...]
-    taps: tuple[tuple[str, float], ...] = ()
+    taps: tuple[tuple[str, TapPu], ...] = ()
     policy: Policy = Policy()
     tap_mode: TapMode = "fixed"
     pv: tuple[PVUnit, ...] = ()
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         if self.tap_mode not in get_args(TapMode):
             raise InputError(f"tap_mode {self.tap_mode!r} is unknown; known modes: {list(get_args(TapMode))}")
         names = [site.name for site in self.sites]

@@ -7,6 +7,20 @@ from fractions import Fraction
 
 from g2g_opt.clock import as_period
 from g2g_opt.errors import InputError
+from g2g_opt.quantities import (
+    STEPS_MAX,
+    Count,
+    CountFromZero,
+    LoadShare,
+    PeriodS,
+    RelativeStd,
+    RunS,
+    Seed,
+    Share,
+    ShareBelowOne,
+    TimeS,
+    check_quantities,
+)
 
 # (start s, end s, share of the site's replicas reached). The ramp times are those of the recorded 13-bus cases.
 PROFILE_ROW_S = 3600  # each row of an hourly profile
@@ -28,39 +42,53 @@ class Scenario:
     """
 
     name: str = "hour"
-    duration_s: int = 3600
-    dt_s: Fraction = Fraction(1)
-    control_dt_s: Fraction = Fraction(1)
-    replica_share_start: float = 0.7
-    replica_ramps: tuple[tuple[float, float, float], ...] = HOUR_RAMPS
+    duration_s: RunS = 3600
+    dt_s: PeriodS = Fraction(1)
+    control_dt_s: PeriodS = Fraction(1)
+    replica_share_start: Share = 0.7
+    replica_ramps: tuple[tuple[TimeS, TimeS, Share], ...] = HOUR_RAMPS
     standing_power: bool = True
-    server_spread: float = 0.02
-    server_noise: float = 0.005
-    seed: int = 0
-    own_load_share: float = 1.0
+    server_spread: ShareBelowOne = 0.02
+    server_noise: RelativeStd = 0.005
+    seed: Seed = 0
+    own_load_share: LoadShare = 1.0
     profile: str | None = None
-    profile_rows: tuple[int, int, int] = (0, 1, 1)
+    profile_rows: tuple[CountFromZero, Count, Count] = (0, 1, 1)
 
     def __post_init__(self) -> None:
         for name in ("dt_s", "control_dt_s"):
-            object.__setattr__(self, name, as_period(getattr(self, name), f"scenario {self.name!r}"))
-        if (self.duration_s / self.dt_s).denominator != 1:
+            object.__setattr__(self, name, as_period(getattr(self, name), f"scenario {self.name!r}", name))
+        check_quantities(self)
+        n_steps = self.duration_s / self.dt_s
+        if n_steps.denominator != 1:
             raise InputError(f"scenario {self.name!r}: duration_s={self.duration_s} is no multiple of {self.dt_s} s")
-        if self.duration_s <= 0:
-            raise InputError(f"scenario {self.name!r}: duration_s must be positive, got {self.duration_s}")
-        shares = [self.replica_share_start, *(share for _, _, share in self.replica_ramps)]
-        if not all(0.0 <= share <= 1.0 for share in shares):
-            raise InputError(f"scenario {self.name!r}: replica shares must lie in [0, 1], got {shares}")
-        if not (0.0 <= self.server_spread < 1.0 and self.server_noise >= 0.0):
-            raise InputError(f"scenario {self.name!r}: server_spread in [0, 1) and server_noise >= 0 are needed")
-        if not 0.0 <= self.own_load_share < 10.0:
-            raise InputError(f"scenario {self.name!r}: own_load_share must lie in [0, 10), got {self.own_load_share}")
-        first, count, step = self.profile_rows
-        if first < 0 or count < 1 or step < 1:
+        if n_steps.numerator > STEPS_MAX:
             raise InputError(
-                f"scenario {self.name!r}: profile_rows {self.profile_rows} need a first row, a count, a step"
+                f"scenario {self.name!r}: duration_s={self.duration_s} in steps of {self.dt_s} s are "
+                f"{n_steps} steps; a run has at most {STEPS_MAX}"
             )
+        if self.control_dt_s > self.duration_s:
+            raise InputError(f"scenario {self.name!r}: control_dt_s={self.control_dt_s} is longer than the run")
+        self._check_ramps()
+        count = self.profile_rows[1]
         if self.profile is not None and self.duration_s > count * PROFILE_ROW_S:
             raise InputError(
                 f"scenario {self.name!r}: duration_s={self.duration_s} is longer than its {count} rows of an hour"
             )
+
+    def _check_ramps(self) -> None:
+        """Ramps in order of time, each in the run; the usual ones of an hour may lie beyond a shorter run's end."""
+        before_s = 0.0
+        for ramp in self.replica_ramps:
+            start_s, end_s = ramp[:2]
+            if not before_s <= start_s <= end_s:
+                raise InputError(
+                    f"scenario {self.name!r}: replica_ramps must be (start s, end s, share reached), one after the "
+                    f"other, got {self.replica_ramps}"
+                )
+            if start_s >= self.duration_s and self.replica_ramps != HOUR_RAMPS:
+                raise InputError(
+                    f"scenario {self.name!r}: the ramp from {start_s:g} s to {end_s:g} s begins after the run, which "
+                    f"ends at {self.duration_s} s; leave it out, or write it in seconds from the beginning of the run"
+                )
+            before_s = end_s

@@ -8,6 +8,7 @@ from typing import Literal
 
 from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.errors import InputError
+from g2g_opt.quantities import BatchSize, KwPerGpu, PowerFactor, ReplicaCount, check_quantities
 
 # Facility load that does not follow the GPUs: 1,500 kW for 7,200 GPUs at the 13-bus site of the OpenG2G paper
 # (appendix C, table 4).
@@ -23,12 +24,11 @@ class Deployment:
     """Replicas of one model at a site, and the batch size they run at without coordination."""
 
     spec: InferenceModelSpec
-    n_replicas: int
-    batch_size: int
+    n_replicas: ReplicaCount
+    batch_size: BatchSize
 
     def __post_init__(self) -> None:
-        if self.n_replicas < 0:
-            raise InputError(f"n_replicas of {self.spec.model_label!r} must not be negative, got {self.n_replicas}")
+        check_quantities(self)
         if self.batch_size not in self.spec.feasible_batch_sizes:
             raise InputError(
                 f"batch size {self.batch_size} of {self.spec.model_label!r} is not feasible; "
@@ -50,11 +50,12 @@ class Site:
     name: str
     bus: str
     deployments: tuple[Deployment, ...]
-    base_kw_per_gpu: float = BASE_KW_PER_GPU
-    power_factor: float = POWER_FACTOR
+    base_kw_per_gpu: KwPerGpu = BASE_KW_PER_GPU
+    power_factor: PowerFactor = POWER_FACTOR
     connection: AskedConnection = "auto"
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         labels = [d.spec.model_label for d in self.deployments]
         if not labels or len(set(labels)) != len(labels):
             raise InputError(f"site {self.name!r} needs deployments of different models, got {labels}")

@@ -198,16 +198,22 @@ def _tell(seen: highspy.cb.HighsCallbackOutput, progress: Callable[[float, float
 
 
 def _engine(time_limit_s: float, mip_gap: float, seed: int, threads: int) -> highspy.Highs:
+    # HiGHS takes NaN for both, and then knows no end.
+    if np.isnan(time_limit_s) or np.isnan(mip_gap):
+        raise SolverError(f"a time limit and a gap must be numbers, got {time_limit_s} s and {mip_gap}")
     engine = highspy.Highs()  # type: ignore[no-untyped-call]
     options = {
         "output_flag": False,
-        "time_limit": time_limit_s,
+        # It refuses a time that is over already, and would go on without any limit.
+        "time_limit": max(time_limit_s, 0.0),
         "mip_rel_gap": mip_gap,
-        "random_seed": seed,
+        # Its seeds have 31 bits; ours may have more.
+        "random_seed": seed % 2**31,
         "threads": threads,
     }
     for name, value in options.items():
-        engine.setOptionValue(name, value)
+        if engine.setOptionValue(name, value) != highspy.HighsStatus.kOk:
+            raise SolverError(f"HiGHS does not take {name} = {value}")
     return engine
 
 

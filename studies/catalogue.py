@@ -17,6 +17,7 @@ from g2g_opt.consent import Consent, given_consent
 from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.errors import InputError, shown, unknown_name
 from g2g_opt.reading import absolute_path, check_plain, parse_json, read_toml
+from studies.question_model import faults_in_words
 from studies.task import Question
 
 # Named by where they are, so that the runner and its workers import only the study they run.
@@ -31,8 +32,6 @@ STUDIES = {
 # The group of entry points by which an installed package adds its own: name = "module:Class".
 ENTRY_POINTS = "g2g_opt.studies"
 _PLACE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-# Errors of one question that are told, and letters of a key that are shown.
-_ERRORS_MAX, _KEY_MAX = 20, 60
 _METHODS = ("input_files", "check", "tasks", "split", "run", "conclude")
 
 
@@ -140,7 +139,7 @@ def read_question(path: Path) -> Question:
 
 def make_question(study: str, content: dict[str, Any], where: str = "the question") -> Question:
     """A question from plain values; `InputError` names what does not fit. Paths of files become absolute."""
-    check_plain(content, where, finite=True)
+    check_plain(content, where)
     try:
         adapter, found = _adapter(study), _with_absolute_paths(content)
     except InputError as error:
@@ -148,7 +147,9 @@ def make_question(study: str, content: dict[str, Any], where: str = "the questio
     try:
         question: Question = adapter.validate_python(found)
     except ValidationError as error:
-        raise InputError(f"{where}: {_in_words(error)}") from error
+        raise InputError(f"{where}: {faults_in_words(error)}") from error
+    # Where a question says of its numbers what they may be, the words are better; it need not.
+    check_plain(content, where, finite=True)
     return question
 
 
@@ -167,16 +168,6 @@ def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
     if isinstance(found.get("scenario"), dict):
         found["scenario"] = _with_absolute_paths(found["scenario"])
     return found
-
-
-def _in_words(error: ValidationError) -> str:
-    parts = []
-    for entry in error.errors()[:_ERRORS_MAX]:
-        place = ".".join(str(part)[:_KEY_MAX] for part in entry["loc"])
-        what = "there is no such setting" if entry["type"] == "unexpected_keyword_argument" else entry["msg"]
-        parts.append(f"{place}: {what}" if place else what)
-    more = error.error_count() - len(parts)
-    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
 
 
 def question_json(question: Question) -> str:

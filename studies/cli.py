@@ -19,6 +19,8 @@ from rich.text import Text
 from g2g_opt import __version__
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.errors import G2GError
+from g2g_opt.quantities import Count, LimitVoltagePu
+from studies.number_flags import number
 from studies.study_commands import add_circuit_consent, add_study_commands
 from studies.workload_arguments import add_excluded_buses, add_workload_filters, excluded_buses
 
@@ -112,8 +114,8 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     models.add_argument("--model", help="only this model: its id, or the part after the slash")
     models.add_argument("--gpu", help="only this GPU, e.g. H100")
     add_workload_filters(models)
-    models.add_argument("--tensor-parallel", type=int, metavar="N", help="only this tensor-parallel degree")
-    models.add_argument("--expert-parallel", type=int, metavar="N", help="only this expert-parallel degree")
+    models.add_argument("--tensor-parallel", type=number(Count), metavar="N", help="only this tensor-parallel degree")
+    models.add_argument("--expert-parallel", type=number(Count), metavar="N", help="only this expert-parallel degree")
     models.set_defaults(run=_run_models)
     feeder = commands.add_parser(
         "feeder",
@@ -122,8 +124,12 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
         epilog="Example: g2g feeder path/to/Master.dss --picture feeder.png",
     )
     feeder.add_argument("feeder", help="a bundled feeder's name, or the path of an OpenDSS master file")
-    feeder.add_argument("--voltage-min", type=float, default=0.95, metavar="PU", help="lowest voltage (default 0.95)")
-    feeder.add_argument("--voltage-max", type=float, default=1.05, metavar="PU", help="highest voltage (default 1.05)")
+    feeder.add_argument(
+        "--voltage-min", type=number(LimitVoltagePu), default=0.95, metavar="PU", help="lowest voltage (default 0.95)"
+    )
+    feeder.add_argument(
+        "--voltage-max", type=number(LimitVoltagePu), default=1.05, metavar="PU", help="highest voltage (default 1.05)"
+    )
     feeder.add_argument("--all-buses", action="store_true", help="name every bus that can take a site")
     picture = "draw map and voltages against distance (PNG; default results/feeder_NAME.png)"
     feeder.add_argument("--picture", type=Path, metavar="FILE", help=picture)

@@ -8,21 +8,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter
-from pydantic.dataclasses import dataclass
+from pydantic import TypeAdapter
 
 from g2g_opt.data_files import data_path
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit_file.reading import is_own_circuit
+from g2g_opt.quantities import BatchSize, Count, GpuCount, PowerKw
 from g2g_opt.site import BASE_KW_PER_GPU, Deployment, Site
+from studies.question_model import question_model
 
 SYNTAX = "NAME=PLACE:MODEL:GPUS[@BATCH][,MODEL:GPUS[@BATCH]...]"
 _DEFAULT_BATCH = 128
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@question_model
 class ServedModel:
     """A measured model on `n_gpus` GPUs at full demand, at `batch_size` without control.
 
@@ -30,9 +31,9 @@ class ServedModel:
     """
 
     model: str
-    n_gpus: int
-    batch_size: int = _DEFAULT_BATCH
-    gpus_per_replica: int | None = None
+    n_gpus: GpuCount
+    batch_size: BatchSize = _DEFAULT_BATCH
+    gpus_per_replica: Count | None = None
 
     def deployment(self, gpu: str, where: str) -> Deployment:
         """The measured spec with its replicas; `InputError` if the GPUs are no whole number of them."""
@@ -46,7 +47,7 @@ class ServedModel:
         return Deployment(spec, n_replicas, self.batch_size)
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@question_model
 class SiteChoice:
     """A site that is to be placed: its models, and the buses it may stand at.
 
@@ -59,7 +60,7 @@ class SiteChoice:
     models: tuple[ServedModel, ...]
     zone: str = ""
     candidates: tuple[str, ...] = ()
-    base_kw_per_phase: float | None = None
+    base_kw_per_phase: PowerKw | None = None
 
     def check(self) -> None:
         """Raise `InputError` for what contradicts itself."""
@@ -67,8 +68,6 @@ class SiteChoice:
             raise InputError(f"a site needs a name and at least one model, got {self}")
         if self.zone and self.candidates:
             raise InputError(f"site {self.name!r}: give a zone or candidates, not both")
-        if self.base_kw_per_phase is not None and self.base_kw_per_phase < 0:
-            raise InputError(f"site {self.name!r}: base_kw_per_phase must not be negative")
 
     @property
     def n_gpus(self) -> int:
@@ -143,7 +142,7 @@ def parse_site(text: str, zones: Sequence[str]) -> SiteChoice:
     name, place, served = match.groups()
     models = []
     for part in served.split(","):
-        found = re.fullmatch(r"([^:@]+):(\d+)(?:@(\d+))?", part.strip())
+        found = re.fullmatch(r"([^:@]+):(\d{1,12})(?:@(\d{1,12}))?", part.strip())
         if found is None:
             raise InputError(f"site {name!r}: {part!r} cannot be read; write MODEL:GPUS or MODEL:GPUS@BATCH")
         models.append(ServedModel(found[1], int(found[2]), int(found[3] or _DEFAULT_BATCH)))

@@ -21,24 +21,19 @@ from rich.text import Text
 
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
+from g2g_opt.quantities import WorkerCount, WorkTimeS
 from g2g_opt.reading import file_status
 from studies.catalogue import STUDIES, json_schema, parse_question, question_toml, read_question
 from studies.conclusion import Conclusion
 from studies.ledger import Entry, Ledger
 from studies.local_workers import LocalWorkers, Workers
+from studies.number_flags import number, number_of
 from studies.runner import begin_study, run_study, wait_hint
 from studies.study_folder import DiskFullError, StudyFolder
 from studies.task import Question
 from studies.terminal import Meter, in_words, show_conclusion
 
 Commands = Any  # argparse has no public name for what add_subparsers returns
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 # What each study answers; its options are read from the study's own `arguments` module.
@@ -139,8 +134,13 @@ def _add_run_options(parser: argparse.ArgumentParser, default_out: Path | None) 
 
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("how it is run").add_argument
-    add("--workers", type=_positive, help="processes (default: one per core)")
-    add("--time-out-s", type=float, metavar="S", help="stop a task that takes longer than this (default: never)")
+    add("--workers", type=number(WorkerCount), help="processes (default: one per core)")
+    add(
+        "--time-out-s",
+        type=number(WorkTimeS),
+        metavar="S",
+        help="stop a task that takes longer than this (default: never)",
+    )
     add("--engine", choices=("local", "dask"), default="local", help="processes here, or Dask (default local)")
     add("--scheduler", metavar="ADDRESS", help="Dask scheduler, e.g. tcp://node:8786 (default: a cluster here)")
     add(
@@ -163,7 +163,7 @@ def _add_report(commands: Commands) -> None:
     )
     _add_folder(parser)
     for name, flag, what in LIMIT_FLAGS:
-        parser.add_argument(flag, dest=name, type=float, metavar="X", help=what)
+        parser.add_argument(flag, dest=name, type=number_of(Limits, name), metavar="X", help=what)
     where = "where to (default: the study's folder; for other limits a new one in it)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=where)
     parser.set_defaults(run=_run_report)

@@ -6,12 +6,21 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from g2g_opt.site import Site
+from studies.number_flags import number_of
+from studies.site_choices import ServedModel
+
 
 def add_workload_filters(parser: argparse.ArgumentParser) -> None:
     """Options that choose between configurations of one model."""
     parser.add_argument("--task", help="only measurements of this task, e.g. lm-arena-chat")
     parser.add_argument("--precision", help="only this precision, e.g. bfloat16 or fp8")
-    parser.add_argument("--gpus-per-replica", type=int, metavar="N", help="only replicas of so many GPUs")
+    parser.add_argument(
+        "--gpus-per-replica",
+        type=number_of(ServedModel, "gpus_per_replica"),
+        metavar="N",
+        help="only replicas of so many GPUs",
+    )
 
 
 def add_feeder_arguments(parser: argparse.ArgumentParser, default: str) -> None:
@@ -45,10 +54,15 @@ def add_fleet_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", action="append", help="a measured model; repeat to share the servers evenly (default llama-3.1-70b)")
     add("--gpu", default="H100", help="GPU the models run on (default %(default)s)")
     add_workload_filters(parser)
-    add("--batch-size", type=int, default=128, help="batch size without control (default %(default)s)")
+    add(
+        "--batch-size",
+        type=number_of(ServedModel, "batch_size"),
+        default=128,
+        help="batch size without control (default %(default)s)",
+    )
     add(
         "--power-factor",
-        type=float,
+        type=number_of(Site, "power_factor"),
         default=0.95,
         metavar="PF",
         help="of the sites, lagging (default %(default)s)",

@@ -20,6 +20,7 @@ from g2g_opt.grid.circuit_parts import Regulator
 from g2g_opt.grid.command import GridCommand, SetTaps
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.quantities import BandVoltagePu, ErrorPu, TimeS, check_quantities
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -29,14 +30,15 @@ Flags = NDArray[np.bool_]
 class AdaptiveTapConfig:
     """Band (pu), `margin_pu` inside it at which a regulator acts, and the rest it needs between two moves (s)."""
 
-    v_min: float = 0.95
-    v_max: float = 1.05
-    margin_pu: float = 0.0
-    cooldown_s: float = 30.0
+    v_min: BandVoltagePu = 0.95
+    v_max: BandVoltagePu = 1.05
+    margin_pu: ErrorPu = 0.0
+    cooldown_s: TimeS = 30.0
 
     def __post_init__(self) -> None:
-        if not self.v_min + self.margin_pu < self.v_max - self.margin_pu or self.cooldown_s < 0:
-            raise InputError(f"adaptive taps need v_min + margin < v_max - margin and cooldown >= 0, got {self}")
+        check_quantities(self)
+        if not self.v_min + self.margin_pu < self.v_max - self.margin_pu:
+            raise InputError(f"adaptive taps need v_min + margin < v_max - margin, got {self}")
 
 
 def tap_move(

@@ -11,22 +11,21 @@ from g2g_opt.clock import SimulationClock
 from g2g_opt.controller.base import Controller
 from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.datacenter.command import DatacenterCommand, SetBatchSize
-from g2g_opt.errors import InputError
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.base import GridBackend
 from g2g_opt.grid.command import GridCommand
+from g2g_opt.quantities import BatchSize, ScheduleTimeS, Weight, check_quantities
 
 
 @dataclass(frozen=True)
 class BatchSizeChange:
     """A new batch size; `ramp_up_rate` (batch per s) is for backends that can grow a batch gradually."""
 
-    batch_size: int
-    ramp_up_rate: float = 0.0
+    batch_size: BatchSize
+    ramp_up_rate: Weight = 0.0
 
     def __post_init__(self) -> None:
-        if self.batch_size <= 0 or self.ramp_up_rate < 0:
-            raise InputError(f"a batch size must be positive and its ramp not negative, got {self}")
+        check_quantities(self)
 
     def at(self, t: float) -> BatchSizeSchedule:
         """This change at `t` seconds; join such entries with `|`."""
@@ -37,9 +36,10 @@ class BatchSizeChange:
 class BatchSizeSchedule:
     """Changes of one model's batch size: `(time_s, change)` entries, kept in order of time."""
 
-    entries: tuple[tuple[float, BatchSizeChange], ...]
+    entries: tuple[tuple[ScheduleTimeS, BatchSizeChange], ...]
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         object.__setattr__(self, "entries", tuple(sorted(self.entries, key=lambda entry: entry[0])))
 
     def __or__(self, other: BatchSizeSchedule) -> BatchSizeSchedule:

@@ -30,6 +30,7 @@ from g2g_opt.errors import InputError, shown, unknown_name
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.command import GridCommand
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.quantities import BatchSize, DurationS, Figure, FigureScale, Level, LevelGain, check_quantities
 from g2g_opt.reading import finite_number, list_value, parse_json, text_value
 
 Floats = NDArray[np.float64]
@@ -58,11 +59,12 @@ class PolicyFeature:
     name: str
     unit: str
     site: str = ""
-    lag_s: float = 1.0
-    center: float = 0.0
-    scale: float = 1.0
+    lag_s: DurationS = 1.0
+    center: Figure = 0.0
+    scale: FigureScale = 1.0
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         known = {**FEEDER_FEATURES, **SITE_FEATURES}
         if self.name not in known:
             raise unknown_name("feature", self.name, known, "among what is published")
@@ -70,8 +72,6 @@ class PolicyFeature:
             raise InputError(f"feature {self.name!r} is published in {known[self.name]!r}, not {self.unit!r}")
         if (self.name in SITE_FEATURES) != bool(self.site):
             raise InputError(f"feature {self.name!r}: site={self.site!r}; only {list(SITE_FEATURES)} are of a site")
-        if not (self.lag_s > 0 and self.scale > 0 and all(map(math.isfinite, (self.lag_s, self.center, self.scale)))):
-            raise InputError(f"feature {self.name!r} needs a lag_s and a scale above 0, all finite, got {self}")
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,11 @@ class PolicyOutput:
 
     site: str
     model: str
-    batch_sizes: tuple[int, ...]
-    levels: tuple[float, ...]
+    batch_sizes: tuple[BatchSize, ...]
+    levels: tuple[Level, ...]
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         where = f"output {self.model!r} at {self.site!r}"
         if len(self.batch_sizes) < 2 or len(self.levels) != len(self.batch_sizes):
             raise InputError(f"{where} needs two batch sizes or more and a level for each")
@@ -106,20 +107,19 @@ class FeederPolicy:
 
     features: tuple[PolicyFeature, ...]
     outputs: tuple[PolicyOutput, ...]
-    offset: tuple[float, ...]
-    gain: tuple[tuple[float, ...], ...]
+    offset: tuple[LevelGain, ...]
+    gain: tuple[tuple[LevelGain, ...], ...]
     rounding: Rounding = "nearest"
     about: str = ""
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         n, f = len(self.outputs), len(self.features)
         if n == 0 or len(self.offset) != n or [len(row) for row in self.gain] != [f] * n:
             raise InputError(
                 f"a policy of {n} outputs (at least 1) and {f} features needs {n} offsets and {n} rows of {f} "
                 f"coefficients, got {len(self.offset)} and {[len(row) for row in self.gain]}"
             )
-        if not all(math.isfinite(x) for row in (self.offset, *self.gain) for x in row):
-            raise InputError("a policy's offsets and coefficients must be finite numbers")
         if self.rounding not in get_args(Rounding):
             raise InputError(f"rounding {self.rounding!r} is unknown; known: {list(get_args(Rounding))}")
         keys = [(feature.name, feature.site) for feature in self.features]

@@ -14,6 +14,7 @@ from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.command import GridCommand
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.quantities import GpuCount, check_quantities
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,10 @@ class LoadShiftConfig:
     """Whether shifting is on, and how many GPUs' worth of replicas move at a step."""
 
     enabled: bool = False
-    gpus_per_shift: int = 8
+    gpus_per_shift: GpuCount = 8
 
     def __post_init__(self) -> None:
-        if self.gpus_per_shift <= 0:
-            raise InputError(f"gpus_per_shift must be positive, got {self.gpus_per_shift}")
+        check_quantities(self)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.command import GridCommand
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.quantities import BandVoltagePu, CountFromZero, PowerKwAboveZero, StepSize, Weight, check_quantities
 
 __all__ = ["LogisticModelStore", "OFOBatchSizeController", "OFOConfig"]
 
@@ -45,22 +46,21 @@ class OFOConfig:
     `sensitivity_update_interval` control steps after it (0: only once).
     """
 
-    primal_step_size: float = 0.05
-    w_throughput: float = 0.1
-    w_switch: float = 0.0
-    voltage_gradient_scale: float = 1e6
-    v_min: float = 0.95
-    v_max: float = 1.05
-    voltage_dual_step_size: float = 0.5
-    latency_dual_step_size: float = 1.0
-    sensitivity_update_interval: int = 0
-    sensitivity_perturbation_kw: float = 100.0
+    primal_step_size: StepSize = 0.05
+    w_throughput: Weight = 0.1
+    w_switch: Weight = 0.0
+    voltage_gradient_scale: Weight = 1e6
+    v_min: BandVoltagePu = 0.95
+    v_max: BandVoltagePu = 1.05
+    voltage_dual_step_size: Weight = 0.5
+    latency_dual_step_size: Weight = 1.0
+    sensitivity_update_interval: CountFromZero = 0
+    sensitivity_perturbation_kw: PowerKwAboveZero = 100.0
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         if not self.v_min < self.v_max:
             raise InputError(f"OFO needs v_min < v_max, got {self.v_min} and {self.v_max}")
-        if min(self.primal_step_size, self.sensitivity_perturbation_kw) <= 0 or self.sensitivity_update_interval < 0:
-            raise InputError(f"OFO needs positive step size and perturbation and an interval >= 0, got {self}")
 
     @cached_property
     def tuning(self) -> OFOTuning:

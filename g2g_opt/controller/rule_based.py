@@ -19,6 +19,7 @@ from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.command import GridCommand
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.quantities import BandVoltagePu, ErrorPu, Weight, check_quantities
 
 Floats = NDArray[np.float64]
 
@@ -27,13 +28,14 @@ Floats = NDArray[np.float64]
 class RuleBasedConfig:
     """Tuning: `step_size` gain (log2 batch per pu and step), band and `deadband` (pu), latency guard on or off."""
 
-    step_size: float = 10.0
-    v_min: float = 0.95
-    v_max: float = 1.05
-    deadband: float = 0.0001
+    step_size: Weight = 10.0
+    v_min: BandVoltagePu = 0.95
+    v_max: BandVoltagePu = 1.05
+    deadband: ErrorPu = 0.0001
     latency_guard: bool = True
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         if self.step_size <= 0 or self.deadband < 0 or not self.v_min < self.v_max:
             raise InputError(f"droop needs step_size > 0, deadband >= 0 and v_min < v_max, got {self}")
 

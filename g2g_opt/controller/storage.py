@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +19,7 @@ from g2g_opt.events import EventEmitter
 from g2g_opt.grid.command import GridCommand, SetStoragePower
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.storage import EnergyStorage
+from g2g_opt.quantities import BandVoltagePu, ErrorPu, PowerKwAboveZero, StepSize, check_quantities
 
 Floats = NDArray[np.float64]
 
@@ -33,23 +33,20 @@ class StorageDroopConfig:
     """
 
     mode: Literal["qv", "pv"] = "qv"
-    v_ref: float = 1.0
-    deadband_pu: float = 0.005
-    full_output_voltage_error_pu: float = 0.05
-    droop_gain_per_pu: float | None = None
-    max_abs_output: float | None = None
+    v_ref: BandVoltagePu = 1.0
+    deadband_pu: ErrorPu = 0.005
+    full_output_voltage_error_pu: ErrorPu = 0.05
+    droop_gain_per_pu: StepSize | None = None
+    max_abs_output: PowerKwAboveZero | None = None
     allow_negative_output: bool = True
     voltage_statistic: Literal["minimum", "mean", "latest"] = "minimum"
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         if self.mode not in ("qv", "pv") or self.voltage_statistic not in ("minimum", "mean", "latest"):
             raise InputError(f"mode is 'qv' or 'pv', voltage_statistic 'minimum', 'mean' or 'latest'; got {self}")
-        if not (self.v_ref > 0 and 0 <= self.deadband_pu < self.full_output_voltage_error_pu):
-            raise InputError(f"storage droop needs v_ref > 0 and 0 <= deadband < full output error, got {self}")
-        for what in ("droop_gain_per_pu", "max_abs_output"):
-            value = getattr(self, what)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise InputError(f"storage droop: {what} must be positive, got {value}")
+        if not self.deadband_pu < self.full_output_voltage_error_pu:
+            raise InputError(f"storage droop needs deadband_pu < full_output_voltage_error_pu, got {self}")
 
 
 def storage_droop(voltage_pu: Floats, limit: Floats, gain_per_pu: Floats, config: StorageDroopConfig) -> Floats:

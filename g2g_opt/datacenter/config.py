@@ -12,7 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.datacenter.workloads.training import TrainingTrace
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, shown
+from g2g_opt.quantities import (
+    BatchSize,
+    Count,
+    GpuCount,
+    LatencyS,
+    PowerFactor,
+    PowerKw,
+    RelativeStd,
+    ReplicaCount,
+    Scale,
+    ScheduleTimeS,
+    WattPerGpu,
+    check_quantities,
+)
 
 Floats = NDArray[np.float64]
 
@@ -33,14 +47,14 @@ class InferenceModelSpec:
     gpu_model: str
     task: str
     precision: str = "bfloat16"
-    gpus_per_replica: int = 1
-    tensor_parallel: int = 1
-    expert_parallel: int = 1
-    itl_deadline_s: float
-    batch_sizes: tuple[int, ...]
+    gpus_per_replica: Count = 1
+    tensor_parallel: Count = 1
+    expert_parallel: Count = 1
+    itl_deadline_s: LatencyS
+    batch_sizes: tuple[BatchSize, ...]
     # None is taken too; the type says what a finished spec holds, so that readers need no check.
-    feasible_batch_sizes: tuple[int, ...] = ()
-    fit_exclude_batch_sizes: tuple[int, ...] = ()
+    feasible_batch_sizes: tuple[BatchSize, ...] = ()
+    fit_exclude_batch_sizes: tuple[BatchSize, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"model {self.model_label!r}"
@@ -48,11 +62,9 @@ class InferenceModelSpec:
             text: Any = getattr(self, name)
             if not isinstance(text, str) or not text.strip():
                 raise InputError(f"{where}: {name} must be a text that is not empty, got {text!r}")
-        for name in ("gpus_per_replica", "tensor_parallel", "expert_parallel"):
-            _require_whole(f"{where}: {name}", getattr(self, name), minimum=1)
-        _require_positive(f"{where}: itl_deadline_s", self.itl_deadline_s)
         for name in ("batch_sizes", "feasible_batch_sizes", "fit_exclude_batch_sizes"):
             object.__setattr__(self, name, _rising_sizes(f"{where}: {name}", getattr(self, name) or ()))
+        check_quantities(self)
         if not self.batch_sizes:
             raise InputError(f"{where}: batch_sizes is empty; give at least one, e.g. (8, 16, 32)")
         if not self.feasible_batch_sizes:
@@ -150,13 +162,12 @@ class ReplicaSchedule:
     (target, t_start, t_end) in order of time; they may touch but not overlap. Times in s.
     """
 
-    initial: int
-    ramps: tuple[tuple[int, float, float], ...] = ()
+    initial: ReplicaCount
+    ramps: tuple[tuple[ReplicaCount, ScheduleTimeS, ScheduleTimeS], ...] = ()
 
     def __post_init__(self) -> None:
-        _require_whole("ReplicaSchedule: initial", self.initial, minimum=0)
-        for target, t_start, t_end in self.ramps:
-            _require_whole("ReplicaSchedule: target", target, minimum=0)
+        check_quantities(self)
+        for _, t_start, t_end in self.ramps:
             _require_window("ReplicaSchedule: ramp", t_start, t_end)
         in_order = sorted(self.ramps, key=lambda ramp: ramp[1:])
         for (_, _, before_end), (_, t_start, t_end) in pairwise(in_order):
@@ -202,13 +213,12 @@ class ReplicaSchedule:
 class TrainingRun:
     """A training job: `trace` (one GPU) scaled so that its peak is `target_peak_W_per_gpu`, times `n_gpus`."""
 
-    n_gpus: int
+    n_gpus: GpuCount
     trace: TrainingTrace
-    target_peak_W_per_gpu: float = 400.0
+    target_peak_W_per_gpu: WattPerGpu = 400.0
 
     def __post_init__(self) -> None:
-        _require_whole("TrainingRun: n_gpus", self.n_gpus, minimum=1)
-        _require_positive("TrainingRun: target_peak_W_per_gpu", self.target_peak_W_per_gpu)
+        check_quantities(self)
 
     def at(self, *, t_start: float, t_end: float) -> TrainingSchedule:
         """A schedule in which the run lasts from `t_start` to `t_end` (s)."""
@@ -230,9 +240,10 @@ class TrainingRun:
 class TrainingSchedule:
     """Training runs with their times: `(run, t_start, t_end)`, s. Join two with `|`. Empty: no training."""
 
-    runs: tuple[tuple[TrainingRun, float, float], ...] = ()
+    runs: tuple[tuple[TrainingRun, ScheduleTimeS, ScheduleTimeS], ...] = ()
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         for _, t_start, t_end in self.runs:
             _require_window("TrainingSchedule: run", t_start, t_end)
 
@@ -258,52 +269,40 @@ class TrainingSchedule:
 class DatacenterConfig:
     """Facility figures: GPUs of a server, base load per phase (kW, always on), power factor (lagging)."""
 
-    gpus_per_server: int = 8
-    base_kw_per_phase: float = 0.0
-    power_factor: float = 0.95
+    gpus_per_server: Count = 8
+    base_kw_per_phase: PowerKw = 0.0
+    power_factor: PowerFactor = 0.95
 
     def __post_init__(self) -> None:
-        _require_whole("DatacenterConfig: gpus_per_server", self.gpus_per_server, minimum=1)
-        if not (np.isfinite(self.base_kw_per_phase) and self.base_kw_per_phase >= 0.0):
-            raise InputError(
-                f"DatacenterConfig: base_kw_per_phase must be 0 kW or more, got {self.base_kw_per_phase!r}"
-            )
-        if not 0.0 < self.power_factor <= 1.0:
-            raise InputError(f"DatacenterConfig: power_factor must lie in (0, 1], got {self.power_factor!r}")
+        check_quantities(self)
 
 
 @dataclass(frozen=True)
 class PowerAugmentationConfig:
     """Spread between servers: amplitude ~ U[low, high] per server, noise of relative size `noise_fraction`."""
 
-    amplitude_scale_range: tuple[float, float] = field(default=(1.0, 1.0))
-    noise_fraction: float = 0.0
+    amplitude_scale_range: tuple[Scale, Scale] = field(default=(1.0, 1.0))
+    noise_fraction: RelativeStd = 0.0
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         low, high = (float(x) for x in self.amplitude_scale_range)
-        if not (0.0 < low <= high < float("inf")):
+        if low > high:
             raise InputError(
-                f"PowerAugmentationConfig: amplitude_scale_range must be (low, high) with 0 < low <= high, "
+                f"PowerAugmentationConfig: amplitude_scale_range must be (low, high) with low <= high, "
                 f"got {self.amplitude_scale_range!r}"
             )
-        if not (np.isfinite(self.noise_fraction) and self.noise_fraction >= 0.0):
-            raise InputError(f"PowerAugmentationConfig: noise_fraction must be 0 or more, got {self.noise_fraction!r}")
         object.__setattr__(self, "amplitude_scale_range", (low, high))
 
 
 def _require_whole(what: str, value: Any, *, minimum: int) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
-        raise InputError(f"{what} must be a whole number of at least {minimum}, got {value!r}")
-
-
-def _require_positive(what: str, value: float) -> None:
-    if not (np.isfinite(value) and value > 0.0):
-        raise InputError(f"{what} must be a positive number, got {value!r}")
+        raise InputError(f"{what} must be a whole number of at least {minimum}, got {shown(value)}")
 
 
 def _require_window(what: str, t_start: float, t_end: float) -> None:
-    if not (np.isfinite(t_start) and np.isfinite(t_end) and t_start <= t_end):
-        raise InputError(f"{what} needs t_start <= t_end (s, finite), got t_start={t_start!r}, t_end={t_end!r}")
+    if not t_start <= t_end:
+        raise InputError(f"{what} needs t_start <= t_end (s), got t_start={t_start!r}, t_end={t_end!r}")
 
 
 def _rising_sizes(what: str, sizes: Any) -> tuple[int, ...]:
@@ -312,5 +311,6 @@ def _rising_sizes(what: str, sizes: Any) -> tuple[int, ...]:
     for size in listed:
         _require_whole(f"{what}: each batch size", size, minimum=1)
     if any(a >= b for a, b in pairwise(listed)):
-        raise InputError(f"{what} must rise without repeats, got {listed}; write {tuple(sorted(set(listed)))}")
+        rising = tuple(sorted(set(listed)))
+        raise InputError(f"{what} must rise without repeats, got {shown(listed)}; write {shown(rising)}")
     return tuple(int(size) for size in listed)

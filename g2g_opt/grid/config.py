@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from g2g_opt.errors import InputError
+from g2g_opt.quantities import ScheduleTimeS, check_quantities
 
 TAP_STEP_PU = 0.00625  # one of 32 steps over +-10 %, the standard step regulator
 
@@ -69,9 +70,10 @@ class TapPosition:
 class TapSchedule:
     """Tap positions in time: `(time_s, position)` entries, kept in order of time."""
 
-    entries: tuple[tuple[float, TapPosition], ...]
+    entries: tuple[tuple[ScheduleTimeS, TapPosition], ...]
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         object.__setattr__(self, "entries", tuple(sorted(self.entries, key=lambda entry: entry[0])))
 
     def __or__(self, other: TapSchedule) -> TapSchedule:

@@ -38,7 +38,7 @@ class CSVProfileGenerator(SampledProfile, Generator):
     """Output read from a two-column CSV: time (s), power (kW per phase)."""
 
     def __init__(self, csv_path: Path | str) -> None:
-        super().__init__(*read_profile(Path(csv_path)))
+        super().__init__(*read_profile(Path(csv_path)), what=f"profile {csv_path}")
 
 
 # Clouds of the demonstration sites: (centre s, half width s, depth); level at start and its change over an hour.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError
+from g2g_opt.quantities import DurationS, Figure, check_array, check_number
 
 Floats = NDArray[np.float64]
 
@@ -24,10 +25,10 @@ class HeldSeries:
     period_s: float
 
     def __post_init__(self) -> None:
-        if not self.values or not np.isfinite(self.values).all():
-            raise InputError("a series needs values, all of them finite")
-        if not self.period_s > 0:
-            raise InputError(f"a series needs a positive period_s, got {self.period_s}")
+        if not self.values:
+            raise InputError("a series needs values")
+        check_array(self.values, Figure, "HeldSeries.values")
+        check_number(self.period_s, DurationS, "HeldSeries.period_s")
 
     @cached_property
     def _array(self) -> Floats:

@@ -38,7 +38,7 @@ class CSVProfileLoad(SampledProfile, ExternalLoad):
     """Consumption read from a two-column CSV: time (s), power (kW per phase)."""
 
     def __init__(self, csv_path: Path | str) -> None:
-        super().__init__(*read_profile(Path(csv_path)))
+        super().__init__(*read_profile(Path(csv_path)), what=f"profile {csv_path}")
 
 
 # Demonstration shapes: base share of the peak, then pulses (centre s, half width s, height).

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from g2g_opt.csv_files import csv_rows
 from g2g_opt.errors import InputError
 from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.quantities import ScheduleTimeS, SignedPowerKw, check_array, check_number
 from g2g_opt.reading import TABLE_BYTES_MAX, finite_number, read_text
 
 Floats = NDArray[np.float64]
@@ -33,8 +34,7 @@ class ConstantProfile(PowerProfile):
 
     def __init__(self, peak_kw: float) -> None:
         self.peak_kw = float(peak_kw)
-        if not np.isfinite(self.peak_kw):
-            raise InputError(f"a profile's power must be a finite number, got {peak_kw}")
+        check_number(self.peak_kw, SignedPowerKw, "a profile's peak_kw")
 
     def power_kw(self, t: float) -> float:
         return self.peak_kw
@@ -46,15 +46,15 @@ class ConstantProfile(PowerProfile):
 class SampledProfile(PowerProfile):
     """Power given at sample times, linear in between, held before the first and after the last."""
 
-    def __init__(self, time_s: Floats, power_kw: Floats) -> None:
+    def __init__(self, time_s: Floats, power_kw: Floats, what: str = "a profile") -> None:
         self.time_s = np.asarray(time_s, dtype=float)
         self.sample_kw = np.asarray(power_kw, dtype=float)
         if self.time_s.ndim != 1 or self.time_s.shape != self.sample_kw.shape or len(self.time_s) == 0:
-            raise InputError(f"a profile needs equally many times and powers, got {time_s!r} and {power_kw!r}")
-        if not (np.isfinite(self.time_s).all() and np.isfinite(self.sample_kw).all()):
-            raise InputError("a profile's times and powers must be finite numbers")
+            raise InputError(f"{what} needs equally many times and powers, got {time_s!r} and {power_kw!r}")
+        check_array(self.time_s, ScheduleTimeS, f"{what}: time_s")
+        check_array(self.sample_kw, SignedPowerKw, f"{what}: power_kw")
         if np.any(np.diff(self.time_s) < 0):
-            raise InputError("a profile's times must not decrease")
+            raise InputError(f"{what}: times must not decrease")
 
     def power_kw(self, t: float) -> float:
         return float(np.interp(t, self.time_s, self.sample_kw))
@@ -69,6 +69,7 @@ class HeldProfile(PowerProfile):
 
     def __init__(self, peak_kw: float, shares: HeldSeries) -> None:
         self.peak_kw, self.shares = float(peak_kw), shares
+        check_number(self.peak_kw, SignedPowerKw, "a profile's peak_kw")
 
     def power_kw(self, t: float) -> float:
         return float(self.power_series_kw(np.array([t]))[0])

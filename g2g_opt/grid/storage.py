@@ -7,6 +7,17 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from g2g_opt.errors import InputError
+from g2g_opt.quantities import (
+    EnergyKwh,
+    IdleLossPercent,
+    PowerKva,
+    PowerKwAboveZero,
+    Share,
+    ShareAboveZero,
+    StorageHours,
+    check_number,
+    check_quantities,
+)
 
 _ROUNDING = 1e-9  # kW or kVA by which a set-point may miss a rating through rounding
 
@@ -67,37 +78,22 @@ class BatteryStorage(EnergyStorage):
     """
 
     name: str
-    rated_power_kw: float
-    capacity_kwh: float
-    initial_soc: float = 0.5
-    reserve_soc: float = 0.0
-    charge_efficiency: float = 1.0
-    discharge_efficiency: float = 1.0
-    idle_loss_percent: float = 0.0
-    apparent_power_kva: float | None = None
+    rated_power_kw: PowerKwAboveZero
+    capacity_kwh: EnergyKwh
+    initial_soc: Share = 0.5
+    reserve_soc: Share = 0.0
+    charge_efficiency: ShareAboveZero = 1.0
+    discharge_efficiency: ShareAboveZero = 1.0
+    idle_loss_percent: IdleLossPercent = 0.0
+    apparent_power_kva: PowerKva | None = None
     _power_kw: float = field(default=0.0, init=False, repr=False)
     _reactive_power_kvar: float = field(default=0.0, init=False, repr=False)
     _state: StorageState | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        positive = {
-            "rated_power_kw": self.rated_power_kw,
-            "capacity_kwh": self.capacity_kwh,
-            "charge_efficiency": self.charge_efficiency,
-            "discharge_efficiency": self.discharge_efficiency,
-            "apparent_power_kva": self.rated_apparent_power_kva,
-        }
-        for what, value in positive.items():
-            if not (math.isfinite(value) and value > 0):
-                raise InputError(f"storage {self.name!r}: {what} must be positive, got {value}")
-        shares = ("initial_soc", "reserve_soc", "charge_efficiency", "discharge_efficiency")
-        for what in shares:
-            if not 0.0 <= getattr(self, what) <= 1.0:
-                raise InputError(f"storage {self.name!r}: {what} must lie in [0, 1], got {getattr(self, what)}")
+        check_quantities(self)
         if self.reserve_soc > self.initial_soc:
             raise InputError(f"storage {self.name!r}: initial_soc {self.initial_soc} is below reserve_soc")
-        if not 0.0 <= self.idle_loss_percent < math.inf:
-            raise InputError(f"storage {self.name!r}: idle_loss_percent must not be negative")
         if self.rated_apparent_power_kva < self.rated_power_kw:
             raise InputError(f"storage {self.name!r}: apparent_power_kva is below rated_power_kw")
 
@@ -117,11 +113,9 @@ class BatteryStorage(EnergyStorage):
         apparent_power_kva: float | None = None,
     ) -> BatteryStorage:
         """A battery rated at a share of a site's power for so many hours (20 % and 2 h unless given)."""
-        for what, value in (("datacenter_power_kw", datacenter_power_kw), ("duration_h", duration_h)):
-            if value <= 0:
-                raise InputError(f"storage {name!r}: {what} must be positive, got {value}")
-        if not 0.0 < power_fraction <= 1.0:
-            raise InputError(f"storage {name!r}: power_fraction must lie in (0, 1], got {power_fraction}")
+        check_number(datacenter_power_kw, PowerKwAboveZero, f"storage {name!r}: datacenter_power_kw")
+        check_number(duration_h, StorageHours, f"storage {name!r}: duration_h")
+        check_number(power_fraction, ShareAboveZero, f"storage {name!r}: power_fraction")
         rated_power_kw = datacenter_power_kw * power_fraction
         return cls(
             name,

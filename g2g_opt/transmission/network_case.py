@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import connected_components, shortest_path
 
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, shown
+from g2g_opt.quantities import BaseMva, Figure, check_array, check_number
 from g2g_opt.reading import MIB, file_status, finite_number, read_text, user_path
 from g2g_opt.transmission.system import ZonalSystem
 
@@ -156,8 +157,7 @@ def _figure(text: str, where: str) -> float:
 
 
 def _in_service(name: str, base_mva: float, bus: Floats, gen: Floats, branch: Floats, gencost: Floats) -> NetworkCase:
-    if not 0.0 < base_mva < np.inf:
-        raise InputError(f"network {name}: baseMVA must be a positive number, got {base_mva}")
+    check_number(base_mva, BaseMva, f"network {name}: baseMVA")
     _check_figures(name, bus, gen, branch, gencost)
     if len(gencost) not in (len(gen), 2 * len(gen)):
         raise InputError(f"network {name}: {len(gen)} generators and {len(gencost)} rows of cost")
@@ -200,6 +200,7 @@ def _check_figures(name: str, bus: Floats, gen: Floats, branch: Floats, gencost:
     for table, values in used.items():
         if not np.isfinite(values).all():
             raise InputError(f"network {name}: table {table} has values that are no finite numbers")
+        check_array(values, Figure, f"network {name}: table {table}, row and column in use ")
     if np.isnan(gen[:, [MVAR_MAX, MVAR_MIN]]).any() or (gen[:, MVAR_MIN] > gen[:, MVAR_MAX]).any():
         raise InputError(f"network {name}: a generator's reactive limits contradict each other")
     if (gen[:, POWER_MIN] > gen[:, POWER_MAX]).any():

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError, shown
+from g2g_opt.quantities import Figure, LagH, ShiftMw, ShiftMwPerUnit, check_number, check_quantities
 from g2g_opt.reading import JSON_BYTES_MAX, finite_number, list_value, parse_json, read_text, text_value
 
 Floats = NDArray[np.float64]
@@ -44,14 +45,15 @@ class PolicyFeature:
 
     name: str
     unit: str
-    terms: tuple[tuple[Published, float], ...]
-    above: float | None = None
+    terms: tuple[tuple[Published, Figure], ...]
+    above: Figure | None = None
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         if not self.terms:
             raise InputError(f"the feature {self.name!r} reads no figure")
-        if not np.isfinite([*(weight for _, weight in self.terms), self.above or 0.0]).all():
-            raise InputError(f"the feature {self.name!r} has a weight or a bend that is no number")
+        for figure, _ in self.terms:
+            check_number(figure.lag_h, LagH, f"the feature {self.name!r}: lag_h of {figure.name}")
 
     @staticmethod
     def of(name: str, unit: str, lag_h: int) -> PolicyFeature:
@@ -87,14 +89,16 @@ class ContextualPolicy:
         asked = (len(self.datacenters), 1 + len(self.features))
         if self.matrix.shape != asked:
             raise InputError(f"the policy's matrix has shape {self.matrix.shape}, its names ask for {asked}")
-        if not np.isfinite(self.matrix).all():
-            raise InputError("the policy's matrix has entries that are no numbers")
+        columns = ["intercept", *(feature.name for feature in self.features)]
+        for center, row in zip(self.datacenters, self.matrix.tolist(), strict=True):
+            for name, entry in zip(columns, row, strict=True):
+                quantity = ShiftMw if name == "intercept" else ShiftMwPerUnit
+                check_number(entry, quantity, f"the policy's matrix: {name} of datacenter {center!r}")
         lost = np.abs(self.matrix.sum(axis=0)) > 1e-6 * (1.0 + np.abs(self.matrix).sum(axis=0))
         if lost.any():
-            names = ["intercept", *(feature.name for feature in self.features)]
             raise InputError(
                 "the policy makes or loses work: over datacenters, intercept_mw and columns of mw_per_unit must sum "
-                f"to 0, and these do not: {[names[k] for k in np.flatnonzero(lost)]}"
+                f"to 0, and these do not: {[columns[k] for k in np.flatnonzero(lost)]}"
             )
 
     @property

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.data_files import data_path, read_table
 from g2g_opt.errors import InputError
+from g2g_opt.quantities import SignedPowerMw, check_array
 from g2g_opt.reading import read_bytes
 
 Floats = NDArray[np.float64]
@@ -77,6 +78,7 @@ class ZonalSeries:
             if not allowed.all():
                 hour = self.hour_begins[np.argwhere(~allowed)[0][0]]
                 raise InputError(f"{name} has no finite number at {hour}; fill it or leave out the day")
+            check_array(np.nan_to_num(values), SignedPowerMw, name)
 
     @property
     def days(self) -> Times:

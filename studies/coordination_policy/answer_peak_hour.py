@@ -8,7 +8,7 @@ import numpy as np
 
 from studies.conclusion import Chart, Column, Failure, Line, ResultTable
 from studies.coordination_policy.answer_parts import Parts, policy_files, table
-from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.question import EPS_SWEEP, CoordinationQuestion
 from studies.task import Row, TaskResult, gather
 
 _SUMMARY = (
@@ -26,6 +26,7 @@ _SUMMARY = (
     Column("shed", "rejected by the grid (%)", 1, secondary=True),
     Column("sheds_more", "would shed more than without (%)", 1, secondary=True),
     Column("latency_margin", "latency margin", 2, secondary=True),
+    Column("margin_enough", "enough margin for the refusals asked", secondary=True),
     Column("training_s", "training (s)", 1, secondary=True),
     Column("residual", "certificate", 9, secondary=True),
     Column("n_draws", "draws", secondary=True),
@@ -100,7 +101,7 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
     texts = policy_files(gather(results, "policies"))
     lost = tuple(Failure(f"{row['date']}, alpha {row['alpha']:g}", row["reason"]) for row in gather(results, "lost"))
     warnings: tuple[str, ...] = ()
-    answer, charts = _answer(summary), tuple(_charts(summary))
+    answer, charts = _answer(summary, eps_chosen=question.eps is None), tuple(_charts(summary))
     if ac := gather(results, "ac"):
         records = gather(results, "ac_records")
         tables = (
@@ -154,6 +155,7 @@ def _summary(group: list[Row]) -> Row:
         "shed": mean("shed_share", 100.0),
         "sheds_more": mean("sheds_more_share", 100.0),
         "latency_margin": mean("latency_margin"),
+        "margin_enough": all(row.get("margin_enough", True) for row in group),
         "training_s": mean("training_s"),
         "residual": max((row["residual"] for row in group if row.get("residual") is not None), default=None),
         "n_draws": len(group),
@@ -162,7 +164,7 @@ def _summary(group: list[Row]) -> Row:
     }
 
 
-def _answer(summary: Sequence[Row]) -> str:
+def _answer(summary: Sequence[Row], *, eps_chosen: bool = False) -> str:
     words = []
     for row in summary:
         if row["policy"] == "ideal" and row["saving"] <= _NOTHING_PERCENT:
@@ -178,6 +180,14 @@ def _answer(summary: Sequence[Row]) -> str:
             f"{row['captured']:.0f} % of what ideal coordination would; datacenters refuse {row['refused']:.1f} % of "
             "its shifts."
         )
+        if eps_chosen and row["eps"] in (EPS_SWEEP[0], EPS_SWEEP[-1]):
+            end = "largest" if row["eps"] == EPS_SWEEP[-1] else "smallest"
+            words[-1] += f" That eps is the {end} of those compared: one beyond it may do better."
+        if not row["margin_enough"]:
+            words[-1] += (
+                f" The search for a latency margin ended at its cap ({row['latency_margin']:g} on average): even so "
+                "more shifts of held-out records were refused than asked for."
+            )
     return "\n".join(words[:12]) or "No policy was trained with a certificate."
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import math
 from typing import get_args
 
-from g2g_opt.errors import InputError
 from g2g_opt.transmission.network_case import BUNDLED_CASE
 from g2g_opt.transmission.system import SETTINGS
 from g2g_opt.transmission.zonal_grid import ShedRule
@@ -18,6 +16,7 @@ from studies.coordination_policy.question import (
     ResponseKind,
 )
 from studies.coordination_policy.study import CoordinationStudy
+from studies.number_flags import number_of, numbers_of
 
 DESCRIPTION = (
     "What shifting tasks between datacenters saves a grid operator, on the 11 zones of New York: with ideal "
@@ -45,18 +44,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--penetration",
+        type=numbers_of(CoordinationQuestion, "penetrations"),
         default="0.2",
         metavar="P,...",
         help="datacenters, shares of the peak load (default %(default)s)",
     )
-    add("--alpha", default="0.25", metavar="A,...", help="allowed latency losses (default %(default)s)")
-    add("--seed", type=int, default=default.seed, help="of all draws (default %(default)s)")
+    add(
+        "--alpha",
+        type=numbers_of(CoordinationQuestion, "alphas"),
+        default="0.25",
+        metavar="A,...",
+        help="allowed latency losses (default %(default)s)",
+    )
+    add(
+        "--seed",
+        type=number_of(CoordinationQuestion, "seed"),
+        default=default.seed,
+        help="of all draws (default %(default)s)",
+    )
 
     add = parser.add_argument_group("training").add_argument
-    add("--q", default="250", metavar="N,...", help="training records or hours (default %(default)s)")
-    add("--draws", type=int, default=default.n_draws, metavar="N", help="draws of records (default %(default)s)")
+    add(
+        "--q",
+        type=numbers_of(CoordinationQuestion, "q"),
+        default="250",
+        metavar="N,...",
+        help="training records or hours (default %(default)s)",
+    )
+    add(
+        "--draws",
+        type=number_of(CoordinationQuestion, "n_draws"),
+        default=default.n_draws,
+        metavar="N",
+        help="draws of records (default %(default)s)",
+    )
     add(
         "--eps",
+        type=numbers_of(CoordinationQuestion, "eps", besides="choose"),
         default="10",
         metavar="E,...|choose",
         help="bound on |beta|_1, or chosen by cross-validation on training records (default %(default)s)",
@@ -64,9 +88,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--scaled", action="store_true", help="count |beta|_1 per standard deviation of a feature, not per unit")
     add("--free-intercept", action="store_true", help="leave constant moves (MW) out of |beta|_1")
     add("--features", choices=get_args(FeatureSet), default=default.features, help="what is read (default %(default)s)")
-    add("--ties", type=int, default=default.n_ties, metavar="N", help="further optima of every training to judge")
-    add("--latency-margin", type=float, default=0.0, metavar="SHARE", help="of the latency loss held back in training")
-    add("--refused-max", type=float, metavar="SHARE", help="fit that margin: at most so many shifts refused, held out")
+    add(
+        "--ties",
+        type=number_of(CoordinationQuestion, "n_ties"),
+        default=default.n_ties,
+        metavar="N",
+        help="further optima of every training to judge",
+    )
+    add(
+        "--latency-margin",
+        type=number_of(CoordinationQuestion, "latency_margin"),
+        default=0.0,
+        metavar="SHARE",
+        help="of the latency loss held back in training",
+    )
+    add(
+        "--refused-max",
+        type=number_of(CoordinationQuestion, "refused_max"),
+        metavar="SHARE",
+        help="fit that margin: at most so many shifts refused, held out",
+    )
 
     add = parser.add_argument_group("in operation").add_argument
     add(
@@ -92,30 +133,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add = parser.add_argument_group("on another network, with an AC check").add_argument
     add("--network", default="", metavar="CASE", help=f"MATPOWER-style case (.m), or {BUNDLED_CASE}, for New York's")
-    add("--datacenters", default="", metavar="BUS,...", help="their buses (default: the five largest loads)")
+    add(
+        "--datacenters",
+        type=numbers_of(CoordinationQuestion, "datacenter_buses"),
+        default=(),
+        metavar="BUS,...",
+        help="their buses (default: the five largest loads)",
+    )
     add(
         "--rating-share",
-        type=float,
+        type=number_of(CoordinationQuestion, "rating_share"),
         default=default.rating_share,
         metavar="SHARE",
         help="of branch ratings that dispatch may use (default %(default)s)",
     )
 
     add = parser.add_argument_group("day-ahead").add_argument
-    add("--days", type=int, default=default.n_days, metavar="N", help="days, evenly spread (default %(default)s)")
-    add("--gap", type=float, default=default.mip_gap, metavar="SHARE", help="default %(default)s")
-    add("--time-limit", type=float, default=default.time_limit_s, metavar="S", help="per program (default %(default)s)")
+    add(
+        "--days",
+        type=number_of(CoordinationQuestion, "n_days"),
+        default=default.n_days,
+        metavar="N",
+        help="days, evenly spread (default %(default)s)",
+    )
+    add(
+        "--gap",
+        type=number_of(CoordinationQuestion, "mip_gap"),
+        default=default.mip_gap,
+        metavar="SHARE",
+        help="default %(default)s",
+    )
+    add(
+        "--time-limit",
+        type=number_of(CoordinationQuestion, "time_limit_s"),
+        default=default.time_limit_s,
+        metavar="S",
+        help="per program (default %(default)s)",
+    )
 
 
 def question_of(options: argparse.Namespace) -> CoordinationStudy:
-    """The study that a parsed line asks for; `InputError` for what cannot be read."""
+    """The study that a parsed line asks for; `InputError` for what cannot be asked."""
     return CoordinationStudy(
         kind=options.kind,
         settings=options.settings,
-        penetrations=_numbers(options.penetration, "--penetration"),
-        alphas=_numbers(options.alpha, "--alpha"),
-        eps=None if options.eps == "choose" else _numbers(options.eps, "--eps"),
-        q=_whole_numbers(options.q, "--q"),
+        penetrations=options.penetration,
+        alphas=options.alpha,
+        eps=options.eps,
+        q=options.q,
         n_draws=options.draws,
         n_ties=options.ties,
         features=options.features,
@@ -132,24 +197,7 @@ def question_of(options: argparse.Namespace) -> CoordinationStudy:
         time_limit_s=options.time_limit,
         market_files=options.market_files,
         network=options.network,
-        datacenter_buses=_whole_numbers(options.datacenters, "--datacenters") if options.datacenters else (),
+        datacenter_buses=options.datacenters,
         rating_share=options.rating_share,
         seed=options.seed,
     )
-
-
-def _whole_numbers(text: str, what: str) -> tuple[int, ...]:
-    values = _numbers(text, what)
-    if any(value != int(value) for value in values):
-        raise InputError(f"{what} {text!r}: whole numbers are needed")
-    return tuple(int(value) for value in values)
-
-
-def _numbers(text: str, what: str) -> tuple[float, ...]:
-    try:
-        values = tuple(float(part) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        raise InputError(f"{what} {text!r} cannot be read: numbers separated by commas are needed") from error
-    if not values or not all(math.isfinite(value) for value in values):
-        raise InputError(f"{what} {text!r}: finite numbers are needed")
-    return values

@@ -50,7 +50,7 @@ def study_draw(
     features: list[Row] = []
     policies: list[Row] = []
     for eps in question.eps_of() if question.eps is not None else (choose_eps(question, case, train, report),):
-        margin = choose_margin(question, case, train, eps, report)
+        margin, enough = choose_margin(question, case, train, eps, report)
         key = about | {"eps": eps, "latency_margin": margin}
         shifts = case.ideal.theta_mw[train] - setting.base_mw
         scale = scale_of(case.features[train]) if question.scaled else None
@@ -67,7 +67,7 @@ def study_draw(
             trained[f"contextual, tie {k + 1}"] = fit_contextual(question, case, train, eps, margin, direction)
         for name, policy in trained.items():
             report(f"{name}, eps {eps:g}: {policy.seconds:.1f} s")
-            savings.append(key | judge_policy(question, case, test, name, policy))
+            savings.append(key | {"margin_enough": enough} | judge_policy(question, case, test, name, policy))
         if contextual.certified:
             features.append(key | used_features(case, train, contextual))
             counted: Row = {"scaled": question.scaled, "free_intercept": question.free_intercept}

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar, Literal
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
-
 from g2g_opt.errors import InputError
+from g2g_opt.quantities import (
+    BusNumber,
+    CoefficientSum,
+    Count,
+    DrawCount,
+    FewFromZero,
+    InnerShare,
+    LatencyLoss,
+    Seed,
+    ShareAboveZero,
+    ShareBelowOne,
+    WorkTimeS,
+)
+from g2g_opt.transmission.series import checked_dates
 from g2g_opt.transmission.system import Settings, load_peak_records
 from g2g_opt.transmission.zonal_grid import ShedRule
+from studies.question_model import question_model
 
 Kind = Literal["peak-hour", "closed-loop", "day-ahead"]
 # What a shift becomes that the datacenters do not accept whole: none of it, the largest share, the nearest accepted.
@@ -25,7 +36,7 @@ FOLDS = 5
 EPS_SWEEP = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 100.0, 1000.0)
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@question_model
 class CoordinationQuestion:
     """Settings of the grid and its datacenters, what is trained on what, and how the policy acts.
 
@@ -46,29 +57,29 @@ class CoordinationQuestion:
 
     kind: Kind = "peak-hour"
     settings: Settings = "physical"
-    penetrations: tuple[float, ...] = (0.2,)
-    alphas: tuple[float, ...] = (0.25,)
-    eps: tuple[float, ...] | None = (10.0,)
-    q: tuple[int, ...] = (250,)
-    n_draws: int = 1
-    n_ties: int = 0
+    penetrations: tuple[ShareAboveZero, ...] = (0.2,)
+    alphas: tuple[LatencyLoss, ...] = (0.25,)
+    eps: tuple[CoefficientSum, ...] | None = (10.0,)
+    q: tuple[Count, ...] = (250,)
+    n_draws: DrawCount = 1
+    n_ties: FewFromZero = 0
     features: FeatureSet = "published"
     scaled: bool = False
     free_intercept: bool = False
     response: ResponseKind = "reject"
     shed_rule: ShedRule = "sheds nothing"
-    latency_margin: float = 0.0
-    refused_max: float | None = None
+    latency_margin: ShareBelowOne = 0.0
+    refused_max: ShareBelowOne | None = None
     first_date: str = "2019-01-01"
     last_date: str = "2019-06-30"
-    n_days: int = 20
-    mip_gap: float = 1e-3
-    time_limit_s: float = 120.0
+    n_days: Count = 20
+    mip_gap: InnerShare = 1e-3
+    time_limit_s: WorkTimeS = 120.0
     market_files: str = ""
     network: str = ""
-    datacenter_buses: tuple[int, ...] = ()
-    rating_share: float = 0.7
-    seed: int = 256
+    datacenter_buses: tuple[BusNumber, ...] = ()
+    rating_share: ShareAboveZero = 0.7
+    seed: Seed = 256
 
     def check_figures(self) -> None:
         """Raise `InputError` for figures that no study can have."""
@@ -77,32 +88,17 @@ class CoordinationQuestion:
                 raise InputError(f"{name} is empty; give at least one value")
             if len(set(values)) < len(values):
                 raise InputError(f"{name} has a value twice: {list(values)}")
-        if bad := [p for p in self.penetrations if not 0.0 < p <= 1.0]:
-            raise InputError(f"penetration must be above 0 and at most 1 (a share of the peak load), got {bad}")
-        if bad := [a for a in self.alphas if not 0.0 <= a < math.inf]:
-            raise InputError(f"alpha, the allowed latency loss, must be a number and not negative, got {bad}")
-        if self.eps is not None and (not self.eps or not all(0.0 <= eps < math.inf for eps in self.eps)):
-            raise InputError(f"eps must be numbers, not negative, and at least one, got {list(self.eps)}")
-        if not 0.0 <= self.latency_margin < 1.0:
-            raise InputError(f"latency margin must be at least 0 and below 1, got {self.latency_margin}")
-        if self.refused_max is not None and not 0.0 <= self.refused_max < 1.0:
-            raise InputError(f"the share of refused shifts must be at least 0 and below 1, got {self.refused_max}")
+        checked_dates(self.first_date, self.last_date)
+        if self.eps is not None and not self.eps:
+            raise InputError("eps is empty; give at least one value, or None for a cross-validation")
         if self.refused_max is not None and self.kind != "peak-hour":
             raise InputError("the latency margin is fitted in peak-hour studies; give --latency-margin elsewhere")
         if self.eps is None and self.kind == "closed-loop":
             raise InputError("eps is chosen by cross-validation in peak-hour studies; give one here")
-        if self.n_draws < 1 or self.n_ties < 0 or self.n_days < 1:
-            raise InputError("draws and days must be 1 or more, ties 0 or more")
         if self.n_ties and self.kind != "peak-hour":
             raise InputError("ties are trained in peak-hour studies only")
-        if self.seed < 0:
-            raise InputError(f"the seed must not be negative, got {self.seed}")
         if self.kind == "closed-loop" and min(self.q) < 2:
             raise InputError(f"q must be at least 2 hours, got {list(self.q)}")
-        if not 0.0 < self.mip_gap < 1.0 or not self.time_limit_s > 0.0:
-            raise InputError("the gap must lie between 0 and 1, the time limit above 0")
-        if not 0.0 < self.rating_share <= 1.0:
-            raise InputError(f"the share of ratings must be above 0 and at most 1, got {self.rating_share}")
         if self.network and (self.kind != "peak-hour" or self.settings != "physical"):
             raise InputError("a network is studied at peak hours, with physical settings")
         if self.datacenter_buses and not self.network:

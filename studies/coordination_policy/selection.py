@@ -33,20 +33,20 @@ def choose_eps(question: CoordinationQuestion, case: PeakCase, train: Ints, repo
 
 def choose_margin(
     question: CoordinationQuestion, case: PeakCase, train: Ints, eps: float, report: Callable[[str], None]
-) -> float:
+) -> tuple[float, bool]:
     """The least latency margin with which at most `refused_max` of the shifts of held-out records are refused.
 
-    The largest one if none is enough.
+    With it, whether it is enough: the largest one that is tried may not be.
     """
     if question.refused_max is None:
-        return question.latency_margin
+        return question.latency_margin, True
     for margin in _MARGINS:
         rows = _held_out(question, case, train, eps, margin)
         refused = float(np.mean([row["refused_share"] for row in rows])) if rows else 1.0
         report(f"latency margin {margin:g}: {100 * refused:.1f} % refused")
         if refused <= question.refused_max:
-            return margin
-    return _MARGINS[-1]
+            return margin, True
+    return _MARGINS[-1], False
 
 
 def _held_out(question: CoordinationQuestion, case: PeakCase, train: Ints, eps: float, margin: float) -> list[Row]:

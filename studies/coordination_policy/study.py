@@ -13,9 +13,6 @@ from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
-
 from g2g_opt.data_files import data_path
 from g2g_opt.limits import Limits
 from g2g_opt.transmission.market_folder import MarketFolder
@@ -32,10 +29,11 @@ from studies.coordination_policy.peak_hour import make_case
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import make_setting
 from studies.inputs import files_under
+from studies.question_model import question_model
 from studies.task import Progress, Row, Tables, Task, TaskResult, counted
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@question_model
 class CoordinationStudy(CoordinationQuestion):
     """A `CoordinationQuestion` that can be run."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from fractions import Fraction
 
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
 from studies.datacenter_location.study import LocationStudy
+from studies.number_flags import number_of
 from studies.site_choices import SYNTAX, parse_site
 from studies.workload_arguments import add_feeder_arguments, excluded_buses
 
@@ -24,27 +24,6 @@ EPILOG = (
     "feeder); GPUS is how many a model has at full demand, BATCH its batch size without control (128). Example: "
     "g2g location --feeder ieee13 --site west=671+675:llama-3.1-8b:800 --site east=any:llama-3.1-70b:400@64"
 )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
-
-
-def _not_negative(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return value
-
-
-def _period(text: str) -> Fraction:
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no period; write seconds, e.g. 0.1 or 1/10") from error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--policy", choices=("ofo", "droop", "none"), default="ofo", help="controller at every site (default ofo)")
     add(
         "--margin",
-        type=float,
+        type=number_of(Policy, "margin_pu"),
         default=default.policy.margin_pu,
         metavar="PU",
         help="the controller aims this far inside the voltage limits (default %(default)s)",
@@ -75,21 +54,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--refined",
-        type=_not_negative,
+        type=number_of(LocationStudy, "refined"),
         default=default.refined,
         metavar="N",
         help="best placements that get a tap search of their own (default %(default)s)",
     )
     add(
         "--finalists",
-        type=_positive,
+        type=number_of(LocationStudy, "finalists"),
         default=default.finalists,
         metavar="N",
         help="best placements that are run again on OpenDSS (default %(default)s)",
     )
     add(
         "--finalist-dt-s",
-        type=_period,
+        type=number_of(LocationStudy, "finalist_dt_s"),
         default=default.finalist_dt_s,
         metavar="S",
         help="their step in s (default %(default)s)",
@@ -101,30 +80,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a placement to take through all stages, buses in the order of the sites joined by /, e.g. 1/21/60/97",
     )
     limits = Limits()
-    add("--voltage-min", type=float, default=limits.voltage_min_pu, metavar="PU", help="default %(default)s")
-    add("--voltage-max", type=float, default=limits.voltage_max_pu, metavar="PU", help="default %(default)s")
+    add(
+        "--voltage-min",
+        type=number_of(Limits, "voltage_min_pu"),
+        default=limits.voltage_min_pu,
+        metavar="PU",
+        help="default %(default)s",
+    )
+    add(
+        "--voltage-max",
+        type=number_of(Limits, "voltage_max_pu"),
+        default=limits.voltage_max_pu,
+        metavar="PU",
+        help="default %(default)s",
+    )
     add(
         "--violation-share",
-        type=float,
+        type=number_of(Limits, "violation_time_share_max"),
         default=limits.violation_time_share_max,
         metavar="SHARE",
         help="share of the time in which a voltage may be outside before a placement is marked (default %(default)s)",
     )
     add(
         "--loading-max",
-        type=float,
+        type=number_of(Limits, "loading_max_pu"),
         metavar="SHARE",
         help="mark placements that load lines or transformers above this share of their ratings (default: do not)",
     )
     add(
         "--throughput-min",
-        type=float,
+        type=number_of(Limits, "throughput_share_min"),
         default=limits.throughput_share_min,
         metavar="SHARE",
         help="tokens a placement must serve, as a share of the uncontrolled fleet's (default %(default)s)",
     )
-    add("--duration-s", type=_positive, default=default.scenario.duration_s, metavar="S", help="default %(default)s")
-    add("--seed", type=int, default=default.scenario.seed, help="of all draws (default %(default)s)")
+    add(
+        "--duration-s",
+        type=number_of(Scenario, "duration_s"),
+        default=default.scenario.duration_s,
+        metavar="S",
+        help="default %(default)s",
+    )
+    add(
+        "--seed",
+        type=number_of(Scenario, "seed"),
+        default=default.scenario.seed,
+        help="of all draws (default %(default)s)",
+    )
     add("--trace-dir", default=default.trace_dir, help="where your own traces lie (default %(default)s)")
 
 

@@ -15,14 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
 from g2g_opt.assembly import assemble
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
+from g2g_opt.quantities import Count, CountFromZero, PeriodS
 from g2g_opt.scenario import Scenario
 from studies.conclusion import Conclusion
 from studies.datacenter_location.answer import draw_conclusion
@@ -37,6 +37,7 @@ from studies.datacenter_location.tap_model import (
 )
 from studies.datacenter_location.trials import Steps, Trial, Trials, trial_row
 from studies.inputs import feeder_files
+from studies.question_model import question_model
 from studies.site_choices import SiteChoice, chosen_sites
 from studies.stored_runs import run_row
 from studies.task import Progress, Row, Tables, Task, TaskResult, gather
@@ -54,7 +55,7 @@ _REFINE_ROUNDS = 4
 _FINALIST_WEIGHT, _REFINE_WEIGHT = 90.0, 3.0
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@question_model
 class LocationStudy:
     """The question, complete enough to rerun: where do `sites` go on `feeder`?
 
@@ -81,10 +82,10 @@ class LocationStudy:
     taps: Literal["optimised", "study"] = "optimised"
     scenario: Scenario = Field(default_factory=Scenario)
     limits: Limits = Field(default_factory=Limits)
-    refined: int = 300
-    finalists: int = 10
-    finalist_dt_s: Fraction = Fraction(1, 10)
-    coarse_dt_s: Fraction = Fraction(10)
+    refined: CountFromZero = 300
+    finalists: Count = 10
+    finalist_dt_s: PeriodS = Fraction(1, 10)
+    coarse_dt_s: PeriodS = Fraction(10)
     followed: tuple[tuple[str, ...], ...] = ()
     trace_dir: str = "data/specs"
 
@@ -118,16 +119,12 @@ class LocationStudy:
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
-        if self.finalists < 1 or self.refined < 0:
-            raise InputError(
-                f"finalists must be 1 or more and refined not negative, got {self.finalists}, {self.refined}"
-            )
         for name in ("finalist_dt_s", "coarse_dt_s"):
             dt_s = getattr(self, name)
-            if dt_s <= 0 or (self.scenario.duration_s / dt_s).denominator != 1:
-                raise InputError(
-                    f"{name} must be positive and divide the {self.scenario.duration_s} s of the scenario, got {dt_s}"
-                )
+            if (self.scenario.duration_s / dt_s).denominator != 1:
+                raise InputError(f"{name} must divide the {self.scenario.duration_s} s of the scenario, got {dt_s}")
+        for scenario_of in (self._coarse, self._fine):
+            scenario_of()  # refuses a step of which a run has too many
         known = set(self.placements())
         for buses in self.followed:
             if buses not in known:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from studies.conclusion import Chart, Column, Conclusion, Failure, Line, ResultTable
 from studies.feeder_policy.cases import METRICS, CaseRow, MeanRow, mean_rows
@@ -65,7 +65,9 @@ def draw_conclusion(
     runs = [{**vars(row), **(dict.fromkeys(METRICS) if row.failure else {})} for row in rows]
     return Conclusion(
         title="Policies of batch sizes on a feeder",
-        answer=_answer(means, against) if means else "No test scenario has an answer in every case.",
+        answer=_answer(means, against) + _at_largest(margins, gather(results, "rounds"))
+        if means
+        else "No test scenario has an answer in every case.",
         feeder=feeder,
         tables=(
             ResultTable("means", "Means over test scenarios", _MEANS, means),
@@ -116,6 +118,18 @@ def _answer(means: Sequence[Row], against: Sequence[MeanRow]) -> str:
             title = "pu s outside" if mean.metric == "integral_violation_pu_s" else "of the tokens"
             words.append(f"{mean.case} against it: {mean.mean:+.3f} {title} ({mean.low:+.3f} to {mean.high:+.3f}).")
     return "\n".join(words)
+
+
+def _at_largest(margins: Mapping[str, float], rounds: Sequence[Row]) -> str:
+    """A sentence on margins that are the largest ones tried: there it is the list that ended the search."""
+    ended = []
+    for case, margin_pu in margins.items():
+        tried = {row["margin_pu"] for row in rounds if row["case"] == case}
+        if len(tried) > 1 and margin_pu == max(tried):
+            ended.append(f"{case} ({margin_pu:g} pu)")
+    if not ended:
+        return ""
+    return f"\nThe largest margin tried was the best in training of {', '.join(ended)}: a larger one may do better."
 
 
 def _charts(rows: Sequence[CaseRow], cases: Sequence[str]) -> tuple[Chart, ...]:

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from g2g_opt.errors import InputError
 from g2g_opt.plan import PVUnit
+from g2g_opt.scenario import Scenario
 from studies.feeder_policy.cases import CASES
 from studies.feeder_policy.study import FeederPolicyStudy
+from studies.number_flags import number_of, numbers_of
 from studies.site_choices import SYNTAX, parse_site
 from studies.workload_arguments import add_feeder_arguments, excluded_buses
 
@@ -34,42 +36,62 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--gpu", default=default.gpu, help="GPU the models run on (default %(default)s)")
     add("--case", action="append", choices=CASES, help="a case; repeat (default: all)")
-    add("--seed", type=int, default=default.seed, help="of all draws (default %(default)s)")
+    add(
+        "--seed",
+        type=number_of(FeederPolicyStudy, "seed"),
+        default=default.seed,
+        help="of all draws (default %(default)s)",
+    )
 
     add = parser.add_argument_group("scenarios").add_argument
-    add("--training", type=int, default=default.n_training, metavar="N", help="hours to train in (default %(default)s)")
+    add(
+        "--training",
+        type=number_of(FeederPolicyStudy, "n_training"),
+        default=default.n_training,
+        metavar="N",
+        help="hours to train in (default %(default)s)",
+    )
     add(
         "--test",
-        type=int,
+        type=number_of(FeederPolicyStudy, "n_test"),
         default=default.n_test,
         metavar="N",
         help="hours to run, on other days (default %(default)s)",
     )
     add("--profile", default=default.scenario.profile, help="hourly load and sun (default %(default)s)")
-    add("--duration", type=int, default=default.scenario.duration_s, metavar="S", help="of a run (default %(default)s)")
+    add(
+        "--duration",
+        type=number_of(Scenario, "duration_s"),
+        default=default.scenario.duration_s,
+        metavar="S",
+        help="of a run (default %(default)s)",
+    )
     add(
         "--own-load-share",
-        type=float,
+        type=number_of(Scenario, "own_load_share"),
         default=default.scenario.own_load_share,
         metavar="SHARE",
         help="of the feeder's own load (default %(default)s)",
     )
     add(
         "--margins",
+        type=numbers_of(FeederPolicyStudy, "margins_pu"),
         default=",".join(f"{margin:g}" for margin in default.margins_pu),
         metavar="PU,...",
         help="to the voltage band, the best of them in training is taken (default %(default)s)",
     )
-    add("--rounds", type=int, default=default.rounds, metavar="N", help="of training (default %(default)s)")
+    add(
+        "--rounds",
+        type=number_of(FeederPolicyStudy, "rounds"),
+        default=default.rounds,
+        metavar="N",
+        help="of training (default %(default)s)",
+    )
 
 
 def question_of(options: argparse.Namespace) -> FeederPolicyStudy:
     """The study that a parsed line asks for; `InputError` for what cannot be read."""
     default = FeederPolicyStudy()
-    try:
-        margins = tuple(float(part) for part in options.margins.split(","))
-    except ValueError as error:
-        raise InputError(f"--margins {options.margins!r}: numbers separated by commas are needed") from error
     return FeederPolicyStudy(
         feeder=options.feeder,
         exclude_buses=excluded_buses(options),
@@ -85,7 +107,7 @@ def question_of(options: argparse.Namespace) -> FeederPolicyStudy:
         ),
         n_training=options.training,
         n_test=options.test,
-        margins_pu=margins,
+        margins_pu=options.margins,
         rounds=options.rounds,
         seed=options.seed,
     )
@@ -99,9 +121,9 @@ def _plants(texts: list[str]) -> tuple[PVUnit, ...]:
         bus, _, size = text.rpartition(":")
         try:
             size_kw = float(size)
-        except ValueError:
-            size_kw = 0.0
-        if not bus or not size_kw > 0.0:
+        except ValueError as error:
+            raise InputError(f"--pv {text!r} cannot be read; write BUS:KW") from error
+        if not bus:
             raise InputError(f"--pv {text!r} cannot be read; write BUS:KW")
         plants.append(PVUnit(bus, size_kw))
     return tuple(plants)

@@ -29,6 +29,16 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
+from g2g_opt.quantities import (
+    CoefficientSum,
+    Count,
+    DurationS,
+    MarginPu,
+    RoundCount,
+    ShareAboveZero,
+    Weight,
+    check_quantities,
+)
 from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.simulate import Simulation, simulate_assembled
@@ -57,26 +67,27 @@ class FeederPolicyQuestion:
     exclude_buses: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     base: Scenario = field(default_factory=lambda: Scenario(profile="hudson_valley_2018"))
-    n_training: int = 20
-    n_test: int = 40
-    replica_share: tuple[float, float] = (0.4, 1.0)
+    n_training: Count = 20
+    n_test: Count = 40
+    replica_share: tuple[ShareAboveZero, ShareAboveZero] = (0.4, 1.0)
     feeder_features: tuple[str, ...] = ("own_load_share", "pv_kw", "time_of_day_sin", "time_of_day_cos")
     site_features: tuple[str, ...] = ("site_demand_kw",)
-    grid_lag_s: float = 60.0
-    site_lag_s: float = 1.0
-    record_dt_s: float = 60.0
-    margins_pu: tuple[float, ...] = (0.0, 0.001, 0.002, 0.003)
+    grid_lag_s: DurationS = 60.0
+    site_lag_s: DurationS = 1.0
+    record_dt_s: DurationS = 60.0
+    margins_pu: tuple[MarginPu, ...] = (0.0, 0.001, 0.002, 0.003)
     rounding: Rounding = "nearest"
-    penalty_per_pu: float = 1000.0
-    coefficients_max: float = 10.0
-    rounds: int = 2
-    clairvoyant_rounds: int = 3
+    penalty_per_pu: Weight = 1000.0
+    coefficients_max: CoefficientSum = 10.0
+    rounds: RoundCount = 2
+    clairvoyant_rounds: RoundCount = 3
 
     def __post_init__(self) -> None:
+        check_quantities(self)
         if self.base.profile is None:
             raise InputError("a policy study draws days from the base scenario's profile; give it one")
-        if min(self.n_training, self.n_test, self.rounds, self.clairvoyant_rounds) < 1 or not self.margins_pu:
-            raise InputError("a policy study needs scenarios of both kinds, rounds, and a margin to try")
+        if not self.margins_pu:
+            raise InputError("a policy study needs a margin to try")
 
     def scenarios(self) -> tuple[tuple[Scenario, ...], tuple[Scenario, ...]]:
         """Training and test scenarios; `InputError` if the profile has too few days for runs that share none."""

@@ -5,28 +5,26 @@ Every case is a task; `cases` says what they are, `setting` what the hours are.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
-
 from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import unassessed_notes
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Plan, Policy, PVUnit
+from g2g_opt.plan import Plan, PVUnit
+from g2g_opt.quantities import Count, MarginPu, RoundCount, Seed, ShareAboveZero
 from g2g_opt.scenario import Scenario
 from studies.conclusion import Conclusion
 from studies.feeder_policy.answer import draw_conclusion
 from studies.feeder_policy.cases import CASES, n_steps, run_case
 from studies.feeder_policy.setting import FeederPolicyQuestion, Setting
 from studies.inputs import feeder_files
+from studies.question_model import question_model
 from studies.site_choices import ServedModel, SiteChoice
 from studies.task import Progress, Tables, Task, TaskResult, counted
 
@@ -35,7 +33,7 @@ _SITES = (SiteChoice("campus", (ServedModel("llama-3.1-70b", 7200),), candidates
 _PV = (PVUnit("675", 1200.0),)
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@question_model
 class FeederPolicyStudy:
     """Sites (each at one bus) and PV on a feeder, in `n_training` and `n_test` scenarios that share no day.
 
@@ -57,13 +55,13 @@ class FeederPolicyStudy:
             profile="hudson_valley_2018", duration_s=3600, dt_s=Fraction(1), control_dt_s=Fraction(1)
         )
     )
-    n_training: int = 20
-    n_test: int = 20
-    replica_share: tuple[float, float] = (0.4, 1.0)
-    margins_pu: tuple[float, ...] = (0.0, 0.001, 0.002, 0.003)
-    rounds: int = 2
+    n_training: Count = 20
+    n_test: Count = 20
+    replica_share: tuple[ShareAboveZero, ShareAboveZero] = (0.4, 1.0)
+    margins_pu: tuple[MarginPu, ...] = (0.0, 0.001, 0.002, 0.003)
+    rounds: RoundCount = 2
     limits: Limits = field(default_factory=Limits)
-    seed: int = 0
+    seed: Seed = 0
 
     def policy_question(self) -> FeederPolicyQuestion:
         """The question as it is run; `InputError` for what cannot be."""
@@ -74,8 +72,8 @@ class FeederPolicyStudy:
                 raise InputError(f"site {choice.name!r}: name the one bus where it stands")
             sites.append(choice.site(choice.candidates[0], self.gpu))
         low, high = self.replica_share
-        if not 0.0 < low <= high:
-            raise InputError(f"shares of replicas must rise from above 0, got {low} to {high}")
+        if low > high:
+            raise InputError(f"shares of replicas must rise, got {low} to {high}")
         return FeederPolicyQuestion(
             Plan(tuple(sites), pv=self.pv),
             feeder=self.feeder,
@@ -110,10 +108,6 @@ class FeederPolicyStudy:
             site.candidate_buses(feeder)
         for unit in self.pv:
             feeder.bus(unit.bus)
-            if not math.isfinite(unit.size_kw):
-                raise InputError(f"PV at bus {unit.bus}: the size must be a finite number")
-        for margin_pu in self.margins_pu:
-            Policy("ofo", margin_pu=margin_pu)  # refuses one that no policy can have
         drawn = ("name", "profile_rows", "replica_share_start", "replica_ramps", "seed")
         usual = FeederPolicyStudy().scenario
         if changed := [name for name in drawn if getattr(self.scenario, name) != getattr(usual, name)]:

@@ -102,6 +102,8 @@ def _in_words(row: Mapping[str, Any], again: bool) -> str:
     if row["n_servers_rejected_above"] is not None:
         above = row["n_servers_rejected_above"] + (row["first_n_servers"] or 0)
         words += f"; {GPUS_PER_SERVER * above} GPUs do not keep the limits: {row['limit']}"
+    elif row["limit_where"]:
+        words += f"; {row['limit_where']}"
     words += ")"
     if row["n_scenarios"] is not None:
         words += (

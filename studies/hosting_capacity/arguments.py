@@ -9,6 +9,7 @@ from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
 from studies.catalogue import make_question
 from studies.hosting_capacity.study import OPERATIONS, HostingCapacityStudy
+from studies.number_flags import number_of
 from studies.task import Question
 from studies.workload_arguments import add_fleet_arguments, fleet_content
 
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--policy", choices=("ofo", "droop"), default="ofo", help="controller of flexible operation (default ofo)")
     add(
         "--margin",
-        type=float,
+        type=number_of(Policy, "margin_pu"),
         default=default.policy.margin_pu,
         metavar="PU",
         help="the controller aims this far inside the voltage limits (default %(default)s)",
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="optimised",
         help="regulator taps: found per size, the feeder's own, or moved by its controls (default optimised)",
     )
-    add("--seed", type=int, default=0, help="study seed (default %(default)s)")
+    add("--seed", type=number_of(Scenario, "seed"), default=0, help="study seed (default %(default)s)")
     _add_limits(parser)
     _add_site_sets(parser)
     _add_scenarios(parser, default)
@@ -51,43 +52,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     add, limits = parser.add_argument_group("limits").add_argument, Limits()
-    add("--voltage-min", type=float, default=limits.voltage_min_pu, metavar="PU", help="default %(default)s")
-    add("--voltage-max", type=float, default=limits.voltage_max_pu, metavar="PU", help="default %(default)s")
+    add(
+        "--voltage-min",
+        type=number_of(Limits, "voltage_min_pu"),
+        default=limits.voltage_min_pu,
+        metavar="PU",
+        help="default %(default)s",
+    )
+    add(
+        "--voltage-max",
+        type=number_of(Limits, "voltage_max_pu"),
+        default=limits.voltage_max_pu,
+        metavar="PU",
+        help="default %(default)s",
+    )
     add(
         "--violation-share",
-        type=float,
+        type=number_of(Limits, "violation_time_share_max"),
         default=limits.violation_time_share_max,
         metavar="SHARE",
         help="share of the hour in which a voltage may be outside (default %(default)s)",
     )
     add(
         "--loading-max",
-        type=float,
+        type=number_of(Limits, "loading_max_pu"),
         metavar="SHARE",
         help="judge lines and transformers against this share of their normal ratings (default: report only)",
     )
     add(
         "--overload-time-max",
-        type=float,
+        type=number_of(Limits, "overload_time_max_s"),
         metavar="S",
         help="time (s) in which the loading may be above --loading-max (default 0)",
     )
     add(
         "--loading-emergency-max",
-        type=float,
+        type=number_of(Limits, "loading_emergency_max_pu"),
         metavar="SHARE",
         help="loading that is never passed, as a share of the emergency ratings, e.g. 1.0 (default: none)",
     )
     add(
         "--throughput-min",
-        type=float,
+        type=number_of(Limits, "throughput_share_min"),
         default=limits.throughput_share_min,
         metavar="SHARE",
         help="tokens served, as a share of the uncontrolled fleet's (default %(default)s)",
     )
     add(
         "--throughput-curve",
-        type=float,
+        type=number_of(HostingCapacityStudy, "throughput_shares"),
         nargs="+",
         default=(),
         metavar="SHARE",
@@ -97,7 +110,13 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 def _add_site_sets(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("several sites at once").add_argument
-    add("--sites", type=int, default=1, metavar="N", help="every set of N of the buses (default %(default)s)")
+    add(
+        "--sites",
+        type=number_of(HostingCapacityStudy, "n_sites"),
+        default=1,
+        metavar="N",
+        help="every set of N of the buses (default %(default)s)",
+    )
     add(
         "--site-set",
         action="append",
@@ -106,7 +125,7 @@ def _add_site_sets(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--site-shares",
-        type=float,
+        type=number_of(HostingCapacityStudy, "site_shares"),
         nargs="+",
         default=(),
         metavar="SHARE",
@@ -114,7 +133,7 @@ def _add_site_sets(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--frontier",
-        type=int,
+        type=number_of(HostingCapacityStudy, "frontier_points"),
         default=0,
         metavar="POINTS",
         help="for pairs: the largest second site at so many sizes of the first (default: not asked)",
@@ -125,19 +144,25 @@ def _add_scenarios(parser: argparse.ArgumentParser, default: HostingCapacityStud
     add = parser.add_argument_group("scenario set").add_argument
     add(
         "--scenarios",
-        type=int,
+        type=number_of(HostingCapacityStudy, "scenarios"),
         default=default.scenarios,
         metavar="N",
         help="judge every size in N drawn scenarios; 59 show 95 %% with 95 %% confidence (default: one, not drawn)",
     )
     add(
         "--scenario-share",
-        type=float,
+        type=number_of(HostingCapacityStudy, "scenario_share_min"),
         default=default.scenario_share_min,
         metavar="SHARE",
         help="share of all scenarios that has to keep the limits (default %(default)s)",
     )
-    add("--confidence", type=float, default=default.confidence, metavar="SHARE", help="default %(default)s")
+    add(
+        "--confidence",
+        type=number_of(HostingCapacityStudy, "confidence"),
+        default=default.confidence,
+        metavar="SHARE",
+        help="default %(default)s",
+    )
 
 
 def question_of(options: argparse.Namespace) -> Question:

@@ -123,14 +123,18 @@ def capacity_of(
     notes: Sequence[str] = (),
     confirmed: Outcome | None = None,
     certificate: Certificate | None = None,
+    search_end: str = "",
 ) -> Capacity:
-    """The answer from all sizes judged, once it is known which of them is the largest."""
+    """The answer from all sizes judged, once it is known which of them is the largest.
+
+    `search_end` says that the search could go no further than the answer, if that is so.
+    """
     n = largest.n_servers if largest is not None else 0
     above = min((j for j in judged if not j.kept and j.n_servers > n), key=lambda j: j.n_servers, default=None)
     return Capacity(
         aim=aim,
         largest=largest,
-        stopped_by=_what_stopped(above),
+        stopped_by=_what_stopped(above, search_end),
         rejected_below=tuple(sorted(j.n_servers for j in judged if not j.kept and j.n_servers < n)),
         n_rejected=above.n_servers if above is not None else None,
         judged=tuple(sorted(judged, key=lambda j: j.n_servers)),
@@ -156,9 +160,9 @@ def best_of(firm: Capacity, flexible: Capacity) -> Capacity:
     )
 
 
-def _what_stopped(rejected: JudgedSize | None) -> LimitCheck:
+def _what_stopped(rejected: JudgedSize | None, search_end: str) -> LimitCheck:
     if rejected is None:
-        return NO_CHECK
+        return replace(NO_CHECK, where=search_end)
     if rejected.outcome.failure is not None:
         return LimitCheck("power flow", math.nan, math.nan, math.inf, False, rejected.outcome.failure)
     broken = [check for check in rejected.outcome.checks if not check.kept]

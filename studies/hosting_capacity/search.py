@@ -80,6 +80,7 @@ class SizeSearch:
         self._allowed = study.failures_allowed()
         self._taps = self._tap_search(feeder, self._scenarios, optimise=study.taps == "optimised")
         self._feeder = feeder
+        self._sizes_range = SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)
         self._judged: dict[int, JudgedSize] = {}
         self._trials: dict[int, list[TapTrial]] = {}
 
@@ -110,14 +111,9 @@ class SizeSearch:
 
     def found(self) -> Wanted[Found]:
         """The largest size kept, certified and confirmed on OpenDSS, with all runs."""
-        smallest = smallest_n_servers(self._models)
-        n_min = smallest
-        while self._aim.first_n_servers is None and min(self._sizes(n_min)) < smallest:
-            n_min += 1
-        sizes = SizeRange.of(self._models, self._study.base_kw_per_gpu, self._study.power_max_mw)
-        guess = self._guess
+        sizes, n_min, guess = self._sizes_range, self._smallest(), self._guess
         search = search_largest_feasible(
-            max(n_min, sizes.largest),
+            self._cap(),
             n_min=n_min,
             start=sizes.first if guess is None else max(n_min, guess),
             resolution=RESOLUTION,
@@ -134,6 +130,27 @@ class SizeSearch:
                 answer: LargestFeasible = end.value
                 break
         return (yield from self.settle(answer.n))
+
+    def _smallest(self) -> int:
+        """The least servers in all with which every site has a replica of every model."""
+        smallest = smallest_n_servers(self._models)
+        n_min = smallest
+        while self._aim.first_n_servers is None and min(self._sizes(n_min)) < smallest:
+            n_min += 1
+        return n_min
+
+    def _cap(self) -> int:
+        """The most servers that are tried."""
+        return max(self._smallest(), self._sizes_range.largest)
+
+    def _search_end(self, n_servers: int) -> str:
+        """What is said of an answer that the search could not go beyond."""
+        if n_servers < self._cap():
+            return ""
+        return (
+            f"the search ended at its cap of {n_servers} servers ({self._study.power_max_mw:g} MW at rated power, "
+            "power_max_mw): more may fit"
+        )
 
     def _judge(self, n_servers: int) -> Wanted[None]:
         """One size under the taps that suit it."""
@@ -181,7 +198,8 @@ class SizeSearch:
             runs.append(StoredRun(self._aim, size.n_servers, size.n_servers_by_site, plan, binding, "opendss", run))
             if outcome.kept or size.n_failed:
                 runs += self._search_runs(size.n_servers)
-                capacity = capacity_of(self._aim, judged, size, notes, outcome, certificate)
+                end = self._search_end(size.n_servers)
+                capacity = capacity_of(self._aim, judged, size, notes, outcome, certificate, end)
                 return Found(capacity, runs)
             notes.append(
                 f"{GPUS_PER_SERVER * sum(size.n_servers_by_site)} GPUs were accepted by the batch engine and refused "

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
-
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
+from g2g_opt.quantities import (
+    BatchSize,
+    Count,
+    FewFromZero,
+    InnerShare,
+    KwPerGpu,
+    PowerFactor,
+    PowerMw,
+    RoundCount,
+    Scale,
+    ScenarioCount,
+    ShareAboveZero,
+)
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection
 from solvers.exact_binomial import failures_allowed, trials_needed
@@ -26,6 +37,7 @@ from studies.hosting_capacity.rows import tables_of
 from studies.hosting_capacity.scenario_draws import draw_scenarios
 from studies.hosting_capacity.search import Found, SizeSearch, StoredRun, nobody
 from studies.inputs import feeder_files
+from studies.question_model import question_model
 from studies.side_by_side import run_side_by_side
 from studies.task import Progress, Tables, Task, TaskResult, counted
 from studies.workload import Models, check_three_phase, measured_models, try_smallest_sites
@@ -33,13 +45,15 @@ from studies.workload import Models, check_three_phase, measured_models, try_sma
 TapChoice = Literal["optimised", "study", "own control"]
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 
+# Sets of buses that are searched at most: beyond, days on a few cores.
+SETS_MAX = 100_000
 # Searches that share the batches of a task: enough to fill them, few enough to be lost as a whole.
 SEARCHES_PER_TASK = 16
 # Sizes a search usually judges, for progress.
 _EXPECTED_SIZES = 18
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@question_model
 class HostingCapacityStudy:
     """The question, complete enough to rerun.
 
@@ -70,25 +84,25 @@ class HostingCapacityStudy:
     gpu: str = "H100"
     task: str | None = None
     precision: str | None = None
-    gpus_per_replica: int | None = None
-    batch_size: int = 128
-    power_factor: float = POWER_FACTOR
+    gpus_per_replica: Count | None = None
+    batch_size: BatchSize = 128
+    power_factor: PowerFactor = POWER_FACTOR
     connection: AskedConnection = "auto"
     operations: tuple[Operation, ...] = OPERATIONS
     policy: Policy = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
     taps: TapChoice = "optimised"
     scenario: Scenario = field(default_factory=Scenario)
     limits: Limits = field(default_factory=Limits)
-    n_sites: int = 1
+    n_sites: RoundCount = 1
     site_sets: tuple[tuple[str, ...], ...] = ()
-    site_shares: tuple[float, ...] = ()
-    frontier_points: int = 0
-    throughput_shares: tuple[float, ...] = ()
-    scenarios: int = 1
-    scenario_share_min: float = 0.95
-    confidence: float = 0.95
-    base_kw_per_gpu: float = BASE_KW_PER_GPU
-    power_max_mw: float = 60.0
+    site_shares: tuple[Scale, ...] = ()
+    frontier_points: FewFromZero = 0
+    throughput_shares: tuple[ShareAboveZero, ...] = ()
+    scenarios: ScenarioCount = 1
+    scenario_share_min: InnerShare = 0.95
+    confidence: InnerShare = 0.95
+    base_kw_per_gpu: KwPerGpu = BASE_KW_PER_GPU
+    power_max_mw: PowerMw = 60.0
     trace_dir: str = "data/specs"
 
     @property
@@ -123,6 +137,12 @@ class HostingCapacityStudy:
             sets = [tuple(feeder.bus(bus).name for bus in named) for named in self.site_sets]
         else:
             alike = len(set(self.site_shares)) <= 1
+            n_sets = (math.comb if alike else math.perm)(len(buses), self.n_sites)
+            if n_sets > SETS_MAX:
+                raise InputError(
+                    f"n_sites {self.n_sites} of {len(buses)} buses are {n_sets} sets, more than the {SETS_MAX} "
+                    "that are searched; name fewer buses, or the sets (site_sets)"
+                )
             choose = itertools.combinations if alike else itertools.permutations
             sets = list(choose(buses, self.n_sites))
             if not sets:
@@ -181,21 +201,15 @@ class HostingCapacityStudy:
     def _check_fields(self) -> None:
         if not self.operations:
             raise InputError("name at least one operation: 'firm' or 'flexible'")
-        if self.power_max_mw <= 0 or self.base_kw_per_gpu < 0:
-            raise InputError("power_max_mw must be positive and base_kw_per_gpu not negative")
         if self.policy.kind == "none":
             raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")
-        if self.n_sites < 1 or any(len(set(named)) != len(named) or not named for named in self.site_sets):
-            raise InputError("n_sites must be 1 or more, and a site set needs different buses")
+        if any(len(set(named)) != len(named) or not named for named in self.site_sets):
+            raise InputError("a site set needs different buses")
         widths = {len(named) for named in self.site_sets} or {self.n_sites}
-        if self.site_shares and (widths != {len(self.site_shares)} or min(self.site_shares) <= 0):
-            raise InputError(f"site_shares need a positive share for every site, got {list(self.site_shares)}")
-        if self.frontier_points == 1 or self.frontier_points < 0 or (self.frontier_points and 2 not in widths):
+        if self.site_shares and widths != {len(self.site_shares)}:
+            raise InputError(f"site_shares need a share for every site, got {list(self.site_shares)}")
+        if self.frontier_points == 1 or (self.frontier_points and 2 not in widths):
             raise InputError("frontier_points must be 0, or 2 and more for pairs of sites (n_sites = 2)")
-        if any(not 0.0 < share <= 1.0 for share in self.throughput_shares):
-            raise InputError(f"throughput_shares must lie in (0, 1], got {list(self.throughput_shares)}")
-        if self.scenarios < 1 or not (0.0 < self.scenario_share_min < 1.0 and 0.0 < self.confidence < 1.0):
-            raise InputError("scenarios must be 1 or more, scenario_share_min and confidence lie between 0 and 1")
         if self.scenarios > 1:
             needed = trials_needed(self.scenario_share_min, self.confidence)
             if self.scenarios < needed:

@@ -18,6 +18,8 @@ from studies.task import Row, TaskResult, gather
 if TYPE_CHECKING:
     from studies.load_profile.study import LoadProfileStudy
 
+# What stands where a limit would, in a cell whose largest size is the largest that was tried.
+SEARCH_CAP = "cap of the search"
 # Buses with a chart of their own.
 _CHARTS_MAX = 8
 
@@ -158,6 +160,11 @@ def _answer(
         f"{most['allowed_mw']:.2f} MW ({calendar.month_abbr[most['month']]} {most['hour']:02d}:00), {mean:.2f} MW on "
         "average."
     )
+    if capped := [row for row in rows if row["limit"] == SEARCH_CAP]:
+        words += (
+            f" In {len(capped)} of {len(rows)} hours of months the search ended at its cap of "
+            f"{study.power_max_mw:g} MW at rated power (power_max_mw): more may fit there."
+        )
     by_name = {row["operation"]: row for row in fleets if row["bus"] == bus}
     flexible, plain = by_name.get("flexible"), by_name.get("firm")
     if flexible and plain and flexible["n_servers"] and plain["n_servers"]:

@@ -7,6 +7,7 @@ import argparse
 from g2g_opt.limits import Limits
 from studies.catalogue import make_question
 from studies.load_profile.study import LoadProfileStudy
+from studies.number_flags import number_of
 from studies.task import Question
 from studies.workload_arguments import add_fleet_arguments, fleet_content
 
@@ -38,20 +39,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=default.taps,
         help="regulator taps: moved by the feeder's own controls in every hour, or fixed (default %(default)s)",
     )
-    add("--seed", type=int, default=0, help="study seed (default %(default)s)")
+    add("--seed", type=number_of(LoadProfileStudy, "seed"), default=0, help="study seed (default %(default)s)")
     limits = default.limits
     add = parser.add_argument_group("limits, kept in every hour").add_argument
-    add("--voltage-min", type=float, default=limits.voltage_min_pu, metavar="PU", help="default %(default)s")
-    add("--voltage-max", type=float, default=limits.voltage_max_pu, metavar="PU", help="default %(default)s")
+    add(
+        "--voltage-min",
+        type=number_of(Limits, "voltage_min_pu"),
+        default=limits.voltage_min_pu,
+        metavar="PU",
+        help="default %(default)s",
+    )
+    add(
+        "--voltage-max",
+        type=number_of(Limits, "voltage_max_pu"),
+        default=limits.voltage_max_pu,
+        metavar="PU",
+        help="default %(default)s",
+    )
     add(
         "--loading-max",
-        type=float,
+        type=number_of(Limits, "loading_max_pu"),
         metavar="SHARE",
         help="judge lines and transformers against this share of their normal ratings (default: report only)",
     )
     add(
         "--throughput-min",
-        type=float,
+        type=number_of(Limits, "throughput_share_min"),
         default=limits.throughput_share_min,
         metavar="SHARE",
         help="tokens that the flexible fleet serves over the year, share of its nominal ones (default %(default)s)",

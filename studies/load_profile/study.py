@@ -13,23 +13,23 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
+from g2g_opt.quantities import BatchSize, Count, KwPerGpu, PowerFactor, PowerMw, Seed
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Engine
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection, sized_site
 from studies.conclusion import Conclusion
 from studies.inputs import feeder_files
-from studies.load_profile.answer import draw_conclusion
+from studies.load_profile.answer import SEARCH_CAP, draw_conclusion
 from studies.load_profile.cell_search import search_cell
 from studies.load_profile.cells import Cell, list_cells
 from studies.load_profile.fleet import Fleets
+from studies.question_model import question_model
 from studies.side_by_side import run_side_by_side
 from studies.task import Progress, Row, Tables, Task, TaskResult, counted, gather
 from studies.workload import Models, check_three_phase, measured_models, try_smallest_sites
@@ -40,7 +40,7 @@ _EXPECTED_SIZES = 12
 _FLEETS_WEIGHT = 3.0
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@question_model
 class LoadProfileStudy:
     """The question, complete enough to rerun: MW allowed at `buses` by hour and month of `profile`.
 
@@ -64,15 +64,15 @@ class LoadProfileStudy:
     gpu: str = "H100"
     task: str | None = None
     precision: str | None = None
-    gpus_per_replica: int | None = None
-    batch_size: int = 128
-    power_factor: float = POWER_FACTOR
+    gpus_per_replica: Count | None = None
+    batch_size: BatchSize = 128
+    power_factor: PowerFactor = POWER_FACTOR
     connection: AskedConnection = "auto"
     taps: Literal["own control", "study"] = "own control"
     limits: Limits = field(default_factory=lambda: Limits(violation_time_share_max=0.0))
-    base_kw_per_gpu: float = BASE_KW_PER_GPU
-    power_max_mw: float = 60.0
-    seed: int = 0
+    base_kw_per_gpu: KwPerGpu = BASE_KW_PER_GPU
+    power_max_mw: PowerMw = 60.0
+    seed: Seed = 0
     trace_dir: str = "data/specs"
 
     # --- the question, resolved
@@ -119,8 +119,6 @@ class LoadProfileStudy:
             raise InputError("a load profile keeps its limits in every hour: no share or time outside them is allowed")
         if limits.violation_integral_max_pu_s is not None:
             raise InputError("a load profile keeps its limits in every hour: an integral violation has no meaning")
-        if self.power_max_mw <= 0 or self.base_kw_per_gpu < 0:
-            raise InputError("power_max_mw must be positive and base_kw_per_gpu not negative")
         feeder, models = self.load_feeder(), self.load_models()
         try_smallest_sites(
             feeder,
@@ -189,7 +187,8 @@ class LoadProfileStudy:
             rows = one.rows()
             kept = next((row for row in rows if row["n_servers"] == one.n_servers), None)
             above = next((row for row in rows if row["n_servers"] > one.n_servers and not row["kept"]), None)
-            answers.append(cell_answer(one.bus, one.cell, kept, above))
+            end = f"{self.power_max_mw:g} MW at rated power (power_max_mw): more may fit"
+            answers.append(cell_answer(one.bus, one.cell, kept, above, end))
         return {"cells": answers, "judged": [row for one in found for row in one.rows()]}
 
     def _run_fleets(self, feeder: Feeder, bus: str, known: Sequence[Sequence[float]], progress: Progress) -> Tables:
@@ -212,8 +211,11 @@ class LoadProfileStudy:
         return draw_conclusion(self, results, None if limits is None else replace(limits, violation_time_share_max=0.0))
 
 
-def cell_answer(bus: str, cell: Cell, kept: Row | None, above: Row | None) -> Row:
-    """The answer of a cell: the largest size kept, and what the next one broke."""
+def cell_answer(bus: str, cell: Cell, kept: Row | None, above: Row | None, search_end: str) -> Row:
+    """The answer of a cell: the largest size kept, and what the next one broke.
+
+    Nothing broken above a size that was kept means that the search ended at its cap, `search_end` in words.
+    """
     row: Row = {
         "bus": bus,
         "month": cell.month,
@@ -223,5 +225,6 @@ def cell_answer(bus: str, cell: Cell, kept: Row | None, above: Row | None) -> Ro
     }
     for name in ("power_mw", "power_peak_mw", "lowest_pu", "highest_pu", "loading_pu", "loading_where"):
         row[name] = kept[name] if kept is not None else None
-    row |= {"limit": above["limit"] if above else None, "limit_where": above["limit_where"] if above else None}
-    return row
+    if above is None and kept is not None:
+        return row | {"limit": SEARCH_CAP, "limit_where": search_end}
+    return row | {"limit": above["limit"] if above else None, "limit_where": above["limit_where"] if above else None}

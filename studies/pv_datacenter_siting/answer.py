@@ -47,6 +47,7 @@ _SIZES = (
     Column("name", "name"),
     Column("bus", "bus"),
     Column("size_kw", "size (kW)", 0),
+    Column("size_max_kw", "largest allowed (kW)", 0),
     Column("storage_kw", "storage (kW)", 0, secondary=True),
     Column("storage_kwh", "storage (kWh)", 0, secondary=True),
 )
@@ -89,6 +90,8 @@ _WINDOWS = (
     Column("loop_broken", "broken in closed loop", secondary=True),
     Column("reason", "failure", secondary=True),
 )
+# Share of a largest size within which a size counts as that: solvers stop at it up to their tolerance.
+_AT_LARGEST = 1e-6
 
 
 def draw_conclusion(question: SitingQuestion, results: Sequence[TaskResult], limits: Limits | None) -> Conclusion:
@@ -120,7 +123,7 @@ def draw_conclusion(question: SitingQuestion, results: Sequence[TaskResult], lim
     tables += _long_tables(results)
     return Conclusion(
         title=f"Siting of {_what(question)} on {question.feeder}",
-        answer=_answer(question, best, own, year),
+        answer=_answer(question, best, own, year) + _at_largest(question, best, sizes),
         feeder=question.feeder,
         tables=tuple(tables),
         maps=_maps(best, sizes),
@@ -171,6 +174,24 @@ def _answer(question: SitingQuestion, best: Row | None, own: Sequence[Row], year
             f"{'no limit' if not broken else f'a limit in {broken:,}'}."
         )
     return words
+
+
+def _at_largest(question: SitingQuestion, best: Row | None, sizes: Sequence[Row]) -> str:
+    """A sentence on what is as large as the question allows: there it is the question that ends the size."""
+    if best is None:
+        return ""
+    # Results of before this was kept have no largest size.
+    of_plan = [row for row in sizes if row["plan"] == best["plan"] and row.get("size_max_kw") is not None]
+    largest = [row for row in of_plan if row["size_kw"] >= row["size_max_kw"] * (1.0 - _AT_LARGEST)]
+    parts = []
+    if plants := [row["bus"] for row in largest if row["kind"] == "PV"]:
+        parts.append(f"PV at {', '.join(plants)} ({question.pv_size_max_kw:,.0f} kW, pv_size_max_kw)")
+    if names := [f"{row['name']} ({row['size_max_kw']:,.0f} kW)" for row in largest if row["kind"] == "datacenter"]:
+        parts.append(f"{', '.join(names)} (site_scale_max {question.site_scale_max:g})")
+    total = question.pv_total_max_kw
+    if question.places_pv and total is not None and best["pv_kw"] >= total * (1.0 - _AT_LARGEST):
+        parts.append(f"all PV together ({total:,.0f} kW, pv_total_max_kw)")
+    return f" At the largest size that the question allows, where more may pay: {'; '.join(parts)}." if parts else ""
 
 
 def _rounds(results: Sequence[TaskResult], own: Sequence[Row]) -> list[Row]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
-from typing import get_args
+from typing import Any, get_args
 
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.plan import PolicyKind
+from studies.number_flags import number_of, numbers_of
 from studies.pv_datacenter_siting.question import SENSITIVITY, SWEEPS, PVZone, SitingQuestion, Storage
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.site_choices import SYNTAX, parse_site
@@ -39,53 +39,134 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--profile", default=default.profile, metavar="NAME|FILE", help="hourly year of load and sun: bundled, or a CSV"
     )
     add("--days", choices=("five", "typical"), default=default.days, help="days of the program (default %(default)s)")
-    add("--typical-days", type=int, default=default.n_typical_days, metavar="N", help="default %(default)s")
-    add("--days-added", type=int, default=default.days_added_max, metavar="N", help="days of the year that may join")
+    add(
+        "--typical-days",
+        type=number_of(SitingQuestion, "n_typical_days"),
+        default=default.n_typical_days,
+        metavar="N",
+        help="default %(default)s",
+    )
+    add(
+        "--days-added",
+        type=number_of(SitingQuestion, "days_added_max"),
+        default=default.days_added_max,
+        metavar="N",
+        help="days of the year that may join",
+    )
     add("--no-year", action="store_true", help="leave out the check over all hours of the year")
     add(
-        "--slot-h", type=int, default=default.slot_h, metavar="H", help="hours in which taps stay (default %(default)s)"
+        "--slot-h",
+        type=number_of(SitingQuestion, "slot_h"),
+        default=default.slot_h,
+        metavar="H",
+        help="hours in which taps stay (default %(default)s)",
     )
     add("--policy", choices=_POLICIES, default=default.policy, help="at the sites in closed loop (default %(default)s)")
-    add("--margin", type=float, default=default.policy_margin_pu, metavar="PU", help="it aims so far inside the limits")
     add(
-        "--windows", type=int, default=default.n_windows, metavar="N", help="hours run on OpenDSS (default %(default)s)"
+        "--margin",
+        type=number_of(SitingQuestion, "policy_margin_pu"),
+        default=default.policy_margin_pu,
+        metavar="PU",
+        help="it aims so far inside the limits",
     )
-    add("--plans", type=int, default=default.n_plans, metavar="K", help="distinct placements (default %(default)s)")
-    add("--seed", type=int, default=default.seed, help="of all draws (default %(default)s)")
+    add(
+        "--windows",
+        type=number_of(SitingQuestion, "n_windows"),
+        default=default.n_windows,
+        metavar="N",
+        help="hours run on OpenDSS (default %(default)s)",
+    )
+    add(
+        "--plans",
+        type=number_of(SitingQuestion, "n_plans"),
+        default=default.n_plans,
+        metavar="K",
+        help="distinct placements (default %(default)s)",
+    )
+    add(
+        "--seed",
+        type=number_of(SitingQuestion, "seed"),
+        default=default.seed,
+        help="of all draws (default %(default)s)",
+    )
     add("--trace-dir", default=default.trace_dir, help="where your own traces lie (default %(default)s)")
 
     add = parser.add_argument_group("PV and storage").add_argument
     add("--pv-bus", action="append", metavar="BUS", help="a candidate; repeat (default: the feeder's candidates)")
-    add("--pv-count", type=int, default=default.pv_count, metavar="N", help="plants at most (default %(default)s)")
-    add("--pv-size-min", type=float, default=default.pv_size_min_kw, metavar="KW", help="default %(default)s")
-    add("--pv-size-max", type=float, default=default.pv_size_max_kw, metavar="KW", help="default %(default)s")
+    add(
+        "--pv-count",
+        type=number_of(SitingQuestion, "pv_count"),
+        default=default.pv_count,
+        metavar="N",
+        help="plants at most (default %(default)s)",
+    )
+    add(
+        "--pv-size-min",
+        type=number_of(SitingQuestion, "pv_size_min_kw"),
+        default=default.pv_size_min_kw,
+        metavar="KW",
+        help="default %(default)s",
+    )
+    add(
+        "--pv-size-max",
+        type=number_of(SitingQuestion, "pv_size_max_kw"),
+        default=default.pv_size_max_kw,
+        metavar="KW",
+        help="default %(default)s",
+    )
     add("--pv-total", type=_limit, default=default.pv_total_max_kw, metavar="KW", help="together (default %(default)s)")
     add("--pv-zone", action="append", metavar="ZONE=N[,KW]", help="plants, and kW together, at most in a zone; repeat")
-    add("--storage", metavar="KW,KWH", help="offer storage beside every plant, up to this power and energy")
+    add(
+        "--storage",
+        type=numbers_of(SitingQuestion, "sweeps"),
+        metavar="KW,KWH",
+        help="offer storage beside every plant, up to this power and energy",
+    )
 
     add = parser.add_argument_group("datacenters").add_argument
     add(
         "--site", action="append", metavar="SITE", help="a datacenter to place (default: those of the feeder's studies)"
     )
     add("--gpu", default=default.gpu, help="GPU the models run on (default %(default)s)")
-    add("--site-scale", metavar="MIN,MAX", help="sizes are free between these shares of what is given, e.g. 0.5,3")
-    add("--site-value", type=float, default=default.site_value_per_kw, metavar="$", help="worth of a kW a year, then")
+    add(
+        "--site-scale",
+        type=numbers_of(SitingQuestion, "site_scale_max"),
+        metavar="MIN,MAX",
+        help="sizes are free between these shares of what is given, e.g. 0.5,3",
+    )
+    add(
+        "--site-value",
+        type=number_of(SitingQuestion, "site_value_per_kw"),
+        default=default.site_value_per_kw,
+        metavar="$",
+        help="worth of a kW a year, then",
+    )
 
     add = parser.add_argument_group("costs ($ a year)").add_argument
-    add("--pv-cost", type=float, default=default.pv_cost_per_kw, metavar="$", help="per kW (default %(default)s)")
+    add(
+        "--pv-cost",
+        type=number_of(SitingQuestion, "pv_cost_per_kw"),
+        default=default.pv_cost_per_kw,
+        metavar="$",
+        help="per kW (default %(default)s)",
+    )
     add(
         "--price",
-        type=float,
+        type=number_of(SitingQuestion, "price_per_kwh"),
         default=default.price_per_kwh,
         metavar="$",
         help="earned per kWh (default %(default)s), unless the profile has prices",
     )
     add(
-        "--switch-cost", type=float, default=default.switch_cost, metavar="$", help="per tap step (default %(default)s)"
+        "--switch-cost",
+        type=number_of(SitingQuestion, "switch_cost"),
+        default=default.switch_cost,
+        metavar="$",
+        help="per tap step (default %(default)s)",
     )
     add(
         "--violation-cost",
-        type=float,
+        type=number_of(SitingQuestion, "violation_cost_per_pu_h"),
         metavar="$",
         help="price violations at so much per pu and hour, instead of forbidding them",
     )
@@ -94,16 +175,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     limits = default.limits
     add = parser.add_argument_group("limits, and how the program is solved").add_argument
-    add("--voltage-min", type=float, default=limits.voltage_min_pu, metavar="PU", help="default %(default)s")
-    add("--voltage-max", type=float, default=limits.voltage_max_pu, metavar="PU", help="default %(default)s")
-    add("--loading-max", type=float, metavar="SHARE", help="of the ratings of lines and transformers (default: none)")
-    add("--gap", type=float, default=default.mip_gap, metavar="SHARE", help="asked of the solver (default %(default)s)")
-    add("--time-limit", type=float, default=default.time_limit_s, metavar="S", help="per plan (default %(default)s)")
-    add("--threads", type=int, default=default.threads, metavar="N", help="of the solver (default %(default)s)")
+    add(
+        "--voltage-min",
+        type=number_of(Limits, "voltage_min_pu"),
+        default=limits.voltage_min_pu,
+        metavar="PU",
+        help="default %(default)s",
+    )
+    add(
+        "--voltage-max",
+        type=number_of(Limits, "voltage_max_pu"),
+        default=limits.voltage_max_pu,
+        metavar="PU",
+        help="default %(default)s",
+    )
+    add(
+        "--loading-max",
+        type=number_of(Limits, "loading_max_pu"),
+        metavar="SHARE",
+        help="of the ratings of lines and transformers (default: none)",
+    )
+    add(
+        "--gap",
+        type=number_of(SitingQuestion, "mip_gap"),
+        default=default.mip_gap,
+        metavar="SHARE",
+        help="asked of the solver (default %(default)s)",
+    )
+    add(
+        "--time-limit",
+        type=number_of(SitingQuestion, "time_limit_s"),
+        default=default.time_limit_s,
+        metavar="S",
+        help="per plan (default %(default)s)",
+    )
+    add(
+        "--threads",
+        type=number_of(SitingQuestion, "threads"),
+        default=default.threads,
+        metavar="N",
+        help="of the solver (default %(default)s)",
+    )
 
 
-def _limit(text: str) -> float | None:
-    return None if text.lower() in {"none", "inf"} else float(text)
+def _limit(text: str) -> Any:
+    return None if text.lower() in {"none", "inf"} else number_of(SitingQuestion, "pv_total_max_kw")(text)
 
 
 def question_of(options: argparse.Namespace) -> SitingStudy:
@@ -164,20 +280,9 @@ def question_of(options: argparse.Namespace) -> SitingStudy:
     )
 
 
-def _numbers(text: str, what: str) -> tuple[float, ...]:
-    try:
-        values = tuple(float(part) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        raise InputError(f"{what} {text!r} cannot be read: numbers separated by commas are needed") from error
-    if not all(math.isfinite(value) for value in values):
-        raise InputError(f"{what} {text!r}: numbers must be finite")
-    return values
-
-
-def _pair(text: str, what: str) -> tuple[float, float]:
-    values = _numbers(text, what)
+def _pair(values: tuple[float, ...], what: str) -> tuple[float, float]:
     if len(values) != 2:
-        raise InputError(f"{what} takes two numbers separated by a comma, got {text!r}")
+        raise InputError(f"{what} takes two numbers separated by a comma, got {len(values)}")
     return values[0], values[1]
 
 
@@ -185,11 +290,14 @@ def _sweep(text: str) -> tuple[str, tuple[float, ...]]:
     name, sign, values = text.partition("=")
     if not sign:
         raise InputError(f"--sweep {text!r} cannot be read; write e.g. pv-cost=50,100,200")
-    return name.strip(), _numbers(values, f"--sweep {name}")
+    try:
+        return name.strip(), numbers_of(SitingQuestion, "sweeps")(values)
+    except argparse.ArgumentTypeError as error:
+        raise InputError(f"--sweep {name}: {error}") from error
 
 
 def _zone(text: str) -> PVZone:
-    match = re.fullmatch(r"([^=]+)=(\d+)(?:,([0-9.]+))?", text.strip())
+    match = re.fullmatch(r"([^=]+)=(\d{1,12})(?:,([0-9]+(?:\.[0-9]*)?))?", text.strip())
     if match is None:
         raise InputError(f"--pv-zone {text!r} cannot be read; write e.g. z1_sw=2 or z1_sw=2,800")
     return PVZone(match[1], int(match[2]), float(match[3]) if match[3] else None)

@@ -7,16 +7,37 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
-
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.plan import PolicyKind
+from g2g_opt.quantities import (
+    Count,
+    CountFromZero,
+    EnergyKwh,
+    FewFromZero,
+    Figure,
+    InnerShare,
+    MarginPu,
+    PowerKw,
+    PowerKwAboveZero,
+    RoundCount,
+    Scale,
+    Seed,
+    ShareAboveZero,
+    SlotH,
+    ThreadCount,
+    UsdPerKw,
+    UsdPerKwh,
+    UsdPerKwhOfSize,
+    UsdPerPuH,
+    UsdPerStep,
+    WorkTimeS,
+)
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
 from g2g_opt.uncontrolled import replay_uncontrolled
+from studies.question_model import question_model
 from studies.site_choices import SiteChoice, chosen_sites
 from studies.workload import check_three_phase
 
@@ -41,27 +62,27 @@ SENSITIVITY: tuple[tuple[str, tuple[float, ...]], ...] = (
 )
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@question_model
 class PVZone:
     """At most `count` PV plants, and together `total_max_kw` (None: no limit), at the candidates of a feeder's zone."""
 
     zone: str
-    count: int
-    total_max_kw: float | None = None
+    count: CountFromZero
+    total_max_kw: PowerKw | None = None
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@question_model
 class Storage:
     """Storage beside PV: sizes at most per plant, yearly costs, one-way efficiency."""
 
-    power_max_kw: float
-    energy_max_kwh: float
-    cost_per_kw: float = 20.0
-    cost_per_kwh: float = 25.0
-    efficiency: float = 0.95
+    power_max_kw: PowerKwAboveZero
+    energy_max_kwh: EnergyKwh
+    cost_per_kw: UsdPerKw = 20.0
+    cost_per_kwh: UsdPerKwhOfSize = 25.0
+    efficiency: ShareAboveZero = 0.95
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@question_model
 class SitingQuestion:
     """The question, complete enough to rerun: where do PV plants and datacenters go on `feeder`, and how large?
 
@@ -88,40 +109,40 @@ class SitingQuestion:
     exclude_buses: tuple[str, ...] = ()
     mode: Literal["pv", "dc", "joint"] = "pv"
     pv_buses: tuple[str, ...] = ()
-    pv_count: int = 3
-    pv_size_min_kw: float = 10.0
-    pv_size_max_kw: float = 1000.0
-    pv_total_max_kw: float | None = 2000.0
+    pv_count: Count = 3
+    pv_size_min_kw: PowerKwAboveZero = 10.0
+    pv_size_max_kw: PowerKwAboveZero = 1000.0
+    pv_total_max_kw: PowerKw | None = 2000.0
     pv_zones: tuple[PVZone, ...] = ()
     sites: tuple[SiteChoice, ...] = ()
     gpu: str = "H100"
-    site_scale_min: float = 1.0
-    site_scale_max: float = 1.0
-    site_value_per_kw: float = 100.0
+    site_scale_min: Scale = 1.0
+    site_scale_max: Scale = 1.0
+    site_value_per_kw: UsdPerKw = 100.0
     storage: Storage | None = None
-    pv_cost_per_kw: float = 200.0
-    price_per_kwh: float = 0.15
+    pv_cost_per_kw: UsdPerKw = 200.0
+    price_per_kwh: UsdPerKwh = 0.15
     violations: Literal["forbidden", "priced"] = "forbidden"
-    violation_cost_per_pu_h: float = 5000.0
-    switch_cost: float = 10.0
-    slot_h: int = 2
+    violation_cost_per_pu_h: UsdPerPuH = 5000.0
+    switch_cost: UsdPerStep = 10.0
+    slot_h: SlotH = 2
     profile: str = "hudson_valley_2018"
     days: Literal["five", "typical"] = "five"
-    n_typical_days: int = 8
-    days_added_max: int = 4
+    n_typical_days: Count = 8
+    days_added_max: FewFromZero = 4
     year_check: bool = True
     limits: Limits = field(default_factory=lambda: Limits(violation_time_share_max=0.0))
-    margin_pu: float = 2e-4
-    mip_gap: float = 0.002
-    time_limit_s: float = 600.0
-    threads: int = 1
-    rounds_max: int = 8
-    n_plans: int = 1
-    n_windows: int = 4
+    margin_pu: MarginPu = 2e-4
+    mip_gap: InnerShare = 0.002
+    time_limit_s: WorkTimeS = 600.0
+    threads: ThreadCount = 1
+    rounds_max: RoundCount = 8
+    n_plans: RoundCount = 1
+    n_windows: CountFromZero = 4
     policy: PolicyKind = "ofo"
-    policy_margin_pu: float = 0.0
-    sweeps: tuple[tuple[str, tuple[float, ...]], ...] = ()
-    seed: int = 0
+    policy_margin_pu: MarginPu = 0.0
+    sweeps: tuple[tuple[str, tuple[Figure, ...]], ...] = ()
+    seed: Seed = 0
     trace_dir: str = "data/specs"
 
     # --- resolved
@@ -170,9 +191,9 @@ class SitingQuestion:
 
     def check_figures(self) -> None:
         """Raise `InputError` for figures that cannot be used."""
-        if self.places_pv and not 0.0 < self.pv_size_min_kw <= self.pv_size_max_kw:
+        if self.places_pv and self.pv_size_min_kw > self.pv_size_max_kw:
             raise InputError(
-                f"pv_size_min_kw must be above 0 and at most pv_size_max_kw, got {self.pv_size_min_kw:g} and "
+                f"pv_size_min_kw must be at most pv_size_max_kw, got {self.pv_size_min_kw:g} and "
                 f"{self.pv_size_max_kw:g}"
             )
         if self.pv_total_max_kw is not None and self.places_pv and self.pv_total_max_kw < self.pv_size_min_kw:
@@ -180,23 +201,13 @@ class SitingQuestion:
                 f"the total of {self.pv_total_max_kw:g} kW is less than the smallest plant of {self.pv_size_min_kw:g} "
                 "kW: nothing can be built (pv_total_max_kw, pv_size_min_kw)"
             )
-        if not 0.0 < self.site_scale_min <= self.site_scale_max:
+        if self.site_scale_min > self.site_scale_max:
             raise InputError(
-                f"site_scale_min must be above 0 and at most site_scale_max, got {self.site_scale_min:g} and "
+                f"site_scale_min must be at most site_scale_max, got {self.site_scale_min:g} and "
                 f"{self.site_scale_max:g}"
             )
-        if self.slot_h < 1 or 24 % self.slot_h:
+        if 24 % self.slot_h:
             raise InputError(f"slot_h must divide the 24 hours of a day, got {self.slot_h}")
-        for name in ("pv_cost_per_kw", "violation_cost_per_pu_h", "switch_cost", "site_value_per_kw", "days_added_max"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} must not be negative, got {getattr(self, name):g}")
-        for name in ("pv_count", "rounds_max", "n_plans", "threads", "n_typical_days"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        if self.time_limit_s <= 0 or not 0.0 < self.mip_gap < 1.0 or self.n_windows < 0:
-            raise InputError("time_limit_s must be positive, mip_gap in (0, 1), n_windows not negative")
-        if not 0.0 <= self.margin_pu < 0.01:
-            raise InputError(f"margin_pu must lie in [0, 0.01), got {self.margin_pu}")
         for name, values in self.sweeps:
             if name not in SWEEPS:
                 raise unknown_name("sweep", name, SWEEPS)
@@ -205,13 +216,6 @@ class SitingQuestion:
             for value in values:
                 self.with_value(name, value).check_without_sweeps()
         storage = self.storage
-        if storage is not None and not (
-            storage.power_max_kw > 0
-            and storage.energy_max_kwh > 0
-            and min(storage.cost_per_kw, storage.cost_per_kwh) >= 0
-            and 0.0 < storage.efficiency <= 1.0
-        ):
-            raise InputError("storage needs sizes above 0, costs of 0 or more, and an efficiency in (0, 1]")
         if storage is not None and not self.places_pv:
             raise InputError("storage stands beside PV, which the mode dc does not place")
         if self.limits.violation_time_share_max > 0 or self.limits.violation_integral_max_pu_s is not None:

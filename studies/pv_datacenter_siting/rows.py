@@ -124,10 +124,14 @@ def size_rows(found: Found) -> list[Row]:
     rows: list[Row] = []
     for j in np.flatnonzero(plan.pv_kw):
         rows.append({"kind": "PV", "name": "", "bus": network.pv_buses[j], "size_kw": float(plan.pv_kw[j])})
+        rows[-1] |= {"size_max_kw": setting.question.pv_size_max_kw}
         rows[-1] |= {"storage_kw": float(plan.storage_kw[j]), "storage_kwh": float(plan.storage_kwh[j])}
     for k, choice in enumerate(setting.question.choices()):
         bus = network.site_buses[plan.site_bus[k]]
         rows.append({"kind": "datacenter", "name": choice.name, "bus": bus, "size_kw": float(plan.site_kw[k])})
+        # Sizes that are not free have no largest one.
+        free = setting.question.site_scale_max > setting.question.site_scale_min
+        rows[-1] |= {"size_max_kw": float(setting.sites.size_max_kw[k]) if free else None}
         rows[-1] |= {"storage_kw": 0.0, "storage_kwh": 0.0}
     return rows
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.hourly_profile import load_profile
@@ -29,6 +27,7 @@ from studies.pv_datacenter_siting.setting import check_budgets, days_of, make_se
 from studies.pv_datacenter_siting.stored_plan import read_plan
 from studies.pv_datacenter_siting.windows import Window, opendss_voltages, run_fleets
 from studies.pv_datacenter_siting.year import broken_hours, check_year
+from studies.question_model import question_model
 from studies.stored_runs import run_row
 from studies.task import Progress, Row, Tables, Task, TaskResult, counted, gather
 
@@ -38,7 +37,7 @@ _EXPECTED_ROUNDS = 3
 _WINDOW_WEIGHT = 0.5
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@question_model
 class SitingStudy(SitingQuestion):
     """A `SitingQuestion` that can be run."""
 

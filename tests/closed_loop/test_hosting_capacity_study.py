@@ -309,3 +309,23 @@ def test_normal_and_emergency_ratings_give_the_same_verdict_on_both_engines(
 def test_an_outcome_read_back_is_the_one_that_was_stored() -> None:
     row = next(row for row in gather(run(PAIRS), "runs") if row["purpose"] == "search")
     assert read_outcome(row).scenario == "brief"
+
+
+def test_a_search_that_ends_at_its_cap_says_so_in_the_answer_and_the_tables() -> None:
+    # 0.2 MW at rated power, which the bus takes with ease: the cap ends the search, no limit does.
+    loose = Limits(voltage_min_pu=0.9, voltage_max_pu=1.1)
+    study = replace(TWO_BUSES, buses=("632",), scenario=BRIEF, taps="study", limits=loose, power_max_mw=0.2)
+    results = run(study)
+    rows = gather(results, "capacities")
+    assert len(rows) == 2
+    for row in rows:
+        assert row["n_servers_rejected_above"] is None
+        assert row["limit"] == "none within the search range"
+        cap = f"the search ended at its cap of {row['n_servers']} servers (0.2 MW at rated power, power_max_mw)"
+        assert cap in row["limit_where"]
+    conclusion = study.conclude(results)
+    assert conclusion.answer.count(": more may fit") == 2
+    for name in ("capacities", "binding"):
+        assert all("more may fit" in row["limit_where"] for row in table(conclusion, name).rows)
+    # A search that a limit ended says nothing of a cap.
+    assert "more may fit" not in TWO_BUSES.conclude(run(TWO_BUSES)).answer

@@ -228,3 +228,14 @@ def test_questions_that_make_no_sense_are_refused(tmp_path: Path, days: str) -> 
     with pytest.raises(InputError, match="comes back to month 7 hour 0 after a break"):
         LoadProfileStudy(profile=twice).cells()
     assert 'study = "load-profile"' in question_toml(LoadProfileStudy())
+
+
+def test_hours_whose_search_ended_at_its_cap_are_told_in_the_answer(days: str) -> None:
+    study = replace(study_of(days), power_max_mw=0.2)
+    conclusion = study.conclude(run(study))
+    assert "In 24 of 24 hours of months the search ended at its cap of 0.2 MW" in conclusion.answer
+    assert "more may fit there" in conclusion.answer
+    table = next(found for found in conclusion.tables if found.name == "limited_load_profile")
+    assert {row["limit"] for row in table.rows} == {"cap of the search"}
+    assert all("0.2 MW at rated power (power_max_mw): more may fit" in row["limit_where"] for row in table.rows)
+    assert "more may fit" not in study_of(days).conclude(run(study_of(days))).answer

@@ -237,6 +237,12 @@ def test_the_answer_reads_what_was_simulated() -> None:
     assert best["pv"].split(",")[0] in conclusion.answer or not best["pv"]
     year = gather(run(JOINT), "year")[0]
     assert year["n_hours"] == 8760
+    built = [row for row in gather(run(JOINT), "sizes") if row["plan"] == best["plan"]]
+    at_largest = {row["bus"] for row in built if row["size_max_kw"] and row["size_kw"] >= row["size_max_kw"] * 0.999999}
+    assert {row["size_max_kw"] for row in built if row["kind"] == "datacenter"} == {None}  # sizes that are not free
+    assert all(bus in conclusion.answer.partition("At the largest size")[2] for bus in at_largest)
+    assert at_largest or best["pv_kw"] >= 999.9
+    assert ("(1,000 kW, pv_total_max_kw)" in conclusion.answer) == (best["pv_kw"] >= 999.999)
     assert ("breaks no limit" in conclusion.answer) == (year["n_hours_broken"] + year["n_hours_unsolved"] == 0)
     assert {chart.title for chart in conclusion.charts} >= {"Predicted and simulated extreme voltages", "Cost by parts"}
 
@@ -351,7 +357,6 @@ def test_prices_by_the_hour_are_what_energy_earns(tmp_path: Path) -> None:
         ({"sites": (replace(SITES[0], candidates=("632",)), replace(SITES[1], candidates=("632",)))}, "no two sites"),
         ({"pv_zones": ({"zone": "north", "count": 1},)}, "zone"),
         ({"slot_h": 5}, "slot_h"),
-        ({"time_limit_s": 0.0}, "time_limit_s"),
         ({"sweeps": (("colour", (1.0,)),)}, "colour"),
         ({"sweeps": (("pv-total", (1.0,)),)}, "nothing can be built"),
         ({"site_scale_min": 2.0}, "site_scale_min"),
@@ -393,7 +398,7 @@ def test_a_profile_with_a_gap_or_negative_sun_is_refused(tmp_path: Path, capsys:
     ("flags", "words"),
     [
         (["--sweep", "pv-cost"], "cannot be read"),
-        (["--sweep", "pv-cost=cheap"], "numbers"),
+        (["--sweep", "pv-cost=cheap"], "must be a number in"),
         (["--site-scale", "2"], "two numbers"),
         (["--pv-zone", "everywhere"], "cannot be read"),
         (["--pv-bus", "xyz"], "xyz"),

@@ -55,21 +55,34 @@ def test_options_reach_the_question() -> None:
         (["--site", "a=999:llama-3.1-8b:80"], "999"),
         (["--pv", "675"], "BUS:KW"),
         (["--pv", "999:5"], "999"),
-        (["--margins", "small"], "numbers"),
         (["--site", "a=611:llama-3.1-8b:80"], "phases"),
-        (["--margins", "0.2"], "margin_pu"),
-        (["--margins=-0.01"], "margin_pu"),
-        (["--margins", "nan"], "margin_pu"),
         (["--duration", "30"], "before the first record"),
-        (["--pv", "675:inf"], "finite"),
+        (["--pv", "675:inf"], r"size_kw must be a finite number in .* kW"),
         (["--feeder", "ieee34"], "name sites"),
         (["--training", "400"], "days"),
-        (["--training", "0"], "scenarios"),
     ],
 )
 def test_a_question_that_cannot_be_asked_is_named(words: list[str], what: str) -> None:
     with pytest.raises(InputError, match=what):
         parsed(*words).check()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--margins", "small"],
+        ["--margins", "0.2"],
+        ["--margins=-0.01"],
+        ["--margins", "nan"],
+        ["--margins", ","],
+        ["--training", "0"],
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_by_its_flag(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parsed(*words)
+    assert ended.value.code == 2
+    assert f"argument {words[0].split('=')[0]}: " in capsys.readouterr().err
 
 
 def row(case: str, scenario: str, tokens: float, failure: str = "") -> dict[str, object]:

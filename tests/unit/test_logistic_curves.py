@@ -71,7 +71,7 @@ def test_bad_input_is_refused() -> None:
         fit_logistic([8, 16, 16], [1.0, 2.0, 3.0])
     with pytest.raises(InputError, match="finite"):
         fit_logistic([8, 16, 32], [1.0, float("nan"), 3.0])
-    with pytest.raises(InputError, match="k positive"):
+    with pytest.raises(InputError, match=r"k must lie in \(0, 1000\]"):
         LogisticModel(b0=0.0, L=1.0, k=0.0, x0=0.0)
     with pytest.raises(InputError, match="positive"):
         CURVE.eval(0)

@@ -311,3 +311,29 @@ def test_a_mixed_integer_solve_tells_its_cost_and_bound_on_the_way(capfd: pytest
     assert all(bound <= cost + 1e-6 for _, cost, bound in told)
     assert report.objective <= costs[-1] + 1e-6
     assert (weights @ x <= program.row_high + 1e-6).all()
+
+
+# --- what HiGHS is asked with
+
+
+SPARSE = SparseProgram(
+    np.array([1.0]),
+    csr_matrix(np.array([[1.0]])),
+    np.array([2.5]),
+    np.array([5.0]),
+    np.array([0.0]),
+    np.array([9.0]),
+    np.array([True]),
+)
+
+
+@pytest.mark.parametrize("asked", [{"time_limit_s": math.nan}, {"mip_gap": math.nan}, {"mip_gap": -1.0}])
+def test_a_limit_that_highs_would_not_keep_is_refused(asked: dict[str, float]) -> None:
+    with pytest.raises(SolverError, match=r"must be numbers|does not take mip_rel_gap"):
+        solve_sparse_program(SPARSE, **asked)
+
+
+def test_seeds_beyond_those_of_highs_and_times_that_are_over_end_in_an_answer() -> None:
+    _, report = solve_sparse_program(SPARSE, seed=2**63 - 1)
+    assert report.status is SolveStatus.OPTIMAL
+    assert solve_sparse_program(SPARSE, time_limit_s=-1.0)[1].status in (SolveStatus.TIME_LIMIT, SolveStatus.OPTIMAL)

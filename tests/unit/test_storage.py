@@ -117,8 +117,8 @@ def test_a_dispatch_beyond_its_ratings_is_refused() -> None:
 @pytest.mark.parametrize(
     ("figures", "words"),
     [
-        ({"rated_power_kw": 0.0}, "rated_power_kw must be positive"),
-        ({"capacity_kwh": float("inf")}, "capacity_kwh must be positive"),
+        ({"rated_power_kw": 0.0}, "rated_power_kw must lie in .* kW"),
+        ({"capacity_kwh": float("inf")}, "capacity_kwh must be a finite number in .* kWh"),
         ({"initial_soc": 1.2}, "initial_soc must lie"),
         ({"reserve_soc": 0.6}, "below reserve_soc"),
         ({"charge_efficiency": 0.0}, "charge_efficiency"),

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from g2g_opt.datacenter.workloads.measurements import Interpolation, spec_measurements
 from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.quantities import DoublingsOfBatch, Figure, Steepness, check_quantities
 
 if TYPE_CHECKING:
     from g2g_opt.datacenter.config import InferenceModelSpec, ModelDeployment
@@ -35,14 +36,13 @@ _X0_BEYOND = 4.0  # the midpoint may lie so many doublings outside the data
 class LogisticModel:
     """Curve (2.1): `b0` level far left, `L` height (both in the unit of y), `k` steepness and `x0` midpoint in x."""
 
-    b0: float
-    L: float
-    k: float
-    x0: float
+    b0: Figure
+    L: Figure
+    k: Steepness
+    x0: DoublingsOfBatch
 
     def __post_init__(self) -> None:
-        if not all(np.isfinite(value) for value in (self.b0, self.L, self.k, self.x0)) or self.k <= 0:
-            raise InputError(f"LogisticModel: figures must be finite and k positive, got {self!r}")
+        check_quantities(self)
 
     @overload
     def eval_x(self, x: float) -> float: ...

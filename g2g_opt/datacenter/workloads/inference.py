@@ -24,6 +24,7 @@ from g2g_opt.datacenter.workloads.latency_fit import mixture_of
 from g2g_opt.datacenter.workloads.measurements import Interpolation, Measurement, spec_measurements
 from g2g_opt.datacenter.workloads.ripple import RippleModel, power_range_w, ripple_template_w
 from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.quantities import GpuPowerW, check_array
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class InferenceTemplateStore:
                         f"model {label!r}: the template at batch size {batch_size} must be a row of finite powers of "
                         f"0 W or more; got shape {power_w.shape}"
                     )
+                check_array(power_w, GpuPowerW, f"model {label!r}: the template at batch size {batch_size}, sample ")
                 power_w.setflags(write=False)
             kept[label] = MappingProxyType(arrays)
         object.__setattr__(self, "templates", MappingProxyType(kept))
@@ -231,10 +233,13 @@ def read_trace(path: Path, spec: InferenceModelSpec, dt_s: float | Fraction) -> 
     left_out = sorted(set(samples) - set(spec.batch_sizes))
     if left_out:
         logger.info("trace %s: batch sizes %s are not among those of the model and left out", path, left_out)
-    return {
+    templates = {
         b: _resample(np.array(samples[b]), float(dt_s), f"trace {path}, batch size {b}") / spec.gpus_per_replica
         for b in sorted(set(samples) & set(spec.batch_sizes))
     }
+    for b, template_w in templates.items():
+        check_array(template_w, GpuPowerW, f"trace {path}, batch size {b}, step ")
+    return templates
 
 
 def _resample(samples: Floats, dt_s: float, where: str) -> Floats:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.quantities import LogLatency, LogLatencyStd, Share, check_quantities
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -33,21 +34,14 @@ class LatencyMixture:
     `mu` are logarithms of s; a `sigma` of 0 makes the component a fixed latency.
     """
 
-    weight: float
-    mu_1: float
-    sigma_1: float
-    mu_2: float
-    sigma_2: float
+    weight: Share
+    mu_1: LogLatency
+    sigma_1: LogLatencyStd
+    mu_2: LogLatency
+    sigma_2: LogLatencyStd
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.weight <= 1.0:
-            raise InputError(f"LatencyMixture: weight must lie in [0, 1], got {self.weight!r}")
-        if not (np.isfinite(self.mu_1) and np.isfinite(self.mu_2)):
-            raise InputError(f"LatencyMixture: mu_1 and mu_2 must be finite, got {self.mu_1!r} and {self.mu_2!r}")
-        if not (0.0 <= self.sigma_1 < np.inf and 0.0 <= self.sigma_2 < np.inf):
-            raise InputError(
-                f"LatencyMixture: sigma_1 and sigma_2 must be 0 or more, got {self.sigma_1!r} and {self.sigma_2!r}"
-            )
+        check_quantities(self)
         # Kept, because a simulation asks for them at every step.
         mean_1, mean_2 = (float(np.exp(mu + s**2 / 2)) for mu, s in self._components)
         mean = self.weight * mean_1 + (1.0 - self.weight) * mean_2

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError
+from g2g_opt.quantities import DurationS, RelativeStd, RipplePeriodS, Seed, check_quantities
 from g2g_opt.randomness import Key, keyed_generator
 
 Floats = NDArray[np.float64]
@@ -43,18 +44,13 @@ class RippleModel:
     `seed` keys the phases. `relative_std=0.0` gives flat power.
     """
 
-    relative_std: float = 0.03
-    correlation_time_s: float = 3.0
-    period_s: float = 600.0
-    seed: int = 0
+    relative_std: RelativeStd = 0.03
+    correlation_time_s: DurationS = 3.0
+    period_s: RipplePeriodS = 600.0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.relative_std) and self.relative_std >= 0):
-            raise InputError(f"RippleModel: relative_std must be 0 or more, got {self.relative_std!r}")
-        if not (np.isfinite(self.correlation_time_s) and self.correlation_time_s > 0):
-            raise InputError(f"RippleModel: correlation_time_s must be positive, got {self.correlation_time_s!r}")
-        if not (np.isfinite(self.period_s) and self.period_s >= 10.0):
-            raise InputError(f"RippleModel: period_s must be 10 s or more, got {self.period_s!r}")
+        check_quantities(self)
 
 
 def ripple_modes(model: RippleModel, *key: Key) -> NDArray[np.complex128]:

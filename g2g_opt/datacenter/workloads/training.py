@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.csv_files import read_csv, write_csv
 from g2g_opt.errors import InputError
+from g2g_opt.quantities import GpuPowerW, ScheduleTimeS, check_array
 from g2g_opt.randomness import keyed_generator
 
 Floats = NDArray[np.float64]
@@ -50,6 +51,8 @@ class TrainingTrace:
             raise InputError("TrainingTrace: t_s must be finite and rise from sample to sample")
         if not (np.isfinite(power_w).all() and (power_w >= 0).all() and power_w.max() > 0):
             raise InputError("TrainingTrace: power_w must be finite, 0 W or more, and above 0 W somewhere")
+        check_array(t_s, ScheduleTimeS, "TrainingTrace: t_s")
+        check_array(power_w, GpuPowerW, "TrainingTrace: power_w")
         t_s.setflags(write=False)
         power_w.setflags(write=False)
         object.__setattr__(self, "t_s", t_s)
