@@ -12,7 +12,6 @@ Both are followed through all stages.
 from __future__ import annotations
 
 import argparse
-import csv
 import gc
 import multiprocessing
 import os
@@ -26,6 +25,7 @@ from typing import Any
 
 from measuring import THREAD_VARIABLES, machine
 
+from g2g_opt.csv_files import write_csv
 from g2g_opt.errors import G2GError
 from studies.conclusion import Conclusion
 from studies.datacenter_location.study import LocationStudy
@@ -87,9 +87,7 @@ def write_tables(conclusion: Conclusion, folder: Path) -> None:
     for table in conclusion.tables:
         with (folder / f"{table.name}.csv").open("w", newline="", encoding="utf-8") as file:
             columns = [column.name for column in table.columns]
-            writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(table.rows)
+            write_csv(file, columns, ([row.get(name) for name in columns] for row in table.rows))
 
 
 def show(conclusion: Conclusion) -> None:

@@ -18,6 +18,7 @@ from g2g_opt.controller.batch_size_schedule import (
 from g2g_opt.controller.ofo import LogisticModelStore, OFOBatchSizeController, OFOConfig
 from g2g_opt.controller.rule_based import RuleBasedBatchSizeController, RuleBasedConfig
 from g2g_opt.coordinator import Coordinator
+from g2g_opt.data_files import TRACE_DIR, trace_folder
 from g2g_opt.datacenter.config import (
     DatacenterConfig,
     InferenceModelSpec,
@@ -40,7 +41,6 @@ from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.site import GPUS_PER_SERVER, Site
 
 # Where a user's own traces are looked for unless a study says otherwise.
-TRACE_DIR = Path("data/specs")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def assemble_datacenter(site: Site, scenario: Scenario, trace_dir: Path = TRACE_
 
 @lru_cache(maxsize=64)
 def _inference_data(trace_dir: Path, specs: tuple[InferenceModelSpec, ...], dt_s: Fraction) -> InferenceData:
-    return InferenceData.ensure(trace_dir, specs, dt_s=float(dt_s))
+    return InferenceData.ensure(trace_folder(trace_dir), specs, dt_s=float(dt_s))
 
 
 def _schedule(n_replicas: int, scenario: Scenario) -> ReplicaSchedule:

@@ -34,9 +34,10 @@ def unknown_name(kind: str, name: object, known: Iterable[object], where: str = 
     `kind` is the noun ("feeder", "bus"), `where` an optional place ("in feeder ieee13").
     """
     names = sorted(str(k) for k in known)
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.6)
+    # Likeness to a text of a million letters takes minutes, and means nothing.
+    near = difflib.get_close_matches(str(name)[:_SHOWN_MAX], names, n=3, cutoff=0.6)
     hint = f"; did you mean {', '.join(near)}?" if near else ""
     listed = ", ".join(names[:60]) + (f", ... ({len(names)} in all)" if len(names) > 60 else "")
     place = f" {where}" if where else ""
     plural = f"{kind[:-1]}ies" if kind.endswith("y") else kind + ("es" if kind.endswith("s") else "s")
-    return InputError(f"{kind} {str(name)!r} not found{place}{hint}; known {plural}: [{listed}]")
+    return InputError(f"{kind} {shown(str(name))} not found{place}{hint}; known {plural}: [{listed}]")

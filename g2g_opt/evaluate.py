@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from g2g_opt.assembly import TRACE_DIR
+from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.opendss import STUDY_TOLERANCE
 from g2g_opt.limits import Limits

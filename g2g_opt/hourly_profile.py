@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -11,14 +10,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.csv_files import CsvRow, read_csv
 from g2g_opt.data_files import data_path
-from g2g_opt.errors import InputError, unknown_name
-from g2g_opt.quantities import HourlyShare, UsdPerKwh, check_quantities
+from g2g_opt.errors import InputError, shown, unknown_name
+from g2g_opt.quantities import HourlyShare, UsdPerKwh, bounds_of, check_quantities
+from g2g_opt.reading import file_status, user_path
 
 Floats = NDArray[np.float64]
 
 COLUMNS = ("hour_beginning", "load_share", "generation_share")
 PRICE_COLUMN = "price_per_kwh"
+(_, _SHARE), (_, _PRICE) = bounds_of(HourlyShare), bounds_of(UsdPerKwh)
 _HOUR = timedelta(hours=1)
 
 
@@ -57,9 +59,8 @@ class HourlyProfile:
 def profile_path(name: str) -> Path:
     """The file of a bundled profile, or of a user's CSV; `InputError` if there is none."""
     if name.lower().endswith(".csv"):
-        path = Path(name).expanduser()
-        if not path.is_file():
-            raise InputError(f"profile {path} not found; it needs the columns {', '.join(COLUMNS)}")
+        path = user_path(name, "profile")
+        file_status(path, "profile")
         return path
     if name not in HourlyProfile.known():
         raise unknown_name("profile", name, HourlyProfile.known(), "(or give the path of a .csv)")
@@ -70,8 +71,8 @@ def load_profile(name: str) -> HourlyProfile:
     """A profile by its bundled name or the path of a CSV with the columns hour_beginning, load_share, generation_share.
 
     `hour_beginning` is ISO 8601 (2018-01-01T00:00), one row for every hour of the year: 24 a day. A column
-    price_per_kwh may be there. Raises `InputError` that names the row for a gap, a repeated hour, a share that is no
-    number of 0 or more, or a price that is no number.
+    price_per_kwh may be there. Raises `InputError` that names the line for a gap, a repeated hour, a share that is no
+    number or out of its range (`quantities.HourlyShare`), and a price likewise (`UsdPerKwh`).
     """
     path = profile_path(name)
     return _read(path, path.stat().st_mtime_ns)
@@ -79,28 +80,21 @@ def load_profile(name: str) -> HourlyProfile:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, _changed_ns: int) -> HourlyProfile:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(line for line in file if not line.startswith("#"))
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
-            raise InputError(f"profile {path} lacks the columns {', '.join(missing)}; it needs {', '.join(COLUMNS)}")
-        rows = list(reader)
-    if not rows:
-        raise InputError(f"profile {path} has no rows")
+    table = read_csv(path, "profile", COLUMNS)
     hours: list[datetime] = []
     shares: dict[str, list[float]] = {"load_share": [], "generation_share": []}
-    prices: list[float] | None = [] if PRICE_COLUMN in (reader.fieldnames or ()) else None
-    for k, row in enumerate(rows, start=1):
-        hours.append(_hour(path, k, row["hour_beginning"]))
-        if k > 1 and hours[-1] - hours[-2] != _HOUR:
+    prices: list[float] | None = [] if PRICE_COLUMN in table.columns else None
+    for row in table.rows:
+        hours.append(_hour(row))
+        if len(hours) > 1 and hours[-1] - hours[-2] != _HOUR:
             raise InputError(
-                f"profile {path}, row {k}: {hours[-1].isoformat()} follows {hours[-2].isoformat()}; every hour needs a "
+                f"{row.where}: {hours[-1].isoformat()} follows {hours[-2].isoformat()}; every hour needs a "
                 "row of its own, 24 a day, also where clocks change"
             )
         for name, values in shares.items():
-            values.append(_share(path, k, name, row[name]))
+            values.append(row.number(name, _SHARE.low, _SHARE.high))
         if prices is not None:
-            prices.append(_price(path, k, row[PRICE_COLUMN]))
+            prices.append(row.number(PRICE_COLUMN, _PRICE.low, _PRICE.high))
     return HourlyProfile(
         path.stem,
         tuple(hours),
@@ -110,32 +104,12 @@ def _read(path: Path, _changed_ns: int) -> HourlyProfile:
     )
 
 
-def _hour(path: Path, row: int, text: str) -> datetime:
+def _hour(row: CsvRow) -> datetime:
+    text = row["hour_beginning"]
     try:
         found = datetime.fromisoformat(text.strip())
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"profile {path}, row {row}: {text!r} is no time such as 2018-01-01T00:00") from error
-    if found.tzinfo is not None or found.minute or found.second:
-        raise InputError(f"profile {path}, row {row}: {text!r} must be a full hour, without a time zone")
+    except ValueError as error:
+        raise InputError(f"{row.where}: {shown(text)} is no time such as 2018-01-01T00:00") from error
+    if found.tzinfo is not None or found.minute or found.second or found.microsecond:
+        raise InputError(f"{row.where}: {shown(text)} must be a full hour, without a time zone")
     return found
-
-
-def _share(path: Path, row: int, name: str, text: str) -> float:
-    value = _number(path, row, name, text)
-    if not 0.0 <= value < np.inf:
-        raise InputError(f"profile {path}, row {row}: {name} must be 0 or more, got {text}")
-    return value
-
-
-def _price(path: Path, row: int, text: str) -> float:
-    value = _number(path, row, PRICE_COLUMN, text)
-    if not np.isfinite(value):
-        raise InputError(f"profile {path}, row {row}: {PRICE_COLUMN} must be a finite number, got {text}")
-    return value
-
-
-def _number(path: Path, row: int, name: str, text: str) -> float:
-    try:
-        return float(text)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"profile {path}, row {row}: {name} {text!r} is no number") from error

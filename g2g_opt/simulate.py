@@ -14,11 +14,12 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.assembly import TRACE_DIR, Assembly, assemble
+from g2g_opt.assembly import Assembly, assemble
 from g2g_opt.batch.grids import NOT_CONVERGED
 from g2g_opt.batch.simulator import BatchRun, batch_key, run_batch
 from g2g_opt.batch.summary import Edges, Summary
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.opendss import STUDY_TOLERANCE

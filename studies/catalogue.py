@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib
 import json
-import tomllib
+import re
 from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
-from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.consent import Consent, given_consent
+from g2g_opt.data_files import TRACE_DIR
+from g2g_opt.errors import InputError, shown, unknown_name
+from g2g_opt.reading import absolute_path, check_plain, parse_json, read_toml
 from studies.question_model import faults_in_words
 from studies.task import Question
 
@@ -25,46 +29,108 @@ STUDIES = {
     "location": "studies.datacenter_location.study:LocationStudy",
     "siting": "studies.pv_datacenter_siting.study:SitingStudy",
 }
+# The group of entry points by which an installed package adds its own: name = "module:Class".
+ENTRY_POINTS = "g2g_opt.studies"
+_PLACE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_METHODS = ("input_files", "check", "tasks", "split", "run", "conclude")
 
 
-@lru_cache
-def question_type(study: str) -> type[Any]:
-    """The class of a study's question; `InputError` for a study that does not exist.
+def known_studies() -> dict[str, str]:
+    """Where the class of every registered study is ("module:Class"), by its name: ours, and those of other packages."""
+    return {**{name: points[0].value for name, points in _registered().items()}, **STUDIES}
 
-    A study of one's own is named by where it is: "my_package.my_module:MyStudy".
-    """
-    if study not in STUDIES and ":" not in study:
-        raise unknown_name("study", study, STUDIES)
-    module, name = STUDIES.get(study, study).split(":")
-    try:
-        found: type[Any] = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"the study {study!r} cannot be imported: {error}") from error
+
+def _registered() -> dict[str, list[EntryPoint]]:
+    found: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        found.setdefault(point.name, []).append(point)
     return found
 
 
+def question_type(study: str) -> type[Any]:
+    """The class of a study's question, by the name under which it is registered (`STUDIES`, `ENTRY_POINTS`).
+
+    A class that is not registered is named by where it is, "my_package.my_module:MyStudy", and imported only if the
+    user has consented to that (`given_consent().studies`). Raises `InputError` for a study that does not exist, is not
+    allowed, or is none.
+    """
+    return _class_at(_place(study))
+
+
+def _place(study: str) -> str:
+    """Where the class of a study is. What is asked for and allowed is looked at again on every call, never kept."""
+    if study in STUDIES:
+        return STUDIES[study]
+    if study in STUDIES.values():
+        return study
+    points = _registered().get(study, [])
+    if len(points) > 1:
+        packages = ", ".join(sorted(point.dist.name if point.dist is not None else point.value for point in points))
+        raise InputError(f"the study {study!r} is registered by several packages: {packages}; remove all but one")
+    place = points[0].value if points else study
+    if not points and ":" not in study:
+        raise unknown_name("study", study, known_studies())
+    if not _PLACE.fullmatch(place):
+        raise InputError(f"the study {shown(study)} is named neither by a registered name nor as module:Class")
+    if not points and place not in known_studies().values() and not given_consent().studies:
+        raise InputError(
+            f"the study {shown(study)} is not registered: importing it would run the code of module "
+            f"{shown(place.partition(':')[0])}. If you trust that code, say so with --trust-study (in Python: "
+            f"g2g_opt.consent.give_consent); registered are {', '.join(sorted(known_studies()))}"
+        )
+    return place
+
+
 @lru_cache
+def _class_at(place: str) -> type[Any]:
+    """The class at a place that `_place` allowed; `InputError` if it cannot be imported or is no study."""
+    module, _, name = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever code that is not ours raises while it is imported
+        raise InputError(f"the study {place} cannot be imported: {type(error).__name__}: {error}") from error
+    if not isinstance(found, type):
+        raise InputError(f"the study {place} is no class but {shown(found)}")
+    lacking = [name for name in _METHODS if not callable(getattr(found, name, None))]
+    lacking += [name for name in ("study", "stages") if not hasattr(found, name)]
+    declared = {name for base in found.__mro__ for name in vars(base).get("__annotations__", ())}
+    lacking += [name for name in ("feeder", "seed") if name not in declared and not hasattr(found, name)]
+    if lacking:
+        raise InputError(f"{place} is no study: it lacks {', '.join(lacking)} of studies.task.Question")
+    own = getattr(found, "study")  # noqa: B009 - a class that is only known to be one
+    if not isinstance(own, str) or not isinstance(getattr(found, "stages"), tuple):  # noqa: B009
+        raise InputError(f"{place} is no study: `study` must be its name and `stages` a tuple of names")
+    if own != place and place not in (STUDIES.get(own), *(point.value for point in _registered().get(own, []))):
+        raise InputError(f"{place} calls itself the study {shown(own)}, by which it is not found; call it {place!r}")
+    return found
+
+
 def _adapter(study: str) -> TypeAdapter[Any]:
-    return TypeAdapter(question_type(study))
+    return _adapter_at(_place(study))
+
+
+@lru_cache
+def _adapter_at(place: str) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(_class_at(place))
+    except PydanticUserError as error:
+        raise InputError(f"{place} is no study: its fields have no types that pydantic reads: {error}") from error
 
 
 def json_schema(study: str) -> dict[str, Any]:
-    """JSON schema of a study's TOML file."""
-    schema = _adapter(study).json_schema()
-    schema["properties"] = {"study": {"const": study, "type": "string"}, **schema["properties"]}
+    """JSON schema of a study's TOML file; `InputError` for a study that has none."""
+    try:
+        schema = _adapter(study).json_schema()
+    except PydanticUserError as error:
+        raise InputError(f"the study {study!r} has no JSON schema: {error}") from error
+    schema["properties"] = {"study": {"const": study, "type": "string"}, **schema.get("properties", {})}
     schema["required"] = ["study", *schema.get("required", [])]
     return schema
 
 
 def read_question(path: Path) -> Question:
     """The question in a TOML file; `InputError` names every line that cannot be used."""
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"the study file {path} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is not TOML: {error}") from error
+    content = read_toml(path, "study file")
     study = content.pop("study", None)
     if not isinstance(study, str):
         raise InputError(f'{path} does not say which study it is; begin with e.g. study = "hosting-capacity"')
@@ -73,10 +139,17 @@ def read_question(path: Path) -> Question:
 
 def make_question(study: str, content: dict[str, Any], where: str = "the question") -> Question:
     """A question from plain values; `InputError` names what does not fit. Paths of files become absolute."""
+    check_plain(content, where)
     try:
-        question: Question = _adapter(study).validate_python(_with_absolute_paths(content))
+        adapter, found = _adapter(study), _with_absolute_paths(content)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    try:
+        question: Question = adapter.validate_python(found)
     except ValidationError as error:
         raise InputError(f"{where}: {faults_in_words(error)}") from error
+    # Where a question says of its numbers what they may be, the words are better; it need not.
+    check_plain(content, where, finite=True)
     return question
 
 
@@ -88,7 +161,10 @@ def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(value, str):
             continue
         if value.lower().endswith((".dss", ".csv", ".m")) or (name == "market_files" and value):
-            found[name] = str(Path(value).expanduser().resolve())
+            found[name] = str(absolute_path(value, name))
+    # The usual folder need not be there, and is looked for where the study runs.
+    if isinstance(found.get("trace_dir"), str) and Path(found["trace_dir"]) != TRACE_DIR:
+        found["trace_dir"] = str(absolute_path(found["trace_dir"], "trace_dir"))
     if isinstance(found.get("scenario"), dict):
         found["scenario"] = _with_absolute_paths(found["scenario"])
     return found
@@ -100,11 +176,19 @@ def question_json(question: Question) -> str:
     return json.dumps({"study": question.study, **plain}, sort_keys=True, separators=(",", ":"))
 
 
-@lru_cache(maxsize=16)
 def parse_question(text: str) -> Question:
-    """The question of `question_json`."""
-    content = json.loads(text)
-    return make_question(content.pop("study"), content)
+    """The question of `question_json`; `InputError` for any other text. It imports no more than a study file may."""
+    # What one call was allowed is nothing to the next one.
+    return _parsed(text, given_consent())
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str, _consent: Consent) -> Question:
+    content = parse_json(text, "the stored question")
+    study = content.pop("study", None) if isinstance(content, dict) else None
+    if not isinstance(study, str):
+        raise InputError("the stored question does not say which study it is")
+    return make_question(study, content, "the stored question")
 
 
 def question_toml(question: Question) -> str:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +24,9 @@ from studies.number_flags import number
 from studies.study_commands import add_circuit_consent, add_study_commands
 from studies.workload_arguments import add_excluded_buses, add_workload_filters, excluded_buses
 
+# BSD's status for an internal fault of a program, and what the system says when there is no room.
+_EX_SOFTWARE = 70
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 # Where there is no terminal to measure (a log, a pipe), tables are this wide.
 _PLAIN_WIDTH = 132
 # Buses that `g2g feeder` names.
@@ -26,19 +34,70 @@ _BUSES_NAMED = 24
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0 done, 1 some part failed, 2 bad input, 130 interrupted."""
+    """Run the command line; returns the exit status.
+
+    0 done; 1 some part failed, or the machine has no room or nobody reads the output; 2 bad input, or a file or folder
+    that cannot be used; 70 a fault of this program; 130 interrupted. Whatever the status, standard error has one line
+    that says why; with G2G_DEBUG=1 in the environment the traceback comes before it.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parser_of(arguments[0] if arguments else None).parse_args(arguments)
+    parser = parser_of(arguments[0] if arguments else None)
+    if any("\0" in argument for argument in arguments):
+        parser.error("an argument holds a NUL character, which no name of a file can have")
+    options = parser.parse_args(arguments)
     console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
     give_consent(Consent(getattr(options, "trust_circuit", False), getattr(options, "trust_study", False)))
+    for stream in (sys.stdout, sys.stderr):
+        # Names in a file need not be letters that this terminal has, nor any.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return int(options.run(options, console))
-    except G2GError as error:
-        Console(stderr=True).print(Text("error: ", style="bold red") + Text(str(error)))
-        return 2
+        status = int(options.run(options, console))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted")
         return 130
+    except Exception as error:  # noqa: BLE001 - the outermost place: every kind has its words in `told`
+        status, words = told(error)
+        if os.environ.get("G2G_DEBUG", "0") not in ("", "0"):
+            traceback.print_exception(error)
+        _say(words)
+    return status
+
+
+def told(error: Exception) -> tuple[int, str]:
+    """Exit status and words for what ended a command, by its kind."""
+    if isinstance(error, G2GError):
+        return 2, str(error)
+    if isinstance(error, BrokenPipeError):
+        return 1, "the program that was to read the output has ended"
+    if isinstance(error, OSError):
+        named = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        what = (error.strerror or str(error) or type(error).__name__).lower()
+        return (1 if error.errno in _NO_ROOM else 2), f"{' and '.join(named) or 'a file or the output'}: {what}"
+    if isinstance(error, MemoryError):
+        words = str(error) or "this computer has too little of it"
+        return 1, f"out of memory: {words}. Ask for less (fewer buses, a shorter run), or use fewer --workers"
+    if isinstance(error, RecursionError):
+        return 2, "something in the question or its files is nested too deeply; G2G_DEBUG=1 shows where"
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    what = f"{type(error).__name__}: {error}{at}"
+    return _EX_SOFTWARE, f"this is a fault of g2g_opt, please report: {what}; G2G_DEBUG=1 shows the traceback"
+
+
+def _say(words: str) -> None:
+    """Words on standard error, with control characters of a stranger's file as escapes."""
+    line = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in words)
+    try:
+        Console(stderr=True, soft_wrap=True).print(Text("error: ", style="bold red") + Text(line))
+        sys.stdout.flush()
+    except OSError:
+        # Nobody hears us. What is still in the buffers would end in a traceback when Python ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                os.dup2(nowhere, stream.fileno())
 
 
 def parser_of(wanted: str | None) -> argparse.ArgumentParser:

@@ -14,9 +14,8 @@ from studies.catalogue import question_toml
 from studies.conclusion import Conclusion
 from studies.inputs import package_versions
 from studies.ledger import Entry, Ledger
-from studies.report.atomic_file import write_text
 from studies.report.figures import draw_conclusion
-from studies.report.files import write_answer, write_geojson, write_tables
+from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.page import write_report
 from studies.report.provenance import FailedTask, Provenance, TaskStates
 from studies.runner import changed_inputs, read_results
@@ -48,8 +47,7 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
     paths = [write_report(conclusion, provenance, feeder, states, folder / "report.html")]
     paths += write_tables(conclusion, folder)
     paths.append(write_answer(conclusion, folder / "answer.json"))
-    for name, text in conclusion.texts.items():
-        paths.append(write_text(folder / name, text))
+    paths += write_texts(conclusion, folder)
     if conclusion.maps and feeder is not None:
         paths.append(write_geojson(conclusion, feeder, folder / "map.geojson"))
     paths += draw_conclusion(conclusion, feeder, folder)

@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import g2g_opt
-from g2g_opt.data_files import data_path
-from g2g_opt.errors import InputError
+from g2g_opt.data_files import data_path, trace_folder
 from g2g_opt.grid.circuit_file.reading import circuit_inputs, is_own_circuit
 from g2g_opt.hourly_profile import profile_path
+from g2g_opt.reading import file_status, read_bytes
 from studies.task import Question
 
 _PACKAGES = (
@@ -78,18 +78,15 @@ def input_hashes(files: Mapping[str, Path]) -> dict[str, str]:
     """SHA-256 of files by their names."""
     found = {}
     for name, path in files.items():
-        try:
-            about = path.stat()
-            found[name] = _sha256(path, about.st_mtime_ns, about.st_size, about.st_ino)
-        except OSError as error:
-            raise InputError(f"{path} ({name}) cannot be read: {error.strerror}") from error
+        about = file_status(path, f"input {name}:")
+        found[name] = _sha256(path, about.st_mtime_ns, about.st_size, about.st_ino)
     return found
 
 
 @lru_cache(maxsize=4096)
 def _sha256(path: Path, mtime_ns: int, n_bytes: int, inode: int) -> str:
     """Digest of a file as it stands: read again whenever its time, size or place on the disk is another."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(path, "input")).hexdigest()
 
 
 def files_under(kind: str, folder: Path) -> dict[str, Path]:
@@ -103,7 +100,7 @@ def feeder_files(feeder: str, trace_dir: str, profile: str | None = None) -> dic
     Those of a user's own circuit are found as it is read (`inputs_of`).
     """
     bundled = [] if is_own_circuit(feeder) else sorted(data_path("feeders", feeder.lower()).iterdir())
-    traces = sorted(path for path in Path(trace_dir).rglob("*") if path.is_file() and path.suffix in {".csv", ".json"})
+    traces = sorted(trace_folder(Path(trace_dir)).glob("*/trace.csv"))
     profiles = [profile_path(profile)] if profile is not None else []
     workloads = sorted(data_path("workloads").glob("*.csv"))
     return {

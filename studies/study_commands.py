@@ -22,6 +22,7 @@ from rich.text import Text
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.quantities import WorkerCount, WorkTimeS
+from g2g_opt.reading import file_status
 from studies.catalogue import STUDIES, json_schema, parse_question, question_toml, read_question
 from studies.conclusion import Conclusion
 from studies.ledger import Entry, Ledger
@@ -95,7 +96,9 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
     parser.set_defaults(run=_run_status)
     _add_report(commands)
     parser = commands.add_parser("schema", help="JSON schema of a study's TOML file")
-    parser.add_argument("study", choices=sorted(STUDIES))
+    names = f"{', '.join(sorted(STUDIES))}, or a study that another package registers"
+    parser.add_argument("study", help=names)
+    add_study_consent(parser)
     parser.set_defaults(run=_run_schema)
 
 
@@ -187,22 +190,26 @@ def _run_flags(options: argparse.Namespace, console: Console) -> int:
     question = options.question_of(options)
     if options.save is not None:
         question.check()
+        if os.path.lexists(options.save):
+            # Opening a pipe would wait for a reader for ever.
+            file_status(options.save, "--save:")
         try:
             options.save.write_text(question_toml(question), encoding="utf-8")
         except OSError as error:
             raise InputError(f"{options.save} cannot be written: {error.strerror}") from error
         console.print(f"written: {options.save}; run it with: g2g run {options.save}", markup=False)
         return 0
-    return _begin(question, options.out, options, console)
+    begin_study(options.out, question)
+    return _go_on(options.out, options, console)
 
 
 def _run_file(options: argparse.Namespace, console: Console) -> int:
     question = read_question(options.file)
-    return _begin(question, options.out or Path("results") / options.file.stem, options, console)
-
-
-def _begin(question: Question, root: Path, options: argparse.Namespace, console: Console) -> int:
-    begin_study(root, question)
+    root = options.out or Path("results") / options.file.stem
+    try:
+        begin_study(root, question)
+    except InputError as error:
+        raise InputError(f"{options.file}: {error}") from error
     return _go_on(root, options, console)
 
 

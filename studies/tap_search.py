@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.assembly import TRACE_DIR, assemble
+from g2g_opt.assembly import assemble
+from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.feeder import Feeder
 from g2g_opt.judge import judge
 from g2g_opt.limits import Limits

@@ -26,11 +26,12 @@ from g2g_opt.datacenter.base import LLMBatchSizeControlledDatacenter, LLMDatacen
 from g2g_opt.datacenter.command import DatacenterCommand
 from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.datacenter.workloads.curves import LogisticModelStore
-from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.errors import InputError, shown, unknown_name
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.command import GridCommand
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.quantities import BatchSize, DurationS, Figure, FigureScale, Level, LevelGain, check_quantities
+from g2g_opt.reading import finite_number, list_value, parse_json, text_value
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -132,32 +133,58 @@ class FeederPolicy:
     @staticmethod
     def from_json(text: str) -> FeederPolicy:
         """The policy of a text that `to_json` made; `InputError` names what is missing or unknown in it."""
-        try:
-            found = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"a feeder policy is no JSON: {error}") from error
-        parts = _fields_of(FeederPolicy, found)
-        try:
-            parts["features"] = tuple(PolicyFeature(**_fields_of(PolicyFeature, x)) for x in parts["features"])
-            outputs = [_fields_of(PolicyOutput, x) for x in parts["outputs"]]
-            parts["outputs"] = tuple(
-                PolicyOutput(x["site"], x["model"], tuple(x["batch_sizes"]), tuple(x["levels"])) for x in outputs
-            )
-            parts["offset"] = tuple(float(x) for x in parts["offset"])
-            parts["gain"] = tuple(tuple(float(x) for x in row) for row in parts["gain"])
-        except TypeError as error:
-            raise InputError(f"a feeder policy holds something of the wrong kind: {error}") from error
+        parts = _fields_of(FeederPolicy, parse_json(text, "a feeder policy"), "a feeder policy")
+        parts["features"] = tuple(_feature(x, at) for x, at in _items(parts["features"], "features"))
+        parts["outputs"] = tuple(_output(x, at) for x, at in _items(parts["outputs"], "outputs"))
+        parts["offset"] = _numbers(parts["offset"], "offset")
+        parts["gain"] = tuple(_numbers(row, at) for row, at in _items(parts["gain"], "gain"))
+        for name in ("rounding", "about"):
+            if name in parts:
+                text_value(parts[name], f"a feeder policy, {name}")
         return FeederPolicy(**parts)
 
 
-def _fields_of(kind: type[FeederPolicy | PolicyFeature | PolicyOutput], found: object) -> dict[str, Any]:
+def _items(value: object, key: str) -> list[tuple[Any, str]]:
+    """Items of a list in the JSON of a policy, each with its key."""
+    return [(item, f"{key}[{k}]") for k, item in enumerate(list_value(value, f"a feeder policy, {key}"))]
+
+
+def _numbers(value: object, key: str) -> tuple[float, ...]:
+    return tuple(finite_number(item, f"a feeder policy, {at}") for item, at in _items(value, key))
+
+
+def _feature(found: object, key: str) -> PolicyFeature:
+    where = f"a feeder policy, {key}"
+    parts: dict[str, Any] = {
+        name: (text_value if name in ("name", "unit", "site") else finite_number)(value, f"{where}.{name}")
+        for name, value in _fields_of(PolicyFeature, found, where).items()
+    }
+    return PolicyFeature(**parts)
+
+
+def _output(found: object, key: str) -> PolicyOutput:
+    where = f"a feeder policy, {key}"
+    parts = _fields_of(PolicyOutput, found, where)
+    sizes = _items(parts["batch_sizes"], f"{key}.batch_sizes")
+    for size, at in sizes:
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise InputError(f"a feeder policy, {at}: {shown(size)} is no batch size")
+    return PolicyOutput(
+        text_value(parts["site"], f"{where}.site"),
+        text_value(parts["model"], f"{where}.model"),
+        tuple(size for size, _ in sizes),
+        _numbers(parts["levels"], f"{key}.levels"),
+    )
+
+
+def _fields_of(kind: type[FeederPolicy | PolicyFeature | PolicyOutput], found: object, where: str) -> dict[str, Any]:
     """The entries of a JSON object that is to become a `kind`, checked by name."""
     if not isinstance(found, dict):
-        raise InputError(f"a {kind.__name__} is a JSON object, got {type(found).__name__}")
+        raise InputError(f"{where}: a {kind.__name__} is a JSON object, got {shown(found)}")
     known = [field.name for field in fields(kind)]
     needed = {field.name for field in fields(kind) if field.default is MISSING}
     if missing := sorted(needed - set(found)):
-        raise InputError(f"a {kind.__name__} in JSON lacks {missing}")
+        raise InputError(f"{where}: a {kind.__name__} in JSON lacks {missing}")
     for name in found:
         if name not in known:
             raise unknown_name("entry", name, known, f"of a {kind.__name__}")

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.csv_files import csv_rows
 from g2g_opt.errors import InputError
 from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.quantities import ScheduleTimeS, SignedPowerKw, check_array, check_number
+from g2g_opt.reading import TABLE_BYTES_MAX, finite_number, read_text
 
 Floats = NDArray[np.float64]
 
@@ -78,21 +80,20 @@ class HeldProfile(PowerProfile):
 
 def read_profile(csv_path: Path) -> tuple[Floats, Floats]:
     """Times (s) and powers (kW) of a two-column CSV with a header; `InputError` says what is wrong with it."""
-    path = Path(csv_path)
-    wanted = "two columns with a header: time in s, power in kW"
-    if not path.is_file():
-        raise InputError(f"profile {path} not found; it needs {wanted}")
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if len(lines) < 2:
-        raise InputError(f"profile {path} has no rows; it needs {wanted}")
-    if _is_number(lines[0].split(",")[0]):
-        raise InputError(f"profile {path} has no header row, so its first sample would be lost; it needs {wanted}")
-    try:
-        table = np.loadtxt(lines[1:], delimiter=",", ndmin=2)
-    except ValueError as error:
-        raise InputError(f"profile {path} is no two-column CSV of numbers with one header row: {error}") from error
-    if table.shape[1] < 2:
-        raise InputError(f"profile {path} needs {wanted}")
+    where = f"profile {csv_path}"
+    wanted = "it needs two columns with a header: time in s, power in kW"
+    rows = list(csv_rows(read_text(Path(csv_path), "profile", TABLE_BYTES_MAX), where))
+    if rows and _is_number(rows[0][1][0]):
+        raise InputError(f"{where} has no header row, so its first sample would be lost; {wanted}")
+    if len(rows) < 2:
+        raise InputError(f"{where} has no rows; {wanted}")
+    for line, cells in rows[1:]:
+        if len(cells) < 2:
+            raise InputError(f"{where}, line {line} has one cell; {wanted}")
+    table = np.array([[finite_number(cell, f"{where}, line {line}") for cell in cells[:2]] for line, cells in rows[1:]])
+    falls = np.flatnonzero(np.diff(table[:, 0]) < 0.0)
+    if len(falls):
+        raise InputError(f"{where}, line {rows[falls[0] + 2][0]}: time must not decrease from row to row")
     return table[:, 0], table[:, 1]
 
 

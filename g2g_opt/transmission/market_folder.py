@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import math
+import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -14,11 +14,19 @@ from pathlib import Path
 
 import numpy as np
 
-from g2g_opt.errors import InputError
+from g2g_opt.csv_files import csv_rows
+from g2g_opt.errors import InputError, shown
+from g2g_opt.reading import MIB, decoded, files_below, finite_number, read_bytes, user_path
 
 _DAY_FILE = re.compile(r"\d{8}(palIntegrated|pal|isolf|rtfuelmix)\.csv", re.IGNORECASE)
 _MONTH_FILE = re.compile(r"\d{8}(palIntegrated|pal|isolf|rtfuelmix)_csv\.zip", re.IGNORECASE)
 _STAMP = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}) (\d{1,2}):(\d{2})(?::\d{2})?")
+
+# Far above the load of any market, and of what a slip of the unit (kW, W) would make of it.
+POWER_MAX_MW = 1e7
+
+# Sizes of a day's file, of which the largest there are have less than a megabyte, and of a month's archive.
+DAY_BYTES_MAX, ARCHIVE_BYTES_MAX = 16 * MIB, 64 * MIB
 
 STAMP, CLOCK = "Time Stamp", "Time Zone"
 
@@ -36,10 +44,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class DayFile:
-    """Name (with its archive) and lines of the file of one day."""
+    """Name (with its archive) and text of the file of one day."""
 
     name: str
-    lines: tuple[str, ...]
+    text: str
 
     def by_row(self, series: str, *values: str) -> Iterator[Reading]:
         """Readings of a file that names the series of each row in column `series`.
@@ -62,50 +70,50 @@ class DayFile:
                 yield Reading(line, cells[places[0]].strip(), "", name, self._number(line, cells[k].strip()))
 
     def _header(self) -> list[str]:
-        return [name.strip().casefold() for name in next(csv.reader(self.lines), [])]
+        _, cells = next(csv_rows(self.text, self.name), (1, []))
+        return [name.strip().casefold() for name in cells]
 
     def _places(self, header: list[str], names: tuple[str, ...]) -> list[int]:
         missing = [name for name in names if name.casefold() not in header]
         if missing:
             raise InputError(
                 f"{self.name} lacks the columns {', '.join(missing)}; it needs {', '.join(names)} and has "
-                f"{', '.join(header) or 'no header'}. Download it again"
+                f"{shown(', '.join(header)) if header else 'no header'}. Download it again"
             )
         return [header.index(name.casefold()) for name in names]
 
     def _rows(self, last_place: int) -> Iterator[tuple[int, list[str]]]:
-        reader = csv.reader(self.lines)
-        next(reader, None)
-        for cells in reader:
-            if not any(cells):
-                continue
+        rows = csv_rows(self.text, self.name)
+        next(rows, None)
+        for line, cells in rows:
             if len(cells) <= last_place:
-                raise InputError(f"{self.name}, line {reader.line_num} ends early: {cells}; download the file again")
-            yield reader.line_num, cells
+                raise InputError(f"{self.name}, line {line} ends early: {shown(cells)}; download the file again")
+            yield line, cells
 
     def _number(self, line: int, text: str) -> float | None:
         if not text:
             return None
+        where = f"{self.name}, line {line}"
         try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise InputError(f"{self.name}, line {line}: {text!r} is no number; correct it, or leave the cell empty")
-        return value
+            return finite_number(text, where, -POWER_MAX_MW, POWER_MAX_MW)
+        except InputError as error:
+            raise InputError(f"{error}; correct it, or leave the cell empty") from error
 
 
 class MarketFolder:
     """The day files and month archives below a folder; `InputError` if there is no such folder."""
 
     def __init__(self, folder: Path | str) -> None:
-        self.path = Path(folder).expanduser()
-        if not self.path.is_dir():
-            raise InputError(f"folder {self.path} not found; give the one that holds the downloaded market files")
+        self.path = user_path(str(folder), "market folder")
         self._found: dict[str, list[Path]] = {}
-        for path in sorted(self.path.rglob("*")):
+        for path in files_below(self.path, "market folder"):
             if _DAY_FILE.fullmatch(path.name) or _MONTH_FILE.fullmatch(path.name):
                 self._found.setdefault(path.name.casefold(), []).append(path)
+
+    @property
+    def files(self) -> list[Path]:
+        """Every day file and month archive there is, in order; whatever else lies in the folder is never opened."""
+        return sorted(path for paths in self._found.values() for path in paths)
 
     def day_file(self, kind: str, day: np.datetime64) -> DayFile | None:
         """The file of a kind ("isolf") for a day, unpacked ones first; None if there is none.
@@ -115,18 +123,13 @@ class MarketFolder:
         name = f"{_digits(day)}{kind}.csv"
         path = self._only(name)
         if path is not None:
-            return DayFile(name, self._lines(name, path.read_bytes()))
+            return DayFile(name, decoded(read_bytes(path, "market file", DAY_BYTES_MAX), f"market file {path}"))
         archive = self._only(f"{_digits(day)[:6]}01{kind}_csv.zip")
         if archive is None:
             return None
-        try:
-            with zipfile.ZipFile(archive) as opened:
-                members = [m for m in opened.namelist() if m.split("/")[-1].casefold() == name.casefold()]
-                content = opened.read(members[0]) if members else None
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
-            raise InputError(f"{archive.name} cannot be unpacked ({error}); download it again") from error
+        content = _unpacked(archive, name)
         where = f"{name} in {archive.name}"
-        return None if content is None else DayFile(where, self._lines(where, content))
+        return None if content is None else DayFile(where, decoded(content, where))
 
     def no_file(self, day: np.datetime64, *kinds: str) -> InputError:
         """The error for a day without a file of any of these kinds."""
@@ -143,11 +146,24 @@ class MarketFolder:
             raise InputError(f"{name} is there twice: {', '.join(map(str, paths))}; keep one of them")
         return paths[0] if paths else None
 
-    def _lines(self, name: str, content: bytes) -> tuple[str, ...]:
-        try:
-            return tuple(content.decode("utf-8-sig").splitlines())
-        except UnicodeDecodeError as error:
-            raise InputError(f"{name} is no text ({error}); download it again") from error
+
+def _unpacked(archive: Path, name: str) -> bytes | None:
+    """The file of this name in an archive; None if there is none. An archive may claim less than it unpacks to."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(read_bytes(archive, "market archive", ARCHIVE_BYTES_MAX))) as opened:
+            members = [m for m in opened.namelist() if m.split("/")[-1].casefold() == name.casefold()]
+            if not members:
+                return None
+            with opened.open(members[0]) as member:
+                content = member.read(DAY_BYTES_MAX + 1)
+    # What is no archive, or damaged; a method of packing that is not built in; one with a password.
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{archive} cannot be unpacked ({error}); download it again") from error
+    if len(content) > DAY_BYTES_MAX:
+        raise InputError(f"{name} in {archive} unpacks to more than {DAY_BYTES_MAX // MIB} MiB; download it again")
+    return content
 
 
 @lru_cache(maxsize=4096)

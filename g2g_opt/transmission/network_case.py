@@ -6,18 +6,19 @@ Mvar, impedances in pu of `baseMVA`, voltages in pu.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matpowercaseframes import CaseFrames
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, shortest_path
 
 from g2g_opt.data_files import data_path
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, shown
 from g2g_opt.quantities import BaseMva, Figure, check_array, check_number
+from g2g_opt.reading import MIB, file_status, finite_number, read_text, user_path
 from g2g_opt.transmission.system import ZonalSystem
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,14 @@ FROM, TO, RESISTANCE, REACTANCE, CHARGING, RATING, RATIO, ANGLE, BRANCH_STATUS =
 COST_MODEL, STARTUP, COST_TERMS, COST_FIRST = 0, 1, 3, 4
 _WIDTHS = {"bus": 13, "gen": 10, "branch": 11, "gencost": 5}
 ISOLATED, REFERENCE = 4, 3
+# The largest published cases, of some 80,000 buses, have half of it.
+CASE_BYTES_MAX = 64 * MIB
+# `mpc.name = value;` with a table in brackets or a figure. Every part of it moves on: no file makes it slow.
+_ASSIGNMENT = re.compile(r"\bmpc\.(?P<name>\w++)[ \t]*+=[ \t]*+(?:\[(?P<table>[^\]]*+)\]|(?P<value>[^;\[{\n]*+))")
+# Texts may hold anything, comments and lines that go on are none of the figures.
+_NO_FIGURE = re.compile(r"'[^'\n]*+'|%[^\n]*+|\.\.\.[^\n]*+\n")
+_ROW_END = re.compile(r"[;\n\r]")
+_UNLIMITED = {"inf": np.inf, "+inf": np.inf, "-inf": -np.inf}
 _POLYNOMIAL = 2
 
 
@@ -54,12 +63,12 @@ class NetworkCase:
     @property
     def bus_names(self) -> tuple[str, ...]:
         """Numbers of buses in the file."""
-        return tuple(f"{number:g}" for number in self.bus[:, BUS_NUMBER])
+        return tuple(f"{number:.15g}" for number in self.bus[:, BUS_NUMBER])
 
     def places(self, buses: Floats) -> Ints:
         """Where buses of the file are in `bus`; `InputError` for one that is not there."""
         order = {float(number): k for k, number in enumerate(self.bus[:, BUS_NUMBER])}
-        missing = [f"{number:g}" for number in buses if float(number) not in order]
+        missing = [f"{number:.15g}" for number in buses if float(number) not in order]
         if missing:
             raise InputError(f"network {self.name}: there is no bus {', '.join(missing)}")
         return np.array([order[float(number)] for number in buses], dtype=np.int64)
@@ -100,25 +109,51 @@ class NetworkCase:
 
 def case_path(source: str) -> Path:
     """File of the bundled case or the user's; `InputError` if there is none."""
-    path = data_path("ieee24", "ieee24.m") if source == BUNDLED_CASE else Path(source)
-    if not path.is_file():
-        raise InputError(f"network {source!r}: no such file; give a MATPOWER-style case (.m), or {BUNDLED_CASE}")
+    if source == BUNDLED_CASE:
+        return data_path("ieee24", "ieee24.m")
+    path = user_path(source, "network")
+    if path.suffix.lower() != ".m":
+        raise InputError(f"network {shown(source)}: give a MATPOWER-style case as a text file (.m), or {BUNDLED_CASE}")
+    file_status(path, "network")
     return path
 
 
 def load_network_case(source: str) -> NetworkCase:
     """The bundled case, or that of a user's file; `InputError` with the reason if it cannot be read or used."""
     path = case_path(source)
-    try:
-        frames = CaseFrames(str(path))
-        tables = {name: getattr(frames, name).to_numpy(dtype=np.float64) for name in _WIDTHS}
-        base_mva = float(frames.baseMVA)
-    except (AttributeError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise InputError(f"network {path} cannot be read as a MATPOWER-style case: {error}") from error
-    for name, width in _WIDTHS.items():
-        if not len(tables[name]) or tables[name].shape[1] < width:
-            raise InputError(f"network {path}: table {name} must have rows of at least {width} columns")
-    return _in_service(path.stem, base_mva, **tables)
+    where = f"network {path}"
+    text = read_text(path, "network", CASE_BYTES_MAX)
+    values = dict.fromkeys((*_WIDTHS, "baseMVA"), "")
+    for found in _ASSIGNMENT.finditer(_NO_FIGURE.sub(lambda part: "''" if part[0].startswith("'") else "", text)):
+        name = found["name"]
+        if name in values:
+            if values[name]:
+                raise InputError(f"{where}: {name} is there twice; keep one of them")
+            values[name] = found["table"] or found["value"] or ""
+    if missing := [name for name, value in values.items() if not value.strip()]:
+        raise InputError(f"{where} lacks {', '.join(missing)}; a MATPOWER-style case has e.g. mpc.bus = [...];")
+    tables = {name: _table(values[name], width, f"{where}, table {name}") for name, width in _WIDTHS.items()}
+    return _in_service(path.stem, finite_number(values["baseMVA"].strip(), f"{where}, baseMVA"), **tables)
+
+
+def _table(text: str, width: int, where: str) -> Floats:
+    """The rows of a table (row, column), which all have one number of columns, `width` or more."""
+    rows: list[list[float]] = []
+    for line in _ROW_END.split(text):
+        if cells := line.replace(",", " ").split():
+            if len(cells) < width or (rows and len(cells) != len(rows[0])):
+                wanted = f"{len(rows[0])} like the first" if rows else f"{width} or more"
+                raise InputError(f"{where}, row {len(rows) + 1} has {len(cells)} columns; it needs {wanted}")
+            rows.append([_figure(cell, f"{where}, row {len(rows) + 1}") for cell in cells])
+    if not rows:
+        raise InputError(f"{where} has no rows")
+    return np.array(rows)
+
+
+def _figure(text: str, where: str) -> float:
+    # What is unlimited is written so; where a limit may be missing is checked with the rest (`_check_figures`).
+    unlimited = _UNLIMITED.get(text.lower())
+    return finite_number(text, where) if unlimited is None else unlimited
 
 
 def _in_service(name: str, base_mva: float, bus: Floats, gen: Floats, branch: Floats, gencost: Floats) -> NetworkCase:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, shown
 from g2g_opt.quantities import Figure, LagH, ShiftMw, ShiftMwPerUnit, check_number, check_quantities
+from g2g_opt.reading import JSON_BYTES_MAX, finite_number, list_value, parse_json, read_text, text_value
 
 Floats = NDArray[np.float64]
 
@@ -95,7 +96,10 @@ class ContextualPolicy:
                 check_number(entry, quantity, f"the policy's matrix: {name} of datacenter {center!r}")
         lost = np.abs(self.matrix.sum(axis=0)) > 1e-6 * (1.0 + np.abs(self.matrix).sum(axis=0))
         if lost.any():
-            raise InputError(f"the policy makes or loses work: columns {[columns[k] for k in np.flatnonzero(lost)]}")
+            raise InputError(
+                "the policy makes or loses work: over datacenters, intercept_mw and columns of mw_per_unit must sum "
+                f"to 0, and these do not: {[columns[k] for k in np.flatnonzero(lost)]}"
+            )
 
     @property
     def figures(self) -> tuple[Published, ...]:
@@ -133,29 +137,24 @@ class ContextualPolicy:
         )
 
     @staticmethod
-    def from_json(text: str) -> ContextualPolicy:
-        """The policy in a text; `InputError` says what is wrong with it."""
-        try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise InputError(f"the policy is no JSON: {error}") from error
+    def from_json(text: str, where: str = "the policy") -> ContextualPolicy:
+        """The policy in a text; `InputError` that begins with `where` says what is wrong with it, by key."""
+        data = parse_json(text, where)
         if not isinstance(data, dict) or data.get("format") != _FORMAT:
-            raise InputError(f"the text is no policy of this program; its format should be {_FORMAT!r}")
+            raise InputError(f"{where} is no policy of this program; its format should be {_FORMAT!r}")
+        entries = list_value(_entry(data, "features", where), f"{where}, features")
+        features = tuple(_feature(one, f"{where}, features[{k}]") for k, one in enumerate(entries))
+        names = list_value(_entry(data, "datacenters", where), f"{where}, datacenters")
+        centers = tuple(text_value(name, f"{where}, datacenters[{k}]") for k, name in enumerate(names))
+        slopes = _numbers(_entry(data, "mw_per_unit", where), (len(centers), len(features)), f"{where}, mw_per_unit")
+        intercept = _numbers(_entry(data, "intercept_mw", where), (len(centers),), f"{where}, intercept_mw")
+        trained = data.get("trained", {})
+        if not isinstance(trained, dict):
+            raise InputError(f"{where}, trained: {shown(trained)} is no table of names and values")
         try:
-            features = tuple(_feature(one) for one in data["features"])
-            centers = tuple(str(name) for name in data["datacenters"])
-            slopes = np.array(data["mw_per_unit"], dtype=np.float64)
-            if slopes.shape != (len(centers), len(features)):
-                raise ValueError(f"mw_per_unit has shape {slopes.shape}, not {(len(centers), len(features))}")
-            matrix = np.column_stack([np.array(data["intercept_mw"], dtype=np.float64), slopes])
-            trained = data.get("trained", {})
-            if not isinstance(trained, dict):
-                raise TypeError("trained is no table of names and values")
-        except InputError:
-            raise
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"the policy cannot be read: {error!r}") from error
-        return ContextualPolicy(centers, features, matrix, trained)
+            return ContextualPolicy(centers, features, np.column_stack([intercept, slopes]), trained)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
 
     def save(self, path: Path) -> None:
         """Write the policy file."""
@@ -164,11 +163,7 @@ class ContextualPolicy:
     @staticmethod
     def load(path: Path | str) -> ContextualPolicy:
         """Read a policy file; `InputError` if it is missing or no policy."""
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"policy file {path} cannot be read: {error}") from error
-        return ContextualPolicy.from_json(text)
+        return ContextualPolicy.from_json(read_text(Path(path), "policy", JSON_BYTES_MAX), f"policy {path}")
 
 
 def _feature_data(feature: PolicyFeature) -> dict[str, Any]:
@@ -180,9 +175,35 @@ def _feature_data(feature: PolicyFeature) -> dict[str, Any]:
     return data if feature.above is None else data | {"above": feature.above}
 
 
-def _feature(data: Mapping[str, Any]) -> PolicyFeature:
-    if parts := [t["lag_h"] for t in data["terms"] if not isinstance(t["lag_h"], int)]:
-        raise ValueError(f"lag_h counts whole hours, got {parts}")
-    terms = tuple((Published(str(t["figure"]), t["lag_h"]), float(t["times"])) for t in data["terms"])
-    above = data.get("above")
-    return PolicyFeature(str(data["name"]), str(data["unit"]), terms, None if above is None else float(above))
+def _entry(data: object, key: str, where: str) -> Any:
+    if not isinstance(data, dict):
+        raise InputError(f"{where}: {shown(data)} is no table of names and values")
+    if key not in data:
+        raise InputError(f"{where} lacks {key!r}")
+    return data[key]
+
+
+def _numbers(data: object, shape: tuple[int, ...], where: str) -> Floats:
+    """Nested lists of this shape as an array."""
+    items = list_value(data, where)
+    if len(items) != shape[0]:
+        raise InputError(f"{where} needs {shape[0]} entries by the policy's names, got {len(items)}")
+    if len(shape) == 1:
+        return np.array([finite_number(item, f"{where}[{k}]") for k, item in enumerate(items)], dtype=np.float64)
+    rows = [_numbers(item, shape[1:], f"{where}[{k}]") for k, item in enumerate(items)]
+    return np.array(rows, dtype=np.float64).reshape(shape)
+
+
+def _feature(data: object, where: str) -> PolicyFeature:
+    terms = []
+    for k, term in enumerate(list_value(_entry(data, "terms", where), f"{where}.terms")):
+        at = f"{where}.terms[{k}]"
+        lag_h = _entry(term, "lag_h", at)
+        if not isinstance(lag_h, int) or isinstance(lag_h, bool):
+            raise InputError(f"{at}: lag_h counts whole hours, got {shown(lag_h)}")
+        figure = Published(text_value(_entry(term, "figure", at), f"{at}.figure"), lag_h)
+        terms.append((figure, finite_number(_entry(term, "times", at), f"{at}.times")))
+    name = text_value(_entry(data, "name", where), f"{where}.name")
+    unit = text_value(_entry(data, "unit", where), f"{where}.unit")
+    above = data.get("above") if isinstance(data, dict) else None
+    return PolicyFeature(name, unit, tuple(terms), None if above is None else finite_number(above, f"{where}.above"))

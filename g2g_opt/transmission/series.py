@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from g2g_opt.data_files import data_path, read_table
 from g2g_opt.errors import InputError
 from g2g_opt.quantities import SignedPowerMw, check_array
+from g2g_opt.reading import read_bytes
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.datetime64]
@@ -228,8 +230,8 @@ def _check_hours(hour_begins: Times) -> None:
 def _read_hourly(path: Path, columns: tuple[str, ...]) -> tuple[Times, Floats]:
     """Hours (hour,) and the named columns (hour, column) of a bundled table, which must be whole."""
     try:
-        lines = gzip.decompress(path.read_bytes()).decode("utf-8").splitlines()
-    except (OSError, EOFError, ValueError) as error:
+        lines = gzip.decompress(read_bytes(path, "table")).decode("utf-8").splitlines()
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{path} cannot be read ({error}); reinstall g2g-opt") from error
     needed = ["date", "hour", *columns]
     if not lines or lines[0].split(",") != needed:

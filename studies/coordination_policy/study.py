@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from g2g_opt.data_files import data_path
 from g2g_opt.limits import Limits
+from g2g_opt.transmission.market_folder import MarketFolder
 from g2g_opt.transmission.network_case import case_path
 from solvers.outcome import SolverError
 from studies.conclusion import Conclusion
@@ -42,7 +43,8 @@ class CoordinationStudy(CoordinationQuestion):
         """The bundled transmission system, the user's market files and network."""
         files = files_under("nyiso", data_path("nyiso"))
         if self.market_files:
-            files |= files_under("market", Path(self.market_files))
+            folder = MarketFolder(self.market_files)
+            files |= {f"market/{path.relative_to(folder.path).as_posix()}": path for path in folder.files}
         if self.network:
             files["network"] = case_path(self.network)
         return files

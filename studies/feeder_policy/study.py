@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
-from g2g_opt.assembly import TRACE_DIR
+from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import unassessed_notes

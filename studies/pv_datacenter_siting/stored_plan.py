@@ -10,6 +10,7 @@ import numpy as np
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
+from g2g_opt.reading import parse_json
 from solvers.siting import SitingPlan
 from studies.pv_datacenter_siting.days import Day, day_of
 from studies.pv_datacenter_siting.question import SitingQuestion
@@ -39,7 +40,7 @@ def dump_plan(setting: Setting, plan: SitingPlan) -> str:
 
 def read_plan(question: SitingQuestion, feeder: Feeder, text: str) -> tuple[Setting, SitingPlan]:
     """The setting and plan of `dump_plan`."""
-    content = json.loads(text)
+    content = parse_json(text, "the stored plan")
     profile = load_profile(question.profile)
     days: list[Day] = [day_of(profile, k, name, n_days) for name, k, n_days in content["days"]]
     setting = make_setting(question, feeder, days)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from g2g_opt.errors import InputError
+from g2g_opt.csv_files import write_csv
+from g2g_opt.errors import InputError, shown
 from g2g_opt.feeder import Feeder
 from studies.conclusion import Conclusion, FeederMap, ResultTable
 from studies.report.atomic_file import replacing, write_text
@@ -21,6 +21,8 @@ _NO_FILE_NAME = frozenset('/\\:*?"<>|\0')
 
 def write_tables(conclusion: Conclusion, folder: Path) -> list[Path]:
     """Write each table as `name`.csv: column names as the header, figures unrounded, missing ones empty.
+
+    A text that a spreadsheet would compute ("=...") has an apostrophe before it (`csv_files.as_text`).
 
     Raises `InputError` if two tables have one name, or a name that no file can have.
     """
@@ -34,10 +36,7 @@ def write_tables(conclusion: Conclusion, folder: Path) -> list[Path]:
 def _write_csv(table: ResultTable, path: Path) -> Path:
     names = [column.name for column in table.columns]
     with replacing(path) as scratch, scratch.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        for row in table.rows:
-            writer.writerow([_csv_cell(row.get(name)) for name in names])
+        write_csv(file, names, ([_csv_cell(row.get(name)) for name in names] for row in table.rows))
     return path
 
 
@@ -51,6 +50,21 @@ def _csv_cell(value: Any) -> Any:
     if isinstance(value, list | Mapping):
         return json.dumps(value, ensure_ascii=False)
     return value
+
+
+def write_texts(conclusion: Conclusion, folder: Path) -> list[Path]:
+    """Write each text of a conclusion to its place below the folder.
+
+    Places are made of what is stored, which may be a stranger's: `InputError` for one that leads out of the folder.
+    """
+    root = folder.resolve()
+    for name in conclusion.texts:
+        parts = name.split("/")
+        if any(not part.strip(". ") or _NO_FILE_NAME & set(part) for part in parts):
+            raise InputError(f"{shown(name)} is no place for a file below {folder}")
+        if not (root / name).resolve().is_relative_to(root):
+            raise InputError(f"{shown(name)} leads out of {folder} by a link; remove the link")
+    return [write_text(folder / name, text) for name, text in conclusion.texts.items()]
 
 
 def write_answer(conclusion: Conclusion, path: Path) -> Path:

@@ -71,6 +71,7 @@ def test_wheel_names_its_command_and_licence(wheel: Path) -> None:
     assert "g2g = studies.cli:main" in (info / "entry_points.txt").read_text(encoding="utf-8")
     assert "License-Expression: Apache-2.0" in (info / "METADATA").read_text(encoding="utf-8")
     assert (info / "licenses" / "LICENSE").is_file()
+    assert (info / "licenses" / "LICENSES.md").is_file()
 
 
 def test_wheel_finds_its_modules_and_data_without_the_checkout(wheel: Path, tmp_path: Path) -> None:

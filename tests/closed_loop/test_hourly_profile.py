@@ -135,13 +135,19 @@ def test_the_bundled_year_has_every_hour_and_the_cells_of_its_months() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda rows: rows[:3] + rows[4:], "row 3: .* follows"),
-        (lambda rows: [rows[0], rows[1].replace("0.5", "-0.5"), *rows[2:]], "row 1: load_share must be 0 or more"),
-        (lambda rows: [rows[0], rows[1].replace("0.5", "nan"), *rows[2:]], "row 1: load_share must be 0 or more"),
-        (lambda rows: [rows[0], rows[1].replace("0.5", ""), *rows[2:]], "row 1: load_share '' is no number"),
+        (lambda rows: rows[:3] + rows[4:], "line 4: .* follows"),
+        (
+            lambda rows: [rows[0], rows[1].replace("0.5", "-0.5"), *rows[2:]],
+            "line 2, load_share: '-0.5' must be from 0",
+        ),
+        (
+            lambda rows: [rows[0], rows[1].replace("0.5", "nan"), *rows[2:]],
+            "line 2, load_share: 'nan' is no finite number",
+        ),
+        (lambda rows: [rows[0], rows[1].replace("0.5", ""), *rows[2:]], "line 2, load_share: '' is no number"),
         (lambda rows: [rows[0].replace("load_share", "load"), *rows[1:]], "lacks the columns load_share"),
         (lambda rows: rows[:1], "has no rows"),
-        (lambda rows: [rows[0], rows[1].replace("2024-01-01", "Monday"), *rows[2:]], "row 1: 'MondayT"),
+        (lambda rows: [rows[0], rows[1].replace("2024-01-01", "Monday"), *rows[2:]], "line 2: 'MondayT"),
     ],
 )
 def test_a_bad_profile_is_refused_with_its_row(tmp_path: Path, change, words: str) -> None:  # type: ignore[no-untyped-def]

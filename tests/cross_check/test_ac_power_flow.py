@@ -141,8 +141,8 @@ def edited(old: str, new: str) -> Callable[[Path], Path]:
 @pytest.mark.parametrize(
     ("write", "words"),
     [
-        (lambda folder: folder / "none.m", "no such file"),
-        (edited("mpc.gencost", "mpc.other"), "cannot be read"),
+        (lambda folder: folder / "none.m", "none.m not found"),
+        (edited("mpc.gencost", "mpc.other"), "lacks gencost"),
         (edited("  10 20 0.01 0.1", "  10 30 0.01 0.1"), "there is no bus 30"),
         (edited("0.01 0.1 0 140 0 0 0 0 1", "0.01 0.1 0 140 0 0 0 5 1"), "phase shifters"),
         (edited("0.01 0.1 0 140 0 0 0 0 1", "0.01 0.1 0 140 0 0 0 0 0"), "not all connected"),
@@ -155,9 +155,9 @@ def edited(old: str, new: str) -> Callable[[Path], Path]:
         (edited("0.01 0.1 0 140", "0 0.1 0 140"), "no branch has a resistance"),
         (edited("300 -300", "0 0"), "no generator has reactive limits"),
         (edited("300 -300", "-300 300"), "contradict"),
-        (edited("120 30 0 0", "NaN 30 0 0"), "no finite numbers"),
-        (edited("1.05 0.9;", "NaN 0.9;"), "no finite numbers"),
-        (edited("2 0 0 3 0 20", "2 0 0 NaN 0 20"), "no finite numbers"),
+        (edited("120 30 0 0", "NaN 30 0 0"), "is no finite number"),
+        (edited("1.05 0.9;", "NaN 0.9;"), "is no finite number"),
+        (edited("2 0 0 3 0 20", "2 0 0 NaN 0 20"), "is no finite number"),
         (edited("0.01 0.1 0 140", "0.01 0.1 0 -140"), "negative rating"),
         (edited("  10 20 0.01", "  10 10 0.01"), "begins and ends"),
         (edited("300.0 0;", "300.0 400;"), "above its most"),

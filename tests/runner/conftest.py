@@ -1,4 +1,4 @@
-"""A disk so small that it can be filled."""
+"""A disk so small that it can be filled, and consent to a study that is not registered."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from g2g_opt.consent import Consent, give_consent, given_consent
+
+
+@pytest.fixture(autouse=True)
+def _trusted_study() -> Iterator[None]:
+    """`small_study` is a study by where it is."""
+    before = given_consent()
+    give_consent(Consent(studies=True))
+    yield
+    give_consent(before)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ class SmallStudy:
     bad: tuple[tuple[int, str], ...] = ()
     log: str = ""
     feeder: str = "ieee13"
-    trace_dir: str = "no_traces"
+    trace_dir: str = "data/specs"
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
 

@@ -28,7 +28,7 @@ _HERE = Path(__file__).parent
 def _g2g(*arguments: str) -> subprocess.Popen[bytes]:
     """`g2g` in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "studies.cli", *arguments],
+        [sys.executable, "-m", "studies.cli", arguments[0], "--trust-study", *arguments[1:]],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_HERE), str(_HERE.parent.parent)])},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

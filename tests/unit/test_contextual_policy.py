@@ -128,7 +128,7 @@ def test_a_figure_below_a_bend_is_still_checked() -> None:
 def test_a_column_that_makes_or_loses_work_is_named(column: int, name: str, work_mw: float) -> None:
     matrix = MATRIX.copy()
     matrix[1, column] += work_mw
-    with pytest.raises(InputError, match=rf"makes or loses work: columns \['{name}'\]"):
+    with pytest.raises(InputError, match=rf"makes or loses work: .*: \['{name}'\]"):
         policy(matrix)
 
 
@@ -170,17 +170,23 @@ def _without(name: str) -> Callable[[dict[str, Any]], Any]:
         (_without("features"), "features"),
         (_without("datacenters"), "datacenters"),
         (_without("intercept_mw"), "intercept_mw"),
-        (lambda data: data | {"features": [{"name": "x"}]}, "cannot be read"),
-        (lambda data: data | {"features": 3}, "cannot be read"),
-        (lambda data: data | {"features": data["features"][:1]}, "cannot be read|shape"),
-        (lambda data: data | {"intercept_mw": [1.0, -1.0]}, "cannot be read|shape"),
-        (lambda data: data | {"intercept_mw": ["much", -1.0, 0.0]}, "cannot be read"),
-        (lambda data: data | {"intercept_mw": [5.0, -3.0, float("nan")]}, "number"),
-        (lambda data: data | {"mw_per_unit": data["mw_per_unit"][:2]}, "cannot be read|shape"),
-        (lambda data: data | {"mw_per_unit": [[0.0], [0.0, 0.0], [0.0]]}, "cannot be read"),
+        (lambda data: data | {"features": [{"name": "x"}]}, r"features\[0\] lacks 'terms'"),
+        (lambda data: data | {"features": 3}, "features: 3 is no list"),
+        (lambda data: data | {"features": data["features"][:1]}, r"mw_per_unit\[0\] needs 1 entries .*, got 2"),
+        (lambda data: data | {"intercept_mw": [1.0, -1.0]}, "intercept_mw needs 3 entries .*, got 2"),
+        (lambda data: data | {"intercept_mw": ["much", -1.0, 0.0]}, r"intercept_mw\[0\]: 'much' is no number"),
+        (
+            lambda data: data | {"intercept_mw": [5.0, -3.0, float("nan")]},
+            "intercept_mw.2 is nan, which is no",
+        ),
+        (lambda data: data | {"mw_per_unit": data["mw_per_unit"][:2]}, "mw_per_unit needs 3 entries .*, got 2"),
+        (
+            lambda data: data | {"mw_per_unit": [[0.0], [0.0, 0.0], [0.0]]},
+            r"mw_per_unit\[0\] needs 2 entries .*, got 1",
+        ),
         # As many entries, but by feature: read row by row they would be other policies' slopes.
-        (lambda data: data | {"mw_per_unit": np.zeros((2, 3)).tolist()}, "cannot be read|shape"),
-        (lambda data: data | {"mw_per_unit": [0.0] * 6}, "cannot be read|shape"),
+        (lambda data: data | {"mw_per_unit": np.zeros((2, 3)).tolist()}, "mw_per_unit needs 3 entries .*, got 2"),
+        (lambda data: data | {"mw_per_unit": [0.0] * 6}, "mw_per_unit needs 3 entries .*, got 6"),
         (lambda data: data | {"trained": None}, "trained"),
         (lambda data: data | {"trained": [1]}, "trained"),
         (lambda data: data | {"intercept_mw": [5.0, -3.0, 0.0]}, "makes or loses work"),
@@ -196,7 +202,7 @@ def test_a_text_that_is_no_policy_is_refused_in_words(change: Callable[[dict[str
 def test_a_term_that_cannot_be_meant_is_refused(name: str, value: object) -> None:
     data = json.loads(policy().to_json())
     data["features"][0]["terms"][0][name] = value
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=rf"features\[0\]\.terms\[0\].*{name}.*(no number|whole hours)"):
         ContextualPolicy.from_json(json.dumps(data))
 
 
@@ -204,20 +210,20 @@ def test_a_term_that_cannot_be_meant_is_refused(name: str, value: object) -> Non
 def test_a_weight_or_bend_that_is_no_number_is_refused_when_read(name: str) -> None:
     data = json.loads(policy(MATRIX[:, :2], BEND).to_json())
     (data["features"][0]["terms"][0] if name == "times" else data["features"][0])[name] = float("nan")
-    with pytest.raises(InputError, match="number"):
+    with pytest.raises(InputError, match=rf"{name} is nan, which is no finite number"):
         ContextualPolicy.from_json(json.dumps(data))
 
 
 def test_a_damaged_or_missing_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
-    with pytest.raises(InputError, match=r"policy\.json cannot be read"):
+    with pytest.raises(InputError, match=r"policy\.json not found"):
         ContextualPolicy.load(path)
     policy().save(path)
     path.write_text(path.read_text(encoding="utf-8")[:-40], encoding="utf-8")
     with pytest.raises(InputError, match="no JSON"):
         ContextualPolicy.load(path)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"policy\.json is in UTF-16"):
         ContextualPolicy.load(path)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is a folder"):
         ContextualPolicy.load(tmp_path)

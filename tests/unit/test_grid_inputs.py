@@ -369,6 +369,8 @@ def test_a_bus_without_a_voltage_base_is_refused(tmp_path: Path) -> None:
         ("t,kw\n0,nan\n", "finite"),
         ("t,kw\nnan,5\n", "finite"),
         ("t\n1\n", "two columns"),
+        ("t,kw\n0,1\n# c\n2,1\n1,1\n", "line 5: time must not decrease"),
+        ("t,kw\n0,1\n1\n", "line 3 has one cell"),
     ],
 )
 def test_a_profile_file_that_cannot_be_read_says_what_it_needs(tmp_path: Path, text: str, words: str) -> None:
@@ -378,5 +380,5 @@ def test_a_profile_file_that_cannot_be_read_says_what_it_needs(tmp_path: Path, t
     path.write_text(text)
     with pytest.raises(InputError, match=words):
         CSVProfileGenerator(path)
-    with pytest.raises(InputError, match="not found"):
+    with pytest.raises(InputError, match="is a folder"):
         CSVProfileGenerator(tmp_path)

@@ -103,10 +103,10 @@ def test_a_users_trace_replaces_the_ripple(tmp_path: Path, by_hash: bool, caplog
     ("rows", "message"),
     [
         ("8,0,400\n8,1,800\n", r"feasible batch sizes \[16\]"),
-        ("8,0,x\n", "data row 1"),
-        ("8,0,-5\n", "0 W or more"),
+        ("8,0,x\n", "line 2, power_total_W: 'x' is no number"),
+        ("8,0,-5\n", "line 2, power_total_W: '-5' must be from 0"),
         ("8.5,0,5\n", "whole batch_size"),
-        (GOOD.replace("8,1,", "8,0,"), "batch size 8: relative_time_s must rise"),
+        (GOOD.replace("8,1,", "8,0,"), "line 3: relative_time_s must rise .* 0 follows 0"),
         ("8,0,400\n16,0,400\n", "2 rows or more"),
         ("", "no rows"),
     ],

@@ -314,7 +314,7 @@ def break_line(day: MarketDay, old: str, new: str) -> None:
         ("MILLWD", "MILLWOOD", r"20180702palIntegrated\.csv has nothing of 2018-07-02 for Millwd"),
         ('"Integrated Load"', '"Load MW"', r"20180702palIntegrated\.csv lacks the columns Integrated Load"),
         ("1230.0", "about 1200", r"20180702palIntegrated\.csv, line 255: 'about 1200' is no number"),
-        ("1230.0", "inf", "'inf' is no number"),
+        ("1230.0", "inf", "'inf' is no finite number"),
         ("07/02/2018 09:00", "07/02/2018 29:00", "'07/02/2018 29:00:00' is no time"),
         ("07/02/2018 09:00", "02/07/2018 09:00", "02/07/2018 09:00:00 is not of 2018-07-02"),
         (",61752,1230.0", "", "ends early"),
@@ -328,7 +328,7 @@ def test_a_damaged_file_is_refused(july: MarketDay, old: str, new: str, text: st
 
 def test_a_file_that_is_no_text_is_refused(july: MarketDay) -> None:
     (july.folder / "20180702palIntegrated.csv").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(InputError, match=r"20180702palIntegrated.csv is no text"):
+    with pytest.raises(InputError, match=r"20180702palIntegrated\.csv, line 1 holds the byte 0x89, which is no UTF-8"):
         load_one(july)
 
 

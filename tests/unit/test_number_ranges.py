@@ -346,10 +346,10 @@ def test_a_file_of_samples_out_of_range_is_named(tmp_path: Path) -> None:
     profile = tmp_path / "load.csv"
     for text, words in (
         ("t,kw\n0,5\n1,1e12\n", r"power_kw\[1\] must lie in"),
-        ("t,kw\n1,5\n0,5\n", "must not decrease"),
+        ("t,kw\n1,5\n0,5\n", "time must not decrease"),
     ):
         profile.write_text(text, encoding="utf-8")
-        with pytest.raises(InputError, match=rf"load\.csv.*{words}"):
+        with pytest.raises(InputError, match=rf"load\.csv[:,] .*{words}"):
             CSVProfileLoad(profile)
     trace = tmp_path / "trace.csv"
     rows = [f"{b},{t},{power}" for b in (8, 16) for t, power in ((0, 300.0), (1, 1e8 if b == 16 else 300.0))]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,14 +27,14 @@ from report_examples import (
 
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from studies.conclusion import Chart, Column, Envelope, FeederMap, Line, ResultTable
+from studies.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
 from studies.report.figures import draw_conclusion
-from studies.report.files import write_answer, write_geojson, write_tables
+from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.network_drawing import DRAWING_UNITS, LONGITUDE_LATITUDE, drawing_of, tree_layout
 from studies.report.page import report_html, write_report
 from studies.report.plain_values import json_in_page, plain_value
 from studies.report.plot_data import chart_data, envelope_summary
-from studies.report.provenance import TaskStates
+from studies.report.provenance import FailedTask, TaskStates
 from studies.report.provenance_section import in_words, task_warnings
 from studies.report.result_cells import cell_text, shown_table, table_html
 
@@ -93,6 +95,19 @@ def test_tables_that_cannot_be_files_are_refused(names: tuple[str, ...], tmp_pat
     with pytest.raises(InputError, match="files of their names"):
         write_tables(replace(user_conclusion(), tables=tables), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_texts_are_written_below_the_folder_and_nowhere_else(tmp_path: Path) -> None:
+    conclusion, folder = user_conclusion(), tmp_path / "study"
+    (path,) = write_texts(replace(conclusion, texts={"policies/a b.json": "{}\n"}), folder)
+    assert (path, path.read_text()) == (folder / "policies" / "a b.json", "{}\n")
+    for name in ("../a", "policies/../../a", "/a", "policies//a", "a\\b", "a\0", "", "policies/", "x/./y"):
+        with pytest.raises(InputError, match="no place for a file below"):
+            write_texts(replace(conclusion, texts={"fine.json": "", name: ""}), folder)
+    (folder / "out").symlink_to(tmp_path)
+    with pytest.raises(InputError, match=r"leads out of .* by a link"):
+        write_texts(replace(conclusion, texts={"out/a.json": ""}), folder)
+    assert sorted(found.name for found in tmp_path.rglob("*")) == ["a b.json", "out", "policies", "study"]
 
 
 # ---------------------------------------------------------------- GeoJSON and JSON
@@ -348,3 +363,59 @@ def test_pictures_are_drawn_for_every_map_envelope_and_chart(tmp_path: Path) -> 
     assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000 for path in paths)
     (drawn,) = draw_conclusion(user_conclusion(), user_feeder(tmp_path), tmp_path / "user")
     assert drawn.stat().st_size > 10_000
+
+
+class _Elements(HTMLParser):
+    """Names of all elements of a page, and of attributes that would run something."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.names: Counter[str] = Counter()
+        self.handlers: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names[tag] += 1
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+
+
+def _page(word: str) -> _Elements:
+    """The page of a conclusion in which every text that may come from a file is `word`."""
+    feeder = replace(Feeder.load("ieee13"), name=word)
+    bus = next(iter(feeder.buses))
+    buses = {**feeder.buses, word: replace(feeder.buses[bus], name=word)}
+    feeder = replace(feeder, buses=buses)
+    line = Line(word, (word, word), (1.0, 2.0), text=(word, word))
+    conclusion = Conclusion(
+        title=word,
+        feeder=word,
+        answer=word,
+        tables=(ResultTable(word[:1] or "t", word, (Column("bus", word), Column("x", word)), [{"bus": word, "x": 1}]),),
+        maps=(FeederMap(word, word, {word: 1.0, bus: 2.0}, text_by_bus={word: word}, marked={word: word}),),
+        envelopes=(Envelope(word, (f"{word}.1",), (0.9,), (1.1,), 0.95, 1.05),),
+        charts=(Chart(word, word, word, (line,)),),
+        failures=(Failure(word, word),),
+        not_assessed=(word,),
+        warnings=(word,),
+    )
+    provenance = replace(
+        PROVENANCE, question_toml=word, command=word, input_hashes={word: word}, hosts=(word,), engines=(word,)
+    )
+    tasks = replace(TASKS, failed=(FailedTask(word, word, 1),), code_versions=(word,))
+    return _Elements(report_html(conclusion, provenance, feeder, tasks))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "<b>x</b><img src=x onerror=alert(1)>",
+        "</script><script>alert(1)</script>",
+        "<!--<script>",
+        "\"onmouseover='alert(1)' x=\"",
+        "]]></style></title><svg onload=alert(1)>",
+    ],
+)
+def test_no_text_of_a_file_is_markup_anywhere_on_the_page(word: str) -> None:
+    found = _page(word)
+    assert found.handlers == []
+    assert found.names == _page("x").names

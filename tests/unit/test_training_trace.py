@@ -42,11 +42,11 @@ def test_file_gives_the_same_numbers_back(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("time,power\n0,1\n", "columns t_s, power_W"),
-        ("", "no rows"),
+        ("", "is empty"),
         ("t_s,power_W\n0,1\n", "2 samples"),
         ("t_s,power_W\n0,1\n0,2\n", "rise"),
-        ("t_s,power_W\n0,1\n1,x\n", "cannot be used"),
-        ("t_s,power_W\n0,-1\n1,2\n", "0 W or more"),
+        ("t_s,power_W\n0,1\n1,x\n", "line 3, power_W: 'x' is no number"),
+        ("t_s,power_W\n0,-1\n1,2\n", "line 2, power_W: '-1' must be 0 or more"),
         ("t_s,power_W\n0,0\n1,0\n", "above 0 W"),
     ],
 )

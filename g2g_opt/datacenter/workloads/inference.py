@@ -7,6 +7,7 @@ is modelled (`ripple`) unless the user has traces of their own (`InferenceData.e
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +17,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.data_files import read_table
+from g2g_opt.csv_files import read_csv
 from g2g_opt.datacenter.config import InferenceModelSpec, ModelDeployment
 from g2g_opt.datacenter.workloads.latency import ITLFitStore, LatencyMixture
 from g2g_opt.datacenter.workloads.latency_fit import mixture_of
@@ -28,6 +29,12 @@ from g2g_opt.quantities import GpuPowerW, check_array
 logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
+
+# Bounds of a user's trace: its span, the steps of a template (80 MB), the power of one replica, a batch.
+YEAR_S = 366 * 86400.0
+TRACE_STEPS_MAX = 1e7
+REPLICA_POWER_MAX_W = 1e9
+BATCH_SIZE_MAX = 1e6
 
 _TRACE_COLUMNS = ("batch_size", "relative_time_s", "power_total_W")
 
@@ -189,7 +196,8 @@ def _trace_path(data_dir: Path | str | None, spec: InferenceModelSpec) -> Path |
         return None
     for name in (spec.model_label, spec.cache_hash()):
         path = Path(data_dir) / name / "trace.csv"
-        if path.is_file():
+        # Whatever stands there under this name is meant to be one: a folder or a broken link is an error, not nothing.
+        if os.path.lexists(path):
             return path
     return None
 
@@ -198,26 +206,24 @@ def read_trace(path: Path, spec: InferenceModelSpec, dt_s: float | Fraction) -> 
     """Templates (W per GPU, at `dt_s`) of the batch sizes of `spec` that a trace file holds.
 
     A trace repeats after its last time plus one mean spacing; the template has the nearest whole number of steps.
-    Raises `InputError` naming the file and line of what is wrong, or the feasible batch sizes that are missing.
+    Raises `InputError` naming the file and line of what is wrong, or the feasible batch sizes that are missing. A trace
+    may span a year, and `TRACE_STEPS_MAX` steps.
     """
     if not (np.isfinite(float(dt_s)) and dt_s > 0):
         raise InputError(f"dt_s must be positive, got {dt_s!r}")
-    rows = read_table(path)
-    if not rows or not set(_TRACE_COLUMNS) <= set(rows[0]):
-        found = sorted(rows[0]) if rows else "no rows"
-        raise InputError(f"trace {path} needs the columns {', '.join(_TRACE_COLUMNS)}; found {found}")
     samples: dict[int, list[tuple[float, float]]] = {}
-    for number, row in enumerate(rows, start=1):
-        try:
-            batch_size, time_s, power_w = (float(row[column]) for column in _TRACE_COLUMNS)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"trace {path}, data row {number}: {error}") from error
-        if not (batch_size.is_integer() and np.isfinite(time_s) and np.isfinite(power_w) and power_w >= 0):
+    for row in read_csv(path, "trace", _TRACE_COLUMNS).rows:
+        batch_size = row.number("batch_size", 1.0, BATCH_SIZE_MAX)
+        if not batch_size.is_integer():
+            raise InputError(f"{row.where}: needs a whole batch_size, got {batch_size:g}")
+        sample = row.number("relative_time_s"), row.number("power_total_W", 0.0, REPLICA_POWER_MAX_W)
+        earlier = samples.setdefault(int(batch_size), [])
+        if earlier and sample[0] <= earlier[-1][0]:
             raise InputError(
-                f"trace {path}, data row {number}: need a whole batch_size, a finite time and a power of 0 W or more; "
-                f"got {batch_size:g}, {time_s:g}, {power_w:g}"
+                f"{row.where}: relative_time_s must rise from row to row of a batch size, and {sample[0]:g} follows "
+                f"{earlier[-1][0]:g}"
             )
-        samples.setdefault(int(batch_size), []).append((time_s, power_w))
+        earlier.append(sample)
     missing = sorted(set(spec.feasible_batch_sizes) - set(samples))
     if missing:
         raise InputError(
@@ -239,8 +245,13 @@ def read_trace(path: Path, spec: InferenceModelSpec, dt_s: float | Fraction) -> 
 def _resample(samples: Floats, dt_s: float, where: str) -> Floats:
     """Power at 0, dt_s, ... over one period, from `samples` [n, (time, power)]."""
     times, power_w = samples[:, 0] - samples[0, 0], samples[:, 1]
-    if len(times) < 2 or not (np.diff(times) > 0).all():
-        raise InputError(f"{where}: relative_time_s must rise from row to row, with 2 rows or more")
+    if len(times) < 2:
+        raise InputError(f"{where}: a trace needs 2 rows or more")
     period_s = float(times[-1]) * len(times) / (len(times) - 1)
+    if period_s > YEAR_S or period_s / dt_s > TRACE_STEPS_MAX:
+        raise InputError(
+            f"{where}: relative_time_s spans {period_s:g} s, {period_s / dt_s:.3g} steps of {dt_s:g} s; a trace may "
+            f"have {YEAR_S:g} s (366 days) and {TRACE_STEPS_MAX:g} steps"
+        )
     instants = np.arange(max(1, round(period_s / dt_s))) * dt_s
     return np.asarray(np.interp(instants, np.append(times, period_s), np.append(power_w, power_w[0])))

@@ -8,7 +8,6 @@ once (a Levenberg-Marquardt step per problem, as arrays), because 562 rows one b
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.csv_files import write_csv
 from g2g_opt.data_files import data_path, read_table
 from g2g_opt.datacenter.workloads.latency import LatencyMixture
 from g2g_opt.datacenter.workloads.measurements import Configuration, Measurement, load_measurements
@@ -215,11 +215,20 @@ def write_mixtures(path: Path | None = None) -> None:
     target = path or data_path("workloads") / "itl_mixtures.csv"
     with target.open("w", newline="", encoding="utf-8") as file:
         file.write(_COMMENT)
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*Configuration._fields, "batch_size", *_FIGURES, "worst_percentile_error"])
-        for row, fitted in zip(rows, fit_measurements(rows), strict=True):
-            figures = [repr(getattr(fitted.mixture, name)) for name in _FIGURES]
-            writer.writerow([*row.configuration, row.batch_size, *figures, f"{fitted.worst_percentile_error:.3e}"])
+        header = (*Configuration._fields, "batch_size", *_FIGURES, "worst_percentile_error")
+        write_csv(
+            file,
+            header,
+            (
+                [
+                    *row.configuration,
+                    row.batch_size,
+                    *(getattr(fitted.mixture, name) for name in _FIGURES),
+                    f"{fitted.worst_percentile_error:.3e}",
+                ]
+                for row, fitted in zip(rows, fit_measurements(rows), strict=True)
+            ),
+        )
 
 
 @lru_cache(maxsize=1)

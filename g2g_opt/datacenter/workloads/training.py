@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.data_files import read_table
+from g2g_opt.csv_files import read_csv, write_csv
 from g2g_opt.errors import InputError
 from g2g_opt.quantities import GpuPowerW, ScheduleTimeS, check_array
 from g2g_opt.randomness import keyed_generator
@@ -108,26 +107,23 @@ class TrainingTrace:
     @classmethod
     def load(cls, csv_path: Path) -> TrainingTrace:
         """Read a file with the columns t_s, power_W; raises `InputError` that names what is wrong with it."""
-        path = Path(csv_path)
-        if not path.is_file():
-            raise InputError(f"training trace {path} does not exist; TrainingTrace.ensure(path) makes a modelled one")
-        rows = read_table(path)
-        if not rows or not {"t_s", "power_W"} <= set(rows[0]):
-            found = sorted(rows[0]) if rows else "no rows"
-            raise InputError(f"training trace {path} needs the columns t_s, power_W; found {found}")
+        rows = read_csv(Path(csv_path), "training trace", ("t_s", "power_W")).rows
+        times_s = [row.number("t_s") for row in rows]
+        for before_s, time_s, row in zip(times_s, times_s[1:], rows[1:], strict=False):
+            if time_s <= before_s:
+                raise InputError(f"{row.where}: t_s must rise from row to row, and {time_s:g} follows {before_s:g}")
+        power_w = [row.number("power_W", 0.0) for row in rows]
         try:
-            return cls(np.array([float(r["t_s"]) for r in rows]), np.array([float(r["power_W"]) for r in rows]))
-        except (TypeError, ValueError) as error:
-            raise InputError(f"training trace {path} cannot be used: {error}") from error
+            return cls(np.array(times_s), np.array(power_w))
+        except InputError as error:
+            raise InputError(f"training trace {csv_path} cannot be used: {error}") from error
 
     def save(self, csv_path: Path) -> None:
         """Write the columns t_s, power_W; `load` gives the same numbers back."""
         path = Path(csv_path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["t_s", "power_W"])
-            writer.writerows(zip(map(repr, self.t_s.tolist()), map(repr, self.power_w.tolist()), strict=True))
+            write_csv(file, ("t_s", "power_W"), zip(self.t_s.tolist(), self.power_w.tolist(), strict=True))
 
     @classmethod
     def ensure(cls, csv_path: Path) -> TrainingTrace:

@@ -1,0 +1,156 @@
+"""CSV files, read and written: the one door for tables that come from a stranger and for those that leave us."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from g2g_opt.errors import InputError
+from g2g_opt.reading import NUMBER_MAX, TABLE_BYTES_MAX, finite_number, read_text
+
+# What a spreadsheet takes for a formula when a cell begins with it; also in the full-width forms that some read.
+_COMPUTED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+@dataclass(slots=True)
+class CsvRow:
+    """A row of the table `name`: its line in the file, and its texts at the `places` of the header's names."""
+
+    name: str
+    line: int
+    places: Mapping[str, int]
+    texts: list[str]
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """Texts by the names of the header."""
+        return {name: self.texts[place] for name, place in self.places.items()}
+
+    @property
+    def where(self) -> str:
+        """File and line, as errors name them."""
+        return f"{self.name}, line {self.line}"
+
+    def __getitem__(self, column: str) -> str:
+        """The text of a cell."""
+        return self.texts[self.places[column]]
+
+    def number(self, column: str, least: float = -NUMBER_MAX, most: float = NUMBER_MAX) -> float:
+        """The number in a cell; `InputError` that names file, line and column if it is none from `least` to `most`."""
+        text = self[column]
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        # The same as `finite_number`, whose words are only made for what it refuses: traces have millions of cells.
+        if least <= value <= most and "_" not in text:
+            return value
+        return finite_number(text, f"{self.where}, {column}", least, most)
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """Header and rows of a CSV file."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: list[CsvRow]
+
+
+def read_csv(path: Path, what: str, columns: Sequence[str], *, may_be_empty: bool = False) -> CsvTable:
+    """A CSV file with a header that has at least `columns`, in UTF-8; `what` it is ("profile") begins every error.
+
+    Lines that start with '#' are left out, and so are blank ones. Raises `InputError` with the line for whatever
+    cannot be read, a column that is missing or there twice, rows with fewer or more cells than the header, and no rows
+    at all (unless it `may_be_empty`).
+    """
+    return parse_csv(read_text(path, what, TABLE_BYTES_MAX), f"{what} {path}", columns, may_be_empty=may_be_empty)
+
+
+def parse_csv(text: str, where: str, columns: Sequence[str], *, may_be_empty: bool = False) -> CsvTable:
+    """The table of a text, as `read_csv` reads it from a file; `where` names it in errors."""
+    wanted = f"it needs the columns {', '.join(columns)}" if columns else "it needs a header"
+    lines = csv_rows(text, where)
+    header = next(lines, None)
+    if header is None:
+        raise InputError(f"{where} is empty; {wanted}")
+    names = [name.strip() for name in header[1]]
+    if missing := [name for name in columns if name not in names]:
+        raise InputError(f"{where} lacks the columns {', '.join(missing)}; {wanted}, and has {_named(names)}")
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        raise InputError(f"{where} has the columns {_named(twice)} twice; name each column once")
+    places = {name: place for place, name in enumerate(names)}
+    rows = []
+    for line, cells in lines:
+        # Spreadsheets may leave empty cells behind a row's end.
+        if len(cells) < len(names) or any(cells[len(names) :]):
+            raise InputError(f"{where}, line {line}: {len(cells)} cells, and the header has {len(names)}")
+        rows.append(CsvRow(where, line, places, cells))
+    if not rows and not may_be_empty:
+        raise InputError(f"{where} has no rows; {wanted}")
+    return CsvTable(where, tuple(names), rows)
+
+
+def csv_rows(text: str, where: str) -> Iterator[tuple[int, list[str]]]:
+    """Line (from 1) and cells of each row of a CSV text but blank ones and comments; `InputError` if one is no CSV."""
+    line = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal line
+        for found in io.StringIO(text, newline=""):
+            line += 1
+            if not found.startswith("#"):
+                yield found
+
+    reader = csv.reader(lines())
+    try:
+        for cells in reader:
+            if any(cells):
+                yield line, cells
+    except csv.Error as error:
+        raise InputError(f"{where}, line {line} is no row of a CSV file: {error}") from error
+
+
+def _named(names: Sequence[str]) -> str:
+    text = ", ".join(names[:20])
+    return (text if len(text) <= 200 else f"{text[:200]}...") or "none"
+
+
+def write_csv(file: TextIO, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a table to an open file; texts that a spreadsheet would compute are written as text (`as_text`)."""
+    writer = csv.writer(_LineEnds(file), lineterminator="\r\n")
+    writer.writerow([as_text(name) for name in header])
+    writer.writerows([as_text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+
+
+class _LineEnds:
+    """Ends rows with a line feed. `csv` quotes cells that hold a letter of its own line end, and only those.
+
+    With a line feed alone, a carriage return in a name would break its row.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> int:
+        return self._file.write(row.removesuffix("\r\n") + "\n")
+
+
+def as_text(cell: str) -> str:
+    """A cell with an apostrophe before it if a spreadsheet would compute it: what begins so and is no number.
+
+    Names of buses and models come from files that may be a stranger's, and a table is opened with a double click.
+    """
+    if not cell.startswith(_COMPUTED):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    # Python alone reads numbers with blanks around them, or underscores inside.
+    return f"'{cell}" if "_" in cell or cell.strip() != cell else cell
