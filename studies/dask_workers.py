@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 import threading
 import time
 from typing import Any
 
 from g2g_opt.errors import InputError
-from studies.local_workers import Ended, of_error
+from studies.local_workers import Starts, WorkersError, cause_of_death, end_group, start_python
 from studies.study_folder import StudyFolder
-from studies.worker import Done, Job, do_job
+from studies.worker import Done, Ended, Job, do_job, of_error
 
 # Left by a worker that gave up on a job; its successor reads it instead of trying again.
 _TIMED_OUT = "timed out"
@@ -33,13 +34,11 @@ class DaskWorkers:
             raise InputError("--engine dask needs Dask: pip install 'g2g-opt[dask]'") from error
         self.engine = "dask"
         self._time_out_s = time_out_s
-        self._cluster: Any = None
-        self._client: Any = None
+        self._here: _ClusterHere | None = None
         if scheduler is None:
-            n_workers = n_workers or os.cpu_count() or 1
-            self._cluster = dask.LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None)
+            self._here = _ClusterHere(dask, n_workers or os.cpu_count() or 1)
         try:
-            self._client = dask.Client(self._cluster or scheduler, timeout="5s")
+            self._client: Any = dask.Client(self._here.cluster if self._here is not None else scheduler, timeout="5s")
         except OSError as error:
             raise InputError(f"no Dask scheduler answers at {scheduler}: {error}") from error
         self._running: dict[str, Any] = {}
@@ -47,7 +46,14 @@ class DaskWorkers:
     @property
     def capacity(self) -> int:
         """Jobs that can run at a time now; workers may come and go."""
+        if self._here is not None:
+            return self._here.n_workers
+        self._check_scheduler()
         return max(1, sum(int(n) for n in self._client.nthreads().values()))
+
+    def _check_scheduler(self) -> None:
+        if self._client.status not in ("running", "connecting"):
+            raise WorkersError("the Dask scheduler is gone")
 
     def submit(self, job: Job) -> None:
         """Give a job to the scheduler."""
@@ -59,6 +65,9 @@ class DaskWorkers:
         """Jobs that have ended, after at most `timeout_s`."""
         until_s = time.monotonic() + timeout_s
         while not (ended := [task_id for task_id, future in self._running.items() if future.done()]):
+            self._check_scheduler()
+            if self._here is not None:
+                self._here.look_after()
             if time.monotonic() >= until_s:
                 break
             time.sleep(0.05)
@@ -67,7 +76,8 @@ class DaskWorkers:
     def _ended(self, task_id: str, future: Any) -> Ended:
         if future.status == "finished":
             return Ended(task_id, future.result())
-        if future.cancelled():
+        if future.status in ("cancelled", "lost"):
+            self._check_scheduler()
             return Ended(task_id, None, "died", "cancelled by the scheduler")
         error = future.exception()
         if isinstance(error, TimeoutError):
@@ -78,10 +88,69 @@ class DaskWorkers:
 
     def stop(self) -> None:
         """Give up all jobs, and the processes started here."""
-        self._client.cancel(list(self._running.values()), force=True)
+        if self._client.status == "running":
+            self._client.cancel(list(self._running.values()), force=True)
+        if self._here is not None:
+            self._here.stop()
         self._client.close()
-        if self._cluster is not None:
-            self._cluster.close()
+        if self._here is not None:
+            self._here.cluster.close()
+
+
+class _ClusterHere:
+    """A scheduler in this process, and processes that work for it.
+
+    They are started and replaced by us: a worker killed while it starts takes the nanny that Dask gives it along, and
+    with it the whole cluster if that happens at the beginning.
+    """
+
+    def __init__(self, dask: Any, n_workers: int) -> None:
+        self.n_workers = n_workers
+        self.cluster: Any = dask.LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._were_ready: set[str] = set()
+        self._starts = Starts()
+        self._n_started = 0
+
+    def look_after(self) -> None:
+        """Replace the processes that have died. Raises `WorkersError` if none can be had."""
+        ready = {str(worker.name) for worker in list(self.cluster.scheduler.workers.values())}
+        if ready - self._were_ready:
+            self._starts = Starts()
+        self._were_ready |= ready
+        for name, process in list(self._processes.items()):
+            if process.poll() is not None:
+                del self._processes[name]
+                status = end_group(process)
+                if name not in self._were_ready:
+                    self._starts.fail(cause_of_death(status))
+        while len(self._processes) < self.n_workers and self._starts.are_due():
+            self._start()
+        if not self._processes and self._starts.are_hopeless:
+            raise self._starts.error()
+
+    def _start(self) -> None:
+        self._n_started += 1
+        name = f"g2g-{self._n_started}"
+        arguments = [
+            "dask-worker", self.cluster.scheduler_address, "--name", name, "--nthreads", "1", "--no-nanny",
+            "--no-dashboard", "--memory-limit", "0",
+        ]  # fmt: skip
+        words = (
+            f"from studies.worker import belong_to; belong_to({os.getpid()}); sys.argv[:] = {arguments!r}; "
+            # What is of interest of a worker is in the ledger.
+            "import os; os.environ.setdefault('DASK_LOGGING__DISTRIBUTED', 'warning'); "
+            "from distributed.cli.dask_worker import main; main()"
+        )
+        try:
+            self._processes[name] = start_python(words)
+        except OSError as error:
+            self._starts.fail(str(error))
+
+    def stop(self) -> None:
+        """End all processes at once."""
+        while self._processes:
+            end_group(self._processes.popitem()[1])
 
 
 def _do_in_time(job: Job, time_out_s: float | None) -> Done:

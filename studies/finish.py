@@ -8,18 +8,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from studies.catalogue import question_toml
 from studies.conclusion import Conclusion
-from studies.inputs import package_versions
+from studies.inputs import changed_inputs, package_versions
 from studies.ledger import Entry, Ledger
 from studies.report.figures import draw_conclusion
 from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.page import write_report
 from studies.report.provenance import FailedTask, Provenance, TaskStates
-from studies.runner import changed_inputs, read_results
-from studies.study_folder import StudyFolder
+from studies.runner import read_results
+from studies.study_folder import StudyFolder, writing
 from studies.task import Question
 
 
@@ -30,14 +31,16 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
     and the files, the report page first.
     """
     question, results, entries = read_results(root)
+    check_rests_on_results(root, entries)
     conclusion = question.conclude(results, limits)
     folder = out or (root if limits is None else root / "rejudged" / _name(limits))
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     feeder = load_feeder(question.feeder) if question.feeder else None
     ledger = Ledger(StudyFolder(root).ledger)
     try:
         provenance = _provenance(question, ledger, entries)
-        changed = changed_inputs(ledger, question)
+        changed = changed_inputs(ledger.inputs, question)
         states = _states(entries)
     finally:
         ledger.close()
@@ -52,6 +55,15 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
         paths.append(write_geojson(conclusion, feeder, folder / "map.geojson"))
     paths += draw_conclusion(conclusion, feeder, folder)
     return conclusion, paths
+
+
+def check_rests_on_results(root: Path, entries: Sequence[Entry]) -> None:
+    """Raise `InputError` if no task has a result: what would be concluded from nothing is no answer."""
+    if any(entry.state == "done" for entry in entries):
+        return
+    failed = [entry for entry in entries if entry.state == "failed"]
+    why = f" ({len(failed)} failed: {failed[0].reason})" if failed else ""
+    raise InputError(f"no task of the study in {root} has a result{why}: there is no answer; `g2g resume` tries again")
 
 
 def load_feeder(name: str) -> Feeder:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import g2g_opt
 from g2g_opt.data_files import data_path, trace_folder
+from g2g_opt.errors import InputError
 from g2g_opt.grid.circuit_file.reading import circuit_inputs, is_own_circuit
 from g2g_opt.hourly_profile import profile_path
 from g2g_opt.reading import file_status, read_bytes
@@ -30,7 +31,9 @@ _PACKAGES = (
     "pyarrow",
 )
 # Shows results and takes commands; no result changes with it.
-_SHOWS_ONLY = {("studies", name) for name in ("report", "cli.py", "finish.py", "study_commands.py", "terminal.py")}
+_SHOWS_ONLY = {
+    ("studies", name) for name in ("report", "feeder", "cli.py", "finish.py", "study_commands.py", "terminal.py")
+}
 
 
 @lru_cache
@@ -68,10 +71,23 @@ def inputs_of(question: Question) -> dict[str, str]:
     return found
 
 
+class InputsChangedError(InputError):
+    """Files that results follow from are not what they were when the study began."""
+
+
 def changed_inputs(recorded: Mapping[str, str], question: Question) -> list[str]:
     """Names of inputs that are not what was `recorded`, sorted."""
     now = inputs_of(question)
     return sorted(name for name in {*now, *recorded} if now.get(name) != recorded.get(name))
+
+
+def check_inputs(recorded: Mapping[str, str], question: Question) -> None:
+    """Raise `InputsChangedError` if inputs are not what was `recorded`."""
+    changed = changed_inputs(recorded, question)
+    if changed:
+        raise InputsChangedError(
+            f"files changed since the study began: {', '.join(changed)}; begin anew in another folder"
+        )
 
 
 def input_hashes(files: Mapping[str, Path]) -> dict[str, str]:

@@ -17,12 +17,12 @@ from pathlib import Path
 from g2g_opt.consent import given_consent
 from g2g_opt.errors import InputError
 from studies.catalogue import parse_question, question_json, question_toml
-from studies.inputs import code_version, inputs_of
-from studies.ledger import Entry, Ledger
-from studies.local_workers import Ended, Workers
-from studies.study_folder import DiskFullError, StudyFolder
+from studies.inputs import InputsChangedError, check_inputs, code_version, inputs_of
+from studies.ledger import Entry, Ledger, exists
+from studies.local_workers import Workers
+from studies.study_folder import DiskFullError, StorageError, StudyFolder, sync_folder, write_whole, writing
 from studies.task import Question, TaskResult
-from studies.worker import Job
+from studies.worker import Ended, Job
 
 # Attempts at a task whose worker died: that may have been an accident. What raised or hung would do so again.
 _ATTEMPTS_IF_DIED = 2
@@ -63,19 +63,29 @@ class Finished:
 def begin_study(root: Path, question: Question, command: Sequence[str] | None = None) -> None:
     """Make the folder of a new study; `InputError` if the question cannot be used or the folder holds another study.
 
-    A folder with the same question is left as it is, so that the same command goes on where it stopped.
+    A folder with the same question is left as it is, so that the same command goes on where it stopped. Whoever also
+    runs the study gives its question to `run_study` instead, so that nobody can come between.
     """
     question.check()
     folder = StudyFolder(root)
+    with folder.locked():
+        _begin(folder, question, command)
+
+
+def _begin(folder: StudyFolder, question: Question, command: Sequence[str] | None) -> None:
+    """Begin a study in a folder that is held."""
     text = question_json(question)
-    if folder.ledger.is_file():
+    if exists(folder.ledger):
         if _asked(folder) != text:
-            raise InputError(f"{root} holds another study; choose another folder with --out, or remove that one")
+            raise InputError(f"{folder.root} holds another study; choose another folder with --out, or remove that one")
         return
+    inputs = inputs_of(question)
     folder.make()
+    with writing(folder.question):
+        write_whole(folder.question, question_toml(question).encode())
+        sync_folder(folder.root.resolve().parent)
     words = shlex.join(command if command is not None else sys.argv)
-    folder.question.write_text(question_toml(question), encoding="utf-8")
-    Ledger.create(folder.ledger, text, words, inputs_of(question))
+    Ledger.create(folder.ledger, text, words, inputs)
 
 
 def _asked(folder: StudyFolder) -> str:
@@ -88,50 +98,84 @@ def run_study(
     root: Path,
     workers: Callable[[], Workers],
     *,
+    question: Question | None = None,
     older: str = "refuse",
+    retry_failed: bool = False,
     tell: Tell = lambda event: None,
 ) -> Finished:
-    """Do every task that is not done, stage after stage.
+    """Do every task that is not done, stage after stage; `retry_failed` also those that failed.
 
-    `workers` starts what does the jobs. Results recorded by an `older` version of the code are an `InputError`
-    ("refuse"), kept beside the new ones ("keep") or done again ("redo"). Raises `DiskFullError` when there is no room
-    left, and `KeyboardInterrupt` on Ctrl-C; in both cases, as after being killed, the next run goes on from here.
+    The study is begun with the `question`, if one is given. The folder is held from before that until the end: a
+    second runner is refused. `workers` starts what does the jobs. Results recorded by an `older` version of the code
+    are an `InputError` ("refuse"), kept beside the new ones ("keep") or done again ("redo"); results that are not what
+    was recorded are done again. Raises `DiskFullError` or another `StorageError` when nothing more can be written,
+    `WorkersError` when no worker can be had, and `KeyboardInterrupt` on Ctrl-C; in all these cases, as after being
+    killed, the next run goes on from here.
     """
     folder = StudyFolder(root)
-    ledger = Ledger(folder.ledger)
-    try:
-        with folder.locked():
-            question = parse_question(ledger.question)
-            _check_same(ledger, question, older)
-            folder.remove_scratch()
-            ledger.release([e.id for e in ledger.entries() if e.state == "running"], "its runner was stopped")
-            pool: Workers | None = None
-            try:
-                for stage in question.stages:
-                    before = _results(folder, ledger, question.stages[: question.stages.index(stage)])
-                    ledger.list_stage(stage, question.tasks(stage, before), code_version(), older == "keep")
-                    if any(entry.state == "waiting" for entry in ledger.entries(stage)):
-                        pool = pool or workers()
-                        _Stage(folder, ledger, question, stage, pool, tell).run()
-            finally:
-                if pool is not None:
-                    pool.stop()
-                ledger.release([e.id for e in ledger.entries() if e.state == "running"], "the study was stopped")
+    if question is not None:
+        question.check()
+    else:
+        # Nothing is made where there is no study.
+        Ledger(folder.ledger).close()
+    with folder.locked():
+        if question is not None:
+            _begin(folder, question, None)
+        ledger = Ledger(folder.ledger, writable=True)
+        try:
+            _check_same(ledger, question_of(ledger), older)
+            _clear(folder, ledger, tell)
+            if retry_failed:
+                ledger.retry_failed()
+            _run_stages(folder, ledger, workers, older, tell)
             return Finished(ledger.entries(), True)
+        finally:
+            ledger.close()
+
+
+def _clear(folder: StudyFolder, ledger: Ledger, tell: Tell) -> None:
+    """Put away what a run that was stopped left, and have results that are damaged done again."""
+    folder.remove_scratch()
+    entries = ledger.entries()
+    ledger.release([entry.id for entry in entries if entry.state == "running"], "its runner was stopped")
+    for entry, damage in damaged_results(folder, entries):
+        ledger.redo(entry.id, f"its results were lost: {damage}", code_version())
+        tell(Event(entry.stage, 1, 0, 0, 1.0, 0.0, f"{entry.task.label}: {damage}; done again", is_news=True))
+
+
+def _run_stages(folder: StudyFolder, ledger: Ledger, workers: Callable[[], Workers], older: str, tell: Tell) -> None:
+    question = question_of(ledger)
+    pool: Workers | None = None
+    try:
+        for stage in question.stages:
+            before = _results(folder, ledger, question.stages[: question.stages.index(stage)])
+            ledger.list_stage(stage, question.tasks(stage, before), code_version(), older == "keep")
+            if any(entry.state == "waiting" for entry in ledger.entries(stage)):
+                pool = pool or workers()
+                _Stage(folder, ledger, question, stage, pool, tell).run()
     finally:
-        ledger.close()
+        if pool is not None:
+            pool.stop()
+        ledger.release([e.id for e in ledger.entries() if e.state == "running"], "the study was stopped")
 
 
-def changed_inputs(ledger: Ledger, question: Question) -> list[str]:
-    """Files that are not what they were when the study began."""
-    now = inputs_of(question)
-    return sorted(name for name in {*now, *ledger.inputs} if now.get(name) != ledger.inputs.get(name))
+def question_of(ledger: Ledger) -> Question:
+    """The question of a ledger; `InputError` that names the ledger if it cannot be used."""
+    try:
+        return parse_question(ledger.question)
+    except InputError as error:
+        raise InputError(f"{ledger.path}: the question of this study cannot be used: {error}") from error
+
+
+def damaged_results(folder: StudyFolder, entries: Sequence[Entry]) -> list[tuple[Entry, str]]:
+    """Tasks that are done, but whose tables are not what was recorded, and in which way."""
+    done = [entry for entry in entries if entry.state == "done"]
+    found = [(entry, folder.tables(entry.id, entry.tables).damage()) for entry in done]
+    return [(entry, damage) for entry, damage in found if damage]
 
 
 def _check_same(ledger: Ledger, question: Question, older: str) -> None:
-    changed = changed_inputs(ledger, question)
-    if changed:
-        raise InputError(f"files changed since the study began: {', '.join(changed)}; begin anew in another folder")
+    check_inputs(ledger.inputs, question)
     others = {e.code_version for e in ledger.entries() if e.state == "done"} - {code_version()}
     if others and older == "refuse":
         n = sum(e.state == "done" and e.code_version in others for e in ledger.entries())
@@ -168,18 +212,25 @@ class _Stage:
         self._folder.progress(task_id).unlink(missing_ok=True)
         task = self._entries[task_id].task
         self._running.add(task_id)
-        self._workers.submit(Job(self._folder.root.resolve(), self._ledger.question, task_id, task, given_consent()))
+        root, ledger = self._folder.root.resolve(), self._ledger
+        self._workers.submit(Job(root, ledger.question, task_id, task, ledger.inputs, given_consent()))
 
     def _record(self, ended: Ended) -> None:
         task_id, task = ended.task_id, self._entries[ended.task_id].task
         self._folder.progress(task_id).unlink(missing_ok=True)
         if ended.done is not None:
-            self._ledger.finish(task_id, ended.done.seconds, ended.done.host)
+            self._ledger.finish(task_id, ended.done.seconds, ended.done.host, ended.done.tables)
             self._news(task_id, f"{task.label}: done in {ended.done.seconds:.1f} s")
             return
-        if ended.how == "disk full":
+        if ended.how in ("disk full", "not written"):
+            # No other task could be recorded either.
             self._ledger.fail(task_id, ended.reason, ended.details, again=True)
-            raise DiskFullError(ended.reason.partition(": ")[2])
+            kind = DiskFullError if ended.how == "disk full" else StorageError
+            raise kind(ended.reason.partition(": ")[2])
+        if ended.how == "inputs changed":
+            # So they are for all tasks to come.
+            self._ledger.fail(task_id, ended.reason, ended.details, again=True)
+            raise InputsChangedError(ended.reason.partition(": ")[2])
         reason = f"{ended.how}: {ended.reason}"
         if ended.how == "died":
             self._deaths[task_id] = self._deaths.get(task_id, 0) + 1
@@ -233,18 +284,25 @@ def result_of(folder: StudyFolder, entry: Entry) -> TaskResult:
     """A task of the ledger with its tables, which are read on first use."""
     if entry.state == "failed":
         return TaskResult(entry.task, failed=entry.reason)
-    return TaskResult(entry.task, folder.tables(entry.id))
+    return TaskResult(entry.task, folder.tables(entry.id, entry.tables))
 
 
 def read_results(root: Path) -> tuple[Question, list[TaskResult], list[Entry]]:
-    """Question, results and ledger entries of a study, whether or not it is complete."""
+    """Question, results and ledger entries of a study, whether or not it is complete.
+
+    `InputError` if tables are not what was recorded: an answer would rest on less than it says.
+    """
     folder = StudyFolder(root)
     ledger = Ledger(folder.ledger)
     try:
-        entries = ledger.entries()
-        return parse_question(ledger.question), [result_of(folder, e) for e in entries if is_over(e)], entries
+        question, entries = question_of(ledger), ledger.entries()
     finally:
         ledger.close()
+    if damaged := damaged_results(folder, entries):
+        words = "; ".join(f"{entry.task.label} ({entry.id}): {damage}" for entry, damage in damaged)
+        n = f"{len(damaged)} task{'s' if len(damaged) > 1 else ''}"
+        raise InputError(f"the results of {n} in {root} are damaged: {words}; `g2g resume` does that again")
+    return question, [result_of(folder, entry) for entry in entries if is_over(entry)], entries
 
 
 def wait_hint(root: Path) -> str:

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -23,12 +24,12 @@ from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.quantities import WorkerCount, WorkTimeS
 from g2g_opt.reading import file_status
-from studies.catalogue import STUDIES, json_schema, parse_question, question_toml, read_question
+from studies.catalogue import STUDIES, json_schema, question_toml, read_question
 from studies.conclusion import Conclusion
 from studies.ledger import Entry, Ledger
-from studies.local_workers import LocalWorkers, Workers
+from studies.local_workers import LocalWorkers, Workers, WorkersError
 from studies.number_flags import number, number_of
-from studies.runner import begin_study, run_study, wait_hint
+from studies.runner import damaged_results, question_of, run_study, wait_hint
 from studies.study_folder import DiskFullError, StudyFolder
 from studies.task import Question
 from studies.terminal import Meter, in_words, show_conclusion
@@ -199,33 +200,30 @@ def _run_flags(options: argparse.Namespace, console: Console) -> int:
             raise InputError(f"{options.save} cannot be written: {error.strerror}") from error
         console.print(f"written: {options.save}; run it with: g2g run {options.save}", markup=False)
         return 0
-    begin_study(options.out, question)
-    return _go_on(options.out, options, console)
+    return _go_on(options.out, options, console, question=question)
 
 
 def _run_file(options: argparse.Namespace, console: Console) -> int:
     question = read_question(options.file)
     root = options.out or Path("results") / options.file.stem
     try:
-        begin_study(root, question)
+        return _go_on(root, options, console, question=question)
     except InputError as error:
         raise InputError(f"{options.file}: {error}") from error
-    return _go_on(root, options, console)
 
 
 def _run_resume(options: argparse.Namespace, console: Console) -> int:
-    return _go_on(options.folder, options, console)
+    return _go_on(options.folder, options, console, retry_failed=True)
 
 
 def _run_retry(options: argparse.Namespace, console: Console) -> int:
     ledger = Ledger(StudyFolder(options.folder).ledger)
     try:
-        with StudyFolder(options.folder).locked():
-            n = ledger.retry_failed()
+        n = sum(entry.state == "failed" for entry in ledger.entries())
     finally:
         ledger.close()
     console.print(f"{n} failed tasks are tried again" if n else "no task has failed", markup=False)
-    return _go_on(options.folder, options, console)
+    return _go_on(options.folder, options, console, retry_failed=True)
 
 
 def _workers(options: argparse.Namespace) -> Callable[[], Workers]:
@@ -252,25 +250,56 @@ def _stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _go_on(root: Path, options: argparse.Namespace, console: Console) -> int:
+def _go_on(
+    root: Path,
+    options: argparse.Namespace,
+    console: Console,
+    *,
+    question: Question | None = None,
+    retry_failed: bool = False,
+) -> int:
     began_s = time.monotonic()
     try:
         with _stoppable(), Meter(console) as meter:
-            finished = run_study(root, _workers(options), older=options.older, tell=meter)
+            finished = run_study(
+                root,
+                _workers(options),
+                question=question,
+                older=options.older,
+                retry_failed=retry_failed,
+                tell=meter,
+            )
+        answer = _write_all(root) if any(entry.state == "done" for entry in finished.entries) else None
     except KeyboardInterrupt:
         console.print(f"stopped; {wait_hint(root)}", markup=False, soft_wrap=True)
         return 130
-    except DiskFullError as error:
-        Console(stderr=True).print(Text("error: ", style="bold red") + Text(str(error)))
-        return 1
-    conclusion, paths = _write_all(root)
-    show_conclusion(console, conclusion)
+    except (DiskFullError, WorkersError) as error:
+        return _stopped_by(str(error), root, console)
+    except (MemoryError, ImportError, SystemError) as error:
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        # A library that is refused memory says so in many ways.
+        if limit == resource.RLIM_INFINITY and not isinstance(error, MemoryError):
+            raise
+        known = "" if limit == resource.RLIM_INFINITY else f", which is limited to {limit / 1e6:.0f} MB (ulimit -v)"
+        return _stopped_by(f"there is not enough memory{known}: {str(error) or type(error).__name__}", root, console)
+    if answer is not None:
+        show_conclusion(console, answer[0])
     for entry in finished.failed:
         console.print(Text(f"task failed: {entry.task.label}: {entry.reason}", style="red"))
+    if answer is None:
+        console.print(Text("no task has a result: there is no answer", style="red"))
+        return 1
+    conclusion, paths = answer
     console.print(f"{in_words(time.monotonic() - began_s)}; results:", markup=False)
     for path in paths:
         console.print(f"  {path}", markup=False, soft_wrap=True)
     return 1 if finished.failed or conclusion.failures else 0
+
+
+def _stopped_by(reason: str, root: Path, console: Console) -> int:
+    Console(stderr=True).print(Text("error: ", style="bold red") + Text(reason), soft_wrap=True)
+    console.print(wait_hint(root), markup=False, soft_wrap=True)
+    return 1
 
 
 def _write_all(root: Path, limits: Limits | None = None, out: Path | None = None) -> tuple[Conclusion, list[Path]]:
@@ -289,7 +318,7 @@ def _run_report(options: argparse.Namespace, console: Console) -> int:
     if given:
         ledger = Ledger(StudyFolder(options.folder).ledger)
         try:
-            limits = replace(limits_of(parse_question(ledger.question)), **given)
+            limits = replace(limits_of(question_of(ledger)), **given)
         finally:
             ledger.close()
     conclusion, paths = _write_all(options.folder, limits, options.out)
@@ -316,12 +345,14 @@ def _run_status(options: argparse.Namespace, console: Console) -> int:
         failures = [(entry, ledger.attempts(entry.id)) for entry in entries if entry.state in ("failed", "split")]
     finally:
         ledger.close()
+    damage = {entry.id: what for entry, what in damaged_results(folder, entries)}
+    status = 1 if damage or any(entry.state == "failed" for entry in entries) else 0
     if options.json:
-        sys.stdout.write(json.dumps([_plain(entry) for entry in entries], indent=1) + "\n")
-        return 0
-    table = Table("stage", "waiting", "running", "done", "failed", "divided", title=f"{ledger.command}")
+        sys.stdout.write(json.dumps([_plain(entry, damage.get(entry.id, "")) for entry in entries], indent=1) + "\n")
+        return status
+    table = Table("stage", "waiting", "running", "done", "failed", "divided", title=Text(ledger.command))
     for stage, states in counts.items():
-        table.add_row(stage, *(str(states.get(s, 0)) for s in ("waiting", "running", "done", "failed", "split")))
+        table.add_row(Text(stage), *(str(states.get(s, 0)) for s in ("waiting", "running", "done", "failed", "split")))
     console.print(table)
     done = [entry for entry in entries if entry.state == "done"]
     versions = sorted({entry.code_version for entry in done})
@@ -331,13 +362,18 @@ def _run_status(options: argparse.Namespace, console: Console) -> int:
         if entry.state == "running":
             share, words = folder.read_progress(entry.id)
             console.print(f"running: {entry.task.label}: {100 * share:.0f} % {words}", markup=False)
+        if entry.id in damage:
+            words = f"damaged: {entry.task.label} ({entry.id}): {damage[entry.id]}; `g2g resume` does it again"
+            console.print(Text(words, style="red"), soft_wrap=True)
+    if n_unknown := sum(entry.tables is None for entry in done):
+        console.print(f"of {n_unknown} tasks an older version kept no digests: whether they are whole is not known")
     for entry, attempts in failures:
         what = "divided" if entry.state == "split" else "failed"
         console.print(Text(f"{what} after {len(attempts)} attempts: {entry.task.label}: {entry.reason}", style="red"))
-    return 1 if any(entry.state == "failed" for entry, _ in failures) else 0
+    return status
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
+def _plain(entry: Entry, damage: str) -> dict[str, Any]:
     return {
         "id": entry.id,
         "stage": entry.stage,
@@ -350,6 +386,7 @@ def _plain(entry: Entry) -> dict[str, Any]:
         "host": entry.host,
         "seed": entry.seed,
         "code_version": entry.code_version,
+        "damage": damage,
     }
 
 

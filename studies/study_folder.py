@@ -1,4 +1,4 @@
-"""The folder of a study: where everything lies, its tables as Parquet, and the lock that keeps a second runner out."""
+"""The folder of a study: where everything lies, how it is written, and the lock that keeps a second runner out."""
 
 from __future__ import annotations
 
@@ -7,22 +7,54 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from g2g_opt.errors import G2GError, InputError
-from studies.task import Row, Tables
+from g2g_opt.errors import InputError
+from studies.stored_tables import StoredTables, TableRecord, TableRecords, table_file
+from studies.task import Tables
 
 
-class DiskFullError(G2GError, OSError):
+class StorageError(InputError):
+    """A place that cannot be written; what was recorded before is whole."""
+
+
+class DiskFullError(StorageError):
     """There is no room left for results; what was recorded before is whole."""
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Say clearly what a file system refuses while `place` is written: `DiskFullError`, else `StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(f"no room left for {place}; make room and give the same command again") from error
+        words = f"{place} cannot be written: {error.strerror or error}; choose another place (--out), or mend this one"
+        raise StorageError(words) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a power failure, where its file system can promise that."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network file systems sync no folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that survives a power failure once its folder is synced."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 class StudyFolder:
@@ -50,131 +82,117 @@ class StudyFolder:
         return self.root / "running" / f"{task_id}.json"
 
     def make(self) -> None:
-        """Make the folder; `InputError` if that cannot be done."""
-        try:
-            for part in ("tasks", "running"):
+        """Make the folder; `StorageError` if that cannot be done."""
+        for part in ("tasks", "running"):
+            with writing(self.root / part):
                 (self.root / part).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"the folder {self.root} cannot be made ({error}); choose another with --out") from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder; `InputError` if another process does. The lock of a killed process is gone with it."""
-        with (self.root / "lock").open("a+", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                raise InputError(
-                    f"another g2g (process {file.read().strip() or 'unknown'}) is at work in {self.root}; "
-                    "`g2g status` shows how far it is"
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+        """Hold the folder, made if need be, so that nobody else begins or runs a study in it.
 
-    def write_tables(self, task_id: str, tables: Tables) -> None:
-        """Write a task's tables: all of them are there, or none. Raises `DiskFullError`."""
+        `InputError` if another process holds it, or nothing can be held there. The lock of a killed process is gone
+        with it.
+        """
+        with writing(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+        handle = self._lock()
+        try:
+            with writing(self.root / "lock"):
+                os.ftruncate(handle, 0)
+                os.write(handle, str(os.getpid()).encode())
+            yield
+        finally:
+            os.close(handle)
+
+    def _lock(self) -> int:
+        path = self.root / "lock"
+        while True:
+            with writing(path):
+                handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Whoever removed the folder and made it anew meanwhile locks another file of this name.
+                if os.path.samestat(os.fstat(handle), path.stat()):
+                    return handle
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                holder = os.pread(handle, 20, 0).decode(errors="replace") or "unknown"
+                os.close(handle)
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                    raise StorageError(
+                        f"{self.root} lies on a file system without locks ({error.strerror}), where nothing keeps a "
+                        "second g2g out; choose another with --out"
+                    ) from error
+                raise InputError(
+                    f"another g2g (process {holder}) is at work in {self.root}; `g2g status` shows how far it is"
+                ) from error
+            os.close(handle)
+
+    def write_tables(self, task_id: str, tables: Tables) -> dict[str, TableRecord]:
+        """Write a task's tables: all of them are there, on the disk itself, or none. Raises `StorageError`."""
         target = self.task(task_id)
         scratch = target.with_name(f"{task_id}.{os.getpid()}.tmp")
-        shutil.rmtree(scratch, ignore_errors=True)
-        try:
-            scratch.mkdir(parents=True)
-            for name, rows in tables.items():
-                with (scratch / f"{name}.parquet").open("wb") as file:
-                    pq.write_table(_table(rows), file, compression="zstd")
-                    file.flush()
-                    os.fsync(file.fileno())
-            # Left by a run that was killed before it could record the task: the same rows, written again.
-            shutil.rmtree(target, ignore_errors=True)
-            scratch.rename(target)
-        except OSError as error:
-            raise disk_full(error, self.root) or error from error
-        finally:
+        records = {}
+        with writing(target):
             shutil.rmtree(scratch, ignore_errors=True)
+            try:
+                scratch.mkdir(parents=True)
+                for name, rows in tables.items():
+                    content, records[name] = table_file(rows)
+                    write_whole(scratch / f"{name}.parquet", content)
+                sync_folder(scratch)
+                _take_place(scratch, target)
+                sync_folder(target.parent)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+        return records
 
     def remove_scratch(self) -> None:
-        """Remove what killed workers left half-written, and what they last said."""
-        for path in (self.root / "tasks").glob("*.tmp"):
-            shutil.rmtree(path, ignore_errors=True)
-        for path in (self.root / "running").glob("*"):
-            path.unlink(missing_ok=True)
+        """Remove what killed workers and runners left half-written, and what they last said."""
+        with writing(self.root):
+            for path in (self.root / "tasks").glob("*.tmp"):
+                shutil.rmtree(path)
+            for path in (self.root / "running").glob("*"):
+                path.unlink(missing_ok=True)
+            for path in self.root.glob("ledger.new*"):
+                path.unlink(missing_ok=True)
 
-    def tables(self, task_id: str) -> StoredTables:
+    def tables(self, task_id: str, records: TableRecords | None = None) -> StoredTables:
         """The tables of a finished task, read when they are asked for."""
-        return StoredTables(self.task(task_id))
+        return StoredTables(self.task(task_id), records)
 
     def write_progress(self, task_id: str, share: float, words: str) -> None:
-        """Say how far a running task is; readers see the old words or the new ones. Raises `DiskFullError`."""
+        """Say how far a running task is; readers see the old words or the new ones. Raises `StorageError`."""
         path = self.progress(task_id)
         scratch = path.with_suffix(f".{os.getpid()}.tmp")
-        try:
+        with writing(path):
             scratch.write_text(json.dumps({"share": share, "words": words}), encoding="utf-8")
             scratch.replace(path)
-        except OSError as error:
-            raise disk_full(error, self.root) or error from error
 
     def read_progress(self, task_id: str) -> tuple[float, str]:
         """Share (0 to 1) and words that a running task last wrote; (0, "") before that."""
+        path = self.progress(task_id)
         try:
-            content = json.loads(self.progress(task_id).read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return float(content["share"]), str(content["words"])
         except FileNotFoundError:
             return 0.0, ""
-        return float(content["share"]), str(content["words"])
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return 0.0, f"({path.name} cannot be read)"
 
 
-def disk_full(error: OSError, place: Path) -> DiskFullError | None:
-    """`error` in words if it says that the disk (or a quota) is full."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return None
-    return DiskFullError(f"no room left for results in {place}; make room, then `g2g resume {place}`")
-
-
-class StoredTables(Mapping[str, Sequence[Row]]):
-    """Tables of one task, each read from its Parquet file on first use; lists of numbers come back as arrays."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._read: dict[str, list[Row]] = {}
-
-    @cached_property
-    def _names(self) -> list[str]:
-        return sorted(path.stem for path in self._folder.glob("*.parquet"))
-
-    def __getitem__(self, name: str) -> Sequence[Row]:
-        if name not in self._names:
-            raise KeyError(name)
-        if name not in self._read:
-            self._read[name] = _rows(pq.read_table(self._folder / f"{name}.parquet"))
-        return self._read[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-def _table(rows: Sequence[Row]) -> pa.Table:
-    """Rows as columns; a row that lacks a name has None there."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    return pa.table({name: [row.get(name) for row in rows] for name in names})
-
-
-def _rows(table: pa.Table) -> list[Row]:
-    columns = {name: _column(table.column(name).combine_chunks()) for name in table.column_names}
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def _column(values: pa.ChunkedArray | pa.Array) -> list[Any]:
-    if isinstance(values, pa.ChunkedArray):
-        values = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
-    if not (pa.types.is_list(values.type) and pa.types.is_primitive(values.type.value_type)):
-        listed: list[Any] = values.to_pylist()
-        return listed
-    flat = values.flatten().to_numpy(zero_copy_only=False)
-    ends = np.cumsum(values.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
-    begins = np.concatenate([[0], ends[:-1]])
-    known = values.is_valid().to_pylist()
-    return [flat[a:b] if here else None for a, b, here in zip(begins, ends, known, strict=True)]
+def _take_place(scratch: Path, target: Path) -> None:
+    """Move a folder into its place, where a run that was killed before it recorded the task may have left its own."""
+    for _ in range(10):
+        shutil.rmtree(target, ignore_errors=True)
+        try:
+            scratch.rename(target)
+        except OSError as error:
+            # A worker of a killed runner, in the last moments of its life, put it there again.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
+    raise OSError(errno.EEXIST, "another process keeps writing it")

@@ -40,8 +40,17 @@ class Task:
 
     def key(self, question: str, code_version: str) -> str:
         """Identity of the task in a ledger: 16 hexadecimal digits of the hash of everything its result follows from."""
-        text = json.dumps([question, self.kind, self.content, code_version], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return task_key(question, self.kind, self.content_json(), code_version)
+
+    def content_json(self) -> str:
+        """The content as canonical JSON."""
+        return json.dumps(self.content, sort_keys=True, separators=(",", ":"))
+
+
+def task_key(question: str, kind: str, content_json: str, code_version: str) -> str:
+    """`Task.key` of a task whose content is known as canonical JSON."""
+    text = f"[{json.dumps(question)},{json.dumps(kind)},{content_json},{json.dumps(code_version)}]"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)

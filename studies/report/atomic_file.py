@@ -7,17 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from studies.study_folder import writing
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A scratch path in the same folder that takes the place of `path` at the end, or is gone after an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A scratch path in the same folder that takes the place of `path` at the end, or is gone after an error.
+
+    `StorageError` if the file system refuses any of it: a full disk, a directory of that name, no permission.
+    """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield scratch
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(path)
+        try:
+            yield scratch
+            os.replace(scratch, path)
+        finally:
+            scratch.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -25,3 +32,22 @@ def write_text(path: Path, text: str) -> Path:
     with replacing(path) as scratch:
         scratch.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     return path
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what writers of `path` left that were killed; one that lives may be at it."""
+    prefix = f".{path.name}."
+    for left in path.parent.iterdir():
+        pid = left.name.removeprefix(prefix).removesuffix(".tmp")
+        if left.name == f"{prefix}{pid}.tmp" and pid.isdecimal() and not _lives(int(pid)):
+            left.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import field
@@ -72,7 +73,7 @@ class SmallStudy:
         for k, number in enumerate(task.content["numbers"]):
             progress(k / len(task.content["numbers"]), f"at {number}")
             time.sleep(self.seconds)
-            _misbehave(dict(self.bad).get(number, ""))
+            _misbehave(dict(self.bad).get(number, ""), self.log)
             draws = np.random.default_rng([self.seed, number]).random(100)
             rows.append({"number": number, "sum": float(draws.sum()), "draws": draws})
         return {"sums": rows}
@@ -91,11 +92,18 @@ class SmallStudy:
         )
 
 
-def _misbehave(how: str) -> None:
+def _misbehave(how: str, log: str) -> None:
     if how == "raises":
         raise ValueError("this number cannot be summed")
     if how == "hangs":
         time.sleep(3600)
+    if how == "waits":
+        until_s = time.monotonic() + 60.0
+        while not Path(f"{log}.go").exists() and time.monotonic() < until_s:
+            time.sleep(0.02)
+    if how == "starts a process":
+        with subprocess.Popen(["sleep", "3600"]) as started, Path(log).open("a", encoding="utf-8") as file:
+            file.write(f"{started.pid}\n")
     if how == "segfaults":
         ctypes.string_at(0)
     if how == "is killed":

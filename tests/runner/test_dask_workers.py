@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killing import kill, workers_of
 from small_study import SmallStudy
 
 from g2g_opt.errors import InputError
@@ -64,12 +65,39 @@ def test_dask_gives_the_results_of_local_workers_though_a_worker_is_killed(tmp_p
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_processes_of_a_cluster_here_are_replaced_also_when_killed_at_their_start(tmp_path: Path) -> None:
+    killed: list[int] = []
+    over = threading.Event()
+
+    def kill_some() -> None:
+        for delay_s in (0.0, 0.1, 0.3, 1.5):
+            while not (new := workers_of(os.getpid(), "dask-worker") - set(killed)):
+                if over.wait(0.005):
+                    return
+            time.sleep(delay_s)
+            killed.append(min(new))
+            kill(killed[-1])
+
+    killer = threading.Thread(target=kill_some)
+    killer.start()
+    study = SmallStudy(n=12, seconds=0.3)
+    finished = run_study(tmp_path / "dask", lambda: DaskWorkers(n_workers=2), question=study)
+    over.set()
+    killer.join()
+    assert len(killed) >= 3
+    assert [entry.state for entry in finished.entries] == ["done"] * 13
+    run_study(tmp_path / "local", lambda: LocalWorkers(2), question=SmallStudy(n=12))
+    assert _rows(tmp_path / "dask") == _rows(tmp_path / "local")
+    assert not workers_of(os.getpid(), "dask-worker")
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_on_dask_what_raises_or_hangs_costs_one_task(tmp_path: Path, cluster: Any) -> None:
     study = SmallStudy(n=4, bad=((1, "raises"), (2, "hangs")))
-    failed = _run(tmp_path / "s", study, cluster, time_out_s=12.0).failed
+    failed = _run(tmp_path / "s", study, cluster, time_out_s=6.0).failed
     assert [entry.reason for entry in failed] == [
         "raised: ValueError: this number cannot be summed",
-        "timed out: not done within 12 s",
+        "timed out: not done within 6 s",
     ]
     assert [number for number, _ in _rows(tmp_path / "s")] == [0, 3]
 

@@ -1,4 +1,7 @@
-"""Killed with -9 at random moments, again and again, a study ends with the results of one that was left in peace."""
+"""Killed with -9 at random moments, again and again, a study ends with the results of one that was left in peace.
+
+`tests/nightly/kills.py` does the same two hundred times.
+"""
 
 from __future__ import annotations
 
@@ -7,87 +10,54 @@ import os
 import random
 import signal
 import subprocess
-import sys
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from killing import ends_within, g2g, kill, lives, rows_of, workers_of, write_question
 from small_study import SmallStudy
 
-from studies.catalogue import question_toml
 from studies.ledger import Ledger
-from studies.local_workers import LocalWorkers
-from studies.runner import begin_study, read_results, run_study
+from studies.local_workers import LocalWorkers, WorkersError
+from studies.runner import Event, Finished, begin_study, read_results, run_study
 from studies.study_folder import StudyFolder
-from studies.task import gather
 
-KILLS = 22
-_HERE = Path(__file__).parent
-
-
-def _g2g(*arguments: str) -> subprocess.Popen[bytes]:
-    """`g2g` in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "studies.cli", arguments[0], "--trust-study", *arguments[1:]],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_HERE), str(_HERE.parent.parent)])},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        # Whoever runs the tests in the background of a shell has Ctrl-C ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+KILLED_RUNNERS = 8
+KILLED_AT_START_S = (0.0, 0.05, 0.2, 0.0, 0.1, 0.3)
+KILLED_AT_WORK = 4
 
 
-def _workers_of(process: int) -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False)
-    return [int(word) for word in found.stdout.split()]
-
-
-def _ends(runner: subprocess.Popen[bytes], within_s: float) -> bool:
-    """True if the runner ended by itself before its time."""
-    try:
-        runner.wait(within_s)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
-def _ends_before_its_moment(runner: subprocess.Popen[bytes], draw: random.Random, log: Path) -> bool:
+def _ends_before_its_moment(runner: subprocess.Popen[str], draw: random.Random, log: Path) -> bool:
     """Wait for a random moment: while it starts up, or a little after some more tasks have begun."""
     if draw.random() < 0.2:
-        return _ends(runner, draw.uniform(0.1, 1.5))
+        return ends_within(runner, draw.uniform(0.1, 1.5))
     wanted = _begun(log) + draw.randint(1, 5)
     while _begun(log) < wanted:
-        if _ends(runner, 0.02):
+        if ends_within(runner, 0.02):
             return True
-    return _ends(runner, draw.uniform(0.0, 0.3))
+    return ends_within(runner, draw.uniform(0.0, 0.3))
 
 
 def _begun(log: Path) -> int:
     return log.read_bytes().count(b"\n") if log.is_file() else 0
 
 
-def _rows(root: Path) -> list[tuple[int, float, tuple[float, ...]]]:
-    rows = gather(read_results(root)[1], "sums")
-    return [(row["number"], row["sum"], tuple(row["draws"])) for row in rows]
-
-
-def test_a_study_killed_at_random_moments_ends_like_one_left_in_peace(tmp_path: Path) -> None:
+def test_a_study_whose_runner_is_killed_ends_like_one_left_in_peace(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    study = SmallStudy(n=160, group=2, seconds=0.1, log=str(log))
-    (tmp_path / "study.toml").write_text(question_toml(study))
+    study = SmallStudy(n=60, group=2, seconds=0.05, log=str(log))
+    question = write_question(tmp_path / "study.toml", study)
     draw = random.Random(2026)
     kills: Counter[str] = Counter()
-    arguments = ["run", str(tmp_path / "study.toml"), "--out", str(tmp_path / "killed"), "--workers", "2"]
+    arguments = ["run", str(question), "--out", str(tmp_path / "killed"), "--workers", "2"]
     recorded: dict[str, int] = {}
-    while sum(kills.values()) < KILLS:
-        runner = _g2g(*arguments)
+    while sum(kills.values()) < KILLED_RUNNERS:
+        runner = g2g(*arguments)
         if not _ends_before_its_moment(runner, draw, log):
-            what = draw.choice(["runner", "runner", "runner", "everything", "worker"])
-            workers = _workers_of(runner.pid)
-            if what == "worker" and workers:
-                os.kill(draw.choice(workers), signal.SIGKILL)
-                _ends(runner, 0.5)
+            what = draw.choice(["runner", "everything"])
             os.killpg(runner.pid, signal.SIGKILL) if what == "everything" else runner.kill()
             kills[what] += 1
         runner.communicate()
@@ -100,17 +70,16 @@ def test_a_study_killed_at_random_moments_ends_like_one_left_in_peace(tmp_path: 
             opened.close()
             assert recorded.items() <= now.items()
             recorded = now
-    last = _g2g("resume", str(tmp_path / "killed"))
+    last = g2g(*arguments)
     _, errors = last.communicate(timeout=120)
-    assert last.returncode == 0, errors.decode()
+    assert last.returncode == 0, errors
 
-    begin_study(tmp_path / "peace", SmallStudy(n=160, group=2))
-    run_study(tmp_path / "peace", lambda: LocalWorkers(2))
-    assert _rows(tmp_path / "killed") == _rows(tmp_path / "peace")
+    run_study(tmp_path / "peace", lambda: LocalWorkers(2), question=replace(study, seconds=0.0, log=""))
+    assert rows_of(tmp_path / "killed") == rows_of(tmp_path / "peace")
     answers = [json.loads((tmp_path / "killed" / "answer.json").read_text())["answer"]]
-    question, results, _ = read_results(tmp_path / "peace")
-    assert answers == [question.conclude(results).answer]
-    assert len(kills) == 3, kills
+    question_of_peace, results, _ = read_results(tmp_path / "peace")
+    assert answers == [question_of_peace.conclude(results).answer]
+    assert len(kills) == 2, kills
 
     ledger_of_killed = Ledger(StudyFolder(tmp_path / "killed").ledger)
     for entry in ledger_of_killed.entries():
@@ -121,34 +90,169 @@ def test_a_study_killed_at_random_moments_ends_like_one_left_in_peace(tmp_path: 
     assert not list((tmp_path / "killed" / "tasks").glob("*.tmp"))
 
 
+@pytest.fixture
+def killer() -> Iterator[Callable[[Callable[[], None]], threading.Thread]]:
+    """Does something beside the test, and fails it if that fails."""
+    threads: list[threading.Thread] = []
+    failures: list[BaseException] = []
+
+    def beside(work: Callable[[], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 (raised again at the end of the test)
+                failures.append(error)
+
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+        return threads[-1]
+
+    yield beside
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def _next_worker(known: set[int]) -> int:
+    until_s = time.monotonic() + 30.0
+    while not (new := workers_of(os.getpid()) - known):
+        assert time.monotonic() < until_s, "a worker that was killed has no successor"
+        time.sleep(0.005)
+    known |= new
+    return min(new)
+
+
+def _attempts(root: Path) -> dict[str, list[str]]:
+    ledger = Ledger(StudyFolder(root).ledger)
+    found = {e.task.label: [a["outcome"] for a in ledger.attempts(e.id)] for e in ledger.entries()}
+    ledger.close()
+    return found
+
+
+def test_workers_killed_at_their_start_cost_no_task_an_attempt(
+    tmp_path: Path, killer: Callable[[Callable[[], None]], threading.Thread]
+) -> None:
+    study = SmallStudy(n=8, group=1, seconds=0.3)
+    known: set[int] = set()
+
+    def kill_at_start() -> None:
+        for delay_s in KILLED_AT_START_S:
+            worker = _next_worker(known)
+            time.sleep(delay_s)
+            assert kill(worker)
+
+    def run(root: Path) -> Finished:
+        return run_study(root, lambda: LocalWorkers(1), question=study)
+
+    killer(kill_at_start)
+    finished = run(tmp_path / "killed")
+    assert not finished.failed
+    run(tmp_path / "peace")
+    assert rows_of(tmp_path / "killed") == rows_of(tmp_path / "peace")
+    attempts = _attempts(tmp_path / "killed")
+    # A kill in the first 0.05 s comes before any worker can be ready: no task was at stake.
+    charged = sum(outcomes.count("failed") for outcomes in attempts.values())
+    assert charged <= sum(delay_s > 0.05 for delay_s in KILLED_AT_START_S)
+
+
+def test_workers_killed_at_work_cost_their_own_tasks_an_attempt_and_no_other(
+    tmp_path: Path, killer: Callable[[Callable[[], None]], threading.Thread]
+) -> None:
+    log = tmp_path / "log"
+    study = SmallStudy(n=48, group=2, seconds=0.1, log=str(log))
+    draw = random.Random(7)
+
+    def kill_at_work() -> None:
+        for _ in range(KILLED_AT_WORK):
+            wanted = _begun(log) + 4
+            while _begun(log) < wanted:
+                time.sleep(0.01)
+            time.sleep(draw.uniform(0.0, 0.2))
+            assert kill(draw.choice(sorted(workers_of(os.getpid()))))
+
+    killer(kill_at_work)
+    finished = run_study(tmp_path / "killed", lambda: LocalWorkers(2), question=study)
+    assert not finished.failed
+    outcomes = Counter(outcome for found in _attempts(tmp_path / "killed").values() for outcome in found)
+    assert outcomes["failed"] + outcomes["split"] <= KILLED_AT_WORK
+    assert outcomes["done"] == sum(entry.state == "done" for entry in finished.entries)
+    run_study(tmp_path / "peace", lambda: LocalWorkers(2), question=replace(study, seconds=0.0, log=""))
+    assert rows_of(tmp_path / "killed") == rows_of(tmp_path / "peace")
+
+
+def test_workers_killed_between_stages_are_replaced(tmp_path: Path) -> None:
+    killed = []
+
+    def kill_all(event: Event) -> None:
+        if event.stage == "sums" and event.n_done == event.n_tasks and not killed:
+            killed.extend(worker for worker in workers_of(os.getpid()) if kill(worker))
+
+    study = SmallStudy(n=2)
+    finished = run_study(tmp_path / "s", lambda: LocalWorkers(2), question=study, tell=kill_all)
+    assert len(killed) == 2
+    assert [(entry.state, entry.attempts) for entry in finished.entries] == [("done", 1)] * 3
+
+
+def test_workers_that_cannot_start_end_the_run_with_their_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killer: Callable[[Callable[[], None]], threading.Thread]
+) -> None:
+    begin_study(tmp_path / "s", SmallStudy(n=3))
+    with monkeypatch.context() as limited:
+        (tmp_path / "threadpoolctl.py").write_text("raise MemoryError('as if there were no memory')")
+        limited.syspath_prepend(str(tmp_path))
+        with pytest.raises(WorkersError, match=r"MemoryError: as if there were no memory \(\d+ times in a row\)"):
+            run_study(tmp_path / "s", lambda: LocalWorkers(2))
+    stop = threading.Event()
+
+    def kill_all() -> None:
+        while not stop.wait(0.005):
+            for worker in workers_of(os.getpid()):
+                kill(worker)
+
+    killer(kill_all)
+    try:
+        with pytest.raises(WorkersError, match=r"ended by SIGKILL \(\d+ times in a row\)"):
+            run_study(tmp_path / "s", lambda: LocalWorkers(2))
+    finally:
+        stop.set()
+    finished = run_study(tmp_path / "s", lambda: LocalWorkers(2))
+    assert [entry.state for entry in finished.entries] == ["done"] * 4
+
+
 def test_a_worker_does_not_outlive_its_runner(tmp_path: Path) -> None:
     study = SmallStudy(n=2, bad=((0, "hangs"), (1, "hangs")), log=str(tmp_path / "log"))
-    (tmp_path / "study.toml").write_text(question_toml(study))
-    runner = _g2g("run", str(tmp_path / "study.toml"), "--out", str(tmp_path / "s"), "--workers", "2")
+    question = write_question(tmp_path / "study.toml", study)
+    runner = g2g("run", str(question), "--out", str(tmp_path / "s"), "--workers", "2")
     until = time.monotonic() + 30
-    while not (tmp_path / "log").is_file() or len((tmp_path / "log").read_text().splitlines()) < 2:
+    while _begun(tmp_path / "log") < 2:
         assert time.monotonic() < until
         time.sleep(0.1)
-    workers = _workers_of(runner.pid)
+    workers = workers_of(runner.pid)
+    assert len(workers) == 2
     runner.kill()
     runner.communicate()
     until = time.monotonic() + 10
-    while any(Path(f"/proc/{worker}").exists() and "Z" not in _state(worker) for worker in workers):
+    while any(lives(worker) for worker in workers):
         assert time.monotonic() < until
         time.sleep(0.1)
 
 
-def _state(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return "Z"
+def test_what_a_task_started_is_stopped_with_it(tmp_path: Path) -> None:
+    study = SmallStudy(n=1, bad=((0, "starts a process"),), log=str(tmp_path / "log"))
+    (failed,) = run_study(tmp_path / "s", lambda: LocalWorkers(1, 3.0), question=study).failed
+    assert failed.reason == "timed out: not done within 3 s"
+    started = int((tmp_path / "log").read_text().splitlines()[1])
+    until = time.monotonic() + 10
+    while lives(started):
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
     study = SmallStudy(n=20, seconds=0.5, log=str(tmp_path / "log"))
-    (tmp_path / "study.toml").write_text(question_toml(study))
-    runner = _g2g("run", str(tmp_path / "study.toml"), "--out", str(tmp_path / "s"), "--workers", "2")
+    question = write_question(tmp_path / "study.toml", study)
+    runner = g2g("run", str(question), "--out", str(tmp_path / "s"), "--workers", "2")
     until = time.monotonic() + 30
     # A third task begins when one of two is done.
     while _begun(tmp_path / "log") < 3:

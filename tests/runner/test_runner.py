@@ -96,7 +96,7 @@ def test_failed_tasks_are_tried_again_only_when_asked(tmp_path: Path) -> None:
     begun = Counter(log.read_text().splitlines())
     assert begun == {"sums [0]": 1, "sums [1]": 1, "sums [2]": 1, "the total": 1}
     assert len(again.failed) == 1
-    ledger = Ledger(StudyFolder(tmp_path / "s").ledger)
+    ledger = Ledger(StudyFolder(tmp_path / "s").ledger, writable=True)
     assert ledger.retry_failed() == 1
     ledger.close()
     (failed,) = _run(tmp_path / "s", study).failed
@@ -111,10 +111,7 @@ def test_a_retried_task_that_works_changes_what_later_stages_are_asked(tmp_path:
     flag.mkdir()  # nothing can be logged: every task raises
     assert len(run_study(root, lambda: LocalWorkers(2)).failed) == 4
     flag.rmdir()
-    ledger = Ledger(StudyFolder(root).ledger)
-    ledger.retry_failed()
-    ledger.close()
-    finished = run_study(root, lambda: LocalWorkers(2))
+    finished = run_study(root, lambda: LocalWorkers(2), retry_failed=True)
     assert not finished.failed
     assert [entry.stage for entry in finished.entries] == ["sums"] * 3 + ["total"]
     question, results, _ = read_results(root)
@@ -213,9 +210,9 @@ def test_a_ledger_that_is_full_stops_the_study_with_a_reason(tmp_path: Path, mon
     limited: list[Ledger] = []
     plain = Ledger.__init__
 
-    def with_few_pages(self: Ledger, path: Path) -> None:
-        plain(self, path)
-        self._db.execute(f"PRAGMA max_page_count = {self._db.execute('PRAGMA page_count').fetchone()[0]}")
+    def with_few_pages(self: Ledger, path: Path, *, writable: bool = False) -> None:
+        plain(self, path, writable=writable)
+        self._file.rows(f"PRAGMA max_page_count = {self._file.rows('PRAGMA page_count')[0][0]}")
         limited.append(self)
 
     monkeypatch.setattr(Ledger, "__init__", with_few_pages)
