@@ -118,7 +118,7 @@ class FeederPolicy:
         if n == 0 or len(self.offset) != n or [len(row) for row in self.gain] != [f] * n:
             raise InputError(
                 f"a policy of {n} outputs (at least 1) and {f} features needs {n} offsets and {n} rows of {f} "
-                f"coefficients, got {len(self.offset)} and {[len(row) for row in self.gain]}"
+                f"coefficients (gain), got {len(self.offset)} and {[len(row) for row in self.gain]}"
             )
         if self.rounding not in get_args(Rounding):
             raise InputError(f"rounding {self.rounding!r} is unknown; known: {list(get_args(Rounding))}")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.data_files import data_path, read_table
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, shown
 from g2g_opt.quantities import SignedPowerMw, check_array
 from g2g_opt.reading import read_bytes
 
@@ -187,11 +187,11 @@ def clock_changes(year: int) -> tuple[np.datetime64, np.datetime64]:
 def checked_dates(first_date: date | str, last_date: date | str) -> tuple[np.datetime64, np.datetime64]:
     """Two dates as `datetime64[D]`; `InputError` if one is none, or they stand in the wrong order."""
     found = []
-    for given in (first_date, last_date):
+    for name, given in (("first_date", first_date), ("last_date", last_date)):
         try:
             found.append(np.datetime64(given if isinstance(given, date) else date.fromisoformat(given.strip()), "D"))
         except (ValueError, AttributeError) as error:
-            raise InputError(f"{given!r} is no date such as 2018-07-01") from error
+            raise InputError(f"{name}: {shown(given)} is no date such as 2018-07-01") from error
     if found[0] > found[1]:
         raise InputError(f"the first date {found[0]} comes after the last date {found[1]}")
     return found[0], found[1]

@@ -46,7 +46,7 @@ def test_file_gives_the_same_numbers_back(tmp_path: Path) -> None:
         ("t_s,power_W\n0,1\n", "2 samples"),
         ("t_s,power_W\n0,1\n0,2\n", "rise"),
         ("t_s,power_W\n0,1\n1,x\n", "line 3, power_W: 'x' is no number"),
-        ("t_s,power_W\n0,-1\n1,2\n", "line 2, power_W: '-1' must be 0 or more"),
+        ("t_s,power_W\n0,-1\n1,2\n", "line 2, power_W: '-1' must be from 0"),
         ("t_s,power_W\n0,0\n1,0\n", "above 0 W"),
     ],
 )

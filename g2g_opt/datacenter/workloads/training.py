@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.csv_files import read_csv, write_csv
 from g2g_opt.errors import InputError
-from g2g_opt.quantities import GpuPowerW, ScheduleTimeS, check_array
+from g2g_opt.quantities import GpuPowerW, ScheduleTimeS, bounds_of, check_array
 from g2g_opt.randomness import keyed_generator
 
 Floats = NDArray[np.float64]
@@ -112,7 +112,8 @@ class TrainingTrace:
         for before_s, time_s, row in zip(times_s, times_s[1:], rows[1:], strict=False):
             if time_s <= before_s:
                 raise InputError(f"{row.where}: t_s must rise from row to row, and {time_s:g} follows {before_s:g}")
-        power_w = [row.number("power_W", 0.0) for row in rows]
+        _, bounds = bounds_of(GpuPowerW)
+        power_w = [row.number("power_W", bounds.low, bounds.high) for row in rows]
         try:
             return cls(np.array(times_s), np.array(power_w))
         except InputError as error:
