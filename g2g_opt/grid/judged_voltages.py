@@ -48,7 +48,7 @@ class JudgedVoltages:
                 reference[place] = index[bus.name, other] if other else -1
                 monitored[place] = True
                 if bus.three_wire:
-                    judged[place] *= np.sqrt(3.0)
+                    judged[place] *= 2.0 if bus.legs else np.sqrt(3.0)
         return JudgedVoltages(reference, judged, monitored)
 
     def magnitudes_pu(self, phasors: Complexes) -> Floats:

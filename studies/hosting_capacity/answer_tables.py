@@ -72,7 +72,12 @@ def capacity_table(rows: Sequence[Row], study: HostingCapacityStudy) -> ResultTa
 
 def _connection(study: HostingCapacityStudy, feeder: Feeder, buses: str) -> str:
     """How the sites at buses joined by "+" are connected."""
-    found = [connection_at(feeder.bus(bus), study.connection, "a site") for bus in buses.split("+")]
+    found = []
+    for name in buses.split("+"):
+        bus = feeder.bus(name)
+        connection = connection_at(bus, study.connection, "a site")
+        fewer = {1: " (one phase)", 2: " (between two legs)" if bus.legs else " (between two phases)"}
+        found.append(connection + fewer.get(len(bus.phases), ""))
     return "+".join(found)
 
 

@@ -40,7 +40,7 @@ from studies.inputs import feeder_files
 from studies.question_model import question_model
 from studies.side_by_side import run_side_by_side
 from studies.task import Progress, Tables, Task, TaskResult, counted
-from studies.workload import Models, check_three_phase, measured_models, try_smallest_sites
+from studies.workload import Models, check_site_buses, measured_models, try_smallest_sites
 
 TapChoice = Literal["optimised", "study", "own control"]
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
@@ -128,7 +128,7 @@ class HostingCapacityStudy:
     def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
         """The buses asked for, checked, or the feeder's candidates."""
         named = dict.fromkeys(itertools.chain(self.buses, *self.site_sets))
-        return check_three_phase(feeder, tuple(named))
+        return check_site_buses(feeder, tuple(named))
 
     def resolve_sets(self, feeder: Feeder) -> list[tuple[str, ...]]:
         """Every set of buses that is asked for; with a frontier also the single buses of its pairs."""
