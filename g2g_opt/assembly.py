@@ -81,7 +81,7 @@ def assemble(
     for site in plan.sites:
         grid.attach_dc(
             datacenters[site.name],
-            bus=site.bus,
+            bus=feeder.service_buses.get(site.bus.lower(), site.bus),
             connection_type=site.connection,
             power_factor=site.power_factor,
             fewer_phases=True,

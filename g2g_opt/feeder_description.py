@@ -60,7 +60,10 @@ def unassessed_notes(feeder: Feeder) -> list[str]:
     all_kw = sum(load.kw for load in feeder.own_loads)
     notes = []
     for what, buses in (
-        ("voltages at buses left out of the limits", [b for b in feeder.exclude_buses if feeder.bus(b).phases]),
+        (
+            "voltages at buses left out of the limits",
+            [b for b in feeder.exclude_buses if feeder.bus(b).phases and b not in feeder.service_buses.values()],
+        ),
         ("buses and phases that no source serves", [bus.name for bus in feeder.buses.values() if bus.unserved]),
     ):
         if not buses:

@@ -19,6 +19,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
+from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.simulate import Engine, simulate_runs
 from g2g_opt.site import sized_site
 from studies.hosting_capacity.capacity import Aim, Capacity
@@ -236,3 +237,57 @@ def test_an_answer_that_a_rating_decides_which_nobody_stated_says_so(tmp_path: P
         answers[name] = "\n".join(conclusion.warnings)
     assert "ratings that nobody stated" not in answers["stated"]
     assert "ratings that nobody stated (OpenDSS's default) decide the answer: line.l1 at a" in answers["unstated"]
+
+
+@pytest.mark.parametrize(
+    ("name", "bus", "pairs", "group", "low_pu", "connection"),
+    [
+        ("delta3wire", "end", WIRES, "Dyn", 0.95, "wye"),
+        ("delta3wire", "end", WIRES, "Dd", 0.95, "delta"),
+        ("series_cap", "a", SERIES, "YNyn", 0.95, "wye"),
+        ("four_wire", "end", FOUR_WIRE, "YNyn", 0.92, "wye"),
+    ],
+)
+def test_a_site_may_have_a_transformer_of_its_own(
+    tmp_path: Path, name: str, bus: str, pairs: tuple[Pair, ...], group: str, low_pu: float, connection: str
+) -> None:
+    """Confirmed by plain OpenDSS on a circuit file with the same transformer in it."""
+    case = Case(name, bus, 0.0, pairs, low_pu=low_pu)
+    service = ServiceTransformer(kva=2500.0, z_percent=6.0, load_loss_percent=1.0, kv=0.6, group=group)  # type: ignore[arg-type]
+    study = HostingCapacityStudy(**{**vars(case.study), "service": service})
+    study.check()
+    (found,) = _search(study, {Aim((bus,), "firm", study.limits.throughput_share_min): None})
+    capacity = found.capacity
+    assert capacity.largest is not None
+    assert capacity.largest.outcome.engine == "batch"
+    assert capacity.confirmed is not None
+    assert capacity.confirmed.kept
+    kw = 1e3 * capacity.largest.figures.sites[0].power_peak_mw
+    kv = {"delta3wire": 4.8, "series_cap": 25, "four_wire": 0.4}[name]
+    first, second = service.connections
+    place = f"{bus}.1.2.3.4" if name == "four_wire" else bus
+    transformer = (
+        f"New Transformer.campus phases=3 windings=2 xhl={35.0**0.5:.9f} %loadloss=1 wdg=1 bus={place} conn={first} "
+        f"kv={kv} kva=2500 wdg=2 bus=campus conn={second} kv=0.6 kva=2500"
+    )
+    lines = case.master.read_text().replace("Set VoltageBases=[", f"{transformer}\nSet VoltageBases=[0.6 ")
+    path = tmp_path / "with_campus.dss"
+    path.write_text(lines)
+
+    def lowest_pu(size_kw: float) -> float:
+        return solve(path, "campus", (size_kw / 3.0,) * 3, connection).lowest_pu(pairs)
+
+    assert lowest_pu(kw) >= low_pu - 2e-4
+    assert lowest_pu(1.03 * kw) < low_pu
+    # Its reactance makes the site's draw at the bus a little larger than without it.
+    assert kw <= peak_kw(capacity_of(next(c for c in CASES if (c.name, c.bus) == (name, bus))))
+
+
+def test_a_service_transformer_that_the_bus_does_not_permit_is_refused() -> None:
+    service = ServiceTransformer(kva=1000.0, group="YNyn")
+    with pytest.raises(InputError, match="bus end has no neutral: a service transformer there is Dyn or Dd"):
+        HostingCapacityStudy(**{**vars(CASES[0].study), "service": service}).check()
+    with pytest.raises(InputError, match="kVA and kV above 0"):
+        ServiceTransformer(kva=0.0)
+    with pytest.raises(InputError, match="must lie between its load loss"):
+        ServiceTransformer(kva=500.0, z_percent=0.5)
