@@ -80,7 +80,11 @@ def assemble(
     }
     for site in plan.sites:
         grid.attach_dc(
-            datacenters[site.name], bus=site.bus, connection_type=site.connection, power_factor=site.power_factor
+            datacenters[site.name],
+            bus=feeder.service_buses.get(site.bus.lower(), site.bus),
+            connection_type=site.connection,
+            power_factor=site.power_factor,
+            fewer_phases=True,
         )
     for unit in plan.pv:
         if generation_share is None:

@@ -52,10 +52,11 @@ class Feeder:
 
     `buses` and `regulators` are by lower-case name; `compiled_taps` are the ratios (pu) at which the circuit itself
     leaves its regulators; `isolated_buses` no source serves on any phase; `exclude_buses` are left out of voltage
-    metrics; `own_loads` are the circuit's customers; `regulator_notes` name controls that move no changer of their own;
+    metrics; `service_buses` are the sites' own buses behind a transformer of theirs, by
+    bus; `own_loads` are the circuit's customers; `regulator_notes` name controls that move no changer of their own;
     `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's
-    tuning of the OFO controller (formulations 4); `state` says in which state a user's circuit is studied
-    (`studied_state`), `left_out` which lines of its files were passed over.
+    tuning of the OFO controller (formulations 4); `state` says in which state a circuit is studied
+    (`studied_state`; the constants of a bundled feeder), `left_out` which lines of its files were passed over.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Feeder:
     standing_generators: tuple[StandingPower, ...] = ()
     standing_loads: tuple[StandingPower, ...] = ()
     ofo: Mapping[str, float] = field(default_factory=dict)
+    service_buses: Mapping[str, str] = field(default_factory=dict)
     state: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -148,6 +150,11 @@ class Feeder:
             return self
         named = [self.bus(name).name for name in names]
         return replace(self, exclude_buses=tuple(dict.fromkeys((*self.exclude_buses, *named))))
+
+    def extended(self, commands: Sequence[str]) -> Feeder:
+        """This feeder with more OpenDSS commands behind its own."""
+        own = (*self.commands, *commands)
+        return replace(self, commands=own, **_parts(own))
 
     def unassessed_loads(self) -> dict[str, float]:
         """kW of the customers at every bus whose voltages no limit looks at, or on phases that no source serves."""
@@ -235,6 +242,23 @@ def _study_constants(name: str) -> dict[str, Any]:
     return constants
 
 
+def _study_words(constants: Mapping[str, Any]) -> tuple[str, ...]:
+    """The constants that studies of a bundled feeder stand on, and where they come from, for people."""
+    taps = ", ".join(f"{name} {ratio:g}" for name, ratio in constants["initial_taps"].items())
+    words = [
+        f"studies hold the source at {constants['source_pu']:g} pu and begin at the taps {taps}: the constants of the "
+        "OpenG2G reference runs recorded for this feeder, as are the buses left out of the limits (data/README.md)"
+    ]
+    units = [
+        f"{kind} of {3.0 * unit['peak_kw_per_phase']:g} kW at {unit['bus']}"
+        for kind in ("generator", "load")
+        for unit in constants[f"standing_{kind}s"]
+    ]
+    if units:
+        words.append(f"every study has at their peak, besides the feeder's customers: {', '.join(units)}")
+    return tuple(words)
+
+
 @lru_cache
 def _load_bundled(name: str) -> Feeder:
     constants = _study_constants(name)
@@ -250,5 +274,6 @@ def _load_bundled(name: str) -> Feeder:
         standing_generators=tuple(StandingPower(**row) for row in constants["standing_generators"]),
         standing_loads=tuple(StandingPower(**row) for row in constants["standing_loads"]),
         ofo=MappingProxyType(constants["ofo"]),
+        state=_study_words(constants),
         **_parts(commands),
     )

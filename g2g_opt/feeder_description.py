@@ -16,8 +16,6 @@ def describe_feeder(feeder: Feeder) -> list[str]:
     supplied = {load.bus for load in feeder.own_loads}
     kw = sum(load.kw for load in feeder.own_loads)
     words = [f"customers: {kw:,.6g} kW in {len(feeder.own_loads)} loads at {len(supplied)} buses"]
-    if feeder.source_pu is not None:
-        words.append(f"source: studies hold it at {feeder.source_pu:g} pu (a constant of this feeder's studies)")
     three_wire = [bus.name for bus in feeder.buses.values() if bus.three_wire]
     if three_wire:
         words.append(
@@ -28,7 +26,7 @@ def describe_feeder(feeder: Feeder) -> list[str]:
     if neutrals:
         words.append(f"neutral conductors, against which voltages are judged: {_listed(neutrals)}")
     words += [_regulator_in_words(regulator) for regulator in feeder.regulators.values()]
-    return [*words, *feeder.regulator_notes, *rating_notes(feeder), *feeder.state, *unassessed_notes(feeder)]
+    return [*words, *feeder.regulator_notes, *rating_notes(feeder), *unassessed_notes(feeder)]
 
 
 def rating_notes(feeder: Feeder) -> list[str]:
@@ -55,12 +53,17 @@ def _regulator_in_words(regulator: Regulator) -> str:
 
 
 def unassessed_notes(feeder: Feeder) -> list[str]:
-    """What of a feeder's customers no voltage limit looks at, in words: excluded buses, and what no source serves."""
+    """What of a feeder's customers no voltage limit looks at (excluded buses, and what no source serves), and in which
+    state it is studied, in words.
+    """
     kw_of = feeder.unassessed_loads()
     all_kw = sum(load.kw for load in feeder.own_loads)
     notes = []
     for what, buses in (
-        ("voltages at buses left out of the limits", [b for b in feeder.exclude_buses if feeder.bus(b).phases]),
+        (
+            "voltages at buses left out of the limits",
+            [b for b in feeder.exclude_buses if feeder.bus(b).phases and b not in feeder.service_buses.values()],
+        ),
         ("buses and phases that no source serves", [bus.name for bus in feeder.buses.values() if bus.unserved]),
     ):
         if not buses:
@@ -69,7 +72,7 @@ def unassessed_notes(feeder: Feeder) -> list[str]:
         kw = sum(kw_of.get(bus, 0.0) for bus in buses)
         customers = f"{kw:,.6g} of {all_kw:,.6g} kW of customers" if kw else "no customers"
         notes.append(f"{what}, with {customers}: {_listed(shown)}")
-    return notes
+    return [*notes, *feeder.state]
 
 
 def _place(bus: Bus) -> str:

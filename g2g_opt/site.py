@@ -44,7 +44,8 @@ class Deployment:
 @dataclass(frozen=True)
 class Site:
     """A datacenter at `bus`: what it serves, its base load (kW per GPU it can hold), power factor (lagging) and
-    connection: "auto" is delta where the bus has no path for zero-sequence current, else wye.
+    connection: "auto" is delta where the bus has no path for zero-sequence current, else wye. At a bus of one phase a
+    site lies between it and the neutral, at two phases, or the two legs of a 120/240 V service, between them.
     """
 
     name: str

@@ -45,6 +45,15 @@ def measured_models(
     return tuple((spec, batch_size) for spec in specs)
 
 
+def check_site_buses(feeder: Feeder, names: Sequence[str]) -> tuple[str, ...]:
+    """The buses named, or the feeder's three-phase candidates; `InputError` for one that is unknown.
+
+    A named bus may have one or two phases, or the two legs of a 120/240 V service.
+    """
+    buses = tuple(feeder.bus(bus).name for bus in names)
+    return buses or check_three_phase(feeder, ())
+
+
 def check_three_phase(feeder: Feeder, names: Sequence[str]) -> tuple[str, ...]:
     """The buses named, or the feeder's candidates; `InputError` for one that is unknown or lacks a phase."""
     buses = tuple(feeder.bus(bus).name for bus in names) or feeder.candidate_buses

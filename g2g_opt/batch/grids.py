@@ -130,7 +130,7 @@ class Grids:
 
     def _ports(self, setup: GridSetup, attachment: Attachment) -> list[Port]:
         """Three ports, phase A (or A to B) first, as OpenDSS's injections."""
-        base_v = 1e3 * setup.attached.base_kv(attachment)
+        base_v = 1e3 * attachment.base_kv
         return [
             Port(
                 self.node_index[attachment.bus, first],

@@ -58,9 +58,12 @@ class Jacobian:
         self._law = np.ascontiguousarray(network.load_law[kept])
         grounded = np.append(network.start_v, 0.0)
         across = grounded[self._begin] - grounded[self._end]
-        # Slopes at the rated voltage: a feeder is operated around it, wherever its compiled taps leave it.
+        # Slopes at the rated voltage: a feeder is operated around it, wherever its compiled taps leave it. A load on a
+        # conductor that no source serves stays where it is.
         self._base = network.load_base_v[kept]
+        unserved = np.append(network.judged.unserved, False)
         rated = across / np.abs(across) * self._base
+        rated = np.where(unserved[self._begin] | unserved[self._end], across, rated)
         self._block = np.array([law_jacobian(law, v) for law, v in zip(self._law, rated, strict=True)]).reshape(-1, 4)
         draw = np.array([complex(*law_admittance(law, abs(v))) * v for law, v in zip(self._law, across, strict=True)])
         straight = _apply(self._block, across)
@@ -163,15 +166,17 @@ class Jacobian:
     def reach_pu_per_a(self, begin: Ints, end: Ints) -> Floats:
         """How far an ampere between two places moves any node's voltage at most (pu), shape (branch, 3).
 
-        The nodes are taken in three groups by phase, since an ampere moves its own phase two or three times farther.
+        The nodes are taken in three groups by phase, since an ampere moves its own phase two or three times farther;
+        conductors that no source serves are of no account.
         """
         phase = np.array([phase for _, phase in self.network.nodes])[self.elimination.order]
+        counted = ~self.network.judged.unserved[self.elimination.order]
         reach = np.zeros((len(begin), 3))
         for first in range(0, len(begin), _COLUMNS):
             part = slice(first, first + _COLUMNS)
             x = self.responses(begin[part], end[part])
             x = x[: self.network.n_nodes] - x[self.pattern.reference // (2 * WIDTH)]
-            size = np.sqrt((x**2).sum(axis=1)) * self.pattern.inverse_base[:, None, None]
+            size = np.sqrt((x**2).sum(axis=1)) * (self.pattern.inverse_base * counted)[:, None, None]
             for group in range(3):
                 members = size[phase % 3 == group]
                 reach[part, group] = members.max(axis=(0, 2)) if len(members) else 0.0

@@ -16,6 +16,7 @@ from g2g_opt.grid.profile import PowerProfile
 from g2g_opt.grid.storage import EnergyStorage
 
 Connection = Literal["wye", "delta"]
+Pairs = tuple[tuple[int, int], ...]
 
 # Real power supplies draw constant power over a wide band; OpenDSS's own default of 0.95 to 1.05 does not (5.2).
 CONSTANT_POWER_WINDOW_PU = (0.80, 1.20)
@@ -24,12 +25,18 @@ CONSTANT_POWER_WINDOW_PU = (0.80, 1.20)
 def connection_at(bus: Bus, connection_type: str, what: str) -> Connection:
     """How `what` is connected at a bus: as asked for, or for "auto" as the bus permits.
 
-    Raises `InputError` for an unknown connection, and for wye where no zero-sequence current can flow: its three loads
-    to ground would have no voltage of their own there.
+    At two phases, or the two legs of a 120/240 V service, it lies between them (delta), at one phase between that and
+    the neutral (wye). Raises `InputError` for an unknown connection, one that the phases of the bus do not permit, and
+    for wye where no zero-sequence current can flow: its loads to ground would have no voltage of their own there.
     """
-    match connection_type.lower():
+    only: Connection | None = {1: "wye", 2: "delta"}.get(len(bus.phases))  # type: ignore[assignment]
+    asked = connection_type.lower()
+    if only is not None and asked in ("wye", "delta") and asked != only:
+        between = "its two phases" if only == "delta" else "its one phase and the neutral"
+        raise InputError(f"{what} can only lie between {between} at bus {bus.name}: connection {only!r} (or 'auto')")
+    match asked:
         case "auto":
-            return "delta" if bus.three_wire else "wye"
+            return only or ("delta" if bus.three_wire else "wye")
         case "wye":
             if bus.three_wire:
                 raise InputError(
@@ -43,8 +50,12 @@ def connection_at(bus: Bus, connection_type: str, what: str) -> Connection:
             raise InputError(f"connection_type must be 'auto', 'wye' or 'delta', got {connection_type!r}")
 
 
-def connected_pairs(bus: Bus, connection: Connection) -> tuple[tuple[int, int], ...]:
-    """Node numbers (from, to) of the three branches at a three-phase bus; 0 is ground."""
+def connected_pairs(bus: Bus, connection: Connection) -> Pairs:
+    """Node numbers (from, to) of the three branches (0 is ground), side by side where there are fewer phases."""
+    if len(bus.phases) == 2:
+        return ((bus.phases[0], bus.phases[1]),) * 3
+    if len(bus.phases) == 1:
+        return ((bus.phases[0], bus.neutral),) * 3
     if connection == "delta":
         return ((1, 2), (2, 3), (3, 1))
     return tuple((phase, bus.neutral) for phase in (1, 2, 3))
@@ -71,15 +82,17 @@ def check_window(window_pu: tuple[float, float]) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False)
 class Attachment:
-    """Something drawing power on the three phases of a bus, as three single-phase injections.
+    """Something drawing power on the phases of a bus, as three single-phase injections.
 
-    `pairs` are the node numbers (from, to) of the three; 0 is ground.
+    `pairs` are the node numbers (from, to) of the three (0 is ground), `base_kv` is the base of the voltage across
+    them, to the six decimals that OpenDSS is told. At a bus with fewer than three phases they lie side by side.
     """
 
     name: str
     bus: str
     connection: Connection
-    pairs: tuple[tuple[int, int], ...]
+    pairs: Pairs
+    base_kv: float
     tan_phi: float
     window_pu: tuple[float, float]
 
@@ -127,12 +140,13 @@ class AttachmentBook:
         connection_type: str,
         power_factor: float,
         window_pu: tuple[float, float] | None,
+        fewer_phases: bool = False,
     ) -> None:
-        """Enter a datacenter."""
+        """Enter a datacenter; only with `fewer_phases` at a bus that has one or two."""
         if any(a.datacenter is dc for a in self.sites):
             raise InputError(f"datacenter {dc.name!r} is already attached")
         name = self._unused("datacenter", "dc", dc.name, self.sites)
-        place = self._bus("datacenter", dc.name, bus)
+        place = self._bus("datacenter", dc.name, bus, fewer_phases)
         window = check_window(window_pu) if window_pu is not None else self._window_pu
         wiring = self._wiring(f"datacenter {dc.name!r}", place, connection_type)
         self.sites.append(SiteAttachment(name, place, *wiring, tan_phi(power_factor), window, dc))
@@ -164,23 +178,20 @@ class AttachmentBook:
         """Everything, in the order of the circuit's injections."""
         return [*self.sites, *self.profiles, *self.storages]
 
-    def base_kv(self, attachment: Attachment) -> float:
-        """Base (kV) of an attachment's branches, to the six decimals that OpenDSS is told."""
-        kv_ln = self._feeder.buses[attachment.bus].kv_ln
-        return round(kv_ln * math.sqrt(3.0) if attachment.connection == "delta" else kv_ln, 6)
-
     def add_injections(self, circuit: Circuit) -> None:
         """Add three single-phase injections per attachment to a circuit."""
         for attachment in self.all():
-            kv = self.base_kv(attachment)
             for letter, (first, second) in zip("abc", attachment.pairs, strict=True):
                 nodes = (first, second) if second else (first,)
-                circuit.add_injection(f"{attachment.name}_{letter}", attachment.bus, nodes, kv, attachment.window_pu)
+                name = f"{attachment.name}_{letter}"
+                circuit.add_injection(name, attachment.bus, nodes, attachment.base_kv, attachment.window_pu)
 
-    def _wiring(self, what: str, place: str, connection_type: str) -> tuple[Connection, tuple[tuple[int, int], ...]]:
+    def _wiring(self, what: str, place: str, connection_type: str) -> tuple[Connection, Pairs, float]:
+        """Connection, node pairs and base (kV)."""
         bus = self._feeder.buses[place]
         connection = connection_at(bus, connection_type, what)
-        return connection, connected_pairs(bus, connection)
+        base_kv = bus.kv_between_phases if connection == "delta" else bus.kv_ln
+        return connection, connected_pairs(bus, connection), round(base_kv, 6)
 
     def _unused(self, kind: str, prefix: str, name: str, others: Sequence[Attachment]) -> str:
         full = f"{prefix}_{check_name(kind, name)}"
@@ -188,13 +199,13 @@ class AttachmentBook:
             raise InputError(f"a {kind} named {name!r} is already attached; names must differ (OpenDSS ignores case)")
         return full
 
-    def _bus(self, kind: str, shown: str, bus: str) -> str:
+    def _bus(self, kind: str, shown: str, bus: str, fewer_phases: bool = False) -> str:
         found = self._feeder.bus(bus)
         where = f"bus {bus!r} of feeder {self._feeder.name}"
         missing = [letter for phase, letter in ((1, "A"), (2, "B"), (3, "C")) if phase not in found.phases]
-        if missing:
-            if found.name in self._feeder.isolated_buses:
-                raise InputError(f"{where} is served by no source; attach {kind} {shown!r} elsewhere")
+        if found.name in self._feeder.isolated_buses:
+            raise InputError(f"{where} is served by no source; attach {kind} {shown!r} elsewhere")
+        if missing and not (fewer_phases and found.phases):
             three_phase = [b.name for b in self._feeder.buses.values() if b.phases == (1, 2, 3)]
             raise InputError(
                 f"{kind} {shown!r} needs three phases but {where} lacks {', '.join(missing)}; "

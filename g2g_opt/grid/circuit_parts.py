@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ class Bus:
 
     `neutral` is the node number of its neutral conductor (0: ground is the neutral); `three_wire` says that it has no
     neutral: no path for zero-sequence current, so that voltages are judged and sites connected phase to phase.
+    `legs` says that its two phases are the legs of one winding, 180 degrees apart, as of a 120/240 V service.
     `unserved` are nodes 1 to 3 that no source reaches. A compiled circuit lists all its nodes from 1 to 3 as phases
     until `node_roles.classify_buses` tells them apart.
     """
@@ -25,6 +27,12 @@ class Bus:
     neutral: int = 0
     three_wire: bool = False
     unserved: tuple[int, ...] = ()
+    legs: bool = False
+
+    @property
+    def kv_between_phases(self) -> float:
+        """Base of a voltage from phase to phase (kV): twice that to neutral between legs, else 1.73 times it."""
+        return self.kv_ln * (2.0 if self.legs else math.sqrt(3.0))
 
     def voltage_name(self, phase: int) -> str:
         """Name of the voltage that is judged at a phase: "A", or from phase to phase "AB"."""

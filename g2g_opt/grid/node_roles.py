@@ -38,6 +38,8 @@ _STAR = 1.3
 _LEAST_TO_NEUTRAL, _MOST_TO_NEUTRAL = 0.5, 1.4
 # Between phases around a neutral lie at least 1.73 times the voltage to it; next to a grounded phase it is once.
 _LEAST_BETWEEN_PHASES = 1.3
+# Halfway between 1.73 times the voltage to neutral, from phase to phase, and twice that, from leg to leg.
+_LEGS = 1.87
 # Holds parts without any path to ground, like OpenDSS's own shunts, only smaller.
 _HOLD_S = 1e-10
 # Right-hand sides solved for at once.
@@ -170,7 +172,8 @@ def _classify(
         kept = [k for k in kept if base_v <= 0.0 or abs(served_v[k] - reference) >= _NO_VOLTAGE_PU * base_v]
     phases = tuple(int(numbers[k]) for k in kept)
     unserved = tuple(sorted(named - {neutral} - set(phases)))
-    return replace(bus, phases=phases, neutral=neutral, three_wire=three_wire, unserved=unserved)
+    legs = len(kept) == 2 and _are_legs(open_v[kept] - (open_v[at_neutral] if at_neutral >= 0 else 0.0))
+    return replace(bus, phases=phases, neutral=neutral, three_wire=three_wire, unserved=unserved, legs=legs)
 
 
 def _is_soft(block: Complexes, open_v: Complexes) -> NDArray[np.bool_]:
@@ -208,6 +211,11 @@ def _stands_around(bus: Bus, to_neutral: Complexes) -> bool:
     # Two legs fed from the same phase lie on top of each other, and are no grounded phase's partners either.
     apart = between[between > _NO_VOLTAGE_PU * size.max()]
     return not len(apart) or bool(apart.min() >= _LEAST_BETWEEN_PHASES * size.mean())
+
+
+def _are_legs(to_neutral: Complexes) -> bool:
+    """Are two voltages (V) to neutral those of a winding's two halves, and not of two phases (1.73 times apart)?"""
+    return bool(abs(to_neutral[0] - to_neutral[1]) > _LEGS * np.abs(to_neutral).mean())
 
 
 def _has_no_neutral(block: Complexes, open_v: Complexes, phases: Sequence[int], neutral: int, own_va: float) -> bool:

@@ -56,7 +56,6 @@ class OpenDSSGrid(GridBackend[GridState]):
     feeder's own loads are looked at too, and only recorded, in `own_loads`. `record_loading` records the loading of
     branches at every step. `enforce_tap_range=False` lets taps leave their regulator's range, as OpenDSS does.
     `own_load_share` is the share of their power that the feeder's own loads draw, over time (fixed ones keep all).
-
     `attach_*` come before `start`, which the Coordinator calls. Raises `InputError` for whatever cannot be used.
     """
 
@@ -116,14 +115,15 @@ class OpenDSSGrid(GridBackend[GridState]):
         connection_type: str = "auto",
         power_factor: float = 0.95,
         constant_power_window_pu: tuple[float, float] | None = None,
+        fewer_phases: bool = False,
     ) -> None:
         """Attach a datacenter at a three-phase bus; its kvar follow from a lagging `power_factor`.
-
-        With "wye", each phase's power lies between it and the bus's neutral (its own, or ground); with "delta", that of
-        A between phases 1 and 2, B between 2 and 3, C between 3 and 1. "auto": delta where there is no neutral.
+        "wye": between each phase and the bus's neutral (its own, or ground); "delta": A between phases 1 and 2, B 2 and
+        3, C 3 and 1; "auto": delta where there is no neutral. `fewer_phases` permits buses of one phase (to neutral),
+        two phases or two legs (between them).
         """
         self._check_not_started()
-        self._attached.add_site(dc, bus, connection_type, power_factor, constant_power_window_pu)
+        self._attached.add_site(dc, bus, connection_type, power_factor, constant_power_window_pu, fewer_phases)
 
     def attach_generator(self, generator: Generator, *, bus: str, power_factor: float = 1.0) -> None:
         """Attach a generator at a three-phase bus; its `power_kw` is injected on each phase."""
@@ -194,8 +194,8 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._v_index = [nodes[i] for i in self._v_columns]
         self._judged = JudgedVoltages.of(self.feeder.buses, nodes, circuit.node_base_v)
         loading = BranchLoading.of(circuit) if self.setup.record_loading else None
-        room = len(circuit.injection_kw), self._inspect, loading, self._expected_steps
-        self._grid_record = GridRecord(nodes, self._judged, *room)
+        n = len(circuit.injection_kw)
+        self._grid_record = GridRecord(nodes, self._judged, n, self._inspect, loading, self._expected_steps)
         self._vector: Floats | None = None
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
         self._taps: TapPosition | None = None
@@ -378,8 +378,8 @@ class OpenDSSGrid(GridBackend[GridState]):
         first = 3 * sites.index(attachment)
         # Whoever looks at the voltages afterwards shall see those of the latest step, even if taps have moved since.
         seen = self.voltages_vector()
-        phases, step_kw = range(first, first + 3), float(perturbation_kw)
-        slopes = measure_slopes(self._running(), phases, attachment.tan_phi, step_kw, self._monitored_pu)
+        places, step = range(first, first + 3), (attachment.tan_phi, float(perturbation_kw))
+        slopes = measure_slopes(self._running(), places, *step, self._monitored_pu)
         self._vector = seen
         return slopes
 

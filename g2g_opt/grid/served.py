@@ -31,8 +31,7 @@ class ServedCheck:
         self._first = np.array([circuit.node_index[a.bus, first] for a, first, _ in pairs], dtype=np.int64)
         second = [circuit.node_index[a.bus, second] if second else -1 for a, _, second in pairs]
         self._second = np.array(second, dtype=np.int64)
-        delta = np.array([a.connection == "delta" for a, _, _ in pairs], dtype=bool)
-        self._base_v = circuit.node_base_v[self._first] * np.where(delta, np.sqrt(3.0), 1.0)
+        self._base_v = np.array([1e3 * a.base_kv for a, _, _ in pairs])
         self._low_pu = np.array([a.window_pu[0] for a, _, _ in pairs])
         self._high_pu = np.array([a.window_pu[1] for a, _, _ in pairs])
         self.unserved_steps = 0

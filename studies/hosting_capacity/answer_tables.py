@@ -72,7 +72,13 @@ def capacity_table(rows: Sequence[Row], study: HostingCapacityStudy) -> ResultTa
 
 def _connection(study: HostingCapacityStudy, feeder: Feeder, buses: str) -> str:
     """How the sites at buses joined by "+" are connected."""
-    found = [connection_at(feeder.bus(bus), study.connection, "a site") for bus in buses.split("+")]
+    found = []
+    for name in buses.split("+"):
+        bus = feeder.bus(feeder.service_buses.get(name, name))
+        connection = connection_at(bus, study.connection, "a site")
+        fewer = {1: " (one phase)", 2: " (between two legs)" if bus.legs else " (between two phases)"}
+        behind = f" behind {study.service.kva:g} kVA {study.service.group}" if study.service is not None else ""
+        found.append(connection + fewer.get(len(bus.phases), "") + behind)
     return "+".join(found)
 
 

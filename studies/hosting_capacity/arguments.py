@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import get_args
 
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
+from g2g_opt.service_transformer import ServiceTransformer, VectorGroup
 from studies.catalogue import make_question
 from studies.hosting_capacity.study import OPERATIONS, HostingCapacityStudy
 from studies.number_flags import number_of
@@ -29,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default = HostingCapacityStudy()
     add_fleet_arguments(parser)
     add = parser.add_argument
+    _add_service(parser)
     add("--operation", action="append", choices=OPERATIONS, help="only this operation (default: both)")
     add("--policy", choices=("ofo", "droop"), default="ofo", help="controller of flexible operation (default ofo)")
     add(
@@ -108,6 +111,14 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_service(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("a transformer between every bus and its site").add_argument
+    add("--service-kva", type=float, metavar="KVA", help="nameplate (default: none, the site is at the bus itself)")
+    add("--service-z", type=float, default=ServiceTransformer.z_percent, metavar="PERCENT", help="default %(default)s")
+    add("--service-kv", type=float, default=ServiceTransformer.kv, metavar="KV", help="default %(default)s")
+    add("--service-group", choices=get_args(VectorGroup), default=ServiceTransformer.group, help="default %(default)s")
+
+
 def _add_site_sets(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("several sites at once").add_argument
     add(
@@ -165,10 +176,19 @@ def _add_scenarios(parser: argparse.ArgumentParser, default: HostingCapacityStud
     )
 
 
+def _service(options: argparse.Namespace) -> ServiceTransformer | None:
+    if options.service_kva is None:
+        return None
+    return ServiceTransformer(
+        kva=options.service_kva, z_percent=options.service_z, kv=options.service_kv, group=options.service_group
+    )
+
+
 def question_of(options: argparse.Namespace) -> Question:
     """The study that a parsed line asks for; `InputError` for values that cannot be used."""
     content = fleet_content(options, HostingCapacityStudy.models) | {
         "operations": tuple(options.operation or OPERATIONS),
+        "service": _service(options),
         "policy": Policy(options.policy, margin_pu=options.margin),
         "taps": options.taps,
         "scenario": Scenario(seed=options.seed),

@@ -27,6 +27,7 @@ from g2g_opt.quantities import (
     ShareAboveZero,
 )
 from g2g_opt.scenario import Scenario
+from g2g_opt.service_transformer import ServiceTransformer, with_services
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection
 from solvers.exact_binomial import failures_allowed, trials_needed
 from studies.conclusion import Conclusion
@@ -40,7 +41,7 @@ from studies.inputs import feeder_files
 from studies.question_model import question_model
 from studies.side_by_side import run_side_by_side
 from studies.task import Progress, Tables, Task, TaskResult, counted
-from studies.workload import Models, check_three_phase, measured_models, try_smallest_sites
+from studies.workload import Models, check_site_buses, measured_models, try_smallest_sites
 
 TapChoice = Literal["optimised", "study", "own control"]
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
@@ -61,7 +62,7 @@ class HostingCapacityStudy:
     (besides those that the feeder leaves out itself). No `buses` means the feeder's candidates; a site serves `models`
     (names of measured models on `gpu`; `task`, `precision` and `gpus_per_replica` choose where a model was measured in
     several configurations) with evenly shared servers at `batch_size`, at a lagging `power_factor`, connected as
-    `connection` says (see `Site`). Firm runs hold that
+    `connection` says (see `Site`), behind a transformer of its own if `service` is one. Firm runs hold that
     batch size; flexible ones run `policy`. `taps`: "optimised" per placement and size, "study" (the
     feeder's own constants), or "own control" (its regulator controls). `power_max_mw` ends the search.
 
@@ -104,6 +105,7 @@ class HostingCapacityStudy:
     base_kw_per_gpu: KwPerGpu = BASE_KW_PER_GPU
     power_max_mw: PowerMw = 60.0
     trace_dir: str = "data/specs"
+    service: ServiceTransformer | None = None
 
     @property
     def profile(self) -> str | None:
@@ -119,7 +121,8 @@ class HostingCapacityStudy:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
 
     def load_models(self) -> Models:
         """Measured specs with their batch size; `InputError` if the batch size is not feasible for a model."""
@@ -128,7 +131,7 @@ class HostingCapacityStudy:
     def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
         """The buses asked for, checked, or the feeder's candidates."""
         named = dict.fromkeys(itertools.chain(self.buses, *self.site_sets))
-        return check_three_phase(feeder, tuple(named))
+        return check_site_buses(feeder, tuple(named))
 
     def resolve_sets(self, feeder: Feeder) -> list[tuple[str, ...]]:
         """Every set of buses that is asked for; with a frontier also the single buses of its pairs."""

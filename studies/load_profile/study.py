@@ -32,7 +32,7 @@ from studies.load_profile.fleet import Fleets
 from studies.question_model import question_model
 from studies.side_by_side import run_side_by_side
 from studies.task import Progress, Row, Tables, Task, TaskResult, counted, gather
-from studies.workload import Models, check_three_phase, measured_models, try_smallest_sites
+from studies.workload import Models, check_site_buses, measured_models, try_smallest_sites
 
 # Sizes that the search of a cell usually judges, for progress.
 _EXPECTED_SIZES = 12
@@ -97,7 +97,7 @@ class LoadProfileStudy:
 
     def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
         """The buses asked for, checked, or the feeder's candidates."""
-        return check_three_phase(feeder, tuple(dict.fromkeys(self.buses)))
+        return check_site_buses(feeder, tuple(dict.fromkeys(self.buses)))
 
     def cells(self) -> list[Cell]:
         """Every hour of a month that the profile has."""

@@ -46,7 +46,10 @@ def solve(
     power_factor: float = 0.95,
     neutral: int = 0,
 ) -> Solved:
-    """Compile, attach `kw` (by phase, or between 1-2, 2-3, 3-1), set `taps` by (transformer, winding), and solve."""
+    """Compile, attach `kw`, set `taps` by (transformer, winding), and solve.
+
+    The three of `kw` lie at phases ("wye"), between 1-2, 2-3, 3-1 ("delta"), or all between 1 and 2 ("legs").
+    """
     dss = opendssdirect.NewContext()
     dss.Basic.AllowChangeDir(False)
     dss.Text.Command("Clear")
@@ -57,12 +60,15 @@ def solve(
     tan = math.tan(math.acos(power_factor))
     if any(kw):
         dss.Circuit.SetActiveBus(bus)
-        base_kv = dss.Bus.kVBase() * (math.sqrt(3.0) if connection == "delta" else 1.0)
+        base_kv = dss.Bus.kVBase() * {"delta": math.sqrt(3.0), "legs": 2.0}.get(connection, 1.0)
         for k, power in enumerate(kw):
-            first, second = LINE_TO_LINE[k] if connection == "delta" else (k + 1, neutral)
+            if power == 0.0:
+                continue  # a load would bring a node to a bus that has none of that number
+            first, second = {"delta": LINE_TO_LINE[k], "legs": (1, 2)}.get(connection, (k + 1, neutral))
             nodes = f"{first}.{second}" if second else f"{first}"
+            wiring = "wye" if connection == "wye" else "delta"
             dss.Text.Command(
-                f"New Load.extra{k} bus1={bus}.{nodes} phases=1 conn={connection} kV={base_kv:.9f} kW={power:.6f} "
+                f"New Load.extra{k} bus1={bus}.{nodes} phases=1 conn={wiring} kV={base_kv:.9f} kW={power:.6f} "
                 f"kvar={power * tan:.6f} model=1 vminpu=0.5 vmaxpu=1.5 status=fixed"
             )
     dss.Solution.Solve()

@@ -111,7 +111,6 @@ def test_judging_ratings_hosts_less_and_names_the_overloaded_element(capacities:
         (["--model", "llama-3.1-8b", "--model", "llama-3.1-8b"], "different models"),
         (["--model", "qwen3-30b-a3b-instruct"], "gpus_per_replica"),
         (["--bus", "6711"], "671"),
-        (["--bus", "611"], "all three"),
         (["--model", "llama-9000"], "llama"),
         (["--batch-size", "100"], "feasible"),
         (["--feeder", "nowhere/Master.dss"], "not found"),

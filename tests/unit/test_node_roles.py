@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from g2g_opt.feeder import Feeder
+from g2g_opt.feeder_description import describe_feeder
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_parts import Bus
 from g2g_opt.grid.node_roles import classify_buses
@@ -217,6 +218,14 @@ def test_the_bundled_feeders_have_a_neutral_everywhere_but_at_one_bus() -> None:
         odd = {bus.name for bus in found.buses.values() if bus.three_wire or bus.neutral or bus.unserved}
         assert odd == ({"610"} if name == "ieee123" else set())
         assert not odd & (set(found.candidate_buses) - set(found.exclude_buses))
+
+
+def test_what_the_34_bus_studies_stand_on_is_said() -> None:
+    words = "\n".join(describe_feeder(Feeder.load("ieee34")))
+    assert "left out of the limits, with 521 of 1,769 kW of customers" in words
+    assert "890 (450 kW)" in words
+    assert "studies hold the source at 1.09 pu and begin at the taps creg1a 1.075" in words
+    assert "load of 300 kW at 860" in words
 
 
 def test_a_circuit_that_does_not_converge_is_told_by_its_open_voltages() -> None:
