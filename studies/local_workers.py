@@ -231,10 +231,12 @@ class LocalWorkers:
 def start_python(words: str, *descriptors: int) -> subprocess.Popen[bytes]:
     """Another interpreter that finds the modules which this one finds, and nothing more: no script is run again in it.
 
-    It leads a process group of its own, so that whatever it starts can be stopped with it.
+    It leads a process group of its own, so that whatever it starts can be stopped with it. Linear algebra is left one
+    thread from the start: a buffer for each further one is a part of its memory.
     """
     return subprocess.Popen(
         [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {words}"],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         pass_fds=descriptors,
         process_group=0,

@@ -6,7 +6,6 @@ import argparse
 import importlib
 import json
 import os
-import resource
 import signal
 import sys
 import time
@@ -28,6 +27,7 @@ from studies.catalogue import STUDIES, json_schema, question_toml, read_question
 from studies.conclusion import Conclusion
 from studies.ledger import Entry, Ledger
 from studies.local_workers import LocalWorkers, Workers, WorkersError
+from studies.memory_limit import check_memory_limit, lack_of_memory
 from studies.number_flags import number, number_of
 from studies.runner import damaged_results, question_of, run_study, wait_hint
 from studies.study_folder import DiskFullError, StudyFolder
@@ -259,6 +259,7 @@ def _go_on(
     retry_failed: bool = False,
 ) -> int:
     began_s = time.monotonic()
+    check_memory_limit()
     try:
         with _stoppable(), Meter(console) as meter:
             finished = run_study(
@@ -276,12 +277,9 @@ def _go_on(
     except (DiskFullError, WorkersError) as error:
         return _stopped_by(str(error), root, console)
     except (MemoryError, ImportError, SystemError) as error:
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        # A library that is refused memory says so in many ways.
-        if limit == resource.RLIM_INFINITY and not isinstance(error, MemoryError):
+        if (reason := lack_of_memory(error)) is None:
             raise
-        known = "" if limit == resource.RLIM_INFINITY else f", which is limited to {limit / 1e6:.0f} MB (ulimit -v)"
-        return _stopped_by(f"there is not enough memory{known}: {str(error) or type(error).__name__}", root, console)
+        return _stopped_by(reason, root, console)
     if answer is not None:
         show_conclusion(console, answer[0])
     for entry in finished.failed:

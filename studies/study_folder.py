@@ -32,7 +32,7 @@ def writing(place: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(f"no room left for {place}; make room and give the same command again") from error
-        words = f"{place} cannot be written: {error.strerror or error}; choose another place (--out), or mend this one"
+        words = f"{place} cannot be written: {error.strerror or error}; make that possible, or choose another folder"
         raise StorageError(words) from error
 
 

@@ -18,7 +18,7 @@ from studies import runner
 from studies.local_workers import LocalWorkers
 from studies.runner import begin_study, run_study
 
-RACES = 4
+RACES = 3
 
 
 def test_of_two_runners_one_does_the_study_and_the_other_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -10,15 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from killing import write_question
 from small_study import SmallStudy
 
 from g2g_opt.errors import InputError
 from studies import inputs, runner
+from studies.cli import main
 from studies.finish import write_all
 from studies.ledger import Ledger
 from studies.local_workers import LocalWorkers
 from studies.runner import begin_study, read_results, run_study
-from studies.study_folder import DiskFullError, StudyFolder
+from studies.study_folder import DiskFullError, StorageError, StudyFolder
 from studies.task import gather
 
 
@@ -234,3 +240,54 @@ def test_stored_results_are_reported_under_other_limits(tmp_path: Path) -> None:
     conclusion, paths = write_all(tmp_path / "s", limits)
     assert conclusion.warnings == ("judged from 0.94 pu",)
     assert all(path.is_relative_to(tmp_path / "s" / "rejudged" / "voltage_min_pu=0.94") for path in paths)
+
+
+@pytest.mark.parametrize("limit_mb", [460, 720, 1250])
+def test_under_a_limit_of_memory_a_run_ends_with_a_result_or_a_reason(tmp_path: Path, limit_mb: int) -> None:
+    question = write_question(tmp_path / "q.toml", SmallStudy(n=3))
+    arguments = ["run", str(question), "--out", str(tmp_path / "s"), "--workers", "2", "--trust-study"]
+    done = subprocess.run(
+        [sys.executable, "-m", "studies.cli", *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit_mb * 1_000_000, limit_mb * 1_000_000)),
+        # It waited for ever.
+        timeout=120,
+        check=False,
+    )
+    if limit_mb < 1200:
+        assert done.returncode == 2
+        assert f"memory is limited to {limit_mb} MB here" in " ".join(done.stderr.split())
+    else:
+        assert done.returncode in (0, 1)
+        assert done.returncode == 0 or "memory" in done.stderr or "there is no answer" in done.stdout
+
+
+def test_a_resume_tries_what_failed_once_more_and_the_command_itself_does_not(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    question = write_question(tmp_path / "q.toml", SmallStudy(n=3, bad=((1, "raises"),), log=str(log)))
+    root = str(tmp_path / "s")
+
+    def tried(*arguments: str) -> int:
+        before = log.read_text().count("sums [1]") if log.exists() else 0
+        assert main([*arguments, "--trust-study", "--workers", "1"]) == 1
+        return log.read_text().count("sums [1]") - before
+
+    assert tried("run", str(question), "--out", root) == 1
+    assert tried("run", str(question), "--out", root) == 0
+    assert tried("resume", root) == 1
+    assert tried("resume", root) == 1
+    assert tried("retry", root, "--failed") == 1
+
+
+def test_a_place_that_cannot_be_written_stops_the_study_and_fails_no_task(tmp_path: Path) -> None:
+    root = tmp_path / "s"
+    begin_study(root, SmallStudy(n=3))
+    (root / "tasks").rmdir()
+    (root / "tasks").touch()
+    with pytest.raises(StorageError, match="cannot be written: Not a directory"):
+        run_study(root, lambda: LocalWorkers(1))
+    (root / "tasks").unlink()
+    assert [entry.state for entry in run_study(root, lambda: LocalWorkers(1)).entries] == ["done"] * 4

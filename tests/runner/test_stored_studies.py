@@ -365,8 +365,7 @@ def _killed_with_a_log(root: Path) -> None:
     assert (root / "ledger.sqlite-wal").stat().st_size
 
 
-@pytest.mark.parametrize("was_killed", [False, True])
-@pytest.mark.parametrize("how", ["mode", "mount"])
+@pytest.mark.parametrize(("how", "was_killed"), [("mode", True), ("mount", False)])
 def test_a_study_that_is_read_only_is_looked_at_and_reported_on(
     stored: Path, tmp_path: Path, how: str, was_killed: bool
 ) -> None:
