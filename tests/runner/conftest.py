@@ -12,9 +12,9 @@ import pytest
 from g2g_opt.consent import Consent, give_consent, given_consent
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _trusted_study() -> Iterator[None]:
-    """`small_study` is a study by where it is."""
+    """`small_study` is a study by where it is; fixtures of a module need that, too."""
     before = given_consent()
     give_consent(Consent(studies=True))
     yield

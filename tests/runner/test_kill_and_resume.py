@@ -26,7 +26,7 @@ from studies.local_workers import LocalWorkers, WorkersError
 from studies.runner import Event, Finished, begin_study, read_results, run_study
 from studies.study_folder import StudyFolder
 
-KILLED_RUNNERS = 8
+KILLED_RUNNERS = 6
 KILLED_AT_START_S = (0.0, 0.05, 0.2, 0.0, 0.1, 0.3)
 KILLED_AT_WORK = 4
 
@@ -48,7 +48,7 @@ def _begun(log: Path) -> int:
 
 def test_a_study_whose_runner_is_killed_ends_like_one_left_in_peace(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    study = SmallStudy(n=60, group=2, seconds=0.05, log=str(log))
+    study = SmallStudy(n=48, group=2, seconds=0.05, log=str(log))
     question = write_question(tmp_path / "study.toml", study)
     draw = random.Random(2026)
     kills: Counter[str] = Counter()

@@ -409,7 +409,7 @@ def test_nothing_is_concluded_from_nothing(tmp_path: Path, capsys: pytest.Captur
     question = tmp_path / "q.toml"
     question.write_text(f'study = "small_study:SmallStudy"\nn = 2\nlog = "{tmp_path}"\n')  # no log: every task raises
     status, said = _g2g(capsys, "run", question, "--out", str(tmp_path / "s"), "--workers", "2")
-    assert status == 1
+    assert status == 1, said
     assert "there is no answer" in said
     assert "no total yet" not in said
     status, said = _g2g(capsys, "report", tmp_path / "s")
