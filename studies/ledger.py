@@ -141,6 +141,9 @@ class Ledger:
             raise
 
     def _read_study(self, writable: bool) -> None:
+        # Rows that a damaged page hides would only be missing.
+        if (found := self._file.rows("PRAGMA integrity_check(1)")[0][0]) != "ok":
+            raise self._file.damaged(str(found))
         row = self._file.row("SELECT * FROM study")
         layout = row["layout"] if row is not None and "layout" in row.keys() else None  # noqa: SIM118
         if layout not in (_LAYOUT, _LAYOUT_WITHOUT_RECORDS):

@@ -57,7 +57,7 @@ def test_a_study_whose_runner_is_killed_ends_like_one_left_in_peace(tmp_path: Pa
     while sum(kills.values()) < KILLED_RUNNERS:
         runner = g2g(*arguments)
         if not _ends_before_its_moment(runner, draw, log):
-            what = draw.choice(["runner", "everything"])
+            what = ("runner", "everything")[sum(kills.values()) % 2]
             os.killpg(runner.pid, signal.SIGKILL) if what == "everything" else runner.kill()
             kills[what] += 1
         runner.communicate()
@@ -79,7 +79,6 @@ def test_a_study_whose_runner_is_killed_ends_like_one_left_in_peace(tmp_path: Pa
     answers = [json.loads((tmp_path / "killed" / "answer.json").read_text())["answer"]]
     question_of_peace, results, _ = read_results(tmp_path / "peace")
     assert answers == [question_of_peace.conclude(results).answer]
-    assert len(kills) == 2, kills
 
     ledger_of_killed = Ledger(StudyFolder(tmp_path / "killed").ledger)
     for entry in ledger_of_killed.entries():
