@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "tests" / "runner"))
 
 from small_study import SmallStudy
 
+from g2g_opt.consent import Consent, give_consent
 from studies.local_workers import LocalWorkers, Workers
 from studies.runner import begin_study, run_study
 
@@ -34,6 +35,7 @@ def main() -> None:
             return DaskWorkers(n_workers=2)
         return LocalWorkers(2)
 
+    give_consent(Consent(studies=True))  # the small study of the tests is not a registered one
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "study"
         begin_study(root, SmallStudy(n=options.tasks))
