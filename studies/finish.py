@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from g2g_opt.base_case import solve_base_case
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
@@ -15,6 +16,7 @@ from studies.catalogue import question_toml
 from studies.conclusion import Conclusion
 from studies.inputs import changed_inputs, package_versions
 from studies.ledger import Entry, Ledger
+from studies.report.base_case_chart import base_case_chart
 from studies.report.figures import draw_conclusion
 from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.page import write_report
@@ -36,7 +38,9 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
     folder = out or (root if limits is None else root / "rejudged" / _name(limits))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    feeder = load_feeder(question.feeder) if question.feeder else None
+    feeder = load_feeder(question) if question.feeder else None
+    if feeder is not None:
+        conclusion = _with_base_case(conclusion, question, feeder, limits)
     ledger = Ledger(StudyFolder(root).ledger)
     try:
         provenance = _provenance(question, ledger, entries)
@@ -66,9 +70,24 @@ def check_rests_on_results(root: Path, entries: Sequence[Entry]) -> None:
     raise InputError(f"no task of the study in {root} has a result{why}: there is no answer; `g2g resume` tries again")
 
 
-def load_feeder(name: str) -> Feeder:
-    """A bundled feeder by name, or a user's by the path of its master file."""
-    return Feeder.find(name)
+def load_feeder(question: Question) -> Feeder:
+    """The feeder of a question, with the buses that it leaves out of the limits."""
+    return Feeder.find(question.feeder).excluding(getattr(question, "exclude_buses", ()))
+
+
+def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder, limits: Limits | None) -> Conclusion:
+    """A conclusion that also says what the circuit is like without a site, and in which state it was studied."""
+    used = limits or getattr(question, "limits", None) or Limits()
+    base = solve_base_case(feeder)
+    broken = base.breaks(used)
+    words = f"without any site, at nominal load and the taps that studies begin with, a limit is broken: {broken}"
+    chart = base_case_chart(base, conclusion.envelopes[0] if conclusion.envelopes else None)
+    return replace(
+        conclusion,
+        warnings=((words, *conclusion.warnings) if broken else conclusion.warnings),
+        charts=((chart, *conclusion.charts) if chart is not None else conclusion.charts),
+        not_assessed=(*feeder.state, *conclusion.not_assessed),
+    )
 
 
 def _name(limits: Limits) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from g2g_opt.base_case import solve_base_case
 from g2g_opt.feeder_description import rating_notes, unassessed_notes
 from g2g_opt.feeder_lint import placeholder_rated_lines, placeholder_rated_transformers, unrated_branches
 from g2g_opt.limits import Limits
@@ -62,7 +63,7 @@ def draw_conclusion(
     names = ", ".join(study.models)
     return Conclusion(
         title=f"Hosting capacity of {study.feeder}: {names} on {study.gpu}",
-        answer=_answer(study, main, limits is not None),
+        answer=_answer(study, main, used, limits is not None),
         feeder=study.feeder,
         tables=tuple(shown),
         maps=_maps(main, limits is not None),
@@ -83,7 +84,7 @@ def draw_conclusion(
     )
 
 
-def _answer(study: HostingCapacityStudy, main: Sequence[Row], again: bool) -> str:
+def _answer(study: HostingCapacityStudy, main: Sequence[Row], limits: Limits, again: bool) -> str:
     n_places = len({row["bus"] for row in main})
     if not main:
         return "No bus has an answer: every task failed."
@@ -98,6 +99,10 @@ def _answer(study: HostingCapacityStudy, main: Sequence[Row], again: bool) -> st
         if n_places > 1 and least is not best:
             text += f"; the least of {n_places} is {_in_words(least, again)}"
         sentences.append(text + ".")
+    if any(row["n_gpus"] == 0 for row in main):
+        broken = solve_base_case(study.load_feeder()).breaks(limits)
+        if broken:
+            sentences.append(f"Without any site the circuit already breaks a limit: {broken}.")
     if again:
         sentences.append("Judged again under other limits: the largest simulated size that keeps them.")
     return " ".join(sentences)

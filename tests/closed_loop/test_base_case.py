@@ -12,6 +12,8 @@ from g2g_opt.base_case import base_case_words, solve_base_case
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from studies.cli import main
+from studies.conclusion import Envelope
+from studies.report.base_case_chart import base_case_chart
 
 CIRCUITS = Path(__file__).parents[1] / "circuits"
 TWO_LINES = """Clear
@@ -109,3 +111,18 @@ def test_the_command_says_it_and_draws_it(tmp_path: Path, capsys: pytest.Capture
         assert words in said.replace("\n", " "), words
     assert main(["feeder", "ieee123", "--no-picture", "--all-buses"]) == 0
     assert capsys.readouterr().out.count(",") > 56
+
+
+def test_the_chart_draws_each_phase_without_and_with_a_site_over_the_same_distances(tmp_path: Path) -> None:
+    base = solve_base_case(own(tmp_path, TWO_LINES))
+    envelope = Envelope("end firm", ("mid.A", "end.A"), [0.97, 0.951], [1.0, 1.0], 0.95, 1.05)
+    chart = base_case_chart(base, envelope)
+    assert chart is not None
+    lines = {line.name: dict(zip(line.text, zip(line.x, line.y, strict=True), strict=True)) for line in chart.lines}
+    assert set(lines) == {"A, without a site", "B, without a site", "C, without a site", "A, lowest with end firm"}
+    assert lines["A, lowest with end firm"] == {
+        "mid.A": (pytest.approx(3.218688), 0.97),
+        "end.A": (pytest.approx(3.718688), 0.951),
+    }
+    assert list(lines["B, without a site"]) == ["mid.B", "end.B"]
+    assert base_case_chart(type(base)(failure="none"), None) is None
