@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -26,8 +27,11 @@ TIME_LIMIT_S = 300.0
 MEMORY_LIMIT_GIB = 8.0
 _GIB = 1024**3
 
-# Every property of every object, whatever the circuit's time of compilation: the engine's DSSJSONFlags.
-_FULL, _DEFAULT_OBJECTS, _NO_TIMESTAMP = 0x001, 0x100, 0x200
+# All objects, whatever the circuit's time of compilation: the engine's DSSJSONFlags.
+_DEFAULT_OBJECTS, _NO_TIMESTAMP = 0x100, 0x200
+# The engine writes these without having set them, something else at every compilation; what they do, voltages show.
+_UNSET = {"Capacitor": ("CMatrix",), "Reactor": ("RMatrix", "XMatrix")}
+_NO_NUMBER = re.compile(r"(?<=\s)[+-]?(?:nan|inf)(?=[\s,])", re.IGNORECASE)
 
 _is_expendable = False
 
@@ -44,9 +48,14 @@ def is_expendable() -> bool:
 
 
 def network_digest(circuit: Circuit) -> str:
-    """SHA-256 of everything that a finished circuit holds: all properties of all objects, nodes, and its solution."""
-    flags = _FULL | _DEFAULT_OBJECTS | _NO_TIMESTAMP
-    digest = hashlib.sha256(circuit.ask_text("Circuit_ToJSON", flags).encode())
+    """SHA-256 of all that a finished circuit holds: every stated property of all objects, nodes, and its solution."""
+    text = circuit.ask_text("Circuit_ToJSON", _DEFAULT_OBJECTS | _NO_TIMESTAMP)
+    held = json.loads(_NO_NUMBER.sub("null", text))
+    for kind, properties in _UNSET.items():
+        for element in held.get(kind, ()):
+            for name in properties:
+                element.pop(name, None)
+    digest = hashlib.sha256(json.dumps(held).encode())
     digest.update(repr(list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))).encode())
     digest.update(np.round(circuit.node_voltages(), 6).tobytes())
     return digest.hexdigest()
