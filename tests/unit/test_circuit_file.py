@@ -289,6 +289,10 @@ def test_block_comments_variables_and_property_edits_reach_opendss(tmp_path: Pat
         "New Loadshape.s npts=2 interval=1\nLoadshape.s.mult=[file=shape.csv col=2]",
         "New Load.O'Brien bus1=mid kV=12.47 kW=3\nLoad.O'Brien.kW=4\nNew Load.a(b bus1=O'B kV=12.47",
         "Load.none_such.kW=5",
+        "Edit Circuit.c pu=1.05\n~ kW=3",
+        "Disable Line.*\n~ kW=3\nEnable Line.*",
+        "Select Circuit.c\nkW=3",
+        "var @m=(1, 2) @p=50% @z=(0.3 | 0.1 0.3)\nNew Loadshape.s npts=2 interval=1 mult=@m",
     ],
 )
 def test_odd_lines_are_the_circuit_that_opendss_compiles(tmp_path: Path, extra: str) -> None:
@@ -326,6 +330,18 @@ def test_files_that_include_each_other_over_and_over_end(tmp_path: Path, monkeyp
     (tmp_path / "f20.dss").write_text("")
     with pytest.raises(InputError, match="includes more than 100 files"):
         read(tmp_path, "Redirect f0.dss")
+
+
+def test_paths_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path)
+    with open(os.path.join(folder, b"\xe4.csv"), "wb") as file:
+        file.write(b"0.5\n")
+    (tmp_path / "link.csv").symlink_to(os.fsdecode(b"\xe4.csv"))
+    with pytest.raises(InputError, match=r"line 5: the path .* is no text"):
+        read(tmp_path, "New Loadshape.s npts=1 mult=(file=link.csv)")
+    os.rename(os.path.join(folder, b"Master.dss"), os.path.join(folder, b"M\xe4ster.dss"))
+    with pytest.raises(InputError, match="is no text"):
+        read_script(tmp_path / os.fsdecode(b"M\xe4ster.dss"))
 
 
 def test_a_folder_with_brackets_in_its_name(tmp_path: Path) -> None:
@@ -436,6 +452,21 @@ def test_a_crash_a_hang_and_too_much_memory_are_one_clear_error(
     assert "GiB of memory" in ending("echo MemoryError >&2; exit 1")
     monkeypatch.setattr(child, "TIME_LIMIT_S", 0.3)
     assert "did not compile the circuit within 0.3 s" in ending("exec sleep 20")
+
+
+def test_a_bus_whose_name_opendss_cuts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Master\.dss: the bus name yyyy.* too long"):
+        Feeder.from_dss(write(tmp_path, f"New Line.two bus1=mid bus2={'y' * 300}"))
+
+
+def test_a_crash_is_told_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine crashes at some commands where nothing is solved yet; here a stand-in does, after the same notes."""
+    stand_in = tmp_path / "python"
+    stand_in.write_text("#!/bin/sh\nprintf '%20d' 1 >command\nkill -SEGV $$\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setattr(child.sys, "executable", str(stand_in))
+    with pytest.raises(InputError, match=r"some\.dss, at b:7: OpenDSS crashed"):
+        child.compile_in_child(("Clear", "Clear"), ("a:1", "b:7"), Path("some.dss"))
 
 
 def test_a_child_has_a_limit_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from g2g_opt.grid.circuit import Circuit
 TIME_LIMIT_S = 300.0
 MEMORY_LIMIT_GIB = 8.0
 _GIB = 1024**3
+_PROGRESS = "command"  # the file in the child's folder with the number of its command
 
 # All objects, whatever the circuit's time of compilation: the engine's DSSJSONFlags.
 _DEFAULT_OBJECTS, _NO_TIMESTAMP = 0x100, 0x200
@@ -87,15 +88,27 @@ def compile_in_child(commands: Sequence[str], places: Sequence[str], source: Pat
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise InputError(f"{source}: OpenDSS did not compile the circuit within {TIME_LIMIT_S:g} s") from None
-    if ended.returncode != 0:
-        raise InputError(f"{source}: {_cause(ended.returncode, ended.stderr)}")
+            at = _place(Path(folder), places)
+            raise InputError(f"{source}{at}: OpenDSS did not compile the circuit within {TIME_LIMIT_S:g} s") from None
+        if ended.returncode != 0:
+            at = _place(Path(folder), places)
+            raise InputError(f"{source}{at}: {_cause(ended.returncode, ended.stderr)}")
     answer = json.loads(ended.stdout)
     if "error" in answer:
-        at = answer["command"]
-        place = f", at {places[at]}" if at is not None and at < len(places) else ""
-        raise InputError(f"{source}{place}: {answer['error']}")
+        raise InputError(f"{source}{_words(answer['command'], places)}: {answer['error']}")
     return str(answer["digest"])
+
+
+def _words(command: int | None, places: Sequence[str]) -> str:
+    return f", at {places[command]}" if command is not None and command < len(places) else ""
+
+
+def _place(folder: Path, places: Sequence[str]) -> str:
+    """Where a child that came to no good end was, as it wrote it down before every command."""
+    try:
+        return _words(int((folder / _PROGRESS).read_text()), places)
+    except (OSError, ValueError):
+        return ""
 
 
 def _cause(status: int, stderr: bytes) -> str:
@@ -119,13 +132,16 @@ def main() -> None:
     os.dup2(2, 1)
 
     at: int | None = None
+    progress = os.open(_PROGRESS, os.O_RDWR | os.O_CREAT)
 
     def tracked() -> Iterator[str]:
         nonlocal at
         for place, command in enumerate(asked["commands"]):
             at = place
+            os.pwrite(progress, f"{place:20d}".encode(), 0)
             yield command
         at = None
+        os.ftruncate(progress, 0)
 
     try:
         circuit = Circuit(tracked())

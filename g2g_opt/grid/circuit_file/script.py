@@ -24,7 +24,8 @@ _INCLUDED_MAX = 20_000  # files that are included, one after the other
 _LINES_MAX = 10_000_000
 # Not every sign that ends a line for Python does so for OpenDSS.
 _LINE_ENDS = re.compile(r"\r\n|\n|\r")
-_VARIABLE_VALUE = re.compile(r"[\w.+\-*/^ ]*")
+# Without an equals sign no variable names a file of an array.
+_VARIABLE_VALUE = re.compile(r"[\w.+\-*/^ \t,|%:\\]*")
 _TRACES = "its traces and reports are not written"
 
 
@@ -158,8 +159,8 @@ class _Reader:
 
     def _choose(self, name: str) -> None:
         """From now on `~` goes on with an object that is there already; without a class, with one of the same."""
-        kind, dot, _ = name.partition(".")
-        if dot:
+        kind, dot, one = name.partition(".")
+        if dot and one != "*" and kind.lower() != "circuit":
             self._kind = kind.lower() if kind.lower() in allowed.words().properties else ""
 
     def _until_empty(self, given: list[Parameter]) -> list[Parameter]:
@@ -186,7 +187,11 @@ class _Reader:
         if not label or not ("object".startswith(label) or label.startswith("object")) or "." not in rest[0].value:
             raise ScriptError(f"{verb} needs a class and a name first, as in {verb} Line.name")
         named = Parameter(None, rest[0].value, rest[0].quote)
-        self._kind = self._known_class(named.value.partition(".")[0])
+        kind = self._known_class(named.value.partition(".")[0])
+        if kind == "circuit" and verb != "new":
+            self._leave_out(f"{verb} {named}; OpenDSS changes nothing there, only at Vsource.source")
+            return
+        self._kind = kind
         self._pass(verb, [named, *self._properties(self._kind, rest[1:])])
 
     def _edit_property(self, first: Parameter, rest: list[Parameter]) -> None:
