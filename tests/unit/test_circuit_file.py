@@ -332,16 +332,32 @@ def test_files_that_include_each_other_over_and_over_end(tmp_path: Path, monkeyp
         read(tmp_path, "Redirect f0.dss")
 
 
-def test_paths_that_are_no_text_are_refused(tmp_path: Path) -> None:
-    folder = os.fsencode(tmp_path)
-    with open(os.path.join(folder, b"\xe4.csv"), "wb") as file:
-        file.write(b"0.5\n")
-    (tmp_path / "link.csv").symlink_to(os.fsdecode(b"\xe4.csv"))
-    with pytest.raises(InputError, match=r"line 5: the path .* is no text"):
-        read(tmp_path, "New Loadshape.s npts=1 mult=(file=link.csv)")
-    os.rename(os.path.join(folder, b"Master.dss"), os.path.join(folder, b"M\xe4ster.dss"))
+def test_a_path_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    master = write(tmp_path, "")
+    master.rename(tmp_path / os.fsdecode(b"M\xe4ster.dss"))
     with pytest.raises(InputError, match="is no text"):
         read_script(tmp_path / os.fsdecode(b"M\xe4ster.dss"))
+
+
+def test_a_link_stands_where_it_stands(tmp_path: Path) -> None:
+    """What a linked file names lies beside the link, and `..` leads back from it: as in OpenDSS."""
+    for folder, kw in (("here", 1), ("there", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "load.dss").write_text(f"New Load.k{kw} bus1=mid kV=12.47 kW={kw}\n")
+    (tmp_path / "there" / "real.dss").write_text("Redirect load.dss\n")
+    (tmp_path / "here" / "linked.dss").symlink_to("../there/real.dss")
+    (tmp_path / "here" / "folder").symlink_to("../there")
+    write(tmp_path / "there", "Redirect linked.dss\nRedirect folder/../folder/load.dss")
+    master = tmp_path / "here" / "Master.dss"
+    master.symlink_to("../there/Master.dss")
+    script = read_script(master)
+    assert [line.split()[1] for line in script.commands if "new Load.k" in line] == ["Load.k1", "Load.k2"]
+    assert set(script.files) == {"Master.dss", "linked.dss", "load.dss", "folder/load.dss"}
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "er").mkdir()
+    (tmp_path / "deep" / "er" / "out.dss").symlink_to(tmp_path / "here" / "load.dss")
+    with pytest.raises(InputError, match="lies outside"):
+        read(tmp_path / "deep" / "er", "Redirect out.dss")
 
 
 def test_a_folder_with_brackets_in_its_name(tmp_path: Path) -> None:

@@ -23,10 +23,11 @@ class CircuitFiles:
     """
 
     def __init__(self, master: Path) -> None:
-        self.master = master.expanduser().resolve()
-        above = self.master.parent.parent
+        # As in OpenDSS, a link is the file or folder that it stands for, in the place where it stands itself.
+        self.master = Path(os.path.abspath(master.expanduser()))
+        folder = self.master.parent.resolve()
         # Beside a folder at the top of the file system lies everything.
-        self._root = above if above != above.parent else self.master.parent
+        self._root = folder.parent if folder.parent != folder.parent.parent else folder
         self.read: dict[str, str] = {}
         self._data_read: set[Path] = set()
         # The files of folders by their names in lower case.
@@ -34,7 +35,7 @@ class CircuitFiles:
         self._n_bytes = 0
         if not self.master.is_file():
             raise InputError(f"OpenDSS master file {self.master} not found, or no regular file")
-        if not _is_text(self.master):
+        if any("\udc80" <= letter <= "\udcff" for letter in str(self.master)):
             raise InputError(f"the path {str(self.master)!r} is no text, which OpenDSS cannot read; move the file")
 
     def name(self, path: Path) -> str:
@@ -110,12 +111,11 @@ class CircuitFiles:
         if "@" in text and not (folder / text).exists():
             raise ScriptError(f"the file name {text!r} holds a variable")
         try:
-            path = self._in_any_case((folder / text.strip().replace("\\", "/")).resolve()).resolve()
+            path = self._in_any_case(Path(os.path.normpath(folder / text.strip().replace("\\", "/"))))
+            real = path.resolve()
         except (OSError, ValueError, RuntimeError) as error:
             raise ScriptError(f"{text!r} is no path of a file: {error}") from error
-        if not _is_text(path):
-            raise ScriptError(f"the path {str(path)!r} is no text, which OpenDSS cannot read; rename the file")
-        if not path.is_relative_to(self._root):
+        if not real.is_relative_to(self._root):
             raise ScriptError(
                 f"{text!r} lies outside the circuit's folder and the one above it; move it there, or run with "
                 "--trust-circuit if the circuit is your own"
@@ -133,12 +133,3 @@ class CircuitFiles:
                 listed.setdefault(other.name.lower(), []).append(other)
         same = self._listed[folder].get(path.name.lower(), [])
         return same[0] if len(same) == 1 else folder / path.name
-
-
-def _is_text(path: Path) -> bool:
-    """Whether a path's bytes are UTF-8, which names of files need not be."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
