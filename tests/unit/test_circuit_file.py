@@ -470,6 +470,20 @@ def test_a_crash_a_hang_and_too_much_memory_are_one_clear_error(
     assert "did not compile the circuit within 0.3 s" in ending("exec sleep 20")
 
 
+@pytest.mark.parametrize(
+    ("extra", "nodes"),
+    [
+        ("New Storage.s bus1=lost kV=12.47", r"lost\.1, lost\.2, lost\.3"),
+        ("New Load.k bus1=lost.2 phases=1 kV=7.2 kW=0", r"lost\.2"),
+        ("New Storage.s bus1=mid.1.2.3.4 kV=12.47", r"mid\.4"),
+    ],
+)
+def test_nodes_that_nothing_connects_are_named(tmp_path: Path, extra: str, nodes: str) -> None:
+    """OpenDSS says of these that it converged in 2 iterations; its voltages are what lay in memory, at every bus."""
+    with pytest.raises(InputError, match=rf"Master\.dss: nothing connects the nodes {nodes}, so"):
+        Feeder.from_dss(write(tmp_path, extra))
+
+
 def test_a_bus_whose_name_opendss_cuts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Master\.dss: the bus name yyyy.* too long"):
         Feeder.from_dss(write(tmp_path, f"New Line.two bus1=mid bus2={'y' * 300}"))

@@ -146,6 +146,10 @@ def main() -> None:
     try:
         circuit = Circuit(tracked())
         circuit.finish()
+        loose = circuit.unconnected_nodes()
+        if loose:
+            shown = ", ".join(loose[:8]) + (f", ... ({len(loose)} in all)" if len(loose) > 8 else "")
+            raise InputError(f"nothing connects the nodes {shown}, so OpenDSS has no solution for the circuit")
         answer: dict[str, object] = {"digest": network_digest(circuit) if asked["with_digest"] else ""}
     except G2GError as error:
         answer = {"error": str(error), "command": at}
