@@ -161,6 +161,8 @@ def test_an_abbreviation_is_the_command_that_opendss_takes_it_for(tmp_path: Path
         "New Loadshape.s npts=2 mult='Sng = /etc/hostname'",
         "New Loadshape.s npts=2 mult=[dblfiles=/etc/hostname]",
         "New Loadshape.s npts=2 mult=('d'=/etc/hostname)",
+        "New Loadshape.s npts=2 mult=(@v.=/etc/hostname)",
+        "New Loadshape.s npts=2 mult=(@v^=/etc/hostname)",
         "Buscoords /etc/hostname",
         "cd /",
         "var @f=(file=/etc/hostname)",

@@ -269,6 +269,9 @@ class _Reader:
         """An array that lies in a file, (file=values.csv, col=2), by the file's whole path."""
         if "=" not in named.value:
             return named
+        if "@" in named.value.partition("=")[0]:
+            # OpenDSS would put the variable's value there, up to a dot or a caret.
+            raise ScriptError(f"{named} holds a variable where the name of a value is expected")
         first, *rest = parameters(named.value)
         word = _array_file_word(first.name or "")
         if any("file" in (p.name or "").lower() for p in rest):
