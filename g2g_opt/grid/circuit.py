@@ -142,8 +142,12 @@ class Circuit:
         self._call(function, pointer, size)
         n = size[0]
         if kind == "char*":
-            out: Any = [ffi.string(pointer[0][i]).decode() for i in range(n)]
+            names = [ffi.string(pointer[0][i]) for i in range(n)]
             lib.DSS_Dispose_PPAnsiChar(pointer, size[1])
+            try:
+                out: Any = [name.decode() for name in names]
+            except UnicodeDecodeError as error:
+                raise InputError(f"the name {error.object!r} is no UTF-8; save the circuit's files as UTF-8") from None
             return out
         out = np.array(list(pointer[0][0:n])) if n else np.empty(0)
         (lib.DSS_Dispose_PDouble if kind == "double" else lib.DSS_Dispose_PInteger)(pointer)

@@ -412,12 +412,17 @@ def test_traces_are_switched_off_and_named(tmp_path: Path, monkeypatch: pytest.M
     assert set(tmp_path.iterdir()) == before
 
 
-def test_a_latin_1_circuit_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+def test_latin_1_utf_16_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
     path = write(tmp_path, "! K\u00f6ln")
     path.write_bytes(path.read_text(encoding="utf-8").encode("latin-1"))
     assert read_script(path).commands == read_script(write(tmp_path, "", "plain.dss")).commands
-    path.write_bytes(b"\xef\xbb\xbf" + HEAD.encode() + TAIL.encode())
-    assert read_script(path).commands[0] == "clear"
+    for encoding in ("utf-8-sig", "utf-16"):
+        path.write_bytes((HEAD + TAIL).encode(encoding))
+        assert read_script(path).commands[0] == "clear"
+    path.write_bytes((HEAD + "New Line.two bus1=mid bus2=K\u00f6ln\n" + TAIL).encode("latin-1"))
+    assert "K\u00f6ln" in " ".join(read_script(path).commands)
+    with pytest.raises(InputError, match="no UTF-8; save the circuit's files as UTF-8"):
+        solution((f'Compile "{path}"',))
 
 
 def solution(commands: tuple[str, ...]) -> dict[tuple[str, int], complex]:

@@ -78,7 +78,7 @@ class CircuitFiles:
         return path
 
     def text(self, path: Path) -> str:
-        """The text of a script: UTF-8, or the Latin-1 that older circuits are written in."""
+        """The text of a script: UTF-8, UTF-16 if it is marked so, or the Latin-1 of older circuits."""
         self._n_bytes += path.stat().st_size
         if self._n_bytes > _TEXT_MAX_BYTES:
             raise InputError(f"{self.shown(path)}: the circuit's scripts are larger than {_TEXT_MAX_BYTES >> 20} MiB")
@@ -88,7 +88,7 @@ class CircuitFiles:
             raise InputError(f"{self.shown(path)} cannot be read: {error.strerror}") from error
         self.read[self.name(path)] = hashlib.sha256(content).hexdigest()
         try:
-            text = content.decode("utf-8-sig")
+            text = content.decode("utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
         except UnicodeDecodeError:
             text = content.decode("latin-1")
         found = _CONTROL.search(text)
