@@ -157,11 +157,11 @@ class Feeder:
         return replace(self, commands=own, **_parts(own))
 
     def unassessed_loads(self) -> dict[str, float]:
-        """kW of the customers at every bus whose voltages no limit looks at, or on phases that no source serves."""
+        """kW by bus of customers whose voltages no limit looks at: excluded, not served, or numbered above 3."""
         found: dict[str, float] = {}
         for load in self.own_loads:
-            unserved = set(self.buses[load.bus].unserved) & set(load.nodes)
-            if load.bus in self.exclude_buses or unserved:
+            bus = self.buses[load.bus]
+            if load.bus in self.exclude_buses or {*bus.unserved, *bus.beyond} & set(load.nodes):
                 found[load.bus] = found.get(load.bus, 0.0) + load.kw
         return found
 
