@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import forbidden_lines
 import malformed_circuits
 import malformed_csv
 import malformed_flags
@@ -24,10 +25,11 @@ AREAS: dict[str, Maker] = {
         malformed_markets,
         malformed_studies,
         malformed_circuits,
+        forbidden_lines,
     )
 }
 # Shares of the areas, in hundredths.
-_WEIGHTS = {"toml": 28, "flags": 20, "json": 13, "csv": 13, "networks": 9, "markets": 7, "stored": 10}
+_WEIGHTS = {"toml": 28, "flags": 20, "json": 13, "csv": 13, "networks": 9, "markets": 7, "stored": 7, "guard": 3}
 
 
 def shares(n: int) -> dict[str, int]:

@@ -27,9 +27,11 @@ from g2g_opt.errors import G2GError
 Kind = Literal["accepted", "refused", "unnamed", "traceback", "hang"]
 FAULTS: tuple[Kind, ...] = ("unnamed", "traceback", "hang")
 
-# What takes longer is a hang; a process that does not even hear the alarm is ended, with all its stacks printed.
+# What computes longer is a hang. On a busy machine a process waits for its turn as well, so what waits has more time.
+# A process that does not even hear the alarm is ended, with all its stacks printed.
 HANG_S = 10.0
-_DEAF_S = 45.0
+WAIT_S = 30.0
+_DEAF_S = 60.0
 # What a case may take besides what the process has already: a file without end must not fill the machine.
 _MEMORY = 3 * 2**30
 # Exit statuses of the command line: bad input, and a fault of the program itself.
@@ -60,10 +62,10 @@ def end_of(case: Case) -> End:
     """What becomes of a case whose files are there."""
     heard = io.StringIO()
     try:
-        with _watched(max(HANG_S, case.limit_s)), _quiet(heard):
+        with _watched(), _quiet(heard):
             status = case.act()
     except HangError:
-        return End("hang", f"longer than {HANG_S:g} s", _own_place(sys.exc_info()[2]))
+        return End("hang", f"computes more than {HANG_S:g} s or waits", _own_place(sys.exc_info()[2]))
     except SystemExit as exit_:
         return _of_status(case, exit_.code, heard.getvalue())
     except G2GError as error:
@@ -78,11 +80,13 @@ def end_of(case: Case) -> End:
 def _of_status(case: Case, status: object, heard: str) -> End:
     if "Traceback (most recent call last)" in heard:
         return End("traceback", heard[-300:])
+    if not isinstance(status, int):
+        return End("accepted", type(status).__name__)
     if status == _FAULT:
         return End("traceback", f"exit status {_FAULT}: {heard[-300:]}")
     if status == _BAD_INPUT:
         return _of_refusal(case, heard)
-    return End("accepted", type(status).__name__)
+    return End("accepted", f"status {status:d}" if abs(status) < 256 else "a number")
 
 
 def _of_refusal(case: Case, message: str) -> End:
@@ -112,23 +116,26 @@ def _own_place(trace: object) -> str:
 
 
 @contextlib.contextmanager
-def _watched(limit_s: float) -> Iterator[None]:
+def _watched() -> Iterator[None]:
     def ring(number: int, frame: FrameType | None) -> None:
         raise HangError
 
     n_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    before = signal.signal(signal.SIGALRM, ring)
+    before = {number: signal.signal(number, ring) for number in (signal.SIGALRM, signal.SIGPROF)}
     resource.setrlimit(resource.RLIMIT_AS, (n_pages * resource.getpagesize() + _MEMORY, hard))
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    signal.setitimer(signal.ITIMER_REAL, WAIT_S)
+    signal.setitimer(signal.ITIMER_PROF, HANG_S)
     faulthandler.dump_traceback_later(_DEAF_S, exit=True, file=sys.__stderr__)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
         faulthandler.cancel_dump_traceback_later()
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -27,8 +27,6 @@ class Case:
     act: Callable[[], object]
     names: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
-    # More than a hang takes, where the case itself stops what hangs.
-    limit_s: float = 0.0
 
 
 # Makes a case out of draws, with its files in an empty folder.

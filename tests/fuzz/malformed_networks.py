@@ -66,7 +66,9 @@ def make(rng: random.Random, folder: Path) -> Case:
     def act() -> object:
         return g2g(*line) if by_line else make_question("coordination", content).check()
 
-    return Case(AREA, f"{path.name}: {words}", act, (path.stem,))
+    # Of a link the file may be named that it leads to.
+    names = () if " is a link" in words else (path.stem,)
+    return Case(AREA, f"{path.name}: {words}", act, names)
 
 
 def _figure(rng: random.Random, text: str, path: Path) -> str:
