@@ -109,10 +109,10 @@ def _places(flags: list[str], values: list[str]) -> tuple[str, ...]:
     """Refusals of a line say which flag or field it is about, or repeat what was given."""
     import re
 
-    found = [r"--?\w", r"\w+_\w+", "argument", "choose", "must", "found", "needs?"]
+    found = [r"--?\w", r"\w+_\w+", "argument", "choose", "must", "found", "needs?", "no study"]
     for flag in flags:
         found.append("[ _-]".join(re.escape(part) for part in flag.strip("-").split("-")))
-    return (*found, *(re.escape(value) for value in values if 0 < len(value) < 300))
+    return (*found, *(re.escape(value) for value in values if 0 < len(value) <= 300))
 
 
 @lru_cache

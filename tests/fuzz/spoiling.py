@@ -72,7 +72,7 @@ def patterns_of(place: Path_) -> tuple[str, ...]:
         words = [word for word in key.split("_") if word]
         found.append("[ _-]".join(words) or "line")
         if len(words) > 1:
-            found.append("[ _-]".join(words[:-1]))
+            found += ["[ _-]".join(words[:-1]), *(word for word in words if len(word) > 2)]
         if key.endswith("s"):
             found.append("[ _-]".join(words)[:-1])
     return (*found, r"\bline \d+")
