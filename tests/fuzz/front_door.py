@@ -6,7 +6,7 @@ from unittest import mock
 
 from studies import cli, study_commands
 from studies.local_workers import Ended
-from studies.worker import Job
+from studies.worker import Job, do_job
 
 
 class WorkBegins(BaseException):
@@ -24,6 +24,26 @@ class NoWorkers:
 
     def wait(self, timeout_s: float) -> list[Ended]:
         return []
+
+    def stop(self) -> None:
+        pass
+
+
+class WorkersHere:
+    """Workers that are this process: a job is done when it is given."""
+
+    engine = "here"
+    capacity = 1
+
+    def __init__(self) -> None:
+        self._ended: list[Ended] = []
+
+    def submit(self, job: Job) -> None:
+        self._ended.append(Ended(job.task_id, do_job(job)))
+
+    def wait(self, timeout_s: float) -> list[Ended]:
+        ended, self._ended = self._ended, []
+        return ended
 
     def stop(self) -> None:
         pass

@@ -11,18 +11,16 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from front_door import g2g
+from front_door import WorkersHere, g2g
 from malformed_case import Case
 from small_study import SmallStudy
 from spoiling import ABSURD_VALUES, LONG, spoil_place
 
+from g2g_opt.consent import Consent, give_consent
 from g2g_opt.scenario import Scenario
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.inputs import code_version
-from studies.ledger import Ledger
-from studies.runner import begin_study
-from studies.study_folder import StudyFolder
-from studies.task import Question, TaskResult
+from studies.runner import begin_study, run_study
+from studies.task import Question
 
 AREA = "stored"
 
@@ -33,22 +31,15 @@ _HOSTING = HostingCapacityStudy(buses=("632",), scenario=_BRIEF, taps="study", o
 
 @lru_cache
 def _finished(kind: str) -> Path:
-    """The folder of a finished study, made once in a process: done here, and recorded as the runner records it."""
+    """The folder of a finished study, made once in a process."""
     root = Path(tempfile.mkdtemp(prefix=f"finished_{kind}_")) / "study"
     question: Question = SmallStudy(n=3) if kind == "small" else _HOSTING
-    begin_study(root, question, ["g2g", "run", "question.toml"])
-    folder, ledger = StudyFolder(root), Ledger(root / "ledger.sqlite")
-    results: list[TaskResult] = []
+    give_consent(Consent(studies=True))
     try:
-        for stage in question.stages:
-            ledger.list_stage(stage, question.tasks(stage, results), code_version(), False)
-            for entry in ledger.entries(stage):
-                ledger.start(entry.id, "local")
-                folder.write_tables(entry.id, question.run(entry.task, lambda share, words: None))
-                ledger.finish(entry.id, 0.1, "here")
-                results.append(TaskResult(entry.task, folder.tables(entry.id)))
+        begin_study(root, question, ["g2g", "run", "question.toml"])
+        run_study(root, WorkersHere)
     finally:
-        ledger.close()
+        give_consent(Consent())
     # Everything is in the one file, as after the runner's end.
     with sqlite3.connect(root / "ledger.sqlite") as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -177,7 +168,10 @@ def _ledger_rows(rng: random.Random, root: Path) -> _Spoilt:
     try:
         if rng.random() < 0.35:
             words = rng.choice(_STATEMENTS)
-            db.executescript(words)
+            try:
+                db.executescript(words)
+            except sqlite3.Error as error:
+                words += f" ({error})"
         else:
             table = rng.choice(["study", "study", "task", "task", "attempt"])
             column, value = rng.choice(_COLUMNS[table]), rng.choice(_CELLS)
