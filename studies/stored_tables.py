@@ -17,7 +17,6 @@ from g2g_opt.errors import InputError
 from g2g_opt.reading import MIB, read_bytes
 from studies.task import Row
 
-
 # Far from what a task writes; more is not read.
 _TABLE_BYTES_MAX = 4096 * MIB
 
