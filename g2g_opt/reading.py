@@ -83,7 +83,7 @@ def read_bytes(path: Path, what: str, bytes_max: int = TABLE_BYTES_MAX) -> bytes
         with os.fdopen(descriptor, "rb") as file:
             found = os.fstat(file.fileno())
             _check_regular(found, path, what)
-            # Memory for what the file says it holds; some say that they are empty, or grow: what is read counts as well.
+            # Memory for what the file says it holds; some say that they are empty, or grow: all that is read counts.
             content = b"" if found.st_size > bytes_max else file.read(found.st_size + 1)
             if len(content) > found.st_size:
                 content += file.read(bytes_max + 1 - len(content))
