@@ -65,7 +65,7 @@ _RICHER: tuple[tuple[str, dict[str, Any]], ...] = (
     ("coordination", {"kind": "closed-loop", "eps": [10.0], "q": [50]}),
     ("coordination", {"kind": "day-ahead", "n_days": 2}),
     ("coordination", {"refused_max": 0.1, "q": [60], "n_ties": 1}),
-    ("load-profile", {"buses": ["671"], "limits": {"loading_max_pu": 1.0}}),
+    ("load-profile", {"buses": ["671"], "limits": {"loading_max_pu": 1.0, "violation_time_share_max": 0.0}}),
     ("feeder-policy", {"n_training": 2, "n_test": 2}),
 )  # fmt: skip
 
@@ -150,7 +150,7 @@ def _key(rng: random.Random, content: dict[str, Any], path: Path) -> tuple[str, 
 def _study_name(rng: random.Random, content: dict[str, Any], path: Path) -> tuple[str, tuple[str, ...]]:
     name = rng.choice(_STUDY_NAMES)
     _write(path, {**content, "study": name})
-    return f"study = {_short(name)}", ("study",)
+    return f"study = {_short(name)}", ("study", "setting")
 
 
 def _text(rng: random.Random, content: dict[str, Any], path: Path) -> tuple[str, tuple[str, ...]]:

@@ -75,7 +75,8 @@ def patterns_of(place: Path_) -> tuple[str, ...]:
             found += ["[ _-]".join(words[:-1]), *(word for word in words if len(word) > 2)]
         if key.endswith("s"):
             found.append("[ _-]".join(words)[:-1])
-    return (*found, r"\bline \d+")
+    # Candidates, sets and placements are buses to people.
+    return (*found, r"\bline \d+", r"\bbus\b")
 
 
 def spoil_text(rng: random.Random, text: str) -> Spoilt:
