@@ -104,9 +104,12 @@ class Feeder:
         Raises `InputError` with the place of what is not allowed, and OpenDSS's own words if the file does not compile.
         """
         circuit = read_circuit(Path(master))
-        state = studied_state(circuit.commands)
-        commands = (*circuit.commands, *state.commands)
-        parts = _parts(commands)
+        try:
+            state = studied_state(circuit.commands)
+            commands = (*circuit.commands, *state.commands)
+            parts = _parts(commands)
+        except InputError as error:
+            raise InputError(f"{master}: {error}") from error
         # A compiled circuit lists its source bus first.
         source = next(iter(parts["buses"]))
         baseless = [bus.name for bus in parts["buses"].values() if bus.kv_ln <= 0.0]
