@@ -127,7 +127,7 @@ def serve(runner: Connection, runner_pid: int) -> None:
 
 
 def belong_to(runner_pid: int) -> None:
-    """Ctrl-C is the runner's business, and a worker process does not outlive its runner, which watches for its death."""
+    """Ctrl-C is the runner's business, and a worker process does not outlive its runner, which watches it die."""
     declare_expendable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
