@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_\-]+")
+_NAME_MAX = 255  # characters of a bus's name, behind which OpenDSS cuts it
 INJECTION_PREFIX = "g2g_"  # of every element we add, so that none collides with a circuit's own
 # A new context would otherwise change the working directory of the process.
 lib.DSS_Set_AllowChangeDir(False)
@@ -193,6 +194,11 @@ class Circuit:
             (bus, int(p)): i for i, (bus, p) in enumerate(zip(self.node_bus, self.node_phase, strict=True))
         }
         self.buses = self._read_buses()
+        longest = max(self.buses, key=len, default="")
+        if len(longest) >= _NAME_MAX:
+            raise InputError(
+                f"the bus name {longest[:40]}... is too long: OpenDSS cuts names at {_NAME_MAX} characters"
+            )
         # A bus without a base has no voltage in pu.
         base_v = np.array([1e3 * self.buses[bus].kv_ln for bus in self.node_bus])
         self.node_base_v = np.where(base_v > 0.0, base_v, np.nan)

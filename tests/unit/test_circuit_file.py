@@ -11,6 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_file import allow_list, child
+from g2g_opt.grid.circuit_file import allow_list, child, script
 from g2g_opt.grid.circuit_file.reading import circuit_inputs, read_circuit
 from g2g_opt.grid.circuit_file.script import CircuitScript, read_script
 from g2g_opt.grid.circuit_file.tokens import Parameter, parameters
@@ -78,7 +79,10 @@ def test_every_word_of_the_allow_list_is_a_word_of_the_engine() -> None:
     stored = allow_list.words()
     verbs = allow_list.INCLUDES | allow_list.FOLDERS | allow_list.COORDINATES | allow_list.DESCRIBES
     verbs |= allow_list.MORE | allow_list.OPTIONS | allow_list.PLAIN | allow_list.LEFT_OUT
+    verbs |= allow_list.CHOOSES | allow_list.ASKS
     assert verbs <= set(stored.commands)
+    assert allow_list.OPTIONS_OF_CLASSES | allow_list.OPTIONS_OF_OBJECTS <= allow_list.OPTIONS_PASSED
+    assert allow_list.ASKS <= allow_list.LEFT_OUT
     options = allow_list.OPTIONS_PASSED | allow_list.OPTIONS_LEFT_OUT | allow_list.OPTIONS_OFF
     assert options <= set(stored.options)
     assert not allow_list.OPTIONS_PASSED & (allow_list.OPTIONS_LEFT_OUT | allow_list.OPTIONS_OFF)
@@ -95,6 +99,7 @@ FORBIDDEN_COMMANDS = sorted(
     - allow_list.COORDINATES
     - allow_list.DESCRIBES
     - allow_list.MORE
+    - allow_list.CHOOSES
     - allow_list.OPTIONS
     - allow_list.PLAIN
     - allow_list.LEFT_OUT
@@ -152,6 +157,10 @@ def test_an_abbreviation_is_the_command_that_opendss_takes_it_for(tmp_path: Path
         "New Loadshape.s npts=2 mult=(file=/etc/hostname)",
         "New Loadshape.s npts=2 mult=[dblfile = ../../../../../../../../etc/hostname]",
         "New Loadshape.s npts=2 mult=(npts=2 file=/etc/hostname)",
+        "New Loadshape.s npts=2 mult=(d=/etc/hostname)",
+        "New Loadshape.s npts=2 mult='Sng = /etc/hostname'",
+        "New Loadshape.s npts=2 mult=[dblfiles=/etc/hostname]",
+        "New Loadshape.s npts=2 mult=('d'=/etc/hostname)",
         "Buscoords /etc/hostname",
         "cd /",
         "var @f=(file=/etc/hostname)",
@@ -181,11 +190,14 @@ def test_what_loads_writes_or_reads_elsewhere_is_refused_with_file_and_line(tmp_
         ("Redirect .", "no regular file"),
         ("cd gone", "gone' does not exist"),
         ("Load.l=3", "no object with a property"),
+        ("  /* a remark\n*/", r"'/\*' is no OpenDSS command"),
+        ("? Line.one.r1\n~ r1=3", "not clear which object"),
+        ("Select Line.one\n~ kW=3", "class line has no property 'kW'"),
         ("New Load.l " + "1 " * 60, "one value too many"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: str, words: str) -> None:
-    with pytest.raises(InputError, match=rf"Master\.dss, line 5: .*{words}"):
+    with pytest.raises(InputError, match=rf"Master\.dss, line {5 + line.count('~')}: .*{words}"):
         read(tmp_path, line)
 
 
@@ -218,11 +230,16 @@ def test_devices_pipes_and_binary_files_are_no_circuits(tmp_path: Path) -> None:
         ("  // remark", []),
         ("New Line.a kW=5!remark", ["New", "Line.a", "kW=5"]),
         ("a, b ,c", ["a", "b", "c"]),
-        ("a,,c", ["a", "", "c"]),
+        ("a,,c", ["a", '""', "c"]),
         ("kW = 5 //x", ["kW=5"]),
         ("kvs=(12.47 4.16)kvas=[1, 2]", ["kvs=(12.47 4.16)", "kvas=[1, 2]"]),
         ("""a='x y' b="it's" c={2 3 *}""", ["a='x y'", 'b="it\'s"', "c={2 3 *}"]),
-        ("bus1=O'Brien.1", ['bus1="O\'Brien.1"']),
+        ("bus1=O'Brien.1", ["bus1=O'Brien.1"]),
+        ("a=(5) , b=6", ["a=(5)", '""', "b=6"]),
+        ("a=(5), b=6", ["a=(5)", "b=6"]),
+        ("a=5 , b=6", ["a=5", "b=6"]),
+        ("a= , b=6", ['a=""', "b=6"]),
+        ("a\tb\u00a0c", ["a", "b\u00a0c"]),
     ],
 )
 def test_lines_are_divided_as_opendss_divides_them(line: str, expected: list[str]) -> None:
@@ -249,6 +266,107 @@ def test_block_comments_variables_and_property_edits_reach_opendss(tmp_path: Pat
     asked = [circuit.command(f"? Load.k.{name}") for name in ("kW", "kvar", "vminpu", "vmaxpu")]
     # OpenDSS keeps the power factor that the 200 kvar of 900 kW made when kW changes alone.
     assert [float(value) for value in asked] == pytest.approx([850, 200 * 850 / 900, 0.8, 1.2])
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "New Load.k bus1=mid kV=12.47 kW=(5) , kvar=3 pf=0.8",
+        "New Load.k bus1=mid kV=12.47 kW=5,,kvar=3",
+        "New Load.k bus1=mid kV=12.47 kW= ,kvar=3",
+        'New Load.k bus1=mid kV=12.47 kW="" kvar=3',
+        "New Load.k 3,,12.47, 5",
+        "Set mode= ,loadmult=0.5",
+        "Load.l.kW=(77) , pf=0.8",
+        ", Load.l.kW=5",
+        "Load.l.kW=77 , pf=0.8\nOpen Line.one,,2",
+        "New obj=Load.k bus1=mid kV=12.47 kW=5",
+        "Select Line.one\n~ r1=0.9",
+        "Open Line.one 1\nClose Line.one 1\nr1=0.5",
+        "Set class=Line object=one\n~ x=0.7",
+        "Set element=Line.one\n~ 5=3 r1=0.7",
+        "New Loadshape.s npts=2 interval=1 mult=(d=shape.dbl)\nLoadshape.s.qmult=(Sng=shape.sng)",
+        "New Loadshape.s npts=2 interval=1\nLoadshape.s.mult=[file=shape.csv col=2]",
+        "New Load.O'Brien bus1=mid kV=12.47 kW=3\nLoad.O'Brien.kW=4\nNew Load.a(b bus1=O'B kV=12.47",
+        "Load.none_such.kW=5",
+        "Edit Circuit.c pu=1.05\n~ kW=3",
+        "Disable Line.*\n~ kW=3\nEnable Line.*",
+        "Select Circuit.c\nkW=3",
+        "var @m=(1, 2) @p=50% @z=(0.3 | 0.1 0.3)\nNew Loadshape.s npts=2 interval=1 mult=@m",
+    ],
+)
+def test_odd_lines_are_the_circuit_that_opendss_compiles(tmp_path: Path, extra: str) -> None:
+    """Found with random scripts: each of these was read as another circuit once, or not at all."""
+    (tmp_path / "shape.csv").write_text("0.5, 1\n0.6, 2\n")
+    np.array([0.3, 0.7]).tofile(tmp_path / "shape.dbl")
+    np.array([0.3, 0.7], dtype=np.float32).tofile(tmp_path / "shape.sng")
+    path = write(tmp_path, extra)
+    path.write_text(path.read_text().replace("Solve", ""))
+
+    def compiled(commands: tuple[str, ...]) -> str:
+        circuit = Circuit(commands)
+        circuit.finish()
+        return child.network_digest(circuit)
+
+    try:
+        theirs = compiled((f'Compile "{path}"',))
+    except InputError:
+        with pytest.raises(InputError):
+            compiled(read_script(path).commands)
+    else:
+        assert compiled(read_script(path).commands) == theirs
+
+
+def test_what_opendss_passes_over_is_listed(tmp_path: Path) -> None:
+    assert read(tmp_path, "New Load.k bus1=mid kV=12.47 kW=(5) , kvar=3 pf=0.8").left_out[0] == (
+        "Master.dss:5: kvar=3 pf=0.8; OpenDSS reads nothing of a line behind an empty value"
+    )
+
+
+def test_files_that_include_each_other_over_and_over_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(script, "_INCLUDED_MAX", 100)
+    for i in range(20):
+        (tmp_path / f"f{i}.dss").write_text(f"Redirect f{i + 1}.dss\nRedirect f{i + 1}.dss\n")
+    (tmp_path / "f20.dss").write_text("")
+    with pytest.raises(InputError, match="includes more than 100 files"):
+        read(tmp_path, "Redirect f0.dss")
+
+
+def test_a_path_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    master = write(tmp_path, "")
+    master.rename(tmp_path / os.fsdecode(b"M\xe4ster.dss"))
+    with pytest.raises(InputError, match="is no text"):
+        read_script(tmp_path / os.fsdecode(b"M\xe4ster.dss"))
+
+
+def test_a_link_stands_where_it_stands(tmp_path: Path) -> None:
+    """What a linked file names lies beside the link, and `..` leads back from it: as in OpenDSS."""
+    for folder, kw in (("here", 1), ("there", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "load.dss").write_text(f"New Load.k{kw} bus1=mid kV=12.47 kW={kw}\n")
+    (tmp_path / "there" / "real.dss").write_text("Redirect load.dss\n")
+    (tmp_path / "here" / "linked.dss").symlink_to("../there/real.dss")
+    (tmp_path / "here" / "folder").symlink_to("../there")
+    write(tmp_path / "there", "Redirect linked.dss\nRedirect folder/../folder/load.dss")
+    master = tmp_path / "here" / "Master.dss"
+    master.symlink_to("../there/Master.dss")
+    script = read_script(master)
+    assert [line.split()[1] for line in script.commands if "new Load.k" in line] == ["Load.k1", "Load.k2"]
+    assert set(script.files) == {"Master.dss", "linked.dss", "load.dss", "folder/load.dss"}
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "er").mkdir()
+    (tmp_path / "deep" / "er" / "out.dss").symlink_to(tmp_path / "here" / "load.dss")
+    with pytest.raises(InputError, match="lies outside"):
+        read(tmp_path / "deep" / "er", "Redirect out.dss")
+
+
+def test_a_folder_with_brackets_in_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "a]b"
+    folder.mkdir()
+    (folder / "shape.csv").write_text("0.5\n0.6\n")
+    commands = read(folder, "New Loadshape.s npts=2 interval=1 mult=(file=shape.csv)").commands
+    answer = Circuit(commands).command("? Loadshape.s.mult")
+    assert [float(word) for word in answer.strip("[]").split()] == [0.5, 0.6]
 
 
 def test_files_are_found_from_where_the_script_stands_and_in_any_case(tmp_path: Path) -> None:
@@ -352,6 +470,21 @@ def test_a_crash_a_hang_and_too_much_memory_are_one_clear_error(
     assert "did not compile the circuit within 0.3 s" in ending("exec sleep 20")
 
 
+def test_a_bus_whose_name_opendss_cuts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Master\.dss: the bus name yyyy.* too long"):
+        Feeder.from_dss(write(tmp_path, f"New Line.two bus1=mid bus2={'y' * 300}"))
+
+
+def test_a_crash_is_told_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine crashes at some commands where nothing is solved yet; here a stand-in does, after the same notes."""
+    stand_in = tmp_path / "python"
+    stand_in.write_text("#!/bin/sh\nprintf '%20d' 1 >command\nkill -SEGV $$\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setattr(child.sys, "executable", str(stand_in))
+    with pytest.raises(InputError, match=r"some\.dss, at b:7: OpenDSS crashed"):
+        child.compile_in_child(("Clear", "Clear"), ("a:1", "b:7"), Path("some.dss"))
+
+
 def test_a_child_has_a_limit_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "MEMORY_LIMIT_GIB", 0.5)
     large = ("Clear", "New Circuit.c", "New Loadshape.s npts=200000000 interval=1 mult=(1 1)")
@@ -400,6 +533,19 @@ def test_two_files_of_one_name_names_with_blanks_and_data_are_inputs(tmp_path: P
         assert {key for key in before if before[key] != after[key]} == {name}
         (tmp_path / name).write_text(text)
     assert dict(circuit_inputs(master)) == before
+
+
+def test_the_digest_of_a_network_is_the_same_in_every_process(tmp_path: Path) -> None:
+    """The engine writes matrices of capacitors and reactors that it never set."""
+    extra = "New Capacitor.c bus1=mid kV=12.47 kvar=100\nNew Reactor.r bus1=mid bus2=end r=1 x=2"
+    found = read(tmp_path, extra)
+
+    def digest() -> str:
+        return child.compile_in_child(found.commands, found.places, Path("some.dss"), with_digest=True)
+
+    assert len({digest() for _ in range(3)}) == 1
+    changed = tuple(command.replace("kvar=100", "kvar=101") for command in found.commands)
+    assert child.compile_in_child(changed, found.places, Path("some.dss"), with_digest=True) != digest()
 
 
 def test_a_trusted_circuit_is_known_by_the_network_it_compiles_to(tmp_path: Path) -> None:

@@ -21,12 +21,14 @@ COORDINATES = frozenset({"buscoords", "latlongcoords"})
 # Commands followed by a class and name, then by properties.
 DESCRIBES = frozenset({"new", "edit", "batchedit"})
 MORE = frozenset({"more", "m", "~"})
+# Passed on with their plain values; `MORE` then goes on with the object that they name.
+CHOOSES = frozenset({"select", "open", "close", "enable", "disable"})
 OPTIONS = frozenset({"set", "solve"})
 # Passed on with their plain values.
 PLAIN = frozenset(
     {
-        "allocateloads", "buildy", "calcvoltagebases", "clear", "clearall", "close", "disable", "enable", "init",
-        "interpolate", "makebuslist", "makeposseq", "open", "reduce", "reprocessbuses", "reset", "sample", "select",
+        "allocateloads", "buildy", "calcvoltagebases", "clear", "clearall", "init", "interpolate", "makebuslist",
+        "makeposseq", "reduce", "reprocessbuses", "reset", "sample",
         "setbusxy", "setkvbase", "setloadandgenkv", "updatestorage", "var",
     }
 )  # fmt: skip
@@ -40,6 +42,11 @@ LEFT_OUT = frozenset(
     }
 )  # fmt: skip
 
+# Of these, the ones that make what they ask about the object that `MORE` goes on with.
+ASKS = frozenset({"?"})
+
+OPTIONS_OF_CLASSES = frozenset({"class", "type"})
+OPTIONS_OF_OBJECTS = frozenset({"element", "object"})
 OPTIONS_PASSED = frozenset(
     {
         "%growth", "%mean", "%normal", "%stddev", "algorithm", "allocationfactors", "allowduplicates", "autobuslist",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -25,9 +26,13 @@ from g2g_opt.grid.circuit import Circuit
 TIME_LIMIT_S = 300.0
 MEMORY_LIMIT_GIB = 8.0
 _GIB = 1024**3
+_PROGRESS = "command"  # the file in the child's folder with the number of its command
 
-# Every property of every object, whatever the circuit's time of compilation: the engine's DSSJSONFlags.
-_FULL, _DEFAULT_OBJECTS, _NO_TIMESTAMP = 0x001, 0x100, 0x200
+# All objects, whatever the circuit's time of compilation: the engine's DSSJSONFlags.
+_DEFAULT_OBJECTS, _NO_TIMESTAMP = 0x100, 0x200
+# The engine writes these without having set them, something else at every compilation; what they do, voltages show.
+_UNSET = {"Capacitor": ("CMatrix",), "Reactor": ("RMatrix", "XMatrix")}
+_NO_NUMBER = re.compile(r"(?<=\s)[+-]?(?:nan|inf)(?=[\s,])", re.IGNORECASE)
 
 _is_expendable = False
 
@@ -44,9 +49,14 @@ def is_expendable() -> bool:
 
 
 def network_digest(circuit: Circuit) -> str:
-    """SHA-256 of everything that a finished circuit holds: all properties of all objects, nodes, and its solution."""
-    flags = _FULL | _DEFAULT_OBJECTS | _NO_TIMESTAMP
-    digest = hashlib.sha256(circuit.ask_text("Circuit_ToJSON", flags).encode())
+    """SHA-256 of all that a finished circuit holds: every stated property of all objects, nodes, and its solution."""
+    text = circuit.ask_text("Circuit_ToJSON", _DEFAULT_OBJECTS | _NO_TIMESTAMP)
+    held = json.loads(_NO_NUMBER.sub("null", text))
+    for kind, properties in _UNSET.items():
+        for element in held.get(kind, ()):
+            for name in properties:
+                element.pop(name, None)
+    digest = hashlib.sha256(json.dumps(held).encode())
     digest.update(repr(list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))).encode())
     digest.update(np.round(circuit.node_voltages(), 6).tobytes())
     return digest.hexdigest()
@@ -78,15 +88,27 @@ def compile_in_child(commands: Sequence[str], places: Sequence[str], source: Pat
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise InputError(f"{source}: OpenDSS did not compile the circuit within {TIME_LIMIT_S:g} s") from None
-    if ended.returncode != 0:
-        raise InputError(f"{source}: {_cause(ended.returncode, ended.stderr)}")
+            at = _place(Path(folder), places)
+            raise InputError(f"{source}{at}: OpenDSS did not compile the circuit within {TIME_LIMIT_S:g} s") from None
+        if ended.returncode != 0:
+            at = _place(Path(folder), places)
+            raise InputError(f"{source}{at}: {_cause(ended.returncode, ended.stderr)}")
     answer = json.loads(ended.stdout)
     if "error" in answer:
-        at = answer["command"]
-        place = f", at {places[at]}" if at is not None and at < len(places) else ""
-        raise InputError(f"{source}{place}: {answer['error']}")
+        raise InputError(f"{source}{_words(answer['command'], places)}: {answer['error']}")
     return str(answer["digest"])
+
+
+def _words(command: int | None, places: Sequence[str]) -> str:
+    return f", at {places[command]}" if command is not None and command < len(places) else ""
+
+
+def _place(folder: Path, places: Sequence[str]) -> str:
+    """Where a child that came to no good end was, as it wrote it down before every command."""
+    try:
+        return _words(int((folder / _PROGRESS).read_text()), places)
+    except (OSError, ValueError):
+        return ""
 
 
 def _cause(status: int, stderr: bytes) -> str:
@@ -113,13 +135,16 @@ def main() -> None:
     os.dup2(2, 1)
 
     at: int | None = None
+    progress = os.open(_PROGRESS, os.O_RDWR | os.O_CREAT)
 
     def tracked() -> Iterator[str]:
         nonlocal at
         for place, command in enumerate(asked["commands"]):
             at = place
+            os.pwrite(progress, f"{place:20d}".encode(), 0)
             yield command
         at = None
+        os.ftruncate(progress, 0)
 
     try:
         circuit = Circuit(tracked())

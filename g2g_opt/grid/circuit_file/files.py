@@ -23,14 +23,20 @@ class CircuitFiles:
     """
 
     def __init__(self, master: Path) -> None:
-        self.master = master.expanduser().resolve()
-        above = self.master.parent.parent
+        # As in OpenDSS, a link is the file or folder that it stands for, in the place where it stands itself.
+        self.master = Path(os.path.abspath(master.expanduser()))
+        folder = self.master.parent.resolve()
         # Beside a folder at the top of the file system lies everything.
-        self._root = above if above != above.parent else self.master.parent
+        self._root = folder.parent if folder.parent != folder.parent.parent else folder
         self.read: dict[str, str] = {}
+        self._data_read: set[Path] = set()
+        # The files of folders by their names in lower case.
+        self._listed: dict[Path, dict[str, list[Path]]] = {}
         self._n_bytes = 0
         if not self.master.is_file():
             raise InputError(f"OpenDSS master file {self.master} not found, or no regular file")
+        if any("\udc80" <= letter <= "\udcff" for letter in str(self.master)):
+            raise InputError(f"the path {str(self.master)!r} is no text, which OpenDSS cannot read; move the file")
 
     def name(self, path: Path) -> str:
         """A file's path from the master file's folder."""
@@ -54,6 +60,8 @@ class CircuitFiles:
     def data(self, text: str, folder: Path) -> Path:
         """The data file that is meant by `text` in a script in `folder`, which OpenDSS will read."""
         path = self._find(text, folder)
+        if path in self._data_read:
+            return path
         if '"' in str(path):
             raise ScriptError(f"the path {path} holds a quotation mark, which OpenDSS cannot read; move the file")
         if path.stat().st_size > _DATA_MAX_BYTES:
@@ -66,6 +74,7 @@ class CircuitFiles:
         except OSError as error:
             raise ScriptError(f"{text!r} cannot be read: {error.strerror}") from error
         self.read[self.name(path)] = digest.hexdigest()
+        self._data_read.add(path)
         return path
 
     def text(self, path: Path) -> str:
@@ -102,21 +111,25 @@ class CircuitFiles:
         if "@" in text and not (folder / text).exists():
             raise ScriptError(f"the file name {text!r} holds a variable")
         try:
-            path = _in_any_case((folder / text.strip().replace("\\", "/")).resolve()).resolve()
+            path = self._in_any_case(Path(os.path.normpath(folder / text.strip().replace("\\", "/"))))
+            real = path.resolve()
         except (OSError, ValueError, RuntimeError) as error:
             raise ScriptError(f"{text!r} is no path of a file: {error}") from error
-        if not path.is_relative_to(self._root):
+        if not real.is_relative_to(self._root):
             raise ScriptError(
                 f"{text!r} lies outside the circuit's folder and the one above it; move it there, or run with "
                 "--trust-circuit if the circuit is your own"
             )
         return path
 
-
-def _in_any_case(path: Path) -> Path:
-    """The only file whose path differs from `path` in case alone, as circuits written on Windows name it."""
-    if path.exists() or path == path.parent:
-        return path
-    folder = _in_any_case(path.parent)
-    same = [other for other in folder.iterdir() if other.name.lower() == path.name.lower()] if folder.is_dir() else []
-    return same[0] if len(same) == 1 else folder / path.name
+    def _in_any_case(self, path: Path) -> Path:
+        """The only file whose path differs from `path` in case alone, as circuits written on Windows name it."""
+        if path.exists() or path == path.parent:
+            return path
+        folder = self._in_any_case(path.parent)
+        if folder not in self._listed:
+            listed = self._listed[folder] = {}
+            for other in folder.iterdir() if folder.is_dir() else ():
+                listed.setdefault(other.name.lower(), []).append(other)
+        same = self._listed[folder].get(path.name.lower(), [])
+        return same[0] if len(same) == 1 else folder / path.name

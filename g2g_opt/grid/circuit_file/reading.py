@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def circuit_inputs(master: Path) -> Mapping[str, str]:
 
 
 def _existing(master: Path) -> Path:
-    path = master.expanduser().resolve()
+    path = Path(os.path.abspath(master.expanduser()))
     if not path.is_file():
         raise InputError(f"OpenDSS master file {path} not found")
     return path
@@ -67,7 +68,7 @@ def _stamps(path: Path, script: CircuitScript) -> tuple[tuple[int, ...], ...]:
     stamps: list[tuple[int, ...]] = []
     for name in script.files:
         try:
-            about = (path.parent / name).stat()
+            about = os.stat(os.path.normpath(path.parent / name))
         except OSError:
             stamps.append((-1,))
         else:

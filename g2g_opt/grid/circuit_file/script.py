@@ -16,15 +16,16 @@ from pathlib import Path
 from g2g_opt.errors import InputError
 from g2g_opt.grid.circuit_file import allow_list as allowed
 from g2g_opt.grid.circuit_file.files import CircuitFiles
-from g2g_opt.grid.circuit_file.tokens import Parameter, ScriptError, parameters
+from g2g_opt.grid.circuit_file.tokens import Parameter, ScriptError, parameters, quoted
 
 _INCLUDES_MAX = 64  # files that include each other, one within the other
 _CONSENT = "remove the line, or run with --trust-circuit if the circuit is your own"
-# Arrays may lie in files: (file=values.csv, col=2).
-_ARRAY_FILE = re.compile(r"\s*(?:dbl|sng)?file\s*=", re.IGNORECASE)
+_INCLUDED_MAX = 20_000  # files that are included, one after the other
+_LINES_MAX = 10_000_000
 # Not every sign that ends a line for Python does so for OpenDSS.
 _LINE_ENDS = re.compile(r"\r\n|\n|\r")
-_VARIABLE_VALUE = re.compile(r"[\w.+\-*/^ ]*")
+# Without an equals sign no variable names a file of an array.
+_VARIABLE_VALUE = re.compile(r"[\w.+\-*/^ \t,|%:\\]*")
 _TRACES = "its traces and reports are not written"
 
 
@@ -64,8 +65,10 @@ class _Reader:
     _open: list[Path] = field(default_factory=list)
     _folder: Path = field(init=False)
     _place: str = ""
-    # The class that the latest object was of, which `~` goes on with.
+    # The class of the object that `~` goes on with; empty where none is, or where only OpenDSS knows it.
     _kind: str = ""
+    _n_included: int = 0
+    _n_lines: int = 0
 
     def __post_init__(self) -> None:
         self._folder = self.files.master.parent
@@ -75,10 +78,17 @@ class _Reader:
             raise ScriptError(f"{self.files.name(path)} includes itself")
         if len(self._open) >= _INCLUDES_MAX:
             raise ScriptError(f"more than {_INCLUDES_MAX} files include each other")
+        self._n_included += 1
+        if self._n_included > _INCLUDED_MAX:
+            raise ScriptError(f"the circuit includes more than {_INCLUDED_MAX} files")
         name, place = self.files.name(path), self._place
         self._open.append(path)
         self._folder = path.parent
-        for number, line in _lines(self.files.text(path)):
+        text = self.files.text(path)
+        self._n_lines += text.count("\n") + text.count("\r")
+        if self._n_lines > _LINES_MAX:
+            raise InputError(f"{self.files.shown(path)}: the circuit has more than {_LINES_MAX} lines")
+        for number, line in _lines(text):
             self._place = f"{name}:{number}"
             try:
                 self._take(line)
@@ -89,7 +99,8 @@ class _Reader:
 
     def _take(self, line: str) -> None:
         found = parameters(line)
-        if not found:
+        if not found or not self._until_empty(found[:1]):
+            self._until_empty(found)
             return
         first, *rest = found
         if first.name is not None:
@@ -102,6 +113,9 @@ class _Reader:
             self._describe(verb, rest)
         elif verb in allowed.MORE:
             self._pass("~", self._properties(self._kind, rest))
+        elif verb in allowed.CHOOSES:
+            self._pass(verb, rest)
+            self._choose(rest[0].value if rest else "")
         elif verb in allowed.OPTIONS:
             self._set(verb, self._options(verb, rest))
         elif verb in allowed.INCLUDES:
@@ -117,6 +131,9 @@ class _Reader:
                     raise ScriptError(f"the variable {parameter} is neither a number, a name nor a formula")
             self._pass(verb, rest)
         elif verb in allowed.LEFT_OUT:
+            if verb in allowed.ASKS:
+                # OpenDSS goes on with what was asked about.
+                self._kind = ""
             self._leave_out(verb)
         else:
             raise ScriptError(f"the command {verb!r} does not describe or solve a network; {_CONSENT}")
@@ -134,6 +151,26 @@ class _Reader:
             self._pass("makebuslist", [])
             self._leave_out("solve; a study settles the circuit itself")
 
+        for option in options:
+            if option.name in allowed.OPTIONS_OF_CLASSES:
+                self._choose(f"{option.value}.")
+            elif option.name in allowed.OPTIONS_OF_OBJECTS:
+                self._choose(option.value)
+
+    def _choose(self, name: str) -> None:
+        """From now on `~` goes on with an object that is there already; without a class, with one of the same."""
+        kind, dot, one = name.partition(".")
+        if dot and one != "*" and kind.lower() != "circuit":
+            self._kind = kind.lower() if kind.lower() in allowed.words().properties else ""
+
+    def _until_empty(self, given: list[Parameter]) -> list[Parameter]:
+        """OpenDSS reads nothing behind an empty value, nor do we; what it passes over is listed."""
+        at = next((i for i, parameter in enumerate(given) if not parameter.value), len(given))
+        if any(parameter.value for parameter in given[at:]):
+            unread = " ".join(str(parameter) for parameter in given[at + 1 :])
+            self._leave_out(f"{unread}; OpenDSS reads nothing of a line behind an empty value")
+        return given[:at]
+
     def _leave_out(self, what: str) -> None:
         self.left_out.append(f"{self._place}: {what}")
 
@@ -145,10 +182,16 @@ class _Reader:
         self._folder = path.parent if verb == "compile" else folder
 
     def _describe(self, verb: str, rest: list[Parameter]) -> None:
-        if not rest or (rest[0].name or "object").lower() != "object" or "." not in rest[0].value:
+        # Shortened or lengthened, "object" is itself.
+        label = (rest[0].name or "object").lower() if rest else ""
+        if not label or not ("object".startswith(label) or label.startswith("object")) or "." not in rest[0].value:
             raise ScriptError(f"{verb} needs a class and a name first, as in {verb} Line.name")
         named = Parameter(None, rest[0].value, rest[0].quote)
-        self._kind = self._known_class(named.value.partition(".")[0])
+        kind = self._known_class(named.value.partition(".")[0])
+        if kind == "circuit" and verb != "new":
+            self._leave_out(f"{verb} {named}; OpenDSS changes nothing there, only at Vsource.source")
+            return
+        self._kind = kind
         self._pass(verb, [named, *self._properties(self._kind, rest[1:])])
 
     def _edit_property(self, first: Parameter, rest: list[Parameter]) -> None:
@@ -162,9 +205,11 @@ class _Reader:
         if not dot:
             raise ScriptError(f"{first.name} is no object with a property (Class.name.property)")
         self._kind = self._known_class(kind)
-        named = Parameter(None, f"{kind}.{name}")
-        edited = Parameter(prop, first.value, first.quote)
-        self._pass("edit", [named, *self._properties(self._kind, [edited, *rest])])
+        passed = self._properties(self._kind, [Parameter(prop, first.value, first.quote), *rest])
+        if passed:
+            # Said as it was: other than "edit", it is refused where the object does not exist.
+            edited = Parameter(f"{kind}.{name}.{passed[0].name}", passed[0].value, passed[0].quote)
+            self._pass(str(edited), passed[1:])
 
     def _known_class(self, name: str) -> str:
         if name.lower() not in allowed.words().properties:
@@ -173,10 +218,10 @@ class _Reader:
 
     def _properties(self, kind: str, given: list[Parameter]) -> list[Parameter]:
         if not kind:
-            raise ScriptError("there is no object yet that this line could go on with")
+            raise ScriptError("it is not clear which object this line goes on with; begin it with Edit Class.name")
         known = allowed.words().properties[kind]
         passed, at = [], -1
-        for parameter in given:
+        for parameter in self._until_empty(given):
             if parameter.name is None:
                 at += 1
                 if at >= len(known):
@@ -187,9 +232,6 @@ class _Reader:
                 if found is None:
                     raise ScriptError(f"the class {kind} has no property {parameter.name!r}")
                 name, at = found, known.index(found)
-            if parameter.value == "" and not parameter.quote:
-                # Passed over.
-                continue
             what = allowed.what_of_property(kind, name, parameter.value)
             if what == "refused":
                 raise ScriptError(f"{kind}'s {name}={parameter.value} is not allowed in a circuit file; {_CONSENT}")
@@ -203,7 +245,7 @@ class _Reader:
 
     def _options(self, verb: str, given: list[Parameter]) -> list[Parameter]:
         passed = []
-        for parameter in given:
+        for parameter in self._until_empty(given):
             if parameter.name is None:
                 raise ScriptError(f"{verb} {parameter} names no option; write {verb} option=value")
             name = allowed.find_word(parameter.name, allowed.words().options)
@@ -224,18 +266,30 @@ class _Reader:
         return Parameter(named.name, str(path), '"')
 
     def _with_array_file(self, named: Parameter) -> Parameter:
-        """An array that lies in a file, by the file's whole path."""
-        if not _ARRAY_FILE.match(named.value):
-            if "file" in named.value.lower() and "=" in named.value:
-                raise ScriptError(f"{named} names a file in a way that cannot be followed")
+        """An array that lies in a file, (file=values.csv, col=2), by the file's whole path."""
+        if "=" not in named.value:
             return named
-        inner = parameters(named.value)
-        first, *rest = inner
-        path = self.files.data(first.value, self._folder)
+        first, *rest = parameters(named.value)
+        word = _array_file_word(first.name or "")
         if any("file" in (p.name or "").lower() for p in rest):
-            raise ScriptError(f"{named} names more than one file")
-        words = " ".join([f'{first.name}="{path}"', *(str(p) for p in rest)])
-        return Parameter(named.name, words, "[")
+            raise ScriptError(f"{named} names a file in a way that cannot be followed")
+        if word is None:
+            return named
+        path = self.files.data(first.value, self._folder)
+        # OpenDSS puts what it is told about a property by Class.name.property=value into double quotes once more.
+        within = quoted(str(path), but='"')
+        words = quoted(" ".join([f"{word}={within}", *(str(p) for p in rest)]))
+        return Parameter(named.name, words[1:-1], words[0])
+
+
+def _array_file_word(name: str) -> str | None:
+    """The kind of file that OpenDSS takes the array for: "file" is written out, the others as short as one likes."""
+    name = name.lower()
+    if name == "file":
+        return name
+    return next(
+        (word for word in ("dblfile", "sngfile") if name and (word.startswith(name) or name.startswith(word))), None
+    )
 
 
 def _only(verb: str, rest: list[Parameter]) -> str:
@@ -248,7 +302,8 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines with their numbers, without those that a block comment spans."""
     inside = False
     for number, line in enumerate(_LINE_ENDS.split(text), 1):
-        if not inside and line.lstrip().startswith("/*"):
+        # At the very beginning of a line: elsewhere it is none to OpenDSS.
+        if not inside and line.startswith("/*"):
             inside = True
         if inside:
             inside = "*/" not in line

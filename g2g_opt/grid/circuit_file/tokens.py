@@ -10,11 +10,13 @@ import re
 from dataclasses import dataclass
 
 _CLOSING = {'"': '"', "'": "'", "(": ")", "[": "]", "{": "}"}
-# A value in quotes, or a bare one that ends at a blank, a comma, an equals sign or a comment.
+# A value in quotes, or a bare one that ends at a blank, a comma, an equals sign or a comment. To OpenDSS, blanks are
+# spaces and tabs alone.
 _VALUE = re.compile(
-    r""""(?P<d>[^"]*)"|'(?P<s>[^']*)'|\((?P<p>[^)]*)\)|\[(?P<b>[^\]]*)\]|\{(?P<c>[^}]*)\}|(?P<bare>(?:(?!//)[^\s,=!])+)"""
+    r""""(?P<d>[^"]*)"|'(?P<s>[^']*)'|\((?P<p>[^)]*)\)|\[(?P<b>[^\]]*)\]|\{(?P<c>[^}]*)\}|"""
+    r"(?P<bare>(?:(?!//)[^ \t,=!])+)"
 )
-_BLANK = re.compile(r"\s*")
+_BLANK = re.compile(r"[ \t]*")
 
 
 class ScriptError(Exception):
@@ -32,13 +34,21 @@ class Parameter:
     @property
     def text(self) -> str:
         """The value in its quotes."""
-        if self.quote:
-            return f"{self.quote}{self.value}{_CLOSING[self.quote]}"
-        # A quotation mark inside a bare value is part of it, which only other quotes can say.
-        return f'"{self.value}"' if any(mark in self.value for mark in "'([{") and '"' not in self.value else self.value
+        if self.quote or not self.value:
+            quote = self.quote or '"'
+            return f"{quote}{self.value}{_CLOSING[quote]}"
+        return self.value
 
     def __str__(self) -> str:
         return self.text if self.name is None else f"{self.name}={self.text}"
+
+
+def quoted(value: str, *, but: str = "") -> str:
+    """`value` in quotes that it does not hold itself, nor are in `but`. Raises `ScriptError`."""
+    for begin, end in _CLOSING.items():
+        if end not in value and begin not in but:
+            return f"{begin}{value}{end}"
+    raise ScriptError(f"{value} holds quotes and brackets of all kinds, which OpenDSS cannot read")
 
 
 def parameters(line: str) -> list[Parameter]:
@@ -46,24 +56,20 @@ def parameters(line: str) -> list[Parameter]:
     found: list[Parameter] = []
     at = _skip(line, 0)
     while at < len(line) and not _is_comment(line, at):
-        if line[at] == ",":
-            # Two commas in a row pass over a value.
-            found.append(Parameter(None, ""))
-            at = _skip(line, at + 1)
-            continue
-        value, at = _value(line, at)
+        value, end = _value(line, at)
+        at = _skip(line, end)
         if at < len(line) and line[at] == "=":
             if value.quote or not value.value:
                 raise ScriptError(f"{value.text} cannot be the name of a value")
-            name = value.value
-            at = _skip(line, at + 1)
-            if at >= len(line) or _is_comment(line, at) or line[at] == ",":
-                value = Parameter(name, "")
-            else:
-                plain, at = _value(line, at)
-                value = Parameter(name, plain.value, plain.quote)
-                if at < len(line) and line[at] == "=":
-                    raise ScriptError(f"{name}= is followed by {plain.text}=, so it has no value")
+            named, end = _value(line, _skip(line, at + 1))
+            value = Parameter(value.value, named.value, named.quote)
+            at = _skip(line, end)
+            if at < len(line) and line[at] == "=":
+                raise ScriptError(f"{value.name}= is followed by {named.text}=, so it has no value")
+            if named.quote and at > end:
+                # OpenDSS does not see a comma behind such a blank: it then stands for an empty value.
+                found.append(value)
+                continue
         found.append(value)
         if at < len(line) and line[at] == ",":
             at = _skip(line, at + 1)
@@ -71,15 +77,17 @@ def parameters(line: str) -> list[Parameter]:
 
 
 def _value(line: str, at: int) -> tuple[Parameter, int]:
+    """The value at `at`, which is empty where none is, and where it ends."""
+    if at >= len(line) or line[at] in ",=" or _is_comment(line, at):
+        return Parameter(None, ""), at
     match = _VALUE.match(line, at)
-    if match is None:
-        raise ScriptError("an equals sign has no name before it" if line[at] == "=" else f"{line[at]!r} is not closed")
+    assert match is not None
     kind = match.lastgroup
     quote = "" if kind == "bare" else line[at]
     if not quote and line[at] in _CLOSING:
         raise ScriptError(f"{line[at]!r} is opened and not closed")
     assert kind is not None
-    return Parameter(None, match.group(kind), quote), _skip(line, match.end())
+    return Parameter(None, match.group(kind), quote), match.end()
 
 
 def _skip(line: str, at: int) -> int:
