@@ -88,6 +88,9 @@ class BaseCase:
         if self.failure:
             return self.failure
         parts = []
+        if self.implausible:
+            first = self.implausible[0]
+            parts.append(f"{first}, which no feeder stands at, so that the voltage base must be another")
         outside = self.outside(limits)
         if outside:
             worst = max(
@@ -124,7 +127,7 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
     if base.implausible:
         shown = ", ".join(str(node) for node in base.implausible[:6])
         more = f", ... ({len(base.implausible)} in all)" if len(base.implausible) > 6 else ""
-        words.append(f"implausible: no feeder stands there, so the voltage base must be another: {shown}{more}")
+        words.append(f"far from their voltage base: {shown}{more}")
     broken = base.breaks(limits)
     words.append(
         f"without a site the circuit already breaks a limit: {broken}" if broken else "without a site all limits hold"
