@@ -104,9 +104,12 @@ class Feeder:
         Raises `InputError` with the place of what is not allowed, and OpenDSS's own words if the file does not compile.
         """
         circuit = read_circuit(Path(master))
-        state = studied_state(circuit.commands)
-        commands = (*circuit.commands, *state.commands)
-        parts = _parts(commands)
+        try:
+            state = studied_state(circuit.commands)
+            commands = (*circuit.commands, *state.commands)
+            parts = _parts(commands)
+        except InputError as error:
+            raise InputError(f"{master}: {error}") from error
         # A compiled circuit lists its source bus first.
         source = next(iter(parts["buses"]))
         baseless = [bus.name for bus in parts["buses"].values() if bus.kv_ln <= 0.0]
@@ -157,11 +160,11 @@ class Feeder:
         return replace(self, commands=own, **_parts(own))
 
     def unassessed_loads(self) -> dict[str, float]:
-        """kW of the customers at every bus whose voltages no limit looks at, or on phases that no source serves."""
+        """kW by bus of customers whose voltages no limit looks at: excluded, not served, or numbered above 3."""
         found: dict[str, float] = {}
         for load in self.own_loads:
-            unserved = set(self.buses[load.bus].unserved) & set(load.nodes)
-            if load.bus in self.exclude_buses or unserved:
+            bus = self.buses[load.bus]
+            if load.bus in self.exclude_buses or {*bus.unserved, *bus.beyond} & set(load.nodes):
                 found[load.bus] = found.get(load.bus, 0.0) + load.kw
         return found
 

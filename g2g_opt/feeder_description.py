@@ -65,6 +65,10 @@ def unassessed_notes(feeder: Feeder) -> list[str]:
             [b for b in feeder.exclude_buses if feeder.bus(b).phases and b not in feeder.service_buses.values()],
         ),
         ("buses and phases that no source serves", [bus.name for bus in feeder.buses.values() if bus.unserved]),
+        (
+            "conductors numbered above 3 (only 1 to 3 are judged)",
+            [bus.name for bus in feeder.buses.values() if bus.beyond],
+        ),
     ):
         if not buses:
             continue

@@ -148,6 +148,8 @@ EnergyKwh = Annotated[float, Bounds(0, 1e9, "kWh", above_low=True)]
 PowerMw = Annotated[float, Bounds(0, 1e4, "MW", above_low=True)]
 KwPerGpu = Annotated[float, Bounds(0, 100, "kW per GPU")]
 WattPerGpu = Annotated[float, Bounds(0, 1e5, "W per GPU", above_low=True)]
+TransformerPercent = Annotated[float, Bounds(0, 50, "%", above_low=True, below_high=True)]
+VoltageKv = Annotated[float, Bounds(0, 1000, "kV", above_low=True)]
 IdleLossPercent = Annotated[float, Bounds(0, 100, "%")]
 
 SignedPowerKw = Annotated[float, Bounds(-1e7, 1e7, "kW")]

@@ -83,8 +83,10 @@ def read_bytes(path: Path, what: str, bytes_max: int = TABLE_BYTES_MAX) -> bytes
         with os.fdopen(descriptor, "rb") as file:
             found = os.fstat(file.fileno())
             _check_regular(found, path, what)
-            # Some files say that they are empty, or grow: what is read counts as well.
-            content = b"" if found.st_size > bytes_max else file.read(bytes_max + 1)
+            # Memory for what the file says it holds; some say that they are empty, or grow: all that is read counts.
+            content = b"" if found.st_size > bytes_max else file.read(found.st_size + 1)
+            if len(content) > found.st_size:
+                content += file.read(bytes_max + 1 - len(content))
     except OSError as error:
         raise InputError(f"{what} {path} {os_words(error)}") from error
     except MemoryError as error:

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit import check_name
+from g2g_opt.quantities import PowerKva, TransformerPercent, VoltageKv, check_quantities
 
 VectorGroup = Literal["Dyn", "YNyn", "YNd", "Dd"]
 _CONNECTION = {"D": "delta", "YN": "wye", "d": "delta", "yn": "wye"}
@@ -25,19 +26,18 @@ class ServiceTransformer:
     loading counts like any other's, against 110 % of its nameplate (see `docs/circuits.md`).
     """
 
-    kva: float
-    z_percent: float = 5.75
-    load_loss_percent: float = 0.8
-    kv: float = 0.48
+    kva: PowerKva
+    z_percent: TransformerPercent = 5.75
+    load_loss_percent: TransformerPercent = 0.8
+    kv: VoltageKv = 0.48
     group: VectorGroup = "Dyn"
 
     def __post_init__(self) -> None:
-        if not (0.0 < self.kva < math.inf and 0.0 < self.kv < math.inf):
-            raise InputError(f"a service transformer needs kVA and kV above 0, got {self.kva:g} and {self.kv:g}")
-        if not 0.0 <= self.load_loss_percent < self.z_percent < 50.0:
+        check_quantities(self)
+        if not self.load_loss_percent < self.z_percent:
             raise InputError(
-                f"a service transformer's impedance ({self.z_percent:g} %) must lie between its load loss "
-                f"({self.load_loss_percent:g} %) and 50 %"
+                f"a service transformer's impedance ({self.z_percent:g} %) must be more than its load loss "
+                f"({self.load_loss_percent:g} %)"
             )
         if self.group not in get_args(VectorGroup):
             raise InputError(f"vector group {self.group!r} is unknown; known: {list(get_args(VectorGroup))}")

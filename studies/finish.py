@@ -80,11 +80,12 @@ def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder, 
     used = limits or getattr(question, "limits", None) or Limits()
     base = solve_base_case(feeder)
     broken = base.breaks(used)
-    words = f"without any site, at nominal load and the taps that studies begin with, a limit is broken: {broken}"
+    words = f"without any site, in the state that is studied, a limit is broken already: {broken}"
     chart = base_case_chart(base, conclusion.envelopes[0] if conclusion.envelopes else None)
     return replace(
         conclusion,
-        warnings=((words, *conclusion.warnings) if broken else conclusion.warnings),
+        # The taps that studies of a bundled feeder begin with are no state that it came to rest in.
+        warnings=((words, *conclusion.warnings) if broken and feeder.initial_taps is None else conclusion.warnings),
         charts=((chart, *conclusion.charts) if chart is not None else conclusion.charts),
         not_assessed=(*feeder.state, *conclusion.not_assessed),
     )

@@ -144,6 +144,9 @@ class Ledger:
         # Rows that a damaged page hides would only be missing.
         if (found := self._file.rows("PRAGMA integrity_check(1)")[0][0]) != "ok":
             raise self._file.damaged(str(found))
+        # A view may never end, and a trigger changes what nobody asked it to.
+        for strange in self._file.rows("SELECT type, name FROM sqlite_master WHERE type IN ('view', 'trigger')"):
+            raise self._file.damaged(f"it holds the {strange['type']} {strange['name']!r}, and a ledger has none")
         row = self._file.row("SELECT * FROM study")
         layout = row["layout"] if row is not None and "layout" in row.keys() else None  # noqa: SIM118
         if layout not in (_LAYOUT, _LAYOUT_WITHOUT_RECORDS):

@@ -14,7 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from g2g_opt.errors import InputError
+from g2g_opt.reading import MIB, read_bytes
 from studies.task import Row
+
+# Far from what a task writes; more is not read.
+_TABLE_BYTES_MAX = 4096 * MIB
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class StoredTables(Mapping[str, Sequence[Row]]):
             path = self._path(name)
             try:
                 # In this thread alone: Arrow waits for ever for one that a limit of memory keeps from being made.
-                with pq.ParquetFile(pa.BufferReader(path.read_bytes())) as file:
+                with pq.ParquetFile(pa.BufferReader(self._content(name))) as file:
                     self._read[name] = _rows(file.read(use_threads=False))
             except MemoryError:
                 raise
@@ -66,6 +70,9 @@ class StoredTables(Mapping[str, Sequence[Row]]):
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.parquet"
+
+    def _content(self, name: str) -> bytes:
+        return read_bytes(self._path(name), "table", _TABLE_BYTES_MAX)
 
     def damage(self) -> str:
         """What is wrong with the files, in words; empty if they are what was recorded.
@@ -87,9 +94,9 @@ class StoredTables(Mapping[str, Sequence[Row]]):
             if name not in self._names:
                 return f"{name}.parquet is missing"
             try:
-                found = hashlib.sha256(self._path(name).read_bytes()).hexdigest()
-            except OSError as error:
-                return f"{name}.parquet cannot be read ({error.strerror})"
+                found = hashlib.sha256(self._content(name)).hexdigest()
+            except InputError as error:
+                return f"{name}.parquet cannot be read ({error})"
             if found != self._records[name].sha256:
                 return f"{name}.parquet is not what was recorded ({self._records[name].rows} rows)"
         return ""

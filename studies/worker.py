@@ -88,7 +88,6 @@ def do_job(job: Job) -> Done:
             folder.write_progress(job.task_id, share, words)
 
     give_consent(job.consent)
-    declare_expendable()
     question = parse_question(job.question)
     check_inputs(job.inputs, question)
     # There is a worker per core: threads of linear algebra would only get into each other's way.
@@ -128,7 +127,8 @@ def serve(runner: Connection, runner_pid: int) -> None:
 
 
 def belong_to(runner_pid: int) -> None:
-    """Ctrl-C is the runner's business, and a worker process does not outlive its runner."""
+    """Ctrl-C is the runner's business, and a worker process does not outlive its runner, which watches it die."""
+    declare_expendable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         # By the kernel, which asks no thread of a process that may have none to spare.

@@ -378,12 +378,21 @@ class Circuit:
 
     def stated_properties(self) -> dict[str, Any]:
         """What was set of the active element, by property in lower case, in the order it was set in."""
-        text = ffi.string(self._call(lib.ctx_DSSElement_ToJSON, 0)).decode()
-        return {key.lower(): value for key, value in json.loads(text).items()}
+        properties = _from_json(self._call(lib.ctx_DSSElement_ToJSON, 0))
+        return {key.lower(): value for key, value in properties.items()}
 
     def stated_properties_of(self, kind: str) -> dict[str, dict[str, Any]]:
         """As `stated_properties`, of all linecodes, wire data, ...: what is no circuit element, by lower-case name."""
         self._call(lib.ctx_Circuit_SetActiveClass, kind.encode())
-        entries = json.loads(ffi.string(self._call(lib.ctx_ActiveClass_ToJSON, 0)).decode())
+        entries = _from_json(self._call(lib.ctx_ActiveClass_ToJSON, 0))
         lower = [{key.lower(): value for key, value in entry.items()} for entry in entries]
         return {str(properties["name"]).lower(): properties for properties in lower}
+
+
+def _from_json(answer: Any) -> Any:
+    """What the engine wrote as JSON; `InputError` where it holds NaN or an infinite figure, which it writes bare."""
+    text = ffi.string(answer).decode(errors="replace")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f"an element's figure is no finite number: {text[:200]}") from error

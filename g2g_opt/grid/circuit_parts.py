@@ -16,7 +16,8 @@ class Bus:
     `neutral` is the node number of its neutral conductor (0: ground is the neutral); `three_wire` says that it has no
     neutral: no path for zero-sequence current, so that voltages are judged and sites connected phase to phase.
     `legs` says that its two phases are the legs of one winding, 180 degrees apart, as of a 120/240 V service.
-    `unserved` are nodes 1 to 3 that no source reaches. A compiled circuit lists all its nodes from 1 to 3 as phases
+    `unserved` are nodes 1 to 3 that no source reaches, `beyond` conductors under voltage that are numbered above 3: no
+    limit looks at them. A compiled circuit lists all its nodes from 1 to 3 as phases
     until `node_roles.classify_buses` tells them apart.
     """
 
@@ -28,6 +29,7 @@ class Bus:
     three_wire: bool = False
     unserved: tuple[int, ...] = ()
     legs: bool = False
+    beyond: tuple[int, ...] = ()
 
     @property
     def kv_between_phases(self) -> float:

@@ -172,8 +172,20 @@ def _classify(
         kept = [k for k in kept if base_v <= 0.0 or abs(served_v[k] - reference) >= _NO_VOLTAGE_PU * base_v]
     phases = tuple(int(numbers[k]) for k in kept)
     unserved = tuple(sorted(named - {neutral} - set(phases)))
+    reference = served_v[at_neutral] if at_neutral >= 0 else 0.0
+    beyond = tuple(
+        sorted(
+            int(numbers[k])
+            for k in range(len(numbers))
+            if numbers[k] > 3
+            and numbers[k] != neutral
+            and abs(served_v[k] - reference) >= _NO_VOLTAGE_PU * max(1e3 * bus.kv_ln, np.abs(served_v).max())
+        )
+    )
     legs = len(kept) == 2 and _are_legs(open_v[kept] - (open_v[at_neutral] if at_neutral >= 0 else 0.0))
-    return replace(bus, phases=phases, neutral=neutral, three_wire=three_wire, unserved=unserved, legs=legs)
+    return replace(
+        bus, phases=phases, neutral=neutral, three_wire=three_wire, unserved=unserved, legs=legs, beyond=beyond
+    )
 
 
 def _is_soft(block: Complexes, open_v: Complexes) -> NDArray[np.bool_]:

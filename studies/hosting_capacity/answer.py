@@ -100,8 +100,9 @@ def _answer(study: HostingCapacityStudy, main: Sequence[Row], limits: Limits, ag
             text += f"; the least of {n_places} is {_in_words(least, again)}"
         sentences.append(text + ".")
     if any(row["n_gpus"] == 0 for row in main):
-        broken = solve_base_case(study.load_feeder()).breaks(limits)
-        if broken:
+        feeder = study.load_feeder()
+        broken = solve_base_case(feeder).breaks(limits)
+        if broken and feeder.initial_taps is None:
             sentences.append(f"Without any site the circuit already breaks a limit: {broken}.")
     if again:
         sentences.append("Judged again under other limits: the largest simulated size that keeps them.")

@@ -112,11 +112,22 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_service(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("a transformer between every bus and its site").add_argument
-    add("--service-kva", type=float, metavar="KVA", help="nameplate (default: none, the site is at the bus itself)")
-    add("--service-z", type=float, default=ServiceTransformer.z_percent, metavar="PERCENT", help="default %(default)s")
-    add("--service-kv", type=float, default=ServiceTransformer.kv, metavar="KV", help="default %(default)s")
-    add("--service-group", choices=get_args(VectorGroup), default=ServiceTransformer.group, help="default %(default)s")
+    add, of = parser.add_argument_group("a transformer between every bus and its site").add_argument, ServiceTransformer
+    add(
+        "--service-kva",
+        type=number_of(of, "kva"),
+        metavar="KVA",
+        help="nameplate (default: none, the site is at the bus itself)",
+    )
+    add(
+        "--service-z",
+        type=number_of(of, "z_percent"),
+        default=of.z_percent,
+        metavar="PERCENT",
+        help="default %(default)s",
+    )
+    add("--service-kv", type=number_of(of, "kv"), default=of.kv, metavar="KV", help="default %(default)s")
+    add("--service-group", choices=get_args(VectorGroup), default=of.group, help="default %(default)s")
 
 
 def _add_site_sets(parser: argparse.ArgumentParser) -> None:

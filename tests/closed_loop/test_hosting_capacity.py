@@ -145,7 +145,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_runs(
 ) -> None:
     (tmp_path / "taken").write_text("a file")
     assert main(["hosting-capacity", "--bus", "671", "--out", str(tmp_path / "taken")]) == 2
-    assert "cannot be made" in capsys.readouterr().err
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_a_model_measured_in_several_configurations_is_chosen_by_its_gpus() -> None:

@@ -340,7 +340,7 @@ def test_prices_by_the_hour_are_what_energy_earns(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be swept"):
         replace(study, sweeps=(("price", (0.1,)),)).check()
     path.write_text(path.read_text().replace("-0.01", "dear", 1), encoding="utf-8")
-    with pytest.raises(InputError, match="row 1: price_per_kwh 'dear'"):
+    with pytest.raises(InputError, match=r"priced\.csv, line 2, price_per_kwh: 'dear' is no number"):
         load_profile(str(path))
 
 

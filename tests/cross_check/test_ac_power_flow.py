@@ -178,7 +178,7 @@ def test_a_case_that_cannot_be_used_is_named(write: Callable[[Path], Path], word
         ({"network": BUNDLED_CASE, "datacenter_buses": (1, 99)}, "no bus 99"),
         ({"network": BUNDLED_CASE, "datacenter_buses": (1,)}, "two datacenters"),
         ({"network": BUNDLED_CASE, "datacenter_buses": (3, 3)}, "twice"),
-        ({"network": BUNDLED_CASE, "rating_share": 0.0}, "share of ratings"),
+        ({"network": BUNDLED_CASE, "rating_share": 0.0}, "rating_share: must lie in"),
         ({"datacenter_buses": (1, 2)}, "give --network"),
     ],
 )

@@ -50,6 +50,8 @@ def test_dask_gives_the_results_of_local_workers_though_a_worker_is_killed(tmp_p
     def kill_one_at_work() -> None:
         while not log.is_file() or len(log.read_text().splitlines()) < 3:
             time.sleep(0.05)
+        # Tasks take 0.8 s: by now either worker is at one.
+        time.sleep(0.3)
         os.kill(workers[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill_one_at_work)

@@ -60,7 +60,7 @@ def _g2g(capsys: pytest.CaptureFixture[str], command: str, root: Path, *options:
 def _sql(statement: str) -> Callable[[Path], None]:
     def spoil(root: Path) -> None:
         db = sqlite3.connect(root / "ledger.sqlite")
-        db.execute(statement)
+        db.executescript(statement)
         db.commit()
         db.close()
 
@@ -130,6 +130,11 @@ SPOILT_LEDGERS = {
     "with half its records": _sql("UPDATE task SET tables = '{\"sums\": [1'"),
     "with records of another kind": _sql('UPDATE task SET tables = \'{"sums": ["x", 1]}\''),
     "with tasks that are parts of themselves": _sql("UPDATE task SET parent = id"),
+    "with a view that never ends": _sql(
+        "ALTER TABLE task RENAME TO kept; CREATE VIEW task AS WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 "
+        "FROM n) SELECT kept.* FROM kept, n"
+    ),
+    "with a trigger": _sql("CREATE TRIGGER t AFTER UPDATE ON task BEGIN DELETE FROM task; END"),
 }
 
 
@@ -190,6 +195,17 @@ def _table_is_a_folder(root: Path) -> None:
     path.mkdir()
 
 
+def _table_is_a_pipe(root: Path) -> None:
+    path = _first_table(root)
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _table_is_huge(root: Path) -> None:
+    with _first_table(root).open("r+b") as file:
+        file.truncate(10**12)
+
+
 def _further_table(root: Path) -> None:
     shutil.copyfile(_first_table(root), _first_table(root).with_name("more.parquet"))
 
@@ -205,6 +221,8 @@ SPOILT_TABLES = {
     "with one flipped bit": _table(lambda b: _flipped(b, 2, 1)),
     "those of another task": _other_rows,
     "a directory": _table_is_a_folder,
+    "a pipe": _table_is_a_pipe,
+    "of a terabyte": _table_is_huge,
     "joined by another": _further_table,
 }
 

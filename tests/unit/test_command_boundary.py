@@ -130,7 +130,7 @@ QUESTION = 'study = "hosting-capacity"\nbuses = ["671"]\n'
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "study.toml", "--out", "x" * 300), "file name too long"),
+        (("run", "study.toml", "--out", "x" * 300), "File name too long"),
         (("run", "study.toml", "--out", "study.toml"), "study.toml"),
         (("run", "study.toml", "--out", "study.toml/below"), "study.toml"),
         (("run", "nowhere.toml"), "study file nowhere.toml not found"),

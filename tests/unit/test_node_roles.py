@@ -220,6 +220,25 @@ def test_the_bundled_feeders_have_a_neutral_everywhere_but_at_one_bus() -> None:
         assert not odd & (set(found.candidate_buses) - set(found.exclude_buses))
 
 
+def test_customers_on_conductors_numbered_above_3_are_listed(tmp_path: Path) -> None:
+    path = tmp_path / "double.dss"
+    path.write_text(
+        (CIRCUITS / "series_cap.dss")
+        .read_text()
+        .replace(
+            "Set VoltageBases",
+            "New Line.second bus1=a.1.2.3 bus2=double.11.12.13 linecode=c length=2 units=km\n"
+            "New Load.there bus1=double.11 phases=1 kv=14.4 kw=70\nSet VoltageBases",
+        )
+    )
+    found = Feeder.from_dss(path)
+    assert found.bus("double").beyond == (11, 12, 13)
+    assert found.unassessed_loads() == {"double": 70.0}
+    assert "numbered above 3 (only 1 to 3 are judged), with 70 of 3,070 kW of customers: double (70 kW)" in "\n".join(
+        describe_feeder(found)
+    )
+
+
 def test_what_the_34_bus_studies_stand_on_is_said() -> None:
     words = "\n".join(describe_feeder(Feeder.load("ieee34")))
     assert "left out of the limits, with 521 of 1,769 kW of customers" in words

@@ -45,6 +45,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy, PVUnit
 from g2g_opt.quantities import STEPS_MAX, Bounds
 from g2g_opt.scenario import Scenario
+from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.site import Deployment, Site
 from g2g_opt.transmission.policy import ContextualPolicy
 from g2g_opt.transmission.policy import PolicyFeature as MarketFeature
@@ -90,6 +91,7 @@ NOUNS: tuple[Any, ...] = (
     TrainingRun(n_gpus=8, trace=TrainingTrace.generate(60.0)),
     TrainingSchedule(((TrainingRun(n_gpus=8, trace=TrainingTrace.generate(60.0)), 0.0, 10.0),)),
     BatchSizeChange(8, 1.0),
+    ServiceTransformer(2500.0),
     BatchSizeSchedule(((0.0, BatchSizeChange(8)),)),
     TapSchedule(((0.0, TapPosition(a=1.0)),)),
     OFOConfig(),

@@ -125,6 +125,9 @@ def main() -> None:
     """Compile what stands on the standard input, and say on the standard output how it went."""
     asked = json.load(sys.stdin)
     limit = int(asked["memory_gib"] * _GIB)
+    # Where the machine (a batch system, `ulimit`) allows less than ours, its limit stands.
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The engine's own words go where nobody reads them, not into the answer.
