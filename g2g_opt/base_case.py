@@ -21,8 +21,6 @@ from g2g_opt.limits import Limits
 _TOLERANCE, _ITERATIONS = 1e-8, 300
 # A converged voltage further than this from its base speaks of a wrong base, not of a weak feeder.
 _PLAUSIBLE_PU = (0.7, 1.3)
-# Where no node reaches this, nothing was solved.
-_NO_VOLTAGE_PU = 0.01
 
 
 @dataclass(frozen=True)
@@ -129,9 +127,12 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
         more = f", ... ({len(base.implausible)} in all)" if len(base.implausible) > 6 else ""
         words.append(f"far from their voltage base: {shown}{more}")
     broken = base.breaks(limits)
-    words.append(
-        f"without a site the circuit already breaks a limit: {broken}" if broken else "without a site all limits hold"
-    )
+    if broken:
+        words.append(f"without a site the circuit already breaks a limit: {broken}")
+    elif base.judged:
+        words.append("without a site all limits hold")
+    else:
+        words.append("no voltage is judged: no bus has both a voltage base and a source")
     return words
 
 
@@ -149,10 +150,6 @@ def solve_base_case(feeder: Feeder) -> BaseCase:
     except PowerFlowError:
         return BaseCase(failure=f"the circuit itself has no solution: none in {circuit.iterations} iterations")
     phasors = circuit.node_voltages().copy()
-    share = np.abs(phasors) / np.where(np.isfinite(circuit.node_base_v), circuit.node_base_v, 1.0)
-    if share.max(initial=0.0) < _NO_VOLTAGE_PU:
-        # OpenDSS calls it converged. Its matrix is singular: a load between nodes that nothing joins makes it so.
-        return BaseCase(failure="the circuit itself has no solution: OpenDSS finds no voltage at any bus")
     nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
     judged = JudgedVoltages.of(feeder.buses, nodes, circuit.node_base_v)
     voltage_pu = judged.magnitudes_pu(phasors)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.errors import InputError
 from g2g_opt.grid.circuit import INJECTION_PREFIX, Circuit
 from g2g_opt.grid.circuit_parts import LinearElement, LoadBranch
 
@@ -81,6 +82,11 @@ def _with_admittances(circuit: Circuit, wanted: Callable[[str], bool]) -> list[L
         nodes = circuit.terminal_nodes()
         if len(flat) != 2 * len(nodes) ** 2:
             continue  # controls and meters have none
+        if not np.isfinite(flat).all():
+            raise InputError(
+                f"{kind}.{name} has an admittance that is no finite number: a voltage, size or impedance of it is zero "
+                "or out of range"
+            )
         # OpenDSS writes the matrix column by column.
         yprim = (flat[0::2] + 1j * flat[1::2]).reshape(len(nodes), len(nodes)).T
         found.append(LinearElement(kind, name, nodes, yprim))

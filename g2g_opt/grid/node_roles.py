@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from g2g_opt.errors import InputError
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_parts import Bus, LinearElement, LoadBranch
 from g2g_opt.grid.circuit_reading import load_branches, passive_elements, source_currents_a
@@ -119,12 +120,15 @@ class _Grid:
             (value[inside], (self._place[row[inside]], self._place[column[inside]])), shape=(len(self._kept),) * 2
         )
         # The matrix is nearly symmetric: this order fills in a third of what the usual one does.
-        self._factors = splu(
-            (matrix + _HOLD_S * identity(len(self._kept))).tocsc(),
-            permc_spec="MMD_AT_PLUS_A",
-            diag_pivot_thresh=0.1,
-            options={"SymmetricMode": True},
-        )
+        try:
+            self._factors = splu(
+                (matrix + _HOLD_S * identity(len(self._kept))).tocsc(),
+                permc_spec="MMD_AT_PLUS_A",
+                diag_pivot_thresh=0.1,
+                options={"SymmetricMode": True},
+            )
+        except RuntimeError as error:
+            raise InputError(f"the circuit's system of equations has no solution: {error}") from error
         self.open_v[self._kept] = self._factors.solve(source_a[self._kept])
 
     def impedances(self, groups: Sequence[Sequence[int]]) -> dict[tuple[int, ...], Complexes]:

@@ -91,14 +91,6 @@ def test_a_circuit_without_a_solution_is_a_failure_and_no_number(tmp_path: Path)
     assert base.breaks(Limits()) == base.failure
 
 
-def test_a_solution_of_zeros_is_none(tmp_path: Path) -> None:
-    """A load of nothing between nodes that nothing joins: OpenDSS mostly calls it converged, in two iterations."""
-    floating = "New Load.z bus1=end.4.5 phases=1 conn=delta kv=7.2 kw=0 kvar=0\nSet VoltageBases"
-    base = solve_base_case(own(tmp_path, TWO_LINES.replace("Set VoltageBases", floating)))
-    assert "has no solution" in base.failure
-    assert base.voltages == ()
-
-
 @pytest.mark.parametrize("name", ["ieee13", "ieee34", "ieee123"])
 def test_bundled_feeders_begin_at_the_taps_and_source_of_their_studies(name: str) -> None:
     feeder = Feeder.load(name)

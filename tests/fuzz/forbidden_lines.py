@@ -22,6 +22,7 @@ _PASSED = (
     allow_list.PLAIN
     | allow_list.DESCRIBES
     | allow_list.MORE
+    | allow_list.CHOOSES
     | allow_list.OPTIONS
     | allow_list.COORDINATES
     | {"redirect", "compile"}

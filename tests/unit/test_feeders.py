@@ -160,6 +160,15 @@ def test_a_broken_command_is_refused_in_openDSSs_own_words(tmp_path: Path, chang
         Feeder.from_dss(write(tmp_path, text))
 
 
+def test_a_voltage_of_zero_is_refused_with_the_file_and_its_element(tmp_path: Path) -> None:
+    transformer = "New Transformer.t phases=3 windings=2 buses=[mid low] kvs=[12.47 -0] kvas=[5000 5000] xhl=6"
+    lines = GOOD.replace("Set VoltageBases", f"{transformer}\nSet VoltageBases")
+    with pytest.raises(
+        InputError, match=r"my grid\.v2\.dss: transformer\.t has an admittance that is no finite number"
+    ):
+        Feeder.from_dss(write(tmp_path, lines))
+
+
 def test_a_figure_that_is_no_number_is_refused_with_the_file_and_its_element(tmp_path: Path) -> None:
     transformer = "New Transformer.t phases=3 windings=2 buses=[na nb] kvs=[12.47 4.16] kvas=[5000 nan] xhl=1"
     lines = GOOD.replace("Set VoltageBases", f"{transformer}\nSet VoltageBases")
