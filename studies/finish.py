@@ -76,7 +76,7 @@ def load_feeder(question: Question) -> Feeder:
 
 
 def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder, limits: Limits | None) -> Conclusion:
-    """A conclusion that also says what the circuit is like without a site, and in which state it was studied."""
+    """A conclusion that also says what the circuit is like without a site."""
     used = limits or getattr(question, "limits", None) or Limits()
     base = solve_base_case(feeder)
     broken = base.breaks(used)
@@ -87,7 +87,6 @@ def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder, 
         # The taps that studies of a bundled feeder begin with are no state that it came to rest in.
         warnings=((words, *conclusion.warnings) if broken and feeder.initial_taps is None else conclusion.warnings),
         charts=((chart, *conclusion.charts) if chart is not None else conclusion.charts),
-        not_assessed=(*feeder.state, *conclusion.not_assessed),
     )
 
 
