@@ -19,14 +19,15 @@ def base_case_chart(base: BaseCase, envelope: Envelope | None) -> Chart | None:
     without: dict[str, float] = {n.name: n.voltage_pu for n in base.voltages if n.judged and n.bus in distance_km}
     if not without:
         return None
-    lines = _lines("without a site", without, distance_km)
+    lines = _lines("without", without, distance_km)
     if envelope is not None:
         lowest = dict(zip(envelope.nodes, envelope.lowest_pu, strict=True))
         shared = {name: lowest[name] for name in without if name in lowest}
-        lines += _lines(f"lowest with {envelope.title}", shared, distance_km)
+        lines += _lines("lowest with", shared, distance_km)
+    what = "without a site" + (f" and with {envelope.title}" if envelope is not None else "")
     unit = "km" if not base.without_unit else f"as given: OpenDSS keeps no unit of {base.without_unit} lines"
     return Chart(
-        title="Voltage against distance from the source",
+        title=f"Voltage against distance from the source, {what}",
         x_title=f"distance along lines ({unit})",
         y_title="voltage (pu)",
         lines=lines,
@@ -42,7 +43,7 @@ def _lines(what: str, voltage_pu: Mapping[str, float], distance_km: Mapping[str,
         if names:
             found.append(
                 Line(
-                    f"{phase}, {what}",
+                    f"{phase} {what}",
                     [distance_km[name.rpartition(".")[0]] for name in names],
                     [voltage_pu[name] for name in names],
                     points=True,

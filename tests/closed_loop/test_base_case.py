@@ -118,11 +118,12 @@ def test_the_chart_draws_each_phase_without_and_with_a_site_over_the_same_distan
     envelope = Envelope("end firm", ("mid.A", "end.A"), [0.97, 0.951], [1.0, 1.0], 0.95, 1.05)
     chart = base_case_chart(base, envelope)
     assert chart is not None
+    assert chart.title.endswith("without a site and with end firm")
     lines = {line.name: dict(zip(line.text, zip(line.x, line.y, strict=True), strict=True)) for line in chart.lines}
-    assert set(lines) == {"A, without a site", "B, without a site", "C, without a site", "A, lowest with end firm"}
-    assert lines["A, lowest with end firm"] == {
+    assert set(lines) == {"A without", "B without", "C without", "A lowest with"}
+    assert lines["A lowest with"] == {
         "mid.A": (pytest.approx(3.218688), 0.97),
         "end.A": (pytest.approx(3.718688), 0.951),
     }
-    assert list(lines["B, without a site"]) == ["mid.B", "end.B"]
+    assert list(lines["B without"]) == ["mid.B", "end.B"]
     assert base_case_chart(type(base)(failure="none"), None) is None
