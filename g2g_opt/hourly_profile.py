@@ -50,6 +50,22 @@ class HourlyProfile:
         """Names of the bundled profiles."""
         return sorted(path.stem for path in data_path("profiles").glob("*.csv"))
 
+    @property
+    def span(self) -> str:
+        """What hours it covers, in words."""
+        return f"{len(self.hours):,} hours from {self.hours[0]:%Y-%m-%d %H:%M} to {self.hours[-1]:%Y-%m-%d %H:%M}"
+
+    def check_is_year(self) -> None:
+        """Raise `InputError` unless it is one year of whole days, 365 or 366 of them, from a midnight on.
+
+        It may begin on any date, and of a leap year the last day may be missing, as in years of 8,760 hours.
+        """
+        if self.hours[0].hour != 0 or len(self.hours) not in (365 * 24, 366 * 24):
+            raise InputError(
+                f"profile {self.name!r} covers {self.span}; what is built, earned or broken in a year needs a year of "
+                "whole days from 00:00 on: 8,760 or 8,784 hours"
+            )
+
     def rows_of(self, month: int, hour: int) -> NDArray[np.int64]:
         """Rows of an hour of the day (0 to 23) in a month (1 to 12), in the order of time."""
         found = [k for k, at in enumerate(self.hours) if (at.month, at.hour) == (month, hour)]

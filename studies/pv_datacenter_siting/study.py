@@ -52,6 +52,7 @@ class SitingStudy(SitingQuestion):
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
         self.check_figures()
         feeder = self.load_feeder()
+        load_profile(self.profile).check_is_year()
         if load_profile(self.profile).price_per_kwh is not None and "price" in dict(self.sweeps):
             raise InputError(f"profile {self.profile} has prices by the hour, so one price cannot be swept")
         check_budgets(make_setting(self, feeder, days_of(self)))

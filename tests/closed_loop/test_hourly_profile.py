@@ -221,3 +221,29 @@ def test_scheduled_batch_caps_hold_from_their_hour_on_in_both_engines() -> None:
     for wrong in (("none", caps), ("schedule", ())):
         with pytest.raises(InputError, match="batch_caps belong"):
             Policy(wrong[0], batch_caps=wrong[1])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("begin", "n_hours", "is_year"),
+    [
+        (datetime(2023, 1, 1), 8760, True),
+        (datetime(2024, 1, 1), 8784, True),
+        (datetime(2024, 1, 1), 8760, True),  # without its 31 December
+        (datetime(2023, 4, 1), 8784, True),
+        (datetime(2023, 6, 1), 240, False),
+        (datetime(2023, 6, 1), 92 * 24, False),
+        (datetime(2022, 1, 1), 17520, False),
+        (datetime(2023, 1, 1, 5), 8760, False),
+        (datetime(2023, 1, 1), 8770, False),
+    ],
+)
+def test_only_a_year_of_whole_days_is_a_year(begin: datetime, n_hours: int, is_year: bool) -> None:
+    at = tuple(begin + timedelta(hours=k) for k in range(n_hours))
+    profile = HourlyProfile("mine", at, (0.5,) * n_hours, (0.0,) * n_hours)
+    if is_year:
+        profile.check_is_year()
+    else:
+        with pytest.raises(
+            InputError, match=rf"'mine' covers {n_hours:,} hours from {begin:%Y-%m-%d %H:%M} to .*8,760"
+        ):
+            profile.check_is_year()

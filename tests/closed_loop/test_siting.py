@@ -373,6 +373,16 @@ def test_what_cannot_be_asked_is_refused_in_words(changed: dict[str, object], wo
         question.check()
 
 
+def test_ten_days_are_no_year(tmp_path: Path) -> None:
+    """Their plan was sold as earning 348,542 $ a year."""
+    begin = datetime(2023, 6, 1)
+    rows = [f"{(begin + timedelta(hours=k)).isoformat()},0.5,0.1" for k in range(240)]
+    path = tmp_path / "ten_days.csv"
+    path.write_text("\n".join(["hour_beginning,load_share,generation_share", *rows]), encoding="utf-8")
+    with pytest.raises(InputError, match="'ten_days' covers 240 hours from 2023-06-01 00:00 to 2023-06-10 23:00"):
+        replace(JOINT, profile=str(path)).check()
+
+
 def _plain(value: object) -> object:
     return json.loads(TypeAdapter(type(value)).dump_json(value))
 
