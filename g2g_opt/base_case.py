@@ -47,7 +47,7 @@ class NodeVoltage:
 
 @dataclass(frozen=True)
 class BaseCase:
-    """One solution of a feeder without a site, at nominal load and the taps that studies begin with.
+    """One solution of a feeder without a site, at a load level and the taps that studies begin with.
 
     Powers in kW: from the sources, of the customers as solved, and lost. `voltages` are those of energised bus-phases;
     `loading` the (element, share of its normal rating) of the heaviest one, None where nothing is rated. `unserved`
@@ -136,8 +136,11 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
     return words
 
 
-def solve_base_case(feeder: Feeder) -> BaseCase:
-    """Solve a feeder without a site; a power flow without a solution is a `failure` in the result."""
+def solve_base_case(feeder: Feeder, load_level: float = 1.0) -> BaseCase:
+    """Solve a feeder without a site, its own load at a level of what its data have.
+
+    A power flow without a solution is a `failure` in the result.
+    """
     commands = list(feeder.commands)
     if feeder.source_pu is not None:
         commands.append(f"Edit Vsource.source pu={feeder.source_pu:.12g}")
@@ -146,6 +149,7 @@ def solve_base_case(feeder: Feeder) -> BaseCase:
         RegulatorBank(feeder).apply(circuit, feeder.initial_taps)
     try:
         circuit.finish()
+        circuit.set_load_share(load_level)
         circuit.solve()
     except PowerFlowError:
         return BaseCase(failure=f"the circuit itself has no solution: none in {circuit.iterations} iterations")

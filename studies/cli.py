@@ -22,7 +22,7 @@ from g2g_opt.errors import G2GError
 from g2g_opt.quantities import Count, LimitVoltagePu
 from studies.number_flags import number
 from studies.study_commands import add_circuit_consent, add_study_commands
-from studies.workload_arguments import add_excluded_buses, add_workload_filters, excluded_buses
+from studies.workload_arguments import add_excluded_buses, add_load_level, add_workload_filters, excluded_buses
 
 # BSD's status for an internal fault of a program, and what the system says when there is no room.
 _EX_SOFTWARE = 70
@@ -135,6 +135,7 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     feeder.add_argument("--picture", type=Path, metavar="FILE", help=picture)
     feeder.add_argument("--no-picture", action="store_true", help="draw nothing")
     add_excluded_buses(feeder)
+    add_load_level(feeder)
     add_circuit_consent(feeder)
     feeder.set_defaults(run=_run_feeder)
     return parser
@@ -175,7 +176,7 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
 
     limits = Limits(voltage_min_pu=options.voltage_min, voltage_max_pu=options.voltage_max)
     feeder = Feeder.find(options.feeder).excluding(excluded_buses(options))
-    base = solve_base_case(feeder)
+    base = solve_base_case(feeder, options.own_load_share)
     console.print(repr(feeder), markup=False)
     for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder)):
         console.print(words, markup=False)

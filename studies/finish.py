@@ -12,6 +12,7 @@ from g2g_opt.base_case import solve_base_case
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
+from g2g_opt.scenario import Scenario
 from studies.catalogue import question_toml
 from studies.conclusion import Conclusion
 from studies.inputs import changed_inputs, package_versions
@@ -78,7 +79,8 @@ def load_feeder(question: Question) -> Feeder:
 def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder, limits: Limits | None) -> Conclusion:
     """A conclusion that also says what the circuit is like without a site."""
     used = limits or getattr(question, "limits", None) or Limits()
-    base = solve_base_case(feeder)
+    scenario = getattr(question, "scenario", None)
+    base = solve_base_case(feeder, scenario.own_load_share if isinstance(scenario, Scenario) else 1.0)
     broken = base.breaks(used)
     words = f"without any site, in the state that is studied, a limit is broken already: {broken}"
     chart = base_case_chart(base, conclusion.envelopes[0] if conclusion.envelopes else None)

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
 from studies.number_flags import number_of
 from studies.site_choices import ServedModel
@@ -38,6 +39,19 @@ def add_excluded_buses(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="BUS",
         help="leave the voltages of this bus out of the limits; repeat for several (said with its customers)",
+    )
+
+
+def add_load_level(parser: argparse._ActionsContainer, default: float = 1.0) -> None:
+    """The level of the circuit's own load: the field `own_load_share` of a scenario."""
+    parser.add_argument(
+        "--load-level",
+        "--own-load-share",
+        dest="own_load_share",
+        type=number_of(Scenario, "own_load_share"),
+        default=default,
+        metavar="SHARE",
+        help="of the circuit's own load as its data have it, LoadMult included (default %(default)s)",
     )
 
 

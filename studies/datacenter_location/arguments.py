@@ -12,7 +12,7 @@ from g2g_opt.scenario import Scenario
 from studies.datacenter_location.study import LocationStudy
 from studies.number_flags import number_of
 from studies.site_choices import SYNTAX, parse_site
-from studies.workload_arguments import add_feeder_arguments, excluded_buses
+from studies.workload_arguments import add_feeder_arguments, add_load_level, excluded_buses
 
 DESCRIPTION = (
     "Every placement of the sites, one bus each, is simulated in closed loop over the whole scenario under regulator "
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default = LocationStudy()
     add = parser.add_argument
     add_feeder_arguments(parser, default.feeder)
+    add_load_level(parser)
     add(
         "--site",
         action="append",
@@ -147,7 +148,9 @@ def question_of(options: argparse.Namespace) -> LocationStudy:
         gpu=options.gpu,
         policy=Policy(options.policy, margin_pu=options.margin),
         taps=options.taps,
-        scenario=replace(Scenario(seed=options.seed), duration_s=options.duration_s),
+        scenario=replace(
+            Scenario(seed=options.seed, own_load_share=options.own_load_share), duration_s=options.duration_s
+        ),
         limits=Limits(
             voltage_min_pu=options.voltage_min,
             voltage_max_pu=options.voltage_max,

@@ -12,7 +12,7 @@ from studies.feeder_policy.cases import CASES
 from studies.feeder_policy.study import FeederPolicyStudy
 from studies.number_flags import number_of, numbers_of
 from studies.site_choices import SYNTAX, parse_site
-from studies.workload_arguments import add_feeder_arguments, excluded_buses
+from studies.workload_arguments import add_feeder_arguments, add_load_level, excluded_buses
 
 DESCRIPTION = (
     "A policy that sets batch sizes from figures that are public before it acts (feeder-head load, PV, time, demand of "
@@ -66,13 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="of a run (default %(default)s)",
     )
-    add(
-        "--own-load-share",
-        type=number_of(Scenario, "own_load_share"),
-        default=default.scenario.own_load_share,
-        metavar="SHARE",
-        help="of the feeder's own load (default %(default)s)",
-    )
+    add_load_level(parser, default.scenario.own_load_share)
     add(
         "--margins",
         type=numbers_of(FeederPolicyStudy, "margins_pu"),

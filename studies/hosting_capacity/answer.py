@@ -101,7 +101,7 @@ def _answer(study: HostingCapacityStudy, main: Sequence[Row], limits: Limits, ag
         sentences.append(text + ".")
     if any(row["n_gpus"] == 0 for row in main):
         feeder = study.load_feeder()
-        broken = solve_base_case(feeder).breaks(limits)
+        broken = solve_base_case(feeder, study.scenario.own_load_share).breaks(limits)
         if broken and feeder.initial_taps is None:
             sentences.append(f"Without any site the circuit already breaks a limit: {broken}.")
     if again:
@@ -252,6 +252,8 @@ def not_assessed(study: HostingCapacityStudy, limits: Limits) -> list[str]:
         "protection, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",
     ]
+    if study.scenario.own_load_share != 1.0:
+        notes.insert(0, f"load levels other than {study.scenario.own_load_share:g} of the circuit's own load")
     notes = unassessed_notes(feeder) + notes
     if limits.loading_max_pu is not None or limits.loading_emergency_max_pu is not None:
         unrated = unrated_branches(feeder)

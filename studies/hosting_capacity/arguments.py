@@ -13,7 +13,7 @@ from studies.catalogue import make_question
 from studies.hosting_capacity.study import OPERATIONS, HostingCapacityStudy
 from studies.number_flags import number_of
 from studies.task import Question
-from studies.workload_arguments import add_fleet_arguments, fleet_content
+from studies.workload_arguments import add_fleet_arguments, add_load_level, fleet_content
 
 DESCRIPTION = (
     "For every bus, or set of buses: the largest datacenter that keeps the limits in closed loop over a whole hour, "
@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=number_of(Scenario, "seed"), default=0, help="study seed (default %(default)s)")
     _add_limits(parser)
     _add_site_sets(parser)
+    add_load_level(parser)
     _add_scenarios(parser, default)
 
 
@@ -202,7 +203,7 @@ def question_of(options: argparse.Namespace) -> Question:
         "service": _service(options),
         "policy": Policy(options.policy, margin_pu=options.margin),
         "taps": options.taps,
-        "scenario": Scenario(seed=options.seed),
+        "scenario": Scenario(seed=options.seed, own_load_share=options.own_load_share),
         "limits": Limits(
             voltage_min_pu=options.voltage_min,
             voltage_max_pu=options.voltage_max,

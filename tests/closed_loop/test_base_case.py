@@ -55,6 +55,13 @@ def test_the_base_case_is_the_solution_that_opendss_finds(tmp_path: Path) -> Non
     assert base.loading[1] == pytest.approx(max(amps.values()) / 300.0, rel=1e-6)
 
 
+def test_a_load_level_is_that_of_all_customers(tmp_path: Path) -> None:
+    half = solve_base_case(own(tmp_path, TWO_LINES), 0.5)
+    same = solve_base_case(own(tmp_path, TWO_LINES.replace("kw=4000", "kw=2000")))
+    assert [node.voltage_pu for node in half.voltages] == pytest.approx([n.voltage_pu for n in same.voltages], abs=1e-7)
+    assert main(["feeder", "ieee13", "--no-picture", "--load-level", "0.5"]) == 0
+
+
 def test_distances_run_along_the_shortest_closed_way_in_kilometres(tmp_path: Path) -> None:
     base = solve_base_case(own(tmp_path, TWO_LINES))
     assert base.distance_km == pytest.approx({"head": 0.0, "mid": 2 * 1.609344, "end": 2 * 1.609344 + 0.5})
