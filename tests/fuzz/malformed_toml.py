@@ -57,7 +57,7 @@ _RICHER: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         "siting",
         {
-            "mode": "joint", "pv_buses": ["890", "844"], "sweeps": [["pv_cost_per_kw", [100.0, 200.0]]],
+            "mode": "joint", "pv_buses": ["890", "844"], "sweeps": [["pv-cost", [100.0, 200.0]]],
             "sites": [{"name": "dc", "models": [{"model": "llama-3.1-70b", "n_gpus": 800}], "candidates": ["890"]}],
         },
     ),
