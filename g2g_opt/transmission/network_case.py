@@ -40,6 +40,17 @@ CASE_BYTES_MAX = 64 * MIB
 _ASSIGNMENT = re.compile(r"\bmpc\.(?P<name>\w++)[ \t]*+=[ \t]*+(?:\[(?P<table>[^\]]*+)\]|(?P<value>[^;\[{\n]*+))")
 # Texts may hold anything, comments and lines that go on are none of the figures.
 _NO_FIGURE = re.compile(r"'[^'\n]*+'|%[^\n]*+|\.\.\.[^\n]*+\n")
+# Comments over several lines begin and end with a line of their own.
+_COMMENT_BEGIN, _COMMENT_END = re.compile(r"[ \t]*%\{[ \t]*\r?"), re.compile(r"[ \t]*%\}[ \t]*\r?")
+# What else a case may say: its function's first and last line, and fields that no figure follows from.
+_HARMLESS = re.compile(
+    r"(?:function\b[^\n]*+|end(?:function)?|return|"
+    r"mpc\.(?:version|casename|name|areas|zones|bus_names?|gen_names?|branch_names?|gentype|genfuel)[ \t]*+="
+    r"[ \t]*+(?:''|\[[^\]]*+\]|\{[^}]*+\}|[^;\[{\n]*+))(?=[ \t]*+(?:;|\n|$))"
+)
+# Stands for the end of a line that goes on with the next: a blank that is counted.
+_GOES_ON = "\v"
+_STATEMENT = re.compile(r"[^\s;,][^\n]*+")
 _ROW_END = re.compile(r"[;\n\r]")
 _UNLIMITED = {"inf": np.inf, "+inf": np.inf, "-inf": -np.inf}
 _POLYNOMIAL = 2
@@ -122,18 +133,52 @@ def load_network_case(source: str) -> NetworkCase:
     """The bundled case, or that of a user's file; `InputError` with the reason if it cannot be read or used."""
     path = case_path(source)
     where = f"network {path}"
-    text = read_text(path, "network", CASE_BYTES_MAX)
+    text = _without_comments(read_text(path, "network", CASE_BYTES_MAX))
     values = dict.fromkeys((*_WIDTHS, "baseMVA"), "")
-    for found in _ASSIGNMENT.finditer(_NO_FIGURE.sub(lambda part: "''" if part[0].startswith("'") else "", text)):
+
+    def take(found: re.Match[str]) -> str:
         name = found["name"]
-        if name in values:
-            if values[name]:
-                raise InputError(f"{where}: {name} is there twice; keep one of them")
-            values[name] = found["table"] or found["value"] or ""
+        if name not in values:
+            return found[0]
+        if values[name]:
+            raise InputError(f"{where}: {name} is there twice; keep one of them")
+        values[name] = found["table"] or found["value"] or ""
+        return _lines_of(found)
+
+    rest = _ASSIGNMENT.sub(take, text)
     if missing := [name for name, value in values.items() if not value.strip()]:
         raise InputError(f"{where} lacks {', '.join(missing)}; a MATPOWER-style case has e.g. mpc.bus = [...];")
+    _check_nothing_is_left(rest, where)
     tables = {name: _table(values[name], width, f"{where}, table {name}") for name, width in _WIDTHS.items()}
     return _in_service(path.stem, finite_number(values["baseMVA"].strip(), f"{where}, baseMVA"), **tables)
+
+
+def _without_comments(text: str) -> str:
+    """The text without comments, its lines where they were; of texts their quotes are left."""
+    lines, depth = [], 0
+    for line in text.split("\n"):
+        depth += bool(_COMMENT_BEGIN.fullmatch(line))
+        lines.append("" if depth else line)
+        depth -= bool(depth and _COMMENT_END.fullmatch(line))
+    kept = {"'": "''", "%": "", ".": _GOES_ON}
+    return _NO_FIGURE.sub(lambda part: kept[part[0][0]], "\n".join(lines))
+
+
+def _lines_of(found: re.Match[str]) -> str:
+    """In the place of what was read: the ends of its lines, so that what follows keeps its number."""
+    return "\n" * (found[0].count("\n") + found[0].count(_GOES_ON))
+
+
+def _check_nothing_is_left(text: str, where: str) -> None:
+    """Raise `InputError` at the first statement that would have to be carried out, or that is not modelled."""
+    rest = _HARMLESS.sub(_lines_of, text)
+    found = _STATEMENT.search(rest)
+    if found is not None:
+        line = rest.count("\n", 0, found.start()) + rest.count(_GOES_ON, 0, found.start()) + 1
+        raise InputError(
+            f"{where}, line {line}: {shown(found[0].strip())} would have to be carried out or modelled, and is not "
+            "here: a case must hold its figures as they are, in bus, gen, branch, gencost and baseMVA"
+        )
 
 
 def _table(text: str, width: int, where: str) -> Floats:

@@ -91,6 +91,33 @@ def test_a_case_that_cannot_be_used_is_told(change: tuple[str, str], words: str,
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize(
+    ("statement", "line"),
+    [
+        ("mpc.bus(:, [3 4]) = mpc.bus(:, [3 4]) / 1e3;", 0),
+        ("mpc.branch(:, 6) = 0.6 * mpc.branch(:, 6);", 0),
+        ("[PQ, PV, REF] = idx_bus;", 0),
+        ("mpc.dcline = [\n  1 2 1 10 10 0 0 1 1 0 20 -9 9 -9 9 0 0;\n];", 0),
+        ("define_constants", 0),
+        ("%{\n a remark\n%}\n\nmpc.bus(1, 3) = 5;", 4),
+        ("x = 3; mpc.gen(1, 9) = x;", 0),
+    ],
+)
+def test_a_statement_is_refused_with_its_line_and_never_skipped(statement: str, line: int, tmp_path: Path) -> None:
+    """Loads in kW that a last line divides by 1,000 were taken for MW: 1,590 MW shed of 1.6."""
+    at = CASE.count("\n") + 1 + line
+    text = rf"^network {tmp_path}/case\.m, line {at}: .* would have to be carried out or modelled"
+    with pytest.raises(InputError, match=text):
+        load(tmp_path, CASE + statement + "\n")
+
+
+def test_what_stands_in_a_comment_of_several_lines_is_no_data(tmp_path: Path) -> None:
+    plain = load(tmp_path, CASE)
+    row = CASE[CASE.index("mpc.bus = [\n") :].split("\n")[1]
+    commented = CASE.replace("mpc.bus = [\n", f"%{{\nmpc.bus = [ 9 9 9 ];\n%}}\nmpc.bus = [\n%{{\n{row}\n%}}\n", 1)
+    assert np.array_equal(load(tmp_path, commented).bus, plain.bus)
+
+
 @pytest.mark.parametrize("name", ["case.xlsx", "case.mat", "case", "ieee25"])
 def test_other_formats_are_refused_by_their_name(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"PK\x03\x04zz")
