@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from g2g_opt.feeder import Feeder
+from g2g_opt.grid.circuit_branches import DEFAULT_EMERGENCY_A
 from g2g_opt.grid.circuit_parts import Bus, Regulator
 
 # Buses named in a sentence.
@@ -35,11 +36,23 @@ def rating_notes(feeder: Feeder) -> list[str]:
     for branch in feeder.branches:
         if branch.rating_a > 0.0 and round(branch.normal_over_nameplate, 4) != 1.0:
             of_share.setdefault(round(branch.normal_over_nameplate, 4), []).append(branch.name)
-    return [
+    notes = [
         f"loadings are shares of normal ratings, {100.0 * share:g} % of nameplate: {_listed(names)}; a loading of "
         f"{1.0 / share:.3f} is the nameplate's"
         for share, names in of_share.items()
     ]
+    # Whoever states a normal rating alone would expect an emergency rating that follows it; OpenDSS's does not.
+    loose = [
+        branch.name
+        for branch in feeder.branches
+        if branch.kind == "line" and branch.emergency_a == DEFAULT_EMERGENCY_A and branch.rating_is_stated
+    ]
+    if loose:
+        notes.append(
+            f"lines with an emergency rating of {DEFAULT_EMERGENCY_A:g} A, which OpenDSS gives where none is stated, "
+            f"whatever the normal one: {_listed(loose)}"
+        )
+    return notes
 
 
 def _regulator_in_words(regulator: Regulator) -> str:

@@ -18,7 +18,8 @@ class Limits:
     passed for `overload_time_share_max` of the run, or for `overload_time_max_s` (s) if that is given: all time counts
     in which any of them is above. None reports loadings without judging them.
     `loading_emergency_max_pu`: loading that none of them may pass at any step, as a share of its own emergency rating
-    (emergamps, emerghkva; OpenDSS's defaults are 1.5 times the normal rating of a line, 1.36 times a transformer's);
+    (emergamps, emerghkva; where none is stated OpenDSS gives a line 600 A, whatever its normal rating, and a
+    transformer 1.36 times its own, which is 150 % of its nameplate);
     None for none.
     `latency_miss_share_max`: share of (step, model, site) samples with latency above its target.
     `throughput_share_min`: tokens served as a share of what the uncontrolled fleet of the same size serves.

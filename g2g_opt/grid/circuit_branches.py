@@ -12,8 +12,8 @@ from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_parts import Branch
 from g2g_opt.grid.circuit_reading import DRAWING_KINDS, elements
 
-# OpenDSS gives every line without a stated rating 400 A (600 A emergency).
-DEFAULT_RATING_A = 400.0
+# OpenDSS gives every line without a stated rating 400 A, and 600 A in emergencies, each for itself.
+DEFAULT_RATING_A, DEFAULT_EMERGENCY_A = 400.0, 600.0
 # What a rating is made of where it is not stated itself; without it, it is OpenDSS's default for a size nobody gave.
 _MADE_OF = {
     "transformer": {"kva", "kvas", "normhkva", "emerghkva"},

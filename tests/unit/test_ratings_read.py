@@ -141,3 +141,17 @@ def test_how_much_of_its_nameplate_a_normal_rating_is_stands_in_the_description(
     assert sub.rating_a / sub.normal_over_nameplate == pytest.approx(33.47, abs=0.01)
     words = "\n".join(describe_feeder(feeder))
     assert "110 % of nameplate: sub" in words
+
+
+def test_an_emergency_rating_that_follows_no_normal_one_is_said(tmp_path: Path) -> None:
+    """OpenDSS gives a 77 A line 600 A in emergencies, unless it is told."""
+    path = tmp_path / "own.dss"
+    path.write_text(
+        "New Circuit.c bus1=s basekv=12.47\n"
+        "New Line.loose bus1=s bus2=a length=1 r1=0.1 x1=0.2 normamps=77\n"
+        "New Line.told bus1=a bus2=b length=1 r1=0.1 x1=0.2 normamps=77 emergamps=100\n"
+        "New Line.unrated bus1=b bus2=c length=1 r1=0.1 x1=0.2\n"
+        "New Load.l bus1=c kv=12.47 kw=10\nSet VoltageBases=[12.47]\nCalcVoltageBases\n"
+    )
+    words = [line for line in describe_feeder(Feeder.from_dss(path)) if "emergency rating of 600 A" in line]
+    assert [line.rpartition(": ")[2] for line in words] == ["loose"]
