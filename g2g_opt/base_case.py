@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from g2g_opt.errors import PowerFlowError
+from g2g_opt.errors import PowerFlowError, listed
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_reading import elements, line_lengths_km
@@ -123,9 +123,7 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
     if base.loading is not None:
         words.append(f"heaviest loading: {base.loading[0]}, {base.loading[1]:.3f} of its normal rating")
     if base.implausible:
-        shown = ", ".join(str(node) for node in base.implausible[:6])
-        more = f", ... ({len(base.implausible)} in all)" if len(base.implausible) > 6 else ""
-        words.append(f"far from their voltage base: {shown}{more}")
+        words.append(f"far from their voltage base: {listed([str(node) for node in base.implausible], 6)}")
     broken = base.breaks(limits)
     if broken:
         words.append(f"without a site the circuit already breaks a limit: {broken}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # Letters of a value that a message shows.
 _SHOWN_MAX = 60
@@ -28,6 +28,11 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 20]}...{text[-10:]} ({len(text)} characters)"
 
 
+def listed(names: Sequence[str], at_most: int) -> str:
+    """The first names of a list, and how many there are if that is more."""
+    return ", ".join(names[:at_most]) + (f", ... ({len(names)} in all)" if len(names) > at_most else "")
+
+
 def unknown_name(kind: str, name: object, known: Iterable[object], where: str = "") -> InputError:
     """An `InputError` for a name that does not exist, listing the nearest and all known names.
 
@@ -37,7 +42,6 @@ def unknown_name(kind: str, name: object, known: Iterable[object], where: str = 
     # Likeness to a text of a million letters takes minutes, and means nothing.
     near = difflib.get_close_matches(str(name)[:_SHOWN_MAX], names, n=3, cutoff=0.6)
     hint = f"; did you mean {', '.join(near)}?" if near else ""
-    listed = ", ".join(names[:60]) + (f", ... ({len(names)} in all)" if len(names) > 60 else "")
     place = f" {where}" if where else ""
     plural = f"{kind[:-1]}ies" if kind.endswith("y") else kind + ("es" if kind.endswith("s") else "s")
-    return InputError(f"{kind} {shown(str(name))} not found{place}{hint}; known {plural}: [{listed}]")
+    return InputError(f"{kind} {shown(str(name))} not found{place}{hint}; known {plural}: [{listed(names, 60)}]")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from g2g_opt.errors import listed
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit_branches import DEFAULT_EMERGENCY_A
 from g2g_opt.grid.circuit_parts import Bus, Regulator
@@ -21,11 +20,11 @@ def describe_feeder(feeder: Feeder) -> list[str]:
     if three_wire:
         words.append(
             "three wires, no path for zero-sequence current: voltages are judged line to line and sites connected in "
-            f"delta at {_listed(three_wire)}"
+            f"delta at {listed(three_wire, _SHOWN)}"
         )
     neutrals = [f"{bus.name}.{bus.neutral}" for bus in feeder.buses.values() if bus.neutral and bus.phases]
     if neutrals:
-        words.append(f"neutral conductors, against which voltages are judged: {_listed(neutrals)}")
+        words.append(f"neutral conductors, against which voltages are judged: {listed(neutrals, _SHOWN)}")
     words += [_regulator_in_words(regulator) for regulator in feeder.regulators.values()]
     return [*words, *feeder.regulator_notes, *rating_notes(feeder), *unassessed_notes(feeder)]
 
@@ -37,7 +36,7 @@ def rating_notes(feeder: Feeder) -> list[str]:
         if branch.rating_a > 0.0 and round(branch.normal_over_nameplate, 4) != 1.0:
             of_share.setdefault(round(branch.normal_over_nameplate, 4), []).append(branch.name)
     notes = [
-        f"loadings are shares of normal ratings, {100.0 * share:g} % of nameplate: {_listed(names)}; a loading of "
+        f"loadings are shares of normal ratings, {100.0 * share:g} % of nameplate: {listed(names, _SHOWN)}; a loading of "
         f"{1.0 / share:.3f} is the nameplate's"
         for share, names in of_share.items()
     ]
@@ -50,7 +49,7 @@ def rating_notes(feeder: Feeder) -> list[str]:
     if loose:
         notes.append(
             f"lines with an emergency rating of {DEFAULT_EMERGENCY_A:g} A, which OpenDSS gives where none is stated, "
-            f"whatever the normal one: {_listed(loose)}"
+            f"whatever the normal one: {listed(loose, _SHOWN)}"
         )
     return notes
 
@@ -88,14 +87,10 @@ def unassessed_notes(feeder: Feeder) -> list[str]:
         shown = [_place(feeder.bus(bus)) + (f" ({kw_of[bus]:,.6g} kW)" if kw_of.get(bus) else "") for bus in buses]
         kw = sum(kw_of.get(bus, 0.0) for bus in buses)
         customers = f"{kw:,.6g} of {all_kw:,.6g} kW of customers" if kw else "no customers"
-        notes.append(f"{what}, with {customers}: {_listed(shown)}")
+        notes.append(f"{what}, with {customers}: {listed(shown, _SHOWN)}")
     return [*notes, *feeder.state]
 
 
 def _place(bus: Bus) -> str:
     """A bus, with the phases that are not served where others are."""
     return bus.name + "".join(f".{'ABC'[phase - 1]}" for phase in bus.unserved if bus.phases)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f", ... ({len(names)} in all)" if len(names) > _SHOWN else "")

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from g2g_opt.errors import listed
 from g2g_opt.feeder import Feeder
 
 FindingKind = Literal["rating", "coordinates", "island", "open switch", "voltage base", "regulators", "left out"]
@@ -20,9 +21,7 @@ class LintFinding:
     message: str
 
     def __str__(self) -> str:
-        shown = ", ".join(self.elements[:8]) + (
-            f", ... ({len(self.elements)} in all)" if len(self.elements) > 8 else ""
-        )
+        shown = listed(self.elements, 8)
         return f"{self.kind}: {self.message}" + (f" [{shown}]" if shown else "")
 
 

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
 from studies.number_flags import number_of
@@ -53,6 +54,18 @@ def add_load_level(parser: argparse._ActionsContainer, default: float = 1.0) -> 
         metavar="SHARE",
         help="of the circuit's own load as its data have it, LoadMult included (default %(default)s)",
     )
+
+
+def add_voltage_limits(parser: argparse._ActionsContainer, limits: Limits) -> None:
+    """The voltage band that a study keeps: the fields `voltage_min_pu` and `voltage_max_pu` of its limits."""
+    for flag, field in (("--voltage-min", "voltage_min_pu"), ("--voltage-max", "voltage_max_pu")):
+        parser.add_argument(
+            flag,
+            type=number_of(Limits, field),
+            default=getattr(limits, field),
+            metavar="PU",
+            help="default %(default)s",
+        )
 
 
 def excluded_buses(options: argparse.Namespace) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from g2g_opt.errors import G2GError
+from g2g_opt.errors import G2GError, listed
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_reading import elements
 
@@ -95,7 +95,7 @@ def studied_state(commands: Sequence[str]) -> StudiedState:
 def held_words(controls: dict[str, list[str]]) -> list[str]:
     """One line a kind of control: which there are, and what they hold still while they do not act."""
     return [
-        f"{CONTROLS[kind]} are held as settled during a study, though {len(names)} {kind} would act: {_some(names)}"
+        f"{CONTROLS[kind]} are held as settled during a study, though {len(names)} {kind} would act: {listed(names, 6)}"
         for kind, names in controls.items()
         if kind != "regcontrol"
     ]
@@ -108,10 +108,6 @@ def _short(value: str) -> str:
         return " ".join(f"{float(part):.6g}" for part in parts)
     except ValueError:
         return value
-
-
-def _some(names: list[str], shown: int = 6) -> str:
-    return ", ".join(names[:shown]) + (f", ... ({len(names)} in all)" if len(names) > shown else "")
 
 
 def _controls(circuit: Circuit) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ from g2g_opt.scenario import Scenario
 from studies.datacenter_location.study import LocationStudy
 from studies.number_flags import number_of
 from studies.site_choices import SYNTAX, parse_site
-from studies.workload_arguments import add_feeder_arguments, add_load_level, excluded_buses
+from studies.workload_arguments import add_feeder_arguments, add_load_level, add_voltage_limits, excluded_buses
 
 DESCRIPTION = (
     "Every placement of the sites, one bus each, is simulated in closed loop over the whole scenario under regulator "
@@ -81,20 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a placement to take through all stages, buses in the order of the sites joined by /, e.g. 1/21/60/97",
     )
     limits = Limits()
-    add(
-        "--voltage-min",
-        type=number_of(Limits, "voltage_min_pu"),
-        default=limits.voltage_min_pu,
-        metavar="PU",
-        help="default %(default)s",
-    )
-    add(
-        "--voltage-max",
-        type=number_of(Limits, "voltage_max_pu"),
-        default=limits.voltage_max_pu,
-        metavar="PU",
-        help="default %(default)s",
-    )
+    add_voltage_limits(parser, limits)
     add(
         "--violation-share",
         type=number_of(Limits, "violation_time_share_max"),

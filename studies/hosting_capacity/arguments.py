@@ -13,7 +13,7 @@ from studies.catalogue import make_question
 from studies.hosting_capacity.study import OPERATIONS, HostingCapacityStudy
 from studies.number_flags import number_of
 from studies.task import Question
-from studies.workload_arguments import add_fleet_arguments, add_load_level, fleet_content
+from studies.workload_arguments import add_fleet_arguments, add_load_level, add_voltage_limits, fleet_content
 
 DESCRIPTION = (
     "For every bus, or set of buses: the largest datacenter that keeps the limits in closed loop over a whole hour, "
@@ -55,21 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
-    add, limits = parser.add_argument_group("limits").add_argument, Limits()
-    add(
-        "--voltage-min",
-        type=number_of(Limits, "voltage_min_pu"),
-        default=limits.voltage_min_pu,
-        metavar="PU",
-        help="default %(default)s",
-    )
-    add(
-        "--voltage-max",
-        type=number_of(Limits, "voltage_max_pu"),
-        default=limits.voltage_max_pu,
-        metavar="PU",
-        help="default %(default)s",
-    )
+    group, limits = parser.add_argument_group("limits"), Limits()
+    add_voltage_limits(group, limits)
+    add = group.add_argument
     add(
         "--violation-share",
         type=number_of(Limits, "violation_time_share_max"),

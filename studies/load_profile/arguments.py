@@ -9,7 +9,7 @@ from studies.catalogue import make_question
 from studies.load_profile.study import LoadProfileStudy
 from studies.number_flags import number_of
 from studies.task import Question
-from studies.workload_arguments import add_fleet_arguments, fleet_content
+from studies.workload_arguments import add_fleet_arguments, add_voltage_limits, fleet_content
 
 DESCRIPTION = (
     "A limited load profile: the MW that a bus can take in each hour of each month of a year, simulated on every day "
@@ -41,21 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=number_of(LoadProfileStudy, "seed"), default=0, help="study seed (default %(default)s)")
     limits = default.limits
-    add = parser.add_argument_group("limits, kept in every hour").add_argument
-    add(
-        "--voltage-min",
-        type=number_of(Limits, "voltage_min_pu"),
-        default=limits.voltage_min_pu,
-        metavar="PU",
-        help="default %(default)s",
-    )
-    add(
-        "--voltage-max",
-        type=number_of(Limits, "voltage_max_pu"),
-        default=limits.voltage_max_pu,
-        metavar="PU",
-        help="default %(default)s",
-    )
+    group = parser.add_argument_group("limits, kept in every hour")
+    add_voltage_limits(group, limits)
+    add = group.add_argument
     add(
         "--loading-max",
         type=number_of(Limits, "loading_max_pu"),

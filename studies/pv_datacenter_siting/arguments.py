@@ -13,7 +13,7 @@ from studies.number_flags import number_of, numbers_of
 from studies.pv_datacenter_siting.question import SENSITIVITY, SWEEPS, PVZone, SitingQuestion, Storage
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.site_choices import SYNTAX, parse_site
-from studies.workload_arguments import add_feeder_arguments, excluded_buses
+from studies.workload_arguments import add_feeder_arguments, add_voltage_limits, excluded_buses
 
 DESCRIPTION = (
     "Where PV plants and datacenters go and how large they are, at the least yearly cost. Every plan that the "
@@ -174,21 +174,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sensitivity", action="store_true", help="a sweep of costs, sizes and counts in one word")
 
     limits = default.limits
-    add = parser.add_argument_group("limits, and how the program is solved").add_argument
-    add(
-        "--voltage-min",
-        type=number_of(Limits, "voltage_min_pu"),
-        default=limits.voltage_min_pu,
-        metavar="PU",
-        help="default %(default)s",
-    )
-    add(
-        "--voltage-max",
-        type=number_of(Limits, "voltage_max_pu"),
-        default=limits.voltage_max_pu,
-        metavar="PU",
-        help="default %(default)s",
-    )
+    group = parser.add_argument_group("limits, and how the program is solved")
+    add_voltage_limits(group, limits)
+    add = group.add_argument
     add(
         "--loading-max",
         type=number_of(Limits, "loading_max_pu"),

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from g2g_opt.errors import G2GError, InputError
+from g2g_opt.errors import G2GError, InputError, listed
 from g2g_opt.grid.circuit import Circuit
 
 TIME_LIMIT_S = 300.0
@@ -151,8 +151,9 @@ def main() -> None:
         circuit.finish()
         loose = circuit.unconnected_nodes()
         if loose:
-            shown = ", ".join(loose[:8]) + (f", ... ({len(loose)} in all)" if len(loose) > 8 else "")
-            raise InputError(f"nothing connects the nodes {shown}, so OpenDSS has no solution for the circuit")
+            raise InputError(
+                f"nothing connects the nodes {listed(loose, 8)}, so OpenDSS has no solution for the circuit"
+            )
         answer: dict[str, object] = {"digest": network_digest(circuit) if asked["with_digest"] else ""}
     except G2GError as error:
         answer = {"error": str(error), "command": at}

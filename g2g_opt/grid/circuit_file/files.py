@@ -66,11 +66,9 @@ class CircuitFiles:
             raise ScriptError(f"the path {path} holds a quotation mark, which OpenDSS cannot read; move the file")
         if path.stat().st_size > _DATA_MAX_BYTES:
             raise ScriptError(f"{text!r} is larger than {_DATA_MAX_BYTES // 1024**3} GiB")
-        digest = hashlib.sha256()
         try:
             with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+                digest = hashlib.file_digest(file, "sha256")
         except OSError as error:
             raise ScriptError(f"{text!r} cannot be read: {error.strerror}") from error
         self.read[self.name(path)] = digest.hexdigest()
