@@ -104,10 +104,10 @@ class Feeder:
         Raises `InputError` with the place of what is not allowed, and OpenDSS's own words if the file does not compile.
         """
         circuit = read_circuit(Path(master))
+        # Of a trusted circuit only OpenDSS knows the files, so that nothing says whether it is still the same.
+        settle = _settled if circuit.files else _settled.__wrapped__
         try:
-            state = studied_state(circuit.commands)
-            commands = (*circuit.commands, *state.commands)
-            parts = _parts(commands)
+            commands, words, parts = settle(circuit.commands, circuit.digest)
         except InputError as error:
             raise InputError(f"{master}: {error}") from error
         # A compiled circuit lists its source bus first.
@@ -123,7 +123,7 @@ class Feeder:
             exclude_buses=exclude,
             candidate_buses=tuple(bus for bus in three_phase if bus not in exclude),
             ofo=MappingProxyType(_study_constants("ieee13")["ofo"]),
-            state=state.words,
+            state=words,
             left_out=circuit.left_out,
             **parts,
         )
@@ -210,6 +210,17 @@ def find_feeder(case_dir: Path | str | None, master_file: str | None, feeder: Fe
         raise InputError(f"OpenDSS master file {path} not found; bundled feeders: {Feeder.known()}")
     logger.info("%s does not exist; using the bundled feeder %s", path, name)
     return Feeder.load(name)
+
+
+@lru_cache(maxsize=8)
+def _settled(commands: tuple[str, ...], _digest: str) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Any]]:
+    """Commands that also put a circuit into its studied state, words on that state, and the parts of the circuit.
+
+    Kept, since a study asks for its feeder again and again; `_digest` tells circuits apart that differ in data files.
+    """
+    state = studied_state(commands)
+    settled = (*commands, *state.commands)
+    return settled, state.words, _parts(settled)
 
 
 def _parts(commands: tuple[str, ...]) -> dict[str, Any]:

@@ -36,8 +36,8 @@ def rating_notes(feeder: Feeder) -> list[str]:
         if branch.rating_a > 0.0 and round(branch.normal_over_nameplate, 4) != 1.0:
             of_share.setdefault(round(branch.normal_over_nameplate, 4), []).append(branch.name)
     notes = [
-        f"loadings are shares of normal ratings, {100.0 * share:g} % of nameplate: {listed(names, _SHOWN)}; a loading of "
-        f"{1.0 / share:.3f} is the nameplate's"
+        f"loadings are shares of normal ratings, {100.0 * share:g} % of nameplate: {listed(names, _SHOWN)}; a loading "
+        f"of {1.0 / share:.3f} is the nameplate's"
         for share, names in of_share.items()
     ]
     # Whoever states a normal rating alone would expect an emergency rating that follows it; OpenDSS's does not.
