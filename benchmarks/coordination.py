@@ -19,8 +19,8 @@ from measuring import ROOT, machine
 sys.path.insert(0, str(ROOT))
 
 from g2g_opt.transmission.system import Settings
-from solvers.policy_training import train_policy
-from solvers.quadratic_program import Certificate
+from solvers.policy_training.training import train_policy
+from solvers.quadratic.program import Certificate
 from studies.coordination_policy.peak_hour import make_case
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import draw_records

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.stored_runs import read_outcome, read_scenario
-from studies.task import TaskResult, gather
+from studies.shared.stored_runs import read_outcome, read_scenario
+from studies.shared.task import TaskResult, gather
 
 
 def main() -> None:

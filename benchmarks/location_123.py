@@ -27,9 +27,9 @@ from measuring import THREAD_VARIABLES, machine
 
 from g2g_opt.csv_files import write_csv
 from g2g_opt.errors import G2GError
-from studies.conclusion import Conclusion
 from studies.datacenter_location.study import LocationStudy
-from studies.task import Task, TaskResult
+from studies.shared.conclusion import Conclusion
+from studies.shared.task import Task, TaskResult
 
 PEER_WINNER, PEER_REJECTED = ("1", "21", "76", "97"), ("1", "21", "60", "97")
 

@@ -18,8 +18,8 @@ sys.path.insert(0, str(ROOT / "tests" / "runner"))
 from small_study import SmallStudy
 
 from g2g_opt.consent import Consent, give_consent
-from studies.local_workers import LocalWorkers, Workers
-from studies.runner import begin_study, run_study
+from studies.running.local_workers import LocalWorkers, Workers
+from studies.running.runner import begin_study, run_study
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
 
     def workers() -> Workers:
         if options.dask:
-            from studies.dask_workers import DaskWorkers
+            from studies.running.dask_workers import DaskWorkers
 
             return DaskWorkers(n_workers=2)
         return LocalWorkers(2)

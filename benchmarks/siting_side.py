@@ -12,7 +12,7 @@ import numpy as np
 
 from g2g_opt.feeder import Feeder
 from solvers.highs import solve_sparse_program
-from solvers.siting_matrices import SitingMatrices
+from solvers.siting.matrices import SitingMatrices
 from studies.pv_datacenter_siting.network import no_plan
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rounds import find_plan

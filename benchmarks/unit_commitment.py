@@ -24,9 +24,9 @@ sys.path.insert(0, str(ROOT))
 from g2g_opt.transmission.system import Settings
 from solvers.highs import solve_sparse_program
 from solvers.outcome import SolverError
-from solvers.unit_commitment import solve_unit_commitment
-from solvers.unit_commitment_matrices import commitment_program, even_tangents
-from solvers.unit_commitment_problem import UnitCommitmentProblem
+from solvers.unit_commitment.matrices import commitment_program, even_tangents
+from solvers.unit_commitment.problem import UnitCommitmentProblem
+from solvers.unit_commitment.solve import solve_unit_commitment
 from studies.coordination_policy.day_ahead import day_problem, days_of
 from studies.coordination_policy.hours import load_hours
 from studies.coordination_policy.question import CoordinationQuestion

@@ -17,8 +17,8 @@ from g2g_opt.consent import Consent, given_consent
 from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.errors import InputError, shown, unknown_name
 from g2g_opt.reading import absolute_path, check_plain, parse_json, read_toml
-from studies.question_model import faults_in_words
-from studies.task import Question
+from studies.shared.question_model import faults_in_words
+from studies.shared.task import Question
 
 # Named by where they are, so that the runner and its workers import only the study they run.
 STUDIES = {
@@ -96,7 +96,7 @@ def _class_at(place: str) -> type[Any]:
     declared = {name for base in found.__mro__ for name in vars(base).get("__annotations__", ())}
     lacking += [name for name in ("feeder", "seed") if name not in declared and not hasattr(found, name)]
     if lacking:
-        raise InputError(f"{place} is no study: it lacks {', '.join(lacking)} of studies.task.Question")
+        raise InputError(f"{place} is no study: it lacks {', '.join(lacking)} of studies.shared.task.Question")
     own = getattr(found, "study")  # noqa: B009 - a class that is only known to be one
     if not isinstance(own, str) or not isinstance(getattr(found, "stages"), tuple):  # noqa: B009
         raise InputError(f"{place} is no study: `study` must be its name and `stages` a tuple of names")

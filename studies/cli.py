@@ -20,9 +20,9 @@ from g2g_opt import __version__
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.errors import G2GError
 from g2g_opt.quantities import Count, LimitVoltagePu
-from studies.number_flags import number
+from studies.shared.number_flags import number
+from studies.shared.workload_arguments import add_excluded_buses, add_load_level, add_workload_filters, excluded_buses
 from studies.study_commands import add_circuit_consent, add_study_commands
-from studies.workload_arguments import add_excluded_buses, add_load_level, add_workload_filters, excluded_buses
 
 # BSD's status for an internal fault of a program, and what the system says when there is no room.
 _EX_SOFTWARE = 70

@@ -14,17 +14,17 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
 from studies.catalogue import question_toml
-from studies.conclusion import Conclusion
-from studies.inputs import changed_inputs, package_versions
-from studies.ledger import Entry, Ledger
 from studies.report.base_case_chart import base_case_chart
 from studies.report.figures import draw_conclusion
 from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.page import write_report
 from studies.report.provenance import FailedTask, Provenance, TaskStates
-from studies.runner import read_results
-from studies.study_folder import StudyFolder, writing
-from studies.task import Question
+from studies.running.inputs import changed_inputs, package_versions
+from studies.running.ledger import Entry, Ledger
+from studies.running.runner import read_results
+from studies.running.study_folder import StudyFolder, writing
+from studies.shared.conclusion import Conclusion
+from studies.shared.task import Question
 
 
 def write_all(root: Path, limits: Limits | None = None, out: Path | None = None) -> tuple[Conclusion, list[Path]]:

@@ -24,14 +24,14 @@ from g2g_opt.limits import Limits
 from g2g_opt.quantities import WorkerCount, WorkTimeS
 from g2g_opt.reading import file_status
 from studies.catalogue import STUDIES, json_schema, question_toml, read_question
-from studies.conclusion import Conclusion
-from studies.ledger import Entry, Ledger
-from studies.local_workers import LocalWorkers, Workers, WorkersError
-from studies.memory_limit import check_memory_limit, lack_of_memory
-from studies.number_flags import number, number_of
-from studies.runner import damaged_results, question_of, run_study, wait_hint
-from studies.study_folder import DiskFullError, StudyFolder
-from studies.task import Question
+from studies.running.ledger import Entry, Ledger
+from studies.running.local_workers import LocalWorkers, Workers, WorkersError
+from studies.running.memory_limit import check_memory_limit, lack_of_memory
+from studies.running.runner import damaged_results, question_of, run_study, wait_hint
+from studies.running.study_folder import DiskFullError, StudyFolder
+from studies.shared.conclusion import Conclusion
+from studies.shared.number_flags import number, number_of
+from studies.shared.task import Question
 from studies.terminal import Meter, in_words, show_conclusion
 
 Commands = Any  # argparse has no public name for what add_subparsers returns
@@ -230,7 +230,7 @@ def _workers(options: argparse.Namespace) -> Callable[[], Workers]:
     if options.scheduler is not None and options.engine != "dask":
         raise InputError("--scheduler goes with --engine dask")
     if options.engine == "dask":
-        from studies.dask_workers import DaskWorkers
+        from studies.running.dask_workers import DaskWorkers
 
         return lambda: DaskWorkers(options.scheduler, options.workers, options.time_out_s)
     return lambda: LocalWorkers(options.workers, options.time_out_s)

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 from rich.text import Text
 
-from studies.conclusion import Conclusion, ResultTable
-from studies.runner import Event
+from studies.running.runner import Event
+from studies.shared.conclusion import Conclusion, ResultTable
 
 # Seconds between lines of progress where there is no terminal and nothing happens.
 _PLAIN_EVERY_S = 30.0

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.transmission.ac_power_flow import AcPowerFlow, solve_ac_power_flow
-from solvers.dispatch import DispatchSolution
+from solvers.dispatch.solve import DispatchSolution
 from studies.coordination_policy.network import Network
-from studies.task import Row
+from studies.shared.task import Row
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

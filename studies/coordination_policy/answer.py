@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from studies.conclusion import Conclusion, Failure
 from studies.coordination_policy.answer_closed_loop import closed_loop_parts
 from studies.coordination_policy.answer_day_ahead import day_ahead_parts
 from studies.coordination_policy.answer_parts import Parts
 from studies.coordination_policy.answer_peak_hour import peak_hour_parts
 from studies.coordination_policy.question import CoordinationQuestion
-from studies.task import TaskResult
+from studies.shared.conclusion import Conclusion, Failure
+from studies.shared.task import TaskResult
 
 _PARTS = {"peak-hour": peak_hour_parts, "closed-loop": closed_loop_parts, "day-ahead": day_ahead_parts}
 _OF_ZONES = (

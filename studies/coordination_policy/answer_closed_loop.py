@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from g2g_opt.transmission.system import load_zonal_system
-from studies.conclusion import Chart, Column, Failure, Line
 from studies.coordination_policy.answer_parts import Parts, policy_files, table
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.zone_map import zone_map
-from studies.task import Row, TaskResult, gather
+from studies.shared.conclusion import Chart, Column, Failure, Line
+from studies.shared.task import Row, TaskResult, gather
 
 _RUNS = (
     Column("penetration", "datacenters (share of peak)", 2, secondary=True),

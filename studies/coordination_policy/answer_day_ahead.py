@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from g2g_opt.transmission.system import load_zonal_system
-from studies.conclusion import Chart, Column, Failure, Line
 from studies.coordination_policy.answer_parts import Parts, table
 from studies.coordination_policy.question import CoordinationQuestion
-from studies.task import Row, TaskResult, gather
+from studies.shared.conclusion import Chart, Column, Failure, Line
+from studies.shared.task import Row, TaskResult, gather
 
 _SUMMARY = (
     Column("penetration", "datacenters (share of peak)", 2),

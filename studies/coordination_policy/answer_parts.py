@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from studies.conclusion import Chart, Column, Failure, ResultTable
-from studies.task import Row
+from studies.shared.conclusion import Chart, Column, Failure, ResultTable
+from studies.shared.task import Row
 
 
 @dataclass(frozen=True)

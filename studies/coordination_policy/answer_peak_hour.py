@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from studies.conclusion import Chart, Column, Failure, Line, ResultTable
 from studies.coordination_policy.answer_parts import Parts, policy_files, table
 from studies.coordination_policy.question import EPS_SWEEP, CoordinationQuestion
-from studies.task import Row, TaskResult, gather
+from studies.shared.conclusion import Chart, Column, Failure, Line, ResultTable
+from studies.shared.task import Row, TaskResult, gather
 
 _SUMMARY = (
     Column("penetration", "datacenters (share of peak)", 2),

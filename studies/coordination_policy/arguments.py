@@ -16,7 +16,7 @@ from studies.coordination_policy.question import (
     ResponseKind,
 )
 from studies.coordination_policy.study import CoordinationStudy
-from studies.number_flags import number_of, numbers_of
+from studies.shared.number_flags import number_of, numbers_of
 
 DESCRIPTION = (
     "What shifting tasks between datacenters saves a grid operator, on the 11 zones of New York: with ideal "

@@ -14,9 +14,9 @@ from g2g_opt.transmission.policy import ContextualPolicy
 from g2g_opt.transmission.policy_controller import ContextualPolicyController, published_names
 from g2g_opt.transmission.zonal_datacenter import HOUR_S, ZonalDatacenter, ZonalDatacenterState
 from g2g_opt.transmission.zonal_grid import Dispatch, ZonalGrid, ZonalGridState
-from solvers.dispatch import solve_dispatch
+from solvers.dispatch.solve import solve_dispatch
 from solvers.outcome import SolverError
-from solvers.policy_training import train_policy
+from solvers.policy_training.training import train_policy
 from studies.coordination_policy.hours import LAG_MAX_H, Hours, draw_hours, make_features, published
 from studies.coordination_policy.peak_hour import respond
 from studies.coordination_policy.question import CoordinationQuestion

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from g2g_opt.errors import InputError
 from g2g_opt.transmission.system import SHED_USD_PER_MWH
 from solvers.outcome import SolverError
-from solvers.unit_commitment import solve_unit_commitment
-from solvers.unit_commitment_problem import FlexibleDatacenters, UnitCommitmentProblem, UnitCommitmentSolution, Units
+from solvers.unit_commitment.problem import FlexibleDatacenters, UnitCommitmentProblem, UnitCommitmentSolution, Units
+from solvers.unit_commitment.solve import solve_unit_commitment
 from studies.coordination_policy.hours import Hours, load_hours
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import CoordinationSetting, make_setting
-from studies.task import Row
+from studies.shared.task import Row
 
 Floats = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from g2g_opt.randomness import keyed_generator
-from solvers.policy_training import train_base_regression
+from solvers.policy_training.training import train_base_regression
 from studies.coordination_policy.ac_check import Operated, check_ac
 from studies.coordination_policy.peak_hour import (
     PeakCase,
@@ -21,7 +21,7 @@ from studies.coordination_policy.peak_hour import (
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.selection import choose_eps, choose_margin
 from studies.coordination_policy.setting import draw_records, scale_of
-from studies.task import Row
+from studies.shared.task import Row
 
 
 def study_draw(

@@ -13,9 +13,9 @@ from g2g_opt.transmission.policy import ContextualPolicy
 from g2g_opt.transmission.policy_controller import published_features, published_names
 from g2g_opt.transmission.system import PeakRecords, load_peak_records
 from g2g_opt.transmission.zonal_grid import SHED_TOLERANCE_MW
-from solvers.dispatch import DispatchSolution
-from solvers.policy_training import TrainedPolicy, train_policy
-from solvers.projection import project_shifts
+from solvers.dispatch.projection import project_shifts
+from solvers.dispatch.solve import DispatchSolution
+from solvers.policy_training.training import TrainedPolicy, train_policy
 from studies.coordination_policy.ac_check import Operated
 from studies.coordination_policy.network import Network, load_network
 from studies.coordination_policy.question import CoordinationQuestion
@@ -27,7 +27,7 @@ from studies.coordination_policy.setting import (
     scale_of,
     setting_of,
 )
-from studies.task import Row
+from studies.shared.task import Row
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -21,7 +21,7 @@ from g2g_opt.quantities import (
 from g2g_opt.transmission.series import checked_dates
 from g2g_opt.transmission.system import Settings, load_peak_records
 from g2g_opt.transmission.zonal_grid import ShedRule
-from studies.question_model import question_model
+from studies.shared.question_model import question_model
 
 Kind = Literal["peak-hour", "closed-loop", "day-ahead"]
 # What a shift becomes that the datacenters do not accept whole: none of it, the largest share, the nearest accepted.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from solvers.outcome import SolverError
 from studies.coordination_policy.peak_hour import PeakCase, fit_contextual, judge_policy
 from studies.coordination_policy.question import FOLDS, CoordinationQuestion
-from studies.task import Row
+from studies.shared.task import Row
 
 Ints = NDArray[np.int64]
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from g2g_opt.randomness import keyed_generator
 from g2g_opt.transmission.system import SHED_USD_PER_MWH, Settings, ZonalSystem, load_zonal_system
-from solvers.dispatch import DispatchSolution, solve_dispatch, solve_ideal_coordination
-from solvers.dispatch_blocks import DatacenterNetwork, DispatchSystem
-from solvers.policy_training import varying
-from solvers.task_allocation import allocate_tasks, shift_limits
+from solvers.dispatch.blocks import DatacenterNetwork, DispatchSystem
+from solvers.dispatch.solve import DispatchSolution, solve_dispatch, solve_ideal_coordination
+from solvers.dispatch.task_allocation import allocate_tasks, shift_limits
+from solvers.policy_training.training import varying
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

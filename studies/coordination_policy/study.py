@@ -18,7 +18,6 @@ from g2g_opt.limits import Limits
 from g2g_opt.transmission.market_folder import MarketFolder
 from g2g_opt.transmission.network_case import case_path
 from solvers.outcome import SolverError
-from studies.conclusion import Conclusion
 from studies.coordination_policy.answer import draw_conclusion
 from studies.coordination_policy.closed_loop import latency_excess_mw, run_loop, train_loop_policy
 from studies.coordination_policy.day_ahead import days_of, study_day
@@ -28,9 +27,10 @@ from studies.coordination_policy.network import load_network
 from studies.coordination_policy.peak_hour import make_case
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import make_setting
-from studies.inputs import files_under
-from studies.question_model import question_model
-from studies.task import Progress, Row, Tables, Task, TaskResult, counted
+from studies.running.inputs import files_under
+from studies.shared.conclusion import Conclusion
+from studies.shared.question_model import question_model
+from studies.shared.task import Progress, Row, Tables, Task, TaskResult, counted
 
 
 @question_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from g2g_opt.transmission.system import ZonalSystem
-from studies.conclusion import Chart, Line
+from studies.shared.conclusion import Chart, Line
 
 # Rough middles of New York's load zones (longitude, latitude), for a map that is recognised.
 _PLACE = {

@@ -11,9 +11,9 @@ from g2g_opt.feeder_description import unassessed_notes
 from g2g_opt.feeder_lint import placeholder_rated_lines
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
-from studies.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
 from studies.datacenter_location.ranking import best_rows, judge_again, n_tied
-from studies.task import Row, TaskResult, gather
+from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
+from studies.shared.task import Row, TaskResult, gather
 
 TIE_RULE = (
     "ties are broken by violation time, then tokens served (more first), then the margin of the worst voltage to the "

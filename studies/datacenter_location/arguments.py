@@ -10,9 +10,9 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
 from studies.datacenter_location.study import LocationStudy
-from studies.number_flags import number_of
-from studies.site_choices import SYNTAX, parse_site
-from studies.workload_arguments import add_feeder_arguments, add_load_level, add_voltage_limits, excluded_buses
+from studies.shared.number_flags import number_of
+from studies.shared.site_choices import SYNTAX, parse_site
+from studies.shared.workload_arguments import add_feeder_arguments, add_load_level, add_voltage_limits, excluded_buses
 
 DESCRIPTION = (
     "Every placement of the sites, one bus each, is simulated in closed loop over the whole scenario under regulator "

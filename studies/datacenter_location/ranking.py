@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from g2g_opt.limits import Limits
 from studies.datacenter_location.trials import judged_row, rank_key
-from studies.stored_runs import read_outcome
-from studies.task import Row
+from studies.shared.stored_runs import read_outcome
+from studies.shared.task import Row
 
 
 def best_rows(rows: Sequence[Row], *, finalists: bool) -> list[Row]:

@@ -24,7 +24,6 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from g2g_opt.quantities import Count, CountFromZero, PeriodS
 from g2g_opt.scenario import Scenario
-from studies.conclusion import Conclusion
 from studies.datacenter_location.answer import draw_conclusion
 from studies.datacenter_location.placements import Placement, list_placements, name_of, spread_sample
 from studies.datacenter_location.ranking import best_rows
@@ -36,11 +35,12 @@ from studies.datacenter_location.tap_model import (
     usable,
 )
 from studies.datacenter_location.trials import Steps, Trial, Trials, trial_row
-from studies.inputs import feeder_files
-from studies.question_model import question_model
-from studies.site_choices import SiteChoice, chosen_sites
-from studies.stored_runs import run_row
-from studies.task import Progress, Row, Tables, Task, TaskResult, gather
+from studies.running.inputs import feeder_files
+from studies.shared.conclusion import Conclusion
+from studies.shared.question_model import question_model
+from studies.shared.site_choices import SiteChoice, chosen_sites
+from studies.shared.stored_runs import run_row
+from studies.shared.task import Progress, Row, Tables, Task, TaskResult, gather
 
 _Item = TypeVar("_Item")
 

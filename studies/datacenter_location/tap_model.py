@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from g2g_opt.assembly import assemble
 from g2g_opt.scenario import Scenario
-from solvers.tap_moves import TapMoveProblem, choose_settings, search_tap_steps, tap_costs
-from solvers.taps import TapProblem, solve_taps
+from solvers.taps.moves import TapMoveProblem, choose_settings, search_tap_steps, tap_costs
+from solvers.taps.settings import TapProblem, solve_taps
 from studies.datacenter_location.placements import Placement
 from studies.datacenter_location.trials import Steps, Trial, Trials
 
@@ -59,7 +59,7 @@ class TapModel:
         return [tuple(int(n) for n in np.add(trial.steps, moved)) for trial, moved in zip(seen, found, strict=True)]
 
     def costs(self, seen: Sequence[Trial], settings: Sequence[Steps]) -> Floats:
-        """Predicted cost (pu, `solvers.tap_moves` (1)) of every trial's placement under settings, (trial, setting)."""
+        """Predicted cost (pu, `solvers.taps.moves` (1)) of every trial's placement under settings, (trial, setting)."""
         there = np.array(settings, dtype=np.int64)[None] - np.array([trial.steps for trial in seen])[:, None]
         return tap_costs(self._problem(seen), there)
 

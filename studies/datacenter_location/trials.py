@@ -17,7 +17,7 @@ from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Engine, Simulation, simulate
 from studies.datacenter_location.placements import Placement, name_of
-from studies.site_choices import SiteChoice
+from studies.shared.site_choices import SiteChoice
 
 Ints = NDArray[np.int64]
 Steps = tuple[int, ...]

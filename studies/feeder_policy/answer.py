@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from studies.conclusion import Chart, Column, Conclusion, Failure, Line, ResultTable
 from studies.feeder_policy.cases import METRICS, CaseRow, MeanRow, mean_rows
-from studies.task import Row, TaskResult, gather
+from studies.shared.conclusion import Chart, Column, Conclusion, Failure, Line, ResultTable
+from studies.shared.task import Row, TaskResult, gather
 
 _TITLES = {
     "integral_violation_pu_s": ("integral violation (pu s)", 3),

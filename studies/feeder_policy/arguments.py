@@ -10,9 +10,9 @@ from g2g_opt.plan import PVUnit
 from g2g_opt.scenario import Scenario
 from studies.feeder_policy.cases import CASES
 from studies.feeder_policy.study import FeederPolicyStudy
-from studies.number_flags import number_of, numbers_of
-from studies.site_choices import SYNTAX, parse_site
-from studies.workload_arguments import add_feeder_arguments, add_load_level, excluded_buses
+from studies.shared.number_flags import number_of, numbers_of
+from studies.shared.site_choices import SYNTAX, parse_site
+from studies.shared.workload_arguments import add_feeder_arguments, add_load_level, excluded_buses
 
 DESCRIPTION = (
     "A policy that sets batch sizes from figures that are public before it acts (feeder-head load, PV, time, demand of "

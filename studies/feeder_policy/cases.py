@@ -26,7 +26,7 @@ from g2g_opt.plan import Policy, PolicyKind
 from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Simulation, simulate
-from solvers.feeder_policy import FeederPolicyProblem, FeederPolicySolution, solve_feeder_policy
+from solvers.policy_training.feeder_policy import FeederPolicyProblem, FeederPolicySolution, solve_feeder_policy
 from studies.feeder_policy.clairvoyant import AIM_PU, Clairvoyant, replay_sizes, schedules_of
 from studies.feeder_policy.records import OutputFigures, Records
 from studies.feeder_policy.setting import ControllersOf, FeederPolicyQuestion, Setting

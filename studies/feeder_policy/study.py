@@ -19,14 +19,14 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, PVUnit
 from g2g_opt.quantities import Count, MarginPu, RoundCount, Seed, ShareAboveZero
 from g2g_opt.scenario import Scenario
-from studies.conclusion import Conclusion
 from studies.feeder_policy.answer import draw_conclusion
 from studies.feeder_policy.cases import CASES, n_steps, run_case
 from studies.feeder_policy.setting import FeederPolicyQuestion, Setting
-from studies.inputs import feeder_files
-from studies.question_model import question_model
-from studies.site_choices import ServedModel, SiteChoice
-from studies.task import Progress, Tables, Task, TaskResult, counted
+from studies.running.inputs import feeder_files
+from studies.shared.conclusion import Conclusion
+from studies.shared.question_model import question_model
+from studies.shared.site_choices import ServedModel, SiteChoice
+from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 
 # 900 servers of one large model on the 13-bus feeder, and a plant at its end.
 _SITES = (SiteChoice("campus", (ServedModel("llama-3.1-70b", 7200),), candidates=("671",)),)

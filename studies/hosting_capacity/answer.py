@@ -11,13 +11,13 @@ from g2g_opt.feeder_lint import placeholder_rated_lines, placeholder_rated_trans
 from g2g_opt.limits import Limits
 from g2g_opt.site import GPUS_PER_SERVER
 from solvers.exact_binomial import trials_needed
-from studies.conclusion import Conclusion, Envelope, Failure, FeederMap
 from studies.hosting_capacity import answer_tables as tables
 from studies.hosting_capacity.frontier import corners, rises
 from studies.hosting_capacity.rejudged import rejudge_capacities
 from studies.hosting_capacity.rows import taps_in_words
-from studies.stored_runs import read_plan
-from studies.task import Row, TaskResult, gather
+from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap
+from studies.shared.stored_runs import read_plan
+from studies.shared.task import Row, TaskResult, gather
 
 if TYPE_CHECKING:
     from g2g_opt.feeder import Feeder

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from g2g_opt.grid.attachments import connection_at
 from g2g_opt.site import GPUS_PER_SERVER
-from studies.conclusion import Chart, Column, Line, ResultTable
 from studies.hosting_capacity.frontier import Corner
-from studies.task import Row
+from studies.shared.conclusion import Chart, Column, Line, ResultTable
+from studies.shared.task import Row
 
 if TYPE_CHECKING:
     from g2g_opt.feeder import Feeder

@@ -11,9 +11,9 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import ServiceTransformer, VectorGroup
 from studies.catalogue import make_question
 from studies.hosting_capacity.study import OPERATIONS, HostingCapacityStudy
-from studies.number_flags import number_of
-from studies.task import Question
-from studies.workload_arguments import add_fleet_arguments, add_load_level, add_voltage_limits, fleet_content
+from studies.shared.number_flags import number_of
+from studies.shared.task import Question
+from studies.shared.workload_arguments import add_fleet_arguments, add_load_level, add_voltage_limits, fleet_content
 
 DESCRIPTION = (
     "For every bus, or set of buses: the largest datacenter that keeps the limits in closed loop over a whole hour, "

@@ -10,7 +10,7 @@ from typing import Literal
 from g2g_opt.errors import PowerFlowError
 from g2g_opt.outcome import Figures, LimitCheck, Outcome
 from g2g_opt.site import GPUS_PER_SERVER
-from studies.tap_search import Taps
+from studies.shared.tap_search import Taps
 
 Operation = Literal["firm", "flexible"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from g2g_opt.site import smallest_n_servers
 from studies.hosting_capacity.capacity import Aim
-from studies.task import Row, Task, TaskResult, gather
+from studies.shared.task import Row, Task, TaskResult, gather
 
 if TYPE_CHECKING:
     from studies.hosting_capacity.study import HostingCapacityStudy

@@ -14,8 +14,8 @@ from g2g_opt.site import GPUS_PER_SERVER
 from solvers.exact_binomial import lower_bound
 from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, best_of, capacity_of
 from studies.hosting_capacity.rows import result_row
-from studies.stored_runs import read_outcome, read_plan, read_scenario, read_summary
-from studies.task import Row, TaskResult, gather
+from studies.shared.stored_runs import read_outcome, read_plan, read_scenario, read_summary
+from studies.shared.task import Row, TaskResult, gather
 
 if TYPE_CHECKING:
     from studies.hosting_capacity.study import HostingCapacityStudy

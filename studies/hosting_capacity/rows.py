@@ -9,8 +9,8 @@ from g2g_opt.outcome import Figures
 from g2g_opt.site import GPUS_PER_SERVER
 from studies.hosting_capacity.capacity import Capacity
 from studies.hosting_capacity.search import Found, StoredRun
-from studies.stored_runs import run_row
-from studies.task import Row, Tables
+from studies.shared.stored_runs import run_row
+from studies.shared.task import Row, Tables
 
 if TYPE_CHECKING:
     from studies.hosting_capacity.study import HostingCapacityStudy

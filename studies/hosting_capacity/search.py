@@ -16,9 +16,9 @@ from g2g_opt.site import GPUS_PER_SERVER, sized_site, smallest_n_servers
 from solvers.exact_binomial import lower_bound
 from solvers.largest_feasible import LargestFeasible, search_largest_feasible
 from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, capacity_of
-from studies.side_by_side import Request, Wanted, together
-from studies.tap_search import TapSearch, TapTrial
-from studies.workload import Models, SizeRange
+from studies.shared.side_by_side import Request, Wanted, together
+from studies.shared.tap_search import TapSearch, TapTrial
+from studies.shared.workload import Models, SizeRange
 
 if TYPE_CHECKING:
     from studies.hosting_capacity.study import HostingCapacityStudy

@@ -30,18 +30,18 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import ServiceTransformer, with_services
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection
 from solvers.exact_binomial import failures_allowed, trials_needed
-from studies.conclusion import Conclusion
 from studies.hosting_capacity.answer import draw_conclusion
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, Operation, best_of
 from studies.hosting_capacity.frontier import frontier_aims, frontier_tasks
 from studies.hosting_capacity.rows import tables_of
 from studies.hosting_capacity.scenario_draws import draw_scenarios
 from studies.hosting_capacity.search import Found, SizeSearch, StoredRun, nobody
-from studies.inputs import feeder_files
-from studies.question_model import question_model
-from studies.side_by_side import run_side_by_side
-from studies.task import Progress, Tables, Task, TaskResult, counted
-from studies.workload import Models, check_site_buses, measured_models, try_smallest_sites
+from studies.running.inputs import feeder_files
+from studies.shared.conclusion import Conclusion
+from studies.shared.question_model import question_model
+from studies.shared.side_by_side import run_side_by_side
+from studies.shared.task import Progress, Tables, Task, TaskResult, counted
+from studies.shared.workload import Models, check_site_buses, measured_models, try_smallest_sites
 
 TapChoice = Literal["optimised", "study", "own control"]
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")

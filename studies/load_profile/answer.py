@@ -11,9 +11,9 @@ from g2g_opt.feeder_lint import placeholder_rated_lines
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.site import GPUS_PER_SERVER
-from studies.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
 from studies.load_profile.rejudged import judge_cells_again
-from studies.task import Row, TaskResult, gather
+from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
+from studies.shared.task import Row, TaskResult, gather
 
 if TYPE_CHECKING:
     from studies.load_profile.study import LoadProfileStudy

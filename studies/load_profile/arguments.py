@@ -7,9 +7,9 @@ import argparse
 from g2g_opt.limits import Limits
 from studies.catalogue import make_question
 from studies.load_profile.study import LoadProfileStudy
-from studies.number_flags import number_of
-from studies.task import Question
-from studies.workload_arguments import add_fleet_arguments, add_voltage_limits, fleet_content
+from studies.shared.number_flags import number_of
+from studies.shared.task import Question
+from studies.shared.workload_arguments import add_fleet_arguments, add_voltage_limits, fleet_content
 
 DESCRIPTION = (
     "A limited load profile: the MW that a bus can take in each hour of each month of a year, simulated on every day "

@@ -11,9 +11,9 @@ from g2g_opt.simulate import Engine, Simulation
 from g2g_opt.site import GPUS_PER_SERVER
 from solvers.largest_feasible import LargestFeasible, search_largest_feasible
 from studies.load_profile.cells import Cell
-from studies.side_by_side import Request, Wanted
-from studies.task import Row
-from studies.workload import Models, SizeRange
+from studies.shared.side_by_side import Request, Wanted
+from studies.shared.task import Row
+from studies.shared.workload import Models, SizeRange
 
 if TYPE_CHECKING:
     from studies.load_profile.study import LoadProfileStudy

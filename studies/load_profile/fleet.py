@@ -20,8 +20,8 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.load_profile.cells import Cell
 from studies.load_profile.year import Calendar, Year
-from studies.task import Row
-from studies.workload import Models
+from studies.shared.task import Row
+from studies.shared.workload import Models
 
 if TYPE_CHECKING:
     from studies.load_profile.study import LoadProfileStudy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from g2g_opt.limits import Limits
-from studies.task import Row
+from studies.shared.task import Row
 
 
 def judge_cells_again(judged: Sequence[Row], limits: Limits) -> list[Row]:

@@ -23,16 +23,16 @@ from g2g_opt.quantities import BatchSize, Count, KwPerGpu, PowerFactor, PowerMw,
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Engine
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection, sized_site
-from studies.conclusion import Conclusion
-from studies.inputs import feeder_files
 from studies.load_profile.answer import SEARCH_CAP, draw_conclusion
 from studies.load_profile.cell_search import search_cell
 from studies.load_profile.cells import Cell, list_cells
 from studies.load_profile.fleet import Fleets
-from studies.question_model import question_model
-from studies.side_by_side import run_side_by_side
-from studies.task import Progress, Row, Tables, Task, TaskResult, counted, gather
-from studies.workload import Models, check_site_buses, measured_models, try_smallest_sites
+from studies.running.inputs import feeder_files
+from studies.shared.conclusion import Conclusion
+from studies.shared.question_model import question_model
+from studies.shared.side_by_side import run_side_by_side
+from studies.shared.task import Progress, Row, Tables, Task, TaskResult, counted, gather
+from studies.shared.workload import Models, check_site_buses, measured_models, try_smallest_sites
 
 # Sizes that the search of a cell usually judges, for progress.
 _EXPECTED_SIZES = 12

@@ -9,10 +9,10 @@ from g2g_opt.feeder_description import unassessed_notes
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
-from studies.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.stored_runs import read_outcome
-from studies.task import Row, TaskResult, gather
+from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
+from studies.shared.stored_runs import read_outcome
+from studies.shared.task import Row, TaskResult, gather
 
 _PLAN = (
     Column("plan", "plan"),

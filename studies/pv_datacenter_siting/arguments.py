@@ -9,11 +9,11 @@ from typing import Any, get_args
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.plan import PolicyKind
-from studies.number_flags import number_of, numbers_of
 from studies.pv_datacenter_siting.question import SENSITIVITY, SWEEPS, PVZone, SitingQuestion, Storage
 from studies.pv_datacenter_siting.study import SitingStudy
-from studies.site_choices import SYNTAX, parse_site
-from studies.workload_arguments import add_feeder_arguments, add_voltage_limits, excluded_buses
+from studies.shared.number_flags import number_of, numbers_of
+from studies.shared.site_choices import SYNTAX, parse_site
+from studies.shared.workload_arguments import add_feeder_arguments, add_voltage_limits, excluded_buses
 
 DESCRIPTION = (
     "Where PV plants and datacenters go and how large they are, at the least yearly cost. Every plan that the "

@@ -10,7 +10,7 @@ import numpy as np
 from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from solvers.outcome import SolverError
-from solvers.siting import Placement, SitingPlan
+from solvers.siting.problem import Placement, SitingPlan
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, Day, with_day
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rounds import Found, Report, find_plan
@@ -26,7 +26,7 @@ from studies.pv_datacenter_siting.rows import (
 )
 from studies.pv_datacenter_siting.setting import days_of, make_setting
 from studies.pv_datacenter_siting.year import check_year
-from studies.task import Row, Tables
+from studies.shared.task import Row, Tables
 
 
 def make_plans(question: SitingQuestion, feeder: Feeder, report: Report) -> Tables:

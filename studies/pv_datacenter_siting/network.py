@@ -14,7 +14,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import STANDING_LOAD_POWER_FACTOR
 from g2g_opt.limits import Limits
 from g2g_opt.site import Site
-from solvers.siting import LinearRows, SiteChoices, SitingPlan, empty_plan
+from solvers.siting.problem import LinearRows, SiteChoices, SitingPlan, empty_plan
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -37,9 +37,9 @@ from g2g_opt.quantities import (
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
 from g2g_opt.uncontrolled import replay_uncontrolled
-from studies.question_model import question_model
-from studies.site_choices import SiteChoice, chosen_sites
-from studies.workload import check_three_phase
+from studies.shared.question_model import question_model
+from studies.shared.site_choices import SiteChoice, chosen_sites
+from studies.shared.workload import check_three_phase
 
 # What may be swept, and the field of the question that it stands for.
 SWEEPS = {

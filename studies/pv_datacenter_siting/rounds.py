@@ -11,7 +11,7 @@ import numpy as np
 
 from g2g_opt.errors import InputError
 from solvers.outcome import SolveStatus
-from solvers.siting import (
+from solvers.siting.problem import (
     CostParts,
     Floats,
     Placement,
@@ -20,7 +20,7 @@ from solvers.siting import (
     cost_of,
     excess,
 )
-from solvers.siting_search import solve_siting
+from solvers.siting.search import solve_siting
 from studies.pv_datacenter_siting.network import Simulated, no_plan
 from studies.pv_datacenter_siting.setting import Setting
 

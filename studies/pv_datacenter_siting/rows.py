@@ -13,7 +13,7 @@ from studies.pv_datacenter_siting.rounds import Found, Round
 from studies.pv_datacenter_siting.setting import Setting
 from studies.pv_datacenter_siting.stored_plan import dump_plan
 from studies.pv_datacenter_siting.windows import nearest_windows
-from studies.task import Row, TaskResult, gather
+from studies.shared.task import Row, TaskResult, gather
 
 
 def best_plan(results: Sequence[TaskResult]) -> Row | None:

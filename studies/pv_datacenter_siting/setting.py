@@ -12,7 +12,7 @@ import numpy as np
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
-from solvers.siting import (
+from solvers.siting.problem import (
     Calendar,
     LinearRows,
     PVChoices,

@@ -17,8 +17,6 @@ from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
-from studies.conclusion import Conclusion
-from studies.inputs import feeder_files
 from studies.pv_datacenter_siting.answer import draw_conclusion
 from studies.pv_datacenter_siting.making import make_plans, sweep_plans
 from studies.pv_datacenter_siting.question import SitingQuestion
@@ -27,9 +25,11 @@ from studies.pv_datacenter_siting.setting import check_budgets, days_of, make_se
 from studies.pv_datacenter_siting.stored_plan import read_plan
 from studies.pv_datacenter_siting.windows import Window, opendss_voltages, run_fleets
 from studies.pv_datacenter_siting.year import broken_hours, check_year
-from studies.question_model import question_model
-from studies.stored_runs import run_row
-from studies.task import Progress, Row, Tables, Task, TaskResult, counted, gather
+from studies.running.inputs import feeder_files
+from studies.shared.conclusion import Conclusion
+from studies.shared.question_model import question_model
+from studies.shared.stored_runs import run_row
+from studies.shared.task import Progress, Row, Tables, Task, TaskResult, counted, gather
 
 # Rounds that a plan usually takes, for progress.
 _EXPECTED_ROUNDS = 3

@@ -16,7 +16,7 @@ from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.plan import Plan, Policy, PVUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Simulation, simulate
-from solvers.siting import SitingPlan
+from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR
 from studies.pv_datacenter_siting.network import SITE_POWER_FACTOR, Simulated
 from studies.pv_datacenter_siting.setting import Setting

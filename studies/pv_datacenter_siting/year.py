@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.hourly_profile import load_profile
-from solvers.siting import SitingPlan, excess
+from solvers.siting.problem import SitingPlan, excess
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR, by_day
 from studies.pv_datacenter_siting.network import SitingNetwork
 from studies.pv_datacenter_siting.setting import Setting

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from studies.study_folder import writing
+from studies.running.study_folder import writing
 
 
 @contextmanager

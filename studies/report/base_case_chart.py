@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from g2g_opt.base_case import BaseCase
-from studies.conclusion import Chart, Envelope, Line
+from studies.shared.conclusion import Chart, Envelope, Line
 
 _PHASES = "ABC"
 

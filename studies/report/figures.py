@@ -17,10 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from g2g_opt.feeder import Feeder
-from studies.conclusion import Chart, Conclusion, Envelope, FeederMap
 from studies.report.atomic_file import replacing
 from studies.report.network_drawing import NetworkDrawing, drawing_of
 from studies.report.plot_data import chart_data, envelope_data, envelope_summary
+from studies.shared.conclusion import Chart, Conclusion, Envelope, FeederMap
 
 # Okabe and Ito: told apart with any colour vision; each with a sign of its own besides.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#8c6d00")

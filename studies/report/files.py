@@ -11,10 +11,10 @@ from typing import Any
 from g2g_opt.csv_files import write_csv
 from g2g_opt.errors import InputError, shown
 from g2g_opt.feeder import Feeder
-from studies.conclusion import Conclusion, FeederMap, ResultTable
 from studies.report.atomic_file import replacing, write_text
 from studies.report.network_drawing import LONGITUDE_LATITUDE, Edge, NetworkDrawing, drawing_of
 from studies.report.plain_values import plain_value
+from studies.shared.conclusion import Conclusion, FeederMap, ResultTable
 
 _NO_FILE_NAME = frozenset('/\\:*?"<>|\0')
 

@@ -7,7 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 
 from g2g_opt.feeder import Feeder
-from studies.conclusion import Conclusion
 from studies.report.atomic_file import write_text
 from studies.report.network_drawing import drawing_of
 from studies.report.page_sections import (
@@ -21,6 +20,7 @@ from studies.report.page_sections import (
 )
 from studies.report.provenance import Provenance, TaskStates
 from studies.report.provenance_section import in_words, provenance_section, task_warnings
+from studies.shared.conclusion import Conclusion
 
 # The browser itself refuses whatever would leave the file.
 _POLICY = (

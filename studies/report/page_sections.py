@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from html import escape
 
 from g2g_opt.feeder import Feeder
-from studies.conclusion import Chart, Column, Envelope, Failure, FeederMap, ResultTable
 from studies.report.network_drawing import DRAWING_UNITS, NetworkDrawing
 from studies.report.plain_values import json_in_page
 from studies.report.plot_data import chart_data, envelope_data, envelope_summary, map_data, network_data
 from studies.report.provenance import TaskStates
 from studies.report.result_cells import shown_table, table_html
+from studies.shared.conclusion import Chart, Column, Envelope, Failure, FeederMap, ResultTable
 
 # More choices than this go into a list instead of a row of buttons.
 _BUTTONS_MAX = 5

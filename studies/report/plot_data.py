@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from g2g_opt.feeder import Feeder
-from studies.conclusion import Chart, Envelope, FeederMap
 from studies.report.network_drawing import EdgeKind, NetworkDrawing
 from studies.report.plain_values import plain_value
+from studies.shared.conclusion import Chart, Envelope, FeederMap
 
 _EDGE_KINDS: tuple[EdgeKind, ...] = ("line", "transformer", "regulator", "open")
 _PHASES = {1: "A", 2: "B", 3: "C"}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from studies.conclusion import Column, ResultTable
 from studies.report.plain_values import json_in_page, plain_value
+from studies.shared.conclusion import Column, ResultTable
 
 # Rows on one page of a table, rows from which a filter box helps, and rows that a browser still sorts at once.
 ROWS_PER_PAGE = 100

@@ -21,19 +21,19 @@ ALLOWED = {
     "g2g_opt/transmission/market_folder.py": "a member of an archive that the door has read",
     "g2g_opt/transmission/series.py": "rows of a bundled table that the door has read",
     "studies/cli.py": "the device that takes what nobody reads",
-    "studies/inputs.py": "our own source",
+    "studies/running/inputs.py": "our own source",
     "studies/report/files.py": "opened to write",
     "studies/report/page.py": "bundled parts of the page",
-    "studies/site_choices.py": "bundled constants of a feeder",
+    "studies/shared/site_choices.py": "bundled constants of a feeder",
 }
 # Stored studies and circuits have doors of their own.
 _OWN_DOORS = (
     "g2g_opt/grid/circuit",
-    "studies/ledger",
-    "studies/local_",
+    "studies/running/ledger",
+    "studies/running/local_",
     "studies/report/atomic_file",
-    "studies/stored_",
-    "studies/study_folder",
+    "studies/running/stored_",
+    "studies/running/study_folder",
 )
 
 

@@ -12,8 +12,8 @@ from g2g_opt.base_case import base_case_words, solve_base_case
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from studies.cli import main
-from studies.conclusion import Envelope
 from studies.report.base_case_chart import base_case_chart
+from studies.shared.conclusion import Envelope
 
 CIRCUITS = Path(__file__).parents[1] / "circuits"
 TWO_LINES = """Clear

@@ -23,8 +23,8 @@ from studies.coordination_policy.draws import study_draw
 from studies.coordination_policy.hours import load_hours, make_features
 from studies.coordination_policy.setting import draw_records, make_setting
 from studies.coordination_policy.study import CoordinationStudy
-from studies.runner import read_results
-from studies.task import Row, Task, TaskResult, gather
+from studies.running.runner import read_results
+from studies.shared.task import Row, Task, TaskResult, gather
 
 # Studies are run once for all tests that look at them.
 pytestmark = pytest.mark.xdist_group("coordination")

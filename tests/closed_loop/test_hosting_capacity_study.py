@@ -16,10 +16,10 @@ from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import simulate
 from g2g_opt.site import sized_site
-from studies.conclusion import Conclusion, ResultTable
 from studies.hosting_capacity.study import HostingCapacityStudy, find_bus_capacity
-from studies.stored_runs import read_outcome, read_plan, read_scenario
-from studies.task import Row, TaskResult, gather
+from studies.shared.conclusion import Conclusion, ResultTable
+from studies.shared.stored_runs import read_outcome, read_plan, read_scenario
+from studies.shared.task import Row, TaskResult, gather
 
 # One worker, so that each study is run once.
 pytestmark = pytest.mark.xdist_group("hosting capacity study")

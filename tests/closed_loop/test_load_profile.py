@@ -18,7 +18,7 @@ from studies.catalogue import make_question, question_toml
 from studies.load_profile.cells import list_cells
 from studies.load_profile.fleet import Fleets
 from studies.load_profile.study import LoadProfileStudy
-from studies.task import Row, TaskResult, gather
+from studies.shared.task import Row, TaskResult, gather
 
 # Two days; the feeder is loaded heavily at 18:00 and lightly at 3:00.
 LOAD = [0.6 + 0.3 * np.sin((hour - 9) * np.pi / 12) + 0.02 * day for day in range(2) for hour in range(24)]

@@ -16,9 +16,9 @@ from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
 from studies.datacenter_location.ranking import best_rows
 from studies.datacenter_location.study import LocationStudy
-from studies.site_choices import ServedModel, SiteChoice
-from studies.stored_runs import read_plan
-from studies.task import Task, TaskResult, gather
+from studies.shared.site_choices import ServedModel, SiteChoice
+from studies.shared.stored_runs import read_plan
+from studies.shared.task import Task, TaskResult, gather
 
 SHORT = Scenario("short", 120, replica_share_start=0.6, replica_ramps=((20.0, 60.0, 1.0),), seed=3)
 WEST = SiteChoice("west", (ServedModel("llama-3.1-8b", 1600),), candidates=("671", "675", "632"))

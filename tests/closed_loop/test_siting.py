@@ -17,7 +17,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
-from solvers.siting import (
+from solvers.siting.problem import (
     Calendar,
     PVChoices,
     SiteChoices,
@@ -30,7 +30,7 @@ from solvers.siting import (
     excess,
     predict,
 )
-from solvers.siting_search import solve_exactly
+from solvers.siting.search import solve_exactly
 from studies.catalogue import make_question, parse_question, question_json
 from studies.cli import main
 from studies.pv_datacenter_siting.days import five_days, typical_days, with_day
@@ -39,8 +39,8 @@ from studies.pv_datacenter_siting.setting import days_of, make_setting
 from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.windows import opendss_voltages
-from studies.site_choices import ServedModel, SiteChoice
-from studies.task import TaskResult, gather
+from studies.shared.site_choices import ServedModel, SiteChoice
+from studies.shared.task import TaskResult, gather
 
 SITES = tuple(
     SiteChoice(name, (ServedModel("Llama-3.1-70B-Instruct", n_gpus),), candidates=buses)

@@ -24,7 +24,7 @@ from g2g_opt.simulate import Engine, simulate_runs
 from g2g_opt.site import sized_site
 from studies.hosting_capacity.capacity import Aim, Capacity
 from studies.hosting_capacity.study import HostingCapacityStudy, _search
-from studies.task import TaskResult
+from studies.shared.task import TaskResult
 
 CIRCUITS = Path(__file__).resolve().parent.parent / "circuits"
 # Two minutes at full demand, then half of it.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.dispatch_blocks import DatacenterNetwork, DispatchSystem
-from solvers.policy_training_statement import TaskNetwork
-from solvers.task_allocation import allocate_tasks, shift_limits
+from solvers.dispatch.blocks import DatacenterNetwork, DispatchSystem
+from solvers.dispatch.task_allocation import allocate_tasks, shift_limits
+from solvers.policy_training.cvxpy_statement import TaskNetwork
 
 Floats = NDArray[np.float64]
 

@@ -26,7 +26,7 @@ from studies.coordination_policy.network import Network, load_network
 from studies.coordination_policy.peak_hour import make_case
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.study import CoordinationStudy
-from studies.task import Task
+from studies.shared.task import Task
 
 # A reference, a line of 0.01 + 0.1j pu rated 130 MVA, and a load; a generator without limits that matter.
 TWO_BUSES = """function mpc = two

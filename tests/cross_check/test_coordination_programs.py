@@ -20,14 +20,14 @@ from scipy.optimize import linprog
 from scipy.sparse import csc_matrix
 
 from g2g_opt.transmission.system import SETTINGS, Settings, load_peak_records
-from solvers.coordination_kkt import ideal_kkt_model, training_kkt_model
-from solvers.dispatch import solve_dispatch, solve_ideal_coordination
+from solvers.dispatch.projection import project_shifts
+from solvers.dispatch.solve import solve_dispatch, solve_ideal_coordination
+from solvers.dispatch.task_allocation import ShiftLimits, allocate_tasks, dual_vertices, least_latency, shift_limits
 from solvers.outcome import SolverError, SolveStatus
-from solvers.policy_training import train_base_regression, train_policy
-from solvers.policy_training_statement import TaskNetwork, solve_ideal_statement, solve_training_statement
-from solvers.projection import project_shifts
-from solvers.quadratic_program import QuadraticProgram, certify, solve_quadratic_program
-from solvers.task_allocation import ShiftLimits, allocate_tasks, dual_vertices, least_latency, shift_limits
+from solvers.policy_training.cvxpy_statement import TaskNetwork, solve_ideal_statement, solve_training_statement
+from solvers.policy_training.kkt_statement import ideal_kkt_model, training_kkt_model
+from solvers.policy_training.training import train_base_regression, train_policy
+from solvers.quadratic.program import QuadraticProgram, certify, solve_quadratic_program
 from studies.coordination_policy.setting import make_setting
 
 Floats = NDArray[np.float64]

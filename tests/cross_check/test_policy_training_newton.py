@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from g2g_opt.transmission.system import SETTINGS, Settings
-from solvers import policy_training
-from solvers.dispatch_blocks import POWER_MW, dispatch_blocks
-from solvers.interior_point import InteriorPoint, NewtonProgram
-from solvers.policy_training import train_policy
-from solvers.policy_training_newton import PolicyTerms, TrainingNewton
-from solvers.quadratic_program import solve_quadratic_program
+from solvers.dispatch.blocks import POWER_MW, dispatch_blocks
+from solvers.policy_training import training as policy_training
+from solvers.policy_training.newton import PolicyTerms, TrainingNewton
+from solvers.policy_training.training import train_policy
+from solvers.quadratic.interior_point import InteriorPoint, NewtonProgram
+from solvers.quadratic.program import solve_quadratic_program
 from studies.coordination_policy.peak_hour import fit_contextual, make_case
 from studies.coordination_policy.question import CoordinationQuestion
 
@@ -149,7 +149,7 @@ def test_a_wrong_answer_by_structure_is_not_taken(monkeypatch: pytest.MonkeyPatc
     def stopped(program: NewtonProgram) -> InteriorPoint:
         return InteriorPoint(program.start(), np.zeros_like(program.equal_to), np.zeros_like(program.low), 0)
 
-    monkeypatch.setattr("solvers.policy_training_newton.solve_interior_point", stopped)
+    monkeypatch.setattr("solvers.policy_training.newton.solve_interior_point", stopped)
     other = train_policy(*arguments)
     assert other.solver != BY_STRUCTURE
     assert other.cost_usd == pytest.approx(right.cost_usd, rel=1e-6)

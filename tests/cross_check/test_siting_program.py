@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from solvers.highs import solve_file
 from solvers.outcome import SolverError, SolveStatus
-from solvers.siting import (
+from solvers.siting.matrices import SitingMatrices
+from solvers.siting.problem import (
     Calendar,
     LinearRows,
     PVChoices,
@@ -30,11 +31,10 @@ from solvers.siting import (
     excess,
     predict,
 )
-from solvers.siting_matrices import SitingMatrices
-from solvers.siting_pyomo import siting_model
-from solvers.siting_row_generation import Watch, solve_with_rows
-from solvers.siting_screening import implied_points
-from solvers.siting_search import solve_exactly, solve_siting
+from solvers.siting.pyomo_statement import siting_model
+from solvers.siting.row_generation import Watch, solve_with_rows
+from solvers.siting.screening import implied_points
+from solvers.siting.search import solve_exactly, solve_siting
 
 N_ROWS, N_DAYS, SLOTS_A_DAY, STEPS_A_SLOT = 4, 2, 2, 3
 N_POINTS = N_DAYS * SLOTS_A_DAY * STEPS_A_SLOT

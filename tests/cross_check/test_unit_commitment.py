@@ -11,9 +11,8 @@ import pytest
 
 from solvers.highs import RepeatedLinearProgram, solve_file, solve_sparse_program
 from solvers.outcome import SolverError, SolveStatus
-from solvers.unit_commitment import solve_unit_commitment
-from solvers.unit_commitment_matrices import commitment_program, even_tangents, needs_decision, undershoot
-from solvers.unit_commitment_problem import (
+from solvers.unit_commitment.matrices import commitment_program, even_tangents, needs_decision, undershoot
+from solvers.unit_commitment.problem import (
     FlexibleDatacenters,
     UnitCommitmentProblem,
     UnitCommitmentSolution,
@@ -23,7 +22,8 @@ from solvers.unit_commitment_problem import (
     injections,
     starts_of,
 )
-from solvers.unit_commitment_pyomo import unit_commitment_model
+from solvers.unit_commitment.pyomo_statement import unit_commitment_model
+from solvers.unit_commitment.solve import solve_unit_commitment
 
 # Four zones in a ring; datacenters in the first two; lines' reactances are all one.
 LATENCY = np.array([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]])
@@ -136,7 +136,7 @@ def test_search_finds_the_optimum_of_the_true_cost(case: str) -> None:
 def test_what_takes_long_is_left_to_the_solver(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = small_problem(0, **CASES["latency binds"])  # type: ignore[arg-type]
     found = solve_unit_commitment(problem, mip_gap=1e-5)
-    monkeypatch.setattr("solvers.unit_commitment._PROGRAMS_MAX", 0)
+    monkeypatch.setattr("solvers.unit_commitment.solve._PROGRAMS_MAX", 0)
     handed_over = solve_unit_commitment(problem, mip_gap=1e-5)
     assert handed_over.report.status is SolveStatus.OPTIMAL
     assert handed_over.n_programs < found.n_programs

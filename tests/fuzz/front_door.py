@@ -5,8 +5,8 @@ from __future__ import annotations
 from unittest import mock
 
 from studies import cli, study_commands
-from studies.local_workers import Ended
-from studies.worker import Job, do_job
+from studies.running.local_workers import Ended
+from studies.running.worker import Job, do_job
 
 
 class WorkBegins(BaseException):

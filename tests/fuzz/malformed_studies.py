@@ -19,8 +19,8 @@ from spoiling import ABSURD_VALUES, LONG, spoil_place
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.scenario import Scenario
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.runner import begin_study, run_study
-from studies.task import Question
+from studies.running.runner import begin_study, run_study
+from studies.shared.task import Question
 
 AREA = "stored"
 

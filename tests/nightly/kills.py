@@ -24,8 +24,8 @@ from killing import Row, ends_within, g2g, kill, rows_of, workers_of, write_ques
 from small_study import SmallStudy
 
 from g2g_opt.consent import Consent, give_consent
-from studies.local_workers import LocalWorkers
-from studies.runner import run_study
+from studies.running.local_workers import LocalWorkers
+from studies.running.runner import run_study
 
 STUDY = SmallStudy(n=24, group=2, seconds=0.1)
 # Kills that are tried on one run; a run that ends before leaves the rest to the next one.
@@ -81,7 +81,7 @@ def kill_workers(
     count: Count, root: Path, draw: random.Random, n: int, engine: str, moment: Callable[[float], bool]
 ) -> None:
     """Kill workers of one run: while they start, or at any moment, as `moment` says of the life of one."""
-    mark = "dask-worker" if engine == "dask" else "studies.local_worker"
+    mark = "dask-worker" if engine == "dask" else "studies.running.local_worker"
     options = ["--workers", "2", "--engine", engine]
     runner = g2g("run", str(root.with_suffix(".toml")), "--out", str(root), *options)
     seen: dict[int, float] = {}

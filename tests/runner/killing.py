@@ -12,8 +12,8 @@ from pathlib import Path
 from small_study import SmallStudy
 
 from studies.catalogue import question_toml
-from studies.runner import read_results
-from studies.task import gather
+from studies.running.runner import read_results
+from studies.shared.task import gather
 
 _HERE = Path(__file__).parent
 Row = tuple[int, float, tuple[float, ...]]
@@ -38,7 +38,7 @@ def g2g(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def workers_of(pid: int, mark: str = "studies.local_worker") -> set[int]:
+def workers_of(pid: int, mark: str = "studies.running.local_worker") -> set[int]:
     """Worker processes that a process has started: children with `mark` in their command."""
     found = set()
     for listed in Path(f"/proc/{pid}/task").glob("*/children"):

@@ -17,9 +17,9 @@ from pydantic.dataclasses import dataclass
 
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
-from studies.conclusion import Column, Conclusion, Failure, ResultTable
-from studies.inputs import feeder_files
-from studies.task import Progress, Tables, Task, TaskResult, gather
+from studies.running.inputs import feeder_files
+from studies.shared.conclusion import Column, Conclusion, Failure, ResultTable
+from studies.shared.task import Progress, Tables, Task, TaskResult, gather
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

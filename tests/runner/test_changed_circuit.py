@@ -10,11 +10,11 @@ import pytest
 from small_study import SmallStudy
 
 from g2g_opt.errors import InputError
-from studies.inputs import InputsChangedError, inputs_of
-from studies.ledger import Ledger
-from studies.local_workers import LocalWorkers
-from studies.runner import run_study
-from studies.study_folder import StudyFolder
+from studies.running.inputs import InputsChangedError, inputs_of
+from studies.running.ledger import Ledger
+from studies.running.local_workers import LocalWorkers
+from studies.running.runner import run_study
+from studies.running.study_folder import StudyFolder
 
 MASTER = """Clear
 New Circuit.c bus1=head basekv=12.47 pu=1 mvasc3=200 mvasc1=210

@@ -15,10 +15,10 @@ from killing import kill, workers_of
 from small_study import SmallStudy
 
 from g2g_opt.errors import InputError
-from studies.dask_workers import DaskWorkers
-from studies.local_workers import LocalWorkers
-from studies.runner import Finished, begin_study, read_results, run_study
-from studies.task import gather
+from studies.running.dask_workers import DaskWorkers
+from studies.running.local_workers import LocalWorkers
+from studies.running.runner import Finished, begin_study, read_results, run_study
+from studies.shared.task import gather
 
 distributed = pytest.importorskip("distributed")
 

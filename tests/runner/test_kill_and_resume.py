@@ -21,10 +21,10 @@ import pytest
 from killing import ends_within, g2g, kill, lives, rows_of, workers_of, write_question
 from small_study import SmallStudy
 
-from studies.ledger import Ledger
-from studies.local_workers import LocalWorkers, WorkersError
-from studies.runner import Event, Finished, begin_study, read_results, run_study
-from studies.study_folder import StudyFolder
+from studies.running.ledger import Ledger
+from studies.running.local_workers import LocalWorkers, WorkersError
+from studies.running.runner import Event, Finished, begin_study, read_results, run_study
+from studies.running.study_folder import StudyFolder
 
 KILLED_RUNNERS = 6
 KILLED_AT_START_S = (0.0, 0.05, 0.2, 0.0, 0.1, 0.3)

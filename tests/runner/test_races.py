@@ -14,9 +14,9 @@ from killing import g2g, rows_of, write_question
 from small_study import SmallStudy
 
 from g2g_opt.errors import InputError
-from studies import runner
-from studies.local_workers import LocalWorkers
-from studies.runner import begin_study, run_study
+from studies.running import runner
+from studies.running.local_workers import LocalWorkers
+from studies.running.runner import begin_study, run_study
 
 RACES = 3
 

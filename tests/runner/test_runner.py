@@ -18,14 +18,14 @@ from killing import write_question
 from small_study import SmallStudy
 
 from g2g_opt.errors import InputError
-from studies import inputs, runner
 from studies.cli import main
 from studies.finish import write_all
-from studies.ledger import Ledger
-from studies.local_workers import LocalWorkers
-from studies.runner import begin_study, read_results, run_study
-from studies.study_folder import DiskFullError, StorageError, StudyFolder
-from studies.task import gather
+from studies.running import inputs, runner
+from studies.running.ledger import Ledger
+from studies.running.local_workers import LocalWorkers
+from studies.running.runner import begin_study, read_results, run_study
+from studies.running.study_folder import DiskFullError, StorageError, StudyFolder
+from studies.shared.task import gather
 
 
 def _run(root: Path, study: SmallStudy, time_out_s: float | None = None, **options: object) -> runner.Finished:

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from small_study import SmallStudy
 
-from studies import ledger_file
 from studies.cli import main
-from studies.ledger import Ledger
-from studies.local_workers import LocalWorkers
-from studies.runner import begin_study, read_results, run_study
-from studies.study_folder import StudyFolder
-from studies.task import gather
+from studies.running import ledger_file
+from studies.running.ledger import Ledger
+from studies.running.local_workers import LocalWorkers
+from studies.running.runner import begin_study, read_results, run_study
+from studies.running.study_folder import StudyFolder
+from studies.shared.task import gather
 
 STUDY = SmallStudy(n=4, group=2)
 
@@ -373,7 +373,7 @@ def _as_a_user(*arguments: str) -> tuple[int, str]:
 def _killed_with_a_log(root: Path) -> None:
     """The folder of a run that was killed: its last changes lie in the write-ahead log."""
     code = (
-        "import os, sys; sys.path[:] = {path!r}; from pathlib import Path; from studies.ledger import Ledger; "
+        "import os, sys; sys.path[:] = {path!r}; from pathlib import Path; from studies.running.ledger import Ledger; "
         "ledger = Ledger(Path({ledger!r}), writable=True); "
         "[ledger.redo(entry.id, 'in the log', entry.code_version) for entry in ledger.entries()[:1]]; os._exit(9)"
     )

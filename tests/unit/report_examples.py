@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from g2g_opt.feeder import Feeder
-from studies.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
 from studies.report.provenance import FailedTask, Provenance, TaskStates
+from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
 
 HOSTILE = (
     "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\"> & 'q' \u2028 ${7}"

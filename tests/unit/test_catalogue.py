@@ -31,7 +31,7 @@ from studies.catalogue import (
     read_question,
 )
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.inputs import feeder_files
+from studies.running.inputs import feeder_files
 
 QUESTION = HostingCapacityStudy(
     buses=("671", "675"),
@@ -225,7 +225,7 @@ def test_a_name_that_two_packages_register_is_nobodys(own_study: Callable[..., N
         ("..os:sep", "neither by a registered name nor as module:Class"),
         ("os:sep", "is no class but '/'"),
         ("builtins:dict", "builtins:dict is no study: it lacks input_files"),
-        ("studies.task:Question", "is no study: .*has no|is no study: it lacks|`study` must be"),
+        ("studies.shared.task:Question", "is no study: .*has no|is no study: it lacks|`study` must be"),
         ("no_such_module:Study", "cannot be imported: ModuleNotFoundError"),
         ("json:nothing", "cannot be imported: AttributeError"),
         ("own_study:Half", "own_study:Half is no study: it lacks input_files"),

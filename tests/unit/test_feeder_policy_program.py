@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from solvers.feeder_policy import FeederPolicyProblem, solve_feeder_policy, violation_rows
 from solvers.outcome import SolverError, SolveStatus
+from solvers.policy_training.feeder_policy import FeederPolicyProblem, solve_feeder_policy, violation_rows
 
 # One bus-phase, one output: the voltage at level 1 is 0.95 - 0.01 z pu, a level is worth 0.04 pu, the loss is 1 - x.
 Z = np.array([-1.0, 0.0, 1.0, 2.0])

@@ -15,8 +15,8 @@ from studies.catalogue import parse_question, question_json
 from studies.feeder_policy.arguments import add_arguments, question_of
 from studies.feeder_policy.cases import CASES, CaseRow, TrainingRound
 from studies.feeder_policy.study import FeederPolicyStudy
-from studies.site_choices import ServedModel, SiteChoice
-from studies.task import Task, TaskResult
+from studies.shared.site_choices import ServedModel, SiteChoice
+from studies.shared.task import Task, TaskResult
 
 
 def parsed(*words: str) -> FeederPolicyStudy:

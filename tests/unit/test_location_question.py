@@ -17,7 +17,7 @@ from studies.datacenter_location.placements import list_placements, spread_sampl
 from studies.datacenter_location.ranking import best_rows, n_tied
 from studies.datacenter_location.study import LocationStudy
 from studies.datacenter_location.trials import TapRange, rank_key
-from studies.site_choices import ServedModel, SiteChoice, parse_site, study_sites
+from studies.shared.site_choices import ServedModel, SiteChoice, parse_site, study_sites
 
 SMALL = (ServedModel("llama-3.1-8b", 80),)
 WEST, EAST = SiteChoice("west", SMALL, candidates=("671", "675")), SiteChoice("east", SMALL, candidates=("680", "671"))

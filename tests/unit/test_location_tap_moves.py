@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solvers.outcome import SolverError
-from solvers.tap_moves import TapMoveProblem, choose_settings, search_tap_steps, tap_costs
+from solvers.taps.moves import TapMoveProblem, choose_settings, search_tap_steps, tap_costs
 
 
 @st.composite

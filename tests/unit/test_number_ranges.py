@@ -57,7 +57,7 @@ from studies.feeder_policy.setting import FeederPolicyQuestion
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.pv_datacenter_siting.question import PVZone, Storage
 from studies.pv_datacenter_siting.study import SitingStudy
-from studies.site_choices import ServedModel, SiteChoice
+from studies.shared.site_choices import ServedModel, SiteChoice
 
 ABSURD = (math.nan, math.inf, -math.inf, 1e300, -1e300, 10**30, -(10**30), 10**400)
 _NUMBERS = (int, float, Fraction)

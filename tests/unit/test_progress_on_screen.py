@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from studies.conclusion import Column, Conclusion, Failure, ResultTable
-from studies.runner import Event
+from studies.running.runner import Event
+from studies.shared.conclusion import Column, Conclusion, Failure, ResultTable
 from studies.terminal import Meter, TimeLeft, in_words, show_conclusion
 
 

@@ -27,7 +27,6 @@ from report_examples import (
 
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from studies.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
 from studies.report.figures import draw_conclusion
 from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.network_drawing import DRAWING_UNITS, LONGITUDE_LATITUDE, drawing_of, tree_layout
@@ -37,6 +36,7 @@ from studies.report.plot_data import chart_data, envelope_summary
 from studies.report.provenance import FailedTask, TaskStates
 from studies.report.provenance_section import in_words, task_warnings
 from studies.report.result_cells import cell_text, shown_table, table_html
+from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
 
 
 def read_csv(path: Path) -> list[list[str]]:

@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from solvers.highs import LinearProgram, SparseProgram, solve_linear_program, solve_sparse_program
 from solvers.largest_feasible import LargestFeasible, find_largest_feasible, search_largest_feasible
 from solvers.outcome import SolverError, SolveStatus
-from solvers.taps import TapProblem, solve_taps
+from solvers.taps.settings import TapProblem, solve_taps
 
 # --- taps
 

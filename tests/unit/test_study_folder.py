@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from studies.study_folder import StudyFolder
+from studies.running.study_folder import StudyFolder
 
 
 def test_rows_with_numbers_words_lists_and_gaps_come_back(tmp_path: Path) -> None:

@@ -1,0 +1,144 @@
+"""Dispatch of many records at once, with prices, and ideal coordination: the same with the datacenters' loads free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.dispatch.blocks import (
+    MONEY_USD,
+    OBJECTIVE_USD,
+    POWER_MW,
+    DatacenterNetwork,
+    DispatchSystem,
+    dispatch_blocks,
+)
+from solvers.outcome import SolveStatus
+from solvers.quadratic.program import Certificate, solve_quadratic_program
+
+Floats = NDArray[np.float64]
+
+# Records of one program: more take more iterations for all, fewer more overhead.
+_AT_ONCE = 512
+
+
+@dataclass(frozen=True, eq=False)
+class DispatchSolution:
+    """Dispatch by record: power (record, generator), shed load and price (record, zone), flow (record, line), cost.
+
+    Prices ($/MWh) are what one more MWh of load in a zone costs: the dual of the balance less those of the line limits
+    times transfer factors. `theta_mw` (record, datacenter) is there if loads were free. `solved` (record,) says where
+    an optimum was certified; figures of other records are NaN. `certificates` are in $ of the records they hold for.
+    """
+
+    power_mw: Floats
+    shed_mw: Floats
+    flow_mw: Floats
+    price_usd_per_mwh: Floats
+    cost_usd: Floats
+    theta_mw: Floats
+    solved: NDArray[np.bool_]
+    certificates: tuple[Certificate, ...]
+    seconds: float
+
+
+def solve_dispatch(system: DispatchSystem, load_mw: Floats, injected_mw: Floats) -> DispatchSolution:
+    """Dispatch (9.2) of `load_mw`, datacenters included, with `injected_mw` of renewables: both (record, zone).
+
+    A record without a solution (more injected than lines can carry away) is marked, not raised. Raises `SolverError` if
+    shapes do not fit.
+    """
+    return _solve(system, load_mw, injected_mw, None)
+
+
+def solve_ideal_coordination(
+    system: DispatchSystem, load_mw: Floats, injected_mw: Floats, network: DatacenterNetwork
+) -> DispatchSolution:
+    """The cheapest dispatch over all loads the datacenters accept (9.2, 9.3); `load_mw` is without datacenters."""
+    return _solve(system, load_mw, injected_mw, network)
+
+
+def _solve(
+    system: DispatchSystem, load_mw: Floats, injected_mw: Floats, network: DatacenterNetwork | None
+) -> DispatchSolution:
+    """All records in one program; if it has no certified optimum, each half on its own, down to a record."""
+    n_records, n_units, n_zones = len(load_mw), system.n_generators, system.n_zones
+    n_centers = network.n if network is not None else 0
+    if not n_records:
+        nothing = np.empty((0, n_units + n_zones + n_centers))
+        return _as_solution(system, load_mw, injected_mw, network, nothing, np.empty((0, n_zones)), (), 0.0)
+    if n_records > _AT_ONCE:
+        ends = [slice(first, first + _AT_ONCE) for first in range(0, n_records, _AT_ONCE)]
+        return _join([_solve(system, load_mw[k], injected_mw[k], network) for k in ends], 0.0)
+    blocks = dispatch_blocks(system, load_mw, injected_mw, network)
+    found = solve_quadratic_program(blocks.program)
+    if found.status is not SolveStatus.OPTIMAL:
+        if n_records == 1:
+            nothing = np.full((1, n_units + n_zones + n_centers), np.nan)
+            return _as_solution(system, load_mw, injected_mw, network, nothing, np.full((1, n_zones), np.nan), (), 0.0)
+        half = n_records // 2
+        parts = [_solve(system, load_mw[k], injected_mw[k], network) for k in (slice(half), slice(half, None))]
+        return _join(parts, found.seconds)
+    x = found.x.reshape(n_records, blocks.n_columns) * POWER_MW
+    balance = found.equal_dual.reshape(n_records, blocks.n_equal)[:, :1] * MONEY_USD
+    lines = found.row_dual.reshape(n_records, blocks.n_rows)[:, : len(system.limit_mw)] * MONEY_USD
+    price = -balance - lines @ system.transfer_factors
+    own = found.certificate
+    in_usd = Certificate(
+        OBJECTIVE_USD * own.primal_objective,
+        OBJECTIVE_USD * own.dual_objective,
+        own.gap,
+        own.primal_residual,
+        own.dual_residual,
+    )
+    return _as_solution(system, load_mw, injected_mw, network, x, price, (in_usd,), found.seconds)
+
+
+def _as_solution(
+    system: DispatchSystem,
+    load_mw: Floats,
+    injected_mw: Floats,
+    network: DatacenterNetwork | None,
+    x: Floats,
+    price: Floats,
+    certificates: tuple[Certificate, ...],
+    seconds: float,
+) -> DispatchSolution:
+    n_units, n_zones = system.n_generators, system.n_zones
+    power, shed, theta = x[:, :n_units], x[:, n_units : n_units + n_zones], x[:, n_units + n_zones :]
+    # Interior points end a hair off their bounds.
+    power = np.clip(power, system.power_min_mw, system.power_max_mw)
+    shed, theta = np.maximum(shed, 0.0), np.maximum(theta, 0.0)
+    net = injected_mw - load_mw + shed + power @ system.at_zone
+    if network is not None:
+        net = net - theta @ network.at_zone(n_zones)
+    return DispatchSolution(
+        power,
+        shed,
+        net @ system.transfer_factors.T,
+        price,
+        system.cost_usd(power, shed),
+        theta,
+        np.asarray(np.isfinite(x).all(axis=1)),
+        certificates,
+        seconds,
+    )
+
+
+def _join(parts: list[DispatchSolution], spent_s: float) -> DispatchSolution:
+    def all_of(name: str) -> Floats:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return DispatchSolution(
+        all_of("power_mw"),
+        all_of("shed_mw"),
+        all_of("flow_mw"),
+        all_of("price_usd_per_mwh"),
+        all_of("cost_usd"),
+        all_of("theta_mw"),
+        all_of("solved").astype(np.bool_),
+        tuple(certificate for part in parts for certificate in part.certificates),
+        spent_s + sum(part.seconds for part in parts),
+    )

@@ -1,0 +1,314 @@
+"""Contextual training by its structure: records meet only in the policy, generators of a record only in their zone.
+
+A Newton step of the program of `policy_training` falls apart. Generators and shed load have diagonal curvature, so that
+a record is a system of its zones' net injections (11 for the New York zones); each record tells the policy one small
+matrix K_i (datacenter, datacenter), and the policy's own system is sum_i K_i (x) x_i x_i'. A sparse factorisation does
+not see the last point, and pays for every entry of the policy in every record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lu_factor, lu_solve
+
+from solvers.dispatch.blocks import DatacenterNetwork, DispatchBlocks, DispatchSystem
+from solvers.quadratic.interior_point import NewtonSolve, solve_interior_point
+from solvers.quadratic.program import PointWithDuals
+
+Floats = NDArray[np.float64]
+
+# A column whose bounds leave no interior is held by so much curvature instead of them.
+_FIXED, _HELD = 1e-9, 1e10
+# How firmly steps of y and of the policy are pulled back: policies that cost the same leave theirs open.
+_PULL, _PULL_POLICY = 1e-6, 1e-5
+# Rows that are not there (a line without a limit) weigh nothing; passes that bring rows of small systems to one size.
+_WEIGHTLESS = 1e-14
+_SCALINGS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyTerms:
+    """What is decided of a policy: its matrix (datacenter, 1 + feature) as the difference of two parts that are >= 0.
+
+    `x` (record, 1 + feature) is what it multiplies; `size` (part, datacenter, 1 + feature) sums to at most `size_max`;
+    `squares` and `linear` (part, datacenter, 1 + feature) are its own terms of the objective, a mean over records.
+    """
+
+    x: Floats
+    size: Floats
+    size_max: float
+    squares: Floats
+    linear: Floats
+
+    @property
+    def n_entries(self) -> int:
+        """Entries of both parts."""
+        return self.size.size
+
+
+class TrainingNewton:
+    """`NewtonProgram` of a training: y (record, generator and shed) above its lower bound, then the policy's two parts.
+
+    `blocks` are of all records, with theta; `base` (datacenter,) are loads without coordination, in the blocks' unit.
+    The objective is counted as a sum over records, not as their mean: then prices are near one.
+    """
+
+    def __init__(
+        self,
+        blocks: DispatchBlocks,
+        system: DispatchSystem,
+        network: DatacenterNetwork,
+        base: Floats,
+        terms: PolicyTerms,
+    ) -> None:
+        own, n_y = blocks.program, blocks.theta_at
+        self.dual_size = float(len(terms.x))
+        self._terms, self._n_y, self._n_lines = terms, n_y, len(system.limit_mw)
+        self._q, self._n_features = terms.x.shape
+        self._n_centers = network.n
+        one_rows = own.rows[: blocks.n_rows, : blocks.n_columns].toarray()
+        self._row_y, self._row_theta = one_rows[:, :n_y], one_rows[:, n_y:]
+        self._factors = system.transfer_factors
+        self._at_zone = np.vstack([system.at_zone, np.eye(system.n_zones)]).T
+        self._drawn = network.at_zone(system.n_zones).T
+        by_record = (self._q, -1)
+        least = own.low.reshape(by_record)[:, :n_y]
+        most = own.high.reshape(by_record)[:, :n_y] - least
+        fixed = most <= _FIXED
+        curved = own.quadratic.diagonal().reshape(by_record)[:, :n_y]
+        self._least, self._fixed, self._base = least, fixed, base
+        self.curvature = np.append(np.where(fixed, _HELD, curved), self._q * terms.squares)
+        self.pull = np.append(np.full(least.size, _PULL), np.full(terms.n_entries, _PULL_POLICY))
+        self.cost = np.append(own.cost.reshape(by_record)[:, :n_y] + curved * least, self._q * terms.linear)
+        moved = least @ self._row_y.T + self._row_theta @ base
+        nothing, endless = np.zeros(terms.n_entries), np.full(terms.n_entries, np.inf)
+        theta_low = np.tile(-base, self._q)
+        row_low, row_high = own.row_low.reshape(by_record) - moved, own.row_high.reshape(by_record) - moved
+        self.low = np.concatenate(
+            [np.where(fixed, -np.inf, 0.0).ravel(), row_low.ravel(), theta_low, nothing, [-np.inf]]
+        )
+        self.high = np.concatenate(
+            [
+                np.where(fixed, np.inf, most).ravel(),
+                row_high.ravel(),
+                np.full(len(theta_low), np.inf),
+                endless,
+                [terms.size_max],
+            ]
+        )
+        self.equal_to = np.append(own.equal_to - least.sum(axis=1) + base.sum(), np.zeros(self._n_features))
+
+    @property
+    def memory_bytes(self) -> float:
+        """About what a Newton step takes: systems of all records, as they are, scaled and inverted."""
+        return float(4 * 8 * self._q * (len(self._drawn) + self._n_lines + 1) ** 2)
+
+    def optimum(self) -> PointWithDuals:
+        """The optimum in the layout of the whole program: columns of records with theta, then the parts."""
+        found = solve_interior_point(self)
+        y, parts = self.split(found.x)
+        of_y, of_rows, of_theta, of_parts, of_size = self.split_rows(found.row_dual)
+        of_y = np.where(self._fixed, _HELD * y, of_y)
+        balance, conserve = np.split(found.equal_dual, [self._q])
+        follows = balance[:, None] - of_rows @ self._row_theta - of_theta
+        theta = self._base + self._terms.x @ (parts[0] - parts[1]).T
+        x = np.append(np.hstack([self._least + np.where(self._fixed, 0.0, y), theta]), parts)
+        equal_dual = np.concatenate([balance, follows.ravel(), conserve])
+        row_dual = np.append(of_rows, of_size)
+        bound_dual = np.append(np.hstack([of_y, of_theta]), of_parts)
+        return x, equal_dual / self._q, row_dual / self._q, bound_dual / self._q
+
+    def start(self) -> Floats:
+        """Nothing generated, a policy that moves nothing."""
+        return np.zeros(len(self.curvature))
+
+    def split(self, x: Floats) -> tuple[Floats, Floats]:
+        """y above its lower bound (record, generator and shed), and parts (part, datacenter, 1 + feature)."""
+        at = len(x) - self._terms.n_entries
+        parts = x[at:].reshape(2, self._n_centers, self._n_features)
+        return x[:at].reshape(self._q, self._n_y), parts
+
+    def split_rows(self, z: Floats) -> tuple[Floats, Floats, Floats, Floats, float]:
+        """Of a figure per row: y's, the blocks' rows', theta's (each by record), parts', and of the policy's size."""
+        sizes = [self._q * self._n_y, self._q * len(self._row_y), self._q * self._n_centers, self._terms.n_entries]
+        y, rows, theta, parts, size = np.split(z, np.cumsum(sizes))
+        shape = (2, self._n_centers, self._n_features)
+        by_record = (self._q, -1)
+        return (
+            y.reshape(by_record),
+            rows.reshape(by_record),
+            theta.reshape(by_record),
+            parts.reshape(shape),
+            float(size[0]),
+        )
+
+    def equal(self, x: Floats) -> Floats:
+        """Balance of every record, then the sums of the policy's columns."""
+        y, parts = self.split(x)
+        matrix = parts[0] - parts[1]
+        return np.append(y.sum(axis=1) - self._terms.x @ matrix.sum(axis=0), matrix.sum(axis=0))
+
+    def equal_adjoint(self, y: Floats) -> Floats:
+        """Transpose of `equal`."""
+        balance, conserve = y[: self._q], y[self._q :]
+        part = np.tile(conserve - balance @ self._terms.x, (self._n_centers, 1))
+        return np.concatenate([np.repeat(balance, self._n_y), part.ravel(), -part.ravel()])
+
+    def rows(self, x: Floats) -> Floats:
+        """y, the blocks' rows, changes of theta, parts, the policy's size."""
+        y, parts = self.split(x)
+        theta = self._terms.x @ (parts[0] - parts[1]).T
+        rows = y @ self._row_y.T + theta @ self._row_theta.T
+        size = float((self._terms.size * parts).sum())
+        return np.concatenate([y.ravel(), rows.ravel(), theta.ravel(), parts.ravel(), [size]])
+
+    def rows_adjoint(self, z: Floats) -> Floats:
+        """Transpose of `rows`."""
+        of_y, of_rows, of_theta, of_parts, of_size = self.split_rows(z)
+        matrix = (of_theta + of_rows @ self._row_theta).T @ self._terms.x
+        parts = of_parts + of_size * self._terms.size + np.stack([matrix, -matrix])
+        return np.append(of_y + of_rows @ self._row_y, parts)
+
+    def newton(self, curvature: Floats, weight: Floats) -> NewtonSolve:
+        """Solves a Newton step by zones, then the policy, then back."""
+        of_y, of_rows, of_theta, of_parts, of_size = self.split_rows(weight)
+        curved_y, curved_parts = self.split(curvature)
+        n, lines, x = self._n_lines, of_rows[:, : self._n_lines], self._terms.x
+        # Rows besides lines have at most one entry of y: they keep its curvature diagonal.
+        rest, rest_y, rest_theta = of_rows[:, n:], self._row_y[n:], self._row_theta[n:]
+        soft = 1.0 / (curved_y + of_y + rest @ rest_y**2)
+        couple = _summed(rest, rest_y, rest_theta)
+        stiff = 1.0 / (soft @ self._at_zone.T)
+        n_zones = len(self._drawn)
+        zones = _Systems(self._zone_systems(stiff, lines))
+        moved = self._at_zone @ (soft[:, :, None] * couple) + self._drawn
+        taken = zones.solve(np.pad(stiff[:, :, None] * moved, ((0, 0), (0, n + 1), (0, 0))))
+        # Prices of zones, by those of lines and of the balance.
+        priced_by = np.vstack([self._factors, np.ones((1, n_zones))]).T
+        k = np.swapaxes(moved, 1, 2) @ (priced_by @ taken[:, n_zones:])
+        k += _summed(rest, rest_theta, rest_theta)
+        k -= np.swapaxes(couple, 1, 2) @ (soft[:, :, None] * couple)
+        k[:, range(self._n_centers), range(self._n_centers)] += of_theta
+        policy = _PolicyStep(x, 0.5 * (k + np.swapaxes(k, 1, 2)), curved_parts + of_parts, self._terms.size, of_size)
+
+        def solve(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+            a_y, a_parts = self.split(a)
+            by_record, conserve = b[: self._q], b[self._q :]
+            eased = soft * a_y
+            zone = eased @ self._at_zone.T
+
+            def priced(theta: Floats) -> tuple[Floats, Floats, Floats]:
+                """Net injections and prices (zone), and the balance's price, for changes of theta."""
+                pushed = stiff * (zone - _each(moved, theta))
+                # `by_record` counts y less all of theta; the zones' injections are less theta already.
+                found = zones.solve(np.column_stack([pushed, np.zeros((self._q, n)), by_record])[:, :, None])
+                found = found[:, :, 0]
+                return found[:, :n_zones], found[:, n_zones:] @ priced_by.T, found[:, -1]
+
+            _, price, _ = priced(np.zeros((self._q, self._n_centers)))
+            told = _each(np.swapaxes(couple, 1, 2), eased) - _each(np.swapaxes(moved, 1, 2), price)
+            parts, conserve_price = policy.solve(a_parts, told.T @ x, conserve)
+            theta = x @ (parts[0] - parts[1]).T
+            injected, price, balance_price = priced(theta)
+            y = eased - soft * (price @ self._at_zone + _each(couple, theta))
+            # A generator within its bounds has hardly any curvature: prices leave its digits open, injections do not.
+            open_digits = injected + theta @ self._drawn.T - y @ self._at_zone.T
+            y += soft * ((stiff * open_digits) @ self._at_zone)
+            return np.append(y, parts), np.append(balance_price, conserve_price)
+
+        return solve
+
+    def _zone_systems(self, stiff: Floats, lines: Floats) -> Floats:
+        """Net injections, prices of lines and of the balance (record, zone + line + 1, the same).
+
+        Prices of lines are kept as unknowns: the weight of a full line would drown what little stiffness zones have.
+        """
+        n_zones, n_lines = stiff.shape[1], lines.shape[1]
+        system = np.zeros((len(stiff), n_zones + n_lines + 1, n_zones + n_lines + 1))
+        system[:, range(n_zones), range(n_zones)] = stiff
+        at = range(n_zones, n_zones + n_lines)
+        system[:, at, at] = -1.0 / np.maximum(lines, _WEIGHTLESS)
+        system[:, at, :n_zones] = self._factors
+        system[:, :n_zones, at] = self._factors.T
+        system[:, -1, :n_zones] = system[:, :n_zones, -1] = 1.0
+        return system
+
+
+class _PolicyStep:
+    """The policy's system: K_i of all records, curvature of both parts, and the weight of its size as a rank of one."""
+
+    def __init__(self, x: Floats, k: Floats, curved: Floats, size: Floats, of_size: float) -> None:
+        n_centers, n_features = size.shape[1:]
+        self._soft, self._size, self._of_size = 1.0 / curved, size, of_size
+        self._stiff = 1.0 / self._soft.sum(axis=0)
+        self._tilt = self._soft[0] * size[0] - self._soft[1] * size[1]
+        self._lean = self._stiff * self._tilt
+        self._rank = 1.0 + of_size * float(((self._soft * size * size).sum(axis=0) - self._lean * self._tilt).sum())
+        n = n_centers * n_features
+        by_feature = (k.reshape(len(k), -1, 1) * x[:, None, :]).reshape(len(k), -1)
+        by_pair = (by_feature.T @ x).reshape(n_centers, n_centers, n_features, n_features)
+        system = by_pair.transpose(0, 2, 1, 3).reshape(n, n)
+        system[range(n), range(n)] += self._stiff.ravel()
+        system += (of_size / self._rank) * np.outer(self._lean, self._lean)
+        sums = np.tile(np.eye(n_features), n_centers)
+        # Equations of the sums in the size of what they border.
+        scale = 1.0 / np.sqrt(np.diag(system))
+        scaled = scale[:, None] * system * scale
+        border = sums * scale
+        self._border_scale = 1.0 / np.sqrt((border**2).sum(axis=1))
+        border *= self._border_scale[:, None]
+        self._scale = scale
+        bordered = np.block([[scaled, border.T], [border, np.zeros((n_features, n_features))]])
+        if not np.isfinite(bordered).all():
+            raise np.linalg.LinAlgError("the policy's system has entries that are no numbers")
+        self._factor = lu_factor(bordered)
+
+    def solve(self, a: Floats, told: Floats, sums: Floats) -> tuple[Floats, Floats]:
+        """Steps of the parts and prices of the sums, where records ask for `told` (datacenter, 1 + feature)."""
+        eased = self._soft * a
+        difference = eased[0] - eased[1]
+        ease = float((self._size * eased).sum()) - float((self._lean * difference).sum())
+        right = self._stiff * difference - told - (self._of_size * ease / self._rank) * self._lean
+        scale, n = self._scale, right.size
+        found = lu_solve(self._factor, np.append(scale * right.ravel(), self._border_scale * sums))
+        matrix = (scale * found[:n]).reshape(right.shape)
+        price = self._border_scale * found[n:]
+        size = (ease + float((self._lean * matrix).sum())) / self._rank
+        pull = self._of_size * size
+        pressed = self._stiff * (difference - pull * self._tilt - matrix)
+        sides = np.stack([pressed, -pressed])
+        return eased - self._soft * (pull * self._size + sides), price
+
+
+def _summed(weight: Floats, left: Floats, right: Floats) -> Floats:
+    """left' diag(weight) right for every record's weight (record, row)."""
+    outer = (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
+    return (weight @ outer).reshape(len(weight), left.shape[1], right.shape[1])
+
+
+def _each(matrix: Floats, vector: Floats) -> Floats:
+    """Every record's matrix times its vector."""
+    return np.asarray((matrix @ vector[:, :, None])[:, :, 0])
+
+
+class _Systems:
+    """Symmetric systems (record, n, n), their rows brought to a largest entry near one first."""
+
+    def __init__(self, system: Floats) -> None:
+        scale = np.ones(system.shape[:2])
+        self._scaled = system
+        for _ in range(_SCALINGS):
+            scale = scale / np.sqrt(np.abs(self._scaled).max(axis=2))
+            self._scaled = scale[:, :, None] * system * scale[:, None, :]
+        self._scale = scale[:, :, None]
+        self._inverse = np.linalg.inv(self._scaled)
+
+    def solve(self, right: Floats) -> Floats:
+        """Solutions of right sides (record, n, any), as good as by factors: an inverse alone leaves a residual."""
+        scaled = self._scale * right
+        found = self._inverse @ scaled
+        found += self._inverse @ (scaled - self._scaled @ found)
+        return np.asarray(self._scale * found)

@@ -1,0 +1,216 @@
+"""Regression policies for task shifts: trained on the cost of dispatch (contextual) or on ideal shifts (base) (9.5).
+
+A policy is the matrix B (datacenter, 1 + feature): loads move by B (1, x). The published statement gives shifts along
+the links of a complete graph, phi = beta (1, x), and bounds |beta|_1. Any B whose columns sum to 0 comes from links,
+and the least |beta|_1 is half of |B|_1 (9.8): so the bound is put on B, and there are no links.
+
+By 9.4 the datacenters' own problem adds nothing but (9.3), so that training is one convex quadratic program:
+
+min  mean_i p_i'C p_i + c'p_i + s'l_i
+(1)  theta_i = theta0 + B (1, x_i) for every record i, columns of B sum to 0
+(2)  |B|_1 <= 2 eps, in MW per unit of a feature (the intercept counts too, unless it is left free)
+(3)  dispatch of every record (9.2), its loads accepted (9.3)
+
+Many B cost the same. Of these, the one is taken that moves least: LEAST_MOVE_USD is the price of the square of a GW by
+which one standard deviation of a feature moves a datacenter, under a millionth of a record's cost. A random direction,
+priced as well, finds other ends of the optimal set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import block_array, block_diag, csc_matrix, csr_matrix, diags_array, eye_array, hstack, kron, vstack
+
+from solvers.dispatch.blocks import (
+    OBJECTIVE_USD,
+    POWER_MW,
+    DatacenterNetwork,
+    DispatchBlocks,
+    DispatchSystem,
+    dispatch_blocks,
+)
+from solvers.outcome import SolverError
+from solvers.policy_training.newton import PolicyTerms, TrainingNewton
+from solvers.quadratic.program import Certificate, QuadraticProgram, QuadraticSolution, solve_quadratic_program
+
+Floats = NDArray[np.float64]
+
+# Prices of moving, where moves cost the same otherwise: $ per GW^2, and per GW along a direction.
+LEAST_MOVE_USD, ALONG_USD = 0.05, 1.0
+# A feature that varies by so small a share of its size is constant, but for a solver's rounding: the intercept stands
+# for it, and it moves nothing. A bound on |B|_1 that is smaller is none.
+_CONSTANT, _SMALLEST = 1e-7, 1e-6
+# What systems of all records together may take.
+MEMORY_MAX_BYTES = 2e9
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedPolicy:
+    """B (datacenter, 1 + feature) in MW per unit of the features, what it costs per record ($), certificate, seconds.
+
+    `certified` is False if no solver certified the optimum: then B is not to be used.
+    """
+
+    matrix: Floats
+    cost_usd: float
+    certificate: Certificate
+    certified: bool
+    solver: str
+    seconds: float
+
+    @property
+    def conserving_matrix(self) -> Floats:
+        """B with what rounding leaves of its columns' sums put right, where it does not show."""
+        return np.asarray(self.matrix - self.matrix.mean(axis=0))
+
+    def shifts_mw(self, features: Floats) -> Floats:
+        """What the policy asks of every datacenter (record, datacenter) by `features` (record, feature)."""
+        return np.asarray(np.hstack([np.ones((len(features), 1)), features]) @ self.matrix.T)
+
+
+def varying(features: Floats) -> NDArray[np.bool_]:
+    """Which features (record, feature) are not constant, each against its own size: they come in different units."""
+    return np.asarray(features.std(axis=0) > _CONSTANT * np.abs(features).max(axis=0, initial=0.0))
+
+
+def train_policy(
+    system: DispatchSystem,
+    load_mw: Floats,
+    injected_mw: Floats,
+    network: DatacenterNetwork,
+    features: Floats,
+    eps: float,
+    *,
+    scale: Floats | None = None,
+    free_intercept: bool = False,
+    tie_direction: Floats | None = None,
+) -> TrainedPolicy:
+    """The policy with the least mean cost over records (contextual regression, 9.5).
+
+    `load_mw` (record, zone) is without datacenters, `features` (record, feature); one that is constant is left out.
+    `scale` (feature,) divides features before (2) is counted: standard deviations make the bound independent of units.
+    `free_intercept` leaves constant moves out of (2). Ties are broken by the least move, and along `tie_direction`
+    (datacenter, 1 + feature) if there is one. Raises `SolverError` on eps < 0 or shapes that do not fit.
+    """
+    x = _with_intercept(features, scale, eps)
+    if len(x) != len(load_mw):
+        raise SolverError(f"{len(x)} records of features and {len(load_mw)} of loads")
+    spread = np.append(1.0, x[:, 1:].std(axis=0))
+    varies = np.append(True, varying(features))
+    size_max = max(2.0 * eps, _SMALLEST)
+    # In raw units entries of B differ by orders of magnitude. What is decided is how many GW a standard deviation of a
+    # feature moves a datacenter, or how much of the bound it uses where that is little: `unit` of B (MW per unit).
+    counts = np.append(0.0 if free_intercept else 1.0, np.ones(int(varies.sum()) - 1))
+    unit = np.where(counts > 0.0, np.minimum(POWER_MW / spread[varies], size_max), POWER_MW)
+    by_spread = unit * spread[varies] / POWER_MW
+    shape = (2, network.n, len(unit))
+    squares = np.broadcast_to(2.0 * LEAST_MOVE_USD / OBJECTIVE_USD * by_spread**2, shape)
+    along = np.zeros(shape[1:])
+    if tie_direction is not None:
+        along = ALONG_USD / OBJECTIVE_USD * by_spread * tie_direction[:, varies]
+    linear = np.stack([along, -along])
+    size = np.broadcast_to(counts * unit / size_max, shape)
+    terms = PolicyTerms(x[:, varies] * unit / POWER_MW, size, 2.0 * eps / size_max, squares, linear)
+    blocks = dispatch_blocks(system, load_mw, injected_mw, network, keep_sum=False)
+    base = network.base_mw / POWER_MW
+    newton = TrainingNewton(blocks, system, network, base, terms)
+    program = _training_program(blocks, base, terms)
+    # Hundreds of buses: a sparse factorisation takes less.
+    fits = newton.memory_bytes <= MEMORY_MAX_BYTES
+    found = solve_quadratic_program(program, ("interior point by structure", newton.optimum) if fits else None)
+    matrix = np.zeros((network.n, len(varies)))
+    parts = found.x[-terms.n_entries :].reshape(shape)
+    matrix[:, varies] = unit * (parts[0] - parts[1])
+    policy = _policy(found, matrix, scale, OBJECTIVE_USD)
+    # What breaks ties is no cost of dispatch.
+    ties = float((0.5 * squares * parts**2 + linear * parts).sum())
+    return replace(policy, cost_usd=policy.cost_usd - OBJECTIVE_USD * ties)
+
+
+def _training_program(blocks: DispatchBlocks, base: Floats, terms: PolicyTerms) -> QuadraticProgram:
+    """The program of (1) to (3): blocks of records, then B as it is decided: the difference of two that are >= 0."""
+    (q, n_features), n_centers = terms.x.shape, len(base)
+    own = blocks.program
+    theta = np.zeros((n_centers, blocks.n_columns))
+    theta[:, blocks.theta_at :] = np.eye(n_centers)
+    follows = kron(eye_array(q), csr_matrix(theta))
+    by_policy = vstack([kron(eye_array(n_centers), csr_matrix(row[None])) for row in terms.x], format="csr")
+    conserve = kron(np.ones((1, n_centers)), eye_array(n_features))
+    equal = block_array(
+        [[own.equal, None, None], [follows, -by_policy, by_policy], [None, conserve, -conserve]], format="csc"
+    )
+    return QuadraticProgram(
+        csc_matrix(block_diag([own.quadratic / q, diags_array(terms.squares.ravel())])),
+        np.append(own.cost / q, terms.linear),
+        csc_matrix(equal),
+        np.concatenate([own.equal_to, np.tile(base, q), np.zeros(n_features)]),
+        csc_matrix(block_diag([own.rows, csr_matrix(terms.size.reshape(1, -1))])),
+        np.append(own.row_low, -np.inf),
+        np.append(own.row_high, terms.size_max),
+        np.append(own.low, np.zeros(terms.n_entries)),
+        np.append(own.high, np.full(terms.n_entries, np.inf)),
+    )
+
+
+def train_base_regression(
+    features: Floats, shift_mw: Floats, eps: float, *, scale: Floats | None = None, free_intercept: bool = False
+) -> TrainedPolicy:
+    """Least squares on ideal shifts (record, datacenter) with |beta|_1 <= eps: base regression (9.5).
+
+    Where the bound binds this relaxes the published problem: links that keep |beta|_1 small are not those that keep
+    squares small (docs/coordination_proof.md). Shifts along links are not unique; the shortest (in the 2-norm) are
+    taken, so squares of links are squares of datacenters divided by their number. `cost_usd` is the mean square of what
+    is missed along links (MW^2).
+    """
+    x = _with_intercept(features, scale, eps)
+    q, n_features = x.shape
+    n_centers = shift_mw.shape[1]
+    if len(shift_mw) != q:
+        raise SolverError(f"{q} records of features and {len(shift_mw)} of shifts")
+    n_matrix = n_centers * n_features
+    # Features differ by orders of magnitude: the program counts in the units of the largest.
+    unit = float(max(np.abs(shift_mw).max(initial=0.0), 1.0))
+    # Links phi = A' shift / n for a complete graph: |phi|^2 = |shift|^2 / n.
+    weight = 2.0 / (q * n_centers)
+    gram = weight * kron(eye_array(n_centers), csr_matrix(x.T @ x)) / unit**2
+    toward = -weight * (shift_mw.T @ x).ravel() / unit**2
+    conserve = csr_matrix(kron(np.ones((1, n_centers)), eye_array(n_features)))
+    program = QuadraticProgram(
+        csc_matrix(block_array([[gram, -gram], [-gram, gram]])),
+        np.concatenate([toward, -toward]),
+        csc_matrix(hstack([conserve, -conserve])),
+        np.zeros(n_features),
+        csc_matrix(np.tile(np.append(0.0 if free_intercept else 1.0, np.ones(n_features - 1)), 2 * n_centers)[None]),
+        np.array([-np.inf]),
+        np.array([2.0 * eps]),
+        np.zeros(2 * n_matrix),
+        np.full(2 * n_matrix, np.inf),
+    )
+    found = solve_quadratic_program(program)
+    matrix = (found.x[:n_matrix] - found.x[n_matrix:]).reshape(n_centers, n_features)
+    policy = _policy(found, matrix, scale, unit**2)
+    # The program leaves out the square of what is aimed at, which nothing changes.
+    return replace(policy, cost_usd=policy.cost_usd + 0.5 * weight * float((shift_mw**2).sum()))
+
+
+def _with_intercept(features: Floats, scale: Floats | None, eps: float) -> Floats:
+    if not 0.0 <= eps < np.inf:
+        raise SolverError(f"eps must be a number and not negative, got {eps}")
+    if not len(features):
+        raise SolverError("there are no records to train on")
+    if not np.isfinite(features).all():
+        raise SolverError("features have values that are no numbers")
+    if scale is not None and (scale.shape != features.shape[1:] or not (np.isfinite(scale) & (scale > 0.0)).all()):
+        raise SolverError(f"scale must be a positive number for each of {features.shape[1]} features")
+    divided = features if scale is None else features / scale
+    return np.hstack([np.ones((len(features), 1)), divided])
+
+
+def _policy(found: QuadraticSolution, matrix: Floats, scale: Floats | None, money: float) -> TrainedPolicy:
+    if scale is not None:
+        matrix = np.hstack([matrix[:, :1], matrix[:, 1:] / scale])
+    own = found.certificate
+    return TrainedPolicy(matrix, money * own.primal_objective, own, own.holds, found.solver, found.seconds)

@@ -1,0 +1,193 @@
+"""Taps for one placement: propose by the linear model, judge by simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.assembly import assemble
+from g2g_opt.data_files import TRACE_DIR
+from g2g_opt.feeder import Feeder
+from g2g_opt.judge import judge
+from g2g_opt.limits import Limits
+from g2g_opt.outcome import Outcome
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulate import Simulation
+from solvers.taps.settings import TapProblem, solve_taps
+from studies.shared.side_by_side import Request, Wanted, together
+
+Taps = tuple[tuple[str, float], ...]
+
+# Simulated rounds per size before it counts as rejected: bounds the work, at the price of a heuristic.
+MAX_ROUNDS = 4
+
+# Taps for which even the linear model misses the band by more than this are not worth a run; its promises err by
+# thousandths of a pu (formulations 5.4).
+HOPELESS_MARGIN_PU = -0.004
+
+
+@dataclass(frozen=True, eq=False)
+class TapTrial:
+    """One simulated round: the plan with the taps tried, and what came of it in every scenario it was run in.
+
+    `kept` is the verdict over the scenarios; those after the one that decided against it may be left out of `runs`.
+    """
+
+    plan: Plan
+    runs: tuple[Simulation, ...]
+    kept: bool
+
+    @property
+    def taps(self) -> Taps:
+        """Taps of the plan."""
+        return self.plan.taps
+
+    @property
+    def binding(self) -> Simulation:
+        """The run that is closest to a limit, or furthest beyond it."""
+        return min(self.runs, key=lambda run: (run.outcome.kept, _room(run.outcome)))
+
+    @property
+    def n_failed(self) -> int:
+        """Scenarios that did not keep the limits."""
+        return sum(not run.outcome.kept for run in self.runs)
+
+
+# Scenarios run first, before it is known whether the others are worth it.
+SCREENED_FIRST = 12
+
+
+class TapSearch:
+    """Finds taps under which a plan keeps the limits, if it can.
+
+    The voltage change per tap step is measured once on the circuit; each round solves the tap model on the extreme
+    voltages of the last run and simulates its answer. The taps that last worked are tried first.
+
+    With several `scenarios` one tap setting has to do for all of them, and `failures_allowed` of them may miss limits.
+    """
+
+    def __init__(
+        self,
+        feeder: Feeder,
+        scenarios: Sequence[Scenario],
+        limits: Limits,
+        optimise: bool,
+        trace_dir: Path = TRACE_DIR,
+        failures_allowed: int = 0,
+    ) -> None:
+        self._feeder, self._scenarios, self._limits = feeder, tuple(scenarios), limits
+        self._failures_allowed = failures_allowed
+        self._optimise = optimise and bool(feeder.regulators)
+        self._trace_dir = trace_dir
+        self._slopes: NDArray[np.float64] | None = None
+        start = feeder.initial_taps.regulators if feeder.initial_taps is not None else {}
+        ratios = {**feeder.compiled_taps, **start}
+        self._last_good: Taps = tuple((name, ratios[name]) for name in feeder.regulators)
+
+    def try_taps(self, plan: Plan, first: Taps | None = None) -> Wanted[list[TapTrial]]:
+        """Simulate `plan` under one tap setting after another until one is kept; the last trial is the verdict.
+
+        A generator that asks for simulations (see `side_by_side`); returns the trials. `first` replaces the taps that
+        last worked as those tried first.
+        """
+        trials: list[TapTrial] = []
+        waiting: list[Taps] = [self._last_good if first is None else first]
+        while waiting and len(trials) < MAX_ROUNDS:
+            now, waiting = waiting[: MAX_ROUNDS - len(trials)], waiting[MAX_ROUNDS - len(trials) :]
+            done: list[TapTrial] = yield from together([self._try(replace(plan, taps=taps)) for taps in now])
+            trials += done
+            kept = [trial.taps for trial in done if trial.kept]
+            if kept:
+                self._last_good = kept[0]
+                break
+            for trial in done:
+                run = _worst_of(trial.runs)
+                if self._optimise and len(run.nodes) and any(_voltage_is_broken(r.outcome) for r in trial.runs):
+                    seen = {trial.taps for trial in trials} | set(waiting)
+                    waiting += [
+                        better for better in dict.fromkeys(self._propose(trial.plan, run)) if better not in seen
+                    ]
+        # A size is judged by its best round: one that failed to converge comes after one that has figures.
+        return sorted(trials, key=_merit)
+
+    def _try(self, plan: Plan) -> Wanted[TapTrial]:
+        """One plan in the scenarios; if too many of the first ones miss the limits, the others are left out."""
+        runs: list[Simulation] = []
+        for part in (self._scenarios[:SCREENED_FIRST], self._scenarios[SCREENED_FIRST:]):
+            if part and sum(not run.outcome.kept for run in runs) <= self._failures_allowed:
+                answers = yield tuple(Request(plan, scenario=scenario) for scenario in part)
+                runs += [self.judged(run, scenario) for run, scenario in zip(answers, part, strict=True)]
+        return TapTrial(plan, tuple(runs), sum(not run.outcome.kept for run in runs) <= self._failures_allowed)
+
+    def judged(self, run: Simulation, scenario: Scenario) -> Simulation:
+        """A run by this search's limits, whatever limits the simulation was judged by (their bands are the same)."""
+        if run.outcome.figures is None:
+            return run
+        return replace(run, outcome=replace(run.outcome, checks=judge(run.outcome.figures, scenario, self._limits)))
+
+    def _propose(self, plan: Plan, run: Simulation) -> Iterator[Taps]:
+        """Taps with the most room on both sides, then those that are as high as the upper limit permits."""
+        if self._slopes is None:
+            self._measure(plan)
+        assert self._slopes is not None
+        taps = dict(plan.taps)
+        regulators = list(self._feeder.regulators.values())
+        ratio = np.array([taps[r.name] for r in regulators])
+        step = np.array([r.tap_step_pu for r in regulators])
+        for high_weight in (1.0, 0.0):
+            solution = solve_taps(
+                TapProblem(
+                    lowest_pu=run.lowest_pu,
+                    highest_pu=run.highest_pu,
+                    slope_pu_per_step=self._slopes,
+                    steps_down=np.ceil((ratio - [r.tap_min_pu for r in regulators]) / step - 1e-6).astype(np.int64),
+                    steps_up=np.ceil(([r.tap_max_pu for r in regulators] - ratio) / step - 1e-6).astype(np.int64),
+                    v_min_pu=self._limits.voltage_min_pu,
+                    v_max_pu=self._limits.voltage_max_pu,
+                    high_weight=high_weight,
+                )
+            )
+            if solution is not None and solution.margin_pu > HOPELESS_MARGIN_PU:
+                moved = np.round(ratio + solution.steps * step, 9).tolist()
+                yield tuple((r.name, r.clipped(to)) for r, to in zip(regulators, moved, strict=True))
+
+    def _measure(self, plan: Plan) -> None:
+        run = assemble(plan, self._scenarios[0], self._feeder, self._limits, trace_dir=self._trace_dir)
+        ticks: Any = run.coordinator.run_iter()
+        next(ticks)
+        self._slopes = run.grid.estimate_tap_sensitivity()
+        ticks.close()
+
+
+def _voltage_is_broken(outcome: Outcome) -> bool:
+    return any("voltage" in check.name and not check.kept for check in outcome.checks) or any(
+        check.name == "throughput share" and not check.kept for check in outcome.checks
+    )
+
+
+def _worst_of(runs: Sequence[Simulation]) -> Simulation:
+    """One run with the extremes of all that have voltages; the first as it is if it is alone or none has any."""
+    solved = [run for run in runs if len(run.nodes)]
+    if len(runs) == 1 or not solved:
+        return runs[0]
+    return replace(
+        solved[0],
+        lowest_pu=np.min([run.lowest_pu for run in solved], axis=0),
+        highest_pu=np.max([run.highest_pu for run in solved], axis=0),
+    )
+
+
+def _merit(trial: TapTrial) -> tuple[bool, int, bool, float]:
+    outcome = trial.binding.outcome
+    return trial.kept, -trial.n_failed, outcome.failure is None, _room(outcome)
+
+
+def _room(outcome: Outcome) -> float:
+    """How far the worst limit is from being used up; larger is better."""
+    return -max((check.used for check in outcome.checks), default=np.inf)
