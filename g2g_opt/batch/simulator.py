@@ -14,6 +14,7 @@ from g2g_opt.batch.control import Parts
 from g2g_opt.batch.controls import build_controls, check_known
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
+from g2g_opt.batch.power_quality import PowerQualityTally
 from g2g_opt.batch.summary import Edges, Summary, Tally
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.clock import as_period
@@ -22,6 +23,7 @@ from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.errors import InputError
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.setup import GridSetup
+from g2g_opt.metrics.power_quality import UNBALANCE_EDGES, PowerQuality
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -56,11 +58,12 @@ class Trace:
 
 @dataclass(frozen=True, eq=False)
 class BatchRun:
-    """One run of a batch: why it failed, or its summary; a trace where one was asked for."""
+    """One run of a batch: why it failed, or its summary and power quality; a trace where one was asked for."""
 
     failure: str | None
     summary: Summary | None
     trace: Trace | None = None
+    power_quality: PowerQuality | None = None
 
 
 def batch_key(run: Coordinator[Any, Any]) -> tuple[Any, ...]:
@@ -141,6 +144,7 @@ class _Batch:
         self.controls = build_controls([run.controllers for run in self._runs], self._parts)
         self._ticks = [int(Fraction(c.dt_s) / self.dt_s) for c in self.controls]
         self._tally = self._make_tally(edges, deadlines_s)
+        self._quality = PowerQualityTally(self.grids, self.fleets, self.n_steps, UNBALANCE_EDGES)
         self._traced = [slot for slot, i in enumerate(self._order) if i in trace]
         self._kept: list[dict[str, Any]] = [{} for _ in self._traced]
 
@@ -165,6 +169,7 @@ class _Batch:
             self.fleets.advance(step)
             self.grids.solve(step, self.fleets.power_w)
             self._tally.add(step, self.grids.voltage_pu, self.grids.loading_pu, self.grids.loading_phase)
+            self._quality.add(step)
             self.grids.tell_own_loads(step, self._tally)
             for slot, kept in zip(self._traced, self._kept, strict=True):
                 self._keep(slot, kept)
@@ -178,12 +183,14 @@ class _Batch:
             if progress is not None and 100 * (step + 1 - reported) >= self.n_steps:
                 reported = step + 1
                 progress(reported, self.n_steps)
+        self._quality.finish()
         results: list[BatchRun | None] = [None] * len(self._runs)
         traces = {slot: self._trace(slot, kept) for slot, kept in zip(self._traced, self._kept, strict=True)}
         for slot, i in enumerate(self._order):
             failure = self.grids.failure[slot]
             summary = self._tally.summary(slot, float(self.dt_s)) if failure is None else None
-            results[i] = BatchRun(failure, summary, traces.get(slot))
+            quality = self._quality.quality(slot) if failure is None else None
+            results[i] = BatchRun(failure, summary, traces.get(slot), quality)
         return [result for result in results if result is not None]
 
     def _keep(self, slot: int, kept: dict[str, Any]) -> None:

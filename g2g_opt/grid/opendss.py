@@ -32,7 +32,7 @@ from g2g_opt.grid.injections import InjectionPowers
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.load import ExternalLoad
 from g2g_opt.grid.loading import BranchLoading
-from g2g_opt.grid.record import GridRecord
+from g2g_opt.grid.record import GridRecord, Watch
 from g2g_opt.grid.regulators import RegulatorBank
 from g2g_opt.grid.sensitivity import measure_slopes, measure_tap_slopes
 from g2g_opt.grid.served import OwnLoadCheck, ServedCheck
@@ -102,6 +102,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._attached = self.setup.attached
         self._regulators = self.setup.regulators
         self._expected_steps = 0
+        self.watch: Watch | None = None
         self._circuit: Circuit | None = None
         self._reads_directly = type(self).step is OpenDSSGrid.step
 
@@ -195,7 +196,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._judged = JudgedVoltages.of(self.feeder.buses, nodes, circuit.node_base_v)
         loading = BranchLoading.of(circuit) if self.setup.record_loading else None
         n = len(circuit.injection_kw)
-        self._grid_record = GridRecord(nodes, self._judged, n, self._inspect, loading, self._expected_steps)
+        self._grid_record = GridRecord(nodes, self._judged, n, self._inspect, loading, self._expected_steps, self.watch)
         self._vector: Floats | None = None
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
         self._taps: TapPosition | None = None
@@ -206,6 +207,11 @@ class OpenDSSGrid(GridBackend[GridState]):
         if self._circuit is None:
             raise InputError("the grid has not been started; run it through a Coordinator or call start() first")
         return self._circuit
+
+    @property
+    def circuit(self) -> Circuit:
+        """The circuit of a run; `InputError` before `start`."""
+        return self._running()
 
     # --- stepping
 
@@ -235,14 +241,14 @@ class OpenDSSGrid(GridBackend[GridState]):
         try:
             circuit.solve()
         except PowerFlowError as error:
-            # A load outside its window before that moment is the earlier reason, as in `advance_block`.
+            # A load outside its window before that moment is the earlier reason.
             self._grid_record.flush()
             raise PowerFlowError(f"t={time_s:g} s: {error}") from error
         self._vector = None
         if self.setup.dss_controls:
             self._note_taps(circuit)
         self._renew_loading(circuit)
-        self._grid_record.append(time_s, circuit.node_voltages(), circuit.injection_kw)
+        self._grid_record.append(time_s, circuit.node_voltages(), circuit.injection_kw, circuit.injection_kvar)
         self._powers.settle(time_s)
 
     @property
@@ -263,10 +269,9 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._vector = None
         if n_solved:
             self._renew_loading(circuit)
-        self._grid_record.append_block(time_s[:n_solved], phasors, kw)
+        self._grid_record.append_block(time_s[:n_solved], phasors, kw, kvar)
         if n_solved < len(time_s):
-            # A load outside its window before that moment is the earlier reason.
-            self._grid_record.flush()
+            self._grid_record.flush()  # as in `_solve_at`
             circuit.report_unsolved(f"t={time_s[n_solved]:g} s")
 
     def _inspect(self, time_s: Floats, phasors: NDArray[np.complex128], asked_kw: Floats) -> None:
@@ -313,14 +318,9 @@ class OpenDSSGrid(GridBackend[GridState]):
         if not any(storage is command.storage for storage in storages):
             raise unknown_name("storage", command.storage.name, [s.name for s in storages], "on this grid")
         command.storage.set_power_kw(command.power_kw, command.reactive_power_kvar)
-        events.emit(
-            "grid.storage_power.updated",
-            {
-                "storage_name": command.storage.name,
-                "power_kw": float(command.power_kw),
-                "reactive_power_kvar": float(command.reactive_power_kvar),
-            },
-        )
+        kw, kvar = float(command.power_kw), float(command.reactive_power_kvar)
+        told = {"storage_name": command.storage.name, "power_kw": kw, "reactive_power_kvar": kvar}
+        events.emit("grid.storage_power.updated", told)
 
     # --- what it shows
 

@@ -1,0 +1,218 @@
+"""Unbalance, rapid voltage changes and trips of a run: both engines, and against every step of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from batch_parts import SILENT, SPECS, loop, site
+from random_runs import TOLERANCE, random_tasks
+
+from g2g_opt.assembly import assemble
+from g2g_opt.batch.simulator import run_batch
+from g2g_opt.controller.tap_schedule import TapScheduleController
+from g2g_opt.coordinator import Coordinator
+from g2g_opt.datacenter.config import ReplicaSchedule, TrainingRun
+from g2g_opt.datacenter.workloads.inference import InferenceData
+from g2g_opt.datacenter.workloads.training import TrainingTrace
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.config import TapPosition, TapSchedule
+from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.limits import Limits
+from g2g_opt.metrics.power_quality import DEFINITIONS, UNBALANCE_EDGES, PowerQuality
+from g2g_opt.metrics.power_quality_record import PowerQualityRecord
+from g2g_opt.metrics.rapid_voltage_change import largest_changes
+from g2g_opt.metrics.unbalance import negative_sequence_unbalance, nema_unbalance
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
+
+
+def assert_same(one: PowerQuality, other: PowerQuality) -> None:
+    assert (one.nodes, one.buses, one.edges, one.dt_s) == (other.nodes, other.buses, other.edges, other.dt_s)
+    assert one.n_steps == other.n_steps
+    assert one.demand_changes == other.demand_changes
+    for name in ("unbalance", "unbalance_without", "change_pu"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=0, atol=1e-6, err_msg=name)
+    # A bus that stands at an edge to a billionth may be counted on either side of it.
+    assert np.abs(one.unbalance_steps_over - other.unbalance_steps_over).max(initial=0) <= 1
+    for trip, same in zip(one.trips, other.trips, strict=True):
+        assert trip.site == same.site
+        np.testing.assert_allclose(trip.before_pu, same.before_pu, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(trip.after_pu, same.after_pu, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ieee13", "ieee34", "ieee123"])
+def test_both_engines_leave_the_same_figures(name: str) -> None:
+    feeder = Feeder.load(name)
+    compared = 0
+    for plan, scenario in random_tasks(feeder, 6, 15):
+        # Batch sizes that a controller rounds part at ties; what is compared here are the figures.
+        plan = replace(plan, policy=type(plan.policy)())
+        (run,) = run_batch([assemble(plan, scenario, feeder, Limits(), tolerance=TOLERANCE).coordinator])
+        if run.power_quality is None:
+            continue
+        single = assemble(plan, scenario, feeder, Limits(), tolerance=TOLERANCE)
+        record = PowerQualityRecord(single.grid, UNBALANCE_EDGES)
+        single.coordinator.run()
+        assert_same(run.power_quality, record.quality())
+        compared += 1
+    assert compared >= 3
+
+
+# --- a circuit small enough to be worked out here
+
+OMEGA = np.exp(2j * np.pi / 3)
+FEEDER = Feeder.from_dss(Path(__file__).resolve().parents[1] / "circuits" / "unbalanced.dss")
+
+
+def by_hand(site_kw: float) -> np.ndarray:
+    """Voltages (V) at the end of the line, with a load between phases 1 and 2 and a wye site at a power factor of
+    0.95: v = e - Z i, round and round.
+    """
+    e = 1.048 * 12470 / np.sqrt(3) * np.array([1, OMEGA**2, OMEGA])
+    own, mutual = (2 + 3j + 2 * (1 + 1j)) / 3, (2 + 3j - (1 + 1j)) / 3
+    z = np.full((3, 3), mutual) + (own - mutual + 0.0001j) * np.eye(3)
+    site_va = 1e3 * site_kw / 3 * (1 + 1j * np.tan(np.arccos(0.95)))
+    v = e.copy()
+    for _ in range(200):
+        between = np.conj(3.6e6 / (v[0] - v[1]))
+        v = e - z @ (np.conj(site_va / v) + between * np.array([1, -1, 0]))
+    return v
+
+
+def at_the_end(base_kw: float, **options: Any) -> Coordinator[Any, Any]:
+    """A site that draws its base load, and no more, at the end of the line."""
+    dc = site("dc", (0, 0), data=SILENT, noise=0.0, base_kw=base_kw, **options)
+    return loop({"end": dc}, feeder=FEEDER, site_options={"power_factor": 0.95, "connection_type": "wye"})
+
+
+def both_engines(build: Callable[[], Coordinator[Any, Any]]) -> list[PowerQuality]:
+    (run,) = run_batch([build()])
+    assert run.power_quality is not None, run.failure
+    single = build()
+    record = PowerQualityRecord(single.grid, UNBALANCE_EDGES)
+    single.run()
+    assert_same(run.power_quality, record.quality())
+    return [run.power_quality, record.quality()]
+
+
+def test_unbalance_and_trip_of_a_site_by_hand() -> None:
+    with_site, without = by_hand(3000.0), by_hand(0.0)
+    expected = [f(v) for f in (negative_sequence_unbalance, nema_unbalance) for v in (with_site, without)]
+    # As plain OpenDSS has them, too.
+    np.testing.assert_allclose(expected, [0.03381, 0.03195, 0.03219, 0.03044], atol=6e-6)
+    base_v = 12470 / np.sqrt(3)
+    change = np.abs(np.abs(without) - np.abs(with_site)) / base_v
+    for quality in both_engines(lambda: at_the_end(1000.0)):
+        assert quality.buses == ("end",)
+        negative, nema = (quality.worst_unbalance(definition) for definition in DEFINITIONS)
+        assert negative is not None
+        assert nema is not None
+        assert negative.bus == nema.bus == "end"
+        got = [negative.share, negative.without_site_share, nema.share, nema.without_site_share]
+        np.testing.assert_allclose(got, expected, atol=2e-6)
+        np.testing.assert_array_equal(quality.unbalance_time_s("negative sequence", 0.03), [40.0])
+        np.testing.assert_array_equal(quality.unbalance_time_s("negative sequence", 0.04), [0.0])
+        worst, after = quality.worst_change(), quality.highest_after_trip()
+        assert worst is not None
+        assert after is not None
+        assert (worst.bus, worst.cause) == ("end", "a trip of dc")
+        assert worst.change_pu == pytest.approx(change.max(), abs=2e-6)
+        assert (after.bus, after.site) == ("end", "dc")
+        assert after.voltage_pu == pytest.approx(np.abs(without).max() / base_v, abs=2e-6)
+        with pytest.raises(InputError, match=r"kept at 0\.021"):
+            quality.unbalance_time_s("NEMA", 0.021)
+
+
+def test_training_starts_and_stops_are_rapid_changes_by_hand() -> None:
+    steady = TrainingTrace(np.array([0.0, 5.0]), np.array([400.0, 400.0]))
+    # 5,000 GPUs of 400 W from 10 to 24.5 s: 2,000 kW.
+    training = TrainingRun(n_gpus=5000, trace=steady).at(t_start=10.0, t_end=24.5)
+    expected = np.abs(np.abs(by_hand(2300.0)) - np.abs(by_hand(300.0))).max() / (12470 / np.sqrt(3))
+    for quality in both_engines(lambda: at_the_end(100.0, training=training)):
+        i = int(quality.change_pu.argmax())
+        assert quality.change_pu[i] == pytest.approx(expected, abs=2e-6)
+        assert quality.change_step[i] in (10, 25)
+        words = {quality._cause(10.0), quality._cause(25.0)}
+        assert words == {"training starts", "training stops"}
+        # All the site draws is lost in the trip: that is more.
+        worst = quality.worst_change()
+        assert worst is not None
+        assert worst.cause == "a trip of dc"
+
+
+def test_moved_taps_are_no_change_of_the_load_and_trips_keep_those_of_their_step() -> None:
+    moves = TapSchedule(((0.0, TapPosition(regulators={"creg1a": 1.05})), (12.0, TapPosition(a=1.0, b=1.0, c=1.0))))
+
+    def build() -> Coordinator[Any, Any]:
+        grows = ReplicaSchedule(100, ((600, 25.0, 28.0),))
+        dc = site("dc", (grows, 50), noise=0.0, data=SILENT)
+        return loop({"671": dc}, lambda grid, sites: [TapScheduleController(schedule=moves, dt_s=Fraction(1))])
+
+    for quality in both_engines(build):
+        # The taps moved the voltage by 4 to 9 %; nothing of that is left, and what is, is the ramp.
+        assert 0.0 < quality.change_pu.max() < 0.03
+        assert (quality.change_step[quality.change_pu > 0.001] >= 26).all()
+        assert quality.trips[0].step >= 27
+        assert quality.trips[0].after_pu.max() < 1.04
+
+
+def test_the_next_hour_of_a_profile_is_no_change_of_the_load() -> None:
+    def build(values: tuple[float, ...], period_s: float) -> Coordinator[Any, Any]:
+        share = HeldSeries(values, period_s)
+        return loop({"671": site("dc", noise=0.0, data=SILENT)}, own_load_share=share)
+
+    for quality in both_engines(lambda: build((0.4, 1.0), 20.0)):
+        assert quality.change_pu.max() < 1e-6
+        assert quality.unbalance.max() > 0.005
+
+
+def test_half_second_steps_are_told_as_means_of_a_second() -> None:
+    steady = TrainingTrace(np.array([0.0, 5.0]), np.array([400.0, 400.0]))
+    training = TrainingRun(n_gpus=3000, trace=steady).at(t_start=6.25, t_end=30.0)
+
+    def build() -> Coordinator[Any, Any]:
+        half = Fraction(1, 2)
+        data = InferenceData.constant(SPECS, _flat_power())
+        dc = site("dc", (200, 50), data=data, noise=0.02, dt_s=half, training=training)
+        return loop({"671": dc}, dt_s=half, duration_s=20)
+
+    for quality in both_engines(build):
+        assert quality.change_pu.max() > 0.01
+        assert quality.n_steps == 40
+
+
+def _flat_power() -> dict[str, dict[int, float]]:
+    return {spec.model_label: dict.fromkeys(spec.batch_sizes, 300.0) for spec in SPECS}
+
+
+def test_every_figure_of_the_batch_engine_is_that_of_its_own_trace() -> None:
+    feeder = Feeder.load("ieee13")
+    tasks = list(random_tasks(feeder, 20, 7))
+    runs = run_batch(
+        [assemble(*task, feeder, Limits(), tolerance=TOLERANCE).coordinator for task in _alike(tasks)],
+        trace=range(len(_alike(tasks))),
+    )
+    for run, (_, scenario) in zip(runs, _alike(tasks), strict=True):
+        assert run.power_quality is not None
+        assert run.trace is not None
+        quality, trace = run.power_quality, run.trace
+        columns = [trace.nodes.index(node) for node in quality.nodes]
+        change, _ = largest_changes(trace.voltage_pu[:, columns], scenario.dt_s, np.zeros(0, dtype=np.int64))
+        np.testing.assert_allclose(quality.change_pu, change, rtol=0, atol=1e-12)
+        for trip in quality.trips:
+            power = trace.sites[trip.site].power_w.sum(axis=1)
+            assert power[trip.step] == pytest.approx(power.max(), rel=1e-8)
+            np.testing.assert_allclose(trip.before_pu, trace.voltage_pu[trip.step, columns], rtol=0, atol=1e-8)
+
+
+def _alike(tasks: list[tuple[Plan, Scenario]]) -> list[tuple[Plan, Scenario]]:
+    """Those that can share a batch with the first, without moved taps."""
+    rhythm = tasks[0][1].duration_s, tasks[0][1].dt_s
+    return [task for task in tasks if (task[1].duration_s, task[1].dt_s) == rhythm][:4]
