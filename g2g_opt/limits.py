@@ -21,6 +21,14 @@ class Limits:
     (emergamps, emerghkva; where none is stated OpenDSS gives a line 600 A, whatever its normal rating, and a
     transformer 1.36 times its own, which is 150 % of its nameplate);
     None for none.
+    `unbalance_negative_sequence_max`, `unbalance_nema_max`: highest voltage unbalance at a three-phase bus, negative
+    over positive sequence (EN 50160: 2 %) and NEMA's definition from line to line (ANSI C84.1: 3 %); each bus may be
+    above for `unbalance_time_share_max` of the run (EN 50160: 5 % of the time). Where the circuit is above without a
+    site, a site may add 0.1 percentage points and no more (`UNBALANCE_ADDED_MAX`). None leaves one out.
+    `rapid_voltage_change_max_pu`: largest change of a voltage from one steady level to another within seconds, taps
+    held, also when a site trips at its largest draw (3 % of nominal); None for none.
+    `voltage_after_trip_max_pu`: highest voltage just after such a trip, before any tap moves; None, the default, tells
+    it without judging it: a run within its band and with changes of 3 % stays under 1.08 pu anyway.
     `latency_miss_share_max`: share of (step, model, site) samples with latency above its target.
     `throughput_share_min`: tokens served as a share of what the uncontrolled fleet of the same size serves.
     """
@@ -35,6 +43,11 @@ class Limits:
     throughput_share_min: Share = 0.5
     loading_emergency_max_pu: LoadingPu | None = None
     overload_time_max_s: TimeS | None = None
+    unbalance_negative_sequence_max: Share | None = 0.02
+    unbalance_nema_max: Share | None = 0.03
+    unbalance_time_share_max: Share = 0.05
+    rapid_voltage_change_max_pu: Share | None = 0.03
+    voltage_after_trip_max_pu: LimitVoltagePu | None = None
 
     def __post_init__(self) -> None:
         check_quantities(self)

@@ -86,7 +86,9 @@ class Grids:
         self.dt_s: Fraction = first.dt_s
         attachments = [s.attached.all() for s in setups]
         self.taps = [self._start_taps(s) for s in setups]
-        self.three_phase_buses, unbalanced = three_phase_buses(first, self.network.nodes)
+        self.three_phase_buses, unbalanced = three_phase_buses(
+            first.feeder.buses, first.exclude_buses, self.network.nodes
+        )
         self.flow = BatchPowerFlow(
             jacobian,
             [[port for a in s.attached.all() for port in self._ports(s, a)] for s in setups],

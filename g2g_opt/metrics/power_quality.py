@@ -6,17 +6,21 @@ standards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError
+from g2g_opt.grid.circuit_parts import Bus
 from g2g_opt.grid.profile import HeldProfile
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.metrics.rapid_voltage_change import WINDOW_S, change_pu
+from g2g_opt.metrics.unbalance import UNBALANCE_ADDED_MAX
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -126,12 +130,31 @@ class PowerQuality:
     demand_changes: tuple[DemandChange, ...]
     trips: tuple[SiteTrip, ...]
 
+    def to_json(self) -> str:
+        """All figures as JSON, exact to the last bit."""
+        kept = {f.name: getattr(self, f.name) for f in fields(self)}
+        kept["demand_changes"] = [astuple(change) for change in self.demand_changes]
+        kept["trips"] = [[t.site, t.step, _packed(t.before_pu), _packed(t.after_pu)] for t in self.trips]
+        return json.dumps({k: _packed(v) if isinstance(v, np.ndarray) else v for k, v in kept.items()})
+
+    @staticmethod
+    def from_json(text: str) -> PowerQuality:
+        """What `to_json` wrote."""
+        kept: dict[str, Any] = {k: _unpacked(v) if isinstance(v, dict) else v for k, v in json.loads(text).items()}
+        kept["nodes"] = tuple((bus, phase) for bus, phase in kept["nodes"])
+        kept["buses"], kept["edges"] = tuple(kept["buses"]), tuple(kept["edges"])
+        kept["demand_changes"] = tuple(DemandChange(*change) for change in kept["demand_changes"])
+        kept["trips"] = tuple(SiteTrip(s, k, _unpacked(b), _unpacked(a)) for s, k, b, a in kept["trips"])
+        return PowerQuality(**kept)
+
     def worst_unbalance(self, definition: Definition) -> WorstUnbalance | None:
         """The bus with the highest one; None where no bus has three phases."""
-        kind = DEFINITIONS.index(definition)
         if not self.buses:
             return None
-        b = int(np.argmax(self.unbalance[kind]))
+        return self._unbalance_at(definition, int(np.argmax(self.unbalance[DEFINITIONS.index(definition)])))
+
+    def _unbalance_at(self, definition: Definition, b: int) -> WorstUnbalance:
+        kind = DEFINITIONS.index(definition)
         return WorstUnbalance(
             definition,
             self.buses[b],
@@ -139,6 +162,27 @@ class PowerQuality:
             float(self.unbalance[kind, b]),
             float(self.unbalance_without[kind, b]),
         )
+
+    def blamed(self, definition: Definition, limit: float) -> NDArray[np.bool_]:
+        """Buses at which the sites are to blame for an unbalance above a limit: it was kept there without them, or they
+        add more than `UNBALANCE_ADDED_MAX` to it.
+        """
+        kind = DEFINITIONS.index(definition)
+        without = np.nan_to_num(self.unbalance_without[kind], nan=0.0)
+        return np.asarray(self.unbalance[kind] > np.maximum(limit, without + UNBALANCE_ADDED_MAX))
+
+    def worst_blamed(self, definition: Definition, limit: float, time_share_max: float) -> WorstUnbalance | None:
+        """The bus with the highest unbalance that breaks a limit for more than a share of the run; None if none does.
+
+        Raises `InputError` where that share is above 0 and no times were kept at the limit.
+        """
+        wrong = self.blamed(definition, limit)
+        if wrong.any() and time_share_max > 0.0:
+            wrong &= self.unbalance_time_s(definition, limit) > time_share_max * self.n_steps * self.dt_s
+        if not wrong.any():
+            return None
+        kind = DEFINITIONS.index(definition)
+        return self._unbalance_at(definition, int(np.where(wrong, self.unbalance[kind], -1.0).argmax()))
 
     def unbalance_time_s(self, definition: Definition, limit: float) -> Floats:
         """Time (s) that every bus spends above an edge; `InputError` where none was kept at `limit`."""
@@ -182,13 +226,25 @@ class PowerQuality:
         return worst
 
 
-def three_phase_buses(setup: GridSetup, nodes: Sequence[tuple[str, int]]) -> tuple[tuple[str, ...], Ints]:
+def _packed(array: NDArray[Any]) -> dict[str, Any]:
+    data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+    return {"kind": array.dtype.str, "shape": array.shape, "data": data}
+
+
+def _unpacked(packed: Mapping[str, Any]) -> NDArray[Any]:
+    raw = np.frombuffer(base64.b64decode(packed["data"]), dtype=np.dtype(packed["kind"]))
+    return raw.reshape(packed["shape"])
+
+
+def three_phase_buses(
+    buses: Mapping[str, Bus], exclude_buses: Sequence[str], nodes: Sequence[tuple[str, int]]
+) -> tuple[tuple[str, ...], Ints]:
     """Buses with all three phases served that limits look at, and the places of these among `nodes`, (bus, 3)."""
     index = {node: place for place, node in enumerate(nodes)}
     names = [
         name
-        for name, bus in setup.feeder.buses.items()
-        if name not in setup.exclude_buses and bus.phases == (1, 2, 3) and all((name, p) in index for p in (1, 2, 3))
+        for name, bus in buses.items()
+        if name not in exclude_buses and bus.phases == (1, 2, 3) and all((name, p) in index for p in (1, 2, 3))
     ]
     places = [[index[name, phase] for phase in (1, 2, 3)] for name in names]
     return tuple(names), np.array(places, dtype=np.int64).reshape(-1, 3)

@@ -56,7 +56,9 @@ class PowerQualityRecord:
         grid.watch = self.add
 
     def _begin(self) -> None:
-        self._buses, self._places = three_phase_buses(self._grid.setup, _nodes(self._grid))
+        setup, circuit = self._grid.setup, self._grid.circuit
+        nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
+        self._buses, self._places = three_phase_buses(setup.feeder.buses, setup.exclude_buses, nodes)
         n_kinds, n_buses = len(DEFINITIONS), len(self._buses)
         self._unbalance = np.zeros((n_kinds, n_buses))
         self._step = np.zeros((n_kinds, n_buses), dtype=np.int32)
@@ -135,7 +137,3 @@ class PowerQualityRecord:
         if not circuit.converged:
             return np.full(len(record.nodes), np.nan + 0j)
         return circuit.node_voltages().copy()
-
-
-def _nodes(grid: OpenDSSGrid) -> list[tuple[str, int]]:
-    return list(zip(grid.circuit.node_bus, grid.circuit.node_phase.tolist(), strict=True))

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-RAPID_VOLTAGE_CHANGE_MAX_PU = 0.03
 WINDOW_S = 6
 MEAN_S = 1
 

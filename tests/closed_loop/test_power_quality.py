@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from batch_parts import SILENT, SPECS, loop, site
+from engine_pair import differences
 from random_runs import TOLERANCE, random_tasks
 
 from g2g_opt.assembly import assemble
@@ -126,8 +127,23 @@ def test_unbalance_and_trip_of_a_site_by_hand() -> None:
         assert worst.change_pu == pytest.approx(change.max(), abs=2e-6)
         assert (after.bus, after.site) == ("end", "dc")
         assert after.voltage_pu == pytest.approx(np.abs(without).max() / base_v, abs=2e-6)
+        again = PowerQuality.from_json(quality.to_json())
+        assert differences(again, quality) == []
         with pytest.raises(InputError, match=r"kept at 0\.021"):
             quality.unbalance_time_s("NEMA", 0.021)
+
+
+def test_a_site_is_not_blamed_for_what_the_circuit_has_but_for_what_it_adds() -> None:
+    for base_kw, blamed in ((1000.0, True), (300.0, False)):
+        (run,) = run_batch([at_the_end(base_kw)])
+        quality = run.power_quality
+        assert quality is not None
+        # The circuit stands at 3.195 and 3.044 %: 3,000 kW add 0.19 points to the first, 900 kW less than a tenth.
+        assert (quality.worst_blamed("negative sequence", 0.02, 0.05) is not None) == blamed
+        assert (quality.worst_blamed("NEMA", 0.03, 0.05) is not None) == blamed
+        # Under a limit that the circuit keeps, the limit itself counts.
+        assert quality.worst_blamed("negative sequence", 0.0336, 0.0) is None or base_kw == 1000.0
+        assert quality.worst_blamed("negative sequence", 0.04, 0.05) is None
 
 
 def test_training_starts_and_stops_are_rapid_changes_by_hand() -> None:
@@ -216,3 +232,31 @@ def _alike(tasks: list[tuple[Plan, Scenario]]) -> list[tuple[Plan, Scenario]]:
     """Those that can share a batch with the first, without moved taps."""
     rhythm = tasks[0][1].duration_s, tasks[0][1].dt_s
     return [task for task in tasks if (task[1].duration_s, task[1].dt_s) == rhythm][:4]
+
+
+def of_circuit(name: str, bus: str, base_kw: float) -> list[PowerQuality]:
+    feeder = Feeder.from_dss(Path(__file__).resolve().parents[1] / "circuits" / f"{name}.dss")
+    return both_engines(
+        lambda: loop({bus: site("dc", (0, 0), data=SILENT, noise=0.0, base_kw=base_kw)}, feeder=feeder, duration_s=5)
+    )
+
+
+def test_a_three_wire_circuit_is_judged_between_its_phases() -> None:
+    for quality in of_circuit("delta3wire", "end", 300.0):
+        assert {"mid", "end"} <= set(quality.buses)
+        assert 0.0 < quality.unbalance[0, quality.buses.index("end")] < 0.05
+        # Line to line voltages fall by what the site takes, and come back when it trips.
+        assert quality.highest_after_trip() is not None
+        assert (quality.trips[0].after_pu >= quality.trips[0].before_pu - 1e-9).all()
+
+
+def test_buses_of_fewer_phases_have_no_unbalance() -> None:
+    feeder = Feeder.load("ieee13")
+    fewer = {name for name, bus in feeder.buses.items() if len(bus.phases) < 3}
+    (run,) = run_batch([loop({"671": site("dc")}, duration_s=3)])
+    assert run.power_quality is not None
+    assert fewer
+    assert not fewer & set(run.power_quality.buses)
+    # The legs and the neutral of a 120/240 V service are no three phases.
+    for quality in of_circuit("split_phase", "p", 100.0):
+        assert not {"s", "h"} & set(quality.buses)
