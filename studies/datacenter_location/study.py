@@ -9,23 +9,16 @@ best ones is not proven.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
-
-from pydantic import Field
+from typing import ClassVar, TypeVar
 
 from g2g_opt.assembly import assemble
 from g2g_opt.errors import InputError
-from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Policy
-from g2g_opt.quantities import Count, CountFromZero, PeriodS
-from g2g_opt.scenario import Scenario
 from studies.datacenter_location.answer import draw_conclusion
-from studies.datacenter_location.placements import Placement, list_placements, name_of, spread_sample
+from studies.datacenter_location.placements import Placement, name_of, spread_sample
+from studies.datacenter_location.question import LocationQuestion
 from studies.datacenter_location.ranking import best_rows
 from studies.datacenter_location.tap_model import (
     TapModel,
@@ -38,7 +31,6 @@ from studies.datacenter_location.trials import Steps, Trial, Trials, trial_row
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
-from studies.shared.site_choices import SiteChoice, chosen_sites
 from studies.shared.stored_runs import run_row
 from studies.shared.task import Progress, Row, Tables, Task, TaskResult, gather
 
@@ -56,62 +48,11 @@ _FINALIST_WEIGHT, _REFINE_WEIGHT = 90.0, 3.0
 
 
 @question_model
-class LocationStudy:
-    """The question, complete enough to rerun: where do `sites` go on `feeder`?
-
-    The best placement has the least integral voltage violation (3.1) over the scenario. Ties are broken by violation
-    time, then tokens served (more is better), then the margin of the worst voltage to the band (more is better), then
-    the names of the buses. No `sites` means those of the feeder's own studies (`sites` of its study.json); a site
-    without zone and candidates may stand at any candidate bus of the feeder; no two sites share a bus. `gpu` is what
-    the models were measured on. `taps`: "optimised" per placement, or "study" (the feeder's own constants).
-
-    `refined` of the best placements get a tap search of their own; the best `finalists` are run again on OpenDSS at
-    `finalist_dt_s` (s), and their order is the answer. Placements in `followed` (buses in the order of the sites) go
-    through all stages whatever their rank. `coarse_dt_s` is the step (s) of the runs that compare tap settings; no
-    figure of a coarse run is an answer.
-    """
+class LocationStudy(LocationQuestion):
+    """A `LocationQuestion` that can be run."""
 
     study: ClassVar[str] = "location"
     stages: ClassVar[tuple[str, ...]] = ("settings", "placements", "refine", "finalists")
-
-    feeder: str = "ieee123"
-    exclude_buses: tuple[str, ...] = ()
-    sites: tuple[SiteChoice, ...] = ()
-    gpu: str = "H100"
-    policy: Policy = Policy("ofo")
-    taps: Literal["optimised", "study"] = "optimised"
-    scenario: Scenario = Field(default_factory=Scenario)
-    limits: Limits = Field(default_factory=Limits)
-    refined: CountFromZero = 300
-    finalists: Count = 10
-    finalist_dt_s: PeriodS = Fraction(1, 10)
-    coarse_dt_s: PeriodS = Fraction(10)
-    followed: tuple[tuple[str, ...], ...] = ()
-    trace_dir: str = "data/specs"
-
-    @property
-    def seed(self) -> int:
-        """The study seed; every draw is keyed by it."""
-        return self.scenario.seed
-
-    # --- the question, resolved
-
-    @property
-    def profile(self) -> str | None:
-        """Hourly figures of the scenario, if it has any."""
-        return self.scenario.profile
-
-    def load_feeder(self) -> Feeder:
-        """The feeder named by the question."""
-        return Feeder.find(self.feeder).excluding(self.exclude_buses)
-
-    def choices(self) -> tuple[SiteChoice, ...]:
-        """The sites asked for, or those of the feeder's studies; `InputError` if there are none or names repeat."""
-        return chosen_sites(self.feeder, self.sites)
-
-    def placements(self) -> list[Placement]:
-        """Every placement, neighbours alike (see `list_placements`)."""
-        return _placements(self)
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
@@ -123,7 +64,7 @@ class LocationStudy:
             dt_s = getattr(self, name)
             if (self.scenario.duration_s / dt_s).denominator != 1:
                 raise InputError(f"{name} must divide the {self.scenario.duration_s} s of the scenario, got {dt_s}")
-        for scenario_of in (self._coarse, self._fine):
+        for scenario_of in (self.coarse, self.fine):
             scenario_of()  # refuses a step of which a run has too many
         known = set(self.placements())
         for buses in self.followed:
@@ -137,16 +78,6 @@ class LocationStudy:
         grid.start()
         # Lets go of the circuit here: an OpenDSS context that is collected in another thread ends the process.
         grid.reset()
-
-    def _coarse(self) -> Scenario:
-        """The scenario in coarse steps, for comparing taps."""
-        step = max(self.coarse_dt_s, self.scenario.dt_s)
-        # Controllers act at whole steps, as near to their own period as that allows.
-        return replace(self.scenario, dt_s=step, control_dt_s=step * -(-self.scenario.control_dt_s // step))
-
-    def _fine(self) -> Scenario:
-        """The scenario in the steps of the finalists; controllers act as often as before."""
-        return replace(self.scenario, dt_s=self.finalist_dt_s)
 
     # --- tasks
 
@@ -207,7 +138,7 @@ class LocationStudy:
             return self._refine(task, progress)
         progress(0.0, "on OpenDSS")
         placement, steps = tuple(task.content["placement"]), tuple(task.content["steps"])
-        (trial,) = _trials(self).simulate([(placement, steps)], self._fine(), "opendss")
+        (trial,) = _trials(self).simulate([(placement, steps)], self.fine(), "opendss")
         run = trial.run
         voltages = {
             "placement": name_of(placement),
@@ -223,7 +154,7 @@ class LocationStudy:
             _trials(self),
             _tap_model(self),
             sample,
-            self._coarse(),
+            self.coarse(),
             _LIBRARY_MAX,
             lambda share: progress(share, f"coarse runs of {len(sample)} placements"),
         )
@@ -246,7 +177,7 @@ class LocationStudy:
             seen = usable(
                 trials.simulate(
                     [(p, trials.taps.study) for p in placements],
-                    self._coarse(),
+                    self.coarse(),
                     progress=lambda share: progress(0.2 * share, "coarse runs under the study's taps"),
                 )
             )
@@ -272,7 +203,7 @@ class LocationStudy:
             trials,
             _tap_model(self),
             started,
-            self._coarse(),
+            self.coarse(),
             _REFINE_ROUNDS,
             lambda share: progress(0.6 * share, "coarse rounds"),
         )
@@ -339,17 +270,11 @@ def _chunks(items: Sequence[_Item], size: int) -> list[tuple[int, Sequence[_Item
 
 
 @lru_cache(maxsize=2)
-def _placements(study: LocationStudy) -> list[Placement]:
-    feeder, choices = study.load_feeder(), study.choices()
-    return list_placements([c.candidate_buses(feeder) for c in choices], [c.n_gpus for c in choices])
-
-
-@lru_cache(maxsize=2)
-def _trials(study: LocationStudy) -> Trials:
+def _trials(study: LocationQuestion) -> Trials:
     return Trials(study.load_feeder(), study.choices(), study.gpu, study.policy, study.limits, study.trace_dir)
 
 
 @lru_cache(maxsize=2)
-def _tap_model(study: LocationStudy) -> TapModel:
+def _tap_model(study: LocationQuestion) -> TapModel:
     (reference,) = spread_sample(study.placements(), 1)
     return TapModel(_trials(study), reference, study.scenario)

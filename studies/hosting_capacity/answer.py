@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from g2g_opt.base_case import solve_base_case
+from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import rating_notes, unassessed_notes
 from g2g_opt.feeder_lint import placeholder_rated_lines, placeholder_rated_transformers, unrated_branches
 from g2g_opt.limits import Limits
@@ -13,22 +14,19 @@ from g2g_opt.site import GPUS_PER_SERVER
 from solvers.exact_binomial import trials_needed
 from studies.hosting_capacity import answer_tables as tables
 from studies.hosting_capacity.frontier import corners, rises
+from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rejudged import rejudge_capacities
 from studies.hosting_capacity.rows import taps_in_words
 from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap
 from studies.shared.stored_runs import read_plan
 from studies.shared.task import Row, TaskResult, gather
 
-if TYPE_CHECKING:
-    from g2g_opt.feeder import Feeder
-    from studies.hosting_capacity.study import HostingCapacityStudy
-
 # Envelopes shown: those of the largest capacities.
 _ENVELOPES = 8
 
 
 def draw_conclusion(
-    study: HostingCapacityStudy, results: Sequence[TaskResult], limits: Limits | None = None
+    study: HostingCapacityQuestion, results: Sequence[TaskResult], limits: Limits | None = None
 ) -> Conclusion:
     """The answer from stored results alone; under other `limits` every stored run is judged again."""
     rows = gather(results, "capacities")
@@ -84,7 +82,7 @@ def draw_conclusion(
     )
 
 
-def _answer(study: HostingCapacityStudy, main: Sequence[Row], limits: Limits, again: bool) -> str:
+def _answer(study: HostingCapacityQuestion, main: Sequence[Row], limits: Limits, again: bool) -> str:
     n_places = len({row["bus"] for row in main})
     if not main:
         return "No bus has an answer: every task failed."
@@ -186,7 +184,7 @@ def _phase(node: str) -> str:
     return f"{bus}.{'ABC'[int(phase) - 1]}"
 
 
-def _set_warnings(study: HostingCapacityStudy, main: Sequence[Row]) -> list[str]:
+def _set_warnings(study: HostingCapacityQuestion, main: Sequence[Row]) -> list[str]:
     """What a scenario set does and does not show."""
     if study.scenarios == 1:
         return []
@@ -242,7 +240,7 @@ def placeholder_warning(feeder: Feeder, limits: Limits, rows: Sequence[Row]) -> 
     return f"ratings that nobody stated (OpenDSS's default) decide the answer: {named}"
 
 
-def not_assessed(study: HostingCapacityStudy, limits: Limits) -> list[str]:
+def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     """What the answer does not cover, in words."""
     feeder = study.load_feeder()
     notes = [

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import connection_at
 from g2g_opt.site import GPUS_PER_SERVER
 from studies.hosting_capacity.frontier import Corner
+from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.shared.conclusion import Chart, Column, Line, ResultTable
 from studies.shared.task import Row
-
-if TYPE_CHECKING:
-    from g2g_opt.feeder import Feeder
-    from studies.hosting_capacity.study import HostingCapacityStudy
 
 # Charts with more lines than this say nothing.
 _LINES_MAX = 24
@@ -59,7 +57,7 @@ _SCENARIOS = (
 )
 
 
-def capacity_table(rows: Sequence[Row], study: HostingCapacityStudy) -> ResultTable:
+def capacity_table(rows: Sequence[Row], study: HostingCapacityQuestion) -> ResultTable:
     """The answer: one row per place and operation."""
     columns = _COLUMNS if study.scenarios == 1 else _COLUMNS[:8] + _SCENARIOS + _COLUMNS[8:]
     feeder = study.load_feeder()
@@ -70,7 +68,7 @@ def capacity_table(rows: Sequence[Row], study: HostingCapacityStudy) -> ResultTa
     return ResultTable("capacities", "Hosting capacity, simulated MW", columns, shown)
 
 
-def _connection(study: HostingCapacityStudy, feeder: Feeder, buses: str) -> str:
+def _connection(study: HostingCapacityQuestion, feeder: Feeder, buses: str) -> str:
     """How the sites at buses joined by "+" are connected."""
     found = []
     for name in buses.split("+"):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from g2g_opt.site import smallest_n_servers
 from studies.hosting_capacity.capacity import Aim
+from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.shared.task import Row, Task, TaskResult, gather
-
-if TYPE_CHECKING:
-    from studies.hosting_capacity.study import HostingCapacityStudy
 
 # Points per task; they share batches.
 _POINTS_PER_TASK = 24
@@ -39,11 +37,11 @@ def _alone(rows: Sequence[Row], floor: float) -> dict[tuple[str, str], Row]:
     }
 
 
-def _pairs(study: HostingCapacityStudy) -> list[tuple[str, ...]]:
+def _pairs(study: HostingCapacityQuestion) -> list[tuple[str, ...]]:
     return [buses for buses in study.resolve_sets(study.load_feeder()) if len(buses) == 2]
 
 
-def frontier_tasks(study: HostingCapacityStudy, results: Sequence[TaskResult]) -> list[Task]:
+def frontier_tasks(study: HostingCapacityQuestion, results: Sequence[TaskResult]) -> list[Task]:
     """Groups of points: for every pair, equal steps of the first site up to what its bus hosts alone.
 
     The step at nothing is not searched: the second site is then alone, and was searched for as such. The largest second

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from g2g_opt.judge import judge, rejudge
 from g2g_opt.limits import Limits
@@ -13,12 +12,10 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.site import GPUS_PER_SERVER
 from solvers.exact_binomial import lower_bound
 from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, best_of, capacity_of
+from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import result_row
 from studies.shared.stored_runs import read_outcome, read_plan, read_scenario, read_summary
 from studies.shared.task import Row, TaskResult, gather
-
-if TYPE_CHECKING:
-    from studies.hosting_capacity.study import HostingCapacityStudy
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +33,7 @@ class Rejudged:
     warnings: tuple[str, ...]
 
 
-def rejudge_capacities(study: HostingCapacityStudy, results: Sequence[TaskResult], limits: Limits) -> Rejudged:
+def rejudge_capacities(study: HostingCapacityQuestion, results: Sequence[TaskResult], limits: Limits) -> Rejudged:
     """Every answer under other limits. Raises `InputError` for a limit at which the runs kept no figures."""
     runs: dict[tuple[str, str, int | None], list[_Run]] = {}
     n_without = 0
@@ -71,7 +68,7 @@ def rejudge_capacities(study: HostingCapacityStudy, results: Sequence[TaskResult
 
 
 def _warnings(
-    study: HostingCapacityStudy, limits: Limits, found: Sequence[Capacity], n_without: int
+    study: HostingCapacityQuestion, limits: Limits, found: Sequence[Capacity], n_without: int
 ) -> tuple[str, ...]:
     words = ["judged again under other limits from stored runs: nothing was simulated, OpenDSS was not asked again"]
     loose = [c for c in found if c.n_rejected is None and c.largest is not None]
@@ -87,7 +84,7 @@ def _warnings(
 
 
 def _capacity(
-    study: HostingCapacityStudy, key: tuple[str, str, int | None], runs: Sequence[_Run], limits: Limits
+    study: HostingCapacityQuestion, key: tuple[str, str, int | None], runs: Sequence[_Run], limits: Limits
 ) -> Capacity:
     bus, operation, first = key
     aim = Aim(tuple(bus.split("+")), "firm" if operation == "firm" else "flexible", limits.throughput_share_min, first)

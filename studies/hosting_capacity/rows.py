@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from g2g_opt.outcome import Figures
 from g2g_opt.site import GPUS_PER_SERVER
 from studies.hosting_capacity.capacity import Capacity
+from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.search import Found, StoredRun
 from studies.shared.stored_runs import run_row
 from studies.shared.task import Row, Tables
 
-if TYPE_CHECKING:
-    from studies.hosting_capacity.study import HostingCapacityStudy
 
-
-def tables_of(study: HostingCapacityStudy, found: Sequence[Found]) -> Tables:
+def tables_of(study: HostingCapacityQuestion, found: Sequence[Found]) -> Tables:
     """Tables "capacities" (an answer each), "judged" (a size each) and "runs" of what searches found."""
     stored = _distinct(run for one in found for run in one.runs)
     curtailed = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
@@ -16,12 +15,10 @@ from g2g_opt.site import GPUS_PER_SERVER, sized_site, smallest_n_servers
 from solvers.exact_binomial import lower_bound
 from solvers.largest_feasible import LargestFeasible, search_largest_feasible
 from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, capacity_of
+from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.shared.side_by_side import Request, Wanted, together
 from studies.shared.tap_search import TapSearch, TapTrial
 from studies.shared.workload import Models, SizeRange
-
-if TYPE_CHECKING:
-    from studies.hosting_capacity.study import HostingCapacityStudy
 
 # Share of an answer within which the search stops; one server near the bottom.
 RESOLUTION = 0.005
@@ -65,7 +62,7 @@ class SizeSearch:
 
     def __init__(
         self,
-        study: HostingCapacityStudy,
+        study: HostingCapacityQuestion,
         feeder: Feeder,
         models: Models,
         aim: Aim,

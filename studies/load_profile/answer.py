@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from g2g_opt.feeder_description import unassessed_notes
 from g2g_opt.feeder_lint import placeholder_rated_lines
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.site import GPUS_PER_SERVER
+from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rejudged import judge_cells_again
+from studies.load_profile.rows import SEARCH_CAP
 from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
 from studies.shared.task import Row, TaskResult, gather
 
-if TYPE_CHECKING:
-    from studies.load_profile.study import LoadProfileStudy
-
 # What stands where a limit would, in a cell whose largest size is the largest that was tried.
-SEARCH_CAP = "cap of the search"
+
 # Buses with a chart of their own.
 _CHARTS_MAX = 8
 
@@ -58,7 +56,9 @@ _FLEETS = (
 )
 
 
-def draw_conclusion(study: LoadProfileStudy, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
+def draw_conclusion(
+    study: LoadProfileQuestion, results: Sequence[TaskResult], limits: Limits | None = None
+) -> Conclusion:
     """The answer from stored results alone; under other `limits` every stored size is judged again."""
     used = limits or study.limits
     again = limits is not None
@@ -130,7 +130,7 @@ def _when(row: Row | None) -> str:
 
 
 def _answer(
-    study: LoadProfileStudy,
+    study: LoadProfileQuestion,
     profile: Sequence[Row],
     firm: Mapping[str, float | None],
     fleets: Sequence[Row],
@@ -245,7 +245,7 @@ def _failures(results: Sequence[TaskResult]) -> tuple[Failure, ...]:
 
 
 def _warnings(
-    study: LoadProfileStudy,
+    study: LoadProfileQuestion,
     profile: Sequence[Row],
     buses: Sequence[str],
     fleets: Sequence[Row],
@@ -274,7 +274,7 @@ def _warnings(
     return tuple(found)
 
 
-def _not_assessed(study: LoadProfileStudy, limits: Limits) -> tuple[str, ...]:
+def _not_assessed(study: LoadProfileQuestion, limits: Limits) -> tuple[str, ...]:
     notes = [
         "what happens within an hour: every hour is one power flow with the fleet's mean power; a hosting-capacity "
         "study runs the ramps and the controller second by second",

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from g2g_opt.hourly_profile import HourlyProfile, load_profile
 from g2g_opt.simulate import Engine, Simulation
 from g2g_opt.site import GPUS_PER_SERVER
 from solvers.largest_feasible import LargestFeasible, search_largest_feasible
 from studies.load_profile.cells import Cell
+from studies.load_profile.question import LoadProfileQuestion
 from studies.shared.side_by_side import Request, Wanted
 from studies.shared.task import Row
 from studies.shared.workload import Models, SizeRange
-
-if TYPE_CHECKING:
-    from studies.load_profile.study import LoadProfileStudy
 
 # Share of an answer within which the search stops.
 RESOLUTION = 0.005
@@ -39,7 +36,7 @@ class CellFound:
 
 
 def search_cell(
-    study: LoadProfileStudy, models: Models, bus: str, cell: Cell, report: Callable[[str], None]
+    study: LoadProfileQuestion, models: Models, bus: str, cell: Cell, report: Callable[[str], None]
 ) -> Wanted[CellFound]:
     """The largest number of servers, at their nominal batch sizes, that keeps the limits in every hour of the cell."""
     sizes = SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)

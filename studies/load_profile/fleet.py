@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +18,10 @@ from numpy.typing import NDArray
 from g2g_opt.feeder import Feeder
 from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.load_profile.cells import Cell
+from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.year import Calendar, Year
 from studies.shared.task import Row
 from studies.shared.workload import Models
-
-if TYPE_CHECKING:
-    from studies.load_profile.study import LoadProfileStudy
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -69,7 +66,7 @@ class Fleets:
 
     def __init__(
         self,
-        study: LoadProfileStudy,
+        study: LoadProfileQuestion,
         feeder: Feeder,
         bus: str,
         cells: Sequence[Cell],

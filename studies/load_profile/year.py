@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +20,7 @@ from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.simulate import Simulation, StepFigures, simulate_runs
 from studies.load_profile.cells import Cell
-
-if TYPE_CHECKING:
-    from studies.load_profile.study import LoadProfileStudy
+from studies.load_profile.question import LoadProfileQuestion
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -49,7 +46,7 @@ class Year:
 class Calendar:
     """All hours of a profile in order, and which cell each belongs to."""
 
-    def __init__(self, study: LoadProfileStudy, feeder: Feeder, cells: Sequence[Cell]) -> None:
+    def __init__(self, study: LoadProfileQuestion, feeder: Feeder, cells: Sequence[Cell]) -> None:
         self.study, self.feeder, self.cells = study, feeder, tuple(cells)
         self.n_hours = sum(cell.n_days for cell in cells)
         self.cell_of_hour: Ints = np.empty(self.n_hours, dtype=np.int64)

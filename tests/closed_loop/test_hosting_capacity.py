@@ -18,7 +18,8 @@ from g2g_opt.site import sized_site
 from studies.cli import main
 from studies.hosting_capacity.capacity import Capacity
 from studies.hosting_capacity.rows import result_row
-from studies.hosting_capacity.study import HostingCapacityStudy, find_bus_capacity
+from studies.hosting_capacity.study import HostingCapacityStudy
+from studies.hosting_capacity.work import find_bus_capacity
 
 # Five minutes with the hour's swing: full, then half.
 SHORT = Scenario("short", 300, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), seed=3)

@@ -16,7 +16,8 @@ from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import simulate
 from g2g_opt.site import sized_site
-from studies.hosting_capacity.study import HostingCapacityStudy, find_bus_capacity
+from studies.hosting_capacity.study import HostingCapacityStudy
+from studies.hosting_capacity.work import find_bus_capacity
 from studies.shared.conclusion import Conclusion, ResultTable
 from studies.shared.stored_runs import read_outcome, read_plan, read_scenario
 from studies.shared.task import Row, TaskResult, gather
