@@ -10,7 +10,8 @@ from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import ServiceTransformer, VectorGroup
 from studies.catalogue import make_question
-from studies.hosting_capacity.study import OPERATIONS, HostingCapacityStudy
+from studies.hosting_capacity.question import OPERATIONS
+from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.shared.number_flags import number_of
 from studies.shared.task import Question
 from studies.shared.workload_arguments import add_fleet_arguments, add_load_level, add_voltage_limits, fleet_content

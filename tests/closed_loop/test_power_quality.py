@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from batch_parts import SILENT, SPECS, loop, site
-from engine_pair import differences
+from engine_pair import assert_same_power_quality, differences
 from random_runs import TOLERANCE, random_tasks
 
 from g2g_opt.assembly import assemble
+from g2g_opt.base_case import solve_base_case
 from g2g_opt.batch.simulator import run_batch
 from g2g_opt.controller.tap_schedule import TapScheduleController
 from g2g_opt.coordinator import Coordinator
@@ -25,6 +26,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.config import TapPosition, TapSchedule
 from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.judge import Criterion
 from g2g_opt.limits import Limits
 from g2g_opt.metrics.power_quality import DEFINITIONS, UNBALANCE_EDGES, PowerQuality
 from g2g_opt.metrics.power_quality_record import PowerQualityRecord
@@ -32,20 +34,8 @@ from g2g_opt.metrics.rapid_voltage_change import largest_changes
 from g2g_opt.metrics.unbalance import negative_sequence_unbalance, nema_unbalance
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-
-
-def assert_same(one: PowerQuality, other: PowerQuality) -> None:
-    assert (one.nodes, one.buses, one.edges, one.dt_s) == (other.nodes, other.buses, other.edges, other.dt_s)
-    assert one.n_steps == other.n_steps
-    assert one.demand_changes == other.demand_changes
-    for name in ("unbalance", "unbalance_without", "change_pu"):
-        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=0, atol=1e-6, err_msg=name)
-    # A bus that stands at an edge to a billionth may be counted on either side of it.
-    assert np.abs(one.unbalance_steps_over - other.unbalance_steps_over).max(initial=0) <= 1
-    for trip, same in zip(one.trips, other.trips, strict=True):
-        assert trip.site == same.site
-        np.testing.assert_allclose(trip.before_pu, same.before_pu, rtol=0, atol=1e-6)
-        np.testing.assert_allclose(trip.after_pu, same.after_pu, rtol=0, atol=1e-6)
+from g2g_opt.simulate import simulate
+from g2g_opt.site import sized_site
 
 
 @pytest.mark.parametrize("name", ["ieee13", "ieee34", "ieee123"])
@@ -56,12 +46,12 @@ def test_both_engines_leave_the_same_figures(name: str) -> None:
         # Batch sizes that a controller rounds part at ties; what is compared here are the figures.
         plan = replace(plan, policy=type(plan.policy)())
         (run,) = run_batch([assemble(plan, scenario, feeder, Limits(), tolerance=TOLERANCE).coordinator])
-        if run.power_quality is None:
+        if run.summary.power_quality is None:
             continue
         single = assemble(plan, scenario, feeder, Limits(), tolerance=TOLERANCE)
         record = PowerQualityRecord(single.grid, UNBALANCE_EDGES)
         single.coordinator.run()
-        assert_same(run.power_quality, record.quality())
+        assert_same_power_quality(run.summary.power_quality, record.quality())
         compared += 1
     assert compared >= 3
 
@@ -95,12 +85,12 @@ def at_the_end(base_kw: float, **options: Any) -> Coordinator[Any, Any]:
 
 def both_engines(build: Callable[[], Coordinator[Any, Any]]) -> list[PowerQuality]:
     (run,) = run_batch([build()])
-    assert run.power_quality is not None, run.failure
+    assert run.summary.power_quality is not None, run.failure
     single = build()
     record = PowerQualityRecord(single.grid, UNBALANCE_EDGES)
     single.run()
-    assert_same(run.power_quality, record.quality())
-    return [run.power_quality, record.quality()]
+    assert_same_power_quality(run.summary.power_quality, record.quality())
+    return [run.summary.power_quality, record.quality()]
 
 
 def test_unbalance_and_trip_of_a_site_by_hand() -> None:
@@ -136,7 +126,7 @@ def test_unbalance_and_trip_of_a_site_by_hand() -> None:
 def test_a_site_is_not_blamed_for_what_the_circuit_has_but_for_what_it_adds() -> None:
     for base_kw, blamed in ((1000.0, True), (300.0, False)):
         (run,) = run_batch([at_the_end(base_kw)])
-        quality = run.power_quality
+        quality = run.summary.power_quality
         assert quality is not None
         # The circuit stands at 3.195 and 3.044 %: 3,000 kW add 0.19 points to the first, 900 kW less than a tenth.
         assert (quality.worst_blamed("negative sequence", 0.02, 0.05) is not None) == blamed
@@ -216,9 +206,9 @@ def test_every_figure_of_the_batch_engine_is_that_of_its_own_trace() -> None:
         trace=range(len(_alike(tasks))),
     )
     for run, (_, scenario) in zip(runs, _alike(tasks), strict=True):
-        assert run.power_quality is not None
+        assert run.summary.power_quality is not None
         assert run.trace is not None
-        quality, trace = run.power_quality, run.trace
+        quality, trace = run.summary.power_quality, run.trace
         columns = [trace.nodes.index(node) for node in quality.nodes]
         change, _ = largest_changes(trace.voltage_pu[:, columns], scenario.dt_s, np.zeros(0, dtype=np.int64))
         np.testing.assert_allclose(quality.change_pu, change, rtol=0, atol=1e-12)
@@ -254,9 +244,57 @@ def test_buses_of_fewer_phases_have_no_unbalance() -> None:
     feeder = Feeder.load("ieee13")
     fewer = {name for name, bus in feeder.buses.items() if len(bus.phases) < 3}
     (run,) = run_batch([loop({"671": site("dc")}, duration_s=3)])
-    assert run.power_quality is not None
+    assert run.summary.power_quality is not None
     assert fewer
-    assert not fewer & set(run.power_quality.buses)
+    assert not fewer & set(run.summary.power_quality.buses)
     # The legs and the neutral of a 120/240 V service are no three phases.
     for quality in of_circuit("split_phase", "p", 100.0):
         assert not {"s", "h"} & set(quality.buses)
+
+
+# --- verdicts
+
+
+def test_limits_judge_a_run_by_what_it_kept() -> None:
+    spec = SPECS[1]
+    plan = Plan((sized_site("dc", "end", [(spec, 128)], 450, 0.2),))
+    scenario = Scenario("short", 60, replica_ramps=((10.0, 20.0, 1.0),), seed=1)
+    loose = Limits(voltage_min_pu=0.6, voltage_max_pu=1.4, rapid_voltage_change_max_pu=None)
+    for engine in ("batch", "opendss"):
+        ((outcome,),) = simulate([plan], [scenario], FEEDER, loose, engine=engine)
+        quality = outcome.summary.power_quality
+        assert quality is not None
+        change, after = quality.worst_change(), quality.highest_after_trip()
+        unbalance = [quality.worst_unbalance(definition) for definition in DEFINITIONS]
+        assert change is not None
+        assert after is not None
+        assert change.cause == "a trip of dc"
+        for name, value, criterion in (
+            ("rapid_voltage_change_max_pu", change.change_pu, Criterion.RAPID_VOLTAGE_CHANGE),
+            ("voltage_after_trip_max_pu", after.voltage_pu, Criterion.VOLTAGE_AFTER_TRIP),
+            ("unbalance_negative_sequence_max", unbalance[0].share, Criterion.UNBALANCE),
+            ("unbalance_nema_max", unbalance[1].share, Criterion.UNBALANCE),
+        ):
+            none = replace(loose, unbalance_negative_sequence_max=None, unbalance_nema_max=None)
+            none = replace(none, unbalance_time_share_max=0.0)
+            kept = outcome.judged(replace(none, **{name: value * 1.001}))
+            assert criterion not in {check.criterion for check in kept.verdict.broken}
+            assert criterion in {check.criterion for check in kept.checks}
+            broken = outcome.judged(replace(none, **{name: value * 0.999}))
+            assert [check.criterion for check in broken.verdict.broken] == [criterion]
+            assert criterion not in {check.criterion for check in outcome.judged(none).checks}
+
+
+def test_the_base_case_tells_where_the_circuit_stands() -> None:
+    base = solve_base_case(FEEDER)
+    words = base.unbalanced_words(Limits())
+    assert words[0] == (
+        "voltage unbalance: highest 3.19 % negative over positive sequence at end, 3.04 % line to line (NEMA) at end"
+    )
+    assert "1 of 1 buses are above 2 % negative over positive sequence and 1 of 1 buses are above 3 %" in words[1]
+    # It is no limit that is broken: a site that adds next to nothing is accepted.
+    assert "unbalance" not in base.breaks(Limits())
+    assert (
+        len(base.unbalanced_words(replace(Limits(), unbalance_negative_sequence_max=None, unbalance_nema_max=None)))
+        == 1
+    )
