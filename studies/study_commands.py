@@ -182,6 +182,11 @@ LIMIT_FLAGS = (
     ("overload_time_max_s", "--overload-time-max", "time (s) in which --loading-max may be passed"),
     ("latency_miss_share_max", "--latency-misses", "share of latency samples above their target"),
     ("throughput_share_min", "--throughput-min", "tokens served, share of the uncontrolled fleet's"),
+    ("unbalance_negative_sequence_max", "--unbalance-max", "negative over positive sequence voltage (share)"),
+    ("unbalance_nema_max", "--unbalance-nema-max", "voltage unbalance by NEMA's definition (share)"),
+    ("unbalance_time_share_max", "--unbalance-share", "share of the run in which a bus may be above these"),
+    ("rapid_voltage_change_max_pu", "--rapid-change-max", "rapid voltage change, also at a trip (pu)"),
+    ("voltage_after_trip_max_pu", "--voltage-after-trip-max", "highest voltage just after a trip (pu)"),
 )
 
 
