@@ -25,15 +25,15 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Policy, PolicyKind
 from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Simulation, simulate
+from g2g_opt.simulate import Simulation
 from solvers.policy_training.feeder_policy import FeederPolicyProblem, FeederPolicySolution, solve_feeder_policy
 from studies.feeder_policy.clairvoyant import AIM_PU, Clairvoyant, replay_sizes, schedules_of
+from studies.feeder_policy.question import CASES, FeederPolicyQuestion
 from studies.feeder_policy.records import OutputFigures, Records
-from studies.feeder_policy.setting import ControllersOf, FeederPolicyQuestion, Setting
+from studies.feeder_policy.setting import ControllersOf, Setting
 
 Floats = NDArray[np.float64]
 
-CASES = ("no control", "constant", "droop", "ofo", "contextual", "clairvoyant")
 # Figures of a row whose means are reported.
 METRICS = (
     "integral_violation_pu_s",
@@ -264,7 +264,7 @@ def choose_margin(
     reasons: list[str] = []
     for margin_pu in setting.question.margins_pu:
         plan = replace(setting.plan, policy=Policy(kind, margin_pu=margin_pu))
-        (runs,) = simulate([plan], training, setting.feeder, setting.question.limits)
+        runs = setting.simulate(plan, training, "batch")
         score, violation_pu = score_of(setting, training, runs)
         reasons += [f"{run.outcome.scenario!r}: {run.outcome.failure}" for run in runs if run.outcome.figures is None]
         tried.append(TrainingRound(kind, margin_pu, 0, math.nan, math.nan, violation_pu, score))
@@ -293,7 +293,7 @@ def _kind_rows(
     setting: Setting, case: str, kind: PolicyKind, margin_pu: float, scenarios: Sequence[Scenario]
 ) -> list[CaseRow]:
     plan = replace(setting.plan, policy=Policy(kind, margin_pu=margin_pu))
-    (runs,) = simulate([plan], scenarios, setting.feeder, setting.question.limits, engine="opendss")
+    runs = setting.simulate(plan, scenarios, "opendss")
     return [case_row(case, run.outcome) for run in runs]
 
 
@@ -301,7 +301,7 @@ def clairvoyant_row(setting: Setting, scenario: Scenario) -> CaseRow:
     """The best round of somebody who knows the scenario (least violation, limits kept, most tokens), run by itself."""
     limits, figures = setting.question.limits, setting.figures(scenario)
     band_pu = (limits.voltage_min_pu + AIM_PU, limits.voltage_max_pu - AIM_PU)
-    clairvoyant = Clairvoyant(figures, replay_sizes(setting.plan, scenario, figures), band_pu)
+    clairvoyant = Clairvoyant(figures, replay_sizes(setting.plan, scenario, figures, setting.trace_dir), band_pu)
     controllers_of: ControllersOf = _no_controllers
     tried: list[tuple[CaseRow, ControllersOf]] = []
     for _ in range(setting.question.clairvoyant_rounds + 1):

@@ -24,7 +24,7 @@ from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rows import cell_answer
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
-from studies.shared.question_model import question_model
+from studies.shared.question_model import check_unused, question_model
 from studies.shared.side_by_side import run_side_by_side
 from studies.shared.task import Progress, Row, Tables, Task, TaskResult, counted, gather
 from studies.shared.workload import try_smallest_sites
@@ -48,7 +48,7 @@ class LoadProfileStudy(LoadProfileQuestion):
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, after a smallest site was tried on it."""
-        self.check_fields()
+        check_unused(self)
         feeder, models = self.load_feeder(), self.load_models()
         try_smallest_sites(
             feeder,
