@@ -316,7 +316,9 @@ def _run_report(options: argparse.Namespace, console: Console) -> int:
     if given:
         ledger = Ledger(StudyFolder(options.folder).ledger)
         try:
-            limits = _other_limits(question_of(ledger), given)
+            question = question_of(ledger)
+            _refuse_unused(question, given)
+            limits = replace(limits_of(question), **given)
         finally:
             ledger.close()
     conclusion, paths = _write_all(options.folder, limits, options.out)
@@ -327,16 +329,20 @@ def _run_report(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _other_limits(question: Question, given: Mapping[str, Any]) -> Limits:
-    """The limits in a question with some changed; `InputError` for one that the study does not use."""
+def limits_of(question: Question) -> Limits:
+    """The limits in a question."""
     limits = getattr(question, "limits", None)
     if not isinstance(limits, Limits):
         raise InputError(f"a {question.study} study has no limits to change; {[f.name for f in fields(Limits)]}")
+    return limits
+
+
+def _refuse_unused(question: Question, given: Mapping[str, Any]) -> None:
+    """Raise `InputError` for a limit that the study does not use."""
     unused = unused_fields(type(question)).get("limits", {})
     for one in _limit_flags():
         if (name := one.names[0]) in given and name in unused:
             raise InputError(f"{one.flag.name} changes nothing in a {question.study} study: {unused[name]}")
-    return replace(limits, **given)
 
 
 def _run_status(options: argparse.Namespace, console: Console) -> int:

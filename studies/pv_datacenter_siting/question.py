@@ -37,7 +37,7 @@ from g2g_opt.quantities import (
 )
 from g2g_opt.reading import finite_number
 from g2g_opt.scenario import Scenario
-from g2g_opt.site import Site
+from g2g_opt.site import POWER_FACTOR, Site
 from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.shared.question_fields import (
     SITES,
@@ -45,6 +45,7 @@ from studies.shared.question_fields import (
     FeederName,
     GpuName,
     PlacedSites,
+    SitePowerFactor,
     StudySeed,
     TraceFolder,
     YearProfile,
@@ -182,6 +183,7 @@ class SitingQuestion:
     ] = ()
     sites: PlacedSites = ()
     gpu: GpuName = "H100"
+    power_factor: SitePowerFactor = POWER_FACTOR
     site_scale_min: Annotated[
         Scale,
         Flag(

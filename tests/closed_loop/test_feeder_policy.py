@@ -18,6 +18,7 @@ from g2g_opt.evaluate import evaluate
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.plan import Plan, PVUnit
 from g2g_opt.scenario import Scenario
+from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.simulate import simulate_assembled
 from g2g_opt.site import BASE_KW_PER_GPU, sized_site
 from studies.feeder_policy.cases import (
@@ -242,6 +243,18 @@ def test_components_assembled_by_hand_are_judged_as_the_plan_is() -> None:
     assert simulate_assembled(run, setting.plan, scenario, setting.feeder, QUESTION.limits).outcome.figures == (
         plain.figures
     )
+
+
+def test_transformer_and_power_factor_are_the_simulated_sites_own() -> None:
+    scenario, margins = QUESTION.scenarios()[1][0], []
+    service = ServiceTransformer(kva=12000.0)
+    for question in (QUESTION, replace(QUESTION, power_factor=0.9, service=service)):
+        setting = Setting(question)
+        (run,) = setting.simulate(setting.plan, [scenario], "opendss")
+        assert run.outcome.figures is not None
+        margins.append(run.outcome.figures.worst_voltage.margin_pu)
+    assert dict(setting.feeder.service_buses) == {"671": "g2g_site_671"}
+    assert margins[1] < margins[0] - 1e-3
 
 
 def test_several_sites_and_models_have_rows_of_their_own() -> None:

@@ -14,6 +14,7 @@ from g2g_opt.evaluate import evaluate
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
+from g2g_opt.service_transformer import ServiceTransformer
 from studies.datacenter_location.ranking import best_rows
 from studies.datacenter_location.study import LocationStudy
 from studies.shared.site_choices import ServedModel, SiteChoice
@@ -51,7 +52,7 @@ def run_all(study: LocationStudy, *, split: bool = False) -> list[TaskResult]:
 
 
 def alone(study: LocationStudy, buses: Sequence[str], engine: str, taps: Any = ()) -> Any:
-    sites = tuple(choice.site(bus, study.gpu) for choice, bus in zip(study.choices(), buses, strict=True))
+    sites = tuple(study.site(choice, bus) for choice, bus in zip(study.choices(), buses, strict=True))
     plan = Plan(sites, taps=taps, policy=study.policy)
     (outcome,) = evaluate(plan, study.load_feeder(), [study.scenario], study.limits, engine=engine).outcomes
     return outcome.figures
@@ -155,3 +156,26 @@ def test_a_placement_that_fails_is_a_row_with_its_reason_and_no_rank() -> None:
     assert "None of 5 placements" in conclusion.answer
     lost = [TaskResult(result.task, failed="worker died") for result in found]
     assert {failure.reason for failure in study.conclude(lost).failures} == {"worker died"}
+
+
+# --- how sites are connected
+
+
+def test_transformer_power_factor_and_connection_are_the_simulated_sites_own() -> None:
+    one = (replace(WEST, candidates=("671",)), replace(EAST, candidates=("680",)))
+    plain = replace(STUDY, sites=one, finalists=1)
+    service = ServiceTransformer(kva=8000.0, z_percent=6.0, load_loss_percent=1.0)
+    connected = replace(plain, service=service, power_factor=0.85, connection="delta")
+    lowest = []
+    for study in (plain, connected):
+        study.check()
+        results = run_all(study)
+        (row,) = (r for r in gather(results, "placements") if r["stage"] == "placements")
+        figures = alone(study, ("671", "680"), "opendss")
+        assert row["integral_violation_pu_s"] == pytest.approx(figures.voltage.integral_violation_pu_s, abs=1e-3)
+        lowest.append(figures.voltage.worst_vmin)
+    assert {site.power_factor for site in read_plan(gather(results, "runs")[0]).sites} == {0.85}
+    assert {site.connection for site in read_plan(gather(results, "runs")[0]).sites} == {"delta"}
+    assert sorted(study.load_feeder().service_buses) == ["671", "680"]
+    # More kvar, and those of the transformer's reactance, come through the feeder.
+    assert lowest[1] < lowest[0] - 1e-3

@@ -104,6 +104,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "pv_zones": (PVZone("north", 2, 800.0), PVZone("south", 1)),
         "sites": SITES,
         "gpu": "B200",
+        "power_factor": 0.9,
         "site_scale_min": 0.5,
         "site_scale_max": 3.0,
         "site_value_per_kw": 90.0,
