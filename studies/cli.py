@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from g2g_opt import __version__
@@ -143,28 +142,19 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
 
 
 def _run_models(options: argparse.Namespace, console: Console) -> int:
-    from g2g_opt.datacenter.workloads.measurements import query_measurements
+    from studies.models_table import models_table
 
-    rows = query_measurements(
-        model=options.model,
-        gpu=options.gpu,
-        task=options.task,
-        precision=options.precision,
-        gpus_per_replica=options.gpus_per_replica,
-        tensor_parallel=options.tensor_parallel,
-        expert_parallel=options.expert_parallel,
+    console.print(
+        models_table(
+            model=options.model,
+            gpu=options.gpu,
+            task=options.task,
+            precision=options.precision,
+            gpus_per_replica=options.gpus_per_replica,
+            tensor_parallel=options.tensor_parallel,
+            expert_parallel=options.expert_parallel,
+        )
     )
-    table = Table("model", "GPUs", "task", "precision", "parallel", "batch sizes", title="Measured inference workloads")
-    by_configuration: dict[str, list[int]] = {}
-    cells: dict[str, tuple[str, ...]] = {}
-    for row in rows:
-        c = row.configuration
-        by_configuration.setdefault(str(c), []).append(row.batch_size)
-        split = f"t{c.tensor_parallel} e{c.expert_parallel} d{c.data_parallel}"
-        cells[str(c)] = (c.model_id, f"{c.num_gpus} x {c.gpu_model}", c.task, c.precision, split)
-    for key, sizes in by_configuration.items():
-        table.add_row(*cells[key], " ".join(str(size) for size in sizes))
-    console.print(table)
     return 0
 
 

@@ -12,7 +12,7 @@ import pytest
 from g2g_opt.assembly import Assembly, assemble
 from g2g_opt.controller.contextual_batch_size import FeederPolicy, PolicyOutput
 from g2g_opt.controller.ofo import LogisticModelStore
-from g2g_opt.datacenter.workloads.measurements import measured_spec
+from g2g_opt.datacenter.workloads.measurements import measured_spec, spec_measurements
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.evaluate import evaluate
 from g2g_opt.grid.opendss import OpenDSSGrid
@@ -230,7 +230,10 @@ def test_records_say_what_another_size_does_to_voltages() -> None:
     assert high.level[:, 0] == pytest.approx((power_w[2] - power_w[0]) / (power_w[3] - power_w[0]))
     moved = high.voltage_pu - low.voltage_pu
     assert np.abs(moved).max() > 0.005
-    said = np.einsum("imd,id->im", low.slope_pu, high.level - low.level)
+    # The curve says more between these two sizes than was measured: 398 W against 353 W a replica.
+    measured = spec_measurements(LARGE)
+    share = (measured[256].avg_power_w - measured[64].avg_power_w) / (power_w[2] - power_w[1])
+    said = share * np.einsum("imd,id->im", low.slope_pu, high.level - low.level)
     # The fleet fluctuates around its curve, and the circuit is not quite linear.
     assert said == pytest.approx(moved, abs=1.5e-3)
     assert said.mean() == pytest.approx(moved.mean(), rel=0.05)
