@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
@@ -19,6 +20,8 @@ from g2g_opt.service_transformer import ServiceTransformer
 from studies.catalogue import STUDIES, json_schema, make_question, question_json, question_type, read_question
 from studies.cli import main
 from studies.pv_datacenter_siting.question import PVZone, Storage
+from studies.running.ledger import Ledger
+from studies.running.study_folder import StudyFolder
 from studies.shared.question_flags import FieldFlag, add_question_flags, flags_of, given_fields
 from studies.shared.question_model import unused_fields
 from studies.shared.site_choices import ServedModel, SiteChoice
@@ -370,6 +373,23 @@ def test_a_noun_that_is_not_there_is_not_changed() -> None:
         parse("load-profile", "--violation-share", "0.1")
 
 
+@pytest.mark.parametrize(
+    ("study", "flags", "words"),
+    [
+        ("load-profile", "--violation-share 0.1", "--violation-share changes nothing in a load-profile study: a load"),
+        ("load-profile", "--overload-time-max 5 --loading-max 1", "--overload-time-max changes nothing"),
+        ("siting", "--violation-integral 5", "--violation-integral changes nothing in a siting study"),
+        ("coordination", "--voltage-min 0.9", "a coordination study has no limits to change"),
+    ],
+)
+def test_a_report_refuses_a_limit_that_its_study_does_not_use(
+    study: str, flags: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Ledger.create(StudyFolder(tmp_path).ledger, question_json(question_type(study)()), f"g2g {study}", {})
+    assert main(["report", str(tmp_path), *shlex.split(flags)]) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
 # --- how values are written
 
 
@@ -427,7 +447,7 @@ def test_what_cannot_be_read_is_told_by_its_flag(
     assert words in capsys.readouterr().err
 
 
-def test_a_saved_question_is_the_one_that_was_asked(tmp_path: Any) -> None:
+def test_a_saved_question_is_the_one_that_was_asked(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     words = ("--feeder", "ieee13", "--bus", "671", "--power-factor", "0.9", "--service-kva", "2500", "--seed", "4")
     assert main(["load-profile", *words, "--save", str(path)]) == 0
