@@ -72,8 +72,8 @@ class Question(Protocol):
     study: ClassVar[str]
     # Each of them run when the one before is through.
     stages: ClassVar[tuple[str, ...]]
-    # Limits by which stored runs can be judged again, by name; a study that says nothing has none.
-    # rejudges: ClassVar[frozenset[str]]
+    # Limits by which stored runs can be judged again, by name.
+    rejudges: ClassVar[frozenset[str]]
 
     @property
     def feeder(self) -> str:
