@@ -25,10 +25,12 @@ from g2g_opt.controller.contextual_batch_size import (
 from g2g_opt.controller.ofo import LogisticModelStore
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.errors import PowerFlowError
+from g2g_opt.evaluate import evaluate
 from g2g_opt.hourly_profile import load_profile
+from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine, Simulation, simulate, simulate_assembled
+from g2g_opt.simulate import Engine, simulate_assembled
 from studies.feeder_policy.question import FeederPolicyQuestion
 from studies.feeder_policy.records import OutputFigures, RecordingController, Records
 
@@ -80,7 +82,7 @@ class Setting:
         ]
         return (*of_feeder, *of_sites)
 
-    def run(self, scenario: Scenario, controllers_of: ControllersOf) -> tuple[Assembly, Simulation]:
+    def run(self, scenario: Scenario, controllers_of: ControllersOf) -> tuple[Assembly, Outcome]:
         """Assemble with controllers of our own, run on OpenDSS, judge."""
         found = self._assembled(scenario)
         coordinator: Coordinator[Any, Any] = Coordinator(
@@ -93,11 +95,10 @@ class Setting:
         limits, trace_dir = self.question.limits, self.trace_dir
         return run, simulate_assembled(run, self.plan, scenario, self.feeder, limits, trace_dir=trace_dir)
 
-    def simulate(self, plan: Plan, scenarios: Sequence[Scenario], engine: Engine) -> list[Simulation]:
+    def evaluate(self, plan: Plan, scenarios: Sequence[Scenario], engine: Engine = "batch") -> tuple[Outcome, ...]:
         """Runs of a plan, with the controllers that its policy names."""
         limits, trace_dir = self.question.limits, self.trace_dir
-        (runs,) = simulate([plan], scenarios, self.feeder, limits, engine=engine, trace_dir=trace_dir)
-        return runs
+        return evaluate(plan, self.feeder, scenarios, limits, engine=engine, trace_dir=trace_dir).outcomes
 
     def _assembled(self, scenario: Scenario) -> Assembly:
         return assemble(self.plan, scenario, self.feeder, self.question.limits, trace_dir=self.trace_dir)
@@ -117,7 +118,7 @@ class Setting:
 
     def recorded(
         self, scenario: Scenario, controllers_of: ControllersOf, *, with_context: bool = True
-    ) -> tuple[Records, Assembly, Simulation]:
+    ) -> tuple[Records, Assembly, Outcome]:
         """A run with a recorder ahead of its controllers; `PowerFlowError` with the reason if it has no answer."""
         features = self.features() if with_context else ()
         # Without context nothing need be noted between records.
@@ -141,6 +142,6 @@ class Setting:
             return [*recorders, *controllers_of(setting, run)]
 
         run, simulation = self.run(scenario, with_recorder)
-        if simulation.outcome.failure is not None:
-            raise PowerFlowError(f"scenario {scenario.name!r}: {simulation.outcome.failure}")
+        if simulation.failure is not None:
+            raise PowerFlowError(simulation.failure.of_run(f"scenario {scenario.name!r}"))
         return recorders[0].records(), run, simulation

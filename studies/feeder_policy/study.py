@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar
 
-from g2g_opt.errors import InputError
 from g2g_opt.feeder_description import unassessed_notes
 from g2g_opt.limits import Limits
 from studies.feeder_policy.answer import draw_conclusion
@@ -21,6 +20,7 @@ from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
+from studies.shared.typed_rows import to_rows
 
 
 @question_model
@@ -29,6 +29,8 @@ class FeederPolicyStudy(FeederPolicyQuestion):
 
     study: ClassVar[str] = "feeder-policy"
     stages: ClassVar[tuple[str, ...]] = ("cases",)
+    # A policy is trained for its limits.
+    rejudges: ClassVar[frozenset[str]] = frozenset()
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
@@ -52,15 +54,13 @@ class FeederPolicyStudy(FeederPolicyQuestion):
         case = str(task.content["case"])
         found = run_case(Setting(self), case, counted(progress, n_steps(self, case)))
         return {
-            "runs": [asdict(row) for row in found.rows],
+            "runs": to_rows(found.rows),
             "rounds": [asdict(entry) for entry in found.rounds],
             "margins": [{"case": name, "margin_pu": margin} for name, margin in found.margins_pu.items()],
             "policies": [{"case": name, "json": policy.to_json()} for name, policy in found.policies.items()],
         }
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
-        """The answer, from stored results alone; runs keep no voltages to judge again by other limits."""
-        if limits is not None and limits != self.limits:
-            raise InputError("a policy is trained for its limits; ask the question anew with others")
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; a policy is trained for its limits, so they are never others."""
         unassessed = unassessed_notes(self.load_feeder())
         return draw_conclusion(self.feeder, self.cases, self.seed, results, unassessed)
