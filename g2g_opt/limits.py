@@ -47,8 +47,7 @@ class Limits:
         Share, Flag("--overload-share", "share of the run in which the loading may be above --loading-max")
     ] = 0.0
     latency_miss_share_max: Annotated[
-        Share,
-        Flag("--latency-misses", "share of latency samples that may be above their target"),
+        Share, Flag("--latency-misses", "share of latency samples that may be above their target")
     ] = 0.05
     throughput_share_min: Annotated[
         Share, Flag("--throughput-min", "tokens served, as a share of the uncontrolled fleet's of the same size")
