@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from g2g_opt.feeder_lint import placeholder_rated_lines
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
 from studies.datacenter_location.ranking import best_rows, judge_again, n_tied
+from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
 from studies.shared.task import Row, TaskResult, gather
 
@@ -93,8 +94,8 @@ def draw_conclusion(
         feeder=feeder.name,
         tables=tuple(tables),
         maps=_maps(ranked, winner, sites),
-        envelopes=_envelopes(results, [row["placement"] for row in final], limits),
-        charts=_charts(ranked, rows, final),
+        envelopes=_envelopes(results, final, winner, limits),
+        charts=(*_charts(ranked, rows, final), scenario_chart((scenario,), feeder)),
         failures=_failures(results, on_batch, on_opendss),
         warnings=_warnings(winner, ranked, n_placements, judged_again, final, on_opendss),
         not_assessed=_not_assessed(feeder, limits),
@@ -158,20 +159,33 @@ def _maps(ranked: Sequence[Row], winner: Row | None, sites: Sequence[str]) -> tu
     )
 
 
-def _envelopes(results: Sequence[TaskResult], order: Sequence[str], limits: Limits) -> tuple[Envelope, ...]:
-    voltages: Mapping[str, Row] = {row["placement"]: row for row in gather(results, "voltages")}
+def _envelopes(
+    results: Sequence[TaskResult], final: Sequence[Row], winner: Row | None, limits: Limits
+) -> tuple[Envelope, ...]:
+    """Of the finalists, the best first; without any of the best placement, from its run on the batch engine."""
+    found = {row["placement"]: row for row in gather(results, "voltages")}
+    shown = [(f"placement {row['placement']}, OpenDSS", found[row["placement"]]) for row in final]
+    if winner is not None and not final:
+        key = (winner["placement"], winner["stage"])
+        runs = {(run["placement"], run["stage"]): run for run in gather(results, "runs") if run["has_summary"]}
+        shown = [(f"placement {winner['placement']}, batch engine", runs[key])] if key in runs else []
     return tuple(
         Envelope(
-            f"placement {name}, OpenDSS",
-            tuple(voltages[name]["nodes"]),
-            [float(v) for v in voltages[name]["lowest_pu"]],
-            [float(v) for v in voltages[name]["highest_pu"]],
+            title,
+            tuple(_phase(node) for node in row["nodes"]),
+            [float(v) for v in row["lowest_pu"]],
+            [float(v) for v in row["highest_pu"]],
             limits.voltage_min_pu,
             limits.voltage_max_pu,
         )
-        for name in order
-        if name in voltages
+        for title, row in shown
     )
+
+
+def _phase(node: str) -> str:
+    """A bus-phase as people write it: runs keep the number of the phase, voltages its letter."""
+    bus, _, phase = node.rpartition(".")
+    return f"{bus}.{'ABC'[int(phase) - 1]}" if phase in ("1", "2", "3") else node
 
 
 def _charts(ranked: Sequence[Row], rows: Sequence[Row], final: Sequence[Row]) -> tuple[Chart, ...]:

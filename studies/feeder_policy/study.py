@@ -22,6 +22,7 @@ from g2g_opt.scenario import Scenario
 from studies.feeder_policy.answer import draw_conclusion
 from studies.feeder_policy.cases import CASES, n_steps, run_case
 from studies.feeder_policy.setting import FeederPolicyQuestion, Setting
+from studies.report.scenario_chart import scenario_chart
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
@@ -142,5 +143,6 @@ class FeederPolicyStudy:
         """The answer, from stored results alone; runs keep no voltages to judge again by other limits."""
         if limits is not None and limits != self.limits:
             raise InputError("a policy is trained for its limits; ask the question anew with others")
-        unassessed = unassessed_notes(Feeder.find(self.feeder).excluding(self.exclude_buses))
-        return draw_conclusion(self.feeder, self.cases, self.seed, results, unassessed)
+        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        found = draw_conclusion(self.feeder, self.cases, self.seed, results, unassessed_notes(feeder))
+        return replace(found, charts=(*found.charts, scenario_chart(self.policy_question().scenarios()[1], feeder)))

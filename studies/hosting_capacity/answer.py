@@ -17,12 +17,16 @@ from studies.hosting_capacity.frontier import corners, rises
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rejudged import rejudge_capacities
 from studies.hosting_capacity.rows import taps_in_words
-from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap
+from studies.report.scenario_chart import scenario_chart
+from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap, most_and_least
 from studies.shared.stored_runs import read_plan
 from studies.shared.task import Row, TaskResult, gather
 
-# Envelopes shown: those of the largest capacities.
+# Envelopes shown: those of the largest capacities and of the smallest.
 _ENVELOPES = 8
+
+# Others say "firm" of what is served with an element out of service.
+FIRM_IS_NOT_N_1 = "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1"
 
 
 def draw_conclusion(
@@ -58,6 +62,7 @@ def draw_conclusion(
         charts += tables.frontier_charts(frontiers)
     if judged:
         shown.append(tables.judged_table(judged))
+    charts.append(scenario_chart(study.draw_scenarios("search"), study.load_feeder()))
     names = ", ".join(study.models)
     return Conclusion(
         title=f"Hosting capacity of {study.feeder}: {names} on {study.gpu}",
@@ -158,22 +163,23 @@ def _maps(main: Sequence[Row], again: bool) -> tuple[FeederMap, ...]:
 
 
 def _envelopes(main: Sequence[Row], results: Sequence[TaskResult], limits: Limits) -> Iterable[Envelope]:
-    largest = sorted((row for row in main if row["n_gpus"]), key=_peak, reverse=True)[:_ENVELOPES]
+    largest = most_and_least((row for row in main if row["n_gpus"]), _ENVELOPES, _peak)
     wanted = {(row["bus"], row["n_servers"]): [] for row in largest}  # type: dict[tuple[str, int], list[Row]]
     for run in gather(results, "runs"):
         key = (run["bus"], int(run["n_servers"]))
         if run["purpose"] == "search" and run["first_n_servers"] is None and run["has_summary"] and key in wanted:
             wanted[key].append(run)
     for row in largest:
+        runs = [r for r in wanted[row["bus"], row["n_servers"]] if taps_in_words(read_plan(r).taps) == row["taps"]]
         # A controller that is left off stands on the firm run.
-        runs = sorted(wanted[row["bus"], row["n_servers"]], key=lambda run: run["operation"] != row["operation"])
-        found = next((run for run in runs if taps_in_words(read_plan(run).taps) == row["taps"]), None)
-        if found is not None:
+        found = [run for run in runs if run["operation"] == row["operation"]] or runs
+        if found:
+            # Of several scenarios what happens in any of them.
             yield Envelope(
                 f"{row['bus']}, {row['operation']}: {row['power_peak_mw']:.2f} MW",
-                tuple(_phase(node) for node in found["nodes"]),
-                [float(v) for v in found["lowest_pu"]],
-                [float(v) for v in found["highest_pu"]],
+                tuple(_phase(node) for node in found[0]["nodes"]),
+                [float(min(low)) for low in zip(*(run["lowest_pu"] for run in found), strict=True)],
+                [float(max(high)) for high in zip(*(run["highest_pu"] for run in found), strict=True)],
                 limits.voltage_min_pu,
                 limits.voltage_max_pu,
             )
@@ -244,6 +250,7 @@ def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     """What the answer does not cover, in words."""
     feeder = study.load_feeder()
     notes = [
+        FIRM_IS_NOT_N_1,
         "one hour in one scenario; no seasons, no contingencies"
         if study.scenarios == 1
         else "one hour, in drawn scenarios; no seasons, no contingencies",

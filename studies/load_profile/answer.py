@@ -5,6 +5,8 @@ from __future__ import annotations
 import calendar
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from g2g_opt.feeder_description import unassessed_notes
 from g2g_opt.feeder_lint import placeholder_rated_lines
 from g2g_opt.hourly_profile import load_profile
@@ -13,7 +15,18 @@ from g2g_opt.site import GPUS_PER_SERVER
 from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rejudged import judge_cells_again
 from studies.load_profile.rows import SEARCH_CAP
-from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
+from studies.report.scenario_chart import course_charts
+from studies.shared.conclusion import (
+    Chart,
+    Column,
+    Conclusion,
+    Envelope,
+    Failure,
+    FeederMap,
+    Line,
+    ResultTable,
+    most_and_least,
+)
 from studies.shared.task import Row, TaskResult, gather
 
 # What stands where a limit would, in a cell whose largest size is the largest that was tried.
@@ -78,6 +91,10 @@ def draw_conclusion(
         bus: min((row for row in known if row["bus"] == bus), key=_allowed, default=None)
         for bus in buses
     }  # fmt: skip
+
+    def rank(bus: str) -> float:
+        return firm[bus] or _allowed(tightest[bus] or {"allowed_mw": 0.0})
+
     return Conclusion(
         title=f"Limited load profile of {study.feeder}: {', '.join(study.models)} on {study.gpu}",
         answer=_answer(study, profile, firm, fleets, tightest, again),
@@ -88,7 +105,13 @@ def draw_conclusion(
         ),
         maps=_maps(firm, fleets),
         envelopes=() if again else tuple(_envelope(row, used) for row in gather(results, "envelopes")),
-        charts=tuple(_chart(bus, known, firm[bus]) for bus in [b for b in buses if tightest[b]][:_CHARTS_MAX]),
+        charts=(
+            *(
+                _chart(bus, known, firm[bus])
+                for bus in most_and_least((b for b in buses if tightest[b]), _CHARTS_MAX, rank)
+            ),
+            *_month_charts(study),
+        ),
         failures=_failures(results),
         warnings=_warnings(study, profile, buses, fleets, held, again),
         not_assessed=_not_assessed(study, used),
@@ -227,6 +250,21 @@ def _chart(bus: str, profile: Sequence[Row], firm_mw: float | None) -> Chart:
     if firm_mw is not None:
         lines.append(Line("firm", [0, 23], [firm_mw] * 2))
     return Chart(f"MW allowed at bus {bus}", "hour beginning", "MW", tuple(lines))
+
+
+def _month_charts(study: LoadProfileQuestion) -> tuple[Chart, ...]:
+    """Own load and sun by the hour of the day, means of the months."""
+    profile = load_profile(study.profile)
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for month in range(1, 13):
+        rows = [profile.rows_of(month, hour) for hour in range(24)]
+        if all(len(of_hour) for of_hour in rows):
+            load, sun = (
+                [float(np.mean([shares[k] for k in of_hour])) for of_hour in rows]
+                for shares in (profile.load_share, profile.generation_share)
+            )
+            found[calendar.month_abbr[month]] = (load, sun)
+    return course_charts(f"of profile {profile.name}, means by month", found) if found else ()
 
 
 def _failures(results: Sequence[TaskResult]) -> tuple[Failure, ...]:
