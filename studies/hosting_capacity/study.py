@@ -24,6 +24,8 @@ from studies.shared.workload import try_smallest_sites
 SEARCHES_PER_TASK = 16
 # Sizes a search usually judges, for progress.
 _EXPECTED_SIZES = 18
+# A run on OpenDSS next to a size in a batch, for progress.
+_OPENDSS_STEPS = 3.0
 
 
 @question_model
@@ -87,7 +89,7 @@ class HostingCapacityStudy(HostingCapacityQuestion):
             aims = frontier_aims(task)
         else:
             aims = dict.fromkeys(aim for buses in task.content["site_sets"] for aim in self.aims(tuple(buses)))
-        tell = counted(progress, _EXPECTED_SIZES * len(aims))
+        tell = counted(progress, (_EXPECTED_SIZES + _OPENDSS_STEPS) * len(aims))
 
         def report(aim: Aim, judged: JudgedSize) -> None:
             verdict = "keeps the limits" if judged.kept else "does not"
@@ -95,7 +97,10 @@ class HostingCapacityStudy(HostingCapacityQuestion):
             size = f"{sum(s.n_gpus for s in gpus.sites)} GPUs" if gpus else f"{judged.n_servers} servers"
             tell(f"bus {aim.place} {aim.operation}: {size} {verdict}")
 
-        return tables_of(self, search_aims(self, aims, report))
+        def confirmed(aim: Aim) -> None:
+            tell(f"bus {aim.place} {aim.operation}: run on OpenDSS", _OPENDSS_STEPS)
+
+        return tables_of(self, search_aims(self, aims, report, confirmed))
 
     def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; under other `limits` every stored run is judged again."""
