@@ -37,7 +37,7 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
     """
     question, results, entries = read_results(root)
     check_rests_on_results(root, entries)
-    conclusion = _headed(question.conclude(results, limits), question, limits)
+    conclusion = headed(question.conclude(results, limits), getattr(question, "limits", None), limits)
     folder = out or (root if limits is None else root / "rejudged" / _name(limits))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,12 +65,11 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
     return conclusion, paths
 
 
-def _headed(conclusion: Conclusion, question: Question, limits: Limits | None) -> Conclusion:
-    """A conclusion that says at its head which limits it was judged by again, if it was."""
-    asked = getattr(question, "limits", None)
-    if limits is None or not isinstance(asked, Limits):
+def headed(conclusion: Conclusion, asked: Limits | None, used: Limits | None) -> Conclusion:
+    """A conclusion whose title says by which limits it was judged again, if others than those `asked` were `used`."""
+    if asked is None or used is None:
         return conclusion
-    moved = moved_limits(asked, limits) or "the limits of the question"
+    moved = moved_limits(asked, used) or "the limits of the question"
     return replace(conclusion, title=f"{conclusion.title}; judged again with {moved}")
 
 

@@ -11,6 +11,9 @@ from report_examples import PROVENANCE, TASKS, ieee123_conclusion, user_conclusi
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
+from studies.finish import headed
+from studies.hosting_capacity.answer import FIRM_IS_NOT_N_1, not_assessed
+from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.report.glossary import TERMS, terms_on
 from studies.report.limit_words import LIMIT_WORDS, moved_limits
 from studies.report.page import report_html
@@ -99,3 +102,20 @@ def test_every_limit_has_words() -> None:
 )
 def test_moved_limits_are_named_with_both_figures(used: Limits, words: str) -> None:
     assert moved_limits(Limits(), used) == words
+
+
+def test_a_second_judgement_says_at_its_head_what_was_moved() -> None:
+    conclusion = user_conclusion()
+    again = headed(conclusion, Limits(), Limits(voltage_min_pu=0.94))
+    assert again.title == f"{conclusion.title}; judged again with lowest voltage 0.94 pu instead of 0.95"
+    assert f"<h1>{again.title}</h1>" in page_of(again)
+    assert headed(conclusion, Limits(), None) == conclusion
+    assert headed(conclusion, Limits(), Limits()).title.endswith("judged again with the limits of the question")
+
+
+def test_every_report_of_hosting_capacity_says_what_firm_means_there() -> None:
+    for study in (HostingCapacityStudy(), HostingCapacityStudy(scenarios=59)):
+        for limits in (Limits(), Limits(loading_max_pu=1.0)):
+            assert FIRM_IS_NOT_N_1 in not_assessed(study, limits)
+    assert "firm means without flexible operation" in FIRM_IS_NOT_N_1
+    assert "not mean N-1" in FIRM_IS_NOT_N_1
