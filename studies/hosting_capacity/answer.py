@@ -15,13 +15,17 @@ from studies.hosting_capacity.frontier import corners, rises
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, CapacityRun, SizeRow, taps_in_words
 from studies.hosting_capacity.stored_answer import capacities_of_runs, reading_notes
-from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap
+from studies.report.scenario_chart import scenario_chart
+from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap, most_and_least
 from studies.shared.envelopes import envelope_of
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
-# Envelopes shown: those of the largest capacities.
+# Envelopes shown: those of the largest capacities and of the smallest.
 _ENVELOPES = 8
+
+# Others say "firm" of what is served with an element out of service.
+FIRM_IS_NOT_N_1 = "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1"
 
 
 def draw_conclusion(
@@ -57,6 +61,7 @@ def draw_conclusion(
         charts += tables.frontier_charts(frontiers)
     if judged:
         shown.append(tables.judged_table(judged))
+    charts.append(scenario_chart(study.draw_scenarios("search"), study.load_feeder()))
     names = ", ".join(study.models)
     return Conclusion(
         title=f"Hosting capacity of {study.feeder}: {names} on {study.gpu}",
@@ -156,16 +161,16 @@ def _maps(main: Sequence[CapacityRow], again: bool) -> tuple[FeederMap, ...]:
 
 
 def _envelopes(main: Sequence[CapacityRow], results: Sequence[TaskResult], limits: Limits) -> Iterable[Envelope]:
-    largest = sorted((row for row in main if row.n_gpus), key=_peak, reverse=True)[:_ENVELOPES]
+    largest = most_and_least((row for row in main if row.n_gpus), _ENVELOPES, _peak)
     wanted: dict[tuple[str, int], list[CapacityRun]] = {(row.bus, row.n_servers): [] for row in largest}
     for run in gather_as(results, "runs", CapacityRun):
         if run.purpose == "search" and run.first_n_servers is None and run.failure_kind is None:
             wanted.get((run.bus, run.n_servers), []).append(run)
     for row in largest:
+        runs = [r for r in wanted[row.bus, row.n_servers] if taps_in_words(r.read_plan().taps) == row.taps]
         # A controller that is left off stands on the firm run.
-        runs = sorted(wanted[row.bus, row.n_servers], key=lambda run: run.operation != row.operation)
-        found = next((run for run in runs if taps_in_words(run.read_plan().taps) == row.taps), None)
-        if found is not None:
+        found = [run for run in runs if run.operation == row.operation] or runs
+        if found:
             yield envelope_of(f"{row.bus}, {row.operation}: {row.power_peak_mw:.2f} MW", found, limits)
 
 
@@ -226,6 +231,7 @@ def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     """What the answer does not cover, in words."""
     feeder = study.load_feeder()
     notes = [
+        FIRM_IS_NOT_N_1,
         "one hour in one scenario; no seasons, no contingencies"
         if study.scenarios == 1
         else "one hour, in drawn scenarios; no seasons, no contingencies",

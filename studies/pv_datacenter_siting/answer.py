@@ -8,6 +8,7 @@ from typing import Any
 from g2g_opt.feeder_description import unassessed_notes
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
+from studies.pv_datacenter_siting.day_charts import day_charts
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.windows import WindowRun
 from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
@@ -132,7 +133,7 @@ def draw_conclusion(
         tables=tuple(tables),
         maps=_maps(best, sizes),
         envelopes=_envelopes(results, best, question.limits),
-        charts=_charts(results, best, plans),
+        charts=(*_charts(results, best, plans), *day_charts(question, results, best)),
         failures=_failures(results, plans, windows),
         warnings=_warnings(question, best, own, year, windows, limits),
         not_assessed=(
@@ -265,7 +266,7 @@ def _envelopes(results: Sequence[TaskResult], best: Row | None, limits: Limits) 
         return ()
     return (
         Envelope(
-            "All steps of the plan's days, simulated",
+            "the plan, all steps of its days",
             tuple(row["node"] for row in rows),
             [row["simulated_lowest_pu"] for row in rows],
             [row["simulated_highest_pu"] for row in rows],
