@@ -45,7 +45,7 @@ def judge(figures: Figures, scenario: Scenario, limits: Limits) -> tuple[LimitCh
 def _normal_rating_checks(
     overload_time_s: float, heaviest: WorstLoading, scenario: Scenario, limits: Limits
 ) -> list[LimitCheck]:
-    """Normal ratings, which may be passed for a time."""
+    """Ratings on the limits' basis, which may be passed for a time."""
     checks: list[LimitCheck] = []
     loading_pu, where = heaviest.loading_pu, heaviest.place
     if limits.loading_max_pu is not None:
@@ -54,7 +54,7 @@ def _normal_rating_checks(
             allowed_s = limits.overload_time_share_max * scenario.duration_s
         kept = overload_time_s <= allowed_s
         if allowed_s > 0 and not kept:
-            words = f"{where}, {loading_pu:.3f} of its normal rating"
+            words = f"{where}, {loading_pu:.3f} of its {limits.rating_basis} rating"
             checks.append(_at_most("overload time (s)", overload_time_s, allowed_s, words))
         else:
             used = loading_pu / limits.loading_max_pu

@@ -19,9 +19,16 @@ from rich.text import Text
 from g2g_opt import __version__
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.errors import G2GError
+from g2g_opt.limits import Limits
 from g2g_opt.quantities import Count, LimitVoltagePu
 from studies.shared.number_flags import number
-from studies.shared.workload_arguments import add_excluded_buses, add_load_level, add_workload_filters, excluded_buses
+from studies.shared.workload_arguments import (
+    add_excluded_buses,
+    add_load_level,
+    add_loading_limit,
+    add_workload_filters,
+    excluded_buses,
+)
 from studies.study_commands import add_circuit_consent, add_study_commands
 
 # BSD's status for an internal fault of a program, and what the system says when there is no room.
@@ -135,6 +142,7 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     feeder.add_argument("--picture", type=Path, metavar="FILE", help=picture)
     feeder.add_argument("--no-picture", action="store_true", help="draw nothing")
     add_excluded_buses(feeder)
+    add_loading_limit(feeder, Limits())
     add_load_level(feeder)
     add_circuit_consent(feeder)
     feeder.set_defaults(run=_run_feeder)
@@ -172,13 +180,17 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.feeder import Feeder
     from g2g_opt.feeder_description import describe_feeder
     from g2g_opt.feeder_lint import format_findings, lint_feeder
-    from g2g_opt.limits import Limits
 
-    limits = Limits(voltage_min_pu=options.voltage_min, voltage_max_pu=options.voltage_max)
+    limits = Limits(
+        voltage_min_pu=options.voltage_min,
+        voltage_max_pu=options.voltage_max,
+        loading_max_pu=options.loading_max,
+        rating_basis=options.rating_basis,
+    )
     feeder = Feeder.find(options.feeder).excluding(excluded_buses(options))
-    base = solve_base_case(feeder, options.own_load_share)
+    base = solve_base_case(feeder, options.own_load_share, limits.rating_basis)
     console.print(repr(feeder), markup=False)
-    for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder)):
+    for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder, limits)):
         console.print(words, markup=False)
     named = feeder.candidate_buses if options.all_buses else feeder.candidate_buses[:_BUSES_NAMED]
     more = "" if len(named) == len(feeder.candidate_buses) else ", ... (--all-buses names all)"

@@ -80,7 +80,8 @@ def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder, 
     """A conclusion that also says what the circuit is like without a site."""
     used = limits or getattr(question, "limits", None) or Limits()
     scenario = getattr(question, "scenario", None)
-    base = solve_base_case(feeder, scenario.own_load_share if isinstance(scenario, Scenario) else 1.0)
+    load_level = scenario.own_load_share if isinstance(scenario, Scenario) else 1.0
+    base = solve_base_case(feeder, load_level, used.rating_basis)
     broken = base.breaks(used)
     words = f"without any site, in the state that is studied, a limit is broken already: {broken}"
     chart = base_case_chart(base, conclusion.envelopes[0] if conclusion.envelopes else None)
@@ -96,7 +97,8 @@ def _name(limits: Limits) -> str:
     """A folder's name from the limits that are not the usual ones."""
     usual = Limits()
     changed = {name: value for name, value in vars(limits).items() if value != getattr(usual, name)}
-    return "_".join(f"{name}={value:g}" for name, value in changed.items() if value is not None) or "usual_limits"
+    said = [f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in changed.items()]
+    return "_".join(said).lower() or "usual_limits"
 
 
 def _provenance(question: Question, ledger: Ledger, entries: Sequence[Entry]) -> Provenance:

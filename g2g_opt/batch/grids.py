@@ -92,6 +92,7 @@ class Grids:
             tolerance_pu=first.tolerance,
             max_iterations=first.max_iterations,
             loadings=any(s.record_loading for s in setups),
+            ratings=first.ratings(),
         )
         self.failure: list[str | None] = [None] * len(setups)
         self._attachments = attachments

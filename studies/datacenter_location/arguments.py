@@ -12,7 +12,13 @@ from g2g_opt.scenario import Scenario
 from studies.datacenter_location.study import LocationStudy
 from studies.shared.number_flags import number_of
 from studies.shared.site_choices import SYNTAX, parse_site
-from studies.shared.workload_arguments import add_feeder_arguments, add_load_level, add_voltage_limits, excluded_buses
+from studies.shared.workload_arguments import (
+    add_feeder_arguments,
+    add_load_level,
+    add_loading_limit,
+    add_voltage_limits,
+    excluded_buses,
+)
 
 DESCRIPTION = (
     "Every placement of the sites, one bus each, is simulated in closed loop over the whole scenario under regulator "
@@ -82,18 +88,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     limits = Limits()
     add_voltage_limits(parser, limits)
+    add_loading_limit(parser, limits)
     add(
         "--violation-share",
         type=number_of(Limits, "violation_time_share_max"),
         default=limits.violation_time_share_max,
         metavar="SHARE",
         help="share of the time in which a voltage may be outside before a placement is marked (default %(default)s)",
-    )
-    add(
-        "--loading-max",
-        type=number_of(Limits, "loading_max_pu"),
-        metavar="SHARE",
-        help="mark placements that load lines or transformers above this share of their ratings (default: do not)",
     )
     add(
         "--throughput-min",
@@ -143,6 +144,7 @@ def question_of(options: argparse.Namespace) -> LocationStudy:
             voltage_max_pu=options.voltage_max,
             violation_time_share_max=options.violation_share,
             loading_max_pu=options.loading_max,
+            rating_basis=options.rating_basis,
             throughput_share_min=options.throughput_min,
         ),
         refined=options.refined,

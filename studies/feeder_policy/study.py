@@ -14,7 +14,7 @@ from typing import ClassVar
 from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from g2g_opt.feeder_description import unassessed_notes
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, PVUnit
 from g2g_opt.quantities import Count, MarginPu, RoundCount, Seed, ShareAboveZero
@@ -142,5 +142,6 @@ class FeederPolicyStudy:
         """The answer, from stored results alone; runs keep no voltages to judge again by other limits."""
         if limits is not None and limits != self.limits:
             raise InputError("a policy is trained for its limits; ask the question anew with others")
-        unassessed = unassessed_notes(Feeder.find(self.feeder).excluding(self.exclude_buses))
+        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        unassessed = (*loading_notes(feeder, self.limits), *unassessed_notes(feeder))
         return draw_conclusion(self.feeder, self.cases, self.seed, results, unassessed)

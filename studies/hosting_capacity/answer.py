@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from g2g_opt.base_case import solve_base_case
-from g2g_opt.feeder_description import rating_notes, unassessed_notes
-from g2g_opt.feeder_lint import placeholder_rated_lines, placeholder_rated_transformers, unrated_branches
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from g2g_opt.site import GPUS_PER_SERVER
 from solvers.exact_binomial import trials_needed
@@ -20,7 +19,6 @@ from studies.shared.stored_runs import read_plan
 from studies.shared.task import Row, TaskResult, gather
 
 if TYPE_CHECKING:
-    from g2g_opt.feeder import Feeder
     from studies.hosting_capacity.study import HostingCapacityStudy
 
 # Envelopes shown: those of the largest capacities.
@@ -76,7 +74,6 @@ def draw_conclusion(
                 *warnings,
                 *_set_warnings(study, main),
                 overload_warning(used, main),
-                placeholder_warning(study.load_feeder(), used, main),
             )
             if word
         ),
@@ -101,7 +98,7 @@ def _answer(study: HostingCapacityStudy, main: Sequence[Row], limits: Limits, ag
         sentences.append(text + ".")
     if any(row["n_gpus"] == 0 for row in main):
         feeder = study.load_feeder()
-        broken = solve_base_case(feeder, study.scenario.own_load_share).breaks(limits)
+        broken = solve_base_case(feeder, study.scenario.own_load_share, limits.rating_basis).breaks(limits)
         if broken and feeder.initial_taps is None:
             sentences.append(f"Without any site the circuit already breaks a limit: {broken}.")
     if again:
@@ -219,27 +216,10 @@ def overload_warning(limits: Limits, rows: Sequence[Row]) -> str:
                 f"{kind}s up to {heaviest[f'{kind}_loading_max_pu']:.2f} ({heaviest[f'{kind}_loading_where']})"
             )
     return (
-        f"ratings are passed at these sizes: {', '.join(parts)} of normal; --loading-max 1.0 keeps them"
+        f"ratings are passed at these sizes: {', '.join(parts)} of {limits.rating_basis}; --loading-max 1.0 keeps them"
         if parts
         else ""
     )
-
-
-def placeholder_warning(feeder: Feeder, limits: Limits, rows: Sequence[Row]) -> str:
-    """A sentence on answers that a rating decides which nobody stated; empty if there are none."""
-    if limits.loading_max_pu is None and limits.loading_emergency_max_pu is None:
-        return ""
-    unstated = {f"line.{name}" for name in placeholder_rated_lines(feeder)}
-    unstated |= {f"{kind}.{n}" for kind in ("transformer", "autotrans") for n in placeholder_rated_transformers(feeder)}
-    decided = {}
-    for row in rows:
-        element = ".".join(str(row["limit_where"] or "").split(" ")[0].split(".")[:2])
-        if any(word in str(row["limit"]) for word in ("loading", "overload")) and element in unstated:
-            decided[row["bus"]] = element
-    if not decided:
-        return ""
-    named = ", ".join(f"{element} at {bus}" for bus, element in decided.items())
-    return f"ratings that nobody stated (OpenDSS's default) decide the answer: {named}"
 
 
 def not_assessed(study: HostingCapacityStudy, limits: Limits) -> list[str]:
@@ -254,17 +234,4 @@ def not_assessed(study: HostingCapacityStudy, limits: Limits) -> list[str]:
     ]
     if study.scenario.own_load_share != 1.0:
         notes.insert(0, f"load levels other than {study.scenario.own_load_share:g} of the circuit's own load")
-    notes = unassessed_notes(feeder) + notes
-    if limits.loading_max_pu is not None or limits.loading_emergency_max_pu is not None:
-        unrated = unrated_branches(feeder)
-        if unrated:
-            notes.insert(0, f"loading of {len(unrated)} branches without a rating: {', '.join(unrated[:8])}")
-        notes = [*rating_notes(feeder), *notes]
-    else:
-        lines = placeholder_rated_lines(feeder)
-        notes.insert(
-            0,
-            "thermal limits: loadings are reported, not judged (--loading-max judges them)"
-            + (f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""),
-        )
-    return notes
+    return [*loading_notes(feeder, limits), *unassessed_notes(feeder), *notes]

@@ -13,7 +13,13 @@ from studies.catalogue import make_question
 from studies.hosting_capacity.study import OPERATIONS, HostingCapacityStudy
 from studies.shared.number_flags import number_of
 from studies.shared.task import Question
-from studies.shared.workload_arguments import add_fleet_arguments, add_load_level, add_voltage_limits, fleet_content
+from studies.shared.workload_arguments import (
+    add_fleet_arguments,
+    add_load_level,
+    add_loading_limit,
+    add_voltage_limits,
+    fleet_content,
+)
 
 DESCRIPTION = (
     "For every bus, or set of buses: the largest datacenter that keeps the limits in closed loop over a whole hour, "
@@ -57,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     group, limits = parser.add_argument_group("limits"), Limits()
     add_voltage_limits(group, limits)
+    add_loading_limit(group, limits)
     add = group.add_argument
     add(
         "--violation-share",
@@ -64,12 +71,6 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         default=limits.violation_time_share_max,
         metavar="SHARE",
         help="share of the hour in which a voltage may be outside (default %(default)s)",
-    )
-    add(
-        "--loading-max",
-        type=number_of(Limits, "loading_max_pu"),
-        metavar="SHARE",
-        help="judge lines and transformers against this share of their normal ratings (default: report only)",
     )
     add(
         "--overload-time-max",
@@ -197,6 +198,7 @@ def question_of(options: argparse.Namespace) -> Question:
             voltage_max_pu=options.voltage_max,
             violation_time_share_max=options.violation_share,
             loading_max_pu=options.loading_max,
+            rating_basis=options.rating_basis,
             overload_time_max_s=options.overload_time_max,
             loading_emergency_max_pu=options.loading_emergency_max,
             throughput_share_min=options.throughput_min,

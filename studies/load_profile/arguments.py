@@ -9,7 +9,7 @@ from studies.catalogue import make_question
 from studies.load_profile.study import LoadProfileStudy
 from studies.shared.number_flags import number_of
 from studies.shared.task import Question
-from studies.shared.workload_arguments import add_fleet_arguments, add_voltage_limits, fleet_content
+from studies.shared.workload_arguments import add_fleet_arguments, add_loading_limit, add_voltage_limits, fleet_content
 
 DESCRIPTION = (
     "A limited load profile: the MW that a bus can take in each hour of each month of a year, simulated on every day "
@@ -43,13 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits = default.limits
     group = parser.add_argument_group("limits, kept in every hour")
     add_voltage_limits(group, limits)
+    add_loading_limit(group, limits)
     add = group.add_argument
-    add(
-        "--loading-max",
-        type=number_of(Limits, "loading_max_pu"),
-        metavar="SHARE",
-        help="judge lines and transformers against this share of their normal ratings (default: report only)",
-    )
     add(
         "--throughput-min",
         type=number_of(Limits, "throughput_share_min"),
@@ -70,6 +65,7 @@ def question_of(options: argparse.Namespace) -> Question:
             voltage_max_pu=options.voltage_max,
             violation_time_share_max=0.0,
             loading_max_pu=options.loading_max,
+            rating_basis=options.rating_basis,
             throughput_share_min=options.throughput_min,
         ),
     }

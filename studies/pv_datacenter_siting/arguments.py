@@ -13,7 +13,12 @@ from studies.pv_datacenter_siting.question import SENSITIVITY, SWEEPS, PVZone, S
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.shared.number_flags import number_of, numbers_of
 from studies.shared.site_choices import SYNTAX, parse_site
-from studies.shared.workload_arguments import add_feeder_arguments, add_voltage_limits, excluded_buses
+from studies.shared.workload_arguments import (
+    add_feeder_arguments,
+    add_loading_limit,
+    add_voltage_limits,
+    excluded_buses,
+)
 
 DESCRIPTION = (
     "Where PV plants and datacenters go and how large they are, at the least yearly cost. Every plan that the "
@@ -176,13 +181,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits = default.limits
     group = parser.add_argument_group("limits, and how the program is solved")
     add_voltage_limits(group, limits)
+    add_loading_limit(group, limits)
     add = group.add_argument
-    add(
-        "--loading-max",
-        type=number_of(Limits, "loading_max_pu"),
-        metavar="SHARE",
-        help="of the ratings of lines and transformers (default: none)",
-    )
     add(
         "--gap",
         type=number_of(SitingQuestion, "mip_gap"),
@@ -254,6 +254,7 @@ def question_of(options: argparse.Namespace) -> SitingStudy:
             voltage_max_pu=options.voltage_max,
             violation_time_share_max=0.0,
             loading_max_pu=options.loading_max,
+            rating_basis=options.rating_basis,
         ),
         mip_gap=options.gap,
         time_limit_s=options.time_limit,

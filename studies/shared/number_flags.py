@@ -17,6 +17,12 @@ def number_of(owner: type, field: str) -> Callable[[str], Any]:
     return number(quantity_of(owner, field))
 
 
+def number_or_none_of(owner: type, field: str) -> Callable[[str], Any]:
+    """As `number_of`, for a field that the word "none" leaves out."""
+    read = number_of(owner, field)
+    return lambda text: None if text.lower() == "none" else read(text)
+
+
 def numbers_of(owner: type, field: str, *, besides: str = "") -> Callable[[str], Any]:
     """The `type=` of a flag that takes numbers separated by commas; the word `besides` is None."""
     read = number_of(owner, field)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
-from g2g_opt.limits import Limits
+from g2g_opt.limits import Limits, RatingBasis
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
-from studies.shared.number_flags import number_of
+from studies.shared.number_flags import number_of, number_or_none_of
 from studies.shared.site_choices import ServedModel
 
 
@@ -66,6 +66,24 @@ def add_voltage_limits(parser: argparse._ActionsContainer, limits: Limits) -> No
             metavar="PU",
             help="default %(default)s",
         )
+
+
+def add_loading_limit(parser: argparse._ActionsContainer, limits: Limits) -> None:
+    """What a study keeps of ratings: the fields `loading_max_pu` and `rating_basis` of its limits."""
+    parser.add_argument(
+        "--loading-max",
+        type=number_or_none_of(Limits, "loading_max_pu"),
+        default=limits.loading_max_pu,
+        metavar="SHARE",
+        help="highest loading of lines and transformers, as a share of their ratings where somebody stated them; none: "
+        "loadings are reported, not judged (default %(default)s)",
+    )
+    parser.add_argument(
+        "--rating-basis",
+        choices=get_args(RatingBasis),
+        default=limits.rating_basis,
+        help="which ratings loadings are shares of; a line's nameplate is its normal rating (default %(default)s)",
+    )
 
 
 def excluded_buses(options: argparse.Namespace) -> tuple[str, ...]:
