@@ -187,7 +187,7 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
         loading_max_pu=options.loading_max,
         rating_basis=options.rating_basis,
     )
-    feeder = Feeder.find(options.feeder).excluding(excluded_buses(options))
+    feeder = Feeder.find(options.feeder, options.edits).excluding(excluded_buses(options))
     base = solve_base_case(feeder, options.own_load_share, limits.rating_basis)
     console.print(repr(feeder), markup=False)
     for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder, limits)):

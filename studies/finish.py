@@ -73,7 +73,9 @@ def check_rests_on_results(root: Path, entries: Sequence[Entry]) -> None:
 
 def load_feeder(question: Question) -> Feeder:
     """The feeder of a question, with the buses that it leaves out of the limits."""
-    return Feeder.find(question.feeder).excluding(getattr(question, "exclude_buses", ()))
+    return Feeder.find(question.feeder, getattr(question, "edits", None)).excluding(
+        getattr(question, "exclude_buses", ())
+    )
 
 
 def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder, limits: Limits | None) -> Conclusion:

@@ -132,6 +132,7 @@ def question_of(options: argparse.Namespace) -> LocationStudy:
     return LocationStudy(
         feeder=options.feeder,
         exclude_buses=excluded_buses(options),
+        edits=options.edits,
         sites=sites,
         gpu=options.gpu,
         policy=Policy(options.policy, margin_pu=options.margin),

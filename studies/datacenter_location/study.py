@@ -76,6 +76,7 @@ class LocationStudy:
 
     feeder: str = "ieee123"
     exclude_buses: tuple[str, ...] = ()
+    edits: str | None = None
     sites: tuple[SiteChoice, ...] = ()
     gpu: str = "H100"
     policy: Policy = Policy("ofo")
@@ -103,7 +104,7 @@ class LocationStudy:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder).excluding(self.exclude_buses)
+        return Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The sites asked for, or those of the feeder's studies; `InputError` if there are none or names repeat."""

@@ -89,6 +89,7 @@ def question_of(options: argparse.Namespace) -> FeederPolicyStudy:
     return FeederPolicyStudy(
         feeder=options.feeder,
         exclude_buses=excluded_buses(options),
+        edits=options.edits,
         sites=tuple(parse_site(text, ()) for text in options.site) if options.site else default.sites,
         pv=_plants(options.pv) if options.pv else default.pv,
         gpu=options.gpu,

@@ -65,6 +65,7 @@ class FeederPolicyQuestion:
     plan: Plan
     feeder: str = "ieee13"
     exclude_buses: tuple[str, ...] = ()
+    edits: str | None = None
     limits: Limits = field(default_factory=Limits)
     base: Scenario = field(default_factory=lambda: Scenario(profile="hudson_valley_2018"))
     n_training: Count = 20
@@ -122,7 +123,7 @@ class Setting:
 
     def __init__(self, question: FeederPolicyQuestion) -> None:
         self.question = question
-        self.feeder = Feeder.find(question.feeder).excluding(question.exclude_buses)
+        self.feeder = Feeder.find(question.feeder, question.edits).excluding(question.exclude_buses)
         self.plan = replace(question.plan, policy=Policy())
         self.curves = LogisticModelStore.ensure(
             None, {d.spec.model_label: d.spec for site in self.plan.sites for d in site.deployments}.values()

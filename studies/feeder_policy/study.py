@@ -46,6 +46,7 @@ class FeederPolicyStudy:
 
     feeder: str = "ieee13"
     exclude_buses: tuple[str, ...] = ()
+    edits: str | None = None
     sites: tuple[SiteChoice, ...] = _SITES
     pv: tuple[PVUnit, ...] = _PV
     gpu: str = "H100"
@@ -78,6 +79,7 @@ class FeederPolicyStudy:
             Plan(tuple(sites), pv=self.pv),
             feeder=self.feeder,
             exclude_buses=self.exclude_buses,
+            edits=self.edits,
             limits=self.limits,
             base=replace(self.scenario, seed=self.seed),
             n_training=self.n_training,
@@ -101,7 +103,7 @@ class FeederPolicyStudy:
             raise InputError(f"there is no case {', '.join(unknown)}; there are {', '.join(CASES)}")
         if not self.cases:
             raise InputError("name a case at least")
-        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
         if self.sites == _SITES and feeder.name != "ieee13":
             raise InputError(f"name sites (--site) and plants (--pv) for feeder {feeder.name}")
         for site in self.sites:
@@ -142,6 +144,6 @@ class FeederPolicyStudy:
         """The answer, from stored results alone; runs keep no voltages to judge again by other limits."""
         if limits is not None and limits != self.limits:
             raise InputError("a policy is trained for its limits; ask the question anew with others")
-        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
         unassessed = (*loading_notes(feeder, self.limits), *unassessed_notes(feeder))
         return draw_conclusion(self.feeder, self.cases, self.seed, results, unassessed)

@@ -80,6 +80,7 @@ class HostingCapacityStudy:
 
     feeder: str = "ieee13"
     exclude_buses: tuple[str, ...] = ()
+    edits: str | None = None
     buses: tuple[str, ...] = ()
     models: tuple[str, ...] = ("llama-3.1-70b",)
     gpu: str = "H100"
@@ -121,7 +122,7 @@ class HostingCapacityStudy:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
         return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
 
     def load_models(self) -> Models:

@@ -58,6 +58,7 @@ class LoadProfileStudy:
 
     feeder: str = "ieee13"
     exclude_buses: tuple[str, ...] = ()
+    edits: str | None = None
     buses: tuple[str, ...] = ()
     profile: str = "hudson_valley_2018"
     models: tuple[str, ...] = ("llama-3.1-70b",)
@@ -89,7 +90,7 @@ class LoadProfileStudy:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder).excluding(self.exclude_buses)
+        return Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
 
     def load_models(self) -> Models:
         """Measured specs with their batch size."""

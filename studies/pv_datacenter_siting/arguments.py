@@ -225,6 +225,7 @@ def question_of(options: argparse.Namespace) -> SitingStudy:
     return SitingStudy(
         feeder=options.feeder,
         exclude_buses=excluded_buses(options),
+        edits=options.edits,
         mode=options.mode,
         pv_buses=tuple(options.pv_bus or ()),
         pv_count=options.pv_count,

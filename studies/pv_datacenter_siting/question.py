@@ -107,6 +107,7 @@ class SitingQuestion:
 
     feeder: str = "ieee34"
     exclude_buses: tuple[str, ...] = ()
+    edits: str | None = None
     mode: Literal["pv", "dc", "joint"] = "pv"
     pv_buses: tuple[str, ...] = ()
     pv_count: Count = 3
@@ -166,7 +167,7 @@ class SitingQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder).excluding(self.exclude_buses)
+        return Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The datacenters to place; `InputError` if there are none to place, or names repeat."""

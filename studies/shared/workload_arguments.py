@@ -34,7 +34,13 @@ def add_feeder_arguments(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def add_excluded_buses(parser: argparse.ArgumentParser) -> None:
-    """Buses whose voltages no limit shall look at."""
+    """Buses whose voltages no limit shall look at, and what of the circuit is changed."""
+    parser.add_argument(
+        "--edits",
+        metavar="FILE",
+        help="changes of elements of your own circuit in OpenDSS's words, e.g. Load.a.kW=5 or Disable Capacitor.c, a "
+        "line each; part of the question and said in the report",
+    )
     parser.add_argument(
         "--exclude-bus",
         action="append",
@@ -126,6 +132,7 @@ def fleet_content(options: argparse.Namespace, models: Sequence[str]) -> dict[st
     return {
         "feeder": options.feeder,
         "exclude_buses": excluded_buses(options),
+        "edits": options.edits,
         "buses": tuple(options.bus or ()),
         "models": tuple(options.model or models),
         "gpu": options.gpu,

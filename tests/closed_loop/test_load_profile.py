@@ -48,7 +48,7 @@ def run(study: LoadProfileStudy) -> tuple[TaskResult, ...]:
 
 
 def study_of(days: str) -> LoadProfileStudy:
-    limits = Limits(voltage_max_pu=1.1, violation_time_share_max=0.0)
+    limits = Limits(voltage_max_pu=1.1, violation_time_share_max=0.0, loading_max_pu=None)
     return LoadProfileStudy(buses=("671",), profile=days, taps="study", limits=limits)
 
 
@@ -175,7 +175,7 @@ def test_before_anything_went_through_the_year_no_megawatts_are_reported(days: s
 
 def test_limits_that_no_simulated_size_keeps_leave_the_answer_open(days: str) -> None:
     study = study_of(days)
-    conclusion = study.conclude(run(study), Limits(voltage_min_pu=1.02, voltage_max_pu=1.1))
+    conclusion = study.conclude(run(study), Limits(voltage_min_pu=1.02, voltage_max_pu=1.1, loading_max_pu=None))
     profile = next(table for table in conclusion.tables if table.name == "limited_load_profile")
     unknown = [row for row in profile.rows if row["allowed_mw"] is None]
     assert unknown
@@ -188,7 +188,7 @@ def test_other_limits_are_judged_from_the_stored_sizes(days: str) -> None:
     study = study_of(days)
     own, tighter = (
         {row["hour"]: row for row in limited_load_profile(study, limits)}
-        for limits in (study.limits, Limits(voltage_min_pu=0.96, voltage_max_pu=1.1))
+        for limits in (study.limits, Limits(voltage_min_pu=0.96, voltage_max_pu=1.1, loading_max_pu=None))
     )
     for row in cells(study):
         assert own[row["hour"]]["searched_mw"] == row["power_mw"] == own[row["hour"]]["allowed_mw"]
