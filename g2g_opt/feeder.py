@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from g2g_opt.data_files import data_path
-from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.errors import InputError, listed, unknown_name
 from g2g_opt.feeder_tables import dss_commands
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_branches import read_branches
@@ -260,7 +260,7 @@ def _own_loads(circuit: Circuit, loads: Sequence[LoadBranch]) -> tuple[OwnLoad, 
 def _edits_in_words(edits: Path | str | None, commands: Sequence[str]) -> tuple[str, ...]:
     if edits is None:
         return ()
-    return (f"the circuit as its file has it is changed by {len(commands)} edits of {edits}: {'; '.join(commands)}",)
+    return (f"the circuit as its file has it is changed by {len(commands)} edits of {edits}: {listed(commands, 60)}",)
 
 
 def _study_constants(name: str) -> dict[str, Any]:

@@ -35,6 +35,12 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
     """
     question, results, entries = read_results(root)
     check_rests_on_results(root, entries)
+    own = getattr(question, "limits", None)
+    if limits is not None and isinstance(own, Limits) and limits.rating_basis != own.rating_basis:
+        raise InputError(
+            f"the stored loadings are shares of {own.rating_basis} ratings; ask the question anew with "
+            f"--rating-basis {limits.rating_basis}"
+        )
     conclusion = question.conclude(results, limits)
     folder = out or (root if limits is None else root / "rejudged" / _name(limits))
     with writing(folder):
@@ -44,7 +50,7 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
         conclusion = _with_base_case(conclusion, question, feeder, limits)
     ledger = Ledger(StudyFolder(root).ledger)
     try:
-        provenance = _provenance(question, ledger, entries)
+        provenance = _provenance(question, ledger, entries, feeder)
         changed = changed_inputs(ledger.inputs, question)
         states = _states(entries)
     finally:
@@ -103,7 +109,7 @@ def _name(limits: Limits) -> str:
     return "_".join(said).lower() or "usual_limits"
 
 
-def _provenance(question: Question, ledger: Ledger, entries: Sequence[Entry]) -> Provenance:
+def _provenance(question: Question, ledger: Ledger, entries: Sequence[Entry], feeder: Feeder | None) -> Provenance:
     attempts = [attempt for entry in entries for attempt in ledger.attempts(entry.id) if attempt["ended"] is not None]
     spans = sorted((attempt["began"], attempt["ended"]) for attempt in attempts)
     finished = max((end for _, end in spans), default=ledger.created)
@@ -120,6 +126,7 @@ def _provenance(question: Question, ledger: Ledger, entries: Sequence[Entry]) ->
         finished=datetime.fromtimestamp(finished, UTC),
         seconds=_covered_s(spans),
         engines=tuple(sorted({f"tasks by {entry.engine} workers" for entry in done})),
+        circuit=() if feeder is None else feeder.state,
     )
 
 

@@ -76,8 +76,8 @@ class Loadings:
             self._node,
             self._inverse_rating,
             np.array(self._phase),
-            np.array(of_shared).reshape(-1, n),
-            np.array(of_mixed).reshape(-1, n * WIDTH),
+            np.array(of_shared).reshape(len(of_shared), n),
+            np.array(of_mixed).reshape(len(of_mixed), n * WIDTH),
         )
 
 

@@ -81,7 +81,7 @@ class TestTwoBuses:
         assert firm.value_by_bus["671"] == best["power_peak_mw"]
         assert flexible.value_by_bus["671"] > firm.value_by_bus["671"]
         assert [row["bus"] for row in table(conclusion, "binding").rows] == ["671", "671", "675", "675"]
-        assert any("line.650632" in words and "transformer.sub" in words for words in conclusion.warnings)
+        assert any("line.692675" in words and "transformer.sub" in words for words in conclusion.warnings)
         assert len(conclusion.envelopes) == 4
         assert min(conclusion.envelopes[0].lowest_pu) > 0.9
         assert conclusion.envelopes[0].nodes[0].rsplit(".")[-1] in "ABC"
@@ -118,7 +118,8 @@ class TestTwoBuses:
         assert any("at least what is stated" in words for words in conclusion.warnings)
 
     def test_limits_that_no_simulated_size_keeps_are_no_capacity_of_zero(self) -> None:
-        limits = Limits(loading_max_pu=0.4)
+        # Hand: the customers alone take a quarter of the substation's 7,500 kVA.
+        limits = replace(VOLTAGES, loading_emergency_max_pu=0.2)
         conclusion = TWO_BUSES.conclude(run(TWO_BUSES), limits)
         assert "has no simulated size that keeps them; smaller ones may" in conclusion.answer
         assert all(not feeder_map.value_by_bus for feeder_map in conclusion.maps) or not conclusion.maps
