@@ -10,7 +10,8 @@ import pytest
 from g2g_opt.data_files import data_path
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
-from studies.hosting_capacity.study import HostingCapacityStudy, find_bus_capacity
+from studies.hosting_capacity.study import HostingCapacityStudy
+from studies.hosting_capacity.work import find_bus_capacity
 
 PUBLISHED = Path(__file__).resolve().parent.parent / "circuits" / "ieee13_published.dss"
 # The bundled feeder's studies have units of their own at 675 and 680, which no edit of an element brings.
@@ -35,9 +36,9 @@ def test_the_edited_published_feeder_gives_the_bundled_answer(limits: Limits, de
     assert ours.largest is not None
     assert bundled.largest is not None
     assert ours.largest.n_servers == bundled.largest.n_servers
-    assert ours.largest.figures.sites == bundled.largest.figures.sites
+    assert ours.largest.summary.sites == bundled.largest.summary.sites
     assert ours.stopped_by.name == bundled.stopped_by.name
-    assert ours.stopped_by.where.startswith(deciding)
+    assert ours.stopped_by.place().startswith(deciding)
     # As published it hosts a fraction: other loads, and the head of the feeder above the band.
     published = find_bus_capacity(replace(EDITED, limits=limits, edits=None, exclude_buses=()), "671")[0]
     assert published.largest is None or published.largest.n_servers < 0.8 * bundled.largest.n_servers
