@@ -100,8 +100,7 @@ class OpenDSSGrid(GridBackend[GridState]):
             own_load_share=own_load_share,
             rating_basis=rating_basis,
         )
-        self._attached = self.setup.attached
-        self._regulators = self.setup.regulators
+        self._attached, self._regulators = self.setup.attached, self.setup.regulators
         self._expected_steps = 0
         self._circuit: Circuit | None = None
         self._reads_directly = type(self).step is OpenDSSGrid.step
