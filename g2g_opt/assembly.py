@@ -74,6 +74,7 @@ def assemble(
         tolerance=tolerance,
         record_loading=record_loading,
         own_load_share=load_share,
+        rating_basis=limits.rating_basis,
     )
     datacenters = {
         site.name: assemble_datacenter(_at_start(site, plan.policy), scenario, trace_dir) for site in plan.sites

@@ -51,7 +51,7 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
         conclusion = _with_base_case(conclusion, question, feeder)
     ledger = Ledger(StudyFolder(root).ledger)
     try:
-        provenance = _provenance(asked, ledger, entries)
+        provenance = _provenance(asked, ledger, entries, feeder)
         changed = changed_inputs(ledger.inputs, asked)
         states = _states(entries)
     finally:
@@ -89,7 +89,8 @@ def check_rests_on_results(root: Path, entries: Sequence[Entry]) -> None:
 
 def load_feeder(question: Question) -> Feeder:
     """The feeder of a question, with the buses that it leaves out of the limits."""
-    return Feeder.find(question.feeder).excluding(getattr(question, "exclude_buses", ()))
+    feeder = Feeder.find(question.feeder, getattr(question, "edits", None))
+    return feeder.excluding(getattr(question, "exclude_buses", ()))
 
 
 def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) -> Conclusion:
@@ -97,7 +98,7 @@ def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) 
     used = getattr(question, "limits", None) or Limits()
     scenario = getattr(question, "scenario", None)
     load_level = scenario.own_load_share if isinstance(scenario, Scenario) else 1.0
-    base = solve_base_case(feeder, load_level)
+    base = solve_base_case(feeder, load_level, used.rating_basis)
     broken = base.breaks(used)
     words = f"without any site, in the state that is studied, a limit is broken already: {broken}"
     chart = distance_chart(base, load_level, conclusion.envelopes[0] if conclusion.envelopes else None, used)
@@ -113,10 +114,11 @@ def _name(limits: Limits) -> str:
     """A folder's name from the limits that are not the usual ones."""
     usual = Limits()
     changed = {name: value for name, value in vars(limits).items() if value != getattr(usual, name)}
-    return "_".join(f"{name}={value:g}" for name, value in changed.items() if value is not None) or "usual_limits"
+    said = [f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in changed.items()]
+    return "_".join(said).lower() or "usual_limits"
 
 
-def _provenance(question: Question, ledger: Ledger, entries: Sequence[Entry]) -> Provenance:
+def _provenance(question: Question, ledger: Ledger, entries: Sequence[Entry], feeder: Feeder | None) -> Provenance:
     attempts = [attempt for entry in entries for attempt in ledger.attempts(entry.id) if attempt["ended"] is not None]
     spans = sorted((attempt["began"], attempt["ended"]) for attempt in attempts)
     finished = max((end for _, end in spans), default=ledger.created)
@@ -133,6 +135,7 @@ def _provenance(question: Question, ledger: Ledger, entries: Sequence[Entry]) ->
         finished=datetime.fromtimestamp(finished, UTC),
         seconds=_covered_s(spans),
         engines=tuple(sorted({f"tasks by {entry.engine} workers" for entry in done})),
+        circuit=() if feeder is None else feeder.state,
     )
 
 

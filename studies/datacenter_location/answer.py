@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from g2g_opt.feeder import Feeder
-from g2g_opt.feeder_description import unassessed_notes
-from g2g_opt.feeder_lint import placeholder_rated_lines
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
 from studies.datacenter_location.ranking import best_rows, judged_rows, n_tied
@@ -297,9 +296,6 @@ def _not_assessed(feeder: Feeder, limits: Limits) -> tuple[str, ...]:
         "protection, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",
     ]
-    if limits.loading_max_pu is None:
-        lines = placeholder_rated_lines(feeder)
-        words = f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""
-        notes.insert(1, f"thermal limits: loadings are kept with the runs, not part of the ranking{words}")
+    notes += loading_notes(feeder, limits)
     notes += unassessed_notes(feeder)
     return tuple(notes)

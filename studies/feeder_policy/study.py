@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import ClassVar
 
-from g2g_opt.feeder_description import unassessed_notes
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from studies.feeder_policy.answer import draw_conclusion
 from studies.feeder_policy.cases import n_steps, run_case
@@ -64,5 +64,6 @@ class FeederPolicyStudy(FeederPolicyQuestion):
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; a policy is trained for its limits, so they are never others."""
         feeder = self.load_feeder()
-        found = draw_conclusion(self.feeder, self.cases, self.seed, results, unassessed_notes(feeder))
+        unassessed = (*loading_notes(feeder, self.limits), *unassessed_notes(feeder))
+        found = draw_conclusion(self.feeder, self.cases, self.seed, results, unassessed)
         return replace(found, charts=(*found.charts, scenario_chart(self.scenarios()[1], feeder)))

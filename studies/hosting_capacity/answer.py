@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from g2g_opt.base_case import solve_base_case
-from g2g_opt.feeder import Feeder
-from g2g_opt.feeder_description import rating_notes, unassessed_notes
-from g2g_opt.feeder_lint import placeholder_rated_lines, placeholder_rated_transformers, unrated_branches
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from solvers.exact_binomial import trials_needed
 from studies.hosting_capacity import answer_tables as tables
@@ -78,7 +76,6 @@ def draw_conclusion(
                 *warnings,
                 *_set_warnings(study, main),
                 overload_warning(used, main),
-                placeholder_warning(study.load_feeder(), used, main),
             )
             if word
         ),
@@ -103,7 +100,7 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], again: 
         sentences.append(text + ".")
     if any(row.n_gpus == 0 for row in main):
         feeder = study.load_feeder()
-        broken = solve_base_case(feeder, study.scenario.own_load_share).breaks(study.limits)
+        broken = solve_base_case(feeder, study.scenario.own_load_share, study.limits.rating_basis).breaks(study.limits)
         if broken and feeder.initial_taps is None:
             sentences.append(f"Without any site the circuit already breaks a limit: {broken}.")
     if again:
@@ -205,26 +202,10 @@ def overload_warning(limits: Limits, rows: Sequence[CapacityRow]) -> str:
         if loading_pu > 1.0:
             parts.append(f"{kind}s up to {loading_pu:.2f} ({where})")
     return (
-        f"ratings are passed at these sizes: {', '.join(parts)} of normal; --loading-max 1.0 keeps them"
+        f"ratings are passed at these sizes: {', '.join(parts)} of {limits.rating_basis}; --loading-max 1.0 keeps them"
         if parts
         else ""
     )
-
-
-def placeholder_warning(feeder: Feeder, limits: Limits, rows: Sequence[CapacityRow]) -> str:
-    """A sentence on answers that a rating decides which nobody stated; empty if there are none."""
-    if limits.loading_max_pu is None and limits.loading_emergency_max_pu is None:
-        return ""
-    unstated = {f"line.{name}" for name in placeholder_rated_lines(feeder)}
-    unstated |= {f"{kind}.{n}" for kind in ("transformer", "autotrans") for n in placeholder_rated_transformers(feeder)}
-    decided = {}
-    for row in rows:
-        if row.limit_criterion is not None and row.limit_criterion.is_thermal and row.limit_element in unstated:
-            decided[row.bus] = row.limit_element
-    if not decided:
-        return ""
-    named = ", ".join(f"{element} at {bus}" for bus, element in decided.items())
-    return f"ratings that nobody stated (OpenDSS's default) decide the answer: {named}"
 
 
 def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
@@ -240,17 +221,4 @@ def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     ]
     if study.scenario.own_load_share != 1.0:
         notes.insert(0, f"load levels other than {study.scenario.own_load_share:g} of the circuit's own load")
-    notes = unassessed_notes(feeder) + notes
-    if limits.loading_max_pu is not None or limits.loading_emergency_max_pu is not None:
-        unrated = unrated_branches(feeder)
-        if unrated:
-            notes.insert(0, f"loading of {len(unrated)} branches without a rating: {', '.join(unrated[:8])}")
-        notes = [*rating_notes(feeder), *notes]
-    else:
-        lines = placeholder_rated_lines(feeder)
-        notes.insert(
-            0,
-            "thermal limits: loadings are reported, not judged (--loading-max judges them)"
-            + (f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""),
-        )
-    return notes
+    return [*loading_notes(feeder, limits), *unassessed_notes(feeder), *notes]

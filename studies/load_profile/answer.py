@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from g2g_opt.feeder_description import unassessed_notes
-from g2g_opt.feeder_lint import placeholder_rated_lines
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.site import GPUS_PER_SERVER
@@ -342,9 +341,6 @@ def _not_assessed(study: LoadProfileQuestion, limits: Limits) -> tuple[str, ...]
     if short:
         names = ", ".join(calendar.month_abbr[month] for month in sorted(short))
         notes.append(f"days of {names} that the profile lacks")
-    if limits.loading_max_pu is None and limits.loading_emergency_max_pu is None:
-        lines = placeholder_rated_lines(study.load_feeder())
-        words = f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""
-        notes.insert(0, f"thermal limits: loadings are reported, not judged (--loading-max judges them){words}")
+    notes = [*loading_notes(study.load_feeder(), limits), *notes]
     notes += unassessed_notes(study.load_feeder())
     return tuple(notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from g2g_opt.feeder_description import unassessed_notes
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from studies.pv_datacenter_siting.day_charts import day_charts
@@ -140,7 +140,7 @@ def draw_conclusion(
             "protection, fault levels and power quality; losses are simulated but not priced",
             "that no cheaper plan exists for the nonlinear network: the bound is one for the program linearised at the "
             "plan, not for every plan's own linearisation",
-            *(() if question.limits.loading_max_pu is not None else ("ratings of lines and transformers",)),
+            *loading_notes(question.load_feeder(), limits or question.limits),
             f"other years: profile {question.profile} covers {load_profile(question.profile).span}, "
             "hours by its own clock",
             *unassessed_notes(question.load_feeder()),

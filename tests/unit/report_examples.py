@@ -165,7 +165,7 @@ def ieee123_conclusion() -> Conclusion:
             f"A name from a user's file: {HOSTILE}",
         ),
         not_assessed=(
-            "thermal limits: loadings are reported, not judged; 118 lines carry OpenDSS's placeholder rating of 400 A",
+            "thermal limits: loadings are reported, not judged (--loading-max judges them)",
             "one hour; no seasons, no contingencies",
             "protection, short-circuit levels, harmonics and sub-second transients",
             "the grid upstream of the feeder's source",
