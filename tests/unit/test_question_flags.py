@@ -26,8 +26,14 @@ from studies.shared.question_flags import FieldFlag, add_question_flags, flags_o
 from studies.shared.question_model import unused_fields
 from studies.shared.site_choices import ServedModel, SiteChoice
 
-LIMITS = Limits(0.93, 1.04, 0.02, 12.5, 0.9, 0.125, 0.06, 0.7, 1.25, 90.0)
-KEPT_ALWAYS = Limits(0.93, 1.04, 0.0, None, 0.9, 0.0, 0.06, 0.7, 1.25)
+LIMITS = Limits(0.93, 1.04, 0.02, 12.5, 0.9, 0.125, 0.06, 0.7, 1.25, 90.0, 0.025, None, 0.1, 0.04, 1.08)
+KEPT_ALWAYS = replace(
+    LIMITS,
+    violation_time_share_max=0.0,
+    violation_integral_max_pu_s=None,
+    overload_time_share_max=0.0,
+    overload_time_max_s=None,
+)
 RUN = Scenario(
     "calm", 1800, Fraction(1, 2), Fraction(2), 0.6, ((10.0, 20.5, 0.75), (30.0, 40.0, 0.25)), False, 0.01, 0.002, 7,
     1.5, "hudson_valley_2018", (5, 1, 2),
