@@ -11,6 +11,7 @@ from g2g_opt.site import GPUS_PER_SERVER
 from g2g_opt.summary import Summary
 from studies.hosting_capacity.capacity import Capacity, Operation
 from studies.hosting_capacity.search import Found, StoredRun
+from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.stored_runs import RunRow
 from studies.shared.task import Tables
 from studies.shared.typed_rows import TypedRow, to_rows
@@ -27,7 +28,8 @@ class CapacityRow(TypedRow):
     `power_operating_mw` and `power_peak_mw` are the mean and the peak of the simulated closed loop on the batch
     engine (of several sites the sum; of a frontier's point both sites); those with `opendss` in their names come from
     the same run on OpenDSS; `fleet_peak_mw` is what the same fleet would draw at its peak if nobody controlled it.
-    `n_servers` is the size searched for: the total, or the second site's if `first_n_servers` is given.
+    `n_servers` is the size searched for: the total, or the second site's if `first_n_servers` is given. `base_breaks`
+    are the limits broken by the next size that the circuit breaks without any site, in words.
     """
 
     bus: str
@@ -61,6 +63,7 @@ class CapacityRow(TypedRow):
     limit_where: str
     limit_value: float
     limit_allowed: float
+    base_breaks: str
     taps: str | None
     sizes_judged: int
     n_servers_rejected_above: int | None
@@ -117,10 +120,11 @@ class CapacityRun(RunRow):
 
 
 def tables_of(found: Sequence[Found]) -> Tables:
-    """Tables "capacities" (an answer each), "judged" (a size each) and "runs" of what searches found."""
+    """Tables "capacities" (an answer each), "judged" (a size each), "runs" and "bases" of what searches found."""
     return {
         "capacities": to_rows([capacity_row(one.capacity) for one in found]),
         "judged": to_rows([row for one in found for row in _size_rows(one.capacity)]),
+        BASES: base_rows((run.plan, run.scenario, run.run) for one in found for run in one.runs),
         "runs": to_rows([_run_row(run) for run in _distinct(run for one in found for run in one.runs)]),
     }
 
@@ -228,6 +232,7 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         limit_where=stopped.place() if stopped is not None else capacity.search_end,
         limit_value=stopped.value if stopped is not None else 0.0,
         limit_allowed=stopped.limit if stopped is not None else 0.0,
+        base_breaks="; ".join(map(str, capacity.base_breaks)),
         taps=taps_in_words(size.taps) if size is not None else None,
         sizes_judged=len(capacity.judged),
         n_servers_rejected_above=capacity.n_rejected,

@@ -10,13 +10,14 @@ from g2g_opt.site import GPUS_PER_SERVER
 from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, best_of, capacity_of
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, CapacityRun, capacity_row
+from studies.shared.stored_bases import StoredBases
 from studies.shared.tap_search import TapTrial
 
 _Place = tuple[str, str, int | None]
 
 
 def capacities_of_runs(
-    study: HostingCapacityQuestion, runs: Sequence[CapacityRun], order: Sequence[CapacityRow]
+    study: HostingCapacityQuestion, runs: Sequence[CapacityRun], bases: StoredBases, order: Sequence[CapacityRow]
 ) -> list[CapacityRow]:
     """Rows like those of the table "capacities", in the `order` of that table; nothing is simulated.
 
@@ -27,7 +28,7 @@ def capacities_of_runs(
         by_place.setdefault((run.bus, run.operation, run.first_n_servers), []).append(run)
     floors = study.floors(1)
     firm: dict[tuple[str, int | None], Capacity] = {
-        (bus, first): _capacity(study, (bus, operation, first), of_place, floors[0])
+        (bus, first): _capacity(study, (bus, operation, first), of_place, bases, floors[0])
         for (bus, operation, first), of_place in by_place.items()
         if operation == "firm"
     }
@@ -36,7 +37,7 @@ def capacities_of_runs(
         if operation != "flexible":
             continue
         for floor in floors if first is None else floors[:1]:
-            capacity = _capacity(study, (bus, operation, first), of_place, floor)
+            capacity = _capacity(study, (bus, operation, first), of_place, bases, floor)
             found.append(best_of(firm[bus, first], capacity) if (bus, first) in firm else capacity)
     places = {(row.bus, row.first_n_servers, row.operation): k for k, row in enumerate(order)}
     found.sort(key=lambda c: places[c.bus, c.aim.first_n_servers, c.operation])
@@ -44,7 +45,11 @@ def capacities_of_runs(
 
 
 def _capacity(
-    study: HostingCapacityQuestion, place: _Place, runs: Sequence[CapacityRun], throughput_floor: float
+    study: HostingCapacityQuestion,
+    place: _Place,
+    runs: Sequence[CapacityRun],
+    bases: StoredBases,
+    throughput_floor: float,
 ) -> Capacity:
     bus, operation, first = place
     aim = Aim(tuple(bus.split("+")), "firm" if operation == "firm" else "flexible", throughput_floor, first)
@@ -60,9 +65,10 @@ def _capacity(
     for (n, plan, purpose), of_round in rounds.items():
         sizes[n] = of_round[0].n_servers_by_site
         if purpose == "opendss":
-            on_opendss[n, plan] = of_round[-1].outcome(limits)
+            on_opendss[n, plan] = of_round[-1].outcome(limits, bases.of(of_round[-1]))
             continue
-        trial = TapTrial.of(of_round[0].read_plan(), [run.outcome(limits) for run in of_round], allowed)
+        outcomes = [run.outcome(limits, bases.of(run)) for run in of_round]
+        trial = TapTrial.of(of_round[0].read_plan(), outcomes, allowed)
         if trial.kept and len(of_round) < study.scenarios:
             # The search left the other scenarios out, because these were enough to refuse the size under its limits.
             undecided += 1
