@@ -87,8 +87,8 @@ def sizes_wanted(
 ) -> tuple[int, ...]:
     """Sizes that close brackets of rungs, or look for their ends; none when every rung is known to `resolution`.
 
-    Where the shares used of a limit are known on both sides, where their straight line crosses it; and always the middle,
-    because a share of time is no straight line.
+    Of a bracket the middle, and where the straight line of the shares used crosses the limit, if they are known on both
+    sides; a share of time is no straight line.
     """
     sizes = [judged[n] for n in sorted(judged)]
     largest = max(judged, default=n_min - 1)

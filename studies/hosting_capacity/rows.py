@@ -154,7 +154,7 @@ class CapacityRun(RunRow):
 
 
 def tables_of(found: Sequence[Found]) -> Tables:
-    """Tables "capacities" (an answer each), "judged" (a size each), "ladder" (a criterion each) and "runs" of what searches found."""
+    """What searches found: tables "capacities" (an answer each), "judged" (sizes), "ladder" (criteria) and "runs"."""
     return {
         "capacities": to_rows([capacity_row(one.capacity) for one in found]),
         "judged": to_rows([row for one in found for row in _size_rows(one.capacity)]),

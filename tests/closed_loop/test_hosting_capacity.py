@@ -18,13 +18,15 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.site import sized_site
 from studies.cli import main
 from studies.hosting_capacity.capacity import Capacity
-from studies.hosting_capacity.rows import result_row
+from studies.hosting_capacity.rows import capacity_row
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.hosting_capacity.work import find_bus_capacity
 
 # Five minutes with the hour's swing: full, then half.
 SHORT = Scenario("short", 300, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), seed=3)
-STUDY = HostingCapacityStudy(feeder="ieee13", buses=("671",), scenario=SHORT, taps="optimised")
+# Voltages decide: what ratings do has tests of its own.
+VOLTAGES = Limits(loading_max_pu=None)
+STUDY = HostingCapacityStudy(feeder="ieee13", buses=("671",), scenario=SHORT, taps="optimised", limits=VOLTAGES)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def test_flexible_operation_hosts_more_gpus_and_serves_its_share_of_tokens(
 
 
 def test_reported_megawatts_are_the_simulated_ones(capacities: tuple[Capacity, Capacity]) -> None:
-    row = result_row(capacities[0])
+    row = capacity_row(capacities[0]).to_row()
     assert capacities[0].largest is not None
     site = capacities[0].largest.summary.sites[0]
     assert row["power_peak_mw"] == pytest.approx(site.power_peak_mw, abs=1e-4)
@@ -93,16 +95,24 @@ def test_found_taps_host_more_than_the_feeders_own() -> None:
     assert own is None or found.n_servers > own.n_servers
 
 
-def test_judging_ratings_hosts_less_and_names_the_overloaded_element(capacities: tuple[Capacity, Capacity]) -> None:
-    limited = find_bus_capacity(replace(STUDY, limits=Limits(loading_max_pu=1.0)), "671")[0]
+def test_ratings_are_judged_by_default_and_the_overloaded_element_is_named(
+    capacities: tuple[Capacity, Capacity],
+) -> None:
+    """Hand: 5,500 kVA (110 % of 5,000) at the substation, less the customers' 1.56 MW and kvar, leave 3 MW or so."""
+    limited = find_bus_capacity(replace(STUDY, limits=Limits()), "671")[0]
     assert limited.largest is not None
     assert capacities[0].largest is not None
     assert limited.largest.n_servers < capacities[0].largest.n_servers
     assert limited.stopped_by.name == "loading"
-    assert "line.650632" in limited.stopped_by.where
-    worst = limited.largest.summary.worst_loading("line")
+    assert limited.stopped_by.place().startswith("transformer.sub.C at t=")
+    worst = limited.largest.summary.worst_loading("transformer")
     assert worst is not None
-    assert worst.loading_pu <= 1.0
+    assert 0.99 < worst.loading_pu <= 1.0
+    assert 2.5 < limited.largest.summary.sites[0].power_peak_mw < 3.2
+    nameplate = find_bus_capacity(replace(STUDY, limits=Limits(rating_basis="nameplate")), "671")[0]
+    assert nameplate.largest is not None
+    assert nameplate.largest.n_servers < limited.largest.n_servers
+    assert nameplate.stopped_by.place().startswith("transformer.sub.C")
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from studies.shared.question_flags import FieldFlag, add_question_flags, flags_o
 from studies.shared.question_model import unused_fields
 from studies.shared.site_choices import ServedModel, SiteChoice
 
-LIMITS = Limits(0.93, 1.04, 0.02, 12.5, 0.9, 0.125, 0.06, 0.7, 1.25, 90.0)
-KEPT_ALWAYS = Limits(0.93, 1.04, 0.0, None, 0.9, 0.0, 0.06, 0.7, 1.25)
+LIMITS = Limits(0.93, 1.04, 0.02, 12.5, 0.9, 0.125, 0.06, 0.7, 1.25, 90.0, "nameplate")
+KEPT_ALWAYS = Limits(0.93, 1.04, 0.0, None, 0.9, 0.0, 0.06, 0.7, 1.25, rating_basis="nameplate")
 RUN = Scenario(
     "calm", 1800, Fraction(1, 2), Fraction(2), 0.6, ((10.0, 20.5, 0.75), (30.0, 40.0, 0.25)), False, 0.01, 0.002, 7,
     1.5, "hudson_valley_2018", (5, 1, 2),
@@ -41,6 +41,7 @@ SITES = (
 SERVED: dict[str, Any] = {
     "feeder": "ieee13",
     "exclude_buses": ("611", "652"),
+    "edits": "/edits.dss",
     "buses": ("671", "675"),
     "models": ("llama-3.1-8b", "llama-3.1-70b"),
     "gpu": "B200",
@@ -79,6 +80,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "location": {
         "feeder": "ieee13",
         "exclude_buses": ("611",),
+        "edits": "/edits.dss",
         "sites": SITES,
         "gpu": "B200",
         "power_factor": 0.9,
@@ -98,6 +100,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "siting": {
         "feeder": "ieee13",
         "exclude_buses": ("611",),
+        "edits": "/edits.dss",
         "mode": "joint",
         "pv_buses": ("671",),
         "pv_count": 2,
@@ -167,6 +170,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "feeder-policy": {
         "feeder": "ieee34",
         "exclude_buses": ("611",),
+        "edits": "/edits.dss",
         "sites": SITES,
         "pv": (PVUnit("675", 900.5), PVUnit("633", 10.0)),
         "gpu": "B200",
