@@ -22,7 +22,7 @@ def distance_chart(base: BaseCase, load_level: float, envelope: Envelope | None,
     nodes = [n for n in base.judged if n.bus in distance_km and 1 <= n.phase <= len(_PHASES)]
     if not nodes:
         return None
-    reach = _reach(envelope)
+    reach = _reach(nodes, envelope)
     lines, marked = [], [_mark(min(nodes, key=lambda n: n.voltage_pu), distance_km, "lowest without")]
     for phase in range(1, len(_PHASES) + 1):
         lines += _lines([n for n in nodes if n.phase == phase], distance_km, phase - 1, None, "without a site")
@@ -48,15 +48,20 @@ def distance_chart(base: BaseCase, load_level: float, envelope: Envelope | None,
     )
 
 
-def _reach(envelope: Envelope | None) -> Mapping[tuple[str, int], Reach]:
-    """Lowest and highest voltage by bus and phase number; of names that end in no phase there is none."""
+def _reach(nodes: Sequence[NodeVoltage], envelope: Envelope | None) -> Mapping[tuple[str, int], Reach]:
+    """Lowest and highest voltage by bus and phase number, of bus-phases named by their voltage or by their phase."""
     if envelope is None:
         return {}
+    ends = {
+        name: (float(low), float(high))
+        for name, low, high in zip(envelope.nodes, envelope.lowest_pu, envelope.highest_pu, strict=True)
+        if low <= high
+    }
     found: dict[tuple[str, int], Reach] = {}
-    for name, low, high in zip(envelope.nodes, envelope.lowest_pu, envelope.highest_pu, strict=True):
-        bus, _, phase = name.rpartition(".")
-        if len(phase) == 1 and phase in _PHASES and low <= high:
-            found[bus, _PHASES.index(phase) + 1] = (float(low), float(high))
+    for node in nodes:
+        both = ends.get(node.name) or ends.get(f"{node.bus}.{_PHASES[node.phase - 1]}")
+        if both is not None:
+            found[node.bus, node.phase] = both
     return found
 
 
