@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from g2g_opt.judge import Criterion, LimitCheck, Verdict
 from studies.hosting_capacity.capacity import Aim, JudgedSize
 
+# Brackets wider than this (high over low) are cut in the middle as well.
+_WIDE = 1.3
 # Both sides of the band, and time outside it, are one rung.
 _VOLTAGE = (Criterion.VOLTAGE_LOW, Criterion.VOLTAGE_HIGH, Criterion.VOLTAGE_INTEGRAL)
 VOLTAGE = "voltage"
@@ -87,8 +89,8 @@ def sizes_wanted(
 ) -> tuple[int, ...]:
     """Sizes that close brackets of rungs, or look for their ends; none when every rung is known to `resolution`.
 
-    Of a bracket the middle, and where the straight line of the shares used crosses the limit, if they are known on both
-    sides; a share of time is no straight line.
+    Of a bracket two sizes close around where the straight line of the shares used crosses the limit, if they are known
+    on both sides; its middle where they are not, or where it is still wide: a share of time is no straight line.
     """
     sizes = [judged[n] for n in sorted(judged)]
     largest = max(judged, default=n_min - 1)
@@ -105,10 +107,13 @@ def sizes_wanted(
         high = above.n_servers
         if high - low <= max(1, int(resolution * low)):
             continue
-        wanted.add((low + high) // 2)
-        share = (1.0 - _used(below, rung)) / (_used(above, rung) - _used(below, rung))
-        if math.isfinite(share) and 0.0 < share < 1.0:
-            wanted.add(min(high - 1, max(low + 1, round(low + share * (high - low)))))
+        known = _used(below, rung), _used(above, rung)
+        if not (math.isfinite(known[0]) and math.isfinite(known[1])) or known[0] == 0.0 or high > _WIDE * low:
+            wanted.add((low + high) // 2)
+        if math.isfinite(known[0]) and math.isfinite(known[1]) and known[0] > 0.0:
+            crossing = low + (1.0 - known[0]) / (known[1] - known[0]) * (high - low)
+            beside = max(0.5, 0.4 * resolution * low)
+            wanted |= {min(high - 1, max(low + 1, int(crossing + side))) for side in (-beside, beside)}
     return tuple(sorted(n for n in wanted if n not in judged and n_min <= n <= n_max))
 
 

@@ -26,7 +26,9 @@ RESOLUTION = 0.005
 SIZES_AT_ONCE = 2
 GROWTH = 1.6
 # Sizes spread over the range in which the best one is looked for, and how near to it the search comes.
-SIZES_SPREAD, BEST_RESOLUTION = 10, 0.01
+SIZES_SPREAD, BEST_RESOLUTION = 6, 0.02
+# Share of a rung of the ladder within which it is known.
+RUNG_RESOLUTION = 0.02
 # Around a guess the search spreads in smaller steps.
 GROWTH_AROUND_GUESS = 1.15
 
@@ -173,7 +175,7 @@ class SizeSearch:
 
     def _climb(self) -> Wanted[None]:
         """Judge sizes until every criterion's rung is known."""
-        while wanted := sizes_wanted(self._judged, self._smallest(), self._cap(), RESOLUTION, GROWTH):
+        while wanted := sizes_wanted(self._judged, self._smallest(), self._cap(), RUNG_RESOLUTION, GROWTH):
             yield from together([self._judge(n) for n in wanted])
 
     def _smallest(self) -> int:
