@@ -80,7 +80,9 @@ def test_every_rung_is_known_to_its_resolution(line: int, unbalance: int, outsid
 
 
 def test_smooth_limits_take_few_sizes() -> None:
-    known = climb({Criterion.LINE_LOADING: lambda n: n / 471, Criterion.RAPID_VOLTAGE_CHANGE: lambda n: (n / 239) ** 1.1}, 1378)
+    known = climb(
+        {Criterion.LINE_LOADING: lambda n: n / 471, Criterion.RAPID_VOLTAGE_CHANGE: lambda n: (n / 239) ** 1.1}, 1378
+    )
     assert len(known) <= 22
 
 
