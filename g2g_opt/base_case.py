@@ -14,10 +14,10 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_reading import elements, line_lengths_km
 from g2g_opt.grid.judged_voltages import JudgedVoltages
-from g2g_opt.grid.loading import BranchLoading
+from g2g_opt.grid.loading import BranchLoading, judged_ratings
 from g2g_opt.grid.regulators import RegulatorBank
 from g2g_opt.grid.served import OwnLoadCheck
-from g2g_opt.limits import Limits
+from g2g_opt.limits import Limits, RatingBasis
 from g2g_opt.metrics.power_quality import three_phase_buses
 from g2g_opt.metrics.unbalance import UNBALANCE_ADDED_MAX, negative_sequence_unbalance, nema_unbalance
 
@@ -64,10 +64,10 @@ class BaseCase:
     """One solution of a feeder without a site, at a load level and the taps that studies begin with.
 
     Powers in kW: from the sources, of the customers as solved, and lost. `voltages` are those of energised bus-phases;
-    `loading` the (element, share of its normal rating) of the heaviest one, None where nothing is rated. `unserved`
-    is the worst customer that is served something else than it asks for. `distance_km` is by bus, along lines from the
-    nearest source; lines of which OpenDSS keeps no unit of length (`without_unit` of them) count as given.
-    `failure` says why there is no solution; everything else is then empty.
+    `loading` the (element, share of its rating on `rating_basis`) of the heaviest one, None where nobody stated any.
+    `unserved` is the worst customer that is served something else than it asks for. `distance_km` is by bus, along
+    lines from the nearest source; lines of which OpenDSS keeps no unit of length (`without_unit` of them) count as
+    given. `failure` says why there is no solution; everything else is then empty.
     """
 
     failure: str = ""
@@ -79,6 +79,7 @@ class BaseCase:
     distance_km: Mapping[str, float] | None = None
     without_unit: int = 0
     unbalance: tuple[BusUnbalance, ...] = ()
+    rating_basis: RatingBasis = "normal"
 
     @property
     def judged(self) -> tuple[NodeVoltage, ...]:
@@ -139,7 +140,7 @@ class BaseCase:
                 f"{limits.voltage_max_pu:g} pu, worst {worst}"
             )
         if limits.loading_max_pu is not None and self.loading and self.loading[1] > limits.loading_max_pu:
-            parts.append(f"{self.loading[0]} is loaded to {self.loading[1]:.3f} of its rating")
+            parts.append(f"{self.loading[0]} is loaded to {self.loading[1]:.3f} of its {self.rating_basis} rating")
         if self.unserved:
             parts.append(self.unserved)
         return "; ".join(parts)
@@ -161,7 +162,7 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
         highest = max(base.judged, key=lambda node: node.voltage_pu)
         words[-1] += f"; lowest {lowest}, highest {highest}"
     if base.loading is not None:
-        words.append(f"heaviest loading: {base.loading[0]}, {base.loading[1]:.3f} of its normal rating")
+        words.append(f"heaviest loading: {base.loading[0]}, {base.loading[1]:.3f} of its {base.rating_basis} rating")
     words += base.unbalanced_words(limits)
     if base.implausible:
         words.append(f"far from their voltage base: {listed([str(node) for node in base.implausible], 6)}")
@@ -175,7 +176,7 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
     return words
 
 
-def solve_base_case(feeder: Feeder, load_level: float = 1.0) -> BaseCase:
+def solve_base_case(feeder: Feeder, load_level: float = 1.0, rating_basis: RatingBasis = "normal") -> BaseCase:
     """Solve a feeder without a site, its own load at a level of what its data have.
 
     A power flow without a solution is a `failure` in the result.
@@ -207,7 +208,7 @@ def solve_base_case(feeder: Feeder, load_level: float = 1.0) -> BaseCase:
         for k, (bus, phase) in enumerate(nodes)
         if judged.monitored[k] and np.isfinite(voltage_pu[k])
     )
-    loading = BranchLoading.of(circuit)
+    loading = BranchLoading.of(circuit, judged_ratings(feeder.branches, rating_basis))
     shares = loading.loading_pu(loading.conductor_loading_pu(phasors[None]))[0]
     own = OwnLoadCheck(circuit)
     own.check(np.zeros(1), phasors[None])
@@ -221,6 +222,7 @@ def solve_base_case(feeder: Feeder, load_level: float = 1.0) -> BaseCase:
         distance_km=distance_km,
         without_unit=without_unit,
         unbalance=_unbalance(feeder, phasors, nodes),
+        rating_basis=rating_basis,
     )
 
 

@@ -171,7 +171,7 @@ def _integral(summary: Summary, limits: Limits) -> list[LimitCheck]:
 
 
 def _loading(summary: Summary, limits: Limits) -> list[LimitCheck]:
-    """Normal ratings, which may be passed for a time (of all branches together)."""
+    """Ratings on the limits' basis, which may be passed for a time (of all branches together)."""
     limit = limits.loading_max_pu
     worst = {
         Criterion.LINE_LOADING: summary.worst_loading("line"),
@@ -187,7 +187,7 @@ def _loading(summary: Summary, limits: Limits) -> list[LimitCheck]:
         time_s = summary.overload_time_s(limit)
         if time_s > allowed_s:
             criterion, heaviest = max(loaded.items(), key=lambda item: item[1].loading_pu)
-            words = f"{heaviest.loading_pu:.3f} of its normal rating"
+            words = f"{heaviest.loading_pu:.3f} of its {limits.rating_basis} rating"
             return [_at_branch(_at_most(criterion, "overload time (s)", time_s, allowed_s), heaviest, words)]
     # A short overload that is allowed uses the limit up, and no more.
     used_max = 1.0 if allowed_s > 0.0 else math.inf

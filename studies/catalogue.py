@@ -156,11 +156,11 @@ def make_question(study: str, content: dict[str, Any], where: str = "the questio
 def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
     """The user's files by their whole paths: a report may be written from elsewhere."""
     found = dict(content)
-    for name in ("feeder", "profile", "market_files", "network"):
+    for name in ("feeder", "edits", "profile", "market_files", "network"):
         value = found.get(name)
         if not isinstance(value, str):
             continue
-        if value.lower().endswith((".dss", ".csv", ".m")) or (name == "market_files" and value):
+        if value.lower().endswith((".dss", ".csv", ".m")) or (name in ("market_files", "edits") and value):
             found[name] = str(absolute_path(value, name))
     # The usual folder need not be there, and is looked for where the study runs.
     if isinstance(found.get("trace_dir"), str) and Path(found["trace_dir"]) != TRACE_DIR:

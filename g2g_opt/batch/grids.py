@@ -96,6 +96,7 @@ class Grids:
             max_iterations=first.max_iterations,
             loadings=any(s.record_loading for s in setups),
             unbalanced=unbalanced.tolist(),
+            ratings=first.ratings(),
         )
         # (first step, setting) of every move of taps, and the step from which the present ones hold.
         self.tap_history = [[(0, self._setting(slot))] for slot in range(len(setups))]

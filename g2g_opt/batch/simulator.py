@@ -90,7 +90,7 @@ def batch_key(run: Coordinator[Any, Any]) -> tuple[Any, ...]:
         if (Fraction(controller.dt_s) / setup.dt_s).denominator != 1:
             raise UnsupportedByBatch(f"{type(controller).__name__} acts between grid steps")
     solved = (tuple(setup.commands()), setup.dt_s, run.total_duration_s, setup.tolerance, setup.max_iterations)
-    return (*solved, setup.exclude_buses, setup.record_loading)
+    return (*solved, setup.exclude_buses, setup.record_loading, setup.rating_basis)
 
 
 def _setup(run: Coordinator[Any, Any]) -> GridSetup:

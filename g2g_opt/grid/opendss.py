@@ -31,13 +31,13 @@ from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.injections import InjectionPowers
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.load import ExternalLoad
-from g2g_opt.grid.loading import BranchLoading
 from g2g_opt.grid.record import GridRecord, Watch
 from g2g_opt.grid.regulators import RegulatorBank
 from g2g_opt.grid.sensitivity import measure_slopes, measure_tap_slopes
 from g2g_opt.grid.served import OwnLoadCheck, ServedCheck
 from g2g_opt.grid.setup import GridSetup, Unserved
 from g2g_opt.grid.storage import EnergyStorage
+from g2g_opt.limits import RatingBasis
 
 Floats = NDArray[np.float64]
 
@@ -50,13 +50,12 @@ class OpenDSSGrid(GridBackend[GridState]):
 
     Give either `feeder` (whose study constants are the defaults of `source_pu`, `initial_tap_position` and
     `exclude_buses`) or `dss_case_dir` and `dss_master_file`. `dss_controls` lets OpenDSS's regulator controls act.
-    `tolerance` is OpenDSS's solution tolerance; `constant_power_window_pu` is the voltage band in which everything
-    attached draws constant power. `unserved` says what happens when an attached load leaves that band and is served
-    something else than asked (formulations 5.2): "raise" a `PowerFlowError`, or "record" it in `served`. The feeder's
-    own loads are looked at too, and only recorded, in `own_loads`. `record_loading` records the loading of branches at
-    every step. `enforce_tap_range=False` lets taps leave their regulator's range, as OpenDSS does. `own_load_share` is
-    the share of their power that the feeder's own loads draw, over time (fixed ones keep all). `attach_*` come before
-    `start`, which the Coordinator calls. Raises `InputError` for whatever cannot be used.
+    `tolerance` is OpenDSS's solution tolerance; `constant_power_window_pu` the band in which everything attached draws
+    constant power. `unserved`: when an attached load leaves it and is served something else than asked (formulations
+    5.2), "raise" a `PowerFlowError`, or "record" it in `served`; the feeder's own loads are recorded, in `own_loads`.
+    `record_loading` records loadings at every step, as shares of `rating_basis` ratings. `enforce_tap_range=False`
+    lets taps leave their range. `own_load_share` is that of the feeder's own loads (fixed ones keep all). `attach_*`
+    come before `start`, which the Coordinator calls. Raises `InputError` for whatever cannot be used.
     """
 
     def __init__(
@@ -77,6 +76,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         record_loading: bool = False,
         enforce_tap_range: bool = True,
         own_load_share: HeldSeries | None = None,
+        rating_basis: RatingBasis = "normal",
     ) -> None:
         super().__init__()
         documented_path = feeder is None
@@ -98,9 +98,9 @@ class OpenDSSGrid(GridBackend[GridState]):
             regulators=RegulatorBank(found, enforce_tap_range),
             attached=AttachmentBook(found, check_window(constant_power_window_pu)),
             own_load_share=own_load_share,
+            rating_basis=rating_basis,
         )
-        self._attached = self.setup.attached
-        self._regulators = self.setup.regulators
+        self._attached, self._regulators = self.setup.attached, self.setup.regulators
         self._expected_steps = 0
         self.watch: Watch | None = None
         self._circuit: Circuit | None = None
@@ -193,9 +193,10 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._v_columns = self.setup.monitored_nodes(nodes)
         self._v_index = [nodes[i] for i in self._v_columns]
         self._judged = JudgedVoltages.of(self.feeder.buses, nodes, circuit.node_base_v)
-        loading = BranchLoading.of(circuit) if self.setup.record_loading else None
+        loading = self.setup.loading(circuit) if self.setup.record_loading else None
+        n = len(circuit.injection_kw)
         self.solved_record = GridRecord(
-            nodes, self._judged, len(circuit.injection_kw), self._inspect, loading, self._expected_steps, self.watch
+            nodes, self._judged, n, self._inspect, loading, self._expected_steps, self.watch
         )
         self._vector: Floats | None = None
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
@@ -295,7 +296,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         """After a solution, which is when OpenDSS renews admittances: take those of moved taps into the loadings."""
         if self._loading_is_stale:
             self.solved_record.flush()
-            self.solved_record.loading = BranchLoading.of(circuit)
+            self.solved_record.loading = self.setup.loading(circuit)
             self._loading_is_stale = False
 
     # --- commands

@@ -19,6 +19,7 @@ from g2g_opt.service_transformer import with_services
 from g2g_opt.site import POWER_FACTOR, Site
 from studies.datacenter_location.placements import Placement, list_placements
 from studies.shared.question_fields import (
+    CircuitEdits,
     ExcludedBuses,
     FeederName,
     GpuName,
@@ -55,6 +56,7 @@ class LocationQuestion:
 
     feeder: FeederName = "ieee123"
     exclude_buses: ExcludedBuses = ()
+    edits: CircuitEdits = None
     sites: PlacedSites = ()
     gpu: GpuName = "H100"
     power_factor: SitePowerFactor = POWER_FACTOR
@@ -100,7 +102,7 @@ class LocationQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question, with the transformers of the sites at every bus where one may stand."""
-        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
         if self.service is None:
             return feeder
         return with_services(feeder, [b for c in self.choices() for b in c.candidate_buses(feeder)], self.service)

@@ -22,6 +22,7 @@ from g2g_opt.service_transformer import with_services
 from g2g_opt.site import POWER_FACTOR
 from studies.shared.question_fields import (
     SITES,
+    CircuitEdits,
     ExcludedBuses,
     FeederName,
     GpuName,
@@ -86,6 +87,7 @@ class FeederPolicyQuestion:
 
     feeder: FeederName = "ieee13"
     exclude_buses: ExcludedBuses = ()
+    edits: CircuitEdits = None
     sites: Annotated[
         tuple[SiteChoice, ...],
         Flag(
@@ -159,7 +161,7 @@ class FeederPolicyQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question, with the transformers of the sites."""
-        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
         if self.service is None:
             return feeder
         return with_services(feeder, [bus for site in self.sites for bus in site.candidates], self.service)
@@ -213,7 +215,7 @@ class FeederPolicyQuestion:
         low, high = self.replica_share
         if low > high:
             raise InputError(f"shares of replicas must rise, got {low} to {high}")
-        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
         if self.sites == _SITES and feeder.name != "ieee13":
             raise InputError(f"name sites (--site) and plants (--pv) for feeder {feeder.name}")
         for site in self.sites:

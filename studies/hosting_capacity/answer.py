@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from g2g_opt.base_case import solve_base_case
-from g2g_opt.feeder import Feeder
-from g2g_opt.feeder_description import rating_notes, unassessed_notes
-from g2g_opt.feeder_lint import placeholder_rated_lines, placeholder_rated_transformers, unrated_branches
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from solvers.exact_binomial import trials_needed
 from studies.hosting_capacity import answer_tables as tables
@@ -15,13 +13,17 @@ from studies.hosting_capacity.frontier import corners, rises
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, CapacityRun, SizeRow, taps_in_words
 from studies.hosting_capacity.stored_answer import capacities_of_runs, reading_notes
-from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap
+from studies.report.scenario_chart import scenario_chart
+from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap, most_and_least
 from studies.shared.envelopes import envelope_of
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
-# Envelopes shown: those of the largest capacities.
+# Envelopes shown: those of the largest capacities and of the smallest.
 _ENVELOPES = 8
+
+# Others say "firm" of what is served with an element out of service.
+FIRM_IS_NOT_N_1 = "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1"
 
 
 def draw_conclusion(
@@ -57,6 +59,7 @@ def draw_conclusion(
         charts += tables.frontier_charts(frontiers)
     if judged:
         shown.append(tables.judged_table(judged))
+    charts.append(scenario_chart(study.draw_scenarios("search"), study.load_feeder()))
     names = ", ".join(study.models)
     return Conclusion(
         title=f"Hosting capacity of {study.feeder}: {names} on {study.gpu}",
@@ -73,7 +76,6 @@ def draw_conclusion(
                 *warnings,
                 *_set_warnings(study, main),
                 overload_warning(used, main),
-                placeholder_warning(study.load_feeder(), used, main),
             )
             if word
         ),
@@ -98,7 +100,7 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], again: 
         sentences.append(text + ".")
     if any(row.n_gpus == 0 for row in main):
         feeder = study.load_feeder()
-        broken = solve_base_case(feeder, study.scenario.own_load_share).breaks(study.limits)
+        broken = solve_base_case(feeder, study.scenario.own_load_share, study.limits.rating_basis).breaks(study.limits)
         if broken and feeder.initial_taps is None:
             sentences.append(f"Without any site the circuit already breaks a limit: {broken}.")
     if again:
@@ -156,16 +158,16 @@ def _maps(main: Sequence[CapacityRow], again: bool) -> tuple[FeederMap, ...]:
 
 
 def _envelopes(main: Sequence[CapacityRow], results: Sequence[TaskResult], limits: Limits) -> Iterable[Envelope]:
-    largest = sorted((row for row in main if row.n_gpus), key=_peak, reverse=True)[:_ENVELOPES]
+    largest = most_and_least((row for row in main if row.n_gpus), _ENVELOPES, _peak)
     wanted: dict[tuple[str, int], list[CapacityRun]] = {(row.bus, row.n_servers): [] for row in largest}
     for run in gather_as(results, "runs", CapacityRun):
         if run.purpose == "search" and run.first_n_servers is None and run.failure_kind is None:
             wanted.get((run.bus, run.n_servers), []).append(run)
     for row in largest:
+        runs = [r for r in wanted[row.bus, row.n_servers] if taps_in_words(r.read_plan().taps) == row.taps]
         # A controller that is left off stands on the firm run.
-        runs = sorted(wanted[row.bus, row.n_servers], key=lambda run: run.operation != row.operation)
-        found = next((run for run in runs if taps_in_words(run.read_plan().taps) == row.taps), None)
-        if found is not None:
+        found = [run for run in runs if run.operation == row.operation] or runs
+        if found:
             yield envelope_of(f"{row.bus}, {row.operation}: {row.power_peak_mw:.2f} MW", found, limits)
 
 
@@ -200,32 +202,17 @@ def overload_warning(limits: Limits, rows: Sequence[CapacityRow]) -> str:
         if loading_pu > 1.0:
             parts.append(f"{kind}s up to {loading_pu:.2f} ({where})")
     return (
-        f"ratings are passed at these sizes: {', '.join(parts)} of normal; --loading-max 1.0 keeps them"
+        f"ratings are passed at these sizes: {', '.join(parts)} of {limits.rating_basis}; --loading-max 1.0 keeps them"
         if parts
         else ""
     )
-
-
-def placeholder_warning(feeder: Feeder, limits: Limits, rows: Sequence[CapacityRow]) -> str:
-    """A sentence on answers that a rating decides which nobody stated; empty if there are none."""
-    if limits.loading_max_pu is None and limits.loading_emergency_max_pu is None:
-        return ""
-    unstated = {f"line.{name}" for name in placeholder_rated_lines(feeder)}
-    unstated |= {f"{kind}.{n}" for kind in ("transformer", "autotrans") for n in placeholder_rated_transformers(feeder)}
-    decided = {}
-    for row in rows:
-        if row.limit_criterion is not None and row.limit_criterion.is_thermal and row.limit_element in unstated:
-            decided[row.bus] = row.limit_element
-    if not decided:
-        return ""
-    named = ", ".join(f"{element} at {bus}" for bus, element in decided.items())
-    return f"ratings that nobody stated (OpenDSS's default) decide the answer: {named}"
 
 
 def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     """What the answer does not cover, in words."""
     feeder = study.load_feeder()
     notes = [
+        FIRM_IS_NOT_N_1,
         "one hour in one scenario; no seasons, no contingencies"
         if study.scenarios == 1
         else "one hour, in drawn scenarios; no seasons, no contingencies",
@@ -234,17 +221,4 @@ def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     ]
     if study.scenario.own_load_share != 1.0:
         notes.insert(0, f"load levels other than {study.scenario.own_load_share:g} of the circuit's own load")
-    notes = unassessed_notes(feeder) + notes
-    if limits.loading_max_pu is not None or limits.loading_emergency_max_pu is not None:
-        unrated = unrated_branches(feeder)
-        if unrated:
-            notes.insert(0, f"loading of {len(unrated)} branches without a rating: {', '.join(unrated[:8])}")
-        notes = [*rating_notes(feeder), *notes]
-    else:
-        lines = placeholder_rated_lines(feeder)
-        notes.insert(
-            0,
-            "thermal limits: loadings are reported, not judged (--loading-max judges them)"
-            + (f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""),
-        )
-    return notes
+    return [*loading_notes(feeder, limits), *unassessed_notes(feeder), *notes]

@@ -10,7 +10,7 @@ from g2g_opt.site import GPUS_PER_SERVER
 from studies.hosting_capacity.frontier import Corner
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, SizeRow
-from studies.shared.conclusion import Chart, Column, Line, ResultTable
+from studies.shared.conclusion import Chart, Column, Line, ResultTable, most_and_least
 from studies.shared.task import Row
 
 # Charts with more lines than this say nothing.
@@ -135,6 +135,10 @@ def curve_table(rows: Sequence[CapacityRow]) -> ResultTable:
     return ResultTable("throughput_curve", "Flexible capacity against tokens to serve", columns, by_floor)
 
 
+def _peak_mw(row: CapacityRow) -> float:
+    return row.power_peak_mw
+
+
 def _floor(row: CapacityRow) -> float:
     return row.throughput_floor
 
@@ -142,7 +146,8 @@ def _floor(row: CapacityRow) -> float:
 def curve_chart(rows: Sequence[CapacityRow]) -> Chart:
     """Flexible capacity against the allowed loss of tokens."""
     lines = []
-    for place, found in list(_by_place(rows).items())[:_LINES_MAX]:
+    by_place = most_and_least(_by_place(rows).items(), _LINES_MAX, lambda item: max(map(_peak_mw, item[1])))
+    for place, found in by_place:
         points = sorted((1.0 - _floor(row), row.power_peak_mw) for row in found)
         lines.append(Line(place, [x for x, _ in points], [y for _, y in points]))
     return Chart("Flexible capacity against lost tokens", "allowed loss of tokens (share)", "peak MW", tuple(lines))
@@ -183,9 +188,11 @@ def curtailment_table(judged: Sequence[SizeRow]) -> ResultTable:
 
 def curtailment_chart(judged: Sequence[SizeRow]) -> Chart:
     """The table above as lines."""
+    fronts = most_and_least(
+        curtailment_points(judged).items(), _LINES_MAX, lambda item: max(row.power_peak_mw or 0.0 for _, row in item[1])
+    )
     lines = [
-        Line(place, [hours for hours, _ in front], [row.power_peak_mw for _, row in front])
-        for place, front in list(curtailment_points(judged).items())[:_LINES_MAX]
+        Line(place, [hours for hours, _ in front], [row.power_peak_mw for _, row in front]) for place, front in fronts
     ]
     return Chart("Capacity against curtailment", "batch sizes below nominal (h of the run)", "peak MW", tuple(lines))
 
@@ -239,7 +246,8 @@ def frontier_charts(frontiers: Frontiers) -> list[Chart]:
         ]
         if lines:
             title = f"Sizes that go together, {operation}"
-            charts.append(Chart(title, "first site, peak MW", "second site, peak MW", tuple(lines[:_LINES_MAX])))
+            shown = most_and_least(lines, _LINES_MAX, lambda line: max(line.x) + max(y or 0.0 for y in line.y))
+            charts.append(Chart(title, "first site, peak MW", "second site, peak MW", tuple(shown)))
     return charts
 
 

@@ -22,6 +22,7 @@ from studies.hosting_capacity.scenario_draws import draw_scenarios
 from studies.shared.question_fields import (
     BaseKwPerGpu,
     Buses,
+    CircuitEdits,
     ExcludedBuses,
     FeederName,
     GpuName,
@@ -71,6 +72,7 @@ class HostingCapacityQuestion:
 
     feeder: FeederName = "ieee13"
     exclude_buses: ExcludedBuses = ()
+    edits: CircuitEdits = None
     buses: Buses = ()
     models: ModelNames = ("llama-3.1-70b",)
     gpu: GpuName = "H100"
@@ -160,7 +162,7 @@ class HostingCapacityQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
         return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
 
     def load_models(self) -> Models:

@@ -34,6 +34,10 @@ def nobody(aim: Aim, judged: JudgedSize) -> None:
     """Hears of sizes and does nothing."""
 
 
+def not_told(aim: Aim) -> None:
+    """Hears of runs on OpenDSS and does nothing."""
+
+
 @dataclass(frozen=True, eq=False)
 class StoredRun:
     """A simulated run with what it was for: to be stored, and judged again under other limits."""
@@ -56,7 +60,10 @@ class Found:
 
 
 class SizeSearch:
-    """One aim's search. `guess` (servers) is where it begins, if something is known; `report` hears of every size."""
+    """One aim's search. `guess` (servers) is where it begins, if something is known.
+
+    `report` hears of every size, `confirmed` of every run on OpenDSS.
+    """
 
     def __init__(
         self,
@@ -66,8 +73,10 @@ class SizeSearch:
         aim: Aim,
         guess: int | None = None,
         report: Report = nobody,
+        confirmed: Callable[[Aim], None] = not_told,
     ) -> None:
         self._study, self._models, self._aim, self._guess, self._report = study, models, aim, guess, report
+        self._confirmed = confirmed
         self._limits = aim.limits(study.limits)
         self._policy = study.policy if aim.operation == "flexible" else Policy("none")
         self._tap_mode: TapMode = "own control" if study.taps == "own control" else "fixed"
@@ -178,6 +187,7 @@ class SizeSearch:
             binding = self._binding_scenario(size)
             (run,) = yield (Request(plan, "opendss", binding),)
             outcome: Outcome = run.judged(self._limits)
+            self._confirmed(self._aim)
             runs.append(StoredRun(self._aim, size.n_servers, size.n_servers_by_site, plan, binding, "opendss", run))
             if outcome.kept or size.n_failed:
                 runs += self._search_runs(size.n_servers)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from g2g_opt.feeder import Feeder
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, Operation, best_of
 from studies.hosting_capacity.question import OPERATIONS, HostingCapacityQuestion
-from studies.hosting_capacity.search import Found, SizeSearch, StoredRun, nobody
+from studies.hosting_capacity.search import Found, SizeSearch, StoredRun, nobody, not_told
 from studies.shared.side_by_side import run_side_by_side
 
 Report = Callable[[str, Operation, JudgedSize], None]
@@ -36,12 +36,18 @@ def find_capacities(
 
 
 def search_aims(
-    study: HostingCapacityQuestion, aims: Mapping[Aim, int | None], report: Callable[[Aim, JudgedSize], None] = nobody
+    study: HostingCapacityQuestion,
+    aims: Mapping[Aim, int | None],
+    report: Callable[[Aim, JudgedSize], None] = nobody,
+    confirmed: Callable[[Aim], None] = not_told,
 ) -> list[Found]:
-    """What every aim comes to; a flexible one no less than the firm one at the same place."""
+    """What every aim comes to; a flexible one no less than the firm one at the same place.
+
+    `report` hears of every size, `confirmed` of every run on OpenDSS.
+    """
     study.check_fields()
     feeder, models = study.load_feeder(), study.load_models()
-    searches = [SizeSearch(study, feeder, models, aim, guess, report) for aim, guess in aims.items()]
+    searches = [SizeSearch(study, feeder, models, aim, guess, report, confirmed) for aim, guess in aims.items()]
     # Floors of the tokens served differ only in how the same runs are judged.
     remember = bool(study.throughput_shares)
     found = run_side_by_side(study, feeder, [search.found() for search in searches], remember)

@@ -18,6 +18,7 @@ from studies.load_profile.cells import Cell, list_cells
 from studies.shared.question_fields import (
     BaseKwPerGpu,
     Buses,
+    CircuitEdits,
     ExcludedBuses,
     FeederName,
     GpuName,
@@ -61,6 +62,7 @@ class LoadProfileQuestion:
 
     feeder: FeederName = "ieee13"
     exclude_buses: ExcludedBuses = ()
+    edits: CircuitEdits = None
     buses: Buses = ()
     profile: YearProfile = "hudson_valley_2018"
     models: ModelNames = ("llama-3.1-70b",)
@@ -117,7 +119,7 @@ class LoadProfileQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
         return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
 
     def load_models(self) -> Models:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from g2g_opt.feeder_description import unassessed_notes
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
+from studies.pv_datacenter_siting.day_charts import day_charts
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.windows import WindowRun
 from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
@@ -132,14 +133,14 @@ def draw_conclusion(
         tables=tuple(tables),
         maps=_maps(best, sizes),
         envelopes=_envelopes(results, best, question.limits),
-        charts=_charts(results, best, plans),
+        charts=(*_charts(results, best, plans), *day_charts(question, results, best)),
         failures=_failures(results, plans, windows),
         warnings=_warnings(question, best, own, year, windows, limits),
         not_assessed=(
             "protection, fault levels and power quality; losses are simulated but not priced",
             "that no cheaper plan exists for the nonlinear network: the bound is one for the program linearised at the "
             "plan, not for every plan's own linearisation",
-            *(() if question.limits.loading_max_pu is not None else ("ratings of lines and transformers",)),
+            *loading_notes(question.load_feeder(), limits or question.limits),
             f"other years: profile {question.profile} covers {load_profile(question.profile).span}, "
             "hours by its own clock",
             *unassessed_notes(question.load_feeder()),
@@ -265,7 +266,7 @@ def _envelopes(results: Sequence[TaskResult], best: Row | None, limits: Limits) 
         return ()
     return (
         Envelope(
-            "All steps of the plan's days, simulated",
+            "the plan, all steps of its days",
             tuple(row["node"] for row in rows),
             [row["simulated_lowest_pu"] for row in rows],
             [row["simulated_highest_pu"] for row in rows],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,10 @@ class SitingNetwork:
         """Do loadings have a limit?"""
         return self.limits.loading_max_pu is not None
 
+    @property
+    def _judged_loadings(self) -> dict[str, Any]:
+        return {"loadings": self.judges_loading, "rating_basis": self.limits.rating_basis}
+
     def tap_ratio(self, regulator: str, steps: int) -> float:
         """Ratio (pu) of whole steps from 1; the last one ends at the end of the range."""
         found = self.feeder.regulator(regulator)
@@ -74,7 +79,7 @@ class SitingNetwork:
             {name: self.tap_ratio(name, int(plan.tap_steps[r, h])) for r, name in enumerate(self.regulators)}
             for h in self.slot
         ]
-        return OperatingPoints(self.feeder, self.load_share, taps, loadings=self.judges_loading)
+        return OperatingPoints(self.feeder, self.load_share, taps, **self._judged_loadings)
 
     def _units(self, plan: SitingPlan) -> tuple[list[Unit], Floats]:
         """Everything that draws or injects under a plan, with its kW (unit, point)."""
@@ -118,7 +123,7 @@ class SitingNetwork:
     @cached_property
     def _monitored(self) -> OperatingPoints:
         """For its rows only."""
-        return OperatingPoints(self.feeder, np.ones(1), [{}], loadings=self.judges_loading)
+        return OperatingPoints(self.feeder, np.ones(1), [{}], **self._judged_loadings)
 
     def linearize(self, plan: SitingPlan, simulated: Simulated, margin: Floats) -> LinearRows:
         """Slopes of every row at every point around a plan, and the constant that makes them exact there.

@@ -41,6 +41,7 @@ from g2g_opt.site import POWER_FACTOR, Site
 from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.shared.question_fields import (
     SITES,
+    CircuitEdits,
     ExcludedBuses,
     FeederName,
     GpuName,
@@ -159,6 +160,7 @@ class SitingQuestion:
 
     feeder: FeederName = "ieee34"
     exclude_buses: ExcludedBuses = ()
+    edits: CircuitEdits = None
     mode: Annotated[Literal["pv", "dc", "joint"], Flag("--mode", "what is placed")] = "pv"
     pv_buses: Annotated[
         tuple[str, ...], Flag("--pv-bus", "a candidate", metavar="BUS", group=_PV, unset="the feeder's candidates")
@@ -270,7 +272,7 @@ class SitingQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder).excluding(self.exclude_buses)
+        return Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The datacenters to place; `InputError` if there are none to place, or names repeat."""

@@ -32,6 +32,15 @@ ExcludedBuses = Annotated[
         unset="none but those the feeder leaves out itself",
     ),
 ]
+CircuitEdits = Annotated[
+    str | None,
+    Flag(
+        "--edits",
+        "changes of elements of your own circuit, a line each in OpenDSS's words: Load.a.kW=5, Disable Capacitor.c",
+        metavar="FILE",
+        unset="none",
+    ),
+]
 Buses = Annotated[tuple[str, ...], Flag("--bus", "a bus", group=SITES, unset="all candidates of the feeder")]
 PlacedSites = Annotated[
     tuple[SiteChoice, ...],

@@ -106,13 +106,16 @@ class Question(Protocol):
         """
 
 
-def counted(progress: Progress, expected: int) -> Callable[[str], None]:
-    """Hears words on one step of a task after the other, of which about so many are expected, and tells progress."""
-    done = 0
+def counted(progress: Progress, expected: float) -> Callable[..., None]:
+    """Hears words on one step of a task after the other, of which about so many are expected, and tells progress.
 
-    def report(words: str) -> None:
+    A step that takes longer than others counts as so many `steps`.
+    """
+    done = 0.0
+
+    def report(words: str, steps: float = 1.0) -> None:
         nonlocal done
-        done += 1
+        done += steps
         # The expectation may be short: what is left is never nothing before the end.
         progress(done / max(expected, 1.05 * done), words)
 

@@ -24,9 +24,14 @@ from studies.hosting_capacity.work import find_bus_capacity
 
 # Five minutes with the hour's swing: full, then half.
 SHORT = Scenario("short", 300, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), seed=3)
-# Voltages and service bind, so that flexible operation has something to give.
-BAND = Limits(unbalance_negative_sequence_max=None, unbalance_nema_max=None, rapid_voltage_change_max_pu=None)
-STUDY = HostingCapacityStudy(feeder="ieee13", buses=("671",), scenario=SHORT, taps="optimised", limits=BAND)
+# Voltages decide: what ratings, unbalance and rapid changes do has tests of its own.
+VOLTAGES = Limits(
+    loading_max_pu=None,
+    unbalance_negative_sequence_max=None,
+    unbalance_nema_max=None,
+    rapid_voltage_change_max_pu=None,
+)
+STUDY = HostingCapacityStudy(feeder="ieee13", buses=("671",), scenario=SHORT, taps="optimised", limits=VOLTAGES)
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +100,25 @@ def test_found_taps_host_more_than_the_feeders_own() -> None:
     assert own is None or found.n_servers > own.n_servers
 
 
-def test_judging_ratings_hosts_less_and_names_the_overloaded_element(capacities: tuple[Capacity, Capacity]) -> None:
-    limited = find_bus_capacity(replace(STUDY, limits=replace(BAND, loading_max_pu=1.0)), "671")[0]
+def test_ratings_are_judged_by_default_and_the_overloaded_element_is_named(
+    capacities: tuple[Capacity, Capacity],
+) -> None:
+    """Hand: 5,500 kVA (110 % of 5,000) at the substation, less the customers' 1.56 MW and kvar, leave 3 MW or so."""
+    # What else is judged by default binds earlier at this bus: a rapid voltage change.
+    ratings = Limits(rapid_voltage_change_max_pu=None)
+    limited = find_bus_capacity(replace(STUDY, limits=ratings), "671")[0]
     assert limited.largest is not None
     assert capacities[0].largest is not None
-    assert limited.largest.n_servers < capacities[0].largest.n_servers
     assert limited.stopped_by.name == "loading"
-    assert "line.650632" in limited.stopped_by.where
-    worst = limited.largest.summary.worst_loading("line")
+    assert limited.stopped_by.place().startswith("transformer.sub.C at t=")
+    worst = limited.largest.summary.worst_loading("transformer")
     assert worst is not None
-    assert worst.loading_pu <= 1.0
+    assert 0.99 < worst.loading_pu <= 1.0
+    assert 2.5 < limited.largest.summary.sites[0].power_peak_mw < 3.2
+    nameplate = find_bus_capacity(replace(STUDY, limits=replace(ratings, rating_basis="nameplate")), "671")[0]
+    assert nameplate.largest is not None
+    assert nameplate.largest.n_servers < limited.largest.n_servers
+    assert nameplate.stopped_by.place().startswith("transformer.sub.C")
 
 
 @pytest.mark.parametrize(

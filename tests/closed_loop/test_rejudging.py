@@ -110,7 +110,9 @@ def results_of(study: Any) -> tuple[TaskResult, ...]:
 
 def others(limits: Limits) -> Iterator[tuple[str, Limits | None]]:
     """Every limit moved by itself; None where that makes no limits at all."""
-    assert set(OTHER) == {f.name for f in fields(Limits)}, "a new limit is judged here as well"
+    # Loadings are recorded as shares of ratings on one basis: see the refusal below.
+    judged = {f.name for f in fields(Limits)} - {"rating_basis"}
+    assert set(OTHER) == judged, "a new limit is judged here as well"
     for name, value in OTHER.items():
         # A time above the rating in seconds stands above a share of it.
         base = replace(limits, overload_time_max_s=None) if name == "overload_time_share_max" else limits
@@ -180,3 +182,9 @@ def test_what_a_study_cannot_judge_again_is_refused_and_never_ignored(study: Any
         else:
             with pytest.raises(InputError, match=rf"cannot judge its stored results again by .*{name}"):
                 under_limits(moved, limits)
+
+
+@pytest.mark.parametrize("study", [HostingCapacityStudy(), LocationStudy(), LoadProfileStudy(), SitingStudy()])
+def test_another_rating_basis_asks_for_new_runs(study: Any) -> None:
+    with pytest.raises(InputError, match="cannot judge its stored results again by rating_basis"):
+        under_limits(study, replace(study.limits, rating_basis="nameplate"))

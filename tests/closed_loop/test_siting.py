@@ -98,8 +98,9 @@ def test_a_plan_has_the_voltages_of_opendss(feeder: str) -> None:
     plan = random_plan(setting, 1)
     simulated = setting.network.simulate(plan)
     assert simulated.solved.all()
+    voltages = simulated.g[: setting.network.n_voltages]
     for point in (3, 50, 130):
-        assert np.abs(opendss_voltages(setting, plan, point) - simulated.g[:, point]).max() < 1e-6
+        assert np.abs(opendss_voltages(setting, plan, point) - voltages[:, point]).max() < 1e-6
 
 
 def test_sites_have_the_power_factor_that_is_asked_for() -> None:
@@ -108,14 +109,15 @@ def test_sites_have_the_power_factor_that_is_asked_for() -> None:
         study = replace(JOINT, power_factor=power_factor)
         setting = make_setting(study, study.load_feeder(), days_of(study)[:1])
         plan = random_plan(setting, 1)
-        found = setting.network.simulate(plan).g[:, 50]
+        found = setting.network.simulate(plan).g[: setting.network.n_voltages, 50]
         assert np.abs(opendss_voltages(setting, plan, 50) - found).max() < 1e-6
-        lowest.append(found[: setting.network.n_voltages].min())
+        lowest.append(found.min())
     assert lowest[1] < lowest[0] - 1e-3
 
 
 def test_the_linear_rows_are_exact_at_their_plan_and_near_it_close_by() -> None:
-    setting = make_setting(JOINT, JOINT.load_feeder(), days_of(JOINT)[:1])
+    study = replace(JOINT, limits=replace(JOINT.limits, loading_max_pu=None))
+    setting = make_setting(study, study.load_feeder(), days_of(study)[:1])
     plan = random_plan(setting, 2)
     simulated = setting.network.simulate(plan)
     rows = setting.network.linearize(plan, simulated, np.zeros_like(simulated.g))
@@ -128,8 +130,8 @@ def test_the_linear_rows_are_exact_at_their_plan_and_near_it_close_by() -> None:
 
 
 def test_loadings_are_rows_where_they_have_a_limit() -> None:
-    study = replace(JOINT, limits=replace(JOINT.limits, loading_max_pu=1.0))
-    setting = make_setting(study, study.load_feeder(), days_of(study)[:1])
+    assert JOINT.limits.loading_max_pu == 1.0
+    setting = make_setting(JOINT, JOINT.load_feeder(), days_of(JOINT)[:1])
     network = setting.network
     plan = random_plan(setting, 3)
     simulated = network.simulate(plan)
@@ -152,7 +154,7 @@ def test_the_best_placement_is_that_of_brute_force_over_nonlinear_simulations() 
     hours = np.array([3000.0, 3760.0, 2000.0])
     choices = np.arange(-1, 2)
     one_slot = np.zeros(3, dtype=np.int64)
-    network = SitingNetwork(feeder, Limits(), buses, buses, load, sun, np.ones((1, 3)), one_slot)
+    network = SitingNetwork(feeder, Limits(loading_max_pu=None), buses, buses, load, sun, np.ones((1, 3)), one_slot)
     middle = network.start_steps()
     combos = np.array(list(product(choices, repeat=len(middle)))) + middle
     sizes = np.array([100.0, 800.0])

@@ -230,9 +230,9 @@ def test_a_site_at_one_phase_lies_between_it_and_the_neutral(tmp_path: Path) -> 
         HostingCapacityStudy(**{**vars(study), "buses": ("d",), "connection": "delta"}).check()
 
 
-def test_an_answer_that_a_rating_decides_which_nobody_stated_says_so(tmp_path: Path) -> None:
+def test_a_rating_that_nobody_stated_decides_no_answer_and_is_listed(tmp_path: Path) -> None:
     text = (CIRCUITS / "rated_400.dss").read_text()
-    answers = {}
+    answers, limits = {}, {}
     for name, change in (("stated", ""), ("unstated", " normamps=400 emergamps=480")):
         path = tmp_path / f"{name}.dss"
         path.write_text(text.replace(change, "") if change else text)
@@ -241,9 +241,14 @@ def test_an_answer_that_a_rating_decides_which_nobody_stated_says_so(tmp_path: P
         )
         (task,) = study.tasks("capacities", [])
         conclusion = study.conclude([TaskResult(task, study.run(task, lambda done, words: None))])
-        answers[name] = "\n".join(conclusion.warnings)
-    assert "ratings that nobody stated" not in answers["stated"]
-    assert "ratings that nobody stated (OpenDSS's default) decide the answer: line.l1 at a" in answers["unstated"]
+        answers[name] = "\n".join(conclusion.not_assessed)
+        (row,) = conclusion.tables[0].rows
+        limits[name] = row["limit"], str(row["limit_where"])
+    assert limits["stated"][0] == "loading"
+    assert limits["stated"][1].startswith("line.l1.")
+    assert "loading" not in limits["unstated"][0]
+    assert "since nobody stated a rating" not in answers["stated"]
+    assert "not judged, since nobody stated a rating: the loading of 1 of 1 elements: line.l1" in answers["unstated"]
 
 
 @pytest.mark.parametrize(
