@@ -25,8 +25,13 @@ from studies.hosting_capacity.work import find_bus_capacity, search_aims
 
 # Five minutes with the hour's swing: full, then half.
 SHORT = Scenario("short", 300, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), seed=3)
-# Voltages decide: what ratings do has tests of its own.
-VOLTAGES = Limits(loading_max_pu=None)
+# Voltages decide: what ratings, unbalance and rapid changes do has tests of its own.
+VOLTAGES = Limits(
+    loading_max_pu=None,
+    unbalance_negative_sequence_max=None,
+    unbalance_nema_max=None,
+    rapid_voltage_change_max_pu=None,
+)
 STUDY = HostingCapacityStudy(
     feeder="ieee13",
     buses=("671",),
