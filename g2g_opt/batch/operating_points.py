@@ -19,6 +19,7 @@ from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, connected_pairs, connection_at, tan_phi
+from g2g_opt.grid.loading import emergency_share
 from g2g_opt.grid.opendss import OpenDSSGrid
 
 Floats = NDArray[np.float64]
@@ -51,8 +52,8 @@ class OperatingPoints:
     """A feeder at `load_share` (point,) of its own loads and `taps` (regulator, ratio in pu) at every point.
 
     `nodes` are the monitored (bus, phase) pairs and `branches` the rated lines and transformers, the rows of every
-    answer; branches only with `loadings`. Raises `UnsupportedByBatch` for a circuit that the batch engine does not
-    model.
+    answer; branches only with `loadings`, with their normal over their emergency ratings (`emergency_share`). Raises
+    `UnsupportedByBatch` for a circuit that the batch engine does not model.
     """
 
     def __init__(
@@ -81,11 +82,9 @@ class OperatingPoints:
         rank = {key: k for k, key in enumerate(sorted(set(keys)))}
         self._order = np.argsort([rank[key] for key in keys], kind="stable")
         self._settings = [Setting(keys[k]) for k in self._order]
-        self.branches: tuple[str, ...] = tuple(
-            f"{b.kind}.{b.name}"
-            for b in network.branches
-            if loadings and b.closed and b.rating_a > 0.0 and len(b.nodes)
-        )
+        rated = [b for b in network.branches if loadings and b.closed and b.rating_a > 0.0 and len(b.nodes)]
+        self.branches = tuple(f"{b.kind}.{b.name}" for b in rated)
+        self.emergency_share = np.array([emergency_share(b) for b in rated])
 
     def with_taps(self, taps: Sequence[Mapping[str, float]]) -> OperatingPoints:
         """The same points at other taps."""

@@ -35,7 +35,7 @@ from studies.catalogue import make_question, parse_question, question_json
 from studies.cli import main
 from studies.pv_datacenter_siting.days import five_days, typical_days, with_day
 from studies.pv_datacenter_siting.network import SitingNetwork
-from studies.pv_datacenter_siting.setting import days_of, make_setting
+from studies.pv_datacenter_siting.case import days_of, make_case
 from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.windows import opendss_voltages
@@ -70,10 +70,10 @@ def run(study: SitingStudy) -> tuple[TaskResult, ...]:
     return tuple(results)
 
 
-def random_plan(setting: object, seed: int) -> SitingPlan:
+def random_plan(case: object, seed: int) -> SitingPlan:
     rng = np.random.default_rng(seed)
-    pv, sites, taps = setting.pv, setting.sites, setting.taps  # type: ignore[attr-defined]
-    slots = len(setting.calendar.slot_day)  # type: ignore[attr-defined]
+    pv, sites, taps = case.pv, case.sites, case.taps  # type: ignore[attr-defined]
+    slots = len(case.calendar.slot_day)  # type: ignore[attr-defined]
     plan = empty_plan(
         pv.n,
         len(pv.sun),
@@ -93,38 +93,38 @@ def test_a_plan_has_the_voltages_of_opendss(feeder: str) -> None:
     study = SitingStudy(
         feeder=feeder, mode="pv" if feeder == "ieee34" else "joint", sites=SITES if feeder == "ieee13" else ()
     )
-    setting = make_setting(study, study.load_feeder(), days_of(study)[:2])
-    plan = random_plan(setting, 1)
-    simulated = setting.network.simulate(plan)
+    case = make_case(study, study.load_feeder(), days_of(study)[:2])
+    plan = random_plan(case, 1)
+    simulated = case.network.simulate(plan)
     assert simulated.solved.all()
     for point in (3, 50, 130):
-        assert np.abs(opendss_voltages(setting, plan, point) - simulated.g[:, point]).max() < 1e-6
+        assert np.abs(opendss_voltages(case, plan, point) - simulated.g[:, point]).max() < 1e-6
 
 
 def test_the_linear_rows_are_exact_at_their_plan_and_near_it_close_by() -> None:
-    setting = make_setting(JOINT, JOINT.load_feeder(), days_of(JOINT)[:1])
-    plan = random_plan(setting, 2)
-    simulated = setting.network.simulate(plan)
-    rows = setting.network.linearize(plan, simulated, np.zeros_like(simulated.g))
-    problem = setting.problem(rows)
+    case = make_case(JOINT, JOINT.load_feeder(), days_of(JOINT)[:1])
+    plan = random_plan(case, 2)
+    simulated = case.network.simulate(plan)
+    rows = case.network.linearize(plan, simulated, np.zeros_like(simulated.g))
+    problem = case.problem(rows)
     assert np.abs(predict(problem, plan) - simulated.g).max() < 1e-10
     moved = replace(plan, pv_kw=1.05 * plan.pv_kw, site_kw=0.97 * plan.site_kw, tap_steps=plan.tap_steps + 1)
-    truth = setting.network.simulate(moved).g
+    truth = case.network.simulate(moved).g
     step = np.abs(truth - simulated.g).max()
     assert np.abs(predict(problem, moved) - truth).max() < 0.05 * step
 
 
 def test_loadings_are_rows_where_they_have_a_limit() -> None:
     study = replace(JOINT, limits=replace(JOINT.limits, loading_max_pu=1.0))
-    setting = make_setting(study, study.load_feeder(), days_of(study)[:1])
-    network = setting.network
-    plan = random_plan(setting, 3)
+    case = make_case(study, study.load_feeder(), days_of(study)[:1])
+    network = case.network
+    plan = random_plan(case, 3)
     simulated = network.simulate(plan)
     assert len(network.names()) == len(simulated.g) > network.n_voltages
     low, high = network.limit_rows()
     assert np.isneginf(low[network.n_voltages :]).all()
     assert (high[network.n_voltages :] == 1.0).all()
-    problem = setting.problem(network.linearize(plan, simulated, np.zeros_like(simulated.g)))
+    problem = case.problem(network.linearize(plan, simulated, np.zeros_like(simulated.g)))
     assert np.abs(predict(problem, plan) - simulated.g).max() < 1e-9
 
 
@@ -190,17 +190,17 @@ def test_plans_hold_in_the_simulation_and_on_opendss() -> None:
     for row in plans:
         assert row["holds"]
         assert row["predicted_cost"] == pytest.approx(row["cost"], rel=0.01)
-        setting, plan = read_plan(JOINT, feeder, row["json"])
+        case, plan = read_plan(JOINT, feeder, row["json"])
         placements.add(plan.placement())
-        found = setting.network.simulate(plan)
-        low, high = setting.network.limit_rows()
+        found = case.network.simulate(plan)
+        low, high = case.network.limit_rows()
         assert found.solved.all()
         assert excess(found.g, low, high).max() == 0.0
         assert (plan.pv_kw > 0).sum() <= 2
         assert plan.pv_kw.sum() <= 1000.0 + 1e-6
         for k, choice in enumerate(SITES):
-            assert setting.network.site_buses[plan.site_bus[k]] in choice.candidates
-        assert dump_plan(setting, plan) == row["json"]
+            assert case.network.site_buses[plan.site_bus[k]] in choice.candidates
+        assert dump_plan(case, plan) == row["json"]
     assert len(placements) == 2
     for window in gather(results, "windows"):
         assert window["difference_pu"] < 1e-6
@@ -333,10 +333,10 @@ def test_prices_by_the_hour_are_what_energy_earns(tmp_path: Path) -> None:
         rows.append(f"{at.isoformat()},0.5,{sun:.4f},{0.30 if at.hour == 12 else -0.01}")
     path.write_text("\n".join(["hour_beginning,load_share,generation_share,price_per_kwh", *rows]), encoding="utf-8")
     study = replace(JOINT, profile=str(path), mode="pv", sweeps=())
-    setting = make_setting(study, study.load_feeder(), days_of(study))
-    noon = np.flatnonzero(setting.calendar.price_per_kwh == 0.30)
+    case = make_case(study, study.load_feeder(), days_of(study))
+    noon = np.flatnonzero(case.calendar.price_per_kwh == 0.30)
     assert sorted(set((noon % 96).tolist())) == [48, 49, 50, 51]
-    assert set(setting.calendar.price_per_kwh.tolist()) == {0.30, -0.01}
+    assert set(case.calendar.price_per_kwh.tolist()) == {0.30, -0.01}
     with pytest.raises(InputError, match="cannot be swept"):
         replace(study, sweeps=(("price", (0.1,)),)).check()
     path.write_text(path.read_text().replace("-0.01", "dear", 1), encoding="utf-8")
