@@ -13,10 +13,10 @@ import numpy as np
 from g2g_opt.feeder import Feeder
 from solvers.highs import solve_sparse_program
 from solvers.siting.matrices import SitingMatrices
-from studies.pv_datacenter_siting.network import no_plan
-from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.proposal import propose
 from studies.pv_datacenter_siting.case import days_of, make_case
+from studies.pv_datacenter_siting.network import no_plan
+from studies.pv_datacenter_siting.proposal import propose
+from studies.pv_datacenter_siting.question import SitingQuestion
 
 
 def question_of(feeder: str, mode: str, gap: float) -> SitingQuestion:
@@ -49,9 +49,7 @@ def all_at_once(question: SitingQuestion, time_limit_s: float) -> dict[str, obje
     case = make_case(question, Feeder.find(question.feeder), days_of(question))
     plan = no_plan(case.network, len(case.calendar.slot_day), case.sites)
     simulated = case.network.simulate(plan)
-    problem = case.problem(
-        case.network.linearize(plan, simulated, np.full(simulated.g.shape, question.margin_pu))
-    )
+    problem = case.problem(case.network.linearize(plan, simulated, np.full(simulated.g.shape, question.margin_pu)))
     rows = [
         (i, p, side) for side in (1, -1) for i in range(len(problem.rows.constant)) for p in range(problem.n_points)
     ]

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from studies.running.runner import damaged_results, question_of, run_study, wait
 from studies.running.study_folder import DiskFullError, StudyFolder
 from studies.shared.conclusion import Conclusion
 from studies.shared.number_flags import number, number_of
+from studies.shared.rejudging import limits_of
 from studies.shared.task import Question
 from studies.terminal import Meter, in_words, show_conclusion
 
@@ -325,14 +326,6 @@ def _run_report(options: argparse.Namespace, console: Console) -> int:
     for path in paths:
         console.print(f"  {path}", markup=False, soft_wrap=True)
     return 0
-
-
-def limits_of(question: Question) -> Limits:
-    """The limits in a question."""
-    limits = getattr(question, "limits", None)
-    if not isinstance(limits, Limits):
-        raise InputError(f"a {question.study} study has no limits to change; {[f.name for f in fields(Limits)]}")
-    return limits
 
 
 def _run_status(options: argparse.Namespace, console: Console) -> int:

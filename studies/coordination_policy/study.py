@@ -152,8 +152,8 @@ class CoordinationStudy(CoordinationQuestion):
             policies.append(key | {"json": policy.to_json()})
         return {"loops": rows, "policies": policies, "lost": lost}
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
-        """The answer, from stored results alone; there are no voltage limits to judge again by."""
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; there are no limits that could be others."""
         return draw_conclusion(self, results)
 
 

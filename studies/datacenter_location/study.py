@@ -9,6 +9,7 @@ best ones is not proven.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -16,6 +17,7 @@ from typing import ClassVar, TypeVar
 from g2g_opt.assembly import assemble
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
+from g2g_opt.scenario import Scenario
 from studies.datacenter_location.answer import draw_conclusion
 from studies.datacenter_location.placements import Placement, name_of, spread_sample
 from studies.datacenter_location.question import LocationQuestion
@@ -27,12 +29,13 @@ from studies.datacenter_location.tap_model import (
     refine_settings,
     usable,
 )
-from studies.datacenter_location.trials import Steps, Trial, Trials, trial_row
+from studies.datacenter_location.trials import PlacementRow, Steps, Trial, TrialRun, Trials
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
-from studies.shared.stored_runs import run_row
+from studies.shared.rejudging import ALL_LIMITS
 from studies.shared.task import Progress, Row, Tables, Task, TaskResult, gather
+from studies.shared.typed_rows import gather_as, to_rows
 
 _Item = TypeVar("_Item")
 
@@ -53,6 +56,7 @@ class LocationStudy(LocationQuestion):
 
     study: ClassVar[str] = "location"
     stages: ClassVar[tuple[str, ...]] = ("settings", "placements", "refine", "finalists")
+    rejudges: ClassVar[frozenset[str]] = ALL_LIMITS
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
@@ -92,27 +96,27 @@ class LocationStudy(LocationQuestion):
                 _placement_task(part, library, f"placements {first + 1} to {first + len(part)}")
                 for first, part in _chunks(self.placements(), _CHUNK)
             ]
-        best = best_rows(gather(results, "placements"), finalists=False)
+        best = best_rows(gather_as(results, "placements", PlacementRow), finalists=False)
         if stage == "refine":
             wanted = self._foremost(best, self.refined) if optimised and self.refined else []
             return [
-                _refine_task([(list(row["buses"]), _steps(row)) for row in part], first)
+                _refine_task([(row.buses, row.steps) for row in part], first)
                 for first, part in _chunks(wanted, _REFINE_CHUNK)
             ]
         return [
             Task(
                 stage,
-                {"placement": list(row["buses"]), "steps": _steps(row)},
-                f"{row['placement']} on OpenDSS at {float(self.finalist_dt_s):g} s",
+                {"placement": list(row.buses), "steps": list(row.steps)},
+                f"{row.placement} on OpenDSS at {float(self.finalist_dt_s):g} s",
                 weight=_FINALIST_WEIGHT,
             )
             for row in self._foremost(best, self.finalists)
         ]
 
-    def _foremost(self, best: Sequence[Row], n: int) -> list[Row]:
+    def _foremost(self, best: Sequence[PlacementRow], n: int) -> list[PlacementRow]:
         """The first `n` rows that have figures, and those of the followed placements."""
         followed = {name_of(buses) for buses in self.followed}
-        return [row for k, row in enumerate(best) if not row["failure"] and (k < n or row["placement"] in followed)]
+        return [row for k, row in enumerate(best) if not row.failure and (k < n or row.placement in followed)]
 
     def split(self, task: Task) -> list[Task]:
         """Two halves of a task that failed; none if it is a single placement."""
@@ -142,11 +146,11 @@ class LocationStudy(LocationQuestion):
         run = trial.run
         voltages = {
             "placement": name_of(placement),
-            "nodes": [f"{bus}.{'ABC'[phase - 1]}" for bus, phase in run.nodes],
-            "lowest_pu": run.lowest_pu,
-            "highest_pu": run.highest_pu,
+            "nodes": list(run.summary.node_names),
+            "lowest_pu": run.summary.lowest_pu,
+            "highest_pu": run.summary.highest_pu,
         }
-        return {"placements": [trial_row(trial, "finalists")], "voltages": [voltages]}
+        return {**self._rows([trial], "finalists", self.fine()), "voltages": [voltages]}
 
     def _find_settings(self, progress: Progress) -> Tables:
         sample = spread_sample(self.placements(), _SAMPLE)
@@ -190,7 +194,8 @@ class LocationStudy(LocationQuestion):
             self.scenario,
             progress=lambda share: progress(0.2 + 0.8 * share, "full runs"),
         )
-        return self._rows(full, "placements", [_before(coarse.get(p), chosen[p][1]) for p in placements])
+        known = [(coarse.get(p), chosen[p][1]) for p in placements]
+        return self._rows(full, "placements", self.scenario, known)
 
     def _refine(self, task: Task, progress: Progress) -> Tables:
         """Coarse rounds, then the full run where they found other taps."""
@@ -209,25 +214,34 @@ class LocationStudy(LocationQuestion):
         )
         moved = [(p, steps) for (p, before), (steps, _) in zip(started, found, strict=True) if steps != before]
         full = trials.simulate(moved, self.scenario, progress=lambda share: progress(0.6 + 0.4 * share, "full runs"))
-        return self._rows(full, "refine", [_before(None, None) for _ in full])
+        return self._rows(full, "refine", self.scenario)
 
-    def _rows(self, found: Sequence[Trial], stage: str, more: Sequence[Row]) -> Tables:
-        return {
-            "placements": [trial_row(trial, stage, **row) for trial, row in zip(found, more, strict=True)],
-            "runs": [
-                {"placement": name_of(trial.placement), "stage": stage} | run_row(trial.plan, self.scenario, trial.run)
-                for trial in found
-            ],
-        }
+    def _rows(
+        self,
+        found: Sequence[Trial],
+        stage: str,
+        scenario: Scenario,
+        known: Sequence[tuple[Trial | None, float | None]] = (),
+    ) -> Tables:
+        """Trials in a scenario and their runs; `known` are a coarse trial and a predicted cost of each."""
+        rows = [PlacementRow.of(trial, stage) for trial in found]
+        for k, (coarse, predicted) in enumerate(known):
+            integral = _integral(coarse)
+            rows[k] = replace(rows[k], coarse_study_integral_pu_s=integral, predicted_cost_pu=predicted)
+        runs = [
+            TrialRun.of(trial.plan, scenario, trial.run, placement=name_of(trial.placement), stage=stage)
+            for trial in found
+        ]
+        return {"placements": to_rows(rows), "runs": to_rows(runs)}
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
-        """The answer, from stored results alone; under other `limits` if given (nothing is simulated)."""
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; those that were `made_under` other limits are judged again."""
         return draw_conclusion(
             feeder=self.load_feeder(),
             sites=[choice.name for choice in self.choices()],
             n_placements=len(self.placements()),
-            limits=limits or self.limits,
-            judged_again=limits is not None and limits != self.limits,
+            limits=self.limits,
+            judged_again=made_under is not None,
             scenario=self.scenario,
             finalist_dt_s=float(self.finalist_dt_s),
             followed=tuple(name_of(buses) for buses in self.followed),
@@ -235,15 +249,9 @@ class LocationStudy(LocationQuestion):
         )
 
 
-def _before(coarse: Trial | None, predicted: float | None) -> Row:
-    """What was known of a placement before its full run: the coarse integral under the study's taps (pu s), and the
-    predicted cost under the taps chosen (pu).
-    """
-    figures = coarse.run.outcome.figures if coarse is not None else None
-    return {
-        "coarse_study_integral_pu_s": None if figures is None else figures.voltage.integral_violation_pu_s,
-        "predicted_cost_pu": predicted,
-    }
+def _integral(coarse: Trial | None) -> float | None:
+    """The integral violation (pu s) of a coarse trial; None without one that has figures."""
+    return None if coarse is None or coarse.run.failure is not None else coarse.run.voltage.integral_violation_pu_s
 
 
 def _steps(row: Row) -> list[int]:

@@ -28,6 +28,7 @@ from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
+from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.quantities import (
     CoefficientSum,
@@ -41,7 +42,7 @@ from g2g_opt.quantities import (
 )
 from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
-from g2g_opt.simulate import Simulation, simulate_assembled
+from g2g_opt.simulate import simulate_assembled
 from studies.feeder_policy.records import OutputFigures, RecordingController, Records
 
 Floats = NDArray[np.float64]
@@ -163,7 +164,7 @@ class Setting:
         ]
         return (*of_feeder, *of_sites)
 
-    def run(self, scenario: Scenario, controllers_of: ControllersOf) -> tuple[Assembly, Simulation]:
+    def run(self, scenario: Scenario, controllers_of: ControllersOf) -> tuple[Assembly, Outcome]:
         """Assemble with controllers of our own, run on OpenDSS, judge."""
         found = assemble(self.plan, scenario, self.feeder, self.question.limits)
         coordinator: Coordinator[Any, Any] = Coordinator(
@@ -190,7 +191,7 @@ class Setting:
 
     def recorded(
         self, scenario: Scenario, controllers_of: ControllersOf, *, with_context: bool = True
-    ) -> tuple[Records, Assembly, Simulation]:
+    ) -> tuple[Records, Assembly, Outcome]:
         """A run with a recorder ahead of its controllers; `PowerFlowError` with the reason if it has no answer."""
         features = self.features() if with_context else ()
         # Without context nothing need be noted between records.
@@ -214,6 +215,6 @@ class Setting:
             return [*recorders, *controllers_of(setting, run)]
 
         run, simulation = self.run(scenario, with_recorder)
-        if simulation.outcome.failure is not None:
-            raise PowerFlowError(f"scenario {scenario.name!r}: {simulation.outcome.failure}")
+        if simulation.failure is not None:
+            raise PowerFlowError(simulation.failure.of_run(f"scenario {scenario.name!r}"))
         return recorders[0].records(), run, simulation

@@ -27,6 +27,7 @@ from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.site_choices import ServedModel, SiteChoice
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
+from studies.shared.typed_rows import to_rows
 
 # 900 servers of one large model on the 13-bus feeder, and a plant at its end.
 _SITES = (SiteChoice("campus", (ServedModel("llama-3.1-70b", 7200),), candidates=("671",)),)
@@ -132,15 +133,13 @@ class FeederPolicyStudy:
         question = self.policy_question()
         found = run_case(Setting(question), case, counted(progress, n_steps(question, case)))
         return {
-            "runs": [asdict(row) for row in found.rows],
+            "runs": to_rows(found.rows),
             "rounds": [asdict(entry) for entry in found.rounds],
             "margins": [{"case": name, "margin_pu": margin} for name, margin in found.margins_pu.items()],
             "policies": [{"case": name, "json": policy.to_json()} for name, policy in found.policies.items()],
         }
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
-        """The answer, from stored results alone; runs keep no voltages to judge again by other limits."""
-        if limits is not None and limits != self.limits:
-            raise InputError("a policy is trained for its limits; ask the question anew with others")
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; a policy is trained for its limits, so they are never others."""
         unassessed = unassessed_notes(Feeder.find(self.feeder).excluding(self.exclude_buses))
         return draw_conclusion(self.feeder, self.cases, self.seed, results, unassessed)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from g2g_opt.limits import Limits
+from g2g_opt.site import GPUS_PER_SERVER
 from studies.hosting_capacity.answer import draw_conclusion
 from studies.hosting_capacity.capacity import Aim, JudgedSize
 from studies.hosting_capacity.frontier import frontier_aims, frontier_tasks
@@ -17,6 +18,7 @@ from studies.hosting_capacity.work import search_aims
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
+from studies.shared.rejudging import ALL_LIMITS
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 from studies.shared.workload import try_smallest_sites
 
@@ -32,6 +34,7 @@ class HostingCapacityStudy(HostingCapacityQuestion):
 
     study: ClassVar[str] = "hosting-capacity"
     stages: ClassVar[tuple[str, ...]] = ("capacities", "frontier")
+    rejudges: ClassVar[frozenset[str]] = ALL_LIMITS
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
@@ -91,12 +94,11 @@ class HostingCapacityStudy(HostingCapacityQuestion):
 
         def report(aim: Aim, judged: JudgedSize) -> None:
             verdict = "keeps the limits" if judged.kept else "does not"
-            gpus = judged.outcome.figures
-            size = f"{sum(s.n_gpus for s in gpus.sites)} GPUs" if gpus else f"{judged.n_servers} servers"
-            tell(f"bus {aim.place} {aim.operation}: {size} {verdict}")
+            gpus = GPUS_PER_SERVER * sum(judged.n_servers_by_site)
+            tell(f"bus {aim.place} {aim.operation}: {gpus} GPUs {verdict}")
 
-        return tables_of(self, search_aims(self, aims, report))
+        return tables_of(search_aims(self, aims, report))
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
-        """The answer, from stored results alone; under other `limits` every stored run is judged again."""
-        return draw_conclusion(self, results, limits)
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; those that were `made_under` other limits are judged again."""
+        return draw_conclusion(self, results, made_under)

@@ -59,6 +59,11 @@ class LoadProfileQuestion:
         return "opendss" if self.taps == "own control" else "batch"
 
     @property
+    def search_end(self) -> str:
+        """Why the search of a cell goes no further than its largest size."""
+        return f"{self.power_max_mw:g} MW at rated power (power_max_mw): more may fit"
+
+    @property
     def scenario(self) -> Scenario:
         """The first cell's, for what only needs any."""
         return self.cells()[0].scenario(self.profile, self.seed)

@@ -8,25 +8,26 @@ any time (firm), and the one that lowers its batch sizes in the tight hours (fle
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from g2g_opt.feeder import Feeder
+from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from studies.load_profile.answer import draw_conclusion
 from studies.load_profile.cell_search import search_cell
 from studies.load_profile.fleet import Fleets
 from studies.load_profile.question import LoadProfileQuestion
-from studies.load_profile.rows import cell_answer
+from studies.load_profile.rows import CellRow, cell_rows
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.side_by_side import run_side_by_side
-from studies.shared.task import Progress, Row, Tables, Task, TaskResult, counted, gather
+from studies.shared.task import Progress, Tables, Task, TaskResult, counted
+from studies.shared.typed_rows import gather_as, to_rows
 from studies.shared.workload import try_smallest_sites
 
 # Sizes that the search of a cell usually judges, for progress.
@@ -41,6 +42,10 @@ class LoadProfileStudy(LoadProfileQuestion):
 
     study: ClassVar[str] = "load-profile"
     stages: ClassVar[tuple[str, ...]] = ("cells", "fleets")
+    # No time outside the limits is allowed, and the fleets' tokens are searched for: those limits cannot be moved.
+    rejudges: ClassVar[frozenset[str]] = frozenset(
+        {"voltage_min_pu", "voltage_max_pu", "loading_max_pu", "loading_emergency_max_pu", "latency_miss_share_max"}
+    )
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
@@ -74,15 +79,15 @@ class LoadProfileStudy(LoadProfileQuestion):
                 hours.setdefault(cell.month, []).append(cell.hour)
             return [self._cells_task(bus, month, of_month) for bus in buses for month, of_month in hours.items()]
         n_cells = len(self.cells())
-        found: dict[str, list[Row]] = {}
-        for row in gather(results, "cells"):
-            found.setdefault(row["bus"], []).append(row)
-        in_order = {bus: sorted(rows, key=lambda r: (r["month"], r["hour"])) for bus, rows in found.items()}
+        found: dict[str, list[CellRow]] = {}
+        for row in gather_as(results, "cells", CellRow):
+            found.setdefault(row.bus, []).append(row)
+        in_order = {bus: sorted(rows, key=lambda row: row.key) for bus, rows in found.items()}
         whole = {bus: rows for bus, rows in in_order.items() if len(rows) == n_cells}
         return [
             Task(
                 "fleets",
-                {"bus": bus, "cells": [[r["n_servers"], r["power_mw"] or 0.0] for r in whole[bus]]},
+                {"bus": bus, "cells": [[row.n_servers, row.power_mw or 0.0] for row in whole[bus]]},
                 f"bus {bus}: fleets",
                 _FLEETS_WEIGHT,
             )
@@ -112,14 +117,13 @@ class LoadProfileStudy(LoadProfileQuestion):
         report = counted(progress, _EXPECTED_SIZES * len(cells))
         models = self.load_models()
         found = run_side_by_side(self, feeder, [search_cell(self, models, bus, cell, report) for cell in cells])
-        answers = []
-        for one in found:
-            rows = one.rows()
-            kept = next((row for row in rows if row["n_servers"] == one.n_servers), None)
-            above = next((row for row in rows if row["n_servers"] > one.n_servers and not row["kept"]), None)
-            end = f"{self.power_max_mw:g} MW at rated power (power_max_mw): more may fit"
-            answers.append(cell_answer(one.bus, one.cell, kept, above, end))
-        return {"cells": answers, "judged": [row for one in found for row in one.rows()]}
+        profile = load_profile(self.profile)
+        sizes = [row for one in found for row in one.rows(profile)]
+        return {
+            "cells": to_rows(cell_rows(sizes, self.search_end)),
+            "judged": to_rows(sizes),
+            "runs": to_rows([run for one in found for run in one.runs(self, models)]),
+        }
 
     def _run_fleets(self, feeder: Feeder, bus: str, known: Sequence[Sequence[float]], progress: Progress) -> Tables:
         cells, done = self.cells(), 0
@@ -134,8 +138,9 @@ class LoadProfileStudy(LoadProfileQuestion):
         profile = fleets.follow_profile()
         scale = profile.scale if profile.scale is not None else np.ones(len(cells))
         firm = fleets.firm(scale)
-        return fleets.rows(profile, (firm, fleets.flexible(firm, scale)))
+        return fleets.tables(profile, (firm, fleets.flexible(firm, scale)))
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
-        """The answer, from stored results alone; under other `limits` every stored size is judged again."""
-        return draw_conclusion(self, results, None if limits is None else replace(limits, violation_time_share_max=0.0))
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; sizes `made_under` other limits are judged again."""
+        self.check_fields()
+        return draw_conclusion(self, results, made_under is not None)

@@ -24,13 +24,15 @@ _AT_LARGEST = 1e-6
 _EQUAL = 1e-6
 
 
-def draw_conclusion(question: SitingQuestion, results: Sequence[TaskResult], limits: Limits | None) -> Conclusion:
-    """The answer from stored rows, under the question's limits or others.
+def draw_conclusion(
+    question: SitingQuestion, results: Sequence[TaskResult], made_under: Limits | None = None
+) -> Conclusion:
+    """The answer from stored rows by the question's limits; if others, the plans were `made_under` these.
 
-    Raises `InputError` for limits at which no figures were kept, and for other limits where violations have a price.
+    Raises `InputError` for limits at which no figures were kept.
     """
-    used = limits or question.limits
-    plans = judged_plans(question, results, used)
+    used = question.limits
+    plans = judged_plans(question, results)
     own = [plan for plan in plans if not plan.row.sweep]
     best = best_of(own)
     sizes = gather_as(results, "sizes", SizeRow)
@@ -46,7 +48,7 @@ def draw_conclusion(question: SitingQuestion, results: Sequence[TaskResult], lim
         envelopes=make_envelopes(results, best_row, used),
         charts=make_charts(results, best_row, [plan.row for plan in plans]),
         failures=_failures(results, plans, best),
-        warnings=_warnings(question, best, own, year, ties, limits),
+        warnings=_warnings(question, best, own, year, ties, made_under),
         not_assessed=(
             "protection, fault levels and power quality; losses are simulated but not priced",
             "that no cheaper plan exists for the nonlinear network: the bound is one for the program linearised at the "
@@ -199,10 +201,10 @@ def _warnings(
     own: Sequence[JudgedPlan],
     year: YearRow | None,
     ties: Sequence[tuple[TieRow, Verdict]],
-    limits: Limits | None,
+    made_under: Limits | None,
 ) -> tuple[str, ...]:
     words = []
-    if limits is not None:
+    if made_under is not None:
         words.append(
             "judged again from the records of days, year and windows; proposals, sizes and costs are those of the "
             "study, which did not look for plans under these limits"

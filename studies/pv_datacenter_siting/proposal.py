@@ -21,9 +21,9 @@ from solvers.siting.problem import (
     excess,
 )
 from solvers.siting.search import solve_siting
+from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_A_DAY
 from studies.pv_datacenter_siting.network import Simulated, no_plan
-from studies.pv_datacenter_siting.case import SitingCase
 
 # Predicted and simulated cost agree within this share.
 COST_AGREES = 0.01

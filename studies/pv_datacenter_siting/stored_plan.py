@@ -12,9 +12,9 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.reading import parse_json
 from solvers.siting.problem import SitingPlan
+from studies.pv_datacenter_siting.case import SitingCase, make_case
 from studies.pv_datacenter_siting.days import Day, day_of
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.case import SitingCase, make_case
 
 
 def dump_plan(case: SitingCase, plan: SitingPlan) -> str:

@@ -35,6 +35,17 @@ _EXPECTED_ROUNDS = 3
 _WINDOW_WEIGHT, _TIE_WEIGHT = 0.5, 0.005
 # Placements that a task looks at for ties.
 _TIES_A_TASK = 100
+# Limits that a plan keeps at every step, or that its fleets keep in a window.
+_REJUDGES = frozenset(
+    {
+        "voltage_min_pu",
+        "voltage_max_pu",
+        "loading_max_pu",
+        "loading_emergency_max_pu",
+        "latency_miss_share_max",
+        "throughput_share_min",
+    }
+)
 
 
 @question_model
@@ -48,6 +59,11 @@ class SitingStudy(SitingQuestion):
         """Plans and their windows, turn after turn, and ties."""
         turns = range(1, self.refusals_max + 2)
         return (*(name for turn in turns for name in (_stage("plans", turn), _stage("windows", turn))), "ties")
+
+    @property
+    def rejudges(self) -> frozenset[str]:
+        """Limits that hold at a step or over a window's service; none where costs hang on the limits."""
+        return _REJUDGES if self.violations == "forbidden" else frozenset()
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
@@ -138,9 +154,9 @@ class SitingStudy(SitingQuestion):
             return run_window(self, feeder, plan, text, window, progress)
         return find_ties(self, feeder, plan, text, content["first"], content["n"], progress)
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone."""
-        return draw_conclusion(self, results, limits)
+        return draw_conclusion(self, results, made_under)
 
 
 def _stage(name: str, turn: int) -> str:

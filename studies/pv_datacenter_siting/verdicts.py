@@ -1,7 +1,7 @@
 """What `judge` says of every plan: its days, its year, its windows. A plan holds if all of them do.
 
 The records that a plan was stored with are held against the limits, those of the question or others: nothing is
-simulated, and nothing else decides. Where violations have a price, a broken limit is paid for and refuses nothing; what
+simulated anew, and nothing else decides. Where violations have a price, a broken limit is paid for and refuses nothing; what
 was not simulated, has no solution, or costs something else than predicted does.
 """
 
@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from g2g_opt.errors import InputError
 from g2g_opt.failure import Moment
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.judge import Verdict, judge
@@ -101,22 +100,14 @@ class _Stored:
         return next((one.read_summary() for one in self.records if (one.plan, one.over, one.first) == key), None)
 
 
-def judged_plans(
-    question: SitingQuestion, results: Sequence[TaskResult], limits: Limits | None = None
-) -> list[JudgedPlan]:
-    """All plans in the order in which they were proposed, under the question's limits or others.
+def judged_plans(question: SitingQuestion, results: Sequence[TaskResult]) -> list[JudgedPlan]:
+    """All plans in the order in which they were proposed, held against the question's limits.
 
-    Plans of sweeps are judged on their days alone. Raises `InputError` for limits at which a record kept no figures,
-    and for any but the question's own where violations have a price.
+    Plans of sweeps are judged on their days alone. Raises `InputError` for limits at which a record kept no figures.
     """
-    used = limits or question.limits
-    if question.violations == "priced" and used != question.limits:
-        raise InputError(
-            "violations have a price in this study, so its costs are those of its own limits: ask it anew with others"
-        )
     stored = _Stored(
         question,
-        used,
+        question.limits,
         gather_as(results, "nearest", NearestRow),
         gather_as(results, "windows", WindowRow),
         gather_as(results, "records", PlanRecord),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from g2g_opt.evaluate import evaluate
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import HeldGenerator
 from g2g_opt.grid.held_series import HeldSeries
@@ -16,11 +17,10 @@ from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy, PVUnit
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate
 from solvers.siting.problem import SitingPlan
+from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR
 from studies.pv_datacenter_siting.network import SITE_POWER_FACTOR, Simulated
-from studies.pv_datacenter_siting.case import SitingCase
 
 _STEP_S = 900
 
@@ -121,7 +121,7 @@ def run_fleets(
         profile=question.profile,
         profile_rows=(row, 1, 1),
     )
-    run = simulate(
-        [planned], [scenario], network.feeder, question.limits, engine="opendss", trace_dir=Path(question.trace_dir)
-    )[0][0]
-    return planned, scenario, run
+    found = evaluate(
+        planned, network.feeder, [scenario], question.limits, engine="opendss", trace_dir=Path(question.trace_dir)
+    )
+    return planned, scenario, found.outcomes[0]

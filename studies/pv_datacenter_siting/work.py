@@ -116,7 +116,7 @@ def _placement(case: SitingCase, named: NamedPlacement) -> Placement:
 def _over_the_year(
     begin: _Begin, excluded: Sequence[Placement], narrowed: Sequence[Narrowing], report: Report
 ) -> tuple[Proposal, PlanYear | None]:
-    """A plan and its year; days of the year on which it breaks a limit join its days, as many as may.
+    """A plan and its year; days of the year on which it breaks a limit join those it begins with, as many as may.
 
     There is no year of a plan that its days refuse.
     """
@@ -124,7 +124,7 @@ def _over_the_year(
     proposal = propose(case, report, start=begin.start, known=begin.known, excluded=excluded, narrowed=narrowed)
     if not (proposal.holds and question.year_check):
         return proposal, None
-    profile, n_days_first = load_profile(question.profile), len(days_of(question))
+    profile, n_days_first = load_profile(question.profile), len(case.days)
     while True:
         year, days = check_year(proposal.case, proposal.plan), proposal.case.days
         broken = year.n_hours_broken + int(year.unsolved.sum())

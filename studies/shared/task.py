@@ -75,6 +75,9 @@ class Question(Protocol):
     def stages(self) -> tuple[str, ...]:
         """Names of the stages; each of them is run when the one before is through, and may turn out to have no task."""
 
+    # Limits by which stored runs can be judged again, by name; a study that says nothing has none.
+    # rejudges: ClassVar[frozenset[str]]
+
     @property
     def feeder(self) -> str:
         """A bundled feeder's name, or the path of an OpenDSS master file; empty if the study is not on a feeder."""
@@ -98,8 +101,12 @@ class Question(Protocol):
     def run(self, task: Task, progress: Progress) -> Tables:
         """Do a task, in a worker process."""
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
-        """The answer, from stored results alone; under other `limits` if given (nothing is simulated)."""
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; nothing is simulated.
+
+        The question's `limits` are those to judge by. If they are not those that the results were made under, these
+        are `made_under`: then what hangs on limits is concluded from the stored runs (see `rejudging`).
+        """
 
 
 def counted(progress: Progress, expected: int) -> Callable[[str], None]:

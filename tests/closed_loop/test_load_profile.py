@@ -85,8 +85,8 @@ def test_a_cell_hosts_what_the_public_door_accepts_and_not_the_next_size(days: s
         scenario = by_hour[row["hour"]].scenario(days, study.seed)
         for engine in ("batch", "opendss"):
             (kept,), (refused,) = simulate(plans, [scenario], feeder, study.limits, engine=engine)  # type: ignore[arg-type]
-            assert kept.outcome.kept
-            assert not refused.outcome.kept
+            assert kept.kept
+            assert not refused.kept
         assert row["limit"] == "undervoltage"
         assert "Jul 02" in row["limit_where"]  # the second day is loaded more
 
@@ -119,9 +119,8 @@ def test_what_is_reported_holds_hour_after_hour(days: str, taps: str) -> None:
         study.cells()[0].scenario(days, study.seed), name="year", duration_s=48 * 3600, profile_rows=(0, 48, 1)
     )
     ((once,),) = simulate([plan], [in_order], study.load_feeder(), study.limits, engine="opendss")
-    assert once.outcome.kept
-    assert once.outcome.figures is not None
-    assert once.outcome.figures.throughput_tps == pytest.approx(firm["throughput_tps"], rel=1e-9)
+    assert once.kept
+    assert once.summary.throughput_tps == pytest.approx(firm["throughput_tps"], rel=1e-9)
     assert flexible["throughput_tps"] >= firm["throughput_tps"]
     assert flexible["n_gpus"] >= firm["n_gpus"]
 
@@ -188,7 +187,7 @@ def test_other_limits_are_judged_from_the_stored_sizes(days: str) -> None:
     study = study_of(days)
     own, tighter = (
         {row["hour"]: row for row in limited_load_profile(study, limits)}
-        for limits in (study.limits, Limits(voltage_min_pu=0.96, voltage_max_pu=1.1))
+        for limits in (study.limits, replace(study.limits, voltage_min_pu=0.96, voltage_max_pu=1.1))
     )
     for row in cells(study):
         assert own[row["hour"]]["searched_mw"] == row["power_mw"] == own[row["hour"]]["allowed_mw"]
@@ -212,8 +211,8 @@ def test_regulators_settle_within_an_hour_by_their_own_controls(days: str) -> No
     scenario = next(c for c in own.cells() if c.hour == 15).scenario(days, own.seed)
     plan = own.plan(own.load_models(), "671", row["n_servers"])
     ((once,),) = simulate([plan], [scenario], own.load_feeder(), own.limits)
-    assert once.outcome.engine == "opendss"
-    assert once.outcome.kept
+    assert once.engine == "opendss"
+    assert once.kept
 
 
 def test_questions_that_make_no_sense_are_refused(tmp_path: Path, days: str) -> None:

@@ -48,7 +48,7 @@ def test_a_site_on_a_public_circuit_is_as_large_as_plain_openDSS_permits(
     (found,) = search_aims(study, {Aim((bus,), "firm", limits.throughput_share_min): None})
     capacity = found.capacity
     assert capacity.largest is not None
-    kw = 1e3 * capacity.largest.figures.sites[0].power_peak_mw
+    kw = 1e3 * capacity.largest.summary.sites[0].power_peak_mw
     pairs: tuple[Pair, ...] = tuple(
         (name, phase, other)
         for name, of_bus in feeder.buses.items()
@@ -69,7 +69,7 @@ def test_a_site_on_a_public_circuit_is_as_large_as_plain_openDSS_permits(
     assert lowest_pu(kw) >= low_pu - 2e-4
     assert lowest_pu(1.03 * kw) < low_pu
     # The place that binds, by its name: between phases where there is no neutral.
-    place = re.match(r"\S+\.([ABC]+) at t=", capacity.stopped_by.where)
+    place = re.match(r"\S+\.([ABC]+) at t=", capacity.stopped_by.place())
     assert place is not None
     assert len(place[1]) == (2 if three_wire else 1)
     assert set(LINE_TO_LINE) >= {(phase, other) for name, phase, other in pairs if feeder.bus(name).three_wire}

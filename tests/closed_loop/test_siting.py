@@ -33,12 +33,13 @@ from solvers.siting.problem import (
 from solvers.siting.search import solve_exactly
 from studies.catalogue import make_question, parse_question, question_json
 from studies.cli import main
+from studies.pv_datacenter_siting.case import days_of, make_case
 from studies.pv_datacenter_siting.days import five_days, typical_days, with_day
 from studies.pv_datacenter_siting.network import SitingNetwork
-from studies.pv_datacenter_siting.case import days_of, make_case
 from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.windows import opendss_voltages
+from studies.shared.rejudging import conclude_under
 from studies.shared.site_choices import ServedModel, SiteChoice
 from studies.shared.task import TaskResult, gather
 
@@ -248,8 +249,7 @@ def test_the_answer_reads_what_was_simulated() -> None:
 
 
 def test_other_limits_judge_plans_again_by_their_voltages() -> None:
-    tight = Limits(voltage_min_pu=0.99, voltage_max_pu=1.01)
-    conclusion = JOINT.conclude(run(JOINT), tight)
+    conclusion = conclude_under(JOINT, run(JOINT), replace(JOINT.limits, voltage_min_pu=0.99, voltage_max_pu=1.01))
     assert conclusion.answer.startswith("No plan")
     assert {failure.what for failure in conclusion.failures} >= {"plan 1", "plan 2"}
 

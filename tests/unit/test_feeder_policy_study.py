@@ -15,6 +15,7 @@ from studies.catalogue import parse_question, question_json
 from studies.feeder_policy.arguments import add_arguments, question_of
 from studies.feeder_policy.cases import CASES, CaseRow, TrainingRound
 from studies.feeder_policy.study import FeederPolicyStudy
+from studies.shared.rejudging import conclude_under
 from studies.shared.site_choices import ServedModel, SiteChoice
 from studies.shared.task import Task, TaskResult
 
@@ -117,4 +118,4 @@ def test_a_lost_case_is_a_failure_and_other_limits_are_refused() -> None:
     lost = [*results()[:1], TaskResult(Task("case", {"case": "contextual"}, "contextual"), failed="hung")]
     assert [failure.reason for failure in FeederPolicyStudy().conclude(lost).failures] == ["hung"]
     with pytest.raises(InputError, match="ask the question anew"):
-        FeederPolicyStudy().conclude(results(), Limits(voltage_min_pu=0.9))
+        conclude_under(FeederPolicyStudy(), results(), Limits(voltage_min_pu=0.9))
