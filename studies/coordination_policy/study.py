@@ -38,6 +38,7 @@ class CoordinationStudy(CoordinationQuestion):
     """A `CoordinationQuestion` that can be run."""
 
     stages: ClassVar[tuple[str, ...]] = ("bounds", "runs")
+    rejudges: ClassVar[frozenset[str]] = frozenset()
 
     def input_files(self) -> dict[str, Path]:
         """The bundled transmission system, the user's market files and network."""

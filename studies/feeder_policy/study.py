@@ -44,6 +44,8 @@ class FeederPolicyStudy:
 
     study: ClassVar[str] = "feeder-policy"
     stages: ClassVar[tuple[str, ...]] = ("cases",)
+    # A policy is trained for its limits.
+    rejudges: ClassVar[frozenset[str]] = frozenset()
 
     feeder: str = "ieee13"
     exclude_buses: tuple[str, ...] = ()

@@ -12,7 +12,6 @@ from g2g_opt.limits import Limits
 from g2g_opt.site import GPUS_PER_SERVER
 from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rows import (
-    SEARCH_CAP,
     CellKey,
     CellRow,
     CellRun,
@@ -123,7 +122,7 @@ def _profile_row(
     source = cell if again else held
     allowed = source.power_mw if source is not None else None
     return {
-        **{name: getattr(cell, name) for name in ("bus", "month", "hour", "days", "limit", "limit_where")},
+        **{name: getattr(cell, name) for name in ("bus", "month", "hour", "days", "limit", "limit_where", "at_cap")},
         "lowest_pu": source.lowest_pu if source is not None else None,
         "highest_pu": source.highest_pu if source is not None else None,
         "loading_pu": source.loading_pu if source is not None else None,
@@ -177,7 +176,7 @@ def _answer(
         f"{most['allowed_mw']:.2f} MW ({calendar.month_abbr[most['month']]} {most['hour']:02d}:00), {mean:.2f} MW on "
         "average."
     )
-    if capped := [row for row in rows if row["limit"] == SEARCH_CAP]:
+    if capped := [row for row in rows if row["at_cap"]]:
         words += (
             f" In {len(capped)} of {len(rows)} hours of months the search ended at its cap of "
             f"{study.power_max_mw:g} MW at rated power (power_max_mw): more may fit there."

@@ -11,7 +11,7 @@ from studies.load_profile.cells import Cell
 from studies.shared.stored_runs import RunRow
 from studies.shared.typed_rows import TypedRow
 
-SEARCH_CAP = "cap of the search"
+_SEARCH_CAP = "cap of the search"
 CellKey = tuple[str, int, int]
 
 
@@ -78,6 +78,7 @@ class CellRow(TypedRow):
     """The answer of a cell: the largest size kept, and what the next one broke.
 
     `n_servers` is 0 where not even the smallest site is kept; None where only larger ones were simulated than do.
+    `at_cap`: nothing larger was refused, the search ended at its cap.
     """
 
     bus: str
@@ -93,6 +94,7 @@ class CellRow(TypedRow):
     loading_where: str | None
     limit: str | None
     limit_where: str | None
+    at_cap: bool
 
     @property
     def key(self) -> CellKey:
@@ -174,8 +176,9 @@ def _cell_row(rows: Sequence[SizeRow], search_end: str | None) -> CellRow:
     kept = next((row for row in reversed(rows) if row.kept), None)
     above = next((row for row in rows if not row.kept and (kept is None or row.n_servers > kept.n_servers)), None)
     limit, where = (above.limit, above.limit_where) if above is not None else (None, None)
-    if above is None and search_end is not None:
-        limit, where = SEARCH_CAP, search_end
+    at_cap = above is None and search_end is not None
+    if at_cap:
+        limit, where = _SEARCH_CAP, search_end
     nothing = 0 if search_end is not None else None
     return CellRow(
         bus=rows[0].bus,
@@ -191,4 +194,5 @@ def _cell_row(rows: Sequence[SizeRow], search_end: str | None) -> CellRow:
         loading_where=kept.loading_where if kept is not None else None,
         limit=limit,
         limit_where=where,
+        at_cap=at_cap,
     )

@@ -75,8 +75,9 @@ class Question(Protocol):
     def stages(self) -> tuple[str, ...]:
         """Names of the stages; each of them is run when the one before is through, and may turn out to have no task."""
 
-    # Limits by which stored runs can be judged again, by name; a study that says nothing has none.
-    # rejudges: ClassVar[frozenset[str]]
+    @property
+    def rejudges(self) -> frozenset[str]:
+        """Limits by which stored runs can be judged again, by name."""
 
     @property
     def feeder(self) -> str:

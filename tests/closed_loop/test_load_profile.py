@@ -18,6 +18,7 @@ from studies.catalogue import make_question, question_toml
 from studies.load_profile.cells import list_cells
 from studies.load_profile.fleet import Fleets
 from studies.load_profile.study import LoadProfileStudy
+from studies.shared.rejudging import conclude_under
 from studies.shared.task import Row, TaskResult, gather
 
 # Two days; the feeder is loaded heavily at 18:00 and lightly at 3:00.
@@ -57,7 +58,7 @@ def cells(study: LoadProfileStudy) -> list[Row]:
 
 
 def limited_load_profile(study: LoadProfileStudy, limits: Limits) -> list[Row]:
-    tables = study.conclude(run(study), limits).tables
+    tables = conclude_under(study, run(study), limits).tables
     return next(table for table in tables if table.name == "limited_load_profile").rows
 
 
@@ -174,7 +175,7 @@ def test_before_anything_went_through_the_year_no_megawatts_are_reported(days: s
 
 def test_limits_that_no_simulated_size_keeps_leave_the_answer_open(days: str) -> None:
     study = study_of(days)
-    conclusion = study.conclude(run(study), Limits(voltage_min_pu=1.02, voltage_max_pu=1.1))
+    conclusion = conclude_under(study, run(study), replace(study.limits, voltage_min_pu=1.02, voltage_max_pu=1.1))
     profile = next(table for table in conclusion.tables if table.name == "limited_load_profile")
     unknown = [row for row in profile.rows if row["allowed_mw"] is None]
     assert unknown
