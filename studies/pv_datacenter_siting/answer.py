@@ -94,6 +94,10 @@ def _answer(
         )
     elif year is not None:
         words += f" Over all {year.n_hours:,} hours of the year it breaks no limit."
+    if best.windows:
+        fleets = f", with the fleets in closed loop (policy {question.policy})" if question.places_sites else ""
+        n = len(best.windows)
+        words += f" It holds on OpenDSS in the {'hour' if n == 1 else f'{n} hours'} nearest to the limits{fleets}."
     if n_refused := sum(not plan.held for plan in own):
         words += f" {n_refused} other {'plan was' if n_refused == 1 else 'plans were'} refused when simulated."
     return words + _ahead(question, best, own, ties) + _at_largest(question, best, sizes)

@@ -98,13 +98,13 @@ class SitingQuestion:
 
     Days come from the hourly `profile`: "five" by the rule of `days`, or "typical": `n_typical_days` weighted ones
     with the extremes of the year among them. The plan is checked on all hours of the year; up to `days_added_max` days
-    on which it breaks a limit join the days (again so many after it was refused) and the plan is made again. Limits are narrowed by `margin_pu` in the
-    program. At most `rounds_max` rounds of propose, simulate, correct on the days; `n_plans` distinct placements are
-    listed. `n_windows` hours nearest to the limits are run again on OpenDSS, the sites' fleets without control and in
-    closed loop with `policy`, which aims `policy_margin_pu` inside the limits. A plan that breaks a limit or fails on
-    its days, over the year or in a window run with its policy is refused, and the program corrected and solved again,
-    for at most `refusals_max` turns. Up to `n_ties` other placements of the best plan's sizes are looked at for equal
-    cost.
+    on which it breaks a limit join the days (again so many after it was refused) and the plan is made again. Limits are
+    narrowed by `margin_pu` in the program. At most `rounds_max` rounds of propose, simulate, correct on the days;
+    `n_plans` distinct placements are listed. `n_windows` hours nearest to the limits are run again on OpenDSS, the
+    sites' fleets without control and in closed loop with `policy`, which aims `policy_margin_pu` inside the limits. A
+    plan that breaks a limit or fails on its days, over the year or in a window run with its policy is refused, and the
+    program corrected and solved again, for at most `refusals_max` turns. Up to `n_ties` other placements of the best
+    plan's sizes are looked at for equal cost.
     `sweeps` are (name, values): the study again with one figure changed, names in `SWEEPS`.
     """
 

@@ -1,8 +1,8 @@
 """What `judge` says of every plan: its days, its year, its windows. A plan holds if all of them do.
 
 The records that a plan was stored with are held against the limits, those of the question or others: nothing is
-simulated anew, and nothing else decides. Where violations have a price, a broken limit is paid for and refuses nothing; what
-was not simulated, has no solution, or costs something else than predicted does.
+simulated anew, and nothing else decides. Where violations have a price, a broken limit is paid for and refuses nothing;
+what was not simulated, has no solution, or costs something else than predicted does.
 """
 
 from __future__ import annotations
@@ -144,10 +144,11 @@ def _judged(stored: _Stored, row: PlanRow) -> JudgedPlan:
     if row.sweep or refusals:
         return JudgedPlan(row, (), tuple(refusals))
     refusals += _of_year(stored, row)
+    # A plan that its year refuses gets no windows.
+    n_wanted = 0 if refusals else sum(one.plan == row.plan for one in stored.nearest)
     windows = [_window(stored, one) for one in stored.windows if one.plan == row.plan]
     for window in windows:
         refusals += _of_window(stored, window, of_days)
-    n_wanted = sum(one.plan == row.plan for one in stored.nearest)
     if len(windows) < n_wanted:
         words = f"{n_wanted - len(windows)} of its {n_wanted} windows have no result"
         refusals.append(Refusal("windows", Cause.NOT_SIMULATED, words))

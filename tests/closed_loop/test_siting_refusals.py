@@ -89,18 +89,33 @@ def not_converged(outcome: Outcome) -> Outcome:
     return replace(outcome, summary=summary, verdict=judge(summary, Limits()))
 
 
-def test_a_window_without_a_solution_refuses_its_placement(monkeypatch: pytest.MonkeyPatch) -> None:
+def late(outcome: Outcome) -> Outcome:
+    (site,) = outcome.summary.sites
+    summary = replace(outcome.summary, sites=(replace(site, latency_misses=site.latency_samples // 10),))
+    return replace(outcome, summary=summary, verdict=judge(summary, Limits()))
+
+
+@pytest.mark.parametrize(
+    ("worse", "cause", "words"),
+    [
+        (not_converged, Cause.FAILURE, "the power flow did not converge"),
+        (late, Cause.LIMIT, "latency misses 0.1 (limit 0.05)"),
+    ],
+)
+def test_a_window_that_fails_or_serves_too_little_refuses_its_placement(
+    monkeypatch: pytest.MonkeyPatch, worse: Callable[[Outcome], Outcome], cause: Cause, words: str
+) -> None:
     buses: list[str] = []
 
     def change(case: SitingCase, plan: Plan, outcome: Outcome) -> Outcome:
         buses.append(plan.sites[0].bus)
-        return not_converged(outcome) if plan.sites[0].bus == buses[0] else outcome
+        return worse(outcome) if plan.sites[0].bus == buses[0] else outcome
 
     changed_fleets(monkeypatch, change)
     results = run(SMALL)
     first, second = judged_plans(SMALL, results)
-    assert [refusal.cause for refusal in first.refusals] == [Cause.FAILURE]
-    assert "the power flow did not converge" in first.refusals[0].words
+    assert [refusal.cause for refusal in first.refusals] == [cause]
+    assert words in first.refusals[0].words
     assert second.held
     assert buses[1] != buses[0]
     asked = Request.of_content(plans_tasks(results)[1].content)
@@ -110,7 +125,7 @@ def test_a_window_without_a_solution_refuses_its_placement(monkeypatch: pytest.M
     assert f"west at {buses[1]}" in conclusion.answer
     assert "1 other plan was refused" in conclusion.answer
     (refused,) = table(conclusion, "refused")
-    assert (refused["turn"], refused["plan"], refused["cause"]) == (1, "plan 1", "no answer")
+    assert (refused["turn"], refused["plan"], refused["cause"]) == (1, "plan 1", cause.value)
     assert refused["judged"] == gather_as(results, "windows", WindowRow)[0].when
     assert conclusion.failures == ()  # another plan holds
 
@@ -213,14 +228,14 @@ def test_hours_of_the_year_that_break_a_limit_refuse_a_plan_and_narrow_its_days(
         ({"loading_emergency_max_pu": 0.01}, "emergency loading"),
         ({"voltage_min_pu": 1.03}, "undervoltage"),
         ({"voltage_max_pu": 1.0}, "overvoltage"),
-        ({"latency_miss_share_max": 0.0}, "latency misses"),
+        ({"latency_miss_share_max": 0.0}, ""),
         ({"throughput_share_min": 1.0}, ""),
-        ({"violation_integral_max_pu_s": 1.0}, ""),
-        ({"loading_max_pu": 9.0, "overload_time_max_s": 60.0}, ""),
+        ({"loading_max_pu": 9.0}, ""),
     ],
 )
-def test_a_plan_is_judged_again_by_every_limit(limits: dict[str, float], words: str) -> None:
-    """As if it had been judged by them at first; or the report refuses."""
+def test_a_plan_is_judged_again_by_every_limit_that_it_keeps_at_every_step(
+    limits: dict[str, float], words: str
+) -> None:
     results = stored()
     again = replace(SMALL.limits, **limits)
     conclusion = conclude_under(SMALL, results, again)
@@ -229,6 +244,19 @@ def test_a_plan_is_judged_again_by_every_limit(limits: dict[str, float], words: 
         assert words in conclusion.answer
     else:
         assert conclusion.answer.startswith("Build west at")
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"violation_integral_max_pu_s": 1.0},
+        {"violation_time_share_max": 0.01},
+        {"loading_max_pu": 1.0, "overload_time_max_s": 60.0},
+    ],
+)
+def test_times_outside_limits_are_not_those_of_representative_days(limits: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="cannot judge its stored results again by"):
+        conclude_under(SMALL, stored(), replace(SMALL.limits, **limits))
 
 
 _STORED: list[TaskResult] = []
