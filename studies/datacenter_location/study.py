@@ -70,8 +70,11 @@ class LocationStudy(LocationQuestion):
                 raise InputError(f"{name} must divide the {self.scenario.duration_s} s of the scenario, got {dt_s}")
         for scenario_of in (self.coarse, self.fine):
             scenario_of()  # refuses a step of which a run has too many
-        known = set(self.placements())
+        known, n_sites = set(self.placements()), len(self.choices())
         for buses in self.followed:
+            if len(buses) != n_sites:
+                words = f"followed placement {name_of(buses)} (--follow) names {len(buses)} buses for {n_sites} sites"
+                raise InputError(words)
             if buses not in known:
                 raise InputError(
                     f"followed placement {name_of(buses)} is none of the {len(known)} placements asked for"
@@ -279,7 +282,7 @@ def _chunks(items: Sequence[_Item], size: int) -> list[tuple[int, Sequence[_Item
 
 @lru_cache(maxsize=2)
 def _trials(study: LocationQuestion) -> Trials:
-    return Trials(study.load_feeder(), study.choices(), study.gpu, study.policy, study.limits, study.trace_dir)
+    return Trials(study)
 
 
 @lru_cache(maxsize=2)

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.feeder import Feeder
-from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
-from g2g_opt.plan import Plan, Policy
+from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Engine, simulate
 from studies.datacenter_location.placements import Placement, name_of
-from studies.shared.site_choices import SiteChoice
+from studies.datacenter_location.question import LocationQuestion
 from studies.shared.stored_runs import RunRow
 from studies.shared.typed_rows import TypedRow
 
@@ -184,13 +183,14 @@ class TapRange:
 class Trials:
     """Simulates placements of one question; a run depends on its placement, taps, scenario and engine alone."""
 
-    def __init__(
-        self, feeder: Feeder, sites: Sequence[SiteChoice], gpu: str, policy: Policy, limits: Limits, trace_dir: str
-    ) -> None:
-        self.feeder, self.limits, self.trace_dir = feeder, limits, Path(trace_dir)
-        self.taps = TapRange.of(feeder)
-        self._policy = policy
-        self._sites = [{bus: choice.site(bus, gpu) for bus in choice.candidate_buses(feeder)} for choice in sites]
+    def __init__(self, question: LocationQuestion) -> None:
+        self.feeder, self.limits, self.trace_dir = question.load_feeder(), question.limits, Path(question.trace_dir)
+        self.taps = TapRange.of(self.feeder)
+        self._policy = question.policy
+        self._sites = [
+            {bus: question.site(choice, bus) for bus in choice.candidate_buses(self.feeder)}
+            for choice in question.choices()
+        ]
 
     def plan(self, placement: Placement, steps: Steps) -> Plan:
         """The plan of a placement under taps."""

@@ -21,7 +21,6 @@ from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_size_schedule import BatchSizeSchedule, BatchSizeScheduleController
 from g2g_opt.controller.contextual_batch_size import FeederPolicy, PolicyFeature
 from g2g_opt.errors import PowerFlowError, unknown_name
-from g2g_opt.evaluate import evaluate
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Policy, PolicyKind
@@ -29,13 +28,13 @@ from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import Scenario
 from solvers.policy_training.feeder_policy import FeederPolicyProblem, FeederPolicySolution, solve_feeder_policy
 from studies.feeder_policy.clairvoyant import AIM_PU, Clairvoyant, replay_sizes, schedules_of
+from studies.feeder_policy.question import CASES, FeederPolicyQuestion
 from studies.feeder_policy.records import OutputFigures, Records
-from studies.feeder_policy.setting import ControllersOf, FeederPolicyQuestion, Setting
+from studies.feeder_policy.setting import ControllersOf, Setting
 from studies.shared.typed_rows import TypedRow
 
 Floats = NDArray[np.float64]
 
-CASES = ("no control", "constant", "droop", "ofo", "contextual", "clairvoyant")
 # Figures of a row whose means are reported.
 METRICS = (
     "integral_violation_pu_s",
@@ -266,7 +265,7 @@ def choose_margin(
     failures: list[Failure] = []
     for margin_pu in setting.question.margins_pu:
         plan = replace(setting.plan, policy=Policy(kind, margin_pu=margin_pu))
-        runs = evaluate(plan, setting.feeder, training, setting.question.limits).outcomes
+        runs = setting.evaluate(plan, training)
         score, violation_pu = score_of(setting, training, runs)
         failures += [run.failure.of_run(f"{run.scenario!r}") for run in runs if run.failure is not None]
         tried.append(TrainingRound(kind, margin_pu, 0, math.nan, math.nan, violation_pu, score))
@@ -296,7 +295,7 @@ def _kind_rows(
     setting: Setting, case: str, kind: PolicyKind, margin_pu: float, scenarios: Sequence[Scenario]
 ) -> list[CaseRow]:
     plan = replace(setting.plan, policy=Policy(kind, margin_pu=margin_pu))
-    runs = evaluate(plan, setting.feeder, scenarios, setting.question.limits, engine="opendss").outcomes
+    runs = setting.evaluate(plan, scenarios, "opendss")
     return [case_row(case, run) for run in runs]
 
 
@@ -304,7 +303,7 @@ def clairvoyant_row(setting: Setting, scenario: Scenario) -> CaseRow:
     """The best round of somebody who knows the scenario (least violation, limits kept, most tokens), run by itself."""
     limits, figures = setting.question.limits, setting.figures(scenario)
     band_pu = (limits.voltage_min_pu + AIM_PU, limits.voltage_max_pu - AIM_PU)
-    clairvoyant = Clairvoyant(figures, replay_sizes(setting.plan, scenario, figures), band_pu)
+    clairvoyant = Clairvoyant(figures, replay_sizes(setting.plan, scenario, figures, setting.trace_dir), band_pu)
     controllers_of: ControllersOf = _no_controllers
     tried: list[tuple[CaseRow, ControllersOf]] = []
     for _ in range(setting.question.clairvoyant_rounds + 1):

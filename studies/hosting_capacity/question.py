@@ -5,32 +5,45 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import field
-from typing import Literal
+from typing import Annotated, Literal
 
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
+from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from g2g_opt.quantities import (
-    BatchSize,
-    Count,
     FewFromZero,
     InnerShare,
-    KwPerGpu,
-    PowerFactor,
-    PowerMw,
     RoundCount,
     Scale,
     ScenarioCount,
     ShareAboveZero,
 )
 from g2g_opt.scenario import Scenario
-from g2g_opt.service_transformer import ServiceTransformer, with_services
-from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection
+from g2g_opt.service_transformer import with_services
+from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR
 from solvers.exact_binomial import failures_allowed, trials_needed
 from studies.hosting_capacity.capacity import Aim, Operation
 from studies.hosting_capacity.scenario_draws import draw_scenarios
-from studies.shared.question_model import question_model
+from studies.shared.question_fields import (
+    BaseKwPerGpu,
+    Buses,
+    ExcludedBuses,
+    FeederName,
+    GpuName,
+    GpusPerReplica,
+    ModelNames,
+    NominalBatchSize,
+    Precision,
+    SearchEndMw,
+    Service,
+    SiteConnection,
+    SitePowerFactor,
+    Task,
+    TraceFolder,
+)
+from studies.shared.question_model import Part, question_model
 from studies.shared.workload import Models, check_site_buses, measured_models
 
 TapChoice = Literal["optimised", "study", "own control"]
@@ -40,55 +53,112 @@ OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 SETS_MAX = 100_000
 
 
+DESCRIPTION = (
+    "For every bus, or set of buses: the largest datacenter that keeps the limits in closed loop over a whole hour, "
+    "firm (batch sizes fixed) and flexible (a controller lowers and raises batch sizes), with the limit that binds."
+)
+EPILOG = (
+    "Example: g2g hosting-capacity --feeder ieee13 --bus 671 --bus 675 --model llama-3.1-8b --out results/two. Exit "
+    "status 0 when every bus has an answer, 1 when one failed, 2 on bad input, 130 after Ctrl-C (what was finished is "
+    "kept)."
+)
+_SETS, _DRAWS = "several sites at once", "scenario set"
+
+
 @question_model
 class HostingCapacityQuestion:
     """The question, complete enough to rerun.
 
-    `feeder` is a bundled name or the path of a `.dss` master file; no limit looks at the voltages of `exclude_buses`
-    (besides those that the feeder leaves out itself). No `buses` means the feeder's candidates; a site serves `models`
-    (names of measured models on `gpu`; `task`, `precision` and `gpus_per_replica` choose where a model was measured in
-    several configurations) with evenly shared servers at `batch_size`, at a lagging `power_factor`, connected as
-    `connection` says (see `Site`), behind a transformer of its own if `service` is one. Firm runs hold that
-    batch size; flexible ones run `policy`. `taps`: "optimised" per placement and size, "study" (the
-    feeder's own constants), or "own control" (its regulator controls). `power_max_mw` ends the search.
-
-    Several sites at once: every set of `n_sites` of the buses, or the `site_sets` named, share their servers by
-    `site_shares` (evenly if left out; sets are ordered where the shares differ). `frontier_points` above 1 asks besides
-    for every pair which sizes of its two sites go together, at so many sizes of the first.
-
-    `throughput_shares`: floors of the tokens served at which flexible capacity is asked for as well, besides that of
-    `limits`. `scenarios` above 1 judges every size in so many draws (see `scenario_draws`): at least
-    `scenario_share_min` of all scenarios have to keep the limits, shown with `confidence`.
+    `task`, `precision` and `gpus_per_replica` choose where a model was measured in several configurations. Firm runs
+    hold the batch size; flexible ones run `policy`. Several sites at once: every set of `n_sites` of the buses, or the
+    `site_sets` named, share their servers by `site_shares` (sets are ordered where the shares differ).
+    `throughput_shares` are floors besides that of `limits`. `scenarios` above 1 judges every size in so many draws (see
+    `scenario_draws`): at least `scenario_share_min` of all scenarios have to keep the limits, shown with `confidence`.
     """
 
-    feeder: str = "ieee13"
-    exclude_buses: tuple[str, ...] = ()
-    buses: tuple[str, ...] = ()
-    models: tuple[str, ...] = ("llama-3.1-70b",)
-    gpu: str = "H100"
-    task: str | None = None
-    precision: str | None = None
-    gpus_per_replica: Count | None = None
-    batch_size: BatchSize = 128
-    power_factor: PowerFactor = POWER_FACTOR
-    connection: AskedConnection = "auto"
-    operations: tuple[Operation, ...] = OPERATIONS
-    policy: Policy = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
-    taps: TapChoice = "optimised"
-    scenario: Scenario = field(default_factory=Scenario)
-    limits: Limits = field(default_factory=Limits)
-    n_sites: RoundCount = 1
-    site_sets: tuple[tuple[str, ...], ...] = ()
-    site_shares: tuple[Scale, ...] = ()
-    frontier_points: FewFromZero = 0
-    throughput_shares: tuple[ShareAboveZero, ...] = ()
-    scenarios: ScenarioCount = 1
-    scenario_share_min: InnerShare = 0.95
-    confidence: InnerShare = 0.95
-    base_kw_per_gpu: KwPerGpu = BASE_KW_PER_GPU
-    power_max_mw: PowerMw = 60.0
-    trace_dir: str = "data/specs"
-    service: ServiceTransformer | None = None
+    feeder: FeederName = "ieee13"
+    exclude_buses: ExcludedBuses = ()
+    buses: Buses = ()
+    models: ModelNames = ("llama-3.1-70b",)
+    gpu: GpuName = "H100"
+    task: Task = None
+    precision: Precision = None
+    gpus_per_replica: GpusPerReplica = None
+    batch_size: NominalBatchSize = 128
+    power_factor: SitePowerFactor = POWER_FACTOR
+    connection: SiteConnection = "auto"
+    operations: Annotated[tuple[Operation, ...], Flag("--operation", "only this operation", unset="both")] = OPERATIONS
+    policy: Annotated[
+        Policy,
+        Part(
+            instead={"kind": Flag("--policy", "controller of flexible operation", choices=("ofo", "droop", "schedule"))}
+        ),
+    ] = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
+    taps: Annotated[
+        TapChoice,
+        Flag("--taps", "regulator taps: found per size, the feeder's own, or moved by its controls"),
+    ] = "optimised"
+    scenario: Annotated[Scenario, Part("the run")] = field(default_factory=Scenario)
+    limits: Annotated[Limits, Part("limits")] = field(default_factory=Limits)
+    n_sites: Annotated[RoundCount, Flag("--sites", "every set of N of the buses", group=_SETS)] = 1
+    site_sets: Annotated[
+        tuple[tuple[str, ...], ...],
+        Flag(
+            "--site-set",
+            "only this set, buses joined by +",
+            metavar="BUS+BUS",
+            group=_SETS,
+            joined="+",
+            unset="every set of --sites buses",
+        ),
+    ] = ()
+    site_shares: Annotated[
+        tuple[Scale, ...],
+        Flag(
+            "--site-shares",
+            "how the sites of a set share the servers",
+            metavar="SHARE",
+            group=_SETS,
+            unset="evenly",
+        ),
+    ] = ()
+    frontier_points: Annotated[
+        FewFromZero,
+        Flag(
+            "--frontier",
+            "for pairs: the largest second site at so many sizes of the first",
+            metavar="POINTS",
+            group=_SETS,
+            unset="not asked",
+        ),
+    ] = 0
+    throughput_shares: Annotated[
+        tuple[ShareAboveZero, ...],
+        Flag(
+            "--throughput-curve",
+            "flexible capacity also at these shares of tokens, e.g. 1.0 0.9 0.8 0.7 0.6",
+            metavar="SHARE",
+            group="limits",
+            unset="none",
+        ),
+    ] = ()
+    scenarios: Annotated[
+        ScenarioCount,
+        Flag(
+            "--scenarios",
+            "judge every size in N drawn scenarios; 59 show 95 % with 95 % confidence",
+            group=_DRAWS,
+            unset="one, not drawn",
+        ),
+    ] = 1
+    scenario_share_min: Annotated[
+        InnerShare, Flag("--scenario-share", "share of all scenarios that has to keep the limits", group=_DRAWS)
+    ] = 0.95
+    confidence: Annotated[InnerShare, Flag("--confidence", "with which that is shown", group=_DRAWS)] = 0.95
+    base_kw_per_gpu: BaseKwPerGpu = BASE_KW_PER_GPU
+    power_max_mw: SearchEndMw = 60.0
+    trace_dir: TraceFolder = "data/specs"
+    service: Service = None
 
     @property
     def profile(self) -> str | None:

@@ -3,53 +3,100 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Literal
+from typing import Annotated, Literal
 
-from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
+from g2g_opt.flag import Flag
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
-from g2g_opt.quantities import BatchSize, Count, KwPerGpu, PowerFactor, PowerMw, Seed
 from g2g_opt.scenario import Scenario
+from g2g_opt.service_transformer import with_services
 from g2g_opt.simulate import Engine
-from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection, sized_site
+from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, sized_site
 from studies.load_profile.cells import Cell, list_cells
-from studies.shared.question_model import question_model
+from studies.shared.question_fields import (
+    BaseKwPerGpu,
+    Buses,
+    ExcludedBuses,
+    FeederName,
+    GpuName,
+    GpusPerReplica,
+    ModelNames,
+    NominalBatchSize,
+    Precision,
+    SearchEndMw,
+    Service,
+    SiteConnection,
+    SitePowerFactor,
+    StudySeed,
+    Task,
+    TraceFolder,
+    YearProfile,
+)
+from studies.shared.question_model import Part, question_model
 from studies.shared.workload import Models, check_site_buses, measured_models
+
+DESCRIPTION = (
+    "A limited load profile: the MW that a bus can take in each hour of each month of a year, simulated on every day "
+    "of it, with the firm MW, the fleet that fits without flexibility, and the larger one that lowers its batch sizes "
+    "in the tight hours. limited_load_profile.csv is the table to agree on with the utility."
+)
+EPILOG = (
+    "Example: g2g load-profile --feeder ieee13 --bus 671 --profile year.csv. The CSV has the columns hour_beginning "
+    "(2024-01-01T00:00), load_share and generation_share: factors on the feeder's own loads and generators."
+)
+_EVERY_HOUR = "a load profile keeps its limits in every hour: no share or time outside them is allowed"
 
 
 @question_model
 class LoadProfileQuestion:
     """The question, complete enough to rerun: MW allowed at `buses` by hour and month of `profile`.
 
-    `profile` is a bundled year or a CSV with hour_beginning, load_share and generation_share. Every hour of the year
-    has to keep the limits, so `limits` may leave no time outside them. A site serves `models` (names of measured
-    models on `gpu`) with evenly shared servers at `batch_size`. `taps`: "own control" (the feeder's regulator controls
-    settle in every hour, on OpenDSS), or "study" (fixed at the feeder's constants, on the batch engine). What is
-    reported goes through the whole year on OpenDSS, hour after hour. The flexible fleet serves at least
-    `limits.throughput_share_min` of its own tokens over the year, and more than the firm one. `power_max_mw` ends the
-    search.
+    `profile` is a bundled year or a CSV with hour_beginning, load_share and generation_share. `taps`: "own control"
+    runs on OpenDSS, where regulator controls settle in every hour, "study" on the batch engine. What is reported goes
+    through the whole year on OpenDSS, hour after hour. The flexible fleet serves at least `limits.throughput_share_min`
+    of its own tokens over the year, and more than the firm one.
     """
 
-    feeder: str = "ieee13"
-    exclude_buses: tuple[str, ...] = ()
-    buses: tuple[str, ...] = ()
-    profile: str = "hudson_valley_2018"
-    models: tuple[str, ...] = ("llama-3.1-70b",)
-    gpu: str = "H100"
-    task: str | None = None
-    precision: str | None = None
-    gpus_per_replica: Count | None = None
-    batch_size: BatchSize = 128
-    power_factor: PowerFactor = POWER_FACTOR
-    connection: AskedConnection = "auto"
-    taps: Literal["own control", "study"] = "own control"
-    limits: Limits = field(default_factory=lambda: Limits(violation_time_share_max=0.0))
-    base_kw_per_gpu: KwPerGpu = BASE_KW_PER_GPU
-    power_max_mw: PowerMw = 60.0
-    seed: Seed = 0
-    trace_dir: str = "data/specs"
+    feeder: FeederName = "ieee13"
+    exclude_buses: ExcludedBuses = ()
+    buses: Buses = ()
+    profile: YearProfile = "hudson_valley_2018"
+    models: ModelNames = ("llama-3.1-70b",)
+    gpu: GpuName = "H100"
+    task: Task = None
+    precision: Precision = None
+    gpus_per_replica: GpusPerReplica = None
+    batch_size: NominalBatchSize = 128
+    power_factor: SitePowerFactor = POWER_FACTOR
+    connection: SiteConnection = "auto"
+    service: Service = None
+    taps: Annotated[
+        Literal["own control", "study"],
+        Flag("--taps", "regulator taps: moved by the feeder's own controls in every hour, or fixed at its constants"),
+    ] = "own control"
+    limits: Annotated[
+        Limits,
+        Part(
+            "limits, kept in every hour",
+            without={
+                "violation_time_share_max": _EVERY_HOUR,
+                "overload_time_share_max": _EVERY_HOUR,
+                "overload_time_max_s": _EVERY_HOUR,
+                "violation_integral_max_pu_s": f"{_EVERY_HOUR}, so an integral violation has no meaning",
+            },
+            instead={
+                "throughput_share_min": Flag(
+                    "--throughput-min", "tokens that the flexible fleet serves over the year, share of its nominal ones"
+                )
+            },
+        ),
+    ] = field(default_factory=lambda: Limits(violation_time_share_max=0.0))
+    base_kw_per_gpu: BaseKwPerGpu = BASE_KW_PER_GPU
+    power_max_mw: SearchEndMw = 60.0
+    seed: StudySeed = 0
+    trace_dir: TraceFolder = "data/specs"
 
     # --- the question, resolved
 
@@ -70,7 +117,8 @@ class LoadProfileQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
 
     def load_models(self) -> Models:
         """Measured specs with their batch size."""
@@ -88,11 +136,3 @@ class LoadProfileQuestion:
         """So many servers at a bus, at their nominal batch sizes."""
         site = sized_site("site", bus, models, n_servers, self.base_kw_per_gpu, self.power_factor, self.connection)
         return Plan((site,), tap_mode="own control" if self.taps == "own control" else "fixed")
-
-    def check_fields(self) -> None:
-        """Raise `InputError` for limits that a year hour by hour cannot have."""
-        limits = self.limits
-        if limits.violation_time_share_max > 0 or limits.overload_time_share_max > 0 or limits.overload_time_max_s:
-            raise InputError("a load profile keeps its limits in every hour: no share or time outside them is allowed")
-        if limits.violation_integral_max_pu_s is not None:
-            raise InputError("a load profile keeps its limits in every hour: an integral violation has no meaning")

@@ -24,7 +24,7 @@ from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rows import CellRow, cell_rows
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
-from studies.shared.question_model import question_model
+from studies.shared.question_model import check_unused, question_model
 from studies.shared.side_by_side import run_side_by_side
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import gather_as, to_rows
@@ -53,7 +53,7 @@ class LoadProfileStudy(LoadProfileQuestion):
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, after a smallest site was tried on it."""
-        self.check_fields()
+        check_unused(self)
         feeder, models = self.load_feeder(), self.load_models()
         try_smallest_sites(
             feeder,
@@ -142,5 +142,4 @@ class LoadProfileStudy(LoadProfileQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; sizes `made_under` other limits are judged again."""
-        self.check_fields()
         return draw_conclusion(self, results, made_under is not None)

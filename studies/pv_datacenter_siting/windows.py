@@ -20,7 +20,7 @@ from g2g_opt.scenario import Scenario
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR
-from studies.pv_datacenter_siting.network import SITE_POWER_FACTOR, Simulated
+from studies.pv_datacenter_siting.network import Simulated
 
 _STEP_S = 900
 
@@ -78,7 +78,7 @@ def opendss_voltages(case: SitingCase, plan: SitingPlan, point: int) -> np.ndarr
         grid.attach_generator(HeldGenerator(injected[j] / 3.0, held(1.0)), bus=network.pv_buses[j])
     for k, b in enumerate(plan.site_bus):
         drawn = HeldLoad(plan.site_kw[k] * network.demand[k, point] / 3.0, held(1.0))
-        grid.attach_load(drawn, bus=network.site_buses[b], power_factor=SITE_POWER_FACTOR)
+        grid.attach_load(drawn, bus=network.site_buses[b], power_factor=network.power_factor)
     grid.start()
     grid.advance_block([0.0], {})
     return np.asarray(grid.record.voltage_pu[-1, grid.monitored_columns])
@@ -104,7 +104,8 @@ def run_fleets(
         bus = network.site_buses[plan.site_bus[k]]
         full_kw = question.site_kw(choice.site(bus, question.gpu))
         share = float(plan.site_kw[k]) / full_kw
-        sites.append((choice if share == 1.0 else choice.scaled(share, question.gpu)).site(bus, question.gpu))
+        sized = choice if share == 1.0 else choice.scaled(share, question.gpu)
+        sites.append(sized.site(bus, question.gpu, network.power_factor))
     planned = Plan(
         tuple(sites),
         taps=tuple(taps_at(case, plan, window.nearest).items()),

@@ -18,7 +18,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.site import sized_site
 from studies.cli import main
 from studies.hosting_capacity.capacity import Capacity
-from studies.hosting_capacity.rows import result_row
+from studies.hosting_capacity.rows import capacity_row
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.hosting_capacity.work import find_bus_capacity
 
@@ -76,7 +76,7 @@ def test_flexible_operation_hosts_more_gpus_and_serves_its_share_of_tokens(
 
 
 def test_reported_megawatts_are_the_simulated_ones(capacities: tuple[Capacity, Capacity]) -> None:
-    row = result_row(capacities[0])
+    row = capacity_row(capacities[0]).to_row()
     assert capacities[0].largest is not None
     site = capacities[0].largest.summary.sites[0]
     assert row["power_peak_mw"] == pytest.approx(site.power_peak_mw, abs=1e-4)

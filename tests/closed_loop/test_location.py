@@ -14,11 +14,13 @@ from g2g_opt.evaluate import evaluate
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
+from g2g_opt.service_transformer import ServiceTransformer
 from studies.datacenter_location.ranking import best_rows
 from studies.datacenter_location.study import LocationStudy
 from studies.datacenter_location.trials import PlacementRow, TrialRun
 from studies.shared.rejudging import conclude_under
 from studies.shared.site_choices import ServedModel, SiteChoice
+from studies.shared.stored_runs import RunRow
 from studies.shared.task import Task, TaskResult, gather
 from studies.shared.typed_rows import gather_as
 
@@ -53,7 +55,7 @@ def run_all(study: LocationStudy, *, split: bool = False) -> list[TaskResult]:
 
 
 def alone(study: LocationStudy, buses: Sequence[str], engine: str, taps: Any = ()) -> Any:
-    sites = tuple(choice.site(bus, study.gpu) for choice, bus in zip(study.choices(), buses, strict=True))
+    sites = tuple(study.site(choice, bus) for choice, bus in zip(study.choices(), buses, strict=True))
     plan = Plan(sites, taps=taps, policy=study.policy)
     (outcome,) = evaluate(plan, study.load_feeder(), [study.scenario], study.limits, engine=engine).outcomes
     return outcome
@@ -165,3 +167,26 @@ def test_a_placement_that_fails_is_a_row_with_its_reason_and_no_rank() -> None:
     assert "None of 5 placements" in conclusion.answer
     lost = [TaskResult(result.task, failed="worker died") for result in found]
     assert {failure.reason for failure in study.conclude(lost).failures} == {"worker died"}
+
+
+# --- how sites are connected
+
+
+def test_transformer_power_factor_and_connection_are_the_simulated_sites_own() -> None:
+    one = (replace(WEST, candidates=("671",)), replace(EAST, candidates=("680",)))
+    plain = replace(STUDY, sites=one, finalists=1)
+    service = ServiceTransformer(kva=8000.0, z_percent=6.0, load_loss_percent=1.0)
+    connected = replace(plain, service=service, power_factor=0.85, connection="delta")
+    lowest = []
+    for study in (plain, connected):
+        study.check()
+        results = run_all(study)
+        (row,) = (r for r in gather(results, "placements") if r["stage"] == "placements")
+        figures = alone(study, ("671", "680"), "opendss")
+        assert row["integral_violation_pu_s"] == pytest.approx(figures.voltage.integral_violation_pu_s, abs=1e-3)
+        lowest.append(figures.voltage.worst_vmin)
+    sites = RunRow.from_row(gather(results, "runs")[0]).read_plan().sites
+    assert {(site.power_factor, site.connection) for site in sites} == {(0.85, "delta")}
+    assert sorted(study.load_feeder().service_buses) == ["671", "680"]
+    # More kvar, and those of the transformer's reactance, come through the feeder.
+    assert lowest[1] < lowest[0] - 1e-3

@@ -105,6 +105,18 @@ def test_a_plan_has_the_voltages_of_opendss(feeder: str) -> None:
         assert np.abs(opendss_voltages(case, plan, point) - simulated.g[:, point]).max() < 1e-6
 
 
+def test_sites_have_the_power_factor_that_is_asked_for() -> None:
+    lowest = []
+    for power_factor in (0.95, 0.8):
+        study = replace(JOINT, power_factor=power_factor)
+        case = make_case(study, study.load_feeder(), days_of(study)[:1])
+        plan = random_plan(case, 1)
+        found = case.network.simulate(plan).g[:, 50]
+        assert np.abs(opendss_voltages(case, plan, 50) - found).max() < 1e-6
+        lowest.append(found[: case.network.n_voltages].min())
+    assert lowest[1] < lowest[0] - 1e-3
+
+
 def test_the_linear_rows_are_exact_at_their_plan_and_near_it_close_by() -> None:
     case = make_case(JOINT, JOINT.load_feeder(), days_of(JOINT)[:1])
     plan = random_plan(case, 2)

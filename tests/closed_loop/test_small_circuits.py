@@ -155,13 +155,13 @@ def test_both_engines_judge_the_same_voltages(case: Case) -> None:
         simulate_runs([(Plan((site,)), SHORT)], feeder, study.limits, engine=engine) for engine in ENGINES
     )
     assert (batch.engine, alone.engine) == ENGINES
-    assert batch.nodes == alone.nodes
-    np.testing.assert_allclose(batch.lowest_pu, alone.lowest_pu, rtol=0, atol=2e-6)
-    np.testing.assert_allclose(batch.highest_pu, alone.highest_pu, rtol=0, atol=2e-6)
+    assert batch.summary.nodes == alone.summary.nodes
+    np.testing.assert_allclose(batch.summary.lowest_pu, alone.summary.lowest_pu, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(batch.summary.highest_pu, alone.summary.highest_pu, rtol=0, atol=2e-6)
     judged = {(bus, first) for bus, first, _ in case.pairs}
-    assert judged <= set(batch.nodes)
+    assert judged <= set(batch.summary.nodes)
     # Nothing else but the source's bus and buses upstream; no neutral.
-    assert not {("s", 3), ("h", 3)} & set(batch.nodes)
+    assert not {("s", 3), ("h", 3)} & set(batch.summary.nodes)
 
 
 def test_a_bus_left_out_by_name_binds_no_longer() -> None:
