@@ -132,9 +132,10 @@ def _ahead(
                 f"would (furthest inside: {where}, {widest.margin_pu:.4f} pu)"
             )
         words += "."
-    others = [plan.row for plan in own if plan.held and plan is not best]
-    if others:
-        second = min(others, key=lambda row: (row.cost, row.number))
+    others = [plan for plan in own if plan.held and plan is not best]
+    alike = [plan.row for plan in others if plan.days == best.days]
+    if alike:
+        second = min(alike, key=lambda row: (row.cost, row.number))
         more = second.cost - best.row.cost
         where = "; ".join(part for part in (second.pv, second.sites) if part) or "nothing built"
         if more <= _tolerance(question, best):
@@ -142,6 +143,10 @@ def _ahead(
         else:
             share = f" ({100 * more / abs(best.row.cost):.2g} %)" if best.row.cost else ""
             words += f" It is {more:,.0f} $ a year{share} ahead of the next best placement that held ({where})."
+    elif others:
+        row = others[0].row
+        where = "; ".join(part for part in (row.pv, row.sites) if part) or "nothing built"
+        words += f" The next placement that held ({where}) was made on more days, so that costs cannot be compared."
     elif not equal:
         words += (
             " No other placement was asked for (--plans)."

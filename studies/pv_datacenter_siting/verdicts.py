@@ -75,6 +75,11 @@ class JudgedPlan:
         return not self.refusals
 
     @property
+    def days(self) -> list[str]:
+        """The days that its program was made of."""
+        return day_names(self.row.json)
+
+    @property
     def refused_before(self) -> bool:
         """Is it refused by its days or its year, so that no window need be run?"""
         return any(refusal.judged in (DAYS, YEAR) for refusal in self.refusals)
@@ -127,9 +132,13 @@ def judged_ties(results: Sequence[TaskResult], plan: str, limits: Limits) -> dic
 
 
 def best_of(plans: Sequence[JudgedPlan]) -> JudgedPlan | None:
-    """The cheapest of the question's own plans that hold."""
+    """The cheapest of the question's own plans that hold and are made on the days of the first of them.
+
+    Costs on other days are of another year: there it counts that what was proposed first is the program's better one.
+    """
     held = [plan for plan in plans if plan.held and not plan.row.sweep]
-    return min(held, key=lambda plan: (plan.row.cost, plan.row.number), default=None)
+    alike = [plan for plan in held if plan.days == held[0].days]
+    return min(alike, key=lambda plan: (plan.row.cost, plan.row.number), default=None)
 
 
 def _judged(stored: _Stored, row: PlanRow) -> JudgedPlan:
