@@ -12,7 +12,9 @@ from enum import StrEnum
 
 from g2g_opt.failure import Failure, Moment, since_start
 from g2g_opt.limits import Limits
+from g2g_opt.metrics.power_quality import DEFINITIONS
 from g2g_opt.metrics.thermal import WorstLoading
+from g2g_opt.metrics.unbalance import UNBALANCE_ADDED_MAX
 from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage
 from g2g_opt.summary import Summary
 
@@ -28,6 +30,9 @@ class Criterion(StrEnum):
     EMERGENCY_LOADING = "emergency loading"
     LATENCY = "latency"
     THROUGHPUT = "throughput"
+    UNBALANCE = "voltage unbalance"
+    RAPID_VOLTAGE_CHANGE = "rapid voltage change"
+    VOLTAGE_AFTER_TRIP = "voltage after a trip"
     POWER_FLOW = "power flow"
 
     @property
@@ -216,6 +221,57 @@ def _throughput(summary: Summary, limits: Limits) -> list[LimitCheck]:
     return [LimitCheck(Criterion.THROUGHPUT, "throughput share", share, floor, used, share >= floor)]
 
 
+def _unbalance(summary: Summary, limits: Limits) -> list[LimitCheck]:
+    """Each definition: the bus that the sites are to blame for, or the one that stands highest."""
+    quality, checks = summary.power_quality, []
+    for definition, limit in zip(
+        DEFINITIONS, (limits.unbalance_negative_sequence_max, limits.unbalance_nema_max), strict=True
+    ):
+        highest = quality.worst_unbalance(definition) if quality is not None else None
+        if quality is None or highest is None or limit is None:
+            continue
+        broken = quality.worst_blamed(definition, limit, limits.unbalance_time_share_max)
+        shown = broken or highest
+        # What the circuit has without a site uses nothing up that a site could have had.
+        allowed = max(limit, shown.without_site_share + UNBALANCE_ADDED_MAX)
+        used = shown.share / allowed
+        checks.append(
+            LimitCheck(
+                Criterion.UNBALANCE,
+                f"voltage unbalance ({definition})",
+                shown.share,
+                limit,
+                min(used, 1.0) if broken is None else used,
+                broken is None,
+                where=shown.bus,
+                time_s=shown.time_s,
+                detail=f"{100 * shown.without_site_share:.2f} % there without a site",
+            )
+        )
+    return checks
+
+
+def _rapid_change(summary: Summary, limits: Limits) -> list[LimitCheck]:
+    worst = summary.power_quality.worst_change() if summary.power_quality is not None else None
+    limit = limits.rapid_voltage_change_max_pu
+    if worst is None or limit is None:
+        return []
+    check = _at_most(Criterion.RAPID_VOLTAGE_CHANGE, str(Criterion.RAPID_VOLTAGE_CHANGE), worst.change_pu, limit)
+    place = summary.node_names[summary.nodes.index((worst.bus, worst.phase))]
+    return [replace(check, where=worst.bus, phase=place.rsplit(".", 1)[1], time_s=worst.time_s, detail=worst.cause)]
+
+
+def _after_trip(summary: Summary, limits: Limits) -> list[LimitCheck]:
+    worst = summary.power_quality.highest_after_trip() if summary.power_quality is not None else None
+    limit = limits.voltage_after_trip_max_pu
+    if worst is None or limit is None:
+        return []
+    check = _at_most(Criterion.VOLTAGE_AFTER_TRIP, str(Criterion.VOLTAGE_AFTER_TRIP), worst.voltage_pu, limit)
+    place = summary.node_names[summary.nodes.index((worst.bus, worst.phase))]
+    words = f"just after a trip of {worst.site}"
+    return [replace(check, where=worst.bus, phase=place.rsplit(".", 1)[1], time_s=worst.time_s, detail=words)]
+
+
 _CHECKS: tuple[Callable[[Summary, Limits], list[LimitCheck]], ...] = (
     _voltage,
     _integral,
@@ -223,6 +279,9 @@ _CHECKS: tuple[Callable[[Summary, Limits], list[LimitCheck]], ...] = (
     _emergency,
     _latency,
     _throughput,
+    _unbalance,
+    _rapid_change,
+    _after_trip,
 )
 
 

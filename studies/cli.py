@@ -22,7 +22,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.quantities import Count
 from g2g_opt.scenario import Scenario
 from studies.shared.number_flags import number
-from studies.shared.question_fields import ExcludedBuses, GpusPerReplica, Precision, Task
+from studies.shared.question_fields import ExcludedBuses, GpusPerReplica, MeasuredPrecision, MeasuredTask
 from studies.shared.question_flags import add_noun_flags, field_flag
 from studies.study_commands import add_circuit_consent, add_study_commands
 
@@ -115,7 +115,7 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="list the measured inference workloads")
     models.add_argument("--model", help="only this model: its id, or the part after the slash")
     models.add_argument("--gpu", help="only this GPU, e.g. H100")
-    for name, hint in (("task", Task), ("precision", Precision), ("gpus_per_replica", GpusPerReplica)):
+    for name, hint in (("task", MeasuredTask), ("precision", MeasuredPrecision), ("gpus_per_replica", GpusPerReplica)):
         field_flag(name, hint, None).add(models, name)
     models.set_defaults(task=None, precision=None, gpus_per_replica=None)
     models.add_argument("--tensor-parallel", type=number(Count), metavar="N", help="only this tensor-parallel degree")

@@ -46,7 +46,8 @@ class BatchPowerFlow:
     would come next; `max_iterations` are network solves. After it, `voltage_pu` has shape (node, scenario),
     `solved` and `iterations` shape (scenario,), in the order of the scenarios, and `port_pu` the voltage across each
     port in pu of its base; `load_share` (chunk, lane) is the share of their power that the circuit's own loads draw.
-    `all_well` says that all were solved and no port was outside its window.
+    `all_well` says that all were solved and no port was outside its window. `unbalanced` are the three nodes of every
+    bus whose voltage unbalance is told, in `unbalance`.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class BatchPowerFlow:
         max_iterations: int = 100,
         phasors: bool = False,
         loadings: bool = False,
+        unbalanced: Sequence[Sequence[int]] = (),
     ) -> None:
         self.tolerance_pu, self.max_iterations = tolerance_pu, max_iterations
         self.n = len(ports)
@@ -73,6 +75,8 @@ class BatchPowerFlow:
         self._loadings = Loadings(self.jacobian) if loadings else None
         self.branch_names = self._loadings.names if self._loadings is not None else ()
         self.emergency_share = self._loadings.emergency_share if self._loadings is not None else np.zeros(0)
+        nodes = np.array(unbalanced, dtype=np.int64).reshape(-1, 3)
+        self._bus_nodes = 2 * W * self.jacobian.places(nodes.reshape(-1))
         n_loads, n_ports = len(self._loads.is_special), self.ports.n_ports
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
         self.load_share = aligned(self.n_chunks, W)
@@ -91,6 +95,7 @@ class BatchPowerFlow:
             np.ones(self.n_slots),
             np.zeros(self.n_slots, dtype=np.int64),
             np.zeros(self.n_slots),
+            aligned(2 * len(nodes), self.n_slots),
         )
         self._renew_factors()
         self.reset(range(self.n_slots))
@@ -137,6 +142,7 @@ class BatchPowerFlow:
             self._loads,
             self.ports.table,
             ratings,
+            self._bus_nodes,
             tables.Factors(*stacked, *flat),
             of_chunk,
             self.power,
@@ -211,6 +217,11 @@ class BatchPowerFlow:
     def loading_phase(self) -> Floats:
         """Phase (1 to 3) of every branch's heaviest conductor, shape (branch, scenario)."""
         return self._out.loading_phase[:, : self.n]
+
+    @property
+    def unbalance(self) -> Floats:
+        """Voltage unbalance (share), negative over positive sequence and NEMA's, shape (2, bus, scenario)."""
+        return self._out.unbalance.reshape(2, len(self._bus_nodes) // 3, self.n_slots)[:, :, : self.n]
 
     @property
     def outside(self) -> NDArray[np.bool_]:

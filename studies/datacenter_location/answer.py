@@ -14,7 +14,8 @@ from g2g_opt.scenario import Scenario
 from studies.datacenter_location.ranking import best_rows, judged_rows, lead_in_words, n_tied
 from studies.datacenter_location.trials import PlacementRow, TrialRun
 from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
-from studies.shared.task import Row, TaskResult, gather
+from studies.shared.envelopes import envelope_of
+from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import gather_as
 
 TIE_RULE = (
@@ -162,19 +163,8 @@ def _maps(ranked: Sequence[PlacementRow], winner: PlacementRow | None, sites: Se
 
 
 def _envelopes(results: Sequence[TaskResult], order: Sequence[str], limits: Limits) -> tuple[Envelope, ...]:
-    voltages: Mapping[str, Row] = {row["placement"]: row for row in gather(results, "voltages")}
-    return tuple(
-        Envelope(
-            f"placement {name}, OpenDSS",
-            tuple(voltages[name]["nodes"]),
-            [float(v) for v in voltages[name]["lowest_pu"]],
-            [float(v) for v in voltages[name]["highest_pu"]],
-            limits.voltage_min_pu,
-            limits.voltage_max_pu,
-        )
-        for name in order
-        if name in voltages
-    )
+    runs = {run.placement: run for run in gather_as(results, "runs", TrialRun) if run.stage == "finalists"}
+    return tuple(envelope_of(f"placement {name}, OpenDSS", runs[name], limits) for name in order)
 
 
 def _charts(

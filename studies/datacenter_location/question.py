@@ -28,7 +28,7 @@ from studies.shared.question_fields import (
     SitePowerFactor,
     TraceFolder,
 )
-from studies.shared.question_model import Part, question_model
+from studies.shared.question_model import NounFlags, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
 
 DESCRIPTION = (
@@ -65,8 +65,8 @@ class LocationQuestion:
         Literal["optimised", "study"],
         Flag("--taps", "regulator taps: found per placement, or the feeder's own constants"),
     ] = "optimised"
-    scenario: Annotated[Scenario, Part("the run")] = Field(default_factory=Scenario)
-    limits: Annotated[Limits, Part("limits, beyond which a placement is marked")] = Field(default_factory=Limits)
+    scenario: Annotated[Scenario, NounFlags("the run")] = Field(default_factory=Scenario)
+    limits: Annotated[Limits, NounFlags("limits, beyond which a placement is marked")] = Field(default_factory=Limits)
     refined: Annotated[CountFromZero, Flag("--refined", "best placements that get a tap search of their own")] = 300
     finalists: Annotated[
         Count, Flag("--finalists", "best placements that are run again on OpenDSS; their order is the answer")

@@ -32,7 +32,7 @@ from studies.shared.question_fields import (
     TraceFolder,
     read_sites,
 )
-from studies.shared.question_model import Part, ReadBy, check_unused, question_model
+from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
 from studies.shared.site_choices import SYNTAX, ServedModel, SiteChoice
 
 DESCRIPTION = (
@@ -44,8 +44,8 @@ EPILOG = (
     f"A site is written {SYNTAX}, where PLACE is its bus and GPUS what a model has at full demand. Example: "
     "g2g feeder-policy --feeder ieee13 --site campus=671:llama-3.1-70b:7200 --pv 675:1200 --training 40 --test 40"
 )
-Case = Literal["no control", "constant", "droop", "ofo", "contextual", "clairvoyant"]
-CASES: tuple[Case, ...] = get_args(Case)
+PolicyCase = Literal["no control", "constant", "droop", "ofo", "contextual", "clairvoyant"]
+CASES: tuple[PolicyCase, ...] = get_args(PolicyCase)
 
 # 900 servers of one large model on the 13-bus feeder, and a plant at its end.
 _SITES = (SiteChoice("campus", (ServedModel("llama-3.1-70b", 7200),), candidates=("671",)),)
@@ -106,8 +106,8 @@ class FeederPolicyQuestion:
     power_factor: SitePowerFactor = POWER_FACTOR
     connection: SiteConnection = "auto"
     service: Service = None
-    cases: Annotated[tuple[Case, ...], Flag("--case", "only this case", unset="all")] = CASES
-    scenario: Annotated[Scenario, Part(_RUNS, without=_DRAWN)] = field(
+    cases: Annotated[tuple[PolicyCase, ...], Flag("--case", "only this case", unset="all")] = CASES
+    scenario: Annotated[Scenario, NounFlags(_RUNS, without=_DRAWN)] = field(
         default_factory=lambda: Scenario(profile="hudson_valley_2018")
     )
     n_training: Annotated[Count, Flag("--training", "hours to train in", group=_RUNS)] = 20
@@ -146,7 +146,7 @@ class FeederPolicyQuestion:
     clairvoyant_rounds: Annotated[
         RoundCount, Flag("--clairvoyant-rounds", "in which the clairvoyant corrects itself", group=_TRAINING)
     ] = 3
-    limits: Annotated[Limits, Part("limits")] = field(default_factory=Limits)
+    limits: Annotated[Limits, NounFlags("limits")] = field(default_factory=Limits)
     seed: StudySeed = 0
     trace_dir: TraceFolder = "data/specs"
 

@@ -16,6 +16,7 @@ from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, CapacityRun, SizeRow, taps_in_words
 from studies.hosting_capacity.stored_answer import capacities_of_runs, reading_notes
 from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap
+from studies.shared.envelopes import envelope_of
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -165,14 +166,7 @@ def _envelopes(main: Sequence[CapacityRow], results: Sequence[TaskResult], limit
         runs = sorted(wanted[row.bus, row.n_servers], key=lambda run: run.operation != row.operation)
         found = next((run for run in runs if taps_in_words(run.read_plan().taps) == row.taps), None)
         if found is not None:
-            yield Envelope(
-                f"{row.bus}, {row.operation}: {row.power_peak_mw:.2f} MW",
-                found.nodes,
-                found.lowest_pu.tolist(),
-                found.highest_pu.tolist(),
-                limits.voltage_min_pu,
-                limits.voltage_max_pu,
-            )
+            yield envelope_of(f"{row.bus}, {row.operation}: {row.power_peak_mw:.2f} MW", found, limits)
 
 
 def _set_warnings(study: HostingCapacityQuestion, main: Sequence[CapacityRow]) -> list[str]:

@@ -12,14 +12,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
-from g2g_opt.quantities import (
-    FewFromZero,
-    InnerShare,
-    RoundCount,
-    Scale,
-    ScenarioCount,
-    ShareAboveZero,
-)
+from g2g_opt.quantities import FewFromZero, InnerShare, RoundCount, Scale, ScenarioCount, ShareAboveZero
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import with_services
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR
@@ -33,17 +26,17 @@ from studies.shared.question_fields import (
     FeederName,
     GpuName,
     GpusPerReplica,
+    MeasuredPrecision,
+    MeasuredTask,
     ModelNames,
     NominalBatchSize,
-    Precision,
     SearchEndMw,
     Service,
     SiteConnection,
     SitePowerFactor,
-    Task,
     TraceFolder,
 )
-from studies.shared.question_model import Part, question_model
+from studies.shared.question_model import NounFlags, question_model
 from studies.shared.workload import Models, check_site_buses, measured_models
 
 TapChoice = Literal["optimised", "study", "own control"]
@@ -81,8 +74,8 @@ class HostingCapacityQuestion:
     buses: Buses = ()
     models: ModelNames = ("llama-3.1-70b",)
     gpu: GpuName = "H100"
-    task: Task = None
-    precision: Precision = None
+    task: MeasuredTask = None
+    precision: MeasuredPrecision = None
     gpus_per_replica: GpusPerReplica = None
     batch_size: NominalBatchSize = 128
     power_factor: SitePowerFactor = POWER_FACTOR
@@ -90,16 +83,15 @@ class HostingCapacityQuestion:
     operations: Annotated[tuple[Operation, ...], Flag("--operation", "only this operation", unset="both")] = OPERATIONS
     policy: Annotated[
         Policy,
-        Part(
+        NounFlags(
             instead={"kind": Flag("--policy", "controller of flexible operation", choices=("ofo", "droop", "schedule"))}
         ),
     ] = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
     taps: Annotated[
-        TapChoice,
-        Flag("--taps", "regulator taps: found per size, the feeder's own, or moved by its controls"),
+        TapChoice, Flag("--taps", "regulator taps: found per size, the feeder's own, or moved by its controls")
     ] = "optimised"
-    scenario: Annotated[Scenario, Part("the run")] = field(default_factory=Scenario)
-    limits: Annotated[Limits, Part("limits")] = field(default_factory=Limits)
+    scenario: Annotated[Scenario, NounFlags("the run")] = field(default_factory=Scenario)
+    limits: Annotated[Limits, NounFlags("limits")] = field(default_factory=Limits)
     n_sites: Annotated[RoundCount, Flag("--sites", "every set of N of the buses", group=_SETS)] = 1
     site_sets: Annotated[
         tuple[tuple[str, ...], ...],
@@ -114,13 +106,7 @@ class HostingCapacityQuestion:
     ] = ()
     site_shares: Annotated[
         tuple[Scale, ...],
-        Flag(
-            "--site-shares",
-            "how the sites of a set share the servers",
-            metavar="SHARE",
-            group=_SETS,
-            unset="evenly",
-        ),
+        Flag("--site-shares", "how the sites of a set share the servers", metavar="SHARE", group=_SETS, unset="evenly"),
     ] = ()
     frontier_points: Annotated[
         FewFromZero,

@@ -22,6 +22,7 @@ from studies.load_profile.rows import (
     cell_rows,
 )
 from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
+from studies.shared.envelopes import envelope_of
 from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -222,14 +223,7 @@ def _maps(firm: Mapping[str, float | None], fleets: Sequence[FleetRow]) -> tuple
 
 def _envelope(run: YearRun, limits: Limits) -> Envelope:
     what = "a site that draws the profile" if run.operation == "profile" else f"{run.operation} fleet"
-    return Envelope(
-        f"{run.bus}, {what} through the year, OpenDSS",
-        run.nodes,
-        run.lowest_pu.tolist(),
-        run.highest_pu.tolist(),
-        limits.voltage_min_pu,
-        limits.voltage_max_pu,
-    )
+    return envelope_of(f"{run.bus}, {what} through the year, OpenDSS", run, limits)
 
 
 def _chart(bus: str, profile: Sequence[Row], firm_mw: float | None) -> Chart:

@@ -22,19 +22,19 @@ from studies.shared.question_fields import (
     FeederName,
     GpuName,
     GpusPerReplica,
+    MeasuredPrecision,
+    MeasuredTask,
     ModelNames,
     NominalBatchSize,
-    Precision,
     SearchEndMw,
     Service,
     SiteConnection,
     SitePowerFactor,
     StudySeed,
-    Task,
     TraceFolder,
     YearProfile,
 )
-from studies.shared.question_model import Part, question_model
+from studies.shared.question_model import NounFlags, question_model
 from studies.shared.workload import Models, check_site_buses, measured_models
 
 DESCRIPTION = (
@@ -65,8 +65,8 @@ class LoadProfileQuestion:
     profile: YearProfile = "hudson_valley_2018"
     models: ModelNames = ("llama-3.1-70b",)
     gpu: GpuName = "H100"
-    task: Task = None
-    precision: Precision = None
+    task: MeasuredTask = None
+    precision: MeasuredPrecision = None
     gpus_per_replica: GpusPerReplica = None
     batch_size: NominalBatchSize = 128
     power_factor: SitePowerFactor = POWER_FACTOR
@@ -78,7 +78,7 @@ class LoadProfileQuestion:
     ] = "own control"
     limits: Annotated[
         Limits,
-        Part(
+        NounFlags(
             "limits, kept in every hour",
             without={
                 "violation_time_share_max": _EVERY_HOUR,

@@ -50,7 +50,7 @@ from studies.shared.question_fields import (
     TraceFolder,
     YearProfile,
 )
-from studies.shared.question_model import Part, ReadBy, check_unused, question_model
+from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
 from studies.shared.workload import check_three_phase
 
@@ -163,8 +163,7 @@ class SitingQuestion:
     exclude_buses: ExcludedBuses = ()
     mode: Annotated[Literal["pv", "dc", "joint"], Flag("--mode", "what is placed")] = "pv"
     pv_buses: Annotated[
-        tuple[str, ...],
-        Flag("--pv-bus", "a candidate", metavar="BUS", group=_PV, unset="the feeder's candidates"),
+        tuple[str, ...], Flag("--pv-bus", "a candidate", metavar="BUS", group=_PV, unset="the feeder's candidates")
     ] = ()
     pv_count: Annotated[Count, Flag("--pv-count", "plants at most", group=_PV)] = 3
     pv_size_min_kw: Annotated[PowerKwAboveZero, Flag("--pv-size-min", "least size of a plant", group=_PV)] = 10.0
@@ -174,13 +173,7 @@ class SitingQuestion:
     ] = 2000.0
     pv_zones: Annotated[
         tuple[PVZone, ...],
-        Flag(
-            "--pv-zone",
-            "plants, and kW together, at most in a zone",
-            metavar="ZONE=N[,KW]",
-            group=_PV,
-            unset="none",
-        ),
+        Flag("--pv-zone", "plants, and kW together, at most in a zone", metavar="ZONE=N[,KW]", group=_PV, unset="none"),
         ReadBy(read_zones),
     ] = ()
     sites: PlacedSites = ()
@@ -197,7 +190,7 @@ class SitingQuestion:
     ] = 1.0
     site_scale_max: Annotated[Scale, Flag("--site-scale", "largest share of what is given")] = 1.0
     site_value_per_kw: Annotated[UsdPerKw, Flag("--site-value", "worth of a kW a year, then", group=SITES)] = 100.0
-    storage: Annotated[Storage | None, Part(_PV)] = None
+    storage: Annotated[Storage | None, NounFlags(_PV)] = None
     pv_cost_per_kw: Annotated[UsdPerKw, Flag("--pv-cost", "of PV", group=_COSTS)] = 200.0
     price_per_kwh: Annotated[
         UsdPerKwh, Flag("--price", "earned by PV, unless the profile has prices by the hour", group=_COSTS)
@@ -224,7 +217,7 @@ class SitingQuestion:
     year_check: Annotated[bool, Flag("--no-year", "leave out the check over all hours of the year")] = True
     limits: Annotated[
         Limits,
-        Part(
+        NounFlags(
             "limits",
             without={
                 "violation_time_share_max": _ALWAYS,
@@ -254,18 +247,9 @@ class SitingQuestion:
     sweeps: Annotated[
         tuple[tuple[str, tuple[Figure, ...]], ...],
         Flag(
-            "--sweep",
-            "the study again with one figure changed",
-            metavar="NAME=V1,V2,...",
-            group=_COSTS,
-            unset="none",
+            "--sweep", "the study again with one figure changed", metavar="NAME=V1,V2,...", group=_COSTS, unset="none"
         ),
-        Flag(
-            "--sensitivity",
-            "a sweep of costs, sizes and counts in one word",
-            group=_COSTS,
-            const="sensitivity",
-        ),
+        Flag("--sensitivity", "a sweep of costs, sizes and counts in one word", group=_COSTS, const="sensitivity"),
         ReadBy(read_sweeps),
     ] = ()
     seed: StudySeed = 0

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.judge import judge
 from g2g_opt.limits import Limits
+from g2g_opt.metrics.power_quality import PowerQuality
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
@@ -66,6 +67,7 @@ class SummaryRow(TypedRow):
     loading_steps_by_class: Counts
     own_loads_unserved_steps: int
     own_loads_worst: str
+    power_quality: str
     sites: str
 
     @classmethod
@@ -79,12 +81,13 @@ class SummaryRow(TypedRow):
             failure_detail=failure.detail if failure is not None else "",
             dt_s=summary.dt_s,
             n_steps=summary.n_steps,
-            edges=(*summary.edges.low_pu, *summary.edges.high_pu, *summary.edges.loading_pu),
+            edges=tuple(edge for field in fields(Edges) for edge in getattr(summary.edges, field.name)),
             n_edges=tuple(len(getattr(summary.edges, field.name)) for field in fields(Edges)),
             nodes=summary.node_names,
             branches=summary.branches,
             own_loads_unserved_steps=summary.own_loads_unserved_steps,
             own_loads_worst=summary.own_loads_worst,
+            power_quality=summary.power_quality.to_json() if summary.power_quality is not None else "",
             sites=_SITES.dump_json(summary.sites).decode(),
             **{name: getattr(summary, name).reshape(-1) for name in _ARRAYS},
             **more,
@@ -99,7 +102,7 @@ class SummaryRow(TypedRow):
     def read_summary(self) -> Summary:
         """The record of the run."""
         ends = np.cumsum([0, *self.n_edges])
-        low, high, loading = (tuple(self.edges[ends[k] : ends[k + 1]]) for k in range(3))
+        low, high, loading, unbalance = (tuple(self.edges[ends[k] : ends[k + 1]]) for k in range(4))
         shapes = {
             "steps_by_class": (len(low) + 1, len(high) + 1),
             "loading_steps_over": (len(loading), len(self.branches)),
@@ -107,13 +110,14 @@ class SummaryRow(TypedRow):
         return Summary(
             dt_s=self.dt_s,
             n_steps=self.n_steps,
-            edges=Edges(low, high, loading),
+            edges=Edges(low, high, loading, unbalance),
             nodes=tuple(_node(name) for name in self.nodes),
             node_names=self.nodes,
             branches=self.branches,
             own_loads_unserved_steps=self.own_loads_unserved_steps,
             own_loads_worst=self.own_loads_worst,
             sites=_SITES.validate_json(self.sites),
+            power_quality=PowerQuality.from_json(self.power_quality) if self.power_quality else None,
             failure=self.read_failure(),
             **{name: getattr(self, name).reshape(shapes.get(name, -1)) for name in _ARRAYS},
         )
