@@ -44,7 +44,7 @@ def lead_in_words(ranked: Sequence[PlacementRow]) -> str:
         if rank_key(first)[k] != rank_key(second)[k]:
             lead = abs((getattr(first, name) or 0.0) - (getattr(second, name) or 0.0))
             return f"ahead of the next best ({second.placement}) by {('{:' + how).format(lead)}"
-    return f"with the same figures as {n_tied(ranked) - 1} others, from which only the names of the buses keep it apart"
+    return f"level with {n_tied(ranked) - 1} other(s): only the names of their buses put it first"
 
 
 def judged_rows(rows: Sequence[PlacementRow], runs: Sequence[TrialRun], limits: Limits) -> list[PlacementRow]:
