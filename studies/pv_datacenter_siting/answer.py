@@ -123,7 +123,11 @@ def _ahead(
     if ties:
         n, all_of = len(ties), "all there are" if len(ties) < question.n_ties else "the first of them"
         words = f" Its sizes at other buses: {len(equal)} of {n} placements looked at ({all_of}) "
-        words += "cost the same and hold on its days too" if equal else "hold on its days at its cost and with its taps"
+        words += (
+            "cost the same and hold on its days with its taps"
+            if equal
+            else "hold on its days at its cost with its taps"
+        )
         if equal:
             widest = max(equal, key=lambda tie: tie.margin_pu or -math.inf)
             where = "; ".join(part for part in (widest.pv, widest.sites) if part)
@@ -131,7 +135,7 @@ def _ahead(
                 ", so that cost does not decide between them; losses, cost of connection or distance to the limits "
                 f"would (furthest inside: {where}, {widest.margin_pu:.4f} pu)"
             )
-        words += "."
+        words += ". Those that do not may with other taps." if len(equal) < n else "."
     others = [plan for plan in own if plan.held and plan is not best]
     alike = [plan.row for plan in others if plan.days == best.days]
     if alike:
