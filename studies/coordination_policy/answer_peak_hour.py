@@ -54,7 +54,7 @@ _AC = (
     Column("worse", "more than without coordination"),
     Column("voltage", "voltage"),
     Column("loading", "branch loading"),
-    Column("reference", "reference bus's power"),
+    Column("losses", "power for losses"),
     Column("unsolved", "no power flow"),
     Column("loading_max", "highest loading", 3),
     Column("outside_max_pu", "worst voltage, outside by (pu)", 4),
@@ -62,6 +62,7 @@ _AC = (
     Column("saving_share", "saving (share)", 4),
     Column("saving_checked_share", "saving if those stay uncoordinated (share)", 4),
     Column("n_undispatched", "records without a dispatch", secondary=True),
+    Column("unrated_branches", "branches without a rating, not checked", secondary=True),
 )
 _AC_RECORDS = (
     Column("date", "day"),

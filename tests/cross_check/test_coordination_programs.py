@@ -184,7 +184,7 @@ def test_dispatch_without_squares_is_a_linear_program(kind: Settings) -> None:
     for k, (d, injected) in enumerate(zip(load, records.injected_mw[at], strict=True)):
         flow = system.transfer_factors @ (injected - d)
         bounds = [*zip(system.power_min_mw, system.power_max_mw, strict=True), *((0.0, x) for x in d)]
-        room = np.concatenate([system.limit_mw - flow, system.limit_mw + flow])
+        room = np.concatenate([system.lines.flow_max_mw - flow, flow - system.lines.flow_min_mw])
         found = linprog(cost, np.vstack([rows, -rows]), room, at_zone.sum(axis=0)[None], [(d - injected).sum()], bounds)
         assert own.cost_usd[k] == pytest.approx(found.fun, rel=1e-6)
 
@@ -310,7 +310,9 @@ def test_an_infeasible_program_is_failed() -> None:
     assert found.status is SolveStatus.FAILED
     case = small_case(4, curved=True)
     must = case.system.power_max_mw
-    wide = replace(case.system, power_min_mw=must, limit_mw=case.system.limit_mw + 1e4)
+    lines = case.system.lines
+    open_lines = replace(lines, flow_min_mw=lines.flow_min_mw - 1e4, flow_max_mw=lines.flow_max_mw + 1e4)
+    wide = replace(case.system, power_min_mw=must, lines=open_lines)
     load = np.full((2, wide.n_zones), must.sum() / wide.n_zones) * [[0.5], [1.0]]
     dispatch = solve_dispatch(wide, load, 0.0 * load)
     assert dispatch.solved.tolist() == [False, True]
