@@ -22,6 +22,7 @@ from g2g_opt.grid.circuit_parts import Branch, Bus, LoadBranch, Regulator
 from g2g_opt.grid.circuit_reading import load_branches
 from g2g_opt.grid.circuit_regulators import read_regulators
 from g2g_opt.grid.config import TapPosition
+from g2g_opt.grid.direct import open_direct
 from g2g_opt.grid.node_roles import classify_buses
 from g2g_opt.grid.studied_state import studied_state
 
@@ -174,6 +175,10 @@ class Feeder:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text("\n".join(("Clear", *self.commands, "")), encoding="utf-8")
         return target
+
+    def direct(self) -> Any:
+        """The circuit in OpenDSSDirect.py, in a context of its own, solved in its studied state (see `open_direct`)."""
+        return open_direct(self.commands)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Read-only mappings do not travel to other processes by themselves.

@@ -3,38 +3,62 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from g2g_opt.errors import InputError
+from g2g_opt.flag import Flag
 from g2g_opt.quantities import IntegralPuS, LimitVoltagePu, LoadingPu, Share, TimeS, check_quantities
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Allowed voltages (pu), times, loadings and service.
+    """Allowed voltages (pu), times, loadings and service; None reports a figure without judging it.
 
-    `violation_time_share_max`: share of the run in which any monitored voltage may be outside the band.
-    `violation_integral_max_pu_s`: cap on the integral violation (3.1); None for none.
-    `loading_max_pu`: highest loading of lines and transformers as a share of their normal ratings, which may be
-    passed for `overload_time_share_max` of the run, or for `overload_time_max_s` (s) if that is given: all time counts
-    in which any of them is above. None reports loadings without judging them.
-    `loading_emergency_max_pu`: loading that none of them may pass at any step, as a share of its own emergency rating
-    (emergamps, emerghkva; where none is stated OpenDSS gives a line 600 A, whatever its normal rating, and a
-    transformer 1.36 times its own, which is 150 % of its nameplate);
-    None for none.
-    `latency_miss_share_max`: share of (step, model, site) samples with latency above its target.
-    `throughput_share_min`: tokens served as a share of what the uncontrolled fleet of the same size serves.
+    The integral violation is that of formulations 3.1. Loadings are shares of normal ratings, which may be passed for
+    `overload_time_share_max` of the run, or for `overload_time_max_s` (s) if that is given: all time counts in which
+    any of them is above. Emergency ratings are each element's own (emergamps, emerghkva; where none is stated OpenDSS
+    gives a line 600 A, whatever its normal rating, and a transformer 1.36 times its own, which is 150 % of its
+    nameplate). Latency is sampled for every step, model and site.
     """
 
-    voltage_min_pu: LimitVoltagePu = 0.95
-    voltage_max_pu: LimitVoltagePu = 1.05
-    violation_time_share_max: Share = 0.01
-    violation_integral_max_pu_s: IntegralPuS | None = None
-    loading_max_pu: LoadingPu | None = None
-    overload_time_share_max: Share = 0.0
-    latency_miss_share_max: Share = 0.05
-    throughput_share_min: Share = 0.5
-    loading_emergency_max_pu: LoadingPu | None = None
-    overload_time_max_s: TimeS | None = None
+    voltage_min_pu: Annotated[LimitVoltagePu, Flag("--voltage-min", "lowest voltage")] = 0.95
+    voltage_max_pu: Annotated[LimitVoltagePu, Flag("--voltage-max", "highest voltage")] = 1.05
+    violation_time_share_max: Annotated[
+        Share, Flag("--violation-share", "share of the run in which any monitored voltage may be outside")
+    ] = 0.01
+    violation_integral_max_pu_s: Annotated[
+        IntegralPuS | None, Flag("--violation-integral", "cap on the integral violation", unset="none")
+    ] = None
+    loading_max_pu: Annotated[
+        LoadingPu | None,
+        Flag(
+            "--loading-max",
+            "highest loading of lines and transformers, as a share of their normal ratings",
+            unset="report only",
+        ),
+    ] = None
+    overload_time_share_max: Annotated[
+        Share, Flag("--overload-share", "share of the run in which the loading may be above --loading-max")
+    ] = 0.0
+    latency_miss_share_max: Annotated[
+        Share,
+        Flag("--latency-misses", "share of latency samples that may be above their target"),
+    ] = 0.05
+    throughput_share_min: Annotated[
+        Share, Flag("--throughput-min", "tokens served, as a share of the uncontrolled fleet's of the same size")
+    ] = 0.5
+    loading_emergency_max_pu: Annotated[
+        LoadingPu | None,
+        Flag(
+            "--loading-emergency-max",
+            "loading that is passed at no step, as a share of the emergency ratings, e.g. 1.0",
+            unset="none",
+        ),
+    ] = None
+    overload_time_max_s: Annotated[
+        TimeS | None,
+        Flag("--overload-time-max", "time in which the loading may be above --loading-max", unset="a share of the run"),
+    ] = None
 
     def __post_init__(self) -> None:
         check_quantities(self)

@@ -24,6 +24,7 @@ from studies.running.ledger import Entry, Ledger
 from studies.running.runner import read_results
 from studies.running.study_folder import StudyFolder, writing
 from studies.shared.conclusion import Conclusion
+from studies.shared.rejudging import conclude_under, limits_of, under_limits
 from studies.shared.task import Question
 
 
@@ -33,19 +34,21 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
     Files go to `out`; without it to `root`, or for other limits to a folder of their own in it. Returns the conclusion
     and the files, the report page first.
     """
-    question, results, entries = read_results(root)
+    asked, results, entries = read_results(root)
     check_rests_on_results(root, entries)
-    conclusion = question.conclude(results, limits)
+    question = asked if limits is None else under_limits(asked, limits)
+    same = limits is None or question == asked
+    conclusion = asked.conclude(results) if same else conclude_under(asked, results, limits_of(question))
     folder = out or (root if limits is None else root / "rejudged" / _name(limits))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     feeder = load_feeder(question) if question.feeder else None
     if feeder is not None:
-        conclusion = _with_base_case(conclusion, question, feeder, limits)
+        conclusion = _with_base_case(conclusion, question, feeder)
     ledger = Ledger(StudyFolder(root).ledger)
     try:
-        provenance = _provenance(question, ledger, entries)
-        changed = changed_inputs(ledger.inputs, question)
+        provenance = _provenance(asked, ledger, entries)
+        changed = changed_inputs(ledger.inputs, asked)
         states = _states(entries)
     finally:
         ledger.close()
@@ -76,9 +79,9 @@ def load_feeder(question: Question) -> Feeder:
     return Feeder.find(question.feeder).excluding(getattr(question, "exclude_buses", ()))
 
 
-def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder, limits: Limits | None) -> Conclusion:
+def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) -> Conclusion:
     """A conclusion that also says what the circuit is like without a site."""
-    used = limits or getattr(question, "limits", None) or Limits()
+    used = getattr(question, "limits", None) or Limits()
     scenario = getattr(question, "scenario", None)
     base = solve_base_case(feeder, scenario.own_load_share if isinstance(scenario, Scenario) else 1.0)
     broken = base.breaks(used)

@@ -15,23 +15,22 @@ from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.network import Network, read_network
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
-from g2g_opt.batch.summary import Tally
+from g2g_opt.batch.tally import Tally
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.errors import PowerFlowError
+from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.attachments import Attachment
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_parts import Bus
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.profile import PowerProfile
 from g2g_opt.grid.profile_series import series_is_trusted
-from g2g_opt.grid.served import SERVED_TOLERANCE, describe_unserved, served_share
+from g2g_opt.grid.served import SERVED_TOLERANCE, not_served, served_share
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.grid.storage_bank import StorageBank
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-NOT_CONVERGED = "the power flow did not converge"  # in every reason of a scenario without a solution
 
 # How tightly OpenDSS solves the circuit once, for its slopes to be taken there and our answer to be held to its.
 _READ_TOLERANCE, _READ_ITERATIONS = 1e-9, 500
@@ -93,7 +92,7 @@ class Grids:
             max_iterations=first.max_iterations,
             loadings=any(s.record_loading for s in setups),
         )
-        self.failure: list[str | None] = [None] * len(setups)
+        self.failure: list[Failure | None] = [None] * len(setups)
         self._attachments = attachments
         self._failed: list[int] = []
         sites = [(slot, k, a.tan_phi) for slot, s in enumerate(setups) for k, a in enumerate(s.attached.sites)]
@@ -259,7 +258,7 @@ class Grids:
             words = f"load {load} was served {share:.1f} % at t={self.time_s(step):g} s, {voltage_pu:.4f} pu"
             tally.note_own_loads(slot, words)
 
-    def fail(self, slots: Iterable[int], reason: str) -> None:
+    def fail(self, slots: Iterable[int], reason: Failure) -> None:
         """End scenarios: they keep their first reason and draw nothing from now on."""
         for slot in list(slots):
             if self.failure[slot] is None:
@@ -272,19 +271,16 @@ class Grids:
         if self.flow.all_well:
             return
         for slot in np.flatnonzero(~self.flow.solved).tolist():
-            self.fail(
-                [slot],
-                f"t={self.time_s(step):g} s: {NOT_CONVERGED} in {self.flow.max_iterations} iterations; the load is "
-                "beyond what the circuit can carry",
-            )
+            detail = f"in {self.flow.max_iterations} iterations; the load is beyond what the circuit can carry"
+            self.fail([slot], Failure(FailureKind.NOT_CONVERGED, time_s=self.time_s(step), detail=detail))
         for slot in np.flatnonzero(self.flow.outside).tolist():
             if self.failure[slot] is None and self.setups[slot].unserved == "raise":
                 reason = self._unserved(step, slot)
                 if reason is not None:
                     self.fail([slot], reason)
 
-    def _unserved(self, step: int, slot: int) -> str | None:
-        """What a scenario's attachments were not served, in words; None if it is less than counts."""
+    def _unserved(self, step: int, slot: int) -> Failure | None:
+        """What a scenario's attachments were not served; None if it is less than counts."""
         table = self.flow.ports
         low, high, voltage_pu = table.low_pu[:, slot], table.high_pu[:, slot], self.flow.port_pu()[:, slot]
         used = low > 0.0
@@ -294,7 +290,7 @@ class Grids:
         port = int(missing.argmax())
         if missing[port] <= SERVED_TOLERANCE:
             return None
-        return describe_unserved(
+        return not_served(
             self.time_s(step),
             self._attachments[slot][port // 3],
             port % 3,
@@ -346,7 +342,7 @@ class Grids:
         self.flow.restore_state(kept_state)
         self.flow.voltage_pu[:] = kept_voltage_pu
         failed = [slot for slot in dict.fromkeys(fleet_slot.tolist()) if not solved[slot]]
-        self.fail(failed, f"{NOT_CONVERGED} when slopes were measured")
+        self.fail(failed, Failure(FailureKind.SLOPES_NOT_CONVERGED))
         return slopes
 
 

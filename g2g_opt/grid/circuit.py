@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError, PowerFlowError
+from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.circuit_parts import Bus, Regulator
 from g2g_opt.grid.engine_library import ffi, lib
 
@@ -121,7 +122,7 @@ class Circuit:
         if self._error[0] != 0:
             words = ffi.string(lib.ctx_Error_Get_Description(self._ctx)).decode(errors="replace").strip()
             self._error[0] = 0
-            raise PowerFlowError(f"OpenDSS: {words}")
+            raise PowerFlowError(Failure(FailureKind.ENGINE_ERROR, "OpenDSS", detail=words))
         return answer
 
     def ask(self, question: str, *arguments: Any) -> Any:
@@ -261,16 +262,14 @@ class Circuit:
             phasors[i] = self.node_voltages()
         return len(kw)
 
-    def report_unsolved(self, when: str = "") -> NoReturn:
-        """Raise the `PowerFlowError` of a latest solution that did not converge."""
+    def report_unsolved(self, time_s: float | None = None) -> NoReturn:
+        """Raise the `PowerFlowError` of a latest solution, at a time (s), that did not converge."""
         words = ""
         if self._error[0] != 0:
             words = ": " + ffi.string(lib.ctx_Error_Get_Description(self._ctx)).decode(errors="replace").strip()
             self._error[0] = 0
-        raise PowerFlowError(
-            f"{when}{': ' if when else ''}the power flow did not converge in {self.iterations} iterations{words}; "
-            "the load is beyond what the circuit can carry"
-        )
+        detail = f"in {self.iterations} iterations{words}; the load is beyond what the circuit can carry"
+        raise PowerFlowError(Failure(FailureKind.NOT_CONVERGED, time_s=time_s, detail=detail))
 
     @property
     def converged(self) -> bool:

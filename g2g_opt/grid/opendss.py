@@ -195,7 +195,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._judged = JudgedVoltages.of(self.feeder.buses, nodes, circuit.node_base_v)
         loading = BranchLoading.of(circuit) if self.setup.record_loading else None
         n = len(circuit.injection_kw)
-        self._grid_record = GridRecord(nodes, self._judged, n, self._inspect, loading, self._expected_steps)
+        self.solved_record = GridRecord(nodes, self._judged, n, self._inspect, loading, self._expected_steps)
         self._vector: Floats | None = None
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
         self._taps: TapPosition | None = None
@@ -236,13 +236,13 @@ class OpenDSSGrid(GridBackend[GridState]):
             circuit.solve()
         except PowerFlowError as error:
             # A load outside its window before that moment is the earlier reason, as in `advance_block`.
-            self._grid_record.flush()
-            raise PowerFlowError(f"t={time_s:g} s: {error}") from error
+            self.solved_record.flush()
+            raise PowerFlowError(error.failure.at(time_s)) from error
         self._vector = None
         if self.setup.dss_controls:
             self._note_taps(circuit)
         self._renew_loading(circuit)
-        self._grid_record.append(time_s, circuit.node_voltages(), circuit.injection_kw)
+        self.solved_record.append(time_s, circuit.node_voltages(), circuit.injection_kw)
         self._powers.settle(time_s)
 
     @property
@@ -263,11 +263,11 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._vector = None
         if n_solved:
             self._renew_loading(circuit)
-        self._grid_record.append_block(time_s[:n_solved], phasors, kw)
+        self.solved_record.append_block(time_s[:n_solved], phasors, kw)
         if n_solved < len(time_s):
             # A load outside its window before that moment is the earlier reason.
-            self._grid_record.flush()
-            circuit.report_unsolved(f"t={time_s[n_solved]:g} s")
+            self.solved_record.flush()
+            circuit.report_unsolved(float(time_s[n_solved]))
 
     def _inspect(self, time_s: Floats, phasors: NDArray[np.complex128], asked_kw: Floats) -> None:
         """See that what was asked for was served, before figures of these solutions can be read."""
@@ -275,7 +275,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         asking = slice(None) if share is None else share.at(time_s) > 0.0
         self.own_loads.check(time_s[asking], phasors[asking])
         self.served.check(time_s, phasors, asked_kw)
-        if self.served.first and self.setup.unserved == "raise":
+        if self.served.first is not None and self.setup.unserved == "raise":
             raise PowerFlowError(self.served.first)
 
     def _note_taps(self, circuit: Circuit) -> None:
@@ -283,14 +283,14 @@ class OpenDSSGrid(GridBackend[GridState]):
         taps = self._regulators.read(circuit)
         if taps is not None and taps != self._taps:
             self._taps = taps
-            self._grid_record.note_taps(taps)
+            self.solved_record.note_taps(taps)
             self._loading_is_stale = self.setup.record_loading
 
     def _renew_loading(self, circuit: Circuit) -> None:
         """After a solution, which is when OpenDSS renews admittances: take those of moved taps into the loadings."""
         if self._loading_is_stale:
-            self._grid_record.flush()
-            self._grid_record.loading = BranchLoading.of(circuit)
+            self.solved_record.flush()
+            self.solved_record.loading = BranchLoading.of(circuit)
             self._loading_is_stale = False
 
     # --- commands
@@ -328,23 +328,23 @@ class OpenDSSGrid(GridBackend[GridState]):
     def record(self) -> GridRecord:
         """The run so far as arrays."""
         self._running()
-        self._grid_record.flush()
-        if self.served.first and self.setup.unserved == "raise":
+        self.solved_record.flush()
+        if self.served.first is not None and self.setup.unserved == "raise":
             raise PowerFlowError(self.served.first)
-        return self._grid_record
+        return self.solved_record
 
     @property
     def state(self) -> GridState | None:
         if not self._reads_directly:
             return super().state
-        return self.record[-1] if self._circuit is not None and self._grid_record.n_steps else None
+        return self.record[-1] if self._circuit is not None and self.solved_record.n_steps else None
 
     def history(self, n: int | None = None) -> Sequence[GridState]:
         if not self._reads_directly:
             return super().history(n)
         if self._circuit is None:
             return []
-        return self.record[:] if n is None else self.record[max(0, self._grid_record.n_steps - n) :]
+        return self.record[:] if n is None else self.record[max(0, self.solved_record.n_steps - n) :]
 
     def recorded_states(self) -> Sequence[GridState]:
         return self.record if self._reads_directly else super().recorded_states()

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy, TapMode
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Simulation
 from g2g_opt.site import GPUS_PER_SERVER, sized_site, smallest_n_servers
-from solvers.exact_binomial import lower_bound
 from solvers.largest_feasible import LargestFeasible, search_largest_feasible
 from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, capacity_of
+from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.shared.side_by_side import Request, Wanted, together
 from studies.shared.tap_search import TapSearch, TapTrial
 from studies.shared.workload import Models, SizeRange
-
-if TYPE_CHECKING:
-    from studies.hosting_capacity.study import HostingCapacityStudy
 
 # Share of an answer within which the search stops; one server near the bottom.
 RESOLUTION = 0.005
@@ -49,7 +44,7 @@ class StoredRun:
     plan: Plan
     scenario: Scenario
     purpose: str  # "search", "certificate" or "opendss"
-    run: Simulation
+    run: Outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +60,7 @@ class SizeSearch:
 
     def __init__(
         self,
-        study: HostingCapacityStudy,
+        study: HostingCapacityQuestion,
         feeder: Feeder,
         models: Models,
         aim: Aim,
@@ -73,7 +68,7 @@ class SizeSearch:
         report: Report = nobody,
     ) -> None:
         self._study, self._models, self._aim, self._guess, self._report = study, models, aim, guess, report
-        self._limits = replace(study.limits, throughput_share_min=aim.throughput_share_min)
+        self._limits = aim.limits(study.limits)
         self._policy = study.policy if aim.operation == "flexible" else Policy("none")
         self._tap_mode: TapMode = "own control" if study.taps == "own control" else "fixed"
         self._scenarios = study.draw_scenarios("search")
@@ -155,17 +150,7 @@ class SizeSearch:
     def _judge(self, n_servers: int) -> Wanted[None]:
         """One size under the taps that suit it."""
         trials = yield from self._taps.try_taps(self._plan(n_servers))
-        best = trials[-1]
-        judged = JudgedSize(
-            n_servers=n_servers,
-            kept=best.kept,
-            taps=best.taps,
-            rounds=len(trials),
-            outcome=best.binding.outcome,
-            n_servers_by_site=self._sizes(n_servers),
-            n_scenarios=len(best.runs),
-            n_failed=best.n_failed,
-        )
+        judged = JudgedSize.of_trials(n_servers, self._sizes(n_servers), trials)
         self._judged[n_servers], self._trials[n_servers] = judged, trials
         self._report(self._aim, judged)
 
@@ -182,7 +167,7 @@ class SizeSearch:
                 attempt += 1
                 fresh = self._study.draw_scenarios(f"certificate {attempt}")
                 trial = yield from self._try(plan, fresh)
-                certificate = self._certificate(trial, attempt)
+                certificate = Certificate.of(trial, self._study.confidence, attempt)
                 runs += self._stored(size.n_servers, trial, "certificate", fresh)
                 if not trial.kept:
                     notes.append(
@@ -192,9 +177,7 @@ class SizeSearch:
                     continue
             binding = self._binding_scenario(size)
             (run,) = yield (Request(plan, "opendss", binding),)
-            outcome: Outcome = run.outcome
-            if outcome.figures is not None:
-                outcome = self._taps.judged(run, binding).outcome
+            outcome: Outcome = run.judged(self._limits)
             runs.append(StoredRun(self._aim, size.n_servers, size.n_servers_by_site, plan, binding, "opendss", run))
             if outcome.kept or size.n_failed:
                 runs += self._search_runs(size.n_servers)
@@ -217,12 +200,11 @@ class SizeSearch:
             known = self._judged.get(stored.n_servers)
             if stored.purpose != "search" or (known is not None and known.kept):
                 continue
-            outcome = self._taps.judged(stored.run, stored.scenario).outcome
+            outcome = stored.run.judged(self._limits)
             if known is None or outcome.kept:
-                sizes = stored.n_servers_by_site
-                self._judged[stored.n_servers] = JudgedSize(
-                    stored.n_servers, outcome.kept, stored.plan.taps, 1, outcome, sizes
-                )
+                trial = TapTrial.of(stored.plan, [outcome])
+                size = JudgedSize.of_trials(stored.n_servers, stored.n_servers_by_site, [trial])
+                self._judged[stored.n_servers] = size
         return max((n for n, judged in self._judged.items() if judged.kept), default=0)
 
     def _binding_scenario(self, size: JudgedSize) -> Scenario:
@@ -232,11 +214,6 @@ class SizeSearch:
         """The plan as it is in scenarios that nobody has seen."""
         (trial,) = yield from self._tap_search(self._feeder, scenarios, optimise=False).try_taps(plan, plan.taps)
         return trial
-
-    def _certificate(self, trial: TapTrial, attempt: int) -> Certificate:
-        n, n_kept = len(trial.runs), len(trial.runs) - trial.n_failed
-        bound = lower_bound(n_kept, n, self._study.confidence)
-        return Certificate(n, n_kept, bound, trial.binding.outcome.scenario, attempt)
 
     def _search_runs(self, n_answer: int) -> list[StoredRun]:
         """Runs to keep: all of them, or with a scenario set those of the answer and of the next size."""
@@ -251,6 +228,6 @@ class SizeSearch:
     def _stored(self, n: int, trial: TapTrial, purpose: str, scenarios: tuple[Scenario, ...]) -> list[StoredRun]:
         by_name = {scenario.name: scenario for scenario in scenarios}
         return [
-            StoredRun(self._aim, n, self._sizes(n), trial.plan, by_name[run.outcome.scenario], purpose, run)
+            StoredRun(self._aim, n, self._sizes(n), trial.plan, by_name[run.scenario], purpose, run)
             for run in trial.runs
         ]

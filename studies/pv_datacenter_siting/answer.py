@@ -8,11 +8,11 @@ from typing import Any
 from g2g_opt.feeder_description import unassessed_notes
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
-from g2g_opt.outcome import Outcome
 from studies.pv_datacenter_siting.question import SitingQuestion
+from studies.pv_datacenter_siting.windows import WindowRun
 from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
-from studies.shared.stored_runs import read_outcome
 from studies.shared.task import Row, TaskResult, gather
+from studies.shared.typed_rows import gather_as
 
 _PLAN = (
     Column("plan", "plan"),
@@ -95,15 +95,18 @@ _WINDOWS = (
 _AT_LARGEST = 1e-6
 
 
-def draw_conclusion(question: SitingQuestion, results: Sequence[TaskResult], limits: Limits | None) -> Conclusion:
-    """The answer from stored rows; under other voltage `limits` plans are judged again by their extreme voltages."""
+def draw_conclusion(
+    question: SitingQuestion, results: Sequence[TaskResult], made_under: Limits | None = None
+) -> Conclusion:
+    """The answer from stored rows; plans `made_under` other voltage limits are judged by their extreme voltages."""
+    limits = None if made_under is None else question.limits
     plans = gather(results, "plans")
     if limits is not None:
         plans = [row | _judge_again(row, limits) for row in plans]
     own = [row for row in plans if not row["sweep"]]
     best = min((row for row in own if row["holds"]), key=lambda row: (row["cost"], row["rank"]), default=None)
     year = next(iter(gather(results, "year")), None)
-    windows = _windows(results, limits)
+    windows = _windows(results, question.limits)
     tables = [ResultTable("plans", "Plans", _PLAN, _shown(own, _PLAN))]
     sizes = [row for row in gather(results, "sizes") if row["plan"] in {plan["plan"] for plan in own}]
     tables.append(ResultTable("sizes", "What is built", _SIZES, _shown(sizes, _SIZES)))
@@ -128,7 +131,7 @@ def draw_conclusion(question: SitingQuestion, results: Sequence[TaskResult], lim
         feeder=question.feeder,
         tables=tuple(tables),
         maps=_maps(best, sizes),
-        envelopes=_envelopes(results, best, limits or question.limits),
+        envelopes=_envelopes(results, best, question.limits),
         charts=_charts(results, best, plans),
         failures=_failures(results, plans, windows),
         warnings=_warnings(question, best, own, year, windows, limits),
@@ -202,35 +205,27 @@ def _rounds(results: Sequence[TaskResult], own: Sequence[Row]) -> list[Row]:
     return [row for row in _shown(gather(results, "rounds"), _ROUNDS) if row["plan"] in names]
 
 
-def _windows(results: Sequence[TaskResult], limits: Limits | None) -> list[Row]:
+def _windows(results: Sequence[TaskResult], limits: Limits) -> list[Row]:
     rows = []
-    runs = {(row["when"], row["policy"]): read_outcome(row) for row in gather(results, "runs")}
+    runs = {(row.when, row.policy): row.outcome(limits) for row in gather_as(results, "runs", WindowRun)}
     for row in gather(results, "windows"):
         found: Row = {}
         for (when, policy), outcome in runs.items():
             if when != row["when"]:
                 continue
             name = "fleets" if policy == "none" else "loop"
-            figures = outcome.figures
+            figures = outcome.summary if outcome.failure is None else None
             found |= {
-                f"{name}_lowest_pu": figures.voltage.worst_vmin if figures else None,
-                f"{name}_highest_pu": figures.voltage.worst_vmax if figures else None,
+                f"{name}_lowest_pu": figures.lowest if figures else None,
+                f"{name}_highest_pu": figures.highest if figures else None,
                 f"{name}_throughput_share": figures.throughput_share if figures else None,
-                f"{name}_kept": outcome.kept if limits is None else _within(outcome, limits),
-                f"{name}_broken": "; ".join(str(words) for words in outcome.reasons),
+                f"{name}_kept": outcome.kept,
+                f"{name}_broken": "; ".join(outcome.reasons),
             }
             if outcome.failure is not None:
-                found["reason"] = outcome.failure
+                found["reason"] = str(outcome.failure)
         rows.append({column.name: (row | found).get(column.name) for column in _WINDOWS})
     return rows
-
-
-def _within(outcome: Outcome, limits: Limits) -> bool:
-    """Are a run's extreme voltages within other limits? Nothing else of it is judged again."""
-    if outcome.figures is None:
-        return False
-    voltage = outcome.figures.voltage
-    return voltage.worst_vmin >= limits.voltage_min_pu and voltage.worst_vmax <= limits.voltage_max_pu
 
 
 def _long_tables(results: Sequence[TaskResult]) -> list[ResultTable]:

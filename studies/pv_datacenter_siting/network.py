@@ -13,13 +13,11 @@ from g2g_opt.batch.operating_points import OperatingPoints, Unit
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import STANDING_LOAD_POWER_FACTOR
 from g2g_opt.limits import Limits
-from g2g_opt.site import Site
+from g2g_opt.site import POWER_FACTOR
 from solvers.siting.problem import LinearRows, SiteChoices, SitingPlan, empty_plan
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-SITE_POWER_FACTOR = Site.power_factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +33,7 @@ class SitingNetwork:
     """What does not change in a siting study: feeder, candidates, and the days' points.
 
     `load_share` and `sun` have shape (point,), `demand` (site, point); `slot` (point,) is the tap slot of a point.
-    Rows are the monitored bus-phases, then rated branches if `limits` judge loadings.
+    Rows are the monitored bus-phases, then rated branches if `limits` judge loadings. `power_factor` is the sites'.
     """
 
     feeder: Feeder
@@ -46,6 +44,7 @@ class SitingNetwork:
     sun: Floats
     demand: Floats
     slot: Ints
+    power_factor: float = POWER_FACTOR
 
     @property
     def regulators(self) -> tuple[str, ...]:
@@ -93,7 +92,7 @@ class SitingNetwork:
             kw.append(-injected[j])
         for k, b in enumerate(plan.site_bus):
             if plan.site_kw[k] > 0.0:
-                units.append(Unit(self.site_buses[b], SITE_POWER_FACTOR))
+                units.append(Unit(self.site_buses[b], self.power_factor))
                 kw.append(plan.site_kw[k] * self.demand[k])
         return units, np.array(kw).reshape(len(units), len(self.sun))
 
@@ -129,7 +128,7 @@ class SitingNetwork:
         points = self._points(plan)
         units, kw = self._units(plan)
         pv = -self._rows(*points.slopes_per_kw(units, kw, [Unit(bus) for bus in self.pv_buses]))
-        site = self._rows(*points.slopes_per_kw(units, kw, [Unit(bus, SITE_POWER_FACTOR) for bus in self.site_buses]))
+        site = self._rows(*points.slopes_per_kw(units, kw, [Unit(bus, self.power_factor) for bus in self.site_buses]))
         tap = self._rows(*points.slopes_per_tap(units, kw, self.regulators))
         constant = simulated.g - np.einsum("ijp,jp->ip", pv, plan.injected_kw(self.sun))
         for k, b in enumerate(plan.site_bus):

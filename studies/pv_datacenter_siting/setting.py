@@ -87,7 +87,9 @@ def make_setting(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) 
         [question.site_kw(choice.site(of_sites[k][0], question.gpu)) for k, choice in enumerate(choices)]
     )
     demand = np.ones((len(choices), len(load)))
-    network = SitingNetwork(feeder, question.limits, pv_buses, site_buses, load, sun, demand, slot)
+    network = SitingNetwork(
+        feeder, question.limits, pv_buses, site_buses, load, sun, demand, slot, question.power_factor
+    )
     steps = [feeder.regulator(name) for name in network.regulators]
     prices = [
         day.price_per_kwh if day.price_per_kwh is not None else np.full(STEPS_A_DAY, question.price_per_kwh)

@@ -23,12 +23,11 @@ from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import best_plan
 from studies.pv_datacenter_siting.setting import check_budgets, days_of, make_setting
 from studies.pv_datacenter_siting.stored_plan import read_plan
-from studies.pv_datacenter_siting.windows import Window, opendss_voltages, run_fleets
+from studies.pv_datacenter_siting.windows import Window, WindowRun, opendss_voltages, run_fleets
 from studies.pv_datacenter_siting.year import broken_hours, check_year
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
-from studies.shared.stored_runs import run_row
 from studies.shared.task import Progress, Row, Tables, Task, TaskResult, counted, gather
 
 # Rounds that a plan usually takes, for progress.
@@ -43,6 +42,8 @@ class SitingStudy(SitingQuestion):
 
     study: ClassVar[str] = "siting"
     stages: ClassVar[tuple[str, ...]] = ("plans", "checks", "windows")
+    # Of the days no more is stored than their extreme voltages.
+    rejudges: ClassVar[frozenset[str]] = frozenset({"voltage_min_pu", "voltage_max_pu"})
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
@@ -139,9 +140,10 @@ class SitingStudy(SitingQuestion):
         for k, policy in enumerate((Policy(), Policy(self.policy, margin_pu=self.policy_margin_pu))):
             progress(0.1 + 0.45 * k, f"{task.label}, policy {policy.kind}")
             planned, scenario, run = run_fleets(setting, plan, window, policy)
-            runs.append(run_row(planned, scenario, run) | {"when": row["when"], "policy": policy.kind})
+            stored = WindowRun.of(planned, scenario, run, when=row["when"], policy=policy.kind)
+            runs.append(stored.to_row())
         return {"windows": [row], "runs": runs if self.policy != "none" else runs[:1]}
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone."""
-        return draw_conclusion(self, results, limits)
+        return draw_conclusion(self, results, made_under)

@@ -8,18 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
+from g2g_opt.evaluate import evaluate
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import HeldGenerator
 from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.load import HeldLoad
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy, PVUnit
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Simulation, simulate
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR
-from studies.pv_datacenter_siting.network import SITE_POWER_FACTOR, Simulated
+from studies.pv_datacenter_siting.network import Simulated
 from studies.pv_datacenter_siting.setting import Setting
+from studies.shared.stored_runs import RunRow
 
 _STEP_S = 900
 
@@ -31,6 +33,14 @@ class Window:
     first: int
     nearest: int
     margin_pu: float
+
+
+@dataclass(frozen=True, eq=False)
+class WindowRun(RunRow):
+    """A window with the fleets in closed loop: when it is, and under which policy."""
+
+    when: str
+    policy: str
 
 
 def nearest_windows(setting: Setting, simulated: Simulated, n_windows: int) -> list[Window]:
@@ -77,13 +87,13 @@ def opendss_voltages(setting: Setting, plan: SitingPlan, point: int) -> np.ndarr
         grid.attach_generator(HeldGenerator(injected[j] / 3.0, held(1.0)), bus=network.pv_buses[j])
     for k, b in enumerate(plan.site_bus):
         drawn = HeldLoad(plan.site_kw[k] * network.demand[k, point] / 3.0, held(1.0))
-        grid.attach_load(drawn, bus=network.site_buses[b], power_factor=SITE_POWER_FACTOR)
+        grid.attach_load(drawn, bus=network.site_buses[b], power_factor=network.power_factor)
     grid.start()
     grid.advance_block([0.0], {})
     return np.asarray(grid.record.voltage_pu[-1, grid.monitored_columns])
 
 
-def run_fleets(setting: Setting, plan: SitingPlan, window: Window, policy: Policy) -> tuple[Plan, Scenario, Simulation]:
+def run_fleets(setting: Setting, plan: SitingPlan, window: Window, policy: Policy) -> tuple[Plan, Scenario, Outcome]:
     """An hour with the sites' fleets at full demand, in closed loop with a policy, second by second, on OpenDSS.
 
     Load and sun are the profile's for that hour; PV injects no more than the plan lets it in any step of the hour.
@@ -101,7 +111,8 @@ def run_fleets(setting: Setting, plan: SitingPlan, window: Window, policy: Polic
         bus = network.site_buses[plan.site_bus[k]]
         full_kw = question.site_kw(choice.site(bus, question.gpu))
         share = float(plan.site_kw[k]) / full_kw
-        sites.append((choice if share == 1.0 else choice.scaled(share, question.gpu)).site(bus, question.gpu))
+        sized = choice if share == 1.0 else choice.scaled(share, question.gpu)
+        sites.append(sized.site(bus, question.gpu, network.power_factor))
     planned = Plan(
         tuple(sites),
         taps=tuple(taps_at(setting, plan, window.nearest).items()),
@@ -118,7 +129,7 @@ def run_fleets(setting: Setting, plan: SitingPlan, window: Window, policy: Polic
         profile=question.profile,
         profile_rows=(row, 1, 1),
     )
-    run = simulate(
-        [planned], [scenario], network.feeder, question.limits, engine="opendss", trace_dir=Path(question.trace_dir)
-    )[0][0]
-    return planned, scenario, run
+    found = evaluate(
+        planned, network.feeder, [scenario], question.limits, engine="opendss", trace_dir=Path(question.trace_dir)
+    )
+    return planned, scenario, found.outcomes[0]

@@ -32,7 +32,8 @@ _PACKAGES = (
 )
 # Shows results and takes commands; no result changes with it.
 _SHOWS_ONLY = {
-    ("studies", name) for name in ("report", "feeder", "cli.py", "finish.py", "study_commands.py", "terminal.py")
+    ("studies", name)
+    for name in ("report", "feeder", "cli.py", "finish.py", "models_table.py", "study_commands.py", "terminal.py")
 }
 
 

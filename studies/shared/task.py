@@ -72,6 +72,8 @@ class Question(Protocol):
     study: ClassVar[str]
     # Each of them run when the one before is through.
     stages: ClassVar[tuple[str, ...]]
+    # Limits by which stored runs can be judged again, by name.
+    rejudges: ClassVar[frozenset[str]]
 
     @property
     def feeder(self) -> str:
@@ -96,8 +98,12 @@ class Question(Protocol):
     def run(self, task: Task, progress: Progress) -> Tables:
         """Do a task, in a worker process."""
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
-        """The answer, from stored results alone; under other `limits` if given (nothing is simulated)."""
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; nothing is simulated.
+
+        The question's `limits` are those to judge by. If they are not those that the results were made under, these
+        are `made_under`: then what hangs on limits is concluded from the stored runs (see `rejudging`).
+        """
 
 
 def counted(progress: Progress, expected: int) -> Callable[[str], None]:

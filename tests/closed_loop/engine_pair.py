@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from g2g_opt.batch.simulator import BatchRun, Trace, run_batch
-from g2g_opt.batch.summary import Summary
 from g2g_opt.controller.ofo import OFOBatchSizeController
 from g2g_opt.controller.rule_based import RuleBasedBatchSizeController
 from g2g_opt.coordinator import Coordinator
@@ -22,6 +21,7 @@ from g2g_opt.datacenter.record import OfflineDatacenterRecord
 from g2g_opt.errors import PowerFlowError
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.storage import EnergyStorage, StorageState
+from g2g_opt.summary import Summary
 
 # What equal runs may differ by: monitored voltages, and powers and latencies (relative, rounding alone).
 VOLTAGE_ATOL_PU = 1e-6
@@ -77,7 +77,7 @@ def run_single(coordinator: Coordinator[Any, Any]) -> SingleRun:
     try:
         coordinator.run()
     except PowerFlowError as error:
-        failure = str(error)
+        failure = error.failure
     return SingleRun(coordinator, failure, iterates, storage)
 
 
@@ -158,7 +158,7 @@ def compare(single: SingleRun, run: BatchRun) -> Agreement:
     """
     trace = run.trace
     assert trace is not None
-    record, n = single.grid.record if single.failure is None else single.grid._grid_record, len(trace.time_s)
+    record, n = single.grid.record if single.failure is None else single.grid.solved_record, len(trace.time_s)
     end = first_difference(single, trace)
     if single.failure is None:
         assert n == len(record)

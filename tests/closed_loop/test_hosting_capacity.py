@@ -7,6 +7,7 @@ from fractions import Fraction  # noqa: F401  (a question's repr names it)
 from pathlib import Path
 
 import pytest
+from engine_pair import differences
 
 from g2g_opt.errors import InputError
 from g2g_opt.evaluate import evaluate
@@ -18,7 +19,8 @@ from g2g_opt.site import sized_site
 from studies.cli import main
 from studies.hosting_capacity.capacity import Capacity
 from studies.hosting_capacity.rows import result_row
-from studies.hosting_capacity.study import HostingCapacityStudy, find_bus_capacity
+from studies.hosting_capacity.study import HostingCapacityStudy
+from studies.hosting_capacity.work import find_bus_capacity
 
 # Five minutes with the hour's swing: full, then half.
 SHORT = Scenario("short", 300, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), seed=3)
@@ -38,13 +40,13 @@ def simulate_again(capacity: Capacity, n_servers: int) -> bool:
     plan = Plan((site,), taps=judged.taps, policy=policy)
     feeder = Feeder.load("ieee13")
     outcome = evaluate(plan, feeder, [SHORT], STUDY.limits, engine="batch").outcomes[0]
-    assert outcome.figures == judged.outcome.figures
-    on_opendss = evaluate(plan, feeder, [SHORT], STUDY.limits).outcomes[0]
+    assert differences(outcome.summary, judged.outcome.summary) == []
+    on_opendss = evaluate(plan, feeder, [SHORT], STUDY.limits, engine="opendss").outcomes[0]
     assert on_opendss.kept == outcome.kept
     if judged == capacity.largest:
         assert capacity.confirmed is not None
         assert capacity.confirmed.engine == "opendss"
-        assert capacity.confirmed.figures == on_opendss.figures
+        assert differences(capacity.confirmed.summary, on_opendss.summary) == []
     return outcome.kept
 
 
@@ -67,16 +69,16 @@ def test_flexible_operation_hosts_more_gpus_and_serves_its_share_of_tokens(
     assert firm is not None
     assert flexible is not None
     assert flexible.n_servers > firm.n_servers
-    assert firm.figures.throughput_share == pytest.approx(1.0)
-    assert STUDY.limits.throughput_share_min <= flexible.figures.throughput_share < 1.0
-    site = flexible.figures.sites[0]
+    assert firm.summary.throughput_share == pytest.approx(1.0)
+    assert STUDY.limits.throughput_share_min <= flexible.summary.throughput_share < 1.0
+    site = flexible.summary.sites[0]
     assert site.power_peak_mw < site.uncontrolled_peak_mw
 
 
 def test_reported_megawatts_are_the_simulated_ones(capacities: tuple[Capacity, Capacity]) -> None:
     row = result_row(capacities[0])
     assert capacities[0].largest is not None
-    site = capacities[0].largest.figures.sites[0]
+    site = capacities[0].largest.summary.sites[0]
     assert row["power_peak_mw"] == pytest.approx(site.power_peak_mw, abs=1e-4)
     # 8 GPUs a server at the measured 545.94 W (batch 128, H100), +-2 % spread and 3 % ripple, plus the base load.
     expected_mw = site.n_gpus * (545.94e-6 + STUDY.base_kw_per_gpu * 1e-3)
@@ -98,7 +100,7 @@ def test_judging_ratings_hosts_less_and_names_the_overloaded_element(capacities:
     assert limited.largest.n_servers < capacities[0].largest.n_servers
     assert limited.stopped_by.name == "loading"
     assert "line.650632" in limited.stopped_by.where
-    worst = limited.largest.figures.worst_line
+    worst = limited.largest.summary.worst_loading("line")
     assert worst is not None
     assert worst.loading_pu <= 1.0
 
@@ -189,4 +191,4 @@ def test_an_isolated_bus_of_a_users_circuit_neither_hosts_a_site_nor_spoils_the_
     firm, flexible = find_bus_capacity(study, "b2")
     assert firm.largest is not None
     assert flexible.largest is not None
-    assert firm.largest.figures.sites[0].power_peak_mw > 1.0
+    assert firm.largest.summary.sites[0].power_peak_mw > 1.0

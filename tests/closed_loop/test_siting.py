@@ -39,6 +39,7 @@ from studies.pv_datacenter_siting.setting import days_of, make_setting
 from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.windows import opendss_voltages
+from studies.shared.rejudging import conclude_under
 from studies.shared.site_choices import ServedModel, SiteChoice
 from studies.shared.task import TaskResult, gather
 
@@ -99,6 +100,18 @@ def test_a_plan_has_the_voltages_of_opendss(feeder: str) -> None:
     assert simulated.solved.all()
     for point in (3, 50, 130):
         assert np.abs(opendss_voltages(setting, plan, point) - simulated.g[:, point]).max() < 1e-6
+
+
+def test_sites_have_the_power_factor_that_is_asked_for() -> None:
+    lowest = []
+    for power_factor in (0.95, 0.8):
+        study = replace(JOINT, power_factor=power_factor)
+        setting = make_setting(study, study.load_feeder(), days_of(study)[:1])
+        plan = random_plan(setting, 1)
+        found = setting.network.simulate(plan).g[:, 50]
+        assert np.abs(opendss_voltages(setting, plan, 50) - found).max() < 1e-6
+        lowest.append(found[: setting.network.n_voltages].min())
+    assert lowest[1] < lowest[0] - 1e-3
 
 
 def test_the_linear_rows_are_exact_at_their_plan_and_near_it_close_by() -> None:
@@ -248,8 +261,7 @@ def test_the_answer_reads_what_was_simulated() -> None:
 
 
 def test_other_limits_judge_plans_again_by_their_voltages() -> None:
-    tight = Limits(voltage_min_pu=0.99, voltage_max_pu=1.01)
-    conclusion = JOINT.conclude(run(JOINT), tight)
+    conclusion = conclude_under(JOINT, run(JOINT), replace(JOINT.limits, voltage_min_pu=0.99, voltage_max_pu=1.01))
     assert conclusion.answer.startswith("No plan")
     assert {failure.what for failure in conclusion.failures} >= {"plan 1", "plan 2"}
 

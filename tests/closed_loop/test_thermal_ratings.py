@@ -37,9 +37,7 @@ def test_the_branch_closest_to_its_emergency_rating_is_not_the_one_closest_to_it
     scenario = Scenario("brief", 30, replica_share_start=1.0, replica_ramps=())
     loose = Limits(loading_emergency_max_pu=1.0)
     ((run,),) = simulate([Plan((site,))], [scenario], Feeder.from_dss(master), loose, engine=engine)  # type: ignore[arg-type]
-    figures = run.outcome.figures
-    assert figures is not None
-    normal, emergency = figures.worst_line, figures.worst_emergency
+    normal, emergency = run.summary.worst_loading("line"), run.summary.worst_loading(emergency=True)
     assert normal is not None and emergency is not None  # noqa: PT018 - for the type checker
     assert (normal.branch, normal.phase) == ("line.first", "B")
     assert (emergency.branch, emergency.phase) == ("line.second", "B")
@@ -48,9 +46,9 @@ def test_the_branch_closest_to_its_emergency_rating_is_not_the_one_closest_to_it
     assert amperes == pytest.approx(normal.loading_pu * 50, rel=2e-3)
     assert emergency.loading_pu == pytest.approx(amperes / 100)
     assert 60 < amperes < 95
-    assert all(check.kept for check in run.outcome.checks if check.name == "emergency loading")
+    assert all(check.kept for check in run.checks if check.name == "emergency loading")
     tight = Limits(loading_emergency_max_pu=0.5)
     ((again,),) = simulate([Plan((site,))], [scenario], Feeder.from_dss(master), tight, engine=engine)  # type: ignore[arg-type]
-    (broken,) = [check for check in again.outcome.checks if check.name == "emergency loading"]
+    (broken,) = [check for check in again.checks if check.name == "emergency loading"]
     assert not broken.kept
-    assert broken.where.startswith("line.second.B at t=")
+    assert broken.place().startswith("line.second.B at t=")

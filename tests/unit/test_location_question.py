@@ -12,11 +12,12 @@ from pydantic import TypeAdapter
 
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from studies.datacenter_location.arguments import add_arguments, question_of
+from studies.catalogue import make_question
 from studies.datacenter_location.placements import list_placements, spread_sample
 from studies.datacenter_location.ranking import best_rows, n_tied
 from studies.datacenter_location.study import LocationStudy
 from studies.datacenter_location.trials import TapRange, rank_key
+from studies.shared.question_flags import add_question_flags, given_fields
 from studies.shared.site_choices import ServedModel, SiteChoice, parse_site, study_sites
 
 SMALL = (ServedModel("llama-3.1-8b", 80),)
@@ -100,8 +101,10 @@ def test_sites_of_a_feeder_without_any() -> None:
 
 def parse(*words: str) -> LocationStudy:
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return question_of(parser.parse_args(words))
+    add_question_flags(parser, LocationStudy)
+    question = make_question("location", given_fields(LocationStudy, parser.parse_args(words)))
+    assert isinstance(question, LocationStudy)
+    return question
 
 
 def test_without_flags_the_command_asks_the_default_question() -> None:
@@ -136,7 +139,7 @@ def test_sites_are_read_from_the_command_line() -> None:
 )
 def test_lines_that_cannot_be_read(words: tuple[str, ...], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
-        parse(*words)
+        parse(*words).check()
 
 
 # --- ranking
