@@ -26,7 +26,7 @@ ACCEPT_MW = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class CoordinationSetting:
-    """A system, its datacenters under one penetration and alpha, and the limits they accept.
+    """A system, its datacenters under one penetration (work as a share of the peak load) and alpha, and their limits.
 
     `allocation_mw` (datacenter, zone of the user) is the latency-optimal one.
     """
@@ -37,6 +37,7 @@ class CoordinationSetting:
     network: DatacenterNetwork
     demand_mw: Floats
     allocation_mw: Floats
+    penetration: float
     alpha: float
 
     @property
@@ -48,11 +49,6 @@ class CoordinationSetting:
     def base_mw(self) -> Floats:
         """Loads (datacenter,) without coordination."""
         return self.network.base_mw
-
-    @property
-    def penetration(self) -> float:
-        """Users' work as a share of the peak load."""
-        return float(self.demand_mw.sum() / self.system.peak_load_mw.sum())
 
     def trained_network(self, latency_margin: float) -> DatacenterNetwork:
         """The network with a share of its latency loss held back, for training."""
@@ -130,6 +126,7 @@ def setting_of(
         DatacenterNetwork(system.datacenter_zone, base, shift_limits(system.latency, demand, latency, alpha)),
         demand,
         allocation,
+        penetration,
         alpha,
     )
 

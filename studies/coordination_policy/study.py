@@ -19,6 +19,7 @@ from g2g_opt.transmission.market_folder import MarketFolder
 from g2g_opt.transmission.network_case import case_path
 from solvers.outcome import SolverError
 from studies.coordination_policy.answer import draw_conclusion
+from studies.coordination_policy.answer_parts import percent_of
 from studies.coordination_policy.closed_loop import latency_excess_mw, run_loop, train_loop_policy
 from studies.coordination_policy.day_ahead import days_of, study_day
 from studies.coordination_policy.draws import study_draw
@@ -97,7 +98,7 @@ class CoordinationStudy(CoordinationQuestion):
             return study_day(self, content["penetration"], content["date"], counted(progress, 1 + len(self.alphas)))
         if self.kind == "peak-hour":
             ways = 2 + len(self.eps_of()) if self.network else 0
-            report = counted(progress, (2 + self.n_ties) * len(self.eps_of()) + ways)
+            report = counted(progress, (2 + self.ties_of()) * len(self.eps_of()) + ways)
             case = make_case(self, content["penetration"], content["alpha"])
             return study_draw(self, case, content["q"], content["draw"], report)
         setting = make_setting(self.settings, content["penetration"], content["alpha"])
@@ -163,4 +164,4 @@ def _tell(progress: Progress, k: int, n: int, share: float) -> None:
 
 
 def _words(setting: dict[str, float]) -> str:
-    return f"{100 * setting['penetration']:g} % datacenters, alpha {setting['alpha']:g}"
+    return f"{percent_of(setting['penetration'])} % datacenters, alpha {setting['alpha']:g}"
