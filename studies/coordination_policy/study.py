@@ -24,6 +24,7 @@ from studies.coordination_policy.closed_loop import latency_excess_mw, run_loop,
 from studies.coordination_policy.day_ahead import days_of, study_day
 from studies.coordination_policy.draws import study_draw
 from studies.coordination_policy.hours import draw_hours, load_hours
+from studies.coordination_policy.market_notes import note_rows, notes_in_words
 from studies.coordination_policy.network import load_network
 from studies.coordination_policy.peak_hour import make_case
 from studies.coordination_policy.question import CoordinationQuestion
@@ -121,7 +122,11 @@ class CoordinationStudy(CoordinationQuestion):
                 "ideal_theta_mw": ideal.theta_mw.mean(axis=0),
                 "dates": hours.days()[::24],
             }
-            return {"bounds": [row]}
+            if not self.market_files:
+                return {"bounds": [row]}
+            notes = note_rows(hours.series, str(hours.series.days[0]), self.last_date)
+            progress(0.9, notes_in_words(notes) or "market files: nothing to note")
+            return {"bounds": [row], "market_notes": notes}
         rows: list[Row] = []
         policies: list[Row] = []
         lost: list[Row] = []
