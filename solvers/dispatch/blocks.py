@@ -28,7 +28,7 @@ Ints = NDArray[np.int64]
 POWER_MAX_MW = 1e3
 MONEY_USD = 1e2
 # Zones up to which transfer factors take less time than angles.
-ZONES_BY_FACTORS = 30
+ZONES_BY_FACTORS = 15
 
 
 @dataclass(frozen=True, eq=False)
