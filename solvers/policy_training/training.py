@@ -178,25 +178,43 @@ def train_base_regression(
     unit = float(max(np.abs(shift_mw).max(initial=0.0), 1.0))
     # Links phi = A' shift / n for a complete graph: |phi|^2 = |shift|^2 / n.
     weight = 2.0 / (q * n_centers)
-    gram = weight * kron(eye_array(n_centers), csr_matrix(x.T @ x)) / unit**2
-    toward = -weight * (shift_mw.T @ x).ravel() / unit**2
+    predicts = kron(eye_array(n_centers), csr_matrix(x))
     conserve = csr_matrix(kron(np.ones((1, n_centers)), eye_array(n_features)))
-    program = QuadraticProgram(
-        csc_matrix(block_array([[gram, -gram], [-gram, gram]])),
-        np.concatenate([toward, -toward]),
-        csc_matrix(hstack([conserve, -conserve])),
-        np.zeros(n_features),
-        csc_matrix(np.tile(np.append(0.0 if free_intercept else 1.0, np.ones(n_features - 1)), 2 * n_centers)[None]),
-        np.array([-np.inf]),
-        np.array([2.0 * eps]),
-        np.zeros(2 * n_matrix),
-        np.full(2 * n_matrix, np.inf),
+    counts = np.tile(np.append(0.0 if free_intercept else 1.0, np.ones(n_features - 1)), 2 * n_centers)
+    equal, equal_to = hstack([conserve, -conserve]), np.zeros(n_features)
+    by_misses = q < n_features
+    if by_misses:
+        # Fewer records than features: what is missed has columns of its own; squares of the policy would be dense.
+        n_misses = q * n_centers
+        misses = hstack([predicts / unit, -predicts / unit, -eye_array(n_misses)])
+        quadratic = block_diag([csr_matrix((2 * n_matrix,) * 2), weight * eye_array(n_misses)])
+        linear = np.zeros(2 * n_matrix + n_misses)
+        equal = vstack([hstack([equal, csr_matrix((n_features, n_misses))]), misses])
+        equal_to = np.append(equal_to, shift_mw.T.ravel() / unit)
+        counts = np.append(counts, np.zeros(n_misses))
+    else:
+        gram = weight * kron(eye_array(n_centers), csr_matrix(x.T @ x)) / unit**2
+        toward = -weight * (shift_mw.T @ x).ravel() / unit**2
+        quadratic, linear = block_array([[gram, -gram], [-gram, gram]]), np.concatenate([toward, -toward])
+    low = np.where(np.arange(len(linear)) < 2 * n_matrix, 0.0, -np.inf)
+    found = solve_quadratic_program(
+        QuadraticProgram(
+            csc_matrix(quadratic),
+            linear,
+            csc_matrix(equal),
+            equal_to,
+            csc_matrix(counts[None]),
+            np.array([-np.inf]),
+            np.array([2.0 * eps]),
+            low,
+            np.full(len(linear), np.inf),
+        )
     )
-    found = solve_quadratic_program(program)
-    matrix = (found.x[:n_matrix] - found.x[n_matrix:]).reshape(n_centers, n_features)
+    matrix = (found.x[:n_matrix] - found.x[n_matrix : 2 * n_matrix]).reshape(n_centers, n_features)
     policy = _policy(found, matrix, scale, unit**2)
-    # The program leaves out the square of what is aimed at, which nothing changes.
-    return replace(policy, cost_usd=policy.cost_usd + 0.5 * weight * float((shift_mw**2).sum()))
+    # Squares of the policy alone leave out the square of what is aimed at, which nothing changes.
+    left_out = 0.0 if by_misses else 0.5 * weight * float((shift_mw**2).sum())
+    return replace(policy, cost_usd=policy.cost_usd + left_out)
 
 
 def _with_intercept(features: Floats, scale: Floats | None, eps: float) -> Floats:

@@ -375,3 +375,21 @@ def test_bad_input_is_named() -> None:
         for call in calls:
             with pytest.raises(SolverError, match=name):
                 call()
+
+
+@pytest.mark.parametrize("eps", [0.3, 3.0, 1e4])
+def test_base_regression_of_few_records_is_that_of_squares(eps: float) -> None:
+    """With fewer records than features, against the same program stated by cvxpy; a free fit misses nothing."""
+    rng = np.random.default_rng(3)
+    x, shift = rng.normal(size=(6, 9)), rng.normal(0.0, 20.0, (6, 4))
+    shift -= shift.mean(axis=1, keepdims=True)
+    own = train_base_regression(x, shift, eps)
+    assert own.certified
+    matrix = cp.Variable((4, 10))
+    miss = np.hstack([np.ones((6, 1)), x]) @ matrix.T - shift
+    bounds = [cp.sum(cp.abs(matrix)) <= 2.0 * eps, cp.sum(matrix, axis=0) == 0.0]
+    stated = cp.Problem(cp.Minimize(cp.sum_squares(miss) / (6 * 4)), bounds)
+    stated.solve(solver=cp.CLARABEL)
+    assert own.cost_usd == pytest.approx(stated.value, rel=1e-5, abs=1e-5)
+    of_policy = ((own.shifts_mw(x) - shift) ** 2).sum() / (6 * 4)
+    assert own.cost_usd == pytest.approx(of_policy, rel=1e-5, abs=1e-4)
