@@ -12,7 +12,9 @@ from enum import StrEnum
 
 from g2g_opt.failure import Failure, Moment, since_start
 from g2g_opt.limits import Limits
+from g2g_opt.metrics.power_quality import DEFINITIONS
 from g2g_opt.metrics.thermal import WorstLoading
+from g2g_opt.metrics.unbalance import UNBALANCE_ADDED_MAX
 from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage
 from g2g_opt.summary import Summary
 
@@ -28,6 +30,9 @@ class Criterion(StrEnum):
     EMERGENCY_LOADING = "emergency loading"
     LATENCY = "latency"
     THROUGHPUT = "throughput"
+    UNBALANCE = "voltage unbalance"
+    RAPID_VOLTAGE_CHANGE = "rapid voltage change"
+    VOLTAGE_AFTER_TRIP = "voltage after a trip"
     POWER_FLOW = "power flow"
 
     @property
@@ -145,7 +150,7 @@ def _voltage(summary: Summary, limits: Limits) -> list[LimitCheck]:
     """The band: on the voltage itself where no time outside is allowed, on the time outside where some is."""
     low, high = limits.voltage_min_pu, limits.voltage_max_pu
     worst = summary.worst_voltage(low, high)
-    side = _side(worst)
+    side = _side(worst, limits)
     if limits.violation_time_share_max > 0.0:
         share = summary.voltage_stats(low, high).violation_time_s / summary.duration_s
         check = _at_most(side, f"{side} time share", share, limits.violation_time_share_max)
@@ -162,11 +167,12 @@ def _integral(summary: Summary, limits: Limits) -> list[LimitCheck]:
         return []
     band = limits.voltage_min_pu, limits.voltage_max_pu
     worst, value = summary.worst_voltage(*band), summary.voltage_stats(*band).integral_violation_pu_s
-    return [_at_node(_at_most(Criterion.VOLTAGE_INTEGRAL, f"{_side(worst)} integral", value, limit), worst)]
+    side = _side(worst, limits)
+    return [_at_node(_at_most(Criterion.VOLTAGE_INTEGRAL, f"{side} integral", value, limit), worst)]
 
 
 def _loading(summary: Summary, limits: Limits) -> list[LimitCheck]:
-    """Normal ratings, which may be passed for a time (of all branches together)."""
+    """Ratings on the limits' basis, which may be passed for a time (of all branches together)."""
     limit = limits.loading_max_pu
     worst = {
         Criterion.LINE_LOADING: summary.worst_loading("line"),
@@ -182,7 +188,7 @@ def _loading(summary: Summary, limits: Limits) -> list[LimitCheck]:
         time_s = summary.overload_time_s(limit)
         if time_s > allowed_s:
             criterion, heaviest = max(loaded.items(), key=lambda item: item[1].loading_pu)
-            words = f"{heaviest.loading_pu:.3f} of its normal rating"
+            words = f"{heaviest.loading_pu:.3f} of its {limits.rating_basis} rating"
             return [_at_branch(_at_most(criterion, "overload time (s)", time_s, allowed_s), heaviest, words)]
     # A short overload that is allowed uses the limit up, and no more.
     used_max = 1.0 if allowed_s > 0.0 else math.inf
@@ -215,6 +221,57 @@ def _throughput(summary: Summary, limits: Limits) -> list[LimitCheck]:
     return [LimitCheck(Criterion.THROUGHPUT, "throughput share", share, floor, used, share >= floor)]
 
 
+def _unbalance(summary: Summary, limits: Limits) -> list[LimitCheck]:
+    """Each definition: the bus that the sites are to blame for, or the one that stands highest."""
+    quality, checks = summary.power_quality, []
+    for definition, limit in zip(
+        DEFINITIONS, (limits.unbalance_negative_sequence_max, limits.unbalance_nema_max), strict=True
+    ):
+        highest = quality.worst_unbalance(definition) if quality is not None else None
+        if quality is None or highest is None or limit is None:
+            continue
+        broken = quality.worst_blamed(definition, limit, limits.unbalance_time_share_max)
+        shown = broken or highest
+        # What the circuit has without a site uses nothing up that a site could have had.
+        allowed = max(limit, shown.without_site_share + UNBALANCE_ADDED_MAX)
+        used = shown.share / allowed
+        checks.append(
+            LimitCheck(
+                Criterion.UNBALANCE,
+                f"voltage unbalance ({definition})",
+                shown.share,
+                limit,
+                min(used, 1.0) if broken is None else used,
+                broken is None,
+                where=shown.bus,
+                time_s=shown.time_s,
+                detail=f"{100 * shown.without_site_share:.2f} % there without a site",
+            )
+        )
+    return checks
+
+
+def _rapid_change(summary: Summary, limits: Limits) -> list[LimitCheck]:
+    worst = summary.power_quality.worst_change() if summary.power_quality is not None else None
+    limit = limits.rapid_voltage_change_max_pu
+    if worst is None or limit is None:
+        return []
+    check = _at_most(Criterion.RAPID_VOLTAGE_CHANGE, str(Criterion.RAPID_VOLTAGE_CHANGE), worst.change_pu, limit)
+    place = summary.node_names[summary.nodes.index((worst.bus, worst.phase))]
+    return [replace(check, where=worst.bus, phase=place.rsplit(".", 1)[1], time_s=worst.time_s, detail=worst.cause)]
+
+
+def _after_trip(summary: Summary, limits: Limits) -> list[LimitCheck]:
+    worst = summary.power_quality.highest_after_trip() if summary.power_quality is not None else None
+    limit = limits.voltage_after_trip_max_pu
+    if worst is None or limit is None:
+        return []
+    check = _at_most(Criterion.VOLTAGE_AFTER_TRIP, str(Criterion.VOLTAGE_AFTER_TRIP), worst.voltage_pu, limit)
+    place = summary.node_names[summary.nodes.index((worst.bus, worst.phase))]
+    words = f"just after a trip of {worst.site}"
+    return [replace(check, where=worst.bus, phase=place.rsplit(".", 1)[1], time_s=worst.time_s, detail=words)]
+
+
 _CHECKS: tuple[Callable[[Summary, Limits], list[LimitCheck]], ...] = (
     _voltage,
     _integral,
@@ -222,11 +279,16 @@ _CHECKS: tuple[Callable[[Summary, Limits], list[LimitCheck]], ...] = (
     _emergency,
     _latency,
     _throughput,
+    _unbalance,
+    _rapid_change,
+    _after_trip,
 )
 
 
-def _side(worst: WorstVoltage) -> Criterion:
-    return Criterion.VOLTAGE_LOW if worst.voltage_pu < 1.0 else Criterion.VOLTAGE_HIGH
+def _side(worst: WorstVoltage, limits: Limits) -> Criterion:
+    """The end of the band that the worst voltage is nearer to, or beyond: a band need not lie around 1 pu."""
+    below = worst.voltage_pu - limits.voltage_min_pu <= limits.voltage_max_pu - worst.voltage_pu
+    return Criterion.VOLTAGE_LOW if below else Criterion.VOLTAGE_HIGH
 
 
 def _at_node(check: LimitCheck, worst: WorstVoltage) -> LimitCheck:

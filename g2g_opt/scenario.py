@@ -44,7 +44,7 @@ class Scenario:
     """
 
     name: Annotated[str, Flag("--scenario-name", "name of the run, which keys its draws", metavar="NAME")] = "hour"
-    duration_s: Annotated[RunS, Flag("--duration-s", "length of a run", also=("--duration",))] = 3600
+    duration_s: Annotated[RunS, Flag("--duration-s", "length of a run")] = 3600
     dt_s: Annotated[PeriodS, Flag("--dt-s", "step of sites and grid")] = Fraction(1)
     control_dt_s: Annotated[PeriodS, Flag("--control-dt-s", "how often controllers act")] = Fraction(1)
     replica_share_start: Annotated[Share, Flag("--replica-share", "share of the replicas active at the start")] = 0.7

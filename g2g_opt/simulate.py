@@ -20,6 +20,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.grid.opendss import STUDY_TOLERANCE
 from g2g_opt.judge import judge
 from g2g_opt.limits import Limits
+from g2g_opt.metrics.power_quality_record import PowerQualityRecord
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.recorded_run import figures_by_step, summarise
@@ -50,9 +51,11 @@ class _Job:
 
     @property
     def edges(self) -> Edges:
-        """Where voltages and loadings are counted: at the limits among others."""
+        """Where voltages, loadings and unbalance are counted: at the limits among others."""
         limits = self.limits
-        return Edges().including(limits.voltage_min_pu, limits.voltage_max_pu, limits.loading_max_pu)
+        unbalance = limits.unbalance_negative_sequence_max, limits.unbalance_nema_max
+        band = limits.voltage_min_pu, limits.voltage_max_pu
+        return Edges().including(*band, limits.loading_max_pu, [x for x in unbalance if x is not None])
 
 
 Task = tuple[Plan, Scenario]
@@ -247,10 +250,13 @@ def _on_opendss(job: _Job, task: Task, note: str) -> Outcome:
 def _run_assembled(job: _Job, task: Task, run: Assembly, note: str, began_s: float) -> Outcome:
     plan, scenario = task
     failure = None
+    quality = PowerQualityRecord(run.grid, job.edges.unbalance)
     try:
         run.coordinator.run()
     except PowerFlowError as error:
         failure = error.failure
     summary = summarise(run, plan, float(scenario.dt_s), job.edges, failure)
+    if summary.failure is None:
+        summary = replace(summary, power_quality=quality.quality())
     outcome = _judged(job, task, summary, "opendss", time.perf_counter() - began_s, note)
     return replace(outcome, by_step=figures_by_step(run)) if job.by_step and summary.failure is None else outcome

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure, FailureKind
+from g2g_opt.metrics.power_quality import UNBALANCE_EDGES, PowerQuality
 from g2g_opt.metrics.thermal import WorstLoading, is_of_kind, phase_letter
 from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage
 
@@ -31,19 +32,23 @@ _CHUNK_POINTS = 2048
 
 @dataclass(frozen=True)
 class Edges:
-    """Voltages (pu) and loadings (share of the normal rating) at which times are kept; rising."""
+    """Voltages (pu), loadings (share of the normal rating) and unbalances (share) at which times are kept; rising."""
 
     low_pu: tuple[float, ...] = LOW_EDGES_PU
     high_pu: tuple[float, ...] = HIGH_EDGES_PU
     loading_pu: tuple[float, ...] = LOADING_EDGES_PU
+    unbalance: tuple[float, ...] = UNBALANCE_EDGES
 
-    def including(self, low_pu: float, high_pu: float, loading_pu: float | None) -> Edges:
+    def including(
+        self, low_pu: float, high_pu: float, loading_pu: float | None, unbalance: Sequence[float] = ()
+    ) -> Edges:
         """These edges and some more."""
         extra = () if loading_pu is None else (loading_pu,)
         return Edges(
             tuple(sorted({*self.low_pu, low_pu})),
             tuple(sorted({*self.high_pu, high_pu})),
             tuple(sorted({*self.loading_pu, *extra})),
+            tuple(sorted({*self.unbalance, *unbalance})),
         )
 
 
@@ -81,7 +86,8 @@ class Summary:
     occurred; `branches`, `loading_pu`, `loading_step` likewise for loadings (empty if not recorded), with the phase of
     the heaviest conductor and the branch's normal over its emergency rating. `steps_by_class[i, j]` counts steps by how
     many low edges lie at or below the lowest voltage of all nodes, and how many high edges below the highest;
-    `below_pu`, `above_pu` sum how far nodes lie outside every edge. `sites` are in the run's order.
+    `below_pu`, `above_pu` sum how far nodes lie outside every edge. `sites` are in the run's order. `power_quality`
+    is there of a run in closed loop that did not fail.
     """
 
     dt_s: float
@@ -107,6 +113,7 @@ class Summary:
     own_loads_worst: str = ""
     sites: tuple[SiteSummary, ...] = field(default_factory=tuple)
     failure: Failure | None = None
+    power_quality: PowerQuality | None = None
 
     # --- making one
 

@@ -22,7 +22,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.quantities import Count
 from g2g_opt.scenario import Scenario
 from studies.shared.number_flags import number
-from studies.shared.question_fields import ExcludedBuses, GpusPerReplica, Precision, Task
+from studies.shared.question_fields import CircuitEdits, ExcludedBuses, GpusPerReplica, MeasuredPrecision, MeasuredTask
 from studies.shared.question_flags import add_noun_flags, field_flag
 from studies.study_commands import add_circuit_consent, add_study_commands
 
@@ -33,6 +33,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE
 _PLAIN_WIDTH = 132
 # Buses that `g2g feeder` names.
 _BUSES_NAMED = 24
+# Limits that `g2g feeder` holds the base case against.
+_BASE_CASE_LIMITS = ("voltage_min_pu", "voltage_max_pu", "loading_max_pu", "rating_basis")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -115,7 +117,7 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="list the measured inference workloads")
     models.add_argument("--model", help="only this model: its id, or the part after the slash")
     models.add_argument("--gpu", help="only this GPU, e.g. H100")
-    for name, hint in (("task", Task), ("precision", Precision), ("gpus_per_replica", GpusPerReplica)):
+    for name, hint in (("task", MeasuredTask), ("precision", MeasuredPrecision), ("gpus_per_replica", GpusPerReplica)):
         field_flag(name, hint, None).add(models, name)
     models.set_defaults(task=None, precision=None, gpus_per_replica=None)
     models.add_argument("--tensor-parallel", type=number(Count), metavar="N", help="only this tensor-parallel degree")
@@ -128,14 +130,15 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
         epilog="Example: g2g feeder path/to/Master.dss --picture feeder.png",
     )
     feeder.add_argument("feeder", help="a bundled feeder's name, or the path of an OpenDSS master file")
-    add_noun_flags(feeder, Limits(), ("voltage_min_pu", "voltage_max_pu"))
+    add_noun_flags(feeder, Limits(), _BASE_CASE_LIMITS)
     feeder.add_argument("--all-buses", action="store_true", help="name every bus that can take a site")
     picture = "draw map and voltages against distance (PNG; default results/feeder_NAME.png)"
     feeder.add_argument("--picture", type=Path, metavar="FILE", help=picture)
     feeder.add_argument("--no-picture", action="store_true", help="draw nothing")
     field_flag("exclude_buses", ExcludedBuses, ()).add(feeder, "exclude_buses")
+    field_flag("edits", CircuitEdits, None).add(feeder, "edits")
     add_noun_flags(feeder, Scenario(), ("own_load_share",))
-    feeder.set_defaults(exclude_buses=())
+    feeder.set_defaults(exclude_buses=(), edits=None)
     add_circuit_consent(feeder)
     feeder.set_defaults(run=_run_feeder)
     return parser
@@ -164,11 +167,11 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.feeder_description import describe_feeder
     from g2g_opt.feeder_lint import format_findings, lint_feeder
 
-    limits = Limits(voltage_min_pu=options.voltage_min_pu, voltage_max_pu=options.voltage_max_pu)
-    feeder = Feeder.find(options.feeder).excluding(tuple(options.exclude_buses))
-    base = solve_base_case(feeder, options.own_load_share)
+    limits = Limits(**{name: getattr(options, name) for name in _BASE_CASE_LIMITS})
+    feeder = Feeder.find(options.feeder, options.edits).excluding(tuple(options.exclude_buses))
+    base = solve_base_case(feeder, options.own_load_share, limits.rating_basis)
     console.print(repr(feeder), markup=False)
-    for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder)):
+    for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder, limits)):
         console.print(words, markup=False)
     named = feeder.candidate_buses if options.all_buses else feeder.candidate_buses[:_BUSES_NAMED]
     more = "" if len(named) == len(feeder.candidate_buses) else ", ... (--all-buses names all)"

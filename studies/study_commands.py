@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,9 +30,9 @@ from studies.running.memory_limit import check_memory_limit, lack_of_memory
 from studies.running.runner import damaged_results, question_of, run_study, wait_hint
 from studies.running.study_folder import DiskFullError, StudyFolder
 from studies.shared.conclusion import Conclusion
+from studies.shared.limit_flags import add_limit_flags, given_limits, refuse_unused
 from studies.shared.number_flags import number
-from studies.shared.question_flags import FieldFlag, add_question_flags, flags_of, given_fields
-from studies.shared.question_model import unused_fields
+from studies.shared.question_flags import add_question_flags, given_fields
 from studies.shared.rejudging import limits_of
 from studies.shared.task import Question
 from studies.terminal import Meter, in_words, show_conclusion
@@ -173,16 +173,10 @@ def _add_report(commands: Commands) -> None:
         epilog="Example: g2g report results/hosting_capacity --voltage-min 0.94",
     )
     _add_folder(parser)
-    for one in _limit_flags():
-        one.add(parser)
+    add_limit_flags(parser)
     where = "where to (default: the study's folder; for other limits a new one in it)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=where)
     parser.set_defaults(run=_run_report)
-
-
-def _limit_flags() -> list[FieldFlag]:
-    """Every limit, left as the study has it if it is not given."""
-    return [replace(one, flag=replace(one.flag, unset="the study's")) for one in flags_of(Limits, Limits())]
 
 
 # --- running
@@ -312,13 +306,13 @@ def _write_all(root: Path, limits: Limits | None = None, out: Path | None = None
 
 
 def _run_report(options: argparse.Namespace, console: Console) -> int:
-    given = {one.names[0]: vars(options)[one.dest] for one in _limit_flags() if one.dest in vars(options)}
+    given = given_limits(options)
     limits = None
     if given:
         ledger = Ledger(StudyFolder(options.folder).ledger)
         try:
             question = question_of(ledger)
-            _refuse_unused(question, given)
+            refuse_unused(question, given)
             limits = replace(limits_of(question), **given)
         finally:
             ledger.close()
@@ -328,14 +322,6 @@ def _run_report(options: argparse.Namespace, console: Console) -> int:
     for path in paths:
         console.print(f"  {path}", markup=False, soft_wrap=True)
     return 0
-
-
-def _refuse_unused(question: Question, given: Mapping[str, Any]) -> None:
-    """Raise `InputError` for a limit that the study does not use."""
-    unused = unused_fields(type(question)).get("limits", {})
-    for one in _limit_flags():
-        if (name := one.names[0]) in given and name in unused:
-            raise InputError(f"{one.flag.name} changes nothing in a {question.study} study: {unused[name]}")
 
 
 def _run_status(options: argparse.Namespace, console: Console) -> int:

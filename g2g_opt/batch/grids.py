@@ -28,6 +28,7 @@ from g2g_opt.grid.profile_series import series_is_trusted
 from g2g_opt.grid.served import SERVED_TOLERANCE, not_served, served_share
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.grid.storage_bank import StorageBank
+from g2g_opt.metrics.power_quality import three_phase_buses
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -84,6 +85,9 @@ class Grids:
         self.dt_s: Fraction = first.dt_s
         attachments = [s.attached.all() for s in setups]
         self.taps = [self._start_taps(s) for s in setups]
+        self.three_phase_buses, unbalanced = three_phase_buses(
+            first.feeder.buses, first.exclude_buses, self.network.nodes
+        )
         self.flow = BatchPowerFlow(
             jacobian,
             [[port for a in s.attached.all() for port in self._ports(s, a)] for s in setups],
@@ -91,7 +95,13 @@ class Grids:
             tolerance_pu=first.tolerance,
             max_iterations=first.max_iterations,
             loadings=any(s.record_loading for s in setups),
+            unbalanced=unbalanced.tolist(),
+            ratings=first.ratings(),
         )
+        # (first step, setting) of every move of taps, and the step from which the present ones hold.
+        self.tap_history = [[(0, self._setting(slot))] for slot in range(len(setups))]
+        self.taps_moved_at = np.zeros(len(setups), dtype=np.int64)
+        self._step = -1
         self.failure: list[Failure | None] = [None] * len(setups)
         self._attachments = attachments
         self._failed: list[int] = []
@@ -186,6 +196,7 @@ class Grids:
 
     def solve(self, step: int, fleet_w: Floats) -> None:
         """Solve all scenarios, with `fleet_w` (fleet, 3) drawn by the sites, scenario by scenario."""
+        self._step = step
         power = self.flow.power.reshape(-1)
         site_w = fleet_w.reshape(-1)
         power[self._site_places[0]] = site_w
@@ -306,7 +317,12 @@ class Grids:
         """Move regulators of some scenarios, as `SetTaps` does on a grid."""
         for slot, position in positions.items():
             self.taps[slot] |= self.setups[slot].regulators.resolve(position)
-        self.flow.set_settings({slot: self._setting(slot) for slot in positions})
+        settings = {slot: self._setting(slot) for slot in positions}
+        for slot, setting in settings.items():
+            if setting != self.tap_history[slot][-1][1]:
+                self.tap_history[slot].append((self._step + 1, setting))
+                self.taps_moved_at[slot] = self._step + 1
+        self.flow.set_settings(settings)
 
     def slopes(self, fleet: Ints, perturbation_kw: Floats) -> Floats:
         """dv/dp (pu/kW) of every node by each phase of some fleets, shape (node, 3, fleet), around the present powers.

@@ -15,6 +15,7 @@ _FIELDS = (
     "loads",
     "ports",
     "ratings",
+    "bus_nodes",
     "factors",
     "factor_of_chunk",
     "power",
@@ -35,7 +36,9 @@ class BundleType(types.StructRef):
 
 
 class Bundle(structref.StructRefProxy):
-    """The tables of `kernel_tables` by lower-case name, `factor_of_chunk`, `power` and `load_share`."""
+    """The tables of `kernel_tables` by lower-case name, `factor_of_chunk`, `power` and `load_share`;
+    `bus_nodes` are the three places (times 2 W) of every bus whose unbalance is told.
+    """
 
 
 structref.define_proxy(Bundle, BundleType, list(_FIELDS))
@@ -47,6 +50,7 @@ def bundle(
     loads: Any,
     ports: Any,
     ratings: Any,
+    bus_nodes: Any,
     factors: Any,
     factor_of_chunk: Any,
     power: Any,
@@ -56,4 +60,6 @@ def bundle(
     out: Any,
 ) -> Any:
     """Put tables together; the arrays are shared, not copied."""
-    return Bundle(pattern, loads, ports, ratings, factors, factor_of_chunk, power, load_share, state, work, out)
+    return Bundle(
+        pattern, loads, ports, ratings, bus_nodes, factors, factor_of_chunk, power, load_share, state, work, out
+    )

@@ -140,3 +140,4 @@ class Solutions(NamedTuple):
     own_share: Floats  # (slot,): served over asked power of the watched load that is farthest from 1
     own_load: Ints  # (slot,): that load
     own_voltage_pu: Floats  # (slot,): its voltage
+    unbalance: Floats  # (definition x three-phase bus, slot): negative over positive sequence, then NEMA's (shares)

@@ -44,6 +44,7 @@ from g2g_opt.batch.load_law import (
     law_admittance,
 )
 from g2g_opt.batch.port_kernel import bound_ports, length, port_currents, read_ports, settle_ports, write_ports
+from g2g_opt.batch.unbalance_kernel import write_unbalance
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -243,6 +244,8 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
                 write_loadings_shared(x, c, ratings, ratings.shared[which], out)
             else:
                 write_loadings_each(x, c, ratings, ratings.mixed[-which - 1], out)
+        if len(tables.bus_nodes):
+            write_unbalance(x, c, tables.bus_nodes, out)
     all_well = True
     for slot in range(len(out.solved)):
         all_well = all_well and out.solved[slot] and not out.outside[slot]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,6 +14,7 @@ from g2g_opt.batch.control import Parts
 from g2g_opt.batch.controls import build_controls, check_known
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
+from g2g_opt.batch.power_quality import PowerQualityTally
 from g2g_opt.batch.tally import Tally
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.clock import as_period
@@ -89,7 +90,7 @@ def batch_key(run: Coordinator[Any, Any]) -> tuple[Any, ...]:
         if (Fraction(controller.dt_s) / setup.dt_s).denominator != 1:
             raise UnsupportedByBatch(f"{type(controller).__name__} acts between grid steps")
     solved = (tuple(setup.commands()), setup.dt_s, run.total_duration_s, setup.tolerance, setup.max_iterations)
-    return (*solved, setup.exclude_buses, setup.record_loading)
+    return (*solved, setup.exclude_buses, setup.record_loading, setup.rating_basis)
 
 
 def _setup(run: Coordinator[Any, Any]) -> GridSetup:
@@ -147,6 +148,7 @@ class _Batch:
         self.controls = build_controls([run.controllers for run in self._runs], self._parts)
         self._ticks = [int(Fraction(c.dt_s) / self.dt_s) for c in self.controls]
         self._tally = self._make_tally(edges, deadlines_s)
+        self._quality = PowerQualityTally(self.grids, self.fleets, self.n_steps, edges.unbalance)
         self._traced = [slot for slot, i in enumerate(self._order) if i in trace]
         self._kept: list[dict[str, Any]] = [{} for _ in self._traced]
         self._ended: dict[int, Summary] = {}
@@ -175,6 +177,7 @@ class _Batch:
             self.grids.solve(step, self.fleets.power_w)
             self._note_ended()
             self._tally.add(step, self.grids.voltage_pu, self.grids.loading_pu, self.grids.loading_phase)
+            self._quality.add(step)
             self.grids.tell_own_loads(step, self._tally)
             for slot, kept in zip(self._traced, self._kept, strict=True):
                 self._keep(slot, kept)
@@ -189,10 +192,14 @@ class _Batch:
             if progress is not None and 100 * (step + 1 - reported) >= self.n_steps:
                 reported = step + 1
                 progress(reported, self.n_steps)
+        self._quality.finish()
         results: list[BatchRun | None] = [None] * len(self._runs)
         traces = {slot: self._trace(slot, kept) for slot, kept in zip(self._traced, self._kept, strict=True)}
         for slot, i in enumerate(self._order):
-            summary = self._ended.get(slot) or self._tally.summary(slot, float(self.dt_s))
+            summary = self._ended.get(slot)
+            if summary is None:
+                whole = self._tally.summary(slot, float(self.dt_s))
+                summary = replace(whole, power_quality=self._quality.quality(slot))
             results[i] = BatchRun(summary, traces.get(slot))
         return [result for result in results if result is not None]
 

@@ -105,15 +105,13 @@ class CoordinationQuestion:
         bool, Flag("--free-intercept", "leave constant moves (MW) out of |beta|_1", group=_TRAINING)
     ] = False
     response: Annotated[
-        ResponseKind,
-        Flag("--response", "what a shift becomes that the datacenters do not accept", group=_OPERATION),
+        ResponseKind, Flag("--response", "what a shift becomes that the datacenters do not accept", group=_OPERATION)
     ] = "reject"
     shed_rule: Annotated[ShedRule, Flag("--shed-rule", "when the grid rejects a shift", group=_OPERATION)] = (
         "sheds nothing"
     )
     latency_margin: Annotated[
-        ShareBelowOne,
-        Flag("--latency-margin", "share of the latency loss held back in training", group=_TRAINING),
+        ShareBelowOne, Flag("--latency-margin", "share of the latency loss held back in training", group=_TRAINING)
     ] = 0.0
     refused_max: Annotated[
         ShareBelowOne | None,

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from g2g_opt.feeder import Feeder
-from g2g_opt.feeder_description import unassessed_notes
-from g2g_opt.feeder_lint import placeholder_rated_lines
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
-from studies.datacenter_location.ranking import best_rows, judged_rows, n_tied
+from studies.datacenter_location.ranking import best_rows, judged_rows, lead_in_words, n_tied
 from studies.datacenter_location.trials import PlacementRow, TrialRun
+from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
-from studies.shared.task import Row, TaskResult, gather
+from studies.shared.envelopes import envelope_of
+from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import gather_as
 
 TIE_RULE = (
@@ -88,8 +89,8 @@ def draw_conclusion(
         feeder=feeder.name,
         tables=tuple(tables),
         maps=_maps(ranked, winner, sites),
-        envelopes=_envelopes(results, [row.placement for row in final], limits),
-        charts=_charts(ranked, rows, final, batch),
+        envelopes=_envelopes(results, final, winner, limits),
+        charts=(*_charts(ranked, rows, final, batch), scenario_chart((scenario,), feeder)),
         failures=_failures(results, on_batch, on_opendss),
         warnings=_warnings(winner, ranked, n_placements, judged_again, final),
         not_assessed=_not_assessed(feeder, limits),
@@ -130,6 +131,8 @@ def _answer(
         f"{winner.throughput_tps:.0f} tokens/s, voltages {winner.lowest_pu:.4f} to {winner.highest_pu:.4f} pu "
         f"(on {engine})."
     )
+    if lead := lead_in_words(final or ranked):
+        sentence += f" It is {lead}."
     if zero > 1:
         sentence += (
             f" {zero} placements keep the band all the time on the batch engine, and none can have less violation than "
@@ -159,20 +162,14 @@ def _maps(ranked: Sequence[PlacementRow], winner: PlacementRow | None, sites: Se
     )
 
 
-def _envelopes(results: Sequence[TaskResult], order: Sequence[str], limits: Limits) -> tuple[Envelope, ...]:
-    voltages: Mapping[str, Row] = {row["placement"]: row for row in gather(results, "voltages")}
-    return tuple(
-        Envelope(
-            f"placement {name}, OpenDSS",
-            tuple(voltages[name]["nodes"]),
-            [float(v) for v in voltages[name]["lowest_pu"]],
-            [float(v) for v in voltages[name]["highest_pu"]],
-            limits.voltage_min_pu,
-            limits.voltage_max_pu,
-        )
-        for name in order
-        if name in voltages
-    )
+def _envelopes(
+    results: Sequence[TaskResult], final: Sequence[PlacementRow], winner: PlacementRow | None, limits: Limits
+) -> tuple[Envelope, ...]:
+    """Of the finalists, the best first; without any of the best placement, from its run on the batch engine."""
+    runs = {(run.placement, run.stage): run for run in gather_as(results, "runs", TrialRun) if run.failure_kind is None}
+    shown = final or ([winner] if winner is not None else [])
+    found = [runs[row.placement, row.stage] for row in shown if (row.placement, row.stage) in runs]
+    return tuple(envelope_of(f"placement {run.placement}, {run.engine} engine", [run], limits) for run in found)
 
 
 def _charts(
@@ -301,9 +298,6 @@ def _not_assessed(feeder: Feeder, limits: Limits) -> tuple[str, ...]:
         "protection, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",
     ]
-    if limits.loading_max_pu is None:
-        lines = placeholder_rated_lines(feeder)
-        words = f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""
-        notes.insert(1, f"thermal limits: loadings are kept with the runs, not part of the ranking{words}")
+    notes += loading_notes(feeder, limits)
     notes += unassessed_notes(feeder)
     return tuple(notes)

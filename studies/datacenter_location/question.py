@@ -19,6 +19,7 @@ from g2g_opt.service_transformer import with_services
 from g2g_opt.site import POWER_FACTOR, Site
 from studies.datacenter_location.placements import Placement, list_placements
 from studies.shared.question_fields import (
+    CircuitEdits,
     ExcludedBuses,
     FeederName,
     GpuName,
@@ -28,7 +29,7 @@ from studies.shared.question_fields import (
     SitePowerFactor,
     TraceFolder,
 )
-from studies.shared.question_model import Part, question_model
+from studies.shared.question_model import NounFlags, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
 
 DESCRIPTION = (
@@ -55,6 +56,7 @@ class LocationQuestion:
 
     feeder: FeederName = "ieee123"
     exclude_buses: ExcludedBuses = ()
+    edits: CircuitEdits = None
     sites: PlacedSites = ()
     gpu: GpuName = "H100"
     power_factor: SitePowerFactor = POWER_FACTOR
@@ -65,8 +67,8 @@ class LocationQuestion:
         Literal["optimised", "study"],
         Flag("--taps", "regulator taps: found per placement, or the feeder's own constants"),
     ] = "optimised"
-    scenario: Annotated[Scenario, Part("the run")] = Field(default_factory=Scenario)
-    limits: Annotated[Limits, Part("limits, beyond which a placement is marked")] = Field(default_factory=Limits)
+    scenario: Annotated[Scenario, NounFlags("the run")] = Field(default_factory=Scenario)
+    limits: Annotated[Limits, NounFlags("limits, beyond which a placement is marked")] = Field(default_factory=Limits)
     refined: Annotated[CountFromZero, Flag("--refined", "best placements that get a tap search of their own")] = 300
     finalists: Annotated[
         Count, Flag("--finalists", "best placements that are run again on OpenDSS; their order is the answer")
@@ -100,7 +102,7 @@ class LocationQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question, with the transformers of the sites at every bus where one may stand."""
-        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
         if self.service is None:
             return feeder
         return with_services(feeder, [b for c in self.choices() for b in c.candidate_buses(feeder)], self.service)

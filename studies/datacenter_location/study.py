@@ -146,14 +146,7 @@ class LocationStudy(LocationQuestion):
         progress(0.0, "on OpenDSS")
         placement, steps = tuple(task.content["placement"]), tuple(task.content["steps"])
         (trial,) = _trials(self).simulate([(placement, steps)], self.fine(), "opendss")
-        run = trial.run
-        voltages = {
-            "placement": name_of(placement),
-            "nodes": list(run.summary.node_names),
-            "lowest_pu": run.summary.lowest_pu,
-            "highest_pu": run.summary.highest_pu,
-        }
-        return {**self._rows([trial], "finalists", self.fine()), "voltages": [voltages]}
+        return self._rows([trial], "finalists", self.fine())
 
     def _find_settings(self, progress: Progress) -> Tables:
         sample = spread_sample(self.placements(), _SAMPLE)

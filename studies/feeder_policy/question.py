@@ -22,6 +22,7 @@ from g2g_opt.service_transformer import with_services
 from g2g_opt.site import POWER_FACTOR
 from studies.shared.question_fields import (
     SITES,
+    CircuitEdits,
     ExcludedBuses,
     FeederName,
     GpuName,
@@ -32,7 +33,7 @@ from studies.shared.question_fields import (
     TraceFolder,
     read_sites,
 )
-from studies.shared.question_model import Part, ReadBy, check_unused, question_model
+from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
 from studies.shared.site_choices import SYNTAX, ServedModel, SiteChoice
 
 DESCRIPTION = (
@@ -44,8 +45,8 @@ EPILOG = (
     f"A site is written {SYNTAX}, where PLACE is its bus and GPUS what a model has at full demand. Example: "
     "g2g feeder-policy --feeder ieee13 --site campus=671:llama-3.1-70b:7200 --pv 675:1200 --training 40 --test 40"
 )
-Case = Literal["no control", "constant", "droop", "ofo", "contextual", "clairvoyant"]
-CASES: tuple[Case, ...] = get_args(Case)
+PolicyCase = Literal["no control", "constant", "droop", "ofo", "contextual", "clairvoyant"]
+CASES: tuple[PolicyCase, ...] = get_args(PolicyCase)
 
 # 900 servers of one large model on the 13-bus feeder, and a plant at its end.
 _SITES = (SiteChoice("campus", (ServedModel("llama-3.1-70b", 7200),), candidates=("671",)),)
@@ -86,6 +87,7 @@ class FeederPolicyQuestion:
 
     feeder: FeederName = "ieee13"
     exclude_buses: ExcludedBuses = ()
+    edits: CircuitEdits = None
     sites: Annotated[
         tuple[SiteChoice, ...],
         Flag(
@@ -106,8 +108,8 @@ class FeederPolicyQuestion:
     power_factor: SitePowerFactor = POWER_FACTOR
     connection: SiteConnection = "auto"
     service: Service = None
-    cases: Annotated[tuple[Case, ...], Flag("--case", "only this case", unset="all")] = CASES
-    scenario: Annotated[Scenario, Part(_RUNS, without=_DRAWN)] = field(
+    cases: Annotated[tuple[PolicyCase, ...], Flag("--case", "only this case", unset="all")] = CASES
+    scenario: Annotated[Scenario, NounFlags(_RUNS, without=_DRAWN)] = field(
         default_factory=lambda: Scenario(profile="hudson_valley_2018")
     )
     n_training: Annotated[Count, Flag("--training", "hours to train in", group=_RUNS)] = 20
@@ -146,7 +148,7 @@ class FeederPolicyQuestion:
     clairvoyant_rounds: Annotated[
         RoundCount, Flag("--clairvoyant-rounds", "in which the clairvoyant corrects itself", group=_TRAINING)
     ] = 3
-    limits: Annotated[Limits, Part("limits")] = field(default_factory=Limits)
+    limits: Annotated[Limits, NounFlags("limits")] = field(default_factory=Limits)
     seed: StudySeed = 0
     trace_dir: TraceFolder = "data/specs"
 
@@ -159,7 +161,7 @@ class FeederPolicyQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question, with the transformers of the sites."""
-        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
         if self.service is None:
             return feeder
         return with_services(feeder, [bus for site in self.sites for bus in site.candidates], self.service)
@@ -213,7 +215,7 @@ class FeederPolicyQuestion:
         low, high = self.replica_share
         if low > high:
             raise InputError(f"shares of replicas must rise, got {low} to {high}")
-        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
         if self.sites == _SITES and feeder.name != "ieee13":
             raise InputError(f"name sites (--site) and plants (--pv) for feeder {feeder.name}")
         for site in self.sites:

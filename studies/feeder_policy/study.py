@@ -6,16 +6,17 @@ Every case is a task; `cases` says what they are, `setting` what the hours are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import ClassVar
 
-from g2g_opt.feeder_description import unassessed_notes
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from studies.feeder_policy.answer import draw_conclusion
 from studies.feeder_policy.cases import n_steps, run_case
 from studies.feeder_policy.question import FeederPolicyQuestion
 from studies.feeder_policy.setting import Setting
+from studies.report.scenario_chart import scenario_chart
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
@@ -62,5 +63,7 @@ class FeederPolicyStudy(FeederPolicyQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; a policy is trained for its limits, so they are never others."""
-        unassessed = unassessed_notes(self.load_feeder())
-        return draw_conclusion(self.feeder, self.cases, self.seed, results, unassessed)
+        feeder = self.load_feeder()
+        unassessed = (*loading_notes(feeder, self.limits), *unassessed_notes(feeder))
+        found = draw_conclusion(self.feeder, self.cases, self.seed, results, unassessed)
+        return replace(found, charts=(*found.charts, scenario_chart(self.scenarios()[1], feeder)))

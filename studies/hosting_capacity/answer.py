@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from g2g_opt.base_case import solve_base_case
-from g2g_opt.feeder import Feeder
-from g2g_opt.feeder_description import rating_notes, unassessed_notes
-from g2g_opt.feeder_lint import placeholder_rated_lines, placeholder_rated_transformers, unrated_branches
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from solvers.exact_binomial import trials_needed
 from studies.hosting_capacity import answer_tables as tables
+from studies.hosting_capacity.answer_ladder import (
+    front_chart,
+    front_table,
+    ladder_charts,
+    ladder_in_words,
+    ladder_table,
+    tokens_in_words,
+)
 from studies.hosting_capacity.frontier import corners, rises
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.hosting_capacity.rows import CapacityRow, CapacityRun, SizeRow, taps_in_words
-from studies.hosting_capacity.stored_answer import capacities_of_runs, reading_notes
-from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap
+from studies.hosting_capacity.rows import CapacityRow, CapacityRun, RungRow, SizeRow, taps_in_words
+from studies.hosting_capacity.stored_answer import answers_of_runs, reading_notes
+from studies.report.scenario_chart import scenario_chart
+from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap, most_and_least
+from studies.shared.envelopes import envelope_of
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
-# Envelopes shown: those of the largest capacities.
+# Envelopes shown: those of the largest capacities and of the smallest.
 _ENVELOPES = 8
+
+# Others say "firm" of what is served with an element out of service.
+FIRM_IS_NOT_N_1 = "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1"
 
 
 def draw_conclusion(
@@ -30,8 +41,9 @@ def draw_conclusion(
     rows = gather_as(results, "capacities", CapacityRow)
     warnings: tuple[str, ...] = ()
     again, used = made_under is not None, study.limits
+    ladder = gather_as(results, "ladder", RungRow)
     if made_under is not None:
-        rows = capacities_of_runs(study, gather_as(results, "runs", CapacityRun), rows)
+        rows, ladder = answers_of_runs(study, gather_as(results, "runs", CapacityRun), rows)
         warnings = reading_notes(study, made_under, rows)
     floor = used.throughput_share_min
     whole = [row for row in rows if row.first_n_servers is None]
@@ -45,6 +57,12 @@ def draw_conclusion(
     judged = [] if again else gather_as(results, "judged", SizeRow)
     shown = [tables.capacity_table(main, study), tables.binding_table(main)]
     charts = [tables.capacity_chart(main)]
+    if ladder:
+        shown.append(ladder_table(ladder))
+        charts += ladder_charts(ladder)
+    if judged and "flexible" in study.operations:
+        shown.append(front_table(judged))
+        charts.append(front_chart(judged))
     if study.throughput_shares:
         shown.append(tables.curve_table(whole))
         charts.append(tables.curve_chart(whole))
@@ -56,10 +74,11 @@ def draw_conclusion(
         charts += tables.frontier_charts(frontiers)
     if judged:
         shown.append(tables.judged_table(judged))
+    charts.append(scenario_chart(study.draw_scenarios("search"), study.load_feeder()))
     names = ", ".join(study.models)
     return Conclusion(
         title=f"Hosting capacity of {study.feeder}: {names} on {study.gpu}",
-        answer=_answer(study, main, again),
+        answer=_answer(study, main, ladder, again),
         feeder=study.feeder,
         tables=tuple(shown),
         maps=_maps(main, again),
@@ -72,7 +91,6 @@ def draw_conclusion(
                 *warnings,
                 *_set_warnings(study, main),
                 overload_warning(used, main),
-                placeholder_warning(study.load_feeder(), used, main),
             )
             if word
         ),
@@ -80,7 +98,7 @@ def draw_conclusion(
     )
 
 
-def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], again: bool) -> str:
+def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], ladder: Sequence[RungRow], again: bool) -> str:
     n_places = len({row.bus for row in main})
     if not main:
         return "No bus has an answer: every task failed."
@@ -95,9 +113,11 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], again: 
         if n_places > 1 and least is not best:
             text += f"; the least of {n_places} is {_in_words(least, again)}"
         sentences.append(text + ".")
+        if steps := [row for row in ladder if (row.bus, row.operation) == (best.bus, operation)]:
+            sentences.append(f"Each limit alone, {operation}, at {best.bus}: {ladder_in_words(steps)}.")
     if any(row.n_gpus == 0 for row in main):
         feeder = study.load_feeder()
-        broken = solve_base_case(feeder, study.scenario.own_load_share).breaks(study.limits)
+        broken = solve_base_case(feeder, study.scenario.own_load_share, study.limits.rating_basis).breaks(study.limits)
         if broken and feeder.initial_taps is None:
             sentences.append(f"Without any site the circuit already breaks a limit: {broken}.")
     if again:
@@ -110,7 +130,7 @@ def _in_words(row: CapacityRow, again: bool) -> str:
         # Under other limits the sizes are those that were searched under the old ones; smaller ones may do.
         none = "has no simulated size that keeps them; smaller ones may" if again else "hosts no site"
         return f"{row.bus} {none} ({row.limit})"
-    words = f"{row.bus} hosts {row.power_peak_mw:.2f} MW at its peak ({row.n_gpus} GPUs"
+    words = f"{row.bus} hosts {row.power_peak_mw:.2f} MW at its peak ({row.n_gpus} GPUs, {tokens_in_words(row)}"
     if row.n_servers_rejected_above is not None:
         words += f"; {row.gpus_rejected_above} GPUs do not keep the limits: {row.limit}"
     elif row.limit_where:
@@ -155,24 +175,17 @@ def _maps(main: Sequence[CapacityRow], again: bool) -> tuple[FeederMap, ...]:
 
 
 def _envelopes(main: Sequence[CapacityRow], results: Sequence[TaskResult], limits: Limits) -> Iterable[Envelope]:
-    largest = sorted((row for row in main if row.n_gpus), key=_peak, reverse=True)[:_ENVELOPES]
+    largest = most_and_least((row for row in main if row.n_gpus), _ENVELOPES, _peak)
     wanted: dict[tuple[str, int], list[CapacityRun]] = {(row.bus, row.n_servers): [] for row in largest}
     for run in gather_as(results, "runs", CapacityRun):
         if run.purpose == "search" and run.first_n_servers is None and run.failure_kind is None:
             wanted.get((run.bus, run.n_servers), []).append(run)
     for row in largest:
+        runs = [r for r in wanted[row.bus, row.n_servers] if taps_in_words(r.read_plan().taps) == row.taps]
         # A controller that is left off stands on the firm run.
-        runs = sorted(wanted[row.bus, row.n_servers], key=lambda run: run.operation != row.operation)
-        found = next((run for run in runs if taps_in_words(run.read_plan().taps) == row.taps), None)
-        if found is not None:
-            yield Envelope(
-                f"{row.bus}, {row.operation}: {row.power_peak_mw:.2f} MW",
-                found.nodes,
-                found.lowest_pu.tolist(),
-                found.highest_pu.tolist(),
-                limits.voltage_min_pu,
-                limits.voltage_max_pu,
-            )
+        found = [run for run in runs if run.operation == row.operation] or runs
+        if found:
+            yield envelope_of(f"{row.bus}, {row.operation}: {row.power_peak_mw:.2f} MW", found, limits)
 
 
 def _set_warnings(study: HostingCapacityQuestion, main: Sequence[CapacityRow]) -> list[str]:
@@ -206,32 +219,17 @@ def overload_warning(limits: Limits, rows: Sequence[CapacityRow]) -> str:
         if loading_pu > 1.0:
             parts.append(f"{kind}s up to {loading_pu:.2f} ({where})")
     return (
-        f"ratings are passed at these sizes: {', '.join(parts)} of normal; --loading-max 1.0 keeps them"
+        f"ratings are passed at these sizes: {', '.join(parts)} of {limits.rating_basis}; --loading-max 1.0 keeps them"
         if parts
         else ""
     )
-
-
-def placeholder_warning(feeder: Feeder, limits: Limits, rows: Sequence[CapacityRow]) -> str:
-    """A sentence on answers that a rating decides which nobody stated; empty if there are none."""
-    if limits.loading_max_pu is None and limits.loading_emergency_max_pu is None:
-        return ""
-    unstated = {f"line.{name}" for name in placeholder_rated_lines(feeder)}
-    unstated |= {f"{kind}.{n}" for kind in ("transformer", "autotrans") for n in placeholder_rated_transformers(feeder)}
-    decided = {}
-    for row in rows:
-        if row.limit_criterion is not None and row.limit_criterion.is_thermal and row.limit_element in unstated:
-            decided[row.bus] = row.limit_element
-    if not decided:
-        return ""
-    named = ", ".join(f"{element} at {bus}" for bus, element in decided.items())
-    return f"ratings that nobody stated (OpenDSS's default) decide the answer: {named}"
 
 
 def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     """What the answer does not cover, in words."""
     feeder = study.load_feeder()
     notes = [
+        FIRM_IS_NOT_N_1,
         "one hour in one scenario; no seasons, no contingencies"
         if study.scenarios == 1
         else "one hour, in drawn scenarios; no seasons, no contingencies",
@@ -240,17 +238,4 @@ def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     ]
     if study.scenario.own_load_share != 1.0:
         notes.insert(0, f"load levels other than {study.scenario.own_load_share:g} of the circuit's own load")
-    notes = unassessed_notes(feeder) + notes
-    if limits.loading_max_pu is not None or limits.loading_emergency_max_pu is not None:
-        unrated = unrated_branches(feeder)
-        if unrated:
-            notes.insert(0, f"loading of {len(unrated)} branches without a rating: {', '.join(unrated[:8])}")
-        notes = [*rating_notes(feeder), *notes]
-    else:
-        lines = placeholder_rated_lines(feeder)
-        notes.insert(
-            0,
-            "thermal limits: loadings are reported, not judged (--loading-max judges them)"
-            + (f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""),
-        )
-    return notes
+    return [*loading_notes(feeder, limits), *unassessed_notes(feeder), *notes]

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import connection_at
 from g2g_opt.site import GPUS_PER_SERVER
+from studies.hosting_capacity.answer_ladder import tokens_per_year
 from studies.hosting_capacity.frontier import Corner
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, SizeRow
-from studies.shared.conclusion import Chart, Column, Line, ResultTable
+from studies.shared.conclusion import Chart, Column, Line, ResultTable, most_and_least
 from studies.shared.task import Row
 
 # Charts with more lines than this say nothing.
@@ -27,9 +28,11 @@ _COLUMNS = (
     *_POWER,
     Column("n_gpus", "GPUs"),
     Column("n_replicas", "replicas"),
+    Column("throughput_tps", "tokens/s", 0),
     Column("throughput_share", "tokens share", 3),
     Column("limit", "limit that binds the next size"),
     Column("limit_where", "where"),
+    Column("tokens_per_year", "tokens a year at this rate (10^12)", 1, secondary=True),
     Column("gpus_rejected_above", "GPUs refused next", secondary=True),
     Column("gpus_rejected_below", "GPUs refused below (gap)", secondary=True),
     Column("power_operating_opendss_mw", "OpenDSS mean MW", 2, secondary=True),
@@ -59,7 +62,7 @@ _SCENARIOS = (
 
 def capacity_table(rows: Sequence[CapacityRow], study: HostingCapacityQuestion) -> ResultTable:
     """The answer: one row per place and operation."""
-    columns = _COLUMNS if study.scenarios == 1 else _COLUMNS[:8] + _SCENARIOS + _COLUMNS[8:]
+    columns = _COLUMNS if study.scenarios == 1 else _COLUMNS[:9] + _SCENARIOS + _COLUMNS[9:]
     feeder = study.load_feeder()
     shown = [
         _with_gpus(row) | {"connection": _connection(study, feeder, row.bus), "power_factor": study.power_factor}
@@ -81,7 +84,10 @@ def _connection(study: HostingCapacityQuestion, feeder: Feeder, buses: str) -> s
 
 
 def _with_gpus(row: CapacityRow) -> Row:
-    return vars(row) | {"gpus_rejected_above": row.gpus_rejected_above}
+    return vars(row) | {
+        "gpus_rejected_above": row.gpus_rejected_above,
+        "tokens_per_year": None if row.throughput_tps is None else tokens_per_year(row.throughput_tps) / 1e12,
+    }
 
 
 def binding_table(rows: Sequence[CapacityRow]) -> ResultTable:
@@ -135,6 +141,10 @@ def curve_table(rows: Sequence[CapacityRow]) -> ResultTable:
     return ResultTable("throughput_curve", "Flexible capacity against tokens to serve", columns, by_floor)
 
 
+def _peak_mw(row: CapacityRow) -> float:
+    return row.power_peak_mw
+
+
 def _floor(row: CapacityRow) -> float:
     return row.throughput_floor
 
@@ -142,7 +152,8 @@ def _floor(row: CapacityRow) -> float:
 def curve_chart(rows: Sequence[CapacityRow]) -> Chart:
     """Flexible capacity against the allowed loss of tokens."""
     lines = []
-    for place, found in list(_by_place(rows).items())[:_LINES_MAX]:
+    by_place = most_and_least(_by_place(rows).items(), _LINES_MAX, lambda item: max(map(_peak_mw, item[1])))
+    for place, found in by_place:
         points = sorted((1.0 - _floor(row), row.power_peak_mw) for row in found)
         lines.append(Line(place, [x for x, _ in points], [y for _, y in points]))
     return Chart("Flexible capacity against lost tokens", "allowed loss of tokens (share)", "peak MW", tuple(lines))
@@ -183,9 +194,11 @@ def curtailment_table(judged: Sequence[SizeRow]) -> ResultTable:
 
 def curtailment_chart(judged: Sequence[SizeRow]) -> Chart:
     """The table above as lines."""
+    fronts = most_and_least(
+        curtailment_points(judged).items(), _LINES_MAX, lambda item: max(row.power_peak_mw or 0.0 for _, row in item[1])
+    )
     lines = [
-        Line(place, [hours for hours, _ in front], [row.power_peak_mw for _, row in front])
-        for place, front in list(curtailment_points(judged).items())[:_LINES_MAX]
+        Line(place, [hours for hours, _ in front], [row.power_peak_mw for _, row in front]) for place, front in fronts
     ]
     return Chart("Capacity against curtailment", "batch sizes below nominal (h of the run)", "peak MW", tuple(lines))
 
@@ -239,7 +252,8 @@ def frontier_charts(frontiers: Frontiers) -> list[Chart]:
         ]
         if lines:
             title = f"Sizes that go together, {operation}"
-            charts.append(Chart(title, "first site, peak MW", "second site, peak MW", tuple(lines[:_LINES_MAX])))
+            shown = most_and_least(lines, _LINES_MAX, lambda line: max(line.x) + max(y or 0.0 for y in line.y))
+            charts.append(Chart(title, "first site, peak MW", "second site, peak MW", tuple(shown)))
     return charts
 
 
@@ -253,6 +267,7 @@ def judged_table(judged: Sequence[SizeRow]) -> ResultTable:
         Column("n_gpus", "GPUs"),
         Column("kept", "kept"),
         Column("power_peak_mw", "peak MW", 2),
+        Column("throughput_tps", "tokens/s", 0),
         Column("throughput_share", "tokens share", 3),
         Column("curtailed_time_s", "curtailed (s)", 0),
         Column("n_scenarios", "scenarios run"),

@@ -12,38 +12,32 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
-from g2g_opt.quantities import (
-    FewFromZero,
-    InnerShare,
-    RoundCount,
-    Scale,
-    ScenarioCount,
-    ShareAboveZero,
-)
+from g2g_opt.quantities import FewFromZero, InnerShare, RoundCount, Scale, ScenarioCount, ShareAboveZero
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import with_services
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR
 from solvers.exact_binomial import failures_allowed, trials_needed
-from studies.hosting_capacity.capacity import Aim, Operation
+from studies.hosting_capacity.capacity import Aim, Objective, Operation
 from studies.hosting_capacity.scenario_draws import draw_scenarios
 from studies.shared.question_fields import (
     BaseKwPerGpu,
     Buses,
+    CircuitEdits,
     ExcludedBuses,
     FeederName,
     GpuName,
     GpusPerReplica,
+    MeasuredPrecision,
+    MeasuredTask,
     ModelNames,
     NominalBatchSize,
-    Precision,
     SearchEndMw,
     Service,
     SiteConnection,
     SitePowerFactor,
-    Task,
     TraceFolder,
 )
-from studies.shared.question_model import Part, question_model
+from studies.shared.question_model import NounFlags, question_model
 from studies.shared.workload import Models, check_site_buses, measured_models
 
 TapChoice = Literal["optimised", "study", "own control"]
@@ -78,11 +72,12 @@ class HostingCapacityQuestion:
 
     feeder: FeederName = "ieee13"
     exclude_buses: ExcludedBuses = ()
+    edits: CircuitEdits = None
     buses: Buses = ()
     models: ModelNames = ("llama-3.1-70b",)
     gpu: GpuName = "H100"
-    task: Task = None
-    precision: Precision = None
+    task: MeasuredTask = None
+    precision: MeasuredPrecision = None
     gpus_per_replica: GpusPerReplica = None
     batch_size: NominalBatchSize = 128
     power_factor: SitePowerFactor = POWER_FACTOR
@@ -90,16 +85,27 @@ class HostingCapacityQuestion:
     operations: Annotated[tuple[Operation, ...], Flag("--operation", "only this operation", unset="both")] = OPERATIONS
     policy: Annotated[
         Policy,
-        Part(
+        NounFlags(
             instead={"kind": Flag("--policy", "controller of flexible operation", choices=("ofo", "droop", "schedule"))}
         ),
     ] = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
+    objective: Annotated[
+        Objective,
+        Flag(
+            "--objective",
+            "what the flexible answer has most of among the sizes that keep the limits: tokens served, MW at the peak, "
+            "or GPUs",
+        ),
+    ] = "tokens"
+    ladder: Annotated[
+        bool,
+        Flag("--ladder", "search the size at which each limit begins to bind alone, to the power flow's end"),
+    ] = True
     taps: Annotated[
-        TapChoice,
-        Flag("--taps", "regulator taps: found per size, the feeder's own, or moved by its controls"),
+        TapChoice, Flag("--taps", "regulator taps: found per size, the feeder's own, or moved by its controls")
     ] = "optimised"
-    scenario: Annotated[Scenario, Part("the run")] = field(default_factory=Scenario)
-    limits: Annotated[Limits, Part("limits")] = field(default_factory=Limits)
+    scenario: Annotated[Scenario, NounFlags("the run")] = field(default_factory=Scenario)
+    limits: Annotated[Limits, NounFlags("limits")] = field(default_factory=Limits)
     n_sites: Annotated[RoundCount, Flag("--sites", "every set of N of the buses", group=_SETS)] = 1
     site_sets: Annotated[
         tuple[tuple[str, ...], ...],
@@ -114,13 +120,7 @@ class HostingCapacityQuestion:
     ] = ()
     site_shares: Annotated[
         tuple[Scale, ...],
-        Flag(
-            "--site-shares",
-            "how the sites of a set share the servers",
-            metavar="SHARE",
-            group=_SETS,
-            unset="evenly",
-        ),
+        Flag("--site-shares", "how the sites of a set share the servers", metavar="SHARE", group=_SETS, unset="evenly"),
     ] = ()
     frontier_points: Annotated[
         FewFromZero,
@@ -174,7 +174,7 @@ class HostingCapacityQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
         return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
 
     def load_models(self) -> Models:
@@ -238,6 +238,15 @@ class HostingCapacityQuestion:
         if "flexible" in self.operations:
             found += [Aim(buses, "flexible", floor) for floor in floors]
         return found
+
+    def objective_of(self, aim: Aim) -> Objective:
+        """Firm, more servers do more work, and a second site beside a given one is as large as it can be."""
+        return self.objective if aim.operation == "flexible" and aim.first_n_servers is None else "gpus"
+
+    def has_ladder(self, aim: Aim) -> bool:
+        """Of places, not of a frontier's points; floors of tokens share theirs, a set of draws has no one record."""
+        is_first = aim.throughput_share_min == self.limits.throughput_share_min
+        return self.ladder and is_first and aim.first_n_servers is None and self.scenarios == 1
 
     def check_fields(self) -> None:
         """Raise `InputError` for figures that do not fit together."""

@@ -26,6 +26,8 @@ from studies.shared.workload import try_smallest_sites
 SEARCHES_PER_TASK = 16
 # Sizes a search usually judges, for progress.
 _EXPECTED_SIZES = 18
+# A run on OpenDSS next to a size in a batch, for progress.
+_OPENDSS_STEPS = 3.0
 
 
 @question_model
@@ -90,14 +92,17 @@ class HostingCapacityStudy(HostingCapacityQuestion):
             aims = frontier_aims(task)
         else:
             aims = dict.fromkeys(aim for buses in task.content["site_sets"] for aim in self.aims(tuple(buses)))
-        tell = counted(progress, _EXPECTED_SIZES * len(aims))
+        tell = counted(progress, (_EXPECTED_SIZES + _OPENDSS_STEPS) * len(aims))
 
         def report(aim: Aim, judged: JudgedSize) -> None:
             verdict = "keeps the limits" if judged.kept else "does not"
             gpus = GPUS_PER_SERVER * sum(judged.n_servers_by_site)
             tell(f"bus {aim.place} {aim.operation}: {gpus} GPUs {verdict}")
 
-        return tables_of(search_aims(self, aims, report))
+        def confirmed(aim: Aim) -> None:
+            tell(f"bus {aim.place} {aim.operation}: run on OpenDSS", _OPENDSS_STEPS)
+
+        return tables_of(search_aims(self, aims, report, confirmed))
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; those that were `made_under` other limits are judged again."""

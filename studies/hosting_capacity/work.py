@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from g2g_opt.feeder import Feeder
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, Operation, best_of
 from studies.hosting_capacity.question import OPERATIONS, HostingCapacityQuestion
-from studies.hosting_capacity.search import Found, SizeSearch, StoredRun, nobody
+from studies.hosting_capacity.search import Found, SizeSearch, StoredRun, nobody, not_told
 from studies.shared.side_by_side import run_side_by_side
 
 Report = Callable[[str, Operation, JudgedSize], None]
@@ -36,12 +37,18 @@ def find_capacities(
 
 
 def search_aims(
-    study: HostingCapacityQuestion, aims: Mapping[Aim, int | None], report: Callable[[Aim, JudgedSize], None] = nobody
+    study: HostingCapacityQuestion,
+    aims: Mapping[Aim, int | None],
+    report: Callable[[Aim, JudgedSize], None] = nobody,
+    confirmed: Callable[[Aim], None] = not_told,
 ) -> list[Found]:
-    """What every aim comes to; a flexible one no less than the firm one at the same place."""
+    """What every aim comes to; a flexible one no less than the firm one at the same place.
+
+    `report` hears of every size, `confirmed` of every run on OpenDSS.
+    """
     study.check_fields()
     feeder, models = study.load_feeder(), study.load_models()
-    searches = [SizeSearch(study, feeder, models, aim, guess, report) for aim, guess in aims.items()]
+    searches = [SizeSearch(study, feeder, models, aim, guess, report, confirmed) for aim, guess in aims.items()]
     # Floors of the tokens served differ only in how the same runs are judged.
     remember = bool(study.throughput_shares)
     found = run_side_by_side(study, feeder, [search.found() for search in searches], remember)
@@ -52,7 +59,7 @@ def search_aims(
         aim = one.capacity.aim
         at_rest = firm.get((aim.buses, aim.first_n_servers))
         if not _is_firm(one) and at_rest is not None:
-            found[k] = Found(best_of(at_rest.capacity, one.capacity), one.runs)
+            found[k] = replace(one, capacity=best_of(at_rest.capacity, one.capacity, study.objective))
     return found
 
 
@@ -66,13 +73,14 @@ def _share_sizes(
     better = []
     for k, one in enumerate(found):
         aim = one.capacity.aim
-        largest = searches[k].absorb(pool[aim.buses, aim.operation])
-        if largest > one.capacity.n_servers:
+        searches[k].absorb(pool[aim.buses, aim.operation])
+        largest = searches[k].best_kept(one.capacity)
+        if largest is not None:
             better.append((k, largest))
     settled = run_side_by_side(study, feeder, [searches[k].settle(n) for k, n in better])
     shared = list(found)
     for (k, _), one in zip(better, settled, strict=True):
-        shared[k] = one
+        shared[k] = replace(one, rungs=found[k].rungs)
     return shared
 
 

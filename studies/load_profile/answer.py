@@ -5,8 +5,9 @@ from __future__ import annotations
 import calendar
 from collections.abc import Mapping, Sequence
 
-from g2g_opt.feeder_description import unassessed_notes
-from g2g_opt.feeder_lint import placeholder_rated_lines
+import numpy as np
+
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.site import GPUS_PER_SERVER
@@ -21,7 +22,19 @@ from studies.load_profile.rows import (
     YearRun,
     cell_rows,
 )
-from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
+from studies.report.scenario_chart import course_charts
+from studies.shared.conclusion import (
+    Chart,
+    Column,
+    Conclusion,
+    Envelope,
+    Failure,
+    FeederMap,
+    Line,
+    ResultTable,
+    most_and_least,
+)
+from studies.shared.envelopes import envelope_of
 from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -83,6 +96,10 @@ def draw_conclusion(study: LoadProfileQuestion, results: Sequence[TaskResult], a
     profile = [_profile_row(row, held.get(row.key), firm[row.bus], flexible.get(row.key), again) for row in cells]
     known = [row for row in profile if row["allowed_mw"] is not None]
     tightest = {bus: min((row for row in known if row["bus"] == bus), key=_allowed, default=None) for bus in buses}
+
+    def rank(bus: str) -> float:
+        return firm[bus] or _allowed(tightest[bus] or {"allowed_mw": 0.0})
+
     return Conclusion(
         title=f"Limited load profile of {study.feeder}: {', '.join(study.models)} on {study.gpu}",
         answer=_answer(study, profile, firm, fleets, tightest, again),
@@ -93,7 +110,13 @@ def draw_conclusion(study: LoadProfileQuestion, results: Sequence[TaskResult], a
         ),
         maps=_maps(firm, fleets),
         envelopes=() if again else tuple(_envelope(run, used) for run in years),
-        charts=tuple(_chart(bus, known, firm[bus]) for bus in [b for b in buses if tightest[b]][:_CHARTS_MAX]),
+        charts=(
+            *(
+                _chart(bus, known, firm[bus])
+                for bus in most_and_least((b for b in buses if tightest[b]), _CHARTS_MAX, rank)
+            ),
+            *_month_charts(study),
+        ),
         failures=_failures(results),
         warnings=_warnings(study, profile, buses, fleets, held, again),
         not_assessed=_not_assessed(study, used),
@@ -222,14 +245,7 @@ def _maps(firm: Mapping[str, float | None], fleets: Sequence[FleetRow]) -> tuple
 
 def _envelope(run: YearRun, limits: Limits) -> Envelope:
     what = "a site that draws the profile" if run.operation == "profile" else f"{run.operation} fleet"
-    return Envelope(
-        f"{run.bus}, {what} through the year, OpenDSS",
-        run.nodes,
-        run.lowest_pu.tolist(),
-        run.highest_pu.tolist(),
-        limits.voltage_min_pu,
-        limits.voltage_max_pu,
-    )
+    return envelope_of(f"{run.bus}, {what} through the year, OpenDSS", [run], limits)
 
 
 def _chart(bus: str, profile: Sequence[Row], firm_mw: float | None) -> Chart:
@@ -243,6 +259,21 @@ def _chart(bus: str, profile: Sequence[Row], firm_mw: float | None) -> Chart:
     if firm_mw is not None:
         lines.append(Line("firm", [0, 23], [firm_mw] * 2))
     return Chart(f"MW allowed at bus {bus}", "hour beginning", "MW", tuple(lines))
+
+
+def _month_charts(study: LoadProfileQuestion) -> tuple[Chart, ...]:
+    """Own load and sun by the hour of the day, means of the months."""
+    profile = load_profile(study.profile)
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for month in range(1, 13):
+        rows = [profile.rows_of(month, hour) for hour in range(24)]
+        if all(len(of_hour) for of_hour in rows):
+            load, sun = (
+                [float(np.mean([shares[k] for k in of_hour])) for of_hour in rows]
+                for shares in (profile.load_share, profile.generation_share)
+            )
+            found[calendar.month_abbr[month]] = (load, sun)
+    return course_charts(f"of profile {profile.name}, means by month", found) if found else ()
 
 
 def _failures(results: Sequence[TaskResult]) -> tuple[Failure, ...]:
@@ -310,9 +341,6 @@ def _not_assessed(study: LoadProfileQuestion, limits: Limits) -> tuple[str, ...]
     if short:
         names = ", ".join(calendar.month_abbr[month] for month in sorted(short))
         notes.append(f"days of {names} that the profile lacks")
-    if limits.loading_max_pu is None and limits.loading_emergency_max_pu is None:
-        lines = placeholder_rated_lines(study.load_feeder())
-        words = f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""
-        notes.insert(0, f"thermal limits: loadings are reported, not judged (--loading-max judges them){words}")
+    notes = [*loading_notes(study.load_feeder(), limits), *notes]
     notes += unassessed_notes(study.load_feeder())
     return tuple(notes)

@@ -18,23 +18,24 @@ from studies.load_profile.cells import Cell, list_cells
 from studies.shared.question_fields import (
     BaseKwPerGpu,
     Buses,
+    CircuitEdits,
     ExcludedBuses,
     FeederName,
     GpuName,
     GpusPerReplica,
+    MeasuredPrecision,
+    MeasuredTask,
     ModelNames,
     NominalBatchSize,
-    Precision,
     SearchEndMw,
     Service,
     SiteConnection,
     SitePowerFactor,
     StudySeed,
-    Task,
     TraceFolder,
     YearProfile,
 )
-from studies.shared.question_model import Part, question_model
+from studies.shared.question_model import NounFlags, question_model
 from studies.shared.workload import Models, check_site_buses, measured_models
 
 DESCRIPTION = (
@@ -61,12 +62,13 @@ class LoadProfileQuestion:
 
     feeder: FeederName = "ieee13"
     exclude_buses: ExcludedBuses = ()
+    edits: CircuitEdits = None
     buses: Buses = ()
     profile: YearProfile = "hudson_valley_2018"
     models: ModelNames = ("llama-3.1-70b",)
     gpu: GpuName = "H100"
-    task: Task = None
-    precision: Precision = None
+    task: MeasuredTask = None
+    precision: MeasuredPrecision = None
     gpus_per_replica: GpusPerReplica = None
     batch_size: NominalBatchSize = 128
     power_factor: SitePowerFactor = POWER_FACTOR
@@ -78,7 +80,7 @@ class LoadProfileQuestion:
     ] = "own control"
     limits: Annotated[
         Limits,
-        Part(
+        NounFlags(
             "limits, kept in every hour",
             without={
                 "violation_time_share_max": _EVERY_HOUR,
@@ -117,7 +119,7 @@ class LoadProfileQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        feeder = Feeder.find(self.feeder).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
         return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
 
     def load_models(self) -> Models:

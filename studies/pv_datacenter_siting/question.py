@@ -41,6 +41,7 @@ from g2g_opt.site import POWER_FACTOR, Site
 from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.shared.question_fields import (
     SITES,
+    CircuitEdits,
     ExcludedBuses,
     FeederName,
     GpuName,
@@ -50,7 +51,7 @@ from studies.shared.question_fields import (
     TraceFolder,
     YearProfile,
 )
-from studies.shared.question_model import Part, ReadBy, check_unused, question_model
+from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
 from studies.shared.workload import check_three_phase
 
@@ -151,18 +152,20 @@ class SitingQuestion:
 
     Days come from the hourly `profile`: "five" by the rule of `days`, or "typical": `n_typical_days` weighted ones
     with the extremes of the year among them. The plan is checked on all hours of the year; up to `days_added_max` days
-    on which it breaks a limit join the days and the plan is made again. At most `rounds_max` rounds of propose,
-    simulate, correct. The hours nearest to the limits are run again on OpenDSS, the sites' fleets without control and
-    in closed loop with `policy`. `sweeps` are (name, values): the study again with one figure changed, names in
+    on which it breaks a limit join the days (again so many after it was refused) and the plan is made again. At most
+    `rounds_max` rounds of propose, simulate, correct on the days. The hours nearest to the limits are run again on
+    OpenDSS, the sites' fleets without control and in closed loop with `policy`. A plan that breaks a limit or fails on
+    its days, over the year or in a window run with its policy is refused, and the program corrected and solved again,
+    for at most `refusals_max` turns. `sweeps` are (name, values): the study again with one figure changed, names in
     `SWEEPS`.
     """
 
     feeder: FeederName = "ieee34"
     exclude_buses: ExcludedBuses = ()
+    edits: CircuitEdits = None
     mode: Annotated[Literal["pv", "dc", "joint"], Flag("--mode", "what is placed")] = "pv"
     pv_buses: Annotated[
-        tuple[str, ...],
-        Flag("--pv-bus", "a candidate", metavar="BUS", group=_PV, unset="the feeder's candidates"),
+        tuple[str, ...], Flag("--pv-bus", "a candidate", metavar="BUS", group=_PV, unset="the feeder's candidates")
     ] = ()
     pv_count: Annotated[Count, Flag("--pv-count", "plants at most", group=_PV)] = 3
     pv_size_min_kw: Annotated[PowerKwAboveZero, Flag("--pv-size-min", "least size of a plant", group=_PV)] = 10.0
@@ -172,13 +175,7 @@ class SitingQuestion:
     ] = 2000.0
     pv_zones: Annotated[
         tuple[PVZone, ...],
-        Flag(
-            "--pv-zone",
-            "plants, and kW together, at most in a zone",
-            metavar="ZONE=N[,KW]",
-            group=_PV,
-            unset="none",
-        ),
+        Flag("--pv-zone", "plants, and kW together, at most in a zone", metavar="ZONE=N[,KW]", group=_PV, unset="none"),
         ReadBy(read_zones),
     ] = ()
     sites: PlacedSites = ()
@@ -195,7 +192,7 @@ class SitingQuestion:
     ] = 1.0
     site_scale_max: Annotated[Scale, Flag("--site-scale", "largest share of what is given")] = 1.0
     site_value_per_kw: Annotated[UsdPerKw, Flag("--site-value", "worth of a kW a year, then", group=SITES)] = 100.0
-    storage: Annotated[Storage | None, Part(_PV)] = None
+    storage: Annotated[Storage | None, NounFlags(_PV)] = None
     pv_cost_per_kw: Annotated[UsdPerKw, Flag("--pv-cost", "of PV", group=_COSTS)] = 200.0
     price_per_kwh: Annotated[
         UsdPerKwh, Flag("--price", "earned by PV, unless the profile has prices by the hour", group=_COSTS)
@@ -222,7 +219,7 @@ class SitingQuestion:
     year_check: Annotated[bool, Flag("--no-year", "leave out the check over all hours of the year")] = True
     limits: Annotated[
         Limits,
-        Part(
+        NounFlags(
             "limits",
             without={
                 "violation_time_share_max": _ALWAYS,
@@ -243,23 +240,18 @@ class SitingQuestion:
     rounds_max: Annotated[RoundCount, Flag("--rounds", "of propose, simulate, correct at most", group=_PROGRAM)] = 8
     n_plans: Annotated[RoundCount, Flag("--plans", "distinct placements that are listed", metavar="K")] = 1
     n_windows: Annotated[CountFromZero, Flag("--windows", "hours run on OpenDSS")] = 4
+    refusals_max: Annotated[
+        FewFromZero, Flag("--refusals", "turns in which plans are proposed in place of refused ones", group=_PROGRAM)
+    ] = 4
+    n_ties: Annotated[CountFromZero, Flag("--ties", "other placements of the best sizes that are looked at")] = 200
     policy: Annotated[Literal["none", "droop", "ofo"], Flag("--policy", "at the sites in closed loop")] = "ofo"
     policy_margin_pu: Annotated[MarginPu, Flag("--margin", "it aims so far inside the limits")] = 0.0
     sweeps: Annotated[
         tuple[tuple[str, tuple[Figure, ...]], ...],
         Flag(
-            "--sweep",
-            "the study again with one figure changed",
-            metavar="NAME=V1,V2,...",
-            group=_COSTS,
-            unset="none",
+            "--sweep", "the study again with one figure changed", metavar="NAME=V1,V2,...", group=_COSTS, unset="none"
         ),
-        Flag(
-            "--sensitivity",
-            "a sweep of costs, sizes and counts in one word",
-            group=_COSTS,
-            const="sensitivity",
-        ),
+        Flag("--sensitivity", "a sweep of costs, sizes and counts in one word", group=_COSTS, const="sensitivity"),
         ReadBy(read_sweeps),
     ] = ()
     seed: StudySeed = 0
@@ -286,7 +278,7 @@ class SitingQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder).excluding(self.exclude_buses)
+        return Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The datacenters to place; `InputError` if there are none to place, or names repeat."""

@@ -10,7 +10,7 @@ from g2g_opt.flag import Flag
 from g2g_opt.quantities import BatchSize, Count, KwPerGpu, PowerFactor, PowerMw, Seed
 from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.site import AskedConnection
-from studies.shared.question_model import Part, ReadBy
+from studies.shared.question_model import NounFlags, ReadBy
 from studies.shared.site_choices import SYNTAX, SiteChoice, parse_site
 
 
@@ -32,6 +32,15 @@ ExcludedBuses = Annotated[
         unset="none but those the feeder leaves out itself",
     ),
 ]
+CircuitEdits = Annotated[
+    str | None,
+    Flag(
+        "--edits",
+        "changes of elements of your own circuit, a line each in OpenDSS's words: Load.a.kW=5, Disable Capacitor.c",
+        metavar="FILE",
+        unset="none",
+    ),
+]
 Buses = Annotated[tuple[str, ...], Flag("--bus", "a bus", group=SITES, unset="all candidates of the feeder")]
 PlacedSites = Annotated[
     tuple[SiteChoice, ...],
@@ -45,8 +54,7 @@ PlacedSites = Annotated[
     ReadBy(read_sites),
 ]
 YearProfile = Annotated[
-    str,
-    Flag("--profile", "hourly year of the feeder's own load and sun: a bundled name or a CSV", metavar="NAME|FILE"),
+    str, Flag("--profile", "hourly year of the feeder's own load and sun: a bundled name or a CSV", metavar="NAME|FILE")
 ]
 TraceFolder = Annotated[str, Flag("--trace-dir", "where your own traces lie")]
 StudySeed = Annotated[Seed, Flag("--seed", "study seed, which keys all draws")]
@@ -55,10 +63,10 @@ ModelNames = Annotated[
     tuple[str, ...], Flag("--model", "a measured model; several share the servers evenly", group=SITES)
 ]
 GpuName = Annotated[str, Flag("--gpu", "GPU the models run on", group=SITES)]
-Task = Annotated[
+MeasuredTask = Annotated[
     str | None, Flag("--task", "only measurements of this task, e.g. lm-arena-chat", group=SITES, unset="any")
 ]
-Precision = Annotated[
+MeasuredPrecision = Annotated[
     str | None, Flag("--precision", "only this precision, e.g. bfloat16 or fp8", group=SITES, unset="any")
 ]
 GpusPerReplica = Annotated[
@@ -74,9 +82,7 @@ SitePowerFactor = Annotated[PowerFactor, Flag("--power-factor", "of the sites, l
 SiteConnection = Annotated[
     AskedConnection,
     Flag(
-        "--connection",
-        "of the sites: three loads to neutral, or between phases; auto: as the bus permits",
-        group=SITES,
+        "--connection", "of the sites: three loads to neutral, or between phases; auto: as the bus permits", group=SITES
     ),
 ]
-Service = Annotated[ServiceTransformer | None, Part("a transformer between every bus and its site")]
+Service = Annotated[ServiceTransformer | None, NounFlags("a transformer between every bus and its site")]

@@ -1,7 +1,7 @@
 """Options of a command from the fields of a question, and the fields from what was given of them.
 
 A field with a `Flag` in its annotation is an option. A field that holds a noun has the options of the noun's own
-fields, as its `Part` says; a noun that may be None comes about when one of them is given. Numbers take what their
+fields, as its `NounFlags` says; a noun that may be None comes about when one of them is given. Numbers take what their
 quantity takes and refuse the rest with the range, words are those of a `Literal`, lists of words are given by repeating
 the flag, lists of numbers behind it or separated by commas. What is not given is not in the namespace, so that a
 question differs from its default only where someone said so.
@@ -13,13 +13,14 @@ import argparse
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from functools import cache
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from g2g_opt.errors import InputError, shown
 from g2g_opt.flag import Flag
 from g2g_opt.quantities import Bounds, bounds_of
 from studies.shared.number_flags import number
-from studies.shared.question_model import Part, ReadBy
+from studies.shared.question_model import NounFlags, ReadBy
 
 # What stands for a value of a unit that is no single word.
 _METAVARS = {"%": "PERCENT", "times the rating": "SHARE", "$ per kW and year": "$", "$ per kWh": "$", "$ per step": "$"}
@@ -192,9 +193,11 @@ def _written(value: Any, flag: Flag) -> str:
 # --- annotations
 
 
-def flags_of(kind: type, default: Any, path: tuple[str, ...] = (), part: Part | None = None) -> Iterator[FieldFlag]:
+def flags_of(
+    kind: type, default: Any, path: tuple[str, ...] = (), part: NounFlags | None = None
+) -> Iterator[FieldFlag]:
     """Every option of a question or noun, in the order of its fields; `default` is an instance, or None."""
-    part, hints = part or Part(), get_type_hints(kind, include_extras=True)
+    part, hints = part or NounFlags(), _hints(kind)
     together: dict[str, list[str]] = {}
     for name, hint in hints.items():
         for flag in _notes(hint, Flag):
@@ -204,7 +207,7 @@ def flags_of(kind: type, default: Any, path: tuple[str, ...] = (), part: Part | 
         notes, hint, optional = _unwrapped(hints[name])
         own = [part.instead[name]] if name in part.instead else _notes(hints[name], Flag)
         if not own and is_dataclass(hint) and isinstance(hint, type):
-            inner = next(iter(_notes(hints[name], Part)), Part())
+            inner = next(iter(_notes(hints[name], NounFlags)), NounFlags())
             yield from flags_of(hint, defaults[name], (*path, name), inner)
         for flag in own:
             names = tuple(together.get(flag.name, [name]))
@@ -223,6 +226,11 @@ def field_flag(name: str, hint: Any, default: Any) -> FieldFlag:
     (flag,) = _notes(hint, Flag)
     _, bare, optional = _unwrapped(hint)
     return FieldFlag((), (name,), flag, bare, optional, default)
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind, include_extras=True)
 
 
 def _notes(hint: Any, kind: type) -> list[Any]:
@@ -297,13 +305,13 @@ def given_fields(kind: type, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _with_nouns(default: Any, given: Mapping[tuple[str, ...], Mapping[str, Any]]) -> dict[str, Any]:
-    made = dict(given.get((), {}))
+    made, of_question = dict(given.get((), {})), cast(type, type(default))
     for path, values in given.items():
         if not path:
             continue
         (name,) = path  # nouns in a question hold no further ones
-        before, hints = getattr(default, name), get_type_hints(type(default), include_extras=True)
-        made[name] = replace(before, **values) if before is not None else _new_noun(_unwrapped(hints[name])[1], values)
+        before, kind = getattr(default, name), _unwrapped(_hints(of_question)[name])[1]
+        made[name] = replace(before, **values) if before is not None else _new_noun(kind, values)
     return made
 
 

@@ -21,7 +21,7 @@ _Class = TypeVar("_Class", bound=type)
 
 
 @plain_dataclass(frozen=True)
-class Part:
+class NounFlags:
     """What a question says of the fields of a noun in it: the `group` of their flags, flags that mean something else
     here (`instead`), and fields it does not use (`without`, with the reason), which have no flag and stay as they are.
     """
@@ -41,7 +41,9 @@ class ReadBy:
 def unused_fields(kind: type) -> dict[str, Mapping[str, str]]:
     """By field of a question that holds a noun: the noun's fields that the question does not use, with the reason."""
     hints = get_type_hints(kind, include_extras=True)
-    return {name: note.without for name, hint in hints.items() for note in get_args(hint) if isinstance(note, Part)}
+    return {
+        name: note.without for name, hint in hints.items() for note in get_args(hint) if isinstance(note, NounFlags)
+    }
 
 
 def check_unused(question: Any) -> None:

@@ -13,8 +13,8 @@ from studies.shared.task import Question, TaskResult
 
 _JUDGED_AGAIN = "judged again under other limits than the runs were made for: nothing was simulated"
 
-# For studies whose answers follow from `Summary` records alone.
-ALL_LIMITS = frozenset(field.name for field in fields(Limits))
+# For studies whose answers follow from `Summary` records alone, whose loadings are shares of ratings on one basis.
+ALL_LIMITS = frozenset(field.name for field in fields(Limits)) - {"rating_basis"}
 
 
 def conclude_under(question: Question, results: Sequence[TaskResult], limits: Limits) -> Conclusion:

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.judge import judge
 from g2g_opt.limits import Limits
+from g2g_opt.metrics.power_quality import PowerQuality
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
@@ -35,18 +36,12 @@ _ARRAYS = (
 
 
 @dataclass(frozen=True, eq=False)
-class RunRow(TypedRow):
-    """A run as a row: plan, scenario and sites as JSON, and everything of its summary; the verdict is not stored.
+class SummaryRow(TypedRow):
+    """Everything of a record as a row, its sites as JSON; the verdict is not stored.
 
-    Tables that tell more about their runs derive a class with more columns.
+    Tables that tell more about their records derive a class with more columns.
     """
 
-    plan: str
-    scenario: str
-    scenario_name: str
-    engine: str
-    engine_note: str
-    seconds: float
     failure_kind: FailureKind | None
     failure_where: str
     failure_time_s: float | None
@@ -72,43 +67,31 @@ class RunRow(TypedRow):
     loading_steps_by_class: Counts
     own_loads_unserved_steps: int
     own_loads_worst: str
+    power_quality: str
     sites: str
 
     @classmethod
-    def of(cls, plan: Plan, scenario: Scenario, outcome: Outcome, **more: Any) -> Self:
-        """The row of a run; `more` are the columns of a class of one's own."""
-        summary, failure = outcome.summary, outcome.failure
+    def of_summary(cls, summary: Summary, **more: Any) -> Self:
+        """The row of a record; `more` are the columns of a class of one's own."""
+        failure = summary.failure
         return cls(
-            plan=_PLAN.dump_json((plan,)).decode(),
-            scenario=_SCENARIO.dump_json((scenario,)).decode(),
-            scenario_name=scenario.name,
-            engine=outcome.engine,
-            engine_note=outcome.engine_note,
-            seconds=outcome.seconds,
             failure_kind=failure.kind if failure is not None else None,
             failure_where=failure.where if failure is not None else "",
             failure_time_s=failure.time_s if failure is not None else None,
             failure_detail=failure.detail if failure is not None else "",
             dt_s=summary.dt_s,
             n_steps=summary.n_steps,
-            edges=(*summary.edges.low_pu, *summary.edges.high_pu, *summary.edges.loading_pu),
+            edges=tuple(edge for field in fields(Edges) for edge in getattr(summary.edges, field.name)),
             n_edges=tuple(len(getattr(summary.edges, field.name)) for field in fields(Edges)),
             nodes=summary.node_names,
             branches=summary.branches,
             own_loads_unserved_steps=summary.own_loads_unserved_steps,
             own_loads_worst=summary.own_loads_worst,
+            power_quality=summary.power_quality.to_json() if summary.power_quality is not None else "",
             sites=_SITES.dump_json(summary.sites).decode(),
             **{name: getattr(summary, name).reshape(-1) for name in _ARRAYS},
             **more,
         )
-
-    def read_plan(self) -> Plan:
-        """The plan that was run."""
-        return _PLAN.validate_json(self.plan)[0]
-
-    def read_scenario(self) -> Scenario:
-        """The scenario it was run in."""
-        return _SCENARIO.validate_json(self.scenario)[0]
 
     def read_failure(self) -> Failure | None:
         """Why it has no usable answer, if it has none."""
@@ -119,7 +102,7 @@ class RunRow(TypedRow):
     def read_summary(self) -> Summary:
         """The record of the run."""
         ends = np.cumsum([0, *self.n_edges])
-        low, high, loading = (tuple(self.edges[ends[k] : ends[k + 1]]) for k in range(3))
+        low, high, loading, unbalance = (tuple(self.edges[ends[k] : ends[k + 1]]) for k in range(4))
         shapes = {
             "steps_by_class": (len(low) + 1, len(high) + 1),
             "loading_steps_over": (len(loading), len(self.branches)),
@@ -127,16 +110,51 @@ class RunRow(TypedRow):
         return Summary(
             dt_s=self.dt_s,
             n_steps=self.n_steps,
-            edges=Edges(low, high, loading),
+            edges=Edges(low, high, loading, unbalance),
             nodes=tuple(_node(name) for name in self.nodes),
             node_names=self.nodes,
             branches=self.branches,
             own_loads_unserved_steps=self.own_loads_unserved_steps,
             own_loads_worst=self.own_loads_worst,
             sites=_SITES.validate_json(self.sites),
+            power_quality=PowerQuality.from_json(self.power_quality) if self.power_quality else None,
             failure=self.read_failure(),
             **{name: getattr(self, name).reshape(shapes.get(name, -1)) for name in _ARRAYS},
         )
+
+
+@dataclass(frozen=True, eq=False)
+class RunRow(SummaryRow):
+    """A run as a row: its record, plan and scenario as JSON, and how it was run."""
+
+    plan: str
+    scenario: str
+    scenario_name: str
+    engine: str
+    engine_note: str
+    seconds: float
+
+    @classmethod
+    def of(cls, plan: Plan, scenario: Scenario, outcome: Outcome, **more: Any) -> Self:
+        """The row of a run; `more` are the columns of a class of one's own."""
+        return cls.of_summary(
+            outcome.summary,
+            plan=_PLAN.dump_json((plan,)).decode(),
+            scenario=_SCENARIO.dump_json((scenario,)).decode(),
+            scenario_name=scenario.name,
+            engine=outcome.engine,
+            engine_note=outcome.engine_note,
+            seconds=outcome.seconds,
+            **more,
+        )
+
+    def read_plan(self) -> Plan:
+        """The plan that was run."""
+        return _PLAN.validate_json(self.plan)[0]
+
+    def read_scenario(self) -> Scenario:
+        """The scenario it was run in."""
+        return _SCENARIO.validate_json(self.scenario)[0]
 
     def outcome(self, limits: Limits) -> Outcome:
         """The run judged by `limits`; `InputError` for limits at which it kept no figures."""

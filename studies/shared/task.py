@@ -70,10 +70,14 @@ class Question(Protocol):
     """A study: frozen, complete enough to rerun, made of plain values (see `catalogue` for those there are)."""
 
     study: ClassVar[str]
-    # Each of them run when the one before is through.
-    stages: ClassVar[tuple[str, ...]]
-    # Limits by which stored runs can be judged again, by name.
-    rejudges: ClassVar[frozenset[str]]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages; each of them is run when the one before is through, and may turn out to have no task."""
+
+    @property
+    def rejudges(self) -> frozenset[str]:
+        """Limits by which stored runs can be judged again, by name."""
 
     @property
     def feeder(self) -> str:
@@ -106,13 +110,16 @@ class Question(Protocol):
         """
 
 
-def counted(progress: Progress, expected: int) -> Callable[[str], None]:
-    """Hears words on one step of a task after the other, of which about so many are expected, and tells progress."""
-    done = 0
+def counted(progress: Progress, expected: float) -> Callable[..., None]:
+    """Hears words on one step of a task after the other, of which about so many are expected, and tells progress.
 
-    def report(words: str) -> None:
+    A step that takes longer than others counts as so many `steps`.
+    """
+    done = 0.0
+
+    def report(words: str, steps: float = 1.0) -> None:
         nonlocal done
-        done += 1
+        done += steps
         # The expectation may be short: what is left is never nothing before the end.
         progress(done / max(expected, 1.05 * done), words)
 

@@ -30,7 +30,7 @@ class TypedRow:
     def from_row(cls, row: Row) -> Self:
         """The row of plain values; columns that the class does not have are left out.
 
-        Raises `InputError` for one that lacks a column: it was stored by another version.
+        Raises `InputError` for one that lacks a column, or holds another type: it was stored by another version.
         """
         hints: dict[str, Any] = _hints(cls)  # type: ignore[arg-type]
         if lacking := [name for name in hints if name not in row]:
@@ -38,7 +38,10 @@ class TypedRow:
                 f"the stored results have no {', '.join(lacking[:5])}: they were made by another version of g2g; run "
                 "the study again in a new folder"
             )
-        return cls(**{name: _typed(row[name], hint) for name, hint in hints.items()})
+        try:
+            return cls(**{name: _typed(row[name], hint) for name, hint in hints.items()})
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the stored results hold what is no {cls.__name__}: {error}") from error
 
 
 _Row = TypeVar("_Row", bound=TypedRow)

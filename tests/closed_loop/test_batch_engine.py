@@ -239,8 +239,8 @@ def test_simulate_gives_the_same_with_two_workers() -> None:
         assert differences(a.summary, b.summary) == []
         assert a.checks == b.checks
         assert differences(a.summary, b.summary) == []
-        assert a.nodes == b.nodes == c.nodes
-        np.testing.assert_allclose(a.lowest_pu, c.lowest_pu, rtol=0, atol=2e-6)
+        assert a.summary.nodes == b.summary.nodes == c.summary.nodes
+        np.testing.assert_allclose(a.summary.lowest_pu, c.summary.lowest_pu, rtol=0, atol=2e-6)
         assert a.kept == c.kept
 
 

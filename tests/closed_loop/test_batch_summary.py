@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from batch_parts import FLAT, LABELS, SILENT, SPECS, droop, loop, ofo, site
-from engine_pair import SingleRun, compare, differences, run_single
+from engine_pair import SingleRun, assert_same_power_quality, compare, differences, run_single
 from random_runs import TOLERANCE, random_tasks
 
 from g2g_opt.batch.simulator import Trace, run_batch
@@ -279,6 +279,10 @@ def assert_same_record(got: Summary, expected: Summary) -> None:
         if name == "sites":
             for one, other in zip(a, b, strict=True):
                 assert_alike(list(vars(one).values()), list(vars(other).values()), name)
+        elif name == "power_quality":
+            assert (a is None) == (b is None)
+            if a is not None:
+                assert_same_power_quality(a, b)
         # Steps and phases of voltages and currents that are equal but for rounding may be others.
         elif not name.endswith(("_step", "_phase")) and not name.startswith("steps"):
             assert_alike(a, b, name)

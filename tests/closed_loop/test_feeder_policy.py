@@ -17,6 +17,7 @@ from g2g_opt.datacenter.workloads.measurements import measured_spec, spec_measur
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.evaluate import evaluate
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, PVUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import ServiceTransformer
@@ -62,6 +63,7 @@ QUESTION = FeederPolicyQuestion(
     record_dt_s=20.0,
     margins_pu=(0.002,),
     rounds=1,
+    limits=Limits(loading_max_pu=None),  # voltages are what a policy of batch sizes is trained for
 )
 
 

@@ -67,10 +67,10 @@ def test_a_month_by_the_hour_is_the_same_on_both_engines(name: str) -> None:
     for of_plan, expected in zip(batch, opendss, strict=True):
         for run, other in zip(of_plan, expected, strict=True):
             assert (run.engine, run.failure, other.failure) == ("batch", None, None)
-            assert np.abs(run.lowest_pu - other.lowest_pu).max() < 1e-7
-            assert np.abs(run.highest_pu - other.highest_pu).max() < 1e-7
+            assert np.abs(run.summary.lowest_pu - other.summary.lowest_pu).max() < 1e-7
+            assert np.abs(run.summary.highest_pu - other.summary.highest_pu).max() < 1e-7
     # Nights are lighter than afternoons in summer.
-    night, afternoon = batch[0][0].lowest_pu.min(), batch[0][1].lowest_pu.min()
+    night, afternoon = batch[0][0].summary.lowest, batch[0][1].summary.lowest
     assert night != afternoon
 
 
@@ -102,8 +102,8 @@ def test_loads_follow_the_share_unless_their_status_keeps_them(tmp_path: Path) -
         hand = Feeder.from_dss(by_hand)
         ((expected,),) = simulate([plan_at("end", 60)], [plain], hand, Limits(), engine="opendss", tolerance=1e-10)
         assert run.engine == "batch"
-        assert np.abs(other.lowest_pu - expected.lowest_pu).max() < 1e-8, shares[k]
-        assert np.abs(run.lowest_pu - expected.lowest_pu).max() < 1e-8, shares[k]
+        assert np.abs(other.summary.lowest_pu - expected.summary.lowest_pu).max() < 1e-8, shares[k]
+        assert np.abs(run.summary.lowest_pu - expected.summary.lowest_pu).max() < 1e-8, shares[k]
 
 
 def test_a_row_holds_for_its_hour_when_steps_are_finer(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def run(study: LoadProfileStudy) -> tuple[TaskResult, ...]:
 
 
 def study_of(days: str) -> LoadProfileStudy:
-    limits = Limits(voltage_max_pu=1.1, violation_time_share_max=0.0)
+    limits = Limits(voltage_max_pu=1.1, violation_time_share_max=0.0, loading_max_pu=None)
     return LoadProfileStudy(buses=("671",), profile=days, taps="study", limits=limits)
 
 

@@ -54,7 +54,15 @@ class Case:
 
     @property
     def study(self) -> HostingCapacityStudy:
-        limits = Limits(voltage_min_pu=self.low_pu, violation_time_share_max=0.0, loading_max_pu=self.loading_max_pu)
+        # What the hand figures are of: the band and the ratings.
+        limits = Limits(
+            voltage_min_pu=self.low_pu,
+            violation_time_share_max=0.0,
+            loading_max_pu=self.loading_max_pu,
+            unbalance_negative_sequence_max=None,
+            unbalance_nema_max=None,
+            rapid_voltage_change_max_pu=None,
+        )
         return HostingCapacityStudy(
             feeder=str(self.master), buses=(self.bus,), operations=("firm",), scenario=SHORT, limits=limits
         )
@@ -155,13 +163,13 @@ def test_both_engines_judge_the_same_voltages(case: Case) -> None:
         simulate_runs([(Plan((site,)), SHORT)], feeder, study.limits, engine=engine) for engine in ENGINES
     )
     assert (batch.engine, alone.engine) == ENGINES
-    assert batch.nodes == alone.nodes
-    np.testing.assert_allclose(batch.lowest_pu, alone.lowest_pu, rtol=0, atol=2e-6)
-    np.testing.assert_allclose(batch.highest_pu, alone.highest_pu, rtol=0, atol=2e-6)
+    assert batch.summary.nodes == alone.summary.nodes
+    np.testing.assert_allclose(batch.summary.lowest_pu, alone.summary.lowest_pu, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(batch.summary.highest_pu, alone.summary.highest_pu, rtol=0, atol=2e-6)
     judged = {(bus, first) for bus, first, _ in case.pairs}
-    assert judged <= set(batch.nodes)
+    assert judged <= set(batch.summary.nodes)
     # Nothing else but the source's bus and buses upstream; no neutral.
-    assert not {("s", 3), ("h", 3)} & set(batch.nodes)
+    assert not {("s", 3), ("h", 3)} & set(batch.summary.nodes)
 
 
 def test_a_bus_left_out_by_name_binds_no_longer() -> None:
@@ -222,9 +230,9 @@ def test_a_site_at_one_phase_lies_between_it_and_the_neutral(tmp_path: Path) -> 
         HostingCapacityStudy(**{**vars(study), "buses": ("d",), "connection": "delta"}).check()
 
 
-def test_an_answer_that_a_rating_decides_which_nobody_stated_says_so(tmp_path: Path) -> None:
+def test_a_rating_that_nobody_stated_decides_no_answer_and_is_listed(tmp_path: Path) -> None:
     text = (CIRCUITS / "rated_400.dss").read_text()
-    answers = {}
+    answers, limits = {}, {}
     for name, change in (("stated", ""), ("unstated", " normamps=400 emergamps=480")):
         path = tmp_path / f"{name}.dss"
         path.write_text(text.replace(change, "") if change else text)
@@ -233,9 +241,14 @@ def test_an_answer_that_a_rating_decides_which_nobody_stated_says_so(tmp_path: P
         )
         (task,) = study.tasks("capacities", [])
         conclusion = study.conclude([TaskResult(task, study.run(task, lambda done, words: None))])
-        answers[name] = "\n".join(conclusion.warnings)
-    assert "ratings that nobody stated" not in answers["stated"]
-    assert "ratings that nobody stated (OpenDSS's default) decide the answer: line.l1 at a" in answers["unstated"]
+        answers[name] = "\n".join(conclusion.not_assessed)
+        (row,) = conclusion.tables[0].rows
+        limits[name] = row["limit"], str(row["limit_where"])
+    assert limits["stated"][0] == "loading"
+    assert limits["stated"][1].startswith("line.l1.")
+    assert "loading" not in limits["unstated"][0]
+    assert "since nobody stated a rating" not in answers["stated"]
+    assert "not judged, since nobody stated a rating: the loading of 1 of 1 elements: line.l1" in answers["unstated"]
 
 
 @pytest.mark.parametrize(

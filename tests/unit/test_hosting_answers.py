@@ -105,7 +105,7 @@ def test_tasks_are_at_least_two_and_bounded_whatever_runs_them() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"overload_time_max_s": 60.0},
+        {"overload_time_max_s": 60.0, "loading_max_pu": None},
         {"overload_time_max_s": -1.0, "loading_max_pu": 1.0},
         {"loading_emergency_max_pu": 0.0},
     ],

@@ -26,8 +26,31 @@ from studies.shared.question_flags import FieldFlag, add_question_flags, flags_o
 from studies.shared.question_model import unused_fields
 from studies.shared.site_choices import ServedModel, SiteChoice
 
-LIMITS = Limits(0.93, 1.04, 0.02, 12.5, 0.9, 0.125, 0.06, 0.7, 1.25, 90.0)
-KEPT_ALWAYS = Limits(0.93, 1.04, 0.0, None, 0.9, 0.0, 0.06, 0.7, 1.25)
+LIMITS = Limits(
+    voltage_min_pu=0.93,
+    voltage_max_pu=1.04,
+    violation_time_share_max=0.02,
+    violation_integral_max_pu_s=12.5,
+    loading_max_pu=0.9,
+    overload_time_share_max=0.125,
+    latency_miss_share_max=0.06,
+    throughput_share_min=0.7,
+    loading_emergency_max_pu=1.25,
+    overload_time_max_s=90.0,
+    rating_basis="nameplate",
+    unbalance_negative_sequence_max=0.025,
+    unbalance_nema_max=None,
+    unbalance_time_share_max=0.1,
+    rapid_voltage_change_max_pu=0.04,
+    voltage_after_trip_max_pu=1.08,
+)
+KEPT_ALWAYS = replace(
+    LIMITS,
+    violation_time_share_max=0.0,
+    violation_integral_max_pu_s=None,
+    overload_time_share_max=0.0,
+    overload_time_max_s=None,
+)
 RUN = Scenario(
     "calm", 1800, Fraction(1, 2), Fraction(2), 0.6, ((10.0, 20.5, 0.75), (30.0, 40.0, 0.25)), False, 0.01, 0.002, 7,
     1.5, "hudson_valley_2018", (5, 1, 2),
@@ -41,6 +64,7 @@ SITES = (
 SERVED: dict[str, Any] = {
     "feeder": "ieee13",
     "exclude_buses": ("611", "652"),
+    "edits": "/edits.dss",
     "buses": ("671", "675"),
     "models": ("llama-3.1-8b", "llama-3.1-70b"),
     "gpu": "B200",
@@ -62,6 +86,8 @@ ASKED: dict[str, dict[str, Any]] = {
         "feeder": "ieee34",
         "operations": ("flexible",),
         "policy": SCHEDULE,
+        "objective": "gpus",
+        "ladder": False,
         "taps": "own control",
         "scenario": RUN,
         "limits": LIMITS,
@@ -79,6 +105,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "location": {
         "feeder": "ieee13",
         "exclude_buses": ("611",),
+        "edits": "/edits.dss",
         "sites": SITES,
         "gpu": "B200",
         "power_factor": 0.9,
@@ -98,6 +125,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "siting": {
         "feeder": "ieee13",
         "exclude_buses": ("611",),
+        "edits": "/edits.dss",
         "mode": "joint",
         "pv_buses": ("671",),
         "pv_count": 2,
@@ -167,6 +195,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "feeder-policy": {
         "feeder": "ieee34",
         "exclude_buses": ("611",),
+        "edits": "/edits.dss",
         "sites": SITES,
         "pv": (PVUnit("675", 900.5), PVUnit("633", 10.0)),
         "gpu": "B200",
