@@ -2,8 +2,8 @@
 
     python benchmarks/ladder.py [--buses 13:632,671 34:850 123:67] [--duration-s 3600] [--taps "own control"]
 
-A rung holds if OpenDSS keeps its criterion at that size, and is sharp if it breaks it, by that criterion, at the next size
-that was simulated, which is at most 3 % or one server above. Prints one line a rung, and how many were confirmed.
+A rung holds if OpenDSS keeps its criterion at that size, and is sharp if it breaks it, by that criterion, at the next
+size that was simulated, at most 3 % or one server above. Prints one line a rung, and how many were confirmed.
 """
 
 from __future__ import annotations
