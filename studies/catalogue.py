@@ -98,7 +98,8 @@ def _class_at(place: str) -> type[Any]:
     if lacking:
         raise InputError(f"{place} is no study: it lacks {', '.join(lacking)} of studies.shared.task.Question")
     own = getattr(found, "study")  # noqa: B009 - a class that is only known to be one
-    if not isinstance(own, str) or not isinstance(getattr(found, "stages"), tuple):  # noqa: B009
+    # Stages may depend on the question: then they are a property.
+    if not isinstance(own, str) or not isinstance(getattr(found, "stages"), tuple | property):  # noqa: B009
         raise InputError(f"{place} is no study: `study` must be its name and `stages` a tuple of names")
     if own != place and place not in (STUDIES.get(own), *(point.value for point in _registered().get(own, []))):
         raise InputError(f"{place} calls itself the study {shown(own)}, by which it is not found; call it {place!r}")

@@ -88,8 +88,7 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
         row["captured"] = 100.0 * row["saving"] / best if has_room else None
     failures = tuple(
         Failure(
-            f"{r['policy']}{_tie_in_words(r)}, alpha {r['alpha']:g}, q {r['q']}, draw {r['draw'] + 1}, "
-            f"eps {r['eps']:g}",
+            f"{_trained(r)}, alpha {r['alpha']:g}, q {r['q']}, draw {r['draw'] + 1}, eps {r['eps']:g}",
             f"no certified optimum: gap {r['gap']:.1e}, residual {r['residual']:.1e}; its figures are left out",
         )
         for r in rows
@@ -120,8 +119,8 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
     return Parts(answer, tables, charts, (*failures, *lost), warnings, texts)
 
 
-def _tie_in_words(row: Row) -> str:
-    return f", tie {row['tie']}" if row["tie"] else ""
+def _trained(row: Row) -> str:
+    return str(row["policy"]) + (f", tie {row['tie']}" if row["tie"] else "")
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:

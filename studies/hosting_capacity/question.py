@@ -17,7 +17,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import with_services
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR
 from solvers.exact_binomial import failures_allowed, trials_needed
-from studies.hosting_capacity.capacity import Aim, Operation
+from studies.hosting_capacity.capacity import Aim, Objective, Operation
 from studies.hosting_capacity.scenario_draws import draw_scenarios
 from studies.shared.question_fields import (
     BaseKwPerGpu,
@@ -91,6 +91,18 @@ class HostingCapacityQuestion:
         NounFlags(instead={"kind": Flag("--policy", "controller of flexible operation", choices=_FLEXIBLE)}),
     ] = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
     storage: StorageUnits = ()
+    objective: Annotated[
+        Objective,
+        Flag(
+            "--objective",
+            "what the flexible answer has most of among the sizes that keep the limits: tokens served, MW at the peak, "
+            "or GPUs",
+        ),
+    ] = "tokens"
+    ladder: Annotated[
+        bool,
+        Flag("--ladder", "search the size at which each limit begins to bind alone, to the power flow's end"),
+    ] = True
     taps: Annotated[
         TapChoice, Flag("--taps", "regulator taps: found per size, the feeder's own, or moved by its controls")
     ] = "optimised"
@@ -228,6 +240,15 @@ class HostingCapacityQuestion:
         if "flexible" in self.operations:
             found += [Aim(buses, "flexible", floor) for floor in floors]
         return found
+
+    def objective_of(self, aim: Aim) -> Objective:
+        """Firm, more servers do more work, and a second site beside a given one is as large as it can be."""
+        return self.objective if aim.operation == "flexible" and aim.first_n_servers is None else "gpus"
+
+    def has_ladder(self, aim: Aim) -> bool:
+        """Of places, not of a frontier's points; floors of tokens share theirs, a set of draws has no one record."""
+        is_first = aim.throughput_share_min == self.limits.throughput_share_min
+        return self.ladder and is_first and aim.first_n_servers is None and self.scenarios == 1
 
     def check_fields(self) -> None:
         """Raise `InputError` for figures that do not fit together."""

@@ -25,6 +25,7 @@ from studies.load_profile.rows import CellRow, cell_rows
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import check_unused, question_model
+from studies.shared.rejudging import ALL_LIMITS
 from studies.shared.side_by_side import run_side_by_side
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import gather_as, to_rows
@@ -42,10 +43,14 @@ class LoadProfileStudy(LoadProfileQuestion):
 
     study: ClassVar[str] = "load-profile"
     stages: ClassVar[tuple[str, ...]] = ("cells", "fleets")
-    # No time outside the limits is allowed, and the fleets' tokens are searched for: those limits cannot be moved.
-    rejudges: ClassVar[frozenset[str]] = frozenset(
-        {"voltage_min_pu", "voltage_max_pu", "loading_max_pu", "loading_emergency_max_pu", "latency_miss_share_max"}
-    )
+    # No time outside the band and the ratings is allowed, and the fleets' tokens were searched for: these stay.
+    rejudges: ClassVar[frozenset[str]] = ALL_LIMITS - {
+        "violation_time_share_max",
+        "violation_integral_max_pu_s",
+        "overload_time_share_max",
+        "overload_time_max_s",
+        "throughput_share_min",
+    }
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""

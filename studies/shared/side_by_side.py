@@ -13,6 +13,7 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Engine, simulate_runs
+from studies.shared.kept_runs import kept_runs
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,17 @@ def _simulate(study: _Question, feeder: Feeder, wanted: Sequence[Request]) -> li
     found: dict[int, Outcome] = {}
     for engine in dict.fromkeys(request.engine for request in wanted):
         places = [k for k, request in enumerate(wanted) if request.engine == engine]
-        runs = [(wanted[k].plan, wanted[k].scenario or study.scenario) for k in places]
-        done = simulate_runs(runs, feeder, study.limits, engine=engine, trace_dir=Path(study.trace_dir))
-        found.update(zip(places, done, strict=True))
+        kept = kept_runs()
+        runs = {k: (wanted[k].plan, wanted[k].scenario or study.scenario) for k in places}
+        if kept is not None:
+            known = {k: kept.find(*run, engine, study.limits) for k, run in runs.items()}
+            found.update({k: outcome for k, outcome in known.items() if outcome is not None})
+        new = [k for k in places if k not in found]
+        if not new:
+            continue
+        asked = [runs[k] for k in new]
+        done = simulate_runs(asked, feeder, study.limits, engine=engine, trace_dir=Path(study.trace_dir))
+        if kept is not None:
+            kept.keep(asked, engine, done)
+        found.update(zip(new, done, strict=True))
     return [found[k] for k in range(len(wanted))]

@@ -51,6 +51,11 @@ OTHER: dict[str, Any] = {
     "loading_emergency_max_pu": 0.5,
     "latency_miss_share_max": 0.0,
     "throughput_share_min": 0.95,
+    "unbalance_negative_sequence_max": 0.01,
+    "unbalance_nema_max": 0.02,
+    "unbalance_time_share_max": 0.5,
+    "rapid_voltage_change_max_pu": 0.005,
+    "voltage_after_trip_max_pu": 1.06,
 }
 
 
