@@ -77,7 +77,7 @@ def _voltage(summary: Summary, limits: Limits) -> list[LimitCheck]:
     """The band: on the voltage itself where no time outside is allowed, on the time outside where some is."""
     low, high = limits.voltage_min_pu, limits.voltage_max_pu
     worst = summary.worst_voltage(low, high)
-    side = _side(worst)
+    side = _side(worst, limits)
     if limits.violation_time_share_max > 0.0:
         share = summary.voltage_stats(low, high).violation_time_s / summary.duration_s
         check = _at_most(side, f"{side} time share", share, limits.violation_time_share_max)
@@ -94,7 +94,8 @@ def _integral(summary: Summary, limits: Limits) -> list[LimitCheck]:
         return []
     band = limits.voltage_min_pu, limits.voltage_max_pu
     worst, value = summary.worst_voltage(*band), summary.voltage_stats(*band).integral_violation_pu_s
-    return [_at_node(_at_most(Criterion.VOLTAGE_INTEGRAL, f"{_side(worst)} integral", value, limit), worst)]
+    side = _side(worst, limits)
+    return [_at_node(_at_most(Criterion.VOLTAGE_INTEGRAL, f"{side} integral", value, limit), worst)]
 
 
 def _loading(summary: Summary, limits: Limits) -> list[LimitCheck]:
@@ -230,8 +231,10 @@ _AGAINST_BASE: dict[Callable[..., list[LimitCheck]], Callable[[Summary, Limits, 
 }
 
 
-def _side(worst: WorstVoltage) -> Criterion:
-    return Criterion.VOLTAGE_LOW if worst.voltage_pu < 1.0 else Criterion.VOLTAGE_HIGH
+def _side(worst: WorstVoltage, limits: Limits) -> Criterion:
+    """The end of the band that the worst voltage is nearer to, or beyond: a band need not lie around 1 pu."""
+    below = worst.voltage_pu - limits.voltage_min_pu <= limits.voltage_max_pu - worst.voltage_pu
+    return Criterion.VOLTAGE_LOW if below else Criterion.VOLTAGE_HIGH
 
 
 def _at_node(check: LimitCheck, worst: WorstVoltage) -> LimitCheck:

@@ -151,6 +151,21 @@ def simulate_runs(
     return outcomes
 
 
+def beside_bases(
+    runs: Sequence[tuple[Plan, Scenario]],
+    outcomes: Sequence[Outcome],
+    feeder: Feeder,
+    limits: Limits,
+    *,
+    bases: Bases,
+    trace_dir: Path = TRACE_DIR,
+    tolerance: float = STUDY_TOLERANCE,
+) -> list[Outcome]:
+    """Outcomes of runs judged by `limits` beside the same scenarios without sites; `bases` keeps those."""
+    job = _Job(feeder, limits, "batch", trace_dir, tolerance)
+    return _beside_bases(job, runs, outcomes, bases)
+
+
 def _beside_bases(job: _Job, tasks: Sequence[Task], outcomes: Sequence[Outcome], known: Bases) -> list[Outcome]:
     """Outcomes judged beside the same scenarios without sites, on the engines that they ran on."""
     keys = [(run.engine, plan.base(), scenario) for (plan, scenario), run in zip(tasks, outcomes, strict=True)]

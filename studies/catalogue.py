@@ -99,7 +99,8 @@ def _class_at(place: str) -> type[Any]:
     if lacking:
         raise InputError(f"{place} is no study: it lacks {', '.join(lacking)} of studies.shared.task.Question")
     own = getattr(found, "study")  # noqa: B009 - a class that is only known to be one
-    if not isinstance(own, str) or not isinstance(getattr(found, "stages"), tuple):  # noqa: B009
+    # Stages may depend on the question: then they are a property.
+    if not isinstance(own, str) or not isinstance(getattr(found, "stages"), tuple | property):  # noqa: B009
         raise InputError(f"{place} is no study: `study` must be its name and `stages` a tuple of names")
     if own != place and place not in (STUDIES.get(own), *(point.value for point in _registered().get(own, []))):
         raise InputError(f"{place} calls itself the study {shown(own)}, by which it is not found; call it {place!r}")
@@ -171,9 +172,17 @@ def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
     # The usual folder need not be there, and is looked for where the study runs.
     if isinstance(found.get("trace_dir"), str) and Path(found["trace_dir"]) != TRACE_DIR:
         found["trace_dir"] = str(absolute_path(found["trace_dir"], "trace_dir"))
+    if isinstance(jobs := found.get("training"), list):
+        found["training"] = [_with_absolute_trace(job) for job in jobs]
     if isinstance(found.get("scenario"), dict):
         found["scenario"] = _with_absolute_paths(found["scenario"])
     return found
+
+
+def _with_absolute_trace(job: Any) -> Any:
+    if not isinstance(job, dict) or not isinstance(job.get("trace"), str):
+        return job
+    return job | {"trace": str(absolute_path(job["trace"], "trace"))}
 
 
 def question_json(question: Question) -> str:

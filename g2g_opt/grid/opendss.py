@@ -194,10 +194,8 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._v_index = [nodes[i] for i in self._v_columns]
         self._judged = JudgedVoltages.of(self.feeder.buses, nodes, circuit.node_base_v)
         loading = self.setup.loading(circuit) if self.setup.record_loading else None
-        n = len(circuit.injection_kw)
-        self.solved_record = GridRecord(
-            nodes, self._judged, n, self._inspect, loading, self._expected_steps, self.watch
-        )
+        kept = len(circuit.injection_kw), self._inspect, loading, self._expected_steps, self.watch
+        self.solved_record = GridRecord(nodes, self._judged, *kept)
         self._vector: Floats | None = None
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
         self._taps: TapPosition | None = None

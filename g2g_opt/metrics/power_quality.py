@@ -21,6 +21,7 @@ from g2g_opt.grid.profile import HeldProfile
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.metrics.rapid_voltage_change import WINDOW_S, change_pu
 from g2g_opt.metrics.unbalance import UNBALANCE_ADDED_MAX
+from g2g_opt.reading import parse_json
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -140,7 +141,8 @@ class PowerQuality:
     @staticmethod
     def from_json(text: str) -> PowerQuality:
         """What `to_json` wrote."""
-        kept: dict[str, Any] = {k: _unpacked(v) if isinstance(v, dict) else v for k, v in json.loads(text).items()}
+        stored = parse_json(text, "stored power quality")
+        kept: dict[str, Any] = {k: _unpacked(v) if isinstance(v, dict) else v for k, v in stored.items()}
         kept["nodes"] = tuple((bus, phase) for bus, phase in kept["nodes"])
         kept["buses"], kept["edges"] = tuple(kept["buses"]), tuple(kept["edges"])
         kept["demand_changes"] = tuple(DemandChange(*change) for change in kept["demand_changes"])

@@ -10,7 +10,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
-from studies.datacenter_location.ranking import best_rows, judged_rows, n_tied
+from studies.datacenter_location.ranking import best_rows, judged_rows, lead_in_words, n_tied
 from studies.datacenter_location.trials import PlacementRow, TrialRun
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
@@ -132,6 +132,8 @@ def _answer(
         f"{winner.throughput_tps:.0f} tokens/s, voltages {winner.lowest_pu:.4f} to {winner.highest_pu:.4f} pu "
         f"(on {engine})."
     )
+    if lead := lead_in_words(final or ranked):
+        sentence += f" It is {lead}."
     if zero > 1:
         sentence += (
             f" {zero} placements keep the band all the time on the batch engine, and none can have less violation than "

@@ -29,6 +29,25 @@ def n_tied(ranked: Sequence[PlacementRow]) -> int:
     return sum(rank_key(row)[:-1] == rank_key(ranked[0])[:-1] for row in ranked) if ranked else 0
 
 
+def lead_in_words(ranked: Sequence[PlacementRow]) -> str:
+    """By what the first placement is ahead of the second, in the figure that decides between them; "" without one."""
+    if len(ranked) < 2 or ranked[1].failure:
+        return ""
+    first, second = ranked[:2]
+    names = ("integral_violation_pu_s", "violation_time_s", "throughput_tps", "margin_pu")
+    words = (
+        ".4f} pu s less violation",
+        "g} s less outside the band",
+        ".0f} tokens/s more",
+        ".5f} pu more margin of the worst voltage",
+    )
+    for k, (name, how) in enumerate(zip(names, words, strict=True)):
+        if rank_key(first)[k] != rank_key(second)[k]:
+            lead = abs((getattr(first, name) or 0.0) - (getattr(second, name) or 0.0))
+            return f"ahead of the next best ({second.placement}) by {('{:' + how).format(lead)}"
+    return f"level with {n_tied(ranked) - 1} other(s): only the names of their buses put it first"
+
+
 def judged_rows(
     rows: Sequence[PlacementRow], runs: Sequence[TrialRun], bases: StoredBases, limits: Limits
 ) -> list[PlacementRow]:

@@ -8,18 +8,19 @@ from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.site import GPUS_PER_SERVER
 from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, best_of, capacity_of
+from studies.hosting_capacity.ladder import rungs_of
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.hosting_capacity.rows import CapacityRow, CapacityRun, capacity_row
+from studies.hosting_capacity.rows import CapacityRow, CapacityRun, RungRow, capacity_row, rung_row
 from studies.shared.stored_bases import StoredBases
 from studies.shared.tap_search import TapTrial
 
 _Place = tuple[str, str, int | None]
 
 
-def capacities_of_runs(
+def answers_of_runs(
     study: HostingCapacityQuestion, runs: Sequence[CapacityRun], bases: StoredBases, order: Sequence[CapacityRow]
-) -> list[CapacityRow]:
-    """Rows like those of the table "capacities", in the `order` of that table; nothing is simulated.
+) -> tuple[list[CapacityRow], list[RungRow]]:
+    """Rows like those of the tables "capacities", in the `order` of that table, and "ladder"; nothing is simulated.
 
     Raises `InputError` for a limit at which the runs kept no figures.
     """
@@ -38,10 +39,12 @@ def capacities_of_runs(
             continue
         for floor in floors if first is None else floors[:1]:
             capacity = _capacity(study, (bus, operation, first), of_place, bases, floor)
-            found.append(best_of(firm[bus, first], capacity) if (bus, first) in firm else capacity)
+            at_rest = firm.get((bus, first))
+            found.append(best_of(at_rest, capacity, study.objective) if at_rest is not None else capacity)
     places = {(row.bus, row.first_n_servers, row.operation): k for k, row in enumerate(order)}
     found.sort(key=lambda c: places[c.bus, c.aim.first_n_servers, c.operation])
-    return [capacity_row(capacity) for capacity in found]
+    rungs = [rung for c in found if study.has_ladder(c.aim) for rung in rungs_of(c.aim, c.judged)]
+    return [capacity_row(capacity) for capacity in found], [rung_row(rung) for rung in rungs]
 
 
 def _capacity(
@@ -81,7 +84,8 @@ def _capacity(
     }
     notes = [f"{undecided} rounds were cut short and cannot be judged again"] if undecided else []
     largest, confirmed, certificate = None, None, None
-    for n in sorted((n for n, size in judged.items() if size.kept), reverse=True):
+    kept = [size for size in judged.values() if size.kept]
+    for n in [size.n_servers for size in sorted(kept, key=lambda s: s.value(study.objective_of(aim)), reverse=True)]:
         plan = next(run.plan for run in runs if run.n_servers == n and run.read_plan().taps == judged[n].taps)
         fresh, confirmed = certificates.get((n, plan)), on_opendss.get((n, plan))
         gpus = f"{GPUS_PER_SERVER * sum(sizes[n])} GPUs"

@@ -44,8 +44,7 @@ class LoadProfileStudy(LoadProfileQuestion):
 
     study: ClassVar[str] = "load-profile"
     stages: ClassVar[tuple[str, ...]] = ("cells", "fleets")
-    # No time outside the limits is allowed, and the fleets' tokens are searched for: those limits cannot be moved.
-    # Its stored cells, by every limit it has but that of the tokens of a year, which no cell is held against.
+    # No time outside the limits is allowed, and the fleets' tokens were searched for: these stay.
     rejudges: ClassVar[frozenset[str]] = (
         ALL_LIMITS - set(unused_fields(LoadProfileQuestion)["limits"]) - {"throughput_share_min"}
     )

@@ -37,18 +37,12 @@ _ARRAYS = (
 
 
 @dataclass(frozen=True, eq=False)
-class RunRow(TypedRow):
-    """A run as a row: plan, scenario and sites as JSON, and everything of its summary; the verdict is not stored.
+class SummaryRow(TypedRow):
+    """Everything of a record as a row, its sites as JSON; the verdict is not stored.
 
-    Tables that tell more about their runs derive a class with more columns.
+    Tables that tell more about their records derive a class with more columns.
     """
 
-    plan: str
-    scenario: str
-    scenario_name: str
-    engine: str
-    engine_note: str
-    seconds: float
     failure_kind: FailureKind | None
     failure_where: str
     failure_time_s: float | None
@@ -80,16 +74,10 @@ class RunRow(TypedRow):
     sites: str
 
     @classmethod
-    def of(cls, plan: Plan, scenario: Scenario, outcome: Outcome, **more: Any) -> Self:
-        """The row of a run; `more` are the columns of a class of one's own."""
-        summary, failure = outcome.summary, outcome.failure
+    def of_summary(cls, summary: Summary, **more: Any) -> Self:
+        """The row of a record; `more` are the columns of a class of one's own."""
+        failure = summary.failure
         return cls(
-            plan=_PLAN.dump_json((plan,)).decode(),
-            scenario=_SCENARIO.dump_json((scenario,)).decode(),
-            scenario_name=scenario.name,
-            engine=outcome.engine,
-            engine_note=outcome.engine_note,
-            seconds=outcome.seconds,
             failure_kind=failure.kind if failure is not None else None,
             failure_where=failure.where if failure is not None else "",
             failure_time_s=failure.time_s if failure is not None else None,
@@ -107,19 +95,6 @@ class RunRow(TypedRow):
             **{name: getattr(summary, name).reshape(-1) for name in _ARRAYS},
             **more,
         )
-
-    def read_plan(self) -> Plan:
-        """The plan that was run."""
-        return _PLAN.validate_json(self.plan)[0]
-
-    @property
-    def base_plan(self) -> str:
-        """The plan without anything that it builds or decides, as it is stored."""
-        return _PLAN.dump_json((self.read_plan().base(),)).decode()
-
-    def read_scenario(self) -> Scenario:
-        """The scenario it was run in."""
-        return _SCENARIO.validate_json(self.scenario)[0]
 
     def read_failure(self) -> Failure | None:
         """Why it has no usable answer, if it has none."""
@@ -151,6 +126,45 @@ class RunRow(TypedRow):
             failure=self.read_failure(),
             **{name: getattr(self, name).reshape(shapes.get(name, -1)) for name in _ARRAYS},
         )
+
+
+@dataclass(frozen=True, eq=False)
+class RunRow(SummaryRow):
+    """A run as a row: its record, plan and scenario as JSON, and how it was run."""
+
+    plan: str
+    scenario: str
+    scenario_name: str
+    engine: str
+    engine_note: str
+    seconds: float
+
+    @classmethod
+    def of(cls, plan: Plan, scenario: Scenario, outcome: Outcome, **more: Any) -> Self:
+        """The row of a run; `more` are the columns of a class of one's own."""
+        return cls.of_summary(
+            outcome.summary,
+            plan=_PLAN.dump_json((plan,)).decode(),
+            scenario=_SCENARIO.dump_json((scenario,)).decode(),
+            scenario_name=scenario.name,
+            engine=outcome.engine,
+            engine_note=outcome.engine_note,
+            seconds=outcome.seconds,
+            **more,
+        )
+
+    def read_plan(self) -> Plan:
+        """The plan that was run."""
+        return _PLAN.validate_json(self.plan)[0]
+
+    @property
+    def base_plan(self) -> str:
+        """The plan without anything that it builds or decides, as it is stored."""
+        return _PLAN.dump_json((self.read_plan().base(),)).decode()
+
+    def read_scenario(self) -> Scenario:
+        """The scenario it was run in."""
+        return _SCENARIO.validate_json(self.scenario)[0]
 
     def outcome(self, limits: Limits, base: Summary | None = None) -> Outcome:
         """The run judged by `limits`, beside the `base` without sites if there is one (`StoredBases`).

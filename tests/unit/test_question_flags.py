@@ -92,6 +92,8 @@ ASKED: dict[str, dict[str, Any]] = {
         "feeder": "ieee34",
         "operations": ("flexible",),
         "policy": SCHEDULE,
+        "objective": "gpus",
+        "ladder": False,
         "taps": "own control",
         "scenario": RUN,
         "limits": LIMITS,
