@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from g2g_opt.batch.jacobian import Jacobian, Setting
 from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.network import Network, read_network
+from g2g_opt.batch.own_controls import OwnControls, as_told, load_controls
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.summary import Tally
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.errors import PowerFlowError
 from g2g_opt.grid.attachments import Attachment
-from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit import RESTLESS, Circuit
 from g2g_opt.grid.circuit_parts import Bus
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.profile import PowerProfile
@@ -85,6 +86,7 @@ class Grids:
         self.dt_s: Fraction = first.dt_s
         attachments = [s.attached.all() for s in setups]
         self.taps = [self._start_taps(s) for s in setups]
+        self.own = self._own_controls()
         self.flow = BatchPowerFlow(
             jacobian,
             [[port for a in s.attached.all() for port in self._ports(s, a)] for s in setups],
@@ -92,7 +94,9 @@ class Grids:
             tolerance_pu=first.tolerance,
             max_iterations=first.max_iterations,
             loadings=any(s.record_loading for s in setups),
+            sensed=self.own.sensed if self.own is not None else (),
         )
+        self._own_at_rest = self.own is None or self.own.at_rest_each_step
         self.failure: list[str | None] = [None] * len(setups)
         self._attachments = attachments
         self._failed: list[int] = []
@@ -122,10 +126,21 @@ class Grids:
     def _start_taps(self, setup: GridSetup) -> dict[str, float]:
         taps = {name: float(self.network.start_taps[name]) for name in setup.feeder.regulators}
         if setup.taps is not None:
-            taps |= setup.regulators.resolve(setup.taps)
+            moved = setup.regulators.resolve(setup.taps)
+            taps |= {name: as_told(ratio) for name, ratio in moved.items()} if setup.dss_controls else moved
         return taps
 
+    def _own_controls(self) -> OwnControls | None:
+        """The circuit's own controls, if they act."""
+        first = self.setups[0]
+        if not first.dss_controls:
+            return None
+        dt_s = float(self.dt_s)
+        return OwnControls(load_controls(tuple(first.commands()), dt_s), self.network, dt_s, self.taps)
+
     def _setting(self, slot: int) -> Setting:
+        if self.own is not None:
+            return self.own.setting(slot)
         return Setting(tuple(sorted(self.taps[slot].items())))
 
     def _ports(self, setup: GridSetup, attachment: Attachment) -> list[Port]:
@@ -206,9 +221,21 @@ class Grids:
         if self._failed:
             self._switch_off()
         self.flow.solve()
+        if self.own is not None:
+            self._let_controls_act(step, self.own)
         self._check(step)
         if self.bank is not None:
             self.bank.settle(self.time_s(step))
+
+    def _let_controls_act(self, step: int, own: OwnControls) -> None:
+        """The circuit's own controls move what they move; before the first step they come to rest without time."""
+        live = np.array([slot for slot, reason in enumerate(self.failure) if reason is None], dtype=np.int64)
+        restless = own.settle(self.flow, live) if not self._own_at_rest else []
+        restless += own.act(self.flow, np.setdiff1d(live, restless))
+        self._own_at_rest = True
+        for slot in live.tolist():
+            self.taps[slot] = own.taps(slot)
+        self.fail(restless, f"t={self.time_s(step):g} s: {RESTLESS}")
 
     def _switch_off(self) -> None:
         """Take the power of scenarios that have failed."""
@@ -309,7 +336,10 @@ class Grids:
     def move_taps(self, positions: dict[int, TapPosition]) -> None:
         """Move regulators of some scenarios, as `SetTaps` does on a grid."""
         for slot, position in positions.items():
-            self.taps[slot] |= self.setups[slot].regulators.resolve(position)
+            moved = self.setups[slot].regulators.resolve(position)
+            self.taps[slot] |= moved
+            if self.own is not None:
+                self.own.note_taps(slot, moved)
         self.flow.set_settings({slot: self._setting(slot) for slot in positions})
 
     def slopes(self, fleet: Ints, perturbation_kw: Floats) -> Floats:

@@ -29,10 +29,13 @@ _COLUMNS = 64
 
 @dataclass(frozen=True)
 class Setting:
-    """Taps (regulator, ratio in pu; those left out as compiled) and capacitors that are switched off."""
+    """Taps (regulator, ratio in pu; those left out as compiled), capacitors that are switched off, and those that the
+    circuit was compiled without and are switched on.
+    """
 
     taps: tuple[tuple[str, float], ...] = ()
     open_capacitors: tuple[str, ...] = ()
+    closed_capacitors: tuple[str, ...] = ()
 
 
 class Jacobian:
@@ -68,7 +71,7 @@ class Jacobian:
         draw = np.array([complex(*law_admittance(law, abs(v))) * v for law, v in zip(self._law, across, strict=True)])
         straight = _apply(self._block, across)
         self.start_remainder = np.stack([(straight - draw).real, (straight - draw).imag], axis=-1).reshape(-1, 2)
-        rows, columns, _ = self._entries(Setting())
+        rows, columns, _ = self._entries(Setting(closed_capacitors=tuple(network.banks_off)))
         self.elimination = Elimination.of(rows, columns, n)
         place = self.elimination.place
         self._place = np.append(place, n)  # -1 is ground
@@ -84,7 +87,7 @@ class Jacobian:
         """Rows, columns and blocks (entry, 4) of the matrix in node numbers; blocks of one place add up."""
         network, alive = self.network, self.network.alive
         rows, columns, values = [], [], []
-        for nodes, yprim in network.admittances(dict(setting.taps), setting.open_capacitors):
+        for nodes, yprim in network.admittances(dict(setting.taps), setting.open_capacitors, setting.closed_capacitors):
             i, j = np.nonzero(yprim)
             real = (nodes[i] >= 0) & (nodes[j] >= 0)
             rows.append(nodes[i[real]])

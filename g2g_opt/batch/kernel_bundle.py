@@ -19,6 +19,7 @@ _FIELDS = (
     "factor_of_chunk",
     "power",
     "load_share",
+    "active",
     "state",
     "work",
     "out",
@@ -35,7 +36,7 @@ class BundleType(types.StructRef):
 
 
 class Bundle(structref.StructRefProxy):
-    """The tables of `kernel_tables` by lower-case name, `factor_of_chunk`, `power` and `load_share`."""
+    """The tables of `kernel_tables` by lower-case name, `factor_of_chunk`, `power`, `load_share` and `active`."""
 
 
 structref.define_proxy(Bundle, BundleType, list(_FIELDS))
@@ -51,9 +52,10 @@ def bundle(
     factor_of_chunk: Any,
     power: Any,
     load_share: Any,
+    active: Any,
     state: Any,
     work: Any,
     out: Any,
 ) -> Any:
     """Put tables together; the arrays are shared, not copied."""
-    return Bundle(pattern, loads, ports, ratings, factors, factor_of_chunk, power, load_share, state, work, out)
+    return Bundle(pattern, loads, ports, ratings, factors, factor_of_chunk, power, load_share, active, state, work, out)

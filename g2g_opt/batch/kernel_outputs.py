@@ -52,6 +52,11 @@ def write_out(x: Any, c: Any, p: Any, done: Any, rounds: Any, out: Any) -> None:
         other = at(p.reference, i)
         re, im = load(x, 2 * W * i) - load(x, other), load(x, 2 * W * i + W) - load(x, other + W)
         store(flat, at(p.output, i) * n_slots + first, root(fma(re, re, im * im)) * spread_at(p.inverse_base, i))
+    sensed = out.sensed_v.reshape(-1)
+    for i in range(len(out.sensed_place)):
+        place = at(out.sensed_place, i)
+        store(sensed, 2 * i * n_slots + first, load(x, place))
+        store(sensed, (2 * i + 1) * n_slots + first, load(x, place + W))
     for lane in range(W):
         out.solved[first + lane] = done[lane] > 0.5
         out.iterations[first + lane] = rounds[lane]

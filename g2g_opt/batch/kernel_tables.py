@@ -127,7 +127,8 @@ def workspace(n_nodes: int, n_loads: int, n_ports: int) -> Workspace:
 
 class Solutions(NamedTuple):
     """What comes out, [.., scenario slot]: magnitudes (pu), solved or not, network solves it took, phasors if wanted,
-    loadings if there are `Ratings`, and how the circuit's own constant-power loads were served.
+    loadings if there are `Ratings`, how the circuit's own constant-power loads were served, and voltages that its
+    controls look at.
     """
 
     voltage_pu: Floats
@@ -140,3 +141,5 @@ class Solutions(NamedTuple):
     own_share: Floats  # (slot,): served over asked power of the watched load that is farthest from 1
     own_load: Ints  # (slot,): that load
     own_voltage_pu: Floats  # (slot,): its voltage
+    sensed_place: Ints  # times 2 W: the nodes that the circuit's own controls look at
+    sensed_v: Floats  # (sensed node, 2, slot): their voltages (V)

@@ -59,7 +59,9 @@ class BatchPowerFlow:
         max_iterations: int = 100,
         phasors: bool = False,
         loadings: bool = False,
+        sensed: Sequence[int] = (),
     ) -> None:
+        """`sensed` are nodes (-1: ground) whose voltages go into `sensed_v` (sensed node, 2, slot), V."""
         self.tolerance_pu, self.max_iterations = tolerance_pu, max_iterations
         self.n = len(ports)
         self.n_chunks = max(1, -(-self.n // W))
@@ -91,7 +93,10 @@ class BatchPowerFlow:
             np.ones(self.n_slots),
             np.zeros(self.n_slots, dtype=np.int64),
             np.zeros(self.n_slots),
+            2 * W * self.jacobian.places(np.array(sensed, dtype=np.int64)),
+            aligned(len(sensed), 2, self.n_slots),
         )
+        self._active = np.ones(self.n_chunks, dtype=np.bool_)
         self._renew_factors()
         self.reset(range(self.n_slots))
 
@@ -141,6 +146,7 @@ class BatchPowerFlow:
             of_chunk,
             self.power,
             self.load_share,
+            self._active,
             self._state,
             self._work,
             self._out,
@@ -176,6 +182,30 @@ class BatchPowerFlow:
             power[:, :, 0], power[:, :, 1] = by_chunk.real, by_chunk.imag
         tolerance = self.tolerance_pu if tolerance_pu is None else tolerance_pu
         self.all_well: bool = solve_chunks(self._bundle, tolerance, self.max_iterations)
+
+    def solve_again(self, scenarios: Ints) -> None:
+        """Solve some scenarios anew, for other settings; the others keep what they have to the last bit."""
+        chunks = np.unique(scenarios // W)
+        others = np.setdiff1d((chunks[:, None] * W + np.arange(W)).reshape(-1), scenarios)
+        chunk, lane = others // W, others % W
+        by_chunk = [array.reshape(self.n_chunks, -1, W) for array in self._state]
+        by_slot = [getattr(self._out, name) for name in self._out._fields if name != "sensed_place"]
+        kept_state = [array[chunk, :, lane] for array in by_chunk]
+        kept_out = [array[..., others] for array in by_slot]
+        self._active[:] = False
+        self._active[chunks] = True
+        self.all_well = solve_chunks(self._bundle, self.tolerance_pu, self.max_iterations)
+        self._active[:] = True
+        for array, kept in zip(by_chunk, kept_state, strict=True):
+            array[chunk, :, lane] = kept
+        for array, kept in zip(by_slot, kept_out, strict=True):
+            array[..., others] = kept
+        self.all_well = bool(self._out.solved.all() and not self._out.outside.any())
+
+    @property
+    def sensed_v(self) -> Floats:
+        """Voltages (V) of the sensed nodes, shape (sensed node, 2, slot): real and imaginary parts."""
+        return self._out.sensed_v
 
     def port_pu(self) -> Floats:
         """Voltages across all ports in pu of their bases, shape (port, slot); 1 where a scenario has no such port."""

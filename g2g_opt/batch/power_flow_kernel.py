@@ -181,7 +181,7 @@ _substitute_shared, _substitute_each = _substitution(spread_at, 1), _substitutio
 
 @njit(cache=True, error_model="numpy")
 def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bool:
-    """Power flows of all chunks for `power` (chunk, port, 2, lane), W and var, from and into `state`.
+    """Power flows of all active chunks for `power` (chunk, port, 2, lane), W and var, from and into `state`.
 
     Returns whether all of them were solved with every port inside its window.
     """
@@ -199,6 +199,8 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
     current = work.current
     one, half, zero, tolerance = spread(1.0), spread(0.5), spread(0.0), spread(tolerance_pu)
     for c in range(len(factor_of_chunk)):
+        if not tables.active[c]:
+            continue
         begin, end, law = ports.begin[c], ports.end[c], ports.law[c]
         reach, has_rhs, s = ports.reach[c], ports.at_node[c], power[c]
         alike = ports.block_of_chunk[c] >= 0

@@ -32,6 +32,10 @@ lib.DSS_Set_AllowChangeDir(False)
 
 # Steps (s) so long that regulators, which wait for some ten to sixty seconds, have settled at their end.
 SETTLED_DT_S = 300.0
+# Rounds of control actions within which controls must have come to rest where no time passes.
+SETTLING_ROUNDS = 200
+RESTLESS = "the circuit's own controls do not come to rest"
+_ROUNDS_EXCEEDED = 485  # OpenDSS's number of that error
 _KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
 
 
@@ -92,9 +96,10 @@ class Circuit:
         if lib.ctx_DSS_Get_NumCircuits(self._ctx) == 0:
             raise InputError("the OpenDSS commands define no circuit; the master file needs a 'New Circuit.' line")
         self._control = regulator_control_dt_s is not None
+        self._passes_time = regulator_control_dt_s is not None and regulator_control_dt_s < SETTLED_DT_S
         if regulator_control_dt_s is not None:
             if regulator_control_dt_s >= SETTLED_DT_S:
-                self.command("Set Mode=Snapshot ControlMode=Static MaxControlIter=200")
+                self.command(f"Set Mode=Snapshot ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
             else:
                 self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
         else:
@@ -240,6 +245,25 @@ class Circuit:
         if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self._ctx):
             self.report_unsolved()
 
+    def solve_held(self) -> None:
+        """As `solve`, with the circuit's controls holding still and no time passing."""
+        self.set_injections()
+        lib.ctx_Solution_SolveNoControl(self._ctx)
+        if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self._ctx):
+            self.report_unsolved()
+
+    def settle(self) -> None:
+        """Solve, and let the circuit's controls, if they act in time, come to rest before time is counted.
+
+        `PowerFlowError` if it does not converge or they do not come to rest.
+        """
+        if not self._passes_time:
+            return
+        rounds = self.command("Get maxcontroliter")
+        self.command(f"Set ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
+        self.solve()
+        self.command(f"Set ControlMode=Time MaxControlIter={rounds} hour=0 sec=0")
+
     def solve_block(self, kw: Floats, kvar: Floats, phasors: Complexes, load_share: Floats | None = None) -> int:
         """Solve for every row of `kw` and `kvar` (solution, injection); node voltages (V) go into rows of `phasors`.
 
@@ -264,6 +288,9 @@ class Circuit:
     def report_unsolved(self, when: str = "") -> NoReturn:
         """Raise the `PowerFlowError` of a latest solution that did not converge."""
         words = ""
+        if self._error[0] == _ROUNDS_EXCEEDED:
+            self._error[0] = 0
+            raise PowerFlowError(f"{when}{': ' if when else ''}{RESTLESS}")
         if self._error[0] != 0:
             words = ": " + ffi.string(lib.ctx_Error_Get_Description(self._ctx)).decode(errors="replace").strip()
             self._error[0] = 0

@@ -49,7 +49,8 @@ class OpenDSSGrid(GridBackend[GridState]):
     """A feeder on its own OpenDSS context.
 
     Give either `feeder` (whose study constants are the defaults of `source_pu`, `initial_tap_position` and
-    `exclude_buses`) or `dss_case_dir` and `dss_master_file`. `dss_controls` lets OpenDSS's regulator controls act.
+    `exclude_buses`) or `dss_case_dir` and `dss_master_file`. `dss_controls` lets the circuit's own controls act;
+    they are settled with the sites' first power before time is counted.
     `tolerance` is OpenDSS's solution tolerance; `constant_power_window_pu` is the voltage band in which everything
     attached draws constant power. `unserved` says what happens when an attached load leaves that band and is
     served something else than asked (formulations 5.2): "raise" a `PowerFlowError`, or "record" it in `served`. The
@@ -201,6 +202,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._taps: TapPosition | None = None
         self._note_taps(circuit)
         self._loading_is_stale = False
+        self._is_settled = not self.setup.dss_controls
 
     def _running(self) -> Circuit:
         if self._circuit is None:
@@ -233,6 +235,9 @@ class OpenDSSGrid(GridBackend[GridState]):
             circuit.set_load_share(float(self.setup.own_load_share.at(np.array([time_s]))[0]))
         self._powers.write(time_s, site_power_w, circuit.injection_kw, circuit.injection_kvar)
         try:
+            if not self._is_settled:
+                circuit.settle()
+                self._is_settled = True
             circuit.solve()
         except PowerFlowError as error:
             # A load outside its window before that moment is the earlier reason, as in `advance_block`.
