@@ -233,7 +233,8 @@ class Grids:
         restless = own.settle(self.flow, live) if not self._own_at_rest else []
         restless += own.act(self.flow, np.setdiff1d(live, restless))
         self._own_at_rest = True
-        for slot in live.tolist():
+        while own.moved:
+            slot = own.moved.pop()
             self.taps[slot] = own.taps(slot)
         self.fail(restless, f"t={self.time_s(step):g} s: {RESTLESS}")
 

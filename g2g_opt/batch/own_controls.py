@@ -104,7 +104,8 @@ class _Places:
 class OwnControls:
     """Controls of `n_slots` scenarios that begin at `taps` (by regulator) and with the banks as the circuit has them.
 
-    `sensed` are the nodes whose voltages `act` needs. Raises `UnsupportedByBatch` for a control whose measurements are
+    `sensed` are the nodes whose voltages `act` needs, `moved` the scenarios whose taps or banks it has moved since they
+    were last taken out. Raises `UnsupportedByBatch` for a control whose measurements are
     not modelled.
     """
 
@@ -115,6 +116,7 @@ class OwnControls:
         self.at_rest_each_step = dt_s >= SETTLED_DT_S
         self._rounds = SETTLING_ROUNDS if self.at_rest_each_step else reading.rounds_max
         self._clock = ControlClock()
+        self.moved: set[int] = set()
         self._network, self._n = network, len(taps)
         places = _Places()
         self._elements = {(e.kind, e.name): e for e in (*network.fixed, *network.capacitors)}
@@ -248,7 +250,7 @@ class OwnControls:
 
     def taps(self, slot: int) -> dict[str, float]:
         """Ratios (pu) of a scenario's regulators."""
-        return {control.name: float(self._state[c, reg.TAP, slot]) for c, control in enumerate(self._regs)}
+        return dict(zip(self._row, self._state[:, reg.TAP, slot].tolist(), strict=True))
 
     def setting(self, slot: int) -> Setting:
         """Taps and banks of a scenario for the power flow."""
@@ -287,6 +289,7 @@ class OwnControls:
                 return []
             slots = np.flatnonzero(moved)
             if len(slots):
+                self.moved |= set(slots.tolist())
                 flow.set_settings({slot: self.setting(slot) for slot in slots.tolist()})
                 flow.solve_again(slots)
         return np.flatnonzero(awake & flow.solved).tolist()

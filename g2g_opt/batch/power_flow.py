@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
-from g2g_opt.batch.factorization import Factors
 from g2g_opt.batch.jacobian import Jacobian, Setting
 from g2g_opt.batch.kernel_bundle import bundle
 from g2g_opt.batch.lanes import WIDTH, aligned
@@ -108,42 +107,70 @@ class BatchPowerFlow:
             self.settings[scenario] = setting
             if scenario == self.n - 1:
                 self.settings[scenario:] = [setting] * (self.n_slots - scenario)
-        self._renew_factors()
+        slots = set(settings)
+        if self.n - 1 in slots:
+            slots |= set(range(self.n, self.n_slots))
+        chunks = {slot // W for slot in slots}
+        if any(self._agree(c) for c in chunks) or not len(self._factors.mixed_diagonal):
+            self._renew_factors()
+            return
+        for c in sorted(chunks):
+            begins_to_differ = self._of_chunk[c] >= 0
+            self._of_chunk[c] = -c - 1
+            for lane in range(W):
+                if begins_to_differ or c * W + lane in slots:
+                    self._write_lane(c, lane)
+
+    def _agree(self, c: int) -> bool:
+        lanes = self.settings[c * W : (c + 1) * W]
+        return all(setting == lanes[0] for setting in lanes)
+
+    def _write_lane(self, c: int, lane: int) -> None:
+        """Put what differs from lane to lane into the tables of a chunk."""
+        monomials = self.jacobian.moving.monomials(self.settings[c * W + lane])
+        own = self.jacobian.moving_factors(monomials)
+        for table, part in (
+            (self._factors.mixed_lower, own.lower),
+            (self._factors.mixed_upper, own.upper),
+            (self._factors.mixed_diagonal, own.diagonal),
+        ):
+            table[c].reshape(-1, W)[:, lane] = part.reshape(-1)
+        if self._loadings is not None:
+            moving = self._loadings.moving_coefficients(monomials)
+            self._ratings.mixed[c].reshape(-1, W)[:, lane] = moving.reshape(-1)
 
     def _renew_factors(self) -> None:
-        """Factors of every chunk: one set where its sixteen scenarios agree, else one for each lane."""
+        """Factors of every chunk: one set where its sixteen scenarios agree, else its own for each lane."""
         place: dict[Setting, int] = {}
-        shared: list[Factors] = []
-        mixed: list[list[Factors]] = []
-        of_chunk = np.empty(self.n_chunks, dtype=np.int64)
+        self._of_chunk = np.empty(self.n_chunks, dtype=np.int64)
         for c in range(self.n_chunks):
-            lanes = self.settings[c * W : (c + 1) * W]
-            if all(setting == lanes[0] for setting in lanes):
-                if lanes[0] not in place:
-                    place[lanes[0]] = len(shared)
-                    shared.append(self.jacobian.factors(lanes[0]))
-                of_chunk[c] = place[lanes[0]]
+            if self._agree(c):
+                self._of_chunk[c] = place.setdefault(self.settings[c * W], len(place))
             else:
-                mixed.append([self.jacobian.factors(setting) for setting in lanes])
-                of_chunk[c] = -len(mixed)
+                self._of_chunk[c] = -c - 1
+        differ = np.flatnonzero(self._of_chunk < 0)
+        # Chunks whose lanes differ take what all settings share from the first one.
+        place = place or {self.settings[0]: 0}
+        shared = [self.jacobian.factors(setting) for setting in place]
         parts = ("lower", "upper", "diagonal")
-        empty = [np.empty((0, 0))] * 3
-        stacked = [np.array([getattr(f, part).reshape(-1) for f in shared]) for part in parts] if shared else empty
-        flat = empty
-        if mixed:
-            flat = [
-                np.array([np.stack([getattr(f, part) for f in lanes], axis=-1).reshape(-1) for lanes in mixed])
-                for part in parts
-            ]
-        mixed_settings = [self.settings[c * W : (c + 1) * W] for c in np.flatnonzero(of_chunk < 0)]
-        ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), mixed_settings)
+        n_mixed = self.n_chunks if len(differ) or len(self._out.sensed_place) else 0
+        e = self.jacobian.elimination
+        sizes = e.moving_start[-1], len(e.upper_column) - e.upper_start[e.first_moving], e.n - e.first_moving
+        self._factors = tables.Factors(
+            *[np.array([getattr(f, part).reshape(-1) for f in shared]) for part in parts],
+            *[aligned(n_mixed, int(size) * 4 * W) for size in sizes],
+        )
+        self._ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), n_mixed)
+        for c in differ.tolist():
+            for lane in range(W):
+                self._write_lane(c, lane)
         self._bundle = bundle(
             self.jacobian.pattern,
             self._loads,
             self.ports.table,
-            ratings,
-            tables.Factors(*stacked, *flat),
-            of_chunk,
+            self._ratings,
+            self._factors,
+            self._of_chunk,
             self.power,
             self.load_share,
             self._active,

@@ -58,25 +58,30 @@ def _current(
     layout: Ints, columns: Ints, y: Any, changers: Ints, v: Floats, state: Floats, c: int, s: int, row: int
 ) -> complex:
     """Current (A) into a conductor of the controlled winding at the present taps."""
-    n_rows, n_columns, n_changers = layout[c, N_ROWS], layout[c, N_COLUMNS], layout[c, N_CHANGERS]
-    first = layout[c, ADMITTANCE]
-    total = 0.0 + 0.0j
+    n_columns, n_changers, size = layout[c, N_COLUMNS], layout[c, N_CHANGERS], layout[c, N_ROWS] * layout[c, N_COLUMNS]
+    first, changer = layout[c, ADMITTANCE], layout[c, CHANGER]
+    inverse = 1.0 / state[changers[changer], TAP, s]
+    total_re, total_im = 0.0, 0.0
     for j in range(n_columns):
         at = first + row * n_columns + j
-        here = y[at]
-        m = 1
-        for a in range(n_changers):
-            here += y[at + m * n_rows * n_columns] / state[changers[layout[c, CHANGER] + a], TAP, s]
-            m += 1
-        for a in range(n_changers):
-            inverse = 1.0 / state[changers[layout[c, CHANGER] + a], TAP, s]
-            for b in range(a, n_changers):
-                other = state[changers[layout[c, CHANGER] + b], TAP, s]
-                here += y[at + m * n_rows * n_columns] * inverse / other
-                m += 1
+        if n_changers == 1:
+            one, two = y[at + size], y[at + 2 * size]
+            g = y[at].real + inverse * (one.real + inverse * two.real)
+            b = y[at].imag + inverse * (one.imag + inverse * two.imag)
+        else:
+            g, b, m = y[at].real, y[at].imag, 1
+            for k in range(n_changers):
+                weight = 1.0 / state[changers[changer + k], TAP, s]
+                g, b, m = g + weight * y[at + m * size].real, b + weight * y[at + m * size].imag, m + 1
+            for k in range(n_changers):
+                for other in range(k, n_changers):
+                    weight = 1.0 / (state[changers[changer + k], TAP, s] * state[changers[changer + other], TAP, s])
+                    g, b, m = g + weight * y[at + m * size].real, b + weight * y[at + m * size].imag, m + 1
         place = columns[layout[c, COLUMN] + j]
-        total += here * complex(v[place, 0, s], v[place, 1, s])
-    return total
+        re, im = v[place, 0, s], v[place, 1, s]
+        total_re += g * re - b * im
+        total_im += g * im + b * re
+    return complex(total_re, total_im)
 
 
 @njit(cache=True, error_model="numpy")
