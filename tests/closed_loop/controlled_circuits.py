@@ -147,9 +147,9 @@ def _bank_settings(rng: Rng) -> str:
     element = f"element=Line.{rng.choice(['l1', 'l2'])} terminal={rng.integers(1, 3)}"
     kind = rng.choice(["voltage", "current", "kvar", "time", "pf"])
     on, off = {
-        "voltage": (rng.uniform(112, 119), rng.uniform(121, 127)),
-        "current": (rng.uniform(1.5, 5), rng.uniform(0.5, 1.4)),
-        "kvar": (rng.uniform(300, 1200), rng.uniform(-1200, -200)),
+        "voltage": (rng.uniform(116, 120), rng.uniform(120.5, 124)),
+        "current": (rng.uniform(1.2, 2.5), rng.uniform(0.6, 1.1)),
+        "kvar": (rng.uniform(200, 700), rng.uniform(-700, 0)),
         "time": ((0.004, 0.012) if rng.random() < 0.5 else (0.012, 0.004)),
         "pf": (rng.uniform(0.9, 0.97), -rng.uniform(0.9, 0.99)),
     }[str(kind)]
