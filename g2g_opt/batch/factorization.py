@@ -49,23 +49,17 @@ class Elimination:
         return len(self.order)
 
     @staticmethod
-    def of(rows: Ints, columns: Ints, n: int, moving: Ints) -> Elimination:
-        """For a matrix with entries at (rows, columns), both ways and the diagonal added; `moving` nodes come last."""
+    def of(rows: Ints, columns: Ints, n: int, moving: Ints, *, few_moving: bool = False) -> Elimination:
+        """For a matrix with entries at (rows, columns), both ways and the diagonal added, with the nodes `moving`.
+
+        The moving rows are those of `moving` and all that their elimination changes: the fewest entries in all. With
+        `few_moving` they are those of `moving` alone: a few more entries in all, but far fewer that move.
+        """
         ones = np.ones(len(rows))
         pattern = csr_matrix(coo_matrix((ones, (rows, columns)), shape=(n, n)))
         pattern = csr_matrix(pattern + pattern.T)
         pattern.data[:] = 1.0
-        first = n - len(moving)
-        leading = np.setdiff1d(np.arange(n), moving)
-        order = np.concatenate([leading[_minimum_degree(pattern[leading][:, leading])], moving])
-        # What the leading rows leave between the moving ones decides on the order of these.
-        _, upper = _fill(pattern, order, np.argsort(order))
-        left = pattern[moving][:, moving].tolil()
-        for row in upper[:first]:
-            if row and row[0] >= first:
-                at = np.array(row) - first
-                left[np.ix_(at, at)] = 1.0
-        order[first:] = moving[_minimum_degree(csr_matrix(left))]
+        order, first = _moving_alone_last(pattern, moving) if few_moving else _moving_with_changed_last(pattern, moving)
         place = np.argsort(order)
         lower, upper = _fill(pattern, order, place)
         lower_start, lower_column = _flat(lower)
@@ -75,6 +69,37 @@ class Elimination:
         )
         moving_start = np.concatenate([[0], np.cumsum((lower_start[1:] - split)[first:])]).astype(np.int64)
         return Elimination(order, place, lower_start, lower_column, *_flat(upper), first, split, moving_start)
+
+
+def _moving_alone_last(pattern: csr_matrix, moving: Ints) -> tuple[Ints, int]:
+    """An order that ends with `moving`, and where these begin."""
+    n = pattern.shape[0]
+    first = n - len(moving)
+    leading = np.setdiff1d(np.arange(n), moving)
+    order = np.concatenate([leading[_minimum_degree(pattern[leading][:, leading])], moving])
+    # What the leading rows leave between the moving ones decides on the order of these.
+    _, upper = _fill(pattern, order, np.argsort(order))
+    left = pattern[moving][:, moving].tolil()
+    for row in upper[:first]:
+        if row and row[0] >= first:
+            at = np.array(row) - first
+            left[np.ix_(at, at)] = 1.0
+    order[first:] = moving[_minimum_degree(csr_matrix(left))]
+    return order, first
+
+
+def _moving_with_changed_last(pattern: csr_matrix, moving: Ints) -> tuple[Ints, int]:
+    """A minimum-degree order with `moving` and all rows that follow from them put last, which adds no entry."""
+    order = _minimum_degree(pattern)
+    place = np.argsort(order)
+    _, upper = _fill(pattern, order, place)
+    changed = np.zeros(len(order), dtype=np.bool_)
+    changed[place[moving]] = True
+    for i, row in enumerate(upper):
+        if changed[i] and row:
+            # The first of them hands the change on to the others.
+            changed[row[0]] = True
+    return np.concatenate([order[~changed], order[changed]]), int(len(order) - changed.sum())
 
 
 def _minimum_degree(pattern: csr_matrix) -> Ints:

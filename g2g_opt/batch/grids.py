@@ -43,8 +43,10 @@ _SLOPE_TOLERANCE = 1e-4
 
 
 @lru_cache(maxsize=16)
-def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...]) -> Jacobian:
+def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...], few_moving: bool = False) -> Jacobian:
     """The network that these commands build, with `buses` as a feeder has them, checked against OpenDSS's own solution.
+
+    `few_moving` where the circuit's own controls act (see `Jacobian`).
 
     Raises `UnsupportedByBatch` if it holds what is not modelled, or if the two solutions differ.
     """
@@ -54,7 +56,7 @@ def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...]) -> Jacobian
         network = read_network(circuit, {bus.name: bus for bus in buses})
     except PowerFlowError as error:
         raise UnsupportedByBatch(f"OpenDSS does not solve the circuit tightly: {error}") from error
-    jacobian = Jacobian(network)
+    jacobian = Jacobian(network, few_moving=few_moving)
     flow = BatchPowerFlow(jacobian, [[]], [Setting()], tolerance_pu=_READ_TOLERANCE)
     flow.solve()
     monitored = network.alive & network.judged.monitored & np.isfinite(network.base_v)
@@ -79,7 +81,9 @@ class Grids:
     def __init__(self, setups: Sequence[GridSetup]) -> None:
         self.setups = list(setups)
         first = setups[0]
-        jacobian = load_jacobian(tuple(first.commands()), tuple(first.feeder.buses.values()))
+        jacobian = load_jacobian(
+            tuple(first.commands()), tuple(first.feeder.buses.values()), few_moving=first.dss_controls
+        )
         self.network: Network = jacobian.network
         self.node_index = {node: i for i, node in enumerate(self.network.nodes)}
         self.monitored = [s.monitored_nodes(self.network.nodes) for s in setups]

@@ -46,7 +46,8 @@ class Jacobian:
     `start_remainder` (branch, 2) what the loads' slopes leave over there (A).
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, few_moving: bool = False) -> None:
+        """`few_moving` where taps or banks will differ from scenario to scenario and move often (see `Elimination`)."""
         self.network = network
         alive = network.alive
         n = network.n_nodes
@@ -76,7 +77,7 @@ class Jacobian:
         rows, columns, blocks = self._entries()
         element, row, column, i, j = self._moving_entries()
         both = np.concatenate([rows, row]), np.concatenate([columns, column])
-        self.elimination = Elimination.of(*both, n, self.moving.nodes)
+        self.elimination = Elimination.of(*both, n, self.moving.nodes, few_moving=few_moving)
         place = self.elimination.place
         self._place = np.append(place, n)  # -1 is ground
         self.start = np.concatenate([np.where(alive, network.start_v, 0.0)[self.elimination.order], [0.0, 1.0]])
