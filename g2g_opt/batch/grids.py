@@ -100,7 +100,6 @@ class Grids:
             loadings=any(s.record_loading for s in setups),
             sensed=self.own.sensed if self.own is not None else (),
         )
-        self._own_at_rest = self.own is None or self.own.at_rest_each_step
         self.failure: list[str | None] = [None] * len(setups)
         self._attachments = attachments
         self._failed: list[int] = []
@@ -123,7 +122,8 @@ class Grids:
         if len({id(s) for s in self.storages}) < len(self.storages):
             raise UnsupportedByBatch("a storage object hangs on several grids")
         self.bank = StorageBank(self.storages, float(self.dt_s)) if storages else None
-        self._settle_taps()
+        # Once without the attachments' power, as OpenDSS when a circuit is finished.
+        self.flow.solve()
 
     # --- building
 
@@ -163,10 +163,6 @@ class Grids:
     def _three_phases(self, port: Ints, slot: Ints) -> tuple[Ints, Ints]:
         """Places of W and var of an attachment's three ports, phase after phase, from its first one on."""
         return self.flow.power_places((port[:, None] + np.arange(3)).reshape(-1), np.repeat(slot, 3))
-
-    def _settle_taps(self) -> None:
-        """Solve once without the attachments' power, as OpenDSS does when a circuit is finished."""
-        self.flow.solve()
 
     def _read_profiles(self) -> None:
         """Every different profile once, and which (port, slot) draw it with which sign."""
@@ -232,11 +228,9 @@ class Grids:
             self.bank.settle(self.time_s(step))
 
     def _let_controls_act(self, step: int, own: OwnControls) -> None:
-        """The circuit's own controls move what they move; before the first step they come to rest without time."""
+        """The circuit's own controls move what they move, and come to rest before the first step."""
         live = np.array([slot for slot, reason in enumerate(self.failure) if reason is None], dtype=np.int64)
-        restless = own.settle(self.flow, live) if not self._own_at_rest else []
-        restless += own.act(self.flow, np.setdiff1d(live, restless))
-        self._own_at_rest = True
+        restless = own.act(self.flow, live)
         while own.moved:
             slot = own.moved.pop()
             self.taps[slot] = own.taps(slot)

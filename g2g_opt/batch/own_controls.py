@@ -113,8 +113,8 @@ class OwnControls:
         self, reading: ControlReading, network: Network, dt_s: float, taps: Sequence[Mapping[str, float]]
     ) -> None:
         self._regs, self._caps, self._dt_s = reading.regulators, reading.capacitors, dt_s
-        self.at_rest_each_step = dt_s >= SETTLED_DT_S
-        self._rounds = SETTLING_ROUNDS if self.at_rest_each_step else reading.rounds_max
+        self._settles_each_step = self._is_settled = dt_s >= SETTLED_DT_S
+        self._rounds = SETTLING_ROUNDS if self._settles_each_step else reading.rounds_max
         self._clock = ControlClock()
         self.moved: set[int] = set()
         self._network, self._n = network, len(taps)
@@ -264,17 +264,19 @@ class OwnControls:
 
     # --- acting
 
-    def settle(self, flow: BatchPowerFlow, live: Ints) -> list[int]:
-        """Bring the scenarios `live`, which are solved, to rest without time passing; those that find no rest."""
-        return self._act(flow, live, SETTLING_ROUNDS, at_once=True)
-
     def act(self, flow: BatchPowerFlow, live: Ints) -> list[int]:
         """What the controls of the scenarios `live`, which are solved, do in a step; time passes then.
 
-        Returns the scenarios whose controls did not come to rest in as many rounds as OpenDSS allows.
+        Before the first step they come to rest without time passing. Returns the scenarios whose controls did not come
+        to rest in as many rounds as OpenDSS allows.
         """
-        restless = self._act(flow, live, self._rounds, at_once=self.at_rest_each_step)
-        if not self.at_rest_each_step:
+        restless: list[int] = []
+        if not self._is_settled:
+            restless = self._act(flow, live, SETTLING_ROUNDS, at_once=True)
+            self._is_settled = True
+        live = np.setdiff1d(live, restless)
+        restless += self._act(flow, live, self._rounds, at_once=self._settles_each_step)
+        if not self._settles_each_step:
             self._clock.advance(self._dt_s)
         return restless
 

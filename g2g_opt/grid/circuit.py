@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.grid.circuit_parts import Bus, Regulator
-from g2g_opt.grid.engine_library import ffi, lib
+from g2g_opt.grid.engine_library import ffi, lib, new_context
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -37,26 +35,6 @@ SETTLING_ROUNDS = 200
 RESTLESS = "the circuit's own controls do not come to rest"
 _ROUNDS_EXCEEDED = 485  # OpenDSS's number of that error
 _KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
-
-
-# Contexts whose circuit is gone, by the thread that made them. Python may collect a circuit in any thread, but the
-# engine has crashed when a context was freed in another one than its own: it waits for the next circuit made there.
-_discarded: dict[int, list[Any]] = {}
-
-
-def _new_context() -> Any:
-    owner = threading.get_ident()
-    waiting = _discarded.setdefault(owner, [])
-    while waiting:
-        lib.ctx_Dispose(waiting.pop())
-    return ffi.gc(lib.ctx_New(), partial(_free, owner))
-
-
-def _free(owner: int, context: Any) -> None:
-    if threading.get_ident() == owner:
-        lib.ctx_Dispose(context)
-    else:
-        _discarded[owner].append(context)
 
 
 def check_name(kind: str, name: str) -> str:
@@ -87,7 +65,7 @@ class Circuit:
         max_iterations: int = 100,
         regulator_control_dt_s: float | None = None,
     ) -> None:
-        self._ctx = _new_context()
+        self._ctx = new_context()
         self._error = lib.ctx_Error_Get_NumberPtr(self._ctx)
         lib.ctx_DSS_Set_AllowChangeDir(self._ctx, False)
         self.command("Clear")
@@ -96,7 +74,7 @@ class Circuit:
         if lib.ctx_DSS_Get_NumCircuits(self._ctx) == 0:
             raise InputError("the OpenDSS commands define no circuit; the master file needs a 'New Circuit.' line")
         self._control = regulator_control_dt_s is not None
-        self._passes_time = regulator_control_dt_s is not None and regulator_control_dt_s < SETTLED_DT_S
+        self._settles = regulator_control_dt_s is not None and regulator_control_dt_s < SETTLED_DT_S
         if regulator_control_dt_s is not None:
             if regulator_control_dt_s >= SETTLED_DT_S:
                 self.command(f"Set Mode=Snapshot ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
@@ -238,27 +216,24 @@ class Circuit:
 
     # --- solving and reading
 
-    def solve(self) -> None:
-        """Set the injections and solve; `PowerFlowError` if OpenDSS did not converge."""
-        self.set_injections()
-        self._solve_function(self._ctx)
-        if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self._ctx):
-            self.report_unsolved()
+    def solve(self, *, held: bool = False) -> None:
+        """Set the injections and solve; `held`: with the circuit's controls holding still and no time passing.
 
-    def solve_held(self) -> None:
-        """As `solve`, with the circuit's controls holding still and no time passing."""
+        `PowerFlowError` if OpenDSS did not converge, or its controls did not come to rest.
+        """
         self.set_injections()
-        lib.ctx_Solution_SolveNoControl(self._ctx)
+        (lib.ctx_Solution_SolveNoControl if held else self._solve_function)(self._ctx)
         if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self._ctx):
             self.report_unsolved()
 
     def settle(self) -> None:
-        """Solve, and let the circuit's controls, if they act in time, come to rest before time is counted.
+        """Let the controls, if they act in time, come to rest before time is counted; later calls do nothing.
 
-        `PowerFlowError` if it does not converge or they do not come to rest.
+        `PowerFlowError` if the circuit is not solved or they do not come to rest.
         """
-        if not self._passes_time:
+        if not self._settles:
             return
+        self._settles = False
         rounds = self.command("Get maxcontroliter")
         self.command(f"Set ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
         self.solve()

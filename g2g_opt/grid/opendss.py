@@ -49,14 +49,14 @@ class OpenDSSGrid(GridBackend[GridState]):
     """A feeder on its own OpenDSS context.
 
     Give either `feeder` (whose study constants are the defaults of `source_pu`, `initial_tap_position` and
-    `exclude_buses`) or `dss_case_dir` and `dss_master_file`. `dss_controls` lets the circuit's own controls act;
-    they are settled with the sites' first power before time is counted.
-    `tolerance` is OpenDSS's solution tolerance; `constant_power_window_pu` is the voltage band in which everything
-    attached draws constant power. `unserved` says what happens when an attached load leaves that band and is
-    served something else than asked (formulations 5.2): "raise" a `PowerFlowError`, or "record" it in `served`. The
-    feeder's own loads are looked at too, and only recorded, in `own_loads`. `record_loading` records the loading of
-    branches at every step. `enforce_tap_range=False` lets taps leave their regulator's range, as OpenDSS does.
-    `own_load_share` is the share of their power that the feeder's own loads draw, over time (fixed ones keep all).
+    `exclude_buses`) or `dss_case_dir` and `dss_master_file`. `dss_controls` lets the circuit's own controls act, which
+    come to rest with the sites' first power before time is counted. `tolerance` is OpenDSS's solution tolerance;
+    `constant_power_window_pu` is the voltage band in which everything attached draws constant power. `unserved` says
+    what happens when an attached load leaves that band and is served something else than asked (formulations 5.2):
+    "raise" a `PowerFlowError`, or "record" it in `served`. The feeder's own loads are looked at too, and only recorded,
+    in `own_loads`. `record_loading` records the loading of branches at every step. `enforce_tap_range=False` lets taps
+    leave their regulator's range, as OpenDSS does. `own_load_share` is the share of their power that the feeder's own
+    loads draw, over time (fixed ones keep all).
     `attach_*` come before `start`, which the Coordinator calls. Raises `InputError` for whatever cannot be used.
     """
 
@@ -202,7 +202,6 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._taps: TapPosition | None = None
         self._note_taps(circuit)
         self._loading_is_stale = False
-        self._is_settled = not self.setup.dss_controls
 
     def _running(self) -> Circuit:
         if self._circuit is None:
@@ -235,9 +234,7 @@ class OpenDSSGrid(GridBackend[GridState]):
             circuit.set_load_share(float(self.setup.own_load_share.at(np.array([time_s]))[0]))
         self._powers.write(time_s, site_power_w, circuit.injection_kw, circuit.injection_kvar)
         try:
-            if not self._is_settled:
-                circuit.settle()
-                self._is_settled = True
+            circuit.settle()
             circuit.solve()
         except PowerFlowError as error:
             # A load outside its window before that moment is the earlier reason, as in `advance_block`.
@@ -318,14 +315,8 @@ class OpenDSSGrid(GridBackend[GridState]):
         if not any(storage is command.storage for storage in storages):
             raise unknown_name("storage", command.storage.name, [s.name for s in storages], "on this grid")
         command.storage.set_power_kw(command.power_kw, command.reactive_power_kvar)
-        events.emit(
-            "grid.storage_power.updated",
-            {
-                "storage_name": command.storage.name,
-                "power_kw": float(command.power_kw),
-                "reactive_power_kvar": float(command.reactive_power_kvar),
-            },
-        )
+        told = {"storage_name": command.storage.name, "power_kw": float(command.power_kw)}
+        events.emit("grid.storage_power.updated", told | {"reactive_power_kvar": float(command.reactive_power_kvar)})
 
     # --- what it shows
 
