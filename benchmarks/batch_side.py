@@ -22,7 +22,7 @@ from g2g_opt.batch.simulator import BatchRun, run_batch  # noqa: E402
 
 def results(run: BatchRun) -> dict[str, Any]:
     """Metrics of one run, as `g2g_side.py` has them."""
-    if run.summary is None:
+    if run.failure is not None:
         raise SystemExit(f"a run of the batch failed: {run.failure}")
     voltage = run.summary.voltage_stats(0.95, 1.05)
     return {

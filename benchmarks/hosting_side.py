@@ -7,8 +7,8 @@ import json
 import time
 from pathlib import Path
 
+from studies.hosting_capacity.rows import CapacityRun
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.shared.stored_runs import read_outcome, read_scenario
 from studies.shared.task import TaskResult, gather
 
 
@@ -23,12 +23,12 @@ def main() -> None:
     results = [TaskResult(task, study.run(task, lambda share, words: None)) for task in study.tasks("capacities", ())]
     run_s = time.process_time() - began_s
     # A run that failed on its way counts for nothing.
-    runs = [row for row in gather(results, "runs") if read_outcome(row).failure is None]
+    runs = [row for row in gather(results, "runs") if row["failure_kind"] is None]
     found = {
         "cpu_s": {"run": run_s},
         "n_sizes": len(gather(results, "judged")),
         "n_runs": len(runs),
-        "simulated_s": sum(read_scenario(row).duration_s for row in runs),
+        "simulated_s": sum(CapacityRun.from_row(row).read_scenario().duration_s for row in runs),
     }
     options.result.write_text(json.dumps(found), encoding="utf-8")
 

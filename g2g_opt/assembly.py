@@ -65,7 +65,7 @@ def assemble(
     """Live components of one plan in one scenario; `InputError` if they do not fit together."""
     taps = dict(feeder.initial_taps.regulators) if feeder.initial_taps is not None else {}
     taps.update(plan.taps)
-    load_share, generation_share = _profile(scenario)
+    load_share, generation_share = profile_series(scenario)
     grid = OpenDSSGrid(
         feeder=feeder,
         dt_s=scenario.dt_s,
@@ -74,6 +74,7 @@ def assemble(
         tolerance=tolerance,
         record_loading=record_loading,
         own_load_share=load_share,
+        rating_basis=limits.rating_basis,
     )
     datacenters = {
         site.name: assemble_datacenter(_at_start(site, plan.policy), scenario, trace_dir) for site in plan.sites
@@ -91,11 +92,11 @@ def assemble(
             raise InputError(f"PV at bus {unit.bus} follows the sun of a profile; scenario {scenario.name!r} has none")
         most = 1.0 if unit.output_max_kw is None else unit.output_max_kw / unit.size_kw
         grid.attach_generator(HeldGenerator(unit.size_kw / 3.0, generation_share.capped(most)), bus=unit.bus)
-    if scenario.standing_power:
-        for i, power in enumerate(feeder.standing_generators):
-            grid.attach_generator(_generator(power.peak_kw_per_phase, i, generation_share), bus=power.bus)
-        for i, power in enumerate(feeder.standing_loads):
-            grid.attach_load(_load(power.peak_kw_per_phase, i, scenario, load_share), bus=power.bus)
+    generators, loads = standing_units(feeder, scenario)
+    for bus, generator in generators:
+        grid.attach_generator(generator, bus=bus)
+    for bus, load in loads:
+        grid.attach_load(load, bus=bus)
     coordinator = Coordinator(
         datacenters=list(datacenters.values()),
         grid=grid,
@@ -105,7 +106,25 @@ def assemble(
     return Assembly(coordinator, grid, datacenters)
 
 
-def _profile(scenario: Scenario) -> tuple[HeldSeries | None, HeldSeries | None]:
+def standing_units(
+    feeder: Feeder, scenario: Scenario
+) -> tuple[list[tuple[str, Generator]], list[tuple[str, ExternalLoad]]]:
+    """The feeder's standing generators and loads in a scenario, each with its bus; none where they are switched off."""
+    if not scenario.standing_power:
+        return [], []
+    load_share, generation_share = profile_series(scenario)
+    generators = [
+        (power.bus, _generator(power.peak_kw_per_phase, i, generation_share))
+        for i, power in enumerate(feeder.standing_generators)
+    ]
+    loads = [
+        (power.bus, _load(power.peak_kw_per_phase, i, scenario, load_share))
+        for i, power in enumerate(feeder.standing_loads)
+    ]
+    return generators, loads
+
+
+def profile_series(scenario: Scenario) -> tuple[HeldSeries | None, HeldSeries | None]:
     """Shares of the feeder's own loads and of its standing generators over the run; None without a profile."""
     own = scenario.own_load_share
     if scenario.profile is None:
@@ -142,7 +161,7 @@ def assemble_datacenter(site: Site, scenario: Scenario, trace_dir: Path = TRACE_
         DatacenterConfig(gpus_per_server=GPUS_PER_SERVER, base_kw_per_phase=site.base_kw_per_gpu * site.n_gpus / 3.0),
         OfflineWorkload(
             _inference_data(trace_dir, specs, scenario.dt_s),
-            {d.spec.model_label: _schedule(d.n_replicas, scenario) for d in site.deployments},
+            {d.spec.model_label: replica_schedule(d.n_replicas, scenario) for d in site.deployments},
             {d.spec.model_label: d.batch_size for d in site.deployments},
         ),
         name=site.name,
@@ -161,7 +180,8 @@ def _inference_data(trace_dir: Path, specs: tuple[InferenceModelSpec, ...], dt_s
     return InferenceData.ensure(trace_folder(trace_dir), specs, dt_s=float(dt_s))
 
 
-def _schedule(n_replicas: int, scenario: Scenario) -> ReplicaSchedule:
+def replica_schedule(n_replicas: int, scenario: Scenario) -> ReplicaSchedule:
+    """Active replicas of a model of so many over a scenario's run: whole replicas at every level that is named."""
     ramps = tuple(
         (math.floor(share * n_replicas), t_start, t_end)
         for t_start, t_end, share in scenario.replica_ramps

@@ -7,16 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from g2g_opt.errors import PowerFlowError, listed
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_reading import elements, line_lengths_km
 from g2g_opt.grid.judged_voltages import JudgedVoltages
-from g2g_opt.grid.loading import BranchLoading
+from g2g_opt.grid.loading import BranchLoading, judged_ratings
 from g2g_opt.grid.regulators import RegulatorBank
 from g2g_opt.grid.served import OwnLoadCheck
-from g2g_opt.limits import Limits
+from g2g_opt.limits import Limits, RatingBasis
+from g2g_opt.metrics.power_quality import three_phase_buses
+from g2g_opt.metrics.unbalance import UNBALANCE_ADDED_MAX, negative_sequence_unbalance, nema_unbalance
+
+Complexes = NDArray[np.complex128]
 
 _TOLERANCE, _ITERATIONS = 1e-8, 300
 # A converged voltage further than this from its base speaks of a wrong base, not of a weak feeder.
@@ -46,14 +51,23 @@ class NodeVoltage:
 
 
 @dataclass(frozen=True)
+class BusUnbalance:
+    """A judged bus of three phases and its voltage unbalance: negative over positive sequence, and NEMA's (shares)."""
+
+    bus: str
+    negative_sequence: float
+    nema: float
+
+
+@dataclass(frozen=True)
 class BaseCase:
     """One solution of a feeder without a site, at a load level and the taps that studies begin with.
 
     Powers in kW: from the sources, of the customers as solved, and lost. `voltages` are those of energised bus-phases;
-    `loading` the (element, share of its normal rating) of the heaviest one, None where nothing is rated. `unserved`
-    is the worst customer that is served something else than it asks for. `distance_km` is by bus, along lines from the
-    nearest source; lines of which OpenDSS keeps no unit of length (`without_unit` of them) count as given.
-    `failure` says why there is no solution; everything else is then empty.
+    `loading` the (element, share of its rating on `rating_basis`) of the heaviest one, None where nobody stated any.
+    `unserved` is the worst customer that is served something else than it asks for. `distance_km` is by bus, along
+    lines from the nearest source; lines of which OpenDSS keeps no unit of length (`without_unit` of them) count as
+    given. `failure` says why there is no solution; everything else is then empty.
     """
 
     failure: str = ""
@@ -64,6 +78,8 @@ class BaseCase:
     unserved: str = ""
     distance_km: Mapping[str, float] | None = None
     without_unit: int = 0
+    unbalance: tuple[BusUnbalance, ...] = ()
+    rating_basis: RatingBasis = "normal"
 
     @property
     def judged(self) -> tuple[NodeVoltage, ...]:
@@ -80,6 +96,31 @@ class BaseCase:
         """Judged voltages outside the band of `limits`."""
         low, high = limits.voltage_min_pu, limits.voltage_max_pu
         return tuple(node for node in self.judged if not low <= node.voltage_pu <= high)
+
+    def unbalanced_words(self, limits: Limits) -> list[str]:
+        """Where the circuit stands in voltage unbalance, and at how many buses it is above a limit without any site.
+
+        No site is to blame for that: one is held to adding no more than `UNBALANCE_ADDED_MAX` there.
+        """
+        if not self.unbalance:
+            return ["voltage unbalance: not defined, as no judged bus has three phases"]
+        parts, above = [], []
+        for name, what, limit in (
+            ("negative_sequence", "negative over positive sequence", limits.unbalance_negative_sequence_max),
+            ("nema", "line to line (NEMA)", limits.unbalance_nema_max),
+        ):
+            worst = max(self.unbalance, key=lambda one: float(getattr(one, name)))
+            parts.append(f"{100 * getattr(worst, name):.2f} % {what} at {worst.bus}")
+            n = sum(getattr(one, name) > limit for one in self.unbalance) if limit is not None else 0
+            if n and limit is not None:
+                above.append(f"{n} of {len(self.unbalance)} buses are above {100 * limit:g} % {what}")
+        words = ["voltage unbalance: highest " + ", ".join(parts)]
+        if above:
+            words.append(
+                f"without a site {' and '.join(above)}: a site is not held to the limit there, but to adding no more "
+                f"than {100 * UNBALANCE_ADDED_MAX:g} percentage points"
+            )
+        return words
 
     def breaks(self, limits: Limits) -> str:
         """What limits the circuit breaks without any site, in words; empty if none."""
@@ -99,7 +140,7 @@ class BaseCase:
                 f"{limits.voltage_max_pu:g} pu, worst {worst}"
             )
         if limits.loading_max_pu is not None and self.loading and self.loading[1] > limits.loading_max_pu:
-            parts.append(f"{self.loading[0]} is loaded to {self.loading[1]:.3f} of its rating")
+            parts.append(f"{self.loading[0]} is loaded to {self.loading[1]:.3f} of its {self.rating_basis} rating")
         if self.unserved:
             parts.append(self.unserved)
         return "; ".join(parts)
@@ -121,7 +162,8 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
         highest = max(base.judged, key=lambda node: node.voltage_pu)
         words[-1] += f"; lowest {lowest}, highest {highest}"
     if base.loading is not None:
-        words.append(f"heaviest loading: {base.loading[0]}, {base.loading[1]:.3f} of its normal rating")
+        words.append(f"heaviest loading: {base.loading[0]}, {base.loading[1]:.3f} of its {base.rating_basis} rating")
+    words += base.unbalanced_words(limits)
     if base.implausible:
         words.append(f"far from their voltage base: {listed([str(node) for node in base.implausible], 6)}")
     broken = base.breaks(limits)
@@ -134,7 +176,7 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
     return words
 
 
-def solve_base_case(feeder: Feeder, load_level: float = 1.0) -> BaseCase:
+def solve_base_case(feeder: Feeder, load_level: float = 1.0, rating_basis: RatingBasis = "normal") -> BaseCase:
     """Solve a feeder without a site, its own load at a level of what its data have.
 
     A power flow without a solution is a `failure` in the result.
@@ -166,7 +208,7 @@ def solve_base_case(feeder: Feeder, load_level: float = 1.0) -> BaseCase:
         for k, (bus, phase) in enumerate(nodes)
         if judged.monitored[k] and np.isfinite(voltage_pu[k])
     )
-    loading = BranchLoading.of(circuit)
+    loading = BranchLoading.of(circuit, judged_ratings(feeder.branches, rating_basis))
     shares = loading.loading_pu(loading.conductor_loading_pu(phasors[None]))[0]
     own = OwnLoadCheck(circuit)
     own.check(np.zeros(1), phasors[None])
@@ -179,7 +221,17 @@ def solve_base_case(feeder: Feeder, load_level: float = 1.0) -> BaseCase:
         unserved=own.worst,
         distance_km=distance_km,
         without_unit=without_unit,
+        unbalance=_unbalance(feeder, phasors, nodes),
+        rating_basis=rating_basis,
     )
+
+
+def _unbalance(feeder: Feeder, phasors: Complexes, nodes: list[tuple[str, int]]) -> tuple[BusUnbalance, ...]:
+    """Of every judged bus with three phases."""
+    names, places = three_phase_buses(feeder.buses, feeder.exclude_buses, nodes)
+    voltage_v = phasors[places]
+    figures = zip(negative_sequence_unbalance(voltage_v), nema_unbalance(voltage_v), strict=True)
+    return tuple(BusUnbalance(bus, float(a), float(b)) for bus, (a, b) in zip(names, figures, strict=True))
 
 
 def _distances_km(circuit: Circuit, feeder: Feeder) -> tuple[dict[str, float], int]:

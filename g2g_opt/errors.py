@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+from g2g_opt.failure import Failure
+
 # Letters of a value that a message shows.
 _SHOWN_MAX = 60
 
@@ -18,7 +20,14 @@ class InputError(G2GError, ValueError):
 
 
 class PowerFlowError(G2GError, RuntimeError):
-    """A power flow has no usable answer: it did not converge, or a load was not served (formulations 5.2)."""
+    """A power flow has no usable answer: it did not converge, or a load was not served (formulations 5.2).
+
+    `failure` says which and where; the message is its words.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
 
 
 def shown(value: object) -> str:

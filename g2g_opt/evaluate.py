@@ -21,7 +21,7 @@ def evaluate(
     scenarios: Sequence[Scenario],
     limits: Limits,
     *,
-    engine: Engine = "opendss",
+    engine: Engine = "batch",
     trace_dir: Path = TRACE_DIR,
     tolerance: float = STUDY_TOLERANCE,
 ) -> Evaluation:
@@ -30,5 +30,5 @@ def evaluate(
     A power flow that does not converge or a load that is not served fails its scenario with the reason; the other
     scenarios are still run. Raises `InputError` if plan, feeder and scenario do not fit together.
     """
-    (runs,) = simulate([plan], scenarios, feeder, limits, engine=engine, trace_dir=trace_dir, tolerance=tolerance)
-    return Evaluation(plan, tuple(run.outcome for run in runs))
+    (outcomes,) = simulate([plan], scenarios, feeder, limits, engine=engine, trace_dir=trace_dir, tolerance=tolerance)
+    return Evaluation(plan, tuple(outcomes))

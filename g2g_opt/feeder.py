@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from g2g_opt.data_files import data_path
-from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.errors import InputError, listed, unknown_name
 from g2g_opt.feeder_tables import dss_commands
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_branches import read_branches
@@ -22,6 +22,7 @@ from g2g_opt.grid.circuit_parts import Branch, Bus, LoadBranch, Regulator
 from g2g_opt.grid.circuit_reading import load_branches
 from g2g_opt.grid.circuit_regulators import read_regulators
 from g2g_opt.grid.config import TapPosition
+from g2g_opt.grid.direct import open_direct
 from g2g_opt.grid.node_roles import classify_buses
 from g2g_opt.grid.studied_state import studied_state
 
@@ -93,8 +94,10 @@ class Feeder:
         return _load_bundled(name.lower())
 
     @staticmethod
-    def from_dss(master: Path | str, name: str | None = None) -> Feeder:
+    def from_dss(master: Path | str, name: str | None = None, edits: Path | str | None = None) -> Feeder:
         """A user's own OpenDSS circuit from its master file; see `lint_feeder` for what studies may miss in it.
+
+        `edits` is a file of changes to elements of the circuit (see `read_edits`), which stand in `state`.
 
         The file is data: what describes and solves a network is read (see `read_script`), and compiled in a child
         process first; with the user's consent (`Consent.circuits`) OpenDSS runs whatever it says.
@@ -103,7 +106,7 @@ class Feeder:
         supplied there; `excluding` leaves out more. OFO is tuned as on the 13-bus feeder.
         Raises `InputError` with the place of what is not allowed, and OpenDSS's own words if the file does not compile.
         """
-        circuit = read_circuit(Path(master))
+        circuit = read_circuit(Path(master), None if edits is None else Path(edits))
         # Of a trusted circuit only OpenDSS knows the files, so that nothing says whether it is still the same.
         settle = _settled if circuit.files else _settled.__wrapped__
         try:
@@ -123,15 +126,19 @@ class Feeder:
             exclude_buses=exclude,
             candidate_buses=tuple(bus for bus in three_phase if bus not in exclude),
             ofo=MappingProxyType(_study_constants("ieee13")["ofo"]),
-            state=words,
+            state=(*_edits_in_words(edits, circuit.edits), *words),
             left_out=circuit.left_out,
             **parts,
         )
 
     @staticmethod
-    def find(name: str) -> Feeder:
-        """A bundled feeder by its name, or a user's own circuit by the path of its `.dss` master file."""
-        return Feeder.from_dss(name) if is_own_circuit(name) else Feeder.load(name)
+    def find(name: str, edits: str | None = None) -> Feeder:
+        """A bundled feeder by its name, or a user's own circuit by the path of its `.dss` master file, with `edits`."""
+        if is_own_circuit(name):
+            return Feeder.from_dss(name, edits=edits)
+        if edits is not None:
+            raise InputError(f"edits change a circuit of your own (a .dss file); feeder {name!r} is a bundled one")
+        return Feeder.load(name)
 
     def bus(self, name: str) -> Bus:
         """A bus by name (any case); `InputError` if there is none."""
@@ -174,6 +181,10 @@ class Feeder:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text("\n".join(("Clear", *self.commands, "")), encoding="utf-8")
         return target
+
+    def direct(self) -> Any:
+        """The circuit in OpenDSSDirect.py, in a context of its own, solved in its studied state (see `open_direct`)."""
+        return open_direct(self.commands)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Read-only mappings do not travel to other processes by themselves.
@@ -251,6 +262,12 @@ def _own_loads(circuit: Circuit, loads: Sequence[LoadBranch]) -> tuple[OwnLoad, 
     return tuple(found)
 
 
+def _edits_in_words(edits: Path | str | None, commands: Sequence[str]) -> tuple[str, ...]:
+    if edits is None:
+        return ()
+    return (f"the circuit as its file has it is changed by {len(commands)} edits of {edits}: {listed(commands, 60)}",)
+
+
 def _study_constants(name: str) -> dict[str, Any]:
     constants: dict[str, Any] = json.loads(data_path("feeders", name, "study.json").read_text(encoding="utf-8"))
     return constants
@@ -263,6 +280,7 @@ def _study_words(constants: Mapping[str, Any]) -> tuple[str, ...]:
         f"studies hold the source at {constants['source_pu']:g} pu and begin at the taps {taps}: the constants of the "
         "OpenG2G reference runs recorded for this feeder, as are the buses left out of the limits (data/README.md)"
     ]
+    words += [f"other than the published feeder: {change}" for change in constants["changes"]]
     units = [
         f"{kind} of {3.0 * unit['peak_kw_per_phase']:g} kW at {unit['bus']}"
         for kind in ("generator", "load")

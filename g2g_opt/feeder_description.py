@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from g2g_opt.errors import listed
 from g2g_opt.feeder import Feeder
+from g2g_opt.feeder_lint import unjudged_elements
 from g2g_opt.grid.circuit_branches import DEFAULT_EMERGENCY_A
 from g2g_opt.grid.circuit_parts import Bus, Regulator
+from g2g_opt.limits import Limits
 
 # Buses named in a sentence.
 _SHOWN = 24
 
 
-def describe_feeder(feeder: Feeder) -> list[str]:
-    """Sentences on a feeder, each a paragraph of `g2g feeder`."""
+def describe_feeder(feeder: Feeder, limits: Limits | None = None) -> list[str]:
+    """Sentences on a feeder, each a paragraph of `g2g feeder`; `limits` say what of loadings is judged."""
     supplied = {load.bus for load in feeder.own_loads}
     kw = sum(load.kw for load in feeder.own_loads)
     words = [f"customers: {kw:,.6g} kW in {len(feeder.own_loads)} loads at {len(supplied)} buses"]
@@ -26,30 +28,41 @@ def describe_feeder(feeder: Feeder) -> list[str]:
     if neutrals:
         words.append(f"neutral conductors, against which voltages are judged: {listed(neutrals, _SHOWN)}")
     words += [_regulator_in_words(regulator) for regulator in feeder.regulators.values()]
-    return [*words, *feeder.regulator_notes, *rating_notes(feeder), *unassessed_notes(feeder)]
+    return [*words, *feeder.regulator_notes, *loading_notes(feeder, limits or Limits()), *unassessed_notes(feeder)]
+
+
+def loading_notes(feeder: Feeder, limits: Limits) -> list[str]:
+    """What a study judges of loadings, in words: nothing, or shares of what, and which elements it cannot judge."""
+    if limits.loading_max_pu is None and limits.loading_emergency_max_pu is None:
+        return ["thermal limits: loadings are reported, not judged (--loading-max judges them)"]
+    unjudged = unjudged_elements(feeder, limits.rating_basis)
+    n_closed = sum(branch.closed for branch in feeder.branches)
+    words = f"not judged, since nobody stated a rating: the loading of {len(unjudged)} of {n_closed} elements"
+    notes = [f"{words}: {listed(unjudged, _SHOWN)}"] if unjudged else []
+    if limits.rating_basis == "normal":
+        return [*rating_notes(feeder), *notes]
+    also = " (a line's is its normal rating)" if limits.rating_basis == "nameplate" else ""
+    return [f"loadings are shares of {limits.rating_basis} ratings{also}", *notes]
 
 
 def rating_notes(feeder: Feeder) -> list[str]:
     """What loadings are shares of, in words: OpenDSS's normal ratings, and how they stand to the nameplates."""
     of_share: dict[float, list[str]] = {}
     for branch in feeder.branches:
-        if branch.rating_a > 0.0 and round(branch.normal_over_nameplate, 4) != 1.0:
+        if branch.rating_a > 0.0 and branch.rating_is_stated and round(branch.normal_over_nameplate, 4) != 1.0:
             of_share.setdefault(round(branch.normal_over_nameplate, 4), []).append(branch.name)
     notes = [
         f"loadings are shares of normal ratings, {100.0 * share:g} % of nameplate: {listed(names, _SHOWN)}; a loading "
-        f"of {1.0 / share:.3f} is the nameplate's"
+        f"of {1.0 / share:.3f} is the nameplate's (--rating-basis nameplate)"
         for share, names in of_share.items()
     ]
     # Whoever states a normal rating alone would expect an emergency rating that follows it; OpenDSS's does not.
-    loose = [
-        branch.name
-        for branch in feeder.branches
-        if branch.kind == "line" and branch.emergency_a == DEFAULT_EMERGENCY_A and branch.rating_is_stated
-    ]
+    loose = [b.name for b in feeder.branches if b.kind == "line" and b.rating_is_stated and not b.emergency_is_stated]
     if loose:
         notes.append(
-            f"lines with an emergency rating of {DEFAULT_EMERGENCY_A:g} A, which OpenDSS gives where none is stated, "
-            f"whatever the normal one: {listed(loose, _SHOWN)}"
+            "lines without a stated emergency rating (OpenDSS's would be "
+            f"{DEFAULT_EMERGENCY_A:g} A, whatever the normal one), so that no emergency limit judges them: "
+            f"{listed(loose, _SHOWN)}"
         )
     return notes
 

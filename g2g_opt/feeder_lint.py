@@ -8,6 +8,8 @@ from typing import Literal
 
 from g2g_opt.errors import listed
 from g2g_opt.feeder import Feeder
+from g2g_opt.grid.loading import judged_ratings
+from g2g_opt.limits import RatingBasis
 
 FindingKind = Literal["rating", "coordinates", "island", "open switch", "voltage base", "regulators", "left out"]
 
@@ -26,7 +28,7 @@ class LintFinding:
 
 
 def placeholder_rated_lines(feeder: Feeder) -> tuple[str, ...]:
-    """Lines that carry OpenDSS's default rating of 400 A, because nobody stated one."""
+    """Lines that carry OpenDSS's default rating of 400 A, because nobody stated one: it judges nothing."""
     return tuple(b.name for b in feeder.branches if b.kind == "line" and b.rating_a > 0.0 and not b.rating_is_stated)
 
 
@@ -39,11 +41,13 @@ def lint_feeder(feeder: Feeder) -> list[LintFinding]:
     """Findings on ratings, coordinates, islands, open switches, voltage bases and regulators."""
     open_branches = tuple(b.name for b in feeder.branches if not b.closed)
     findings = [
-        LintFinding("rating", placeholder_rated_lines(feeder), "lines rated 400 A, OpenDSS's default: state normamps"),
+        LintFinding(
+            "rating", placeholder_rated_lines(feeder), "lines of no stated rating, which are not judged: state normamps"
+        ),
         LintFinding(
             "rating",
             placeholder_rated_transformers(feeder),
-            "transformers of 1,000 kVA, OpenDSS's default: state kva",
+            "transformers of no stated size, which are not judged: state kva",
         ),
         LintFinding("rating", unrated_branches(feeder), "branches without a rating: their loading cannot be judged"),
         LintFinding(
@@ -68,6 +72,12 @@ def lint_feeder(feeder: Feeder) -> list[LintFinding]:
         findings.append(LintFinding("regulators", (feeder.name,), "no RegControl: taps cannot be optimised"))
     findings.append(LintFinding("left out", feeder.left_out, "lines of the circuit's files that no solution needs"))
     return [finding for finding in findings if finding.elements]
+
+
+def unjudged_elements(feeder: Feeder, basis: RatingBasis = "normal") -> tuple[str, ...]:
+    """Elements ("line.671692") that carry current and whose loading no limit looks at: nobody stated their rating."""
+    judged = {rating.element for rating in judged_ratings(feeder.branches, basis)}
+    return tuple(name for b in feeder.branches if b.closed and (name := f"{b.kind}.{b.name}") not in judged)
 
 
 def unrated_branches(feeder: Feeder) -> tuple[str, ...]:

@@ -1,97 +1,83 @@
-"""`Outcome`: one plan in one scenario, in numbers; `Evaluation`: all outcomes of a plan and the verdict."""
+"""`Outcome`: one plan in one scenario, its record and the verdict on it; `Evaluation`: all outcomes of a plan."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from g2g_opt.metrics.thermal import WorstLoading
-from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.errors import InputError
+from g2g_opt.failure import Failure
+from g2g_opt.judge import LimitCheck, Verdict, judge
+from g2g_opt.limits import Limits
+from g2g_opt.metrics.voltage import VoltageStats
 from g2g_opt.plan import Plan
+from g2g_opt.summary import Summary
+
+Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class LimitCheck:
-    """One limit against what was simulated: `kept` or not, and where it was closest.
-
-    `used` is the share of the limit that was used up (1: exactly at it), by which checks are ranked.
+@dataclass(frozen=True, eq=False)
+class StepFigures:
+    """A run step by step: lowest and highest monitored voltage (pu), highest loading, closeness to an emergency rating,
+    and the sites' power (MW), each of shape (step,).
     """
 
-    name: str
-    value: float
-    limit: float
-    used: float
-    kept: bool
-    where: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.value:.4g} (limit {self.limit:.4g})" + (f", {self.where}" if self.where else "")
+    lowest_pu: Floats
+    highest_pu: Floats
+    loading_pu: Floats
+    emergency_pu: Floats
+    power_mw: Floats
 
 
-@dataclass(frozen=True)
-class SiteOutcome:
-    """A site in numbers: simulated power (MW, three phases) in closed loop; energy in MWh.
-
-    `uncontrolled_peak_mw` is the peak of the same fleet left at its batch sizes, replayed without a controller.
-    """
-
-    site: str
-    bus: str
-    n_gpus: int
-    n_replicas: int
-    power_mean_mw: float
-    power_peak_mw: float
-    uncontrolled_peak_mw: float
-    energy_mwh: float
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a completed run comes to; `throughput_share` is against the uncontrolled fleet of the same size.
-
-    `worst_emergency` is the branch closest to its emergency rating. `own_loads_unserved_time_s`: time in which a
-    constant-power load of the feeder itself was outside its window.
-    """
-
-    sites: tuple[SiteOutcome, ...]
-    voltage: VoltageStats
-    worst_voltage: WorstVoltage
-    worst_line: WorstLoading | None
-    worst_transformer: WorstLoading | None
-    worst_emergency: WorstLoading | None
-    overload_time_s: float
-    own_loads_unserved_time_s: float
-    own_loads_worst: str
-    throughput_tps: float
-    throughput_share: float
-    latency_miss_share: float
-    batch_switches: int
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
-    """One plan in one scenario: figures and limit checks, or the reason why the run has no usable answer.
+    """One plan in one scenario: what was recorded, and the verdict on it under some limits.
 
-    `engine_note` says why it ran on another engine than the one asked for.
+    `engine_note` says why it ran on another engine than the one asked for, `seconds` how long it took. `by_step` are
+    figures of every step, if asked for and the run has an answer.
     """
 
     scenario: str
     engine: str
-    failure: str | None
-    figures: Figures | None
-    checks: tuple[LimitCheck, ...]
-    seconds: float
+    summary: Summary
+    verdict: Verdict
+    seconds: float = 0.0
     engine_note: str = ""
+    by_step: StepFigures | None = None
+
+    def judged(self, limits: Limits) -> Outcome:
+        """The same run under other limits; nothing is simulated. `InputError` as in `judge`."""
+        return replace(self, verdict=judge(self.summary, limits))
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the run has no usable answer, if it has none."""
+        return self.summary.failure
+
+    @property
+    def checks(self) -> tuple[LimitCheck, ...]:
+        """Every limit against what was simulated; none of a failed run."""
+        return self.verdict.checks
 
     @property
     def kept(self) -> bool:
         """True if the run has an answer and keeps every limit."""
-        return self.failure is None and all(check.kept for check in self.checks)
+        return self.verdict.kept
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it is not kept: the failure, or every broken limit."""
-        broken = tuple(str(check) for check in self.checks if not check.kept)
-        return broken if self.failure is None else (self.failure,)
+        """Why it is not kept, in words: the failure, or every broken limit."""
+        return self.verdict.reasons()
+
+    @property
+    def voltage(self) -> VoltageStats:
+        """Voltage metrics (3.1) of the band it was judged by; `InputError` if there are none for it."""
+        if self.verdict.voltage is None:
+            why = self.failure or "the record kept no times outside the band that it was judged by"
+            raise InputError(f"the run in scenario {self.scenario!r} has no voltage metrics: {why}")
+        return self.verdict.voltage
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from g2g_opt.errors import InputError
+from g2g_opt.flag import Flag
 from g2g_opt.quantities import (
     BatchSize,
     Figure,
@@ -31,10 +32,21 @@ class Policy:
     controller aims at, on both sides: it acts before the limit is reached.
     """
 
-    kind: PolicyKind = "none"
-    margin_pu: MarginPu = 0.0
-    settings: tuple[tuple[str, Figure], ...] = ()
-    batch_caps: tuple[tuple[ScheduleTimeS, BatchSize], ...] = ()
+    kind: Annotated[PolicyKind, Flag("--policy", "controller at every site")] = "none"
+    margin_pu: Annotated[MarginPu, Flag("--margin", "it aims this far inside the voltage limits")] = 0.0
+    settings: Annotated[
+        tuple[tuple[str, Figure], ...],
+        Flag("--policy-setting", "a figure of its tuning", metavar="NAME=X", joined="=", unset="the feeder's"),
+    ] = ()
+    batch_caps: Annotated[
+        tuple[tuple[ScheduleTimeS, BatchSize], ...],
+        Flag(
+            "--batch-cap",
+            "of the policy schedule: largest batch size from a time (s) on",
+            metavar="S,CAP",
+            unset="none",
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         check_quantities(self)

@@ -291,6 +291,8 @@ def _check_of(hint: Any) -> _Check | None:
     origin, args = get_origin(hint), get_args(hint)
     if _is_quantity(hint):
         return _leaf(*bounds_of(hint))
+    if origin is Annotated:
+        return _check_of(args[0])
     if origin in (Union, types.UnionType):
         inner = [check for check in map(_check_of, args) if check is not None]
         return _optional(inner[0]) if inner else None

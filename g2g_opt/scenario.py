@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Annotated
 
 from g2g_opt.clock import as_period
 from g2g_opt.errors import InputError
+from g2g_opt.flag import Flag
 from g2g_opt.quantities import (
     STEPS_MAX,
     Count,
@@ -41,19 +43,45 @@ class Scenario:
     distance between them), each held for an hour. Without one the standing units go through their demonstration hour.
     """
 
-    name: str = "hour"
-    duration_s: RunS = 3600
-    dt_s: PeriodS = Fraction(1)
-    control_dt_s: PeriodS = Fraction(1)
-    replica_share_start: Share = 0.7
-    replica_ramps: tuple[tuple[TimeS, TimeS, Share], ...] = HOUR_RAMPS
-    standing_power: bool = True
-    server_spread: ShareBelowOne = 0.02
-    server_noise: RelativeStd = 0.005
-    seed: Seed = 0
-    own_load_share: LoadShare = 1.0
-    profile: str | None = None
-    profile_rows: tuple[CountFromZero, Count, Count] = (0, 1, 1)
+    name: Annotated[str, Flag("--scenario-name", "name of the run, which keys its draws", metavar="NAME")] = "hour"
+    duration_s: Annotated[RunS, Flag("--duration-s", "length of a run")] = 3600
+    dt_s: Annotated[PeriodS, Flag("--dt-s", "step of sites and grid")] = Fraction(1)
+    control_dt_s: Annotated[PeriodS, Flag("--control-dt-s", "how often controllers act")] = Fraction(1)
+    replica_share_start: Annotated[Share, Flag("--replica-share", "share of the replicas active at the start")] = 0.7
+    replica_ramps: Annotated[
+        tuple[tuple[TimeS, TimeS, Share], ...],
+        Flag("--replica-ramp", "from one time to another to a share of the replicas", metavar="START,END,SHARE"),
+    ] = HOUR_RAMPS
+    standing_power: Annotated[
+        bool, Flag("--no-standing-power", "switch the feeder's own standing generators and loads off")
+    ] = True
+    server_spread: Annotated[ShareBelowOne, Flag("--server-spread", "by which servers differ either way")] = 0.02
+    server_noise: Annotated[RelativeStd, Flag("--server-noise", "relative standard deviation of a server's power")] = (
+        0.005
+    )
+    seed: Annotated[Seed, Flag("--seed", "study seed, which keys all draws")] = 0
+    own_load_share: Annotated[
+        LoadShare,
+        Flag(
+            "--load-level",
+            "share of the circuit's own load as its data have it, LoadMult included",
+            metavar="SHARE",
+            also=("--own-load-share",),
+        ),
+    ] = 1.0
+    profile: Annotated[
+        str | None,
+        Flag(
+            "--profile",
+            "hourly factors on the feeder's own load and sun: a bundled year's name or a CSV",
+            metavar="NAME|FILE",
+            unset="none",
+        ),
+    ] = None
+    profile_rows: Annotated[
+        tuple[CountFromZero, Count, Count],
+        Flag("--profile-rows", "rows of the profile: the first, how many, distance", metavar="FIRST,N,EVERY"),
+    ] = (0, 1, 1)
 
     def __post_init__(self) -> None:
         for name in ("dt_s", "control_dt_s"):

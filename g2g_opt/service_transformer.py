@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
+from g2g_opt.flag import Flag
 from g2g_opt.grid.circuit import check_name
 from g2g_opt.quantities import PowerKva, TransformerPercent, VoltageKv, check_quantities
 
@@ -26,11 +27,11 @@ class ServiceTransformer:
     loading counts like any other's, against 110 % of its nameplate (see `docs/circuits.md`).
     """
 
-    kva: PowerKva
-    z_percent: TransformerPercent = 5.75
-    load_loss_percent: TransformerPercent = 0.8
-    kv: VoltageKv = 0.48
-    group: VectorGroup = "Dyn"
+    kva: Annotated[PowerKva, Flag("--service-kva", "nameplate", unset="none, the site is at the bus itself")]
+    z_percent: Annotated[TransformerPercent, Flag("--service-z", "short-circuit impedance")] = 5.75
+    load_loss_percent: Annotated[TransformerPercent, Flag("--service-loss", "load loss at full load")] = 0.8
+    kv: Annotated[VoltageKv, Flag("--service-kv", "the site's voltage, line to line")] = 0.48
+    group: Annotated[VectorGroup, Flag("--service-group", "vector group, the feeder's side first")] = "Dyn"
 
     def __post_init__(self) -> None:
         check_quantities(self)

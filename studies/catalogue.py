@@ -98,7 +98,8 @@ def _class_at(place: str) -> type[Any]:
     if lacking:
         raise InputError(f"{place} is no study: it lacks {', '.join(lacking)} of studies.shared.task.Question")
     own = getattr(found, "study")  # noqa: B009 - a class that is only known to be one
-    if not isinstance(own, str) or not isinstance(getattr(found, "stages"), tuple):  # noqa: B009
+    # Stages may depend on the question: then they are a property.
+    if not isinstance(own, str) or not isinstance(getattr(found, "stages"), tuple | property):  # noqa: B009
         raise InputError(f"{place} is no study: `study` must be its name and `stages` a tuple of names")
     if own != place and place not in (STUDIES.get(own), *(point.value for point in _registered().get(own, []))):
         raise InputError(f"{place} calls itself the study {shown(own)}, by which it is not found; call it {place!r}")
@@ -156,11 +157,11 @@ def make_question(study: str, content: dict[str, Any], where: str = "the questio
 def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
     """The user's files by their whole paths: a report may be written from elsewhere."""
     found = dict(content)
-    for name in ("feeder", "profile", "market_files", "network"):
+    for name in ("feeder", "edits", "profile", "market_files", "network"):
         value = found.get(name)
         if not isinstance(value, str):
             continue
-        if value.lower().endswith((".dss", ".csv", ".m")) or (name == "market_files" and value):
+        if value.lower().endswith((".dss", ".csv", ".m")) or (name in ("market_files", "edits") and value):
             found[name] = str(absolute_path(value, name))
     # The usual folder need not be there, and is looked for where the study runs.
     if isinstance(found.get("trace_dir"), str) and Path(found["trace_dir"]) != TRACE_DIR:

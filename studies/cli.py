@@ -13,15 +13,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from g2g_opt import __version__
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.errors import G2GError
-from g2g_opt.quantities import Count, LimitVoltagePu
+from g2g_opt.limits import Limits
+from g2g_opt.quantities import Count
+from g2g_opt.scenario import Scenario
 from studies.shared.number_flags import number
-from studies.shared.workload_arguments import add_excluded_buses, add_load_level, add_workload_filters, excluded_buses
+from studies.shared.question_fields import CircuitEdits, ExcludedBuses, GpusPerReplica, MeasuredPrecision, MeasuredTask
+from studies.shared.question_flags import add_noun_flags, field_flag
 from studies.study_commands import add_circuit_consent, add_study_commands
 
 # BSD's status for an internal fault of a program, and what the system says when there is no room.
@@ -31,6 +33,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE
 _PLAIN_WIDTH = 132
 # Buses that `g2g feeder` names.
 _BUSES_NAMED = 24
+# Limits that `g2g feeder` holds the base case against.
+_BASE_CASE_LIMITS = ("voltage_min_pu", "voltage_max_pu", "loading_max_pu", "rating_basis")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,7 +117,9 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="list the measured inference workloads")
     models.add_argument("--model", help="only this model: its id, or the part after the slash")
     models.add_argument("--gpu", help="only this GPU, e.g. H100")
-    add_workload_filters(models)
+    for name, hint in (("task", MeasuredTask), ("precision", MeasuredPrecision), ("gpus_per_replica", GpusPerReplica)):
+        field_flag(name, hint, None).add(models, name)
+    models.set_defaults(task=None, precision=None, gpus_per_replica=None)
     models.add_argument("--tensor-parallel", type=number(Count), metavar="N", help="only this tensor-parallel degree")
     models.add_argument("--expert-parallel", type=number(Count), metavar="N", help="only this expert-parallel degree")
     models.set_defaults(run=_run_models)
@@ -124,46 +130,34 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
         epilog="Example: g2g feeder path/to/Master.dss --picture feeder.png",
     )
     feeder.add_argument("feeder", help="a bundled feeder's name, or the path of an OpenDSS master file")
-    feeder.add_argument(
-        "--voltage-min", type=number(LimitVoltagePu), default=0.95, metavar="PU", help="lowest voltage (default 0.95)"
-    )
-    feeder.add_argument(
-        "--voltage-max", type=number(LimitVoltagePu), default=1.05, metavar="PU", help="highest voltage (default 1.05)"
-    )
+    add_noun_flags(feeder, Limits(), _BASE_CASE_LIMITS)
     feeder.add_argument("--all-buses", action="store_true", help="name every bus that can take a site")
     picture = "draw map and voltages against distance (PNG; default results/feeder_NAME.png)"
     feeder.add_argument("--picture", type=Path, metavar="FILE", help=picture)
     feeder.add_argument("--no-picture", action="store_true", help="draw nothing")
-    add_excluded_buses(feeder)
-    add_load_level(feeder)
+    field_flag("exclude_buses", ExcludedBuses, ()).add(feeder, "exclude_buses")
+    field_flag("edits", CircuitEdits, None).add(feeder, "edits")
+    add_noun_flags(feeder, Scenario(), ("own_load_share",))
+    feeder.set_defaults(exclude_buses=(), edits=None)
     add_circuit_consent(feeder)
     feeder.set_defaults(run=_run_feeder)
     return parser
 
 
 def _run_models(options: argparse.Namespace, console: Console) -> int:
-    from g2g_opt.datacenter.workloads.measurements import query_measurements
+    from studies.models_table import models_table
 
-    rows = query_measurements(
-        model=options.model,
-        gpu=options.gpu,
-        task=options.task,
-        precision=options.precision,
-        gpus_per_replica=options.gpus_per_replica,
-        tensor_parallel=options.tensor_parallel,
-        expert_parallel=options.expert_parallel,
+    console.print(
+        models_table(
+            model=options.model,
+            gpu=options.gpu,
+            task=options.task,
+            precision=options.precision,
+            gpus_per_replica=options.gpus_per_replica,
+            tensor_parallel=options.tensor_parallel,
+            expert_parallel=options.expert_parallel,
+        )
     )
-    table = Table("model", "GPUs", "task", "precision", "parallel", "batch sizes", title="Measured inference workloads")
-    by_configuration: dict[str, list[int]] = {}
-    cells: dict[str, tuple[str, ...]] = {}
-    for row in rows:
-        c = row.configuration
-        by_configuration.setdefault(str(c), []).append(row.batch_size)
-        split = f"t{c.tensor_parallel} e{c.expert_parallel} d{c.data_parallel}"
-        cells[str(c)] = (c.model_id, f"{c.num_gpus} x {c.gpu_model}", c.task, c.precision, split)
-    for key, sizes in by_configuration.items():
-        table.add_row(*cells[key], " ".join(str(size) for size in sizes))
-    console.print(table)
     return 0
 
 
@@ -172,13 +166,12 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.feeder import Feeder
     from g2g_opt.feeder_description import describe_feeder
     from g2g_opt.feeder_lint import format_findings, lint_feeder
-    from g2g_opt.limits import Limits
 
-    limits = Limits(voltage_min_pu=options.voltage_min, voltage_max_pu=options.voltage_max)
-    feeder = Feeder.find(options.feeder).excluding(excluded_buses(options))
-    base = solve_base_case(feeder, options.own_load_share)
+    limits = Limits(**{name: getattr(options, name) for name in _BASE_CASE_LIMITS})
+    feeder = Feeder.find(options.feeder, options.edits).excluding(tuple(options.exclude_buses))
+    base = solve_base_case(feeder, options.own_load_share, limits.rating_basis)
     console.print(repr(feeder), markup=False)
-    for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder)):
+    for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder, limits)):
         console.print(words, markup=False)
     named = feeder.candidate_buses if options.all_buses else feeder.candidate_buses[:_BUSES_NAMED]
     more = "" if len(named) == len(feeder.candidate_buses) else ", ... (--all-buses names all)"

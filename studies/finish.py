@@ -14,16 +14,19 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
 from studies.catalogue import question_toml
-from studies.report.base_case_chart import base_case_chart
+from studies.report.distance_chart import distance_chart
 from studies.report.figures import draw_conclusion
 from studies.report.files import write_answer, write_geojson, write_tables, write_texts
+from studies.report.limit_words import moved_limits
 from studies.report.page import write_report
 from studies.report.provenance import FailedTask, Provenance, TaskStates
+from studies.report.workbook import write_workbook
 from studies.running.inputs import changed_inputs, package_versions
 from studies.running.ledger import Entry, Ledger
 from studies.running.runner import read_results
 from studies.running.study_folder import StudyFolder, writing
 from studies.shared.conclusion import Conclusion
+from studies.shared.rejudging import conclude_under, limits_of, under_limits
 from studies.shared.task import Question
 
 
@@ -33,19 +36,23 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
     Files go to `out`; without it to `root`, or for other limits to a folder of their own in it. Returns the conclusion
     and the files, the report page first.
     """
-    question, results, entries = read_results(root)
+    asked, results, entries = read_results(root)
     check_rests_on_results(root, entries)
-    conclusion = question.conclude(results, limits)
+    question = asked if limits is None else under_limits(asked, limits)
+    same = limits is None or question == asked
+    conclusion = asked.conclude(results) if same else conclude_under(asked, results, limits_of(question))
+    if limits is not None:
+        conclusion = headed(conclusion, limits_of(asked), limits_of(question))
     folder = out or (root if limits is None else root / "rejudged" / _name(limits))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     feeder = load_feeder(question) if question.feeder else None
     if feeder is not None:
-        conclusion = _with_base_case(conclusion, question, feeder, limits)
+        conclusion = _with_base_case(conclusion, question, feeder)
     ledger = Ledger(StudyFolder(root).ledger)
     try:
-        provenance = _provenance(question, ledger, entries)
-        changed = changed_inputs(ledger.inputs, question)
+        provenance = _provenance(asked, ledger, entries, feeder)
+        changed = changed_inputs(ledger.inputs, asked)
         states = _states(entries)
     finally:
         ledger.close()
@@ -54,12 +61,21 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
         conclusion = replace(conclusion, warnings=(words, *conclusion.warnings))
     paths = [write_report(conclusion, provenance, feeder, states, folder / "report.html")]
     paths += write_tables(conclusion, folder)
+    paths.append(write_workbook(conclusion, provenance.finished, folder / "tables.xlsx"))
     paths.append(write_answer(conclusion, folder / "answer.json"))
     paths += write_texts(conclusion, folder)
     if conclusion.maps and feeder is not None:
         paths.append(write_geojson(conclusion, feeder, folder / "map.geojson"))
     paths += draw_conclusion(conclusion, feeder, folder)
     return conclusion, paths
+
+
+def headed(conclusion: Conclusion, asked: Limits | None, used: Limits | None) -> Conclusion:
+    """A conclusion whose title says by which limits it was judged again, if others than those `asked` were `used`."""
+    if asked is None or used is None:
+        return conclusion
+    moved = moved_limits(asked, used) or "the limits of the question"
+    return replace(conclusion, title=f"{conclusion.title}; judged again with {moved}")
 
 
 def check_rests_on_results(root: Path, entries: Sequence[Entry]) -> None:
@@ -73,17 +89,19 @@ def check_rests_on_results(root: Path, entries: Sequence[Entry]) -> None:
 
 def load_feeder(question: Question) -> Feeder:
     """The feeder of a question, with the buses that it leaves out of the limits."""
-    return Feeder.find(question.feeder).excluding(getattr(question, "exclude_buses", ()))
+    feeder = Feeder.find(question.feeder, getattr(question, "edits", None))
+    return feeder.excluding(getattr(question, "exclude_buses", ()))
 
 
-def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder, limits: Limits | None) -> Conclusion:
+def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) -> Conclusion:
     """A conclusion that also says what the circuit is like without a site."""
-    used = limits or getattr(question, "limits", None) or Limits()
+    used = getattr(question, "limits", None) or Limits()
     scenario = getattr(question, "scenario", None)
-    base = solve_base_case(feeder, scenario.own_load_share if isinstance(scenario, Scenario) else 1.0)
+    load_level = scenario.own_load_share if isinstance(scenario, Scenario) else 1.0
+    base = solve_base_case(feeder, load_level, used.rating_basis)
     broken = base.breaks(used)
     words = f"without any site, in the state that is studied, a limit is broken already: {broken}"
-    chart = base_case_chart(base, conclusion.envelopes[0] if conclusion.envelopes else None)
+    chart = distance_chart(base, load_level, conclusion.envelopes[0] if conclusion.envelopes else None, used)
     return replace(
         conclusion,
         # The taps that studies of a bundled feeder begin with are no state that it came to rest in.
@@ -96,10 +114,11 @@ def _name(limits: Limits) -> str:
     """A folder's name from the limits that are not the usual ones."""
     usual = Limits()
     changed = {name: value for name, value in vars(limits).items() if value != getattr(usual, name)}
-    return "_".join(f"{name}={value:g}" for name, value in changed.items() if value is not None) or "usual_limits"
+    said = [f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in changed.items()]
+    return "_".join(said).lower() or "usual_limits"
 
 
-def _provenance(question: Question, ledger: Ledger, entries: Sequence[Entry]) -> Provenance:
+def _provenance(question: Question, ledger: Ledger, entries: Sequence[Entry], feeder: Feeder | None) -> Provenance:
     attempts = [attempt for entry in entries for attempt in ledger.attempts(entry.id) if attempt["ended"] is not None]
     spans = sorted((attempt["began"], attempt["ended"]) for attempt in attempts)
     finished = max((end for _, end in spans), default=ledger.created)
@@ -116,6 +135,7 @@ def _provenance(question: Question, ledger: Ledger, entries: Sequence[Entry]) ->
         finished=datetime.fromtimestamp(finished, UTC),
         seconds=_covered_s(spans),
         engines=tuple(sorted({f"tasks by {entry.engine} workers" for entry in done})),
+        circuit=() if feeder is None else feeder.state,
     )
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,17 @@ from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.quantities import WorkerCount, WorkTimeS
 from g2g_opt.reading import file_status
-from studies.catalogue import STUDIES, json_schema, question_toml, read_question
+from studies.catalogue import STUDIES, json_schema, make_question, question_toml, question_type, read_question
 from studies.running.ledger import Entry, Ledger
 from studies.running.local_workers import LocalWorkers, Workers, WorkersError
 from studies.running.memory_limit import check_memory_limit, lack_of_memory
 from studies.running.runner import damaged_results, question_of, run_study, wait_hint
 from studies.running.study_folder import DiskFullError, StudyFolder
 from studies.shared.conclusion import Conclusion
-from studies.shared.number_flags import number, number_of
+from studies.shared.limit_flags import add_limit_flags, given_limits, refuse_unused
+from studies.shared.number_flags import number
+from studies.shared.question_flags import add_question_flags, given_fields
+from studies.shared.rejudging import limits_of
 from studies.shared.task import Question
 from studies.terminal import Meter, in_words, show_conclusion
 
@@ -50,17 +53,15 @@ STUDY_HELP = {
 
 def add_study_commands(commands: Commands, wanted: str | None) -> None:
     """Add every command of this file to the parser; options of a study only if it is `wanted`, which saves imports."""
-    for study, place in STUDIES.items():
+    for study in STUDIES:
         parser = commands.add_parser(study, help=STUDY_HELP[study])
         if study == wanted:
-            arguments = importlib.import_module(f"{place.split(':')[0].rpartition('.')[0]}.arguments")
-            parser.description, parser.epilog = arguments.DESCRIPTION, arguments.EPILOG
-            arguments.add_arguments(parser)
+            _add_question(parser, study)
             _add_run_options(parser, default_out=Path("results") / study.replace("-", "_"))
             add_circuit_consent(parser)
             what = "write the question as a TOML file for `g2g run`, and run nothing"
             parser.add_argument("--save", type=Path, metavar="FILE", help=what)
-            parser.set_defaults(run=_run_flags, question_of=arguments.question_of)
+            parser.set_defaults(run=_run_flags)
     parser = commands.add_parser(
         "run",
         help="run the study in a TOML file",
@@ -101,6 +102,15 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
     parser.add_argument("study", help=names)
     add_study_consent(parser)
     parser.set_defaults(run=_run_schema)
+
+
+def _add_question(parser: argparse.ArgumentParser, study: str) -> None:
+    """Words on a study, and the options of its question."""
+    kind = question_type(study)
+    told = importlib.import_module(f"{kind.__module__.rpartition('.')[0]}.question")
+    parser.description, parser.epilog = told.DESCRIPTION, told.EPILOG
+    add_question_flags(parser, kind)
+    parser.set_defaults(question_of=lambda options: make_question(study, given_fields(kind, options), "the options"))
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
@@ -163,25 +173,10 @@ def _add_report(commands: Commands) -> None:
         epilog="Example: g2g report results/hosting_capacity --voltage-min 0.94",
     )
     _add_folder(parser)
-    for name, flag, what in LIMIT_FLAGS:
-        parser.add_argument(flag, dest=name, type=number_of(Limits, name), metavar="X", help=what)
+    add_limit_flags(parser)
     where = "where to (default: the study's folder; for other limits a new one in it)"
     parser.add_argument("--out", type=Path, metavar="DIR", help=where)
     parser.set_defaults(run=_run_report)
-
-
-# Field of `Limits`, its flag, help.
-LIMIT_FLAGS = (
-    ("voltage_min_pu", "--voltage-min", "lowest voltage (pu)"),
-    ("voltage_max_pu", "--voltage-max", "highest voltage (pu)"),
-    ("violation_time_share_max", "--violation-share", "share of the run in which a voltage may be outside"),
-    ("violation_integral_max_pu_s", "--violation-integral", "cap on the integral violation (pu s)"),
-    ("loading_max_pu", "--loading-max", "loading of lines and transformers, share of their ratings"),
-    ("loading_emergency_max_pu", "--loading-emergency-max", "loading that may not be passed at any step"),
-    ("overload_time_max_s", "--overload-time-max", "time (s) in which --loading-max may be passed"),
-    ("latency_miss_share_max", "--latency-misses", "share of latency samples above their target"),
-    ("throughput_share_min", "--throughput-min", "tokens served, share of the uncontrolled fleet's"),
-)
 
 
 # --- running
@@ -311,12 +306,14 @@ def _write_all(root: Path, limits: Limits | None = None, out: Path | None = None
 
 
 def _run_report(options: argparse.Namespace, console: Console) -> int:
-    given = {name: getattr(options, name) for name, _, _ in LIMIT_FLAGS if getattr(options, name) is not None}
+    given = given_limits(options)
     limits = None
     if given:
         ledger = Ledger(StudyFolder(options.folder).ledger)
         try:
-            limits = replace(limits_of(question_of(ledger)), **given)
+            question = question_of(ledger)
+            refuse_unused(question, given)
+            limits = replace(limits_of(question), **given)
         finally:
             ledger.close()
     conclusion, paths = _write_all(options.folder, limits, options.out)
@@ -325,14 +322,6 @@ def _run_report(options: argparse.Namespace, console: Console) -> int:
     for path in paths:
         console.print(f"  {path}", markup=False, soft_wrap=True)
     return 0
-
-
-def limits_of(question: Question) -> Limits:
-    """The limits in a question."""
-    limits = getattr(question, "limits", None)
-    if not isinstance(limits, Limits):
-        raise InputError(f"a {question.study} study has no limits to change; {[f.name for f in fields(Limits)]}")
-    return limits
 
 
 def _run_status(options: argparse.Namespace, console: Console) -> int:

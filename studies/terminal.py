@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +20,8 @@ from studies.shared.conclusion import Conclusion, ResultTable
 _PLAIN_EVERY_S = 30.0
 # Rows of a table that are shown; all are in its CSV.
 _ROWS_SHOWN = 40
+# Part of the time since work was first heard of whose pace counts, and the least time (s) that makes a pace.
+_RECENT_SHARE, _PACE_S = 0.7, 1.0
 
 
 class Meter:
@@ -75,17 +78,37 @@ class Meter:
 
 
 class TimeLeft:
-    """Time left from the pace since the start; None until there is a pace."""
+    """Time left at the recent pace; None until there is a pace.
+
+    The pace is that of the latest part of the time since work was first heard of: before that programs are started and
+    compiled, and what was slow or fast long ago (another load on the machine, other sizes) says little of what is left.
+    """
 
     def __init__(self, began_s: float, work_done: float) -> None:
-        self._began_s, self._done_before = began_s, work_done
+        self._began = (began_s, work_done)
+        # When the work done last rose, and to what; the first is the last one before the part that counts.
+        self._risen: deque[tuple[float, float]] = deque()
+        self._first_s = began_s
 
     def seconds(self, now_s: float, event: Event) -> float | None:
         """Seconds left at the pace so far."""
-        done, took_s = event.work_done - self._done_before, now_s - self._began_s
-        if done <= 0.0 or took_s <= 1.0:
+        done = event.work_done
+        before = self._risen[-1] if self._risen else self._began
+        if done < before[1]:
+            # A task that was lost is done again.
+            self._began, self._risen = (now_s, done), deque()
             return None
-        return (event.work - event.work_done) * took_s / done
+        if done > before[1]:
+            if not self._risen:
+                self._first_s = now_s
+            self._risen.append((now_s, done))
+        counts_from_s = now_s - _RECENT_SHARE * (now_s - self._first_s)
+        while len(self._risen) > 1 and self._risen[1][0] <= counts_from_s:
+            self._risen.popleft()
+        since_s, done_then = self._risen[0] if len(self._risen) > 1 else self._began
+        if done <= done_then or now_s - since_s <= _PACE_S:
+            return None
+        return (event.work - done) * (now_s - since_s) / (done - done_then)
 
 
 def in_words(seconds: float) -> str:

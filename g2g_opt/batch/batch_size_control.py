@@ -97,11 +97,23 @@ def _join(parts: Sequence[OFORows]) -> OFORows:
         missing = ((0, 0), (0, to - table.shape[1]))
         return np.pad(table, missing, mode="edge") if mode == "edge" else np.pad(table, missing, constant_values=np.inf)
 
+    # One place more than intervals, also where no curve has any.
+    n_places = max(2, *(rows.knots.shape[2] for rows in parts))
+
+    def with_places(table: Floats, to: int) -> Floats:
+        missing = [(0, 0), (0, 0), (0, max(0, to - table.shape[2])), *[(0, 0)] * (table.ndim - 3)]
+        return np.pad(table, missing)
+
     return OFORows(
         site=np.repeat(np.arange(len(parts)), [len(rows.site) for rows in parts]),
+        base=np.concatenate([rows.base for rows in parts], axis=1),
         amplitude=np.concatenate([rows.amplitude for rows in parts], axis=1),
         midpoint=np.concatenate([rows.midpoint for rows in parts], axis=1),
         steepness=np.concatenate([rows.steepness for rows in parts], axis=1),
+        n_knots=np.concatenate([rows.n_knots for rows in parts], axis=1),
+        knots=np.concatenate([with_places(rows.knots, n_places) for rows in parts], axis=1),
+        coefficients=np.concatenate([with_places(rows.coefficients, n_places - 1) for rows in parts], axis=1),
+        by_value=np.concatenate([rows.by_value for rows in parts]),
         throughput_max=np.concatenate([rows.throughput_max for rows in parts]),
         deadline_s=np.concatenate([rows.deadline_s for rows in parts]),
         log2_low=np.concatenate([rows.log2_low for rows in parts]),

@@ -5,69 +5,35 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Iterable, Sequence
 from fractions import Fraction
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.checked_network import load_jacobian
+from g2g_opt.batch.jacobian import Setting
 from g2g_opt.batch.lanes import WIDTH
-from g2g_opt.batch.network import Network, read_network
+from g2g_opt.batch.network import Network
 from g2g_opt.batch.own_controls import OwnControls, as_told, load_controls
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
-from g2g_opt.batch.summary import Tally
+from g2g_opt.batch.tally import Tally
 from g2g_opt.batch.unsupported import UnsupportedByBatch
-from g2g_opt.errors import PowerFlowError
+from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.attachments import Attachment
-from g2g_opt.grid.circuit import RESTLESS, Circuit
-from g2g_opt.grid.circuit_parts import Bus
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.profile import PowerProfile
 from g2g_opt.grid.profile_series import series_is_trusted
-from g2g_opt.grid.served import SERVED_TOLERANCE, describe_unserved, served_share
+from g2g_opt.grid.served import SERVED_TOLERANCE, not_served, served_share
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.grid.storage_bank import StorageBank
+from g2g_opt.metrics.power_quality import three_phase_buses
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-NOT_CONVERGED = "the power flow did not converge"  # in every reason of a scenario without a solution
-
-# How tightly OpenDSS solves the circuit once, for its slopes to be taken there and our answer to be held to its.
-_READ_TOLERANCE, _READ_ITERATIONS = 1e-9, 500
-_AGREE_PU = 1e-6
 _SERIES_STEPS = 512
 # Slopes are differences of nearly equal voltages, so they are solved for more tightly than flows are.
 _SLOPE_TOLERANCE = 1e-4
-
-
-@lru_cache(maxsize=16)
-def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...], few_moving: bool = False) -> Jacobian:
-    """The network that these commands build, with `buses` as a feeder has them, checked against OpenDSS's own solution.
-
-    `few_moving` where the circuit's own controls act (see `Jacobian`).
-
-    Raises `UnsupportedByBatch` if it holds what is not modelled, or if the two solutions differ.
-    """
-    circuit = Circuit(commands, tolerance=_READ_TOLERANCE, max_iterations=_READ_ITERATIONS)
-    try:
-        circuit.finish()
-        network = read_network(circuit, {bus.name: bus for bus in buses})
-    except PowerFlowError as error:
-        raise UnsupportedByBatch(f"OpenDSS does not solve the circuit tightly: {error}") from error
-    jacobian = Jacobian(network, few_moving=few_moving)
-    flow = BatchPowerFlow(jacobian, [[]], [Setting()], tolerance_pu=_READ_TOLERANCE)
-    flow.solve()
-    monitored = network.alive & network.judged.monitored & np.isfinite(network.base_v)
-    expected = network.judged.magnitudes_pu(network.start_v)
-    worst = np.abs(flow.voltage_pu[:, 0] - expected)[monitored].max(initial=0.0)
-    if not flow.solved.all() or not worst < _AGREE_PU:
-        raise UnsupportedByBatch(
-            f"the batch engine's solution of the circuit differs from OpenDSS's by {worst:.1e} pu; an element of it "
-            "must behave in a way that is not modelled"
-        )
-    return jacobian
 
 
 class Grids:
@@ -91,6 +57,9 @@ class Grids:
         attachments = [s.attached.all() for s in setups]
         self.taps = [self._start_taps(s) for s in setups]
         self.own = self._own_controls()
+        self.three_phase_buses, unbalanced = three_phase_buses(
+            first.feeder.buses, first.exclude_buses, self.network.nodes
+        )
         self.flow = BatchPowerFlow(
             jacobian,
             [[port for a in s.attached.all() for port in self._ports(s, a)] for s in setups],
@@ -99,8 +68,14 @@ class Grids:
             max_iterations=first.max_iterations,
             loadings=any(s.record_loading for s in setups),
             sensed=self.own.sensed if self.own is not None else (),
+            unbalanced=unbalanced.tolist(),
+            ratings=first.ratings(),
         )
-        self.failure: list[str | None] = [None] * len(setups)
+        # (first step, setting) of every move of taps, and the step from which the present ones hold.
+        self.tap_history = [[(0, self._setting(slot))] for slot in range(len(setups))]
+        self.taps_moved_at = np.zeros(len(setups), dtype=np.int64)
+        self._step = -1
+        self.failure: list[Failure | None] = [None] * len(setups)
         self._attachments = attachments
         self._failed: list[int] = []
         sites = [(slot, k, a.tan_phi) for slot, s in enumerate(setups) for k, a in enumerate(s.attached.sites)]
@@ -202,6 +177,7 @@ class Grids:
 
     def solve(self, step: int, fleet_w: Floats) -> None:
         """Solve all scenarios, with `fleet_w` (fleet, 3) drawn by the sites, scenario by scenario."""
+        self._step = step
         power = self.flow.power.reshape(-1)
         site_w = fleet_w.reshape(-1)
         power[self._site_places[0]] = site_w
@@ -231,10 +207,12 @@ class Grids:
         """The circuit's own controls move what they move, and come to rest before the first step."""
         live = np.array([slot for slot, reason in enumerate(self.failure) if reason is None], dtype=np.int64)
         restless = own.act(self.flow, live)
-        while own.moved:
-            slot = own.moved.pop()
+        moved = sorted(own.moved)
+        own.moved.clear()
+        for slot in moved:
             self.taps[slot] = own.taps(slot)
-        self.fail(restless, f"t={self.time_s(step):g} s: {RESTLESS}")
+        self._note_settings({slot: self._setting(slot) for slot in moved}, step)
+        self.fail(restless, Failure(FailureKind.RESTLESS_CONTROLS, time_s=self.time_s(step)))
 
     def _switch_off(self) -> None:
         """Take the power of scenarios that have failed."""
@@ -285,7 +263,7 @@ class Grids:
             words = f"load {load} was served {share:.1f} % at t={self.time_s(step):g} s, {voltage_pu:.4f} pu"
             tally.note_own_loads(slot, words)
 
-    def fail(self, slots: Iterable[int], reason: str) -> None:
+    def fail(self, slots: Iterable[int], reason: Failure) -> None:
         """End scenarios: they keep their first reason and draw nothing from now on."""
         for slot in list(slots):
             if self.failure[slot] is None:
@@ -298,19 +276,16 @@ class Grids:
         if self.flow.all_well:
             return
         for slot in np.flatnonzero(~self.flow.solved).tolist():
-            self.fail(
-                [slot],
-                f"t={self.time_s(step):g} s: {NOT_CONVERGED} in {self.flow.max_iterations} iterations; the load is "
-                "beyond what the circuit can carry",
-            )
+            detail = f"in {self.flow.max_iterations} iterations; the load is beyond what the circuit can carry"
+            self.fail([slot], Failure(FailureKind.NOT_CONVERGED, time_s=self.time_s(step), detail=detail))
         for slot in np.flatnonzero(self.flow.outside).tolist():
             if self.failure[slot] is None and self.setups[slot].unserved == "raise":
                 reason = self._unserved(step, slot)
                 if reason is not None:
                     self.fail([slot], reason)
 
-    def _unserved(self, step: int, slot: int) -> str | None:
-        """What a scenario's attachments were not served, in words; None if it is less than counts."""
+    def _unserved(self, step: int, slot: int) -> Failure | None:
+        """What a scenario's attachments were not served; None if it is less than counts."""
         table = self.flow.ports
         low, high, voltage_pu = table.low_pu[:, slot], table.high_pu[:, slot], self.flow.port_pu()[:, slot]
         used = low > 0.0
@@ -320,7 +295,7 @@ class Grids:
         port = int(missing.argmax())
         if missing[port] <= SERVED_TOLERANCE:
             return None
-        return describe_unserved(
+        return not_served(
             self.time_s(step),
             self._attachments[slot][port // 3],
             port % 3,
@@ -339,7 +314,18 @@ class Grids:
             self.taps[slot] |= moved
             if self.own is not None:
                 self.own.note_taps(slot, moved)
-        self.flow.set_settings({slot: self._setting(slot) for slot in positions})
+        settings = {slot: self._setting(slot) for slot in positions}
+        self._note_settings(settings, self._step + 1)
+        self.flow.set_settings(settings)
+
+    def _note_settings(self, settings: dict[int, Setting], step: int) -> None:
+        """Keep settings that hold from a step on, where they are others than before."""
+        for slot, setting in settings.items():
+            last = self.tap_history[slot][-1][1]
+            if setting != last:
+                self.tap_history[slot].append((step, setting))
+            if setting.taps != last.taps:
+                self.taps_moved_at[slot] = step
 
     def slopes(self, fleet: Ints, perturbation_kw: Floats) -> Floats:
         """dv/dp (pu/kW) of every node by each phase of some fleets, shape (node, 3, fleet), around the present powers.
@@ -375,7 +361,7 @@ class Grids:
         self.flow.restore_state(kept_state)
         self.flow.voltage_pu[:] = kept_voltage_pu
         failed = [slot for slot in dict.fromkeys(fleet_slot.tolist()) if not solved[slot]]
-        self.fail(failed, f"{NOT_CONVERGED} when slopes were measured")
+        self.fail(failed, Failure(FailureKind.SLOPES_NOT_CONVERGED))
         return slopes
 
 

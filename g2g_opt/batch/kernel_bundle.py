@@ -15,6 +15,7 @@ _FIELDS = (
     "loads",
     "ports",
     "ratings",
+    "bus_nodes",
     "factors",
     "factor_of_chunk",
     "power",
@@ -36,7 +37,9 @@ class BundleType(types.StructRef):
 
 
 class Bundle(structref.StructRefProxy):
-    """The tables of `kernel_tables` by lower-case name, `factor_of_chunk`, `power`, `load_share` and `active`."""
+    """The tables of `kernel_tables` by lower-case name, `factor_of_chunk`, `power`, `load_share` and `active`;
+    `bus_nodes` are the three places (times 2 W) of every bus whose unbalance is told.
+    """
 
 
 structref.define_proxy(Bundle, BundleType, list(_FIELDS))
@@ -48,6 +51,7 @@ def bundle(
     loads: Any,
     ports: Any,
     ratings: Any,
+    bus_nodes: Any,
     factors: Any,
     factor_of_chunk: Any,
     power: Any,
@@ -58,4 +62,6 @@ def bundle(
     out: Any,
 ) -> Any:
     """Put tables together; the arrays are shared, not copied."""
-    return Bundle(pattern, loads, ports, ratings, factors, factor_of_chunk, power, load_share, active, state, work, out)
+    return Bundle(
+        pattern, loads, ports, ratings, bus_nodes, factors, factor_of_chunk, power, load_share, active, state, work, out
+    )

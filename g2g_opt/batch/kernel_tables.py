@@ -150,3 +150,4 @@ class Solutions(NamedTuple):
     own_voltage_pu: Floats  # (slot,): its voltage
     sensed_place: Ints  # times 2 W: the nodes that the circuit's own controls look at
     sensed_v: Floats  # (sensed node, 2, slot): their voltages (V)
+    unbalance: Floats  # (definition x three-phase bus, slot): negative over positive sequence, then NEMA's (shares)

@@ -13,24 +13,24 @@ from g2g_opt.batch.jacobian import Jacobian, Setting
 from g2g_opt.batch.lanes import WIDTH, aligned
 from g2g_opt.batch.moving_elements import Entries, entry_value
 from g2g_opt.batch.network import TappedWinding
-from g2g_opt.grid.loading import emergency_share
+from g2g_opt.grid.loading import JudgedRating, judged_conductors, rated_branches
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
 class Loadings:
-    """Rated, closed branches as `grid.loading.BranchLoading` has them: largest phase current at the first terminal.
+    """Rated, closed branches as `grid.loading.BranchLoading` has them: largest share of a phase conductor's rating.
 
     A conductor's current is the sum of its entries' admittances times voltages. `coefficients` are the admittances
     (entry, 2) in S at a setting, `moving_coefficients` those of the entries that move.
     """
 
-    def __init__(self, jacobian: Jacobian) -> None:
+    def __init__(self, jacobian: Jacobian, ratings: Sequence[JudgedRating] | None = None) -> None:
         network, self._moving = jacobian.network, jacobian.moving
-        rated = [b for b in network.branches if b.closed and b.rating_a > 0.0 and len(b.nodes)]
-        self.names = tuple(f"{b.kind}.{b.name}" for b in rated)
-        self.emergency_share = np.array([emergency_share(b) for b in rated])
+        rated = rated_branches(network.branches, ratings)
+        self.names = tuple(rating.element for _, rating in rated)
+        self.emergency_share = np.array([rating.emergency_share for _, rating in rated])
         phases = [phase for _, phase in network.nodes]
         tapped = {
             (element.kind, element.element): k
@@ -42,29 +42,34 @@ class Loadings:
         node: list[int] = []
         values: list[complex] = []
         moving: list[tuple[int, int, int]] = []
+        moving_scale: list[float] = []
         self._moving_places: list[int] = []
-        for b in rated:
+        # A conductor's admittances are taken in proportion to its terminal's rating, so that one rating does for all.
+        for b, rating in rated:
             winding = tapped.get((b.kind, b.name))
             first_moving.append(-1 if winding is None else len(moving))
-            for conductor in range(b.n_phases):
+            for conductor, rating_a in judged_conductors(b, rating):
+                scale = rating.terminal_a[0] / rating_a
                 phase.append(float(phases[b.nodes[conductor]] if b.nodes[conductor] >= 0 else 0))
                 entries = [k for k in range(len(b.nodes)) if b.nodes[k] >= 0 and b.yprim[conductor, k] != 0.0]
                 if winding is not None:
                     self._moving_places += range(len(node), len(node) + len(entries))
                     moving += [(winding, conductor, k) for k in entries]
+                    moving_scale += [scale] * len(entries)
                 node += [int(b.nodes[k]) for k in entries]
-                values += [complex(b.yprim[conductor, k]) for k in entries]
+                values += [scale * complex(b.yprim[conductor, k]) for k in entries]
                 row_start.append(len(node))
             branch_start.append(len(row_start) - 1)
         self._y = np.array(values, dtype=np.complex128)
         element, row, column = np.array(moving, dtype=np.int64).reshape(-1, 3).T
-        self._entries = self._moving.entries(element, row, column)
+        in_siemens = self._moving.entries(element, row, column)
+        self._entries = in_siemens._replace(coefficient=in_siemens.coefficient * np.array(moving_scale)[:, None])
         self._phase = np.array(phase)
         self._branch_start = np.array(branch_start, dtype=np.int64)
         self._row_start = np.array(row_start, dtype=np.int64)
         self._first_moving = np.array(first_moving, dtype=np.int64)
         self._node = 2 * WIDTH * jacobian.places(np.array(node, dtype=np.int64))
-        self._inverse_rating = np.array([1.0 / b.rating_a for b in rated])
+        self._inverse_rating = np.array([1.0 / rating.terminal_a[0] for _, rating in rated])
 
     def coefficients(self, setting: Setting) -> Floats:
         """Admittances (entry, 2) at a setting."""
@@ -88,7 +93,7 @@ class Loadings:
             self._inverse_rating,
             self._phase,
             self._first_moving,
-            np.array(of_shared).reshape(-1, n),
+            np.array(of_shared).reshape(len(of_shared), n),
             aligned(n_mixed, 2 * len(self._moving_places) * WIDTH),
         )
 

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.grids import load_jacobian
+from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.jacobian import Setting
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, connected_pairs, connection_at, tan_phi
+from g2g_opt.grid.loading import rated_branches
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.limits import RatingBasis
 
 Floats = NDArray[np.float64]
 
@@ -51,8 +53,8 @@ class OperatingPoints:
     """A feeder at `load_share` (point,) of its own loads and `taps` (regulator, ratio in pu) at every point.
 
     `nodes` are the monitored (bus, phase) pairs and `branches` the rated lines and transformers, the rows of every
-    answer; branches only with `loadings`. Raises `UnsupportedByBatch` for a circuit that the batch engine does not
-    model.
+    answer; branches only with `loadings`, with their normal over their emergency ratings (`emergency_share`). Raises
+    `UnsupportedByBatch` for a circuit that the batch engine does not model.
     """
 
     def __init__(
@@ -62,13 +64,15 @@ class OperatingPoints:
         taps: Sequence[Mapping[str, float]],
         *,
         loadings: bool = False,
+        rating_basis: RatingBasis = "normal",
         tolerance_pu: float = 1e-8,
     ) -> None:
         if len(taps) != len(load_share):
             raise InputError(f"every point needs its taps: {len(load_share)} shares and {len(taps)} settings")
         self.feeder, self.load_share, self.n_points = feeder, np.asarray(load_share, dtype=np.float64), len(load_share)
-        self._loadings, self._tolerance_pu = loadings, tolerance_pu
-        setup = OpenDSSGrid(feeder=feeder).setup
+        self._loadings, self._rating_basis, self._tolerance_pu = loadings, rating_basis, tolerance_pu
+        setup = OpenDSSGrid(feeder=feeder, rating_basis=rating_basis).setup
+        self._ratings = setup.ratings()
         self._jacobian = load_jacobian(tuple(setup.commands()), tuple(feeder.buses.values()))
         network = self._jacobian.network
         self._index = {node: i for i, node in enumerate(network.nodes)}
@@ -81,16 +85,19 @@ class OperatingPoints:
         rank = {key: k for k, key in enumerate(sorted(set(keys)))}
         self._order = np.argsort([rank[key] for key in keys], kind="stable")
         self._settings = [Setting(keys[k]) for k in self._order]
-        self.branches: tuple[str, ...] = tuple(
-            f"{b.kind}.{b.name}"
-            for b in network.branches
-            if loadings and b.closed and b.rating_a > 0.0 and len(b.nodes)
-        )
+        rated = rated_branches(network.branches, self._ratings) if loadings else []
+        self.branches = tuple(rating.element for _, rating in rated)
+        self.emergency_share = np.array([rating.emergency_share for _, rating in rated])
 
     def with_taps(self, taps: Sequence[Mapping[str, float]]) -> OperatingPoints:
         """The same points at other taps."""
         return OperatingPoints(
-            self.feeder, self.load_share, taps, loadings=self._loadings, tolerance_pu=self._tolerance_pu
+            self.feeder,
+            self.load_share,
+            taps,
+            loadings=self._loadings,
+            rating_basis=self._rating_basis,
+            tolerance_pu=self._tolerance_pu,
         )
 
     def _ports(self, unit: Unit) -> list[Port]:
@@ -142,7 +149,12 @@ class OperatingPoints:
     def _flow(self, ports: list[Port], points: NDArray[np.int64], settings: Sequence[Setting]) -> BatchPowerFlow:
         """A flow of some points, ready to be solved."""
         flow = BatchPowerFlow(
-            self._jacobian, [ports] * len(points), settings, tolerance_pu=self._tolerance_pu, loadings=self._loadings
+            self._jacobian,
+            [ports] * len(points),
+            settings,
+            tolerance_pu=self._tolerance_pu,
+            loadings=self._loadings,
+            ratings=self._ratings,
         )
         share = self.load_share[points]
         flow.load_share.reshape(-1)[:] = np.append(share, np.repeat(share[-1:], flow.n_slots - len(points)))

@@ -29,6 +29,7 @@ from g2g_opt.batch.loadings import Loadings, no_ratings
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port, PortTable
 from g2g_opt.batch.power_flow_kernel import solve_chunks
+from g2g_opt.grid.loading import JudgedRating
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -44,8 +45,10 @@ class BatchPowerFlow:
     ports that a scenario does not have, and starts from the solution before. `tolerance_pu` bounds the step that
     would come next; `max_iterations` are network solves. After it, `voltage_pu` has shape (node, scenario),
     `solved` and `iterations` shape (scenario,), in the order of the scenarios, and `port_pu` the voltage across each
-    port in pu of its base; `load_share` (chunk, lane) is the share of their power that the circuit's own loads draw.
-    `all_well` says that all were solved and no port was outside its window.
+    port in pu of its base; `loadings` records those of elements with a rating (`ratings`, or what the circuit says
+    itself); `load_share` (chunk, lane) is the share of their power that the circuit's own loads draw.
+    `all_well` says that all were solved and no port was outside its window. `unbalanced` are the three nodes of every
+    bus whose voltage unbalance is told, in `unbalance`.
     """
 
     def __init__(
@@ -59,6 +62,8 @@ class BatchPowerFlow:
         phasors: bool = False,
         loadings: bool = False,
         sensed: Sequence[int] = (),
+        unbalanced: Sequence[Sequence[int]] = (),
+        ratings: Sequence[JudgedRating] | None = None,
     ) -> None:
         """`sensed` are nodes (-1: ground) whose voltages go into `sensed_v` (sensed node, 2, slot), V."""
         self.tolerance_pu, self.max_iterations = tolerance_pu, max_iterations
@@ -71,9 +76,11 @@ class BatchPowerFlow:
         self.settings = [settings[min(s, self.n - 1)] for s in range(self.n_slots)]
         self._loads = self.jacobian.loads
         self.ports = PortTable.of(ports, self.n_chunks, self.jacobian)
-        self._loadings = Loadings(self.jacobian) if loadings else None
+        self._loadings = Loadings(self.jacobian, ratings) if loadings else None
         self.branch_names = self._loadings.names if self._loadings is not None else ()
         self.emergency_share = self._loadings.emergency_share if self._loadings is not None else np.zeros(0)
+        nodes = np.array(unbalanced, dtype=np.int64).reshape(-1, 3)
+        self._bus_nodes = 2 * W * self.jacobian.places(nodes.reshape(-1))
         n_loads, n_ports = len(self._loads.is_special), self.ports.n_ports
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
         self.load_share = aligned(self.n_chunks, W)
@@ -94,6 +101,7 @@ class BatchPowerFlow:
             np.zeros(self.n_slots),
             2 * W * self.jacobian.places(np.array(sensed, dtype=np.int64)),
             aligned(len(sensed), 2, self.n_slots),
+            aligned(2 * len(nodes), self.n_slots),
         )
         self._active = np.ones(self.n_chunks, dtype=np.bool_)
         self._renew_factors()
@@ -169,6 +177,7 @@ class BatchPowerFlow:
             self._loads,
             self.ports.table,
             self._ratings,
+            self._bus_nodes,
             self._factors,
             self._of_chunk,
             self.power,
@@ -268,6 +277,11 @@ class BatchPowerFlow:
     def loading_phase(self) -> Floats:
         """Phase (1 to 3) of every branch's heaviest conductor, shape (branch, scenario)."""
         return self._out.loading_phase[:, : self.n]
+
+    @property
+    def unbalance(self) -> Floats:
+        """Voltage unbalance (share), negative over positive sequence and NEMA's, shape (2, bus, scenario)."""
+        return self._out.unbalance.reshape(2, len(self._bus_nodes) // 3, self.n_slots)[:, :, : self.n]
 
     @property
     def outside(self) -> NDArray[np.bool_]:

@@ -43,6 +43,7 @@ from g2g_opt.batch.load_law import (
     law_admittance,
 )
 from g2g_opt.batch.port_kernel import bound_ports, length, port_currents, read_ports, settle_ports, write_ports
+from g2g_opt.batch.unbalance_kernel import write_unbalance
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -253,6 +254,8 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
         watch_ports(v, s, law, c, n_ports, out)
         watch_loads(x, c, loads, out)
         write_loadings(x, c, ratings, which, out)
+        if len(tables.bus_nodes):
+            write_unbalance(x, c, tables.bus_nodes, out)
     all_well = True
     for slot in range(len(out.solved)):
         all_well = all_well and out.solved[slot] and not out.outside[slot]

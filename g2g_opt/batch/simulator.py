@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -14,14 +14,17 @@ from g2g_opt.batch.control import Parts
 from g2g_opt.batch.controls import build_controls, check_known
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
-from g2g_opt.batch.summary import Edges, Summary, Tally
+from g2g_opt.batch.power_quality import PowerQualityTally
+from g2g_opt.batch.tally import Tally
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.clock import as_period
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.errors import InputError
+from g2g_opt.failure import Failure
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.setup import GridSetup
+from g2g_opt.summary import Edges, Summary
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -56,11 +59,15 @@ class Trace:
 
 @dataclass(frozen=True, eq=False)
 class BatchRun:
-    """One run of a batch: why it failed, or its summary; a trace where one was asked for."""
+    """One run of a batch: its record, and a trace where one was asked for."""
 
-    failure: str | None
-    summary: Summary | None
+    summary: Summary
     trace: Trace | None = None
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why it has no usable answer, if it has none."""
+        return self.summary.failure
 
 
 def batch_key(run: Coordinator[Any, Any]) -> tuple[Any, ...]:
@@ -81,7 +88,7 @@ def batch_key(run: Coordinator[Any, Any]) -> tuple[Any, ...]:
         if (Fraction(controller.dt_s) / setup.dt_s).denominator != 1:
             raise UnsupportedByBatch(f"{type(controller).__name__} acts between grid steps")
     solved = (tuple(setup.commands()), setup.dt_s, run.total_duration_s, setup.tolerance, setup.max_iterations)
-    return (*solved, setup.exclude_buses, setup.record_loading, setup.dss_controls)
+    return (*solved, setup.exclude_buses, setup.record_loading, setup.rating_basis, setup.dss_controls)
 
 
 def _setup(run: Coordinator[Any, Any]) -> GridSetup:
@@ -139,8 +146,10 @@ class _Batch:
         self.controls = build_controls([run.controllers for run in self._runs], self._parts)
         self._ticks = [int(Fraction(c.dt_s) / self.dt_s) for c in self.controls]
         self._tally = self._make_tally(edges, deadlines_s)
+        self._quality = PowerQualityTally(self.grids, self.fleets, self.n_steps, edges.unbalance)
         self._traced = [slot for slot, i in enumerate(self._order) if i in trace]
         self._kept: list[dict[str, Any]] = [{} for _ in self._traced]
+        self._ended: dict[int, Summary] = {}
 
     def _make_tally(self, edges: Edges, deadlines_s: Sequence[dict[str, float]] | None) -> Tally:
         grids, fleets = self.grids, self.fleets
@@ -155,14 +164,18 @@ class _Batch:
         rows = grids.monitored[0]
         nodes = [grids.network.nodes[i] for i in rows]
         branches = grids.branch_names, grids.flow.emergency_share
-        return Tally(nodes, rows, len(self._runs), fleets, edges, *branches, np.array(deadline))
+        buses = grids.setups[0].feeder.buses
+        names = [f"{bus}.{buses[bus].voltage_name(phase)}" for bus, phase in nodes]
+        return Tally(nodes, names, rows, len(self._runs), fleets, edges, *branches, np.array(deadline))
 
     def run(self, progress: Callable[[int, int], None] | None) -> list[BatchRun]:
         reported = 0
         for step in range(self.n_steps):
             self.fleets.advance(step)
             self.grids.solve(step, self.fleets.power_w)
+            self._note_ended()
             self._tally.add(step, self.grids.voltage_pu, self.grids.loading_pu, self.grids.loading_phase)
+            self._quality.add(step)
             self.grids.tell_own_loads(step, self._tally)
             for slot, kept in zip(self._traced, self._kept, strict=True):
                 self._keep(slot, kept)
@@ -171,18 +184,28 @@ class _Batch:
             for control, ticks in zip(self.controls, self._ticks, strict=True):
                 if step % ticks == 0:
                     control.step(step, self._parts)
+            self._note_ended()
             if all(reason is not None for reason in self.grids.failure):
                 break
             if progress is not None and 100 * (step + 1 - reported) >= self.n_steps:
                 reported = step + 1
                 progress(reported, self.n_steps)
+        self._quality.finish()
         results: list[BatchRun | None] = [None] * len(self._runs)
         traces = {slot: self._trace(slot, kept) for slot, kept in zip(self._traced, self._kept, strict=True)}
         for slot, i in enumerate(self._order):
-            failure = self.grids.failure[slot]
-            summary = self._tally.summary(slot, float(self.dt_s)) if failure is None else None
-            results[i] = BatchRun(failure, summary, traces.get(slot))
+            summary = self._ended.get(slot)
+            if summary is None:
+                whole = self._tally.summary(slot, float(self.dt_s))
+                summary = replace(whole, power_quality=self._quality.quality(slot))
+            results[i] = BatchRun(summary, traces.get(slot))
         return [result for result in results if result is not None]
+
+    def _note_ended(self) -> None:
+        """Take the record of every scenario that has just failed, before steps without its power are added to it."""
+        for slot, failure in enumerate(self.grids.failure):
+            if failure is not None and slot not in self._ended:
+                self._ended[slot] = self._tally.summary(slot, float(self.dt_s), failure)
 
     def _keep(self, slot: int, kept: dict[str, Any]) -> None:
         """Append what a traced scenario did in this step."""

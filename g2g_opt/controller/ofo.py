@@ -25,6 +25,7 @@ from g2g_opt.datacenter.base import LLMBatchSizeControlledDatacenter, LLMDatacen
 from g2g_opt.datacenter.command import DatacenterCommand
 from g2g_opt.datacenter.config import InferenceModelSpec, ModelDeployment
 from g2g_opt.datacenter.workloads.curves import LogisticModel, LogisticModelStore
+from g2g_opt.datacenter.workloads.measured_curve import MeasuredCurve
 from g2g_opt.errors import InputError
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.command import GridCommand
@@ -86,18 +87,39 @@ def ofo_rows(specs: Sequence[InferenceModelSpec], curves: LogisticModelStore, si
     """
     union = sorted({int(b) for spec in specs for b in spec.feasible_batch_sizes})
     labels = [spec.model_label for spec in specs]
-    kinds: list[list[LogisticModel]] = [
+    kinds = [
         [curves.power(label) for label in labels],
         [curves.latency(label) for label in labels],
         [curves.throughput(label) for label in labels],
     ]
     peak = np.array([float(curve.eval(union[-1])) for curve in kinds[2]])
     feasible = FeasibleTable.of([spec.feasible_batch_sizes for spec in specs])
+
+    def of_logistic(name: str) -> Floats:
+        return np.array(
+            [[getattr(curve, name) if isinstance(curve, LogisticModel) else 0.0 for curve in row] for row in kinds]
+        )
+
+    n_knots = np.array(
+        [[len(c.x) if isinstance(c, MeasuredCurve) else 0 for c in row] for row in kinds], dtype=np.int64
+    )
+    knots = np.zeros((3, len(specs), max(int(n_knots.max()), 2)))
+    coefficients = np.zeros((3, len(specs), max(int(n_knots.max()) - 1, 1), 4))
+    for kind, row in enumerate(kinds):
+        for i, curve in enumerate(row):
+            if isinstance(curve, MeasuredCurve):
+                knots[kind, i, : len(curve.x)] = curve.x
+                coefficients[kind, i, : len(curve.coefficients)] = curve.coefficients
     return OFORows(
         site=np.full(len(specs), site, dtype=np.int64),
-        amplitude=np.array([[curve.L for curve in row] for row in kinds]),
-        midpoint=np.array([[curve.x0 for curve in row] for row in kinds]),
-        steepness=np.array([[curve.k for curve in row] for row in kinds]),
+        base=of_logistic("b0"),
+        amplitude=of_logistic("L"),
+        midpoint=of_logistic("x0"),
+        steepness=of_logistic("k"),
+        n_knots=n_knots,
+        knots=knots,
+        coefficients=coefficients,
+        by_value=np.array([isinstance(curve, MeasuredCurve) and not curve.rises for curve in kinds[0]]),
         throughput_max=np.where(peak > 0.0, peak, 1.0),
         deadline_s=np.array([spec.itl_deadline_s for spec in specs]),
         log2_low=np.full(len(specs), np.log2(union[0])),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @njit(cache=True, error_model="numpy")
@@ -65,21 +66,67 @@ def voltage_pull(dual_low: Floats, dual_high: Floats, slopes: Floats, column: In
 class OFORows(NamedTuple):
     """What the update needs to know of each row's model, arrays [row] unless said.
 
-    Curve parameters (L, x0, k) of power (W per replica), latency (s) and throughput (tokens/s per replica) have shape
-    (3, row); `throughput_max` is T_i(x_max). x is clipped to [`log2_low`, `log2_high`]. `sizes` (row, size) are the
+    Curve parameters (b0, L, x0, k) of power (W per replica), latency (s) and throughput (tokens/s per replica) have
+    shape (3, row). Where `n_knots` (3, row) is above 0, a curve through measured points stands in their place, with
+    `knots` (3, row, knot) and `coefficients` (3, row, interval, 4) as in `MeasuredCurve`, padded with zeros.
+    `by_value` (row) marks models whose power does not rise with every batch size: of these the feasible size with the
+    least Lagrangian is looked for, and the slope is that of the straight line to it.
+    `throughput_max` is T_i(x_max). x is clipped to [`log2_low`, `log2_high`]. `sizes` (row, size) are the
     feasible batch sizes, `midpoints` (row, size - 1) lie between neighbours; both padded as in `FeasibleTable`.
     """
 
     site: Ints
+    base: Floats
     amplitude: Floats
     midpoint: Floats
     steepness: Floats
+    n_knots: Ints
+    knots: Floats
+    coefficients: Floats
+    by_value: Bools
     throughput_max: Floats
     deadline_s: Floats
     log2_low: Floats
     log2_high: Floats
     sizes: Ints
     midpoints: Floats
+
+
+@njit(cache=True, error_model="numpy")
+def curve_slope(rows: OFORows, kind: int, r: int, x: float) -> float:
+    """dy/dx of a row's curve of one kind (0 power, 1 latency, 2 throughput) at x = log2(batch size)."""
+    if rows.n_knots[kind, r] == 0:
+        # s (1 - s) of the logistic s is (1 - tanh^2) / 4, which cannot overflow (2.1).
+        half = np.tanh(0.5 * rows.steepness[kind, r] * (x - rows.midpoint[kind, r]))
+        slope: float = 0.25 * rows.amplitude[kind, r] * rows.steepness[kind, r] * (1.0 - half * half)
+        return slope
+    j, u, _ = _interval(rows, kind, r, x)
+    c = rows.coefficients[kind, r, j]
+    return float(c[1] + u * (2.0 * c[2] + 3.0 * u * c[3]))
+
+
+@njit(cache=True, error_model="numpy")
+def curve_value(rows: OFORows, kind: int, r: int, x: float) -> float:
+    """Value of a row's curve, as `curve_slope`."""
+    if rows.n_knots[kind, r] == 0:
+        half = np.tanh(0.5 * rows.steepness[kind, r] * (x - rows.midpoint[kind, r]))
+        value: float = rows.base[kind, r] + 0.5 * rows.amplitude[kind, r] * (1.0 + half)
+        return value
+    j, u, beyond = _interval(rows, kind, r, x)
+    c = rows.coefficients[kind, r, j]
+    return float(c[0] + u * (c[1] + u * (c[2] + u * c[3])) + beyond * (c[1] + u * (2.0 * c[2] + 3.0 * u * c[3])))
+
+
+@njit(cache=True, error_model="numpy")
+def _interval(rows: OFORows, kind: int, r: int, x: float) -> tuple[int, float, float]:
+    """The interval of a measured curve that `x` is in, how far in it, and how far outside all of them."""
+    n = rows.n_knots[kind, r]
+    knots = rows.knots[kind, r]
+    inside = min(max(x, knots[0]), knots[n - 1])
+    j = 0
+    while j < n - 2 and inside >= knots[j + 1]:
+        j += 1
+    return j, inside - knots[j], x - inside
 
 
 class OFOTuning(NamedTuple):
@@ -117,32 +164,62 @@ def update_batches(
     where there are none); `replicas`, `itl_s` (s) and `batch`, which is written, are arrays [row]. A latency that is
     NaN (no replicas) leaves its multiplier.
     """
-    slope = np.empty(3)
     for r in range(len(state.x)):
         if not np.isnan(itl_s[r]):
             excess = tuning.latency_dual_step_size * (itl_s[r] - rows.deadline_s[r])
             state.dual_latency[r] = max(state.dual_latency[r] + excess, 0.0)
         x = state.x[r]
-        for kind in range(3):
-            # s (1 - s) of the logistic s is (1 - tanh^2) / 4, which cannot overflow (2.1).
-            half = np.tanh(0.5 * rows.steepness[kind, r] * (x - rows.midpoint[kind, r]))
-            slope[kind] = 0.25 * rows.amplitude[kind, r] * rows.steepness[kind, r] * (1.0 - half * half)
         on = servers[r, 0] + servers[r, 1] + servers[r, 2]
         per_kw = 0.0
         for phase in range(3):
             share = servers[r, phase] / on if on > 0.0 else 1.0 / 3.0
             per_kw += share * pull[phase, rows.site[r]]
-        power, latency, throughput = slope
-        gradient = replicas[r] * (
-            tuning.voltage_gradient_scale / 1000.0 * per_kw * power
-            - tuning.w_throughput / rows.throughput_max[r] * throughput
-        )
-        gradient += state.dual_latency[r] * latency + tuning.w_switch * (x - state.x_previous[r])
+        of_power = tuning.voltage_gradient_scale / 1000.0 * per_kw
+        of_throughput = tuning.w_throughput / rows.throughput_max[r]
+        best = np.nan
+        if rows.by_value[r]:
+            best, gradient = _best_size(rows, r, x, replicas[r] * of_power, replicas[r] * of_throughput, state)
+        else:
+            gradient = replicas[r] * (
+                of_power * curve_slope(rows, 0, r, x) - of_throughput * curve_slope(rows, 2, r, x)
+            )
+            gradient += state.dual_latency[r] * curve_slope(rows, 1, r, x)
+        gradient += tuning.w_switch * (x - state.x_previous[r])
         state.x_previous[r] = x
-        x = min(max(x - tuning.primal_step_size * gradient, rows.log2_low[r]), rows.log2_high[r])
+        after = x - tuning.primal_step_size * gradient
+        if (x - best) * (after - best) < 0.0:
+            after = best
+        x = min(max(after, rows.log2_low[r]), rows.log2_high[r])
         state.x[r] = x
         # Of two equally near sizes it is the smaller one.
         place, wanted = 0, np.exp2(x)
         while place < rows.midpoints.shape[1] and wanted > rows.midpoints[r, place]:
             place += 1
         batch[r] = rows.sizes[r, place]
+
+
+@njit(cache=True, error_model="numpy")
+def _best_size(
+    rows: OFORows, r: int, x: float, of_power: float, of_throughput: float, state: OFOState
+) -> tuple[float, float]:
+    """Log2 of the feasible size with the least Lagrangian, the nearest of equal ones, and the mean slope towards it.
+
+    The Lagrangian is what (4.2) is the gradient of, but for the weight on moving. `of_power` and `of_throughput` are
+    its weights of a replica's power and throughput.
+    """
+    here = _lagrangian(rows, r, x, of_power, of_throughput, state)
+    best, least = x, np.inf
+    for place in range(rows.sizes.shape[1]):
+        at = np.log2(rows.sizes[r, place])
+        value = _lagrangian(rows, r, at, of_power, of_throughput, state)
+        if value < least or (value == least and abs(at - x) < abs(best - x)):
+            best, least = at, value
+    if best == x:
+        return best, 0.0
+    return best, max(here - least, 0.0) / (x - best)
+
+
+@njit(cache=True, error_model="numpy")
+def _lagrangian(rows: OFORows, r: int, x: float, of_power: float, of_throughput: float, state: OFOState) -> float:
+    value = of_power * curve_value(rows, 0, r, x) - of_throughput * curve_value(rows, 2, r, x)
+    return float(value + state.dual_latency[r] * curve_value(rows, 1, r, x))

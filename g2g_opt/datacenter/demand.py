@@ -66,6 +66,15 @@ class SiteDemand:
         """When the ramps of the schedules end (s)."""
         return [t_end for s in self._schedules if s is not None for _, _, t_end in s.ramps]
 
+    @property
+    def changes(self) -> list[tuple[float, float, str]]:
+        """What is planned to change: begin and end (s), and what it is."""
+        ramps = {(begin, end) for s in self._schedules if s is not None for _, begin, end in s.ramps}
+        found = [(float(begin), float(end), "a ramp of replicas") for begin, end in sorted(ramps)]
+        for _, begin, end in self._training:
+            found += [(float(begin), float(begin), "training starts"), (float(end), float(end), "training stops")]
+        return found
+
     def scheduled_replicas(self, time_s: Floats) -> Ints:
         """Whole replicas per (step, model) by the schedules alone."""
         counts = np.zeros((len(time_s), len(self.labels)), dtype=np.int64)

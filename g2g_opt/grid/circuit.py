@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError, PowerFlowError
+from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.circuit_parts import Bus, Regulator
 from g2g_opt.grid.engine_library import ffi, lib, new_context
 
@@ -32,7 +33,6 @@ lib.DSS_Set_AllowChangeDir(False)
 SETTLED_DT_S = 300.0
 # Rounds of control actions within which controls must have come to rest where no time passes.
 SETTLING_ROUNDS = 200
-RESTLESS = "the circuit's own controls do not come to rest"
 _ROUNDS_EXCEEDED = 485  # OpenDSS's number of that error
 _KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
 
@@ -104,7 +104,7 @@ class Circuit:
         if self._error[0] != 0:
             words = ffi.string(lib.ctx_Error_Get_Description(self._ctx)).decode(errors="replace").strip()
             self._error[0] = 0
-            raise PowerFlowError(f"OpenDSS: {words}")
+            raise PowerFlowError(Failure(FailureKind.ENGINE_ERROR, "OpenDSS", detail=words))
         return answer
 
     def ask(self, question: str, *arguments: Any) -> Any:
@@ -260,19 +260,17 @@ class Circuit:
             phasors[i] = self.node_voltages()
         return len(kw)
 
-    def report_unsolved(self, when: str = "") -> NoReturn:
-        """Raise the `PowerFlowError` of a latest solution that did not converge."""
+    def report_unsolved(self, time_s: float | None = None) -> NoReturn:
+        """Raise the `PowerFlowError` of a latest solution, at a time (s), that did not converge."""
         words = ""
         if self._error[0] == _ROUNDS_EXCEEDED:
             self._error[0] = 0
-            raise PowerFlowError(f"{when}{': ' if when else ''}{RESTLESS}")
+            raise PowerFlowError(Failure(FailureKind.RESTLESS_CONTROLS, time_s=time_s))
         if self._error[0] != 0:
             words = ": " + ffi.string(lib.ctx_Error_Get_Description(self._ctx)).decode(errors="replace").strip()
             self._error[0] = 0
-        raise PowerFlowError(
-            f"{when}{': ' if when else ''}the power flow did not converge in {self.iterations} iterations{words}; "
-            "the load is beyond what the circuit can carry"
-        )
+        detail = f"in {self.iterations} iterations{words}; the load is beyond what the circuit can carry"
+        raise PowerFlowError(Failure(FailureKind.NOT_CONVERGED, time_s=time_s, detail=detail))
 
     @property
     def converged(self) -> bool:

@@ -72,7 +72,9 @@ def read_branches(circuit: Circuit, ask_stated: bool = False) -> list[Branch]:
                 kind == "line" and _is_switch(circuit, name),
                 rating_is_stated=stated,
                 has_open_conductor=any(0 < n < n_phases for n in n_open),
-                normal_over_nameplate=_normal_over_nameplate(circuit, kind, name) if ask_stated else 1.0,
+                **(_nameplate(circuit, kind, name, n_terminals) if ask_stated else {}),
+                emergency_is_stated=not ask_stated
+                or _emergency_is_stated(circuit, kind, name, emergency_a, stated, linecodes),
             )
         )
     return found
@@ -118,10 +120,44 @@ def _is_stated(
     return "normamps" in linecodes.get(str(named["linecode"]).lower(), {})
 
 
-def _normal_over_nameplate(circuit: Circuit, kind: str, name: str) -> float:
-    """Normal over nameplate rating: OpenDSS's normal rating of a transformer is 110 % of its nameplate by default."""
+def _emergency_is_stated(
+    circuit: Circuit, kind: str, name: str, emergency_a: float, stated: bool, linecodes: Mapping[str, Mapping[str, Any]]
+) -> bool:
+    """Did somebody state an element's emergency rating, or (but for lines) what it is made of?"""
+    if kind != "line":
+        return stated
+    if emergency_a != DEFAULT_EMERGENCY_A:
+        return True
+    circuit.activate(f"{kind}.{name}")
+    named = circuit.stated_properties()
+    if "emergamps" not in named:
+        return False
+    if "linecode" not in named:
+        return True
+    # As for normal ratings: what a linecode hands on stands in a fixed order, right behind its normal one.
+    order = list(named)
+    if "normamps" not in named or order.index("emergamps") < order.index("normamps"):
+        return True
+    return "emergamps" in linecodes.get(str(named["linecode"]).lower(), {})
+
+
+def _nameplate(circuit: Circuit, kind: str, name: str, n_terminals: int) -> dict[str, Any]:
+    """How a transformer's normal rating stands to its nameplate, and its terminals' ratings to the first one's.
+
+    OpenDSS's normal rating of a transformer is 110 % of its nameplate by default. A terminal carries its winding's kVA
+    at its kV; the windings of an autotransformer share theirs, so that its first terminal stands for all.
+    """
     if kind not in ("transformer", "autotrans"):
-        return 1.0
+        return {}
     circuit.command(f"{kind}.{name}.wdg=1")
     nameplate, normal = (float(circuit.command(f"? {kind}.{name}.{size}")) for size in ("kva", "normhkva"))
-    return normal / nameplate if nameplate > 0.0 else 1.0
+    shares: tuple[float, ...] = (1.0,)
+    if kind == "transformer":
+        kva, kv = (_numbers(circuit.command(f"? {kind}.{name}.{sizes}")) for sizes in ("kvas", "kvs"))
+        if len(kva) == len(kv) == n_terminals and min((*kva, *kv)) > 0.0:
+            shares = tuple(kva[w] / kv[w] * kv[0] / kva[0] for w in range(n_terminals))
+    return {"normal_over_nameplate": normal / nameplate if nameplate > 0.0 else 1.0, "terminal_shares": shares}
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.strip("[]() ").replace(",", " ").split()]

@@ -86,8 +86,10 @@ class Branch:
     """What carries current between buses: terminal currents are `yprim @ v[nodes]` (A from V); node -1 is ground.
 
     The ratings are OpenDSS's normal and emergency ampere ratings of the first terminal (0: none);
-    `rating_is_stated` tells a stated one from OpenDSS's default, `normal_over_nameplate` how much of its nameplate a
-    transformer's normal rating is. `closed`: current can flow in some phase; `has_open_conductor`: not in all.
+    `rating_is_stated` and `emergency_is_stated` tell stated ones from OpenDSS's defaults, `normal_over_nameplate` how
+    much of its nameplate a transformer's normal rating is, `terminal_shares` how the ratings (A) of its terminals stand
+    to that of the first one: of a transformer all windings are judged, of anything else one end.
+    `closed`: current can flow in some phase; `has_open_conductor`: not in all.
     """
 
     kind: str
@@ -104,6 +106,8 @@ class Branch:
     rating_is_stated: bool = True
     has_open_conductor: bool = False
     normal_over_nameplate: float = 1.0
+    emergency_is_stated: bool = True
+    terminal_shares: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,50 +11,111 @@ from numpy.typing import NDArray
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_branches import read_branches
 from g2g_opt.grid.circuit_parts import Branch
+from g2g_opt.limits import RatingBasis
 
 Complexes = NDArray[np.complex128]
 Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class JudgedRating:
+    """What the loading of an element ("line.650632") is a share of: the rating (A) of each terminal that is judged.
+
+    `emergency_share` is the first terminal's rating over its emergency rating; 0 where nobody stated one.
+    """
+
+    element: str
+    terminal_a: tuple[float, ...]
+    emergency_share: float
+
+
+def judged_ratings(branches: Sequence[Branch], basis: RatingBasis = "normal") -> tuple[JudgedRating, ...]:
+    """Ratings on a basis of all elements for which somebody stated one (or a nameplate, which it follows from).
+
+    A line's nameplate is its normal rating. `branches` are those of a feeder, read with `ask_stated`.
+    """
+    found = []
+    for b in branches:
+        rating_a = _rating_a(b, basis)
+        if rating_a > 0.0:
+            emergency_a = _rating_a(b, "emergency")
+            found.append(
+                JudgedRating(
+                    f"{b.kind}.{b.name}",
+                    tuple(rating_a * share for share in b.terminal_shares),
+                    rating_a / emergency_a if emergency_a > 0.0 else 0.0,
+                )
+            )
+    return tuple(found)
+
+
+def _rating_a(branch: Branch, basis: RatingBasis) -> float:
+    """Rating of a branch's first terminal (A); 0 where it has none, or one that nobody stated."""
+    if basis == "emergency":
+        return branch.emergency_a if branch.emergency_is_stated else 0.0
+    if not branch.rating_is_stated:
+        return 0.0
+    return branch.rating_a / (branch.normal_over_nameplate if basis == "nameplate" else 1.0)
+
+
+def rated_branches(
+    branches: Sequence[Branch], ratings: Sequence[JudgedRating] | None = None
+) -> list[tuple[Branch, JudgedRating]]:
+    """Branches that carry current and have a judged rating; without `ratings`, the normal ones they have themselves."""
+    of_element = {r.element: r for r in (judged_ratings(branches) if ratings is None else ratings)}
+    pairs = ((b, of_element.get(f"{b.kind}.{b.name}")) for b in branches if b.closed and len(b.nodes))
+    return [(b, rating) for b, rating in pairs if rating is not None]
+
+
+def judged_conductors(branch: Branch, rating: JudgedRating) -> Iterator[tuple[int, float]]:
+    """(place in the branch's nodes, rating in A) of every phase conductor that is judged."""
+    for terminal, rating_a in enumerate(rating.terminal_a):
+        for phase in range(branch.n_phases):
+            yield terminal * branch.n_conductors + phase, rating_a
+
+
 class BranchLoading:
     """Currents over ratings of all closed branches with a rating, for many solutions at once.
 
-    The loading of a branch is its largest phase-conductor current at the first terminal over its normal rating;
-    OpenDSS gives both ratings and percentages there. Built from the branches' present admittances, so it must be
-    built anew after a tap change.
+    The loading of a branch is its largest phase-conductor current over the rating of its terminal: of a line (and of
+    whatever else has two ends) at the first one, of a transformer at all windings. Built from the branches' present
+    admittances, so it must be built anew after a tap change.
     """
 
-    def __init__(self, branches: Sequence[Branch]) -> None:
-        rated = [b for b in branches if b.closed and b.rating_a > 0.0 and len(b.nodes)]
-        self.names = [f"{b.kind}.{b.name}" for b in rated]
-        self.rating_a = np.array([b.rating_a for b in rated])
-        self.emergency_share = np.array([emergency_share(b) for b in rated])
-        width = max((len(b.nodes) for b in rated), default=1)
-        rows = [(branch, conductor) for branch, b in enumerate(rated) for conductor in range(b.n_phases)]
+    def __init__(self, branches: Sequence[Branch], ratings: Sequence[JudgedRating] | None = None) -> None:
+        rated = rated_branches(branches, ratings)
+        self.names = [rating.element for _, rating in rated]
+        self.emergency_share = np.array([rating.emergency_share for _, rating in rated])
+        width = max((len(b.nodes) for b, _ in rated), default=1)
+        rows = [
+            (branch, place, rating_a)
+            for branch, (b, rating) in enumerate(rated)
+            for place, rating_a in judged_conductors(b, rating)
+        ]
         # One row per phase conductor, padded with ground (place 0 of the extended voltage vector).
         self._node = np.zeros((len(rows), width), dtype=np.int64)
         self._admittance = np.zeros((len(rows), width), dtype=np.complex128)
-        for row, (branch, conductor) in enumerate(rows):
-            b = rated[branch]
+        for row, (branch, place, _) in enumerate(rows):
+            b = rated[branch][0]
             self._node[row, : len(b.nodes)] = b.nodes + 1
-            self._admittance[row, : len(b.nodes)] = b.yprim[conductor]
-        self._row_branch = np.array([branch for branch, _ in rows], dtype=np.int64)
-        node_row = [int(rated[branch].nodes[conductor]) for branch, conductor in rows]
-        self._row_node = np.array(node_row, dtype=np.int64)
-        self._first_row = np.array([i for i, (_, conductor) in enumerate(rows) if conductor == 0], dtype=np.int64)
+            self._admittance[row, : len(b.nodes)] = b.yprim[place]
+        self._row_rating_a = np.array([rating_a for _, _, rating_a in rows])
+        self._row_node = np.array([int(rated[branch][0].nodes[place]) for branch, place, _ in rows], dtype=np.int64)
+        branch_of_row = np.array([branch for branch, _, _ in rows], dtype=np.int64)
+        self._first_row = np.flatnonzero(np.diff(branch_of_row, prepend=-1))
 
     @staticmethod
-    def of(circuit: Circuit) -> BranchLoading:
+    def of(circuit: Circuit, ratings: Sequence[JudgedRating] | None = None) -> BranchLoading:
         """Those of a circuit at its present taps."""
-        return BranchLoading(read_branches(circuit))
+        return BranchLoading(read_branches(circuit, ask_stated=ratings is None), ratings)
 
     def conductor_loading_pu(self, phasors: Complexes) -> Floats:
-        """Share of the normal rating on every phase conductor, shape (step, row), for phasors (V), (step, node)."""
+        """Share of the rating on every judged conductor, shape (step, row), for phasors (V), (step, node)."""
         if not self.names:
             return np.zeros((len(phasors), 0))
         extended = np.concatenate([np.zeros((len(phasors), 1)), phasors], axis=1)
         conductor_a = np.abs(np.einsum("srw,rw->sr", extended[:, self._node], self._admittance))
-        return np.asarray(conductor_a / self.rating_a[self._row_branch])
+        return np.asarray(conductor_a / self._row_rating_a)
 
     def loading_pu(self, conductor_pu: Floats) -> Floats:
         """Loading of every branch, shape (step, branch): that of its heaviest loaded conductor (step, row)."""
@@ -66,8 +128,3 @@ class BranchLoading:
         ends = np.append(self._first_row, len(row_pu))[1:]
         rows = [first + int(row_pu[first:end].argmax()) for first, end in zip(self._first_row, ends, strict=True)]
         return self._row_node[np.array(rows, dtype=np.int64)]
-
-
-def emergency_share(branch: Branch) -> float:
-    """Normal over emergency rating; 0 for a branch without an emergency rating."""
-    return branch.rating_a / branch.emergency_a if branch.emergency_a > 0.0 else 0.0

@@ -31,13 +31,13 @@ from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.injections import InjectionPowers
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.load import ExternalLoad
-from g2g_opt.grid.loading import BranchLoading
-from g2g_opt.grid.record import GridRecord
+from g2g_opt.grid.record import GridRecord, Watch
 from g2g_opt.grid.regulators import RegulatorBank
 from g2g_opt.grid.sensitivity import measure_slopes, measure_tap_slopes
 from g2g_opt.grid.served import OwnLoadCheck, ServedCheck
 from g2g_opt.grid.setup import GridSetup, Unserved
 from g2g_opt.grid.storage import EnergyStorage
+from g2g_opt.limits import RatingBasis
 
 Floats = NDArray[np.float64]
 
@@ -51,13 +51,11 @@ class OpenDSSGrid(GridBackend[GridState]):
     Give either `feeder` (whose study constants are the defaults of `source_pu`, `initial_tap_position` and
     `exclude_buses`) or `dss_case_dir` and `dss_master_file`. `dss_controls` lets the circuit's own controls act, which
     come to rest with the sites' first power before time is counted. `tolerance` is OpenDSS's solution tolerance;
-    `constant_power_window_pu` is the voltage band in which everything attached draws constant power. `unserved` says
-    what happens when an attached load leaves that band and is served something else than asked (formulations 5.2):
-    "raise" a `PowerFlowError`, or "record" it in `served`. The feeder's own loads are looked at too, and only recorded,
-    in `own_loads`. `record_loading` records the loading of branches at every step. `enforce_tap_range=False` lets taps
-    leave their regulator's range, as OpenDSS does. `own_load_share` is the share of their power that the feeder's own
-    loads draw, over time (fixed ones keep all).
-    `attach_*` come before `start`, which the Coordinator calls. Raises `InputError` for whatever cannot be used.
+    `constant_power_window_pu` the band in which everything attached draws constant power. `unserved`: when an attached
+    load leaves it and is served something else than asked (5.2), "raise" a `PowerFlowError`, or "record" it in
+    `served`; the feeder's own loads are recorded, in `own_loads`. `record_loading` records loadings at every step, as
+    shares of `rating_basis` ratings. `enforce_tap_range=False` lets taps leave their range. `own_load_share` is that of
+    the feeder's own loads (fixed ones keep all). `attach_*` come before `start`. Raises `InputError` for a bad input.
     """
 
     def __init__(
@@ -78,6 +76,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         record_loading: bool = False,
         enforce_tap_range: bool = True,
         own_load_share: HeldSeries | None = None,
+        rating_basis: RatingBasis = "normal",
     ) -> None:
         super().__init__()
         documented_path = feeder is None
@@ -99,10 +98,11 @@ class OpenDSSGrid(GridBackend[GridState]):
             regulators=RegulatorBank(found, enforce_tap_range),
             attached=AttachmentBook(found, check_window(constant_power_window_pu)),
             own_load_share=own_load_share,
+            rating_basis=rating_basis,
         )
-        self._attached = self.setup.attached
-        self._regulators = self.setup.regulators
+        self._attached, self._regulators = self.setup.attached, self.setup.regulators
         self._expected_steps = 0
+        self.watch: Watch | None = None
         self._circuit: Circuit | None = None
         self._reads_directly = type(self).step is OpenDSSGrid.step
 
@@ -181,22 +181,21 @@ class OpenDSSGrid(GridBackend[GridState]):
             max_iterations=self.setup.max_iterations,
             regulator_control_dt_s=float(self.setup.dt_s) if self.setup.dss_controls else None,
         )
-        book = self._attached
-        book.add_injections(circuit)
+        self._attached.add_injections(circuit)
         if self.setup.taps is not None:
             self._regulators.apply(circuit, self.setup.taps)
         circuit.finish()
         self._circuit = circuit
-        self._powers = InjectionPowers(book, self.setup.dt_s)
-        self.served = ServedCheck(circuit, book.all())
+        self._powers = InjectionPowers(self._attached, self.setup.dt_s)
+        self.served = ServedCheck(circuit, self._attached.all())
         self.own_loads = OwnLoadCheck(circuit)
         nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
         self._v_columns = self.setup.monitored_nodes(nodes)
         self._v_index = [nodes[i] for i in self._v_columns]
         self._judged = JudgedVoltages.of(self.feeder.buses, nodes, circuit.node_base_v)
-        loading = BranchLoading.of(circuit) if self.setup.record_loading else None
-        n = len(circuit.injection_kw)
-        self._grid_record = GridRecord(nodes, self._judged, n, self._inspect, loading, self._expected_steps)
+        loading = self.setup.loading(circuit) if self.setup.record_loading else None
+        kept = len(circuit.injection_kw), self._inspect, loading, self._expected_steps, self.watch
+        self.solved_record = GridRecord(nodes, self._judged, *kept)
         self._vector: Floats | None = None
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
         self._taps: TapPosition | None = None
@@ -207,6 +206,11 @@ class OpenDSSGrid(GridBackend[GridState]):
         if self._circuit is None:
             raise InputError("the grid has not been started; run it through a Coordinator or call start() first")
         return self._circuit
+
+    @property
+    def circuit(self) -> Circuit:
+        """The circuit of a run; `InputError` before `start`."""
+        return self._running()
 
     # --- stepping
 
@@ -237,14 +241,14 @@ class OpenDSSGrid(GridBackend[GridState]):
             circuit.settle()
             circuit.solve()
         except PowerFlowError as error:
-            # A load outside its window before that moment is the earlier reason, as in `advance_block`.
-            self._grid_record.flush()
-            raise PowerFlowError(f"t={time_s:g} s: {error}") from error
+            # A load outside its window before that moment is the earlier reason.
+            self.solved_record.flush()
+            raise PowerFlowError(error.failure.at(time_s)) from error
         self._vector = None
         if self.setup.dss_controls:
             self._note_taps(circuit)
         self._renew_loading(circuit)
-        self._grid_record.append(time_s, circuit.node_voltages(), circuit.injection_kw)
+        self.solved_record.append(time_s, circuit.node_voltages(), circuit.injection_kw, circuit.injection_kvar)
         self._powers.settle(time_s)
 
     @property
@@ -265,11 +269,10 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._vector = None
         if n_solved:
             self._renew_loading(circuit)
-        self._grid_record.append_block(time_s[:n_solved], phasors, kw)
+        self.solved_record.append_block(time_s[:n_solved], phasors, kw, kvar)
         if n_solved < len(time_s):
-            # A load outside its window before that moment is the earlier reason.
-            self._grid_record.flush()
-            circuit.report_unsolved(f"t={time_s[n_solved]:g} s")
+            self.solved_record.flush()  # as in `_solve_at`
+            circuit.report_unsolved(float(time_s[n_solved]))
 
     def _inspect(self, time_s: Floats, phasors: NDArray[np.complex128], asked_kw: Floats) -> None:
         """See that what was asked for was served, before figures of these solutions can be read."""
@@ -277,7 +280,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         asking = slice(None) if share is None else share.at(time_s) > 0.0
         self.own_loads.check(time_s[asking], phasors[asking])
         self.served.check(time_s, phasors, asked_kw)
-        if self.served.first and self.setup.unserved == "raise":
+        if self.served.first is not None and self.setup.unserved == "raise":
             raise PowerFlowError(self.served.first)
 
     def _note_taps(self, circuit: Circuit) -> None:
@@ -285,14 +288,14 @@ class OpenDSSGrid(GridBackend[GridState]):
         taps = self._regulators.read(circuit)
         if taps is not None and taps != self._taps:
             self._taps = taps
-            self._grid_record.note_taps(taps)
+            self.solved_record.note_taps(taps)
             self._loading_is_stale = self.setup.record_loading
 
     def _renew_loading(self, circuit: Circuit) -> None:
         """After a solution, which is when OpenDSS renews admittances: take those of moved taps into the loadings."""
         if self._loading_is_stale:
-            self._grid_record.flush()
-            self._grid_record.loading = BranchLoading.of(circuit)
+            self.solved_record.flush()
+            self.solved_record.loading = self.setup.loading(circuit)
             self._loading_is_stale = False
 
     # --- commands
@@ -315,8 +318,9 @@ class OpenDSSGrid(GridBackend[GridState]):
         if not any(storage is command.storage for storage in storages):
             raise unknown_name("storage", command.storage.name, [s.name for s in storages], "on this grid")
         command.storage.set_power_kw(command.power_kw, command.reactive_power_kvar)
-        told = {"storage_name": command.storage.name, "power_kw": float(command.power_kw)}
-        events.emit("grid.storage_power.updated", told | {"reactive_power_kvar": float(command.reactive_power_kvar)})
+        kw, kvar = float(command.power_kw), float(command.reactive_power_kvar)
+        told = {"storage_name": command.storage.name, "power_kw": kw, "reactive_power_kvar": kvar}
+        events.emit("grid.storage_power.updated", told)
 
     # --- what it shows
 
@@ -324,23 +328,23 @@ class OpenDSSGrid(GridBackend[GridState]):
     def record(self) -> GridRecord:
         """The run so far as arrays."""
         self._running()
-        self._grid_record.flush()
-        if self.served.first and self.setup.unserved == "raise":
+        self.solved_record.flush()
+        if self.served.first is not None and self.setup.unserved == "raise":
             raise PowerFlowError(self.served.first)
-        return self._grid_record
+        return self.solved_record
 
     @property
     def state(self) -> GridState | None:
         if not self._reads_directly:
             return super().state
-        return self.record[-1] if self._circuit is not None and self._grid_record.n_steps else None
+        return self.record[-1] if self._circuit is not None and self.solved_record.n_steps else None
 
     def history(self, n: int | None = None) -> Sequence[GridState]:
         if not self._reads_directly:
             return super().history(n)
         if self._circuit is None:
             return []
-        return self.record[:] if n is None else self.record[max(0, self._grid_record.n_steps - n) :]
+        return self.record[:] if n is None else self.record[max(0, self.solved_record.n_steps - n) :]
 
     def recorded_states(self) -> Sequence[GridState]:
         return self.record if self._reads_directly else super().recorded_states()

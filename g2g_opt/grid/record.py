@@ -16,6 +16,7 @@ from g2g_opt.grid.loading import BranchLoading
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 Inspect = Callable[[Floats, Complexes, Floats], None]
+Watch = Callable[[int, Complexes, Floats, Floats], None]
 
 # Solutions are kept as phasors until this many are turned into magnitudes (and loadings) in one go.
 _CHUNK_STEPS = 256
@@ -26,7 +27,7 @@ class GridRecord(Sequence[GridState]):
 
     `inspect(time_s, phasors, asked_kw)` sees every stretch of solutions, once, before its figures are read; what it
     raises comes out of the reading. With `loading` given, `loading_pu[step, branch]` is recorded too (share of the
-    rating, `loading.names`).
+    rating, `loading.names`). `watch(first_step, phasors, asked_kw, asked_kvar)` then sees every stretch, too.
     """
 
     def __init__(
@@ -37,15 +38,16 @@ class GridRecord(Sequence[GridState]):
         inspect: Inspect,
         loading: BranchLoading | None = None,
         n_steps: int = 0,
+        watch: Watch | None = None,
     ) -> None:
         self.nodes = list(nodes)
         self.loading = loading
         self.n_steps = 0
         self._flushed = 0
         self._judged = judged
-        self._inspect = inspect
+        self._inspect, self._watch = inspect, watch
         self._phasors = np.empty((_CHUNK_STEPS, len(self.nodes)), dtype=np.complex128)
-        self._asked_kw = np.empty((_CHUNK_STEPS, n_injections))
+        self._asked_kw, self._asked_kvar = (np.empty((_CHUNK_STEPS, n_injections)) for _ in range(2))
         self._time_s = np.empty(n_steps)
         self._voltage_pu = np.empty((n_steps, len(self.nodes)))
         n_branches = len(loading.names) if loading else 0
@@ -59,20 +61,20 @@ class GridRecord(Sequence[GridState]):
                 column.setdefault(bus, [-1, -1, -1])[phase - 1] = place
         self._column = {bus: (places[0], places[1], places[2]) for bus, places in column.items()}
 
-    def append(self, time_s: float, phasors: Complexes, asked_kw: Floats) -> None:
-        """Record a solution: node voltages (V, node order) and what every injection asked for (kW)."""
+    def append(self, time_s: float, phasors: Complexes, asked_kw: Floats, asked_kvar: Floats) -> None:
+        """Record a solution: node voltages (V, node order) and what every injection asked for (kW, kvar)."""
         step = self.n_steps
         if step >= len(self._time_s):
             self._grow()
         place = step - self._flushed
         self._time_s[step] = time_s
         self._phasors[place] = phasors
-        self._asked_kw[place] = asked_kw
+        self._asked_kw[place], self._asked_kvar[place] = asked_kw, asked_kvar
         self.n_steps = step + 1
         if place == _CHUNK_STEPS - 1:
             self.flush()
 
-    def append_block(self, time_s: Sequence[float], phasors: Complexes, asked_kw: Floats) -> None:
+    def append_block(self, time_s: Sequence[float], phasors: Complexes, asked_kw: Floats, asked_kvar: Floats) -> None:
         """Record many solutions, as `append` does one."""
         done = 0
         while done < len(time_s):
@@ -83,6 +85,7 @@ class GridRecord(Sequence[GridState]):
             self._time_s[self.n_steps : self.n_steps + n] = time_s[done : done + n]
             self._phasors[place : place + n] = phasors[done : done + n]
             self._asked_kw[place : place + n] = asked_kw[done : done + n]
+            self._asked_kvar[place : place + n] = asked_kvar[done : done + n]
             self.n_steps += n
             done += n
             if place + n == _CHUNK_STEPS:
@@ -103,6 +106,8 @@ class GridRecord(Sequence[GridState]):
             self._row_highest_pu = highest_pu if known is None else np.maximum(known, highest_pu)
         self._flushed = last
         self._inspect(self._time_s[first:last], phasors, self._asked_kw[: last - first])
+        if self._watch is not None:
+            self._watch(first, phasors, self._asked_kw[: last - first], self._asked_kvar[: last - first])
 
     def note_taps(self, taps: TapPosition) -> None:
         """Taps that hold from the next recorded step on."""
@@ -147,6 +152,11 @@ class GridRecord(Sequence[GridState]):
         phases = np.array([phase for _, phase in self.nodes], dtype=np.int64)
         nodes = self.loading.heaviest_nodes(self._row_highest_pu)
         return np.where(nodes >= 0, phases[nodes], 0)
+
+    @property
+    def tap_moves(self) -> Sequence[tuple[int, TapPosition]]:
+        """(first step, position) of the taps at the beginning and of every move."""
+        return self._taps
 
     def taps_at(self, step: int) -> TapPosition | None:
         """Tap ratios during a step; None without regulators."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.attachments import Attachment
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_reading import load_branches
@@ -22,7 +23,7 @@ class ServedCheck:
 
     What a load branch draws follows from its voltage (5.1): S inside its window, an impedance outside. So the check
     needs no further answer of OpenDSS. `unserved_steps` counts the solutions in which something attached got more
-    than 0.1 % less or more than it asked for; `worst` describes the worst one, `first` the first.
+    than 0.1 % less or more than it asked for; `worst` is the worst one, `first` the first (None without).
     """
 
     def __init__(self, circuit: Circuit, attachments: Sequence[Attachment]) -> None:
@@ -35,8 +36,8 @@ class ServedCheck:
         self._low_pu = np.array([a.window_pu[0] for a, _, _ in pairs])
         self._high_pu = np.array([a.window_pu[1] for a, _, _ in pairs])
         self.unserved_steps = 0
-        self.worst = ""
-        self.first = ""
+        self.worst: Failure | None = None
+        self.first: Failure | None = None
         self._worst_missing = 0.0
 
     def check(self, time_s: Floats, phasors: Complexes, asked_kw: Floats) -> None:
@@ -53,9 +54,9 @@ class ServedCheck:
         if len(steps) == 0:
             return
 
-        def describe(step: int) -> str:
+        def unserved(step: int) -> Failure:
             place = int(missing[step].argmax())
-            return describe_unserved(
+            return not_served(
                 float(time_s[step]),
                 self._attachments[place // 3],
                 place % 3,
@@ -66,13 +67,13 @@ class ServedCheck:
             )
 
         self.unserved_steps += len(steps)
-        self.first = self.first or describe(int(steps[0]))
+        self.first = self.first or unserved(int(steps[0]))
         worst = int(missing.max(axis=1).argmax())
         if missing[worst].max() > self._worst_missing:
-            self._worst_missing, self.worst = float(missing[worst].max()), describe(worst)
+            self._worst_missing, self.worst = float(missing[worst].max()), unserved(worst)
 
 
-def describe_unserved(
+def not_served(
     time_s: float,
     attachment: Attachment,
     phase: int,
@@ -80,12 +81,14 @@ def describe_unserved(
     share: float,
     voltage_pu: float,
     window_pu: tuple[float, float],
-) -> str:
+) -> Failure:
     """What an attachment asked for on a phase (0 to 2), what it was served, and at which voltage."""
-    return (
-        f"t={time_s:g} s: {attachment.name} phase {'ABC'[phase]} at bus {attachment.bus} asked for {asked_kw:.1f} kW "
-        f"and was served {share * asked_kw:.1f} kW at {voltage_pu:.4f} pu (constant power from {window_pu[0]:g} to "
-        f"{window_pu[1]:g} pu)"
+    return Failure(
+        FailureKind.NOT_SERVED,
+        f"{attachment.name} phase {'ABC'[phase]} at bus {attachment.bus}",
+        time_s,
+        f"asked for {asked_kw:.1f} kW and was served {share * asked_kw:.1f} kW at {voltage_pu:.4f} pu (constant power "
+        f"from {window_pu[0]:g} to {window_pu[1]:g} pu)",
     )
 
 
@@ -110,9 +113,18 @@ class OwnLoadCheck:
         self._base_v = np.array([load.branch_base_v for load, _, _ in rows])
         self._low_pu = np.array([load.window_pu[0] for load, _, _ in rows])
         self._high_pu = np.array([load.window_pu[1] for load, _, _ in rows])
-        self.unserved_steps = 0
         self.worst = ""
+        self._unserved_s: list[Floats] = []
         self._worst_missing = 0.0
+
+    @property
+    def unserved_steps(self) -> int:
+        """Solutions in which some load was outside its window."""
+        return sum(map(len, self._unserved_s))
+
+    def unserved_before(self, time_s: float) -> int:
+        """Such solutions before a time (s)."""
+        return sum(int((part < time_s).sum()) for part in self._unserved_s)
 
     def check(self, time_s: Floats, phasors: Complexes) -> None:
         """Look at solutions (step, node) at `time_s` (step,)."""
@@ -122,7 +134,7 @@ class OwnLoadCheck:
         voltage_pu = np.abs(extended[:, self._first] - extended[:, self._second]) / self._base_v
         missing = np.abs(served_share(voltage_pu, self._low_pu, self._high_pu) - 1.0)
         steps = np.flatnonzero(missing.max(axis=1) > SERVED_TOLERANCE)
-        self.unserved_steps += len(steps)
+        self._unserved_s.append(time_s[steps])
         step, load = np.unravel_index(int(missing.argmax()), missing.shape)
         if len(steps) and missing[step, load] > self._worst_missing:
             self._worst_missing = float(missing[step, load])

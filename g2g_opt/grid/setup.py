@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import AttachmentBook
+from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.judged_voltages import JudgedVoltages
+from g2g_opt.grid.loading import BranchLoading, JudgedRating, judged_ratings
 from g2g_opt.grid.regulators import RegulatorBank
+from g2g_opt.limits import RatingBasis
 
 Unserved = Literal["raise", "record"]
 _PHASES = (1, 2, 3)
@@ -42,6 +45,7 @@ class GridSetup:
     regulators: RegulatorBank
     attached: AttachmentBook
     own_load_share: HeldSeries | None = None
+    rating_basis: RatingBasis = "normal"
 
     def __post_init__(self) -> None:
         if not self.tolerance > 0 or self.max_iterations < 2:
@@ -61,6 +65,14 @@ class GridSetup:
         if self.source_pu is not None:
             commands.append(f"Edit Vsource.source pu={self.source_pu:.12g}")
         return commands
+
+    def ratings(self) -> tuple[JudgedRating, ...]:
+        """What loadings are shares of."""
+        return judged_ratings(self.feeder.branches, self.rating_basis)
+
+    def loading(self, circuit: Circuit) -> BranchLoading:
+        """Loadings at the circuit's present taps."""
+        return BranchLoading.of(circuit, self.ratings())
 
     def monitored_nodes(self, nodes: Sequence[tuple[str, int]]) -> NDArray[np.int64]:
         """Places of the monitored bus-phases among `nodes`, phase by phase, buses in the circuit's order."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from g2g_opt.errors import InputError
+from g2g_opt.failure import Moment, since_start
 from g2g_opt.grid.record import GridRecord
 
 
@@ -25,10 +26,9 @@ class WorstLoading:
     phase: str = ""
     emergency_pu: float = 0.0
 
-    @property
-    def place(self) -> str:
-        """Branch, phase and time in words."""
-        return f"{self.branch}{'.' if self.phase else ''}{self.phase} at t={self.time_s:g} s"
+    def place_in_words(self, moment: Moment = since_start) -> str:
+        """Branch, phase and time; `moment` says when."""
+        return f"{self.branch}{'.' if self.phase else ''}{self.phase} at {moment(self.time_s)}"
 
 
 def phase_letter(phase: int) -> str:

@@ -14,6 +14,7 @@ from g2g_opt.clock import SimulationClock
 from g2g_opt.common import ThreePhase
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.events import EventEmitter
+from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.base import BusVoltages, GridBackend, GridState, PowerSamples
 from g2g_opt.grid.command import GridCommand
 from g2g_opt.transmission.zonal_datacenter import HOUR_S, ZonalDatacenter
@@ -124,7 +125,7 @@ class ZonalGrid(GridBackend[ZonalGridState]):
                     dc.withdraw_shift(clock.time_s)
                 events.emit("shift.rejected", {"shed_mw": float(without.shed_mw.sum())})
         if not found.solved:
-            raise PowerFlowError(f"step {self._step - 1}: renewables cannot be carried away; there is no dispatch")
+            raise PowerFlowError(Failure(FailureKind.NO_DISPATCH, run=f"step {self._step - 1}"))
         return ZonalGridState(
             clock.time_s,
             BusVoltages({}),

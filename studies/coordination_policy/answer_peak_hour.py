@@ -88,7 +88,7 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
         row["captured"] = 100.0 * row["saving"] / best if has_room else None
     failures = tuple(
         Failure(
-            f"{r['policy']}, alpha {r['alpha']:g}, q {r['q']}, draw {r['draw'] + 1}, eps {r['eps']:g}",
+            f"{_trained(r)}, alpha {r['alpha']:g}, q {r['q']}, draw {r['draw'] + 1}, eps {r['eps']:g}",
             f"no certified optimum: gap {r['gap']:.1e}, residual {r['residual']:.1e}; its figures are left out",
         )
         for r in rows
@@ -119,26 +119,26 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
     return Parts(answer, tables, charts, (*failures, *lost), warnings, texts)
 
 
+def _trained(row: Row) -> str:
+    return str(row["policy"]) + (f", tie {row['tie']}" if row["tie"] else "")
+
+
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
         if row.get("certified") is False:
             continue
         # Further optima of the same training widen its interval.
-        key = (row["penetration"], row["alpha"], row["q"], row["eps"], _without_tie(row))
+        key = (row["penetration"], row["alpha"], row["q"], row["eps"], row["policy"])
         groups.setdefault(key, []).append(row)
     return list(groups.values())
-
-
-def _without_tie(row: Row) -> str:
-    return str(row["policy"]).split(", tie")[0]
 
 
 def _summary(group: list[Row]) -> Row:
     first = group[0]
     shares = 100.0 * np.array([row["saving_share"] for row in group])
     # Ties widen the interval; means are those of the rule by which ties are broken.
-    group = [row for row in group if row["policy"] == first["policy"]] or group
+    group = [row for row in group if row.get("tie") == first.get("tie")] or group
 
     def mean(name: str, times: float = 1.0) -> float | None:
         values = [row[name] for row in group if row.get(name) is not None]
@@ -146,7 +146,7 @@ def _summary(group: list[Row]) -> Row:
 
     return {
         **{name: first[name] for name in ("penetration", "alpha", "q", "eps")},
-        "policy": _without_tie(first),
+        "policy": first["policy"],
         "cost": mean("cost"),
         "saving": mean("saving_share", 100.0),
         "saving_low": float(shares.min()),

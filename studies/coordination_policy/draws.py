@@ -40,8 +40,8 @@ def study_draw(
     about: Row = {"penetration": setting.penetration}
     about |= {"settings": question.settings, "alpha": setting.alpha, "q": q, "draw": draw}
     savings = [
-        about | judged_row(case, test, "none", case.base.cost_usd, None, None) | {"eps": None},
-        about | judged_row(case, test, "ideal", case.ideal.cost_usd, None, None) | {"eps": None},
+        about | judged_row(case, test, "none", case.base.cost_usd, None, None) | {"eps": None, "tie": None},
+        about | judged_row(case, test, "ideal", case.ideal.cost_usd, None, None) | {"eps": None, "tie": None},
     ]
     operated = {
         "none": Operated.of(case.base, setting.base_mw, test),
@@ -56,18 +56,19 @@ def study_draw(
         scale = scale_of(case.features[train]) if question.scaled else None
         contextual = fit_contextual(question, case, train, eps, margin)
         trained = {
-            "base regression": train_base_regression(
+            ("base regression", 0): train_base_regression(
                 case.features[train], shifts, eps, scale=scale, free_intercept=question.free_intercept
             ),
-            "contextual": contextual,
+            ("contextual", 0): contextual,
         }
         for k in range(question.n_ties):
             shape = (setting.network.n, 1 + case.features.shape[1])
             direction = keyed_generator(question.seed, "tie", draw, k).normal(size=shape)
-            trained[f"contextual, tie {k + 1}"] = fit_contextual(question, case, train, eps, margin, direction)
-        for name, policy in trained.items():
-            report(f"{name}, eps {eps:g}: {policy.seconds:.1f} s")
-            savings.append(key | {"margin_enough": enough} | judge_policy(question, case, test, name, policy))
+            trained["contextual", k + 1] = fit_contextual(question, case, train, eps, margin, direction)
+        for (name, tie), policy in trained.items():
+            report(f"{name}{f', tie {tie}' if tie else ''}, eps {eps:g}: {policy.seconds:.1f} s")
+            row = judge_policy(question, case, test, name, policy)
+            savings.append(key | {"margin_enough": enough, "tie": tie} | row)
         if contextual.certified:
             features.append(key | used_features(case, train, contextual))
             counted: Row = {"scaled": question.scaled, "free_intercept": question.free_intercept}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from g2g_opt.errors import InputError
+from g2g_opt.flag import Flag
 from g2g_opt.quantities import (
     BusNumber,
     CoefficientSum,
@@ -13,14 +14,15 @@ from g2g_opt.quantities import (
     FewFromZero,
     InnerShare,
     LatencyLoss,
-    Seed,
     ShareAboveZero,
     ShareBelowOne,
     WorkTimeS,
 )
+from g2g_opt.transmission.network_case import BUNDLED_CASE
 from g2g_opt.transmission.series import checked_dates
 from g2g_opt.transmission.system import Settings, load_peak_records
 from g2g_opt.transmission.zonal_grid import ShedRule
+from studies.shared.question_fields import StudySeed
 from studies.shared.question_model import question_model
 
 Kind = Literal["peak-hour", "closed-loop", "day-ahead"]
@@ -36,50 +38,121 @@ FOLDS = 5
 EPS_SWEEP = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 100.0, 1000.0)
 
 
+DESCRIPTION = (
+    "What shifting tasks between datacenters saves a grid operator, on the 11 zones of New York: with ideal "
+    "coordination, and with regression policies that read public figures only. A policy is trained on dispatch itself, "
+    "as one convex program with a certificate, and judged on records or hours it was not trained on."
+)
+EPILOG = (
+    "Several values are separated by commas. Examples: g2g coordination --settings published --penetration 0.1,0.2 "
+    "--alpha 0.25,1,2; g2g coordination --q 50,100,150,200,250 --draws 20; g2g coordination --eps "
+    f"{','.join(f'{eps:g}' for eps in EPS_SWEEP)}; g2g coordination --kind closed-loop --features expected --response "
+    "shrink --eps 10000 --q 500; g2g coordination --kind day-ahead --alpha 0,0.25,1"
+)
+_TRAINING, _OPERATION, _NETWORK = "training", "in operation", "on another network, with an AC check"
+_DAY_AHEAD = "day-ahead"
+
+
 @question_model
 class CoordinationQuestion:
     """Settings of the grid and its datacenters, what is trained on what, and how the policy acts.
 
-    `penetrations` are shares of the peak load, `alphas` allowed latency losses (0.25 is a quarter more), `eps` bounds
-    on |beta|_1 (None: by cross-validation), per standard deviation of a feature if `scaled`, without constant moves if
-    `free_intercept`; `q` training records; every combination is studied, for `n_draws` draws of records. `n_ties`
-    further optima of the training show what ties are worth. `latency_margin` holds back a share of the latency loss in
-    training; with `refused_max`, the least share is held back with which so few shifts of held-out training records are
-    refused. The first draw is `numpy.random.default_rng(seed)`'s, as recorded results have it.
+    Every combination of `penetrations`, `alphas`, `eps` and `q` is studied, for `n_draws` draws of records. `n_ties`
+    further optima of the training show what ties are worth. The first draw is `numpy.random.default_rng(seed)`'s, as
+    recorded results have it.
 
-    `network` is a transmission network as a case file, with datacenters at `datacenter_buses` (its largest loads if
-    there are none), whose dispatch loads branches to `rating_share` of their ratings: the peak-hour study then checks
-    dispatches by AC power flows.
+    `network` is a transmission network as a case file, whose dispatch loads branches to `rating_share` of their
+    ratings: the peak-hour study then checks dispatches by AC power flows.
     """
 
     study: ClassVar[str] = "coordination"
     feeder: ClassVar[str] = ""
 
-    kind: Kind = "peak-hour"
-    settings: Settings = "physical"
-    penetrations: tuple[ShareAboveZero, ...] = (0.2,)
-    alphas: tuple[LatencyLoss, ...] = (0.25,)
-    eps: tuple[CoefficientSum, ...] | None = (10.0,)
-    q: tuple[Count, ...] = (250,)
-    n_draws: DrawCount = 1
-    n_ties: FewFromZero = 0
-    features: FeatureSet = "published"
-    scaled: bool = False
-    free_intercept: bool = False
-    response: ResponseKind = "reject"
-    shed_rule: ShedRule = "sheds nothing"
-    latency_margin: ShareBelowOne = 0.0
-    refused_max: ShareBelowOne | None = None
-    first_date: str = "2019-01-01"
-    last_date: str = "2019-06-30"
-    n_days: Count = 20
-    mip_gap: InnerShare = 1e-3
-    time_limit_s: WorkTimeS = 120.0
-    market_files: str = ""
-    network: str = ""
-    datacenter_buses: tuple[BusNumber, ...] = ()
-    rating_share: ShareAboveZero = 0.7
-    seed: Seed = 256
+    kind: Annotated[Kind, Flag("--kind", "which study")] = "peak-hour"
+    settings: Annotated[
+        Settings, Flag("--settings", "published repeats the line weights and renewables of the published study")
+    ] = "physical"
+    penetrations: Annotated[
+        tuple[ShareAboveZero, ...], Flag("--penetration", "datacenters, shares of the peak load")
+    ] = (0.2,)
+    alphas: Annotated[
+        tuple[LatencyLoss, ...], Flag("--alpha", "allowed latency losses, 0.25 is a quarter more", metavar="A")
+    ] = (0.25,)
+    eps: Annotated[
+        tuple[CoefficientSum, ...] | None,
+        Flag(
+            "--eps",
+            "bound on |beta|_1, or chosen by cross-validation on training records",
+            metavar="E|choose",
+            group=_TRAINING,
+            none=("choose",),
+        ),
+    ] = (10.0,)
+    q: Annotated[tuple[Count, ...], Flag("--q", "training records or hours", group=_TRAINING)] = (250,)
+    n_draws: Annotated[DrawCount, Flag("--draws", "draws of records", group=_TRAINING)] = 1
+    n_ties: Annotated[FewFromZero, Flag("--ties", "further optima of every training to judge", group=_TRAINING)] = 0
+    features: Annotated[FeatureSet, Flag("--features", "what is read", group=_TRAINING)] = "published"
+    scaled: Annotated[
+        bool, Flag("--scaled", "count |beta|_1 per standard deviation of a feature, not per unit", group=_TRAINING)
+    ] = False
+    free_intercept: Annotated[
+        bool, Flag("--free-intercept", "leave constant moves (MW) out of |beta|_1", group=_TRAINING)
+    ] = False
+    response: Annotated[
+        ResponseKind, Flag("--response", "what a shift becomes that the datacenters do not accept", group=_OPERATION)
+    ] = "reject"
+    shed_rule: Annotated[ShedRule, Flag("--shed-rule", "when the grid rejects a shift", group=_OPERATION)] = (
+        "sheds nothing"
+    )
+    latency_margin: Annotated[
+        ShareBelowOne, Flag("--latency-margin", "share of the latency loss held back in training", group=_TRAINING)
+    ] = 0.0
+    refused_max: Annotated[
+        ShareBelowOne | None,
+        Flag(
+            "--refused-max",
+            "fit that margin: the least with which at most this share of held-out shifts is refused",
+            group=_TRAINING,
+            unset="not fitted",
+        ),
+    ] = None
+    first_date: Annotated[
+        str, Flag("--first", "first day of a closed loop or day-ahead study", metavar="DATE", group=_OPERATION)
+    ] = "2019-01-01"
+    last_date: Annotated[str, Flag("--last", "last day of it", metavar="DATE", group=_OPERATION)] = "2019-06-30"
+    n_days: Annotated[Count, Flag("--days", "days, evenly spread", group=_DAY_AHEAD)] = 20
+    mip_gap: Annotated[
+        InnerShare, Flag("--gap", "asked of the solver, of the cost", metavar="SHARE", group=_DAY_AHEAD)
+    ] = 1e-3
+    time_limit_s: Annotated[WorkTimeS, Flag("--time-limit", "per program", group=_DAY_AHEAD)] = 120.0
+    market_files: Annotated[
+        str,
+        Flag(
+            "--market-files",
+            "the market operator's CSV files",
+            metavar="FOLDER",
+            group=_OPERATION,
+            unset="the bundled year",
+        ),
+    ] = ""
+    network: Annotated[
+        str,
+        Flag(
+            "--network",
+            f"MATPOWER-style case (.m), or {BUNDLED_CASE}",
+            metavar="CASE",
+            group=_NETWORK,
+            unset="New York's",
+        ),
+    ] = ""
+    datacenter_buses: Annotated[
+        tuple[BusNumber, ...],
+        Flag("--datacenters", "their buses", metavar="BUS", group=_NETWORK, unset="the five largest loads"),
+    ] = ()
+    rating_share: Annotated[
+        ShareAboveZero, Flag("--rating-share", "share of branch ratings that dispatch may use", group=_NETWORK)
+    ] = 0.7
+    seed: StudySeed = 256
 
     def check_figures(self) -> None:
         """Raise `InputError` for figures that no study can have."""

@@ -38,6 +38,7 @@ class CoordinationStudy(CoordinationQuestion):
     """A `CoordinationQuestion` that can be run."""
 
     stages: ClassVar[tuple[str, ...]] = ("bounds", "runs")
+    rejudges: ClassVar[frozenset[str]] = frozenset()
 
     def input_files(self) -> dict[str, Path]:
         """The bundled transmission system, the user's market files and network."""
@@ -152,8 +153,8 @@ class CoordinationStudy(CoordinationQuestion):
             policies.append(key | {"json": policy.to_json()})
         return {"loops": rows, "policies": policies, "lost": lost}
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
-        """The answer, from stored results alone; there are no voltage limits to judge again by."""
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; there are no limits that could be others."""
         return draw_conclusion(self, results)
 
 

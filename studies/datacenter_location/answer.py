@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from g2g_opt.feeder import Feeder
-from g2g_opt.feeder_description import unassessed_notes
-from g2g_opt.feeder_lint import placeholder_rated_lines
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
-from studies.datacenter_location.ranking import best_rows, judge_again, n_tied
+from studies.datacenter_location.ranking import best_rows, judged_rows, lead_in_words, n_tied
+from studies.datacenter_location.trials import PlacementRow, TrialRun
+from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
-from studies.shared.task import Row, TaskResult, gather
+from studies.shared.envelopes import envelope_of
+from studies.shared.task import Row, TaskResult
+from studies.shared.typed_rows import gather_as
 
 TIE_RULE = (
     "ties are broken by violation time, then tokens served (more first), then the margin of the worst voltage to the "
@@ -58,34 +61,27 @@ def draw_conclusion(
     results: Sequence[TaskResult],
 ) -> Conclusion:
     """The answer from stored rows; with `judged_again` the limits are others than those of the runs."""
-    rows = gather(results, "placements")
+    rows = gather_as(results, "placements", PlacementRow)
+    if judged_again:
+        rows = judged_rows(rows, gather_as(results, "runs", TrialRun), limits)
     on_batch = best_rows(rows, finalists=False)
     on_opendss = best_rows(rows, finalists=True)
-    if judged_again:
-        on_batch = best_rows(judge_again(rows, gather(results, "runs"), limits), finalists=False)
-        on_opendss = []
-    ranked = [row for row in on_batch if not row["failure"]]
-    rank_of = {row["placement"]: k + 1 for k, row in enumerate(ranked)}
-    integral_of = {row["placement"]: row["integral_violation_pu_s"] for row in ranked}
-    final = [
-        row
-        | {
-            "batch_rank": rank_of.get(row["placement"]),
-            "batch_integral_pu_s": integral_of.get(row["placement"]),
-        }
-        for row in on_opendss
-        if not row["failure"]
-    ]
+    ranked = [row for row in on_batch if not row.failure]
+    batch = {row.placement: (k + 1, row.integral_violation_pu_s) for k, row in enumerate(ranked)}
+    final = [row for row in on_opendss if not row.failure]
     tables = [
-        ResultTable("location", "All placements, batch engine", _COLUMNS, _shown(ranked, _COLUMNS), folded=bool(final))
+        ResultTable("location", "All placements, batch engine", _COLUMNS, _shown(ranked, batch), folded=bool(final))
     ]
     if final:
-        columns = (*_COLUMNS, *_BATCH)
         title = f"Finalists{' and placements asked after' if followed else ''}, OpenDSS at {finalist_dt_s:g} s"
-        tables.insert(0, ResultTable("finalists", title, columns, _shown(final, columns)))
+        tables.insert(0, ResultTable("finalists", title, (*_COLUMNS, *_BATCH), _shown(final, batch)))
     watched = [row for row in tables[-1].rows if row["placement"] in followed]
     if watched:
         tables.append(ResultTable("followed", "Placements asked after, batch engine", _COLUMNS, watched))
+    # Under other limits the best placement may be none that was run on OpenDSS.
+    unconfirmed = judged_again and bool(ranked) and ranked[0].placement not in {row.placement for row in final}
+    if unconfirmed:
+        final = []
     winner = next(iter(final or ranked), None)
     return Conclusion(
         title=f"Location of {len(sites)} sites on {feeder.name}",
@@ -93,42 +89,50 @@ def draw_conclusion(
         feeder=feeder.name,
         tables=tuple(tables),
         maps=_maps(ranked, winner, sites),
-        envelopes=_envelopes(results, [row["placement"] for row in final], limits),
-        charts=_charts(ranked, rows, final),
+        envelopes=_envelopes(results, final, winner, limits),
+        charts=(*_charts(ranked, rows, final, batch), scenario_chart((scenario,), feeder)),
         failures=_failures(results, on_batch, on_opendss),
-        warnings=_warnings(winner, ranked, n_placements, judged_again, final, on_opendss),
+        warnings=_warnings(winner, ranked, n_placements, judged_again, final),
         not_assessed=_not_assessed(feeder, limits),
     )
 
 
-def _shown(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    """Rows of a table that is shown, with their ranks."""
+_Batch = Mapping[str, tuple[int, float | None]]
+
+
+def _shown(rows: Sequence[PlacementRow], batch: _Batch) -> list[Row]:
+    """Rows of a table that is shown, with their ranks and those on the batch engine."""
+    nowhere = (None, None)
     return [
-        {column.name: k + 1 if column.name == "rank" else row[column.name] for column in columns}
+        {"rank": k + 1}
+        | vars(row)
+        | dict(zip(("batch_rank", "batch_integral_pu_s"), batch.get(row.placement, nowhere), strict=True))
         for k, row in enumerate(rows)
     ]
 
 
 def _answer(
     sites: Sequence[str],
-    winner: Row | None,
-    final: Sequence[Row],
-    ranked: Sequence[Row],
+    winner: PlacementRow | None,
+    final: Sequence[PlacementRow],
+    ranked: Sequence[PlacementRow],
     n_placements: int,
     scenario: Scenario,
     finalist_dt_s: float,
 ) -> str:
     if winner is None:
         return f"None of {n_placements} placements has a simulated answer; see the failures."
-    where = ", ".join(f"{site} at bus {bus}" for site, bus in zip(sites, winner["buses"], strict=True))
+    where = ", ".join(f"{site} at bus {bus}" for site, bus in zip(sites, winner.buses, strict=True))
     engine = f"OpenDSS at {finalist_dt_s:g} s" if final else f"the batch engine at {float(scenario.dt_s):g} s"
-    zero = sum(round(row["integral_violation_pu_s"], 6) == 0.0 for row in ranked)
+    zero = sum(round(row.integral_violation_pu_s or 0.0, 6) == 0.0 for row in ranked)
     sentence = (
         f"Best of {len(ranked)} placements simulated over {scenario.duration_s} s: {where}; integral voltage violation "
-        f"{winner['integral_violation_pu_s']:.4f} pu s, {winner['violation_time_s']:g} s outside the band, "
-        f"{winner['throughput_tps']:.0f} tokens/s, voltages {winner['lowest_pu']:.4f} to {winner['highest_pu']:.4f} pu "
+        f"{winner.integral_violation_pu_s:.4f} pu s, {winner.violation_time_s:g} s outside the band, "
+        f"{winner.throughput_tps:.0f} tokens/s, voltages {winner.lowest_pu:.4f} to {winner.highest_pu:.4f} pu "
         f"(on {engine})."
     )
+    if lead := lead_in_words(final or ranked):
+        sentence += f" It is {lead}."
     if zero > 1:
         sentence += (
             f" {zero} placements keep the band all the time on the batch engine, and none can have less violation than "
@@ -139,11 +143,11 @@ def _answer(
     return sentence
 
 
-def _maps(ranked: Sequence[Row], winner: Row | None, sites: Sequence[str]) -> tuple[FeederMap, ...]:
+def _maps(ranked: Sequence[PlacementRow], winner: PlacementRow | None, sites: Sequence[str]) -> tuple[FeederMap, ...]:
     """Per bus the least integral violation of all placements that use it."""
-    best: dict[str, Row] = {}
+    best: dict[str, PlacementRow] = {}
     for row in ranked:
-        for bus in row["buses"]:
+        for bus in row.buses:
             best.setdefault(bus, row)
     if winner is None:
         return ()
@@ -151,40 +155,36 @@ def _maps(ranked: Sequence[Row], winner: Row | None, sites: Sequence[str]) -> tu
         FeederMap(
             title="Least integral violation of the placements that use a bus",
             unit="pu s",
-            value_by_bus={bus: row["integral_violation_pu_s"] for bus, row in best.items()},
-            text_by_bus={bus: f"best placement with it: {row['placement']}" for bus, row in best.items()},
-            marked={bus: f"{site} (best placement)" for site, bus in zip(sites, winner["buses"], strict=True)},
+            value_by_bus={bus: row.integral_violation_pu_s or 0.0 for bus, row in best.items()},
+            text_by_bus={bus: f"best placement with it: {row.placement}" for bus, row in best.items()},
+            marked={bus: f"{site} (best placement)" for site, bus in zip(sites, winner.buses, strict=True)},
         ),
     )
 
 
-def _envelopes(results: Sequence[TaskResult], order: Sequence[str], limits: Limits) -> tuple[Envelope, ...]:
-    voltages: Mapping[str, Row] = {row["placement"]: row for row in gather(results, "voltages")}
-    return tuple(
-        Envelope(
-            f"placement {name}, OpenDSS",
-            tuple(voltages[name]["nodes"]),
-            [float(v) for v in voltages[name]["lowest_pu"]],
-            [float(v) for v in voltages[name]["highest_pu"]],
-            limits.voltage_min_pu,
-            limits.voltage_max_pu,
-        )
-        for name in order
-        if name in voltages
-    )
+def _envelopes(
+    results: Sequence[TaskResult], final: Sequence[PlacementRow], winner: PlacementRow | None, limits: Limits
+) -> tuple[Envelope, ...]:
+    """Of the finalists, the best first; without any of the best placement, from its run on the batch engine."""
+    runs = {(run.placement, run.stage): run for run in gather_as(results, "runs", TrialRun) if run.failure_kind is None}
+    shown = final or ([winner] if winner is not None else [])
+    found = [runs[row.placement, row.stage] for row in shown if (row.placement, row.stage) in runs]
+    return tuple(envelope_of(f"placement {run.placement}, {run.engine} engine", [run], limits) for run in found)
 
 
-def _charts(ranked: Sequence[Row], rows: Sequence[Row], final: Sequence[Row]) -> tuple[Chart, ...]:
+def _charts(
+    ranked: Sequence[PlacementRow], rows: Sequence[PlacementRow], final: Sequence[PlacementRow], batch: _Batch
+) -> tuple[Chart, ...]:
     charts = [
         Chart(
             "Integral violation of all placements, best first",
             "rank",
             "integral violation (pu s)",
-            (Line("batch engine", *_curve([row["integral_violation_pu_s"] for row in ranked])),),
+            (Line("batch engine", *_curve([row.integral_violation_pu_s or 0.0 for row in ranked])),),
         )
     ]
-    known = [row for row in rows if row["stage"] == "placements" and row.get("coarse_study_integral_pu_s") is not None]
-    known = [row for row in known if not row["failure"]]
+    known = [row for row in rows if row.stage == "placements" and row.coarse_study_integral_pu_s is not None]
+    known = [row for row in known if not row.failure]
     cloud = known[:: max(1, -(-len(known) // _CLOUD_MAX))]
     if cloud:
         charts.append(
@@ -195,16 +195,16 @@ def _charts(ranked: Sequence[Row], rows: Sequence[Row], final: Sequence[Row]) ->
                 (
                     Line(
                         "placements",
-                        [row["coarse_study_integral_pu_s"] for row in cloud],
-                        [row["integral_violation_pu_s"] for row in cloud],
+                        [row.coarse_study_integral_pu_s for row in cloud],
+                        [row.integral_violation_pu_s for row in cloud],
                         points=True,
-                        text=[row["placement"] for row in cloud],
+                        text=[row.placement for row in cloud],
                     ),
                 ),
                 diagonal=True,
             )
         )
-        predicted = [row for row in cloud if row["predicted_cost_pu"] is not None]
+        predicted = [row for row in cloud if row.predicted_cost_pu is not None]
         charts.append(
             Chart(
                 "Predicted next to simulated",
@@ -213,10 +213,10 @@ def _charts(ranked: Sequence[Row], rows: Sequence[Row], final: Sequence[Row]) ->
                 (
                     Line(
                         "placements",
-                        [row["predicted_cost_pu"] for row in predicted],
-                        [row["integral_violation_pu_s"] for row in predicted],
+                        [row.predicted_cost_pu for row in predicted],
+                        [row.integral_violation_pu_s for row in predicted],
                         points=True,
-                        text=[row["placement"] for row in predicted],
+                        text=[row.placement for row in predicted],
                     ),
                 ),
             )
@@ -230,10 +230,10 @@ def _charts(ranked: Sequence[Row], rows: Sequence[Row], final: Sequence[Row]) ->
                 (
                     Line(
                         "finalists",
-                        [row["batch_integral_pu_s"] for row in final],
-                        [row["integral_violation_pu_s"] for row in final],
+                        [batch[row.placement][1] if row.placement in batch else None for row in final],
+                        [row.integral_violation_pu_s for row in final],
                         points=True,
-                        text=[row["placement"] for row in final],
+                        text=[row.placement for row in final],
                     ),
                 ),
                 diagonal=True,
@@ -249,42 +249,43 @@ def _curve(values: Sequence[float]) -> tuple[list[int], list[float]]:
     return [k + 1 for k in places], [values[k] for k in places]
 
 
-def _failures(results: Sequence[TaskResult], on_batch: Sequence[Row], on_opendss: Sequence[Row]) -> tuple[Failure, ...]:
+def _failures(
+    results: Sequence[TaskResult], on_batch: Sequence[PlacementRow], on_opendss: Sequence[PlacementRow]
+) -> tuple[Failure, ...]:
     tasks = [Failure(result.task.label, result.failed) for result in results if result.failed]
-    batch = [Failure(f"placement {row['placement']}", row["failure"]) for row in on_batch if row["failure"]]
-    again = [Failure(f"finalist {row['placement']} on OpenDSS", row["failure"]) for row in on_opendss if row["failure"]]
+    batch = [Failure(f"placement {row.placement}", row.failure) for row in on_batch if row.failure]
+    again = [Failure(f"finalist {row.placement} on OpenDSS", row.failure) for row in on_opendss if row.failure]
     return (*tasks, *batch, *again)
 
 
 def _warnings(
-    winner: Row | None,
-    ranked: Sequence[Row],
+    winner: PlacementRow | None,
+    ranked: Sequence[PlacementRow],
     n_placements: int,
     judged_again: bool,
-    final: Sequence[Row],
-    on_opendss: Sequence[Row],
+    final: Sequence[PlacementRow],
 ) -> tuple[str, ...]:
     found: list[str] = []
     if len(ranked) < n_placements:
         found.append(f"{n_placements - len(ranked)} of {n_placements} placements have no figures and no rank")
-    if winner is not None and not winner["kept"]:
-        found.append(f"the best placement breaks limits: {winner['broken']}")
+    if winner is not None and not winner.kept:
+        found.append(f"the best placement breaks limits: {winner.broken}")
     tied = n_tied(ranked)
     if tied > 1:
         found.append(f"{tied} placements tie for the first rank on the batch engine: only their names decide there")
     if judged_again:
-        found.append("judged under other limits than the runs were made for: nothing was simulated, taps and finalists "
-                     "are those of the old limits, and OpenDSS runs keep no figures to judge again")  # fmt: skip
-    elif ranked and not final:
-        found.append("no finalist has figures from OpenDSS; the ranking is the batch engine's")
-    if final and final[0]["batch_rank"] != 1:
+        found.append("taps and finalists are those of the limits that the runs were made for")
+    if ranked and not final:
+        unconfirmed = "the best placement was none of them" if judged_again else "no finalist has figures from OpenDSS"
+        found.append(f"{unconfirmed}; the ranking is the batch engine's")
+    if final and final[0].placement != ranked[0].placement:
         found.append(
-            f"OpenDSS in finer steps puts another placement first than the batch engine ({ranked[0]['placement']})"
+            f"OpenDSS in finer steps puts another placement first than the batch engine ({ranked[0].placement})"
         )
-    elsewhere = sum(bool(row["engine_note"]) for row in ranked)
+    elsewhere = sum(bool(row.engine_note) for row in ranked)
     if elsewhere:
         found.append(f"{elsewhere} placements ran on OpenDSS instead of the batch engine, e.g. because: "
-                     + next(row["engine_note"] for row in ranked if row["engine_note"]))  # fmt: skip
+                     + next(row.engine_note for row in ranked if row.engine_note))  # fmt: skip
     return tuple(found)
 
 
@@ -297,9 +298,6 @@ def _not_assessed(feeder: Feeder, limits: Limits) -> tuple[str, ...]:
         "protection, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",
     ]
-    if limits.loading_max_pu is None:
-        lines = placeholder_rated_lines(feeder)
-        words = f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""
-        notes.insert(1, f"thermal limits: loadings are kept with the runs, not part of the ranking{words}")
+    notes += loading_notes(feeder, limits)
     notes += unassessed_notes(feeder)
     return tuple(notes)

@@ -10,22 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
-
-from pydantic import Field
+from typing import ClassVar, TypeVar
 
 from g2g_opt.assembly import assemble
 from g2g_opt.errors import InputError
-from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Policy
-from g2g_opt.quantities import Count, CountFromZero, PeriodS
 from g2g_opt.scenario import Scenario
 from studies.datacenter_location.answer import draw_conclusion
-from studies.datacenter_location.placements import Placement, list_placements, name_of, spread_sample
+from studies.datacenter_location.placements import Placement, name_of, spread_sample
+from studies.datacenter_location.question import LocationQuestion
 from studies.datacenter_location.ranking import best_rows
 from studies.datacenter_location.tap_model import (
     TapModel,
@@ -34,13 +29,13 @@ from studies.datacenter_location.tap_model import (
     refine_settings,
     usable,
 )
-from studies.datacenter_location.trials import Steps, Trial, Trials, trial_row
+from studies.datacenter_location.trials import PlacementRow, Steps, Trial, TrialRun, Trials
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
-from studies.shared.site_choices import SiteChoice, chosen_sites
-from studies.shared.stored_runs import run_row
+from studies.shared.rejudging import ALL_LIMITS
 from studies.shared.task import Progress, Row, Tables, Task, TaskResult, gather
+from studies.shared.typed_rows import gather_as, to_rows
 
 _Item = TypeVar("_Item")
 
@@ -56,62 +51,12 @@ _FINALIST_WEIGHT, _REFINE_WEIGHT = 90.0, 3.0
 
 
 @question_model
-class LocationStudy:
-    """The question, complete enough to rerun: where do `sites` go on `feeder`?
-
-    The best placement has the least integral voltage violation (3.1) over the scenario. Ties are broken by violation
-    time, then tokens served (more is better), then the margin of the worst voltage to the band (more is better), then
-    the names of the buses. No `sites` means those of the feeder's own studies (`sites` of its study.json); a site
-    without zone and candidates may stand at any candidate bus of the feeder; no two sites share a bus. `gpu` is what
-    the models were measured on. `taps`: "optimised" per placement, or "study" (the feeder's own constants).
-
-    `refined` of the best placements get a tap search of their own; the best `finalists` are run again on OpenDSS at
-    `finalist_dt_s` (s), and their order is the answer. Placements in `followed` (buses in the order of the sites) go
-    through all stages whatever their rank. `coarse_dt_s` is the step (s) of the runs that compare tap settings; no
-    figure of a coarse run is an answer.
-    """
+class LocationStudy(LocationQuestion):
+    """A `LocationQuestion` that can be run."""
 
     study: ClassVar[str] = "location"
     stages: ClassVar[tuple[str, ...]] = ("settings", "placements", "refine", "finalists")
-
-    feeder: str = "ieee123"
-    exclude_buses: tuple[str, ...] = ()
-    sites: tuple[SiteChoice, ...] = ()
-    gpu: str = "H100"
-    policy: Policy = Policy("ofo")
-    taps: Literal["optimised", "study"] = "optimised"
-    scenario: Scenario = Field(default_factory=Scenario)
-    limits: Limits = Field(default_factory=Limits)
-    refined: CountFromZero = 300
-    finalists: Count = 10
-    finalist_dt_s: PeriodS = Fraction(1, 10)
-    coarse_dt_s: PeriodS = Fraction(10)
-    followed: tuple[tuple[str, ...], ...] = ()
-    trace_dir: str = "data/specs"
-
-    @property
-    def seed(self) -> int:
-        """The study seed; every draw is keyed by it."""
-        return self.scenario.seed
-
-    # --- the question, resolved
-
-    @property
-    def profile(self) -> str | None:
-        """Hourly figures of the scenario, if it has any."""
-        return self.scenario.profile
-
-    def load_feeder(self) -> Feeder:
-        """The feeder named by the question."""
-        return Feeder.find(self.feeder).excluding(self.exclude_buses)
-
-    def choices(self) -> tuple[SiteChoice, ...]:
-        """The sites asked for, or those of the feeder's studies; `InputError` if there are none or names repeat."""
-        return chosen_sites(self.feeder, self.sites)
-
-    def placements(self) -> list[Placement]:
-        """Every placement, neighbours alike (see `list_placements`)."""
-        return _placements(self)
+    rejudges: ClassVar[frozenset[str]] = ALL_LIMITS
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
@@ -123,10 +68,13 @@ class LocationStudy:
             dt_s = getattr(self, name)
             if (self.scenario.duration_s / dt_s).denominator != 1:
                 raise InputError(f"{name} must divide the {self.scenario.duration_s} s of the scenario, got {dt_s}")
-        for scenario_of in (self._coarse, self._fine):
+        for scenario_of in (self.coarse, self.fine):
             scenario_of()  # refuses a step of which a run has too many
-        known = set(self.placements())
+        known, n_sites = set(self.placements()), len(self.choices())
         for buses in self.followed:
+            if len(buses) != n_sites:
+                words = f"followed placement {name_of(buses)} (--follow) names {len(buses)} buses for {n_sites} sites"
+                raise InputError(words)
             if buses not in known:
                 raise InputError(
                     f"followed placement {name_of(buses)} is none of the {len(known)} placements asked for"
@@ -137,16 +85,6 @@ class LocationStudy:
         grid.start()
         # Lets go of the circuit here: an OpenDSS context that is collected in another thread ends the process.
         grid.reset()
-
-    def _coarse(self) -> Scenario:
-        """The scenario in coarse steps, for comparing taps."""
-        step = max(self.coarse_dt_s, self.scenario.dt_s)
-        # Controllers act at whole steps, as near to their own period as that allows.
-        return replace(self.scenario, dt_s=step, control_dt_s=step * -(-self.scenario.control_dt_s // step))
-
-    def _fine(self) -> Scenario:
-        """The scenario in the steps of the finalists; controllers act as often as before."""
-        return replace(self.scenario, dt_s=self.finalist_dt_s)
 
     # --- tasks
 
@@ -161,27 +99,27 @@ class LocationStudy:
                 _placement_task(part, library, f"placements {first + 1} to {first + len(part)}")
                 for first, part in _chunks(self.placements(), _CHUNK)
             ]
-        best = best_rows(gather(results, "placements"), finalists=False)
+        best = best_rows(gather_as(results, "placements", PlacementRow), finalists=False)
         if stage == "refine":
             wanted = self._foremost(best, self.refined) if optimised and self.refined else []
             return [
-                _refine_task([(list(row["buses"]), _steps(row)) for row in part], first)
+                _refine_task([(row.buses, row.steps) for row in part], first)
                 for first, part in _chunks(wanted, _REFINE_CHUNK)
             ]
         return [
             Task(
                 stage,
-                {"placement": list(row["buses"]), "steps": _steps(row)},
-                f"{row['placement']} on OpenDSS at {float(self.finalist_dt_s):g} s",
+                {"placement": list(row.buses), "steps": list(row.steps)},
+                f"{row.placement} on OpenDSS at {float(self.finalist_dt_s):g} s",
                 weight=_FINALIST_WEIGHT,
             )
             for row in self._foremost(best, self.finalists)
         ]
 
-    def _foremost(self, best: Sequence[Row], n: int) -> list[Row]:
+    def _foremost(self, best: Sequence[PlacementRow], n: int) -> list[PlacementRow]:
         """The first `n` rows that have figures, and those of the followed placements."""
         followed = {name_of(buses) for buses in self.followed}
-        return [row for k, row in enumerate(best) if not row["failure"] and (k < n or row["placement"] in followed)]
+        return [row for k, row in enumerate(best) if not row.failure and (k < n or row.placement in followed)]
 
     def split(self, task: Task) -> list[Task]:
         """Two halves of a task that failed; none if it is a single placement."""
@@ -207,15 +145,8 @@ class LocationStudy:
             return self._refine(task, progress)
         progress(0.0, "on OpenDSS")
         placement, steps = tuple(task.content["placement"]), tuple(task.content["steps"])
-        (trial,) = _trials(self).simulate([(placement, steps)], self._fine(), "opendss")
-        run = trial.run
-        voltages = {
-            "placement": name_of(placement),
-            "nodes": [f"{bus}.{'ABC'[phase - 1]}" for bus, phase in run.nodes],
-            "lowest_pu": run.lowest_pu,
-            "highest_pu": run.highest_pu,
-        }
-        return {"placements": [trial_row(trial, "finalists")], "voltages": [voltages]}
+        (trial,) = _trials(self).simulate([(placement, steps)], self.fine(), "opendss")
+        return self._rows([trial], "finalists", self.fine())
 
     def _find_settings(self, progress: Progress) -> Tables:
         sample = spread_sample(self.placements(), _SAMPLE)
@@ -223,7 +154,7 @@ class LocationStudy:
             _trials(self),
             _tap_model(self),
             sample,
-            self._coarse(),
+            self.coarse(),
             _LIBRARY_MAX,
             lambda share: progress(share, f"coarse runs of {len(sample)} placements"),
         )
@@ -246,7 +177,7 @@ class LocationStudy:
             seen = usable(
                 trials.simulate(
                     [(p, trials.taps.study) for p in placements],
-                    self._coarse(),
+                    self.coarse(),
                     progress=lambda share: progress(0.2 * share, "coarse runs under the study's taps"),
                 )
             )
@@ -259,7 +190,8 @@ class LocationStudy:
             self.scenario,
             progress=lambda share: progress(0.2 + 0.8 * share, "full runs"),
         )
-        return self._rows(full, "placements", [_before(coarse.get(p), chosen[p][1]) for p in placements])
+        known = [(coarse.get(p), chosen[p][1]) for p in placements]
+        return self._rows(full, "placements", self.scenario, known)
 
     def _refine(self, task: Task, progress: Progress) -> Tables:
         """Coarse rounds, then the full run where they found other taps."""
@@ -272,31 +204,40 @@ class LocationStudy:
             trials,
             _tap_model(self),
             started,
-            self._coarse(),
+            self.coarse(),
             _REFINE_ROUNDS,
             lambda share: progress(0.6 * share, "coarse rounds"),
         )
         moved = [(p, steps) for (p, before), (steps, _) in zip(started, found, strict=True) if steps != before]
         full = trials.simulate(moved, self.scenario, progress=lambda share: progress(0.6 + 0.4 * share, "full runs"))
-        return self._rows(full, "refine", [_before(None, None) for _ in full])
+        return self._rows(full, "refine", self.scenario)
 
-    def _rows(self, found: Sequence[Trial], stage: str, more: Sequence[Row]) -> Tables:
-        return {
-            "placements": [trial_row(trial, stage, **row) for trial, row in zip(found, more, strict=True)],
-            "runs": [
-                {"placement": name_of(trial.placement), "stage": stage} | run_row(trial.plan, self.scenario, trial.run)
-                for trial in found
-            ],
-        }
+    def _rows(
+        self,
+        found: Sequence[Trial],
+        stage: str,
+        scenario: Scenario,
+        known: Sequence[tuple[Trial | None, float | None]] = (),
+    ) -> Tables:
+        """Trials in a scenario and their runs; `known` are a coarse trial and a predicted cost of each."""
+        rows = [PlacementRow.of(trial, stage) for trial in found]
+        for k, (coarse, predicted) in enumerate(known):
+            integral = _integral(coarse)
+            rows[k] = replace(rows[k], coarse_study_integral_pu_s=integral, predicted_cost_pu=predicted)
+        runs = [
+            TrialRun.of(trial.plan, scenario, trial.run, placement=name_of(trial.placement), stage=stage)
+            for trial in found
+        ]
+        return {"placements": to_rows(rows), "runs": to_rows(runs)}
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
-        """The answer, from stored results alone; under other `limits` if given (nothing is simulated)."""
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; those that were `made_under` other limits are judged again."""
         return draw_conclusion(
             feeder=self.load_feeder(),
             sites=[choice.name for choice in self.choices()],
             n_placements=len(self.placements()),
-            limits=limits or self.limits,
-            judged_again=limits is not None and limits != self.limits,
+            limits=self.limits,
+            judged_again=made_under is not None,
             scenario=self.scenario,
             finalist_dt_s=float(self.finalist_dt_s),
             followed=tuple(name_of(buses) for buses in self.followed),
@@ -304,15 +245,9 @@ class LocationStudy:
         )
 
 
-def _before(coarse: Trial | None, predicted: float | None) -> Row:
-    """What was known of a placement before its full run: the coarse integral under the study's taps (pu s), and the
-    predicted cost under the taps chosen (pu).
-    """
-    figures = coarse.run.outcome.figures if coarse is not None else None
-    return {
-        "coarse_study_integral_pu_s": None if figures is None else figures.voltage.integral_violation_pu_s,
-        "predicted_cost_pu": predicted,
-    }
+def _integral(coarse: Trial | None) -> float | None:
+    """The integral violation (pu s) of a coarse trial; None without one that has figures."""
+    return None if coarse is None or coarse.run.failure is not None else coarse.run.voltage.integral_violation_pu_s
 
 
 def _steps(row: Row) -> list[int]:
@@ -339,17 +274,11 @@ def _chunks(items: Sequence[_Item], size: int) -> list[tuple[int, Sequence[_Item
 
 
 @lru_cache(maxsize=2)
-def _placements(study: LocationStudy) -> list[Placement]:
-    feeder, choices = study.load_feeder(), study.choices()
-    return list_placements([c.candidate_buses(feeder) for c in choices], [c.n_gpus for c in choices])
+def _trials(study: LocationQuestion) -> Trials:
+    return Trials(study)
 
 
 @lru_cache(maxsize=2)
-def _trials(study: LocationStudy) -> Trials:
-    return Trials(study.load_feeder(), study.choices(), study.gpu, study.policy, study.limits, study.trace_dir)
-
-
-@lru_cache(maxsize=2)
-def _tap_model(study: LocationStudy) -> TapModel:
+def _tap_model(study: LocationQuestion) -> TapModel:
     (reference,) = spread_sample(study.placements(), 1)
     return TapModel(_trials(study), reference, study.scenario)

@@ -44,8 +44,8 @@ class TapModel:
         taps, limits = self._trials.taps, self._trials.limits
         moved = np.array([trial.steps for trial in seen], dtype=np.int64)
         return TapMoveProblem(
-            lowest_pu=np.array([trial.run.lowest_pu for trial in seen]),
-            highest_pu=np.array([trial.run.highest_pu for trial in seen]),
+            lowest_pu=np.array([trial.run.summary.lowest_pu for trial in seen]),
+            highest_pu=np.array([trial.run.summary.highest_pu for trial in seen]),
             slope_pu_per_step=self.slope_pu_per_step,
             steps_down=taps.down + moved,
             steps_up=taps.up - moved,
@@ -69,8 +69,8 @@ class TapModel:
         moved = np.array(trial.steps, dtype=np.int64)
         solution = solve_taps(
             TapProblem(
-                lowest_pu=trial.run.lowest_pu,
-                highest_pu=trial.run.highest_pu,
+                lowest_pu=trial.run.summary.lowest_pu,
+                highest_pu=trial.run.summary.highest_pu,
                 slope_pu_per_step=self.slope_pu_per_step,
                 steps_down=taps.down + moved,
                 steps_up=taps.up - moved,
@@ -83,7 +83,7 @@ class TapModel:
 
 def usable(trials: Sequence[Trial]) -> list[Trial]:
     """Those that have voltages to go on from."""
-    return [trial for trial in trials if len(trial.run.nodes)]
+    return [trial for trial in trials if trial.run.failure is None]
 
 
 def choose_library(
@@ -130,7 +130,7 @@ def refine_settings(
     began = trials.simulate(started, coarse, progress=lambda share: tell(share / (rounds + 1)))
     best = dict(enumerate(began))
     tried: dict[int, set[Steps]] = {i: {trial.steps} for i, trial in best.items()}
-    going = [i for i, trial in best.items() if len(trial.run.nodes)]
+    going = [i for i, trial in best.items() if trial.run.failure is None]
     for number in range(rounds):
         if not going:
             break

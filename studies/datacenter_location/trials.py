@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.feeder import Feeder
-from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
-from g2g_opt.plan import Plan, Policy
+from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine, Simulation, simulate
+from g2g_opt.simulate import Engine, simulate
 from studies.datacenter_location.placements import Placement, name_of
-from studies.shared.site_choices import SiteChoice
+from studies.datacenter_location.question import LocationQuestion
+from studies.shared.stored_runs import RunRow
+from studies.shared.typed_rows import TypedRow
 
 Ints = NDArray[np.int64]
 Steps = tuple[int, ...]
@@ -35,26 +35,108 @@ class Trial:
     placement: Placement
     steps: Steps
     plan: Plan
-    run: Simulation
+    run: Outcome
 
     @property
     def key(self) -> RankKey:
         """What it is ranked by; failures come last."""
-        return rank_key(trial_row(self, ""))
+        return rank_key(PlacementRow.of(self, ""))
 
 
-def rank_key(row: Mapping[str, Any]) -> RankKey:
-    """Integral violation (3.1), then violation time, then tokens served (more first), then the margin of the worst
-    voltage to the band (more first), then the names of the buses; of a row of the table "placements".
+@dataclass(frozen=True)
+class PlacementRow(TypedRow):
+    """A trial as a row of the table "placements"; figures of a failed run are None, with the reason beside.
+
+    `coarse_study_integral_pu_s` is the coarse integral under the study's taps, `predicted_cost_pu` the predicted cost
+    under the taps chosen: what was known of a placement before its full run.
     """
-    if row["failure"]:
-        return (np.inf, np.inf, np.inf, np.inf, row["placement"])
+
+    placement: str
+    buses: tuple[str, ...]
+    stage: str
+    steps: tuple[int, ...]
+    taps: str
+    engine: str
+    engine_note: str
+    failure: str
+    kept: bool
+    broken: str
+    integral_violation_pu_s: float | None
+    violation_time_s: float | None
+    throughput_tps: float | None
+    throughput_share: float | None
+    margin_pu: float | None
+    lowest_pu: float | None
+    lowest_where: str
+    highest_pu: float | None
+    highest_where: str
+    coarse_study_integral_pu_s: float | None = None
+    predicted_cost_pu: float | None = None
+
+    @staticmethod
+    def of(trial: Trial, stage: str) -> PlacementRow:
+        """The row of a trial."""
+        run, summary = trial.run, trial.run.summary
+        solved = run.failure is None
+        low, high = (int(summary.lowest_pu.argmin()), int(summary.highest_pu.argmax())) if solved else (0, 0)
+        row = PlacementRow(
+            placement=name_of(trial.placement),
+            buses=trial.placement,
+            stage=stage,
+            steps=trial.steps,
+            taps=" ".join(f"{name}={ratio:g}" for name, ratio in trial.plan.taps),
+            engine=run.engine,
+            engine_note=run.engine_note,
+            failure=str(run.failure or ""),
+            kept=False,
+            broken="",
+            integral_violation_pu_s=None,
+            violation_time_s=None,
+            throughput_tps=summary.throughput_tps if solved else None,
+            throughput_share=summary.throughput_share if solved else None,
+            margin_pu=None,
+            lowest_pu=summary.lowest if solved else None,
+            lowest_where=summary.node_names[low] if solved else "",
+            highest_pu=summary.highest if solved else None,
+            highest_where=summary.node_names[high] if solved else "",
+        )
+        return row.judged(run)
+
+    def judged(self, run: Outcome) -> PlacementRow:
+        """The row with what depends on the limits that its run is judged by; `InputError` for a band without times."""
+        row = replace(self, kept=run.kept, broken="; ".join(run.reasons))
+        if run.failure is not None or run.verdict.worst_voltage is None:
+            return row
+        return replace(
+            row,
+            integral_violation_pu_s=run.voltage.integral_violation_pu_s,
+            violation_time_s=run.voltage.violation_time_s,
+            margin_pu=run.verdict.worst_voltage.margin_pu,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class TrialRun(RunRow):
+    """A trial's run: of which placement, in which stage."""
+
+    placement: str
+    stage: str
+
+
+def rank_key(row: PlacementRow) -> RankKey:
+    """Integral violation (3.1), then violation time, then tokens served (more first), then the margin of the worst
+    voltage to the band (more first), then the names of the buses; failures come last.
+    """
+    figures = row.integral_violation_pu_s, row.violation_time_s, row.throughput_tps, row.margin_pu
+    integral_pu_s, time_s, tps, margin_pu = figures
+    if integral_pu_s is None or time_s is None or tps is None or margin_pu is None:
+        return (np.inf, np.inf, np.inf, np.inf, row.placement)
     return (
-        round(row["integral_violation_pu_s"], _DIGITS_INTEGRAL),
-        row["violation_time_s"],
-        -round(row["throughput_tps"], _DIGITS_THROUGHPUT),
-        -round(row["margin_pu"], _DIGITS_MARGIN),
-        row["placement"],
+        round(integral_pu_s, _DIGITS_INTEGRAL),
+        time_s,
+        -round(tps, _DIGITS_THROUGHPUT),
+        -round(margin_pu, _DIGITS_MARGIN),
+        row.placement,
     )
 
 
@@ -101,13 +183,14 @@ class TapRange:
 class Trials:
     """Simulates placements of one question; a run depends on its placement, taps, scenario and engine alone."""
 
-    def __init__(
-        self, feeder: Feeder, sites: Sequence[SiteChoice], gpu: str, policy: Policy, limits: Limits, trace_dir: str
-    ) -> None:
-        self.feeder, self.limits, self.trace_dir = feeder, limits, Path(trace_dir)
-        self.taps = TapRange.of(feeder)
-        self._policy = policy
-        self._sites = [{bus: choice.site(bus, gpu) for bus in choice.candidate_buses(feeder)} for choice in sites]
+    def __init__(self, question: LocationQuestion) -> None:
+        self.feeder, self.limits, self.trace_dir = question.load_feeder(), question.limits, Path(question.trace_dir)
+        self.taps = TapRange.of(self.feeder)
+        self._policy = question.policy
+        self._sites = [
+            {bus: question.site(choice, bus) for bus in choice.candidate_buses(self.feeder)}
+            for choice in question.choices()
+        ]
 
     def plan(self, placement: Placement, steps: Steps) -> Plan:
         """The plan of a placement under taps."""
@@ -139,56 +222,3 @@ class Trials:
         )
         found = {i: Trial(*wanted[i], plan, run) for i, plan, (run,) in zip(order, plans, runs, strict=True)}
         return [found[i] for i in range(len(wanted))]
-
-
-def trial_row(trial: Trial, stage: str, **more: Any) -> dict[str, Any]:
-    """A trial as a row of the table "placements"; figures of a failed run are None, with the reason beside."""
-    outcome = trial.run.outcome
-    row: dict[str, Any] = {
-        "placement": name_of(trial.placement),
-        "buses": list(trial.placement),
-        "stage": stage,
-        "steps": list(trial.steps),
-        "taps": " ".join(f"{name}={ratio:g}" for name, ratio in trial.plan.taps),
-        "engine": outcome.engine,
-        "engine_note": outcome.engine_note,
-        "failure": outcome.failure or "",
-    }
-    return row | figures_row(trial.run) | more
-
-
-def figures_row(run: Simulation) -> dict[str, Any]:
-    """What a run is ranked by, and its lowest and highest voltage with their places."""
-    names = ("integral_violation_pu_s", "violation_time_s", "throughput_tps", "throughput_share", "margin_pu")
-    row: dict[str, Any] = dict.fromkeys((*names, "lowest_pu", "highest_pu"))
-    row |= dict.fromkeys(("lowest_where", "highest_where"), "")
-    row |= judged_row(run.outcome)
-    if run.outcome.figures is None:
-        return row
-    low, high = int(run.lowest_pu.argmin()), int(run.highest_pu.argmax())
-    row |= {
-        "lowest_pu": float(run.lowest_pu[low]),
-        "lowest_where": _words(run.nodes[low]),
-        "highest_pu": float(run.highest_pu[high]),
-        "highest_where": _words(run.nodes[high]),
-    }
-    return row
-
-
-def judged_row(outcome: Outcome) -> dict[str, Any]:
-    """The part of a row that depends on the limits."""
-    judged: dict[str, Any] = {"kept": outcome.kept, "broken": "; ".join(outcome.reasons)}
-    figures = outcome.figures
-    if figures is not None:
-        judged |= {
-            "integral_violation_pu_s": figures.voltage.integral_violation_pu_s,
-            "violation_time_s": figures.voltage.violation_time_s,
-            "throughput_tps": figures.throughput_tps,
-            "throughput_share": figures.throughput_share,
-            "margin_pu": figures.worst_voltage.margin_pu,
-        }
-    return judged
-
-
-def _words(node: tuple[str, int]) -> str:
-    return f"{node[0]}.{'ABC'[node[1] - 1]}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from studies.feeder_policy.cases import METRICS, CaseRow, MeanRow, mean_rows
 from studies.shared.conclusion import Chart, Column, Conclusion, Failure, Line, ResultTable
 from studies.shared.task import Row, TaskResult, gather
+from studies.shared.typed_rows import gather_as
 
 _TITLES = {
     "integral_violation_pu_s": ("integral violation (pu s)", 3),
@@ -54,7 +55,7 @@ def draw_conclusion(
 
     `unassessed` says what of the feeder's customers no limit looks at.
     """
-    rows = [CaseRow(**row) for row in gather(results, "runs")]
+    rows = gather_as(results, "runs", CaseRow)
     margins = {row["case"]: row["margin_pu"] for row in gather(results, "margins")}
     means = _by_case(mean_rows(rows, seed))
     for row in means:

@@ -21,19 +21,20 @@ from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_size_schedule import BatchSizeSchedule, BatchSizeScheduleController
 from g2g_opt.controller.contextual_batch_size import FeederPolicy, PolicyFeature
 from g2g_opt.errors import PowerFlowError, unknown_name
+from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Policy, PolicyKind
 from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Simulation, simulate
 from solvers.policy_training.feeder_policy import FeederPolicyProblem, FeederPolicySolution, solve_feeder_policy
 from studies.feeder_policy.clairvoyant import AIM_PU, Clairvoyant, replay_sizes, schedules_of
+from studies.feeder_policy.question import CASES, FeederPolicyQuestion
 from studies.feeder_policy.records import OutputFigures, Records
-from studies.feeder_policy.setting import ControllersOf, FeederPolicyQuestion, Setting
+from studies.feeder_policy.setting import ControllersOf, Setting
+from studies.shared.typed_rows import TypedRow
 
 Floats = NDArray[np.float64]
 
-CASES = ("no control", "constant", "droop", "ofo", "contextual", "clairvoyant")
 # Figures of a row whose means are reported.
 METRICS = (
     "integral_violation_pu_s",
@@ -64,7 +65,7 @@ class TrainingRound:
 
 
 @dataclass(frozen=True)
-class CaseRow:
+class CaseRow(TypedRow):
     """One case in one scenario, simulated; NaN with the reason in `failure` where a run has no answer.
 
     `kept` is 1 where every limit was kept, else 0.
@@ -185,7 +186,8 @@ def train(
             tried.append((policy, TrainingRound(case, margin_pu, k, *predicted, violation_pu, score)))
             tell(f"{case}: margin {margin_pu:g} pu, round {k + 1}: {1e3 * violation_pu:.3f} mpu outside")
     if all(math.isinf(entry.score) for _, entry in tried):
-        raise PowerFlowError(f"no training of {case!r} has an answer in all training scenarios")
+        nothing = f"no training of {case!r} has an answer in all training scenarios"
+        raise PowerFlowError(Failure(FailureKind.NO_ANSWER, nothing))
     best = min(tried, key=lambda entry: entry[1].score)[0]
     return best, [entry for _, entry in tried]
 
@@ -240,18 +242,17 @@ def scaled_features(features: tuple[PolicyFeature, ...], context: Floats) -> tup
     return scaled, (context[:, kept] - center[kept]) / spread[kept]
 
 
-def score_of(setting: Setting, scenarios: Sequence[Scenario], runs: Sequence[Simulation]) -> tuple[float, float]:
+def score_of(setting: Setting, scenarios: Sequence[Scenario], runs: Sequence[Outcome]) -> tuple[float, float]:
     """Mean loss of log throughput plus weighed violation (least is best), and the mean violation (pu), simulated.
 
     A run without an answer makes the score infinite.
     """
     losses, violations_pu = [], []
     for scenario, run in zip(scenarios, runs, strict=True):
-        figures = run.outcome.figures
-        if figures is None:
+        if run.failure is not None:
             return math.inf, math.inf
-        losses.append(-math.log(max(figures.throughput_share, 1e-9)))
-        violations_pu.append(figures.voltage.integral_violation_pu_s / scenario.duration_s)
+        losses.append(-math.log(max(run.summary.throughput_share, 1e-9)))
+        violations_pu.append(run.voltage.integral_violation_pu_s / scenario.duration_s)
     violation_pu = float(np.mean(violations_pu))
     return float(np.mean(losses)) + setting.question.penalty_per_pu * violation_pu, violation_pu
 
@@ -261,16 +262,17 @@ def choose_margin(
 ) -> tuple[float, list[TrainingRound]]:
     """The margin at which droop or OFO does best in the training scenarios."""
     tried = []
-    reasons: list[str] = []
+    failures: list[Failure] = []
     for margin_pu in setting.question.margins_pu:
         plan = replace(setting.plan, policy=Policy(kind, margin_pu=margin_pu))
-        (runs,) = simulate([plan], training, setting.feeder, setting.question.limits)
+        runs = setting.evaluate(plan, training)
         score, violation_pu = score_of(setting, training, runs)
-        reasons += [f"{run.outcome.scenario!r}: {run.outcome.failure}" for run in runs if run.outcome.figures is None]
+        failures += [run.failure.of_run(f"{run.scenario!r}") for run in runs if run.failure is not None]
         tried.append(TrainingRound(kind, margin_pu, 0, math.nan, math.nan, violation_pu, score))
         tell(f"{kind}: margin {margin_pu:g} pu: {1e3 * violation_pu:.3f} mpu outside")
     if all(math.isinf(entry.score) for entry in tried):
-        raise PowerFlowError(f"no margin of {kind} has an answer in all training scenarios: {reasons[0]}")
+        nothing = f"no margin of {kind} has an answer in all training scenarios:"
+        raise PowerFlowError(Failure(FailureKind.NO_ANSWER, nothing, detail=str(failures[0])))
     return min(tried, key=lambda entry: entry.score).margin_pu, tried
 
 
@@ -286,22 +288,22 @@ def _runner(policy: FeederPolicy, scenario: Scenario) -> ControllersOf:
 
 
 def _policy_row(setting: Setting, case: str, policy: FeederPolicy, scenario: Scenario) -> CaseRow:
-    return case_row(case, setting.run(scenario, _runner(policy, scenario))[1].outcome)
+    return case_row(case, setting.run(scenario, _runner(policy, scenario))[1])
 
 
 def _kind_rows(
     setting: Setting, case: str, kind: PolicyKind, margin_pu: float, scenarios: Sequence[Scenario]
 ) -> list[CaseRow]:
     plan = replace(setting.plan, policy=Policy(kind, margin_pu=margin_pu))
-    (runs,) = simulate([plan], scenarios, setting.feeder, setting.question.limits, engine="opendss")
-    return [case_row(case, run.outcome) for run in runs]
+    runs = setting.evaluate(plan, scenarios, "opendss")
+    return [case_row(case, run) for run in runs]
 
 
 def clairvoyant_row(setting: Setting, scenario: Scenario) -> CaseRow:
     """The best round of somebody who knows the scenario (least violation, limits kept, most tokens), run by itself."""
     limits, figures = setting.question.limits, setting.figures(scenario)
     band_pu = (limits.voltage_min_pu + AIM_PU, limits.voltage_max_pu - AIM_PU)
-    clairvoyant = Clairvoyant(figures, replay_sizes(setting.plan, scenario, figures), band_pu)
+    clairvoyant = Clairvoyant(figures, replay_sizes(setting.plan, scenario, figures, setting.trace_dir), band_pu)
     controllers_of: ControllersOf = _no_controllers
     tried: list[tuple[CaseRow, ControllersOf]] = []
     for _ in range(setting.question.clairvoyant_rounds + 1):
@@ -309,7 +311,7 @@ def clairvoyant_row(setting: Setting, scenario: Scenario) -> CaseRow:
             records, run, simulation = setting.recorded(scenario, controllers_of, with_context=False)
         except PowerFlowError as error:
             return CaseRow("clairvoyant", scenario.name, *(math.nan,) * 6, str(error))
-        row = case_row("clairvoyant", simulation.outcome)
+        row = case_row("clairvoyant", simulation)
         tried.append((row, controllers_of))
         held = _held(run, figures)
         voltage_pu, time_s = run.grid.record.voltage_pu[:, run.grid.monitored_columns], run.grid.record.time_s
@@ -318,7 +320,7 @@ def clairvoyant_row(setting: Setting, scenario: Scenario) -> CaseRow:
     enough_pu_s = min(row.integral_violation_pu_s for row, _ in tried) + _EQUAL_PU_S
     least = [entry for entry in tried if entry[0].integral_violation_pu_s <= enough_pu_s]
     best = max(least, key=lambda entry: (entry[0].kept, entry[0].throughput_share))[1]
-    return case_row("clairvoyant", setting.run(scenario, best)[1].outcome)
+    return case_row("clairvoyant", setting.run(scenario, best)[1])
 
 
 def _scheduled(schedules: dict[str, dict[str, BatchSizeSchedule]]) -> ControllersOf:
@@ -340,20 +342,19 @@ def _held(run: Assembly, figures: OutputFigures) -> NDArray[np.int64]:
 # --- tables
 
 
-def case_row(case: str, outcome: Outcome) -> CaseRow:
-    """The figures of an outcome that are reported."""
-    figures = outcome.figures
-    if figures is None:
-        return CaseRow(case, outcome.scenario, *(math.nan,) * 6, outcome.failure or "no figures")
+def case_row(case: str, run: Outcome) -> CaseRow:
+    """The figures of a run that are reported."""
+    if run.failure is not None:
+        return CaseRow(case, run.scenario, *(math.nan,) * 6, str(run.failure))
     return CaseRow(
         case,
-        outcome.scenario,
-        figures.voltage.integral_violation_pu_s,
-        figures.voltage.violation_time_s / 60.0,
-        figures.throughput_share,
-        figures.latency_miss_share,
-        figures.batch_switches,
-        float(outcome.kept),
+        run.scenario,
+        run.voltage.integral_violation_pu_s,
+        run.voltage.violation_time_s / 60.0,
+        run.summary.throughput_share,
+        run.summary.latency_miss_share,
+        run.summary.batch_switches,
+        float(run.kept),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class FleetBySize:
     tokens_per_s: Floats
 
 
-def replay_sizes(plan: Plan, scenario: Scenario, figures: OutputFigures) -> list[FleetBySize]:
+def replay_sizes(plan: Plan, scenario: Scenario, figures: OutputFigures, trace_dir: Path) -> list[FleetBySize]:
     """By output. All draws are keyed by the step, so that the fleet left at a size shows what it draws in a run that
     comes to that size, and models add up.
     """
@@ -53,7 +54,7 @@ def replay_sizes(plan: Plan, scenario: Scenario, figures: OutputFigures) -> list
     for output in figures.outputs:
         power_kw, tokens = [], []
         for size in output.batch_sizes:
-            datacenter = assemble_datacenter(_at(sites[output.site], output.model, size), scenario)
+            datacenter = assemble_datacenter(_at(sites[output.site], output.model, size), scenario, trace_dir)
             datacenter.advance_block(0.0, n_steps)
             record = datacenter.record
             column = record.labels.index(output.model)

@@ -2,53 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
 
 from g2g_opt.base_case import solve_base_case
-from g2g_opt.feeder_description import rating_notes, unassessed_notes
-from g2g_opt.feeder_lint import placeholder_rated_lines, placeholder_rated_transformers, unrated_branches
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
-from g2g_opt.site import GPUS_PER_SERVER
 from solvers.exact_binomial import trials_needed
 from studies.hosting_capacity import answer_tables as tables
+from studies.hosting_capacity.answer_ladder import (
+    front_chart,
+    front_table,
+    ladder_charts,
+    ladder_in_words,
+    ladder_table,
+    tokens_in_words,
+)
 from studies.hosting_capacity.frontier import corners, rises
-from studies.hosting_capacity.rejudged import rejudge_capacities
-from studies.hosting_capacity.rows import taps_in_words
-from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap
-from studies.shared.stored_runs import read_plan
-from studies.shared.task import Row, TaskResult, gather
+from studies.hosting_capacity.question import HostingCapacityQuestion
+from studies.hosting_capacity.rows import CapacityRow, CapacityRun, RungRow, SizeRow, taps_in_words
+from studies.hosting_capacity.stored_answer import answers_of_runs, reading_notes
+from studies.report.scenario_chart import scenario_chart
+from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap, most_and_least
+from studies.shared.envelopes import envelope_of
+from studies.shared.task import TaskResult
+from studies.shared.typed_rows import gather_as
 
-if TYPE_CHECKING:
-    from g2g_opt.feeder import Feeder
-    from studies.hosting_capacity.study import HostingCapacityStudy
-
-# Envelopes shown: those of the largest capacities.
+# Envelopes shown: those of the largest capacities and of the smallest.
 _ENVELOPES = 8
+
+# Others say "firm" of what is served with an element out of service.
+FIRM_IS_NOT_N_1 = "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1"
 
 
 def draw_conclusion(
-    study: HostingCapacityStudy, results: Sequence[TaskResult], limits: Limits | None = None
+    study: HostingCapacityQuestion, results: Sequence[TaskResult], made_under: Limits | None = None
 ) -> Conclusion:
-    """The answer from stored results alone; under other `limits` every stored run is judged again."""
-    rows = gather(results, "capacities")
+    """The answer from stored results alone; from the runs, if they were `made_under` other limits than the study's."""
+    rows = gather_as(results, "capacities", CapacityRow)
     warnings: tuple[str, ...] = ()
-    if limits is not None:
-        again = rejudge_capacities(study, results, limits)
-        rows, warnings = again.rows, again.warnings
-    used = limits or study.limits
+    again, used = made_under is not None, study.limits
+    ladder = gather_as(results, "ladder", RungRow)
+    if made_under is not None:
+        rows, ladder = answers_of_runs(study, gather_as(results, "runs", CapacityRun), rows)
+        warnings = reading_notes(study, made_under, rows)
     floor = used.throughput_share_min
-    whole = [row for row in rows if row["first_n_servers"] is None]
-    main = [row for row in whole if row["throughput_floor"] == floor]
+    whole = [row for row in rows if row.first_n_servers is None]
+    main = [row for row in whole if row.throughput_floor == floor]
     frontiers = corners(rows, floor)
     warnings += tuple(
         f"{first} and {second}, {operation}: a larger first site goes with a larger second one somewhere"
         for (first, second, operation), found in frontiers.items()
         if rises(found)
     )
-    judged = gather(results, "judged") if limits is None else []
+    judged = [] if again else gather_as(results, "judged", SizeRow)
     shown = [tables.capacity_table(main, study), tables.binding_table(main)]
     charts = [tables.capacity_chart(main)]
+    if ladder:
+        shown.append(ladder_table(ladder))
+        charts += ladder_charts(ladder)
+    if judged and "flexible" in study.operations:
+        shown.append(front_table(judged))
+        charts.append(front_chart(judged))
     if study.throughput_shares:
         shown.append(tables.curve_table(whole))
         charts.append(tables.curve_chart(whole))
@@ -60,13 +74,14 @@ def draw_conclusion(
         charts += tables.frontier_charts(frontiers)
     if judged:
         shown.append(tables.judged_table(judged))
+    charts.append(scenario_chart(study.draw_scenarios("search"), study.load_feeder()))
     names = ", ".join(study.models)
     return Conclusion(
         title=f"Hosting capacity of {study.feeder}: {names} on {study.gpu}",
-        answer=_answer(study, main, used, limits is not None),
+        answer=_answer(study, main, ladder, again),
         feeder=study.feeder,
         tables=tuple(shown),
-        maps=_maps(main, limits is not None),
+        maps=_maps(main, again),
         envelopes=tuple(_envelopes(main, results, used)),
         charts=tuple(charts),
         failures=tuple(Failure(result.task.label, result.failed) for result in results if result.failed),
@@ -76,7 +91,6 @@ def draw_conclusion(
                 *warnings,
                 *_set_warnings(study, main),
                 overload_warning(used, main),
-                placeholder_warning(study.load_feeder(), used, main),
             )
             if word
         ),
@@ -84,24 +98,26 @@ def draw_conclusion(
     )
 
 
-def _answer(study: HostingCapacityStudy, main: Sequence[Row], limits: Limits, again: bool) -> str:
-    n_places = len({row["bus"] for row in main})
+def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], ladder: Sequence[RungRow], again: bool) -> str:
+    n_places = len({row.bus for row in main})
     if not main:
         return "No bus has an answer: every task failed."
     sentences = []
     for operation in study.operations:
-        found = [row for row in main if row["operation"] == operation]
+        found = [row for row in main if row.operation == operation]
         if not found:
             continue
         best, least = max(found, key=_peak), min(found, key=_peak)
-        what = "bus" if best["n_sites"] == 1 else "set of buses"
+        what = "bus" if best.n_sites == 1 else "set of buses"
         text = f"{operation.capitalize()}, {what} {_in_words(best, again)}"
         if n_places > 1 and least is not best:
             text += f"; the least of {n_places} is {_in_words(least, again)}"
         sentences.append(text + ".")
-    if any(row["n_gpus"] == 0 for row in main):
+        if steps := [row for row in ladder if (row.bus, row.operation) == (best.bus, operation)]:
+            sentences.append(f"Each limit alone, {operation}, at {best.bus}: {ladder_in_words(steps)}.")
+    if any(row.n_gpus == 0 for row in main):
         feeder = study.load_feeder()
-        broken = solve_base_case(feeder, study.scenario.own_load_share).breaks(limits)
+        broken = solve_base_case(feeder, study.scenario.own_load_share, study.limits.rating_basis).breaks(study.limits)
         if broken and feeder.initial_taps is None:
             sentences.append(f"Without any site the circuit already breaks a limit: {broken}.")
     if again:
@@ -109,31 +125,30 @@ def _answer(study: HostingCapacityStudy, main: Sequence[Row], limits: Limits, ag
     return " ".join(sentences)
 
 
-def _in_words(row: Mapping[str, Any], again: bool) -> str:
-    if row["n_gpus"] == 0:
+def _in_words(row: CapacityRow, again: bool) -> str:
+    if row.n_gpus == 0:
         # Under other limits the sizes are those that were searched under the old ones; smaller ones may do.
         none = "has no simulated size that keeps them; smaller ones may" if again else "hosts no site"
-        return f"{row['bus']} {none} ({row['limit']})"
-    words = f"{row['bus']} hosts {row['power_peak_mw']:.2f} MW at its peak ({row['n_gpus']} GPUs"
-    if row["n_servers_rejected_above"] is not None:
-        above = row["n_servers_rejected_above"] + (row["first_n_servers"] or 0)
-        words += f"; {GPUS_PER_SERVER * above} GPUs do not keep the limits: {row['limit']}"
-    elif row["limit_where"]:
-        words += f"; {row['limit_where']}"
+        return f"{row.bus} {none} ({row.limit})"
+    words = f"{row.bus} hosts {row.power_peak_mw:.2f} MW at its peak ({row.n_gpus} GPUs, {tokens_in_words(row)}"
+    if row.n_servers_rejected_above is not None:
+        words += f"; {row.gpus_rejected_above} GPUs do not keep the limits: {row.limit}"
+    elif row.limit_where:
+        words += f"; {row.limit_where}"
     words += ")"
-    if row["n_scenarios"] is not None:
+    if row.scenario_share_lower_bound is not None:
         words += (
-            f", kept in {row['n_scenarios_kept']} of {row['n_scenarios']} fresh scenarios: in at least "
-            f"{100 * row['scenario_share_lower_bound']:.1f} % of all"
+            f", kept in {row.n_scenarios_kept} of {row.n_scenarios} fresh scenarios: in at least "
+            f"{100 * row.scenario_share_lower_bound:.1f} % of all"
         )
     return words
 
 
-def _peak(row: Mapping[str, Any]) -> float:
-    return float(row["power_peak_mw"])
+def _peak(row: CapacityRow) -> float:
+    return row.power_peak_mw
 
 
-def _maps(main: Sequence[Row], again: bool) -> tuple[FeederMap, ...]:
+def _maps(main: Sequence[CapacityRow], again: bool) -> tuple[FeederMap, ...]:
     """A map per operation; with sets of sites a bus shows the largest set it belongs to.
 
     Judged `again`, a bus without a simulated size that keeps the limits has no figure, rather than none at all.
@@ -142,51 +157,38 @@ def _maps(main: Sequence[Row], again: bool) -> tuple[FeederMap, ...]:
     for operation in ("firm", "flexible"):
         value: dict[str, float] = {}
         text: dict[str, str] = {}
-        rows = [row for row in main if row["operation"] == operation]
-        sets = any(row["n_sites"] > 1 for row in rows)
+        rows = [row for row in main if row.operation == operation]
+        sets = any(row.n_sites > 1 for row in rows)
         for row in sorted(rows, key=_peak):
-            if (sets and row["n_sites"] == 1) or (again and row["n_gpus"] == 0):
+            if (sets and row.n_sites == 1) or (again and row.n_gpus == 0):
                 continue
-            for bus in row["bus"].split("+"):
+            for bus in row.bus.split("+"):
                 value[bus] = _peak(row)
-                text[bus] = f"{row['n_gpus']} GPUs; binds: {row['limit']} {row['limit_where'] or ''}".strip()
+                text[bus] = f"{row.n_gpus} GPUs; binds: {row.limit} {row.limit_where}".strip()
         if not value:
             continue
         best = max(rows, key=_peak)
         title = f"{operation} capacity" + (" of the largest set with this bus" if sets else "")
-        marked = dict.fromkeys(best["bus"].split("+"), "largest")
+        marked = dict.fromkeys(best.bus.split("+"), "largest")
         found.append(FeederMap(title, "MW", value, text, marked))
     return tuple(found)
 
 
-def _envelopes(main: Sequence[Row], results: Sequence[TaskResult], limits: Limits) -> Iterable[Envelope]:
-    largest = sorted((row for row in main if row["n_gpus"]), key=_peak, reverse=True)[:_ENVELOPES]
-    wanted = {(row["bus"], row["n_servers"]): [] for row in largest}  # type: dict[tuple[str, int], list[Row]]
-    for run in gather(results, "runs"):
-        key = (run["bus"], int(run["n_servers"]))
-        if run["purpose"] == "search" and run["first_n_servers"] is None and run["has_summary"] and key in wanted:
-            wanted[key].append(run)
+def _envelopes(main: Sequence[CapacityRow], results: Sequence[TaskResult], limits: Limits) -> Iterable[Envelope]:
+    largest = most_and_least((row for row in main if row.n_gpus), _ENVELOPES, _peak)
+    wanted: dict[tuple[str, int], list[CapacityRun]] = {(row.bus, row.n_servers): [] for row in largest}
+    for run in gather_as(results, "runs", CapacityRun):
+        if run.purpose == "search" and run.first_n_servers is None and run.failure_kind is None:
+            wanted.get((run.bus, run.n_servers), []).append(run)
     for row in largest:
+        runs = [r for r in wanted[row.bus, row.n_servers] if taps_in_words(r.read_plan().taps) == row.taps]
         # A controller that is left off stands on the firm run.
-        runs = sorted(wanted[row["bus"], row["n_servers"]], key=lambda run: run["operation"] != row["operation"])
-        found = next((run for run in runs if taps_in_words(read_plan(run).taps) == row["taps"]), None)
-        if found is not None:
-            yield Envelope(
-                f"{row['bus']}, {row['operation']}: {row['power_peak_mw']:.2f} MW",
-                tuple(_phase(node) for node in found["nodes"]),
-                [float(v) for v in found["lowest_pu"]],
-                [float(v) for v in found["highest_pu"]],
-                limits.voltage_min_pu,
-                limits.voltage_max_pu,
-            )
+        found = [run for run in runs if run.operation == row.operation] or runs
+        if found:
+            yield envelope_of(f"{row.bus}, {row.operation}: {row.power_peak_mw:.2f} MW", found, limits)
 
 
-def _phase(node: str) -> str:
-    bus, phase = node.rsplit(".", 1)
-    return f"{bus}.{'ABC'[int(phase) - 1]}"
-
-
-def _set_warnings(study: HostingCapacityStudy, main: Sequence[Row]) -> list[str]:
+def _set_warnings(study: HostingCapacityQuestion, main: Sequence[CapacityRow]) -> list[str]:
     """What a scenario set does and does not show."""
     if study.scenarios == 1:
         return []
@@ -197,7 +199,7 @@ def _set_warnings(study: HostingCapacityStudy, main: Sequence[Row]) -> list[str]
         f"each. {trials_needed(share, confidence)} draws without a failure are needed to show {100 * share:g} %. The "
         "ranges of the draws are assumptions. Power and tokens are those of the scenario that binds"
     ]
-    again = [row["bus"] for row in main if (row["certificate_attempt"] or 1) > 1]
+    again = [row.bus for row in main if (row.certificate_attempt or 1) > 1]
     if again:
         words.append(
             f"at {', '.join(dict.fromkeys(again))} fresh draws refused a larger size first: over those attempts "
@@ -206,46 +208,28 @@ def _set_warnings(study: HostingCapacityStudy, main: Sequence[Row]) -> list[str]
     return words
 
 
-def overload_warning(limits: Limits, rows: Sequence[Row]) -> str:
+def overload_warning(limits: Limits, rows: Sequence[CapacityRow]) -> str:
     """A sentence on ratings that the answers pass where ratings are not judged; empty if none is passed."""
     if limits.loading_max_pu is not None or limits.loading_emergency_max_pu is not None:
         return ""
     parts = []
     for kind in ("line", "transformer"):
-        loaded = [row for row in rows if row[f"{kind}_loading_max_pu"] is not None]
-        heaviest = max(loaded, key=lambda row: float(row[f"{kind}_loading_max_pu"]), default=None)
-        if heaviest is not None and heaviest[f"{kind}_loading_max_pu"] > 1.0:
-            parts.append(
-                f"{kind}s up to {heaviest[f'{kind}_loading_max_pu']:.2f} ({heaviest[f'{kind}_loading_where']})"
-            )
+        found = [(getattr(row, f"{kind}_loading_max_pu"), getattr(row, f"{kind}_loading_where")) for row in rows]
+        loading_pu, where = max((one for one in found if one[0] is not None), default=(0.0, ""))
+        if loading_pu > 1.0:
+            parts.append(f"{kind}s up to {loading_pu:.2f} ({where})")
     return (
-        f"ratings are passed at these sizes: {', '.join(parts)} of normal; --loading-max 1.0 keeps them"
+        f"ratings are passed at these sizes: {', '.join(parts)} of {limits.rating_basis}; --loading-max 1.0 keeps them"
         if parts
         else ""
     )
 
 
-def placeholder_warning(feeder: Feeder, limits: Limits, rows: Sequence[Row]) -> str:
-    """A sentence on answers that a rating decides which nobody stated; empty if there are none."""
-    if limits.loading_max_pu is None and limits.loading_emergency_max_pu is None:
-        return ""
-    unstated = {f"line.{name}" for name in placeholder_rated_lines(feeder)}
-    unstated |= {f"{kind}.{n}" for kind in ("transformer", "autotrans") for n in placeholder_rated_transformers(feeder)}
-    decided = {}
-    for row in rows:
-        element = ".".join(str(row["limit_where"] or "").split(" ")[0].split(".")[:2])
-        if any(word in str(row["limit"]) for word in ("loading", "overload")) and element in unstated:
-            decided[row["bus"]] = element
-    if not decided:
-        return ""
-    named = ", ".join(f"{element} at {bus}" for bus, element in decided.items())
-    return f"ratings that nobody stated (OpenDSS's default) decide the answer: {named}"
-
-
-def not_assessed(study: HostingCapacityStudy, limits: Limits) -> list[str]:
+def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     """What the answer does not cover, in words."""
     feeder = study.load_feeder()
     notes = [
+        FIRM_IS_NOT_N_1,
         "one hour in one scenario; no seasons, no contingencies"
         if study.scenarios == 1
         else "one hour, in drawn scenarios; no seasons, no contingencies",
@@ -254,17 +238,4 @@ def not_assessed(study: HostingCapacityStudy, limits: Limits) -> list[str]:
     ]
     if study.scenario.own_load_share != 1.0:
         notes.insert(0, f"load levels other than {study.scenario.own_load_share:g} of the circuit's own load")
-    notes = unassessed_notes(feeder) + notes
-    if limits.loading_max_pu is not None or limits.loading_emergency_max_pu is not None:
-        unrated = unrated_branches(feeder)
-        if unrated:
-            notes.insert(0, f"loading of {len(unrated)} branches without a rating: {', '.join(unrated[:8])}")
-        notes = [*rating_notes(feeder), *notes]
-    else:
-        lines = placeholder_rated_lines(feeder)
-        notes.insert(
-            0,
-            "thermal limits: loadings are reported, not judged (--loading-max judges them)"
-            + (f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""),
-        )
-    return notes
+    return [*loading_notes(feeder, limits), *unassessed_notes(feeder), *notes]

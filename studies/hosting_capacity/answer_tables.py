@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
+from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import connection_at
 from g2g_opt.site import GPUS_PER_SERVER
+from studies.hosting_capacity.answer_ladder import tokens_per_year
 from studies.hosting_capacity.frontier import Corner
-from studies.shared.conclusion import Chart, Column, Line, ResultTable
+from studies.hosting_capacity.question import HostingCapacityQuestion
+from studies.hosting_capacity.rows import CapacityRow, SizeRow
+from studies.shared.conclusion import Chart, Column, Line, ResultTable, most_and_least
 from studies.shared.task import Row
-
-if TYPE_CHECKING:
-    from g2g_opt.feeder import Feeder
-    from studies.hosting_capacity.study import HostingCapacityStudy
 
 # Charts with more lines than this say nothing.
 _LINES_MAX = 24
@@ -29,9 +28,11 @@ _COLUMNS = (
     *_POWER,
     Column("n_gpus", "GPUs"),
     Column("n_replicas", "replicas"),
+    Column("throughput_tps", "tokens/s", 0),
     Column("throughput_share", "tokens share", 3),
     Column("limit", "limit that binds the next size"),
     Column("limit_where", "where"),
+    Column("tokens_per_year", "tokens a year at this rate (10^12)", 1, secondary=True),
     Column("gpus_rejected_above", "GPUs refused next", secondary=True),
     Column("gpus_rejected_below", "GPUs refused below (gap)", secondary=True),
     Column("power_operating_opendss_mw", "OpenDSS mean MW", 2, secondary=True),
@@ -59,18 +60,18 @@ _SCENARIOS = (
 )
 
 
-def capacity_table(rows: Sequence[Row], study: HostingCapacityStudy) -> ResultTable:
+def capacity_table(rows: Sequence[CapacityRow], study: HostingCapacityQuestion) -> ResultTable:
     """The answer: one row per place and operation."""
-    columns = _COLUMNS if study.scenarios == 1 else _COLUMNS[:8] + _SCENARIOS + _COLUMNS[8:]
+    columns = _COLUMNS if study.scenarios == 1 else _COLUMNS[:9] + _SCENARIOS + _COLUMNS[9:]
     feeder = study.load_feeder()
     shown = [
-        _with_gpus(row) | {"connection": _connection(study, feeder, row["bus"]), "power_factor": study.power_factor}
+        _with_gpus(row) | {"connection": _connection(study, feeder, row.bus), "power_factor": study.power_factor}
         for row in rows
     ]
     return ResultTable("capacities", "Hosting capacity, simulated MW", columns, shown)
 
 
-def _connection(study: HostingCapacityStudy, feeder: Feeder, buses: str) -> str:
+def _connection(study: HostingCapacityQuestion, feeder: Feeder, buses: str) -> str:
     """How the sites at buses joined by "+" are connected."""
     found = []
     for name in buses.split("+"):
@@ -82,13 +83,14 @@ def _connection(study: HostingCapacityStudy, feeder: Feeder, buses: str) -> str:
     return "+".join(found)
 
 
-def _with_gpus(row: Mapping[str, Any]) -> dict[str, Any]:
-    above = row["n_servers_rejected_above"]
-    gpus = None if above is None else GPUS_PER_SERVER * (above + (row["first_n_servers"] or 0))
-    return {**row, "gpus_rejected_above": gpus}
+def _with_gpus(row: CapacityRow) -> Row:
+    return vars(row) | {
+        "gpus_rejected_above": row.gpus_rejected_above,
+        "tokens_per_year": None if row.throughput_tps is None else tokens_per_year(row.throughput_tps) / 1e12,
+    }
 
 
-def binding_table(rows: Sequence[Row]) -> ResultTable:
+def binding_table(rows: Sequence[CapacityRow]) -> ResultTable:
     """What stops the next size: limit, value it reaches, value allowed, place and time."""
     columns = (
         *_PLACE,
@@ -102,26 +104,26 @@ def binding_table(rows: Sequence[Row]) -> ResultTable:
     return ResultTable("binding", "What binds the next size", columns, [_with_gpus(row) for row in rows])
 
 
-def capacity_chart(rows: Sequence[Row]) -> Chart:
+def capacity_chart(rows: Sequence[CapacityRow]) -> Chart:
     """Peak MW of every place, firm and flexible."""
     lines = []
     for operation in ("firm", "flexible"):
-        found = [row for row in rows if row["operation"] == operation]
+        found = [row for row in rows if row.operation == operation]
         if found:
-            names, mw = [row["bus"] for row in found], [row["power_peak_mw"] for row in found]
-            lines.append(Line(operation, names, mw, True, [f"{row['n_gpus']} GPUs" for row in found]))
+            names, mw = [row.bus for row in found], [row.power_peak_mw for row in found]
+            lines.append(Line(operation, names, mw, True, [f"{row.n_gpus} GPUs" for row in found]))
     return Chart("Firm and flexible capacity", "bus", "peak power (MW)", tuple(lines))
 
 
-def _by_place(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+def _by_place(rows: Sequence[CapacityRow]) -> dict[str, list[CapacityRow]]:
+    found: dict[str, list[CapacityRow]] = {}
     for row in rows:
-        if row["operation"] == "flexible":
-            found.setdefault(row["bus"], []).append(row)
+        if row.operation == "flexible":
+            found.setdefault(row.bus, []).append(row)
     return found
 
 
-def curve_table(rows: Sequence[Row]) -> ResultTable:
+def curve_table(rows: Sequence[CapacityRow]) -> ResultTable:
     """Flexible capacity against the share of tokens that has to be served."""
     columns = (
         Column("bus", "bus"),
@@ -133,42 +135,49 @@ def curve_table(rows: Sequence[Row]) -> ResultTable:
         Column("limit_where", "where"),
         Column("note", "note"),
     )
-    by_floor = [row for of_place in _by_place(rows).values() for row in sorted(of_place, key=_floor, reverse=True)]
+    by_floor = [
+        vars(row) for of_place in _by_place(rows).values() for row in sorted(of_place, key=_floor, reverse=True)
+    ]
     return ResultTable("throughput_curve", "Flexible capacity against tokens to serve", columns, by_floor)
 
 
-def _floor(row: Mapping[str, Any]) -> float:
-    return float(row["throughput_floor"])
+def _peak_mw(row: CapacityRow) -> float:
+    return row.power_peak_mw
 
 
-def curve_chart(rows: Sequence[Row]) -> Chart:
+def _floor(row: CapacityRow) -> float:
+    return row.throughput_floor
+
+
+def curve_chart(rows: Sequence[CapacityRow]) -> Chart:
     """Flexible capacity against the allowed loss of tokens."""
     lines = []
-    for place, found in list(_by_place(rows).items())[:_LINES_MAX]:
-        points = sorted((1.0 - _floor(row), float(row["power_peak_mw"])) for row in found)
+    by_place = most_and_least(_by_place(rows).items(), _LINES_MAX, lambda item: max(map(_peak_mw, item[1])))
+    for place, found in by_place:
+        points = sorted((1.0 - _floor(row), row.power_peak_mw) for row in found)
         lines.append(Line(place, [x for x, _ in points], [y for _, y in points]))
     return Chart("Flexible capacity against lost tokens", "allowed loss of tokens (share)", "peak MW", tuple(lines))
 
 
-def curtailment_points(judged: Sequence[Row]) -> dict[str, list[Row]]:
-    """For every place the sizes kept that no size with less or equal curtailment exceeds, by rising curtailed time.
+def curtailment_points(judged: Sequence[SizeRow]) -> dict[str, list[tuple[float, SizeRow]]]:
+    """For every place the sizes kept that no size with less or equal curtailment exceeds, after their curtailed hours.
 
     A size judged under several floors counts once; it is kept if it keeps the loosest of them.
     """
-    kept: dict[str, list[Row]] = {}
+    kept: dict[str, list[tuple[float, SizeRow]]] = {}
     for row in judged:
-        if row["kept"] and row["curtailed_time_s"] is not None and row["first_n_servers"] is None:
-            kept.setdefault(row["bus"], []).append(row)
-    found: dict[str, list[Row]] = {}
+        if row.kept and row.curtailed_time_s is not None and row.first_n_servers is None:
+            kept.setdefault(row.bus, []).append((row.curtailed_time_s / 3600.0, row))
+    found: dict[str, list[tuple[float, SizeRow]]] = {}
     for place, rows in kept.items():
-        for row in sorted(rows, key=lambda r: (r["curtailed_time_s"], -r["n_gpus"])):
+        for hours, row in sorted(rows, key=lambda entry: (entry[0], -entry[1].n_gpus)):
             front = found.setdefault(place, [])
-            if not front or row["n_gpus"] > front[-1]["n_gpus"]:
-                front.append({**row, "curtailed_h": row["curtailed_time_s"] / 3600.0})
+            if not front or row.n_gpus > front[-1][1].n_gpus:
+                front.append((hours, row))
     return found
 
 
-def curtailment_table(judged: Sequence[Row]) -> ResultTable:
+def curtailment_table(judged: Sequence[SizeRow]) -> ResultTable:
     """Capacity against the time in which batch sizes were below nominal, from all simulated sizes."""
     columns = (
         Column("bus", "bus"),
@@ -178,15 +187,18 @@ def curtailment_table(judged: Sequence[Row]) -> ResultTable:
         Column("throughput_share", "tokens share", 3),
         Column("operation", "operation"),
     )
-    rows = [row for front in curtailment_points(judged).values() for row in front]
+    fronts = curtailment_points(judged).values()
+    rows = [vars(row) | {"curtailed_h": hours} for front in fronts for hours, row in front]
     return ResultTable("curtailment_curve", "Capacity against hours of curtailment", columns, rows)
 
 
-def curtailment_chart(judged: Sequence[Row]) -> Chart:
+def curtailment_chart(judged: Sequence[SizeRow]) -> Chart:
     """The table above as lines."""
+    fronts = most_and_least(
+        curtailment_points(judged).items(), _LINES_MAX, lambda item: max(row.power_peak_mw or 0.0 for _, row in item[1])
+    )
     lines = [
-        Line(place, [row["curtailed_h"] for row in front], [row["power_peak_mw"] for row in front])
-        for place, front in list(curtailment_points(judged).items())[:_LINES_MAX]
+        Line(place, [hours for hours, _ in front], [row.power_peak_mw for _, row in front]) for place, front in fronts
     ]
     return Chart("Capacity against curtailment", "batch sizes below nominal (h of the run)", "peak MW", tuple(lines))
 
@@ -240,11 +252,12 @@ def frontier_charts(frontiers: Frontiers) -> list[Chart]:
         ]
         if lines:
             title = f"Sizes that go together, {operation}"
-            charts.append(Chart(title, "first site, peak MW", "second site, peak MW", tuple(lines[:_LINES_MAX])))
+            shown = most_and_least(lines, _LINES_MAX, lambda line: max(line.x) + max(y or 0.0 for y in line.y))
+            charts.append(Chart(title, "first site, peak MW", "second site, peak MW", tuple(shown)))
     return charts
 
 
-def judged_table(judged: Sequence[Row]) -> ResultTable:
+def judged_table(judged: Sequence[SizeRow]) -> ResultTable:
     """Every size that was judged."""
     columns = (
         *_PLACE,
@@ -254,6 +267,7 @@ def judged_table(judged: Sequence[Row]) -> ResultTable:
         Column("n_gpus", "GPUs"),
         Column("kept", "kept"),
         Column("power_peak_mw", "peak MW", 2),
+        Column("throughput_tps", "tokens/s", 0),
         Column("throughput_share", "tokens share", 3),
         Column("curtailed_time_s", "curtailed (s)", 0),
         Column("n_scenarios", "scenarios run"),
@@ -264,4 +278,4 @@ def judged_table(judged: Sequence[Row]) -> ResultTable:
         Column("checks", "limits"),
         Column("failure", "failure"),
     )
-    return ResultTable("judged", "Every size judged", columns, judged, folded=True)
+    return ResultTable("judged", "Every size judged", columns, [vars(row) for row in judged], folded=True)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from g2g_opt.errors import PowerFlowError
-from g2g_opt.outcome import Figures, LimitCheck, Outcome
+from g2g_opt.judge import LimitCheck
+from g2g_opt.limits import Limits
+from g2g_opt.outcome import Outcome
 from g2g_opt.site import GPUS_PER_SERVER
-from studies.shared.tap_search import Taps
+from g2g_opt.summary import Summary
+from solvers.exact_binomial import lower_bound
+from studies.shared.tap_search import Taps, TapTrial
 
 Operation = Literal["firm", "flexible"]
-
-NO_CHECK = LimitCheck("none within the search range", 0.0, 0.0, 0.0, True)
+# What the flexible answer is the best in, among the sizes that keep the limits.
+Objective = Literal["tokens", "mw", "gpus"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class Aim:
         """The buses in one word: "671", or "671+675" for a set."""
         return "+".join(self.buses)
 
+    def limits(self, limits: Limits) -> Limits:
+        """Limits with the token floor of this search."""
+        return replace(limits, throughput_share_min=self.throughput_share_min)
+
 
 @dataclass(frozen=True)
 class JudgedSize:
@@ -52,12 +59,34 @@ class JudgedSize:
     n_scenarios: int = 1
     n_failed: int = 0
 
+    @staticmethod
+    def of_trials(n_servers: int, by_site: tuple[int, ...], trials: Sequence[TapTrial]) -> JudgedSize:
+        """A size by its best tap round, the last of `trials`."""
+        best = trials[-1]
+        return JudgedSize(
+            n_servers=n_servers,
+            kept=best.kept,
+            taps=best.taps,
+            rounds=len(trials),
+            outcome=best.binding,
+            n_servers_by_site=by_site,
+            n_scenarios=len(best.runs),
+            n_failed=best.n_failed,
+        )
+
+    def value(self, objective: Objective) -> tuple[float, int]:
+        """What the size is worth: tokens served per second, peak power (MW) or servers; of equal ones the larger."""
+        if objective == "gpus":
+            return float(self.n_servers), self.n_servers
+        summary = self.summary
+        return summary.throughput_tps if objective == "tokens" else summary.power_peak_mw, self.n_servers
+
     @property
-    def figures(self) -> Figures:
-        """The figures of its run; only a run that failed has none, and a size that was kept did not fail."""
-        if self.outcome.figures is None:
-            raise PowerFlowError(f"{self.n_servers} servers have no figures: {self.outcome.failure}")
-        return self.outcome.figures
+    def summary(self) -> Summary:
+        """The record of its run; one that failed has no figures for an answer, and a size that was kept did not."""
+        if self.outcome.failure is not None:
+            raise PowerFlowError(self.outcome.failure.of_run(f"{self.n_servers} servers"))
+        return self.outcome.summary
 
 
 @dataclass(frozen=True)
@@ -74,26 +103,35 @@ class Certificate:
     binding: str
     attempt: int
 
+    @staticmethod
+    def of(trial: TapTrial, confidence: float, attempt: int) -> Certificate:
+        """What a trial in scenarios that nobody has seen shows."""
+        n, n_kept = len(trial.runs), len(trial.runs) - trial.n_failed
+        return Certificate(n, n_kept, lower_bound(n_kept, n, confidence), trial.binding.scenario, attempt)
+
 
 @dataclass(frozen=True)
 class Capacity:
     """The answer for one aim: the largest size kept, and what stopped the next one.
 
-    `largest` is None if not even the smallest site was accepted; `stopped_by` is the limit that the smallest rejected
-    size breaks most, or the reason its run failed. `rejected_below` are sizes (servers) below the answer that were
+    `largest` is the accepted size that is worth most by the study's objective, which is the largest of a firm search;
+    None if not even the smallest site was accepted. `stopped_by` is the limit that the smallest rejected
+    size breaks most, or that its run failed, and None if no larger size was refused: `search_end` then says why the
+    search went no further, where it is known. `rejected_below` are sizes (servers) below the answer that were
     rejected: feasibility has a gap there. `n_rejected` is the smallest rejected size above the answer. `note` says what
     else a reader has to know.
     """
 
     aim: Aim
     largest: JudgedSize | None
-    stopped_by: LimitCheck
+    stopped_by: LimitCheck | None
     rejected_below: tuple[int, ...]
     n_rejected: int | None
     judged: tuple[JudgedSize, ...] = field(default_factory=tuple)
     note: str = ""
     confirmed: Outcome | None = None
     certificate: Certificate | None = None
+    search_end: str = ""
 
     @property
     def bus(self) -> str:
@@ -134,21 +172,38 @@ def capacity_of(
     return Capacity(
         aim=aim,
         largest=largest,
-        stopped_by=_what_stopped(above, search_end),
+        stopped_by=above.outcome.verdict.binding if above is not None else None,
         rejected_below=tuple(sorted(j.n_servers for j in judged if not j.kept and j.n_servers < n)),
         n_rejected=above.n_servers if above is not None else None,
         judged=tuple(sorted(judged, key=lambda j: j.n_servers)),
         note="; ".join(note for note in notes if note),
         confirmed=confirmed,
         certificate=certificate,
+        search_end=search_end if above is None else "",
     )
 
 
-def best_of(firm: Capacity, flexible: Capacity) -> Capacity:
-    """The flexible answer: the controller can always be left off, so a bus hosts no less than its firm capacity."""
-    if firm.largest is None or firm.n_servers <= flexible.n_servers:
+# An objective in words.
+_MEASURE = {"tokens": "tokens", "mw": "MW", "gpus": "GPUs"}
+
+
+def best_note(best: JudgedSize, largest: JudgedSize, objective: Objective) -> str:
+    """Why an answer is not the largest size that keeps the limits."""
+    gpus, figures = GPUS_PER_SERVER * sum(largest.n_servers_by_site), largest.summary
+    return (
+        f"the size with the most {_MEASURE[objective]}; up to {gpus} GPUs keep the limits, at "
+        f"{figures.power_peak_mw:.2f} MW and {figures.throughput_tps / 1e3:,.0f} thousand tokens/s"
+    )
+
+
+def best_of(firm: Capacity, flexible: Capacity, objective: Objective = "gpus") -> Capacity:
+    """The flexible answer: the controller can always be left off, so it is worth no less than the firm one."""
+    if firm.largest is None:
         return flexible
-    note = f"with the controller on only {flexible.n_servers * GPUS_PER_SERVER} GPUs: it is better left off here"
+    if flexible.largest is not None and firm.largest.value(objective) <= flexible.largest.value(objective):
+        return flexible
+    less = f"{flexible.n_servers * GPUS_PER_SERVER} GPUs" if objective == "gpus" else f"fewer {_MEASURE[objective]}"
+    note = f"with the controller on only {less}: it is better left off here"
     return replace(
         flexible,
         largest=firm.largest,
@@ -157,13 +212,5 @@ def best_of(firm: Capacity, flexible: Capacity) -> Capacity:
         note=note,
         confirmed=firm.confirmed,
         certificate=firm.certificate,
+        search_end=firm.search_end,
     )
-
-
-def _what_stopped(rejected: JudgedSize | None, search_end: str) -> LimitCheck:
-    if rejected is None:
-        return replace(NO_CHECK, where=search_end)
-    if rejected.outcome.failure is not None:
-        return LimitCheck("power flow", math.nan, math.nan, math.inf, False, rejected.outcome.failure)
-    broken = [check for check in rejected.outcome.checks if not check.kept]
-    return max(broken, key=lambda check: check.used)

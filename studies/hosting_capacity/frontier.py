@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from g2g_opt.site import smallest_n_servers
 from studies.hosting_capacity.capacity import Aim
-from studies.shared.task import Row, Task, TaskResult, gather
-
-if TYPE_CHECKING:
-    from studies.hosting_capacity.study import HostingCapacityStudy
+from studies.hosting_capacity.question import HostingCapacityQuestion
+from studies.hosting_capacity.rows import CapacityRow
+from studies.shared.task import Task, TaskResult
+from studies.shared.typed_rows import gather_as
 
 # Points per task; they share batches.
 _POINTS_PER_TASK = 24
@@ -30,40 +30,40 @@ class Corner:
     limit_where: str
 
 
-def _alone(rows: Sequence[Row], floor: float) -> dict[tuple[str, str], Row]:
+def _alone(rows: Sequence[CapacityRow], floor: float) -> dict[tuple[str, str], CapacityRow]:
     """Rows of single buses, by bus and operation."""
     return {
-        (row["bus"], row["operation"]): row
+        (row.bus, row.operation): row
         for row in rows
-        if row["n_sites"] == 1 and row["first_n_servers"] is None and row["throughput_floor"] == floor
+        if row.n_sites == 1 and row.first_n_servers is None and row.throughput_floor == floor
     }
 
 
-def _pairs(study: HostingCapacityStudy) -> list[tuple[str, ...]]:
+def _pairs(study: HostingCapacityQuestion) -> list[tuple[str, ...]]:
     return [buses for buses in study.resolve_sets(study.load_feeder()) if len(buses) == 2]
 
 
-def frontier_tasks(study: HostingCapacityStudy, results: Sequence[TaskResult]) -> list[Task]:
+def frontier_tasks(study: HostingCapacityQuestion, results: Sequence[TaskResult]) -> list[Task]:
     """Groups of points: for every pair, equal steps of the first site up to what its bus hosts alone.
 
     The step at nothing is not searched: the second site is then alone, and was searched for as such. The largest second
     site is guessed on the straight line between the two capacities alone.
     """
     smallest = smallest_n_servers(study.load_models())
-    alone = _alone(gather(results, "capacities"), study.limits.throughput_share_min)
+    alone = _alone(gather_as(results, "capacities", CapacityRow), study.limits.throughput_share_min)
     points: list[dict[str, Any]] = []
     for first, second in _pairs(study):
         for operation in study.operations:
             ends = alone.get((first, operation)), alone.get((second, operation))
-            if ends[0] is None or ends[1] is None or ends[0]["n_servers"] < smallest:
+            if ends[0] is None or ends[1] is None or ends[0].n_servers < smallest:
                 continue
             steps = study.frontier_points - 1
             for k in range(1, steps + 1):
                 point = {
                     "buses": [first, second],
                     "operation": operation,
-                    "first_n_servers": max(smallest, ends[0]["n_servers"] * k // steps),
-                    "guess": max(smallest, ends[1]["n_servers"] * (steps - k) // steps),
+                    "first_n_servers": max(smallest, ends[0].n_servers * k // steps),
+                    "guess": max(smallest, ends[1].n_servers * (steps - k) // steps),
                     "floor": study.limits.throughput_share_min,
                 }
                 points.append(point)
@@ -82,30 +82,30 @@ def frontier_aims(task: Task) -> dict[Aim, int | None]:
     }
 
 
-def corners(rows: Sequence[Row], floor: float) -> dict[tuple[str, str, str], list[Corner]]:
+def corners(rows: Sequence[CapacityRow], floor: float) -> dict[tuple[str, str, str], list[Corner]]:
     """The frontier of every pair and operation, by rising first site; the first point has only the second site."""
     alone = _alone(rows, floor)
     found: dict[tuple[str, str, str], list[Corner]] = {}
     for row in rows:
-        if row["first_n_servers"] is None:
+        if row.first_n_servers is None:
             continue
-        first, second = str(row["bus"]).split("+")
-        at = found.setdefault((first, second, row["operation"]), [])
-        end = alone.get((second, row["operation"]))
+        first, second = row.bus.split("+")
+        at = found.setdefault((first, second, row.operation), [])
+        end = alone.get((second, row.operation))
         if not at and end is not None:
-            at.append(_corner((first, second), end, (0, end["n_servers"]), (0.0, end["power_peak_mw"])))
-        sizes = int(row["first_n_servers"]), int(row["n_servers"])
-        mw = tuple(float(x) for x in row["power_peak_mw_by_site"])
-        start = alone.get((first, row["operation"]))
+            at.append(_corner((first, second), end, (0, end.n_servers), (0.0, end.power_peak_mw)))
+        sizes = row.first_n_servers, row.n_servers
+        mw = row.power_peak_mw_by_site
+        start = alone.get((first, row.operation))
         if not mw and start is not None:
             # Not even the smallest second site goes with this first one, whose own peak is in proportion to its size.
-            mw = (start["power_peak_mw"] * sizes[0] / start["n_servers"], 0.0)
+            mw = (start.power_peak_mw * sizes[0] / start.n_servers, 0.0)
         at.append(_corner((first, second), row, sizes, (mw[0], mw[1])))
     return {key: sorted(at, key=lambda c: c.n_servers[0]) for key, at in found.items()}
 
 
-def _corner(buses: tuple[str, str], row: Mapping[str, Any], n: tuple[int, int], mw: tuple[float, float]) -> Corner:
-    return Corner(buses, row["operation"], n, mw, row["limit"] or "", row["limit_where"] or "")
+def _corner(buses: tuple[str, str], row: CapacityRow, n: tuple[int, int], mw: tuple[float, float]) -> Corner:
+    return Corner(buses, row.operation, n, mw, row.limit, row.limit_where)
 
 
 def rises(frontier: Sequence[Corner]) -> bool:

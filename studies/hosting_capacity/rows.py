@@ -2,36 +2,168 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
 
-from g2g_opt.outcome import Figures
+from g2g_opt.judge import Criterion
 from g2g_opt.site import GPUS_PER_SERVER
-from studies.hosting_capacity.capacity import Capacity
+from g2g_opt.summary import Summary
+from studies.hosting_capacity.capacity import Capacity, Operation
+from studies.hosting_capacity.ladder import Rung
 from studies.hosting_capacity.search import Found, StoredRun
-from studies.shared.stored_runs import run_row
-from studies.shared.task import Row, Tables
+from studies.shared.stored_runs import RunRow
+from studies.shared.task import Tables
+from studies.shared.typed_rows import TypedRow, to_rows
 
-if TYPE_CHECKING:
-    from studies.hosting_capacity.study import HostingCapacityStudy
+_Record = TypeVar("_Record")
+
+NOTHING_REFUSED = "none within the search range"
 
 
-def tables_of(study: HostingCapacityStudy, found: Sequence[Found]) -> Tables:
-    """Tables "capacities" (an answer each), "judged" (a size each) and "runs" of what searches found."""
-    stored = _distinct(run for one in found for run in one.runs)
-    curtailed = {
-        (run.aim.place, run.aim.operation, run.n_servers_by_site, run.plan.taps): _curtailed_time_s(run)
-        for run in stored
-        if run.purpose == "search"
-    }
+@dataclass(frozen=True)
+class CapacityRow(TypedRow):
+    """An answer, one per aim; figures are None where no size was accepted.
+
+    `power_operating_mw` and `power_peak_mw` are the mean and the peak of the simulated closed loop on the batch
+    engine (of several sites the sum; of a frontier's point both sites); those with `opendss` in their names come from
+    the same run on OpenDSS; `fleet_peak_mw` is what the same fleet would draw at its peak if nobody controlled it.
+    `n_servers` is the size searched for: the total, or the second site's if `first_n_servers` is given.
+    """
+
+    bus: str
+    operation: Operation
+    n_sites: int
+    throughput_floor: float
+    first_n_servers: int | None
+    n_servers: int
+    n_servers_by_site: tuple[int, ...]
+    power_peak_mw_by_site: tuple[float, ...]
+    power_operating_mw: float
+    power_peak_mw: float
+    fleet_peak_mw: float
+    power_operating_opendss_mw: float | None
+    power_peak_opendss_mw: float | None
+    voltage_lowest_opendss_pu: float | None
+    n_gpus: int
+    n_replicas: int
+    throughput_share: float | None
+    throughput_tps: float | None
+    voltage_lowest_pu: float | None
+    voltage_highest_pu: float | None
+    violation_time_s: float | None
+    own_loads_unserved_time_s: float | None
+    line_loading_max_pu: float | None
+    line_loading_where: str | None
+    transformer_loading_max_pu: float | None
+    transformer_loading_where: str | None
+    limit: str
+    limit_criterion: Criterion | None
+    limit_element: str
+    limit_where: str
+    limit_value: float
+    limit_allowed: float
+    taps: str | None
+    sizes_judged: int
+    n_servers_rejected_above: int | None
+    gpus_rejected_below: str
+    note: str
+    n_scenarios: int | None
+    n_scenarios_kept: int | None
+    scenario_share_lower_bound: float | None
+    binding_scenario: str | None
+    certificate_attempt: int | None
+
+    @property
+    def gpus_rejected_above(self) -> int | None:
+        """GPUs of all sites in the smallest size refused above the answer."""
+        above = self.n_servers_rejected_above
+        return None if above is None else GPUS_PER_SERVER * (above + (self.first_n_servers or 0))
+
+
+@dataclass(frozen=True)
+class SizeRow(TypedRow):
+    """A size that was judged, by its best round; powers of a run that failed are None."""
+
+    bus: str
+    operation: Operation
+    throughput_floor: float
+    first_n_servers: int | None
+    n_servers: int
+    n_gpus: int
+    kept: bool
+    rounds: int
+    taps: str
+    n_scenarios: int
+    n_failed: int
+    binding_scenario: str
+    failure: str | None
+    checks: str
+    curtailed_time_s: float | None
+    power_operating_mw: float | None
+    power_peak_mw: float | None
+    fleet_peak_mw: float | None
+    throughput_share: float | None
+    throughput_tps: float | None
+
+
+class RungEnd(StrEnum):
+    """How a rung of the ladder ends: a limit that a larger size breaks, or nothing that breaks it."""
+
+    BINDS = "binds"
+    NO_POWER_FLOW = "not reached before the power flow ends"
+    SEARCH_END = "not reached before the search ends"
+    NOT_JUDGED = "not judged: no limit, or nothing that it applies to"
+
+
+@dataclass(frozen=True)
+class RungRow(TypedRow):
+    """A rung of the ladder: the largest size that keeps one criterion, all others left aside.
+
+    Where nothing breaks it (`end`), the figures are those of the largest size that was simulated with an answer; of no
+    size at all, they are None and n_servers is 0. `limit_...` are of the next size that was simulated, which breaks it.
+    """
+
+    bus: str
+    operation: Operation
+    criterion: str
+    end: RungEnd
+    n_servers: int
+    n_gpus: int
+    power_operating_mw: float | None
+    power_peak_mw: float | None
+    throughput_tps: float | None
+    n_servers_rejected_above: int | None
+    limit: str
+    limit_where: str
+    limit_value: float | None
+    limit_allowed: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class CapacityRun(RunRow):
+    """A run of a search: for which aim (floors of tokens share runs), of which size, and for what."""
+
+    bus: str
+    operation: Operation
+    first_n_servers: int | None
+    n_servers: int
+    n_servers_by_site: tuple[int, ...]
+    purpose: str
+
+
+def tables_of(found: Sequence[Found]) -> Tables:
+    """What searches found: tables "capacities" (an answer each), "judged" (sizes), "ladder" (criteria) and "runs"."""
     return {
-        "capacities": [result_row(one.capacity) for one in found],
-        "judged": [row for one in found for row in _judged_rows(one.capacity, curtailed)],
-        "runs": [_stored_row(run) for run in stored],
+        "capacities": to_rows([capacity_row(one.capacity) for one in found]),
+        "judged": to_rows([row for one in found for row in _size_rows(one.capacity)]),
+        "ladder": to_rows([rung_row(rung) for one in found for rung in one.rungs]),
+        "runs": to_rows([_run_row(run) for run in _distinct(run for one in found for run in one.runs)]),
     }
 
 
-def _distinct(runs: Any) -> list[StoredRun]:
+def _distinct(runs: Iterable[StoredRun]) -> list[StoredRun]:
     """Searches that differ in how they judge share runs: each is stored once, for the first of them."""
     found: dict[tuple[Any, ...], StoredRun] = {}
     for run in runs:
@@ -40,60 +172,55 @@ def _distinct(runs: Any) -> list[StoredRun]:
     return list(found.values())
 
 
-def _curtailed_time_s(run: StoredRun) -> float | None:
-    """Time (s) in which some site ran below its nominal batch sizes: that of the site curtailed longest."""
-    if run.run.summary is None:
-        return None
-    return max((site.curtailed_steps for site in run.run.summary.sites), default=0) * run.run.summary.dt_s
+def _run_row(stored: StoredRun) -> CapacityRun:
+    return CapacityRun.of(
+        stored.plan,
+        stored.scenario,
+        stored.run,
+        bus=stored.aim.place,
+        operation=stored.aim.operation,
+        first_n_servers=stored.aim.first_n_servers,
+        n_servers=stored.n_servers,
+        n_servers_by_site=stored.n_servers_by_site,
+        purpose=stored.purpose,
+    )
 
 
-def _stored_row(stored: StoredRun) -> Row:
-    return {
-        "bus": stored.aim.place,
-        "operation": stored.aim.operation,
-        "first_n_servers": stored.aim.first_n_servers,
-        "n_servers": stored.n_servers,
-        "n_servers_by_site": list(stored.n_servers_by_site),
-        "purpose": stored.purpose,
-        "engine": stored.run.outcome.engine,
-        "curtailed_time_s": _curtailed_time_s(stored),
-        **run_row(stored.plan, stored.scenario, stored.run),
-    }
-
-
-def _judged_rows(capacity: Capacity, curtailed: dict[tuple[Any, ...], float | None]) -> list[Row]:
+def _size_rows(capacity: Capacity) -> list[SizeRow]:
     rows = []
     for size in capacity.judged:
-        figures = size.outcome.figures
-        row: Row = {
-            "bus": capacity.bus,
-            "operation": capacity.operation,
-            "throughput_floor": capacity.aim.throughput_share_min,
-            "first_n_servers": capacity.aim.first_n_servers,
-            "n_servers": size.n_servers,
-            "n_gpus": GPUS_PER_SERVER * sum(size.n_servers_by_site),
-            "kept": size.kept,
-            "rounds": size.rounds,
-            "taps": taps_in_words(size.taps),
-            "n_scenarios": size.n_scenarios,
-            "n_failed": size.n_failed,
-            "binding_scenario": size.outcome.scenario,
-            "failure": size.outcome.failure,
-            "checks": "; ".join(f"{'kept' if c.kept else 'BROKEN'}: {c}" for c in size.outcome.checks),
-            "curtailed_time_s": curtailed.get((capacity.bus, capacity.operation, size.n_servers_by_site, size.taps)),
-        }
-        rows.append(row | _power(figures) | {"throughput_share": figures.throughput_share if figures else None})
+        failure, summary = size.outcome.failure, size.outcome.summary
+        figures = summary if failure is None else None
+        rows.append(
+            SizeRow(
+                bus=capacity.bus,
+                operation=capacity.operation,
+                throughput_floor=capacity.aim.throughput_share_min,
+                first_n_servers=capacity.aim.first_n_servers,
+                n_servers=size.n_servers,
+                n_gpus=GPUS_PER_SERVER * sum(size.n_servers_by_site),
+                kept=size.kept,
+                rounds=size.rounds,
+                taps=taps_in_words(size.taps),
+                n_scenarios=size.n_scenarios,
+                n_failed=size.n_failed,
+                binding_scenario=size.outcome.scenario,
+                failure=str(failure) if failure is not None else None,
+                checks="; ".join(f"{'kept' if c.kept else 'BROKEN'}: {c}" for c in size.outcome.checks),
+                curtailed_time_s=figures.curtailed_time_s if figures else None,
+                power_operating_mw=_rounded(figures, lambda f: f.power_mean_mw),
+                power_peak_mw=_rounded(figures, lambda f: f.power_peak_mw),
+                fleet_peak_mw=_rounded(figures, lambda f: f.uncontrolled_peak_mw),
+                throughput_share=figures.throughput_share if figures else None,
+                throughput_tps=figures.throughput_tps if figures else None,
+            )
+        )
     return rows
 
 
-def _power(figures: Figures | None) -> Row:
-    if figures is None:
-        return {"power_operating_mw": None, "power_peak_mw": None, "fleet_peak_mw": None}
-    return {
-        "power_operating_mw": round(sum(site.power_mean_mw for site in figures.sites), 4),
-        "power_peak_mw": round(sum(site.power_peak_mw for site in figures.sites), 4),
-        "fleet_peak_mw": round(sum(site.uncontrolled_peak_mw for site in figures.sites), 4),
-    }
+def _rounded(record: _Record | None, figure: Callable[[_Record], float], digits: int = 4) -> float | None:
+    """A figure of a record; None without a record."""
+    return None if record is None else round(figure(record), digits)
 
 
 def taps_in_words(taps: Sequence[tuple[str, float]]) -> str:
@@ -101,66 +228,88 @@ def taps_in_words(taps: Sequence[tuple[str, float]]) -> str:
     return " ".join(f"{name}={ratio:g}" for name, ratio in taps)
 
 
-def result_row(capacity: Capacity) -> Row:
-    """One row per aim; figures are None where no size was accepted.
-
-    `power_operating_mw` and `power_peak_mw` are the mean and the peak of the simulated closed loop on the batch
-    engine (of several sites the sum; of a frontier's point both sites); those with `opendss` in their names come from
-    the same run on OpenDSS; `fleet_peak_mw` is what the same fleet would draw at its peak if nobody controlled it.
-    `n_servers` is the size searched for: the total, or the second site's if `first_n_servers` is given.
-    """
+def capacity_row(capacity: Capacity) -> CapacityRow:
+    """The row of an answer."""
     size, confirmed, certificate = capacity.largest, capacity.confirmed, capacity.certificate
-    figures = size.figures if size is not None else None
-    on_opendss = confirmed.figures if confirmed is not None else None
-    row: Row = {
-        "bus": capacity.bus,
-        "operation": capacity.operation,
-        "n_sites": len(capacity.aim.buses),
-        "throughput_floor": capacity.aim.throughput_share_min,
-        "first_n_servers": capacity.aim.first_n_servers,
-        "n_servers": capacity.n_servers,
-        "n_servers_by_site": list(size.n_servers_by_site) if size is not None else [],
-        "power_peak_mw_by_site": [round(site.power_peak_mw, 4) for site in figures.sites] if figures else [],
-    }
-    row |= _power(figures) if figures else {"power_operating_mw": 0.0, "power_peak_mw": 0.0, "fleet_peak_mw": 0.0}
-    row |= {
-        "power_operating_opendss_mw": None,
-        "power_peak_opendss_mw": None,
-        "voltage_lowest_opendss_pu": None,
-        "n_gpus": sum(site.n_gpus for site in figures.sites) if figures else 0,
-        "n_replicas": sum(site.n_replicas for site in figures.sites) if figures else 0,
-        "throughput_share": round(figures.throughput_share, 4) if figures else None,
-        "voltage_lowest_pu": round(figures.voltage.worst_vmin, 5) if figures else None,
-        "voltage_highest_pu": round(figures.voltage.worst_vmax, 5) if figures else None,
-        "violation_time_s": figures.voltage.violation_time_s if figures else None,
-        "own_loads_unserved_time_s": figures.own_loads_unserved_time_s if figures else None,
-    }
-    if on_opendss is not None:
-        row |= {
-            "power_operating_opendss_mw": round(sum(site.power_mean_mw for site in on_opendss.sites), 4),
-            "power_peak_opendss_mw": round(sum(site.power_peak_mw for site in on_opendss.sites), 4),
-            "voltage_lowest_opendss_pu": round(on_opendss.voltage.worst_vmin, 5),
-        }
-    for kind in ("line", "transformer"):
-        worst = getattr(figures, f"worst_{kind}") if figures else None
-        row |= {
-            f"{kind}_loading_max_pu": round(worst.loading_pu, 3) if worst else None,
-            f"{kind}_loading_where": worst.branch if worst else None,
-        }
-    stopped = capacity.stopped_by
-    return row | {
-        "limit": stopped.name,
-        "limit_where": stopped.where,
-        "limit_value": stopped.value,
-        "limit_allowed": stopped.limit,
-        "taps": taps_in_words(size.taps) if size is not None else None,
-        "sizes_judged": len(capacity.judged),
-        "n_servers_rejected_above": capacity.n_rejected,
-        "gpus_rejected_below": " ".join(str(GPUS_PER_SERVER * n) for n in capacity.rejected_below),
-        "note": capacity.note,
-        "n_scenarios": certificate.n if certificate else None,
-        "n_scenarios_kept": certificate.n_kept if certificate else None,
-        "scenario_share_lower_bound": round(certificate.share_lower_bound, 5) if certificate else None,
-        "binding_scenario": certificate.binding if certificate else None,
-        "certificate_attempt": certificate.attempt if certificate else None,
-    }
+    figures = size.summary if size is not None else None
+    on_opendss = confirmed.summary if confirmed is not None and confirmed.failure is None else None
+    line, transformer = _loading(figures, "line"), _loading(figures, "transformer")
+    stopped, voltage = capacity.stopped_by, size.outcome.verdict.voltage if size is not None else None
+    return CapacityRow(
+        bus=capacity.bus,
+        operation=capacity.operation,
+        n_sites=len(capacity.aim.buses),
+        throughput_floor=capacity.aim.throughput_share_min,
+        first_n_servers=capacity.aim.first_n_servers,
+        n_servers=capacity.n_servers,
+        n_servers_by_site=size.n_servers_by_site if size is not None else (),
+        power_peak_mw_by_site=tuple(round(site.power_peak_mw, 4) for site in figures.sites) if figures else (),
+        power_operating_mw=round(figures.power_mean_mw, 4) if figures else 0.0,
+        power_peak_mw=round(figures.power_peak_mw, 4) if figures else 0.0,
+        fleet_peak_mw=round(figures.uncontrolled_peak_mw, 4) if figures else 0.0,
+        power_operating_opendss_mw=_rounded(on_opendss, lambda f: f.power_mean_mw),
+        power_peak_opendss_mw=_rounded(on_opendss, lambda f: f.power_peak_mw),
+        voltage_lowest_opendss_pu=_rounded(on_opendss, lambda f: f.lowest, 5),
+        n_gpus=sum(site.n_gpus for site in figures.sites) if figures else 0,
+        n_replicas=sum(site.n_replicas for site in figures.sites) if figures else 0,
+        throughput_share=_rounded(figures, lambda f: f.throughput_share),
+        throughput_tps=figures.throughput_tps if figures else None,
+        voltage_lowest_pu=_rounded(figures, lambda f: f.lowest, 5),
+        voltage_highest_pu=_rounded(figures, lambda f: f.highest, 5),
+        violation_time_s=voltage.violation_time_s if voltage is not None else None,
+        own_loads_unserved_time_s=figures.own_loads_unserved_time_s if figures else None,
+        line_loading_max_pu=line[0],
+        line_loading_where=line[1],
+        transformer_loading_max_pu=transformer[0],
+        transformer_loading_where=transformer[1],
+        limit=stopped.name if stopped is not None else NOTHING_REFUSED,
+        limit_criterion=stopped.criterion if stopped is not None else None,
+        limit_element=stopped.where if stopped is not None else "",
+        limit_where=stopped.place() if stopped is not None else capacity.search_end,
+        limit_value=stopped.value if stopped is not None else 0.0,
+        limit_allowed=stopped.limit if stopped is not None else 0.0,
+        taps=taps_in_words(size.taps) if size is not None else None,
+        sizes_judged=len(capacity.judged),
+        n_servers_rejected_above=capacity.n_rejected,
+        gpus_rejected_below=" ".join(str(GPUS_PER_SERVER * n) for n in capacity.rejected_below),
+        note=capacity.note,
+        n_scenarios=certificate.n if certificate else None,
+        n_scenarios_kept=certificate.n_kept if certificate else None,
+        scenario_share_lower_bound=_rounded(certificate, lambda f: f.share_lower_bound, 5),
+        binding_scenario=certificate.binding if certificate else None,
+        certificate_attempt=certificate.attempt if certificate else None,
+    )
+
+
+def rung_row(rung: Rung) -> RungRow:
+    """The row of a rung of the ladder."""
+    stopped = rung.stopped_by
+    if not rung.is_judged:
+        end = RungEnd.NOT_JUDGED
+    elif stopped is not None:
+        end = RungEnd.BINDS
+    else:
+        end = RungEnd.NO_POWER_FLOW if rung.power_flow_ends else RungEnd.SEARCH_END
+    size = rung.below if stopped is not None else rung.ends_at
+    figures = size.summary if size is not None else None
+    return RungRow(
+        bus=rung.aim.place,
+        operation=rung.aim.operation,
+        criterion=rung.criterion,
+        end=end,
+        n_servers=size.n_servers if size is not None else 0,
+        n_gpus=GPUS_PER_SERVER * sum(size.n_servers_by_site) if size is not None else 0,
+        power_operating_mw=_rounded(figures, lambda f: f.power_mean_mw),
+        power_peak_mw=_rounded(figures, lambda f: f.power_peak_mw),
+        throughput_tps=figures.throughput_tps if figures is not None else None,
+        n_servers_rejected_above=rung.n_rejected,
+        limit=stopped.name if stopped is not None else "",
+        limit_where=stopped.place() if stopped is not None else "",
+        limit_value=stopped.value if stopped is not None else None,
+        limit_allowed=stopped.limit if stopped is not None else None,
+    )
+
+
+def _loading(figures: Summary | None, kind: str) -> tuple[float | None, str | None]:
+    worst = figures.worst_loading(kind) if figures is not None else None
+    return (round(worst.loading_pu, 3), worst.branch) if worst is not None else (None, None)

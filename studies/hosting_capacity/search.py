@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy, TapMode
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Simulation
 from g2g_opt.site import GPUS_PER_SERVER, sized_site, smallest_n_servers
-from solvers.exact_binomial import lower_bound
 from solvers.largest_feasible import LargestFeasible, search_largest_feasible
-from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, capacity_of
+from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, best_note, capacity_of
+from studies.hosting_capacity.ladder import Rung, rungs_of, sizes_wanted
+from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.shared.side_by_side import Request, Wanted, together
 from studies.shared.tap_search import TapSearch, TapTrial
 from studies.shared.workload import Models, SizeRange
-
-if TYPE_CHECKING:
-    from studies.hosting_capacity.study import HostingCapacityStudy
 
 # Share of an answer within which the search stops; one server near the bottom.
 RESOLUTION = 0.005
@@ -29,6 +25,10 @@ RESOLUTION = 0.005
 # 2 to 4 take the same time, 6 and 8 half as much again.
 SIZES_AT_ONCE = 2
 GROWTH = 1.6
+# Sizes spread over the range in which the best one is looked for, and how near to it the search comes.
+SIZES_SPREAD, BEST_RESOLUTION = 6, 0.02
+# Share of a rung of the ladder within which it is known.
+RUNG_RESOLUTION = 0.02
 # Around a guess the search spreads in smaller steps.
 GROWTH_AROUND_GUESS = 1.15
 
@@ -37,6 +37,10 @@ Report = Callable[[Aim, JudgedSize], None]
 
 def nobody(aim: Aim, judged: JudgedSize) -> None:
     """Hears of sizes and does nothing."""
+
+
+def not_told(aim: Aim) -> None:
+    """Hears of runs on OpenDSS and does nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,31 +53,37 @@ class StoredRun:
     plan: Plan
     scenario: Scenario
     purpose: str  # "search", "certificate" or "opendss"
-    run: Simulation
+    run: Outcome
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a search comes to: its answer and the runs behind it."""
+    """What a search comes to: its answer, the runs behind it, and the ladder of limits if one was asked for."""
 
     capacity: Capacity
     runs: list[StoredRun] = field(default_factory=list)
+    rungs: tuple[Rung, ...] = ()
 
 
 class SizeSearch:
-    """One aim's search. `guess` (servers) is where it begins, if something is known; `report` hears of every size."""
+    """One aim's search. `guess` (servers) is where it begins, if something is known.
+
+    `report` hears of every size, `confirmed` of every run on OpenDSS.
+    """
 
     def __init__(
         self,
-        study: HostingCapacityStudy,
+        study: HostingCapacityQuestion,
         feeder: Feeder,
         models: Models,
         aim: Aim,
         guess: int | None = None,
         report: Report = nobody,
+        confirmed: Callable[[Aim], None] = not_told,
     ) -> None:
         self._study, self._models, self._aim, self._guess, self._report = study, models, aim, guess, report
-        self._limits = replace(study.limits, throughput_share_min=aim.throughput_share_min)
+        self._confirmed = confirmed
+        self._limits, self._objective = aim.limits(study.limits), study.objective_of(aim)
         self._policy = study.policy if aim.operation == "flexible" else Policy("none")
         self._tap_mode: TapMode = "own control" if study.taps == "own control" else "fixed"
         self._scenarios = study.draw_scenarios("search")
@@ -129,7 +139,44 @@ class SizeSearch:
             except StopIteration as end:
                 answer: LargestFeasible = end.value
                 break
-        return (yield from self.settle(answer.n))
+        if self._objective != "gpus":
+            yield from self._look_for_best(answer.n)
+        if not self._study.has_ladder(self._aim):
+            return (yield from self.settle(answer.n))
+        yield from self._climb()
+        settled = yield from self.settle(answer.n)
+        return replace(settled, rungs=tuple(rungs_of(self._aim, list(self._judged.values()))))
+
+    def _look_for_best(self, n_largest: int) -> Wanted[None]:
+        """Judge sizes up to the largest kept where the most valuable one may be: spread evenly, then around the best.
+
+        A controller that gives up tokens for voltages makes more servers do less work somewhere, so the largest size
+        that keeps the limits need not be the best one.
+        """
+        n_min = self._smallest()
+        if n_largest <= n_min:
+            return
+        spread = [round(n_min * (n_largest / n_min) ** (k / SIZES_SPREAD)) for k in range(1, SIZES_SPREAD)]
+        yield from together([self._judge(n) for n in dict.fromkeys(spread) if n not in self._judged])
+        while True:
+            sizes = sorted(n for n, size in self._judged.items() if size.outcome.failure is None and n <= n_largest)
+            kept = [n for n in sizes if self._judged[n].kept]
+            if not kept:
+                return
+            best = max(kept, key=lambda n: self._judged[n].value(self._objective))
+            place, wanted = sizes.index(best), set()
+            for beside in sizes[max(0, place - 1) : place + 2]:
+                if abs(beside - best) > max(1, int(BEST_RESOLUTION * best)):
+                    wanted.add((beside + best) // 2)
+            wanted -= {*self._judged}
+            if not wanted:
+                return
+            yield from together([self._judge(n) for n in sorted(wanted)])
+
+    def _climb(self) -> Wanted[None]:
+        """Judge sizes until every criterion's rung is known."""
+        while wanted := sizes_wanted(self._judged, self._smallest(), self._cap(), RUNG_RESOLUTION, GROWTH):
+            yield from together([self._judge(n) for n in wanted])
 
     def _smallest(self) -> int:
         """The least servers in all with which every site has a replica of every model."""
@@ -155,34 +202,26 @@ class SizeSearch:
     def _judge(self, n_servers: int) -> Wanted[None]:
         """One size under the taps that suit it."""
         trials = yield from self._taps.try_taps(self._plan(n_servers))
-        best = trials[-1]
-        judged = JudgedSize(
-            n_servers=n_servers,
-            kept=best.kept,
-            taps=best.taps,
-            rounds=len(trials),
-            outcome=best.binding.outcome,
-            n_servers_by_site=self._sizes(n_servers),
-            n_scenarios=len(best.runs),
-            n_failed=best.n_failed,
-        )
+        judged = JudgedSize.of_trials(n_servers, self._sizes(n_servers), trials)
         self._judged[n_servers], self._trials[n_servers] = judged, trials
         self._report(self._aim, judged)
 
     def settle(self, n: int) -> Wanted[Found]:
-        """The largest accepted size that fresh scenarios and OpenDSS accept too; what they refused is noted."""
+        """The best accepted size up to `n` that fresh scenarios and OpenDSS accept too; what they refused is noted."""
         notes: list[str] = []
         runs: list[StoredRun] = []
         judged = sorted(self._judged.values(), key=lambda j: j.n_servers)
         attempt = 0
-        for size in sorted((j for j in judged if j.kept and j.n_servers <= n), key=lambda j: -j.n_servers):
+        for size in sorted(
+            (j for j in judged if j.kept and j.n_servers <= n), key=lambda j: j.value(self._objective), reverse=True
+        ):
             plan = replace(self._plan(size.n_servers), taps=size.taps)
             certificate = None
             if len(self._scenarios) > 1:
                 attempt += 1
                 fresh = self._study.draw_scenarios(f"certificate {attempt}")
                 trial = yield from self._try(plan, fresh)
-                certificate = self._certificate(trial, attempt)
+                certificate = Certificate.of(trial, self._study.confidence, attempt)
                 runs += self._stored(size.n_servers, trial, "certificate", fresh)
                 if not trial.kept:
                     notes.append(
@@ -192,13 +231,14 @@ class SizeSearch:
                     continue
             binding = self._binding_scenario(size)
             (run,) = yield (Request(plan, "opendss", binding),)
-            outcome: Outcome = run.outcome
-            if outcome.figures is not None:
-                outcome = self._taps.judged(run, binding).outcome
+            outcome: Outcome = run.judged(self._limits)
+            self._confirmed(self._aim)
             runs.append(StoredRun(self._aim, size.n_servers, size.n_servers_by_site, plan, binding, "opendss", run))
             if outcome.kept or size.n_failed:
                 runs += self._search_runs(size.n_servers)
                 end = self._search_end(size.n_servers)
+                if size.n_servers < n and self._objective != "gpus" and not notes:
+                    notes.append(best_note(size, self._judged[n], self._objective))
                 capacity = capacity_of(self._aim, judged, size, notes, outcome, certificate, end)
                 return Found(capacity, runs)
             notes.append(
@@ -208,8 +248,8 @@ class SizeSearch:
         runs += self._search_runs(0)
         return Found(capacity_of(self._aim, judged, None, notes), runs)
 
-    def absorb(self, runs: Sequence[StoredRun]) -> int:
-        """Judge other searches' runs of the same sites under this one's limits; the largest size kept by now (0: none).
+    def absorb(self, runs: Sequence[StoredRun]) -> None:
+        """Judge other searches' runs of the same sites under this one's limits.
 
         A run is a verdict only where one scenario is judged.
         """
@@ -217,13 +257,19 @@ class SizeSearch:
             known = self._judged.get(stored.n_servers)
             if stored.purpose != "search" or (known is not None and known.kept):
                 continue
-            outcome = self._taps.judged(stored.run, stored.scenario).outcome
+            outcome = stored.run.judged(self._limits)
             if known is None or outcome.kept:
-                sizes = stored.n_servers_by_site
-                self._judged[stored.n_servers] = JudgedSize(
-                    stored.n_servers, outcome.kept, stored.plan.taps, 1, outcome, sizes
-                )
-        return max((n for n, judged in self._judged.items() if judged.kept), default=0)
+                trial = TapTrial.of(stored.plan, [outcome])
+                size = JudgedSize.of_trials(stored.n_servers, stored.n_servers_by_site, [trial])
+                self._judged[stored.n_servers] = size
+
+    def best_kept(self, capacity: Capacity) -> int | None:
+        """The largest size kept, if any size kept is worth more than the answer; None if the answer stands."""
+        kept = [size for size in self._judged.values() if size.kept]
+        best = max((size.value(self._objective) for size in kept), default=None)
+        if best is None or (capacity.largest is not None and best <= capacity.largest.value(self._objective)):
+            return None
+        return max(size.n_servers for size in kept)
 
     def _binding_scenario(self, size: JudgedSize) -> Scenario:
         return next(s for s in self._scenarios if s.name == size.outcome.scenario)
@@ -232,11 +278,6 @@ class SizeSearch:
         """The plan as it is in scenarios that nobody has seen."""
         (trial,) = yield from self._tap_search(self._feeder, scenarios, optimise=False).try_taps(plan, plan.taps)
         return trial
-
-    def _certificate(self, trial: TapTrial, attempt: int) -> Certificate:
-        n, n_kept = len(trial.runs), len(trial.runs) - trial.n_failed
-        bound = lower_bound(n_kept, n, self._study.confidence)
-        return Certificate(n, n_kept, bound, trial.binding.outcome.scenario, attempt)
 
     def _search_runs(self, n_answer: int) -> list[StoredRun]:
         """Runs to keep: all of them, or with a scenario set those of the answer and of the next size."""
@@ -251,6 +292,6 @@ class SizeSearch:
     def _stored(self, n: int, trial: TapTrial, purpose: str, scenarios: tuple[Scenario, ...]) -> list[StoredRun]:
         by_name = {scenario.name: scenario for scenario in scenarios}
         return [
-            StoredRun(self._aim, n, self._sizes(n), trial.plan, by_name[run.outcome.scenario], purpose, run)
+            StoredRun(self._aim, n, self._sizes(n), trial.plan, by_name[run.scenario], purpose, run)
             for run in trial.runs
         ]

@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from g2g_opt.feeder_description import unassessed_notes
-from g2g_opt.feeder_lint import placeholder_rated_lines
+import numpy as np
+
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.site import GPUS_PER_SERVER
-from studies.load_profile.rejudged import judge_cells_again
-from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
-from studies.shared.task import Row, TaskResult, gather
+from studies.load_profile.question import LoadProfileQuestion
+from studies.load_profile.rows import (
+    CellKey,
+    CellRow,
+    CellRun,
+    FleetCellRow,
+    FleetRow,
+    SizeRow,
+    YearRun,
+    cell_rows,
+)
+from studies.report.scenario_chart import course_charts
+from studies.shared.conclusion import (
+    Chart,
+    Column,
+    Conclusion,
+    Envelope,
+    Failure,
+    FeederMap,
+    Line,
+    ResultTable,
+    most_and_least,
+)
+from studies.shared.envelopes import envelope_of
+from studies.shared.task import Row, TaskResult
+from studies.shared.typed_rows import gather_as
 
-if TYPE_CHECKING:
-    from studies.load_profile.study import LoadProfileStudy
-
-# What stands where a limit would, in a cell whose largest size is the largest that was tried.
-SEARCH_CAP = "cap of the search"
 # Buses with a chart of their own.
 _CHARTS_MAX = 8
 
@@ -58,26 +76,30 @@ _FLEETS = (
 )
 
 
-def draw_conclusion(study: LoadProfileStudy, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
-    """The answer from stored results alone; under other `limits` every stored size is judged again."""
-    used = limits or study.limits
-    again = limits is not None
-    cells = gather(results, "cells") if limits is None else judge_cells_again(gather(results, "judged"), limits)
-    # What went through the year did so for the study's own limits; nothing is simulated for new ones.
-    fleets = [] if again else gather(results, "fleets")
-    held = {} if again else {_key(row): row for row in gather(results, "profile")}
-    flexible = {} if again else {_key(r): r for r in gather(results, "fleet_cells") if r["operation"] == "flexible"}
-    buses = list(dict.fromkeys(row["bus"] for row in cells))
+def draw_conclusion(study: LoadProfileQuestion, results: Sequence[TaskResult], again: bool = False) -> Conclusion:
+    """The answer from stored results alone; `again` if the runs were made under other limits than the study's."""
+    used = study.limits
+    years = gather_as(results, "years", YearRun)
+    if again:
+        cells = cell_rows(_sizes(study, gather_as(results, "runs", CellRun)), None)
+        # What went through the year did so for other limits; nothing is simulated for new ones.
+        fleets, profile_rows, fleet_cells = [], [], []
+    else:
+        cells, fleets = gather_as(results, "cells", CellRow), gather_as(results, "fleets", FleetRow)
+        profile_rows = gather_as(results, "profile", FleetCellRow)
+        fleet_cells = gather_as(results, "fleet_cells", FleetCellRow)
+    held = {row.key: row for row in profile_rows}
+    flexible = {row.key: row for row in fleet_cells if row.operation == "flexible"}
+    buses = list(dict.fromkeys(row.bus for row in cells))
     firm: dict[str, float | None] = dict.fromkeys(buses)
-    firm |= {row["bus"]: row["power_mw"] for row in fleets if row["operation"] == "firm"}
-    profile = [
-        _profile_row(row, held.get(_key(row)), firm[row["bus"]], flexible.get(_key(row)), again) for row in cells
-    ]
+    firm |= {row.bus: row.power_mw for row in fleets if row.operation == "firm"}
+    profile = [_profile_row(row, held.get(row.key), firm[row.bus], flexible.get(row.key), again) for row in cells]
     known = [row for row in profile if row["allowed_mw"] is not None]
-    tightest = {
-        bus: min((row for row in known if row["bus"] == bus), key=_allowed, default=None)
-        for bus in buses
-    }  # fmt: skip
+    tightest = {bus: min((row for row in known if row["bus"] == bus), key=_allowed, default=None) for bus in buses}
+
+    def rank(bus: str) -> float:
+        return firm[bus] or _allowed(tightest[bus] or {"allowed_mw": 0.0})
+
     return Conclusion(
         title=f"Limited load profile of {study.feeder}: {', '.join(study.models)} on {study.gpu}",
         answer=_answer(study, profile, firm, fleets, tightest, again),
@@ -87,36 +109,53 @@ def draw_conclusion(study: LoadProfileStudy, results: Sequence[TaskResult], limi
             ResultTable("limited_load_profile", "MW allowed by month and hour", _PROFILE, profile, folded=True),
         ),
         maps=_maps(firm, fleets),
-        envelopes=() if again else tuple(_envelope(row, used) for row in gather(results, "envelopes")),
-        charts=tuple(_chart(bus, known, firm[bus]) for bus in [b for b in buses if tightest[b]][:_CHARTS_MAX]),
+        envelopes=() if again else tuple(_envelope(run, used) for run in years),
+        charts=(
+            *(
+                _chart(bus, known, firm[bus])
+                for bus in most_and_least((b for b in buses if tightest[b]), _CHARTS_MAX, rank)
+            ),
+            *_month_charts(study),
+        ),
         failures=_failures(results),
         warnings=_warnings(study, profile, buses, fleets, held, again),
         not_assessed=_not_assessed(study, used),
     )
 
 
-def _key(row: Row) -> tuple[str, int, int]:
-    return row["bus"], row["month"], row["hour"]
+def _sizes(study: LoadProfileQuestion, runs: Sequence[CellRun]) -> list[SizeRow]:
+    """Stored runs judged by the study's limits."""
+    cells, profile = {(cell.month, cell.hour): cell for cell in study.cells()}, load_profile(study.profile)
+    moments = {key: cell.moment(profile) for key, cell in cells.items()}
+    return [
+        SizeRow.of(run.bus, cells[at], run.n_servers, run.outcome(study.limits), moments[at])
+        for run in runs
+        for at in [(run.month, run.hour)]
+    ]
 
 
 def _allowed(row: Mapping[str, float]) -> float:
     return float(row["allowed_mw"])
 
 
-def _profile_row(cell: Row, held: Row | None, firm_mw: float | None, flexible: Row | None, again: bool) -> Row:
+def _profile_row(
+    cell: CellRow, held: FleetCellRow | None, firm_mw: float | None, flexible: FleetCellRow | None, again: bool
+) -> Row:
     """A cell of the table: what held through the year; judged again, what the stored sizes say of the cell."""
     source = cell if again else held
-    allowed = source["power_mw"] if source is not None else None
+    allowed = source.power_mw if source is not None else None
     return {
-        **{name: cell[name] for name in ("bus", "month", "hour", "days", "limit", "limit_where")},
-        **{name: source[name] if source is not None else None for name in ("lowest_pu", "highest_pu", "loading_pu")},
+        **{name: getattr(cell, name) for name in ("bus", "month", "hour", "days", "limit", "limit_where", "at_cap")},
+        "lowest_pu": source.lowest_pu if source is not None else None,
+        "highest_pu": source.highest_pu if source is not None else None,
+        "loading_pu": source.loading_pu if source is not None else None,
         "allowed_mw": allowed,
         "firm_mw": firm_mw,
         "above_firm_mw": max(0.0, allowed - firm_mw) if allowed is not None and firm_mw is not None else None,
-        "searched_mw": cell["power_mw"],
-        "searched_gpus": GPUS_PER_SERVER * cell["n_servers"] if cell["n_servers"] is not None else None,
-        "flexible_mw": flexible["power_mw"] if flexible else None,
-        "flexible_batch_cap": flexible["batch_cap"] if flexible else None,
+        "searched_mw": cell.power_mw,
+        "searched_gpus": GPUS_PER_SERVER * cell.n_servers if cell.n_servers is not None else None,
+        "flexible_mw": flexible.power_mw if flexible else None,
+        "flexible_batch_cap": flexible.batch_cap if flexible else None,
     }
 
 
@@ -130,10 +169,10 @@ def _when(row: Row | None) -> str:
 
 
 def _answer(
-    study: LoadProfileStudy,
+    study: LoadProfileQuestion,
     profile: Sequence[Row],
     firm: Mapping[str, float | None],
-    fleets: Sequence[Row],
+    fleets: Sequence[FleetRow],
     tightest: Mapping[str, Row | None],
     again: bool,
 ) -> str:
@@ -160,19 +199,19 @@ def _answer(
         f"{most['allowed_mw']:.2f} MW ({calendar.month_abbr[most['month']]} {most['hour']:02d}:00), {mean:.2f} MW on "
         "average."
     )
-    if capped := [row for row in rows if row["limit"] == SEARCH_CAP]:
+    if capped := [row for row in rows if row["at_cap"]]:
         words += (
             f" In {len(capped)} of {len(rows)} hours of months the search ended at its cap of "
             f"{study.power_max_mw:g} MW at rated power (power_max_mw): more may fit there."
         )
-    by_name = {row["operation"]: row for row in fleets if row["bus"] == bus}
+    by_name = {row.operation: row for row in fleets if row.bus == bus}
     flexible, plain = by_name.get("flexible"), by_name.get("firm")
-    if flexible and plain and flexible["n_servers"] and plain["n_servers"]:
-        words += f" {plain['n_gpus']} GPUs fit at any time"
-        if flexible["curtailed_hours"]:
+    if flexible and plain and flexible.n_servers and plain.n_servers:
+        words += f" {plain.n_gpus} GPUs fit at any time"
+        if flexible.curtailed_hours:
             words += (
-                f"; a fleet of {flexible['n_gpus']} that lowers its batch sizes in {flexible['curtailed_hours']} hours "
-                f"serves {100 * (flexible['tokens_of_firm'] - 1):.1f} % more tokens a year"
+                f"; a fleet of {flexible.n_gpus} that lowers its batch sizes in {flexible.curtailed_hours} hours "
+                f"serves {100 * ((flexible.tokens_of_firm or 1.0) - 1):.1f} % more tokens a year"
             )
         words += "."
     if len(whole) > 1:
@@ -181,39 +220,32 @@ def _answer(
     return words
 
 
-def _fleet_table(fleets: Sequence[Row], tightest: Mapping[str, Row | None]) -> ResultTable:
+def _fleet_table(fleets: Sequence[FleetRow], tightest: Mapping[str, Row | None]) -> ResultTable:
     rows = [
         {
-            **row,
-            "energy_gwh": row["energy_mwh"] / 1e3 if row["energy_mwh"] is not None else None,
-            "binding": _when(tightest.get(row["bus"])),
+            **vars(row),
+            "energy_gwh": row.energy_mwh / 1e3 if row.energy_mwh is not None else None,
+            "binding": _when(tightest.get(row.bus)),
         }
         for row in fleets
     ]
     return ResultTable("fleets", "Fleets that keep the limits in every hour of the year", _FLEETS, rows)
 
 
-def _maps(firm: Mapping[str, float | None], fleets: Sequence[Row]) -> tuple[FeederMap, ...]:
+def _maps(firm: Mapping[str, float | None], fleets: Sequence[FleetRow]) -> tuple[FeederMap, ...]:
     found = []
     known = {bus: mw for bus, mw in firm.items() if mw is not None}
     if known:
         found.append(FeederMap("firm capacity over the year", "MW", known))
-    flexible = {r["bus"]: float(r["n_gpus"]) for r in fleets if r["operation"] == "flexible" and r["n_servers"]}
+    flexible = {r.bus: float(r.n_gpus) for r in fleets if r.operation == "flexible" and r.n_gpus}
     if flexible:
         found.append(FeederMap("flexible fleet", "GPUs", flexible))
     return tuple(found)
 
 
-def _envelope(row: Row, limits: Limits) -> Envelope:
-    what = "a site that draws the profile" if row["operation"] == "profile" else f"{row['operation']} fleet"
-    return Envelope(
-        f"{row['bus']}, {what} through the year, OpenDSS",
-        tuple(row["nodes"]),
-        [float(v) for v in row["lowest_pu"]],
-        [float(v) for v in row["highest_pu"]],
-        limits.voltage_min_pu,
-        limits.voltage_max_pu,
-    )
+def _envelope(run: YearRun, limits: Limits) -> Envelope:
+    what = "a site that draws the profile" if run.operation == "profile" else f"{run.operation} fleet"
+    return envelope_of(f"{run.bus}, {what} through the year, OpenDSS", [run], limits)
 
 
 def _chart(bus: str, profile: Sequence[Row], firm_mw: float | None) -> Chart:
@@ -229,33 +261,48 @@ def _chart(bus: str, profile: Sequence[Row], firm_mw: float | None) -> Chart:
     return Chart(f"MW allowed at bus {bus}", "hour beginning", "MW", tuple(lines))
 
 
+def _month_charts(study: LoadProfileQuestion) -> tuple[Chart, ...]:
+    """Own load and sun by the hour of the day, means of the months."""
+    profile = load_profile(study.profile)
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for month in range(1, 13):
+        rows = [profile.rows_of(month, hour) for hour in range(24)]
+        if all(len(of_hour) for of_hour in rows):
+            load, sun = (
+                [float(np.mean([shares[k] for k in of_hour])) for of_hour in rows]
+                for shares in (profile.load_share, profile.generation_share)
+            )
+            found[calendar.month_abbr[month]] = (load, sun)
+    return course_charts(f"of profile {profile.name}, means by month", found) if found else ()
+
+
 def _failures(results: Sequence[TaskResult]) -> tuple[Failure, ...]:
     tasks = [Failure(result.task.label, result.failed) for result in results if result.failed]
-    smallest: dict[tuple[str, int, int], Row] = {}
-    for row in gather(results, "judged"):
-        if _key(row) not in smallest or row["n_servers"] < smallest[_key(row)]["n_servers"]:
-            smallest[_key(row)] = row
+    smallest: dict[CellKey, SizeRow] = {}
+    for size in gather_as(results, "judged", SizeRow):
+        if size.key not in smallest or size.n_servers < smallest[size.key].n_servers:
+            smallest[size.key] = size
     nothing = []
-    for row in gather(results, "cells"):
-        if row["n_servers"] == 0:
-            least = smallest[_key(row)]
-            what = f"bus {row['bus']}, {calendar.month_abbr[row['month']]} {row['hour']:02d}:00"
-            nothing.append(Failure(what, f"not even {GPUS_PER_SERVER * least['n_servers']} GPUs: {least['broken']}"))
+    for row in gather_as(results, "cells", CellRow):
+        if row.n_servers == 0:
+            least = smallest[row.key]
+            what = f"bus {row.bus}, {calendar.month_abbr[row.month]} {row.hour:02d}:00"
+            nothing.append(Failure(what, f"not even {GPUS_PER_SERVER * least.n_servers} GPUs: {least.broken}"))
     return (*tasks, *nothing)
 
 
 def _warnings(
-    study: LoadProfileStudy,
+    study: LoadProfileQuestion,
     profile: Sequence[Row],
     buses: Sequence[str],
-    fleets: Sequence[Row],
-    held: Mapping[tuple[str, int, int], Row],
+    fleets: Sequence[FleetRow],
+    held: Mapping[CellKey, FleetCellRow],
     again: bool,
 ) -> tuple[str, ...]:
     found = []
     if again:
         found.append(
-            "judged under other limits: MW are those of the largest simulated size of every hour by itself that keeps "
+            "MW are those of the largest simulated size of every hour by itself that keeps "
             "them; nothing was run through the year for them, and fleets are not shown"
         )
         unknown = [f"{r['bus']} {_when(r)}" for r in profile if r["allowed_mw"] is None]
@@ -270,11 +317,11 @@ def _warnings(
     waiting = [bus for bus in buses if not any(key[0] == bus for key in held) and bus not in incomplete]
     if waiting:
         found.append(f"no profile went through the year for {', '.join(waiting)}: no MW are reported there")
-    found += [f"{r['bus']} {r['operation']}: {r['note']}" for r in fleets if r["n_servers"] is None and r["note"]]
+    found += [f"{r.bus} {r.operation}: {r.note}" for r in fleets if r.n_servers is None and r.note]
     return tuple(found)
 
 
-def _not_assessed(study: LoadProfileStudy, limits: Limits) -> tuple[str, ...]:
+def _not_assessed(study: LoadProfileQuestion, limits: Limits) -> tuple[str, ...]:
     notes = [
         "what happens within an hour: every hour is one power flow with the fleet's mean power; a hosting-capacity "
         "study runs the ramps and the controller second by second",
@@ -294,9 +341,6 @@ def _not_assessed(study: LoadProfileStudy, limits: Limits) -> tuple[str, ...]:
     if short:
         names = ", ".join(calendar.month_abbr[month] for month in sorted(short))
         notes.append(f"days of {names} that the profile lacks")
-    if limits.loading_max_pu is None and limits.loading_emergency_max_pu is None:
-        lines = placeholder_rated_lines(study.load_feeder())
-        words = f"; {len(lines)} lines carry OpenDSS's placeholder rating of 400 A" if lines else ""
-        notes.insert(0, f"thermal limits: loadings are reported, not judged (--loading-max judges them){words}")
+    notes = [*loading_notes(study.load_feeder(), limits), *notes]
     notes += unassessed_notes(study.load_feeder())
     return tuple(notes)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from g2g_opt.hourly_profile import HourlyProfile, load_profile
-from g2g_opt.simulate import Engine, Simulation
+from g2g_opt.hourly_profile import HourlyProfile
+from g2g_opt.outcome import Outcome
+from g2g_opt.simulate import Engine
 from g2g_opt.site import GPUS_PER_SERVER
-from solvers.largest_feasible import LargestFeasible, search_largest_feasible
+from solvers.largest_feasible import search_largest_feasible
 from studies.load_profile.cells import Cell
+from studies.load_profile.question import LoadProfileQuestion
+from studies.load_profile.rows import CellRun, SizeRow
 from studies.shared.side_by_side import Request, Wanted
-from studies.shared.task import Row
 from studies.shared.workload import Models, SizeRange
-
-if TYPE_CHECKING:
-    from studies.load_profile.study import LoadProfileStudy
 
 # Share of an answer within which the search stops.
 RESOLUTION = 0.005
@@ -25,21 +23,31 @@ SIZES_AT_ONCE = 2
 
 @dataclass(frozen=True, eq=False)
 class CellFound:
-    """What the search of a cell came to: every size judged (servers), and the largest one kept (0: none)."""
+    """What the search of a cell came to: every size judged (servers), from small to large."""
 
     bus: str
     cell: Cell
-    n_servers: int
-    profile: HourlyProfile
-    judged: dict[int, Simulation] = field(default_factory=dict)
+    judged: dict[int, Outcome] = field(default_factory=dict)
 
-    def rows(self) -> list[Row]:
-        """Every size judged, from small to large."""
-        return [judged_row(self.bus, self.cell, n, self.judged[n], self.profile) for n in sorted(self.judged)]
+    def rows(self, profile: HourlyProfile) -> list[SizeRow]:
+        """Every size judged."""
+        moment = self.cell.moment(profile)
+        return [SizeRow.of(self.bus, self.cell, n, run, moment) for n, run in self.judged.items()]
+
+    def runs(self, study: LoadProfileQuestion, models: Models) -> list[CellRun]:
+        """Every run."""
+        scenario, cell = self.cell.scenario(study.profile, study.seed), self.cell
+        return [
+            CellRun.of(
+                study.plan(models, self.bus, n), scenario, run, bus=self.bus, month=cell.month, hour=cell.hour,
+                n_servers=n,
+            )
+            for n, run in self.judged.items()
+        ]  # fmt: skip
 
 
 def search_cell(
-    study: LoadProfileStudy, models: Models, bus: str, cell: Cell, report: Callable[[str], None]
+    study: LoadProfileQuestion, models: Models, bus: str, cell: Cell, report: Callable[[str], None]
 ) -> Wanted[CellFound]:
     """The largest number of servers, at their nominal batch sizes, that keeps the limits in every hour of the cell."""
     sizes = SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)
@@ -53,57 +61,15 @@ def search_cell(
     )
     scenario = cell.scenario(study.profile, study.seed)
     engine: Engine = study.engine
-    judged: dict[int, Simulation] = {}
+    judged: dict[int, Outcome] = {}
     asked = next(search)
     while True:
         runs = yield tuple(Request(study.plan(models, bus, n), engine, scenario) for n in asked)
         judged.update(zip(asked, runs, strict=True))
         for n in asked:
-            verdict = "keeps the limits" if judged[n].outcome.kept else "does not"
+            verdict = "keeps the limits" if judged[n].kept else "does not"
             report(f"bus {bus}, {cell.name}: {GPUS_PER_SERVER * n} GPUs {verdict}")
         try:
-            asked = search.send({n: judged[n].outcome.kept for n in asked})
-        except StopIteration as end:
-            answer: LargestFeasible = end.value
-            return CellFound(bus, cell, answer.n, load_profile(study.profile), judged)
-
-
-def judged_row(bus: str, cell: Cell, n_servers: int, run: Simulation, profile: HourlyProfile) -> Row:
-    """One size in one cell: power, extremes, and what it broke; enough to hold it against other limits."""
-    outcome, figures = run.outcome, run.outcome.figures
-    row: Row = {
-        "bus": bus,
-        "month": cell.month,
-        "hour": cell.hour,
-        "days": cell.n_days,
-        "n_servers": n_servers,
-        "kept": outcome.kept,
-        "engine": outcome.engine,
-        "failure": outcome.failure,
-        "broken": cell.dated("; ".join(outcome.reasons), profile),
-        "limit": None,
-        "limit_where": None,
-    }
-    broken = [check for check in outcome.checks if not check.kept]
-    if outcome.failure is not None:
-        row |= {"limit": "power flow", "limit_where": cell.dated(outcome.failure, profile)}
-    elif broken:
-        worst = max(broken, key=lambda check: check.used)
-        # Every hour counts, so it is the voltage that binds, not a share of the time.
-        name = worst.name.removesuffix(" time share")
-        row |= {"limit": name, "limit_where": cell.dated(worst.where, profile)}
-    loadings = [w for w in (figures.worst_line, figures.worst_transformer) if w is not None] if figures else []
-    heaviest = max(loadings, key=lambda w: w.loading_pu, default=None)
-    emergency = figures.worst_emergency if figures is not None else None
-    return row | {
-        "power_mw": sum(site.power_mean_mw for site in figures.sites) if figures else None,
-        "power_peak_mw": sum(site.power_peak_mw for site in figures.sites) if figures else None,
-        "energy_mwh": sum(site.energy_mwh for site in figures.sites) if figures else None,
-        "throughput_tps": figures.throughput_tps if figures else None,
-        "lowest_pu": float(run.lowest_pu.min()) if figures else None,
-        "highest_pu": float(run.highest_pu.max()) if figures else None,
-        "loading_pu": heaviest.loading_pu if heaviest else None,
-        "loading_where": cell.dated(heaviest.place, profile) if heaviest else None,
-        "emergency_pu": emergency.emergency_pu if emergency else None,
-        "latency_miss_share": figures.latency_miss_share if figures else None,
-    }
+            asked = search.send({n: judged[n].kept for n in asked})
+        except StopIteration:
+            return CellFound(bus, cell, dict(sorted(judged.items())))

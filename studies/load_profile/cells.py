@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from g2g_opt.errors import InputError
+from g2g_opt.failure import Moment
 from g2g_opt.hourly_profile import HourlyProfile
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 
@@ -33,15 +33,14 @@ class Cell:
         """Month and hour in words; it keys the draws of the cell's runs."""
         return f"month {self.month:02d} hour {self.hour:02d}"
 
-    def dated(self, words: str, profile: HourlyProfile) -> str:
-        """Words of a run of this cell with dates instead of times since its beginning."""
+    def moment(self, profile: HourlyProfile) -> Moment:
+        """Says of a time (s) since the beginning of a run of this cell when in the year it is."""
         first, _, step = self.rows
 
-        def date(match: re.Match[str]) -> str:
-            at = profile.hours[first + step * int(float(match[1]) // PROFILE_ROW_S)]
-            return at.strftime("%b %d %H:%M")
+        def date(time_s: float) -> str:
+            return profile.hours[first + step * int(time_s // PROFILE_ROW_S)].strftime("%b %d %H:%M")
 
-        return re.sub(r"t=([0-9.e+]+) s", date, words)
+        return date
 
     def scenario(self, profile: str, seed: int) -> Scenario:
         """The cell's days one after the other, an hour each, with every replica active."""

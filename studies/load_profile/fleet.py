@@ -9,9 +9,8 @@ the firm one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +18,12 @@ from numpy.typing import NDArray
 from g2g_opt.feeder import Feeder
 from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.load_profile.cells import Cell
+from studies.load_profile.question import LoadProfileQuestion
+from studies.load_profile.rows import FleetCellRow, FleetRow, YearRun
 from studies.load_profile.year import Calendar, Year
-from studies.shared.task import Row
+from studies.shared.task import Tables
+from studies.shared.typed_rows import to_rows
 from studies.shared.workload import Models
-
-if TYPE_CHECKING:
-    from studies.load_profile.study import LoadProfileStudy
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -69,7 +68,7 @@ class Fleets:
 
     def __init__(
         self,
-        study: LoadProfileStudy,
+        study: LoadProfileQuestion,
         feeder: Feeder,
         bus: str,
         cells: Sequence[Cell],
@@ -182,20 +181,17 @@ class Fleets:
 
     # --- rows
 
-    def rows(self, profile: Held, fleets: Sequence[Held]) -> dict[str, list[Row]]:
-        """Tables "profile" and "fleet_cells" (a row per cell), "fleets" and "envelopes"."""
-        found: dict[str, list[Row]] = {"profile": [], "fleets": [], "fleet_cells": [], "envelopes": []}
-        found["profile"] = self._cell_rows(profile)
-        for held in fleets:
-            found["fleets"].append(self._fleet_row(held, fleets[0]))
-            if held.year is not None:
-                found["fleet_cells"] += self._cell_rows(held)
-        for held in (profile, *fleets):
-            if held.year is not None:
-                found["envelopes"].append(self._envelope_row(held))
-        return found
+    def tables(self, profile: Held, fleets: Sequence[Held]) -> Tables:
+        """Tables "profile" and "fleet_cells" (a row per cell), "fleets", and "years" (the runs that held)."""
+        held = [one for one in (profile, *fleets) if one.year is not None]
+        return {
+            "profile": to_rows(self._cell_rows(profile)),
+            "fleets": to_rows([self._fleet_row(fleet, fleets[0]) for fleet in fleets]),
+            "fleet_cells": to_rows([row for fleet in fleets for row in self._cell_rows(fleet)]),
+            "years": to_rows([run for one in held for run in self._year_runs(one)]),
+        }
 
-    def _cell_rows(self, held: Held) -> list[Row]:
+    def _cell_rows(self, held: Held) -> list[FleetCellRow]:
         steps = held.year.steps if held.year is not None else None
         if steps is None:
             return []
@@ -204,59 +200,51 @@ class Fleets:
         lowest, loading = -calendar.worst_by_cell(-steps.lowest_pu), calendar.worst_by_cell(steps.loading_pu)
         caps = held.batch_cap
         return [
-            {
-                "bus": self._bus,
-                "operation": held.name,
-                "month": cell.month,
-                "hour": cell.hour,
-                "days": cell.n_days,
-                "power_mw": float(power[k]),
-                "lowest_pu": float(lowest[k]),
-                "highest_pu": float(highest[k]),
-                "loading_pu": float(loading[k]),
-                "batch_cap": int(caps[k]) if caps is not None else None,
-            }
+            FleetCellRow(
+                bus=self._bus,
+                operation=held.name,
+                month=cell.month,
+                hour=cell.hour,
+                days=cell.n_days,
+                power_mw=float(power[k]),
+                lowest_pu=float(lowest[k]),
+                highest_pu=float(highest[k]),
+                loading_pu=float(loading[k]),
+                batch_cap=int(caps[k]) if caps is not None else None,
+            )
             for k, cell in enumerate(calendar.cells)
         ]
 
-    def _fleet_row(self, held: Held, firm: Held) -> Row:
-        row: Row = {"bus": self._bus, "operation": held.name, "rounds": held.rounds, "note": held.note}
-        names = ("n_servers", "n_gpus", "power_mw", "power_peak_mw", "energy_mwh", "throughput_tps")
-        row |= dict.fromkeys((*names, "throughput_share", "tokens_of_firm", "curtailed_hours"))
+    def _fleet_row(self, held: Held, firm: Held) -> FleetRow:
+        row = FleetRow(self._bus, held.name, held.rounds, held.note)
         year = held.year
         if year is None or year.steps is None or held.batch_cap is None:
             return row
         curtailed = held.batch_cap[self.calendar.cell_of_hour] < self.caps[-1]
         of_firm = _tokens(year) / _tokens(firm.year) if firm.year is not None else None
-        # The firm fleet is at its nominal batch sizes all year, so it says what a server serves there.
-        share = of_firm * firm.n_servers / held.n_servers if of_firm is not None else None
-        return row | {
-            "n_servers": held.n_servers,
-            "n_gpus": self._study.plan(self._models, self._bus, held.n_servers).sites[0].n_gpus,
-            "power_mw": float(self.calendar.by_cell(year.steps.power_mw).min()),
-            "power_peak_mw": float(year.steps.power_mw.max()),
-            "energy_mwh": float(year.steps.power_mw.sum()),
-            "throughput_tps": _tokens(year),
-            "throughput_share": share,
-            "tokens_of_firm": of_firm,
-            "curtailed_hours": int(curtailed.sum()),
-        }
+        return replace(
+            row,
+            n_servers=held.n_servers,
+            n_gpus=self._study.plan(self._models, self._bus, held.n_servers).sites[0].n_gpus,
+            power_mw=float(self.calendar.by_cell(year.steps.power_mw).min()),
+            power_peak_mw=float(year.steps.power_mw.max()),
+            energy_mwh=float(year.steps.power_mw.sum()),
+            throughput_tps=_tokens(year),
+            # The firm fleet is at its nominal batch sizes all year, so it says what a server serves there.
+            throughput_share=of_firm * firm.n_servers / held.n_servers if of_firm is not None else None,
+            tokens_of_firm=of_firm,
+            curtailed_hours=int(curtailed.sum()),
+        )
 
-    def _envelope_row(self, held: Held) -> Row:
-        assert held.year is not None
-        run = held.year.run
-        return {
-            "bus": self._bus,
-            "operation": held.name,
-            "nodes": [f"{name}.{'ABC'[phase - 1]}" for name, phase in run.nodes],
-            "lowest_pu": run.lowest_pu,
-            "highest_pu": run.highest_pu,
-        }
+    def _year_runs(self, held: Held) -> list[YearRun]:
+        year = held.year
+        if year is None:
+            return []
+        return [YearRun.of(year.plan, year.scenario, year.run, bus=self._bus, operation=held.name)]
 
 
 _NO_GAIN = "no larger fleet serves more tokens within the profile: flexible operation is better left off here"
 
 
 def _tokens(year: Year | None) -> float:
-    figures = year.run.outcome.figures if year is not None else None
-    return figures.throughput_tps if figures is not None else 0.0
+    return year.run.summary.throughput_tps if year is not None and year.run.failure is None else 0.0

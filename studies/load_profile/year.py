@@ -10,20 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
+from g2g_opt.outcome import Outcome, StepFigures
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
-from g2g_opt.simulate import Simulation, StepFigures, simulate_runs
+from g2g_opt.simulate import simulate_runs
 from studies.load_profile.cells import Cell
-
-if TYPE_CHECKING:
-    from studies.load_profile.study import LoadProfileStudy
+from studies.load_profile.question import LoadProfileQuestion
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -31,25 +29,31 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Year:
-    """A run through all hours: figures of every hour, or why it failed; `over` (hour,) is how far limits are passed.
+    """A run through all hours: the verdict on it, and by how much every hour passes limits (`over`), to mend the plan.
 
     Voltages count in pu, loadings in a twentieth of their share, which is about what a pu of either asks for in power.
     """
 
-    run: Simulation
-    steps: StepFigures | None
+    plan: Plan
+    scenario: Scenario
+    run: Outcome
     over: Floats
+
+    @property
+    def steps(self) -> StepFigures | None:
+        """Figures of every hour; None of a run that failed."""
+        return self.run.by_step
 
     @property
     def holds(self) -> bool:
         """True if every hour keeps the limits."""
-        return self.steps is not None and not self.over.any() and self.run.outcome.kept
+        return self.run.kept
 
 
 class Calendar:
     """All hours of a profile in order, and which cell each belongs to."""
 
-    def __init__(self, study: LoadProfileStudy, feeder: Feeder, cells: Sequence[Cell]) -> None:
+    def __init__(self, study: LoadProfileQuestion, feeder: Feeder, cells: Sequence[Cell]) -> None:
         self.study, self.feeder, self.cells = study, feeder, tuple(cells)
         self.n_hours = sum(cell.n_days for cell in cells)
         self.cell_of_hour: Ints = np.empty(self.n_hours, dtype=np.int64)
@@ -92,9 +96,8 @@ class Calendar:
         (run,) = simulate_runs(
             [(plan, scenario)], self.feeder, self.study.limits, engine="opendss", trace_dir=trace_dir, by_step=True
         )
-        if run.by_step is None:
-            return Year(run, None, np.ones(self.n_hours))
-        return Year(run, run.by_step, hours_over(run.by_step, self.study.limits))
+        over = np.ones(self.n_hours) if run.by_step is None else hours_over(run.by_step, self.study.limits)
+        return Year(plan, scenario, run, over)
 
     def by_cell(self, of_hour: Floats) -> Floats:
         """Means over the days of every cell."""
@@ -109,7 +112,7 @@ class Calendar:
 
 
 def hours_over(steps: StepFigures, limits: Limits) -> Floats:
-    """How far every hour passes its limits; 0 where it keeps them."""
+    """How far every hour passes its limits, which says how much less it may draw; 0 where it keeps them."""
     over = np.maximum(limits.voltage_min_pu - steps.lowest_pu, steps.highest_pu - limits.voltage_max_pu)
     for loading, limit in (
         (steps.loading_pu, limits.loading_max_pu),

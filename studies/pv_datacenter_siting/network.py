@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +14,11 @@ from g2g_opt.batch.operating_points import OperatingPoints, Unit
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import STANDING_LOAD_POWER_FACTOR
 from g2g_opt.limits import Limits
-from g2g_opt.site import Site
+from g2g_opt.site import POWER_FACTOR
 from solvers.siting.problem import LinearRows, SiteChoices, SitingPlan, empty_plan
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-SITE_POWER_FACTOR = Site.power_factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +34,8 @@ class SitingNetwork:
     """What does not change in a siting study: feeder, candidates, and the days' points.
 
     `load_share` and `sun` have shape (point,), `demand` (site, point); `slot` (point,) is the tap slot of a point.
-    Rows are the monitored bus-phases, then rated branches if `limits` judge loadings.
+    Rows are the monitored bus-phases, then rated branches if `limits` judge loadings, or if it `keeps_loadings`.
+    `power_factor` is the sites'.
     """
 
     feeder: Feeder
@@ -46,6 +46,8 @@ class SitingNetwork:
     sun: Floats
     demand: Floats
     slot: Ints
+    power_factor: float = POWER_FACTOR
+    keeps_loadings: bool = False
 
     @property
     def regulators(self) -> tuple[str, ...]:
@@ -54,8 +56,21 @@ class SitingNetwork:
 
     @property
     def judges_loading(self) -> bool:
-        """Do loadings have a limit?"""
-        return self.limits.loading_max_pu is not None
+        """Do loadings have a limit, that of the normal or of the emergency rating?"""
+        return self.limits.loading_max_pu is not None or self.limits.loading_emergency_max_pu is not None
+
+    @property
+    def has_loadings(self) -> bool:
+        """Are loadings among the rows?"""
+        return self.judges_loading or self.keeps_loadings
+
+    def with_loadings(self) -> SitingNetwork:
+        """The same network with the loadings of all rated branches among its rows: for what is kept of a plan."""
+        return replace(self, keeps_loadings=True)
+
+    @property
+    def _judged_loadings(self) -> dict[str, Any]:
+        return {"loadings": self.judges_loading, "rating_basis": self.limits.rating_basis}
 
     def tap_ratio(self, regulator: str, steps: int) -> float:
         """Ratio (pu) of whole steps from 1; the last one ends at the end of the range."""
@@ -75,7 +90,7 @@ class SitingNetwork:
             {name: self.tap_ratio(name, int(plan.tap_steps[r, h])) for r, name in enumerate(self.regulators)}
             for h in self.slot
         ]
-        return OperatingPoints(self.feeder, self.load_share, taps, loadings=self.judges_loading)
+        return OperatingPoints(self.feeder, self.load_share, taps, **self._judged_loadings)
 
     def _units(self, plan: SitingPlan) -> tuple[list[Unit], Floats]:
         """Everything that draws or injects under a plan, with its kW (unit, point)."""
@@ -93,7 +108,7 @@ class SitingNetwork:
             kw.append(-injected[j])
         for k, b in enumerate(plan.site_bus):
             if plan.site_kw[k] > 0.0:
-                units.append(Unit(self.site_buses[b], SITE_POWER_FACTOR))
+                units.append(Unit(self.site_buses[b], self.power_factor))
                 kw.append(plan.site_kw[k] * self.demand[k])
         return units, np.array(kw).reshape(len(units), len(self.sun))
 
@@ -107,9 +122,11 @@ class SitingNetwork:
 
     def names(self) -> list[str]:
         """Names of the rows."""
-        points = self._monitored
-        voltages = [f"{bus}.{'ABC'[phase - 1]}" for bus, phase in points.nodes]
-        return [*voltages, *points.branches]
+        return [*self.node_names(), *self.branches]
+
+    def node_names(self) -> list[str]:
+        """Names of the voltages: bus and phase, or the two phases between which it is judged."""
+        return [f"{bus}.{self.feeder.buses[bus].voltage_name(phase)}" for bus, phase in self.nodes]
 
     @property
     def n_voltages(self) -> int:
@@ -119,7 +136,7 @@ class SitingNetwork:
     @cached_property
     def _monitored(self) -> OperatingPoints:
         """For its rows only."""
-        return OperatingPoints(self.feeder, np.ones(1), [{}], loadings=self.judges_loading)
+        return OperatingPoints(self.feeder, np.ones(1), [{}], **self._judged_loadings)
 
     def linearize(self, plan: SitingPlan, simulated: Simulated, margin: Floats) -> LinearRows:
         """Slopes of every row at every point around a plan, and the constant that makes them exact there.
@@ -129,7 +146,7 @@ class SitingNetwork:
         points = self._points(plan)
         units, kw = self._units(plan)
         pv = -self._rows(*points.slopes_per_kw(units, kw, [Unit(bus) for bus in self.pv_buses]))
-        site = self._rows(*points.slopes_per_kw(units, kw, [Unit(bus, SITE_POWER_FACTOR) for bus in self.site_buses]))
+        site = self._rows(*points.slopes_per_kw(units, kw, [Unit(bus, self.power_factor) for bus in self.site_buses]))
         tap = self._rows(*points.slopes_per_tap(units, kw, self.regulators))
         constant = simulated.g - np.einsum("ijp,jp->ip", pv, plan.injected_kw(self.sun))
         for k, b in enumerate(plan.site_bus):
@@ -145,13 +162,37 @@ class SitingNetwork:
         return LinearRows(constant, pv, site, tap, low, high)
 
     def limit_rows(self) -> tuple[Floats, Floats]:
-        """Limits of the rows (row, 1): the voltage band, then the loading of branches."""
+        """Limits of the rows (row, 1): the voltage band, then the loading of branches, by whichever rating is nearer.
+
+        The program keeps loadings at every step; time in which they may be passed is left to the verdict.
+        """
         n_voltages, n_rows = self.n_voltages, len(self.names())
         low, high = np.full((n_rows, 1), -np.inf), np.full((n_rows, 1), np.inf)
         low[:n_voltages], high[:n_voltages] = self.limits.voltage_min_pu, self.limits.voltage_max_pu
         if self.limits.loading_max_pu is not None:
             high[n_voltages:] = self.limits.loading_max_pu
+        if self.limits.loading_emergency_max_pu is not None and self.has_loadings:
+            share = self._monitored.emergency_share[:, None]
+            emergency = np.divide(
+                self.limits.loading_emergency_max_pu, share, out=np.full_like(share, np.inf), where=share > 0.0
+            )
+            high[n_voltages:] = np.minimum(high[n_voltages:], emergency)
         return low, high
+
+    @property
+    def emergency_share(self) -> Floats:
+        """Normal over emergency rating (branch,) of the branches among the rows; 0 without an emergency rating."""
+        return self._monitored.emergency_share
+
+    @property
+    def nodes(self) -> tuple[tuple[str, int], ...]:
+        """(bus, phase) of the voltages among the rows."""
+        return self._monitored.nodes
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Names of the branches among the rows."""
+        return self._monitored.branches
 
 
 def no_plan(network: SitingNetwork, n_slots: int, sites: SiteChoices) -> SitingPlan:

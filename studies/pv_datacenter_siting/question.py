@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
+from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
-from g2g_opt.plan import PolicyKind
 from g2g_opt.quantities import (
     Count,
     CountFromZero,
@@ -23,7 +25,6 @@ from g2g_opt.quantities import (
     PowerKwAboveZero,
     RoundCount,
     Scale,
-    Seed,
     ShareAboveZero,
     SlotH,
     ThreadCount,
@@ -34,11 +35,24 @@ from g2g_opt.quantities import (
     UsdPerStep,
     WorkTimeS,
 )
+from g2g_opt.reading import finite_number
 from g2g_opt.scenario import Scenario
-from g2g_opt.site import Site
+from g2g_opt.site import POWER_FACTOR, Site
 from g2g_opt.uncontrolled import replay_uncontrolled
-from studies.shared.question_model import question_model
-from studies.shared.site_choices import SiteChoice, chosen_sites
+from studies.shared.question_fields import (
+    SITES,
+    CircuitEdits,
+    ExcludedBuses,
+    FeederName,
+    GpuName,
+    PlacedSites,
+    SitePowerFactor,
+    StudySeed,
+    TraceFolder,
+    YearProfile,
+)
+from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
+from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
 from studies.shared.workload import check_three_phase
 
 # What may be swept, and the field of the question that it stands for.
@@ -62,6 +76,21 @@ SENSITIVITY: tuple[tuple[str, tuple[float, ...]], ...] = (
 )
 
 
+DESCRIPTION = (
+    "Where PV plants and datacenters go and how large they are, at the least yearly cost. Every plan that the "
+    "mixed-integer program proposes is simulated with the nonlinear power flow at every step of its days and corrected "
+    "until it holds, checked over all hours of the year, and run in closed loop on OpenDSS where it is nearest to a "
+    "limit."
+)
+EPILOG = (
+    f"A site is written {SYNTAX}. --sweep takes NAME=VALUE,VALUE,... with a name of: {', '.join(SWEEPS)}. Examples: "
+    "g2g siting --feeder ieee34 --mode pv --sensitivity; g2g siting --feeder ieee123 --mode joint --pv-size-max 500 "
+    "--gap 0.02"
+)
+_PV, _COSTS, _PROGRAM = "PV and storage", "costs ($ a year)", "how the program is solved"
+_ALWAYS = "a siting plan keeps its limits at every step: no share of time outside them is allowed"
+
+
 @question_model
 class PVZone:
     """At most `count` PV plants, and together `total_max_kw` (None: no limit), at the candidates of a feeder's zone."""
@@ -75,75 +104,158 @@ class PVZone:
 class Storage:
     """Storage beside PV: sizes at most per plant, yearly costs, one-way efficiency."""
 
-    power_max_kw: PowerKwAboveZero
-    energy_max_kwh: EnergyKwh
-    cost_per_kw: UsdPerKw = 20.0
-    cost_per_kwh: UsdPerKwhOfSize = 25.0
-    efficiency: ShareAboveZero = 0.95
+    power_max_kw: Annotated[
+        PowerKwAboveZero,
+        Flag(
+            "--storage",
+            "offer storage beside every plant, up to this power and energy",
+            metavar="KW,KWH",
+            unset="none is offered",
+        ),
+    ]
+    energy_max_kwh: Annotated[EnergyKwh, Flag("--storage", "its energy")]
+    cost_per_kw: Annotated[UsdPerKw, Flag("--storage-cost-kw", "of its power")] = 20.0
+    cost_per_kwh: Annotated[UsdPerKwhOfSize, Flag("--storage-cost-kwh", "of its energy", metavar="$")] = 25.0
+    efficiency: Annotated[ShareAboveZero, Flag("--storage-efficiency", "of charging, and of discharging")] = 0.95
+
+
+def read_zones(texts: Sequence[str], question: object) -> tuple[PVZone, ...]:
+    """Budgets of zones from a command line: ZONE=N or ZONE=N,KW."""
+    matches = [re.fullmatch(r"([^=]+)=(\d{1,12})(?:,([0-9]+(?:\.[0-9]*)?))?", text.strip()) for text in texts]
+    for text, match in zip(texts, matches, strict=True):
+        if match is None:
+            raise InputError(f"--pv-zone {text!r} cannot be read; write e.g. z1_sw=2 or z1_sw=2,800")
+    return tuple(PVZone(m[1], int(m[2]), float(m[3]) if m[3] else None) for m in matches if m is not None)
+
+
+def read_sweeps(texts: Sequence[str], question: object) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """Sweeps from a command line: NAME=V1,V2,...; "sensitivity" are all of `SENSITIVITY` that are not named."""
+    found = []
+    for text in texts:
+        name, sign, values = text.partition("=")
+        if sign:
+            numbers = [finite_number(part.strip(), f"--sweep {name}") for part in values.split(",") if part.strip()]
+            found.append((name.strip(), tuple(numbers)))
+        elif text != "sensitivity":
+            raise InputError(f"--sweep {text!r} cannot be read; write e.g. pv-cost=50,100,200")
+    if "sensitivity" in texts:
+        found += [entry for entry in SENSITIVITY if entry[0] not in {name for name, _ in found}]
+    return tuple(found)
 
 
 @question_model
 class SitingQuestion:
     """The question, complete enough to rerun: where do PV plants and datacenters go on `feeder`, and how large?
 
-    `mode` "pv" places PV, "dc" datacenters, "joint" both. PV goes to at most `pv_count` of `pv_buses` (default: the
-    feeder's candidates), each between `pv_size_min_kw` and `pv_size_max_kw`. Datacenters are `sites` (default: those of
-    the feeder's studies), each at full draw all day; with `site_scale_max` above `site_scale_min` their sizes are free
-    between these shares of what is given, and a kW is worth `site_value_per_kw` ($ a year).
-
-    Costs (formulations 8.1): `pv_cost_per_kw` $ per kW and year, `price_per_kwh` $ earned by PV
-    (unless the profile has prices by the hour),
-    `violation_cost_per_pu_h` $ per pu outside and hour (only if violations are "priced", not "forbidden"),
-    `switch_cost` $ per tap step. Taps are set for slots of `slot_h` hours.
+    Each datacenter is at full draw all day; with `site_scale_max` above `site_scale_min` their sizes are free between
+    these shares of what is given, and a kW is worth `site_value_per_kw`. Costs are those of formulations 8.1.
 
     Days come from the hourly `profile`: "five" by the rule of `days`, or "typical": `n_typical_days` weighted ones
     with the extremes of the year among them. The plan is checked on all hours of the year; up to `days_added_max` days
-    on which it breaks a limit join the days and the plan is made again. Limits are narrowed by `margin_pu` in the
-    program. At most `rounds_max` rounds of propose, simulate, correct; `n_plans` distinct placements are listed.
-    `n_windows` hours nearest to the limits are run again on OpenDSS, the sites' fleets without control and in closed
-    loop with `policy`, which aims `policy_margin_pu` inside the limits.
-    `sweeps` are (name, values): the study again with one figure changed, names in `SWEEPS`.
+    on which it breaks a limit join the days (again so many after it was refused) and the plan is made again. At most
+    `rounds_max` rounds of propose, simulate, correct on the days. The hours nearest to the limits are run again on
+    OpenDSS, the sites' fleets without control and in closed loop with `policy`. A plan that breaks a limit or fails on
+    its days, over the year or in a window run with its policy is refused, and the program corrected and solved again,
+    for at most `refusals_max` turns. `sweeps` are (name, values): the study again with one figure changed, names in
+    `SWEEPS`.
     """
 
-    feeder: str = "ieee34"
-    exclude_buses: tuple[str, ...] = ()
-    mode: Literal["pv", "dc", "joint"] = "pv"
-    pv_buses: tuple[str, ...] = ()
-    pv_count: Count = 3
-    pv_size_min_kw: PowerKwAboveZero = 10.0
-    pv_size_max_kw: PowerKwAboveZero = 1000.0
-    pv_total_max_kw: PowerKw | None = 2000.0
-    pv_zones: tuple[PVZone, ...] = ()
-    sites: tuple[SiteChoice, ...] = ()
-    gpu: str = "H100"
-    site_scale_min: Scale = 1.0
-    site_scale_max: Scale = 1.0
-    site_value_per_kw: UsdPerKw = 100.0
-    storage: Storage | None = None
-    pv_cost_per_kw: UsdPerKw = 200.0
-    price_per_kwh: UsdPerKwh = 0.15
-    violations: Literal["forbidden", "priced"] = "forbidden"
-    violation_cost_per_pu_h: UsdPerPuH = 5000.0
-    switch_cost: UsdPerStep = 10.0
-    slot_h: SlotH = 2
-    profile: str = "hudson_valley_2018"
-    days: Literal["five", "typical"] = "five"
-    n_typical_days: Count = 8
-    days_added_max: FewFromZero = 4
-    year_check: bool = True
-    limits: Limits = field(default_factory=lambda: Limits(violation_time_share_max=0.0))
-    margin_pu: MarginPu = 2e-4
-    mip_gap: InnerShare = 0.002
-    time_limit_s: WorkTimeS = 600.0
-    threads: ThreadCount = 1
-    rounds_max: RoundCount = 8
-    n_plans: RoundCount = 1
-    n_windows: CountFromZero = 4
-    policy: PolicyKind = "ofo"
-    policy_margin_pu: MarginPu = 0.0
-    sweeps: tuple[tuple[str, tuple[Figure, ...]], ...] = ()
-    seed: Seed = 0
-    trace_dir: str = "data/specs"
+    feeder: FeederName = "ieee34"
+    exclude_buses: ExcludedBuses = ()
+    edits: CircuitEdits = None
+    mode: Annotated[Literal["pv", "dc", "joint"], Flag("--mode", "what is placed")] = "pv"
+    pv_buses: Annotated[
+        tuple[str, ...], Flag("--pv-bus", "a candidate", metavar="BUS", group=_PV, unset="the feeder's candidates")
+    ] = ()
+    pv_count: Annotated[Count, Flag("--pv-count", "plants at most", group=_PV)] = 3
+    pv_size_min_kw: Annotated[PowerKwAboveZero, Flag("--pv-size-min", "least size of a plant", group=_PV)] = 10.0
+    pv_size_max_kw: Annotated[PowerKwAboveZero, Flag("--pv-size-max", "largest size of a plant", group=_PV)] = 1000.0
+    pv_total_max_kw: Annotated[
+        PowerKw | None, Flag("--pv-total", "of all plants together", group=_PV, none=("none", "inf"))
+    ] = 2000.0
+    pv_zones: Annotated[
+        tuple[PVZone, ...],
+        Flag("--pv-zone", "plants, and kW together, at most in a zone", metavar="ZONE=N[,KW]", group=_PV, unset="none"),
+        ReadBy(read_zones),
+    ] = ()
+    sites: PlacedSites = ()
+    gpu: GpuName = "H100"
+    power_factor: SitePowerFactor = POWER_FACTOR
+    site_scale_min: Annotated[
+        Scale,
+        Flag(
+            "--site-scale",
+            "sizes are free between these shares of what is given, e.g. 0.5,3",
+            metavar="MIN,MAX",
+            group=SITES,
+        ),
+    ] = 1.0
+    site_scale_max: Annotated[Scale, Flag("--site-scale", "largest share of what is given")] = 1.0
+    site_value_per_kw: Annotated[UsdPerKw, Flag("--site-value", "worth of a kW a year, then", group=SITES)] = 100.0
+    storage: Annotated[Storage | None, NounFlags(_PV)] = None
+    pv_cost_per_kw: Annotated[UsdPerKw, Flag("--pv-cost", "of PV", group=_COSTS)] = 200.0
+    price_per_kwh: Annotated[
+        UsdPerKwh, Flag("--price", "earned by PV, unless the profile has prices by the hour", group=_COSTS)
+    ] = 0.15
+    violations: Annotated[Literal["forbidden", "priced"], Flag("--violations", "outside the limits", group=_COSTS)] = (
+        "forbidden"
+    )
+    violation_cost_per_pu_h: Annotated[
+        UsdPerPuH,
+        Flag(
+            "--violation-cost",
+            "price violations at so much, instead of forbidding them",
+            metavar="$",
+            group=_COSTS,
+            implies=(("violations", "priced"),),
+        ),
+    ] = 5000.0
+    switch_cost: Annotated[UsdPerStep, Flag("--switch-cost", "of a tap step", group=_COSTS)] = 10.0
+    slot_h: Annotated[SlotH, Flag("--slot-h", "hours in which taps stay")] = 2
+    profile: YearProfile = "hudson_valley_2018"
+    days: Annotated[Literal["five", "typical"], Flag("--days", "days of the program")] = "five"
+    n_typical_days: Annotated[Count, Flag("--typical-days", "how many typical days there are")] = 8
+    days_added_max: Annotated[FewFromZero, Flag("--days-added", "days of the year that may join")] = 4
+    year_check: Annotated[bool, Flag("--no-year", "leave out the check over all hours of the year")] = True
+    limits: Annotated[
+        Limits,
+        NounFlags(
+            "limits",
+            without={
+                "violation_time_share_max": _ALWAYS,
+                "violation_integral_max_pu_s": _ALWAYS,
+                "overload_time_share_max": _ALWAYS,
+                "overload_time_max_s": _ALWAYS,
+            },
+        ),
+    ] = field(default_factory=lambda: Limits(violation_time_share_max=0.0))
+    margin_pu: Annotated[
+        MarginPu, Flag("--program-margin", "by which the program narrows the limits", group=_PROGRAM)
+    ] = 2e-4
+    mip_gap: Annotated[
+        InnerShare, Flag("--gap", "asked of the solver, of the cost", metavar="SHARE", group=_PROGRAM)
+    ] = 0.002
+    time_limit_s: Annotated[WorkTimeS, Flag("--time-limit", "per plan", group=_PROGRAM)] = 600.0
+    threads: Annotated[ThreadCount, Flag("--threads", "of the solver", group=_PROGRAM)] = 1
+    rounds_max: Annotated[RoundCount, Flag("--rounds", "of propose, simulate, correct at most", group=_PROGRAM)] = 8
+    n_plans: Annotated[RoundCount, Flag("--plans", "distinct placements that are listed", metavar="K")] = 1
+    n_windows: Annotated[CountFromZero, Flag("--windows", "hours run on OpenDSS")] = 4
+    refusals_max: Annotated[
+        FewFromZero, Flag("--refusals", "turns in which plans are proposed in place of refused ones", group=_PROGRAM)
+    ] = 4
+    n_ties: Annotated[CountFromZero, Flag("--ties", "other placements of the best sizes that are looked at")] = 200
+    policy: Annotated[Literal["none", "droop", "ofo"], Flag("--policy", "at the sites in closed loop")] = "ofo"
+    policy_margin_pu: Annotated[MarginPu, Flag("--margin", "it aims so far inside the limits")] = 0.0
+    sweeps: Annotated[
+        tuple[tuple[str, tuple[Figure, ...]], ...],
+        Flag(
+            "--sweep", "the study again with one figure changed", metavar="NAME=V1,V2,...", group=_COSTS, unset="none"
+        ),
+        Flag("--sensitivity", "a sweep of costs, sizes and counts in one word", group=_COSTS, const="sensitivity"),
+        ReadBy(read_sweeps),
+    ] = ()
+    seed: StudySeed = 0
+    trace_dir: TraceFolder = "data/specs"
 
     # --- resolved
 
@@ -166,7 +278,7 @@ class SitingQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder).excluding(self.exclude_buses)
+        return Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The datacenters to place; `InputError` if there are none to place, or names repeat."""
@@ -218,8 +330,7 @@ class SitingQuestion:
         storage = self.storage
         if storage is not None and not self.places_pv:
             raise InputError("storage stands beside PV, which the mode dc does not place")
-        if self.limits.violation_time_share_max > 0 or self.limits.violation_integral_max_pu_s is not None:
-            raise InputError("a siting plan keeps its limits at every step: no share of time outside them is allowed")
+        check_unused(self)
 
     def check_without_sweeps(self) -> None:
         """`check_figures` of one value of a sweep."""

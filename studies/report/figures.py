@@ -25,7 +25,7 @@ from studies.shared.conclusion import Chart, Conclusion, Envelope, FeederMap
 # Okabe and Ito: told apart with any colour vision; each with a sign of its own besides.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#8c6d00")
 _MARKERS = ("o", "s", "D", "^", "x", "*")
-_STYLES = ("-", "--", ":", "-.")
+_STYLES = ("-", "--", ":", "-.", (0, (8, 3)), (0, (8, 3, 2, 3)))
 _LIMIT = "#b00020"
 _EDGE_STYLE = {"line": ("#8d99a5", "-", 1.2), "transformer": ("#cc79a7", "-", 3.0), "open": ("#8d99a5", ":", 1.2)}
 # Words on an axis that still fit side by side.
@@ -171,27 +171,32 @@ def draw_envelope(envelope: Envelope) -> Figure:
 
 def draw_chart(chart: Chart) -> Figure:
     """The lines and points of a chart; x are places of words where any x is a word."""
-    width = 10.5 if len(chart.lines) > _INSIDE_MAX else 8
+    # Where limits are drawn, every place in the axes says something.
+    beside = len(chart.lines) > _INSIDE_MAX or bool(chart.limits)
+    width = 10.5 if beside else 8
     figure, axes = plt.subplots(figsize=(width, 5), layout="constrained")
     data = chart_data(chart)
     if data["diagonal"]:
         axes.plot(data["diagonal"], data["diagonal"], "--", color="#8d99a5", lw=1.2, label="equal")
     words = list(dict.fromkeys(x for line in data["lines"] for x in line["x"])) if data["words"] else []
-    for k, line in enumerate(data["lines"]):
+    for line in data["lines"]:
         x = [words.index(word) for word in line["x"]] if words else _figures(line["x"])
-        style = "" if line["points"] else _STYLES[k % len(_STYLES)]
-        marker = _MARKERS[k % len(_MARKERS)] if line["points"] or len(x) <= _TICKS_MAX else ""
+        marked = line["points"] or len(x) <= _TICKS_MAX
+        colour = _COLOURS[line["colour"]]
+        if line["low"]:
+            axes.vlines(x, _figures(line["low"]), _figures(line["y"]), color=colour, lw=1.2)
+            axes.plot(x, _figures(line["low"]), _MARKERS[line["sign"]], color=colour, ms=3)
         axes.plot(
             x,
             _figures(line["y"]),
-            linestyle=style or "none",
-            marker=marker or None,
-            color=_COLOURS[k % len(_COLOURS)],
-            ms=5,
+            linestyle="none" if line["points"] else _STYLES[line["sign"]],
+            marker=_MARKERS[line["sign"]] if marked else None,
+            color=colour,
+            ms=3 if line["low"] else 5,
             label=_plain(line["name"]),
         )
         # A page shows words where one points; on paper there is room for few.
-        if line["points"] and 0 < len(line["text"]) <= _WORDS_MAX:
+        if line["points"] and 0 < len(line["text"]) <= _WORDS_MAX and not data["marked"]:
             axes.margins(x=0.15)
             for place, text in zip(zip(x, _figures(line["y"]), strict=True), line["text"], strict=True):
                 axes.annotate(_plain(text), place, xytext=(6, 4), textcoords="offset points", fontsize=7)
@@ -200,12 +205,19 @@ def draw_chart(chart: Chart) -> Figure:
         places = range(0, len(words), step)
         turned = max(map(len, words)) * len(places) > 80
         axes.set_xticks(places, [_plain(words[k]) for k in places], rotation=70 if turned else 0, fontsize=8)
+    for limit in data["limits"]:
+        axes.axhline(limit, color=_LIMIT, ls="--", lw=1.2)
+    for x, y, word in data["marked"]:
+        axes.plot(x, y, "o", mfc="none", mec=_LIMIT, ms=9)
+        axes.annotate(_plain(word), (x, y), xytext=(6, -12), textcoords="offset points", fontsize=8, weight="bold")
+    if data["y_range"] is not None:
+        axes.set_ylim(*data["y_range"])
     axes.set_xlabel(_plain(chart.x_title))
     axes.set_ylabel(_plain(chart.y_title))
-    axes.set_title(_plain(chart.title), fontsize=11)
+    axes.set_title(_plain(chart.title), fontsize=11, wrap=True)
     axes.grid(alpha=0.3)
     if data["diagonal"] or len(chart.lines) > 1:
-        if len(chart.lines) > _INSIDE_MAX:
+        if beside:
             axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
         else:
             axes.legend(fontsize=8)

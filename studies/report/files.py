@@ -12,7 +12,7 @@ from g2g_opt.csv_files import write_csv
 from g2g_opt.errors import InputError, shown
 from g2g_opt.feeder import Feeder
 from studies.report.atomic_file import replacing, write_text
-from studies.report.network_drawing import LONGITUDE_LATITUDE, Edge, NetworkDrawing, drawing_of
+from studies.report.network_drawing import NOT_GEOGRAPHIC, Edge, NetworkDrawing, drawing_of
 from studies.report.plain_values import plain_value
 from studies.shared.conclusion import Conclusion, FeederMap, ResultTable
 
@@ -75,19 +75,22 @@ def write_answer(conclusion: Conclusion, path: Path) -> Path:
 def write_geojson(conclusion: Conclusion, feeder: Feeder, path: Path) -> Path:
     """Write one FeatureCollection: a point per bus with its figure of every map, a line string per branch.
 
-    GeoJSON means longitude and latitude (RFC 7946); where a feeder's coordinates are not, the foreign member
-    `coordinate_system` of the collection says what they are. Buses without coordinates have no geometry.
+    GeoJSON means longitude and latitude (RFC 7946, section 4); where a feeder's coordinates are not, foreign members
+    of the collection (section 6.1) say so: `geographic` is false, `coordinate_system` says what they are, and `note`
+    what not to do with them. Buses without coordinates have no geometry.
     """
     drawing = drawing_of(feeder)
     collection: dict[str, Any] = {
         "type": "FeatureCollection",
         "name": conclusion.title,
-        "coordinate_system": drawing.coordinate_system,
+        **({} if drawing.geographic else _drawn(drawing)),
         "features": [*_bus_features(conclusion.maps, feeder, drawing), *_edge_features(drawing)],
     }
-    if drawing.coordinate_system == LONGITUDE_LATITUDE:
-        del collection["coordinate_system"]
     return write_text(path, json.dumps(plain_value(collection), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def _drawn(drawing: NetworkDrawing) -> dict[str, Any]:
+    return {"geographic": False, "coordinate_system": drawing.coordinate_system, "note": NOT_GEOGRAPHIC}
 
 
 def property_names(maps: Iterable[FeederMap]) -> list[str]:

@@ -14,6 +14,11 @@ from g2g_opt.grid.circuit_parts import Bus
 EdgeKind = Literal["line", "transformer", "regulator", "open"]
 LONGITUDE_LATITUDE = "longitude and latitude (degrees), judged by their range"
 DRAWING_UNITS = "feeder drawing units"
+# GeoJSON has one reference system, and readers take it for granted (RFC 7946, section 4).
+NOT_GEOGRAPHIC = (
+    "positions are a drawing (an engineering coordinate reference system in the words of ISO 19111), not longitude and "
+    "latitude in WGS 84 (OGC:CRS84), as RFC 7946 has every reader take them: they have no place on a map of the earth"
+)
 COMPUTED = "layout computed from the topology: the circuit has no coordinates"
 
 # No feeder is wider than this; whole numbers in the same range are a drawing on squared paper.
@@ -45,6 +50,11 @@ class NetworkDrawing:
     source: str
     coordinate_system: str
     y_per_x: float | None
+
+    @property
+    def geographic(self) -> bool:
+        """Whether the positions are longitude and latitude."""
+        return self.coordinate_system == LONGITUDE_LATITUDE
 
     @property
     def computed(self) -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from html import escape
+import re
+from collections.abc import Iterator
+from html import escape, unescape
 from importlib.resources import files
 from pathlib import Path
 
 from g2g_opt.feeder import Feeder
 from studies.report.atomic_file import write_text
+from studies.report.glossary import terms_on
 from studies.report.network_drawing import drawing_of
 from studies.report.page_sections import (
     Section,
     chart_section,
     envelope_section,
     failure_section,
+    glossary_section,
     map_section,
     not_assessed_section,
     table_sections,
@@ -49,8 +53,9 @@ def report_html(conclusion: Conclusion, provenance: Provenance, feeder: Feeder |
         *chart_section(conclusion.charts),
         failure_section(conclusion.failures, tasks),
         not_assessed_section(conclusion.not_assessed),
-        provenance_section(provenance, tasks),
     ]
+    texts = [conclusion.title, conclusion.answer, *conclusion.warnings, *map(_visible, sections), *_drawn(conclusion)]
+    sections += [*glossary_section(terms_on(texts)), provenance_section(provenance, tasks)]
     style = _part("report.css")
     scripts = "\n".join(f"<script>\n{_part(name)}\n</script>" for name in _SCRIPTS)
     body = "\n".join(_section_html(section) for section in sections)
@@ -79,6 +84,21 @@ def report_html(conclusion: Conclusion, provenance: Provenance, feeder: Feeder |
 </body>
 </html>
 """
+
+
+def _visible(section: Section) -> str:
+    """What a section says in words, without what its figures are drawn from."""
+    shown = re.sub(r"<script.*?</script>", " ", section.html, flags=re.DOTALL)
+    return f"{section.title} {unescape(re.sub('<[^>]*>', ' ', shown))}"
+
+
+def _drawn(conclusion: Conclusion) -> Iterator[str]:
+    """Words that figures show."""
+    yield from (feeder_map.unit for feeder_map in conclusion.maps)
+    if conclusion.envelopes:
+        yield "bus and phase, voltage (pu)"
+    for chart in conclusion.charts:
+        yield from (chart.x_title, chart.y_title, *(line.name for line in chart.lines))
 
 
 def is_binding(table_name: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from g2g_opt.feeder import Feeder
+from studies.report.glossary import Term
 from studies.report.network_drawing import DRAWING_UNITS, NetworkDrawing
 from studies.report.plain_values import json_in_page
 from studies.report.plot_data import chart_data, envelope_data, envelope_summary, map_data, network_data
@@ -17,6 +18,8 @@ from studies.shared.conclusion import Chart, Column, Envelope, Failure, FeederMa
 # More choices than this go into a list instead of a row of buttons.
 _BUTTONS_MAX = 5
 _BUSES_NAMED_MAX = 200
+# A chart of more lines than this gets the whole width.
+_NARROW_MAX = 4
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ def map_section(maps: Sequence[FeederMap], feeder: Feeder, drawing: NetworkDrawi
     ]
     if drawing.coordinate_system == DRAWING_UNITS:
         notes[0] = "Drawn at the circuit's own drawing coordinates."
+    if not drawing.geographic:
+        notes.append("Positions are a drawing, not longitude and latitude; map.geojson says so too.")
     notes.append("Buses without a figure are small and grey.")
     html = f"""{_switch([feeder_map.title for feeder_map in shown], "map")}
 <div class="plot map" id="map" role="img" aria-label="{escape("Map of feeder " + feeder.name)}"></div>
@@ -79,16 +84,18 @@ def _switch(titles: Sequence[str], what: str) -> str:
     """Buttons, or a list where there are many, that choose what a figure shows."""
     if len(titles) == 1:
         return f'<p class="figure-title">{escape(titles[0])}</p>'
+    paper = f'<span class="on-paper note">(one of {len(titles)}; each is a picture of its own beside this page)</span>'
     if len(titles) <= _BUTTONS_MAX:
         buttons = "".join(
             f'<button type="button" data-choice="{k}" aria-pressed="{str(k == 0).lower()}">{escape(title)}</button>'
             for k, title in enumerate(titles)
         )
-        return f'<div class="switch" data-switch="{what}" role="group" aria-label="Choose the {what}">{buttons}</div>'
+        attributes = f'data-switch="{what}" role="group" aria-label="Choose the {what}"'
+        return f'<div class="switch" {attributes}>{buttons}{paper}</div>'
     options = "".join(f'<option value="{k}">{escape(title)}</option>' for k, title in enumerate(titles))
     return (
         f'<label class="switch" data-switch="{what}">Show '
-        f'<select aria-label="Choose the {what}">{options}</select></label>'
+        f'<select aria-label="Choose the {what}">{options}</select>{paper}</label>'
     )
 
 
@@ -104,7 +111,9 @@ def _table(table: ResultTable, file: str = "") -> str:
     if not table.folded:
         return html
     rows = f"{len(table.rows):,} row{'' if len(table.rows) == 1 else 's'}"
-    return f"<details><summary>{escape(table.title)} <span class='count'>{rows}</span></summary>\n{html}\n</details>"
+    where = f', <code class="on-paper">{escape(file)}</code>' if file else ""
+    summary = f'{escape(table.title)} <span class="count">{rows}{where}</span>'
+    return f"<details><summary>{summary}</summary>\n{html}\n</details>"
 
 
 def envelope_section(envelopes: Sequence[Envelope]) -> list[Section]:
@@ -128,7 +137,8 @@ def chart_section(charts: Sequence[Chart]) -> list[Section]:
     if not charts:
         return []
     figures = "\n".join(
-        f'<figure class="chart"><figcaption>{escape(chart.title)}</figcaption>'
+        f'<figure class="chart{" broad" if len(chart.lines) > _NARROW_MAX else ""}">'
+        f"<figcaption>{escape(chart.title)}</figcaption>"
         f'<div class="plot" role="img" aria-label="{escape(chart.title)}"></div>'
         f'<script type="application/json">{json_in_page(chart_data(chart))}</script></figure>'
         for chart in charts
@@ -161,6 +171,14 @@ def failure_section(failures: Sequence[Failure], tasks: TaskStates) -> Section:
 def _states_in_words(tasks: TaskStates) -> str:
     counts = [f"{n:,} {state}" for state, n in tasks.counts.items() if n]
     return f"Of {tasks.total:,} tasks: {', '.join(counts)}." if counts else "There were no tasks."
+
+
+def glossary_section(terms: Sequence[Term]) -> list[Section]:
+    """The words and units of the page, explained; none where nothing needs it."""
+    if not terms:
+        return []
+    listed = "".join(f"<dt>{escape(term.word)}</dt><dd>{escape(term.meaning)}</dd>" for term in terms)
+    return [Section("words", "Words and units", f'<dl class="key-facts words-and-units">{listed}</dl>')]
 
 
 def not_assessed_section(not_assessed: Iterable[str]) -> Section:

@@ -13,6 +13,12 @@ from studies.shared.conclusion import Chart, Envelope, FeederMap
 
 _EDGE_KINDS: tuple[EdgeKind, ...] = ("line", "transformer", "regulator", "open")
 _PHASES = {1: "A", 2: "B", 3: "C"}
+# Colours and signs (points, or dashes) of a figure's lines: all pairs of them differ before the first comes again.
+N_COLOURS = N_SIGNS = 6
+# Figures that differ by less than this, as a share of the largest, are one figure and noise of rounding.
+_CONSTANT_SHARE, _ZERO = 1e-4, 1e-9
+# Share of an axis by which bars at one place are moved aside.
+_BARS_APART = 0.005
 # Enough to place a bus on any screen, also in degrees.
 _POSITION_DIGITS = 9
 
@@ -92,13 +98,18 @@ def chart_data(chart: Chart) -> dict[str, Any]:
             "y": plain_value(list(line.y)),
             "points": line.points,
             "text": list(line.text),
+            "low": plain_value(list(line.low)),
+            "colour": (k if line.hue is None else line.hue) % N_COLOURS,
+            "sign": (k + k // N_COLOURS) % N_SIGNS,
         }
-        for line in chart.lines
+        for k, line in enumerate(chart.lines)
     ]
     words = any(isinstance(x, str) for line in lines for x in line["x"])
     if words:
         for line in lines:
             line["x"] = [str(x) for x in line["x"]]
+    else:
+        _set_bars_apart(lines)
     return {
         "title": chart.title,
         "x_title": chart.x_title,
@@ -106,7 +117,37 @@ def chart_data(chart: Chart) -> dict[str, Any]:
         "lines": lines,
         "words": words,
         "diagonal": _diagonal(lines) if chart.diagonal and not words else None,
+        "limits": list(chart.limits),
+        "marked": [list(mark) for mark in chart.marked],
+        "y_range": constant_range([v for line in lines for v in (*line["y"], *line["low"]) if v is not None]),
     }
+
+
+def _set_bars_apart(lines: list[dict[str, Any]]) -> None:
+    """Bars at one place would hide each other: those of every colour are moved aside by a little."""
+    bars = [line for line in lines if line["low"]]
+    xs = [x for line in lines for x in line["x"] if x is not None]
+    colours = sorted({line["colour"] for line in bars})
+    if len(colours) < 2:
+        return
+    step = _BARS_APART * (max(xs) - min(xs))
+    for line in bars:
+        aside = step * (colours.index(line["colour"]) - (len(colours) - 1) / 2.0)
+        line["x"] = [None if x is None else x + aside for x in line["x"]]
+
+
+def constant_range(values: Sequence[float]) -> list[float] | None:
+    """Ends of an axis on which figures that are all one figure are a flat line; None for figures that differ.
+
+    An axis left to itself would show the noise of rounding as if it were a course of things.
+    """
+    if not values:
+        return None
+    low, high = min(values), max(values)
+    size = max(abs(low), abs(high))
+    if high - low > max(_CONSTANT_SHARE * size, _ZERO):
+        return None
+    return [low - 0.1 * abs(low), high + 0.1 * abs(high)] if size > _ZERO else [-1.0, 1.0]
 
 
 def _diagonal(lines: Iterable[dict[str, Any]]) -> list[float] | None:

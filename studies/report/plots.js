@@ -236,6 +236,8 @@
 
   // ------------------------------------------------------------------ charts
 
+  const figure = (value) => (value === null ? "\u2013" : String(Number(value.toPrecision(5))));
+
   function drawChart(place, chart) {
     const symbols = ["circle", "square", "diamond", "triangle-up", "x", "star"];
     const dashes = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
@@ -246,21 +248,35 @@
         line: { color: colour("edge"), width: 1.5, dash: "dash" },
       });
     }
-    chart.lines.forEach((line, k) => {
-      const shade = colour(`line-${(k % 6) + 1}`);
+    chart.lines.forEach((line) => {
+      const shade = colour(`line-${line.colour + 1}`);
       const few = line.x.length <= 30;
+      const x = chart.words ? line.x.map(plain) : line.x;
+      const bars = line.low.length > 0;
+      const twice = (values) => values.flatMap((value) => [value, value, null]);
+      const told = bars
+        ? line.x.map((_, k) => `${line.text.length ? `<b>${wrapped(line.text[k])}</b><br>` : ""}${figure(line.low[k])} to ${figure(line.y[k])}`)
+        : line.text.map((t) => wrapped(t));
       traces.push({
-        type: "scatter", mode: line.points ? "markers" : few ? "lines+markers" : "lines", name: plain(line.name),
-        x: chart.words ? line.x.map(plain) : line.x, y: line.y, hovertext: line.text.map((t) => wrapped(t)),
-        hovertemplate: `%{x}, %{y}${line.text.length ? "<br>%{hovertext}" : ""}<extra>${plain(line.name)}</extra>`,
-        line: { color: shade, width: 2, dash: dashes[k % 6] },
-        marker: { color: shade, symbol: symbols[k % 6], size: line.points ? 8 : 6, opacity: line.x.length > 500 ? 0.5 : 0.9 },
+        type: "scatter", mode: bars ? "lines+markers" : line.points ? "markers" : few ? "lines+markers" : "lines", name: plain(line.name),
+        x: bars ? twice(x) : x, y: bars ? line.y.flatMap((high, k) => [line.low[k], high, null]) : line.y, connectgaps: false,
+        hovertext: bars ? twice(told) : told,
+        hovertemplate: bars ? `%{hovertext}<extra>${plain(line.name)}</extra>` : `%{x}, %{y}${line.text.length ? "<br>%{hovertext}" : ""}<extra>${plain(line.name)}</extra>`,
+        line: { color: shade, width: 2, dash: bars ? "solid" : dashes[line.sign] },
+        marker: { color: shade, symbol: symbols[line.sign], size: bars ? 5 : line.points ? 8 : 6, opacity: line.x.length > 500 ? 0.5 : 0.9 },
       });
     });
+    const named = chart.marked.map(([x, y, word]) => ({
+      x, y, text: plain(word), ax: 0, ay: 28, arrowcolor: colour("limit"), font: { size: 12, color: colour("text") }, bgcolor: colour("page"), opacity: 0.9,
+    }));
+    const bounds = chart.limits.map((y) => ({
+      type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: colour("limit"), width: 1.5, dash: "dash" },
+    }));
     const rows = Math.ceil(traces.length / (narrow.matches ? 2 : 3));
     draw(place, traces, {
       xaxis: axis(plain(chart.x_title), chart.words ? { type: "category" } : { zeroline: false }),
-      yaxis: axis(plain(chart.y_title), { zeroline: false }),
+      yaxis: axis(plain(chart.y_title), Object.assign({ zeroline: false }, chart.y_range === null ? {} : { range: chart.y_range })),
+      shapes: bounds, annotations: named,
       margin: { l: 60, r: 16, t: traces.length > 1 ? 14 + 24 * rows : 12, b: 36 }, showlegend: traces.length > 1,
     });
   }

@@ -16,7 +16,8 @@ class Provenance:
 
     `versions` are those of Python and of the packages the numbers depend on; `code_version` is that of this program;
     `question_toml` is the study as it was asked, defaults included; `input_hashes` are SHA-256 digests by file name;
-    `engines` says in words which engine simulated what; `seconds` is the time from start to finish, pauses left out.
+    `engines` says in words which engine simulated what, `circuit` in which state, and with which constants and edits,
+    the circuit was studied; `seconds` is the time from start to finish, pauses left out.
     """
 
     code_version: str
@@ -30,6 +31,7 @@ class Provenance:
     finished: datetime
     seconds: float
     engines: tuple[str, ...] = ()
+    circuit: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from studies.report.page_sections import Section
@@ -43,6 +43,7 @@ def provenance_section(provenance: Provenance, tasks: TaskStates) -> Section:
     details = [
         _fold("Command", f"<pre>{escape(provenance.command)}</pre>"),
         _fold("Question as TOML", f"<pre>{escape(provenance.question_toml)}</pre>"),
+        _fold("The circuit as it is studied", _items(provenance.circuit)),
         _fold("Versions", _pairs({"this program": provenance.code_version, **provenance.versions})),
         _fold("Hashes of the inputs (SHA-256)", _pairs(provenance.input_hashes)),
     ]
@@ -51,6 +52,12 @@ def provenance_section(provenance: Provenance, tasks: TaskStates) -> Section:
 
 def _fold(title: str, html: str) -> str:
     return f"<details><summary>{escape(title)}</summary>\n{html}\n</details>"
+
+
+def _items(sentences: Sequence[str]) -> str:
+    if not sentences:
+        return "<p>no circuit</p>"
+    return f"<ul>{''.join(f'<li>{escape(words)}</li>' for words in sentences)}</ul>"
 
 
 def _pairs(values: Mapping[str, str]) -> str:

@@ -106,11 +106,67 @@ document.documentElement.classList.add("scripts");
 
   document.querySelectorAll("figure.table").forEach(start);
 
-  // Folded parts are printed too, and folded again afterwards.
+  // ------------------------------------------------------------------ on paper
+
+  const paperWidth = 680;  // as `.printing main` in the style sheet
+
+  // The first columns that together name a row; every part of a divided table begins with them.
+  function naming(rows, n) {
+    for (let k = 1; k <= Math.min(3, n); k += 1) {
+      if (new Set(rows.map((row) => JSON.stringify(row.slice(0, k)))).size === rows.length) return k;
+    }
+    return 1;
+  }
+
+  // Columns that stand side by side on paper, part by part.
+  function parts(widths, first) {
+    const room = paperWidth - widths.slice(0, first).reduce((a, b) => a + b, 0);
+    const found = [[]];
+    let taken = 0;
+    widths.forEach((width, k) => {
+      if (k < first) return;
+      if (taken + width > room && found[found.length - 1].length) {
+        found.push([]);
+        taken = 0;
+      }
+      found[found.length - 1].push(k);
+      taken += width;
+    });
+    return found;
+  }
+
+  function divide(figure) {
+    const scroll = figure.querySelector(".scroll"), table = scroll.querySelector("table");
+    table.classList.add("measured");
+    const widths = Array.from(table.querySelectorAll("thead th"), (head) => head.getBoundingClientRect().width);
+    table.classList.remove("measured");
+    if (widths.reduce((a, b) => a + b, 0) <= paperWidth) return;
+    const first = naming(JSON.parse(figure.querySelector("script").textContent).rows, widths.length);
+    const leading = widths.slice(0, first).map((_, k) => k);
+    parts(widths, first).reverse().forEach((columns) => {
+      const kept = new Set(leading.concat(columns));
+      const part = scroll.cloneNode(true);
+      part.classList.add("printed");
+      part.querySelectorAll("tr").forEach((row) => {
+        if (row.children.length === widths.length) Array.from(row.children).filter((_, k) => !kept.has(k)).forEach((cell) => cell.remove());
+      });
+      scroll.after(part);
+    });
+    scroll.classList.add("unprinted");
+  }
+
+  // Folded parts are printed too, and folded again afterwards; long tables are files for what is no paper, so that one
+  // of them is printed only if the reader has it open. Tables wider than the paper are divided.
   let opened = [];
   window.addEventListener("beforeprint", () => {
-    opened = Array.from(document.querySelectorAll("details:not([open])"));
+    document.documentElement.classList.add("printing");
+    opened = Array.from(document.querySelectorAll("details:not([open])")).filter((fold) => !fold.querySelector("figure.table"));
     opened.forEach((fold) => { fold.open = true; });
+    Array.from(document.querySelectorAll("figure.table")).filter((figure) => figure.offsetParent !== null).forEach(divide);
   });
-  window.addEventListener("afterprint", () => opened.forEach((fold) => { fold.open = false; }));
+  window.addEventListener("afterprint", () => {
+    opened.forEach((fold) => { fold.open = false; });
+    document.querySelectorAll(".printed").forEach((part) => part.remove());
+    document.querySelectorAll(".unprinted").forEach((whole) => whole.classList.remove("unprinted"));
+  });
 })();

@@ -32,7 +32,8 @@ _PACKAGES = (
 )
 # Shows results and takes commands; no result changes with it.
 _SHOWS_ONLY = {
-    ("studies", name) for name in ("report", "feeder", "cli.py", "finish.py", "study_commands.py", "terminal.py")
+    ("studies", name)
+    for name in ("report", "feeder", "cli.py", "finish.py", "models_table.py", "study_commands.py", "terminal.py")
 }
 
 
@@ -67,7 +68,9 @@ def inputs_of(question: Question) -> dict[str, str]:
     """
     found = input_hashes(question.input_files())
     if is_own_circuit(question.feeder):
-        found |= {f"feeder/{name}": digest for name, digest in circuit_inputs(Path(question.feeder)).items()}
+        edits = getattr(question, "edits", None)
+        circuit = circuit_inputs(Path(question.feeder), None if edits is None else Path(edits))
+        found |= {f"feeder/{name}": digest for name, digest in circuit.items()}
     return found
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,26 @@ class Envelope:
 
 @dataclass(frozen=True)
 class Line:
-    """One line (or cloud of points) of a `Chart`."""
+    """One line (or cloud of points) of a `Chart`; with `low`, bars from there up to `y`.
+
+    Lines of one `hue` (0, 1, ...) have one colour: the same thing in two states. Without, every line has its own.
+    """
 
     name: str
     x: Sequence[Any]
     y: Sequence[float | None]
     points: bool = False
     text: Sequence[str] = ()
+    low: Sequence[float | None] = ()
+    hue: int | None = None
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over an axis; titles carry the units."""
+    """Lines over an axis; titles carry the units.
+
+    `limits` are figures of y that are not to be passed; `marked` are points to name: x, y, words.
+    """
 
     title: str
     x_title: str
@@ -78,6 +88,14 @@ class Chart:
     lines: tuple[Line, ...]
     # Draw x = y: for predicted next to simulated.
     diagonal: bool = False
+    limits: tuple[float, ...] = ()
+    marked: tuple[tuple[float, float, str], ...] = ()
+
+
+def most_and_least(items: Iterable[Item], n_max: int, key: Callable[[Item], float]) -> list[Item]:
+    """At most `n_max` items for pictures, the most first: the last of them is the least of all, never left out."""
+    ranked = sorted(items, key=key, reverse=True)
+    return ranked if len(ranked) <= n_max else [*ranked[: n_max - 1], ranked[-1]]
 
 
 @dataclass(frozen=True)

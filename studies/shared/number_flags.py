@@ -8,28 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from g2g_opt.clock import as_period
-from g2g_opt.errors import InputError, shown
-from g2g_opt.quantities import bounds_of, quantity_of
-
-
-def number_of(owner: type, field: str) -> Callable[[str], Any]:
-    """The `type=` of a flag that fills a field, or an entry of it."""
-    return number(quantity_of(owner, field))
-
-
-def numbers_of(owner: type, field: str, *, besides: str = "") -> Callable[[str], Any]:
-    """The `type=` of a flag that takes numbers separated by commas; the word `besides` is None."""
-    read = number_of(owner, field)
-
-    def numbers(text: str) -> tuple[Any, ...] | None:
-        if besides and text == besides:
-            return None
-        values = tuple(read(part) for part in text.split(",") if part.strip())
-        if not values:
-            raise ArgumentTypeError(f"{shown(text)}: numbers separated by commas are needed")
-        return values
-
-    return numbers
+from g2g_opt.errors import InputError
+from g2g_opt.quantities import bounds_of
 
 
 def number(quantity: Any) -> Callable[[str], Any]:

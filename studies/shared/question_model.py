@@ -3,18 +3,56 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from g2g_opt.errors import InputError
+from g2g_opt.flag import Flag
 
 # Errors of one question that are told, and letters of a key that are shown.
 _ERRORS_MAX, _KEY_MAX = 20, 60
 
 _Class = TypeVar("_Class", bound=type)
+
+
+@plain_dataclass(frozen=True)
+class NounFlags:
+    """What a question says of the fields of a noun in it: the `group` of their flags, flags that mean something else
+    here (`instead`), and fields it does not use (`without`, with the reason), which have no flag and stay as they are.
+    """
+
+    group: str = ""
+    without: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, Flag] = field(default_factory=dict)
+
+
+@plain_dataclass(frozen=True)
+class ReadBy:
+    """How the texts of a repeated flag become a field: by a function of them and of the question so far."""
+
+    read: Callable[[Sequence[str], Any], Any]
+
+
+def unused_fields(kind: type) -> dict[str, Mapping[str, str]]:
+    """By field of a question that holds a noun: the noun's fields that the question does not use, with the reason."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        name: note.without for name, hint in hints.items() for note in get_args(hint) if isinstance(note, NounFlags)
+    }
+
+
+def check_unused(question: Any) -> None:
+    """Raise `InputError` with the reason for a field that is not used (`unused_fields`) but was changed."""
+    usual = type(question)()
+    for name, unused in unused_fields(type(question)).items():
+        for inner, reason in unused.items():
+            if getattr(getattr(question, name), inner) != getattr(getattr(usual, name), inner):
+                raise InputError(f"{name}.{inner} changes nothing here: {reason}")
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field, Field))

@@ -9,9 +9,11 @@ from typing import Any, Protocol, TypeVar
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
+from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine, Simulation, simulate_runs
+from g2g_opt.simulate import Engine, simulate_runs
+from studies.shared.kept_runs import kept_runs
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Request:
 
 Result = TypeVar("Result")
 # Yields requests, is sent their simulations in the same order, returns its result.
-Wanted = Generator[tuple[Request, ...], Sequence[Simulation], Result]
+Wanted = Generator[tuple[Request, ...], Sequence[Outcome], Result]
 
 
 class _Question(Protocol):
@@ -44,7 +46,7 @@ def together(parts: Sequence[Wanted[Any]]) -> Wanted[list[Any]]:
     results: list[Any] = [None] * len(parts)
     wants: dict[int, tuple[Request, ...]] = {}
 
-    def advance(k: int, answers: Sequence[Simulation] | None) -> None:
+    def advance(k: int, answers: Sequence[Outcome] | None) -> None:
         try:
             wants[k] = next(parts[k]) if answers is None else parts[k].send(answers)
         except StopIteration as end:
@@ -73,7 +75,7 @@ def run_side_by_side(
     searches that differ only in how they judge (every answer is then kept in memory).
     """
     everything = together(searches)
-    known: dict[Request, Simulation] = {}
+    known: dict[Request, Outcome] = {}
     try:
         wanted = next(everything)
         while True:
@@ -88,11 +90,21 @@ def run_side_by_side(
         return found
 
 
-def _simulate(study: _Question, feeder: Feeder, wanted: Sequence[Request]) -> list[Simulation]:
-    found: dict[int, Simulation] = {}
+def _simulate(study: _Question, feeder: Feeder, wanted: Sequence[Request]) -> list[Outcome]:
+    found: dict[int, Outcome] = {}
     for engine in dict.fromkeys(request.engine for request in wanted):
         places = [k for k, request in enumerate(wanted) if request.engine == engine]
-        runs = [(wanted[k].plan, wanted[k].scenario or study.scenario) for k in places]
-        done = simulate_runs(runs, feeder, study.limits, engine=engine, trace_dir=Path(study.trace_dir))
-        found.update(zip(places, done, strict=True))
+        kept = kept_runs()
+        runs = {k: (wanted[k].plan, wanted[k].scenario or study.scenario) for k in places}
+        if kept is not None:
+            known = {k: kept.find(*run, engine, study.limits) for k, run in runs.items()}
+            found.update({k: outcome for k, outcome in known.items() if outcome is not None})
+        new = [k for k in places if k not in found]
+        if not new:
+            continue
+        asked = [runs[k] for k in new]
+        done = simulate_runs(asked, feeder, study.limits, engine=engine, trace_dir=Path(study.trace_dir))
+        if kept is not None:
+            kept.keep(asked, engine, done)
+        found.update(zip(new, done, strict=True))
     return [found[k] for k in range(len(wanted))]

@@ -16,7 +16,7 @@ from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit_file.reading import is_own_circuit
 from g2g_opt.quantities import BatchSize, Count, GpuCount, PowerKw
-from g2g_opt.site import BASE_KW_PER_GPU, Deployment, Site
+from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection, Deployment, Site
 from studies.shared.question_model import question_model
 
 SYNTAX = "NAME=PLACE:MODEL:GPUS[@BATCH][,MODEL:GPUS[@BATCH]...]"
@@ -74,11 +74,13 @@ class SiteChoice:
         """GPUs of all models."""
         return sum(model.n_gpus for model in self.models)
 
-    def site(self, bus: str, gpu: str) -> Site:
+    def site(
+        self, bus: str, gpu: str, power_factor: float = POWER_FACTOR, connection: AskedConnection = "auto"
+    ) -> Site:
         """The site at a bus."""
         deployments = tuple(model.deployment(gpu, f"site {self.name!r}") for model in self.models)
         base = BASE_KW_PER_GPU if self.base_kw_per_phase is None else 3.0 * self.base_kw_per_phase / self.n_gpus
-        return Site(self.name, bus, deployments, base)
+        return Site(self.name, bus, deployments, base, power_factor, connection)
 
     def scaled(self, share: float, gpu: str) -> SiteChoice:
         """About `share` as many GPUs of every model, in whole replicas and at least one; base load in proportion."""

@@ -1,122 +1,168 @@
-"""Simulated runs as rows that can be stored, read again, and held against other limits without simulating."""
+"""Simulated runs as rows that can be stored, read again, and held against any limits without simulating."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter
 
-from g2g_opt.batch.summary import Edges, FleetSummary, Summary
-from g2g_opt.judge import rejudge
+from g2g_opt.failure import Failure, FailureKind
+from g2g_opt.judge import judge
 from g2g_opt.limits import Limits
+from g2g_opt.metrics.power_quality import PowerQuality
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Simulation
+from g2g_opt.summary import Edges, SiteSummary, Summary
+from studies.shared.typed_rows import TypedRow
 
 # In tuples, because a type that has a configuration of its own takes none from an adapter; JSON has no NaN.
 _EXACT = ConfigDict(ser_json_inf_nan="strings")
-_OUTCOME = TypeAdapter(tuple[Outcome], config=_EXACT)
 _PLAN = TypeAdapter(tuple[Plan], config=_EXACT)
 _SCENARIO = TypeAdapter(tuple[Scenario], config=_EXACT)
-_SITES = TypeAdapter(tuple[FleetSummary, ...], config=_EXACT)
-_ARRAYS = {
-    "lowest_pu": np.float64,
-    "lowest_step": np.int32,
-    "highest_pu": np.float64,
-    "highest_step": np.int32,
-    "steps_by_class": np.int32,
-    "below_pu": np.float64,
-    "above_pu": np.float64,
-    "loading_pu": np.float64,
-    "loading_step": np.int32,
-    "loading_phase": np.int32,
-    "emergency_share": np.float64,
-    "loading_steps_over": np.int32,
-    "loading_steps_by_class": np.int32,
-}
+_SITES = TypeAdapter(tuple[SiteSummary, ...], config=_EXACT)
 
-_OTHERS = ("dt_s", "n_steps", "edges", "n_edges", "nodes", "branches", "own_steps", "own_worst", "sites")
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int32]
+# Columns that are a summary's arrays as they are, but for their shape.
+_ARRAYS = (
+    *("lowest_pu", "lowest_step", "highest_pu", "highest_step", "steps_by_class", "below_pu", "above_pu"),
+    *("loading_pu", "loading_step", "loading_phase", "emergency_share", "loading_steps_over"),
+    "loading_steps_by_class",
+)
 
 
-def run_row(plan: Plan, scenario: Scenario, run: Simulation) -> dict[str, Any]:
-    """A run as a row: plan, scenario, outcome (JSON), and its summary if it has one."""
-    row: dict[str, Any] = {
-        "plan": _PLAN.dump_json((plan,)).decode(),
-        "scenario": _SCENARIO.dump_json((scenario,)).decode(),
-        "outcome": _OUTCOME.dump_json((run.outcome,)).decode(),
-    }
-    return row | _summary_row(run.summary)
+@dataclass(frozen=True, eq=False)
+class SummaryRow(TypedRow):
+    """Everything of a record as a row, its sites as JSON; the verdict is not stored.
 
-
-def _summary_row(summary: Summary | None) -> dict[str, Any]:
-    # The same columns with and without one: a Parquet file takes its columns from the first row.
-    row: dict[str, Any] = dict.fromkeys(["has_summary", *_ARRAYS, *_OTHERS])
-    if summary is None:
-        return row | {"has_summary": False}
-    return (
-        row
-        | {name: getattr(summary, name).reshape(-1) for name in _ARRAYS}
-        | {
-            "has_summary": True,
-            "dt_s": summary.dt_s,
-            "n_steps": summary.n_steps,
-            "edges": [*summary.edges.low_pu, *summary.edges.high_pu, *summary.edges.loading_pu],
-            "n_edges": [len(getattr(summary.edges, field.name)) for field in fields(Edges)],
-            "nodes": [f"{bus}.{phase}" for bus, phase in summary.nodes],
-            "branches": list(summary.branches),
-            "own_steps": summary.own_loads_unserved_steps,
-            "own_worst": summary.own_loads_worst,
-            "sites": _SITES.dump_json(summary.sites).decode(),
-        }
-    )
-
-
-def read_plan(row: dict[str, Any]) -> Plan:
-    """The plan of a stored run."""
-    return _PLAN.validate_json(row["plan"])[0]
-
-
-def read_scenario(row: dict[str, Any]) -> Scenario:
-    """The scenario of a stored run."""
-    return _SCENARIO.validate_json(row["scenario"])[0]
-
-
-def read_outcome(row: dict[str, Any], limits: Limits | None = None) -> Outcome:
-    """The outcome of a stored run; judged again if `limits` are given.
-
-    Raises `InputError` for limits at which the run kept no figures.
+    Tables that tell more about their records derive a class with more columns.
     """
-    (outcome,) = _OUTCOME.validate_json(row["outcome"])
-    if limits is None:
-        return outcome
-    return rejudge(outcome, read_summary(row), read_scenario(row), limits)
+
+    failure_kind: FailureKind | None
+    failure_where: str
+    failure_time_s: float | None
+    failure_detail: str
+    dt_s: float
+    n_steps: int
+    edges: tuple[float, ...]
+    n_edges: tuple[int, ...]
+    nodes: tuple[str, ...]
+    lowest_pu: Floats
+    lowest_step: Counts
+    highest_pu: Floats
+    highest_step: Counts
+    steps_by_class: Counts
+    below_pu: Floats
+    above_pu: Floats
+    branches: tuple[str, ...]
+    loading_pu: Floats
+    loading_step: Counts
+    loading_phase: Counts
+    emergency_share: Floats
+    loading_steps_over: Counts
+    loading_steps_by_class: Counts
+    own_loads_unserved_steps: int
+    own_loads_worst: str
+    power_quality: str
+    sites: str
+
+    @classmethod
+    def of_summary(cls, summary: Summary, **more: Any) -> Self:
+        """The row of a record; `more` are the columns of a class of one's own."""
+        failure = summary.failure
+        return cls(
+            failure_kind=failure.kind if failure is not None else None,
+            failure_where=failure.where if failure is not None else "",
+            failure_time_s=failure.time_s if failure is not None else None,
+            failure_detail=failure.detail if failure is not None else "",
+            dt_s=summary.dt_s,
+            n_steps=summary.n_steps,
+            edges=tuple(edge for field in fields(Edges) for edge in getattr(summary.edges, field.name)),
+            n_edges=tuple(len(getattr(summary.edges, field.name)) for field in fields(Edges)),
+            nodes=summary.node_names,
+            branches=summary.branches,
+            own_loads_unserved_steps=summary.own_loads_unserved_steps,
+            own_loads_worst=summary.own_loads_worst,
+            power_quality=summary.power_quality.to_json() if summary.power_quality is not None else "",
+            sites=_SITES.dump_json(summary.sites).decode(),
+            **{name: getattr(summary, name).reshape(-1) for name in _ARRAYS},
+            **more,
+        )
+
+    def read_failure(self) -> Failure | None:
+        """Why it has no usable answer, if it has none."""
+        if self.failure_kind is None:
+            return None
+        return Failure(self.failure_kind, self.failure_where, self.failure_time_s, self.failure_detail)
+
+    def read_summary(self) -> Summary:
+        """The record of the run."""
+        ends = np.cumsum([0, *self.n_edges])
+        low, high, loading, unbalance = (tuple(self.edges[ends[k] : ends[k + 1]]) for k in range(4))
+        shapes = {
+            "steps_by_class": (len(low) + 1, len(high) + 1),
+            "loading_steps_over": (len(loading), len(self.branches)),
+        }
+        return Summary(
+            dt_s=self.dt_s,
+            n_steps=self.n_steps,
+            edges=Edges(low, high, loading, unbalance),
+            nodes=tuple(_node(name) for name in self.nodes),
+            node_names=self.nodes,
+            branches=self.branches,
+            own_loads_unserved_steps=self.own_loads_unserved_steps,
+            own_loads_worst=self.own_loads_worst,
+            sites=_SITES.validate_json(self.sites),
+            power_quality=PowerQuality.from_json(self.power_quality) if self.power_quality else None,
+            failure=self.read_failure(),
+            **{name: getattr(self, name).reshape(shapes.get(name, -1)) for name in _ARRAYS},
+        )
 
 
-def read_summary(row: dict[str, Any]) -> Summary | None:
-    """The summary of a stored run; None for one without (it failed, or ran on OpenDSS)."""
-    if not row["has_summary"]:
-        return None
-    ends = np.cumsum([0, *row["n_edges"]])
-    low, high, loading = (tuple(row["edges"][ends[k] : ends[k + 1]]) for k in range(3))
-    arrays = {name: np.asarray(row[name], dtype=kind) for name, kind in _ARRAYS.items()}
-    arrays["steps_by_class"] = arrays["steps_by_class"].reshape(len(low) + 1, len(high) + 1)
-    arrays["loading_steps_over"] = arrays["loading_steps_over"].reshape(len(loading), -1)
-    return Summary(
-        dt_s=row["dt_s"],
-        n_steps=row["n_steps"],
-        edges=Edges(low, high, loading),
-        nodes=tuple(_node(name) for name in row["nodes"]),
-        branches=tuple(row["branches"]),
-        own_loads_unserved_steps=row["own_steps"],
-        own_loads_worst=row["own_worst"],
-        sites=_SITES.validate_json(row["sites"]),
-        **arrays,
-    )
+@dataclass(frozen=True, eq=False)
+class RunRow(SummaryRow):
+    """A run as a row: its record, plan and scenario as JSON, and how it was run."""
+
+    plan: str
+    scenario: str
+    scenario_name: str
+    engine: str
+    engine_note: str
+    seconds: float
+
+    @classmethod
+    def of(cls, plan: Plan, scenario: Scenario, outcome: Outcome, **more: Any) -> Self:
+        """The row of a run; `more` are the columns of a class of one's own."""
+        return cls.of_summary(
+            outcome.summary,
+            plan=_PLAN.dump_json((plan,)).decode(),
+            scenario=_SCENARIO.dump_json((scenario,)).decode(),
+            scenario_name=scenario.name,
+            engine=outcome.engine,
+            engine_note=outcome.engine_note,
+            seconds=outcome.seconds,
+            **more,
+        )
+
+    def read_plan(self) -> Plan:
+        """The plan that was run."""
+        return _PLAN.validate_json(self.plan)[0]
+
+    def read_scenario(self) -> Scenario:
+        """The scenario it was run in."""
+        return _SCENARIO.validate_json(self.scenario)[0]
+
+    def outcome(self, limits: Limits) -> Outcome:
+        """The run judged by `limits`; `InputError` for limits at which it kept no figures."""
+        summary = self.read_summary()
+        verdict = judge(summary, limits)
+        return Outcome(self.scenario_name, self.engine, summary, verdict, self.seconds, self.engine_note)
 
 
 def _node(name: str) -> tuple[str, int]:
     bus, phase = name.rsplit(".", 1)
-    return bus, int(phase)
+    return bus, "ABC".index(phase[0]) + 1

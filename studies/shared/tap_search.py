@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from g2g_opt.assembly import assemble
 from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.feeder import Feeder
-from g2g_opt.judge import judge
+from g2g_opt.judge import Criterion
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Simulation
 from solvers.taps.settings import TapProblem, solve_taps
 from studies.shared.side_by_side import Request, Wanted, together
 
@@ -40,8 +39,18 @@ class TapTrial:
     """
 
     plan: Plan
-    runs: tuple[Simulation, ...]
+    runs: tuple[Outcome, ...]
     kept: bool
+
+    @staticmethod
+    def of(plan: Plan, runs: Sequence[Outcome], failures_allowed: int = 0) -> TapTrial:
+        """The verdict over runs, of which so many may miss a limit."""
+        return TapTrial(plan, tuple(runs), sum(not run.kept for run in runs) <= failures_allowed)
+
+    def merit(self) -> tuple[bool, int, bool, float]:
+        """By which trials of a size are compared, the best last: one that has no solution comes before others."""
+        run = self.binding
+        return self.kept, -self.n_failed, run.failure is None, -run.verdict.used
 
     @property
     def taps(self) -> Taps:
@@ -49,14 +58,14 @@ class TapTrial:
         return self.plan.taps
 
     @property
-    def binding(self) -> Simulation:
+    def binding(self) -> Outcome:
         """The run that is closest to a limit, or furthest beyond it."""
-        return min(self.runs, key=lambda run: (run.outcome.kept, _room(run.outcome)))
+        return min(self.runs, key=lambda run: (run.kept, -run.verdict.used))
 
     @property
     def n_failed(self) -> int:
         """Scenarios that did not keep the limits."""
-        return sum(not run.outcome.kept for run in self.runs)
+        return sum(not run.kept for run in self.runs)
 
 
 # Scenarios run first, before it is known whether the others are worth it.
@@ -107,35 +116,31 @@ class TapSearch:
                 self._last_good = kept[0]
                 break
             for trial in done:
-                run = _worst_of(trial.runs)
-                if self._optimise and len(run.nodes) and any(_voltage_is_broken(r.outcome) for r in trial.runs):
+                solved = [run for run in trial.runs if run.failure is None]
+                if self._optimise and any(map(_may_be_mended, solved)):
                     seen = {trial.taps for trial in trials} | set(waiting)
                     waiting += [
-                        better for better in dict.fromkeys(self._propose(trial.plan, run)) if better not in seen
+                        better for better in dict.fromkeys(self._propose(trial.plan, solved)) if better not in seen
                     ]
         # A size is judged by its best round: one that failed to converge comes after one that has figures.
-        return sorted(trials, key=_merit)
+        return sorted(trials, key=TapTrial.merit)
 
     def _try(self, plan: Plan) -> Wanted[TapTrial]:
         """One plan in the scenarios; if too many of the first ones miss the limits, the others are left out."""
-        runs: list[Simulation] = []
+        runs: list[Outcome] = []
         for part in (self._scenarios[:SCREENED_FIRST], self._scenarios[SCREENED_FIRST:]):
-            if part and sum(not run.outcome.kept for run in runs) <= self._failures_allowed:
+            if part and sum(not run.kept for run in runs) <= self._failures_allowed:
                 answers = yield tuple(Request(plan, scenario=scenario) for scenario in part)
-                runs += [self.judged(run, scenario) for run, scenario in zip(answers, part, strict=True)]
-        return TapTrial(plan, tuple(runs), sum(not run.outcome.kept for run in runs) <= self._failures_allowed)
+                runs += [run.judged(self._limits) for run in answers]
+        return TapTrial.of(plan, runs, self._failures_allowed)
 
-    def judged(self, run: Simulation, scenario: Scenario) -> Simulation:
-        """A run by this search's limits, whatever limits the simulation was judged by (their bands are the same)."""
-        if run.outcome.figures is None:
-            return run
-        return replace(run, outcome=replace(run.outcome, checks=judge(run.outcome.figures, scenario, self._limits)))
-
-    def _propose(self, plan: Plan, run: Simulation) -> Iterator[Taps]:
+    def _propose(self, plan: Plan, runs: Sequence[Outcome]) -> Iterator[Taps]:
         """Taps with the most room on both sides, then those that are as high as the upper limit permits."""
         if self._slopes is None:
             self._measure(plan)
         assert self._slopes is not None
+        lowest_pu = np.min([run.summary.lowest_pu for run in runs], axis=0)
+        highest_pu = np.max([run.summary.highest_pu for run in runs], axis=0)
         taps = dict(plan.taps)
         regulators = list(self._feeder.regulators.values())
         ratio = np.array([taps[r.name] for r in regulators])
@@ -143,8 +148,8 @@ class TapSearch:
         for high_weight in (1.0, 0.0):
             solution = solve_taps(
                 TapProblem(
-                    lowest_pu=run.lowest_pu,
-                    highest_pu=run.highest_pu,
+                    lowest_pu=lowest_pu,
+                    highest_pu=highest_pu,
                     slope_pu_per_step=self._slopes,
                     steps_down=np.ceil((ratio - [r.tap_min_pu for r in regulators]) / step - 1e-6).astype(np.int64),
                     steps_up=np.ceil(([r.tap_max_pu for r in regulators] - ratio) / step - 1e-6).astype(np.int64),
@@ -165,29 +170,6 @@ class TapSearch:
         ticks.close()
 
 
-def _voltage_is_broken(outcome: Outcome) -> bool:
-    return any("voltage" in check.name and not check.kept for check in outcome.checks) or any(
-        check.name == "throughput share" and not check.kept for check in outcome.checks
-    )
-
-
-def _worst_of(runs: Sequence[Simulation]) -> Simulation:
-    """One run with the extremes of all that have voltages; the first as it is if it is alone or none has any."""
-    solved = [run for run in runs if len(run.nodes)]
-    if len(runs) == 1 or not solved:
-        return runs[0]
-    return replace(
-        solved[0],
-        lowest_pu=np.min([run.lowest_pu for run in solved], axis=0),
-        highest_pu=np.max([run.highest_pu for run in solved], axis=0),
-    )
-
-
-def _merit(trial: TapTrial) -> tuple[bool, int, bool, float]:
-    outcome = trial.binding.outcome
-    return trial.kept, -trial.n_failed, outcome.failure is None, _room(outcome)
-
-
-def _room(outcome: Outcome) -> float:
-    """How far the worst limit is from being used up; larger is better."""
-    return -max((check.used for check in outcome.checks), default=np.inf)
+def _may_be_mended(run: Outcome) -> bool:
+    """Do taps bear on what it breaks? Voltages; and tokens, which a controller gives up for voltages."""
+    return any(c.criterion is Criterion.THROUGHPUT or c.criterion.is_voltage for c in run.verdict.broken)

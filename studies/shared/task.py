@@ -70,8 +70,14 @@ class Question(Protocol):
     """A study: frozen, complete enough to rerun, made of plain values (see `catalogue` for those there are)."""
 
     study: ClassVar[str]
-    # Each of them run when the one before is through.
-    stages: ClassVar[tuple[str, ...]]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages; each of them is run when the one before is through, and may turn out to have no task."""
+
+    @property
+    def rejudges(self) -> frozenset[str]:
+        """Limits by which stored runs can be judged again, by name."""
 
     @property
     def feeder(self) -> str:
@@ -96,17 +102,24 @@ class Question(Protocol):
     def run(self, task: Task, progress: Progress) -> Tables:
         """Do a task, in a worker process."""
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
-        """The answer, from stored results alone; under other `limits` if given (nothing is simulated)."""
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; nothing is simulated.
+
+        The question's `limits` are those to judge by. If they are not those that the results were made under, these
+        are `made_under`: then what hangs on limits is concluded from the stored runs (see `rejudging`).
+        """
 
 
-def counted(progress: Progress, expected: int) -> Callable[[str], None]:
-    """Hears words on one step of a task after the other, of which about so many are expected, and tells progress."""
-    done = 0
+def counted(progress: Progress, expected: float) -> Callable[..., None]:
+    """Hears words on one step of a task after the other, of which about so many are expected, and tells progress.
 
-    def report(words: str) -> None:
+    A step that takes longer than others counts as so many `steps`.
+    """
+    done = 0.0
+
+    def report(words: str, steps: float = 1.0) -> None:
         nonlocal done
-        done += 1
+        done += steps
         # The expectation may be short: what is left is never nothing before the end.
         progress(done / max(expected, 1.05 * done), words)
 

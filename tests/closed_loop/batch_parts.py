@@ -14,6 +14,7 @@ from g2g_opt.datacenter.config import DatacenterConfig, PowerAugmentationConfig,
 from g2g_opt.datacenter.offline import OfflineDatacenter, OfflineWorkload
 from g2g_opt.datacenter.workloads.inference import InferenceData
 from g2g_opt.datacenter.workloads.measurements import measured_spec
+from g2g_opt.feeder import Feeder
 from g2g_opt.grid.opendss import OpenDSSGrid
 
 SMALL, LARGE = (measured_spec(name, gpu="H100") for name in ("llama-3.1-8b", "llama-3.1-70b"))
@@ -69,7 +70,7 @@ def loop(
     sites: Mapping[str, OfflineDatacenter],
     rig: Rig = lambda grid, sites: [],
     *,
-    feeder: str = "ieee13",
+    feeder: Feeder | str = "ieee13",
     duration_s: float = 40,
     dt_s: Fraction = Fraction(1),
     attach: Callable[[OpenDSSGrid], object] = lambda grid: None,

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from g2g_opt.batch.simulator import BatchRun, Trace, run_batch
-from g2g_opt.batch.summary import Summary
 from g2g_opt.controller.ofo import OFOBatchSizeController
 from g2g_opt.controller.rule_based import RuleBasedBatchSizeController
 from g2g_opt.coordinator import Coordinator
@@ -22,6 +21,8 @@ from g2g_opt.datacenter.record import OfflineDatacenterRecord
 from g2g_opt.errors import PowerFlowError
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.storage import EnergyStorage, StorageState
+from g2g_opt.metrics.power_quality import PowerQuality
+from g2g_opt.summary import Summary
 
 # What equal runs may differ by: monitored voltages, and powers and latencies (relative, rounding alone).
 VOLTAGE_ATOL_PU = 1e-6
@@ -77,7 +78,7 @@ def run_single(coordinator: Coordinator[Any, Any]) -> SingleRun:
     try:
         coordinator.run()
     except PowerFlowError as error:
-        failure = str(error)
+        failure = error.failure
     return SingleRun(coordinator, failure, iterates, storage)
 
 
@@ -158,7 +159,7 @@ def compare(single: SingleRun, run: BatchRun) -> Agreement:
     """
     trace = run.trace
     assert trace is not None
-    record, n = single.grid.record if single.failure is None else single.grid._grid_record, len(trace.time_s)
+    record, n = single.grid.record if single.failure is None else single.grid.solved_record, len(trace.time_s)
     end = first_difference(single, trace)
     if single.failure is None:
         assert n == len(record)
@@ -255,3 +256,18 @@ def assert_engines_agree(builds: Sequence[Callable[[], Coordinator[Any, Any]]]) 
         for expected, got in zip(single.storage.values(), states, strict=True):
             compare_states(got, expected)
     return list(zip(singles, runs, strict=True))
+
+
+def assert_same_power_quality(one: PowerQuality, other: PowerQuality) -> None:
+    """Both engines keep the same figures of unbalance, changes and trips, to the tolerance of their solutions."""
+    assert (one.nodes, one.buses, one.edges, one.dt_s) == (other.nodes, other.buses, other.edges, other.dt_s)
+    assert one.n_steps == other.n_steps
+    assert one.demand_changes == other.demand_changes
+    for name in ("unbalance", "unbalance_without", "change_pu"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=0, atol=1e-6, err_msg=name)
+    # A bus that stands at an edge to a billionth may be counted on either side of it.
+    assert np.abs(one.unbalance_steps_over - other.unbalance_steps_over).max(initial=0) <= 1
+    for trip, same in zip(one.trips, other.trips, strict=True):
+        assert trip.site == same.site
+        np.testing.assert_allclose(trip.before_pu, same.before_pu, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(trip.after_pu, same.after_pu, rtol=0, atol=1e-6)

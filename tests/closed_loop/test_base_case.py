@@ -12,7 +12,7 @@ from g2g_opt.base_case import base_case_words, solve_base_case
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from studies.cli import main
-from studies.report.base_case_chart import base_case_chart
+from studies.report.distance_chart import distance_chart
 from studies.shared.conclusion import Envelope
 
 CIRCUITS = Path(__file__).parents[1] / "circuits"
@@ -122,15 +122,34 @@ def test_the_command_says_it_and_draws_it(tmp_path: Path, capsys: pytest.Capture
 
 def test_the_chart_draws_each_phase_without_and_with_a_site_over_the_same_distances(tmp_path: Path) -> None:
     base = solve_base_case(own(tmp_path, TWO_LINES))
-    envelope = Envelope("end firm", ("mid.A", "end.A"), [0.97, 0.951], [1.0, 1.0], 0.95, 1.05)
-    chart = base_case_chart(base, envelope)
+    envelope = Envelope("end firm", ("mid.A", "end.A", "elsewhere.B"), [0.97, 0.951, 0.9], [1.0, 0.99, 1.0], 0.95, 1.05)
+    chart = distance_chart(base, 1.0, envelope, Limits())
     assert chart is not None
-    assert chart.title.endswith("without a site and with end firm")
-    lines = {line.name: dict(zip(line.text, zip(line.x, line.y, strict=True), strict=True)) for line in chart.lines}
-    assert set(lines) == {"A without", "B without", "C without", "A lowest with"}
-    assert lines["A lowest with"] == {
-        "mid.A": (pytest.approx(3.218688), 0.97),
-        "end.A": (pytest.approx(3.718688), 0.951),
-    }
-    assert list(lines["B without"]) == ["mid.B", "end.B"]
-    assert base_case_chart(type(base)(failure="none"), None) is None
+    assert chart.title.endswith("without a site (own load times 1, taps as studies begin) and with end firm")
+    lines = {line.name: line for line in chart.lines}
+    without, within = "without a site", "A with, lowest to highest"
+    assert list(lines) == [f"A {without}", f"B {without}", f"C {without}", within]
+    with_site = lines[within]
+    assert list(with_site.x) == [pytest.approx(3.218688), pytest.approx(3.718688)]
+    assert (list(with_site.low), list(with_site.y)) == ([0.97, 0.951], [1.0, 0.99])
+    assert with_site.hue == lines[f"A {without}"].hue, "a phase keeps its colour"
+    assert list(lines[f"B {without}"].text) == ["mid.B", "end.B"]
+    assert chart.limits == (0.95, 1.05)
+    (_, low, words) = chart.marked[1]
+    assert (low, words) == (0.951, "end.A: lowest with"), "the weakest bus-phase is named"
+    assert distance_chart(type(base)(failure="none"), 1.0, None, Limits()) is None
+
+
+def test_voltages_between_phases_are_drawn_under_their_own_names() -> None:
+    feeder = Feeder.from_dss(CIRCUITS / "delta3wire.dss", "delta")
+    base = solve_base_case(feeder)
+    delta = [node for node in base.judged if len(node.label) == 2]
+    assert delta, "the circuit has buses without a neutral"
+    names = tuple(node.name if k % 2 else f"{node.bus}.{'ABC'[node.phase - 1]}" for k, node in enumerate(delta))
+    envelope = Envelope("x", names, [0.9] * len(names), [1.0] * len(names), 0.95, 1.05)
+    chart = distance_chart(base, 1.0, envelope, Limits())
+    assert chart is not None
+    without = [line for line in chart.lines if not line.low]
+    assert sum(len(line.x) for line in without) == len([n for n in base.judged if n.bus in (base.distance_km or {})])
+    assert any("AB" in line.name for line in without)
+    assert sum(len(line.x) for line in chart.lines if line.low) == len(names)

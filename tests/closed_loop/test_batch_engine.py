@@ -235,13 +235,13 @@ def test_simulate_gives_the_same_with_two_workers() -> None:
     one, two = (simulate(plans, [scenario], feeder, Limits(), workers=n) for n in (1, 2))
     opendss = simulate(plans, [scenario], feeder, Limits(), engine="opendss")
     for (a,), (b,), (c,) in zip(one, two, opendss, strict=True):
-        assert a.outcome.engine == b.outcome.engine == "batch"
-        assert a.outcome.figures == b.outcome.figures
-        assert a.outcome.checks == b.outcome.checks
+        assert a.engine == b.engine == "batch"
         assert differences(a.summary, b.summary) == []
-        assert a.nodes == b.nodes == c.nodes
-        np.testing.assert_allclose(a.lowest_pu, c.lowest_pu, rtol=0, atol=2e-6)
-        assert a.outcome.kept == c.outcome.kept
+        assert a.checks == b.checks
+        assert differences(a.summary, b.summary) == []
+        assert a.summary.nodes == b.summary.nodes == c.summary.nodes
+        np.testing.assert_allclose(a.summary.lowest_pu, c.summary.lowest_pu, rtol=0, atol=2e-6)
+        assert a.kept == c.kept
 
 
 # --- memory

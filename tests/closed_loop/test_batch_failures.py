@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from batch_parts import LABELS, SPECS, droop, loop, ofo, site
 from engine_pair import SingleRun, compare, differences, run_single
@@ -22,6 +23,7 @@ from g2g_opt.coordinator import Coordinator
 from g2g_opt.datacenter.config import ReplicaSchedule
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.errors import InputError
+from g2g_opt.failure import FailureKind
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.generator import Generator
 from g2g_opt.grid.opendss import OpenDSSGrid
@@ -67,17 +69,16 @@ def test_failed_runs_have_the_single_runs_reasons_and_leave_their_neighbours_alo
     pairs = both(builds)
     reasons = [run.failure for _, run in pairs]
     assert reasons[0] is reasons[3] is None
-    assert reasons[1] == (
+    assert str(reasons[1]) == (
         "t=12 s: the power flow did not converge in 300 iterations; the load is beyond what the circuit can carry"
     )
-    assert reasons[2] is not None
-    assert "asked for" in reasons[2]
-    assert "was served" in reasons[2]
-    assert reasons[4] is not None
-    assert reasons[4].startswith("t=0 s: ")
+    assert reasons[2].kind is FailureKind.NOT_SERVED
+    assert "asked for" in str(reasons[2])
+    assert "was served" in str(reasons[2])
+    assert str(reasons[4]).startswith("t=0 s: ")
     for single, run in pairs:
         assert run.failure == single.failure
-        assert (run.summary is None) == (run.failure is not None)
+        assert run.summary.n_steps < 40 or run.failure is None
     # What was solved before a failure is there to look at, and as the single run had it.
     assert [len(run.trace.time_s) for _, run in pairs][:2] == [40, 12]
     for single, run in (pairs[0], pairs[3]):
@@ -114,17 +115,24 @@ def test_in_simulate_a_failed_scenario_is_an_outcome_with_the_reason_of_the_sing
     growing = replace(calm, name="growing", replica_ramps=((3.0, 28.0, 1.0),))
     batch = simulate(plans, [calm, busy, growing], feeder, Limits())
     opendss = simulate(plans, [calm, busy, growing], feeder, Limits(), engine="opendss")
-    failures = [[s.outcome.failure for s in row] for row in batch]
-    assert failures == [[s.outcome.failure for s in row] for row in opendss]
+    failures = [[s.failure for s in row] for row in batch]
+    assert failures == [[s.failure for s in row] for row in opendss]
     assert failures[0] == [None] * 3
     assert failures[1][0] is None
     assert "did not converge" in str(failures[1][1])
     assert "was served" in str(failures[1][2])
     # That there is no solution is said by OpenDSS itself.
-    assert [s.outcome.engine for s in batch[1]] == ["batch", "opendss", "batch"]
-    for failed in batch[1][1:]:
-        assert (failed.outcome.figures, failed.summary) == (None, None)
-        assert len(failed.nodes) == len(failed.lowest_pu) == 0
+    assert [s.engine for s in batch[1]] == ["batch", "opendss", "batch"]
+    for failed, alone in zip(batch[1][1:], opendss[1][1:], strict=True):
+        assert failed.checks == ()
+        assert failed.reasons == (str(failed.failure),)
+        # What it came to until then is kept, by both engines alike.
+        assert failed.summary.n_steps == alone.summary.n_steps == int(failed.failure.time_s)
+        np.testing.assert_allclose(failed.summary.lowest_pu, alone.summary.lowest_pu, atol=1e-5)
+        assert [s.power_mean_mw for s in failed.summary.sites] == pytest.approx(
+            [s.power_mean_mw for s in alone.summary.sites], rel=1e-6
+        )
+    assert batch[1][2].summary.n_steps > 0
 
 
 # --- what the engine does not model
@@ -150,11 +158,11 @@ def assert_ran_on_opendss(caplog: pytest.LogCaptureFixture, feeder: Feeder, one:
     with caplog.at_level(logging.WARNING, "g2g_opt.simulate"):
         ((found,),) = simulate([one], [SHORT], feeder, Limits())
     ((expected,),) = simulate([one], [SHORT], feeder, Limits(), engine="opendss")
-    assert found.outcome.engine == "opendss"
-    assert words in found.outcome.engine_note
+    assert found.engine == "opendss"
+    assert words in found.engine_note
     assert any(words in record.getMessage() and record.levelno == logging.WARNING for record in caplog.records)
-    assert found.outcome.figures == expected.outcome.figures
-    assert (expected.outcome.engine_note, found.summary) == ("", None)
+    assert differences(found.summary, expected.summary) == []
+    assert expected.engine_note == ""
 
 
 @pytest.mark.parametrize("cls", [OFOBatchSizeController, OfflineDatacenter, OpenDSSGrid])
@@ -198,7 +206,7 @@ def test_circuits_with_other_elements_run_on_opendss(
 
 def test_other_runs_of_the_same_call_stay_on_the_batch_engine(switched: Feeder) -> None:
     plans = [plan(100, "none", tap_mode=mode) for mode in ("fixed", "own control", "fixed")]
-    engines = [row[0].outcome.engine for row in simulate(plans, [SHORT], switched, Limits())]
+    engines = [row[0].engine for row in simulate(plans, [SHORT], switched, Limits())]
     assert engines == ["batch", "opendss", "batch"]
 
 

@@ -62,11 +62,12 @@ def shown(study: CoordinationStudy, name: str) -> Sequence[Row]:
 
 
 def test_peak_hour_savings_lie_between_none_and_ideal() -> None:
-    rows = {row["policy"]: row for row in gather(run(PEAK), "savings")}
-    assert set(rows) == {"none", "ideal", "base regression", "contextual", "contextual, tie 1"}
-    assert rows["none"]["saving_share"] == 0.0
-    for name in ("base regression", "contextual", "contextual, tie 1"):
-        assert 0.0 < rows[name]["saving_share"] < rows["ideal"]["saving_share"]
+    rows = {(row["policy"], row["tie"]): row for row in gather(run(PEAK), "savings")}
+    trained = {("base regression", 0), ("contextual", 0), ("contextual", 1)}
+    assert set(rows) == {("none", None), ("ideal", None), *trained}
+    assert rows["none", None]["saving_share"] == 0.0
+    for name in trained:
+        assert 0.0 < rows[name]["saving_share"] < rows["ideal", None]["saving_share"]
         assert rows[name]["saving_low"] <= rows[name]["saving_share"] <= rows[name]["saving_high"]
         assert rows[name]["n_test"] == 546 - 30
     own, best = ({row["policy"]: row for row in shown(PEAK, "savings")}[name] for name in ("contextual", "ideal"))

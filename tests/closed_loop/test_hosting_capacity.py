@@ -7,6 +7,7 @@ from fractions import Fraction  # noqa: F401  (a question's repr names it)
 from pathlib import Path
 
 import pytest
+from engine_pair import differences
 
 from g2g_opt.errors import InputError
 from g2g_opt.evaluate import evaluate
@@ -17,12 +18,29 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.site import sized_site
 from studies.cli import main
 from studies.hosting_capacity.capacity import Capacity
-from studies.hosting_capacity.rows import result_row
-from studies.hosting_capacity.study import HostingCapacityStudy, find_bus_capacity
+from studies.hosting_capacity.ladder import POWER_FLOW, broken_by
+from studies.hosting_capacity.rows import capacity_row
+from studies.hosting_capacity.study import HostingCapacityStudy
+from studies.hosting_capacity.work import find_bus_capacity, search_aims
 
 # Five minutes with the hour's swing: full, then half.
 SHORT = Scenario("short", 300, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), seed=3)
-STUDY = HostingCapacityStudy(feeder="ieee13", buses=("671",), scenario=SHORT, taps="optimised")
+# Voltages decide: what ratings, unbalance and rapid changes do has tests of its own.
+VOLTAGES = Limits(
+    loading_max_pu=None,
+    unbalance_negative_sequence_max=None,
+    unbalance_nema_max=None,
+    rapid_voltage_change_max_pu=None,
+)
+STUDY = HostingCapacityStudy(
+    feeder="ieee13",
+    buses=("671",),
+    scenario=SHORT,
+    taps="optimised",
+    limits=VOLTAGES,
+    objective="gpus",
+    ladder=False,
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +56,13 @@ def simulate_again(capacity: Capacity, n_servers: int) -> bool:
     plan = Plan((site,), taps=judged.taps, policy=policy)
     feeder = Feeder.load("ieee13")
     outcome = evaluate(plan, feeder, [SHORT], STUDY.limits, engine="batch").outcomes[0]
-    assert outcome.figures == judged.outcome.figures
-    on_opendss = evaluate(plan, feeder, [SHORT], STUDY.limits).outcomes[0]
+    assert differences(outcome.summary, judged.outcome.summary) == []
+    on_opendss = evaluate(plan, feeder, [SHORT], STUDY.limits, engine="opendss").outcomes[0]
     assert on_opendss.kept == outcome.kept
     if judged == capacity.largest:
         assert capacity.confirmed is not None
         assert capacity.confirmed.engine == "opendss"
-        assert capacity.confirmed.figures == on_opendss.figures
+        assert differences(capacity.confirmed.summary, on_opendss.summary) == []
     return outcome.kept
 
 
@@ -67,16 +85,16 @@ def test_flexible_operation_hosts_more_gpus_and_serves_its_share_of_tokens(
     assert firm is not None
     assert flexible is not None
     assert flexible.n_servers > firm.n_servers
-    assert firm.figures.throughput_share == pytest.approx(1.0)
-    assert STUDY.limits.throughput_share_min <= flexible.figures.throughput_share < 1.0
-    site = flexible.figures.sites[0]
+    assert firm.summary.throughput_share == pytest.approx(1.0)
+    assert STUDY.limits.throughput_share_min <= flexible.summary.throughput_share < 1.0
+    site = flexible.summary.sites[0]
     assert site.power_peak_mw < site.uncontrolled_peak_mw
 
 
 def test_reported_megawatts_are_the_simulated_ones(capacities: tuple[Capacity, Capacity]) -> None:
-    row = result_row(capacities[0])
+    row = capacity_row(capacities[0]).to_row()
     assert capacities[0].largest is not None
-    site = capacities[0].largest.figures.sites[0]
+    site = capacities[0].largest.summary.sites[0]
     assert row["power_peak_mw"] == pytest.approx(site.power_peak_mw, abs=1e-4)
     # 8 GPUs a server at the measured 545.94 W (batch 128, H100), +-2 % spread and 3 % ripple, plus the base load.
     expected_mw = site.n_gpus * (545.94e-6 + STUDY.base_kw_per_gpu * 1e-3)
@@ -91,16 +109,25 @@ def test_found_taps_host_more_than_the_feeders_own() -> None:
     assert own is None or found.n_servers > own.n_servers
 
 
-def test_judging_ratings_hosts_less_and_names_the_overloaded_element(capacities: tuple[Capacity, Capacity]) -> None:
-    limited = find_bus_capacity(replace(STUDY, limits=Limits(loading_max_pu=1.0)), "671")[0]
+def test_ratings_are_judged_by_default_and_the_overloaded_element_is_named(
+    capacities: tuple[Capacity, Capacity],
+) -> None:
+    """Hand: 5,500 kVA (110 % of 5,000) at the substation, less the customers' 1.56 MW and kvar, leave 3 MW or so."""
+    # What else is judged by default binds earlier at this bus: a rapid voltage change.
+    ratings = Limits(rapid_voltage_change_max_pu=None)
+    limited = find_bus_capacity(replace(STUDY, limits=ratings), "671")[0]
     assert limited.largest is not None
     assert capacities[0].largest is not None
-    assert limited.largest.n_servers < capacities[0].largest.n_servers
     assert limited.stopped_by.name == "loading"
-    assert "line.650632" in limited.stopped_by.where
-    worst = limited.largest.figures.worst_line
+    assert limited.stopped_by.place().startswith("transformer.sub.C at t=")
+    worst = limited.largest.summary.worst_loading("transformer")
     assert worst is not None
-    assert worst.loading_pu <= 1.0
+    assert 0.99 < worst.loading_pu <= 1.0
+    assert 2.5 < limited.largest.summary.sites[0].power_peak_mw < 3.2
+    nameplate = find_bus_capacity(replace(STUDY, limits=replace(ratings, rating_basis="nameplate")), "671")[0]
+    assert nameplate.largest is not None
+    assert nameplate.largest.n_servers < limited.largest.n_servers
+    assert nameplate.stopped_by.place().startswith("transformer.sub.C")
 
 
 @pytest.mark.parametrize(
@@ -189,4 +216,37 @@ def test_an_isolated_bus_of_a_users_circuit_neither_hosts_a_site_nor_spoils_the_
     firm, flexible = find_bus_capacity(study, "b2")
     assert firm.largest is not None
     assert flexible.largest is not None
-    assert firm.largest.figures.sites[0].power_peak_mw > 1.0
+    assert firm.largest.summary.sites[0].power_peak_mw > 1.0
+
+
+# --- the ladder of limits, and what a flexible answer has most of
+
+
+def test_every_rung_is_confirmed_by_opendss_and_broken_by_its_criterion_above() -> None:
+    busy = Scenario("busy", 60, replica_share_start=1.0, replica_ramps=((20.0, 30.0, 0.7),), seed=3)
+    study = replace(STUDY, scenario=busy, operations=("firm",), taps="study", limits=Limits(), ladder=True)
+    feeder = study.load_feeder()
+    (found,) = search_aims(study, dict.fromkeys(study.aims(("675",))))
+    binding = [rung for rung in found.rungs if rung.stopped_by is not None and rung.criterion != POWER_FLOW]
+    assert {"line loading", "rapid voltage change"} <= {rung.criterion for rung in binding}
+    for rung in binding:
+        sizes = [n for n in (rung.below and rung.below.n_servers, rung.n_rejected) if n]
+        assert rung.below is None or rung.n_rejected - rung.below.n_servers <= max(1, 0.03 * rung.below.n_servers)
+        for n in sizes:
+            taps = next(size.taps for size in found.capacity.judged if size.n_servers == n)
+            plan = Plan((sized_site("site", "675", study.load_models(), n, study.base_kw_per_gpu),), taps=taps)
+            (outcome,) = evaluate(plan, feeder, [busy], study.limits, engine="opendss").outcomes
+            assert (broken_by(outcome.verdict, rung.criterion) is None) == (n != rung.n_rejected), (rung.criterion, n)
+
+
+def test_the_flexible_answer_has_most_of_what_is_asked_for() -> None:
+    best = {}
+    for objective in ("tokens", "mw", "gpus"):
+        _, flexible = find_bus_capacity(replace(STUDY, objective=objective), "671")
+        assert flexible.largest is not None
+        assert flexible.confirmed is not None
+        assert flexible.confirmed.kept
+        best[objective] = flexible.largest
+    assert best["gpus"].n_servers >= max(best["tokens"].n_servers, best["mw"].n_servers)
+    assert best["tokens"].summary.throughput_tps >= 1.2 * best["gpus"].summary.throughput_tps
+    assert best["mw"].summary.power_peak_mw >= max(one.summary.power_peak_mw for one in best.values()) - 1e-9

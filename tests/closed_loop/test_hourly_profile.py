@@ -66,11 +66,11 @@ def test_a_month_by_the_hour_is_the_same_on_both_engines(name: str) -> None:
     opendss = simulate(plans, scenarios, feeder, Limits(), engine="opendss", tolerance=1e-9)
     for of_plan, expected in zip(batch, opendss, strict=True):
         for run, other in zip(of_plan, expected, strict=True):
-            assert (run.outcome.engine, run.outcome.failure, other.outcome.failure) == ("batch", None, None)
-            assert np.abs(run.lowest_pu - other.lowest_pu).max() < 1e-7
-            assert np.abs(run.highest_pu - other.highest_pu).max() < 1e-7
+            assert (run.engine, run.failure, other.failure) == ("batch", None, None)
+            assert np.abs(run.summary.lowest_pu - other.summary.lowest_pu).max() < 1e-7
+            assert np.abs(run.summary.highest_pu - other.summary.highest_pu).max() < 1e-7
     # Nights are lighter than afternoons in summer.
-    night, afternoon = batch[0][0].lowest_pu.min(), batch[0][1].lowest_pu.min()
+    night, afternoon = batch[0][0].summary.lowest, batch[0][1].summary.lowest
     assert night != afternoon
 
 
@@ -101,9 +101,9 @@ def test_loads_follow_the_share_unless_their_status_keeps_them(tmp_path: Path) -
         plain = replace(scenarios[k], profile=None)
         hand = Feeder.from_dss(by_hand)
         ((expected,),) = simulate([plan_at("end", 60)], [plain], hand, Limits(), engine="opendss", tolerance=1e-10)
-        assert run.outcome.engine == "batch"
-        assert np.abs(other.lowest_pu - expected.lowest_pu).max() < 1e-8, shares[k]
-        assert np.abs(run.lowest_pu - expected.lowest_pu).max() < 1e-8, shares[k]
+        assert run.engine == "batch"
+        assert np.abs(other.summary.lowest_pu - expected.summary.lowest_pu).max() < 1e-8, shares[k]
+        assert np.abs(run.summary.lowest_pu - expected.summary.lowest_pu).max() < 1e-8, shares[k]
 
 
 def test_a_row_holds_for_its_hour_when_steps_are_finer(tmp_path: Path) -> None:
@@ -173,13 +173,13 @@ def test_a_run_of_one_step_counts_that_step_on_both_engines(tmp_path: Path) -> N
         simulate([plan_at("671", 300)], [hours(profile, (0, 1, 1))], Feeder.load("ieee13"), Limits(), engine=engine)  # type: ignore[arg-type]
         for engine in ("batch", "opendss")
     ]
-    figures = [run[0][0].outcome.figures for run in runs]
-    assert all(f is not None and f.voltage.violation_time_s == 3600.0 for f in figures)
-    assert figures[0].voltage.integral_violation_pu_s == pytest.approx(  # type: ignore[union-attr]
-        figures[1].voltage.integral_violation_pu_s,  # type: ignore[union-attr]
+    figures = [run[0][0] for run in runs]
+    assert all(f.voltage.violation_time_s == 3600.0 for f in figures)
+    assert figures[0].voltage.integral_violation_pu_s == pytest.approx(
+        figures[1].voltage.integral_violation_pu_s,
         rel=1e-4,
     )
-    assert not any(run[0][0].outcome.kept for run in runs)
+    assert not any(run[0][0].kept for run in runs)
 
 
 def test_loads_that_ask_for_nothing_are_not_unserved(tmp_path: Path) -> None:
@@ -187,8 +187,8 @@ def test_loads_that_ask_for_nothing_are_not_unserved(tmp_path: Path) -> None:
     for engine in ("batch", "opendss"):
         scenario = hours(profile, (0, 2, 1))
         ((run,),) = simulate([plan_at("671", 5)], [scenario], Feeder.load("ieee13"), Limits(), engine=engine)  # type: ignore[arg-type]
-        assert run.outcome.figures is not None
-        assert run.outcome.figures.own_loads_unserved_time_s == 0.0
+        assert run.failure is None
+        assert run.summary.own_loads_unserved_time_s == 0.0
 
 
 def test_scheduled_batch_caps_hold_from_their_hour_on_in_both_engines() -> None:
@@ -213,11 +213,9 @@ def test_scheduled_batch_caps_hold_from_their_hour_on_in_both_engines() -> None:
         assert expected is not None
         assert opendss.by_step.power_mw[hour] == pytest.approx(expected.power_mw[hour], rel=1e-9)
     ((batch,),) = simulate([plan], [scenario], feeder, Limits())
-    assert batch.outcome.engine == "batch"
-    assert batch.outcome.figures is not None
-    assert opendss.outcome.figures is not None
-    assert batch.outcome.figures.throughput_tps == pytest.approx(opendss.outcome.figures.throughput_tps, rel=1e-9)
-    assert batch.outcome.figures.throughput_share < 0.8
+    assert batch.engine == "batch"
+    assert batch.summary.throughput_tps == pytest.approx(opendss.summary.throughput_tps, rel=1e-9)
+    assert batch.summary.throughput_share < 0.8
     for wrong in (("none", caps), ("schedule", ())):
         with pytest.raises(InputError, match="batch_caps belong"):
             Policy(wrong[0], batch_caps=wrong[1])  # type: ignore[arg-type]

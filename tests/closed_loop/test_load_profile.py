@@ -18,6 +18,7 @@ from studies.catalogue import make_question, question_toml
 from studies.load_profile.cells import list_cells
 from studies.load_profile.fleet import Fleets
 from studies.load_profile.study import LoadProfileStudy
+from studies.shared.rejudging import conclude_under
 from studies.shared.task import Row, TaskResult, gather
 
 # Two days; the feeder is loaded heavily at 18:00 and lightly at 3:00.
@@ -48,7 +49,7 @@ def run(study: LoadProfileStudy) -> tuple[TaskResult, ...]:
 
 
 def study_of(days: str) -> LoadProfileStudy:
-    limits = Limits(voltage_max_pu=1.1, violation_time_share_max=0.0)
+    limits = Limits(voltage_max_pu=1.1, violation_time_share_max=0.0, loading_max_pu=None)
     return LoadProfileStudy(buses=("671",), profile=days, taps="study", limits=limits)
 
 
@@ -57,7 +58,7 @@ def cells(study: LoadProfileStudy) -> list[Row]:
 
 
 def limited_load_profile(study: LoadProfileStudy, limits: Limits) -> list[Row]:
-    tables = study.conclude(run(study), limits).tables
+    tables = conclude_under(study, run(study), limits).tables
     return next(table for table in tables if table.name == "limited_load_profile").rows
 
 
@@ -85,8 +86,8 @@ def test_a_cell_hosts_what_the_public_door_accepts_and_not_the_next_size(days: s
         scenario = by_hour[row["hour"]].scenario(days, study.seed)
         for engine in ("batch", "opendss"):
             (kept,), (refused,) = simulate(plans, [scenario], feeder, study.limits, engine=engine)  # type: ignore[arg-type]
-            assert kept.outcome.kept
-            assert not refused.outcome.kept
+            assert kept.kept
+            assert not refused.kept
         assert row["limit"] == "undervoltage"
         assert "Jul 02" in row["limit_where"]  # the second day is loaded more
 
@@ -119,9 +120,8 @@ def test_what_is_reported_holds_hour_after_hour(days: str, taps: str) -> None:
         study.cells()[0].scenario(days, study.seed), name="year", duration_s=48 * 3600, profile_rows=(0, 48, 1)
     )
     ((once,),) = simulate([plan], [in_order], study.load_feeder(), study.limits, engine="opendss")
-    assert once.outcome.kept
-    assert once.outcome.figures is not None
-    assert once.outcome.figures.throughput_tps == pytest.approx(firm["throughput_tps"], rel=1e-9)
+    assert once.kept
+    assert once.summary.throughput_tps == pytest.approx(firm["throughput_tps"], rel=1e-9)
     assert flexible["throughput_tps"] >= firm["throughput_tps"]
     assert flexible["n_gpus"] >= firm["n_gpus"]
 
@@ -175,7 +175,7 @@ def test_before_anything_went_through_the_year_no_megawatts_are_reported(days: s
 
 def test_limits_that_no_simulated_size_keeps_leave_the_answer_open(days: str) -> None:
     study = study_of(days)
-    conclusion = study.conclude(run(study), Limits(voltage_min_pu=1.02, voltage_max_pu=1.1))
+    conclusion = conclude_under(study, run(study), replace(study.limits, voltage_min_pu=1.02, voltage_max_pu=1.1))
     profile = next(table for table in conclusion.tables if table.name == "limited_load_profile")
     unknown = [row for row in profile.rows if row["allowed_mw"] is None]
     assert unknown
@@ -188,7 +188,7 @@ def test_other_limits_are_judged_from_the_stored_sizes(days: str) -> None:
     study = study_of(days)
     own, tighter = (
         {row["hour"]: row for row in limited_load_profile(study, limits)}
-        for limits in (study.limits, Limits(voltage_min_pu=0.96, voltage_max_pu=1.1))
+        for limits in (study.limits, replace(study.limits, voltage_min_pu=0.96, voltage_max_pu=1.1))
     )
     for row in cells(study):
         assert own[row["hour"]]["searched_mw"] == row["power_mw"] == own[row["hour"]]["allowed_mw"]
@@ -212,8 +212,8 @@ def test_regulators_settle_within_an_hour_by_their_own_controls(days: str) -> No
     scenario = next(c for c in own.cells() if c.hour == 15).scenario(days, own.seed)
     plan = own.plan(own.load_models(), "671", row["n_servers"])
     ((once,),) = simulate([plan], [scenario], own.load_feeder(), own.limits)
-    assert once.outcome.engine == "batch"
-    assert once.outcome.kept
+    assert once.engine == "batch"
+    assert once.kept
 
 
 def test_questions_that_make_no_sense_are_refused(tmp_path: Path, days: str) -> None:

@@ -14,11 +14,15 @@ from g2g_opt.evaluate import evaluate
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
+from g2g_opt.service_transformer import ServiceTransformer
 from studies.datacenter_location.ranking import best_rows
 from studies.datacenter_location.study import LocationStudy
+from studies.datacenter_location.trials import PlacementRow, TrialRun
+from studies.shared.rejudging import conclude_under
 from studies.shared.site_choices import ServedModel, SiteChoice
-from studies.shared.stored_runs import read_plan
+from studies.shared.stored_runs import RunRow
 from studies.shared.task import Task, TaskResult, gather
+from studies.shared.typed_rows import gather_as
 
 SHORT = Scenario("short", 120, replica_share_start=0.6, replica_ramps=((20.0, 60.0, 1.0),), seed=3)
 WEST = SiteChoice("west", (ServedModel("llama-3.1-8b", 1600),), candidates=("671", "675", "632"))
@@ -51,10 +55,10 @@ def run_all(study: LocationStudy, *, split: bool = False) -> list[TaskResult]:
 
 
 def alone(study: LocationStudy, buses: Sequence[str], engine: str, taps: Any = ()) -> Any:
-    sites = tuple(choice.site(bus, study.gpu) for choice, bus in zip(study.choices(), buses, strict=True))
+    sites = tuple(study.site(choice, bus) for choice, bus in zip(study.choices(), buses, strict=True))
     plan = Plan(sites, taps=taps, policy=study.policy)
     (outcome,) = evaluate(plan, study.load_feeder(), [study.scenario], study.limits, engine=engine).outcomes
-    return outcome.figures
+    return outcome
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +79,8 @@ def test_the_ranking_is_that_of_every_placement_run_alone_on_opendss(results: li
         by_hand["/".join(buses)] = (
             round(figures.voltage.integral_violation_pu_s, 6),
             figures.voltage.violation_time_s,
-            -round(figures.throughput_tps, 3),
-            -round(figures.worst_voltage.margin_pu, 5),
+            -round(figures.summary.throughput_tps, 3),
+            -round(figures.verdict.worst_voltage.margin_pu, 5),
         )
     assert len(set(by_hand.values())) > 3
     conclusion = STUDY.conclude(results)
@@ -97,13 +101,14 @@ def test_the_ranking_is_that_of_every_placement_run_alone_on_opendss(results: li
 
 def test_stored_rows_are_those_of_a_run_alone(optimised: list[TaskResult]) -> None:
     runs = {(run["placement"], run["stage"]): run for run in gather(optimised, "runs")}
-    rows = [row for row in gather(optimised, "placements") if row["stage"] != "finalists"]
+    rows = gather(optimised, "placements")
     assert {(row["placement"], row["stage"]) for row in rows} == set(runs)
+    rows = [row for row in rows if row["stage"] != "finalists"]
     for row in rows[:2] + rows[-1:]:
-        plan = read_plan(runs[row["placement"], row["stage"]])
+        plan = TrialRun.from_row(runs[row["placement"], row["stage"]]).read_plan()
         figures = alone(STUDY, row["buses"], "batch", plan.taps)
         assert row["integral_violation_pu_s"] == figures.voltage.integral_violation_pu_s
-        assert row["throughput_tps"] == figures.throughput_tps
+        assert row["throughput_tps"] == figures.summary.throughput_tps
 
 
 def test_results_do_not_depend_on_how_the_work_is_divided(optimised: list[TaskResult]) -> None:
@@ -121,27 +126,34 @@ def test_results_do_not_depend_on_how_the_work_is_divided(optimised: list[TaskRe
 def test_taps_of_its_own_make_the_best_placement_no_worse(
     results: list[TaskResult], optimised: list[TaskResult]
 ) -> None:
-    before, after = (best_rows(gather(found, "placements"), finalists=False) for found in (results, optimised))
-    assert after[0]["integral_violation_pu_s"] < before[0]["integral_violation_pu_s"]
-    assert {row["placement"] for row in after} == {row["placement"] for row in before}
+    before, after = (
+        best_rows(gather_as(found, "placements", PlacementRow), finalists=False) for found in (results, optimised)
+    )
+    assert after[0].integral_violation_pu_s < before[0].integral_violation_pu_s
+    assert {row.placement for row in after} == {row.placement for row in before}
     assert any(row["stage"] == "refine" for row in gather(optimised, "placements"))
 
 
 def test_other_limits_are_judged_without_simulating(results: list[TaskResult]) -> None:
     limits = Limits(voltage_min_pu=0.96, voltage_max_pu=1.05)
-    conclusion = STUDY.conclude(results, limits)
+    conclusion = conclude_under(STUDY, results, limits)
     study = replace(STUDY, limits=limits, policy=Policy("none"))
     fixed = run_all(replace(STUDY, policy=Policy("none")))
     fresh = replace(study, finalists=1).conclude(run_all(study))
-    again = replace(STUDY, policy=Policy("none")).conclude(fixed, limits)
+    again = conclude_under(replace(STUDY, policy=Policy("none")), fixed, limits)
     columns = ("placement", "integral_violation_pu_s", "violation_time_s", "margin_pu", "kept", "broken")
-    assert [[row[c] for c in columns] for row in again.tables[0].rows] == [
+    assert [[row[c] for c in columns] for row in again.tables[1].rows] == [
         [row[c] for c in columns] for row in fresh.tables[1].rows
     ]
-    assert [table.name for table in conclusion.tables] == ["location"]
+    stored = {row["placement"]: [row[c] for c in columns] for row in again.tables[0].rows}
+    simulated = {row["placement"]: [row[c] for c in columns] for row in fresh.tables[0].rows}
+    both = stored.keys() & simulated.keys()
+    assert both
+    assert {name: stored[name] for name in both} == {name: simulated[name] for name in both}
+    assert [table.name for table in conclusion.tables] == ["finalists", "location"]
     assert any("nothing was simulated" in words for words in conclusion.warnings)
     with pytest.raises(InputError, match=r"kept: \[0.9, 0.92"):
-        STUDY.conclude(results, Limits(voltage_min_pu=0.9551))
+        conclude_under(STUDY, results, Limits(voltage_min_pu=0.9551))
 
 
 def test_a_placement_that_fails_is_a_row_with_its_reason_and_no_rank() -> None:
@@ -155,3 +167,26 @@ def test_a_placement_that_fails_is_a_row_with_its_reason_and_no_rank() -> None:
     assert "None of 5 placements" in conclusion.answer
     lost = [TaskResult(result.task, failed="worker died") for result in found]
     assert {failure.reason for failure in study.conclude(lost).failures} == {"worker died"}
+
+
+# --- how sites are connected
+
+
+def test_transformer_power_factor_and_connection_are_the_simulated_sites_own() -> None:
+    one = (replace(WEST, candidates=("671",)), replace(EAST, candidates=("680",)))
+    plain = replace(STUDY, sites=one, finalists=1)
+    service = ServiceTransformer(kva=8000.0, z_percent=6.0, load_loss_percent=1.0)
+    connected = replace(plain, service=service, power_factor=0.85, connection="delta")
+    lowest = []
+    for study in (plain, connected):
+        study.check()
+        results = run_all(study)
+        (row,) = (r for r in gather(results, "placements") if r["stage"] == "placements")
+        figures = alone(study, ("671", "680"), "opendss")
+        assert row["integral_violation_pu_s"] == pytest.approx(figures.voltage.integral_violation_pu_s, abs=1e-3)
+        lowest.append(figures.voltage.worst_vmin)
+    sites = RunRow.from_row(gather(results, "runs")[0]).read_plan().sites
+    assert {(site.power_factor, site.connection) for site in sites} == {(0.85, "delta")}
+    assert sorted(study.load_feeder().service_buses) == ["671", "680"]
+    # More kvar, and those of the transformer's reactance, come through the feeder.
+    assert lowest[1] < lowest[0] - 1e-3

@@ -16,7 +16,8 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
 from studies.hosting_capacity.capacity import Aim
-from studies.hosting_capacity.study import HostingCapacityStudy, _search
+from studies.hosting_capacity.study import HostingCapacityStudy
+from studies.hosting_capacity.work import search_aims
 
 CIRCUITS = Path(__file__).resolve().parents[3] / "shared" / "circuits"
 SHORT = Scenario("short", 240, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), server_noise=0.0)
@@ -44,10 +45,10 @@ def test_a_site_on_a_public_circuit_is_as_large_as_plain_openDSS_permits(
     study = HostingCapacityStudy(
         feeder=str(path), buses=(bus,), operations=("firm",), scenario=SHORT, limits=limits, taps="study"
     )
-    (found,) = _search(study, {Aim((bus,), "firm", limits.throughput_share_min): None})
+    (found,) = search_aims(study, {Aim((bus,), "firm", limits.throughput_share_min): None})
     capacity = found.capacity
     assert capacity.largest is not None
-    kw = 1e3 * capacity.largest.figures.sites[0].power_peak_mw
+    kw = 1e3 * capacity.largest.summary.sites[0].power_peak_mw
     pairs: tuple[Pair, ...] = tuple(
         (name, phase, other)
         for name, of_bus in feeder.buses.items()
@@ -68,7 +69,7 @@ def test_a_site_on_a_public_circuit_is_as_large_as_plain_openDSS_permits(
     assert lowest_pu(kw) >= low_pu - 2e-4
     assert lowest_pu(1.03 * kw) < low_pu
     # The place that binds, by its name: between phases where there is no neutral.
-    place = re.match(r"\S+\.([ABC]+) at t=", capacity.stopped_by.where)
+    place = re.match(r"\S+\.([ABC]+) at t=", capacity.stopped_by.place())
     assert place is not None
     assert len(place[1]) == (2 if three_wire else 1)
     assert set(LINE_TO_LINE) >= {(phase, other) for name, phase, other in pairs if feeder.bus(name).three_wire}

@@ -23,7 +23,8 @@ from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.simulate import Engine, simulate_runs
 from g2g_opt.site import sized_site
 from studies.hosting_capacity.capacity import Aim, Capacity
-from studies.hosting_capacity.study import HostingCapacityStudy, _search
+from studies.hosting_capacity.study import HostingCapacityStudy
+from studies.hosting_capacity.work import search_aims
 from studies.shared.task import TaskResult
 
 CIRCUITS = Path(__file__).resolve().parent.parent / "circuits"
@@ -53,7 +54,15 @@ class Case:
 
     @property
     def study(self) -> HostingCapacityStudy:
-        limits = Limits(voltage_min_pu=self.low_pu, violation_time_share_max=0.0, loading_max_pu=self.loading_max_pu)
+        # What the hand figures are of: the band and the ratings.
+        limits = Limits(
+            voltage_min_pu=self.low_pu,
+            violation_time_share_max=0.0,
+            loading_max_pu=self.loading_max_pu,
+            unbalance_negative_sequence_max=None,
+            unbalance_nema_max=None,
+            rapid_voltage_change_max_pu=None,
+        )
         return HostingCapacityStudy(
             feeder=str(self.master), buses=(self.bus,), operations=("firm",), scenario=SHORT, limits=limits
         )
@@ -98,13 +107,13 @@ NAMES = [f"{case.name}-{case.bus}" for case in CASES]
 @lru_cache
 def capacity_of(case: Case) -> Capacity:
     study = case.study
-    (found,) = _search(study, {Aim((case.bus,), "firm", study.limits.throughput_share_min): None})
+    (found,) = search_aims(study, {Aim((case.bus,), "firm", study.limits.throughput_share_min): None})
     return found.capacity
 
 
 def peak_kw(capacity: Capacity) -> float:
     assert capacity.largest is not None
-    return 1e3 * capacity.largest.figures.sites[0].power_peak_mw
+    return 1e3 * capacity.largest.summary.sites[0].power_peak_mw
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
@@ -153,21 +162,21 @@ def test_both_engines_judge_the_same_voltages(case: Case) -> None:
     (batch,), (alone,) = (
         simulate_runs([(Plan((site,)), SHORT)], feeder, study.limits, engine=engine) for engine in ENGINES
     )
-    assert (batch.outcome.engine, alone.outcome.engine) == ENGINES
-    assert batch.nodes == alone.nodes
-    np.testing.assert_allclose(batch.lowest_pu, alone.lowest_pu, rtol=0, atol=2e-6)
-    np.testing.assert_allclose(batch.highest_pu, alone.highest_pu, rtol=0, atol=2e-6)
+    assert (batch.engine, alone.engine) == ENGINES
+    assert batch.summary.nodes == alone.summary.nodes
+    np.testing.assert_allclose(batch.summary.lowest_pu, alone.summary.lowest_pu, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(batch.summary.highest_pu, alone.summary.highest_pu, rtol=0, atol=2e-6)
     judged = {(bus, first) for bus, first, _ in case.pairs}
-    assert judged <= set(batch.nodes)
+    assert judged <= set(batch.summary.nodes)
     # Nothing else but the source's bus and buses upstream; no neutral.
-    assert not {("s", 3), ("h", 3)} & set(batch.nodes)
+    assert not {("s", 3), ("h", 3)} & set(batch.summary.nodes)
 
 
 def test_a_bus_left_out_by_name_binds_no_longer() -> None:
     """Without the 120 V legs the limit is that of the line itself."""
     case = CASES[NAMES.index("split_phase-p")]
     study = HostingCapacityStudy(**{**vars(case.study), "exclude_buses": ("H", "s")})
-    (found,) = _search(study, {Aim(("p",), "firm", 0.5): None})
+    (found,) = search_aims(study, {Aim(("p",), "firm", 0.5): None})
     alone = at(TO_GROUND, "p")
     kw = peak_kw(found.capacity)
     assert kw > 1.2 * peak_kw(capacity_of(case))
@@ -188,15 +197,13 @@ def test_a_site_on_a_120_240_v_service_lies_between_its_legs(bus: str) -> None:
     """The 50 kVA transformer's secondary drops some 8 % at 15 kW and more; plain OpenDSS says where 0.94 pu is left."""
     case = Case("split_phase", bus, 0.0, SPLIT, "legs", low_pu=0.94)
     study = HostingCapacityStudy(**{**vars(case.study), "models": ("llama-3.1-8b",), "base_kw_per_gpu": 0.02})
-    (found,) = _search(study, {Aim((bus,), "firm", study.limits.throughput_share_min): None})
+    (found,) = search_aims(study, {Aim((bus,), "firm", study.limits.throughput_share_min): None})
     capacity = found.capacity
     assert capacity.largest is not None
     assert capacity.n_rejected == capacity.n_servers + 1
-    figures = capacity.largest.figures
+    figures = capacity.largest.summary
     kw = 1e3 * figures.sites[0].power_peak_mw
-    assert solve(case.master, bus, (kw / 3.0,) * 3, "legs").lowest_pu(SPLIT) == pytest.approx(
-        figures.voltage.worst_vmin, abs=2e-5
-    )
+    assert solve(case.master, bus, (kw / 3.0,) * 3, "legs").lowest_pu(SPLIT) == pytest.approx(figures.lowest, abs=2e-5)
     above = kw * capacity.n_rejected / capacity.n_servers
     assert solve(case.master, bus, (above / 3.0,) * 3, "legs").lowest_pu(SPLIT) < case.low_pu
     assert capacity.confirmed is not None
@@ -208,10 +215,10 @@ def test_a_site_at_one_phase_lies_between_it_and_the_neutral(tmp_path: Path) -> 
     path = tmp_path / "tail.dss"
     path.write_text((CIRCUITS / "series_cap.dss").read_text().replace("Set VoltageBases", f"{tail}\nSet VoltageBases"))
     study = HostingCapacityStudy(**{**vars(Case("series_cap", "d", 0.0, SERIES).study), "feeder": str(path)})
-    (found,) = _search(study, {Aim(("d",), "firm", study.limits.throughput_share_min): None})
+    (found,) = search_aims(study, {Aim(("d",), "firm", study.limits.throughput_share_min): None})
     capacity = found.capacity
     assert capacity.largest is not None
-    kw = 1e3 * capacity.largest.figures.sites[0].power_peak_mw
+    kw = 1e3 * capacity.largest.summary.sites[0].power_peak_mw
     judged = (*SERIES, ("d", 2, 0))
 
     def lowest_pu(size_kw: float) -> float:
@@ -223,9 +230,9 @@ def test_a_site_at_one_phase_lies_between_it_and_the_neutral(tmp_path: Path) -> 
         HostingCapacityStudy(**{**vars(study), "buses": ("d",), "connection": "delta"}).check()
 
 
-def test_an_answer_that_a_rating_decides_which_nobody_stated_says_so(tmp_path: Path) -> None:
+def test_a_rating_that_nobody_stated_decides_no_answer_and_is_listed(tmp_path: Path) -> None:
     text = (CIRCUITS / "rated_400.dss").read_text()
-    answers = {}
+    answers, limits = {}, {}
     for name, change in (("stated", ""), ("unstated", " normamps=400 emergamps=480")):
         path = tmp_path / f"{name}.dss"
         path.write_text(text.replace(change, "") if change else text)
@@ -234,9 +241,14 @@ def test_an_answer_that_a_rating_decides_which_nobody_stated_says_so(tmp_path: P
         )
         (task,) = study.tasks("capacities", [])
         conclusion = study.conclude([TaskResult(task, study.run(task, lambda done, words: None))])
-        answers[name] = "\n".join(conclusion.warnings)
-    assert "ratings that nobody stated" not in answers["stated"]
-    assert "ratings that nobody stated (OpenDSS's default) decide the answer: line.l1 at a" in answers["unstated"]
+        answers[name] = "\n".join(conclusion.not_assessed)
+        (row,) = conclusion.tables[0].rows
+        limits[name] = row["limit"], str(row["limit_where"])
+    assert limits["stated"][0] == "loading"
+    assert limits["stated"][1].startswith("line.l1.")
+    assert "loading" not in limits["unstated"][0]
+    assert "since nobody stated a rating" not in answers["stated"]
+    assert "not judged, since nobody stated a rating: the loading of 1 of 1 elements: line.l1" in answers["unstated"]
 
 
 @pytest.mark.parametrize(
@@ -256,13 +268,13 @@ def test_a_site_may_have_a_transformer_of_its_own(
     service = ServiceTransformer(kva=2500.0, z_percent=6.0, load_loss_percent=1.0, kv=0.6, group=group)  # type: ignore[arg-type]
     study = HostingCapacityStudy(**{**vars(case.study), "service": service})
     study.check()
-    (found,) = _search(study, {Aim((bus,), "firm", study.limits.throughput_share_min): None})
+    (found,) = search_aims(study, {Aim((bus,), "firm", study.limits.throughput_share_min): None})
     capacity = found.capacity
     assert capacity.largest is not None
     assert capacity.largest.outcome.engine == "batch"
     assert capacity.confirmed is not None
     assert capacity.confirmed.kept
-    kw = 1e3 * capacity.largest.figures.sites[0].power_peak_mw
+    kw = 1e3 * capacity.largest.summary.sites[0].power_peak_mw
     kv = {"delta3wire": 4.8, "series_cap": 25, "four_wire": 0.4}[name]
     first, second = service.connections
     place = f"{bus}.1.2.3.4" if name == "four_wire" else bus

@@ -37,9 +37,7 @@ def test_the_branch_closest_to_its_emergency_rating_is_not_the_one_closest_to_it
     scenario = Scenario("brief", 30, replica_share_start=1.0, replica_ramps=())
     loose = Limits(loading_emergency_max_pu=1.0)
     ((run,),) = simulate([Plan((site,))], [scenario], Feeder.from_dss(master), loose, engine=engine)  # type: ignore[arg-type]
-    figures = run.outcome.figures
-    assert figures is not None
-    normal, emergency = figures.worst_line, figures.worst_emergency
+    normal, emergency = run.summary.worst_loading("line"), run.summary.worst_loading(emergency=True)
     assert normal is not None and emergency is not None  # noqa: PT018 - for the type checker
     assert (normal.branch, normal.phase) == ("line.first", "B")
     assert (emergency.branch, emergency.phase) == ("line.second", "B")
@@ -48,9 +46,34 @@ def test_the_branch_closest_to_its_emergency_rating_is_not_the_one_closest_to_it
     assert amperes == pytest.approx(normal.loading_pu * 50, rel=2e-3)
     assert emergency.loading_pu == pytest.approx(amperes / 100)
     assert 60 < amperes < 95
-    assert all(check.kept for check in run.outcome.checks if check.name == "emergency loading")
+    assert all(check.kept for check in run.checks if check.name == "emergency loading")
     tight = Limits(loading_emergency_max_pu=0.5)
     ((again,),) = simulate([Plan((site,))], [scenario], Feeder.from_dss(master), tight, engine=engine)  # type: ignore[arg-type]
-    (broken,) = [check for check in again.outcome.checks if check.name == "emergency loading"]
+    (broken,) = [check for check in again.checks if check.name == "emergency loading"]
     assert not broken.kept
-    assert broken.where.startswith("line.second.B at t=")
+    assert broken.place().startswith("line.second.B at t=")
+
+
+@pytest.mark.parametrize("engine", ["batch", "opendss"])
+def test_by_default_stated_ratings_are_judged_and_placeholders_are_not(tmp_path: Path, engine: str) -> None:
+    """Hand: 4.0 MW or so at 12.47 kV and power factor 0.95 are 195 A: above 150 A where they were stated."""
+    site = sized_site("site", "end", [(measured_spec("llama-3.1-70b", gpu="H100"), 128)], 660, 0.2)
+    scenario = Scenario("brief", 30, replica_share_start=1.0, replica_ramps=())
+    limits = Limits(voltage_min_pu=0.9, voltage_max_pu=1.1)
+    assert limits.loading_max_pu == 1.0
+    for stated, first, kept in (
+        ("", None, True),
+        ("normamps=150", "line.first", False),
+        ("normamps=300", "line.first", True),
+    ):
+        master = tmp_path / f"rated{stated[-3:]}.dss"
+        without = CIRCUIT.replace("normamps=50 emergamps=400", stated).replace("normamps=100 emergamps=110", "")
+        master.write_text(without, encoding="utf-8")
+        feeder = Feeder.from_dss(master)
+        ((run,),) = simulate([Plan((site,))], [scenario], feeder, limits, engine=engine)  # type: ignore[arg-type]
+        assert run.engine == engine
+        worst = run.summary.worst_loading("line")
+        assert (None if worst is None else worst.branch) == first
+        assert run.kept == kept, run.reasons
+        if worst is not None:
+            assert worst.loading_pu * (150.0 if not kept else 300.0) == pytest.approx(200.0, rel=0.1)

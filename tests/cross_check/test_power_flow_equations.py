@@ -121,11 +121,8 @@ def test_one_bus_without_a_site_matches_the_fixed_point_and_its_losses(tmp_path:
     current = np.conj(OWN_KVA * 1e3 / v)
     line = (R_LINE + 1j * X_LINE) * LENGTH_KM
     assert circuit.losses_kw() == pytest.approx((np.conj(current) @ line @ current).real / 1e3, rel=1e-6)
-    loading = BranchLoading(read_branches(circuit))
-    amperes = branch_currents_a(loading, circuit.node_voltages())
-    assert dict(zip(loading.names, amperes, strict=True)) == {
-        "line.feeder": pytest.approx(np.abs(current).max(), rel=1e-6)
-    }
+    loading = BranchLoading.of(circuit)
+    assert loading.names == ["line.feeder"]
     row_pu = loading.conductor_loading_pu(circuit.node_voltages()[None])
     assert loading.loading_pu(row_pu)[0, 0] == pytest.approx(np.abs(current).max() / 300, rel=1e-6)
 
@@ -224,17 +221,29 @@ def reference_engine(commands: tuple[str, ...]) -> Any:
     return engine
 
 
-def branch_currents_a(loading: BranchLoading, phasors: np.ndarray) -> np.ndarray:
-    return np.asarray(loading.loading_pu(loading.conductor_loading_pu(phasors[None]))[0] * loading.rating_a)
+def branch_loading_pu(loading: BranchLoading, phasors: np.ndarray) -> np.ndarray:
+    return np.asarray(loading.loading_pu(loading.conductor_loading_pu(phasors[None]))[0])
 
 
-def reference_currents_a(engine: Any, names: list[str]) -> np.ndarray:
-    """Largest phase-conductor current at the first terminal, by OpenDSS's own element currents."""
+def reference_loading_pu(engine: Any, names: list[str]) -> np.ndarray:
+    """Largest phase-conductor current over its rating, by OpenDSS's own element currents.
+
+    Of a line at its first terminal, of a transformer at every winding, rated in proportion to its own kVA and kV.
+    """
     largest = []
     for name in names:
         assert engine.Circuit.SetActiveElement(name) >= 0
-        magnitudes = engine.CktElement.CurrentsMagAng()[0::2]
-        largest.append(max(magnitudes[: engine.CktElement.NumPhases()]))
+        magnitudes = np.array(engine.CktElement.CurrentsMagAng()[0::2]).reshape(engine.CktElement.NumTerminals(), -1)
+        phases, rating_a = engine.CktElement.NumPhases(), engine.CktElement.NormalAmps()
+        shares = [1.0]
+        if name.startswith("transformer."):
+            engine.Transformers.Name(name.partition(".")[2])
+            sizes = []
+            for winding in range(1, engine.Transformers.NumWindings() + 1):
+                engine.Transformers.Wdg(winding)
+                sizes.append(engine.Transformers.kVA() / engine.Transformers.kV())
+            shares = [size / sizes[0] for size in sizes]
+        largest.append(max(magnitudes[t, :phases].max() / (share * rating_a) for t, share in enumerate(shares)))
     return np.array(largest)
 
 
@@ -269,15 +278,15 @@ def test_voltages_and_branch_currents_match_another_context_before_and_after_a_t
         ours = np.abs(circuit.node_voltages()) / circuit.node_base_v
         reference = [by_name[f"{b}.{p}"] for b, p in zip(circuit.node_bus, circuit.node_phase, strict=True)]
         np.testing.assert_allclose(ours, reference, atol=2e-7)
-        loading = BranchLoading(read_branches(circuit))
-        amperes = branch_currents_a(loading, circuit.node_voltages())
-        expected = reference_currents_a(engine, loading.names)
-        assert len(amperes) > 10
-        np.testing.assert_allclose(amperes, expected, rtol=1e-5, atol=1e-3)
+        loading = BranchLoading.of(circuit)
+        shares = branch_loading_pu(loading, circuit.node_voltages())
+        expected = reference_loading_pu(engine, loading.names)
+        assert len(shares) > 10
+        np.testing.assert_allclose(shares, expected, rtol=1e-5, atol=1e-5)
         assert circuit.losses_kw() == pytest.approx(engine.Circuit.Losses()[0] / 1e3, rel=1e-5)
         if previous is not None:
-            assert np.abs(amperes - previous).max() > 1.0  # the tap change was one that shows
-        previous = amperes
+            assert np.abs(shares - previous).max() > 1e-3  # the tap change was one that shows
+        previous = shares
 
 
 def test_loading_recorded_in_a_run_follows_a_tap_change() -> None:
@@ -303,7 +312,7 @@ def test_loading_recorded_in_a_run_follows_a_tap_change() -> None:
         for transformer, tap in zip(("reg1a", "reg1b", "reg1c"), taps, strict=True):
             engine.Text.Command(f"Transformer.{transformer}.wdg=2 tap={tap}")
         engine.Solution.Solve()
-        expected = reference_currents_a(engine, names) / grid.record.loading.rating_a
+        expected = reference_loading_pu(engine, names)
         for step in steps:
             np.testing.assert_allclose(loading[step], expected, rtol=1e-4, atol=1e-5)
 

@@ -22,7 +22,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "closed_loop"))
 from controlled_circuits import random_feeder, random_loop
 from engine_pair import VOLTAGE_ATOL_PU, SingleRun, run_single
 
-from g2g_opt.batch.grids import NOT_CONVERGED
 from g2g_opt.batch.simulator import BatchRun, run_batch
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 
@@ -30,7 +29,7 @@ from g2g_opt.batch.unsupported import UnsupportedByBatch
 def difference(single: SingleRun, run: BatchRun) -> str | None:
     """Where two runs begin to differ over the steps that both solved; None if they do not."""
     assert run.trace is not None
-    record = single.grid.record if single.failure is None else single.grid._grid_record
+    record = single.grid.record if single.failure is None else single.grid.solved_record
     taps = single.taps_pu(run.trace.regulators)
     n = min(len(run.trace.time_s), len(record.time_s), len(taps))
     columns = single.grid.monitored_columns
@@ -67,7 +66,7 @@ def main() -> int:
         if found is not None:
             seen["differ"] += 1
             print(seed, found, flush=True)
-        elif run.failure is not None and NOT_CONVERGED in run.failure:
+        elif run.failure is not None and run.failure.no_solution:
             # Such a run goes to OpenDSS; up to there it is the same.
             seen["no solution in the batch engine"] += 1
             print(seed, "no solution in the batch engine:", *outcomes, sep="\n  ", flush=True)

@@ -31,6 +31,7 @@ class SmallStudy:
 
     study: ClassVar[str] = "small_study:SmallStudy"
     stages: ClassVar[tuple[str, ...]] = ("sums", "total")
+    rejudges: ClassVar[frozenset[str]] = frozenset({"voltage_min_pu"})
 
     n: int = 6
     group: int = 1
@@ -78,7 +79,7 @@ class SmallStudy:
             rows.append({"number": number, "sum": float(draws.sum()), "draws": draws})
         return {"sums": rows}
 
-    def conclude(self, results: Sequence[TaskResult], limits: Limits | None = None) -> Conclusion:
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         rows = [{"number": row["number"], "sum": row["sum"]} for row in gather(results, "sums")]
         total = [row["total"] for row in gather(results, "total")]
         columns = (Column("number", "number"), Column("sum", "sum", 3))
@@ -88,7 +89,7 @@ class SmallStudy:
             feeder=self.feeder,
             tables=(ResultTable("sums", "Sums", columns, rows),),
             failures=tuple(Failure(r.task.label, r.failed) for r in results if r.failed),
-            warnings=(f"judged from {limits.voltage_min_pu:g} pu",) if limits is not None else (),
+            warnings=(f"judged from {self.limits.voltage_min_pu:g} pu",) if made_under is not None else (),
         )
 
 

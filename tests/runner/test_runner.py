@@ -238,8 +238,16 @@ def test_stored_results_are_reported_under_other_limits(tmp_path: Path) -> None:
     _run(tmp_path / "s", SmallStudy(n=2))
     limits = replace(SmallStudy().limits, voltage_min_pu=0.94)
     conclusion, paths = write_all(tmp_path / "s", limits)
-    assert conclusion.warnings == ("judged from 0.94 pu",)
+    assert conclusion.warnings[1:] == ("judged from 0.94 pu",)
+    assert "nothing was simulated" in conclusion.warnings[0]
+    with pytest.raises(InputError, match="cannot judge its stored results again by loading_max_pu"):
+        write_all(tmp_path / "s", replace(limits, loading_max_pu=0.9))
     assert all(path.is_relative_to(tmp_path / "s" / "rejudged" / "voltage_min_pu=0.94") for path in paths)
+    other_basis = replace(SmallStudy().limits, rating_basis="nameplate")
+    with pytest.raises(
+        InputError, match="shares of normal ratings; ask the question anew with --rating-basis nameplate"
+    ):
+        write_all(tmp_path / "s", other_basis)
 
 
 @pytest.mark.parametrize("limit_mb", [460, 720, 1250])

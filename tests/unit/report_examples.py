@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -164,7 +165,7 @@ def ieee123_conclusion() -> Conclusion:
             f"A name from a user's file: {HOSTILE}",
         ),
         not_assessed=(
-            "thermal limits: loadings are reported, not judged; 118 lines carry OpenDSS's placeholder rating of 400 A",
+            "thermal limits: loadings are reported, not judged (--loading-max judges them)",
             "one hour; no seasons, no contingencies",
             "protection, short-circuit levels, harmonics and sub-second transients",
             "the grid upstream of the feeder's source",
@@ -228,4 +229,41 @@ def user_conclusion() -> Conclusion:
             ),
         ),
         maps=(FeederMap("Firm capacity", "MW", megawatts, marked={"feed_1": "best"}),),
+    )
+
+
+def wide_conclusion() -> Conclusion:
+    """A conclusion with a table as wide as those of hosting capacity, and charts of every kind of line."""
+    names = [f"figure_{k}_mw" for k in range(24)]
+    rows = [
+        {"bus": bus, "operation": operation, **dict.fromkeys(names, 1234.567), "taps": "creg1a=1.09375 creg1b=1.0375"}
+        for bus in ("feed_1", "feed_2", "feed_3", "mill")
+        for operation in ("firm", "flexible")
+    ]
+    columns = (
+        Column("bus", "bus"),
+        Column("operation", "operation"),
+        *(Column(name, f"figure {k} MW", 2) for k, name in enumerate(names)),
+        Column("taps", "taps"),
+    )
+    voltage = Chart(
+        "Voltage against distance",
+        "distance (km)",
+        "voltage (pu)",
+        (
+            Line("A without a site", [1.0], [1.0], points=True, text=["end.A"], hue=0),
+            Line("A with", [1.0], [0.99], points=True, text=["end.A"], low=[0.951], hue=0),
+        ),
+        limits=(0.95, 1.05),
+        marked=((1.0, 0.951, "end.A: lowest with"),),
+    )
+    constant = Chart("Constant", "x", "y", (Line("a", [0.0, 1.0, 2.0], [3.0, 3.0 + 1e-12, 3.0]),))
+    many = Chart("Many", "x", "y", tuple(Line(f"bus {k}", [0.0, 1.0], [float(k), k + 1.0]) for k in range(9)))
+    conclusion = user_conclusion()
+    (map_of_feeder,) = conclusion.maps
+    return replace(
+        conclusion,
+        tables=(ResultTable("capacities", "Hosting capacity", columns, rows),),
+        maps=(map_of_feeder,),
+        charts=(voltage, constant, many),
     )

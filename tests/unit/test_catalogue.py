@@ -48,6 +48,16 @@ def test_a_question_comes_back_from_toml_and_json(tmp_path: Path) -> None:
     assert parse_question(question_json(QUESTION)) == QUESTION
 
 
+def test_a_limit_that_is_left_out_though_it_has_a_default_stays_left_out(tmp_path: Path) -> None:
+    question = HostingCapacityStudy(limits=Limits(loading_max_pu=None, rating_basis="nameplate"))
+    path = tmp_path / "study.toml"
+    path.write_text(question_toml(question), encoding="utf-8")
+    assert 'loading_max_pu = "none"' in path.read_text()
+    assert read_question(path).limits == question.limits  # type: ignore[attr-defined]
+    assert parse_question(question_json(question)) == question
+    assert HostingCapacityStudy().limits.loading_max_pu == 1.0
+
+
 @pytest.mark.parametrize("study", sorted(STUDIES))
 def test_every_default_question_comes_back_and_has_a_schema(study: str) -> None:
     question = question_type(study)()

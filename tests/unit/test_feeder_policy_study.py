@@ -11,18 +11,21 @@ import pytest
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.plan import PVUnit
-from studies.catalogue import parse_question, question_json
-from studies.feeder_policy.arguments import add_arguments, question_of
+from studies.catalogue import make_question, parse_question, question_json
 from studies.feeder_policy.cases import CASES, CaseRow, TrainingRound
 from studies.feeder_policy.study import FeederPolicyStudy
+from studies.shared.question_flags import add_question_flags, given_fields
+from studies.shared.rejudging import conclude_under
 from studies.shared.site_choices import ServedModel, SiteChoice
 from studies.shared.task import Task, TaskResult
 
 
 def parsed(*words: str) -> FeederPolicyStudy:
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return question_of(parser.parse_args(list(words)))
+    add_question_flags(parser, FeederPolicyStudy)
+    question = make_question("feeder-policy", given_fields(FeederPolicyStudy, parser.parse_args(list(words))))
+    assert isinstance(question, FeederPolicyStudy)
+    return question
 
 
 def test_the_line_without_options_is_the_default_question_and_can_be_asked() -> None:
@@ -40,9 +43,8 @@ def test_options_reach_the_question() -> None:
     assert study.sites == (SiteChoice("a", (ServedModel("llama-3.1-8b", 80, 64),), candidates=("680",)),)
     assert study.pv == (PVUnit("633", 500.0),)
     assert (study.cases, study.n_training, study.seed) == (("ofo",), 3, 5)
-    question = study.policy_question()
-    assert question.plan.sites[0].bus == "680"
-    assert question.base.seed == 5
+    assert study.plan().sites[0].bus == "680"
+    assert study.base.seed == 5
     assert parsed("--pv", "none").pv == ()
 
 
@@ -117,4 +119,4 @@ def test_a_lost_case_is_a_failure_and_other_limits_are_refused() -> None:
     lost = [*results()[:1], TaskResult(Task("case", {"case": "contextual"}, "contextual"), failed="hung")]
     assert [failure.reason for failure in FeederPolicyStudy().conclude(lost).failures] == ["hung"]
     with pytest.raises(InputError, match="ask the question anew"):
-        FeederPolicyStudy().conclude(results(), Limits(voltage_min_pu=0.9))
+        conclude_under(FeederPolicyStudy(), results(), Limits(voltage_min_pu=0.9))

@@ -13,6 +13,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_lint import LintFinding, format_findings, lint_feeder, placeholder_rated_lines
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_file.script import read_script
+from g2g_opt.grid.direct import open_direct
 from g2g_opt.grid.opendss import OpenDSSGrid
 
 FEEDERS = ("ieee13", "ieee34", "ieee123")
@@ -244,3 +245,22 @@ def test_lint_shows_eight_elements_and_how_many_there_are() -> None:
     finding = LintFinding("coordinates", tuple(f"b{i}" for i in range(20)), "no place")
     assert str(finding).count("b") == 8
     assert "20 in all" in str(finding)
+
+
+@pytest.mark.parametrize("name", ["ieee13", "ieee34"])
+def test_the_same_circuit_in_opendssdirect(name: str) -> None:
+    feeder = Feeder.load(name)
+    dss = feeder.direct()
+    assert dss.Solution.Converged()
+    pu = dict(zip((n.lower() for n in dss.Circuit.AllNodeNames()), dss.Circuit.AllBusMagPu(), strict=True))
+    circuit = Circuit(feeder.commands)
+    circuit.finish()
+    circuit.solve()
+    own = np.abs(circuit.node_voltages()) / circuit.node_base_v
+    ours = {f"{bus}.{p}": v for bus, p, v in zip(circuit.node_bus, circuit.node_phase, own, strict=True)}
+    assert pu == pytest.approx(ours, abs=2e-4)  # OpenDSS stops at its tolerance
+    # What a script does to it, no study sees.
+    dss.Text.Command("Set LoadMult=0.1")
+    assert Feeder.load(name).direct().Solution.LoadMult() == pytest.approx(1.0)
+    with pytest.raises(InputError, match="OpenDSS refused"):
+        open_direct(["New Circuit.x", "New nonsense.y"])

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from g2g_opt.errors import InputError, PowerFlowError
+from g2g_opt.failure import Failure, FailureKind
+from g2g_opt.judge import Criterion, LimitCheck, Verdict
 from g2g_opt.limits import Limits
-from g2g_opt.outcome import LimitCheck, Outcome
+from g2g_opt.outcome import Outcome
+from g2g_opt.summary import Summary
 from studies.hosting_capacity.answer_tables import curtailment_points
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, best_of, capacity_of
 from studies.hosting_capacity.frontier import Corner, rises
+from studies.hosting_capacity.rows import SizeRow
 from studies.hosting_capacity.study import HostingCapacityStudy
 
 FIRM = Aim(("671",), "firm", 0.5)
+DIVERGED = Failure(FailureKind.NOT_CONVERGED)
 
 
-def judged(n: int, *used: float, failure: str | None = None) -> JudgedSize:
-    checks = tuple(LimitCheck(f"limit {k}", x, 1.0, x, x <= 1.0, f"at {k}") for k, x in enumerate(used))
-    outcome = Outcome("hour", "batch", failure, None, checks, 0.0)
+def judged(n: int, *used: float, failure: Failure | None = None) -> JudgedSize:
+    checks = tuple(
+        LimitCheck(Criterion.LINE_LOADING, f"limit {k}", x, 1.0, x, x <= 1.0, f"at {k}") for k, x in enumerate(used)
+    )
+    summary = Summary.without_figures(failure or DIVERGED, 1.0)
+    outcome = Outcome("hour", "batch", replace(summary, failure=failure), Verdict(checks, failure))
     return JudgedSize(n, outcome.kept, (), 1, outcome, (n,))
 
 
@@ -35,10 +43,10 @@ def test_what_stops_the_next_size_is_the_limit_it_breaks_most() -> None:
 
 
 def test_a_failed_power_flow_stops_a_size_with_its_reason() -> None:
-    found = answer(judged(10, 0.9), judged(11, failure="did not converge"))
-    assert (found.stopped_by.name, found.stopped_by.where) == ("power flow", "did not converge")
+    found = answer(judged(10, 0.9), judged(11, failure=DIVERGED))
+    assert (found.stopped_by.name, found.stopped_by.place()) == ("power flow", "the power flow did not converge")
     with pytest.raises(PowerFlowError, match="did not converge"):
-        _ = found.judged[1].figures
+        _ = found.judged[1].summary
 
 
 def test_a_gap_and_the_end_of_the_search_are_said() -> None:
@@ -67,11 +75,12 @@ def test_a_frontier_that_rises_by_more_than_the_resolution_is_noticed() -> None:
 
 
 def test_curtailment_keeps_the_sizes_that_none_with_less_of_it_exceeds() -> None:
-    def row(gpus: int, seconds: float | None, kept: bool = True) -> dict[str, object]:
-        return {"bus": "671", "n_gpus": gpus, "curtailed_time_s": seconds, "kept": kept, "first_n_servers": None}
+    def row(gpus: int, seconds: float | None, kept: bool = True) -> SizeRow:
+        values = dict.fromkeys(f.name for f in fields(SizeRow))
+        return SizeRow(**values | {"bus": "671", "n_gpus": gpus, "curtailed_time_s": seconds, "kept": kept})
 
     rows = [row(80, 0.0), row(88, 0.0), row(80, 600.0), row(96, 1800.0), row(104, 3600.0, kept=False), row(120, None)]
-    assert [(p["n_gpus"], p["curtailed_h"]) for p in curtailment_points(rows)["671"]] == [(88, 0.0), (96, 0.5)]
+    assert [(size.n_gpus, hours) for hours, size in curtailment_points(rows)["671"]] == [(88, 0.0), (96, 0.5)]
 
 
 def test_servers_are_shared_as_asked_and_none_is_lost() -> None:
@@ -96,7 +105,7 @@ def test_tasks_are_at_least_two_and_bounded_whatever_runs_them() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"overload_time_max_s": 60.0},
+        {"overload_time_max_s": 60.0, "loading_max_pu": None},
         {"overload_time_max_s": -1.0, "loading_max_pu": 1.0},
         {"loading_emergency_max_pu": 0.0},
     ],

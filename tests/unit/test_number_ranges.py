@@ -53,7 +53,6 @@ from studies.catalogue import STUDIES, json_schema, make_question, question_json
 from studies.cli import main, parser_of
 from studies.coordination_policy.study import CoordinationStudy
 from studies.datacenter_location.study import LocationStudy
-from studies.feeder_policy.setting import FeederPolicyQuestion
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.pv_datacenter_siting.question import PVZone, Storage
 from studies.pv_datacenter_siting.study import SitingStudy
@@ -104,7 +103,6 @@ NOUNS: tuple[Any, ...] = (
     OUTPUT,
     FeederPolicy((FEATURE,), (OUTPUT,), (0.5,), ((0.1,),)),
     MarketFeature("x", "MW", TERM.terms, 3.0),
-    FeederPolicyQuestion(Plan((SITE,))),
     RippleModel(),
     LogisticModel(b0=0.0, L=1.0, k=1.0, x0=3.0),
     LatencyMixture(0.5, -3.0, 0.1, -2.0, 0.1),

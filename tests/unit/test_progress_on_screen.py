@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -10,6 +12,9 @@ from rich.console import Console
 from studies.running.runner import Event
 from studies.shared.conclusion import Column, Conclusion, Failure, ResultTable
 from studies.terminal import Meter, TimeLeft, in_words, show_conclusion
+
+# Time (s) and share of the work at every event of a run, as the runner told them.
+SEQUENCES = Path(__file__).parent / "progress_sequences"
 
 
 def _console() -> Console:
@@ -39,6 +44,49 @@ def test_time_left_is_at_the_pace_since_the_start_not_of_what_was_done_before() 
     left = TimeLeft(began_s=100.0, work_done=2.0)
     assert left.seconds(150.0, _event(2.0)) is None
     assert left.seconds(150.0, _event(3.0)) == pytest.approx(50.0)
+
+
+def _estimates(events: list[tuple[float, float]]) -> list[tuple[float, float, float | None]]:
+    """Share done, true time left and the estimate of it, at every event."""
+    left = TimeLeft(0.0, 0.0)
+    end_s = events[-1][0]
+    return [(share, end_s - at_s, left.seconds(at_s, Event("stage", 1, 0, 0, 1.0, share))) for at_s, share in events]
+
+
+def _outside_factor_two(events: list[tuple[float, float]]) -> list[tuple[float, float, float | None]]:
+    """Estimates after a tenth of the work, and until seconds before the end, that are wrong by more than a factor."""
+    return [
+        found
+        for found in _estimates(events)
+        if found[0] >= 0.1 and found[1] > 5.0 and (found[2] is None or not 0.5 <= found[2] / found[1] <= 2.0)
+    ]
+
+
+@pytest.mark.parametrize("path", sorted(SEQUENCES.glob("*.json")), ids=lambda path: path.stem)
+def test_the_time_left_of_a_recorded_run_is_right_within_a_factor_of_two_after_a_tenth(path: Path) -> None:
+    events = [(float(at_s), float(share)) for at_s, share in json.loads(path.read_text(encoding="utf-8"))["events"]]
+    assert len(events) > 30
+    assert _outside_factor_two(events) == []
+
+
+def test_time_before_the_first_work_is_no_pace() -> None:
+    compiled_s, run_s, steps = 60.0, 40.0, 20
+    events = [(compiled_s + run_s * k / steps, k / steps) for k in range(1, steps + 1)]
+    assert _outside_factor_two(events) == []
+
+
+def test_a_pace_that_changed_is_forgotten() -> None:
+    """The second half of the work takes six times as long as the first: soon after, the estimate says so."""
+    events = [(float(k), k / 200) for k in range(1, 101)] + [(100.0 + 6.0 * k, 0.5 + k / 200) for k in range(1, 101)]
+    late = [found for found in _estimates(events) if found[0] >= 0.75 and found[1] > 5.0]
+    assert [found for found in late if found[2] is None or not 0.5 <= found[2] / found[1] <= 2.0] == []
+
+
+def test_work_that_is_lost_begins_a_new_pace() -> None:
+    left = TimeLeft(0.0, 0.0)
+    assert left.seconds(10.0, _event(2.0)) == pytest.approx(10.0)
+    assert left.seconds(11.0, _event(1.0)) is None
+    assert left.seconds(21.0, _event(2.0)) == pytest.approx(20.0)
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(42.4, "42 s"), (600.0, "10 min"), (7200.0, "2.0 h")])

@@ -7,18 +7,21 @@ from pathlib import Path
 import pytest
 from batch_rigs import circuit_commands
 
+from g2g_opt.base_case import base_case_words, solve_base_case
+from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from g2g_opt.feeder_description import describe_feeder
+from g2g_opt.feeder_description import describe_feeder, loading_notes
 from g2g_opt.feeder_lint import (
     lint_feeder,
-    placeholder_rated_lines,
     placeholder_rated_transformers,
+    unjudged_elements,
     unrated_branches,
 )
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_branches import read_branches
 from g2g_opt.grid.circuit_parts import Branch
-from g2g_opt.grid.loading import BranchLoading
+from g2g_opt.grid.loading import BranchLoading, judged_ratings
+from g2g_opt.limits import Limits
 
 CIRCUITS = Path(__file__).resolve().parent.parent / "circuits"
 CODE = "New Linecode.d nphases=3 units=km r1=0.3 x1=0.6 r0=0.7 x0=1.8"
@@ -115,12 +118,96 @@ def test_a_transformer_of_no_stated_size_is_a_placeholder(tmp_path: Path) -> Non
     assert "cannot be judged [reactor.bare]" in text
 
 
-def test_bundled_lines_whose_tables_state_no_rating_stay_placeholders() -> None:
-    for name, count in (("ieee13", 12), ("ieee34", 32), ("ieee123", 126)):
-        feeder = Feeder.load(name)
-        assert len(placeholder_rated_lines(feeder)) == count
-        assert {b.rating_a for b in feeder.branches if b.kind == "line"} == {400.0}
-        assert {b.emergency_a for b in feeder.branches if b.kind == "line"} == {600.0}
+# By feeder: the normal ratings (A) of its conductors, and the switches, which nobody rated.
+CONDUCTORS_A = {
+    "ieee13": ({730.0, 340.0, 230.0, 260.0, 165.0}, ("line.671692",)),
+    "ieee34": ({230.0, 180.0, 140.0}, ()),
+    "ieee123": ({530.0, 230.0, 175.0}, tuple(f"line.sw{k}" for k in range(1, 9))),
+}
+
+
+@pytest.mark.parametrize("name", CONDUCTORS_A)
+def test_bundled_lines_are_rated_by_their_conductors_and_switches_are_not(name: str) -> None:
+    feeder = Feeder.load(name)
+    amperes, unrated = CONDUCTORS_A[name]
+    stated = [b for b in feeder.branches if b.kind == "line" and b.rating_is_stated]
+    assert {b.rating_a for b in stated} == amperes
+    # No emergency rating of a conductor is stated: OpenDSS's 600 A judges nothing.
+    assert not any(b.emergency_is_stated for b in stated)
+    assert unjudged_elements(feeder) == unrated
+    assert set(unjudged_elements(feeder, "emergency")) == {
+        f"line.{b.name}" for b in feeder.branches if b.kind == "line"
+    }
+    words = "\n".join(loading_notes(feeder, Limits()))
+    assert all(element in words for element in unrated)
+    assert ("not judged" in words) == bool(unrated)
+
+
+def test_a_placeholder_judges_nothing_and_is_listed(tmp_path: Path) -> None:
+    """Whoever states no rating is never told that one was passed, however much flows."""
+    feeder = own_circuit(
+        tmp_path,
+        "New Line.unrated bus1=s bus2=a length=1 r1=0.01 x1=0.02 units=km",
+        "New Line.rated bus1=a bus2=b length=1 r1=0.01 x1=0.02 units=km normamps=400",
+        "New Load.l bus1=b kv=12.47 kw=9000 pf=1 vminpu=0.7",
+    )
+    base = solve_base_case(feeder)
+    # Hand: 9 MW at 12.47 kV are 417 A.
+    assert base.loading is not None
+    assert base.loading == ("line.rated", pytest.approx(417 / 400, rel=5e-3))
+    assert "line.rated is loaded to" in base.breaks(Limits())
+    assert "loaded" not in base.breaks(Limits(loading_max_pu=None))
+    assert unjudged_elements(feeder) == ("line.unrated",)
+    assert "1 of 2 elements: line.unrated" in "\n".join(describe_feeder(feeder))
+
+
+def test_nameplate_normal_and_emergency_ratings_are_told_apart(tmp_path: Path) -> None:
+    """Hand: a transformer of 1,000 kVA at 12.47 kV carries 46.30 A, 110 % of it normally, 150 % in emergencies."""
+    feeder = own_circuit(
+        tmp_path,
+        "New Transformer.t buses=(s l) kvs=(12.47 4.16) kvas=(1000 1000) xhl=0.01 %loadloss=0.001",
+        "New Line.x bus1=l bus2=b length=1 r1=0.0001 x1=0.0001 normamps=200 emergamps=250",
+        "New Load.l bus1=b kv=4.16 kw=1000 pf=1",
+    )
+    nameplate = 1000 / (3**0.5 * 12.47)
+    for basis, rating_a, line_a in (
+        ("nameplate", nameplate, 200.0),
+        ("normal", 1.1 * nameplate, 200.0),
+        ("emergency", 1.5 * nameplate, 250.0),
+    ):
+        of_element = {r.element: r for r in judged_ratings(feeder.branches, basis)}  # type: ignore[arg-type]
+        assert of_element["transformer.t"].terminal_a[0] == pytest.approx(rating_a)
+        assert of_element["line.x"].terminal_a == (line_a,)
+        loading = solve_base_case(feeder, rating_basis=basis).loading  # type: ignore[arg-type]
+        assert loading is not None
+        assert loading == ("transformer.t", pytest.approx(nameplate / rating_a, rel=1e-3))
+    assert f"{nameplate / rating_a:.3f} of its emergency rating" in "\n".join(
+        base_case_words(feeder, solve_base_case(feeder, rating_basis="emergency"), Limits())
+    )
+    with pytest.raises(InputError, match="rating basis 'summer' not found"):
+        Limits(rating_basis="summer")  # type: ignore[arg-type]
+
+
+def test_the_secondary_winding_of_a_transformer_is_judged(tmp_path: Path) -> None:
+    """Hand: 333 kW on phase A alone of 4.16 kV wye are a third of 1,000 kVA, so all of what its winding can carry.
+
+    The delta primary carries 1/1.73 of it in two of its lines, and would look loaded to 0.58.
+    """
+    feeder = own_circuit(
+        tmp_path,
+        "New Transformer.t buses=(s l) kvs=(12.47 4.16) kvas=(1000 1000) conns=(delta wye) xhl=0.01 %loadloss=0.001",
+        "New Load.l bus1=l.1 phases=1 kv=2.4018 kw=333.333 pf=1",
+    )
+    loading = solve_base_case(feeder, rating_basis="nameplate").loading
+    assert loading is not None
+    assert loading == ("transformer.t", pytest.approx(1.0, rel=2e-3))
+
+
+def own_circuit(folder: Path, *body: str) -> Feeder:
+    path = folder / "own.dss"
+    lines = ["New Circuit.c bus1=s basekv=12.47 MVAsc3=1e6 MVAsc1=1e6", *body]
+    path.write_text("\n".join([*lines, "Set VoltageBases=[12.47 4.16]", "CalcVoltageBases", ""]))
+    return Feeder.from_dss(path)
 
 
 def test_one_open_conductor_leaves_a_line_in_the_loadings() -> None:
@@ -153,5 +240,5 @@ def test_an_emergency_rating_that_follows_no_normal_one_is_said(tmp_path: Path) 
         "New Line.unrated bus1=b bus2=c length=1 r1=0.1 x1=0.2\n"
         "New Load.l bus1=c kv=12.47 kw=10\nSet VoltageBases=[12.47]\nCalcVoltageBases\n"
     )
-    words = [line for line in describe_feeder(Feeder.from_dss(path)) if "emergency rating of 600 A" in line]
+    words = [line for line in describe_feeder(Feeder.from_dss(path)) if "no emergency limit judges them" in line]
     assert [line.rpartition(": ")[2] for line in words] == ["loose"]

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from report_examples import (
@@ -27,16 +28,26 @@ from report_examples import (
 
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from studies.report.figures import draw_conclusion
+from studies.report.figures import draw_chart, draw_conclusion
 from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.network_drawing import DRAWING_UNITS, LONGITUDE_LATITUDE, drawing_of, tree_layout
 from studies.report.page import report_html, write_report
 from studies.report.plain_values import json_in_page, plain_value
-from studies.report.plot_data import chart_data, envelope_summary
+from studies.report.plot_data import chart_data, constant_range, envelope_summary
 from studies.report.provenance import FailedTask, TaskStates
 from studies.report.provenance_section import in_words, task_warnings
 from studies.report.result_cells import cell_text, shown_table, table_html
-from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
+from studies.shared.conclusion import (
+    Chart,
+    Column,
+    Conclusion,
+    Envelope,
+    Failure,
+    FeederMap,
+    Line,
+    ResultTable,
+    most_and_least,
+)
 
 
 def read_csv(path: Path) -> list[list[str]]:
@@ -136,6 +147,10 @@ def test_geojson_holds_every_bus_and_branch_with_the_figures_of_all_maps(tmp_pat
     collection = geojson(conclusion, feeder, tmp_path)
     check_rfc_7946(collection)
     assert collection["coordinate_system"] == DRAWING_UNITS
+    assert collection["geographic"] is False
+    assert "not longitude and latitude in WGS 84 (OGC:CRS84)" in collection["note"]
+    # RFC 7946 has no member for another reference system; one that older readers heed would only be misread.
+    assert not {"crs", "bbox"} & set(collection)
     buses = {f["properties"]["bus"]: f for f in collection["features"] if "bus" in f["properties"]}
     branches = [f for f in collection["features"] if "branch" in f["properties"]]
     assert set(buses) == set(feeder.buses)
@@ -175,7 +190,7 @@ def test_longitude_and_latitude_are_recognised_and_need_no_remark(tmp_path: Path
     assert drawing.coordinate_system == LONGITUDE_LATITUDE
     assert drawing.y_per_x == pytest.approx(1.259, abs=0.001), "1 / cos 37.4 degrees"
     assert set(drawing.unplaced) == set(feeder.buses) - set(places)
-    assert "coordinate_system" not in geojson(user_conclusion(), feeder, tmp_path)
+    assert set(geojson(user_conclusion(), feeder, tmp_path)) == {"type", "name", "features"}
 
 
 @pytest.mark.parametrize(
@@ -300,6 +315,7 @@ def test_the_page_asks_for_nothing_from_outside(tmp_path: Path) -> None:
     assert "Candidates without an answer: none." in html
     assert "Tasks that failed: none." in html
     assert "this layout was computed from its topology" in html
+    assert "Positions are a drawing, not longitude and latitude; map.geojson says so too." in html
     assert path.stat().st_size < 6e6
 
 
@@ -310,6 +326,66 @@ def test_an_empty_conclusion_still_has_a_page_and_files(tmp_path: Path) -> None:
     assert "<h2>Results</h2>" not in html
     assert write_tables(empty, tmp_path) == []
     assert draw_conclusion(empty, Feeder.load("ieee13"), tmp_path) == []
+
+
+# ---------------------------------------------------------------- charts
+
+
+def test_no_two_of_many_lines_look_alike(tmp_path: Path) -> None:
+    lines = tuple(Line(f"bus {k}", [0.0, 1.0], [k, k + 1.0]) for k in range(36))
+    drawn = chart_data(Chart("Many", "x", "y", lines))["lines"]
+    assert len({(line["colour"], line["sign"]) for line in drawn}) == 36
+    first_six = drawn[:6]
+    assert len({line["colour"] for line in first_six}) == len({line["sign"] for line in first_six}) == 6
+    figure = draw_chart(Chart("Many", "x", "y", lines))
+    shown = {(line.get_color(), line.get_marker(), str(line._dash_pattern)) for line in figure.axes[0].lines}  # type: ignore[attr-defined]
+    plt.close(figure)
+    assert len(shown) == 36
+
+
+def test_lines_of_one_hue_share_a_colour_and_differ_in_their_sign() -> None:
+    lines = [Line("A", [0], [1.0], hue=0), Line("B", [0], [1.0], hue=1), Line("A with", [0], [1.0], low=[0.9], hue=0)]
+    a, b, a_with = chart_data(Chart("", "x", "y", tuple(lines)))["lines"]
+    assert a["colour"] == a_with["colour"] != b["colour"]
+    assert len({line["sign"] for line in (a, b, a_with)}) == 3
+
+
+def test_bars_at_one_place_stand_side_by_side() -> None:
+    lines = (
+        Line("A", [0.0, 100.0], [1.0, 1.0], low=[0.9, 0.9], hue=0),
+        Line("B", [0.0, 100.0], [1.0, 1.0], low=[0.9, 0.9], hue=1),
+        Line("points", [0.0, 100.0], [1.0, 1.0], points=True, hue=0),
+    )
+    a, b, points = chart_data(Chart("", "x", "y", lines))["lines"]
+    assert b["x"][0] - a["x"][0] == pytest.approx(0.5)
+    assert (a["x"][0] + b["x"][0], a["x"][1] + b["x"][1]) == (pytest.approx(0.0), pytest.approx(200.0))
+    assert points["x"] == [0.0, 100.0], "a point stays where it is"
+
+
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        ([3.0, 3.0], [2.7, 3.3]),
+        ([3.0, 3.0 + 1e-9], [2.7, 3.3]),
+        ([-2.0], [-2.2, -1.8]),
+        ([0.0, 1e-13], [-1.0, 1.0]),
+        ([3.0, 3.01], None),
+        ([0.95, 1.05], None),
+        ([], None),
+    ],
+)
+def test_a_constant_has_an_axis_on_which_it_is_one(values: list[float], ends: list[float] | None) -> None:
+    found = constant_range(values)
+    assert found == (None if ends is None else pytest.approx(ends))
+    if ends is not None:
+        figure = draw_chart(Chart("", "x", "y", (Line("a", list(range(len(values))), values),)))
+        assert figure.axes[0].get_ylim() == pytest.approx(ends)
+        plt.close(figure)
+
+
+def test_the_least_is_among_the_drawn() -> None:
+    assert most_and_least([3, 1, 2], 8, float) == [3, 2, 1]
+    assert most_and_least(range(100), 4, float) == [99, 98, 97, 0]
 
 
 def test_states_of_tasks_qualify_the_answer() -> None:

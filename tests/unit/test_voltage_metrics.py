@@ -64,7 +64,7 @@ def record_of(rows: list[list[float]], dt_s: float = 60.0) -> GridRecord:
     judged = JudgedVoltages.to_ground(nodes, np.full(len(NODES), 100.0))
     record = GridRecord(nodes, judged, 0, lambda *_: None)
     for step, row in enumerate(rows):
-        record.append(step * dt_s, 100.0 * np.array(row) * np.exp(1j * np.arange(len(row))), np.empty(0))
+        record.append(step * dt_s, 100.0 * np.array(row) * np.exp(1j * np.arange(len(row))), np.empty(0), np.empty(0))
     return record
 
 

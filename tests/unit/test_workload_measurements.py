@@ -12,8 +12,8 @@ import pytest
 
 from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.datacenter.workloads.feasible_power import (
-    feasible_power_ends_kw,
     feasible_power_range_kw,
+    feasible_power_span_kw,
     match_peak_replicas,
 )
 from g2g_opt.datacenter.workloads.measurements import (
@@ -175,9 +175,22 @@ def test_measured_spec_takes_all_batch_sizes_and_the_reference_deadline() -> Non
 
 
 def test_feasible_power_range_by_hand() -> None:
-    low, high = (raw_row("meta-llama/Llama-3.1-8B-Instruct", "H100", 1, b)["avg_power_w"] for b in (8, 512))
+    # The most power is drawn at 256, a little more than at 512.
+    low, high = (raw_row("meta-llama/Llama-3.1-8B-Instruct", "H100", 1, b)["avg_power_w"] for b in (8, 256))
     assert feasible_power_range_kw(SPEC_8B, 1000) == pytest.approx(float(high) - float(low))
-    assert feasible_power_ends_kw(SPEC_8B, 1000) == pytest.approx((float(low), float(high)))
+    assert feasible_power_span_kw(SPEC_8B, 1000) == pytest.approx((float(low), float(high)))
+
+
+def test_feasible_power_range_is_a_span_where_power_is_not_monotone() -> None:
+    # Qwen3-8B on one B200: 646 W at 8, 494 W at 32, 831 W at 256, 752 W at 512.
+    spec = measured_spec("Qwen3-8B", "B200", task="lm-arena-chat")
+    power_w = [float(raw_row(spec.model_id, "B200", 1, b)["avg_power_w"]) for b in spec.feasible_batch_sizes]
+    assert power_w.index(max(power_w)) not in (0, len(power_w) - 1)
+    assert feasible_power_range_kw(spec, 10) == pytest.approx((max(power_w) - min(power_w)) / 100)
+    n_replicas = match_peak_replicas(spec, 3.12)
+    # Sized by the power at the largest batch size and read between the ends it was 0.44 MW.
+    assert n_replicas == round(3.12e6 / max(power_w))
+    assert feasible_power_range_kw(spec, n_replicas) / 1e3 == pytest.approx(1.26, abs=0.01)
 
 
 def test_match_peak_agrees_with_the_paper() -> None:

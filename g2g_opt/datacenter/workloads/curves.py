@@ -3,7 +3,9 @@
     y(x) = b0 + L / (1 + exp(-k (x - x0))),   k > 0                                                          (2.1)
 
 Power in W per replica, latency (mean ITL) in s, throughput in tokens/s per replica. A controller needs values and
-slopes between the measured batch sizes; these are fits for that purpose, not measurements.
+slopes between the measured batch sizes; these are fits for that purpose, not measurements. They are made of the
+batch sizes that the model may use and no others, and where (2.1) misses what was measured there, the curve goes through
+the points instead (`MeasuredCurve`); `CurveFit` says which it is and how well it stands for a point it has not seen.
 """
 
 from __future__ import annotations
@@ -13,23 +15,29 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, overload
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from g2g_opt.datacenter.workloads.measurements import Interpolation, spec_measurements
+from g2g_opt.datacenter.config import InferenceModelSpec, ModelDeployment
+from g2g_opt.datacenter.workloads.measured_curve import MeasuredCurve
+from g2g_opt.datacenter.workloads.measurements import Interpolation, Measurement, spec_measurements
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.quantities import DoublingsOfBatch, Figure, Steepness, check_quantities
-
-if TYPE_CHECKING:
-    from g2g_opt.datacenter.config import InferenceModelSpec, ModelDeployment
 
 Floats = NDArray[np.float64]
 
 # Steeper than 4 per doubling is a step between two measured batch sizes; flatter than 0.05 is a straight line.
 STEEPNESS_MIN, STEEPNESS_MAX = 0.05, 4.0
 _X0_BEYOND = 4.0  # the midpoint may lie so many doublings outside the data
+# A curve (2.1) stands for the measured points if it misses none of them, nor their span, by more than this share of it,
+# and is nowhere among them flatter than this share of its mean slope: a slope of nothing moves no controller.
+MISFIT_MAX, FLATNESS_MIN = 0.1, 0.1
+# With as many points as it has parameters it meets whatever there is, and says nothing of what lies between.
+_POINTS_MIN = 5
+
+CurveForm = Literal["logistic", "measured"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,33 +148,84 @@ def _polish(starts: Floats, x: Floats, y: Floats) -> Floats:
     return np.asarray(min(found, key=lambda f: f[:2])[2])
 
 
+# --- the curve that stands for measured points
+
+BatchCurve = LogisticModel | MeasuredCurve
+
+
+@dataclass(frozen=True)
+class CurveFit:
+    """A curve, its form, and its errors as shares of the span (largest minus smallest) of the measured points.
+
+    `span_error` is the curve's own span at these points against theirs; `leave_one_out_error` the root mean square of
+    what it says of every point between the ends if it is made without it (NaN with fewer than four points).
+    """
+
+    curve: BatchCurve
+    form: CurveForm
+    span_error: float
+    leave_one_out_error: float
+
+
+def fit_curve(batch_sizes: ArrayLike, values: ArrayLike) -> CurveFit:
+    """The curve for `values` at different `batch_sizes`: (2.1) where it stands for them, else through the points."""
+    order = np.argsort(np.asarray(batch_sizes, dtype=np.float64).reshape(-1))
+    batches = np.asarray(batch_sizes, dtype=np.float64).reshape(-1)[order]
+    y = np.asarray(values, dtype=np.float64).reshape(-1)[order]
+    through = MeasuredCurve.through(batches, y)
+    span = float(np.ptp(y))
+    if span == 0.0:
+        return CurveFit(through, "measured", 0.0, 0.0)
+    if len(y) >= _POINTS_MIN:
+        logistic = fit_logistic(batches, y)
+        at = np.asarray(logistic.eval(batches))
+        span_error = abs(float(np.ptp(at)) - span) / span
+        misfit = max(span_error, float(np.abs(at - y).max()) / span)
+        x = np.log2(batches)
+        flattest = float(np.abs(logistic.deriv_wrt_x(x)).min()) * float(np.ptp(x)) / span
+        if misfit <= MISFIT_MAX and flattest >= FLATNESS_MIN:
+            return CurveFit(logistic, "logistic", span_error, _leave_one_out(batches, y, span, "logistic"))
+    return CurveFit(through, "measured", 0.0, _leave_one_out(batches, y, span, "measured"))
+
+
+def _leave_one_out(batches: Floats, y: Floats, span: float, form: CurveForm) -> float:
+    if len(y) < 4:
+        return float("nan")
+    errors = []
+    for k in range(1, len(y) - 1):
+        others = np.delete(batches, k), np.delete(y, k)
+        curve: BatchCurve = fit_logistic(*others) if form == "logistic" else MeasuredCurve.through(*others)
+        errors.append(float(curve.eval(float(batches[k]))) - y[k])
+    return float(np.sqrt(np.mean(np.square(errors)))) / span
+
+
 @dataclass(frozen=True, eq=False)
 class LogisticModelStore:
     """Curves by model label: power (W per replica), latency (mean ITL, s), throughput (tokens/s per replica)."""
 
-    power_fits: Mapping[str, LogisticModel]
-    latency_fits: Mapping[str, LogisticModel]
-    throughput_fits: Mapping[str, LogisticModel]
+    power_fits: Mapping[str, BatchCurve]
+    latency_fits: Mapping[str, BatchCurve]
+    throughput_fits: Mapping[str, BatchCurve]
 
     def __init__(
         self,
-        power: Mapping[str, LogisticModel],
-        latency: Mapping[str, LogisticModel],
-        throughput: Mapping[str, LogisticModel],
+        power: Mapping[str, BatchCurve],
+        latency: Mapping[str, BatchCurve],
+        throughput: Mapping[str, BatchCurve],
     ) -> None:
         object.__setattr__(self, "power_fits", MappingProxyType(dict(power)))
         object.__setattr__(self, "latency_fits", MappingProxyType(dict(latency)))
         object.__setattr__(self, "throughput_fits", MappingProxyType(dict(throughput)))
 
-    def power(self, label: str) -> LogisticModel:
+    def power(self, label: str) -> BatchCurve:
         """Power of one replica, W."""
         return _curve(self.power_fits, label, "power")
 
-    def latency(self, label: str) -> LogisticModel:
+    def latency(self, label: str) -> BatchCurve:
         """Mean ITL, s."""
         return _curve(self.latency_fits, label, "latency")
 
-    def throughput(self, label: str) -> LogisticModel:
+    def throughput(self, label: str) -> BatchCurve:
         """Output tokens/s of one replica."""
         return _curve(self.throughput_fits, label, "throughput")
 
@@ -178,38 +237,47 @@ class LogisticModelStore:
         *,
         interpolation: Interpolation = None,
     ) -> LogisticModelStore:
-        """Curves of `models`, fitted to the measurements at their batch sizes less `fit_exclude_batch_sizes`.
+        """Curves of `models`, made of the measurements at their feasible batch sizes less `fit_exclude_batch_sizes`.
 
         `data_dir` is taken for the documented call and not read: the measurements are bundled and a fit takes
-        milliseconds. Raises `InputError` as `spec_measurements` and `fit_logistic`.
+        milliseconds. Raises `InputError` as `spec_measurements`, and for a model of which nothing is left.
         """
-        curves = {model.spec.model_label: _fit_spec(model.spec, interpolation) for model in models}
+        fits = {model.spec.model_label: curve_fits(model.spec, interpolation) for model in models}
         return cls(
-            power={label: c[0] for label, c in curves.items()},
-            latency={label: c[1] for label, c in curves.items()},
-            throughput={label: c[2] for label, c in curves.items()},
+            power={label: fit.power.curve for label, fit in fits.items()},
+            latency={label: fit.latency.curve for label, fit in fits.items()},
+            throughput={label: fit.throughput.curve for label, fit in fits.items()},
         )
 
 
-def _curve(fits: Mapping[str, LogisticModel], label: str, kind: str) -> LogisticModel:
+@dataclass(frozen=True)
+class CurveFits:
+    """The curves of a model, and what they are worth."""
+
+    power: CurveFit
+    latency: CurveFit
+    throughput: CurveFit
+
+
+def _curve(fits: Mapping[str, BatchCurve], label: str, kind: str) -> BatchCurve:
     if label not in fits:
         raise unknown_name("model", label, fits, f"among the {kind} curves")
     return fits[label]
 
 
 @lru_cache(maxsize=512)
-def _fit_spec(
-    spec: InferenceModelSpec, interpolation: Interpolation
-) -> tuple[LogisticModel, LogisticModel, LogisticModel]:
-    rows = [row for b, row in spec_measurements(spec, interpolation).items() if b not in spec.fit_exclude_batch_sizes]
-    batches = [row.batch_size for row in rows]
-    if len(batches) < 3:
+def curve_fits(spec: InferenceModelSpec, interpolation: Interpolation = None) -> CurveFits:
+    """Curves over the feasible batch sizes of a model less `fit_exclude_batch_sizes`; errors as `ensure`."""
+    measured = spec_measurements(spec, interpolation)
+    sizes = [b for b in sorted(set(spec.feasible_batch_sizes)) if b not in spec.fit_exclude_batch_sizes]
+    if not sizes:
         raise InputError(
-            f"model {spec.model_label!r}: curves need 3 batch sizes or more after "
-            f"fit_exclude_batch_sizes, got {batches}"
+            f"model {spec.model_label!r}: fit_exclude_batch_sizes leaves none of the feasible batch sizes "
+            f"{list(spec.feasible_batch_sizes)} to make curves of"
         )
-    return (
-        fit_logistic(batches, [row.avg_power_w for row in rows]),
-        fit_logistic(batches, [row.mean_itl_s for row in rows]),
-        fit_logistic(batches, [row.output_throughput_tps for row in rows]),
+    rows: list[Measurement] = [measured[b] for b in sizes]
+    return CurveFits(
+        power=fit_curve(sizes, [row.avg_power_w for row in rows]),
+        latency=fit_curve(sizes, [row.mean_itl_s for row in rows]),
+        throughput=fit_curve(sizes, [row.output_throughput_tps for row in rows]),
     )

@@ -28,29 +28,32 @@ def measurements_meeting_deadline(
 
 
 def feasible_power_range_kw(spec: InferenceModelSpec, n_replicas: int, interpolation: Interpolation = None) -> float:
-    """Feasible power range (2.2) of `n_replicas`, kW: the second minus the first of `feasible_power_ends_kw`."""
-    low_kw, high_kw = feasible_power_ends_kw(spec, n_replicas, interpolation)
+    """Feasible power range (2.2) of `n_replicas`, kW: the span of `feasible_power_span_kw`."""
+    low_kw, high_kw = feasible_power_span_kw(spec, n_replicas, interpolation)
     return high_kw - low_kw
 
 
-def feasible_power_ends_kw(
+def feasible_power_span_kw(
     spec: InferenceModelSpec, n_replicas: int, interpolation: Interpolation = None
 ) -> tuple[float, float]:
-    """Power (kW, GPUs alone) of `n_replicas` at the smallest and at the largest batch size that meet the target."""
+    """Least and largest power (kW, GPUs alone) of `n_replicas` over the batch sizes that meet the target (2.2).
+
+    Power is not monotone in the batch size: they need not be those of the smallest and of the largest one.
+    """
     if n_replicas < 0:
         raise InputError(f"model {spec.model_label!r}: n_replicas must be 0 or more, got {n_replicas!r}")
-    rows = measurements_meeting_deadline(spec, interpolation)
-    return n_replicas * rows[0].avg_power_w / 1e3, n_replicas * rows[-1].avg_power_w / 1e3
+    power_w = [row.avg_power_w for row in measurements_meeting_deadline(spec, interpolation)]
+    return n_replicas * min(power_w) / 1e3, n_replicas * max(power_w) / 1e3
 
 
 def match_peak_replicas(spec: InferenceModelSpec, peak_mw: float, interpolation: Interpolation = None) -> int:
-    """Replicas whose power at the largest batch size that meets the target is nearest to `peak_mw` (2.2).
+    """Replicas whose largest power over the batch sizes that meet the target is nearest to `peak_mw` (2.2).
 
     GPUs alone, without base load. Raises `InputError` if the peak is less than half a replica's power.
     """
     if not (math.isfinite(peak_mw) and peak_mw > 0):
         raise InputError(f"model {spec.model_label!r}: peak_mw must be positive, got {peak_mw!r}")
-    per_replica_w = measurements_meeting_deadline(spec, interpolation)[-1].avg_power_w
+    per_replica_w = max(row.avg_power_w for row in measurements_meeting_deadline(spec, interpolation))
     n_replicas = math.floor(peak_mw * 1e6 / per_replica_w + 0.5)
     if n_replicas < 1:
         raise InputError(

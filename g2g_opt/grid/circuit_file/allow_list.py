@@ -89,6 +89,14 @@ _SHAPES = frozenset({"loadshape", "tshape", "priceshape"})
 _METERS = frozenset({"monitor", "energymeter"})
 _CLASSES_REFUSED = frozenset({"dynamicexp", "vccs"})  # formulas and models of one's own
 
+# Commands of an edit file besides the properties of an element, and classes whose objects elements have taken over.
+OPENS = frozenset({"open", "close"})
+SERVES = frozenset({"enable", "disable"})
+EDITS = OPENS | SERVES | {"edit"}
+CODES = frozenset(
+    {"circuit", "linecode", "linegeometry", "linespacing", "wiredata", "cndata", "tsdata", "xfmrcode"}
+)  # fmt: skip
+
 OFF = frozenset({"no", "n", "false", "f", "off"})
 
 

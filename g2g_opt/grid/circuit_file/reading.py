@@ -10,7 +10,7 @@ from g2g_opt.consent import given_consent
 from g2g_opt.errors import InputError
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_file.child import compile_in_child, is_expendable, network_digest
-from g2g_opt.grid.circuit_file.script import CircuitScript, read_script
+from g2g_opt.grid.circuit_file.script import CircuitScript, read_edits, read_script
 
 COMPILED = "compiled network"
 
@@ -20,27 +20,30 @@ def is_own_circuit(feeder: str) -> bool:
     return feeder.lower().endswith(".dss")
 
 
-def read_circuit(master: Path) -> CircuitScript:
-    """The circuit in `master`, compiled in a child process once for all that it says. Raises `InputError`."""
-    path = _existing(master)
+def read_circuit(master: Path, edits: Path | None = None) -> CircuitScript:
+    """The circuit in `master`, changed by an edit file, compiled in a child process once for all that it says.
+
+    Raises `InputError`.
+    """
+    path, edits = _existing(master), _whole(edits)
     if given_consent().circuits:
-        script = _trusted(path)
-        _compile_once(script, path, str(path))
+        script = _trusted(path, edits)
+        _compile_once(script, path, f"{path} {script.digest}")
     else:
-        script = _read_as_it_stands(path)
+        script = _read_as_it_stands(path, edits)
         _compile_once(script, path, script.digest)
     return script
 
 
-def circuit_inputs(master: Path) -> Mapping[str, str]:
+def circuit_inputs(master: Path, edits: Path | None = None) -> Mapping[str, str]:
     """SHA-256 of what a circuit follows from: all files of it by their paths from the master file's folder.
 
     Of a trusted circuit, whose files OpenDSS alone knows, the SHA-256 of the network that it compiles to.
     """
-    path = _existing(master)
+    path, edits = _existing(master), _whole(edits)
     if not given_consent().circuits:
-        return _read_as_it_stands(path).files
-    script = _trusted(path)
+        return _read_as_it_stands(path, edits).files
+    script = _trusted(path, edits)
     if is_expendable():
         circuit = Circuit(script.commands)
         circuit.finish()
@@ -55,13 +58,17 @@ def _existing(master: Path) -> Path:
     return path
 
 
-def _read_as_it_stands(path: Path) -> CircuitScript:
+def _whole(edits: Path | None) -> Path | None:
+    return None if edits is None else Path(os.path.abspath(edits.expanduser()))
+
+
+def _read_as_it_stands(path: Path, edits: Path | None) -> CircuitScript:
     """The circuit in a master file, read again whenever one of its files has another time, size or inode."""
-    known = _scripts.get(path)
+    known = _scripts.get((path, edits))
     if known is None or known[0] != _stamps(path, known[1]):
-        script = read_script(path)
-        _scripts[path] = (_stamps(path, script), script)
-    return _scripts[path][1]
+        script = read_script(path, edits)
+        _scripts[path, edits] = (_stamps(path, script), script)
+    return _scripts[path, edits][1]
 
 
 def _stamps(path: Path, script: CircuitScript) -> tuple[tuple[int, ...], ...]:
@@ -76,10 +83,15 @@ def _stamps(path: Path, script: CircuitScript) -> tuple[tuple[int, ...], ...]:
     return tuple(stamps)
 
 
-def _trusted(path: Path) -> CircuitScript:
+def _trusted(path: Path, edits: Path | None) -> CircuitScript:
     if '"' in str(path):
         raise InputError(f"the path {path} holds a quotation mark, which OpenDSS cannot read; move the file")
-    return CircuitScript((f'Compile "{path}"',), (path.name,), {}, ())
+    compiled = f'Compile "{path}"'
+    if edits is None:
+        return CircuitScript((compiled,), (path.name,), {}, ())
+    changes = read_edits(path, edits)
+    # Without files, as of every trusted circuit: it is known by what it compiles to.
+    return CircuitScript((compiled, *changes.edits), (path.name, *changes.places), {}, changes.left_out, changes.edits)
 
 
 def _compile_once(script: CircuitScript, path: Path, key: str) -> None:
@@ -88,6 +100,6 @@ def _compile_once(script: CircuitScript, path: Path, key: str) -> None:
         _compiled.add(key)
 
 
-_scripts: dict[Path, tuple[tuple[tuple[int, ...], ...], CircuitScript]] = {}
+_scripts: dict[tuple[Path, Path | None], tuple[tuple[tuple[int, ...], ...], CircuitScript]] = {}
 # What a child of this process has compiled without trouble.
 _compiled: set[str] = set()

@@ -34,13 +34,15 @@ class CircuitScript:
     """Commands that build a circuit, the `places` (file:line) they come from, and what the reader did with the rest.
 
     `files` are the SHA-256 of all files that were read or will be, by their paths from the master file's folder;
-    `left_out` says what was passed over because no solution depends on it.
+    `left_out` says what was passed over because no solution depends on it, `edits` are the last commands, those of an
+    edit file.
     """
 
     commands: tuple[str, ...]
     places: tuple[str, ...]
     files: dict[str, str]
     left_out: tuple[str, ...]
+    edits: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -49,11 +51,34 @@ class CircuitScript:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_script(master: Path) -> CircuitScript:
-    """The circuit in a master file. Raises `InputError` naming file and line of what is not allowed or not readable."""
+def read_script(master: Path, edits: Path | None = None) -> CircuitScript:
+    """The circuit in a master file, changed by an edit file (see `read_edits`).
+
+    Raises `InputError` naming file and line of what is not allowed or not readable.
+    """
     reader = _Reader(CircuitFiles(master))
     reader.include(reader.files.master)
-    return CircuitScript(tuple(reader.commands), tuple(reader.places), dict(reader.files.read), tuple(reader.left_out))
+    return _script(reader, edits)
+
+
+def read_edits(master: Path, edits: Path) -> CircuitScript:
+    """Changes of a circuit's own elements, without the circuit: properties, what is in service, open and closed ends.
+
+    Every line is `Edit Class.name property=value ...`, `Class.name.property=value ...`, a continuation of one (`~`),
+    or `Enable`, `Disable`, `Open` or `Close` of an element, in OpenDSS's words and under the circuit files' rules. An
+    element that the circuit does not have is an error when it is compiled. Raises `InputError` as `read_script`.
+    """
+    return _script(_Reader(CircuitFiles(master)), edits)
+
+
+def _script(reader: _Reader, edits: Path | None) -> CircuitScript:
+    own = len(reader.commands)
+    if edits is not None:
+        reader.edit(edits)
+    commands = tuple(reader.commands)
+    return CircuitScript(
+        commands, tuple(reader.places), dict(reader.files.read), tuple(reader.left_out), edits=commands[own:]
+    )
 
 
 @dataclass
@@ -67,6 +92,7 @@ class _Reader:
     _place: str = ""
     # The class of the object that `~` goes on with; empty where none is, or where only OpenDSS knows it.
     _kind: str = ""
+    _editing: bool = False
     _n_included: int = 0
     _n_lines: int = 0
 
@@ -96,6 +122,56 @@ class _Reader:
                 raise InputError(f"{self.files.shown(path)}, line {number}: {error}") from error
         self._open.pop()
         self._place = place
+
+    def edit(self, path: Path) -> None:
+        """Take the lines of an edit file behind those of the circuit."""
+        if not path.is_file():
+            raise InputError(f"the edit file {path} is not found, or no regular file")
+        self._folder, self._kind, self._editing = path.parent, "", True
+        for number, line in _lines(self.files.text(path)):
+            self._place = f"{path.name}:{number}"
+            try:
+                self._take_edit(line)
+            except ScriptError as error:
+                raise InputError(f"{path}, line {number}: {error}") from error
+
+    def _take_edit(self, line: str) -> None:
+        found = parameters(line)
+        if not found:
+            return
+        if any(not parameter.value for parameter in found):
+            raise ScriptError("a value is missing")
+        first, *rest = found
+        verb = None if first.name is not None else allowed.find_word(first.value, allowed.words().commands)
+        if first.name is not None and "." in first.name:
+            self._edit_property(first, rest)
+        elif first.name is not None:
+            self._pass("~", self._properties(self._kind, found))
+        elif verb in allowed.MORE:
+            self._pass("~", self._properties(self._kind, rest))
+        elif verb is not None and verb in allowed.EDITS and rest and rest[0].name is None and "." in rest[0].value:
+            self._edit_element(verb, rest[0].value, rest[1:])
+        else:
+            raise ScriptError(
+                f"{first} is no edit; write Edit Class.name property=value, Class.name.property=value, or Enable, "
+                "Disable, Open or Close Class.name"
+            )
+
+    def _edit_element(self, verb: str, element: str, rest: list[Parameter]) -> None:
+        if verb in allowed.OPENS:
+            self._pass(verb, [Parameter(None, element), *rest])
+            return
+        if verb in allowed.SERVES:
+            if rest:
+                raise ScriptError(f"{verb} {element} is followed by {rest[0]}; name one element a line")
+            rest = [Parameter("enabled", "yes" if verb == "enable" else "no")]
+        if not rest:
+            raise ScriptError(f"{verb} {element} says nothing about it")
+        # "Edit" passes over an element that is not there, without a word; the property of one is refused.
+        first, *more = rest
+        if first.name is None:
+            raise ScriptError(f"the value {first} of {element} has no name; write property=value")
+        self._edit_property(Parameter(f"{element}.{first.name}", first.value, first.quote), more)
 
     def _take(self, line: str) -> None:
         found = parameters(line)
@@ -205,6 +281,8 @@ class _Reader:
         if not dot:
             raise ScriptError(f"{first.name} is no object with a property (Class.name.property)")
         self._kind = self._known_class(kind)
+        if self._editing and self._kind in allowed.CODES:
+            raise ScriptError(f"a change of a {kind} does not reach the elements that have it; edit those")
         passed = self._properties(self._kind, [Parameter(prop, first.value, first.quote), *rest])
         if passed:
             # Said as it was: other than "edit", it is refused where the object does not exist.

@@ -1,0 +1,180 @@
+"""`PowerQualityTally`: unbalance, rapid changes and trips of a batch, added up step by step.
+
+A trip is solved once, when the run is over: the powers of everything attached are kept from the step at which a site
+drew the most, and come back with and without that site, at the taps that held there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.fleets import Fleets
+from g2g_opt.batch.grids import Grids
+from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.power_quality_kernel import (
+    add_level,
+    keep_heaviest,
+    keep_marked,
+    tally_changes,
+    tally_unbalance,
+)
+from g2g_opt.metrics.power_quality import DEFINITIONS, PowerQuality, SiteTrip, demand_changes, held_breaks
+from g2g_opt.metrics.rapid_voltage_change import changes_are_seen, means_per_window, steps_per_mean
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class PowerQualityTally:
+    """`add(step)` after every solution, `finish()` when the run is over, then `quality(slot)` of every scenario."""
+
+    def __init__(self, grids: Grids, fleets: Fleets, n_steps: int, edges: tuple[float, ...]) -> None:
+        self._grids, self._fleets, self._edges = grids, fleets, edges
+        self._rows = grids.monitored[0]
+        n, n_buses, n_kinds = len(grids.setups), len(grids.three_phase_buses), len(DEFINITIONS)
+        self._edge_array = np.array(edges)
+        self._unbalance = np.zeros((n_kinds, n_buses, n))
+        self._unbalance_step = np.zeros((n_kinds, n_buses, n), np.int32)
+        self._over = np.zeros((n_kinds, len(edges), n_buses, n), np.int32)
+        self._without = np.full((n_kinds, n_buses, n), np.nan)
+        self._system, self._marks = np.zeros((n_kinds, n)), np.zeros((n_kinds, n), np.bool_)
+        n_powers = grids.flow.power.shape[1] // WIDTH
+        self._peak_step = np.zeros((n_kinds, n), np.int64)
+        self._peak_power, self._peak_share = np.zeros((n_kinds, n, n_powers)), np.ones((n_kinds, n))
+        n_fleets = len(fleets.sites)
+        self._heaviest_w, self._fleet_step = np.full(n_fleets, -1.0), np.zeros(n_fleets, np.int64)
+        self._fleet_power, self._fleet_share = np.zeros((n_fleets, n_powers)), np.ones(n_fleets)
+        self._before_pu, self._after_pu = (np.full((n_fleets, len(self._rows)), np.nan) for _ in range(2))
+        self._seen = changes_are_seen(grids.dt_s)
+        self._per_mean, self._apart = steps_per_mean(grids.dt_s), means_per_window(grids.dt_s)
+        self._levels = np.zeros((self._apart + 1 if self._seen else 0, len(self._rows), n))
+        self._change, self._change_step = np.zeros((len(self._rows), n)), np.zeros((len(self._rows), n), np.int32)
+        self._broken = np.full(n, -1, dtype=np.int64)
+        self._held: dict[int, list[int]] = {}
+        for slot, setup in enumerate(grids.setups):
+            for step in held_breaks(setup, n_steps).tolist():
+                self._held.setdefault(step, []).append(slot)
+        self.n_steps = 0
+
+    def add(self, step: int) -> None:
+        """One step, as solved."""
+        grids, power, share = self._grids, self._grids.flow.power, self._grids.flow.load_share
+        lanes = power.reshape(len(power), -1, WIDTH)
+        if grids.three_phase_buses and tally_unbalance(
+            step,
+            grids.flow.unbalance,
+            self._unbalance,
+            self._unbalance_step,
+            self._edge_array,
+            self._over,
+            self._system,
+            self._marks,
+        ):
+            keep_marked(step, self._marks, lanes, share, self._peak_step, self._peak_power, self._peak_share)
+        keep_heaviest(
+            step,
+            self._fleets.power_w.sum(axis=1),
+            grids.fleet_slot,
+            lanes,
+            share,
+            self._heaviest_w,
+            self._fleet_step,
+            self._fleet_power,
+            self._fleet_share,
+        )
+        if self._seen:
+            self._add_level(step)
+        self.n_steps += 1
+
+    def _add_level(self, step: int) -> None:
+        if step in self._held:
+            self._broken[self._held[step]] = step
+        level, part = divmod(step, self._per_mean)
+        now = self._levels[level % (self._apart + 1)]
+        add_level(self._grids.voltage_pu, self._rows, 1.0 / self._per_mean, part == 0, now)
+        earlier = level - self._apart
+        if part == self._per_mean - 1 and earlier >= 0:
+            counts = np.maximum(self._broken, self._grids.taps_moved_at) <= earlier * self._per_mean
+            before = self._levels[earlier % (self._apart + 1)]
+            tally_changes(level * self._per_mean, before, now, counts, self._change, self._change_step)
+
+    def finish(self) -> None:
+        """Solve every site's trip, and the run's states of highest unbalance without any site."""
+        grids, fleets = self._grids, self._fleets
+        self._end = grids.flow.copy_state()
+        for turn in range(max((len(of_slot) for of_slot in fleets.of_scenario), default=0)):
+            some = [of_slot[turn] for of_slot in fleets.of_scenario if len(of_slot) > turn]
+            states = {int(grids.fleet_slot[f]): f for f in some}
+            for gone, kept in (([], self._before_pu), (some, self._after_pu)):
+                for slot, f in states.items():
+                    powers = self._without_fleets(self._fleet_power[f], [f] if gone else [])
+                    self._recall(slot, powers, self._fleet_share[f])
+                self._solve({slot: int(self._fleet_step[f]) for slot, f in states.items()})
+                for slot, f in states.items():
+                    if grids.flow.solved[slot]:
+                        kept[f] = grids.flow.voltage_pu[self._rows, slot]
+        if grids.three_phase_buses:
+            for kind in range(len(DEFINITIONS)):
+                for slot, of_slot in enumerate(fleets.of_scenario):
+                    powers = self._without_fleets(self._peak_power[kind, slot], list(of_slot))
+                    self._recall(slot, powers, self._peak_share[kind, slot])
+                self._solve({slot: int(self._peak_step[kind, slot]) for slot in range(len(grids.setups))})
+                solved = grids.flow.solved
+                self._without[kind][:, solved] = grids.flow.unbalance[kind][:, solved]
+
+    def _without_fleets(self, powers: Floats, gone: list[int]) -> Floats:
+        """Powers of all ports (W and var of each in turn) without some fleets."""
+        left = powers.copy()
+        for f in gone:
+            first = 2 * int(self._grids.fleet_port[f])
+            left[first : first + 6] = 0.0
+        return left
+
+    def _recall(self, slot: int, powers: Floats, load_share: float) -> None:
+        if self._grids.failure[slot] is None:
+            c, lane = divmod(slot, WIDTH)
+            flow = self._grids.flow
+            flow.power.reshape(flow.n_chunks, -1, WIDTH)[c, :, lane] = powers
+            flow.load_share[c, lane] = load_share
+
+    def _solve(self, steps: dict[int, int]) -> None:
+        """Solve with every slot at the taps that held at its step.
+
+        All begin where the run ended: how often others were solved since leaves no trace.
+        """
+        grids = self._grids
+        grids.flow.restore_state(self._end)
+        settings = {}
+        for slot, step in steps.items():
+            moves = grids.tap_history[slot]
+            settings[slot] = moves[bisect_right(moves, step, key=lambda move: move[0]) - 1][1]
+        moved = {slot: s for slot, s in settings.items() if s != grids.flow.settings[slot]}
+        if moved:
+            grids.flow.set_settings(moved)
+        grids.flow.solve()
+
+    def quality(self, slot: int) -> PowerQuality:
+        """One scenario's figures."""
+        grids, of_slot = self._grids, self._fleets.of_scenario[slot]
+        trips = tuple(
+            SiteTrip(self._fleets.sites[f].name, int(self._fleet_step[f]), self._before_pu[f], self._after_pu[f])
+            for f in of_slot
+        )
+        return PowerQuality(
+            dt_s=float(grids.dt_s),
+            n_steps=self.n_steps,
+            nodes=tuple(grids.network.nodes[i] for i in self._rows),
+            buses=grids.three_phase_buses,
+            edges=self._edges,
+            unbalance=self._unbalance[:, :, slot].copy(),
+            unbalance_step=self._unbalance_step[:, :, slot].copy(),
+            unbalance_steps_over=self._over[:, :, :, slot].copy(),
+            unbalance_without=self._without[:, :, slot].copy(),
+            change_pu=self._change[:, slot].copy(),
+            change_step=self._change_step[:, slot].copy(),
+            demand_changes=demand_changes([self._fleets.sites[f] for f in of_slot]),
+            trips=trips,
+        )

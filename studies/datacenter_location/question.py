@@ -1,0 +1,136 @@
+"""The question of a location study, complete enough to rerun, and what it resolves to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from functools import lru_cache
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from g2g_opt.feeder import Feeder
+from g2g_opt.flag import Flag
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Policy
+from g2g_opt.quantities import Count, CountFromZero, PeriodS
+from g2g_opt.scenario import Scenario
+from g2g_opt.service_transformer import with_services
+from g2g_opt.site import POWER_FACTOR, Site
+from studies.datacenter_location.placements import Placement, list_placements
+from studies.shared.question_fields import (
+    CircuitEdits,
+    ExcludedBuses,
+    FeederName,
+    GpuName,
+    PlacedSites,
+    Service,
+    SiteConnection,
+    SitePowerFactor,
+    TraceFolder,
+)
+from studies.shared.question_model import NounFlags, question_model
+from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
+
+DESCRIPTION = (
+    "Every placement of the sites, one bus each, is simulated in closed loop over the whole scenario under regulator "
+    "taps of its own; the best are run again on OpenDSS in finer steps. The best has the least integral voltage "
+    "violation; ties: violation time, tokens served, margin of the worst voltage, names."
+)
+EPILOG = (
+    f"A site is written {SYNTAX}. PLACE is a zone of the feeder, or buses joined by +, or any (every candidate of the "
+    "feeder); GPUS is how many a model has at full demand, BATCH its batch size without control (128). Example: "
+    "g2g location --feeder ieee13 --site west=671+675:llama-3.1-8b:800 --site east=any:llama-3.1-70b:400@64"
+)
+
+
+@question_model
+class LocationQuestion:
+    """The question, complete enough to rerun: where do `sites` go on `feeder`?
+
+    The best placement has the least integral voltage violation (3.1) over the scenario. Ties are broken by violation
+    time, then tokens served (more is better), then the margin of the worst voltage to the band (more is better), then
+    the names of the buses. A site without zone and candidates may stand at any candidate bus of the feeder; no two
+    sites share a bus. No figure of a coarse run is an answer.
+    """
+
+    feeder: FeederName = "ieee123"
+    exclude_buses: ExcludedBuses = ()
+    edits: CircuitEdits = None
+    sites: PlacedSites = ()
+    gpu: GpuName = "H100"
+    power_factor: SitePowerFactor = POWER_FACTOR
+    connection: SiteConnection = "auto"
+    service: Service = None
+    policy: Policy = Policy("ofo")
+    taps: Annotated[
+        Literal["optimised", "study"],
+        Flag("--taps", "regulator taps: found per placement, or the feeder's own constants"),
+    ] = "optimised"
+    scenario: Annotated[Scenario, NounFlags("the run")] = Field(default_factory=Scenario)
+    limits: Annotated[Limits, NounFlags("limits, beyond which a placement is marked")] = Field(default_factory=Limits)
+    refined: Annotated[CountFromZero, Flag("--refined", "best placements that get a tap search of their own")] = 300
+    finalists: Annotated[
+        Count, Flag("--finalists", "best placements that are run again on OpenDSS; their order is the answer")
+    ] = 10
+    finalist_dt_s: Annotated[PeriodS, Flag("--finalist-dt-s", "their step")] = Fraction(1, 10)
+    coarse_dt_s: Annotated[PeriodS, Flag("--coarse-dt-s", "step of the runs that compare tap settings")] = Fraction(10)
+    followed: Annotated[
+        tuple[tuple[str, ...], ...],
+        Flag(
+            "--follow",
+            "a placement to take through all stages whatever its rank, buses in the order of the sites joined by /, "
+            "e.g. 1/21/60/97",
+            metavar="BUSES",
+            joined="/",
+            unset="none",
+        ),
+    ] = ()
+    trace_dir: TraceFolder = "data/specs"
+
+    @property
+    def seed(self) -> int:
+        """The study seed; every draw is keyed by it."""
+        return self.scenario.seed
+
+    # --- the question, resolved
+
+    @property
+    def profile(self) -> str | None:
+        """Hourly figures of the scenario, if it has any."""
+        return self.scenario.profile
+
+    def load_feeder(self) -> Feeder:
+        """The feeder named by the question, with the transformers of the sites at every bus where one may stand."""
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
+        if self.service is None:
+            return feeder
+        return with_services(feeder, [b for c in self.choices() for b in c.candidate_buses(feeder)], self.service)
+
+    def site(self, choice: SiteChoice, bus: str) -> Site:
+        """A site of the question at a bus."""
+        return choice.site(bus, self.gpu, self.power_factor, self.connection)
+
+    def choices(self) -> tuple[SiteChoice, ...]:
+        """The sites asked for, or those of the feeder's studies; `InputError` if there are none or names repeat."""
+        return chosen_sites(self.feeder, self.sites)
+
+    def placements(self) -> list[Placement]:
+        """Every placement, neighbours alike (see `list_placements`)."""
+        return _placements(self)
+
+    def coarse(self) -> Scenario:
+        """The scenario in coarse steps, for comparing taps."""
+        step = max(self.coarse_dt_s, self.scenario.dt_s)
+        # Controllers act at whole steps, as near to their own period as that allows.
+        return replace(self.scenario, dt_s=step, control_dt_s=step * -(-self.scenario.control_dt_s // step))
+
+    def fine(self) -> Scenario:
+        """The scenario in the steps of the finalists; controllers act as often as before."""
+        return replace(self.scenario, dt_s=self.finalist_dt_s)
+
+
+@lru_cache(maxsize=2)
+def _placements(study: LocationQuestion) -> list[Placement]:
+    feeder, choices = study.load_feeder(), study.choices()
+    return list_placements([c.candidate_buses(feeder) for c in choices], [c.n_gpus for c in choices])

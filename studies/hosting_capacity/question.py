@@ -1,0 +1,270 @@
+"""The question of a hosting-capacity study, complete enough to rerun, and what it resolves to."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import field
+from typing import Annotated, Literal
+
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.flag import Flag
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Policy
+from g2g_opt.quantities import FewFromZero, InnerShare, RoundCount, Scale, ScenarioCount, ShareAboveZero
+from g2g_opt.scenario import Scenario
+from g2g_opt.service_transformer import with_services
+from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR
+from solvers.exact_binomial import failures_allowed, trials_needed
+from studies.hosting_capacity.capacity import Aim, Objective, Operation
+from studies.hosting_capacity.scenario_draws import draw_scenarios
+from studies.shared.question_fields import (
+    BaseKwPerGpu,
+    Buses,
+    CircuitEdits,
+    ExcludedBuses,
+    FeederName,
+    GpuName,
+    GpusPerReplica,
+    MeasuredPrecision,
+    MeasuredTask,
+    ModelNames,
+    NominalBatchSize,
+    SearchEndMw,
+    Service,
+    SiteConnection,
+    SitePowerFactor,
+    TraceFolder,
+)
+from studies.shared.question_model import NounFlags, question_model
+from studies.shared.workload import Models, check_site_buses, measured_models
+
+TapChoice = Literal["optimised", "study", "own control"]
+OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
+
+# Sets of buses that are searched at most: beyond, days on a few cores.
+SETS_MAX = 100_000
+
+
+DESCRIPTION = (
+    "For every bus, or set of buses: the largest datacenter that keeps the limits in closed loop over a whole hour, "
+    "firm (batch sizes fixed) and flexible (a controller lowers and raises batch sizes), with the limit that binds."
+)
+EPILOG = (
+    "Example: g2g hosting-capacity --feeder ieee13 --bus 671 --bus 675 --model llama-3.1-8b --out results/two. Exit "
+    "status 0 when every bus has an answer, 1 when one failed, 2 on bad input, 130 after Ctrl-C (what was finished is "
+    "kept)."
+)
+_SETS, _DRAWS = "several sites at once", "scenario set"
+
+
+@question_model
+class HostingCapacityQuestion:
+    """The question, complete enough to rerun.
+
+    `task`, `precision` and `gpus_per_replica` choose where a model was measured in several configurations. Firm runs
+    hold the batch size; flexible ones run `policy`. Several sites at once: every set of `n_sites` of the buses, or the
+    `site_sets` named, share their servers by `site_shares` (sets are ordered where the shares differ).
+    `throughput_shares` are floors besides that of `limits`. `scenarios` above 1 judges every size in so many draws (see
+    `scenario_draws`): at least `scenario_share_min` of all scenarios have to keep the limits, shown with `confidence`.
+    """
+
+    feeder: FeederName = "ieee13"
+    exclude_buses: ExcludedBuses = ()
+    edits: CircuitEdits = None
+    buses: Buses = ()
+    models: ModelNames = ("llama-3.1-70b",)
+    gpu: GpuName = "H100"
+    task: MeasuredTask = None
+    precision: MeasuredPrecision = None
+    gpus_per_replica: GpusPerReplica = None
+    batch_size: NominalBatchSize = 128
+    power_factor: SitePowerFactor = POWER_FACTOR
+    connection: SiteConnection = "auto"
+    operations: Annotated[tuple[Operation, ...], Flag("--operation", "only this operation", unset="both")] = OPERATIONS
+    policy: Annotated[
+        Policy,
+        NounFlags(
+            instead={"kind": Flag("--policy", "controller of flexible operation", choices=("ofo", "droop", "schedule"))}
+        ),
+    ] = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
+    objective: Annotated[
+        Objective,
+        Flag(
+            "--objective",
+            "what the flexible answer has most of among the sizes that keep the limits: tokens served, MW at the peak, "
+            "or GPUs",
+        ),
+    ] = "tokens"
+    ladder: Annotated[
+        bool,
+        Flag("--ladder", "search the size at which each limit begins to bind alone, to the power flow's end"),
+    ] = True
+    taps: Annotated[
+        TapChoice, Flag("--taps", "regulator taps: found per size, the feeder's own, or moved by its controls")
+    ] = "optimised"
+    scenario: Annotated[Scenario, NounFlags("the run")] = field(default_factory=Scenario)
+    limits: Annotated[Limits, NounFlags("limits")] = field(default_factory=Limits)
+    n_sites: Annotated[RoundCount, Flag("--sites", "every set of N of the buses", group=_SETS)] = 1
+    site_sets: Annotated[
+        tuple[tuple[str, ...], ...],
+        Flag(
+            "--site-set",
+            "only this set, buses joined by +",
+            metavar="BUS+BUS",
+            group=_SETS,
+            joined="+",
+            unset="every set of --sites buses",
+        ),
+    ] = ()
+    site_shares: Annotated[
+        tuple[Scale, ...],
+        Flag("--site-shares", "how the sites of a set share the servers", metavar="SHARE", group=_SETS, unset="evenly"),
+    ] = ()
+    frontier_points: Annotated[
+        FewFromZero,
+        Flag(
+            "--frontier",
+            "for pairs: the largest second site at so many sizes of the first",
+            metavar="POINTS",
+            group=_SETS,
+            unset="not asked",
+        ),
+    ] = 0
+    throughput_shares: Annotated[
+        tuple[ShareAboveZero, ...],
+        Flag(
+            "--throughput-curve",
+            "flexible capacity also at these shares of tokens, e.g. 1.0 0.9 0.8 0.7 0.6",
+            metavar="SHARE",
+            group="limits",
+            unset="none",
+        ),
+    ] = ()
+    scenarios: Annotated[
+        ScenarioCount,
+        Flag(
+            "--scenarios",
+            "judge every size in N drawn scenarios; 59 show 95 % with 95 % confidence",
+            group=_DRAWS,
+            unset="one, not drawn",
+        ),
+    ] = 1
+    scenario_share_min: Annotated[
+        InnerShare, Flag("--scenario-share", "share of all scenarios that has to keep the limits", group=_DRAWS)
+    ] = 0.95
+    confidence: Annotated[InnerShare, Flag("--confidence", "with which that is shown", group=_DRAWS)] = 0.95
+    base_kw_per_gpu: BaseKwPerGpu = BASE_KW_PER_GPU
+    power_max_mw: SearchEndMw = 60.0
+    trace_dir: TraceFolder = "data/specs"
+    service: Service = None
+
+    @property
+    def profile(self) -> str | None:
+        """Hourly figures of the scenario, if it has any."""
+        return self.scenario.profile
+
+    @property
+    def seed(self) -> int:
+        """The study seed; every draw is keyed by it."""
+        return self.scenario.seed
+
+    # --- the question, resolved
+
+    def load_feeder(self) -> Feeder:
+        """The feeder named by the question."""
+        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
+        return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
+
+    def load_models(self) -> Models:
+        """Measured specs with their batch size; `InputError` if the batch size is not feasible for a model."""
+        return measured_models(self.models, self.gpu, self.task, self.precision, self.gpus_per_replica, self.batch_size)
+
+    def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
+        """The buses asked for, checked, or the feeder's candidates."""
+        named = dict.fromkeys(itertools.chain(self.buses, *self.site_sets))
+        return check_site_buses(feeder, tuple(named))
+
+    def resolve_sets(self, feeder: Feeder) -> list[tuple[str, ...]]:
+        """Every set of buses that is asked for; with a frontier also the single buses of its pairs."""
+        buses = self.resolve_buses(feeder)
+        if self.site_sets:
+            sets = [tuple(feeder.bus(bus).name for bus in named) for named in self.site_sets]
+        else:
+            alike = len(set(self.site_shares)) <= 1
+            n_sets = (math.comb if alike else math.perm)(len(buses), self.n_sites)
+            if n_sets > SETS_MAX:
+                raise InputError(
+                    f"n_sites {self.n_sites} of {len(buses)} buses are {n_sets} sets, more than the {SETS_MAX} "
+                    "that are searched; name fewer buses, or the sets (site_sets)"
+                )
+            choose = itertools.combinations if alike else itertools.permutations
+            sets = list(choose(buses, self.n_sites))
+            if not sets:
+                raise InputError(f"n_sites {self.n_sites} needs at least as many buses; there are {len(buses)}")
+        if self.frontier_points > 1:
+            sets += [(bus,) for bus in dict.fromkeys(itertools.chain(*sets)) if (bus,) not in sets]
+        return sets
+
+    def share_servers(self, n_servers: int, n_sites: int) -> tuple[int, ...]:
+        """Servers of each site of a set; what does not divide goes to the first ones."""
+        shares = self.site_shares if len(self.site_shares) == n_sites else (1.0,) * n_sites
+        whole = [int(n_servers * share / sum(shares)) for share in shares]
+        left = n_servers - sum(whole)
+        return tuple(n + (1 if k < left else 0) for k, n in enumerate(whole))
+
+    def floors(self, n_sites: int) -> tuple[float, ...]:
+        """Shares of tokens to be served at which flexible capacity is asked for; the one of `limits` comes first."""
+        own = self.limits.throughput_share_min
+        return (own, *sorted({*self.throughput_shares} - {own}, reverse=True))
+
+    def draw_scenarios(self, purpose: str) -> tuple[Scenario, ...]:
+        """The scenarios every size is judged in; other ones for every purpose."""
+        if self.scenarios == 1:
+            return (self.scenario,)
+        return draw_scenarios(self.scenario, purpose, self.scenarios)
+
+    def failures_allowed(self) -> int:
+        """Scenarios of a set that may miss a limit."""
+        if self.scenarios == 1:
+            return 0
+        return failures_allowed(self.scenarios, self.scenario_share_min, self.confidence) or 0
+
+    def aims(self, buses: tuple[str, ...]) -> list[Aim]:
+        """What is searched for one set of buses."""
+        floors = self.floors(len(buses))
+        found = [Aim(buses, "firm", floors[0])] if "firm" in self.operations else []
+        if "flexible" in self.operations:
+            found += [Aim(buses, "flexible", floor) for floor in floors]
+        return found
+
+    def objective_of(self, aim: Aim) -> Objective:
+        """Firm, more servers do more work, and a second site beside a given one is as large as it can be."""
+        return self.objective if aim.operation == "flexible" and aim.first_n_servers is None else "gpus"
+
+    def has_ladder(self, aim: Aim) -> bool:
+        """Of places, not of a frontier's points; floors of tokens share theirs, a set of draws has no one record."""
+        is_first = aim.throughput_share_min == self.limits.throughput_share_min
+        return self.ladder and is_first and aim.first_n_servers is None and self.scenarios == 1
+
+    def check_fields(self) -> None:
+        """Raise `InputError` for figures that do not fit together."""
+        if not self.operations:
+            raise InputError("name at least one operation: 'firm' or 'flexible'")
+        if self.policy.kind == "none":
+            raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")
+        if any(len(set(named)) != len(named) or not named for named in self.site_sets):
+            raise InputError("a site set needs different buses")
+        widths = {len(named) for named in self.site_sets} or {self.n_sites}
+        if self.site_shares and widths != {len(self.site_shares)}:
+            raise InputError(f"site_shares need a share for every site, got {list(self.site_shares)}")
+        if self.frontier_points == 1 or (self.frontier_points and 2 not in widths):
+            raise InputError("frontier_points must be 0, or 2 and more for pairs of sites (n_sites = 2)")
+        if self.scenarios > 1:
+            needed = trials_needed(self.scenario_share_min, self.confidence)
+            if self.scenarios < needed:
+                raise InputError(
+                    f"{self.scenarios} scenarios cannot show {self.scenario_share_min:g} of them with a confidence of "
+                    f"{self.confidence:g}, even if all are kept: {needed} are needed"
+                )

@@ -1,0 +1,88 @@
+"""The work of a hosting-capacity study: searches side by side, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from g2g_opt.feeder import Feeder
+from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, Operation, best_of
+from studies.hosting_capacity.question import OPERATIONS, HostingCapacityQuestion
+from studies.hosting_capacity.search import Found, SizeSearch, StoredRun, nobody, not_told
+from studies.shared.side_by_side import run_side_by_side
+
+Report = Callable[[str, Operation, JudgedSize], None]
+
+
+def find_bus_capacity(
+    study: HostingCapacityQuestion, bus: str, report: Report = lambda bus, operation, judged: None
+) -> tuple[Capacity, Capacity]:
+    """Firm and flexible capacity of one bus; `report` hears of every size as it is judged."""
+    firm, flexible = find_capacities(study, (bus,), report)
+    return firm, flexible
+
+
+def find_capacities(
+    study: HostingCapacityQuestion, buses: Sequence[str], report: Report = lambda bus, operation, judged: None
+) -> list[Capacity]:
+    """Firm and flexible capacity of every bus, bus after bus; their searches go on side by side.
+
+    Every round, what all searches want to know is simulated in one batch. The largest sizes are run again on
+    OpenDSS, and one that OpenDSS does not accept gives way to the next smaller one. `report` hears of every size.
+    """
+    floor = study.limits.throughput_share_min
+    aims = [Aim((bus,), operation, floor) for bus in buses for operation in OPERATIONS]
+    found = search_aims(study, dict.fromkeys(aims), lambda aim, judged: report(aim.place, aim.operation, judged))
+    return [one.capacity for one in found]
+
+
+def search_aims(
+    study: HostingCapacityQuestion,
+    aims: Mapping[Aim, int | None],
+    report: Callable[[Aim, JudgedSize], None] = nobody,
+    confirmed: Callable[[Aim], None] = not_told,
+) -> list[Found]:
+    """What every aim comes to; a flexible one no less than the firm one at the same place.
+
+    `report` hears of every size, `confirmed` of every run on OpenDSS.
+    """
+    study.check_fields()
+    feeder, models = study.load_feeder(), study.load_models()
+    searches = [SizeSearch(study, feeder, models, aim, guess, report, confirmed) for aim, guess in aims.items()]
+    # Floors of the tokens served differ only in how the same runs are judged.
+    remember = bool(study.throughput_shares)
+    found = run_side_by_side(study, feeder, [search.found() for search in searches], remember)
+    if len(study.floors(1)) > 1 and study.scenarios == 1:
+        found = _share_sizes(study, feeder, searches, found)
+    firm = {(one.capacity.aim.buses, one.capacity.aim.first_n_servers): one for one in found if _is_firm(one)}
+    for k, one in enumerate(found):
+        aim = one.capacity.aim
+        at_rest = firm.get((aim.buses, aim.first_n_servers))
+        if not _is_firm(one) and at_rest is not None:
+            found[k] = replace(one, capacity=best_of(at_rest.capacity, one.capacity, study.objective))
+    return found
+
+
+def _share_sizes(
+    study: HostingCapacityQuestion, feeder: Feeder, searches: Sequence[SizeSearch], found: Sequence[Found]
+) -> list[Found]:
+    """What was simulated under one floor of tokens, judged under the others; larger answers are confirmed as well."""
+    pool: dict[tuple[tuple[str, ...], Operation], list[StoredRun]] = {}
+    for one in found:
+        pool.setdefault((one.capacity.aim.buses, one.capacity.operation), []).extend(one.runs)
+    better = []
+    for k, one in enumerate(found):
+        aim = one.capacity.aim
+        searches[k].absorb(pool[aim.buses, aim.operation])
+        largest = searches[k].best_kept(one.capacity)
+        if largest is not None:
+            better.append((k, largest))
+    settled = run_side_by_side(study, feeder, [searches[k].settle(n) for k, n in better])
+    shared = list(found)
+    for (k, _), one in zip(better, settled, strict=True):
+        shared[k] = replace(one, rungs=found[k].rungs)
+    return shared
+
+
+def _is_firm(found: Found) -> bool:
+    return found.capacity.operation == "firm"
