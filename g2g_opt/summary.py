@@ -58,7 +58,9 @@ class SiteSummary:
 
     Latency samples are (step, model) pairs with active replicas, misses those above their targets. `curtailed_steps`:
     steps in which any of its models with active replicas ran below the batch size it began at. `uncontrolled_...` are
-    of the same fleet left at its batch sizes, replayed without a controller.
+    of the same fleet left at its batch sizes, replayed without a controller. `exhausted_control_steps`: control steps
+    at which its droop or OFO saw a voltage outside the band it aims at, and could do no more: every model ran at the
+    batch size that is best for that voltage already.
     """
 
     name: str
@@ -75,6 +77,7 @@ class SiteSummary:
     n_replicas: int = 0
     uncontrolled_peak_mw: float = 0.0
     uncontrolled_tps: float = 0.0
+    exhausted_control_steps: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -166,9 +166,17 @@ def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
     # The usual folder need not be there, and is looked for where the study runs.
     if isinstance(found.get("trace_dir"), str) and Path(found["trace_dir"]) != TRACE_DIR:
         found["trace_dir"] = str(absolute_path(found["trace_dir"], "trace_dir"))
+    if isinstance(jobs := found.get("training"), list):
+        found["training"] = [_with_absolute_trace(job) for job in jobs]
     if isinstance(found.get("scenario"), dict):
         found["scenario"] = _with_absolute_paths(found["scenario"])
     return found
+
+
+def _with_absolute_trace(job: Any) -> Any:
+    if not isinstance(job, dict) or not isinstance(job.get("trace"), str):
+        return job
+    return job | {"trace": str(absolute_path(job["trace"], "trace"))}
 
 
 def question_json(question: Question) -> str:

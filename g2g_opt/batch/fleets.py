@@ -73,6 +73,7 @@ class Fleets:
         self.power_w = np.zeros((len(self.sites), 3))
         self.batch = np.zeros(self.n_rows, dtype=np.int64)
         self.commanded = np.array([size for site in self.sites for size in _start_sizes(site)], dtype=np.int64)
+        self.exhausted_steps = np.zeros(len(self.sites), dtype=np.int64)
         self._look_up(range(self.n_rows))
 
     # --- tables
@@ -296,6 +297,10 @@ class Fleets:
         if len(changed):
             self._look_up(changed.tolist())
 
+    def count_exhausted(self, fleets: Ints | list[int]) -> None:
+        """A control step in which the controllers of these fleets could do no more about voltages."""
+        self.exhausted_steps[fleets] += 1
+
     def shift_replicas(self, fleet: int, label: str, count: int, step: int) -> None:
         """Add (or take) replicas at a fleet on top of its schedule, from the step after `step` on."""
         row = self.row_of(fleet, label)
@@ -318,6 +323,13 @@ class Fleets:
         pending = np.maximum(demand.scheduled_replicas(time_s)[0] + self._shift[rows], 0)
         used = int(np.maximum(self.replicas[rows], pending) @ demand.gpus_per_replica)
         return max(0, self.sites[fleet].total_gpu_capacity - used)
+
+    def gpus_free_beside_schedule(self, fleet: int, step: int) -> int:
+        """As `OfflineDatacenter.gpus_free_beside_schedule` after `step`."""
+        rows = slice(self.first_row[fleet], self.first_row[fleet + 1])
+        return self.sites[fleet].demand.gpus_free_from(
+            step * self._dt.numerator / self._dt.denominator, self._shift[rows]
+        )
 
 
 def _start_sizes(site: OfflineDatacenter) -> list[int]:

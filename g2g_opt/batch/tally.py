@@ -149,6 +149,7 @@ class Tally:
                     latency_misses=int(self._misses[rows].sum()),
                     batch_switches=int(self._switches[rows].sum()),
                     curtailed_steps=int(self._curtailed[fleet]),
+                    exhausted_control_steps=int(self._fleets.exhausted_steps[fleet]),
                 )
             )
         return Summary(

@@ -60,7 +60,7 @@ class LocationStudy(LocationQuestion):
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
-        return feeder_files(self.feeder, self.trace_dir, self.profile)
+        return feeder_files(self.feeder, self.trace_dir, self.profile, self.scenario.training)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""

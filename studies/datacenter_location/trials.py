@@ -186,7 +186,7 @@ class Trials:
     def __init__(self, question: LocationQuestion) -> None:
         self.feeder, self.limits, self.trace_dir = question.load_feeder(), question.limits, Path(question.trace_dir)
         self.taps = TapRange.of(self.feeder)
-        self._policy = question.policy
+        self._policy, self._storage = question.policy, question.storage
         self._sites = [
             {bus: question.site(choice, bus) for bus in choice.candidate_buses(self.feeder)}
             for choice in question.choices()
@@ -195,7 +195,7 @@ class Trials:
     def plan(self, placement: Placement, steps: Steps) -> Plan:
         """The plan of a placement under taps."""
         sites = tuple(of_bus[bus] for of_bus, bus in zip(self._sites, placement, strict=True))
-        return Plan(sites, taps=self.taps.taps(steps), policy=self._policy)
+        return Plan(sites, taps=self.taps.taps(steps), policy=self._policy, storage=self._storage)
 
     def simulate(
         self,
