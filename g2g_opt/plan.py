@@ -214,6 +214,8 @@ class Plan:
     PV follows the sun of the scenario's profile, which it needs.
 
     `tap_mode` "own control" lets the feeder's regulator controls move the taps during the run; a policy then does not.
+
+    Without sites it is the feeder as it stands, which others are held against (`base`).
     """
 
     sites: tuple[Site, ...]
@@ -228,7 +230,11 @@ class Plan:
         if self.tap_mode not in get_args(TapMode):
             raise InputError(f"tap_mode {self.tap_mode!r} is unknown; known modes: {list(get_args(TapMode))}")
         names = [site.name for site in self.sites]
-        if not names or len(set(names)) != len(names):
+        if len(set(names)) != len(names):
             raise InputError(f"a plan needs sites with different names, got {names}")
         if self.tap_mode == "own control" and self.policy.moves_taps:
             raise InputError("taps move by the feeder's own controls or by the policy, not by both")
+
+    def base(self) -> Plan:
+        """The feeder as it stands, at its own taps and without anything that this plan builds or decides."""
+        return Plan((), tap_mode=self.tap_mode)

@@ -13,7 +13,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine, simulate
+from g2g_opt.simulate import Bases, Engine, simulate
 from studies.datacenter_location.placements import Placement, name_of
 from studies.datacenter_location.question import LocationQuestion
 from studies.shared.stored_runs import RunRow
@@ -187,6 +187,7 @@ class Trials:
         self.feeder, self.limits, self.trace_dir = question.load_feeder(), question.limits, Path(question.trace_dir)
         self.taps = TapRange.of(self.feeder)
         self._policy, self._storage = question.policy, question.storage
+        self._bases: Bases = {}
         self._sites = [
             {bus: question.site(choice, bus) for bus in choice.candidate_buses(self.feeder)}
             for choice in question.choices()
@@ -219,6 +220,8 @@ class Trials:
             engine=engine,
             trace_dir=self.trace_dir,
             progress=lambda done, everything: progress(done / everything),
+            with_base=True,
+            bases=self._bases,
         )
         found = {i: Trial(*wanted[i], plan, run) for i, plan, (run,) in zip(order, plans, runs, strict=True)}
         return [found[i] for i in range(len(wanted))]
