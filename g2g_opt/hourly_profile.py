@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from g2g_opt.csv_files import CsvRow, read_csv
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, shown, unknown_name
+from g2g_opt.kept_files import copy_or_self
 from g2g_opt.quantities import HourlyShare, UsdPerKwh, bounds_of, check_quantities
 from g2g_opt.reading import file_status, user_path
 
@@ -75,7 +76,7 @@ class HourlyProfile:
 def profile_path(name: str) -> Path:
     """The file of a bundled profile, or of a user's CSV; `InputError` if there is none."""
     if name.lower().endswith(".csv"):
-        path = user_path(name, "profile")
+        path = copy_or_self(user_path(name, "profile"))
         file_status(path, "profile")
         return path
     if name not in HourlyProfile.known():
