@@ -101,7 +101,7 @@ def check_rests_on_results(root: Path, entries: Sequence[Entry]) -> None:
 
 def load_feeder(question: Question) -> Feeder:
     """The feeder of a question, with the buses that it leaves out of the limits."""
-    feeder = Feeder.find(question.feeder, getattr(question, "edits", None))
+    feeder = Feeder.find(question.feeder, getattr(question, "edits", None), getattr(question, "at", None))
     return feeder.excluding(getattr(question, "exclude_buses", ()))
 
 
