@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -56,12 +57,41 @@ class HourlyProfile:
         """What hours it covers, in words."""
         return f"{len(self.hours):,} hours from {self.hours[0]:%Y-%m-%d %H:%M} to {self.hours[-1]:%Y-%m-%d %H:%M}"
 
-    def check_is_year(self) -> None:
-        """Raise `InputError` unless it is one year of whole days, 365 or 366 of them, from a midnight on.
+    @property
+    def is_year(self) -> bool:
+        """Whether it is one year of whole days, 365 or 366 of them, from a midnight on.
 
         It may begin on any date, and of a leap year the last day may be missing, as in years of 8,760 hours.
         """
-        if self.hours[0].hour != 0 or len(self.hours) not in (365 * 24, 366 * 24):
+        return self.hours[0].hour == 0 and len(self.hours) in (365 * 24, 366 * 24)
+
+    @property
+    def period(self) -> str:
+        """What time a study of all its rows speaks of, in words: a year, or the hours that it has."""
+        return "the year" if self.is_year else f"the {len(self.hours):,} hours of profile {self.name}"
+
+    def calendar_notes(self) -> list[str]:
+        """How long it is, leap days, and what its hours stand for, in words."""
+        notes = []
+        if not self.is_year:
+            notes.append(
+                f"profile {self.name} is part of a year, or more than one ({self.span}): nothing that is said here "
+                "holds for a year"
+            )
+        elif any(calendar.isleap(at.year) and (at.month, at.day) == (2, 28) for at in self.hours):
+            has_day = any((at.month, at.day) == (2, 29) for at in self.hours)
+            if not has_day or len(self.hours) == 365 * 24:
+                lacks = "29 February" if not has_day else f"the last day, {self.hours[-1] + _HOUR:%d %B %Y},"
+                notes.append(f"profile {self.name} is of a leap year and lacks {lacks} of it")
+        notes.append(
+            f"a row of profile {self.name} holds from the hour that it names to the next one, by a clock that is never "
+            f"changed: {self.span}, without a gap"
+        )
+        return notes
+
+    def check_is_year(self) -> None:
+        """Raise `InputError` unless `is_year`."""
+        if not self.is_year:
             raise InputError(
                 f"profile {self.name!r} covers {self.span}; what is built, earned or broken in a year needs a year of "
                 "whole days from 00:00 on: 8,760 or 8,784 hours"
