@@ -169,7 +169,7 @@ def test_before_anything_went_through_the_year_no_megawatts_are_reported(days: s
     conclusion = study.conclude(begun)
     profile = next(table for table in conclusion.tables if table.name == "limited_load_profile")
     assert all(row["allowed_mw"] is None and row["firm_mw"] is None for row in profile.rows)
-    assert "No bus has a profile that went through the whole year yet" in conclusion.answer
+    assert "No bus has a profile that went through all of the 48 hours of profile days yet" in conclusion.answer
     assert any("no MW are reported there" in words for words in conclusion.warnings)
 
 
