@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
+from g2g_opt.plan import STORAGE_SYNTAX, StorageUnit
 from g2g_opt.quantities import BatchSize, Count, KwPerGpu, PowerFactor, PowerMw, Seed
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import ServiceTransformer
@@ -97,6 +98,16 @@ SiteConnection = Annotated[
     ),
 ]
 Service = Annotated[ServiceTransformer | None, NounFlags("a transformer between every bus and its site")]
+StorageUnits = Annotated[
+    tuple[StorageUnit, ...],
+    Flag(
+        "--storage",
+        "storage at a bus, or without one at every site: power, energy, and droop of its reactive power (qv) or power",
+        metavar=STORAGE_SYNTAX,
+        unset="none",
+        read=StorageUnit.parse,
+    ),
+]
 
 
 def studied_at(at: str | None, scenario: Scenario) -> str | None:
