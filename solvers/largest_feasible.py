@@ -123,8 +123,8 @@ def search_largest_feasible(
         above = [n for n in above if max(best + 1, n_min) <= n <= n_max]
         if at_once > 1:
             yield from ask(above)
-        # Several at once may have met accepted sizes beyond a rejected one.
-        for n in sorted({*above, *(n for n, yes in judged.items() if yes and n > best)}):
+        # Several at once may have met accepted sizes beyond a rejected one; they are known, so the largest comes first.
+        for n in sorted({*above, *(n for n, yes in judged.items() if yes and n > best)}, reverse=at_once > 1):
             yield from ask([n])
             if judged[n]:
                 rejected = min((m for m, yes in judged.items() if m > n and not yes), default=None)

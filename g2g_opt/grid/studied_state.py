@@ -103,7 +103,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
 def held_words(controls: dict[str, list[str]]) -> list[str]:
     """One line a kind of control: which there are, and what they hold still while they do not act."""
     return [
-        f"{CONTROLS[kind]} are held as settled during a study, though {len(names)} {kind} would act: {listed(names, 6)}"
+        f"{CONTROLS[kind]} are held as settled at fixed taps, though {len(names)} {kind} would act: {listed(names, 6)}"
         for kind, names in controls.items()
         if kind != "regcontrol"
     ]

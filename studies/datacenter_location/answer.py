@@ -59,9 +59,13 @@ def draw_conclusion(
     scenario: Scenario,
     finalist_dt_s: float,
     followed: Sequence[str],
+    optimised: bool,
     results: Sequence[TaskResult],
 ) -> Conclusion:
-    """The answer from stored rows; with `judged_again` the limits are others than those of the runs."""
+    """The answer from stored rows; with `judged_again` the limits are others than those of the runs.
+
+    `optimised`: taps were found for every placement.
+    """
     rows = gather_as(results, "placements", PlacementRow)
     if judged_again:
         rows = judged_rows(rows, gather_as(results, "runs", TrialRun), StoredBases(results), limits)
@@ -93,8 +97,11 @@ def draw_conclusion(
         envelopes=_envelopes(results, final, winner, limits),
         charts=(*_charts(ranked, rows, final, batch), scenario_chart((scenario,), feeder)),
         failures=_failures(results, on_batch, on_opendss),
-        warnings=_warnings(winner, ranked, n_placements, judged_again, final),
-        not_assessed=_not_assessed(feeder, limits),
+        warnings=(
+            *_warnings(winner, ranked, n_placements, judged_again, final),
+            *(("taps found with foresight: one setting per placement, chosen knowing the hour",) if optimised else ()),
+        ),
+        not_assessed=_not_assessed(feeder, limits, optimised),
     )
 
 
@@ -290,10 +297,13 @@ def _warnings(
     return tuple(found)
 
 
-def _not_assessed(feeder: Feeder, limits: Limits) -> tuple[str, ...]:
-    notes = [
+def _not_assessed(feeder: Feeder, limits: Limits, optimised: bool) -> tuple[str, ...]:
+    search = (
         "that no other taps are better: every placement is simulated, none is excluded, but its taps come from a "
-        "heuristic search (linear model, coarse runs; the first ranks get a search of their own)",
+        "heuristic search (linear model, coarse runs; the first ranks get a search of their own)"
+    )
+    notes = [
+        *([search] if optimised else []),
         "placements beyond the finalists on OpenDSS",
         "one scenario; no seasons, no contingencies",
         "protection, short-circuit levels, harmonics and sub-second transients",

@@ -36,9 +36,9 @@ from studies.shared.question_model import NounFlags, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
 
 DESCRIPTION = (
-    "Every placement of the sites, one bus each, is simulated in closed loop over the whole scenario under regulator "
-    "taps of its own; the best are run again on OpenDSS in finer steps. The best has the least integral voltage "
-    "violation; ties: violation time, tokens served, margin of the worst voltage, names."
+    "Every placement of the sites, one bus each, is simulated in closed loop over the whole scenario; the best are run "
+    "again on OpenDSS in finer steps. The best has the least integral voltage violation; ties: violation time, tokens "
+    "served, margin of the worst voltage, names."
 )
 EPILOG = (
     f"A site is written {SYNTAX}. PLACE is a zone of the feeder, or buses joined by +, or any (every candidate of the "
@@ -69,9 +69,14 @@ class LocationQuestion:
     policy: Policy = Policy("ofo")
     storage: StorageUnits = ()
     taps: Annotated[
-        Literal["optimised", "study"],
-        Flag("--taps", "regulator taps: found per placement, or the feeder's own constants"),
-    ] = "optimised"
+        Literal["optimised", "study", "own control"],
+        Flag(
+            "--taps",
+            "regulator taps: moved by the circuit's own controls in the loop, settled with the first draw before "
+            "time is counted; fixed at the feeder's constants (study); or optimised with foresight: one setting per "
+            "placement, chosen knowing the hour",
+        ),
+    ] = "own control"
     scenario: Annotated[Scenario, NounFlags("the run")] = Field(default_factory=Scenario)
     limits: Annotated[Limits, NounFlags("limits, beyond which a placement is marked")] = Field(default_factory=Limits)
     refined: Annotated[CountFromZero, Flag("--refined", "best placements that get a tap search of their own")] = 300

@@ -1,9 +1,9 @@
-"""Where N sites go: every placement simulated in closed loop under taps of its own (formulations 7).
+"""Where N sites go: every placement simulated in closed loop (formulations 7).
 
-Stages: `settings` finds a few tap settings that suit most placements; `placements` simulates every placement for the
-full scenario under the one that the linear model picks for it; `refine` searches taps for the best of them one by
-one; `finalists` runs the best again on OpenDSS at a finer step. No placement is left out; that the taps found are the
-best ones is not proven.
+Stages: `placements` simulates every placement for the full scenario; `finalists` runs the best again on OpenDSS at a
+finer step. Where taps are optimised, `settings` first finds a few settings that suit most placements, of which the
+linear model picks one for each, and `refine` searches taps for the best of them one by one. No placement is left out;
+that the taps found are the best ones is not proven.
 """
 
 from __future__ import annotations
@@ -243,6 +243,7 @@ class LocationStudy(LocationQuestion):
             scenario=self.scenario,
             finalist_dt_s=float(self.finalist_dt_s),
             followed=tuple(name_of(buses) for buses in self.followed),
+            optimised=self.taps == "optimised",
             results=results,
         )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
-from g2g_opt.plan import Plan
+from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Bases, Engine, simulate
 from studies.datacenter_location.placements import Placement, name_of
@@ -188,15 +188,17 @@ class Trials:
         self.taps = TapRange.of(self.feeder)
         self._policy, self._storage = question.policy, question.storage
         self._bases: Bases = {}
+        self._tap_mode: TapMode = "own control" if question.taps == "own control" else "fixed"
         self._sites = [
             {bus: question.site(choice, bus) for bus in choice.candidate_buses(self.feeder)}
             for choice in question.choices()
         ]
 
     def plan(self, placement: Placement, steps: Steps) -> Plan:
-        """The plan of a placement under taps."""
+        """The plan of a placement under taps, or under the circuit's own controls where these act."""
         sites = tuple(of_bus[bus] for of_bus, bus in zip(self._sites, placement, strict=True))
-        return Plan(sites, taps=self.taps.taps(steps), policy=self._policy, storage=self._storage)
+        taps = self.taps.taps(steps) if self._tap_mode == "fixed" else ()
+        return Plan(sites, taps=taps, policy=self._policy, tap_mode=self._tap_mode, storage=self._storage)
 
     def simulate(
         self,

@@ -25,11 +25,15 @@ from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap, most_and_least
 from studies.shared.envelopes import envelope_of
 from studies.shared.stored_bases import StoredBases
+from studies.shared.tap_search import FORESIGHT
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
 # Envelopes shown: those of the largest capacities and of the smallest.
 _ENVELOPES = 8
+
+# Sizes of a gap that are listed one by one.
+_GAP_MAX = 3
 
 # Others say "firm" of what is served with an element out of service.
 FIRM_IS_NOT_N_1 = "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1"
@@ -94,6 +98,7 @@ def draw_conclusion(
                 *_set_warnings(study, main),
                 overload_warning(used, main),
                 exhausted_warning(main, gather_as(results, "runs", CapacityRun)),
+                FORESIGHT if study.taps == "optimised" else "",
             )
             if word
         ),
@@ -132,19 +137,30 @@ def _in_words(row: CapacityRow, again: bool) -> str:
         if row.base_breaks:
             why = f"the circuit breaks a limit without any site: {row.base_breaks}"
             return f"{row.bus} has no answer by these limits, as {why}"
-        return f"{row.bus} {none} ({row.limit})"
+        smallest = f": not even {row.gpus_rejected_above} GPUs" if not again and row.gpus_rejected_above else ""
+        where = f", {row.limit_where}" if row.limit_where else ""
+        return f"{row.bus} {none}{smallest} ({row.limit}{where})"
     words = f"{row.bus} hosts {row.power_peak_mw:.2f} MW at its peak ({row.n_gpus} GPUs, {tokens_in_words(row)}"
     if row.n_servers_rejected_above is not None:
         words += f"; {row.gpus_rejected_above} GPUs do not keep the limits: {row.limit}"
     elif row.limit_where:
         words += f"; {row.limit_where}"
     words += ")"
+    if row.gpus_rejected_below:
+        below, whole = row.gpus_rejected_below.split(), row.power_peak_below_gap_mw
+        words += f", with gaps below it: {_listed(below)} GPUs do not keep the limits"
+        words += f"; all sizes tried up to {whole:.2f} MW do" if whole is not None else ""
     if row.scenario_share_lower_bound is not None:
         words += (
             f", kept in {row.n_scenarios_kept} of {row.n_scenarios} fresh scenarios: in at least "
             f"{100 * row.scenario_share_lower_bound:.1f} % of all"
         )
     return words
+
+
+def _listed(gpus: Sequence[str]) -> str:
+    """Sizes, or from which to which they lie where there are many."""
+    return ", ".join(gpus) if len(gpus) <= _GAP_MAX else f"{len(gpus)} sizes tried, {gpus[0]} to {gpus[-1]}"
 
 
 def _peak(row: CapacityRow) -> float:
@@ -236,6 +252,7 @@ def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
         "one hour in one scenario; no seasons, no contingencies"
         if study.scenarios == 1
         else "one hour, in drawn scenarios; no seasons, no contingencies",
+        "other draws of the seed: on the 13-bus feeder they move answers by 0.6 %",
         "protection, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",
     ]

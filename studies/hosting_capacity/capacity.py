@@ -118,8 +118,9 @@ class Capacity:
     None if not even the smallest site was accepted. `stopped_by` is the limit that the smallest rejected
     size breaks most, or that its run failed, and None if no larger size was refused: `search_end` then says why the
     search went no further, where it is known. `rejected_below` are sizes (servers) below the answer that were
-    rejected: feasibility has a gap there. `n_rejected` is the smallest rejected size above the answer, `base_breaks`
-    what of its broken limits the circuit breaks without any site. `note` says what else a reader has to know.
+    rejected: feasibility has a gap there, and `below_gap` is the largest size kept before the first. `n_rejected` is
+    the smallest rejected size above the answer, `base_breaks` what of its broken limits the circuit breaks without any
+    site. `note` says what else a reader has to know.
     """
 
     aim: Aim
@@ -133,6 +134,7 @@ class Capacity:
     certificate: Certificate | None = None
     search_end: str = ""
     base_breaks: tuple[LimitCheck, ...] = ()
+    below_gap: JudgedSize | None = None
 
     @property
     def bus(self) -> str:
@@ -170,11 +172,13 @@ def capacity_of(
     """
     n = largest.n_servers if largest is not None else 0
     above = min((j for j in judged if not j.kept and j.n_servers > n), key=lambda j: j.n_servers, default=None)
+    refused = sorted(j.n_servers for j in judged if not j.kept and j.n_servers < n)
+    before = [j for j in judged if j.kept and j.n_servers < min(refused, default=0)]
     return Capacity(
         aim=aim,
         largest=largest,
         stopped_by=above.outcome.verdict.binding if above is not None else None,
-        rejected_below=tuple(sorted(j.n_servers for j in judged if not j.kept and j.n_servers < n)),
+        rejected_below=tuple(refused),
         n_rejected=above.n_servers if above is not None else None,
         judged=tuple(sorted(judged, key=lambda j: j.n_servers)),
         note="; ".join(note for note in notes if note),
@@ -182,6 +186,7 @@ def capacity_of(
         certificate=certificate,
         search_end=search_end if above is None else "",
         base_breaks=tuple(c for c in above.outcome.verdict.broken if c.base_breaks) if above is not None else (),
+        below_gap=max(before, key=lambda j: j.n_servers, default=None),
     )
 
 
@@ -210,10 +215,12 @@ def best_of(firm: Capacity, flexible: Capacity, objective: Objective = "gpus") -
         flexible,
         largest=firm.largest,
         stopped_by=firm.stopped_by,
+        rejected_below=firm.rejected_below,
         n_rejected=firm.n_rejected,
         note=note,
         confirmed=firm.confirmed,
         certificate=firm.certificate,
         search_end=firm.search_end,
         base_breaks=firm.base_breaks,
+        below_gap=firm.below_gap,
     )

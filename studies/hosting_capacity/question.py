@@ -107,8 +107,14 @@ class HostingCapacityQuestion:
         Flag("--ladder", "search the size at which each limit begins to bind alone, to the power flow's end"),
     ] = True
     taps: Annotated[
-        TapChoice, Flag("--taps", "regulator taps: found per size, the feeder's own, or moved by its controls")
-    ] = "optimised"
+        TapChoice,
+        Flag(
+            "--taps",
+            "regulator taps: moved by the circuit's own controls in the loop, settled with the first draw before "
+            "time is counted; fixed at the feeder's constants (study); or optimised with foresight: one setting per "
+            "size, chosen knowing the hour",
+        ),
+    ] = "own control"
     scenario: Annotated[Scenario, NounFlags("the run")] = field(default_factory=Scenario)
     limits: Annotated[Limits, NounFlags("limits")] = field(default_factory=Limits)
     n_sites: Annotated[RoundCount, Flag("--sites", "every set of N of the buses", group=_SETS)] = 1

@@ -77,6 +77,8 @@ class CapacityRow(TypedRow):
     scenario_share_lower_bound: float | None
     binding_scenario: str | None
     certificate_attempt: int | None
+    # Peak of the largest size kept below the first gap; None without a gap, or where nothing is kept below it.
+    power_peak_below_gap_mw: float | None = None
 
     @property
     def gpus_rejected_above(self) -> int | None:
@@ -283,6 +285,7 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         scenario_share_lower_bound=_rounded(certificate, lambda f: f.share_lower_bound, 5),
         binding_scenario=certificate.binding if certificate else None,
         certificate_attempt=certificate.attempt if certificate else None,
+        power_peak_below_gap_mw=_rounded(capacity.below_gap, lambda size: size.summary.power_peak_mw),
     )
 
 

@@ -9,7 +9,6 @@ from g2g_opt.hourly_profile import HourlyProfile
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine
 from g2g_opt.site import GPUS_PER_SERVER
 from solvers.largest_feasible import search_largest_feasible
 from studies.load_profile.cells import Cell
@@ -64,11 +63,10 @@ def search_cell(
         at_once=SIZES_AT_ONCE,
     )
     scenario = cell.scenario(study.profile, study.seed)
-    engine: Engine = study.engine
     judged: dict[int, Outcome] = {}
     asked = next(search)
     while True:
-        runs = yield tuple(Request(study.plan(models, bus, n), engine, scenario) for n in asked)
+        runs = yield tuple(Request(study.plan(models, bus, n), scenario=scenario) for n in asked)
         judged.update(zip(asked, runs, strict=True))
         for n in asked:
             verdict = "keeps the limits" if judged[n].kept else "does not"

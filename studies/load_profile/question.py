@@ -12,7 +12,6 @@ from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import with_services
-from g2g_opt.simulate import Engine
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, sized_site
 from studies.load_profile.cells import Cell, list_cells
 from studies.shared.question_fields import (
@@ -58,10 +57,10 @@ _NO_BASE = (
 class LoadProfileQuestion:
     """The question, complete enough to rerun: MW allowed at `buses` by hour and month of `profile`.
 
-    `profile` is a bundled year or a CSV with hour_beginning, load_share and generation_share. `taps`: "own control"
-    runs on OpenDSS, where regulator controls settle in every hour, "study" on the batch engine. What is reported goes
-    through the whole year on OpenDSS, hour after hour. The flexible fleet serves at least `limits.throughput_share_min`
-    of its own tokens over the year, and more than the firm one.
+    `profile` is a bundled year or a CSV with hour_beginning, load_share and generation_share. `taps`: under "own
+    control" regulators settle in every hour. What is reported goes through the whole year on OpenDSS, hour after hour.
+    The flexible fleet serves at least `limits.throughput_share_min` of its own tokens over the year, and more than the
+    firm one.
     """
 
     feeder: FeederName = "ieee13"
@@ -106,11 +105,6 @@ class LoadProfileQuestion:
     trace_dir: TraceFolder = "data/specs"
 
     # --- the question, resolved
-
-    @property
-    def engine(self) -> Engine:
-        """Regulator controls are OpenDSS's own."""
-        return "opendss" if self.taps == "own control" else "batch"
 
     @property
     def search_end(self) -> str:

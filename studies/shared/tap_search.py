@@ -23,6 +23,8 @@ from studies.shared.side_by_side import Request, Wanted, together
 
 Taps = tuple[tuple[str, float], ...]
 
+FORESIGHT = "taps found with foresight: one setting per size, chosen knowing the hour"
+
 # Simulated rounds per size before it counts as rejected: bounds the work, at the price of a heuristic.
 MAX_ROUNDS = 4
 
@@ -79,6 +81,7 @@ class TapSearch:
     voltages of the last run and simulates its answer. The taps that last worked are tried first.
 
     With several `scenarios` one tap setting has to do for all of them, and `failures_allowed` of them may miss limits.
+    A plan under own control has no taps to find: it is simulated once, as it is.
     """
 
     def __init__(
@@ -106,6 +109,8 @@ class TapSearch:
         last worked as those tried first.
         """
         trials: list[TapTrial] = []
+        if plan.tap_mode == "own control":
+            return [(yield from self._try(plan))]
         waiting: list[Taps] = [self._last_good if first is None else first]
         while waiting and len(trials) < MAX_ROUNDS:
             now, waiting = waiting[: MAX_ROUNDS - len(trials)], waiting[MAX_ROUNDS - len(trials) :]

@@ -72,6 +72,22 @@ def optimised() -> list[TaskResult]:
     return run_all(replace(STUDY, taps="optimised", refined=3))
 
 
+def test_by_default_the_circuits_own_controls_move_the_taps_on_both_engines() -> None:
+    study = replace(STUDY, taps=LocationStudy().taps, sites=(WEST,), finalist_dt_s=SHORT.dt_s)
+    found = run_all(study)
+    assert {result.task.kind for result in found} == {"placements", "finalists"}
+    rows = gather_as(found, "placements", PlacementRow)
+    plans = [run.read_plan() for run in gather_as(found, "runs", TrialRun)]
+    assert {(plan.tap_mode, plan.taps) for plan in plans} == {("own control", ())}
+    batch = {row.placement: row for row in rows if row.stage == "placements"}
+    finalists = [row for row in rows if row.stage == "finalists"]
+    assert len(finalists) == 3
+    for row in finalists:
+        same = batch[row.placement]
+        assert (same.engine, row.engine) == ("batch", "opendss")
+        assert row.integral_violation_pu_s == pytest.approx(same.integral_violation_pu_s, rel=1e-3, abs=1e-3)
+
+
 def test_the_ranking_is_that_of_every_placement_run_alone_on_opendss(results: list[TaskResult]) -> None:
     by_hand = {}
     for buses in STUDY.placements():

@@ -12,10 +12,12 @@ from g2g_opt.judge import Criterion, LimitCheck, Verdict
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.summary import Summary
+from solvers.largest_feasible import search_largest_feasible
 from studies.hosting_capacity.answer_tables import curtailment_points
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, best_of, capacity_of
 from studies.hosting_capacity.frontier import Corner, rises
 from studies.hosting_capacity.rows import SizeRow
+from studies.hosting_capacity.search import GROWTH, RESOLUTION, TRY_ABOVE
 from studies.hosting_capacity.study import HostingCapacityStudy
 
 FIRM = Aim(("671",), "firm", 0.5)
@@ -52,8 +54,37 @@ def test_a_failed_power_flow_stops_a_size_with_its_reason() -> None:
 def test_a_gap_and_the_end_of_the_search_are_said() -> None:
     found = answer(judged(5, 2.0), judged(9, 0.5))
     assert found.rejected_below == (5,)
+    assert found.below_gap is None
     assert found.reached_search_end
+    comb = answer(judged(3, 0.5), judged(4, 0.6), judged(5, 2.0), judged(7, 0.5), judged(8, 2.0), judged(9, 0.5))
+    assert (comb.n_servers, comb.rejected_below) == (9, (5, 8))
+    assert comb.below_gap is not None
+    assert comb.below_gap.n_servers == 4
     assert answer(judged(5, 2.0)).largest is None
+
+
+# Servers at 850 of the 34-bus feeder that keep voltages and ratings where its regulators act by themselves (one model,
+# a steady run of 40 s): between these, a voltage settles above the band.
+TEETH = (
+    (1, 429), (459, 465), (489, 498), (530, 543), (564, 587), (597, 599), (601, 605), (613, 619), (627, 638),
+    (644, 655), (662, 680), (682, 682), (693, 697), (705, 718), (738, 750), (772, 780), (847, 871), (878, 897),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("start", [1, 60, 275, 440, 1300])
+def test_a_search_under_own_control_comes_to_the_last_tooth_of_a_comb(start: int) -> None:
+    search = search_largest_feasible(
+        9000, start=start, resolution=RESOLUTION, growth=GROWTH, try_above=TRY_ABOVE["own control"], at_once=2
+    )
+    asked, found = next(search), None
+    while found is None:
+        try:
+            asked = search.send({n: any(low <= n <= high for low, high in TEETH) for n in asked})
+        except StopIteration as end:
+            found = end.value
+    assert 0.995 * 897 <= found.n <= 897
+    assert found.rejected_below
+    assert len(found.judged) < 100
 
 
 def test_flexible_is_no_less_than_firm() -> None:

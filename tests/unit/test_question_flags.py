@@ -101,7 +101,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "storage": STORAGE,
         "objective": "gpus",
         "ladder": False,
-        "taps": "own control",
+        "taps": "study",
         "scenario": RUN,
         "limits": LIMITS,
         "n_sites": 2,
