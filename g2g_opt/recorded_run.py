@@ -9,13 +9,14 @@ from g2g_opt.controller.ofo import OFOBatchSizeController
 from g2g_opt.controller.rule_based import RuleBasedBatchSizeController
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.datacenter.record import OfflineDatacenterRecord
+from g2g_opt.edges import Edges
 from g2g_opt.errors import PowerFlowError
 from g2g_opt.failure import Failure
 from g2g_opt.metrics.performance import throughput_tps
 from g2g_opt.outcome import StepFigures
 from g2g_opt.plan import Plan
 from g2g_opt.site import Site
-from g2g_opt.summary import Edges, SiteSummary, Summary
+from g2g_opt.summary import SiteSummary, Summary
 
 
 def summarise(run: Assembly, plan: Plan, dt_s: float, edges: Edges, failure: Failure | None = None) -> Summary:

@@ -20,11 +20,12 @@ from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.clock import as_period
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.datacenter.offline import OfflineDatacenter
+from g2g_opt.edges import Edges
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.setup import GridSetup
-from g2g_opt.summary import Edges, Summary
+from g2g_opt.summary import Summary
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
