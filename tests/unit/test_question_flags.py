@@ -95,6 +95,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "hosting-capacity": SERVED
     | {
         "feeder": "ieee34",
+        "at": "2024-07-15T17:00",
         "operations": ("flexible",),
         "policy": SCHEDULE,
         "storage": STORAGE,
@@ -118,6 +119,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "feeder": "ieee13",
         "exclude_buses": ("611",),
         "edits": "/edits.dss",
+        "at": "2024-07-15T17:00",
         "sites": SITES,
         "gpu": "B200",
         "power_factor": 0.9,
