@@ -31,9 +31,8 @@ class SiteSummary:
 
     Latency samples are (step, model) pairs with active replicas, misses those above their targets. `curtailed_steps`:
     steps in which any of its models with active replicas ran below the batch size it began at. `uncontrolled_...` are
-    of the same fleet left at its batch sizes, replayed without a controller. `exhausted_control_steps`: control steps
-    at which its droop or OFO saw a voltage outside the band it aims at, and could do no more: every model ran at the
-    batch size that is best for that voltage already.
+    of the same fleet left at its batch sizes, replayed without a controller. `exhausted_control_steps`: those at which
+    droop or OFO saw a voltage outside its band, with every model at the batch size that is best for it already.
     """
 
     name: str
