@@ -15,6 +15,7 @@ from solvers.unit_commitment.solve import solve_unit_commitment
 from studies.coordination_policy.hours import Hours, load_hours
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import CoordinationSetting, make_setting
+from studies.shared.stated_solver import pyomo_solver
 from studies.shared.task import Row
 
 Floats = NDArray[np.float64]
@@ -39,12 +40,13 @@ def study_day(
     setting = make_setting(question.settings, penetration, 0.0)
     hours = load_hours(question, setting)
     first = int(np.searchsorted(hours.series.hour_begins, np.datetime64(date)))
+    solve = _solver_of(question)
     rows: list[Row] = []
     loads: list[Row] = []
     for alpha in (None, *question.alphas):
         row: Row = {"penetration": penetration, "date": date, "alpha": alpha, "reason": ""}
         try:
-            found = solve_unit_commitment(
+            found = solve(
                 day_problem(setting, hours, first, alpha),
                 mip_gap=question.mip_gap,
                 time_limit_s=question.time_limit_s,
@@ -60,6 +62,17 @@ def study_day(
             loads.append(key | {"theta_mw": found.plan.theta_mw[hour]})
         report(f"{_words(alpha)}: gap {100 * found.report.gap:.2f} % in {found.report.seconds:.1f} s")
     return {"days": rows, "loads": loads}
+
+
+def _solver_of(question: CoordinationQuestion) -> Callable[..., UnitCommitmentSolution]:
+    """`solve_unit_commitment`, or the same promise by the program's Pyomo statement."""
+    solver = pyomo_solver(question.solver)
+    if solver is None:
+        return solve_unit_commitment
+    # Pyomo takes half a second to import, which others need not wait for.
+    from solvers.unit_commitment.pyomo_solve import solve_unit_commitment_statement  # noqa: PLC0415
+
+    return lambda problem, **asked: solve_unit_commitment_statement(problem, solver, **asked)
 
 
 def day_problem(setting: CoordinationSetting, hours: Hours, first: int, alpha: float | None) -> UnitCommitmentProblem:

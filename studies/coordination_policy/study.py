@@ -30,6 +30,7 @@ from studies.coordination_policy.setting import make_setting
 from studies.running.inputs import files_under
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
+from studies.shared.stated_solver import check_solver_is_installed
 from studies.shared.task import Progress, Row, Tables, Task, TaskResult, counted
 
 
@@ -53,6 +54,7 @@ class CoordinationStudy(CoordinationQuestion):
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
         self.check_figures()
+        check_solver_is_installed(self.solver)
         if self.network:
             load_network(self)
         if self.kind != "peak-hour":
