@@ -1,7 +1,7 @@
 """The Pyomo statement of siting by any solver, with the results of `siting.search`: plan, cost, bound, gap, status.
 
-Rows (4) come in where a solution breaks them, as in the matrices; everything else is the statement's own. Taps are whole
-from the start, so that the bound is one for the program as it is stated.
+Rows (4) come in where a solution breaks them, as in the matrices; everything else is the statement's own. Taps are
+whole from the start, so that the bound is one for the program as it is stated.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def solve_siting_statement(
 ) -> SitingSolution:
     """As `solve_siting`, by a solver of Pyomo (`pyomo_solvers.installed_solvers`).
 
-    Raises `NoPlanError` if counts, budgets and exclusions leave no plan at all, `SolverError` if the solver is not there
-    or fails.
+    Raises `NoPlanError` if counts, budgets and exclusions leave no plan at all, `SolverError` if the solver is not
+    there or fails.
     """
     check_excluded(problem, excluded)
     watch = Watch(time_limit_s, mip_gap, threads, seed, progress)
@@ -89,7 +89,10 @@ def solve_siting_statement(
         report = SolveReport(found.status, cost.total, bound, relative_gap(cost.total, bound), watch.seconds)
         watch.note(cost.total, bound)
     limits = problem.rows
-    written = (((i, p, -1), limits.low[i, p]) for i, p in found.at), (((i, p, 1), limits.high[i, p]) for i, p in found.at)
+    written = (
+        (((i, p, -1), limits.low[i, p]) for i, p in found.at),
+        (((i, p, 1), limits.high[i, p]) for i, p in found.at),
+    )
     generated = tuple(row for side in written for row, limit in side if np.isfinite(limit))
     return SitingSolution(plan, cost, g, report, generated, count_rows(problem), tuple(watch.history))
 

@@ -218,7 +218,7 @@ def _narrow(problem: SitingProblem, over: Floats) -> SitingProblem:
 
 
 def first_plan(problem: SitingProblem) -> SitingPlan:
-    """What is given where no plan was found in time: no PV, every site at its smallest at some bus, taps as they stand."""
+    """What is given where none was found in time: no PV, every site at its smallest at some bus, taps as they stand."""
     sites, taps = problem.sites, problem.taps
     far = np.full((sites.n, problem.rows.site.shape[1]), 1.0)
     for k, b in sites.pairs:

@@ -13,7 +13,13 @@ import pyomo.environ as pyo
 from solvers.outcome import SolverError, SolveStatus
 from solvers.pyomo_solvers import solve_model
 from solvers.unit_commitment.matrices import even_tangents, refine
-from solvers.unit_commitment.problem import CommitmentPlan, Floats, UnitCommitmentProblem, UnitCommitmentSolution, cost_of
+from solvers.unit_commitment.problem import (
+    CommitmentPlan,
+    Floats,
+    UnitCommitmentProblem,
+    UnitCommitmentSolution,
+    cost_of,
+)
 from solvers.unit_commitment.pyomo_statement import unit_commitment_model
 from solvers.unit_commitment.solve import NO_COMMITMENT, ROUNDS_MAX, no_plan, priced_solution, tangent_error_usd
 
@@ -27,7 +33,7 @@ def solve_unit_commitment_statement(
     threads: int = 1,
     seed: int = 0,
 ) -> UnitCommitmentSolution:
-    """As `solve_unit_commitment`, by a solver of Pyomo (`pyomo_solvers.installed_solvers`); `n_programs` are its solves.
+    """As `solve_unit_commitment`, by a solver of Pyomo (`pyomo_solvers.installed_solvers`); `n_programs` counts solves.
 
     Raises `SolverError` if no plan exists, none was found in time, or the solver is not there or fails.
     """
@@ -41,9 +47,7 @@ def solve_unit_commitment_statement(
         if left_s <= 0.0:
             break
         # Part of the gap stays for what tangents miss.
-        report = solve_model(
-            model, solver, time_limit_s=left_s, mip_gap=0.9 * mip_gap, threads=threads, seed=seed
-        )
+        report = solve_model(model, solver, time_limit_s=left_s, mip_gap=0.9 * mip_gap, threads=threads, seed=seed)
         solved += 1
         if report.status is SolveStatus.INFEASIBLE:
             raise no_plan(NO_COMMITMENT)

@@ -70,7 +70,7 @@ def _solver_of(question: CoordinationQuestion) -> Callable[..., UnitCommitmentSo
     if solver is None:
         return solve_unit_commitment
     # Pyomo takes half a second to import, which others need not wait for.
-    from solvers.unit_commitment.pyomo_solve import solve_unit_commitment_statement  # noqa: PLC0415
+    from solvers.unit_commitment.pyomo_solve import solve_unit_commitment_statement
 
     return lambda problem, **asked: solve_unit_commitment_statement(problem, solver, **asked)
 

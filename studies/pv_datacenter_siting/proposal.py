@@ -162,7 +162,7 @@ def _solver_of(case: SitingCase) -> Callable[..., SitingSolution]:
     if solver is None:
         return solve_siting
     # Pyomo takes half a second to import, which others need not wait for.
-    from solvers.siting.pyomo_solve import solve_siting_statement  # noqa: PLC0415
+    from solvers.siting.pyomo_solve import solve_siting_statement
 
     return lambda problem, **asked: solve_siting_statement(problem, solver, **asked)
 

@@ -18,7 +18,7 @@ SolverName = Annotated[
     str,
     Flag(
         "--solver",
-        "highs solves matrices of our own; pyomo:highs, pyomo:scip, ... the program as it is stated (docs/statements.md)",
+        "highs: matrices of our own; pyomo:highs, pyomo:scip, ...: the program as it is stated (docs/statements.md)",
         metavar="NAME",
     ),
 ]
@@ -40,7 +40,7 @@ def check_solver_is_installed(name: str) -> None:
     if asked is None:
         return
     # Pyomo takes half a second to import.
-    from solvers.pyomo_solvers import check_solver  # noqa: PLC0415
+    from solvers.pyomo_solvers import check_solver
 
     try:
         check_solver(asked)

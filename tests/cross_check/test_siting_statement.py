@@ -106,9 +106,7 @@ def test_sites_alone_without_a_regulator_are_placed(solver: str) -> None:
     rows = problem.rows
     bare: SitingProblem = replace(
         problem,
-        pv=replace(
-            problem.pv, sun=problem.pv.sun, size_min_kw=np.zeros(0), size_max_kw=np.zeros(0), zones=()
-        ),
+        pv=replace(problem.pv, sun=problem.pv.sun, size_min_kw=np.zeros(0), size_max_kw=np.zeros(0), zones=()),
         taps=replace(problem.taps, low=np.zeros(0, dtype=np.int64), high=np.zeros(0, dtype=np.int64)),
         rows=replace(rows, pv=rows.pv[:, :0], tap=rows.tap[:, :0]),
     )

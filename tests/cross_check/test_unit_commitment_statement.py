@@ -14,14 +14,18 @@ from solvers.unit_commitment.solve import solve_unit_commitment
 GAP = 1e-5
 
 
-@pytest.mark.parametrize(("case", "solver"), [*((case, "highs") for case in CASES), ("far", "scip"), ("linear", "scip")])
+@pytest.mark.parametrize(
+    ("case", "solver"), [*((case, "highs") for case in CASES), ("far", "scip"), ("linear", "scip")]
+)
 def test_a_statement_gives_what_the_matrices_give(case: str, solver: str) -> None:
     problem = small_problem(1, **CASES[case])  # type: ignore[arg-type]
     own = solve_unit_commitment(problem, mip_gap=GAP)
     stated = solve_unit_commitment_statement(problem, solver, mip_gap=GAP)
     assert stated.report.status is SolveStatus.OPTIMAL
-    assert stated.report.objective == cost_of(problem, stated.plan).total == pytest.approx(
-        own.report.objective, rel=2.0 * GAP
+    assert (
+        stated.report.objective
+        == cost_of(problem, stated.plan).total
+        == pytest.approx(own.report.objective, rel=2.0 * GAP)
     )
     assert stated.report.bound <= min(own.report.objective, stated.report.objective) * (1.0 + 1e-9)
     assert stated.report.gap <= GAP * (1.0 + 1e-6)
