@@ -6,7 +6,7 @@ user):
 
 min  sum_i p_i'C p_i + c'p_i + s'l_i
 (1)  1'(p_i + w_i + l_i - d_i - Gamma theta_i) = 0
-(2)  |F (p_i + w_i + l_i - d_i - Gamma theta_i)| <= fmax
+(2)  fmin <= F (p_i + w_i + l_i - d_i - Gamma theta_i) + f0 <= fmax
 (3)  pmin <= p_i <= pmax, 0 <= l_i <= d_i + Gamma theta_i
 (4)  theta_i = theta0 + A phi_i
 (5)  W_i >= 0, W_i'1 = delta, W_i 1 = theta_i
@@ -30,11 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
 
-from solvers.dispatch.blocks import DispatchSystem
+from solvers.dispatch.blocks import MONEY_USD, DispatchSystem
 from solvers.outcome import SolverError
 from solvers.policy_training.training import (
-    ALONG_USD,
-    LEAST_MOVE_USD,
+    ALONG,
+    LEAST_MOVE,
     TrainedPolicy,
     varying,
     with_intercept,
@@ -47,8 +47,6 @@ Ints = NDArray[np.int64]
 # Its types do not know its own functions.
 cp: Any = cvxpy
 
-# Solved in GW and 1000 $: figures near one.
-_POWER_MW, _MONEY_USD = 1e3, 1e3
 _TOLERANCE = 1e-8
 
 
@@ -121,7 +119,9 @@ def solve_ideal_statement(
     certificate = _solve(cost, constraints)
     beta = np.empty((phi.shape[1], 0))
     seconds = time.perf_counter() - began_s
-    return StatementSolution(_MONEY_USD * float(cost.value), _POWER_MW * theta.value, beta, certificate, seconds)
+    unit = system.power_unit_mw
+    total = unit * float(cost.value) + len(load_mw) * system.fixed_usd
+    return StatementSolution(total, unit * theta.value, beta, certificate, seconds)
 
 
 def solve_training_statement(
@@ -142,26 +142,26 @@ def solve_training_statement(
     """
     began_s = time.perf_counter()
     x = with_intercept(features, scale, eps)
-    q = len(x)
-    # What is decided is beta times the largest value of its feature, in GW: features differ by orders of magnitude. A
-    # feature that does not vary moves nothing.
+    q, unit = len(x), system.power_unit_mw
+    # What is decided is beta times the largest value of its feature, in units of power: features differ by orders of
+    # magnitude. One that does not vary moves nothing.
     used = np.append(True, varying(features))
     largest, spread = np.abs(x[:, used]).max(axis=0), np.append(1.0, x[:, used][:, 1:].std(axis=0))
     moves = cp.Variable((tasks.incidence.shape[1], int(used.sum())))
     phi = cp.Variable((q, moves.shape[0]))
     cost, theta, constraints = _coordination(system, tasks, load_mw, injected_mw, phi)
     counts = np.append(0.0 if free_intercept else 1.0, 1.0 / largest[1:])
-    constraints += [phi == (x[:, used] / largest) @ moves.T, cp.sum(cp.abs(moves) @ counts) <= eps / _POWER_MW]
-    # GW by which one standard deviation of a feature moves a datacenter.
+    constraints += [phi == (x[:, used] / largest) @ moves.T, cp.sum(cp.abs(moves) @ counts) <= eps / unit]
+    # By how much one standard deviation of a feature moves a datacenter.
     by_spread = tasks.incidence @ moves @ np.diag(spread / largest)
-    ties = LEAST_MOVE_USD / _MONEY_USD * cp.sum_squares(by_spread)
+    ties = LEAST_MOVE * MONEY_USD * cp.sum_squares(by_spread)
     if tie_direction is not None:
-        ties = ties + ALONG_USD / _MONEY_USD * cp.sum(cp.multiply(tie_direction[:, used], by_spread))
+        ties = ties + ALONG * MONEY_USD * cp.sum(cp.multiply(tie_direction[:, used], by_spread))
     certificate = _solve(cost / q + ties, constraints)
     beta = np.zeros((moves.shape[0], x.shape[1]))
-    beta[:, used] = _POWER_MW * moves.value / largest
-    mean = _MONEY_USD * float(cost.value) / q
-    return StatementSolution(mean, _POWER_MW * theta.value, beta, certificate, time.perf_counter() - began_s)
+    beta[:, used] = unit * moves.value / largest
+    mean = unit * float(cost.value) / q + system.fixed_usd
+    return StatementSolution(mean, unit * theta.value, beta, certificate, time.perf_counter() - began_s)
 
 
 def train_policy_statement(
@@ -201,33 +201,35 @@ def train_policy_statement(
 def _coordination(
     system: DispatchSystem, tasks: TaskNetwork, load_mw: Floats, injected_mw: Floats, phi: cvxpy.Variable
 ) -> tuple[Any, Any, list[Any]]:
-    """Cost summed over records, theta, and (1) to (6), in GW and 1000 $."""
-    q, (n, n_users) = len(load_mw), tasks.latency.shape
+    """Cost summed over records, theta, and (1) to (6), in the system's unit of power and $ times that unit."""
+    q, (n, n_users), unit = len(load_mw), tasks.latency.shape, system.power_unit_mw
     p = cp.Variable((q, system.n_generators))
     shed = cp.Variable((q, system.n_zones))
     theta = cp.Variable((q, n))
     w = cp.Variable((q, n * n_users))
-    d, omega = load_mw / _POWER_MW, injected_mw / _POWER_MW
+    d, omega = load_mw / unit, injected_mw / unit
     of_user, of_center = np.tile(np.eye(n_users), (n, 1)), np.repeat(np.eye(n), n_users, axis=0)
     every = np.ones((q, 1))
     drawn = theta @ tasks.at_zone(system.n_zones)
     net = p @ system.at_zone + omega + shed - d - drawn
-    flow = net @ system.transfer_factors.T
-    curved = np.sqrt(system.quadratic_usd_per_mw2h * _POWER_MW)
+    lines = system.lines
+    flow = net @ lines.transfer_factors.T + every * lines.loop_flow_mw / unit
+    curved = np.sqrt(system.quadratic_usd_per_mw2h * unit)
     cost = cp.sum(p @ system.cost_usd_per_mwh) + cp.sum_squares(p @ np.diag(curved))
-    cost = (cost + system.shed_usd_per_mwh * cp.sum(shed)) * (_POWER_MW / _MONEY_USD)
+    cost = cost + system.shed_usd_per_mwh * cp.sum(shed)
     constraints = [
         cp.sum(net, axis=1) == 0.0,
-        cp.abs(flow) <= every * system.limit_mw / _POWER_MW,
-        p >= every * system.power_min_mw / _POWER_MW,
-        p <= every * system.power_max_mw / _POWER_MW,
+        flow >= every * lines.flow_min_mw / unit,
+        flow <= every * lines.flow_max_mw / unit,
+        p >= every * system.power_min_mw / unit,
+        p <= every * system.power_max_mw / unit,
         shed >= 0.0,
         shed <= np.maximum(d, 0.0) + drawn,
-        theta == every * tasks.base_mw / _POWER_MW + phi @ tasks.incidence.T,
+        theta == every * tasks.base_mw / unit + phi @ tasks.incidence.T,
         w >= 0.0,
-        w @ of_user == every * tasks.demand_mw / _POWER_MW,
+        w @ of_user == every * tasks.demand_mw / unit,
         w @ of_center == theta,
-        w @ tasks.latency.ravel() <= tasks.latency_max / _POWER_MW,
+        w @ tasks.latency.ravel() <= tasks.latency_max / unit,
     ]
     return cost, theta, constraints
 
