@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from g2g_opt.channel.links import Links
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_size_schedule import (
     BatchSizeChange,
@@ -97,13 +98,33 @@ def assemble(
         grid.attach_generator(generator, bus=bus)
     for bus, load in loads:
         grid.attach_load(load, bus=bus)
+    links = _links(plan, scenario, limits, grid, datacenters)
+    # Through channels, controllers are built on views that answer what they ask of a grid and of sites.
+    shown: tuple[Any, Any] = (grid, datacenters) if links is None else (links.grid, links.sites)
     coordinator = Coordinator(
         datacenters=list(datacenters.values()),
         grid=grid,
-        controllers=_controllers(plan, scenario, feeder, limits, grid, datacenters, trace_dir),
+        controllers=_controllers(plan, scenario, feeder, limits, *shown, trace_dir),
         total_duration_s=scenario.duration_s,
+        links=links,
     )
     return Assembly(coordinator, grid, datacenters)
+
+
+def _links(
+    plan: Plan, scenario: Scenario, limits: Limits, grid: OpenDSSGrid, datacenters: dict[str, OfflineDatacenter]
+) -> Links | None:
+    """The channels of a plan's policy, if it has any."""
+    if plan.policy.channels is None:
+        return None
+    return Links(
+        plan.policy.channels,
+        grid,
+        list(datacenters.values()),
+        seed=scenario.seed,
+        scenario=scenario.name,
+        band=(limits.voltage_min_pu, limits.voltage_max_pu),
+    )
 
 
 def standing_units(

@@ -190,9 +190,10 @@ class Channels:
 
 _FAIL_SAFE = {"fail_safe": "rule", "silence": "silence_s", "safe_batch": "safe_batch_size"}
 _STALE = {"stale": "rule", "age": "age_max_s", "bound": "bound_pu"}
-_SPEC = {field.name.removesuffix("_s"): field.name for field in fields(ChannelSpec)} | {
-    "rate": "rate_per_s",
-    "outage": "outages",
+_SPEC = {"rate": "rate_per_s", "outage": "outages"} | {
+    field.name.removesuffix("_s"): field.name
+    for field in fields(ChannelSpec)
+    if field.name not in ("transport", "latency_trace_s", "rate_per_s", "outages")
 }
 _WORDS = ("transport", "latency_kind", "rule")
 
@@ -211,7 +212,7 @@ def read_channels(text: str) -> Channels:
         name, sign, value = (word.strip() for word in part.partition("="))
         places = ((_SPEC, spec), (_STALE, stale), (_FAIL_SAFE, fail_safe))
         found = next(((names[name], into) for names, into in places if name in names), None)
-        if found is None or name in ("transport", "latency_trace"):
+        if found is None:
             raise unknown_name("setting", name, sorted({*_SPEC, *_STALE, *_FAIL_SAFE}), f"of channel {shown(text)}")
         field_name, into = found
         if not sign or field_name in into:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
+from pydantic import BeforeValidator
+
+from g2g_opt.communication import Channels, channels_of
 from g2g_opt.errors import InputError
 from g2g_opt.flag import Flag
 from g2g_opt.quantities import (
@@ -30,6 +33,9 @@ class Policy:
     "schedule" caps batch sizes over time: `batch_caps` are (time s, cap) pairs, each from the control step at that
     time on, in force from the step after it (before 0: from the beginning). `margin_pu` narrows the band the
     controller aims at, on both sides: it acts before the limit is reached.
+
+    `channels` are what measurements and commands pass, also in short form (see `read_channels`); with None everything
+    is known and done at once.
     """
 
     kind: Annotated[PolicyKind, Flag("--policy", "controller at every site")] = "none"
@@ -48,8 +54,20 @@ class Policy:
         ),
     ] = ()
 
+    channels: Annotated[
+        Channels | None,
+        BeforeValidator(channels_of),
+        Flag(
+            "--channel",
+            "how controllers hear of voltages and sites, and sites of them, e.g. udp:loss=0.2,latency=0.1",
+            metavar="TRANSPORT:NAME=X,...",
+            unset="at once",
+        ),
+    ] = None
+
     def __post_init__(self) -> None:
         check_quantities(self)
+        object.__setattr__(self, "channels", channels_of(self.channels))
         if self.kind not in get_args(PolicyKind):
             raise InputError(f"policy {self.kind!r} is unknown; known policies: {list(get_args(PolicyKind))}")
         if bool(self.batch_caps) != (self.kind == "schedule"):

@@ -12,6 +12,7 @@ from g2g_opt.batch.batch_size_control import BatchScheduleControl, DroopControl,
 from g2g_opt.batch.control import BatchControl, Parts
 from g2g_opt.batch.other_control import AdaptiveTapControl, LoadShiftControl, StorageControl, TapScheduleControl
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.channel.views import physical
 from g2g_opt.controller.adaptive_tap import AdaptiveTapController
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_size_schedule import BatchSizeScheduleController
@@ -139,7 +140,7 @@ class _Builder:
                 return BatchScheduleControl(first, self._fleet_of(slot, first.datacenter), place)
             case LoadShiftController():
                 fleets = [self._fleet_of(slot, site) for site in first.sites]
-                buses = [parts.grids.setups[slot].attached.site(site).bus for site in first.sites]
+                buses = [parts.grids.setups[slot].attached.site(physical(site)).bus for site in first.sites]
                 return LoadShiftControl(first, fleets, [self._at_bus(bus) for bus in buses], place)
             case LocalVoltageStorageDroopController():
                 return StorageControl(first, slot, [self._at_bus(bus) for bus in first.buses], place)
@@ -147,7 +148,7 @@ class _Builder:
                 raise UnsupportedByBatch(f"controller {type(first).__name__} is not known to the batch engine")
 
     def _fleet_of(self, slot: int, site: DatacenterBackend[Any]) -> int:
-        fleets = self._parts.fleets
+        fleets, site = self._parts.fleets, physical(site)
         for fleet in fleets.of_scenario[slot]:
             if fleets.sites[fleet] is site:
                 return fleet
