@@ -13,10 +13,10 @@ import numpy as np
 from g2g_opt.feeder import Feeder
 from solvers.highs import solve_sparse_program
 from solvers.siting.matrices import SitingMatrices
+from studies.pv_datacenter_siting.case import days_of, make_case
 from studies.pv_datacenter_siting.network import no_plan
+from studies.pv_datacenter_siting.proposal import propose
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.rounds import find_plan
-from studies.pv_datacenter_siting.setting import days_of, make_setting
 
 
 def question_of(feeder: str, mode: str, gap: float) -> SitingQuestion:
@@ -27,8 +27,8 @@ def question_of(feeder: str, mode: str, gap: float) -> SitingQuestion:
 
 def plan_study(question: SitingQuestion) -> dict[str, object]:
     """Rounds of propose, simulate, correct."""
-    setting = make_setting(question, Feeder.find(question.feeder), days_of(question))
-    found = find_plan(setting, lambda words: None)
+    case = make_case(question, Feeder.find(question.feeder), days_of(question))
+    found = propose(case, lambda words: None)
     best = found.best
     return {
         "holds": found.holds,
@@ -46,12 +46,10 @@ def plan_study(question: SitingQuestion) -> dict[str, object]:
 def all_at_once(question: SitingQuestion, time_limit_s: float) -> dict[str, object]:
     """The first program with whole taps and every row of (8.2), violations at their price, as one model for HiGHS."""
     question = replace(question, violations="priced")
-    setting = make_setting(question, Feeder.find(question.feeder), days_of(question))
-    plan = no_plan(setting.network, len(setting.calendar.slot_day), setting.sites)
-    simulated = setting.network.simulate(plan)
-    problem = setting.problem(
-        setting.network.linearize(plan, simulated, np.full(simulated.g.shape, question.margin_pu))
-    )
+    case = make_case(question, Feeder.find(question.feeder), days_of(question))
+    plan = no_plan(case.network, len(case.calendar.slot_day), case.sites)
+    simulated = case.network.simulate(plan)
+    problem = case.problem(case.network.linearize(plan, simulated, np.full(simulated.g.shape, question.margin_pu)))
     rows = [
         (i, p, side) for side in (1, -1) for i in range(len(problem.rows.constant)) for p in range(problem.n_points)
     ]

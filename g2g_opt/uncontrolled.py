@@ -7,8 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from g2g_opt.assembly import assemble_datacenter
-from g2g_opt.datacenter.offline import OfflineDatacenter
-from g2g_opt.metrics.performance import PerformanceStats, compute_performance_stats
+from g2g_opt.metrics.performance import compute_performance_stats
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
 
@@ -32,10 +31,6 @@ def _replay(site: Site, scenario: Scenario, trace_dir: Path) -> UncontrolledFlee
     datacenter = assemble_datacenter(site, scenario, trace_dir)
     datacenter.advance_block(0.0, int(scenario.duration_s / scenario.dt_s))
     power_peak_mw = float(datacenter.record.power_w.sum(axis=1).max() / 1e6)
-    return UncontrolledFleet(power_peak_mw, service_of(site, datacenter).mean_throughput_tps)
-
-
-def service_of(site: Site, datacenter: OfflineDatacenter) -> PerformanceStats:
-    """Service metrics of a site's datacenter against the targets of its models."""
     deadlines = {d.spec.model_label: d.spec.itl_deadline_s for d in site.deployments}
-    return compute_performance_stats(datacenter.record, itl_deadline_s_by_model=deadlines)
+    service = compute_performance_stats(datacenter.record, itl_deadline_s_by_model=deadlines)
+    return UncontrolledFleet(power_peak_mw, service.mean_throughput_tps)

@@ -10,6 +10,10 @@ class SolverError(Exception):
     """A problem that cannot be posed or a solver that failed for a reason other than the problem itself."""
 
 
+class NoPlanError(SolverError):
+    """Counts, budgets and what is excluded leave nothing to choose from."""
+
+
 class SolveStatus(Enum):
     """How a solve ended."""
 

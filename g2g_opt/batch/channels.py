@@ -69,7 +69,9 @@ class BatchChannels:
         to_sites = [lane for table in self.tables for lane in table.to_sites]
         to_grids = [table.to_grid for table in self.tables]
         self._shown_voltage = Shown(np.array([lane.shown_at for lane in self.voltage_lanes]))
-        self._shown_sites = Shown(np.array([lane.shown_at for lane in self.site_lanes])[fleets.row_fleet])
+        shown_at = np.array([lane.shown_at for lane in self.site_lanes])
+        self._shown_sites, self._shown_power = Shown(shown_at[fleets.row_fleet]), Shown(shown_at)
+        self.power_w = fleets.power_w
         self._site_tick, self.site_at_once, self._site_acts = _stacked(to_sites)
         self._grid_tick, self.grid_at_once, _ = _stacked(to_grids)
         self._due = np.zeros(self._site_tick.shape[1], dtype=np.bool_)
@@ -113,7 +115,7 @@ class BatchChannels:
             self.fleets.set_batch(rows, batch[rows])
             moving = rows[shift[rows] != self._shifted[rows]]
             for fleet in dict.fromkeys(self.fleets.row_fleet[moving].tolist()):
-                self.move_replicas(fleet, shift, step - 1)
+                self.move_replicas(fleet, shift, step - 1, late=True)
         self._site_arrived = np.maximum(self._site_arrived, newest)
         if step > 0:
             for fleet in np.flatnonzero(self._site_acts[:, step] & ~new).tolist():
@@ -139,6 +141,8 @@ class BatchChannels:
             step, [fleets.replicas, fleets.itl_s, fleets.batch, fleets.servers.T]
         )
         self.servers = np.ascontiguousarray(servers.T)
+        (power_w,) = self._shown_power.update(step, [fleets.power_w.T])
+        self.power_w = power_w.T
 
     def _take_stale(self, step: int, before: Floats) -> None:
         """Bounds and predictions in the place of voltages that are too old."""
@@ -172,7 +176,7 @@ class BatchChannels:
         fleets.set_batch(rows, self.batch[rows])
         moving = np.flatnonzero(rows_now & (self.shift != self._shifted))
         for fleet in dict.fromkeys(fleets.row_fleet[moving].tolist()):
-            self.move_replicas(fleet, self.shift, self.step)
+            self.move_replicas(fleet, self.shift, self.step, late=True)
         for slot in np.flatnonzero(slots_now).tolist():
             self._set_grid(slot, self.taps[slot], self.storage[slot])
 
@@ -186,14 +190,16 @@ class BatchChannels:
 
     # --- acting
 
-    def move_replicas(self, fleet: int, wanted: Ints, step: int) -> None:
-        """Shift a fleet's replicas towards what is wanted, as far as they fit after `step`."""
+    def move_replicas(self, fleet: int, wanted: Ints, step: int, late: bool) -> None:
+        """Shift a fleet's replicas towards what is wanted, as far as they fit after `step`: as `Links` does."""
         site = self.fleets.sites[fleet]
         for model, row in enumerate(range(self.fleets.first_row[fleet], self.fleets.first_row[fleet + 1])):
             missing = int(wanted[row] - self._shifted[row])
             if missing > 0:
                 each = int(site.demand.gpus_per_replica[model])
-                missing = min(missing, self.fleets.free_gpus(fleet, step) // each)
+                free = self.fleets.free_gpus(fleet, step)
+                free = min(free, self.fleets.gpus_free_beside_schedule(fleet, step)) if late else free
+                missing = min(missing, free // each)
             if missing != 0:
                 self.fleets.shift_replicas(fleet, site.model_labels[model], missing, step)
                 self._shifted[row] += missing
@@ -267,7 +273,7 @@ class SeenFleets:
             fleets.n_rows,
             fleets.of_scenario,
         )
-        self.row_of = fleets.row_of
+        self.row_of, self.count_exhausted = fleets.row_of, fleets.count_exhausted
 
     @property
     def itl_s(self) -> Floats:
@@ -289,6 +295,11 @@ class SeenFleets:
         """Batch sizes that have arrived, by row."""
         return self._channels.seen_batch
 
+    @property
+    def power_w(self) -> Floats:
+        """Powers (W) that have arrived, (fleet, 3)."""
+        return self._channels.power_w
+
     def set_batch(self, rows: Ints, sizes: Ints) -> None:
         """Command batch sizes; they act when they have arrived."""
         channels = self._channels
@@ -304,7 +315,7 @@ class SeenFleets:
         channels = self._channels
         channels.shift[self.row_of(fleet, label)] += count
         if channels.site_at_once[fleet, step]:
-            channels.move_replicas(fleet, channels.shift, step)
+            channels.move_replicas(fleet, channels.shift, step, late=False)
 
     def free_gpus(self, fleet: int, step: int) -> int:
         """GPUs free for shifted replicas, by what has arrived and by the shifts already commanded."""
@@ -315,6 +326,13 @@ class SeenFleets:
         pending = np.maximum(site.demand.scheduled_replicas(seen_s)[0] + channels.shift[rows], 0)
         used = int(np.maximum(channels.replicas[rows], pending) @ site.demand.gpus_per_replica)
         return max(0, site.total_gpu_capacity - used)
+
+    def gpus_free_beside_schedule(self, fleet: int, step: int) -> int:
+        """GPUs that neither replicas nor any later ramp needs, by the shifts already commanded."""
+        channels, fleets = self._channels, self._channels.fleets
+        rows = slice(fleets.first_row[fleet], fleets.first_row[fleet + 1])
+        seen_s = channels.grids.time_s(int(channels.site_lanes[fleet].tick[step]))
+        return fleets.sites[fleet].demand.gpus_free_from(seen_s, channels.shift[rows])
 
 
 class SeenGrids:
@@ -328,7 +346,7 @@ class SeenGrids:
             grids.setups,
             grids.slopes,
         )
-        self.time_s = grids.time_s
+        self.time_s, self.failure = grids.time_s, grids.failure
 
     @property
     def voltage_pu(self) -> Floats:

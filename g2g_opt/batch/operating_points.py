@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.grids import load_jacobian
+from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.jacobian import Setting
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
@@ -53,8 +53,8 @@ class OperatingPoints:
     """A feeder at `load_share` (point,) of its own loads and `taps` (regulator, ratio in pu) at every point.
 
     `nodes` are the monitored (bus, phase) pairs and `branches` the rated lines and transformers, the rows of every
-    answer; branches only with `loadings`. Raises `UnsupportedByBatch` for a circuit that the batch engine does not
-    model.
+    answer; branches only with `loadings`, with their normal over their emergency ratings (`emergency_share`). Raises
+    `UnsupportedByBatch` for a circuit that the batch engine does not model.
     """
 
     def __init__(
@@ -85,9 +85,9 @@ class OperatingPoints:
         rank = {key: k for k, key in enumerate(sorted(set(keys)))}
         self._order = np.argsort([rank[key] for key in keys], kind="stable")
         self._settings = [Setting(keys[k]) for k in self._order]
-        self.branches: tuple[str, ...] = tuple(
-            rating.element for _, rating in (rated_branches(network.branches, self._ratings) if loadings else [])
-        )
+        rated = rated_branches(network.branches, self._ratings) if loadings else []
+        self.branches = tuple(rating.element for _, rating in rated)
+        self.emergency_share = np.array([rating.emergency_share for _, rating in rated])
 
     def with_taps(self, taps: Sequence[Mapping[str, float]]) -> OperatingPoints:
         """The same points at other taps."""

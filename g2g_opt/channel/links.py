@@ -188,7 +188,7 @@ class Links:
     def _deliver(self, command: Command, dispatch: Dispatch) -> None:
         if isinstance(command, ShiftReplicas):
             place = self.sites[command.target.name].place
-            self._shift(place, self.seen_sites[place].shift_set_points, dispatch)
+            self._shift(place, self.seen_sites[place].shift_set_points, dispatch, late=False)
             return
         dispatch([command])
         if isinstance(command, SetTaps):
@@ -216,14 +216,17 @@ class Links:
                 dispatch([SetStoragePower(unit, *power)])
                 self._storage_done[unit] = power
 
-    def _shift(self, place: int, wanted: Mapping[str, int], dispatch: Dispatch) -> None:
-        """Shift replicas towards what is wanted, as far as they fit now."""
+    def _shift(self, place: int, wanted: Mapping[str, int], dispatch: Dispatch, late: bool = True) -> None:
+        """Shift replicas towards what is wanted, as far as they fit: now, and what comes late beside all ramps, too."""
         site, done = self.datacenters[place], self._shifted[place]
         for label, count in wanted.items():
             missing = count - done[label]
             if missing > 0:
                 each = site.demand.gpus_per_replica[site.model_labels.index(label)]
-                missing = min(missing, site.available_gpu_capacity() // int(each))
+                free = site.available_gpu_capacity()
+                # A site that has not stepped yet has no later ramps to look at.
+                free = min(free, site.gpus_free_beside_schedule()) if late and site.record.n_steps else free
+                missing = min(missing, free // int(each))
             if missing != 0:
                 dispatch([ShiftReplicas(label, missing, target=site)])
                 done[label] += missing

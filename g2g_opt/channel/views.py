@@ -105,6 +105,12 @@ class SeenSite:
         used = int(np.maximum(record.replicas[step], pending) @ demand.gpus_per_replica)
         return max(0, self.total_gpu_capacity - used)
 
+    def gpus_free_beside_schedule(self) -> int:
+        """GPUs that neither replicas nor any later ramp needs, by the shifts already commanded."""
+        time_s = float(self.physical.record.time_s[self._step()])
+        shift = np.array([self.shift_set_points[label] for label in self.model_labels], dtype=np.int64)
+        return self.physical.demand.gpus_free_from(time_s, shift)
+
 
 class SeenGrid:
     """A grid as the controllers see it through their channels."""

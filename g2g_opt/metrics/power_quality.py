@@ -21,6 +21,7 @@ from g2g_opt.grid.profile import HeldProfile
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.metrics.rapid_voltage_change import WINDOW_S, change_pu
 from g2g_opt.metrics.unbalance import UNBALANCE_ADDED_MAX
+from g2g_opt.reading import parse_json
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -140,7 +141,8 @@ class PowerQuality:
     @staticmethod
     def from_json(text: str) -> PowerQuality:
         """What `to_json` wrote."""
-        kept: dict[str, Any] = {k: _unpacked(v) if isinstance(v, dict) else v for k, v in json.loads(text).items()}
+        stored = parse_json(text, "stored power quality")
+        kept: dict[str, Any] = {k: _unpacked(v) if isinstance(v, dict) else v for k, v in stored.items()}
         kept["nodes"] = tuple((bus, phase) for bus, phase in kept["nodes"])
         kept["buses"], kept["edges"] = tuple(kept["buses"]), tuple(kept["edges"])
         kept["demand_changes"] = tuple(DemandChange(*change) for change in kept["demand_changes"])
@@ -194,24 +196,29 @@ class PowerQuality:
         )
 
     def worst_change(self) -> RapidVoltageChange | None:
-        """The largest change of the run, trips included; None without a monitored voltage.
-
-        A trip without a solution counts as a change without bound.
-        """
+        """The largest change of the run itself, trips apart; None without a monitored voltage."""
         if not self.nodes:
             return None
         i = int(self.change_pu.argmax())
         time_s = int(self.change_step[i]) * self.dt_s
-        worst = RapidVoltageChange(*self.nodes[i], time_s, float(self.change_pu[i]), self._cause(time_s))
-        for trip in self.trips:
+        return RapidVoltageChange(*self.nodes[i], time_s, float(self.change_pu[i]), self.cause(time_s))
+
+    def worst_trip_change(self) -> RapidVoltageChange | None:
+        """The largest change at a trip of a site; None without a site or a monitored voltage.
+
+        A trip without a solution counts as a change without bound.
+        """
+        worst: RapidVoltageChange | None = None
+        for trip in self.trips if self.nodes else ():
             change = np.nan_to_num(change_pu(trip.before_pu, trip.after_pu), nan=np.inf)
             i = int(change.argmax())
-            if change[i] > worst.change_pu:
+            if worst is None or change[i] > worst.change_pu:
                 cause = f"a trip of {trip.site}"
                 worst = RapidVoltageChange(*self.nodes[i], trip.step * self.dt_s, float(change[i]), cause)
         return worst
 
-    def _cause(self, time_s: float) -> str:
+    def cause(self, time_s: float) -> str:
+        """What was planned at a time (s), in words."""
         found = [c.words for c in self.demand_changes if c.begin_s <= time_s and c.end_s >= time_s - WINDOW_S]
         return ", ".join(dict.fromkeys(found)) or "as load, generation and batch sizes go"
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from solvers.outcome import SolveReport, SolverError, SolveStatus
+from solvers.outcome import NoPlanError, SolveReport, SolverError, SolveStatus
 from solvers.siting.matrices import ROW_TOLERANCE, Row, SitingMatrices
 from solvers.siting.problem import (
     CostParts,
@@ -64,7 +64,7 @@ def solve_siting(
     that builds no PV. If violations are forbidden but none can be avoided, it is the plan with the least, with the
     status INFEASIBLE.
 
-    Raises `SolverError` if counts and budgets leave no plan at all.
+    Raises `NoPlanError` if counts, budgets and exclusions leave no plan at all.
     """
     if excluded and not (problem.pv.size_min_kw > 0.0).all():
         raise SolverError("placements can be told apart only if PV that is built has a least size above 0")
@@ -75,7 +75,7 @@ def solve_siting(
     found = solve_with_rows(master, False, mip_gap * _MASTER_SHARE, watch, tell=True)
     if found.status is SolveStatus.INFEASIBLE:
         if problem.penalty is not None:
-            raise SolverError("counts and budgets leave no plan")
+            raise NoPlanError("counts and budgets leave no plan")
         allowed = solve_siting(
             replace(problem, penalty=FORBIDDEN_PENALTY),
             mip_gap=max(mip_gap, _RELAXED_GAP),

@@ -10,11 +10,12 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
-from studies.datacenter_location.ranking import best_rows, judged_rows, n_tied
+from studies.datacenter_location.ranking import best_rows, judged_rows, lead_in_words, n_tied
 from studies.datacenter_location.trials import PlacementRow, TrialRun
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
 from studies.shared.envelopes import envelope_of
+from studies.shared.stored_bases import StoredBases
 from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -63,7 +64,7 @@ def draw_conclusion(
     """The answer from stored rows; with `judged_again` the limits are others than those of the runs."""
     rows = gather_as(results, "placements", PlacementRow)
     if judged_again:
-        rows = judged_rows(rows, gather_as(results, "runs", TrialRun), limits)
+        rows = judged_rows(rows, gather_as(results, "runs", TrialRun), StoredBases(results), limits)
     on_batch = best_rows(rows, finalists=False)
     on_opendss = best_rows(rows, finalists=True)
     ranked = [row for row in on_batch if not row.failure]
@@ -131,6 +132,8 @@ def _answer(
         f"{winner.throughput_tps:.0f} tokens/s, voltages {winner.lowest_pu:.4f} to {winner.highest_pu:.4f} pu "
         f"(on {engine})."
     )
+    if lead := lead_in_words(final or ranked):
+        sentence += f" It is {lead}."
     if zero > 1:
         sentence += (
             f" {zero} placements keep the band all the time on the batch engine, and none can have less violation than "

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from g2g_opt.base_case import solve_base_case
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from solvers.exact_binomial import trials_needed
 from studies.hosting_capacity import answer_tables as tables
+from studies.hosting_capacity.answer_ladder import (
+    front_chart,
+    front_table,
+    ladder_charts,
+    ladder_in_words,
+    ladder_table,
+    tokens_in_words,
+)
 from studies.hosting_capacity.frontier import corners, rises
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.hosting_capacity.rows import CapacityRow, CapacityRun, SizeRow, taps_in_words
-from studies.hosting_capacity.stored_answer import capacities_of_runs, reading_notes
+from studies.hosting_capacity.rows import CapacityRow, CapacityRun, RungRow, SizeRow, taps_in_words
+from studies.hosting_capacity.stored_answer import answers_of_runs, reading_notes
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap, most_and_least
 from studies.shared.envelopes import envelope_of
+from studies.shared.stored_bases import StoredBases
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -33,8 +41,10 @@ def draw_conclusion(
     rows = gather_as(results, "capacities", CapacityRow)
     warnings: tuple[str, ...] = ()
     again, used = made_under is not None, study.limits
+    ladder = gather_as(results, "ladder", RungRow)
     if made_under is not None:
-        rows = capacities_of_runs(study, gather_as(results, "runs", CapacityRun), rows)
+        bases = StoredBases(results)
+        rows, ladder = answers_of_runs(study, gather_as(results, "runs", CapacityRun), bases, rows)
         warnings = reading_notes(study, made_under, rows)
     floor = used.throughput_share_min
     whole = [row for row in rows if row.first_n_servers is None]
@@ -48,6 +58,12 @@ def draw_conclusion(
     judged = [] if again else gather_as(results, "judged", SizeRow)
     shown = [tables.capacity_table(main, study), tables.binding_table(main)]
     charts = [tables.capacity_chart(main)]
+    if ladder:
+        shown.append(ladder_table(ladder))
+        charts += ladder_charts(ladder)
+    if judged and "flexible" in study.operations:
+        shown.append(front_table(judged))
+        charts.append(front_chart(judged))
     if study.throughput_shares:
         shown.append(tables.curve_table(whole))
         charts.append(tables.curve_chart(whole))
@@ -63,7 +79,7 @@ def draw_conclusion(
     names = ", ".join(study.models)
     return Conclusion(
         title=f"Hosting capacity of {study.feeder}: {names} on {study.gpu}",
-        answer=_answer(study, main, again),
+        answer=_answer(study, main, ladder, again),
         feeder=study.feeder,
         tables=tuple(shown),
         maps=_maps(main, again),
@@ -83,7 +99,7 @@ def draw_conclusion(
     )
 
 
-def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], again: bool) -> str:
+def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], ladder: Sequence[RungRow], again: bool) -> str:
     n_places = len({row.bus for row in main})
     if not main:
         return "No bus has an answer: every task failed."
@@ -98,11 +114,10 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], again: 
         if n_places > 1 and least is not best:
             text += f"; the least of {n_places} is {_in_words(least, again)}"
         sentences.append(text + ".")
-    if any(row.n_gpus == 0 for row in main):
-        feeder = study.load_feeder()
-        broken = solve_base_case(feeder, study.scenario.own_load_share, study.limits.rating_basis).breaks(study.limits)
-        if broken and feeder.initial_taps is None:
-            sentences.append(f"Without any site the circuit already breaks a limit: {broken}.")
+        if steps := [row for row in ladder if (row.bus, row.operation) == (best.bus, operation)]:
+            sentences.append(f"Each limit alone, {operation}, at {best.bus}: {ladder_in_words(steps)}.")
+    if any(row.base_breaks for row in main if row.n_gpus == 0) and study.limits.base_rule == "hold":
+        sentences.append("The base rule no-worse asks instead whether a site makes that worse.")
     if again:
         sentences.append("Judged again under other limits: the largest simulated size that keeps them.")
     return " ".join(sentences)
@@ -112,8 +127,11 @@ def _in_words(row: CapacityRow, again: bool) -> str:
     if row.n_gpus == 0:
         # Under other limits the sizes are those that were searched under the old ones; smaller ones may do.
         none = "has no simulated size that keeps them; smaller ones may" if again else "hosts no site"
+        if row.base_breaks:
+            why = f"the circuit breaks a limit without any site: {row.base_breaks}"
+            return f"{row.bus} has no answer by these limits, as {why}"
         return f"{row.bus} {none} ({row.limit})"
-    words = f"{row.bus} hosts {row.power_peak_mw:.2f} MW at its peak ({row.n_gpus} GPUs"
+    words = f"{row.bus} hosts {row.power_peak_mw:.2f} MW at its peak ({row.n_gpus} GPUs, {tokens_in_words(row)}"
     if row.n_servers_rejected_above is not None:
         words += f"; {row.gpus_rejected_above} GPUs do not keep the limits: {row.limit}"
     elif row.limit_where:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import connection_at
 from g2g_opt.site import GPUS_PER_SERVER
+from studies.hosting_capacity.answer_ladder import tokens_per_year
 from studies.hosting_capacity.frontier import Corner
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, SizeRow
@@ -27,9 +28,11 @@ _COLUMNS = (
     *_POWER,
     Column("n_gpus", "GPUs"),
     Column("n_replicas", "replicas"),
+    Column("throughput_tps", "tokens/s", 0),
     Column("throughput_share", "tokens share", 3),
     Column("limit", "limit that binds the next size"),
     Column("limit_where", "where"),
+    Column("tokens_per_year", "tokens a year at this rate (10^12)", 1, secondary=True),
     Column("gpus_rejected_above", "GPUs refused next", secondary=True),
     Column("gpus_rejected_below", "GPUs refused below (gap)", secondary=True),
     Column("power_operating_opendss_mw", "OpenDSS mean MW", 2, secondary=True),
@@ -59,7 +62,7 @@ _SCENARIOS = (
 
 def capacity_table(rows: Sequence[CapacityRow], study: HostingCapacityQuestion) -> ResultTable:
     """The answer: one row per place and operation."""
-    columns = _COLUMNS if study.scenarios == 1 else _COLUMNS[:8] + _SCENARIOS + _COLUMNS[8:]
+    columns = _COLUMNS if study.scenarios == 1 else _COLUMNS[:9] + _SCENARIOS + _COLUMNS[9:]
     feeder = study.load_feeder()
     shown = [
         _with_gpus(row) | {"connection": _connection(study, feeder, row.bus), "power_factor": study.power_factor}
@@ -81,7 +84,10 @@ def _connection(study: HostingCapacityQuestion, feeder: Feeder, buses: str) -> s
 
 
 def _with_gpus(row: CapacityRow) -> Row:
-    return vars(row) | {"gpus_rejected_above": row.gpus_rejected_above}
+    return vars(row) | {
+        "gpus_rejected_above": row.gpus_rejected_above,
+        "tokens_per_year": None if row.throughput_tps is None else tokens_per_year(row.throughput_tps) / 1e12,
+    }
 
 
 def binding_table(rows: Sequence[CapacityRow]) -> ResultTable:
@@ -261,6 +267,7 @@ def judged_table(judged: Sequence[SizeRow]) -> ResultTable:
         Column("n_gpus", "GPUs"),
         Column("kept", "kept"),
         Column("power_peak_mw", "peak MW", 2),
+        Column("throughput_tps", "tokens/s", 0),
         Column("throughput_share", "tokens share", 3),
         Column("curtailed_time_s", "curtailed (s)", 0),
         Column("n_scenarios", "scenarios run"),

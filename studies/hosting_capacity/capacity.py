@@ -16,6 +16,8 @@ from solvers.exact_binomial import lower_bound
 from studies.shared.tap_search import Taps, TapTrial
 
 Operation = Literal["firm", "flexible"]
+# What the flexible answer is the best in, among the sizes that keep the limits.
+Objective = Literal["tokens", "mw", "gpus"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,13 @@ class JudgedSize:
             n_failed=best.n_failed,
         )
 
+    def value(self, objective: Objective) -> tuple[float, int]:
+        """What the size is worth: tokens served per second, peak power (MW) or servers; of equal ones the larger."""
+        if objective == "gpus":
+            return float(self.n_servers), self.n_servers
+        summary = self.summary
+        return summary.throughput_tps if objective == "tokens" else summary.power_peak_mw, self.n_servers
+
     @property
     def summary(self) -> Summary:
         """The record of its run; one that failed has no figures for an answer, and a size that was kept did not."""
@@ -105,11 +114,12 @@ class Certificate:
 class Capacity:
     """The answer for one aim: the largest size kept, and what stopped the next one.
 
-    `largest` is None if not even the smallest site was accepted; `stopped_by` is the limit that the smallest rejected
+    `largest` is the accepted size that is worth most by the study's objective, which is the largest of a firm search;
+    None if not even the smallest site was accepted. `stopped_by` is the limit that the smallest rejected
     size breaks most, or that its run failed, and None if no larger size was refused: `search_end` then says why the
     search went no further, where it is known. `rejected_below` are sizes (servers) below the answer that were
-    rejected: feasibility has a gap there. `n_rejected` is the smallest rejected size above the answer. `note` says what
-    else a reader has to know.
+    rejected: feasibility has a gap there. `n_rejected` is the smallest rejected size above the answer, `base_breaks`
+    what of its broken limits the circuit breaks without any site. `note` says what else a reader has to know.
     """
 
     aim: Aim
@@ -122,6 +132,7 @@ class Capacity:
     confirmed: Outcome | None = None
     certificate: Certificate | None = None
     search_end: str = ""
+    base_breaks: tuple[LimitCheck, ...] = ()
 
     @property
     def bus(self) -> str:
@@ -170,14 +181,31 @@ def capacity_of(
         confirmed=confirmed,
         certificate=certificate,
         search_end=search_end if above is None else "",
+        base_breaks=tuple(c for c in above.outcome.verdict.broken if c.base_breaks) if above is not None else (),
     )
 
 
-def best_of(firm: Capacity, flexible: Capacity) -> Capacity:
-    """The flexible answer: the controller can always be left off, so a bus hosts no less than its firm capacity."""
-    if firm.largest is None or firm.n_servers <= flexible.n_servers:
+# An objective in words.
+_MEASURE = {"tokens": "tokens", "mw": "MW", "gpus": "GPUs"}
+
+
+def best_note(best: JudgedSize, largest: JudgedSize, objective: Objective) -> str:
+    """Why an answer is not the largest size that keeps the limits."""
+    gpus, figures = GPUS_PER_SERVER * sum(largest.n_servers_by_site), largest.summary
+    return (
+        f"the size with the most {_MEASURE[objective]}; up to {gpus} GPUs keep the limits, at "
+        f"{figures.power_peak_mw:.2f} MW and {figures.throughput_tps / 1e3:,.0f} thousand tokens/s"
+    )
+
+
+def best_of(firm: Capacity, flexible: Capacity, objective: Objective = "gpus") -> Capacity:
+    """The flexible answer: the controller can always be left off, so it is worth no less than the firm one."""
+    if firm.largest is None:
         return flexible
-    note = f"with the controller on only {flexible.n_servers * GPUS_PER_SERVER} GPUs: it is better left off here"
+    if flexible.largest is not None and firm.largest.value(objective) <= flexible.largest.value(objective):
+        return flexible
+    less = f"{flexible.n_servers * GPUS_PER_SERVER} GPUs" if objective == "gpus" else f"fewer {_MEASURE[objective]}"
+    note = f"with the controller on only {less}: it is better left off here"
     return replace(
         flexible,
         largest=firm.largest,
@@ -187,4 +215,5 @@ def best_of(firm: Capacity, flexible: Capacity) -> Capacity:
         confirmed=firm.confirmed,
         certificate=firm.certificate,
         search_end=firm.search_end,
+        base_breaks=firm.base_breaks,
     )

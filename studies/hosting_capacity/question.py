@@ -27,7 +27,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import with_services
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR
 from solvers.exact_binomial import failures_allowed, trials_needed
-from studies.hosting_capacity.capacity import Aim, Operation
+from studies.hosting_capacity.capacity import Aim, Objective, Operation
 from studies.hosting_capacity.scenario_draws import draw_scenarios, worst_outage_start_s
 from studies.shared.question_fields import (
     BaseKwPerGpu,
@@ -45,12 +45,15 @@ from studies.shared.question_fields import (
     Service,
     SiteConnection,
     SitePowerFactor,
+    StorageUnits,
     TraceFolder,
 )
 from studies.shared.question_model import NounFlags, question_model
 from studies.shared.workload import Models, check_site_buses, measured_models
 
 TapChoice = Literal["optimised", "study", "own control"]
+# Policies that make an operation flexible.
+_FLEXIBLE = ("ofo", "droop", "schedule", "contextual")
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 
 # Sets of buses that are searched at most: beyond, days on a few cores.
@@ -96,10 +99,21 @@ class HostingCapacityQuestion:
     operations: Annotated[tuple[Operation, ...], Flag("--operation", "only this operation", unset="both")] = OPERATIONS
     policy: Annotated[
         Policy,
-        NounFlags(
-            instead={"kind": Flag("--policy", "controller of flexible operation", choices=("ofo", "droop", "schedule"))}
-        ),
+        NounFlags(instead={"kind": Flag("--policy", "controller of flexible operation", choices=_FLEXIBLE)}),
     ] = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
+    storage: StorageUnits = ()
+    objective: Annotated[
+        Objective,
+        Flag(
+            "--objective",
+            "what the flexible answer has most of among the sizes that keep the limits: tokens served, MW at the peak, "
+            "or GPUs",
+        ),
+    ] = "tokens"
+    ladder: Annotated[
+        bool,
+        Flag("--ladder", "search the size at which each limit begins to bind alone, to the power flow's end"),
+    ] = True
     taps: Annotated[
         TapChoice, Flag("--taps", "regulator taps: found per size, the feeder's own, or moved by its controls")
     ] = "optimised"
@@ -262,6 +276,15 @@ class HostingCapacityQuestion:
             found += [Aim(buses, "flexible", floor) for floor in floors]
         return found
 
+    def objective_of(self, aim: Aim) -> Objective:
+        """Firm, more servers do more work, and a second site beside a given one is as large as it can be."""
+        return self.objective if aim.operation == "flexible" and aim.first_n_servers is None else "gpus"
+
+    def has_ladder(self, aim: Aim) -> bool:
+        """Of places, not of a frontier's points; floors of tokens share theirs, a set of draws has no one record."""
+        is_first = aim.throughput_share_min == self.limits.throughput_share_min
+        return self.ladder and is_first and aim.first_n_servers is None and self.scenarios == 1
+
     def check_fields(self) -> None:
         """Raise `InputError` for figures that do not fit together."""
         if not self.operations:
@@ -270,6 +293,12 @@ class HostingCapacityQuestion:
             raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")
         if self.outage_start_s is not None and self.outage_s is None:
             raise InputError("outage_start_s needs outage_s, how long it lasts")
+        if self.taps == "own control" and self.policy.moves_taps:
+            raise InputError("taps move by the feeder's own controls or by the policy, not by both")
+        if not all(job.of_every_size for job in self.scenario.training):
+            raise InputError(
+                "sites of many sizes are tried: train on a share of a site's GPUs, at every site (--training 33%,...)"
+            )
         if any(len(set(named)) != len(named) or not named for named in self.site_sets):
             raise InputError("a site set needs different buses")
         widths = {len(named) for named in self.site_sets} or {self.n_sites}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from g2g_opt.judge import Criterion
 from g2g_opt.site import GPUS_PER_SERVER
 from g2g_opt.summary import Summary
 from studies.hosting_capacity.capacity import Capacity, Operation
+from studies.hosting_capacity.ladder import Rung
 from studies.hosting_capacity.search import Found, StoredRun
+from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.stored_runs import RunRow
 from studies.shared.task import Tables
 from studies.shared.typed_rows import TypedRow, to_rows
@@ -27,7 +30,8 @@ class CapacityRow(TypedRow):
     `power_operating_mw` and `power_peak_mw` are the mean and the peak of the simulated closed loop on the batch
     engine (of several sites the sum; of a frontier's point both sites); those with `opendss` in their names come from
     the same run on OpenDSS; `fleet_peak_mw` is what the same fleet would draw at its peak if nobody controlled it.
-    `n_servers` is the size searched for: the total, or the second site's if `first_n_servers` is given.
+    `n_servers` is the size searched for: the total, or the second site's if `first_n_servers` is given. `base_breaks`
+    are the limits broken by the next size that the circuit breaks without any site, in words.
     """
 
     bus: str
@@ -47,6 +51,7 @@ class CapacityRow(TypedRow):
     n_gpus: int
     n_replicas: int
     throughput_share: float | None
+    throughput_tps: float | None
     voltage_lowest_pu: float | None
     voltage_highest_pu: float | None
     violation_time_s: float | None
@@ -61,6 +66,7 @@ class CapacityRow(TypedRow):
     limit_where: str
     limit_value: float
     limit_allowed: float
+    base_breaks: str
     taps: str | None
     sizes_judged: int
     n_servers_rejected_above: int | None
@@ -102,6 +108,40 @@ class SizeRow(TypedRow):
     power_peak_mw: float | None
     fleet_peak_mw: float | None
     throughput_share: float | None
+    throughput_tps: float | None
+
+
+class RungEnd(StrEnum):
+    """How a rung of the ladder ends: a limit that a larger size breaks, or nothing that breaks it."""
+
+    BINDS = "binds"
+    NO_POWER_FLOW = "not reached before the power flow ends"
+    SEARCH_END = "not reached before the search ends"
+    NOT_JUDGED = "not judged: no limit, or nothing that it applies to"
+
+
+@dataclass(frozen=True)
+class RungRow(TypedRow):
+    """A rung of the ladder: the largest size that keeps one criterion, all others left aside.
+
+    Where nothing breaks it (`end`), the figures are those of the largest size that was simulated with an answer; of no
+    size at all, they are None and n_servers is 0. `limit_...` are of the next size that was simulated, which breaks it.
+    """
+
+    bus: str
+    operation: Operation
+    criterion: str
+    end: RungEnd
+    n_servers: int
+    n_gpus: int
+    power_operating_mw: float | None
+    power_peak_mw: float | None
+    throughput_tps: float | None
+    n_servers_rejected_above: int | None
+    limit: str
+    limit_where: str
+    limit_value: float | None
+    limit_allowed: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,10 +157,12 @@ class CapacityRun(RunRow):
 
 
 def tables_of(found: Sequence[Found]) -> Tables:
-    """Tables "capacities" (an answer each), "judged" (a size each) and "runs" of what searches found."""
+    """Tables of searches: "capacities" (an answer each), "judged" (sizes), "ladder" (criteria), "runs" and "bases"."""
     return {
         "capacities": to_rows([capacity_row(one.capacity) for one in found]),
         "judged": to_rows([row for one in found for row in _size_rows(one.capacity)]),
+        "ladder": to_rows([rung_row(rung) for one in found for rung in one.rungs]),
+        BASES: base_rows((run.plan, run.scenario, run.run) for one in found for run in one.runs),
         "runs": to_rows([_run_row(run) for run in _distinct(run for one in found for run in one.runs)]),
     }
 
@@ -174,6 +216,7 @@ def _size_rows(capacity: Capacity) -> list[SizeRow]:
                 power_peak_mw=_rounded(figures, lambda f: f.power_peak_mw),
                 fleet_peak_mw=_rounded(figures, lambda f: f.uncontrolled_peak_mw),
                 throughput_share=figures.throughput_share if figures else None,
+                throughput_tps=figures.throughput_tps if figures else None,
             )
         )
     return rows
@@ -214,6 +257,7 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         n_gpus=sum(site.n_gpus for site in figures.sites) if figures else 0,
         n_replicas=sum(site.n_replicas for site in figures.sites) if figures else 0,
         throughput_share=_rounded(figures, lambda f: f.throughput_share),
+        throughput_tps=figures.throughput_tps if figures else None,
         voltage_lowest_pu=_rounded(figures, lambda f: f.lowest, 5),
         voltage_highest_pu=_rounded(figures, lambda f: f.highest, 5),
         violation_time_s=voltage.violation_time_s if voltage is not None else None,
@@ -228,6 +272,7 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         limit_where=stopped.place() if stopped is not None else capacity.search_end,
         limit_value=stopped.value if stopped is not None else 0.0,
         limit_allowed=stopped.limit if stopped is not None else 0.0,
+        base_breaks="; ".join(map(str, capacity.base_breaks)),
         taps=taps_in_words(size.taps) if size is not None else None,
         sizes_judged=len(capacity.judged),
         n_servers_rejected_above=capacity.n_rejected,
@@ -238,6 +283,35 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         scenario_share_lower_bound=_rounded(certificate, lambda f: f.share_lower_bound, 5),
         binding_scenario=certificate.binding if certificate else None,
         certificate_attempt=certificate.attempt if certificate else None,
+    )
+
+
+def rung_row(rung: Rung) -> RungRow:
+    """The row of a rung of the ladder."""
+    stopped = rung.stopped_by
+    if not rung.is_judged:
+        end = RungEnd.NOT_JUDGED
+    elif stopped is not None:
+        end = RungEnd.BINDS
+    else:
+        end = RungEnd.NO_POWER_FLOW if rung.power_flow_ends else RungEnd.SEARCH_END
+    size = rung.below if stopped is not None else rung.ends_at
+    figures = size.summary if size is not None else None
+    return RungRow(
+        bus=rung.aim.place,
+        operation=rung.aim.operation,
+        criterion=rung.criterion,
+        end=end,
+        n_servers=size.n_servers if size is not None else 0,
+        n_gpus=GPUS_PER_SERVER * sum(size.n_servers_by_site) if size is not None else 0,
+        power_operating_mw=_rounded(figures, lambda f: f.power_mean_mw),
+        power_peak_mw=_rounded(figures, lambda f: f.power_peak_mw),
+        throughput_tps=figures.throughput_tps if figures is not None else None,
+        n_servers_rejected_above=rung.n_rejected,
+        limit=stopped.name if stopped is not None else "",
+        limit_where=stopped.place() if stopped is not None else "",
+        limit_value=stopped.value if stopped is not None else None,
+        limit_allowed=stopped.limit if stopped is not None else None,
     )
 
 

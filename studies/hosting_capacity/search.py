@@ -8,11 +8,12 @@ from pathlib import Path
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
-from g2g_opt.plan import Plan, Policy, TapMode
+from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import GPUS_PER_SERVER, sized_site, smallest_n_servers
 from solvers.largest_feasible import LargestFeasible, search_largest_feasible
-from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, capacity_of
+from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, best_note, capacity_of
+from studies.hosting_capacity.ladder import Rung, rungs_of, sizes_wanted
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.shared.side_by_side import Request, Wanted, together
 from studies.shared.tap_search import TapSearch, TapTrial
@@ -24,6 +25,10 @@ RESOLUTION = 0.005
 # 2 to 4 take the same time, 6 and 8 half as much again.
 SIZES_AT_ONCE = 2
 GROWTH = 1.6
+# Sizes spread over the range in which the best one is looked for, and how near to it the search comes.
+SIZES_SPREAD, BEST_RESOLUTION = 6, 0.02
+# Share of a rung of the ladder within which it is known.
+RUNG_RESOLUTION = 0.02
 # Around a guess the search spreads in smaller steps.
 GROWTH_AROUND_GUESS = 1.15
 
@@ -53,10 +58,11 @@ class StoredRun:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a search comes to: its answer and the runs behind it."""
+    """What a search comes to: its answer, the runs behind it, and the ladder of limits if one was asked for."""
 
     capacity: Capacity
     runs: list[StoredRun] = field(default_factory=list)
+    rungs: tuple[Rung, ...] = ()
 
 
 class SizeSearch:
@@ -77,8 +83,8 @@ class SizeSearch:
     ) -> None:
         self._study, self._models, self._aim, self._guess, self._report = study, models, aim, guess, report
         self._confirmed = confirmed
-        self._limits = aim.limits(study.limits)
-        self._policy = study.flexible_policy if aim.operation == "flexible" else Policy("none")
+        self._limits, self._objective = aim.limits(study.limits), study.objective_of(aim)
+        self._policy = study.flexible_policy if aim.operation == "flexible" else study.policy.of_the_grid
         self._tap_mode: TapMode = "own control" if study.taps == "own control" else "fixed"
         self._scenarios = study.draw_scenarios("search")
         self._allowed = study.failures_allowed()
@@ -111,7 +117,7 @@ class SizeSearch:
             for name, bus, n in zip(names, self._aim.buses, sizes, strict=True)
             if n > 0
         )
-        return Plan(sites, policy=self._policy, tap_mode=self._tap_mode)
+        return Plan(sites, policy=self._policy, tap_mode=self._tap_mode, storage=study.storage)
 
     def found(self) -> Wanted[Found]:
         """The largest size kept, certified and confirmed on OpenDSS, with all runs."""
@@ -133,7 +139,44 @@ class SizeSearch:
             except StopIteration as end:
                 answer: LargestFeasible = end.value
                 break
-        return (yield from self.settle(answer.n))
+        if self._objective != "gpus":
+            yield from self._look_for_best(answer.n)
+        if not self._study.has_ladder(self._aim):
+            return (yield from self.settle(answer.n))
+        yield from self._climb()
+        settled = yield from self.settle(answer.n)
+        return replace(settled, rungs=tuple(rungs_of(self._aim, list(self._judged.values()))))
+
+    def _look_for_best(self, n_largest: int) -> Wanted[None]:
+        """Judge sizes up to the largest kept where the most valuable one may be: spread evenly, then around the best.
+
+        A controller that gives up tokens for voltages makes more servers do less work somewhere, so the largest size
+        that keeps the limits need not be the best one.
+        """
+        n_min = self._smallest()
+        if n_largest <= n_min:
+            return
+        spread = [round(n_min * (n_largest / n_min) ** (k / SIZES_SPREAD)) for k in range(1, SIZES_SPREAD)]
+        yield from together([self._judge(n) for n in dict.fromkeys(spread) if n not in self._judged])
+        while True:
+            sizes = sorted(n for n, size in self._judged.items() if size.outcome.failure is None and n <= n_largest)
+            kept = [n for n in sizes if self._judged[n].kept]
+            if not kept:
+                return
+            best = max(kept, key=lambda n: self._judged[n].value(self._objective))
+            place, wanted = sizes.index(best), set()
+            for beside in sizes[max(0, place - 1) : place + 2]:
+                if abs(beside - best) > max(1, int(BEST_RESOLUTION * best)):
+                    wanted.add((beside + best) // 2)
+            wanted -= {*self._judged}
+            if not wanted:
+                return
+            yield from together([self._judge(n) for n in sorted(wanted)])
+
+    def _climb(self) -> Wanted[None]:
+        """Judge sizes until every criterion's rung is known."""
+        while wanted := sizes_wanted(self._judged, self._smallest(), self._cap(), RUNG_RESOLUTION, GROWTH):
+            yield from together([self._judge(n) for n in wanted])
 
     def _smallest(self) -> int:
         """The least servers in all with which every site has a replica of every model."""
@@ -164,12 +207,14 @@ class SizeSearch:
         self._report(self._aim, judged)
 
     def settle(self, n: int) -> Wanted[Found]:
-        """The largest accepted size that fresh scenarios and OpenDSS accept too; what they refused is noted."""
+        """The best accepted size up to `n` that fresh scenarios and OpenDSS accept too; what they refused is noted."""
         notes: list[str] = []
         runs: list[StoredRun] = []
         judged = sorted(self._judged.values(), key=lambda j: j.n_servers)
         attempt = 0
-        for size in sorted((j for j in judged if j.kept and j.n_servers <= n), key=lambda j: -j.n_servers):
+        for size in sorted(
+            (j for j in judged if j.kept and j.n_servers <= n), key=lambda j: j.value(self._objective), reverse=True
+        ):
             plan = replace(self._plan(size.n_servers), taps=size.taps)
             certificate = None
             if len(self._scenarios) > 1:
@@ -192,6 +237,8 @@ class SizeSearch:
             if outcome.kept or size.n_failed:
                 runs += self._search_runs(size.n_servers)
                 end = self._search_end(size.n_servers)
+                if size.n_servers < n and self._objective != "gpus" and not notes:
+                    notes.append(best_note(size, self._judged[n], self._objective))
                 capacity = capacity_of(self._aim, judged, size, notes, outcome, certificate, end)
                 return Found(capacity, runs)
             notes.append(
@@ -201,8 +248,8 @@ class SizeSearch:
         runs += self._search_runs(0)
         return Found(capacity_of(self._aim, judged, None, notes), runs)
 
-    def absorb(self, runs: Sequence[StoredRun]) -> int:
-        """Judge other searches' runs of the same sites under this one's limits; the largest size kept by now (0: none).
+    def absorb(self, runs: Sequence[StoredRun]) -> None:
+        """Judge other searches' runs of the same sites under this one's limits.
 
         A run is a verdict only where one scenario is judged.
         """
@@ -215,7 +262,14 @@ class SizeSearch:
                 trial = TapTrial.of(stored.plan, [outcome])
                 size = JudgedSize.of_trials(stored.n_servers, stored.n_servers_by_site, [trial])
                 self._judged[stored.n_servers] = size
-        return max((n for n, judged in self._judged.items() if judged.kept), default=0)
+
+    def best_kept(self, capacity: Capacity) -> int | None:
+        """The largest size kept, if any size kept is worth more than the answer; None if the answer stands."""
+        kept = [size for size in self._judged.values() if size.kept]
+        best = max((size.value(self._objective) for size in kept), default=None)
+        if best is None or (capacity.largest is not None and best <= capacity.largest.value(self._objective)):
+            return None
+        return max(size.n_servers for size in kept)
 
     def _binding_scenario(self, size: JudgedSize) -> Scenario:
         return next(s for s in self._scenarios if s.name == size.outcome.scenario)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from g2g_opt.feeder import Feeder
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, Operation, best_of
@@ -58,7 +59,7 @@ def search_aims(
         aim = one.capacity.aim
         at_rest = firm.get((aim.buses, aim.first_n_servers))
         if not _is_firm(one) and at_rest is not None:
-            found[k] = Found(best_of(at_rest.capacity, one.capacity), one.runs)
+            found[k] = replace(one, capacity=best_of(at_rest.capacity, one.capacity, study.objective))
     return found
 
 
@@ -72,13 +73,14 @@ def _share_sizes(
     better = []
     for k, one in enumerate(found):
         aim = one.capacity.aim
-        largest = searches[k].absorb(pool[aim.buses, aim.operation])
-        if largest > one.capacity.n_servers:
+        searches[k].absorb(pool[aim.buses, aim.operation])
+        largest = searches[k].best_kept(one.capacity)
+        if largest is not None:
             better.append((k, largest))
     settled = run_side_by_side(study, feeder, [searches[k].settle(n) for k, n in better])
     shared = list(found)
     for (k, _), one in zip(better, settled, strict=True):
-        shared[k] = one
+        shared[k] = replace(one, rungs=found[k].rungs)
     return shared
 
 

@@ -24,8 +24,10 @@ from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rows import CellRow, cell_rows
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
-from studies.shared.question_model import check_unused, question_model
+from studies.shared.question_model import check_unused, question_model, unused_fields
+from studies.shared.rejudging import ALL_LIMITS
 from studies.shared.side_by_side import run_side_by_side
+from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import gather_as, to_rows
 from studies.shared.workload import try_smallest_sites
@@ -42,9 +44,9 @@ class LoadProfileStudy(LoadProfileQuestion):
 
     study: ClassVar[str] = "load-profile"
     stages: ClassVar[tuple[str, ...]] = ("cells", "fleets")
-    # No time outside the limits is allowed, and the fleets' tokens are searched for: those limits cannot be moved.
-    rejudges: ClassVar[frozenset[str]] = frozenset(
-        {"voltage_min_pu", "voltage_max_pu", "loading_max_pu", "loading_emergency_max_pu", "latency_miss_share_max"}
+    # No time outside the limits is allowed, and the fleets' tokens were searched for: these stay.
+    rejudges: ClassVar[frozenset[str]] = (
+        ALL_LIMITS - set(unused_fields(LoadProfileQuestion)["limits"]) - {"throughput_share_min"}
     )
 
     def input_files(self) -> dict[str, Path]:
@@ -122,6 +124,7 @@ class LoadProfileStudy(LoadProfileQuestion):
         return {
             "cells": to_rows(cell_rows(sizes, self.search_end)),
             "judged": to_rows(sizes),
+            BASES: base_rows(one for cell in found for one in cell.done(self, models)),
             "runs": to_rows([run for one in found for run in one.runs(self, models)]),
         }
 

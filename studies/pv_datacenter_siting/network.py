@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,7 +34,8 @@ class SitingNetwork:
     """What does not change in a siting study: feeder, candidates, and the days' points.
 
     `load_share` and `sun` have shape (point,), `demand` (site, point); `slot` (point,) is the tap slot of a point.
-    Rows are the monitored bus-phases, then rated branches if `limits` judge loadings. `power_factor` is the sites'.
+    Rows are the monitored bus-phases, then rated branches if `limits` judge loadings, or if it `keeps_loadings`.
+    `power_factor` is the sites'.
     """
 
     feeder: Feeder
@@ -46,6 +47,7 @@ class SitingNetwork:
     demand: Floats
     slot: Ints
     power_factor: float = POWER_FACTOR
+    keeps_loadings: bool = False
 
     @property
     def regulators(self) -> tuple[str, ...]:
@@ -54,8 +56,17 @@ class SitingNetwork:
 
     @property
     def judges_loading(self) -> bool:
-        """Do loadings have a limit?"""
-        return self.limits.loading_max_pu is not None
+        """Do loadings have a limit, that of the normal or of the emergency rating?"""
+        return self.limits.loading_max_pu is not None or self.limits.loading_emergency_max_pu is not None
+
+    @property
+    def has_loadings(self) -> bool:
+        """Are loadings among the rows?"""
+        return self.judges_loading or self.keeps_loadings
+
+    def with_loadings(self) -> SitingNetwork:
+        """The same network with the loadings of all rated branches among its rows: for what is kept of a plan."""
+        return replace(self, keeps_loadings=True)
 
     @property
     def _judged_loadings(self) -> dict[str, Any]:
@@ -111,9 +122,11 @@ class SitingNetwork:
 
     def names(self) -> list[str]:
         """Names of the rows."""
-        points = self._monitored
-        voltages = [f"{bus}.{'ABC'[phase - 1]}" for bus, phase in points.nodes]
-        return [*voltages, *points.branches]
+        return [*self.node_names(), *self.branches]
+
+    def node_names(self) -> list[str]:
+        """Names of the voltages: bus and phase, or the two phases between which it is judged."""
+        return [f"{bus}.{self.feeder.buses[bus].voltage_name(phase)}" for bus, phase in self.nodes]
 
     @property
     def n_voltages(self) -> int:
@@ -149,13 +162,37 @@ class SitingNetwork:
         return LinearRows(constant, pv, site, tap, low, high)
 
     def limit_rows(self) -> tuple[Floats, Floats]:
-        """Limits of the rows (row, 1): the voltage band, then the loading of branches."""
+        """Limits of the rows (row, 1): the voltage band, then the loading of branches, by whichever rating is nearer.
+
+        The program keeps loadings at every step; time in which they may be passed is left to the verdict.
+        """
         n_voltages, n_rows = self.n_voltages, len(self.names())
         low, high = np.full((n_rows, 1), -np.inf), np.full((n_rows, 1), np.inf)
         low[:n_voltages], high[:n_voltages] = self.limits.voltage_min_pu, self.limits.voltage_max_pu
         if self.limits.loading_max_pu is not None:
             high[n_voltages:] = self.limits.loading_max_pu
+        if self.limits.loading_emergency_max_pu is not None and self.has_loadings:
+            share = self._monitored.emergency_share[:, None]
+            emergency = np.divide(
+                self.limits.loading_emergency_max_pu, share, out=np.full_like(share, np.inf), where=share > 0.0
+            )
+            high[n_voltages:] = np.minimum(high[n_voltages:], emergency)
         return low, high
+
+    @property
+    def emergency_share(self) -> Floats:
+        """Normal over emergency rating (branch,) of the branches among the rows; 0 without an emergency rating."""
+        return self._monitored.emergency_share
+
+    @property
+    def nodes(self) -> tuple[tuple[str, int], ...]:
+        """(bus, phase) of the voltages among the rows."""
+        return self._monitored.nodes
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Names of the branches among the rows."""
+        return self._monitored.branches
 
 
 def no_plan(network: SitingNetwork, n_slots: int, sites: SiteChoices) -> SitingPlan:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
-from g2g_opt.limits import Limits
+from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.quantities import (
     Count,
     CountFromZero,
@@ -88,6 +88,7 @@ EPILOG = (
     "--gap 0.02"
 )
 _PV, _COSTS, _PROGRAM = "PV and storage", "costs ($ a year)", "how the program is solved"
+_NO_BASE = "the program that places the sites knows limits that hold, and no run without sites"
 _ALWAYS = "a siting plan keeps its limits at every step: no share of time outside them is allowed"
 
 
@@ -152,9 +153,11 @@ class SitingQuestion:
 
     Days come from the hourly `profile`: "five" by the rule of `days`, or "typical": `n_typical_days` weighted ones
     with the extremes of the year among them. The plan is checked on all hours of the year; up to `days_added_max` days
-    on which it breaks a limit join the days and the plan is made again. At most `rounds_max` rounds of propose,
-    simulate, correct. The hours nearest to the limits are run again on OpenDSS, the sites' fleets without control and
-    in closed loop with `policy`. `sweeps` are (name, values): the study again with one figure changed, names in
+    on which it breaks a limit join the days (again so many after it was refused) and the plan is made again. At most
+    `rounds_max` rounds of propose, simulate, correct on the days. The hours nearest to the limits are run again on
+    OpenDSS, the sites' fleets without control and in closed loop with `policy`. A plan that breaks a limit or fails on
+    its days, over the year or in a window run with its policy is refused, and the program corrected and solved again,
+    for at most `refusals_max` turns. `sweeps` are (name, values): the study again with one figure changed, names in
     `SWEEPS`.
     """
 
@@ -224,6 +227,7 @@ class SitingQuestion:
                 "violation_integral_max_pu_s": _ALWAYS,
                 "overload_time_share_max": _ALWAYS,
                 "overload_time_max_s": _ALWAYS,
+                **dict.fromkeys(BASE_RULE_FIELDS, _NO_BASE),
             },
         ),
     ] = field(default_factory=lambda: Limits(violation_time_share_max=0.0))
@@ -238,6 +242,10 @@ class SitingQuestion:
     rounds_max: Annotated[RoundCount, Flag("--rounds", "of propose, simulate, correct at most", group=_PROGRAM)] = 8
     n_plans: Annotated[RoundCount, Flag("--plans", "distinct placements that are listed", metavar="K")] = 1
     n_windows: Annotated[CountFromZero, Flag("--windows", "hours run on OpenDSS")] = 4
+    refusals_max: Annotated[
+        FewFromZero, Flag("--refusals", "turns in which plans are proposed in place of refused ones", group=_PROGRAM)
+    ] = 4
+    n_ties: Annotated[CountFromZero, Flag("--ties", "other placements of the best sizes that are looked at")] = 200
     policy: Annotated[Literal["none", "droop", "ofo"], Flag("--policy", "at the sites in closed loop")] = "ofo"
     policy_margin_pu: Annotated[MarginPu, Flag("--margin", "it aims so far inside the limits")] = 0.0
     sweeps: Annotated[

@@ -1,196 +1,373 @@
-"""Plans, rounds and voltages of a siting study as rows that can be stored."""
+"""What a siting study stores: plans, rounds, sizes, taps, voltages, hours and ties, each a typed record."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from solvers.siting.problem import CostParts
+from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_AN_HOUR, clock_of
 from studies.pv_datacenter_siting.network import worst_place
-from studies.pv_datacenter_siting.rounds import Found, Round
-from studies.pv_datacenter_siting.setting import Setting
+from studies.pv_datacenter_siting.proposal import Proposal, ProposalRound
 from studies.pv_datacenter_siting.stored_plan import dump_plan
-from studies.pv_datacenter_siting.windows import nearest_windows
-from studies.shared.task import Row, TaskResult, gather
+from studies.pv_datacenter_siting.year import PlanYear
+from studies.shared.typed_rows import TypedRow
 
 
-def best_plan(results: Sequence[TaskResult]) -> Row | None:
-    """The cheapest plan of the question itself that holds, of those stored."""
-    rows = [row for row in gather(results, "plans") if not row["sweep"] and row["holds"]]
-    return min(rows, key=lambda row: (row["cost"], row["rank"]), default=None)
+@dataclass(frozen=True)
+class PlanRow(TypedRow):
+    """A plan: what it builds, what it costs by parts ($ a year, simulated), the bound, and how its days went.
+
+    `number` counts the question's own plans, `turn` says after how many refusals' rounds it was proposed; a plan of a
+    `sweep` has its `value`. `cost_agrees`: simulated as predicted. `over_pu_h` is a year's.
+    """
+
+    plan: str
+    number: int
+    turn: int
+    sweep: str
+    value: float | None
+    pv: str
+    sites: str
+    pv_kw: float
+    site_kw: float
+    storage_kw: float
+    storage_kwh: float
+    curtailed_mwh: float
+    cost: float
+    predicted_cost: float
+    cost_pv_investment: float
+    cost_pv_energy: float
+    cost_violation: float
+    cost_switching: float
+    cost_site_value: float
+    cost_storage_investment: float
+    cost_storage_energy: float
+    bound: float
+    gap: float
+    status: str
+    solver_s: float
+    n_rounds: int
+    n_unsolved: int
+    cost_agrees: bool
+    over_max_pu: float
+    over_pu_h: float
+    lowest_pu: float | None
+    highest_pu: float | None
+    json: str
+
+    @property
+    def cost_parts(self) -> dict[str, float]:
+        """Terms of the objective by name."""
+        return {name: getattr(self, f"cost_{name}") for name in CostParts.__dataclass_fields__}
 
 
-def plan_row(found: Found) -> Row:
-    """A plan in one row: what it builds, what it costs by parts (simulated), the bound, and whether it holds."""
-    setting, best = found.setting, found.best
-    plan, solution, network = found.plan, best.solution, setting.network
+@dataclass(frozen=True)
+class RoundRow(TypedRow):
+    """One turn of propose, simulate, correct: what the program predicted and what was simulated."""
+
+    plan: str
+    n_days: int
+    round: int
+    status: str
+    predicted_cost: float
+    simulated_cost: float
+    bound: float
+    gap: float
+    predicted_lowest_pu: float
+    simulated_lowest_pu: float | None
+    predicted_highest_pu: float
+    simulated_highest_pu: float | None
+    over_max_pu: float
+    n_over: int
+    where: str
+    when: str
+    n_unsolved: int
+    rows_generated: int
+    rows_all: int
+    solver_s: float
+
+
+@dataclass(frozen=True)
+class HistoryRow(TypedRow):
+    """Cost of the best plan and bound ($ a year) after `seconds` of all rounds' solver."""
+
+    plan: str
+    round: int
+    seconds: float
+    cost: float
+    bound: float
+
+
+@dataclass(frozen=True)
+class SizeRow(TypedRow):
+    """Something that is built: "PV" or a "datacenter"; sizes that are not free have no largest one."""
+
+    plan: str
+    kind: str
+    name: str
+    bus: str
+    size_kw: float
+    size_max_kw: float | None
+    storage_kw: float
+    storage_kwh: float
+
+
+@dataclass(frozen=True)
+class YearRow(TypedRow):
+    """A plan over the hours of the year: energy of PV, and what the representative days say it is."""
+
+    plan: str
+    n_hours: int
+    pv_mwh: float
+    pv_mwh_by_days: float
+
+
+@dataclass(frozen=True)
+class NearestRow(TypedRow):
+    """An hour near to a limit: its first step, the step in it that is nearest, and the distance (pu)."""
+
+    plan: str
+    first: int
+    nearest: int
+    margin_pu: float
+    when: str
+
+
+@dataclass(frozen=True)
+class WindowRow(TypedRow):
+    """The nearest step of such an hour on both engines; figures are None where OpenDSS found no solution (`reason`)."""
+
+    plan: str
+    first: int
+    nearest: int
+    day: int
+    when: str
+    margin_pu: float
+    batch_lowest_pu: float
+    batch_highest_pu: float
+    opendss_lowest_pu: float | None
+    opendss_highest_pu: float | None
+    difference_pu: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class TieRow(TypedRow):
+    """The sizes of a plan at other buses, with its taps: `n_moved` are elsewhere.
+
+    `cost_more` ($ a year) is not 0 only where violations have a price. `margin_pu` is the least distance of a voltage
+    to its limit, None where a step has no solution.
+    """
+
+    plan: str
+    tie: str
+    pv: str
+    sites: str
+    n_moved: int
+    cost_more: float
+    margin_pu: float | None
+
+
+def plan_row(proposal: Proposal, plan: str, number: int, turn: int, sweep: str, value: float | None) -> PlanRow:
+    """A proposal as a row."""
+    case, best = proposal.case, proposal.best
+    built, solution, network = proposal.plan, best.solution, case.network
     g = best.simulated.g[: network.n_voltages, best.simulated.solved]
-    return {
-        "pv": ", ".join(f"{network.pv_buses[j]}: {plan.pv_kw[j]:.0f} kW" for j in np.flatnonzero(plan.pv_kw)),
-        "sites": ", ".join(
-            f"{choice.name} at {network.site_buses[plan.site_bus[k]]}: {plan.site_kw[k]:.0f} kW"
-            for k, choice in enumerate(setting.question.choices())
-        ),
-        "pv_kw": float(plan.pv_kw.sum()),
-        "site_kw": float(plan.site_kw.sum()),
-        "storage_kw": float(plan.storage_kw.sum()),
-        "storage_kwh": float(plan.storage_kwh.sum()),
-        "curtailed_mwh": float(plan.curtailed_kw.sum(axis=0) @ setting.calendar.hours) / 1e3,
-        "cost": best.cost.total,
-        "predicted_cost": solution.cost.total,
-        **{f"cost_{name}": value for name, value in asdict(best.cost).items()},
-        "bound": solution.report.bound,
-        "gap": solution.report.gap,
-        "status": solution.report.status.value,
-        "solver_s": sum(one.seconds for one in found.rounds),
-        "n_rounds": len(found.rounds),
-        "holds": found.holds,
-        "over_max_pu": best.over_max,
-        "over_pu_h": float((best.over @ setting.calendar.hours).sum()),
-        "lowest_pu": float(g.min()) if g.size else None,
-        "highest_pu": float(g.max()) if g.size else None,
-        "reason": "" if found.holds else _why_not(setting, best),
-        "json": dump_plan(setting, plan),
-    }
+    return PlanRow(
+        plan=plan,
+        number=number,
+        turn=turn,
+        sweep=sweep,
+        value=value,
+        pv=case.pv_words(built),
+        sites=case.site_words(built),
+        pv_kw=float(built.pv_kw.sum()),
+        site_kw=float(built.site_kw.sum()),
+        storage_kw=float(built.storage_kw.sum()),
+        storage_kwh=float(built.storage_kwh.sum()),
+        curtailed_mwh=float(built.curtailed_kw.sum(axis=0) @ case.calendar.hours) / 1e3,
+        cost=best.cost.total,
+        predicted_cost=solution.cost.total,
+        **{f"cost_{name}": part for name, part in asdict(best.cost).items()},
+        bound=solution.report.bound,
+        gap=solution.report.gap,
+        status=solution.report.status.value,
+        solver_s=sum(one.seconds for one in proposal.rounds),
+        n_rounds=len(proposal.rounds),
+        n_unsolved=int((~best.simulated.solved).sum()),
+        cost_agrees=best.cost_agrees,
+        over_max_pu=best.over_max,
+        over_pu_h=float((best.over @ case.calendar.hours).sum()),
+        lowest_pu=float(g.min()) if g.size else None,
+        highest_pu=float(g.max()) if g.size else None,
+        json=dump_plan(case, built),
+    )
 
 
-def _why_not(setting: Setting, one: Round) -> str:
-    """What a plan that does not hold breaks, in words."""
-    if not one.simulated.solved.all():
-        point = int(np.flatnonzero(~one.simulated.solved)[0])
-        return f"the power flow has no solution at {setting.place_in_time(point)}"
-    if one.over_max > 0.0:
-        where, point = worst_place(setting.network.names(), one.over)
-        return f"{where} is {one.over_max:.4f} pu outside its limit at {setting.place_in_time(point)}"
-    return "predicted and simulated cost do not agree"
-
-
-def round_rows(found: Found) -> list[Row]:
+def round_rows(proposal: Proposal, plan: str) -> list[RoundRow]:
     """What every round predicted and what was simulated, those on fewer days first."""
-    rows = [] if found.before is None else round_rows(found.before)
-    setting = found.setting
-    names, n_voltages = setting.network.names(), setting.network.n_voltages
-    for k, one in enumerate(found.rounds):
-        solved = one.simulated.solved
-        simulated, predicted = one.simulated.g[:n_voltages, solved], one.solution.predicted[:n_voltages]
-        where, when = "", ""
-        if one.over_max > 0.0:
-            where, point = worst_place(names, one.over)
-            when = setting.place_in_time(point)
-        rows.append(
-            {
-                "n_days": len(setting.days),
-                "round": k + 1,
-                "status": one.solution.report.status.value,
-                "predicted_cost": one.solution.cost.total,
-                "simulated_cost": one.cost.total,
-                "bound": one.solution.report.bound,
-                "gap": one.solution.report.gap,
-                "predicted_lowest_pu": float(predicted.min()),
-                "simulated_lowest_pu": float(simulated.min()) if simulated.size else None,
-                "predicted_highest_pu": float(predicted.max()),
-                "simulated_highest_pu": float(simulated.max()) if simulated.size else None,
-                "over_max_pu": one.over_max,
-                "n_over": int((one.over > 0.0).sum()),
-                "where": where,
-                "when": when,
-                "n_unsolved": int((~solved).sum()),
-                "rows_generated": len(one.solution.generated),
-                "rows_all": one.solution.n_rows_all,
-                "solver_s": one.seconds,
-            }
-        )
-    return rows
+    rows = [] if proposal.before is None else round_rows(proposal.before, plan)
+    return rows + [_round_row(proposal.case, one, k + 1, plan) for k, one in enumerate(proposal.rounds)]
 
 
-def history_rows(found: Found) -> list[Row]:
+def _round_row(case: SitingCase, one: ProposalRound, number: int, plan: str) -> RoundRow:
+    n_voltages, solved = case.network.n_voltages, one.simulated.solved
+    simulated, predicted = one.simulated.g[:n_voltages, solved], one.solution.predicted[:n_voltages]
+    where, when = "", ""
+    if one.over_max > 0.0:
+        where, point = worst_place(case.network.names(), one.over)
+        when = case.place_in_time(point)
+    return RoundRow(
+        plan=plan,
+        n_days=len(case.days),
+        round=number,
+        status=one.solution.report.status.value,
+        predicted_cost=one.solution.cost.total,
+        simulated_cost=one.cost.total,
+        bound=one.solution.report.bound,
+        gap=one.solution.report.gap,
+        predicted_lowest_pu=float(predicted.min()),
+        simulated_lowest_pu=float(simulated.min()) if simulated.size else None,
+        predicted_highest_pu=float(predicted.max()),
+        simulated_highest_pu=float(simulated.max()) if simulated.size else None,
+        over_max_pu=one.over_max,
+        n_over=int((one.over > 0.0).sum()),
+        where=where,
+        when=when,
+        n_unsolved=int((~solved).sum()),
+        rows_generated=len(one.solution.generated),
+        rows_all=one.solution.n_rows_all,
+        solver_s=one.seconds,
+    )
+
+
+def history_rows(proposal: Proposal, plan: str) -> list[HistoryRow]:
     """Cost of the best plan and bound over the seconds of all rounds."""
     rows, before_s = [], 0.0
-    for k, one in enumerate(found.rounds):
+    for k, one in enumerate(proposal.rounds):
         rows += [
-            {"round": k + 1, "seconds": before_s + seconds, "cost": cost, "bound": bound}
-            for seconds, cost, bound in one.solution.history
+            HistoryRow(plan, k + 1, before_s + seconds, cost, bound) for seconds, cost, bound in one.solution.history
         ]
         before_s += one.seconds
     return rows
 
 
-def size_rows(found: Found) -> list[Row]:
-    """Everything that is built: kind, bus, size."""
-    plan, setting = found.plan, found.setting
-    network = setting.network
-    rows: list[Row] = []
-    for j in np.flatnonzero(plan.pv_kw):
-        rows.append({"kind": "PV", "name": "", "bus": network.pv_buses[j], "size_kw": float(plan.pv_kw[j])})
-        rows[-1] |= {"size_max_kw": setting.question.pv_size_max_kw}
-        rows[-1] |= {"storage_kw": float(plan.storage_kw[j]), "storage_kwh": float(plan.storage_kwh[j])}
-    for k, choice in enumerate(setting.question.choices()):
-        bus = network.site_buses[plan.site_bus[k]]
-        rows.append({"kind": "datacenter", "name": choice.name, "bus": bus, "size_kw": float(plan.site_kw[k])})
-        # Sizes that are not free have no largest one.
-        free = setting.question.site_scale_max > setting.question.site_scale_min
-        rows[-1] |= {"size_max_kw": float(setting.sites.size_max_kw[k]) if free else None}
-        rows[-1] |= {"storage_kw": 0.0, "storage_kwh": 0.0}
+def size_rows(proposal: Proposal, plan: str) -> list[SizeRow]:
+    """Everything that is built."""
+    built, case = proposal.plan, proposal.case
+    network, question = case.network, case.question
+    free = question.site_scale_max > question.site_scale_min
+    rows = [
+        SizeRow(
+            plan,
+            "PV",
+            "",
+            network.pv_buses[j],
+            float(built.pv_kw[j]),
+            question.pv_size_max_kw,
+            float(built.storage_kw[j]),
+            float(built.storage_kwh[j]),
+        )
+        for j in np.flatnonzero(built.pv_kw)
+    ]
+    for k, choice in enumerate(question.choices()):
+        bus, largest = network.site_buses[built.site_bus[k]], float(case.sites.size_max_kw[k])
+        rows.append(
+            SizeRow(plan, "datacenter", choice.name, bus, float(built.site_kw[k]), largest if free else None, 0.0, 0.0)
+        )
     return rows
 
 
-def tap_rows(found: Found) -> list[Row]:
-    """Ratio of every regulator in every slot of every day."""
-    setting, plan = found.setting, found.plan
-    n_slots = 24 // setting.question.slot_h
+def year_row(year: PlanYear, plan: str) -> YearRow:
+    """The year of a plan as a row."""
+    return YearRow(plan, int(year.over.size), year.pv_mwh, year.pv_mwh_by_days)
+
+
+# --- tables that other programs read
+
+
+@dataclass(frozen=True)
+class TapRow(TypedRow):
+    """Ratio (pu) of a regulator in a slot of a day."""
+
+    plan: str
+    day: str
+    date: str
+    slot_begins: str
+    regulator: str
+    tap_pu: float
+
+
+@dataclass(frozen=True)
+class DayRow(TypedRow):
+    """A day, how many it stands for, and what happens on it."""
+
+    plan: str
+    day: str
+    date: str
+    n_days: float
+    load_share_min: float
+    load_share_max: float
+    sun_h: float
+
+
+@dataclass(frozen=True)
+class NodeRow(TypedRow):
+    """Lowest and highest predicted and simulated voltage (pu) of a monitored bus-phase over all steps."""
+
+    plan: str
+    node: str
+    predicted_lowest_pu: float
+    simulated_lowest_pu: float
+    predicted_highest_pu: float
+    simulated_highest_pu: float
+
+
+def tap_rows(proposal: Proposal, plan: str) -> list[TapRow]:
+    """Every regulator in every slot of every day."""
+    case, steps = proposal.case, proposal.plan.tap_steps
+    n_slots = 24 // case.question.slot_h
     return [
-        {
-            "day": day.name,
-            "date": day.date,
-            "from": clock_of(h * setting.question.slot_h * STEPS_AN_HOUR),
-            "regulator": name,
-            "tap_pu": setting.network.tap_ratio(name, int(plan.tap_steps[r, k * n_slots + h])),
-        }
-        for k, day in enumerate(setting.days)
+        TapRow(
+            plan,
+            day.name,
+            day.date,
+            clock_of(h * case.question.slot_h * STEPS_AN_HOUR),
+            name,
+            case.network.tap_ratio(name, int(steps[r, k * n_slots + h])),
+        )
+        for k, day in enumerate(case.days)
         for h in range(n_slots)
-        for r, name in enumerate(setting.network.regulators)
+        for r, name in enumerate(case.network.regulators)
     ]
 
 
-def day_rows(found: Found) -> list[Row]:
+def day_rows(proposal: Proposal, plan: str) -> list[DayRow]:
     """The days and what they stand for."""
     return [
-        {
-            "day": day.name,
-            "date": day.date,
-            "n_days": day.n_days,
-            "load_share_min": float(day.load_share.min()),
-            "load_share_max": float(day.load_share.max()),
-            "sun_h": float(day.sun.sum()) / STEPS_AN_HOUR,
-        }
-        for day in found.setting.days
+        DayRow(
+            plan,
+            day.name,
+            day.date,
+            day.n_days,
+            float(day.load_share.min()),
+            float(day.load_share.max()),
+            float(day.sun.sum()) / STEPS_AN_HOUR,
+        )
+        for day in proposal.case.days
     ]
 
 
-def voltage_rows(found: Found) -> list[Row]:
-    """Lowest and highest predicted and simulated voltage of every monitored bus-phase over all steps."""
-    best, n_voltages = found.best, found.setting.network.n_voltages
+def node_rows(proposal: Proposal, plan: str) -> list[NodeRow]:
+    """Extreme voltages of every monitored bus-phase."""
+    best, n_voltages = proposal.best, proposal.case.network.n_voltages
     solved = best.simulated.solved
     predicted, simulated = best.solution.predicted[:n_voltages], best.simulated.g[:n_voltages]
     low, high = np.where(solved, simulated, np.inf).min(axis=1), np.where(solved, simulated, -np.inf).max(axis=1)
     return [
-        {
-            "node": name,
-            "predicted_lowest_pu": float(predicted[i].min()),
-            "simulated_lowest_pu": float(low[i]),
-            "predicted_highest_pu": float(predicted[i].max()),
-            "simulated_highest_pu": float(high[i]),
-        }
-        for i, name in enumerate(found.setting.network.names()[:n_voltages])
-    ]
-
-
-def nearest_rows(found: Found) -> list[Row]:
-    """Hours nearest to the limits."""
-    setting = found.setting
-    return [
-        {"first": w.first, "nearest": w.nearest, "margin_pu": w.margin_pu, "when": setting.place_in_time(w.nearest)}
-        for w in nearest_windows(setting, found.best.simulated, setting.question.n_windows)
+        NodeRow(plan, name, float(predicted[i].min()), float(low[i]), float(predicted[i].max()), float(high[i]))
+        for i, name in enumerate(proposal.case.network.names()[:n_voltages])
     ]

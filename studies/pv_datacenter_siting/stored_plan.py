@@ -12,12 +12,12 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.reading import parse_json
 from solvers.siting.problem import SitingPlan
+from studies.pv_datacenter_siting.case import SitingCase, make_case
 from studies.pv_datacenter_siting.days import Day, day_of
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.setting import Setting, make_setting
 
 
-def dump_plan(setting: Setting, plan: SitingPlan) -> str:
+def dump_plan(case: SitingCase, plan: SitingPlan) -> str:
     """JSON of the plan and its days; exact, as JSON keeps every digit."""
 
     def entries(values: np.ndarray[Any, Any]) -> list[list[float]]:
@@ -25,7 +25,7 @@ def dump_plan(setting: Setting, plan: SitingPlan) -> str:
 
     return json.dumps(
         {
-            "days": [[day.name, day.index, day.n_days] for day in setting.days],
+            "days": [[day.name, day.index, day.n_days] for day in case.days],
             "pv_kw": plan.pv_kw.tolist(),
             "site_bus": plan.site_bus.tolist(),
             "site_kw": plan.site_kw.tolist(),
@@ -38,13 +38,18 @@ def dump_plan(setting: Setting, plan: SitingPlan) -> str:
     )
 
 
-def read_plan(question: SitingQuestion, feeder: Feeder, text: str) -> tuple[Setting, SitingPlan]:
-    """The setting and plan of `dump_plan`."""
+def day_names(text: str) -> list[str]:
+    """Names of the days of a stored plan."""
+    return [str(name) for name, _, _ in parse_json(text, "the stored plan")["days"]]
+
+
+def read_plan(question: SitingQuestion, feeder: Feeder, text: str) -> tuple[SitingCase, SitingPlan]:
+    """The case and plan of `dump_plan`."""
     content = parse_json(text, "the stored plan")
     profile = load_profile(question.profile)
     days: list[Day] = [day_of(profile, k, name, n_days) for name, k, n_days in content["days"]]
-    setting = make_setting(question, feeder, days)
-    shape = (setting.pv.n, len(setting.network.sun))
+    case = make_case(question, feeder, days)
+    shape = (case.pv.n, len(case.network.sun))
 
     def filled(entries: Sequence[Sequence[float]]) -> np.ndarray[Any, np.dtype[np.float64]]:
         values = np.zeros(shape)
@@ -52,11 +57,11 @@ def read_plan(question: SitingQuestion, feeder: Feeder, text: str) -> tuple[Sett
             values[int(j), int(p)] = value
         return values
 
-    return setting, SitingPlan(
+    return case, SitingPlan(
         np.array(content["pv_kw"], dtype=np.float64),
         np.array(content["site_bus"], dtype=np.int64),
         np.array(content["site_kw"], dtype=np.float64),
-        np.array(content["tap_steps"], dtype=np.int64).reshape(setting.taps.n, -1),
+        np.array(content["tap_steps"], dtype=np.int64).reshape(case.taps.n, -1),
         filled(content["curtailed_kw"]),
         np.array(content["storage_kw"], dtype=np.float64),
         np.array(content["storage_kwh"], dtype=np.float64),

@@ -1,8 +1,9 @@
 """PV and datacenter siting: plans that hold when simulated (formulations 8).
 
-Stages: `plans` finds the plan and further distinct ones, and again for every value of a sweep; `checks` takes the best
-plan through all hours of the year; `windows` runs the hours nearest to the limits on OpenDSS, with the sites in closed
-loop.
+Stages, in turns: `plans` proposes plans, simulates their days and takes them through all hours of the year (in the
+first turn also those of sweeps); `windows` runs the hours nearest to their limits on OpenDSS, with the sites in closed
+loop. Then verdicts are passed: a plan that breaks a limit or fails is refused, and the next turn proposes another in
+its place, with what refused it. At last `ties` looks for other placements at the best plan's cost.
 """
 
 from __future__ import annotations
@@ -11,29 +12,40 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
-from g2g_opt.errors import InputError, PowerFlowError
+from g2g_opt.errors import InputError
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Policy
 from studies.pv_datacenter_siting.answer import draw_conclusion
-from studies.pv_datacenter_siting.making import make_plans, sweep_plans
+from studies.pv_datacenter_siting.case import check_budgets, days_of, make_case
+from studies.pv_datacenter_siting.corrections import Request, corrections_of
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.rows import best_plan
-from studies.pv_datacenter_siting.setting import check_budgets, days_of, make_setting
-from studies.pv_datacenter_siting.stored_plan import read_plan
-from studies.pv_datacenter_siting.windows import Window, WindowRun, opendss_voltages, run_fleets
-from studies.pv_datacenter_siting.year import broken_hours, check_year
+from studies.pv_datacenter_siting.rows import NearestRow
+from studies.pv_datacenter_siting.verdicts import JudgedPlan, best_of, judged_plans
+from studies.pv_datacenter_siting.windows import ClosedLoopWindow
+from studies.pv_datacenter_siting.work import find_ties, propose_plans, run_window, sweep_plans
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
-from studies.shared.task import Progress, Row, Tables, Task, TaskResult, counted, gather
+from studies.shared.task import Progress, Tables, Task, TaskResult, counted
+from studies.shared.typed_rows import gather_as
 
 # Rounds that a plan usually takes, for progress.
 _EXPECTED_ROUNDS = 3
-# Seconds of a window in closed loop next to a plan, roughly.
-_WINDOW_WEIGHT = 0.5
+# A window in closed loop, and looking at a placement for ties, next to a plan, roughly.
+_WINDOW_WEIGHT, _TIE_WEIGHT = 0.5, 0.005
+# Placements that a task looks at for ties.
+_TIES_A_TASK = 100
+# Limits that a plan keeps at every step, or that its fleets keep in a window.
+_REJUDGES = frozenset(
+    {
+        "voltage_min_pu",
+        "voltage_max_pu",
+        "loading_max_pu",
+        "loading_emergency_max_pu",
+        "latency_miss_share_max",
+        "throughput_share_min",
+    }
+)
 
 
 @question_model
@@ -41,9 +53,17 @@ class SitingStudy(SitingQuestion):
     """A `SitingQuestion` that can be run."""
 
     study: ClassVar[str] = "siting"
-    stages: ClassVar[tuple[str, ...]] = ("plans", "checks", "windows")
-    # Of the days no more is stored than their extreme voltages.
-    rejudges: ClassVar[frozenset[str]] = frozenset({"voltage_min_pu", "voltage_max_pu"})
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Plans and their windows, turn after turn, and ties."""
+        turns = range(1, self.refusals_max + 2)
+        return (*(name for turn in turns for name in (_stage("plans", turn), _stage("windows", turn))), "ties")
+
+    @property
+    def rejudges(self) -> frozenset[str]:
+        """Limits that hold at a step or over a window's service; none where costs hang on the limits."""
+        return _REJUDGES if self.violations == "forbidden" else frozenset()
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
@@ -56,33 +76,59 @@ class SitingStudy(SitingQuestion):
         load_profile(self.profile).check_is_year()
         if load_profile(self.profile).price_per_kwh is not None and "price" in dict(self.sweeps):
             raise InputError(f"profile {self.profile} has prices by the hour, so one price cannot be swept")
-        check_budgets(make_setting(self, feeder, days_of(self)))
+        check_budgets(make_case(self, feeder, days_of(self)))
 
     # --- tasks
 
     def tasks(self, stage: str, results: Sequence[TaskResult]) -> list[Task]:
-        """The plans and sweeps; then the year of the best plan that holds; then its windows."""
-        if stage == "plans":
-            base = Task("plans", {"sweep": "", "values": []}, "plan", float(self.n_plans))
-            return [base] + [
-                Task("plans", {"sweep": name, "values": list(values)}, f"sweep of {name}", float(len(values)))
+        """Plans and sweeps, or what is proposed in place of refused plans; their windows; ties of the best plan."""
+        plans = [plan for plan in judged_plans(self, results) if not plan.row.sweep]
+        kind, _, turn = stage.partition(" ")
+        if kind == "plans" and not turn:
+            first = Request(n_plans=self.n_plans)
+            return [Task("plans", first.content(), "plan", float(self.n_plans))] + [
+                Task("sweep", {"sweep": name, "values": list(values)}, f"sweep of {name}", float(len(values)))
                 for name, values in self.sweeps
             ]
-        best = best_plan(results)
+        if kind == "plans":
+            return self._next_plans(int(turn), results, plans)
+        if kind == "windows":
+            return self._windows(int(turn or 1), results, plans)
+        best = best_of(plans)
         if best is None:
             return []
-        content = {"name": best["plan"], "plan": best["json"]}
-        if stage == "checks":
-            return [Task("checks", content, "year", 1.0)] if self.year_check else []
+        content = {"plan": best.row.plan, "json": best.row.json}
+        return [
+            Task("ties", content | {"first": first, "n": n}, f"ties, placements from {first + 1} on", _TIE_WEIGHT * n)
+            for first in range(0, self.n_ties, _TIES_A_TASK)
+            for n in (min(_TIES_A_TASK, self.n_ties - first),)
+        ]
+
+    def _next_plans(self, turn: int, results: Sequence[TaskResult], plans: Sequence[JudgedPlan]) -> list[Task]:
+        """Proposals in place of the plans that were refused in the turn before; none if none was."""
+        before = [plan for plan in plans if plan.row.turn == turn - 1]
+        n_wanted = self.n_plans - sum(plan.held for plan in plans)
+        if all(plan.held for plan in before) or n_wanted <= 0:
+            return []
+        corrections = corrections_of(results, plans, self.limits)
+        if corrections.none_left:
+            return []
+        asked = Request(turn, len(plans) + 1, n_wanted, before[-1].row.json, corrections.excluded, corrections.narrowed)
+        return [Task("plans", asked.content(), f"plan in place of refused ones, turn {turn}", float(n_wanted))]
+
+    def _windows(self, turn: int, results: Sequence[TaskResult], plans: Sequence[JudgedPlan]) -> list[Task]:
+        """Windows of the plans of a turn that nothing refused so far."""
+        asked = {plan.row.plan: plan.row.json for plan in plans if plan.row.turn == turn and not plan.refused_before}
         return [
             Task(
                 "windows",
-                content | {"first": row["first"], "nearest": row["nearest"], "margin_pu": row["margin_pu"]},
-                f"{row['when']} on OpenDSS",
+                {"plan": row.plan, "json": asked[row.plan], "first": row.first, "nearest": row.nearest}
+                | {"margin_pu": row.margin_pu},
+                f"{row.plan}, {row.when} on OpenDSS",
                 _WINDOW_WEIGHT,
             )
-            for row in gather(results, "nearest")
-            if row["plan"] == best["plan"]
+            for row in gather_as(results, "nearest", NearestRow)
+            if row.plan in asked
         ]
 
     def split(self, task: Task) -> list[Task]:
@@ -91,59 +137,28 @@ class SitingStudy(SitingQuestion):
         if len(values) < 2:
             return []
         name = task.content["sweep"]
-        return [Task("plans", {"sweep": name, "values": [value]}, f"{name} {value:g}", 1.0) for value in values]
+        return [Task("sweep", {"sweep": name, "values": [value]}, f"{name} {value:g}", 1.0) for value in values]
 
     def run(self, task: Task, progress: Progress) -> Tables:
         """Do a task, in a worker process."""
-        feeder = self.load_feeder()
+        feeder, content = self.load_feeder(), task.content
         if task.kind == "plans":
-            report = counted(progress, _EXPECTED_ROUNDS * max(len(task.content["values"]), self.n_plans))
-            if task.content["sweep"]:
-                return sweep_plans(self, feeder, task.content["sweep"], task.content["values"], report)
-            return make_plans(self, feeder, report)
-        setting, plan = read_plan(self, feeder, task.content["plan"])
-        name = task.content["name"]
-        if task.kind == "checks":
-            year = check_year(setting, plan)
-            row: Row = {
-                "plan": name,
-                "n_hours": int(year.over.size),
-                "n_hours_broken": year.n_hours_broken,
-                "n_hours_unsolved": int(year.unsolved.sum()),
-                "over_max_pu": float(year.over.max()),
-                "lowest_pu": float(np.where(year.unsolved, np.inf, year.lowest_pu).min()),
-                "highest_pu": float(np.where(year.unsolved, -np.inf, year.highest_pu).max()),
-                "pv_mwh": year.pv_mwh,
-                "pv_mwh_by_days": year.pv_mwh_by_days,
-            }
-            return {"year": [row], "year_hours": broken_hours(setting, year, setting.network.names())}
-        window = Window(task.content["first"], task.content["nearest"], task.content["margin_pu"])
-        progress(0.1, task.label)
-        row = {"plan": name, "when": setting.place_in_time(window.nearest), "margin_pu": window.margin_pu}
-        batch = setting.network.simulate(plan).g[: setting.network.n_voltages, window.nearest]
-        try:
-            opendss = opendss_voltages(setting, plan, window.nearest)
-            row |= {
-                "batch_lowest_pu": float(batch.min()),
-                "batch_highest_pu": float(batch.max()),
-                "opendss_lowest_pu": float(opendss.min()),
-                "opendss_highest_pu": float(opendss.max()),
-                "difference_pu": float(np.abs(opendss - batch).max()),
-                "reason": "",
-            }
-        except PowerFlowError as error:
-            figures = ("batch_lowest_pu", "batch_highest_pu", "opendss_lowest_pu", "opendss_highest_pu")
-            row |= dict.fromkeys((*figures, "difference_pu")) | {"reason": str(error)}
-        if not self.places_sites:
-            return {"windows": [row]}
-        runs = []
-        for k, policy in enumerate((Policy(), Policy(self.policy, margin_pu=self.policy_margin_pu))):
-            progress(0.1 + 0.45 * k, f"{task.label}, policy {policy.kind}")
-            planned, scenario, run = run_fleets(setting, plan, window, policy)
-            stored = WindowRun.of(planned, scenario, run, when=row["when"], policy=policy.kind)
-            runs.append(stored.to_row())
-        return {"windows": [row], "runs": runs if self.policy != "none" else runs[:1]}
+            asked = Request.of_content(content)
+            return propose_plans(self, feeder, asked, counted(progress, _EXPECTED_ROUNDS * asked.n_plans))
+        if task.kind == "sweep":
+            report = counted(progress, _EXPECTED_ROUNDS * len(content["values"]))
+            return sweep_plans(self, feeder, content["sweep"], content["values"], report)
+        plan, text = content["plan"], content["json"]
+        if task.kind == "windows":
+            window = ClosedLoopWindow(content["first"], content["nearest"], content["margin_pu"])
+            return run_window(self, feeder, plan, text, window, progress)
+        return find_ties(self, feeder, plan, text, content["first"], content["n"], progress)
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone."""
         return draw_conclusion(self, results, made_under)
+
+
+def _stage(name: str, turn: int) -> str:
+    """Stages of the first turn have no number."""
+    return name if turn == 1 else f"{name} {turn}"

@@ -18,55 +18,46 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy, PVUnit
 from g2g_opt.scenario import Scenario
 from solvers.siting.problem import SitingPlan
+from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR
 from studies.pv_datacenter_siting.network import Simulated
-from studies.pv_datacenter_siting.setting import Setting
-from studies.shared.stored_runs import RunRow
 
 _STEP_S = 900
 
 
 @dataclass(frozen=True)
-class Window:
-    """An hour: its first step, the step in it that is nearest to a limit, and the distance (pu)."""
+class ClosedLoopWindow:
+    """An hour of a plan's days: its first step, the step in it that is nearest to a limit, and the distance (pu)."""
 
     first: int
     nearest: int
     margin_pu: float
 
 
-@dataclass(frozen=True, eq=False)
-class WindowRun(RunRow):
-    """A window with the fleets in closed loop: when it is, and under which policy."""
-
-    when: str
-    policy: str
-
-
-def nearest_windows(setting: Setting, simulated: Simulated, n_windows: int) -> list[Window]:
+def nearest_windows(case: SitingCase, simulated: Simulated, n_windows: int) -> list[ClosedLoopWindow]:
     """The hours nearest to a limit, at most one per day and side, nearest first."""
-    low, high = setting.network.limit_rows()
-    found: list[Window] = []
+    low, high = case.network.limit_rows()
+    found: list[ClosedLoopWindow] = []
     for margin in ((high - simulated.g).min(axis=0), (simulated.g - low).min(axis=0)):
-        for k in range(len(setting.days)):
+        for k in range(len(case.days)):
             of_day = margin[k * STEPS_A_DAY : (k + 1) * STEPS_A_DAY]
             point = k * STEPS_A_DAY + int(of_day.argmin())
-            found.append(Window(point - point % STEPS_AN_HOUR, point, float(of_day.min())))
+            found.append(ClosedLoopWindow(point - point % STEPS_AN_HOUR, point, float(of_day.min())))
     unique = {window.first: window for window in sorted(found, key=lambda w: -w.margin_pu)}
     return sorted(unique.values(), key=lambda w: w.margin_pu)[:n_windows]
 
 
-def taps_at(setting: Setting, plan: SitingPlan, point: int) -> dict[str, float]:
+def taps_at(case: SitingCase, plan: SitingPlan, point: int) -> dict[str, float]:
     """Ratios of all regulators at a step."""
-    steps = plan.tap_steps[:, setting.network.slot[point]]
-    return {name: setting.network.tap_ratio(name, int(steps[r])) for r, name in enumerate(setting.network.regulators)}
+    steps = plan.tap_steps[:, case.network.slot[point]]
+    return {name: case.network.tap_ratio(name, int(steps[r])) for r, name in enumerate(case.network.regulators)}
 
 
-def opendss_voltages(setting: Setting, plan: SitingPlan, point: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def opendss_voltages(case: SitingCase, plan: SitingPlan, point: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Monitored voltages (pu) of one step on OpenDSS, in the order of the network's rows; `PowerFlowError` if none."""
-    network, feeder = setting.network, setting.network.feeder
+    network, feeder = case.network, case.network.feeder
     load, sun = float(network.load_share[point]), float(network.sun[point])
-    taps = taps_at(setting, plan, point)
+    taps = taps_at(case, plan, point)
 
     def held(share: float) -> HeldSeries:
         return HeldSeries((share,), float(_STEP_S))
@@ -93,12 +84,14 @@ def opendss_voltages(setting: Setting, plan: SitingPlan, point: int) -> np.ndarr
     return np.asarray(grid.record.voltage_pu[-1, grid.monitored_columns])
 
 
-def run_fleets(setting: Setting, plan: SitingPlan, window: Window, policy: Policy) -> tuple[Plan, Scenario, Outcome]:
+def run_fleets(
+    case: SitingCase, plan: SitingPlan, window: ClosedLoopWindow, policy: Policy
+) -> tuple[Plan, Scenario, Outcome]:
     """An hour with the sites' fleets at full demand, in closed loop with a policy, second by second, on OpenDSS.
 
     Load and sun are the profile's for that hour; PV injects no more than the plan lets it in any step of the hour.
     """
-    question, network = setting.question, setting.network
+    question, network = case.question, case.network
     points = np.arange(window.first, window.first + STEPS_AN_HOUR)
     injected = plan.injected_kw(network.sun)
     units = []
@@ -115,14 +108,14 @@ def run_fleets(setting: Setting, plan: SitingPlan, window: Window, policy: Polic
         sites.append(sized.site(bus, question.gpu, network.power_factor))
     planned = Plan(
         tuple(sites),
-        taps=tuple(taps_at(setting, plan, window.nearest).items()),
+        taps=tuple(taps_at(case, plan, window.nearest).items()),
         policy=policy,
         pv=tuple(units),
     )
-    day = setting.days[window.first // STEPS_A_DAY]
+    day = case.days[window.first // STEPS_A_DAY]
     row = 24 * day.index + (window.first % STEPS_A_DAY) // STEPS_AN_HOUR
     scenario = Scenario(
-        f"{setting.place_in_time(window.first)}",
+        f"{case.place_in_time(window.first)}",
         replica_share_start=1.0,
         replica_ramps=(),
         seed=question.seed,

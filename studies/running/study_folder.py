@@ -77,6 +77,10 @@ class StudyFolder:
         """The tables of a finished task."""
         return self.root / "tasks" / task_id
 
+    def kept_runs(self, task_id: str) -> Path:
+        """Folder of the runs of a task that is not over."""
+        return self.root / "kept" / task_id
+
     def progress(self, task_id: str) -> Path:
         """What a running task last said of itself."""
         return self.root / "running" / f"{task_id}.json"

@@ -22,8 +22,10 @@ from g2g_opt.consent import Consent, give_consent
 from g2g_opt.grid.circuit_file.child import declare_expendable
 from studies.catalogue import parse_question
 from studies.running.inputs import InputsChangedError, check_inputs
+from studies.running.run_keeper import FolderKeeper
 from studies.running.stored_tables import TableRecords
 from studies.running.study_folder import DiskFullError, StorageError, StudyFolder
+from studies.shared.kept_runs import keeping
 from studies.shared.task import Task
 
 # What a worker process says before and between the ends of its jobs.
@@ -91,11 +93,13 @@ def do_job(job: Job) -> Done:
     question = parse_question(job.question)
     check_inputs(job.inputs, question)
     # There is a worker per core: threads of linear algebra would only get into each other's way.
-    with threadpool_limits(limits=1, user_api="blas"):
+    keeper = FolderKeeper(folder.kept_runs(job.task_id))
+    with threadpool_limits(limits=1, user_api="blas"), keeping(keeper):
         tables = question.run(job.task, tell)
     # A file that changed in between may be what was read.
     check_inputs(job.inputs, question)
     records = folder.write_tables(job.task_id, tables)
+    keeper.remove()
     return Done(time.perf_counter() - began_s, socket.gethostname(), records)
 
 

@@ -30,24 +30,19 @@ Counts = NDArray[np.int32]
 # Columns that are a summary's arrays as they are, but for their shape.
 _ARRAYS = (
     *("lowest_pu", "lowest_step", "highest_pu", "highest_step", "steps_by_class", "below_pu", "above_pu"),
+    *("steps_below", "steps_above"),
     *("loading_pu", "loading_step", "loading_phase", "emergency_share", "loading_steps_over"),
     "loading_steps_by_class",
 )
 
 
 @dataclass(frozen=True, eq=False)
-class RunRow(TypedRow):
-    """A run as a row: plan, scenario and sites as JSON, and everything of its summary; the verdict is not stored.
+class SummaryRow(TypedRow):
+    """Everything of a record as a row, its sites as JSON; the verdict is not stored.
 
-    Tables that tell more about their runs derive a class with more columns.
+    Tables that tell more about their records derive a class with more columns.
     """
 
-    plan: str
-    scenario: str
-    scenario_name: str
-    engine: str
-    engine_note: str
-    seconds: float
     failure_kind: FailureKind | None
     failure_where: str
     failure_time_s: float | None
@@ -62,6 +57,8 @@ class RunRow(TypedRow):
     highest_pu: Floats
     highest_step: Counts
     steps_by_class: Counts
+    steps_below: Counts
+    steps_above: Counts
     below_pu: Floats
     above_pu: Floats
     branches: tuple[str, ...]
@@ -77,16 +74,10 @@ class RunRow(TypedRow):
     sites: str
 
     @classmethod
-    def of(cls, plan: Plan, scenario: Scenario, outcome: Outcome, **more: Any) -> Self:
-        """The row of a run; `more` are the columns of a class of one's own."""
-        summary, failure = outcome.summary, outcome.failure
+    def of_summary(cls, summary: Summary, **more: Any) -> Self:
+        """The row of a record; `more` are the columns of a class of one's own."""
+        failure = summary.failure
         return cls(
-            plan=_PLAN.dump_json((plan,)).decode(),
-            scenario=_SCENARIO.dump_json((scenario,)).decode(),
-            scenario_name=scenario.name,
-            engine=outcome.engine,
-            engine_note=outcome.engine_note,
-            seconds=outcome.seconds,
             failure_kind=failure.kind if failure is not None else None,
             failure_where=failure.where if failure is not None else "",
             failure_time_s=failure.time_s if failure is not None else None,
@@ -105,14 +96,6 @@ class RunRow(TypedRow):
             **more,
         )
 
-    def read_plan(self) -> Plan:
-        """The plan that was run."""
-        return _PLAN.validate_json(self.plan)[0]
-
-    def read_scenario(self) -> Scenario:
-        """The scenario it was run in."""
-        return _SCENARIO.validate_json(self.scenario)[0]
-
     def read_failure(self) -> Failure | None:
         """Why it has no usable answer, if it has none."""
         if self.failure_kind is None:
@@ -125,6 +108,8 @@ class RunRow(TypedRow):
         low, high, loading, unbalance = (tuple(self.edges[ends[k] : ends[k + 1]]) for k in range(4))
         shapes = {
             "steps_by_class": (len(low) + 1, len(high) + 1),
+            "steps_below": (len(low), len(self.nodes)),
+            "steps_above": (len(high), len(self.nodes)),
             "loading_steps_over": (len(loading), len(self.branches)),
         }
         return Summary(
@@ -142,11 +127,53 @@ class RunRow(TypedRow):
             **{name: getattr(self, name).reshape(shapes.get(name, -1)) for name in _ARRAYS},
         )
 
-    def outcome(self, limits: Limits) -> Outcome:
-        """The run judged by `limits`; `InputError` for limits at which it kept no figures."""
+
+@dataclass(frozen=True, eq=False)
+class RunRow(SummaryRow):
+    """A run as a row: its record, plan and scenario as JSON, and how it was run."""
+
+    plan: str
+    scenario: str
+    scenario_name: str
+    engine: str
+    engine_note: str
+    seconds: float
+
+    @classmethod
+    def of(cls, plan: Plan, scenario: Scenario, outcome: Outcome, **more: Any) -> Self:
+        """The row of a run; `more` are the columns of a class of one's own."""
+        return cls.of_summary(
+            outcome.summary,
+            plan=_PLAN.dump_json((plan,)).decode(),
+            scenario=_SCENARIO.dump_json((scenario,)).decode(),
+            scenario_name=scenario.name,
+            engine=outcome.engine,
+            engine_note=outcome.engine_note,
+            seconds=outcome.seconds,
+            **more,
+        )
+
+    def read_plan(self) -> Plan:
+        """The plan that was run."""
+        return _PLAN.validate_json(self.plan)[0]
+
+    @property
+    def base_plan(self) -> str:
+        """The plan without anything that it builds or decides, as it is stored."""
+        return _PLAN.dump_json((self.read_plan().base(),)).decode()
+
+    def read_scenario(self) -> Scenario:
+        """The scenario it was run in."""
+        return _SCENARIO.validate_json(self.scenario)[0]
+
+    def outcome(self, limits: Limits, base: Summary | None = None) -> Outcome:
+        """The run judged by `limits`, beside the `base` without sites if there is one (`StoredBases`).
+
+        `InputError` for limits at which it kept no figures, and for the base rule "no-worse" without a base.
+        """
         summary = self.read_summary()
-        verdict = judge(summary, limits)
-        return Outcome(self.scenario_name, self.engine, summary, verdict, self.seconds, self.engine_note)
+        verdict = judge(summary, limits, base)
+        return Outcome(self.scenario_name, self.engine, summary, verdict, self.seconds, self.engine_note, base=base)
 
 
 def _node(name: str) -> tuple[str, int]:

@@ -70,10 +70,14 @@ class Question(Protocol):
     """A study: frozen, complete enough to rerun, made of plain values (see `catalogue` for those there are)."""
 
     study: ClassVar[str]
-    # Each of them run when the one before is through.
-    stages: ClassVar[tuple[str, ...]]
-    # Limits by which stored runs can be judged again, by name.
-    rejudges: ClassVar[frozenset[str]]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages; each of them is run when the one before is through, and may turn out to have no task."""
+
+    @property
+    def rejudges(self) -> frozenset[str]:
+        """Limits by which stored runs can be judged again, by name."""
 
     @property
     def feeder(self) -> str:

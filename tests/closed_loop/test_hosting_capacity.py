@@ -18,15 +18,29 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.site import sized_site
 from studies.cli import main
 from studies.hosting_capacity.capacity import Capacity
+from studies.hosting_capacity.ladder import POWER_FLOW, broken_by
 from studies.hosting_capacity.rows import capacity_row
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.hosting_capacity.work import find_bus_capacity
+from studies.hosting_capacity.work import find_bus_capacity, search_aims
 
 # Five minutes with the hour's swing: full, then half.
 SHORT = Scenario("short", 300, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), seed=3)
-# Voltages decide: what ratings do has tests of its own.
-VOLTAGES = Limits(loading_max_pu=None)
-STUDY = HostingCapacityStudy(feeder="ieee13", buses=("671",), scenario=SHORT, taps="optimised", limits=VOLTAGES)
+# Voltages decide: what ratings, unbalance and rapid changes do has tests of its own.
+VOLTAGES = Limits(
+    loading_max_pu=None,
+    unbalance_negative_sequence_max=None,
+    unbalance_nema_max=None,
+    rapid_voltage_change_max_pu=None,
+)
+STUDY = HostingCapacityStudy(
+    feeder="ieee13",
+    buses=("671",),
+    scenario=SHORT,
+    taps="optimised",
+    limits=VOLTAGES,
+    objective="gpus",
+    ladder=False,
+)
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +217,36 @@ def test_an_isolated_bus_of_a_users_circuit_neither_hosts_a_site_nor_spoils_the_
     assert firm.largest is not None
     assert flexible.largest is not None
     assert firm.largest.summary.sites[0].power_peak_mw > 1.0
+
+
+# --- the ladder of limits, and what a flexible answer has most of
+
+
+def test_every_rung_is_confirmed_by_opendss_and_broken_by_its_criterion_above() -> None:
+    busy = Scenario("busy", 60, replica_share_start=1.0, replica_ramps=((20.0, 30.0, 0.7),), seed=3)
+    study = replace(STUDY, scenario=busy, operations=("firm",), taps="study", limits=Limits(), ladder=True)
+    feeder = study.load_feeder()
+    (found,) = search_aims(study, dict.fromkeys(study.aims(("675",))))
+    binding = [rung for rung in found.rungs if rung.stopped_by is not None and rung.criterion != POWER_FLOW]
+    assert {"line loading", "rapid voltage change"} <= {rung.criterion for rung in binding}
+    for rung in binding:
+        sizes = [n for n in (rung.below and rung.below.n_servers, rung.n_rejected) if n]
+        assert rung.below is None or rung.n_rejected - rung.below.n_servers <= max(1, 0.03 * rung.below.n_servers)
+        for n in sizes:
+            taps = next(size.taps for size in found.capacity.judged if size.n_servers == n)
+            plan = Plan((sized_site("site", "675", study.load_models(), n, study.base_kw_per_gpu),), taps=taps)
+            (outcome,) = evaluate(plan, feeder, [busy], study.limits, engine="opendss").outcomes
+            assert (broken_by(outcome.verdict, rung.criterion) is None) == (n != rung.n_rejected), (rung.criterion, n)
+
+
+def test_the_flexible_answer_has_most_of_what_is_asked_for() -> None:
+    best = {}
+    for objective in ("tokens", "mw", "gpus"):
+        _, flexible = find_bus_capacity(replace(STUDY, objective=objective), "671")
+        assert flexible.largest is not None
+        assert flexible.confirmed is not None
+        assert flexible.confirmed.kept
+        best[objective] = flexible.largest
+    assert best["gpus"].n_servers >= max(best["tokens"].n_servers, best["mw"].n_servers)
+    assert best["tokens"].summary.throughput_tps >= 1.2 * best["gpus"].summary.throughput_tps
+    assert best["mw"].summary.power_peak_mw >= max(one.summary.power_peak_mw for one in best.values()) - 1e-9

@@ -54,7 +54,15 @@ class Case:
 
     @property
     def study(self) -> HostingCapacityStudy:
-        limits = Limits(voltage_min_pu=self.low_pu, violation_time_share_max=0.0, loading_max_pu=self.loading_max_pu)
+        # What the hand figures are of: the band and the ratings.
+        limits = Limits(
+            voltage_min_pu=self.low_pu,
+            violation_time_share_max=0.0,
+            loading_max_pu=self.loading_max_pu,
+            unbalance_negative_sequence_max=None,
+            unbalance_nema_max=None,
+            rapid_voltage_change_max_pu=None,
+        )
         return HostingCapacityStudy(
             feeder=str(self.master), buses=(self.bus,), operations=("firm",), scenario=SHORT, limits=limits
         )

@@ -12,6 +12,7 @@ from steady_site import SteadySite
 
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.errors import InputError, PowerFlowError
+from g2g_opt.failure import FailureKind
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.command import GridCommand, SetTaps
 from g2g_opt.grid.config import TapPosition
@@ -279,7 +280,8 @@ def test_a_narrow_window_is_counted_as_unserved_and_put_in_a_sentence() -> None:
     assert grid.served.unserved_steps == 3
     steep = (1 / 0.95 - 0.5) / (0.95 - 0.5)  # (5.1), model 1 below its window
     served_kw = 2000.0 * lowest_pu * (0.5 + steep * (lowest_pu - 0.5))
-    sentence = grid.served.worst
+    assert grid.served.worst.kind is FailureKind.NOT_SERVED
+    sentence = str(grid.served.worst)
     assert "bus 670" in sentence
     assert "asked for 2000.0 kW" in sentence
     assert f"served {served_kw:.1f} kW" in sentence
@@ -309,7 +311,7 @@ def test_the_default_window_serves_the_same_load_in_full() -> None:
     run(grid, 3)
     assert min(grid.record[-1].voltages["670"]) < 0.95
     assert grid.served.unserved_steps == 0
-    assert grid.served.worst == ""
+    assert grid.served.worst is None
     engine_kw, engine_kvar = grid._circuit.served_powers()  # type: ignore[union-attr]
     assert list(engine_kw) == pytest.approx([2000.0] * 3, rel=1e-5)
     assert list(engine_kvar) == pytest.approx([0.0] * 3, abs=0.05)
@@ -325,7 +327,7 @@ def test_an_attachment_that_asks_for_nothing_does_not_hide_one_that_is_not_serve
     served_kw, _ = grid._circuit.served_powers()  # type: ignore[union-attr]
     assert min(served_kw[:3]) < 0.999 * 2000.0  # OpenDSS serves the site less than it asked for
     assert grid.served.unserved_steps == 2
-    assert "bus 670 asked for 2000.0 kW" in grid.served.worst
+    assert "bus 670 asked for 2000.0 kW" in str(grid.served.worst)
 
 
 def test_kvar_follow_from_a_lagging_power_factor() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from studies.catalogue import make_question
 from studies.datacenter_location.placements import list_placements, spread_sample
-from studies.datacenter_location.ranking import best_rows, n_tied
+from studies.datacenter_location.ranking import best_rows, lead_in_words, n_tied
 from studies.datacenter_location.study import LocationStudy
 from studies.datacenter_location.trials import TapRange, rank_key
 from studies.shared.question_flags import add_question_flags, given_fields
@@ -146,15 +147,11 @@ def test_lines_that_cannot_be_read(words: tuple[str, ...], reason: str) -> None:
 
 
 def row(name: str, integral: float, time_s: float = 0.0, tokens: float = 1.0, margin: float = 0.0, **more: Any) -> Any:
-    return {
-        "placement": name,
-        "stage": "placements",
-        "failure": "",
-        "integral_violation_pu_s": integral,
-        "violation_time_s": time_s,
-        "throughput_tps": tokens,
-        "margin_pu": margin,
-    } | more
+    """What a ranking reads of a `PlacementRow`; failures have no figures."""
+    figures = (integral, time_s, tokens, margin) if not more.get("failure") else (None,) * 4
+    names = ("integral_violation_pu_s", "violation_time_s", "throughput_tps", "margin_pu")
+    fixed = {"placement": name, "stage": "placements", "failure": ""}
+    return SimpleNamespace(**(fixed | dict(zip(names, figures, strict=True)) | more))
 
 
 def test_ties_are_broken_by_time_tokens_margin_and_names_in_this_order() -> None:
@@ -169,10 +166,28 @@ def test_ties_are_broken_by_time_tokens_margin_and_names_in_this_order() -> None
         row("e", 0.0, failure="no convergence"),
     ]
     for shuffled in (ordered[::-1], ordered[3:] + ordered[:3]):
-        assert [r["placement"] for r in best_rows(shuffled, finalists=False)] == [r["placement"] for r in ordered]
+        assert [r.placement for r in best_rows(shuffled, finalists=False)] == [r.placement for r in ordered]
     assert n_tied(best_rows(ordered, finalists=False)) == 1
     assert n_tied([row("a", 0.0), row("b", 1e-9), row("c", 0.1)]) == 2
     assert n_tied([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        (row("b", 0.75), "ahead of the next best (b) by 0.2500 pu s less violation"),
+        (row("b", 0.5, 12.0), "by 10 s less outside the band"),
+        (row("b", 0.5, 2.0, 900.0), "by 100 tokens/s more"),
+        (row("b", 0.5, 2.0, 1000.0, 0.001), "by 0.00200 pu more margin of the worst voltage"),
+        (row("b", 0.5, 2.0, 1000.0, 0.003), "level with 1 other(s)"),
+        (row("b", 0.5, failure="no convergence"), ""),
+    ],
+)
+def test_the_best_placement_is_ahead_by_the_figure_that_decides(second: Any, words: str) -> None:
+    first = row("a", 0.5, 2.0, 1000.0, 0.003)
+    assert words in lead_in_words([first, second])
+    assert bool(lead_in_words([first, second])) == bool(words)
+    assert lead_in_words([first]) == ""
 
 
 def test_a_placement_counts_by_its_best_trial_and_finalists_apart() -> None:
@@ -183,8 +198,8 @@ def test_a_placement_counts_by_its_best_trial_and_finalists_apart() -> None:
         row("b", 1.2),
     ]
     best = best_rows(rows, finalists=False)
-    assert [(r["placement"], r["stage"]) for r in best] == [("a", "refine"), ("b", "placements")]
-    assert [r["stage"] for r in best_rows(rows, finalists=True)] == ["finalists"]
+    assert [(r.placement, r.stage) for r in best] == [("a", "refine"), ("b", "placements")]
+    assert [r.stage for r in best_rows(rows, finalists=True)] == ["finalists"]
     assert rank_key(rows[0]) > rank_key(rows[1])
 
 

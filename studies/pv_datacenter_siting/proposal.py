@@ -21,19 +21,34 @@ from solvers.siting.problem import (
     excess,
 )
 from solvers.siting.search import solve_siting
+from studies.pv_datacenter_siting.case import SitingCase
+from studies.pv_datacenter_siting.days import STEPS_A_DAY
 from studies.pv_datacenter_siting.network import Simulated, no_plan
-from studies.pv_datacenter_siting.setting import Setting
 
 # Predicted and simulated cost agree within this share.
 COST_AGREES = 0.01
 # What is added to the margin of a row that a simulated plan breaks, beyond what it is outside (pu).
-_TIGHTEN_PU = 5e-5
+TIGHTEN_PU = 5e-5
 
 Report = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Narrowing:
+    """Limits of a row that are narrowed by `by_pu` at `n_steps` steps of a day, from its step `first` on.
+
+    `day` is the day's place in the profile, `row` a name of the network's.
+    """
+
+    row: str
+    day: int
+    first: int
+    n_steps: int
+    by_pu: float
+
+
 @dataclass(frozen=True, eq=False)
-class Round:
+class ProposalRound:
     """One turn: the program's solution and what the power flow says of it."""
 
     solution: SitingSolution
@@ -47,19 +62,25 @@ class Round:
         """Farthest outside (pu); 0 if nothing is."""
         return float(self.over.max(initial=0.0))
 
+    @property
+    def cost_agrees(self) -> bool:
+        """Is the simulated cost the predicted one, within `COST_AGREES`?"""
+        promised = self.solution.cost.total
+        return abs(self.cost.total - promised) <= COST_AGREES * max(abs(promised), 1.0)
+
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """The plan that came out, with all rounds; `holds` says that its simulation keeps what was asked for.
+class Proposal:
+    """The plan that came out, with all rounds; `holds` says that its days, simulated, keep what was asked for.
 
     `before` is what was found on fewer days, if days of the year have joined since.
     """
 
-    setting: Setting
-    rounds: tuple[Round, ...]
-    best: Round
+    case: SitingCase
+    rounds: tuple[ProposalRound, ...]
+    best: ProposalRound
     holds: bool
-    before: Found | None = None
+    before: Proposal | None = None
 
     @property
     def plan(self) -> SitingPlan:
@@ -67,30 +88,45 @@ class Found:
         return self.best.solution.plan
 
 
-def find_plan(
-    setting: Setting,
+def margin_of(case: SitingCase, narrowed: Sequence[Narrowing]) -> Floats:
+    """By how much (row, point) limits are narrowed; days and rows that the case does not have are left out."""
+    names = {name: i for i, name in enumerate(case.network.names())}
+    place = {day.index: k for k, day in enumerate(case.days)}
+    margin = np.zeros((len(names), len(case.network.sun)))
+    for one in narrowed:
+        if one.row in names and one.day in place:
+            first = place[one.day] * STEPS_A_DAY + one.first
+            margin[names[one.row], first : first + one.n_steps] += one.by_pu
+    return margin
+
+
+def propose(
+    case: SitingCase,
     report: Report,
     *,
     start: SitingPlan | None = None,
     known: Sequence[tuple[int, int, int]] = (),
     excluded: Sequence[Placement] = (),
-) -> Found:
+    narrowed: Sequence[Narrowing] = (),
+) -> Proposal:
     """Rounds until a plan holds, or there is no time or round left; `start` is where the first linearisation is made.
+
+    `excluded` placements are left out, and limits are `narrowed` besides the question's margin.
 
     Raises `InputError` if not even the feeder with `start` can be solved.
     """
-    question, network = setting.question, setting.network
-    n_slots = len(setting.calendar.slot_day)
-    plan = start if start is not None else no_plan(network, n_slots, setting.sites)
+    question, network = case.question, case.network
+    n_slots = len(case.calendar.slot_day)
+    plan = start if start is not None else no_plan(network, n_slots, case.sites)
     simulated = network.simulate(plan)
     if not simulated.solved.any():
         raise InputError(f"feeder {question.feeder}: no step of the days has a power flow solution")
-    margin = np.full(simulated.g.shape, question.margin_pu)
+    margin = question.margin_pu + margin_of(case, narrowed)
     low, high = network.limit_rows()
-    rounds: list[Round] = []
+    rounds: list[ProposalRound] = []
     left_s = question.time_limit_s
     for number in range(1, question.rounds_max + 1):
-        problem = setting.problem(network.linearize(plan, simulated, margin))
+        problem = case.problem(network.linearize(plan, simulated, margin))
         solution = solve_siting(
             problem,
             mip_gap=question.mip_gap,
@@ -105,25 +141,24 @@ def find_plan(
         simulated = network.simulate(plan)
         over = np.where(simulated.solved, excess(simulated.g, low, high), 0.0)
         cost = cost_of(problem, plan, over)
-        rounds.append(Round(solution, simulated, over, cost, solution.report.seconds))
+        rounds.append(ProposalRound(solution, simulated, over, cost, solution.report.seconds))
         worst = f"{1e3 * over.max():.2f} mpu outside" if over.max() > 0.0 else "within all limits"
         report(f"round {number}: gap {100.0 * solution.report.gap:.2f} %, simulated {worst}")
         stuck = [one.solution.report.status for one in rounds[-2:]].count(SolveStatus.INFEASIBLE) == 2
-        if _holds(setting, rounds[-1]) or left_s <= 0.0 or stuck:
+        if _holds(case, rounds[-1]) or left_s <= 0.0 or stuck:
             break
         if number > 1:
             # The same linearisation errs the same way: keep away from what it broke.
-            margin = margin + np.where(over > 0.0, over + _TIGHTEN_PU, 0.0)
-    held = [one for one in rounds if _holds(setting, one)]
+            margin = margin + np.where(over > 0.0, over + TIGHTEN_PU, 0.0)
+    held = [one for one in rounds if _holds(case, one)]
     best = held[-1] if held else min(rounds, key=lambda one: (not one.simulated.solved.all(), one.over.sum()))
-    return Found(setting, tuple(rounds), best, bool(held))
+    return Proposal(case, tuple(rounds), best, bool(held))
 
 
-def _holds(setting: Setting, one: Round) -> bool:
+def _holds(case: SitingCase, one: ProposalRound) -> bool:
     """Was every step solved, no limit broken (or paid for as promised), and the cost what was promised?"""
     if not one.simulated.solved.all() or one.solution.report.status is SolveStatus.FAILED:
         return False
-    if setting.question.violations == "forbidden" and one.over_max > 0.0:
+    if case.question.violations == "forbidden" and one.over_max > 0.0:
         return False
-    promised = one.solution.cost.total
-    return abs(one.cost.total - promised) <= COST_AGREES * max(abs(promised), 1.0)
+    return one.cost_agrees

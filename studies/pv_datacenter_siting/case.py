@@ -14,9 +14,11 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from solvers.siting.problem import (
     Calendar,
+    Floats,
     LinearRows,
     PVChoices,
     SiteChoices,
+    SitingPlan,
     SitingProblem,
     StorageChoices,
     TapChoices,
@@ -37,7 +39,7 @@ from studies.pv_datacenter_siting.question import SitingQuestion
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class SitingCase:
     """A question on its days; `problem` completes the program with the rows of a linearised network."""
 
     question: SitingQuestion
@@ -62,9 +64,27 @@ class Setting:
             self.storage,
         )
 
+    def violation_cost(self, over: Floats) -> float:
+        """$ a year of rows that are `over` their limits (row, point); 0 where violations are forbidden."""
+        if self.question.violations == "forbidden":
+            return 0.0
+        return float(self.question.violation_cost_per_pu_h * (over @ self.calendar.hours).sum())
+
     def place_in_time(self, point: int) -> str:
         """Day and time of a step."""
         return f"{self.days[point // STEPS_A_DAY].name} {clock_of(point)}"
+
+    def pv_words(self, plan: SitingPlan) -> str:
+        """The PV of a plan in words."""
+        built = np.flatnonzero(plan.pv_kw)
+        return ", ".join(f"{self.network.pv_buses[j]}: {plan.pv_kw[j]:.0f} kW" for j in built)
+
+    def site_words(self, plan: SitingPlan) -> str:
+        """The datacenters of a plan in words."""
+        return ", ".join(
+            f"{choice.name} at {self.network.site_buses[plan.site_bus[k]]}: {plan.site_kw[k]:.0f} kW"
+            for k, choice in enumerate(self.question.choices())
+        )
 
 
 def days_of(question: SitingQuestion) -> list[Day]:
@@ -73,7 +93,7 @@ def days_of(question: SitingQuestion) -> list[Day]:
     return five_days(profile) if question.days == "five" else typical_days(profile, question.n_typical_days)
 
 
-def make_setting(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) -> Setting:
+def make_case(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) -> SitingCase:
     """The parts of the program; `InputError` for candidates and budgets that leave nothing to decide."""
     load, sun = joined(days)
     slot, slot_day = slots_of(len(days), question.slot_h)
@@ -96,7 +116,7 @@ def make_setting(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) 
         for day in days
     ]
     n = len(pv_buses)
-    return Setting(
+    return SitingCase(
         question,
         tuple(days),
         network,
@@ -125,11 +145,11 @@ def make_setting(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) 
     )
 
 
-def check_budgets(setting: Setting) -> None:
+def check_budgets(case: SitingCase) -> None:
     """Raise `InputError`, with what stands in the way, if counts and candidates leave no plan at all."""
-    sites = setting.sites
-    buses = setting.network.site_buses
-    names = [choice.name for choice in setting.question.choices()]
+    sites = case.sites
+    buses = case.network.site_buses
+    names = [choice.name for choice in case.question.choices()]
     for size in range(1, sites.n + 1):
         for group in combinations(range(sites.n), size):
             shared = {b for k in group for b in sites.candidates[k]}

@@ -1,0 +1,149 @@
+"""The ladder of limits and the front of MW against tokens: tables, charts and words, from rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from studies.hosting_capacity.ladder import RUNGS
+from studies.hosting_capacity.rows import CapacityRow, RungEnd, RungRow, SizeRow
+from studies.shared.conclusion import Chart, Column, Line, ResultTable
+
+_HOURS_A_YEAR = 8760
+# Charts with more places than this say nothing.
+_PLACES_MAX = 24
+
+
+def tokens_per_year(throughput_tps: float) -> float:
+    """Tokens of a year in which every hour is like the one that was simulated."""
+    return throughput_tps * 3600.0 * _HOURS_A_YEAR
+
+
+def tokens_in_words(row: CapacityRow) -> str:
+    """Tokens of an answer, per second and per year."""
+    tps = row.throughput_tps or 0.0
+    return f"{tps / 1e3:,.0f} thousand tokens/s, or {tokens_per_year(tps) / 1e12:,.1f} trillion a year at this rate"
+
+
+# --- the ladder
+
+
+def ladder_table(rows: Sequence[RungRow]) -> ResultTable:
+    """Every rung of every place, the lowest first."""
+    columns = (
+        Column("bus", "bus"),
+        Column("operation", "operation"),
+        Column("criterion", "limit alone"),
+        Column("power_peak_mw", "peak MW that keep it", 2),
+        Column("power_operating_mw", "mean MW", 2, secondary=True),
+        Column("n_gpus", "GPUs"),
+        Column("throughput_tps", "tokens/s", 0),
+        Column("end", "then"),
+        Column("limit_value", "value of the next size", 4, secondary=True),
+        Column("limit_allowed", "allowed", 4, secondary=True),
+        Column("limit_where", "where and when", secondary=True),
+    )
+    judged = [row for row in rows if row.end is not RungEnd.NOT_JUDGED]
+    return ResultTable("ladder", "Each limit alone: the MW at which it begins to bind", columns, _ordered(judged))
+
+
+def _ordered(rows: Sequence[RungRow]) -> list[dict[str, object]]:
+    places = list(dict.fromkeys((row.bus, row.operation) for row in rows))
+    ordered = sorted(rows, key=lambda row: (places.index((row.bus, row.operation)), *_height(row)))
+    return [vars(row) | {"end": str(row.end)} for row in ordered]
+
+
+def _height(row: RungRow) -> tuple[bool, bool, float]:
+    """Rungs that bind come first, by their MW; what is not judged last."""
+    return row.end is RungEnd.NOT_JUDGED, row.end is not RungEnd.BINDS, row.power_peak_mw or 0.0
+
+
+def ladder_in_words(rows: Sequence[RungRow]) -> str:
+    """The rungs of one place, lowest first: "line loading from 7.30 MW (line.650632), voltage from 9.21 MW"."""
+    parts, unreached, ends = [], [], ""
+    for row in sorted(rows, key=_height):
+        if row.end is RungEnd.BINDS:
+            at = f"{row.power_peak_mw:.2f} MW" if row.power_peak_mw is not None else "the smallest site"
+            parts.append(f"{row.criterion} from {at}")
+        elif row.end is not RungEnd.NOT_JUDGED and row.power_peak_mw is not None:
+            unreached.append(row.criterion)
+            what = "the power flow ends" if row.end is RungEnd.NO_POWER_FLOW else "the search ends"
+            ends = f"not reached before {what} at {row.power_peak_mw:.2f} MW: "
+    if unreached:
+        parts.append(ends + ", ".join(unreached))
+    if unjudged := [row.criterion for row in rows if row.end is RungEnd.NOT_JUDGED]:
+        parts.append(f"not judged: {', '.join(unjudged)}")
+    return "; ".join(parts)
+
+
+def ladder_charts(rows: Sequence[RungRow]) -> list[Chart]:
+    """A chart per operation: the rungs that bind, by place."""
+    charts = []
+    for operation in ("firm", "flexible"):
+        found = [row for row in rows if row.operation == operation and row.end is RungEnd.BINDS]
+        places = list(dict.fromkeys(row.bus for row in found))[:_PLACES_MAX]
+        lines = []
+        for criterion in RUNGS:
+            at = {row.bus: row for row in found if row.criterion == criterion and row.bus in places}
+            if at:
+                y = [(at[place].power_peak_mw or 0.0) if place in at else None for place in places]
+                text = [at[place].limit_where if place in at else "" for place in places]
+                lines.append(Line(criterion, places, y, True, text))
+        if lines:
+            title = f"Ladder of limits, {operation}: where each begins to bind alone"
+            charts.append(Chart(title, "bus", "peak power (MW)", tuple(lines)))
+    return charts
+
+
+# --- MW against tokens
+
+
+def front_points(judged: Sequence[SizeRow]) -> dict[str, list[SizeRow]]:
+    """For every place the sizes kept than which no other has both more MW and more tokens, by rising MW.
+
+    Firm and flexible ones together; a size that was judged under several floors of tokens counts once.
+    """
+    kept: dict[str, dict[tuple[str, int], SizeRow]] = {}
+    for row in judged:
+        if row.kept and row.throughput_tps is not None and row.first_n_servers is None:
+            kept.setdefault(row.bus, {})[row.operation, row.n_servers] = row
+    found: dict[str, list[SizeRow]] = {}
+    for place, sizes in kept.items():
+        front: list[SizeRow] = []
+        for row in sorted(
+            sizes.values(), key=lambda r: (r.power_peak_mw or 0.0, r.throughput_tps or 0.0), reverse=True
+        ):
+            if not front or (row.throughput_tps or 0.0) > (front[-1].throughput_tps or 0.0):
+                front.append(row)
+        found[place] = front[::-1]
+    return found
+
+
+def front_table(judged: Sequence[SizeRow]) -> ResultTable:
+    """The points of the front."""
+    columns = (
+        Column("bus", "bus"),
+        Column("operation", "operation"),
+        Column("power_peak_mw", "peak MW", 2),
+        Column("power_operating_mw", "mean MW", 2),
+        Column("n_gpus", "GPUs"),
+        Column("throughput_tps", "tokens/s", 0),
+        Column("throughput_share", "tokens share", 3),
+    )
+    rows = [vars(row) for front in front_points(judged).values() for row in front]
+    return ResultTable(
+        "front", "MW against tokens: sizes that keep the limits and are not beaten in both", columns, rows
+    )
+
+
+def front_chart(judged: Sequence[SizeRow]) -> Chart:
+    """The table above as lines."""
+    lines = [
+        Line(
+            place,
+            [row.power_peak_mw for row in front],
+            [row.throughput_tps for row in front],
+            text=[f"{row.operation}, {row.n_gpus} GPUs" for row in front],
+        )
+        for place, front in list(front_points(judged).items())[:_PLACES_MAX]
+    ]
+    return Chart("MW against tokens", "peak power (MW)", "tokens/s", tuple(lines))
