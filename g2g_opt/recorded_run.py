@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from g2g_opt.assembly import Assembly
+from g2g_opt.channel.views import physical
 from g2g_opt.controller.ofo import OFOBatchSizeController
 from g2g_opt.controller.rule_based import RuleBasedBatchSizeController
 from g2g_opt.datacenter.offline import OfflineDatacenter
@@ -62,7 +63,7 @@ def _exhausted_before(ends_s: float, run: Assembly, datacenter: OfflineDatacente
         time_s < ends_s
         for controller in run.coordinator.controllers
         if isinstance(controller, OFOBatchSizeController | RuleBasedBatchSizeController)
-        and controller.datacenter is datacenter
+        and physical(controller.datacenter) is datacenter
         for time_s in controller.exhausted_at_s
     )
 
