@@ -172,8 +172,8 @@ def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def question_json(question: Question) -> str:
-    """A question as canonical JSON: what tasks are identified by."""
-    plain = _adapter(question.study).dump_python(question, mode="json")
+    """A question as canonical JSON: what tasks are identified by. Paths of files are absolute, wherever it is read."""
+    plain = _plain(question)
     return json.dumps({"study": question.study, **plain}, sort_keys=True, separators=(",", ":"))
 
 
@@ -193,9 +193,13 @@ def _parsed(text: str, _consent: Consent) -> Question:
 
 
 def question_toml(question: Question) -> str:
-    """A question as a TOML file; what is None is left out, which means the same."""
-    plain = _adapter(question.study).dump_python(question, mode="json")
-    return tomli_w.dumps({"study": question.study, **_without_none(plain)})
+    """A question as a TOML file, paths absolute; what is None is left out, which means the same."""
+    return tomli_w.dumps({"study": question.study, **_without_none(_plain(question))})
+
+
+def _plain(question: Question) -> dict[str, Any]:
+    """A question's plain values. One that was made in Python has its files by the paths that were given."""
+    return _with_absolute_paths(_adapter(question.study).dump_python(question, mode="json"))
 
 
 def _without_none(value: Any) -> Any:
