@@ -23,12 +23,14 @@ WIDE = [line.replace(" 150 ", " 900 ") for line in RING["branch"]]
 SHORT = [RING["bus"][0], RING["bus"][1].replace("120 30", "520 90"), RING["bus"][2].replace("100 25", "400 80")]
 
 
-def concluded(folder: Path, **changes: object) -> tuple[Conclusion, dict[str, list[Row]]]:
+def concluded(
+    folder: Path, told: list[str] | None = None, **changes: object
+) -> tuple[Conclusion, dict[str, list[Row]]]:
     settings = {"datacenter_buses": (2, 3), "penetrations": (0.1,), "alphas": (0.5,), "q": (540,), "n_ties": 0}
     study = CoordinationStudy(network=str(folder / "ring.m"), **(settings | changes))  # type: ignore[arg-type]
     study.check()
     (task,) = study.tasks("runs", [])
-    tables = study.run(task, lambda share, words: None)
+    tables = study.run(task, lambda share, words: None if told is None else told.append(words))
     return study.conclude([TaskResult(task, tables)]), tables
 
 
@@ -97,7 +99,11 @@ def test_outages_that_a_shift_makes_worse_are_counted_by_branch(tmp_path: Path) 
 
 def test_a_study_with_outages_says_what_they_are_and_are_not(tmp_path: Path) -> None:
     ring(tmp_path)
-    found, tables = concluded(tmp_path, n_1=1)
+    told: list[str] = []
+    found, tables = concluded(tmp_path, told, n_1=1)
+    # Something is said before the first dispatch, and of every part.
+    assert told[0].startswith("dispatch of all records")
+    assert [words for words in told if words.startswith("outages of 3 branches in 1 records, ideal")]
     assert [row["policy"] for row in tables["n_1"]] == ["none", "ideal", "contextual, eps 10"]
     assert "N-1, alpha 0.5, ideal: " in found.answer
     assert " of 3 outages of a branch break a limit" in found.answer
