@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from g2g_opt.errors import InputError
+from g2g_opt.reading import read_bytes
 from studies.running.stored_tables import StoredTables, table_file
 from studies.running.study_folder import sync_folder, write_whole, writing
 from studies.shared.task import Row
@@ -26,10 +27,10 @@ class FolderKeeper:
         """Everything kept; a file that is not what its name says (half-written, changed) counts for nothing."""
         found: list[Row] = []
         for path in sorted(self._folder.glob("*.parquet")):
-            if hashlib.sha256(path.read_bytes()).hexdigest() != path.stem:
-                logger.warning("%s is not whole: its runs are simulated again", path)
-                continue
             try:
+                if hashlib.sha256(read_bytes(path, "kept runs")).hexdigest() != path.stem:
+                    logger.warning("%s is not whole: its runs are simulated again", path)
+                    continue
                 found += StoredTables(self._folder)[path.stem]
             except InputError as error:
                 logger.warning("%s: its runs are simulated again", error)
