@@ -186,8 +186,8 @@ def _with_absolute_trace(job: Any) -> Any:
 
 
 def question_json(question: Question) -> str:
-    """A question as canonical JSON: what tasks are identified by."""
-    plain = _adapter(question.study).dump_python(question, mode="json")
+    """A question as canonical JSON: what tasks are identified by. Paths of files are absolute, wherever it is read."""
+    plain = _plain(question)
     return json.dumps({"study": question.study, **plain}, sort_keys=True, separators=(",", ":"))
 
 
@@ -208,5 +208,9 @@ def _parsed(text: str, _consent: Consent) -> Question:
 
 def question_toml(question: Question) -> str:
     """A question as a TOML file that `read_question` reads as the same; None is left out or written (`NONE`)."""
-    plain = _adapter(question.study).dump_python(question, mode="json")
-    return tomli_w.dumps({"study": question.study, **with_none_written(type(question), plain)})
+    return tomli_w.dumps({"study": question.study, **with_none_written(type(question), _plain(question))})
+
+
+def _plain(question: Question) -> dict[str, Any]:
+    """A question's plain values. One that was made in Python has its files by the paths that were given."""
+    return _with_absolute_paths(_adapter(question.study).dump_python(question, mode="json"))

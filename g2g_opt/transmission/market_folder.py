@@ -29,6 +29,12 @@ POWER_MAX_MW = 1e7
 # Sizes of a day's file, of which the largest there are have less than a megabyte, and of a month's archive.
 DAY_BYTES_MAX, ARCHIVE_BYTES_MAX = 16 * MIB, 64 * MIB
 
+ONLY_NEW_YORK = (
+    "only the New York operator's files (NYISO) are understood, by their own names: YYYYMMDDpalIntegrated.csv or "
+    "YYYYMMDDpal.csv, YYYYMMDDisolf.csv, YYYYMMDDrtfuelmix.csv, or a month of them as YYYYMM01palIntegrated_csv.zip"
+)
+_SHOWN = 6
+
 STAMP, CLOCK = "Time Stamp", "Time Zone"
 
 
@@ -79,7 +85,8 @@ class DayFile:
         if missing:
             raise InputError(
                 f"{self.name} lacks the columns {', '.join(missing)}; it needs {', '.join(names)} and has "
-                f"{shown(', '.join(header)) if header else 'no header'}. Download it again"
+                f"{shown(', '.join(header)) if header else 'no header'}. Download it again: only the New York "
+                "operator's files are understood"
             )
         return [header.index(name.casefold()) for name in names]
 
@@ -102,14 +109,21 @@ class DayFile:
 
 
 class MarketFolder:
-    """The day files and month archives below a folder; `InputError` if there is no such folder."""
+    """The day files and month archives below a folder; `InputError` if there is none of either."""
 
     def __init__(self, folder: Path | str) -> None:
         self.path = copy_or_self(user_path(str(folder), "market folder"))
         self._found: dict[str, list[Path]] = {}
+        others: list[str] = []
         for path in files_below(self.path, "market folder"):
             if _DAY_FILE.fullmatch(path.name) or _MONTH_FILE.fullmatch(path.name):
                 self._found.setdefault(path.name.casefold(), []).append(path)
+            else:
+                others.append(path.name)
+        if not self._found:
+            more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+            holds = f"it has {', '.join(map(shown, others[:_SHOWN]))}{more}" if others else "it has no file at all"
+            raise InputError(f"market folder {self.path}: {ONLY_NEW_YORK}; {holds}")
 
     @property
     def files(self) -> list[Path]:

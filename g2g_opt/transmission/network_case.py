@@ -7,6 +7,7 @@ degrees.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +32,11 @@ BUNDLED_CASE = "ieee24"
 
 # Columns of the format, counted from 0.
 BUS_NUMBER, BUS_TYPE, LOAD_MW, LOAD_MVAR, SHUNT_MW, SHUNT_MVAR = 0, 1, 2, 3, 4, 5
-VOLTAGE_MAX, VOLTAGE_MIN = 11, 12
-GEN_BUS, MVAR_MAX, MVAR_MIN, SET_POINT, GEN_STATUS, POWER_MAX, POWER_MIN = 0, 3, 4, 5, 7, 8, 9
-FROM, TO, RESISTANCE, REACTANCE, CHARGING, RATING, RATIO, ANGLE, BRANCH_STATUS = 0, 1, 2, 3, 4, 5, 8, 9, 10
+VOLTAGE, VOLTAGE_ANGLE, VOLTAGE_MAX, VOLTAGE_MIN = 7, 8, 11, 12
+GEN_BUS, GEN_MW, GEN_MVAR, MVAR_MAX, MVAR_MIN = 0, 1, 2, 3, 4
+SET_POINT, GEN_STATUS, POWER_MAX, POWER_MIN = 5, 7, 8, 9
+FROM, TO, RESISTANCE, REACTANCE, CHARGING, RATING, EMERGENCY_RATING = 0, 1, 2, 3, 4, 5, 7
+RATIO, ANGLE, BRANCH_STATUS = 8, 9, 10
 ANGLE_MIN, ANGLE_MAX = 11, 12
 DC_STATUS, DC_FROM_MW, DC_FROM_MVAR, DC_TO_MVAR, DC_MIN, DC_MAX, DC_LOSS, DC_LOSS_SHARE = 2, 3, 5, 6, 9, 10, 15, 16
 LOAD_BUS, HOLDS_VOLTAGE, REFERENCE, ISOLATED = 1, 2, 3, 4
@@ -80,6 +83,17 @@ class NetworkCase:
         return self.places(self.branch[:, FROM]), self.places(self.branch[:, TO])
 
     @property
+    def branch_names(self) -> tuple[str, ...]:
+        """Branches (branch,) as "10-20" by the numbers of their buses, parallel ones as "10-20 2" and so on."""
+        seen: Counter[str] = Counter()
+        names = []
+        for start, end in self.branch[:, [FROM, TO]]:
+            name = f"{start:.15g}-{end:.15g}"
+            seen[name] += 1
+            names.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+        return tuple(names)
+
+    @property
     def links(self) -> csr_array:
         """How many branches go from a bus to another (bus, bus)."""
         n = len(self.bus)
@@ -90,6 +104,12 @@ class NetworkCase:
         """Rating (branch,), infinite where there is none."""
         rating = self.branch[:, RATING]
         return np.where(rating > 0.0, rating, np.inf)
+
+    @property
+    def emergency_rating_mva(self) -> Floats:
+        """What a branch (branch,) may carry after an outage (RATE_C): its rating where none is stated."""
+        stated = self.branch[:, EMERGENCY_RATING]
+        return np.where(stated > 0.0, stated, self.rating_mva)
 
     @property
     def dc_drawn_mw(self) -> Floats:

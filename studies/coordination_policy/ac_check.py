@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.transmission.ac_power_flow import AcPowerFlow, solve_ac_power_flow
+from g2g_opt.transmission.ac_network import AcNetwork
+from g2g_opt.transmission.ac_power_flow import AcPowerFlow
 from solvers.dispatch.solve import DispatchSolution
 from studies.coordination_policy.network import Network
+from studies.coordination_policy.outage_check import check_outages, records_to_check
 from studies.shared.task import Row
 
 Floats = NDArray[np.float64]
@@ -47,13 +49,21 @@ class Operated:
 
 
 def check_ac(
-    network: Network, records: Ints, operated: Mapping[str, Operated], report: Callable[[str], None]
+    network: Network,
+    records: Ints,
+    operated: Mapping[str, Operated],
+    report: Callable[[str], None],
+    n_outage_records: int | None = None,
 ) -> dict[str, list[Row]]:
-    """Rows by way of operation ("none" is without coordination, and there), and of records that others break more."""
+    """Rows by way of operation ("none" is without coordination, and there), and of records that others break more.
+
+    Of `n_outage_records` records also after the outage of every branch.
+    """
+    ac = AcNetwork(network.case)
     flows: dict[str, list[AcPowerFlow | None]] = {}
     for name, how in operated.items():
         flows[name] = [
-            _flow(network, int(record), how, k) if how.solved[k] else None for k, record in enumerate(records)
+            _flow(ac, network, int(record), how, k) if how.solved[k] else None for k, record in enumerate(records)
         ]
         report(f"AC power flow of {len(records)} records, {name}")
     base_cost = operated["none"].cost_usd
@@ -103,12 +113,24 @@ def check_ac(
                     "outside_pu": max(flow.outside_pu, 0.0) if flow.converged else None,
                 }
             )
-    return {"ac": rows, "ac_records": worst}
+    tables: dict[str, list[Row]] = {"ac": rows, "ac_records": worst}
+    if n_outage_records is not None:
+        tables |= check_outages(
+            ac,
+            records_to_check(network.load_mw[records].sum(axis=1), n_outage_records),
+            flows,
+            lambda name, k: _drawn(network, int(records[k]), operated[name], k),
+            report,
+        )
+    return tables
 
 
-def _flow(network: Network, record: int, how: Operated, k: int) -> AcPowerFlow:
-    active, reactive = network.drawn(record, how.theta_mw[k], how.shed_mw[k])
-    return solve_ac_power_flow(network.case, network.system.by_unit_mw(how.power_mw[k]), active, reactive)
+def _drawn(network: Network, record: int, how: Operated, k: int) -> tuple[Floats, Floats]:
+    return network.drawn(record, how.theta_mw[k], how.shed_mw[k])
+
+
+def _flow(ac: AcNetwork, network: Network, record: int, how: Operated, k: int) -> AcPowerFlow:
+    return ac.solve(network.system.by_unit_mw(how.power_mw[k]), *_drawn(network, record, how, k))
 
 
 def _saving(base: Floats, own: Floats) -> float | None:

@@ -76,8 +76,39 @@ _AC_RECORDS = (
     Column("loading_max", "highest loading", 3),
     Column("outside_pu", "voltage outside by (pu)", 4),
 )
+_N_1 = (
+    Column("penetration", "datacenters (share of peak)", secondary=True),
+    Column("alpha", "alpha", 2),
+    Column("q", "records", secondary=True),
+    Column("draw", "draw", secondary=True),
+    Column("policy", "coordination"),
+    Column("n_records", "records checked"),
+    Column("n_outages", "outages of a branch in each"),
+    Column("secure", "records that stand them all"),
+    Column("broken", "outages that break a limit"),
+    Column("worse", "more than without coordination"),
+    Column("worse_records", "in records"),
+    Column("unsolved", "no power flow"),
+    Column("loading_max", "highest loading (of the emergency rating)", 3),
+    Column("n_splitting", "branches whose outage splits the network, not assessed"),
+    Column("n_left_out", "records without an intact power flow, left out", secondary=True),
+)
+_N_1_OUTAGES = (
+    Column("outage", "branch"),
+    Column("alpha", "alpha", 2),
+    Column("policy", "coordination"),
+    Column("broken", "records in which its outage breaks a limit"),
+    Column("worse", "more than without coordination"),
+    Column("breaks", "breaks"),
+    Column("loading_max", "highest loading", 3),
+)
 
 
+_N_1_LIMITS = (
+    "N-1: outages are of one branch at a time, of no generator or bus; after one, generators share the losses and hold "
+    "their voltages, and nothing is dispatched anew; loadings are shares of emergency ratings (RATE_C) where a case "
+    "states them; the dispatch does not know of outages, it keeps to its share of ratings"
+)
 # An ideal saving below this is a solver's tolerance: no share of it is told.
 _NOTHING_PERCENT = 1e-3
 
@@ -126,6 +157,15 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
                 f"{unrated} of {ac[0]['n_branches']} branches have no rating: how they are loaded was not checked",
             )
         answer, charts = f"{answer}\n{_ac_answer(ac)}", (*_ac_charts(ac), *charts)
+    if n_1 := gather(results, "n_1"):
+        outages = gather(results, "n_1_outages")
+        tables = (
+            table("n_1", "AC power flows after the outage of a branch (N-1)", _N_1, n_1),
+            table("n_1_outages", "Outages that break a limit", _N_1_OUTAGES, outages, folded=True),
+            *tables,
+        )
+        answer = f"{answer}\n{_n_1_answer(n_1)}"
+        warnings += (_N_1_LIMITS,)
     return Parts(answer, tables, charts, (*failures, *lost), warnings, texts)
 
 
@@ -262,6 +302,26 @@ def _ac_answer(rows: Sequence[Row]) -> str:
             f"instead of {_percent(row['saving_share'])}."
         )
     return "\n".join(words[:12])
+
+
+def _n_1_answer(rows: Sequence[Row]) -> str:
+    words, before = [], rows[0]
+    for row in rows:
+        if row["policy"] == "none":
+            before = row
+            continue
+        words.append(
+            f"N-1, alpha {row['alpha']:g}, {row['policy']}: {row['broken']} of {row['n_records'] * row['n_outages']} "
+            f"outages of a branch break a limit ({before['broken']} without coordination), {row['worse']} of them one "
+            f"that holds without it, or further{_splitting_words(row['n_splitting'])}."
+        )
+    return "\n".join(words[:12])
+
+
+def _splitting_words(n: int) -> str:
+    if not n:
+        return ""
+    return f"; {n} that split the network {'is' if n == 1 else 'are'} not among them"
 
 
 def _percent(share: float | None) -> str:

@@ -92,7 +92,7 @@ def study_draw(
     ]
     tables = {"savings": savings, "features": features, "policies": policies, "lost": lost}
     if case.network is not None:
-        found = check_ac(case.network, test, operated, report)
+        found = check_ac(case.network, test, operated, report, question.n_1)
         tables |= {name: [about | row for row in rows] for name, rows in found.items()}
         tables["network_notes"] = [{"note": note} for note in case.network.case.notes]
     return tables

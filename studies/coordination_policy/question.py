@@ -66,7 +66,8 @@ class CoordinationQuestion:
     `numpy.random.default_rng(seed)`'s, as recorded results have it.
 
     `network` is a transmission network as a case file, whose dispatch loads branches to `rating_share` of their
-    ratings: the peak-hour study then checks dispatches by AC power flows.
+    ratings: the peak-hour study then checks dispatches by AC power flows, those of `n_1` records also after the outage
+    of every branch.
     """
 
     study: ClassVar[str] = "coordination"
@@ -178,6 +179,16 @@ class CoordinationQuestion:
     rating_share: Annotated[
         ShareAboveZero, Flag("--rating-share", "share of branch ratings that dispatch may use", group=_NETWORK)
     ] = 0.7
+    n_1: Annotated[
+        Count | None,
+        Flag(
+            "--n-1",
+            "records on which the outage of every branch is checked, one at a time",
+            metavar="RECORDS",
+            group=_NETWORK,
+            unset="none",
+        ),
+    ] = None
     seed: StudySeed = 256
 
     def check_figures(self) -> None:
@@ -202,6 +213,8 @@ class CoordinationQuestion:
             raise InputError("a network is studied at peak hours, with physical settings")
         if self.datacenter_buses and not self.network:
             raise InputError("datacenters' buses are those of a network; give --network")
+        if self.n_1 is not None and not self.network:
+            raise InputError("outages (--n-1) are those of a network's branches; give --network")
         if len(set(self.datacenter_buses)) < len(self.datacenter_buses):
             raise InputError(f"a datacenter's bus is named twice: {list(self.datacenter_buses)}")
         if pyomo_solver(self.solver) is not None and self.kind != "day-ahead":

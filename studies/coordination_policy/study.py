@@ -105,8 +105,10 @@ class CoordinationStudy(CoordinationQuestion):
         if task.kind == "day":
             return study_day(self, content["penetration"], content["date"], counted(progress, 1 + len(self.alphas)))
         if self.kind == "peak-hour":
-            ways = 2 + len(self.eps_of()) if self.network else 0
+            checks = 0 if not self.network else 1 if self.n_1 is None else 2
+            ways = checks * (2 + len(self.eps_of()))
             report = counted(progress, (2 + self.ties_of()) * len(self.eps_of()) + ways)
+            progress(0.0, "dispatch of all records, without coordination and with the ideal one")
             case = make_case(self, content["penetration"], content["alpha"])
             return study_draw(self, case, content["q"], content["draw"], report)
         setting = make_setting(self.settings, content["penetration"], content["alpha"])

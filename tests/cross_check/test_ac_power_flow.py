@@ -11,7 +11,8 @@ import pytest
 from pypower.api import case24_ieee_rts, ext2int, makePTDF, ppoption, runpf
 
 from g2g_opt.errors import InputError
-from g2g_opt.transmission.ac_power_flow import AcPowerFlow, solve_ac_power_flow
+from g2g_opt.transmission.ac_network import AcNetwork
+from g2g_opt.transmission.ac_power_flow import AcPowerFlow
 from g2g_opt.transmission.case_system import system_of_case
 from g2g_opt.transmission.network_case import (
     BRANCH_STATUS,
@@ -62,7 +63,7 @@ def two_buses(folder: Path, most: float = 300.0, least: float = 0.9, mvar_max: f
 
 def solved(case: NetworkCase) -> AcPowerFlow:
     load = case.bus[:, LOAD_MW], case.bus[:, LOAD_MVAR]
-    return solve_ac_power_flow(case, np.append(120.0, np.zeros(len(case.gen) - 1)), *load)
+    return AcNetwork(case).solve(np.append(120.0, np.zeros(len(case.gen) - 1)), *load)
 
 
 def hand_voltage(p: float, q: float) -> float:
@@ -105,18 +106,18 @@ def test_losses_are_given_by_all_generators_by_what_each_could_give_more(tmp_pat
     case = load_network_case(str(tmp_path / "two.m"))
     load = case.bus[:, LOAD_MW], case.bus[:, LOAD_MVAR]
     # The reference bus is at its limit: the other generator gives the losses of the line.
-    found = solve_ac_power_flow(case, np.array([80.0, 40.0]), *load)
+    found = AcNetwork(case).solve(np.array([80.0, 40.0]), *load)
     assert found.converged
     assert found.excess_mw == 0.0
     assert "losses" not in found.broken
     # A line that carries 80 MW and what bus 20 lacks of reactive power loses 0.6 to 1 MW.
     assert 0.6 < found.loss_mw < 1.0
     # With both at their limits, nobody gives them.
-    full = solve_ac_power_flow(case, np.array([80.0, 60.0]), load[0] + [0.0, 20.0], load[1])
+    full = AcNetwork(case).solve(np.array([80.0, 60.0]), load[0] + [0.0, 20.0], load[1])
     assert full.excess_mw == pytest.approx(full.loss_mw, abs=0.02)
     assert "losses" in full.broken
     # What is too much is taken back, too: 5 MW less load than was dispatched.
-    less = solve_ac_power_flow(case, np.array([80.0, 40.0]), load[0] - [0.0, 5.0], load[1])
+    less = AcNetwork(case).solve(np.array([80.0, 40.0]), load[0] - [0.0, 5.0], load[1])
     assert less.excess_mw == 0.0
 
 
@@ -156,7 +157,7 @@ def test_a_condenser_holds_the_voltage_until_it_is_spent(tmp_path: Path) -> None
 
 def test_a_load_beyond_what_the_line_carries_is_no_solution(tmp_path: Path) -> None:
     case = two_buses(tmp_path)
-    found = solve_ac_power_flow(case, np.array([900.0]), np.array([0.0, 900.0]), np.array([0.0, 300.0]))
+    found = AcNetwork(case).solve(np.array([900.0]), np.array([0.0, 900.0]), np.array([0.0, 300.0]))
     assert not found.converged
     assert found.broken == ("no solution",)
 
@@ -166,7 +167,7 @@ def test_bundled_case_is_the_published_one() -> None:
     reference, converged = runpf(other, ppoption(VERBOSE=0, OUT_ALL=0))
     assert converged
     # Its solution has the losses in the power of its generators already: nothing is left to share.
-    own = solve_ac_power_flow(case, reference["gen"][:, 1], case.bus[:, LOAD_MW], case.bus[:, LOAD_MVAR])
+    own = AcNetwork(case).solve(reference["gen"][:, 1], case.bus[:, LOAD_MW], case.bus[:, LOAD_MVAR])
     np.testing.assert_allclose(own.voltage_pu, reference["bus"][:, 7], atol=1e-6)
     flow = reference["branch"]
     assert own.loss_mw == pytest.approx(float((flow[:, 13] + flow[:, 15]).sum()), rel=1e-5)

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from network_cases import RING, ring
 
+from g2g_opt.transmission.ac_network import AcNetwork
 from solvers.policy_training.training import train_policy
+from studies.coordination_policy.ac_check import Operated, check_ac
+from studies.coordination_policy.network import load_network
 from studies.coordination_policy.peak_hour import judge_policy, make_case
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.study import CoordinationStudy
@@ -20,12 +23,14 @@ WIDE = [line.replace(" 150 ", " 900 ") for line in RING["branch"]]
 SHORT = [RING["bus"][0], RING["bus"][1].replace("120 30", "520 90"), RING["bus"][2].replace("100 25", "400 80")]
 
 
-def concluded(folder: Path, **changes: object) -> tuple[Conclusion, dict[str, list[Row]]]:
+def concluded(
+    folder: Path, told: list[str] | None = None, **changes: object
+) -> tuple[Conclusion, dict[str, list[Row]]]:
     settings = {"datacenter_buses": (2, 3), "penetrations": (0.1,), "alphas": (0.5,), "q": (540,), "n_ties": 0}
     study = CoordinationStudy(network=str(folder / "ring.m"), **(settings | changes))  # type: ignore[arg-type]
     study.check()
     (task,) = study.tasks("runs", [])
-    tables = study.run(task, lambda share, words: None)
+    tables = study.run(task, lambda share, words: None if told is None else told.append(words))
     return study.conclude([TaskResult(task, tables)]), tables
 
 
@@ -65,6 +70,45 @@ def test_a_grid_with_wide_limits_is_not_congested(tmp_path: Path) -> None:
     ring(tmp_path, branch=WIDE)
     found, _ = concluded(tmp_path)
     assert "saves nothing: the grid is not congested" in found.answer
+
+
+def test_outages_that_a_shift_makes_worse_are_counted_by_branch(tmp_path: Path) -> None:
+    ring(tmp_path)
+    question = CoordinationQuestion(network=str(tmp_path / "ring.m"), datacenter_buses=(2, 3))
+    network, case = load_network(question), make_case(question, 0.1, 0.5)
+    records = np.arange(4)
+    base = Operated.of(case.base, case.setting.base_mw, records)
+    # The same dispatch for 40 MW more at bus 2 and 40 less at bus 3.
+    moved = replace(base, theta_mw=base.theta_mw + np.array([40.0, -40.0]))
+    found = check_ac(network, records, {"none": base, "moved": moved}, lambda words: None, 2)
+    none, other = found["n_1"]
+    assert (none["n_records"], none["n_outages"], none["n_splitting"], none["worse"]) == (2, 3, 0, 0)
+    ac, loads = AcNetwork(network.case), network.load_mw[records].sum(axis=1)
+    both = [int(loads.argmax()), int(loads.argmin())]
+    broken = {"none": 0, "moved": 0}
+    for name, how in (("none", base), ("moved", moved)):
+        for k in both:
+            drawn = network.drawn(int(records[k]), how.theta_mw[k], how.shed_mw[k])
+            intact = ac.solve(network.system.by_unit_mw(how.power_mw[k]), *drawn)
+            broken[name] += sum(bool(ac.solve_outage(intact, *drawn, branch).broken) for branch in range(3))
+    assert {"none": none["broken"], "moved": other["broken"]} == broken
+    assert other["worse"] > 0
+    assert sum(row["worse"] for row in found["n_1_outages"]) == other["worse"]
+    assert {row["outage"] for row in found["n_1_outages"]} <= {"1-2", "2-3", "1-3"}
+
+
+def test_a_study_with_outages_says_what_they_are_and_are_not(tmp_path: Path) -> None:
+    ring(tmp_path)
+    told: list[str] = []
+    found, tables = concluded(tmp_path, told, n_1=1)
+    # Something is said before the first dispatch, and of every part.
+    assert told[0].startswith("dispatch of all records")
+    assert [words for words in told if words.startswith("outages of 3 branches in 1 records, ideal")]
+    assert [row["policy"] for row in tables["n_1"]] == ["none", "ideal", "contextual, eps 10"]
+    assert "N-1, alpha 0.5, ideal: " in found.answer
+    assert " of 3 outages of a branch break a limit" in found.answer
+    assert any(words.startswith("N-1: outages are of one branch") for words in found.warnings)
+    assert {"n_1", "n_1_outages"} <= {table.name for table in found.tables}
 
 
 def test_what_was_done_with_a_file_reaches_the_reader(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from studies.catalogue import (
     question_type,
     read_question,
 )
+from studies.coordination_policy.study import CoordinationStudy
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.running.inputs import feeder_files
 
@@ -192,6 +193,20 @@ def test_paths_of_the_users_files_become_absolute(tmp_path: Path, monkeypatch: p
     assert (question.feeder, question.profile) == (str(tmp_path / "mine/Master.dss"), str(tmp_path / "year.csv"))
     bundled = make_question("hosting-capacity", {"scenario": {"profile": "year.csv"}})
     assert (bundled.feeder, bundled.profile) == ("ieee13", str(tmp_path / "year.csv"))
+
+
+def test_a_question_made_in_python_is_stored_by_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study that was begun with network="mine.m" could not go on from another folder."""
+    monkeypatch.chdir(tmp_path)
+    question = CoordinationStudy(network="mine.m", datacenter_buses=(1, 2))
+    stored, written = question_json(question), question_toml(question)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert parse_question(stored).network == str(tmp_path / "mine.m")
+    assert tomllib.loads(written)["network"] == str(tmp_path / "mine.m")
+    loop = question_json(CoordinationStudy(kind="closed-loop", q=(50,), market_files="files"))
+    assert parse_question(loop).market_files == str(elsewhere / "files")
 
 
 # ---------------------------------------------------------------- studies of other packages

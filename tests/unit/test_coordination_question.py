@@ -54,6 +54,7 @@ def test_what_can_be_asked_passes_and_survives_its_text(changed: dict[str, Any])
         ({"alphas": (INF,)}, "alpha"),
         ({"alphas": ()}, "alphas is empty"),
         ({"eps": (-1.0,)}, "eps"),
+        ({"n_1": 3}, "give --network"),
         ({"eps": (NAN, 1.0)}, "eps"),
         ({"eps": (1.0, NAN)}, "eps"),
         ({"eps": (INF,)}, "eps"),

@@ -332,7 +332,7 @@ def break_line(day: MarketDay, old: str, new: str) -> None:
     ("old", "new", "text"),
     [
         ("MILLWD", "MILLWOOD", r"20180702palIntegrated\.csv has nothing of 2018-07-02 for Millwd"),
-        ('"Integrated Load"', '"Load MW"', r"20180702palIntegrated\.csv lacks the columns Integrated Load"),
+        ('"Integrated Load"', '"Load MW"', r"20180702palIntegrated\.csv lacks the columns Integrated Load.*New York"),
         ("1230.0", "about 1200", r"20180702palIntegrated\.csv, line 255: 'about 1200' is no number"),
         ("1230.0", "inf", "'inf' is no finite number"),
         ("07/02/2018 09:00", "07/02/2018 29:00", "'07/02/2018 29:00:00' is no time"),
@@ -378,6 +378,15 @@ def test_a_file_that_is_there_twice_is_refused(july: MarketDay) -> None:
     (july.folder / "more/20180702palIntegrated.csv").write_text("x", encoding="utf-8")
     with pytest.raises(InputError, match="is there twice"):
         load_one(july)
+
+
+def test_files_of_other_operators_are_refused_by_whose_files_are_understood(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"only the New York operator's files .*it has no file at all"):
+        load_market_files(tmp_path, "2018-07-02", "2018-07-02")
+    for k in range(8):
+        (tmp_path / f"hrl_load_metered_{k}.csv").write_text("datetime_beginning_ept,mw\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"only the New York operator's .*hrl_load_metered_0\.csv.* and 2 more"):
+        load_market_files(tmp_path, "2018-07-02", "2018-07-02")
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
