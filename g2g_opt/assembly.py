@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from g2g_opt.controller.base import Controller
-from g2g_opt.controller.batch_size_schedule import (
-    BatchSizeChange,
-    BatchSizeSchedule,
-    BatchSizeScheduleController,
-)
-from g2g_opt.controller.ofo import LogisticModelStore, OFOBatchSizeController, OFOConfig
-from g2g_opt.controller.rule_based import RuleBasedBatchSizeController, RuleBasedConfig
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.data_files import TRACE_DIR, trace_folder
 from g2g_opt.datacenter.config import (
@@ -24,9 +17,12 @@ from g2g_opt.datacenter.config import (
     InferenceModelSpec,
     PowerAugmentationConfig,
     ReplicaSchedule,
+    TrainingRun,
+    TrainingSchedule,
 )
 from g2g_opt.datacenter.offline import OfflineDatacenter, OfflineWorkload
 from g2g_opt.datacenter.workloads.inference import InferenceData
+from g2g_opt.datacenter.workloads.training import TrainingTrace
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.config import TapPosition
@@ -36,7 +32,8 @@ from g2g_opt.grid.load import ExternalLoad, HeldLoad, SyntheticLoad
 from g2g_opt.grid.opendss import STUDY_TOLERANCE, OpenDSSGrid
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Plan, Policy
+from g2g_opt.plan import Plan
+from g2g_opt.policy_assembly import assemble_controllers, assemble_storage, site_at_start
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.site import GPUS_PER_SERVER, Site
 
@@ -63,6 +60,7 @@ def assemble(
     record_loading: bool = True,
 ) -> Assembly:
     """Live components of one plan in one scenario; `InputError` if they do not fit together."""
+    check_training(plan.sites, scenario)
     taps = dict(feeder.initial_taps.regulators) if feeder.initial_taps is not None else {}
     taps.update(plan.taps)
     load_share, generation_share = profile_series(scenario)
@@ -77,7 +75,7 @@ def assemble(
         rating_basis=limits.rating_basis,
     )
     datacenters = {
-        site.name: assemble_datacenter(_at_start(site, plan.policy), scenario, trace_dir) for site in plan.sites
+        site.name: assemble_datacenter(site_at_start(site, plan.policy), scenario, trace_dir) for site in plan.sites
     }
     for site in plan.sites:
         grid.attach_dc(
@@ -97,10 +95,13 @@ def assemble(
         grid.attach_generator(generator, bus=bus)
     for bus, load in loads:
         grid.attach_load(load, bus=bus)
+    storage = assemble_storage(plan, feeder)
+    for placed in storage:
+        grid.attach_storage(placed.battery, bus=placed.bus)
     coordinator = Coordinator(
         datacenters=list(datacenters.values()),
         grid=grid,
-        controllers=_controllers(plan, scenario, feeder, limits, grid, datacenters, trace_dir),
+        controllers=assemble_controllers(plan, scenario, feeder, limits, grid, datacenters, storage, trace_dir),
         total_duration_s=scenario.duration_s,
     )
     return Assembly(coordinator, grid, datacenters)
@@ -163,10 +164,11 @@ def assemble_datacenter(site: Site, scenario: Scenario, trace_dir: Path = TRACE_
             _inference_data(trace_dir, specs, scenario.dt_s),
             {d.spec.model_label: replica_schedule(d.n_replicas, scenario) for d in site.deployments},
             {d.spec.model_label: d.batch_size for d in site.deployments},
+            training_schedule(site, scenario),
         ),
         name=site.name,
         dt_s=scenario.dt_s,
-        total_gpu_capacity=GPUS_PER_SERVER * max(site.n_servers, 1),
+        total_gpu_capacity=GPUS_PER_SERVER * max(site.n_servers + site.spare_servers, 1),
         seed=scenario.seed,
         scenario=scenario.name,
         power_augmentation=PowerAugmentationConfig(
@@ -190,69 +192,37 @@ def replica_schedule(n_replicas: int, scenario: Scenario) -> ReplicaSchedule:
     return ReplicaSchedule(math.floor(scenario.replica_share_start * n_replicas), ramps)
 
 
-def _controllers(
-    plan: Plan,
-    scenario: Scenario,
-    feeder: Feeder,
-    limits: Limits,
-    grid: OpenDSSGrid,
-    datacenters: dict[str, OfflineDatacenter],
-    trace_dir: Path,
-) -> list[Controller[Any, Any]]:
-    policy = plan.policy
-    band = {
-        "v_min": limits.voltage_min_pu + policy.margin_pu,
-        "v_max": limits.voltage_max_pu - policy.margin_pu,
-    }
-    controllers: list[Controller[Any, Any]] = []
-    for site in plan.sites:
-        specs = tuple(d.spec for d in site.deployments)
-        start = {d.spec.model_label: d.batch_size for d in site.deployments}
-        datacenter = datacenters[site.name]
-        if policy.kind == "ofo":
-            tuning: dict[str, Any] = {**feeder.ofo, **band, **_settings(policy, OFOConfig)}
-            tuning["sensitivity_update_interval"] = int(tuning.get("sensitivity_update_interval", 0))
-            curves = LogisticModelStore.ensure(trace_dir, specs)
-            controllers.append(
-                OFOBatchSizeController(
-                    specs, datacenter, grid, curves, OFOConfig(**tuning), scenario.control_dt_s, start
+def check_training(sites: Sequence[Site], scenario: Scenario) -> None:
+    """Raise `InputError` for training at a site that is not there, or on more GPUs at a time than a site has."""
+    names = [site.name for site in sites]
+    for job in scenario.training:
+        if job.site and job.site not in names:
+            raise unknown_name("site", job.site, names, f"that scenario {scenario.name!r} trains at")
+    for site in sites:
+        jobs = [job for job in scenario.training if job.site in ("", site.name)]
+        # The most run at once when one of them starts.
+        for at_s in [job.start_s for job in jobs]:
+            n_gpus = sum(job.gpus_of(site.n_gpus) for job in jobs if job.start_s <= at_s <= job.end_s)
+            if n_gpus > site.n_gpus:
+                raise InputError(
+                    f"training on {n_gpus} GPUs at t={at_s:g} s is more than the {site.n_gpus} GPUs of site "
+                    f"{site.name!r}; train on fewer, or give a share of the site's"
                 )
-            )
-        elif policy.kind == "droop":
-            settings: dict[str, Any] = {**band, **_settings(policy, RuleBasedConfig)}
-            controllers.append(
-                RuleBasedBatchSizeController(
-                    specs,
-                    datacenter=datacenter,
-                    grid=grid,
-                    config=RuleBasedConfig(**settings),
-                    dt_s=scenario.control_dt_s,
-                    initial_batch_sizes=start,
-                )
-            )
-        elif policy.kind == "schedule":
-            schedules = {
-                d.spec.model_label: BatchSizeSchedule(
-                    tuple((t, BatchSizeChange(d.capped(cap).batch_size)) for t, cap in policy.batch_caps if t >= 0)
-                )
-                for d in site.deployments
-            }
-            controllers.append(
-                BatchSizeScheduleController(datacenter=datacenter, schedules=schedules, dt_s=scenario.control_dt_s)
-            )
-    return controllers
 
 
-def _at_start(site: Site, policy: Policy) -> Site:
-    """The site at the batch sizes that a schedule gives it before the run."""
-    before = [cap for t, cap in policy.batch_caps if t < 0]
-    return site.capped(before[-1]) if before else site
+def training_schedule(site: Site, scenario: Scenario) -> TrainingSchedule:
+    """The training of a scenario at a site."""
+    runs = []
+    for job in scenario.training:
+        n_gpus = job.gpus_of(site.n_gpus) if job.site in ("", site.name) else 0
+        if n_gpus:
+            trace = _training_trace(job.trace, scenario.seed)
+            run = TrainingRun(n_gpus=n_gpus, trace=trace, target_peak_W_per_gpu=job.peak_w_per_gpu)
+            runs.append((run, job.start_s, job.end_s))
+    return TrainingSchedule(tuple(runs))
 
 
-def _settings(policy: Policy, config: type[OFOConfig] | type[RuleBasedConfig]) -> dict[str, float]:
-    """The policy's overrides, each a field of its controller's configuration."""
-    known = [field.name for field in fields(config)]
-    for name, _ in policy.settings:
-        if name not in known:
-            raise unknown_name("setting", name, known, f"of policy {policy.kind!r}")
-    return dict(policy.settings)
+@lru_cache(maxsize=64)
+def _training_trace(path: str | None, seed: int) -> TrainingTrace:
+    """One object for all sites and runs: they then share what is laid out of it."""
+    return TrainingTrace.generate(seed=seed) if path is None else TrainingTrace.load(Path(path))

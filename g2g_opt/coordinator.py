@@ -69,8 +69,6 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         self.datacenters = list(datacenters)
         self.grid = grid
         self.controllers: list[Controller[Any, Any]] = list(controllers or ())
-        if not self.datacenters:
-            raise InputError("a run needs at least one datacenter")
         names = [dc.name for dc in self.datacenters]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(f"datacenter names must differ; used more than once: {twice}")

@@ -19,13 +19,15 @@ class FailureKind(StrEnum):
     """What keeps a run from an answer.
 
     NOT_CONVERGED: the power flow has no solution within its iterations. SLOPES_NOT_CONVERGED: none where sensitivities
-    were measured. NOT_SERVED: something attached got another power than it asked for (formulations 5.2).
-    UNDEFINED_VOLTAGE: a judged voltage is no number. ENGINE_ERROR: OpenDSS refused a call. NO_DISPATCH: the
-    transmission grid cannot carry its renewables away. NO_ANSWER: nothing that was tried had one.
+    were measured. RESTLESS_CONTROLS: the circuit's own controls go on moving. NOT_SERVED: something attached got
+    another power than it asked for (formulations 5.2). UNDEFINED_VOLTAGE: a judged voltage is no number. ENGINE_ERROR:
+    OpenDSS refused a call. NO_DISPATCH: the transmission grid cannot carry its renewables away. NO_ANSWER: nothing that
+    was tried had one.
     """
 
     NOT_CONVERGED = "not converged"
     SLOPES_NOT_CONVERGED = "slopes not converged"
+    RESTLESS_CONTROLS = "restless controls"
     NOT_SERVED = "not served"
     UNDEFINED_VOLTAGE = "undefined voltage"
     ENGINE_ERROR = "engine error"
@@ -71,6 +73,8 @@ class Failure:
                 return "the power flow did not converge"
             case FailureKind.SLOPES_NOT_CONVERGED:
                 return "the power flow did not converge when slopes were measured"
+            case FailureKind.RESTLESS_CONTROLS:
+                return "the circuit's own controls do not come to rest"
             case FailureKind.UNDEFINED_VOLTAGE:
                 return f"the voltage of {self.where} is undefined"
             case FailureKind.NO_DISPATCH:

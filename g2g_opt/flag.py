@@ -7,7 +7,9 @@ command line is imported, so that nouns can carry it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -23,7 +25,7 @@ class Flag:
     Parts of an inner list are written with `joined` between them. `choices` are those of the field's that make sense
     (all if left out). A flag with a `const` takes no value and stands for that text. Whoever gives the flag means
     `implies` as well: (field, value) of the same class. Fields of one class with the same flag are given together,
-    separated by commas.
+    separated by commas. `read` makes the value of a field that is a noun, or every item of a list of them, from a text.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Flag:
     choices: tuple[str, ...] = ()
     const: str = ""
     implies: tuple[tuple[str, str], ...] = ()
+    read: Callable[[str], Any] | None = None
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The help is the description, ahead of the unit."""

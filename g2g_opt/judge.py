@@ -1,149 +1,76 @@
 """`judge`: the record of a run against limits (formulations 6). The only maker of verdicts, first and again.
 
 A criterion is a function of `_CHECKS`: what it reads of the record, which limit it holds that against, and its words.
+Some can also be held against the run without sites (`_AGAINST_BASE`, see `no_worse`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
-from g2g_opt.failure import Failure, Moment, since_start
+from g2g_opt import no_worse
+from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
-from g2g_opt.metrics.power_quality import DEFINITIONS
+from g2g_opt.metrics.power_quality import DEFINITIONS, RapidVoltageChange
 from g2g_opt.metrics.thermal import WorstLoading
 from g2g_opt.metrics.unbalance import UNBALANCE_ADDED_MAX
-from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage
+from g2g_opt.metrics.voltage import WorstVoltage
 from g2g_opt.summary import Summary
+from g2g_opt.verdict import Criterion as Criterion
+from g2g_opt.verdict import LimitCheck as LimitCheck
+from g2g_opt.verdict import Verdict as Verdict
 
 
-class Criterion(StrEnum):
-    """What a limit is about. POWER_FLOW: there is no usable answer to hold against limits."""
-
-    VOLTAGE_LOW = "undervoltage"
-    VOLTAGE_HIGH = "overvoltage"
-    VOLTAGE_INTEGRAL = "voltage integral"
-    LINE_LOADING = "line loading"
-    TRANSFORMER_LOADING = "transformer loading"
-    EMERGENCY_LOADING = "emergency loading"
-    LATENCY = "latency"
-    THROUGHPUT = "throughput"
-    UNBALANCE = "voltage unbalance"
-    RAPID_VOLTAGE_CHANGE = "rapid voltage change"
-    VOLTAGE_AFTER_TRIP = "voltage after a trip"
-    POWER_FLOW = "power flow"
-
-    @property
-    def is_voltage(self) -> bool:
-        """True if other taps may mend it."""
-        return self in (Criterion.VOLTAGE_LOW, Criterion.VOLTAGE_HIGH, Criterion.VOLTAGE_INTEGRAL)
-
-    @property
-    def is_thermal(self) -> bool:
-        """True if it is about a branch's rating; the check's `where` then names the branch."""
-        return self in (Criterion.LINE_LOADING, Criterion.TRANSFORMER_LOADING, Criterion.EMERGENCY_LOADING)
-
-
-@dataclass(frozen=True)
-class LimitCheck:
-    """One limit against what was simulated: `kept` or not, and where and when (s) it was closest.
-
-    `used` is the share of the limit that was used up (1: exactly at it), by which checks are ranked. `phase` is that of
-    `where`; `detail` more words. For a failed run (criterion POWER_FLOW) the `failure` says it all.
-    """
-
-    criterion: Criterion
-    name: str
-    value: float
-    limit: float
-    used: float
-    kept: bool
-    where: str = ""
-    phase: str = ""
-    time_s: float | None = None
-    detail: str = ""
-    failure: Failure | None = None
-
-    def place(self, moment: Moment = since_start) -> str:
-        """Where and when, in words; `moment` says when."""
-        if self.failure is not None:
-            return self.failure.in_words(moment)
-        where = ".".join(part for part in (self.where, self.phase) if part)
-        when = f" at {moment(self.time_s)}" if self.time_s is not None else ""
-        return ", ".join(part for part in (where + when, self.detail) if part)
-
-    def in_words(self, moment: Moment = since_start) -> str:
-        """Name, value, limit, and the place."""
-        if self.failure is not None:
-            return self.place(moment)
-        return ", ".join(
-            part for part in (f"{self.name} {self.value:.4g} (limit {self.limit:.4g})", self.place(moment)) if part
-        )
-
-    def __str__(self) -> str:
-        return self.in_words()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A run held against limits: every check, or why there is nothing to check.
-
-    `voltage` and `worst_voltage` are figures of the limits' band; None of a run that failed, and `voltage` also where
-    the record kept no times for that band and none were needed.
-    """
-
-    checks: tuple[LimitCheck, ...]
-    failure: Failure | None = None
-    voltage: VoltageStats | None = None
-    worst_voltage: WorstVoltage | None = None
-
-    @property
-    def kept(self) -> bool:
-        """True if the run has an answer and keeps every limit."""
-        return self.failure is None and all(check.kept for check in self.checks)
-
-    @property
-    def broken(self) -> tuple[LimitCheck, ...]:
-        """The checks that are not kept; of a failed run one that says so."""
-        if self.failure is not None:
-            unknown, when = (math.nan, math.nan, math.inf), self.failure.time_s
-            return (LimitCheck(Criterion.POWER_FLOW, "power flow", *unknown, False, time_s=when, failure=self.failure),)
-        return tuple(check for check in self.checks if not check.kept)
-
-    @property
-    def binding(self) -> LimitCheck | None:
-        """What binds: the broken check that uses most of its limit, or the nearest of a run that keeps all of them."""
-        return max(self.broken or self.checks, key=lambda check: check.used, default=None)
-
-    @property
-    def used(self) -> float:
-        """The largest share of a limit that is used up; infinite for a run without an answer."""
-        if self.failure is not None:
-            return math.inf
-        return max((check.used for check in self.checks), default=math.inf)
-
-    def reasons(self, moment: Moment = since_start) -> tuple[str, ...]:
-        """Why it is not kept, in words: the failure, or every broken limit."""
-        return tuple(check.in_words(moment) for check in self.broken)
-
-
-def judge(summary: Summary, limits: Limits) -> Verdict:
+def judge(summary: Summary, limits: Limits, base: Summary | None = None) -> Verdict:
     """Hold a run's record against limits (formulations 6); limits that are None are left out.
+
+    `base` is the record of the same scenario without sites. By the rule "hold" it is not needed: it tells which of the
+    broken limits no site is to blame for. By "no-worse", a limit that the base breaks is held node by node and branch
+    by branch against the base (`no_worse`); a base that failed is no reference, so that all limits have to hold.
 
     Exact for every limit at which the record kept figures. Voltages need none where no time outside the band is
     allowed, or none is outside; loadings where no time above the limit is allowed, or none is above. Raises
-    `InputError` for any other limit, naming those that were kept.
+    `InputError` for any other limit, naming those that were kept, and for "no-worse" without a base, or with one of
+    other steps.
     """
+    if limits.base_rule == "no-worse" and base is None:
+        raise InputError("base_rule 'no-worse' needs the run of the same scenario without sites, which was not kept")
     if summary.failure is not None:
-        return Verdict((), summary.failure)
+        return Verdict((), summary.failure, base_failed=base is not None and base.failure is not None)
+    checks = [check for checks in _CHECKS for check in checks(summary, limits)]
+    if base is not None and base.failure is None and not all(check.kept for check in checks):
+        checks = _beside_base(summary, limits, base)
     band = limits.voltage_min_pu, limits.voltage_max_pu
     return Verdict(
-        tuple(check for checks in _CHECKS for check in checks(summary, limits)),
+        tuple(checks),
         voltage=summary.voltage_stats(*band) if summary.knows_times(*band) else None,
         worst_voltage=summary.worst_voltage(*band),
     )
+
+
+def _beside_base(summary: Summary, limits: Limits, base: Summary) -> list[LimitCheck]:
+    """Checks of a run that breaks some limit, with what the run without sites has to do with it."""
+    if (summary.dt_s, summary.n_steps) != (base.dt_s, base.n_steps):
+        raise InputError(
+            f"the run without sites has {base.n_steps} steps of {base.dt_s:g} s, and the run {summary.n_steps} of "
+            f"{summary.dt_s:g} s: give a base of the same steps"
+        )
+    found: list[LimitCheck] = []
+    for of_limit in _CHECKS:
+        checks = of_limit(summary, limits)
+        if not all(check.kept for check in checks):
+            broken = {check.criterion for check in of_limit(base, limits) if not check.kept}
+            compare = _AGAINST_BASE.get(of_limit)
+            # A base has no trips; where it stands already, a trip leaves it.
+            outside = bool(broken) or of_limit is _after_trip
+            if outside and compare is not None and limits.base_rule == "no-worse":
+                checks = compare(summary, limits, base)
+            elif broken:
+                checks = [replace(c, base_breaks=not c.kept and c.criterion in broken) for c in checks]
+        found += checks
+    return found
 
 
 def _voltage(summary: Summary, limits: Limits) -> list[LimitCheck]:
@@ -253,10 +180,20 @@ def _unbalance(summary: Summary, limits: Limits) -> list[LimitCheck]:
 
 def _rapid_change(summary: Summary, limits: Limits) -> list[LimitCheck]:
     worst = summary.power_quality.worst_change() if summary.power_quality is not None else None
-    limit = limits.rapid_voltage_change_max_pu
+    return _change(summary, Criterion.RAPID_VOLTAGE_CHANGE, worst, limits.rapid_voltage_change_max_pu)
+
+
+def _trip_change(summary: Summary, limits: Limits) -> list[LimitCheck]:
+    worst = summary.power_quality.worst_trip_change() if summary.power_quality is not None else None
+    return _change(summary, Criterion.TRIP_VOLTAGE_CHANGE, worst, limits.rapid_voltage_change_trip_max_pu)
+
+
+def _change(
+    summary: Summary, criterion: Criterion, worst: RapidVoltageChange | None, limit: float | None
+) -> list[LimitCheck]:
     if worst is None or limit is None:
         return []
-    check = _at_most(Criterion.RAPID_VOLTAGE_CHANGE, str(Criterion.RAPID_VOLTAGE_CHANGE), worst.change_pu, limit)
+    check = _at_most(criterion, str(criterion), worst.change_pu, limit)
     place = summary.node_names[summary.nodes.index((worst.bus, worst.phase))]
     return [replace(check, where=worst.bus, phase=place.rsplit(".", 1)[1], time_s=worst.time_s, detail=worst.cause)]
 
@@ -281,8 +218,17 @@ _CHECKS: tuple[Callable[[Summary, Limits], list[LimitCheck]], ...] = (
     _throughput,
     _unbalance,
     _rapid_change,
+    _trip_change,
     _after_trip,
 )
+_AGAINST_BASE: dict[Callable[..., list[LimitCheck]], Callable[[Summary, Limits, Summary], list[LimitCheck]]] = {
+    _voltage: no_worse.voltage,
+    _integral: no_worse.integral,
+    _loading: no_worse.loading,
+    _emergency: no_worse.emergency,
+    _rapid_change: no_worse.rapid_change,
+    _after_trip: no_worse.after_trip,
+}
 
 
 def _side(worst: WorstVoltage, limits: Limits) -> Criterion:

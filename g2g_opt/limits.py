@@ -5,24 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, PlainSerializer
-
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.flag import Flag
-from g2g_opt.quantities import IntegralPuS, LimitVoltagePu, LoadingPu, Share, TimeS, check_quantities
+from g2g_opt.quantities import IntegralPuS, LimitVoltagePu, LoadingPu, MarginPu, Share, TimeS, check_quantities
 
 # Of a transformer OpenDSS's normal rating is 110 % of its nameplate, and its emergency rating 150 %, unless stated.
 RatingBasis = Literal["nameplate", "normal", "emergency"]
-NOT_JUDGED = "none"
 
-# TOML knows no null: a limit that is left out though it has a default is written as a word.
-_LoadingLimit = Annotated[
-    LoadingPu | None,
-    BeforeValidator(
-        lambda value: None if value == NOT_JUDGED else value, json_schema_input_type=LoadingPu | Literal["none"] | None
-    ),
-    PlainSerializer(lambda value: NOT_JUDGED if value is None else value, when_used="json"),
-]
+# What happens where the circuit breaks a limit already without a site.
+BaseRule = Literal["hold", "no-worse"]
+# The fields of `Limits` that say so.
+BASE_RULE_FIELDS = ("base_rule", "voltage_worse_max_pu", "loading_worse_max", "time_worse_share_max")
 
 
 @dataclass(frozen=True)
@@ -37,9 +30,15 @@ class Limits:
 
     Unbalance is that of three-phase buses (EN 50160: 2 % negative over positive sequence, for 5 % of the time; ANSI
     C84.1: 3 % by NEMA's definition). Where the circuit is above without a site, a site may add 0.1 percentage points
-    and no more. Rapid voltage changes are told with taps held, and also of a trip of a site at its largest draw. The
-    level just after a trip is not judged unless asked: a run within its band and with changes of 3 % stays under 1.08
-    pu. See docs/power_quality.md.
+    and no more, whatever the `base_rule`. Rapid voltage changes are told with taps held; those at a trip of a site at
+    its largest draw have a limit of their own, as utilities allow more of what is rare. The level just after a trip is
+    not judged unless asked: a run within its band and with changes of 3 % stays under 1.08 pu. See
+    docs/power_quality.md.
+
+    `base_rule` says what is asked where the circuit breaks a limit without any site (the base: the same scenario on the
+    same engine): that the limit holds all the same, or that nothing gets worse there, by the tolerances
+    `voltage_worse_max_pu` (pu; 0.001 is what a class A meter of IEC 61000-4-30 tells apart, from memory),
+    `loading_worse_max` (share of the rating) and `time_worse_share_max` (share of the run). See `no_worse`.
     """
 
     voltage_min_pu: Annotated[LimitVoltagePu, Flag("--voltage-min", "lowest voltage")] = 0.95
@@ -51,7 +50,7 @@ class Limits:
         IntegralPuS | None, Flag("--violation-integral", "cap on the integral violation", unset="none")
     ] = None
     loading_max_pu: Annotated[
-        _LoadingLimit,
+        LoadingPu | None,
         Flag(
             "--loading-max",
             "highest loading of lines and transformers, as a share of their ratings where somebody stated them; none: "
@@ -90,7 +89,10 @@ class Limits:
         Share, Flag("--unbalance-share", "share of the run in which a bus may be above these")
     ] = 0.05
     rapid_voltage_change_max_pu: Annotated[
-        Share | None, Flag("--rapid-change-max", "largest rapid voltage change, also at a trip of a site", unset="none")
+        Share | None, Flag("--rapid-change-max", "largest rapid voltage change in the run itself", unset="none")
+    ] = 0.03
+    rapid_voltage_change_trip_max_pu: Annotated[
+        Share | None, Flag("--rapid-change-trip-max", "largest voltage change at a trip of a site", unset="none")
     ] = 0.03
     voltage_after_trip_max_pu: Annotated[
         LimitVoltagePu | None,
@@ -100,11 +102,30 @@ class Limits:
         RatingBasis,
         Flag("--rating-basis", "which ratings loadings are shares of; a line's nameplate is its normal rating"),
     ] = "normal"
+    base_rule: Annotated[
+        BaseRule,
+        Flag(
+            "--base-rule",
+            "where the circuit breaks a limit without a site: the limit holds all the same, or the site makes nothing "
+            "worse there",
+        ),
+    ] = "hold"
+    voltage_worse_max_pu: Annotated[
+        MarginPu, Flag("--voltage-worse-max", "no-worse: how much further outside the band a voltage may come")
+    ] = 0.001
+    loading_worse_max: Annotated[
+        Share, Flag("--loading-worse-max", "no-worse: share of its rating by which an overload may grow")
+    ] = 0.01
+    time_worse_share_max: Annotated[
+        Share, Flag("--time-worse-max", "no-worse: share of the run for which anything may be outside longer")
+    ] = 0.01
 
     def __post_init__(self) -> None:
         check_quantities(self)
         if self.rating_basis not in get_args(RatingBasis):
             raise unknown_name("rating basis", self.rating_basis, get_args(RatingBasis))
+        if self.base_rule not in get_args(BaseRule):
+            raise unknown_name("base rule", self.base_rule, get_args(BaseRule))
         if not self.voltage_min_pu < self.voltage_max_pu:
             raise InputError(
                 f"limits need voltage_min_pu below voltage_max_pu, got {self.voltage_min_pu} and {self.voltage_max_pu}"

@@ -36,7 +36,8 @@ class Outcome:
     """One plan in one scenario: what was recorded, and the verdict on it under some limits.
 
     `engine_note` says why it ran on another engine than the one asked for, `seconds` how long it took. `by_step` are
-    figures of every step, if asked for and the run has an answer.
+    figures of every step, if asked for and the run has an answer. `base` is the record of the same scenario without
+    sites, on the same engine, if there was need of it.
     """
 
     scenario: str
@@ -46,10 +47,11 @@ class Outcome:
     seconds: float = 0.0
     engine_note: str = ""
     by_step: StepFigures | None = None
+    base: Summary | None = None
 
     def judged(self, limits: Limits) -> Outcome:
         """The same run under other limits; nothing is simulated. `InputError` as in `judge`."""
-        return replace(self, verdict=judge(self.summary, limits))
+        return replace(self, verdict=judge(self.summary, limits, self.base))
 
     @property
     def failure(self) -> Failure | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from g2g_opt.assembly import Assembly
+from g2g_opt.controller.ofo import OFOBatchSizeController
+from g2g_opt.controller.rule_based import RuleBasedBatchSizeController
+from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.datacenter.record import OfflineDatacenterRecord
 from g2g_opt.errors import PowerFlowError
 from g2g_opt.failure import Failure
@@ -31,6 +34,7 @@ def summarise(run: Assembly, plan: Plan, dt_s: float, edges: Edges, failure: Fai
     columns, loading, buses = grid.monitored_columns, record.loading, grid.feeder.buses
     nodes = [record.nodes[i] for i in columns]
     ends_s = np.inf if failure is None or failure.time_s is None else failure.time_s
+    exhausted = {name: _exhausted_before(ends_s, run, datacenter) for name, datacenter in run.datacenters.items()}
     unserved = grid.own_loads.unserved_before(ends_s)
     return Summary.of_points(
         record.voltage_pu[:end, columns].T,
@@ -44,12 +48,27 @@ def summarise(run: Assembly, plan: Plan, dt_s: float, edges: Edges, failure: Fai
         emergency_share=loading.emergency_share if loading is not None else None,
         own_loads_unserved_steps=unserved,
         own_loads_worst=grid.own_loads.worst if unserved else "",
-        sites=tuple(_site(site, run.datacenters[site.name].record, end, dt_s) for site in plan.sites),
+        sites=tuple(
+            _site(site, run.datacenters[site.name].record, end, dt_s, exhausted[site.name]) for site in plan.sites
+        ),
         failure=failure,
     )
 
 
-def _site(site: Site, record: OfflineDatacenterRecord, n_steps: int, dt_s: float) -> SiteSummary:
+def _exhausted_before(ends_s: float, run: Assembly, datacenter: OfflineDatacenter) -> int:
+    """Control steps before a time (s) at which the batch-size controllers of a site could do no more."""
+    return sum(
+        time_s < ends_s
+        for controller in run.coordinator.controllers
+        if isinstance(controller, OFOBatchSizeController | RuleBasedBatchSizeController)
+        and controller.datacenter is datacenter
+        for time_s in controller.exhausted_at_s
+    )
+
+
+def _site(
+    site: Site, record: OfflineDatacenterRecord, n_steps: int, dt_s: float, exhausted_control_steps: int
+) -> SiteSummary:
     power_mw = record.power_w[:n_steps].sum(axis=1) / 1e6
     batch, replicas, itl_s = record.batch_size[:n_steps], record.replicas[:n_steps], record.itl_s[:n_steps]
     deadlines = {d.spec.model_label: d.spec.itl_deadline_s for d in site.deployments}
@@ -66,6 +85,7 @@ def _site(site: Site, record: OfflineDatacenterRecord, n_steps: int, dt_s: float
         latency_misses=int((sampled & (itl_s > deadline_s)).sum()),
         batch_switches=int(np.count_nonzero(np.diff(batch, axis=0))),
         curtailed_steps=int(curtailed.sum()),
+        exhausted_control_steps=exhausted_control_steps,
     )
 
 

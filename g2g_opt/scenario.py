@@ -13,20 +13,80 @@ from g2g_opt.quantities import (
     STEPS_MAX,
     Count,
     CountFromZero,
+    GpuCount,
     LoadShare,
     PeriodS,
     RelativeStd,
     RunS,
     Seed,
     Share,
+    ShareAboveZero,
     ShareBelowOne,
     TimeS,
+    WattPerGpu,
     check_quantities,
 )
+from g2g_opt.reading import absolute_path, finite_number
 
 # (start s, end s, share of the site's replicas reached). The ramp times are those of the recorded 13-bus cases.
 PROFILE_ROW_S = 3600  # each row of an hourly profile
 HOUR_RAMPS = ((400.0, 900.0, 1.0), (2500.0, 3000.0, 0.5))
+
+TRAINING_SYNTAX = "[SITE:]GPUS|PERCENT%,PEAK_W,START,END[,FILE]"
+
+
+@dataclass(frozen=True)
+class TrainingOverlay:
+    """Training from `start_s` to `end_s` (s) at `site` (empty: at every site), on `n_gpus` GPUs or on `gpu_share` of
+    the site's: one of the two is given.
+
+    It draws its power on top of what the replicas draw, whose GPUs it does not take; a site trains on no more GPUs at a
+    time than it has. Power follows `trace` (CSV of t_s and power_W of one GPU; None: the modelled trace), scaled to a
+    peak of `peak_w_per_gpu`.
+    """
+
+    start_s: TimeS
+    end_s: TimeS
+    n_gpus: GpuCount | None = None
+    gpu_share: ShareAboveZero | None = None
+    peak_w_per_gpu: WattPerGpu = 400.0
+    site: str = ""
+    trace: str | None = None
+
+    def __post_init__(self) -> None:
+        check_quantities(self)
+        if (self.n_gpus is None) == (self.gpu_share is None):
+            raise InputError("training takes so many GPUs (n_gpus) or a share of the site's (gpu_share): give one")
+        if not self.start_s < self.end_s:
+            raise InputError(f"training must end after it starts, got {self.start_s:g} s to {self.end_s:g} s")
+
+    @property
+    def of_every_size(self) -> bool:
+        """True if it fits a site of any name and size."""
+        return self.gpu_share is not None and not self.site
+
+    def gpus_of(self, n_gpus: int) -> int:
+        """GPUs it runs on at a site of so many."""
+        return int(self.gpu_share * n_gpus) if self.gpu_share is not None else self.n_gpus or 0
+
+    @staticmethod
+    def parse(text: str) -> TrainingOverlay:
+        """Of `TRAINING_SYNTAX`, e.g. "2400,400,1000,2000" or "33%,400,1000,2000"; `InputError` for anything else."""
+        where = f"training {text!r}"
+        site, _, figures = text.rpartition(":") if ":" in text.split(",")[0] else ("", "", text)
+        parts = [part.strip() for part in figures.split(",", 4)]
+        if len(parts) < 4 or "" in parts:
+            raise InputError(f"{where} cannot be read; write {TRAINING_SYNTAX}, e.g. 2400,400,1000,2000")
+        peak_w, start_s, end_s = (finite_number(part, where) for part in parts[1:4])
+        size: dict[str, int | float] = {}
+        if parts[0].endswith("%"):
+            size["gpu_share"] = finite_number(parts[0][:-1], where) / 100.0
+        elif parts[0].isdecimal():
+            size["n_gpus"] = int(parts[0])
+        else:
+            raise InputError(f"{where}: {parts[0]!r} is neither a number of GPUs nor a share in percent, as in 33%")
+        trace = str(absolute_path(parts[4], where)) if len(parts) == 5 else None
+        return TrainingOverlay(start_s, end_s, peak_w_per_gpu=peak_w, site=site.strip(), trace=trace, **size)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -41,6 +101,7 @@ class Scenario:
     `own_load_share` multiplies the feeder's own loads. `profile` names hourly figures of its demand and sun (see
     `hourly_profile`): a bundled name or a CSV. The run then goes through its rows `profile_rows` (first row, how many,
     distance between them), each held for an hour. Without one the standing units go through their demonstration hour.
+    `training` runs beside the replicas.
     """
 
     name: Annotated[str, Flag("--scenario-name", "name of the run, which keys its draws", metavar="NAME")] = "hour"
@@ -82,6 +143,16 @@ class Scenario:
         tuple[CountFromZero, Count, Count],
         Flag("--profile-rows", "rows of the profile: the first, how many, distance", metavar="FIRST,N,EVERY"),
     ] = (0, 1, 1)
+    training: Annotated[
+        tuple[TrainingOverlay, ...],
+        Flag(
+            "--training",
+            "training on top of the replicas: GPUs or a share of the site's, peak W per GPU, window (s), trace",
+            metavar=TRAINING_SYNTAX,
+            unset="none",
+            read=TrainingOverlay.parse,
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         for name in ("dt_s", "control_dt_s"):
@@ -98,6 +169,12 @@ class Scenario:
         if self.control_dt_s > self.duration_s:
             raise InputError(f"scenario {self.name!r}: control_dt_s={self.control_dt_s} is longer than the run")
         self._check_ramps()
+        for job in self.training:
+            if job.start_s >= self.duration_s:
+                raise InputError(
+                    f"scenario {self.name!r}: training from {job.start_s:g} s begins after the run, which ends at "
+                    f"{self.duration_s} s"
+                )
         count = self.profile_rows[1]
         if self.profile is not None and self.duration_s > count * PROFILE_ROW_S:
             raise InputError(

@@ -18,7 +18,7 @@ from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.opendss import STUDY_TOLERANCE
-from g2g_opt.judge import judge
+from g2g_opt.judge import Verdict, judge
 from g2g_opt.limits import Limits
 from g2g_opt.metrics.power_quality_record import PowerQualityRecord
 from g2g_opt.outcome import Outcome
@@ -57,8 +57,19 @@ class _Job:
         band = limits.voltage_min_pu, limits.voltage_max_pu
         return Edges().including(*band, limits.loading_max_pu, [x for x in unbalance if x is not None])
 
+    @property
+    def needs_base(self) -> bool:
+        """True if no verdict is final before the scenario was run without sites."""
+        return self.limits.base_rule == "no-worse"
+
+    def judged(self, summary: Summary) -> Verdict:
+        """The verdict on a run by itself."""
+        return judge(summary, replace(self.limits, base_rule="hold"))
+
 
 Task = tuple[Plan, Scenario]
+# Runs without sites that a caller has of one feeder under one set of limits: by engine, plan without sites, scenario.
+Bases = dict[tuple[str, Plan, Scenario], Summary]
 
 
 def simulate(
@@ -72,6 +83,8 @@ def simulate(
     trace_dir: Path = TRACE_DIR,
     tolerance: float = STUDY_TOLERANCE,
     progress: Progress | None = None,
+    with_base: bool = False,
+    bases: Bases | None = None,
 ) -> list[list[Outcome]]:
     """Run every plan in every scenario in closed loop and judge it; one list per plan, in the order of the scenarios.
 
@@ -79,6 +92,9 @@ def simulate(
     OpenDSS, with the reason in the outcome and the log. `engine="opendss"` runs them one after the other. With several
     `workers`, processes share the work (call it from a script's `if __name__ == "__main__":`). `progress(done, all)`
     counts runs.
+
+    By the base rule "no-worse", or `with_base`, every scenario is also run without sites, once, and each outcome has
+    that record beside its own; `bases` keeps those between calls.
 
     A result does not depend on what else is asked for, in which order, or on how many workers. A run without an answer
     is an outcome with a reason. Raises `InputError` for an unknown engine, no scenarios, or parts that do not fit.
@@ -94,6 +110,8 @@ def simulate(
         trace_dir=trace_dir,
         tolerance=tolerance,
         progress=progress,
+        with_base=with_base,
+        bases=bases,
     )
     width = len(scenarios)
     return [flat[k * width : (k + 1) * width] for k in range(len(plans))]
@@ -110,6 +128,8 @@ def simulate_runs(
     tolerance: float = STUDY_TOLERANCE,
     progress: Progress | None = None,
     by_step: bool = False,
+    with_base: bool = False,
+    bases: Bases | None = None,
 ) -> list[Outcome]:
     """As `simulate`, for any pairs of a plan and a scenario; results in their order.
 
@@ -123,8 +143,40 @@ def simulate_runs(
     tasks: list[Task] = list(runs)
     tell = progress or (lambda done, all_runs: None)
     if workers <= 1:
-        return _run_tasks(job, tasks, lambda done: tell(done, len(tasks)))
-    return _run_in_processes(job, tasks, workers, tell)
+        outcomes = _run_tasks(job, tasks, lambda done: tell(done, len(tasks)))
+    else:
+        outcomes = _run_in_processes(job, tasks, workers, tell)
+    if with_base or job.needs_base:
+        return _beside_bases(job, tasks, outcomes, {} if bases is None else bases)
+    return outcomes
+
+
+def beside_bases(
+    runs: Sequence[tuple[Plan, Scenario]],
+    outcomes: Sequence[Outcome],
+    feeder: Feeder,
+    limits: Limits,
+    *,
+    bases: Bases,
+    trace_dir: Path = TRACE_DIR,
+    tolerance: float = STUDY_TOLERANCE,
+) -> list[Outcome]:
+    """Outcomes of runs judged by `limits` beside the same scenarios without sites; `bases` keeps those."""
+    job = _Job(feeder, limits, "batch", trace_dir, tolerance)
+    return _beside_bases(job, runs, outcomes, bases)
+
+
+def _beside_bases(job: _Job, tasks: Sequence[Task], outcomes: Sequence[Outcome], known: Bases) -> list[Outcome]:
+    """Outcomes judged beside the same scenarios without sites, on the engines that they ran on."""
+    keys = [(run.engine, plan.base(), scenario) for (plan, scenario), run in zip(tasks, outcomes, strict=True)]
+    for engine in get_args(Engine):
+        wanted = [key for key in dict.fromkeys(keys) if key[0] == engine and key not in known]
+        done = _run_tasks(
+            replace(job, engine=engine, by_step=False), [(plan, scenario) for _, plan, scenario in wanted]
+        )
+        known.update(zip(wanted, (run.summary for run in done), strict=True))
+    found = zip(outcomes, keys, strict=True)
+    return [replace(run, base=known[key]).judged(job.limits) for run, key in found]
 
 
 def _run_in_processes(job: _Job, tasks: list[Task], workers: int, tell: Progress) -> list[Outcome]:
@@ -225,7 +277,7 @@ def _judged(job: _Job, task: Task, summary: Summary, engine: Engine, seconds: fl
             )
         )
     whole = replace(summary, sites=tuple(sites))
-    return Outcome(scenario.name, engine, whole, judge(whole, job.limits), seconds, note)
+    return Outcome(scenario.name, engine, whole, job.judged(whole), seconds, note)
 
 
 # --- on OpenDSS
@@ -239,7 +291,8 @@ def simulate_assembled(
     For a coordinator whose controllers no `Policy` names; the rest of it must be what `assemble` makes of the plan.
     """
     job = _Job(feeder, limits, "opendss", trace_dir, STUDY_TOLERANCE)
-    return _run_assembled(job, (plan, scenario), run, "", time.perf_counter())
+    outcome = _run_assembled(job, (plan, scenario), run, "", time.perf_counter())
+    return _beside_bases(job, [(plan, scenario)], [outcome], {})[0] if job.needs_base else outcome
 
 
 def _on_opendss(job: _Job, task: Task, note: str) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.errors import InputError
-from g2g_opt.quantities import BatchSize, KwPerGpu, PowerFactor, ReplicaCount, check_quantities
+from g2g_opt.quantities import BatchSize, CountFromZero, KwPerGpu, PowerFactor, ReplicaCount, check_quantities
 
 # Facility load that does not follow the GPUs: 1,500 kW for 7,200 GPUs at the 13-bus site of the OpenG2G paper
 # (appendix C, table 4).
@@ -46,6 +46,8 @@ class Site:
     """A datacenter at `bus`: what it serves, its base load (kW per GPU it can hold), power factor (lagging) and
     connection: "auto" is delta where the bus has no path for zero-sequence current, else wye. At a bus of one phase a
     site lies between it and the neutral, at two phases, or the two legs of a 120/240 V service, between them.
+
+    `spare_servers` hold no replica of its own: a policy may shift other sites' replicas there.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Site:
     base_kw_per_gpu: KwPerGpu = BASE_KW_PER_GPU
     power_factor: PowerFactor = POWER_FACTOR
     connection: AskedConnection = "auto"
+    spare_servers: CountFromZero = 0
 
     def __post_init__(self) -> None:
         check_quantities(self)

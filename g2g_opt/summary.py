@@ -43,11 +43,10 @@ class Edges:
         self, low_pu: float, high_pu: float, loading_pu: float | None, unbalance: Sequence[float] = ()
     ) -> Edges:
         """These edges and some more."""
-        extra = () if loading_pu is None else (loading_pu,)
         return Edges(
             tuple(sorted({*self.low_pu, low_pu})),
             tuple(sorted({*self.high_pu, high_pu})),
-            tuple(sorted({*self.loading_pu, *extra})),
+            tuple(sorted({*self.loading_pu, *(() if loading_pu is None else (loading_pu,))})),
             tuple(sorted({*self.unbalance, *unbalance})),
         )
 
@@ -58,7 +57,9 @@ class SiteSummary:
 
     Latency samples are (step, model) pairs with active replicas, misses those above their targets. `curtailed_steps`:
     steps in which any of its models with active replicas ran below the batch size it began at. `uncontrolled_...` are
-    of the same fleet left at its batch sizes, replayed without a controller.
+    of the same fleet left at its batch sizes, replayed without a controller. `exhausted_control_steps`: control steps
+    at which its droop or OFO saw a voltage outside the band it aims at, and could do no more: every model ran at the
+    batch size that is best for that voltage already.
     """
 
     name: str
@@ -75,6 +76,7 @@ class SiteSummary:
     n_replicas: int = 0
     uncontrolled_peak_mw: float = 0.0
     uncontrolled_tps: float = 0.0
+    exhausted_control_steps: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +88,9 @@ class Summary:
     occurred; `branches`, `loading_pu`, `loading_step` likewise for loadings (empty if not recorded), with the phase of
     the heaviest conductor and the branch's normal over its emergency rating. `steps_by_class[i, j]` counts steps by how
     many low edges lie at or below the lowest voltage of all nodes, and how many high edges below the highest;
-    `below_pu`, `above_pu` sum how far nodes lie outside every edge. `sites` are in the run's order. `power_quality`
-    is there of a run in closed loop that did not fail.
+    `steps_below[edge, node]`, `steps_above[edge, node]` count those in which a node lies outside an edge, `below_pu`,
+    `above_pu` sum how far nodes lie outside every edge. `sites` are in the run's order. `power_quality` is there of a
+    run in closed loop that did not fail.
     """
 
     dt_s: float
@@ -100,6 +103,8 @@ class Summary:
     highest_pu: Floats
     highest_step: Counts
     steps_by_class: Counts
+    steps_below: Counts
+    steps_above: Counts
     below_pu: Floats
     above_pu: Floats
     branches: tuple[str, ...]
@@ -157,7 +162,6 @@ class Summary:
             failure = failure or Failure(FailureKind.NO_ANSWER, "there are no points")
             return Summary.without_figures(failure, dt_s)
         loading = np.zeros((0, len(points))) if loading_pu is None else loading_pu
-        n_branches = len(loading)
         by_class, below, above = _voltage_counts(voltage_pu, used)
         over, loading_by_class = _loading_counts(loading, used)
         return Summary(
@@ -171,13 +175,15 @@ class Summary:
             highest_pu=voltage_pu.max(axis=1),
             highest_step=points[voltage_pu.argmax(axis=1)].astype(np.int32),
             steps_by_class=by_class,
+            steps_below=np.array([(voltage_pu < edge).sum(axis=1) for edge in used.low_pu], np.int32),
+            steps_above=np.array([(voltage_pu > edge).sum(axis=1) for edge in used.high_pu], np.int32),
             below_pu=below,
             above_pu=above,
             branches=tuple(branches),
             loading_pu=loading.max(axis=1, initial=0.0).astype(np.float64),
-            loading_step=(points[loading.argmax(axis=1)] if n_branches else np.zeros(0)).astype(np.int32),
-            loading_phase=np.zeros(n_branches, np.int32) if loading_phase is None else loading_phase.astype(np.int32),
-            emergency_share=np.zeros(n_branches) if emergency_share is None else emergency_share,
+            loading_step=(points[loading.argmax(axis=1)] if len(loading) else np.zeros(0)).astype(np.int32),
+            loading_phase=np.zeros(len(loading), np.int32) if loading_phase is None else loading_phase.astype(np.int32),
+            emergency_share=np.zeros(len(loading)) if emergency_share is None else emergency_share,
             loading_steps_over=over,
             loading_steps_by_class=loading_by_class,
             own_loads_unserved_steps=own_loads_unserved_steps,
@@ -202,6 +208,8 @@ class Summary:
             highest_pu=none,
             highest_step=nothing,
             steps_by_class=np.zeros((n_low + 1, n_high + 1), np.int32),
+            steps_below=np.zeros((n_low, 0), np.int32),
+            steps_above=np.zeros((n_high, 0), np.int32),
             below_pu=np.zeros(n_low),
             above_pu=np.zeros(n_high),
             branches=(),
@@ -303,6 +311,19 @@ class Summary:
             integral_violation_pu_s=float(self.below_pu[low] + self.above_pu[high]) * self.dt_s,
         )
 
+    def node_times_s(self, v_min: float, v_max: float) -> tuple[Floats, Floats]:
+        """Times (s) of every node below and above a band (node,), either of which is kept or an edge (`InputError`)."""
+        none = np.zeros(len(self.nodes))
+        below = self.steps_below[_edge(self.edges.low_pu, v_min, "voltage")] if self.lowest < v_min else none
+        above = self.steps_above[_edge(self.edges.high_pu, v_max, "voltage")] if self.highest > v_max else none
+        return below * self.dt_s, above * self.dt_s
+
+    def branch_times_s(self, limit_pu: float) -> Floats:
+        """Times (s) of every branch above a share of its rating (branch,): an edge, or one that none passes."""
+        if not len(self.loading_pu) or self.loading_pu.max() <= limit_pu:
+            return np.zeros(len(self.loading_pu))
+        return np.asarray(self.loading_steps_over[_edge(self.edges.loading_pu, limit_pu, "loading")] * self.dt_s)
+
     def worst_voltage(self, v_min: float, v_max: float) -> WorstVoltage:
         """The monitored voltage with the smallest margin to any band, over the whole run."""
         low, high = self.lowest_pu - v_min, v_max - self.highest_pu
@@ -377,6 +398,6 @@ def _place(edges: Sequence[float], wanted: float) -> int | None:
 def _edge(edges: Sequence[float], wanted: float, what: str) -> int:
     place = _place(edges, wanted)
     if place is None:
-        kept = [float(edge) for edge in edges]
-        raise InputError(f"no {what} figures were kept at {wanted:g} pu; kept: {kept} (simulate with it as an edge)")
+        words = f"kept: {list(map(float, edges))} (simulate with it as an edge)"
+        raise InputError(f"no {what} figures were kept at {wanted:g} pu; {words}")
     return place

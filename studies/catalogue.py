@@ -18,6 +18,7 @@ from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.errors import InputError, shown, unknown_name
 from g2g_opt.reading import absolute_path, check_plain, parse_json, read_toml
 from studies.shared.question_model import faults_in_words
+from studies.shared.question_tables import NONE, completed, with_none_written
 from studies.shared.task import Question
 
 # Named by where they are, so that the runner and its workers import only the study they run.
@@ -124,6 +125,11 @@ def json_schema(study: str) -> dict[str, Any]:
         schema = _adapter(study).json_schema()
     except PydanticUserError as error:
         raise InputError(f"the study {study!r} has no JSON schema: {error}") from error
+    for part in (schema, *schema.get("$defs", {}).values()):
+        for field in part.get("properties", {}).values():
+            kinds = [one.get("type") for one in field.get("anyOf", ())]
+            if "null" in kinds and ("string" not in kinds or field.get("default") is not None):
+                field["anyOf"].append({"const": NONE, "type": "string"})
     schema["properties"] = {"study": {"const": study, "type": "string"}, **schema.get("properties", {})}
     schema["required"] = ["study", *schema.get("required", [])]
     return schema
@@ -142,7 +148,7 @@ def make_question(study: str, content: dict[str, Any], where: str = "the questio
     """A question from plain values; `InputError` names what does not fit. Paths of files become absolute."""
     check_plain(content, where)
     try:
-        adapter, found = _adapter(study), _with_absolute_paths(content)
+        adapter, found = _adapter(study), _with_absolute_paths(completed(question_type(study), content))
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     try:
@@ -166,9 +172,17 @@ def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
     # The usual folder need not be there, and is looked for where the study runs.
     if isinstance(found.get("trace_dir"), str) and Path(found["trace_dir"]) != TRACE_DIR:
         found["trace_dir"] = str(absolute_path(found["trace_dir"], "trace_dir"))
+    if isinstance(jobs := found.get("training"), list):
+        found["training"] = [_with_absolute_trace(job) for job in jobs]
     if isinstance(found.get("scenario"), dict):
         found["scenario"] = _with_absolute_paths(found["scenario"])
     return found
+
+
+def _with_absolute_trace(job: Any) -> Any:
+    if not isinstance(job, dict) or not isinstance(job.get("trace"), str):
+        return job
+    return job | {"trace": str(absolute_path(job["trace"], "trace"))}
 
 
 def question_json(question: Question) -> str:
@@ -193,14 +207,6 @@ def _parsed(text: str, _consent: Consent) -> Question:
 
 
 def question_toml(question: Question) -> str:
-    """A question as a TOML file; what is None is left out, which means the same."""
+    """A question as a TOML file that `read_question` reads as the same; None is left out or written (`NONE`)."""
     plain = _adapter(question.study).dump_python(question, mode="json")
-    return tomli_w.dumps({"study": question.study, **_without_none(plain)})
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_none(item) for item in value]
-    return value
+    return tomli_w.dumps({"study": question.study, **with_none_written(type(question), plain)})

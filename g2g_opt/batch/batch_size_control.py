@@ -13,7 +13,7 @@ from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.controller.batch_size_schedule import BatchSizeScheduleController
 from g2g_opt.controller.ofo import OFOBatchSizeController, start_state
 from g2g_opt.controller.ofo_update import OFORows, update_batches, update_voltage_duals, voltage_pull
-from g2g_opt.controller.rule_based import RuleBasedBatchSizeController, droop_pressure, droop_update
+from g2g_opt.controller.rule_based import RuleBasedBatchSizeController, droop_exhausted, droop_pressure, droop_update
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -30,6 +30,7 @@ class VoltageDuals:
         self._slots = np.array(slots, dtype=np.int64)
         self._config, self.rows = controller.config, rows
         self.low, self.high = np.zeros((len(rows), len(slots))), np.zeros((len(rows), len(slots)))
+        self.outside = np.zeros(len(slots), dtype=np.bool_)
         self._done = -1
 
     def update(self, step: int, voltage_pu: Floats) -> None:
@@ -39,7 +40,7 @@ class VoltageDuals:
         self._done = step
         seen = voltage_pu if len(self._slots) == voltage_pu.shape[1] else voltage_pu[:, self._slots]
         config = self._config
-        update_voltage_duals(
+        self.outside = update_voltage_duals(
             self.low, self.high, seen, self.rows, config.voltage_dual_step_size, config.v_min, config.v_max
         )
 
@@ -63,6 +64,8 @@ class OFOControl(BatchControl):
         self._slopes = np.empty((len(duals.rows), 3, len(fleet)))
         self._pull = np.empty((3, len(fleet)))
         self._batch = np.empty(len(rows), dtype=np.int64)
+        self._at_best = np.zeros(len(rows), dtype=np.bool_)
+        self._first = np.searchsorted(self._models.site, np.arange(len(fleet)))
         self._steps = 0
 
     def step(self, step: int, parts: Parts) -> None:
@@ -85,8 +88,12 @@ class OFOControl(BatchControl):
             self._models,
             config.tuning,
             self._batch,
+            self._at_best,
         )
         fleets.set_batch(row, self._batch)
+        if self._duals.outside.any():
+            exhausted = self._duals.outside[self._column] & np.logical_and.reduceat(self._at_best, self._first)
+            fleets.count_exhausted([f for f in self._fleet[exhausted] if grids.failure[fleets.slot[f]] is None])
 
 
 def _join(parts: Sequence[OFORows]) -> OFORows:
@@ -139,7 +146,7 @@ class DroopControl(BatchControl):
         self._rule, self._node_rows = first, node_rows
         fleets = parts.fleets
         self._rows = np.array([[fleets.row_of(int(f), label) for label in first.labels] for f in fleet], dtype=np.int64)
-        self._slot = fleets.slot[fleet]
+        self._fleet, self._slot = fleet, fleets.slot[fleet]
         self._x = np.concatenate([c.start_log2 for c in controllers])
 
     def step(self, step: int, parts: Parts) -> None:
@@ -149,6 +156,9 @@ class DroopControl(BatchControl):
         if len(acting) == 0:
             return
         rows = self._rows[acting]
+        held = rule.table.nearest(self._x[acting]), pressure[acting], parts.fleets.itl_s[rows], rule.deadline_s
+        exhausted = droop_exhausted(*held, rule.table.sizes, rule.config)
+        parts.fleets.count_exhausted(self._fleet[acting[exhausted]])
         self._x[acting] = droop_update(
             self._x[acting],
             pressure[acting],

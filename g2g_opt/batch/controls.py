@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.batch_size_control import BatchScheduleControl, DroopControl, OFOControl, VoltageDuals
+from g2g_opt.batch.contextual_control import ContextualControl
 from g2g_opt.batch.control import BatchControl, Parts
 from g2g_opt.batch.other_control import AdaptiveTapControl, LoadShiftControl, StorageControl, TapScheduleControl
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.controller.adaptive_tap import AdaptiveTapController
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_size_schedule import BatchSizeScheduleController
+from g2g_opt.controller.contextual_batch_size import ContextualBatchSizeController
 from g2g_opt.controller.load_shift import LoadShiftController
 from g2g_opt.controller.noop import NoopController
 from g2g_opt.controller.ofo import OFOBatchSizeController
@@ -32,6 +34,7 @@ KNOWN = (
     OFOBatchSizeController,
     RuleBasedBatchSizeController,
     BatchSizeScheduleController,
+    ContextualBatchSizeController,
     TapScheduleController,
     AdaptiveTapController,
     LoadShiftController,
@@ -137,6 +140,10 @@ class _Builder:
                 return TapScheduleControl(schedules, slots, place)
             case BatchSizeScheduleController():
                 return BatchScheduleControl(first, self._fleet_of(slot, first.datacenter), place)
+            case ContextualBatchSizeController():
+                sites = [first.context.site(name).datacenter for name in first.context.site_names]
+                by_name = {site.name: self._fleet_of(slot, site) for site in sites}
+                return ContextualControl(first, by_name, parts, place)
             case LoadShiftController():
                 fleets = [self._fleet_of(slot, site) for site in first.sites]
                 buses = [parts.grids.setups[slot].attached.site(site).bus for site in first.sites]

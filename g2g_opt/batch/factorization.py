@@ -8,6 +8,7 @@ carry all that hangs on the node.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix, eye_array
 from scipy.sparse.linalg import splu
+
+from g2g_opt.batch.moving_elements import Entries, entry_value
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,7 +28,9 @@ class Elimination:
     """Pattern of the factors: `order[i]` is the node eliminated i-th, `place` its inverse.
 
     `lower_start`, `lower_column` (and `upper_...`) list each row's entries left (and right) of the diagonal, columns
-    rising, in elimination order.
+    rising, in elimination order. Rows from `first_moving` on are those that moving elements change: they come last, so
+    that scenarios share all factors but those of `moving` entries, between these rows. `split` says where a row's
+    entries in moving columns begin, `moving_start` how many of them the moving rows before have.
     """
 
     order: Ints
@@ -34,6 +39,9 @@ class Elimination:
     lower_column: Ints
     upper_start: Ints
     upper_column: Ints
+    first_moving: int
+    split: Ints
+    moving_start: Ints
 
     @property
     def n(self) -> int:
@@ -41,19 +49,68 @@ class Elimination:
         return len(self.order)
 
     @staticmethod
-    def of(rows: Ints, columns: Ints, n: int) -> Elimination:
-        """For a matrix with entries at (rows, columns), both ways and the diagonal added."""
+    def of(rows: Ints, columns: Ints, n: int, moving: Ints, *, few_moving: bool = False) -> Elimination:
+        """For a matrix with entries at (rows, columns), both ways and the diagonal added, with the nodes `moving`.
+
+        The moving rows are those of `moving` and all that their elimination changes: the fewest entries in all. With
+        `few_moving` they are those of `moving` alone: a few more entries in all, but far fewer that move.
+        """
         ones = np.ones(len(rows))
         pattern = csr_matrix(coo_matrix((ones, (rows, columns)), shape=(n, n)))
         pattern = csr_matrix(pattern + pattern.T)
         pattern.data[:] = 1.0
-        # The figures do not matter for a minimum-degree order; a dominant diagonal keeps the library from pivoting.
-        dominant = (eye_array(n) * (4.0 + float(pattern.sum(axis=1).max())) + pattern).tocsc()
-        lu = splu(dominant, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-        place = np.asarray(lu.perm_c, dtype=np.int64)
-        order = np.argsort(place)
+        order, first = _moving_alone_last(pattern, moving) if few_moving else _moving_with_changed_last(pattern, moving)
+        place = np.argsort(order)
         lower, upper = _fill(pattern, order, place)
-        return Elimination(order, place, *_flat(lower), *_flat(upper))
+        lower_start, lower_column = _flat(lower)
+        split = np.array(
+            [start + bisect_left(row, first) for start, row in zip(lower_start.tolist(), lower, strict=False)],
+            dtype=np.int64,
+        )
+        moving_start = np.concatenate([[0], np.cumsum((lower_start[1:] - split)[first:])]).astype(np.int64)
+        return Elimination(order, place, lower_start, lower_column, *_flat(upper), first, split, moving_start)
+
+
+def _moving_alone_last(pattern: csr_matrix, moving: Ints) -> tuple[Ints, int]:
+    """An order that ends with `moving`, and where these begin."""
+    n = pattern.shape[0]
+    first = n - len(moving)
+    leading = np.setdiff1d(np.arange(n), moving)
+    order = np.concatenate([leading[_minimum_degree(pattern[leading][:, leading])], moving])
+    # What the leading rows leave between the moving ones decides on the order of these.
+    _, upper = _fill(pattern, order, np.argsort(order))
+    left = pattern[moving][:, moving].tolil()
+    for row in upper[:first]:
+        if row and row[0] >= first:
+            at = np.array(row) - first
+            left[np.ix_(at, at)] = 1.0
+    order[first:] = moving[_minimum_degree(csr_matrix(left))]
+    return order, first
+
+
+def _moving_with_changed_last(pattern: csr_matrix, moving: Ints) -> tuple[Ints, int]:
+    """A minimum-degree order with `moving` and all rows that follow from them put last, which adds no entry."""
+    order = _minimum_degree(pattern)
+    place = np.argsort(order)
+    _, upper = _fill(pattern, order, place)
+    changed = np.zeros(len(order), dtype=np.bool_)
+    changed[place[moving]] = True
+    for i, row in enumerate(upper):
+        if changed[i] and row:
+            # The first of them hands the change on to the others.
+            changed[row[0]] = True
+    return np.concatenate([order[~changed], order[changed]]), int(len(order) - changed.sum())
+
+
+def _minimum_degree(pattern: csr_matrix) -> Ints:
+    """A minimum-degree order of a symmetric pattern."""
+    n = pattern.shape[0]
+    if n < 2:
+        return np.arange(n)
+    # The figures do not matter for a minimum-degree order; a dominant diagonal keeps the library from pivoting.
+    dominant = (eye_array(n) * (4.0 + float(pattern.sum(axis=1).max())) + pattern).tocsc()
+    lu = splu(dominant, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    return np.argsort(np.asarray(lu.perm_c, dtype=np.int64))
 
 
 def _fill(pattern: csr_matrix, order: Ints, place: Ints) -> tuple[list[list[int]], list[list[int]]]:
@@ -91,33 +148,65 @@ class Factors:
     diagonal: Floats
 
 
-def factorize(elimination: Elimination, rows: Ints, columns: Ints, blocks: Floats) -> Factors:
-    """Factors of the matrix whose blocks (entry, 4) at (rows, columns), in node numbers, add up."""
+@dataclass(frozen=True, eq=False)
+class Leading:
+    """The part of the factors that no moving element changes, and what is left of the other rows when it is done.
+
+    `lower`, `upper` and `diagonal` are as in `Factors`, with room for the rest; `reduced_lower` (moving entry, 4),
+    `reduced_diagonal` and `reduced_upper` are the moving rows after elimination of all columns before them.
+    """
+
+    lower: Floats
+    upper: Floats
+    diagonal: Floats
+    reduced_lower: Floats
+    reduced_diagonal: Floats
+    reduced_upper: Floats
+
+
+def eliminate_leading(elimination: Elimination, rows: Ints, columns: Ints, blocks: Floats) -> Leading:
+    """`Leading` of the matrix whose blocks (entry, 4) at (rows, columns), in node numbers, add up."""
     e = elimination
     in_order = np.lexsort((e.place[columns], e.place[rows]))
     row = e.place[rows][in_order]
     start = np.searchsorted(row, np.arange(e.n + 1))
-    lower, upper = np.empty((len(e.lower_column), 4)), np.empty((len(e.upper_column), 4))
-    diagonal = np.empty((e.n, 4))
-    _factorize(
+    n_moving, first_upper = e.n - e.first_moving, int(e.upper_start[e.first_moving])
+    found = Leading(
+        np.zeros((len(e.lower_column), 4)),
+        np.zeros((len(e.upper_column), 4)),
+        np.zeros((e.n, 4)),
+        np.zeros((int(e.moving_start[-1]), 4)),
+        np.zeros((n_moving, 4)),
+        np.zeros((len(e.upper_column) - first_upper, 4)),
+    )
+    _eliminate_leading(
+        e.first_moving,
         e.lower_start,
         e.lower_column,
+        e.split,
+        e.moving_start,
         e.upper_start,
         e.upper_column,
         start,
         e.place[columns][in_order],
         np.ascontiguousarray(blocks[in_order]),
-        lower,
-        upper,
-        diagonal,
+        found.lower,
+        found.upper,
+        found.diagonal,
+        found.reduced_lower,
+        found.reduced_diagonal,
+        found.reduced_upper,
     )
-    return Factors(lower, upper, diagonal)
+    return found
 
 
-@njit(cache=True)
-def _factorize(
+@njit(cache=True, error_model="numpy")
+def _eliminate_leading(
+    first: int,
     lower_start: Ints,
     lower_column: Ints,
+    split: Ints,
+    moving_start: Ints,
     upper_start: Ints,
     upper_column: Ints,
     start: Ints,
@@ -126,39 +215,135 @@ def _factorize(
     lower: Floats,
     upper: Floats,
     diagonal: Floats,
+    reduced_lower: Floats,
+    reduced_diagonal: Floats,
+    reduced_upper: Floats,
 ) -> None:
     n = len(diagonal)
+    first_upper = upper_start[first]
     work = np.zeros((n, 4))
     for i in range(n):
         for k in range(start[i], start[i + 1]):
             for q in range(4):
                 work[column[k], q] += block[k, q]
-        for k in range(lower_start[i], lower_start[i + 1]):
+        for k in range(lower_start[i], split[i]):
             j = lower_column[k]
-            # The row's entry times the inverse of the pivot above it.
-            a, b, c, d = work[j, 0], work[j, 1], work[j, 2], work[j, 3]
-            p00, p01, p10, p11 = diagonal[j, 0], diagonal[j, 1], diagonal[j, 2], diagonal[j, 3]
-            w00, w01, w10, w11 = a * p00 + b * p10, a * p01 + b * p11, c * p00 + d * p10, c * p01 + d * p11
-            lower[k, 0], lower[k, 1], lower[k, 2], lower[k, 3] = -w00, -w01, -w10, -w11
-            for q in range(4):
-                work[j, q] = 0.0
-            for u in range(upper_start[j], upper_start[j + 1]):
+            _eliminate(work, j, lower, k, j, diagonal, upper, upper_start, upper_column, 0, 0)
+        if i < first:
+            _pivot(work, i, diagonal, i)
+            for u in range(upper_start[i], upper_start[i + 1]):
                 m = upper_column[u]
-                # `upper` holds minus the entry, so this subtracts.
-                work[m, 0] += w00 * upper[u, 0] + w01 * upper[u, 2]
-                work[m, 1] += w00 * upper[u, 1] + w01 * upper[u, 3]
-                work[m, 2] += w10 * upper[u, 0] + w11 * upper[u, 2]
-                work[m, 3] += w10 * upper[u, 1] + w11 * upper[u, 3]
-        a, b, c, d = work[i, 0], work[i, 1], work[i, 2], work[i, 3]
-        determinant = a * d - b * c
-        diagonal[i, 0], diagonal[i, 1] = d / determinant, -b / determinant
-        diagonal[i, 2], diagonal[i, 3] = -c / determinant, a / determinant
+                for q in range(4):
+                    upper[u, q] = -work[m, q]
+                    work[m, q] = 0.0
+            continue
+        r = i - first
+        for k in range(moving_start[r], moving_start[r + 1]):
+            m = lower_column[split[i] + k - moving_start[r]]
+            for q in range(4):
+                reduced_lower[k, q] = work[m, q]
+                work[m, q] = 0.0
         for q in range(4):
+            reduced_diagonal[r, q] = work[i, q]
             work[i, q] = 0.0
         for u in range(upper_start[i], upper_start[i + 1]):
             m = upper_column[u]
             for q in range(4):
-                upper[u, q] = -work[m, q]
+                reduced_upper[u - first_upper, q] = work[m, q]
+                work[m, q] = 0.0
+
+
+@njit(error_model="numpy")
+def _eliminate(
+    work: Floats,
+    at: int,
+    lower: Floats,
+    k: int,
+    j: int,
+    diagonal: Floats,
+    upper: Floats,
+    upper_start: Ints,
+    upper_column: Ints,
+    first: int,
+    first_upper: int,
+) -> None:
+    """Take the entry of row j out of the row in `work`, where it stands at `at`; its factor goes to `lower[k]`.
+
+    `work`, `diagonal` and `upper` begin at row, column and entry `first`, `first` and `first_upper` of the matrix.
+    """
+    # The row's entry times the inverse of the pivot above it.
+    a, b, c, d = work[at, 0], work[at, 1], work[at, 2], work[at, 3]
+    p = j - first
+    p00, p01, p10, p11 = diagonal[p, 0], diagonal[p, 1], diagonal[p, 2], diagonal[p, 3]
+    w00, w01, w10, w11 = a * p00 + b * p10, a * p01 + b * p11, c * p00 + d * p10, c * p01 + d * p11
+    lower[k, 0], lower[k, 1], lower[k, 2], lower[k, 3] = -w00, -w01, -w10, -w11
+    for q in range(4):
+        work[at, q] = 0.0
+    for u in range(upper_start[j], upper_start[j + 1]):
+        m, v = upper_column[u] - first, u - first_upper
+        # `upper` holds minus the entry, so this subtracts.
+        work[m, 0] += w00 * upper[v, 0] + w01 * upper[v, 2]
+        work[m, 1] += w00 * upper[v, 1] + w01 * upper[v, 3]
+        work[m, 2] += w10 * upper[v, 0] + w11 * upper[v, 2]
+        work[m, 3] += w10 * upper[v, 1] + w11 * upper[v, 3]
+
+
+@njit(error_model="numpy")
+def _pivot(work: Floats, at: int, diagonal: Floats, i: int) -> None:
+    """Write the inverse of the block at `at` to `diagonal[i]`."""
+    a, b, c, d = work[at, 0], work[at, 1], work[at, 2], work[at, 3]
+    determinant = a * d - b * c
+    diagonal[i, 0], diagonal[i, 1] = d / determinant, -b / determinant
+    diagonal[i, 2], diagonal[i, 3] = -c / determinant, a / determinant
+    for q in range(4):
+        work[at, q] = 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def eliminate_moving(
+    first: int,
+    lower_start: Ints,
+    lower_column: Ints,
+    split: Ints,
+    moving_start: Ints,
+    upper_start: Ints,
+    upper_column: Ints,
+    reduced_lower: Floats,
+    reduced_diagonal: Floats,
+    reduced_upper: Floats,
+    entry_start: Ints,
+    entry_column: Ints,
+    entries: Entries,
+    monomials: Floats,
+    lower: Floats,
+    upper: Floats,
+    diagonal: Floats,
+) -> None:
+    """Factors of the moving rows at a scenario's monomials, into `lower` (moving entry, 4), `upper` and `diagonal`."""
+    n = len(diagonal)
+    first_upper = upper_start[first]
+    work = np.zeros((n, 4))
+    for r in range(n):
+        i = first + r
+        for k in range(moving_start[r], moving_start[r + 1]):
+            work[lower_column[split[i] + k - moving_start[r]] - first] = reduced_lower[k]
+        work[r] = reduced_diagonal[r]
+        for u in range(upper_start[i], upper_start[i + 1]):
+            work[upper_column[u] - first] = reduced_upper[u - first_upper]
+        for k in range(entry_start[r], entry_start[r + 1]):
+            y, m = entry_value(entries, k, monomials), entry_column[k] - first
+            work[m, 0] += y.real
+            work[m, 1] -= y.imag
+            work[m, 2] += y.imag
+            work[m, 3] += y.real
+        for k in range(moving_start[r], moving_start[r + 1]):
+            j = lower_column[split[i] + k - moving_start[r]]
+            _eliminate(work, j - first, lower, k, j, diagonal, upper, upper_start, upper_column, first, first_upper)
+        _pivot(work, r, diagonal, r)
+        for u in range(upper_start[i], upper_start[i + 1]):
+            m = upper_column[u] - first
+            for q in range(4):
+                upper[u - first_upper, q] = -work[m, q]
                 work[m, q] = 0.0
 
 

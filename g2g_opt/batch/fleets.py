@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,20 +50,22 @@ class Fleets:
             list(range(sum(map(len, sites[:s])), sum(map(len, sites[: s + 1])))) for s in range(len(sites))
         ]
         self._dt, self._n_steps = dt_s, n_steps
-        models = [len(site.model_labels) for site in self.sites]
+        models = np.array([len(site.model_labels) for site in self.sites], dtype=np.int64)
         self.first_row = np.concatenate([[0], np.cumsum(models)]).astype(np.int64)
         self.n_rows = int(self.first_row[-1])
         self.row_fleet = np.repeat(np.arange(len(self.sites)), models)
         self.row_label = [label for site in self.sites for label in site.model_labels]
-        self._gpus = np.array([site.demand.pool.gpus_per_server for site in self.sites])[self.row_fleet]
-        self._noise = np.array([site.demand.noise_fraction for site in self.sites])[self.row_fleet]
+        gpus = np.array([site.demand.pool.gpus_per_server for site in self.sites], dtype=np.int64)
+        self._gpus = gpus[self.row_fleet]
+        noise = np.array([site.demand.noise_fraction for site in self.sites], dtype=np.float64)
+        self._noise = noise[self.row_fleet]
         # Rows of equal streams draw the same numbers at every step.
         keys: dict[tuple[object, ...], int] = {}
         self._streams = [
             keys.setdefault((*self.sites[fleet].demand.draws.key, label), len(keys))
             for fleet, label in zip(self.row_fleet.tolist(), self.row_label, strict=True)
         ]
-        self._gpus_per_replica = np.concatenate([site.demand.gpus_per_replica for site in self.sites])
+        self._gpus_per_replica = _joined([site.demand.gpus_per_replica for site in self.sites], np.int64)
         self._read_pools()
         self._read_batch_sizes()
         self._shift = np.zeros(self.n_rows, dtype=np.int64)
@@ -73,6 +76,7 @@ class Fleets:
         self.power_w = np.zeros((len(self.sites), 3))
         self.batch = np.zeros(self.n_rows, dtype=np.int64)
         self.commanded = np.array([size for site in self.sites for size in _start_sizes(site)], dtype=np.int64)
+        self.exhausted_steps = np.zeros(len(self.sites), dtype=np.int64)
         self._look_up(range(self.n_rows))
 
     # --- tables
@@ -101,9 +105,9 @@ class Fleets:
         for key, (amplitude, _) in longest.items():
             begin[key] = place
             place += len(amplitude)
-        self._amplitude = np.concatenate([amplitude for amplitude, _ in longest.values()])
-        self._offset = np.concatenate([offset for _, offset in longest.values()])
-        by_fleet = np.array([[begin[key] for key in row] for row in keys], dtype=np.int64)
+        self._amplitude = _joined([amplitude for amplitude, _ in longest.values()])
+        self._offset = _joined([offset for _, offset in longest.values()])
+        by_fleet = np.array([[begin[key] for key in row] for row in keys], dtype=np.int64).reshape(-1, 3)
         self._pool_begin = by_fleet[self.row_fleet]
 
     def _read_batch_sizes(self) -> None:
@@ -129,7 +133,7 @@ class Fleets:
                     table[size] = _BatchSize(place_of[id(template)], len(template), mixture)
                 tables[id(data), label] = table
             self._sizes.append(tables[id(data), label])
-        self._templates = np.concatenate(kept)
+        self._templates = _joined(kept)
         self._template_begin = np.zeros(self.n_rows, dtype=np.int64)
         self._template_length = np.ones(self.n_rows, dtype=np.int64)
         # Which stream and mixture a row's few replicas draw their latencies from (-1: they draw none).
@@ -210,7 +214,7 @@ class Fleets:
         self._moved = np.ones(n, dtype=np.bool_)
         self._moved[1:] = np.any(self._servers[1:] != self._servers[:-1], axis=(1, 2))
         self._few = np.flatnonzero(
-            np.array(self._draws_latency)
+            np.array(self._draws_latency, dtype=np.bool_)
             & np.any((self._replicas > 0) & (self._replicas <= EXACT_SAMPLING_MAX_REPLICAS), axis=0)
         )
         self._pairs: dict[int, tuple[Floats, Floats]] = {}
@@ -296,6 +300,10 @@ class Fleets:
         if len(changed):
             self._look_up(changed.tolist())
 
+    def count_exhausted(self, fleets: Ints | list[int]) -> None:
+        """A control step in which the controllers of these fleets could do no more about voltages."""
+        self.exhausted_steps[fleets] += 1
+
     def shift_replicas(self, fleet: int, label: str, count: int, step: int) -> None:
         """Add (or take) replicas at a fleet on top of its schedule, from the step after `step` on."""
         row = self.row_of(fleet, label)
@@ -318,6 +326,18 @@ class Fleets:
         pending = np.maximum(demand.scheduled_replicas(time_s)[0] + self._shift[rows], 0)
         used = int(np.maximum(self.replicas[rows], pending) @ demand.gpus_per_replica)
         return max(0, self.sites[fleet].total_gpu_capacity - used)
+
+    def gpus_free_beside_schedule(self, fleet: int, step: int) -> int:
+        """As `OfflineDatacenter.gpus_free_beside_schedule` after `step`."""
+        rows = slice(self.first_row[fleet], self.first_row[fleet + 1])
+        return self.sites[fleet].demand.gpus_free_from(
+            step * self._dt.numerator / self._dt.denominator, self._shift[rows]
+        )
+
+
+def _joined(parts: Sequence[NDArray[Any]], kind: type[np.generic] = np.float64) -> NDArray[Any]:
+    """Arrays one after the other; an empty one of a batch in which no scenario has a site."""
+    return np.concatenate(parts) if parts else np.empty(0, dtype=kind)
 
 
 def _start_sizes(site: OfflineDatacenter) -> list[int]:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Iterable, Sequence
 from fractions import Fraction
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.checked_network import load_jacobian
+from g2g_opt.batch.jacobian import Setting
 from g2g_opt.batch.lanes import WIDTH
-from g2g_opt.batch.network import Network, read_network
+from g2g_opt.batch.network import Network
+from g2g_opt.batch.own_controls import OwnControls, as_told, load_controls
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.tally import Tally
 from g2g_opt.batch.unsupported import UnsupportedByBatch
-from g2g_opt.errors import PowerFlowError
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.attachments import Attachment
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_parts import Bus
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.profile import PowerProfile
 from g2g_opt.grid.profile_series import series_is_trusted
@@ -33,38 +31,9 @@ from g2g_opt.metrics.power_quality import three_phase_buses
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# How tightly OpenDSS solves the circuit once, for its slopes to be taken there and our answer to be held to its.
-_READ_TOLERANCE, _READ_ITERATIONS = 1e-9, 500
-_AGREE_PU = 1e-6
 _SERIES_STEPS = 512
 # Slopes are differences of nearly equal voltages, so they are solved for more tightly than flows are.
 _SLOPE_TOLERANCE = 1e-4
-
-
-@lru_cache(maxsize=16)
-def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...]) -> Jacobian:
-    """The network that these commands build, with `buses` as a feeder has them, checked against OpenDSS's own solution.
-
-    Raises `UnsupportedByBatch` if it holds what is not modelled, or if the two solutions differ.
-    """
-    circuit = Circuit(commands, tolerance=_READ_TOLERANCE, max_iterations=_READ_ITERATIONS)
-    try:
-        circuit.finish()
-        network = read_network(circuit, {bus.name: bus for bus in buses})
-    except PowerFlowError as error:
-        raise UnsupportedByBatch(f"OpenDSS does not solve the circuit tightly: {error}") from error
-    jacobian = Jacobian(network)
-    flow = BatchPowerFlow(jacobian, [[]], [Setting()], tolerance_pu=_READ_TOLERANCE)
-    flow.solve()
-    monitored = network.alive & network.judged.monitored & np.isfinite(network.base_v)
-    expected = network.judged.magnitudes_pu(network.start_v)
-    worst = np.abs(flow.voltage_pu[:, 0] - expected)[monitored].max(initial=0.0)
-    if not flow.solved.all() or not worst < _AGREE_PU:
-        raise UnsupportedByBatch(
-            f"the batch engine's solution of the circuit differs from OpenDSS's by {worst:.1e} pu; an element of it "
-            "must behave in a way that is not modelled"
-        )
-    return jacobian
 
 
 class Grids:
@@ -78,13 +47,16 @@ class Grids:
     def __init__(self, setups: Sequence[GridSetup]) -> None:
         self.setups = list(setups)
         first = setups[0]
-        jacobian = load_jacobian(tuple(first.commands()), tuple(first.feeder.buses.values()))
+        jacobian = load_jacobian(
+            tuple(first.commands()), tuple(first.feeder.buses.values()), few_moving=first.dss_controls
+        )
         self.network: Network = jacobian.network
         self.node_index = {node: i for i, node in enumerate(self.network.nodes)}
         self.monitored = [s.monitored_nodes(self.network.nodes) for s in setups]
         self.dt_s: Fraction = first.dt_s
         attachments = [s.attached.all() for s in setups]
         self.taps = [self._start_taps(s) for s in setups]
+        self.own = self._own_controls()
         self.three_phase_buses, unbalanced = three_phase_buses(
             first.feeder.buses, first.exclude_buses, self.network.nodes
         )
@@ -95,6 +67,7 @@ class Grids:
             tolerance_pu=first.tolerance,
             max_iterations=first.max_iterations,
             loadings=any(s.record_loading for s in setups),
+            sensed=self.own.sensed if self.own is not None else (),
             unbalanced=unbalanced.tolist(),
             ratings=first.ratings(),
         )
@@ -124,17 +97,29 @@ class Grids:
         if len({id(s) for s in self.storages}) < len(self.storages):
             raise UnsupportedByBatch("a storage object hangs on several grids")
         self.bank = StorageBank(self.storages, float(self.dt_s)) if storages else None
-        self._settle_taps()
+        # Once without the attachments' power, as OpenDSS when a circuit is finished.
+        self.flow.solve()
 
     # --- building
 
     def _start_taps(self, setup: GridSetup) -> dict[str, float]:
         taps = {name: float(self.network.start_taps[name]) for name in setup.feeder.regulators}
         if setup.taps is not None:
-            taps |= setup.regulators.resolve(setup.taps)
+            moved = setup.regulators.resolve(setup.taps)
+            taps |= {name: as_told(ratio) for name, ratio in moved.items()} if setup.dss_controls else moved
         return taps
 
+    def _own_controls(self) -> OwnControls | None:
+        """The circuit's own controls, if they act."""
+        first = self.setups[0]
+        if not first.dss_controls:
+            return None
+        dt_s = float(self.dt_s)
+        return OwnControls(load_controls(tuple(first.commands()), dt_s), self.network, dt_s, self.taps)
+
     def _setting(self, slot: int) -> Setting:
+        if self.own is not None:
+            return self.own.setting(slot)
         return Setting(tuple(sorted(self.taps[slot].items())))
 
     def _ports(self, setup: GridSetup, attachment: Attachment) -> list[Port]:
@@ -153,10 +138,6 @@ class Grids:
     def _three_phases(self, port: Ints, slot: Ints) -> tuple[Ints, Ints]:
         """Places of W and var of an attachment's three ports, phase after phase, from its first one on."""
         return self.flow.power_places((port[:, None] + np.arange(3)).reshape(-1), np.repeat(slot, 3))
-
-    def _settle_taps(self) -> None:
-        """Solve once without the attachments' power, as OpenDSS does when a circuit is finished."""
-        self.flow.solve()
 
     def _read_profiles(self) -> None:
         """Every different profile once, and which (port, slot) draw it with which sign."""
@@ -216,9 +197,22 @@ class Grids:
         if self._failed:
             self._switch_off()
         self.flow.solve()
+        if self.own is not None:
+            self._let_controls_act(step, self.own)
         self._check(step)
         if self.bank is not None:
             self.bank.settle(self.time_s(step))
+
+    def _let_controls_act(self, step: int, own: OwnControls) -> None:
+        """The circuit's own controls move what they move, and come to rest before the first step."""
+        live = np.array([slot for slot, reason in enumerate(self.failure) if reason is None], dtype=np.int64)
+        restless = own.act(self.flow, live)
+        moved = sorted(own.moved)
+        own.moved.clear()
+        for slot in moved:
+            self.taps[slot] = own.taps(slot)
+        self._note_settings({slot: self._setting(slot) for slot in moved}, step)
+        self.fail(restless, Failure(FailureKind.RESTLESS_CONTROLS, time_s=self.time_s(step)))
 
     def _switch_off(self) -> None:
         """Take the power of scenarios that have failed."""
@@ -316,13 +310,22 @@ class Grids:
     def move_taps(self, positions: dict[int, TapPosition]) -> None:
         """Move regulators of some scenarios, as `SetTaps` does on a grid."""
         for slot, position in positions.items():
-            self.taps[slot] |= self.setups[slot].regulators.resolve(position)
+            moved = self.setups[slot].regulators.resolve(position)
+            self.taps[slot] |= moved
+            if self.own is not None:
+                self.own.note_taps(slot, moved)
         settings = {slot: self._setting(slot) for slot in positions}
-        for slot, setting in settings.items():
-            if setting != self.tap_history[slot][-1][1]:
-                self.tap_history[slot].append((self._step + 1, setting))
-                self.taps_moved_at[slot] = self._step + 1
+        self._note_settings(settings, self._step + 1)
         self.flow.set_settings(settings)
+
+    def _note_settings(self, settings: dict[int, Setting], step: int) -> None:
+        """Keep settings that hold from a step on, where they are others than before."""
+        for slot, setting in settings.items():
+            last = self.tap_history[slot][-1][1]
+            if setting != last:
+                self.tap_history[slot].append((step, setting))
+            if setting.taps != last.taps:
+                self.taps_moved_at[slot] = step
 
     def slopes(self, fleet: Ints, perturbation_kw: Floats) -> Floats:
         """dv/dp (pu/kW) of every node by each phase of some fleets, shape (node, 3, fleet), around the present powers.

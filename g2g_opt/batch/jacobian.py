@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
-from g2g_opt.batch.factorization import Elimination, Factors, factorize, solve_columns
+from g2g_opt.batch.factorization import Elimination, Factors, eliminate_leading, eliminate_moving, solve_columns
 from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.load_law import CI, SPECIAL, law_admittance, law_jacobian
+from g2g_opt.batch.moving_elements import MovingElements
 from g2g_opt.batch.network import Network
 
 Floats = NDArray[np.float64]
@@ -29,10 +30,13 @@ _COLUMNS = 64
 
 @dataclass(frozen=True)
 class Setting:
-    """Taps (regulator, ratio in pu; those left out as compiled) and capacitors that are switched off."""
+    """Taps (regulator, ratio in pu; those left out as compiled), capacitors that are switched off, and those that the
+    circuit was compiled without and are switched on.
+    """
 
     taps: tuple[tuple[str, float], ...] = ()
     open_capacitors: tuple[str, ...] = ()
+    closed_capacitors: tuple[str, ...] = ()
 
 
 class Jacobian:
@@ -42,7 +46,8 @@ class Jacobian:
     `start_remainder` (branch, 2) what the loads' slopes leave over there (A).
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, few_moving: bool = False) -> None:
+        """`few_moving` where taps or banks will differ from scenario to scenario and move often (see `Elimination`)."""
         self.network = network
         alive = network.alive
         n = network.n_nodes
@@ -68,23 +73,34 @@ class Jacobian:
         draw = np.array([complex(*law_admittance(law, abs(v))) * v for law, v in zip(self._law, across, strict=True)])
         straight = _apply(self._block, across)
         self.start_remainder = np.stack([(straight - draw).real, (straight - draw).imag], axis=-1).reshape(-1, 2)
-        rows, columns, _ = self._entries(Setting())
-        self.elimination = Elimination.of(rows, columns, n)
+        self.moving = MovingElements(network)
+        rows, columns, blocks = self._entries()
+        element, row, column, i, j = self._moving_entries()
+        both = np.concatenate([rows, row]), np.concatenate([columns, column])
+        self.elimination = Elimination.of(*both, n, self.moving.nodes, few_moving=few_moving)
         place = self.elimination.place
         self._place = np.append(place, n)  # -1 is ground
         self.start = np.concatenate([np.where(alive, network.start_v, 0.0)[self.elimination.order], [0.0, 1.0]])
         self.pattern = self._pattern()
+        self._leading = eliminate_leading(self.elimination, rows, columns, blocks)
+        in_order = np.lexsort((place[column], place[row]))
+        self._entry_column = place[column][in_order]
+        first = self.elimination.first_moving
+        self._entry_start = np.searchsorted(place[row][in_order], np.arange(first, n + 1))
+        self._moving = self.moving.entries(element[in_order], i[in_order], j[in_order])
         self._factors: OrderedDict[Setting, Factors] = OrderedDict()
 
     def places(self, nodes: Ints) -> Ints:
         """Places in elimination order of nodes; ground (-1) comes after the last."""
         return np.asarray(self._place[nodes])
 
-    def _entries(self, setting: Setting) -> tuple[Ints, Ints, Floats]:
-        """Rows, columns and blocks (entry, 4) of the matrix in node numbers; blocks of one place add up."""
+    def _entries(self) -> tuple[Ints, Ints, Floats]:
+        """Rows, columns (node numbers) and blocks (entry, 4) of all that does not move; blocks of one place add up."""
         network, alive = self.network, self.network.alive
-        rows, columns, values = [], [], []
-        for nodes, yprim in network.admittances(dict(setting.taps), setting.open_capacitors):
+        none = np.zeros(0, dtype=np.int64)
+        rows, columns, values = [none], [none], [np.zeros(0, dtype=np.complex128)]
+        for element in network.fixed:
+            nodes, yprim = element.nodes, element.yprim
             i, j = np.nonzero(yprim)
             real = (nodes[i] >= 0) & (nodes[j] >= 0)
             rows.append(nodes[i[real]])
@@ -108,6 +124,20 @@ class Jacobian:
         r, c, v = (np.concatenate([part[k] for part in parts]) for k in range(3))
         return r, c, v
 
+    def _moving_entries(self) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+        """Element, row and column (node numbers) of every moving entry, and its row and column in the element."""
+        alive, found = self.network.alive, [np.zeros((5, 0), dtype=np.int64)]
+        for k, element in enumerate(self.moving.elements):
+            nodes = element.nodes
+            i, j = np.nonzero(np.any(self.moving.coefficients(k) != 0.0, axis=0))
+            real = (nodes[i] >= 0) & (nodes[j] >= 0)
+            i, j = i[real], j[real]
+            connected = alive[nodes[i]] & alive[nodes[j]]
+            i, j = i[connected], j[connected]
+            found.append(np.array([np.full(len(i), k), nodes[i], nodes[j], i, j]))
+        element_of, row, column, i, j = np.concatenate(found, axis=1)
+        return element_of, row, column, i, j
+
     def _pattern(self) -> tables.Pattern:
         e, network = self.elimination, self.network
         n = network.n_nodes
@@ -130,17 +160,56 @@ class Jacobian:
             e.order,
             np.where(np.isfinite(base), 1.0 / np.where(np.isfinite(base), base, 1.0), 0.0),
             2 * WIDTH * self.places(network.judged.reference[e.order]),
+            e.first_moving,
+            e.split,
+            e.moving_start,
         )
 
     def factors(self, setting: Setting) -> Factors:
         """Factors at a setting; the latest are kept."""
         found = self._factors.get(setting)
         if found is None:
-            found = factorize(self.elimination, *self._entries(setting))
+            e, leading = self.elimination, self._leading
+            moving = self.moving_factors(self.moving.monomials(setting))
+            found = Factors(leading.lower.copy(), leading.upper.copy(), leading.diagonal.copy())
+            for r, i in enumerate(range(e.first_moving, e.n)):
+                own = moving.lower[e.moving_start[r] : e.moving_start[r + 1]]
+                found.lower[e.split[i] : e.split[i] + len(own)] = own
+            found.upper[e.upper_start[e.first_moving] :] = moving.upper
+            found.diagonal[e.first_moving :] = moving.diagonal
             self._factors[setting] = found
             if len(self._factors) > _KEPT:
                 self._factors.popitem(last=False)
         self._factors.move_to_end(setting)
+        return found
+
+    def moving_factors(self, monomials: Floats) -> Factors:
+        """Factors of the moving entries, rows and columns alone, at a setting's `monomials`."""
+        e, leading = self.elimination, self._leading
+        found = Factors(
+            np.empty_like(leading.reduced_lower),
+            np.empty_like(leading.reduced_upper),
+            np.empty_like(leading.reduced_diagonal),
+        )
+        eliminate_moving(
+            e.first_moving,
+            e.lower_start,
+            e.lower_column,
+            e.split,
+            e.moving_start,
+            e.upper_start,
+            e.upper_column,
+            leading.reduced_lower,
+            leading.reduced_diagonal,
+            leading.reduced_upper,
+            self._entry_start,
+            self._entry_column,
+            self._moving,
+            monomials,
+            found.lower,
+            found.upper,
+            found.diagonal,
+        )
         return found
 
     # Responses are taken at the circuit's own setting, whatever that of the scenarios: they steer the iteration only,

@@ -20,6 +20,7 @@ _FIELDS = (
     "factor_of_chunk",
     "power",
     "load_share",
+    "active",
     "state",
     "work",
     "out",
@@ -36,7 +37,7 @@ class BundleType(types.StructRef):
 
 
 class Bundle(structref.StructRefProxy):
-    """The tables of `kernel_tables` by lower-case name, `factor_of_chunk`, `power` and `load_share`;
+    """The tables of `kernel_tables` by lower-case name, `factor_of_chunk`, `power`, `load_share` and `active`;
     `bus_nodes` are the three places (times 2 W) of every bus whose unbalance is told.
     """
 
@@ -55,11 +56,12 @@ def bundle(
     factor_of_chunk: Any,
     power: Any,
     load_share: Any,
+    active: Any,
     state: Any,
     work: Any,
     out: Any,
 ) -> Any:
     """Put tables together; the arrays are shared, not copied."""
     return Bundle(
-        pattern, loads, ports, ratings, bus_nodes, factors, factor_of_chunk, power, load_share, state, work, out
+        pattern, loads, ports, ratings, bus_nodes, factors, factor_of_chunk, power, load_share, active, state, work, out
     )

@@ -15,31 +15,47 @@ from g2g_opt.batch.load_law import CP, MAX_SQUARED, MIN_SQUARED, N_COLUMNS, law_
 Floats = NDArray[np.float64]
 
 
-def loading_writer(coefficient: Any, size: int) -> Any:
-    """The branch loadings with one way of handing out admittances."""
+def _branch_writer(coefficient: Any, size: int) -> Any:
+    """The loading of one branch with one way of handing out admittances."""
 
     @njit(error_model="numpy")
-    def _write_loadings(x: Any, c: Any, ratings: Any, y: Any, out: Any) -> None:
-        """Largest phase current of every rated branch over its rating, and its phase."""
+    def _write_branch(x: Any, c: Any, b: Any, ratings: Any, y: Any, skipped: Any, out: Any) -> None:
+        """Largest phase current of a rated branch over its rating, and its phase; entry k lies at k - `skipped`."""
         n_slots, flat, flat_phase = len(out.solved), out.loading_pu.reshape(-1), out.loading_phase.reshape(-1)
-        for b in range(len(ratings.inverse_rating)):
-            largest, phase = spread(-1.0), spread(0.0)
-            for row in range(at(ratings.branch_start, b), at(ratings.branch_start, b + 1)):
-                re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
-                for k in range(at(ratings.row_start, row), at(ratings.row_start, row + 1)):
-                    place = at(ratings.node, k)
-                    g, s = coefficient(y, 2 * size * k), coefficient(y, 2 * size * k + size)
-                    v_re, v_im = load(x, place), load(x, place + W)
-                    re, re2 = fma(g, v_re, re), fma(s, v_im, re2)
-                    im, im2 = fma(g, v_im, im), fma(s, v_re, im2)
-                re, im = re - re2, im + im2
-                square = fma(re, re, im * im)
-                phase = where_less(largest, square, spread_at(ratings.phase, row), phase)
-                largest = where_less(largest, square, square, largest)
-            store(flat, b * n_slots + c * W, root(largest) * spread_at(ratings.inverse_rating, b))
-            store(flat_phase, b * n_slots + c * W, phase)
+        largest, phase = spread(-1.0), spread(0.0)
+        for row in range(at(ratings.branch_start, b), at(ratings.branch_start, b + 1)):
+            re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+            for k in range(at(ratings.row_start, row), at(ratings.row_start, row + 1)):
+                place, own = at(ratings.node, k), 2 * size * (k - skipped)
+                g, s = coefficient(y, own), coefficient(y, own + size)
+                v_re, v_im = load(x, place), load(x, place + W)
+                re, re2 = fma(g, v_re, re), fma(s, v_im, re2)
+                im, im2 = fma(g, v_im, im), fma(s, v_re, im2)
+            re, im = re - re2, im + im2
+            square = fma(re, re, im * im)
+            phase = where_less(largest, square, spread_at(ratings.phase, row), phase)
+            largest = where_less(largest, square, square, largest)
+        store(flat, b * n_slots + c * W, root(largest) * spread_at(ratings.inverse_rating, b))
+        store(flat_phase, b * n_slots + c * W, phase)
 
-    return _write_loadings
+    return _write_branch
+
+
+# One admittance for all sixteen lanes, or one for each.
+_write_branch_shared, _write_branch_each = _branch_writer(spread_at, 1), _branch_writer(load, W)
+
+
+@njit(error_model="numpy")
+def write_loadings(x: Any, c: Any, ratings: Any, which: Any, out: Any) -> None:
+    """Loadings of a chunk whose lanes share the setting `which`, or have one each (negative: of the chunk's own)."""
+    shared = ratings.shared[max(which, 0)]
+    for b in range(len(ratings.inverse_rating)):
+        first = at(ratings.branch_start, b)
+        if which < 0 and ratings.first_moving[b] >= 0:
+            skipped = at(ratings.row_start, first) - ratings.first_moving[b]
+            _write_branch_each(x, c, b, ratings, ratings.mixed[-which - 1], skipped, out)
+        else:
+            _write_branch_shared(x, c, b, ratings, shared, 0, out)
 
 
 @njit(error_model="numpy")
@@ -52,6 +68,11 @@ def write_out(x: Any, c: Any, p: Any, done: Any, rounds: Any, out: Any) -> None:
         other = at(p.reference, i)
         re, im = load(x, 2 * W * i) - load(x, other), load(x, 2 * W * i + W) - load(x, other + W)
         store(flat, at(p.output, i) * n_slots + first, root(fma(re, re, im * im)) * spread_at(p.inverse_base, i))
+    sensed = out.sensed_v.reshape(-1)
+    for i in range(len(out.sensed_place)):
+        place = at(out.sensed_place, i)
+        store(sensed, 2 * i * n_slots + first, load(x, place))
+        store(sensed, (2 * i + 1) * n_slots + first, load(x, place + W))
     for lane in range(W):
         out.solved[first + lane] = done[lane] > 0.5
         out.iterations[first + lane] = rounds[lane]
@@ -109,7 +130,3 @@ def watch_loads(x: Any, c: Any, loads: Any, out: Any) -> None:
         least, most = spread_at(loads.law, law + MIN_SQUARED), spread_at(loads.law, law + MAX_SQUARED)
         if any_less(square, least) or any_less(most, square):
             _note_unserved(x, c, b, loads, out)
-
-
-# One admittance for all sixteen lanes, or one for each.
-write_loadings_shared, write_loadings_each = loading_writer(spread_at, 1), loading_writer(load, W)

@@ -37,6 +37,9 @@ class Pattern(NamedTuple):
     output: Ints  # node's place in OpenDSS's order
     inverse_base: Floats  # 1 / V of a node's base; 0 without one
     reference: Ints  # place (times 2 W) of the node against which a node's voltage is told
+    first_moving: int  # rows from here on have factors that differ from lane to lane in moving columns (`Elimination`)
+    split: Ints
+    moving_start: Ints
 
 
 class Loads(NamedTuple):
@@ -73,7 +76,10 @@ class Ports(NamedTuple):
 
 
 class Factors(NamedTuple):
-    """Factors of all settings (setting, entry, 4), and of chunks whose lanes differ (chunk, entry x 4 x lane)."""
+    """Factors of all settings (setting, entry, 4), and of the moving entries of every chunk (chunk, entry x 4 x lane).
+
+    A chunk whose lanes differ takes what does not move from the first setting.
+    """
 
     lower: Floats
     upper: Floats
@@ -91,8 +97,9 @@ class Ratings(NamedTuple):
     node: Ints  # times 2 W
     inverse_rating: Floats  # 1 / A
     phase: Floats  # of every row: 1 to 3, 0 for another conductor
+    first_moving: Ints  # of every branch: its first moving entry, -1 if none of its entries moves
     shared: Floats  # (setting, entry x 2) S
-    mixed: Floats  # (chunk, entry x 2 x lane)
+    mixed: Floats  # (chunk, moving entry x 2 x lane)
 
 
 class State(NamedTuple):
@@ -127,7 +134,8 @@ def workspace(n_nodes: int, n_loads: int, n_ports: int) -> Workspace:
 
 class Solutions(NamedTuple):
     """What comes out, [.., scenario slot]: magnitudes (pu), solved or not, network solves it took, phasors if wanted,
-    loadings if there are `Ratings`, and how the circuit's own constant-power loads were served.
+    loadings if there are `Ratings`, how the circuit's own constant-power loads were served, and voltages that its
+    controls look at.
     """
 
     voltage_pu: Floats
@@ -140,4 +148,6 @@ class Solutions(NamedTuple):
     own_share: Floats  # (slot,): served over asked power of the watched load that is farthest from 1
     own_load: Ints  # (slot,): that load
     own_voltage_pu: Floats  # (slot,): its voltage
+    sensed_place: Ints  # times 2 W: the nodes that the circuit's own controls look at
+    sensed_v: Floats  # (sensed node, 2, slot): their voltages (V)
     unbalance: Floats  # (definition x three-phase bus, slot): negative over positive sequence, then NEMA's (shares)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.jacobian import Jacobian, Setting
-from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.lanes import WIDTH, aligned
+from g2g_opt.batch.moving_elements import Entries, entry_value
 from g2g_opt.batch.network import TappedWinding
 from g2g_opt.grid.loading import JudgedRating, judged_conductors, rated_branches
 
@@ -20,68 +22,91 @@ Ints = NDArray[np.int64]
 class Loadings:
     """Rated, closed branches as `grid.loading.BranchLoading` has them: largest share of a phase conductor's rating.
 
-    A conductor's current is the sum of its entries' admittances times voltages. `coefficients(setting)` are the
-    admittances (entry, 2) in S at a tap setting.
+    A conductor's current is the sum of its entries' admittances times voltages. `coefficients` are the admittances
+    (entry, 2) in S at a setting, `moving_coefficients` those of the entries that move.
     """
 
     def __init__(self, jacobian: Jacobian, ratings: Sequence[JudgedRating] | None = None) -> None:
-        network = jacobian.network
+        network, self._moving = jacobian.network, jacobian.moving
         rated = rated_branches(network.branches, ratings)
         self.names = tuple(rating.element for _, rating in rated)
         self.emergency_share = np.array([rating.emergency_share for _, rating in rated])
         phases = [phase for _, phase in network.nodes]
-        self._phase: list[float] = []
-        tapped = {(winding.kind, winding.element): winding for winding in network.tapped}
-        branch_start, row_start = [0], [0]
+        tapped = {
+            (element.kind, element.element): k
+            for k, element in enumerate(self._moving.elements)
+            if isinstance(element, TappedWinding)
+        }
+        phase: list[float] = []
+        branch_start, row_start, first_moving = [0], [0], []
         node: list[int] = []
         values: list[complex] = []
+        moving: list[tuple[int, int, int]] = []
+        moving_scale: list[float] = []
+        self._moving_places: list[int] = []
         # A conductor's admittances are taken in proportion to its terminal's rating, so that one rating does for all.
-        self._tapped: list[tuple[TappedWinding, int, float, Ints, Ints]] = []
         for b, rating in rated:
+            winding = tapped.get((b.kind, b.name))
+            first_moving.append(-1 if winding is None else len(moving))
             for conductor, rating_a in judged_conductors(b, rating):
                 scale = rating.terminal_a[0] / rating_a
-                self._phase.append(float(phases[b.nodes[conductor]] if b.nodes[conductor] >= 0 else 0))
+                phase.append(float(phases[b.nodes[conductor]] if b.nodes[conductor] >= 0 else 0))
                 entries = [k for k in range(len(b.nodes)) if b.nodes[k] >= 0 and b.yprim[conductor, k] != 0.0]
-                if (b.kind, b.name) in tapped:
-                    winding, within = tapped[b.kind, b.name], np.array(entries, dtype=np.int64)
-                    places = np.arange(len(node), len(node) + len(entries))
-                    self._tapped.append((winding, conductor, scale, within, places))
+                if winding is not None:
+                    self._moving_places += range(len(node), len(node) + len(entries))
+                    moving += [(winding, conductor, k) for k in entries]
+                    moving_scale += [scale] * len(entries)
                 node += [int(b.nodes[k]) for k in entries]
                 values += [scale * complex(b.yprim[conductor, k]) for k in entries]
                 row_start.append(len(node))
             branch_start.append(len(row_start) - 1)
         self._y = np.array(values, dtype=np.complex128)
-        self._start_taps = network.start_taps
+        element, row, column = np.array(moving, dtype=np.int64).reshape(-1, 3).T
+        in_siemens = self._moving.entries(element, row, column)
+        self._entries = in_siemens._replace(coefficient=in_siemens.coefficient * np.array(moving_scale)[:, None])
+        self._phase = np.array(phase)
         self._branch_start = np.array(branch_start, dtype=np.int64)
         self._row_start = np.array(row_start, dtype=np.int64)
+        self._first_moving = np.array(first_moving, dtype=np.int64)
         self._node = 2 * WIDTH * jacobian.places(np.array(node, dtype=np.int64))
         self._inverse_rating = np.array([1.0 / rating.terminal_a[0] for _, rating in rated])
 
     def coefficients(self, setting: Setting) -> Floats:
         """Admittances (entry, 2) at a setting."""
-        y = self._y.copy()
-        taps = {**self._start_taps, **dict(setting.taps)}
-        for winding, conductor, scale, entries, places in self._tapped:
-            y[places] = scale * winding.yprim(taps)[conductor, entries]
-        return np.stack([y.real, y.imag], axis=-1)
+        y = np.stack([self._y.real, self._y.imag], axis=-1)
+        y[self._moving_places] = self.moving_coefficients(self._moving.monomials(setting))
+        return y
 
-    def table(self, shared: Sequence[Setting], mixed: Sequence[Sequence[Setting]]) -> tables.Ratings:
-        """For the kernel: coefficients of every shared setting, and of chunks with one setting for each lane."""
-        n = 2 * len(self._y)
-        of_shared = [self.coefficients(setting).reshape(-1) for setting in shared]
-        of_mixed = [np.stack([self.coefficients(s) for s in lanes], axis=-1).reshape(-1) for lanes in mixed]
+    def moving_coefficients(self, monomials: Floats) -> Floats:
+        """Admittances (moving entry, 2) at a setting's monomials."""
+        found = np.empty((len(self._moving_places), 2))
+        _entry_values(self._entries, monomials, found)
+        return found
+
+    def table(self, shared: Sequence[Setting], n_mixed: int) -> tables.Ratings:
+        """For the kernel: coefficients of every shared setting, and room for chunks with one setting for each lane."""
+        n, of_shared = 2 * len(self._y), [self.coefficients(setting).reshape(-1) for setting in shared]
         return tables.Ratings(
             self._branch_start,
             self._row_start,
             self._node,
             self._inverse_rating,
-            np.array(self._phase),
+            self._phase,
+            self._first_moving,
             np.array(of_shared).reshape(len(of_shared), n),
-            np.array(of_mixed).reshape(len(of_mixed), n * WIDTH),
+            aligned(n_mixed, 2 * len(self._moving_places) * WIDTH),
         )
+
+
+@njit(cache=True, error_model="numpy")
+def _entry_values(entries: Entries, monomials: Floats, found: Floats) -> None:
+    for k in range(len(found)):
+        y = entry_value(entries, k, monomials)
+        found[k, 0], found[k, 1] = y.real, y.imag
 
 
 def no_ratings() -> tables.Ratings:
     """A table of no branches."""
     start, none = np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    return tables.Ratings(start, start, none, np.zeros(0), np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0)))
+    empty = np.zeros((0, 0))
+    return tables.Ratings(start, start, none, np.zeros(0), np.zeros(0), none, empty, empty)

@@ -32,6 +32,8 @@ Complexes = NDArray[np.complex128]
 _TAPS_READ = (0.93, 1.0, 1.08)
 _TAP_TRIED = 1.0437
 _FIT_RTOL = 1e-9
+# A bank that is switched off has no admittance but what OpenDSS leaves of an open conductor.
+_OFF_S = 1e-9
 # Elements that act only between solutions, which we do ourselves or leave alone as OpenDSS does with its controls off.
 _WITHOUT_CURRENT = frozenset(
     {
@@ -77,7 +79,8 @@ class Network:
 
     `fixed` are the linear elements without regulated windings and capacitors, `source_a` the currents of the sources
     (A, node), `judged` between what voltages are told, `load_from`, `load_to` and `load_law` the branches of the
-    circuit's own loads (see `load_law`), `start_v` a solution (V, node) at the taps the circuit was left at, `alive`
+    circuit's own loads (see `load_law`), `banks_off` the capacitors that the circuit is left without, as they would be
+    in service, `start_v` a solution (V, node) at the taps the circuit was left at, `alive`
     the nodes with a path to a source.
     """
 
@@ -88,6 +91,7 @@ class Network:
     fixed: tuple[LinearElement, ...]
     tapped: tuple[TappedWinding, ...]
     capacitors: tuple[LinearElement, ...]
+    banks_off: Mapping[str, LinearElement]
     branches: tuple[Branch, ...]
     source_a: Complexes
     load_names: tuple[str, ...]
@@ -107,12 +111,16 @@ class Network:
         return len(self.nodes)
 
     def admittances(
-        self, taps: Mapping[str, float], open_capacitors: Sequence[str] = ()
+        self, taps: Mapping[str, float], open_capacitors: Sequence[str] = (), closed_capacitors: Sequence[str] = ()
     ) -> list[tuple[Ints, Complexes]]:
-        """(nodes, yprim) of every linear element at taps (regulator, ratio in pu); those left out keep `start_taps`."""
+        """(nodes, yprim) of every linear element at taps (regulator, ratio in pu); those left out keep `start_taps`.
+
+        `open_capacitors` are switched off, `closed_capacitors` (of `banks_off`) switched on.
+        """
         for kind, named, known in (
             ("regulator", taps, self.start_taps),
             ("capacitor", open_capacitors, [c.name for c in self.capacitors]),
+            ("capacitor that is off", closed_capacitors, self.banks_off),
         ):
             for name in named:
                 if name not in known:
@@ -120,6 +128,7 @@ class Network:
         position = {**self.start_taps, **taps}
         parts = [(e.nodes, e.yprim) for e in self.fixed]
         parts += [(e.nodes, e.yprim) for e in self.capacitors if e.name not in open_capacitors]
+        parts += [(self.banks_off[name].nodes, self.banks_off[name].yprim) for name in closed_capacitors]
         parts += [(w.nodes, w.yprim(position)) for w in self.tapped]
         return parts
 
@@ -155,6 +164,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
             laws.append(law)
             bases.append(load.branch_base_v)
     tapped = _tapped_windings(circuit, tapped_names)
+    banks_off = _banks_off(circuit, linear)
     nodes = tuple(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
     regulators = read_regulators(circuit).regulators
     alive = reached_nodes(len(nodes), linear, source_a)
@@ -175,6 +185,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
         fixed=tuple(e for e in linear if e.kind != "capacitor" and (e.kind, e.name) not in tapped_names),
         tapped=tapped,
         capacitors=tuple(e for e in linear if e.kind == "capacitor"),
+        banks_off=banks_off,
         branches=tuple(read_branches(circuit)),
         source_a=source_a,
         load_names=tuple(names),
@@ -218,6 +229,28 @@ def _regulated(circuit: Circuit) -> dict[tuple[str, str], tuple[str, ...]]:
     for name, regulator in read_regulators(circuit).regulators.items():
         key = (regulator.kind, regulator.transformer)
         found[key] = (*found.get(key, ()), name)
+    return found
+
+
+def _banks_off(circuit: Circuit, linear: Sequence[LinearElement]) -> dict[str, LinearElement]:
+    """Banks of one step that are switched off, by name, with the admittances of their service; they are left off."""
+    names = [e.name for e in linear if e.kind == "capacitor" and not np.abs(e.yprim).max(initial=0.0) > _OFF_S]
+    names = [name for name in names if int(circuit.command(f"? Capacitor.{name}.numsteps")) == 1]
+    if not names:
+        return {}
+    left = {}
+    for name in names:
+        circuit.activate(f"Capacitor.{name}")
+        left[name] = (circuit.command(f"? Capacitor.{name}.states"), circuit.ask("CktElement_IsOpen", 1, 0))
+        circuit.command(f"Close Capacitor.{name} 1")
+        circuit.command(f"Edit Capacitor.{name} states=[1]")
+    circuit.ask("Solution_BuildYMatrix", 1, 0)
+    found = {e.name: e for e in linear_elements(circuit) if e.kind == "capacitor" and e.name in left}
+    for name, (states, is_open) in left.items():
+        circuit.command(f"Edit Capacitor.{name} states={states}")
+        if is_open:
+            circuit.command(f"Open Capacitor.{name} 1")
+    circuit.ask("Solution_BuildYMatrix", 1, 0)
     return found
 
 

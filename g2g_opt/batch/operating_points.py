@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.grids import load_jacobian
+from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.jacobian import Setting
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow

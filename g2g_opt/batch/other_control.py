@@ -80,6 +80,7 @@ class LoadShiftControl(BatchControl):
         if not rule.config.enabled:
             return
         slot = int(fleets.slot[self._fleet[0]])
+        free_gpus = fleets.gpus_free_beside_schedule if rule.beside_schedule else fleets.free_gpus
         voltage_pu = [parts.grids.voltage_pu[nodes, slot] for nodes in self._nodes]
         if all(v.min() >= rule.v_min and v.max() <= rule.v_max for v in voltage_pu):
             return
@@ -88,7 +89,7 @@ class LoadShiftControl(BatchControl):
             row = {label: fleets.row_of(fleet, label) for label in rule.models[site]}
             limits = rule.at_limit(site, {label: int(fleets.batch[r]) for label, r in row.items()})
             running = {label: int(fleets.replicas[r]) for label, r in row.items()}
-            seen.append(SiteView(float(v.min()), float(v.max()), limits, fleets.free_gpus(fleet, step), running))
+            seen.append(SiteView(float(v.min()), float(v.max()), limits, free_gpus(fleet, step), running))
         for shift in decide_shifts(seen, rule.gpus_per_replica, rule.config, rule.v_min, rule.v_max):
             fleets.shift_replicas(self._fleet[shift.source], shift.model_label, -shift.count, step)
             fleets.shift_replicas(self._fleet[shift.target], shift.model_label, shift.count, step)

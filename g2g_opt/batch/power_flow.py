@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
-from g2g_opt.batch.factorization import Factors
 from g2g_opt.batch.jacobian import Jacobian, Setting
 from g2g_opt.batch.kernel_bundle import bundle
 from g2g_opt.batch.lanes import WIDTH, aligned
@@ -62,9 +61,11 @@ class BatchPowerFlow:
         max_iterations: int = 100,
         phasors: bool = False,
         loadings: bool = False,
+        sensed: Sequence[int] = (),
         unbalanced: Sequence[Sequence[int]] = (),
         ratings: Sequence[JudgedRating] | None = None,
     ) -> None:
+        """`sensed` are nodes (-1: ground) whose voltages go into `sensed_v` (sensed node, 2, slot), V."""
         self.tolerance_pu, self.max_iterations = tolerance_pu, max_iterations
         self.n = len(ports)
         self.n_chunks = max(1, -(-self.n // W))
@@ -98,8 +99,11 @@ class BatchPowerFlow:
             np.ones(self.n_slots),
             np.zeros(self.n_slots, dtype=np.int64),
             np.zeros(self.n_slots),
+            2 * W * self.jacobian.places(np.array(sensed, dtype=np.int64)),
+            aligned(len(sensed), 2, self.n_slots),
             aligned(2 * len(nodes), self.n_slots),
         )
+        self._active = np.ones(self.n_chunks, dtype=np.bool_)
         self._renew_factors()
         self.reset(range(self.n_slots))
 
@@ -111,45 +115,74 @@ class BatchPowerFlow:
             self.settings[scenario] = setting
             if scenario == self.n - 1:
                 self.settings[scenario:] = [setting] * (self.n_slots - scenario)
-        self._renew_factors()
+        slots = set(settings)
+        if self.n - 1 in slots:
+            slots |= set(range(self.n, self.n_slots))
+        chunks = {slot // W for slot in slots}
+        if any(self._agree(c) for c in chunks) or not len(self._factors.mixed_diagonal):
+            self._renew_factors()
+            return
+        for c in sorted(chunks):
+            begins_to_differ = self._of_chunk[c] >= 0
+            self._of_chunk[c] = -c - 1
+            for lane in range(W):
+                if begins_to_differ or c * W + lane in slots:
+                    self._write_lane(c, lane)
+
+    def _agree(self, c: int) -> bool:
+        lanes = self.settings[c * W : (c + 1) * W]
+        return all(setting == lanes[0] for setting in lanes)
+
+    def _write_lane(self, c: int, lane: int) -> None:
+        """Put what differs from lane to lane into the tables of a chunk."""
+        monomials = self.jacobian.moving.monomials(self.settings[c * W + lane])
+        own = self.jacobian.moving_factors(monomials)
+        for table, part in (
+            (self._factors.mixed_lower, own.lower),
+            (self._factors.mixed_upper, own.upper),
+            (self._factors.mixed_diagonal, own.diagonal),
+        ):
+            table[c].reshape(-1, W)[:, lane] = part.reshape(-1)
+        if self._loadings is not None:
+            moving = self._loadings.moving_coefficients(monomials)
+            self._ratings.mixed[c].reshape(-1, W)[:, lane] = moving.reshape(-1)
 
     def _renew_factors(self) -> None:
-        """Factors of every chunk: one set where its sixteen scenarios agree, else one for each lane."""
+        """Factors of every chunk: one set where its sixteen scenarios agree, else its own for each lane."""
         place: dict[Setting, int] = {}
-        shared: list[Factors] = []
-        mixed: list[list[Factors]] = []
-        of_chunk = np.empty(self.n_chunks, dtype=np.int64)
+        self._of_chunk = np.empty(self.n_chunks, dtype=np.int64)
         for c in range(self.n_chunks):
-            lanes = self.settings[c * W : (c + 1) * W]
-            if all(setting == lanes[0] for setting in lanes):
-                if lanes[0] not in place:
-                    place[lanes[0]] = len(shared)
-                    shared.append(self.jacobian.factors(lanes[0]))
-                of_chunk[c] = place[lanes[0]]
+            if self._agree(c):
+                self._of_chunk[c] = place.setdefault(self.settings[c * W], len(place))
             else:
-                mixed.append([self.jacobian.factors(setting) for setting in lanes])
-                of_chunk[c] = -len(mixed)
+                self._of_chunk[c] = -c - 1
+        differ = np.flatnonzero(self._of_chunk < 0)
+        # Chunks whose lanes differ take what all settings share from the first one.
+        place = place or {self.settings[0]: 0}
+        shared = [self.jacobian.factors(setting) for setting in place]
         parts = ("lower", "upper", "diagonal")
-        empty = [np.empty((0, 0))] * 3
-        stacked = [np.array([getattr(f, part).reshape(-1) for f in shared]) for part in parts] if shared else empty
-        flat = empty
-        if mixed:
-            flat = [
-                np.array([np.stack([getattr(f, part) for f in lanes], axis=-1).reshape(-1) for lanes in mixed])
-                for part in parts
-            ]
-        mixed_settings = [self.settings[c * W : (c + 1) * W] for c in np.flatnonzero(of_chunk < 0)]
-        ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), mixed_settings)
+        n_mixed = self.n_chunks if len(differ) or len(self._out.sensed_place) else 0
+        e = self.jacobian.elimination
+        sizes = e.moving_start[-1], len(e.upper_column) - e.upper_start[e.first_moving], e.n - e.first_moving
+        self._factors = tables.Factors(
+            *[np.array([getattr(f, part).reshape(-1) for f in shared]) for part in parts],
+            *[aligned(n_mixed, int(size) * 4 * W) for size in sizes],
+        )
+        self._ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), n_mixed)
+        for c in differ.tolist():
+            for lane in range(W):
+                self._write_lane(c, lane)
         self._bundle = bundle(
             self.jacobian.pattern,
             self._loads,
             self.ports.table,
-            ratings,
+            self._ratings,
             self._bus_nodes,
-            tables.Factors(*stacked, *flat),
-            of_chunk,
+            self._factors,
+            self._of_chunk,
             self.power,
             self.load_share,
+            self._active,
             self._state,
             self._work,
             self._out,
@@ -185,6 +218,30 @@ class BatchPowerFlow:
             power[:, :, 0], power[:, :, 1] = by_chunk.real, by_chunk.imag
         tolerance = self.tolerance_pu if tolerance_pu is None else tolerance_pu
         self.all_well: bool = solve_chunks(self._bundle, tolerance, self.max_iterations)
+
+    def solve_again(self, scenarios: Ints) -> None:
+        """Solve some scenarios anew, for other settings; the others keep what they have to the last bit."""
+        chunks = np.unique(scenarios // W)
+        others = np.setdiff1d((chunks[:, None] * W + np.arange(W)).reshape(-1), scenarios)
+        chunk, lane = others // W, others % W
+        by_chunk = [array.reshape(self.n_chunks, -1, W) for array in self._state]
+        by_slot = [getattr(self._out, name) for name in self._out._fields if name != "sensed_place"]
+        kept_state = [array[chunk, :, lane] for array in by_chunk]
+        kept_out = [array[..., others] for array in by_slot]
+        self._active[:] = False
+        self._active[chunks] = True
+        self.all_well = solve_chunks(self._bundle, self.tolerance_pu, self.max_iterations)
+        self._active[:] = True
+        for array, kept in zip(by_chunk, kept_state, strict=True):
+            array[chunk, :, lane] = kept
+        for array, kept in zip(by_slot, kept_out, strict=True):
+            array[..., others] = kept
+        self.all_well = bool(self._out.solved.all() and not self._out.outside.any())
+
+    @property
+    def sensed_v(self) -> Floats:
+        """Voltages (V) of the sensed nodes, shape (sensed node, 2, slot): real and imaginary parts."""
+        return self._out.sensed_v
 
     def port_pu(self) -> Floats:
         """Voltages across all ports in pu of their bases, shape (port, slot); 1 where a scenario has no such port."""

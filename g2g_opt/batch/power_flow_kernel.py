@@ -23,8 +23,7 @@ from g2g_opt.batch.kernel_bundle import Bundle
 from g2g_opt.batch.kernel_outputs import (
     watch_loads,
     watch_ports,
-    write_loadings_each,
-    write_loadings_shared,
+    write_loadings,
     write_out,
 )
 from g2g_opt.batch.kernel_tables import W
@@ -50,56 +49,79 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def _substitution(coefficient: Any, size: int) -> Any:
-    """The triangular solves with one way of handing out factors."""
+def _row_solver(coefficient: Any, size: int) -> tuple[Any, Any]:
+    """One row forwards and one backwards with one way of handing out factors.
+
+    `coefficient(array, k)` hands out factor k: one for all lanes from (entry, 4), or one each from (entry, 4, lane),
+    where `size` is 1 or the number of lanes. Entry k of the pattern lies at k - `skipped` of the array.
+    """
 
     @njit(error_model="numpy")
-    def _substitute(
-        x: Any,
-        rhs: Any,
-        remainder: Any,
-        has_rhs: Any,
-        p: Any,
-        lower: Any,
-        upper: Any,
-        diagonal: Any,
-    ) -> None:
-        """Node voltages of one chunk: y = b + L y forwards, x = D (y + U x) backwards.
+    def _add_lower(x: Any, p: Any, lower: Any, begin: Any, end: Any, skipped: Any, sums: Any) -> Any:
+        re, im, re2, im2 = sums
+        for k in range(begin, end):
+            place, q = at(p.lower_column, k), 4 * size * (k - skipped)
+            a, b = load(x, place), load(x, place + W)
+            re, re2 = fma(coefficient(lower, q), a, re), fma(coefficient(lower, q + size), b, re2)
+            im, im2 = fma(coefficient(lower, q + 2 * size), a, im), fma(coefficient(lower, q + 3 * size), b, im2)
+        return re, im, re2, im2
 
-        `coefficient(array, k)` hands out factor k: one for all lanes from (entry, 4), or one each from
-        (entry, 4, lane), where `size` is 1 or the number of lanes.
-        """
-        n = len(p.output)
-        zero = spread(0.0)
-        for i in range(n):
-            re, im, re2, im2 = spread_at(p.source, 2 * i), spread_at(p.source, 2 * i + 1), zero, zero
-            if has_rhs[i]:
-                re, im = re + load(rhs, 2 * W * i), im + load(rhs, 2 * W * i + W)
-            for k in range(at(p.at_start, i), at(p.at_start, i + 1)):
-                place, sign = at(p.at_load, k), spread_at(p.at_sign, k)
-                re, im = fma(sign, load(remainder, place), re), fma(sign, load(remainder, place + W), im)
-            for k in range(at(p.lower_start, i), at(p.lower_start, i + 1)):
-                place, q = at(p.lower_column, k), 4 * size * k
-                a, b = load(x, place), load(x, place + W)
-                re, re2 = fma(coefficient(lower, q), a, re), fma(coefficient(lower, q + size), b, re2)
-                im, im2 = fma(coefficient(lower, q + 2 * size), a, im), fma(coefficient(lower, q + 3 * size), b, im2)
-            store(x, 2 * W * i, re + re2)
-            store(x, 2 * W * i + W, im + im2)
-        for i in range(n - 1, -1, -1):
-            re, im, re2, im2 = load(x, 2 * W * i), load(x, 2 * W * i + W), zero, zero
-            for k in range(at(p.upper_start, i), at(p.upper_start, i + 1)):
-                place, q = at(p.upper_column, k), 4 * size * k
-                a, b = load(x, place), load(x, place + W)
-                re, re2 = fma(coefficient(upper, q), a, re), fma(coefficient(upper, q + size), b, re2)
-                im, im2 = fma(coefficient(upper, q + 2 * size), a, im), fma(coefficient(upper, q + 3 * size), b, im2)
-            re, im = re + re2, im + im2
-            q = 4 * size * i
-            store(x, 2 * W * i, fma(coefficient(diagonal, q), re, coefficient(diagonal, q + size) * im))
-            store(
-                x, 2 * W * i + W, fma(coefficient(diagonal, q + 2 * size), re, coefficient(diagonal, q + 3 * size) * im)
-            )
+    @njit(error_model="numpy")
+    def _backwards(x: Any, p: Any, i: Any, upper: Any, diagonal: Any, skipped: Any, first: Any) -> None:
+        re, im, re2, im2 = load(x, 2 * W * i), load(x, 2 * W * i + W), spread(0.0), spread(0.0)
+        for k in range(at(p.upper_start, i), at(p.upper_start, i + 1)):
+            place, q = at(p.upper_column, k), 4 * size * (k - skipped)
+            a, b = load(x, place), load(x, place + W)
+            re, re2 = fma(coefficient(upper, q), a, re), fma(coefficient(upper, q + size), b, re2)
+            im, im2 = fma(coefficient(upper, q + 2 * size), a, im), fma(coefficient(upper, q + 3 * size), b, im2)
+        re, im = re + re2, im + im2
+        q = 4 * size * (i - first)
+        store(x, 2 * W * i, fma(coefficient(diagonal, q), re, coefficient(diagonal, q + size) * im))
+        store(x, 2 * W * i + W, fma(coefficient(diagonal, q + 2 * size), re, coefficient(diagonal, q + 3 * size) * im))
 
-    return _substitute
+    return _add_lower, _backwards
+
+
+# One factor for all sixteen lanes, or one for each.
+_add_lower_shared, _backwards_shared = _row_solver(spread_at, 1)
+_add_lower_each, _backwards_each = _row_solver(load, W)
+
+
+@njit(error_model="numpy")
+def _substitute(x: Any, rhs: Any, remainder: Any, has_rhs: Any, p: Any, f: Any, which: Any) -> None:
+    """Node voltages of one chunk: y = b + L y forwards, x = D (y + U x) backwards.
+
+    Its lanes share the factors `which`; or, where that is negative, all but those of moving entries.
+    """
+    n, zero, first = len(p.output), spread(0.0), p.first_moving
+    lower, upper, diagonal = f.lower[max(which, 0)], f.upper[max(which, 0)], f.diagonal[max(which, 0)]
+    own = max(-which - 1, 0)
+    for i in range(n):
+        re, im = spread_at(p.source, 2 * i), spread_at(p.source, 2 * i + 1)
+        if has_rhs[i]:
+            re, im = re + load(rhs, 2 * W * i), im + load(rhs, 2 * W * i + W)
+        for k in range(at(p.at_start, i), at(p.at_start, i + 1)):
+            place, sign = at(p.at_load, k), spread_at(p.at_sign, k)
+            re, im = fma(sign, load(remainder, place), re), fma(sign, load(remainder, place + W), im)
+        begin, end = at(p.lower_start, i), at(p.lower_start, i + 1)
+        sums = re, im, zero, zero
+        if which >= 0 or i < first:
+            sums = _add_lower_shared(x, p, lower, begin, end, 0, sums)
+        else:
+            middle = at(p.split, i)
+            sums = _add_lower_shared(x, p, lower, begin, middle, 0, sums)
+            skipped = middle - at(p.moving_start, i - first)
+            sums = _add_lower_each(x, p, f.mixed_lower[own], middle, end, skipped, sums)
+        re, im, re2, im2 = sums
+        store(x, 2 * W * i, re + re2)
+        store(x, 2 * W * i + W, im + im2)
+    last = n
+    if which < 0:
+        last, skipped = first, at(p.upper_start, first)
+        for i in range(n - 1, first - 1, -1):
+            _backwards_each(x, p, i, f.mixed_upper[own], f.mixed_diagonal[own], skipped, first)
+    for i in range(last - 1, -1, -1):
+        _backwards_shared(x, p, i, upper, diagonal, 0, 0)
 
 
 @njit(error_model="numpy")
@@ -176,13 +198,9 @@ def _special(
         fresh[place + W + lane] = (block[2] - g_im) * re + (block[3] - g_re) * im
 
 
-# One factor for all sixteen lanes, or one for each.
-_substitute_shared, _substitute_each = _substitution(spread_at, 1), _substitution(load, W)
-
-
 @njit(cache=True, error_model="numpy")
 def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bool:
-    """Power flows of all chunks for `power` (chunk, port, 2, lane), W and var, from and into `state`.
+    """Power flows of all active chunks for `power` (chunk, port, 2, lane), W and var, from and into `state`.
 
     Returns whether all of them were solved with every port inside its window.
     """
@@ -200,6 +218,8 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
     current = work.current
     one, half, zero, tolerance = spread(1.0), spread(0.5), spread(0.0), spread(tolerance_pu)
     for c in range(len(factor_of_chunk)):
+        if not tables.active[c]:
+            continue
         begin, end, law = ports.begin[c], ports.end[c], ports.law[c]
         reach, has_rhs, s = ports.reach[c], ports.at_node[c], power[c]
         alike = ports.block_of_chunk[c] >= 0
@@ -212,13 +232,7 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
         settle_ports(v, used, s, law, ports, c, zero, work)
         for _ in range(max_iterations):
             write_ports(rhs, begin, end, used, alike)
-            if which >= 0:
-                lower, upper, diagonal = factors.lower[which], factors.upper[which], factors.diagonal[which]
-                _substitute_shared(x, rhs, remainder, has_rhs, p, lower, upper, diagonal)
-            else:
-                own = -which - 1
-                lower, upper, diagonal = factors.mixed_lower[own], factors.mixed_upper[own], factors.mixed_diagonal[own]
-                _substitute_each(x, rhs, remainder, has_rhs, p, lower, upper, diagonal)
+            _substitute(x, rhs, remainder, has_rhs, p, factors, which)
             store(rounds, 0, load(rounds, 0) + one - load(done, 0))
             bound_0, bound_1, bound_2 = _load_remainders(x, fresh, remainder, loads, load_share[c])
             read_ports(x, begin, end, v, alike)
@@ -239,11 +253,7 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
         write_out(x, c, p, done, rounds, out)
         watch_ports(v, s, law, c, n_ports, out)
         watch_loads(x, c, loads, out)
-        if len(ratings.inverse_rating):
-            if which >= 0:
-                write_loadings_shared(x, c, ratings, ratings.shared[which], out)
-            else:
-                write_loadings_each(x, c, ratings, ratings.mixed[-which - 1], out)
+        write_loadings(x, c, ratings, which, out)
         if len(tables.bus_nodes):
             write_unbalance(x, c, tables.bus_nodes, out)
     all_well = True

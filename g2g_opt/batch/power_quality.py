@@ -104,6 +104,7 @@ class PowerQualityTally:
     def finish(self) -> None:
         """Solve every site's trip, and the run's states of highest unbalance without any site."""
         grids, fleets = self._grids, self._fleets
+        self._end = grids.flow.copy_state()
         for turn in range(max((len(of_slot) for of_slot in fleets.of_scenario), default=0)):
             some = [of_slot[turn] for of_slot in fleets.of_scenario if len(of_slot) > turn]
             states = {int(grids.fleet_slot[f]): f for f in some}
@@ -140,8 +141,12 @@ class PowerQualityTally:
             flow.load_share[c, lane] = load_share
 
     def _solve(self, steps: dict[int, int]) -> None:
-        """Solve with every slot at the taps that held at its step."""
+        """Solve with every slot at the taps that held at its step.
+
+        All begin where the run ended: how often others were solved since leaves no trace.
+        """
         grids = self._grids
+        grids.flow.restore_state(self._end)
         settings = {}
         for slot, step in steps.items():
             moves = grids.tap_history[slot]

@@ -76,8 +76,6 @@ def batch_key(run: Coordinator[Any, Any]) -> tuple[Any, ...]:
     if type(grid) is not OpenDSSGrid:
         raise UnsupportedByBatch(f"grid {type(grid).__name__} is not known to the batch engine")
     setup = grid.setup
-    if setup.dss_controls:
-        raise UnsupportedByBatch("OpenDSS's own regulator controls move the taps")
     for site in run.datacenters:
         if type(site) is not OfflineDatacenter:
             raise UnsupportedByBatch(f"datacenter {type(site).__name__} is not known to the batch engine")
@@ -90,7 +88,7 @@ def batch_key(run: Coordinator[Any, Any]) -> tuple[Any, ...]:
         if (Fraction(controller.dt_s) / setup.dt_s).denominator != 1:
             raise UnsupportedByBatch(f"{type(controller).__name__} acts between grid steps")
     solved = (tuple(setup.commands()), setup.dt_s, run.total_duration_s, setup.tolerance, setup.max_iterations)
-    return (*solved, setup.exclude_buses, setup.record_loading, setup.rating_basis)
+    return (*solved, setup.exclude_buses, setup.record_loading, setup.rating_basis, setup.dss_controls)
 
 
 def _setup(run: Coordinator[Any, Any]) -> GridSetup:
@@ -117,7 +115,7 @@ def run_batch(
     """
     keys = {batch_key(run) for run in runs}
     if len(keys) != 1:
-        what = "feeder, period, duration, tolerance, excluded buses and whether loadings are recorded"
+        what = "feeder, period, duration, tolerance, excluded buses, whether loadings are recorded and controls act"
         raise InputError(f"the runs of a batch share {what}; these have {len(keys)} kinds")
     return _Batch(runs, edges or Edges(), deadlines_s, frozenset(trace)).run(progress)
 

@@ -45,6 +45,8 @@ class Tally:
         self._lowest, self._highest = np.full(shape, np.inf), np.full(shape, -np.inf)
         self._lowest_step, self._highest_step = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
         self._below, self._above = np.zeros((len(self._low), n_slots)), np.zeros((len(self._high), n_slots))
+        self._steps_below = np.zeros((len(self._low), *shape), np.int32)
+        self._steps_above = np.zeros((len(self._high), *shape), np.int32)
         self._classes = np.zeros((len(self._low) + 1, len(self._high) + 1, n_slots), np.int32)
         self._system = np.empty(n_slots), np.empty(n_slots)
         self._branches, self._emergency_share = tuple(branches), emergency_share
@@ -79,6 +81,8 @@ class Tally:
             self._high,
             self._below,
             self._above,
+            self._steps_below,
+            self._steps_above,
             *self._system,
         )
         tally_times(*self._system, self._low, self._high, self._classes)
@@ -149,6 +153,7 @@ class Tally:
                     latency_misses=int(self._misses[rows].sum()),
                     batch_switches=int(self._switches[rows].sum()),
                     curtailed_steps=int(self._curtailed[fleet]),
+                    exhausted_control_steps=int(self._fleets.exhausted_steps[fleet]),
                 )
             )
         return Summary(
@@ -162,6 +167,8 @@ class Tally:
             highest_pu=self._highest[:, slot].copy(),
             highest_step=self._highest_step[:, slot].copy(),
             steps_by_class=self._classes[:, :, slot].copy(),
+            steps_below=self._steps_below[:, :, slot].copy(),
+            steps_above=self._steps_above[:, :, slot].copy(),
             below_pu=self._below[:, slot].copy(),
             above_pu=self._above[:, slot].copy(),
             branches=self._branches,

@@ -23,12 +23,16 @@ def tally_voltages(
     high_edges: Floats,
     below: Floats,
     above: Floats,
+    steps_below: NDArray[np.int32],
+    steps_above: NDArray[np.int32],
     system_low: Floats,
     system_high: Floats,
 ) -> None:
-    """Extremes and their steps per monitored bus-phase, depths outside every edge, and the system's two extremes.
+    """Extremes and their steps per monitored bus-phase, depths and steps outside every edge, and the system's two
+    extremes.
 
-    `below[k]` grows by the sum over bus-phases of how far they lie under `low_edges[k]` (pu), `above[k]` likewise.
+    `below[k]` grows by the sum over bus-phases of how far they lie under `low_edges[k]` (pu), `steps_below[k]` counts
+    for each of them the steps in which it does; `above[k]` and `steps_above[k]` likewise.
     """
     n = voltage_pu.shape[1]
     system_low[:] = np.inf
@@ -54,11 +58,13 @@ def tally_voltages(
                 if least < low_edges[k]:
                     for s in range(n):
                         below[k, s] += max(low_edges[k] - voltage_pu[row, s], 0.0)
+                        steps_below[k, i, s] += voltage_pu[row, s] < low_edges[k]
         if most > bottom:
             for k in range(len(high_edges)):
                 if most > high_edges[k]:
                     for s in range(n):
                         above[k, s] += max(voltage_pu[row, s] - high_edges[k], 0.0)
+                        steps_above[k, i, s] += voltage_pu[row, s] > high_edges[k]
 
 
 @njit(cache=True)

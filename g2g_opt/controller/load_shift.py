@@ -89,7 +89,8 @@ class LoadShiftController(Controller[OfflineDatacenter, OpenDSSGrid]):
     """Put it after the batch-size controllers. A site acts only if every model there sits at its batch limit and
     its own bus is outside the band: under-voltage sends replicas to the site with the highest minimum voltage,
     over-voltage pulls them from the site with the lowest maximum voltage. Both sites must run the model, and the
-    receiver must have free GPUs; the model with the most GPUs per replica goes first.
+    receiver must have free GPUs; the model with the most GPUs per replica goes first. With `beside_schedule` only GPUs
+    that the receiver's own schedule does not need later are free.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class LoadShiftController(Controller[OfflineDatacenter, OpenDSSGrid]):
         feasible_batch_sizes_by_model: Mapping[str, Sequence[int]],
         v_min: float = 0.95,
         v_max: float = 1.05,
+        beside_schedule: bool = False,
     ) -> None:
         if not v_min < v_max:
             raise InputError(f"load shift needs v_min < v_max, got {v_min} and {v_max}")
@@ -120,7 +122,7 @@ class LoadShiftController(Controller[OfflineDatacenter, OpenDSSGrid]):
                     raise unknown_name("model", label, dc.model_labels, f"at site {dc.name!r}")
                 if label not in self.gpus_per_replica or not self.feasible.get(label):
                     raise InputError(f"give GPUs per replica and feasible batch sizes of model {label!r}")
-        self.v_min, self.v_max = v_min, v_max
+        self.v_min, self.v_max, self.beside_schedule = v_min, v_max, beside_schedule
 
     @property
     def dt_s(self) -> Fraction:
@@ -134,7 +136,7 @@ class LoadShiftController(Controller[OfflineDatacenter, OpenDSSGrid]):
             return []
         lowest, highest = self._site_voltages()
         seen = [
-            SiteView(lowest[dc], highest[dc], self._at_limit(dc), dc.available_gpu_capacity(), self._running(dc))
+            SiteView(lowest[dc], highest[dc], self._at_limit(dc), self._free_gpus(dc), self._running(dc))
             for dc in self.sites
         ]
         commands: list[DatacenterCommand | GridCommand] = []
@@ -166,6 +168,9 @@ class LoadShiftController(Controller[OfflineDatacenter, OpenDSSGrid]):
             {dc: min(at_bus[bus]) for dc, bus in self._bus.items()},
             {dc: max(at_bus[bus]) for dc, bus in self._bus.items()},
         )
+
+    def _free_gpus(self, dc: OfflineDatacenter) -> int:
+        return dc.gpus_free_beside_schedule() if self.beside_schedule else dc.available_gpu_capacity()
 
     def _running(self, dc: OfflineDatacenter) -> dict[str, int]:
         replicas, _ = dc.observe(self.models[dc])

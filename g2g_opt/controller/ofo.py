@@ -133,7 +133,9 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
     """OFO at one site: reads voltages, latencies and replicas, measures slopes on the grid, sets batch sizes.
 
     `models` are the fitted curves; `initial_batch_sizes` seeds x per model label (smallest feasible size if left
-    out). A command is sent when a batch size changes. Raises `InputError` if a curve is missing.
+    out). A command is sent when a batch size changes. `exhausted_at_s` are the times (s) of the control steps at which
+    a voltage was outside its band and no other batch size would have been better for that. Raises `InputError` if a
+    curve is missing.
     """
 
     def __init__(
@@ -167,6 +169,8 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
         self._pull = np.empty((3, 1))
         self._steps = 0
         self._batch = np.zeros(len(self.labels), dtype=np.int64)
+        self._at_best = np.zeros(len(self.labels), dtype=np.bool_)
+        self.exhausted_at_s: list[float] = []
         self._shares: tuple[Mapping[str, Floats] | None, Floats] = (None, np.empty((0, 3)))
 
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
@@ -181,7 +185,7 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
             self._monitored = np.arange(len(voltage_pu))
             self._duals = (np.zeros(voltage_pu.shape), np.zeros(voltage_pu.shape))
         replicas, itl_s = self.datacenter.observe(self.labels)
-        update_voltage_duals(
+        outside = update_voltage_duals(
             *self._duals, voltage_pu, self._monitored, config.voltage_dual_step_size, config.v_min, config.v_max
         )
         voltage_pull(*self._duals, self._slopes, _ONLY, self._pull)
@@ -194,7 +198,10 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
             self.rows,
             config.tuning,
             self._batch,
+            self._at_best,
         )
+        if outside[0] and self._at_best.all():
+            self.exhausted_at_s.append(clock.time_s)
         self._steps += 1
         commands = changed_command(self.datacenter, self.labels, self._batch)
         if commands:

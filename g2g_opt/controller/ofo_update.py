@@ -20,17 +20,21 @@ Bools = NDArray[np.bool_]
 @njit(cache=True, error_model="numpy")
 def update_voltage_duals(
     dual_low: Floats, dual_high: Floats, voltage_pu: Floats, rows: Ints, step_size: float, v_min: float, v_max: float
-) -> None:
+) -> Bools:
     """lambda <- [lambda + rho_v (distance outside the band)]+ for both limits, in place (4.1).
 
-    The multipliers have shape (bus-phase, scenario); their voltages (pu) are rows `rows` of `voltage_pu`.
+    The multipliers have shape (bus-phase, scenario); their voltages (pu) are rows `rows` of `voltage_pu`. Returns in
+    which scenarios a voltage is outside the band.
     """
+    outside = np.zeros(dual_low.shape[1], dtype=np.bool_)
     for i in range(len(rows)):
         row = rows[i]
         for s in range(dual_low.shape[1]):
             v = voltage_pu[row, s]
             dual_low[i, s] = max(dual_low[i, s] + step_size * (v_min - v), 0.0)
             dual_high[i, s] = max(dual_high[i, s] + step_size * (v - v_max), 0.0)
+            outside[s] |= v < v_min or v > v_max
+    return outside
 
 
 @njit(cache=True, error_model="numpy")
@@ -157,12 +161,17 @@ def update_batches(
     rows: OFORows,
     tuning: OFOTuning,
     batch: Ints,
+    at_best: Bools,
 ) -> None:
     """Latency multipliers (4.1), gradient (4.2), primal step and nearest feasible batch size (4.3), in place.
 
     `pull` (3, site) is that of `voltage_pull`; `servers` (row, 3) are server counts, or shares, by phase (even shares
     where there are none); `replicas`, `itl_s` (s) and `batch`, which is written, are arrays [row]. A latency that is
     NaN (no replicas) leaves its multiplier.
+
+    `at_best` [row], written too: voltages pull at the model, and it already runs at the feasible size that is best for
+    them: the last one in the direction of the pull, or of a model `by_value` the one with the least Lagrangian; or its
+    iterate stays where it is, because its curves are flat there; or it has no active replicas.
     """
     for r in range(len(state.x)):
         if not np.isnan(itl_s[r]):
@@ -185,17 +194,33 @@ def update_batches(
             )
             gradient += state.dual_latency[r] * curve_slope(rows, 1, r, x)
         gradient += tuning.w_switch * (x - state.x_previous[r])
+        size = rows.sizes[r, _place(rows, r, x)]
+        at_best[r] = per_kw != 0.0 and (replicas[r] == 0 or _is_best(rows, r, size, per_kw, best))
         state.x_previous[r] = x
         after = x - tuning.primal_step_size * gradient
         if (x - best) * (after - best) < 0.0:
             after = best
-        x = min(max(after, rows.log2_low[r]), rows.log2_high[r])
-        state.x[r] = x
-        # Of two equally near sizes it is the smaller one.
-        place, wanted = 0, np.exp2(x)
-        while place < rows.midpoints.shape[1] and wanted > rows.midpoints[r, place]:
-            place += 1
-        batch[r] = rows.sizes[r, place]
+        after = min(max(after, rows.log2_low[r]), rows.log2_high[r])
+        at_best[r] |= per_kw != 0.0 and after == x
+        state.x[r] = after
+        batch[r] = rows.sizes[r, _place(rows, r, after)]
+
+
+@njit(cache=True, error_model="numpy")
+def _place(rows: OFORows, r: int, x: float) -> int:
+    """Place of the feasible size nearest to 2**x; of two equally near sizes it is the smaller one."""
+    place, wanted = 0, np.exp2(x)
+    while place < rows.midpoints.shape[1] and wanted > rows.midpoints[r, place]:
+        place += 1
+    return place
+
+
+@njit(cache=True, error_model="numpy")
+def _is_best(rows: OFORows, r: int, size: int, pull_per_kw: float, best: float) -> bool:
+    """Is a size the best one (`best`, its log2, if that is known), or the last one in the direction of the pull?"""
+    if rows.by_value[r]:
+        return bool(np.log2(size) == best)
+    return bool(size == rows.sizes[r, 0 if pull_per_kw > 0.0 else rows.sizes.shape[1] - 1])
 
 
 @njit(cache=True, error_model="numpy")

@@ -22,6 +22,8 @@ from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.quantities import BandVoltagePu, ErrorPu, Weight, check_quantities
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,30 @@ def droop_update(
     return moved
 
 
+def droop_exhausted(
+    batch: Ints, pressure: Floats, itl_s: Floats, deadline_s: Floats, sizes: Ints, config: RuleBasedConfig
+) -> Bools:
+    """Where pressure (not 0) finds every model at its last size in its direction, or held by latency; (scenario,).
+
+    `batch` are the sizes nearest to the iterates before the step, `itl_s` latencies (s), both (scenario, model);
+    `sizes` (model, size) the feasible ones, rising.
+    """
+    up = pressure[:, None] < 0
+    done = batch == np.where(up, sizes[:, -1], sizes[:, 0])
+    if config.latency_guard:
+        done |= up & (itl_s > deadline_s)
+    return np.asarray((pressure != 0.0) & done.all(axis=1))
+
+
 class RuleBasedBatchSizeController(
     Controller[LLMBatchSizeControlledDatacenter[LLMDatacenterState], OpenDSSGrid],
 ):
     """Droop at one site. It sees all monitored bus-phases of the grid, or only those of `zone_buses`; a command is
     sent only when a batch size changes.
 
-    `initial_batch_sizes` seeds the continuous state per model label (smallest feasible size if left out). Raises
-    `InputError` for unknown buses.
+    `initial_batch_sizes` seeds the continuous state per model label (smallest feasible size if left out).
+    `exhausted_at_s` are the times (s) of the control steps at which a voltage was outside the band and every model was
+    at its last size in that direction already. Raises `InputError` for unknown buses.
     """
 
     def __init__(
@@ -116,6 +134,7 @@ class RuleBasedBatchSizeController(
 
     def reset(self) -> None:
         self._log2_batch = self.start_log2.copy()
+        self.exhausted_at_s: list[float] = []
         self._columns: NDArray[np.int64] | None = None
 
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
@@ -127,6 +146,9 @@ class RuleBasedBatchSizeController(
         if pressure[0] == 0.0:
             return []
         _, itl_s = self.datacenter.observe(self.labels)
+        before = self.table.nearest(self._log2_batch)
+        if droop_exhausted(before, pressure, itl_s[None, :], self.deadline_s, self.table.sizes, self.config)[0]:
+            self.exhausted_at_s.append(clock.time_s)
         self._log2_batch = droop_update(
             self._log2_batch, pressure, itl_s[None, :], self.deadline_s, self.log2_low, self.log2_high, self.config
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -203,6 +204,11 @@ class ReplicaSchedule:
             count += done * (target - level)
             level = target
         return count if times.ndim else float(count)
+
+    def max_count_from(self, t: float) -> int:
+        """Most replicas at time `t` (s) or later, rounded up."""
+        later = [target for target, _, t_end in self.ramps if t_end > t]
+        return max(math.ceil(self.count_at(t)), *later, 0)
 
     def max_count(self) -> int:
         """Most replicas at any time."""

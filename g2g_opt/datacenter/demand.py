@@ -83,6 +83,15 @@ class SiteDemand:
                 counts[:, column] = np.rint(schedule.count_at(time_s)).astype(np.int64)
         return counts
 
+    def gpus_free_from(self, time_s: float, shift: Ints) -> int:
+        """GPUs of servers that no model needs from `time_s` (s) on, each at the most replicas still to come and with
+        `shift` (model,) on top.
+        """
+        most = np.array([0 if s is None else s.max_count_from(time_s) for s in self._schedules], dtype=np.int64)
+        servers = servers_needed(np.maximum(most + shift, 0)[None, :], self.gpus_per_replica, self.pool.gpus_per_server)
+        free = sum(self.pool.n_servers_by_phase) - int(servers.sum())
+        return max(0, free) * self.pool.gpus_per_server
+
     def stretch(self, start_s: float, n_steps: int, shift: Ints) -> Stretch:
         """The steps from `start_s` on, with `shift` (model,) replicas on top of the schedules.
 
@@ -124,7 +133,7 @@ class SiteDemand:
             self.config,
             tuple(self.gpus_per_replica.tolist()),
             tuple(self._schedules),
-            self._training if not len(self._training) else id(self._training),
+            self._training,
             self.pool.n_servers_by_phase,
             self._dt_s,
         )

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +40,28 @@ class OfflineWorkload:
     """What a site runs: inference data, a replica schedule per model label, start batch sizes, training runs.
 
     A model without a schedule has no replicas; one without a start batch size begins at its smallest feasible one.
+    None is taken for no schedules, no start batch sizes and no training. Raises `InputError` for training that is no
+    `TrainingSchedule`.
     """
 
     inference_data: InferenceData
     replica_schedules: Mapping[str, ReplicaSchedule] = field(default_factory=dict)
     initial_batch_sizes: Mapping[str, int] = field(default_factory=dict)
     training: TrainingSchedule = field(default_factory=TrainingSchedule)
+
+    def __post_init__(self) -> None:
+        # The types say what a finished workload holds, so that readers need no check.
+        given: dict[str, Any] = dict(vars(self))
+        for name in ("replica_schedules", "initial_batch_sizes"):
+            if given[name] is None:
+                object.__setattr__(self, name, {})
+        if given["training"] is None:
+            object.__setattr__(self, "training", TrainingSchedule())
+        if not isinstance(self.training, TrainingSchedule):
+            raise InputError(
+                f"training is a TrainingSchedule (or None), got {type(given['training']).__name__}; a TrainingRun "
+                "becomes one by run.at(t_start=..., t_end=...)"
+            )
 
 
 class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]):
@@ -355,6 +372,12 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
         else:
             running = np.maximum(demand.scheduled_replicas(np.zeros(1))[0] + self._replica_shift, 0)
         return int(running @ demand.gpus_per_replica)
+
+    def gpus_free_beside_schedule(self) -> int:
+        """GPUs of whole servers that neither replicas, shifts commanded counted, nor any later ramp of the schedules
+        needs: what can be shifted in and stay.
+        """
+        return self.demand.gpus_free_from(float(self._record.time_s[-1]), self._replica_shift)
 
     def available_gpu_capacity(self) -> int:
         """GPUs free for replicas shifted in, a shift already commanded counted."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.circuit_parts import Bus, Regulator
-from g2g_opt.grid.engine_library import ffi, lib
+from g2g_opt.grid.engine_library import ffi, lib, new_context
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -33,27 +31,10 @@ lib.DSS_Set_AllowChangeDir(False)
 
 # Steps (s) so long that regulators, which wait for some ten to sixty seconds, have settled at their end.
 SETTLED_DT_S = 300.0
+# Rounds of control actions within which controls must have come to rest where no time passes.
+SETTLING_ROUNDS = 200
+_ROUNDS_EXCEEDED = 485  # OpenDSS's number of that error
 _KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
-
-
-# Contexts whose circuit is gone, by the thread that made them. Python may collect a circuit in any thread, but the
-# engine has crashed when a context was freed in another one than its own: it waits for the next circuit made there.
-_discarded: dict[int, list[Any]] = {}
-
-
-def _new_context() -> Any:
-    owner = threading.get_ident()
-    waiting = _discarded.setdefault(owner, [])
-    while waiting:
-        lib.ctx_Dispose(waiting.pop())
-    return ffi.gc(lib.ctx_New(), partial(_free, owner))
-
-
-def _free(owner: int, context: Any) -> None:
-    if threading.get_ident() == owner:
-        lib.ctx_Dispose(context)
-    else:
-        _discarded[owner].append(context)
 
 
 def check_name(kind: str, name: str) -> str:
@@ -84,7 +65,7 @@ class Circuit:
         max_iterations: int = 100,
         regulator_control_dt_s: float | None = None,
     ) -> None:
-        self._ctx = _new_context()
+        self._ctx = new_context()
         self._error = lib.ctx_Error_Get_NumberPtr(self._ctx)
         lib.ctx_DSS_Set_AllowChangeDir(self._ctx, False)
         self.command("Clear")
@@ -93,9 +74,10 @@ class Circuit:
         if lib.ctx_DSS_Get_NumCircuits(self._ctx) == 0:
             raise InputError("the OpenDSS commands define no circuit; the master file needs a 'New Circuit.' line")
         self._control = regulator_control_dt_s is not None
+        self._settles = regulator_control_dt_s is not None and regulator_control_dt_s < SETTLED_DT_S
         if regulator_control_dt_s is not None:
             if regulator_control_dt_s >= SETTLED_DT_S:
-                self.command("Set Mode=Snapshot ControlMode=Static MaxControlIter=200")
+                self.command(f"Set Mode=Snapshot ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
             else:
                 self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
         else:
@@ -234,12 +216,28 @@ class Circuit:
 
     # --- solving and reading
 
-    def solve(self) -> None:
-        """Set the injections and solve; `PowerFlowError` if OpenDSS did not converge."""
+    def solve(self, *, held: bool = False) -> None:
+        """Set the injections and solve; `held`: with the circuit's controls holding still and no time passing.
+
+        `PowerFlowError` if OpenDSS did not converge, or its controls did not come to rest.
+        """
         self.set_injections()
-        self._solve_function(self._ctx)
+        (lib.ctx_Solution_SolveNoControl if held else self._solve_function)(self._ctx)
         if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self._ctx):
             self.report_unsolved()
+
+    def settle(self) -> None:
+        """Let the controls, if they act in time, come to rest before time is counted; later calls do nothing.
+
+        `PowerFlowError` if the circuit is not solved or they do not come to rest.
+        """
+        if not self._settles:
+            return
+        self._settles = False
+        rounds = self.command("Get maxcontroliter")
+        self.command(f"Set ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
+        self.solve()
+        self.command(f"Set ControlMode=Time MaxControlIter={rounds} hour=0 sec=0")
 
     def solve_block(self, kw: Floats, kvar: Floats, phasors: Complexes, load_share: Floats | None = None) -> int:
         """Solve for every row of `kw` and `kvar` (solution, injection); node voltages (V) go into rows of `phasors`.
@@ -265,6 +263,9 @@ class Circuit:
     def report_unsolved(self, time_s: float | None = None) -> NoReturn:
         """Raise the `PowerFlowError` of a latest solution, at a time (s), that did not converge."""
         words = ""
+        if self._error[0] == _ROUNDS_EXCEEDED:
+            self._error[0] = 0
+            raise PowerFlowError(Failure(FailureKind.RESTLESS_CONTROLS, time_s=time_s))
         if self._error[0] != 0:
             words = ": " + ffi.string(lib.ctx_Error_Get_Description(self._ctx)).decode(errors="replace").strip()
             self._error[0] = 0

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
+from functools import partial
+from typing import Any
 
 
 def _pin_environment() -> None:
@@ -33,4 +36,24 @@ if sys.platform == "linux":
 
 from dss_python_backend import ffi, lib  # noqa: E402  (after the environment is pinned)
 
-__all__ = ["ffi", "lib"]
+__all__ = ["ffi", "lib", "new_context"]
+
+# Contexts whose circuit is gone, by the thread that made them. Python may collect a circuit in any thread, but the
+# engine has crashed when a context was freed in another one than its own: it waits for the next circuit made there.
+_discarded: dict[int, list[Any]] = {}
+
+
+def new_context() -> Any:
+    """A context of its own, disposed in the thread that made it once nothing refers to it."""
+    owner = threading.get_ident()
+    waiting = _discarded.setdefault(owner, [])
+    while waiting:
+        lib.ctx_Dispose(waiting.pop())
+    return ffi.gc(lib.ctx_New(), partial(_free, owner))
+
+
+def _free(owner: int, context: Any) -> None:
+    if threading.get_ident() == owner:
+        lib.ctx_Dispose(context)
+    else:
+        _discarded[owner].append(context)

@@ -49,13 +49,13 @@ class OpenDSSGrid(GridBackend[GridState]):
     """A feeder on its own OpenDSS context.
 
     Give either `feeder` (whose study constants are the defaults of `source_pu`, `initial_tap_position` and
-    `exclude_buses`) or `dss_case_dir` and `dss_master_file`. `dss_controls` lets OpenDSS's regulator controls act.
-    `tolerance` is OpenDSS's solution tolerance; `constant_power_window_pu` the band in which everything attached draws
-    constant power. `unserved`: when an attached load leaves it and is served something else than asked (formulations
-    5.2), "raise" a `PowerFlowError`, or "record" it in `served`; the feeder's own loads are recorded, in `own_loads`.
-    `record_loading` records loadings at every step, as shares of `rating_basis` ratings. `enforce_tap_range=False`
-    lets taps leave their range. `own_load_share` is that of the feeder's own loads (fixed ones keep all). `attach_*`
-    come before `start`, which the Coordinator calls. Raises `InputError` for whatever cannot be used.
+    `exclude_buses`) or `dss_case_dir` and `dss_master_file`. `dss_controls` lets the circuit's own controls act, which
+    come to rest with the sites' first power before time is counted. `tolerance` is OpenDSS's solution tolerance;
+    `constant_power_window_pu` the band in which everything attached draws constant power. `unserved`: when an attached
+    load leaves it and is served something else than asked (5.2), "raise" a `PowerFlowError`, or "record" it in
+    `served`; the feeder's own loads are recorded, in `own_loads`. `record_loading` records loadings at every step, as
+    shares of `rating_basis` ratings. `enforce_tap_range=False` lets taps leave their range. `own_load_share` is that of
+    the feeder's own loads (fixed ones keep all). `attach_*` come before `start`. Raises `InputError` for a bad input.
     """
 
     def __init__(
@@ -238,6 +238,7 @@ class OpenDSSGrid(GridBackend[GridState]):
             circuit.set_load_share(float(self.setup.own_load_share.at(np.array([time_s]))[0]))
         self._powers.write(time_s, site_power_w, circuit.injection_kw, circuit.injection_kvar)
         try:
+            circuit.settle()
             circuit.solve()
         except PowerFlowError as error:
             # A load outside its window before that moment is the earlier reason.

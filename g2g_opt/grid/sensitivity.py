@@ -30,7 +30,7 @@ def measure_slopes(
         circuit.edit_injection(place, kw + perturbation_kw, kvar + perturbation_kw * tan_phi)
         slopes[:, j] = (_solved_pu(circuit, watch) - v0) / perturbation_kw
         circuit.edit_injection(place, kw, kvar)
-    circuit.solve()
+    circuit.solve(held=True)
     return slopes, v0
 
 
@@ -52,11 +52,11 @@ def measure_tap_slopes(circuit: Circuit, regulators: Mapping[str, Regulator], wa
         circuit.set_tap(regulator, moved)
         slopes[:, r] = (_solved_pu(circuit, watch) - v0) * step / (moved - ratio)
         circuit.set_tap(regulator, ratio)
-    circuit.solve()
+    circuit.solve(held=True)
     return slopes
 
 
 def _solved_pu(circuit: Circuit, watch: Watch) -> Floats:
-    """Solve, and the watched voltages (pu)."""
-    circuit.solve()
+    """Solve with the controls holding still, and the watched voltages (pu)."""
+    circuit.solve(held=True)
     return watch(circuit.node_voltages())

@@ -196,24 +196,29 @@ class PowerQuality:
         )
 
     def worst_change(self) -> RapidVoltageChange | None:
-        """The largest change of the run, trips included; None without a monitored voltage.
-
-        A trip without a solution counts as a change without bound.
-        """
+        """The largest change of the run itself, trips apart; None without a monitored voltage."""
         if not self.nodes:
             return None
         i = int(self.change_pu.argmax())
         time_s = int(self.change_step[i]) * self.dt_s
-        worst = RapidVoltageChange(*self.nodes[i], time_s, float(self.change_pu[i]), self._cause(time_s))
-        for trip in self.trips:
+        return RapidVoltageChange(*self.nodes[i], time_s, float(self.change_pu[i]), self.cause(time_s))
+
+    def worst_trip_change(self) -> RapidVoltageChange | None:
+        """The largest change at a trip of a site; None without a site or a monitored voltage.
+
+        A trip without a solution counts as a change without bound.
+        """
+        worst: RapidVoltageChange | None = None
+        for trip in self.trips if self.nodes else ():
             change = np.nan_to_num(change_pu(trip.before_pu, trip.after_pu), nan=np.inf)
             i = int(change.argmax())
-            if change[i] > worst.change_pu:
+            if worst is None or change[i] > worst.change_pu:
                 cause = f"a trip of {trip.site}"
                 worst = RapidVoltageChange(*self.nodes[i], trip.step * self.dt_s, float(change[i]), cause)
         return worst
 
-    def _cause(self, time_s: float) -> str:
+    def cause(self, time_s: float) -> str:
+        """What was planned at a time (s), in words."""
         found = [c.words for c in self.demand_changes if c.begin_s <= time_s and c.end_s >= time_s - WINDOW_S]
         return ", ".join(dict.fromkeys(found)) or "as load, generation and batch sizes go"
 

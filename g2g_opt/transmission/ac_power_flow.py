@@ -1,8 +1,8 @@
 """AC power flow of a dispatch on a transmission network; the only file that calls PYPOWER.
 
-Loads and generators keep their active power, generators in service hold their voltage within their reactive limits
-(but at buses of type 1), and the reference bus makes good the losses: what a DC dispatch leaves open (the published
-study's remark on (24)).
+Loads keep their power, generators in service hold their voltage within their reactive limits (but at buses of type 1).
+A DC dispatch knows no losses (the published study's remark on (24)): all generators give them together, each by its
+share of what they could all give more, so that no limit breaks because one bus alone has to make them good.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from g2g_opt.errors import InputError
 from g2g_opt.transmission.network_case import (
     BUS_TYPE,
     GEN_BUS,
+    HOLDS_VOLTAGE,
+    LOAD_BUS,
     LOAD_MVAR,
     LOAD_MW,
     MVAR_MAX,
     MVAR_MIN,
     POWER_MAX,
     POWER_MIN,
-    RATING,
+    REACTANCE,
+    REFERENCE,
+    RESISTANCE,
     VOLTAGE_MAX,
     VOLTAGE_MIN,
     NetworkCase,
@@ -34,9 +38,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # Columns of PYPOWER's results, and of a generator's dispatch.
-_GEN_MW, _GEN_MVAR, _VOLTAGE = 1, 2, 7
+_GEN_MW, _GEN_MVAR, _VOLTAGE, _VOLTAGE_ANGLE = 1, 2, 7, 8
 _FROM_MW, _FROM_MVAR, _TO_MW, _TO_MVAR = 13, 14, 15, 16
-_LOAD_BUS, _HOLDS_VOLTAGE = 1, 2
 # The library's own enforcement of reactive limits fails on numpy's index rules; ours is in `_within_reactive_limits`.
 _OPTIONS = ppoption(VERBOSE=0, OUT_ALL=0, ENFORCE_Q_LIMS=0)
 _ROUNDS_MAX = 20
@@ -47,40 +50,48 @@ VOLTAGE_TOLERANCE_PU, LOADING_TOLERANCE, POWER_TOLERANCE_MW = 1e-4, 1e-3, 0.1
 _FURTHER = (1e-3, 1e-2, 1.0)
 # Reactive limits beyond this are none (Mvar).
 _MVAR_ENDLESS = 1e5
+# A branch without impedance (a bus bar) has so much reactance (pu): angles of 1e-6 rad, below any tolerance here.
+_BAR_PU = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class AcPowerFlow:
-    """One AC power flow: voltages (bus,) in pu, `loading` (branch,) as a share of the rating (0 where there is none).
+    """One AC power flow: voltages (bus,) in pu, `loading` (branch,) as a share of the rating (NaN where there is none).
 
-    `outside_pu` is the most by which a voltage misses its band; `slack_excess_mw` what the generators of the reference
-    bus would have to give beyond their limits (or below, negative); `loss_mw` of all branches. Without convergence
-    there are no figures but NaN.
+    `outside_pu` is the most by which a voltage misses its band; `excess_mw` what all generators together would have to
+    give beyond their limits (or below, negative); `loss_mw` of all branches. Without convergence there are no figures
+    but NaN.
     """
 
     converged: bool
     voltage_pu: Floats
     loading: Floats
     outside_pu: float
-    slack_excess_mw: float
+    excess_mw: float
     loss_mw: float
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """What this power flow breaks: "no solution", "voltage", "loading", "reference"; nothing if all limits hold."""
+        """What this power flow breaks: "no solution", "voltage", "loading", "losses"; nothing if all limits hold."""
         if not self.converged:
             return ("no solution",)
-        names = ("voltage", "loading", "reference")
+        names = ("voltage", "loading", "losses")
         tolerances = (VOLTAGE_TOLERANCE_PU, LOADING_TOLERANCE, POWER_TOLERANCE_MW)
         # As a question that a NaN does not pass.
         kept = (miss <= tolerance for miss, tolerance in zip(self.misses, tolerances, strict=True))
         return tuple(name for name, is_kept in zip(names, kept, strict=True) if not is_kept)
 
     @property
+    def loading_max(self) -> float | None:
+        """The highest loading of a branch that has a rating; None if none has, or without convergence."""
+        rated = self.loading[~np.isnan(self.loading)]
+        return float(rated.max()) if len(rated) else None
+
+    @property
     def misses(self) -> tuple[float, float, float]:
-        """By how much voltages (pu), loadings (share of the rating) and the reference bus (MW) miss their limits."""
-        loading = float(np.max(self.loading, initial=0.0))
-        return max(self.outside_pu, 0.0), max(loading - 1.0, 0.0), abs(self.slack_excess_mw)
+        """By how much voltages (pu), loadings (share of the rating) and generators (MW) miss their limits."""
+        loading = 0.0 if self.loading_max is None else self.loading_max
+        return max(self.outside_pu, 0.0), max(loading - 1.0, 0.0), abs(self.excess_mw)
 
     def breaks_more_than(self, other: AcPowerFlow) -> bool:
         """Does it break a kind of limit that `other` keeps, or one clearly further? No, if `other` has no solution."""
@@ -95,7 +106,7 @@ class AcPowerFlow:
 
 
 def solve_ac_power_flow(case: NetworkCase, power_mw: Floats, load_mw: Floats, load_mvar: Floats) -> AcPowerFlow:
-    """The power flow with generators at `power_mw` (generator,) and loads (bus,).
+    """The power flow with generators at `power_mw` (generator,), and what losses ask beyond it, and loads (bus,).
 
     Raises `InputError` if shapes do not fit or the case lacks what an AC power flow takes.
     """
@@ -106,10 +117,15 @@ def solve_ac_power_flow(case: NetworkCase, power_mw: Floats, load_mw: Floats, lo
             raise InputError(f"{name} has shape {array.shape}, the network asks for ({n},)")
     bus, gen = case.bus[:, :13].copy(), _wide(case.gen, 21)
     bus[:, LOAD_MW], bus[:, LOAD_MVAR] = load_mw, load_mvar
+    bus[bus[:, BUS_TYPE] == REFERENCE, BUS_TYPE] = LOAD_BUS
+    bus[case.reference, BUS_TYPE] = REFERENCE
     gen[:, _GEN_MW] = power_mw
     gen[:, [MVAR_MAX, MVAR_MIN]] = np.clip(gen[:, [MVAR_MAX, MVAR_MIN]], -_MVAR_ENDLESS, _MVAR_ENDLESS)
-    tables = {"version": "2", "baseMVA": case.base_mva, "bus": bus, "gen": gen, "branch": _wide(case.branch, 13)}
-    found = _within_reactive_limits(tables, case.places(case.gen[:, GEN_BUS]))
+    branch = _wide(case.branch, 13)
+    bar = (branch[:, RESISTANCE] == 0.0) & (branch[:, REACTANCE] == 0.0)
+    branch[bar, REACTANCE] = _BAR_PU
+    tables = {"version": "2", "baseMVA": case.base_mva, "bus": bus, "gen": gen, "branch": branch}
+    found, excess = _with_losses(tables, case)
     if found is None:
         nothing = np.full(len(case.branch), np.nan)
         return AcPowerFlow(False, np.full(len(case.bus), np.nan), nothing, np.nan, np.nan, np.nan)
@@ -117,20 +133,43 @@ def solve_ac_power_flow(case: NetworkCase, power_mw: Floats, load_mw: Floats, lo
     apparent = np.maximum(
         np.hypot(flow[:, _FROM_MW], flow[:, _FROM_MVAR]), np.hypot(flow[:, _TO_MW], flow[:, _TO_MVAR])
     )
-    rated = case.branch[:, RATING] > 0.0
-    loading = np.zeros(len(case.branch))
-    loading[rated] = apparent[rated] / case.branch[rated, RATING]
-    at_reference = case.at_reference
-    slack = float(found["gen"][at_reference, _GEN_MW].sum())
-    most, least = (float(case.gen[at_reference, column].sum()) for column in (POWER_MAX, POWER_MIN))
+    rating = case.rating_mva
+    loading = np.where(np.isfinite(rating), apparent / rating, np.nan)
     return AcPowerFlow(
         True,
         voltage,
         loading,
         float(np.maximum(voltage - bus[:, VOLTAGE_MAX], bus[:, VOLTAGE_MIN] - voltage).max()),
-        max(slack - most, 0.0) + min(slack - least, 0.0),
+        excess,
         float((flow[:, _FROM_MW] + flow[:, _TO_MW]).sum()),
     )
+
+
+def _with_losses(tables: dict[str, Any], case: NetworkCase) -> tuple[dict[str, Any] | None, float]:
+    """The power flow in which generators give the losses by their shares, and what they cannot give (MW).
+
+    None if a power flow does not converge.
+    """
+    gen, at_bus = tables["gen"], case.places(case.gen[:, GEN_BUS])
+    at_reference = at_bus == case.reference
+    beyond = 0.0
+    for _ in range(_ROUNDS_MAX):
+        found = _within_reactive_limits(tables, at_bus)
+        if found is None:
+            return None, np.nan
+        # What the reference bus gives beyond its generators' own shares.
+        lacking = float(found["gen"][at_reference, _GEN_MW].sum() - gen[at_reference, _GEN_MW].sum())
+        if abs(lacking - beyond) <= 0.1 * POWER_TOLERANCE_MW:
+            return found, beyond
+        limit = POWER_MAX if lacking > 0.0 else POWER_MIN
+        room = case.gen[:, limit] - gen[:, _GEN_MW]
+        room = np.maximum(room, 0.0) if lacking > 0.0 else np.minimum(room, 0.0)
+        share = min(lacking / room.sum(), 1.0) if room.any() else 0.0
+        gen[:, _GEN_MW] += share * room
+        beyond = lacking - float(room.sum()) if share >= 1.0 or not room.any() else 0.0
+        # The next power flow begins where this one ended.
+        tables["bus"][:, [_VOLTAGE, _VOLTAGE_ANGLE]] = found["bus"][:, [_VOLTAGE, _VOLTAGE_ANGLE]]
+    return None, np.nan
 
 
 def _within_reactive_limits(tables: dict[str, Any], at_bus: Ints) -> dict[str, Any] | None:
@@ -149,12 +188,12 @@ def _within_reactive_limits(tables: dict[str, Any], at_bus: Ints) -> dict[str, A
             np.bincount(at_bus, values, n)
             for values in (found["gen"][:, _GEN_MVAR], gen[:, MVAR_MAX], gen[:, MVAR_MIN])
         )
-        holds = bus[:, BUS_TYPE] == _HOLDS_VOLTAGE
+        holds = bus[:, BUS_TYPE] == HOLDS_VOLTAGE
         over, under = holds & (given > most + POWER_TOLERANCE_MW), holds & (given < least - POWER_TOLERANCE_MW)
         if not (over | under).any():
             return dict(found)
         for spent, limit in ((over, MVAR_MAX), (under, MVAR_MIN)):
-            bus[spent, BUS_TYPE] = _LOAD_BUS
+            bus[spent, BUS_TYPE] = LOAD_BUS
             stuck = spent[at_bus]
             gen[stuck, _GEN_MVAR] = gen[stuck, limit]
     return None

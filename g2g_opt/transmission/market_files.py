@@ -47,7 +47,8 @@ def load_market_files(folder: Path | str, first_date: date | str, last_date: dat
     customers' meters are in neither; the load is net of them.
 
     Every day has 24 hours: the one that clocks skip in spring is interpolated, the doubled one of autumn averaged. Gaps
-    of at most 3 hours are interpolated, doubled rows averaged, negative values kept; each is a note. Raises
+    of at most 3 hours are interpolated, doubled rows averaged, negative values kept; each is a note. A reading of pal
+    counts by the time that it holds, until the next one or the end of its hour. Raises
     `InputError` with file and date for a day without a file, a missing column, zone or category, a longer gap, or text
     that cannot be read.
     """

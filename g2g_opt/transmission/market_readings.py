@@ -17,6 +17,8 @@ GAP_HOURS_MAX = 3
 READINGS_PER_HOUR = 12
 READINGS_MIN = 6  # of the 12 in an hour; with fewer the hour counts as missing
 
+_HOUR_S = 3600
+
 SPRING_HOUR, AUTUMN_HOUR = 2, 1  # the hour that is not there, and the one that is there twice
 
 
@@ -24,6 +26,18 @@ SPRING_HOUR, AUTUMN_HOUR = 2, 1  # the hour that is not there, and the one that 
 def _clock_changes(year: int) -> tuple[date, date]:
     spring, autumn = clock_changes(year)
     return spring.astype(object), autumn.astype(object)
+
+
+def _second_of_hour(stamp: str) -> int:
+    """Seconds since the hour of a stamp MM/DD/YYYY HH:MM, with or without seconds."""
+    minute, *rest = stamp.split(":")[1:]
+    return 60 * int(minute) + (int(rest[0]) if rest else 0)
+
+
+def _is_regular(readings: list[tuple[int, float]]) -> bool:
+    """Do all hold equally long (also of one that stands for the hour)?"""
+    n = len(readings)
+    return _HOUR_S % n == 0 and [second for second, _ in readings] == list(range(0, _HOUR_S, _HOUR_S // n))
 
 
 class HourlyReadings:
@@ -42,7 +56,9 @@ class HourlyReadings:
         self._first: date = first.astype(object)
         self._column = {name.casefold(): k for k, name in enumerate(names)}
         n_hours = len(self.hour_begins)
-        self._sum_mw = np.zeros((n_hours, 2, len(names)))
+        self._mean_mw = np.zeros((n_hours, 2, len(names)))
+        # Readings of hours whose files are not all read yet: seconds from the hour's begin, and MW.
+        self._open: dict[tuple[int, int, int], list[tuple[int, float]]] = {}
         self._count = np.zeros((n_hours, 2, len(names)), dtype=np.int64)
         self._expected = np.ones(n_hours, dtype=np.int64)
         self._left_out = np.zeros(n_hours, dtype=bool)
@@ -70,6 +86,7 @@ class HourlyReadings:
         self._expected[self._hours_of(day)] = per_hour
         this_day: date = day.astype(object)
         self._file_of_day[(this_day - self._first).days] = file.name
+        self._close((this_day - self._first).days * HOURS_PER_DAY)
         opening, self._closing = self._closing, {}
         seen: dict[tuple[str, str, int], float] = {}
         found: set[int] = set()
@@ -116,9 +133,10 @@ class HourlyReadings:
 
         Raises `InputError` for a longer gap, or one where the series begins or ends.
         """
+        self._close(len(self.hour_begins))
         least = np.where(self._expected == READINGS_PER_HOUR, READINGS_MIN, 1)[:, None, None]
         usable = self._count >= least
-        means_mw = np.divide(self._sum_mw, self._count, out=np.zeros_like(self._sum_mw), where=usable)
+        means_mw = np.where(usable, self._mean_mw, 0.0)
         times = usable.sum(axis=1)
         hourly_mw: Floats = np.where(times > 0, means_mw.sum(axis=1) / np.maximum(times, 1), np.nan)
         for row, second, column in np.argwhere((self._count > 0) & (self._count < self._expected[:, None, None])):
@@ -163,8 +181,32 @@ class HourlyReadings:
         row = (day - self._first).days * HOURS_PER_DAY + hour
         if reading.value_mw is not None and row < len(self.hour_begins):
             place = (row, int(second or reading.clock == "EST"), column)
-            self._sum_mw[place] += reading.value_mw
-            self._count[place] += 1
+            self._open.setdefault(place, []).append((_second_of_hour(reading.stamp), reading.value_mw))
+
+    def _close(self, row: int) -> None:
+        """Means of the hours before a row: no further file has readings of theirs.
+
+        A reading holds until the next one, or the end of the hour; the first holds from the hour's begin. Readings of
+        one moment are averaged.
+        """
+        for place in [place for place in self._open if place[0] < row]:
+            readings = self._open.pop(place)
+            self._count[place] = len(readings)
+            if _is_regular(readings):
+                self._mean_mw[place] = sum(value for _, value in readings) / len(readings)
+                continue
+            at_moment: dict[int, list[float]] = {}
+            for second, value in readings:
+                at_moment.setdefault(second, []).append(value)
+            begins = sorted(at_moment)
+            ends = [*begins[1:], _HOUR_S]
+            held_s = [end - begin for begin, end in zip([0, *begins[1:]], ends, strict=True)]
+            self._mean_mw[place] = (
+                sum(s * float(np.mean(at_moment[b])) for s, b in zip(held_s, begins, strict=True)) / _HOUR_S
+            )
+            if len(begins) > self._expected[place[0]] > 1:
+                done = f"{len(begins)} of {self._expected[place[0]]} readings: weighted by the time that each holds"
+                self._pend("extra", place[0], done, place[2])
 
     def _note_doubled_hours(self, times: NDArray[np.int64]) -> None:
         """`times` (hour, series): in how many of standard and summer time the hour is there."""

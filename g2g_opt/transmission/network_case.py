@@ -1,66 +1,54 @@
 """Transmission networks as MATPOWER-style case files: what a dispatch needs of them, and what an AC power flow needs.
 
-A case is a text file of tables `bus`, `gen`, `branch` and `gencost` whose columns the format fixes. Power is in MW and
-Mvar, impedances in pu of `baseMVA`, voltages in pu.
+A case is a text file of tables `bus`, `gen`, `branch` and `gencost` whose columns the format fixes, and of statements
+that change them (`case_statements`). Power is in MW and Mvar, impedances in pu of `baseMVA`, voltages in pu, angles in
+degrees.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, shortest_path
+from scipy.sparse.csgraph import connected_components
 
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, shown
-from g2g_opt.quantities import BaseMva, Figure, check_array, check_number
-from g2g_opt.reading import MIB, file_status, finite_number, read_text, user_path
-from g2g_opt.transmission.system import ZonalSystem
+from g2g_opt.quantities import BaseMva, check_number
+from g2g_opt.reading import MIB, file_status, read_text, user_path
+from g2g_opt.transmission.case_costs import UnitCost, unit_costs
+from g2g_opt.transmission.case_tables import CaseTables, read_tables
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 BUNDLED_CASE = "ieee24"
 
-# Columns of the format, counted from 0, and how many of them a table must have.
+# Columns of the format, counted from 0.
 BUS_NUMBER, BUS_TYPE, LOAD_MW, LOAD_MVAR, SHUNT_MW, SHUNT_MVAR = 0, 1, 2, 3, 4, 5
 VOLTAGE_MAX, VOLTAGE_MIN = 11, 12
 GEN_BUS, MVAR_MAX, MVAR_MIN, SET_POINT, GEN_STATUS, POWER_MAX, POWER_MIN = 0, 3, 4, 5, 7, 8, 9
 FROM, TO, RESISTANCE, REACTANCE, CHARGING, RATING, RATIO, ANGLE, BRANCH_STATUS = 0, 1, 2, 3, 4, 5, 8, 9, 10
-COST_MODEL, STARTUP, COST_TERMS, COST_FIRST = 0, 1, 3, 4
-_WIDTHS = {"bus": 13, "gen": 10, "branch": 11, "gencost": 5}
-ISOLATED, REFERENCE = 4, 3
+ANGLE_MIN, ANGLE_MAX = 11, 12
+DC_STATUS, DC_FROM_MW, DC_FROM_MVAR, DC_TO_MVAR, DC_MIN, DC_MAX, DC_LOSS, DC_LOSS_SHARE = 2, 3, 5, 6, 9, 10, 15, 16
+LOAD_BUS, HOLDS_VOLTAGE, REFERENCE, ISOLATED = 1, 2, 3, 4
 # The largest published cases, of some 80,000 buses, have half of it.
 CASE_BYTES_MAX = 64 * MIB
-# `mpc.name = value;` with a table in brackets or a figure. Every part of it moves on: no file makes it slow.
-_ASSIGNMENT = re.compile(r"\bmpc\.(?P<name>\w++)[ \t]*+=[ \t]*+(?:\[(?P<table>[^\]]*+)\]|(?P<value>[^;\[{\n]*+))")
-# Texts may hold anything, comments and lines that go on are none of the figures.
-_NO_FIGURE = re.compile(r"'[^'\n]*+'|%[^\n]*+|\.\.\.[^\n]*+\n")
-# Comments over several lines begin and end with a line of their own.
-_COMMENT_BEGIN, _COMMENT_END = re.compile(r"[ \t]*%\{[ \t]*\r?"), re.compile(r"[ \t]*%\}[ \t]*\r?")
-# What else a case may say: its function's first and last line, and fields that no figure follows from.
-_HARMLESS = re.compile(
-    r"(?:function\b[^\n]*+|end(?:function)?|return|"
-    r"mpc\.(?:version|casename|name|areas|zones|bus_names?|gen_names?|branch_names?|gentype|genfuel)[ \t]*+="
-    r"[ \t]*+(?:''|\[[^\]]*+\]|\{[^}]*+\}|[^;\[{\n]*+))(?=[ \t]*+(?:;|\n|$))"
-)
-# Stands for the end of a line that goes on with the next: a blank that is counted.
-_GOES_ON = "\v"
-_STATEMENT = re.compile(r"[^\s;,][^\n]*+")
-_ROW_END = re.compile(r"[;\n\r]")
-_UNLIMITED = {"inf": np.inf, "+inf": np.inf, "-inf": -np.inf}
-_POLYNOMIAL = 2
+# As the format has it: an angle of 0, or of a whole turn, is no limit.
+_TURN_DEG = 360.0
+_SHOWN = 6
 
 
 @dataclass(frozen=True, eq=False)
 class NetworkCase:
     """Tables of a case with what is out of service left out and buses counted from 0 in the order of `bus`.
 
-    `gencost` (generator, 3) is the cost polynomial: $/h per MW^2, per MW, constant; `startup_usd` (generator,).
+    `costs` has the cost of every generator, `dcline` (DC line, 17) the DC lines in service. `notes` say what of the
+    file was left out, or is taken otherwise than its tables alone would have it.
     """
 
     name: str
@@ -68,8 +56,9 @@ class NetworkCase:
     bus: Floats
     gen: Floats
     branch: Floats
-    gencost: Floats
-    startup_usd: Floats
+    costs: tuple[UnitCost, ...]
+    dcline: Floats
+    notes: tuple[str, ...] = ()
 
     @property
     def bus_names(self) -> tuple[str, ...]:
@@ -81,7 +70,7 @@ class NetworkCase:
         order = {float(number): k for k, number in enumerate(self.bus[:, BUS_NUMBER])}
         missing = [f"{number:.15g}" for number in buses if float(number) not in order]
         if missing:
-            raise InputError(f"network {self.name}: there is no bus {', '.join(missing)}")
+            raise InputError(f"network {self.name}: there is no bus {', '.join(missing[:_SHOWN])}")
         return np.array([order[float(number)] for number in buses], dtype=np.int64)
 
     @property
@@ -96,10 +85,48 @@ class NetworkCase:
         return csr_array((np.ones(len(self.branch)), self.ends), shape=(n, n))
 
     @property
-    def at_reference(self) -> NDArray[np.bool_]:
-        """Which generators (generator,) stand at the reference bus."""
-        reference = self.bus[self.bus[:, BUS_TYPE] == REFERENCE, BUS_NUMBER]
-        return np.isin(self.gen[:, GEN_BUS], reference)
+    def rating_mva(self) -> Floats:
+        """Rating (branch,), infinite where there is none."""
+        rating = self.branch[:, RATING]
+        return np.where(rating > 0.0, rating, np.inf)
+
+    @property
+    def dc_drawn_mw(self) -> Floats:
+        """What the DC lines, at the power they are scheduled for, draw from buses (bus,); negative where they feed."""
+        sent = self.dcline[:, DC_FROM_MW]
+        fed = sent - self.dcline[:, DC_LOSS] - self.dcline[:, DC_LOSS_SHARE] * sent
+        n = len(self.bus)
+        start, end = self.places(self.dcline[:, FROM]), self.places(self.dcline[:, TO])
+        return np.asarray(np.bincount(start, sent, n) - np.bincount(end, fed, n))
+
+    @property
+    def dc_drawn_mvar(self) -> Floats:
+        """Reactive power that the converters of DC lines draw from buses (bus,)."""
+        n = len(self.bus)
+        start, end = self.places(self.dcline[:, FROM]), self.places(self.dcline[:, TO])
+        return np.asarray(
+            -np.bincount(start, self.dcline[:, DC_FROM_MVAR], n) - np.bincount(end, self.dcline[:, DC_TO_MVAR], n)
+        )
+
+    @property
+    def fixed_mw(self) -> Floats:
+        """What buses (bus,) draw whatever the demand is: shunts, DC lines, and negative loads, which are none."""
+        return np.asarray(self.bus[:, SHUNT_MW] + self.dc_drawn_mw + np.minimum(self.bus[:, LOAD_MW], 0.0))
+
+    @property
+    def demand_mw(self) -> Floats:
+        """What users at buses (bus,) draw: the loads that follow the demand."""
+        return np.maximum(self.bus[:, LOAD_MW], 0.0)
+
+    @property
+    def reference(self) -> int:
+        """Place of the bus whose angle an AC power flow holds: the file's, or that of the largest generator instead.
+
+        A reference without a generator holds an angle in a DC power flow, but has nothing to hold a voltage with.
+        """
+        at_bus = self.places(self.gen[:, GEN_BUS])
+        named = np.flatnonzero(self.bus[:, BUS_TYPE] == REFERENCE)
+        return int(named[0] if np.isin(named, at_bus).any() else at_bus[self.gen[:, POWER_MAX].argmax()])
 
     @property
     def lacks_for_ac(self) -> str:
@@ -132,177 +159,149 @@ def case_path(source: str) -> Path:
 def load_network_case(source: str) -> NetworkCase:
     """The bundled case, or that of a user's file; `InputError` with the reason if it cannot be read or used."""
     path = case_path(source)
-    where = f"network {path}"
-    text = _without_comments(read_text(path, "network", CASE_BYTES_MAX))
-    values = dict.fromkeys((*_WIDTHS, "baseMVA"), "")
-
-    def take(found: re.Match[str]) -> str:
-        name = found["name"]
-        if name not in values:
-            return found[0]
-        if values[name]:
-            raise InputError(f"{where}: {name} is there twice; keep one of them")
-        values[name] = found["table"] or found["value"] or ""
-        return _lines_of(found)
-
-    rest = _ASSIGNMENT.sub(take, text)
-    if missing := [name for name, value in values.items() if not value.strip()]:
-        raise InputError(f"{where} lacks {', '.join(missing)}; a MATPOWER-style case has e.g. mpc.bus = [...];")
-    _check_nothing_is_left(rest, where)
-    tables = {name: _table(values[name], width, f"{where}, table {name}") for name, width in _WIDTHS.items()}
-    return _in_service(path.stem, finite_number(values["baseMVA"].strip(), f"{where}, baseMVA"), **tables)
+    return _in_service(path.stem, read_tables(read_text(path, "network", CASE_BYTES_MAX), f"network {path}"))
 
 
-def _without_comments(text: str) -> str:
-    """The text without comments, its lines where they were; of texts their quotes are left."""
-    lines, depth = [], 0
-    for line in text.split("\n"):
-        depth += bool(_COMMENT_BEGIN.fullmatch(line))
-        lines.append("" if depth else line)
-        depth -= bool(depth and _COMMENT_END.fullmatch(line))
-    kept = {"'": "''", "%": "", ".": _GOES_ON}
-    return _NO_FIGURE.sub(lambda part: kept[part[0][0]], "\n".join(lines))
-
-
-def _lines_of(found: re.Match[str]) -> str:
-    """In the place of what was read: the ends of its lines, so that what follows keeps its number."""
-    return "\n" * (found[0].count("\n") + found[0].count(_GOES_ON))
-
-
-def _check_nothing_is_left(text: str, where: str) -> None:
-    """Raise `InputError` at the first statement that would have to be carried out, or that is not modelled."""
-    rest = _HARMLESS.sub(_lines_of, text)
-    found = _STATEMENT.search(rest)
-    if found is not None:
-        line = rest.count("\n", 0, found.start()) + rest.count(_GOES_ON, 0, found.start()) + 1
-        raise InputError(
-            f"{where}, line {line}: {shown(found[0].strip())} would have to be carried out or modelled, and is not "
-            "here: a case must hold its figures as they are, in bus, gen, branch, gencost and baseMVA"
+def _in_service(name: str, tables: CaseTables) -> NetworkCase:
+    """What of the tables is in service, checked; `InputError` names the row of what no case can have."""
+    check_number(tables.base_mva, BaseMva, f"{tables.where}: baseMVA")
+    bus, gen, branch = tables.bus, tables.gen, tables.branch
+    _check_buses(tables)
+    notes: list[str] = []
+    isolated = bus[:, BUS_TYPE] == ISOLATED
+    if isolated.any():
+        drawn = float(bus[isolated, LOAD_MW].sum())
+        notes.append(
+            f"{_buses(bus[isolated])} isolated (type 4): left out, with {drawn:g} MW of load and what is there"
         )
-
-
-def _table(text: str, width: int, where: str) -> Floats:
-    """The rows of a table (row, column), which all have one number of columns, `width` or more."""
-    rows: list[list[float]] = []
-    for line in _ROW_END.split(text):
-        if cells := line.replace(",", " ").split():
-            if len(cells) < width or (rows and len(cells) != len(rows[0])):
-                wanted = f"{len(rows[0])} like the first" if rows else f"{width} or more"
-                raise InputError(f"{where}, row {len(rows) + 1} has {len(cells)} columns; it needs {wanted}")
-            rows.append([_figure(cell, f"{where}, row {len(rows) + 1}") for cell in cells])
-    if not rows:
-        raise InputError(f"{where} has no rows")
-    return np.array(rows)
-
-
-def _figure(text: str, where: str) -> float:
-    # What is unlimited is written so; where a limit may be missing is checked with the rest (`_check_figures`).
-    unlimited = _UNLIMITED.get(text.lower())
-    return finite_number(text, where) if unlimited is None else unlimited
-
-
-def _in_service(name: str, base_mva: float, bus: Floats, gen: Floats, branch: Floats, gencost: Floats) -> NetworkCase:
-    check_number(base_mva, BaseMva, f"network {name}: baseMVA")
-    _check_figures(name, bus, gen, branch, gencost)
-    if len(gencost) not in (len(gen), 2 * len(gen)):
-        raise InputError(f"network {name}: {len(gen)} generators and {len(gencost)} rows of cost")
     numbers = bus[:, BUS_NUMBER]
-    bus = bus[bus[:, BUS_TYPE] != ISOLATED]
-    if len(set(bus[:, BUS_NUMBER])) < len(bus):
-        raise InputError(f"network {name}: a bus number is there twice")
-    if (bus[:, BUS_TYPE] == REFERENCE).sum() != 1:
-        raise InputError(f"network {name}: exactly one bus must be the reference (type 3)")
-    # What stands at an isolated bus is not in service either.
-    isolated = np.setdiff1d(numbers, bus[:, BUS_NUMBER])
-    on = (gen[:, GEN_STATUS] > 0.0) & ~np.isin(gen[:, GEN_BUS], isolated)
-    # Rows of reactive cost may follow; none is paid here.
-    cost = _polynomials(name, gencost[: len(gen)][on])
-    startup = gencost[: len(gen)][on][:, STARTUP]
-    at_isolated = np.isin(branch[:, [FROM, TO]], isolated).any(axis=1)
-    gen, branch = gen[on], branch[(branch[:, BRANCH_STATUS] > 0.0) & ~at_isolated]
-    case = NetworkCase(name, base_mva, bus, gen, branch, cost, startup)
-    links = case.links  # refuses a branch to a bus that is not there
-    case.places(gen[:, GEN_BUS])
-    if not case.at_reference.any():
-        raise InputError(f"network {name}: no generator in service stands at the reference bus")
-    if not (branch[:, REACTANCE] > 0.0).all():
-        raise InputError(f"network {name}: a branch has no positive reactance; DC power flow needs one")
-    if branch[:, ANGLE].any():
-        raise InputError(f"network {name}: phase shifters are not modelled; set their angle to 0")
-    if connected_components(links, directed=False)[0] != 1:
-        raise InputError(f"network {name}: its buses are not all connected")
+    for table, values, columns in (("gen", gen, [GEN_BUS]), ("branch", branch, [FROM, TO])):
+        known = np.isin(values[:, columns], numbers).reshape(len(values), -1)
+        tables.refuse(table, np.asarray(~known.all(axis=1)), "names a bus that is not in the table bus")
+    gone = numbers[isolated]
+    gen_on = (gen[:, GEN_STATUS] > 0.0) & ~np.isin(gen[:, GEN_BUS], gone)
+    branch_on = (branch[:, BRANCH_STATUS] > 0.0) & ~np.isin(branch[:, [FROM, TO]], gone).any(axis=1)
+    dcline_on = _dc_lines_in_service(tables, gone)
+    _check_generators(tables, gen_on)
+    _check_branches(tables, branch_on)
+    alone = _alone(tables, isolated, gen_on, branch_on, dcline_on)
+    if alone.any():
+        notes.append(f"{_buses(bus[alone])} connected to nothing, with no load and no generator: left out")
+        branch_on &= ~np.isin(branch[:, [FROM, TO]], numbers[alone]).any(axis=1)
+    if dcline_on.any():
+        notes.append(
+            f"{int(dcline_on.sum())} DC line(s) carry the power they are scheduled for (column PF) and are not "
+            "dispatched; their losses are those of LOSS0 and LOSS1"
+        )
+    costs = unit_costs(tables, np.flatnonzero(gen_on))
+    case = NetworkCase(
+        name,
+        tables.base_mva,
+        bus[~isolated & ~alone],
+        gen[gen_on],
+        branch[branch_on],
+        costs,
+        tables.dcline[dcline_on],
+        tuple(notes),
+    )
+    if not len(case.gen):
+        raise InputError(f"network {name}: no generator is in service")
+    if (case.bus[:, BUS_TYPE] == REFERENCE).sum() > 1:
+        named = _buses(case.bus[case.bus[:, BUS_TYPE] == REFERENCE])
+        raise InputError(
+            f"network {name}: {named} references (type 3) that would hold two angles of one grid; leave one of them, "
+            "and make the others type 2"
+        )
     return case
 
 
-def _check_figures(name: str, bus: Floats, gen: Floats, branch: Floats, gencost: Floats) -> None:
-    """Raise `InputError` for figures that no case can have; only reactive limits may be infinite."""
-    used = {
-        "bus": bus[:, [BUS_NUMBER, BUS_TYPE, LOAD_MW, LOAD_MVAR, SHUNT_MW, SHUNT_MVAR, VOLTAGE_MAX, VOLTAGE_MIN]],
-        "gen": gen[:, [GEN_BUS, SET_POINT, GEN_STATUS, POWER_MAX, POWER_MIN]],
-        "branch": branch[:, [FROM, TO, RESISTANCE, REACTANCE, CHARGING, RATING, RATIO, ANGLE, BRANCH_STATUS]],
-        "gencost": gencost,
-    }
-    for table, values in used.items():
-        if not np.isfinite(values).all():
-            raise InputError(f"network {name}: table {table} has values that are no finite numbers")
-        check_array(values, Figure, f"network {name}: table {table}, row and column in use ")
-    if np.isnan(gen[:, [MVAR_MAX, MVAR_MIN]]).any() or (gen[:, MVAR_MIN] > gen[:, MVAR_MAX]).any():
-        raise InputError(f"network {name}: a generator's reactive limits contradict each other")
-    if (gen[:, POWER_MIN] > gen[:, POWER_MAX]).any():
-        raise InputError(f"network {name}: a generator's least output is above its most")
-    if (branch[:, [RATING, RATIO]] < 0.0).any():
-        raise InputError(f"network {name}: a branch has a negative rating or ratio")
-    if (branch[:, FROM] == branch[:, TO]).any():
-        raise InputError(f"network {name}: a branch begins and ends at one bus")
+def _check_buses(tables: CaseTables) -> None:
+    bus = tables.bus
+    tables.finite("bus", [BUS_NUMBER, BUS_TYPE, LOAD_MW, LOAD_MVAR, SHUNT_MW, SHUNT_MVAR, VOLTAGE_MAX, VOLTAGE_MIN])
+    kinds = (LOAD_BUS, HOLDS_VOLTAGE, REFERENCE, ISOLATED)
+    tables.refuse("bus", ~np.isin(bus[:, BUS_TYPE], kinds), "has a type of bus other than 1, 2, 3 and 4")
+    _, first, times = np.unique(bus[:, BUS_NUMBER], return_index=True, return_counts=True)
+    again = np.ones(len(bus), dtype=np.bool_)
+    again[first] = False
+    if (times > 1).any():
+        tables.refuse("bus", again, "has a bus number that is there twice")
 
 
-def _polynomials(name: str, gencost: Floats) -> Floats:
-    if (gencost[:, COST_MODEL] != _POLYNOMIAL).any():
-        raise InputError(f"network {name}: generators' costs must be polynomials (model 2)")
-    found = np.zeros((len(gencost), 3))
-    for row, terms in zip(found, gencost, strict=True):
-        n = int(terms[COST_TERMS])
-        if not 1 <= n <= len(terms) - COST_FIRST:
-            raise InputError(f"network {name}: a cost polynomial says {n} terms, its row holds others")
-        used = terms[COST_FIRST : COST_FIRST + n]
-        if n > 3 and used[:-3].any():
-            raise InputError(f"network {name}: costs above the second degree are not convex in general")
-        row[3 - min(n, 3) :] = used[-3:]
-    if (found[:, 0] < 0.0).any():
-        raise InputError(f"network {name}: a generator's cost is not convex")
-    return found
+def _check_generators(tables: CaseTables, on: Bools) -> None:
+    gen = tables.gen
+    tables.finite("gen", [GEN_BUS, SET_POINT, POWER_MAX, POWER_MIN], on)
+    reactive = np.isnan(gen[:, [MVAR_MAX, MVAR_MIN]]).any(axis=1) | (gen[:, MVAR_MIN] > gen[:, MVAR_MAX])
+    tables.refuse("gen", on & reactive, "has reactive limits that contradict each other")
+    tables.refuse("gen", on & (gen[:, POWER_MIN] > gen[:, POWER_MAX]), "has a least output above its most")
 
 
-def system_of_case(case: NetworkCase, datacenter_buses: Ints) -> ZonalSystem:
-    """The case as a system whose zones are its buses, with datacenters at places `datacenter_buses`.
-
-    Latency is counted in branches between the bus of a user and that of a datacenter. Taps weigh a branch's reactance;
-    a rating of 0 is none. There is no wind and no sun.
-    """
-    n = len(case.bus)
-    start, end = case.ends
-    hops = shortest_path(case.links, directed=False, unweighted=True)
-    tap = np.where(case.branch[:, RATIO] > 0.0, case.branch[:, RATIO], 1.0)
-    rating = case.branch[:, RATING]
-    return ZonalSystem(
-        zones=case.bus_names,
-        peak_load_mw=np.maximum(case.bus[:, LOAD_MW], 0.0),
-        from_zone=start,
-        to_zone=end,
-        reactance_pu=case.branch[:, REACTANCE] * tap,
-        limit_mw=np.where(rating > 0.0, rating, np.inf),
-        generator_zone=case.places(case.gen[:, GEN_BUS]),
-        generator_kind=("",) * len(case.gen),
-        power_min_mw=case.gen[:, POWER_MIN],
-        power_max_mw=case.gen[:, POWER_MAX],
-        cost_usd_per_mwh=case.gencost[:, 1],
-        quadratic_usd_per_mw2h=case.gencost[:, 0],
-        startup_usd=case.startup_usd,
-        ramp_up_mw_per_h=np.full(len(case.gen), np.inf),
-        ramp_down_mw_per_h=np.full(len(case.gen), np.inf),
-        datacenters=tuple(case.bus_names[k] for k in datacenter_buses),
-        datacenter_zone=datacenter_buses,
-        latency=hops[datacenter_buses],
-        wind_share={"physical": np.zeros(n)},
-        solar_share={"physical": np.zeros(n)},
+def _check_branches(tables: CaseTables, on: Bools) -> None:
+    branch = tables.branch
+    tables.finite("branch", [RESISTANCE, REACTANCE, CHARGING, RATIO, ANGLE], on)
+    rating = branch[:, RATING]
+    tables.refuse("branch", on & (np.isnan(rating) | (rating < 0.0)), "has a negative rating, or none that is a number")
+    tables.refuse("branch", on & (branch[:, RATIO] < 0.0), "has a negative ratio")
+    tables.refuse("branch", on & (branch[:, FROM] == branch[:, TO]), "begins and ends at one bus")
+    low, high = angle_limits_deg(branch)
+    tables.refuse("branch", on & (np.isnan(low) | np.isnan(high) | (low > high)), "has angle limits that contradict")
+    bar = on & (branch[:, REACTANCE] == 0.0)
+    tables.refuse(
+        "branch",
+        bar & ((branch[:, ANGLE] != 0.0) | (low > 0.0) | (high < 0.0)),
+        "has no reactance, so that its ends have one angle, and a phase shift or angle limits that ask for another",
     )
+
+
+def _dc_lines_in_service(tables: CaseTables, isolated: Floats) -> Bools:
+    lines = tables.dcline
+    on = (lines[:, DC_STATUS] > 0.0) & ~np.isin(lines[:, [FROM, TO]], isolated).any(axis=1)
+    unknown = ~np.isin(lines[:, [FROM, TO]], tables.bus[:, BUS_NUMBER]).any(axis=1)
+    tables.refuse("dcline", on & unknown, "names a bus that is not in the table bus")
+    tables.finite("dcline", [DC_FROM_MW, DC_FROM_MVAR, DC_TO_MVAR, DC_LOSS, DC_LOSS_SHARE], on)
+    sent, most, least = lines[:, DC_FROM_MW], lines[:, DC_MAX], lines[:, DC_MIN]
+    tables.refuse(
+        "dcline",
+        on & ~((least <= sent) & (sent <= most)),
+        "is scheduled for a power (PF) outside its limits; DC lines carry what they are scheduled for",
+    )
+    return np.asarray(on)
+
+
+def _alone(tables: CaseTables, isolated: Bools, gen_on: Bools, branch_on: Bools, dcline_on: Bools) -> Bools:
+    """Which buses (bus,) no branch connects to the rest and nothing stands at; `InputError` if something does."""
+    bus, n = tables.bus, len(tables.bus)
+    order = {float(number): k for k, number in enumerate(bus[:, BUS_NUMBER])}
+
+    def places(buses: Floats) -> Ints:
+        return np.array([order[float(number)] for number in buses], dtype=np.int64)
+
+    ends = places(tables.branch[branch_on, FROM]), places(tables.branch[branch_on, TO])
+    links = csr_array((np.ones(len(ends[0])), ends), shape=(n, n))
+    _, label = connected_components(links, directed=False)
+    apart = ~isolated & (label != np.bincount(label[~isolated]).argmax()) if not isolated.all() else ~isolated
+    stands = (bus[:, [LOAD_MW, LOAD_MVAR, SHUNT_MW]] != 0.0).any(axis=1)
+    stands[places(tables.gen[gen_on, GEN_BUS])] = True
+    for column in (FROM, TO):
+        stands[places(tables.dcline[dcline_on, column])] = True
+    if (apart & stands).any():
+        raise InputError(
+            f"{tables.where}: its buses are not all connected: {_buses(bus[apart & stands])} apart from the largest "
+            "part; study one part at a time, or make buses that are out of service type 4"
+        )
+    return np.asarray(apart)
+
+
+def angle_limits_deg(branch: Floats) -> tuple[Floats, Floats]:
+    """Least and most angle (branch,) from the first end of a branch to its second, infinite where there is none."""
+    if branch.shape[1] <= ANGLE_MAX:
+        return np.full(len(branch), -np.inf), np.full(len(branch), np.inf)
+    low, high = branch[:, ANGLE_MIN], branch[:, ANGLE_MAX]
+    low = np.where((low == 0.0) | (low <= -_TURN_DEG), -np.inf, low)
+    high = np.where((high == 0.0) | (high >= _TURN_DEG), np.inf, high)
+    return low, high
+
+
+def _buses(bus: Floats) -> str:
+    names = [f"{number:.15g}" for number in bus[:, BUS_NUMBER]]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"bus {names[0]} is" if len(names) == 1 else f"buses {', '.join(names[:_SHOWN])}{more} are"

@@ -24,7 +24,7 @@ Times = NDArray[np.datetime64]
 HOURS_PER_DAY = 24
 STEPS_PER_HOUR = 12
 
-NoteKind = Literal["clock change", "doubled", "left out", "missing", "negative", "stand-in"]
+NoteKind = Literal["clock change", "doubled", "extra", "left out", "missing", "negative", "stand-in"]
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,12 @@ SHED_USD_PER_MWH = 1000.0
 class ZonalSystem:
     """Zones, lines between them, conventional generators and datacenters.
 
-    Lines: `from_zone`, `to_zone` (line,), `reactance_pu`, `limit_mw`. Generators: `generator_zone`, power limits (MW),
-    cost ($/MWh), its rise C ($/MW^2h), start-up cost ($), ramps (MW/h, infinite where none is given). Datacenters:
+    Lines: `from_zone`, `to_zone` (line,), `reactance_pu` of `base_mva`, `limit_mw` in either direction, `angle_rad`
+    that a phase shifter in a line adds, and `flow_min_mw`, `flow_max_mw` where the angle between its ends is limited
+    (infinite elsewhere). Generators: `generator_zone`, power limits (MW), cost ($/MWh), its rise C ($/MW^2h), start-up
+    cost ($), ramps (MW/h, infinite where none is given). A unit whose cost is piecewise linear is several generators,
+    one for every piece: `generator_unit` (generator,) says of which unit. `fixed_usd_per_h` is what all units cost
+    whatever they give, `shed_usd_per_mwh` what load costs that is not served. Datacenters:
     `datacenter_zone` (datacenter,), `latency` (datacenter, zone of the user) in borders crossed. `wind_share` and
     `solar_share` by settings, (zone,): share of the state's wind and sun.
     """
@@ -56,6 +60,13 @@ class ZonalSystem:
     latency: Floats
     wind_share: Mapping[Settings, Floats]
     solar_share: Mapping[Settings, Floats]
+    base_mva: float
+    angle_rad: Floats
+    flow_min_mw: Floats
+    flow_max_mw: Floats
+    generator_unit: Ints
+    fixed_usd_per_h: float = 0.0
+    shed_usd_per_mwh: float = SHED_USD_PER_MWH
 
     @property
     def line_names(self) -> tuple[str, ...]:
@@ -68,17 +79,18 @@ class ZonalSystem:
             names.append(name if seen[name] == 1 else f"{name} {seen[name]}")
         return tuple(names)
 
-    def transfer_factors(self, settings: Settings) -> Floats:
-        """Flow (line, zone) per MW injected, for injections that sum to zero; from `from_zone` to `to_zone`.
+    def reactance_rad_per_mw(self, settings: Settings) -> Floats:
+        """Angle between the ends of a line (line,) per MW that it carries.
 
-        DC power flow weighs a line with 1/x; the published study's numbers rest on x (9.7).
+        In a DC power flow it is that of x; the published study's numbers rest on 1/x (9.7).
         """
-        weight = 1.0 / self.reactance_pu if settings == "physical" else self.reactance_pu
-        lines = np.arange(len(weight))
-        incidence = np.zeros((len(weight), len(self.zones)))
-        incidence[lines, self.from_zone], incidence[lines, self.to_zone] = 1.0, -1.0
-        weighted = weight[:, None] * incidence
-        return np.asarray(weighted @ np.linalg.pinv(incidence.T @ weighted))
+        own = self.reactance_pu if settings == "physical" else 1.0 / self.reactance_pu
+        return np.asarray(own / self.base_mva)
+
+    def by_unit_mw(self, power_mw: Floats) -> Floats:
+        """Power of units (..., unit) of generators' (..., generator), whose pieces are added up."""
+        n_units = int(self.generator_unit.max(initial=-1)) + 1
+        return np.asarray(power_mw @ np.eye(n_units)[self.generator_unit])
 
     def renewables_mw(self, wind_mw: Floats, solar_mw: Floats, settings: Settings) -> Floats:
         """What the state's wind and sun (hour,) inject in every zone (hour, zone)."""
@@ -141,6 +153,11 @@ def load_zonal_system() -> ZonalSystem:
         np.array([latency[row["name"]] for row in centers]),
         {"physical": _column(shares, "wind_share_existing"), "published": _column(shares, "wind_share")},
         {"physical": _column(shares, "solar_share_existing"), "published": _column(shares, "solar_share")},
+        base_mva=1.0,
+        angle_rad=np.zeros(len(lines)),
+        flow_min_mw=np.full(len(lines), -np.inf),
+        flow_max_mw=np.full(len(lines), np.inf),
+        generator_unit=np.arange(len(units)),
     )
 
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from solvers.dispatch.blocks import (
     MONEY_USD,
-    OBJECTIVE_USD,
-    POWER_MW,
     DatacenterNetwork,
     DispatchSystem,
     dispatch_blocks,
@@ -30,7 +28,8 @@ class DispatchSolution:
 
     Prices ($/MWh) are what one more MWh of load in a zone costs: the dual of the balance less those of the line limits
     times transfer factors. `theta_mw` (record, datacenter) is there if loads were free. `solved` (record,) says where
-    an optimum was certified; figures of other records are NaN. `certificates` are in $ of the records they hold for.
+    an optimum was certified; figures of other records are NaN. `certificates` are in $ of the records they hold
+    for, without what is paid whatever is dispatched.
     """
 
     power_mw: Floats
@@ -81,19 +80,26 @@ def _solve(
         half = n_records // 2
         parts = [_solve(system, load_mw[k], injected_mw[k], network) for k in (slice(half), slice(half, None))]
         return _join(parts, found.seconds)
-    x = found.x.reshape(n_records, blocks.n_columns) * POWER_MW
-    balance = found.equal_dual.reshape(n_records, blocks.n_equal)[:, :1] * MONEY_USD
-    lines = found.row_dual.reshape(n_records, blocks.n_rows)[:, : len(system.limit_mw)] * MONEY_USD
-    price = -balance - lines @ system.transfer_factors
+    x = found.x.reshape(n_records, blocks.n_columns) * blocks.power_mw
+    duals = found.equal_dual.reshape(n_records, blocks.n_equal) * MONEY_USD
+    own_columns = n_units + n_zones + n_centers
+    if blocks.angle_flow.shape[1]:
+        price = -duals[:, :n_zones]
+        flow = x[:, own_columns:] @ blocks.angle_flow.T + system.lines.pushed_mw
+    else:
+        lines = found.row_dual.reshape(n_records, blocks.n_rows)[:, : len(system.lines)] * MONEY_USD
+        price, flow = -duals[:, :1] - lines @ system.transfer_factors, None
     own = found.certificate
     in_usd = Certificate(
-        OBJECTIVE_USD * own.primal_objective,
-        OBJECTIVE_USD * own.dual_objective,
+        blocks.objective_usd * own.primal_objective,
+        blocks.objective_usd * own.dual_objective,
         own.gap,
         own.primal_residual,
         own.dual_residual,
     )
-    return _as_solution(system, load_mw, injected_mw, network, x, price, (in_usd,), found.seconds)
+    return _as_solution(
+        system, load_mw, injected_mw, network, x[:, :own_columns], price, (in_usd,), found.seconds, flow
+    )
 
 
 def _as_solution(
@@ -105,19 +111,26 @@ def _as_solution(
     price: Floats,
     certificates: tuple[Certificate, ...],
     seconds: float,
+    flow_mw: Floats | None = None,
 ) -> DispatchSolution:
+    """The solution of columns (record, own); flows are those of the injections where none are given."""
     n_units, n_zones = system.n_generators, system.n_zones
     power, shed, theta = x[:, :n_units], x[:, n_units : n_units + n_zones], x[:, n_units + n_zones :]
     # Interior points end a hair off their bounds.
     power = np.clip(power, system.power_min_mw, system.power_max_mw)
     shed, theta = np.maximum(shed, 0.0), np.maximum(theta, 0.0)
-    net = injected_mw - load_mw + shed + power @ system.at_zone
-    if network is not None:
-        net = net - theta @ network.at_zone(n_zones)
+    if flow_mw is None:
+        net = injected_mw - load_mw + shed + power @ system.at_zone
+        if network is not None:
+            net = net - theta @ network.at_zone(n_zones)
+        solved = np.isfinite(x).all(axis=1)
+        flow_mw = np.full((len(x), len(system.lines)), np.nan)
+        if solved.any():
+            flow_mw[solved] = system.lines.flow_mw(net[solved])
     return DispatchSolution(
         power,
         shed,
-        net @ system.transfer_factors.T,
+        flow_mw,
         price,
         system.cost_usd(power, shed),
         theta,

@@ -5,7 +5,7 @@ of one hour each, with p (record, generator), l (record, zone), phi (record, lin
 
 min  sum_i p_i'C p_i + c'p_i + s'l_i
 (1)  1'(p_i + w_i + l_i - d_i - Gamma theta_i) = 0
-(2)  |F (p_i + w_i + l_i - d_i - Gamma theta_i)| <= fmax
+(2)  fmin <= F (p_i + w_i + l_i - d_i - Gamma theta_i) + f0 <= fmax
 (3)  pmin <= p_i <= pmax, 0 <= l_i <= d_i + Gamma theta_i
 (4)  theta_i = theta0 + A phi_i
 (5)  W_i >= 0, W_i'1 = delta, W_i 1 = theta_i
@@ -141,13 +141,15 @@ def _coordination(
     every = np.ones((q, 1))
     drawn = theta @ tasks.at_zone(system.n_zones)
     net = p @ system.at_zone + omega + shed - d - drawn
-    flow = net @ system.transfer_factors.T
+    lines = system.lines
+    flow = net @ lines.transfer_factors.T + every * lines.loop_flow_mw / _POWER_MW
     curved = np.sqrt(system.quadratic_usd_per_mw2h * _POWER_MW)
     cost = cp.sum(p @ system.cost_usd_per_mwh) + cp.sum_squares(p @ np.diag(curved))
     cost = (cost + system.shed_usd_per_mwh * cp.sum(shed)) * (_POWER_MW / _MONEY_USD)
     constraints = [
         cp.sum(net, axis=1) == 0.0,
-        cp.abs(flow) <= every * system.limit_mw / _POWER_MW,
+        flow >= every * lines.flow_min_mw / _POWER_MW,
+        flow <= every * lines.flow_max_mw / _POWER_MW,
         p >= every * system.power_min_mw / _POWER_MW,
         p <= every * system.power_max_mw / _POWER_MW,
         shed >= 0.0,

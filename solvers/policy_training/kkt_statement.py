@@ -67,7 +67,7 @@ def add_dispatch(
     m.records = pyo.RangeSet(0, len(load_mw) - 1)
     m.units = pyo.RangeSet(0, system.n_generators - 1)
     m.zones = pyo.RangeSet(0, system.n_zones - 1)
-    m.lines = pyo.RangeSet(0, len(system.limit_mw) - 1)
+    m.lines = pyo.RangeSet(0, len(system.lines) - 1)
     m.centers = pyo.RangeSet(0, len(tasks.zone) - 1)
     m.p = pyo.Var(
         m.records,
@@ -87,7 +87,8 @@ def add_dispatch(
 
     def within(m: pyo.ConcreteModel, r: int, e: int) -> object:
         flow = sum(float(system.transfer_factors[e, b]) * m.net[r, b] for b in m.zones)
-        return pyo.inequality(-float(system.limit_mw[e]), flow, float(system.limit_mw[e]))
+        flow += float(system.lines.loop_flow_mw[e])
+        return pyo.inequality(float(system.lines.flow_min_mw[e]), flow, float(system.lines.flow_max_mw[e]))
 
     m.line_limit = pyo.Constraint(m.records, m.lines, rule=within)
     m.shed_limit = pyo.Constraint(

@@ -53,7 +53,8 @@ class TrainingNewton:
     """`NewtonProgram` of a training: y (record, generator and shed) above its lower bound, then the policy's two parts.
 
     `blocks` are of all records, with theta; `base` (datacenter,) are loads without coordination, in the blocks' unit.
-    The objective is counted as a sum over records, not as their mean: then prices are near one.
+    The blocks state the power flow by transfer factors. The objective is counted as a sum over records, not as their
+    mean: then prices are near one.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class TrainingNewton:
     ) -> None:
         own, n_y = blocks.program, blocks.theta_at
         self.dual_size = float(len(terms.x))
-        self._terms, self._n_y, self._n_lines = terms, n_y, len(system.limit_mw)
+        self._terms, self._n_y, self._n_lines = terms, n_y, len(system.lines)
         self._q, self._n_features = terms.x.shape
         self._n_centers = network.n
         one_rows = own.rows[: blocks.n_rows, : blocks.n_columns].toarray()

@@ -11,9 +11,9 @@ min  mean_i p_i'C p_i + c'p_i + s'l_i
 (2)  |B|_1 <= 2 eps, in MW per unit of a feature (the intercept counts too, unless it is left free)
 (3)  dispatch of every record (9.2), its loads accepted (9.3)
 
-Many B cost the same. Of these, the one is taken that moves least: LEAST_MOVE_USD is the price of the square of a GW by
-which one standard deviation of a feature moves a datacenter, under a millionth of a record's cost. A random direction,
-priced as well, finds other ends of the optimal set.
+Many B cost the same. Of these, the one is taken that moves least: LEAST_MOVE is the price of the square of the moves by
+one standard deviation of each feature, in the program's units, under a millionth of a record's cost. A random
+direction, priced as well, finds other ends of the optimal set.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 from scipy.sparse import block_array, block_diag, csc_matrix, csr_matrix, diags_array, eye_array, hstack, kron, vstack
 
 from solvers.dispatch.blocks import (
-    OBJECTIVE_USD,
-    POWER_MW,
     DatacenterNetwork,
     DispatchBlocks,
     DispatchSystem,
@@ -38,8 +36,9 @@ from solvers.quadratic.program import Certificate, QuadraticProgram, QuadraticSo
 
 Floats = NDArray[np.float64]
 
-# Prices of moving, where moves cost the same otherwise: $ per GW^2, and per GW along a direction.
-LEAST_MOVE_USD, ALONG_USD = 0.05, 1.0
+# Prices of moving, where moves cost the same otherwise, in the program's money and power: for a system counted in GW,
+# 0.05 $ per GW^2, and 1 $ per GW along a direction.
+LEAST_MOVE, ALONG = 5e-7, 1e-5
 # A feature that varies by so small a share of its size is constant, but for a solver's rounding: the intercept stands
 # for it, and it moves nothing. A bound on |B|_1 that is smaller is none.
 _CONSTANT, _SMALLEST = 1e-7, 1e-6
@@ -98,36 +97,40 @@ def train_policy(
     x = _with_intercept(features, scale, eps)
     if len(x) != len(load_mw):
         raise SolverError(f"{len(x)} records of features and {len(load_mw)} of loads")
+    blocks = dispatch_blocks(system, load_mw, injected_mw, network, keep_sum=False)
+    power_mw = blocks.power_mw
     spread = np.append(1.0, x[:, 1:].std(axis=0))
     varies = np.append(True, varying(features))
     size_max = max(2.0 * eps, _SMALLEST)
-    # In raw units entries of B differ by orders of magnitude. What is decided is how many GW a standard deviation of a
-    # feature moves a datacenter, or how much of the bound it uses where that is little: `unit` of B (MW per unit).
+    # In raw units entries of B differ by orders of magnitude. What is decided is how much power a standard deviation
+    # of a feature moves a datacenter, or how much of the bound it uses where that is little: `unit` of B (MW per unit).
     counts = np.append(0.0 if free_intercept else 1.0, np.ones(int(varies.sum()) - 1))
-    unit = np.where(counts > 0.0, np.minimum(POWER_MW / spread[varies], size_max), POWER_MW)
-    by_spread = unit * spread[varies] / POWER_MW
+    unit = np.where(counts > 0.0, np.minimum(power_mw / spread[varies], size_max), power_mw)
+    by_spread = unit * spread[varies] / power_mw
     shape = (2, network.n, len(unit))
-    squares = np.broadcast_to(2.0 * LEAST_MOVE_USD / OBJECTIVE_USD * by_spread**2, shape)
+    squares = np.broadcast_to(2.0 * LEAST_MOVE * by_spread**2, shape)
     along = np.zeros(shape[1:])
     if tie_direction is not None:
-        along = ALONG_USD / OBJECTIVE_USD * by_spread * tie_direction[:, varies]
+        along = ALONG * by_spread * tie_direction[:, varies]
     linear = np.stack([along, -along])
     size = np.broadcast_to(counts * unit / size_max, shape)
-    terms = PolicyTerms(x[:, varies] * unit / POWER_MW, size, 2.0 * eps / size_max, squares, linear)
-    blocks = dispatch_blocks(system, load_mw, injected_mw, network, keep_sum=False)
-    base = network.base_mw / POWER_MW
-    newton = TrainingNewton(blocks, system, network, base, terms)
+    terms = PolicyTerms(x[:, varies] * unit / power_mw, size, 2.0 * eps / size_max, squares, linear)
+    base = network.base_mw / power_mw
     program = _training_program(blocks, base, terms)
-    # Hundreds of buses: a sparse factorisation takes less.
-    fits = newton.memory_bytes <= MEMORY_MAX_BYTES
-    found = solve_quadratic_program(program, ("interior point by structure", newton.optimum) if fits else None)
+    own = None
+    # Hundreds of buses: their zones' systems are sparse, and a general solver's factorisation sees that.
+    if not system.by_angles:
+        newton = TrainingNewton(blocks, system, network, base, terms)
+        if newton.memory_bytes <= MEMORY_MAX_BYTES:
+            own = ("interior point by structure", newton.optimum)
+    found = solve_quadratic_program(program, own)
     matrix = np.zeros((network.n, len(varies)))
     parts = found.x[-terms.n_entries :].reshape(shape)
     matrix[:, varies] = unit * (parts[0] - parts[1])
-    policy = _policy(found, matrix, scale, OBJECTIVE_USD)
+    policy = _policy(found, matrix, scale, blocks.objective_usd)
     # What breaks ties is no cost of dispatch.
     ties = float((0.5 * squares * parts**2 + linear * parts).sum())
-    return replace(policy, cost_usd=policy.cost_usd - OBJECTIVE_USD * ties)
+    return replace(policy, cost_usd=policy.cost_usd - blocks.objective_usd * ties + system.fixed_usd)
 
 
 def _training_program(blocks: DispatchBlocks, base: Floats, terms: PolicyTerms) -> QuadraticProgram:
@@ -135,7 +138,7 @@ def _training_program(blocks: DispatchBlocks, base: Floats, terms: PolicyTerms) 
     (q, n_features), n_centers = terms.x.shape, len(base)
     own = blocks.program
     theta = np.zeros((n_centers, blocks.n_columns))
-    theta[:, blocks.theta_at :] = np.eye(n_centers)
+    theta[:, blocks.theta_at : blocks.theta_at + n_centers] = np.eye(n_centers)
     follows = kron(eye_array(q), csr_matrix(theta))
     by_policy = vstack([kron(eye_array(n_centers), csr_matrix(row[None])) for row in terms.x], format="csr")
     conserve = kron(np.ones((1, n_centers)), eye_array(n_features))
@@ -175,25 +178,43 @@ def train_base_regression(
     unit = float(max(np.abs(shift_mw).max(initial=0.0), 1.0))
     # Links phi = A' shift / n for a complete graph: |phi|^2 = |shift|^2 / n.
     weight = 2.0 / (q * n_centers)
-    gram = weight * kron(eye_array(n_centers), csr_matrix(x.T @ x)) / unit**2
-    toward = -weight * (shift_mw.T @ x).ravel() / unit**2
+    predicts = kron(eye_array(n_centers), csr_matrix(x))
     conserve = csr_matrix(kron(np.ones((1, n_centers)), eye_array(n_features)))
-    program = QuadraticProgram(
-        csc_matrix(block_array([[gram, -gram], [-gram, gram]])),
-        np.concatenate([toward, -toward]),
-        csc_matrix(hstack([conserve, -conserve])),
-        np.zeros(n_features),
-        csc_matrix(np.tile(np.append(0.0 if free_intercept else 1.0, np.ones(n_features - 1)), 2 * n_centers)[None]),
-        np.array([-np.inf]),
-        np.array([2.0 * eps]),
-        np.zeros(2 * n_matrix),
-        np.full(2 * n_matrix, np.inf),
+    counts = np.tile(np.append(0.0 if free_intercept else 1.0, np.ones(n_features - 1)), 2 * n_centers)
+    equal, equal_to = hstack([conserve, -conserve]), np.zeros(n_features)
+    by_misses = q < n_features
+    if by_misses:
+        # Fewer records than features: what is missed has columns of its own; squares of the policy would be dense.
+        n_misses = q * n_centers
+        misses = hstack([predicts / unit, -predicts / unit, -eye_array(n_misses)])
+        quadratic = block_diag([csr_matrix((2 * n_matrix,) * 2), weight * eye_array(n_misses)])
+        linear = np.zeros(2 * n_matrix + n_misses)
+        equal = vstack([hstack([equal, csr_matrix((n_features, n_misses))]), misses])
+        equal_to = np.append(equal_to, shift_mw.T.ravel() / unit)
+        counts = np.append(counts, np.zeros(n_misses))
+    else:
+        gram = weight * kron(eye_array(n_centers), csr_matrix(x.T @ x)) / unit**2
+        toward = -weight * (shift_mw.T @ x).ravel() / unit**2
+        quadratic, linear = block_array([[gram, -gram], [-gram, gram]]), np.concatenate([toward, -toward])
+    low = np.where(np.arange(len(linear)) < 2 * n_matrix, 0.0, -np.inf)
+    found = solve_quadratic_program(
+        QuadraticProgram(
+            csc_matrix(quadratic),
+            linear,
+            csc_matrix(equal),
+            equal_to,
+            csc_matrix(counts[None]),
+            np.array([-np.inf]),
+            np.array([2.0 * eps]),
+            low,
+            np.full(len(linear), np.inf),
+        )
     )
-    found = solve_quadratic_program(program)
-    matrix = (found.x[:n_matrix] - found.x[n_matrix:]).reshape(n_centers, n_features)
+    matrix = (found.x[:n_matrix] - found.x[n_matrix : 2 * n_matrix]).reshape(n_centers, n_features)
     policy = _policy(found, matrix, scale, unit**2)
-    # The program leaves out the square of what is aimed at, which nothing changes.
-    return replace(policy, cost_usd=policy.cost_usd + 0.5 * weight * float((shift_mw**2).sum()))
+    # Squares of the policy alone leave out the square of what is aimed at, which nothing changes.
+    left_out = 0.0 if by_misses else 0.5 * weight * float((shift_mw**2).sum())
+    return replace(policy, cost_usd=policy.cost_usd + left_out)
 
 
 def _with_intercept(features: Floats, scale: Floats | None, eps: float) -> Floats:

@@ -58,6 +58,7 @@ def check_ac(
         report(f"AC power flow of {len(records)} records, {name}")
     base_cost = operated["none"].cost_usd
     before = {k: flow for k, flow in enumerate(flows["none"]) if flow is not None}
+    n_rated = int(np.isfinite(network.case.rating_mva).sum())
     rows, worst = [], []
     for name, how in operated.items():
         own = [(k, flow) for k, flow in enumerate(flows[name]) if flow is not None and k in before]
@@ -66,6 +67,7 @@ def check_ac(
         checked[worse] = base_cost[worse]
         judged = [k for k, _ in own]
         good = [flow for _, flow in own if flow.converged]
+        loadings = [flow.loading_max for flow in good if flow.loading_max is not None]
         kinds = [kind for _, flow in own for kind in flow.broken]
         rows.append(
             {
@@ -74,16 +76,19 @@ def check_ac(
                 "n_undispatched": len(records) - len(own),
                 "unsolved": kinds.count("no solution"),
                 "voltage": kinds.count("voltage"),
-                "loading": kinds.count("loading"),
-                "reference": kinds.count("reference"),
+                # Without ratings no loading could be too high: then it is not known, not 0.
+                "loading": kinds.count("loading") if n_rated else None,
+                "unrated_branches": len(network.case.branch) - n_rated,
+                "n_branches": len(network.case.branch),
+                "losses": kinds.count("losses"),
                 "broken": sum(bool(flow.broken) for _, flow in own),
                 "worse": len(worse),
-                "loading_max": max((float(flow.loading.max()) for flow in good), default=None),
+                "loading_max": max(loadings, default=None),
                 "outside_max_pu": max((max(flow.outside_pu, 0.0) for flow in good), default=None),
                 "loss_mw": float(np.mean([flow.loss_mw for flow in good])) if good else None,
                 "saving_share": _saving(base_cost[judged], how.cost_usd[judged]),
                 "saving_checked_share": _saving(base_cost[judged], checked[judged]),
-                "loadings": [float(flow.loading.max()) for flow in good],
+                "loadings": loadings,
             }
         )
         for k, flow in own:
@@ -94,7 +99,7 @@ def check_ac(
                     "policy": name,
                     "date": network.records.dates[int(records[k])],
                     "breaks": ", ".join(flow.broken),
-                    "loading_max": float(flow.loading.max()) if flow.converged else None,
+                    "loading_max": flow.loading_max,
                     "outside_pu": max(flow.outside_pu, 0.0) if flow.converged else None,
                 }
             )
@@ -103,7 +108,7 @@ def check_ac(
 
 def _flow(network: Network, record: int, how: Operated, k: int) -> AcPowerFlow:
     active, reactive = network.drawn(record, how.theta_mw[k], how.shed_mw[k])
-    return solve_ac_power_flow(network.case, how.power_mw[k], active, reactive)
+    return solve_ac_power_flow(network.case, network.system.by_unit_mw(how.power_mw[k]), active, reactive)
 
 
 def _saving(base: Floats, own: Floats) -> float | None:

@@ -8,9 +8,10 @@ from studies.coordination_policy.answer_closed_loop import closed_loop_parts
 from studies.coordination_policy.answer_day_ahead import day_ahead_parts
 from studies.coordination_policy.answer_parts import Parts
 from studies.coordination_policy.answer_peak_hour import peak_hour_parts
+from studies.coordination_policy.market_notes import note_tables, notes_in_words
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.shared.conclusion import Conclusion, Failure
-from studies.shared.task import TaskResult
+from studies.shared.task import TaskResult, gather
 
 _PARTS = {"peak-hour": peak_hour_parts, "closed-loop": closed_loop_parts, "day-ahead": day_ahead_parts}
 _OF_ZONES = (
@@ -27,6 +28,9 @@ _OF_NETWORK = (
 def draw_conclusion(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Conclusion:
     """The answer from stored rows."""
     parts: Parts = _PARTS[question.kind](question, results)
+    # Every task read the files that it needed: what two of them say is said once.
+    notes = list({tuple(row.values()): row for row in gather(results, "market_notes")}.values())
+    said = notes_in_words(notes)
     lost = tuple(Failure(result.task.label, result.failed) for result in results if result.failed)
     warnings = parts.warnings
     if question.settings == "published":
@@ -37,9 +41,9 @@ def draw_conclusion(question: CoordinationQuestion, results: Sequence[TaskResult
         )
     return Conclusion(
         title=f"Coordination of a grid and its datacenters, {question.kind.replace('-', ' ')}",
-        answer=parts.answer,
+        answer=f"{parts.answer}\n{said}" if said else parts.answer,
         feeder="",
-        tables=parts.tables,
+        tables=(*parts.tables, *note_tables(notes)),
         charts=parts.charts,
         texts=parts.texts,
         failures=(*lost, *parts.failures),

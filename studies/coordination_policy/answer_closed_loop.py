@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from g2g_opt.transmission.system import load_zonal_system
-from studies.coordination_policy.answer_parts import Parts, policy_files, table
+from studies.coordination_policy.answer_parts import Parts, percent_of, policy_files, table
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.zone_map import zone_map
 from studies.shared.conclusion import Chart, Column, Failure, Line
 from studies.shared.task import Row, TaskResult, gather
 
 _RUNS = (
-    Column("penetration", "datacenters (share of peak)", 2, secondary=True),
+    Column("penetration", "datacenters (share of peak)", secondary=True),
     Column("alpha", "alpha", 2),
     Column("q", "records"),
     Column("eps", "eps", 1),
@@ -31,7 +31,7 @@ _RUNS = (
     Column("residual", "certificate", 9, secondary=True),
 )
 _BOUNDS = (
-    Column("penetration", "datacenters (share of peak)", 2),
+    Column("penetration", "datacenters (share of peak)"),
     Column("alpha", "alpha", 2),
     Column("hours", "hours"),
     Column("base_mean", "cost without coordination ($/h)", 0),
@@ -83,7 +83,7 @@ def closed_loop_parts(question: CoordinationQuestion, results: Sequence[TaskResu
             saved = base - np.mean(costs, axis=0)
             about = {"alpha": key[1], "q": q, "eps": eps}
             days += [about | row for row in _worst_days(bound, base, ideal, saved)]
-            words = f"alpha {key[1]:g}, {100 * key[0]:.0f} % datacenters"
+            words = f"alpha {key[1]:g}, {percent_of(key[0])} % datacenters"
             words += f", eps {eps:g}, {q} hours" if len(trainings) > 1 else ""
             charts += _charts(words, base, ideal, saved, bound, own)
     shown = [
@@ -133,17 +133,17 @@ def _answer(question: CoordinationQuestion, key: tuple[float, float], bound: Row
     n = len(share)
     if not n:
         return (
-            f"With {100 * key[0]:.0f} % datacenters and alpha {key[1]:g}, ideal coordination saves nothing in "
+            f"With {percent_of(key[0])} % datacenters and alpha {key[1]:g}, ideal coordination saves nothing in "
             f"{bound['hours']:,} hours."
         )
     ideal = 100.0 * (1.0 - float(np.sum(bound["ideal_cost"]) / np.sum(bound["base_cost"])))
     spread = f", {share.min():.1f} to {share.max():.1f} % over {n} trainings" if n > 1 else ""
     held = np.mean([run["outside_hours"] for run in runs])
     return (
-        f"With {100 * key[0]:.0f} % datacenters and alpha {key[1]:g}, a policy that sees only what was measured before "
-        f"it acts (eps {runs[0]['eps']:g}, {runs[0]['q']} hours) captured {share.mean():.1f} % of the ideal saving "
-        f"({ideal:.2f} % of the cost) in {bound['hours']:,} hours{spread}; its shift was outside what datacenters "
-        f"accept, and became one by '{question.response}', in {held:.0f} hours."
+        f"With {percent_of(key[0])} % datacenters and alpha {key[1]:g}, a policy that sees only what was measured "
+        f"before it acts (eps {runs[0]['eps']:g}, {runs[0]['q']} hours) captured {share.mean():.1f} % of the ideal "
+        f"saving ({ideal:.2f} % of the cost) in {bound['hours']:,} hours{spread}; its shift was outside what "
+        f"datacenters accept, and became one by '{question.response}', in {held:.0f} hours."
     )
 
 

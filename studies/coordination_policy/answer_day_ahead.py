@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from g2g_opt.transmission.system import load_zonal_system
-from studies.coordination_policy.answer_parts import Parts, table
+from studies.coordination_policy.answer_parts import Parts, percent_of, table
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.shared.conclusion import Chart, Column, Failure, Line
 from studies.shared.task import Row, TaskResult, gather
 
 _SUMMARY = (
-    Column("penetration", "datacenters (share of peak)", 2),
+    Column("penetration", "datacenters (share of peak)"),
     Column("case", "flexibility"),
     Column("n_days", "days"),
     Column("cost", "cost ($/day)", 0),
@@ -28,7 +28,7 @@ _SUMMARY = (
 )
 _DAYS = (
     Column("date", "day"),
-    Column("penetration", "datacenters (share of peak)", 2, secondary=True),
+    Column("penetration", "datacenters (share of peak)", secondary=True),
     Column("alpha", "alpha", 2),
     Column("cost", "cost ($)", 0),
     Column("startup_cost", "start-ups ($)", 0),
@@ -93,7 +93,7 @@ def _summary(rows: Sequence[Row], penetration: float, alpha: float | None) -> Ro
 
 def _answer(row: Row) -> str:
     return (
-        f"With {100 * row['penetration']:.0f} % datacenters and {row['case']}, flexibility from 16 to 20 h saves "
+        f"With {percent_of(row['penetration'])} % datacenters and {row['case']}, flexibility from 16 to 20 h saves "
         f"{row['saving']:,.0f} $ a day of {row['cost'] + row['saving']:,.0f} $ (mean of {row['n_days']} days), and "
         f"changes what datacenters are charged in these hours by {row['charge_change']:+.1f} %."
     )

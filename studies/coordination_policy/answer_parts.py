@@ -27,6 +27,11 @@ def table(name: str, title: str, columns: tuple[Column, ...], rows: list[Row], f
     return ResultTable(name, title, columns, shown, folded=folded)
 
 
+def percent_of(share: float) -> str:
+    """A share as it was typed, in percent: 27.5 of 0.275."""
+    return f"{100.0 * share:.10g}"
+
+
 def policy_files(rows: Sequence[Row]) -> dict[str, str]:
     """A JSON file for every trained policy, by its place in the results' folder."""
     return {

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from studies.coordination_policy.answer_parts import Parts, policy_files, table
+from studies.coordination_policy.answer_parts import Parts, percent_of, policy_files, table
 from studies.coordination_policy.question import EPS_SWEEP, CoordinationQuestion
 from studies.shared.conclusion import Chart, Column, Failure, Line, ResultTable
 from studies.shared.task import Row, TaskResult, gather
 
 _SUMMARY = (
-    Column("penetration", "datacenters (share of peak)", 2),
+    Column("penetration", "datacenters (share of peak)"),
     Column("alpha", "alpha", 2),
     Column("q", "records"),
     Column("eps", "eps", 3),
@@ -25,17 +25,21 @@ _SUMMARY = (
     Column("refused", "refused by datacenters (%)", 1),
     Column("shed", "rejected by the grid (%)", 1, secondary=True),
     Column("sheds_more", "would shed more than without (%)", 1, secondary=True),
+    Column("shed_mw", "load shed (MW, mean)", 3),
+    Column("shed_records", "records that shed"),
+    Column("shed_cost", "of the cost (%)", 1),
     Column("latency_margin", "latency margin", 2, secondary=True),
     Column("margin_enough", "enough margin for the refusals asked", secondary=True),
     Column("training_s", "training (s)", 1, secondary=True),
     Column("residual", "certificate", 9, secondary=True),
     Column("n_draws", "draws", secondary=True),
+    Column("n_optima", "trainings and equal optima", secondary=True),
     Column("record_low", "saving over records, 2.5 % (%)", 2, secondary=True),
     Column("record_high", "97.5 % (%)", 2, secondary=True),
 )
 _FEATURES = (
     Column("alpha", "alpha", 2),
-    Column("penetration", "datacenters (share of peak)", 2, secondary=True),
+    Column("penetration", "datacenters (share of peak)", secondary=True),
     Column("q", "records", secondary=True),
     Column("draw", "draw", secondary=True),
     Column("eps", "eps", 3),
@@ -44,7 +48,7 @@ _FEATURES = (
     Column("norm", "|beta|_1", 3, secondary=True),
 )
 _AC = (
-    Column("penetration", "datacenters (share of peak)", 2, secondary=True),
+    Column("penetration", "datacenters (share of peak)", secondary=True),
     Column("alpha", "alpha", 2),
     Column("q", "records", secondary=True),
     Column("draw", "draw", secondary=True),
@@ -54,7 +58,7 @@ _AC = (
     Column("worse", "more than without coordination"),
     Column("voltage", "voltage"),
     Column("loading", "branch loading"),
-    Column("reference", "reference bus's power"),
+    Column("losses", "power for losses"),
     Column("unsolved", "no power flow"),
     Column("loading_max", "highest loading", 3),
     Column("outside_max_pu", "worst voltage, outside by (pu)", 4),
@@ -62,6 +66,7 @@ _AC = (
     Column("saving_share", "saving (share)", 4),
     Column("saving_checked_share", "saving if those stay uncoordinated (share)", 4),
     Column("n_undispatched", "records without a dispatch", secondary=True),
+    Column("unrated_branches", "branches without a rating, not checked", secondary=True),
 )
 _AC_RECORDS = (
     Column("date", "day"),
@@ -100,7 +105,7 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
     )
     texts = policy_files(gather(results, "policies"))
     lost = tuple(Failure(f"{row['date']}, alpha {row['alpha']:g}", row["reason"]) for row in gather(results, "lost"))
-    warnings: tuple[str, ...] = ()
+    warnings = tuple(dict.fromkeys(row["note"] for row in gather(results, "network_notes")))
     answer, charts = _answer(summary, eps_chosen=question.eps is None), tuple(_charts(summary))
     if ac := gather(results, "ac"):
         records = gather(results, "ac_records")
@@ -109,12 +114,17 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
             table("ac_records", "Records that coordination breaks", _AC_RECORDS, records, folded=True),
             *tables,
         )
-        warnings = tuple(
+        warnings += tuple(
             f"{row['broken']} of {row['n_records']} AC power flows break a limit without coordination: what shifts do "
             "to limits that hold is seen in the others only"
             for row in ac
             if row["policy"] == "none" and 2 * row["broken"] > row["n_records"]
         )
+        # Rows of one network agree; those of another version of the study do not say.
+        if unrated := ac[0].get("unrated_branches"):
+            warnings += (
+                f"{unrated} of {ac[0]['n_branches']} branches have no rating: how they are loaded was not checked",
+            )
         answer, charts = f"{answer}\n{_ac_answer(ac)}", (*_ac_charts(ac), *charts)
     return Parts(answer, tables, charts, (*failures, *lost), warnings, texts)
 
@@ -135,7 +145,7 @@ def _groups(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _summary(group: list[Row]) -> Row:
-    first = group[0]
+    first, n_optima = group[0], len(group)
     shares = 100.0 * np.array([row["saving_share"] for row in group])
     # Ties widen the interval; means are those of the rule by which ties are broken.
     group = [row for row in group if row.get("tie") == first.get("tie")] or group
@@ -159,26 +169,30 @@ def _summary(group: list[Row]) -> Row:
         "training_s": mean("training_s"),
         "residual": max((row["residual"] for row in group if row.get("residual") is not None), default=None),
         "n_draws": len(group),
+        "n_optima": n_optima,
+        "shed_mw": mean("shed_mw"),
+        "shed_records": mean("shed_records"),
+        "shed_cost": mean("shed_cost_share", 100.0),
+        "shed_usd_per_mwh": first.get("shed_usd_per_mwh"),
+        "n_test": first.get("n_test"),
+        "n_limited_lines": first.get("n_limited_lines"),
         "record_low": mean("saving_low", 100.0),
         "record_high": mean("saving_high", 100.0),
     }
 
 
 def _answer(summary: Sequence[Row], *, eps_chosen: bool = False) -> str:
-    words = []
+    words = _shed_words(summary)
     for row in summary:
+        about = f"With {percent_of(row['penetration'])} % datacenters and alpha {row['alpha']:g}"
         if row["policy"] == "ideal" and row["saving"] <= _NOTHING_PERCENT:
-            words.append(
-                f"With {100 * row['penetration']:.0f} % datacenters and alpha {row['alpha']:g}, even ideal "
-                "coordination saves nothing: the grid is not congested."
-            )
+            words.append(f"{about}, even ideal coordination saves nothing{_why_nothing(row)}.")
         if row["policy"] != "contextual" or row["captured"] is None:
             continue
         words.append(
-            f"With {100 * row['penetration']:.0f} % datacenters and alpha {row['alpha']:g}, the contextual policy "
-            f"(eps {row['eps']:g}, {row['q']} records) saves {row['saving']:.1f} % of the dispatch cost, "
-            f"{row['captured']:.0f} % of what ideal coordination would; datacenters refuse {row['refused']:.1f} % of "
-            "its shifts."
+            f"{about}, the contextual policy (eps {row['eps']:g}, {row['q']} records) saves {_range_words(row)} of "
+            f"the dispatch cost, {row['captured']:.0f} % of what ideal coordination would"
+            f"{_regression_words(summary, row)}; datacenters refuse {row['refused']:.1f} % of its shifts."
         )
         if eps_chosen and row["eps"] in (EPS_SWEEP[0], EPS_SWEEP[-1]):
             end = "largest" if row["eps"] == EPS_SWEEP[-1] else "smallest"
@@ -189,6 +203,50 @@ def _answer(summary: Sequence[Row], *, eps_chosen: bool = False) -> str:
                 "more shifts of held-out records were refused than asked for."
             )
     return "\n".join(words[:12]) or "No policy was trained with a certificate."
+
+
+def _shed_words(summary: Sequence[Row]) -> list[str]:
+    """What is said before anything else: that load is not served, and how much of the "cost" is its price."""
+    words = []
+    for row in summary:
+        if not row["shed_mw"]:
+            continue
+        how = {"none": "without coordination", "ideal": "with ideal coordination"}.get(
+            row["policy"], f"with the {row['policy']} policy" + ("" if row["eps"] is None else f" (eps {row['eps']:g})")
+        )
+        words.append(
+            f"LOAD IS SHED, {percent_of(row['penetration'])} % datacenters, alpha {row['alpha']:g}, {how}: "
+            f"{row['shed_mw']:,.3g} MW on average, in {row['shed_records']:.10g} of {row['n_test']} records; "
+            f"{row['shed_cost']:.1f} % of the cost that is told is its price ({row['shed_usd_per_mwh']:,.10g} $/MWh)."
+        )
+    return words
+
+
+def _why_nothing(row: Row) -> str:
+    if row["shed_mw"]:
+        return ": generators lack power, wherever the work is done"
+    if row["n_limited_lines"] == 0:
+        return ": no line has a limit, so that where power is drawn makes no difference"
+    return ": the grid is not congested"
+
+
+def _range_words(row: Row) -> str:
+    """The saving, with its range over optima that cost the same on the training records, and over draws."""
+    if row["n_optima"] < 2:
+        return f"{row['saving']:.1f} %"
+    ties = "equal optima of its training" if row["n_optima"] > row["n_draws"] else ""
+    over = " and ".join(words for words in (ties, "draws" if row["n_draws"] > 1 else "") if words)
+    return f"{row['saving_low']:.1f} to {row['saving_high']:.1f} % (over {row['n_optima']} {over})"
+
+
+def _regression_words(summary: Sequence[Row], row: Row) -> str:
+    """Base regression, where it saves more than the contextual policy does."""
+    same = ("penetration", "alpha", "q", "eps")
+    for other in summary:
+        is_same = other["policy"] == "base regression" and all(other[name] == row[name] for name in same)
+        if is_same and other["saving"] > row["saving"]:
+            return f" (base regression saves {other['saving']:.1f} %, more)"
+    return ""
 
 
 def _ac_answer(rows: Sequence[Row]) -> str:

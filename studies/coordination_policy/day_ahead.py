@@ -13,6 +13,7 @@ from solvers.outcome import SolverError
 from solvers.unit_commitment.problem import FlexibleDatacenters, UnitCommitmentProblem, UnitCommitmentSolution, Units
 from solvers.unit_commitment.solve import solve_unit_commitment
 from studies.coordination_policy.hours import Hours, load_hours
+from studies.coordination_policy.market_notes import note_rows, notes_in_words
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import CoordinationSetting, make_setting
 from studies.shared.task import Row
@@ -41,6 +42,9 @@ def study_day(
     first = int(np.searchsorted(hours.series.hour_begins, np.datetime64(date)))
     rows: list[Row] = []
     loads: list[Row] = []
+    notes = note_rows(hours.series, date, date) if question.market_files else []
+    if said := notes_in_words(notes):
+        report = _with_words(report, said)
     for alpha in (None, *question.alphas):
         row: Row = {"penetration": penetration, "date": date, "alpha": alpha, "reason": ""}
         try:
@@ -59,7 +63,13 @@ def study_day(
             key: Row = {"penetration": penetration, "date": date, "alpha": alpha, "hour": hour}
             loads.append(key | {"theta_mw": found.plan.theta_mw[hour]})
         report(f"{_words(alpha)}: gap {100 * found.report.gap:.2f} % in {found.report.seconds:.1f} s")
-    return {"days": rows, "loads": loads}
+    return {"days": rows, "loads": loads, "market_notes": notes}
+
+
+def _with_words(report: Callable[[str], None], words: str) -> Callable[[str], None]:
+    """Reports as before, the first of them with more words."""
+    waiting = [f". {words}"]
+    return lambda own: report(own + (waiting.pop() if waiting else ""))
 
 
 def day_problem(setting: CoordinationSetting, hours: Hours, first: int, alpha: float | None) -> UnitCommitmentProblem:

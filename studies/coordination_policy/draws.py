@@ -40,8 +40,8 @@ def study_draw(
     about: Row = {"penetration": setting.penetration}
     about |= {"settings": question.settings, "alpha": setting.alpha, "q": q, "draw": draw}
     savings = [
-        about | judged_row(case, test, "none", case.base.cost_usd, None, None) | {"eps": None, "tie": None},
-        about | judged_row(case, test, "ideal", case.ideal.cost_usd, None, None) | {"eps": None, "tie": None},
+        about | {"eps": None, "tie": None} | judged_row(case, test, name, found.cost_usd, found.shed_mw, None, None)
+        for name, found in (("none", case.base), ("ideal", case.ideal))
     ]
     operated = {
         "none": Operated.of(case.base, setting.base_mw, test),
@@ -61,7 +61,7 @@ def study_draw(
             ),
             ("contextual", 0): contextual,
         }
-        for k in range(question.n_ties):
+        for k in range(question.ties_of()):
             shape = (setting.network.n, 1 + case.features.shape[1])
             direction = keyed_generator(question.seed, "tie", draw, k).normal(size=shape)
             trained["contextual", k + 1] = fit_contextual(question, case, train, eps, margin, direction)
@@ -83,4 +83,5 @@ def study_draw(
     if case.network is not None:
         found = check_ac(case.network, test, operated, report)
         tables |= {name: [about | row for row in rows] for name, rows in found.items()}
+        tables["network_notes"] = [{"note": note} for note in case.network.case.notes]
     return tables

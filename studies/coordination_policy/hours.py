@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError
 from g2g_opt.randomness import keyed_generator
+from g2g_opt.reading import file_status
 from g2g_opt.transmission.market_files import load_market_files
+from g2g_opt.transmission.market_folder import MarketFolder
 from g2g_opt.transmission.policy import PolicyFeature, Published
 from g2g_opt.transmission.policy_controller import published_features
 from g2g_opt.transmission.series import ZonalSeries, checked_dates, load_bundled_series
@@ -50,7 +53,9 @@ def load_hours(question: CoordinationQuestion, setting: CoordinationSetting) -> 
     trains = question.kind == "closed-loop"
     if question.market_files:
         from_day = first_day - np.timedelta64(365 if trains else 0, "D")
-        series = load_market_files(Path(question.market_files), str(from_day), str(last_day))
+        folder = MarketFolder(question.market_files)
+        stood = tuple((str(path), *_state(path)) for path in folder.files)
+        series = _read_files(question.market_files, str(from_day), str(last_day), stood)
     else:
         series = load_bundled_series()
     days = series.days
@@ -62,6 +67,17 @@ def load_hours(question: CoordinationQuestion, setting: CoordinationSetting) -> 
         raise InputError(f"there are no hours before {question.first_date} to train with")
     injected = setting.system.renewables_mw(series.wind_mw, series.solar_mw, question.settings)
     return Hours(series, series.load_mw, injected, first, last)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    found = file_status(path, "market file")
+    return found.st_size, found.st_mtime_ns
+
+
+# A year of them takes 20 CPU seconds: a worker reads them once, for as long as they stand.
+@lru_cache(maxsize=1)
+def _read_files(folder: str, first_day: str, last_day: str, stood: tuple[tuple[str, int, int], ...]) -> ZonalSeries:
+    return load_market_files(Path(folder), first_day, last_day)
 
 
 def draw_hours(question: CoordinationQuestion, hours: Hours, q: int, draw: int) -> Ints:

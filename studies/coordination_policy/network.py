@@ -9,16 +9,17 @@ from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError
 from g2g_opt.site import Site
+from g2g_opt.transmission.case_system import system_of_case
 from g2g_opt.transmission.network_case import (
     LOAD_MVAR,
     LOAD_MW,
     SHUNT_MW,
     NetworkCase,
     load_network_case,
-    system_of_case,
 )
 from g2g_opt.transmission.system import PeakRecords, ZonalSystem, load_peak_records
 from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.setting import dispatch_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -55,8 +56,9 @@ class Network:
 def load_network(question: CoordinationQuestion) -> Network:
     """The question's network with the loads of 546 days; `InputError` if it cannot be used.
 
-    No case has a history: every bus follows the peak hours of one of New York's zones, in the order of the buses, as a
-    share of that zone's highest. Reactive load goes with it.
+    No case has a history: the demand at every bus follows the peak hours of one of New York's zones, in the order of
+    the buses, as a share of that zone's highest. Reactive load goes with it. What is no demand stays as it is: shunts,
+    DC lines, and loads that are negative, which are injections.
     """
     case = load_network_case(question.network)
     if reason := case.lacks_for_ac:
@@ -66,9 +68,11 @@ def load_network(question: CoordinationQuestion) -> Network:
     if len(places) < 2:
         raise InputError("work can be shifted between two datacenters at least; name two buses or more")
     system = system_of_case(case, places)
+    dispatch_of(system, question.settings, question.rating_share)  # refuses lines that contradict each other
     peaks = load_peak_records("physical")
     share = peaks.load_mw / peaks.load_mw.max(axis=0)
     by_bus = share[:, np.arange(len(case.bus)) % share.shape[1]]
-    load = by_bus * case.bus[:, LOAD_MW]
+    follows = np.where(case.bus[:, LOAD_MW] < 0.0, 1.0, by_bus)
+    load = by_bus * case.demand_mw + case.fixed_mw - case.bus[:, SHUNT_MW]
     records = PeakRecords(peaks.dates, load + case.bus[:, SHUNT_MW], np.zeros_like(load))
-    return Network(case, system, records, load, by_bus * case.bus[:, LOAD_MVAR])
+    return Network(case, system, records, load, follows * case.bus[:, LOAD_MVAR] + case.dc_drawn_mvar)

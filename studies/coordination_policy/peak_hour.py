@@ -84,16 +84,18 @@ def judge_policy(question: CoordinationQuestion, case: PeakCase, test: Ints, nam
         "training_cost": policy.cost_usd,
     }
     if not policy.certified:
-        nothing = judged_row(case, test, name, case.base.cost_usd, None, None)
+        nothing = judged_row(case, test, name, case.base.cost_usd, case.base.shed_mw, None, None)
         return {key: None if isinstance(value, float) else value for key, value in nothing.items()} | training
     limits = case.setting.network.limits
     asked = policy.shifts_mw(case.features[test])
     accepted = np.asarray(limits.excess(case.setting.base_mw + asked) <= ACCEPT_MW)
     operated, grid_ok, sheds_more = operate(question, case, test, policy)
-    cost = case.base.cost_usd.copy()
-    cost[test] = operated.cost_usd
-    more: Row = {"sheds_more_share": float(sheds_more.mean())}
-    return judged_row(case, test, name, cost, accepted, grid_ok) | more | training
+    cost, shed = case.base.cost_usd.copy(), case.base.shed_mw.copy()
+    cost[test], shed[test] = operated.cost_usd, operated.shed_mw
+    # The grid is asked for what the datacenters do: a shift that they refused whole it has not seen.
+    asks = accepted if question.response == "reject" else np.ones(len(test), dtype=np.bool_)
+    more: Row = {"sheds_more_share": float((asks & sheds_more).mean())}
+    return judged_row(case, test, name, cost, shed, accepted, grid_ok | ~asks) | more | training
 
 
 def operate(
@@ -163,10 +165,23 @@ def used_features(case: PeakCase, train: Ints, policy: TrainedPolicy) -> Row:
 
 
 def judged_row(
-    case: PeakCase, test: Ints, name: str, cost: Floats, accepted: Bools | None, grid_ok: Bools | None
+    case: PeakCase,
+    test: Ints,
+    name: str,
+    cost: Floats,
+    shed_mw: Floats,
+    accepted: Bools | None,
+    grid_ok: Bools | None,
 ) -> Row:
-    """Mean cost and saving over the test records, with a 95 % interval of the saving over records."""
+    """Mean cost and saving over the test records, with a 95 % interval of the saving over records, and load shed.
+
+    `cost` (record,) and `shed_mw` (record, zone) are of all records. The cost of an MWh that is not served is a price
+    that was set, not one that is paid: its share of the cost is told beside it.
+    """
     base, own = case.base.cost_usd[test], cost[test]
+    dispatch = case.setting.dispatch
+    shed = np.maximum(shed_mw[test], 0.0).sum(axis=1)
+    shed = np.where(shed > SHED_TOLERANCE_MW, shed, 0.0)
     low, high = saving_interval(base, own)
     return {
         "policy": name,
@@ -177,7 +192,13 @@ def judged_row(
         "refused_share": None if accepted is None else float(1.0 - accepted.mean()),
         "shed_share": None if grid_ok is None else float(1.0 - grid_ok.mean()),
         "n_test": len(test),
-        "base_shed_records": int((case.base.shed_mw[test].sum(axis=1) > 1.0).sum()),
+        "shed_mw": float(shed.mean()),
+        "shed_records": int((shed > 0.0).sum()),
+        "shed_cost_share": float(dispatch.shed_usd_per_mwh * shed.sum() / own.sum()),
+        "shed_usd_per_mwh": dispatch.shed_usd_per_mwh,
+        "n_limited_lines": int(
+            (np.isfinite(dispatch.lines.flow_min_mw) | np.isfinite(dispatch.lines.flow_max_mw)).sum()
+        ),
     }
 
 

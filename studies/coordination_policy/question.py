@@ -35,6 +35,9 @@ FeatureSet = Literal["published", "loads", "expected"]
 # Parts of the training records in a cross-validation, each held out once.
 FOLDS = 5
 
+# Further optima of a training: with the one that moves least, enough to see that it is not the only one.
+_TIES = 2
+
 EPS_SWEEP = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 100.0, 1000.0)
 
 
@@ -58,8 +61,8 @@ class CoordinationQuestion:
     """Settings of the grid and its datacenters, what is trained on what, and how the policy acts.
 
     Every combination of `penetrations`, `alphas`, `eps` and `q` is studied, for `n_draws` draws of records. `n_ties`
-    further optima of the training show what ties are worth. The first draw is `numpy.random.default_rng(seed)`'s, as
-    recorded results have it.
+    further optima of the training show what ties are worth (None: two at peak hours). The first draw is
+    `numpy.random.default_rng(seed)`'s, as recorded results have it.
 
     `network` is a transmission network as a case file, whose dispatch loads branches to `rating_share` of their
     ratings: the peak-hour study then checks dispatches by AC power flows.
@@ -90,7 +93,10 @@ class CoordinationQuestion:
     ] = (10.0,)
     q: Annotated[tuple[Count, ...], Flag("--q", "training records or hours", group=_TRAINING)] = (250,)
     n_draws: Annotated[DrawCount, Flag("--draws", "draws of records", group=_TRAINING)] = 1
-    n_ties: Annotated[FewFromZero, Flag("--ties", "further optima of every training to judge", group=_TRAINING)] = 0
+    n_ties: Annotated[
+        FewFromZero | None,
+        Flag("--ties", "further optima of every training to judge", group=_TRAINING, unset="2 at peak hours"),
+    ] = None
     features: Annotated[FeatureSet, Flag("--features", "what is read", group=_TRAINING)] = "published"
     scaled: Annotated[
         bool, Flag("--scaled", "count |beta|_1 per standard deviation of a feature, not per unit", group=_TRAINING)
@@ -189,6 +195,10 @@ class CoordinationQuestion:
                 raise InputError("the peak-hour study has records of its own and reads no market files")
             if self.features != "published":
                 raise InputError("the peak-hour study has no hours before its own: its features are 'published'")
+
+    def ties_of(self) -> int:
+        """Further optima of every training that are judged."""
+        return (_TIES if self.kind == "peak-hour" else 0) if self.n_ties is None else self.n_ties
 
     def eps_of(self) -> tuple[float, ...]:
         """Bounds to train with; the candidates of a cross-validation if none are given."""

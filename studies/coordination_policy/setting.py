@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.errors import InputError
 from g2g_opt.randomness import keyed_generator
-from g2g_opt.transmission.system import SHED_USD_PER_MWH, Settings, ZonalSystem, load_zonal_system
+from g2g_opt.transmission.system import Settings, ZonalSystem, load_zonal_system
 from solvers.dispatch.blocks import DatacenterNetwork, DispatchSystem
+from solvers.dispatch.lines import Lines
 from solvers.dispatch.solve import DispatchSolution, solve_dispatch, solve_ideal_coordination
 from solvers.dispatch.task_allocation import allocate_tasks, shift_limits
+from solvers.outcome import SolverError
 from solvers.policy_training.training import varying
 
 Floats = NDArray[np.float64]
@@ -23,7 +26,7 @@ ACCEPT_MW = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class CoordinationSetting:
-    """A system, its datacenters under one penetration and alpha, and the limits they accept.
+    """A system, its datacenters under one penetration (work as a share of the peak load) and alpha, and their limits.
 
     `allocation_mw` (datacenter, zone of the user) is the latency-optimal one.
     """
@@ -34,6 +37,7 @@ class CoordinationSetting:
     network: DatacenterNetwork
     demand_mw: Floats
     allocation_mw: Floats
+    penetration: float
     alpha: float
 
     @property
@@ -45,11 +49,6 @@ class CoordinationSetting:
     def base_mw(self) -> Floats:
         """Loads (datacenter,) without coordination."""
         return self.network.base_mw
-
-    @property
-    def penetration(self) -> float:
-        """Users' work as a share of the peak load."""
-        return float(self.demand_mw.sum() / self.system.peak_load_mw.sum())
 
     def trained_network(self, latency_margin: float) -> DatacenterNetwork:
         """The network with a share of its latency loss held back, for training."""
@@ -80,6 +79,38 @@ def make_setting(settings: Settings, penetration: float, alpha: float) -> Coordi
     return setting_of(load_zonal_system(), settings, penetration, alpha)
 
 
+def dispatch_of(system: ZonalSystem, settings: Settings, rating_share: float = 1.0) -> DispatchSystem:
+    """A system as it is dispatched, its lines loaded to a share of their ratings at most.
+
+    Raises `InputError` if its lines contradict each other, or do not determine what flows.
+    """
+    rating = rating_share * system.limit_mw
+    least, most = np.maximum(-rating, system.flow_min_mw), np.minimum(rating, system.flow_max_mw)
+    if (against := np.flatnonzero(least > most)).size:
+        raise InputError(
+            f"line {system.line_names[against[0]]}: the angle that is asked of it would load it beyond "
+            f"{rating[against[0]]:g} MW, {100 * rating_share:g} % of its rating; correct its limits, or raise the share"
+        )
+    ends = system.from_zone, system.to_zone
+    reactance = system.reactance_rad_per_mw(settings)
+    found = DispatchSystem(
+        system.generator_zone,
+        system.power_min_mw,
+        system.power_max_mw,
+        system.cost_usd_per_mwh,
+        system.quadratic_usd_per_mw2h,
+        Lines(len(system.zones), *ends, reactance, system.angle_rad, least, most),
+        system.shed_usd_per_mwh,
+        system.fixed_usd_per_h,
+    )
+    if not found.by_angles:
+        try:
+            found.lines.transfer_factors  # noqa: B018 - computed once, and kept
+        except SolverError as error:
+            raise InputError(f"{error}; leave out one line of the loop, or correct a reactance") from error
+    return found
+
+
 def setting_of(
     system: ZonalSystem, settings: Settings, penetration: float, alpha: float, rating_share: float = 1.0
 ) -> CoordinationSetting:
@@ -91,19 +122,11 @@ def setting_of(
     return CoordinationSetting(
         system,
         settings,
-        DispatchSystem(
-            system.generator_zone,
-            system.power_min_mw,
-            system.power_max_mw,
-            system.cost_usd_per_mwh,
-            system.quadratic_usd_per_mw2h,
-            system.transfer_factors(settings),
-            rating_share * system.limit_mw,
-            SHED_USD_PER_MWH,
-        ),
+        dispatch_of(system, settings, rating_share),
         DatacenterNetwork(system.datacenter_zone, base, shift_limits(system.latency, demand, latency, alpha)),
         demand,
         allocation,
+        penetration,
         alpha,
     )
 

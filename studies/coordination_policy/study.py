@@ -19,10 +19,12 @@ from g2g_opt.transmission.market_folder import MarketFolder
 from g2g_opt.transmission.network_case import case_path
 from solvers.outcome import SolverError
 from studies.coordination_policy.answer import draw_conclusion
+from studies.coordination_policy.answer_parts import percent_of
 from studies.coordination_policy.closed_loop import latency_excess_mw, run_loop, train_loop_policy
 from studies.coordination_policy.day_ahead import days_of, study_day
 from studies.coordination_policy.draws import study_draw
 from studies.coordination_policy.hours import draw_hours, load_hours
+from studies.coordination_policy.market_notes import note_rows, notes_in_words
 from studies.coordination_policy.network import load_network
 from studies.coordination_policy.peak_hour import make_case
 from studies.coordination_policy.question import CoordinationQuestion
@@ -97,7 +99,7 @@ class CoordinationStudy(CoordinationQuestion):
             return study_day(self, content["penetration"], content["date"], counted(progress, 1 + len(self.alphas)))
         if self.kind == "peak-hour":
             ways = 2 + len(self.eps_of()) if self.network else 0
-            report = counted(progress, (2 + self.n_ties) * len(self.eps_of()) + ways)
+            report = counted(progress, (2 + self.ties_of()) * len(self.eps_of()) + ways)
             case = make_case(self, content["penetration"], content["alpha"])
             return study_draw(self, case, content["q"], content["draw"], report)
         setting = make_setting(self.settings, content["penetration"], content["alpha"])
@@ -120,7 +122,11 @@ class CoordinationStudy(CoordinationQuestion):
                 "ideal_theta_mw": ideal.theta_mw.mean(axis=0),
                 "dates": hours.days()[::24],
             }
-            return {"bounds": [row]}
+            if not self.market_files:
+                return {"bounds": [row]}
+            notes = note_rows(hours.series, str(hours.series.days[0]), self.last_date)
+            progress(0.9, notes_in_words(notes) or "market files: nothing to note")
+            return {"bounds": [row], "market_notes": notes}
         rows: list[Row] = []
         policies: list[Row] = []
         lost: list[Row] = []
@@ -163,4 +169,4 @@ def _tell(progress: Progress, k: int, n: int, share: float) -> None:
 
 
 def _words(setting: dict[str, float]) -> str:
-    return f"{100 * setting['penetration']:g} % datacenters, alpha {setting['alpha']:g}"
+    return f"{percent_of(setting['penetration'])} % datacenters, alpha {setting['alpha']:g}"

@@ -15,6 +15,7 @@ from studies.datacenter_location.trials import PlacementRow, TrialRun
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
 from studies.shared.envelopes import envelope_of
+from studies.shared.stored_bases import StoredBases
 from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -63,7 +64,7 @@ def draw_conclusion(
     """The answer from stored rows; with `judged_again` the limits are others than those of the runs."""
     rows = gather_as(results, "placements", PlacementRow)
     if judged_again:
-        rows = judged_rows(rows, gather_as(results, "runs", TrialRun), limits)
+        rows = judged_rows(rows, gather_as(results, "runs", TrialRun), StoredBases(results), limits)
     on_batch = best_rows(rows, finalists=False)
     on_opendss = best_rows(rows, finalists=True)
     ranked = [row for row in on_batch if not row.failure]

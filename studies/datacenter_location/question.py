@@ -27,6 +27,7 @@ from studies.shared.question_fields import (
     Service,
     SiteConnection,
     SitePowerFactor,
+    StorageUnits,
     TraceFolder,
 )
 from studies.shared.question_model import NounFlags, question_model
@@ -63,6 +64,7 @@ class LocationQuestion:
     connection: SiteConnection = "auto"
     service: Service = None
     policy: Policy = Policy("ofo")
+    storage: StorageUnits = ()
     taps: Annotated[
         Literal["optimised", "study"],
         Flag("--taps", "regulator taps: found per placement, or the feeder's own constants"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from g2g_opt.limits import Limits
 from studies.datacenter_location.trials import PlacementRow, TrialRun, rank_key
+from studies.shared.stored_bases import StoredBases
 
 
 def best_rows(rows: Sequence[PlacementRow], *, finalists: bool) -> list[PlacementRow]:
@@ -47,10 +48,13 @@ def lead_in_words(ranked: Sequence[PlacementRow]) -> str:
     return f"level with {n_tied(ranked) - 1} other(s): only the names of their buses put it first"
 
 
-def judged_rows(rows: Sequence[PlacementRow], runs: Sequence[TrialRun], limits: Limits) -> list[PlacementRow]:
+def judged_rows(
+    rows: Sequence[PlacementRow], runs: Sequence[TrialRun], bases: StoredBases, limits: Limits
+) -> list[PlacementRow]:
     """The rows of all trials, with their figures under other limits; nothing is simulated.
 
     Raises `InputError` for limits at which the runs kept no figures; it names those that they kept.
     """
     stored = {(run.placement, run.stage): run for run in runs}
-    return [row.judged(stored[row.placement, row.stage].outcome(limits)) for row in rows]
+    of_rows = [stored[row.placement, row.stage] for row in rows]
+    return [row.judged(run.outcome(limits, bases.of(run))) for row, run in zip(rows, of_rows, strict=True)]

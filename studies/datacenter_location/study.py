@@ -34,6 +34,7 @@ from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.rejudging import ALL_LIMITS
+from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.task import Progress, Row, Tables, Task, TaskResult, gather
 from studies.shared.typed_rows import gather_as, to_rows
 
@@ -60,7 +61,7 @@ class LocationStudy(LocationQuestion):
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
-        return feeder_files(self.feeder, self.trace_dir, self.profile)
+        return feeder_files(self.feeder, self.trace_dir, self.profile, self.scenario.training)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
@@ -228,7 +229,8 @@ class LocationStudy(LocationQuestion):
             TrialRun.of(trial.plan, scenario, trial.run, placement=name_of(trial.placement), stage=stage)
             for trial in found
         ]
-        return {"placements": to_rows(rows), "runs": to_rows(runs)}
+        bases = base_rows((trial.plan, scenario, trial.run) for trial in found)
+        return {"placements": to_rows(rows), "runs": to_rows(runs), BASES: bases}
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; those that were `made_under` other limits are judged again."""

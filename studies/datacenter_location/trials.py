@@ -13,7 +13,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine, simulate
+from g2g_opt.simulate import Bases, Engine, simulate
 from studies.datacenter_location.placements import Placement, name_of
 from studies.datacenter_location.question import LocationQuestion
 from studies.shared.stored_runs import RunRow
@@ -186,7 +186,8 @@ class Trials:
     def __init__(self, question: LocationQuestion) -> None:
         self.feeder, self.limits, self.trace_dir = question.load_feeder(), question.limits, Path(question.trace_dir)
         self.taps = TapRange.of(self.feeder)
-        self._policy = question.policy
+        self._policy, self._storage = question.policy, question.storage
+        self._bases: Bases = {}
         self._sites = [
             {bus: question.site(choice, bus) for bus in choice.candidate_buses(self.feeder)}
             for choice in question.choices()
@@ -195,7 +196,7 @@ class Trials:
     def plan(self, placement: Placement, steps: Steps) -> Plan:
         """The plan of a placement under taps."""
         sites = tuple(of_bus[bus] for of_bus, bus in zip(self._sites, placement, strict=True))
-        return Plan(sites, taps=self.taps.taps(steps), policy=self._policy)
+        return Plan(sites, taps=self.taps.taps(steps), policy=self._policy, storage=self._storage)
 
     def simulate(
         self,
@@ -219,6 +220,8 @@ class Trials:
             engine=engine,
             trace_dir=self.trace_dir,
             progress=lambda done, everything: progress(done / everything),
+            with_base=True,
+            bases=self._bases,
         )
         found = {i: Trial(*wanted[i], plan, run) for i, plan, (run,) in zip(order, plans, runs, strict=True)}
         return [found[i] for i in range(len(wanted))]

@@ -11,17 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.assembly import Assembly
-from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_size_schedule import BatchSizeSchedule, BatchSizeScheduleController
-from g2g_opt.controller.contextual_batch_size import FeederPolicy, PolicyFeature
 from g2g_opt.errors import PowerFlowError, unknown_name
 from g2g_opt.failure import Failure, FailureKind
+from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Policy, PolicyKind
 from g2g_opt.randomness import keyed_generator
@@ -30,7 +28,7 @@ from solvers.policy_training.feeder_policy import FeederPolicyProblem, FeederPol
 from studies.feeder_policy.clairvoyant import AIM_PU, Clairvoyant, replay_sizes, schedules_of
 from studies.feeder_policy.question import CASES, FeederPolicyQuestion
 from studies.feeder_policy.records import OutputFigures, Records
-from studies.feeder_policy.setting import ControllersOf, Setting
+from studies.feeder_policy.setting import NO_POLICY, ControllersOf, Setting, no_controllers
 from studies.shared.typed_rows import TypedRow
 
 Floats = NDArray[np.float64]
@@ -133,12 +131,14 @@ def run_case(setting: Setting, case: str, tell: Callable[[str], None] = lambda w
     match case:
         case "constant" | "contextual":
             policies[case], rounds = train(setting, case, training, tell)
-            runs = (_policy_row(setting, case, policies[case], scenario) for scenario in test)
+            policy = contextual(policies[case])
+            runs = (_row(setting, case, policy, scenario) for scenario in test)
         case "droop" | "ofo":
             margins[case], rounds = choose_margin(setting, case, training, tell)
-            runs = (row for scenario in test for row in _kind_rows(setting, case, case, margins[case], [scenario]))
+            policy = Policy(case, margin_pu=margins[case])
+            runs = (_row(setting, case, policy, scenario) for scenario in test)
         case "no control":
-            runs = (row for scenario in test for row in _kind_rows(setting, case, "none", 0.0, [scenario]))
+            runs = (_row(setting, case, NO_POLICY, scenario) for scenario in test)
         case "clairvoyant":
             runs = (clairvoyant_row(setting, scenario) for scenario in test)
         case _:
@@ -171,7 +171,7 @@ def train(
     policy before: the voltage model is then linear around what the policy does.
     """
     question = setting.question
-    uncontrolled = [setting.recorded(scenario, _no_controllers)[0] for scenario in training]
+    uncontrolled = [setting.recorded(scenario)[0] for scenario in training]
     tell(f"{case}: {len(training)} training scenarios without control")
     tried: list[tuple[FeederPolicy, TrainingRound]] = []
     for margin_pu in question.margins_pu:
@@ -179,7 +179,7 @@ def train(
         # Constant sizes see no context that a second round could answer better.
         for k in range(question.rounds if case == "contextual" else 1):
             policy, solution = fit_policy(setting, training[0], records, case, margin_pu)
-            runs = [setting.recorded(scenario, _runner(policy, scenario)) for scenario in training]
+            runs = [setting.recorded(scenario, contextual(policy)) for scenario in training]
             records = Records.joined([made for made, _, _ in runs])
             score, violation_pu = score_of(setting, training, [simulation for _, _, simulation in runs])
             predicted = (solution.loss, solution.violation_pu)
@@ -227,6 +227,7 @@ def fit_policy(
         tuple(tuple(float(x) for x in row) for row in solution.gain),
         question.rounding,
         f"{case}, feeder {setting.feeder.name}, {len(records.time_s)} records, margin {margin_pu:g} pu",
+        setting.feeder.name,
     )
     return policy, solution
 
@@ -264,8 +265,7 @@ def choose_margin(
     tried = []
     failures: list[Failure] = []
     for margin_pu in setting.question.margins_pu:
-        plan = replace(setting.plan, policy=Policy(kind, margin_pu=margin_pu))
-        runs = setting.evaluate(plan, training)
+        runs = setting.evaluate(Policy(kind, margin_pu=margin_pu), training)
         score, violation_pu = score_of(setting, training, runs)
         failures += [run.failure.of_run(f"{run.scenario!r}") for run in runs if run.failure is not None]
         tried.append(TrainingRound(kind, margin_pu, 0, math.nan, math.nan, violation_pu, score))
@@ -279,24 +279,14 @@ def choose_margin(
 # --- the cases
 
 
-def _no_controllers(setting: Setting, run: Assembly) -> list[Controller[Any, Any]]:
-    return []
+def contextual(policy: FeederPolicy) -> Policy:
+    """The policy of a plan that follows a trained one."""
+    return Policy("contextual", contextual=policy)
 
 
-def _runner(policy: FeederPolicy, scenario: Scenario) -> ControllersOf:
-    return lambda setting, run: [setting.policy_controller(policy, run, scenario)]
-
-
-def _policy_row(setting: Setting, case: str, policy: FeederPolicy, scenario: Scenario) -> CaseRow:
-    return case_row(case, setting.run(scenario, _runner(policy, scenario))[1])
-
-
-def _kind_rows(
-    setting: Setting, case: str, kind: PolicyKind, margin_pu: float, scenarios: Sequence[Scenario]
-) -> list[CaseRow]:
-    plan = replace(setting.plan, policy=Policy(kind, margin_pu=margin_pu))
-    runs = setting.evaluate(plan, scenarios, "opendss")
-    return [case_row(case, run) for run in runs]
+def _row(setting: Setting, case: str, policy: Policy, scenario: Scenario) -> CaseRow:
+    (run,) = setting.evaluate(policy, [scenario], "opendss")
+    return case_row(case, run)
 
 
 def clairvoyant_row(setting: Setting, scenario: Scenario) -> CaseRow:
@@ -304,11 +294,11 @@ def clairvoyant_row(setting: Setting, scenario: Scenario) -> CaseRow:
     limits, figures = setting.question.limits, setting.figures(scenario)
     band_pu = (limits.voltage_min_pu + AIM_PU, limits.voltage_max_pu - AIM_PU)
     clairvoyant = Clairvoyant(figures, replay_sizes(setting.plan, scenario, figures, setting.trace_dir), band_pu)
-    controllers_of: ControllersOf = _no_controllers
+    controllers_of: ControllersOf = no_controllers
     tried: list[tuple[CaseRow, ControllersOf]] = []
     for _ in range(setting.question.clairvoyant_rounds + 1):
         try:
-            records, run, simulation = setting.recorded(scenario, controllers_of, with_context=False)
+            records, run, simulation = setting.recorded(scenario, NO_POLICY, controllers_of, with_context=False)
         except PowerFlowError as error:
             return CaseRow("clairvoyant", scenario.name, *(math.nan,) * 6, str(error))
         row = case_row("clairvoyant", simulation)
@@ -320,11 +310,11 @@ def clairvoyant_row(setting: Setting, scenario: Scenario) -> CaseRow:
     enough_pu_s = min(row.integral_violation_pu_s for row, _ in tried) + _EQUAL_PU_S
     least = [entry for entry in tried if entry[0].integral_violation_pu_s <= enough_pu_s]
     best = max(least, key=lambda entry: (entry[0].kept, entry[0].throughput_share))[1]
-    return case_row("clairvoyant", setting.run(scenario, best)[1])
+    return case_row("clairvoyant", setting.run_unnamed(scenario, best))
 
 
 def _scheduled(schedules: dict[str, dict[str, BatchSizeSchedule]]) -> ControllersOf:
-    return lambda setting, run: [
+    return lambda run: [
         BatchSizeScheduleController(datacenter=run.datacenters[site], schedules=by_model, dt_s=run.grid.dt_s)
         for site, by_model in schedules.items()
     ]

@@ -8,16 +8,16 @@ from typing import Annotated, Literal, get_args
 
 import numpy as np
 
-from g2g_opt.controller.contextual_batch_size import Rounding
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
+from g2g_opt.feeder_policy import Rounding
 from g2g_opt.flag import Flag
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, PVUnit
 from g2g_opt.quantities import CoefficientSum, Count, DurationS, MarginPu, RoundCount, ShareAboveZero, Weight
 from g2g_opt.randomness import keyed_generator
-from g2g_opt.scenario import PROFILE_ROW_S, Scenario
+from g2g_opt.scenario import PROFILE_ROW_S, TRAINING_SYNTAX, Scenario, TrainingOverlay
 from g2g_opt.service_transformer import with_services
 from g2g_opt.site import POWER_FACTOR
 from studies.shared.question_fields import (
@@ -55,6 +55,14 @@ _RUNS, _TRAINING = "scenarios", "training"
 _DRAWN = dict.fromkeys(
     ("name", "profile_rows", "replica_share_start", "replica_ramps", "seed"),
     "the study draws it for every scenario by itself, keyed by its own seed",
+)
+# What `--training` is elsewhere; here that is how many hours a policy is trained in.
+_TRAINING_JOBS = Flag(
+    "--training-job",
+    "training of models on top of the replicas: GPUs or a share of the site's, peak W per GPU, window (s), trace",
+    metavar=TRAINING_SYNTAX,
+    unset="none",
+    read=TrainingOverlay.parse,
 )
 _HOURS_A_DAY = 24
 
@@ -109,7 +117,7 @@ class FeederPolicyQuestion:
     connection: SiteConnection = "auto"
     service: Service = None
     cases: Annotated[tuple[PolicyCase, ...], Flag("--case", "only this case", unset="all")] = CASES
-    scenario: Annotated[Scenario, NounFlags(_RUNS, without=_DRAWN)] = field(
+    scenario: Annotated[Scenario, NounFlags(_RUNS, without=_DRAWN, instead={"training": _TRAINING_JOBS})] = field(
         default_factory=lambda: Scenario(profile="hudson_valley_2018")
     )
     n_training: Annotated[Count, Flag("--training", "hours to train in", group=_RUNS)] = 20

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from g2g_opt.clock import SimulationClock
 from g2g_opt.controller.base import Controller
-from g2g_opt.controller.contextual_batch_size import PolicyOutput, PolicySite, PublicContext
+from g2g_opt.controller.contextual_batch_size import PolicySite, PublicContext
 from g2g_opt.datacenter.base import LLMBatchSizeControlledDatacenter, LLMDatacenterState
 from g2g_opt.datacenter.command import DatacenterCommand
 from g2g_opt.datacenter.workloads.curves import LogisticModelStore
 from g2g_opt.errors import InputError
 from g2g_opt.events import EventEmitter
+from g2g_opt.feeder_policy import PolicyOutput
 from g2g_opt.grid.command import GridCommand
 from g2g_opt.grid.opendss import OpenDSSGrid
 

@@ -35,7 +35,7 @@ class FeederPolicyStudy(FeederPolicyQuestion):
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
-        return feeder_files(self.feeder, self.trace_dir, self.scenario.profile)
+        return feeder_files(self.feeder, self.trace_dir, self.scenario.profile, self.scenario.training)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""

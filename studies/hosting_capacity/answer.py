@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from g2g_opt.base_case import solve_base_case
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from solvers.exact_binomial import trials_needed
@@ -24,6 +23,7 @@ from studies.hosting_capacity.stored_answer import answers_of_runs, reading_note
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap, most_and_least
 from studies.shared.envelopes import envelope_of
+from studies.shared.stored_bases import StoredBases
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -43,7 +43,8 @@ def draw_conclusion(
     again, used = made_under is not None, study.limits
     ladder = gather_as(results, "ladder", RungRow)
     if made_under is not None:
-        rows, ladder = answers_of_runs(study, gather_as(results, "runs", CapacityRun), rows)
+        bases = StoredBases(results)
+        rows, ladder = answers_of_runs(study, gather_as(results, "runs", CapacityRun), bases, rows)
         warnings = reading_notes(study, made_under, rows)
     floor = used.throughput_share_min
     whole = [row for row in rows if row.first_n_servers is None]
@@ -115,11 +116,8 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], ladder:
         sentences.append(text + ".")
         if steps := [row for row in ladder if (row.bus, row.operation) == (best.bus, operation)]:
             sentences.append(f"Each limit alone, {operation}, at {best.bus}: {ladder_in_words(steps)}.")
-    if any(row.n_gpus == 0 for row in main):
-        feeder = study.load_feeder()
-        broken = solve_base_case(feeder, study.scenario.own_load_share, study.limits.rating_basis).breaks(study.limits)
-        if broken and feeder.initial_taps is None:
-            sentences.append(f"Without any site the circuit already breaks a limit: {broken}.")
+    if any(row.base_breaks for row in main if row.n_gpus == 0) and study.limits.base_rule == "hold":
+        sentences.append("The base rule no-worse asks instead whether a site makes that worse.")
     if again:
         sentences.append("Judged again under other limits: the largest simulated size that keeps them.")
     return " ".join(sentences)
@@ -129,6 +127,9 @@ def _in_words(row: CapacityRow, again: bool) -> str:
     if row.n_gpus == 0:
         # Under other limits the sizes are those that were searched under the old ones; smaller ones may do.
         none = "has no simulated size that keeps them; smaller ones may" if again else "hosts no site"
+        if row.base_breaks:
+            why = f"the circuit breaks a limit without any site: {row.base_breaks}"
+            return f"{row.bus} has no answer by these limits, as {why}"
         return f"{row.bus} {none} ({row.limit})"
     words = f"{row.bus} hosts {row.power_peak_mw:.2f} MW at its peak ({row.n_gpus} GPUs, {tokens_in_words(row)}"
     if row.n_servers_rejected_above is not None:

@@ -34,15 +34,16 @@ def ladder_table(rows: Sequence[RungRow]) -> ResultTable:
         Column("operation", "operation"),
         Column("criterion", "limit alone"),
         Column("power_peak_mw", "peak MW that keep it", 2),
-        Column("power_operating_mw", "mean MW", 2),
+        Column("power_operating_mw", "mean MW", 2, secondary=True),
         Column("n_gpus", "GPUs"),
         Column("throughput_tps", "tokens/s", 0),
         Column("end", "then"),
-        Column("limit_value", "value of the next size", 4),
-        Column("limit_allowed", "allowed", 4),
-        Column("limit_where", "where and when"),
+        Column("limit_value", "value of the next size", 4, secondary=True),
+        Column("limit_allowed", "allowed", 4, secondary=True),
+        Column("limit_where", "where and when", secondary=True),
     )
-    return ResultTable("ladder", "Each limit alone: the MW at which it begins to bind", columns, _ordered(rows))
+    judged = [row for row in rows if row.end is not RungEnd.NOT_JUDGED]
+    return ResultTable("ladder", "Each limit alone: the MW at which it begins to bind", columns, _ordered(judged))
 
 
 def _ordered(rows: Sequence[RungRow]) -> list[dict[str, object]]:

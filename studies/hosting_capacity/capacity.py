@@ -118,8 +118,8 @@ class Capacity:
     None if not even the smallest site was accepted. `stopped_by` is the limit that the smallest rejected
     size breaks most, or that its run failed, and None if no larger size was refused: `search_end` then says why the
     search went no further, where it is known. `rejected_below` are sizes (servers) below the answer that were
-    rejected: feasibility has a gap there. `n_rejected` is the smallest rejected size above the answer. `note` says what
-    else a reader has to know.
+    rejected: feasibility has a gap there. `n_rejected` is the smallest rejected size above the answer, `base_breaks`
+    what of its broken limits the circuit breaks without any site. `note` says what else a reader has to know.
     """
 
     aim: Aim
@@ -132,6 +132,7 @@ class Capacity:
     confirmed: Outcome | None = None
     certificate: Certificate | None = None
     search_end: str = ""
+    base_breaks: tuple[LimitCheck, ...] = ()
 
     @property
     def bus(self) -> str:
@@ -180,6 +181,7 @@ def capacity_of(
         confirmed=confirmed,
         certificate=certificate,
         search_end=search_end if above is None else "",
+        base_breaks=tuple(c for c in above.outcome.verdict.broken if c.base_breaks) if above is not None else (),
     )
 
 
@@ -213,4 +215,5 @@ def best_of(firm: Capacity, flexible: Capacity, objective: Objective = "gpus") -
         confirmed=firm.confirmed,
         certificate=firm.certificate,
         search_end=firm.search_end,
+        base_breaks=firm.base_breaks,
     )

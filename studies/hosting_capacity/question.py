@@ -35,12 +35,15 @@ from studies.shared.question_fields import (
     Service,
     SiteConnection,
     SitePowerFactor,
+    StorageUnits,
     TraceFolder,
 )
 from studies.shared.question_model import NounFlags, question_model
 from studies.shared.workload import Models, check_site_buses, measured_models
 
 TapChoice = Literal["optimised", "study", "own control"]
+# Policies that make an operation flexible.
+_FLEXIBLE = ("ofo", "droop", "schedule", "contextual")
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 
 # Sets of buses that are searched at most: beyond, days on a few cores.
@@ -85,10 +88,9 @@ class HostingCapacityQuestion:
     operations: Annotated[tuple[Operation, ...], Flag("--operation", "only this operation", unset="both")] = OPERATIONS
     policy: Annotated[
         Policy,
-        NounFlags(
-            instead={"kind": Flag("--policy", "controller of flexible operation", choices=("ofo", "droop", "schedule"))}
-        ),
+        NounFlags(instead={"kind": Flag("--policy", "controller of flexible operation", choices=_FLEXIBLE)}),
     ] = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
+    storage: StorageUnits = ()
     objective: Annotated[
         Objective,
         Flag(
@@ -254,6 +256,12 @@ class HostingCapacityQuestion:
             raise InputError("name at least one operation: 'firm' or 'flexible'")
         if self.policy.kind == "none":
             raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")
+        if self.taps == "own control" and self.policy.moves_taps:
+            raise InputError("taps move by the feeder's own controls or by the policy, not by both")
+        if not all(job.of_every_size for job in self.scenario.training):
+            raise InputError(
+                "sites of many sizes are tried: train on a share of a site's GPUs, at every site (--training 33%,...)"
+            )
         if any(len(set(named)) != len(named) or not named for named in self.site_sets):
             raise InputError("a site set needs different buses")
         widths = {len(named) for named in self.site_sets} or {self.n_sites}

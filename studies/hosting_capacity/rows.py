@@ -13,6 +13,7 @@ from g2g_opt.summary import Summary
 from studies.hosting_capacity.capacity import Capacity, Operation
 from studies.hosting_capacity.ladder import Rung
 from studies.hosting_capacity.search import Found, StoredRun
+from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.stored_runs import RunRow
 from studies.shared.task import Tables
 from studies.shared.typed_rows import TypedRow, to_rows
@@ -29,7 +30,8 @@ class CapacityRow(TypedRow):
     `power_operating_mw` and `power_peak_mw` are the mean and the peak of the simulated closed loop on the batch
     engine (of several sites the sum; of a frontier's point both sites); those with `opendss` in their names come from
     the same run on OpenDSS; `fleet_peak_mw` is what the same fleet would draw at its peak if nobody controlled it.
-    `n_servers` is the size searched for: the total, or the second site's if `first_n_servers` is given.
+    `n_servers` is the size searched for: the total, or the second site's if `first_n_servers` is given. `base_breaks`
+    are the limits broken by the next size that the circuit breaks without any site, in words.
     """
 
     bus: str
@@ -64,6 +66,7 @@ class CapacityRow(TypedRow):
     limit_where: str
     limit_value: float
     limit_allowed: float
+    base_breaks: str
     taps: str | None
     sizes_judged: int
     n_servers_rejected_above: int | None
@@ -154,11 +157,12 @@ class CapacityRun(RunRow):
 
 
 def tables_of(found: Sequence[Found]) -> Tables:
-    """What searches found: tables "capacities" (an answer each), "judged" (sizes), "ladder" (criteria) and "runs"."""
+    """Tables of searches: "capacities" (an answer each), "judged" (sizes), "ladder" (criteria), "runs" and "bases"."""
     return {
         "capacities": to_rows([capacity_row(one.capacity) for one in found]),
         "judged": to_rows([row for one in found for row in _size_rows(one.capacity)]),
         "ladder": to_rows([rung_row(rung) for one in found for rung in one.rungs]),
+        BASES: base_rows((run.plan, run.scenario, run.run) for one in found for run in one.runs),
         "runs": to_rows([_run_row(run) for run in _distinct(run for one in found for run in one.runs)]),
     }
 
@@ -268,6 +272,7 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         limit_where=stopped.place() if stopped is not None else capacity.search_end,
         limit_value=stopped.value if stopped is not None else 0.0,
         limit_allowed=stopped.limit if stopped is not None else 0.0,
+        base_breaks="; ".join(map(str, capacity.base_breaks)),
         taps=taps_in_words(size.taps) if size is not None else None,
         sizes_judged=len(capacity.judged),
         n_servers_rejected_above=capacity.n_rejected,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
-from g2g_opt.plan import Plan, Policy, TapMode
+from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import GPUS_PER_SERVER, sized_site, smallest_n_servers
 from solvers.largest_feasible import LargestFeasible, search_largest_feasible
@@ -84,7 +84,7 @@ class SizeSearch:
         self._study, self._models, self._aim, self._guess, self._report = study, models, aim, guess, report
         self._confirmed = confirmed
         self._limits, self._objective = aim.limits(study.limits), study.objective_of(aim)
-        self._policy = study.policy if aim.operation == "flexible" else Policy("none")
+        self._policy = study.policy if aim.operation == "flexible" else study.policy.of_the_grid
         self._tap_mode: TapMode = "own control" if study.taps == "own control" else "fixed"
         self._scenarios = study.draw_scenarios("search")
         self._allowed = study.failures_allowed()
@@ -117,7 +117,7 @@ class SizeSearch:
             for name, bus, n in zip(names, self._aim.buses, sizes, strict=True)
             if n > 0
         )
-        return Plan(sites, policy=self._policy, tap_mode=self._tap_mode)
+        return Plan(sites, policy=self._policy, tap_mode=self._tap_mode, storage=study.storage)
 
     def found(self) -> Wanted[Found]:
         """The largest size kept, certified and confirmed on OpenDSS, with all runs."""

@@ -11,13 +11,14 @@ from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, Judged
 from studies.hosting_capacity.ladder import rungs_of
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, CapacityRun, RungRow, capacity_row, rung_row
+from studies.shared.stored_bases import StoredBases
 from studies.shared.tap_search import TapTrial
 
 _Place = tuple[str, str, int | None]
 
 
 def answers_of_runs(
-    study: HostingCapacityQuestion, runs: Sequence[CapacityRun], order: Sequence[CapacityRow]
+    study: HostingCapacityQuestion, runs: Sequence[CapacityRun], bases: StoredBases, order: Sequence[CapacityRow]
 ) -> tuple[list[CapacityRow], list[RungRow]]:
     """Rows like those of the tables "capacities", in the `order` of that table, and "ladder"; nothing is simulated.
 
@@ -28,7 +29,7 @@ def answers_of_runs(
         by_place.setdefault((run.bus, run.operation, run.first_n_servers), []).append(run)
     floors = study.floors(1)
     firm: dict[tuple[str, int | None], Capacity] = {
-        (bus, first): _capacity(study, (bus, operation, first), of_place, floors[0])
+        (bus, first): _capacity(study, (bus, operation, first), of_place, bases, floors[0])
         for (bus, operation, first), of_place in by_place.items()
         if operation == "firm"
     }
@@ -37,7 +38,7 @@ def answers_of_runs(
         if operation != "flexible":
             continue
         for floor in floors if first is None else floors[:1]:
-            capacity = _capacity(study, (bus, operation, first), of_place, floor)
+            capacity = _capacity(study, (bus, operation, first), of_place, bases, floor)
             at_rest = firm.get((bus, first))
             found.append(best_of(at_rest, capacity, study.objective) if at_rest is not None else capacity)
     places = {(row.bus, row.first_n_servers, row.operation): k for k, row in enumerate(order)}
@@ -47,7 +48,11 @@ def answers_of_runs(
 
 
 def _capacity(
-    study: HostingCapacityQuestion, place: _Place, runs: Sequence[CapacityRun], throughput_floor: float
+    study: HostingCapacityQuestion,
+    place: _Place,
+    runs: Sequence[CapacityRun],
+    bases: StoredBases,
+    throughput_floor: float,
 ) -> Capacity:
     bus, operation, first = place
     aim = Aim(tuple(bus.split("+")), "firm" if operation == "firm" else "flexible", throughput_floor, first)
@@ -63,9 +68,10 @@ def _capacity(
     for (n, plan, purpose), of_round in rounds.items():
         sizes[n] = of_round[0].n_servers_by_site
         if purpose == "opendss":
-            on_opendss[n, plan] = of_round[-1].outcome(limits)
+            on_opendss[n, plan] = of_round[-1].outcome(limits, bases.of(of_round[-1]))
             continue
-        trial = TapTrial.of(of_round[0].read_plan(), [run.outcome(limits) for run in of_round], allowed)
+        outcomes = [run.outcome(limits, bases.of(run)) for run in of_round]
+        trial = TapTrial.of(of_round[0].read_plan(), outcomes, allowed)
         if trial.kept and len(of_round) < study.scenarios:
             # The search left the other scenarios out, because these were enough to refuse the size under its limits.
             undecided += 1

@@ -40,7 +40,7 @@ class HostingCapacityStudy(HostingCapacityQuestion):
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
-        return feeder_files(self.feeder, self.trace_dir, self.profile)
+        return feeder_files(self.feeder, self.trace_dir, self.profile, self.scenario.training)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, after a smallest site was tried on it."""
@@ -59,6 +59,7 @@ class HostingCapacityStudy(HostingCapacityQuestion):
             self.scenario,
             self.limits,
             self.trace_dir,
+            self.storage,
         )
 
     # --- tasks

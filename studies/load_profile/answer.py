@@ -35,6 +35,7 @@ from studies.shared.conclusion import (
     most_and_least,
 )
 from studies.shared.envelopes import envelope_of
+from studies.shared.stored_bases import StoredBases
 from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -81,7 +82,7 @@ def draw_conclusion(study: LoadProfileQuestion, results: Sequence[TaskResult], a
     used = study.limits
     years = gather_as(results, "years", YearRun)
     if again:
-        cells = cell_rows(_sizes(study, gather_as(results, "runs", CellRun)), None)
+        cells = cell_rows(_sizes(study, gather_as(results, "runs", CellRun), StoredBases(results)), None)
         # What went through the year did so for other limits; nothing is simulated for new ones.
         fleets, profile_rows, fleet_cells = [], [], []
     else:
@@ -123,12 +124,12 @@ def draw_conclusion(study: LoadProfileQuestion, results: Sequence[TaskResult], a
     )
 
 
-def _sizes(study: LoadProfileQuestion, runs: Sequence[CellRun]) -> list[SizeRow]:
+def _sizes(study: LoadProfileQuestion, runs: Sequence[CellRun], bases: StoredBases) -> list[SizeRow]:
     """Stored runs judged by the study's limits."""
     cells, profile = {(cell.month, cell.hour): cell for cell in study.cells()}, load_profile(study.profile)
     moments = {key: cell.moment(profile) for key, cell in cells.items()}
     return [
-        SizeRow.of(run.bus, cells[at], run.n_servers, run.outcome(study.limits), moments[at])
+        SizeRow.of(run.bus, cells[at], run.n_servers, run.outcome(study.limits, bases.of(run)), moments[at])
         for run in runs
         for at in [(run.month, run.hour)]
     ]

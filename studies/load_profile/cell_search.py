@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from g2g_opt.hourly_profile import HourlyProfile
 from g2g_opt.outcome import Outcome
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Engine
 from g2g_opt.site import GPUS_PER_SERVER
 from solvers.largest_feasible import search_largest_feasible
@@ -34,16 +36,18 @@ class CellFound:
         moment = self.cell.moment(profile)
         return [SizeRow.of(self.bus, self.cell, n, run, moment) for n, run in self.judged.items()]
 
+    def done(self, study: LoadProfileQuestion, models: Models) -> list[tuple[Plan, Scenario, Outcome]]:
+        """Every size judged, as it was run."""
+        scenario = self.cell.scenario(study.profile, study.seed)
+        return [(study.plan(models, self.bus, n), scenario, run) for n, run in self.judged.items()]
+
     def runs(self, study: LoadProfileQuestion, models: Models) -> list[CellRun]:
         """Every run."""
-        scenario, cell = self.cell.scenario(study.profile, study.seed), self.cell
+        of_cell = {"bus": self.bus, "month": self.cell.month, "hour": self.cell.hour}
         return [
-            CellRun.of(
-                study.plan(models, self.bus, n), scenario, run, bus=self.bus, month=cell.month, hour=cell.hour,
-                n_servers=n,
-            )
-            for n, run in self.judged.items()
-        ]  # fmt: skip
+            CellRun.of(plan, scenario, run, n_servers=n, **of_cell)
+            for n, (plan, scenario, run) in zip(self.judged, self.done(study, models), strict=True)
+        ]
 
 
 def search_cell(

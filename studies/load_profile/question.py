@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
 from g2g_opt.hourly_profile import load_profile
-from g2g_opt.limits import Limits
+from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import with_services
@@ -49,6 +49,10 @@ EPILOG = (
 )
 _EVERY_HOUR = "a load profile keeps its limits in every hour: no share or time outside them is allowed"
 
+_NO_BASE = (
+    "hours of a year that pass a limit are mended until they keep it, and not until they are no worse than the base"
+)
+
 
 @question_model
 class LoadProfileQuestion:
@@ -87,6 +91,7 @@ class LoadProfileQuestion:
                 "overload_time_share_max": _EVERY_HOUR,
                 "overload_time_max_s": _EVERY_HOUR,
                 "violation_integral_max_pu_s": f"{_EVERY_HOUR}, so an integral violation has no meaning",
+                **dict.fromkeys(BASE_RULE_FIELDS, _NO_BASE),
             },
             instead={
                 "throughput_share_min": Flag(

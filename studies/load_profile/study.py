@@ -24,9 +24,10 @@ from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rows import CellRow, cell_rows
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
-from studies.shared.question_model import check_unused, question_model
+from studies.shared.question_model import check_unused, question_model, unused_fields
 from studies.shared.rejudging import ALL_LIMITS
 from studies.shared.side_by_side import run_side_by_side
+from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import gather_as, to_rows
 from studies.shared.workload import try_smallest_sites
@@ -43,14 +44,10 @@ class LoadProfileStudy(LoadProfileQuestion):
 
     study: ClassVar[str] = "load-profile"
     stages: ClassVar[tuple[str, ...]] = ("cells", "fleets")
-    # No time outside the band and the ratings is allowed, and the fleets' tokens were searched for: these stay.
-    rejudges: ClassVar[frozenset[str]] = ALL_LIMITS - {
-        "violation_time_share_max",
-        "violation_integral_max_pu_s",
-        "overload_time_share_max",
-        "overload_time_max_s",
-        "throughput_share_min",
-    }
+    # No time outside the limits is allowed, and the fleets' tokens were searched for: these stay.
+    rejudges: ClassVar[frozenset[str]] = (
+        ALL_LIMITS - set(unused_fields(LoadProfileQuestion)["limits"]) - {"throughput_share_min"}
+    )
 
     def input_files(self) -> dict[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""
@@ -127,6 +124,7 @@ class LoadProfileStudy(LoadProfileQuestion):
         return {
             "cells": to_rows(cell_rows(sizes, self.search_end)),
             "judged": to_rows(sizes),
+            BASES: base_rows(one for cell in found for one in cell.done(self, models)),
             "runs": to_rows([run for one in found for run in one.runs(self, models)]),
         }
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
-from g2g_opt.limits import Limits
+from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.quantities import (
     Count,
     CountFromZero,
@@ -88,6 +88,7 @@ EPILOG = (
     "--gap 0.02"
 )
 _PV, _COSTS, _PROGRAM = "PV and storage", "costs ($ a year)", "how the program is solved"
+_NO_BASE = "the program that places the sites knows limits that hold, and no run without sites"
 _ALWAYS = "a siting plan keeps its limits at every step: no share of time outside them is allowed"
 
 
@@ -226,6 +227,7 @@ class SitingQuestion:
                 "violation_integral_max_pu_s": _ALWAYS,
                 "overload_time_share_max": _ALWAYS,
                 "overload_time_max_s": _ALWAYS,
+                **dict.fromkeys(BASE_RULE_FIELDS, _NO_BASE),
             },
         ),
     ] = field(default_factory=lambda: Limits(violation_time_share_max=0.0))

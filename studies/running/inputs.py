@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +15,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.grid.circuit_file.reading import circuit_inputs, is_own_circuit
 from g2g_opt.hourly_profile import profile_path
 from g2g_opt.reading import file_status, read_bytes
+from g2g_opt.scenario import TrainingOverlay
 from studies.shared.task import Question
 
 _PACKAGES = (
@@ -113,8 +114,11 @@ def files_under(kind: str, folder: Path) -> dict[str, Path]:
     return {f"{kind}/{p.relative_to(folder).as_posix()}": p for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def feeder_files(feeder: str, trace_dir: str, profile: str | None = None) -> dict[str, Path]:
-    """Files that a study on this feeder reads, by name: bundled data, the user's traces and hourly profile.
+def feeder_files(
+    feeder: str, trace_dir: str, profile: str | None = None, training: Sequence[TrainingOverlay] = ()
+) -> dict[str, Path]:
+    """Files that a study on this feeder reads, by name: bundled data, the user's traces (of inference and training) and
+    hourly profile.
 
     Those of a user's own circuit are found as it is read (`inputs_of`).
     """
@@ -122,7 +126,8 @@ def feeder_files(feeder: str, trace_dir: str, profile: str | None = None) -> dic
     traces = sorted(trace_folder(Path(trace_dir)).glob("*/trace.csv"))
     profiles = [profile_path(profile)] if profile is not None else []
     workloads = sorted(data_path("workloads").glob("*.csv"))
-    return {
+    jobs = dict.fromkeys(job.trace for job in training if job.trace is not None)
+    return {f"training/{trace}": Path(trace) for trace in jobs} | {
         f"{kind}/{path.name if kind != 'traces' else path.relative_to(trace_dir).as_posix()}": path
         for kind, paths in (("feeder", bundled), ("workloads", workloads), ("traces", traces), ("profiles", profiles))
         for path in paths

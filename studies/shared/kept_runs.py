@@ -46,7 +46,7 @@ class KeptRuns:
         self._rows = {str(row["asked"]): KeptRun.from_row(row) for row in keeper.rows()}
 
     def find(self, plan: Plan, scenario: Scenario, engine: Engine, limits: Limits) -> Outcome | None:
-        """The run as it was kept, judged by `limits`; None if there is none."""
+        """The run as it was kept, judged by itself by `limits`; None if there is none."""
         row = self._rows.get(_asked(plan, scenario, engine))
         return None if row is None else row.outcome(limits)
 

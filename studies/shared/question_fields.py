@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
+from g2g_opt.plan import STORAGE_SYNTAX, StorageUnit
 from g2g_opt.quantities import BatchSize, Count, KwPerGpu, PowerFactor, PowerMw, Seed
 from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.site import AskedConnection
@@ -86,3 +87,13 @@ SiteConnection = Annotated[
     ),
 ]
 Service = Annotated[ServiceTransformer | None, NounFlags("a transformer between every bus and its site")]
+StorageUnits = Annotated[
+    tuple[StorageUnit, ...],
+    Flag(
+        "--storage",
+        "storage at a bus, or without one at every site: power, energy, and droop of its reactive power (qv) or power",
+        metavar=STORAGE_SYNTAX,
+        unset="none",
+        read=StorageUnit.parse,
+    ),
+]

@@ -128,6 +128,8 @@ class FieldFlag:
             return value
         if self.optional and value in self.flag.none:
             return None
+        if self.flag.read is not None:
+            return self.flag.read(value)
         if self._words:
             return next(word for word in self._words if _hyphened(word) == value)
         if _is_list(self.hint) and _is_list(get_args(self.hint)[0]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -12,7 +12,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine, simulate_runs
+from g2g_opt.simulate import Bases, Engine, beside_bases, simulate_runs
 from studies.shared.kept_runs import kept_runs
 
 
@@ -71,16 +71,18 @@ def run_side_by_side(
 ) -> list[Result]:
     """Run searches to their ends; what they ask for in a round is simulated together, engine by engine.
 
-    What several ask for at once is simulated once; with `remember` also what was asked for in any round before, for
+    Every answer has the run of its scenario without sites beside it, simulated once. What several ask for at once is
+    simulated once; with `remember` also what was asked for in any round before, for
     searches that differ only in how they judge (every answer is then kept in memory).
     """
     everything = together(searches)
     known: dict[Request, Outcome] = {}
+    bases: Bases = {}
     try:
         wanted = next(everything)
         while True:
             new = [request for request in dict.fromkeys(wanted) if request not in known]
-            known.update(zip(new, _simulate(study, feeder, new), strict=True))
+            known.update(zip(new, _simulate(study, feeder, new, bases), strict=True))
             answers = [known[request] for request in wanted]
             if not remember:
                 known.clear()
@@ -90,21 +92,25 @@ def run_side_by_side(
         return found
 
 
-def _simulate(study: _Question, feeder: Feeder, wanted: Sequence[Request]) -> list[Outcome]:
+def _simulate(study: _Question, feeder: Feeder, wanted: Sequence[Request], bases: Bases) -> list[Outcome]:
     found: dict[int, Outcome] = {}
+    # The run without sites comes afterwards, once for all runs of a scenario.
+    alone = replace(study.limits, base_rule="hold")
     for engine in dict.fromkeys(request.engine for request in wanted):
         places = [k for k, request in enumerate(wanted) if request.engine == engine]
-        kept = kept_runs()
+        kept, folder = kept_runs(), Path(study.trace_dir)
         runs = {k: (wanted[k].plan, wanted[k].scenario or study.scenario) for k in places}
         if kept is not None:
-            known = {k: kept.find(*run, engine, study.limits) for k, run in runs.items()}
+            known = {k: kept.find(*run, engine, alone) for k, run in runs.items()}
             found.update({k: outcome for k, outcome in known.items() if outcome is not None})
         new = [k for k in places if k not in found]
-        if not new:
-            continue
-        asked = [runs[k] for k in new]
-        done = simulate_runs(asked, feeder, study.limits, engine=engine, trace_dir=Path(study.trace_dir))
-        if kept is not None:
-            kept.keep(asked, engine, done)
-        found.update(zip(new, done, strict=True))
+        if new:
+            asked = [runs[k] for k in new]
+            done = simulate_runs(asked, feeder, alone, engine=engine, trace_dir=folder)
+            if kept is not None:
+                kept.keep(asked, engine, done)
+            found.update(zip(new, done, strict=True))
+        outcomes = [found[k] for k in places]
+        judged = beside_bases(list(runs.values()), outcomes, feeder, study.limits, bases=bases, trace_dir=folder)
+        found.update(zip(places, judged, strict=True))
     return [found[k] for k in range(len(wanted))]

@@ -30,6 +30,7 @@ Counts = NDArray[np.int32]
 # Columns that are a summary's arrays as they are, but for their shape.
 _ARRAYS = (
     *("lowest_pu", "lowest_step", "highest_pu", "highest_step", "steps_by_class", "below_pu", "above_pu"),
+    *("steps_below", "steps_above"),
     *("loading_pu", "loading_step", "loading_phase", "emergency_share", "loading_steps_over"),
     "loading_steps_by_class",
 )
@@ -56,6 +57,8 @@ class SummaryRow(TypedRow):
     highest_pu: Floats
     highest_step: Counts
     steps_by_class: Counts
+    steps_below: Counts
+    steps_above: Counts
     below_pu: Floats
     above_pu: Floats
     branches: tuple[str, ...]
@@ -105,6 +108,8 @@ class SummaryRow(TypedRow):
         low, high, loading, unbalance = (tuple(self.edges[ends[k] : ends[k + 1]]) for k in range(4))
         shapes = {
             "steps_by_class": (len(low) + 1, len(high) + 1),
+            "steps_below": (len(low), len(self.nodes)),
+            "steps_above": (len(high), len(self.nodes)),
             "loading_steps_over": (len(loading), len(self.branches)),
         }
         return Summary(
@@ -152,15 +157,23 @@ class RunRow(SummaryRow):
         """The plan that was run."""
         return _PLAN.validate_json(self.plan)[0]
 
+    @property
+    def base_plan(self) -> str:
+        """The plan without anything that it builds or decides, as it is stored."""
+        return _PLAN.dump_json((self.read_plan().base(),)).decode()
+
     def read_scenario(self) -> Scenario:
         """The scenario it was run in."""
         return _SCENARIO.validate_json(self.scenario)[0]
 
-    def outcome(self, limits: Limits) -> Outcome:
-        """The run judged by `limits`; `InputError` for limits at which it kept no figures."""
+    def outcome(self, limits: Limits, base: Summary | None = None) -> Outcome:
+        """The run judged by `limits`, beside the `base` without sites if there is one (`StoredBases`).
+
+        `InputError` for limits at which it kept no figures, and for the base rule "no-worse" without a base.
+        """
         summary = self.read_summary()
-        verdict = judge(summary, limits)
-        return Outcome(self.scenario_name, self.engine, summary, verdict, self.seconds, self.engine_note)
+        verdict = judge(summary, limits, base)
+        return Outcome(self.scenario_name, self.engine, summary, verdict, self.seconds, self.engine_note, base=base)
 
 
 def _node(name: str) -> tuple[str, int]:

@@ -13,7 +13,7 @@ from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Plan, Policy
+from g2g_opt.plan import Plan, Policy, StorageUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import GPUS_PER_SERVER, AskedConnection, sized_site, smallest_n_servers
 
@@ -76,12 +76,15 @@ def try_smallest_sites(
     scenario: Scenario,
     limits: Limits,
     trace_dir: str,
+    storage: tuple[StorageUnit, ...] = (),
 ) -> None:
     """Start a run with a smallest site at every bus; raises what stands in the way before workers meet it."""
     n_servers = smallest_n_servers(models)
     for bus in buses:
         site = sized_site("site", bus, models, n_servers, base_kw_per_gpu, power_factor, connection)
-        run = assemble(Plan((site,), policy=policy), scenario, feeder, limits, trace_dir=Path(trace_dir))
+        run = assemble(
+            Plan((site,), policy=policy, storage=storage), scenario, feeder, limits, trace_dir=Path(trace_dir)
+        )
         run.grid.start()
 
 

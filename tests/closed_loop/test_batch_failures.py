@@ -173,8 +173,17 @@ def test_parts_of_ones_own_run_on_opendss(
     assert_ran_on_opendss(caplog, Feeder.load("ieee13"), plan(300), f"My{cls.__name__} is not known")
 
 
-def test_regulators_under_their_own_control_run_on_opendss(caplog: pytest.LogCaptureFixture) -> None:
-    assert_ran_on_opendss(caplog, Feeder.load("ieee13"), plan(300, "none", tap_mode="own control"), "regulator")
+@pytest.fixture(name="switched", scope="module")
+def _switched(tmp_path_factory: pytest.TempPathFactory) -> Feeder:
+    """A feeder with a control that is not modelled, which matters only where the circuit's own controls act."""
+    master = Feeder.load("ieee13").write_dss(tmp_path_factory.mktemp("switched"))
+    with master.open("a", encoding="utf-8") as file:
+        file.write("New SwtControl.s SwitchedObj=Line.671692 SwitchedTerm=1\nCalcVoltageBases\n")
+    return Feeder.from_dss(master)
+
+
+def test_controls_that_are_not_modelled_act_on_opendss(switched: Feeder, caplog: pytest.LogCaptureFixture) -> None:
+    assert_ran_on_opendss(caplog, switched, plan(100, "none", tap_mode="own control"), "swtcontrol.s")
 
 
 @pytest.mark.parametrize(
@@ -195,9 +204,9 @@ def test_circuits_with_other_elements_run_on_opendss(
     assert_ran_on_opendss(caplog, feeder, plan(100, "none"), name)
 
 
-def test_other_runs_of_the_same_call_stay_on_the_batch_engine() -> None:
-    plans = [plan(300, "none", tap_mode=mode) for mode in ("fixed", "own control", "fixed")]
-    engines = [row[0].engine for row in simulate(plans, [SHORT], Feeder.load("ieee13"), Limits())]
+def test_other_runs_of_the_same_call_stay_on_the_batch_engine(switched: Feeder) -> None:
+    plans = [plan(100, "none", tap_mode=mode) for mode in ("fixed", "own control", "fixed")]
+    engines = [row[0].engine for row in simulate(plans, [SHORT], switched, Limits())]
     assert engines == ["batch", "opendss", "batch"]
 
 
@@ -238,7 +247,6 @@ BATTERY = BatteryStorage("battery", 10.0, 10.0)
     [
         ([lambda: loop({"671": own_site()})], "datacenter MyOfflineDatacenter"),
         ([lambda: loop({"671": site("a")}, lambda grid, sites: [own(NoopController)()])], "controller MyNoop"),
-        ([lambda: loop({"671": site("a")}, dss_controls=True)], "regulator controls"),
         ([lambda: loop({"671": site("a", dt_s=TENTH)})], "different periods"),
         ([lambda: loop({"671": site("a")}, lambda grid, sites: [NoopController(TENTH)])], "between grid steps"),
         (

@@ -11,14 +11,14 @@ import pytest
 from engine_pair import differences
 
 from g2g_opt.assembly import Assembly, assemble
-from g2g_opt.controller.contextual_batch_size import FeederPolicy, PolicyOutput
 from g2g_opt.controller.ofo import LogisticModelStore
 from g2g_opt.datacenter.workloads.measurements import measured_spec, spec_measurements
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.evaluate import evaluate
+from g2g_opt.feeder_policy import FeederPolicy, PolicyOutput
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Plan, PVUnit
+from g2g_opt.plan import Plan, Policy, PVUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.simulate import simulate_assembled
@@ -77,8 +77,11 @@ def total(answer: FeederPolicyAnswer, case: str, metric: str) -> float:
 
 
 def run_policy(policy: FeederPolicy, scenario: Scenario) -> tuple[Assembly, Any]:
+    """The run with its components at hand, judged as the plan is."""
     setting = Setting(QUESTION)
-    return setting.run(scenario, lambda own, run: [own.policy_controller(policy, run, scenario)])
+    plan = replace(setting.plan, policy=Policy("contextual", contextual=policy))
+    run = assemble(plan, scenario, setting.feeder, QUESTION.limits)
+    return run, simulate_assembled(run, plan, scenario, setting.feeder, QUESTION.limits)
 
 
 # --- scenarios
@@ -224,7 +227,7 @@ def test_records_say_what_another_size_does_to_voltages() -> None:
     scenario, made = replace(QUESTION.scenarios()[1][0], replica_share_start=0.8), {}
     for size in (64, 256):
         setting = Setting(replace(QUESTION, sites=(campus_at(size),), pv=()))
-        made[size] = setting.recorded(scenario, lambda own, run: [])[0]
+        made[size] = setting.recorded(scenario)[0]
     low, high = made[64], made[256]
     power_w = [
         LogisticModelStore.ensure(None, [LARGE]).power(LARGE.model_label).eval(size) for size in (8, 64, 256, 512)
@@ -255,9 +258,9 @@ def test_transformer_and_power_factor_are_the_simulated_sites_own() -> None:
     service = ServiceTransformer(kva=12000.0)
     for question in (QUESTION, replace(QUESTION, power_factor=0.9, service=service)):
         setting = Setting(question)
-        (run,) = setting.simulate(setting.plan, [scenario], "opendss")
-        assert run.outcome.figures is not None
-        margins.append(run.outcome.figures.worst_voltage.margin_pu)
+        (run,) = setting.evaluate(Policy(), [scenario], "opendss")
+        assert run.failure is None
+        margins.append(run.summary.worst_voltage(0.95, 1.05).margin_pu)
     assert dict(setting.feeder.service_buses) == {"671": "g2g_site_671"}
     assert margins[1] < margins[0] - 1e-3
 

@@ -32,6 +32,7 @@ from studies.load_profile.study import LoadProfileStudy
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.shared.rejudging import ALL_LIMITS, conclude_under, limits_of, under_limits
 from studies.shared.site_choices import ServedModel, SiteChoice
+from studies.shared.stored_bases import StoredBases
 from studies.shared.stored_runs import RunRow
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
@@ -55,8 +56,15 @@ OTHER: dict[str, Any] = {
     "unbalance_nema_max": 0.02,
     "unbalance_time_share_max": 0.5,
     "rapid_voltage_change_max_pu": 0.005,
+    "rapid_voltage_change_trip_max_pu": 0.01,
     "voltage_after_trip_max_pu": 1.06,
+    "base_rule": "no-worse",
+    "voltage_worse_max_pu": 0.01,
+    "loading_worse_max": 0.2,
+    "time_worse_share_max": 0.5,
 }
+# Tolerances say nothing while limits have to hold.
+_OF_NO_WORSE = ("voltage_worse_max_pu", "loading_worse_max", "time_worse_share_max")
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +124,14 @@ def others(limits: Limits) -> Iterator[tuple[str, Limits | None]]:
     for name, value in OTHER.items():
         # A time above the rating in seconds stands above a share of it.
         base = replace(limits, overload_time_max_s=None) if name == "overload_time_share_max" else limits
+        if name in _OF_NO_WORSE:
+            base = replace(base, base_rule="no-worse")
         yield name, replace(base, **{name: value})
+
+
+def moved(name: str) -> set[str]:
+    """What `others` moves together."""
+    return {name, "base_rule"} if name in _OF_NO_WORSE else {name}
 
 
 def fresh(study: Any, rows: list[RunRow], limits: Limits) -> list[Outcome]:
@@ -125,7 +140,7 @@ def fresh(study: Any, rows: list[RunRow], limits: Limits) -> list[Outcome]:
     for engine in ("batch", "opendss"):
         places = [k for k, row in enumerate(rows) if row.engine == engine]
         runs = [(rows[k].read_plan(), rows[k].read_scenario()) for k in places]
-        done = simulate_runs(runs, study.load_feeder(), limits, engine=engine)  # type: ignore[arg-type]
+        done = simulate_runs(runs, study.load_feeder(), limits, engine=engine, with_base=True)  # type: ignore[arg-type]
         found.update(zip(places, done, strict=True))
     return [found[k] for k in range(len(rows))]
 
@@ -133,7 +148,7 @@ def fresh(study: Any, rows: list[RunRow], limits: Limits) -> list[Outcome]:
 @pytest.mark.parametrize(("kind", "rows_of"), [("hosting", CapacityRun), ("location", TrialRun), ("profile", CellRun)])
 def test_a_stored_run_judged_again_is_judged_as_a_fresh_one(kind: str, rows_of: type[RunRow], profile: str) -> None:
     study, results = {"hosting": hosting, "location": location}[kind]() if kind != "profile" else load_profile(profile)
-    rows = gather_as(results, "runs", rows_of)
+    rows, bases = gather_as(results, "runs", rows_of), StoredBases(results)
     # The least and the heaviest loaded of them, one that failed, and what ran on OpenDSS.
     solved = sorted((row for row in rows if row.failure_kind is None), key=lambda row: float(row.loading_pu.max()))
     some = [solved[0], solved[-1], *[row for row in rows if row.failure_kind is not None][:1]]
@@ -141,8 +156,9 @@ def test_a_stored_run_judged_again_is_judged_as_a_fresh_one(kind: str, rows_of: 
     verdicts = set()
     for name, limits in others(limits_of(study)):
         for row, outcome in zip(some, fresh(study, some, limits), strict=True):
-            again = row.outcome(limits)
+            again = row.outcome(limits, bases.of(row))
             assert again.verdict.kept == outcome.kept, name
+            assert again.base is not None
             assert [c.name for c in again.checks] == [c.name for c in outcome.checks], name
             for one, other in zip(again.checks, outcome.checks, strict=True):
                 assert one == other, name
@@ -159,7 +175,7 @@ def test_a_study_under_every_other_limit_concludes_from_its_runs_or_refuses_by_n
         if name not in study.rejudges:
             with pytest.raises(InputError, match=name):
                 conclude_under(study, results, limits)
-            refused.add(name)
+            refused |= moved(name)
             continue
         conclusion = conclude_under(study, results, limits)
         assert "nothing was simulated" in conclusion.warnings[0]

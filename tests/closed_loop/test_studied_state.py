@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from g2g_opt.batch.grids import load_jacobian
+from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit import Circuit

@@ -22,7 +22,7 @@ from g2g_opt.datacenter.base import DatacenterBackend, DatacenterState
 from g2g_opt.datacenter.command import DatacenterCommand
 from g2g_opt.events import EventEmitter
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid import circuit
+from g2g_opt.grid import circuit, engine_library
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import SyntheticPV
 from g2g_opt.grid.opendss import OpenDSSGrid
@@ -202,7 +202,7 @@ def test_a_grid_leaves_the_working_directory_alone(tmp_path: Path) -> None:
 
 def test_a_circuit_collected_in_another_thread_waits_for_its_own_to_be_freed() -> None:
     holder = [circuit.Circuit(Feeder.load("ieee13").commands)]
-    waiting = circuit._discarded[threading.get_ident()]
+    waiting = engine_library._discarded[threading.get_ident()]
     collector = threading.Thread(target=holder.clear)
     collector.start()
     collector.join()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.dispatch.blocks import DatacenterNetwork, DispatchSystem
+from solvers.dispatch.lines import Lines
 from solvers.dispatch.task_allocation import allocate_tasks, shift_limits
 from solvers.policy_training.cvxpy_statement import TaskNetwork
 
@@ -34,18 +35,19 @@ def small_case(seed: int, *, curved: bool) -> Case:
     """A ring of 3 or 4 zones with users in each, 2 or 3 datacenters, 1 to 3 records; every fifth is short of power."""
     rng = np.random.default_rng(seed)
     n_zones, n, q = int(rng.integers(3, 5)), int(rng.integers(2, 4)), int(rng.integers(1, 4))
-    incidence = np.eye(n_zones) - np.roll(np.eye(n_zones), 1, axis=1)
-    weighted = rng.uniform(1.0, 5.0, n_zones)[:, None] * incidence
+    zones = np.arange(n_zones)
+    weight = rng.uniform(1.0, 5.0, n_zones)
     unit_zone = np.concatenate([np.arange(n_zones), rng.integers(0, n_zones, 2)])
     cost = rng.uniform(10.0, 60.0, len(unit_zone)).round(2)
+    power_max = rng.uniform(60.0, 200.0, len(unit_zone)).round(1) * (0.35 if seed % 5 == 0 else 1.0)
+    limit = rng.uniform(15.0, 60.0, n_zones).round(1)
     system = DispatchSystem(
         unit_zone,
         np.zeros(len(unit_zone)),
-        rng.uniform(60.0, 200.0, len(unit_zone)).round(1) * (0.35 if seed % 5 == 0 else 1.0),
+        power_max,
         cost,
         (1e-3 if curved else 0.0) * cost,
-        weighted @ np.linalg.pinv(incidence.T @ weighted),
-        rng.uniform(15.0, 60.0, n_zones).round(1),
+        Lines(n_zones, zones, np.roll(zones, -1), 1.0 / weight, np.zeros(n_zones), -limit, limit),
         500.0,
     )
     latency = rng.uniform(0.0, 5.0, (n, n_zones)).round(0 if seed % 2 else 2)

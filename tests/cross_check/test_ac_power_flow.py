@@ -12,6 +12,7 @@ from pypower.api import case24_ieee_rts, ext2int, makePTDF, ppoption, runpf
 
 from g2g_opt.errors import InputError
 from g2g_opt.transmission.ac_power_flow import AcPowerFlow, solve_ac_power_flow
+from g2g_opt.transmission.case_system import system_of_case
 from g2g_opt.transmission.network_case import (
     BRANCH_STATUS,
     BUNDLED_CASE,
@@ -19,12 +20,12 @@ from g2g_opt.transmission.network_case import (
     LOAD_MW,
     NetworkCase,
     load_network_case,
-    system_of_case,
 )
 from studies.coordination_policy.ac_check import Operated, check_ac
 from studies.coordination_policy.network import Network, load_network
 from studies.coordination_policy.peak_hour import make_case
 from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.setting import dispatch_of
 from studies.coordination_policy.study import CoordinationStudy
 from studies.shared.task import Task
 
@@ -88,9 +89,63 @@ def test_a_case_that_was_saved_with_its_solution_is_read_too(tmp_path: Path) -> 
 
 def test_what_is_broken_is_named(tmp_path: Path) -> None:
     found = solved(two_buses(tmp_path, most=121.0, least=0.97))
-    assert found.broken == ("voltage", "reference")
+    assert found.broken == ("voltage", "losses")
     assert found.outside_pu == pytest.approx(0.97 - hand_voltage(1.2, 0.3), abs=1e-8)
-    assert found.slack_excess_mw == pytest.approx(120.0 + found.loss_mw - 121.0, abs=1e-6)
+    assert found.excess_mw == pytest.approx(120.0 + found.loss_mw - 121.0, abs=1e-6)
+
+
+def test_losses_are_given_by_all_generators_by_what_each_could_give_more(tmp_path: Path) -> None:
+    """They were made good at the reference bus alone, which broke its limits where others had room."""
+    two_buses(tmp_path)
+    text = (tmp_path / "two.m").read_text(encoding="utf-8")
+    text = text.replace(
+        "10 0 0 300 -300 1 100 1 300.0 0;", "10 0 0 300 -300 1 100 1 80 0;\n  20 0 0 9 -9 1 100 1 60 0;"
+    )
+    (tmp_path / "two.m").write_text(text.replace("0 20 0;", "0 20 0;\n  2 0 0 3 0 20 0;"), encoding="utf-8")
+    case = load_network_case(str(tmp_path / "two.m"))
+    load = case.bus[:, LOAD_MW], case.bus[:, LOAD_MVAR]
+    # The reference bus is at its limit: the other generator gives the losses of the line.
+    found = solve_ac_power_flow(case, np.array([80.0, 40.0]), *load)
+    assert found.converged
+    assert found.excess_mw == 0.0
+    assert "losses" not in found.broken
+    # A line that carries 80 MW and what bus 20 lacks of reactive power loses 0.6 to 1 MW.
+    assert 0.6 < found.loss_mw < 1.0
+    # With both at their limits, nobody gives them.
+    full = solve_ac_power_flow(case, np.array([80.0, 60.0]), load[0] + [0.0, 20.0], load[1])
+    assert full.excess_mw == pytest.approx(full.loss_mw, abs=0.02)
+    assert "losses" in full.broken
+    # What is too much is taken back, too: 5 MW less load than was dispatched.
+    less = solve_ac_power_flow(case, np.array([80.0, 40.0]), load[0] - [0.0, 5.0], load[1])
+    assert less.excess_mw == 0.0
+
+
+def test_a_reference_without_a_generator_gives_its_part_to_the_largest_unit(tmp_path: Path) -> None:
+    case = two_buses(tmp_path)
+    swapped = case.bus.copy()
+    swapped[:, 1] = [2.0, 3.0]
+    assert solved(replace(case, bus=swapped)).voltage_pu == pytest.approx(solved(case).voltage_pu, abs=1e-9)
+
+
+def test_a_bar_without_impedance_is_solved(tmp_path: Path) -> None:
+    two_buses(tmp_path)
+    text = (tmp_path / "two.m").read_text(encoding="utf-8")
+    text = text.replace("  20 1 120 30", "  30 1 0 0 0 0 1 1 0 230 1 1.05 0.9;\n  20 1 120 30")
+    text = text.replace("  10 20 0.01", "  10 30 0 0 0 0 0 0 0 0 1 -360 360;\n  30 20 0.01")
+    (tmp_path / "bar.m").write_text(text, encoding="utf-8")
+    found = solved(load_network_case(str(tmp_path / "bar.m")))
+    assert found.voltage_pu == pytest.approx([1.0, 1.0, hand_voltage(1.2, 0.3)], abs=1e-5)
+
+
+def test_a_loading_that_has_no_rating_is_not_known(tmp_path: Path) -> None:
+    """It was 0.000."""
+    case = two_buses(tmp_path)
+    branch = case.branch.copy()
+    branch[:, 5] = 0.0
+    found = solved(replace(case, branch=branch))
+    assert np.isnan(found.loading).all()
+    assert found.loading_max is None
+    assert found.broken == ()
 
 
 def test_a_condenser_holds_the_voltage_until_it_is_spent(tmp_path: Path) -> None:
@@ -110,7 +165,8 @@ def test_bundled_case_is_the_published_one() -> None:
     case, other = load_network_case(BUNDLED_CASE), case24_ieee_rts()
     reference, converged = runpf(other, ppoption(VERBOSE=0, OUT_ALL=0))
     assert converged
-    own = solve_ac_power_flow(case, other["gen"][:, 1], case.bus[:, LOAD_MW], case.bus[:, LOAD_MVAR])
+    # Its solution has the losses in the power of its generators already: nothing is left to share.
+    own = solve_ac_power_flow(case, reference["gen"][:, 1], case.bus[:, LOAD_MW], case.bus[:, LOAD_MVAR])
     np.testing.assert_allclose(own.voltage_pu, reference["bus"][:, 7], atol=1e-6)
     flow = reference["branch"]
     assert own.loss_mw == pytest.approx(float((flow[:, 13] + flow[:, 15]).sum()), rel=1e-5)
@@ -123,7 +179,9 @@ def test_transfer_factors_of_a_case_with_taps_and_parallel_lines() -> None:
     other = makePTDF(inside["baseMVA"], inside["bus"], inside["branch"], 12)
     injected = np.random.default_rng(1).normal(size=(5, 24))
     injected -= injected.mean(axis=1, keepdims=True)
-    np.testing.assert_allclose(injected @ system.transfer_factors("physical").T, injected @ other.T, atol=1e-9)
+    np.testing.assert_allclose(
+        injected @ dispatch_of(system, "physical").transfer_factors.T, injected @ other.T, atol=1e-9
+    )
     assert len(set(system.line_names)) == len(system.line_names)
 
 
@@ -142,26 +200,23 @@ def edited(old: str, new: str) -> Callable[[Path], Path]:
     ("write", "words"),
     [
         (lambda folder: folder / "none.m", "none.m not found"),
-        (edited("mpc.gencost", "mpc.other"), "lacks gencost"),
-        (edited("  10 20 0.01 0.1", "  10 30 0.01 0.1"), "there is no bus 30"),
-        (edited("0.01 0.1 0 140 0 0 0 0 1", "0.01 0.1 0 140 0 0 0 5 1"), "phase shifters"),
+        (edited("mpc.gencost", "mpc.other"), "gives other, which is no field"),
+        (edited("mpc.gencost", "% mpc.gencost"), "is no statement of a case"),
+        (edited("  10 20 0.01 0.1", "  10 30 0.01 0.1"), "names a bus that is not in the table bus"),
         (edited("0.01 0.1 0 140 0 0 0 0 1", "0.01 0.1 0 140 0 0 0 0 0"), "not all connected"),
-        (edited("0.01 0.1 0 140", "0.01 0 0 140"), "reactance"),
-        (edited("10 3 0 0", "10 1 0 0"), "reference"),
         (edited("  20 1 120", "  10 1 120"), "twice"),
-        (edited("2 0 0 3 0 20 0", "1 0 0 2 0 0 50 900"), "polynomials"),
         (edited("2 0 0 3 0 20 0", "2 0 0 3 -1 20 0"), "convex"),
         (edited("120 30 0 0", "120 0 0 0"), "no load has reactive power"),
         (edited("0.01 0.1 0 140", "0 0.1 0 140"), "no branch has a resistance"),
         (edited("300 -300", "0 0"), "no generator has reactive limits"),
         (edited("300 -300", "-300 300"), "contradict"),
-        (edited("120 30 0 0", "NaN 30 0 0"), "is no finite number"),
-        (edited("1.05 0.9;", "NaN 0.9;"), "is no finite number"),
-        (edited("2 0 0 3 0 20", "2 0 0 NaN 0 20"), "is no finite number"),
+        (edited("120 30 0 0", "NaN 30 0 0"), "row 2 has a value that is no finite number"),
+        (edited("1.05 0.9;", "NaN 0.9;"), "row 2 has a value that is no finite number"),
+        (edited("2 0 0 3 0 20", "2 0 0 NaN 0 20"), "row 1 says nan terms"),
         (edited("0.01 0.1 0 140", "0.01 0.1 0 -140"), "negative rating"),
         (edited("  10 20 0.01", "  10 10 0.01"), "begins and ends"),
         (edited("300.0 0;", "300.0 400;"), "above its most"),
-        (edited("1 300.0", "0 300.0"), "reference bus"),
+        (edited("1 300.0", "0 300.0"), "no generator is in service"),
         (edited("mpc.baseMVA = 100", "mpc.baseMVA = Inf"), "baseMVA"),
     ],
 )
@@ -196,7 +251,7 @@ def test_what_stands_at_an_isolated_bus_is_left_out(tmp_path: Path) -> None:
     text = text.replace("0 20 0;\n", "0 20 0;\n  2 0 0 3 0 1 0;\n")
     (tmp_path / "isolated.m").write_text(text, encoding="utf-8")
     case = load_network_case(str(tmp_path / "isolated.m"))
-    assert (len(case.bus), len(case.branch), len(case.gen), len(case.gencost)) == (2, 1, 1, 1)
+    assert (len(case.bus), len(case.branch), len(case.gen), len(case.costs)) == (2, 1, 1, 1)
 
 
 def test_endless_reactive_limits_leave_the_other_side_in_force(tmp_path: Path) -> None:

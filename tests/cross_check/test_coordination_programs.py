@@ -184,7 +184,7 @@ def test_dispatch_without_squares_is_a_linear_program(kind: Settings) -> None:
     for k, (d, injected) in enumerate(zip(load, records.injected_mw[at], strict=True)):
         flow = system.transfer_factors @ (injected - d)
         bounds = [*zip(system.power_min_mw, system.power_max_mw, strict=True), *((0.0, x) for x in d)]
-        room = np.concatenate([system.limit_mw - flow, system.limit_mw + flow])
+        room = np.concatenate([system.lines.flow_max_mw - flow, flow - system.lines.flow_min_mw])
         found = linprog(cost, np.vstack([rows, -rows]), room, at_zone.sum(axis=0)[None], [(d - injected).sum()], bounds)
         assert own.cost_usd[k] == pytest.approx(found.fun, rel=1e-6)
 
@@ -310,7 +310,9 @@ def test_an_infeasible_program_is_failed() -> None:
     assert found.status is SolveStatus.FAILED
     case = small_case(4, curved=True)
     must = case.system.power_max_mw
-    wide = replace(case.system, power_min_mw=must, limit_mw=case.system.limit_mw + 1e4)
+    lines = case.system.lines
+    open_lines = replace(lines, flow_min_mw=lines.flow_min_mw - 1e4, flow_max_mw=lines.flow_max_mw + 1e4)
+    wide = replace(case.system, power_min_mw=must, lines=open_lines)
     load = np.full((2, wide.n_zones), must.sum() / wide.n_zones) * [[0.5], [1.0]]
     dispatch = solve_dispatch(wide, load, 0.0 * load)
     assert dispatch.solved.tolist() == [False, True]
@@ -373,3 +375,21 @@ def test_bad_input_is_named() -> None:
         for call in calls:
             with pytest.raises(SolverError, match=name):
                 call()
+
+
+@pytest.mark.parametrize("eps", [0.3, 3.0, 1e4])
+def test_base_regression_of_few_records_is_that_of_squares(eps: float) -> None:
+    """With fewer records than features, against the same program stated by cvxpy; a free fit misses nothing."""
+    rng = np.random.default_rng(3)
+    x, shift = rng.normal(size=(6, 9)), rng.normal(0.0, 20.0, (6, 4))
+    shift -= shift.mean(axis=1, keepdims=True)
+    own = train_base_regression(x, shift, eps)
+    assert own.certified
+    matrix = cp.Variable((4, 10))
+    miss = np.hstack([np.ones((6, 1)), x]) @ matrix.T - shift
+    bounds = [cp.sum(cp.abs(matrix)) <= 2.0 * eps, cp.sum(matrix, axis=0) == 0.0]
+    stated = cp.Problem(cp.Minimize(cp.sum_squares(miss) / (6 * 4)), bounds)
+    stated.solve(solver=cp.CLARABEL)
+    assert own.cost_usd == pytest.approx(stated.value, rel=1e-5, abs=1e-5)
+    of_policy = ((own.shifts_mw(x) - shift) ** 2).sum() / (6 * 4)
+    assert own.cost_usd == pytest.approx(of_policy, rel=1e-5, abs=1e-4)

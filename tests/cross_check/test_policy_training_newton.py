@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from g2g_opt.transmission.system import SETTINGS, Settings
-from solvers.dispatch.blocks import POWER_MW, dispatch_blocks
+from solvers.dispatch.blocks import dispatch_blocks
 from solvers.policy_training import training as policy_training
 from solvers.policy_training.newton import PolicyTerms, TrainingNewton
 from solvers.policy_training.training import train_policy
@@ -45,7 +45,7 @@ def newton_program(case: Case) -> TrainingNewton:
     shape = (2, network.n, x.shape[1])
     terms = PolicyTerms(x, rng.uniform(0.1, 2.0, shape), 1.0, rng.uniform(0.0, 1e-3, shape), rng.normal(size=shape))
     blocks = dispatch_blocks(case.system, case.load_mw, case.injected_mw, network, keep_sum=False)
-    return TrainingNewton(blocks, case.system, network, network.base_mw / POWER_MW, terms)
+    return TrainingNewton(blocks, case.system, network, network.base_mw / blocks.power_mw, terms)
 
 
 @given(st.integers(0, 2**20), st.floats(0.0, 6.0))

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from malformed_json import contextual_policy, feeder_policy
 from spoiling import places_in, replaced
 
-from g2g_opt.controller.contextual_batch_size import FeederPolicy
 from g2g_opt.errors import InputError
+from g2g_opt.feeder_policy import FeederPolicy
 from g2g_opt.grid.profile import read_profile
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.transmission.policy import ContextualPolicy

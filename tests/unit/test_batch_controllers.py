@@ -229,7 +229,9 @@ def test_the_ofo_update_is_the_text_read_scalar_by_scalar(seed: int, n_models: i
     )
     voltage_pull(dual_low, dual_high, H[:, :, None].copy(), np.zeros(1, dtype=np.int64), pull)
     batch = np.zeros(n_models, dtype=np.int64)
-    update_batches(state, pull, e, n.astype(float), itl, models, config.tuning, batch)
+    update_batches(
+        state, pull, e, n.astype(float), itl, models, config.tuning, batch, np.zeros(n_models, dtype=np.bool_)
+    )
 
     for j in range(n_volts):  # (4.1)
         lam_lo[j] = max(lam_lo[j] + config.voltage_dual_step_size * (config.v_min - v[j]), 0.0)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from g2g_opt.batch.factorization import Elimination, factorize, solve_columns
+from g2g_opt.batch.factorization import Elimination, eliminate_leading, solve_columns
 from g2g_opt.batch.lanes import (
     WIDTH,
     aligned,
@@ -176,10 +176,10 @@ def test_factors_solve_what_a_dense_solver_solves(n: int, n_entries: int, n_colu
     b = rng.normal(size=(n, 2, n_columns))
     expected = np.linalg.solve(dense.reshape(2 * n, 2 * n), b.reshape(2 * n, -1)).reshape(b.shape)
 
-    e = Elimination.of(rows, columns, n)
+    e = Elimination.of(rows, columns, n, np.zeros(0, dtype=np.int64))
     assert sorted(e.order) == list(range(n))
     np.testing.assert_array_equal(e.place[e.order], node)
-    factors = factorize(e, rows, columns, blocks)
+    factors = eliminate_leading(e, rows, columns, blocks)
     x = np.ascontiguousarray(b[e.order])
     solve_columns(
         e.lower_start,
@@ -197,7 +197,7 @@ def test_factors_solve_what_a_dense_solver_solves(n: int, n_entries: int, n_colu
 def test_a_pattern_holds_entries_that_elimination_fills_in() -> None:
     # A ring of four: taking any node out joins its two neighbours.
     ring = np.arange(4)
-    e = Elimination.of(ring, (ring + 1) % 4, 4)
+    e = Elimination.of(ring, (ring + 1) % 4, 4, np.zeros(0, dtype=np.int64))
     assert len(e.upper_column) == len(e.lower_column) == 5
     for start, column, side in ((e.lower_start, e.lower_column, -1), (e.upper_start, e.upper_column, 1)):
         for i in range(4):

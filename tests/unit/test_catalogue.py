@@ -6,10 +6,12 @@ import importlib
 import json
 import sys
 import tomllib
+import types
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -48,14 +50,94 @@ def test_a_question_comes_back_from_toml_and_json(tmp_path: Path) -> None:
     assert parse_question(question_json(QUESTION)) == QUESTION
 
 
-def test_a_limit_that_is_left_out_though_it_has_a_default_stays_left_out(tmp_path: Path) -> None:
-    question = HostingCapacityStudy(limits=Limits(loading_max_pu=None, rating_basis="nameplate"))
-    path = tmp_path / "study.toml"
-    path.write_text(question_toml(question), encoding="utf-8")
-    assert 'loading_max_pu = "none"' in path.read_text()
-    assert read_question(path).limits == question.limits  # type: ignore[attr-defined]
-    assert parse_question(question_json(question)) == question
-    assert HostingCapacityStudy().limits.loading_max_pu == 1.0
+def places(study: str) -> list[tuple[tuple[str, ...], Any]]:
+    """Every field of a question and of the nouns in it, with its default."""
+    usual = question_type(study)()
+    found: list[tuple[tuple[str, ...], Any]] = []
+    for one in fields(usual):
+        value = getattr(usual, one.name)
+        found.append(((one.name,), value))
+        if is_dataclass(value):
+            found += [((one.name, inner.name), getattr(value, inner.name)) for inner in fields(value)]
+    return found
+
+
+def takes_none(study: str, place: tuple[str, ...]) -> bool:
+    """Whether the annotation of a field has None in it."""
+    kind: Any = question_type(study)
+    for name in place[:-1]:
+        kind = type(getattr(kind(), name))
+    return type(None) in every_type(get_type_hints(kind)[place[-1]])
+
+
+def every_type(hint: Any) -> set[Any]:
+    args = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else ()
+    return {hint}.union(*map(every_type, args)) if args else {hint}
+
+
+def test_there_are_fields_that_may_be_none_and_are_not() -> None:
+    found = {place[-1] for study in STUDIES for place, usual in places(study) if usual is not None and
+             takes_none(study, place)}  # fmt: skip
+    assert {"loading_max_pu", "unbalance_nema_max", "rapid_voltage_change_max_pu", "pv_total_max_kw"} <= found
+
+
+@pytest.mark.parametrize("study", sorted(STUDIES))
+def test_none_in_any_field_comes_back_from_toml_and_json(study: str, tmp_path: Path) -> None:
+    usual, path = question_type(study)(), tmp_path / "study.toml"
+    tried = 0
+    for place, value in places(study):
+        if value is None or not takes_none(study, place):
+            continue
+        try:
+            if len(place) == 1:
+                question = replace(usual, **{place[0]: None})
+            else:
+                question = replace(usual, **{place[0]: replace(getattr(usual, place[0]), **{place[1]: None})})
+        except InputError:
+            continue  # no question at all: this field goes with another
+        path.write_text(question_toml(question), encoding="utf-8")
+        assert f'{place[-1]} = "none"' in path.read_text()
+        assert read_question(path) == question, place
+        assert parse_question(question_json(question)) == question, place
+        field = json_schema(study)["properties"].get(place[0], {})
+        if len(place) == 1:
+            assert {"const": "none", "type": "string"} in field["anyOf"]
+        tried += 1
+    assert tried or not any(value is not None and takes_none(study, place) for place, value in places(study))
+
+
+def test_none_is_a_word_for_numbers_only_where_it_can_be_meant(tmp_path: Path) -> None:
+    asked = make_question("hosting-capacity", {"limits": {"loading_max_pu": "none", "overload_time_max_s": "none"}})
+    assert asked == HostingCapacityStudy(limits=Limits(loading_max_pu=None))
+    with pytest.raises(InputError, match=r"limits\.voltage_min_pu: must be a number in .* got 'none'"):
+        make_question("hosting-capacity", {"limits": {"voltage_min_pu": "none"}})
+    assert make_question("hosting-capacity", {"policy": {"kind": "none"}}).policy.kind == "none"  # type: ignore[attr-defined]
+    limits = json_schema("hosting-capacity")["$defs"]["Limits"]["properties"]
+    assert {"const": "none", "type": "string"} in limits["unbalance_nema_max"]["anyOf"]
+
+
+@pytest.mark.parametrize("study", sorted(STUDIES))
+def test_a_part_of_a_table_changes_that_part_of_the_questions_own_default(study: str) -> None:
+    usual = question_type(study)()
+    plain = tomllib.loads(question_toml(usual))
+    tried = 0
+    for name, table in plain.items():
+        if not isinstance(table, dict):
+            continue
+        assert make_question(study, {name: {}}) == usual, name
+        for inner, value in table.items():
+            assert make_question(study, {name: {inner: value}}) == usual, (name, inner)
+            tried += 1
+    assert tried or study == "coordination"
+
+
+def test_a_partial_table_is_what_the_flags_mean() -> None:
+    question: Any = make_question("load-profile", {"limits": {"voltage_min_pu": 0.94}})
+    assert question.limits == Limits(voltage_min_pu=0.94, violation_time_share_max=0.0)
+    flexible: Any = make_question("hosting-capacity", {"policy": {"settings": [["step_size", 2.0]]}})
+    assert flexible.policy == Policy("ofo", margin_pu=0.003, settings=(("step_size", 2.0),))
+    with pytest.raises(InputError, match="violation_time_share_max changes nothing here"):
+        make_question("load-profile", {"limits": {"violation_time_share_max": 0.01}}).check()
 
 
 @pytest.mark.parametrize("study", sorted(STUDIES))

@@ -122,6 +122,22 @@ def test_what_opendss_passes_over_is_listed(tmp_path: Path) -> None:
     )
 
 
+def test_changes_of_elements_that_are_not_there_are_listed(tmp_path: Path) -> None:
+    lines = (
+        "Edit Load.m kW=5",
+        "Disable load.lod",
+        "edit LOAD.L kw=6",
+        "Edit Line.two r1=1",
+        "Edit Vsource.source pu=1",
+    )
+    found = [words for words in read(tmp_path, "\n".join(lines)).left_out if "no such element" in words]
+    assert [words.partition(";")[0].lower() for words in found] == [
+        "master.dss:5: edit load.m",
+        "master.dss:6: disable load.lod",
+        "master.dss:8: edit line.two",
+    ]
+
+
 def test_files_that_include_each_other_over_and_over_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "_INCLUDED_MAX", 100)
     for i in range(20):

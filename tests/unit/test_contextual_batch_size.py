@@ -14,9 +14,6 @@ from controller_rigs import EVENTS, ToldSite, clock_at
 
 from g2g_opt.controller.contextual_batch_size import (
     ContextualBatchSizeController,
-    FeederPolicy,
-    PolicyFeature,
-    PolicyOutput,
     PolicySite,
     affine_level,
     batch_at_level,
@@ -24,6 +21,7 @@ from g2g_opt.controller.contextual_batch_size import (
 from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.datacenter.workloads.curves import LogisticModel, LogisticModelStore
 from g2g_opt.errors import InputError
+from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature, PolicyOutput
 from g2g_opt.grid.generator import SampledGenerator
 from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.load import ConstantLoad

@@ -167,6 +167,26 @@ def test_in_autumn_five_minute_readings_of_both_hours_count_alike(tmp_path: Path
     assert ("load", "01", "11 of 12 readings: averaged") in notes_of(series, "missing")
 
 
+def test_readings_between_the_five_minute_ones_count_by_the_time_they_hold(tmp_path: Path) -> None:
+    """Eight of 1,400 MW from 13:10:40 on, the last until 13:15: 260 s of the hour. By number they were 1,160 MW."""
+    day = MarketDay("2018-07-02", tmp_path)
+    day.load_mw = dict.fromkeys(day.load_mw, 1000.0)
+    lines = day.five_minute_load(around_mw=0.0)
+    extra = []
+    for moment in ("10:40", "11:10", "11:45", "12:20", "12:50", "13:13", "13:40", "14:05"):
+        regular = f"{stamp(day.day, 13, 10)}:00"
+        at = regular.replace("10:00", moment)
+        template = [line for line in lines if line.startswith(f'"{regular}"')]
+        extra += [line.replace(regular, at).replace(",1000.0", ",1400.0") for line in template]
+    assert len(extra) == 88
+    assert all("1400" in line for line in extra)
+    for rows in (lines + extra, [lines[0], *extra, *reversed(lines[1:])]):
+        series = load_one(day.write(pal=rows, isolf=day.forecast(), rtfuelmix=day.fuels()))
+        np.testing.assert_allclose(series.load_mw[13], (3340 * 1000.0 + 260 * 1400.0) / 3600)
+        np.testing.assert_allclose(series.load_mw[[12, 14]], 1000.0)
+        assert notes_of(series, "extra") == [("load", "13", "20 of 12 readings: weighted by the time that each holds")]
+
+
 # ---------------------------------------------------------------- kinds of files
 
 

@@ -17,7 +17,6 @@ import pytest
 
 from g2g_opt.controller.adaptive_tap import AdaptiveTapConfig
 from g2g_opt.controller.batch_size_schedule import BatchSizeChange, BatchSizeSchedule
-from g2g_opt.controller.contextual_batch_size import FeederPolicy, PolicyFeature, PolicyOutput
 from g2g_opt.controller.load_shift import LoadShiftConfig
 from g2g_opt.controller.ofo import OFOConfig
 from g2g_opt.controller.rule_based import RuleBasedConfig
@@ -36,6 +35,7 @@ from g2g_opt.datacenter.workloads.latency import LatencyMixture
 from g2g_opt.datacenter.workloads.ripple import RippleModel
 from g2g_opt.datacenter.workloads.training import TrainingTrace
 from g2g_opt.errors import InputError
+from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature, PolicyOutput
 from g2g_opt.grid.config import TapPosition, TapSchedule
 from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.load import ConstantLoad, CSVProfileLoad, SampledLoad

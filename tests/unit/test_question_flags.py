@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from g2g_opt.errors import InputError
-from g2g_opt.limits import Limits
+from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.plan import Policy, PVUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import ServiceTransformer
@@ -42,7 +42,12 @@ LIMITS = Limits(
     unbalance_nema_max=None,
     unbalance_time_share_max=0.1,
     rapid_voltage_change_max_pu=0.04,
+    rapid_voltage_change_trip_max_pu=0.05,
     voltage_after_trip_max_pu=1.08,
+    base_rule="no-worse",
+    voltage_worse_max_pu=0.002,
+    loading_worse_max=0.02,
+    time_worse_share_max=0.03,
 )
 KEPT_ALWAYS = replace(
     LIMITS,
@@ -50,6 +55,7 @@ KEPT_ALWAYS = replace(
     violation_integral_max_pu_s=None,
     overload_time_share_max=0.0,
     overload_time_max_s=None,
+    **{name: getattr(Limits(), name) for name in BASE_RULE_FIELDS},
 )
 RUN = Scenario(
     "calm", 1800, Fraction(1, 2), Fraction(2), 0.6, ((10.0, 20.5, 0.75), (30.0, 40.0, 0.25)), False, 0.01, 0.002, 7,

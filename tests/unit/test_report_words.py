@@ -93,7 +93,8 @@ def test_every_limit_has_words() -> None:
     [
         (Limits(), ""),
         (Limits(voltage_min_pu=0.94), "lowest voltage 0.94 pu instead of 0.95"),
-        (Limits(loading_max_pu=1.0), "loading 1 of normal ratings instead of without limit"),
+        (Limits(loading_max_pu=None), "loading without limit instead of 1"),
+        (Limits(base_rule="no-worse"), "rule where the circuit breaks a limit without a site no-worse instead of hold"),
         (
             Limits(voltage_max_pu=1.1, throughput_share_min=0.8),
             "highest voltage 1.1 pu instead of 1.05; tokens served 0.8 of the uncontrolled fleet's instead of 0.5",

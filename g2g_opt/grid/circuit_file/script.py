@@ -16,6 +16,7 @@ from pathlib import Path
 from g2g_opt.errors import InputError
 from g2g_opt.grid.circuit_file import allow_list as allowed
 from g2g_opt.grid.circuit_file.files import CircuitFiles
+from g2g_opt.grid.circuit_file.missing_elements import changes_of_missing
 from g2g_opt.grid.circuit_file.tokens import Parameter, ScriptError, parameters, quoted
 
 _INCLUDES_MAX = 64  # files that include each other, one within the other
@@ -76,9 +77,8 @@ def _script(reader: _Reader, edits: Path | None) -> CircuitScript:
     if edits is not None:
         reader.edit(edits)
     commands = tuple(reader.commands)
-    return CircuitScript(
-        commands, tuple(reader.places), dict(reader.files.read), tuple(reader.left_out), edits=commands[own:]
-    )
+    left_out = (*reader.left_out, *changes_of_missing(commands[:own], reader.places[:own]))
+    return CircuitScript(commands, tuple(reader.places), dict(reader.files.read), left_out, edits=commands[own:])
 
 
 @dataclass

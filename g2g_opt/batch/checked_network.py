@@ -1,0 +1,47 @@
+"""`load_jacobian`: the network of a circuit for the batch engine, held to OpenDSS's own solution of it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.network import read_network
+from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.errors import PowerFlowError
+from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_parts import Bus
+
+# How tightly OpenDSS solves the circuit once, for its slopes to be taken there and our answer to be held to its.
+_READ_TOLERANCE, _READ_ITERATIONS = 1e-9, 500
+_AGREE_PU = 1e-6
+
+
+@lru_cache(maxsize=16)
+def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...], few_moving: bool = False) -> Jacobian:
+    """The network that these commands build, with `buses` as a feeder has them, checked against OpenDSS's own solution.
+
+    `few_moving` where the circuit's own controls act (see `Jacobian`).
+
+    Raises `UnsupportedByBatch` if it holds what is not modelled, or if the two solutions differ.
+    """
+    circuit = Circuit(commands, tolerance=_READ_TOLERANCE, max_iterations=_READ_ITERATIONS)
+    try:
+        circuit.finish()
+        network = read_network(circuit, {bus.name: bus for bus in buses})
+    except PowerFlowError as error:
+        raise UnsupportedByBatch(f"OpenDSS does not solve the circuit tightly: {error}") from error
+    jacobian = Jacobian(network, few_moving=few_moving)
+    flow = BatchPowerFlow(jacobian, [[]], [Setting()], tolerance_pu=_READ_TOLERANCE)
+    flow.solve()
+    monitored = network.alive & network.judged.monitored & np.isfinite(network.base_v)
+    expected = network.judged.magnitudes_pu(network.start_v)
+    worst = np.abs(flow.voltage_pu[:, 0] - expected)[monitored].max(initial=0.0)
+    if not flow.solved.all() or not worst < _AGREE_PU:
+        raise UnsupportedByBatch(
+            f"the batch engine's solution of the circuit differs from OpenDSS's by {worst:.1e} pu; an element of it "
+            "must behave in a way that is not modelled"
+        )
+    return jacobian

@@ -1,0 +1,113 @@
+"""Elements whose admittances differ from scenario to scenario: tapped windings and capacitor banks.
+
+Their admittances are sums of monomials of what moves: 1, 1 / t and products of two of them for a winding with tap
+ratios t, and 1 or 0 for a bank that is on or off. All scenarios share the coefficients; a scenario is a small matrix of
+monomials.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from g2g_opt.batch.network import Network, TappedWinding
+from g2g_opt.errors import unknown_name
+from g2g_opt.grid.circuit_parts import LinearElement
+
+if TYPE_CHECKING:
+    from g2g_opt.batch.jacobian import Setting
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Complexes = NDArray[np.complex128]
+
+
+class Entries(NamedTuple):
+    """Entries of a matrix that move: the element of each, and its coefficients (entry, monomial), S."""
+
+    element: Ints
+    coefficient: Complexes
+
+
+class MovingElements:
+    """The moving elements of a network, banks first, and what they are made of.
+
+    `nodes` are all nodes they touch. Raises `InputError` for a setting that names what the network has not.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._banks = (*network.capacitors, *network.banks_off.values())
+        self._begins_on = np.array([1.0] * len(network.capacitors) + [0.0] * len(network.banks_off))
+        self._bank_row = {bank.name: k for k, bank in enumerate(self._banks)}
+        self.elements: tuple[LinearElement | TappedWinding, ...] = (*self._banks, *network.tapped)
+        self._regulators = tuple(network.start_taps)
+        place = {name: k for k, name in enumerate(self._regulators)}
+        self._start = np.array([network.start_taps[name] for name in self._regulators])
+        self._place = place
+        most = max((len(winding.regulators) for winding in network.tapped), default=0)
+        self._changers = np.full((len(self.elements), most), -1, dtype=np.int64)
+        for row, winding in enumerate(network.tapped, len(self._banks)):
+            self._changers[row, : len(winding.regulators)] = [place[name] for name in winding.regulators]
+        self.n_monomials = 1 + most + most * (most + 1) // 2
+        touched = {int(node) for element in self.elements for node in element.nodes if node >= 0}
+        self.nodes = np.array(sorted(touched), dtype=np.int64)
+
+    def coefficients(self, element: int) -> Complexes:
+        """Coefficients (monomial, row, column) of an element's admittances, of its first monomials alone."""
+        found = self.elements[element]
+        return found.c if isinstance(found, TappedWinding) else found.yprim[None]
+
+    def entries(self, element: Ints, row: Ints, column: Ints) -> Entries:
+        """Entries (row, column) of the elements' admittances."""
+        coefficient = np.zeros((len(element), self.n_monomials), dtype=np.complex128)
+        for k, (e, i, j) in enumerate(zip(element.tolist(), row.tolist(), column.tolist(), strict=True)):
+            c = self.coefficients(e)
+            coefficient[k, : len(c)] = c[:, i, j]
+        return Entries(element, coefficient)
+
+    def monomials(self, setting: Setting) -> Floats:
+        """Monomials (element, monomial) at a setting."""
+        on, taps = self._begins_on.copy(), self._start.copy()
+        for name, ratio in setting.taps:
+            if name not in self._place:
+                raise unknown_name("regulator", name, self._place, "in this network")
+            taps[self._place[name]] = ratio
+        for names, state in ((setting.open_capacitors, 0.0), (setting.closed_capacitors, 1.0)):
+            for name in names:
+                if name not in self._bank_row:
+                    raise unknown_name("capacitor", name, self._bank_row, "in this network")
+                on[self._bank_row[name]] = state
+        found = np.zeros((len(self.elements), self.n_monomials))
+        found[: len(on), 0] = on
+        _fill_monomials(found, self._changers, len(on), taps)
+        return found
+
+
+@njit(cache=True, error_model="numpy")
+def _fill_monomials(found: Floats, changers: Ints, first: int, taps: Floats) -> None:
+    """1, then 1 / t and products of two of them, for every winding's changers."""
+    for row in range(first, len(found)):
+        found[row, 0] = 1.0
+        n = 0
+        while n < changers.shape[1] and changers[row, n] >= 0:
+            n += 1
+            found[row, n] = 1.0 / taps[changers[row, n - 1]]
+        m = n + 1
+        for i in range(n):
+            for j in range(i, n):
+                found[row, m] = found[row, 1 + i] * found[row, 1 + j]
+                m += 1
+
+
+@njit(error_model="numpy")
+def entry_value(entries: Entries, k: int, monomials: Floats) -> complex:
+    """An entry (S) at a scenario's monomials."""
+    e = entries.element[k]
+    value = 0.0 + 0.0j
+    for m in range(monomials.shape[1]):
+        value += entries.coefficient[k, m] * monomials[e, m]
+    return value

@@ -1,0 +1,353 @@
+"""`OwnControls`: the circuit's own RegControls and CapControls in all scenarios of a batch, equal to OpenDSS in time.
+
+Every solution goes through the rounds of OpenDSS's `Solve`: solve, let all controls look, do the actions that are due,
+and solve again until none was done. Within time (`ControlMode=Time`) those up to the present moment are due; without
+(`ControlMode=Static`) the nearest ones, and a tap goes most of its way at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch import capacitor_kernel as cap
+from g2g_opt.batch import regulator_kernel as reg
+from g2g_opt.batch.control_queue import ControlClock
+from g2g_opt.batch.jacobian import Setting
+from g2g_opt.batch.network import Network, TappedWinding
+from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.grid.circuit import SETTLED_DT_S, SETTLING_ROUNDS, Circuit
+from g2g_opt.grid.circuit_controls import (
+    CapControlSettings,
+    ControlReading,
+    RegControlSettings,
+    read_controls,
+)
+from g2g_opt.grid.circuit_parts import LinearElement
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Complexes = NDArray[np.complex128]
+
+# Actions that a control's queue holds before it is made longer.
+_QUEUE_LENGTH = 4
+# A ratio that comes back to where it was has the same factors; OpenDSS sums steps up, and so do we.
+_RATIO_DECIMALS = 12
+_CAP_KINDS = {
+    "current": cap.CURRENT,
+    "voltage": cap.VOLTAGE,
+    "kvar": cap.KVAR,
+    "time": cap.TIME,
+    "pf": cap.POWER_FACTOR,
+}
+
+
+@lru_cache(maxsize=16)
+def load_controls(commands: tuple[str, ...], dt_s: float) -> ControlReading:
+    """The controls of the circuit that these commands build, as they stand when a run with steps of `dt_s` begins.
+
+    Raises `UnsupportedByBatch` for a control that is not modelled.
+    """
+    reading = read_controls(Circuit(commands, regulator_control_dt_s=dt_s))
+    if reading.others:
+        raise UnsupportedByBatch(f"the circuit's own control {reading.others[0]} acts, which is not modelled")
+    movers: dict[tuple[str, int], str] = {}
+    for control in reading.regulators:
+        name, changer = f"RegControl {control.name}", (control.transformer, control.tap_winding)
+        if control.kind != "transformer":
+            raise UnsupportedByBatch(f"{name} moves an {control.kind}, whose control is not modelled")
+        if control.tap_step_pu <= 0.0:
+            raise UnsupportedByBatch(f"{name} moves a winding without a tap changer")
+        if changer in movers:
+            raise UnsupportedByBatch(f"{name} moves the same changer as {movers[changer]}")
+        if control.bus and control.pt_phase > 1:
+            raise UnsupportedByBatch(f"{name} looks at phase {control.pt_phase} of a remote bus")
+        movers[changer] = control.name
+    banks: dict[str, str] = {}
+    for bank in reading.capacitors:
+        name = f"CapControl {bank.name}"
+        if bank.kind == "other":
+            raise UnsupportedByBatch(f"{name} is of a type that is not modelled")
+        if bank.n_steps != 1:
+            raise UnsupportedByBatch(f"{name} switches a bank of {bank.n_steps} steps")
+        if bank.overrides_by_voltage and bank.override_bus:
+            raise UnsupportedByBatch(f"{name} looks at the voltage of bus {bank.override_bus}")
+        if bank.capacitor in banks:
+            raise UnsupportedByBatch(f"{name} switches the same bank as {banks[bank.capacitor]}")
+        banks[bank.capacitor] = bank.name
+    return reading
+
+
+def as_told(ratio: float) -> float:
+    """A ratio as OpenDSS is told it (see `Circuit.set_tap`)."""
+    return float(f"{ratio:.9f}")
+
+
+class _Places:
+    """Nodes that controls look at, each once."""
+
+    def __init__(self) -> None:
+        self.nodes: list[int] = []
+        self._place: dict[int, int] = {}
+
+    def of(self, node: int) -> int:
+        if node not in self._place:
+            self._place[node] = len(self.nodes)
+            self.nodes.append(node)
+        return self._place[node]
+
+
+class OwnControls:
+    """Controls of `n_slots` scenarios that begin at `taps` (by regulator) and with the banks as the circuit has them.
+
+    `sensed` are the nodes whose voltages `act` needs, `moved` the scenarios whose taps or banks it has moved since they
+    were last taken out. Raises `UnsupportedByBatch` for a control whose measurements are
+    not modelled.
+    """
+
+    def __init__(
+        self, reading: ControlReading, network: Network, dt_s: float, taps: Sequence[Mapping[str, float]]
+    ) -> None:
+        self._regs, self._caps, self._dt_s = reading.regulators, reading.capacitors, dt_s
+        self._settles_each_step = self._is_settled = dt_s >= SETTLED_DT_S
+        self._rounds = SETTLING_ROUNDS if self._settles_each_step else reading.rounds_max
+        self._clock = ControlClock()
+        self.moved: set[int] = set()
+        self._network, self._n = network, len(taps)
+        places = _Places()
+        self._elements = {(e.kind, e.name): e for e in (*network.fixed, *network.capacitors)}
+        self._tapped = {w.element: w for w in network.tapped if w.kind == "transformer"}
+        self._row = {control.name: c for c, control in enumerate(self._regs)}
+        self._build_regulators(places)
+        self._build_capacitors(places)
+        self.sensed = tuple(places.nodes)
+        state = np.zeros((len(self._regs), reg.QUEUE + _QUEUE_LENGTH, self._n))
+        state[:, reg.QUEUE :] = state[:, reg.REVERSE_AT] = np.inf
+        state[:, reg.HANDLE] = -1.0
+        self._state = state
+        for slot, of_slot in enumerate(taps):
+            for control, row in self._row.items():
+                state[row, reg.TAP, slot] = of_slot[control]
+        banks = np.zeros((len(self._caps), cap.N_STATE, self._n))
+        banks[:, cap.ACTION_AT] = np.inf
+        for c, bank in enumerate(self._caps):
+            banks[c, cap.CLOSED], banks[c, cap.IN_SERVICE] = bank.is_closed, bank.in_service
+            banks[c, cap.LAST_OPEN] = -bank.dead_time_s
+        self._banks = banks
+
+    # --- building
+
+    def _build_regulators(self, places: _Places) -> None:
+        settings = np.zeros((len(self._regs), reg.N_SETTINGS))
+        layout = np.zeros((len(self._regs), reg.N_LAYOUT), dtype=np.int64)
+        pairs: list[tuple[int, int]] = []
+        columns: list[int] = []
+        changers: list[int] = []
+        y: list[Complexes] = []
+        n_y = 0
+        for c, control in enumerate(self._regs):
+            winding = self._tapped.get(control.transformer)
+            if winding is None:
+                raise UnsupportedByBatch(f"RegControl {control.name} moves transformer {control.transformer}, not read")
+            of_winding = _winding_pairs(control, winding.nodes)
+            settings[c] = _reg_settings(control)
+            own = layout[c]
+            own[reg.PHASE] = control.pt_phase if control.pt_phase <= control.n_phases else 1
+            own[reg.MAX_CHANGE], own[reg.INVERSE_TIME] = control.max_tap_change, control.inverse_time
+            own[reg.IS_REMOTE], own[reg.COMPENSATES] = bool(control.bus), control.compensates_line_drop
+            own[reg.REVERSIBLE], own[reg.COGENERATES] = control.reversible, control.cogeneration
+            own[reg.TO_NEUTRAL] = control.reverse_neutral
+            own[reg.OPPOSITE] = control.tap_winding != control.winding
+            own[reg.LOCAL_PAIR] = len(pairs)
+            pairs += [(places.of(a), places.of(b)) for a, b in of_winding]
+            own[reg.PAIR], own[reg.N_PAIRS] = own[reg.LOCAL_PAIR], len(of_winding)
+            if control.bus:
+                own[reg.PAIR], own[reg.N_PAIRS] = len(pairs), 1
+                a, b = self._remote_pair(control)
+                pairs.append((places.of(a), places.of(b)))
+            if control.compensates_line_drop or control.watches_power:
+                n_conductors = control.n_phases + 1
+                first = (control.winding - 1) * n_conductors
+                own[reg.COLUMN], own[reg.N_COLUMNS] = len(columns), len(winding.nodes)
+                own[reg.ROW_COLUMN], own[reg.N_ROWS] = first, n_conductors
+                own[reg.ADMITTANCE] = n_y
+                own[reg.CHANGER], own[reg.N_CHANGERS] = len(changers), len(winding.regulators)
+                columns += [places.of(int(node)) for node in winding.nodes]
+                changers += [self._row[name] for name in winding.regulators]
+                y.append(winding.c[:, first : first + n_conductors].reshape(-1))
+                n_y += len(y[-1])
+        self._reg_tables = (
+            settings,
+            layout,
+            np.array(pairs, dtype=np.int64).reshape(-1, 2),
+            np.array(columns, dtype=np.int64),
+            np.concatenate(y) if y else np.zeros(0, dtype=np.complex128),
+            np.array(changers, dtype=np.int64),
+        )
+
+    def _remote_pair(self, control: RegControlSettings) -> tuple[int, int]:
+        bus, *numbers = control.bus.split(".")
+        node = {key: i for i, key in enumerate(self._network.nodes)}
+        first = int(numbers[0]) if numbers else 1
+        second = int(numbers[1]) if control.is_delta and len(numbers) > 1 else 0
+        if control.is_delta and control.next_phase != 1:
+            raise UnsupportedByBatch(f"RegControl {control.name} looks at a remote bus for a delta winding that lags")
+        for number in (first, second):
+            if number and (bus, number) not in node:
+                raise UnsupportedByBatch(f"RegControl {control.name} looks at {bus}.{number}, which is no node")
+        return node[bus, first], node[bus, second] if second else -1
+
+    def _build_capacitors(self, places: _Places) -> None:
+        settings = np.zeros((len(self._caps), cap.N_SETTINGS))
+        layout = np.zeros((len(self._caps), cap.N_LAYOUT), dtype=np.int64)
+        columns: list[int] = []
+        y: list[Complexes] = []
+        n_y = 0
+        for c, control in enumerate(self._caps):
+            kind, _, name = control.element.partition(".")
+            element: LinearElement | TappedWinding | None = self._elements.get((kind, name))
+            if element is None and kind == "transformer" and control.kind in ("voltage", "time"):
+                element = self._tapped.get(name)
+            looks_at_current = control.kind in ("current", "kvar", "pf")
+            if element is None or (looks_at_current and kind == "capacitor"):
+                raise UnsupportedByBatch(
+                    f"CapControl {control.name} looks at {control.element}, whose measurements are not modelled"
+                )
+            n_conductors = len(element.nodes) // control.element_terminals
+            if max(control.pt_phase, control.ct_phase) > min(n_conductors, control.element_phases):
+                raise UnsupportedByBatch(f"CapControl {control.name} looks at a phase that its element has not")
+            settings[c] = _cap_settings(control)
+            own = layout[c]
+            own[cap.KIND], own[cap.OVERRIDES] = _CAP_KINDS[control.kind], control.overrides_by_voltage
+            own[cap.IS_DELTA] = control.is_delta
+            own[cap.PT_PHASE], own[cap.CT_PHASE] = control.pt_phase, control.ct_phase
+            own[cap.BANK_PHASES], own[cap.SEEN_PHASES] = control.n_phases, control.element_phases
+            own[cap.COLUMN], own[cap.N_COLUMNS] = len(columns), len(element.nodes)
+            own[cap.OFFSET], own[cap.N_CONDUCTORS] = (control.terminal - 1) * n_conductors, n_conductors
+            own[cap.ADMITTANCE] = n_y
+            columns += [places.of(int(node)) for node in element.nodes]
+            if isinstance(element, LinearElement):
+                y.append(element.yprim.reshape(-1))
+                n_y += len(y[-1])
+        self._cap_tables = (
+            settings,
+            layout,
+            np.array(columns, dtype=np.int64),
+            np.concatenate(y) if y else np.zeros(0, dtype=np.complex128),
+        )
+
+    # --- where they stand
+
+    def note_taps(self, slot: int, taps: Mapping[str, float]) -> None:
+        """Somebody else has moved the taps of a scenario."""
+        for name, ratio in taps.items():
+            if name in self._row:
+                self._state[self._row[name], reg.TAP, slot] = as_told(ratio)
+
+    def taps(self, slot: int) -> dict[str, float]:
+        """Ratios (pu) of a scenario's regulators."""
+        return dict(zip(self._row, self._state[:, reg.TAP, slot].tolist(), strict=True))
+
+    def setting(self, slot: int) -> Setting:
+        """Taps and banks of a scenario for the power flow."""
+        taps = sorted((name, round(ratio, _RATIO_DECIMALS)) for name, ratio in self.taps(slot).items())
+        is_on = (self._banks[:, cap.CLOSED, slot] > 0.0) & (self._banks[:, cap.IN_SERVICE, slot] > 0.0)
+        by_bank = sorted((bank.capacitor, bool(on)) for bank, on in zip(self._caps, is_on, strict=True))
+        compiled_off = self._network.banks_off
+        switched_off = tuple(name for name, on in by_bank if not on and name not in compiled_off)
+        switched_on = tuple(name for name, on in by_bank if on and name in compiled_off)
+        return Setting(tuple(taps), switched_off, switched_on)
+
+    # --- acting
+
+    def act(self, flow: BatchPowerFlow, live: Ints) -> list[int]:
+        """What the controls of the scenarios `live`, which are solved, do in a step; time passes then.
+
+        Before the first step they come to rest without time passing. Returns the scenarios whose controls did not come
+        to rest in as many rounds as OpenDSS allows.
+        """
+        restless: list[int] = []
+        if not self._is_settled:
+            restless = self._act(flow, live, SETTLING_ROUNDS, at_once=True)
+            self._is_settled = True
+        live = np.setdiff1d(live, restless)
+        restless += self._act(flow, live, self._rounds, at_once=self._settles_each_step)
+        if not self._settles_each_step:
+            self._clock.advance(self._dt_s)
+        return restless
+
+    def _act(self, flow: BatchPowerFlow, live: Ints, rounds: int, at_once: bool) -> list[int]:
+        awake = np.zeros(self._n, dtype=np.bool_)
+        awake[live] = True
+        for _ in range(rounds - 1):
+            awake &= flow.solved
+            acted, moved = self._round(flow.sensed_v, awake, at_once)
+            awake = acted
+            if not acted.any():
+                return []
+            slots = np.flatnonzero(moved)
+            if len(slots):
+                self.moved |= set(slots.tolist())
+                flow.set_settings({slot: self.setting(slot) for slot in slots.tolist()})
+                flow.solve_again(slots)
+        return np.flatnonzero(awake & flow.solved).tolist()
+
+    def _round(self, v: Floats, awake: NDArray[np.bool_], at_once: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """All controls look and do what is due: in which slots something was done, and where something moved."""
+        hour, second = self._clock.hour, self._clock.second
+        while not reg.sample_regulators(*self._reg_tables, v, self._state, awake, hour, second):
+            longer = np.full((len(self._regs), _QUEUE_LENGTH, self._n), np.inf)
+            self._state = np.concatenate([self._state, longer], axis=1)
+        cap.sample_capacitors(*self._cap_tables, v, self._banks, awake, hour, second)
+        until = np.full(self._n, np.inf if at_once else self._clock.now_s)
+        if at_once:
+            reg.next_actions(self._state, reg.QUEUE, until)
+            reg.next_actions(self._state[:, reg.REVERSE_AT : reg.REVERSE_AT + 1], 0, until)
+            reg.next_actions(self._banks, cap.ACTION_AT, until)
+            until[np.isinf(until)] = -np.inf
+        acted, moved = np.zeros(self._n, dtype=np.bool_), np.zeros(self._n, dtype=np.bool_)
+        settings, layout, *_ = self._reg_tables
+        reg.move_regulators(settings, layout, self._state, awake, until, at_once, hour, second, acted, moved)
+        cap.switch_capacitors(self._banks, awake, until, hour, second, acted, moved)
+        return acted, moved
+
+
+def _winding_pairs(control: RegControlSettings, nodes: Ints) -> list[tuple[int, int]]:
+    """Ends of every phase of the controlled winding, as node numbers; -1 is ground."""
+    n, n_conductors = control.n_phases, control.n_phases + 1
+    own = [int(node) for node in nodes[(control.winding - 1) * n_conductors : control.winding * n_conductors]]
+    if not control.is_delta:
+        return [(own[k], own[n]) for k in range(n)]
+    pairs = []
+    for k in range(n):
+        other = k + control.next_phase
+        other = other % n if n > 2 else (2 if other < 0 else other)
+        pairs.append((own[k], own[other]))
+    return pairs
+
+
+def _reg_settings(control: RegControlSettings) -> Floats:
+    own = np.zeros(reg.N_SETTINGS)
+    seen = control.remote_pt_ratio if control.bus else control.pt_ratio
+    own[[reg.VREG, reg.BAND, reg.PT, reg.PT_SEEN]] = control.vreg, control.band, control.pt_ratio, seen
+    own[[reg.CT, reg.R, reg.X, reg.Z]] = control.ct_prim, control.r, control.x, control.z
+    own[[reg.DELAY, reg.TAP_DELAY, reg.V_LIMIT]] = control.delay_s, control.tap_delay_s, control.v_limit
+    own[[reg.REV_VREG, reg.REV_BAND]] = control.reverse_vreg, control.reverse_band
+    own[[reg.REV_R, reg.REV_X, reg.REV_Z]] = control.reverse_r, control.reverse_x, control.reverse_z
+    own[[reg.REV_POWER, reg.REV_DELAY]] = control.reverse_power_w, control.reverse_delay_s
+    own[[reg.BASE_V, reg.TAP_MIN, reg.TAP_MAX]] = control.base_v, control.tap_min_pu, control.tap_max_pu
+    own[reg.TAP_STEP] = control.tap_step_pu
+    return own
+
+
+def _cap_settings(control: CapControlSettings) -> Floats:
+    own = np.zeros(cap.N_SETTINGS)
+    own[[cap.ON, cap.OFF, cap.PT, cap.CT]] = control.on, control.off, control.pt_ratio, control.ct_ratio
+    own[[cap.DELAY, cap.DELAY_OFF, cap.DEAD_TIME]] = control.delay_s, control.delay_off_s, control.dead_time_s
+    own[[cap.V_MAX, cap.V_MIN]] = control.v_max, control.v_min
+    own[[cap.BANK_KVAR, cap.MIN_KVAR]] = control.bank_kvar, control.min_kvar_percent
+    return own

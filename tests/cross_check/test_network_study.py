@@ -1,0 +1,100 @@
+"""What a study on a user's network says of load that is shed, of limits that are not there, and of its file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from network_cases import RING, ring
+
+from solvers.policy_training.training import train_policy
+from studies.coordination_policy.peak_hour import judge_policy, make_case
+from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.study import CoordinationStudy
+from studies.shared.conclusion import Conclusion
+from studies.shared.task import Row, TaskResult
+
+WIDE = [line.replace(" 150 ", " 900 ") for line in RING["branch"]]
+SHORT = [RING["bus"][0], RING["bus"][1].replace("120 30", "520 90"), RING["bus"][2].replace("100 25", "400 80")]
+
+
+def concluded(folder: Path, **changes: object) -> tuple[Conclusion, dict[str, list[Row]]]:
+    settings = {"datacenter_buses": (2, 3), "penetrations": (0.1,), "alphas": (0.5,), "q": (540,), "n_ties": 0}
+    study = CoordinationStudy(network=str(folder / "ring.m"), **(settings | changes))  # type: ignore[arg-type]
+    study.check()
+    (task,) = study.tasks("runs", [])
+    tables = study.run(task, lambda share, words: None)
+    return study.conclude([TaskResult(task, tables)]), tables
+
+
+def test_load_that_is_shed_is_said_first_with_its_part_of_the_cost(tmp_path: Path) -> None:
+    """Loads of up to 920 MW and datacenters, 600 MW of generators: "the grid is not congested" it said."""
+    ring(tmp_path, bus=SHORT, branch=WIDE)
+    found, tables = concluded(tmp_path)
+    none = next(row for row in tables["savings"] if row["policy"] == "none")
+    assert none["n_test"] == 6
+    first = found.answer.split("\n")[0]
+    assert first.startswith("LOAD IS SHED, 10 % datacenters, alpha 0.5, without coordination:")
+    assert f"in {none['shed_records']} of 6 records" in first
+    assert none["shed_records"] == 5
+    price = 1000.0 * none["shed_mw"] / none["cost"]
+    assert none["shed_cost_share"] == pytest.approx(price, rel=1e-6)
+    assert f"{100 * price:.1f} % of the cost that is told is its price (1,000 $/MWh)" in first
+    assert "not congested" not in found.answer
+    assert "saves nothing: generators lack power, wherever the work is done" in found.answer
+    (table,) = (one for one in found.tables if one.name == "savings")
+    shown = next(row for row in table.rows if row["policy"] == "none")
+    assert shown["shed_mw"] == pytest.approx(none["shed_mw"])
+
+
+def test_a_grid_without_limits_is_not_told_to_be_free_of_congestion_and_its_loadings_are_not_known(
+    tmp_path: Path,
+) -> None:
+    ring(tmp_path, branch=[line.replace(" 150 ", " 0 ") for line in RING["branch"]])
+    found, tables = concluded(tmp_path, penetrations=(0.27,))
+    assert "saves nothing: no line has a limit" in found.answer
+    assert all(row["loading_max"] is None and row["loading"] is None for row in tables["ac"])
+    assert any("3 of 3 branches have no rating" in words for words in found.warnings)
+    assert all(row["penetration"] == 0.27 for row in tables["savings"])
+    assert "With 27 % datacenters" in found.answer
+
+
+def test_a_grid_with_wide_limits_is_not_congested(tmp_path: Path) -> None:
+    ring(tmp_path, branch=WIDE)
+    found, _ = concluded(tmp_path)
+    assert "saves nothing: the grid is not congested" in found.answer
+
+
+def test_what_was_done_with_a_file_reaches_the_reader(tmp_path: Path) -> None:
+    ring(tmp_path, "mpc.dcline = [ 1 3 1 5 5 0 0 1 1 5 5 0 0 0 0 0 0 ];")
+    found, _ = concluded(tmp_path)
+    assert any(words.startswith("1 DC line(s) carry the power") for words in found.warnings)
+
+
+def test_the_grid_rejects_only_what_datacenters_had_accepted(tmp_path: Path) -> None:
+    """Where they had refused, no shift reaches the grid: load that is shed then is not for a shift."""
+    ring(tmp_path, bus=SHORT, branch=WIDE)
+    question = CoordinationQuestion(network=str(tmp_path / "ring.m"), datacenter_buses=(2, 3))
+    case = make_case(question, 0.1, 0.5)
+    test = np.arange(20)
+    policy = train_policy(
+        case.setting.dispatch,
+        case.records.load_mw[20:40],
+        case.records.injected_mw[20:40],
+        case.setting.network,
+        case.features[20:40],
+        10.0,
+    )
+    # A shift that no datacenter accepts: more than all there is.
+    wild = replace(policy, matrix=policy.matrix + np.outer([1e4, -1e4], np.eye(policy.matrix.shape[1])[0]))
+    row = judge_policy(question, case, test, "wild", wild)
+    assert (row["refused_share"], row["shed_share"], row["sheds_more_share"]) == (1.0, 0.0, 0.0)
+    assert row["shed_records"] > 10
+    # None at all is accepted, and rejected wherever load is shed.
+    still = replace(policy, matrix=np.zeros_like(policy.matrix))
+    row = judge_policy(question, case, test, "still", still)
+    assert row["refused_share"] == 0.0
+    assert row["shed_share"] == pytest.approx(row["shed_records"] / 20)
+    assert row["sheds_more_share"] == 0.0
