@@ -72,6 +72,7 @@ def assemble(
         tolerance=tolerance,
         record_loading=record_loading,
         own_load_share=load_share,
+        own_sun_share=generation_share,
         rating_basis=limits.rating_basis,
     )
     datacenters = {

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +25,7 @@ from g2g_opt.grid.circuit_regulators import read_regulators
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.direct import open_direct
 from g2g_opt.grid.node_roles import classify_buses
+from g2g_opt.grid.studied_hour import read_hour
 from g2g_opt.grid.studied_state import studied_state
 
 logger = logging.getLogger(__name__)
@@ -94,10 +96,13 @@ class Feeder:
         return _load_bundled(name.lower())
 
     @staticmethod
-    def from_dss(master: Path | str, name: str | None = None, edits: Path | str | None = None) -> Feeder:
+    def from_dss(
+        master: Path | str, name: str | None = None, edits: Path | str | None = None, at: datetime | None = None
+    ) -> Feeder:
         """A user's own OpenDSS circuit from its master file; see `lint_feeder` for what studies may miss in it.
 
-        `edits` is a file of changes to elements of the circuit (see `read_edits`), which stand in `state`.
+        `edits` is a file of changes to elements of the circuit (see `read_edits`), which stand in `state`; `at` is the
+        hour of the circuit's own shapes at which it is studied (see `studied_hour`), nominal load without one.
 
         The file is data: what describes and solves a network is read (see `read_script`), and compiled in a child
         process first; with the user's consent (`Consent.circuits`) OpenDSS runs whatever it says.
@@ -110,7 +115,7 @@ class Feeder:
         # Of a trusted circuit only OpenDSS knows the files, so that nothing says whether it is still the same.
         settle = _settled if circuit.files else _settled.__wrapped__
         try:
-            commands, words, parts = settle(circuit.commands, circuit.digest)
+            commands, words, parts = settle(circuit.commands, circuit.digest, at)
         except InputError as error:
             raise InputError(f"{master}: {error}") from error
         # A compiled circuit lists its source bus first.
@@ -132,12 +137,18 @@ class Feeder:
         )
 
     @staticmethod
-    def find(name: str, edits: str | None = None) -> Feeder:
-        """A bundled feeder by its name, or a user's own circuit by the path of its `.dss` master file, with `edits`."""
+    def find(name: str, edits: str | None = None, at: str | None = None) -> Feeder:
+        """A bundled feeder by its name, or a user's own circuit by the path of its `.dss` master file.
+
+        A circuit of one's own may be changed by `edits`, and studied `at` an hour of its own shapes
+        (2024-07-15T17:00).
+        """
         if is_own_circuit(name):
-            return Feeder.from_dss(name, edits=edits)
+            return Feeder.from_dss(name, edits=edits, at=None if at is None else read_hour(at))
         if edits is not None:
             raise InputError(f"edits change a circuit of your own (a .dss file); feeder {name!r} is a bundled one")
+        if at is not None:
+            raise InputError(f"--at is an hour of a circuit of your own with load shapes; feeder {name!r} has none")
         return Feeder.load(name)
 
     def bus(self, name: str) -> Bus:
@@ -224,12 +235,14 @@ def find_feeder(case_dir: Path | str | None, master_file: str | None, feeder: Fe
 
 
 @lru_cache(maxsize=8)
-def _settled(commands: tuple[str, ...], _digest: str) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Any]]:
+def _settled(
+    commands: tuple[str, ...], _digest: str, at: datetime | None
+) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Any]]:
     """Commands that also put a circuit into its studied state, words on that state, and the parts of the circuit.
 
     Kept, since a study asks for its feeder again and again; `_digest` tells circuits apart that differ in data files.
     """
-    state = studied_state(commands)
+    state = studied_state(commands, at)
     settled = (*commands, *state.commands)
     return settled, state.words, _parts(settled)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from g2g_opt.csv_files import CsvRow, read_csv
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, shown, unknown_name
+from g2g_opt.kept_files import copy_or_self
 from g2g_opt.quantities import HourlyShare, UsdPerKwh, bounds_of, check_quantities
 from g2g_opt.reading import file_status, user_path
 
@@ -55,12 +57,41 @@ class HourlyProfile:
         """What hours it covers, in words."""
         return f"{len(self.hours):,} hours from {self.hours[0]:%Y-%m-%d %H:%M} to {self.hours[-1]:%Y-%m-%d %H:%M}"
 
-    def check_is_year(self) -> None:
-        """Raise `InputError` unless it is one year of whole days, 365 or 366 of them, from a midnight on.
+    @property
+    def is_year(self) -> bool:
+        """Whether it is one year of whole days, 365 or 366 of them, from a midnight on.
 
         It may begin on any date, and of a leap year the last day may be missing, as in years of 8,760 hours.
         """
-        if self.hours[0].hour != 0 or len(self.hours) not in (365 * 24, 366 * 24):
+        return self.hours[0].hour == 0 and len(self.hours) in (365 * 24, 366 * 24)
+
+    @property
+    def period(self) -> str:
+        """What time a study of all its rows speaks of, in words: a year, or the hours that it has."""
+        return "the year" if self.is_year else f"the {len(self.hours):,} hours of profile {self.name}"
+
+    def calendar_notes(self) -> list[str]:
+        """How long it is, leap days, and what its hours stand for, in words."""
+        notes = []
+        if not self.is_year:
+            notes.append(
+                f"profile {self.name} is part of a year, or more than one ({self.span}): nothing that is said here "
+                "holds for a year"
+            )
+        elif any(calendar.isleap(at.year) and (at.month, at.day) == (2, 28) for at in self.hours):
+            has_day = any((at.month, at.day) == (2, 29) for at in self.hours)
+            if not has_day or len(self.hours) == 365 * 24:
+                lacks = "29 February" if not has_day else f"the last day, {self.hours[-1] + _HOUR:%d %B %Y},"
+                notes.append(f"profile {self.name} is of a leap year and lacks {lacks} of it")
+        notes.append(
+            f"a row of profile {self.name} holds from the hour that it names to the next one, by a clock that is never "
+            f"changed: {self.span}, without a gap"
+        )
+        return notes
+
+    def check_is_year(self) -> None:
+        """Raise `InputError` unless `is_year`."""
+        if not self.is_year:
             raise InputError(
                 f"profile {self.name!r} covers {self.span}; what is built, earned or broken in a year needs a year of "
                 "whole days from 00:00 on: 8,760 or 8,784 hours"
@@ -75,7 +106,7 @@ class HourlyProfile:
 def profile_path(name: str) -> Path:
     """The file of a bundled profile, or of a user's CSV; `InputError` if there is none."""
     if name.lower().endswith(".csv"):
-        path = user_path(name, "profile")
+        path = copy_or_self(user_path(name, "profile"))
         file_status(path, "profile")
         return path
     if name not in HourlyProfile.known():

@@ -88,9 +88,8 @@ class Summary:
     occurred; `branches`, `loading_pu`, `loading_step` likewise for loadings (empty if not recorded), with the phase of
     the heaviest conductor and the branch's normal over its emergency rating. `steps_by_class[i, j]` counts steps by how
     many low edges lie at or below the lowest voltage of all nodes, and how many high edges below the highest;
-    `steps_below[edge, node]`, `steps_above[edge, node]` count those in which a node lies outside an edge, `below_pu`,
-    `above_pu` sum how far nodes lie outside every edge. `sites` are in the run's order. `power_quality` is there of a
-    run in closed loop that did not fail.
+    `steps_below`, `steps_above` [edge, node] count those of a node outside an edge, `below_pu`, `above_pu` sum how far
+    nodes lie outside. `sites` are in the run's order; a run in closed loop that did not fail has a `power_quality`.
     """
 
     dt_s: float
@@ -313,9 +312,16 @@ class Summary:
 
     def node_times_s(self, v_min: float, v_max: float) -> tuple[Floats, Floats]:
         """Times (s) of every node below and above a band (node,), either of which is kept or an edge (`InputError`)."""
-        none = np.zeros(len(self.nodes))
-        below = self.steps_below[_edge(self.edges.low_pu, v_min, "voltage")] if self.lowest < v_min else none
-        above = self.steps_above[_edge(self.edges.high_pu, v_max, "voltage")] if self.highest > v_max else none
+        below = (
+            self.steps_below[_edge(self.edges.low_pu, v_min, "voltage")]
+            if self.lowest < v_min
+            else 0.0 * self.lowest_pu
+        )
+        above = (
+            self.steps_above[_edge(self.edges.high_pu, v_max, "voltage")]
+            if self.highest > v_max
+            else 0.0 * self.highest_pu
+        )
         return below * self.dt_s, above * self.dt_s
 
     def branch_times_s(self, limit_pu: float) -> Floats:
@@ -398,6 +404,5 @@ def _place(edges: Sequence[float], wanted: float) -> int | None:
 def _edge(edges: Sequence[float], wanted: float, what: str) -> int:
     place = _place(edges, wanted)
     if place is None:
-        words = f"kept: {list(map(float, edges))} (simulate with it as an edge)"
-        raise InputError(f"no {what} figures were kept at {wanted:g} pu; {words}")
+        raise InputError(f"no {what} figures were kept at {wanted:g} pu; kept: {list(map(float, edges))}")
     return place

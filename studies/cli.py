@@ -22,7 +22,14 @@ from g2g_opt.limits import Limits
 from g2g_opt.quantities import Count
 from g2g_opt.scenario import Scenario
 from studies.shared.number_flags import number
-from studies.shared.question_fields import CircuitEdits, ExcludedBuses, GpusPerReplica, MeasuredPrecision, MeasuredTask
+from studies.shared.question_fields import (
+    CircuitEdits,
+    ExcludedBuses,
+    GpusPerReplica,
+    MeasuredPrecision,
+    MeasuredTask,
+    StudiedAt,
+)
 from studies.shared.question_flags import add_noun_flags, field_flag
 from studies.study_commands import add_circuit_consent, add_study_commands
 
@@ -137,8 +144,9 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     feeder.add_argument("--no-picture", action="store_true", help="draw nothing")
     field_flag("exclude_buses", ExcludedBuses, ()).add(feeder, "exclude_buses")
     field_flag("edits", CircuitEdits, None).add(feeder, "edits")
+    field_flag("at", StudiedAt, None).add(feeder, "at")
     add_noun_flags(feeder, Scenario(), ("own_load_share",))
-    feeder.set_defaults(exclude_buses=(), edits=None)
+    feeder.set_defaults(exclude_buses=(), edits=None, at=None)
     add_circuit_consent(feeder)
     feeder.set_defaults(run=_run_feeder)
     return parser
@@ -168,7 +176,7 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.feeder_lint import format_findings, lint_feeder
 
     limits = Limits(**{name: getattr(options, name) for name in _BASE_CASE_LIMITS})
-    feeder = Feeder.find(options.feeder, options.edits).excluding(tuple(options.exclude_buses))
+    feeder = Feeder.find(options.feeder, options.edits, options.at).excluding(tuple(options.exclude_buses))
     base = solve_base_case(feeder, options.own_load_share, limits.rating_basis)
     console.print(repr(feeder), markup=False)
     for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder, limits)):

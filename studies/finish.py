@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,8 @@ from pathlib import Path
 from g2g_opt.base_case import solve_base_case
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
+from g2g_opt.grid.circuit_file.reading import COMPILED
+from g2g_opt.kept_files import reading_copies
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
 from studies.catalogue import question_toml
@@ -22,8 +24,9 @@ from studies.report.page import write_report
 from studies.report.provenance import FailedTask, Provenance, TaskStates
 from studies.report.workbook import write_workbook
 from studies.running.inputs import changed_inputs, package_versions
+from studies.running.kept_inputs import KeptInputs
 from studies.running.ledger import Entry, Ledger
-from studies.running.runner import read_results
+from studies.running.runner import inputs_kept_in, read_results
 from studies.running.study_folder import StudyFolder, writing
 from studies.shared.conclusion import Conclusion
 from studies.shared.rejudging import conclude_under, limits_of, under_limits
@@ -33,9 +36,18 @@ from studies.shared.task import Question
 def write_all(root: Path, limits: Limits | None = None, out: Path | None = None) -> tuple[Conclusion, list[Path]]:
     """Conclude a study from what is stored in `root`, under other `limits` if given, and write everything.
 
+    What the study read of the user's files is read from the copies in its folder, so that nothing else need be there.
     Files go to `out`; without it to `root`, or for other limits to a folder of their own in it. Returns the conclusion
     and the files, the report page first.
     """
+    kept = inputs_kept_in(root)
+    with reading_copies(None if kept is None else kept.place):
+        return _write_all(root, kept, limits, out)
+
+
+def _write_all(
+    root: Path, kept: KeptInputs | None, limits: Limits | None, out: Path | None
+) -> tuple[Conclusion, list[Path]]:
     asked, results, entries = read_results(root)
     check_rests_on_results(root, entries)
     question = asked if limits is None else under_limits(asked, limits)
@@ -52,7 +64,7 @@ def write_all(root: Path, limits: Limits | None = None, out: Path | None = None)
     ledger = Ledger(StudyFolder(root).ledger)
     try:
         provenance = _provenance(asked, ledger, entries, feeder)
-        changed = changed_inputs(ledger.inputs, asked)
+        changed = _changed(ledger.inputs, asked, kept)
         states = _states(entries)
     finally:
         ledger.close()
@@ -89,7 +101,7 @@ def check_rests_on_results(root: Path, entries: Sequence[Entry]) -> None:
 
 def load_feeder(question: Question) -> Feeder:
     """The feeder of a question, with the buses that it leaves out of the limits."""
-    feeder = Feeder.find(question.feeder, getattr(question, "edits", None))
+    feeder = Feeder.find(question.feeder, getattr(question, "edits", None), getattr(question, "at", None))
     return feeder.excluding(getattr(question, "exclude_buses", ()))
 
 
@@ -108,6 +120,13 @@ def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) 
         warnings=((words, *conclusion.warnings) if broken and feeder.initial_taps is None else conclusion.warnings),
         charts=((chart, *conclusion.charts) if chart is not None else conclusion.charts),
     )
+
+
+def _changed(recorded: Mapping[str, str], asked: Question, kept: KeptInputs | None) -> list[str]:
+    """Names of inputs that are not what was recorded: where copies were kept, of those that are still there."""
+    if kept is None or f"feeder/{COMPILED}" in recorded:
+        return changed_inputs(recorded, asked)
+    return kept.changed(recorded)
 
 
 def _name(limits: Limits) -> str:

@@ -135,17 +135,17 @@ class _Grid:
         """Thevenin impedances (ohm) between the nodes of every group; nodes out of reach have zeros."""
         found = {tuple(group): np.zeros((len(group), len(group)), dtype=np.complex128) for group in groups}
         wanted = [(group, k) for group in found for k in range(len(group)) if self._place[group[k]] >= 0]
-        for first in range(0, len(wanted), _COLUMNS):
-            part = wanted[first : first + _COLUMNS]
-            ampere = np.zeros((len(self._kept), len(part)), dtype=np.complex128, order="F")
-            for column, (group, k) in enumerate(part):
-                ampere[self._place[group[k]], column] = 1.0
-            # Threads of linear algebra wait for each other longer than such small solutions take.
-            with threadpool_limits(limits=1, user_api="blas"):
+        # Threads of linear algebra wait for each other longer than such small solutions take.
+        with threadpool_limits(limits=1, user_api="blas"):
+            for first in range(0, len(wanted), _COLUMNS):
+                part = wanted[first : first + _COLUMNS]
+                ampere = np.zeros((len(self._kept), len(part)), dtype=np.complex128, order="F")
+                for column, (group, k) in enumerate(part):
+                    ampere[self._place[group[k]], column] = 1.0
                 volts = self._factors.solve(ampere)
-            for column, (group, k) in enumerate(part):
-                places = self._place[list(group)]
-                found[group][:, k] = np.where(places >= 0, volts[places, column], 0.0)
+                for column, (group, k) in enumerate(part):
+                    places = self._place[list(group)]
+                    found[group][:, k] = np.where(places >= 0, volts[places, column], 0.0)
         return found
 
 

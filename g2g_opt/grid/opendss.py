@@ -16,12 +16,7 @@ from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, PowerFlowError, unknown_name
 from g2g_opt.events import EventEmitter
 from g2g_opt.feeder import Feeder, find_feeder
-from g2g_opt.grid.attachments import (
-    CONSTANT_POWER_WINDOW_PU,
-    STANDING_LOAD_POWER_FACTOR,
-    AttachmentBook,
-    check_window,
-)
+from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, STANDING_LOAD_POWER_FACTOR, AttachmentBook, check_window
 from g2g_opt.grid.base import GridBackend, GridState, PowerSamples
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.command import GridCommand, SetStoragePower, SetTaps
@@ -31,6 +26,7 @@ from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.injections import InjectionPowers
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.load import ExternalLoad
+from g2g_opt.grid.own_units import OwnUnits
 from g2g_opt.grid.record import GridRecord, Watch
 from g2g_opt.grid.regulators import RegulatorBank
 from g2g_opt.grid.sensitivity import measure_slopes, measure_tap_slopes
@@ -55,7 +51,8 @@ class OpenDSSGrid(GridBackend[GridState]):
     load leaves it and is served something else than asked (5.2), "raise" a `PowerFlowError`, or "record" it in
     `served`; the feeder's own loads are recorded, in `own_loads`. `record_loading` records loadings at every step, as
     shares of `rating_basis` ratings. `enforce_tap_range=False` lets taps leave their range. `own_load_share` is that of
-    the feeder's own loads (fixed ones keep all). `attach_*` come before `start`. Raises `InputError` for a bad input.
+    the feeder's own loads (fixed ones keep all), `own_sun_share` of its PV systems' irradiance, beside which its
+    storage idles. `attach_*` come before `start`. Raises `InputError` for a bad input.
     """
 
     def __init__(
@@ -76,6 +73,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         record_loading: bool = False,
         enforce_tap_range: bool = True,
         own_load_share: HeldSeries | None = None,
+        own_sun_share: HeldSeries | None = None,
         rating_basis: RatingBasis = "normal",
     ) -> None:
         super().__init__()
@@ -98,6 +96,7 @@ class OpenDSSGrid(GridBackend[GridState]):
             regulators=RegulatorBank(found, enforce_tap_range),
             attached=AttachmentBook(found, check_window(constant_power_window_pu)),
             own_load_share=own_load_share,
+            own_sun_share=own_sun_share,
             rating_basis=rating_basis,
         )
         self._attached, self._regulators = self.setup.attached, self.setup.regulators
@@ -186,6 +185,7 @@ class OpenDSSGrid(GridBackend[GridState]):
             self._regulators.apply(circuit, self.setup.taps)
         circuit.finish()
         self._circuit = circuit
+        self.units = OwnUnits(circuit, self.setup.own_load_share, self.setup.own_sun_share)
         self._powers = InjectionPowers(self._attached, self.setup.dt_s)
         self.served = ServedCheck(circuit, self._attached.all())
         self.own_loads = OwnLoadCheck(circuit)
@@ -234,8 +234,7 @@ class OpenDSSGrid(GridBackend[GridState]):
     def _solve_at(self, time_s: float, site_power_w: Sequence[Sequence[float]]) -> None:
         """Solve with the sites' powers (W per phase), record the solution, and settle storages."""
         circuit = self._running()
-        if self.setup.own_load_share is not None:
-            circuit.set_load_share(float(self.setup.own_load_share.at(np.array([time_s]))[0]))
+        self.units.set_time(time_s)
         self._powers.write(time_s, site_power_w, circuit.injection_kw, circuit.injection_kvar)
         try:
             circuit.settle()
@@ -263,9 +262,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         circuit = self._running()
         kw, kvar = self._powers.block(time_s, power_w)
         phasors = np.empty((len(time_s), len(circuit.node_bus)), dtype=np.complex128)
-        share = self.setup.own_load_share
-        load_share = share.at(np.asarray(time_s)) if share is not None else None
-        n_solved = circuit.solve_block(kw, kvar, phasors, load_share)
+        n_solved = self.units.solve_block(np.asarray(time_s), kw, kvar, phasors)
         self._vector = None
         if n_solved:
             self._renew_loading(circuit)

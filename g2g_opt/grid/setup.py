@@ -45,6 +45,7 @@ class GridSetup:
     regulators: RegulatorBank
     attached: AttachmentBook
     own_load_share: HeldSeries | None = None
+    own_sun_share: HeldSeries | None = None
     rating_basis: RatingBasis = "normal"
 
     def __post_init__(self) -> None:

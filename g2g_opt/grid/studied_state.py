@@ -1,4 +1,5 @@
-"""The state in which a user's circuit is studied: a snapshot at nominal load, its controls settled once, then held.
+"""The state in which a user's circuit is studied: a snapshot at nominal load or an hour of its own shapes, its controls
+settled once, then held.
 
 Whatever mode, time and positions a master file happens to leave decide nothing. The circuit is solved once as a
 snapshot with its own controls acting and no site attached; where they come to rest is written down as commands, so that
@@ -9,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from g2g_opt.errors import G2GError, listed
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_reading import elements
+from g2g_opt.grid.own_units import units_in_words
+from g2g_opt.grid.studied_hour import StudiedHour, studied_hour
 
 # OpenDSS's controls that move something in the circuit, by what holds still while they do not act.
 CONTROLS = {
@@ -52,9 +56,13 @@ class StudiedState:
     words: tuple[str, ...]
 
 
-def studied_state(commands: Sequence[str]) -> StudiedState:
-    """The state of the circuit that `commands` build; see the module."""
-    circuit = Circuit(commands)
+def studied_state(commands: Sequence[str], at: datetime | None = None) -> StudiedState:
+    """The state of the circuit that `commands` build; see the module. At an hour, that of its own shapes.
+
+    Raises `InputError` as `studied_hour` does.
+    """
+    hour = StudiedHour() if at is None else studied_hour(commands, at)
+    circuit = Circuit([*commands, *hour.commands])
     left_mode = circuit.command("Get mode")
     loadmult = circuit.command("Get loadmult")
     multiplier, snapshot = float(loadmult), _SNAPSHOT.format(loadmult=loadmult)
@@ -63,8 +71,8 @@ def studied_state(commands: Sequence[str]) -> StudiedState:
     circuit.ask("Solution_SolveNoControl")
     controls = _controls(circuit)
     before = _positions(circuit)
-    settled, moved = [snapshot], []
-    words = ["studied as a snapshot: the loads at their nominal power, no load shape"]
+    settled, moved = [*hour.commands, snapshot], []
+    words = [*hour.words] or ["studied as a snapshot: the loads at their nominal power, no load shape"]
     if left_mode.lower() != "snap":
         words[0] += f" (the file leaves the mode {left_mode})"
     if multiplier != 1.0:
@@ -89,7 +97,7 @@ def studied_state(commands: Sequence[str]) -> StudiedState:
             words.append(f"the circuit's controls did not come to rest without a site ({reason}): nothing was moved")
     if moved:
         words.append("its controls were settled once without a site and moved: " + "; ".join(moved))
-    return StudiedState(tuple(settled), (*words, *held_words(controls)))
+    return StudiedState(tuple(settled), (*words, *units_in_words(circuit), *held_words(controls)))
 
 
 def held_words(controls: dict[str, list[str]]) -> list[str]:

@@ -124,11 +124,10 @@ class PowerQualityRecord:
     def _solved(self, record: GridRecord, peak: _Peak, gone: Sequence[int]) -> Complexes:
         """Node voltages (V) of a state without some sites, controls held; NaN where there is no solution."""
         circuit, setup = self._grid.circuit, self._grid.setup
-        taps, share = record.taps_at(peak.step), setup.own_load_share
+        taps = record.taps_at(peak.step)
         if taps is not None:
             setup.regulators.apply(circuit, taps)
-        if share is not None:
-            circuit.set_load_share(float(share.at(np.array([peak.step * float(self._grid.dt_s)]))[0]))
+        self._grid.units.set_time(peak.step * float(self._grid.dt_s))
         circuit.injection_kw[:], circuit.injection_kvar[:] = peak.kw, peak.kvar
         for k in gone:
             circuit.injection_kw[3 * k : 3 * k + 3] = circuit.injection_kvar[3 * k : 3 * k + 3] = 0.0

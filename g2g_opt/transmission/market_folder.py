@@ -16,6 +16,7 @@ import numpy as np
 
 from g2g_opt.csv_files import csv_rows
 from g2g_opt.errors import InputError, shown
+from g2g_opt.kept_files import copy_or_self
 from g2g_opt.reading import MIB, decoded, files_below, finite_number, read_bytes, user_path
 
 _DAY_FILE = re.compile(r"\d{8}(palIntegrated|pal|isolf|rtfuelmix)\.csv", re.IGNORECASE)
@@ -104,7 +105,7 @@ class MarketFolder:
     """The day files and month archives below a folder; `InputError` if there is no such folder."""
 
     def __init__(self, folder: Path | str) -> None:
-        self.path = user_path(str(folder), "market folder")
+        self.path = copy_or_self(user_path(str(folder), "market folder"))
         self._found: dict[str, list[Path]] = {}
         for path in files_below(self.path, "market folder"):
             if _DAY_FILE.fullmatch(path.name) or _MONTH_FILE.fullmatch(path.name):

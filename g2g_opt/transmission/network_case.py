@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, shown
+from g2g_opt.kept_files import copy_or_self
 from g2g_opt.quantities import BaseMva, check_number
 from g2g_opt.reading import MIB, file_status, read_text, user_path
 from g2g_opt.transmission.case_costs import UnitCost, unit_costs
@@ -152,6 +153,7 @@ def case_path(source: str) -> Path:
     path = user_path(source, "network")
     if path.suffix.lower() != ".m":
         raise InputError(f"network {shown(source)}: give a MATPOWER-style case as a text file (.m), or {BUNDLED_CASE}")
+    path = copy_or_self(path)
     file_status(path, "network")
     return path
 

@@ -28,7 +28,9 @@ from studies.shared.question_fields import (
     SiteConnection,
     SitePowerFactor,
     StorageUnits,
+    StudiedAt,
     TraceFolder,
+    studied_at,
 )
 from studies.shared.question_model import NounFlags, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
@@ -58,6 +60,7 @@ class LocationQuestion:
     feeder: FeederName = "ieee123"
     exclude_buses: ExcludedBuses = ()
     edits: CircuitEdits = None
+    at: StudiedAt = None
     sites: PlacedSites = ()
     gpu: GpuName = "H100"
     power_factor: SitePowerFactor = POWER_FACTOR
@@ -104,7 +107,7 @@ class LocationQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question, with the transformers of the sites at every bus where one may stand."""
-        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits, studied_at(self.at, self.scenario)).excluding(self.exclude_buses)
         if self.service is None:
             return feeder
         return with_services(feeder, [b for c in self.choices() for b in c.candidate_buses(feeder)], self.service)

@@ -16,6 +16,7 @@ from studies.hosting_capacity.answer_ladder import (
     ladder_table,
     tokens_in_words,
 )
+from studies.hosting_capacity.exhausted_controllers import exhausted_warning
 from studies.hosting_capacity.frontier import corners, rises
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, CapacityRun, RungRow, SizeRow, taps_in_words
@@ -92,6 +93,7 @@ def draw_conclusion(
                 *warnings,
                 *_set_warnings(study, main),
                 overload_warning(used, main),
+                exhausted_warning(main, gather_as(results, "runs", CapacityRun)),
             )
             if word
         ),

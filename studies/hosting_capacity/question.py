@@ -36,7 +36,9 @@ from studies.shared.question_fields import (
     SiteConnection,
     SitePowerFactor,
     StorageUnits,
+    StudiedAt,
     TraceFolder,
+    studied_at,
 )
 from studies.shared.question_model import NounFlags, question_model
 from studies.shared.workload import Models, check_site_buses, measured_models
@@ -76,6 +78,7 @@ class HostingCapacityQuestion:
     feeder: FeederName = "ieee13"
     exclude_buses: ExcludedBuses = ()
     edits: CircuitEdits = None
+    at: StudiedAt = None
     buses: Buses = ()
     models: ModelNames = ("llama-3.1-70b",)
     gpu: GpuName = "H100"
@@ -176,7 +179,7 @@ class HostingCapacityQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits, studied_at(self.at, self.scenario)).excluding(self.exclude_buses)
         return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
 
     def load_models(self) -> Models:

@@ -80,7 +80,7 @@ _FLEETS = (
 def draw_conclusion(study: LoadProfileQuestion, results: Sequence[TaskResult], again: bool = False) -> Conclusion:
     """The answer from stored results alone; `again` if the runs were made under other limits than the study's."""
     used = study.limits
-    years = gather_as(results, "years", YearRun)
+    years, hours = gather_as(results, "years", YearRun), load_profile(study.profile)
     if again:
         cells = cell_rows(_sizes(study, gather_as(results, "runs", CellRun), StoredBases(results)), None)
         # What went through the year did so for other limits; nothing is simulated for new ones.
@@ -106,11 +106,11 @@ def draw_conclusion(study: LoadProfileQuestion, results: Sequence[TaskResult], a
         answer=_answer(study, profile, firm, fleets, tightest, again),
         feeder=study.feeder,
         tables=(
-            _fleet_table(fleets, tightest),
+            _fleet_table(fleets, tightest, hours.period),
             ResultTable("limited_load_profile", "MW allowed by month and hour", _PROFILE, profile, folded=True),
         ),
-        maps=_maps(firm, fleets),
-        envelopes=() if again else tuple(_envelope(run, used) for run in years),
+        maps=_maps(firm, fleets, hours.period),
+        envelopes=() if again else tuple(_envelope(run, used, hours.period) for run in years),
         charts=(
             *(
                 _chart(bus, known, firm[bus])
@@ -181,10 +181,12 @@ def _answer(
         bus for bus in tightest
         if len([r for r in profile if r["bus"] == bus and r["allowed_mw"] is not None]) == len(study.cells())
     ]  # fmt: skip
+    hours = load_profile(study.profile)
+    period = hours.period
     if not whole:
         if again:
             return "Under these limits no bus has a simulated size that keeps them in every hour; smaller ones may."
-        return "No bus has a profile that went through the whole year yet: see the notes and failures."
+        return f"No bus has a profile that went through all of {period} yet: see the notes and failures."
 
     def rank(bus: str) -> float:
         return firm[bus] or _allowed(tightest[bus] or {"allowed_mw": 0.0})
@@ -195,6 +197,8 @@ def _answer(
     mean = sum(row["allowed_mw"] * row["days"] for row in rows) / days
     most, least = max(rows, key=_allowed), min(rows, key=_allowed)
     words = f"Bus {bus} can take {firm[bus]:.2f} MW in every hour of {study.profile}; " if firm[bus] else f"Bus {bus}: "
+    if not hours.is_year:
+        words = f"This is of {period}, which are no year. {words}"
     words += (
         f"by month and hour {'at least ' if again else ''}{least['allowed_mw']:.2f} MW ({_when(least)}) to "
         f"{most['allowed_mw']:.2f} MW ({calendar.month_abbr[most['month']]} {most['hour']:02d}:00), {mean:.2f} MW on "
@@ -212,7 +216,7 @@ def _answer(
         if flexible.curtailed_hours:
             words += (
                 f"; a fleet of {flexible.n_gpus} that lowers its batch sizes in {flexible.curtailed_hours} hours "
-                f"serves {100 * ((flexible.tokens_of_firm or 1.0) - 1):.1f} % more tokens a year"
+                f"serves {100 * ((flexible.tokens_of_firm or 1.0) - 1):.1f} % more tokens in {period}"
             )
         words += "."
     if len(whole) > 1:
@@ -221,7 +225,7 @@ def _answer(
     return words
 
 
-def _fleet_table(fleets: Sequence[FleetRow], tightest: Mapping[str, Row | None]) -> ResultTable:
+def _fleet_table(fleets: Sequence[FleetRow], tightest: Mapping[str, Row | None], period: str) -> ResultTable:
     rows = [
         {
             **vars(row),
@@ -230,23 +234,23 @@ def _fleet_table(fleets: Sequence[FleetRow], tightest: Mapping[str, Row | None])
         }
         for row in fleets
     ]
-    return ResultTable("fleets", "Fleets that keep the limits in every hour of the year", _FLEETS, rows)
+    return ResultTable("fleets", f"Fleets that keep the limits in every hour of {period}", _FLEETS, rows)
 
 
-def _maps(firm: Mapping[str, float | None], fleets: Sequence[FleetRow]) -> tuple[FeederMap, ...]:
+def _maps(firm: Mapping[str, float | None], fleets: Sequence[FleetRow], period: str) -> tuple[FeederMap, ...]:
     found = []
     known = {bus: mw for bus, mw in firm.items() if mw is not None}
     if known:
-        found.append(FeederMap("firm capacity over the year", "MW", known))
+        found.append(FeederMap(f"firm capacity over {period}", "MW", known))
     flexible = {r.bus: float(r.n_gpus) for r in fleets if r.operation == "flexible" and r.n_gpus}
     if flexible:
         found.append(FeederMap("flexible fleet", "GPUs", flexible))
     return tuple(found)
 
 
-def _envelope(run: YearRun, limits: Limits) -> Envelope:
+def _envelope(run: YearRun, limits: Limits, period: str) -> Envelope:
     what = "a site that draws the profile" if run.operation == "profile" else f"{run.operation} fleet"
-    return envelope_of(f"{run.bus}, {what} through the year, OpenDSS", [run], limits)
+    return envelope_of(f"{run.bus}, {what} through {period}, OpenDSS", [run], limits)
 
 
 def _chart(bus: str, profile: Sequence[Row], firm_mw: float | None) -> Chart:
@@ -300,11 +304,11 @@ def _warnings(
     held: Mapping[CellKey, FleetCellRow],
     again: bool,
 ) -> tuple[str, ...]:
-    found = []
+    period, found = load_profile(study.profile).period, []
     if again:
         found.append(
             "MW are those of the largest simulated size of every hour by itself that keeps "
-            "them; nothing was run through the year for them, and fleets are not shown"
+            f"them; nothing was run through {period} for them, and fleets are not shown"
         )
         unknown = [f"{r['bus']} {_when(r)}" for r in profile if r["allowed_mw"] is None]
         if unknown:
@@ -317,7 +321,7 @@ def _warnings(
         found.append(f"months are missing for {', '.join(incomplete)}")
     waiting = [bus for bus in buses if not any(key[0] == bus for key in held) and bus not in incomplete]
     if waiting:
-        found.append(f"no profile went through the year for {', '.join(waiting)}: no MW are reported there")
+        found.append(f"no profile went through {period} for {', '.join(waiting)}: no MW are reported there")
     found += [f"{r.bus} {r.operation}: {r.note}" for r in fleets if r.n_servers is None and r.note]
     return tuple(found)
 
@@ -334,10 +338,11 @@ def _not_assessed(study: LoadProfileQuestion, limits: Limits) -> tuple[str, ...]
     ]
     if study.taps == "study":
         notes.pop(1)
-    cells, hours = study.cells(), load_profile(study.profile).hours
+    cells, profile = study.cells(), load_profile(study.profile)
     if len(cells) < 288:
         notes.append(f"hours of the year that the profile lacks: it has {len(cells)} of 288 hours of months")
-    year = hours[0].year
+    year = profile.hours[0].year
+    notes += profile.calendar_notes()
     short = {c.month for c in cells if c.n_days < calendar.monthrange(year, c.month)[1] - (c.month == 2)}
     if short:
         names = ", ".join(calendar.month_abbr[month] for month in sorted(short))

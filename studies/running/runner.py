@@ -18,6 +18,7 @@ from g2g_opt.consent import given_consent
 from g2g_opt.errors import InputError
 from studies.catalogue import parse_question, question_json, question_toml
 from studies.running.inputs import InputsChangedError, check_inputs, code_version, inputs_of
+from studies.running.kept_inputs import KeptInputs, keep_inputs, kept_inputs
 from studies.running.ledger import Entry, Ledger, exists
 from studies.running.local_workers import Workers
 from studies.running.study_folder import DiskFullError, StorageError, StudyFolder, sync_folder, write_whole, writing
@@ -84,6 +85,7 @@ def _begin(folder: StudyFolder, question: Question, command: Sequence[str] | Non
     with writing(folder.question):
         write_whole(folder.question, question_toml(question).encode())
         sync_folder(folder.root.resolve().parent)
+    keep_inputs(folder, question, inputs)
     words = shlex.join(command if command is not None else sys.argv)
     Ledger.create(folder.ledger, text, words, inputs)
 
@@ -303,6 +305,14 @@ def read_results(root: Path) -> tuple[Question, list[TaskResult], list[Entry]]:
         n = f"{len(damaged)} task{'s' if len(damaged) > 1 else ''}"
         raise InputError(f"the results of {n} in {root} are damaged: {words}; `g2g resume` does that again")
     return question, [result_of(folder, entry) for entry in entries if is_over(entry)], entries
+
+
+def inputs_kept_in(root: Path) -> KeptInputs | None:
+    """Copies of the inputs of a study, checked; None of one that kept none. Raises `InputError`."""
+    folder = StudyFolder(root)
+    ledger = Ledger(folder.ledger)
+    ledger.close()
+    return kept_inputs(folder, ledger.inputs)
 
 
 def wait_hint(root: Path) -> str:

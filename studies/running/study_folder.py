@@ -32,8 +32,10 @@ def writing(place: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(f"no room left for {place}; make room and give the same command again") from error
-        words = f"{place} cannot be written: {error.strerror or error}; make that possible, or choose another folder"
-        raise StorageError(words) from error
+        why = error.strerror or error
+        raise StorageError(
+            f"{place} cannot be written: {why}; make that possible, or choose another folder (--out)"
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -72,6 +74,11 @@ class StudyFolder:
     def question(self) -> Path:
         """The question as it was asked."""
         return self.root / "study.toml"
+
+    @property
+    def inputs(self) -> Path:
+        """Copies of the user's files that the study reads."""
+        return self.root / "inputs"
 
     def task(self, task_id: str) -> Path:
         """The tables of a finished task."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
 from g2g_opt.plan import STORAGE_SYNTAX, StorageUnit
 from g2g_opt.quantities import BatchSize, Count, KwPerGpu, PowerFactor, PowerMw, Seed
+from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.site import AskedConnection
 from studies.shared.question_model import NounFlags, ReadBy
@@ -40,6 +42,15 @@ CircuitEdits = Annotated[
         "changes of elements of your own circuit, a line each in OpenDSS's words: Load.a.kW=5, Disable Capacitor.c",
         metavar="FILE",
         unset="none",
+    ),
+]
+StudiedAt = Annotated[
+    str | None,
+    Flag(
+        "--at",
+        "study your own circuit at an hour of its own load shapes, e.g. 2024-07-15T17:00",
+        metavar="TIME",
+        unset="nominal load",
     ),
 ]
 Buses = Annotated[tuple[str, ...], Flag("--bus", "a bus", group=SITES, unset="all candidates of the feeder")]
@@ -97,3 +108,13 @@ StorageUnits = Annotated[
         read=StorageUnit.parse,
     ),
 ]
+
+
+def studied_at(at: str | None, scenario: Scenario) -> str | None:
+    """An hour of a circuit's own shapes, for a scenario that has no hours of its own; `InputError` with a profile."""
+    if at is not None and scenario.profile is not None:
+        raise InputError(
+            f"at {at} the circuit's own shapes say what it draws, and so does the profile {scenario.profile}; leave "
+            "out one of them"
+        )
+    return at

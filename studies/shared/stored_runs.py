@@ -96,6 +96,10 @@ class SummaryRow(TypedRow):
             **more,
         )
 
+    def read_sites(self) -> tuple[SiteSummary, ...]:
+        """The sites' figures."""
+        return _SITES.validate_json(self.sites)
+
     def read_failure(self) -> Failure | None:
         """Why it has no usable answer, if it has none."""
         if self.failure_kind is None:
@@ -121,7 +125,7 @@ class SummaryRow(TypedRow):
             branches=self.branches,
             own_loads_unserved_steps=self.own_loads_unserved_steps,
             own_loads_worst=self.own_loads_worst,
-            sites=_SITES.validate_json(self.sites),
+            sites=self.read_sites(),
             power_quality=PowerQuality.from_json(self.power_quality) if self.power_quality else None,
             failure=self.read_failure(),
             **{name: getattr(self, name).reshape(shapes.get(name, -1)) for name in _ARRAYS},

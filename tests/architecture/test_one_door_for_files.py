@@ -29,6 +29,7 @@ ALLOWED = {
 # Stored studies and circuits have doors of their own.
 _OWN_DOORS = (
     "g2g_opt/grid/circuit",
+    "studies/running/kept_inputs",
     "studies/running/ledger",
     "studies/running/local_",
     "studies/report/atomic_file",

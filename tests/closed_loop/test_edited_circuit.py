@@ -27,7 +27,7 @@ EDITED = replace(
 
 @pytest.mark.parametrize(
     ("limits", "deciding"),
-    [(Limits(rapid_voltage_change_max_pu=None), "transformer.sub.C"), (Limits(loading_max_pu=None), "")],
+    [(Limits(rapid_voltage_change_trip_max_pu=None), "transformer.sub.C"), (Limits(loading_max_pu=None), "")],
     ids=["ratings judged", "voltages alone"],
 )
 def test_the_edited_published_feeder_gives_the_bundled_answer(limits: Limits, deciding: str) -> None:

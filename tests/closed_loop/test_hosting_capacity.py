@@ -31,6 +31,7 @@ VOLTAGES = Limits(
     unbalance_negative_sequence_max=None,
     unbalance_nema_max=None,
     rapid_voltage_change_max_pu=None,
+    rapid_voltage_change_trip_max_pu=None,
 )
 STUDY = HostingCapacityStudy(
     feeder="ieee13",
@@ -114,7 +115,7 @@ def test_ratings_are_judged_by_default_and_the_overloaded_element_is_named(
 ) -> None:
     """Hand: 5,500 kVA (110 % of 5,000) at the substation, less the customers' 1.56 MW and kvar, leave 3 MW or so."""
     # What else is judged by default binds earlier at this bus: a rapid voltage change.
-    ratings = Limits(rapid_voltage_change_max_pu=None)
+    ratings = Limits(rapid_voltage_change_trip_max_pu=None)
     limited = find_bus_capacity(replace(STUDY, limits=ratings), "671")[0]
     assert limited.largest is not None
     assert capacities[0].largest is not None

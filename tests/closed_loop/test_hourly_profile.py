@@ -245,3 +245,31 @@ def test_only_a_year_of_whole_days_is_a_year(begin: datetime, n_hours: int, is_y
             InputError, match=rf"'mine' covers {n_hours:,} hours from {begin:%Y-%m-%d %H:%M} to .*8,760"
         ):
             profile.check_is_year()
+
+
+def test_what_is_no_year_is_not_called_one(tmp_path: Path) -> None:
+    def profile(begins: str, n: int) -> HourlyProfile:
+        first = datetime.fromisoformat(begins)
+        hours = tuple(first + timedelta(hours=k) for k in range(n))
+        return HourlyProfile("own", hours, (0.5,) * n, (0.0,) * n)
+
+    ten_days = profile("2018-06-01T00:00", 240)
+    assert not ten_days.is_year
+    assert ten_days.period == "the 240 hours of profile own"
+    assert "part of a year" in ten_days.calendar_notes()[0]
+    for begins, n, lacks in (
+        ("2018-01-01T00:00", 8760, ""),
+        ("2024-01-01T00:00", 8784, ""),
+        ("2023-07-01T00:00", 8784, ""),
+        ("2024-01-01T00:00", 8760, "the last day, 31 December 2024,"),
+    ):
+        year = profile(begins, n)
+        assert year.is_year
+        assert year.period == "the year"
+        notes = " ".join(year.calendar_notes())
+        assert ("leap year and lacks" in notes) == bool(lacks)
+        assert lacks in notes
+        assert "without a gap" in notes
+    # A day too few, or half a day off.
+    assert not profile("2018-01-01T00:00", 8736).is_year
+    assert not profile("2018-01-01T12:00", 8760).is_year

@@ -169,7 +169,7 @@ def test_before_anything_went_through_the_year_no_megawatts_are_reported(days: s
     conclusion = study.conclude(begun)
     profile = next(table for table in conclusion.tables if table.name == "limited_load_profile")
     assert all(row["allowed_mw"] is None and row["firm_mw"] is None for row in profile.rows)
-    assert "No bus has a profile that went through the whole year yet" in conclusion.answer
+    assert "No bus has a profile that went through all of the 48 hours of profile days yet" in conclusion.answer
     assert any("no MW are reported there" in words for words in conclusion.warnings)
 
 
@@ -239,3 +239,13 @@ def test_hours_whose_search_ended_at_its_cap_are_told_in_the_answer(days: str) -
     assert {row["limit"] for row in table.rows} == {"cap of the search"}
     assert all("0.2 MW at rated power (power_max_mw): more may fit" in row["limit_where"] for row in table.rows)
     assert "more may fit" not in study_of(days).conclude(run(study_of(days))).answer
+
+
+def test_two_days_are_not_sold_as_a_year(days: str) -> None:
+    study = study_of(days)
+    conclusion = study.conclude(run(study))
+    page = [conclusion.answer, *(table.title for table in conclusion.tables), *(m.title for m in conclusion.maps)]
+    page += [envelope.title for envelope in conclusion.envelopes]
+    assert "the year" not in " ".join(page)
+    assert conclusion.answer.startswith("This is of the 48 hours of profile days, which are no year.")
+    assert any("part of a year" in note and "2024-07-01 00:00" in note for note in conclusion.not_assessed)

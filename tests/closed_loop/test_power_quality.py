@@ -111,7 +111,7 @@ def test_unbalance_and_trip_of_a_site_by_hand() -> None:
         np.testing.assert_allclose(got, expected, atol=2e-6)
         np.testing.assert_array_equal(quality.unbalance_time_s("negative sequence", 0.03), [40.0])
         np.testing.assert_array_equal(quality.unbalance_time_s("negative sequence", 0.04), [0.0])
-        worst, after = quality.worst_change(), quality.highest_after_trip()
+        worst, after = quality.worst_trip_change(), quality.highest_after_trip()
         assert worst is not None
         assert after is not None
         assert (worst.bus, worst.cause) == ("end", "a trip of dc")
@@ -146,12 +146,16 @@ def test_training_starts_and_stops_are_rapid_changes_by_hand() -> None:
         i = int(quality.change_pu.argmax())
         assert quality.change_pu[i] == pytest.approx(expected, abs=2e-6)
         assert quality.change_step[i] in (10, 25)
-        words = {quality._cause(10.0), quality._cause(25.0)}
+        words = {quality.cause(10.0), quality.cause(25.0)}
         assert words == {"training starts", "training stops"}
         # All the site draws is lost in the trip: that is more.
-        worst = quality.worst_change()
+        planned, worst = quality.worst_change(), quality.worst_trip_change()
+        assert planned is not None
         assert worst is not None
+        assert planned.change_pu == pytest.approx(expected, abs=2e-6)
+        assert planned.cause in words
         assert worst.cause == "a trip of dc"
+        assert worst.change_pu > planned.change_pu
 
 
 def test_moved_taps_are_no_change_of_the_load_and_trips_keep_those_of_their_step() -> None:
@@ -261,17 +265,20 @@ def test_limits_judge_a_run_by_what_it_kept() -> None:
     plan = Plan((sized_site("dc", "end", [(spec, 128)], 450, 0.2),))
     scenario = Scenario("short", 60, replica_ramps=((10.0, 20.0, 1.0),), seed=1)
     loose = Limits(voltage_min_pu=0.6, voltage_max_pu=1.4, rapid_voltage_change_max_pu=None)
+    loose = replace(loose, rapid_voltage_change_trip_max_pu=None)
     for engine in ("batch", "opendss"):
         ((outcome,),) = simulate([plan], [scenario], FEEDER, loose, engine=engine)
         quality = outcome.summary.power_quality
         assert quality is not None
-        change, after = quality.worst_change(), quality.highest_after_trip()
+        ramp, change, after = quality.worst_change(), quality.worst_trip_change(), quality.highest_after_trip()
         unbalance = [quality.worst_unbalance(definition) for definition in DEFINITIONS]
+        assert ramp is not None
         assert change is not None
         assert after is not None
         assert change.cause == "a trip of dc"
         for name, value, criterion in (
-            ("rapid_voltage_change_max_pu", change.change_pu, Criterion.RAPID_VOLTAGE_CHANGE),
+            ("rapid_voltage_change_max_pu", ramp.change_pu, Criterion.RAPID_VOLTAGE_CHANGE),
+            ("rapid_voltage_change_trip_max_pu", change.change_pu, Criterion.TRIP_VOLTAGE_CHANGE),
             ("voltage_after_trip_max_pu", after.voltage_pu, Criterion.VOLTAGE_AFTER_TRIP),
             ("unbalance_negative_sequence_max", unbalance[0].share, Criterion.UNBALANCE),
             ("unbalance_nema_max", unbalance[1].share, Criterion.UNBALANCE),

@@ -310,6 +310,7 @@ def test_free_sizes_grow_to_what_the_feeder_holds_in_closed_loop() -> None:
         limits=replace(
             JOINT.limits,
             rapid_voltage_change_max_pu=None,
+            rapid_voltage_change_trip_max_pu=None,
             unbalance_negative_sequence_max=None,
             unbalance_nema_max=None,
         ),

@@ -62,6 +62,7 @@ class Case:
             unbalance_negative_sequence_max=None,
             unbalance_nema_max=None,
             rapid_voltage_change_max_pu=None,
+            rapid_voltage_change_trip_max_pu=None,
         )
         return HostingCapacityStudy(
             feeder=str(self.master), buses=(self.bus,), operations=("firm",), scenario=SHORT, limits=limits

@@ -42,9 +42,9 @@ from g2g_opt.grid.load import ConstantLoad, CSVProfileLoad, SampledLoad
 from g2g_opt.grid.storage import BatteryStorage
 from g2g_opt.hourly_profile import HourlyProfile
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Plan, Policy, PVUnit
+from g2g_opt.plan import AdaptiveTaps, Plan, Policy, PVUnit, StorageUnit
 from g2g_opt.quantities import STEPS_MAX, Bounds
-from g2g_opt.scenario import Scenario
+from g2g_opt.scenario import Scenario, TrainingOverlay
 from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.site import Deployment, Site
 from g2g_opt.transmission.policy import ContextualPolicy
@@ -78,7 +78,13 @@ TERM = MarketFeature.of("load.West", "MW", 1)
 NOUNS: tuple[Any, ...] = (
     Limits(0.95, 1.05, 0.01, 1.0, 1.0, 0.0, 0.05, 0.5, 1.0, 60.0),
     Scenario(replica_ramps=((10.0, 20.0, 0.5),)),
-    Policy("schedule", settings=(("x", 1.0),), batch_caps=((0.0, 8),)),
+    Policy(
+        "schedule", settings=(("x", 1.0),), batch_caps=((0.0, 8),), load_shift_gpus=8, tap_schedule=((0.0, "r", 1.0),)
+    ),
+    AdaptiveTaps(),
+    StorageUnit("671", 100.0, 50.0, apparent_power_kva=120.0),
+    TrainingOverlay(0.0, 10.0, n_gpus=8),
+    TrainingOverlay(0.0, 10.0, gpu_share=0.5),
     PVUnit("671", 100.0, 50.0),
     Plan((SITE,), taps=(("creg1a", 1.0),)),
     Deployment(SPEC, 4, 16),

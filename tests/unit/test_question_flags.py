@@ -13,9 +13,10 @@ from typing import Any, get_type_hints
 import pytest
 
 from g2g_opt.errors import InputError
+from g2g_opt.feeder_policy import FeederPolicy, PolicyOutput
 from g2g_opt.limits import BASE_RULE_FIELDS, Limits
-from g2g_opt.plan import Policy, PVUnit
-from g2g_opt.scenario import Scenario
+from g2g_opt.plan import AdaptiveTaps, Policy, PVUnit, StorageUnit
+from g2g_opt.scenario import Scenario, TrainingOverlay
 from g2g_opt.service_transformer import ServiceTransformer
 from studies.catalogue import STUDIES, json_schema, make_question, question_json, question_type, read_question
 from studies.cli import main
@@ -59,10 +60,14 @@ KEPT_ALWAYS = replace(
 )
 RUN = Scenario(
     "calm", 1800, Fraction(1, 2), Fraction(2), 0.6, ((10.0, 20.5, 0.75), (30.0, 40.0, 0.25)), False, 0.01, 0.002, 7,
-    1.5, "hudson_valley_2018", (5, 1, 2),
+    1.5, "hudson_valley_2018", (5, 1, 2), (TrainingOverlay(60.0, 90.5, gpu_share=0.25, peak_w_per_gpu=350.0),),
 )  # fmt: skip
 SERVICE = ServiceTransformer(2500.0, 6.0, 0.9, 0.4, "Dd")
-SCHEDULE = Policy("schedule", 0.004, (("droop_gain", 0.1), ("x", -2.0)), ((-5.0, 64), (10.5, 32)))
+SCHEDULE = Policy(
+    "schedule", 0.004, (("droop_gain", 0.1), ("x", -2.0)), ((-5.0, 64), (10.5, 32)), None, 16,
+    ((5.0, "creg1a", 1.025), (7.5, "creg1b", 1.0)), AdaptiveTaps(Fraction(10), 45.5),
+)  # fmt: skip
+STORAGE = (StorageUnit("675", 500.0, 1000.5, "qv"), StorageUnit("", 50.0, 100.0))
 SITES = (
     SiteChoice("west", (ServedModel("llama-3.1-8b", 80, 64), ServedModel("qwen", 8)), candidates=("671", "675")),
     SiteChoice("east", (ServedModel("llama-3.1-70b", 40),)),
@@ -90,8 +95,10 @@ ASKED: dict[str, dict[str, Any]] = {
     "hosting-capacity": SERVED
     | {
         "feeder": "ieee34",
+        "at": "2024-07-15T17:00",
         "operations": ("flexible",),
         "policy": SCHEDULE,
+        "storage": STORAGE,
         "objective": "gpus",
         "ladder": False,
         "taps": "own control",
@@ -112,12 +119,14 @@ ASKED: dict[str, dict[str, Any]] = {
         "feeder": "ieee13",
         "exclude_buses": ("611",),
         "edits": "/edits.dss",
+        "at": "2024-07-15T17:00",
         "sites": SITES,
         "gpu": "B200",
         "power_factor": 0.9,
         "connection": "wye",
         "service": SERVICE,
         "policy": SCHEDULE,
+        "storage": STORAGE,
         "taps": "study",
         "scenario": RUN,
         "limits": LIMITS,
@@ -218,6 +227,7 @@ ASKED: dict[str, dict[str, Any]] = {
             server_noise=0.002,
             own_load_share=1.5,
             profile="/year.csv",
+            training=(TrainingOverlay(60.0, 90.5, n_gpus=2400, site="west", trace="/trace.csv"),),
         ),
         "n_training": 3,
         "n_test": 4,
@@ -240,6 +250,13 @@ ASKED: dict[str, dict[str, Any]] = {
 }
 # Fields of nouns that are written as one text and that the text does not reach: a file or Python does.
 ONLY_IN_FILES = {"SiteChoice.base_kw_per_phase", "ServedModel.gpus_per_replica", "PVUnit.output_max_kw"}
+ONLY_IN_FILES |= {
+    f"StorageUnit.{name}"
+    for name in (
+        *("round_trip_efficiency", "soc_start", "apparent_power_kva", "voltage_ref_pu", "deadband_pu"),
+        "full_output_error_pu",
+    )
+}
 
 
 def parse(study: str, *words: str) -> Any:
@@ -264,6 +281,15 @@ def text_of(value: Any, sign: str = ",") -> str:
                 f"{m.model}:{m.n_gpus}" + (f"@{m.batch_size}" * (m.batch_size != 128)) for m in value.models
             )
             return f"{value.name}={'+'.join(value.candidates) or 'any'}:{served}"
+        case StorageUnit():
+            place = f"{value.bus}:" if value.bus else ""
+            return f"{place}{value.power_kw},{value.energy_kwh}" + (",qv" if value.droop == "qv" else "")
+        case AdaptiveTaps():
+            return f"{value.period_s},{value.cooldown_s}"
+        case TrainingOverlay():
+            size = f"{100 * value.gpu_share}%" if value.gpu_share is not None else str(value.n_gpus)
+            words = [f"{value.site}:{size}" if value.site else size, value.peak_w_per_gpu, value.start_s, value.end_s]
+            return ",".join(str(word) for word in [*words, *([value.trace] if value.trace else [])])
         case PVUnit():
             return f"{value.bus}:{value.size_kw}"
         case PVZone():
@@ -298,10 +324,22 @@ def test_flags_say_the_whole_question(study: str) -> None:
     kind = question_type(study)
     question, usual = kind(**ASKED[study]), kind()
     for one in flags_of(kind, usual):
-        assert held(one, question) != one.default, f"{one.flag.name} is not tried"
+        tried = held(one, question) != one.default or one.names == ("contextual",)  # which has a test of its own
+        assert tried, f"{one.flag.name} is not tried"
     found = parse(study, *words_of(question))
     assert found == question
     assert question_json(found) == question_json(question)
+
+
+def test_a_policy_file_is_read_into_the_question(tmp_path: Path) -> None:
+    output = PolicyOutput("west", "m", (8, 16), (0.0, 1.0))
+    trained, file = FeederPolicy((), (output,), (0.5,), ((),)), tmp_path / "policy.json"
+    file.write_text(trained.to_json())
+    for study in ("hosting-capacity", "location"):
+        found = parse(study, "--policy", "contextual", "--policy-file", str(file))
+        assert (found.policy.kind, found.policy.contextual) == ("contextual", trained)
+        with pytest.raises(InputError, match=r"nothing\.json"):
+            parse(study, "--policy", "contextual", "--policy-file", "nothing.json")
 
 
 @pytest.mark.parametrize("study", sorted(STUDIES))
@@ -342,6 +380,7 @@ SPELLED: dict[type, set[str]] = {
     ServedModel: {"model", "n_gpus", "batch_size"},
     PVUnit: {"bus", "size_kw"},
     PVZone: {"zone", "count", "total_max_kw"},
+    StorageUnit: {"bus", "power_kw", "energy_kwh", "droop"},
 }
 
 

@@ -11,6 +11,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_file.child import compile_in_child, is_expendable, network_digest
 from g2g_opt.grid.circuit_file.script import CircuitScript, read_edits, read_script
+from g2g_opt.kept_files import copy_or_self
 
 COMPILED = "compiled network"
 
@@ -52,14 +53,14 @@ def circuit_inputs(master: Path, edits: Path | None = None) -> Mapping[str, str]
 
 
 def _existing(master: Path) -> Path:
-    path = Path(os.path.abspath(master.expanduser()))
+    path = copy_or_self(Path(os.path.abspath(master.expanduser())))
     if not path.is_file():
         raise InputError(f"OpenDSS master file {path} not found")
     return path
 
 
 def _whole(edits: Path | None) -> Path | None:
-    return None if edits is None else Path(os.path.abspath(edits.expanduser()))
+    return None if edits is None else copy_or_self(Path(os.path.abspath(edits.expanduser())))
 
 
 def _read_as_it_stands(path: Path, edits: Path | None) -> CircuitScript:
