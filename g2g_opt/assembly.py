@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from g2g_opt.channel.links import Links
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.data_files import TRACE_DIR, trace_folder
 from g2g_opt.datacenter.config import (
@@ -99,13 +100,33 @@ def assemble(
     storage = assemble_storage(plan, feeder)
     for placed in storage:
         grid.attach_storage(placed.battery, bus=placed.bus)
+    links = _links(plan, scenario, limits, grid, datacenters)
+    # Through channels, controllers are built on views that answer what they ask of a grid and of sites.
+    shown: tuple[Any, Any] = (grid, datacenters) if links is None else (links.grid, links.sites)
     coordinator = Coordinator(
         datacenters=list(datacenters.values()),
         grid=grid,
-        controllers=assemble_controllers(plan, scenario, feeder, limits, grid, datacenters, storage, trace_dir),
+        controllers=assemble_controllers(plan, scenario, feeder, limits, *shown, storage, trace_dir),
         total_duration_s=scenario.duration_s,
+        links=links,
     )
     return Assembly(coordinator, grid, datacenters)
+
+
+def _links(
+    plan: Plan, scenario: Scenario, limits: Limits, grid: OpenDSSGrid, datacenters: dict[str, OfflineDatacenter]
+) -> Links | None:
+    """The channels of a plan's policy, if it has any."""
+    if plan.policy.channels is None:
+        return None
+    return Links(
+        plan.policy.channels,
+        grid,
+        list(datacenters.values()),
+        seed=scenario.seed,
+        scenario=scenario.name,
+        band=(limits.voltage_min_pu, limits.voltage_max_pu),
+    )
 
 
 def standing_units(

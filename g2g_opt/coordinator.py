@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Generic
+from typing import Any, Generic, Protocol
 
 from g2g_opt.clock import SimulationClock, as_period, common_tick
 from g2g_opt.common import ThreePhase
@@ -37,6 +37,34 @@ class TickOutput(Generic[DCStateT, GridStateT]):
     sim_events: list[SimEvent]
 
 
+@dataclass(frozen=True)
+class RunTiming:
+    """The rates of a run: its base tick (s) and how many there are; ticks between two steps of the grid, of each site
+    in their order, and of the controllers.
+    """
+
+    tick_s: Fraction
+    n_ticks: int
+    grid_ticks: int
+    site_ticks: tuple[int, ...]
+    control_ticks: tuple[int, ...]
+
+
+class CommandLinks(Protocol):
+    """What carries measurements and commands of a run, if controllers do not see and act at once.
+
+    `prepare` comes after components were started; on every tick `begin` comes before sites step, `measure` after the
+    grid has, `send` with what a controller commands, and `close` after all controllers that were due. `dispatch` hands
+    commands to their targets; `send` returns the commands with their real targets, for the log.
+    """
+
+    def prepare(self, timing: RunTiming) -> None: ...
+    def begin(self, tick: int, dispatch: Callable[[Sequence[Command]], None]) -> None: ...
+    def measure(self, tick: int) -> None: ...
+    def send(self, commands: Sequence[Command], dispatch: Callable[[Sequence[Command]], None]) -> list[Command]: ...
+    def close(self, tick: int, dispatch: Callable[[Sequence[Command]], None]) -> None: ...
+
+
 @dataclass
 class _Run:
     """What a started run holds: its log (where events go), an emitter per source, and power samples not yet taken."""
@@ -51,7 +79,7 @@ class Coordinator(Generic[DCStateT, GridStateT]):
 
     The tick is the greatest common divisor of all periods. On a tick, what is due steps in this order: every
     datacenter, the grid with their latest power, the controllers in list order; a command acts at its target's
-    next step. With `live=True`, ticks are paced to wall time.
+    next step. With `live=True`, ticks are paced to wall time. With `links`, controllers see and command through them.
 
     Raises `InputError` when built if a name is used twice, a controller does not fit a datacenter or the grid, a
     datacenter is not attached to the grid, or the duration is no multiple of the tick.
@@ -65,7 +93,9 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         controllers: Sequence[Controller[Any, Any]] | None = None,
         total_duration_s: int | float | Fraction = 0,
         live: bool = False,
+        links: CommandLinks | None = None,
     ) -> None:
+        self.links = links
         self.datacenters = list(datacenters)
         self.grid = grid
         self.controllers: list[Controller[Any, Any]] = list(controllers or ())
@@ -93,6 +123,13 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         self._controller_ticks = [(c, ticks_per(as_period(c.dt_s, type(c).__name__))) for c in self.controllers]
         self._warn_of_rates()
         self._run: _Run | None = None
+
+    @property
+    def timing(self) -> RunTiming:
+        """The rates of this run."""
+        site_ticks = tuple(ticks for _, ticks in self._dc_ticks)
+        control_ticks = tuple(sorted({ticks for _, ticks in self._controller_ticks}))
+        return RunTiming(self.clock.tick_s, self._n_ticks, self._grid_ticks, site_ticks, control_ticks)
 
     def _warn_of_rates(self) -> None:
         for dc in self.datacenters:
@@ -141,6 +178,8 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         }
         run.samples = {dc: [] for dc in self.datacenters}
         self._run = run
+        if self.links is not None:
+            self.links.prepare(self.timing)
 
     def stop(self) -> None:
         """Let components release what they hold, the last started first."""
@@ -160,6 +199,8 @@ class Coordinator(Generic[DCStateT, GridStateT]):
     def _tick(self, run: _Run) -> list[Command]:
         """Advance what is due and dispatch the commands; the clock stays."""
         clock, grid, tick = self.clock, self.grid, self.clock.step
+        if self.links is not None:
+            self.links.begin(tick, self.dispatch_commands)
         dcs = [dc for dc, ticks in self._dc_ticks if tick % ticks == 0]
         grid_due = tick % self._grid_ticks == 0
         dc_events = run.emit["datacenter"]
@@ -189,12 +230,18 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         """Let the controllers that are due act, and dispatch their commands."""
         clock, tick = self.clock, self.clock.step
         sent: list[Command] = []
+        if self.links is not None:
+            self.links.measure(tick)
         for controller, ticks in self._controller_ticks:
             if tick % ticks == 0:
                 commands = controller.step(clock, run.emit["controller"])
-                if commands:
+                if commands and self.links is not None:
+                    sent.extend(self.links.send(commands, self.dispatch_commands))
+                elif commands:
                     self.dispatch_commands(commands)
                     sent.extend(commands)
+        if self.links is not None:
+            self.links.close(tick, self.dispatch_commands)
         return sent
 
     def step(self) -> TickOutput[DCStateT, GridStateT]:
@@ -283,7 +330,7 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         """True if nothing but the controllers' rates divides the run: datacenters and grid all step at every tick."""
         every_tick = self._grid_ticks == 1 and all(ticks == 1 for _, ticks in self._dc_ticks)
         able = self.grid.advances_in_blocks and all(dc.advances_in_blocks for dc in self.datacenters)
-        return every_tick and able and not self.clock.live
+        return every_tick and able and not self.clock.live and self.links is None
 
     def _ticks_to_control(self) -> int:
         """Ticks from the present one to the next at which a controller is due, both counted."""

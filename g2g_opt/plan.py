@@ -6,7 +6,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Annotated, Literal, get_args
 
+from pydantic import BeforeValidator
+
 from g2g_opt.clock import as_period
+from g2g_opt.communication import Channels, channels_of, read_channels
 from g2g_opt.errors import InputError
 from g2g_opt.feeder_policy import FeederPolicy
 from g2g_opt.flag import Flag
@@ -81,6 +84,9 @@ class Policy:
     `load_shift_gpus` moves so many GPUs' worth of replicas (whole servers) at a step between sites whose batch sizes
     are at their ends, as far as no site loses room that its own schedule still needs. `tap_schedule` are (time s,
     regulator, ratio in pu) triples; `adaptive_taps` move after them.
+
+    `channels` are what its measurements and commands pass, also in short form (see `read_channels`); with None
+    everything is known and done at once.
     """
 
     kind: Annotated[PolicyKind, Flag("--policy", "controller at every site")] = "none"
@@ -126,9 +132,21 @@ class Policy:
             read=AdaptiveTaps.parse,
         ),
     ] = None
+    channels: Annotated[
+        Channels | None,
+        BeforeValidator(channels_of),
+        Flag(
+            "--channel",
+            "how controllers hear of voltages and sites, and sites of them, e.g. udp:loss=0.2,latency=0.1",
+            metavar="TRANSPORT:NAME=X,...",
+            unset="at once",
+            read=read_channels,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         check_quantities(self)
+        object.__setattr__(self, "channels", channels_of(self.channels))
         if self.kind not in get_args(PolicyKind):
             raise InputError(f"policy {self.kind!r} is unknown; known policies: {list(get_args(PolicyKind))}")
         if bool(self.batch_caps) != (self.kind == "schedule"):
@@ -150,7 +168,12 @@ class Policy:
         """What of it acts on the grid alone: no site changes what it does."""
         if not self.moves_taps:
             return Policy()
-        return Policy(margin_pu=self.margin_pu, tap_schedule=self.tap_schedule, adaptive_taps=self.adaptive_taps)
+        return Policy(
+            margin_pu=self.margin_pu,
+            tap_schedule=self.tap_schedule,
+            adaptive_taps=self.adaptive_taps,
+            channels=self.channels,
+        )
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,8 @@ DurationS = Annotated[float, Bounds(0, RUN_MAX_S, "s", above_low=True)]
 RipplePeriodS = Annotated[float, Bounds(10, 366 * 24 * 3600, "s")]
 PeriodS = Annotated[Fraction, Bounds(0, RUN_MAX_S, "s", above_low=True)]
 LatencyS = Annotated[float, Bounds(0, 1e4, "s", above_low=True)]
+DelayS = Annotated[float, Bounds(0, 1e4, "s")]
+MessageRate = Annotated[float, Bounds(0, 1e9, "messages per s", above_low=True)]
 SlotH = Annotated[int, Bounds(1, 24, "h")]
 StorageHours = Annotated[float, Bounds(0, 1e5, "h", above_low=True)]
 # Which lags a policy may have is for the controller to say: what a calendar says of coming hours is known.

@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from g2g_opt.assembly import Assembly
+from g2g_opt.channel.views import physical
 from g2g_opt.controller.ofo import OFOBatchSizeController
 from g2g_opt.controller.rule_based import RuleBasedBatchSizeController
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.datacenter.record import OfflineDatacenterRecord
+from g2g_opt.edges import Edges
 from g2g_opt.errors import PowerFlowError
 from g2g_opt.failure import Failure
 from g2g_opt.metrics.performance import throughput_tps
 from g2g_opt.outcome import StepFigures
 from g2g_opt.plan import Plan
 from g2g_opt.site import Site
-from g2g_opt.summary import Edges, SiteSummary, Summary
+from g2g_opt.summary import SiteSummary, Summary
 
 
 def summarise(run: Assembly, plan: Plan, dt_s: float, edges: Edges, failure: Failure | None = None) -> Summary:
@@ -61,7 +63,7 @@ def _exhausted_before(ends_s: float, run: Assembly, datacenter: OfflineDatacente
         time_s < ends_s
         for controller in run.coordinator.controllers
         if isinstance(controller, OFOBatchSizeController | RuleBasedBatchSizeController)
-        and controller.datacenter is datacenter
+        and physical(controller.datacenter) is datacenter
         for time_s in controller.exhausted_at_s
     )
 

@@ -15,6 +15,7 @@ from g2g_opt.assembly import Assembly, assemble
 from g2g_opt.batch.simulator import batch_key, run_batch
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.data_files import TRACE_DIR
+from g2g_opt.edges import Edges
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.opendss import STUDY_TOLERANCE
@@ -25,7 +26,7 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.recorded_run import figures_by_step, summarise
 from g2g_opt.scenario import Scenario
-from g2g_opt.summary import Edges, Summary
+from g2g_opt.summary import Summary
 from g2g_opt.uncontrolled import replay_uncontrolled
 
 logger = logging.getLogger(__name__)

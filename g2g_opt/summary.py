@@ -13,42 +13,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.edges import Edges, count_loadings, count_voltages, edge_of, place_of
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure, FailureKind
-from g2g_opt.metrics.power_quality import UNBALANCE_EDGES, PowerQuality
+from g2g_opt.metrics.power_quality import PowerQuality
 from g2g_opt.metrics.thermal import WorstLoading, is_of_kind, phase_letter
 from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Counts = NDArray[np.int32]
-
-LOW_EDGES_PU = (0.90, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97)
-HIGH_EDGES_PU = (1.03, 1.04, 1.05, 1.06, 1.08, 1.10)
-LOADING_EDGES_PU = (0.8, 1.0, 1.2, 1.5, 2.0)
-# Points looked at in one go, so that a long run needs no second copy of its voltages.
-_CHUNK_POINTS = 2048
-
-
-@dataclass(frozen=True)
-class Edges:
-    """Voltages (pu), loadings (share of the normal rating) and unbalances (share) at which times are kept; rising."""
-
-    low_pu: tuple[float, ...] = LOW_EDGES_PU
-    high_pu: tuple[float, ...] = HIGH_EDGES_PU
-    loading_pu: tuple[float, ...] = LOADING_EDGES_PU
-    unbalance: tuple[float, ...] = UNBALANCE_EDGES
-
-    def including(
-        self, low_pu: float, high_pu: float, loading_pu: float | None, unbalance: Sequence[float] = ()
-    ) -> Edges:
-        """These edges and some more."""
-        return Edges(
-            tuple(sorted({*self.low_pu, low_pu})),
-            tuple(sorted({*self.high_pu, high_pu})),
-            tuple(sorted({*self.loading_pu, *(() if loading_pu is None else (loading_pu,))})),
-            tuple(sorted({*self.unbalance, *unbalance})),
-        )
 
 
 @dataclass(frozen=True)
@@ -57,9 +31,8 @@ class SiteSummary:
 
     Latency samples are (step, model) pairs with active replicas, misses those above their targets. `curtailed_steps`:
     steps in which any of its models with active replicas ran below the batch size it began at. `uncontrolled_...` are
-    of the same fleet left at its batch sizes, replayed without a controller. `exhausted_control_steps`: control steps
-    at which its droop or OFO saw a voltage outside the band it aims at, and could do no more: every model ran at the
-    batch size that is best for that voltage already.
+    of the same fleet left at its batch sizes, replayed without a controller. `exhausted_control_steps`: those at which
+    droop or OFO saw a voltage outside its band, with every model at the batch size that is best for it already.
     """
 
     name: str
@@ -161,8 +134,8 @@ class Summary:
             failure = failure or Failure(FailureKind.NO_ANSWER, "there are no points")
             return Summary.without_figures(failure, dt_s)
         loading = np.zeros((0, len(points))) if loading_pu is None else loading_pu
-        by_class, below, above = _voltage_counts(voltage_pu, used)
-        over, loading_by_class = _loading_counts(loading, used)
+        by_class, below, above = count_voltages(voltage_pu, used)
+        over, loading_by_class = count_loadings(loading, used)
         return Summary(
             dt_s=dt_s,
             n_steps=len(points),
@@ -293,14 +266,14 @@ class Summary:
 
     def knows_times(self, v_min: float, v_max: float) -> bool:
         """True if the time and the integral outside a band are known: at edges, or if nothing is outside."""
-        at_edges = _place(self.edges.low_pu, v_min) is not None and _place(self.edges.high_pu, v_max) is not None
+        at_edges = place_of(self.edges.low_pu, v_min) is not None and place_of(self.edges.high_pu, v_max) is not None
         return at_edges or (self.lowest >= v_min and self.highest <= v_max)
 
     def voltage_stats(self, v_min: float, v_max: float) -> VoltageStats:
         """Voltage metrics (3.1) for a band that the voltages keep, or whose ends are both edges; else `InputError`."""
         if self.lowest >= v_min and self.highest <= v_max:
             return VoltageStats(self.lowest, self.highest, 0.0, 0.0)
-        low, high = _edge(self.edges.low_pu, v_min, "voltage"), _edge(self.edges.high_pu, v_max, "voltage")
+        low, high = edge_of(self.edges.low_pu, v_min, "voltage"), edge_of(self.edges.high_pu, v_max, "voltage")
         # Inside: the lowest is at or above the low edge, and the highest at or below the high one.
         inside = int(self.steps_by_class[low + 1 :, : high + 1].sum())
         return VoltageStats(
@@ -313,12 +286,12 @@ class Summary:
     def node_times_s(self, v_min: float, v_max: float) -> tuple[Floats, Floats]:
         """Times (s) of every node below and above a band (node,), either of which is kept or an edge (`InputError`)."""
         below = (
-            self.steps_below[_edge(self.edges.low_pu, v_min, "voltage")]
+            self.steps_below[edge_of(self.edges.low_pu, v_min, "voltage")]
             if self.lowest < v_min
             else 0.0 * self.lowest_pu
         )
         above = (
-            self.steps_above[_edge(self.edges.high_pu, v_max, "voltage")]
+            self.steps_above[edge_of(self.edges.high_pu, v_max, "voltage")]
             if self.highest > v_max
             else 0.0 * self.highest_pu
         )
@@ -328,7 +301,7 @@ class Summary:
         """Times (s) of every branch above a share of its rating (branch,): an edge, or one that none passes."""
         if not len(self.loading_pu) or self.loading_pu.max() <= limit_pu:
             return np.zeros(len(self.loading_pu))
-        return np.asarray(self.loading_steps_over[_edge(self.edges.loading_pu, limit_pu, "loading")] * self.dt_s)
+        return np.asarray(self.loading_steps_over[edge_of(self.edges.loading_pu, limit_pu, "loading")] * self.dt_s)
 
     def worst_voltage(self, v_min: float, v_max: float) -> WorstVoltage:
         """The monitored voltage with the smallest margin to any band, over the whole run."""
@@ -353,7 +326,7 @@ class Summary:
             return None
         counted = self.loading_pu * self.emergency_share if emergency else self.loading_pu
         b = max(places, key=lambda place: counted[place])
-        over = self.loading_steps_over[_edge(self.edges.loading_pu, 1.0, "loading"), b]
+        over = self.loading_steps_over[edge_of(self.edges.loading_pu, 1.0, "loading"), b]
         return WorstLoading(
             self.branches[b],
             float(self.loading_pu[b]),
@@ -367,42 +340,5 @@ class Summary:
         """Time (s) in which any branch carries more than a share of its rating: an edge, or one that none passes."""
         if not len(self.loading_pu) or self.loading_pu.max() <= limit_pu:
             return 0.0
-        edge = _edge(self.edges.loading_pu, limit_pu, "loading")
+        edge = edge_of(self.edges.loading_pu, limit_pu, "loading")
         return float(self.loading_steps_by_class[edge + 1 :].sum()) * self.dt_s
-
-
-def _voltage_counts(voltage_pu: Floats, edges: Edges) -> tuple[Counts, Floats, Floats]:
-    """Points by class of the lowest and the highest voltage, and depths (pu) outside every edge."""
-    low, high = np.array(edges.low_pu), np.array(edges.high_pu)
-    lowest, highest = voltage_pu.min(axis=0), voltage_pu.max(axis=0)
-    by_class = np.zeros((len(low) + 1, len(high) + 1), np.int32)
-    classes = np.searchsorted(low, lowest, side="right"), np.searchsorted(high, highest, side="left")
-    np.add.at(by_class, classes, 1)
-    below, above = np.zeros(len(low)), np.zeros(len(high))
-    for first in range(0, voltage_pu.shape[1], _CHUNK_POINTS):
-        part = slice(first, first + _CHUNK_POINTS)
-        for k in np.flatnonzero(low > lowest[part].min()):
-            below[k] += np.maximum(low[k] - voltage_pu[:, part], 0.0).sum()
-        for k in np.flatnonzero(high < highest[part].max()):
-            above[k] += np.maximum(voltage_pu[:, part] - high[k], 0.0).sum()
-    return by_class, below, above
-
-
-def _loading_counts(loading_pu: NDArray[np.floating], edges: Edges) -> tuple[Counts, Counts]:
-    """Points in which every branch is above every edge, and points by class of the highest loading."""
-    over = np.array([(loading_pu > edge).sum(axis=1) for edge in edges.loading_pu]).astype(np.int32)
-    classes = np.sum([(loading_pu > edge).any(axis=0) for edge in edges.loading_pu], axis=0)
-    n_classes = len(edges.loading_pu) + 1
-    by_class = np.bincount(classes, minlength=n_classes) if len(loading_pu) else np.zeros(n_classes)
-    return over.reshape(len(edges.loading_pu), len(loading_pu)), by_class.astype(np.int32)
-
-
-def _place(edges: Sequence[float], wanted: float) -> int | None:
-    return next((k for k, edge in enumerate(edges) if abs(edge - wanted) < 1e-12), None)
-
-
-def _edge(edges: Sequence[float], wanted: float, what: str) -> int:
-    place = _place(edges, wanted)
-    if place is None:
-        raise InputError(f"no {what} figures were kept at {wanted:g} pu; kept: {list(map(float, edges))}")
-    return place

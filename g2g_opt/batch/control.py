@@ -6,8 +6,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
+
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
+from g2g_opt.grid.storage import EnergyStorage
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,6 +22,15 @@ class Parts:
 
     fleets: Fleets
     grids: Grids
+
+    def new_voltage_pu(self, slot: int) -> Floats | None:
+        """Voltages (node,) of a scenario that controllers have not seen before this step; None if there are none."""
+        found: Floats = self.grids.voltage_pu[:, slot]
+        return found
+
+    def set_storage_power(self, slot: int, storage: EnergyStorage, kw: float, kvar: float) -> None:
+        """Set-point of a storage of a scenario (kW, kvar, injection positive)."""
+        storage.set_power_kw(kw, kvar)
 
 
 class BatchControl(ABC):

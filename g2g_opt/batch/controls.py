@@ -13,6 +13,7 @@ from g2g_opt.batch.contextual_control import ContextualControl
 from g2g_opt.batch.control import BatchControl, Parts
 from g2g_opt.batch.other_control import AdaptiveTapControl, LoadShiftControl, StorageControl, TapScheduleControl
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.channel.views import physical
 from g2g_opt.controller.adaptive_tap import AdaptiveTapController
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_size_schedule import BatchSizeScheduleController
@@ -146,7 +147,7 @@ class _Builder:
                 return ContextualControl(first, by_name, parts, place)
             case LoadShiftController():
                 fleets = [self._fleet_of(slot, site) for site in first.sites]
-                buses = [parts.grids.setups[slot].attached.site(site).bus for site in first.sites]
+                buses = [parts.grids.setups[slot].attached.site(physical(site)).bus for site in first.sites]
                 return LoadShiftControl(first, fleets, [self._at_bus(bus) for bus in buses], place)
             case LocalVoltageStorageDroopController():
                 return StorageControl(first, slot, [self._at_bus(bus) for bus in first.buses], place)
@@ -154,7 +155,7 @@ class _Builder:
                 raise UnsupportedByBatch(f"controller {type(first).__name__} is not known to the batch engine")
 
     def _fleet_of(self, slot: int, site: DatacenterBackend[Any]) -> int:
-        fleets = self._parts.fleets
+        fleets, site = self._parts.fleets, physical(site)
         for fleet in fleets.of_scenario[slot]:
             if fleets.sites[fleet] is site:
                 return fleet

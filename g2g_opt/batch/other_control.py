@@ -107,14 +107,19 @@ class StorageControl(BatchControl):
         self._seen: list[list[float]] = [[] for _ in nodes]
 
     def observe(self, step: int, parts: Parts) -> None:
+        voltage_pu = parts.new_voltage_pu(self._slot)
+        if voltage_pu is None:
+            return
         for seen, nodes in zip(self._seen, self._nodes, strict=True):
-            seen.append(float(parts.grids.voltage_pu[nodes, self._slot].min()))
+            seen.append(float(voltage_pu[nodes].min()))
 
     def step(self, step: int, parts: Parts) -> None:
         rule = self._rule
+        if not all(self._seen):
+            return
         local = np.array([reduce_voltage(np.array(seen), rule.config) for seen in self._seen])
         self._seen = [[] for _ in self._nodes]
         output = storage_droop(local, rule.limit, rule.gain, rule.config)
         for storage, value in zip(rule.storages, output.tolist(), strict=True):
             kw, kvar = (0.0, value) if rule.config.mode == "qv" else (value, 0.0)
-            storage.set_power_kw(kw, kvar)
+            parts.set_storage_power(self._slot, storage, kw, kvar)

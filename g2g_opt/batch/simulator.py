@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.channels import BatchChannels
 from g2g_opt.batch.control import Parts
 from g2g_opt.batch.controls import build_controls, check_known
 from g2g_opt.batch.fleets import Fleets
@@ -17,14 +18,16 @@ from g2g_opt.batch.grids import Grids
 from g2g_opt.batch.power_quality import PowerQualityTally
 from g2g_opt.batch.tally import Tally
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.channel.links import Links
 from g2g_opt.clock import as_period
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.datacenter.offline import OfflineDatacenter
+from g2g_opt.edges import Edges
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.setup import GridSetup
-from g2g_opt.summary import Edges, Summary
+from g2g_opt.summary import Summary
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -81,6 +84,8 @@ def batch_key(run: Coordinator[Any, Any]) -> tuple[Any, ...]:
             raise UnsupportedByBatch(f"datacenter {type(site).__name__} is not known to the batch engine")
         if as_period(site.dt_s, site.name) != setup.dt_s:
             raise UnsupportedByBatch(f"site {site.name!r} and its grid step at different periods")
+    if not isinstance(run.links, Links | None):
+        raise UnsupportedByBatch(f"links {type(run.links).__name__} are not known to the batch engine")
     if run.clock.live:
         raise UnsupportedByBatch("the run is paced to wall time")
     for controller in run.controllers:
@@ -144,6 +149,9 @@ class _Batch:
         self.fleets = Fleets(sites, self.dt_s, self.n_steps)
         self._parts = Parts(self.fleets, self.grids)
         self.controls = build_controls([run.controllers for run in self._runs], self._parts)
+        linked = any(run.links is not None for run in self._runs)
+        self._channels = BatchChannels(self._runs, self.fleets, self.grids) if linked else None
+        self._seen_parts = self._channels.parts() if self._channels is not None else self._parts
         self._ticks = [int(Fraction(c.dt_s) / self.dt_s) for c in self.controls]
         self._tally = self._make_tally(edges, deadlines_s)
         self._quality = PowerQualityTally(self.grids, self.fleets, self.n_steps, edges.unbalance)
@@ -171,6 +179,8 @@ class _Batch:
     def run(self, progress: Callable[[int, int], None] | None) -> list[BatchRun]:
         reported = 0
         for step in range(self.n_steps):
+            if self._channels is not None:
+                self._channels.begin(step)
             self.fleets.advance(step)
             self.grids.solve(step, self.fleets.power_w)
             self._note_ended()
@@ -179,11 +189,15 @@ class _Batch:
             self.grids.tell_own_loads(step, self._tally)
             for slot, kept in zip(self._traced, self._kept, strict=True):
                 self._keep(slot, kept)
+            if self._channels is not None:
+                self._channels.measure(step)
             for control in self.controls:
-                control.observe(step, self._parts)
+                control.observe(step, self._seen_parts)
             for control, ticks in zip(self.controls, self._ticks, strict=True):
                 if step % ticks == 0:
-                    control.step(step, self._parts)
+                    control.step(step, self._seen_parts)
+            if self._channels is not None:
+                self._channels.close(step)
             self._note_ended()
             if all(reason is not None for reason in self.grids.failure):
                 break

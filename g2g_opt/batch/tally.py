@@ -16,8 +16,9 @@ from g2g_opt.batch.tally_kernel import (
     tally_times,
     tally_voltages,
 )
+from g2g_opt.edges import Edges
 from g2g_opt.failure import Failure, FailureKind
-from g2g_opt.summary import Edges, SiteSummary, Summary
+from g2g_opt.summary import SiteSummary, Summary
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

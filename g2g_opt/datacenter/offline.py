@@ -140,6 +140,11 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
         """GPUs the site can hold."""
         return self._capacity
 
+    @property
+    def start_batch_sizes(self) -> dict[str, int]:
+        """Batch sizes that a run begins with, by model label."""
+        return {label: self._initial_batch_size(label) for label in self._labels}
+
     def _check_workload(self) -> None:
         where = f"at site {self.name!r}"
         for label in (*self.workload.replica_schedules, *self.workload.initial_batch_sizes):

@@ -94,7 +94,7 @@ def train_policy(
     `free_intercept` leaves constant moves out of (2). Ties are broken by the least move, and along `tie_direction`
     (datacenter, 1 + feature) if there is one. Raises `SolverError` on eps < 0 or shapes that do not fit.
     """
-    x = _with_intercept(features, scale, eps)
+    x = with_intercept(features, scale, eps)
     if len(x) != len(load_mw):
         raise SolverError(f"{len(x)} records of features and {len(load_mw)} of loads")
     blocks = dispatch_blocks(system, load_mw, injected_mw, network, keep_sum=False)
@@ -163,12 +163,14 @@ def train_base_regression(
 ) -> TrainedPolicy:
     """Least squares on ideal shifts (record, datacenter) with |beta|_1 <= eps: base regression (9.5).
 
+    A program is solved and no path over eps is followed (`lars_path` of scikit-learn): a market's features are
+    collinear, so that a path has to drop some, and it knows neither sums that are 0 nor a certificate.
     Where the bound binds this relaxes the published problem: links that keep |beta|_1 small are not those that keep
     squares small (docs/coordination_proof.md). Shifts along links are not unique; the shortest (in the 2-norm) are
     taken, so squares of links are squares of datacenters divided by their number. `cost_usd` is the mean square of what
     is missed along links (MW^2).
     """
-    x = _with_intercept(features, scale, eps)
+    x = with_intercept(features, scale, eps)
     q, n_features = x.shape
     n_centers = shift_mw.shape[1]
     if len(shift_mw) != q:
@@ -217,7 +219,8 @@ def train_base_regression(
     return replace(policy, cost_usd=policy.cost_usd + left_out)
 
 
-def _with_intercept(features: Floats, scale: Floats | None, eps: float) -> Floats:
+def with_intercept(features: Floats, scale: Floats | None, eps: float) -> Floats:
+    """1 and the features (record, 1 + feature), divided by `scale` (feature,) if there is one; `SolverError` if bad."""
     if not 0.0 <= eps < np.inf:
         raise SolverError(f"eps must be a number and not negative, got {eps}")
     if not len(features):

@@ -18,12 +18,12 @@ Ints = NDArray[np.int64]
 
 # A row is broken when G is outside by more than this (pu).
 ROW_TOLERANCE = 1e-6
-_NOTHING_KW = 1e-3
+NOTHING_KW = 1e-3
 # How near to a whole number is whole: as HiGHS takes it.
 _WHOLE_WITHIN = 1e-6
 CURTAIL_TOLERANCE_KW = 1e-4
 # What a tap step costs at the least ($): where steps are free they would wander, and the linear network with them.
-_STEP_COST_MIN = 1e-5
+STEP_COST_MIN = 1e-5
 # Rows of a point and side that are taken in because they are near.
 _NEAR_ROWS = 4
 
@@ -96,7 +96,7 @@ class SitingMatrices:
         low[at.tap : at.change] = np.repeat(taps.low, at.n_slots)
         high[at.tap : at.change] = np.repeat(taps.high, at.n_slots)
         whole[at.tap : at.change] = whole_taps
-        step_cost = max(taps.switch_cost, _STEP_COST_MIN)
+        step_cost = max(taps.switch_cost, STEP_COST_MIN)
         cost[at.change : at.power] = step_cost * np.tile(calendar.slot_days, taps.n)
 
     def _set_storage(self, cost: Floats) -> None:
@@ -184,7 +184,7 @@ class SitingMatrices:
         pv, sites = problem.pv, problem.sites
         built = x[: pv.n] > 0.5
         size = np.where(built, np.clip(x[at.size : at.size + pv.n], 0.0, pv.size_max_kw), 0.0)
-        size[size < _NOTHING_KW] = 0.0
+        size[size < NOTHING_KW] = 0.0
         bus, kw = np.zeros(sites.n, dtype=np.int64), np.zeros(sites.n)
         for k in range(sites.n):
             members = [m for m, (site, _) in enumerate(at.pairs) if site == k]
@@ -193,7 +193,7 @@ class SitingMatrices:
         tap = np.rint(x[at.tap : at.change]).astype(np.int64).reshape(problem.taps.n, at.n_slots)
         power, energy, discharge = np.zeros(pv.n), np.zeros(pv.n), np.zeros((pv.n, problem.n_points))
         if problem.storage is not None:
-            keep = (size > 0.0) & (x[at.power : at.energy] > _NOTHING_KW)
+            keep = (size > 0.0) & (x[at.power : at.energy] > NOTHING_KW)
             power, energy = np.where(keep, x[at.power : at.energy], 0.0), np.where(keep, x[at.energy : at.charge], 0.0)
             discharge = np.where(keep[:, None], self._discharged(x), 0.0)
         return SitingPlan(size, bus, kw, tap, self._curtailed(x, size), power, energy, discharge)

@@ -1,18 +1,27 @@
-"""The siting program in Pyomo, all rows at once, written as it is stated in `siting`.
+"""The siting program in Pyomo, written as it is stated in `siting.problem`: for reading and for changing.
 
-For reading, for changing, and to hold the matrices against; `siting_search` is what studies run.
+`siting.pyomo_solve` gives it to any solver that Pyomo can ask (`--solver pyomo:NAME`); what studies run by default are
+the matrices, which decide the same in parts (`siting.search`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import pyomo.environ as pyo
 
-from solvers.siting.problem import SitingProblem
+from solvers.siting.matrices import STEP_COST_MIN
+from solvers.siting.problem import Placement, SitingProblem
 
 
-def siting_model(problem: SitingProblem) -> pyo.ConcreteModel:
-    """(8.1), (8.2) and (1) to (5) of `siting`, with whole taps."""
+def siting_model(
+    problem: SitingProblem, at: Iterable[tuple[int, int]] | None = None, excluded: Sequence[Placement] = ()
+) -> pyo.ConcreteModel:
+    """(8.1), (8.2) and (1) to (5) of `siting.problem`, with whole taps; without the `excluded` placements.
+
+    Rows (4) are written `at` these (row, point) only, at all of them if there are none given.
+    """
     pv, sites, taps, network, calendar = problem.pv, problem.sites, problem.taps, problem.rows, problem.calendar
     worth, step_h = calendar.hours * calendar.price_per_kwh, problem.step_h
     m = pyo.ConcreteModel("siting")
@@ -22,7 +31,8 @@ def siting_model(problem: SitingProblem) -> pyo.ConcreteModel:
     m.places = pyo.Set(initialize=sites.pairs, dimen=2)
     m.regulators = pyo.RangeSet(0, taps.n - 1)
     m.slots = pyo.RangeSet(0, len(calendar.slot_day) - 1)
-    m.rows = pyo.RangeSet(0, len(network.constant) - 1)
+    everywhere = np.ndindex(*network.constant.shape)
+    m.at = pyo.Set(dimen=2, initialize=list(everywhere if at is None else at))
 
     m.x = pyo.Var(m.buses, domain=pyo.Binary)
     m.S = pyo.Var(m.buses, domain=pyo.NonNegativeReals)
@@ -33,8 +43,8 @@ def siting_model(problem: SitingProblem) -> pyo.ConcreteModel:
         m.regulators, m.slots, domain=pyo.Integers, bounds=lambda m, r, h: (int(taps.low[r]), int(taps.high[r]))
     )
     m.d = pyo.Var(m.regulators, m.slots, domain=pyo.NonNegativeReals)
-    m.u = pyo.Var(m.rows, m.points, domain=pyo.NonNegativeReals)
-    m.o = pyo.Var(m.rows, m.points, domain=pyo.NonNegativeReals)
+    m.u = pyo.Var(m.at, domain=pyo.NonNegativeReals)
+    m.o = pyo.Var(m.at, domain=pyo.NonNegativeReals)
     m.P = pyo.Var(m.buses, domain=pyo.NonNegativeReals)
     m.E = pyo.Var(m.buses, domain=pyo.NonNegativeReals)
     m.a = pyo.Var(m.buses, m.points, domain=pyo.NonNegativeReals)
@@ -46,16 +56,18 @@ def siting_model(problem: SitingProblem) -> pyo.ConcreteModel:
     m.cost = pyo.Objective(
         expr=pv.cost_per_kw * sum(m.S[j] for j in m.buses)
         - sum(worth[p] * (m.S[j] * pv.sun[p] - m.c[j, p] + m.b[j, p] - m.a[j, p]) for j in m.buses for p in m.points)
-        + taps.switch_cost * sum(calendar.slot_days[h] * m.d[r, h] for r in m.regulators for h in m.slots)
-        + (problem.penalty or 0.0) * sum(calendar.hours[p] * (m.u[i, p] + m.o[i, p]) for i in m.rows for p in m.points)
+        + max(taps.switch_cost, STEP_COST_MIN)
+        * sum(calendar.slot_days[h] * m.d[r, h] for r in m.regulators for h in m.slots)
+        + (problem.penalty or 0.0) * sum(calendar.hours[p] * (m.u[i, p] + m.o[i, p]) for i, p in m.at)
         - sites.value_per_kw * sum(m.z[place] for place in m.places)
         + sum(cost_kw * m.P[j] + cost_kwh * m.E[j] for j in m.buses)
     )
 
     _add_choices(m, problem)
+    _exclude(m, problem, excluded)
     _add_storage(m, problem, step_h)
 
-    @m.Expression(m.rows, m.points)
+    @m.Expression(m.at)
     def G(m: pyo.ConcreteModel, i: int, p: int) -> pyo.Expression:
         return (
             network.constant[i, p]
@@ -64,12 +76,12 @@ def siting_model(problem: SitingProblem) -> pyo.ConcreteModel:
             + sum(network.tap[i, r, p] * m.t[r, int(calendar.slot[p])] for r in m.regulators)
         )
 
-    @m.Constraint(m.rows, m.points)
+    @m.Constraint(m.at)
     def lower(m: pyo.ConcreteModel, i: int, p: int) -> pyo.Expression:
         low = network.low[i, p]
         return m.G[i, p] + m.u[i, p] >= low if np.isfinite(low) else pyo.Constraint.Skip
 
-    @m.Constraint(m.rows, m.points)
+    @m.Constraint(m.at)
     def upper(m: pyo.ConcreteModel, i: int, p: int) -> pyo.Expression:
         high = network.high[i, p]
         return m.G[i, p] - m.o[i, p] <= high if np.isfinite(high) else pyo.Constraint.Skip
@@ -105,6 +117,15 @@ def _add_choices(m: pyo.ConcreteModel, problem: SitingProblem) -> None:
             if h > 0 and day[h] == day[h - 1]:
                 m.change.add(m.d[r, h] >= m.t[r, h] - m.t[r, h - 1])
                 m.change.add(m.d[r, h] >= m.t[r, h - 1] - m.t[r, h])
+
+
+def _exclude(m: pyo.ConcreteModel, problem: SitingProblem, excluded: Sequence[Placement]) -> None:
+    """Other placements than these: something that they build is not built, or something else is."""
+    m.other = pyo.ConstraintList()
+    for built, buses in excluded:
+        changed = [1 - m.x[j] if j in built else m.x[j] for j in m.buses]
+        moved = [1 - m.y[k, bus] for k, bus in enumerate(buses)]
+        m.other.add(sum(changed + moved) >= 1)
 
 
 def _add_storage(m: pyo.ConcreteModel, problem: SitingProblem, step_h: np.ndarray) -> None:

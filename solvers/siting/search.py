@@ -66,8 +66,7 @@ def solve_siting(
 
     Raises `NoPlanError` if counts, budgets and exclusions leave no plan at all.
     """
-    if excluded and not (problem.pv.size_min_kw > 0.0).all():
-        raise SolverError("placements can be told apart only if PV that is built has a least size above 0")
+    check_excluded(problem, excluded)
     watch = Watch(time_limit_s, mip_gap, threads, seed, progress)
     skip = implied_points(problem)
     master = SitingMatrices(problem, known, excluded, skip)
@@ -112,7 +111,7 @@ def solve_siting(
         candidate = _complete(problem, found, other, generated, watch)
         tried.append(candidate.plan.placement())
         best = min(best, candidate, key=lambda c: (c.broken, c.cost.total))
-    gap = _gap(best.cost.total, bound)
+    gap = relative_gap(best.cost.total, bound)
     watch.note(best.cost.total, bound)
     return SitingSolution(
         plan=best.plan,
@@ -120,7 +119,7 @@ def solve_siting(
         predicted=best.predicted,
         report=SolveReport(best.status, best.cost.total, bound, gap, watch.seconds),
         generated=tuple(generated),
-        n_rows_all=_n_rows(problem),
+        n_rows_all=count_rows(problem),
         history=tuple(watch.history),
     )
 
@@ -139,7 +138,7 @@ def solve_exactly(
         raise SolverError(f"the siting program is {found.status.value}")
     g = predict(problem, found.plan)
     cost = cost_of(problem, found.plan, excess(g, problem.rows.low, problem.rows.high))
-    gap = _gap(cost.total, found.bound)
+    gap = relative_gap(cost.total, found.bound)
     watch.note(cost.total, found.bound)
     return SitingSolution(
         found.plan,
@@ -147,18 +146,25 @@ def solve_exactly(
         g,
         SolveReport(found.status, cost.total, found.bound, gap, watch.seconds),
         tuple(own.generated),
-        _n_rows(problem),
+        count_rows(problem),
         tuple(watch.history),
     )
 
 
-def _gap(cost: float, bound: float) -> float:
-    """Relative to the cost, or to the bound if nothing is earned or spent."""
+def check_excluded(problem: SitingProblem, excluded: Sequence[Placement]) -> None:
+    """Raise `SolverError` if placements are to be left out that cannot be told apart."""
+    if excluded and not (problem.pv.size_min_kw > 0.0).all():
+        raise SolverError("placements can be told apart only if PV that is built has a least size above 0")
+
+
+def relative_gap(cost: float, bound: float) -> float:
+    """Distance of cost and bound, relative to the cost, or to the bound if nothing is earned or spent."""
     scale = abs(cost) if abs(cost) > 1e-6 * abs(bound) else abs(bound)
     return max(0.0, cost - bound) / max(scale, 1e-9)
 
 
-def _n_rows(problem: SitingProblem) -> int:
+def count_rows(problem: SitingProblem) -> int:
+    """Rows (4) that there are, generated or not."""
     return int(np.isfinite(problem.rows.low).sum() + np.isfinite(problem.rows.high).sum())
 
 
@@ -181,7 +187,7 @@ def _complete(
     problem: SitingProblem, found: Solved, master: SitingMatrices, generated: dict[Row, None], watch: Watch
 ) -> _Candidate:
     """What the master found, with whole taps and then the best sizes for them; `generated` takes in new rows."""
-    plan = found.plan if found.plan is not None else _first_plan(problem)
+    plan = found.plan if found.plan is not None else first_plan(problem)
     generated |= master.generated
     shares = _SITE_SHARES if problem.penalty is None and _free_sizes(problem) else _SITE_SHARES[:1]
     for share in shares:
@@ -211,8 +217,8 @@ def _narrow(problem: SitingProblem, over: Floats) -> SitingProblem:
     return replace(problem, rows=replace(rows, low=rows.low + over, high=rows.high - over))
 
 
-def _first_plan(problem: SitingProblem) -> SitingPlan:
-    """Where no plan was found in time: no PV, every site at its smallest at some bus, taps as they stand."""
+def first_plan(problem: SitingProblem) -> SitingPlan:
+    """What is given where none was found in time: no PV, every site at its smallest at some bus, taps as they stand."""
     sites, taps = problem.sites, problem.taps
     far = np.full((sites.n, problem.rows.site.shape[1]), 1.0)
     for k, b in sites.pairs:

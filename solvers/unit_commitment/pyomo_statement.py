@@ -1,7 +1,8 @@
-"""Unit commitment with flexible datacenters in Pyomo, written as it is stated in `unit_commitment_problem`.
+"""Unit commitment with flexible datacenters in Pyomo, written as it is stated in `unit_commitment.problem`.
 
-For reading, for changing, and to hold the matrices against; `unit_commitment` is what studies run. All units have all
-three binaries here, nothing is left out beforehand.
+For reading and for changing: `unit_commitment.pyomo_solve` gives it to any solver that Pyomo can ask (`--solver
+pyomo:NAME`). What studies run by default are matrices and a search of our own (`unit_commitment.solve`). All units have
+all three binaries here, nothing is left out beforehand.
 """
 
 from __future__ import annotations

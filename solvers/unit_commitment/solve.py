@@ -25,10 +25,11 @@ from solvers.unit_commitment.problem import (
 from solvers.unit_commitment.search import CommitmentSearch, SearchEnd
 
 # Rounds of search with finer tangents, and of the last dispatch; a share of the cost that is as good as none.
-_ROUNDS_MAX = 6
+ROUNDS_MAX = 6
 _EXACT = 1e-6
 # So many linear programs of our own search, then the solver's.
 _PROGRAMS_MAX = 200
+NO_COMMITMENT = "no commitment meets the load and the limits"
 
 
 def solve_unit_commitment(
@@ -45,9 +46,9 @@ def solve_unit_commitment(
     """
     began_s = time.perf_counter()
     deadline_s = began_s + time_limit_s
-    tangents = even_tangents(problem, _tangent_error_usd(problem, mip_gap))
+    tangents = even_tangents(problem, tangent_error_usd(problem, mip_gap))
     best, least, bound, solved = None, np.inf, -np.inf, 0
-    for _ in range(_ROUNDS_MAX):
+    for _ in range(ROUNDS_MAX):
         program, columns = commitment_program(problem, tangents)
         search = CommitmentSearch(
             problem, program, columns, mip_gap=mip_gap, deadline_s=deadline_s, threads=threads, seed=seed
@@ -71,8 +72,29 @@ def solve_unit_commitment(
             tangents = refine(tangents, outputs)
     if best is None:
         late = time.perf_counter() > deadline_s
-        reason = f"no plan within {time_limit_s:.4g} s" if late else "no commitment meets the load and the limits"
-        raise SolverError(f"unit commitment: {reason}")
+        raise no_plan(f"no plan within {time_limit_s:.4g} s" if late else NO_COMMITMENT)
+    return priced_solution(
+        problem, best, bound, tangents, mip_gap=mip_gap, threads=threads, began_s=began_s, n_programs=solved
+    )
+
+
+def no_plan(reason: str) -> SolverError:
+    """Why there is no solution, for whoever raises it."""
+    return SolverError(f"unit commitment: {reason}")
+
+
+def priced_solution(
+    problem: UnitCommitmentProblem,
+    best: CommitmentPlan,
+    bound: float,
+    tangents: Tangents,
+    *,
+    mip_gap: float,
+    threads: int,
+    began_s: float,
+    n_programs: int,
+) -> UnitCommitmentSolution:
+    """The solution that a plan is, whoever found it: dispatched again with its commitment fixed, for its prices."""
     again, price, missed = _dispatch(
         problem, refine(tangents, best.output_mw), best, min(_EXACT, 0.1 * mip_gap), threads
     )
@@ -86,10 +108,10 @@ def solve_unit_commitment(
     charge = price[np.ix_(centers.window, centers.zone)] * plan.theta_mw[centers.window]
     report = SolveReport(status, cost.total, bound, gap, time.perf_counter() - began_s)
     flow = injections(problem, plan) @ problem.transfer_factors.T
-    return UnitCommitmentSolution(plan, cost, flow, price, charge, missed, report, solved)
+    return UnitCommitmentSolution(plan, cost, flow, price, charge, missed, report, n_programs)
 
 
-def _tangent_error_usd(problem: UnitCommitmentProblem, mip_gap: float) -> float:
+def tangent_error_usd(problem: UnitCommitmentProblem, mip_gap: float) -> float:
     """How much tangents may miss by, per unit and hour: together the gap, of the cost without ramps and lines."""
     units = problem.units
     order = np.argsort(units.cost_usd_per_mwh)
@@ -105,7 +127,7 @@ def _dispatch(
 ) -> tuple[CommitmentPlan, Floats, float]:
     """The best dispatch of a plan's commitment, its prices (hour, zone), and what tangents still miss, in $."""
     total = cost_of(problem, plan).total
-    for _ in range(_ROUNDS_MAX):
+    for _ in range(ROUNDS_MAX):
         program, columns = commitment_program(problem, tangents)
         solver = RepeatedLinearProgram(program, threads=threads)
         on = plan.on[:, columns.decided].astype(float)

@@ -89,7 +89,7 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
     ideal = {(r["penetration"], r["alpha"], r["q"]): r["saving"] for r in summary if r["policy"] == "ideal"}
     for row in summary:
         best = ideal.get((row["penetration"], row["alpha"], row["q"]))
-        has_room = best is not None and best > _NOTHING_PERCENT and row["eps"] is not None
+        has_room = best is not None and best > _NOTHING_PERCENT and row["policy"] not in ("none", "ideal")
         row["captured"] = 100.0 * row["saving"] / best if has_room else None
     failures = tuple(
         Failure(

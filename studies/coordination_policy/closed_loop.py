@@ -16,11 +16,11 @@ from g2g_opt.transmission.zonal_datacenter import HOUR_S, ZonalDatacenter, Zonal
 from g2g_opt.transmission.zonal_grid import Dispatch, ZonalGrid, ZonalGridState
 from solvers.dispatch.solve import solve_dispatch
 from solvers.outcome import SolverError
-from solvers.policy_training.training import train_policy
 from studies.coordination_policy.hours import LAG_MAX_H, Hours, draw_hours, make_features, published
 from studies.coordination_policy.peak_hour import respond
 from studies.coordination_policy.question import CoordinationQuestion
-from studies.coordination_policy.setting import ACCEPT_MW, CoordinationSetting, scale_of
+from studies.coordination_policy.setting import ACCEPT_MW, CoordinationSetting
+from studies.coordination_policy.training import train_contextual
 
 Floats = NDArray[np.float64]
 
@@ -44,16 +44,8 @@ def train_loop_policy(
     """A policy of q hours before those that are run, and how its training went; `SolverError` if not certified."""
     train = draw_hours(question, hours, q, draw)
     features, values = make_features(question, setting, hours, train)
-    found = train_policy(
-        setting.dispatch,
-        hours.load_mw[train],
-        hours.injected_mw[train],
-        setting.trained_network(question.latency_margin),
-        values,
-        eps,
-        scale=scale_of(values) if question.scaled else None,
-        free_intercept=question.free_intercept,
-    )
+    load, injected = hours.load_mw[train], hours.injected_mw[train]
+    found = train_contextual(question, setting, load, injected, values, eps, question.latency_margin)
     if not found.certified:
         raise SolverError(f"the training of draw {draw} was not certified: {found.certificate}")
     about: dict[str, float | str] = {

@@ -16,6 +16,7 @@ from studies.coordination_policy.hours import Hours, load_hours
 from studies.coordination_policy.market_notes import note_rows, notes_in_words
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import CoordinationSetting, make_setting
+from studies.shared.stated_solver import pyomo_solver
 from studies.shared.task import Row
 
 Floats = NDArray[np.float64]
@@ -40,6 +41,7 @@ def study_day(
     setting = make_setting(question.settings, penetration, 0.0)
     hours = load_hours(question, setting)
     first = int(np.searchsorted(hours.series.hour_begins, np.datetime64(date)))
+    solve = _solver_of(question)
     rows: list[Row] = []
     loads: list[Row] = []
     notes = note_rows(hours.series, date, date) if question.market_files else []
@@ -48,7 +50,7 @@ def study_day(
     for alpha in (None, *question.alphas):
         row: Row = {"penetration": penetration, "date": date, "alpha": alpha, "reason": ""}
         try:
-            found = solve_unit_commitment(
+            found = solve(
                 day_problem(setting, hours, first, alpha),
                 mip_gap=question.mip_gap,
                 time_limit_s=question.time_limit_s,
@@ -70,6 +72,17 @@ def _with_words(report: Callable[[str], None], words: str) -> Callable[[str], No
     """Reports as before, the first of them with more words."""
     waiting = [f". {words}"]
     return lambda own: report(own + (waiting.pop() if waiting else ""))
+
+
+def _solver_of(question: CoordinationQuestion) -> Callable[..., UnitCommitmentSolution]:
+    """`solve_unit_commitment`, or the same promise by the program's Pyomo statement."""
+    solver = pyomo_solver(question.solver)
+    if solver is None:
+        return solve_unit_commitment
+    # Pyomo takes half a second to import, which others need not wait for.
+    from solvers.unit_commitment.pyomo_solve import solve_unit_commitment_statement
+
+    return lambda problem, **asked: solve_unit_commitment_statement(problem, solver, **asked)
 
 
 def day_problem(setting: CoordinationSetting, hours: Hours, first: int, alpha: float | None) -> UnitCommitmentProblem:

@@ -9,10 +9,12 @@ import numpy as np
 from g2g_opt.randomness import keyed_generator
 from solvers.policy_training.training import train_base_regression
 from studies.coordination_policy.ac_check import Operated, check_ac
+from studies.coordination_policy.baselines import fit_baseline
 from studies.coordination_policy.peak_hour import (
     PeakCase,
     fit_contextual,
     judge_policy,
+    judge_shifts,
     judged_row,
     operate,
     policy_of,
@@ -74,7 +76,16 @@ def study_draw(
             counted: Row = {"scaled": question.scaled, "free_intercept": question.free_intercept}
             kept = policy_of(case, contextual, {**key, **counted})
             policies.append(key | {"json": kept.to_json()})
-            operated[f"contextual, eps {eps:g}"] = operate(question, case, test, contextual)[0]
+            asked = contextual.shifts_mw(case.features[test])
+            operated[f"contextual, eps {eps:g}"] = operate(question, case, test, asked)[0]
+    for text in question.baselines:
+        report(f"baseline {text}")
+        fitted = fit_baseline(text, question.seed, case.features[train], case.ideal.theta_mw[train] - setting.base_mw)
+        asked = fitted.shifts_mw(case.features[test])
+        row = judge_shifts(question, case, test, text, asked)
+        row |= {"training_s": fitted.seconds, "training_cost": fitted.missed_mw2, "solver": "scikit-learn"}
+        savings.append(about | {"eps": None, "tie": None} | row)
+        operated[text] = operate(question, case, test, asked)[0]
     lost: list[Row] = [
         about | {"date": case.records.dates[k], "reason": "no dispatch was certified; in no mean, and not trained on"}
         for k in np.flatnonzero(~(case.base.solved & case.ideal.solved))

@@ -15,7 +15,7 @@ from g2g_opt.transmission.system import PeakRecords, load_peak_records
 from g2g_opt.transmission.zonal_grid import SHED_TOLERANCE_MW
 from solvers.dispatch.projection import project_shifts
 from solvers.dispatch.solve import DispatchSolution
-from solvers.policy_training.training import TrainedPolicy, train_policy
+from solvers.policy_training.training import TrainedPolicy
 from studies.coordination_policy.ac_check import Operated
 from studies.coordination_policy.network import Network, load_network
 from studies.coordination_policy.question import CoordinationQuestion
@@ -24,9 +24,9 @@ from studies.coordination_policy.setting import (
     CoordinationSetting,
     make_setting,
     published_figures,
-    scale_of,
     setting_of,
 )
+from studies.coordination_policy.training import train_contextual
 from studies.shared.task import Row
 
 Floats = NDArray[np.float64]
@@ -86,27 +86,31 @@ def judge_policy(question: CoordinationQuestion, case: PeakCase, test: Ints, nam
     if not policy.certified:
         nothing = judged_row(case, test, name, case.base.cost_usd, case.base.shed_mw, None, None)
         return {key: None if isinstance(value, float) else value for key, value in nothing.items()} | training
+    return judge_shifts(question, case, test, name, policy.shifts_mw(case.features[test])) | training
+
+
+def judge_shifts(question: CoordinationQuestion, case: PeakCase, test: Ints, name: str, asked_mw: Floats) -> Row:
+    """Costs over the test records when these shifts (record, datacenter) are asked for, whoever asks."""
     limits = case.setting.network.limits
-    asked = policy.shifts_mw(case.features[test])
-    accepted = np.asarray(limits.excess(case.setting.base_mw + asked) <= ACCEPT_MW)
-    operated, grid_ok, sheds_more = operate(question, case, test, policy)
+    accepted = np.asarray(limits.excess(case.setting.base_mw + asked_mw) <= ACCEPT_MW)
+    operated, grid_ok, sheds_more = operate(question, case, test, asked_mw)
     cost, shed = case.base.cost_usd.copy(), case.base.shed_mw.copy()
     cost[test], shed[test] = operated.cost_usd, operated.shed_mw
     # The grid is asked for what the datacenters do: a shift that they refused whole it has not seen.
     asks = accepted if question.response == "reject" else np.ones(len(test), dtype=np.bool_)
     more: Row = {"sheds_more_share": float((asks & sheds_more).mean())}
-    return judged_row(case, test, name, cost, shed, accepted, grid_ok | ~asks) | more | training
+    return judged_row(case, test, name, cost, shed, accepted, grid_ok | ~asks) | more
 
 
 def operate(
-    question: CoordinationQuestion, case: PeakCase, test: Ints, policy: TrainedPolicy
+    question: CoordinationQuestion, case: PeakCase, test: Ints, asked_mw: Floats
 ) -> tuple[Operated, Bools, Bools]:
-    """Test records as a policy operates them by the question's response and rule (24).
+    """Test records as shifts that are asked for (record, datacenter) operate them, by the response and rule (24).
 
     Also where (record,) the grid accepts, and where the shift would shed more than is shed without it.
     """
     setting = case.setting
-    theta = setting.base_mw + respond(setting, question.response, policy.shifts_mw(case.features[test]))
+    theta = setting.base_mw + respond(setting, question.response, asked_mw)
     found = setting.dispatched(case.records.load_mw[test], case.records.injected_mw[test], theta)
     shed = found.shed_mw.sum(axis=1)
     sheds_more = ~found.solved | (shed > case.base.shed_mw[test].sum(axis=1) + SHED_TOLERANCE_MW)
@@ -142,17 +146,9 @@ def fit_contextual(
     tie_direction: Floats | None = None,
 ) -> TrainedPolicy:
     """The contextual policy of some records."""
-    features = case.features[train]
-    return train_policy(
-        case.setting.dispatch,
-        case.records.load_mw[train],
-        case.records.injected_mw[train],
-        case.setting.trained_network(latency_margin),
-        features,
-        eps,
-        scale=scale_of(features) if question.scaled else None,
-        free_intercept=question.free_intercept,
-        tie_direction=tie_direction,
+    load, injected = case.records.load_mw[train], case.records.injected_mw[train]
+    return train_contextual(
+        question, case.setting, load, injected, case.features[train], eps, latency_margin, tie_direction
     )
 
 

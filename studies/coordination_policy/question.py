@@ -24,6 +24,7 @@ from g2g_opt.transmission.system import Settings, load_peak_records
 from g2g_opt.transmission.zonal_grid import ShedRule
 from studies.shared.question_fields import StudySeed
 from studies.shared.question_model import question_model
+from studies.shared.stated_solver import MATRICES, SolverName, pyomo_solver
 
 Kind = Literal["peak-hour", "closed-loop", "day-ahead"]
 # What a shift becomes that the datacenters do not accept whole: none of it, the largest share, the nearest accepted.
@@ -104,6 +105,24 @@ class CoordinationQuestion:
     free_intercept: Annotated[
         bool, Flag("--free-intercept", "leave constant moves (MW) out of |beta|_1", group=_TRAINING)
     ] = False
+    statement: Annotated[
+        Literal["matrices", "cvxpy"],
+        Flag(
+            "--statement",
+            "what is trained from: matrices of our own, or the program as it is stated (docs/statements.md)",
+            group=_TRAINING,
+        ),
+    ] = "matrices"
+    baselines: Annotated[
+        tuple[str, ...],
+        Flag(
+            "--baseline",
+            "a regressor of scikit-learn that learns the ideal shifts, with numbers as parameters: Ridge(alpha=10)",
+            metavar="NAME(A=1)",
+            group=_TRAINING,
+            unset="none",
+        ),
+    ] = ()
     response: Annotated[
         ResponseKind, Flag("--response", "what a shift becomes that the datacenters do not accept", group=_OPERATION)
     ] = "reject"
@@ -131,6 +150,7 @@ class CoordinationQuestion:
         InnerShare, Flag("--gap", "asked of the solver, of the cost", metavar="SHARE", group=_DAY_AHEAD)
     ] = 1e-3
     time_limit_s: Annotated[WorkTimeS, Flag("--time-limit", "per program", group=_DAY_AHEAD)] = 120.0
+    solver: SolverName = MATRICES
     market_files: Annotated[
         str,
         Flag(
@@ -184,6 +204,14 @@ class CoordinationQuestion:
             raise InputError("datacenters' buses are those of a network; give --network")
         if len(set(self.datacenter_buses)) < len(self.datacenter_buses):
             raise InputError(f"a datacenter's bus is named twice: {list(self.datacenter_buses)}")
+        if pyomo_solver(self.solver) is not None and self.kind != "day-ahead":
+            raise InputError("a solver is chosen for the unit commitment of day-ahead studies; give --kind day-ahead")
+        if self.statement != "matrices" and self.kind == "day-ahead":
+            raise InputError("a day-ahead study trains nothing; give --solver pyomo:NAME for another solver")
+        if self.baselines and self.kind != "peak-hour":
+            raise InputError("baselines learn the ideal shifts of peak hours; give --kind peak-hour")
+        if len(set(self.baselines)) < len(self.baselines):
+            raise InputError(f"a baseline is named twice: {list(self.baselines)}")
         if self.kind == "peak-hour":
             n_records = len(load_peak_records(self.settings).dates)
             # Some records must be left to test with.

@@ -20,6 +20,7 @@ from g2g_opt.transmission.network_case import case_path
 from solvers.outcome import SolverError
 from studies.coordination_policy.answer import draw_conclusion
 from studies.coordination_policy.answer_parts import percent_of
+from studies.coordination_policy.baselines import check_baseline
 from studies.coordination_policy.closed_loop import latency_excess_mw, run_loop, train_loop_policy
 from studies.coordination_policy.day_ahead import days_of, study_day
 from studies.coordination_policy.draws import study_draw
@@ -32,6 +33,7 @@ from studies.coordination_policy.setting import make_setting
 from studies.running.inputs import files_under
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
+from studies.shared.stated_solver import check_cvxpy_is_installed, check_solver_is_installed
 from studies.shared.task import Progress, Row, Tables, Task, TaskResult, counted
 
 
@@ -55,6 +57,11 @@ class CoordinationStudy(CoordinationQuestion):
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
         self.check_figures()
+        check_solver_is_installed(self.solver)
+        if self.statement == "cvxpy":
+            check_cvxpy_is_installed()
+        for text in self.baselines:
+            check_baseline(text, self.seed)
         if self.network:
             load_network(self)
         if self.kind != "peak-hour":

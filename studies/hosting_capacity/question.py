@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated, Literal
 
+from g2g_opt.communication import Channels
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
-from g2g_opt.quantities import FewFromZero, InnerShare, RoundCount, Scale, ScenarioCount, ShareAboveZero
+from g2g_opt.quantities import (
+    DurationS,
+    FewFromZero,
+    InnerShare,
+    RoundCount,
+    Scale,
+    ScenarioCount,
+    ShareAboveZero,
+    TimeS,
+)
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import with_services
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR
 from solvers.exact_binomial import failures_allowed, trials_needed
 from studies.hosting_capacity.capacity import Aim, Objective, Operation
-from studies.hosting_capacity.scenario_draws import draw_scenarios
+from studies.hosting_capacity.scenario_draws import draw_scenarios, worst_outage_start_s
 from studies.shared.question_fields import (
     BaseKwPerGpu,
     Buses,
@@ -69,8 +79,9 @@ class HostingCapacityQuestion:
     """The question, complete enough to rerun.
 
     `task`, `precision` and `gpus_per_replica` choose where a model was measured in several configurations. Firm runs
-    hold the batch size; flexible ones run `policy`. Several sites at once: every set of `n_sites` of the buses, or the
-    `site_sets` named, share their servers by `site_shares` (sets are ordered where the shares differ).
+    hold the batch size; flexible ones run `policy`, with `outage_s` also through an outage of all channels. Several
+    sites at once: every set of `n_sites` of the buses, or the `site_sets` named, share their servers by `site_shares`
+    (sets are ordered where the shares differ).
     `throughput_shares` are floors besides that of `limits`. `scenarios` above 1 judges every size in so many draws (see
     `scenario_draws`): at least `scenario_share_min` of all scenarios have to keep the limits, shown with `confidence`.
     """
@@ -164,6 +175,30 @@ class HostingCapacityQuestion:
     power_max_mw: SearchEndMw = 60.0
     trace_dir: TraceFolder = "data/specs"
     service: Service = None
+    outage_s: Annotated[
+        DurationS | None,
+        Flag(
+            "--outage",
+            "flexible operation has to survive that all channels are dead for so long, at its worst moment",
+            metavar="S",
+            unset="none",
+        ),
+    ] = None
+    outage_start_s: Annotated[
+        TimeS | None,
+        Flag("--outage-start", "when that outage begins", metavar="S", unset="so that it ends as demand is highest"),
+    ] = None
+
+    @property
+    def flexible_policy(self) -> Policy:
+        """The policy of flexible operation, with the outage that it has to survive."""
+        if self.outage_s is None:
+            return self.policy
+        start_s = self.outage_start_s
+        if start_s is None:
+            start_s = worst_outage_start_s(self.scenario, self.outage_s)
+        channels = self.policy.channels or Channels()
+        return replace(self.policy, channels=channels.with_outage(start_s, start_s + self.outage_s))
 
     @property
     def profile(self) -> str | None:
@@ -259,6 +294,8 @@ class HostingCapacityQuestion:
             raise InputError("name at least one operation: 'firm' or 'flexible'")
         if self.policy.kind == "none":
             raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")
+        if self.outage_start_s is not None and self.outage_s is None:
+            raise InputError("outage_start_s needs outage_s, how long it lasts")
         if self.taps == "own control" and self.policy.moves_taps:
             raise InputError("taps move by the feeder's own controls or by the policy, not by both")
         if not all(job.of_every_size for job in self.scenario.training):

@@ -84,7 +84,7 @@ class SizeSearch:
         self._study, self._models, self._aim, self._guess, self._report = study, models, aim, guess, report
         self._confirmed = confirmed
         self._limits, self._objective = aim.limits(study.limits), study.objective_of(aim)
-        self._policy = study.policy if aim.operation == "flexible" else study.policy.of_the_grid
+        self._policy = study.flexible_policy if aim.operation == "flexible" else study.policy.of_the_grid
         self._tap_mode: TapMode = "own control" if study.taps == "own control" else "fixed"
         self._scenarios = study.draw_scenarios("search")
         self._allowed = study.failures_allowed()

@@ -55,7 +55,7 @@ class HostingCapacityStudy(HostingCapacityQuestion):
             self.base_kw_per_gpu,
             self.power_factor,
             self.connection,
-            self.policy,
+            self.flexible_policy,
             self.scenario,
             self.limits,
             self.trace_dir,

@@ -53,6 +53,7 @@ from studies.shared.question_fields import (
 )
 from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
+from studies.shared.stated_solver import MATRICES, SolverName, pyomo_solver
 from studies.shared.workload import check_three_phase
 
 # What may be swept, and the field of the question that it stands for.
@@ -239,6 +240,7 @@ class SitingQuestion:
     ] = 0.002
     time_limit_s: Annotated[WorkTimeS, Flag("--time-limit", "per plan", group=_PROGRAM)] = 600.0
     threads: Annotated[ThreadCount, Flag("--threads", "of the solver", group=_PROGRAM)] = 1
+    solver: SolverName = MATRICES
     rounds_max: Annotated[RoundCount, Flag("--rounds", "of propose, simulate, correct at most", group=_PROGRAM)] = 8
     n_plans: Annotated[RoundCount, Flag("--plans", "distinct placements that are listed", metavar="K")] = 1
     n_windows: Annotated[CountFromZero, Flag("--windows", "hours run on OpenDSS")] = 4
@@ -332,6 +334,7 @@ class SitingQuestion:
         storage = self.storage
         if storage is not None and not self.places_pv:
             raise InputError("storage stands beside PV, which the mode dc does not place")
+        pyomo_solver(self.solver)
         check_unused(self)
 
     def check_without_sweeps(self) -> None:

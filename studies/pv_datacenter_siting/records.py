@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from g2g_opt.edges import Edges
 from g2g_opt.limits import Limits
-from g2g_opt.summary import Edges, Summary
+from g2g_opt.summary import Summary
 from studies.pv_datacenter_siting.days import STEPS_AN_HOUR
 from studies.pv_datacenter_siting.network import Floats, Simulated, SitingNetwork
 from studies.shared.stored_runs import RunRow, SummaryRow

@@ -26,6 +26,7 @@ from studies.pv_datacenter_siting.work import find_ties, propose_plans, run_wind
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
+from studies.shared.stated_solver import check_solver_is_installed
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import gather_as
 
@@ -72,6 +73,7 @@ class SitingStudy(SitingQuestion):
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
         self.check_figures()
+        check_solver_is_installed(self.solver)
         feeder = self.load_feeder()
         load_profile(self.profile).check_is_year()
         if load_profile(self.profile).price_per_kwh is not None and "price" in dict(self.sweeps):

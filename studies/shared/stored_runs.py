@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter
 
+from g2g_opt.edges import Edges
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.judge import judge
 from g2g_opt.limits import Limits
@@ -16,7 +17,7 @@ from g2g_opt.metrics.power_quality import PowerQuality
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.summary import Edges, SiteSummary, Summary
+from g2g_opt.summary import SiteSummary, Summary
 from studies.shared.typed_rows import TypedRow
 
 # In tuples, because a type that has a configuration of its own takes none from an adapter; JSON has no NaN.

@@ -27,7 +27,8 @@ def stated(package: str) -> str:
 
 def runtime_dependencies() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dask"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["dask"], *extras["statements"]]
     return sorted(re.split(r"[^\w.-]", entry, maxsplit=1)[0] for entry in wanted)
 
 

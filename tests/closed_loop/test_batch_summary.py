@@ -20,6 +20,7 @@ from random_runs import TOLERANCE, random_tasks
 from g2g_opt.batch.simulator import Trace, run_batch
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.datacenter.config import ReplicaSchedule
+from g2g_opt.edges import Edges
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.feeder import Feeder
@@ -29,7 +30,7 @@ from g2g_opt.metrics.performance import compute_performance_stats
 from g2g_opt.metrics.thermal import find_worst_loading, overload_time_s
 from g2g_opt.metrics.voltage import compute_allbus_voltage_stats, find_worst_voltage
 from g2g_opt.simulate import simulate
-from g2g_opt.summary import Edges, Summary
+from g2g_opt.summary import Summary
 
 HALF = Fraction(1, 2)
 EDGES = Edges((0.92, 0.95, 0.975, 0.978, 0.991), (1.02, 1.037, 1.0465, 1.1), (0.3, 0.6, 1.0, 1.4))

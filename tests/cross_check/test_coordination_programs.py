@@ -15,9 +15,11 @@ import pytest
 from coordination_cases import small_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kkt_statement import ideal_kkt_model, training_kkt_model
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.sparse import csc_matrix
+from sklearn.linear_model import lars_path
 
 from g2g_opt.transmission.system import SETTINGS, Settings, load_peak_records
 from solvers.dispatch.projection import project_shifts
@@ -25,7 +27,6 @@ from solvers.dispatch.solve import solve_dispatch, solve_ideal_coordination
 from solvers.dispatch.task_allocation import ShiftLimits, allocate_tasks, dual_vertices, least_latency, shift_limits
 from solvers.outcome import SolverError, SolveStatus
 from solvers.policy_training.cvxpy_statement import TaskNetwork, solve_ideal_statement, solve_training_statement
-from solvers.policy_training.kkt_statement import ideal_kkt_model, training_kkt_model
 from solvers.policy_training.training import train_base_regression, train_policy
 from solvers.quadratic.program import QuadraticProgram, certify, solve_quadratic_program
 from studies.coordination_policy.setting import make_setting
@@ -329,6 +330,25 @@ def test_base_regression_without_a_bound_is_least_squares_along_links() -> None:
     own = train_base_regression(x, shift, 1e4)
     assert own.certified
     assert own.cost_usd == pytest.approx((missed**2).sum() / 20.0, rel=1e-6)
+
+
+def test_base_regression_is_the_lasso_path_of_scikit_learn_where_links_leave_no_choice() -> None:
+    """Two datacenters share one link: |beta|_1 is half of |B|_1 whatever beta, so the program in B relaxes nothing."""
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(40, 6))
+    along = x @ np.array([3.0, 0.0, -2.0, 0.5, 0.0, 1.0]) + rng.normal(0.0, 0.5, 40)
+    shift = np.column_stack([along, -along])
+    of_features = np.hstack([np.ones((40, 1)), x])
+    _, _, path = lars_path(of_features, along, method="lasso")
+    bounds = np.abs(path).sum(axis=0)
+    for eps in (0.5, 2.0, 4.0, 6.0):
+        beta = np.array([np.interp(eps, bounds, row) for row in path])
+        missed = ((along - of_features @ beta) ** 2).mean()
+        own = train_base_regression(x, shift, eps)
+        assert own.certified
+        assert own.cost_usd == pytest.approx(missed, rel=1e-6)
+        assert own.matrix[0] == pytest.approx(beta, abs=1e-4)
+        assert own.matrix[1] == pytest.approx(-beta, abs=1e-4)
 
 
 @pytest.mark.parametrize("scaled", [False, True])

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from g2g_opt.edges import Edges
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.judge import Criterion, LimitCheck, Verdict, judge
 from g2g_opt.limits import Limits
 from g2g_opt.metrics.power_quality import PowerQuality, SiteTrip
-from g2g_opt.summary import Edges, Summary
+from g2g_opt.summary import Summary
 
 NODES = (("near", 1), ("far", 1))
 NAMES = ("near.A", "far.A")

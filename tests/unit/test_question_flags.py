@@ -174,6 +174,8 @@ ASKED: dict[str, dict[str, Any]] = {
         "rounds_max": 5,
         "n_plans": 3,
         "n_windows": 2,
+        "refusals_max": 2,
+        "n_ties": 20,
         "policy": "droop",
         "policy_margin_pu": 0.002,
         "sweeps": (("pv-cost", (100.0, 250.5)), ("pv-count", (1.0,))),

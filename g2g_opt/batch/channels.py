@@ -1,0 +1,370 @@
+"""Channels of a batch: what the controllers of every scenario see and reach, looked up in tables made before the run.
+
+The controls of a batch are handed `SeenFleets` and `SeenGrids` in the place of the fleets and grids themselves, as the
+controllers of a single run are handed views. A scenario without links sees and reaches everything at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.control import Parts
+from g2g_opt.batch.fleets import Fleets
+from g2g_opt.batch.grids import Grids
+from g2g_opt.channel.fail_safe import SiteFailSafe
+from g2g_opt.channel.lanes import Commanded, Measured, RunTables, run_tables, stale_voltage_pu
+from g2g_opt.channel.links import Links, local_nodes
+from g2g_opt.communication import Channels
+from g2g_opt.coordinator import Coordinator
+from g2g_opt.grid.config import TapPosition
+from g2g_opt.grid.storage import EnergyStorage
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+class Shown:
+    """Columns of arrays [.., column] as they were measured at different steps; `shown_at` (column, step) says when the
+    measurement of a step is first seen (-1: never).
+    """
+
+    def __init__(self, shown_at: Ints) -> None:
+        self._shown_at = shown_at
+        self._all_at_once = bool((shown_at == np.arange(shown_at.shape[1])).all())
+        self._held: tuple[NDArray[Any], ...] = ()
+        self._waiting: dict[int, list[tuple[Ints, tuple[NDArray[Any], ...]]]] = {}
+
+    def update(self, step: int, now: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+        """What is seen after a step, of what was measured in it and before; to be read in this step only."""
+        if self._all_at_once:
+            return tuple(now)
+        when = self._shown_at[:, step]
+        at_once = when == step
+        self._held = tuple(np.where(at_once, fresh, old) for fresh, old in zip(now, self._held or now, strict=True))
+        later = np.flatnonzero(when > step)
+        for at in np.unique(when[later]).tolist():
+            columns = later[when[later] == at]
+            self._waiting.setdefault(at, []).append((columns, tuple(fresh[..., columns] for fresh in now)))
+        for columns, values in self._waiting.pop(step, ()):
+            for held, value in zip(self._held, values, strict=True):
+                held[..., columns] = value
+        return self._held
+
+
+class BatchChannels:
+    """The links of all scenarios of a batch: what is under way, and what sites do while nobody reaches them."""
+
+    def __init__(self, runs: Sequence[Coordinator[Any, Any]], fleets: Fleets, grids: Grids) -> None:
+        self.fleets, self.grids, self.step = fleets, grids, -1
+        self.links = [run.links if isinstance(run.links, Links) else None for run in runs]
+        self.signals = [(one.channels if one is not None else Channels()).voltage for one in self.links]
+        self.tables = [_tables(run, one) for run, one in zip(runs, self.links, strict=True)]
+        self.voltage_lanes: list[Measured] = [table.voltage for table in self.tables]
+        self.site_lanes: list[Measured] = [lane for table in self.tables for lane in table.sites]
+        to_sites = [lane for table in self.tables for lane in table.to_sites]
+        to_grids = [table.to_grid for table in self.tables]
+        self._shown_voltage = Shown(np.array([lane.shown_at for lane in self.voltage_lanes]))
+        shown_at = np.array([lane.shown_at for lane in self.site_lanes])
+        self._shown_sites, self._shown_power = Shown(shown_at[fleets.row_fleet]), Shown(shown_at)
+        self.power_w = fleets.power_w
+        self._site_tick, self.site_at_once, self._site_acts = _stacked(to_sites)
+        self._grid_tick, self.grid_at_once, _ = _stacked(to_grids)
+        self._due = np.zeros(self._site_tick.shape[1], dtype=np.bool_)
+        for table in self.tables:
+            for every in table.timing.control_ticks:
+                self._due[::every] = True
+        self._site_arrived = np.full(len(to_sites), -1)
+        self._grid_arrived = np.full(len(to_grids), -1)
+        self._sent: dict[int, tuple[Ints, Ints, list[dict[str, float] | None], list[_Storages]]] = {}
+        self.batch = fleets.commanded.copy()
+        self.shift, self._shifted = np.zeros(fleets.n_rows, dtype=np.int64), np.zeros(fleets.n_rows, dtype=np.int64)
+        self.taps: list[dict[str, float] | None] = [None] * len(runs)
+        self.storage: list[_Storages] = [{} for _ in runs]
+        self.storage_done: _Storages = {}
+        self._fail_safes: dict[int, tuple[SiteFailSafe, list[int]]] = {}
+        self._changing = any(signal.rule in ("bound", "predict") for signal in self.signals)
+        self.voltage_pu, self.arrived_pu = grids.voltage_pu, grids.voltage_pu
+        self._before_pu = self.arrived_pu
+        self.replicas, self.itl_s, self.seen_batch, self.servers = (
+            np.zeros(fleets.n_rows, dtype=np.int64),
+            np.full(fleets.n_rows, np.nan),
+            fleets.batch,
+            np.zeros((fleets.n_rows, 3), dtype=np.int64),
+        )
+
+    def parts(self) -> SeenParts:
+        """What the controls of the batch are handed."""
+        seen = cast(Fleets, SeenFleets(self)), cast(Grids, SeenGrids(self))
+        return SeenParts(*seen, self)
+
+    # --- a step
+
+    def begin(self, step: int) -> None:
+        """Before sites advance: what has arrived for them and for the grids, and what sites do in silence."""
+        self.step = step
+        newest = self._site_tick[:, step]
+        new = newest > self._site_arrived
+        for sent in np.unique(newest[new]).tolist():
+            batch, shift, _, _ = self._sent[sent]
+            rows = np.flatnonzero((new & (newest == sent))[self.fleets.row_fleet])
+            self.fleets.set_batch(rows, batch[rows])
+            moving = rows[shift[rows] != self._shifted[rows]]
+            for fleet in dict.fromkeys(self.fleets.row_fleet[moving].tolist()):
+                self.move_replicas(fleet, shift, step - 1, late=True)
+        self._site_arrived = np.maximum(self._site_arrived, newest)
+        if step > 0:
+            for fleet in np.flatnonzero(self._site_acts[:, step] & ~new).tolist():
+                self._act_alone(fleet)
+        newest = self._grid_tick[:, step]
+        for slot in np.flatnonzero(newest > self._grid_arrived).tolist():
+            _, _, taps, storage = self._sent[int(newest[slot])]
+            self._set_grid(slot, taps[slot], storage[slot])
+        self._grid_arrived = np.maximum(self._grid_arrived, newest)
+        lowest = min(self._site_arrived.min(initial=step), self._grid_arrived.min(initial=step))
+        for old in [t for t in self._sent if t < lowest]:
+            del self._sent[old]
+
+    def measure(self, step: int) -> None:
+        """After the grids were solved: what controllers see in this step."""
+        before = self.arrived_pu
+        (self.arrived_pu,) = self._shown_voltage.update(step, [self.grids.voltage_pu])
+        self.voltage_pu = self.arrived_pu
+        if self._changing:
+            self._take_stale(step, before)
+        fleets = self.fleets
+        self.replicas, self.itl_s, self.seen_batch, servers = self._shown_sites.update(
+            step, [fleets.replicas, fleets.itl_s, fleets.batch, fleets.servers.T]
+        )
+        self.servers = np.ascontiguousarray(servers.T)
+        (power_w,) = self._shown_power.update(step, [fleets.power_w.T])
+        self.power_w = power_w.T
+
+    def _take_stale(self, step: int, before: Floats) -> None:
+        """Bounds and predictions in the place of voltages that are too old."""
+        new = np.array([step > 0 and lane.tick[step] != lane.tick[step - 1] for lane in self.voltage_lanes])
+        self._before_pu = np.where(new, before, self._before_pu)
+        taken = None
+        for slot, (lane, signal) in enumerate(zip(self.voltage_lanes, self.signals, strict=True)):
+            if lane.stale[step] and signal.rule in ("bound", "predict"):
+                taken = self.arrived_pu.copy() if taken is None else taken
+                gap_s = 0.0
+                if lane.before[step] >= 0:
+                    gap_s = self.grids.time_s(int(lane.tick[step])) - self.grids.time_s(int(lane.before[step]))
+                held, earlier = self.arrived_pu[:, slot], self._before_pu[:, slot]
+                taken[:, slot] = stale_voltage_pu(held, earlier, gap_s, float(lane.age_s[step]), signal)
+        if taken is not None:
+            self.voltage_pu = taken
+
+    def close(self, step: int) -> None:
+        """After all controls have acted: set-points go on their way."""
+        site_now, grid_now = self.site_at_once[:, step], self.grid_at_once[:, step]
+        self._site_arrived[site_now], self._grid_arrived[grid_now] = step, step
+        self._catch_up(site_now[self.fleets.row_fleet], grid_now)
+        if self._due[step] and not (site_now.all() and grid_now.all()):
+            storage = [dict(own) for own in self.storage]
+            self._sent[step] = self.batch.copy(), self.shift.copy(), list(self.taps), storage
+
+    def _catch_up(self, rows_now: Bools, slots_now: Bools) -> None:
+        """Set-points that are repeated to whom they reach at once, and that were lost or left before."""
+        fleets = self.fleets
+        rows = np.flatnonzero(rows_now & (self.batch != fleets.commanded))
+        fleets.set_batch(rows, self.batch[rows])
+        moving = np.flatnonzero(rows_now & (self.shift != self._shifted))
+        for fleet in dict.fromkeys(fleets.row_fleet[moving].tolist()):
+            self.move_replicas(fleet, self.shift, self.step, late=True)
+        for slot in np.flatnonzero(slots_now).tolist():
+            self._set_grid(slot, self.taps[slot], self.storage[slot])
+
+    def _set_grid(self, slot: int, taps: dict[str, float] | None, storage: _Storages) -> None:
+        if taps is not None and taps != self.grids.taps[slot]:
+            self.grids.move_taps({slot: TapPosition(regulators=taps)})
+        for unit, power in storage.items():
+            if self.storage_done.get(unit) != power:
+                unit.set_power_kw(*power)
+                self.storage_done[unit] = power
+
+    # --- acting
+
+    def move_replicas(self, fleet: int, wanted: Ints, step: int, late: bool) -> None:
+        """Shift a fleet's replicas towards what is wanted, as far as they fit after `step`: as `Links` does."""
+        site = self.fleets.sites[fleet]
+        for model, row in enumerate(range(self.fleets.first_row[fleet], self.fleets.first_row[fleet + 1])):
+            missing = int(wanted[row] - self._shifted[row])
+            if missing > 0:
+                each = int(site.demand.gpus_per_replica[model])
+                free = self.fleets.free_gpus(fleet, step)
+                free = min(free, self.fleets.gpus_free_beside_schedule(fleet, step)) if late else free
+                missing = min(missing, free // each)
+            if missing != 0:
+                self.fleets.shift_replicas(fleet, site.model_labels[model], missing, step)
+                self._shifted[row] += missing
+
+    def _act_alone(self, fleet: int) -> None:
+        slot = int(self.fleets.slot[fleet])
+        links = self.links[slot]
+        if links is None:
+            return
+        if fleet not in self._fail_safes:
+            place = self.fleets.of_scenario[slot].index(fleet)
+            bus = self.grids.setups[slot].attached.site(self.fleets.sites[fleet]).bus
+            self._fail_safes[fleet] = links.fail_safe(place), local_nodes(self.grids.network.nodes, bus)
+        rule, nodes = self._fail_safes[fleet]
+        rows = np.arange(self.fleets.first_row[fleet], self.fleets.first_row[fleet + 1])
+        local_pu = self.grids.voltage_pu[nodes, slot]
+        self.fleets.set_batch(rows, rule.next_sizes(self.fleets.commanded[rows], local_pu, self.fleets.itl_s[rows]))
+
+
+_Storages = dict[EnergyStorage, tuple[float, float]]
+
+
+def _tables(run: Coordinator[Any, Any], links: Links | None) -> RunTables:
+    if links is not None:
+        return links.tables_of(run.timing)
+    return run_tables(Channels(), 0, "", tuple(site.name for site in run.datacenters), run.timing)
+
+
+def _stacked(lanes: Sequence[Commanded]) -> tuple[Ints, Bools, Bools]:
+    """Tables of many lanes, [lane, step]: whose set-points hold, what is there at once, who acts alone."""
+    return (
+        np.array([lane.tick for lane in lanes]),
+        np.array([lane.at_once for lane in lanes]),
+        np.array([lane.acts for lane in lanes]),
+    )
+
+
+class SeenParts(Parts):
+    """Fleets and grids as the controllers of each scenario see and reach them."""
+
+    def __init__(self, fleets: Fleets, grids: Grids, channels: BatchChannels) -> None:
+        super().__init__(fleets, grids)
+        object.__setattr__(self, "_channels", channels)
+
+    def new_voltage_pu(self, slot: int) -> Floats | None:
+        """Voltages (node,) of a scenario that have arrived in this step; None if none have."""
+        channels: BatchChannels = self._channels  # type: ignore[attr-defined]
+        lane = channels.voltage_lanes[slot]
+        if channels.step > 0 and lane.tick[channels.step] == lane.tick[channels.step - 1]:
+            return None
+        found: Floats = channels.arrived_pu[:, slot]
+        return found
+
+    def set_storage_power(self, slot: int, storage: EnergyStorage, kw: float, kvar: float) -> None:
+        """Set a storage's power, at once or when the command has arrived."""
+        channels: BatchChannels = self._channels  # type: ignore[attr-defined]
+        channels.storage[slot][storage] = kw, kvar
+        if channels.grid_at_once[slot, channels.step]:
+            storage.set_power_kw(kw, kvar)
+            channels.storage_done[storage] = kw, kvar
+
+
+class SeenFleets:
+    """Fleets as controllers see them: figures that have arrived, and batch sizes and replicas they may command."""
+
+    def __init__(self, channels: BatchChannels) -> None:
+        self._channels, fleets = channels, channels.fleets
+        self.sites, self.slot, self.n_rows, self.of_scenario = (
+            fleets.sites,
+            fleets.slot,
+            fleets.n_rows,
+            fleets.of_scenario,
+        )
+        self.row_of, self.count_exhausted = fleets.row_of, fleets.count_exhausted
+
+    @property
+    def itl_s(self) -> Floats:
+        """Latencies (s) that have arrived, by row."""
+        return self._channels.itl_s
+
+    @property
+    def replicas(self) -> Ints:
+        """Replicas that have arrived, by row."""
+        return self._channels.replicas
+
+    @property
+    def servers(self) -> Ints:
+        """Servers by phase that have arrived, (row, 3)."""
+        return self._channels.servers
+
+    @property
+    def batch(self) -> Ints:
+        """Batch sizes that have arrived, by row."""
+        return self._channels.seen_batch
+
+    @property
+    def power_w(self) -> Floats:
+        """Powers (W) that have arrived, (fleet, 3)."""
+        return self._channels.power_w
+
+    def set_batch(self, rows: Ints, sizes: Ints) -> None:
+        """Command batch sizes; they act when they have arrived."""
+        channels = self._channels
+        channels.batch[rows] = sizes
+        now = channels.site_at_once[channels.fleets.row_fleet[rows], channels.step]
+        if now.all():
+            channels.fleets.set_batch(rows, sizes)
+        elif now.any():
+            channels.fleets.set_batch(rows[now], sizes[now])
+
+    def shift_replicas(self, fleet: int, label: str, count: int, step: int) -> None:
+        """Command replicas on top of a schedule; they move when the command has arrived, as far as they fit."""
+        channels = self._channels
+        channels.shift[self.row_of(fleet, label)] += count
+        if channels.site_at_once[fleet, step]:
+            channels.move_replicas(fleet, channels.shift, step, late=False)
+
+    def free_gpus(self, fleet: int, step: int) -> int:
+        """GPUs free for shifted replicas, by what has arrived and by the shifts already commanded."""
+        channels, fleets = self._channels, self._channels.fleets
+        rows = slice(fleets.first_row[fleet], fleets.first_row[fleet + 1])
+        site = fleets.sites[fleet]
+        seen_s = np.array([channels.grids.time_s(int(channels.site_lanes[fleet].tick[step]))])
+        pending = np.maximum(site.demand.scheduled_replicas(seen_s)[0] + channels.shift[rows], 0)
+        used = int(np.maximum(channels.replicas[rows], pending) @ site.demand.gpus_per_replica)
+        return max(0, site.total_gpu_capacity - used)
+
+    def gpus_free_beside_schedule(self, fleet: int, step: int) -> int:
+        """GPUs that neither replicas nor any later ramp needs, by the shifts already commanded."""
+        channels, fleets = self._channels, self._channels.fleets
+        rows = slice(fleets.first_row[fleet], fleets.first_row[fleet + 1])
+        seen_s = channels.grids.time_s(int(channels.site_lanes[fleet].tick[step]))
+        return fleets.sites[fleet].demand.gpus_free_from(seen_s, channels.shift[rows])
+
+
+class SeenGrids:
+    """Grids as controllers see them: voltages that have arrived, and taps they may command."""
+
+    def __init__(self, channels: BatchChannels) -> None:
+        self._channels, grids = channels, channels.grids
+        self.network, self.monitored, self.setups, self.slopes = (
+            grids.network,
+            grids.monitored,
+            grids.setups,
+            grids.slopes,
+        )
+        self.time_s, self.failure = grids.time_s, grids.failure
+
+    @property
+    def voltage_pu(self) -> Floats:
+        """Voltages (node, slot) that have arrived, or what is taken for them where they are too old."""
+        return self._channels.voltage_pu
+
+    @property
+    def taps(self) -> list[dict[str, float]]:
+        """Tap ratios that the controllers of each scenario last set."""
+        held = self._channels.taps
+        return [own if own is not None else real for own, real in zip(held, self._channels.grids.taps, strict=True)]
+
+    def move_taps(self, positions: dict[int, TapPosition]) -> None:
+        """Command taps; they move when the command has arrived."""
+        channels, grids = self._channels, self._channels.grids
+        for slot, position in positions.items():
+            known = channels.taps[slot] or grids.taps[slot]
+            channels.taps[slot] = known | grids.setups[slot].regulators.resolve(position)
+        now = {slot: position for slot, position in positions.items() if channels.grid_at_once[slot, channels.step]}
+        if now:
+            grids.move_taps(now)

@@ -1,0 +1,189 @@
+"""A TCP stream of small messages whose segments or acknowledgements are lost: when each message is delivered, in order.
+
+Modelled after what a Linux kernel was seen to do (`benchmarks/tcp_over_loss.py`, 6.18):
+
+- Every segment is acknowledged at once and cumulatively; what comes out of order is told apart (SACK).
+- A lone segment that is not acknowledged is sent again as a tail-loss probe after two round trips and 0.2 s, then at
+  retransmission time-outs of a round trip and 0.2 s, which double up to 120 s until new data are acknowledged.
+- A segment that was repaired by the probe leaves the probe armed: the next one has none, its first repair is the
+  time-out, and doubling begins one repair earlier.
+- From the first time-out on nothing but the oldest segment is sent until an acknowledgement comes through. Messages
+  wait and leave together in one segment afterwards. So where acknowledgements are lost too, it is the round trip,
+  (1 - p)^2, that ends the waiting, although (1 - p) of the segments arrive.
+- An acknowledgement of later data has an earlier segment sent again at once (RACK).
+
+Delayed acknowledgements and congestion windows larger than what is written are left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from g2g_opt.channel.loss import is_lost
+
+Floats = NDArray[np.float64]
+
+RTO_MIN_S, RTO_MAX_S = 0.2, 120.0
+# A kernel timer of 250 ticks a second fires 1 to 2 ticks late; a probe that is not sent costs two more.
+TIMER_S, NO_PROBE_S = 0.006, 0.008
+# Messages of a few dozen bytes that fit in a segment.
+MESSAGES_PER_SEGMENT = 64
+# Segments and acknowledgements under way at a time, at most.
+_UNDER_WAY = 4096
+
+
+@njit(cache=True)
+def tcp_arrivals_s(
+    sent_s: Floats,
+    end_s: float,
+    loss: float,
+    edges_s: Floats,
+    loss_back: float,
+    edges_back_s: Floats,
+    burst_loss: float,
+    outage_edges_s: Floats,
+    uniforms: Floats,
+    uniforms_back: Floats,
+    delays_s: Floats,
+    delays_back_s: Floats,
+    rate_per_s: float,
+    queue: int,
+    arrival_s: Floats,
+) -> bool:
+    """Delivery times (s) of messages written at `sent_s` (rising) into `arrival_s`; inf for none by `end_s`.
+
+    The k-th segment sent takes `uniforms[k]` (is it lost?) and `delays_s[k]`, the k-th acknowledgement those of the way
+    back. `rate_per_s` (0: none) and `queue` are those of the link that segments pass. Returns False if the draws do not
+    last: give longer ones that begin alike.
+    """
+    n = len(sent_s)
+    arrival_s[:] = np.inf
+    received = np.zeros(n, dtype=np.bool_)
+    n_received = 0  # all before it have come, in order
+    # Segments sent and not yet acknowledged, oldest first: messages from, to; last sent at; sacked.
+    first, last = np.zeros(n + 1, dtype=np.int64), np.zeros(n + 1, dtype=np.int64)
+    tx_s, sacked = np.zeros(n + 1), np.zeros(n + 1, dtype=np.bool_)
+    oldest, n_segments = 0, 0
+    written, unsent = 0, 0
+    # Under way: segments (place, time), acknowledgements (cumulative, newest segment, when it was sent, time).
+    seg_at, seg_place, seg_tx = np.zeros(_UNDER_WAY), np.zeros(_UNDER_WAY, dtype=np.int64), np.zeros(_UNDER_WAY)
+    ack_at, ack_to = np.zeros(_UNDER_WAY), np.zeros(_UNDER_WAY, dtype=np.int64)
+    ack_place, ack_tx = np.zeros(_UNDER_WAY, dtype=np.int64), np.zeros(_UNDER_WAY)
+    n_seg, n_ack = 0, 0
+    k, k_back = 0, 0
+    link_free_s = 0.0
+    srtt_s, deviation_s, rto_s = 0.0, 0.0, RTO_MIN_S
+    in_loss = False
+    probe_place = -1  # segment that the last probe repeated, while no later one is acknowledged
+    timer_s, timer_is_probe = np.inf, False
+    resend = -1  # segment to be sent again now
+    now_s = 0.0
+    while True:
+        # What is next: a write, an arrival, an acknowledgement, or the timer.
+        next_s, kind, which = timer_s, 3, -1
+        if written < n and sent_s[written] <= next_s:
+            next_s, kind = sent_s[written], 0
+        for i in range(n_seg):
+            if seg_at[i] < next_s:
+                next_s, kind, which = seg_at[i], 1, i
+        for i in range(n_ack):
+            if ack_at[i] < next_s:
+                next_s, kind, which = ack_at[i], 2, i
+        if next_s > end_s or next_s == np.inf:
+            return True
+        now_s = next_s
+        if kind == 0:
+            written += 1
+        elif kind == 1:
+            place, of_tx = seg_place[which], seg_tx[which]
+            n_seg -= 1
+            seg_at[which], seg_place[which], seg_tx[which] = seg_at[n_seg], seg_place[n_seg], seg_tx[n_seg]
+            received[first[place] : last[place]] = True
+            while n_received < n and received[n_received]:
+                arrival_s[n_received] = now_s
+                n_received += 1
+            if k_back >= len(uniforms_back):
+                return False
+            lost = is_lost(now_s, uniforms_back[k_back], loss_back, edges_back_s, burst_loss, outage_edges_s)
+            if not lost and n_ack < _UNDER_WAY:
+                ack_at[n_ack], ack_to[n_ack] = now_s + delays_back_s[k_back], n_received
+                ack_place[n_ack], ack_tx[n_ack] = place, of_tx
+                n_ack += 1
+            k_back += 1
+        elif kind == 2:
+            to, place, of_tx = ack_to[which], ack_place[which], ack_tx[which]
+            n_ack -= 1
+            ack_at[which], ack_to[which] = ack_at[n_ack], ack_to[n_ack]
+            ack_place[which], ack_tx[which] = ack_place[n_ack], ack_tx[n_ack]
+            sacked[place] = True
+            advanced = False
+            while oldest < n_segments and last[oldest] <= to:
+                oldest += 1
+                advanced = True
+            if advanced:
+                rtt_s = now_s - of_tx
+                if srtt_s == 0.0:
+                    srtt_s, deviation_s = rtt_s, rtt_s / 2.0
+                else:
+                    deviation_s += (abs(rtt_s - srtt_s) - deviation_s) / 4.0
+                    srtt_s += (rtt_s - srtt_s) / 8.0
+                rto_s = min(srtt_s + max(RTO_MIN_S, 4.0 * deviation_s), RTO_MAX_S)
+                in_loss = False
+                if probe_place >= 0 and oldest > probe_place + 1:
+                    probe_place = -1
+            if place == probe_place and not advanced:
+                probe_place = -1
+            # Later data have come and earlier ones have not: the oldest is sent again.
+            if place > oldest and oldest < n_segments and tx_s[oldest] < of_tx and not in_loss:
+                resend = oldest
+            if advanced:
+                timer_s = np.inf
+        elif timer_is_probe and probe_place < 0:
+            probe_place = n_segments - 1
+            resend = n_segments - 1
+        elif timer_is_probe:
+            # The probe is spent: the time-out takes its place.
+            timer_s, timer_is_probe = now_s + NO_PROBE_S, False
+            continue
+        else:
+            in_loss, probe_place = True, -1
+            rto_s = min(2.0 * rto_s, RTO_MAX_S)
+            resend = oldest
+        # Send: what is sent again, else what is new, unless only the oldest may go.
+        while True:
+            again = resend >= 0
+            if again:
+                place, resend = resend, -1
+            elif unsent < written and not in_loss:
+                place = n_segments
+                first[place], last[place] = unsent, min(written, unsent + MESSAGES_PER_SEGMENT)
+                unsent = last[place]
+                n_segments += 1
+            else:
+                break
+            if k >= len(uniforms):
+                return False
+            tx_s[place] = now_s
+            leave_s, dropped = now_s, False
+            if rate_per_s > 0.0:
+                waiting = (link_free_s - now_s) * rate_per_s
+                dropped = waiting > queue
+                if not dropped:
+                    link_free_s = max(link_free_s, now_s) + 1.0 / rate_per_s
+                    leave_s = link_free_s
+            lost = dropped or is_lost(now_s, uniforms[k], loss, edges_s, burst_loss, outage_edges_s)
+            if not lost and n_seg < _UNDER_WAY:
+                seg_at[n_seg], seg_place[n_seg], seg_tx[n_seg] = leave_s + delays_s[k], place, now_s
+                n_seg += 1
+            k += 1
+            if again:
+                timer_s, timer_is_probe = now_s + rto_s + TIMER_S, False
+            elif timer_s == np.inf or timer_is_probe:
+                wait_s = 2.0 * srtt_s + (RTO_MIN_S if n_segments - oldest == 1 else TIMER_S)
+                timer_s, timer_is_probe = now_s + min(wait_s, rto_s) + TIMER_S, True
+        if oldest == n_segments:
+            timer_s = np.inf
+        elif timer_s == np.inf:
+            timer_s, timer_is_probe = now_s + rto_s + TIMER_S, False
