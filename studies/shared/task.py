@@ -120,8 +120,9 @@ def counted(progress: Progress, expected: float) -> Callable[..., None]:
     def report(words: str, steps: float = 1.0) -> None:
         nonlocal done
         done += steps
-        # The expectation may be short: what is left is never nothing before the end.
-        progress(done / max(expected, 1.05 * done), words)
+        # The expectation may be short: what is left shrinks on and is never nothing before the end.
+        nearly = expected / 1.05
+        progress(done / expected if done <= nearly else 1.0 - 0.05 / 1.05 * nearly / done, words)
 
     return report
 

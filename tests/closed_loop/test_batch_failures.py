@@ -169,7 +169,8 @@ def assert_ran_on_opendss(caplog: pytest.LogCaptureFixture, feeder: Feeder, one:
 def test_parts_of_ones_own_run_on_opendss(
     cls: type, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(f"g2g_opt.assembly.{cls.__name__}", own(cls))
+    maker = "policy_assembly" if cls is OFOBatchSizeController else "assembly"
+    monkeypatch.setattr(f"g2g_opt.{maker}.{cls.__name__}", own(cls))
     assert_ran_on_opendss(caplog, Feeder.load("ieee13"), plan(300), f"My{cls.__name__} is not known")
 
 

@@ -58,12 +58,13 @@ def test_another_seed_draws_another_fleet() -> None:
 def test_every_limit_is_judged_on_its_own_figure() -> None:
     figures = evaluate(plan(900), FEEDER, [BUSY], Limits()).outcomes[0].summary
     broken = {check.name for check in judge(figures, Limits()).checks if not check.kept}
-    assert broken == {"undervoltage time share", "loading"}
-    loose = Limits(violation_time_share_max=1.0, loading_max_pu=None)
+    assert broken == {"undervoltage time share", "loading", "voltage change at a trip"}
+    loose = Limits(violation_time_share_max=1.0, loading_max_pu=None, rapid_voltage_change_trip_max_pu=None)
     assert all(check.kept for check in judge(figures, loose).checks)
     for tight, name in (
         (replace(loose, loading_max_pu=1.0), "loading"),
         (replace(loose, violation_integral_max_pu_s=1e-6), "undervoltage integral"),
+        (replace(loose, rapid_voltage_change_trip_max_pu=0.03), "voltage change at a trip"),
     ):
         assert {check.name for check in judge(figures, tight).checks if not check.kept} == {name}
 

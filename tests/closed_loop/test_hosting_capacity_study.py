@@ -31,7 +31,8 @@ SHORT = Scenario("short", 120, replica_share_start=1.0, replica_ramps=((50.0, 70
 # Thirty seconds, taps as they are: for what is about bookkeeping and not about taps.
 BRIEF = Scenario("brief", 30, replica_share_start=1.0, replica_ramps=(), seed=3)
 # Voltages decide: what ratings do has tests of its own.
-VOLTAGES = Limits(loading_max_pu=None)
+# Voltages decide: what ratings and changes at a trip do has tests of its own.
+VOLTAGES = Limits(loading_max_pu=None, rapid_voltage_change_max_pu=None, rapid_voltage_change_trip_max_pu=None)
 TWO_BUSES = HostingCapacityStudy(buses=("671", "675"), scenario=SHORT, limits=VOLTAGES)
 PAIRS = HostingCapacityStudy(
     buses=("671", "675", "632"),
@@ -41,10 +42,11 @@ PAIRS = HostingCapacityStudy(
     frontier_points=3,
     operations=("firm",),
     limits=VOLTAGES,
+    ladder=False,
 )
 FULL = Scenario("full", 90, replica_share_start=1.0, replica_ramps=(), seed=3)
 CURVE = HostingCapacityStudy(
-    buses=("632",), scenario=FULL, taps="study", throughput_shares=(1.0, 0.8, 0.6, 0.5), limits=VOLTAGES
+    buses=("632",), scenario=FULL, taps="study", throughput_shares=(1.0, 0.8, 0.6, 0.5), limits=VOLTAGES, ladder=False
 )
 
 
@@ -284,12 +286,21 @@ def test_a_scenario_set_is_certified_on_fresh_draws_and_hosts_no_more_than_its_w
 @pytest.mark.parametrize(
     ("limits", "kept", "name"),
     [
-        (Limits(loading_max_pu=1.0), False, "loading"),
-        (Limits(loading_max_pu=1.0, overload_time_max_s=30.0), True, ""),
-        (Limits(loading_max_pu=1.0, overload_time_max_s=20.0), False, "overload time (s)"),
+        (Limits(rapid_voltage_change_trip_max_pu=None, loading_max_pu=1.0), False, "loading"),
+        (Limits(rapid_voltage_change_trip_max_pu=None, loading_max_pu=1.0, overload_time_max_s=30.0), True, ""),
+        (
+            Limits(rapid_voltage_change_trip_max_pu=None, loading_max_pu=1.0, overload_time_max_s=20.0),
+            False,
+            "overload time (s)",
+        ),
         (replace(VOLTAGES, loading_emergency_max_pu=1.0), True, ""),
         (
-            Limits(loading_max_pu=1.0, overload_time_max_s=30.0, loading_emergency_max_pu=0.75),
+            Limits(
+                rapid_voltage_change_trip_max_pu=None,
+                loading_max_pu=1.0,
+                overload_time_max_s=30.0,
+                loading_emergency_max_pu=0.75,
+            ),
             False,
             "emergency loading",
         ),

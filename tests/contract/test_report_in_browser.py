@@ -307,9 +307,11 @@ def test_failures_and_limits_of_the_study_are_told_and_its_provenance_unfolds(
     assert "Of 1,016 tasks: 1,013 done, 2 failed, 1 split." in failures
     assert len(several(browser, "#not-assessed li")) == 4
     for fold, held in zip(
-        several(browser, "#provenance details"), ("g2g run", '["llama-3.1-70b"]', "0.61.2", "a3a3"), strict=True
+        several(browser, "#provenance details"),
+        ("g2g run", '["llama-3.1-70b"]', "no circuit", "0.61.2", "a3a3"),
+        strict=True,
     ):
-        content = one(fold, "pre, table")
+        content = one(fold, "pre, p, table")
         assert not content.is_displayed()
         click(browser, one(fold, "summary"))
         assert content.is_displayed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from studies.running.runner import Event
 from studies.shared.conclusion import Column, Conclusion, Failure, ResultTable
+from studies.shared.task import counted
 from studies.terminal import Meter, TimeLeft, in_words, show_conclusion
 
 # Time (s) and share of the work at every event of a run, as the runner told them.
@@ -121,3 +123,14 @@ def test_a_conclusion_on_screen_has_its_answer_main_columns_failures_and_limits(
     assert "More" not in said
     for words in ("note: a warning", "no answer for bus b9: no power flow", "not assessed: seasons"):
         assert words in said
+
+
+def test_steps_beyond_those_expected_move_progress_on_and_never_end_it() -> None:
+    shares: list[float] = []
+    report = counted(lambda share, words: shares.append(share), 21.0)
+    for _ in range(200):
+        report("one more")
+    assert shares[19] == pytest.approx(20 / 21)
+    # Each by more than rounding: a pace out of rounding has told of 1e13 hours left.
+    assert all(after - before > 1e-9 for before, after in pairwise(shares))
+    assert shares[-1] < 1.0
