@@ -140,9 +140,10 @@ def test_names_must_differ() -> None:
         Coordinator(datacenters=[SetPointSite("x"), SetPointSite("y"), SetPointSite("x")], grid=TwoLineGrid())
 
 
-def test_a_run_needs_a_datacenter() -> None:
-    with pytest.raises(InputError, match="at least one datacenter"):
-        Coordinator(datacenters=[], grid=TwoLineGrid(), total_duration_s=1)
+def test_a_run_without_a_datacenter_is_that_of_the_feeder_alone() -> None:
+    log = Coordinator(datacenters=[], grid=OpenDSSGrid(feeder="ieee13"), total_duration_s=2).run()
+    assert len(log.grid_states) == 2
+    assert log.dc_states_by_site == {}
 
 
 def test_every_datacenter_must_be_attached() -> None:
