@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from g2g_opt.transmission.system import Settings
 from solvers.policy_training.training import train_policy
-from solvers.quadratic.program import Certificate
+from solvers.quadratic.program import OptimalityCertificate
 from studies.coordination_policy.peak_hour import make_case
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import draw_records
@@ -34,7 +34,7 @@ def timed(run: Callable[[], Found]) -> tuple[Found, float, float]:
     return found, time.perf_counter() - began_s, time.process_time() - cpu_s
 
 
-def describe(name: str, wall_s: float, cpu_s: float, certificates: tuple[Certificate, ...]) -> str:
+def describe(name: str, wall_s: float, cpu_s: float, certificates: tuple[OptimalityCertificate, ...]) -> str:
     gap = max(one.gap for one in certificates)
     residual = max(max(one.primal_residual, one.dual_residual) for one in certificates)
     held = "certified" if all(one.holds for one in certificates) else "NOT certified"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from g2g_opt.data_files import read_table
 
-Row = dict[str, str]
+TableRow = dict[str, str]
 
 
 def dss_commands(folder: Path, circuit_name: str) -> tuple[str, ...]:
@@ -28,12 +28,12 @@ def dss_commands(folder: Path, circuit_name: str) -> tuple[str, ...]:
     )
 
 
-def _rows(folder: Path, table: str) -> list[Row]:
+def _rows(folder: Path, table: str) -> list[TableRow]:
     path = folder / table
     return read_table(path) if path.exists() else []
 
 
-def _assignments(row: Row, *skip: str) -> str:
+def _assignments(row: TableRow, *skip: str) -> str:
     return " ".join(f"{key}={value}" for key, value in row.items() if value != "" and key not in skip)
 
 
@@ -43,7 +43,7 @@ def _source(folder: Path, circuit_name: str) -> Iterator[str]:
 
 
 def _linecodes(folder: Path) -> Iterator[str]:
-    entries: dict[str, list[Row]] = {}
+    entries: dict[str, list[TableRow]] = {}
     for row in _rows(folder, "linecodes.csv"):
         entries.setdefault(row["name"], []).append(row)
     for name, rows in entries.items():
@@ -58,14 +58,14 @@ def _linecodes(folder: Path) -> Iterator[str]:
         )
 
 
-def _lower_triangle(rows: list[Row], column: str) -> str:
+def _lower_triangle(rows: list[TableRow], column: str) -> str:
     at = {(int(row["i"]), int(row["j"])): row[column] for row in rows}
     order = max(i for i, _ in at)
     return " | ".join(" ".join(at[i, j] for j in range(1, i + 1)) for i in range(1, order + 1))
 
 
 def _transformers(folder: Path) -> Iterator[str]:
-    windings: dict[str, list[Row]] = {}
+    windings: dict[str, list[TableRow]] = {}
     for row in _rows(folder, "transformers.csv"):
         windings.setdefault(row["name"], []).append(row)
     for name, rows in windings.items():

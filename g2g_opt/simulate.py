@@ -32,7 +32,7 @@ from g2g_opt.uncontrolled import replay_uncontrolled
 logger = logging.getLogger(__name__)
 
 Engine = Literal["batch", "opendss"]
-Progress = Callable[[float, int], None]
+RunProgress = Callable[[float, int], None]
 
 # Scenarios in lockstep at a time: enough to share what a step costs once, few enough for a processor's cache.
 BATCH_SIZE = 192
@@ -68,7 +68,7 @@ class _Job:
         return judge(summary, replace(self.limits, base_rule="hold"))
 
 
-Task = tuple[Plan, Scenario]
+PlannedRun = tuple[Plan, Scenario]
 # Runs without sites that a caller has of one feeder under one set of limits: by engine, plan without sites, scenario.
 Bases = dict[tuple[str, Plan, Scenario], Summary]
 
@@ -83,7 +83,7 @@ def simulate(
     workers: int = 1,
     trace_dir: Path = TRACE_DIR,
     tolerance: float = STUDY_TOLERANCE,
-    progress: Progress | None = None,
+    progress: RunProgress | None = None,
     with_base: bool = False,
     bases: Bases | None = None,
 ) -> list[list[Outcome]]:
@@ -127,7 +127,7 @@ def simulate_runs(
     workers: int = 1,
     trace_dir: Path = TRACE_DIR,
     tolerance: float = STUDY_TOLERANCE,
-    progress: Progress | None = None,
+    progress: RunProgress | None = None,
     by_step: bool = False,
     with_base: bool = False,
     bases: Bases | None = None,
@@ -141,7 +141,7 @@ def simulate_runs(
     if engine not in get_args(Engine):
         raise InputError(f"engine {engine!r} is unknown; known engines: {list(get_args(Engine))}")
     job = _Job(feeder, limits, engine, trace_dir, tolerance, by_step)
-    tasks: list[Task] = list(runs)
+    tasks: list[PlannedRun] = list(runs)
     tell = progress or (lambda done, all_runs: None)
     if workers <= 1:
         outcomes = _run_tasks(job, tasks, lambda done: tell(done, len(tasks)))
@@ -167,7 +167,7 @@ def beside_bases(
     return _beside_bases(job, runs, outcomes, bases)
 
 
-def _beside_bases(job: _Job, tasks: Sequence[Task], outcomes: Sequence[Outcome], known: Bases) -> list[Outcome]:
+def _beside_bases(job: _Job, tasks: Sequence[PlannedRun], outcomes: Sequence[Outcome], known: Bases) -> list[Outcome]:
     """Outcomes judged beside the same scenarios without sites, on the engines that they ran on."""
     keys = [(run.engine, plan.base(), scenario) for (plan, scenario), run in zip(tasks, outcomes, strict=True)]
     for engine in get_args(Engine):
@@ -180,7 +180,7 @@ def _beside_bases(job: _Job, tasks: Sequence[Task], outcomes: Sequence[Outcome],
     return [replace(run, base=known[key]).judged(job.limits) for run, key in found]
 
 
-def _run_in_processes(job: _Job, tasks: list[Task], workers: int, tell: Progress) -> list[Outcome]:
+def _run_in_processes(job: _Job, tasks: list[PlannedRun], workers: int, tell: RunProgress) -> list[Outcome]:
     share = max(1, min(BATCH_SIZE, -(-len(tasks) // workers)))
     pieces = [tasks[k : k + share] for k in range(0, len(tasks), share)]
     flat: list[Outcome] = []
@@ -191,7 +191,9 @@ def _run_in_processes(job: _Job, tasks: list[Task], workers: int, tell: Progress
     return flat
 
 
-def _run_tasks(job: _Job, tasks: Sequence[Task], tell: Callable[[float], None] = lambda done: None) -> list[Outcome]:
+def _run_tasks(
+    job: _Job, tasks: Sequence[PlannedRun], tell: Callable[[float], None] = lambda done: None
+) -> list[Outcome]:
     """Results of tasks in their order."""
     results: list[Outcome] = []
     for first in range(0, len(tasks), BATCH_SIZE):
@@ -205,7 +207,7 @@ def _after(before: int, tell: Callable[[float], None]) -> Callable[[float], None
     return lambda done: tell(before + done)
 
 
-def _run_part(job: _Job, tasks: Sequence[Task], tell: Callable[[float], None]) -> list[Outcome]:
+def _run_part(job: _Job, tasks: Sequence[PlannedRun], tell: Callable[[float], None]) -> list[Outcome]:
     """A part small enough for one batch."""
     found: dict[int, Outcome] = {}
     batches: dict[object, list[int]] = {}
@@ -241,7 +243,7 @@ def _run_part(job: _Job, tasks: Sequence[Task], tell: Callable[[float], None]) -
 
 
 def _run_batch(
-    job: _Job, tasks: Sequence[Task], members: list[int], runs: dict[int, Assembly], tell: Callable[[float], None]
+    job: _Job, tasks: Sequence[PlannedRun], members: list[int], runs: dict[int, Assembly], tell: Callable[[float], None]
 ) -> dict[int, Outcome]:
     """Results of the tasks in `members`, which share a batch."""
     began_s = time.perf_counter()
@@ -254,14 +256,14 @@ def _run_batch(
     return {i: _judged(job, tasks[i], run.summary, "batch", seconds) for i, run in zip(members, done, strict=True)}
 
 
-def _assemble(job: _Job, task: Task) -> Assembly:
+def _assemble(job: _Job, task: PlannedRun) -> Assembly:
     plan, scenario = task
     return assemble(
         plan, scenario, job.feeder, job.limits, trace_dir=job.trace_dir, tolerance=job.tolerance, record_loading=True
     )
 
 
-def _judged(job: _Job, task: Task, summary: Summary, engine: Engine, seconds: float, note: str = "") -> Outcome:
+def _judged(job: _Job, task: PlannedRun, summary: Summary, engine: Engine, seconds: float, note: str = "") -> Outcome:
     """The verdict on a run, with what its fleets would have done uncontrolled."""
     plan, scenario = task
     sites = []
@@ -296,12 +298,12 @@ def simulate_assembled(
     return _beside_bases(job, [(plan, scenario)], [outcome], {})[0] if job.needs_base else outcome
 
 
-def _on_opendss(job: _Job, task: Task, note: str) -> Outcome:
+def _on_opendss(job: _Job, task: PlannedRun, note: str) -> Outcome:
     began_s = time.perf_counter()
     return _run_assembled(job, task, _assemble(job, task), note, began_s)
 
 
-def _run_assembled(job: _Job, task: Task, run: Assembly, note: str, began_s: float) -> Outcome:
+def _run_assembled(job: _Job, task: PlannedRun, run: Assembly, note: str, began_s: float) -> Outcome:
     plan, scenario = task
     failure = None
     quality = PowerQualityRecord(run.grid, job.edges.unbalance)

@@ -75,7 +75,7 @@ class Ports(NamedTuple):
     at_node: NDArray[np.bool_]  # (chunk, node): does any port inject here?
 
 
-class Factors(NamedTuple):
+class FactorTables(NamedTuple):
     """Factors of all settings (setting, entry, 4), and of the moving entries of every chunk (chunk, entry x 4 x lane).
 
     A chunk whose lanes differ takes what does not move from the first setting.
@@ -102,7 +102,7 @@ class Ratings(NamedTuple):
     mixed: Floats  # (chunk, moving entry x 2 x lane)
 
 
-class State(NamedTuple):
+class LaneState(NamedTuple):
     """What a chunk carries from flow to flow, flat within the chunk: (branch, 2, lane) and (port, 2, lane)."""
 
     remainder: Floats  # A

@@ -86,7 +86,7 @@ class BatchPowerFlow:
         self.load_share = aligned(self.n_chunks, W)
         self.load_share[:] = 1.0
         by_port = [aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2)]
-        self._state = tables.State(aligned(self.n_chunks, n_loads * 2 * W), *by_port)
+        self._state = tables.LaneState(aligned(self.n_chunks, n_loads * 2 * W), *by_port)
         self._work = tables.workspace(network.n_nodes, n_loads, n_ports)
         self._out = tables.Solutions(
             aligned(network.n_nodes, self.n_slots),
@@ -164,7 +164,7 @@ class BatchPowerFlow:
         n_mixed = self.n_chunks if len(differ) or len(self._out.sensed_place) else 0
         e = self.jacobian.elimination
         sizes = e.moving_start[-1], len(e.upper_column) - e.upper_start[e.first_moving], e.n - e.first_moving
-        self._factors = tables.Factors(
+        self._factors = tables.FactorTables(
             *[np.array([getattr(f, part).reshape(-1) for f in shared]) for part in parts],
             *[aligned(n_mixed, int(size) * 4 * W) for size in sizes],
         )
@@ -249,11 +249,11 @@ class BatchPowerFlow:
         magnitude = np.sqrt(v[:, :, 0] ** 2 + v[:, :, 1] ** 2).swapaxes(0, 1).reshape(self.ports.n_ports, self.n_slots)
         return np.asarray(magnitude / self.ports.base_v)
 
-    def copy_state(self) -> tables.State:
+    def copy_state(self) -> tables.LaneState:
         """What the next flow would start from."""
-        return tables.State(*(array.copy() for array in self._state))
+        return tables.LaneState(*(array.copy() for array in self._state))
 
-    def restore_state(self, state: tables.State) -> None:
+    def restore_state(self, state: tables.LaneState) -> None:
         """Start the next flow from a copied state."""
         for array, kept in zip(self._state, state, strict=True):
             array[:] = kept

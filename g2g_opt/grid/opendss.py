@@ -27,7 +27,7 @@ from g2g_opt.grid.injections import InjectionPowers
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.load import ExternalLoad
 from g2g_opt.grid.own_units import OwnUnits
-from g2g_opt.grid.record import GridRecord, Watch
+from g2g_opt.grid.record import GridRecord, StepWatch
 from g2g_opt.grid.regulators import RegulatorBank
 from g2g_opt.grid.sensitivity import measure_slopes, measure_tap_slopes
 from g2g_opt.grid.served import OwnLoadCheck, ServedCheck
@@ -101,7 +101,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         )
         self._attached, self._regulators = self.setup.attached, self.setup.regulators
         self._expected_steps = 0
-        self.watch: Watch | None = None
+        self.watch: StepWatch | None = None
         self._circuit: Circuit | None = None
         self._reads_directly = type(self).step is OpenDSSGrid.step
 

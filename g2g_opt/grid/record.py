@@ -16,7 +16,7 @@ from g2g_opt.grid.loading import BranchLoading
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 Inspect = Callable[[Floats, Complexes, Floats], None]
-Watch = Callable[[int, Complexes, Floats, Floats], None]
+StepWatch = Callable[[int, Complexes, Floats, Floats], None]
 
 # Solutions are kept as phasors until this many are turned into magnitudes (and loadings) in one go.
 _CHUNK_STEPS = 256
@@ -38,7 +38,7 @@ class GridRecord(Sequence[GridState]):
         inspect: Inspect,
         loading: BranchLoading | None = None,
         n_steps: int = 0,
-        watch: Watch | None = None,
+        watch: StepWatch | None = None,
     ) -> None:
         self.nodes = list(nodes)
         self.loading = loading

@@ -12,11 +12,11 @@ from g2g_opt.grid.circuit_parts import Regulator
 
 Floats = NDArray[np.float64]
 # Watched voltages (pu) of node voltages (V).
-Watch = Callable[[NDArray[np.complex128]], Floats]
+SlopeWatch = Callable[[NDArray[np.complex128]], Floats]
 
 
 def measure_slopes(
-    circuit: Circuit, injections: Sequence[int], tan_phi: float, perturbation_kw: float, watch: Watch
+    circuit: Circuit, injections: Sequence[int], tan_phi: float, perturbation_kw: float, watch: SlopeWatch
 ) -> tuple[Floats, Floats]:
     """Finite differences of +dP kW and +dP tan(phi) kvar at each injection, around the present powers.
 
@@ -34,7 +34,7 @@ def measure_slopes(
     return slopes, v0
 
 
-def measure_tap_slopes(circuit: Circuit, regulators: Mapping[str, Regulator], watch: Watch) -> Floats:
+def measure_tap_slopes(circuit: Circuit, regulators: Mapping[str, Regulator], watch: SlopeWatch) -> Floats:
     """Voltage change (pu) per tap step of each regulator around the present point, shape (watched voltage, regulator).
 
     One step up is tried, or one down where there is less than a step upwards, and more room downwards. The circuit is
@@ -56,7 +56,7 @@ def measure_tap_slopes(circuit: Circuit, regulators: Mapping[str, Regulator], wa
     return slopes
 
 
-def _solved_pu(circuit: Circuit, watch: Watch) -> Floats:
+def _solved_pu(circuit: Circuit, watch: SlopeWatch) -> Floats:
     """Solve with the controls holding still, and the watched voltages (pu)."""
     circuit.solve(held=True)
     return watch(circuit.node_voltages())

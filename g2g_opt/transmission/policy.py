@@ -36,7 +36,7 @@ class Published(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PolicyFeature:
+class CoordinationFeature:
     """A sum of published figures times weights, in `unit`.
 
     With `above` it is what the sum is more than that, 0 below: so a policy can bend. Raises `InputError` if it reads
@@ -56,10 +56,10 @@ class PolicyFeature:
             check_number(figure.lag_h, LagH, f"the feature {self.name!r}: lag_h of {figure.name}")
 
     @staticmethod
-    def of(name: str, unit: str, lag_h: int) -> PolicyFeature:
+    def of(name: str, unit: str, lag_h: int) -> CoordinationFeature:
         """One figure as it is."""
         figure = Published(name, lag_h)
-        return PolicyFeature(figure.key, unit, ((figure, 1.0),))
+        return CoordinationFeature(figure.key, unit, ((figure, 1.0),))
 
     def values(self, published: Mapping[str, Floats]) -> Floats:
         """The feature (hour,) of figures by key, each (hour,)."""
@@ -79,7 +79,7 @@ class ContextualPolicy:
     """
 
     datacenters: tuple[str, ...]
-    features: tuple[PolicyFeature, ...]
+    features: tuple[CoordinationFeature, ...]
     matrix: Floats
     trained: Mapping[str, Any] = field(default_factory=dict)
 
@@ -166,7 +166,7 @@ class ContextualPolicy:
         return ContextualPolicy.from_json(read_text(Path(path), "policy", JSON_BYTES_MAX), f"policy {path}")
 
 
-def _feature_data(feature: PolicyFeature) -> dict[str, Any]:
+def _feature_data(feature: CoordinationFeature) -> dict[str, Any]:
     data: dict[str, Any] = {
         "name": feature.name,
         "unit": feature.unit,
@@ -194,7 +194,7 @@ def _numbers(data: object, shape: tuple[int, ...], where: str) -> Floats:
     return np.array(rows, dtype=np.float64).reshape(shape)
 
 
-def _feature(data: object, where: str) -> PolicyFeature:
+def _feature(data: object, where: str) -> CoordinationFeature:
     terms = []
     for k, term in enumerate(list_value(_entry(data, "terms", where), f"{where}.terms")):
         at = f"{where}.terms[{k}]"
@@ -206,4 +206,6 @@ def _feature(data: object, where: str) -> PolicyFeature:
     name = text_value(_entry(data, "name", where), f"{where}.name")
     unit = text_value(_entry(data, "unit", where), f"{where}.unit")
     above = data.get("above") if isinstance(data, dict) else None
-    return PolicyFeature(name, unit, tuple(terms), None if above is None else finite_number(above, f"{where}.above"))
+    return CoordinationFeature(
+        name, unit, tuple(terms), None if above is None else finite_number(above, f"{where}.above")
+    )

@@ -14,7 +14,7 @@ from g2g_opt.datacenter.command import DatacenterCommand
 from g2g_opt.errors import InputError
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.command import GridCommand
-from g2g_opt.transmission.policy import ContextualPolicy, PolicyFeature
+from g2g_opt.transmission.policy import ContextualPolicy, CoordinationFeature
 from g2g_opt.transmission.zonal_datacenter import HOUR_S, ShiftTasks, ZonalDatacenter
 from g2g_opt.transmission.zonal_grid import ZonalGrid
 
@@ -34,10 +34,12 @@ def published_names(zones: Sequence[str], lines: Sequence[str]) -> tuple[str, ..
     )
 
 
-def published_features(zones: Sequence[str], lines: Sequence[str], lag_h: int) -> tuple[PolicyFeature, ...]:
+def published_features(zones: Sequence[str], lines: Sequence[str], lag_h: int) -> tuple[CoordinationFeature, ...]:
     """Everything a zonal grid publishes, `lag_h` hours before a policy acts, as features."""
     units = {"load": "MW", "price": "$/MWh", "renewable": "MW", "flow": "MW"}
-    return tuple(PolicyFeature.of(name, units[name.split(".")[0]], lag_h) for name in published_names(zones, lines))
+    return tuple(
+        CoordinationFeature.of(name, units[name.split(".")[0]], lag_h) for name in published_names(zones, lines)
+    )
 
 
 class ContextualPolicyController(Controller[ZonalDatacenter, ZonalGrid]):

@@ -14,7 +14,7 @@ from solvers.dispatch.blocks import (
     dispatch_blocks,
 )
 from solvers.outcome import SolveStatus
-from solvers.quadratic.program import Certificate, solve_quadratic_program
+from solvers.quadratic.program import OptimalityCertificate, solve_quadratic_program
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class DispatchSolution:
     cost_usd: Floats
     theta_mw: Floats
     solved: NDArray[np.bool_]
-    certificates: tuple[Certificate, ...]
+    certificates: tuple[OptimalityCertificate, ...]
     seconds: float
 
 
@@ -90,7 +90,7 @@ def _solve(
         lines = found.row_dual.reshape(n_records, blocks.n_rows)[:, : len(system.lines)] * MONEY_USD
         price, flow = -duals[:, :1] - lines @ system.transfer_factors, None
     own = found.certificate
-    in_usd = Certificate(
+    in_usd = OptimalityCertificate(
         blocks.objective_usd * own.primal_objective,
         blocks.objective_usd * own.dual_objective,
         own.gap,
@@ -109,7 +109,7 @@ def _as_solution(
     network: DatacenterNetwork | None,
     x: Floats,
     price: Floats,
-    certificates: tuple[Certificate, ...],
+    certificates: tuple[OptimalityCertificate, ...],
     seconds: float,
     flow_mw: Floats | None = None,
 ) -> DispatchSolution:

@@ -39,7 +39,7 @@ from solvers.policy_training.training import (
     varying,
     with_intercept,
 )
-from solvers.quadratic.program import Certificate, QuadraticProgram, certify
+from solvers.quadratic.program import OptimalityCertificate, QuadraticProgram, certify
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -105,7 +105,7 @@ class StatementSolution:
     cost_usd: float
     theta_mw: Floats
     beta: Floats
-    certificate: Certificate
+    certificate: OptimalityCertificate
     seconds: float
 
 
@@ -234,7 +234,7 @@ def _coordination(
     return cost, theta, constraints
 
 
-def _solve(cost: Any, constraints: list[Any]) -> Certificate:
+def _solve(cost: Any, constraints: list[Any]) -> OptimalityCertificate:
     """The optimum is left in the variables. Raises `SolverError` if there is none."""
     problem = cp.Problem(cp.Minimize(cost), constraints)
     tolerances = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), _TOLERANCE)
@@ -249,7 +249,7 @@ def _solve(cost: Any, constraints: list[Any]) -> Certificate:
     return _certificate(data, np.array(found.x), np.array(found.z))
 
 
-def _certificate(data: Any, x: Floats, dual: Floats) -> Certificate:
+def _certificate(data: Any, x: Floats, dual: Floats) -> OptimalityCertificate:
     """Of the program min x'P x / 2 + c'x, A x = b in its first rows and A x <= b in the others."""
     matrix, limit = csc_matrix(data["A"]), np.asarray(data["b"])
     n_equal = int(data["dims"].zero)

@@ -32,7 +32,12 @@ from solvers.dispatch.blocks import (
 )
 from solvers.outcome import SolverError
 from solvers.policy_training.newton import PolicyTerms, TrainingNewton
-from solvers.quadratic.program import Certificate, QuadraticProgram, QuadraticSolution, solve_quadratic_program
+from solvers.quadratic.program import (
+    OptimalityCertificate,
+    QuadraticProgram,
+    QuadraticSolution,
+    solve_quadratic_program,
+)
 
 Floats = NDArray[np.float64]
 
@@ -55,7 +60,7 @@ class TrainedPolicy:
 
     matrix: Floats
     cost_usd: float
-    certificate: Certificate
+    certificate: OptimalityCertificate
     certified: bool
     solver: str
     seconds: float

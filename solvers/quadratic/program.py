@@ -65,7 +65,7 @@ class QuadraticProgram:
 
 
 @dataclass(frozen=True)
-class Certificate:
+class OptimalityCertificate:
     """How far a point is from optimal: objectives of the point and of its multipliers in the program's units.
 
     `gap` is their distance, `primal_residual` the most by which a row or bound is broken, `dual_residual` the most by
@@ -93,7 +93,7 @@ class QuadraticSolution:
     x: Floats
     equal_dual: Floats
     row_dual: Floats
-    certificate: Certificate
+    certificate: OptimalityCertificate
     solver: str
     seconds: float
 
@@ -121,7 +121,7 @@ def solve_quadratic_program(
 
 def certify(
     program: QuadraticProgram, x: Floats, equal_dual: Floats, row_dual: Floats, bound_dual: Floats
-) -> Certificate:
+) -> OptimalityCertificate:
     """The certificate of a point with the multipliers of its rows and bounds (positive presses from above)."""
     curved = program.quadratic @ x
     row_dual = _pressing(row_dual, program.row_low, program.row_high)
@@ -143,7 +143,7 @@ def certify(
         - _support(row_dual, program.row_low, program.row_high)
         - _support(bound_dual, program.low, program.high)
     )
-    return Certificate(
+    return OptimalityCertificate(
         primal,
         dual,
         abs(primal - dual) / max(1.0, abs(primal)),

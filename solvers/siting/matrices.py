@@ -12,7 +12,7 @@ from solvers.siting.columns import Columns, RowStack, add_choices, add_storage
 from solvers.siting.problem import Placement, SitingPlan, SitingProblem
 
 # Of (8.2): row, point, +1 upper or -1 lower.
-Row = tuple[int, int, int]
+ProgramRow = tuple[int, int, int]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -38,7 +38,7 @@ class SitingMatrices:
     def __init__(
         self,
         problem: SitingProblem,
-        known: Sequence[Row] = (),
+        known: Sequence[ProgramRow] = (),
         excluded: Sequence[Placement] = (),
         skip: NDArray[np.bool_] | None = None,
     ) -> None:
@@ -47,7 +47,7 @@ class SitingMatrices:
         self._always = RowStack()
         add_choices(self._always, problem, self.columns)
         add_storage(self._always, problem, self.columns)
-        self.generated: dict[Row, None] = {}
+        self.generated: dict[ProgramRow, None] = {}
         self.curtailed: dict[int, int] = {}  # point -> which block of curtailment columns
         self.capped: dict[tuple[int, int], None] = {}  # (bus, point) where c <= S sun is a row
         for i, p, side in known:

@@ -42,7 +42,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Calendar:
+class SitingCalendar:
     """Points: hours of the year that each stands for (they sum to 8,760), its tap slot, $/kWh; days of the slots.
 
     `slot_day` (slot,) is the day of every slot, `slot_days` how many days of the year it stands for; slots of a day
@@ -152,7 +152,7 @@ class SitingProblem:
     `penalty` is the price of a violation ($ per unit of G and hour), None if violations are forbidden.
     """
 
-    calendar: Calendar
+    calendar: SitingCalendar
     pv: PVChoices
     sites: SiteChoices
     taps: TapChoices

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from solvers.outcome import NoPlanError, SolveReport, SolverError, SolveStatus
 from solvers.pyomo_solvers import solve_model
-from solvers.siting.matrices import NOTHING_KW, ROW_TOLERANCE, Row
+from solvers.siting.matrices import NOTHING_KW, ROW_TOLERANCE, ProgramRow
 from solvers.siting.problem import (
     Placement,
     SitingPlan,
@@ -26,7 +26,7 @@ from solvers.siting.problem import (
     predict,
 )
 from solvers.siting.pyomo_statement import siting_model
-from solvers.siting.row_generation import Progress, Watch
+from solvers.siting.row_generation import SolveProgress, SolveWatch
 from solvers.siting.search import check_excluded, count_rows, first_plan, relative_gap
 from solvers.siting.taps_by_day import FORBIDDEN_PENALTY
 
@@ -55,8 +55,8 @@ def solve_siting_statement(
     time_limit_s: float = 600.0,
     threads: int = 1,
     seed: int = 0,
-    progress: Progress = lambda seconds, cost, bound: None,
-    known: Sequence[Row] = (),
+    progress: SolveProgress = lambda seconds, cost, bound: None,
+    known: Sequence[ProgramRow] = (),
     excluded: Sequence[Placement] = (),
 ) -> SitingSolution:
     """As `solve_siting`, by a solver of Pyomo (`pyomo_solvers.installed_solvers`).
@@ -65,7 +65,7 @@ def solve_siting_statement(
     there or fails.
     """
     check_excluded(problem, excluded)
-    watch = Watch(time_limit_s, mip_gap, threads, seed, progress)
+    watch = SolveWatch(time_limit_s, mip_gap, threads, seed, progress)
     rows = tuple(dict.fromkeys((i, p) for i, p, _ in known))
     found = _solve(problem, solver, watch, rows, excluded)
     outside = found.status is SolveStatus.INFEASIBLE
@@ -100,7 +100,7 @@ def solve_siting_statement(
 def _solve(
     problem: SitingProblem,
     solver: str,
-    watch: Watch,
+    watch: SolveWatch,
     known: Sequence[tuple[int, int]],
     excluded: Sequence[Placement],
 ) -> _Found:

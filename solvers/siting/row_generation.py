@@ -17,7 +17,7 @@ from solvers.siting.problem import SitingPlan
 Floats = NDArray[np.float64]
 
 # Hears seconds, the best cost ($ a year) and its bound.
-Progress = Callable[[float, float, float], None]
+SolveProgress = Callable[[float, float, float], None]
 
 _ROUNDS_MAX = 400
 # Whole taps move voltages by half a step: rows so near to their limits (pu) are taken in before they are broken.
@@ -28,14 +28,14 @@ _NO_SOLUTION = (SolveStatus.INFEASIBLE, SolveStatus.FAILED)
 
 
 @dataclass(eq=False)
-class Watch:
+class SolveWatch:
     """Time, how HiGHS is to be run, and what it told."""
 
     limit_s: float
     mip_gap: float
     threads: int
     seed: int
-    progress: Progress
+    progress: SolveProgress
     began_s: float = field(default_factory=time.perf_counter)
     history: list[tuple[float, float, float]] = field(default_factory=list)
 
@@ -75,7 +75,7 @@ def solve_with_rows(
     own: SitingMatrices,
     whole_taps: bool,
     mip_gap: float,
-    watch: Watch,
+    watch: SolveWatch,
     *,
     fixed: SitingPlan | None = None,
     gap_absolute: float | None = None,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from solvers.outcome import NoPlanError, SolveReport, SolverError, SolveStatus
-from solvers.siting.matrices import ROW_TOLERANCE, Row, SitingMatrices
+from solvers.siting.matrices import ROW_TOLERANCE, ProgramRow, SitingMatrices
 from solvers.siting.problem import (
     CostParts,
     Placement,
@@ -28,7 +28,7 @@ from solvers.siting.problem import (
     excess,
     predict,
 )
-from solvers.siting.row_generation import Progress, Solved, Watch, solve_with_rows
+from solvers.siting.row_generation import Solved, SolveProgress, SolveWatch, solve_with_rows
 from solvers.siting.screening import implied_points
 from solvers.siting.taps_by_day import FORBIDDEN_PENALTY, choose_whole_taps
 
@@ -53,8 +53,8 @@ def solve_siting(
     time_limit_s: float = 600.0,
     threads: int = 1,
     seed: int = 0,
-    progress: Progress = lambda seconds, cost, bound: None,
-    known: Sequence[Row] = (),
+    progress: SolveProgress = lambda seconds, cost, bound: None,
+    known: Sequence[ProgramRow] = (),
     excluded: Sequence[Placement] = (),
 ) -> SitingSolution:
     """The best plan found, with a bound on what any plan costs; every row of (8.2) is kept or paid for.
@@ -67,7 +67,7 @@ def solve_siting(
     Raises `NoPlanError` if counts, budgets and exclusions leave no plan at all.
     """
     check_excluded(problem, excluded)
-    watch = Watch(time_limit_s, mip_gap, threads, seed, progress)
+    watch = SolveWatch(time_limit_s, mip_gap, threads, seed, progress)
     skip = implied_points(problem)
     master = SitingMatrices(problem, known, excluded, skip)
     # No gap is taken from HiGHS: its incumbents have broken taps.
@@ -131,7 +131,7 @@ def solve_exactly(
 
     Raises `SolverError` if there is none.
     """
-    watch = Watch(time_limit_s, mip_gap, 1, seed, lambda seconds, cost, bound: None)
+    watch = SolveWatch(time_limit_s, mip_gap, 1, seed, lambda seconds, cost, bound: None)
     own = SitingMatrices(problem, (), (), implied_points(problem))
     found = solve_with_rows(own, True, mip_gap, watch)
     if found.plan is None:
@@ -184,7 +184,7 @@ class _Candidate:
 
 
 def _complete(
-    problem: SitingProblem, found: Solved, master: SitingMatrices, generated: dict[Row, None], watch: Watch
+    problem: SitingProblem, found: Solved, master: SitingMatrices, generated: dict[ProgramRow, None], watch: SolveWatch
 ) -> _Candidate:
     """What the master found, with whole taps and then the best sizes for them; `generated` takes in new rows."""
     plan = found.plan if found.plan is not None else first_plan(problem)

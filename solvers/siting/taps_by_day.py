@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.outcome import SolveStatus
-from solvers.siting.matrices import ROW_TOLERANCE, Row, SitingMatrices
-from solvers.siting.problem import Calendar, LinearRows, SitingPlan, SitingProblem, Zone, cost_of, excess, predict
-from solvers.siting.row_generation import Watch, solve_with_rows
+from solvers.siting.matrices import ROW_TOLERANCE, ProgramRow, SitingMatrices
+from solvers.siting.problem import LinearRows, SitingCalendar, SitingPlan, SitingProblem, Zone, cost_of, excess, predict
+from solvers.siting.row_generation import SolveWatch, solve_with_rows
 
 # What a violation costs ($ per pu and hour) where it is forbidden but cannot be helped.
 FORBIDDEN_PENALTY = 1e5
@@ -21,7 +21,7 @@ _DAY_SHARE, _DAY_GAP_FORBIDDEN = 0.2, 1e-5
 
 
 def choose_whole_taps(
-    problem: SitingProblem, plan: SitingPlan, generated: Sequence[Row], watch: Watch, may_fail: bool
+    problem: SitingProblem, plan: SitingPlan, generated: Sequence[ProgramRow], watch: SolveWatch, may_fail: bool
 ) -> tuple[SitingPlan, SolveStatus, bool]:
     """The plan with the best whole taps of every day, the worst status of the days, and whether they hold.
 
@@ -69,7 +69,7 @@ def _one_day(problem: SitingProblem, day: int, plan: SitingPlan) -> SitingProble
     built = np.flatnonzero(plan.pv_kw > 0.0)
     storage = problem.storage
     return SitingProblem(
-        Calendar(
+        SitingCalendar(
             calendar.hours[points],
             calendar.slot[points] - slots[0],
             calendar.price_per_kwh[points],

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from g2g_opt.transmission.ac_network import AcNetwork
 from g2g_opt.transmission.ac_power_flow import AcPowerFlow
 from solvers.dispatch.solve import DispatchSolution
-from studies.coordination_policy.network import Network
+from studies.coordination_policy.network import CaseNetwork
 from studies.coordination_policy.outage_check import check_outages, records_to_check
 from studies.shared.task import Row
 
@@ -49,7 +49,7 @@ class Operated:
 
 
 def check_ac(
-    network: Network,
+    network: CaseNetwork,
     records: Ints,
     operated: Mapping[str, Operated],
     report: Callable[[str], None],
@@ -125,11 +125,11 @@ def check_ac(
     return tables
 
 
-def _drawn(network: Network, record: int, how: Operated, k: int) -> tuple[Floats, Floats]:
+def _drawn(network: CaseNetwork, record: int, how: Operated, k: int) -> tuple[Floats, Floats]:
     return network.drawn(record, how.theta_mw[k], how.shed_mw[k])
 
 
-def _flow(ac: AcNetwork, network: Network, record: int, how: Operated, k: int) -> AcPowerFlow:
+def _flow(ac: AcNetwork, network: CaseNetwork, record: int, how: Operated, k: int) -> AcPowerFlow:
     return ac.solve(network.system.by_unit_mw(how.power_mw[k]), *_drawn(network, record, how, k))
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from studies.coordination_policy.answer_closed_loop import closed_loop_parts
 from studies.coordination_policy.answer_day_ahead import day_ahead_parts
-from studies.coordination_policy.answer_parts import Parts
+from studies.coordination_policy.answer_parts import AnswerParts
 from studies.coordination_policy.answer_peak_hour import peak_hour_parts
 from studies.coordination_policy.market_notes import note_tables, notes_in_words
 from studies.coordination_policy.question import CoordinationQuestion
-from studies.shared.conclusion import Conclusion, Failure
+from studies.shared.conclusion import Conclusion, MissingAnswer
 from studies.shared.task import TaskResult, gather
 
 _PARTS = {"peak-hour": peak_hour_parts, "closed-loop": closed_loop_parts, "day-ahead": day_ahead_parts}
@@ -27,11 +27,11 @@ _OF_NETWORK = (
 
 def draw_conclusion(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Conclusion:
     """The answer from stored rows."""
-    parts: Parts = _PARTS[question.kind](question, results)
+    parts: AnswerParts = _PARTS[question.kind](question, results)
     # Every task read the files that it needed: what two of them say is said once.
     notes = list({tuple(row.values()): row for row in gather(results, "market_notes")}.values())
     said = notes_in_words(notes)
-    lost = tuple(Failure(result.task.label, result.failed) for result in results if result.failed)
+    lost = tuple(MissingAnswer(result.task.label, result.failed) for result in results if result.failed)
     warnings = parts.warnings
     if question.settings == "published":
         warnings = (

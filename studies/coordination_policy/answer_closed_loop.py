@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from g2g_opt.transmission.system import load_zonal_system
-from studies.coordination_policy.answer_parts import Parts, percent_of, policy_files, table
+from studies.coordination_policy.answer_parts import AnswerParts, percent_of, policy_files, table
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.zone_map import zone_map
-from studies.shared.conclusion import Chart, Column, Failure, Line
+from studies.shared.conclusion import Chart, Column, Line, MissingAnswer
 from studies.shared.task import Row, TaskResult, gather
 
 _RUNS = (
@@ -54,7 +54,7 @@ _WORST_DAYS = 10
 _NOTHING = 1e-6
 
 
-def closed_loop_parts(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Parts:
+def closed_loop_parts(question: CoordinationQuestion, results: Sequence[TaskResult]) -> AnswerParts:
     """Tables of runs, bounds and the days on which most was missed."""
     bounds = {(row["penetration"], row["alpha"]): _ideal_everywhere(row) for row in gather(results, "bounds")}
     runs: list[Row] = []
@@ -99,7 +99,7 @@ def closed_loop_parts(question: CoordinationQuestion, results: Sequence[TaskResu
     warnings = [f"a run exceeded what datacenters accept by {worst:.3f} MW"] if worst > 0.0 else []
     if unsolved := max((row["unsolved_hours"] for row in bounds.values()), default=0):
         warnings.append(f"{unsolved} hour(s) have no certified ideal dispatch; nothing is counted as saved there by it")
-    return Parts(
+    return AnswerParts(
         "\n".join(answers) or "No policy ran.",
         (
             table("runs", "Policies in closed loop", _RUNS, runs),
@@ -108,7 +108,7 @@ def closed_loop_parts(question: CoordinationQuestion, results: Sequence[TaskResu
         ),
         tuple(charts),
         failures=tuple(
-            Failure(f"alpha {r['alpha']:g}, q {r['q']}, draw {r['draw'] + 1}, eps {r['eps']:g}", r["reason"])
+            MissingAnswer(f"alpha {r['alpha']:g}, q {r['q']}, draw {r['draw'] + 1}, eps {r['eps']:g}", r["reason"])
             for r in gather(results, "lost")
         ),
         warnings=tuple(warnings),

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from g2g_opt.transmission.system import load_zonal_system
-from studies.coordination_policy.answer_parts import Parts, percent_of, table
+from studies.coordination_policy.answer_parts import AnswerParts, percent_of, table
 from studies.coordination_policy.question import CoordinationQuestion
-from studies.shared.conclusion import Chart, Column, Failure, Line
+from studies.shared.conclusion import Chart, Column, Line, MissingAnswer
 from studies.shared.task import Row, TaskResult, gather
 
 _SUMMARY = (
@@ -41,7 +41,7 @@ _DAYS = (
 )
 
 
-def day_ahead_parts(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Parts:
+def day_ahead_parts(question: CoordinationQuestion, results: Sequence[TaskResult]) -> AnswerParts:
     """Means over days that were solved in every case; a day that was not is a failure and in no mean."""
     rows = gather(results, "days")
     failed = [row for row in rows if row["cost"] is None]
@@ -54,14 +54,14 @@ def day_ahead_parts(question: CoordinationQuestion, results: Sequence[TaskResult
         if any(row["penetration"] == penetration for row in good)
     ]
     over = sum(row["gap"] > question.mip_gap * (1.0 + 1e-6) for row in good)
-    return Parts(
+    return AnswerParts(
         "\n".join(_answer(row) for row in summary if row["case"] != "none") or "No day was solved.",
         (
             table("savings", "Mean over days", _SUMMARY, summary),
             table("days", "Every day", _DAYS, rows, folded=True),
         ),
         tuple(_charts(question, gather(results, "loads"))),
-        tuple(Failure(f"{row['date']}, alpha {row['alpha']}", row["reason"]) for row in failed),
+        tuple(MissingAnswer(f"{row['date']}, alpha {row['alpha']}", row["reason"]) for row in failed),
         (f"{over} programs ended at the time limit above the gap asked for",) if over else (),
     )
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from studies.shared.conclusion import Chart, Column, Failure, ResultTable
+from studies.shared.conclusion import Chart, Column, MissingAnswer, ResultTable
 from studies.shared.task import Row
 
 
 @dataclass(frozen=True)
-class Parts:
+class AnswerParts:
     """Answer, tables, charts, what failed, what qualifies it, and files for other programs."""
 
     answer: str
     tables: tuple[ResultTable, ...]
     charts: tuple[Chart, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[MissingAnswer, ...] = ()
     warnings: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
 

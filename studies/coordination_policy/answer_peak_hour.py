@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from studies.coordination_policy.answer_parts import Parts, percent_of, policy_files, table
+from studies.coordination_policy.answer_parts import AnswerParts, percent_of, policy_files, table
 from studies.coordination_policy.question import EPS_SWEEP, CoordinationQuestion
-from studies.shared.conclusion import Chart, Column, Failure, Line, ResultTable
+from studies.shared.conclusion import Chart, Column, Line, MissingAnswer, ResultTable
 from studies.shared.task import Row, TaskResult, gather
 
 _SUMMARY = (
@@ -113,7 +113,7 @@ _N_1_LIMITS = (
 _NOTHING_PERCENT = 1e-3
 
 
-def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Parts:
+def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult]) -> AnswerParts:
     """Tables over draws; ties of one training count as further draws of the contextual policy's interval."""
     rows = gather(results, "savings")
     summary = [_summary(group) for group in _groups(rows)]
@@ -123,7 +123,7 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
         has_room = best is not None and best > _NOTHING_PERCENT and row["policy"] not in ("none", "ideal")
         row["captured"] = 100.0 * row["saving"] / best if has_room else None
     failures = tuple(
-        Failure(
+        MissingAnswer(
             f"{_trained(r)}, alpha {r['alpha']:g}, q {r['q']}, draw {r['draw'] + 1}, eps {r['eps']:g}",
             f"no certified optimum: gap {r['gap']:.1e}, residual {r['residual']:.1e}; its figures are left out",
         )
@@ -135,7 +135,9 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
         table("features", "Features the contextual policy uses", _FEATURES, gather(results, "features")),
     )
     texts = policy_files(gather(results, "policies"))
-    lost = tuple(Failure(f"{row['date']}, alpha {row['alpha']:g}", row["reason"]) for row in gather(results, "lost"))
+    lost = tuple(
+        MissingAnswer(f"{row['date']}, alpha {row['alpha']:g}", row["reason"]) for row in gather(results, "lost")
+    )
     warnings = tuple(dict.fromkeys(row["note"] for row in gather(results, "network_notes")))
     answer, charts = _answer(summary, eps_chosen=question.eps is None), tuple(_charts(summary))
     if ac := gather(results, "ac"):
@@ -166,7 +168,7 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
         )
         answer = f"{answer}\n{_n_1_answer(n_1)}"
         warnings += (_N_1_LIMITS,)
-    return Parts(answer, tables, charts, (*failures, *lost), warnings, texts)
+    return AnswerParts(answer, tables, charts, (*failures, *lost), warnings, texts)
 
 
 def _trained(row: Row) -> str:

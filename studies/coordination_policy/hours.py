@@ -14,7 +14,7 @@ from g2g_opt.randomness import keyed_generator
 from g2g_opt.reading import file_status
 from g2g_opt.transmission.market_files import load_market_files
 from g2g_opt.transmission.market_folder import MarketFolder
-from g2g_opt.transmission.policy import PolicyFeature, Published
+from g2g_opt.transmission.policy import CoordinationFeature, Published
 from g2g_opt.transmission.policy_controller import published_features
 from g2g_opt.transmission.series import ZonalSeries, checked_dates, load_bundled_series
 from studies.coordination_policy.question import CoordinationQuestion
@@ -97,11 +97,11 @@ def published(setting: CoordinationSetting, hours: Hours, which: Ints) -> Floats
 
 def make_features(
     question: CoordinationQuestion, setting: CoordinationSetting, hours: Hours, train: Ints
-) -> tuple[tuple[PolicyFeature, ...], Floats]:
+) -> tuple[tuple[CoordinationFeature, ...], Floats]:
     """Features of the question's set, all measured an hour before or earlier, and their values (record, feature)."""
     system = setting.system
     zones = system.zones
-    renewable = tuple(PolicyFeature.of(f"renewable.{zone}", "MW", 1) for zone in zones)
+    renewable = tuple(CoordinationFeature.of(f"renewable.{zone}", "MW", 1) for zone in zones)
     figures: dict[str, Floats] = {}
     for lag in (1, 24, 25):
         figures |= {f"load.{zone}@{lag}h": hours.load_mw[train - lag, k] for k, zone in enumerate(zones)}
@@ -111,19 +111,20 @@ def make_features(
         table = published(setting, hours, train - 1)
         figures = {feature.name: table[:, k] for k, feature in enumerate(chosen)}
     elif question.features == "loads":
-        chosen = (*(PolicyFeature.of(f"load.{zone}", "MW", 1) for zone in zones), *renewable)
+        chosen = (*(CoordinationFeature.of(f"load.{zone}", "MW", 1) for zone in zones), *renewable)
     else:
         # An hour ago, and the change that yesterday brought at this time.
         lags = ((1, 1.0), (24, 1.0), (25, -1.0))
         terms = {z: tuple((Published(f"load.{z}", lag), times) for lag, times in lags) for z in zones}
-        expected = tuple(PolicyFeature(f"expected load.{zone}", "MW", terms[zone]) for zone in zones)
+        expected = tuple(CoordinationFeature(f"expected load.{zone}", "MW", terms[zone]) for zone in zones)
         net = (
             *(term for zone in zones for term in terms[zone]),
             *((Published(f"renewable.{zone}", 1), -1.0) for zone in zones),
         )
-        levels = np.quantile(PolicyFeature("net", "MW", net).values(figures), _BENDS)
+        levels = np.quantile(CoordinationFeature("net", "MW", net).values(figures), _BENDS)
         bends = tuple(
-            PolicyFeature(f"expected net load above {level:.0f} MW", "MW", net, float(round(level))) for level in levels
+            CoordinationFeature(f"expected net load above {level:.0f} MW", "MW", net, float(round(level)))
+            for level in levels
         )
         chosen = (*expected, *renewable, *bends)
     return chosen, np.column_stack([feature.values(figures) for feature in chosen])

@@ -29,7 +29,7 @@ _DATACENTERS = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class CaseNetwork:
     """A case with datacenters, the records of a DC dispatch on it, and what its loads draw beside (record, bus).
 
     Shunts draw at any voltage near 1 pu: for a DC dispatch they are load, an AC power flow knows them from the case.
@@ -53,7 +53,7 @@ class Network:
         return served * active, served * reactive
 
 
-def load_network(question: CoordinationQuestion) -> Network:
+def load_network(question: CoordinationQuestion) -> CaseNetwork:
     """The question's network with the loads of 546 days; `InputError` if it cannot be used.
 
     No case has a history: the demand at every bus follows the peak hours of one of New York's zones, in the order of
@@ -75,4 +75,4 @@ def load_network(question: CoordinationQuestion) -> Network:
     follows = np.where(case.bus[:, LOAD_MW] < 0.0, 1.0, by_bus)
     load = by_bus * case.demand_mw + case.fixed_mw - case.bus[:, SHUNT_MW]
     records = PeakRecords(peaks.dates, load + case.bus[:, SHUNT_MW], np.zeros_like(load))
-    return Network(case, system, records, load, follows * case.bus[:, LOAD_MVAR] + case.dc_drawn_mvar)
+    return CaseNetwork(case, system, records, load, follows * case.bus[:, LOAD_MVAR] + case.dc_drawn_mvar)

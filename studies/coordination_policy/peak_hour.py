@@ -17,7 +17,7 @@ from solvers.dispatch.projection import project_shifts
 from solvers.dispatch.solve import DispatchSolution
 from solvers.policy_training.training import TrainedPolicy
 from studies.coordination_policy.ac_check import Operated
-from studies.coordination_policy.network import Network, load_network
+from studies.coordination_policy.network import CaseNetwork, load_network
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import (
     ACCEPT_MW,
@@ -49,7 +49,7 @@ class PeakCase:
     base: DispatchSolution
     ideal: DispatchSolution
     features: Floats
-    network: Network | None = None
+    network: CaseNetwork | None = None
 
 
 # The draws of a setting, one after the other in a worker, share it.

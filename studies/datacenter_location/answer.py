@@ -13,7 +13,7 @@ from g2g_opt.scenario import Scenario
 from studies.datacenter_location.ranking import best_rows, judged_rows, lead_in_words, n_tied
 from studies.datacenter_location.trials import PlacementRow, TrialRun
 from studies.report.scenario_chart import scenario_chart
-from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
+from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, FeederMap, Line, MissingAnswer, ResultTable
 from studies.shared.envelopes import envelope_of
 from studies.shared.stored_bases import StoredBases
 from studies.shared.task import Row, TaskResult
@@ -259,10 +259,10 @@ def _curve(values: Sequence[float]) -> tuple[list[int], list[float]]:
 
 def _failures(
     results: Sequence[TaskResult], on_batch: Sequence[PlacementRow], on_opendss: Sequence[PlacementRow]
-) -> tuple[Failure, ...]:
-    tasks = [Failure(result.task.label, result.failed) for result in results if result.failed]
-    batch = [Failure(f"placement {row.placement}", row.failure) for row in on_batch if row.failure]
-    again = [Failure(f"finalist {row.placement} on OpenDSS", row.failure) for row in on_opendss if row.failure]
+) -> tuple[MissingAnswer, ...]:
+    tasks = [MissingAnswer(result.task.label, result.failed) for result in results if result.failed]
+    batch = [MissingAnswer(f"placement {row.placement}", row.failure) for row in on_batch if row.failure]
+    again = [MissingAnswer(f"finalist {row.placement} on OpenDSS", row.failure) for row in on_opendss if row.failure]
     return (*tasks, *batch, *again)
 
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from g2g_opt.errors import InputError
 
-Placement = tuple[str, ...]
+PlacementBuses = tuple[str, ...]
 
 # Beyond this a full enumeration is no plan any more: days on a few cores.
 PLACEMENTS_MAX = 1_000_000
 
 
-def list_placements(candidates: Sequence[Sequence[str]], sizes: Sequence[float]) -> list[Placement]:
+def list_placements(candidates: Sequence[Sequence[str]], sizes: Sequence[float]) -> list[PlacementBuses]:
     """Every placement, once: a bus for each site from its candidates, none twice.
 
     The buses of the largest sites change least from one to the next, so that neighbours are alike: they share tap
@@ -40,12 +40,12 @@ def list_placements(candidates: Sequence[Sequence[str]], sizes: Sequence[float])
     return found
 
 
-def name_of(placement: Placement) -> str:
+def name_of(placement: PlacementBuses) -> str:
     """A placement in words, e.g. "1/21/60/97": buses in the order of the sites."""
     return "/".join(placement)
 
 
-def spread_sample(placements: Sequence[Placement], n: int) -> list[Placement]:
+def spread_sample(placements: Sequence[PlacementBuses], n: int) -> list[PlacementBuses]:
     """At most `n` placements, evenly spaced."""
     if len(placements) <= n:
         return list(placements)

@@ -17,7 +17,7 @@ from g2g_opt.quantities import Count, CountFromZero, PeriodS
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import with_services
 from g2g_opt.site import POWER_FACTOR, Site
-from studies.datacenter_location.placements import Placement, list_placements
+from studies.datacenter_location.placements import PlacementBuses, list_placements
 from studies.shared.question_fields import (
     CircuitEdits,
     ExcludedBuses,
@@ -125,7 +125,7 @@ class LocationQuestion:
         """The sites asked for, or those of the feeder's studies; `InputError` if there are none or names repeat."""
         return chosen_sites(self.feeder, self.sites)
 
-    def placements(self) -> list[Placement]:
+    def placements(self) -> list[PlacementBuses]:
         """Every placement, neighbours alike (see `list_placements`)."""
         return _placements(self)
 
@@ -141,6 +141,6 @@ class LocationQuestion:
 
 
 @lru_cache(maxsize=2)
-def _placements(study: LocationQuestion) -> list[Placement]:
+def _placements(study: LocationQuestion) -> list[PlacementBuses]:
     feeder, choices = study.load_feeder(), study.choices()
     return list_placements([c.candidate_buses(feeder) for c in choices], [c.n_gpus for c in choices])

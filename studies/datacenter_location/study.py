@@ -19,7 +19,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
 from studies.datacenter_location.answer import draw_conclusion
-from studies.datacenter_location.placements import Placement, name_of, spread_sample
+from studies.datacenter_location.placements import PlacementBuses, name_of, spread_sample
 from studies.datacenter_location.question import LocationQuestion
 from studies.datacenter_location.ranking import best_rows
 from studies.datacenter_location.tap_model import (
@@ -172,8 +172,8 @@ class LocationStudy(LocationQuestion):
         trials = _trials(self)
         placements = [tuple(buses) for buses in task.content["placements"]]
         library: list[Steps] = [tuple(steps) for steps in task.content["library"]]
-        chosen: dict[Placement, tuple[Steps, float | None]] = dict.fromkeys(placements, (trials.taps.study, None))
-        coarse: dict[Placement, Trial] = {}
+        chosen: dict[PlacementBuses, tuple[Steps, float | None]] = dict.fromkeys(placements, (trials.taps.study, None))
+        coarse: dict[PlacementBuses, Trial] = {}
         if len(library) > 1:
             seen = usable(
                 trials.simulate(
@@ -258,7 +258,7 @@ def _steps(row: Row) -> list[int]:
     return [int(n) for n in row["steps"]]
 
 
-def _placement_task(placements: Sequence[Placement], library: Sequence[Sequence[int]], label: str) -> Task:
+def _placement_task(placements: Sequence[PlacementBuses], library: Sequence[Sequence[int]], label: str) -> Task:
     content = {"placements": [list(p) for p in placements], "library": [list(steps) for steps in library]}
     return Task("placements", content, label, weight=float(len(placements)))
 

@@ -12,11 +12,11 @@ from g2g_opt.assembly import assemble
 from g2g_opt.scenario import Scenario
 from solvers.taps.moves import TapMoveProblem, choose_settings, search_tap_steps, tap_costs
 from solvers.taps.settings import TapProblem, solve_taps
-from studies.datacenter_location.placements import Placement
+from studies.datacenter_location.placements import PlacementBuses
 from studies.datacenter_location.trials import Steps, Trial, Trials
 
 Floats = NDArray[np.float64]
-Tell = Callable[[float], None]
+TapProgress = Callable[[float], None]
 
 # Costs (pu) are compared by ratio, not by difference: the hopeless placements shall not claim every setting.
 _COST_FLOOR_PU = 1e-4
@@ -29,7 +29,7 @@ class TapModel:
     whatever they propose is simulated.
     """
 
-    def __init__(self, trials: Trials, reference: Placement, scenario: Scenario) -> None:
+    def __init__(self, trials: Trials, reference: PlacementBuses, scenario: Scenario) -> None:
         self._trials = trials
         plan = trials.plan(reference, trials.taps.study)
         run = assemble(plan, scenario, trials.feeder, trials.limits, trace_dir=trials.trace_dir)
@@ -87,7 +87,7 @@ def usable(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def choose_library(
-    trials: Trials, model: TapModel, sample: Sequence[Placement], coarse: Scenario, n_max: int, tell: Tell
+    trials: Trials, model: TapModel, sample: Sequence[PlacementBuses], coarse: Scenario, n_max: int, tell: TapProgress
 ) -> list[Steps]:
     """Tap settings, the study's among them, of which one suits nearly every placement; found on a sample.
 
@@ -117,10 +117,10 @@ def pick_settings(model: TapModel, seen: Sequence[Trial], library: Sequence[Step
 def refine_settings(
     trials: Trials,
     model: TapModel,
-    started: Sequence[tuple[Placement, Steps]],
+    started: Sequence[tuple[PlacementBuses, Steps]],
     coarse: Scenario,
     rounds: int,
-    tell: Tell,
+    tell: TapProgress,
 ) -> list[tuple[Steps, int]]:
     """Better taps for each placement by coarse runs: steps, and how many settings were tried.
 

@@ -14,7 +14,7 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Bases, Engine, simulate
-from studies.datacenter_location.placements import Placement, name_of
+from studies.datacenter_location.placements import PlacementBuses, name_of
 from studies.datacenter_location.question import LocationQuestion
 from studies.shared.stored_runs import RunRow
 from studies.shared.typed_rows import TypedRow
@@ -32,7 +32,7 @@ _DIGITS_INTEGRAL, _DIGITS_THROUGHPUT, _DIGITS_MARGIN = 6, 3, 5
 class Trial:
     """One placement under one tap setting (steps of the regulators from the study's taps) and its run."""
 
-    placement: Placement
+    placement: PlacementBuses
     steps: Steps
     plan: Plan
     run: Outcome
@@ -194,7 +194,7 @@ class Trials:
             for choice in question.choices()
         ]
 
-    def plan(self, placement: Placement, steps: Steps) -> Plan:
+    def plan(self, placement: PlacementBuses, steps: Steps) -> Plan:
         """The plan of a placement under taps, or under the circuit's own controls where these act."""
         sites = tuple(of_bus[bus] for of_bus, bus in zip(self._sites, placement, strict=True))
         taps = self.taps.taps(steps) if self._tap_mode == "fixed" else ()
@@ -202,7 +202,7 @@ class Trials:
 
     def simulate(
         self,
-        wanted: Sequence[tuple[Placement, Steps]],
+        wanted: Sequence[tuple[PlacementBuses, Steps]],
         scenario: Scenario,
         engine: Engine = "batch",
         progress: Callable[[float], None] = lambda share: None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from studies.feeder_policy.cases import METRICS, CaseRow, MeanRow, mean_rows
-from studies.shared.conclusion import Chart, Column, Conclusion, Failure, Line, ResultTable
+from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable
 from studies.shared.task import Row, TaskResult, gather
 from studies.shared.typed_rows import gather_as
 
@@ -61,8 +61,8 @@ def draw_conclusion(
     for row in means:
         row["margin_pu"] = margins.get(row["case"])
     against = mean_rows(rows, seed, against="contextual") if "contextual" in {row.case for row in rows} else []
-    failures = [Failure(result.task.label, result.failed) for result in results if result.failed]
-    failures += [Failure(f"{row.case}, {row.scenario}", row.failure) for row in rows if row.failure]
+    failures = [MissingAnswer(result.task.label, result.failed) for result in results if result.failed]
+    failures += [MissingAnswer(f"{row.case}, {row.scenario}", row.failure) for row in rows if row.failure]
     runs = [{**vars(row), **(dict.fromkeys(METRICS) if row.failure else {})} for row in rows]
     return Conclusion(
         title="Policies of batch sizes on a feeder",

@@ -28,7 +28,7 @@ from solvers.policy_training.feeder_policy import FeederPolicyProblem, FeederPol
 from studies.feeder_policy.clairvoyant import AIM_PU, Clairvoyant, replay_sizes, schedules_of
 from studies.feeder_policy.question import CASES, FeederPolicyQuestion
 from studies.feeder_policy.records import OutputFigures, Records
-from studies.feeder_policy.setting import NO_POLICY, ControllersOf, Setting, no_controllers
+from studies.feeder_policy.setting import NO_POLICY, ControllersOf, FeederPolicyCase, no_controllers
 from studies.shared.typed_rows import TypedRow
 
 Floats = NDArray[np.float64]
@@ -108,7 +108,7 @@ class MeanRow:
 
 def answer_feeder_policy(question: FeederPolicyQuestion, cases: Sequence[str] = CASES) -> FeederPolicyAnswer:
     """Train on the training scenarios, run the cases in the test scenarios; see `run_case`."""
-    setting = Setting(question)
+    setting = FeederPolicyCase(question)
     found = [run_case(setting, case) for case in cases]
     return FeederPolicyAnswer(
         tuple(row for one in found for row in one.rows),
@@ -118,7 +118,9 @@ def answer_feeder_policy(question: FeederPolicyQuestion, cases: Sequence[str] = 
     )
 
 
-def run_case(setting: Setting, case: str, tell: Callable[[str], None] = lambda words: None) -> FeederPolicyAnswer:
+def run_case(
+    setting: FeederPolicyCase, case: str, tell: Callable[[str], None] = lambda words: None
+) -> FeederPolicyAnswer:
     """One case: trained, or its margin chosen, in the training scenarios, and run in the test scenarios.
 
     A test scenario without an answer is a row with the reason; `PowerFlowError` names a training scenario without one:
@@ -163,7 +165,7 @@ def n_steps(question: FeederPolicyQuestion, case: str) -> int:
 
 
 def train(
-    setting: Setting, case: str, training: Sequence[Scenario], tell: Callable[[str], None]
+    setting: FeederPolicyCase, case: str, training: Sequence[Scenario], tell: Callable[[str], None]
 ) -> tuple[FeederPolicy, list[TrainingRound]]:
     """The policy that does best in closed loop in the training scenarios, of every margin and round.
 
@@ -193,7 +195,7 @@ def train(
 
 
 def fit_policy(
-    setting: Setting, scenario: Scenario, records: Records, case: str, margin_pu: float
+    setting: FeederPolicyCase, scenario: Scenario, records: Records, case: str, margin_pu: float
 ) -> tuple[FeederPolicy, FeederPolicySolution]:
     """The policy that the linear program finds best on records; "constant" has no features."""
     question, limits = setting.question, setting.question.limits
@@ -243,7 +245,7 @@ def scaled_features(features: tuple[PolicyFeature, ...], context: Floats) -> tup
     return scaled, (context[:, kept] - center[kept]) / spread[kept]
 
 
-def score_of(setting: Setting, scenarios: Sequence[Scenario], runs: Sequence[Outcome]) -> tuple[float, float]:
+def score_of(setting: FeederPolicyCase, scenarios: Sequence[Scenario], runs: Sequence[Outcome]) -> tuple[float, float]:
     """Mean loss of log throughput plus weighed violation (least is best), and the mean violation (pu), simulated.
 
     A run without an answer makes the score infinite.
@@ -259,7 +261,7 @@ def score_of(setting: Setting, scenarios: Sequence[Scenario], runs: Sequence[Out
 
 
 def choose_margin(
-    setting: Setting, kind: PolicyKind, training: Sequence[Scenario], tell: Callable[[str], None]
+    setting: FeederPolicyCase, kind: PolicyKind, training: Sequence[Scenario], tell: Callable[[str], None]
 ) -> tuple[float, list[TrainingRound]]:
     """The margin at which droop or OFO does best in the training scenarios."""
     tried = []
@@ -284,12 +286,12 @@ def contextual(policy: FeederPolicy) -> Policy:
     return Policy("contextual", contextual=policy)
 
 
-def _row(setting: Setting, case: str, policy: Policy, scenario: Scenario) -> CaseRow:
+def _row(setting: FeederPolicyCase, case: str, policy: Policy, scenario: Scenario) -> CaseRow:
     (run,) = setting.evaluate(policy, [scenario], "opendss")
     return case_row(case, run)
 
 
-def clairvoyant_row(setting: Setting, scenario: Scenario) -> CaseRow:
+def clairvoyant_row(setting: FeederPolicyCase, scenario: Scenario) -> CaseRow:
     """The best round of somebody who knows the scenario (least violation, limits kept, most tokens), run by itself."""
     limits, figures = setting.question.limits, setting.figures(scenario)
     band_pu = (limits.voltage_min_pu + AIM_PU, limits.voltage_max_pu - AIM_PU)

@@ -37,7 +37,7 @@ def no_controllers(run: Assembly) -> list[Controller[Any, Any]]:
     return []
 
 
-class Setting:
+class FeederPolicyCase:
     """A question with what is loaded once: the feeder, curves, and the figures of every output."""
 
     def __init__(self, question: FeederPolicyQuestion) -> None:

@@ -15,7 +15,7 @@ from g2g_opt.limits import Limits
 from studies.feeder_policy.answer import draw_conclusion
 from studies.feeder_policy.cases import n_steps, run_case
 from studies.feeder_policy.question import FeederPolicyQuestion
-from studies.feeder_policy.setting import Setting
+from studies.feeder_policy.setting import FeederPolicyCase
 from studies.report.scenario_chart import scenario_chart
 from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
@@ -40,7 +40,7 @@ class FeederPolicyStudy(FeederPolicyQuestion):
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
         self.check_fields()
-        Setting(self).features()  # refuses a feature that there is not
+        FeederPolicyCase(self).features()  # refuses a feature that there is not
 
     def tasks(self, stage: str, results: Sequence[TaskResult]) -> list[Task]:
         """Every case."""
@@ -53,7 +53,7 @@ class FeederPolicyStudy(FeederPolicyQuestion):
     def run(self, task: Task, progress: Progress) -> Tables:
         """Do a case, in a worker process."""
         case = str(task.content["case"])
-        found = run_case(Setting(self), case, counted(progress, n_steps(self, case)))
+        found = run_case(FeederPolicyCase(self), case, counted(progress, n_steps(self, case)))
         return {
             "runs": to_rows(found.rows),
             "rounds": [asdict(entry) for entry in found.rounds],

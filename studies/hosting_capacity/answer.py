@@ -19,10 +19,10 @@ from studies.hosting_capacity.answer_ladder import (
 from studies.hosting_capacity.exhausted_controllers import exhausted_warning
 from studies.hosting_capacity.frontier import corners, rises
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.hosting_capacity.rows import CapacityRow, CapacityRun, RungRow, SizeRow, taps_in_words
+from studies.hosting_capacity.rows import CapacityRow, CapacityRun, JudgedSizeRow, RungRow, taps_in_words
 from studies.hosting_capacity.stored_answer import answers_of_runs, reading_notes
 from studies.report.scenario_chart import scenario_chart
-from studies.shared.conclusion import Conclusion, Envelope, Failure, FeederMap, most_and_least
+from studies.shared.conclusion import Conclusion, Envelope, FeederMap, MissingAnswer, most_and_least
 from studies.shared.envelopes import envelope_of
 from studies.shared.stored_bases import StoredBases
 from studies.shared.tap_search import FORESIGHT
@@ -60,7 +60,7 @@ def draw_conclusion(
         for (first, second, operation), found in frontiers.items()
         if rises(found)
     )
-    judged = [] if again else gather_as(results, "judged", SizeRow)
+    judged = [] if again else gather_as(results, "judged", JudgedSizeRow)
     shown = [tables.capacity_table(main, study), tables.binding_table(main)]
     charts = [tables.capacity_chart(main)]
     if ladder:
@@ -90,7 +90,7 @@ def draw_conclusion(
         maps=_maps(main, again),
         envelopes=tuple(_envelopes(main, results, used)),
         charts=tuple(charts),
-        failures=tuple(Failure(result.task.label, result.failed) for result in results if result.failed),
+        failures=tuple(MissingAnswer(result.task.label, result.failed) for result in results if result.failed),
         warnings=tuple(
             word
             for word in (

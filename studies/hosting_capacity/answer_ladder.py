@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from studies.hosting_capacity.ladder import RUNGS
-from studies.hosting_capacity.rows import CapacityRow, RungEnd, RungRow, SizeRow
+from studies.hosting_capacity.rows import CapacityRow, JudgedSizeRow, RungEnd, RungRow
 from studies.shared.conclusion import Chart, Column, Line, ResultTable
 
 _HOURS_A_YEAR = 8760
@@ -97,18 +97,18 @@ def ladder_charts(rows: Sequence[RungRow]) -> list[Chart]:
 # --- MW against tokens
 
 
-def front_points(judged: Sequence[SizeRow]) -> dict[str, list[SizeRow]]:
+def front_points(judged: Sequence[JudgedSizeRow]) -> dict[str, list[JudgedSizeRow]]:
     """For every place the sizes kept than which no other has both more MW and more tokens, by rising MW.
 
     Firm and flexible ones together; a size that was judged under several floors of tokens counts once.
     """
-    kept: dict[str, dict[tuple[str, int], SizeRow]] = {}
+    kept: dict[str, dict[tuple[str, int], JudgedSizeRow]] = {}
     for row in judged:
         if row.kept and row.throughput_tps is not None and row.first_n_servers is None:
             kept.setdefault(row.bus, {})[row.operation, row.n_servers] = row
-    found: dict[str, list[SizeRow]] = {}
+    found: dict[str, list[JudgedSizeRow]] = {}
     for place, sizes in kept.items():
-        front: list[SizeRow] = []
+        front: list[JudgedSizeRow] = []
         for row in sorted(
             sizes.values(), key=lambda r: (r.power_peak_mw or 0.0, r.throughput_tps or 0.0), reverse=True
         ):
@@ -118,7 +118,7 @@ def front_points(judged: Sequence[SizeRow]) -> dict[str, list[SizeRow]]:
     return found
 
 
-def front_table(judged: Sequence[SizeRow]) -> ResultTable:
+def front_table(judged: Sequence[JudgedSizeRow]) -> ResultTable:
     """The points of the front."""
     columns = (
         Column("bus", "bus"),
@@ -135,7 +135,7 @@ def front_table(judged: Sequence[SizeRow]) -> ResultTable:
     )
 
 
-def front_chart(judged: Sequence[SizeRow]) -> Chart:
+def front_chart(judged: Sequence[JudgedSizeRow]) -> Chart:
     """The table above as lines."""
     lines = [
         Line(

@@ -10,7 +10,7 @@ from g2g_opt.site import GPUS_PER_SERVER
 from studies.hosting_capacity.answer_ladder import tokens_per_year
 from studies.hosting_capacity.frontier import Corner
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.hosting_capacity.rows import CapacityRow, SizeRow
+from studies.hosting_capacity.rows import CapacityRow, JudgedSizeRow
 from studies.shared.conclusion import Chart, Column, Line, ResultTable, most_and_least
 from studies.shared.task import Row
 
@@ -159,16 +159,16 @@ def curve_chart(rows: Sequence[CapacityRow]) -> Chart:
     return Chart("Flexible capacity against lost tokens", "allowed loss of tokens (share)", "peak MW", tuple(lines))
 
 
-def curtailment_points(judged: Sequence[SizeRow]) -> dict[str, list[tuple[float, SizeRow]]]:
+def curtailment_points(judged: Sequence[JudgedSizeRow]) -> dict[str, list[tuple[float, JudgedSizeRow]]]:
     """For every place the sizes kept that no size with less or equal curtailment exceeds, after their curtailed hours.
 
     A size judged under several floors counts once; it is kept if it keeps the loosest of them.
     """
-    kept: dict[str, list[tuple[float, SizeRow]]] = {}
+    kept: dict[str, list[tuple[float, JudgedSizeRow]]] = {}
     for row in judged:
         if row.kept and row.curtailed_time_s is not None and row.first_n_servers is None:
             kept.setdefault(row.bus, []).append((row.curtailed_time_s / 3600.0, row))
-    found: dict[str, list[tuple[float, SizeRow]]] = {}
+    found: dict[str, list[tuple[float, JudgedSizeRow]]] = {}
     for place, rows in kept.items():
         for hours, row in sorted(rows, key=lambda entry: (entry[0], -entry[1].n_gpus)):
             front = found.setdefault(place, [])
@@ -177,7 +177,7 @@ def curtailment_points(judged: Sequence[SizeRow]) -> dict[str, list[tuple[float,
     return found
 
 
-def curtailment_table(judged: Sequence[SizeRow]) -> ResultTable:
+def curtailment_table(judged: Sequence[JudgedSizeRow]) -> ResultTable:
     """Capacity against the time in which batch sizes were below nominal, from all simulated sizes."""
     columns = (
         Column("bus", "bus"),
@@ -192,7 +192,7 @@ def curtailment_table(judged: Sequence[SizeRow]) -> ResultTable:
     return ResultTable("curtailment_curve", "Capacity against hours of curtailment", columns, rows)
 
 
-def curtailment_chart(judged: Sequence[SizeRow]) -> Chart:
+def curtailment_chart(judged: Sequence[JudgedSizeRow]) -> Chart:
     """The table above as lines."""
     fronts = most_and_least(
         curtailment_points(judged).items(), _LINES_MAX, lambda item: max(row.power_peak_mw or 0.0 for _, row in item[1])
@@ -257,7 +257,7 @@ def frontier_charts(frontiers: Frontiers) -> list[Chart]:
     return charts
 
 
-def judged_table(judged: Sequence[SizeRow]) -> ResultTable:
+def judged_table(judged: Sequence[JudgedSizeRow]) -> ResultTable:
     """Every size that was judged."""
     columns = (
         *_PLACE,

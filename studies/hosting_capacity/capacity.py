@@ -90,7 +90,7 @@ class JudgedSize:
 
 
 @dataclass(frozen=True)
-class Certificate:
+class ScenarioCertificate:
     """The answer in scenarios that the search never saw: `n_kept` of `n` kept every limit.
 
     `share_lower_bound` is the exact lower bound, at the study's confidence, of the share of scenarios that are kept;
@@ -104,10 +104,10 @@ class Certificate:
     attempt: int
 
     @staticmethod
-    def of(trial: TapTrial, confidence: float, attempt: int) -> Certificate:
+    def of(trial: TapTrial, confidence: float, attempt: int) -> ScenarioCertificate:
         """What a trial in scenarios that nobody has seen shows."""
         n, n_kept = len(trial.runs), len(trial.runs) - trial.n_failed
-        return Certificate(n, n_kept, lower_bound(n_kept, n, confidence), trial.binding.scenario, attempt)
+        return ScenarioCertificate(n, n_kept, lower_bound(n_kept, n, confidence), trial.binding.scenario, attempt)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Capacity:
     judged: tuple[JudgedSize, ...] = field(default_factory=tuple)
     note: str = ""
     confirmed: Outcome | None = None
-    certificate: Certificate | None = None
+    certificate: ScenarioCertificate | None = None
     search_end: str = ""
     base_breaks: tuple[LimitCheck, ...] = ()
     below_gap: JudgedSize | None = None
@@ -163,7 +163,7 @@ def capacity_of(
     largest: JudgedSize | None,
     notes: Sequence[str] = (),
     confirmed: Outcome | None = None,
-    certificate: Certificate | None = None,
+    certificate: ScenarioCertificate | None = None,
     search_end: str = "",
 ) -> Capacity:
     """The answer from all sizes judged, once it is known which of them is the largest.

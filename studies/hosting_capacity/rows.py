@@ -12,7 +12,7 @@ from g2g_opt.site import GPUS_PER_SERVER
 from g2g_opt.summary import Summary
 from studies.hosting_capacity.capacity import Capacity, Operation
 from studies.hosting_capacity.ladder import Rung
-from studies.hosting_capacity.search import Found, StoredRun
+from studies.hosting_capacity.search import SearchResult, StoredRun
 from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.stored_runs import RunRow
 from studies.shared.task import Tables
@@ -88,7 +88,7 @@ class CapacityRow(TypedRow):
 
 
 @dataclass(frozen=True)
-class SizeRow(TypedRow):
+class JudgedSizeRow(TypedRow):
     """A size that was judged, by its best round; powers of a run that failed are None."""
 
     bus: str
@@ -158,7 +158,7 @@ class CapacityRun(RunRow):
     purpose: str
 
 
-def tables_of(found: Sequence[Found]) -> Tables:
+def tables_of(found: Sequence[SearchResult]) -> Tables:
     """Tables of searches: "capacities" (an answer each), "judged" (sizes), "ladder" (criteria), "runs" and "bases"."""
     return {
         "capacities": to_rows([capacity_row(one.capacity) for one in found]),
@@ -192,13 +192,13 @@ def _run_row(stored: StoredRun) -> CapacityRun:
     )
 
 
-def _size_rows(capacity: Capacity) -> list[SizeRow]:
+def _size_rows(capacity: Capacity) -> list[JudgedSizeRow]:
     rows = []
     for size in capacity.judged:
         failure, summary = size.outcome.failure, size.outcome.summary
         figures = summary if failure is None else None
         rows.append(
-            SizeRow(
+            JudgedSizeRow(
                 bus=capacity.bus,
                 operation=capacity.operation,
                 throughput_floor=capacity.aim.throughput_share_min,

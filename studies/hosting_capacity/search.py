@@ -12,10 +12,10 @@ from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import GPUS_PER_SERVER, sized_site, smallest_n_servers
 from solvers.largest_feasible import LargestFeasible, search_largest_feasible
-from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, best_note, capacity_of
+from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, ScenarioCertificate, best_note, capacity_of
 from studies.hosting_capacity.ladder import Rung, rungs_of, sizes_wanted
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.shared.side_by_side import Request, Wanted, together
+from studies.shared.side_by_side import RunRequest, Wanted, together
 from studies.shared.tap_search import TapSearch, TapTrial
 from studies.shared.workload import Models, SizeRange
 
@@ -39,7 +39,7 @@ TRY_ABOVE: dict[TapMode, tuple[float, ...]] = {
     "own control": (1.02, 1.04, 1.07, 1.1, 1.14, 1.18, 1.22, 1.26, 1.32, 1.4),
 }
 
-Report = Callable[[Aim, JudgedSize], None]
+SizeReport = Callable[[Aim, JudgedSize], None]
 
 
 def nobody(aim: Aim, judged: JudgedSize) -> None:
@@ -64,7 +64,7 @@ class StoredRun:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class SearchResult:
     """What a search comes to: its answer, the runs behind it, and the ladder of limits if one was asked for."""
 
     capacity: Capacity
@@ -85,7 +85,7 @@ class SizeSearch:
         models: Models,
         aim: Aim,
         guess: int | None = None,
-        report: Report = nobody,
+        report: SizeReport = nobody,
         confirmed: Callable[[Aim], None] = not_told,
     ) -> None:
         self._study, self._models, self._aim, self._guess, self._report = study, models, aim, guess, report
@@ -126,7 +126,7 @@ class SizeSearch:
         )
         return Plan(sites, policy=self._policy, tap_mode=self._tap_mode, storage=study.storage)
 
-    def found(self) -> Wanted[Found]:
+    def found(self) -> Wanted[SearchResult]:
         """The largest size kept, certified and confirmed on OpenDSS, with all runs."""
         answer = yield from self._look_for_largest(self._guess)
         has_ladder = self._study.has_ladder(self._aim)
@@ -221,7 +221,7 @@ class SizeSearch:
         self._judged[n_servers], self._trials[n_servers] = judged, trials
         self._report(self._aim, judged)
 
-    def settle(self, n: int) -> Wanted[Found]:
+    def settle(self, n: int) -> Wanted[SearchResult]:
         """The best accepted size up to `n` that fresh scenarios and OpenDSS accept too; what they refused is noted."""
         notes: list[str] = []
         runs: list[StoredRun] = []
@@ -236,7 +236,7 @@ class SizeSearch:
                 attempt += 1
                 fresh = self._study.draw_scenarios(f"certificate {attempt}")
                 trial = yield from self._try(plan, fresh)
-                certificate = Certificate.of(trial, self._study.confidence, attempt)
+                certificate = ScenarioCertificate.of(trial, self._study.confidence, attempt)
                 runs += self._stored(size.n_servers, trial, "certificate", fresh)
                 if not trial.kept:
                     notes.append(
@@ -245,7 +245,7 @@ class SizeSearch:
                     )
                     continue
             binding = self._binding_scenario(size)
-            (run,) = yield (Request(plan, "opendss", binding),)
+            (run,) = yield (RunRequest(plan, "opendss", binding),)
             outcome: Outcome = run.judged(self._limits)
             self._confirmed(self._aim)
             runs.append(StoredRun(self._aim, size.n_servers, size.n_servers_by_site, plan, binding, "opendss", run))
@@ -255,13 +255,13 @@ class SizeSearch:
                 if size.n_servers < n and self._objective != "gpus" and not notes:
                     notes.append(best_note(size, self._judged[n], self._objective))
                 capacity = capacity_of(self._aim, judged, size, notes, outcome, certificate, end)
-                return Found(capacity, runs)
+                return SearchResult(capacity, runs)
             notes.append(
                 f"{GPUS_PER_SERVER * sum(size.n_servers_by_site)} GPUs were accepted by the batch engine and refused "
                 f"by OpenDSS: {', '.join(outcome.reasons)}"
             )
         runs += self._search_runs(0)
-        return Found(capacity_of(self._aim, judged, None, notes), runs)
+        return SearchResult(capacity_of(self._aim, judged, None, notes), runs)
 
     def absorb(self, runs: Sequence[StoredRun]) -> None:
         """Judge other searches' runs of the same sites under this one's limits.

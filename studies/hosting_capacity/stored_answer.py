@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.site import GPUS_PER_SERVER
-from studies.hosting_capacity.capacity import Aim, Capacity, Certificate, JudgedSize, best_of, capacity_of
+from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, ScenarioCertificate, best_of, capacity_of
 from studies.hosting_capacity.ladder import rungs_of
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, CapacityRun, RungRow, capacity_row, rung_row
@@ -97,7 +97,7 @@ def _capacity(
             )
         else:
             largest = judged[n]
-            certificate = Certificate.of(fresh, study.confidence, 1) if fresh is not None else None
+            certificate = ScenarioCertificate.of(fresh, study.confidence, 1) if fresh is not None else None
             break
     if largest is not None and largest.n_servers == max(judged):
         notes.append(f"at least: sizes up to {GPUS_PER_SERVER * sum(largest.n_servers_by_site)} GPUs were simulated")

@@ -8,14 +8,14 @@ from dataclasses import replace
 from g2g_opt.feeder import Feeder
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, Operation, best_of
 from studies.hosting_capacity.question import OPERATIONS, HostingCapacityQuestion
-from studies.hosting_capacity.search import Found, SizeSearch, StoredRun, nobody, not_told
+from studies.hosting_capacity.search import SearchResult, SizeSearch, StoredRun, nobody, not_told
 from studies.shared.side_by_side import run_side_by_side
 
-Report = Callable[[str, Operation, JudgedSize], None]
+CapacityReport = Callable[[str, Operation, JudgedSize], None]
 
 
 def find_bus_capacity(
-    study: HostingCapacityQuestion, bus: str, report: Report = lambda bus, operation, judged: None
+    study: HostingCapacityQuestion, bus: str, report: CapacityReport = lambda bus, operation, judged: None
 ) -> tuple[Capacity, Capacity]:
     """Firm and flexible capacity of one bus; `report` hears of every size as it is judged."""
     firm, flexible = find_capacities(study, (bus,), report)
@@ -23,7 +23,7 @@ def find_bus_capacity(
 
 
 def find_capacities(
-    study: HostingCapacityQuestion, buses: Sequence[str], report: Report = lambda bus, operation, judged: None
+    study: HostingCapacityQuestion, buses: Sequence[str], report: CapacityReport = lambda bus, operation, judged: None
 ) -> list[Capacity]:
     """Firm and flexible capacity of every bus, bus after bus; their searches go on side by side.
 
@@ -41,7 +41,7 @@ def search_aims(
     aims: Mapping[Aim, int | None],
     report: Callable[[Aim, JudgedSize], None] = nobody,
     confirmed: Callable[[Aim], None] = not_told,
-) -> list[Found]:
+) -> list[SearchResult]:
     """What every aim comes to; a flexible one no less than the firm one at the same place.
 
     `report` hears of every size, `confirmed` of every run on OpenDSS.
@@ -64,8 +64,8 @@ def search_aims(
 
 
 def _share_sizes(
-    study: HostingCapacityQuestion, feeder: Feeder, searches: Sequence[SizeSearch], found: Sequence[Found]
-) -> list[Found]:
+    study: HostingCapacityQuestion, feeder: Feeder, searches: Sequence[SizeSearch], found: Sequence[SearchResult]
+) -> list[SearchResult]:
     """What was simulated under one floor of tokens, judged under the others; larger answers are confirmed as well."""
     pool: dict[tuple[tuple[str, ...], Operation], list[StoredRun]] = {}
     for one in found:
@@ -84,5 +84,5 @@ def _share_sizes(
     return shared
 
 
-def _is_firm(found: Found) -> bool:
+def _is_firm(found: SearchResult) -> bool:
     return found.capacity.operation == "firm"

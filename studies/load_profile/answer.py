@@ -16,9 +16,9 @@ from studies.load_profile.rows import (
     CellKey,
     CellRow,
     CellRun,
+    CellSizeRow,
     FleetCellRow,
     FleetRow,
-    SizeRow,
     YearRun,
     cell_rows,
 )
@@ -28,9 +28,9 @@ from studies.shared.conclusion import (
     Column,
     Conclusion,
     Envelope,
-    Failure,
     FeederMap,
     Line,
+    MissingAnswer,
     ResultTable,
     most_and_least,
 )
@@ -124,12 +124,12 @@ def draw_conclusion(study: LoadProfileQuestion, results: Sequence[TaskResult], a
     )
 
 
-def _sizes(study: LoadProfileQuestion, runs: Sequence[CellRun], bases: StoredBases) -> list[SizeRow]:
+def _sizes(study: LoadProfileQuestion, runs: Sequence[CellRun], bases: StoredBases) -> list[CellSizeRow]:
     """Stored runs judged by the study's limits."""
     cells, profile = {(cell.month, cell.hour): cell for cell in study.cells()}, load_profile(study.profile)
     moments = {key: cell.moment(profile) for key, cell in cells.items()}
     return [
-        SizeRow.of(run.bus, cells[at], run.n_servers, run.outcome(study.limits, bases.of(run)), moments[at])
+        CellSizeRow.of(run.bus, cells[at], run.n_servers, run.outcome(study.limits, bases.of(run)), moments[at])
         for run in runs
         for at in [(run.month, run.hour)]
     ]
@@ -281,10 +281,10 @@ def _month_charts(study: LoadProfileQuestion) -> tuple[Chart, ...]:
     return course_charts(f"of profile {profile.name}, means by month", found) if found else ()
 
 
-def _failures(results: Sequence[TaskResult]) -> tuple[Failure, ...]:
-    tasks = [Failure(result.task.label, result.failed) for result in results if result.failed]
-    smallest: dict[CellKey, SizeRow] = {}
-    for size in gather_as(results, "judged", SizeRow):
+def _failures(results: Sequence[TaskResult]) -> tuple[MissingAnswer, ...]:
+    tasks = [MissingAnswer(result.task.label, result.failed) for result in results if result.failed]
+    smallest: dict[CellKey, CellSizeRow] = {}
+    for size in gather_as(results, "judged", CellSizeRow):
         if size.key not in smallest or size.n_servers < smallest[size.key].n_servers:
             smallest[size.key] = size
     nothing = []
@@ -292,7 +292,7 @@ def _failures(results: Sequence[TaskResult]) -> tuple[Failure, ...]:
         if row.n_servers == 0:
             least = smallest[row.key]
             what = f"bus {row.bus}, {calendar.month_abbr[row.month]} {row.hour:02d}:00"
-            nothing.append(Failure(what, f"not even {GPUS_PER_SERVER * least.n_servers} GPUs: {least.broken}"))
+            nothing.append(MissingAnswer(what, f"not even {GPUS_PER_SERVER * least.n_servers} GPUs: {least.broken}"))
     return (*tasks, *nothing)
 
 

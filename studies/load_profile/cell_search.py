@@ -13,8 +13,8 @@ from g2g_opt.site import GPUS_PER_SERVER
 from solvers.largest_feasible import search_largest_feasible
 from studies.load_profile.cells import Cell
 from studies.load_profile.question import LoadProfileQuestion
-from studies.load_profile.rows import CellRun, SizeRow
-from studies.shared.side_by_side import Request, Wanted
+from studies.load_profile.rows import CellRun, CellSizeRow
+from studies.shared.side_by_side import RunRequest, Wanted
 from studies.shared.workload import Models, SizeRange
 
 # Share of an answer within which the search stops.
@@ -30,10 +30,10 @@ class CellFound:
     cell: Cell
     judged: dict[int, Outcome] = field(default_factory=dict)
 
-    def rows(self, profile: HourlyProfile) -> list[SizeRow]:
+    def rows(self, profile: HourlyProfile) -> list[CellSizeRow]:
         """Every size judged."""
         moment = self.cell.moment(profile)
-        return [SizeRow.of(self.bus, self.cell, n, run, moment) for n, run in self.judged.items()]
+        return [CellSizeRow.of(self.bus, self.cell, n, run, moment) for n, run in self.judged.items()]
 
     def done(self, study: LoadProfileQuestion, models: Models) -> list[tuple[Plan, Scenario, Outcome]]:
         """Every size judged, as it was run."""
@@ -66,7 +66,7 @@ def search_cell(
     judged: dict[int, Outcome] = {}
     asked = next(search)
     while True:
-        runs = yield tuple(Request(study.plan(models, bus, n), scenario=scenario) for n in asked)
+        runs = yield tuple(RunRequest(study.plan(models, bus, n), scenario=scenario) for n in asked)
         judged.update(zip(asked, runs, strict=True))
         for n in asked:
             verdict = "keeps the limits" if judged[n].kept else "does not"

@@ -20,7 +20,7 @@ from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.load_profile.cells import Cell
 from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rows import FleetCellRow, FleetRow, YearRun
-from studies.load_profile.year import Calendar, Year
+from studies.load_profile.year import ProfileCalendar, Year
 from studies.shared.task import Tables
 from studies.shared.typed_rows import to_rows
 from studies.shared.workload import Models
@@ -63,7 +63,7 @@ def _smaller(over: Floats) -> Floats:
     return np.where(over > 0.0, 1.0 - np.minimum(0.5, _LESS + _LESS_PER_UNIT * over), 1.0)
 
 
-class Fleets:
+class YearFleets:
     """The fleets of one bus; `n_allowed` servers and `allowed_mw` are what the search of every cell found."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Fleets:
         self._study, self._bus, self._report = study, bus, report
         self._models = study.load_models()
         self._n_allowed, self._allowed_mw = np.array(n_allowed), np.array(allowed_mw)
-        self.calendar = Calendar(study, feeder, cells)
+        self.calendar = ProfileCalendar(study, feeder, cells)
         self.caps = batch_caps(self._models)
         self._read_fleet()
 

@@ -16,7 +16,7 @@ CellKey = tuple[str, int, int]
 
 
 @dataclass(frozen=True)
-class SizeRow(TypedRow):
+class CellSizeRow(TypedRow):
     """One size in one cell: power, extremes, and what it broke; figures are None where its run failed."""
 
     bus: str
@@ -40,12 +40,12 @@ class SizeRow(TypedRow):
     loading_where: str | None
 
     @staticmethod
-    def of(bus: str, cell: Cell, n_servers: int, run: Outcome, moment: Moment) -> SizeRow:
+    def of(bus: str, cell: Cell, n_servers: int, run: Outcome, moment: Moment) -> CellSizeRow:
         """The row of a run; `moment` says when in the year a step is."""
         figures = run.summary if run.failure is None else None
         binding = run.verdict.binding if not run.kept else None
         heaviest = figures.worst_loading() if figures is not None else None
-        return SizeRow(
+        return CellSizeRow(
             bus=bus,
             month=cell.month,
             hour=cell.hour,
@@ -160,19 +160,19 @@ class FleetCellRow(TypedRow):
         return self.bus, self.month, self.hour
 
 
-def cell_rows(sizes: Sequence[SizeRow], search_end: str | None) -> list[CellRow]:
+def cell_rows(sizes: Sequence[CellSizeRow], search_end: str | None) -> list[CellRow]:
     """The answers of cells from the sizes judged in them.
 
     `search_end` says why a search ended above which nothing was refused; None if the sizes were not searched for under
     the limits that they are judged by: larger and smaller ones may do then.
     """
-    by_cell: dict[CellKey, list[SizeRow]] = {}
+    by_cell: dict[CellKey, list[CellSizeRow]] = {}
     for row in sizes:
         by_cell.setdefault(row.key, []).append(row)
     return [_cell_row(sorted(rows, key=lambda row: row.n_servers), search_end) for rows in by_cell.values()]
 
 
-def _cell_row(rows: Sequence[SizeRow], search_end: str | None) -> CellRow:
+def _cell_row(rows: Sequence[CellSizeRow], search_end: str | None) -> CellRow:
     kept = next((row for row in reversed(rows) if row.kept), None)
     above = next((row for row in rows if not row.kept and (kept is None or row.n_servers > kept.n_servers)), None)
     limit, where = (above.limit, above.limit_where) if above is not None else (None, None)

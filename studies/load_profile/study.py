@@ -19,7 +19,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from studies.load_profile.answer import draw_conclusion
 from studies.load_profile.cell_search import search_cell
-from studies.load_profile.fleet import Fleets
+from studies.load_profile.fleet import YearFleets
 from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rows import CellRow, cell_rows
 from studies.running.inputs import feeder_files
@@ -137,7 +137,7 @@ class LoadProfileStudy(LoadProfileQuestion):
             progress(done / (done + 2.0), words)
 
         n_allowed, allowed_mw = [int(row[0]) for row in known], [float(row[1]) for row in known]
-        fleets = Fleets(self, feeder, bus, cells, n_allowed, allowed_mw, report)
+        fleets = YearFleets(self, feeder, bus, cells, n_allowed, allowed_mw, report)
         profile = fleets.follow_profile()
         scale = profile.scale if profile.scale is not None else np.ones(len(cells))
         firm = fleets.firm(scale)

@@ -50,7 +50,7 @@ class Year:
         return self.run.kept
 
 
-class Calendar:
+class ProfileCalendar:
     """All hours of a profile in order, and which cell each belongs to."""
 
     def __init__(self, study: LoadProfileQuestion, feeder: Feeder, cells: Sequence[Cell]) -> None:

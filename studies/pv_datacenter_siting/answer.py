@@ -13,9 +13,9 @@ from studies.pv_datacenter_siting.answer_charts import make_charts, make_envelop
 from studies.pv_datacenter_siting.answer_tables import make_tables, window_rows
 from studies.pv_datacenter_siting.day_charts import day_charts
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.rows import SizeRow, TieRow, YearRow
+from studies.pv_datacenter_siting.rows import BuiltSizeRow, TieRow, YearRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan, best_of, judged_plans, judged_ties
-from studies.shared.conclusion import Conclusion, Failure
+from studies.shared.conclusion import Conclusion, MissingAnswer
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -36,7 +36,7 @@ def draw_conclusion(
     plans = judged_plans(question, results)
     own = [plan for plan in plans if not plan.row.sweep]
     best = best_of(own)
-    sizes = gather_as(results, "sizes", SizeRow)
+    sizes = gather_as(results, "sizes", BuiltSizeRow)
     year = next((y for y in gather_as(results, "year", YearRow) if best is not None and y.plan == best.row.plan), None)
     ties = _ties(results, best, used)
     best_row = None if best is None else best.row
@@ -78,7 +78,7 @@ def _answer(
     own: Sequence[JudgedPlan],
     year: YearRow | None,
     ties: Sequence[tuple[TieRow, Verdict]],
-    sizes: Sequence[SizeRow],
+    sizes: Sequence[BuiltSizeRow],
 ) -> str:
     if best is None:
         return _no_plan(question, own)
@@ -178,7 +178,7 @@ def _ties(results: Sequence[TaskResult], best: JudgedPlan | None, limits: Limits
     return [(tie, verdicts[tie.tie]) for tie in gather_as(results, "ties", TieRow) if tie.plan == best.row.plan]
 
 
-def _at_largest(question: SitingQuestion, best: JudgedPlan, sizes: Sequence[SizeRow]) -> str:
+def _at_largest(question: SitingQuestion, best: JudgedPlan, sizes: Sequence[BuiltSizeRow]) -> str:
     """A sentence on what is as large as the question allows: there it is the question that ends the size."""
     largest = [
         size
@@ -205,11 +205,13 @@ def _at_largest(question: SitingQuestion, best: JudgedPlan, sizes: Sequence[Size
 
 def _failures(
     results: Sequence[TaskResult], plans: Sequence[JudgedPlan], best: JudgedPlan | None
-) -> tuple[Failure, ...]:
+) -> tuple[MissingAnswer, ...]:
     """Failed tasks, sweeps without a plan that holds, and if no plan holds at all, why."""
-    found = [Failure(result.task.label, result.failed) for result in results if result.failed]
+    found = [MissingAnswer(result.task.label, result.failed) for result in results if result.failed]
     without = [plan for plan in plans if not plan.held and (plan.row.sweep or best is None)]
-    return tuple(found + [Failure(plan.row.plan, "; ".join(one.words for one in plan.refusals)) for plan in without])
+    return tuple(
+        found + [MissingAnswer(plan.row.plan, "; ".join(one.words for one in plan.refusals)) for plan in without]
+    )
 
 
 def _warnings(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from g2g_opt.limits import Limits
-from studies.pv_datacenter_siting.rows import HistoryRow, NodeRow, PlanRow, SizeRow
+from studies.pv_datacenter_siting.rows import BuiltSizeRow, HistoryRow, NodeRow, PlanRow
 from studies.shared.conclusion import Chart, Envelope, FeederMap, Line
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
 
-def make_maps(best: PlanRow | None, sizes: Sequence[SizeRow]) -> tuple[FeederMap, ...]:
+def make_maps(best: PlanRow | None, sizes: Sequence[BuiltSizeRow]) -> tuple[FeederMap, ...]:
     """What the best plan builds, by bus."""
     built = [size for size in sizes if best is not None and size.plan == best.plan]
     if not built:

@@ -8,7 +8,7 @@ from typing import Any
 from g2g_opt.judge import Verdict
 from g2g_opt.summary import Summary
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.rows import RoundRow, SizeRow, TieRow
+from studies.pv_datacenter_siting.rows import BuiltSizeRow, RoundRow, TieRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan
 from studies.shared.conclusion import Column, ResultTable
 from studies.shared.task import Row, TaskResult, gather
@@ -130,7 +130,7 @@ def make_tables(
         tables.append(ResultTable("sweeps", title, columns, [_shown(_plan_row(plan), columns) for plan in swept]))
     if refused := [row for plan in own for row in _refused_rows(plan)]:
         tables.append(ResultTable("refused", "Plans that were refused, and why", _REFUSED, refused))
-    sizes = [size.to_row() for size in gather_as(results, "sizes", SizeRow) if size.plan in names]
+    sizes = [size.to_row() for size in gather_as(results, "sizes", BuiltSizeRow) if size.plan in names]
     tables.append(ResultTable("sizes", "What is built", _SIZES, sizes))
     if ties:
         rows = [_shown(_tie_row(tie, verdict), _TIES) for tie, verdict in ties]

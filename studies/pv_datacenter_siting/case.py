@@ -13,11 +13,11 @@ from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from solvers.siting.problem import (
-    Calendar,
     Floats,
     LinearRows,
     PVChoices,
     SiteChoices,
+    SitingCalendar,
     SitingPlan,
     SitingProblem,
     StorageChoices,
@@ -45,7 +45,7 @@ class SitingCase:
     question: SitingQuestion
     days: tuple[Day, ...]
     network: SitingNetwork
-    calendar: Calendar
+    calendar: SitingCalendar
     pv: PVChoices
     sites: SiteChoices
     taps: TapChoices
@@ -120,7 +120,7 @@ def make_case(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) -> 
         question,
         tuple(days),
         network,
-        Calendar(hours, slot, np.concatenate(prices), slot_day, n_days[slot_day]),
+        SitingCalendar(hours, slot, np.concatenate(prices), slot_day, n_days[slot_day]),
         PVChoices(
             sun,
             np.full(n, question.pv_size_min_kw),

@@ -20,7 +20,7 @@ from solvers.outcome import SolveStatus
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR
 from studies.pv_datacenter_siting.proposal import TIGHTEN_PU, Narrowing
 from studies.pv_datacenter_siting.records import DAYS
-from studies.pv_datacenter_siting.rows import SizeRow
+from studies.pv_datacenter_siting.rows import BuiltSizeRow
 from studies.pv_datacenter_siting.verdicts import Cause, JudgedPlan
 from studies.pv_datacenter_siting.year import BrokenHour
 from studies.shared.task import TaskResult
@@ -31,7 +31,7 @@ NamedPlacement = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Request:
+class CorrectionRequest:
     """A task of proposing `n_plans` plans, numbered from `first_number` on, in a `turn` (1: nothing was refused yet).
 
     `start` is the stored plan to begin at ("": none), on whose days the program is made.
@@ -49,11 +49,13 @@ class Request:
         return asdict(self)
 
     @staticmethod
-    def of_content(content: Mapping[str, Any]) -> Request:
+    def of_content(content: Mapping[str, Any]) -> CorrectionRequest:
         """The request of a task's content, which has been JSON since."""
         fields = {name: content[name] for name in ("turn", "first_number", "n_plans", "start")}
         excluded = tuple((tuple(pv), tuple(sites)) for pv, sites in content["excluded"])
-        return Request(**fields, excluded=excluded, narrowed=tuple(Narrowing(**one) for one in content["narrowed"]))
+        return CorrectionRequest(
+            **fields, excluded=excluded, narrowed=tuple(Narrowing(**one) for one in content["narrowed"])
+        )
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Corrections:
 
 def corrections_of(results: Sequence[TaskResult], plans: Sequence[JudgedPlan], limits: Limits) -> Corrections:
     """What the plans proposed so far, in their order, ask of the next one; `limits` are those they were judged by."""
-    sizes, hours = gather_as(results, "sizes", SizeRow), gather_as(results, "year_hours", BrokenHour)
+    sizes, hours = gather_as(results, "sizes", BuiltSizeRow), gather_as(results, "year_hours", BrokenHour)
     excluded: list[NamedPlacement] = []
     narrowed: dict[NamedPlacement, tuple[Narrowing, ...]] = {}
     none_left = False
@@ -93,7 +95,7 @@ def corrections_of(results: Sequence[TaskResult], plans: Sequence[JudgedPlan], l
     return Corrections(tuple(dict.fromkeys(excluded)), every, none_left)
 
 
-def _placement(sizes: Sequence[SizeRow]) -> NamedPlacement:
+def _placement(sizes: Sequence[BuiltSizeRow]) -> NamedPlacement:
     return (
         tuple(size.bus for size in sizes if size.kind == "PV"),
         tuple(size.bus for size in sizes if size.kind == "datacenter"),

@@ -31,7 +31,7 @@ COST_AGREES = 0.01
 # What is added to the margin of a row that a simulated plan breaks, beyond what it is outside (pu).
 TIGHTEN_PU = 5e-5
 
-Report = Callable[[str], None]
+ProposalReport = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def margin_of(case: SitingCase, narrowed: Sequence[Narrowing]) -> Floats:
 
 def propose(
     case: SitingCase,
-    report: Report,
+    report: ProposalReport,
     *,
     start: SitingPlan | None = None,
     known: Sequence[tuple[int, int, int]] = (),

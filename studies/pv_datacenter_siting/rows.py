@@ -102,7 +102,7 @@ class HistoryRow(TypedRow):
 
 
 @dataclass(frozen=True)
-class SizeRow(TypedRow):
+class BuiltSizeRow(TypedRow):
     """Something that is built: "PV" or a "datacenter"; sizes that are not free have no largest one."""
 
     plan: str
@@ -255,13 +255,13 @@ def history_rows(proposal: Proposal, plan: str) -> list[HistoryRow]:
     return rows
 
 
-def size_rows(proposal: Proposal, plan: str) -> list[SizeRow]:
+def size_rows(proposal: Proposal, plan: str) -> list[BuiltSizeRow]:
     """Everything that is built."""
     built, case = proposal.plan, proposal.case
     network, question = case.network, case.question
     free = question.site_scale_max > question.site_scale_min
     rows = [
-        SizeRow(
+        BuiltSizeRow(
             plan,
             "PV",
             "",
@@ -276,7 +276,9 @@ def size_rows(proposal: Proposal, plan: str) -> list[SizeRow]:
     for k, choice in enumerate(question.choices()):
         bus, largest = network.site_buses[built.site_bus[k]], float(case.sites.size_max_kw[k])
         rows.append(
-            SizeRow(plan, "datacenter", choice.name, bus, float(built.site_kw[k]), largest if free else None, 0.0, 0.0)
+            BuiltSizeRow(
+                plan, "datacenter", choice.name, bus, float(built.site_kw[k]), largest if free else None, 0.0, 0.0
+            )
         )
     return rows
 

@@ -17,7 +17,7 @@ from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from studies.pv_datacenter_siting.answer import draw_conclusion
 from studies.pv_datacenter_siting.case import check_budgets, days_of, make_case
-from studies.pv_datacenter_siting.corrections import Request, corrections_of
+from studies.pv_datacenter_siting.corrections import CorrectionRequest, corrections_of
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import NearestRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan, best_of, judged_plans
@@ -87,7 +87,7 @@ class SitingStudy(SitingQuestion):
         plans = [plan for plan in judged_plans(self, results) if not plan.row.sweep]
         kind, _, turn = stage.partition(" ")
         if kind == "plans" and not turn:
-            first = Request(n_plans=self.n_plans)
+            first = CorrectionRequest(n_plans=self.n_plans)
             return [Task("plans", first.content(), "plan", float(self.n_plans))] + [
                 Task("sweep", {"sweep": name, "values": list(values)}, f"sweep of {name}", float(len(values)))
                 for name, values in self.sweeps
@@ -115,7 +115,9 @@ class SitingStudy(SitingQuestion):
         corrections = corrections_of(results, plans, self.limits)
         if corrections.none_left:
             return []
-        asked = Request(turn, len(plans) + 1, n_wanted, before[-1].row.json, corrections.excluded, corrections.narrowed)
+        asked = CorrectionRequest(
+            turn, len(plans) + 1, n_wanted, before[-1].row.json, corrections.excluded, corrections.narrowed
+        )
         return [Task("plans", asked.content(), f"plan in place of refused ones, turn {turn}", float(n_wanted))]
 
     def _windows(self, turn: int, results: Sequence[TaskResult], plans: Sequence[JudgedPlan]) -> list[Task]:
@@ -145,7 +147,7 @@ class SitingStudy(SitingQuestion):
         """Do a task, in a worker process."""
         feeder, content = self.load_feeder(), task.content
         if task.kind == "plans":
-            asked = Request.of_content(content)
+            asked = CorrectionRequest.of_content(content)
             return propose_plans(self, feeder, asked, counted(progress, _EXPECTED_ROUNDS * asked.n_plans))
         if task.kind == "sweep":
             report = counted(progress, _EXPECTED_ROUNDS * len(content["values"]))

@@ -15,10 +15,10 @@ from g2g_opt.plan import Policy
 from solvers.outcome import NoPlanError, SolveStatus
 from solvers.siting.problem import Floats, Placement, SitingPlan, excess
 from studies.pv_datacenter_siting.case import SitingCase, days_of, make_case
-from studies.pv_datacenter_siting.corrections import NamedPlacement, Request
+from studies.pv_datacenter_siting.corrections import CorrectionRequest, NamedPlacement
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, Day, with_day
 from studies.pv_datacenter_siting.network import Simulated
-from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, Report, propose
+from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.records import PlanRecord, WindowRun
 from studies.pv_datacenter_siting.rows import (
@@ -57,7 +57,7 @@ class _Begin:
         return _Begin(proposal.case, proposal.plan, proposal.best.solution.generated)
 
 
-def propose_plans(question: SitingQuestion, feeder: Feeder, asked: Request, report: Report) -> Tables:
+def propose_plans(question: SitingQuestion, feeder: Feeder, asked: CorrectionRequest, report: ProposalReport) -> Tables:
     """Tables of the best plan that is not excluded and of further ones on other placements.
 
     There are fewer than asked for if no placement is left.
@@ -83,7 +83,7 @@ def propose_plans(question: SitingQuestion, feeder: Feeder, asked: Request, repo
 
 
 def sweep_plans(
-    question: SitingQuestion, feeder: Feeder, sweep: str, values: Sequence[float], report: Report
+    question: SitingQuestion, feeder: Feeder, sweep: str, values: Sequence[float], report: ProposalReport
 ) -> Tables:
     """Tables of a plan for every value, each begun at the one before with its rows; judged on their days alone."""
     tables: dict[str, list[Row]] = {}
@@ -114,7 +114,7 @@ def _placement(case: SitingCase, named: NamedPlacement) -> Placement:
 
 
 def _over_the_year(
-    begin: _Begin, excluded: Sequence[Placement], narrowed: Sequence[Narrowing], report: Report
+    begin: _Begin, excluded: Sequence[Placement], narrowed: Sequence[Narrowing], report: ProposalReport
 ) -> tuple[Proposal, PlanYear | None]:
     """A plan and its year; days of the year on which it breaks a limit join those it begins with, as many as may.
 

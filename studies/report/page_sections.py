@@ -13,7 +13,7 @@ from studies.report.plain_values import json_in_page
 from studies.report.plot_data import chart_data, envelope_data, envelope_summary, map_data, network_data
 from studies.report.provenance import TaskStates
 from studies.report.result_cells import shown_table, table_html
-from studies.shared.conclusion import Chart, Column, Envelope, Failure, FeederMap, ResultTable
+from studies.shared.conclusion import Chart, Column, Envelope, FeederMap, MissingAnswer, ResultTable
 
 # More choices than this go into a list instead of a row of buttons.
 _BUTTONS_MAX = 5
@@ -146,7 +146,7 @@ def chart_section(charts: Sequence[Chart]) -> list[Section]:
     return [Section("charts", "Charts", f'<div class="charts">\n{figures}\n</div>')]
 
 
-def failure_section(failures: Sequence[Failure], tasks: TaskStates) -> Section:
+def failure_section(failures: Sequence[MissingAnswer], tasks: TaskStates) -> Section:
     """What has no answer and why: candidates first, then tasks; says so where there is none."""
     candidates = ResultTable(
         "failures",

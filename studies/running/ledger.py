@@ -19,7 +19,7 @@ from studies.shared.task import Task, task_key
 
 # waiting -> running -> done | failed | split. A task that was split is replaced by smaller ones; one that a stage no
 # longer asks for, because what it was asked for changed, is dropped.
-State = Literal["waiting", "running", "done", "failed", "split", "dropped"]
+TaskState = Literal["waiting", "running", "done", "failed", "split", "dropped"]
 
 _SCHEMA = (
     """
@@ -64,7 +64,7 @@ class Entry:
     code_version: str
     stage: str
     seed: int
-    state: State
+    state: TaskState
     attempts: int
     reason: str
     seconds: float | None
@@ -104,7 +104,7 @@ class _TaskRow(_Row):
     label: str
     weight: Annotated[FiniteFloat, Field(ge=0.0)]
     seed: int
-    state: State
+    state: TaskState
     attempts: int
     reason: str
     seconds: FiniteFloat | None

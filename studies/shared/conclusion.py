@@ -99,7 +99,7 @@ def most_and_least(items: Iterable[Item], n_max: int, key: Callable[[Item], floa
 
 
 @dataclass(frozen=True)
-class Failure:
+class MissingAnswer:
     """Something that has no answer, and why."""
 
     what: str
@@ -121,7 +121,7 @@ class Conclusion:
     maps: tuple[FeederMap, ...] = ()
     envelopes: tuple[Envelope, ...] = ()
     charts: tuple[Chart, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[MissingAnswer, ...] = ()
     warnings: tuple[str, ...] = ()
     not_assessed: tuple[str, ...] = ()
     # Files for other programs, by their place in the results' folder.

@@ -17,7 +17,7 @@ from studies.shared.kept_runs import kept_runs
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """A plan that a search wants simulated: on which engine, and in which scenario (None: the study's own)."""
 
     plan: Plan
@@ -27,7 +27,7 @@ class Request:
 
 Result = TypeVar("Result")
 # Yields requests, is sent their simulations in the same order, returns its result.
-Wanted = Generator[tuple[Request, ...], Sequence[Outcome], Result]
+Wanted = Generator[tuple[RunRequest, ...], Sequence[Outcome], Result]
 
 
 class _Question(Protocol):
@@ -44,7 +44,7 @@ class _Question(Protocol):
 def together(parts: Sequence[Wanted[Any]]) -> Wanted[list[Any]]:
     """Several searches as one that asks for what all of them want; returns their results in order."""
     results: list[Any] = [None] * len(parts)
-    wants: dict[int, tuple[Request, ...]] = {}
+    wants: dict[int, tuple[RunRequest, ...]] = {}
 
     def advance(k: int, answers: Sequence[Outcome] | None) -> None:
         try:
@@ -76,7 +76,7 @@ def run_side_by_side(
     searches that differ only in how they judge (every answer is then kept in memory).
     """
     everything = together(searches)
-    known: dict[Request, Outcome] = {}
+    known: dict[RunRequest, Outcome] = {}
     bases: Bases = {}
     try:
         wanted = next(everything)
@@ -92,7 +92,7 @@ def run_side_by_side(
         return found
 
 
-def _simulate(study: _Question, feeder: Feeder, wanted: Sequence[Request], bases: Bases) -> list[Outcome]:
+def _simulate(study: _Question, feeder: Feeder, wanted: Sequence[RunRequest], bases: Bases) -> list[Outcome]:
     found: dict[int, Outcome] = {}
     # The run without sites comes afterwards, once for all runs of a scenario.
     alone = replace(study.limits, base_rule="hold")

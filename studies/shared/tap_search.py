@@ -19,7 +19,7 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from solvers.taps.settings import TapProblem, solve_taps
-from studies.shared.side_by_side import Request, Wanted, together
+from studies.shared.side_by_side import RunRequest, Wanted, together
 
 Taps = tuple[tuple[str, float], ...]
 
@@ -135,7 +135,7 @@ class TapSearch:
         runs: list[Outcome] = []
         for part in (self._scenarios[:SCREENED_FIRST], self._scenarios[SCREENED_FIRST:]):
             if part and sum(not run.kept for run in runs) <= self._failures_allowed:
-                answers = yield tuple(Request(plan, scenario=scenario) for scenario in part)
+                answers = yield tuple(RunRequest(plan, scenario=scenario) for scenario in part)
                 runs += [run.judged(self._limits) for run in answers]
         return TapTrial.of(plan, runs, self._failures_allowed)
 

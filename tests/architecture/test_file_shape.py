@@ -127,3 +127,18 @@ def test_is_blind(text: str, blind: bool) -> None:
 def test_imported_sees_late_and_dynamic_imports() -> None:
     text = "def f():\n  import a.b, c\n  from d.e import g\n  importlib.import_module('h.i')\n  from . import j"
     assert sorted(name for node in ast.walk(ast.parse(text)) for name in imported(node)) == ["a", "c", "d", "h"]
+
+
+def test_one_noun_is_one_class() -> None:
+    # Short names of array types are alike everywhere; a name that begins with an underscore is a file's own.
+    alike = {"Bools", "Complexes", "Counts", "Floats", "Ints"}
+    found: dict[str, list[str]] = {}
+    for path, text in sources().items():
+        for node in ast.parse(text, path).body:
+            names = [node.name] if isinstance(node, ast.ClassDef) else []
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            for name in names:
+                if name[0].isupper() and not name.isupper() and name not in alike:
+                    found.setdefault(name, []).append(path)
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from g2g_opt.transmission.policy import ContextualPolicy, PolicyFeature
+from g2g_opt.transmission.policy import ContextualPolicy, CoordinationFeature
 from g2g_opt.transmission.policy_controller import published_names
 from g2g_opt.transmission.system import PeakRecords, load_peak_records
 from g2g_opt.transmission.zonal_grid import ShedRule
@@ -337,7 +337,7 @@ def test_with_a_policy_the_loop_is_its_own_emulation_hour_for_hour(rule: ShedRul
     # Moved the other way, work ends up where load is shed.
     matrix = (1.0 if rule == "sheds nothing" else -1.0) * (slopes - slopes.mean(axis=0))
     names = [f"load.{zone}" for zone, _ in lags]
-    features = tuple(PolicyFeature.of(name, "MW", lag) for name, (_, lag) in zip(names, lags, strict=True))
+    features = tuple(CoordinationFeature.of(name, "MW", lag) for name, (_, lag) in zip(names, lags, strict=True))
     run = run_loop(study, setting, hours, ContextualPolicy(setting.system.datacenters, features, matrix))
     at = np.arange(hours.first, hours.last)
     read = [hours.load_mw[at - lag, setting.system.zones.index(zone)] for zone, lag in lags]

@@ -35,7 +35,7 @@ from studies.feeder_policy.cases import (
 from studies.feeder_policy.clairvoyant import Clairvoyant, FleetBySize
 from studies.feeder_policy.question import FeederPolicyQuestion
 from studies.feeder_policy.records import OutputFigures, Records, lower_hull
-from studies.feeder_policy.setting import Setting
+from studies.feeder_policy.setting import FeederPolicyCase
 from studies.shared.site_choices import ServedModel, SiteChoice
 
 pytestmark = pytest.mark.xdist_group("feeder_policy")
@@ -78,7 +78,7 @@ def total(answer: FeederPolicyAnswer, case: str, metric: str) -> float:
 
 def run_policy(policy: FeederPolicy, scenario: Scenario) -> tuple[Assembly, Any]:
     """The run with its components at hand, judged as the plan is."""
-    setting = Setting(QUESTION)
+    setting = FeederPolicyCase(QUESTION)
     plan = replace(setting.plan, policy=Policy("contextual", contextual=policy))
     run = assemble(plan, scenario, setting.feeder, QUESTION.limits)
     return run, simulate_assembled(run, plan, scenario, setting.feeder, QUESTION.limits)
@@ -173,7 +173,7 @@ def test_a_clairvoyant_finds_the_best_constant_size_of_a_steady_scenario() -> No
         server_noise=0.0,
         own_load_share=1.8,
     )
-    setting = Setting(replace(QUESTION, scenario=steady, sites=(campus_at(8),), pv=()))
+    setting = FeederPolicyCase(replace(QUESTION, scenario=steady, sites=(campus_at(8),), pv=()))
     tried = []
     for size in LARGE.feasible_batch_sizes:
         plan = Plan((replace(SITE, deployments=(at(size),)),))
@@ -226,7 +226,7 @@ def test_a_clairvoyant_believes_a_run_more_than_the_linear_model() -> None:
 def test_records_say_what_another_size_does_to_voltages() -> None:
     scenario, made = replace(QUESTION.scenarios()[1][0], replica_share_start=0.8), {}
     for size in (64, 256):
-        setting = Setting(replace(QUESTION, sites=(campus_at(size),), pv=()))
+        setting = FeederPolicyCase(replace(QUESTION, sites=(campus_at(size),), pv=()))
         made[size] = setting.recorded(scenario)[0]
     low, high = made[64], made[256]
     power_w = [
@@ -246,7 +246,7 @@ def test_records_say_what_another_size_does_to_voltages() -> None:
 
 
 def test_components_assembled_by_hand_are_judged_as_the_plan_is() -> None:
-    scenario, setting = QUESTION.scenarios()[1][0], Setting(QUESTION)
+    scenario, setting = QUESTION.scenarios()[1][0], FeederPolicyCase(QUESTION)
     plain = evaluate(setting.plan, setting.feeder, [scenario], QUESTION.limits, engine="opendss").outcomes[0]
     run = assemble(setting.plan, scenario, setting.feeder, QUESTION.limits)
     assembled = simulate_assembled(run, setting.plan, scenario, setting.feeder, QUESTION.limits)
@@ -257,7 +257,7 @@ def test_transformer_and_power_factor_are_the_simulated_sites_own() -> None:
     scenario, margins = QUESTION.scenarios()[1][0], []
     service = ServiceTransformer(kva=12000.0)
     for question in (QUESTION, replace(QUESTION, power_factor=0.9, service=service)):
-        setting = Setting(question)
+        setting = FeederPolicyCase(question)
         (run,) = setting.evaluate(Policy(), [scenario], "opendss")
         assert run.failure is None
         margins.append(run.summary.worst_voltage(0.95, 1.05).margin_pu)

@@ -16,7 +16,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.simulate import simulate
 from studies.catalogue import make_question, question_toml
 from studies.load_profile.cells import list_cells
-from studies.load_profile.fleet import Fleets
+from studies.load_profile.fleet import YearFleets
 from studies.load_profile.study import LoadProfileStudy
 from studies.shared.rejudging import conclude_under
 from studies.shared.task import Row, TaskResult, gather
@@ -139,7 +139,7 @@ def test_a_flexible_fleet_lowers_its_batch_sizes_in_the_few_tight_hours(tmp_path
     # Two hours of 24 at half of the batch size or less.
     assert 0.9 < flexible["throughput_share"] < 0.99
     # By brute force over sizes and caps nothing that the cells allow serves more tokens.
-    chooser = Fleets(study, study.load_feeder(), "671", study.cells(), [1] * 24, [1.0] * 24, print)
+    chooser = YearFleets(study, study.load_feeder(), "671", study.cells(), [1] * 24, [1.0] * 24, print)
     allowed = np.array([row["power_mw"] for row in sorted(gather(run(study), "profile"), key=lambda r: r["hour"])])
     best = 0.0
     for n in range(firm["n_servers"], flexible["n_servers"] + 60):

@@ -18,9 +18,9 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from solvers.siting.problem import (
-    Calendar,
     PVChoices,
     SiteChoices,
+    SitingCalendar,
     SitingPlan,
     SitingProblem,
     TapChoices,
@@ -162,7 +162,7 @@ def test_the_best_placement_is_that_of_brute_force_over_nonlinear_simulations() 
     combos = np.array(list(product(choices, repeat=len(middle)))) + middle
     sizes = np.array([100.0, 800.0])
     site_kw, penalty, price, cost_kw = 2500.0, 40_000.0, 0.15, 150.0
-    calendar = Calendar(hours, one_slot, np.full(3, price), np.zeros(1, dtype=np.int64), np.full(1, 365.0))
+    calendar = SitingCalendar(hours, one_slot, np.full(3, price), np.zeros(1, dtype=np.int64), np.full(1, 365.0))
     pv = PVChoices(sun, np.full(3, 100.0), np.full(3, 800.0), (Zone((0, 1, 2), 1, np.inf),), cost_kw)
     sites = SiteChoices(np.ones((1, 3)), np.full(1, site_kw), np.full(1, site_kw), ((0, 1, 2),))
     taps = TapChoices(middle - 1, middle + 1, 0.0)

@@ -19,7 +19,7 @@ from g2g_opt.summary import Summary
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting import work
 from studies.pv_datacenter_siting.case import SitingCase
-from studies.pv_datacenter_siting.corrections import Request
+from studies.pv_datacenter_siting.corrections import CorrectionRequest
 from studies.pv_datacenter_siting.rows import PlanRow, WindowRow
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.verdicts import Cause, judged_plans
@@ -118,7 +118,7 @@ def test_a_window_that_fails_or_serves_too_little_refuses_its_placement(
     assert words in first.refusals[0].words
     assert second.held
     assert buses[1] != buses[0]
-    asked = Request.of_content(plans_tasks(results)[1].content)
+    asked = CorrectionRequest.of_content(plans_tasks(results)[1].content)
     assert asked.excluded == (((), (buses[0],)),)
     assert asked.narrowed == ()
     conclusion = SMALL.conclude(results)
@@ -150,14 +150,14 @@ def test_a_window_outside_the_band_narrows_that_hour_and_then_another_placement_
     plans = judged_plans(SMALL, results)
     assert [refusal.cause for refusal in plans[0].refusals] == [Cause.LIMIT]
     assert "undervoltage 0.94" in plans[0].refusals[0].words
-    asked = Request.of_content(plans_tasks(results)[1].content)
+    asked = CorrectionRequest.of_content(plans_tasks(results)[1].content)
     assert asked.excluded == ()
     window = gather_as(results, "windows", WindowRow)[0]
     (narrowed,) = asked.narrowed
     assert (narrowed.day, narrowed.first, narrowed.n_steps) == (window.day, window.first % 96, 4)
     assert narrowed.by_pu == pytest.approx(0.01, abs=1e-4)
     if buses[1] == buses[0]:
-        assert Request.of_content(plans_tasks(results)[2].content).excluded == (((), (buses[0],)),)
+        assert CorrectionRequest.of_content(plans_tasks(results)[2].content).excluded == (((), (buses[0],)),)
     assert plans[-1].held
     assert plans[-1].row.sites.startswith(f"west at {buses[-1]}")
     assert buses[-1] != buses[0]
@@ -209,7 +209,7 @@ def test_hours_of_the_year_that_break_a_limit_refuse_a_plan_and_narrow_its_days(
     plans = judged_plans(study, results)
     assert [plan.refusals[0].judged for plan in plans] == ["year", "year"]
     assert "at 2018-04-22 13:00" in plans[0].refusals[0].words
-    asked = Request.of_content(plans_tasks(results)[1].content)
+    asked = CorrectionRequest.of_content(plans_tasks(results)[1].content)
     hours = [row for row in gather(results, "year_hours") if row["plan"] == "plan 1"]
     assert {(one.row, one.first // 4) for one in asked.narrowed} == {(row["where"], row["hour"]) for row in hours}
     assert max(one.by_pu for one in asked.narrowed) == pytest.approx(max(row["over_pu"] for row in hours), abs=1e-4)

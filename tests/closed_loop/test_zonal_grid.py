@@ -16,7 +16,7 @@ import pytest
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.simulation_log import SimulationLog
-from g2g_opt.transmission.policy import ContextualPolicy, PolicyFeature, Published
+from g2g_opt.transmission.policy import ContextualPolicy, CoordinationFeature, Published
 from g2g_opt.transmission.policy_controller import ContextualPolicyController, published_names
 from g2g_opt.transmission.series import ZonalSeries
 from g2g_opt.transmission.zonal_datacenter import HOUR_S, ShiftTasks, ZonalDatacenter
@@ -44,7 +44,9 @@ def by_hand(load_mw: np.ndarray, renewable_mw: np.ndarray) -> Dispatch:
     )
 
 
-def policy_of(feature: PolicyFeature | None = None, slope: float = 0.0, intercept_mw: float = 0.0) -> ContextualPolicy:
+def policy_of(
+    feature: CoordinationFeature | None = None, slope: float = 0.0, intercept_mw: float = 0.0
+) -> ContextualPolicy:
     """Work moves from A's datacenter to B's: so many MW, and so many per unit of a feature."""
     columns = [[-intercept_mw, intercept_mw], *([[-slope, slope]] if feature is not None else [])]
     return ContextualPolicy(("a", "b"), (feature,) if feature is not None else (), np.array(columns).T)
@@ -100,7 +102,7 @@ def loads(hours: int, load_a: float = 500.0, load_b: float = 200.0) -> np.ndarra
 def test_an_hours_figure_moves_tasks_its_lag_later_and_never_before(lag_h: int) -> None:
     load_mw = loads(30)
     load_mw[3, 0] += 100.0
-    log = Rig(load_mw, policy_of(PolicyFeature.of("load.A", "MW", lag_h), 0.01), before=np.zeros((25, 7))).run()
+    log = Rig(load_mw, policy_of(CoordinationFeature.of("load.A", "MW", lag_h), 0.01), before=np.zeros((25, 7))).run()
     expected = [0.0] + [0.01 * load_mw[h - lag_h, 0] if h >= lag_h else 0.0 for h in range(1, 30)]
     assert shift_mw(log) == pytest.approx(expected)
 
@@ -112,7 +114,7 @@ def test_no_figure_of_an_hour_reaches_that_hour_or_one_before(name: str) -> None
     other_mw, other_renewable_mw = load_mw.copy(), np.zeros_like(load_mw)
     other_mw[4] += 80.0
     other_renewable_mw[4] = 7.0
-    policy = policy_of(PolicyFeature.of(name, "", 1), 0.01)
+    policy = policy_of(CoordinationFeature.of(name, "", 1), 0.01)
     first = shift_mw(Rig(load_mw, policy).run())
     second = shift_mw(Rig(other_mw, policy, renewable_mw=other_renewable_mw).run())
     assert np.array_equal(first[:5], second[:5])
@@ -122,7 +124,7 @@ def test_no_figure_of_an_hour_reaches_that_hour_or_one_before(name: str) -> None
 
 def test_prices_and_flows_read_are_those_of_the_dispatch_with_shifts() -> None:
     # With 60 MW more in B the line is full and B's own generators set its price.
-    policy = policy_of(PolicyFeature.of("price.B", "$/MWh", 1), 0.1, intercept_mw=50.0)
+    policy = policy_of(CoordinationFeature.of("price.B", "$/MWh", 1), 0.1, intercept_mw=50.0)
     log = Rig(loads(4, load_b=220.0), policy).run()
     assert shift_mw(log) == pytest.approx([0.0, 51.0, 55.0, 55.0])
 
@@ -130,7 +132,7 @@ def test_prices_and_flows_read_are_those_of_the_dispatch_with_shifts() -> None:
 def test_hours_before_the_run_come_from_before_the_latest_last() -> None:
     before = np.zeros((3, 7))
     before[:, 0] = [100.0, 200.0, 300.0]
-    policy = policy_of(PolicyFeature.of("load.A", "MW", 3), 0.01)
+    policy = policy_of(CoordinationFeature.of("load.A", "MW", 3), 0.01)
     log = Rig(loads(4, load_a=400.0), policy, before=before).run()
     # Hour 1 looks at two hours before the run, hour 2 at the last one.
     assert shift_mw(log) == pytest.approx([0.0, 2.0, 3.0, 4.0])
@@ -138,20 +140,20 @@ def test_hours_before_the_run_come_from_before_the_latest_last() -> None:
 
 
 def test_an_hour_whose_figures_are_not_there_yet_waits_and_says_so() -> None:
-    log = Rig(loads(5, load_a=400.0), policy_of(PolicyFeature.of("load.A", "MW", 3), 0.01, 5.0)).run()
+    log = Rig(loads(5, load_a=400.0), policy_of(CoordinationFeature.of("load.A", "MW", 3), 0.01, 5.0)).run()
     assert shift_mw(log) == pytest.approx([0.0, 0.0, 0.0, 9.0, 9.0])
     assert [event.data["hour"] for event in log.events if event.topic == "policy.waits"] == [1, 2]
 
 
 def test_what_is_known_without_measuring_is_that_of_the_hour_acted_in() -> None:
-    policy = policy_of(PolicyFeature.of("clock", "h", 0), 1.0)
+    policy = policy_of(CoordinationFeature.of("clock", "h", 0), 1.0)
     log = Rig(loads(4), policy, context=lambda hour: {"clock": float(hour)}).run()
     assert shift_mw(log) == pytest.approx([0.0, 1.0, 2.0, 3.0])
 
 
 def test_a_second_run_of_the_same_components_is_the_first_again() -> None:
     load_mw = loads(6, 500.0, 300.0) + np.arange(6)[:, None]
-    rig = Rig(load_mw, policy_of(PolicyFeature.of("load.A", "MW", 2), 0.01), before=np.full((1, 7), 50.0))
+    rig = Rig(load_mw, policy_of(CoordinationFeature.of("load.A", "MW", 2), 0.01), before=np.full((1, 7), 50.0))
     first, second = shift_mw(rig.run()), shift_mw(rig.run())
     assert first[2] == pytest.approx(5.0)
     assert np.array_equal(first, second)
@@ -177,11 +179,11 @@ def test_what_a_response_holds_back_is_an_event_with_both_figures() -> None:
 @pytest.mark.parametrize("name", ["load.A", "price.B", "flow.A-B"])
 def test_a_policy_that_reads_measured_figures_of_the_hour_it_acts_in_is_refused(name: str, lag_h: int) -> None:
     with pytest.raises(InputError, match=f"at least an hour old.*{name}@{lag_h}h"):
-        Rig(loads(2), policy_of(PolicyFeature.of(name, "MW", lag_h), 0.1))
+        Rig(loads(2), policy_of(CoordinationFeature.of(name, "MW", lag_h), 0.1))
 
 
 def test_a_hidden_term_of_the_future_is_found() -> None:
-    feature = PolicyFeature("net", "MW", ((Published("load.A", 1), 1.0), (Published("renewable.B", 0), -1.0)))
+    feature = CoordinationFeature("net", "MW", ((Published("load.A", 1), 1.0), (Published("renewable.B", 0), -1.0)))
     with pytest.raises(InputError, match=r"renewable\.B@0h"):
         Rig(loads(2), policy_of(feature, 0.1))
 
@@ -189,12 +191,16 @@ def test_a_hidden_term_of_the_future_is_found() -> None:
 def test_a_clock_figure_of_another_hour_is_refused() -> None:
     # The context gives the hour acted in only: an older one would silently be that one.
     with pytest.raises(InputError, match="clock@2h"):
-        Rig(loads(2), policy_of(PolicyFeature.of("clock", "h", 2), 1.0), context=lambda hour: {"clock": float(hour)})
+        Rig(
+            loads(2),
+            policy_of(CoordinationFeature.of("clock", "h", 2), 1.0),
+            context=lambda hour: {"clock": float(hour)},
+        )
 
 
 def test_figures_and_datacenters_that_are_not_there_are_named() -> None:
     with pytest.raises(InputError, match=r"does not publish: \['load.C'\]"):
-        Rig(loads(2), policy_of(PolicyFeature.of("load.C", "MW", 1), 0.1))
+        Rig(loads(2), policy_of(CoordinationFeature.of("load.C", "MW", 1), 0.1))
     with pytest.raises(InputError, match=r"not there: \['c'\]"):
         Rig(loads(2), ContextualPolicy(("a", "c"), (), np.zeros((2, 1))))
 
@@ -290,7 +296,7 @@ def test_in_five_minute_steps_a_policy_acts_on_the_hour_by_the_mean_of_hours_bef
     fine_mw = series_of(load_mw).at_five_minutes().load_mw
     # Otherwise the first five minutes of an hour would do as well as its mean.
     assert np.abs(fine_mw[::12, 0] - load_mw[:, 0]).max() > 5.0
-    policy = policy_of(PolicyFeature.of("load.A", "MW", 1), 0.1, -45.0)
+    policy = policy_of(CoordinationFeature.of("load.A", "MW", 1), 0.1, -45.0)
     hourly = shift_mw(Rig(load_mw, policy).run())
     fine = shift_mw(Rig(fine_mw, policy, dt_s=FIVE_MINUTES_S).run())
     assert len(fine) == 288

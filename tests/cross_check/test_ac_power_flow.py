@@ -23,7 +23,7 @@ from g2g_opt.transmission.network_case import (
     load_network_case,
 )
 from studies.coordination_policy.ac_check import Operated, check_ac
-from studies.coordination_policy.network import Network, load_network
+from studies.coordination_policy.network import CaseNetwork, load_network
 from studies.coordination_policy.peak_hour import make_case
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import dispatch_of
@@ -295,12 +295,12 @@ QUESTION = CoordinationQuestion(network=BUNDLED_CASE, penetrations=(0.1,))
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
+def network() -> CaseNetwork:
     return load_network(QUESTION)
 
 
 @pytest.mark.xdist_group("ac check")
-def test_served_load_is_what_generators_give(network: Network) -> None:
+def test_served_load_is_what_generators_give(network: CaseNetwork) -> None:
     case = make_case(QUESTION, 0.1, 0.25)
     k = int(np.argmax(case.records.load_mw.sum(axis=1)))
     active, reactive = network.drawn(k, case.setting.base_mw, case.base.shed_mw[k])
@@ -313,7 +313,7 @@ def test_served_load_is_what_generators_give(network: Network) -> None:
 
 
 @pytest.mark.xdist_group("ac check")
-def test_a_shift_that_breaks_what_holds_without_it_is_taken_back(network: Network) -> None:
+def test_a_shift_that_breaks_what_holds_without_it_is_taken_back(network: CaseNetwork) -> None:
     case = make_case(QUESTION, 0.1, 0.25)
     records = np.array([0, 100, 200])
     base = Operated.of(case.base, case.setting.base_mw, records)
@@ -331,7 +331,7 @@ def test_a_shift_that_breaks_what_holds_without_it_is_taken_back(network: Networ
 
 
 @pytest.mark.xdist_group("ac check")
-def test_a_record_without_a_dispatch_is_counted_and_not_judged(network: Network) -> None:
+def test_a_record_without_a_dispatch_is_counted_and_not_judged(network: CaseNetwork) -> None:
     case = make_case(QUESTION, 0.1, 0.25)
     records = np.array([0, 100])
     base = Operated.of(case.base, case.setting.base_mw, records)

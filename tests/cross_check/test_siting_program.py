@@ -18,10 +18,10 @@ from solvers.highs import solve_file
 from solvers.outcome import SolverError, SolveStatus
 from solvers.siting.matrices import SitingMatrices
 from solvers.siting.problem import (
-    Calendar,
     LinearRows,
     PVChoices,
     SiteChoices,
+    SitingCalendar,
     SitingPlan,
     SitingProblem,
     StorageChoices,
@@ -32,7 +32,7 @@ from solvers.siting.problem import (
     predict,
 )
 from solvers.siting.pyomo_statement import siting_model
-from solvers.siting.row_generation import Watch, solve_with_rows
+from solvers.siting.row_generation import SolveWatch, solve_with_rows
 from solvers.siting.screening import implied_points
 from solvers.siting.search import solve_exactly, solve_siting
 
@@ -52,7 +52,9 @@ def small_problem(
     sun = np.tile([0.0, 0.1, 0.5, 0.9, 0.6, 0.0], N_DAYS) * rng.uniform(0.6, 1.0, N_POINTS)
     size = np.array([300.0, 400.0])
     return SitingProblem(
-        Calendar(n_days[slot_day[slot]] * step_h, slot, rng.uniform(0.05, 0.2, N_POINTS), slot_day, n_days[slot_day]),
+        SitingCalendar(
+            n_days[slot_day[slot]] * step_h, slot, rng.uniform(0.05, 0.2, N_POINTS), slot_day, n_days[slot_day]
+        ),
         PVChoices(
             sun,
             np.full(3, 10.0),
@@ -204,7 +206,7 @@ def test_time_that_runs_out_while_sizes_are_settled_leaves_a_plan() -> None:
     # No row is there yet: the first sizes break some, rows and curtailment come in, and time is over.
     greedy = replace(best, pv_kw=np.where(best.pv_kw > 0.0, problem.pv.size_max_kw, 0.0))
     own = SitingMatrices(replace(problem, rows=replace(problem.rows, high=problem.rows.high - 0.02)))
-    watch = Watch(0.0, 1e-6, 1, 0, lambda seconds, cost, bound: None)
+    watch = SolveWatch(0.0, 1e-6, 1, 0, lambda seconds, cost, bound: None)
     found = solve_with_rows(own, True, 1e-6, watch, fixed=greedy)
     assert own.curtailed
     assert found.status is SolveStatus.TIME_LIMIT

@@ -12,9 +12,9 @@ import numpy as np
 from malformed_case import Case
 from spoiling import ABSURD_VALUES, LONG, patterns_of, places_in, replaced, spoil_place, spoil_text, without
 
+from g2g_opt.feeder_policy import CoordinationFeature as FeederFeature
 from g2g_opt.feeder_policy import FeederPolicy, PolicyOutput
-from g2g_opt.feeder_policy import PolicyFeature as FeederFeature
-from g2g_opt.transmission.policy import ContextualPolicy, PolicyFeature, Published
+from g2g_opt.transmission.policy import ContextualPolicy, CoordinationFeature, Published
 from studies.catalogue import STUDIES, parse_question, question_json, question_type
 
 AREA = "json"
@@ -23,8 +23,8 @@ AREA = "json"
 def contextual_policy() -> ContextualPolicy:
     """A policy of two datacenters that reads three figures and bends once."""
     features = (
-        PolicyFeature.of("load.N.Y.C.", "MW", 1),
-        PolicyFeature("sum", "MW", ((Published("load.West", 1), 1.0), (Published("wind", 2), -1.0)), above=100.0),
+        CoordinationFeature.of("load.N.Y.C.", "MW", 1),
+        CoordinationFeature("sum", "MW", ((Published("load.West", 1), 1.0), (Published("wind", 2), -1.0)), above=100.0),
     )
     matrix = np.array([[0.0, 0.1, 0.2], [0.0, -0.1, -0.2]])
     return ContextualPolicy(("West", "N.Y.C."), features, matrix, {"records": 3})

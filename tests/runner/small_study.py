@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from studies.running.inputs import feeder_files
-from studies.shared.conclusion import Column, Conclusion, Failure, ResultTable
+from studies.shared.conclusion import Column, Conclusion, MissingAnswer, ResultTable
 from studies.shared.task import Progress, Tables, Task, TaskResult, gather
 
 
@@ -88,7 +88,7 @@ class SmallStudy:
             answer=f"the total is {total[0]!r}" if total else "no total yet",
             feeder=self.feeder,
             tables=(ResultTable("sums", "Sums", columns, rows),),
-            failures=tuple(Failure(r.task.label, r.failed) for r in results if r.failed),
+            failures=tuple(MissingAnswer(r.task.label, r.failed) for r in results if r.failed),
             warnings=(f"judged from {self.limits.voltage_min_pu:g} pu",) if made_under is not None else (),
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from g2g_opt.feeder import Feeder
 from studies.report.provenance import FailedTask, Provenance, TaskStates
-from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Failure, FeederMap, Line, ResultTable
+from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, FeederMap, Line, MissingAnswer, ResultTable
 
 HOSTILE = (
     "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\"> & 'q' \u2028 ${7}"
@@ -157,8 +157,10 @@ def ieee123_conclusion() -> Conclusion:
             ),
         ),
         failures=(
-            Failure("bus 610, flexible", "no size down to one server keeps the limits: voltage at 610.B below 0.95 pu"),
-            Failure(f"bus {HOSTILE}", HOSTILE),
+            MissingAnswer(
+                "bus 610, flexible", "no size down to one server keeps the limits: voltage at 610.B below 0.95 pu"
+            ),
+            MissingAnswer(f"bus {HOSTILE}", HOSTILE),
         ),
         warnings=(
             "Ratings are passed at these sizes: line l115 up to 1.21 of normal. --loading-max 1.0 keeps them.",

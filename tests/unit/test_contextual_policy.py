@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 
 from g2g_opt.errors import InputError
-from g2g_opt.transmission.policy import ContextualPolicy, PolicyFeature, Published
+from g2g_opt.transmission.policy import ContextualPolicy, CoordinationFeature, Published
 
-LOAD = PolicyFeature.of("load.West", "MW", 1)
-PRICE = PolicyFeature.of("price.North", "$/MWh", 2)
+LOAD = CoordinationFeature.of("load.West", "MW", 1)
+PRICE = CoordinationFeature.of("price.North", "$/MWh", 2)
 # What the hour before and yesterday's change let expect, and how far that is above 1000 MW.
 TERMS = ((Published("load.West", 1), 1.0), (Published("load.West", 24), 1.0), (Published("load.West", 25), -1.0))
-EXPECTED = PolicyFeature("expected", "MW", TERMS)
-BEND = PolicyFeature("expected above 1000 MW", "MW", TERMS, 1000.0)
+EXPECTED = CoordinationFeature("expected", "MW", TERMS)
+BEND = CoordinationFeature("expected above 1000 MW", "MW", TERMS, 1000.0)
 MATRIX = np.array([[5.0, 0.1, -1.0], [-3.0, -0.04, 0.25], [-2.0, -0.06, 0.75]])
 SEEN = {"load.West@1h": 1730.0, "price.North@2h": 40.0}
 
 
-def policy(matrix: np.ndarray = MATRIX, *features: PolicyFeature) -> ContextualPolicy:
+def policy(matrix: np.ndarray = MATRIX, *features: CoordinationFeature) -> ContextualPolicy:
     return ContextualPolicy(("a", "b", "c"), features or (LOAD, PRICE), matrix, {"eps": 10.0})
 
 
@@ -153,7 +153,7 @@ def test_a_datacenter_named_twice_is_refused() -> None:
 
 def test_a_feature_without_figures_is_refused() -> None:
     with pytest.raises(InputError, match="'nothing' reads no figure"):
-        policy(MATRIX[:, :2], PolicyFeature("nothing", "MW", ()))
+        policy(MATRIX[:, :2], CoordinationFeature("nothing", "MW", ()))
 
 
 def _without(name: str) -> Callable[[dict[str, Any]], Any]:

@@ -16,7 +16,7 @@ from solvers.largest_feasible import search_largest_feasible
 from studies.hosting_capacity.answer_tables import curtailment_points
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, best_of, capacity_of
 from studies.hosting_capacity.frontier import Corner, rises
-from studies.hosting_capacity.rows import SizeRow
+from studies.hosting_capacity.rows import JudgedSizeRow
 from studies.hosting_capacity.search import GROWTH, RESOLUTION, TRY_ABOVE
 from studies.hosting_capacity.study import HostingCapacityStudy
 
@@ -106,9 +106,9 @@ def test_a_frontier_that_rises_by_more_than_the_resolution_is_noticed() -> None:
 
 
 def test_curtailment_keeps_the_sizes_that_none_with_less_of_it_exceeds() -> None:
-    def row(gpus: int, seconds: float | None, kept: bool = True) -> SizeRow:
-        values = dict.fromkeys(f.name for f in fields(SizeRow))
-        return SizeRow(**values | {"bus": "671", "n_gpus": gpus, "curtailed_time_s": seconds, "kept": kept})
+    def row(gpus: int, seconds: float | None, kept: bool = True) -> JudgedSizeRow:
+        values = dict.fromkeys(f.name for f in fields(JudgedSizeRow))
+        return JudgedSizeRow(**values | {"bus": "671", "n_gpus": gpus, "curtailed_time_s": seconds, "kept": kept})
 
     rows = [row(80, 0.0), row(88, 0.0), row(80, 600.0), row(96, 1800.0), row(104, 3600.0, kept=False), row(120, None)]
     assert [(size.n_gpus, hours) for hours, size in curtailment_points(rows)["671"]] == [(88, 0.0), (96, 0.5)]

@@ -16,7 +16,7 @@ from g2g_opt.summary import Summary
 from studies.hosting_capacity.answer_ladder import front_points, ladder_in_words
 from studies.hosting_capacity.capacity import Aim, JudgedSize
 from studies.hosting_capacity.ladder import POWER_FLOW, RUNGS, VOLTAGE, Rung, rungs_of, sizes_wanted
-from studies.hosting_capacity.rows import RungEnd, RungRow, SizeRow, rung_row
+from studies.hosting_capacity.rows import JudgedSizeRow, RungEnd, RungRow, rung_row
 
 FIRM = Aim(("671",), "firm", 0.5)
 RESOLUTION = 0.02
@@ -120,9 +120,9 @@ def test_the_ladder_in_words_names_what_binds_first_and_what_was_not_reached() -
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_front_of_mw_against_tokens_has_no_point_that_another_beats(order: int) -> None:
-    def size(operation: str, n: int, mw: float, tps: float, kept: bool = True) -> SizeRow:
+    def size(operation: str, n: int, mw: float, tps: float, kept: bool = True) -> JudgedSizeRow:
         figures = (None, mw, mw, mw, 1.0, tps)
-        return SizeRow("671", operation, 0.5, None, n, 8 * n, kept, 1, "", 1, 0, "hour", None, "", *figures)  # type: ignore[arg-type]
+        return JudgedSizeRow("671", operation, 0.5, None, n, 8 * n, kept, 1, "", 1, 0, "hour", None, "", *figures)  # type: ignore[arg-type]
 
     sizes = [
         size("firm", 1, 2.0, 50.0),

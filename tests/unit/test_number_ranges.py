@@ -35,7 +35,7 @@ from g2g_opt.datacenter.workloads.latency import LatencyMixture
 from g2g_opt.datacenter.workloads.ripple import RippleModel
 from g2g_opt.datacenter.workloads.training import TrainingTrace
 from g2g_opt.errors import InputError
-from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature, PolicyOutput
+from g2g_opt.feeder_policy import CoordinationFeature, FeederPolicy, PolicyOutput
 from g2g_opt.grid.config import TapPosition, TapSchedule
 from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.load import ConstantLoad, CSVProfileLoad, SampledLoad
@@ -48,7 +48,7 @@ from g2g_opt.scenario import Scenario, TrainingOverlay
 from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.site import Deployment, Site
 from g2g_opt.transmission.policy import ContextualPolicy
-from g2g_opt.transmission.policy import PolicyFeature as MarketFeature
+from g2g_opt.transmission.policy import CoordinationFeature as MarketFeature
 from studies.catalogue import STUDIES, json_schema, make_question, question_json, question_type
 from studies.cli import main, parser_of
 from studies.coordination_policy.study import CoordinationStudy
@@ -71,7 +71,7 @@ SPEC = InferenceModelSpec(
     fit_exclude_batch_sizes=(8,),
 )
 SITE = Site("a", "671", (Deployment(SPEC, 4, 16),))
-FEATURE, OUTPUT = PolicyFeature("pv_kw", "kW"), PolicyOutput("a", "m", (8, 16), (0.0, 1.0))
+FEATURE, OUTPUT = CoordinationFeature("pv_kw", "kW"), PolicyOutput("a", "m", (8, 16), (0.0, 1.0))
 TERM = MarketFeature.of("load.West", "MW", 1)
 
 # One instance of every noun that a question or a stored file carries; the questions themselves are added below.

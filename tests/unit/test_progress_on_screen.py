@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from studies.running.runner import Event
-from studies.shared.conclusion import Column, Conclusion, Failure, ResultTable
+from studies.shared.conclusion import Column, Conclusion, MissingAnswer, ResultTable
 from studies.shared.task import counted
 from studies.terminal import Meter, TimeLeft, in_words, show_conclusion
 
@@ -110,7 +110,7 @@ def test_a_conclusion_on_screen_has_its_answer_main_columns_failures_and_limits(
                 ResultTable("main", "Main", columns, rows),
                 ResultTable("more", "More", columns, rows, folded=True),
             ),
-            failures=(Failure("bus b9", "no power flow"),),
+            failures=(MissingAnswer("bus b9", "no power flow"),),
             warnings=("a warning",),
             not_assessed=("seasons",),
         ),

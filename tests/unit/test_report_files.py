@@ -42,9 +42,9 @@ from studies.shared.conclusion import (
     Column,
     Conclusion,
     Envelope,
-    Failure,
     FeederMap,
     Line,
+    MissingAnswer,
     ResultTable,
     most_and_least,
 )
@@ -470,7 +470,7 @@ def _page(word: str) -> _Elements:
         maps=(FeederMap(word, word, {word: 1.0, bus: 2.0}, text_by_bus={word: word}, marked={word: word}),),
         envelopes=(Envelope(word, (f"{word}.1",), (0.9,), (1.1,), 0.95, 1.05),),
         charts=(Chart(word, word, word, (line,)),),
-        failures=(Failure(word, word),),
+        failures=(MissingAnswer(word, word),),
         not_assessed=(word,),
         warnings=(word,),
     )
