@@ -22,7 +22,7 @@ from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.storage import EnergyStorage
 from g2g_opt.simulation_log import Command
 
-Dispatch = Callable[[Sequence[Command]], None]
+CommandDispatch = Callable[[Sequence[Command]], None]
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Links:
         self._shifted = [dict.fromkeys(seen.model_labels, 0) for seen in self.seen_sites]
         self._fail_safes = [self.fail_safe(k) for k in range(len(self.seen_sites))]
 
-    def begin(self, tick: int, dispatch: Dispatch) -> None:
+    def begin(self, tick: int, dispatch: CommandDispatch) -> None:
         """Before sites step: what has arrived for them and for the grid, and what sites do in silence."""
         if tick >= self.tables.timing.n_ticks:
             raise InputError("channels are worked out for total_duration_s; give the run that it is to last")
@@ -128,7 +128,7 @@ class Links:
             if tick % every == 0:
                 seen.note(tick)
 
-    def send(self, commands: Sequence[Command], dispatch: Dispatch) -> list[Command]:
+    def send(self, commands: Sequence[Command], dispatch: CommandDispatch) -> list[Command]:
         """Take what a controller commands, dispatch what is there at once; returns it with its real targets."""
         addressed = [self._addressed(command) for command in commands]
         for command in addressed:
@@ -137,7 +137,7 @@ class Links:
                 self._deliver(command, dispatch)
         return addressed
 
-    def close(self, tick: int, dispatch: Dispatch) -> None:
+    def close(self, tick: int, dispatch: CommandDispatch) -> None:
         """After all controllers have acted: their set-points go on their way, also those that were lost before."""
         for place, (target, seen) in enumerate(zip(self._to_sites, self.seen_sites, strict=True)):
             if target.lane.at_once[tick]:
@@ -185,7 +185,7 @@ class Links:
             case SetStoragePower():
                 self._storage[command.storage] = command.power_kw, command.reactive_power_kvar
 
-    def _deliver(self, command: Command, dispatch: Dispatch) -> None:
+    def _deliver(self, command: Command, dispatch: CommandDispatch) -> None:
         if isinstance(command, ShiftReplicas):
             place = self.sites[command.target.name].place
             self._shift(place, self.seen_sites[place].shift_set_points, dispatch, late=False)
@@ -198,7 +198,9 @@ class Links:
         elif isinstance(command, SetStoragePower):
             self._storage_done[command.storage] = command.power_kw, command.reactive_power_kvar
 
-    def _set_site(self, place: int, batch: Mapping[str, int], shift: Mapping[str, int], dispatch: Dispatch) -> None:
+    def _set_site(
+        self, place: int, batch: Mapping[str, int], shift: Mapping[str, int], dispatch: CommandDispatch
+    ) -> None:
         if batch != self.datacenters[place].commanded_batch_size_by_model:
             dispatch([SetBatchSize(dict(batch), target=self.datacenters[place])])
         self._shift(place, shift, dispatch)
@@ -207,7 +209,7 @@ class Links:
         self,
         taps: Mapping[str, float] | None,
         storage: Mapping[EnergyStorage, tuple[float, float]],
-        dispatch: Dispatch,
+        dispatch: CommandDispatch,
     ) -> None:
         if taps is not None:
             dispatch([SetTaps(TapPosition(regulators=dict(taps)))])
@@ -216,7 +218,7 @@ class Links:
                 dispatch([SetStoragePower(unit, *power)])
                 self._storage_done[unit] = power
 
-    def _shift(self, place: int, wanted: Mapping[str, int], dispatch: Dispatch, late: bool = True) -> None:
+    def _shift(self, place: int, wanted: Mapping[str, int], dispatch: CommandDispatch, late: bool = True) -> None:
         """Shift replicas towards what is wanted, as far as they fit: now, and what comes late beside all ramps, too."""
         site, done = self.datacenters[place], self._shifted[place]
         for label, count in wanted.items():
@@ -231,7 +233,7 @@ class Links:
                 dispatch([ShiftReplicas(label, missing, target=site)])
                 done[label] += missing
 
-    def _act_alone(self, place: int, dispatch: Dispatch) -> None:
+    def _act_alone(self, place: int, dispatch: CommandDispatch) -> None:
         """What a site that nobody reaches does by itself, by its own figures and the voltages at its own bus."""
         site, grid = self.datacenters[place], self.grid.physical
         held = site.commanded_batch_size_by_model

@@ -18,7 +18,7 @@ from studies.shared.task import Row
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 # Active and reactive loads (bus,) in MW and Mvar.
-Loads = tuple[Floats, Floats]
+OutageLoads = tuple[Floats, Floats]
 
 
 def records_to_check(load_mw: Floats, n: int) -> Ints:
@@ -31,7 +31,7 @@ def check_outages(
     ac: AcNetwork,
     chosen: Ints,
     flows: Mapping[str, Sequence[AcPowerFlow | None]],
-    drawn: Callable[[str, int], Loads],
+    drawn: Callable[[str, int], OutageLoads],
     report: Callable[[str], None],
 ) -> dict[str, list[Row]]:
     """Rows by way of operation, and by outage, of intact power flows (way -> record) and the loads they are `drawn` of.
