@@ -21,6 +21,9 @@ SUMMARY: dict[str, Any] = {
     "captured": 50.0,
     "refused": 30.0,
     "latency_margin": 0.75,
+    "shed_mw": 0.0,
+    "n_optima": 1,
+    "n_draws": 1,
 }
 
 

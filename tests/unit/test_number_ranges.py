@@ -15,6 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 import pytest
 
+from g2g_opt.communication import Channels, ChannelSpec, FailSafe, Lane, StaleSignal
 from g2g_opt.controller.adaptive_tap import AdaptiveTapConfig
 from g2g_opt.controller.batch_size_schedule import BatchSizeChange, BatchSizeSchedule
 from g2g_opt.controller.load_shift import LoadShiftConfig
@@ -35,7 +36,7 @@ from g2g_opt.datacenter.workloads.latency import LatencyMixture
 from g2g_opt.datacenter.workloads.ripple import RippleModel
 from g2g_opt.datacenter.workloads.training import TrainingTrace
 from g2g_opt.errors import InputError
-from g2g_opt.feeder_policy import CoordinationFeature, FeederPolicy, PolicyOutput
+from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature, PolicyOutput
 from g2g_opt.grid.config import TapPosition, TapSchedule
 from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.load import ConstantLoad, CSVProfileLoad, SampledLoad
@@ -71,7 +72,7 @@ SPEC = InferenceModelSpec(
     fit_exclude_batch_sizes=(8,),
 )
 SITE = Site("a", "671", (Deployment(SPEC, 4, 16),))
-FEATURE, OUTPUT = CoordinationFeature("pv_kw", "kW"), PolicyOutput("a", "m", (8, 16), (0.0, 1.0))
+FEATURE, OUTPUT = PolicyFeature("pv_kw", "kW"), PolicyOutput("a", "m", (8, 16), (0.0, 1.0))
 TERM = MarketFeature.of("load.West", "MW", 1)
 
 # One instance of every noun that a question or a stored file carries; the questions themselves are added below.
@@ -82,6 +83,11 @@ NOUNS: tuple[Any, ...] = (
         "schedule", settings=(("x", 1.0),), batch_caps=((0.0, 8),), load_shift_gpus=8, tap_schedule=((0.0, "r", 1.0),)
     ),
     AdaptiveTaps(),
+    ChannelSpec("udp", latency_kind="trace", latency_trace_s=(0.1,), rate_per_s=1.0, outages=((1.0, 2.0),)),
+    StaleSignal(),
+    FailSafe(),
+    Lane(ChannelSpec()),
+    Channels(),
     StorageUnit("671", 100.0, 50.0, apparent_power_kva=120.0),
     TrainingOverlay(0.0, 10.0, n_gpus=8),
     TrainingOverlay(0.0, 10.0, gpu_share=0.5),

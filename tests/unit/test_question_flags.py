@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from g2g_opt.communication import Channels, read_channels
 from g2g_opt.errors import InputError
 from g2g_opt.feeder_policy import FeederPolicy, PolicyOutput
 from g2g_opt.limits import BASE_RULE_FIELDS, Limits
@@ -63,9 +64,10 @@ RUN = Scenario(
     1.5, "hudson_valley_2018", (5, 1, 2), (TrainingOverlay(60.0, 90.5, gpu_share=0.25, peak_w_per_gpu=350.0),),
 )  # fmt: skip
 SERVICE = ServiceTransformer(2500.0, 6.0, 0.9, 0.4, "Dd")
+CHANNELS = "udp:loss=0.2,latency=0.5"
 SCHEDULE = Policy(
     "schedule", 0.004, (("droop_gain", 0.1), ("x", -2.0)), ((-5.0, 64), (10.5, 32)), None, 16,
-    ((5.0, "creg1a", 1.025), (7.5, "creg1b", 1.0)), AdaptiveTaps(Fraction(10), 45.5),
+    ((5.0, "creg1a", 1.025), (7.5, "creg1b", 1.0)), AdaptiveTaps(Fraction(10), 45.5), read_channels(CHANNELS),
 )  # fmt: skip
 STORAGE = (StorageUnit("675", 500.0, 1000.5, "qv"), StorageUnit("", 50.0, 100.0))
 SITES = (
@@ -100,6 +102,8 @@ ASKED: dict[str, dict[str, Any]] = {
         "policy": SCHEDULE,
         "storage": STORAGE,
         "objective": "gpus",
+        "outage_s": 300.0,
+        "outage_start_s": 100.5,
         "ladder": False,
         "taps": "study",
         "scenario": RUN,
@@ -142,6 +146,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "exclude_buses": ("611",),
         "edits": "/edits.dss",
         "mode": "joint",
+        "solver": "pyomo:scip",
         "pv_buses": ("671",),
         "pv_count": 2,
         "pv_size_min_kw": 20.0,
@@ -207,6 +212,10 @@ ASKED: dict[str, dict[str, Any]] = {
         "network": "/case.m",
         "datacenter_buses": (3, 14),
         "rating_share": 0.5,
+        "n_1": 4,
+        "statement": "cvxpy",
+        "baselines": ("Ridge(alpha=10)", "LinearRegression"),
+        "solver": "pyomo:scip",
         "seed": 11,
     },
     "feeder-policy": {
@@ -286,6 +295,9 @@ def text_of(value: Any, sign: str = ",") -> str:
         case StorageUnit():
             place = f"{value.bus}:" if value.bus else ""
             return f"{place}{value.power_kw},{value.energy_kwh}" + (",qv" if value.droop == "qv" else "")
+        case Channels():
+            assert value == read_channels(CHANNELS)
+            return CHANNELS
         case AdaptiveTaps():
             return f"{value.period_s},{value.cooldown_s}"
         case TrainingOverlay():
