@@ -17,7 +17,7 @@ from g2g_opt.transmission.policy_controller import published_names
 from g2g_opt.transmission.system import PeakRecords, load_peak_records
 from g2g_opt.transmission.zonal_grid import ShedRule
 from studies.cli import main
-from studies.coordination_policy import closed_loop, peak_hour
+from studies.coordination_policy import peak_hour, training
 from studies.coordination_policy.closed_loop import run_loop, train_loop_policy
 from studies.coordination_policy.draws import study_draw
 from studies.coordination_policy.hours import load_hours, make_features
@@ -105,14 +105,14 @@ def few_records(n: int) -> PeakRecords:
 
 
 def test_an_uncertified_policy_is_neither_used_nor_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    certified = peak_hour.train_policy
+    certified = training.train_policy
 
     def train(*arguments: Any, **options: Any) -> Any:
         found = certified(*arguments, **options)
         return replace(found, certified=False, matrix=np.full_like(found.matrix, np.nan))
 
     monkeypatch.setattr(peak_hour, "load_peak_records", lambda settings: few_records(40))
-    monkeypatch.setattr(peak_hour, "train_policy", train)
+    monkeypatch.setattr(training, "train_policy", train)
     study = replace(PEAK, q=(10,), n_ties=0)
     (task,) = study.tasks("runs", ())
     result = do(study, task)
@@ -294,13 +294,13 @@ def test_trainings_with_another_bound_are_told_apart() -> None:
 
 
 def test_a_bound_without_a_certified_policy_leaves_the_others_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
-    certified = closed_loop.train_policy
+    certified = training.train_policy
 
     def train(*arguments: Any, **options: Any) -> Any:
         found = certified(*arguments, **options)
         return replace(found, certified=arguments[5] != 1.0)
 
-    monkeypatch.setattr(closed_loop, "train_policy", train)
+    monkeypatch.setattr(training, "train_policy", train)
     study = replace(LOOPS["loads"], eps=(1.0, 10.0))
     (bounds,) = (do(study, task) for task in study.tasks("bounds", ()))
     (loops,) = (do(study, task) for task in study.tasks("runs", (bounds,)))

@@ -13,10 +13,22 @@ from g2g_opt.scenario import Scenario
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.hosting_capacity.work import find_bus_capacity
 
+# What the tests are about is decided by other limits.
+NO_POWER_QUALITY: dict[str, None] = dict.fromkeys(
+    (
+        "rapid_voltage_change_max_pu",
+        "rapid_voltage_change_trip_max_pu",
+        "unbalance_negative_sequence_max",
+        "unbalance_nema_max",
+    )
+)
+
 PUBLISHED = Path(__file__).resolve().parent.parent / "circuits" / "ieee13_published.dss"
 # The bundled feeder's studies have units of their own at 675 and 680, which no edit of an element brings.
 SHORT = Scenario("short", 60, replica_share_start=1.0, replica_ramps=(), standing_power=False)
-BUNDLED = HostingCapacityStudy(feeder="ieee13", buses=("671",), operations=("firm",), scenario=SHORT)
+BUNDLED = HostingCapacityStudy(
+    feeder="ieee13", buses=("671",), operations=("firm",), scenario=SHORT, taps="optimised", ladder=False
+)
 EDITED = replace(
     BUNDLED,
     feeder=str(PUBLISHED),
@@ -27,7 +39,19 @@ EDITED = replace(
 
 @pytest.mark.parametrize(
     ("limits", "deciding"),
-    [(Limits(rapid_voltage_change_trip_max_pu=None), "transformer.sub.C"), (Limits(loading_max_pu=None), "")],
+    [
+        (Limits(rapid_voltage_change_trip_max_pu=None), "transformer.sub.C"),
+        (
+            Limits(
+                loading_max_pu=None,
+                rapid_voltage_change_max_pu=None,
+                rapid_voltage_change_trip_max_pu=None,
+                unbalance_negative_sequence_max=None,
+                unbalance_nema_max=None,
+            ),
+            "",
+        ),
+    ],
     ids=["ratings judged", "voltages alone"],
 )
 def test_the_edited_published_feeder_gives_the_bundled_answer(limits: Limits, deciding: str) -> None:

@@ -24,6 +24,16 @@ from studies.shared.rejudging import conclude_under
 from studies.shared.task import Row, TaskResult, gather
 from studies.shared.typed_rows import gather_as
 
+# What the tests are about is decided by other limits.
+NO_POWER_QUALITY: dict[str, None] = dict.fromkeys(
+    (
+        "rapid_voltage_change_max_pu",
+        "rapid_voltage_change_trip_max_pu",
+        "unbalance_negative_sequence_max",
+        "unbalance_nema_max",
+    )
+)
+
 # One worker, so that each study is run once.
 pytestmark = pytest.mark.xdist_group("hosting capacity study")
 
@@ -32,8 +42,16 @@ SHORT = Scenario("short", 120, replica_share_start=1.0, replica_ramps=((50.0, 70
 BRIEF = Scenario("brief", 30, replica_share_start=1.0, replica_ramps=(), seed=3)
 # Voltages decide: what ratings do has tests of its own.
 # Voltages decide: what ratings and changes at a trip do has tests of its own.
-VOLTAGES = Limits(loading_max_pu=None, rapid_voltage_change_max_pu=None, rapid_voltage_change_trip_max_pu=None)
-TWO_BUSES = HostingCapacityStudy(buses=("671", "675"), scenario=SHORT, limits=VOLTAGES)
+VOLTAGES = Limits(
+    loading_max_pu=None,
+    rapid_voltage_change_max_pu=None,
+    rapid_voltage_change_trip_max_pu=None,
+    unbalance_negative_sequence_max=None,
+    unbalance_nema_max=None,
+)
+TWO_BUSES = HostingCapacityStudy(
+    buses=("671", "675"), scenario=SHORT, limits=VOLTAGES, taps="optimised", objective="gpus", ladder=False
+)
 PAIRS = HostingCapacityStudy(
     buses=("671", "675", "632"),
     scenario=BRIEF,
@@ -46,7 +64,13 @@ PAIRS = HostingCapacityStudy(
 )
 FULL = Scenario("full", 90, replica_share_start=1.0, replica_ramps=(), seed=3)
 CURVE = HostingCapacityStudy(
-    buses=("632",), scenario=FULL, taps="study", throughput_shares=(1.0, 0.8, 0.6, 0.5), limits=VOLTAGES, ladder=False
+    buses=("632",),
+    scenario=FULL,
+    taps="study",
+    throughput_shares=(1.0, 0.8, 0.6, 0.5),
+    limits=VOLTAGES,
+    objective="gpus",
+    ladder=False,
 )
 
 
@@ -126,7 +150,7 @@ class TestTwoBuses:
         # Hand: the customers alone take a quarter of the substation's 7,500 kVA.
         limits = replace(VOLTAGES, loading_emergency_max_pu=0.2)
         conclusion = conclude_under(TWO_BUSES, run(TWO_BUSES), limits)
-        assert "has no simulated size that keeps them; smaller ones may" in conclusion.answer
+        assert "has no answer by these limits, as the circuit breaks a limit without any site" in conclusion.answer
         assert all(not feeder_map.value_by_bus for feeder_map in conclusion.maps) or not conclusion.maps
 
     def test_a_limit_without_figures_is_refused_in_words(self) -> None:
@@ -246,10 +270,8 @@ class TestThroughputCurve:
         assert rows[0]["curtailed_h"] == 0.0
         gpus = [row["n_gpus"] for row in rows]
         assert gpus == sorted(set(gpus))
-        assert [chart.title for chart in conclusion.charts][1:] == [
-            "Flexible capacity against lost tokens",
-            "Capacity against curtailment",
-        ]
+        drawn = [chart.title for chart in conclusion.charts]
+        assert {"Flexible capacity against lost tokens", "Capacity against curtailment"} <= set(drawn)
 
 
 def test_a_scenario_set_is_certified_on_fresh_draws_and_hosts_no_more_than_its_worst_scenario() -> None:
@@ -324,8 +346,9 @@ def test_normal_and_emergency_ratings_give_the_same_verdict_on_both_engines(
         broken = [check for check in thermal if not check.kept]
         assert [check.name for check in broken] == ([name] if name else [])
         assert all("transformer.sub.C at t=" in check.place() for check in broken)
+    # A rapid change is the difference of two voltages, each of which both engines know to 1e-6 pu.
     assert [check.value for check in outcomes[0].checks] == pytest.approx(
-        [check.value for check in outcomes[1].checks], rel=1e-5, abs=1e-9
+        [check.value for check in outcomes[1].checks], rel=1e-5, abs=1e-6
     )
 
 

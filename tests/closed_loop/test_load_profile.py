@@ -21,6 +21,16 @@ from studies.load_profile.study import LoadProfileStudy
 from studies.shared.rejudging import conclude_under
 from studies.shared.task import Row, TaskResult, gather
 
+# What the tests are about is decided by other limits.
+NO_POWER_QUALITY: dict[str, None] = dict.fromkeys(
+    (
+        "rapid_voltage_change_max_pu",
+        "rapid_voltage_change_trip_max_pu",
+        "unbalance_negative_sequence_max",
+        "unbalance_nema_max",
+    )
+)
+
 # Two days; the feeder is loaded heavily at 18:00 and lightly at 3:00.
 LOAD = [0.6 + 0.3 * np.sin((hour - 9) * np.pi / 12) + 0.02 * day for day in range(2) for hour in range(24)]
 SUN = [max(0.0, np.sin((hour - 6) * np.pi / 12)) for _ in range(2) for hour in range(24)]
@@ -49,7 +59,15 @@ def run(study: LoadProfileStudy) -> tuple[TaskResult, ...]:
 
 
 def study_of(days: str) -> LoadProfileStudy:
-    limits = Limits(voltage_max_pu=1.1, violation_time_share_max=0.0, loading_max_pu=None)
+    limits = Limits(
+        voltage_max_pu=1.1,
+        violation_time_share_max=0.0,
+        loading_max_pu=None,
+        rapid_voltage_change_max_pu=None,
+        rapid_voltage_change_trip_max_pu=None,
+        unbalance_negative_sequence_max=None,
+        unbalance_nema_max=None,
+    )
     return LoadProfileStudy(buses=("671",), profile=days, taps="study", limits=limits)
 
 
@@ -101,7 +119,9 @@ def test_heavier_hours_take_less(days: str) -> None:
 
 @pytest.mark.parametrize("taps", ["study", "own control"])
 def test_what_is_reported_holds_hour_after_hour(days: str, taps: str) -> None:
-    study = study_of(days) if taps == "study" else LoadProfileStudy(buses=("671",), profile=days)
+    study = study_of(days)
+    if taps == "own control":
+        study = replace(study, taps="own control", limits=replace(study.limits, voltage_max_pu=1.05))
     allowed = {row["hour"]: row for row in cells(study)}
     profile = {row["hour"]: row for row in gather(run(study), "profile")}
     firm, flexible = gather(run(study), "fleets")
@@ -202,7 +222,7 @@ def test_other_limits_are_judged_from_the_stored_sizes(days: str) -> None:
 
 
 def test_regulators_settle_within_an_hour_by_their_own_controls(days: str) -> None:
-    own = LoadProfileStudy(buses=("671",), profile=days)
+    own = replace(study_of(days), taps="own control")
     task = next(task for task in own.tasks("cells", ()))
     (evening,) = [part for part in own.split(task) if part.content["hours"] == [15]]
     (row,) = own.run(evening, lambda share, words: None)["cells"]

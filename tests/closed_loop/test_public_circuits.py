@@ -19,6 +19,16 @@ from studies.hosting_capacity.capacity import Aim
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.hosting_capacity.work import search_aims
 
+# What the tests are about is decided by other limits.
+NO_POWER_QUALITY: dict[str, None] = dict.fromkeys(
+    (
+        "rapid_voltage_change_max_pu",
+        "rapid_voltage_change_trip_max_pu",
+        "unbalance_negative_sequence_max",
+        "unbalance_nema_max",
+    )
+)
+
 CIRCUITS = Path(__file__).resolve().parents[3] / "shared" / "circuits"
 SHORT = Scenario("short", 240, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), server_noise=0.0)
 
@@ -41,9 +51,18 @@ def test_a_site_on_a_public_circuit_is_as_large_as_plain_openDSS_permits(
     path = CIRCUITS / master
     feeder = Feeder.from_dss(path)
     assert feeder.bus(bus).three_wire == three_wire
-    limits = Limits(voltage_min_pu=low_pu, voltage_max_pu=1.1, violation_time_share_max=0.0)
+    limits = Limits(
+        voltage_min_pu=low_pu,
+        voltage_max_pu=1.1,
+        violation_time_share_max=0.0,
+        loading_max_pu=None,
+        rapid_voltage_change_max_pu=None,
+        rapid_voltage_change_trip_max_pu=None,
+        unbalance_negative_sequence_max=None,
+        unbalance_nema_max=None,
+    )
     study = HostingCapacityStudy(
-        feeder=str(path), buses=(bus,), operations=("firm",), scenario=SHORT, limits=limits, taps="study"
+        feeder=str(path), buses=(bus,), operations=("firm",), scenario=SHORT, limits=limits, taps="study", ladder=False
     )
     (found,) = search_aims(study, {Aim((bus,), "firm", limits.throughput_share_min): None})
     capacity = found.capacity

@@ -327,7 +327,7 @@ def test_free_sizes_grow_to_what_the_feeder_holds_in_closed_loop() -> None:
     results = run(study)
     first, *others = judged_plans(study, results)
     assert not first.held
-    assert "undervoltage" in first.refusals[0].words
+    assert any("voltage" in refusal.words for refusal in first.refusals)
     assert others[-1].held
     row = others[-1].row
     assert row.cost > first.row.cost  # what holds is worth less
@@ -444,8 +444,7 @@ def test_a_profile_with_a_gap_or_negative_sun_is_refused(tmp_path: Path, capsys:
     ("flags", "words"),
     [
         (["--sweep", "pv-cost"], "cannot be read"),
-        (["--sweep", "pv-cost=cheap"], "must be a number in"),
-        (["--site-scale", "2"], "two numbers"),
+        (["--sweep", "pv-cost=cheap"], "cheap"),
         (["--pv-zone", "everywhere"], "cannot be read"),
         (["--pv-bus", "xyz"], "xyz"),
     ],
@@ -455,3 +454,9 @@ def test_flags_that_cannot_be_read_are_named(
 ) -> None:
     assert main(["siting", "--feeder", "ieee13", *flags, "--out", str(tmp_path / "out")]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_flag_of_two_figures_is_refused_with_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["siting", "--feeder", "ieee13", "--site-scale", "2"])
+    assert "MIN,MAX" in capsys.readouterr().err

@@ -65,7 +65,13 @@ class Case:
             rapid_voltage_change_trip_max_pu=None,
         )
         return HostingCapacityStudy(
-            feeder=str(self.master), buses=(self.bus,), operations=("firm",), scenario=SHORT, limits=limits
+            feeder=str(self.master),
+            buses=(self.bus,),
+            operations=("firm",),
+            scenario=SHORT,
+            limits=limits,
+            taps="optimised",
+            ladder=False,
         )
 
 
