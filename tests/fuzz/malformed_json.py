@@ -12,8 +12,8 @@ import numpy as np
 from malformed_case import Case
 from spoiling import ABSURD_VALUES, LONG, patterns_of, places_in, replaced, spoil_place, spoil_text, without
 
-from g2g_opt.feeder_policy import CoordinationFeature as FeederFeature
 from g2g_opt.feeder_policy import FeederPolicy, PolicyOutput
+from g2g_opt.feeder_policy import PolicyFeature as FeederFeature
 from g2g_opt.transmission.policy import ContextualPolicy, CoordinationFeature, Published
 from studies.catalogue import STUDIES, parse_question, question_json, question_type
 

@@ -72,7 +72,7 @@ def test_ideal_savings(settings: Settings, penetration: float) -> None:
 @pytest.mark.parametrize(("settings", "penetration", "alpha"), CONTEXTUAL)
 def test_contextual_savings(settings: Settings, penetration: float, alpha: float) -> None:
     question = CoordinationQuestion(
-        settings=settings, penetrations=(penetration,), alphas=(alpha,), eps=(10.0,), q=(N_TRAIN,), seed=SEED
+        settings=settings, penetrations=(penetration,), alphas=(alpha,), eps=(10.0,), q=(N_TRAIN,), n_ties=0, seed=SEED
     )
     rows = study_draw(question, make_case(question, penetration, alpha), N_TRAIN, 0, lambda line: None)["savings"]
     by_policy = {str(row["policy"]): row for row in rows}
