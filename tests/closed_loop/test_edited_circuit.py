@@ -13,16 +13,6 @@ from g2g_opt.scenario import Scenario
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.hosting_capacity.work import find_bus_capacity
 
-# What the tests are about is decided by other limits.
-NO_POWER_QUALITY: dict[str, None] = dict.fromkeys(
-    (
-        "rapid_voltage_change_max_pu",
-        "rapid_voltage_change_trip_max_pu",
-        "unbalance_negative_sequence_max",
-        "unbalance_nema_max",
-    )
-)
-
 PUBLISHED = Path(__file__).resolve().parent.parent / "circuits" / "ieee13_published.dss"
 # The bundled feeder's studies have units of their own at 675 and 680, which no edit of an element brings.
 SHORT = Scenario("short", 60, replica_share_start=1.0, replica_ramps=(), standing_power=False)

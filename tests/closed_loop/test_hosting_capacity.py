@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from engine_pair import differences
+from limits_left_out import NO_POWER_QUALITY
 
 from g2g_opt.errors import InputError
 from g2g_opt.evaluate import evaluate
@@ -26,13 +27,7 @@ from studies.hosting_capacity.work import find_bus_capacity, search_aims
 # Five minutes with the hour's swing: full, then half.
 SHORT = Scenario("short", 300, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), seed=3)
 # Voltages decide: what ratings, unbalance and rapid changes do has tests of its own.
-VOLTAGES = Limits(
-    loading_max_pu=None,
-    unbalance_negative_sequence_max=None,
-    unbalance_nema_max=None,
-    rapid_voltage_change_max_pu=None,
-    rapid_voltage_change_trip_max_pu=None,
-)
+VOLTAGES = Limits(loading_max_pu=None, **NO_POWER_QUALITY)
 STUDY = HostingCapacityStudy(
     feeder="ieee13",
     buses=("671",),

@@ -21,16 +21,6 @@ from studies.load_profile.study import LoadProfileStudy
 from studies.shared.rejudging import conclude_under
 from studies.shared.task import Row, TaskResult, gather
 
-# What the tests are about is decided by other limits.
-NO_POWER_QUALITY: dict[str, None] = dict.fromkeys(
-    (
-        "rapid_voltage_change_max_pu",
-        "rapid_voltage_change_trip_max_pu",
-        "unbalance_negative_sequence_max",
-        "unbalance_nema_max",
-    )
-)
-
 # Two days; the feeder is loaded heavily at 18:00 and lightly at 3:00.
 LOAD = [0.6 + 0.3 * np.sin((hour - 9) * np.pi / 12) + 0.02 * day for day in range(2) for hour in range(24)]
 SUN = [max(0.0, np.sin((hour - 6) * np.pi / 12)) for _ in range(2) for hour in range(24)]

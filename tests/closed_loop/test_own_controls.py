@@ -31,16 +31,6 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Engine, simulate_runs
 from g2g_opt.site import BASE_KW_PER_GPU, sized_site
 
-# What the tests are about is decided by other limits.
-NO_POWER_QUALITY: dict[str, None] = dict.fromkeys(
-    (
-        "rapid_voltage_change_max_pu",
-        "rapid_voltage_change_trip_max_pu",
-        "unbalance_negative_sequence_max",
-        "unbalance_nema_max",
-    )
-)
-
 CIRCUITS = Path(__file__).resolve().parent.parent / "circuits"
 N_BUNDLED = int(os.environ.get("G2G_RANDOM_RUNS", "4"))
 # Random circuits whose controls come to rest with the first draw, and then move something.

@@ -19,16 +19,6 @@ from studies.hosting_capacity.capacity import Aim
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.hosting_capacity.work import search_aims
 
-# What the tests are about is decided by other limits.
-NO_POWER_QUALITY: dict[str, None] = dict.fromkeys(
-    (
-        "rapid_voltage_change_max_pu",
-        "rapid_voltage_change_trip_max_pu",
-        "unbalance_negative_sequence_max",
-        "unbalance_nema_max",
-    )
-)
-
 CIRCUITS = Path(__file__).resolve().parents[3] / "shared" / "circuits"
 SHORT = Scenario("short", 240, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), server_noise=0.0)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from limits_left_out import NO_POWER_QUALITY
 from plain_opendss import LINE_TO_LINE, Pair, solve
 
 from g2g_opt.errors import InputError
@@ -59,10 +60,7 @@ class Case:
             voltage_min_pu=self.low_pu,
             violation_time_share_max=0.0,
             loading_max_pu=self.loading_max_pu,
-            unbalance_negative_sequence_max=None,
-            unbalance_nema_max=None,
-            rapid_voltage_change_max_pu=None,
-            rapid_voltage_change_trip_max_pu=None,
+            **NO_POWER_QUALITY,
         )
         return HostingCapacityStudy(
             feeder=str(self.master),
