@@ -261,14 +261,6 @@ def check_array(values: ArrayLike, quantity: Any, what: str) -> None:
         raise InputError(f"{what}{list(place)} {bounds.refusal(float(found[place]))}")
 
 
-def quantity_of(owner: type, field: str) -> Any:
-    """The annotation of the number in a field, looked for inside tuples and alternatives of None."""
-    found = _innermost(get_type_hints(owner, include_extras=True)[field])
-    if found is None:
-        raise TypeError(f"{owner.__name__}.{field} is no named quantity")
-    return found
-
-
 def bounds_of(quantity: Any) -> tuple[type, Bounds]:
     """Type and range of a named quantity."""
     kind, *extras = get_args(quantity)
@@ -370,9 +362,3 @@ def _is_list(value: Any) -> bool:
 
 def _is_quantity(hint: Any) -> bool:
     return get_origin(hint) is Annotated and any(isinstance(extra, Bounds) for extra in get_args(hint)[1:])
-
-
-def _innermost(hint: Any) -> Any:
-    if _is_quantity(hint):
-        return hint
-    return next((found for found in map(_innermost, get_args(hint)) if found is not None), None)

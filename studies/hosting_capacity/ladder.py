@@ -107,11 +107,12 @@ def sizes_wanted(
         high = above.n_servers
         if high - low <= max(1, int(resolution * low)):
             continue
-        known = _used(below, rung), _used(above, rung)
-        if not (math.isfinite(known[0]) and math.isfinite(known[1])) or known[0] == 0.0 or high > _WIDE * low:
+        used_low, used_high = _used(below, rung), _used(above, rung)
+        crosses = math.isfinite(used_low) and math.isfinite(used_high) and used_low > 0.0
+        if not crosses or high > _WIDE * low:
             wanted.add((low + high) // 2)
-        if math.isfinite(known[0]) and math.isfinite(known[1]) and known[0] > 0.0:
-            crossing = low + (1.0 - known[0]) / (known[1] - known[0]) * (high - low)
+        if crosses:
+            crossing = low + (1.0 - used_low) / (used_high - used_low) * (high - low)
             beside = max(0.5, 0.4 * resolution * low)
             wanted |= {min(high - 1, max(low + 1, int(crossing + side))) for side in (-beside, beside)}
     return tuple(sorted(n for n in wanted if n not in judged and n_min <= n <= n_max))

@@ -115,7 +115,7 @@ class HostingCapacityQuestion:
     ] = "tokens"
     ladder: Annotated[
         bool,
-        Flag("--ladder", "search the size at which each limit begins to bind alone, to the power flow's end"),
+        Flag("--no-ladder", "leave out the search for the sizes at which each limit begins to bind alone"),
     ] = True
     taps: Annotated[
         TapChoice,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
@@ -149,6 +149,7 @@ def test_the_span_of_every_configuration_is_the_measured_one_within_a_tenth() ->
 # --- through the points themselves
 
 
+@example(values=[0.0, 0.0, 5e-324])
 @given(values=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=8))
 def test_a_measured_curve_meets_its_points_and_stays_between_neighbours(values: list[float]) -> None:
     batches = 8 * 2 ** np.arange(len(values))

@@ -540,3 +540,11 @@ def test_a_saved_question_is_the_one_that_was_asked(tmp_path: Path) -> None:
     words = ("--feeder", "ieee13", "--bus", "671", "--power-factor", "0.9", "--service-kva", "2500", "--seed", "4")
     assert main(["load-profile", *words, "--save", str(path)]) == 0
     assert read_question(path) == parse("load-profile", *words)
+
+
+@pytest.mark.parametrize("study", sorted(STUDIES))
+def test_a_flag_that_turns_something_off_says_so(study: str) -> None:
+    kind = question_type(study)
+    for one in flags_of(kind, kind()):
+        if one.hint is bool and not one.flag.const:
+            assert one.flag.name.startswith("--no-") == bool(one.default), one.flag.name

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from g2g_opt.datacenter.config import InferenceModelSpec, ModelDeployment
+from g2g_opt.datacenter.workloads.batch_curve import CurveOverBatch
 from g2g_opt.datacenter.workloads.measured_curve import MeasuredCurve
 from g2g_opt.datacenter.workloads.measurements import Interpolation, Measurement, spec_measurements
 from g2g_opt.errors import InputError, unknown_name
@@ -41,7 +42,7 @@ CurveForm = Literal["logistic", "measured"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogisticModel:
+class LogisticModel(CurveOverBatch):
     """Curve (2.1): `b0` level far left, `L` height (both in the unit of y), `k` steepness and `x0` midpoint in x."""
 
     b0: Figure
@@ -60,14 +61,6 @@ class LogisticModel:
         """Value at x = log2(batch size), of the shape of `x`."""
         y = self.b0 + self.L * _sigmoid(self.k * (np.asarray(x, dtype=np.float64) - self.x0))
         return y if np.ndim(x) else float(y)
-
-    def eval(self, batch_size: ArrayLike) -> float | Floats:
-        """Value at a batch size (positive), of its shape."""
-        batches = np.asarray(batch_size, dtype=np.float64)
-        if not (batches > 0).all():
-            raise InputError(f"LogisticModel: batch sizes must be positive, got {batch_size!r}")
-        y = self.eval_x(np.log2(batches))
-        return y if batches.ndim else float(y)
 
     @overload
     def deriv_wrt_x(self, x: float) -> float: ...

@@ -14,13 +14,14 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from g2g_opt.datacenter.workloads.batch_curve import CurveOverBatch
 from g2g_opt.errors import InputError
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class MeasuredCurve:
+class MeasuredCurve(CurveOverBatch):
     """Values `y` at `x` = log2(batch size), rising, with the slope dy/dx at each; 1 point (a constant) or more."""
 
     x: tuple[float, ...]
@@ -48,7 +49,9 @@ class MeasuredCurve:
             raise InputError("a measured curve needs positive batch sizes")
         order = np.argsort(batches)
         x, y = np.log2(batches[order]), y[order]
-        slope = PchipInterpolator(x, y).derivative()(x) if len(x) > 1 else np.zeros(1)
+        # A slope is a harmonic mean of its neighbours', whose inverses may be beyond all numbers: it is then 0.
+        with np.errstate(over="ignore"):
+            slope = PchipInterpolator(x, y).derivative()(x) if len(x) > 1 else np.zeros(1)
         return MeasuredCurve(tuple(x.tolist()), tuple(y.tolist()), tuple(slope.tolist()))
 
     @property
@@ -75,14 +78,6 @@ class MeasuredCurve:
     def eval_x(self, x: float | Floats) -> float | Floats:
         """Value at x = log2(batch size), of the shape of `x`."""
         return self._at(x)[0]
-
-    def eval(self, batch_size: ArrayLike) -> float | Floats:
-        """Value at a batch size (positive), of its shape."""
-        batches = np.asarray(batch_size, dtype=np.float64)
-        if not (batches > 0).all():
-            raise InputError(f"MeasuredCurve: batch sizes must be positive, got {batch_size!r}")
-        y = self.eval_x(np.log2(batches))
-        return y if batches.ndim else float(y)
 
     @overload
     def deriv_wrt_x(self, x: float) -> float: ...
