@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from g2g_opt.assembly import assemble
@@ -30,7 +29,6 @@ from studies.datacenter_location.tap_model import (
     usable,
 )
 from studies.datacenter_location.trials import PlacementRow, Steps, Trial, TrialRun, Trials
-from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.rejudging import ALL_LIMITS
@@ -58,10 +56,6 @@ class LocationStudy(LocationQuestion):
     study: ClassVar[str] = "location"
     stages: ClassVar[tuple[str, ...]] = ("settings", "placements", "refine", "finalists")
     rejudges: ClassVar[frozenset[str]] = ALL_LIMITS
-
-    def input_files(self) -> dict[str, Path]:
-        """Circuit, bundled data, the user's traces and hourly profile."""
-        return feeder_files(self.feeder, self.trace_dir, self.profile, self.scenario.training)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
@@ -234,18 +228,7 @@ class LocationStudy(LocationQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; those that were `made_under` other limits are judged again."""
-        return draw_conclusion(
-            feeder=self.load_feeder(),
-            sites=[choice.name for choice in self.choices()],
-            n_placements=len(self.placements()),
-            limits=self.limits,
-            judged_again=made_under is not None,
-            scenario=self.scenario,
-            finalist_dt_s=float(self.finalist_dt_s),
-            followed=tuple(name_of(buses) for buses in self.followed),
-            optimised=self.taps == "optimised",
-            results=results,
-        )
+        return draw_conclusion(self, results, made_under)
 
 
 def _integral(coarse: Trial | None) -> float | None:

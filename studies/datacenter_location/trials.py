@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
-from g2g_opt.plan import Plan, TapMode
+from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import Bases, Engine, simulate
 from studies.datacenter_location.placements import PlacementBuses, name_of
 from studies.datacenter_location.question import LocationQuestion
 from studies.shared.stored_runs import RunRow
-from studies.shared.typed_rows import TypedRow
+from studies.shared.typed_rows import ShownAs, TypedRow
 
 Ints = NDArray[np.int64]
 Steps = tuple[int, ...]
@@ -51,25 +52,25 @@ class PlacementRow(TypedRow):
     under the taps chosen: what was known of a placement before its full run.
     """
 
-    placement: str
+    placement: Annotated[str, ShownAs("buses")]
     buses: tuple[str, ...]
     stage: str
     steps: tuple[int, ...]
-    taps: str
-    engine: str
+    taps: Annotated[str, ShownAs("taps", secondary=True)]
+    engine: Annotated[str, ShownAs("engine", secondary=True)]
     engine_note: str
     failure: str
-    kept: bool
-    broken: str
-    integral_violation_pu_s: float | None
-    violation_time_s: float | None
-    throughput_tps: float | None
-    throughput_share: float | None
-    margin_pu: float | None
-    lowest_pu: float | None
-    lowest_where: str
-    highest_pu: float | None
-    highest_where: str
+    kept: Annotated[bool, ShownAs("limits kept")]
+    broken: Annotated[str, ShownAs("limits broken", secondary=True)]
+    integral_violation_pu_s: Annotated[float | None, ShownAs("integral violation (pu s)", 4)]
+    violation_time_s: Annotated[float | None, ShownAs("time outside (s)", 1)]
+    throughput_tps: Annotated[float | None, ShownAs("tokens/s", 0)]
+    throughput_share: Annotated[float | None, ShownAs("tokens, share of uncontrolled", 3, secondary=True)]
+    margin_pu: Annotated[float | None, ShownAs("margin of the worst voltage (pu)", 5, secondary=True)]
+    lowest_pu: Annotated[float | None, ShownAs("lowest (pu)", 4)]
+    lowest_where: Annotated[str, ShownAs("lowest at", secondary=True)]
+    highest_pu: Annotated[float | None, ShownAs("highest (pu)", 4)]
+    highest_where: Annotated[str, ShownAs("highest at", secondary=True)]
     coarse_study_integral_pu_s: float | None = None
     predicted_cost_pu: float | None = None
 
@@ -188,7 +189,7 @@ class Trials:
         self.taps = TapRange.of(self.feeder)
         self._policy, self._storage = question.policy, question.storage
         self._bases: Bases = {}
-        self._tap_mode: TapMode = "own control" if question.taps == "own control" else "fixed"
+        self._tap_mode = question.tap_mode
         self._sites = [
             {bus: question.site(choice, bus) for bus in choice.candidate_buses(self.feeder)}
             for choice in question.choices()

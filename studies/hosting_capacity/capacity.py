@@ -74,6 +74,11 @@ class JudgedSize:
             n_failed=best.n_failed,
         )
 
+    @property
+    def n_gpus(self) -> int:
+        """GPUs of all its sites."""
+        return GPUS_PER_SERVER * sum(self.n_servers_by_site)
+
     def value(self, objective: Objective) -> tuple[float, int]:
         """What the size is worth: tokens served per second, peak power (MW) or servers; of equal ones the larger."""
         if objective == "gpus":
@@ -196,9 +201,9 @@ _MEASURE = {"tokens": "tokens", "mw": "MW", "gpus": "GPUs"}
 
 def best_note(best: JudgedSize, largest: JudgedSize, objective: Objective) -> str:
     """Why an answer is not the largest size that keeps the limits."""
-    gpus, figures = GPUS_PER_SERVER * sum(largest.n_servers_by_site), largest.summary
+    figures = largest.summary
     return (
-        f"the size with the most {_MEASURE[objective]}; up to {gpus} GPUs keep the limits, at "
+        f"the size with the most {_MEASURE[objective]}; up to {largest.n_gpus} GPUs keep the limits, at "
         f"{figures.power_peak_mw:.2f} MW and {figures.throughput_tps / 1e3:,.0f} thousand tokens/s"
     )
 

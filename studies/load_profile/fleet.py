@@ -201,11 +201,8 @@ class YearFleets:
         caps = held.batch_cap
         return [
             FleetCellRow(
-                bus=self._bus,
+                *(self._bus, cell.month, cell.hour, cell.n_days),
                 operation=held.name,
-                month=cell.month,
-                hour=cell.hour,
-                days=cell.n_days,
                 power_mw=float(power[k]),
                 lowest_pu=float(lowest[k]),
                 highest_pu=float(highest[k]),

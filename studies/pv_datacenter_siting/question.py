@@ -37,20 +37,10 @@ from g2g_opt.quantities import (
 )
 from g2g_opt.reading import finite_number
 from g2g_opt.scenario import Scenario
-from g2g_opt.site import POWER_FACTOR, Site
+from g2g_opt.site import Site
 from g2g_opt.uncontrolled import replay_uncontrolled
-from studies.shared.question_fields import (
-    SITES,
-    CircuitEdits,
-    ExcludedBuses,
-    FeederName,
-    GpuName,
-    PlacedSites,
-    SitePowerFactor,
-    StudySeed,
-    TraceFolder,
-    YearProfile,
-)
+from studies.shared.feeder_questions import FeederQuestion
+from studies.shared.question_fields import SITES, FeederName, PlacedSites, StudySeed, YearProfile
 from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
 from studies.shared.stated_solver import MATRICES, SolverName, pyomo_solver
@@ -146,7 +136,7 @@ def read_sweeps(texts: Sequence[str], question: object) -> tuple[tuple[str, tupl
 
 
 @question_model
-class SitingQuestion:
+class SitingQuestion(FeederQuestion):
     """The question, complete enough to rerun: where do PV plants and datacenters go on `feeder`, and how large?
 
     Each datacenter is at full draw all day; with `site_scale_max` above `site_scale_min` their sizes are free between
@@ -163,8 +153,6 @@ class SitingQuestion:
     """
 
     feeder: FeederName = "ieee34"
-    exclude_buses: ExcludedBuses = ()
-    edits: CircuitEdits = None
     mode: Annotated[Literal["pv", "dc", "joint"], Flag("--mode", "what is placed")] = "pv"
     pv_buses: Annotated[
         tuple[str, ...], Flag("--pv-bus", "a candidate", metavar="BUS", group=_PV, unset="the feeder's candidates")
@@ -181,8 +169,6 @@ class SitingQuestion:
         ReadBy(read_zones),
     ] = ()
     sites: PlacedSites = ()
-    gpu: GpuName = "H100"
-    power_factor: SitePowerFactor = POWER_FACTOR
     site_scale_min: Annotated[
         Scale,
         Flag(
@@ -259,7 +245,6 @@ class SitingQuestion:
         ReadBy(read_sweeps),
     ] = ()
     seed: StudySeed = 0
-    trace_dir: TraceFolder = "data/specs"
 
     # --- resolved
 
@@ -279,10 +264,6 @@ class SitingQuestion:
         return Scenario(
             "hour", replica_share_start=1.0, replica_ramps=(), seed=self.seed, profile=self.profile, duration_s=3600
         )
-
-    def load_feeder(self) -> Feeder:
-        """The feeder named by the question."""
-        return Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The datacenters to place; `InputError` if there are none to place, or names repeat."""

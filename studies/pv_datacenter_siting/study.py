@@ -9,7 +9,6 @@ its place, with what refused it. At last `ties` looks for other placements at th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from g2g_opt.errors import InputError
@@ -23,7 +22,6 @@ from studies.pv_datacenter_siting.rows import NearestRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan, best_of, judged_plans
 from studies.pv_datacenter_siting.windows import ClosedLoopWindow
 from studies.pv_datacenter_siting.work import find_ties, propose_plans, run_window, sweep_plans
-from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.stated_solver import check_solver_is_installed
@@ -65,10 +63,6 @@ class SitingStudy(SitingQuestion):
     def rejudges(self) -> frozenset[str]:
         """Limits that hold at a step or over a window's service; none where costs hang on the limits."""
         return _REJUDGES if self.violations == "forbidden" else frozenset()
-
-    def input_files(self) -> dict[str, Path]:
-        """Circuit, bundled data, the user's traces and hourly profile."""
-        return feeder_files(self.feeder, self.trace_dir, self.profile)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""

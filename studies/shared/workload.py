@@ -5,17 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from g2g_opt.assembly import assemble
 from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from g2g_opt.limits import Limits
-from g2g_opt.plan import Plan, Policy, StorageUnit
-from g2g_opt.scenario import Scenario
-from g2g_opt.site import GPUS_PER_SERVER, AskedConnection, sized_site, smallest_n_servers
+from g2g_opt.site import GPUS_PER_SERVER, smallest_n_servers
 
 Models = tuple[tuple[InferenceModelSpec, int], ...]
 
@@ -63,29 +58,6 @@ def check_three_phase(feeder: Feeder, names: Sequence[str]) -> tuple[str, ...]:
     if not buses:
         raise InputError(f"feeder {feeder.name} has no bus that a site can go to; see `g2g feeder`")
     return buses
-
-
-def try_smallest_sites(
-    feeder: Feeder,
-    buses: Sequence[str],
-    models: Models,
-    base_kw_per_gpu: float,
-    power_factor: float,
-    connection: AskedConnection,
-    policy: Policy,
-    scenario: Scenario,
-    limits: Limits,
-    trace_dir: str,
-    storage: tuple[StorageUnit, ...] = (),
-) -> None:
-    """Start a run with a smallest site at every bus; raises what stands in the way before workers meet it."""
-    n_servers = smallest_n_servers(models)
-    for bus in buses:
-        site = sized_site("site", bus, models, n_servers, base_kw_per_gpu, power_factor, connection)
-        run = assemble(
-            Plan((site,), policy=policy, storage=storage), scenario, feeder, limits, trace_dir=Path(trace_dir)
-        )
-        run.grid.start()
 
 
 @dataclass(frozen=True)

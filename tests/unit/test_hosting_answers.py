@@ -97,7 +97,7 @@ def test_flexible_is_no_less_than_firm() -> None:
 
 
 def corner(first: int, second: int) -> Corner:
-    return Corner(("671", "675"), "firm", (first, second), (0.0, 0.0), "", "")
+    return Corner("671", "675", "firm", 8 * first, 8 * second, 0.0, 0.0, "", "")
 
 
 def test_a_frontier_that_rises_by_more_than_the_resolution_is_noticed() -> None:
