@@ -27,7 +27,7 @@ _OF_NETWORK = (
 )
 
 
-def draw_conclusion(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Conclusion:
+def conclusion_of(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Conclusion:
     """The answer from stored rows."""
     parts: AnswerParts = _PARTS[question.kind](question, results)
     # Every task read the files that it needed: what two of them say is said once.

@@ -18,7 +18,7 @@ from studies.coordination_policy.market_notes import note_rows, notes_in_words
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.rows import CommittedDayRow, LoadRow
 from studies.coordination_policy.setting import CoordinationSetting, make_setting
-from studies.shared.stated_solver import pyomo_solver
+from studies.shared.stated_solver import solver_of
 from studies.shared.task import Row
 from studies.shared.typed_rows import to_rows
 
@@ -44,7 +44,8 @@ def study_day(
     setting = make_setting(question.settings, penetration, 0.0)
     hours = load_hours(question, setting)
     first = int(np.searchsorted(hours.series.hour_begins, np.datetime64(date)))
-    solve = _solver_of(question)
+    statement = "solvers.unit_commitment.pyomo_solve", "solve_unit_commitment_statement"
+    solve = solver_of(question.solver, solve_unit_commitment, *statement)
     rows: list[CommittedDayRow] = []
     loads: list[LoadRow] = []
     notes = note_rows(hours.series, date, date) if question.market_files else []
@@ -73,17 +74,6 @@ def _with_words(report: Callable[[str], None], words: str) -> Callable[[str], No
     """Reports as before, the first of them with more words."""
     waiting = [f". {words}"]
     return lambda own: report(own + (waiting.pop() if waiting else ""))
-
-
-def _solver_of(question: CoordinationQuestion) -> Callable[..., UnitCommitmentSolution]:
-    """`solve_unit_commitment`, or the same promise by the program's Pyomo statement."""
-    solver = pyomo_solver(question.solver)
-    if solver is None:
-        return solve_unit_commitment
-    # Pyomo takes half a second to import, which others need not wait for.
-    from solvers.unit_commitment.pyomo_solve import solve_unit_commitment_statement
-
-    return lambda problem, **asked: solve_unit_commitment_statement(problem, solver, **asked)
 
 
 def day_problem(setting: CoordinationSetting, hours: Hours, first: int, alpha: float | None) -> UnitCommitmentProblem:

@@ -18,7 +18,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.transmission.market_folder import MarketFolder
 from g2g_opt.transmission.network_case import case_path
 from solvers.outcome import SolverError
-from studies.coordination_policy.answer import draw_conclusion
+from studies.coordination_policy.answer import conclusion_of
 from studies.coordination_policy.answer_parts import percent_of
 from studies.coordination_policy.baselines import check_baseline
 from studies.coordination_policy.closed_loop import latency_excess_mw, run_loop, train_loop_policy
@@ -178,7 +178,7 @@ class CoordinationStudy(CoordinationQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; there are no limits that could be others."""
-        return draw_conclusion(self, results)
+        return conclusion_of(self, results)
 
 
 def _tell(progress: Progress, k: int, n: int, share: float) -> None:

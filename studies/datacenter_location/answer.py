@@ -41,7 +41,7 @@ _BATCH = (
 _CLOUD_MAX = 4000
 
 
-def draw_conclusion(
+def conclusion_of(
     study: LocationQuestion, results: Sequence[TaskResult], made_under: Limits | None = None
 ) -> Conclusion:
     """The answer from stored rows; if they were `made_under` other limits than the study's, judged again."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import field, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Annotated
-
-from pydantic import Field
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
@@ -47,7 +45,7 @@ class LocationQuestion(HourQuestion):
     feeder: FeederName = "ieee123"
     sites: PlacedSites = ()
     policy: Policy = Policy("ofo")
-    limits: Annotated[Limits, NounFlags("limits, beyond which a placement is marked")] = Field(default_factory=Limits)
+    limits: Annotated[Limits, NounFlags("limits, beyond which a placement is marked")] = field(default_factory=Limits)
     refined: Annotated[CountFromZero, Flag("--refined", "best placements that get a tap search of their own")] = 300
     finalists: Annotated[
         Count, Flag("--finalists", "best placements that are run again on OpenDSS; their order is the answer")

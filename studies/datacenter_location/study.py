@@ -17,7 +17,7 @@ from g2g_opt.assembly import assemble
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
-from studies.datacenter_location.answer import draw_conclusion
+from studies.datacenter_location.answer import conclusion_of
 from studies.datacenter_location.placements import PlacementBuses, name_of, spread_sample
 from studies.datacenter_location.question import LocationQuestion
 from studies.datacenter_location.ranking import best_rows
@@ -28,11 +28,12 @@ from studies.datacenter_location.tap_model import (
     refine_settings,
     usable,
 )
-from studies.datacenter_location.trials import PlacementRow, Steps, Trial, TrialRun, Trials
+from studies.datacenter_location.trials import PlacementRow, Trial, TrialRun, Trials
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.rejudging import ALL_LIMITS
 from studies.shared.stored_bases import BASES, base_rows
+from studies.shared.tap_range import Steps, taps_in_words
 from studies.shared.task import Progress, Row, Tables, Task, TaskResult, gather
 from studies.shared.typed_rows import gather_as, to_rows
 
@@ -154,12 +155,7 @@ class LocationStudy(LocationQuestion):
             lambda share: progress(share, f"coarse runs of {len(sample)} placements"),
         )
         taps = _trials(self).taps
-        return {
-            "settings": [
-                {"steps": list(steps), "taps": " ".join(f"{name}={ratio:g}" for name, ratio in taps.taps(steps))}
-                for steps in library
-            ]
-        }
+        return {"settings": [{"steps": list(steps), "taps": taps_in_words(taps.taps(steps))} for steps in library]}
 
     def _simulate_placements(self, task: Task, progress: Progress) -> Tables:
         """Coarse under the study's taps, the best predicted setting for each, then the full run under that."""
@@ -228,7 +224,7 @@ class LocationStudy(LocationQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; those that were `made_under` other limits are judged again."""
-        return draw_conclusion(self, results, made_under)
+        return conclusion_of(self, results, made_under)
 
 
 def _integral(coarse: Trial | None) -> float | None:

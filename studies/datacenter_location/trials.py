@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 
-from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
@@ -18,10 +16,9 @@ from g2g_opt.simulate import Bases, Engine, simulate
 from studies.datacenter_location.placements import PlacementBuses, name_of
 from studies.datacenter_location.question import LocationQuestion
 from studies.shared.stored_runs import RunRow
+from studies.shared.tap_range import Steps, TapRange, taps_in_words
 from studies.shared.typed_rows import ShownAs, TypedRow
 
-Ints = NDArray[np.int64]
-Steps = tuple[int, ...]
 # Integral violation (pu s), violation time (s), throughput and voltage margin (negated), name: smaller is better.
 RankKey = tuple[float, float, float, float, str]
 
@@ -85,7 +82,7 @@ class PlacementRow(TypedRow):
             buses=trial.placement,
             stage=stage,
             steps=trial.steps,
-            taps=" ".join(f"{name}={ratio:g}" for name, ratio in trial.plan.taps),
+            taps=taps_in_words(trial.plan.taps),
             engine=run.engine,
             engine_note=run.engine_note,
             failure=str(run.failure or ""),
@@ -139,46 +136,6 @@ def rank_key(row: PlacementRow) -> RankKey:
         -round(margin_pu, _DIGITS_MARGIN),
         row.placement,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class TapRange:
-    """The regulators of a feeder: ratios (pu) of the study's taps, step sizes, and steps left in either direction.
-
-    The last step ends at the end of the range (pu), which it may reach before it is whole.
-    """
-
-    names: tuple[str, ...]
-    start_pu: NDArray[np.float64]
-    step_pu: NDArray[np.float64]
-    down: Ints
-    up: Ints
-    lowest_pu: NDArray[np.float64]
-    highest_pu: NDArray[np.float64]
-
-    @staticmethod
-    def of(feeder: Feeder) -> TapRange:
-        """Ranges around the study's taps, or the circuit's own where a study has none."""
-        regulators = list(feeder.regulators.values())
-        known = {**feeder.compiled_taps, **(feeder.initial_taps.regulators if feeder.initial_taps is not None else {})}
-        start = np.array([known[r.name] for r in regulators], dtype=np.float64)
-        step = np.array([r.tap_step_pu for r in regulators], dtype=np.float64)
-        low = np.array([r.tap_min_pu for r in regulators], dtype=np.float64)
-        high = np.array([r.tap_max_pu for r in regulators], dtype=np.float64)
-        down = np.ceil((start - low) / step - 1e-6).astype(np.int64)
-        up = np.ceil((high - start) / step - 1e-6).astype(np.int64)
-        return TapRange(tuple(r.name for r in regulators), start, step, down, up, low, high)
-
-    def taps(self, steps: Sequence[int]) -> tuple[tuple[str, float], ...]:
-        """Ratios by regulator name, as a plan takes them."""
-        moved = np.round(self.start_pu + np.asarray(steps, dtype=np.int64) * self.step_pu, 9)
-        moved = np.clip(moved, self.lowest_pu, self.highest_pu)
-        return tuple(zip(self.names, moved.tolist(), strict=True))
-
-    @property
-    def study(self) -> Steps:
-        """No steps: the study's taps."""
-        return (0,) * len(self.names)
 
 
 class Trials:

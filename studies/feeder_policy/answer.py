@@ -38,7 +38,7 @@ _MEANS = (
 _RUNS = columns_of(CaseRow, "scenario case", *METRICS, "failure")
 
 
-def draw_conclusion(question: FeederPolicyQuestion, results: Sequence[TaskResult]) -> Conclusion:
+def conclusion_of(question: FeederPolicyQuestion, results: Sequence[TaskResult]) -> Conclusion:
     """Means over the test scenarios in which every case has an answer, and how the contextual policy differs."""
     feeder, rows = question.load_feeder(), gather_as(results, "runs", CaseRow)
     rounds = gather_as(results, "rounds", TrainingRound)

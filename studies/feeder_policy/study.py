@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from g2g_opt.limits import Limits
-from studies.feeder_policy.answer import draw_conclusion
+from studies.feeder_policy.answer import conclusion_of
 from studies.feeder_policy.cases import MarginRow, PolicyRow, n_steps, run_case
 from studies.feeder_policy.question import FeederPolicyQuestion
 from studies.feeder_policy.setting import FeederPolicyCase
@@ -54,4 +54,4 @@ class FeederPolicyStudy(FeederPolicyQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; a policy is trained for its limits, so they are never others."""
-        return draw_conclusion(self, results)
+        return conclusion_of(self, results)

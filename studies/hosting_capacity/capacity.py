@@ -13,7 +13,8 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.site import GPUS_PER_SERVER
 from g2g_opt.summary import Summary
 from solvers.exact_binomial import lower_bound
-from studies.shared.tap_search import Taps, TapTrial
+from studies.shared.tap_range import Taps
+from studies.shared.tap_search import TapTrial
 
 Operation = Literal["firm", "flexible"]
 # What the flexible answer is the best in, among the sizes that keep the limits.
@@ -155,11 +156,6 @@ class Capacity:
     def n_servers(self) -> int:
         """The largest size kept; 0 if there is none."""
         return self.largest.n_servers if self.largest is not None else 0
-
-    @property
-    def reached_search_end(self) -> bool:
-        """True if nothing above the answer was rejected."""
-        return self.n_rejected is None
 
 
 def capacity_of(

@@ -15,6 +15,7 @@ from studies.hosting_capacity.ladder import Rung
 from studies.hosting_capacity.search import SearchResult, StoredRun
 from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.stored_runs import RunRow
+from studies.shared.tap_range import taps_in_words
 from studies.shared.task import Tables
 from studies.shared.typed_rows import ShownAs, TypedRow, to_rows
 
@@ -250,11 +251,6 @@ def _limit(stopped: LimitCheck | None, name: str, where: str, figure: float | No
         "limit_value": stopped.value if stopped is not None else figure,
         "limit_allowed": stopped.limit if stopped is not None else figure,
     }
-
-
-def taps_in_words(taps: Sequence[tuple[str, float]]) -> str:
-    """Regulators and their ratios (pu)."""
-    return " ".join(f"{name}={ratio:g}" for name, ratio in taps)
 
 
 def capacity_row(capacity: Capacity) -> CapacityRow:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from g2g_opt.limits import Limits
-from studies.hosting_capacity.answer import draw_conclusion
+from studies.hosting_capacity.answer import conclusion_of
 from studies.hosting_capacity.capacity import Aim, JudgedSize
 from studies.hosting_capacity.frontier import frontier_aims, frontier_tasks
 from studies.hosting_capacity.question import HostingCapacityQuestion
@@ -84,4 +84,4 @@ class HostingCapacityStudy(HostingCapacityQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; those that were `made_under` other limits are judged again."""
-        return draw_conclusion(self, results, made_under)
+        return conclusion_of(self, results, made_under)

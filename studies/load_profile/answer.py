@@ -45,7 +45,7 @@ from studies.shared.typed_rows import as_shown, columns_of, gather_as, table_of
 _CHARTS_MAX = 8
 
 
-def draw_conclusion(study: LoadProfileQuestion, results: Sequence[TaskResult], again: bool = False) -> Conclusion:
+def conclusion_of(study: LoadProfileQuestion, results: Sequence[TaskResult], again: bool = False) -> Conclusion:
     """The answer from stored results alone; `again` if the runs were made under other limits than the study's."""
     used = study.limits
     years, hours = gather_as(results, "years", YearRun), load_profile(study.profile)

@@ -16,7 +16,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
-from studies.load_profile.answer import draw_conclusion
+from studies.load_profile.answer import conclusion_of
 from studies.load_profile.cell_search import search_cell
 from studies.load_profile.fleet import YearFleets
 from studies.load_profile.question import LoadProfileQuestion
@@ -126,4 +126,4 @@ class LoadProfileStudy(LoadProfileQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; sizes `made_under` other limits are judged again."""
-        return draw_conclusion(self, results, made_under is not None)
+        return conclusion_of(self, results, made_under is not None)

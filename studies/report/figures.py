@@ -40,7 +40,7 @@ _LABELS_MAX = 40
 _WORD_MAX = 28
 
 
-def draw_conclusion(conclusion: Conclusion, feeder: Feeder | None, folder: Path) -> list[Path]:
+def draw_pictures(conclusion: Conclusion, feeder: Feeder | None, folder: Path) -> list[Path]:
     """Write a PNG per map, envelope and chart, named after their titles; returns the paths."""
     # One after the other: open figures take memory.
     drawn: list[tuple[str, Callable[[], Figure]]] = []

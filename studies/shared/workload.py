@@ -11,6 +11,7 @@ from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.site import GPUS_PER_SERVER, smallest_n_servers
+from studies.shared.site_choices import check_phases
 
 Models = tuple[tuple[InferenceModelSpec, int], ...]
 
@@ -52,9 +53,7 @@ def check_site_buses(feeder: Feeder, names: Sequence[str]) -> tuple[str, ...]:
 def check_three_phase(feeder: Feeder, names: Sequence[str]) -> tuple[str, ...]:
     """The buses named, or the feeder's candidates; `InputError` for one that is unknown or lacks a phase."""
     buses = tuple(feeder.bus(bus).name for bus in names) or feeder.candidate_buses
-    for bus in buses:
-        if feeder.bus(bus).phases != (1, 2, 3):
-            raise InputError(f"bus {bus} has phases {feeder.bus(bus).phases}; a site needs all three")
+    check_phases(feeder, buses)
     if not buses:
         raise InputError(f"feeder {feeder.name} has no bus that a site can go to; see `g2g feeder`")
     return buses

@@ -55,7 +55,7 @@ def test_a_gap_and_the_end_of_the_search_are_said() -> None:
     found = answer(judged(5, 2.0), judged(9, 0.5))
     assert found.rejected_below == (5,)
     assert found.below_gap is None
-    assert found.reached_search_end
+    assert found.n_rejected is None
     comb = answer(judged(3, 0.5), judged(4, 0.6), judged(5, 2.0), judged(7, 0.5), judged(8, 2.0), judged(9, 0.5))
     assert (comb.n_servers, comb.rejected_below) == (9, (5, 8))
     assert comb.below_gap is not None
