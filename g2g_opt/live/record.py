@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,7 @@ class LiveRecorder:
         self._pack = msgpack.Packer().pack
         self._rows = bytearray()
         self._lanes: dict[LaneName, int] = {}
+        self._lock = threading.Lock()  # threads that talk to clusters write rows too
         head = {"format": FORMAT, "version": VERSION, "host": socket.gethostname(), "role": role, "began_s": began_s}
         self._write(self._pack(head))
 
@@ -78,10 +80,11 @@ class LiveRecorder:
         self._row(lane, 1, sequence, time_s, sent_s)
 
     def _row(self, lane: int, arrived: int, sequence: int, time_s: float, sent_s: float) -> None:
-        if self._file is None or len(self._rows) > _HELD_BYTES_MAX:
-            self._tally["record_full"] += 1
-        else:
-            self._rows += _ROW.pack(lane, arrived, sequence, time_s, sent_s)
+        with self._lock:
+            if self._file is None or len(self._rows) > _HELD_BYTES_MAX:
+                self._tally["record_full"] += 1
+            else:
+                self._rows += _ROW.pack(lane, arrived, sequence, time_s, sent_s)
 
     def event(self, time_s: float, name: str, detail: str = "") -> None:
         """Something that happened besides messages."""
@@ -89,8 +92,9 @@ class LiveRecorder:
 
     def flush(self) -> None:
         """Write what is held."""
-        if self._rows:
+        with self._lock:
             rows, self._rows = bytes(self._rows), bytearray()
+        if rows:
             self._write(self._pack(["rows", rows]))
 
     def _write(self, data: bytes) -> None:

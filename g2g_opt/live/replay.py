@@ -82,16 +82,17 @@ def channels_of_run(run: LiveRun, node_of: Mapping[str, str]) -> Channels:
     `node_of` names a node for each: what it reported is what controllers hear from the site or the grid, and what it
     was sent are commands. Raises `InputError` for a node that is not in the record, or only in the record of one side.
     """
-    nodes = sorted({source for source, _, topic in run.lanes if topic == "report"})
+    nodes = sorted({source for source, _, topic in run.lanes if topic in ("report", "site")})
     lanes = []
     for name, node in node_of.items():
         if node not in nodes:
             raise unknown_name("node", node, nodes, "in the record")
         topic: Topic = "voltage" if name == GRID else "site"
-        lanes.append(Lane(recorded_channel(run.lanes[node, ALLOCATOR, "report"]), name, CONTROLLER, topic))
-        back = run.lanes.get((ALLOCATOR, node, "allocation"))
+        there = run.lanes.get((node, ALLOCATOR, "report")) or run.lanes[node, CONTROLLER, "site"]
+        back = run.lanes.get((ALLOCATOR, node, "allocation")) or run.lanes.get((CONTROLLER, node, "command"))
         if back is None:
-            raise InputError(f"node {node} kept no record: what it was sent may have arrived or not")
+            raise InputError(f"node {node} was sent nothing, or kept no record of what arrived")
+        lanes.append(Lane(recorded_channel(there), name, CONTROLLER, topic))
         lanes.append(Lane(recorded_channel(back), CONTROLLER, name, "command"))
     return Channels(lanes=tuple(lanes))
 

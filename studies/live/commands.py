@@ -18,6 +18,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.live.settings import Address, LivePeriodS, LiveSettings, load_key, write_key
 from g2g_opt.quantities import Count, DurationS, PowerKw, Seed
 from studies.live.channel_file import channels_toml
+from studies.live.site_commands import add_datacenter
 from studies.shared.number_flags import number
 
 Commands = Any  # argparse has no public name for what add_subparsers returns
@@ -44,6 +45,7 @@ def add_live_commands(parser: argparse.ArgumentParser) -> None:
     _add_node(commands)
     _add_campaign(commands)
     _add_replay(commands)
+    add_datacenter(commands)
 
 
 def _add_key(commands: Commands) -> None:
