@@ -121,6 +121,11 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"g2g-opt {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_study_commands(commands, wanted)
+    live = commands.add_parser("live", help="nodes on real sockets, and clusters that run: hardware in the loop")
+    if wanted == "live":
+        from studies.live.commands import add_live_commands
+
+        add_live_commands(live)
     models = commands.add_parser("models", help="list the measured inference workloads")
     models.add_argument("--model", help="only this model: its id, or the part after the slash")
     models.add_argument("--gpu", help="only this GPU, e.g. H100")
