@@ -24,6 +24,7 @@ from studies.shared.task import Question
 # Named by where they are, so that the runner and its workers import only the study they run.
 STUDIES = {
     "check": "studies.connection_check.study:ConnectionCheckStudy",
+    "communication": "studies.communication.study:CommunicationStudy",
     "coordination": "studies.coordination_policy.study:CoordinationStudy",
     "feeder-policy": "studies.feeder_policy.study:FeederPolicyStudy",
     "hosting-capacity": "studies.hosting_capacity.study:HostingCapacityStudy",

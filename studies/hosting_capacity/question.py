@@ -28,7 +28,8 @@ from g2g_opt.service_transformer import with_services
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR
 from solvers.exact_binomial import failures_allowed, trials_needed
 from studies.hosting_capacity.capacity import Aim, Objective, Operation
-from studies.hosting_capacity.scenario_draws import draw_scenarios, worst_outage_start_s
+from studies.hosting_capacity.scenario_draws import draw_scenarios
+from studies.shared.outages import worst_outage_start_s
 from studies.shared.question_fields import (
     BaseKwPerGpu,
     Buses,
