@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -41,6 +41,11 @@ from g2g_opt.site import GPUS_PER_SERVER, Site
 # Where a user's own traces are looked for unless a study says otherwise.
 
 
+# Makes what stands for a site in a scenario (with the folder of traces): it steps as an `OfflineDatacenter` does and
+# keeps such a record; an `OnlineDatacenter` does so for policies of batch sizes and taps.
+MakeDatacenter = Callable[[Site, Scenario, Path], Any]
+
+
 @dataclass(frozen=True)
 class Assembly:
     """A run ready to start: the coordinator, and the parts its results are read from."""
@@ -59,8 +64,14 @@ def assemble(
     trace_dir: Path = TRACE_DIR,
     tolerance: float = STUDY_TOLERANCE,
     record_loading: bool = True,
+    make_datacenter: MakeDatacenter | None = None,
+    live_speed: float | None = None,
 ) -> Assembly:
-    """Live components of one plan in one scenario; `InputError` if they do not fit together."""
+    """Live components of one plan in one scenario; `InputError` if they do not fit together.
+
+    `make_datacenter` makes what stands for a site; by default it replays measurements. With `live_speed` ticks are
+    paced to wall time, so many seconds of the run in one of it.
+    """
     check_training(plan.sites, scenario)
     taps = dict(feeder.initial_taps.regulators) if feeder.initial_taps is not None else {}
     taps.update(plan.taps)
@@ -76,9 +87,8 @@ def assemble(
         own_sun_share=generation_share,
         rating_basis=limits.rating_basis,
     )
-    datacenters = {
-        site.name: assemble_datacenter(site_at_start(site, plan.policy), scenario, trace_dir) for site in plan.sites
-    }
+    make = make_datacenter or assemble_datacenter
+    datacenters = {site.name: make(site_at_start(site, plan.policy), scenario, trace_dir) for site in plan.sites}
     for site in plan.sites:
         grid.attach_dc(
             datacenters[site.name],
@@ -108,6 +118,8 @@ def assemble(
         grid=grid,
         controllers=assemble_controllers(plan, scenario, feeder, limits, *shown, storage, trace_dir),
         total_duration_s=scenario.duration_s,
+        live=live_speed is not None,
+        speed=live_speed or 1.0,
         links=links,
     )
     return Assembly(coordinator, grid, datacenters)

@@ -114,6 +114,11 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"g2g-opt {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_study_commands(commands, wanted)
+    live = commands.add_parser("live", help="nodes on real sockets, and clusters that run: hardware in the loop")
+    if wanted == "live":
+        from studies.live.commands import add_live_commands
+
+        add_live_commands(live)
     models = commands.add_parser("models", help="list the measured inference workloads")
     models.add_argument("--model", help="only this model: its id, or the part after the slash")
     models.add_argument("--gpu", help="only this GPU, e.g. H100")
@@ -165,7 +170,9 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
 
     limits = Limits(**{name: getattr(options, name) for name in _BASE_CASE_LIMITS})
     feeder = Feeder.find(options.feeder, options.edits, options.at).excluding(tuple(options.exclude_buses))
-    base = solve_base_case(feeder, options.own_load_share, limits.rating_basis)
+    # Of a user's circuit the studied state has its controls at rest already.
+    settled = feeder.initial_taps is not None
+    base = solve_base_case(feeder, options.own_load_share, limits.rating_basis, settled=settled)
     console.print(repr(feeder), markup=False)
     for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder, limits)):
         console.print(words, markup=False)

@@ -108,14 +108,19 @@ def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) 
     used = getattr(question, "limits", None) or Limits()
     scenario = getattr(question, "scenario", None)
     load_level = scenario.own_load_share if isinstance(scenario, Scenario) else 1.0
-    base = solve_base_case(feeder, load_level, used.rating_basis)
+    settled = getattr(question, "taps", "") == "own control"
+    base = solve_base_case(feeder, load_level, used.rating_basis, settled=settled)
     broken = base.breaks(used)
     words = f"without any site, in the state that is studied, a limit is broken already: {broken}"
     chart = distance_chart(base, load_level, conclusion.envelopes[0] if conclusion.envelopes else None, used)
     return replace(
         conclusion,
         # The taps that studies of a bundled feeder begin with are no state that it came to rest in.
-        warnings=((words, *conclusion.warnings) if broken and feeder.initial_taps is None else conclusion.warnings),
+        warnings=(
+            (words, *conclusion.warnings)
+            if broken and (settled or feeder.initial_taps is None)
+            else conclusion.warnings
+        ),
         charts=((chart, *conclusion.charts) if chart is not None else conclusion.charts),
     )
 

@@ -16,7 +16,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
 from studies.datacenter_location.placements import PlacementBuses, list_placements
 from studies.shared.feeder_questions import HourQuestion
-from studies.shared.question_fields import FeederName, PlacedSites
+from studies.shared.question_fields import FeederName, PlacedSites, StorageUnits
 from studies.shared.question_model import NounFlags, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
 
@@ -45,6 +45,7 @@ class LocationQuestion(HourQuestion):
     feeder: FeederName = "ieee123"
     sites: PlacedSites = ()
     policy: Policy = Policy("ofo")
+    storage: StorageUnits = ()
     limits: Annotated[Limits, NounFlags("limits, beyond which a placement is marked")] = field(default_factory=Limits)
     refined: Annotated[CountFromZero, Flag("--refined", "best placements that get a tap search of their own")] = 300
     finalists: Annotated[

@@ -25,8 +25,10 @@ from g2g_opt.quantities import (
 from g2g_opt.scenario import Scenario
 from solvers.exact_binomial import failures_allowed, trials_needed
 from studies.hosting_capacity.capacity import Aim, Objective, Operation
-from studies.hosting_capacity.scenario_draws import draw_scenarios, worst_outage_start_s
+from studies.hosting_capacity.scenario_draws import draw_scenarios
 from studies.shared.feeder_questions import HourQuestion, SizeQuestion
+from studies.shared.outages import worst_outage_start_s
+from studies.shared.question_fields import StorageUnits
 from studies.shared.question_model import NounFlags, question_model
 from studies.shared.workload import check_site_buses
 
@@ -66,6 +68,7 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
         Policy,
         NounFlags(instead={"kind": Flag("--policy", "controller of flexible operation", choices=_FLEXIBLE)}),
     ] = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
+    storage: StorageUnits = ()
     objective: Annotated[
         Objective,
         Flag(

@@ -1,7 +1,8 @@
 """What questions on a feeder share: fields with their flags, and what they resolve to. A study adds its own.
 
 `FeederQuestion` is any question on a feeder, `SiteQuestion` one with sites on it, `HourQuestion` one whose sites are
-run through an hour, and `SizeQuestion` one that looks for the largest site of given models.
+run through an hour, `ServedQuestion` one whose sites serve given models, `SizeQuestion` one that looks for the largest
+of them.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ from studies.shared.question_fields import (
     Service,
     SiteConnection,
     SitePowerFactor,
-    StorageUnits,
     StudiedAt,
     TraceFolder,
 )
@@ -87,10 +87,12 @@ class SiteQuestion(FeederQuestion):
         """Every bus where a site may stand."""
         raise NotImplementedError
 
-    def load_feeder(self) -> Feeder:
-        """The feeder named by the question, with the transformers of sites at every bus where one may stand."""
+    def load_feeder(self, buses: Sequence[str] | None = None) -> Feeder:
+        """The feeder named by the question, with the sites' own transformers at `buses` (None: wherever one may be)."""
         feeder = super().load_feeder()
-        return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
+        if self.service is None:
+            return feeder
+        return with_services(feeder, self.resolve_buses(feeder) if buses is None else buses, self.service)
 
 
 @question_model
@@ -98,7 +100,6 @@ class HourQuestion(SiteQuestion):
     """Sites that are run through an hour in closed loop."""
 
     at: StudiedAt = None
-    storage: StorageUnits = ()
     taps: Annotated[
         Literal["optimised", "study", "own control"],
         Flag(
@@ -132,28 +133,23 @@ class HourQuestion(SiteQuestion):
 
 
 @question_model
-class SizeQuestion(SiteQuestion):
-    """How large a site of measured models may be: at `buses`, searched up to `power_max_mw` at rated power.
+class ServedQuestion(SiteQuestion):
+    """Sites of measured models, which `task`, `precision` and `gpus_per_replica` choose where there are several."""
 
-    `task`, `precision` and `gpus_per_replica` choose where a model was measured in several configurations.
-    """
-
-    buses: Buses = ()
     models: ModelNames = ("llama-3.1-70b",)
     task: MeasuredTask = None
     precision: MeasuredPrecision = None
     gpus_per_replica: GpusPerReplica = None
     batch_size: NominalBatchSize = 128
     base_kw_per_gpu: BaseKwPerGpu = BASE_KW_PER_GPU
-    power_max_mw: SearchEndMw = 60.0
 
-    def load_models(self) -> Models:
-        """Measured specs with their batch size; `InputError` if the batch size is not feasible for a model."""
-        return measured_models(self.models, self.gpu, self.task, self.precision, self.gpus_per_replica, self.batch_size)
+    def load_models(self, names: tuple[str, ...] = ()) -> Models:
+        """Measured specs with their batch size, of the question's models or of others.
 
-    def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
-        """The buses asked for, checked, or the feeder's candidates."""
-        return check_site_buses(feeder, tuple(dict.fromkeys(self.buses)))
+        Raises `InputError` if the batch size is not feasible for one of them.
+        """
+        asked = names or self.models
+        return measured_models(asked, self.gpu, self.task, self.precision, self.gpus_per_replica, self.batch_size)
 
     def site(self, name: str, bus: str, models: Models, n_servers: int) -> Site:
         """So many servers at a bus, at their nominal batch sizes."""
@@ -169,3 +165,15 @@ class SizeQuestion(SiteQuestion):
         for bus in self.resolve_buses(feeder):
             plan = Plan((self.site("site", bus, models, n_servers),), policy=policy, storage=storage)
             assemble(plan, self.scenario, feeder, self.limits, trace_dir=trace_dir).grid.start()
+
+
+@question_model
+class SizeQuestion(ServedQuestion):
+    """How large a site may be: at `buses`, searched up to `power_max_mw` at rated power."""
+
+    buses: Buses = ()
+    power_max_mw: SearchEndMw = 60.0
+
+    def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
+        """The buses asked for, checked, or the feeder's candidates."""
+        return check_site_buses(feeder, tuple(dict.fromkeys(self.buses)))

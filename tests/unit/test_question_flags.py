@@ -117,6 +117,23 @@ ASKED: dict[str, dict[str, Any]] = {
         "scenario_share_min": 0.9,
         "confidence": 0.8,
     },
+    "check": {name: value for name, value in SERVED.items() if name not in ("buses", "power_max_mw")}
+    | {
+        "feeder": "ieee34",
+        "at": "2024-07-15T17:00",
+        "bus": "850",
+        "mw": 2.5,
+        "policy": SCHEDULE,
+        "taps": "study",
+        "utilisation": (0.25, 0.75),
+        "scenario": RUN,
+        "limits": LIMITS,
+        "year": "/year.csv",
+        "remedies": ("capacitor", "other bus"),
+        "costs": "/costs.csv",
+        "discount_rate": 0.05,
+        "nearby": 3,
+    },
     "load-profile": SERVED
     | {"feeder": "ieee34", "profile": "/year.csv", "taps": "study", "limits": KEPT_ALWAYS, "seed": 3},
     "location": {
@@ -349,7 +366,7 @@ def test_a_policy_file_is_read_into_the_question(tmp_path: Path) -> None:
     output = PolicyOutput("west", "m", (8, 16), (0.0, 1.0))
     trained, file = FeederPolicy((), (output,), (0.5,), ((),)), tmp_path / "policy.json"
     file.write_text(trained.to_json())
-    for study in ("hosting-capacity", "location"):
+    for study in ("check", "hosting-capacity", "location"):
         found = parse(study, "--policy", "contextual", "--policy-file", str(file))
         assert (found.policy.kind, found.policy.contextual) == ("contextual", trained)
         with pytest.raises(InputError, match=r"nothing\.json"):
