@@ -48,14 +48,6 @@ _SIZES_TO_BEST = 5
 SizeReport = Callable[[Aim, JudgedSize], None]
 
 
-def nobody(aim: Aim, judged: JudgedSize) -> None:
-    """Hears of sizes and does nothing."""
-
-
-def not_told(aim: Aim) -> None:
-    """Hears of runs on OpenDSS and does nothing."""
-
-
 @dataclass(frozen=True, eq=False)
 class StoredRun:
     """A simulated run with what it was for: to be stored, and judged again under other limits."""
@@ -97,8 +89,8 @@ class SizeSearch:
         models: Models,
         aim: Aim,
         guess: int | None = None,
-        report: SizeReport = nobody,
-        confirmed: Callable[[Aim], None] = not_told,
+        report: SizeReport = lambda aim, judged: None,
+        confirmed: Callable[[Aim], None] = lambda aim: None,
     ) -> None:
         self._study, self._models, self._aim, self._guess, self._report = study, models, aim, guess, report
         self._confirmed = confirmed

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from g2g_opt.feeder import Feeder
-from studies.hosting_capacity.capacity import Aim, JudgedSize, Operation, best_of
+from studies.hosting_capacity.capacity import Aim, Operation, best_of
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.hosting_capacity.search import SearchResult, SizeSearch, StoredRun, nobody, not_told
+from studies.hosting_capacity.search import SearchResult, SizeReport, SizeSearch, StoredRun
 from studies.shared.side_by_side import run_side_by_side
 
 
 def search_aims(
     study: HostingCapacityQuestion,
     aims: Mapping[Aim, int | None],
-    report: Callable[[Aim, JudgedSize], None] = nobody,
-    confirmed: Callable[[Aim], None] = not_told,
+    report: SizeReport = lambda aim, judged: None,
+    confirmed: Callable[[Aim], None] = lambda aim: None,
 ) -> list[SearchResult]:
     """What every aim comes to; a flexible one no less than the firm one at the same place.
 

@@ -13,7 +13,6 @@ from studies.pv_datacenter_siting.days import STEPS_AN_HOUR, clock_of
 from studies.pv_datacenter_siting.network import worst_place
 from studies.pv_datacenter_siting.proposal import Proposal, ProposalRound
 from studies.pv_datacenter_siting.stored_plan import dump_plan
-from studies.pv_datacenter_siting.year import PlanYear
 from studies.shared.typed_rows import ShownAs, TypedRow
 
 
@@ -282,11 +281,6 @@ def size_rows(proposal: Proposal, plan: str) -> list[BuiltSizeRow]:
             )
         )
     return rows
-
-
-def year_row(year: PlanYear, plan: str) -> YearRow:
-    """The year of a plan as a row."""
-    return YearRow(plan, int(year.over.size), year.pv_mwh, year.pv_mwh_by_days)
 
 
 # --- tables that other programs read

@@ -25,6 +25,7 @@ from studies.pv_datacenter_siting.rows import (
     NearestRow,
     TieRow,
     WindowRow,
+    YearRow,
     day_rows,
     history_rows,
     node_rows,
@@ -32,7 +33,6 @@ from studies.pv_datacenter_siting.rows import (
     round_rows,
     size_rows,
     tap_rows,
-    year_row,
 )
 from studies.pv_datacenter_siting.stored_plan import read_plan
 from studies.pv_datacenter_siting.ties import moved_plans
@@ -196,7 +196,8 @@ def _keep(
 def _keep_year(tables: dict[str, list[Row]], case: SitingCase, year: PlanYear, plan: str) -> None:
     """Add the rows of a plan's year."""
     record = PlanRecord.over_year(plan, case.network.with_loadings(), year.simulated)
-    _add(tables, {"year": [year_row(year, plan)], "year_hours": broken_hours(case, year, plan), "records": [record]})
+    energy = YearRow(plan, int(year.over.size), year.pv_mwh, year.pv_mwh_by_days)
+    _add(tables, {"year": [energy], "year_hours": broken_hours(case, year, plan), "records": [record]})
 
 
 def _add(tables: dict[str, list[Row]], rows: Mapping[str, Sequence[TypedRow]]) -> None:
