@@ -53,9 +53,9 @@ _SITES = (SiteChoice("campus", (ServedModel("llama-3.1-70b", 7200),), candidates
 _PV = (PVUnit("675", 1200.0),)
 _RUNS, _TRAINING = "scenarios", "training"
 _DRAWN = dict.fromkeys(
-    ("name", "profile_rows", "replica_share_start", "replica_ramps", "seed"),
+    ("name", "profile_rows", "replica_share_start", "replica_ramps", "site_shares", "seed"),
     "the study draws it for every scenario by itself, keyed by its own seed",
-)
+) | dict.fromkeys(("generation_shapes", "load_shapes"), "sun and loads follow the hours of the profile")
 # What `--training` is elsewhere; here that is how many hours a policy is trained in.
 _TRAINING_JOBS = Flag(
     "--training-job",
