@@ -101,6 +101,7 @@ class Scenario:
     `own_load_share` multiplies the feeder's own loads. `profile` names hourly figures of its demand and sun (see
     `hourly_profile`): a bundled name or a CSV. The run then goes through its rows `profile_rows` (first row, how many,
     distance between them), each held for an hour. Without one the standing units go through their demonstration hour.
+    With `own_shapes` the circuit's own shapes take the place of its load (see `own_year`).
     `training` runs beside the replicas.
     """
 
@@ -153,6 +154,10 @@ class Scenario:
             read=TrainingOverlay.parse,
         ),
     ] = ()
+    own_shapes: Annotated[
+        bool,
+        Flag("--own-shapes", "loads follow the circuit's own load shapes through the profile's hours, not its load"),
+    ] = False
 
     def __post_init__(self) -> None:
         for name in ("dt_s", "control_dt_s"):
@@ -175,6 +180,10 @@ class Scenario:
                     f"scenario {self.name!r}: training from {job.start_s:g} s begins after the run, which ends at "
                     f"{self.duration_s} s"
                 )
+        if self.own_shapes and self.profile is None:
+            raise InputError(
+                f"scenario {self.name!r}: the circuit's own shapes go through the hours of a profile; name one"
+            )
         count = self.profile_rows[1]
         if self.profile is not None and self.duration_s > count * PROFILE_ROW_S:
             raise InputError(

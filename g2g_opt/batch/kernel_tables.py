@@ -53,7 +53,8 @@ class Loads(NamedTuple):
     reach: Floats  # (branch, group of nodes), flat, pu / A
     is_special: NDArray[np.bool_]  # no three coefficients: evaluated lane by lane
     is_watched: NDArray[np.bool_]  # constant power: is it served?
-    varies: NDArray[np.bool_]  # does it follow the load share?
+    varies: NDArray[np.bool_]  # does it follow a load share?
+    share_place: Ints  # where that share's lanes begin: W times the place of its shape
     inverse_base: Floats  # 1 / V
 
 
