@@ -20,6 +20,7 @@ from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import PROFILE_ROW_S, TRAINING_SYNTAX, Scenario, TrainingOverlay
 from g2g_opt.service_transformer import with_services
 from g2g_opt.site import POWER_FACTOR
+from g2g_opt.studied_year import through_own_year
 from studies.shared.question_fields import (
     SITES,
     CircuitEdits,
@@ -170,6 +171,7 @@ class FeederPolicyQuestion:
     def load_feeder(self) -> Feeder:
         """The feeder named by the question, with the transformers of the sites."""
         feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
+        feeder = through_own_year(feeder, self.scenario)
         if self.service is None:
             return feeder
         return with_services(feeder, [bus for site in self.sites for bus in site.candidates], self.service)
@@ -224,6 +226,7 @@ class FeederPolicyQuestion:
         if low > high:
             raise InputError(f"shares of replicas must rise, got {low} to {high}")
         feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
+        feeder = through_own_year(feeder, self.scenario)
         if self.sites == _SITES and feeder.name != "ieee13":
             raise InputError(f"name sites (--site) and plants (--pv) for feeder {feeder.name}")
         for site in self.sites:

@@ -66,6 +66,7 @@ RUN = Scenario(
     "calm", 1800, Fraction(1, 2), Fraction(2), 0.6, ((10.0, 20.5, 0.75), (30.0, 40.0, 0.25)), False, 0.01, 0.002, 7,
     1.5, "hudson_valley_2018", (5, 1, 2), (TrainingOverlay(60.0, 90.5, gpu_share=0.25, peak_w_per_gpu=350.0),),
     (ReplicaShares("west", 0.5, ((10.0, 20.5, 0.75), (30.0, 40.0, 0.25))), ReplicaShares("east", 1.0)),
+    own_shapes=True,
 )  # fmt: skip
 # As scenarios are drawn around a study case.
 HOUR = Scenario(
@@ -147,7 +148,14 @@ ASKED: dict[str, dict[str, Any]] = {
         "nearby": 3,
     },
     "load-profile": SERVED
-    | {"feeder": "ieee34", "profile": "/year.csv", "taps": "study", "limits": KEPT_ALWAYS, "seed": 3},
+    | {
+        "feeder": "ieee34",
+        "profile": "/year.csv",
+        "own_shapes": True,
+        "taps": "study",
+        "limits": KEPT_ALWAYS,
+        "seed": 3,
+    },
     "location": {
         "feeder": "ieee13",
         "exclude_buses": ("611",),
@@ -196,6 +204,9 @@ ASKED: dict[str, dict[str, Any]] = {
         "switch_cost": 5.0,
         "slot_h": 4,
         "profile": "/year.csv",
+        "own_shapes": True,
+        "connection": "delta",
+        "service": SERVICE,
         "days": "typical",
         "n_typical_days": 6,
         "days_added_max": 2,
@@ -267,6 +278,7 @@ ASKED: dict[str, dict[str, Any]] = {
             server_noise=0.002,
             own_load_share=1.5,
             profile="/year.csv",
+            own_shapes=True,
             training=(TrainingOverlay(60.0, 90.5, n_gpus=2400, site="west", trace="/trace.csv"),),
         ),
         "n_training": 3,
