@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
-from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.lanes import WIDTH, aligned
 from g2g_opt.batch.loadings import Loadings, no_ratings
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port, PortTable
 from g2g_opt.batch.power_flow_kernel import solve_chunks

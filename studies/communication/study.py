@@ -7,7 +7,7 @@ clients, one: runs of an allocator over every link.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import ClassVar
@@ -19,8 +19,8 @@ from studies.communication.client_answer import clients_conclusion
 from studies.communication.client_runs import LOCAL_S, ClientStudy
 from studies.communication.links import LinkState
 from studies.communication.question import CommunicationQuestion
-from studies.running.inputs import feeder_files, files_under
 from studies.shared.conclusion import Conclusion
+from studies.shared.input_files import files_under
 from studies.shared.question_model import question_model
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import to_rows
@@ -34,12 +34,12 @@ class CommunicationStudy(CommunicationQuestion):
     stages: ClassVar[tuple[str, ...]] = ("bounds", "capacities", "runs")
     rejudges: ClassVar[frozenset[str]] = frozenset()
 
-    def input_files(self) -> dict[str, Path]:
+    def input_files(self) -> Mapping[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile; or a case's circuit and curves."""
         if self.is_clients:
             circuit = files_under("feeder", data_path("feeders", CLIENT_CASES[self.case]))
             return circuit | files_under("clients", data_path("clients"))
-        return feeder_files(self.feeder, self.trace_dir, self.scenario.profile, self.scenario.training)
+        return super().input_files()
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""

@@ -6,22 +6,19 @@ Stages: `request` judges the size that was asked for, firm and flexible, and sea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from g2g_opt.limits import Limits
-from studies.connection_check.answer import draw_conclusion
+from studies.connection_check.answer import conclusion_of
 from studies.connection_check.judging import JudgedRequest, RequestJudge
 from studies.connection_check.question import ConnectionCheckQuestion, Operation
 from studies.connection_check.rows import RequestRun, better_of, limit_rows, request_row, size_rows
-from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.side_by_side import run_side_by_side
 from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import to_rows
-from studies.shared.workload import try_smallest_sites
 
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 # Sizes that the search for the margin usually judges, for progress.
@@ -35,28 +32,11 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
     study: ClassVar[str] = "check"
     stages: ClassVar[tuple[str, ...]] = ("request",)
 
-    def input_files(self) -> dict[str, Path]:
-        """Circuit, bundled data, the user's traces and year, and the table of costs."""
-        return feeder_files(self.feeder, self.trace_dir, self.scenario.profile, self.scenario.training)
-
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, after a smallest site was tried on it."""
         self.check_fields()
-        feeder = self.load_feeder()
-        bus, models = self.resolve_bus(feeder), self.load_models()
-        self.servers_for(self.mw, models)
-        try_smallest_sites(
-            self.load_feeder((bus,)),
-            (bus,),
-            models,
-            self.base_kw_per_gpu,
-            self.power_factor,
-            self.connection,
-            self.policy,
-            self.scenario,
-            self.limits,
-            self.trace_dir,
-        )
+        self.try_smallest_sites(self.policy)
+        self.servers_for(self.mw, self.load_models())
 
     # --- tasks
 
@@ -73,7 +53,7 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
         return self._run_request(counted(progress, _EXPECTED_SIZES * len(OPERATIONS)))
 
     def _run_request(self, tell: object) -> Tables:
-        feeder = self.load_feeder((self.bus,))
+        feeder = self.load_feeder()
         bus, models = self.resolve_bus(feeder), self.load_models()
         n_servers = self.servers_for(self.mw, models)
         judge = RequestJudge(self, bus, models, self.scenarios(), tell=tell)  # type: ignore[arg-type]
@@ -103,4 +83,4 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone."""
-        return draw_conclusion(self, results)
+        return conclusion_of(self, results)

@@ -7,6 +7,7 @@ from fractions import Fraction  # noqa: F401  (a question's repr names it)
 from pathlib import Path
 
 import pytest
+from bus_capacity import find_bus_capacity
 from engine_pair import differences
 from limits_left_out import NO_POWER_QUALITY
 
@@ -22,7 +23,7 @@ from studies.hosting_capacity.capacity import Capacity
 from studies.hosting_capacity.ladder import POWER_FLOW, broken_by
 from studies.hosting_capacity.rows import capacity_row
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.hosting_capacity.work import find_bus_capacity, search_aims
+from studies.hosting_capacity.work import search_aims
 
 # Five minutes with the hour's swing: full, then half.
 SHORT = Scenario("short", 300, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), seed=3)
