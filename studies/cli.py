@@ -182,7 +182,9 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
 
     limits = Limits(**{name: getattr(options, name) for name in _BASE_CASE_LIMITS})
     feeder = Feeder.find(options.feeder, options.edits, options.at).excluding(tuple(options.exclude_buses))
-    base = solve_base_case(feeder, options.own_load_share, limits.rating_basis)
+    # Of a user's circuit the studied state has its controls at rest already.
+    settled = feeder.initial_taps is not None
+    base = solve_base_case(feeder, options.own_load_share, limits.rating_basis, settled=settled)
     console.print(repr(feeder), markup=False)
     for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder, limits)):
         console.print(words, markup=False)

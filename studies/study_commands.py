@@ -42,11 +42,14 @@ Commands = Any  # argparse has no public name for what add_subparsers returns
 
 # What each study answers; its options are read from the study's own `arguments` module.
 STUDY_HELP = {
+    "check": "may a site of so many MW be connected at this bus, and if not, what would let it in",
+    "communication": "how many of the flexible MW are left when messages are late, lost or gone",
     "coordination": "what do shifts of tasks between datacenters save a grid operator, and is a policy of them safe",
     "feeder-policy": "what does a policy of batch sizes gain on a feeder, next to droop, OFO and a clairvoyant",
     "hosting-capacity": "how many MW can each bus host, firm and with flexible operation",
     "load-profile": "how many MW can a bus host in each hour of each month, over a year",
     "location": "where should sites go",
+    "scenarios": "which scenarios of a study case are worth training controllers on and testing them with",
     "siting": "where do PV plants and datacenters go, and how large, at the least yearly cost",
 }
 

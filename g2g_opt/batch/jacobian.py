@@ -265,6 +265,7 @@ class Jacobian:
             self._law[:, SPECIAL] != 0.0,
             self.network.load_models[self.load_places] == _CONSTANT_POWER,
             self.network.load_varies[self.load_places],
+            WIDTH * self.network.load_shape[self.load_places],
             1.0 / self._base,
         )
 

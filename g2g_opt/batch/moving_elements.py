@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.batch.network import Network, TappedWinding
+from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.errors import unknown_name
 from g2g_opt.grid.circuit_parts import LinearElement
 
@@ -87,7 +87,7 @@ class MovingElements:
         return found
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _fill_monomials(found: Floats, changers: Ints, first: int, taps: Floats) -> None:
     """1, then 1 / t and products of two of them, for every winding's changers."""
     for row in range(first, len(found)):
@@ -103,7 +103,7 @@ def _fill_monomials(found: Floats, changers: Ints, first: int, taps: Floats) -> 
                 m += 1
 
 
-@njit(error_model="numpy")
+@inner
 def entry_value(entries: Entries, k: int, monomials: Floats) -> complex:
     """An entry (S) at a scenario's monomials."""
     e = entries.element[k]

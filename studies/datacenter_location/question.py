@@ -17,6 +17,7 @@ from g2g_opt.quantities import Count, CountFromZero, PeriodS
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import with_services
 from g2g_opt.site import POWER_FACTOR, Site
+from g2g_opt.studied_year import through_own_year
 from studies.datacenter_location.placements import PlacementBuses, list_placements
 from studies.shared.question_fields import (
     CircuitEdits,
@@ -113,6 +114,7 @@ class LocationQuestion:
     def load_feeder(self) -> Feeder:
         """The feeder named by the question, with the transformers of the sites at every bus where one may stand."""
         feeder = Feeder.find(self.feeder, self.edits, studied_at(self.at, self.scenario)).excluding(self.exclude_buses)
+        feeder = through_own_year(feeder, self.scenario)
         if self.service is None:
             return feeder
         return with_services(feeder, [b for c in self.choices() for b in c.candidate_buses(feeder)], self.service)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.feeder import Feeder
-from g2g_opt.outcome import Outcome
+from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Bases, Engine, simulate
+from g2g_opt.simulate import Bases, simulate
 from studies.datacenter_location.placements import PlacementBuses, name_of
 from studies.datacenter_location.question import LocationQuestion
 from studies.shared.stored_runs import RunRow

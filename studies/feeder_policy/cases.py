@@ -22,13 +22,13 @@ from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Policy, PolicyKind
-from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import Scenario
 from solvers.policy_training.feeder_policy import FeederPolicyProblem, FeederPolicySolution, solve_feeder_policy
 from studies.feeder_policy.clairvoyant import AIM_PU, Clairvoyant, replay_sizes, schedules_of
 from studies.feeder_policy.question import CASES, FeederPolicyQuestion
 from studies.feeder_policy.records import OutputFigures, Records
 from studies.feeder_policy.setting import NO_POLICY, ControllersOf, FeederPolicyCase, no_controllers
+from studies.shared.paired import bootstrap_draws, mean_and_interval
 from studies.shared.typed_rows import TypedRow
 
 Floats = NDArray[np.float64]
@@ -358,8 +358,7 @@ def mean_rows(rows: Sequence[CaseRow], seed: int = 0, *, against: str = "", n_dr
     scenarios = [s for s in dict.fromkeys(row.scenario for row in rows) if s not in failed]
     if not scenarios:
         return []
-    # The same draws for every case and metric, so that intervals can be compared.
-    draws = keyed_generator(seed, "bootstrap").integers(len(scenarios), size=(n_draws, len(scenarios)))
+    draws = bootstrap_draws(len(scenarios), seed, n_draws)
     found = []
     for case in cases:
         if case == against:
@@ -368,6 +367,6 @@ def mean_rows(rows: Sequence[CaseRow], seed: int = 0, *, against: str = "", n_dr
             values = np.array([float(getattr(by_key[case, s], metric)) for s in scenarios])
             if against:
                 values = values - np.array([float(getattr(by_key[against, s], metric)) for s in scenarios])
-            low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
-            found.append(MeanRow(case, metric, len(scenarios), float(values.mean()), float(low), float(high), against))
+            mean, low, high = mean_and_interval(values, draws)
+            found.append(MeanRow(case, metric, len(scenarios), mean, low, high, against))
     return found

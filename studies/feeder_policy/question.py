@@ -20,6 +20,7 @@ from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import PROFILE_ROW_S, TRAINING_SYNTAX, Scenario, TrainingOverlay
 from g2g_opt.service_transformer import with_services
 from g2g_opt.site import POWER_FACTOR
+from g2g_opt.studied_year import through_own_year
 from studies.shared.question_fields import (
     SITES,
     CircuitEdits,
@@ -53,9 +54,9 @@ _SITES = (SiteChoice("campus", (ServedModel("llama-3.1-70b", 7200),), candidates
 _PV = (PVUnit("675", 1200.0),)
 _RUNS, _TRAINING = "scenarios", "training"
 _DRAWN = dict.fromkeys(
-    ("name", "profile_rows", "replica_share_start", "replica_ramps", "seed"),
+    ("name", "profile_rows", "replica_share_start", "replica_ramps", "site_shares", "seed"),
     "the study draws it for every scenario by itself, keyed by its own seed",
-)
+) | dict.fromkeys(("generation_shapes", "load_shapes"), "sun and loads follow the hours of the profile")
 # What `--training` is elsewhere; here that is how many hours a policy is trained in.
 _TRAINING_JOBS = Flag(
     "--training-job",
@@ -170,6 +171,7 @@ class FeederPolicyQuestion:
     def load_feeder(self) -> Feeder:
         """The feeder named by the question, with the transformers of the sites."""
         feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
+        feeder = through_own_year(feeder, self.scenario)
         if self.service is None:
             return feeder
         return with_services(feeder, [bus for site in self.sites for bus in site.candidates], self.service)
@@ -224,6 +226,7 @@ class FeederPolicyQuestion:
         if low > high:
             raise InputError(f"shares of replicas must rise, got {low} to {high}")
         feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
+        feeder = through_own_year(feeder, self.scenario)
         if self.sites == _SITES and feeder.name != "ieee13":
             raise InputError(f"name sites (--site) and plants (--pv) for feeder {feeder.name}")
         for site in self.sites:

@@ -127,7 +127,7 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], ladder:
         sentences.append("The base rule no-worse asks instead whether a site makes that worse.")
     if again:
         sentences.append("Judged again under other limits: the largest simulated size that keeps them.")
-    return " ".join(sentences)
+    return "\n".join(sentences)
 
 
 def _in_words(row: CapacityRow, again: bool) -> str:

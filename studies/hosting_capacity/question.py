@@ -26,9 +26,11 @@ from g2g_opt.quantities import (
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import with_services
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR
+from g2g_opt.studied_year import through_own_year
 from solvers.exact_binomial import failures_allowed, trials_needed
 from studies.hosting_capacity.capacity import Aim, Objective, Operation
-from studies.hosting_capacity.scenario_draws import draw_scenarios, worst_outage_start_s
+from studies.hosting_capacity.scenario_draws import draw_scenarios
+from studies.shared.outages import worst_outage_start_s
 from studies.shared.question_fields import (
     BaseKwPerGpu,
     Buses,
@@ -221,6 +223,7 @@ class HostingCapacityQuestion:
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
         feeder = Feeder.find(self.feeder, self.edits, studied_at(self.at, self.scenario)).excluding(self.exclude_buses)
+        feeder = through_own_year(feeder, self.scenario)
         return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
 
     def load_models(self) -> Models:

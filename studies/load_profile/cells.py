@@ -42,7 +42,7 @@ class Cell:
 
         return date
 
-    def scenario(self, profile: str, seed: int) -> Scenario:
+    def scenario(self, profile: str, seed: int, own_shapes: bool) -> Scenario:
         """The cell's days one after the other, an hour each, with every replica active."""
         return Scenario(
             name=self.name,
@@ -53,6 +53,7 @@ class Cell:
             replica_ramps=(),
             seed=seed,
             profile=profile,
+            own_shapes=own_shapes,
             profile_rows=self.rows,
         )
 

@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
-from g2g_opt.hourly_profile import load_profile
+from g2g_opt.hourly_profile import HourlyProfile, load_profile
 from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import with_services
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, sized_site
+from g2g_opt.studied_year import studied_hours, through_own_year
 from studies.load_profile.cells import Cell, list_cells
 from studies.shared.question_fields import (
     BaseKwPerGpu,
@@ -26,6 +27,7 @@ from studies.shared.question_fields import (
     MeasuredTask,
     ModelNames,
     NominalBatchSize,
+    OwnShapes,
     SearchEndMw,
     Service,
     SiteConnection,
@@ -68,6 +70,7 @@ class LoadProfileQuestion:
     edits: CircuitEdits = None
     buses: Buses = ()
     profile: YearProfile = "hudson_valley_2018"
+    own_shapes: OwnShapes = False
     models: ModelNames = ("llama-3.1-70b",)
     gpu: GpuName = "H100"
     task: MeasuredTask = None
@@ -114,11 +117,12 @@ class LoadProfileQuestion:
     @property
     def scenario(self) -> Scenario:
         """The first cell's, for what only needs any."""
-        return self.cells()[0].scenario(self.profile, self.seed)
+        return self.cell_scenario(self.cells()[0])
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
         feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
+        feeder = through_own_year(feeder, self.scenario)
         return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
 
     def load_models(self) -> Models:
@@ -132,6 +136,14 @@ class LoadProfileQuestion:
     def cells(self) -> list[Cell]:
         """Every hour of a month that the profile has."""
         return list_cells(load_profile(self.profile))
+
+    def cell_scenario(self, cell: Cell) -> Scenario:
+        """The days of a cell one after the other."""
+        return cell.scenario(self.profile, self.seed, self.own_shapes)
+
+    def hourly(self) -> HourlyProfile:
+        """The hours of the year; of the load that of all the circuit's loads."""
+        return studied_hours(self.profile, self.load_feeder() if self.own_shapes else None)
 
     def plan(self, models: Models, bus: str, n_servers: int) -> Plan:
         """So many servers at a bus, at their nominal batch sizes."""

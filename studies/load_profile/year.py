@@ -79,6 +79,7 @@ class ProfileCalendar:
             replica_ramps=ramps,
             seed=self.study.seed,
             profile=self.study.profile,
+            own_shapes=self.study.own_shapes,
             profile_rows=(0, self.n_hours, 1),
         )
 

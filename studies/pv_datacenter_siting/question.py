@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
+from g2g_opt.hourly_profile import HourlyProfile
 from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.quantities import (
     Count,
@@ -37,7 +38,9 @@ from g2g_opt.quantities import (
 )
 from g2g_opt.reading import finite_number
 from g2g_opt.scenario import Scenario
+from g2g_opt.service_transformer import with_services
 from g2g_opt.site import POWER_FACTOR, Site
+from g2g_opt.studied_year import studied_hours, through_own_year
 from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.shared.question_fields import (
     SITES,
@@ -45,7 +48,10 @@ from studies.shared.question_fields import (
     ExcludedBuses,
     FeederName,
     GpuName,
+    OwnShapes,
     PlacedSites,
+    Service,
+    SiteConnection,
     SitePowerFactor,
     StudySeed,
     TraceFolder,
@@ -183,6 +189,8 @@ class SitingQuestion:
     sites: PlacedSites = ()
     gpu: GpuName = "H100"
     power_factor: SitePowerFactor = POWER_FACTOR
+    connection: SiteConnection = "auto"
+    service: Service = None
     site_scale_min: Annotated[
         Scale,
         Flag(
@@ -215,6 +223,7 @@ class SitingQuestion:
     switch_cost: Annotated[UsdPerStep, Flag("--switch-cost", "of a tap step", group=_COSTS)] = 10.0
     slot_h: Annotated[SlotH, Flag("--slot-h", "hours in which taps stay")] = 2
     profile: YearProfile = "hudson_valley_2018"
+    own_shapes: OwnShapes = False
     days: Annotated[Literal["five", "typical"], Flag("--days", "days of the program")] = "five"
     n_typical_days: Annotated[Count, Flag("--typical-days", "how many typical days there are")] = 8
     days_added_max: Annotated[FewFromZero, Flag("--days-added", "days of the year that may join")] = 4
@@ -277,12 +286,26 @@ class SitingQuestion:
     def scenario(self) -> Scenario:
         """An hour at full demand, for what only needs any."""
         return Scenario(
-            "hour", replica_share_start=1.0, replica_ramps=(), seed=self.seed, profile=self.profile, duration_s=3600
+            "hour",
+            replica_share_start=1.0,
+            replica_ramps=(),
+            seed=self.seed,
+            profile=self.profile,
+            own_shapes=self.own_shapes,
+            duration_s=3600,
         )
+
+    def hourly(self) -> HourlyProfile:
+        """The hours of the year; of the load that of all the circuit's loads."""
+        return studied_hours(self.profile, self.load_feeder() if self.own_shapes else None)
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
+        feeder = through_own_year(Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses), self.scenario)
+        if self.service is None or not self.places_sites:
+            return feeder
+        buses = [bus for choice in self.choices() for bus in choice.candidate_buses(feeder)]
+        return with_services(feeder, buses, self.service)
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The datacenters to place; `InputError` if there are none to place, or names repeat."""
