@@ -30,6 +30,7 @@ STUDIES = {
     "hosting-capacity": "studies.hosting_capacity.study:HostingCapacityStudy",
     "load-profile": "studies.load_profile.study:LoadProfileStudy",
     "location": "studies.datacenter_location.study:LocationStudy",
+    "scenarios": "studies.scenario_library.study:LibraryStudy",
     "siting": "studies.pv_datacenter_siting.study:SitingStudy",
 }
 # The group of entry points by which an installed package adds its own: name = "module:Class".

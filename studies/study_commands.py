@@ -49,6 +49,7 @@ STUDY_HELP = {
     "hosting-capacity": "how many MW can each bus host, firm and with flexible operation",
     "load-profile": "how many MW can a bus host in each hour of each month, over a year",
     "location": "where should sites go",
+    "scenarios": "which scenarios of a study case are worth training controllers on and testing them with",
     "siting": "where do PV plants and datacenters go, and how large, at the least yearly cost",
 }
 

@@ -16,6 +16,7 @@ from g2g_opt.grid.circuit_file.reading import COMPILED
 from g2g_opt.kept_files import reading_copies
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
+from g2g_opt.studied_year import through_own_year
 from studies.catalogue import question_toml
 from studies.report.distance_chart import distance_chart
 from studies.report.figures import draw_pictures
@@ -100,7 +101,9 @@ def check_rests_on_results(root: Path, entries: Sequence[Entry]) -> None:
 def load_feeder(question: Question) -> Feeder:
     """The feeder of a question, with the buses that it leaves out of the limits."""
     feeder = Feeder.find(question.feeder, getattr(question, "edits", None), getattr(question, "at", None))
-    return feeder.excluding(getattr(question, "exclude_buses", ()))
+    feeder = feeder.excluding(getattr(question, "exclude_buses", ()))
+    scenario = getattr(question, "scenario", None)
+    return through_own_year(feeder, scenario) if isinstance(scenario, Scenario) else feeder
 
 
 def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) -> Conclusion:
@@ -110,11 +113,15 @@ def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) 
     load_level = scenario.own_load_share if isinstance(scenario, Scenario) else 1.0
     settled = getattr(question, "taps", "") == "own control"
     base = solve_base_case(feeder, load_level, used.rating_basis, settled=settled)
-    broken = base.breaks(used)
+    broken, answer = base.breaks(used), conclusion.answer
+    if base.implausible and feeder.initial_taps is None:
+        # Whatever binds, it is not what it seems.
+        answer = f"The voltage bases of the circuit are wrong: {base.implausible[0]} without any site. {answer}"
     words = f"without any site, in the state that is studied, a limit is broken already: {broken}"
     chart = distance_chart(base, load_level, conclusion.envelopes[0] if conclusion.envelopes else None, used)
     return replace(
         conclusion,
+        answer=answer,
         # The taps that studies of a bundled feeder begin with are no state that it came to rest in.
         warnings=(
             (words, *conclusion.warnings)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.factorization import Elimination, Factors, eliminate_leading, eliminate_moving, solve_columns
 from g2g_opt.batch.lanes import WIDTH
-from g2g_opt.batch.load_law import CI, SPECIAL, law_admittance, law_jacobian
+from g2g_opt.batch.load_law import CI, SPECIAL, admittance, law_jacobian
 from g2g_opt.batch.moving_elements import MovingElements, Setting
 from g2g_opt.batch.network import Network
 
@@ -58,7 +58,7 @@ class Jacobian:
         rated = across / np.abs(across) * self._base
         rated = np.where(unserved[self._begin] | unserved[self._end], across, rated)
         self._block = np.array([law_jacobian(law, v) for law, v in zip(self._law, rated, strict=True)]).reshape(-1, 4)
-        draw = np.array([complex(*law_admittance(law, abs(v))) * v for law, v in zip(self._law, across, strict=True)])
+        draw = np.array([admittance(law, abs(v)) * v for law, v in zip(self._law, across, strict=True)])
         straight = _apply(self._block, across)
         self.start_remainder = np.stack([(straight - draw).real, (straight - draw).imag], axis=-1).reshape(-1, 2)
         self.moving = MovingElements(network)
@@ -253,6 +253,7 @@ class Jacobian:
             self._law[:, SPECIAL] != 0.0,
             self.network.load_models[self.load_places] == _CONSTANT_POWER,
             self.network.load_varies[self.load_places],
+            WIDTH * self.network.load_shape[self.load_places],
             1.0 / self._base,
         )
 

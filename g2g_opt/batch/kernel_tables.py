@@ -51,7 +51,8 @@ class Loads(NamedTuple):
     reach: Floats1  # (branch, group of nodes), flat, pu / A
     is_special: Bools1  # no three coefficients: evaluated lane by lane
     is_watched: Bools1  # constant power: is it served?
-    varies: Bools1  # does it follow the load share?
+    varies: Bools1  # does it follow a load share?
+    share_place: Ints1  # where that share's lanes begin: W times the place of its shape
     inverse_base: Floats1  # 1 / V
 
 

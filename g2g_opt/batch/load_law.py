@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.unsupported import UnsupportedByBatch
-from g2g_opt.compiled.kernel import kernel
+from g2g_opt.compiled.kernel import inner
 from g2g_opt.grid.circuit_parts import LoadBranch
 
 Floats = NDArray[np.float64]
@@ -127,7 +127,7 @@ def _shares(y: complex, of: tuple[float, float]) -> complex:
     return complex(y.real * of[0], y.imag * of[1])
 
 
-@kernel
+@inner
 def law_admittance(law: Floats, m: float) -> tuple[float, float]:
     """g(m) of a law at |v| = m (V): conductance and susceptance (S)."""
     if m <= law[EDGE_LOW]:
@@ -151,12 +151,16 @@ def law_admittance(law: Floats, m: float) -> tuple[float, float]:
     return re, im
 
 
+def admittance(law: Floats, m: float) -> complex:
+    """g(m) of a law at |v| = m (V), S."""
+    return complex(*law_admittance.py_func(law, m))
+
+
 def law_jacobian(law: Floats, v: complex) -> Floats:
     """Derivative of the branch current by its voltage (re, im) at v, as a block (a, b, c, d), S."""
     m = abs(v)
     step = 1e-4 * m
-    g = complex(*law_admittance(law, m))
-    up, down = complex(*law_admittance(law, m + step)), complex(*law_admittance(law, m - step))
+    g, up, down = (admittance(law, at) for at in (m, m + step, m - step))
     radial = (up - down) / (2 * step) * v / m
     # dI = g dv + v g'(m) Re(conj(v) dv) / m
     return np.array(

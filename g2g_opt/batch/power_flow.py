@@ -47,9 +47,9 @@ class BatchPowerFlow:
     would come next; `max_iterations` are network solves. After it, `voltage_pu` has shape (node, scenario),
     `solved` and `iterations` shape (scenario,), in the order of the scenarios, and `port_pu` the voltage across each
     port in pu of its base; `loadings` records those of elements with a rating (`ratings`, or what the circuit says
-    itself); `load_share` (chunk, lane) is the share of their power that the circuit's own loads draw.
-    `all_well` says that all were solved and no port was outside its window. `unbalanced` are the three nodes of every
-    bus whose voltage unbalance is told, in `unbalance`.
+    itself); `load_share` (chunk, shape x lane) is the share of their power that the circuit's own loads draw, by the
+    load shape that they follow. `all_well` says that all were solved and no port was outside its window. `unbalanced`
+    are the three nodes of every bus whose voltage unbalance is told, in `unbalance`.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class BatchPowerFlow:
         self._bus_nodes = 2 * W * self.jacobian.places(nodes.reshape(-1))
         n_loads, n_ports = len(self._loads.is_special), self.ports.n_ports
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
-        self.load_share = aligned(self.n_chunks, W)
+        self.load_share = aligned(self.n_chunks, len(network.load_shapes) * W)
         self.load_share[:] = 1.0
         by_port = [aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2)]
         self._state = tables.LaneState(aligned(self.n_chunks, n_loads * 2 * W), *by_port)

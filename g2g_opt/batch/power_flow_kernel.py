@@ -130,7 +130,7 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> A
 
     Returns how far their change from `used` can move any node's voltage (pu), for each of three groups of nodes.
     """
-    one, scale = spread(1.0), load(share, 0)
+    one = spread(1.0)
     bound_0, bound_1, bound_2 = spread(0.0), spread(0.0), spread(0.0)
     for b in range(len(loads.is_special)):
         law, block, place = N_COLUMNS * b, 4 * b, 2 * W * b
@@ -158,6 +158,7 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> A
             g_re = where_less(most, square, spread_at(loads.law, law + Y_ABOVE), g_re)
             g_im = where_less(most, square, spread_at(loads.law, law + Y_ABOVE + 1), g_im)
         if loads.varies[b]:
+            scale = load(share, at(loads.share_place, b))
             g_re, g_im = g_re * scale, g_im * scale
         a00, a01 = spread_at(loads.block, block), spread_at(loads.block, block + 1)
         a10, a11 = spread_at(loads.block, block + 2), spread_at(loads.block, block + 3)
@@ -165,7 +166,8 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> A
         out_im = fma(a10 - g_im, re, (a11 - g_re) * im)
         if loads.is_special[b]:
             own_law, own_block = part(loads.law, law), part(loads.block, block)
-            _special(x, here, back, own_law, own_block, fresh, place, share, loads.varies[b])
+            own_share = part(share, loads.share_place[b])
+            _special(x, here, back, own_law, own_block, fresh, place, own_share, loads.varies[b])
             out_re, out_im = load(fresh, place), load(fresh, place + W)
         store(fresh, place, out_re)
         store(fresh, place + W, out_im)

@@ -20,6 +20,8 @@ from numba import config, njit
 from numba.core.caching import CacheImpl, CompileResultCacheImpl, FunctionCache
 from numba.misc.appdirs import AppDirs
 
+from g2g_opt.compiled.pipeline import InnerCompiler, KernelCompiler
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 # A module with kernels, or with what they are made of, says so by importing from here.
 _MARK = b"g2g_opt.compiled"
@@ -93,11 +95,12 @@ class _VersionCache(FunctionCache):
 
 def kernel(function: Callable[..., Any]) -> Any:
     """A compiled function that Python calls; division by zero gives what it gives in IEEE arithmetic."""
-    compiled = njit(error_model="numpy", no_cfunc_wrapper=True)(function)
+    compiled = njit(error_model="numpy", no_cfunc_wrapper=True, pipeline_class=KernelCompiler)(function)
     compiled._cache = _VersionCache(function)
     return compiled
 
 
 def inner(function: Callable[..., Any]) -> Any:
     """A compiled function that only kernels call."""
-    return njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    no_wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(error_model="numpy", pipeline_class=InnerCompiler, **no_wrappers)(function)

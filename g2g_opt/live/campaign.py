@@ -20,6 +20,7 @@ from g2g_opt.live.relay import LossRelay
 from g2g_opt.live.settings import Address, LiveSettings
 from g2g_opt.live.steady_clock import SteadyClock
 from g2g_opt.live.tally import LiveTally
+from g2g_opt.live.ticker import Ticker
 from g2g_opt.randomness import keyed_generator
 
 LOOPBACK = Address("127.0.0.1", 0)
@@ -95,11 +96,12 @@ async def run_campaign(
         if channel is not None:
             relay = LossRelay(channel, meeting, settings, seed=seed, tally=tallies[2])
             meeting = await relay.start(LOOPBACK)
+        ticker = Ticker(settings.period_s)
         phases = keyed_generator(seed, "live", "phases").random(n_nodes)
         nodes = [
             LiveNode(
-                f"n{k}", measure, meeting, settings, key, phase=float(phase), recorder=recorder, tally=tallies[1],
-                clock=clock,
+                f"n{k}", measure, meeting, settings, key, phase=float(phase), ticker=ticker, recorder=recorder,
+                tally=tallies[1], clock=clock,
             )
             for k, phase in enumerate(phases)
         ]  # fmt: skip

@@ -15,6 +15,7 @@ from g2g_opt.live.settings import Address, LiveSettings
 from g2g_opt.live.sockets import DatagramPort, Route, StreamEnd
 from g2g_opt.live.steady_clock import SteadyClock
 from g2g_opt.live.tally import LiveTally
+from g2g_opt.live.ticker import Ticker
 from g2g_opt.live.wire import (
     ALLOCATION,
     JOIN,
@@ -39,8 +40,9 @@ _RETRY_MIN_S, _RETRY_MAX_S = 0.2, 5.0
 class LiveNode:
     """One node with a socket of its own, on the event loop that `start` is called from.
 
-    Its first message leaves `phase` of a period after that. `cap_kw` is the newest cap, and `effective_kw` what it
-    gives: the least of cap and availability. In silence a node keeps its cap and asks to join again.
+    It speaks at its `phase` of each period, by a `ticker` that it may share with other nodes. `cap_kw` is the newest
+    cap, and `effective_kw` what it gives: the least of cap and availability. In silence a node keeps its cap and asks
+    to join again.
     """
 
     def __init__(
@@ -52,13 +54,14 @@ class LiveNode:
         key: bytes | None = None,
         *,
         phase: float = 0.0,
+        ticker: Ticker | None = None,
         recorder: LiveRecorder | None = None,
         tally: LiveTally | None = None,
         clock: SteadyClock | None = None,
     ) -> None:
         self.name, self._measure, self._allocator, self._settings = name, measure, allocator, settings
         self._codec = Codec(key, settings.message_bytes_max)
-        self._phase = phase
+        self._phase, self._ticker = phase, ticker or Ticker(settings.period_s)
         self._recorder = recorder
         self.tally = tally if tally is not None else LiveTally()
         self._clock = clock or SteadyClock()
@@ -67,7 +70,6 @@ class LiveNode:
         self._sequence = int(1000 * self._clock.now_s())
         self._route: Route | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._stopped = True
         self._joined = False
         self._session = NO_SESSION  # the allocator's, for what we send
@@ -89,20 +91,17 @@ class LiveNode:
 
     async def start(self) -> None:
         """Open the socket and begin; a TCP connection that cannot be made is tried again and again."""
-        loop = asyncio.get_running_loop()
         self._stopped = False
         self._heard_s = self._clock.now_s()
         if self._settings.transport == "udp":
             self._route = DatagramPort(self._allocator, True, 0, self._take, self.tally)
         else:
             self._connect()
-        self._due_s = loop.time() + self._phase * self._settings.period_s
-        self._timer = loop.call_at(self._due_s, self._tick)
+        self._ticker.add(self._phase, self._tick)
 
     def quiet(self) -> None:
         """Report no more; what the allocator says is still heard."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._ticker.discard(self._phase, self._tick)
 
     async def stop(self, goodbye: bool = True) -> None:
         """Say goodbye, unless it is to vanish as if its machine had lost power, and close."""
@@ -148,14 +147,9 @@ class LiveNode:
 
     # --- once a period
 
-    def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        period_s = self._settings.period_s
-        # After a long pause of the whole process, what was missed is not made up for, and says nothing of others.
-        missed = max(0, math.floor((loop.time() - self._due_s) / period_s))
-        self._heard_s += period_s * missed
-        self._due_s += period_s * (missed + 1)
-        self._timer = loop.call_at(self._due_s, self._tick)
+    def _tick(self, slept_s: float) -> None:
+        # Who was not given the time to listen says nothing about others.
+        self._heard_s += slept_s
         now_s = self._clock.now_s()
         available_kw, voltage_pu = self._measure(now_s)
         self.effective_kw = min(self.cap_kw, available_kw)

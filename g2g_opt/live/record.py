@@ -18,11 +18,10 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from struct import Struct
 from typing import IO, Any
 
 import msgpack
@@ -34,10 +33,9 @@ from g2g_opt.live.tally import LiveTally
 from g2g_opt.reading import files_below, read_bytes
 
 FORMAT, VERSION, SUFFIX = "g2g-live-record", 1, ".g2glive"
-_ROW = Struct("<IBQdd")
 ROW_TYPE = np.dtype([("lane", "<u4"), ("arrived", "u1"), ("sequence", "<u8"), ("time_s", "<f8"), ("sent_s", "<f8")])
 # What is kept until the next flush, at most.
-_HELD_BYTES_MAX = 8 * 2**20
+_HELD_ROWS_MAX = 300_000
 _RECORD_BYTES_MAX = 2 * 2**30
 _NAME_MAX = 200
 
@@ -56,9 +54,9 @@ class LiveRecorder:
         self.path, self._tally = path, tally
         self._file: IO[bytes] | None = path.open("wb", buffering=0)
         self._pack = msgpack.Packer().pack
-        self._rows = bytearray()
+        # Threads that talk to clusters add rows too, which a deque allows.
+        self._rows: deque[tuple[int, int, int, float, float]] = deque()
         self._lanes: dict[LaneName, int] = {}
-        self._lock = threading.Lock()  # threads that talk to clusters write rows too
         head = {"format": FORMAT, "version": VERSION, "host": socket.gethostname(), "role": role, "began_s": began_s}
         self._write(self._pack(head))
 
@@ -80,11 +78,10 @@ class LiveRecorder:
         self._row(lane, 1, sequence, time_s, sent_s)
 
     def _row(self, lane: int, arrived: int, sequence: int, time_s: float, sent_s: float) -> None:
-        with self._lock:
-            if self._file is None or len(self._rows) > _HELD_BYTES_MAX:
-                self._tally["record_full"] += 1
-            else:
-                self._rows += _ROW.pack(lane, arrived, sequence, time_s, sent_s)
+        if self._file is None or len(self._rows) >= _HELD_ROWS_MAX:
+            self._tally["record_full"] += 1
+        else:
+            self._rows.append((lane, arrived, sequence, time_s, sent_s))
 
     def event(self, time_s: float, name: str, detail: str = "") -> None:
         """Something that happened besides messages."""
@@ -92,10 +89,9 @@ class LiveRecorder:
 
     def flush(self) -> None:
         """Write what is held."""
-        with self._lock:
-            rows, self._rows = bytes(self._rows), bytearray()
+        rows = [self._rows.popleft() for _ in range(len(self._rows))]
         if rows:
-            self._write(self._pack(["rows", rows]))
+            self._write(self._pack(["rows", np.array(rows, dtype=ROW_TYPE).tobytes()]))
 
     def _write(self, data: bytes) -> None:
         if self._file is None:

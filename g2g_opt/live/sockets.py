@@ -15,9 +15,12 @@ from g2g_opt.live.settings import Address, LiveSettings
 from g2g_opt.live.tally import LiveTally
 from g2g_opt.live.wire import FrameReader, RefusedMessageError, framed
 
-# Datagrams that are read at a time before others of the loop have their turn.
+# Datagrams that a bound socket reads at a time before others of the loop have their turn. A connected one hears of one
+# peer, and finds a second one on the loop's next round.
 _READ_AT_ONCE = 64
 _DATAGRAM_MAX = 65_535
+# Read of a stream at a time: a message or two.
+_BUFFER_BYTES = 2048
 
 
 class Route(Protocol):
@@ -41,6 +44,7 @@ class DatagramPort:
     ) -> None:
         family, *_, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)[0]
         self._take, self._tally = take, tally
+        self._at_once = 1 if connected else _READ_AT_ONCE
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         try:
@@ -60,7 +64,7 @@ class DatagramPort:
         return Address(host, port)
 
     def _read(self) -> None:
-        for _ in range(_READ_AT_ONCE):
+        for _ in range(self._at_once):
             try:
                 data, sender = self._socket.recvfrom(_DATAGRAM_MAX)
             except (BlockingIOError, InterruptedError):
@@ -119,7 +123,7 @@ class DatagramRoute:
         """A datagram socket has no connection to let go of."""
 
 
-class StreamEnd(asyncio.Protocol):
+class StreamEnd(asyncio.BufferedProtocol):
     """One end of a TCP connection that carries messages.
 
     `take(data, self)` is called for each, `ended(self)` once it is closed. While the other side does not read, messages
@@ -138,6 +142,7 @@ class StreamEnd(asyncio.Protocol):
         self._settings, self._tally = settings, tally
         self._take, self._began, self._ended = take, began, ended
         self._frames = FrameReader(settings.message_bytes_max)
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._waiting: deque[bytes] = deque()
         self._paused = False
         self._transport: asyncio.Transport | None = None
@@ -152,9 +157,13 @@ class StreamEnd(asyncio.Protocol):
         self._tally["connected"] += 1
         self._began(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        # Of its own: asyncio would make one of 256 KiB for each message that comes.
+        return self._buffer
+
+    def buffer_updated(self, n_bytes: int) -> None:
         try:
-            for message in self._frames.take(data):
+            for message in self._frames.take(bytes(self._buffer[:n_bytes])):
                 self._take(message, self)
         except RefusedMessageError as refused:
             # Where the next message begins is not known any more.

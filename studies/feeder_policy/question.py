@@ -39,9 +39,9 @@ _SITES = (SiteChoice("campus", (ServedModel("llama-3.1-70b", 7200),), candidates
 _PV = (PVUnit("675", 1200.0),)
 _RUNS, _TRAINING = "scenarios", "training"
 _DRAWN = dict.fromkeys(
-    ("name", "profile_rows", "replica_share_start", "replica_ramps", "seed"),
+    ("name", "profile_rows", "replica_share_start", "replica_ramps", "site_shares", "seed"),
     "the study draws it for every scenario by itself, keyed by its own seed",
-)
+) | dict.fromkeys(("generation_shapes", "load_shapes"), "sun and loads follow the hours of the profile")
 # What `--training` is elsewhere; here that is how many hours a policy is trained in.
 _TRAINING_JOBS = Flag(
     "--training-job",
@@ -197,7 +197,7 @@ class FeederPolicyQuestion(SiteQuestion):
         low, high = self.replica_share
         if low > high:
             raise InputError(f"shares of replicas must rise, got {low} to {high}")
-        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
+        feeder = self.load_feeder(())
         if self.sites == _SITES and feeder.name != "ieee13":
             raise InputError(f"name sites (--site) and plants (--pv) for feeder {feeder.name}")
         for site in self.sites:

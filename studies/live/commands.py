@@ -241,6 +241,7 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.live.record import LiveRecorder, record_path
     from g2g_opt.live.steady_clock import SteadyClock
     from g2g_opt.live.tally import LiveTally
+    from g2g_opt.live.ticker import Ticker
 
     settings, clock, tally = _settings(options), SteadyClock(), LiveTally()
     measure = _measure(options, clock.now_s())
@@ -250,10 +251,11 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
 
     async def live() -> None:
         recorder = LiveRecorder(record_path(options.record, f"nodes-{options.name}"), "nodes", clock.now_s(), tally)
+        ticker = Ticker(settings.period_s)
         nodes = [
             LiveNode(
                 name, measure, options.allocator, settings, key,
-                phase=k / len(names), recorder=recorder, tally=tally, clock=clock,
+                phase=k / len(names), ticker=ticker, recorder=recorder, tally=tally, clock=clock,
             )
             for k, name in enumerate(names)
         ]  # fmt: skip

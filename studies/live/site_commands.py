@@ -64,7 +64,7 @@ def add_datacenter(commands: Any) -> None:
     plan = parser.add_argument_group("site and feeder")
     plan.add_argument("--feeder", default="ieee13", help="bundled feeder or OpenDSS master file (default ieee13)")
     plan.add_argument("--bus", default="671", help="bus of the site (default 671)")
-    plan.add_argument("--mw", type=number(PowerMw), default=4.0, help="size of an emulated site, rated (default 4)")
+    plan.add_argument("--mw", type=number(PowerMw), default=7.0, help="size of an emulated site, rated (default 7)")
     plan.add_argument(
         "--model", action="append", default=[], help=f"model served (default {_MODELS[0]}); see g2g models"
     )

@@ -231,7 +231,7 @@ def _chart(bus: str, profile: Sequence[ProfileRow], firm_mw: float | None) -> Ch
 
 def _month_charts(study: LoadProfileQuestion) -> tuple[Chart, ...]:
     """Own load and sun by the hour of the day, means of the months."""
-    profile = load_profile(study.profile)
+    profile = study.hourly()
     found: dict[str, tuple[list[float], list[float]]] = {}
     for month in range(1, 13):
         rows = [profile.rows_of(month, hour) for hour in range(24)]

@@ -42,12 +42,12 @@ class Cell:
 
         return date
 
-    def scenario(self, profile: str, seed: int) -> Scenario:
+    def scenario(self, profile: str, seed: int, own_shapes: bool) -> Scenario:
         """The cell's days one after the other, an hour each, with every replica active."""
-        return hours_scenario(self.name, profile, self.rows, seed)
+        return hours_scenario(self.name, profile, self.rows, seed, own_shapes)
 
 
-def hours_scenario(name: str, profile: str, rows: tuple[int, int, int], seed: int) -> Scenario:
+def hours_scenario(name: str, profile: str, rows: tuple[int, int, int], seed: int, own_shapes: bool) -> Scenario:
     """Hours of a profile one after the other, a step each, with every replica active."""
     return Scenario(
         name=name,
@@ -58,6 +58,7 @@ def hours_scenario(name: str, profile: str, rows: tuple[int, int, int], seed: in
         replica_ramps=(),
         seed=seed,
         profile=profile,
+        own_shapes=own_shapes,
         profile_rows=rows,
     )
 

@@ -87,7 +87,7 @@ class YearFleets:
         """Power (MW) and tokens per server and cap, and what a server draws with nothing active."""
         n = _REPLAYED * len(self._models)
         site = self._study.plan(self._models, self._bus, n).sites[0]
-        scenario = self.calendar.cells[0].scenario(self._study.profile, self._study.seed)
+        scenario = self._study.cell_scenario(self.calendar.cells[0])
         trace_dir = Path(self._study.trace_dir)
         replays = [replay_uncontrolled(site.capped(cap), scenario, trace_dir) for cap in self.caps]
         self._mw = np.array([replay.power_peak_mw / n for replay in replays])

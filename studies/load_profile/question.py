@@ -6,13 +6,14 @@ from dataclasses import field
 from typing import Annotated, Literal
 
 from g2g_opt.flag import Flag
-from g2g_opt.hourly_profile import load_profile
+from g2g_opt.hourly_profile import HourlyProfile, load_profile
 from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
+from g2g_opt.studied_year import studied_hours
 from studies.load_profile.cells import Cell, list_cells
 from studies.shared.feeder_questions import SizeQuestion
-from studies.shared.question_fields import StudySeed, YearProfile
+from studies.shared.question_fields import OwnShapes, StudySeed, YearProfile
 from studies.shared.question_model import NounFlags, question_model
 from studies.shared.workload import Models
 
@@ -43,6 +44,7 @@ class LoadProfileQuestion(SizeQuestion):
     """
 
     profile: YearProfile = "hudson_valley_2018"
+    own_shapes: OwnShapes = False
     taps: Annotated[
         Literal["own control", "study"],
         Flag("--taps", "regulator taps: moved by the feeder's own controls in every hour, or fixed at its constants"),
@@ -77,11 +79,19 @@ class LoadProfileQuestion(SizeQuestion):
     @property
     def scenario(self) -> Scenario:
         """The first cell's, for what only needs any."""
-        return self.cells()[0].scenario(self.profile, self.seed)
+        return self.cell_scenario(self.cells()[0])
 
     def cells(self) -> list[Cell]:
         """Every hour of a month that the profile has."""
         return list_cells(load_profile(self.profile))
+
+    def cell_scenario(self, cell: Cell) -> Scenario:
+        """The days of a cell one after the other."""
+        return cell.scenario(self.profile, self.seed, self.own_shapes)
+
+    def hourly(self) -> HourlyProfile:
+        """The hours of the year; of the load that of all the circuit's loads."""
+        return studied_hours(self.profile, self.load_feeder() if self.own_shapes else None)
 
     def plan(self, models: Models, bus: str, n_servers: int) -> Plan:
         """So many servers at a bus, at their nominal batch sizes."""

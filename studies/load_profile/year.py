@@ -62,7 +62,8 @@ class ProfileCalendar:
 
     def scenario(self, replica_share: Floats | None = None) -> Scenario:
         """The year; `replica_share` (cell,) of the replicas are active, all of them if left out."""
-        whole = hours_scenario("year", self.study.profile, (0, self.n_hours, 1), self.study.seed)
+        study = self.study
+        whole = hours_scenario("year", study.profile, (0, self.n_hours, 1), study.seed, study.own_shapes)
         if replica_share is None:
             return whole
         of_hour = replica_share[self.cell_of_hour]

@@ -10,7 +10,7 @@ import numpy as np
 from g2g_opt.evaluate import evaluate
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import HeldGenerator
-from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.grid.held_series import HeldSeries, LoadShares
 from g2g_opt.grid.load import HeldLoad
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.outcome import Outcome
@@ -59,7 +59,9 @@ def opendss_voltages(case: SitingCase, plan: SitingPlan, point: int) -> np.ndarr
         dt_s=Fraction(_STEP_S),
         initial_tap_position=TapPosition(regulators=taps) if taps else None,
         tolerance=1e-8,
-        own_load_share=held(load),
+        own_load_share=LoadShares(
+            held(load), tuple((shape, held(float(share[point]))) for shape, share in network.by_shape.items())
+        ),
     )
     for power in feeder.standing_generators:
         grid.attach_generator(HeldGenerator(power.peak_kw_per_phase, held(sun)), bus=power.bus)
@@ -70,7 +72,13 @@ def opendss_voltages(case: SitingCase, plan: SitingPlan, point: int) -> np.ndarr
         grid.attach_generator(HeldGenerator(injected[j] / 3.0, held(1.0)), bus=network.pv_buses[j])
     for k, b in enumerate(plan.site_bus):
         drawn = HeldLoad(plan.site_kw[k] * network.demand[k, point] / 3.0, held(1.0))
-        grid.attach_load(drawn, bus=network.site_buses[b], power_factor=network.power_factor)
+        bus = network.site_buses[b]
+        grid.attach_load(
+            drawn,
+            bus=feeder.service_buses.get(bus, bus),
+            power_factor=network.power_factor,
+            connection_type=network.connection,
+        )
     grid.start()
     grid.advance_block([0.0], {})
     return np.asarray(grid.record.voltage_pu[-1, grid.monitored_columns])
@@ -97,7 +105,7 @@ def run_fleets(
         full_kw = question.site_kw(choice.site(bus, question.gpu))
         share = float(plan.site_kw[k]) / full_kw
         sized = choice if share == 1.0 else choice.scaled(share, question.gpu)
-        sites.append(sized.site(bus, question.gpu, network.power_factor))
+        sites.append(sized.site(bus, question.gpu, network.power_factor, network.connection))
     planned = Plan(
         tuple(sites),
         taps=tuple(taps_at(case, plan, window.nearest).items()),
@@ -112,6 +120,7 @@ def run_fleets(
         replica_ramps=(),
         seed=question.seed,
         profile=question.profile,
+        own_shapes=question.own_shapes,
         profile_rows=(row, 1, 1),
     )
     found = evaluate(

@@ -10,7 +10,6 @@ import numpy as np
 
 from g2g_opt.errors import PowerFlowError
 from g2g_opt.feeder import Feeder
-from g2g_opt.hourly_profile import load_profile
 from g2g_opt.plan import Policy
 from solvers.outcome import NoPlanError, SolveStatus
 from solvers.siting.problem import Floats, Placement, SitingPlan, excess
@@ -124,7 +123,7 @@ def _over_the_year(
     proposal = propose(case, report, start=begin.start, known=begin.known, excluded=excluded, narrowed=narrowed)
     if not (proposal.holds and question.year_check):
         return proposal, None
-    profile, n_days_first = load_profile(question.profile), len(case.days)
+    profile, n_days_first = question.hourly(), len(case.days)
     while True:
         year, days = check_year(proposal.case, proposal.plan), proposal.case.days
         broken = year.n_hours_broken + int(year.unsolved.sum())

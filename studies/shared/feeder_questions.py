@@ -20,6 +20,7 @@ from g2g_opt.plan import Plan, Policy, StorageUnit, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import with_services
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, Site, sized_site, smallest_n_servers
+from g2g_opt.studied_year import through_own_year
 from studies.shared.input_files import feeder_files
 from studies.shared.question_fields import (
     BaseKwPerGpu,
@@ -69,7 +70,8 @@ class FeederQuestion:
 
     def load_feeder(self) -> Feeder:
         """The feeder named by the question."""
-        return Feeder.find(self.feeder, self.edits, self.hour).excluding(self.exclude_buses)
+        feeder = Feeder.find(self.feeder, self.edits, self.hour).excluding(self.exclude_buses)
+        return through_own_year(feeder, self.scenario)
 
     def input_files(self) -> Mapping[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile."""

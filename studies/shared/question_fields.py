@@ -66,6 +66,13 @@ PlacedSites = Annotated[
 YearProfile = Annotated[
     str, Flag("--profile", "hourly year of the feeder's own load and sun: a bundled name or a CSV", metavar="NAME|FILE")
 ]
+OwnShapes = Annotated[
+    bool,
+    Flag(
+        "--own-shapes",
+        "loads follow the load shapes of your own circuit through the year of the profile, not the profile's load",
+    ),
+]
 TraceFolder = Annotated[str, Flag("--trace-dir", "where your own traces lie")]
 StudySeed = Annotated[Seed, Flag("--seed", "study seed, which keys all draws")]
 

@@ -130,7 +130,7 @@ def test_ratings_are_judged_by_default_and_the_overloaded_element_is_named(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--feeder", "ieee14"], "known feeders: [ieee123, ieee13, ieee34]"),
+        (["--feeder", "ieee14"], "known feeders: [cigre_lv, five_clients, ieee123, ieee13, ieee34]"),
         (["--feeder", "[/a].dss"], "[/a].dss"),
         (["--model", "llama-3.1-8b", "--model", "llama-3.1-8b"], "different models"),
         (["--model", "qwen3-30b-a3b-instruct"], "gpus_per_replica"),
