@@ -69,7 +69,7 @@ class _Peer:
     allocation_lane: int = 0
 
 
-class Allocator:
+class AllocatorNode:
     """Serves nodes on one socket; everything runs on the event loop that `start` is called from.
 
     `tally` counts what happens, `nodes` says who is there. Raises `OSError` if its address is taken, and `InputError`

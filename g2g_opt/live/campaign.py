@@ -13,7 +13,7 @@ from pathlib import Path
 from g2g_opt.communication import ChannelSpec
 from g2g_opt.errors import InputError
 from g2g_opt.live.allocation import AllocationRule
-from g2g_opt.live.allocator import Allocator
+from g2g_opt.live.allocator import AllocatorNode
 from g2g_opt.live.node import LiveNode, Measure
 from g2g_opt.live.record import LiveRecorder, record_path
 from g2g_opt.live.relay import LossRelay
@@ -89,7 +89,7 @@ async def run_campaign(
     recorder = None
     if record_in is not None:
         recorder = LiveRecorder(record_path(record_in, "campaign"), "campaign", clock.now_s(), tallies[0])
-    allocator = Allocator(rule, settings, key, recorder=recorder, tally=tallies[0], clock=clock)
+    allocator = AllocatorNode(rule, settings, key, recorder=recorder, tally=tallies[0], clock=clock)
     relay: LossRelay | None = None
     try:
         meeting = await allocator.start(LOOPBACK)

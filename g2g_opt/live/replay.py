@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.channel.age import mean_age_s
 from g2g_opt.channel.transport import arrivals_s
 from g2g_opt.communication import CONTROLLER, GRID, Channels, ChannelSpec, Lane, Topic
 from g2g_opt.errors import InputError, unknown_name
@@ -21,7 +22,9 @@ _DELAY_MAX_S = 1e4
 
 @dataclass(frozen=True)
 class LaneFigures:
-    """Messages sent, share lost, mean and 95th percentile (s) of the delays, and mean age of information (s)."""
+    """Messages sent, share lost, mean and 95th percentile (s) of the delays, and mean age of information (s, from the
+    first sending to the last).
+    """
 
     n_sent: int
     loss: float
@@ -39,25 +42,8 @@ def lane_figures(lane: LiveLane) -> LaneFigures:
         lane.loss,
         float(delays_s.mean()) if some else float("nan"),
         float(np.quantile(delays_s, 0.95)) if some else float("nan"),
-        mean_age_s(lane.sent_s, lane.arrived_s),
+        mean_age_s(lane.sent_s, lane.arrived_s, float(lane.sent_s[-1])) if len(lane.sent_s) > 1 else float("nan"),
     )
-
-
-def mean_age_s(sent_s: Floats, arrived_s: Floats) -> float:
-    """Time average of now minus the sending time of the newest message there (s), from the first arrival to the last
-    sending; NaN if that is no time at all. Arrays are of messages; inf: never arrived.
-    """
-    there = np.flatnonzero(np.isfinite(arrived_s))
-    order = there[np.argsort(arrived_s[there], kind="stable")]
-    if not len(order) or not sent_s[-1] > arrived_s[order[0]]:
-        return float("nan")
-    end_s = float(sent_s[-1])
-    at_s = np.minimum(arrived_s[order], end_s)
-    newest_s = np.maximum.accumulate(sent_s[order])
-    until_s = np.append(at_s[1:], end_s)
-    # Between two arrivals the age grows from (at - newest) to (until - newest).
-    area = (until_s - at_s) * ((at_s + until_s) / 2.0 - newest_s)
-    return float(area.sum() / (end_s - at_s[0]))
 
 
 def recorded_channel(lane: LiveLane) -> ChannelSpec:

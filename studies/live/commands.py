@@ -203,7 +203,7 @@ def _run_key(options: argparse.Namespace, console: Console) -> int:
 
 def _run_allocator(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.live.allocation import ProportionalRule
-    from g2g_opt.live.allocator import Allocator
+    from g2g_opt.live.allocator import AllocatorNode
     from g2g_opt.live.record import LiveRecorder, record_path
     from g2g_opt.live.steady_clock import SteadyClock
     from g2g_opt.live.tally import LiveTally
@@ -214,7 +214,7 @@ def _run_allocator(options: argparse.Namespace, console: Console) -> int:
 
     async def serve() -> None:
         recorder = LiveRecorder(record_path(options.record, "allocator"), "allocator", clock.now_s(), tally)
-        allocator = Allocator(rule, settings, key, recorder=recorder, tally=tally, clock=clock)
+        allocator = AllocatorNode(rule, settings, key, recorder=recorder, tally=tally, clock=clock)
         try:
             found = await allocator.start(options.listen)
             console.print(f"listening on {found} ({settings.transport}); record: {recorder.path}", markup=False)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from g2g_opt.live.allocation import ProportionalRule
-from g2g_opt.live.allocator import Allocator
+from g2g_opt.live.allocator import AllocatorNode
 from g2g_opt.live.node import LiveNode
 from g2g_opt.live.settings import Address, LiveSettings
 from g2g_opt.live.wire import ALLOCATION, JOIN, NO_SESSION, REPORT, WELCOME, Codec, Message
@@ -40,9 +40,9 @@ async def until(true: Callable[[], bool], seconds: float = 15.0) -> None:
 @asynccontextmanager
 async def allocator_at(
     address: Address, chosen: LiveSettings, key: bytes | None = KEY, **others: Any
-) -> AsyncIterator[tuple[Allocator, Address]]:
+) -> AsyncIterator[tuple[AllocatorNode, Address]]:
     """An allocator that serves 10 kW in all."""
-    allocator = Allocator(ProportionalRule(10.0), chosen, key, **others)
+    allocator = AllocatorNode(ProportionalRule(10.0), chosen, key, **others)
     found = await allocator.start(address)
     try:
         yield allocator, found

@@ -15,7 +15,7 @@ from live_rigs import ANY_PORT, KEY, HandMadeNode, allocator_at, nodes_at, run, 
 
 from g2g_opt.errors import G2GError, InputError
 from g2g_opt.live.allocation import NodeReport
-from g2g_opt.live.allocator import Allocator
+from g2g_opt.live.allocator import AllocatorNode
 from g2g_opt.live.settings import Address
 from g2g_opt.live.sockets import StreamEnd
 from g2g_opt.live.steady_clock import SteadyClock
@@ -306,7 +306,7 @@ def test_a_rule_without_an_answer_leaves_the_caps_as_they_are() -> None:
 
     async def body() -> None:
         rule, chosen = Moody(), settings()
-        allocator = Allocator(rule, chosen, KEY)
+        allocator = AllocatorNode(rule, chosen, KEY)
         meeting = await allocator.start(ANY_PORT)
         async with nodes_at(meeting, chosen, "a") as nodes:
             await until(lambda: nodes[0].effective_kw == 4.0)

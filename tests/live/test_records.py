@@ -19,7 +19,7 @@ from g2g_opt.live.allocation import ProportionalRule
 from g2g_opt.live.campaign import CampaignOutcome, run_campaign
 from g2g_opt.live.record import LiveLane, LiveRecorder, LiveRun, load_live_run
 from g2g_opt.live.relay import LossRelay
-from g2g_opt.live.replay import channels_of_run, lane_figures, mean_age_s, recorded_channel
+from g2g_opt.live.replay import channels_of_run, lane_figures, recorded_channel
 from g2g_opt.live.settings import Address, LiveSettings
 from g2g_opt.live.tally import LiveTally
 from g2g_opt.plan import Plan, Policy
@@ -110,13 +110,6 @@ def test_a_closed_loop_runs_on_recorded_messages(tmp_path: Path) -> None:
         for outcomes in simulate(plans, [scenario], Feeder.load("ieee13"), Limits())
     )
     assert recorded == at_once + 8.0
-
-
-def test_ages_are_those_of_a_hand_calculation() -> None:
-    # Sent every second; the second is lost, the third comes after half a second. From 0 s on ages rise from 0.
-    sent_s, arrived_s = np.array([0.0, 1.0, 2.0, 4.0]), np.array([0.0, np.inf, 2.5, 4.0])
-    assert mean_age_s(sent_s, arrived_s) == pytest.approx((2.5**2 / 2 + 1.5 * (0.5 + 2.0) / 2) / 4.0)
-    assert np.isnan(mean_age_s(sent_s, np.full(4, np.inf)))
 
 
 def test_a_record_that_is_cut_short_is_used_up_to_there(lossy: tuple[CampaignOutcome, LiveRun], tmp_path: Path) -> None:
