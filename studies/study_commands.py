@@ -42,6 +42,8 @@ Commands = Any  # argparse has no public name for what add_subparsers returns
 
 # What each study answers; its options are read from the study's own `arguments` module.
 STUDY_HELP = {
+    "ai-choices": "what do model, precision, parallelism and GPU mean for a feeder, and how many tokens can a bus host",
+    "controllers": "how do controllers of batch sizes compare in the same scenarios",
     "coordination": "what do shifts of tasks between datacenters save a grid operator, and is a policy of them safe",
     "feeder-policy": "what does a policy of batch sizes gain on a feeder, next to droop, OFO and a clairvoyant",
     "hosting-capacity": "how many MW can each bus host, firm and with flexible operation",

@@ -34,7 +34,10 @@ _PACKAGES = (
 # Shows results and takes commands; no result changes with it.
 _SHOWS_ONLY = {
     ("studies", name)
-    for name in ("report", "feeder", "cli.py", "finish.py", "models_table.py", "study_commands.py", "terminal.py")
+    for name in (
+        *("report", "feeder", "simulation_log"),
+        *("cli.py", "finish.py", "models_table.py", "study_commands.py", "terminal.py"),
+    )
 }
 
 
