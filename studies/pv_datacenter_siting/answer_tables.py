@@ -43,7 +43,8 @@ _REFUSED = (
     Column("cause", "cause"),
     Column("words", "reason"),
 )
-_TIES = columns_of(TieRow, "tie pv sites n_moved", _HOLDS, "cost_more margin_pu", _WHY_NOT)
+_ON_DAYS = Column("holds", "holds on the days")
+_TIES = columns_of(TieRow, "tie pv sites n_moved", _ON_DAYS, "cost_more margin_pu", _WHY_NOT)
 
 
 def make_tables(
