@@ -42,8 +42,10 @@ Commands = Any  # argparse has no public name for what add_subparsers returns
 
 # What each study answers; its options are read from the study's own `arguments` module.
 STUDY_HELP = {
+    "ai-choices": "what do model, precision, parallelism and GPU mean for a feeder, and how many tokens can a bus host",
     "check": "may a site of so many MW be connected at this bus, and if not, what would let it in",
     "communication": "how many of the flexible MW are left when messages are late, lost or gone",
+    "controllers": "how do controllers of batch sizes compare in the same scenarios",
     "coordination": "what do shifts of tasks between datacenters save a grid operator, and is a policy of them safe",
     "feeder-policy": "what does a policy of batch sizes gain on a feeder, next to droop, OFO and a clairvoyant",
     "hosting-capacity": "how many MW can each bus host, firm and with flexible operation",

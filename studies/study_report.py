@@ -60,7 +60,7 @@ def _write_all(
     folder = out or (root if limits is None else root / "rejudged" / _name(limits))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    feeder = load_feeder(question) if question.feeder else None
+    feeder = load_feeder(question) if conclusion.feeder else None
     if feeder is not None:
         conclusion = _with_base_case(conclusion, question, feeder)
     with closing(Ledger(StudyFolder(root).ledger)) as ledger:

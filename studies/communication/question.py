@@ -11,6 +11,7 @@ from g2g_opt.communication import Channels, FailSafeRule, StaleRule, read_channe
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
+from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy, TapMode
 from g2g_opt.quantities import Count, DelayS, DrawCount, DurationS, ShareBelowOne, TimeS
 from g2g_opt.scenario import Scenario
@@ -25,7 +26,7 @@ CaseName = Literal["feeder", "cigre-lv", "five-clients"]
 AllocatorName = Literal["opf", "pi"]
 RulesName = Literal["published", "careful"]
 # Policies that make an operation flexible.
-_FLEXIBLE = ("ofo", "droop", "contextual")
+_FLEXIBLE = ("ofo", "droop", "schedule", "contextual")
 # Where the sites of the bundled feeders are studied unless somebody names a bus.
 _USUAL_FEEDER = "ieee13"
 _USUAL_BUSES = {_USUAL_FEEDER: "671", "ieee34": "850", "ieee123": "67"}
@@ -103,6 +104,15 @@ class CommunicationQuestion(SizeQuestion):
         Flag("--taps", "moved by the circuit's own controls, or fixed at the feeder's constants"),
     ] = "own control"
     scenario: Annotated[Scenario, NounFlags(_RUN, without=_DRAWN)] = field(default_factory=Scenario)
+    # What no controller of batch sizes aims at would hide what communication is worth: loadings, unbalance, trips.
+    limits: Annotated[Limits, NounFlags("limits")] = field(
+        default_factory=lambda: Limits(
+            loading_max_pu=None,
+            unbalance_negative_sequence_max=None,
+            unbalance_nema_max=None,
+            rapid_voltage_change_trip_max_pu=None,
+        )
+    )
     n_draws: Annotated[
         DrawCount | None,
         Flag("--draws", "paired draws", unset=f"{_FEEDER_DRAWS} on feeders, {_CLIENT_DRAWS} of clients"),
@@ -117,13 +127,6 @@ class CommunicationQuestion(SizeQuestion):
     ] = get_args(RulesName)
     n_rows: Annotated[Count, Flag("--rows", "rows of the curves, one a second", group=_CLIENTS)] = N_ROWS
     seed: StudySeed = 0
-
-    def __post_init__(self) -> None:
-        if self.is_clients:
-            if self.feeder not in ("", _USUAL_FEEDER):
-                raise InputError(f"case {self.case!r} has a feeder of its own: give --feeder {self.feeder} without it")
-            # What studies say of a feeder is about sites.
-            object.__setattr__(self, "feeder", "")
 
     # --- the question, resolved
 
@@ -202,15 +205,15 @@ class CommunicationQuestion(SizeQuestion):
             if len(set(values)) < len(values):
                 raise InputError(f"{name} has a value twice: {list(values)}")
         if self.is_clients:
+            if self.feeder != _USUAL_FEEDER or self.buses:
+                raise InputError(f"case {self.case!r} has its own feeder and clients: leave out --feeder and --bus")
             load_client_case(self.case).part(self.n_rows)
             return
         check_unused(self)
         if self.policy.kind == "none":
             raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")
         if self.policy.channels is not None and not self.policy.channels.default.transparent:
-            raise InputError(
-                "a communication study has losses, delays and outages of its own: leave them out of --channel"
-            )
+            raise InputError("losses, delays and outages are the study's own: leave them out of --channel")
         if self.outage_start_s is not None and not self.outages_s:
             raise InputError("outage_start_s needs outages_s, how long they last")
         if self.taps == "own control" and self.policy.moves_taps:

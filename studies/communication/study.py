@@ -8,6 +8,7 @@ clients, one: runs of an allocator over every link.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import ClassVar
@@ -15,14 +16,16 @@ from typing import ClassVar
 from g2g_opt.allocation.clients import CLIENT_CASES
 from g2g_opt.data_files import data_path
 from g2g_opt.limits import Limits
+from studies.communication.answer import feeder_conclusion
 from studies.communication.client_answer import clients_conclusion
 from studies.communication.client_runs import LOCAL_S, ClientStudy
+from studies.communication.feeder_tasks import bound_tasks, capacity_tasks, run_task, run_tasks, split_task
 from studies.communication.links import LinkState
 from studies.communication.question import CommunicationQuestion
 from studies.shared.conclusion import Conclusion
 from studies.shared.input_files import files_under
 from studies.shared.question_model import question_model
-from studies.shared.task import Progress, Tables, Task, TaskResult, counted
+from studies.shared.task import Progress, Row, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import to_rows
 
 
@@ -44,6 +47,8 @@ class CommunicationStudy(CommunicationQuestion):
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
         self.check_fields()
+        if not self.is_clients:
+            self.try_smallest_sites(replace(self.policy, channels=self.channels_of(self.perfect)))
 
     # --- tasks
 
@@ -51,7 +56,13 @@ class CommunicationStudy(CommunicationQuestion):
         """Links of a stage."""
         if self.is_clients:
             return self._client_tasks() if stage == "bounds" else []
-        return []
+        match stage:
+            case "bounds":
+                return bound_tasks(self, self.resolve_buses(self.load_feeder()))
+            case "capacities":
+                return capacity_tasks(self, results)
+            case _:
+                return run_tasks(self, results)
 
     def _client_tasks(self) -> list[Task]:
         asked = product(self.allocators, self.rules, self.transports, self.losses)
@@ -69,15 +80,17 @@ class CommunicationStudy(CommunicationQuestion):
         ]
 
     def split(self, task: Task) -> list[Task]:
-        """A link of clients is the smallest unit."""
-        return []
+        """Halves of the searches or runs on a feeder; a link of clients is the smallest unit."""
+        return [] if self.is_clients else split_task(task)
 
     def run(self, task: Task, progress: Progress) -> Tables:
         """Do a task, in a worker process."""
+        if not self.is_clients:
+            return run_task(self, task, counted(progress, float(len(task.content["wishes"]))))
         content = task.content
         clients = ClientStudy(self)
         if task.kind == "client bounds":
-            tables: dict[str, list[dict[str, object]]] = {
+            tables: dict[str, list[Row]] = {
                 "client_bounds": to_rows([clients.no_control()]),
                 "client_ideal": [{"lost_share": clients.ideal_lost_share()}],
             }
@@ -88,5 +101,7 @@ class CommunicationStudy(CommunicationQuestion):
         return tables | {"client_checks": [{"excess_max_pu": clients.excess_max_pu}]}
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
-        """The answer, from stored results alone."""
-        return clients_conclusion(self, results)
+        """The answer, from stored results alone; sizes were searched under their own limits."""
+        if self.is_clients:
+            return clients_conclusion(self, results)
+        return feeder_conclusion(self, results)

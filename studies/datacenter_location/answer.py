@@ -194,6 +194,7 @@ def _charts(
                 "integral violation, batch engine (pu s)",
                 "integral violation, OpenDSS in finer steps (pu s)",
                 [(row, batch[row.placement][1] if row.placement in batch else None) for row in final],
+                "finalists",
                 diagonal=True,
             )
         )
@@ -201,11 +202,16 @@ def _charts(
 
 
 def _cloud(
-    title: str, x_title: str, y_title: str, placed: Sequence[tuple[PlacementRow, float | None]], diagonal: bool = False
+    title: str,
+    x_title: str,
+    y_title: str,
+    placed: Sequence[tuple[PlacementRow, float | None]],
+    name: str = "placements",
+    diagonal: bool = False,
 ) -> Chart:
     """Integral violations of placements over a figure of theirs."""
     y, names = [row.integral_violation_pu_s for row, _ in placed], [row.placement for row, _ in placed]
-    line = Line("placements", [x for _, x in placed], y, points=True, text=names)
+    line = Line(name, [x for x, _ in placed], y, points=True, text=names)
     return Chart(title, x_title, y_title, (line,), diagonal=diagonal)
 
 

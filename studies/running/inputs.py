@@ -31,7 +31,10 @@ _PACKAGES = (
 # Shows results and takes commands; no result changes with it.
 _SHOWS_ONLY = {
     ("studies", name)
-    for name in ("report", "cli.py", "study_report.py", "models_table.py", "study_commands.py", "terminal.py")
+    for name in (
+        *("report", "simulation_log"),
+        *("cli.py", "study_report.py", "models_table.py", "study_commands.py", "terminal.py"),
+    )
 }
 
 

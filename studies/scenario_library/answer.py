@@ -58,7 +58,7 @@ def kept_rows(rows: Sequence[CandidateRow], kept: Sequence[tuple[Split, int, int
     return found
 
 
-def draw_conclusion(
+def conclusion_of(
     case: StudyCase,
     kept: Sequence[tuple[Split, int, int]],
     rule: ScreeningRule,

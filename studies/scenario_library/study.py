@@ -11,7 +11,7 @@ from g2g_opt.data_files import data_path
 from g2g_opt.limits import Limits
 from g2g_opt.scenario_library import Split
 from g2g_opt.study_case import StudyCase
-from studies.scenario_library.answer import draw_conclusion
+from studies.scenario_library.answer import conclusion_of
 from studies.scenario_library.question import LibraryQuestion
 from studies.shared.conclusion import Conclusion
 from studies.shared.input_files import feeder_files
@@ -71,7 +71,7 @@ class LibraryStudy(LibraryQuestion):
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; what is admitted follows from the band, which is never another."""
         case = StudyCase.load(self.case)
-        return draw_conclusion(
+        return conclusion_of(
             case, self.candidates(), self.rule, gather_as(results, "candidates", CandidateRow), results
         )
 

@@ -52,8 +52,10 @@ from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.site import Deployment, Site
 from g2g_opt.transmission.policy import ContextualPolicy
 from g2g_opt.transmission.policy import CoordinationFeature as MarketFeature
+from studies.ai_choices.choices import PUBLISHED_CHOICES
 from studies.catalogue import STUDIES, json_schema, make_question, question_json, question_type
 from studies.cli import main, parser_of
+from studies.controllers.choices import ControllerChoice, ParameterSweep
 from studies.coordination_policy.study import CoordinationStudy
 from studies.datacenter_location.study import LocationStudy
 from studies.hosting_capacity.study import HostingCapacityStudy
@@ -144,6 +146,11 @@ NOUNS: tuple[Any, ...] = (
     question_type("check")(gpus_per_replica=4),
     question_type("feeder-policy")(),
     question_type("scenarios")(),
+    question_type("controllers")(sweeps=(ParameterSweep(ControllerChoice("ofo"), "w_throughput", (0.1,)),)),
+    ControllerChoice("ofo", (("x", 1.0),), 0.001, 8),
+    ParameterSweep(ControllerChoice("ofo"), "w_throughput", (0.1,)),
+    question_type("ai-choices")(choices=(PUBLISHED_CHOICES[0],), limit_mw=5.0),
+    PUBLISHED_CHOICES[0],
 )
 # Fields that hold numbers and have no range of their own, and why.
 WITHOUT_RANGE: dict[tuple[str, str], str] = {}

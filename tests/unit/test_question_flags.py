@@ -21,8 +21,10 @@ from g2g_opt.power_shape import PowerShape
 from g2g_opt.scenario import ReplicaShares, Scenario, TrainingOverlay
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.service_transformer import ServiceTransformer
+from studies.ai_choices.choices import AIChoice
 from studies.catalogue import STUDIES, json_schema, make_question, question_json, question_type, read_question
 from studies.cli import main
+from studies.controllers.choices import ControllerChoice, ParameterSweep
 from studies.pv_datacenter_siting.question import PVZone, Storage
 from studies.running.ledger import Ledger
 from studies.running.study_folder import StudyFolder
@@ -258,6 +260,28 @@ ASKED: dict[str, dict[str, Any]] = {
         "solver": "pyomo:scip",
         "seed": 11,
     },
+    "communication": {name: value for name, value in SERVED.items() if name != "service"}
+    | {
+        "case": "cigre-lv",
+        "feeder": "ieee34",
+        "transports": ("udp",),
+        "losses": (0.05, 0.25),
+        "delays_s": (0.5,),
+        "two_way": True,
+        "stale_rules": ("hold", "bound"),
+        "outages_s": (60.0, 900.0),
+        "outage_start_s": 100.5,
+        "fail_safes": ("safe",),
+        "policy": SCHEDULE,
+        "taps": "study",
+        "scenario": replace(RUN, seed=0),
+        "limits": replace(LIMITS, unbalance_nema_max=0.04),
+        "n_draws": 4,
+        "allocators": ("pi",),
+        "rules": ("careful",),
+        "n_rows": 20,
+        "seed": 17,
+    },
     "feeder-policy": {
         "feeder": "ieee34",
         "exclude_buses": ("611",),
@@ -299,6 +323,41 @@ ASKED: dict[str, dict[str, Any]] = {
         "seed": 13,
         "trace_dir": "/traces",
     },
+    "controllers": {
+        "case": "ieee34",
+        "library": "/library.csv",
+        "n_scenarios": 7,
+        "controllers": (
+            ControllerChoice("droop"),
+            ControllerChoice("ofo", (("w_throughput", 0.001),), 0.002, 16, "/policy.json"),
+        ),
+        "sweeps": (ParameterSweep(ControllerChoice("ofo", (("w_switch", 2.0),)), "w_throughput", (0.5, 0.25)),),
+        "shown": "test 3",
+        "n_compared": 4,
+        "n_candidates": 9,
+        "ranges": RANGES,
+        "rule": ScreeningRule(2.0, 0.8),
+        "scenario": HOUR,
+        "limits": Limits(0.94, 1.06),
+        "trace_dir": "/traces",
+    },
+    "ai-choices": {
+        "feeder": "ieee34",
+        "exclude_buses": ("611",),
+        "edits": "/edits.dss",
+        "bus": "850",
+        "choices": (AIChoice("mine", "qwen3-8b", "B200", "lm-arena-chat", "bfloat16", 1, 0.05),),
+        "comparisons": ("model size on B200",),
+        "peak_mw": 2.5,
+        "base_kw": 900.5,
+        "sizing": "curve",
+        "capacity": False,
+        "limit_mw": 5.5,
+        "policy": SCHEDULE,
+        "scenario": RUN,
+        "limits": LIMITS,
+        "trace_dir": "/traces",
+    },
     "scenarios": {
         "case": "ieee34",
         "n_train": 5,
@@ -315,6 +374,7 @@ ASKED: dict[str, dict[str, Any]] = {
 # Fields of nouns that are written as one text and that the text does not reach: a file or Python does.
 ONLY_IN_FILES = {"SiteChoice.base_kw_per_phase", "ServedModel.gpus_per_replica", "PVUnit.output_max_kw"}
 ONLY_IN_FILES |= {"ReplicaShares.batch_sizes", "PowerShape.flicker", "PowerShape.phase", "TrainingOverlay.shape"}
+ONLY_IN_FILES |= {"AIChoice.sized_as_first"}
 ONLY_IN_FILES |= {
     f"StorageUnit.{name}"
     for name in (
@@ -360,6 +420,17 @@ def text_of(value: Any, sign: str = ",") -> str:
             return ",".join(str(word) for word in [*words, *([value.trace] if value.trace else [])])
         case ReplicaShares():
             return f"{value.site}:{text_of((value.start, *(figure for ramp in value.ramps for figure in ramp)))}"
+        case ControllerChoice():
+            more = [f"{name}={x}" for name, x in value.settings]
+            more += [f"margin={value.margin_pu}"] if value.margin_pu else []
+            more += [f"load-shift={value.load_shift_gpus}"] if value.load_shift_gpus is not None else []
+            more += [f"file={value.policy_file}"] if value.policy_file is not None else []
+            return f"{value.kind}:{','.join(more)}" if more else value.kind
+        case ParameterSweep():
+            return f"{text_of(value.controller)}:{value.name}={text_of(value.values)}"
+        case AIChoice():
+            served = (value.gpu, value.task, value.precision, value.gpus_per_replica, 1e3 * value.itl_deadline_s)
+            return f"{value.comparison}={value.model}@{':'.join(str(x) for x in served)}"
         case PVUnit():
             return f"{value.bus}:{value.size_kw}"
         case PVZone():
@@ -465,6 +536,9 @@ SPELLED: dict[type, set[str]] = {
     StorageUnit: {"bus", "power_kw", "energy_kwh", "droop"},
     ReplicaShares: {"site", "start", "ramps"},
     PowerShape: {"scale", "level", "ramps", "pulses"},
+    ControllerChoice: {"kind", "settings", "margin_pu", "load_shift_gpus", "policy_file"},
+    ParameterSweep: {"controller", "name", "values"},
+    AIChoice: {"comparison", "model", "gpu", "task", "precision", "gpus_per_replica", "itl_deadline_s"},
 }
 
 
