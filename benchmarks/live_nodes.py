@@ -43,10 +43,9 @@ def one(n_nodes: int, transport: str, seconds: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         outcome = asyncio.run(
             run_campaign(
-                n_nodes,
+                {f"n{k}": lambda time_s: (30.0, 1.0) for k in range(n_nodes)},
                 seconds,
                 ProportionalRule(20.0 * n_nodes),
-                lambda time_s: (30.0, 1.0),
                 LiveSettings(transport=transport),
                 record_in=Path(folder),
             )

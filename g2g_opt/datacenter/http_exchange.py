@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -71,28 +72,29 @@ def exchange(
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     try:
-        connection.request("GET" if body is None else "POST", address.path, body, headers)
-        own_socket = connection.sock
-        response = connection.getresponse()
-        if not 200 <= response.status < 300:
-            raise ExchangeError("status", f"{address.text} answers with status {response.status}")
-        found = bytearray()
-        while True:
-            left_s = end_s - time.monotonic()
-            if left_s <= 0.0:
-                raise TimeoutError
-            own_socket.settimeout(left_s)
-            piece = response.read1(_READ_AT_ONCE)
-            if not piece:
-                return bytes(found)
-            found += piece
-            if len(found) > bytes_max:
-                raise ExchangeError("oversized", f"{address.text} answers with more than {bytes_max} bytes")
+        with ExitStack() as ending:
+            ending.callback(connection.close)
+            connection.request("GET" if body is None else "POST", address.path, body, headers)
+            own_socket = connection.sock
+            # Where the server closes, the connection forgets the answer, which keeps the socket open.
+            response = ending.enter_context(connection.getresponse())
+            if not 200 <= response.status < 300:
+                raise ExchangeError("status", f"{address.text} answers with status {response.status}")
+            found = bytearray()
+            while True:
+                left_s = end_s - time.monotonic()
+                if left_s <= 0.0:
+                    raise TimeoutError
+                own_socket.settimeout(left_s)
+                piece = response.read1(_READ_AT_ONCE)
+                if not piece:
+                    return bytes(found)
+                found += piece
+                if len(found) > bytes_max:
+                    raise ExchangeError("oversized", f"{address.text} answers with more than {bytes_max} bytes")
     except TimeoutError as error:
         raise ExchangeError("timed out", f"{address.text} gives no answer in {time_out_s:g} s") from error
     except http.client.HTTPException as error:
         raise ExchangeError("malformed", f"{address.text} gives no HTTP answer: {type(error).__name__}") from error
     except OSError as error:
         raise ExchangeError("refused", f"{address.text} cannot be reached: {error.strerror or error}") from error
-    finally:
-        connection.close()

@@ -120,22 +120,27 @@ class AllocatorNode:
         return found
 
     async def quiet(self) -> None:
-        """Send no more allocations; what nodes say is still heard."""
-        for task in self._tasks:
+        """Send no more allocations; what nodes say is still heard. Raises what a rule raised besides `G2GError`."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
     async def stop(self) -> None:
-        """Close everything."""
-        await self.quiet()
-        if self._server is not None:
-            self._server.close()
-        for stream in list(self._streams):
-            stream.close()
-        if self._port is not None:
-            self._count_kernel_drops()
-            self._port.close()
-        await asyncio.sleep(0)
+        """Close everything; raises as `quiet` does."""
+        try:
+            await self.quiet()
+        finally:
+            if self._server is not None:
+                self._server.close()
+            for stream in list(self._streams):
+                stream.close()
+            if self._port is not None:
+                self._count_kernel_drops()
+                self._port.close()
+            await asyncio.sleep(0)
 
     @property
     def nodes(self) -> Mapping[str, NodeReport]:

@@ -6,7 +6,7 @@ import asyncio
 import math
 import resource
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,26 +65,29 @@ async def run_nodes(nodes: list[LiveNode], until: asyncio.Event) -> None:
 
 
 async def run_campaign(
-    n_nodes: int,
+    measures: Mapping[str, Measure],
     seconds: float,
     rule: AllocationRule,
-    measure: Measure,
     settings: LiveSettings,
     *,
     channel: ChannelSpec | None = None,
     seed: int = 0,
     record_in: Path | None = None,
     tell: Callable[[str], None] = lambda words: None,
+    clock: SteadyClock | None = None,
+    beside: Callable[[Sequence[LiveNode]], Coroutine[None, None, None]] | None = None,
 ) -> CampaignOutcome:
-    """Run `n_nodes` for `seconds` once all have joined (or for twice `silence_s` after they began, whichever is first).
+    """Run nodes, by name and what they measure, for `seconds` once all have joined (or twice `silence_s` after the
+    beginning, if some have not). Until the end, `beside(nodes)` runs on the same event loop.
 
     Messages are signed with a key drawn for the run. The record is written to `record_in`. Raises `InputError` for more
     nodes than `settings.nodes_max`, or than this system gives sockets to one process.
     """
+    n_nodes = len(measures)
     if n_nodes > settings.nodes_max:
         raise InputError(f"{n_nodes} nodes, but nodes_max={settings.nodes_max}")
     allow_sockets(n_nodes * (3 if channel is not None else 2 if settings.transport == "tcp" else 1))
-    key, clock = secrets.token_bytes(32), SteadyClock()
+    key, clock = secrets.token_bytes(32), clock or SteadyClock()
     tallies = LiveTally(), LiveTally(), LiveTally()
     recorder = None
     if record_in is not None:
@@ -100,10 +103,10 @@ async def run_campaign(
         phases = keyed_generator(seed, "live", "phases").random(n_nodes)
         nodes = [
             LiveNode(
-                f"n{k}", measure, meeting, settings, key, phase=float(phase), ticker=ticker, recorder=recorder,
+                name, measure, meeting, settings, key, phase=float(phase), ticker=ticker, recorder=recorder,
                 tally=tallies[1], clock=clock,
             )
-            for k, phase in enumerate(phases)
+            for (name, measure), phase in zip(measures.items(), phases, strict=True)
         ]  # fmt: skip
         done = asyncio.Event()
         running = asyncio.create_task(run_nodes(nodes, done))
@@ -113,12 +116,18 @@ async def run_campaign(
             await asyncio.sleep(0.05)
         n_joined = sum(node.joined for node in nodes)
         tell(f"{n_joined} of {n_nodes} nodes have joined")
+        world = asyncio.create_task(beside(nodes)) if beside is not None else None
         began_s, cpu_s = loop.time(), _cpu_s()
         for second in range(math.ceil(seconds)):
             await asyncio.sleep(max(0.0, began_s + min(second + 1, seconds) - loop.time()))
             if second % 10 == 9:
                 tell(f"{second + 1} s: {tallies[0]['reports']} reports, {tallies[1]['allocations']} allocations")
         cpu_s, ran_s = _cpu_s() - cpu_s, loop.time() - began_s
+        if world is not None:
+            world.cancel()
+            await asyncio.wait([world])
+            if not world.cancelled() and (error := world.exception()) is not None:
+                raise error
         await allocator.quiet()
         done.set()
         await running

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from g2g_opt.channel.age import mean_age_s
 from g2g_opt.channel.transport import arrivals_s
@@ -15,7 +14,6 @@ from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.live.allocator import ALLOCATOR
 from g2g_opt.live.record import LiveLane, LiveRun
 
-Floats = NDArray[np.float64]
 # Nobody waits longer for a message in a simulation.
 _DELAY_MAX_S = 1e4
 

@@ -32,6 +32,7 @@ _EPILOG = (
 )
 # Seconds between two lines of progress.
 _TOLD_EVERY_S = 10.0
+_CAMPAIGN_S = 10.0
 # Lanes that `g2g live replay` shows one by one.
 _LANES_SHOWN = 20
 
@@ -101,7 +102,9 @@ def _add_campaign(commands: Commands) -> None:
     parser.add_argument("--seed", type=number(Seed), default=0, help="of the relay's draws (default 0)")
     _add_limit(parser)
     _add_measure(parser)
-    _add_shared(parser, with_key=False, seconds=10.0)
+    case = "clients of a feeder that is solved beside them, capped by PI, a row of their curves a period"
+    parser.add_argument("--case", choices=("cigre-lv", "five-clients"), help=f"instead of --nodes: {case}")
+    _add_shared(parser, with_key=False, seconds="10, of a case all of it")
     parser.set_defaults(run=_run_campaign)
 
 
@@ -139,7 +142,7 @@ def _add_measure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--curve", type=Path, metavar="FILE", help=help_)
 
 
-def _add_shared(parser: argparse.ArgumentParser, *, with_key: bool = True, seconds: float | None = None) -> None:
+def _add_shared(parser: argparse.ArgumentParser, *, with_key: bool = True, seconds: str = "until interrupted") -> None:
     plain = LiveSettings()
     help_ = f"udp or tcp (default {plain.transport})"
     parser.add_argument("--transport", choices=("udp", "tcp"), default=plain.transport, help=help_)
@@ -152,8 +155,8 @@ def _add_shared(parser: argparse.ArgumentParser, *, with_key: bool = True, secon
     if with_key:
         help_ = "file of the shared key that signs messages (g2g live key makes one)"
         parser.add_argument("--key-file", type=Path, metavar="FILE", help=help_)
-    help_ = "how long to run (default: until interrupted)" if seconds is None else f"how long (default {seconds:g})"
-    parser.add_argument("--seconds", type=number(DurationS), default=seconds, metavar="S", help=help_)
+    help_ = f"how long to run (default: {seconds})"
+    parser.add_argument("--seconds", type=number(DurationS), metavar="S", help=help_)
     help_ = "folder for the record of the run (default: a new one below results/live); one for all processes of a run"
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     parser.add_argument("--record", type=Path, default=Path("results/live") / now, metavar="DIR", help=help_)
@@ -282,26 +285,39 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
 
 def _run_campaign(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.communication import read_channels
-    from g2g_opt.live.allocation import ProportionalRule
+    from g2g_opt.live.allocation import AllocationRule, ProportionalRule
     from g2g_opt.live.campaign import run_campaign
     from g2g_opt.live.steady_clock import SteadyClock
+    from studies.live.clients import clients_of, show_clients
 
     channel = read_channels(options.channel).default if options.channel is not None else None
+    clock, settings = SteadyClock(), _settings(options)
+    clients = clients_of(options.case, settings.period_s, clock) if options.case is not None else None
+    if clients is not None:
+        rule: AllocationRule = clients
+        measures, seconds = clients.measures, clients.case.duration_s * settings.period_s
+    else:
+        measure = _measure(options, clock.now_s())
+        rule, seconds = ProportionalRule(options.limit_kw), _CAMPAIGN_S
+        measures = {f"n{k}": measure for k in range(options.nodes)}
     outcome = asyncio.run(
         run_campaign(
-            options.nodes,
-            options.seconds,
-            ProportionalRule(options.limit_kw),
-            _measure(options, SteadyClock().now_s()),
-            _settings(options),
+            measures,
+            options.seconds or seconds,
+            rule,
+            settings,
             channel=channel,
             seed=options.seed,
             record_in=options.record,
             tell=lambda words: console.print(words, markup=False),
+            clock=clock,
+            beside=clients.run_grid if clients is not None else None,
         )
     )
     show_tally(console, outcome.tally)
     _show_lanes(options.record, console)
+    if clients is not None:
+        show_clients(console, clients, options.record, options.seed)
     share = outcome.cpu_s / outcome.seconds
     console.print(
         f"{100 * share:.1f} % of a core over {outcome.seconds:.0f} s with all nodes there; memory up to "

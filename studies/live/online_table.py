@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from g2g_opt.csv_files import write_csv
 from g2g_opt.live.online_run import OnlineRun
-from studies.report.atomic_file import replacing
+from studies.report.atomic_file import write_text
 
 
 def write_online_table(folder: Path, runs: Mapping[str, OnlineRun]) -> Path:
@@ -32,6 +33,6 @@ def write_online_table(folder: Path, runs: Mapping[str, OnlineRun]) -> Path:
                 }
             )
     path = folder / "steps.csv"
-    with replacing(path) as scratch, scratch.open("w", encoding="utf-8", newline="") as file:
-        write_csv(file, list(rows[0]) if rows else [], (row.values() for row in rows))
-    return path
+    table = io.StringIO()
+    write_csv(table, list(rows[0]) if rows else [], (row.values() for row in rows))
+    return write_text(path, table.getvalue())

@@ -328,3 +328,21 @@ def test_nobody_listens_beyond_this_machine_without_a_key() -> None:
                 pass
 
     run(body())
+
+
+def test_a_rule_that_is_at_fault_is_not_passed_over() -> None:
+    class Faulty:
+        def allocate(self, reports: dict[str, NodeReport], time_s: float) -> dict[str, float]:
+            raise ZeroDivisionError
+
+    async def body() -> None:
+        chosen = settings()
+        allocator = AllocatorNode(Faulty(), chosen, KEY)
+        meeting = await allocator.start(ANY_PORT)
+        async with nodes_at(meeting, chosen, "a"):
+            await until(lambda: "a" in allocator.nodes)
+            await asyncio.sleep(0.3)
+        with pytest.raises(ZeroDivisionError):
+            await allocator.stop()
+
+    run(body())

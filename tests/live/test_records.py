@@ -10,6 +10,9 @@ import pytest
 from live_rigs import ANY_PORT, settings
 from pydantic import TypeAdapter
 
+from g2g_opt.allocation.allocators import PIAllocator
+from g2g_opt.allocation.client_grid import ClientGrid
+from g2g_opt.allocation.clients import load_client_case
 from g2g_opt.channel.transport import arrivals_s
 from g2g_opt.communication import Channels, ChannelSpec, Lane
 from g2g_opt.errors import InputError
@@ -17,10 +20,12 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.live.allocation import ProportionalRule
 from g2g_opt.live.campaign import CampaignOutcome, run_campaign
+from g2g_opt.live.client_campaign import LiveClients
 from g2g_opt.live.record import LiveLane, LiveRecorder, LiveRun, load_live_run
 from g2g_opt.live.relay import LossRelay
 from g2g_opt.live.replay import channels_of_run, lane_figures, recorded_channel
 from g2g_opt.live.settings import Address, LiveSettings
+from g2g_opt.live.steady_clock import SteadyClock
 from g2g_opt.live.tally import LiveTally
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.reading import read_toml
@@ -36,17 +41,10 @@ LOSS = 0.3
 def campaign(
     folder: Path, channel: ChannelSpec | None, n_nodes: int = 20, seconds: float = 1.5, transport: str = "udp"
 ) -> CampaignOutcome:
-    rule = ProportionalRule(100.0)
+    measures = {f"n{k}": lambda time_s: (10.0, 1.0) for k in range(n_nodes)}
     return asyncio.run(
         run_campaign(
-            n_nodes,
-            seconds,
-            rule,
-            lambda t: (10.0, 1.0),
-            settings(transport),
-            channel=channel,
-            seed=7,
-            record_in=folder,
+            measures, seconds, ProportionalRule(100.0), settings(transport), channel=channel, seed=7, record_in=folder
         )
     )
 
@@ -205,3 +203,20 @@ def test_lanes_of_a_site_and_of_the_grid_are_those_of_the_nodes_named(lossy: tup
     assert isinstance(channels.lanes[0], Lane)
     with pytest.raises(InputError, match="did you mean"):
         channels_of_run(lossy[1], {"site": "n0x"})
+
+
+def test_clients_on_real_sockets_keep_a_limit_and_are_kept_as_a_simulated_run(tmp_path: Path) -> None:
+    clock, case = SteadyClock(), load_client_case("five-clients").part(60)
+    clients = LiveClients(case, ClientGrid(case), PIAllocator(case.pv_max_kw), 0.05, clock)
+    chosen = settings(silence_s=2.0)
+    asyncio.run(
+        run_campaign(clients.measures, 2.0, clients, chosen, record_in=tmp_path, clock=clock, beside=clients.run_grid)
+    )
+    run = clients.outcome(load_live_run(tmp_path))
+    assert run.delivered_share > 0.9
+    assert len(run.voltage_pu) == len(run.begin_s) > 20
+    assert (np.diff(run.begin_s) > 0.0).all()
+    # What was given at each step is what the units could give, or less where they were capped.
+    rows = [case.row_at(float(t)) for t in run.begin_s]
+    assert (run.given_kw <= case.available_kw[rows] + 1e-9).mean() > 0.9
+    assert 0.0 <= run.lost_share < 1.0
