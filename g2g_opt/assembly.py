@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from g2g_opt.channel.links import Links
 from g2g_opt.coordinator import Coordinator
@@ -28,7 +31,7 @@ from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import Generator, HeldGenerator, ShapedGenerator, SyntheticPV
-from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.grid.held_series import HeldSeries, LoadShares, UnitShares
 from g2g_opt.grid.load import ExternalLoad, HeldLoad, ShapedLoad, SyntheticLoad
 from g2g_opt.grid.opendss import STUDY_TOLERANCE, OpenDSSGrid
 from g2g_opt.hourly_profile import load_profile
@@ -38,8 +41,14 @@ from g2g_opt.policy_assembly import assemble_controllers, assemble_storage, site
 from g2g_opt.power_shape import PowerShape
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.site import GPUS_PER_SERVER, Site
+from g2g_opt.studied_year import own_year_of
 
-# Where a user's own traces are looked for unless a study says otherwise.
+Floats = NDArray[np.float64]
+
+
+# Makes what stands for a site in a scenario (with the folder of traces): it steps as an `OfflineDatacenter` does and
+# keeps such a record; an `OnlineDatacenter` does so for policies of batch sizes and taps.
+MakeDatacenter = Callable[[Site, Scenario, Path], Any]
 
 
 @dataclass(frozen=True)
@@ -60,13 +69,19 @@ def assemble(
     trace_dir: Path = TRACE_DIR,
     tolerance: float = STUDY_TOLERANCE,
     record_loading: bool = True,
+    make_datacenter: MakeDatacenter | None = None,
+    live_speed: float | None = None,
 ) -> Assembly:
-    """Live components of one plan in one scenario; `InputError` if they do not fit together."""
+    """Live components of one plan in one scenario; `InputError` if they do not fit together.
+
+    `make_datacenter` makes what stands for a site; by default it replays measurements. With `live_speed` ticks are
+    paced to wall time, so many seconds of the run in one of it.
+    """
     check_named_sites(plan.sites, scenario)
     plan = replace(plan, sites=tuple(begun(site, scenario) for site in plan.sites))
     taps = dict(feeder.initial_taps.regulators) if feeder.initial_taps is not None else {}
     taps.update(plan.taps)
-    load_share, generation_share = profile_series(scenario)
+    load_share, units = profile_series(scenario, feeder)
     grid = OpenDSSGrid(
         feeder=feeder,
         dt_s=scenario.dt_s,
@@ -75,12 +90,11 @@ def assemble(
         tolerance=tolerance,
         record_loading=record_loading,
         own_load_share=load_share,
-        own_sun_share=generation_share,
+        own_sun_share=units,
         rating_basis=limits.rating_basis,
     )
-    datacenters = {
-        site.name: assemble_datacenter(site_at_start(site, plan.policy), scenario, trace_dir) for site in plan.sites
-    }
+    make = make_datacenter or assemble_datacenter
+    datacenters = {site.name: make(site_at_start(site, plan.policy), scenario, trace_dir) for site in plan.sites}
     for site in plan.sites:
         grid.attach_dc(
             datacenters[site.name],
@@ -90,10 +104,10 @@ def assemble(
             fewer_phases=True,
         )
     for unit in plan.pv:
-        if generation_share is None:
+        if units is None:
             raise InputError(f"PV at bus {unit.bus} follows the sun of a profile; scenario {scenario.name!r} has none")
         most = 1.0 if unit.output_max_kw is None else unit.output_max_kw / unit.size_kw
-        grid.attach_generator(HeldGenerator(unit.size_kw / 3.0, generation_share.capped(most)), bus=unit.bus)
+        grid.attach_generator(HeldGenerator(unit.size_kw / 3.0, units.sun.capped(most)), bus=unit.bus)
     generators, loads = standing_units(feeder, scenario)
     for bus, generator in generators:
         grid.attach_generator(generator, bus=bus)
@@ -110,6 +124,8 @@ def assemble(
         grid=grid,
         controllers=assemble_controllers(plan, scenario, feeder, limits, *shown, storage, trace_dir),
         total_duration_s=scenario.duration_s,
+        live=live_speed is not None,
+        speed=live_speed or 1.0,
         links=links,
     )
     return Assembly(coordinator, grid, datacenters)
@@ -137,11 +153,11 @@ def standing_units(
     """The feeder's standing generators and loads in a scenario, each with its bus; none where they are switched off."""
     if not scenario.standing_power:
         return [], []
-    load_share, generation_share = profile_series(scenario)
+    load_share, units = profile_series(scenario, feeder)
     suns = _shapes("generation_shapes", scenario.generation_shapes, len(feeder.standing_generators), scenario.name)
     courses = _shapes("load_shapes", scenario.load_shapes, len(feeder.standing_loads), scenario.name)
     generators = [
-        (power.bus, _generator(power.peak_kw_per_phase, i, generation_share, suns[i]))
+        (power.bus, _generator(power.peak_kw_per_phase, i, None if units is None else units.sun, suns[i]))
         for i, power in enumerate(feeder.standing_generators)
     ]
     loads = [
@@ -161,11 +177,11 @@ def _shapes(what: str, shapes: tuple[PowerShape, ...], n_units: int, scenario: s
     return shapes if len(shapes) == n_units else (shapes or (None,)) * n_units
 
 
-def profile_series(scenario: Scenario) -> tuple[HeldSeries | None, HeldSeries | None]:
-    """Shares of the feeder's own loads and of its standing generators over the run; None without a profile."""
+def profile_series(scenario: Scenario, feeder: Feeder) -> tuple[LoadShares | None, UnitShares | None]:
+    """Shares of the feeder's own loads, and of what it generates, over the run; None where nothing changes them."""
     own = scenario.own_load_share
     if scenario.profile is None:
-        return (HeldSeries((own,), PROFILE_ROW_S) if own != 1.0 else None), None
+        return (LoadShares(HeldSeries((own,), PROFILE_ROW_S)) if own != 1.0 else None), None
     profile = load_profile(scenario.profile)
     first, count, step = scenario.profile_rows
     rows = range(first, first + count * step, step)
@@ -174,8 +190,18 @@ def profile_series(scenario: Scenario) -> tuple[HeldSeries | None, HeldSeries | 
             f"scenario {scenario.name!r} asks for row {rows[-1]} of profile {profile.name}, which has "
             f"{len(profile.hours)} (from 0)"
         )
-    loads = HeldSeries(tuple(own * profile.load_share[k] for k in rows), PROFILE_ROW_S)
-    return loads, HeldSeries(tuple(profile.generation_share[k] for k in rows), PROFILE_ROW_S)
+
+    def held(shares: Sequence[float] | Floats, level: float = 1.0) -> HeldSeries:
+        return HeldSeries(tuple(level * float(shares[k]) for k in rows), PROFILE_ROW_S)
+
+    sun = held(profile.generation_share)
+    if not scenario.own_shapes:
+        return LoadShares(held(profile.load_share, own)), UnitShares(sun)
+    year = own_year_of(feeder, profile)
+    loads = LoadShares(
+        held(year.mean_share, own), tuple((shape, held(of_year, own)) for shape, of_year in year.load_share.items())
+    )
+    return loads, UnitShares(sun, tuple((element, held(of_year)) for element, of_year in year.unit_share.items()))
 
 
 def _generator(peak_kw: float, i: int, share: HeldSeries | None, shape: PowerShape | None) -> Generator:
@@ -187,12 +213,12 @@ def _generator(peak_kw: float, i: int, share: HeldSeries | None, shape: PowerSha
 
 
 def _load(
-    peak_kw: float, i: int, scenario: Scenario, share: HeldSeries | None, shape: PowerShape | None
+    peak_kw: float, i: int, scenario: Scenario, share: LoadShares | None, shape: PowerShape | None
 ) -> ExternalLoad:
     if shape is not None:
         return ShapedLoad(scenario.own_load_share * peak_kw, shape)
     if scenario.profile is not None and share is not None:
-        return HeldLoad(peak_kw, share)
+        return HeldLoad(peak_kw, share.of_all)
     return SyntheticLoad(scenario.own_load_share * peak_kw, site_idx=i % SyntheticLoad.N_SHAPES)
 
 

@@ -140,7 +140,8 @@ class Scenario:
     distance between them), each held for an hour. Without one the standing units go through their demonstration hour,
     or through `generation_shapes` and `load_shapes`: one for each of the feeder's standing generators and loads in
     their order, or one for all. `training` runs beside the replicas. `site_shares` are the replicas of single sites by
-    name, instead of the common ones.
+    name, instead of the common ones. With `own_shapes` the circuit's own shapes take the place of its load (see
+    `own_year`).
     """
 
     name: Annotated[str, Flag("--scenario-name", "name of the run, which keys its draws", metavar="NAME")] = "hour"
@@ -222,6 +223,10 @@ class Scenario:
             read=PowerShape.parse,
         ),
     ] = ()
+    own_shapes: Annotated[
+        bool,
+        Flag("--own-shapes", "loads follow the circuit's own load shapes through the profile's hours, not its load"),
+    ] = False
 
     def __post_init__(self) -> None:
         for name in ("dt_s", "control_dt_s"):
@@ -253,6 +258,10 @@ class Scenario:
                     f"scenario {self.name!r}: training from {job.start_s:g} s begins after the run, which ends at "
                     f"{self.duration_s} s"
                 )
+        if self.own_shapes and self.profile is None:
+            raise InputError(
+                f"scenario {self.name!r}: the circuit's own shapes go through the hours of a profile; name one"
+            )
         count = self.profile_rows[1]
         if self.profile is not None and self.duration_s > count * PROFILE_ROW_S:
             raise InputError(

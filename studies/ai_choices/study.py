@@ -28,8 +28,8 @@ from studies.ai_choices.answer import draw_conclusion
 from studies.ai_choices.choices import AIChoice
 from studies.ai_choices.question import AIChoicesQuestion
 from studies.ai_choices.rows import ChoiceRow, HostedRow
-from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
+from studies.shared.input_files import feeder_files
 from studies.shared.question_model import question_model
 from studies.shared.task import Progress, Tables, Task, TaskResult
 from studies.shared.typed_rows import gather_as, to_rows

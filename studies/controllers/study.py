@@ -25,8 +25,8 @@ from studies.controllers.answer import draw_conclusion
 from studies.controllers.choices import ControllerChoice
 from studies.controllers.question import ControllersQuestion
 from studies.controllers.rows import BatchTrajectory, ControllerRun, Trajectory
-from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
+from studies.shared.input_files import feeder_files
 from studies.shared.question_model import question_model
 from studies.shared.screening import ADMITTED, CandidateRow, Screening, draw_candidates
 from studies.shared.task import Progress, Tables, Task, TaskResult

@@ -11,10 +11,10 @@ from g2g_opt.data_files import data_path
 from g2g_opt.limits import Limits
 from g2g_opt.scenario_library import Split
 from g2g_opt.study_case import StudyCase
-from studies.running.inputs import feeder_files
 from studies.scenario_library.answer import draw_conclusion
 from studies.scenario_library.question import LibraryQuestion
 from studies.shared.conclusion import Conclusion
+from studies.shared.input_files import feeder_files
 from studies.shared.question_model import question_model
 from studies.shared.screening import CandidateRow, Screening, draw_candidates
 from studies.shared.task import Progress, Tables, Task, TaskResult

@@ -68,6 +68,7 @@ RUN = Scenario(
     "calm", 1800, Fraction(1, 2), Fraction(2), 0.6, ((10.0, 20.5, 0.75), (30.0, 40.0, 0.25)), False, 0.01, 0.002, 7,
     1.5, "hudson_valley_2018", (5, 1, 2), (TrainingOverlay(60.0, 90.5, gpu_share=0.25, peak_w_per_gpu=350.0),),
     (ReplicaShares("west", 0.5, ((10.0, 20.5, 0.75), (30.0, 40.0, 0.25))), ReplicaShares("east", 1.0)),
+    own_shapes=True,
 )  # fmt: skip
 # As scenarios are drawn around a study case.
 HOUR = Scenario(
@@ -131,8 +132,32 @@ ASKED: dict[str, dict[str, Any]] = {
         "scenario_share_min": 0.9,
         "confidence": 0.8,
     },
+    "check": {name: value for name, value in SERVED.items() if name not in ("buses", "power_max_mw")}
+    | {
+        "feeder": "ieee34",
+        "at": "2024-07-15T17:00",
+        "bus": "850",
+        "mw": 2.5,
+        "policy": SCHEDULE,
+        "taps": "study",
+        "utilisation": (0.25, 0.75),
+        "scenario": RUN,
+        "limits": LIMITS,
+        "year": "/year.csv",
+        "remedies": ("capacitor", "other bus"),
+        "costs": "/costs.csv",
+        "discount_rate": 0.05,
+        "nearby": 3,
+    },
     "load-profile": SERVED
-    | {"feeder": "ieee34", "profile": "/year.csv", "taps": "study", "limits": KEPT_ALWAYS, "seed": 3},
+    | {
+        "feeder": "ieee34",
+        "profile": "/year.csv",
+        "own_shapes": True,
+        "taps": "study",
+        "limits": KEPT_ALWAYS,
+        "seed": 3,
+    },
     "location": {
         "feeder": "ieee13",
         "exclude_buses": ("611",),
@@ -181,6 +206,9 @@ ASKED: dict[str, dict[str, Any]] = {
         "switch_cost": 5.0,
         "slot_h": 4,
         "profile": "/year.csv",
+        "own_shapes": True,
+        "connection": "delta",
+        "service": SERVICE,
         "days": "typical",
         "n_typical_days": 6,
         "days_added_max": 2,
@@ -252,6 +280,7 @@ ASKED: dict[str, dict[str, Any]] = {
             server_noise=0.002,
             own_load_share=1.5,
             profile="/year.csv",
+            own_shapes=True,
             training=(TrainingOverlay(60.0, 90.5, n_gpus=2400, site="west", trace="/trace.csv"),),
         ),
         "n_training": 3,
@@ -427,7 +456,7 @@ def test_a_policy_file_is_read_into_the_question(tmp_path: Path) -> None:
     output = PolicyOutput("west", "m", (8, 16), (0.0, 1.0))
     trained, file = FeederPolicy((), (output,), (0.5,), ((),)), tmp_path / "policy.json"
     file.write_text(trained.to_json())
-    for study in ("hosting-capacity", "location"):
+    for study in ("check", "hosting-capacity", "location"):
         found = parse(study, "--policy", "contextual", "--policy-file", str(file))
         assert (found.policy.kind, found.policy.contextual) == ("contextual", trained)
         with pytest.raises(InputError, match=r"nothing\.json"):
