@@ -74,9 +74,11 @@ class Jacobian:
         straight = _apply(self._block, across)
         self.start_remainder = np.stack([(straight - draw).real, (straight - draw).imag], axis=-1).reshape(-1, 2)
         self.moving = MovingElements(network)
-        rows, columns, blocks = self._entries()
+        fixed = self._fixed_entries()
+        rows, columns, blocks = self._entries(*fixed)
         element, row, column, i, j = self._moving_entries()
-        both = np.concatenate([rows, row]), np.concatenate([columns, column])
+        between = self._attachable()
+        both = np.concatenate([rows, row, between[0]]), np.concatenate([columns, column, between[1]])
         self.elimination = Elimination.of(*both, n, self.moving.nodes, few_moving=few_moving)
         place = self.elimination.place
         self._place = np.append(place, n)  # -1 is ground
@@ -88,14 +90,16 @@ class Jacobian:
         first = self.elimination.first_moving
         self._entry_start = np.searchsorted(place[row][in_order], np.arange(first, n + 1))
         self._moving = self.moving.entries(element[in_order], i[in_order], j[in_order])
+        self._moving_row = place[row][in_order]
+        self._fixed = place[fixed[0]], place[fixed[1]], fixed[2]
         self._factors: OrderedDict[Setting, Factors] = OrderedDict()
 
     def places(self, nodes: Ints) -> Ints:
         """Places in elimination order of nodes; ground (-1) comes after the last."""
         return np.asarray(self._place[nodes])
 
-    def _entries(self) -> tuple[Ints, Ints, Floats]:
-        """Rows, columns (node numbers) and blocks (entry, 4) of all that does not move; blocks of one place add up."""
+    def _fixed_entries(self) -> tuple[Ints, Ints, NDArray[np.complex128]]:
+        """Rows, columns (node numbers) and admittances (S) of the elements that do not move; those of a place add up."""
         network, alive = self.network, self.network.alive
         none = np.zeros(0, dtype=np.int64)
         rows, columns, values = [none], [none], [np.zeros(0, dtype=np.complex128)]
@@ -108,7 +112,23 @@ class Jacobian:
             values.append(yprim[i[real], j[real]])
         row, column, y = np.concatenate(rows), np.concatenate(columns), np.concatenate(values)
         connected = alive[row] & alive[column]
-        row, column, y = row[connected], column[connected], y[connected]
+        return row[connected], column[connected], y[connected]
+
+    def _attachable(self) -> tuple[Ints, Ints]:
+        """Pairs of nodes that something may be attached between, which Newton's matrix has entries for."""
+        index = {node: i for i, node in enumerate(self.network.nodes)}
+        pairs = [
+            (index[bus.name, a], index[bus.name, b])
+            for bus in self.network.buses.values()
+            for a, b in bus.judged_pairs()
+            if b and (bus.name, a) in index and (bus.name, b) in index
+        ]
+        row, column = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        both = self.network.alive[row] & self.network.alive[column]
+        return row[both], column[both]
+
+    def _entries(self, row: Ints, column: Ints, y: NDArray[np.complex128]) -> tuple[Ints, Ints, Floats]:
+        """Rows, columns (node numbers) and blocks (entry, 4) of all that does not move; blocks of one place add up."""
         blocks = np.stack([y.real, -y.imag, y.imag, y.real], axis=-1)
         parts = [(row, column, blocks)]
         for a, b, sign in (
@@ -119,7 +139,7 @@ class Jacobian:
         ):
             real = (a >= 0) & (b >= 0)
             parts.append((a[real], b[real], sign * self._block[real]))
-        dead = np.flatnonzero(~alive)
+        dead = np.flatnonzero(~self.network.alive)
         parts.append((dead, dead, np.tile([1.0, 0.0, 0.0, 1.0], (len(dead), 1))))
         r, c, v = (np.concatenate([part[k] for part in parts]) for k in range(3))
         return r, c, v
@@ -182,6 +202,18 @@ class Jacobian:
                 self._factors.popitem(last=False)
         self._factors.move_to_end(setting)
         return found
+
+    def admittances(self, setting: Setting) -> tuple[Ints, Ints, NDArray[np.complex128]]:
+        """Rows, columns (places) and admittances (S) of all linear elements at a setting; those of a place add up."""
+        moving = self._moving
+        monomials = self.moving.monomials(setting)[moving.element]
+        y = (moving.coefficient * monomials).sum(axis=1)
+        row, column, fixed_y = self._fixed
+        return (
+            np.concatenate([row, self._moving_row]),
+            np.concatenate([column, self._entry_column]),
+            np.concatenate([fixed_y, y]),
+        )
 
     def moving_factors(self, monomials: Floats) -> Factors:
         """Factors of the moving entries, rows and columns alone, at a setting's `monomials`."""
@@ -250,6 +282,21 @@ class Jacobian:
                 members = size[phase % 3 == group]
                 reach[part, group] = members.max(axis=(0, 2)) if len(members) else 0.0
         return _REACH_MARGIN * reach
+
+    @property
+    def load_ends(self) -> tuple[Ints, Ints]:
+        """Places of both ends of the circuit's own load branches in `loads`."""
+        return self.places(self._begin), self.places(self._end)
+
+    @property
+    def laws(self) -> Floats:
+        """Laws of the circuit's own load branches in `loads`, shape (branch, column)."""
+        return self._law
+
+    @property
+    def blocks(self) -> Floats:
+        """Their slopes in the matrix, shape (branch, 4), S."""
+        return self._block
 
     @cached_property
     def loads(self) -> tables.Loads:

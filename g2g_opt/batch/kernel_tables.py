@@ -108,6 +108,7 @@ class LaneState(NamedTuple):
     remainder: Floats  # A
     port_v: Floats
     port_a: Floats
+    stubborn: Floats  # (chunk, lane): flows for which a lane goes to Newton's method at once
 
 
 class Workspace(NamedTuple):
@@ -121,15 +122,33 @@ class Workspace(NamedTuple):
     current: Floats
     done: Floats  # 1 in lanes that have converged
     rounds: Floats
+    began: Floats  # (branch, 2, lane), (port, 2, lane): the state that a flow began from
+    began_v: Floats
+    began_a: Floats
+    trusted: Floats  # (chunk, lane): 1 where the state is a solution already
 
 
-def workspace(n_nodes: int, n_loads: int, n_ports: int) -> Workspace:
-    """Room for one chunk."""
+def workspace(n_nodes: int, n_loads: int, n_ports: int, n_chunks: int) -> Workspace:
+    """Room for one chunk at a time."""
     x = aligned((n_nodes + 2) * 2 * W)
     # A volt across ports that a lane does not have.
     x[2 * W * (n_nodes + 1) : 2 * W * (n_nodes + 1) + W] = 1.0
-    v, trial_v, current = (aligned(n_ports * 2 * W) for _ in range(3))
-    return Workspace(x, aligned(len(x)), aligned(n_loads * 2 * W), v, trial_v, current, aligned(W), aligned(W))
+    v, trial_v, current, began_v, began_a = (aligned(n_ports * 2 * W) for _ in range(5))
+    fresh, began = (aligned(n_loads * 2 * W) for _ in range(2))
+    return Workspace(
+        x,
+        aligned(len(x)),
+        fresh,
+        v,
+        trial_v,
+        current,
+        aligned(W),
+        aligned(W),
+        began,
+        began_v,
+        began_a,
+        aligned(n_chunks * W),
+    )
 
 
 class Solutions(NamedTuple):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.load_law import N_COLUMNS, load_law
+from g2g_opt.batch.load_law import N_COLUMNS, law_admittance, load_law
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.errors import unknown_name
 from g2g_opt.grid.circuit import Circuit
@@ -109,6 +109,12 @@ class Network:
     def n_nodes(self) -> int:
         """Nodes, ground not counted."""
         return len(self.nodes)
+
+    def total_load_kw(self) -> float:
+        """What the circuit's own loads draw at rated voltage (kW)."""
+        return float(
+            np.sum([law_admittance(law, v)[0] * v * v / 1e3 for law, v in zip(self.load_law, self.load_base_v)])
+        )
 
     def admittances(
         self, taps: Mapping[str, float], open_capacitors: Sequence[str] = (), closed_capacitors: Sequence[str] = ()

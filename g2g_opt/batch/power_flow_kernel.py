@@ -48,6 +48,10 @@ from g2g_opt.batch.unbalance_kernel import write_unbalance
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+# Of a lane whose state is a solution that somebody else has found, the bound has only to tell gross errors: rounding in
+# thousands of branches adds up in it.
+_TRUST = 1e3
+
 
 def _row_solver(coefficient: Any, size: int) -> tuple[Any, Any]:
     """One row forwards and one backwards with one way of handing out factors.
@@ -229,8 +233,12 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
         store(done, 0, zero)
         store(rounds, 0, zero)
         which = factor_of_chunk[c]
-        settle_ports(v, used, s, law, ports, c, zero, work)
-        for _ in range(max_iterations):
+        for place in range(0, len(used), W):
+            store(work.began_v, place, load(v, place))
+            store(work.began_a, place, load(used, place))
+        trusted = load(work.trusted, W * c)
+        settle_ports(v, used, s, law, ports, c, trusted, work)
+        for turn in range(max_iterations):
             write_ports(rhs, begin, end, used, alike)
             _substitute(x, rhs, remainder, has_rhs, p, factors, which)
             store(rounds, 0, load(rounds, 0) + one - load(done, 0))
@@ -238,18 +246,29 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
             read_ports(x, begin, end, v, alike)
             port_currents(v, current, s, law, n_ports)
             bound_0, bound_1, bound_2 = bound_ports(current, used, reach, n_ports, bound_0, bound_1, bound_2)
-            near = one
+            near, allowed = one, where_less(half, trusted, spread(_TRUST) * tolerance, tolerance)
             for bound in (bound_0, bound_1, bound_2):
-                near = where_less(bound, tolerance, near, zero)
+                near = where_less(bound, allowed, near, zero)
             store(done, 0, higher(near, load(done, 0)))
             if not any_less(load(done, 0), half):
                 break
+            if turn == 0:
+                for place in range(0, len(fresh), W):
+                    store(work.began, place, load(remainder, place))
             for place in range(0, len(fresh), W):
                 store(remainder, place, where_less(load(done, 0), half, load(fresh, place), load(remainder, place)))
             settle_ports(v, used, s, law, ports, c, load(done, 0), work)
-        # The next flow starts from the remainders at these voltages.
+        # The next flow starts from the remainders at these voltages; where there are none, from where this one began.
         for place in range(0, len(fresh), W):
             store(remainder, place, load(fresh, place))
+        if any_less(load(done, 0), half):
+            for place in range(0, len(fresh), W):
+                store(
+                    remainder, place, where_less(load(done, 0), half, load(work.began, place), load(remainder, place))
+                )
+            for place in range(0, len(used), W):
+                store(v, place, where_less(load(done, 0), half, load(work.began_v, place), load(v, place)))
+                store(used, place, where_less(load(done, 0), half, load(work.began_a, place), load(used, place)))
         write_out(x, c, p, done, rounds, out)
         watch_ports(v, s, law, c, n_ports, out)
         watch_loads(x, c, loads, out)
