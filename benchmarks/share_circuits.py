@@ -134,8 +134,8 @@ def meshed() -> list[str]:
             for di, dj in ((0, 1), (1, 0)):
                 if i + di < side and j + dj < side:
                     lines.append(
-                        f"New Line.g{i}_{j}_{di} bus1=g{i}_{j} bus2=g{i + di}_{j + dj} phases=3 r1=9e-5 x1=1e-4 r0=2e-4 "
-                        f"x0=2.5e-4 c1=0 c0=0 length={rng.uniform(30, 90):.1f} units=m"
+                        f"New Line.g{i}_{j}_{di} bus1=g{i}_{j} bus2=g{i + di}_{j + dj} phases=3 r1=9e-5 x1=1e-4 "
+                        f"r0=2e-4 x0=2.5e-4 c1=0 c0=0 length={rng.uniform(30, 90):.1f} units=m"
                     )
             lines.append(
                 f"New Load.g{i}_{j} bus1=g{i}_{j} phases=3 kV=0.208 kW={rng.uniform(5, 40):.1f} pf=0.9 vminpu=0.85"
@@ -187,8 +187,8 @@ def large(n_nodes: int) -> list[str]:
         "New Line.behind bus1=r bus2=rb linecode=lc length=0.3 units=km",
         "New Load.behind bus1=rb phases=3 kV=12.47 kW=400 pf=0.95",
         f"New Capacitor.c1 bus1=b{n_trunk // 2} phases=3 kvar=900 kV=12.47",
-        f"New CapControl.c1 capacitor=c1 element=Line.l{n_trunk // 2} terminal=1 type=voltage ptratio=60 on=117 off=125 "
-        "delay=60",
+        f"New CapControl.c1 capacitor=c1 element=Line.l{n_trunk // 2} terminal=1 type=voltage ptratio=60 on=117 "
+        "off=125 delay=60",
     ]
     count, k = 3 * n_trunk, 0
     while count < n_nodes:

@@ -34,6 +34,8 @@ from share_circuits import OWN
 
 from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.load_law import law_admittance
+from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
@@ -76,6 +78,12 @@ class Counted:
     note: str = ""
 
 
+def rated_kw(network: Network) -> float:
+    """What the circuit's own branches draw at rated voltage (kW), generation aside."""
+    pairs = zip(network.load_law, network.load_base_v, strict=True)
+    return sum(max(0.0, law_admittance(law, v)[0] * v * v / 1e3) for law, v in pairs)
+
+
 def draw(feeder: Feeder, jacobian: Jacobian, rng: np.random.Generator, hard: float) -> Scenario:
     """A random scenario; `hard` scales its sites and how far loads are moved."""
     network = jacobian.network
@@ -85,7 +93,7 @@ def draw(feeder: Feeder, jacobian: Jacobian, rng: np.random.Generator, hard: flo
         for bus in feeder.buses.values()
         if bus.kv_ln > 0.0 and bus.phases and all(network.alive[index[bus.name, p]] for p in bus.phases)
     ]
-    law_kw = network.total_load_kw()
+    law_kw = rated_kw(network)
     ports, power = [], []
 
     def attach(kw: float, pf_tan: float) -> None:

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.factorization import Elimination, Factors, eliminate_leading, eliminate_moving, solve_columns
 from g2g_opt.batch.lanes import WIDTH
-from g2g_opt.batch.load_law import CI, SPECIAL, law_admittance, law_jacobian
+from g2g_opt.batch.load_law import (
+    CI,
+    EDGE_LOW,
+    EDGE_MAX,
+    EDGE_MIN,
+    MIN_SQUARED,
+    N_SERIES,
+    SPECIAL,
+    law_admittance,
+    law_jacobian,
+    window_series,
+)
 from g2g_opt.batch.moving_elements import MovingElements
 from g2g_opt.batch.network import Network
 
@@ -26,6 +37,8 @@ _KEPT = 1024
 _CONSTANT_POWER = 1  # OpenDSS's model
 # Right-hand sides solved for at once.
 _COLUMNS = 64
+# A law is taken on both sides of its window's edge, this share away; it jumps there if its current does.
+_AT_EDGE, _JUMP_SHARE = 1e-9, 1e-6
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,7 @@ class Jacobian:
         return np.asarray(self._place[nodes])
 
     def _fixed_entries(self) -> tuple[Ints, Ints, NDArray[np.complex128]]:
-        """Rows, columns (node numbers) and admittances (S) of the elements that do not move; those of a place add up."""
+        """Rows, columns (node numbers) and admittances (S) of what does not move; those of a place add up."""
         network, alive = self.network, self.network.alive
         none = np.zeros(0, dtype=np.int64)
         rows, columns, values = [none], [none], [np.zeros(0, dtype=np.complex128)]
@@ -301,19 +314,49 @@ class Jacobian:
     @cached_property
     def loads(self) -> tables.Loads:
         """The circuit's own loads for the tables."""
-        begin, end = self.places(self._begin), self.places(self._end)
+        begin, end = self.load_ends
+        fitted = {
+            law.tobytes(): window_series(law) for law in np.unique(self._law[self._law[:, SPECIAL] != 0.0], axis=0)
+        }
+        kept = [series for series in fitted.values() if series is not None]
+        starts = {
+            key: k * N_SERIES for k, key in enumerate(key for key, series in fitted.items() if series is not None)
+        }
+        series_at = np.array([starts.get(law.tobytes(), -1) for law in self._law], dtype=np.int64)
+        law = self._law.copy()
+        in_series = series_at >= 0
+        law[in_series, MIN_SQUARED] = np.maximum(law[in_series, EDGE_MIN], law[in_series, EDGE_LOW]) ** 2
+        reach = self.reach_pu_per_a(begin, end)
         return tables.Loads(
             2 * WIDTH * begin,
             2 * WIDTH * end,
-            self._law.reshape(-1),
+            law.reshape(-1),
             np.any(self._law[:, CI : CI + 2] != 0.0, axis=1),
             self._block.reshape(-1),
-            self.reach_pu_per_a(begin, end).reshape(-1),
-            self._law[:, SPECIAL] != 0.0,
+            reach.reshape(-1),
+            (self._law[:, SPECIAL] != 0.0) & (series_at < 0),
+            series_at,
+            np.concatenate(kept) if kept else np.zeros(0),
             self.network.load_models[self.load_places] == _CONSTANT_POWER,
             self.network.load_varies[self.load_places],
             1.0 / self._base,
+            *self._jumps(reach),
         )
+
+    def _jumps(self, reach: Floats) -> tuple[Ints, Floats, Floats]:
+        """Branches whose law jumps at an edge of its window, the edge (pu), and how far the jump moves a node (pu)."""
+        branch, edge_pu, reach_pu = [], [], []
+        for b, law in enumerate(self._law):
+            for edge in (law[EDGE_MIN], law[EDGE_MAX]):
+                if not 0.0 < edge < np.inf:
+                    continue
+                inside, outside = (complex(*law_admittance(law, edge * (1.0 + by))) for by in (-_AT_EDGE, _AT_EDGE))
+                jump_a = abs(inside - outside) * edge
+                if jump_a > _JUMP_SHARE * abs(inside) * edge:
+                    branch.append(b)
+                    edge_pu.append(edge / self._base[b])
+                    reach_pu.append(jump_a * reach[b] / _REACH_MARGIN)
+        return np.array(branch, dtype=np.int64), np.array(edge_pu), np.array(reach_pu).reshape(-1)
 
 
 def _apply(blocks: Floats, v: NDArray[np.complex128]) -> NDArray[np.complex128]:

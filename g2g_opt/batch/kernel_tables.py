@@ -51,10 +51,15 @@ class Loads(NamedTuple):
     has_current: NDArray[np.bool_]  # is there a constant-current part?
     block: Floats  # (branch, 4), flat, S
     reach: Floats  # (branch, group of nodes), flat, pu / A
-    is_special: NDArray[np.bool_]  # no three coefficients: evaluated lane by lane
+    is_special: NDArray[np.bool_]  # neither three coefficients nor a series: evaluated lane by lane
+    series_at: Ints  # where a branch's series begins in `series`; -1 without one
+    series: Floats  # flat (see `load_law`)
     is_watched: NDArray[np.bool_]  # constant power: is it served?
     varies: NDArray[np.bool_]  # does it follow the load share?
     inverse_base: Floats  # 1 / V
+    jump_branch: Ints  # laws that jump at an edge of their window: branch, edge (pu), and how far its jump reaches (pu)
+    jump_edge_pu: Floats
+    jump_reach_pu: Floats  # (jump, group of nodes), flat
 
 
 class Ports(NamedTuple):
@@ -167,6 +172,7 @@ class Solutions(NamedTuple):
     own_share: Floats  # (slot,): served over asked power of the watched load that is farthest from 1
     own_load: Ints  # (slot,): that load
     own_voltage_pu: Floats  # (slot,): its voltage
+    second_pu: Floats  # (slot,): how far away another solution may lie; 0 where this one is the only one
     sensed_place: Ints  # times 2 W: the nodes that the circuit's own controls look at
     sensed_v: Floats  # (sensed node, 2, slot): their voltages (V)
     unbalance: Floats  # (definition x three-phase bus, slot): negative over positive sequence, then NEMA's (shares)

@@ -3,8 +3,8 @@
 The equations F(v) = Y v - I_source + I(v) = 0 are solved with their true Jacobian at v, in the elimination order of the
 shared factors. A step t d is taken if the next one, told by the same factors, is shorter (the natural monotonicity
 test, which no scaling of the equations changes: P. Deuflhard, Newton Methods for Nonlinear Problems, 3.3); while it is
-much shorter the factors are kept. Every branch draws I = c g(|v|) v, with c the share of an own load or the conjugate power
-of a port, and g its law (see `load_law`).
+much shorter the factors are kept. Every branch draws I = c g(|v|) v, with c the share of an own load or the conjugate
+power of a port, and g its law (see `load_law`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ _KEEP = 0.3
 _SHORTEST = 1.0 / 512.0
 # Steps (pu) below which nothing is left but rounding, if they do not shrink any more.
 _ROUNDING_PU = 1e-6
-_AT_REST_PU = 1e-14
 
 
 class LaneEquations(NamedTuple):
@@ -123,10 +122,11 @@ def _length(q: LaneEquations, step: Floats) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int) -> tuple[bool, int, float]:
-    """Move `v` (node + 2, V) to a solution of its equations: whether it came to rest, factorisations, last step (pu).
+def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int, enough_pu: float) -> tuple[bool, int, float]:
+    """Move `v` (node + 2, V) to a solution of its equations: whether it came to rest, factorisations, last step.
 
-    The step that is left is what rounding allows. `v` stays as it was if there is no way on.
+    It rests where a step (pu) is below `enough_pu`, or where rounding lets it shrink no more. `v` stays as it was if
+    there is no way on.
     """
     n = len(q.source)
     lower, upper, diagonal = np.zeros((len(q.lower_column), 4)), np.zeros((len(q.upper_column), 4)), np.zeros((n, 4))
@@ -171,7 +171,7 @@ def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int) -> tuple[bo
         if size == np.inf:
             break
         for _ in range(40):
-            if size < _AT_REST_PU:
+            if size < enough_pu:
                 return True, turn + 1, size
             t, accepted = 1.0, False
             while t > _SHORTEST:
@@ -185,10 +185,10 @@ def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int) -> tuple[bo
                 if next_size <= (1.0 - 0.5 * t) * size:
                     accepted = True
                     break
-                t *= 0.5
-            if not accepted:
                 if size < _ROUNDING_PU:
                     return True, turn + 1, size
+                t *= 0.5
+            if not accepted:
                 break
             shrinks = next_size < _KEEP * size and t == 1.0
             v[:] = trial

@@ -40,6 +40,8 @@ W = WIDTH
 # Network solves after which a scenario is handed to Newton's method, and for how many flows it then goes there at once.
 _PATIENCE = 20
 _STUBBORN_FLOWS = 8
+# Share of the tolerance to which Newton's method goes.
+_EXACT = 1e-3
 
 
 class BatchPowerFlow:
@@ -90,8 +92,10 @@ class BatchPowerFlow:
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
         self.load_share = aligned(self.n_chunks, W)
         self.load_share[:] = 1.0
-        by_port = [aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2)]
-        self._state = tables.LaneState(aligned(self.n_chunks, n_loads * 2 * W), *by_port, aligned(self.n_chunks, W))
+        port_v, port_a = (aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2))
+        self._state = tables.LaneState(
+            aligned(self.n_chunks, n_loads * 2 * W), port_v, port_a, aligned(self.n_chunks, W)
+        )
         self._ill_conditioned = np.zeros(self.n_slots, dtype=np.bool_)
         self._work = tables.workspace(network.n_nodes, n_loads, n_ports, self.n_chunks)
         self._out = tables.Solutions(
@@ -104,6 +108,7 @@ class BatchPowerFlow:
             np.zeros(self.n_slots, dtype=np.bool_),
             np.ones(self.n_slots),
             np.zeros(self.n_slots, dtype=np.int64),
+            np.zeros(self.n_slots),
             np.zeros(self.n_slots),
             2 * W * self.jacobian.places(np.array(sensed, dtype=np.int64)),
             aligned(len(sensed), 2, self.n_slots),
@@ -271,7 +276,7 @@ class BatchPowerFlow:
             for array in (self._state.remainder, self._state.port_v, self._state.port_a)
         )
         power = self.power.reshape(self.n_chunks, -1, 2, W)
-        laws = table.law.reshape(self.n_chunks, n_ports, -1, W)
+        laws = table.law.reshape(self.n_chunks, n_ports, tables.PORT_COLUMNS, W)
         for slot in slots.tolist():
             c, lane = divmod(slot, W)
             own = np.flatnonzero(table.begin[c, :, lane] <= self.network.n_nodes)
@@ -282,7 +287,9 @@ class BatchPowerFlow:
                 power[c, own, 0, lane] + 1j * power[c, own, 1, lane],
             )
             state = LaneSolution(remainder[c, :, :, lane], port_v[c, own, :, lane], port_a[c, own, :, lane])
-            solution = self._newton.solve(self.settings[slot], ports, float(self.load_share[c, lane]), state)
+            solution = self._newton.solve(
+                self.settings[slot], ports, float(self.load_share[c, lane]), state, _EXACT * tolerance_pu
+            )
             self._ill_conditioned[slot] = solution is not None
             if solution is not None and solution.step_pu < tolerance_pu:
                 remainder[c, :, :, lane] = solution.remainder
@@ -366,6 +373,11 @@ class BatchPowerFlow:
     def own_share(self) -> Floats:
         """Served over asked power of the circuit's own constant-power load farthest from 1, shape (scenario,)."""
         return self._out.own_share[: self.n]
+
+    @property
+    def second_solution_pu(self) -> Floats:
+        """How far (pu) another solution may lie, shape (scenario,), as loads jump at their windows' edges; 0: none."""
+        return self._out.second_pu[: self.n]
 
     def own_load(self, scenario: int) -> tuple[str, float]:
         """The load that `own_share` is about, and its voltage (pu)."""

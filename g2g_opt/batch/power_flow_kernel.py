@@ -38,6 +38,7 @@ from g2g_opt.batch.load_law import (
     MAX_SQUARED,
     MIN_SQUARED,
     N_COLUMNS,
+    SERIES_DEGREE,
     Y_ABOVE,
     Y_BELOW,
     law_admittance,
@@ -149,6 +150,8 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> A
             g_re = fma(spread_at(loads.law, law + CI), per_volt, g_re)
             g_im = fma(spread_at(loads.law, law + CI + 1), per_volt, g_im)
         least, most = spread_at(loads.law, law + MIN_SQUARED), spread_at(loads.law, law + MAX_SQUARED)
+        if loads.series_at[b] >= 0:
+            g_re, g_im = _in_series(square * root(inverse), loads.series, loads.series_at[b])
         if any_less(square, least) or any_less(most, square):
             per_volt = root(inverse)
             low = spread_at(loads.law, law + EDGE_LOW)
@@ -178,6 +181,21 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> A
         bound_1 = fma(spread_at(loads.reach, 3 * b + 1), change, bound_1)
         bound_2 = fma(spread_at(loads.reach, 3 * b + 2), change, bound_2)
     return bound_0, bound_1, bound_2
+
+
+@njit(error_model="numpy")
+def _in_series(volts: Any, series: Any, first: Any) -> Any:
+    """Conductance and susceptance of a law that is a Chebyshev series in the voltage (Clenshaw's recurrence)."""
+    u = (volts - spread_at(series, first)) * spread_at(series, first + 1)
+    twice = u + u
+    re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+    for k in range(SERIES_DEGREE, 0, -1):
+        own = first + 2 + k
+        re, re2 = fma(twice, re, spread_at(series, own) - re2), re
+        im, im2 = fma(twice, im, spread_at(series, own + SERIES_DEGREE + 1) - im2), im
+    re = fma(u, re, spread_at(series, first + 2) - re2)
+    im = fma(u, im, spread_at(series, first + 2 + SERIES_DEGREE + 1) - im2)
+    return re, im
 
 
 @njit(cache=True, error_model="numpy")
@@ -271,7 +289,7 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
                 store(used, place, where_less(load(done, 0), half, load(work.began_a, place), load(used, place)))
         write_out(x, c, p, done, rounds, out)
         watch_ports(v, s, law, c, n_ports, out)
-        watch_loads(x, c, loads, out)
+        watch_loads(x, c, loads, load_share[c], out)
         write_loadings(x, c, ratings, which, out)
         if len(tables.bus_nodes):
             write_unbalance(x, c, tables.bus_nodes, out)

@@ -96,11 +96,13 @@ class Rescue:
         )
         self._pattern = np.sort(np.concatenate([row * n + column, np.arange(n) * (n + 1)]))
 
-    def solve(self, setting: Setting, ports: LanePorts, load_share: float, state: LaneSolution) -> LaneSolution | None:
+    def solve(
+        self, setting: Setting, ports: LanePorts, load_share: float, state: LaneSolution, enough_pu: float
+    ) -> LaneSolution | None:
         """The scenario's solution, from the one in `state` on; None if there is no way to one."""
         q = self._equations(setting, ports, load_share)
         n_loads = len(self._jacobian.laws)
-        found = self._search(q, self._voltages(setting, ports, state))
+        found = self._search(q, self._voltages(setting, ports, state), enough_pu)
         if found is None:
             return None
         v, step_pu = found
@@ -116,19 +118,19 @@ class Rescue:
             straight - _pairs(current[:n_loads]), _pairs(across[n_loads:]), _pairs(current[n_loads:]), step_pu
         )
 
-    def _search(self, q: LaneEquations, begun: Complexes) -> tuple[Complexes, float] | None:
-        """A solution: from `begun`, else from where all branches are impedances, from which their laws come gradually."""
+    def _search(self, q: LaneEquations, begun: Complexes, enough_pu: float) -> tuple[Complexes, float] | None:
+        """A solution: from `begun`, else from all branches being impedances, from which their laws come gradually."""
         if np.isfinite(begun).all():
-            found = _solved(q, begun)
+            found = _solved(q, begun, enough_pu)
             if found is not None:
                 return found
         v = self._jacobian.start.copy()
-        if not newton(_blended(q, 0.0), v, _ROUNDS)[0]:
+        if not newton(_blended(q, 0.0), v, _ROUNDS, enough_pu)[0]:
             return None
         share, step = 0.0, 1.0
         while step > _SHARE_STEP_MIN:
             share_next = min(1.0, share + step)
-            found = _solved(q if share_next == 1.0 else _blended(q, share_next), v)
+            found = _solved(q if share_next == 1.0 else _blended(q, share_next), v, enough_pu)
             if found is None:
                 step *= 0.5
                 continue
@@ -210,19 +212,19 @@ class Rescue:
         return self._layouts[key]
 
 
-def _solved(q: LaneEquations, begun: Complexes) -> tuple[Complexes, float] | None:
-    """A solution from `begun` and the last step to it (pu): on the laws as they are, else on one piece of each at a time, until all are the right ones.
+def _solved(q: LaneEquations, begun: Complexes, enough_pu: float) -> tuple[Complexes, float] | None:
+    """A solution from `begun` and the last step to it (pu): on the laws as they are, else on one piece of each.
 
     Where a law jumps at its window's edge (see `load_law`) Newton's method finds no way down on the laws themselves.
     """
     v = begun.copy()
-    at_rest, _, step_pu = newton(q, v, _ROUNDS)
+    at_rest, _, step_pu = newton(q, v, _ROUNDS, enough_pu)
     if at_rest:
         return v, step_pu
     v = begun.copy()
     piece = _pieces(q, v)
     for turn in range(_PIECE_TURNS):
-        at_rest, _, step_pu = newton(_of_pieces(q, piece), v, _ROUNDS)
+        at_rest, _, step_pu = newton(_of_pieces(q, piece), v, _ROUNDS, enough_pu)
         if not at_rest:
             return None
         right = _pieces(q, v)

@@ -52,8 +52,8 @@ def load_branches(circuit: Circuit) -> list[LoadBranch]:
                     cvr_exponents=(float(circuit.ask("Loads_Get_CVRwatts")), float(circuit.ask("Loads_Get_CVRvars"))),
                     zipv=tuple(circuit.ask_array("Loads_Get_ZIPV", "double")) if model == _ZIPV_MODEL else (),
                     low_pu=float(circuit.command(f"? Load.{name}.vlowpu")),
-                    neutral_ohm=float(circuit.ask("Loads_Get_Rneut")),
                     varies=varies,
+                    fixed_kvar=float(circuit.ask("Loads_Get_kvar")),
                 )
             )
         more = circuit.ask("Loads_Get_Next")

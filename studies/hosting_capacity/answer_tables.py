@@ -42,6 +42,7 @@ _COLUMNS = (
     Column("voltage_highest_pu", "highest pu", 4, secondary=True),
     Column("violation_time_s", "outside the band (s)", 0, secondary=True),
     Column("own_loads_unserved_time_s", "own loads unserved (s)", 0, secondary=True),
+    Column("second_solution_pu", "another solution within (pu)", 4, secondary=True),
     Column("line_loading_max_pu", "line loading", 2, secondary=True),
     Column("line_loading_where", "line", secondary=True),
     Column("transformer_loading_max_pu", "transformer loading", 2, secondary=True),

@@ -56,6 +56,7 @@ class CapacityRow(TypedRow):
     voltage_highest_pu: float | None
     violation_time_s: float | None
     own_loads_unserved_time_s: float | None
+    second_solution_pu: float | None
     line_loading_max_pu: float | None
     line_loading_where: str | None
     transformer_loading_max_pu: float | None
@@ -264,6 +265,7 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         voltage_highest_pu=_rounded(figures, lambda f: f.highest, 5),
         violation_time_s=voltage.violation_time_s if voltage is not None else None,
         own_loads_unserved_time_s=figures.own_loads_unserved_time_s if figures else None,
+        second_solution_pu=_rounded(figures, lambda f: f.second_solution_pu, 5),
         line_loading_max_pu=line[0],
         line_loading_where=line[1],
         transformer_loading_max_pu=transformer[0],
