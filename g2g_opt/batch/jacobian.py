@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
-from g2g_opt.batch.factorization import Elimination, Factors, eliminate_leading, eliminate_moving, solve_columns
+from g2g_opt.batch.factorization import (
+    Elimination,
+    Factors,
+    eliminate_leading,
+    eliminate_moving,
+    farthest,
+    solve_columns,
+)
 from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.load_law import (
     CI,
@@ -285,15 +292,11 @@ class Jacobian:
         """
         phase = np.array([phase for _, phase in self.network.nodes])[self.elimination.order]
         counted = ~self.network.judged.unserved[self.elimination.order]
+        other, scale = self.pattern.reference // (2 * WIDTH), self.pattern.inverse_base * counted
         reach = np.zeros((len(begin), 3))
         for first in range(0, len(begin), _COLUMNS):
             part = slice(first, first + _COLUMNS)
-            x = self.responses(begin[part], end[part])
-            x = x[: self.network.n_nodes] - x[self.pattern.reference // (2 * WIDTH)]
-            size = np.sqrt((x**2).sum(axis=1)) * (self.pattern.inverse_base * counted)[:, None, None]
-            for group in range(3):
-                members = size[phase % 3 == group]
-                reach[part, group] = members.max(axis=(0, 2)) if len(members) else 0.0
+            farthest(self.responses(begin[part], end[part]), other, scale, phase % 3, reach[part])
         return _REACH_MARGIN * reach
 
     @property

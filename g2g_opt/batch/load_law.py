@@ -205,8 +205,8 @@ def window_series(law: Floats) -> Floats | None:
     def inside(u: Floats) -> Floats:
         return np.array([law_admittance(law, min(centre + half * x, most)) for x in np.maximum(u, -1.0 + 1e-12)])
 
-    series = np.polynomial.chebyshev.chebinterpolate(lambda u: inside(u)[:, 0], SERIES_DEGREE)
-    other = np.polynomial.chebyshev.chebinterpolate(lambda u: inside(u)[:, 1], SERIES_DEGREE)
+    at = np.polynomial.chebyshev.chebpts1(4 * SERIES_DEGREE)
+    series, other = (np.polynomial.chebyshev.chebfit(at, inside(at)[:, k], SERIES_DEGREE) for k in (0, 1))
     tried = np.linspace(-1.0 + 1e-9, 1.0, 41)
     found = np.array([np.polynomial.chebyshev.chebval(tried, part) for part in (series, other)]).T
     size = np.abs(inside(tried)).max()

@@ -263,7 +263,7 @@ def _banks_off(circuit: Circuit, linear: Sequence[LinearElement]) -> dict[str, L
         circuit.command(f"Close Capacitor.{name} 1")
         circuit.command(f"Edit Capacitor.{name} states=[1]")
     circuit.ask("Solution_BuildYMatrix", 1, 0)
-    found = {e.name: e for e in linear_elements(circuit) if e.kind == "capacitor" and e.name in left}
+    found = {e.name: e for e in linear_elements(circuit, [("capacitor", name) for name in left])}
     for name, (states, is_open) in left.items():
         circuit.command(f"Edit Capacitor.{name} states={states}")
         if is_open:
@@ -314,7 +314,7 @@ def _tapped_windings(circuit: Circuit, tapped: Mapping[tuple[str, str], tuple[st
             for name, ratio in zip(names, ratios, strict=True):
                 circuit.set_tap(regulators[name], ratio)
         circuit.ask("Solution_BuildYMatrix", 1, 0)
-        read.append({(e.kind, e.name): e for e in linear_elements(circuit) if (e.kind, e.name) in tapped})
+        read.append({(e.kind, e.name): e for e in linear_elements(circuit, tapped)})
     for name, regulator in regulators.items():
         circuit.set_tap(regulator, kept[name])
     circuit.solve()

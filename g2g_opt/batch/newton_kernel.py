@@ -118,7 +118,7 @@ def _length(q: LaneEquations, step: Floats) -> float:
         if not size < np.inf:
             return np.inf
         longest = max(longest, size)
-    return np.sqrt(longest)
+    return float(np.sqrt(longest))
 
 
 @njit(cache=True, error_model="numpy")
