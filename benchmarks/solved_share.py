@@ -33,8 +33,10 @@ from numpy.typing import NDArray
 from share_circuits import OWN
 
 from g2g_opt.batch.checked_network import load_jacobian
-from g2g_opt.batch.jacobian import Jacobian, Setting
-from g2g_opt.batch.load_law import law_admittance
+from g2g_opt.batch.jacobian import Jacobian
+from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.load_law import admittance
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
@@ -81,7 +83,7 @@ class Counted:
 def rated_kw(network: Network) -> float:
     """What the circuit's own branches draw at rated voltage (kW), generation aside."""
     pairs = zip(network.load_law, network.load_base_v, strict=True)
-    return sum(max(0.0, law_admittance(law, v)[0] * v * v / 1e3) for law, v in pairs)
+    return sum(max(0.0, admittance(law, v).real * v * v / 1e3) for law, v in pairs)
 
 
 def draw(feeder: Feeder, jacobian: Jacobian, rng: np.random.Generator, hard: float) -> Scenario:
@@ -170,8 +172,9 @@ def batch(jacobian: Jacobian, scenarios: Sequence[Scenario], tolerance: float, s
     """The engine's side of scenarios; `shared`: with the taps of the first one in all."""
     settings = [Setting(scenarios[0].taps if shared else one.taps) for one in scenarios]
     flow = BatchPowerFlow(jacobian, [one.ports for one in scenarios], settings, tolerance_pu=tolerance, phasors=True)
-    flow.load_share.reshape(-1)[: len(scenarios)] = [one.share for one in scenarios]
-    flow.load_share.reshape(-1)[len(scenarios) :] = scenarios[-1].share
+    share = np.full(flow.n_slots, scenarios[-1].share)
+    share[: len(scenarios)] = [one.share for one in scenarios]
+    flow.load_share.reshape(flow.n_chunks, -1, WIDTH)[:] = share.reshape(flow.n_chunks, 1, WIDTH)
     return flow
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -27,11 +26,11 @@ from g2g_opt.batch.load_law import (
     MIN_SQUARED,
     N_SERIES,
     SPECIAL,
-    law_admittance,
+    admittance,
     law_jacobian,
     window_series,
 )
-from g2g_opt.batch.moving_elements import MovingElements
+from g2g_opt.batch.moving_elements import MovingElements, Setting
 from g2g_opt.batch.network import Network
 
 Floats = NDArray[np.float64]
@@ -46,17 +45,6 @@ _CONSTANT_POWER = 1  # OpenDSS's model
 _COLUMNS = 64
 # A law is taken on both sides of its window's edge, this share away; it jumps there if its current does.
 _AT_EDGE, _JUMP_SHARE = 1e-9, 1e-6
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Taps (regulator, ratio in pu; those left out as compiled), capacitors that are switched off, and those that the
-    circuit was compiled without and are switched on.
-    """
-
-    taps: tuple[tuple[str, float], ...] = ()
-    open_capacitors: tuple[str, ...] = ()
-    closed_capacitors: tuple[str, ...] = ()
 
 
 class Jacobian:
@@ -90,7 +78,7 @@ class Jacobian:
         rated = across / np.abs(across) * self._base
         rated = np.where(unserved[self._begin] | unserved[self._end], across, rated)
         self._block = np.array([law_jacobian(law, v) for law, v in zip(self._law, rated, strict=True)]).reshape(-1, 4)
-        draw = np.array([complex(*law_admittance(law, abs(v))) * v for law, v in zip(self._law, across, strict=True)])
+        draw = np.array([admittance(law, abs(v)) * v for law, v in zip(self._law, across, strict=True)])
         straight = _apply(self._block, across)
         self.start_remainder = np.stack([(straight - draw).real, (straight - draw).imag], axis=-1).reshape(-1, 2)
         self.moving = MovingElements(network)
@@ -342,6 +330,7 @@ class Jacobian:
             np.concatenate(kept) if kept else np.zeros(0),
             self.network.load_models[self.load_places] == _CONSTANT_POWER,
             self.network.load_varies[self.load_places],
+            WIDTH * self.network.load_shape[self.load_places],
             1.0 / self._base,
             *self._jumps(reach),
         )
@@ -353,7 +342,7 @@ class Jacobian:
             for edge in (law[EDGE_MIN], law[EDGE_MAX]):
                 if not 0.0 < edge < np.inf:
                     continue
-                inside, outside = (complex(*law_admittance(law, edge * (1.0 + by))) for by in (-_AT_EDGE, _AT_EDGE))
+                inside, outside = (admittance(law, edge * (1.0 + by)) for by in (-_AT_EDGE, _AT_EDGE))
                 jump_a = abs(inside - outside) * edge
                 if jump_a > _JUMP_SHARE * abs(inside) * edge:
                     branch.append(b)

@@ -15,10 +15,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.compiled.kernel import inner
 from g2g_opt.grid.circuit_parts import LoadBranch
 from g2g_opt.grid.circuit_units import Unit, UnitLaw
 
@@ -203,7 +203,8 @@ def window_series(law: Floats) -> Floats | None:
     centre, half = 0.5 * (least + most), 0.5 * (most - least)
 
     def inside(u: Floats) -> Floats:
-        return np.array([law_admittance(law, min(centre + half * x, most)) for x in np.maximum(u, -1.0 + 1e-12)])
+        found = [admittance(law, min(centre + half * x, most)) for x in np.maximum(u, -1.0 + 1e-12)]
+        return np.array([(g.real, g.imag) for g in found])
 
     at = np.polynomial.chebyshev.chebpts1(4 * SERIES_DEGREE)
     series, other = (np.polynomial.chebyshev.chebfit(at, inside(at)[:, k], SERIES_DEGREE) for k in (0, 1))
@@ -219,7 +220,7 @@ def _shares(y: complex, of: tuple[float, float]) -> complex:
     return complex(y.real * of[0], y.imag * of[1])
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def law_admittance(law: Floats, m: float) -> tuple[float, float]:
     """g(m) of a law at |v| = m (V): conductance and susceptance (S)."""
     if m <= law[EDGE_LOW]:
@@ -230,7 +231,8 @@ def law_admittance(law: Floats, m: float) -> tuple[float, float]:
     elif m > law[EDGE_MAX]:
         re, im = law[Y_ABOVE], law[Y_ABOVE + 1]
     elif law[SPECIAL] == _EXPONENTS:
-        p, q, base_v, a, b = law[SPECIAL_FIRST : SPECIAL_FIRST + 5]
+        p, q, base_v = law[SPECIAL_FIRST], law[SPECIAL_FIRST + 1], law[SPECIAL_FIRST + 2]
+        a, b = law[SPECIAL_FIRST + 3], law[SPECIAL_FIRST + 4]
         re, im = p * (m / base_v) ** a / (m * m), -q * (m / base_v) ** b / (m * m)
     else:
         re = law[CZ] + law[CI] / m + law[CP] / (m * m)
@@ -242,7 +244,12 @@ def law_admittance(law: Floats, m: float) -> tuple[float, float]:
     return re, im
 
 
-@njit(cache=True, error_model="numpy")
+def admittance(law: Floats, m: float) -> complex:
+    """g(m) of a law at |v| = m (V), S."""
+    return complex(*law_admittance.py_func(law, m))
+
+
+@inner
 def law_derivative(law: Floats, m: float) -> tuple[float, float]:
     """g'(m) of a law at |v| = m (V), of the piece that m lies in: jumps at the edges are not seen."""
     if law[SPECIAL] == _DROP_OUT and m > law[EDGE_LOW]:
@@ -254,7 +261,8 @@ def law_derivative(law: Floats, m: float) -> tuple[float, float]:
     if m <= law[EDGE_MIN]:
         return -law[CURRENT_AT_0] / (m * m), -law[CURRENT_AT_0 + 1] / (m * m)
     if law[SPECIAL] == _EXPONENTS:
-        p, q, base_v, a, b = law[SPECIAL_FIRST : SPECIAL_FIRST + 5]
+        p, q, base_v = law[SPECIAL_FIRST], law[SPECIAL_FIRST + 1], law[SPECIAL_FIRST + 2]
+        a, b = law[SPECIAL_FIRST + 3], law[SPECIAL_FIRST + 4]
         cube = m * m * m
         return (a - 2.0) * p * (m / base_v) ** a / cube, -(b - 2.0) * q * (m / base_v) ** b / cube
     re = -(law[CI] + 2.0 * law[CP] / m) / (m * m)
@@ -265,8 +273,8 @@ def law_derivative(law: Floats, m: float) -> tuple[float, float]:
 def law_jacobian(law: Floats, v: complex) -> Floats:
     """Derivative of the branch current by its voltage (re, im) at v, as a block (a, b, c, d), S."""
     m = abs(v)
-    g = complex(*law_admittance(law, m))
-    radial = complex(*law_derivative(law, m)) * v / m
+    g = admittance(law, m)
+    radial = complex(*law_derivative.py_func(law, m)) * v / m
     # dI = g dv + v g'(m) Re(conj(v) dv) / m
     return np.array(
         [

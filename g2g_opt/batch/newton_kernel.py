@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.batch.factorization import eliminate_rows, solve_columns
 from g2g_opt.batch.load_law import law_admittance, law_derivative
+from g2g_opt.compiled.kernel import inner, kernel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -56,7 +56,7 @@ class LaneEquations(NamedTuple):
     per_volt: Floats  # (node,): 1 / V of what a step is told in; 0 where it does not count
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def branch_currents(q: LaneEquations, v: NDArray[np.complex128], current: NDArray[np.complex128]) -> None:
     """What every branch draws at v (A)."""
     for b in range(len(q.begin)):
@@ -65,7 +65,7 @@ def branch_currents(q: LaneEquations, v: NDArray[np.complex128], current: NDArra
         current[b] = q.share[b] * complex(re, im) * across
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _mismatch(q: LaneEquations, v: NDArray[np.complex128], f: Floats) -> None:
     """F(v) into `f` (node, 2, 1)."""
     n = len(q.source)
@@ -90,7 +90,7 @@ def _mismatch(q: LaneEquations, v: NDArray[np.complex128], f: Floats) -> None:
             f[q.end[b], 1, 0] -= current.imag
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _branch_blocks(q: LaneEquations, v: NDArray[np.complex128], block: Floats) -> None:
     """Slopes of all branches at v into their four blocks each, behind those of the admittances."""
     place = len(q.y) + len(q.source)
@@ -109,7 +109,7 @@ def _branch_blocks(q: LaneEquations, v: NDArray[np.complex128], block: Floats) -
             block[at, 2], block[at, 3] = sign * a10, sign * a11
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _length(q: LaneEquations, step: Floats) -> float:
     """Longest component of a step (pu); infinite if any is no number."""
     longest = 0.0
@@ -121,7 +121,7 @@ def _length(q: LaneEquations, step: Floats) -> float:
     return float(np.sqrt(longest))
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int, enough_pu: float) -> tuple[bool, int, float]:
     """Move `v` (node + 2, V) to a solution of its equations: whether it came to rest, factorisations, last step.
 

@@ -23,14 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
-from g2g_opt.batch.jacobian import Jacobian, Setting
-from g2g_opt.batch.kernel_bundle import bundle
+from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.lanes import WIDTH, aligned
 from g2g_opt.batch.loadings import Loadings, no_ratings
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port, PortTable
 from g2g_opt.batch.power_flow_kernel import solve_chunks
 from g2g_opt.batch.rescue import LanePorts, LaneSolution, Rescue
+from g2g_opt.compiled.records import pack
 from g2g_opt.grid.loading import JudgedRating
 
 Floats = NDArray[np.float64]
@@ -53,9 +54,9 @@ class BatchPowerFlow:
     would come next; `max_iterations` are network solves. After it, `voltage_pu` has shape (node, scenario),
     `solved` and `iterations` shape (scenario,), in the order of the scenarios, and `port_pu` the voltage across each
     port in pu of its base; `loadings` records those of elements with a rating (`ratings`, or what the circuit says
-    itself); `load_share` (chunk, lane) is the share of their power that the circuit's own loads draw.
-    `all_well` says that all were solved and no port was outside its window. `unbalanced` are the three nodes of every
-    bus whose voltage unbalance is told, in `unbalance`.
+    itself); `load_share` (chunk, shape x lane) is the share of their power that the circuit's own loads draw, by the
+    load shape that they follow. `all_well` says that all were solved and no port was outside its window. `unbalanced`
+    are the three nodes of every bus whose voltage unbalance is told, in `unbalance`.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class BatchPowerFlow:
         self._bus_nodes = 2 * W * self.jacobian.places(nodes.reshape(-1))
         n_loads, n_ports = len(self._loads.is_special), self.ports.n_ports
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
-        self.load_share = aligned(self.n_chunks, W)
+        self.load_share = aligned(self.n_chunks, len(network.load_shapes) * W)
         self.load_share[:] = 1.0
         port_v, port_a = (aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2))
         self._state = tables.LaneState(
@@ -187,20 +188,22 @@ class BatchPowerFlow:
         for c in differ.tolist():
             for lane in range(W):
                 self._write_lane(c, lane)
-        self._bundle = bundle(
-            self.jacobian.pattern,
-            self._loads,
-            self.ports.table,
-            self._ratings,
-            self._bus_nodes,
-            self._factors,
-            self._of_chunk,
-            self.power,
-            self.load_share,
-            self._active,
-            self._state,
-            self._work,
-            self._out,
+        self._packed = pack(
+            tables.Flow(
+                self.jacobian.pattern,
+                self._loads,
+                self.ports.table,
+                self._ratings,
+                self._bus_nodes,
+                self._factors,
+                self._of_chunk,
+                self.power,
+                self.load_share,
+                self._active,
+                self._state,
+                self._work,
+                self._out,
+            )
         )
 
     # --- solving
@@ -276,6 +279,7 @@ class BatchPowerFlow:
             for array in (self._state.remainder, self._state.port_v, self._state.port_a)
         )
         power = self.power.reshape(self.n_chunks, -1, 2, W)
+        shares = self.load_share.reshape(self.n_chunks, -1, W)
         laws = table.law.reshape(self.n_chunks, n_ports, tables.PORT_COLUMNS, W)
         for slot in slots.tolist():
             c, lane = divmod(slot, W)
@@ -287,9 +291,7 @@ class BatchPowerFlow:
                 power[c, own, 0, lane] + 1j * power[c, own, 1, lane],
             )
             state = LaneSolution(remainder[c, :, :, lane], port_v[c, own, :, lane], port_a[c, own, :, lane])
-            solution = self._newton.solve(
-                self.settings[slot], ports, float(self.load_share[c, lane]), state, _EXACT * tolerance_pu
-            )
+            solution = self._newton.solve(self.settings[slot], ports, shares[c, :, lane], state, _EXACT * tolerance_pu)
             self._ill_conditioned[slot] = solution is not None
             if solution is not None and solution.step_pu < tolerance_pu:
                 remainder[c, :, :, lane] = solution.remainder
@@ -301,7 +303,7 @@ class BatchPowerFlow:
     def _fixed_point(self, scenarios: Ints, tolerance_pu: float, max_iterations: int) -> None:
         """The fixed point in some scenarios; the others keep what they have to the last bit."""
         if len(scenarios) == self.n_slots:
-            solve_chunks(self._bundle, tolerance_pu, max_iterations)
+            solve_chunks(self._packed.words, tolerance_pu, max_iterations)
             return
         chunks = np.unique(scenarios // W)
         others = np.setdiff1d((chunks[:, None] * W + np.arange(W)).reshape(-1), scenarios)
@@ -312,7 +314,7 @@ class BatchPowerFlow:
         kept_out = [array[..., others] for array in by_slot]
         self._active[:] = False
         self._active[chunks] = True
-        solve_chunks(self._bundle, tolerance_pu, max_iterations)
+        solve_chunks(self._packed.words, tolerance_pu, max_iterations)
         self._active[:] = True
         for array, kept in zip(by_chunk, kept_state, strict=True):
             array[chunk, :, lane] = kept

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.factorization import solve_columns
-from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.jacobian import Jacobian
+from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.load_law import (
     CI,
     CP,
@@ -28,6 +29,7 @@ from g2g_opt.batch.load_law import (
     Y_ABOVE,
     Y_BELOW,
 )
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.newton_kernel import LaneEquations, branch_currents, newton
 
 Floats = NDArray[np.float64]
@@ -97,9 +99,12 @@ class Rescue:
         self._pattern = np.sort(np.concatenate([row * n + column, np.arange(n) * (n + 1)]))
 
     def solve(
-        self, setting: Setting, ports: LanePorts, load_share: float, state: LaneSolution, enough_pu: float
+        self, setting: Setting, ports: LanePorts, load_share: Floats, state: LaneSolution, enough_pu: float
     ) -> LaneSolution | None:
-        """The scenario's solution, from the one in `state` on; None if there is no way to one."""
+        """The scenario's solution, from the one in `state` on; None if there is no way to one.
+
+        `load_share` (shape,) is that of the circuit's own loads; a step below `enough_pu` is not gone after.
+        """
         q = self._equations(setting, ports, load_share)
         n_loads = len(self._jacobian.laws)
         found = self._search(q, self._voltages(setting, ports, state), enough_pu)
@@ -159,7 +164,7 @@ class Rescue:
         v[:n][self._dead] = 0.0
         return v
 
-    def _equations(self, setting: Setting, ports: LanePorts, load_share: float) -> LaneEquations:
+    def _equations(self, setting: Setting, ports: LanePorts, load_share: Floats) -> LaneEquations:
         jacobian, e = self._jacobian, self._jacobian.elimination
         if setting not in self._y:
             self._y[setting] = jacobian.admittances(setting)
@@ -169,7 +174,7 @@ class Rescue:
         begin, end = (
             np.concatenate([own, its]) for own, its in zip(jacobian.load_ends, (ports.begin, ports.end), strict=True)
         )
-        share = np.where(jacobian.loads.varies, load_share, 1.0)
+        share = np.where(jacobian.loads.varies, load_share[jacobian.loads.share_place // WIDTH], 1.0)
         layout = self._layout(row, column, begin, end)
         return LaneEquations(
             e.lower_start,

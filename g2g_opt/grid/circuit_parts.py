@@ -117,7 +117,8 @@ class LoadBranch:
 
     `cvr_exponents` are those of P and Q (model 4), `zipv` the seven coefficients of model 8 (empty for others);
     below `low_pu` any model is a plain impedance. `fixed_kvar` are the vars of models 6 and 7, which follow no load
-    level. `varies` is false for a load of status fixed or exempt, which no load share changes.
+    level. `varies` is false for a load of status fixed or exempt, which no load share changes. `shape` is the load
+    shape that it follows over a year: its yearly one, else its daily one; empty for none.
     """
 
     name: str
@@ -133,6 +134,7 @@ class LoadBranch:
     zipv: tuple[float, ...] = ()
     low_pu: float = 0.5
     varies: bool = True
+    shape: str = ""
     fixed_kvar: float = 0.0
 
     def branch_nodes(self) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ import pytest
 from batch_rigs import Case, Reference
 
 from g2g_opt.batch.checked_network import load_jacobian
-from g2g_opt.batch.jacobian import Setting
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.engine_reason import EngineReason
