@@ -179,7 +179,7 @@ def eliminate_leading(elimination: Elimination, rows: Ints, columns: Ints, block
         np.zeros((n_moving, 4)),
         np.zeros((len(e.upper_column) - first_upper, 4)),
     )
-    _eliminate_leading(
+    eliminate_rows(
         e.first_moving,
         e.lower_start,
         e.lower_column,
@@ -201,7 +201,7 @@ def eliminate_leading(elimination: Elimination, rows: Ints, columns: Ints, block
 
 
 @kernel
-def _eliminate_leading(
+def eliminate_rows(
     first: int,
     lower_start: Ints,
     lower_column: Ints,
@@ -219,6 +219,7 @@ def _eliminate_leading(
     reduced_diagonal: Floats,
     reduced_upper: Floats,
 ) -> None:
+    """Factors of the rows before `first`, and what is left of the others in the `reduced` arrays (see `Leading`)."""
     n = len(diagonal)
     first_upper = upper_start[first]
     work = np.zeros((n, 4))
@@ -384,3 +385,21 @@ def solve_columns(
             re, im = x[i, 0, q], x[i, 1, q]
             x[i, 0, q] = a * re + b * im
             x[i, 1, q] = c * re + d * im
+
+
+@kernel
+def farthest(x: Floats, other: Ints, scale: Floats, group: Ints, reach: Floats) -> None:
+    """Raise `reach` (column, group) to the largest |x - x[other]| times `scale` of any node.
+
+    `x` has shape (place, 2, column, 2): real and imaginary parts of the answers to a real and an imaginary ampere.
+    """
+    width = x.shape[2]
+    for i in range(len(scale)):
+        o, g, size = other[i], group[i], scale[i] * scale[i]
+        for b in range(width):
+            for part in range(2):
+                re, im = x[i, 0, b, part] - x[o, 0, b, part], x[i, 1, b, part] - x[o, 1, b, part]
+                reach[b, g] = max(reach[b, g], (re * re + im * im) * size)
+    for b in range(width):
+        for g in range(3):
+            reach[b, g] = np.sqrt(reach[b, g])
