@@ -129,7 +129,9 @@ class BaseCase:
         parts = []
         if self.implausible:
             first = self.implausible[0]
-            parts.append(f"{first}, which no feeder stands at, so that the voltage base must be another")
+            parts.append(
+                f"{first}, which no feeder stands at, so that a voltage base, an impedance or a load must be another"
+            )
         outside = self.outside(limits)
         if outside:
             worst = max(
