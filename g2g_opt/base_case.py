@@ -26,6 +26,7 @@ Complexes = NDArray[np.complex128]
 _TOLERANCE, _ITERATIONS = 1e-8, 300
 # A converged voltage further than this from its base speaks of a wrong base, not of a weak feeder.
 _PLAUSIBLE_PU = (0.7, 1.3)
+WRONG = "voltage base (or an impedance or a load)"
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,7 @@ class BaseCase:
         parts = []
         if self.implausible:
             first = self.implausible[0]
-            parts.append(
-                f"{first}, which no feeder stands at, so that a voltage base, an impedance or a load must be another"
-            )
+            parts.append(f"{first}, which no feeder stands at, so that a {WRONG} must be another")
         outside = self.outside(limits)
         if outside:
             worst = max(
