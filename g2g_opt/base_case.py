@@ -219,12 +219,21 @@ def solve_base_case(feeder: Feeder, load_level: float = 1.0, rating_basis: Ratin
         losses_kw=circuit.losses_kw(),
         voltages=voltages,
         loading=(loading.names[int(shares.argmax())], float(shares.max())) if len(shares) else None,
-        unserved=own.worst,
+        unserved=_unserved(feeder) or own.worst,
         distance_km=distance_km,
         without_unit=without_unit,
         unbalance=_unbalance(feeder, phasors, nodes),
         rating_basis=rating_basis,
     )
+
+
+def _unserved(feeder: Feeder) -> str:
+    """Customers whose conductors no source reaches, in words; empty if there are none."""
+    found = [load for load in feeder.own_loads if set(load.nodes) & set(feeder.buses[load.bus].unserved)]
+    if not found:
+        return ""
+    kw = sum(load.kw for load in found)
+    return f"no source serves {kw:,.6g} kW of customers: load {listed([load.name for load in found], 6)}"
 
 
 def _unbalance(feeder: Feeder, phasors: Complexes, nodes: list[tuple[str, int]]) -> tuple[BusUnbalance, ...]:

@@ -10,6 +10,7 @@ import pytest
 from limits_left_out import NO_POWER_QUALITY
 
 from g2g_opt.base_case import base_case_words, solve_base_case
+from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
@@ -99,10 +100,8 @@ def test_a_wrong_base_is_called_implausible(tmp_path: Path) -> None:
     feeder = own(tmp_path, TWO_LINES.replace("VoltageBases=[12.47]", "VoltageBases=[33]"))
     base = solve_base_case(feeder)
     assert len(base.implausible) == len(base.voltages)
-    assert any(
-        "a voltage base (or an impedance or a load) must be another" in words
-        for words in base_case_words(feeder, base, Limits())
-    )
+    wrong = "a voltage base (or an impedance or a load) must be another"
+    assert any(wrong in words for words in base_case_words(feeder, base, Limits()))
 
 
 def test_a_circuit_without_a_solution_is_a_failure_and_no_number(tmp_path: Path) -> None:
@@ -196,3 +195,31 @@ def test_a_bus_that_a_load_pulls_down_to_nothing_is_served_all_the_same(tmp_path
     assert not feeder.isolated_buses
     assert min(node.voltage_pu for node in base.voltages) < 0.1
     assert "so that a voltage base (or an impedance or a load) must be another" in base.breaks(Limits())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("New Circuit.weak", "! New Circuit.weak"), "You Must Create a circuit first"),
+        (("length=10", "length=0"), r"line\.a has a length or an impedance of zero$"),
+        (("r1=0.3 x1=0.6", "r1=0 x1=0 r0=0 x0=0"), r"line\.a has a length or an impedance of zero$"),
+        (("New Load.l", "Redirect nowhere.dss\nNew Load.l"), "line 3: the file 'nowhere.dss' does not exist"),
+    ],
+)
+def test_a_circuit_that_cannot_be_read_is_one_clear_sentence(
+    tmp_path: Path, change: tuple[str, str], words: str
+) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        own(tmp_path, WEAK.replace(*change))
+    assert "\n" not in str(caught.value)
+
+
+def test_customers_on_an_island_and_behind_no_source_are_named(tmp_path: Path) -> None:
+    loads = "New Load.lost bus1=y kv=12.47 kw=50\nNew Load.too bus1=x kv=12.47 kw=20\n"
+    head, tail = WEAK.split("Set Voltage")
+    island = f"{head}New Line.far bus1=x bus2=y\n{loads}Set Voltage{tail}"
+    for text, words in (
+        (island, "no source serves 70 kW of customers: load lost, too"),
+        (WEAK + "Edit Vsource.source enabled=no\n", "no source serves 9,000 kW of customers: load l"),
+    ):
+        assert words in solve_base_case(own(tmp_path, text)).breaks(Limits())
