@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.checked_network import load_jacobian
-from g2g_opt.batch.jacobian import Setting
 from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.own_controls import OwnControls, as_told, load_controls
 from g2g_opt.batch.ports import Port

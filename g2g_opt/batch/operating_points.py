@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.checked_network import load_jacobian
-from g2g_opt.batch.jacobian import Setting
 from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.errors import InputError

@@ -16,6 +16,7 @@ from g2g_opt.grid.attachments import LOAD_POWER_FACTOR
 from g2g_opt.limits import Limits
 from g2g_opt.site import POWER_FACTOR, AskedConnection
 from solvers.siting.problem import LinearRows, SiteChoices, SitingPlan, empty_plan
+from studies.shared.tap_range import TapRange
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -82,11 +83,8 @@ class SitingNetwork:
 
     def start_steps(self) -> Ints:
         """Steps (regulator,) of the feeder's own taps."""
-        taps: Mapping[str, float] = dict(self.feeder.compiled_taps)
-        if self.feeder.initial_taps is not None:
-            taps = {**taps, **self.feeder.initial_taps.regulators}
-        steps = [round((taps[name] - 1.0) / self.feeder.regulator(name).tap_step_pu) for name in self.regulators]
-        return np.array(steps, dtype=np.int64)
+        taps = TapRange.of(self.feeder)
+        return np.round((taps.start_pu - 1.0) / taps.step_pu).astype(np.int64)
 
     def _points(self, plan: SitingPlan) -> OperatingPoints:
         taps = [

@@ -38,25 +38,11 @@ from g2g_opt.quantities import (
 )
 from g2g_opt.reading import finite_number
 from g2g_opt.scenario import Scenario
-from g2g_opt.service_transformer import with_services
-from g2g_opt.site import POWER_FACTOR, Site
-from g2g_opt.studied_year import studied_hours, through_own_year
+from g2g_opt.site import Site
+from g2g_opt.studied_year import studied_hours
 from g2g_opt.uncontrolled import replay_uncontrolled
-from studies.shared.question_fields import (
-    SITES,
-    CircuitEdits,
-    ExcludedBuses,
-    FeederName,
-    GpuName,
-    OwnShapes,
-    PlacedSites,
-    Service,
-    SiteConnection,
-    SitePowerFactor,
-    StudySeed,
-    TraceFolder,
-    YearProfile,
-)
+from studies.shared.feeder_questions import SiteQuestion
+from studies.shared.question_fields import SITES, FeederName, OwnShapes, PlacedSites, StudySeed, YearProfile
 from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
 from studies.shared.stated_solver import MATRICES, SolverName, pyomo_solver
@@ -152,7 +138,7 @@ def read_sweeps(texts: Sequence[str], question: object) -> tuple[tuple[str, tupl
 
 
 @question_model
-class SitingQuestion:
+class SitingQuestion(SiteQuestion):
     """The question, complete enough to rerun: where do PV plants and datacenters go on `feeder`, and how large?
 
     Each datacenter is at full draw all day; with `site_scale_max` above `site_scale_min` their sizes are free between
@@ -169,8 +155,6 @@ class SitingQuestion:
     """
 
     feeder: FeederName = "ieee34"
-    exclude_buses: ExcludedBuses = ()
-    edits: CircuitEdits = None
     mode: Annotated[Literal["pv", "dc", "joint"], Flag("--mode", "what is placed")] = "pv"
     pv_buses: Annotated[
         tuple[str, ...], Flag("--pv-bus", "a candidate", metavar="BUS", group=_PV, unset="the feeder's candidates")
@@ -187,10 +171,6 @@ class SitingQuestion:
         ReadBy(read_zones),
     ] = ()
     sites: PlacedSites = ()
-    gpu: GpuName = "H100"
-    power_factor: SitePowerFactor = POWER_FACTOR
-    connection: SiteConnection = "auto"
-    service: Service = None
     site_scale_min: Annotated[
         Scale,
         Flag(
@@ -268,7 +248,6 @@ class SitingQuestion:
         ReadBy(read_sweeps),
     ] = ()
     seed: StudySeed = 0
-    trace_dir: TraceFolder = "data/specs"
 
     # --- resolved
 
@@ -299,13 +278,9 @@ class SitingQuestion:
         """The hours of the year; of the load that of all the circuit's loads."""
         return studied_hours(self.profile, self.load_feeder() if self.own_shapes else None)
 
-    def load_feeder(self) -> Feeder:
-        """The feeder named by the question."""
-        feeder = through_own_year(Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses), self.scenario)
-        if self.service is None or not self.places_sites:
-            return feeder
-        buses = [bus for choice in self.choices() for bus in choice.candidate_buses(feeder)]
-        return with_services(feeder, buses, self.service)
+    def resolve_buses(self, feeder: Feeder) -> list[str]:
+        """Every bus where one of the datacenters may stand; none where none are placed."""
+        return [bus for choice in self.choices() for bus in choice.candidate_buses(feeder)]
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The datacenters to place; `InputError` if there are none to place, or names repeat."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,28 +20,21 @@ from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR
 from studies.pv_datacenter_siting.network import Simulated
+from studies.pv_datacenter_siting.rows import NearestRow
 
 _STEP_S = 900
 
 
-@dataclass(frozen=True)
-class ClosedLoopWindow:
-    """An hour of a plan's days: its first step, the step in it that is nearest to a limit, and the distance (pu)."""
-
-    first: int
-    nearest: int
-    margin_pu: float
-
-
-def nearest_windows(case: SitingCase, simulated: Simulated, n_windows: int) -> list[ClosedLoopWindow]:
-    """The hours nearest to a limit, at most one per day and side, nearest first."""
+def nearest_windows(case: SitingCase, simulated: Simulated, plan: str, n_windows: int) -> list[NearestRow]:
+    """The hours of a plan nearest to a limit, at most one per day and side, nearest first."""
     low, high = case.network.limit_rows()
-    found: list[ClosedLoopWindow] = []
+    found: list[NearestRow] = []
     for margin in ((high - simulated.g).min(axis=0), (simulated.g - low).min(axis=0)):
         for k in range(len(case.days)):
             of_day = margin[k * STEPS_A_DAY : (k + 1) * STEPS_A_DAY]
             point = k * STEPS_A_DAY + int(of_day.argmin())
-            found.append(ClosedLoopWindow(point - point % STEPS_AN_HOUR, point, float(of_day.min())))
+            first, when = point - point % STEPS_AN_HOUR, case.place_in_time(point)
+            found.append(NearestRow(plan, first, point, float(of_day.min()), when))
     unique = {window.first: window for window in sorted(found, key=lambda w: -w.margin_pu)}
     return sorted(unique.values(), key=lambda w: w.margin_pu)[:n_windows]
 
@@ -93,7 +85,7 @@ def opendss_voltages(case: SitingCase, plan: SitingPlan, point: int) -> np.ndarr
 
 
 def run_fleets(
-    case: SitingCase, plan: SitingPlan, window: ClosedLoopWindow, policy: Policy
+    case: SitingCase, plan: SitingPlan, window: NearestRow, policy: Policy
 ) -> tuple[Plan, Scenario, Outcome]:
     """An hour with the sites' fleets at full demand, in closed loop with a policy, second by second, on OpenDSS.
 

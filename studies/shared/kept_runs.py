@@ -10,18 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from g2g_opt.limits import Limits
-from g2g_opt.outcome import Outcome
+from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from studies.shared.stored_runs import RunRow
 from studies.shared.task import Row
-
-if TYPE_CHECKING:
-    # Compiled kernels come with it, which commands that run nothing need not wait for.
-    from g2g_opt.simulate import Engine
 
 
 class RunKeeper(Protocol):

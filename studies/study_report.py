@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.studied_year import through_own_year
 from studies.catalogue import question_toml
 from studies.report.distance_chart import distance_chart
-from studies.report.figures import draw_conclusion
+from studies.report.figures import draw_pictures
 from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.limit_words import moved_limits
 from studies.report.page import write_report
@@ -59,16 +60,13 @@ def _write_all(
     folder = out or (root if limits is None else root / "rejudged" / _name(limits))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    feeder = load_feeder(question) if question.feeder else None
+    feeder = load_feeder(question) if conclusion.feeder else None
     if feeder is not None:
         conclusion = _with_base_case(conclusion, question, feeder)
-    ledger = Ledger(StudyFolder(root).ledger)
-    try:
+    with closing(Ledger(StudyFolder(root).ledger)) as ledger:
         provenance = _provenance(asked, ledger, entries, feeder)
         changed = _changed(ledger.inputs, asked, kept)
-        states = _states(entries)
-    finally:
-        ledger.close()
+    states = _states(entries)
     if changed:
         words = f"files changed since the study began, and its results are of the old ones: {', '.join(changed)}"
         conclusion = replace(conclusion, warnings=(words, *conclusion.warnings))
@@ -79,7 +77,7 @@ def _write_all(
     paths += write_texts(conclusion, folder)
     if conclusion.maps and feeder is not None:
         paths.append(write_geojson(conclusion, feeder, folder / "map.geojson"))
-    paths += draw_conclusion(conclusion, feeder, folder)
+    paths += draw_pictures(conclusion, feeder, folder)
     return conclusion, paths
 
 
@@ -113,7 +111,8 @@ def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) 
     used = getattr(question, "limits", None) or Limits()
     scenario = getattr(question, "scenario", None)
     load_level = scenario.own_load_share if isinstance(scenario, Scenario) else 1.0
-    base = solve_base_case(feeder, load_level, used.rating_basis)
+    settled = getattr(question, "taps", "") == "own control"
+    base = solve_base_case(feeder, load_level, used.rating_basis, settled=settled)
     broken, answer = base.breaks(used), conclusion.answer
     if base.implausible and feeder.initial_taps is None:
         # Whatever binds, it is not what it seems.
@@ -124,7 +123,11 @@ def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) 
         conclusion,
         answer=answer,
         # The taps that studies of a bundled feeder begin with are no state that it came to rest in.
-        warnings=((words, *conclusion.warnings) if broken and feeder.initial_taps is None else conclusion.warnings),
+        warnings=(
+            (words, *conclusion.warnings)
+            if broken and (settled or feeder.initial_taps is None)
+            else conclusion.warnings
+        ),
         charts=((chart, *conclusion.charts) if chart is not None else conclusion.charts),
     )
 
