@@ -234,8 +234,7 @@ class BatchPowerFlow:
             padded[: len(power_va), : self.n] = power_va
             by_chunk = padded.reshape(self.ports.n_ports, self.n_chunks, W).transpose(1, 0, 2)
             power[:, :, 0], power[:, :, 1] = by_chunk.real, by_chunk.imag
-        tolerance = self.tolerance_pu if tolerance_pu is None else tolerance_pu
-        self._solve(np.arange(self.n_slots), tolerance)
+        self._solve(np.arange(self.n_slots), self.tolerance_pu if tolerance_pu is None else tolerance_pu)
 
     def solve_again(self, scenarios: Ints) -> None:
         """Solve some scenarios anew, for other settings; the others keep what they have to the last bit."""
@@ -252,8 +251,7 @@ class BatchPowerFlow:
         at_once = slots[stubborn[slots] > 0.0]
         stubborn[at_once] -= 1.0
         self._rescue(at_once, tolerance_pu)
-        patience = min(_PATIENCE, self.max_iterations)
-        self._fixed_point(slots, tolerance_pu, patience)
+        self._fixed_point(slots, tolerance_pu, patience := min(_PATIENCE, self.max_iterations))
         if not self._out.solved[slots].all():
             left = np.setdiff1d(slots[~self._out.solved[slots]], at_once)
             rescued = self._rescue(left, tolerance_pu)
