@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
-from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.lanes import WIDTH, aligned
-from g2g_opt.batch.moving_elements import Entries, entry_value
+from g2g_opt.batch.moving_elements import Entries, Setting, entry_value
 from g2g_opt.batch.network import TappedWinding
 from g2g_opt.compiled.kernel import kernel
 from g2g_opt.grid.loading import JudgedRating, judged_conductors, rated_branches

@@ -7,7 +7,8 @@ monomials.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,20 @@ from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.errors import unknown_name
 from g2g_opt.grid.circuit_parts import LinearElement
 
-if TYPE_CHECKING:
-    from g2g_opt.batch.jacobian import Setting
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Complexes = NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Taps (regulator, ratio in pu; those left out as compiled), capacitors that are switched off, and those that the
+    circuit was compiled without and are switched on.
+    """
+
+    taps: tuple[tuple[str, float], ...] = ()
+    open_capacitors: tuple[str, ...] = ()
+    closed_capacitors: tuple[str, ...] = ()
 
 
 class Entries(NamedTuple):

@@ -106,7 +106,8 @@ def keep_heaviest(
         if total_w[f] > heaviest_w[f] * _HIGHER:
             heaviest_w[f], kept_step[f] = total_w[f], step
             c, lane = slot[f] // WIDTH, slot[f] % WIDTH
-            kept_share[f] = load_share[c, lane]
+            for k in range(kept_share.shape[1]):
+                kept_share[f, k] = load_share[c, k * WIDTH + lane]
             for k in range(power.shape[1]):
                 kept_power[f, k] = power[c, k, lane]
 
@@ -127,6 +128,7 @@ def keep_marked(
             if marks[kind, s]:
                 c, lane = s // WIDTH, s % WIDTH
                 kept_step[kind, s] = step
-                kept_share[kind, s] = load_share[c, lane]
+                for k in range(kept_share.shape[2]):
+                    kept_share[kind, s, k] = load_share[c, k * WIDTH + lane]
                 for k in range(power.shape[1]):
                     kept_power[kind, s, k] = power[c, k, lane]
