@@ -6,6 +6,8 @@ the lane's own random streams.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -44,10 +46,11 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
     if spec.transport != "tcp":
         leave_s = np.empty(n)
         through_link(sent_s, rate_per_s, spec.queue, leave_s)
-        uniforms = draws("loss forward").random(n)
+        # What can lose nothing needs no draws.
+        uniforms = draws("loss forward").random(n) if spec.loss > 0.0 else np.ones(n)
         lost = np.empty(n, dtype=np.bool_)
         which_are_lost(leave_s, uniforms, spec.loss, bursts[0], spec.burst_loss, outages, lost)
-        return np.where(lost, np.inf, leave_s + _delays_s(spec, n, draws("latency forward")))
+        return np.where(lost, np.inf, leave_s + _delays_s(spec, n, draws, "latency forward"))
     arrival_s = np.empty(n)
     n_draws = 4 * n + 64
     while True:
@@ -60,10 +63,12 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
             bursts[1],
             spec.burst_loss,
             outages,
-            draws("loss forward").random(n_draws),
-            draws("loss back").random(n_draws),
-            _delays_s(spec, n_draws, draws("latency forward")),
-            _delays_s(spec, n_draws, draws("latency back")),
+            *(
+                draws(f"loss {way}").random(n_draws) if loss > 0.0 else np.ones(n_draws)
+                for loss, way in ((spec.loss, "forward"), (spec.loss_back, "back"))
+            ),
+            _delays_s(spec, n_draws, draws, "latency forward"),
+            _delays_s(spec, n_draws, draws, "latency back"),
             rate_per_s,
             spec.queue,
             arrival_s,
@@ -73,17 +78,17 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
         n_draws *= 2
 
 
-def _delays_s(spec: ChannelSpec, n: int, draws: np.random.Generator) -> Floats:
-    """One-way latencies (s) of the first `n` messages or segments."""
+def _delays_s(spec: ChannelSpec, n: int, draws: Callable[[str], np.random.Generator], what: str) -> Floats:
+    """One-way latencies (s) of the first `n` messages or segments, from the stream of that name."""
     match spec.latency_kind:
         case "exponential":
-            return spec.latency_s * draws.standard_exponential(n)
+            return spec.latency_s * draws(what).standard_exponential(n)
         case "lognormal":
             std = spec.latency_log_std
-            return spec.latency_s * np.exp(std * draws.standard_normal(n) - 0.5 * std**2)
+            return spec.latency_s * np.exp(std * draws(what).standard_normal(n) - 0.5 * std**2)
         case "trace":
             trace_s = np.array(spec.latency_trace_s)
-            return np.asarray(trace_s[(draws.integers(len(trace_s)) + np.arange(n)) % len(trace_s)])
+            return np.asarray(trace_s[(draws(what).integers(len(trace_s)) + np.arange(n)) % len(trace_s)])
         case _:
             return np.full(n, spec.latency_s)
 
