@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from g2g_opt.plan import Plan
 from g2g_opt.summary import Summary
 
 Floats = NDArray[np.float64]
+
+# What runs in closed loop: many in lockstep, or one by one on OpenDSS.
+Engine = Literal["batch", "opendss"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from g2g_opt.assembly import Assembly, assemble
 from g2g_opt.batch.simulator import batch_key, run_batch
@@ -22,7 +22,7 @@ from g2g_opt.grid.opendss import STUDY_TOLERANCE
 from g2g_opt.judge import Verdict, judge
 from g2g_opt.limits import Limits
 from g2g_opt.metrics.power_quality_record import PowerQualityRecord
-from g2g_opt.outcome import Outcome
+from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.recorded_run import figures_by_step, summarise
 from g2g_opt.scenario import Scenario
@@ -31,7 +31,6 @@ from g2g_opt.uncontrolled import replay_uncontrolled
 
 logger = logging.getLogger(__name__)
 
-Engine = Literal["batch", "opendss"]
 RunProgress = Callable[[float, int], None]
 
 # Scenarios in lockstep at a time: enough to share what a step costs once, few enough for a processor's cache.

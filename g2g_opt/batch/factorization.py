@@ -12,12 +12,12 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix, eye_array
 from scipy.sparse.linalg import splu
 
 from g2g_opt.batch.moving_elements import Entries, entry_value
+from g2g_opt.compiled.kernel import inner, kernel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -200,7 +200,7 @@ def eliminate_leading(elimination: Elimination, rows: Ints, columns: Ints, block
     return found
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _eliminate_leading(
     first: int,
     lower_start: Ints,
@@ -253,7 +253,7 @@ def _eliminate_leading(
                 work[m, q] = 0.0
 
 
-@njit(error_model="numpy")
+@inner
 def _eliminate(
     work: Floats,
     at: int,
@@ -288,7 +288,7 @@ def _eliminate(
         work[m, 3] += w10 * upper[v, 1] + w11 * upper[v, 3]
 
 
-@njit(error_model="numpy")
+@inner
 def _pivot(work: Floats, at: int, diagonal: Floats, i: int) -> None:
     """Write the inverse of the block at `at` to `diagonal[i]`."""
     a, b, c, d = work[at, 0], work[at, 1], work[at, 2], work[at, 3]
@@ -299,7 +299,7 @@ def _pivot(work: Floats, at: int, diagonal: Floats, i: int) -> None:
         work[at, q] = 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def eliminate_moving(
     first: int,
     lower_start: Ints,
@@ -326,10 +326,15 @@ def eliminate_moving(
     for r in range(n):
         i = first + r
         for k in range(moving_start[r], moving_start[r + 1]):
-            work[lower_column[split[i] + k - moving_start[r]] - first] = reduced_lower[k]
-        work[r] = reduced_diagonal[r]
+            m = lower_column[split[i] + k - moving_start[r]] - first
+            for q in range(4):
+                work[m, q] = reduced_lower[k, q]
+        for q in range(4):
+            work[r, q] = reduced_diagonal[r, q]
         for u in range(upper_start[i], upper_start[i + 1]):
-            work[upper_column[u] - first] = reduced_upper[u - first_upper]
+            m = upper_column[u] - first
+            for q in range(4):
+                work[m, q] = reduced_upper[u - first_upper, q]
         for k in range(entry_start[r], entry_start[r + 1]):
             y, m = entry_value(entries, k, monomials), entry_column[k] - first
             work[m, 0] += y.real
@@ -347,7 +352,7 @@ def eliminate_moving(
                 work[m, q] = 0.0
 
 
-@njit(cache=True)
+@kernel
 def solve_columns(
     lower_start: Ints,
     lower_column: Ints,

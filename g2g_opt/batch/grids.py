@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.checked_network import load_jacobian
-from g2g_opt.batch.jacobian import Setting
 from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.own_controls import OwnControls, as_told, load_controls
 from g2g_opt.batch.ports import Port
@@ -168,6 +168,7 @@ class Grids:
         self._load_series = list(kinds)
         self._load_slots = np.array([slot for slot, one in enumerate(series) if one is not None], dtype=np.int64)
         self._load_kind = np.array([kinds[one] for one in series if one is not None], dtype=np.int64)
+        self._load_shares = self.flow.load_share.reshape(self.flow.n_chunks, -1, WIDTH)
 
     # --- stepping
 
@@ -188,8 +189,8 @@ class Grids:
             power[self._profile_places[1]] = profile_w * self._profile_tan_phi
         if self._load_series:
             now = np.array([self.time_s(step)])
-            shares = np.array([series.at(now)[0] for series in self._load_series])
-            self.flow.load_share.reshape(-1)[self._load_slots] = shares[self._load_kind]
+            shares = np.array([series.of(self.network.load_shapes, now)[0] for series in self._load_series])
+            self._load_shares[self._load_slots // WIDTH, :, self._load_slots % WIDTH] = shares[self._load_kind]
         if self.bank is not None:
             kw, kvar = self.bank.dispatch(self.time_s(step))
             power[self._storage_places[0]] = np.repeat(-1e3 * kw / 3.0, 3)
@@ -255,7 +256,7 @@ class Grids:
 
     def tell_own_loads(self, step: int, tally: Tally) -> None:
         """Note in a tally where the circuit's own constant-power loads are outside their windows."""
-        asking = self.flow.load_share.reshape(-1)[: len(self.setups)] > 0.0
+        asking = self._load_shares.max(axis=1).reshape(-1)[: len(self.setups)] > 0.0
         own_share = self.flow.own_share if asking.all() else np.where(asking, self.flow.own_share, 1.0)
         for slot in tally.count_own_loads(own_share, SERVED_TOLERANCE):
             load, voltage_pu = self.flow.own_load(slot)

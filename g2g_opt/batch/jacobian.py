@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.factorization import Elimination, Factors, eliminate_leading, eliminate_moving, solve_columns
 from g2g_opt.batch.lanes import WIDTH
-from g2g_opt.batch.load_law import CI, SPECIAL, law_admittance, law_jacobian
-from g2g_opt.batch.moving_elements import MovingElements
+from g2g_opt.batch.load_law import CI, SPECIAL, admittance, law_jacobian
+from g2g_opt.batch.moving_elements import MovingElements, Setting
 from g2g_opt.batch.network import Network
 
 Floats = NDArray[np.float64]
@@ -26,17 +25,6 @@ _KEPT = 1024
 _CONSTANT_POWER = 1  # OpenDSS's model
 # Right-hand sides solved for at once.
 _COLUMNS = 64
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Taps (regulator, ratio in pu; those left out as compiled), capacitors that are switched off, and those that the
-    circuit was compiled without and are switched on.
-    """
-
-    taps: tuple[tuple[str, float], ...] = ()
-    open_capacitors: tuple[str, ...] = ()
-    closed_capacitors: tuple[str, ...] = ()
 
 
 class Jacobian:
@@ -70,7 +58,7 @@ class Jacobian:
         rated = across / np.abs(across) * self._base
         rated = np.where(unserved[self._begin] | unserved[self._end], across, rated)
         self._block = np.array([law_jacobian(law, v) for law, v in zip(self._law, rated, strict=True)]).reshape(-1, 4)
-        draw = np.array([complex(*law_admittance(law, abs(v))) * v for law, v in zip(self._law, across, strict=True)])
+        draw = np.array([admittance(law, abs(v)) * v for law, v in zip(self._law, across, strict=True)])
         straight = _apply(self._block, across)
         self.start_remainder = np.stack([(straight - draw).real, (straight - draw).imag], axis=-1).reshape(-1, 2)
         self.moving = MovingElements(network)
@@ -265,6 +253,7 @@ class Jacobian:
             self._law[:, SPECIAL] != 0.0,
             self.network.load_models[self.load_places] == _CONSTANT_POWER,
             self.network.load_varies[self.load_places],
+            WIDTH * self.network.load_shape[self.load_places],
             1.0 / self._base,
         )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.batch.kernel_tables import PORT_COLUMNS, PORT_MAX, PORT_MIN, Loads, Solutions, W
 from g2g_opt.batch.lanes import any_less, at, fma, load, root, spread, spread_at, store, where_less
 from g2g_opt.batch.load_law import CP, MAX_SQUARED, MIN_SQUARED, N_COLUMNS, law_admittance
+from g2g_opt.compiled.kernel import inner
+from g2g_opt.compiled.records import part
 
 Floats = NDArray[np.float64]
 
@@ -18,10 +19,10 @@ Floats = NDArray[np.float64]
 def _branch_writer(coefficient: Any, size: int) -> Any:
     """The loading of one branch with one way of handing out admittances."""
 
-    @njit(error_model="numpy")
+    @inner
     def _write_branch(x: Any, c: Any, b: Any, ratings: Any, y: Any, skipped: Any, out: Any) -> None:
         """Largest phase current of a rated branch over its rating, and its phase; entry k lies at k - `skipped`."""
-        n_slots, flat, flat_phase = len(out.solved), out.loading_pu.reshape(-1), out.loading_phase.reshape(-1)
+        n_slots, flat, flat_phase = len(out.solved), out.loading_pu, out.loading_phase
         largest, phase = spread(-1.0), spread(0.0)
         for row in range(at(ratings.branch_start, b), at(ratings.branch_start, b + 1)):
             re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
@@ -45,7 +46,7 @@ def _branch_writer(coefficient: Any, size: int) -> Any:
 _write_branch_shared, _write_branch_each = _branch_writer(spread_at, 1), _branch_writer(load, W)
 
 
-@njit(error_model="numpy")
+@inner
 def write_loadings(x: Any, c: Any, ratings: Any, which: Any, out: Any) -> None:
     """Loadings of a chunk whose lanes share the setting `which`, or have one each (negative: of the chunk's own)."""
     shared = ratings.shared[max(which, 0)]
@@ -58,17 +59,17 @@ def write_loadings(x: Any, c: Any, ratings: Any, which: Any, out: Any) -> None:
             _write_branch_shared(x, c, b, ratings, shared, 0, out)
 
 
-@njit(error_model="numpy")
+@inner
 def write_out(x: Any, c: Any, p: Any, done: Any, rounds: Any, out: Any) -> None:
     """Magnitudes of a chunk's voltages, which lanes converged, and phasors where they are wanted."""
     first = c * W
     n_slots = len(out.solved)
-    flat = out.voltage_pu.reshape(-1)
+    flat = out.voltage_pu
     for i in range(len(p.output)):
         other = at(p.reference, i)
         re, im = load(x, 2 * W * i) - load(x, other), load(x, 2 * W * i + W) - load(x, other + W)
         store(flat, at(p.output, i) * n_slots + first, root(fma(re, re, im * im)) * spread_at(p.inverse_base, i))
-    sensed = out.sensed_v.reshape(-1)
+    sensed = out.sensed_v
     for i in range(len(out.sensed_place)):
         place = at(out.sensed_place, i)
         store(sensed, 2 * i * n_slots + first, load(x, place))
@@ -82,7 +83,7 @@ def write_out(x: Any, c: Any, p: Any, done: Any, rounds: Any, out: Any) -> None:
                 out.phasors[p.output[i], first + lane] = complex(x[2 * W * i + lane], x[2 * W * i + W + lane])
 
 
-@njit(error_model="numpy")
+@inner
 def watch_ports(v: Any, power: Any, law: Any, c: Any, n_ports: Any, out: Any) -> None:
     """Which scenarios have a port that draws power outside its window."""
     for lane in range(c * W, (c + 1) * W):
@@ -99,9 +100,9 @@ def watch_ports(v: Any, power: Any, law: Any, c: Any, n_ports: Any, out: Any) ->
                 out.outside[c * W + lane] |= draws and not inside
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _note_unserved(x: Floats, c: int, b: int, loads: Loads, out: Solutions) -> None:
-    law = loads.law[N_COLUMNS * b : N_COLUMNS * (b + 1)]
+    law = part(loads.law, N_COLUMNS * b)
     here, back = loads.begin[b], loads.end[b]
     for lane in range(W):
         re, im = x[here + lane] - x[back + lane], x[here + W + lane] - x[back + W + lane]
@@ -116,7 +117,7 @@ def _note_unserved(x: Floats, c: int, b: int, loads: Loads, out: Solutions) -> N
             out.own_voltage_pu[c * W + lane] = m * loads.inverse_base[b]
 
 
-@njit(error_model="numpy")
+@inner
 def watch_loads(x: Any, c: Any, loads: Any, out: Any) -> None:
     """Which of the circuit's own constant-power loads got something else than their power."""
     for lane in range(W):

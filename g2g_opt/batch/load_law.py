@@ -15,10 +15,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.compiled.kernel import inner
 from g2g_opt.grid.circuit_parts import LoadBranch
 
 Floats = NDArray[np.float64]
@@ -127,7 +127,7 @@ def _shares(y: complex, of: tuple[float, float]) -> complex:
     return complex(y.real * of[0], y.imag * of[1])
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def law_admittance(law: Floats, m: float) -> tuple[float, float]:
     """g(m) of a law at |v| = m (V): conductance and susceptance (S)."""
     if m <= law[EDGE_LOW]:
@@ -138,7 +138,8 @@ def law_admittance(law: Floats, m: float) -> tuple[float, float]:
     elif m > law[EDGE_MAX]:
         re, im = law[Y_ABOVE], law[Y_ABOVE + 1]
     elif law[SPECIAL] == _EXPONENTS:
-        p, q, base_v, a, b = law[SPECIAL_FIRST : SPECIAL_FIRST + 5]
+        p, q, base_v = law[SPECIAL_FIRST], law[SPECIAL_FIRST + 1], law[SPECIAL_FIRST + 2]
+        a, b = law[SPECIAL_FIRST + 3], law[SPECIAL_FIRST + 4]
         re, im = p * (m / base_v) ** a / (m * m), -q * (m / base_v) ** b / (m * m)
     else:
         re = law[CZ] + law[CI] / m + law[CP] / (m * m)
@@ -150,12 +151,16 @@ def law_admittance(law: Floats, m: float) -> tuple[float, float]:
     return re, im
 
 
+def admittance(law: Floats, m: float) -> complex:
+    """g(m) of a law at |v| = m (V), S."""
+    return complex(*law_admittance.py_func(law, m))
+
+
 def law_jacobian(law: Floats, v: complex) -> Floats:
     """Derivative of the branch current by its voltage (re, im) at v, as a block (a, b, c, d), S."""
     m = abs(v)
     step = 1e-4 * m
-    g = complex(*law_admittance(law, m))
-    up, down = complex(*law_admittance(law, m + step)), complex(*law_admittance(law, m - step))
+    g, up, down = (admittance(law, at) for at in (m, m + step, m - step))
     radial = (up - down) / (2 * step) * v / m
     # dI = g dv + v g'(m) Re(conj(v) dv) / m
     return np.array(

@@ -79,7 +79,8 @@ class Network:
 
     `fixed` are the linear elements without regulated windings and capacitors, `source_a` the currents of the sources
     (A, node), `judged` between what voltages are told, `load_from`, `load_to` and `load_law` the branches of the
-    circuit's own loads (see `load_law`), `banks_off` the capacitors that the circuit is left without, as they would be
+    circuit's own loads (see `load_law`), `load_shape` the place among `load_shapes` ("" first: none) of the shape that
+    each follows over a year, `banks_off` the capacitors that the circuit is left without, as they would be
     in service, `start_v` a solution (V, node) at the taps the circuit was left at, `alive`
     the nodes with a path to a source.
     """
@@ -97,6 +98,8 @@ class Network:
     load_names: tuple[str, ...]
     load_models: Ints
     load_varies: NDArray[np.bool_]
+    load_shape: Ints
+    load_shapes: tuple[str, ...]
     load_from: Ints
     load_to: Ints
     load_law: Floats
@@ -147,7 +150,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
     circuit.solve()
     start_v = circuit.node_voltages().copy()
     source_a = source_currents_a(circuit)
-    names, models, varies, begins, ends, laws, bases = [], [], [], [], [], [], []
+    names, models, varies, shapes, begins, ends, laws, bases = [], [], [], [], [], [], [], []
     for load in load_branches(circuit):
         if load.kw == 0.0 and load.kvar == 0.0:
             continue
@@ -159,10 +162,12 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
             names.append(load.name)
             models.append(load.model)
             varies.append(load.varies)
+            shapes.append(load.shape)
             begins.append(first)
             ends.append(second)
             laws.append(law)
             bases.append(load.branch_base_v)
+    load_shapes = tuple(sorted({"", *shapes}))
     tapped = _tapped_windings(circuit, tapped_names)
     banks_off = _banks_off(circuit, linear)
     nodes = tuple(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
@@ -191,6 +196,8 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
         load_names=tuple(names),
         load_models=np.array(models, dtype=np.int64),
         load_varies=np.array(varies, dtype=np.bool_),
+        load_shape=np.array([load_shapes.index(shape) for shape in shapes], dtype=np.int64),
+        load_shapes=load_shapes,
         load_from=np.array(begins, dtype=np.int64),
         load_to=np.array(ends, dtype=np.int64),
         load_law=np.array(laws).reshape(len(laws), N_COLUMNS),

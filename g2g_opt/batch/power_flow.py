@@ -22,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
-from g2g_opt.batch.jacobian import Jacobian, Setting
-from g2g_opt.batch.kernel_bundle import bundle
+from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.lanes import WIDTH, aligned
 from g2g_opt.batch.loadings import Loadings, no_ratings
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port, PortTable
 from g2g_opt.batch.power_flow_kernel import solve_chunks
+from g2g_opt.compiled.records import pack
 from g2g_opt.grid.loading import JudgedRating
 
 Floats = NDArray[np.float64]
@@ -46,9 +47,9 @@ class BatchPowerFlow:
     would come next; `max_iterations` are network solves. After it, `voltage_pu` has shape (node, scenario),
     `solved` and `iterations` shape (scenario,), in the order of the scenarios, and `port_pu` the voltage across each
     port in pu of its base; `loadings` records those of elements with a rating (`ratings`, or what the circuit says
-    itself); `load_share` (chunk, lane) is the share of their power that the circuit's own loads draw.
-    `all_well` says that all were solved and no port was outside its window. `unbalanced` are the three nodes of every
-    bus whose voltage unbalance is told, in `unbalance`.
+    itself); `load_share` (chunk, shape x lane) is the share of their power that the circuit's own loads draw, by the
+    load shape that they follow. `all_well` says that all were solved and no port was outside its window. `unbalanced`
+    are the three nodes of every bus whose voltage unbalance is told, in `unbalance`.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class BatchPowerFlow:
         self._bus_nodes = 2 * W * self.jacobian.places(nodes.reshape(-1))
         n_loads, n_ports = len(self._loads.is_special), self.ports.n_ports
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
-        self.load_share = aligned(self.n_chunks, W)
+        self.load_share = aligned(self.n_chunks, len(network.load_shapes) * W)
         self.load_share[:] = 1.0
         by_port = [aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2)]
         self._state = tables.LaneState(aligned(self.n_chunks, n_loads * 2 * W), *by_port)
@@ -172,20 +173,22 @@ class BatchPowerFlow:
         for c in differ.tolist():
             for lane in range(W):
                 self._write_lane(c, lane)
-        self._bundle = bundle(
-            self.jacobian.pattern,
-            self._loads,
-            self.ports.table,
-            self._ratings,
-            self._bus_nodes,
-            self._factors,
-            self._of_chunk,
-            self.power,
-            self.load_share,
-            self._active,
-            self._state,
-            self._work,
-            self._out,
+        self._packed = pack(
+            tables.Flow(
+                self.jacobian.pattern,
+                self._loads,
+                self.ports.table,
+                self._ratings,
+                self._bus_nodes,
+                self._factors,
+                self._of_chunk,
+                self.power,
+                self.load_share,
+                self._active,
+                self._state,
+                self._work,
+                self._out,
+            )
         )
 
     # --- solving
@@ -217,7 +220,7 @@ class BatchPowerFlow:
             by_chunk = padded.reshape(self.ports.n_ports, self.n_chunks, W).transpose(1, 0, 2)
             power[:, :, 0], power[:, :, 1] = by_chunk.real, by_chunk.imag
         tolerance = self.tolerance_pu if tolerance_pu is None else tolerance_pu
-        self.all_well: bool = solve_chunks(self._bundle, tolerance, self.max_iterations)
+        self.all_well: bool = solve_chunks(self._packed.words, tolerance, self.max_iterations)
 
     def solve_again(self, scenarios: Ints) -> None:
         """Solve some scenarios anew, for other settings; the others keep what they have to the last bit."""
@@ -230,7 +233,7 @@ class BatchPowerFlow:
         kept_out = [array[..., others] for array in by_slot]
         self._active[:] = False
         self._active[chunks] = True
-        self.all_well = solve_chunks(self._bundle, self.tolerance_pu, self.max_iterations)
+        self.all_well = solve_chunks(self._packed.words, self.tolerance_pu, self.max_iterations)
         self._active[:] = True
         for array, kept in zip(by_chunk, kept_state, strict=True):
             array[chunk, :, lane] = kept

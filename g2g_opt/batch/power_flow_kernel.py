@@ -16,17 +16,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from g2g_opt.batch.kernel_bundle import Bundle
 from g2g_opt.batch.kernel_outputs import (
     watch_loads,
     watch_ports,
     write_loadings,
     write_out,
 )
-from g2g_opt.batch.kernel_tables import W
+from g2g_opt.batch.kernel_tables import W, read_flow
 from g2g_opt.batch.lanes import any_less, at, fma, higher, load, root, spread, spread_at, store, where_less
 from g2g_opt.batch.load_law import (
     CI,
@@ -44,6 +42,8 @@ from g2g_opt.batch.load_law import (
 )
 from g2g_opt.batch.port_kernel import bound_ports, length, port_currents, read_ports, settle_ports, write_ports
 from g2g_opt.batch.unbalance_kernel import write_unbalance
+from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.records import part
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -56,7 +56,7 @@ def _row_solver(coefficient: Any, size: int) -> tuple[Any, Any]:
     where `size` is 1 or the number of lanes. Entry k of the pattern lies at k - `skipped` of the array.
     """
 
-    @njit(error_model="numpy")
+    @inner
     def _add_lower(x: Any, p: Any, lower: Any, begin: Any, end: Any, skipped: Any, sums: Any) -> Any:
         re, im, re2, im2 = sums
         for k in range(begin, end):
@@ -66,7 +66,7 @@ def _row_solver(coefficient: Any, size: int) -> tuple[Any, Any]:
             im, im2 = fma(coefficient(lower, q + 2 * size), a, im), fma(coefficient(lower, q + 3 * size), b, im2)
         return re, im, re2, im2
 
-    @njit(error_model="numpy")
+    @inner
     def _backwards(x: Any, p: Any, i: Any, upper: Any, diagonal: Any, skipped: Any, first: Any) -> None:
         re, im, re2, im2 = load(x, 2 * W * i), load(x, 2 * W * i + W), spread(0.0), spread(0.0)
         for k in range(at(p.upper_start, i), at(p.upper_start, i + 1)):
@@ -87,7 +87,7 @@ _add_lower_shared, _backwards_shared = _row_solver(spread_at, 1)
 _add_lower_each, _backwards_each = _row_solver(load, W)
 
 
-@njit(error_model="numpy")
+@inner
 def _substitute(x: Any, rhs: Any, remainder: Any, has_rhs: Any, p: Any, f: Any, which: Any) -> None:
     """Node voltages of one chunk: y = b + L y forwards, x = D (y + U x) backwards.
 
@@ -124,13 +124,13 @@ def _substitute(x: Any, rhs: Any, remainder: Any, has_rhs: Any, p: Any, f: Any, 
         _backwards_shared(x, p, i, upper, diagonal, 0, 0)
 
 
-@njit(error_model="numpy")
+@inner
 def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> Any:
     """Remainders A v - I(v) of the circuit's own loads into `fresh`.
 
     Returns how far their change from `used` can move any node's voltage (pu), for each of three groups of nodes.
     """
-    one, scale = spread(1.0), load(share, 0)
+    one = spread(1.0)
     bound_0, bound_1, bound_2 = spread(0.0), spread(0.0), spread(0.0)
     for b in range(len(loads.is_special)):
         law, block, place = N_COLUMNS * b, 4 * b, 2 * W * b
@@ -158,14 +158,16 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> A
             g_re = where_less(most, square, spread_at(loads.law, law + Y_ABOVE), g_re)
             g_im = where_less(most, square, spread_at(loads.law, law + Y_ABOVE + 1), g_im)
         if loads.varies[b]:
+            scale = load(share, at(loads.share_place, b))
             g_re, g_im = g_re * scale, g_im * scale
         a00, a01 = spread_at(loads.block, block), spread_at(loads.block, block + 1)
         a10, a11 = spread_at(loads.block, block + 2), spread_at(loads.block, block + 3)
         out_re = fma(a00 - g_re, re, (a01 + g_im) * im)
         out_im = fma(a10 - g_im, re, (a11 - g_re) * im)
         if loads.is_special[b]:
-            own_law, own_block = loads.law[law : law + N_COLUMNS], loads.block[block : block + 4]
-            _special(x, here, back, own_law, own_block, fresh, place, share, loads.varies[b])
+            own_law, own_block = part(loads.law, law), part(loads.block, block)
+            own_share = part(share, loads.share_place[b])
+            _special(x, here, back, own_law, own_block, fresh, place, own_share, loads.varies[b])
             out_re, out_im = load(fresh, place), load(fresh, place + W)
         store(fresh, place, out_re)
         store(fresh, place + W, out_im)
@@ -176,7 +178,7 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> A
     return bound_0, bound_1, bound_2
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _special(
     x: Floats,
     here: int,
@@ -198,12 +200,13 @@ def _special(
         fresh[place + W + lane] = (block[2] - g_im) * re + (block[3] - g_re) * im
 
 
-@njit(cache=True, error_model="numpy")
-def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bool:
+@kernel
+def solve_chunks(packed: Ints, tolerance_pu: float, max_iterations: int) -> bool:
     """Power flows of all active chunks for `power` (chunk, port, 2, lane), W and var, from and into `state`.
 
     Returns whether all of them were solved with every port inside its window.
     """
+    tables = read_flow(packed)
     p, loads, ports, ratings, factors = tables.pattern, tables.loads, tables.ports, tables.ratings, tables.factors
     factor_of_chunk, power, load_share, state, work, out = (
         tables.factor_of_chunk,

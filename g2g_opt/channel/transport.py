@@ -6,8 +6,6 @@ the lane's own random streams.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -32,7 +30,15 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
     def draws(what: str) -> np.random.Generator:
         return keyed_generator(seed, *key, what)
 
+    def delays(count: int, way: str) -> Floats:
+        # What is constant needs no draws, either.
+        if spec.latency_kind == "constant":
+            return np.full(count, spec.latency_s)
+        return delays_s(spec, count, draws(f"latency {way}"))
+
     outages = outage_edges_s(spec.outages)
+    if spec.transport == "recorded":
+        return _recorded_arrivals_s(spec, sent_s, outages)
     # Beyond the last message, for what tcp still sends.
     end_s = float(sent_s[-1]) + 1.0
     bursts = [
@@ -50,7 +56,7 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
         uniforms = draws("loss forward").random(n) if spec.loss > 0.0 else np.ones(n)
         lost = np.empty(n, dtype=np.bool_)
         which_are_lost(leave_s, uniforms, spec.loss, bursts[0], spec.burst_loss, outages, lost)
-        return np.where(lost, np.inf, leave_s + _delays_s(spec, n, draws, "latency forward"))
+        return np.where(lost, np.inf, leave_s + delays(n, "forward"))
     arrival_s = np.empty(n)
     n_draws = 4 * n + 64
     while True:
@@ -67,8 +73,8 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
                 draws(f"loss {way}").random(n_draws) if loss > 0.0 else np.ones(n_draws)
                 for loss, way in ((spec.loss, "forward"), (spec.loss_back, "back"))
             ),
-            _delays_s(spec, n_draws, draws, "latency forward"),
-            _delays_s(spec, n_draws, draws, "latency back"),
+            delays(n_draws, "forward"),
+            delays(n_draws, "back"),
             rate_per_s,
             spec.queue,
             arrival_s,
@@ -78,17 +84,24 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
         n_draws *= 2
 
 
-def _delays_s(spec: ChannelSpec, n: int, draws: Callable[[str], np.random.Generator], what: str) -> Floats:
-    """One-way latencies (s) of the first `n` messages or segments, from the stream of that name."""
+def _recorded_arrivals_s(spec: ChannelSpec, sent_s: Floats, outages_s: Floats) -> Floats:
+    """Arrivals (s) of messages that fare one after the other as those of a recorded run did."""
+    place = np.arange(len(sent_s)) % len(spec.latency_trace_s)
+    lost = np.isin(place, spec.lost_messages) | (np.searchsorted(outages_s, sent_s, side="right") % 2 == 1)
+    return np.where(lost, np.inf, sent_s + np.array(spec.latency_trace_s)[place])
+
+
+def delays_s(spec: ChannelSpec, n: int, draws: np.random.Generator) -> Floats:
+    """One-way latencies (s) of the first `n` messages or segments."""
     match spec.latency_kind:
         case "exponential":
-            return spec.latency_s * draws(what).standard_exponential(n)
+            return spec.latency_s * draws.standard_exponential(n)
         case "lognormal":
             std = spec.latency_log_std
-            return spec.latency_s * np.exp(std * draws(what).standard_normal(n) - 0.5 * std**2)
+            return spec.latency_s * np.exp(std * draws.standard_normal(n) - 0.5 * std**2)
         case "trace":
             trace_s = np.array(spec.latency_trace_s)
-            return np.asarray(trace_s[(draws(what).integers(len(trace_s)) + np.arange(n)) % len(trace_s)])
+            return np.asarray(trace_s[(draws.integers(len(trace_s)) + np.arange(n)) % len(trace_s)])
         case _:
             return np.full(n, spec.latency_s)
 

@@ -117,7 +117,8 @@ class LoadBranch:
 
     `cvr_exponents` are those of P and Q (model 4), `zipv` the seven coefficients of model 8 (empty for others);
     below `low_pu` any model is a plain impedance; `neutral_ohm` is the resistance of its neutral to ground, negative
-    where there is none. `varies` is false for a load of status fixed or exempt, which no load share changes.
+    where there is none. `varies` is false for a load of status fixed or exempt, which no load share changes. `shape` is
+    the load shape that it follows over a year: its yearly one, else its daily one; empty for none.
     """
 
     name: str
@@ -134,6 +135,7 @@ class LoadBranch:
     low_pu: float = 0.5
     neutral_ohm: float = -1.0
     varies: bool = True
+    shape: str = ""
 
     def branch_nodes(self) -> list[tuple[int, int]]:
         """Node pairs (from, to) across which the load's branches lie; -1 is ground."""

@@ -12,7 +12,7 @@ from g2g_opt.grid.circuit import INJECTION_PREFIX, Circuit
 from g2g_opt.grid.circuit_parts import LinearElement, LoadBranch
 
 _ZIPV_MODEL = 8
-_VARIABLE = 0  # OpenDSS's load status
+_VARIABLE, _FIXED = 0, 1  # OpenDSS's load status
 
 
 def elements(circuit: Circuit) -> Iterator[tuple[str, str]]:
@@ -36,7 +36,8 @@ def load_branches(circuit: Circuit) -> list[LoadBranch]:
         name = circuit.ask_text("Loads_Get_Name").lower()
         if not name.startswith(INJECTION_PREFIX) and circuit.ask("CktElement_Get_Enabled"):
             model = int(circuit.ask("Loads_Get_Model"))
-            varies = int(circuit.ask("Loads_Get_Status")) == _VARIABLE
+            status = int(circuit.ask("Loads_Get_Status"))
+            varies = status == _VARIABLE
             level = multiplier if varies else 1.0
             found.append(
                 LoadBranch(
@@ -54,10 +55,16 @@ def load_branches(circuit: Circuit) -> list[LoadBranch]:
                     low_pu=float(circuit.command(f"? Load.{name}.vlowpu")),
                     neutral_ohm=float(circuit.ask("Loads_Get_Rneut")),
                     varies=varies,
+                    shape="" if status == _FIXED else _shape(circuit),
                 )
             )
         more = circuit.ask("Loads_Get_Next")
     return found
+
+
+def _shape(circuit: Circuit) -> str:
+    """The shape that the active load follows in OpenDSS's yearly mode: its yearly one, else its daily one."""
+    return (circuit.ask_text("Loads_Get_Yearly") or circuit.ask_text("Loads_Get_daily")).lower()
 
 
 def linear_elements(circuit: Circuit) -> list[LinearElement]:

@@ -15,29 +15,12 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy, TapMode
 from g2g_opt.quantities import Count, DelayS, DrawCount, DurationS, ShareBelowOne, TimeS
 from g2g_opt.scenario import Scenario
-from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, sized_site
 from studies.communication.links import LinkState
+from studies.shared.feeder_questions import SizeQuestion
 from studies.shared.outages import worst_outage_start_s
-from studies.shared.question_fields import (
-    BaseKwPerGpu,
-    Buses,
-    CircuitEdits,
-    ExcludedBuses,
-    FeederName,
-    GpuName,
-    GpusPerReplica,
-    MeasuredPrecision,
-    MeasuredTask,
-    ModelNames,
-    NominalBatchSize,
-    SearchEndMw,
-    SiteConnection,
-    SitePowerFactor,
-    StudySeed,
-    TraceFolder,
-)
+from studies.shared.question_fields import FeederName, StudySeed
 from studies.shared.question_model import NounFlags, check_unused, question_model
-from studies.shared.workload import Models, check_site_buses, measured_models
+from studies.shared.workload import Models, check_site_buses
 
 CaseName = Literal["feeder", "cigre-lv", "five-clients"]
 AllocatorName = Literal["opf", "pi"]
@@ -64,7 +47,7 @@ _CLIENT_DRAWS, _FEEDER_DRAWS = 10, 3
 
 
 @question_model
-class CommunicationQuestion:
+class CommunicationQuestion(SizeQuestion):
     """Links of every `transports` x `losses` x `delays_s`, with `two_way` also losing TCP's acknowledgements.
 
     On a feeder, sites of `models` at one of `buses` after the other, under `policy`, whose channels say what all links
@@ -78,19 +61,6 @@ class CommunicationQuestion:
 
     case: Annotated[CaseName, Flag("--case", "sites on a feeder, or a bundled case of clients")] = "feeder"
     feeder: FeederName = _USUAL_FEEDER
-    exclude_buses: ExcludedBuses = ()
-    edits: CircuitEdits = None
-    buses: Buses = ()
-    models: ModelNames = ("llama-3.1-70b",)
-    gpu: GpuName = "H100"
-    task: MeasuredTask = None
-    precision: MeasuredPrecision = None
-    gpus_per_replica: GpusPerReplica = None
-    batch_size: NominalBatchSize = 128
-    power_factor: SitePowerFactor = POWER_FACTOR
-    connection: SiteConnection = "auto"
-    base_kw_per_gpu: BaseKwPerGpu = BASE_KW_PER_GPU
-    power_max_mw: SearchEndMw = 60.0
     transports: Annotated[
         tuple[Literal["udp", "tcp"], ...], Flag("--transport", "only this transport", group=_LINKS, unset="both")
     ] = ("tcp", "udp")
@@ -157,7 +127,6 @@ class CommunicationQuestion:
     ] = get_args(RulesName)
     n_rows: Annotated[Count, Flag("--rows", "rows of the curves, one a second", group=_CLIENTS)] = N_ROWS
     seed: StudySeed = 0
-    trace_dir: TraceFolder = "data/specs"
 
     # --- the question, resolved
 
@@ -170,14 +139,6 @@ class CommunicationQuestion:
     def draws(self) -> int:
         """Paired draws."""
         return self.n_draws or (_CLIENT_DRAWS if self.is_clients else _FEEDER_DRAWS)
-
-    def load_feeder(self) -> Feeder:
-        """The feeder of the sites."""
-        return Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
-
-    def load_models(self) -> Models:
-        """Measured specs with their batch size; `InputError` if the batch size is not feasible for a model."""
-        return measured_models(self.models, self.gpu, self.task, self.precision, self.gpus_per_replica, self.batch_size)
 
     def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
         """The buses asked for, or the one where sites of a bundled feeder are usually studied."""
@@ -192,7 +153,7 @@ class CommunicationQuestion:
 
     def plan(self, models: Models, bus: str, n_servers: int, link: LinkState | None) -> Plan:
         """A site of so many servers over a link; without one it is firm."""
-        site = sized_site("site", bus, models, n_servers, self.base_kw_per_gpu, self.power_factor, self.connection)
+        site = self.site("site", bus, models, n_servers)
         mode: TapMode = "own control" if self.taps == "own control" else "fixed"
         if link is None:
             return Plan((site,), policy=replace(self.policy.of_the_grid, channels=None), tap_mode=mode)

@@ -7,7 +7,7 @@ clients, one: runs of an allocator over every link.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -22,12 +22,11 @@ from studies.communication.client_runs import LOCAL_S, ClientStudy
 from studies.communication.feeder_tasks import bound_tasks, capacity_tasks, run_task, run_tasks, split_task
 from studies.communication.links import LinkState
 from studies.communication.question import CommunicationQuestion
-from studies.running.inputs import feeder_files, files_under
 from studies.shared.conclusion import Conclusion
+from studies.shared.input_files import files_under
 from studies.shared.question_model import question_model
 from studies.shared.task import Progress, Row, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import to_rows
-from studies.shared.workload import try_smallest_sites
 
 
 @question_model
@@ -38,30 +37,18 @@ class CommunicationStudy(CommunicationQuestion):
     stages: ClassVar[tuple[str, ...]] = ("bounds", "capacities", "runs")
     rejudges: ClassVar[frozenset[str]] = frozenset()
 
-    def input_files(self) -> dict[str, Path]:
+    def input_files(self) -> Mapping[str, Path]:
         """Circuit, bundled data, the user's traces and hourly profile; or a case's circuit and curves."""
         if self.is_clients:
             circuit = files_under("feeder", data_path("feeders", CLIENT_CASES[self.case]))
             return circuit | files_under("clients", data_path("clients"))
-        return feeder_files(self.feeder, self.trace_dir, self.scenario.profile, self.scenario.training)
+        return super().input_files()
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
         self.check_fields()
         if not self.is_clients:
-            feeder = self.load_feeder()
-            try_smallest_sites(
-                feeder,
-                self.resolve_buses(feeder),
-                self.load_models(),
-                self.base_kw_per_gpu,
-                self.power_factor,
-                self.connection,
-                replace(self.policy, channels=self.channels_of(self.perfect)),
-                self.scenario,
-                self.limits,
-                self.trace_dir,
-            )
+            self.try_smallest_sites(replace(self.policy, channels=self.channels_of(self.perfect)))
 
     # --- tasks
 

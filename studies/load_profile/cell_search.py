@@ -37,7 +37,7 @@ class CellFound:
 
     def done(self, study: LoadProfileQuestion, models: Models) -> list[tuple[Plan, Scenario, Outcome]]:
         """Every size judged, as it was run."""
-        scenario = self.cell.scenario(study.profile, study.seed)
+        scenario = study.cell_scenario(self.cell)
         return [(study.plan(models, self.bus, n), scenario, run) for n, run in self.judged.items()]
 
     def runs(self, study: LoadProfileQuestion, models: Models) -> list[CellRun]:
@@ -62,7 +62,7 @@ def search_cell(
         growth=1.6,
         at_once=SIZES_AT_ONCE,
     )
-    scenario = cell.scenario(study.profile, study.seed)
+    scenario = study.cell_scenario(cell)
     judged: dict[int, Outcome] = {}
     asked = next(search)
     while True:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from batch_rigs import AGREE_PU, BATCH_PU, Case, Reference, circuit_commands, differences_pu
 
-from g2g_opt.batch.jacobian import Setting
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 

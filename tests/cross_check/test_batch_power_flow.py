@@ -22,7 +22,8 @@ from batch_rigs import (
     solve_and_compare,
 )
 
-from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.jacobian import Jacobian
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.feeder import Feeder
 

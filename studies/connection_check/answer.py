@@ -1,0 +1,137 @@
+"""The conclusion of a connection check: yes or no, what binds, and what would let the request in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from g2g_opt.feeder_description import loading_notes, unassessed_notes
+from studies.connection_check.question import ConnectionCheckQuestion
+from studies.connection_check.rows import CheckedLimitRow, RequestRow, RequestRun, TriedSizeRow
+from studies.report.scenario_chart import scenario_chart
+from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Line, MissingAnswer, ResultTable
+from studies.shared.envelopes import envelope_of
+from studies.shared.task import TaskResult
+from studies.shared.typed_rows import gather_as
+
+_REQUESTS = (
+    Column("operation", "operation"),
+    Column("answer", "answer"),
+    Column("margin_mw", "margin MW", 2),
+    Column("largest_mw", "largest MW that fits", 2),
+    Column("limit", "limit that binds"),
+    Column("limit_where", "where and when"),
+    Column("limit_used", "share of it used", 3),
+    Column("n_gpus", "GPUs"),
+    Column("power_peak_mw", "peak MW simulated", 2),
+    Column("power_mean_mw", "mean MW", 2, secondary=True),
+    Column("throughput_share", "tokens share", 3),
+    Column("lowest_pu", "lowest pu", 4, secondary=True),
+    Column("highest_pu", "highest pu", 4, secondary=True),
+    Column("loading_pu", "highest loading", 3, secondary=True),
+    Column("scenario", "scenario", secondary=True),
+    Column("engine", "engine", secondary=True),
+    Column("broken", "everything that is broken", secondary=True),
+    Column("note", "note", secondary=True),
+    Column("next_limit", "limit that stops the next size", secondary=True),
+    Column("next_limit_where", "where", secondary=True),
+)
+_LIMITS = (
+    Column("operation", "operation"),
+    Column("scenario", "scenario"),
+    Column("limit", "limit"),
+    Column("value", "value", 4),
+    Column("allowed", "allowed", 4),
+    Column("used", "share used", 3),
+    Column("kept", "kept"),
+    Column("where", "where and when"),
+)
+
+
+def conclusion_of(study: ConnectionCheckQuestion, results: Sequence[TaskResult]) -> Conclusion:
+    """The answer from stored results alone."""
+    requests = gather_as(results, "requests", RequestRow)
+    runs = gather_as(results, "runs", RequestRun)
+    tables = [
+        ResultTable("requests", "The request", _REQUESTS, [_shown(row) for row in requests]),
+        ResultTable("limits", "Every limit of the size that was asked for", _LIMITS,
+                    [vars(row) for row in gather_as(results, "limits", CheckedLimitRow)], folded=True),
+    ]  # fmt: skip
+    return Conclusion(
+        title=f"{study.mw:g} MW at bus {study.bus} of {study.feeder}: {', '.join(study.models)} on {study.gpu}",
+        answer=_answer(study, requests),
+        feeder=study.feeder,
+        tables=tuple(tables),
+        envelopes=tuple(_envelopes(study, runs)),
+        charts=(
+            _size_chart(study, gather_as(results, "sizes", TriedSizeRow)),
+            scenario_chart(study.scenarios(), study.load_feeder()),
+        ),
+        failures=tuple(MissingAnswer(result.task.label, result.failed) for result in results if result.failed),
+        not_assessed=_not_assessed(study),
+    )
+
+
+def _shown(row: RequestRow) -> dict[str, object]:
+    return {**vars(row), "answer": "yes" if row.kept else "no"}
+
+
+def _answer(study: ConnectionCheckQuestion, requests: Sequence[RequestRow]) -> str:
+    if not requests:
+        return "The request has no answer: its task failed."
+    return " ".join(_sentence(row) for row in requests)
+
+
+def _sentence(row: RequestRow) -> str:
+    words = f"{row.operation.capitalize()}: {'yes' if row.kept else 'no'}, {row.mw:g} MW at bus {row.bus} "
+    if row.kept:
+        words += f"keep every limit; the nearest is {row.limit}, {100 * (row.limit_used or 0.0):.0f} % used"
+    else:
+        words += f"break {row.limit or 'the power flow'}"
+    words += f" ({row.limit_where})" if row.limit_where else ""
+    if row.base_breaks:
+        words += ", which the circuit breaks without any site, too"
+    if row.largest_mw is None:
+        return f"{words}; no size that was tried fits."
+    if row.at_search_end:
+        return f"{words}; {row.largest_mw:.2f} MW, where the search ended, still fit."
+    more = row.margin_mw or 0.0
+    return f"{words}; {row.largest_mw:.2f} MW fit, {abs(more):.2f} MW {'more' if more >= 0 else 'less'} than asked."
+
+
+def _size_chart(study: ConnectionCheckQuestion, rows: Sequence[TriedSizeRow]) -> Chart:
+    lines = []
+    for operation in dict.fromkeys(row.operation for row in rows):
+        found = [row for row in rows if row.operation == operation and row.power_peak_mw is not None]
+        known = [row for row in found if row.limit_used is not None]
+        mw, used = [row.power_peak_mw for row in known], [row.limit_used for row in known]
+        lines.append(Line(operation, mw, used, points=True, text=[row.limit for row in known]))
+    return Chart(
+        f"How much of the limit that binds sizes at bus {study.bus} use up",
+        "peak MW simulated",
+        "share of the limit used (1: at it)",
+        tuple(lines),
+        limits=(1.0,),
+    )
+
+
+def _envelopes(study: ConnectionCheckQuestion, runs: Sequence[RequestRun]) -> list[Envelope]:
+    found = []
+    for operation in dict.fromkeys(run.operation for run in runs):
+        of = [run for run in runs if run.operation == operation and run.failure_kind is None]
+        of = [run for run in of if run.nodes == of[0].nodes]
+        if of:
+            found.append(envelope_of(f"{study.bus}, {study.mw:g} MW {operation}", of, study.limits))
+    return found
+
+
+def _not_assessed(study: ConnectionCheckQuestion) -> tuple[str, ...]:
+    low, high = study.utilisation
+    return (
+        *loading_notes(study.load_feeder(), study.limits),
+        *unassessed_notes(study.load_feeder()),
+        "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1",
+        f"draws that do not follow the scenario or the way from {low:g} to {high:g} of the replicas and back within "
+        "an hour, e.g. faster ramps",
+        "protection, short-circuit levels, harmonics and sub-second transients",
+        "the grid upstream of the feeder's source",
+    )

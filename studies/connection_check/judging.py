@@ -1,0 +1,170 @@
+"""One request judged: the very size that was asked for, in every scenario, and how much the bus could take instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from g2g_opt.outcome import Outcome
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
+from g2g_opt.site import Site, smallest_n_servers
+from solvers.largest_feasible import search_largest_feasible
+from studies.connection_check.question import MARGIN_MAX, ConnectionQuestion, Operation
+from studies.shared.side_by_side import RunRequest, Wanted
+from studies.shared.tap_search import TapTrial
+from studies.shared.workload import Models
+
+# Share of a capacity within which it is known.
+RESOLUTION = 0.01
+# Sizes that short runs look at in a round, and how far from one to the next the last round goes.
+_SCREENED, _SCREENED_TO = 6, 1.03
+# What a whole run leaves of a size that holds at rest, about, and sizes of a search that are judged in a round.
+_GUESS_SHARE, _SIZES_AT_ONCE = 0.96, 4
+# Steps of a short run: what holds there holds at rest, with taps settled.
+_SHORT_S = 10
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedRequest:
+    """A request under one operation: the trial of the size asked for, on the batch engine and, if kept, on OpenDSS.
+
+    `sizes` are the others that were simulated on the way to the largest one that is kept, by servers.
+    """
+
+    operation: Operation
+    n_servers: int
+    trial: TapTrial
+    confirmed: tuple[Outcome, ...] = ()
+    sizes: dict[int, TapTrial] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> bool:
+        """True if both engines accept it in every scenario."""
+        return self.trial.kept and all(run.kept for run in self.confirmed)
+
+    @property
+    def deciding(self) -> Outcome:
+        """The run that is furthest beyond a limit, or nearest to one."""
+        return TapTrial.of(self.trial.plan, self.confirmed).binding if self._refused_by_opendss else self.trial.binding
+
+    @property
+    def _refused_by_opendss(self) -> bool:
+        return self.trial.kept and not self.kept
+
+    @property
+    def largest(self) -> int:
+        """The most servers that were kept; 0 if none."""
+        found = [n for n, trial in self.sizes.items() if trial.kept]
+        return max([*found, self.n_servers] if self.kept else [n for n in found if n != self.n_servers], default=0)
+
+
+def at_rest(scenario: Scenario, share: float) -> Scenario:
+    """A short run at one share of the replicas, of the same feeder at the same load."""
+    return replace(
+        scenario,
+        name=f"at {share:g} of the replicas",
+        duration_s=_SHORT_S,
+        dt_s=Fraction(1),
+        control_dt_s=Fraction(1),
+        replica_share_start=share,
+        replica_ramps=(),
+        training=(),
+    )
+
+
+class RequestJudge:
+    """Judges sites of any size at a bus, besides those that are there `before`."""
+
+    def __init__(
+        self,
+        study: ConnectionQuestion,
+        bus: str,
+        models: Models,
+        scenarios: Sequence[Scenario],
+        before: Sequence[Site] = (),
+        name: str = "site",
+        tell: Tell = lambda words: None,
+    ) -> None:
+        self._study, self._bus, self._models, self._name = study, bus, models, name
+        self.scenarios, self._before, self._tell = tuple(scenarios), tuple(before), tell
+        self._least = smallest_n_servers(models)
+
+    def plan(self, n_servers: int, operation: Operation) -> Plan:
+        """The request as a plan."""
+        study = self._study
+        site = study.site(self._name, self._bus, self._models, n_servers)
+        policy = study.policy if operation == "flexible" else study.policy.of_the_grid
+        return Plan((*self._before, site), policy=policy, tap_mode=study.tap_mode)
+
+    def trial(self, plan: Plan) -> Wanted[TapTrial]:
+        """A plan in every scenario, on the batch engine."""
+        runs = yield tuple(RunRequest(plan, scenario=scenario) for scenario in self.scenarios)
+        return TapTrial.of(plan, runs)
+
+    def confirmed(self, trial: TapTrial) -> Wanted[tuple[Outcome, ...]]:
+        """A trial that was kept, run again on OpenDSS; nothing of one that was not."""
+        if not trial.kept:
+            return ()
+        runs = yield tuple(RunRequest(trial.plan, "opendss", scenario) for scenario in self.scenarios)
+        return tuple(runs)
+
+    def asked(self, n_servers: int, operation: Operation) -> Wanted[JudgedRequest]:
+        """The size asked for, judged on both engines."""
+        trial = yield from self.trial(self.plan(n_servers, operation))
+        self._tell(f"{operation}: what was asked for {'keeps the limits' if trial.kept else 'does not'}")
+        confirmed = yield from self.confirmed(trial)
+        return JudgedRequest(operation, n_servers, trial, confirmed)
+
+    def with_margin(self, n_servers: int, operation: Operation) -> Wanted[JudgedRequest]:
+        """The size asked for, and the largest one that is kept, up to `MARGIN_MAX` times of it."""
+        asked = yield from self.asked(n_servers, operation)
+        n_max = int(MARGIN_MAX * n_servers)
+        guess = yield from self._guess(n_max)
+        sizes = {n_servers: asked.trial}
+        search = search_largest_feasible(
+            n_max,
+            n_min=self._least,
+            start=max(self._least, int(_GUESS_SHARE * guess)),
+            resolution=RESOLUTION,
+            growth=1.03 if operation == "firm" else 1.1,
+            try_above=(),
+            at_once=_SIZES_AT_ONCE,
+            shrink=True,
+        )
+        wanted = next(search)
+        while True:
+            for n in wanted:
+                if n not in sizes:
+                    self._tell(f"{operation}: how much fits instead")
+            new = [n for n in wanted if n not in sizes]
+            runs = yield tuple(
+                RunRequest(self.plan(n, operation), scenario=scenario) for n in new for scenario in self.scenarios
+            )
+            width = len(self.scenarios)
+            for k, n in enumerate(new):
+                sizes[n] = TapTrial.of(self.plan(n, operation), runs[k * width : (k + 1) * width])
+            try:
+                wanted = search.send({n: sizes[n].kept for n in wanted})
+            except StopIteration:
+                return replace(asked, sizes=dict(sorted(sizes.items())))
+
+    def _guess(self, n_max: int) -> Wanted[int]:
+        """About how many servers fit, by short runs at both ends of the utilisation range, without a controller."""
+        low, high = self._least, n_max
+        ends = [at_rest(self.scenarios[0], share) for share in self._study.utilisation]
+        best = low
+        while high > max(low + 1, low * _SCREENED_TO):
+            step = (high / low) ** (1.0 / _SCREENED)
+            sizes = sorted({min(high, max(low, round(low * step**k))) for k in range(1, _SCREENED + 1)} - {low})
+            runs = yield tuple(RunRequest(self.plan(n, "firm"), scenario=end) for n in sizes for end in ends)
+            kept = [n for k, n in enumerate(sizes) if all(run.kept for run in runs[2 * k : 2 * k + 2])]
+            best = max(kept, default=low)
+            above = [n for n in sizes if n > best]
+            if not above:
+                return best
+            low, high = best, above[0]
+        return best

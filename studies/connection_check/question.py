@@ -1,0 +1,200 @@
+"""The question of a connection check, complete enough to rerun, and what it resolves to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import field, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.flag import Flag
+from g2g_opt.limits import BASE_RULE_FIELDS, Limits
+from g2g_opt.plan import Policy
+from g2g_opt.quantities import CountFromZero, PowerMw, Share, ShareAboveZero
+from g2g_opt.scenario import Scenario
+from g2g_opt.site import GPUS_PER_SERVER, smallest_n_servers
+from g2g_opt.uncontrolled import replay_uncontrolled
+from studies.connection_check.remedy_costs import BUNDLED_COSTS
+from studies.load_profile.question import LoadProfileQuestion
+from studies.shared.feeder_questions import HourQuestion, ServedQuestion
+from studies.shared.question_fields import SITES
+from studies.shared.question_model import NounFlags, question_model
+from studies.shared.workload import Models
+
+Operation = Literal["firm", "flexible"]
+# Controllers that make an operation flexible.
+_FLEXIBLE = ("ofo", "droop", "schedule", "contextual")
+# A search for the margin looks no further than this multiple of what was asked.
+MARGIN_MAX = 2.0
+# Servers per model at which the draw of one is replayed before the size is fixed.
+_REPLAYED = 100
+
+DESCRIPTION = (
+    "Yes or no for one request, firm and flexible: may a site of so many MW be connected at this bus? With the margin, "
+    "what binds where and when, the hours and MW of a limited profile under which it fits, and the cheapest of a list "
+    "of remedies, each simulated."
+)
+EPILOG = (
+    "Example: g2g check --feeder ieee13 --bus 671 --mw 1.2. Exit status 0 when the request has an answer, yes or no, "
+    "1 when a task failed, 2 on bad input. Unit costs of remedies are data/remedies/costs.csv: give "
+    "your own with --costs."
+)
+RemedyKind = Literal[
+    "set-points",
+    "capacitor",
+    "var source",
+    "storage",
+    "rebalanced phases",
+    "conductor",
+    "transformer",
+    "tap changer",
+    "other bus",
+]
+REMEDIES: tuple[RemedyKind, ...] = RemedyKind.__args__  # type: ignore[attr-defined]
+
+
+@question_model
+class ConnectionQuestion(ServedQuestion, HourQuestion):
+    """What every question on requests has: the feeder, what sites serve, and what a grant has to keep.
+
+    A request is the smallest fleet that draws its MW with all replicas active. It is held to `limits` in `scenario` and
+    while it goes from one end of `utilisation` (shares of its replicas) to the other and back within an hour.
+    """
+
+    policy: Annotated[
+        Policy,
+        NounFlags(instead={"kind": Flag("--policy", "controller of flexible operation", choices=_FLEXIBLE)}),
+    ] = field(default_factory=lambda: Policy("ofo", margin_pu=0.003))
+    taps: Annotated[
+        Literal["own control", "study"],
+        Flag("--taps", "regulator taps: moved by the feeder's own controls in the loop, or fixed at its constants"),
+    ] = "own control"
+    utilisation: Annotated[
+        tuple[Share, Share],
+        Flag(
+            "--utilisation",
+            "least and largest share of the replicas that may be active: a grant holds all the way between",
+            metavar="LEAST,MOST",
+            group=SITES,
+        ),
+    ] = (0.0, 1.0)
+    # --- the question, resolved
+
+    def scenarios(self, own_load_share: float | None = None) -> tuple[Scenario, ...]:
+        """What every size is judged in: the run, and the way through the utilisation range and back in an hour."""
+        share = self.scenario.own_load_share if own_load_share is None else own_load_share
+        run = replace(self.scenario, own_load_share=share)
+        low, high = self.utilisation
+        span = float(run.duration_s)
+        ramps = ((0.0, 0.45 * span, high), (0.5 * span, 0.95 * span, low))
+        swept = replace(run, name=f"{run.name}, from {low:g} to {high:g} of the replicas and back",
+                        replica_share_start=low, replica_ramps=ramps)  # fmt: skip
+        return run, swept
+
+    def full_draw(self) -> Scenario:
+        """A minute with all replicas active: what a request of so many MW means."""
+        return replace(self.scenario, name="full draw", duration_s=60, replica_share_start=1.0, replica_ramps=(),
+                       training=())  # fmt: skip
+
+    def servers_for(self, mw: float, models: Models) -> int:
+        """The fewest servers that draw `mw` with all replicas active; `InputError` for less than the smallest site."""
+        least = smallest_n_servers(models)
+        first = self.full_draw_mw(least, models)
+        if mw < first:
+            raise InputError(
+                f"{mw:g} MW are less than the smallest site, {least * GPUS_PER_SERVER} GPUs of {first * 1e3:.3g} kW; "
+                "give more MW"
+            )
+        replayed = _REPLAYED * len(models)
+        n = max(least, math.ceil(mw / self.full_draw_mw(replayed, models) * replayed))
+        while n > least and self.full_draw_mw(n - 1, models) >= mw:
+            n -= 1
+        while self.full_draw_mw(n, models) < mw:
+            n += 1
+        return n
+
+    def full_draw_mw(self, n_servers: int, models: Models) -> float:
+        """What a site of so many servers draws with all replicas active (MW, its peak)."""
+        site = self.site("site", "", models, n_servers)
+        return replay_uncontrolled(site, self.full_draw(), Path(self.trace_dir)).power_peak_mw
+
+    def check_fields(self) -> None:
+        """Raise `InputError` for figures that do not fit together."""
+        if self.policy.kind == "none":
+            raise InputError(f"flexible operation needs a policy: {', '.join(_FLEXIBLE)}")
+        if self.taps == "own control" and self.policy.moves_taps:
+            raise InputError("taps move by the feeder's own controls or by the policy, not by both")
+        if not self.utilisation[0] < self.utilisation[1]:
+            raise InputError(f"the utilisation range needs a least share below its largest, got {self.utilisation}")
+        if not all(job.of_every_size for job in self.scenario.training):
+            raise InputError("sites of many sizes are tried: train on a share of a site's GPUs (--training 33%,...)")
+
+
+@question_model
+class ConnectionCheckQuestion(ConnectionQuestion):
+    """The question, complete enough to rerun: may a site of `mw` be connected at `bus`?
+
+    `year` is the year through which a limited profile is searched where the request does not fit at all times (None:
+    no such search). `remedies` are tried where it is refused, at the unit costs of the CSV file `costs` and a
+    `discount_rate` a year.
+    """
+
+    bus: Annotated[str, Flag("--bus", "where the site would be connected", group=SITES)] = ""
+    mw: Annotated[PowerMw, Flag("--mw", "its power at full draw", group=SITES)] = 1.0
+    year: Annotated[
+        str | None,
+        Flag(
+            "--year",
+            "hourly year for the limited profile, where the request does not fit at all times: a bundled name or a "
+            "CSV; none: no such profile is searched",
+            metavar="NAME|FILE",
+        ),
+    ] = "hudson_valley_2018"
+    remedies: Annotated[
+        tuple[RemedyKind, ...],
+        Flag("--remedy", "only this remedy where the request is refused; none: no remedy", unset="all of them"),
+    ] = REMEDIES
+    costs: Annotated[str, Flag("--costs", "CSV with unit costs of remedies", metavar="FILE")] = BUNDLED_COSTS
+    discount_rate: Annotated[ShareAboveZero, Flag("--discount-rate", "a year, by which investments are annualised")] = (
+        0.07
+    )
+    nearby: Annotated[CountFromZero, Flag("--nearby", "other buses that are tried, the nearest first")] = 8
+
+    def resolve_bus(self, feeder: Feeder) -> str:
+        """The bus asked for; `InputError` if none was, or it is unknown."""
+        if not self.bus:
+            raise InputError("say where the site would be connected (--bus); `g2g feeder` lists the buses")
+        return feeder.bus(self.bus).name
+
+    def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
+        """The bus asked for."""
+        return (self.resolve_bus(feeder),)
+
+    def profile_question(self) -> LoadProfileQuestion:
+        """The load-profile question of the same site, of which the machinery is used."""
+        if self.year is None:
+            raise InputError("a limited profile needs a year (--year)")
+        strict = {name: getattr(Limits(), name) for name in BASE_RULE_FIELDS}
+        limits = replace(
+            self.limits,
+            violation_time_share_max=0.0,
+            violation_integral_max_pu_s=None,
+            overload_time_share_max=0.0,
+            overload_time_max_s=None,
+            **strict,
+        )
+        shared = {f.name for f in fields(LoadProfileQuestion)} & {f.name for f in fields(self)}
+        same: dict[str, Any] = {name: getattr(self, name) for name in shared - {"limits"}}
+        return LoadProfileQuestion(
+            **same, buses=(self.bus,), profile=self.year, limits=limits, seed=self.seed, power_max_mw=self.mw
+        )
+
+    def check_fields(self) -> None:
+        """Raise `InputError` for figures that do not fit together."""
+        super().check_fields()
+        if self.year is not None and self.at is not None:
+            raise InputError(
+                f"at {self.at} one hour is studied, and the limited profile goes through a year: --year none"
+            )

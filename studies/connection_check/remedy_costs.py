@@ -1,0 +1,94 @@
+"""What remedies cost: a table that the user may change, and investments as a yearly sum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from g2g_opt.csv_files import read_csv
+from g2g_opt.data_files import data_path
+from g2g_opt.errors import InputError
+from g2g_opt.kept_files import copy_or_self
+from g2g_opt.reading import user_path
+
+# Stands for the table that comes with the product.
+BUNDLED_COSTS = "bundled"
+_COLUMNS = ("item", "unit", "capital_usd", "annual_usd", "lifetime_years")
+_USD_MAX, _YEARS_MAX = 1e9, 200.0
+
+# So much of each item of the table.
+Amounts = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class UnitCost:
+    """One item: $ once and $ a year for each `unit` of it, and the years over which it is paid off."""
+
+    item: str
+    unit: str
+    capital_usd: float
+    annual_usd: float
+    lifetime_years: float
+
+
+@dataclass(frozen=True)
+class RemedyCost:
+    """What a remedy costs: once (`capital_usd`), and as a yearly sum with the investment annualised (`annual_usd`)."""
+
+    capital_usd: float
+    annual_usd: float
+
+
+@dataclass(frozen=True)
+class UnitCosts:
+    """The table of unit costs."""
+
+    items: tuple[UnitCost, ...]
+
+    @staticmethod
+    def load(name: str) -> UnitCosts:
+        """The bundled table, or a CSV of the same columns; `InputError` names the line that cannot be used."""
+        table = read_csv(costs_path(name), "costs", _COLUMNS)
+        return UnitCosts(
+            tuple(
+                UnitCost(
+                    row["item"].strip(),
+                    row["unit"].strip(),
+                    row.number("capital_usd", 0.0, _USD_MAX),
+                    row.number("annual_usd", 0.0, _USD_MAX),
+                    row.number("lifetime_years", 1.0, _YEARS_MAX),
+                )
+                for row in table.rows
+            )
+        )
+
+    def of(self, amounts: Amounts, discount_rate: float) -> RemedyCost:
+        """The cost of so much of each item, with investments paid off at `discount_rate` (share a year).
+
+        The annuity of 1 $ over n years at a rate r is r / (1 - (1 + r)^-n).
+        """
+        capital = annual = 0.0
+        for name, amount in amounts:
+            unit = self._unit(name)
+            annuity = discount_rate / (1.0 - math.pow(1.0 + discount_rate, -unit.lifetime_years))
+            capital += amount * unit.capital_usd
+            annual += amount * (unit.annual_usd + annuity * unit.capital_usd)
+        return RemedyCost(capital, annual)
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raise `InputError` for the first of these items that the table lacks."""
+        for name in names:
+            self._unit(name)
+
+    def _unit(self, name: str) -> UnitCost:
+        found = next((unit for unit in self.items if unit.item == name), None)
+        if found is None:
+            raise InputError(f"the table of costs has no item {name!r}; it has {', '.join(u.item for u in self.items)}")
+        return found
+
+
+def costs_path(name: str) -> Path:
+    """Where the table lies."""
+    return data_path("remedies", "costs.csv") if name == BUNDLED_COSTS else copy_or_self(user_path(name, "costs"))
