@@ -179,7 +179,7 @@ def eliminate_leading(elimination: Elimination, rows: Ints, columns: Ints, block
         np.zeros((n_moving, 4)),
         np.zeros((len(e.upper_column) - first_upper, 4)),
     )
-    _eliminate_leading(
+    eliminate_rows(
         e.first_moving,
         e.lower_start,
         e.lower_column,
@@ -201,7 +201,7 @@ def eliminate_leading(elimination: Elimination, rows: Ints, columns: Ints, block
 
 
 @kernel
-def _eliminate_leading(
+def eliminate_rows(
     first: int,
     lower_start: Ints,
     lower_column: Ints,
@@ -219,6 +219,7 @@ def _eliminate_leading(
     reduced_diagonal: Floats,
     reduced_upper: Floats,
 ) -> None:
+    """Factors of the rows before `first`, and what is left of the others in the `reduced` arrays (see `Leading`)."""
     n = len(diagonal)
     first_upper = upper_start[first]
     work = np.zeros((n, 4))

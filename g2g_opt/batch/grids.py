@@ -51,6 +51,9 @@ class Grids:
             tuple(first.commands()), tuple(first.feeder.buses.values()), few_moving=first.dss_controls
         )
         self.network: Network = jacobian.network
+        if self.network.units and any(setup.own_sun_share is not None for setup in setups):
+            names = ", ".join(f"{unit.kind}.{unit.name}" for unit in self.network.units[:3])
+            raise UnsupportedByBatch(f"units of the circuit follow the sun of an hourly profile: {names}")
         self.node_index = {node: i for i, node in enumerate(self.network.nodes)}
         self.monitored = [s.monitored_nodes(self.network.nodes) for s in setups]
         self.dt_s: Fraction = first.dt_s
@@ -256,6 +259,7 @@ class Grids:
 
     def tell_own_loads(self, step: int, tally: Tally) -> None:
         """Note in a tally where the circuit's own constant-power loads are outside their windows."""
+        tally.note_second_solutions(self.flow.second_solution_pu)
         asking = self._load_shares.max(axis=1).reshape(-1)[: len(self.setups)] > 0.0
         own_share = self.flow.own_share if asking.all() else np.where(asking, self.flow.own_share, 1.0)
         for slot in tally.count_own_loads(own_share, SERVED_TOLERANCE):
@@ -277,8 +281,13 @@ class Grids:
         if self.flow.all_well:
             return
         for slot in np.flatnonzero(~self.flow.solved).tolist():
-            detail = f"in {self.flow.max_iterations} iterations; the load is beyond what the circuit can carry"
-            self.fail([slot], Failure(FailureKind.NOT_CONVERGED, time_s=self.time_s(step), detail=detail))
+            kind, detail = (
+                FailureKind.NOT_CONVERGED,
+                "the load is beyond what the circuit can carry",
+            )
+            if self.flow.ill_conditioned[slot]:
+                kind, detail = FailureKind.ILL_CONDITIONED, "the circuit has a solution there"
+            self.fail([slot], Failure(kind, time_s=self.time_s(step), detail=detail))
         for slot in np.flatnonzero(self.flow.outside).tolist():
             if self.failure[slot] is None and self.setups[slot].unserved == "raise":
                 reason = self._unserved(step, slot)

@@ -8,12 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.kernel_tables import PORT_COLUMNS, PORT_MAX, PORT_MIN, Loads, Solutions, W
-from g2g_opt.batch.lanes import any_less, at, fma, load, root, spread, spread_at, store, where_less
+from g2g_opt.batch.lanes import any_less, at, fma, higher, load, magnitude, root, spread, spread_at, store, where_less
 from g2g_opt.batch.load_law import CP, MAX_SQUARED, MIN_SQUARED, N_COLUMNS, law_admittance
 from g2g_opt.compiled.kernel import inner
 from g2g_opt.compiled.records import part
 
 Floats = NDArray[np.float64]
+
+# Rounds in which loads fall out of those that may be on the other side of an edge.
+JUMP_ROUNDS = 12
+# Farther than any voltage from any edge.
+EVERYWHERE_PU = 1e9
 
 
 def _branch_writer(coefficient: Any, size: int) -> Any:
@@ -118,8 +123,39 @@ def _note_unserved(x: Floats, c: int, b: int, loads: Loads, out: Solutions) -> N
 
 
 @inner
-def watch_loads(x: Any, c: Any, loads: Any, out: Any) -> None:
+def _watch_jumps(x: Any, c: Any, loads: Any, share: Any, out: Any) -> None:
+    """How far (pu) the jumps of all loads that are within this distance of their windows' edges reach together.
+
+    In another solution loads would be on the other side of their edges, and that, together, would keep them there. The
+    distance begins at the reach of all and shrinks as loads fall out; what is left bounds how far such a solution is.
+    """
+    nothing, one = spread(0.0), spread(1.0)
+    reach = spread(EVERYWHERE_PU)
+    for _ in range(JUMP_ROUNDS):
+        if not any_less(nothing, reach):
+            break
+        left_0, left_1, left_2 = nothing, nothing, nothing
+        for j in range(len(loads.jump_branch)):
+            b = at(loads.jump_branch, j)
+            here, back = at(loads.begin, b), at(loads.end, b)
+            re, im = load(x, here) - load(x, back), load(x, here + W) - load(x, back + W)
+            volts = root(fma(re, re, im * im)) * spread_at(loads.inverse_base, b)
+            off = magnitude(volts - spread_at(loads.jump_edge_pu, j))
+            own = one
+            if loads.varies[b]:
+                own = load(share, at(loads.share_place, b))
+            own = where_less(off, reach, own, nothing)
+            left_0 = fma(own, spread_at(loads.jump_reach_pu, 3 * j), left_0)
+            left_1 = fma(own, spread_at(loads.jump_reach_pu, 3 * j + 1), left_1)
+            left_2 = fma(own, spread_at(loads.jump_reach_pu, 3 * j + 2), left_2)
+        reach = higher(left_0, higher(left_1, left_2))
+    store(out.second_pu, c * W, reach)
+
+
+@inner
+def watch_loads(x: Any, c: Any, loads: Any, share: Any, out: Any) -> None:
     """Which of the circuit's own constant-power loads got something else than their power."""
+    _watch_jumps(x, c, loads, share, out)
     for lane in range(W):
         out.own_share[c * W + lane] = 1.0
     for b in range(len(loads.is_special)):

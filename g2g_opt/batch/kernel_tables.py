@@ -49,11 +49,16 @@ class Loads(NamedTuple):
     has_current: Bools1  # is there a constant-current part?
     block: Floats1  # (branch, 4), flat, S
     reach: Floats1  # (branch, group of nodes), flat, pu / A
-    is_special: Bools1  # no three coefficients: evaluated lane by lane
+    is_special: Bools1  # neither three coefficients nor a series: evaluated lane by lane
+    series_at: Ints1  # where a branch's series begins in `series`; -1 without one
+    series: Floats1  # flat (see `load_law`)
     is_watched: Bools1  # constant power: is it served?
     varies: Bools1  # does it follow a load share?
     share_place: Ints1  # where that share's lanes begin: W times the place of its shape
     inverse_base: Floats1  # 1 / V
+    jump_branch: Ints1  # laws that jump at an edge of their window: branch, edge (pu), reach of the jump (pu)
+    jump_edge_pu: Floats1
+    jump_reach_pu: Floats1  # (jump, group of nodes), flat
 
 
 class Ports(NamedTuple):
@@ -107,6 +112,7 @@ class LaneState(NamedTuple):
     remainder: Floats2  # A
     port_v: Floats2
     port_a: Floats2
+    stubborn: Floats2  # (chunk, lane): flows for which a lane goes to Newton's method at once
 
 
 class Workspace(NamedTuple):
@@ -120,15 +126,21 @@ class Workspace(NamedTuple):
     current: Floats1
     done: Floats1  # 1 in lanes that have converged
     rounds: Floats1
+    began: Floats1  # (branch, 2, lane), (port, 2, lane): the state that a flow began from
+    began_v: Floats1
+    began_a: Floats1
+    trusted: Floats1  # (chunk, lane): 1 where the state is a solution already
 
 
-def workspace(n_nodes: int, n_loads: int, n_ports: int) -> Workspace:
-    """Room for one chunk."""
+def workspace(n_nodes: int, n_loads: int, n_ports: int, n_chunks: int) -> Workspace:
+    """Room for one chunk at a time."""
     x = aligned((n_nodes + 2) * 2 * W)
     # A volt across ports that a lane does not have.
     x[2 * W * (n_nodes + 1) : 2 * W * (n_nodes + 1) + W] = 1.0
-    v, trial_v, current = (aligned(n_ports * 2 * W) for _ in range(3))
-    return Workspace(x, aligned(len(x)), aligned(n_loads * 2 * W), v, trial_v, current, aligned(W), aligned(W))
+    v, trial_v, current, began_v, began_a = (aligned(n_ports * 2 * W) for _ in range(5))
+    fresh, began = (aligned(n_loads * 2 * W) for _ in range(2))
+    done, rounds, trusted = aligned(W), aligned(W), aligned(n_chunks * W)
+    return Workspace(x, aligned(len(x)), fresh, v, trial_v, current, done, rounds, began, began_v, began_a, trusted)
 
 
 class Solutions(NamedTuple):
@@ -147,6 +159,7 @@ class Solutions(NamedTuple):
     own_share: Floats1  # (slot,): served over asked power of the watched load that is farthest from 1
     own_load: Ints1  # (slot,): that load
     own_voltage_pu: Floats1  # (slot,): its voltage
+    second_pu: Floats1  # (slot,): how far away another solution may lie; 0 where this one is the only one
     sensed_place: Ints1  # times 2 W: the nodes that the circuit's own controls look at
     sensed_v: Floats3  # (sensed node, 2, slot): their voltages (V)
     unbalance: Floats2  # (definition x three-phase bus, slot): negative over positive sequence, then NEMA's (shares)

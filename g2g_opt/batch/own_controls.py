@@ -117,6 +117,9 @@ class OwnControls:
         self._rounds = SETTLING_ROUNDS if self._settles_each_step else reading.rounds_max
         self._clock = ControlClock()
         self.moved: set[int] = set()
+        for unit in network.units:
+            if unit.kind == "storage" and not unit.is_idle and not self._settles_each_step:
+                raise UnsupportedByBatch(f"storage {unit.name} charges or discharges, and its energy changes in time")
         self._network, self._n = network, len(taps)
         places = _Places()
         self._elements = {(e.kind, e.name): e for e in (*network.fixed, *network.capacitors)}

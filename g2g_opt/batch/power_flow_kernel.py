@@ -36,6 +36,7 @@ from g2g_opt.batch.load_law import (
     MAX_SQUARED,
     MIN_SQUARED,
     N_COLUMNS,
+    SERIES_DEGREE,
     Y_ABOVE,
     Y_BELOW,
     law_admittance,
@@ -47,6 +48,10 @@ from g2g_opt.compiled.records import part
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+# Of a lane whose state is a solution that somebody else has found, the bound has only to tell gross errors: rounding in
+# thousands of branches adds up in it.
+_TRUST = 1e3
 
 
 def _row_solver(coefficient: Any, size: int) -> tuple[Any, Any]:
@@ -145,6 +150,8 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> A
             g_re = fma(spread_at(loads.law, law + CI), per_volt, g_re)
             g_im = fma(spread_at(loads.law, law + CI + 1), per_volt, g_im)
         least, most = spread_at(loads.law, law + MIN_SQUARED), spread_at(loads.law, law + MAX_SQUARED)
+        if loads.series_at[b] >= 0:
+            g_re, g_im = _in_series(square * root(inverse), loads.series, loads.series_at[b])
         if any_less(square, least) or any_less(most, square):
             per_volt = root(inverse)
             low = spread_at(loads.law, law + EDGE_LOW)
@@ -176,6 +183,21 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> A
         bound_1 = fma(spread_at(loads.reach, 3 * b + 1), change, bound_1)
         bound_2 = fma(spread_at(loads.reach, 3 * b + 2), change, bound_2)
     return bound_0, bound_1, bound_2
+
+
+@inner
+def _in_series(volts: Any, series: Any, first: Any) -> Any:
+    """Conductance and susceptance of a law that is a Chebyshev series in the voltage (Clenshaw's recurrence)."""
+    u = (volts - spread_at(series, first)) * spread_at(series, first + 1)
+    twice = u + u
+    re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+    for k in range(SERIES_DEGREE, 0, -1):
+        own = first + 2 + k
+        re, re2 = fma(twice, re, spread_at(series, own) - re2), re
+        im, im2 = fma(twice, im, spread_at(series, own + SERIES_DEGREE + 1) - im2), im
+    re = fma(u, re, spread_at(series, first + 2) - re2)
+    im = fma(u, im, spread_at(series, first + 2 + SERIES_DEGREE + 1) - im2)
+    return re, im
 
 
 @inner
@@ -232,8 +254,12 @@ def solve_chunks(packed: Ints, tolerance_pu: float, max_iterations: int) -> bool
         store(done, 0, zero)
         store(rounds, 0, zero)
         which = factor_of_chunk[c]
-        settle_ports(v, used, s, law, ports, c, zero, work)
-        for _ in range(max_iterations):
+        for place in range(0, len(used), W):
+            store(work.began_v, place, load(v, place))
+            store(work.began_a, place, load(used, place))
+        trusted = load(work.trusted, W * c)
+        settle_ports(v, used, s, law, ports, c, trusted, work)
+        for turn in range(max_iterations):
             write_ports(rhs, begin, end, used, alike)
             _substitute(x, rhs, remainder, has_rhs, p, factors, which)
             store(rounds, 0, load(rounds, 0) + one - load(done, 0))
@@ -241,21 +267,32 @@ def solve_chunks(packed: Ints, tolerance_pu: float, max_iterations: int) -> bool
             read_ports(x, begin, end, v, alike)
             port_currents(v, current, s, law, n_ports)
             bound_0, bound_1, bound_2 = bound_ports(current, used, reach, n_ports, bound_0, bound_1, bound_2)
-            near = one
+            near, allowed = one, where_less(half, trusted, spread(_TRUST) * tolerance, tolerance)
             for bound in (bound_0, bound_1, bound_2):
-                near = where_less(bound, tolerance, near, zero)
+                near = where_less(bound, allowed, near, zero)
             store(done, 0, higher(near, load(done, 0)))
             if not any_less(load(done, 0), half):
                 break
+            if turn == 0:
+                for place in range(0, len(fresh), W):
+                    store(work.began, place, load(remainder, place))
             for place in range(0, len(fresh), W):
                 store(remainder, place, where_less(load(done, 0), half, load(fresh, place), load(remainder, place)))
             settle_ports(v, used, s, law, ports, c, load(done, 0), work)
-        # The next flow starts from the remainders at these voltages.
+        # The next flow starts from the remainders at these voltages; where there are none, from where this one began.
         for place in range(0, len(fresh), W):
             store(remainder, place, load(fresh, place))
+        if any_less(load(done, 0), half):
+            for place in range(0, len(fresh), W):
+                store(
+                    remainder, place, where_less(load(done, 0), half, load(work.began, place), load(remainder, place))
+                )
+            for place in range(0, len(used), W):
+                store(v, place, where_less(load(done, 0), half, load(work.began_v, place), load(v, place)))
+                store(used, place, where_less(load(done, 0), half, load(work.began_a, place), load(used, place)))
         write_out(x, c, p, done, rounds, out)
         watch_ports(v, s, law, c, n_ports, out)
-        watch_loads(x, c, loads, out)
+        watch_loads(x, c, loads, load_share[c], out)
         write_loadings(x, c, ratings, which, out)
         if len(tables.bus_nodes):
             write_unbalance(x, c, tables.bus_nodes, out)

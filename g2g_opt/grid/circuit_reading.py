@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,10 @@ _VARIABLE, _FIXED = 0, 1  # OpenDSS's load status
 
 def elements(circuit: Circuit) -> Iterator[tuple[str, str]]:
     """(kind, name) of every element, in OpenDSS's order; each is the active one while it is handed out."""
-    for full_name in circuit.ask_array("Circuit_Get_AllElementNames", "char*"):
+    for place, full_name in enumerate(circuit.ask_array("Circuit_Get_AllElementNames", "char*")):
         kind, _, name = full_name.partition(".")
-        circuit.activate(full_name)
+        # By its place: the engine takes far longer to find one by its name.
+        circuit.ask("Circuit_SetCktElementIndex", place)
         yield kind.lower(), name.lower()
 
 
@@ -53,8 +54,8 @@ def load_branches(circuit: Circuit) -> list[LoadBranch]:
                     cvr_exponents=(float(circuit.ask("Loads_Get_CVRwatts")), float(circuit.ask("Loads_Get_CVRvars"))),
                     zipv=tuple(circuit.ask_array("Loads_Get_ZIPV", "double")) if model == _ZIPV_MODEL else (),
                     low_pu=float(circuit.command(f"? Load.{name}.vlowpu")),
-                    neutral_ohm=float(circuit.ask("Loads_Get_Rneut")),
                     varies=varies,
+                    fixed_kvar=float(circuit.ask("Loads_Get_kvar")),
                     shape="" if status == _FIXED else _shape(circuit),
                 )
             )
@@ -67,9 +68,20 @@ def _shape(circuit: Circuit) -> str:
     return (circuit.ask_text("Loads_Get_Yearly") or circuit.ask_text("Loads_Get_daily")).lower()
 
 
-def linear_elements(circuit: Circuit) -> list[LinearElement]:
-    """Elements in service whose currents are linear in the voltages: lines, transformers, capacitors, sources, ..."""
-    return _with_admittances(circuit, lambda kind: kind in LINEAR_KINDS)
+def linear_elements(circuit: Circuit, only: Collection[tuple[str, str]] | None = None) -> list[LinearElement]:
+    """Elements in service whose currents are linear in the voltages: lines, transformers, capacitors, sources, ...
+
+    All of them, or `only` those of some (kind, name).
+    """
+    if only is None:
+        return _with_admittances(circuit, elements(circuit), lambda kind: kind in LINEAR_KINDS)
+    return _with_admittances(circuit, _active(circuit, only), lambda kind: True)
+
+
+def _active(circuit: Circuit, names: Collection[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    for kind, name in names:
+        circuit.activate(f"{kind}.{name}")
+        yield kind, name
 
 
 def passive_elements(circuit: Circuit) -> list[LinearElement]:
@@ -77,12 +89,14 @@ def passive_elements(circuit: Circuit) -> list[LinearElement]:
 
     Lines, transformers of every kind, capacitors and reactors in series or to ground, faults, and voltage sources.
     """
-    return _with_admittances(circuit, lambda kind: kind not in DRAWING_KINDS)
+    return _with_admittances(circuit, elements(circuit), lambda kind: kind not in DRAWING_KINDS)
 
 
-def _with_admittances(circuit: Circuit, wanted: Callable[[str], bool]) -> list[LinearElement]:
+def _with_admittances(
+    circuit: Circuit, names: Iterator[tuple[str, str]], wanted: Callable[[str], bool]
+) -> list[LinearElement]:
     found = []
-    for kind, name in elements(circuit):
+    for kind, name in names:
         if not wanted(kind) or not circuit.ask("CktElement_Get_Enabled"):
             continue
         flat = circuit.ask_array("CktElement_Get_Yprim", "double")

@@ -59,6 +59,7 @@ class CapacityRow(TypedRow):
     voltage_highest_pu: Annotated[float | None, ShownAs("highest pu", 4, secondary=True)]
     violation_time_s: Annotated[float | None, ShownAs("outside the band (s)", 0, secondary=True)]
     own_loads_unserved_time_s: Annotated[float | None, ShownAs("own loads unserved (s)", 0, secondary=True)]
+    second_solution_pu: Annotated[float | None, ShownAs("another solution within (pu)", 4, secondary=True)]
     line_loading_max_pu: Annotated[float | None, ShownAs("line loading", 2, secondary=True)]
     line_loading_where: Annotated[str | None, ShownAs("line", secondary=True)]
     transformer_loading_max_pu: Annotated[float | None, ShownAs("transformer loading", 2, secondary=True)]
@@ -281,6 +282,7 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         voltage_highest_pu=_rounded(figures, lambda f: f.highest, 5),
         violation_time_s=voltage.violation_time_s if voltage is not None else None,
         own_loads_unserved_time_s=figures.own_loads_unserved_time_s if figures else None,
+        second_solution_pu=_rounded(figures, lambda f: f.second_solution_pu, 5),
         line_loading_max_pu=line[0],
         line_loading_where=line[1],
         transformer_loading_max_pu=transformer[0],

@@ -8,7 +8,7 @@ from typing import Annotated
 from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
 
-CaseName = Annotated[
+StudyCaseName = Annotated[
     str, Flag("--case", "bundled study case: a feeder with sites, PV, loads and tuning as published", metavar="NAME")
 ]
 
@@ -19,7 +19,7 @@ DRAWN = dict.fromkeys(
         *("site_shares", "generation_shapes", "load_shapes"),
     ),
     "the study draws it for every scenario by itself, keyed by the seed",
-)
+) | {"own_shapes": "the feeder of a study case has no load shapes of its own"}
 
 # Of limits, all but the band: integral violations are what is asked for.
 BAND_ONLY = dict.fromkeys(

@@ -146,6 +146,7 @@ NOUNS: tuple[Any, ...] = (
     question_type("check")(gpus_per_replica=4),
     question_type("feeder-policy")(),
     question_type("scenarios")(),
+    question_type("communication")(),
     question_type("controllers")(sweeps=(ParameterSweep(ControllerChoice("ofo"), "w_throughput", (0.1,)),)),
     ControllerChoice("ofo", (("x", 1.0),), 0.001, 8),
     ParameterSweep(ControllerChoice("ofo"), "w_throughput", (0.1,)),
