@@ -210,7 +210,22 @@ class ConnectionQuestion:
 
 
 @question_model
-class ConnectionCheckQuestion(ConnectionQuestion):
+class RemedyQuestion(ConnectionQuestion):
+    """What a question has that also asks for remedies of a refusal: which, and at what cost."""
+
+    remedies: Annotated[
+        tuple[RemedyKind, ...],
+        Flag("--remedy", "only this remedy where the request is refused; none: no remedy", unset="all of them"),
+    ] = REMEDIES
+    costs: Annotated[str, Flag("--costs", "CSV with unit costs of remedies", metavar="FILE")] = BUNDLED_COSTS
+    discount_rate: Annotated[ShareAboveZero, Flag("--discount-rate", "a year, by which investments are annualised")] = (
+        0.07
+    )
+    nearby: Annotated[CountFromZero, Flag("--nearby", "other buses that are tried, the nearest first")] = 8
+
+
+@question_model
+class ConnectionCheckQuestion(RemedyQuestion):
     """The question, complete enough to rerun: may a site of `mw` be connected at `bus`?
 
     `year` is the year through which a limited profile is searched where the request does not fit at all times (None:
@@ -229,15 +244,6 @@ class ConnectionCheckQuestion(ConnectionQuestion):
             metavar="NAME|FILE",
         ),
     ] = "hudson_valley_2018"
-    remedies: Annotated[
-        tuple[RemedyKind, ...],
-        Flag("--remedy", "only this remedy where the request is refused; none: no remedy", unset="all of them"),
-    ] = REMEDIES
-    costs: Annotated[str, Flag("--costs", "CSV with unit costs of remedies", metavar="FILE")] = BUNDLED_COSTS
-    discount_rate: Annotated[ShareAboveZero, Flag("--discount-rate", "a year, by which investments are annualised")] = (
-        0.07
-    )
-    nearby: Annotated[CountFromZero, Flag("--nearby", "other buses that are tried, the nearest first")] = 8
 
     def resolve_bus(self, feeder: Feeder) -> str:
         """The bus asked for; `InputError` if none was, or it is unknown."""

@@ -83,7 +83,7 @@ def test_what_holds_in_motion_and_not_at_rest_is_refused() -> None:
 
 
 def test_every_remedy_is_simulated_and_one_that_cures_does_so_by_itself() -> None:
-    study = replace(ASKED, remedies=("set-points", "capacitor", "other bus", "rebalanced phases"), nearby=3)
+    study = replace(ASKED, remedies=("set-points", "capacitor", "other bus", "rebalanced phases"), nearby=4)
     rows = gather_as(run(study), "remedies", RemedyRow)
     cured = [row for row in rows if row.cures]
     assert [(row.kind, row.engine) for row in cured] == [("other bus", "opendss")]

@@ -128,6 +128,8 @@ NOUNS: tuple[Any, ...] = (
     question_type("hosting-capacity")(gpus_per_replica=4, site_shares=(1.0,), throughput_shares=(0.9,)),
     question_type("load-profile")(gpus_per_replica=4),
     question_type("check")(gpus_per_replica=4),
+    question_type("portfolio")(),
+    question_type("queue")(gpus_per_replica=4),
     question_type("feeder-policy")(),
 )
 # Fields that hold numbers and have no range of their own, and why.
