@@ -251,7 +251,7 @@ def test_a_number_that_cannot_be_is_refused_in_a_file(study: str) -> None:
             with pytest.raises(InputError, match=str(next(step for step in reversed(place) if isinstance(step, str)))):
                 make_question(study, changed)
             tried += 1
-    assert tried >= 8 * 8
+    assert tried >= (2 if study == "portfolio" else 8) * 8
 
 
 @pytest.mark.parametrize("study", sorted(STUDIES))
