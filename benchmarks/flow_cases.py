@@ -17,7 +17,8 @@ from measuring import ROOT
 from numpy.typing import NDArray
 from scenarios import GENERATOR_POWER_FACTOR_MAX, Kind, closed_loops, read_case
 
-from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.jacobian import Jacobian
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import read_network
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.errors import PowerFlowError, listed
+from g2g_opt.failure import FailureKind
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit import SETTLED_DT_S, Circuit
 from g2g_opt.grid.circuit_reading import elements, line_lengths_km
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.loading import BranchLoading, judged_ratings
@@ -61,7 +62,7 @@ class BusUnbalance:
 
 @dataclass(frozen=True)
 class BaseCase:
-    """One solution of a feeder without a site, at a load level and the taps that studies begin with.
+    """One solution of a feeder without a site, at a load level; its controls `settled`, or the taps as studies begin.
 
     Powers in kW: from the sources, of the customers as solved, and lost. `voltages` are those of energised bus-phases;
     `loading` the (element, share of its rating on `rating_basis`) of the heaviest one, None where nobody stated any.
@@ -80,6 +81,7 @@ class BaseCase:
     without_unit: int = 0
     unbalance: tuple[BusUnbalance, ...] = ()
     rating_basis: RatingBasis = "normal"
+    settled: bool = False
 
     @property
     def judged(self) -> tuple[NodeVoltage, ...]:
@@ -176,22 +178,28 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
     return words
 
 
-def solve_base_case(feeder: Feeder, load_level: float = 1.0, rating_basis: RatingBasis = "normal") -> BaseCase:
+def solve_base_case(
+    feeder: Feeder, load_level: float = 1.0, rating_basis: RatingBasis = "normal", *, settled: bool = False
+) -> BaseCase:
     """Solve a feeder without a site, its own load at a level of what its data have.
 
-    A power flow without a solution is a `failure` in the result.
+    `settled` lets the circuit's own controls come to rest from the taps that studies begin with; else those are held.
+    A power flow without a solution, or controls that come to no rest, are a `failure` in the result.
     """
     commands = list(feeder.commands)
     if feeder.source_pu is not None:
         commands.append(f"Edit Vsource.source pu={feeder.source_pu:.12g}")
-    circuit = Circuit(commands, tolerance=_TOLERANCE, max_iterations=_ITERATIONS)
+    step_s = SETTLED_DT_S if settled else None
+    circuit = Circuit(commands, tolerance=_TOLERANCE, max_iterations=_ITERATIONS, regulator_control_dt_s=step_s)
     if feeder.initial_taps is not None:
         RegulatorBank(feeder).apply(circuit, feeder.initial_taps)
     try:
         circuit.finish()
         circuit.set_load_share(load_level)
         circuit.solve()
-    except PowerFlowError:
+    except PowerFlowError as error:
+        if error.failure.kind is FailureKind.RESTLESS_CONTROLS:
+            return BaseCase(failure="the circuit's own controls do not come to rest without a site")
         return BaseCase(failure=f"the circuit itself has no solution: none in {circuit.iterations} iterations")
     phasors = circuit.node_voltages().copy()
     nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
@@ -223,6 +231,7 @@ def solve_base_case(feeder: Feeder, load_level: float = 1.0, rating_basis: Ratin
         without_unit=without_unit,
         unbalance=_unbalance(feeder, phasors, nodes),
         rating_basis=rating_basis,
+        settled=settled,
     )
 
 

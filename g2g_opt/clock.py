@@ -44,11 +44,17 @@ def common_tick(periods: Iterable[Fraction]) -> Fraction:
 
 
 class SimulationClock:
-    """Counts base ticks of `tick_s`; with `live=True` each advance waits for wall time."""
+    """Counts base ticks of `tick_s`; with `live=True` each advance waits for wall time.
 
-    def __init__(self, tick_s: Fraction, live: bool = False) -> None:
+    `speed` seconds of the run then pass in one of wall time. Raises `InputError` for a period or a speed that is not
+    positive.
+    """
+
+    def __init__(self, tick_s: Fraction, live: bool = False, speed: float = 1.0) -> None:
         self.tick_s = as_period(tick_s, "SimulationClock")
-        self.live = live
+        if not 0.0 < speed < float("inf"):
+            raise InputError(f"SimulationClock: speed must be positive, got {shown(speed)}")
+        self.live, self.speed = live, speed
         self._ticks_by_period: dict[Fraction, int] = {}
         self.reset()
 
@@ -84,5 +90,5 @@ class SimulationClock:
         if self.live:
             now = time.monotonic()
             if self._wall_start_s is None:
-                self._wall_start_s = now - float(self.tick_s) * (self.step - n_ticks)
-            time.sleep(max(0.0, self._wall_start_s + self.time_s - now))
+                self._wall_start_s = now - float(self.tick_s) * (self.step - n_ticks) / self.speed
+            time.sleep(max(0.0, self._wall_start_s + self.time_s / self.speed - now))

@@ -9,6 +9,7 @@ from g2g_opt.errors import InputError, shown, unknown_name
 from g2g_opt.quantities import (
     BatchSize,
     Count,
+    CountFromZero,
     DelayS,
     DurationS,
     ErrorPu,
@@ -20,7 +21,7 @@ from g2g_opt.quantities import (
     check_quantities,
 )
 
-Transport = Literal["ideal", "udp", "tcp"]
+Transport = Literal["ideal", "udp", "tcp", "recorded"]
 LatencyKind = Literal["constant", "exponential", "lognormal", "trace"]
 Topic = Literal["voltage", "site", "command"]
 StaleRule = Literal["hold", "silence", "bound", "predict"]
@@ -39,7 +40,9 @@ def _check_word(kind: str, word: str, known: tuple[str, ...]) -> None:
 class ChannelSpec:
     """One direction of a link (formulations 10). A transparent one, which is the default, delivers at once.
 
-    `transport`: "ideal" loses nothing, "udp" loses messages, "tcp" sends lost segments again, in order. `latency_s` is
+    `transport`: "ideal" loses nothing, "udp" loses messages, "tcp" sends lost segments again, in order. "recorded" has
+    messages fare, one after the other and from the first again after the last, as those of a live run did: after
+    `latency_trace_s`, but for the `lost_messages` (counted from 0), which never arrive. `latency_s` is
     the mean one-way latency; "lognormal" spreads its logarithm by `latency_log_std`; "trace" takes `latency_trace_s`
     one after the other, from a place that is drawn.
 
@@ -61,6 +64,7 @@ class ChannelSpec:
     rate_per_s: MessageRate | None = None
     queue: Count = 100
     outages: tuple[tuple[TimeS, TimeS], ...] = ()
+    lost_messages: tuple[CountFromZero, ...] = ()
 
     def __post_init__(self) -> None:
         check_quantities(self)
@@ -68,8 +72,14 @@ class ChannelSpec:
         _check_word("latency kind", self.latency_kind, get_args(LatencyKind))
         if (self.latency_kind == "trace") != bool(self.latency_trace_s):
             raise InputError("latency_trace_s belongs to latency_kind 'trace', which needs it")
-        if self.transport == "ideal" and (self.loss or self.loss_back or self.rate_per_s is not None):
+        draws = self.loss or self.loss_back or self.rate_per_s is not None
+        if self.transport == "ideal" and draws:
             raise InputError("an ideal channel loses nothing and has no rate; choose transport 'udp' or 'tcp'")
+        if self.transport == "recorded" and (draws or self.latency_kind != "trace"):
+            raise InputError("a recorded channel has latency_kind 'trace', and no loss or rate of its own")
+        n_recorded = len(self.latency_trace_s) if self.transport == "recorded" else 0
+        if max(self.lost_messages, default=-1) >= n_recorded:
+            raise InputError("lost_messages are places in the latency_trace_s of transport 'recorded'")
         if self.transport != "tcp" and self.loss_back:
             raise InputError("loss_back is that of tcp's acknowledgements; choose transport 'tcp'")
         if self.burst_s and not max(self.loss, self.loss_back) < self.burst_loss:
@@ -193,7 +203,7 @@ _STALE = {"stale": "rule", "age": "age_max_s", "bound": "bound_pu"}
 _SPEC = {"rate": "rate_per_s", "outage": "outages"} | {
     field.name.removesuffix("_s"): field.name
     for field in fields(ChannelSpec)
-    if field.name not in ("transport", "latency_trace_s", "rate_per_s", "outages")
+    if field.name not in ("transport", "latency_trace_s", "rate_per_s", "outages", "lost_messages")
 }
 _WORDS = ("transport", "latency_kind", "rule")
 

@@ -79,7 +79,8 @@ class Coordinator(Generic[DCStateT, GridStateT]):
 
     The tick is the greatest common divisor of all periods. On a tick, what is due steps in this order: every
     datacenter, the grid with their latest power, the controllers in list order; a command acts at its target's
-    next step. With `live=True`, ticks are paced to wall time. With `links`, controllers see and command through them.
+    next step. With `live=True`, ticks are paced to wall time, `speed` seconds a second. With `links`, controllers see
+    and command through them.
 
     Raises `InputError` when built if a name is used twice, a controller does not fit a datacenter or the grid, a
     datacenter is not attached to the grid, or the duration is no multiple of the tick.
@@ -93,6 +94,7 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         controllers: Sequence[Controller[Any, Any]] | None = None,
         total_duration_s: int | float | Fraction = 0,
         live: bool = False,
+        speed: float = 1.0,
         links: CommandLinks | None = None,
     ) -> None:
         self.links = links
@@ -108,7 +110,7 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         if attached is not None and (missing := [dc.name for dc in self.datacenters if dc not in attached]):
             raise InputError(f"attach every datacenter to the grid before the run (grid.attach_dc); missing: {missing}")
         periods = [as_period(component.dt_s, type(component).__name__) for component in self._components()]
-        self.clock = SimulationClock(common_tick(periods), live=live)
+        self.clock = SimulationClock(common_tick(periods), live=live, speed=speed)
         self.total_duration_s = Fraction(str(total_duration_s))
         n_ticks = self.total_duration_s / self.clock.tick_s
         if n_ticks < 0 or n_ticks.denominator != 1:

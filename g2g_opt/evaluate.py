@@ -9,10 +9,10 @@ from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.opendss import STUDY_TOLERANCE
 from g2g_opt.limits import Limits
-from g2g_opt.outcome import Evaluation
+from g2g_opt.outcome import Engine, Evaluation
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine, simulate
+from g2g_opt.simulate import simulate
 
 
 def evaluate(

@@ -18,7 +18,8 @@ def since_start(time_s: float) -> str:
 class FailureKind(StrEnum):
     """What keeps a run from an answer.
 
-    NOT_CONVERGED: the power flow has no solution within its iterations. SLOPES_NOT_CONVERGED: none where sensitivities
+    NOT_CONVERGED: the power flow has no solution within its iterations. ILL_CONDITIONED: rounding keeps it from its
+    tolerance. SLOPES_NOT_CONVERGED: none where sensitivities
     were measured. RESTLESS_CONTROLS: the circuit's own controls go on moving. NOT_SERVED: something attached got
     another power than it asked for (formulations 5.2). UNDEFINED_VOLTAGE: a judged voltage is no number. ENGINE_ERROR:
     OpenDSS refused a call. NO_DISPATCH: the transmission grid cannot carry its renewables away. NO_ANSWER: nothing that
@@ -26,6 +27,7 @@ class FailureKind(StrEnum):
     """
 
     NOT_CONVERGED = "not converged"
+    ILL_CONDITIONED = "ill-conditioned"
     SLOPES_NOT_CONVERGED = "slopes not converged"
     RESTLESS_CONTROLS = "restless controls"
     NOT_SERVED = "not served"
@@ -33,6 +35,9 @@ class FailureKind(StrEnum):
     ENGINE_ERROR = "engine error"
     NO_DISPATCH = "no dispatch"
     NO_ANSWER = "no answer"
+
+
+_NO_SOLUTION = (FailureKind.NOT_CONVERGED, FailureKind.ILL_CONDITIONED, FailureKind.SLOPES_NOT_CONVERGED)
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class Failure:
     @property
     def no_solution(self) -> bool:
         """True if the power flow, and not what it says, is the reason: another engine may find a solution."""
-        return self.kind in (FailureKind.NOT_CONVERGED, FailureKind.SLOPES_NOT_CONVERGED)
+        return self.kind in _NO_SOLUTION
 
     def in_words(self, moment: Moment = since_start) -> str:
         """A clause: run, time, what failed where, details."""
@@ -71,6 +76,8 @@ class Failure:
         match self.kind:
             case FailureKind.NOT_CONVERGED:
                 return "the power flow did not converge"
+            case FailureKind.ILL_CONDITIONED:
+                return "rounding keeps the power flow from its tolerance"
             case FailureKind.SLOPES_NOT_CONVERGED:
                 return "the power flow did not converge when slopes were measured"
             case FailureKind.RESTLESS_CONTROLS:

@@ -289,9 +289,12 @@ def _study_constants(name: str) -> dict[str, Any]:
 def _study_words(constants: Mapping[str, Any]) -> tuple[str, ...]:
     """The constants that studies of a bundled feeder stand on, and where they come from, for people."""
     taps = ", ".join(f"{name} {ratio:g}" for name, ratio in constants["initial_taps"].items())
+    held = f"studies hold the source at {constants['source_pu']:g} pu"
     words = [
-        f"studies hold the source at {constants['source_pu']:g} pu and begin at the taps {taps}: the constants of the "
-        "OpenG2G reference runs recorded for this feeder, as are the buses left out of the limits (data/README.md)"
+        f"{held} and begin at the taps {taps}: the constants of the OpenG2G reference runs recorded for this feeder, "
+        "as are the buses left out of the limits (data/README.md)"
+        if taps
+        else held
     ]
     words += [f"other than the published feeder: {change}" for change in constants["changes"]]
     units = [
@@ -312,7 +315,7 @@ def _load_bundled(name: str) -> Feeder:
         name=name,
         commands=commands,
         source_pu=constants["source_pu"],
-        initial_taps=TapPosition(regulators=constants["initial_taps"]),
+        initial_taps=TapPosition(regulators=taps) if (taps := constants["initial_taps"]) else None,
         exclude_buses=tuple(constants["exclude_buses"]),
         candidate_buses=tuple(constants["candidate_buses"]),
         zones=MappingProxyType({zone: tuple(buses) for zone, buses in constants["zones"].items()}),

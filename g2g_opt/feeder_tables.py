@@ -39,6 +39,9 @@ def _assignments(row: TableRow, *skip: str) -> str:
 
 def _source(folder: Path, circuit_name: str) -> Iterator[str]:
     (row,) = _rows(folder, "vsources.csv")
+    if (frequency_hz := row.get("basefreq", "")) != "":
+        # The frequency of a circuit is that of the engine when it begins.
+        yield f"Set DefaultBaseFrequency={frequency_hz}"
     yield f"New Circuit.{circuit_name} {_assignments(row, 'name')}"
 
 

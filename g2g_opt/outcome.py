@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.engine_reason import EngineReason
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure
 from g2g_opt.judge import LimitCheck, Verdict, judge
@@ -16,6 +18,9 @@ from g2g_opt.plan import Plan
 from g2g_opt.summary import Summary
 
 Floats = NDArray[np.float64]
+
+# What runs in closed loop: many in lockstep, or one by one on OpenDSS.
+Engine = Literal["batch", "opendss"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +40,9 @@ class StepFigures:
 class Outcome:
     """One plan in one scenario: what was recorded, and the verdict on it under some limits.
 
-    `engine_note` says why it ran on another engine than the one asked for, `seconds` how long it took. `by_step` are
-    figures of every step, if asked for and the run has an answer. `base` is the record of the same scenario without
-    sites, on the same engine, if there was need of it.
+    `engine_note` says why it ran on another engine than the one asked for, `engine_reason` of which kind that is,
+    `seconds` how long it took. `by_step` are figures of every step, if asked for and the run has an answer. `base` is
+    the record of the same scenario without sites, on the same engine, if there was need of it.
     """
 
     scenario: str
@@ -46,6 +51,7 @@ class Outcome:
     verdict: Verdict
     seconds: float = 0.0
     engine_note: str = ""
+    engine_reason: EngineReason | None = None
     by_step: StepFigures | None = None
     base: Summary | None = None
 

@@ -123,6 +123,8 @@ def _said(value: object) -> str:
 Share = Annotated[float, Bounds(0, 1, percent=True)]
 ShareAboveZero = Annotated[float, Bounds(0, 1, above_low=True, percent=True)]
 ShareBelowOne = Annotated[float, Bounds(0, 1, below_high=True, percent=True)]
+# A change of a share, either way.
+ShareChange = Annotated[float, Bounds(-2, 2)]
 InnerShare = Annotated[float, Bounds(0, 1, above_low=True, below_high=True, percent=True)]
 # Of a feeder's own load, or of a year's mean sun: may be more than the data's.
 LoadShare = Annotated[float, Bounds(0, 10, below_high=True)]
@@ -210,6 +212,7 @@ LevelGain = Annotated[float, Bounds(-1e4, 1e4)]
 FigureScale = Annotated[float, Bounds(1e-9, 1e12)]
 Figure = Annotated[float, Bounds(-1e12, 1e12)]
 Level = Annotated[float, Bounds(0, 1)]
+PhaseRad = Annotated[float, Bounds(-100, 100, "rad")]
 ShiftMw = Annotated[float, Bounds(-1e6, 1e6, "MW")]
 ShiftMwPerUnit = Annotated[float, Bounds(-1e6, 1e6, "MW per unit")]
 LatencyLoss = Annotated[float, Bounds(0, 1000, "times the latency")]

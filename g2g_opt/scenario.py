@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 from g2g_opt.clock import as_period
-from g2g_opt.errors import InputError
+from g2g_opt.datacenter.workloads.training import TrainingShape
+from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.flag import Flag
+from g2g_opt.power_shape import SHAPE_SYNTAX, PowerShape
 from g2g_opt.quantities import (
     STEPS_MAX,
+    BatchSize,
     Count,
     CountFromZero,
     GpuCount,
@@ -32,7 +35,35 @@ from g2g_opt.reading import absolute_path, finite_number
 PROFILE_ROW_S = 3600  # each row of an hourly profile
 HOUR_RAMPS = ((400.0, 900.0, 1.0), (2500.0, 3000.0, 0.5))
 
-TRAINING_SYNTAX = "[SITE:]GPUS|PERCENT%,PEAK_W,START,END[,FILE]"
+TRAINING_SYNTAX = "[SITE:]GPUS|PERCENT%,PEAK_W,START,END[,SHAPE|FILE]"
+SITE_SHARES_SYNTAX = "SITE:SHARE[,START,END,SHARE]..."
+
+
+@dataclass(frozen=True)
+class ReplicaShares:
+    """Active replicas of one site as a share of its size: `start`, then `ramps` (start s, end s, share reached).
+
+    `batch_sizes` are those at which models (by label) begin, where they are not the plan's.
+    """
+
+    site: str
+    start: Share
+    ramps: tuple[tuple[TimeS, TimeS, Share], ...] = ()
+    batch_sizes: tuple[tuple[str, BatchSize], ...] = ()
+
+    def __post_init__(self) -> None:
+        check_quantities(self)
+
+    @staticmethod
+    def parse(text: str) -> ReplicaShares:
+        """Of `SITE_SHARES_SYNTAX`, e.g. "campus:0.7,400,900,1.0"; `InputError` for anything else."""
+        where = f"replica shares {text!r}"
+        site, _, figures = text.rpartition(":")
+        parts = figures.split(",")
+        if not site.strip() or len(parts) % 3 != 1:
+            raise InputError(f"{where} cannot be read; write {SITE_SHARES_SYNTAX}, e.g. campus:0.7,400,900,1.0")
+        start, *rest = (finite_number(part, where) for part in parts)
+        return ReplicaShares(site.strip(), start, tuple(zip(rest[::3], rest[1::3], rest[2::3], strict=True)))
 
 
 @dataclass(frozen=True)
@@ -41,8 +72,8 @@ class TrainingOverlay:
     the site's: one of the two is given.
 
     It draws its power on top of what the replicas draw, whose GPUs it does not take; a site trains on no more GPUs at a
-    time than it has. Power follows `trace` (CSV of t_s and power_W of one GPU; None: the modelled trace), scaled to a
-    peak of `peak_w_per_gpu`.
+    time than it has. Power follows `trace` (CSV of t_s and power_W of one GPU; None: a modelled trace of a `shape`),
+    scaled to a peak of `peak_w_per_gpu`. The shape decides how far the mean lies below the peak (see `TrainingTrace`).
     """
 
     start_s: TimeS
@@ -52,9 +83,12 @@ class TrainingOverlay:
     peak_w_per_gpu: WattPerGpu = 400.0
     site: str = ""
     trace: str | None = None
+    shape: TrainingShape = "steps"
 
     def __post_init__(self) -> None:
         check_quantities(self)
+        if self.shape not in get_args(TrainingShape):
+            raise unknown_name("training shape", self.shape, get_args(TrainingShape))
         if (self.n_gpus is None) == (self.gpu_share is None):
             raise InputError("training takes so many GPUs (n_gpus) or a share of the site's (gpu_share): give one")
         if not self.start_s < self.end_s:
@@ -85,8 +119,11 @@ class TrainingOverlay:
             size["n_gpus"] = int(parts[0])
         else:
             raise InputError(f"{where}: {parts[0]!r} is neither a number of GPUs nor a share in percent, as in 33%")
-        trace = str(absolute_path(parts[4], where)) if len(parts) == 5 else None
-        return TrainingOverlay(start_s, end_s, peak_w_per_gpu=peak_w, site=site.strip(), trace=trace, **size)  # type: ignore[arg-type]
+        course: dict[str, Any] = {}
+        if len(parts) == 5:
+            shaped = parts[4] in get_args(TrainingShape)
+            course = {"shape": parts[4]} if shaped else {"trace": str(absolute_path(parts[4], where))}
+        return TrainingOverlay(start_s, end_s, peak_w_per_gpu=peak_w, site=site.strip(), **size, **course)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -100,8 +137,11 @@ class Scenario:
 
     `own_load_share` multiplies the feeder's own loads. `profile` names hourly figures of its demand and sun (see
     `hourly_profile`): a bundled name or a CSV. The run then goes through its rows `profile_rows` (first row, how many,
-    distance between them), each held for an hour. Without one the standing units go through their demonstration hour.
-    `training` runs beside the replicas.
+    distance between them), each held for an hour. Without one the standing units go through their demonstration hour,
+    or through `generation_shapes` and `load_shapes`: one for each of the feeder's standing generators and loads in
+    their order, or one for all. `training` runs beside the replicas. `site_shares` are the replicas of single sites by
+    name, instead of the common ones. With `own_shapes` the circuit's own shapes take the place of its load (see
+    `own_year`).
     """
 
     name: Annotated[str, Flag("--scenario-name", "name of the run, which keys its draws", metavar="NAME")] = "hour"
@@ -153,6 +193,40 @@ class Scenario:
             read=TrainingOverlay.parse,
         ),
     ] = ()
+    site_shares: Annotated[
+        tuple[ReplicaShares, ...],
+        Flag(
+            "--site-replicas",
+            "active replicas of one site, instead of those of all: share at the start, and ramps (s) to other shares",
+            metavar=SITE_SHARES_SYNTAX,
+            unset="none",
+            read=ReplicaShares.parse,
+        ),
+    ] = ()
+    generation_shapes: Annotated[
+        tuple[PowerShape, ...],
+        Flag(
+            "--generation-shape",
+            "course of a standing generator over the run, or of all: share of its peak, ramps and pulses (s) on it",
+            metavar=SHAPE_SYNTAX,
+            unset="the demonstration hour",
+            read=PowerShape.parse,
+        ),
+    ] = ()
+    load_shapes: Annotated[
+        tuple[PowerShape, ...],
+        Flag(
+            "--load-shape",
+            "course of a standing load over the run, or of all",
+            metavar=SHAPE_SYNTAX,
+            unset="the demonstration hour",
+            read=PowerShape.parse,
+        ),
+    ] = ()
+    own_shapes: Annotated[
+        bool,
+        Flag("--own-shapes", "loads follow the circuit's own load shapes through the profile's hours, not its load"),
+    ] = False
 
     def __post_init__(self) -> None:
         for name in ("dt_s", "control_dt_s"):
@@ -168,30 +242,48 @@ class Scenario:
             )
         if self.control_dt_s > self.duration_s:
             raise InputError(f"scenario {self.name!r}: control_dt_s={self.control_dt_s} is longer than the run")
-        self._check_ramps()
+        self._check_ramps("replica_ramps", self.replica_ramps)
+        named = [shares.site for shares in self.site_shares]
+        if len(set(named)) < len(named):
+            raise InputError(f"scenario {self.name!r}: site_shares name a site twice: {named}")
+        for shares in self.site_shares:
+            self._check_ramps(f"site_shares of {shares.site!r}", shares.ramps)
+        if self.profile is not None and (self.generation_shapes or self.load_shapes):
+            raise InputError(
+                f"scenario {self.name!r}: a profile says how sun and loads run, and so do shapes; give one"
+            )
         for job in self.training:
             if job.start_s >= self.duration_s:
                 raise InputError(
                     f"scenario {self.name!r}: training from {job.start_s:g} s begins after the run, which ends at "
                     f"{self.duration_s} s"
                 )
+        if self.own_shapes and self.profile is None:
+            raise InputError(
+                f"scenario {self.name!r}: the circuit's own shapes go through the hours of a profile; name one"
+            )
         count = self.profile_rows[1]
         if self.profile is not None and self.duration_s > count * PROFILE_ROW_S:
             raise InputError(
                 f"scenario {self.name!r}: duration_s={self.duration_s} is longer than its {count} rows of an hour"
             )
 
-    def _check_ramps(self) -> None:
+    def shares_of(self, site: str) -> ReplicaShares:
+        """Active replicas of a site."""
+        own = (shares for shares in self.site_shares if shares.site == site)
+        return next(own, ReplicaShares(site, self.replica_share_start, self.replica_ramps))
+
+    def _check_ramps(self, what: str, ramps: tuple[tuple[float, float, float], ...]) -> None:
         """Ramps in order of time, each in the run; the usual ones of an hour may lie beyond a shorter run's end."""
         before_s = 0.0
-        for ramp in self.replica_ramps:
+        for ramp in ramps:
             start_s, end_s = ramp[:2]
             if not before_s <= start_s <= end_s:
                 raise InputError(
-                    f"scenario {self.name!r}: replica_ramps must be (start s, end s, share reached), one after the "
-                    f"other, got {self.replica_ramps}"
+                    f"scenario {self.name!r}: {what} must be (start s, end s, share reached), one after the "
+                    f"other, got {ramps}"
                 )
-            if start_s >= self.duration_s and self.replica_ramps != HOUR_RAMPS:
+            if start_s >= self.duration_s and ramps != HOUR_RAMPS:
                 raise InputError(
                     f"scenario {self.name!r}: the ramp from {start_s:g} s to {end_s:g} s begins after the run, which "
                     f"ends at {self.duration_s} s; leave it out, or write it in seconds from the beginning of the run"

@@ -9,20 +9,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from g2g_opt.assembly import Assembly, assemble
 from g2g_opt.batch.simulator import batch_key, run_batch
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.edges import Edges
+from g2g_opt.engine_reason import EngineReason
 from g2g_opt.errors import InputError, PowerFlowError
+from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.opendss import STUDY_TOLERANCE
 from g2g_opt.judge import Verdict, judge
 from g2g_opt.limits import Limits
 from g2g_opt.metrics.power_quality_record import PowerQualityRecord
-from g2g_opt.outcome import Outcome
+from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.recorded_run import figures_by_step, summarise
 from g2g_opt.scenario import Scenario
@@ -31,7 +33,6 @@ from g2g_opt.uncontrolled import replay_uncontrolled
 
 logger = logging.getLogger(__name__)
 
-Engine = Literal["batch", "opendss"]
 RunProgress = Callable[[float, int], None]
 
 # Scenarios in lockstep at a time: enough to share what a step costs once, few enough for a processor's cache.
@@ -211,35 +212,41 @@ def _run_part(job: _Job, tasks: Sequence[PlannedRun], tell: Callable[[float], No
     """A part small enough for one batch."""
     found: dict[int, Outcome] = {}
     batches: dict[object, list[int]] = {}
-    alone: list[tuple[int, str]] = []
+    alone: list[tuple[int, str, EngineReason | None]] = []
     runs: dict[int, Assembly] = {}
     for i, task in enumerate(tasks):
         if job.engine == "opendss":
-            alone.append((i, ""))
+            alone.append((i, "", None))
             continue
         try:
             runs[i] = _assemble(job, task)
             batches.setdefault(batch_key(runs[i].coordinator), []).append(i)
         except UnsupportedByBatch as reason:
-            alone.append((i, str(reason)))
+            alone.append((i, str(reason), reason.reason))
     for members in batches.values():
         try:
             done = _run_batch(job, tasks, members, runs, _after(len(found), tell))
         except UnsupportedByBatch as reason:
-            alone += [(i, str(reason)) for i in members]
+            alone += [(i, str(reason), reason.reason) for i in members]
             continue
         # Where the batch engine finds no solution OpenDSS may: it is asked before anybody is told so.
-        unsolved = [i for i, run in done.items() if run.failure is not None and run.failure.no_solution]
-        alone += [(i, _UNSOLVED) for i in unsolved]
+        failures = {i: run.failure for i, run in done.items() if run.failure is not None and run.failure.no_solution}
+        alone += [(i, _UNSOLVED, _reason(failure)) for i, failure in failures.items()]
         found |= done
-    for note in dict.fromkeys(note for _, note in alone if note):
+    for note in dict.fromkeys(note for _, note, _ in alone if note):
         level = logging.INFO if note == _UNSOLVED else logging.WARNING
-        count = sum(other == note for _, other in alone)
+        count = sum(other == note for _, other, _ in alone)
         logger.log(level, "%d of %d runs on OpenDSS, not the batch engine: %s", count, len(tasks), note)
-    for i, note in alone:
-        found[i] = _on_opendss(job, tasks[i], note)
+    for i, note, why in alone:
+        found[i] = replace(_on_opendss(job, tasks[i], note), engine_reason=why)
         tell(len(found))
     return [found[i] for i in range(len(tasks))]
+
+
+def _reason(failure: Failure) -> EngineReason:
+    """Of which kind the want of a solution is."""
+    is_rounding = failure.kind is FailureKind.ILL_CONDITIONED
+    return EngineReason.ILL_CONDITIONED if is_rounding else EngineReason.NOT_SOLVED
 
 
 def _run_batch(

@@ -62,7 +62,9 @@ class Summary:
     the heaviest conductor and the branch's normal over its emergency rating. `steps_by_class[i, j]` counts steps by how
     many low edges lie at or below the lowest voltage of all nodes, and how many high edges below the highest;
     `steps_below`, `steps_above` [edge, node] count those of a node outside an edge, `below_pu`, `above_pu` sum how far
-    nodes lie outside. `sites` are in the run's order; a run in closed loop that did not fail has a `power_quality`.
+    nodes lie outside. `second_solution_pu`: how far another solution may lie from the one that was taken, which
+    continues that of the step before, because loads jump at their windows' edges (told by the batch engine only).
+    `sites` are in the run's order; a run in closed loop that did not fail has a `power_quality`.
     """
 
     dt_s: float
@@ -88,6 +90,7 @@ class Summary:
     loading_steps_by_class: Counts
     own_loads_unserved_steps: int = 0
     own_loads_worst: str = ""
+    second_solution_pu: float = 0.0
     sites: tuple[SiteSummary, ...] = field(default_factory=tuple)
     failure: Failure | None = None
     power_quality: PowerQuality | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from g2g_opt.assembly import assemble_datacenter
+from g2g_opt.assembly import assemble_datacenter, begun
 from g2g_opt.metrics.performance import compute_performance_stats
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
@@ -23,7 +23,7 @@ class UncontrolledFleet:
 def replay_uncontrolled(site: Site, scenario: Scenario, trace_dir: Path) -> UncontrolledFleet:
     """The same fleet without commands: keyed draws make it the very run that a controller starts from."""
     # Where the site stands makes no difference to its fleet.
-    return _replay(replace(site, bus=""), scenario, trace_dir)
+    return _replay(replace(begun(site, scenario), bus=""), scenario, trace_dir)
 
 
 @lru_cache(maxsize=4096)

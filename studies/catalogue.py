@@ -23,7 +23,10 @@ from studies.shared.task import Question
 
 # Named by where they are, so that the runner and its workers import only the study they run.
 STUDIES = {
+    "ai-choices": "studies.ai_choices.study:AIChoicesStudy",
     "check": "studies.connection_check.study:ConnectionCheckStudy",
+    "communication": "studies.communication.study:CommunicationStudy",
+    "controllers": "studies.controllers.study:ControllersStudy",
     "coordination": "studies.coordination_policy.study:CoordinationStudy",
     "feeder-policy": "studies.feeder_policy.study:FeederPolicyStudy",
     "hosting-capacity": "studies.hosting_capacity.study:HostingCapacityStudy",
@@ -31,6 +34,7 @@ STUDIES = {
     "location": "studies.datacenter_location.study:LocationStudy",
     "portfolio": "studies.portfolio.study:PortfolioStudy",
     "queue": "studies.connection_queue.study:ConnectionQueueStudy",
+    "scenarios": "studies.scenario_library.study:LibraryStudy",
     "siting": "studies.pv_datacenter_siting.study:SitingStudy",
 }
 # The group of entry points by which an installed package adds its own: name = "module:Class".
@@ -166,7 +170,7 @@ def make_question(study: str, content: dict[str, Any], where: str = "the questio
 def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
     """The user's files by their whole paths: a report may be written from elsewhere."""
     found = dict(content)
-    for name in ("feeder", "edits", "profile", "year", "costs", "requests", "market_files", "network"):
+    for name in ("feeder", "edits", "profile", "year", "costs", "requests", "market_files", "network", "library"):
         value = found.get(name)
         if not isinstance(value, str):
             continue

@@ -21,16 +21,9 @@ from g2g_opt.errors import G2GError
 from g2g_opt.limits import Limits
 from g2g_opt.quantities import Count
 from g2g_opt.scenario import Scenario
+from studies.shared.feeder_questions import HourQuestion, SizeQuestion
 from studies.shared.number_flags import number
-from studies.shared.question_fields import (
-    CircuitEdits,
-    ExcludedBuses,
-    GpusPerReplica,
-    MeasuredPrecision,
-    MeasuredTask,
-    StudiedAt,
-)
-from studies.shared.question_flags import add_noun_flags, field_flag
+from studies.shared.question_flags import add_noun_flags
 from studies.study_commands import add_circuit_consent, add_study_commands
 
 # BSD's status for an internal fault of a program, and what the system says when there is no room.
@@ -121,12 +114,15 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"g2g-opt {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_study_commands(commands, wanted)
+    live = commands.add_parser("live", help="nodes on real sockets, and clusters that run: hardware in the loop")
+    if wanted == "live":
+        from studies.live.commands import add_live_commands
+
+        add_live_commands(live)
     models = commands.add_parser("models", help="list the measured inference workloads")
     models.add_argument("--model", help="only this model: its id, or the part after the slash")
     models.add_argument("--gpu", help="only this GPU, e.g. H100")
-    for name, hint in (("task", MeasuredTask), ("precision", MeasuredPrecision), ("gpus_per_replica", GpusPerReplica)):
-        field_flag(name, hint, None).add(models, name)
-    models.set_defaults(task=None, precision=None, gpus_per_replica=None)
+    add_noun_flags(models, SizeQuestion(), ("task", "precision", "gpus_per_replica"))
     models.add_argument("--tensor-parallel", type=number(Count), metavar="N", help="only this tensor-parallel degree")
     models.add_argument("--expert-parallel", type=number(Count), metavar="N", help="only this expert-parallel degree")
     models.set_defaults(run=_run_models)
@@ -142,11 +138,8 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     picture = "draw map and voltages against distance (PNG; default results/feeder_NAME.png)"
     feeder.add_argument("--picture", type=Path, metavar="FILE", help=picture)
     feeder.add_argument("--no-picture", action="store_true", help="draw nothing")
-    field_flag("exclude_buses", ExcludedBuses, ()).add(feeder, "exclude_buses")
-    field_flag("edits", CircuitEdits, None).add(feeder, "edits")
-    field_flag("at", StudiedAt, None).add(feeder, "at")
+    add_noun_flags(feeder, HourQuestion(), ("exclude_buses", "edits", "at"))
     add_noun_flags(feeder, Scenario(), ("own_load_share",))
-    feeder.set_defaults(exclude_buses=(), edits=None, at=None)
     add_circuit_consent(feeder)
     feeder.set_defaults(run=_run_feeder)
     return parser
@@ -177,7 +170,9 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
 
     limits = Limits(**{name: getattr(options, name) for name in _BASE_CASE_LIMITS})
     feeder = Feeder.find(options.feeder, options.edits, options.at).excluding(tuple(options.exclude_buses))
-    base = solve_base_case(feeder, options.own_load_share, limits.rating_basis)
+    # Of a user's circuit the studied state has its controls at rest already.
+    settled = feeder.initial_taps is not None
+    base = solve_base_case(feeder, options.own_load_share, limits.rating_basis, settled=settled)
     console.print(repr(feeder), markup=False)
     for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder, limits)):
         console.print(words, markup=False)
@@ -187,10 +182,11 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     console.print(f"{places}: {', '.join(named)}{more}" if named else places, markup=False)
     console.print(format_findings(lint_feeder(feeder)), markup=False)
     if not options.no_picture:
-        from studies.feeder.figures import write_feeder_picture
+        from studies.report.figures import write_feeder_picture
 
         path = options.picture or Path("results") / f"feeder_{feeder.name}.png"
-        console.print(f"picture: {write_feeder_picture(feeder, base, limits, path)}", markup=False, soft_wrap=True)
+        written = write_feeder_picture(feeder, base, options.own_load_share, limits, path)
+        console.print(f"picture: {written}", markup=False, soft_wrap=True)
     return 0
 
 

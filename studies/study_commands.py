@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,10 @@ Commands = Any  # argparse has no public name for what add_subparsers returns
 
 # What each study answers; its options are read from the study's own `arguments` module.
 STUDY_HELP = {
+    "ai-choices": "what do model, precision, parallelism and GPU mean for a feeder, and how many tokens can a bus host",
     "check": "may a site of so many MW be connected at this bus, and if not, what would let it in",
+    "communication": "how many of the flexible MW are left when messages are late, lost or gone",
+    "controllers": "how do controllers of batch sizes compare in the same scenarios",
     "coordination": "what do shifts of tasks between datacenters save a grid operator, and is a policy of them safe",
     "feeder-policy": "what does a policy of batch sizes gain on a feeder, next to droop, OFO and a clairvoyant",
     "hosting-capacity": "how many MW can each bus host, firm and with flexible operation",
@@ -50,6 +53,7 @@ STUDY_HELP = {
     "location": "where should sites go",
     "portfolio": "one question over every feeder of a folder, with buses ranked over all of them",
     "queue": "which of these requests are granted, firm, flexible or limited, in order of arrival",
+    "scenarios": "which scenarios of a study case are worth training controllers on and testing them with",
     "siting": "where do PV plants and datacenters go, and how large, at the least yearly cost",
 }
 
@@ -218,11 +222,8 @@ def _run_resume(options: argparse.Namespace, console: Console) -> int:
 
 
 def _run_retry(options: argparse.Namespace, console: Console) -> int:
-    ledger = Ledger(StudyFolder(options.folder).ledger)
-    try:
+    with closing(Ledger(StudyFolder(options.folder).ledger)) as ledger:
         n = sum(entry.state == "failed" for entry in ledger.entries())
-    finally:
-        ledger.close()
     console.print(f"{n} failed tasks are tried again" if n else "no task has failed", markup=False)
     return _go_on(options.folder, options, console, retry_failed=True)
 
@@ -303,7 +304,7 @@ def _stopped_by(reason: str, root: Path, console: Console) -> int:
 
 def _write_all(root: Path, limits: Limits | None = None, out: Path | None = None) -> tuple[Conclusion, list[Path]]:
     # Drawing takes a second to import, which commands that draw nothing need not wait for.
-    from studies.finish import write_all
+    from studies.study_report import write_all
 
     return write_all(root, limits, out)
 
@@ -315,13 +316,10 @@ def _run_report(options: argparse.Namespace, console: Console) -> int:
     given = given_limits(options)
     limits = None
     if given:
-        ledger = Ledger(StudyFolder(options.folder).ledger)
-        try:
+        with closing(Ledger(StudyFolder(options.folder).ledger)) as ledger:
             question = question_of(ledger)
-            refuse_unused(question, given)
-            limits = replace(limits_of(question), **given)
-        finally:
-            ledger.close()
+        refuse_unused(question, given)
+        limits = replace(limits_of(question), **given)
     conclusion, paths = _write_all(options.folder, limits, options.out)
     show_conclusion(console, conclusion)
     console.print("results:", markup=False)
@@ -332,12 +330,9 @@ def _run_report(options: argparse.Namespace, console: Console) -> int:
 
 def _run_status(options: argparse.Namespace, console: Console) -> int:
     folder = StudyFolder(options.folder)
-    ledger = Ledger(folder.ledger)
-    try:
+    with closing(Ledger(folder.ledger)) as ledger:
         entries, counts = ledger.entries(), ledger.counts()
         failures = [(entry, ledger.attempts(entry.id)) for entry in entries if entry.state in ("failed", "split")]
-    finally:
-        ledger.close()
     damage = {entry.id: what for entry, what in damaged_results(folder, entries)}
     status = 1 if damage or any(entry.state == "failed" for entry in entries) else 0
     if options.json:

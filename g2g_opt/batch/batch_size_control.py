@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.control import BatchControl, Parts
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.compiled.records import pack
 from g2g_opt.controller.batch_size_schedule import BatchSizeScheduleController
 from g2g_opt.controller.ofo import OFOBatchSizeController, start_state
-from g2g_opt.controller.ofo_update import OFORows, update_batches, update_voltage_duals, voltage_pull
+from g2g_opt.controller.ofo_update import OFORows, OFOStep, ofo_step, update_voltage_duals
 from g2g_opt.controller.rule_based import RuleBasedBatchSizeController, droop_exhausted, droop_pressure, droop_update
 
 Floats = NDArray[np.float64]
@@ -38,7 +39,9 @@ class VoltageDuals:
         if step == self._done:
             return
         self._done = step
-        seen = voltage_pu if len(self._slots) == voltage_pu.shape[1] else voltage_pu[:, self._slots]
+        seen = np.ascontiguousarray(
+            voltage_pu if len(self._slots) == voltage_pu.shape[1] else voltage_pu[:, self._slots]
+        )
         config = self._config
         self.outside = update_voltage_duals(
             self.low, self.high, seen, self.rows, config.voltage_dual_step_size, config.v_min, config.v_max
@@ -58,41 +61,40 @@ class OFOControl(BatchControl):
         self._row = np.array(rows, dtype=np.int64)
         self._is_all = np.array_equal(self._row, np.arange(fleets.n_rows))
         self._slot = fleets.slot[fleet]
-        self._column = np.array([duals.column[int(slot)] for slot in self._slot], dtype=np.int64)
-        self._models = _join([c.rows for c in controllers])
-        self._state = start_state(np.concatenate([c.start_log2 for c in controllers]))
-        self._slopes = np.empty((len(duals.rows), 3, len(fleet)))
-        self._pull = np.empty((3, len(fleet)))
-        self._batch = np.empty(len(rows), dtype=np.int64)
-        self._at_best = np.zeros(len(rows), dtype=np.bool_)
-        self._first = np.searchsorted(self._models.site, np.arange(len(fleet)))
+        column = np.array([duals.column[int(slot)] for slot in self._slot], dtype=np.int64)
+        models, n = _join([c.rows for c in controllers]), len(rows)
+        self._first = np.searchsorted(models.site, np.arange(len(fleet)))
+        self._now = OFOStep(
+            duals.low,
+            duals.high,
+            column,
+            np.zeros((len(duals.rows), 3, len(fleet))),
+            np.zeros((3, len(fleet))),
+            start_state(np.concatenate([c.start_log2 for c in controllers])),
+            models,
+            self._config.tuning,
+            *(np.zeros((n, 3)), np.zeros(n), np.zeros(n)),
+            np.zeros(n, dtype=np.int64),
+            np.zeros(n, dtype=np.bool_),
+        )
+        self._packed = pack(self._now)
         self._steps = 0
 
     def step(self, step: int, parts: Parts) -> None:
-        fleets, grids, config = parts.fleets, parts.grids, self._config
+        fleets, grids, config, now = parts.fleets, parts.grids, self._config, self._now
         self._duals.update(step, grids.voltage_pu)
         interval = config.sensitivity_update_interval
         if self._steps == 0 or (interval > 0 and self._steps % interval == 0):
             perturbation_kw = np.full(len(self._fleet), config.sensitivity_perturbation_kw)
-            slopes = grids.slopes(self._fleet, perturbation_kw)
-            self._slopes = np.ascontiguousarray(slopes[self._duals.rows])
+            now.slopes[:] = grids.slopes(self._fleet, perturbation_kw)[self._duals.rows]
         self._steps += 1
-        voltage_pull(self._duals.low, self._duals.high, self._slopes, self._column, self._pull)
-        row = self._row
-        update_batches(
-            self._state,
-            self._pull,
-            fleets.servers if self._is_all else fleets.servers[row],
-            fleets.replicas if self._is_all else fleets.replicas[row],
-            fleets.itl_s if self._is_all else fleets.itl_s[row],
-            self._models,
-            config.tuning,
-            self._batch,
-            self._at_best,
-        )
-        fleets.set_batch(row, self._batch)
+        row = slice(None) if self._is_all else self._row
+        now.servers[:], now.replicas[:] = fleets.servers[row], fleets.replicas[row]
+        now.itl_s[:] = fleets.itl_s[row]
+        ofo_step(self._packed.words)
+        fleets.set_batch(self._row, now.batch)
         if self._duals.outside.any():
-            exhausted = self._duals.outside[self._column] & np.logical_and.reduceat(self._at_best, self._first)
+            exhausted = self._duals.outside[now.column] & np.logical_and.reduceat(now.at_best, self._first)
             fleets.count_exhausted([f for f in self._fleet[exhausted] if grids.failure[fleets.slot[f]] is None])
 
 

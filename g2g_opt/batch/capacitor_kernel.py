@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.batch.control_queue import action_time_s
+from g2g_opt.compiled.kernel import inner, kernel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -36,13 +36,13 @@ _STAY, _OPEN, _CLOSE = 0.0, 1.0, 2.0
 _EPSILON = 1e-12
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _node(columns: Ints, v: Floats, layout: Ints, k: int, s: int) -> complex:
     place = columns[layout[COLUMN] + k]
     return complex(v[place, 0, s], v[place, 1, s])
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _current(layout: Ints, columns: Ints, y: Any, v: Floats, row: int, s: int) -> complex:
     """Current (A) into a conductor of the element."""
     total, n = 0.0 + 0.0j, layout[N_COLUMNS]
@@ -51,7 +51,7 @@ def _current(layout: Ints, columns: Ints, y: Any, v: Floats, row: int, s: int) -
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _seen_voltage(settings: Floats, layout: Ints, columns: Ints, v: Floats, s: int) -> float:
     phase, first = layout[PT_PHASE], layout[OFFSET]
     if phase > 0:
@@ -74,7 +74,7 @@ def _seen_voltage(settings: Floats, layout: Ints, columns: Ints, v: Floats, s: i
     return float(total / settings[PT])
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _seen_current(settings: Floats, layout: Ints, columns: Ints, y: Any, v: Floats, s: int) -> float:
     phase = layout[CT_PHASE]
     if phase > 0:
@@ -94,7 +94,7 @@ def _seen_current(settings: Floats, layout: Ints, columns: Ints, y: Any, v: Floa
     return float(total / settings[CT])
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _power_va(layout: Ints, columns: Ints, y: Any, v: Floats, s: int) -> complex:
     """Power (VA) into the element's terminal."""
     total = 0.0 + 0.0j
@@ -104,14 +104,14 @@ def _power_va(layout: Ints, columns: Ints, y: Any, v: Floats, s: int) -> complex
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _time_of_day_h(hour: int, second: float) -> float:
     of_day = hour - ((hour - 1) // 24) * 24 if hour > 24 else hour
     time_h = of_day + second / 3600.0
     return time_h - 24.0 if time_h - 24.0 > _EPSILON else time_h
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _wanted(
     settings: Floats, layout: Ints, columns: Ints, y: Any, v: Floats, s: int, hour: int, second: float, closed: bool
 ) -> tuple[bool, bool]:
@@ -140,7 +140,7 @@ def _wanted(
     return factor < on and kvar > settings[BANK_KVAR] * enough, factor > off
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def sample_capacitors(
     settings: Floats,
     layout: Ints,
@@ -195,7 +195,7 @@ def sample_capacitors(
                 state[c, ARMED, s] = 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def switch_capacitors(
     state: Floats, awake: Bools, until: Floats, hour: int, second: float, acted: Bools, moved: Bools
 ) -> None:

@@ -6,10 +6,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.jacobian import Jacobian
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import read_network
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.engine_reason import EngineReason
 from g2g_opt.errors import PowerFlowError
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_parts import Bus
@@ -17,6 +19,8 @@ from g2g_opt.grid.circuit_parts import Bus
 # How tightly OpenDSS solves the circuit once, for its slopes to be taken there and our answer to be held to its.
 _READ_TOLERANCE, _READ_ITERATIONS = 1e-9, 500
 _AGREE_PU = 1e-6
+# A difference is rounding's up to so many times its estimate, taken over the nodes with the largest admittances.
+_ROUNDING_TIMES, _NODES_ROUNDED = 3.0, 60
 
 
 @lru_cache(maxsize=16)
@@ -40,8 +44,30 @@ def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...], few_moving:
     expected = network.judged.magnitudes_pu(network.start_v)
     worst = np.abs(flow.voltage_pu[:, 0] - expected)[monitored].max(initial=0.0)
     if not flow.solved.all() or not worst < _AGREE_PU:
+        rounding_pu, where = rounding(jacobian)
+        if worst < _ROUNDING_TIMES * rounding_pu or flow.ill_conditioned.any():
+            raise UnsupportedByBatch(
+                f"rounding moves the circuit's voltages by up to {rounding_pu:.1e} pu, as an admittance at {where} "
+                "is so much larger than others (a line of no length, a switch of no impedance?)",
+                EngineReason.ILL_CONDITIONED,
+            )
         raise UnsupportedByBatch(
             f"the batch engine's solution of the circuit differs from OpenDSS's by {worst:.1e} pu; an element of it "
             "must behave in a way that is not modelled"
         )
     return jacobian
+
+
+def rounding(jacobian: Jacobian) -> tuple[float, str]:
+    """How far (pu) rounding of the nodal currents Y v may move a voltage of any solver's, and the node it comes from.
+
+    What cancels at a node is rounded to a share of its largest parts; an ampere of that moves voltages by its reach.
+    """
+    row, column, y = jacobian.admittances(Setting())
+    parts = np.zeros(jacobian.network.n_nodes)
+    np.add.at(parts, row, np.abs(y * jacobian.start[column]))
+    largest = np.argsort(parts)[-_NODES_ROUNDED:]
+    reach = jacobian.reach_pu_per_a(largest, np.full(len(largest), jacobian.network.n_nodes)).max(axis=1)
+    by_node = 0.5 * np.finfo(np.float64).eps * parts[largest] * reach
+    bus, phase = jacobian.network.nodes[jacobian.elimination.order[largest[by_node.argmax()]]]
+    return float(by_node.max()), f"{bus}.{phase}"

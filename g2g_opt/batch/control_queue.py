@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from numba import njit
+from g2g_opt.compiled.kernel import inner
 
 _HOUR_S = 3600.0
 
@@ -29,7 +29,7 @@ class ControlClock:
         return self.hour * _HOUR_S + self.second
 
 
-@njit(cache=True)
+@inner
 def action_time_s(hour: int, second: float, delay_s: float) -> float:
     """Time (s) of an action that is pushed `delay_s` ahead of (hour, second)."""
     s = second + delay_s

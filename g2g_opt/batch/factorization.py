@@ -12,12 +12,12 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, csr_matrix, eye_array
 from scipy.sparse.linalg import splu
 
 from g2g_opt.batch.moving_elements import Entries, entry_value
+from g2g_opt.compiled.kernel import inner, kernel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -179,7 +179,7 @@ def eliminate_leading(elimination: Elimination, rows: Ints, columns: Ints, block
         np.zeros((n_moving, 4)),
         np.zeros((len(e.upper_column) - first_upper, 4)),
     )
-    _eliminate_leading(
+    eliminate_rows(
         e.first_moving,
         e.lower_start,
         e.lower_column,
@@ -200,8 +200,8 @@ def eliminate_leading(elimination: Elimination, rows: Ints, columns: Ints, block
     return found
 
 
-@njit(cache=True, error_model="numpy")
-def _eliminate_leading(
+@kernel
+def eliminate_rows(
     first: int,
     lower_start: Ints,
     lower_column: Ints,
@@ -219,6 +219,7 @@ def _eliminate_leading(
     reduced_diagonal: Floats,
     reduced_upper: Floats,
 ) -> None:
+    """Factors of the rows before `first`, and what is left of the others in the `reduced` arrays (see `Leading`)."""
     n = len(diagonal)
     first_upper = upper_start[first]
     work = np.zeros((n, 4))
@@ -253,7 +254,7 @@ def _eliminate_leading(
                 work[m, q] = 0.0
 
 
-@njit(error_model="numpy")
+@inner
 def _eliminate(
     work: Floats,
     at: int,
@@ -288,7 +289,7 @@ def _eliminate(
         work[m, 3] += w10 * upper[v, 1] + w11 * upper[v, 3]
 
 
-@njit(error_model="numpy")
+@inner
 def _pivot(work: Floats, at: int, diagonal: Floats, i: int) -> None:
     """Write the inverse of the block at `at` to `diagonal[i]`."""
     a, b, c, d = work[at, 0], work[at, 1], work[at, 2], work[at, 3]
@@ -299,7 +300,7 @@ def _pivot(work: Floats, at: int, diagonal: Floats, i: int) -> None:
         work[at, q] = 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def eliminate_moving(
     first: int,
     lower_start: Ints,
@@ -326,10 +327,15 @@ def eliminate_moving(
     for r in range(n):
         i = first + r
         for k in range(moving_start[r], moving_start[r + 1]):
-            work[lower_column[split[i] + k - moving_start[r]] - first] = reduced_lower[k]
-        work[r] = reduced_diagonal[r]
+            m = lower_column[split[i] + k - moving_start[r]] - first
+            for q in range(4):
+                work[m, q] = reduced_lower[k, q]
+        for q in range(4):
+            work[r, q] = reduced_diagonal[r, q]
         for u in range(upper_start[i], upper_start[i + 1]):
-            work[upper_column[u] - first] = reduced_upper[u - first_upper]
+            m = upper_column[u] - first
+            for q in range(4):
+                work[m, q] = reduced_upper[u - first_upper, q]
         for k in range(entry_start[r], entry_start[r + 1]):
             y, m = entry_value(entries, k, monomials), entry_column[k] - first
             work[m, 0] += y.real
@@ -347,7 +353,7 @@ def eliminate_moving(
                 work[m, q] = 0.0
 
 
-@njit(cache=True)
+@kernel
 def solve_columns(
     lower_start: Ints,
     lower_column: Ints,
@@ -379,3 +385,21 @@ def solve_columns(
             re, im = x[i, 0, q], x[i, 1, q]
             x[i, 0, q] = a * re + b * im
             x[i, 1, q] = c * re + d * im
+
+
+@kernel
+def farthest(x: Floats, other: Ints, scale: Floats, group: Ints, reach: Floats) -> None:
+    """Raise `reach` (column, group) to the largest |x - x[other]| times `scale` of any node.
+
+    `x` has shape (place, 2, column, 2): real and imaginary parts of the answers to a real and an imaginary ampere.
+    """
+    width = x.shape[2]
+    for i in range(len(scale)):
+        o, g, size = other[i], group[i], scale[i] * scale[i]
+        for b in range(width):
+            for part in range(2):
+                re, im = x[i, 0, b, part] - x[o, 0, b, part], x[i, 1, b, part] - x[o, 1, b, part]
+                reach[b, g] = max(reach[b, g], (re * re + im * im) * size)
+    for b in range(width):
+        for g in range(3):
+            reach[b, g] = np.sqrt(reach[b, g])

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.checked_network import load_jacobian
-from g2g_opt.batch.jacobian import Setting
 from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.own_controls import OwnControls, as_told, load_controls
 from g2g_opt.batch.ports import Port
@@ -51,6 +51,9 @@ class Grids:
             tuple(first.commands()), tuple(first.feeder.buses.values()), few_moving=first.dss_controls
         )
         self.network: Network = jacobian.network
+        if self.network.units and any(setup.own_sun_share is not None for setup in setups):
+            names = ", ".join(f"{unit.kind}.{unit.name}" for unit in self.network.units[:3])
+            raise UnsupportedByBatch(f"units of the circuit follow the sun of an hourly profile: {names}")
         self.node_index = {node: i for i, node in enumerate(self.network.nodes)}
         self.monitored = [s.monitored_nodes(self.network.nodes) for s in setups]
         self.dt_s: Fraction = first.dt_s
@@ -168,6 +171,7 @@ class Grids:
         self._load_series = list(kinds)
         self._load_slots = np.array([slot for slot, one in enumerate(series) if one is not None], dtype=np.int64)
         self._load_kind = np.array([kinds[one] for one in series if one is not None], dtype=np.int64)
+        self._load_shares = self.flow.load_share.reshape(self.flow.n_chunks, -1, WIDTH)
 
     # --- stepping
 
@@ -188,8 +192,8 @@ class Grids:
             power[self._profile_places[1]] = profile_w * self._profile_tan_phi
         if self._load_series:
             now = np.array([self.time_s(step)])
-            shares = np.array([series.at(now)[0] for series in self._load_series])
-            self.flow.load_share.reshape(-1)[self._load_slots] = shares[self._load_kind]
+            shares = np.array([series.of(self.network.load_shapes, now)[0] for series in self._load_series])
+            self._load_shares[self._load_slots // WIDTH, :, self._load_slots % WIDTH] = shares[self._load_kind]
         if self.bank is not None:
             kw, kvar = self.bank.dispatch(self.time_s(step))
             power[self._storage_places[0]] = np.repeat(-1e3 * kw / 3.0, 3)
@@ -255,7 +259,8 @@ class Grids:
 
     def tell_own_loads(self, step: int, tally: Tally) -> None:
         """Note in a tally where the circuit's own constant-power loads are outside their windows."""
-        asking = self.flow.load_share.reshape(-1)[: len(self.setups)] > 0.0
+        tally.note_second_solutions(self.flow.second_solution_pu)
+        asking = self._load_shares.max(axis=1).reshape(-1)[: len(self.setups)] > 0.0
         own_share = self.flow.own_share if asking.all() else np.where(asking, self.flow.own_share, 1.0)
         for slot in tally.count_own_loads(own_share, SERVED_TOLERANCE):
             load, voltage_pu = self.flow.own_load(slot)
@@ -276,8 +281,13 @@ class Grids:
         if self.flow.all_well:
             return
         for slot in np.flatnonzero(~self.flow.solved).tolist():
-            detail = f"in {self.flow.max_iterations} iterations; the load is beyond what the circuit can carry"
-            self.fail([slot], Failure(FailureKind.NOT_CONVERGED, time_s=self.time_s(step), detail=detail))
+            kind, detail = (
+                FailureKind.NOT_CONVERGED,
+                "the load is beyond what the circuit can carry",
+            )
+            if self.flow.ill_conditioned[slot]:
+                kind, detail = FailureKind.ILL_CONDITIONED, "the circuit has a solution there"
+            self.fail([slot], Failure(kind, time_s=self.time_s(step), detail=detail))
         for slot in np.flatnonzero(self.flow.outside).tolist():
             if self.failure[slot] is None and self.setups[slot].unserved == "raise":
                 reason = self._unserved(step, slot)

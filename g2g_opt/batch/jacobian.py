@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
-from g2g_opt.batch.factorization import Elimination, Factors, eliminate_leading, eliminate_moving, solve_columns
+from g2g_opt.batch.factorization import (
+    Elimination,
+    Factors,
+    eliminate_leading,
+    eliminate_moving,
+    farthest,
+    solve_columns,
+)
 from g2g_opt.batch.lanes import WIDTH
-from g2g_opt.batch.load_law import CI, SPECIAL, law_admittance, law_jacobian
-from g2g_opt.batch.moving_elements import MovingElements
+from g2g_opt.batch.load_law import (
+    CI,
+    EDGE_LOW,
+    EDGE_MAX,
+    EDGE_MIN,
+    MIN_SQUARED,
+    N_SERIES,
+    SPECIAL,
+    admittance,
+    law_jacobian,
+    window_series,
+)
+from g2g_opt.batch.moving_elements import MovingElements, Setting
 from g2g_opt.batch.network import Network
 
 Floats = NDArray[np.float64]
@@ -26,17 +43,8 @@ _KEPT = 1024
 _CONSTANT_POWER = 1  # OpenDSS's model
 # Right-hand sides solved for at once.
 _COLUMNS = 64
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Taps (regulator, ratio in pu; those left out as compiled), capacitors that are switched off, and those that the
-    circuit was compiled without and are switched on.
-    """
-
-    taps: tuple[tuple[str, float], ...] = ()
-    open_capacitors: tuple[str, ...] = ()
-    closed_capacitors: tuple[str, ...] = ()
+# A law is taken on both sides of its window's edge, this share away; it jumps there if its current does.
+_AT_EDGE, _JUMP_SHARE = 1e-9, 1e-6
 
 
 class Jacobian:
@@ -70,13 +78,15 @@ class Jacobian:
         rated = across / np.abs(across) * self._base
         rated = np.where(unserved[self._begin] | unserved[self._end], across, rated)
         self._block = np.array([law_jacobian(law, v) for law, v in zip(self._law, rated, strict=True)]).reshape(-1, 4)
-        draw = np.array([complex(*law_admittance(law, abs(v))) * v for law, v in zip(self._law, across, strict=True)])
+        draw = np.array([admittance(law, abs(v)) * v for law, v in zip(self._law, across, strict=True)])
         straight = _apply(self._block, across)
         self.start_remainder = np.stack([(straight - draw).real, (straight - draw).imag], axis=-1).reshape(-1, 2)
         self.moving = MovingElements(network)
-        rows, columns, blocks = self._entries()
+        fixed = self._fixed_entries()
+        rows, columns, blocks = self._entries(*fixed)
         element, row, column, i, j = self._moving_entries()
-        both = np.concatenate([rows, row]), np.concatenate([columns, column])
+        between = self._attachable()
+        both = np.concatenate([rows, row, between[0]]), np.concatenate([columns, column, between[1]])
         self.elimination = Elimination.of(*both, n, self.moving.nodes, few_moving=few_moving)
         place = self.elimination.place
         self._place = np.append(place, n)  # -1 is ground
@@ -88,14 +98,16 @@ class Jacobian:
         first = self.elimination.first_moving
         self._entry_start = np.searchsorted(place[row][in_order], np.arange(first, n + 1))
         self._moving = self.moving.entries(element[in_order], i[in_order], j[in_order])
+        self._moving_row = place[row][in_order]
+        self._fixed = place[fixed[0]], place[fixed[1]], fixed[2]
         self._factors: OrderedDict[Setting, Factors] = OrderedDict()
 
     def places(self, nodes: Ints) -> Ints:
         """Places in elimination order of nodes; ground (-1) comes after the last."""
         return np.asarray(self._place[nodes])
 
-    def _entries(self) -> tuple[Ints, Ints, Floats]:
-        """Rows, columns (node numbers) and blocks (entry, 4) of all that does not move; blocks of one place add up."""
+    def _fixed_entries(self) -> tuple[Ints, Ints, NDArray[np.complex128]]:
+        """Rows, columns (node numbers) and admittances (S) of what does not move; those of a place add up."""
         network, alive = self.network, self.network.alive
         none = np.zeros(0, dtype=np.int64)
         rows, columns, values = [none], [none], [np.zeros(0, dtype=np.complex128)]
@@ -108,7 +120,23 @@ class Jacobian:
             values.append(yprim[i[real], j[real]])
         row, column, y = np.concatenate(rows), np.concatenate(columns), np.concatenate(values)
         connected = alive[row] & alive[column]
-        row, column, y = row[connected], column[connected], y[connected]
+        return row[connected], column[connected], y[connected]
+
+    def _attachable(self) -> tuple[Ints, Ints]:
+        """Pairs of nodes that something may be attached between, which Newton's matrix has entries for."""
+        index = {node: i for i, node in enumerate(self.network.nodes)}
+        pairs = [
+            (index[bus.name, a], index[bus.name, b])
+            for bus in self.network.buses.values()
+            for a, b in bus.judged_pairs()
+            if b and (bus.name, a) in index and (bus.name, b) in index
+        ]
+        row, column = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        both = self.network.alive[row] & self.network.alive[column]
+        return row[both], column[both]
+
+    def _entries(self, row: Ints, column: Ints, y: NDArray[np.complex128]) -> tuple[Ints, Ints, Floats]:
+        """Rows, columns (node numbers) and blocks (entry, 4) of all that does not move; blocks of one place add up."""
         blocks = np.stack([y.real, -y.imag, y.imag, y.real], axis=-1)
         parts = [(row, column, blocks)]
         for a, b, sign in (
@@ -119,7 +147,7 @@ class Jacobian:
         ):
             real = (a >= 0) & (b >= 0)
             parts.append((a[real], b[real], sign * self._block[real]))
-        dead = np.flatnonzero(~alive)
+        dead = np.flatnonzero(~self.network.alive)
         parts.append((dead, dead, np.tile([1.0, 0.0, 0.0, 1.0], (len(dead), 1))))
         r, c, v = (np.concatenate([part[k] for part in parts]) for k in range(3))
         return r, c, v
@@ -183,6 +211,18 @@ class Jacobian:
         self._factors.move_to_end(setting)
         return found
 
+    def admittances(self, setting: Setting) -> tuple[Ints, Ints, NDArray[np.complex128]]:
+        """Rows, columns (places) and admittances (S) of all linear elements at a setting; those of a place add up."""
+        moving = self._moving
+        monomials = self.moving.monomials(setting)[moving.element]
+        y = (moving.coefficient * monomials).sum(axis=1)
+        row, column, fixed_y = self._fixed
+        return (
+            np.concatenate([row, self._moving_row]),
+            np.concatenate([column, self._entry_column]),
+            np.concatenate([fixed_y, y]),
+        )
+
     def moving_factors(self, monomials: Floats) -> Factors:
         """Factors of the moving entries, rows and columns alone, at a setting's `monomials`."""
         e, leading = self.elimination, self._leading
@@ -240,33 +280,75 @@ class Jacobian:
         """
         phase = np.array([phase for _, phase in self.network.nodes])[self.elimination.order]
         counted = ~self.network.judged.unserved[self.elimination.order]
+        other, scale = self.pattern.reference // (2 * WIDTH), self.pattern.inverse_base * counted
         reach = np.zeros((len(begin), 3))
         for first in range(0, len(begin), _COLUMNS):
             part = slice(first, first + _COLUMNS)
-            x = self.responses(begin[part], end[part])
-            x = x[: self.network.n_nodes] - x[self.pattern.reference // (2 * WIDTH)]
-            size = np.sqrt((x**2).sum(axis=1)) * (self.pattern.inverse_base * counted)[:, None, None]
-            for group in range(3):
-                members = size[phase % 3 == group]
-                reach[part, group] = members.max(axis=(0, 2)) if len(members) else 0.0
+            farthest(self.responses(begin[part], end[part]), other, scale, phase % 3, reach[part])
         return _REACH_MARGIN * reach
+
+    @property
+    def load_ends(self) -> tuple[Ints, Ints]:
+        """Places of both ends of the circuit's own load branches in `loads`."""
+        return self.places(self._begin), self.places(self._end)
+
+    @property
+    def laws(self) -> Floats:
+        """Laws of the circuit's own load branches in `loads`, shape (branch, column)."""
+        return self._law
+
+    @property
+    def blocks(self) -> Floats:
+        """Their slopes in the matrix, shape (branch, 4), S."""
+        return self._block
 
     @cached_property
     def loads(self) -> tables.Loads:
         """The circuit's own loads for the tables."""
-        begin, end = self.places(self._begin), self.places(self._end)
+        begin, end = self.load_ends
+        fitted = {
+            law.tobytes(): window_series(law) for law in np.unique(self._law[self._law[:, SPECIAL] != 0.0], axis=0)
+        }
+        kept = [series for series in fitted.values() if series is not None]
+        starts = {
+            key: k * N_SERIES for k, key in enumerate(key for key, series in fitted.items() if series is not None)
+        }
+        series_at = np.array([starts.get(law.tobytes(), -1) for law in self._law], dtype=np.int64)
+        law = self._law.copy()
+        in_series = series_at >= 0
+        law[in_series, MIN_SQUARED] = np.maximum(law[in_series, EDGE_MIN], law[in_series, EDGE_LOW]) ** 2
+        reach = self.reach_pu_per_a(begin, end)
         return tables.Loads(
             2 * WIDTH * begin,
             2 * WIDTH * end,
-            self._law.reshape(-1),
+            law.reshape(-1),
             np.any(self._law[:, CI : CI + 2] != 0.0, axis=1),
             self._block.reshape(-1),
-            self.reach_pu_per_a(begin, end).reshape(-1),
-            self._law[:, SPECIAL] != 0.0,
+            reach.reshape(-1),
+            (self._law[:, SPECIAL] != 0.0) & (series_at < 0),
+            series_at,
+            np.concatenate(kept) if kept else np.zeros(0),
             self.network.load_models[self.load_places] == _CONSTANT_POWER,
             self.network.load_varies[self.load_places],
+            WIDTH * self.network.load_shape[self.load_places],
             1.0 / self._base,
+            *self._jumps(reach),
         )
+
+    def _jumps(self, reach: Floats) -> tuple[Ints, Floats, Floats]:
+        """Branches whose law jumps at an edge of its window, the edge (pu), and how far the jump moves a node (pu)."""
+        branch, edge_pu, reach_pu = [], [], []
+        for b, law in enumerate(self._law):
+            for edge in (law[EDGE_MIN], law[EDGE_MAX]):
+                if not 0.0 < edge < np.inf:
+                    continue
+                inside, outside = (admittance(law, edge * (1.0 + by)) for by in (-_AT_EDGE, _AT_EDGE))
+                jump_a = abs(inside - outside) * edge
+                if jump_a > _JUMP_SHARE * abs(inside) * edge:
+                    branch.append(b)
+                    edge_pu.append(edge / self._base[b])
+                    reach_pu.append(jump_a * reach[b] / _REACH_MARGIN)
+        return np.array(branch, dtype=np.int64), np.array(edge_pu), np.array(reach_pu).reshape(-1)
 
 
 def _apply(blocks: Floats, v: NDArray[np.complex128]) -> NDArray[np.complex128]:

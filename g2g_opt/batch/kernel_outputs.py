@@ -5,23 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.batch.kernel_tables import PORT_COLUMNS, PORT_MAX, PORT_MIN, Loads, Solutions, W
-from g2g_opt.batch.lanes import any_less, at, fma, load, root, spread, spread_at, store, where_less
+from g2g_opt.batch.lanes import any_less, at, fma, higher, load, magnitude, root, spread, spread_at, store, where_less
 from g2g_opt.batch.load_law import CP, MAX_SQUARED, MIN_SQUARED, N_COLUMNS, law_admittance
+from g2g_opt.compiled.kernel import inner
+from g2g_opt.compiled.records import part
 
 Floats = NDArray[np.float64]
+
+# Rounds in which loads fall out of those that may be on the other side of an edge.
+JUMP_ROUNDS = 12
+# Farther than any voltage from any edge.
+EVERYWHERE_PU = 1e9
 
 
 def _branch_writer(coefficient: Any, size: int) -> Any:
     """The loading of one branch with one way of handing out admittances."""
 
-    @njit(error_model="numpy")
+    @inner
     def _write_branch(x: Any, c: Any, b: Any, ratings: Any, y: Any, skipped: Any, out: Any) -> None:
         """Largest phase current of a rated branch over its rating, and its phase; entry k lies at k - `skipped`."""
-        n_slots, flat, flat_phase = len(out.solved), out.loading_pu.reshape(-1), out.loading_phase.reshape(-1)
+        n_slots, flat, flat_phase = len(out.solved), out.loading_pu, out.loading_phase
         largest, phase = spread(-1.0), spread(0.0)
         for row in range(at(ratings.branch_start, b), at(ratings.branch_start, b + 1)):
             re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
@@ -45,7 +51,7 @@ def _branch_writer(coefficient: Any, size: int) -> Any:
 _write_branch_shared, _write_branch_each = _branch_writer(spread_at, 1), _branch_writer(load, W)
 
 
-@njit(error_model="numpy")
+@inner
 def write_loadings(x: Any, c: Any, ratings: Any, which: Any, out: Any) -> None:
     """Loadings of a chunk whose lanes share the setting `which`, or have one each (negative: of the chunk's own)."""
     shared = ratings.shared[max(which, 0)]
@@ -58,17 +64,17 @@ def write_loadings(x: Any, c: Any, ratings: Any, which: Any, out: Any) -> None:
             _write_branch_shared(x, c, b, ratings, shared, 0, out)
 
 
-@njit(error_model="numpy")
+@inner
 def write_out(x: Any, c: Any, p: Any, done: Any, rounds: Any, out: Any) -> None:
     """Magnitudes of a chunk's voltages, which lanes converged, and phasors where they are wanted."""
     first = c * W
     n_slots = len(out.solved)
-    flat = out.voltage_pu.reshape(-1)
+    flat = out.voltage_pu
     for i in range(len(p.output)):
         other = at(p.reference, i)
         re, im = load(x, 2 * W * i) - load(x, other), load(x, 2 * W * i + W) - load(x, other + W)
         store(flat, at(p.output, i) * n_slots + first, root(fma(re, re, im * im)) * spread_at(p.inverse_base, i))
-    sensed = out.sensed_v.reshape(-1)
+    sensed = out.sensed_v
     for i in range(len(out.sensed_place)):
         place = at(out.sensed_place, i)
         store(sensed, 2 * i * n_slots + first, load(x, place))
@@ -82,7 +88,7 @@ def write_out(x: Any, c: Any, p: Any, done: Any, rounds: Any, out: Any) -> None:
                 out.phasors[p.output[i], first + lane] = complex(x[2 * W * i + lane], x[2 * W * i + W + lane])
 
 
-@njit(error_model="numpy")
+@inner
 def watch_ports(v: Any, power: Any, law: Any, c: Any, n_ports: Any, out: Any) -> None:
     """Which scenarios have a port that draws power outside its window."""
     for lane in range(c * W, (c + 1) * W):
@@ -99,9 +105,9 @@ def watch_ports(v: Any, power: Any, law: Any, c: Any, n_ports: Any, out: Any) ->
                 out.outside[c * W + lane] |= draws and not inside
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _note_unserved(x: Floats, c: int, b: int, loads: Loads, out: Solutions) -> None:
-    law = loads.law[N_COLUMNS * b : N_COLUMNS * (b + 1)]
+    law = part(loads.law, N_COLUMNS * b)
     here, back = loads.begin[b], loads.end[b]
     for lane in range(W):
         re, im = x[here + lane] - x[back + lane], x[here + W + lane] - x[back + W + lane]
@@ -116,9 +122,40 @@ def _note_unserved(x: Floats, c: int, b: int, loads: Loads, out: Solutions) -> N
             out.own_voltage_pu[c * W + lane] = m * loads.inverse_base[b]
 
 
-@njit(error_model="numpy")
-def watch_loads(x: Any, c: Any, loads: Any, out: Any) -> None:
+@inner
+def _watch_jumps(x: Any, c: Any, loads: Any, share: Any, out: Any) -> None:
+    """How far (pu) the jumps of all loads that are within this distance of their windows' edges reach together.
+
+    In another solution loads would be on the other side of their edges, and that, together, would keep them there. The
+    distance begins at the reach of all and shrinks as loads fall out; what is left bounds how far such a solution is.
+    """
+    nothing, one = spread(0.0), spread(1.0)
+    reach = spread(EVERYWHERE_PU)
+    for _ in range(JUMP_ROUNDS):
+        if not any_less(nothing, reach):
+            break
+        left_0, left_1, left_2 = nothing, nothing, nothing
+        for j in range(len(loads.jump_branch)):
+            b = at(loads.jump_branch, j)
+            here, back = at(loads.begin, b), at(loads.end, b)
+            re, im = load(x, here) - load(x, back), load(x, here + W) - load(x, back + W)
+            volts = root(fma(re, re, im * im)) * spread_at(loads.inverse_base, b)
+            off = magnitude(volts - spread_at(loads.jump_edge_pu, j))
+            own = one
+            if loads.varies[b]:
+                own = load(share, at(loads.share_place, b))
+            own = where_less(off, reach, own, nothing)
+            left_0 = fma(own, spread_at(loads.jump_reach_pu, 3 * j), left_0)
+            left_1 = fma(own, spread_at(loads.jump_reach_pu, 3 * j + 1), left_1)
+            left_2 = fma(own, spread_at(loads.jump_reach_pu, 3 * j + 2), left_2)
+        reach = higher(left_0, higher(left_1, left_2))
+    store(out.second_pu, c * W, reach)
+
+
+@inner
+def watch_loads(x: Any, c: Any, loads: Any, share: Any, out: Any) -> None:
     """Which of the circuit's own constant-power loads got something else than their power."""
+    _watch_jumps(x, c, loads, share, out)
     for lane in range(W):
         out.own_share[c * W + lane] = 1.0
     for b in range(len(loads.is_special)):

@@ -1,16 +1,14 @@
-"""The tables that the compiled batch power flow reads and writes; all node places are in elimination order."""
+"""The tables that the compiled batch power flow reads and writes, as records (`compiled.records`).
+
+All node places are in elimination order.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from g2g_opt.batch.lanes import WIDTH, aligned
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from g2g_opt.compiled.records import Bools1, Bools2, Complexes2, Floats1, Floats2, Floats3, Ints1, Ints3, reader
 
 W = WIDTH
 
@@ -26,35 +24,41 @@ class Pattern(NamedTuple):
     `at_load` and `at_sign` list the load branches at each node, with the sign of what they bring.
     """
 
-    lower_start: Ints
-    lower_column: Ints
-    upper_start: Ints
-    upper_column: Ints
-    at_start: Ints
-    at_load: Ints
-    at_sign: Floats
-    source: Floats  # (node, 2), flat, A
-    output: Ints  # node's place in OpenDSS's order
-    inverse_base: Floats  # 1 / V of a node's base; 0 without one
-    reference: Ints  # place (times 2 W) of the node against which a node's voltage is told
+    lower_start: Ints1
+    lower_column: Ints1
+    upper_start: Ints1
+    upper_column: Ints1
+    at_start: Ints1
+    at_load: Ints1
+    at_sign: Floats1
+    source: Floats1  # (node, 2), flat, A
+    output: Ints1  # node's place in OpenDSS's order
+    inverse_base: Floats1  # 1 / V of a node's base; 0 without one
+    reference: Ints1  # place (times 2 W) of the node against which a node's voltage is told
     first_moving: int  # rows from here on have factors that differ from lane to lane in moving columns (`Elimination`)
-    split: Ints
-    moving_start: Ints
+    split: Ints1
+    moving_start: Ints1
 
 
 class Loads(NamedTuple):
     """The circuit's own load branches: ends (times 2 W), laws, Jacobian blocks, reach of one ampere."""
 
-    begin: Ints
-    end: Ints
-    law: Floats  # (branch, column), flat
-    has_current: NDArray[np.bool_]  # is there a constant-current part?
-    block: Floats  # (branch, 4), flat, S
-    reach: Floats  # (branch, group of nodes), flat, pu / A
-    is_special: NDArray[np.bool_]  # no three coefficients: evaluated lane by lane
-    is_watched: NDArray[np.bool_]  # constant power: is it served?
-    varies: NDArray[np.bool_]  # does it follow the load share?
-    inverse_base: Floats  # 1 / V
+    begin: Ints1
+    end: Ints1
+    law: Floats1  # (branch, column), flat
+    has_current: Bools1  # is there a constant-current part?
+    block: Floats1  # (branch, 4), flat, S
+    reach: Floats1  # (branch, group of nodes), flat, pu / A
+    is_special: Bools1  # neither three coefficients nor a series: evaluated lane by lane
+    series_at: Ints1  # where a branch's series begins in `series`; -1 without one
+    series: Floats1  # flat (see `load_law`)
+    is_watched: Bools1  # constant power: is it served?
+    varies: Bools1  # does it follow a load share?
+    share_place: Ints1  # where that share's lanes begin: W times the place of its shape
+    inverse_base: Floats1  # 1 / V
+    jump_branch: Ints1  # laws that jump at an edge of their window: branch, edge (pu), reach of the jump (pu)
+    jump_edge_pu: Floats1
+    jump_reach_pu: Floats1  # (jump, group of nodes), flat
 
 
 class Ports(NamedTuple):
@@ -65,14 +69,14 @@ class Ports(NamedTuple):
     `mixed_blocks[-k - 1]` (port x port x 4 x lane).
     """
 
-    begin: Ints
-    end: Ints
-    law: Floats
-    reach: Floats  # (chunk, port x group of nodes x lane), pu / A
-    block_of_chunk: Ints
-    shared_blocks: Floats
-    mixed_blocks: Floats
-    at_node: NDArray[np.bool_]  # (chunk, node): does any port inject here?
+    begin: Ints3
+    end: Ints3
+    law: Floats2
+    reach: Floats2  # (chunk, port x group of nodes x lane), pu / A
+    block_of_chunk: Ints1
+    shared_blocks: Floats2
+    mixed_blocks: Floats2
+    at_node: Bools2  # (chunk, node): does any port inject here?
 
 
 class FactorTables(NamedTuple):
@@ -81,55 +85,62 @@ class FactorTables(NamedTuple):
     A chunk whose lanes differ takes what does not move from the first setting.
     """
 
-    lower: Floats
-    upper: Floats
-    diagonal: Floats
-    mixed_lower: Floats
-    mixed_upper: Floats
-    mixed_diagonal: Floats
+    lower: Floats2
+    upper: Floats2
+    diagonal: Floats2
+    mixed_lower: Floats2
+    mixed_upper: Floats2
+    mixed_diagonal: Floats2
 
 
 class Ratings(NamedTuple):
     """Rated branches: rows (phase conductors) of each, entries of each row, as `loadings.Loadings` lays them out."""
 
-    branch_start: Ints
-    row_start: Ints
-    node: Ints  # times 2 W
-    inverse_rating: Floats  # 1 / A
-    phase: Floats  # of every row: 1 to 3, 0 for another conductor
-    first_moving: Ints  # of every branch: its first moving entry, -1 if none of its entries moves
-    shared: Floats  # (setting, entry x 2) S
-    mixed: Floats  # (chunk, moving entry x 2 x lane)
+    branch_start: Ints1
+    row_start: Ints1
+    node: Ints1  # times 2 W
+    inverse_rating: Floats1  # 1 / A
+    phase: Floats1  # of every row: 1 to 3, 0 for another conductor
+    first_moving: Ints1  # of every branch: its first moving entry, -1 if none of its entries moves
+    shared: Floats2  # (setting, entry x 2) S
+    mixed: Floats2  # (chunk, moving entry x 2 x lane)
 
 
 class LaneState(NamedTuple):
     """What a chunk carries from flow to flow, flat within the chunk: (branch, 2, lane) and (port, 2, lane)."""
 
-    remainder: Floats  # A
-    port_v: Floats
-    port_a: Floats
+    remainder: Floats2  # A
+    port_v: Floats2
+    port_a: Floats2
+    stubborn: Floats2  # (chunk, lane): flows for which a lane goes to Newton's method at once
 
 
 class Workspace(NamedTuple):
     """Arrays of one chunk, flat, that hold nothing between flows; see `workspace`."""
 
-    x: Floats  # (node + 2, 2, lane) V: behind the nodes are ground and one volt
-    rhs: Floats
-    fresh: Floats  # (branch, 2, lane) A
-    open_v: Floats  # (port, 2, lane)
-    trial_v: Floats
-    current: Floats
-    done: Floats  # 1 in lanes that have converged
-    rounds: Floats
+    x: Floats1  # (node + 2, 2, lane) V: behind the nodes are ground and one volt
+    rhs: Floats1
+    fresh: Floats1  # (branch, 2, lane) A
+    open_v: Floats1  # (port, 2, lane)
+    trial_v: Floats1
+    current: Floats1
+    done: Floats1  # 1 in lanes that have converged
+    rounds: Floats1
+    began: Floats1  # (branch, 2, lane), (port, 2, lane): the state that a flow began from
+    began_v: Floats1
+    began_a: Floats1
+    trusted: Floats1  # (chunk, lane): 1 where the state is a solution already
 
 
-def workspace(n_nodes: int, n_loads: int, n_ports: int) -> Workspace:
-    """Room for one chunk."""
+def workspace(n_nodes: int, n_loads: int, n_ports: int, n_chunks: int) -> Workspace:
+    """Room for one chunk at a time."""
     x = aligned((n_nodes + 2) * 2 * W)
     # A volt across ports that a lane does not have.
     x[2 * W * (n_nodes + 1) : 2 * W * (n_nodes + 1) + W] = 1.0
-    v, trial_v, current = (aligned(n_ports * 2 * W) for _ in range(3))
-    return Workspace(x, aligned(len(x)), aligned(n_loads * 2 * W), v, trial_v, current, aligned(W), aligned(W))
+    v, trial_v, current, began_v, began_a = (aligned(n_ports * 2 * W) for _ in range(5))
+    fresh, began = (aligned(n_loads * 2 * W) for _ in range(2))
+    done, rounds, trusted = aligned(W), aligned(W), aligned(n_chunks * W)
+    return Workspace(x, aligned(len(x)), fresh, v, trial_v, current, done, rounds, began, began_v, began_a, trusted)
 
 
 class Solutions(NamedTuple):
@@ -138,16 +149,38 @@ class Solutions(NamedTuple):
     controls look at.
     """
 
-    voltage_pu: Floats
-    solved: NDArray[np.bool_]
-    iterations: Floats
-    phasors: NDArray[np.complex128]
-    loading_pu: Floats  # (branch, slot)
-    loading_phase: Floats  # (branch, slot): of the heaviest conductor
-    outside: NDArray[np.bool_]  # (slot,): is a port that draws power outside its window?
-    own_share: Floats  # (slot,): served over asked power of the watched load that is farthest from 1
-    own_load: Ints  # (slot,): that load
-    own_voltage_pu: Floats  # (slot,): its voltage
-    sensed_place: Ints  # times 2 W: the nodes that the circuit's own controls look at
-    sensed_v: Floats  # (sensed node, 2, slot): their voltages (V)
-    unbalance: Floats  # (definition x three-phase bus, slot): negative over positive sequence, then NEMA's (shares)
+    voltage_pu: Floats2
+    solved: Bools1
+    iterations: Floats1
+    phasors: Complexes2
+    loading_pu: Floats2  # (branch, slot)
+    loading_phase: Floats2  # (branch, slot): of the heaviest conductor
+    outside: Bools1  # (slot,): is a port that draws power outside its window?
+    own_share: Floats1  # (slot,): served over asked power of the watched load that is farthest from 1
+    own_load: Ints1  # (slot,): that load
+    own_voltage_pu: Floats1  # (slot,): its voltage
+    second_pu: Floats1  # (slot,): how far away another solution may lie; 0 where this one is the only one
+    sensed_place: Ints1  # times 2 W: the nodes that the circuit's own controls look at
+    sensed_v: Floats3  # (sensed node, 2, slot): their voltages (V)
+    unbalance: Floats2  # (definition x three-phase bus, slot): negative over positive sequence, then NEMA's (shares)
+
+
+class Flow(NamedTuple):
+    """All of a batch power flow. `bus_nodes` are the three places (times 2 W) of every bus whose unbalance is told."""
+
+    pattern: Pattern
+    loads: Loads
+    ports: Ports
+    ratings: Ratings
+    bus_nodes: Ints1
+    factors: FactorTables
+    factor_of_chunk: Ints1
+    power: Floats2  # (chunk, port x 2 x lane) W and var
+    load_share: Floats2  # (chunk, lane)
+    active: Bools1  # (chunk,)
+    state: LaneState
+    work: Workspace
+    out: Solutions
+
+
+read_flow = reader(Flow)

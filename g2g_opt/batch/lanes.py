@@ -22,7 +22,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
 
 # Scenarios at a time. Sixteen hide more of what every matrix entry costs besides its arithmetic than eight do.
@@ -178,38 +180,37 @@ def any_less(typing_context: Any, a: Any, b: Any) -> Any:
     return types.boolean(lanes_type, lanes_type), generate
 
 
-def lower(a: Any, b: Any) -> Any:
-    """The smaller of the two, lane by lane; b where either is NaN. Only inside compiled functions."""
-    raise NotImplementedError
+@intrinsic
+def lower(typing_context: Any, a: Any, b: Any) -> Any:
+    """The smaller of the two, lane by lane; b where either is NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, b = arguments
+        return builder.select(_compare(builder, a, b), a, b)
+
+    return lanes_type(*[lanes_type] * 2), generate
 
 
-def higher(a: Any, b: Any) -> Any:
-    """The larger of the two, lane by lane; b where either is NaN. Only inside compiled functions."""
-    raise NotImplementedError
+@intrinsic
+def higher(typing_context: Any, a: Any, b: Any) -> Any:
+    """The larger of the two, lane by lane; b where either is NaN."""
 
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, b = arguments
+        return builder.select(_compare(builder, b, a), a, b)
 
-# Numba compares the signatures of an overload and of what it returns, annotations included: so there are none.
-@overload(lower, inline="always")
-def _lower(a, b):
-    return (lambda a, b: where_less(a, b, a, b)) if a == lanes_type and b == lanes_type else None
-
-
-@overload(higher, inline="always")
-def _higher(a, b):
-    return (lambda a, b: where_less(b, a, a, b)) if a == lanes_type and b == lanes_type else None
+    return lanes_type(*[lanes_type] * 2), generate
 
 
 def _operator(infix: Callable[[Any, Any], Any], instruction: str) -> None:
-    @intrinsic
-    def both(typing_context: Any, a: Any, b: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return getattr(builder, instruction)(*arguments)
+    @infer_global(infix)
+    class _Both(AbstractTemplate):
+        def generic(self, args: Any, kws: Any) -> Any:
+            return signature(lanes_type, *args) if all(kind == lanes_type for kind in args) else None
 
-        return lanes_type(lanes_type, lanes_type), generate
-
-    @overload(infix)
-    def implement(a, b):
-        return (lambda a, b: both(a, b)) if a == lanes_type and b == lanes_type else None
+    @lower_builtin(infix, lanes_type, lanes_type)
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return getattr(builder, instruction)(*args)
 
 
 for _infix, _instruction in (

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
-from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.lanes import WIDTH, aligned
-from g2g_opt.batch.moving_elements import Entries, entry_value
+from g2g_opt.batch.moving_elements import Entries, Setting, entry_value
 from g2g_opt.batch.network import TappedWinding
+from g2g_opt.compiled.kernel import kernel
 from g2g_opt.grid.loading import JudgedRating, judged_conductors, rated_branches
 
 Floats = NDArray[np.float64]
@@ -98,7 +98,7 @@ class Loadings:
         )
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _entry_values(entries: Entries, monomials: Floats, found: Floats) -> None:
     for k in range(len(found)):
         y = entry_value(entries, k, monomials)

@@ -7,22 +7,31 @@ monomials.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.batch.network import Network, TappedWinding
+from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.errors import unknown_name
 from g2g_opt.grid.circuit_parts import LinearElement
-
-if TYPE_CHECKING:
-    from g2g_opt.batch.jacobian import Setting
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Complexes = NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Taps (regulator, ratio in pu; those left out as compiled), capacitors that are switched off, and those that the
+    circuit was compiled without and are switched on.
+    """
+
+    taps: tuple[tuple[str, float], ...] = ()
+    open_capacitors: tuple[str, ...] = ()
+    closed_capacitors: tuple[str, ...] = ()
 
 
 class Entries(NamedTuple):
@@ -87,7 +96,7 @@ class MovingElements:
         return found
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _fill_monomials(found: Floats, changers: Ints, first: int, taps: Floats) -> None:
     """1, then 1 / t and products of two of them, for every winding's changers."""
     for row in range(first, len(found)):
@@ -103,7 +112,7 @@ def _fill_monomials(found: Floats, changers: Ints, first: int, taps: Floats) -> 
                 m += 1
 
 
-@njit(error_model="numpy")
+@inner
 def entry_value(entries: Entries, k: int, monomials: Floats) -> complex:
     """An entry (S) at a scenario's monomials."""
     e = entries.element[k]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.load_law import N_COLUMNS, load_law
+from g2g_opt.batch.load_law import FIXED_VARS_MODELS, N_COLUMNS, fixed_vars_laws, load_law, unit_law
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.errors import unknown_name
 from g2g_opt.grid.circuit import Circuit
@@ -21,6 +21,7 @@ from g2g_opt.grid.circuit_branches import read_branches
 from g2g_opt.grid.circuit_parts import Branch, Bus, LinearElement
 from g2g_opt.grid.circuit_reading import LINEAR_KINDS, elements, linear_elements, load_branches, source_currents_a
 from g2g_opt.grid.circuit_regulators import read_regulators
+from g2g_opt.grid.circuit_units import UNIT_KINDS, Unit, own_units
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.node_roles import reached_nodes
 
@@ -34,6 +35,7 @@ _TAP_TRIED = 1.0437
 _FIT_RTOL = 1e-9
 # A bank that is switched off has no admittance but what OpenDSS leaves of an open conductor.
 _OFF_S = 1e-9
+_UNIT = 0  # stands for a load's model where a branch is none
 # Elements that act only between solutions, which we do ourselves or leave alone as OpenDSS does with its controls off.
 _WITHOUT_CURRENT = frozenset(
     {
@@ -79,9 +81,10 @@ class Network:
 
     `fixed` are the linear elements without regulated windings and capacitors, `source_a` the currents of the sources
     (A, node), `judged` between what voltages are told, `load_from`, `load_to` and `load_law` the branches of the
-    circuit's own loads (see `load_law`), `banks_off` the capacitors that the circuit is left without, as they would be
+    circuit's own loads (see `load_law`), `load_shape` the place among `load_shapes` ("" first: none) of the shape that
+    each follows over a year, `banks_off` the capacitors that the circuit is left without, as they would be
     in service, `start_v` a solution (V, node) at the taps the circuit was left at, `alive`
-    the nodes with a path to a source.
+    the nodes with a path to a source. `units` are generators, PV systems and storage, which are among the branches.
     """
 
     nodes: tuple[tuple[str, int], ...]
@@ -97,6 +100,8 @@ class Network:
     load_names: tuple[str, ...]
     load_models: Ints
     load_varies: NDArray[np.bool_]
+    load_shape: Ints
+    load_shapes: tuple[str, ...]
     load_from: Ints
     load_to: Ints
     load_law: Floats
@@ -104,6 +109,7 @@ class Network:
     start_v: Complexes
     start_taps: Mapping[str, float]
     alive: NDArray[np.bool_]
+    units: tuple[Unit, ...] = ()
 
     @property
     def n_nodes(self) -> int:
@@ -147,22 +153,39 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
     circuit.solve()
     start_v = circuit.node_voltages().copy()
     source_a = source_currents_a(circuit)
-    names, models, varies, begins, ends, laws, bases = [], [], [], [], [], [], []
+    names, models, varies, shapes, begins, ends, laws, bases = [], [], [], [], [], [], [], []
     for load in load_branches(circuit):
         if load.kw == 0.0 and load.kvar == 0.0:
             continue
-        has_neutral = not load.is_delta and len(load.nodes) > load.n_phases and load.nodes[load.n_phases] >= 0
-        if has_neutral and load.neutral_ohm >= 0.0:
-            raise UnsupportedByBatch(f"load {load.name} has a neutral behind an impedance")
-        law = load_law(load)
+        # A neutral's impedance is left out: OpenDSS compensates its current away.
+        own_laws = fixed_vars_laws(load) if load.model in FIXED_VARS_MODELS else (load_law(load),)
         for first, second in load.branch_nodes():
-            names.append(load.name)
-            models.append(load.model)
-            varies.append(load.varies)
+            for law, follows in zip(own_laws, (load.varies, False), strict=False):
+                names.append(load.name)
+                models.append(load.model)
+                varies.append(follows)
+                shapes.append(load.shape)
+                begins.append(first)
+                ends.append(second)
+                laws.append(law)
+                bases.append(load.branch_base_v)
+    units = own_units(circuit)
+    for unit in units:
+        if unit.follows_load:
+            raise UnsupportedByBatch(f"generator {unit.name} is switched by the load level")
+        if unit.power_va == 0.0:
+            continue
+        law = unit_law(unit)
+        for first, second in unit.branch_nodes():
+            names.append(f"{unit.kind}.{unit.name}")
+            models.append(_UNIT)
+            varies.append(False)
+            shapes.append("")
             begins.append(first)
             ends.append(second)
             laws.append(law)
-            bases.append(load.branch_base_v)
+            bases.append(unit.base_v)
+    load_shapes = tuple(sorted({"", *shapes}))
     tapped = _tapped_windings(circuit, tapped_names)
     banks_off = _banks_off(circuit, linear)
     nodes = tuple(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
@@ -191,6 +214,8 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
         load_names=tuple(names),
         load_models=np.array(models, dtype=np.int64),
         load_varies=np.array(varies, dtype=np.bool_),
+        load_shape=np.array([load_shapes.index(shape) for shape in shapes], dtype=np.int64),
+        load_shapes=load_shapes,
         load_from=np.array(begins, dtype=np.int64),
         load_to=np.array(ends, dtype=np.int64),
         load_law=np.array(laws).reshape(len(laws), N_COLUMNS),
@@ -198,6 +223,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
         start_v=start_v,
         start_taps={name: circuit.tap(regulator) for name, regulator in regulators.items()},
         alive=alive,
+        units=tuple(units),
     )
 
 
@@ -205,7 +231,7 @@ def _check_elements(circuit: Circuit) -> None:
     strangers = sorted(
         f"{kind}.{name}"
         for kind, name in elements(circuit)
-        if kind not in LINEAR_KINDS and kind not in _WITHOUT_CURRENT and circuit.ask("CktElement_Get_Enabled")
+        if kind not in LINEAR_KINDS | UNIT_KINDS | _WITHOUT_CURRENT and circuit.ask("CktElement_Get_Enabled")
     )
     if strangers:
         shown = ", ".join(strangers[:5]) + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else "")
@@ -245,7 +271,7 @@ def _banks_off(circuit: Circuit, linear: Sequence[LinearElement]) -> dict[str, L
         circuit.command(f"Close Capacitor.{name} 1")
         circuit.command(f"Edit Capacitor.{name} states=[1]")
     circuit.ask("Solution_BuildYMatrix", 1, 0)
-    found = {e.name: e for e in linear_elements(circuit) if e.kind == "capacitor" and e.name in left}
+    found = {e.name: e for e in linear_elements(circuit, [("capacitor", name) for name in left])}
     for name, (states, is_open) in left.items():
         circuit.command(f"Edit Capacitor.{name} states={states}")
         if is_open:
@@ -296,7 +322,7 @@ def _tapped_windings(circuit: Circuit, tapped: Mapping[tuple[str, str], tuple[st
             for name, ratio in zip(names, ratios, strict=True):
                 circuit.set_tap(regulators[name], ratio)
         circuit.ask("Solution_BuildYMatrix", 1, 0)
-        read.append({(e.kind, e.name): e for e in linear_elements(circuit) if (e.kind, e.name) in tapped})
+        read.append({(e.kind, e.name): e for e in linear_elements(circuit, tapped)})
     for name, regulator in regulators.items():
         circuit.set_tap(regulator, kept[name])
     circuit.solve()

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.checked_network import load_jacobian
-from g2g_opt.batch.jacobian import Setting
+from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.errors import InputError
@@ -22,6 +23,7 @@ from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, connected_pairs, 
 from g2g_opt.grid.loading import rated_branches
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.limits import RatingBasis
+from g2g_opt.site import AskedConnection
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +37,7 @@ class Unit:
 
     bus: str
     power_factor: float = 1.0
+    connection: AskedConnection = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,9 @@ class PointSolution:
 
 
 class OperatingPoints:
-    """A feeder at `load_share` (point,) of its own loads and `taps` (regulator, ratio in pu) at every point.
+    """A feeder at `load_share` of its own loads and `taps` (regulator, ratio in pu) at every point.
+
+    `load_share` has the shape (point,), or is such an array for each load shape that loads follow ("": none).
 
     `nodes` are the monitored (bus, phase) pairs and `branches` the rated lines and transformers, the rows of every
     answer; branches only with `loadings`, with their normal over their emergency ratings (`emergency_share`). Raises
@@ -60,21 +65,24 @@ class OperatingPoints:
     def __init__(
         self,
         feeder: Feeder,
-        load_share: Floats,
+        load_share: Floats | Mapping[str, Floats],
         taps: Sequence[Mapping[str, float]],
         *,
         loadings: bool = False,
         rating_basis: RatingBasis = "normal",
         tolerance_pu: float = 1e-8,
     ) -> None:
-        if len(taps) != len(load_share):
-            raise InputError(f"every point needs its taps: {len(load_share)} shares and {len(taps)} settings")
-        self.feeder, self.load_share, self.n_points = feeder, np.asarray(load_share, dtype=np.float64), len(load_share)
+        self._given, self.feeder, self.n_points = load_share, feeder, len(taps)
         self._loadings, self._rating_basis, self._tolerance_pu = loadings, rating_basis, tolerance_pu
         setup = OpenDSSGrid(feeder=feeder, rating_basis=rating_basis).setup
         self._ratings = setup.ratings()
         self._jacobian = load_jacobian(tuple(setup.commands()), tuple(feeder.buses.values()))
         network = self._jacobian.network
+        by_shape = load_share if isinstance(load_share, Mapping) else dict.fromkeys(network.load_shapes, load_share)
+        # (point, shape)
+        self._load_share = np.stack([by_shape[shape] for shape in network.load_shapes], axis=1).astype(np.float64)
+        if len(self._load_share) != self.n_points:
+            raise InputError(f"every point needs its taps: {len(self._load_share)} shares and {len(taps)} settings")
         self._index = {node: i for i, node in enumerate(network.nodes)}
         self._rows = setup.monitored_nodes(network.nodes)
         self.nodes = tuple(network.nodes[i] for i in self._rows)
@@ -93,7 +101,7 @@ class OperatingPoints:
         """The same points at other taps."""
         return OperatingPoints(
             self.feeder,
-            self.load_share,
+            self._given,
             taps,
             loadings=self._loadings,
             rating_basis=self._rating_basis,
@@ -104,7 +112,7 @@ class OperatingPoints:
         bus = self.feeder.bus(unit.bus)
         if bus.phases != (1, 2, 3):
             raise InputError(f"bus {bus.name} has phases {bus.phases}; all three are needed")
-        connection = connection_at(bus, "auto", f"bus {bus.name}")
+        connection = connection_at(bus, unit.connection, f"what is at bus {bus.name}")
         base_v = 1e3 * bus.kv_ln * (np.sqrt(3.0) if connection == "delta" else 1.0)
         return [
             Port(
@@ -156,8 +164,9 @@ class OperatingPoints:
             loadings=self._loadings,
             ratings=self._ratings,
         )
-        share = self.load_share[points]
-        flow.load_share.reshape(-1)[:] = np.append(share, np.repeat(share[-1:], flow.n_slots - len(points)))
+        share = self._load_share[points]
+        share = np.append(share, np.repeat(share[-1:], flow.n_slots - len(points), axis=0), axis=0)
+        flow.load_share[:] = share.reshape(flow.n_chunks, WIDTH, -1).transpose(0, 2, 1).reshape(flow.n_chunks, -1)
         return flow
 
     def slopes_per_kw(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch import capacitor_kernel as cap
 from g2g_opt.batch import regulator_kernel as reg
 from g2g_opt.batch.control_queue import ControlClock
-from g2g_opt.batch.jacobian import Setting
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network, TappedWinding
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
@@ -117,6 +117,9 @@ class OwnControls:
         self._rounds = SETTLING_ROUNDS if self._settles_each_step else reading.rounds_max
         self._clock = ControlClock()
         self.moved: set[int] = set()
+        for unit in network.units:
+            if unit.kind == "storage" and not unit.is_idle and not self._settles_each_step:
+                raise UnsupportedByBatch(f"storage {unit.name} charges or discharges, and its energy changes in time")
         self._network, self._n = network, len(taps)
         places = _Places()
         self._elements = {(e.kind, e.name): e for e in (*network.fixed, *network.capacitors)}

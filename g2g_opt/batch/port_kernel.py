@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from g2g_opt.batch.kernel_tables import (
     PORT_ABOVE,
     PORT_AT_0,
@@ -22,6 +20,7 @@ from g2g_opt.batch.kernel_tables import (
     W,
 )
 from g2g_opt.batch.lanes import any_less, fma, higher, load, magnitude, root, spread, spread_at, store, where_less
+from g2g_opt.compiled.kernel import inner
 
 # Rounds of the port equations per network solve; a fixed number, so that lanes do not depend on each other.
 PORT_ROUNDS = 2
@@ -29,14 +28,14 @@ PORT_ROUNDS = 2
 _DIAGONAL = 0.414214
 
 
-@njit(error_model="numpy")
+@inner
 def length(re: Any, im: Any) -> Any:
     """Just above the length of a complex number, at most 8 % too long; NaN if either part is."""
     a, b = magnitude(re), magnitude(im)
     return fma(spread(_DIAGONAL), a + b, spread(1.0 - _DIAGONAL) * higher(a, b))
 
 
-@njit(error_model="numpy")
+@inner
 def port_currents(v: Any, current: Any, power: Any, law: Any, n_ports: Any) -> None:
     """Currents I = conj(S) h(m) v of the ports of a chunk at voltages `v`, all flat (port, 2, lane)."""
     one = spread(1.0)
@@ -61,7 +60,7 @@ def port_currents(v: Any, current: Any, power: Any, law: Any, n_ports: Any) -> N
 def _coupling(coefficient: Any, size: int) -> Any:
     """The Thevenin equations with one way of handing out blocks (see `power_flow_kernel._substitution`)."""
 
-    @njit(error_model="numpy")
+    @inner
     def _couple(base: Any, current: Any, thevenin: Any, sign: Any, out: Any, n_ports: Any) -> None:
         """out = base + sign Z I over the ports of a chunk."""
         for j in range(n_ports):
@@ -76,7 +75,7 @@ def _coupling(coefficient: Any, size: int) -> Any:
             store(out, 2 * W * j, fma(spread(sign), re + re2, load(base, 2 * W * j)))
             store(out, 2 * W * j + W, fma(spread(sign), im + im2, load(base, 2 * W * j + W)))
 
-    @njit(error_model="numpy")
+    @inner
     def _settle(v: Any, used: Any, power: Any, law: Any, thevenin: Any, done: Any, work: Any) -> None:
         n_ports = len(used) // (2 * W)
         open_v, trial_v, current = work.open_v, work.trial_v, work.current
@@ -95,7 +94,7 @@ def _coupling(coefficient: Any, size: int) -> Any:
 _settle_shared, _settle_each = _coupling(spread_at, 1), _coupling(load, W)
 
 
-@njit(error_model="numpy")
+@inner
 def settle_ports(v: Any, used: Any, power: Any, law: Any, ports: Any, c: Any, done: Any, work: Any) -> None:
     """Currents `used` for `power` if the rest of the network answers linearly, in the lanes where `done` < 0.5."""
     which = ports.block_of_chunk[c]
@@ -105,7 +104,7 @@ def settle_ports(v: Any, used: Any, power: Any, law: Any, ports: Any, c: Any, do
         _settle_each(v, used, power, law, ports.mixed_blocks[-which - 1], done, work)
 
 
-@njit(error_model="numpy")
+@inner
 def bound_ports(current: Any, used: Any, reach: Any, n_ports: Any, bound_0: Any, bound_1: Any, bound_2: Any) -> Any:
     """Adds to the bounds of the three groups of nodes what a change from `used` to `current` can do."""
     for j in range(n_ports):
@@ -117,7 +116,7 @@ def bound_ports(current: Any, used: Any, reach: Any, n_ports: Any, bound_0: Any,
     return bound_0, bound_1, bound_2
 
 
-@njit(error_model="numpy")
+@inner
 def read_ports(x: Any, begin: Any, end: Any, v: Any, alike: Any) -> None:
     """Voltages across the ports of a chunk, whose lanes are `alike` or have ports of their own."""
     for j in range(len(begin)):
@@ -132,7 +131,7 @@ def read_ports(x: Any, begin: Any, end: Any, v: Any, alike: Any) -> None:
                 v[2 * W * j + W + lane] = x[a + W] - x[b + W]
 
 
-@njit(error_model="numpy")
+@inner
 def write_ports(rhs: Any, begin: Any, end: Any, current: Any, alike: Any) -> None:
     """What the ports of a chunk take out of the nodes, into `rhs`."""
     if alike:

@@ -17,24 +17,32 @@ before it is made. It is taken for the nodes of each phase by itself, because an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
-from g2g_opt.batch.jacobian import Jacobian, Setting
-from g2g_opt.batch.kernel_bundle import bundle
+from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.lanes import WIDTH, aligned
 from g2g_opt.batch.loadings import Loadings, no_ratings
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port, PortTable
 from g2g_opt.batch.power_flow_kernel import solve_chunks
+from g2g_opt.batch.rescue import LanePorts, LaneSolution, Rescue
+from g2g_opt.compiled.records import pack
 from g2g_opt.grid.loading import JudgedRating
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 W = WIDTH
+# Network solves after which a scenario is handed to Newton's method, and for how many flows it then goes there at once.
+_PATIENCE = 20
+_STUBBORN_FLOWS = 8
+# Share of the tolerance to which Newton's method goes.
+_EXACT = 1e-3
 
 
 class BatchPowerFlow:
@@ -46,9 +54,9 @@ class BatchPowerFlow:
     would come next; `max_iterations` are network solves. After it, `voltage_pu` has shape (node, scenario),
     `solved` and `iterations` shape (scenario,), in the order of the scenarios, and `port_pu` the voltage across each
     port in pu of its base; `loadings` records those of elements with a rating (`ratings`, or what the circuit says
-    itself); `load_share` (chunk, lane) is the share of their power that the circuit's own loads draw.
-    `all_well` says that all were solved and no port was outside its window. `unbalanced` are the three nodes of every
-    bus whose voltage unbalance is told, in `unbalance`.
+    itself); `load_share` (chunk, shape x lane) is the share of their power that the circuit's own loads draw, by the
+    load shape that they follow. `all_well` says that all were solved and no port was outside its window. `unbalanced`
+    are the three nodes of every bus whose voltage unbalance is told, in `unbalance`.
     """
 
     def __init__(
@@ -83,11 +91,14 @@ class BatchPowerFlow:
         self._bus_nodes = 2 * W * self.jacobian.places(nodes.reshape(-1))
         n_loads, n_ports = len(self._loads.is_special), self.ports.n_ports
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
-        self.load_share = aligned(self.n_chunks, W)
+        self.load_share = aligned(self.n_chunks, len(network.load_shapes) * W)
         self.load_share[:] = 1.0
-        by_port = [aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2)]
-        self._state = tables.LaneState(aligned(self.n_chunks, n_loads * 2 * W), *by_port)
-        self._work = tables.workspace(network.n_nodes, n_loads, n_ports)
+        port_v, port_a = (aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2))
+        self._state = tables.LaneState(
+            aligned(self.n_chunks, n_loads * 2 * W), port_v, port_a, aligned(self.n_chunks, W)
+        )
+        self._ill_conditioned = np.zeros(self.n_slots, dtype=np.bool_)
+        self._work = tables.workspace(network.n_nodes, n_loads, n_ports, self.n_chunks)
         self._out = tables.Solutions(
             aligned(network.n_nodes, self.n_slots),
             np.zeros(self.n_slots, dtype=np.bool_),
@@ -99,6 +110,7 @@ class BatchPowerFlow:
             np.ones(self.n_slots),
             np.zeros(self.n_slots, dtype=np.int64),
             np.zeros(self.n_slots),
+            np.zeros(self.n_slots),
             2 * W * self.jacobian.places(np.array(sensed, dtype=np.int64)),
             aligned(len(sensed), 2, self.n_slots),
             aligned(2 * len(nodes), self.n_slots),
@@ -106,6 +118,10 @@ class BatchPowerFlow:
         self._active = np.ones(self.n_chunks, dtype=np.bool_)
         self._renew_factors()
         self.reset(range(self.n_slots))
+
+    @cached_property
+    def _newton(self) -> Rescue:
+        return Rescue(self.jacobian)
 
     # --- settings
 
@@ -172,20 +188,22 @@ class BatchPowerFlow:
         for c in differ.tolist():
             for lane in range(W):
                 self._write_lane(c, lane)
-        self._bundle = bundle(
-            self.jacobian.pattern,
-            self._loads,
-            self.ports.table,
-            self._ratings,
-            self._bus_nodes,
-            self._factors,
-            self._of_chunk,
-            self.power,
-            self.load_share,
-            self._active,
-            self._state,
-            self._work,
-            self._out,
+        self._packed = pack(
+            tables.Flow(
+                self.jacobian.pattern,
+                self._loads,
+                self.ports.table,
+                self._ratings,
+                self._bus_nodes,
+                self._factors,
+                self._of_chunk,
+                self.power,
+                self.load_share,
+                self._active,
+                self._state,
+                self._work,
+                self._out,
+            )
         )
 
     # --- solving
@@ -203,6 +221,7 @@ class BatchPowerFlow:
         current = self._state.port_a.reshape(self.n_chunks, -1, 2, W)
         for slot in scenarios:
             c, lane = divmod(slot, W)
+            self._state.stubborn[c, lane] = 0.0
             remainder[c, :, :, lane] = self.jacobian.start_remainder
             across = start[self.ports.table.begin[c, :, lane]] - start[self.ports.table.end[c, :, lane]]
             voltage[c, :, 0, lane], voltage[c, :, 1, lane] = across.real, across.imag
@@ -217,10 +236,75 @@ class BatchPowerFlow:
             by_chunk = padded.reshape(self.ports.n_ports, self.n_chunks, W).transpose(1, 0, 2)
             power[:, :, 0], power[:, :, 1] = by_chunk.real, by_chunk.imag
         tolerance = self.tolerance_pu if tolerance_pu is None else tolerance_pu
-        self.all_well: bool = solve_chunks(self._bundle, tolerance, self.max_iterations)
+        self._solve(np.arange(self.n_slots), tolerance)
 
     def solve_again(self, scenarios: Ints) -> None:
         """Solve some scenarios anew, for other settings; the others keep what they have to the last bit."""
+        self._solve(scenarios, self.tolerance_pu)
+
+    def _solve(self, slots: Ints, tolerance_pu: float) -> None:
+        """The fixed point, and Newton's method in the scenarios in which it does not come to rest soon.
+
+        Each is told from what it did itself, so that none depends on its neighbours.
+        """
+        self._ill_conditioned[slots] = False
+        self._work.trusted[slots] = 0.0
+        stubborn = self._state.stubborn.reshape(-1)
+        at_once = slots[stubborn[slots] > 0.0]
+        stubborn[at_once] -= 1.0
+        self._rescue(at_once, tolerance_pu)
+        patience = min(_PATIENCE, self.max_iterations)
+        self._fixed_point(slots, tolerance_pu, patience)
+        if not self._out.solved[slots].all():
+            left = np.setdiff1d(slots[~self._out.solved[slots]], at_once)
+            rescued = self._rescue(left, tolerance_pu)
+            stubborn[rescued] = _STUBBORN_FLOWS
+            if len(rescued):
+                self._fixed_point(rescued, tolerance_pu, patience)
+            left = slots[~self._out.solved[slots]]
+            if len(left) and self.max_iterations > patience:
+                self._work.trusted[left] = 0.0
+                self._fixed_point(left, tolerance_pu, self.max_iterations)
+        self._ill_conditioned[slots] &= ~self._out.solved[slots]
+        self.all_well: bool = bool(self._out.solved.all() and not self._out.outside.any())
+
+    def _rescue(self, slots: Ints, tolerance_pu: float) -> Ints:
+        """Put scenarios to the solutions that Newton's method finds; returns those that have one."""
+        found = []
+        if not len(slots):
+            return slots
+        table, n_ports = self.ports.table, self.ports.n_ports
+        remainder, port_v, port_a = (
+            array.reshape(self.n_chunks, -1, 2, W)
+            for array in (self._state.remainder, self._state.port_v, self._state.port_a)
+        )
+        power = self.power.reshape(self.n_chunks, -1, 2, W)
+        shares = self.load_share.reshape(self.n_chunks, -1, W)
+        laws = table.law.reshape(self.n_chunks, n_ports, tables.PORT_COLUMNS, W)
+        for slot in slots.tolist():
+            c, lane = divmod(slot, W)
+            own = np.flatnonzero(table.begin[c, :, lane] <= self.network.n_nodes)
+            ports = LanePorts(
+                table.begin[c, own, lane],
+                table.end[c, own, lane],
+                laws[c, own, :, lane],
+                power[c, own, 0, lane] + 1j * power[c, own, 1, lane],
+            )
+            state = LaneSolution(remainder[c, :, :, lane], port_v[c, own, :, lane], port_a[c, own, :, lane])
+            solution = self._newton.solve(self.settings[slot], ports, shares[c, :, lane], state, _EXACT * tolerance_pu)
+            self._ill_conditioned[slot] = solution is not None
+            if solution is not None and solution.step_pu < tolerance_pu:
+                remainder[c, :, :, lane] = solution.remainder
+                port_v[c, own, :, lane], port_a[c, own, :, lane] = solution.port_v, solution.port_a
+                found.append(slot)
+        self._work.trusted[found] = 1.0
+        return np.array(found, dtype=np.int64)
+
+    def _fixed_point(self, scenarios: Ints, tolerance_pu: float, max_iterations: int) -> None:
+        """The fixed point in some scenarios; the others keep what they have to the last bit."""
+        if len(scenarios) == self.n_slots:
+            solve_chunks(self._packed.words, tolerance_pu, max_iterations)
+            return
         chunks = np.unique(scenarios // W)
         others = np.setdiff1d((chunks[:, None] * W + np.arange(W)).reshape(-1), scenarios)
         chunk, lane = others // W, others % W
@@ -230,13 +314,12 @@ class BatchPowerFlow:
         kept_out = [array[..., others] for array in by_slot]
         self._active[:] = False
         self._active[chunks] = True
-        self.all_well = solve_chunks(self._bundle, self.tolerance_pu, self.max_iterations)
+        solve_chunks(self._packed.words, tolerance_pu, max_iterations)
         self._active[:] = True
         for array, kept in zip(by_chunk, kept_state, strict=True):
             array[chunk, :, lane] = kept
         for array, kept in zip(by_slot, kept_out, strict=True):
             array[..., others] = kept
-        self.all_well = bool(self._out.solved.all() and not self._out.outside.any())
 
     @property
     def sensed_v(self) -> Floats:
@@ -293,6 +376,11 @@ class BatchPowerFlow:
         """Served over asked power of the circuit's own constant-power load farthest from 1, shape (scenario,)."""
         return self._out.own_share[: self.n]
 
+    @property
+    def second_solution_pu(self) -> Floats:
+        """How far (pu) another solution may lie, shape (scenario,), as loads jump at their windows' edges; 0: none."""
+        return self._out.second_pu[: self.n]
+
     def own_load(self, scenario: int) -> tuple[str, float]:
         """The load that `own_share` is about, and its voltage (pu)."""
         place = self.jacobian.load_places[self._out.own_load[scenario]]
@@ -302,6 +390,11 @@ class BatchPowerFlow:
     def solved(self) -> NDArray[np.bool_]:
         """Which scenarios converged, shape (scenario,)."""
         return self._out.solved[: self.n]
+
+    @property
+    def ill_conditioned(self) -> NDArray[np.bool_]:
+        """Which scenarios have a solution that rounding keeps from the tolerance, shape (scenario,)."""
+        return self._ill_conditioned[: self.n]
 
     @property
     def iterations(self) -> Floats:

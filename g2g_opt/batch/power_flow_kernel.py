@@ -16,17 +16,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from g2g_opt.batch.kernel_bundle import Bundle
 from g2g_opt.batch.kernel_outputs import (
     watch_loads,
     watch_ports,
     write_loadings,
     write_out,
 )
-from g2g_opt.batch.kernel_tables import W
+from g2g_opt.batch.kernel_tables import W, read_flow
 from g2g_opt.batch.lanes import any_less, at, fma, higher, load, root, spread, spread_at, store, where_less
 from g2g_opt.batch.load_law import (
     CI,
@@ -38,15 +36,22 @@ from g2g_opt.batch.load_law import (
     MAX_SQUARED,
     MIN_SQUARED,
     N_COLUMNS,
+    SERIES_DEGREE,
     Y_ABOVE,
     Y_BELOW,
     law_admittance,
 )
 from g2g_opt.batch.port_kernel import bound_ports, length, port_currents, read_ports, settle_ports, write_ports
 from g2g_opt.batch.unbalance_kernel import write_unbalance
+from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.records import part
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+# Of a lane whose state is a solution that somebody else has found, the bound has only to tell gross errors: rounding in
+# thousands of branches adds up in it.
+_TRUST = 1e3
 
 
 def _row_solver(coefficient: Any, size: int) -> tuple[Any, Any]:
@@ -56,7 +61,7 @@ def _row_solver(coefficient: Any, size: int) -> tuple[Any, Any]:
     where `size` is 1 or the number of lanes. Entry k of the pattern lies at k - `skipped` of the array.
     """
 
-    @njit(error_model="numpy")
+    @inner
     def _add_lower(x: Any, p: Any, lower: Any, begin: Any, end: Any, skipped: Any, sums: Any) -> Any:
         re, im, re2, im2 = sums
         for k in range(begin, end):
@@ -66,7 +71,7 @@ def _row_solver(coefficient: Any, size: int) -> tuple[Any, Any]:
             im, im2 = fma(coefficient(lower, q + 2 * size), a, im), fma(coefficient(lower, q + 3 * size), b, im2)
         return re, im, re2, im2
 
-    @njit(error_model="numpy")
+    @inner
     def _backwards(x: Any, p: Any, i: Any, upper: Any, diagonal: Any, skipped: Any, first: Any) -> None:
         re, im, re2, im2 = load(x, 2 * W * i), load(x, 2 * W * i + W), spread(0.0), spread(0.0)
         for k in range(at(p.upper_start, i), at(p.upper_start, i + 1)):
@@ -87,7 +92,7 @@ _add_lower_shared, _backwards_shared = _row_solver(spread_at, 1)
 _add_lower_each, _backwards_each = _row_solver(load, W)
 
 
-@njit(error_model="numpy")
+@inner
 def _substitute(x: Any, rhs: Any, remainder: Any, has_rhs: Any, p: Any, f: Any, which: Any) -> None:
     """Node voltages of one chunk: y = b + L y forwards, x = D (y + U x) backwards.
 
@@ -124,13 +129,13 @@ def _substitute(x: Any, rhs: Any, remainder: Any, has_rhs: Any, p: Any, f: Any, 
         _backwards_shared(x, p, i, upper, diagonal, 0, 0)
 
 
-@njit(error_model="numpy")
+@inner
 def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> Any:
     """Remainders A v - I(v) of the circuit's own loads into `fresh`.
 
     Returns how far their change from `used` can move any node's voltage (pu), for each of three groups of nodes.
     """
-    one, scale = spread(1.0), load(share, 0)
+    one = spread(1.0)
     bound_0, bound_1, bound_2 = spread(0.0), spread(0.0), spread(0.0)
     for b in range(len(loads.is_special)):
         law, block, place = N_COLUMNS * b, 4 * b, 2 * W * b
@@ -145,6 +150,8 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> A
             g_re = fma(spread_at(loads.law, law + CI), per_volt, g_re)
             g_im = fma(spread_at(loads.law, law + CI + 1), per_volt, g_im)
         least, most = spread_at(loads.law, law + MIN_SQUARED), spread_at(loads.law, law + MAX_SQUARED)
+        if loads.series_at[b] >= 0:
+            g_re, g_im = _in_series(square * root(inverse), loads.series, loads.series_at[b])
         if any_less(square, least) or any_less(most, square):
             per_volt = root(inverse)
             low = spread_at(loads.law, law + EDGE_LOW)
@@ -158,14 +165,16 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> A
             g_re = where_less(most, square, spread_at(loads.law, law + Y_ABOVE), g_re)
             g_im = where_less(most, square, spread_at(loads.law, law + Y_ABOVE + 1), g_im)
         if loads.varies[b]:
+            scale = load(share, at(loads.share_place, b))
             g_re, g_im = g_re * scale, g_im * scale
         a00, a01 = spread_at(loads.block, block), spread_at(loads.block, block + 1)
         a10, a11 = spread_at(loads.block, block + 2), spread_at(loads.block, block + 3)
         out_re = fma(a00 - g_re, re, (a01 + g_im) * im)
         out_im = fma(a10 - g_im, re, (a11 - g_re) * im)
         if loads.is_special[b]:
-            own_law, own_block = loads.law[law : law + N_COLUMNS], loads.block[block : block + 4]
-            _special(x, here, back, own_law, own_block, fresh, place, share, loads.varies[b])
+            own_law, own_block = part(loads.law, law), part(loads.block, block)
+            own_share = part(share, loads.share_place[b])
+            _special(x, here, back, own_law, own_block, fresh, place, own_share, loads.varies[b])
             out_re, out_im = load(fresh, place), load(fresh, place + W)
         store(fresh, place, out_re)
         store(fresh, place + W, out_im)
@@ -176,7 +185,22 @@ def _load_remainders(x: Any, fresh: Any, used: Any, loads: Any, share: Any) -> A
     return bound_0, bound_1, bound_2
 
 
-@njit(cache=True, error_model="numpy")
+@inner
+def _in_series(volts: Any, series: Any, first: Any) -> Any:
+    """Conductance and susceptance of a law that is a Chebyshev series in the voltage (Clenshaw's recurrence)."""
+    u = (volts - spread_at(series, first)) * spread_at(series, first + 1)
+    twice = u + u
+    re, im, re2, im2 = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
+    for k in range(SERIES_DEGREE, 0, -1):
+        own = first + 2 + k
+        re, re2 = fma(twice, re, spread_at(series, own) - re2), re
+        im, im2 = fma(twice, im, spread_at(series, own + SERIES_DEGREE + 1) - im2), im
+    re = fma(u, re, spread_at(series, first + 2) - re2)
+    im = fma(u, im, spread_at(series, first + 2 + SERIES_DEGREE + 1) - im2)
+    return re, im
+
+
+@inner
 def _special(
     x: Floats,
     here: int,
@@ -198,12 +222,13 @@ def _special(
         fresh[place + W + lane] = (block[2] - g_im) * re + (block[3] - g_re) * im
 
 
-@njit(cache=True, error_model="numpy")
-def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bool:
+@kernel
+def solve_chunks(packed: Ints, tolerance_pu: float, max_iterations: int) -> bool:
     """Power flows of all active chunks for `power` (chunk, port, 2, lane), W and var, from and into `state`.
 
     Returns whether all of them were solved with every port inside its window.
     """
+    tables = read_flow(packed)
     p, loads, ports, ratings, factors = tables.pattern, tables.loads, tables.ports, tables.ratings, tables.factors
     factor_of_chunk, power, load_share, state, work, out = (
         tables.factor_of_chunk,
@@ -229,8 +254,12 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
         store(done, 0, zero)
         store(rounds, 0, zero)
         which = factor_of_chunk[c]
-        settle_ports(v, used, s, law, ports, c, zero, work)
-        for _ in range(max_iterations):
+        for place in range(0, len(used), W):
+            store(work.began_v, place, load(v, place))
+            store(work.began_a, place, load(used, place))
+        trusted = load(work.trusted, W * c)
+        settle_ports(v, used, s, law, ports, c, trusted, work)
+        for turn in range(max_iterations):
             write_ports(rhs, begin, end, used, alike)
             _substitute(x, rhs, remainder, has_rhs, p, factors, which)
             store(rounds, 0, load(rounds, 0) + one - load(done, 0))
@@ -238,21 +267,32 @@ def solve_chunks(tables: Bundle, tolerance_pu: float, max_iterations: int) -> bo
             read_ports(x, begin, end, v, alike)
             port_currents(v, current, s, law, n_ports)
             bound_0, bound_1, bound_2 = bound_ports(current, used, reach, n_ports, bound_0, bound_1, bound_2)
-            near = one
+            near, allowed = one, where_less(half, trusted, spread(_TRUST) * tolerance, tolerance)
             for bound in (bound_0, bound_1, bound_2):
-                near = where_less(bound, tolerance, near, zero)
+                near = where_less(bound, allowed, near, zero)
             store(done, 0, higher(near, load(done, 0)))
             if not any_less(load(done, 0), half):
                 break
+            if turn == 0:
+                for place in range(0, len(fresh), W):
+                    store(work.began, place, load(remainder, place))
             for place in range(0, len(fresh), W):
                 store(remainder, place, where_less(load(done, 0), half, load(fresh, place), load(remainder, place)))
             settle_ports(v, used, s, law, ports, c, load(done, 0), work)
-        # The next flow starts from the remainders at these voltages.
+        # The next flow starts from the remainders at these voltages; where there are none, from where this one began.
         for place in range(0, len(fresh), W):
             store(remainder, place, load(fresh, place))
+        if any_less(load(done, 0), half):
+            for place in range(0, len(fresh), W):
+                store(
+                    remainder, place, where_less(load(done, 0), half, load(work.began, place), load(remainder, place))
+                )
+            for place in range(0, len(used), W):
+                store(v, place, where_less(load(done, 0), half, load(work.began_v, place), load(v, place)))
+                store(used, place, where_less(load(done, 0), half, load(work.began_a, place), load(used, place)))
         write_out(x, c, p, done, rounds, out)
         watch_ports(v, s, law, c, n_ports, out)
-        watch_loads(x, c, loads, out)
+        watch_loads(x, c, loads, load_share[c], out)
         write_loadings(x, c, ratings, which, out)
         if len(tables.bus_nodes):
             write_unbalance(x, c, tables.bus_nodes, out)

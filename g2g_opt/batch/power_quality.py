@@ -43,10 +43,11 @@ class PowerQualityTally:
         self._system, self._marks = np.zeros((n_kinds, n)), np.zeros((n_kinds, n), np.bool_)
         n_powers = grids.flow.power.shape[1] // WIDTH
         self._peak_step = np.zeros((n_kinds, n), np.int64)
-        self._peak_power, self._peak_share = np.zeros((n_kinds, n, n_powers)), np.ones((n_kinds, n))
+        n_shapes = len(grids.network.load_shapes)
+        self._peak_power, self._peak_share = np.zeros((n_kinds, n, n_powers)), np.ones((n_kinds, n, n_shapes))
         n_fleets = len(fleets.sites)
         self._heaviest_w, self._fleet_step = np.full(n_fleets, -1.0), np.zeros(n_fleets, np.int64)
-        self._fleet_power, self._fleet_share = np.zeros((n_fleets, n_powers)), np.ones(n_fleets)
+        self._fleet_power, self._fleet_share = np.zeros((n_fleets, n_powers)), np.ones((n_fleets, n_shapes))
         self._before_pu, self._after_pu = (np.full((n_fleets, len(self._rows)), np.nan) for _ in range(2))
         self._seen = changes_are_seen(grids.dt_s)
         self._per_mean, self._apart = steps_per_mean(grids.dt_s), means_per_window(grids.dt_s)
@@ -133,12 +134,12 @@ class PowerQualityTally:
             left[first : first + 6] = 0.0
         return left
 
-    def _recall(self, slot: int, powers: Floats, load_share: float) -> None:
+    def _recall(self, slot: int, powers: Floats, load_share: Floats) -> None:
         if self._grids.failure[slot] is None:
             c, lane = divmod(slot, WIDTH)
             flow = self._grids.flow
             flow.power.reshape(flow.n_chunks, -1, WIDTH)[c, :, lane] = powers
-            flow.load_share[c, lane] = load_share
+            flow.load_share[c, lane::WIDTH] = load_share
 
     def _solve(self, steps: dict[int, int]) -> None:
         """Solve with every slot at the taps that held at its step.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.compiled.kernel import kernel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -18,7 +18,7 @@ _HIGHER = 1.0 + 1e-9
 _LARGER = 1.0 + 1e-6
 
 
-@njit(cache=True)
+@kernel
 def tally_unbalance(
     step: int,
     unbalance: Floats,
@@ -64,7 +64,7 @@ def tally_unbalance(
     return any_higher
 
 
-@njit(cache=True)
+@kernel
 def add_level(voltage_pu: Floats, rows: Ints, share: float, fresh: bool, level: Floats) -> None:
     """Add a step's share to the level (monitored node, scenario) of its second."""
     for i in range(len(rows)):
@@ -72,7 +72,7 @@ def add_level(voltage_pu: Floats, rows: Ints, share: float, fresh: bool, level: 
             level[i, s] = share * voltage_pu[rows[i], s] + (0.0 if fresh else level[i, s])
 
 
-@njit(cache=True)
+@kernel
 def tally_changes(
     step: int, before: Floats, after: Floats, counts: NDArray[np.bool_], largest: Floats, largest_step: Counts
 ) -> None:
@@ -89,7 +89,7 @@ def tally_changes(
                     largest[i, s], largest_step[i, s] = change, step
 
 
-@njit(cache=True)
+@kernel
 def keep_heaviest(
     step: int,
     total_w: Floats,
@@ -106,12 +106,13 @@ def keep_heaviest(
         if total_w[f] > heaviest_w[f] * _HIGHER:
             heaviest_w[f], kept_step[f] = total_w[f], step
             c, lane = slot[f] // WIDTH, slot[f] % WIDTH
-            kept_share[f] = load_share[c, lane]
+            for k in range(kept_share.shape[1]):
+                kept_share[f, k] = load_share[c, k * WIDTH + lane]
             for k in range(power.shape[1]):
                 kept_power[f, k] = power[c, k, lane]
 
 
-@njit(cache=True)
+@kernel
 def keep_marked(
     step: int,
     marks: NDArray[np.bool_],
@@ -127,6 +128,7 @@ def keep_marked(
             if marks[kind, s]:
                 c, lane = s // WIDTH, s % WIDTH
                 kept_step[kind, s] = step
-                kept_share[kind, s] = load_share[c, lane]
+                for k in range(kept_share.shape[2]):
+                    kept_share[kind, s, k] = load_share[c, k * WIDTH + lane]
                 for k in range(power.shape[1]):
                     kept_power[kind, s, k] = power[c, k, lane]

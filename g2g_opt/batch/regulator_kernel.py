@@ -16,10 +16,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.batch.control_queue import action_time_s
+from g2g_opt.compiled.kernel import inner, kernel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,7 +42,7 @@ _EPSILON = 1e-12  # OpenDSS's own, for a tap at neutral
 _NONE = -1.0
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _push(state: Floats, c: int, s: int, time_s: float) -> int:
     """Put an action into the queue of a control; its place there."""
     k = QUEUE
@@ -53,7 +53,7 @@ def _push(state: Floats, c: int, s: int, time_s: float) -> int:
     return k
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _current(
     layout: Ints, columns: Ints, y: Any, changers: Ints, v: Floats, state: Floats, c: int, s: int, row: int
 ) -> complex:
@@ -84,7 +84,7 @@ def _current(
     return complex(total_re, total_im)
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _forward_power_w(
     layout: Ints, columns: Ints, y: Any, changers: Ints, v: Floats, state: Floats, c: int, s: int
 ) -> float:
@@ -97,13 +97,13 @@ def _forward_power_w(
     return -power
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _voltage(pairs: Ints, v: Floats, pair: int, s: int) -> complex:
     a, b = pairs[pair, 0], pairs[pair, 1]
     return complex(v[a, 0, s] - v[b, 0, s], v[a, 1, s] - v[b, 1, s])
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _watch_direction(
     settings: Floats, layout: Ints, state: Floats, c: int, s: int, forward_w: float, hour: int, second: float
 ) -> bool:
@@ -132,7 +132,7 @@ def _watch_direction(
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _sample(
     settings: Floats,
     layout: Ints,
@@ -210,7 +210,7 @@ def _sample(
             state[c, HANDLE, s] = _NONE
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def sample_regulators(
     settings: Floats,
     layout: Ints,
@@ -237,7 +237,7 @@ def sample_regulators(
     return True
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def next_actions(state: Floats, first: int, until: Floats) -> None:
     """Lower `until` (slot,) to the time of the nearest action in any queue; `first` is the first row of times."""
     for c in range(state.shape[0]):
@@ -246,7 +246,7 @@ def next_actions(state: Floats, first: int, until: Floats) -> None:
                 until[s] = min(until[s], state[c, k, s])
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _change_tap(
     settings: Floats, layout: Ints, state: Floats, c: int, s: int, at_once: bool, hour: int, second: float
 ) -> bool:
@@ -272,7 +272,7 @@ def _change_tap(
     return bool(state[c, TAP, s] != before)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def move_regulators(
     settings: Floats,
     layout: Ints,

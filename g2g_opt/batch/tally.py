@@ -66,6 +66,7 @@ class Tally:
         self._own_steps = np.zeros(n_slots, dtype=np.int64)
         self._own_missing, self._own_worse = np.zeros(n_slots), np.zeros(n_slots, dtype=np.bool_)
         self._own_worst = [""] * n_slots
+        self._second_pu = np.zeros(n_slots)
         self.n_steps = 0
 
     def add(self, step: int, voltage_pu: Floats, loading_pu: Floats, loading_phase: Floats) -> None:
@@ -128,6 +129,10 @@ class Tally:
         worse: list[int] = np.flatnonzero(self._own_worse).tolist()
         return worse
 
+    def note_second_solutions(self, distance_pu: Floats) -> None:
+        """How far another solution of this step may lie (pu, slot)."""
+        np.maximum(self._second_pu, distance_pu, out=self._second_pu)
+
     def note_own_loads(self, slot: int, words: str) -> None:
         """The worst such step so far, in words."""
         self._own_worst[slot] = words
@@ -181,6 +186,7 @@ class Tally:
             loading_steps_by_class=self._loading_classes[:, slot].copy(),
             own_loads_unserved_steps=int(self._own_steps[slot]),
             own_loads_worst=self._own_worst[slot],
+            second_solution_pu=float(self._second_pu[slot]),
             sites=tuple(sites),
             failure=failure,
         )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from g2g_opt.compiled.kernel import kernel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def tally_voltages(
     step: int,
     voltage_pu: Floats,
@@ -67,7 +68,7 @@ def tally_voltages(
                         steps_above[k, i, s] += voltage_pu[row, s] > high_edges[k]
 
 
-@njit(cache=True)
+@kernel
 def tally_times(
     system_low: Floats, system_high: Floats, low_edges: Floats, high_edges: Floats, steps: NDArray[np.int32]
 ) -> None:
@@ -86,7 +87,7 @@ def tally_times(
         steps[i, j, s] += 1
 
 
-@njit(cache=True)
+@kernel
 def tally_loading(
     step: int,
     loading_pu: Floats,
@@ -119,7 +120,7 @@ def tally_loading(
         system_steps[k, s] += 1
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def tally_service(
     batch: Ints,
     before: Ints,
@@ -144,7 +145,7 @@ def tally_service(
         before[r] = batch[r]
 
 
-@njit(cache=True)
+@kernel
 def tally_curtailment(batch: Ints, nominal: Ints, replicas: Ints, row_fleet: Ints, below: Ints, steps: Ints) -> None:
     """Count, per fleet, the step if any of its models with active replicas runs below its nominal batch size.
 
@@ -158,7 +159,7 @@ def tally_curtailment(batch: Ints, nominal: Ints, replicas: Ints, row_fleet: Int
         steps[fleet] += below[fleet]
 
 
-@njit(cache=True)
+@kernel
 def tally_own_loads(
     share: Floats, tolerance: float, steps: Ints, worst_missing: Floats, is_worse: NDArray[np.bool_]
 ) -> bool:

@@ -9,18 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from g2g_opt.batch.kernel_tables import W
 from g2g_opt.batch.lanes import at, fma, higher, load, magnitude, root, spread, store
+from g2g_opt.compiled.kernel import inner
 
 _ROOT_3 = float(np.sqrt(3.0))
 
 
-@njit(error_model="numpy")
+@inner
 def write_unbalance(x: Any, c: Any, node: Any, out: Any) -> None:
     """Both shares of every bus of a chunk; `node` has three places (times 2 W) for each bus. NaN without voltage."""
-    n_slots, flat = len(out.solved), out.unbalance.reshape(-1)
+    n_slots, flat = len(out.solved), out.unbalance
     n_buses = len(node) // 3
     half, zero, third, three = spread(0.5), spread(0.0), spread(1.0 / 3.0), spread(_ROOT_3)
     for b in range(n_buses):

@@ -31,6 +31,8 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
         return keyed_generator(seed, *key, what)
 
     outages = outage_edges_s(spec.outages)
+    if spec.transport == "recorded":
+        return _recorded_arrivals_s(spec, sent_s, outages)
     # Beyond the last message, for what tcp still sends.
     end_s = float(sent_s[-1]) + 1.0
     bursts = [
@@ -47,7 +49,7 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
         uniforms = draws("loss forward").random(n)
         lost = np.empty(n, dtype=np.bool_)
         which_are_lost(leave_s, uniforms, spec.loss, bursts[0], spec.burst_loss, outages, lost)
-        return np.where(lost, np.inf, leave_s + _delays_s(spec, n, draws("latency forward")))
+        return np.where(lost, np.inf, leave_s + delays_s(spec, n, draws("latency forward")))
     arrival_s = np.empty(n)
     n_draws = 4 * n + 64
     while True:
@@ -62,8 +64,8 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
             outages,
             draws("loss forward").random(n_draws),
             draws("loss back").random(n_draws),
-            _delays_s(spec, n_draws, draws("latency forward")),
-            _delays_s(spec, n_draws, draws("latency back")),
+            delays_s(spec, n_draws, draws("latency forward")),
+            delays_s(spec, n_draws, draws("latency back")),
             rate_per_s,
             spec.queue,
             arrival_s,
@@ -73,7 +75,14 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
         n_draws *= 2
 
 
-def _delays_s(spec: ChannelSpec, n: int, draws: np.random.Generator) -> Floats:
+def _recorded_arrivals_s(spec: ChannelSpec, sent_s: Floats, outages_s: Floats) -> Floats:
+    """Arrivals (s) of messages that fare one after the other as those of a recorded run did."""
+    place = np.arange(len(sent_s)) % len(spec.latency_trace_s)
+    lost = np.isin(place, spec.lost_messages) | (np.searchsorted(outages_s, sent_s, side="right") % 2 == 1)
+    return np.where(lost, np.inf, sent_s + np.array(spec.latency_trace_s)[place])
+
+
+def delays_s(spec: ChannelSpec, n: int, draws: np.random.Generator) -> Floats:
     """One-way latencies (s) of the first `n` messages or segments."""
     match spec.latency_kind:
         case "exponential":

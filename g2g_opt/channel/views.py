@@ -8,12 +8,13 @@ are known to everybody and need no message.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.channel.lanes import stale_voltage_pu
+from g2g_opt.channel.lanes import RunTables, stale_voltage_pu
+from g2g_opt.communication import Channels
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.datacenter.record import OfflineDatacenterState
 from g2g_opt.errors import InputError
@@ -23,11 +24,20 @@ from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.setup import GridSetup
 
-if TYPE_CHECKING:
-    from g2g_opt.channel.links import Links
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+class SeenLinks(Protocol):
+    """What views ask of the links of a run: what has arrived by now, and when it was sent."""
+
+    channels: Channels
+    tables: RunTables
+    tick: int
+
+    def seen_site_tick(self, place: int) -> int: ...
+    def site_every(self, place: int) -> int: ...
+    def time_s(self, tick: int) -> float: ...
 
 
 def physical(component: Any) -> Any:
@@ -38,7 +48,7 @@ def physical(component: Any) -> Any:
 class SeenSite:
     """A site as the controllers see it through their channels."""
 
-    def __init__(self, site: OfflineDatacenter, links: Links, place: int) -> None:
+    def __init__(self, site: OfflineDatacenter, links: SeenLinks, place: int) -> None:
         self.physical, self._links, self.place = site, links, place
         self.name = site.name
         self.dt_s = site.dt_s
@@ -115,7 +125,7 @@ class SeenSite:
 class SeenGrid:
     """A grid as the controllers see it through their channels."""
 
-    def __init__(self, grid: OpenDSSGrid, links: Links) -> None:
+    def __init__(self, grid: OpenDSSGrid, links: SeenLinks) -> None:
         self.physical, self._links = grid, links
         self.feeder: Feeder = grid.feeder
         self.setup: GridSetup = grid.setup

@@ -151,7 +151,7 @@ class PublicContext:
         match name:
             case "own_load_share":
                 share = setup.own_load_share
-                return 1.0 if share is None else float(share.at(np.array([time_s]))[0])
+                return 1.0 if share is None else float(share.of_all.at(np.array([time_s]))[0])
             case "pv_kw" | "other_load_kw":
                 sign = -1.0 if name == "pv_kw" else 1.0
                 return 3.0 * sum(a.profile.power_kw(time_s) for a in setup.attached.profiles if a.sign == sign)

@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.clock import SimulationClock
+from g2g_opt.compiled.records import pack
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_sizes import FeasibleTable, changed_command, specs_of, start_log2
 from g2g_opt.controller.ofo_update import (
     OFORows,
     OFOState,
+    OFOStep,
     OFOTuning,
-    update_batches,
+    ofo_step,
     update_voltage_duals,
-    voltage_pull,
 )
 from g2g_opt.datacenter.base import LLMBatchSizeControlledDatacenter, LLMDatacenterState
 from g2g_opt.datacenter.command import DatacenterCommand
@@ -163,13 +164,8 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
         return self._dt_s
 
     def reset(self) -> None:
-        self._state: OFOState | None = None
-        self._duals = (np.empty((0, 1)), np.empty((0, 1)))
-        self._slopes = np.empty((0, 3, 1))
-        self._pull = np.empty((3, 1))
+        self._step: OFOStep | None = None
         self._steps = 0
-        self._batch = np.zeros(len(self.labels), dtype=np.int64)
-        self._at_best = np.zeros(len(self.labels), dtype=np.bool_)
         self.exhausted_at_s: list[float] = []
         self._shares: tuple[Mapping[str, Floats] | None, Floats] = (None, np.empty((0, 3)))
 
@@ -177,33 +173,36 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
         grid, config = self.grid, self.config
         voltage_pu = grid.voltages_vector()[:, None]
         interval = config.sensitivity_update_interval
-        if self._state is None or (interval > 0 and self._steps % interval == 0):
-            slopes, _ = grid.estimate_sensitivity(config.sensitivity_perturbation_kw, dc=self.datacenter)
-            self._slopes = slopes[:, :, None].copy()
-        if self._state is None:
-            self._state = start_state(self.start_log2)
+        if self._step is None:
+            n = len(self.labels)
             self._monitored = np.arange(len(voltage_pu))
-            self._duals = (np.zeros(voltage_pu.shape), np.zeros(voltage_pu.shape))
-        replicas, itl_s = self.datacenter.observe(self.labels)
-        outside = update_voltage_duals(
-            *self._duals, voltage_pu, self._monitored, config.voltage_dual_step_size, config.v_min, config.v_max
-        )
-        voltage_pull(*self._duals, self._slopes, _ONLY, self._pull)
-        update_batches(
-            self._state,
-            self._pull,
-            self._phase_share(),
-            replicas.astype(float),
-            itl_s,
-            self.rows,
-            config.tuning,
-            self._batch,
-            self._at_best,
-        )
-        if outside[0] and self._at_best.all():
+            self._step = OFOStep(
+                np.zeros(voltage_pu.shape),
+                np.zeros(voltage_pu.shape),
+                _ONLY,
+                np.zeros((len(voltage_pu), 3, 1)),
+                np.zeros((3, 1)),
+                start_state(self.start_log2),
+                self.rows,
+                config.tuning,
+                *(np.zeros((n, 3)), np.zeros(n), np.zeros(n)),
+                np.zeros(n, dtype=np.int64),
+                np.zeros(n, dtype=np.bool_),
+            )
+            self._packed = pack(self._step)
+        now = self._step
+        if self._steps == 0 or (interval > 0 and self._steps % interval == 0):
+            slopes, _ = grid.estimate_sensitivity(config.sensitivity_perturbation_kw, dc=self.datacenter)
+            now.slopes[:, :, 0] = slopes
+        now.replicas[:], now.itl_s[:] = self.datacenter.observe(self.labels)
+        now.servers[:] = self._phase_share()
+        step_size, band = config.voltage_dual_step_size, (config.v_min, config.v_max)
+        outside = update_voltage_duals(now.dual_low, now.dual_high, voltage_pu, self._monitored, step_size, *band)
+        ofo_step(self._packed.words)
+        if outside[0] and now.at_best.all():
             self.exhausted_at_s.append(clock.time_s)
         self._steps += 1
-        commands = changed_command(self.datacenter, self.labels, self._batch)
+        commands = changed_command(self.datacenter, self.labels, now.batch)
         if commands:
             events.emit("controller.ofo.step", {"batch_size_by_model": commands[0].batch_size_by_model})
         return list(commands)

@@ -9,15 +9,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.records import Bools1, Floats1, Floats2, Floats3, Floats4, Ints1, Ints2, reader
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def update_voltage_duals(
     dual_low: Floats, dual_high: Floats, voltage_pu: Floats, rows: Ints, step_size: float, v_min: float, v_max: float
 ) -> Bools:
@@ -37,36 +39,6 @@ def update_voltage_duals(
     return outside
 
 
-@njit(cache=True, error_model="numpy")
-def voltage_pull(dual_low: Floats, dual_high: Floats, slopes: Floats, column: Ints, pull: Floats) -> None:
-    """(lambda_hi - lambda_lo)' H of every site (4.2) into `pull` (3, site).
-
-    `slopes` dv/dp (pu/kW) have shape (bus-phase, 3, site); `column[site]` is the scenario whose multipliers it obeys.
-    """
-    pull[:] = 0.0
-    n_sites = len(column)
-    straight = True
-    for r in range(n_sites):
-        straight = straight and column[r] == r
-    difference = np.empty(n_sites)
-    for i in range(len(dual_low)):
-        # Most voltages are inside the band most of the time, and have no multiplier.
-        largest = 0.0
-        if straight:
-            for r in range(n_sites):
-                difference[r] = dual_high[i, r] - dual_low[i, r]
-        else:
-            for r in range(n_sites):
-                difference[r] = dual_high[i, column[r]] - dual_low[i, column[r]]
-        for r in range(n_sites):
-            largest = max(largest, abs(difference[r]))
-        if largest == 0.0:
-            continue
-        for phase in range(3):
-            for r in range(n_sites):
-                pull[phase, r] += difference[r] * slopes[i, phase, r]
-
-
 class OFORows(NamedTuple):
     """What the update needs to know of each row's model, arrays [row] unless said.
 
@@ -79,25 +51,25 @@ class OFORows(NamedTuple):
     feasible batch sizes, `midpoints` (row, size - 1) lie between neighbours; both padded as in `FeasibleTable`.
     """
 
-    site: Ints
-    base: Floats
-    amplitude: Floats
-    midpoint: Floats
-    steepness: Floats
-    n_knots: Ints
-    knots: Floats
-    coefficients: Floats
-    by_value: Bools
-    throughput_max: Floats
-    deadline_s: Floats
-    log2_low: Floats
-    log2_high: Floats
-    sizes: Ints
-    midpoints: Floats
+    site: Ints1
+    base: Floats2
+    amplitude: Floats2
+    midpoint: Floats2
+    steepness: Floats2
+    n_knots: Ints2
+    knots: Floats3
+    coefficients: Floats4
+    by_value: Bools1
+    throughput_max: Floats1
+    deadline_s: Floats1
+    log2_low: Floats1
+    log2_high: Floats1
+    sizes: Ints2
+    midpoints: Floats2
 
 
-@njit(cache=True, error_model="numpy")
-def curve_slope(rows: OFORows, kind: int, r: int, x: float) -> float:
+@inner
+def _slope(rows: OFORows, kind: int, r: int, x: float) -> float:
     """dy/dx of a row's curve of one kind (0 power, 1 latency, 2 throughput) at x = log2(batch size)."""
     if rows.n_knots[kind, r] == 0:
         # s (1 - s) of the logistic s is (1 - tanh^2) / 4, which cannot overflow (2.1).
@@ -106,22 +78,24 @@ def curve_slope(rows: OFORows, kind: int, r: int, x: float) -> float:
         return slope
     j, u, _ = _interval(rows, kind, r, x)
     c = rows.coefficients[kind, r, j]
-    return float(c[1] + u * (2.0 * c[2] + 3.0 * u * c[3]))
+    slope = c[1] + u * (2.0 * c[2] + 3.0 * u * c[3])
+    return slope
 
 
-@njit(cache=True, error_model="numpy")
-def curve_value(rows: OFORows, kind: int, r: int, x: float) -> float:
-    """Value of a row's curve, as `curve_slope`."""
+@inner
+def _value(rows: OFORows, kind: int, r: int, x: float) -> float:
+    """Value of a row's curve, as `_slope`."""
     if rows.n_knots[kind, r] == 0:
         half = np.tanh(0.5 * rows.steepness[kind, r] * (x - rows.midpoint[kind, r]))
         value: float = rows.base[kind, r] + 0.5 * rows.amplitude[kind, r] * (1.0 + half)
         return value
     j, u, beyond = _interval(rows, kind, r, x)
     c = rows.coefficients[kind, r, j]
-    return float(c[0] + u * (c[1] + u * (c[2] + u * c[3])) + beyond * (c[1] + u * (2.0 * c[2] + 3.0 * u * c[3])))
+    value = c[0] + u * (c[1] + u * (c[2] + u * c[3])) + beyond * (c[1] + u * (2.0 * c[2] + 3.0 * u * c[3]))
+    return value
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _interval(rows: OFORows, kind: int, r: int, x: float) -> tuple[int, float, float]:
     """The interval of a measured curve that `x` is in, how far in it, and how far outside all of them."""
     n = rows.n_knots[kind, r]
@@ -146,67 +120,108 @@ class OFOTuning(NamedTuple):
 class OFOState(NamedTuple):
     """Latency multipliers and iterates, arrays [row], changed in place."""
 
-    dual_latency: Floats
-    x: Floats
-    x_previous: Floats
+    dual_latency: Floats1
+    x: Floats1
+    x_previous: Floats1
 
 
-@njit(cache=True, error_model="numpy")
-def update_batches(
-    state: OFOState,
-    pull: Floats,
-    servers: Floats | Ints,
-    replicas: Floats | Ints,
-    itl_s: Floats,
-    rows: OFORows,
-    tuning: OFOTuning,
-    batch: Ints,
-    at_best: Bools,
-) -> None:
-    """Latency multipliers (4.1), gradient (4.2), primal step and nearest feasible batch size (4.3), in place.
+class OFOStep(NamedTuple):
+    """All that one step of OFO reads and writes, arrays [row] unless said.
 
-    `pull` (3, site) is that of `voltage_pull`; `servers` (row, 3) are server counts, or shares, by phase (even shares
-    where there are none); `replicas`, `itl_s` (s) and `batch`, which is written, are arrays [row]. A latency that is
-    NaN (no replicas) leaves its multiplier.
-
-    `at_best` [row], written too: voltages pull at the model, and it already runs at the feasible size that is best for
-    them: the last one in the direction of the pull, or of a model `by_value` the one with the least Lagrangian; or its
-    iterate stays where it is, because its curves are flat there; or it has no active replicas.
+    Multipliers of the voltage limits have shape (bus-phase, column); `column[site]` are those that a site obeys, and
+    `slopes` dv/dp (pu/kW) have shape (bus-phase, 3, site). `servers` (row, 3) are server counts, or shares, by phase
+    (even shares where there are none). Written besides the state: `pull` (3, site), `batch` and `at_best`.
     """
+
+    dual_low: Floats2
+    dual_high: Floats2
+    column: Ints1
+    slopes: Floats3
+    pull: Floats2
+    state: OFOState
+    rows: OFORows
+    tuning: OFOTuning
+    servers: Floats2
+    replicas: Floats1
+    itl_s: Floats1
+    batch: Ints1
+    at_best: Bools1
+
+
+_read_step = reader(OFOStep)
+
+
+@inner
+def _voltage_pull(o: OFOStep) -> None:
+    """(lambda_hi - lambda_lo)' H of every site (4.2) into `pull`."""
+    n_sites = len(o.column)
+    low, high, slopes, column, pull = o.dual_low, o.dual_high, o.slopes, o.column, o.pull
+    for phase in range(3):
+        for r in range(n_sites):
+            pull[phase, r] = 0.0
+    for i in range(len(low)):
+        # Most voltages are inside the band most of the time, and have no multiplier.
+        any_pulls = False
+        for k in range(low.shape[1]):
+            any_pulls |= low[i, k] != high[i, k]
+        if not any_pulls:
+            continue
+        for r in range(n_sites):
+            difference = high[i, column[r]] - low[i, column[r]]
+            for phase in range(3):
+                pull[phase, r] += difference * slopes[i, phase, r]
+
+
+@kernel
+def ofo_step(packed: Ints) -> None:
+    """Latency multipliers (4.1), gradient (4.2), primal step and nearest feasible batch size (4.3) of an `OFOStep`.
+
+    A latency that is NaN (no replicas) leaves its multiplier. `at_best` [row] says that voltages pull at the model, and
+    it already runs at the feasible size that is best for them: the last one in the direction of the pull, or of a model
+    `by_value` the one with the least Lagrangian; or its iterate stays where it is, because its curves are flat there;
+    or it has no active replicas.
+    """
+    o = _read_step(packed)
+    _voltage_pull(o)
+    rows, state, tuning, pull = o.rows, o.state, o.tuning, o.pull
     for r in range(len(state.x)):
-        if not np.isnan(itl_s[r]):
-            excess = tuning.latency_dual_step_size * (itl_s[r] - rows.deadline_s[r])
+        itl_s, n_replicas = o.itl_s[r], o.replicas[r]
+        if not np.isnan(itl_s):
+            excess = tuning.latency_dual_step_size * (itl_s - rows.deadline_s[r])
             state.dual_latency[r] = max(state.dual_latency[r] + excess, 0.0)
         x = state.x[r]
-        on = servers[r, 0] + servers[r, 1] + servers[r, 2]
+        on = o.servers[r, 0] + o.servers[r, 1] + o.servers[r, 2]
         per_kw = 0.0
         for phase in range(3):
-            share = servers[r, phase] / on if on > 0.0 else 1.0 / 3.0
+            share = o.servers[r, phase] / on if on > 0.0 else 1.0 / 3.0
             per_kw += share * pull[phase, rows.site[r]]
         of_power = tuning.voltage_gradient_scale / 1000.0 * per_kw
         of_throughput = tuning.w_throughput / rows.throughput_max[r]
-        best = np.nan
-        if rows.by_value[r]:
-            best, gradient = _best_size(rows, r, x, replicas[r] * of_power, replicas[r] * of_throughput, state)
+        best, by_value, dual = np.nan, rows.by_value[r], state.dual_latency[r]
+        if by_value:
+            best, gradient = _best_size(rows, r, x, n_replicas * of_power, n_replicas * of_throughput, dual)
         else:
-            gradient = replicas[r] * (
-                of_power * curve_slope(rows, 0, r, x) - of_throughput * curve_slope(rows, 2, r, x)
-            )
-            gradient += state.dual_latency[r] * curve_slope(rows, 1, r, x)
+            # A curve whose slope counts for nothing is not looked at.
+            along = of_power * _slope(rows, 0, r, x) if of_power != 0.0 else 0.0
+            gradient = n_replicas * (along - of_throughput * _slope(rows, 2, r, x)) if n_replicas > 0.0 else 0.0
+            gradient += dual * _slope(rows, 1, r, x) if dual > 0.0 else 0.0
         gradient += tuning.w_switch * (x - state.x_previous[r])
-        size = rows.sizes[r, _place(rows, r, x)]
-        at_best[r] = per_kw != 0.0 and (replicas[r] == 0 or _is_best(rows, r, size, per_kw, best))
+        at_best = False
+        if per_kw != 0.0:
+            size = rows.sizes[r, _place(rows, r, x)]
+            last = rows.sizes[r, 0 if per_kw > 0.0 else rows.sizes.shape[1] - 1]
+            at_best = n_replicas == 0.0 or (np.log2(float(size)) == best if by_value else size == last)
         state.x_previous[r] = x
         after = x - tuning.primal_step_size * gradient
         if (x - best) * (after - best) < 0.0:
             after = best
         after = min(max(after, rows.log2_low[r]), rows.log2_high[r])
-        at_best[r] |= per_kw != 0.0 and after == x
+        o.at_best[r] = at_best or (per_kw != 0.0 and after == x)
         state.x[r] = after
-        batch[r] = rows.sizes[r, _place(rows, r, after)]
+        o.batch[r] = rows.sizes[r, _place(rows, r, after)]
 
 
-@njit(cache=True, error_model="numpy")
+@inner
 def _place(rows: OFORows, r: int, x: float) -> int:
     """Place of the feasible size nearest to 2**x; of two equally near sizes it is the smaller one."""
     place, wanted = 0, np.exp2(x)
@@ -215,28 +230,20 @@ def _place(rows: OFORows, r: int, x: float) -> int:
     return place
 
 
-@njit(cache=True, error_model="numpy")
-def _is_best(rows: OFORows, r: int, size: int, pull_per_kw: float, best: float) -> bool:
-    """Is a size the best one (`best`, its log2, if that is known), or the last one in the direction of the pull?"""
-    if rows.by_value[r]:
-        return bool(np.log2(size) == best)
-    return bool(size == rows.sizes[r, 0 if pull_per_kw > 0.0 else rows.sizes.shape[1] - 1])
-
-
-@njit(cache=True, error_model="numpy")
+@inner
 def _best_size(
-    rows: OFORows, r: int, x: float, of_power: float, of_throughput: float, state: OFOState
+    rows: OFORows, r: int, x: float, of_power: float, of_throughput: float, dual: float
 ) -> tuple[float, float]:
     """Log2 of the feasible size with the least Lagrangian, the nearest of equal ones, and the mean slope towards it.
 
     The Lagrangian is what (4.2) is the gradient of, but for the weight on moving. `of_power` and `of_throughput` are
     its weights of a replica's power and throughput.
     """
-    here = _lagrangian(rows, r, x, of_power, of_throughput, state)
+    here = _lagrangian(rows, r, x, of_power, of_throughput, dual)
     best, least = x, np.inf
     for place in range(rows.sizes.shape[1]):
-        at = np.log2(rows.sizes[r, place])
-        value = _lagrangian(rows, r, at, of_power, of_throughput, state)
+        at = np.log2(float(rows.sizes[r, place]))
+        value = _lagrangian(rows, r, at, of_power, of_throughput, dual)
         if value < least or (value == least and abs(at - x) < abs(best - x)):
             best, least = at, value
     if best == x:
@@ -244,7 +251,8 @@ def _best_size(
     return best, max(here - least, 0.0) / (x - best)
 
 
-@njit(cache=True, error_model="numpy")
-def _lagrangian(rows: OFORows, r: int, x: float, of_power: float, of_throughput: float, state: OFOState) -> float:
-    value = of_power * curve_value(rows, 0, r, x) - of_throughput * curve_value(rows, 2, r, x)
-    return float(value + state.dual_latency[r] * curve_value(rows, 1, r, x))
+@inner
+def _lagrangian(rows: OFORows, r: int, x: float, of_power: float, of_throughput: float, dual: float) -> float:
+    value: float = of_power * _value(rows, 0, r, x) - of_throughput * _value(rows, 2, r, x)
+    value += dual * _value(rows, 1, r, x)
+    return value

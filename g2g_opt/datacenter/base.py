@@ -6,16 +6,25 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.clock import SimulationClock
 from g2g_opt.common import ThreePhase
-from g2g_opt.datacenter.command import DatacenterCommand
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.events import EventEmitter
+
+
+@dataclass(frozen=True)
+class DatacenterCommand:
+    """Base class; a subclass carries `target`, the datacenter it is for."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def target(self) -> DatacenterBackend[Any]: ...
 
 
 @dataclass(frozen=True)

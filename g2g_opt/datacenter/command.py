@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from g2g_opt.datacenter.base import DatacenterBackend
-
-
-@dataclass(frozen=True)
-class DatacenterCommand:
-    """Base class; a subclass carries `target`, the datacenter it is for."""
-
-    if TYPE_CHECKING:
-
-        @property
-        def target(self) -> DatacenterBackend[Any]: ...
+# Commands and what takes them know each other: the base class stands there.
+from g2g_opt.datacenter.base import DatacenterBackend
+from g2g_opt.datacenter.base import DatacenterCommand as DatacenterCommand
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.datacenter.layout import ServerPool, round_robin_by_phase
 
 Floats = NDArray[np.float64]
@@ -49,7 +49,7 @@ def first_ranks(servers: Ints) -> Ints:
     return np.asarray(np.cumsum(servers, axis=-2) - servers)
 
 
-@njit(cache=True)
+@inner
 def server_power_w(total: float, square: float, gpus: int, noise_fraction: float, noise: float) -> float:
     """Power (W) of servers whose GPUs draw `total` W per GPU in all, with squares summing to `square`.
 
@@ -60,7 +60,7 @@ def server_power_w(total: float, square: float, gpus: int, noise_fraction: float
     return power_w
 
 
-@njit(cache=True)
+@kernel
 def _steps_power_w(
     total: Floats, square: Floats, gpus: int, noise_fraction: float, noise: Floats, power_w: Floats
 ) -> None:
@@ -69,7 +69,7 @@ def _steps_power_w(
         power_w[step] = server_power_w(total[step], square[step], gpus, noise_fraction, noise[step])
 
 
-@njit(cache=True)
+@kernel
 def fleet_rows_power_w(
     total: Floats,
     square: Floats,
@@ -81,7 +81,9 @@ def fleet_rows_power_w(
     power_w: Floats,
 ) -> None:
     """Power (fleet, 3) of sites from their models' rows: sums as in `server_power_w` (row, 3) and standing power."""
-    power_w[:] = standing_w
+    for f in range(len(power_w)):
+        for phase in range(3):
+            power_w[f, phase] = standing_w[f, phase]
     for r in range(len(fleet)):
         for phase in range(3):
             power_w[fleet[r], phase] += server_power_w(
@@ -154,7 +156,7 @@ def ranked_power_sum(
     return total, square
 
 
-@njit(cache=True)
+@kernel
 def ranked_sums(
     templates_w: Floats,
     amplitude: Floats,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.datacenter.workloads.latency import mean_itl_s
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_mean_itl_s = njit(cache=True)(mean_itl_s)
+_mean_itl_s = inner(mean_itl_s)
 
 
-@njit(cache=True)
+@kernel
 def observe_itl_s(replicas: Ints, mean_s: Floats, variance_s2: Floats, normal_draws: Floats, itl_s: Floats) -> None:
     """`mean_itl_s` of many models into `itl_s` (s); the mean itself without variance, NaN without replicas."""
     for r in range(len(replicas)):

@@ -62,7 +62,7 @@ def connected_pairs(bus: Bus, connection: Connection) -> Pairs:
 
 
 # Standing loads of a feeder's studies, as recorded with the reference trajectories (lagging).
-STANDING_LOAD_POWER_FACTOR = 0.96
+LOAD_POWER_FACTOR = 0.96
 
 
 def tan_phi(power_factor: float) -> float:
@@ -151,11 +151,19 @@ class AttachmentBook:
         wiring = self._wiring(f"datacenter {dc.name!r}", place, connection_type)
         self.sites.append(SiteAttachment(name, place, *wiring, tan_phi(power_factor), window, dc))
 
-    def add_profile(self, kind: str, profile: PowerProfile, bus: str, power_factor: float, sign: float) -> None:
+    def add_profile(
+        self,
+        kind: str,
+        profile: PowerProfile,
+        bus: str,
+        power_factor: float,
+        sign: float,
+        connection_type: str = "auto",
+    ) -> None:
         """Enter a generator (sign -1) or a load (+1)."""
         name = f"{kind}_{len(self.profiles)}"
         place = self._bus(kind, name, bus)
-        wiring = self._wiring(f"{kind} {name!r}", place, "auto")
+        wiring = self._wiring(f"{kind} {name!r}", place, connection_type)
         self.profiles.append(
             ProfileAttachment(name, place, *wiring, tan_phi(power_factor), self._window_pu, profile, sign)
         )

@@ -34,7 +34,7 @@ SETTLED_DT_S = 300.0
 # Rounds of control actions within which controls must have come to rest where no time passes.
 SETTLING_ROUNDS = 200
 _ROUNDS_EXCEEDED = 485  # OpenDSS's number of that error
-_KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
+KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
 
 
 def check_name(kind: str, name: str) -> str:
@@ -44,6 +44,10 @@ def check_name(kind: str, name: str) -> str:
             f"{kind} name {name!r} is not safe in an OpenDSS command; use letters, digits, '_' and '-' only"
         )
     return name
+
+
+def _text(answer: Any) -> str:
+    return "" if answer == ffi.NULL else str(ffi.string(answer).decode(errors="replace"))
 
 
 class Circuit:
@@ -65,13 +69,13 @@ class Circuit:
         max_iterations: int = 100,
         regulator_control_dt_s: float | None = None,
     ) -> None:
-        self._ctx = new_context()
-        self._error = lib.ctx_Error_Get_NumberPtr(self._ctx)
-        lib.ctx_DSS_Set_AllowChangeDir(self._ctx, False)
+        self.context = new_context()
+        self._error = lib.ctx_Error_Get_NumberPtr(self.context)
+        lib.ctx_DSS_Set_AllowChangeDir(self.context, False)
         self.command("Clear")
         for text in commands:
             self.command(text)
-        if lib.ctx_DSS_Get_NumCircuits(self._ctx) == 0:
+        if lib.ctx_DSS_Get_NumCircuits(self.context) == 0:
             raise InputError("the OpenDSS commands define no circuit; the master file needs a 'New Circuit.' line")
         self._control = regulator_control_dt_s is not None
         self._settles = regulator_control_dt_s is not None and regulator_control_dt_s < SETTLED_DT_S
@@ -91,20 +95,20 @@ class Circuit:
 
     def command(self, text: str) -> str:
         """Run one OpenDSS command and return its answer."""
-        lib.ctx_Text_Set_Command(self._ctx, text.encode())
+        lib.ctx_Text_Set_Command(self.context, text.encode())
         if self._error[0] != 0:
-            words = ffi.string(lib.ctx_Error_Get_Description(self._ctx)).decode(errors="replace").strip()
-            self._error[0] = 0
-            raise InputError(f"OpenDSS refused {text!r}: {words}")
-        answer = lib.ctx_Text_Get_Result(self._ctx)
-        return "" if answer == ffi.NULL else str(ffi.string(answer).decode(errors="replace"))
+            raise InputError(f"OpenDSS refused {text!r}: {self._told()}")
+        return _text(lib.ctx_Text_Get_Result(self.context))
+
+    def _told(self) -> str:
+        """OpenDSS's own words on its latest error, which is over then."""
+        self._error[0] = 0
+        return _text(lib.ctx_Error_Get_Description(self.context)).strip()
 
     def _call(self, function: Any, *arguments: Any) -> Any:
-        answer = function(self._ctx, *arguments)
+        answer = function(self.context, *arguments)
         if self._error[0] != 0:
-            words = ffi.string(lib.ctx_Error_Get_Description(self._ctx)).decode(errors="replace").strip()
-            self._error[0] = 0
-            raise PowerFlowError(Failure(FailureKind.ENGINE_ERROR, "OpenDSS", detail=words))
+            raise PowerFlowError(Failure(FailureKind.ENGINE_ERROR, "OpenDSS", detail=self._told()))
         return answer
 
     def ask(self, question: str, *arguments: Any) -> Any:
@@ -116,8 +120,8 @@ class Circuit:
         return self._array(getattr(lib, f"ctx_{question}"), kind)
 
     def ask_text(self, question: str, *arguments: Any) -> str:
-        """As `ask`, for a text."""
-        return str(ffi.string(self.ask(question, *arguments)).decode(errors="replace"))
+        """As `ask`, for a text; empty where the engine has none."""
+        return _text(self.ask(question, *arguments))
 
     def _array(self, function: Any, kind: str) -> Any:
         """A copy of an array result: 'double' or 'int32_t' as numpy, 'char*' as strings."""
@@ -159,11 +163,11 @@ class Circuit:
         """Fix the node order and the injections; after this the circuit can be solved."""
         n = len(self._injection_names)
         self.injection_kw, self.injection_kvar = np.zeros(n), np.zeros(n)
-        self._load_multiplier, self._load_share = float(lib.ctx_Solution_Get_LoadMult(self._ctx)), 1.0
+        self._load_multiplier, self._load_share = float(lib.ctx_Solution_Get_LoadMult(self.context)), 1.0
         self._n_injections = 0
         if n:
             batch, size = ffi.new("void***"), ffi.new("int32_t[4]")
-            lib.Batch_CreateByRegExpS(self._ctx, batch, size, b"Load", f"^{INJECTION_PREFIX}".encode())
+            lib.Batch_CreateByRegExpS(self.context, batch, size, b"Load", f"^{INJECTION_PREFIX}".encode())
             self._n_injections = size[0]
             if self._n_injections != n:
                 raise InputError(
@@ -193,8 +197,8 @@ class Circuit:
     def set_injections(self) -> None:
         """Hand `injection_kw` and `injection_kvar` (consumption positive) to OpenDSS."""
         if self._n_injections:
-            lib.Batch_SetFloat64ArrayS(self._batch, self._n_injections, b"kW", self._kw_pointer, _KEEP_YPRIM)
-            lib.Batch_SetFloat64ArrayS(self._batch, self._n_injections, b"kvar", self._kvar_pointer, _KEEP_YPRIM)
+            lib.Batch_SetFloat64ArrayS(self._batch, self._n_injections, b"kW", self._kw_pointer, KEEP_YPRIM)
+            lib.Batch_SetFloat64ArrayS(self._batch, self._n_injections, b"kvar", self._kvar_pointer, KEEP_YPRIM)
 
     def set_load_share(self, share: float) -> None:
         """Let the circuit's own loads draw this share of their power; those of status fixed or exempt and the
@@ -222,8 +226,8 @@ class Circuit:
         `PowerFlowError` if OpenDSS did not converge, or its controls did not come to rest.
         """
         self.set_injections()
-        (lib.ctx_Solution_SolveNoControl if held else self._solve_function)(self._ctx)
-        if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self._ctx):
+        (lib.ctx_Solution_SolveNoControl if held else self._solve_function)(self.context)
+        if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self.context):
             self.report_unsolved()
 
     def settle(self) -> None:
@@ -254,37 +258,34 @@ class Circuit:
             if load_share is not None:
                 self.set_load_share(float(load_share[i]))
             self.set_injections()
-            solve(self._ctx)
-            if self._error[0] != 0 or not converged(self._ctx):
+            solve(self.context)
+            if self._error[0] != 0 or not converged(self.context):
                 return i
             phasors[i] = self.node_voltages()
         return len(kw)
 
     def report_unsolved(self, time_s: float | None = None) -> NoReturn:
         """Raise the `PowerFlowError` of a latest solution, at a time (s), that did not converge."""
-        words = ""
         if self._error[0] == _ROUNDS_EXCEEDED:
             self._error[0] = 0
             raise PowerFlowError(Failure(FailureKind.RESTLESS_CONTROLS, time_s=time_s))
-        if self._error[0] != 0:
-            words = ": " + ffi.string(lib.ctx_Error_Get_Description(self._ctx)).decode(errors="replace").strip()
-            self._error[0] = 0
+        words = f": {self._told()}" if self._error[0] != 0 else ""
         detail = f"in {self.iterations} iterations{words}; the load is beyond what the circuit can carry"
         raise PowerFlowError(Failure(FailureKind.NOT_CONVERGED, time_s=time_s, detail=detail))
 
     @property
     def converged(self) -> bool:
         """Whether the latest solve converged."""
-        return bool(lib.ctx_Solution_Get_Converged(self._ctx))
+        return bool(lib.ctx_Solution_Get_Converged(self.context))
 
     @property
     def iterations(self) -> int:
         """Iterations of the latest solve."""
-        return int(lib.ctx_Solution_Get_Iterations(self._ctx))
+        return int(lib.ctx_Solution_Get_Iterations(self.context))
 
     def node_voltages(self) -> Complexes:
         """Node voltages (V, to ground) of the latest solution in node order; a view, overwritten by the next call."""
-        lib.ctx_Circuit_Get_YNodeVarray(self._ctx, self._volts_pointer, self._volts_size)
+        lib.ctx_Circuit_Get_YNodeVarray(self.context, self._volts_pointer, self._volts_size)
         if self._volts_pointer[0] != getattr(self, "_volts_seen", None):
             self._volts_seen = self._volts_pointer[0]
             self._volts = np.frombuffer(ffi.buffer(self._volts_seen, 8 * self._volts_size[0]), dtype=np.complex128)

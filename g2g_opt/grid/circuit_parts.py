@@ -116,8 +116,9 @@ class LoadBranch:
     power (kW, kvar, all phases) and the window (pu) outside which it turns into an impedance (5.1).
 
     `cvr_exponents` are those of P and Q (model 4), `zipv` the seven coefficients of model 8 (empty for others);
-    below `low_pu` any model is a plain impedance; `neutral_ohm` is the resistance of its neutral to ground, negative
-    where there is none. `varies` is false for a load of status fixed or exempt, which no load share changes.
+    below `low_pu` any model is a plain impedance. `fixed_kvar` are the vars of models 6 and 7, which follow no load
+    level. `varies` is false for a load of status fixed or exempt, which no load share changes. `shape` is the load
+    shape that it follows over a year: its yearly one, else its daily one; empty for none.
     """
 
     name: str
@@ -132,8 +133,9 @@ class LoadBranch:
     cvr_exponents: tuple[float, float] = (1.0, 2.0)
     zipv: tuple[float, ...] = ()
     low_pu: float = 0.5
-    neutral_ohm: float = -1.0
     varies: bool = True
+    shape: str = ""
+    fixed_kvar: float = 0.0
 
     def branch_nodes(self) -> list[tuple[int, int]]:
         """Node pairs (from, to) across which the load's branches lie; -1 is ground."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,15 @@ from g2g_opt.grid.circuit import INJECTION_PREFIX, Circuit
 from g2g_opt.grid.circuit_parts import LinearElement, LoadBranch
 
 _ZIPV_MODEL = 8
-_VARIABLE = 0  # OpenDSS's load status
+_VARIABLE, _FIXED = 0, 1  # OpenDSS's load status
 
 
 def elements(circuit: Circuit) -> Iterator[tuple[str, str]]:
     """(kind, name) of every element, in OpenDSS's order; each is the active one while it is handed out."""
-    for full_name in circuit.ask_array("Circuit_Get_AllElementNames", "char*"):
+    for place, full_name in enumerate(circuit.ask_array("Circuit_Get_AllElementNames", "char*")):
         kind, _, name = full_name.partition(".")
-        circuit.activate(full_name)
+        # By its place: the engine takes far longer to find one by its name.
+        circuit.ask("Circuit_SetCktElementIndex", place)
         yield kind.lower(), name.lower()
 
 
@@ -36,7 +37,8 @@ def load_branches(circuit: Circuit) -> list[LoadBranch]:
         name = circuit.ask_text("Loads_Get_Name").lower()
         if not name.startswith(INJECTION_PREFIX) and circuit.ask("CktElement_Get_Enabled"):
             model = int(circuit.ask("Loads_Get_Model"))
-            varies = int(circuit.ask("Loads_Get_Status")) == _VARIABLE
+            status = int(circuit.ask("Loads_Get_Status"))
+            varies = status == _VARIABLE
             level = multiplier if varies else 1.0
             found.append(
                 LoadBranch(
@@ -52,17 +54,34 @@ def load_branches(circuit: Circuit) -> list[LoadBranch]:
                     cvr_exponents=(float(circuit.ask("Loads_Get_CVRwatts")), float(circuit.ask("Loads_Get_CVRvars"))),
                     zipv=tuple(circuit.ask_array("Loads_Get_ZIPV", "double")) if model == _ZIPV_MODEL else (),
                     low_pu=float(circuit.command(f"? Load.{name}.vlowpu")),
-                    neutral_ohm=float(circuit.ask("Loads_Get_Rneut")),
                     varies=varies,
+                    fixed_kvar=float(circuit.ask("Loads_Get_kvar")),
+                    shape="" if status == _FIXED else _shape(circuit),
                 )
             )
         more = circuit.ask("Loads_Get_Next")
     return found
 
 
-def linear_elements(circuit: Circuit) -> list[LinearElement]:
-    """Elements in service whose currents are linear in the voltages: lines, transformers, capacitors, sources, ..."""
-    return _with_admittances(circuit, lambda kind: kind in LINEAR_KINDS)
+def _shape(circuit: Circuit) -> str:
+    """The shape that the active load follows in OpenDSS's yearly mode: its yearly one, else its daily one."""
+    return (circuit.ask_text("Loads_Get_Yearly") or circuit.ask_text("Loads_Get_daily")).lower()
+
+
+def linear_elements(circuit: Circuit, only: Collection[tuple[str, str]] | None = None) -> list[LinearElement]:
+    """Elements in service whose currents are linear in the voltages: lines, transformers, capacitors, sources, ...
+
+    All of them, or `only` those of some (kind, name).
+    """
+    if only is None:
+        return _with_admittances(circuit, elements(circuit), lambda kind: kind in LINEAR_KINDS)
+    return _with_admittances(circuit, _active(circuit, only), lambda kind: True)
+
+
+def _active(circuit: Circuit, names: Collection[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    for kind, name in names:
+        circuit.activate(f"{kind}.{name}")
+        yield kind, name
 
 
 def passive_elements(circuit: Circuit) -> list[LinearElement]:
@@ -70,12 +89,14 @@ def passive_elements(circuit: Circuit) -> list[LinearElement]:
 
     Lines, transformers of every kind, capacitors and reactors in series or to ground, faults, and voltage sources.
     """
-    return _with_admittances(circuit, lambda kind: kind not in DRAWING_KINDS)
+    return _with_admittances(circuit, elements(circuit), lambda kind: kind not in DRAWING_KINDS)
 
 
-def _with_admittances(circuit: Circuit, wanted: Callable[[str], bool]) -> list[LinearElement]:
+def _with_admittances(
+    circuit: Circuit, names: Iterator[tuple[str, str]], wanted: Callable[[str], bool]
+) -> list[LinearElement]:
     found = []
-    for kind, name in elements(circuit):
+    for kind, name in names:
         if not wanted(kind) or not circuit.ask("CktElement_Get_Enabled"):
             continue
         flat = circuit.ask_array("CktElement_Get_Yprim", "double")

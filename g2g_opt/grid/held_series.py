@@ -1,7 +1,8 @@
-"""`HeldSeries`: figures that each hold for a period, such as hourly shares of a load."""
+"""Figures that each hold for a period, such as hourly shares of a load."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,3 +45,43 @@ class HeldSeries:
         place = np.floor(np.asarray(time_s) / self.period_s + 1e-9).astype(np.int64)
         found: Floats = self._array[np.clip(place, 0, len(self.values) - 1)]
         return found
+
+
+@dataclass(frozen=True)
+class LoadShares:
+    """Shares of their power that a circuit's own loads draw: all the same, or by the load shape that each follows.
+
+    `of_all` is that of all loads together. `by_shape` has a series for every shape that loads follow, and one under ""
+    for those that follow none; it is empty where all draw the same share.
+    """
+
+    of_all: HeldSeries
+    by_shape: tuple[tuple[str, HeldSeries], ...] = ()
+
+    @staticmethod
+    def every(share: HeldSeries | LoadShares | None) -> LoadShares | None:
+        """The same share for every load; what tells loads apart already is kept."""
+        return LoadShares(share) if isinstance(share, HeldSeries) else share
+
+    def of(self, shapes: Sequence[str], time_s: Floats) -> Floats:
+        """Shares (time, shape) at times (s)."""
+        if not self.by_shape:
+            return np.repeat(self.of_all.at(time_s)[:, None], len(shapes), axis=1)
+        series = dict(self.by_shape)
+        return np.stack([series[shape].at(time_s) for shape in shapes], axis=1)
+
+
+@dataclass(frozen=True)
+class UnitShares:
+    """What a circuit's own PV systems and generators do: all PV systems get the share `sun` of the irradiance that
+    their definition states, but for the elements ("pvsystem.a") in `by_element`, which have a share of their own: of
+    their irradiance, or of a generator's power.
+    """
+
+    sun: HeldSeries
+    by_element: tuple[tuple[str, HeldSeries], ...] = ()
+
+    @staticmethod
+    def every(share: HeldSeries | UnitShares | None) -> UnitShares | None:
+        """The same sun for every PV system; what tells units apart already is kept."""
+        return UnitShares(share) if isinstance(share, HeldSeries) else share

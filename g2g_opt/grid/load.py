@@ -13,9 +13,10 @@ from g2g_opt.grid.profile import (
     HeldProfile,
     PowerProfile,
     SampledProfile,
+    ShapedProfile,
     read_profile,
-    smooth_pulse,
 )
+from g2g_opt.power_shape import smooth_pulse
 
 
 class ExternalLoad(PowerProfile):
@@ -28,6 +29,10 @@ class ConstantLoad(ConstantProfile, ExternalLoad):
 
 class HeldLoad(HeldProfile, ExternalLoad):
     """`peak_kw` per phase times shares that each hold for a period."""
+
+
+class ShapedLoad(ShapedProfile, ExternalLoad):
+    """`peak_kw` per phase times the shares of a shape."""
 
 
 class SampledLoad(SampledProfile, ExternalLoad):

@@ -16,13 +16,13 @@ from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, PowerFlowError, unknown_name
 from g2g_opt.events import EventEmitter
 from g2g_opt.feeder import Feeder, find_feeder
-from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, STANDING_LOAD_POWER_FACTOR, AttachmentBook, check_window
+from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, LOAD_POWER_FACTOR, AttachmentBook, check_window
 from g2g_opt.grid.base import GridBackend, GridState, PowerSamples
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.command import GridCommand, SetStoragePower, SetTaps
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import Generator
-from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.grid.held_series import HeldSeries, LoadShares, UnitShares
 from g2g_opt.grid.injections import InjectionPowers
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.load import ExternalLoad
@@ -72,8 +72,8 @@ class OpenDSSGrid(GridBackend[GridState]):
         unserved: Unserved = "raise",
         record_loading: bool = False,
         enforce_tap_range: bool = True,
-        own_load_share: HeldSeries | None = None,
-        own_sun_share: HeldSeries | None = None,
+        own_load_share: HeldSeries | LoadShares | None = None,
+        own_sun_share: HeldSeries | UnitShares | None = None,
         rating_basis: RatingBasis = "normal",
     ) -> None:
         super().__init__()
@@ -95,8 +95,8 @@ class OpenDSSGrid(GridBackend[GridState]):
             record_loading=record_loading,
             regulators=RegulatorBank(found, enforce_tap_range),
             attached=AttachmentBook(found, check_window(constant_power_window_pu)),
-            own_load_share=own_load_share,
-            own_sun_share=own_sun_share,
+            own_load_share=LoadShares.every(own_load_share),
+            own_sun_share=UnitShares.every(own_sun_share),
             rating_basis=rating_basis,
         )
         self._attached, self._regulators = self.setup.attached, self.setup.regulators
@@ -130,10 +130,12 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._check_not_started()
         self._attached.add_profile("generator", generator, bus, power_factor, -1.0)
 
-    def attach_load(self, load: ExternalLoad, *, bus: str, power_factor: float = STANDING_LOAD_POWER_FACTOR) -> None:
+    def attach_load(
+        self, load: ExternalLoad, *, bus: str, power_factor: float = LOAD_POWER_FACTOR, connection_type: str = "auto"
+    ) -> None:
         """Attach an external load at a three-phase bus; its `power_kw` is drawn on each phase."""
         self._check_not_started()
-        self._attached.add_profile("load", load, bus, power_factor, 1.0)
+        self._attached.add_profile("load", load, bus, power_factor, 1.0, connection_type)
 
     def attach_storage(self, storage: EnergyStorage, *, bus: str, connection_type: str = "auto") -> None:
         """Attach a storage at a three-phase bus; its power is balanced over the phases."""
@@ -274,7 +276,7 @@ class OpenDSSGrid(GridBackend[GridState]):
     def _inspect(self, time_s: Floats, phasors: NDArray[np.complex128], asked_kw: Floats) -> None:
         """See that what was asked for was served, before figures of these solutions can be read."""
         share = self.setup.own_load_share
-        asking = slice(None) if share is None else share.at(time_s) > 0.0
+        asking = slice(None) if share is None else share.of_all.at(time_s) > 0.0
         self.own_loads.check(time_s[asking], phasors[asking])
         self.served.check(time_s, phasors, asked_kw)
         if self.served.first is not None and self.setup.unserved == "raise":

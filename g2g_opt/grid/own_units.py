@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from g2g_opt.errors import listed
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_reading import elements
-from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.grid.held_series import HeldSeries, LoadShares, UnitShares
+from g2g_opt.grid.shaped_loads import ShapedLoads
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -20,53 +22,81 @@ _NAMED = 12
 
 
 class OwnUnits:
-    """The own loads, PV systems and storage of a compiled circuit over the hours of a run.
+    """The own loads, PV systems, generators and storage of a compiled circuit over the hours of a run.
 
-    Loads draw the share `loads` of their power. Every PV system gets the share `sun` of the irradiance that its
-    definition states; storage idles, since a state of charge would have to last for the whole run. Without a sun both
-    are as in the studied state.
+    Loads draw the shares `loads` of their power. PV systems get shares of the irradiance that their definition states,
+    and generators give those of their power that `units` names (see `UnitShares`); storage idles, since a state of
+    charge would have to last for the whole run. Without `units` all of them are as in the studied state.
     """
 
-    def __init__(self, circuit: Circuit, loads: HeldSeries | None, sun: HeldSeries | None) -> None:
-        self._circuit, self._loads, self._sun, self._share = circuit, loads, sun, 1.0
-        self._irradiance: dict[str, float] = {}
-        if sun is None:
+    def __init__(self, circuit: Circuit, loads: LoadShares | None, units: UnitShares | None) -> None:
+        self._circuit, self._loads = circuit, loads
+        self._shaped = ShapedLoads(circuit) if loads is not None and loads.by_shape else None
+        self._followers: list[_Follower] = []
+        if units is None:
             return
+        own = dict(units.by_element)
         for kind, name in elements(circuit):
             if not circuit.ask("CktElement_Get_Enabled"):
                 continue
-            if kind == "pvsystem":
-                self._irradiance[name] = float(circuit.command(f"? PVSystem.{name}.irradiance"))
-            elif kind == "storage":
+            element = f"{kind}.{name}"
+            if kind == "storage":
                 circuit.command(f"Edit Storage.{name} dispmode=default state=idling")
+            elif kind == "pvsystem" or element in own:
+                stated = {
+                    prop: float(circuit.command(f"? {element}.{prop}"))
+                    for prop in (("irradiance",) if kind == "pvsystem" else ("kw", "kvar"))
+                }
+                self._followers.append(_Follower(element, stated, own.get(element, units.sun)))
 
     def set_time(self, time_s: float) -> None:
-        """Let load and sun be those of a time (s)."""
+        """Let loads, sun and generators be those of a time (s)."""
         if self._loads is not None:
-            self._circuit.set_load_share(float(self._loads.at(np.array([time_s]))[0]))
-        self._set_sun(time_s)
+            now = np.array([time_s])
+            if self._shaped is not None:
+                self._shaped.set_shares(self._loads.of(self._shaped.shapes, now)[0])
+            else:
+                self._circuit.set_load_share(float(self._loads.of_all.at(now)[0]))
+        self._set_units(time_s)
 
-    def _set_sun(self, time_s: float) -> None:
-        if self._sun is None or not self._irradiance:
-            return
-        share = float(self._sun.at(np.array([time_s]))[0])
-        if share != self._share:
-            for name, irradiance in self._irradiance.items():
-                self._circuit.command(f"Edit PVSystem.{name} irradiance={irradiance * share:.12g}")
-            self._share = share
+    def _set_units(self, time_s: float) -> None:
+        for unit in self._followers:
+            share = float(unit.share.at(np.array([time_s]))[0])
+            if share != unit.now:
+                values = " ".join(f"{prop}={value * share:.12g}" for prop, value in unit.stated.items())
+                self._circuit.command(f"Edit {unit.element} {values}")
+                unit.now = share
 
     def solve_block(self, time_s: Floats, kw: Floats, kvar: Floats, phasors: Complexes) -> int:
-        """As `Circuit.solve_block`, at times (s): a stretch of steady sun after the other."""
-        shares = np.zeros(len(time_s)) if self._sun is None else self._sun.at(time_s)
-        edges = [0, *(1 + np.flatnonzero(np.diff(shares))).tolist(), len(time_s)]
+        """As `Circuit.solve_block`, at times (s): one stretch of steady units and shapes after the other."""
+        changes = np.zeros(len(time_s) - 1, dtype=np.bool_)
+        for unit in self._followers:
+            changes |= np.diff(unit.share.at(time_s)) != 0.0
+        if self._loads is not None and self._shaped is not None:
+            changes |= (np.diff(self._loads.of(self._shaped.shapes, time_s), axis=0) != 0.0).any(axis=1)
+        edges = [0, *(1 + np.flatnonzero(changes)).tolist(), len(time_s)]
         for first, end in itertools.pairwise(edges):
-            self._set_sun(float(time_s[first]))
             part = slice(first, end)
-            share = None if self._loads is None else self._loads.at(time_s[part])
+            share = None
+            if self._loads is not None and self._shaped is None:
+                self._set_units(float(time_s[first]))
+                share = self._loads.of_all.at(time_s[part])
+            else:
+                self.set_time(float(time_s[first]))
             n_solved = self._circuit.solve_block(kw[part], kvar[part], phasors[part], share)
             if n_solved < end - first:
                 return first + n_solved
         return len(time_s)
+
+
+@dataclass
+class _Follower:
+    """An element, what its definition states of it, the share of that over time, and the present one."""
+
+    element: str
+    stated: dict[str, float]
+    share: HeldSeries
+    now: float = 1.0
 
 
 def units_in_words(circuit: Circuit) -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from g2g_opt.csv_files import csv_rows
 from g2g_opt.errors import InputError
 from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.power_shape import PowerShape
 from g2g_opt.quantities import ScheduleTimeS, SignedPowerKw, check_array, check_number
 from g2g_opt.reading import TABLE_BYTES_MAX, finite_number, read_text
 
@@ -64,6 +65,20 @@ class SampledProfile(PowerProfile):
         return power_kw
 
 
+class ShapedProfile(PowerProfile):
+    """`peak_kw` times the shares of a shape."""
+
+    def __init__(self, peak_kw: float, shape: PowerShape) -> None:
+        self.peak_kw, self.shape = float(peak_kw), shape
+        check_number(self.peak_kw, SignedPowerKw, "a profile's peak_kw")
+
+    def power_kw(self, t: float) -> float:
+        return float(self.power_series_kw(np.array([t]))[0])
+
+    def power_series_kw(self, time_s: Floats) -> Floats:
+        return self.peak_kw * self.shape.share_at(time_s)
+
+
 class HeldProfile(PowerProfile):
     """`peak_kw` times shares that each hold for a period."""
 
@@ -103,9 +118,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def smooth_pulse(t: Floats, center_s: float, half_width_s: float) -> Floats:
-    """A raised-cosine pulse of height one, zero beyond `half_width_s` from its centre."""
-    distance = np.minimum(np.abs(t - center_s) / half_width_s, 1.0)
-    return 0.5 * (1.0 + np.cos(np.pi * distance))

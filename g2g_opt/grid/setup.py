@@ -15,7 +15,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import AttachmentBook
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.config import TapPosition
-from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.grid.held_series import LoadShares, UnitShares
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.loading import BranchLoading, JudgedRating, judged_ratings
 from g2g_opt.grid.regulators import RegulatorBank
@@ -44,8 +44,8 @@ class GridSetup:
     record_loading: bool
     regulators: RegulatorBank
     attached: AttachmentBook
-    own_load_share: HeldSeries | None = None
-    own_sun_share: HeldSeries | None = None
+    own_load_share: LoadShares | None = None
+    own_sun_share: UnitShares | None = None
     rating_basis: RatingBasis = "normal"
 
     def __post_init__(self) -> None:

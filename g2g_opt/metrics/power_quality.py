@@ -259,9 +259,8 @@ def three_phase_buses(
 
 def held_breaks(setup: GridSetup, n_steps: int) -> Ints:
     """Steps at which figures that are held for an hour go on to the next: a jump of the data, not of the load."""
-    series = [setup.own_load_share] + [
-        a.profile.shares for a in setup.attached.profiles if isinstance(a.profile, HeldProfile)
-    ]
+    own = None if setup.own_load_share is None else setup.own_load_share.of_all
+    series = [own] + [a.profile.shares for a in setup.attached.profiles if isinstance(a.profile, HeldProfile)]
     steps = {
         int(np.ceil(k * one.period_s / float(setup.dt_s) - 1e-9))
         for one in series

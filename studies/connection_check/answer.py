@@ -65,7 +65,7 @@ _LIMITS = (
 )
 
 
-def draw_conclusion(study: ConnectionCheckQuestion, results: Sequence[TaskResult]) -> Conclusion:
+def conclusion_of(study: ConnectionCheckQuestion, results: Sequence[TaskResult]) -> Conclusion:
     """The answer from stored results alone."""
     requests = gather_as(results, "requests", RequestRow)
     runs = gather_as(results, "runs", RequestRun)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from g2g_opt.outcome import Outcome
+from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine
 from g2g_opt.site import Site, smallest_n_servers
 from solvers.largest_feasible import search_largest_feasible
 from studies.connection_check.question import MARGIN_MAX, OPERATIONS, ConnectionQuestion, Operation

@@ -12,35 +12,17 @@ from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
 from g2g_opt.limits import BASE_RULE_FIELDS, Limits
-from g2g_opt.plan import Policy, TapMode
+from g2g_opt.plan import Policy
 from g2g_opt.quantities import CountFromZero, PowerMw, Share, ShareAboveZero
 from g2g_opt.scenario import Scenario
-from g2g_opt.service_transformer import with_services
-from g2g_opt.site import BASE_KW_PER_GPU, GPUS_PER_SERVER, POWER_FACTOR, Site, sized_site, smallest_n_servers
+from g2g_opt.site import GPUS_PER_SERVER, smallest_n_servers
 from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.connection_check.remedy_costs import BUNDLED_COSTS
 from studies.load_profile.question import LoadProfileQuestion
-from studies.shared.question_fields import (
-    SITES,
-    BaseKwPerGpu,
-    CircuitEdits,
-    ExcludedBuses,
-    FeederName,
-    GpuName,
-    GpusPerReplica,
-    MeasuredPrecision,
-    MeasuredTask,
-    ModelNames,
-    NominalBatchSize,
-    Service,
-    SiteConnection,
-    SitePowerFactor,
-    StudiedAt,
-    TraceFolder,
-    studied_at,
-)
+from studies.shared.feeder_questions import HourQuestion, ServedQuestion
+from studies.shared.question_fields import SITES
 from studies.shared.question_model import NounFlags, question_model
-from studies.shared.workload import Models, measured_models
+from studies.shared.workload import Models
 
 Operation = Literal["firm", "flexible"]
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
@@ -78,27 +60,13 @@ REMEDIES: tuple[RemedyKind, ...] = RemedyKind.__args__  # type: ignore[attr-defi
 
 
 @question_model
-class ConnectionQuestion:
+class ConnectionQuestion(ServedQuestion, HourQuestion):
     """What every question on requests has: the feeder, what sites serve, and what a grant has to keep.
 
     A request is the smallest fleet that draws its MW with all replicas active. It is held to `limits` in `scenario`,
     while it goes from one end of `utilisation` (shares of its replicas) to the other and back and, firm, at rest there.
     """
 
-    feeder: FeederName = "ieee13"
-    exclude_buses: ExcludedBuses = ()
-    edits: CircuitEdits = None
-    at: StudiedAt = None
-    models: ModelNames = ("llama-3.1-70b",)
-    gpu: GpuName = "H100"
-    task: MeasuredTask = None
-    precision: MeasuredPrecision = None
-    gpus_per_replica: GpusPerReplica = None
-    batch_size: NominalBatchSize = 128
-    power_factor: SitePowerFactor = POWER_FACTOR
-    connection: SiteConnection = "auto"
-    base_kw_per_gpu: BaseKwPerGpu = BASE_KW_PER_GPU
-    service: Service = None
     policy: Annotated[
         Policy,
         NounFlags(instead={"kind": Flag("--policy", "controller of flexible operation", choices=_FLEXIBLE)}),
@@ -116,32 +84,7 @@ class ConnectionQuestion:
             group=SITES,
         ),
     ] = (0.0, 1.0)
-    scenario: Annotated[Scenario, NounFlags("the run")] = field(default_factory=Scenario)
-    limits: Annotated[Limits, NounFlags("limits")] = field(default_factory=Limits)
-    trace_dir: TraceFolder = "data/specs"
-
-    @property
-    def seed(self) -> int:
-        """The study seed; every draw is keyed by it."""
-        return self.scenario.seed
-
-    @property
-    def tap_mode(self) -> TapMode:
-        """How regulators act in every plan."""
-        return "own control" if self.taps == "own control" else "fixed"
-
     # --- the question, resolved
-
-    def load_feeder(self, buses: tuple[str, ...] = ()) -> Feeder:
-        """The feeder named by the question, with the sites' own transformers at `buses` if there are any."""
-        feeder = Feeder.find(self.feeder, self.edits, studied_at(self.at, self.scenario)).excluding(self.exclude_buses)
-        return feeder if self.service is None else with_services(feeder, buses, self.service)
-
-    def load_models(self, names: tuple[str, ...] = ()) -> Models:
-        """Measured specs with their batch size, of the question's models or of others."""
-        return measured_models(
-            names or self.models, self.gpu, self.task, self.precision, self.gpus_per_replica, self.batch_size
-        )
 
     def scenarios(self, operation: Operation, own_load_share: float | None = None) -> tuple[Scenario, ...]:
         """What every size is judged in: the run, the way through the utilisation range and back, and rests within it.
@@ -170,10 +113,6 @@ class ConnectionQuestion:
         """A minute with all replicas active: what a request of so many MW means."""
         return replace(self.scenario, name="full draw", duration_s=60, replica_share_start=1.0, replica_ramps=(),
                        training=())  # fmt: skip
-
-    def site(self, name: str, bus: str, models: Models, n_servers: int) -> Site:
-        """So many servers at a bus."""
-        return sized_site(name, bus, models, n_servers, self.base_kw_per_gpu, self.power_factor, self.connection)
 
     def servers_for(self, mw: float, models: Models) -> int:
         """The fewest servers that draw `mw` with all replicas active; `InputError` for less than the smallest site."""
@@ -250,6 +189,10 @@ class ConnectionCheckQuestion(RemedyQuestion):
         if not self.bus:
             raise InputError("say where the site would be connected (--bus); `g2g feeder` lists the buses")
         return feeder.bus(self.bus).name
+
+    def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
+        """The bus asked for."""
+        return (self.resolve_bus(feeder),)
 
     def profile_question(self) -> LoadProfileQuestion:
         """The load-profile question of the same site, of which the machinery is used."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.feeder import Feeder
+from g2g_opt.outcome import Engine
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine
 from studies.connection_check.judging import try_plan
 from studies.connection_check.question import ConnectionQuestion
 from studies.connection_check.remedy import Remedy

@@ -7,19 +7,19 @@ through the year, and `remedies` simulates one kind of remedy a task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, cast
 
 from g2g_opt.hourly_profile import load_profile, profile_path
 from g2g_opt.limits import Limits
 from g2g_opt.site import smallest_n_servers
-from studies.connection_check.answer import draw_conclusion
+from studies.connection_check.answer import conclusion_of
 from studies.connection_check.judging import JudgedRequest, RequestJudge
 from studies.connection_check.limited_year import limited_year
 from studies.connection_check.question import OPERATIONS, ConnectionCheckQuestion, RemedyKind
 from studies.connection_check.remedy_candidates import RemedyPlace, items_of, list_remedies
-from studies.connection_check.remedy_costs import BUNDLED_COSTS, UnitCosts, costs_path
+from studies.connection_check.remedy_costs import UnitCosts, costs_files
 from studies.connection_check.remedy_search import search_remedies
 from studies.connection_check.rows import (
     RequestRow,
@@ -33,14 +33,13 @@ from studies.connection_check.rows import (
 )
 from studies.load_profile.cell_search import search_cell
 from studies.load_profile.rows import CellRow, cell_rows
-from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.side_by_side import run_side_by_side
 from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import gather_as, to_rows
-from studies.shared.workload import SizeRange, try_smallest_sites
+from studies.shared.workload import SizeRange
 
 # Steps of the tasks, for progress: sizes of a request, and of a cell; remedies of a kind.
 _EXPECTED_SIZES, _EXPECTED_IN_CELL, _EXPECTED_REMEDIES = 14, 6, 10
@@ -53,35 +52,21 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
     study: ClassVar[str] = "check"
     stages: ClassVar[tuple[str, ...]] = ("request", "profile", "year", "remedies")
 
-    def input_files(self) -> dict[str, Path]:
+    def input_files(self) -> Mapping[str, Path]:
         """Circuit, bundled data, the user's traces and years, and the table of costs."""
-        found = feeder_files(self.feeder, self.trace_dir, self.scenario.profile, self.scenario.training)
+        found = {**super().input_files(), **costs_files(self.costs)}
         if self.year is not None:
             found["profiles/year"] = profile_path(self.year)
-        name = "costs.csv" if self.costs == BUNDLED_COSTS else self.costs
-        return found | {f"costs/{name}": costs_path(self.costs)}
+        return found
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, after a smallest site was tried on it."""
         self.check_fields()
         UnitCosts.load(self.costs).check(["curtailed energy", *items_of(self.remedies)])
-        feeder = self.load_feeder()
-        bus, models = self.resolve_bus(feeder), self.load_models()
-        self.servers_for(self.mw, models)
+        self.try_smallest_sites(self.policy)
+        self.servers_for(self.mw, self.load_models())
         if self.year is not None:
             self.profile_question().cells()
-        try_smallest_sites(
-            self.load_feeder((bus,)),
-            (bus,),
-            models,
-            self.base_kw_per_gpu,
-            self.power_factor,
-            self.connection,
-            self.policy,
-            self.scenario,
-            self.limits,
-            self.trace_dir,
-        )
 
     # --- tasks
 
@@ -124,7 +109,7 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
         return limited_year(self, task.content["cells"], counted(progress, 4.0))
 
     def _run_request(self, tell: Callable[[str], None]) -> Tables:
-        feeder = self.load_feeder((self.bus,))
+        feeder = self.load_feeder()
         bus, models = self.resolve_bus(feeder), self.load_models()
         n_servers = self.servers_for(self.mw, models)
         judge = RequestJudge(self, bus, models, tell=tell)
@@ -168,7 +153,7 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
         return {"cells": to_rows(cell_rows(sizes, "all that was asked for"))}
 
     def _run_remedies(self, kind: RemedyKind, overloaded: str, tell: Callable[[str], None]) -> Tables:
-        feeder = self.load_feeder((self.bus,))
+        feeder = self.load_feeder()
         bus, models = self.resolve_bus(feeder), self.load_models()
         place = RemedyPlace(feeder, feeder.bus(bus), self.mw, self.nearby, (overloaded,) if overloaded else ())
         listed = list_remedies(kind, place)
@@ -188,4 +173,4 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone."""
-        return draw_conclusion(self, results)
+        return conclusion_of(self, results)

@@ -62,7 +62,7 @@ _REMEDIES = (
 )
 
 
-def draw_conclusion(study: ConnectionQueueQuestion, results: Sequence[TaskResult]) -> Conclusion:
+def conclusion_of(study: ConnectionQueueQuestion, results: Sequence[TaskResult]) -> Conclusion:
     """The answer from stored results alone."""
     rows, remedies = gather_as(results, "queue", QueueRow), gather_as(results, "remedies", QueueRemedyRow)
     events, years = gather_as(results, "queue_events", QueueEventRow), gather_as(results, "queue_years", QueueYearRow)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from g2g_opt.feeder import Feeder
+from g2g_opt.outcome import Engine
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine
 from g2g_opt.site import Site, smallest_n_servers
 from solvers.largest_feasible import search_largest_feasible
 from studies.connection_check.judging import try_plan

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Annotated
 
 from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
 from g2g_opt.quantities import CountFromZero, PeriodS, Share, ShareAboveZero
 from g2g_opt.scenario import Scenario
@@ -77,6 +78,16 @@ class ConnectionQueueQuestion(RemedyQuestion):
     def own_load_factor(self, year: int, first_year: int) -> float:
         """By how much the feeder's own load has grown since the first request."""
         return float((1.0 + self.growth) ** (year - first_year)) * self.scenario.own_load_share
+
+    def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
+        """The buses of all requests; `InputError` that names a request at an unknown one."""
+        found: dict[str, None] = {}
+        for request in self.read():
+            try:
+                found[feeder.bus(request.bus).name] = None
+            except InputError as error:
+                raise InputError(f"{self.requests}: {request.name}: {error}") from error
+        return tuple(found)
 
     def models_of(self, request: QueuedRequest) -> Models:
         """What a request serves."""

@@ -7,7 +7,7 @@ remedies for refused requests, a task for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import ClassVar
@@ -16,16 +16,15 @@ from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from studies.connection_check.remedy_candidates import RemedyPlace, items_of, list_remedies
-from studies.connection_check.remedy_costs import BUNDLED_COSTS, UnitCosts, costs_path
+from studies.connection_check.remedy_costs import UnitCosts, costs_files
 from studies.connection_check.remedy_search import search_remedies
 from studies.connection_check.rows import remedy_row
-from studies.connection_queue.answer import draw_conclusion
+from studies.connection_queue.answer import conclusion_of
 from studies.connection_queue.granting import Grant, GrantedGrid
 from studies.connection_queue.question import ConnectionQueueQuestion
 from studies.connection_queue.requests_file import QueuedRequest, requests_path
 from studies.connection_queue.rows import QueueRemedyRow, QueueRow
 from studies.connection_queue.working import QueueRun
-from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
@@ -41,30 +40,23 @@ class ConnectionQueueStudy(ConnectionQueueQuestion):
     study: ClassVar[str] = "queue"
     stages: ClassVar[tuple[str, ...]] = ("queue", "cures")
 
-    def input_files(self) -> dict[str, Path]:
+    def input_files(self) -> Mapping[str, Path]:
         """Circuit, bundled data, the user's traces, requests and costs."""
-        found = feeder_files(self.feeder, self.trace_dir, self.scenario.profile, self.scenario.training)
-        name = "costs.csv" if self.costs == BUNDLED_COSTS else self.costs
-        return found | {
-            f"requests/{self.requests}": requests_path(self.requests),
-            f"costs/{name}": costs_path(self.costs),
-        }
+        found = {**super().input_files(), **costs_files(self.costs)}
+        return found | {f"requests/{self.requests}": requests_path(self.requests)}
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
         self.check_fields()
         UnitCosts.load(self.costs).check(items_of(self.remedies))
-        feeder, requests = self.load_feeder(), self.read()
+        requests = self.read()
+        feeder = self.load_feeder()
         for request in requests:
             try:
                 feeder.bus(request.bus)
                 self.size_of(request)
             except InputError as error:
                 raise InputError(f"{self.requests}: {request.name}: {error}") from error
-
-    def load_queue_feeder(self) -> Feeder:
-        """The feeder, with a transformer at every bus of a request if sites have one of their own."""
-        return self.load_feeder(tuple(dict.fromkeys(request.bus for request in self.read())))
 
     # --- tasks
 
@@ -94,7 +86,7 @@ class ConnectionQueueStudy(ConnectionQueueQuestion):
 
     def run(self, task: Task, progress: Progress) -> Tables:
         """Do a task, in a worker process."""
-        feeder = self.load_queue_feeder()
+        feeder = self.load_feeder()
         if task.kind == "cures":
             return self._run_cures(feeder, task, counted(progress, _EXPECTED_REMEDIES))
         return QueueRun(self, feeder, progress).tables()
@@ -122,4 +114,4 @@ class ConnectionQueueStudy(ConnectionQueueQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone."""
-        return draw_conclusion(self, results)
+        return conclusion_of(self, results)

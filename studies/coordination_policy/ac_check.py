@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,8 @@ from g2g_opt.transmission.ac_power_flow import AcPowerFlow
 from solvers.dispatch.solve import DispatchSolution
 from studies.coordination_policy.network import CaseNetwork
 from studies.coordination_policy.outage_check import check_outages, records_to_check
-from studies.shared.task import Row
+from studies.coordination_policy.rows import AcRecordRow, AcRow, OfDraw
+from studies.shared.typed_rows import TypedRow
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -49,13 +50,14 @@ class Operated:
 
 
 def check_ac(
+    about: OfDraw,
     network: CaseNetwork,
     records: Ints,
     operated: Mapping[str, Operated],
     report: Callable[[str], None],
     n_outage_records: int | None = None,
-) -> dict[str, list[Row]]:
-    """Rows by way of operation ("none" is without coordination, and there), and of records that others break more.
+) -> dict[str, Sequence[TypedRow]]:
+    """Rows `about` a draw by way of operation ("none" is without coordination), and of records that others break more.
 
     Of `n_outage_records` records also after the outage of every branch.
     """
@@ -69,7 +71,8 @@ def check_ac(
     base_cost = operated["none"].cost_usd
     before = {k: flow for k, flow in enumerate(flows["none"]) if flow is not None}
     n_rated = int(np.isfinite(network.case.rating_mva).sum())
-    rows, worst = [], []
+    rows: list[AcRow] = []
+    worst: list[AcRecordRow] = []
     for name, how in operated.items():
         own = [(k, flow) for k, flow in enumerate(flows[name]) if flow is not None and k in before]
         worse = [k for k, flow in own if flow.breaks_more_than(before[k])]
@@ -80,42 +83,45 @@ def check_ac(
         loadings = [flow.loading_max for flow in good if flow.loading_max is not None]
         kinds = [kind for _, flow in own for kind in flow.broken]
         rows.append(
-            {
-                "policy": name,
-                "n_records": len(own),
-                "n_undispatched": len(records) - len(own),
-                "unsolved": kinds.count("no solution"),
-                "voltage": kinds.count("voltage"),
+            AcRow(
+                **vars(about),
+                policy=name,
+                n_records=len(own),
+                broken=sum(bool(flow.broken) for _, flow in own),
+                worse=len(worse),
+                voltage=kinds.count("voltage"),
                 # Without ratings no loading could be too high: then it is not known, not 0.
-                "loading": kinds.count("loading") if n_rated else None,
-                "unrated_branches": len(network.case.branch) - n_rated,
-                "n_branches": len(network.case.branch),
-                "losses": kinds.count("losses"),
-                "broken": sum(bool(flow.broken) for _, flow in own),
-                "worse": len(worse),
-                "loading_max": max(loadings, default=None),
-                "outside_max_pu": max((max(flow.outside_pu, 0.0) for flow in good), default=None),
-                "loss_mw": float(np.mean([flow.loss_mw for flow in good])) if good else None,
-                "saving_share": _saving(base_cost[judged], how.cost_usd[judged]),
-                "saving_checked_share": _saving(base_cost[judged], checked[judged]),
-                "loadings": loadings,
-            }
+                loading=kinds.count("loading") if n_rated else None,
+                losses=kinds.count("losses"),
+                unsolved=kinds.count("no solution"),
+                loading_max=max(loadings, default=None),
+                outside_max_pu=max((max(flow.outside_pu, 0.0) for flow in good), default=None),
+                loss_mw=float(np.mean([flow.loss_mw for flow in good])) if good else None,
+                saving_share=_saving(base_cost[judged], how.cost_usd[judged]),
+                saving_checked_share=_saving(base_cost[judged], checked[judged]),
+                n_undispatched=len(records) - len(own),
+                unrated_branches=len(network.case.branch) - n_rated,
+                n_branches=len(network.case.branch),
+                loadings=tuple(loadings),
+            )
         )
         for k, flow in own:
-            if k not in worse:
-                continue
-            worst.append(
-                {
-                    "policy": name,
-                    "date": network.records.dates[int(records[k])],
-                    "breaks": ", ".join(flow.broken),
-                    "loading_max": flow.loading_max,
-                    "outside_pu": max(flow.outside_pu, 0.0) if flow.converged else None,
-                }
-            )
-    tables: dict[str, list[Row]] = {"ac": rows, "ac_records": worst}
+            if k in worse:
+                date, outside_pu = network.records.dates[int(records[k])], max(flow.outside_pu, 0.0)
+                worst.append(
+                    AcRecordRow(
+                        **vars(about),
+                        date=date,
+                        policy=name,
+                        breaks=", ".join(flow.broken),
+                        loading_max=flow.loading_max,
+                        outside_pu=outside_pu if flow.converged else None,
+                    )
+                )
+    tables: dict[str, Sequence[TypedRow]] = {"ac": rows, "ac_records": worst}
     if n_outage_records is not None:
         tables |= check_outages(
+            about,
             ac,
             records_to_check(network.load_mw[records].sum(axis=1), n_outage_records),
             flows,

@@ -10,8 +10,10 @@ from studies.coordination_policy.answer_parts import AnswerParts
 from studies.coordination_policy.answer_peak_hour import peak_hour_parts
 from studies.coordination_policy.market_notes import note_tables, notes_in_words
 from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.rows import MarketNoteRow
 from studies.shared.conclusion import Conclusion, MissingAnswer
-from studies.shared.task import TaskResult, gather
+from studies.shared.task import TaskResult
+from studies.shared.typed_rows import gather_as
 
 _PARTS = {"peak-hour": peak_hour_parts, "closed-loop": closed_loop_parts, "day-ahead": day_ahead_parts}
 _OF_ZONES = (
@@ -25,11 +27,11 @@ _OF_NETWORK = (
 )
 
 
-def draw_conclusion(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Conclusion:
+def conclusion_of(question: CoordinationQuestion, results: Sequence[TaskResult]) -> Conclusion:
     """The answer from stored rows."""
     parts: AnswerParts = _PARTS[question.kind](question, results)
     # Every task read the files that it needed: what two of them say is said once.
-    notes = list({tuple(row.values()): row for row in gather(results, "market_notes")}.values())
+    notes = list(dict.fromkeys(gather_as(results, "market_notes", MarketNoteRow)))
     said = notes_in_words(notes)
     lost = tuple(MissingAnswer(result.task.label, result.failed) for result in results if result.failed)
     warnings = parts.warnings

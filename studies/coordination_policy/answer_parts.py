@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from studies.shared.conclusion import Chart, Column, MissingAnswer, ResultTable
-from studies.shared.task import Row
+from studies.coordination_policy.rows import TrainedPolicyRow
+from studies.shared.conclusion import Chart, MissingAnswer, ResultTable
 
 
 @dataclass(frozen=True)
@@ -21,21 +21,16 @@ class AnswerParts:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-def table(name: str, title: str, columns: tuple[Column, ...], rows: list[Row], folded: bool = False) -> ResultTable:
-    """A table with the columns' figures of rows that may hold more."""
-    shown = [{column.name: row.get(column.name) for column in columns} for row in rows]
-    return ResultTable(name, title, columns, shown, folded=folded)
-
-
 def percent_of(share: float) -> str:
     """A share as it was typed, in percent: 27.5 of 0.275."""
     return f"{100.0 * share:.10g}"
 
 
-def policy_files(rows: Sequence[Row]) -> dict[str, str]:
+def policy_files(rows: Sequence[TrainedPolicyRow]) -> dict[str, str]:
     """A JSON file for every trained policy, by its place in the results' folder."""
     return {
-        f"policies/alpha{row['alpha']:g}_penetration{row['penetration']:g}_q{row['q']}_eps{row['eps']:g}"
-        f"_draw{row['draw'] + 1}.json": row["json"] + "\n"
+        f"policies/alpha{row.alpha:g}_penetration{row.penetration:g}_q{row.q}_eps{row.eps:g}_draw{row.draw + 1}.json": (
+            row.json + "\n"
+        )
         for row in rows
     }

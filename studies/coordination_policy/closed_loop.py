@@ -40,7 +40,7 @@ class LoopRun:
 
 def train_loop_policy(
     question: CoordinationQuestion, setting: CoordinationSetting, hours: Hours, q: int, draw: int, eps: float
-) -> tuple[ContextualPolicy, dict[str, float | str]]:
+) -> tuple[ContextualPolicy, dict[str, float]]:
     """A policy of q hours before those that are run, and how its training went; `SolverError` if not certified."""
     train = draw_hours(question, hours, q, draw)
     features, values = make_features(question, setting, hours, train)

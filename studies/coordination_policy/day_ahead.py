@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,11 @@ from solvers.unit_commitment.solve import solve_unit_commitment
 from studies.coordination_policy.hours import Hours, load_hours
 from studies.coordination_policy.market_notes import note_rows, notes_in_words
 from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.rows import CommittedDayRow, LoadRow
 from studies.coordination_policy.setting import CoordinationSetting, make_setting
-from studies.shared.stated_solver import pyomo_solver
+from studies.shared.stated_solver import solver_of
 from studies.shared.task import Row
+from studies.shared.typed_rows import to_rows
 
 Floats = NDArray[np.float64]
 
@@ -41,14 +44,15 @@ def study_day(
     setting = make_setting(question.settings, penetration, 0.0)
     hours = load_hours(question, setting)
     first = int(np.searchsorted(hours.series.hour_begins, np.datetime64(date)))
-    solve = _solver_of(question)
-    rows: list[Row] = []
-    loads: list[Row] = []
+    statement = "solvers.unit_commitment.pyomo_solve", "solve_unit_commitment_statement"
+    solve = solver_of(question.solver, solve_unit_commitment, *statement)
+    rows: list[CommittedDayRow] = []
+    loads: list[LoadRow] = []
     notes = note_rows(hours.series, date, date) if question.market_files else []
     if said := notes_in_words(notes):
         report = _with_words(report, said)
     for alpha in (None, *question.alphas):
-        row: Row = {"penetration": penetration, "date": date, "alpha": alpha, "reason": ""}
+        row = CommittedDayRow(date, penetration, alpha)
         try:
             found = solve(
                 day_problem(setting, hours, first, alpha),
@@ -57,32 +61,19 @@ def study_day(
                 seed=question.seed,
             )
         except SolverError as error:
-            rows.append(row | _figures(None) | {"reason": str(error)})
+            rows.append(replace(row, reason=str(error)))
             report(f"{_words(alpha)}: {error}")
             continue
-        rows.append(row | _figures(found))
-        for hour in range(24):
-            key: Row = {"penetration": penetration, "date": date, "alpha": alpha, "hour": hour}
-            loads.append(key | {"theta_mw": found.plan.theta_mw[hour]})
+        rows.append(_with_figures(row, found))
+        loads += [LoadRow(penetration, date, alpha, hour, found.plan.theta_mw[hour]) for hour in range(24)]
         report(f"{_words(alpha)}: gap {100 * found.report.gap:.2f} % in {found.report.seconds:.1f} s")
-    return {"days": rows, "loads": loads, "market_notes": notes}
+    return {"days": to_rows(rows), "loads": to_rows(loads), "market_notes": to_rows(notes)}
 
 
 def _with_words(report: Callable[[str], None], words: str) -> Callable[[str], None]:
     """Reports as before, the first of them with more words."""
     waiting = [f". {words}"]
     return lambda own: report(own + (waiting.pop() if waiting else ""))
-
-
-def _solver_of(question: CoordinationQuestion) -> Callable[..., UnitCommitmentSolution]:
-    """`solve_unit_commitment`, or the same promise by the program's Pyomo statement."""
-    solver = pyomo_solver(question.solver)
-    if solver is None:
-        return solve_unit_commitment
-    # Pyomo takes half a second to import, which others need not wait for.
-    from solvers.unit_commitment.pyomo_solve import solve_unit_commitment_statement
-
-    return lambda problem, **asked: solve_unit_commitment_statement(problem, solver, **asked)
 
 
 def day_problem(setting: CoordinationSetting, hours: Hours, first: int, alpha: float | None) -> UnitCommitmentProblem:
@@ -126,21 +117,18 @@ def day_problem(setting: CoordinationSetting, hours: Hours, first: int, alpha: f
     )
 
 
-def _figures(found: UnitCommitmentSolution | None) -> Row:
-    names: Sequence[str] = ("cost", "startup_cost", "charge", "shed_mwh", "bound", "gap", "seconds", "status")
-    if found is None:
-        return dict.fromkeys(names)
-    values = (
-        found.cost.total,
-        found.cost.startup,
-        float(found.charge_usd.sum()),
-        float(found.plan.shed_mw.sum()),
-        found.report.bound,
-        found.report.gap,
-        found.report.seconds,
-        found.report.status.value,
+def _with_figures(row: CommittedDayRow, found: UnitCommitmentSolution) -> CommittedDayRow:
+    return replace(
+        row,
+        cost=found.cost.total,
+        startup_cost=found.cost.startup,
+        charge=float(found.charge_usd.sum()),
+        shed_mwh=float(found.plan.shed_mw.sum()),
+        bound=found.report.bound,
+        gap=found.report.gap,
+        seconds=found.report.seconds,
+        status=found.report.status.value,
     )
-    return dict(zip(names, values, strict=True))
 
 
 def _words(alpha: float | None) -> str:

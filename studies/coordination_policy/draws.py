@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +23,13 @@ from studies.coordination_policy.peak_hour import (
     used_features,
 )
 from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.rows import FeatureRow, LostRow, NoteRow, OfDraw, SavingRow, TrainedPolicyRow
 from studies.coordination_policy.selection import choose_eps, choose_margin
 from studies.coordination_policy.setting import draw_records, scale_of
 from studies.shared.task import Row
+from studies.shared.typed_rows import TypedRow, to_rows
+
+_NO_DISPATCH = "no dispatch was certified; in no mean, and not trained on"
 
 
 def study_draw(
@@ -39,21 +45,19 @@ def study_draw(
     solved = np.flatnonzero(case.base.solved & case.ideal.solved)
     train = np.intersect1d(drawn, solved)
     test = np.setdiff1d(solved, drawn)
-    about: Row = {"penetration": setting.penetration}
-    about |= {"settings": question.settings, "alpha": setting.alpha, "q": q, "draw": draw}
+    about = OfDraw(setting.penetration, setting.alpha, q, draw)
     savings = [
-        about | {"eps": None, "tie": None} | judged_row(case, test, name, found.cost_usd, found.shed_mw, None, None)
+        SavingRow(**vars(about), **vars(judged_row(case, test, name, found.cost_usd, found.shed_mw, None, None)))
         for name, found in (("none", case.base), ("ideal", case.ideal))
     ]
     operated = {
         "none": Operated.of(case.base, setting.base_mw, test),
         "ideal": Operated.of(case.ideal, case.ideal.theta_mw, test),
     }
-    features: list[Row] = []
-    policies: list[Row] = []
+    features: list[FeatureRow] = []
+    policies: list[TrainedPolicyRow] = []
     for eps in question.eps_of() if question.eps is not None else (choose_eps(question, case, train, report),):
         margin, enough = choose_margin(question, case, train, eps, report)
-        key = about | {"eps": eps, "latency_margin": margin}
         shifts = case.ideal.theta_mw[train] - setting.base_mw
         scale = scale_of(case.features[train]) if question.scaled else None
         contextual = fit_contextual(question, case, train, eps, margin)
@@ -70,12 +74,13 @@ def study_draw(
         for (name, tie), policy in trained.items():
             report(f"{name}{f', tie {tie}' if tie else ''}, eps {eps:g}: {policy.seconds:.1f} s")
             row = judge_policy(question, case, test, name, policy)
-            savings.append(key | {"margin_enough": enough, "tie": tie} | row)
+            how: dict[str, Any] = {"eps": eps, "tie": tie, "latency_margin": margin, "margin_enough": enough}
+            savings.append(SavingRow(**vars(about), **vars(row), **how))
         if contextual.certified:
-            features.append(key | used_features(case, train, contextual))
-            counted: Row = {"scaled": question.scaled, "free_intercept": question.free_intercept}
-            kept = policy_of(case, contextual, {**key, **counted})
-            policies.append(key | {"json": kept.to_json()})
+            features.append(used_features(about, eps, case, train, contextual))
+            counted = {"scaled": question.scaled, "free_intercept": question.free_intercept}
+            told = {"settings": question.settings, **vars(about), "eps": eps, "latency_margin": margin, **counted}
+            policies.append(TrainedPolicyRow(**vars(about), eps=eps, json=policy_of(case, contextual, told).to_json()))
             asked = contextual.shifts_mw(case.features[test])
             operated[f"contextual, eps {eps:g}"] = operate(question, case, test, asked)[0]
     for text in question.baselines:
@@ -83,16 +88,16 @@ def study_draw(
         fitted = fit_baseline(text, question.seed, case.features[train], case.ideal.theta_mw[train] - setting.base_mw)
         asked = fitted.shifts_mw(case.features[test])
         row = judge_shifts(question, case, test, text, asked)
-        row |= {"training_s": fitted.seconds, "training_cost": fitted.missed_mw2, "solver": "scikit-learn"}
-        savings.append(about | {"eps": None, "tie": None} | row)
+        row = replace(row, training_s=fitted.seconds, training_cost=fitted.missed_mw2, solver="scikit-learn")
+        savings.append(SavingRow(**vars(about), **vars(row)))
         operated[text] = operate(question, case, test, asked)[0]
-    lost: list[Row] = [
-        about | {"date": case.records.dates[k], "reason": "no dispatch was certified; in no mean, and not trained on"}
+    lost = [
+        LostRow(**vars(about), date=case.records.dates[k], reason=_NO_DISPATCH)
         for k in np.flatnonzero(~(case.base.solved & case.ideal.solved))
     ]
+    tables: dict[str, Sequence[TypedRow]]
     tables = {"savings": savings, "features": features, "policies": policies, "lost": lost}
     if case.network is not None:
-        found = check_ac(case.network, test, operated, report, question.n_1)
-        tables |= {name: [about | row for row in rows] for name, rows in found.items()}
-        tables["network_notes"] = [{"note": note} for note in case.network.case.notes]
-    return tables
+        tables |= check_ac(about, case.network, test, operated, report, question.n_1)
+        tables["network_notes"] = [NoteRow(note) for note in case.network.case.notes]
+    return {name: to_rows(rows) for name, rows in tables.items()}

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from g2g_opt.transmission.ac_network import AcNetwork
 from g2g_opt.transmission.ac_power_flow import AcPowerFlow
-from studies.shared.task import Row
+from studies.coordination_policy.rows import OfDraw, OutageRow, OutagesRow
+from studies.shared.typed_rows import TypedRow
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,13 +29,15 @@ def records_to_check(load_mw: Floats, n: int) -> Ints:
 
 
 def check_outages(
+    about: OfDraw,
     ac: AcNetwork,
     chosen: Ints,
     flows: Mapping[str, Sequence[AcPowerFlow | None]],
     drawn: Callable[[str, int], OutageLoads],
     report: Callable[[str], None],
-) -> dict[str, list[Row]]:
-    """Rows by way of operation, and by outage, of intact power flows (way -> record) and the loads they are `drawn` of.
+) -> dict[str, Sequence[TypedRow]]:
+    """Rows `about` a draw by way of operation, and by outage, of intact power flows (way -> record) and the loads they
+    are `drawn` of.
 
     A record is checked if it has an intact power flow in every way. An outage is worse than without coordination
     ("none") if it breaks a kind of limit that holds there after the same outage, or one clearly further.
@@ -42,8 +45,8 @@ def check_outages(
     kept = [int(k) for k in chosen if all(_converged(own[int(k)]) for own in flows.values())]
     case, names = ac.case, ac.case.branch_names
     before: dict[int, list[AcPowerFlow]] = {}
-    rows: list[Row] = []
-    by_outage: list[Row] = []
+    rows: list[OutagesRow] = []
+    by_outage: list[OutageRow] = []
     for way, own in flows.items():
         after: dict[int, list[AcPowerFlow]] = {}
         for k in kept:
@@ -59,33 +62,35 @@ def check_outages(
         loading = np.array([[_or_nothing(flow.loading_max) for flow in after[k]] for k in kept]).reshape(len(kept), -1)
         known = loading[~np.isnan(loading)]
         rows.append(
-            {
-                "policy": way,
-                "n_records": len(kept),
-                "n_left_out": len(chosen) - len(kept),
-                "n_outages": len(ac.outages),
-                "n_splitting": len(case.branch) - len(ac.outages),
-                "secure": int((~broken.any(axis=1)).sum()) if broken.size else None,
-                "broken": int(broken.sum()),
-                "worse": int(worse.sum()),
-                "worse_records": int(worse.any(axis=1).sum()) if worse.size else 0,
-                "unsolved": sum(not flow.converged for flows_of in after.values() for flow in flows_of),
-                "loading_max": float(known.max()) if known.size else None,
-            }
+            OutagesRow(
+                **vars(about),
+                policy=way,
+                n_records=len(kept),
+                n_outages=len(ac.outages),
+                secure=int((~broken.any(axis=1)).sum()) if broken.size else None,
+                broken=int(broken.sum()),
+                worse=int(worse.sum()),
+                worse_records=int(worse.any(axis=1).sum()) if worse.size else 0,
+                unsolved=sum(not flow.converged for flows_of in after.values() for flow in flows_of),
+                loading_max=float(known.max()) if known.size else None,
+                n_splitting=len(case.branch) - len(ac.outages),
+                n_left_out=len(chosen) - len(kept),
+            )
         )
         for j in np.flatnonzero(broken.any(axis=0)) if broken.size else ():
             column = loading[:, j][~np.isnan(loading[:, j])]
             by_outage.append(
-                {
-                    "policy": way,
-                    "outage": names[int(ac.outages[j])],
-                    "broken": int(broken[:, j].sum()),
-                    "worse": int(worse[:, j].sum()),
-                    "breaks": ", ".join(dict.fromkeys(kind for k in kept for kind in after[k][j].broken)),
-                    "loading_max": float(column.max()) if column.size else None,
-                }
+                OutageRow(
+                    **vars(about),
+                    policy=way,
+                    outage=names[int(ac.outages[j])],
+                    broken=int(broken[:, j].sum()),
+                    worse=int(worse[:, j].sum()),
+                    breaks=", ".join(dict.fromkeys(kind for k in kept for kind in after[k][j].broken)),
+                    loading_max=float(column.max()) if column.size else None,
+                )
             )
-    by_outage.sort(key=lambda row: (-row["worse"], -row["broken"]))
+    by_outage.sort(key=lambda row: (-row.worse, -row.broken))
     return {"n_1": rows, "n_1_outages": by_outage}
 
 

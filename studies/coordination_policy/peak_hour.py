@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from solvers.policy_training.training import TrainedPolicy
 from studies.coordination_policy.ac_check import Operated
 from studies.coordination_policy.network import CaseNetwork, load_network
 from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.rows import FeatureRow, Judged, OfDraw
 from studies.coordination_policy.setting import (
     ACCEPT_MW,
     CoordinationSetting,
@@ -27,7 +29,6 @@ from studies.coordination_policy.setting import (
     setting_of,
 )
 from studies.coordination_policy.training import train_contextual
-from studies.shared.task import Row
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -69,27 +70,32 @@ def make_case(question: CoordinationQuestion, penetration: float, alpha: float) 
     return PeakCase(setting, records, base, ideal, features, network)
 
 
-def judge_policy(question: CoordinationQuestion, case: PeakCase, test: Ints, name: str, policy: TrainedPolicy) -> Row:
+def judge_policy(
+    question: CoordinationQuestion, case: PeakCase, test: Ints, name: str, policy: TrainedPolicy
+) -> Judged:
     """Costs over the test records when the policy acts by the question's response and rule (24).
 
     Figures of a policy that is not certified are None: it is not to be used.
     """
     own = policy.certificate
-    training = {
-        "certified": policy.certified,
-        "gap": own.gap,
-        "residual": max(own.primal_residual, own.dual_residual),
-        "training_s": policy.seconds,
-        "solver": policy.solver,
-        "training_cost": policy.cost_usd,
-    }
-    if not policy.certified:
+    if policy.certified:
+        found = judge_shifts(question, case, test, name, policy.shifts_mw(case.features[test]))
+    else:
         nothing = judged_row(case, test, name, case.base.cost_usd, case.base.shed_mw, None, None)
-        return {key: None if isinstance(value, float) else value for key, value in nothing.items()} | training
-    return judge_shifts(question, case, test, name, policy.shifts_mw(case.features[test])) | training
+        unknown: dict[str, Any] = {name: None for name, value in vars(nothing).items() if isinstance(value, float)}
+        found = replace(nothing, **unknown)
+    return replace(
+        found,
+        certified=policy.certified,
+        gap=own.gap,
+        residual=max(own.primal_residual, own.dual_residual),
+        training_s=policy.seconds,
+        solver=policy.solver,
+        training_cost=policy.cost_usd,
+    )
 
 
-def judge_shifts(question: CoordinationQuestion, case: PeakCase, test: Ints, name: str, asked_mw: Floats) -> Row:
+def judge_shifts(question: CoordinationQuestion, case: PeakCase, test: Ints, name: str, asked_mw: Floats) -> Judged:
     """Costs over the test records when these shifts (record, datacenter) are asked for, whoever asks."""
     limits = case.setting.network.limits
     accepted = np.asarray(limits.excess(case.setting.base_mw + asked_mw) <= ACCEPT_MW)
@@ -98,8 +104,8 @@ def judge_shifts(question: CoordinationQuestion, case: PeakCase, test: Ints, nam
     cost[test], shed[test] = operated.cost_usd, operated.shed_mw
     # The grid is asked for what the datacenters do: a shift that they refused whole it has not seen.
     asks = accepted if question.response == "reject" else np.ones(len(test), dtype=np.bool_)
-    more: Row = {"sheds_more_share": float((asks & sheds_more).mean())}
-    return judged_row(case, test, name, cost, shed, accepted, grid_ok | ~asks) | more
+    row = judged_row(case, test, name, cost, shed, accepted, grid_ok | ~asks)
+    return replace(row, sheds_more_share=float((asks & sheds_more).mean()))
 
 
 def operate(
@@ -130,7 +136,7 @@ def respond(setting: CoordinationSetting, response: str, asked_mw: Floats) -> Fl
     return project_shifts(base + asked_mw, limits) - base
 
 
-def policy_of(case: PeakCase, policy: TrainedPolicy, trained: Row) -> ContextualPolicy:
+def policy_of(case: PeakCase, policy: TrainedPolicy, trained: dict[str, Any]) -> ContextualPolicy:
     """The policy as it is stored: it reads the hour it acts in, of the dispatch without coordination."""
     system = case.setting.system
     features = published_features(system.zones, system.line_names, 0)
@@ -152,12 +158,13 @@ def fit_contextual(
     )
 
 
-def used_features(case: PeakCase, train: Ints, policy: TrainedPolicy) -> Row:
+def used_features(about: OfDraw, eps: float, case: PeakCase, train: Ints, policy: TrainedPolicy) -> FeatureRow:
     """How many and which features move some datacenter."""
     moves = np.abs(policy.matrix[:, 1:]).max(axis=0) * case.features[train].std(axis=0)
     names = published_names(case.setting.system.zones, case.setting.system.line_names)
     used = [name for name, move in zip(names, moves, strict=True) if move >= _USED_MW]
-    return {"n_used": len(used), "used": ", ".join(used), "norm": 0.5 * float(np.abs(policy.matrix).sum())}
+    norm = 0.5 * float(np.abs(policy.matrix).sum())
+    return FeatureRow(**vars(about), eps=eps, n_used=len(used), used=", ".join(used), norm=norm)
 
 
 def judged_row(
@@ -168,34 +175,29 @@ def judged_row(
     shed_mw: Floats,
     accepted: Bools | None,
     grid_ok: Bools | None,
-) -> Row:
-    """Mean cost and saving over the test records, with a 95 % interval of the saving over records, and load shed.
-
-    `cost` (record,) and `shed_mw` (record, zone) are of all records. The cost of an MWh that is not served is a price
-    that was set, not one that is paid: its share of the cost is told beside it.
-    """
+) -> Judged:
+    """Means over the test records; `cost` (record,) and `shed_mw` (record, zone) are of all records."""
     base, own = case.base.cost_usd[test], cost[test]
     dispatch = case.setting.dispatch
     shed = np.maximum(shed_mw[test], 0.0).sum(axis=1)
     shed = np.where(shed > SHED_TOLERANCE_MW, shed, 0.0)
     low, high = saving_interval(base, own)
-    return {
-        "policy": name,
-        "cost": float(own.mean()),
-        "saving_share": float(1.0 - own.mean() / base.mean()),
-        "saving_low": low,
-        "saving_high": high,
-        "refused_share": None if accepted is None else float(1.0 - accepted.mean()),
-        "shed_share": None if grid_ok is None else float(1.0 - grid_ok.mean()),
-        "n_test": len(test),
-        "shed_mw": float(shed.mean()),
-        "shed_records": int((shed > 0.0).sum()),
-        "shed_cost_share": float(dispatch.shed_usd_per_mwh * shed.sum() / own.sum()),
-        "shed_usd_per_mwh": dispatch.shed_usd_per_mwh,
-        "n_limited_lines": int(
-            (np.isfinite(dispatch.lines.flow_min_mw) | np.isfinite(dispatch.lines.flow_max_mw)).sum()
-        ),
-    }
+    limited = np.isfinite(dispatch.lines.flow_min_mw) | np.isfinite(dispatch.lines.flow_max_mw)
+    return Judged(
+        policy=name,
+        cost=float(own.mean()),
+        saving_share=float(1.0 - own.mean() / base.mean()),
+        saving_low=low,
+        saving_high=high,
+        refused_share=None if accepted is None else float(1.0 - accepted.mean()),
+        shed_share=None if grid_ok is None else float(1.0 - grid_ok.mean()),
+        n_test=len(test),
+        shed_mw=float(shed.mean()),
+        shed_records=int((shed > 0.0).sum()),
+        shed_cost_share=float(dispatch.shed_usd_per_mwh * shed.sum() / own.sum()),
+        shed_usd_per_mwh=dispatch.shed_usd_per_mwh,
+        n_limited_lines=int(limited.sum()),
+    )
 
 
 def saving_interval(base: Floats, own: Floats, n_resamples: int = 2000) -> tuple[float, float]:

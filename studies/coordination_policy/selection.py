@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from solvers.outcome import SolverError
 from studies.coordination_policy.peak_hour import PeakCase, fit_contextual, judge_policy
 from studies.coordination_policy.question import FOLDS, CoordinationQuestion
-from studies.shared.task import Row
+from studies.coordination_policy.rows import Judged
 
 Ints = NDArray[np.int64]
 
@@ -24,7 +24,7 @@ def choose_eps(question: CoordinationQuestion, case: PeakCase, train: Ints, repo
     for eps in question.eps_of():
         rows = _held_out(question, case, train, eps, question.latency_margin)
         if rows:
-            mean[eps] = float(np.mean([row["cost"] for row in rows]))
+            mean[eps] = float(np.mean([row.cost for row in rows]))
             report(f"cross-validation, eps {eps:g}: {mean[eps]:,.0f} $")
     if not mean:
         raise SolverError("no eps gave a certified training on all parts of the records")
@@ -42,14 +42,14 @@ def choose_margin(
         return question.latency_margin, True
     for margin in _MARGINS:
         rows = _held_out(question, case, train, eps, margin)
-        refused = float(np.mean([row["refused_share"] for row in rows])) if rows else 1.0
+        refused = float(np.mean([row.refused_share for row in rows])) if rows else 1.0
         report(f"latency margin {margin:g}: {100 * refused:.1f} % refused")
         if refused <= question.refused_max:
             return margin, True
     return _MARGINS[-1], False
 
 
-def _held_out(question: CoordinationQuestion, case: PeakCase, train: Ints, eps: float, margin: float) -> list[Row]:
+def _held_out(question: CoordinationQuestion, case: PeakCase, train: Ints, eps: float, margin: float) -> list[Judged]:
     """Rows of every fifth judged by a training on the others; none if one is not certified."""
     fold = np.arange(len(train)) % FOLDS
     rows = []

@@ -18,23 +18,25 @@ from g2g_opt.limits import Limits
 from g2g_opt.transmission.market_folder import MarketFolder
 from g2g_opt.transmission.network_case import case_path
 from solvers.outcome import SolverError
-from studies.coordination_policy.answer import draw_conclusion
+from studies.coordination_policy.answer import conclusion_of
 from studies.coordination_policy.answer_parts import percent_of
 from studies.coordination_policy.baselines import check_baseline
 from studies.coordination_policy.closed_loop import latency_excess_mw, run_loop, train_loop_policy
 from studies.coordination_policy.day_ahead import days_of, study_day
 from studies.coordination_policy.draws import study_draw
-from studies.coordination_policy.hours import draw_hours, load_hours
+from studies.coordination_policy.hours import Hours, draw_hours, load_hours
 from studies.coordination_policy.market_notes import note_rows, notes_in_words
 from studies.coordination_policy.network import load_network
 from studies.coordination_policy.peak_hour import make_case
 from studies.coordination_policy.question import CoordinationQuestion
-from studies.coordination_policy.setting import make_setting
-from studies.running.inputs import files_under
+from studies.coordination_policy.rows import BoundRow, LoopRow, LostRow, OfDraw, OfSetting, TrainedPolicyRow
+from studies.coordination_policy.setting import CoordinationSetting, make_setting
 from studies.shared.conclusion import Conclusion
+from studies.shared.input_files import files_under
 from studies.shared.question_model import question_model
 from studies.shared.stated_solver import check_cvxpy_is_installed, check_solver_is_installed
-from studies.shared.task import Progress, Row, Tables, Task, TaskResult, counted
+from studies.shared.task import Progress, Tables, Task, TaskResult, counted
+from studies.shared.typed_rows import to_rows
 
 
 @question_model
@@ -113,64 +115,70 @@ class CoordinationStudy(CoordinationQuestion):
             return study_draw(self, case, content["q"], content["draw"], report)
         setting = make_setting(self.settings, content["penetration"], content["alpha"])
         hours = load_hours(self, setting)
-        about: Row = {"penetration": content["penetration"], "alpha": content["alpha"]}
+        about = OfSetting(content["penetration"], content["alpha"])
         if task.kind == "bounds":
-            base = run_loop(self, setting, hours, None, lambda share: progress(0.8 * share, "without coordination"))
-            run = slice(hours.first, hours.last)
-            progress(0.8, "ideal coordination")
-            ideal = setting.ideal(hours.load_mw[run], hours.injected_mw[run])
-            row = about | {
-                "hours": len(base.cost_usd),
-                "first_date": self.first_date,
-                "base_cost": base.cost_usd,
-                "ideal_cost": ideal.cost_usd,
-                "base_shed_hours": int((base.shed_mw > 1.0).sum()),
-                "unsolved_hours": int((~ideal.solved).sum()),
-                "base_flow_mw": base.flow_mw.mean(axis=0),
-                "base_theta_mw": setting.base_mw,
-                "ideal_theta_mw": ideal.theta_mw.mean(axis=0),
-                "dates": hours.days()[::24],
-            }
-            if not self.market_files:
-                return {"bounds": [row]}
-            notes = note_rows(hours.series, str(hours.series.days[0]), self.last_date)
-            progress(0.9, notes_in_words(notes) or "market files: nothing to note")
-            return {"bounds": [row], "market_notes": notes}
-        rows: list[Row] = []
-        policies: list[Row] = []
-        lost: list[Row] = []
+            return self._bounds(about, setting, hours, progress)
+        of_draw = OfDraw(**vars(about), q=content["q"], draw=content["draw"])
+        rows: list[LoopRow] = []
+        policies: list[TrainedPolicyRow] = []
+        lost: list[LostRow] = []
         eps_of = self.eps_of()
         for k, eps in enumerate(eps_of):
             progress(k / len(eps_of), f"training, eps {eps:g}")
-            key = about | {"q": content["q"], "draw": content["draw"], "eps": eps}
             try:
-                policy, training = train_loop_policy(self, setting, hours, content["q"], content["draw"], eps)
+                policy, training = train_loop_policy(self, setting, hours, of_draw.q, of_draw.draw, eps)
             except SolverError as error:
                 # The other bounds may have their policies.
-                lost.append(key | {"reason": str(error)})
+                lost.append(LostRow(**vars(of_draw), eps=eps, reason=str(error)))
                 continue
             done = run_loop(self, setting, hours, policy, partial(_tell, progress, k, len(eps_of)))
             rows.append(
-                key
-                | {
-                    "cost": done.cost_usd,
-                    "theta_mw": done.theta_mw.mean(axis=0),
-                    "flow_mw": done.flow_mw.mean(axis=0),
-                    "shed_hours": int((done.shed_mw > 1.0).sum()),
-                    "outside_hours": done.asked_outside,
-                    "rejected_hours": int((~done.accepted).sum()),
-                    "waiting_hours": done.waits,
-                    "latency_excess_mw": latency_excess_mw(setting, done),
-                    "training_s": training["training_s"],
-                    "residual": training["residual"],
-                }
+                LoopRow(
+                    **vars(of_draw),
+                    eps=eps,
+                    cost=done.cost_usd,
+                    theta_mw=done.theta_mw.mean(axis=0),
+                    flow_mw=done.flow_mw.mean(axis=0),
+                    shed_hours=int((done.shed_mw > 1.0).sum()),
+                    outside_hours=done.asked_outside,
+                    rejected_hours=int((~done.accepted).sum()),
+                    waiting_hours=done.waits,
+                    latency_excess_mw=latency_excess_mw(setting, done),
+                    training_s=training["training_s"],
+                    residual=training["residual"],
+                )
             )
-            policies.append(key | {"json": policy.to_json()})
-        return {"loops": rows, "policies": policies, "lost": lost}
+            policies.append(TrainedPolicyRow(**vars(of_draw), eps=eps, json=policy.to_json()))
+        return {"loops": to_rows(rows), "policies": to_rows(policies), "lost": to_rows(lost)}
+
+    def _bounds(self, about: OfSetting, setting: CoordinationSetting, hours: Hours, progress: Progress) -> Tables:
+        """A closed loop without coordination, and its hours ideally coordinated."""
+        base = run_loop(self, setting, hours, None, lambda share: progress(0.8 * share, "without coordination"))
+        run = slice(hours.first, hours.last)
+        progress(0.8, "ideal coordination")
+        ideal = setting.ideal(hours.load_mw[run], hours.injected_mw[run])
+        row = BoundRow(
+            **vars(about),
+            hours=len(base.cost_usd),
+            first_date=self.first_date,
+            base_cost=base.cost_usd,
+            ideal_cost=ideal.cost_usd,
+            base_shed_hours=int((base.shed_mw > 1.0).sum()),
+            unsolved_hours=int((~ideal.solved).sum()),
+            base_flow_mw=base.flow_mw.mean(axis=0),
+            base_theta_mw=setting.base_mw,
+            ideal_theta_mw=ideal.theta_mw.mean(axis=0),
+            dates=tuple(hours.days()[::24]),
+        )
+        if not self.market_files:
+            return {"bounds": to_rows([row])}
+        notes = note_rows(hours.series, str(hours.series.days[0]), self.last_date)
+        progress(0.9, notes_in_words(notes) or "market files: nothing to note")
+        return {"bounds": to_rows([row]), "market_notes": to_rows(notes)}
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; there are no limits that could be others."""
-        return draw_conclusion(self, results)
+        return conclusion_of(self, results)
 
 
 def _tell(progress: Progress, k: int, n: int, share: float) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from g2g_opt.transmission.system import ZonalSystem
+from studies.coordination_policy.rows import Floats
 from studies.shared.conclusion import Chart, Line
 
 # Rough middles of New York's load zones (longitude, latitude), for a map that is recognised.
@@ -23,7 +22,7 @@ _PLACE = {
 }
 
 
-def zone_map(title: str, system: ZonalSystem, flow_mw: Sequence[float], theta_mw: Sequence[float]) -> Chart:
+def zone_map(title: str, system: ZonalSystem, flow_mw: Floats, theta_mw: Floats) -> Chart:
     """Lines named by their mean flow and limit, zones by the mean load of their datacenters."""
     lines = []
     for k, (a, b) in enumerate(zip(system.from_zone, system.to_zone, strict=True)):

@@ -9,15 +9,16 @@ import numpy as np
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
-from g2g_opt.scenario import Scenario
+from studies.datacenter_location.placements import name_of
+from studies.datacenter_location.question import LocationQuestion
 from studies.datacenter_location.ranking import best_rows, judged_rows, lead_in_words, n_tied
 from studies.datacenter_location.trials import PlacementRow, TrialRun
 from studies.report.scenario_chart import scenario_chart
-from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, FeederMap, Line, MissingAnswer, ResultTable
+from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, FeederMap, Line, MissingAnswer
 from studies.shared.envelopes import envelope_of
 from studies.shared.stored_bases import StoredBases
 from studies.shared.task import Row, TaskResult
-from studies.shared.typed_rows import gather_as
+from studies.shared.typed_rows import as_shown, columns_of, gather_as, table_of
 
 TIE_RULE = (
     "ties are broken by violation time, then tokens served (more first), then the margin of the worst voltage to the "
@@ -26,20 +27,11 @@ TIE_RULE = (
 
 _COLUMNS = (
     Column("rank", "rank"),
-    Column("placement", "buses"),
-    Column("engine", "engine", secondary=True),
-    Column("integral_violation_pu_s", "integral violation (pu s)", 4),
-    Column("violation_time_s", "time outside (s)", 1),
-    Column("throughput_tps", "tokens/s", 0),
-    Column("throughput_share", "tokens, share of uncontrolled", 3, secondary=True),
-    Column("margin_pu", "margin of the worst voltage (pu)", 5, secondary=True),
-    Column("lowest_pu", "lowest (pu)", 4),
-    Column("lowest_where", "lowest at", secondary=True),
-    Column("highest_pu", "highest (pu)", 4),
-    Column("highest_where", "highest at", secondary=True),
-    Column("kept", "limits kept"),
-    Column("broken", "limits broken", secondary=True),
-    Column("taps", "taps", secondary=True),
+    *columns_of(
+        PlacementRow,
+        "placement engine integral_violation_pu_s violation_time_s throughput_tps throughput_share margin_pu",
+        "lowest_pu lowest_where highest_pu highest_where kept broken taps",
+    ),
 )
 _BATCH = (
     Column("batch_rank", "rank on the batch engine"),
@@ -49,23 +41,13 @@ _BATCH = (
 _CLOUD_MAX = 4000
 
 
-def draw_conclusion(
-    *,
-    feeder: Feeder,
-    sites: Sequence[str],
-    n_placements: int,
-    limits: Limits,
-    judged_again: bool,
-    scenario: Scenario,
-    finalist_dt_s: float,
-    followed: Sequence[str],
-    optimised: bool,
-    results: Sequence[TaskResult],
+def conclusion_of(
+    study: LocationQuestion, results: Sequence[TaskResult], made_under: Limits | None = None
 ) -> Conclusion:
-    """The answer from stored rows; with `judged_again` the limits are others than those of the runs.
-
-    `optimised`: taps were found for every placement.
-    """
+    """The answer from stored rows; if they were `made_under` other limits than the study's, judged again."""
+    feeder, limits, judged_again = study.load_feeder(), study.limits, made_under is not None
+    sites, n_placements = [choice.name for choice in study.choices()], len(study.placements())
+    followed = {name_of(buses) for buses in study.followed}
     rows = gather_as(results, "placements", PlacementRow)
     if judged_again:
         rows = judged_rows(rows, gather_as(results, "runs", TrialRun), StoredBases(results), limits)
@@ -74,28 +56,26 @@ def draw_conclusion(
     ranked = [row for row in on_batch if not row.failure]
     batch = {row.placement: (k + 1, row.integral_violation_pu_s) for k, row in enumerate(ranked)}
     final = [row for row in on_opendss if not row.failure]
-    tables = [
-        ResultTable("location", "All placements, batch engine", _COLUMNS, _shown(ranked, batch), folded=bool(final))
-    ]
+    shown = _shown(ranked, batch)
+    tables = [table_of("location", "All placements, batch engine", _COLUMNS, shown, folded=bool(final))]
     if final:
-        title = f"Finalists{' and placements asked after' if followed else ''}, OpenDSS at {finalist_dt_s:g} s"
-        tables.insert(0, ResultTable("finalists", title, (*_COLUMNS, *_BATCH), _shown(final, batch)))
-    watched = [row for row in tables[-1].rows if row["placement"] in followed]
-    if watched:
-        tables.append(ResultTable("followed", "Placements asked after, batch engine", _COLUMNS, watched))
+        title = f"Finalists{' and placements asked after' if followed else ''}, OpenDSS at {_finest(study)}"
+        tables.insert(0, table_of("finalists", title, (*_COLUMNS, *_BATCH), _shown(final, batch)))
+    if watched := [row for row in shown if row["placement"] in followed]:
+        tables.append(table_of("followed", "Placements asked after, batch engine", _COLUMNS, watched))
     # Under other limits the best placement may be none that was run on OpenDSS.
-    unconfirmed = judged_again and bool(ranked) and ranked[0].placement not in {row.placement for row in final}
-    if unconfirmed:
+    if judged_again and ranked and ranked[0].placement not in {row.placement for row in final}:
         final = []
     winner = next(iter(final or ranked), None)
+    optimised = study.taps == "optimised"
     return Conclusion(
         title=f"Location of {len(sites)} sites on {feeder.name}",
-        answer=_answer(sites, winner, final, ranked, n_placements, scenario, finalist_dt_s),
+        answer=_answer(study, sites, winner, final, ranked, n_placements),
         feeder=feeder.name,
         tables=tuple(tables),
         maps=_maps(ranked, winner, sites),
         envelopes=_envelopes(results, final, winner, limits),
-        charts=(*_charts(ranked, rows, final, batch), scenario_chart((scenario,), feeder)),
+        charts=(*_charts(ranked, rows, final, batch), scenario_chart((study.scenario,), feeder)),
         failures=_failures(results, on_batch, on_opendss),
         warnings=(
             *_warnings(winner, ranked, n_placements, judged_again, final),
@@ -105,37 +85,39 @@ def draw_conclusion(
     )
 
 
+def _finest(study: LocationQuestion) -> str:
+    return f"{float(study.finalist_dt_s):g} s"
+
+
 _Batch = Mapping[str, tuple[int, float | None]]
 
 
 def _shown(rows: Sequence[PlacementRow], batch: _Batch) -> list[Row]:
     """Rows of a table that is shown, with their ranks and those on the batch engine."""
-    nowhere = (None, None)
-    return [
-        {"rank": k + 1}
-        | vars(row)
-        | dict(zip(("batch_rank", "batch_integral_pu_s"), batch.get(row.placement, nowhere), strict=True))
-        for k, row in enumerate(rows)
-    ]
+    found = []
+    for k, row in enumerate(rows):
+        batch_rank, batch_integral = batch.get(row.placement, (None, None))
+        more = {"rank": k + 1, "batch_rank": batch_rank, "batch_integral_pu_s": batch_integral}
+        found.append(as_shown(row, _COLUMNS, more))
+    return found
 
 
 def _answer(
+    study: LocationQuestion,
     sites: Sequence[str],
     winner: PlacementRow | None,
     final: Sequence[PlacementRow],
     ranked: Sequence[PlacementRow],
     n_placements: int,
-    scenario: Scenario,
-    finalist_dt_s: float,
 ) -> str:
     if winner is None:
         return f"None of {n_placements} placements has a simulated answer; see the failures."
     where = ", ".join(f"{site} at bus {bus}" for site, bus in zip(sites, winner.buses, strict=True))
-    engine = f"OpenDSS at {finalist_dt_s:g} s" if final else f"the batch engine at {float(scenario.dt_s):g} s"
+    engine = f"OpenDSS at {_finest(study)}" if final else f"the batch engine at {float(study.scenario.dt_s):g} s"
     zero = sum(round(row.integral_violation_pu_s or 0.0, 6) == 0.0 for row in ranked)
     sentence = (
-        f"Best of {len(ranked)} placements simulated over {scenario.duration_s} s: {where}; integral voltage violation "
-        f"{winner.integral_violation_pu_s:.4f} pu s, {winner.violation_time_s:g} s outside the band, "
+        f"Best of {len(ranked)} placements simulated over {study.scenario.duration_s} s: {where}; integral voltage "
+        f"violation {winner.integral_violation_pu_s:.4f} pu s, {winner.violation_time_s:g} s outside the band, "
         f"{winner.throughput_tps:.0f} tokens/s, voltages {winner.lowest_pu:.4f} to {winner.highest_pu:.4f} pu "
         f"(on {engine})."
     )
@@ -183,71 +165,54 @@ def _envelopes(
 def _charts(
     ranked: Sequence[PlacementRow], rows: Sequence[PlacementRow], final: Sequence[PlacementRow], batch: _Batch
 ) -> tuple[Chart, ...]:
-    charts = [
-        Chart(
-            "Integral violation of all placements, best first",
-            "rank",
-            "integral violation (pu s)",
-            (Line("batch engine", *_curve([row.integral_violation_pu_s or 0.0 for row in ranked])),),
-        )
-    ]
+    title = "Integral violation of all placements, best first"
+    curve = Line("batch engine", *_curve([row.integral_violation_pu_s or 0.0 for row in ranked]))
+    charts = [Chart(title, "rank", "integral violation (pu s)", (curve,))]
     known = [row for row in rows if row.stage == "placements" and row.coarse_study_integral_pu_s is not None]
     known = [row for row in known if not row.failure]
     cloud = known[:: max(1, -(-len(known) // _CLOUD_MAX))]
     if cloud:
-        charts.append(
-            Chart(
+        charts += [
+            _cloud(
                 "What taps are worth: every placement under the study's taps and under those chosen for it",
                 "integral violation under the study's taps, coarse run (pu s)",
                 "integral violation under the taps chosen, full run (pu s)",
-                (
-                    Line(
-                        "placements",
-                        [row.coarse_study_integral_pu_s for row in cloud],
-                        [row.integral_violation_pu_s for row in cloud],
-                        points=True,
-                        text=[row.placement for row in cloud],
-                    ),
-                ),
+                [(row, row.coarse_study_integral_pu_s) for row in cloud],
                 diagonal=True,
-            )
-        )
-        predicted = [row for row in cloud if row.predicted_cost_pu is not None]
-        charts.append(
-            Chart(
+            ),
+            _cloud(
                 "Predicted next to simulated",
                 "cost of the chosen taps by the linear model (pu, sum of depths)",
                 "integral violation, full run (pu s)",
-                (
-                    Line(
-                        "placements",
-                        [row.predicted_cost_pu for row in predicted],
-                        [row.integral_violation_pu_s for row in predicted],
-                        points=True,
-                        text=[row.placement for row in predicted],
-                    ),
-                ),
-            )
-        )
+                [(row, row.predicted_cost_pu) for row in cloud if row.predicted_cost_pu is not None],
+            ),
+        ]
     if final:
         charts.append(
-            Chart(
+            _cloud(
                 "Finalists: batch engine next to OpenDSS",
                 "integral violation, batch engine (pu s)",
                 "integral violation, OpenDSS in finer steps (pu s)",
-                (
-                    Line(
-                        "finalists",
-                        [batch[row.placement][1] if row.placement in batch else None for row in final],
-                        [row.integral_violation_pu_s for row in final],
-                        points=True,
-                        text=[row.placement for row in final],
-                    ),
-                ),
+                [(row, batch[row.placement][1] if row.placement in batch else None) for row in final],
+                "finalists",
                 diagonal=True,
             )
         )
     return tuple(charts)
+
+
+def _cloud(
+    title: str,
+    x_title: str,
+    y_title: str,
+    placed: Sequence[tuple[PlacementRow, float | None]],
+    name: str = "placements",
+    diagonal: bool = False,
+) -> Chart:
+    """Integral violations of placements over a figure of theirs."""
+    y, names = [row.integral_violation_pu_s for row, _ in placed], [row.placement for row, _ in placed]
+    line = Line(name, [x for x, _ in placed], y, points=True, text=names)
+    return Chart(title, x_title, y_title, (line,), diagonal=diagonal)
 
 
 def _curve(values: Sequence[float]) -> tuple[list[int], list[float]]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import field, replace
 from fractions import Fraction
 from functools import lru_cache
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Annotated
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
@@ -15,23 +13,10 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from g2g_opt.quantities import Count, CountFromZero, PeriodS
 from g2g_opt.scenario import Scenario
-from g2g_opt.service_transformer import with_services
-from g2g_opt.site import POWER_FACTOR, Site
+from g2g_opt.site import Site
 from studies.datacenter_location.placements import PlacementBuses, list_placements
-from studies.shared.question_fields import (
-    CircuitEdits,
-    ExcludedBuses,
-    FeederName,
-    GpuName,
-    PlacedSites,
-    Service,
-    SiteConnection,
-    SitePowerFactor,
-    StorageUnits,
-    StudiedAt,
-    TraceFolder,
-    studied_at,
-)
+from studies.shared.feeder_questions import HourQuestion
+from studies.shared.question_fields import FeederName, PlacedSites, StorageUnits
 from studies.shared.question_model import NounFlags, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
 
@@ -48,7 +33,7 @@ EPILOG = (
 
 
 @question_model
-class LocationQuestion:
+class LocationQuestion(HourQuestion):
     """The question, complete enough to rerun: where do `sites` go on `feeder`?
 
     The best placement has the least integral voltage violation (3.1) over the scenario. Ties are broken by violation
@@ -58,27 +43,10 @@ class LocationQuestion:
     """
 
     feeder: FeederName = "ieee123"
-    exclude_buses: ExcludedBuses = ()
-    edits: CircuitEdits = None
-    at: StudiedAt = None
     sites: PlacedSites = ()
-    gpu: GpuName = "H100"
-    power_factor: SitePowerFactor = POWER_FACTOR
-    connection: SiteConnection = "auto"
-    service: Service = None
     policy: Policy = Policy("ofo")
     storage: StorageUnits = ()
-    taps: Annotated[
-        Literal["optimised", "study", "own control"],
-        Flag(
-            "--taps",
-            "regulator taps: moved by the circuit's own controls in the loop, settled with the first draw before "
-            "time is counted; fixed at the feeder's constants (study); or optimised with foresight: one setting per "
-            "placement, chosen knowing the hour",
-        ),
-    ] = "own control"
-    scenario: Annotated[Scenario, NounFlags("the run")] = Field(default_factory=Scenario)
-    limits: Annotated[Limits, NounFlags("limits, beyond which a placement is marked")] = Field(default_factory=Limits)
+    limits: Annotated[Limits, NounFlags("limits, beyond which a placement is marked")] = field(default_factory=Limits)
     refined: Annotated[CountFromZero, Flag("--refined", "best placements that get a tap search of their own")] = 300
     finalists: Annotated[
         Count, Flag("--finalists", "best placements that are run again on OpenDSS; their order is the answer")
@@ -96,26 +64,12 @@ class LocationQuestion:
             unset="none",
         ),
     ] = ()
-    trace_dir: TraceFolder = "data/specs"
-
-    @property
-    def seed(self) -> int:
-        """The study seed; every draw is keyed by it."""
-        return self.scenario.seed
 
     # --- the question, resolved
 
-    @property
-    def profile(self) -> str | None:
-        """Hourly figures of the scenario, if it has any."""
-        return self.scenario.profile
-
-    def load_feeder(self) -> Feeder:
-        """The feeder named by the question, with the transformers of the sites at every bus where one may stand."""
-        feeder = Feeder.find(self.feeder, self.edits, studied_at(self.at, self.scenario)).excluding(self.exclude_buses)
-        if self.service is None:
-            return feeder
-        return with_services(feeder, [b for c in self.choices() for b in c.candidate_buses(feeder)], self.service)
+    def resolve_buses(self, feeder: Feeder) -> list[str]:
+        """Every bus where one of the sites may stand."""
+        return [bus for choice in self.choices() for bus in choice.candidate_buses(feeder)]
 
     def site(self, choice: SiteChoice, bus: str) -> Site:
         """A site of the question at a bus."""

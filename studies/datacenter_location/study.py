@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from g2g_opt.assembly import assemble
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
-from studies.datacenter_location.answer import draw_conclusion
+from studies.datacenter_location.answer import conclusion_of
 from studies.datacenter_location.placements import PlacementBuses, name_of, spread_sample
 from studies.datacenter_location.question import LocationQuestion
 from studies.datacenter_location.ranking import best_rows
@@ -29,12 +28,12 @@ from studies.datacenter_location.tap_model import (
     refine_settings,
     usable,
 )
-from studies.datacenter_location.trials import PlacementRow, Steps, Trial, TrialRun, Trials
-from studies.running.inputs import feeder_files
+from studies.datacenter_location.trials import PlacementRow, Trial, TrialRun, Trials
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.rejudging import ALL_LIMITS
 from studies.shared.stored_bases import BASES, base_rows
+from studies.shared.tap_range import Steps, taps_in_words
 from studies.shared.task import Progress, Row, Tables, Task, TaskResult, gather
 from studies.shared.typed_rows import gather_as, to_rows
 
@@ -58,10 +57,6 @@ class LocationStudy(LocationQuestion):
     study: ClassVar[str] = "location"
     stages: ClassVar[tuple[str, ...]] = ("settings", "placements", "refine", "finalists")
     rejudges: ClassVar[frozenset[str]] = ALL_LIMITS
-
-    def input_files(self) -> dict[str, Path]:
-        """Circuit, bundled data, the user's traces and hourly profile."""
-        return feeder_files(self.feeder, self.trace_dir, self.profile, self.scenario.training)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
@@ -160,12 +155,7 @@ class LocationStudy(LocationQuestion):
             lambda share: progress(share, f"coarse runs of {len(sample)} placements"),
         )
         taps = _trials(self).taps
-        return {
-            "settings": [
-                {"steps": list(steps), "taps": " ".join(f"{name}={ratio:g}" for name, ratio in taps.taps(steps))}
-                for steps in library
-            ]
-        }
+        return {"settings": [{"steps": list(steps), "taps": taps_in_words(taps.taps(steps))} for steps in library]}
 
     def _simulate_placements(self, task: Task, progress: Progress) -> Tables:
         """Coarse under the study's taps, the best predicted setting for each, then the full run under that."""
@@ -234,18 +224,7 @@ class LocationStudy(LocationQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; those that were `made_under` other limits are judged again."""
-        return draw_conclusion(
-            feeder=self.load_feeder(),
-            sites=[choice.name for choice in self.choices()],
-            n_placements=len(self.placements()),
-            limits=self.limits,
-            judged_again=made_under is not None,
-            scenario=self.scenario,
-            finalist_dt_s=float(self.finalist_dt_s),
-            followed=tuple(name_of(buses) for buses in self.followed),
-            optimised=self.taps == "optimised",
-            results=results,
-        )
+        return conclusion_of(self, results, made_under)
 
 
 def _integral(coarse: Trial | None) -> float | None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.assembly import assemble
 from g2g_opt.scenario import Scenario
 from solvers.taps.moves import TapMoveProblem, choose_settings, search_tap_steps, tap_costs
 from solvers.taps.settings import TapProblem, solve_taps
 from studies.datacenter_location.placements import PlacementBuses
-from studies.datacenter_location.trials import Steps, Trial, Trials
+from studies.datacenter_location.trials import Trial, Trials
+from studies.shared.tap_range import Steps, measured_tap_slopes
 
 Floats = NDArray[np.float64]
 TapProgress = Callable[[float], None]
@@ -32,23 +31,21 @@ class TapModel:
     def __init__(self, trials: Trials, reference: PlacementBuses, scenario: Scenario) -> None:
         self._trials = trials
         plan = trials.plan(reference, trials.taps.study)
-        run = assemble(plan, scenario, trials.feeder, trials.limits, trace_dir=trials.trace_dir)
-        ticks: Any = run.coordinator.run_iter()
-        next(ticks)
-        self.slope_pu_per_step: Floats = run.grid.estimate_tap_sensitivity()
-        ticks.close()
-        run.grid.reset()
+        self.slope_pu_per_step: Floats = measured_tap_slopes(
+            plan, scenario, trials.feeder, trials.limits, trials.trace_dir
+        )
 
     def _problem(self, seen: Sequence[Trial]) -> TapMoveProblem:
         """The linear model around what was simulated, one case per trial."""
-        taps, limits = self._trials.taps, self._trials.limits
+        limits = self._trials.limits
+        down, up = self._trials.taps.steps_left(self._trials.taps.start_pu)
         moved = np.array([trial.steps for trial in seen], dtype=np.int64)
         return TapMoveProblem(
             lowest_pu=np.array([trial.run.summary.lowest_pu for trial in seen]),
             highest_pu=np.array([trial.run.summary.highest_pu for trial in seen]),
             slope_pu_per_step=self.slope_pu_per_step,
-            steps_down=taps.down + moved,
-            steps_up=taps.up - moved,
+            steps_down=down + moved,
+            steps_up=up - moved,
             v_min_pu=limits.voltage_min_pu,
             v_max_pu=limits.voltage_max_pu,
         )
@@ -65,15 +62,16 @@ class TapModel:
 
     def roomiest(self, trial: Trial) -> Steps | None:
         """Steps (from the study's taps) that leave the worst voltage the most room, by the exact model of `taps`."""
-        taps, limits = self._trials.taps, self._trials.limits
+        limits = self._trials.limits
+        down, up = self._trials.taps.steps_left(self._trials.taps.start_pu)
         moved = np.array(trial.steps, dtype=np.int64)
         solution = solve_taps(
             TapProblem(
                 lowest_pu=trial.run.summary.lowest_pu,
                 highest_pu=trial.run.summary.highest_pu,
                 slope_pu_per_step=self.slope_pu_per_step,
-                steps_down=taps.down + moved,
-                steps_up=taps.up - moved,
+                steps_down=down + moved,
+                steps_up=up - moved,
                 v_min_pu=limits.voltage_min_pu,
                 v_max_pu=limits.voltage_max_pu,
             )

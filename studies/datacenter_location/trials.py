@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 
-from g2g_opt.feeder import Feeder
-from g2g_opt.outcome import Outcome
-from g2g_opt.plan import Plan, TapMode
+from g2g_opt.outcome import Engine, Outcome
+from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Bases, Engine, simulate
+from g2g_opt.simulate import Bases, simulate
 from studies.datacenter_location.placements import PlacementBuses, name_of
 from studies.datacenter_location.question import LocationQuestion
 from studies.shared.stored_runs import RunRow
-from studies.shared.typed_rows import TypedRow
+from studies.shared.tap_range import Steps, TapRange, taps_in_words
+from studies.shared.typed_rows import ShownAs, TypedRow
 
-Ints = NDArray[np.int64]
-Steps = tuple[int, ...]
 # Integral violation (pu s), violation time (s), throughput and voltage margin (negated), name: smaller is better.
 RankKey = tuple[float, float, float, float, str]
 
@@ -51,25 +49,25 @@ class PlacementRow(TypedRow):
     under the taps chosen: what was known of a placement before its full run.
     """
 
-    placement: str
+    placement: Annotated[str, ShownAs("buses")]
     buses: tuple[str, ...]
     stage: str
     steps: tuple[int, ...]
-    taps: str
-    engine: str
+    taps: Annotated[str, ShownAs("taps", secondary=True)]
+    engine: Annotated[str, ShownAs("engine", secondary=True)]
     engine_note: str
     failure: str
-    kept: bool
-    broken: str
-    integral_violation_pu_s: float | None
-    violation_time_s: float | None
-    throughput_tps: float | None
-    throughput_share: float | None
-    margin_pu: float | None
-    lowest_pu: float | None
-    lowest_where: str
-    highest_pu: float | None
-    highest_where: str
+    kept: Annotated[bool, ShownAs("limits kept")]
+    broken: Annotated[str, ShownAs("limits broken", secondary=True)]
+    integral_violation_pu_s: Annotated[float | None, ShownAs("integral violation (pu s)", 4)]
+    violation_time_s: Annotated[float | None, ShownAs("time outside (s)", 1)]
+    throughput_tps: Annotated[float | None, ShownAs("tokens/s", 0)]
+    throughput_share: Annotated[float | None, ShownAs("tokens, share of uncontrolled", 3, secondary=True)]
+    margin_pu: Annotated[float | None, ShownAs("margin of the worst voltage (pu)", 5, secondary=True)]
+    lowest_pu: Annotated[float | None, ShownAs("lowest (pu)", 4)]
+    lowest_where: Annotated[str, ShownAs("lowest at", secondary=True)]
+    highest_pu: Annotated[float | None, ShownAs("highest (pu)", 4)]
+    highest_where: Annotated[str, ShownAs("highest at", secondary=True)]
     coarse_study_integral_pu_s: float | None = None
     predicted_cost_pu: float | None = None
 
@@ -84,7 +82,7 @@ class PlacementRow(TypedRow):
             buses=trial.placement,
             stage=stage,
             steps=trial.steps,
-            taps=" ".join(f"{name}={ratio:g}" for name, ratio in trial.plan.taps),
+            taps=taps_in_words(trial.plan.taps),
             engine=run.engine,
             engine_note=run.engine_note,
             failure=str(run.failure or ""),
@@ -140,46 +138,6 @@ def rank_key(row: PlacementRow) -> RankKey:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class TapRange:
-    """The regulators of a feeder: ratios (pu) of the study's taps, step sizes, and steps left in either direction.
-
-    The last step ends at the end of the range (pu), which it may reach before it is whole.
-    """
-
-    names: tuple[str, ...]
-    start_pu: NDArray[np.float64]
-    step_pu: NDArray[np.float64]
-    down: Ints
-    up: Ints
-    lowest_pu: NDArray[np.float64]
-    highest_pu: NDArray[np.float64]
-
-    @staticmethod
-    def of(feeder: Feeder) -> TapRange:
-        """Ranges around the study's taps, or the circuit's own where a study has none."""
-        regulators = list(feeder.regulators.values())
-        known = {**feeder.compiled_taps, **(feeder.initial_taps.regulators if feeder.initial_taps is not None else {})}
-        start = np.array([known[r.name] for r in regulators], dtype=np.float64)
-        step = np.array([r.tap_step_pu for r in regulators], dtype=np.float64)
-        low = np.array([r.tap_min_pu for r in regulators], dtype=np.float64)
-        high = np.array([r.tap_max_pu for r in regulators], dtype=np.float64)
-        down = np.ceil((start - low) / step - 1e-6).astype(np.int64)
-        up = np.ceil((high - start) / step - 1e-6).astype(np.int64)
-        return TapRange(tuple(r.name for r in regulators), start, step, down, up, low, high)
-
-    def taps(self, steps: Sequence[int]) -> tuple[tuple[str, float], ...]:
-        """Ratios by regulator name, as a plan takes them."""
-        moved = np.round(self.start_pu + np.asarray(steps, dtype=np.int64) * self.step_pu, 9)
-        moved = np.clip(moved, self.lowest_pu, self.highest_pu)
-        return tuple(zip(self.names, moved.tolist(), strict=True))
-
-    @property
-    def study(self) -> Steps:
-        """No steps: the study's taps."""
-        return (0,) * len(self.names)
-
-
 class Trials:
     """Simulates placements of one question; a run depends on its placement, taps, scenario and engine alone."""
 
@@ -188,7 +146,7 @@ class Trials:
         self.taps = TapRange.of(self.feeder)
         self._policy, self._storage = question.policy, question.storage
         self._bases: Bases = {}
-        self._tap_mode: TapMode = "own control" if question.taps == "own control" else "fixed"
+        self._tap_mode = question.tap_mode
         self._sites = [
             {bus: question.site(choice, bus) for bus in choice.candidate_buses(self.feeder)}
             for choice in question.choices()

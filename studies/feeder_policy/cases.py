@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,62 +23,74 @@ from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Policy, PolicyKind
-from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import Scenario
 from solvers.policy_training.feeder_policy import FeederPolicyProblem, FeederPolicySolution, solve_feeder_policy
 from studies.feeder_policy.clairvoyant import AIM_PU, Clairvoyant, replay_sizes, schedules_of
 from studies.feeder_policy.question import CASES, FeederPolicyQuestion
 from studies.feeder_policy.records import OutputFigures, Records
 from studies.feeder_policy.setting import NO_POLICY, ControllersOf, FeederPolicyCase, no_controllers
-from studies.shared.typed_rows import TypedRow
+from studies.shared.paired import bootstrap_draws, mean_and_interval
+from studies.shared.typed_rows import ShownAs, TypedRow, columns_of
 
 Floats = NDArray[np.float64]
 
-# Figures of a row whose means are reported.
-METRICS = (
-    "integral_violation_pu_s",
-    "outside_min",
-    "throughput_share",
-    "latency_miss_share",
-    "batch_switches",
-    "kept",
-)
 # Integral violations (pu s) nearer than this count as equal where a clairvoyant goes for tokens.
 _EQUAL_PU_S = 0.01
 
 
 @dataclass(frozen=True)
-class TrainingRound:
+class TrainingRound(TypedRow):
     """A policy of one margin and round: what the program predicted on its records, and the closed loop after it.
 
-    `score` is what is least for the best: mean loss of log throughput plus the weighed violation, simulated.
+    Droop and OFO predict nothing. `score` is what is least for the best: mean loss of log throughput plus the weighed
+    violation, simulated.
     """
+
+    case: Annotated[str, ShownAs("case")]
+    margin_pu: Annotated[float, ShownAs("margin (pu)", 4)]
+    round: Annotated[int, ShownAs("round")]
+    predicted_violation_pu: Annotated[float | None, ShownAs("violation predicted (pu)", 5)]
+    simulated_violation_pu: Annotated[float, ShownAs("violation simulated (pu)", 5)]
+    predicted_loss: Annotated[float | None, ShownAs("loss predicted", 4, secondary=True)]
+    score: Annotated[float, ShownAs("score (least is best)", 4)]
+
+
+@dataclass(frozen=True)
+class MarginRow(TypedRow):
+    """The margin that was chosen for a case."""
 
     case: str
     margin_pu: float
-    round: int
-    predicted_loss: float
-    predicted_violation_pu: float
-    simulated_violation_pu: float
-    score: float
+
+
+@dataclass(frozen=True)
+class PolicyRow(TypedRow):
+    """The policy that was trained for a case, as JSON."""
+
+    case: str
+    json: str
 
 
 @dataclass(frozen=True)
 class CaseRow(TypedRow):
-    """One case in one scenario, simulated; NaN with the reason in `failure` where a run has no answer.
+    """One case in one scenario, simulated; figures are None, with the reason in `failure`, where it has no answer.
 
-    `kept` is 1 where every limit was kept, else 0.
+    `kept` is 1 where every limit was kept, else 0: the mean of it is a share of scenarios.
     """
 
-    case: str
-    scenario: str
-    integral_violation_pu_s: float
-    outside_min: float
-    throughput_share: float
-    latency_miss_share: float
-    batch_switches: float
-    kept: float
-    failure: str = ""
+    case: Annotated[str, ShownAs("case")]
+    scenario: Annotated[str, ShownAs("scenario")]
+    integral_violation_pu_s: Annotated[float | None, ShownAs("integral violation (pu s)", 3)] = None
+    outside_min: Annotated[float | None, ShownAs("outside (min)", 2)] = None
+    throughput_share: Annotated[float | None, ShownAs("tokens, share of uncontrolled", 3)] = None
+    latency_miss_share: Annotated[float | None, ShownAs("requests too slow (share)", 3)] = None
+    batch_switches: Annotated[float | None, ShownAs("batch switches", 1)] = None
+    kept: Annotated[float | None, ShownAs("scenarios that keep all limits (share)", 2)] = None
+    failure: Annotated[str, ShownAs("failure", secondary=True)] = ""
+
+
+# Figures of a row whose means are reported.
+METRICS = tuple(column.name for column in columns_of(CaseRow)[2:-1])
 
 
 @dataclass(frozen=True)
@@ -104,18 +117,6 @@ class MeanRow:
     low: float
     high: float
     against: str = ""
-
-
-def answer_feeder_policy(question: FeederPolicyQuestion, cases: Sequence[str] = CASES) -> FeederPolicyAnswer:
-    """Train on the training scenarios, run the cases in the test scenarios; see `run_case`."""
-    setting = FeederPolicyCase(question)
-    found = [run_case(setting, case) for case in cases]
-    return FeederPolicyAnswer(
-        tuple(row for one in found for row in one.rows),
-        {case: one.policies[case] for case, one in zip(cases, found, strict=True) if one.policies},
-        tuple(entry for one in found for entry in one.rounds),
-        {case: one.margins_pu[case] for case, one in zip(cases, found, strict=True) if one.margins_pu},
-    )
 
 
 def run_case(
@@ -184,8 +185,8 @@ def train(
             runs = [setting.recorded(scenario, contextual(policy)) for scenario in training]
             records = Records.joined([made for made, _, _ in runs])
             score, violation_pu = score_of(setting, training, [simulation for _, _, simulation in runs])
-            predicted = (solution.loss, solution.violation_pu)
-            tried.append((policy, TrainingRound(case, margin_pu, k, *predicted, violation_pu, score)))
+            entry = TrainingRound(case, margin_pu, k, solution.violation_pu, violation_pu, solution.loss, score)
+            tried.append((policy, entry))
             tell(f"{case}: margin {margin_pu:g} pu, round {k + 1}: {1e3 * violation_pu:.3f} mpu outside")
     if all(math.isinf(entry.score) for _, entry in tried):
         nothing = f"no training of {case!r} has an answer in all training scenarios"
@@ -270,7 +271,7 @@ def choose_margin(
         runs = setting.evaluate(Policy(kind, margin_pu=margin_pu), training)
         score, violation_pu = score_of(setting, training, runs)
         failures += [run.failure.of_run(f"{run.scenario!r}") for run in runs if run.failure is not None]
-        tried.append(TrainingRound(kind, margin_pu, 0, math.nan, math.nan, violation_pu, score))
+        tried.append(TrainingRound(kind, margin_pu, 0, None, violation_pu, None, score))
         tell(f"{kind}: margin {margin_pu:g} pu: {1e3 * violation_pu:.3f} mpu outside")
     if all(math.isinf(entry.score) for entry in tried):
         nothing = f"no margin of {kind} has an answer in all training scenarios:"
@@ -302,16 +303,16 @@ def clairvoyant_row(setting: FeederPolicyCase, scenario: Scenario) -> CaseRow:
         try:
             records, run, simulation = setting.recorded(scenario, NO_POLICY, controllers_of, with_context=False)
         except PowerFlowError as error:
-            return CaseRow("clairvoyant", scenario.name, *(math.nan,) * 6, str(error))
+            return CaseRow("clairvoyant", scenario.name, failure=str(error))
         row = case_row("clairvoyant", simulation)
         tried.append((row, controllers_of))
         held = _held(run, figures)
         voltage_pu, time_s = run.grid.record.voltage_pu[:, run.grid.monitored_columns], run.grid.record.time_s
         controllers_of = _scheduled(schedules_of(clairvoyant.best(voltage_pu, held, records, time_s), time_s, figures))
     # Measuring slopes perturbs the circuit: what is reported is a run without. The run left alone is among them.
-    enough_pu_s = min(row.integral_violation_pu_s for row, _ in tried) + _EQUAL_PU_S
-    least = [entry for entry in tried if entry[0].integral_violation_pu_s <= enough_pu_s]
-    best = max(least, key=lambda entry: (entry[0].kept, entry[0].throughput_share))[1]
+    enough_pu_s = min(row.integral_violation_pu_s or 0.0 for row, _ in tried) + _EQUAL_PU_S
+    least = [entry for entry in tried if (entry[0].integral_violation_pu_s or 0.0) <= enough_pu_s]
+    best = max(least, key=lambda entry: (entry[0].kept or 0.0, entry[0].throughput_share or 0.0))[1]
     return case_row("clairvoyant", setting.run_unnamed(scenario, best))
 
 
@@ -337,7 +338,7 @@ def _held(run: Assembly, figures: OutputFigures) -> NDArray[np.int64]:
 def case_row(case: str, run: Outcome) -> CaseRow:
     """The figures of a run that are reported."""
     if run.failure is not None:
-        return CaseRow(case, run.scenario, *(math.nan,) * 6, str(run.failure))
+        return CaseRow(case, run.scenario, failure=str(run.failure))
     return CaseRow(
         case,
         run.scenario,
@@ -358,8 +359,7 @@ def mean_rows(rows: Sequence[CaseRow], seed: int = 0, *, against: str = "", n_dr
     scenarios = [s for s in dict.fromkeys(row.scenario for row in rows) if s not in failed]
     if not scenarios:
         return []
-    # The same draws for every case and metric, so that intervals can be compared.
-    draws = keyed_generator(seed, "bootstrap").integers(len(scenarios), size=(n_draws, len(scenarios)))
+    draws = bootstrap_draws(len(scenarios), seed, n_draws)
     found = []
     for case in cases:
         if case == against:
@@ -368,6 +368,6 @@ def mean_rows(rows: Sequence[CaseRow], seed: int = 0, *, against: str = "", n_dr
             values = np.array([float(getattr(by_key[case, s], metric)) for s in scenarios])
             if against:
                 values = values - np.array([float(getattr(by_key[against, s], metric)) for s in scenarios])
-            low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
-            found.append(MeanRow(case, metric, len(scenarios), float(values.mean()), float(low), float(high), against))
+            mean, low, high = mean_and_interval(values, draws)
+            found.append(MeanRow(case, metric, len(scenarios), mean, low, high, against))
     return found

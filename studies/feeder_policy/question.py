@@ -13,26 +13,12 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_policy import Rounding
 from g2g_opt.flag import Flag
 from g2g_opt.hourly_profile import load_profile
-from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, PVUnit
 from g2g_opt.quantities import CoefficientSum, Count, DurationS, MarginPu, RoundCount, ShareAboveZero, Weight
 from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import PROFILE_ROW_S, TRAINING_SYNTAX, Scenario, TrainingOverlay
-from g2g_opt.service_transformer import with_services
-from g2g_opt.site import POWER_FACTOR
-from studies.shared.question_fields import (
-    SITES,
-    CircuitEdits,
-    ExcludedBuses,
-    FeederName,
-    GpuName,
-    Service,
-    SiteConnection,
-    SitePowerFactor,
-    StudySeed,
-    TraceFolder,
-    read_sites,
-)
+from studies.shared.feeder_questions import SiteQuestion
+from studies.shared.question_fields import SITES, StudySeed, read_sites
 from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
 from studies.shared.site_choices import SYNTAX, ServedModel, SiteChoice
 
@@ -53,9 +39,9 @@ _SITES = (SiteChoice("campus", (ServedModel("llama-3.1-70b", 7200),), candidates
 _PV = (PVUnit("675", 1200.0),)
 _RUNS, _TRAINING = "scenarios", "training"
 _DRAWN = dict.fromkeys(
-    ("name", "profile_rows", "replica_share_start", "replica_ramps", "seed"),
+    ("name", "profile_rows", "replica_share_start", "replica_ramps", "site_shares", "seed"),
     "the study draws it for every scenario by itself, keyed by its own seed",
-)
+) | dict.fromkeys(("generation_shapes", "load_shapes"), "sun and loads follow the hours of the profile")
 # What `--training` is elsewhere; here that is how many hours a policy is trained in.
 _TRAINING_JOBS = Flag(
     "--training-job",
@@ -83,7 +69,7 @@ def read_plants(texts: Sequence[str], question: object) -> tuple[PVUnit, ...]:
 
 
 @question_model
-class FeederPolicyQuestion:
+class FeederPolicyQuestion(SiteQuestion):
     """Sites (each at one bus) and PV on a feeder, in `n_training` and `n_test` scenarios that share no day.
 
     Runs follow `scenario`, whose profile gives load and sun; each begins at an hour of a day drawn without putting
@@ -93,9 +79,6 @@ class FeederPolicyQuestion:
     (5 of the program).
     """
 
-    feeder: FeederName = "ieee13"
-    exclude_buses: ExcludedBuses = ()
-    edits: CircuitEdits = None
     sites: Annotated[
         tuple[SiteChoice, ...],
         Flag(
@@ -112,10 +95,6 @@ class FeederPolicyQuestion:
         Flag("--pv", "a PV plant (none: no plant)", metavar="BUS:KW", unset="1.2 MW at bus 675"),
         ReadBy(read_plants),
     ] = _PV
-    gpu: GpuName = "H100"
-    power_factor: SitePowerFactor = POWER_FACTOR
-    connection: SiteConnection = "auto"
-    service: Service = None
     cases: Annotated[tuple[PolicyCase, ...], Flag("--case", "only this case", unset="all")] = CASES
     scenario: Annotated[Scenario, NounFlags(_RUNS, without=_DRAWN, instead={"training": _TRAINING_JOBS})] = field(
         default_factory=lambda: Scenario(profile="hudson_valley_2018")
@@ -156,9 +135,7 @@ class FeederPolicyQuestion:
     clairvoyant_rounds: Annotated[
         RoundCount, Flag("--clairvoyant-rounds", "in which the clairvoyant corrects itself", group=_TRAINING)
     ] = 3
-    limits: Annotated[Limits, NounFlags("limits")] = field(default_factory=Limits)
     seed: StudySeed = 0
-    trace_dir: TraceFolder = "data/specs"
 
     # --- the question, resolved
 
@@ -167,12 +144,9 @@ class FeederPolicyQuestion:
         """What every run follows, with the study's seed."""
         return replace(self.scenario, seed=self.seed)
 
-    def load_feeder(self) -> Feeder:
-        """The feeder named by the question, with the transformers of the sites."""
-        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
-        if self.service is None:
-            return feeder
-        return with_services(feeder, [bus for site in self.sites for bus in site.candidates], self.service)
+    def resolve_buses(self, feeder: Feeder) -> list[str]:
+        """The buses of the sites."""
+        return [bus for site in self.sites for bus in site.candidates]
 
     def plan(self) -> Plan:
         """Sites and plants without a policy; `InputError` for sites that cannot stand where they are said to."""
@@ -223,7 +197,7 @@ class FeederPolicyQuestion:
         low, high = self.replica_share
         if low > high:
             raise InputError(f"shares of replicas must rise, got {low} to {high}")
-        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
+        feeder = self.load_feeder(())
         if self.sites == _SITES and feeder.name != "ieee13":
             raise InputError(f"name sites (--site) and plants (--pv) for feeder {feeder.name}")
         for site in self.sites:

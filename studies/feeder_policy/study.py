@@ -6,18 +6,13 @@ Every case is a task; `cases` says what they are, `setting` what the hours are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
 from typing import ClassVar
 
-from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
-from studies.feeder_policy.answer import draw_conclusion
-from studies.feeder_policy.cases import n_steps, run_case
+from studies.feeder_policy.answer import conclusion_of
+from studies.feeder_policy.cases import MarginRow, PolicyRow, n_steps, run_case
 from studies.feeder_policy.question import FeederPolicyQuestion
 from studies.feeder_policy.setting import FeederPolicyCase
-from studies.report.scenario_chart import scenario_chart
-from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
@@ -32,10 +27,6 @@ class FeederPolicyStudy(FeederPolicyQuestion):
     stages: ClassVar[tuple[str, ...]] = ("cases",)
     # A policy is trained for its limits.
     rejudges: ClassVar[frozenset[str]] = frozenset()
-
-    def input_files(self) -> dict[str, Path]:
-        """Circuit, bundled data, the user's traces and hourly profile."""
-        return feeder_files(self.feeder, self.trace_dir, self.scenario.profile, self.scenario.training)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
@@ -56,14 +47,11 @@ class FeederPolicyStudy(FeederPolicyQuestion):
         found = run_case(FeederPolicyCase(self), case, counted(progress, n_steps(self, case)))
         return {
             "runs": to_rows(found.rows),
-            "rounds": [asdict(entry) for entry in found.rounds],
-            "margins": [{"case": name, "margin_pu": margin} for name, margin in found.margins_pu.items()],
-            "policies": [{"case": name, "json": policy.to_json()} for name, policy in found.policies.items()],
+            "rounds": to_rows(found.rounds),
+            "margins": to_rows([MarginRow(name, margin_pu) for name, margin_pu in found.margins_pu.items()]),
+            "policies": to_rows([PolicyRow(name, policy.to_json()) for name, policy in found.policies.items()]),
         }
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; a policy is trained for its limits, so they are never others."""
-        feeder = self.load_feeder()
-        unassessed = (*loading_notes(feeder, self.limits), *unassessed_notes(feeder))
-        found = draw_conclusion(self.feeder, self.cases, self.seed, results, unassessed)
-        return replace(found, charts=(*found.charts, scenario_chart(self.scenarios()[1], feeder)))
+        return conclusion_of(self, results)

@@ -19,12 +19,13 @@ from studies.hosting_capacity.answer_ladder import (
 from studies.hosting_capacity.exhausted_controllers import exhausted_warning
 from studies.hosting_capacity.frontier import corners, rises
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.hosting_capacity.rows import CapacityRow, CapacityRun, JudgedSizeRow, RungRow, taps_in_words
+from studies.hosting_capacity.rows import CapacityRow, CapacityRun, JudgedSizeRow, RungRow
 from studies.hosting_capacity.stored_answer import answers_of_runs, reading_notes
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Conclusion, Envelope, FeederMap, MissingAnswer, most_and_least
 from studies.shared.envelopes import envelope_of
 from studies.shared.stored_bases import StoredBases
+from studies.shared.tap_range import taps_in_words
 from studies.shared.tap_search import FORESIGHT
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
@@ -39,7 +40,7 @@ _GAP_MAX = 3
 FIRM_IS_NOT_N_1 = "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1"
 
 
-def draw_conclusion(
+def conclusion_of(
     study: HostingCapacityQuestion, results: Sequence[TaskResult], made_under: Limits | None = None
 ) -> Conclusion:
     """The answer from stored results alone; from the runs, if they were `made_under` other limits than the study's."""
@@ -127,7 +128,7 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], ladder:
         sentences.append("The base rule no-worse asks instead whether a site makes that worse.")
     if again:
         sentences.append("Judged again under other limits: the largest simulated size that keeps them.")
-    return " ".join(sentences)
+    return "\n".join(sentences)
 
 
 def _in_words(row: CapacityRow, again: bool) -> str:

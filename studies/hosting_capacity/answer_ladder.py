@@ -6,22 +6,17 @@ from collections.abc import Sequence
 
 from studies.hosting_capacity.ladder import RUNGS
 from studies.hosting_capacity.rows import CapacityRow, JudgedSizeRow, RungEnd, RungRow
-from studies.shared.conclusion import Chart, Column, Line, ResultTable
+from studies.shared.conclusion import Chart, Line, ResultTable
+from studies.shared.typed_rows import columns_of, table_of
 
-_HOURS_A_YEAR = 8760
 # Charts with more places than this say nothing.
 _PLACES_MAX = 24
-
-
-def tokens_per_year(throughput_tps: float) -> float:
-    """Tokens of a year in which every hour is like the one that was simulated."""
-    return throughput_tps * 3600.0 * _HOURS_A_YEAR
 
 
 def tokens_in_words(row: CapacityRow) -> str:
     """Tokens of an answer, per second and per year."""
     tps = row.throughput_tps or 0.0
-    return f"{tps / 1e3:,.0f} thousand tokens/s, or {tokens_per_year(tps) / 1e12:,.1f} trillion a year at this rate"
+    return f"{tps / 1e3:,.0f} thousand tokens/s, or {row.tokens_per_year or 0.0:,.1f} trillion a year at this rate"
 
 
 # --- the ladder
@@ -29,27 +24,10 @@ def tokens_in_words(row: CapacityRow) -> str:
 
 def ladder_table(rows: Sequence[RungRow]) -> ResultTable:
     """Every rung of every place, the lowest first."""
-    columns = (
-        Column("bus", "bus"),
-        Column("operation", "operation"),
-        Column("criterion", "limit alone"),
-        Column("power_peak_mw", "peak MW that keep it", 2),
-        Column("power_operating_mw", "mean MW", 2, secondary=True),
-        Column("n_gpus", "GPUs"),
-        Column("throughput_tps", "tokens/s", 0),
-        Column("end", "then"),
-        Column("limit_value", "value of the next size", 4, secondary=True),
-        Column("limit_allowed", "allowed", 4, secondary=True),
-        Column("limit_where", "where and when", secondary=True),
-    )
     judged = [row for row in rows if row.end is not RungEnd.NOT_JUDGED]
-    return ResultTable("ladder", "Each limit alone: the MW at which it begins to bind", columns, _ordered(judged))
-
-
-def _ordered(rows: Sequence[RungRow]) -> list[dict[str, object]]:
     places = list(dict.fromkeys((row.bus, row.operation) for row in rows))
-    ordered = sorted(rows, key=lambda row: (places.index((row.bus, row.operation)), *_height(row)))
-    return [vars(row) | {"end": str(row.end)} for row in ordered]
+    judged.sort(key=lambda row: (places.index((row.bus, row.operation)), *_height(row)))
+    return table_of("ladder", "Each limit alone: the MW at which it begins to bind", columns_of(RungRow), judged)
 
 
 def _height(row: RungRow) -> tuple[bool, bool, float]:
@@ -120,19 +98,11 @@ def front_points(judged: Sequence[JudgedSizeRow]) -> dict[str, list[JudgedSizeRo
 
 def front_table(judged: Sequence[JudgedSizeRow]) -> ResultTable:
     """The points of the front."""
-    columns = (
-        Column("bus", "bus"),
-        Column("operation", "operation"),
-        Column("power_peak_mw", "peak MW", 2),
-        Column("power_operating_mw", "mean MW", 2),
-        Column("n_gpus", "GPUs"),
-        Column("throughput_tps", "tokens/s", 0),
-        Column("throughput_share", "tokens share", 3),
+    columns = columns_of(
+        JudgedSizeRow, "bus operation power_peak_mw power_operating_mw n_gpus throughput_tps throughput_share"
     )
-    rows = [vars(row) for front in front_points(judged).values() for row in front]
-    return ResultTable(
-        "front", "MW against tokens: sizes that keep the limits and are not beaten in both", columns, rows
-    )
+    rows = [row for front in front_points(judged).values() for row in front]
+    return table_of("front", "MW against tokens: sizes that keep the limits and are not beaten in both", columns, rows)
 
 
 def front_chart(judged: Sequence[JudgedSizeRow]) -> Chart:

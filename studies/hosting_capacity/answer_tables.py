@@ -6,69 +6,37 @@ from collections.abc import Mapping, Sequence
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import connection_at
-from g2g_opt.site import GPUS_PER_SERVER
-from studies.hosting_capacity.answer_ladder import tokens_per_year
 from studies.hosting_capacity.frontier import Corner
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, JudgedSizeRow
 from studies.shared.conclusion import Chart, Column, Line, ResultTable, most_and_least
-from studies.shared.task import Row
+from studies.shared.typed_rows import as_shown, columns_of, table_of
 
 # Charts with more lines than this say nothing.
 _LINES_MAX = 24
 
-_PLACE = (Column("bus", "bus"), Column("operation", "operation"))
-_POWER = (
-    Column("power_operating_mw", "mean MW", 2),
-    Column("power_peak_mw", "peak MW", 2),
-    Column("fleet_peak_mw", "fleet MW", 2),
-)
-_COLUMNS = (
-    *_PLACE,
-    *_POWER,
-    Column("n_gpus", "GPUs"),
-    Column("n_replicas", "replicas"),
-    Column("throughput_tps", "tokens/s", 0),
-    Column("throughput_share", "tokens share", 3),
-    Column("limit", "limit that binds the next size"),
-    Column("limit_where", "where"),
-    Column("tokens_per_year", "tokens a year at this rate (10^12)", 1, secondary=True),
-    Column("gpus_rejected_above", "GPUs refused next", secondary=True),
-    Column("gpus_rejected_below", "GPUs refused below (gap)", secondary=True),
-    Column("power_operating_opendss_mw", "OpenDSS mean MW", 2, secondary=True),
-    Column("power_peak_opendss_mw", "OpenDSS peak MW", 2, secondary=True),
-    Column("voltage_lowest_opendss_pu", "OpenDSS lowest pu", 4, secondary=True),
-    Column("voltage_lowest_pu", "lowest pu", 4, secondary=True),
-    Column("voltage_highest_pu", "highest pu", 4, secondary=True),
-    Column("violation_time_s", "outside the band (s)", 0, secondary=True),
-    Column("own_loads_unserved_time_s", "own loads unserved (s)", 0, secondary=True),
-    Column("line_loading_max_pu", "line loading", 2, secondary=True),
-    Column("line_loading_where", "line", secondary=True),
-    Column("transformer_loading_max_pu", "transformer loading", 2, secondary=True),
-    Column("transformer_loading_where", "transformer", secondary=True),
-    Column("taps", "taps", secondary=True),
-    Column("connection", "connection", secondary=True),
-    Column("power_factor", "power factor (lagging)", 3, secondary=True),
-    Column("sizes_judged", "sizes judged", secondary=True),
-    Column("note", "note"),
-)
-_SCENARIOS = (
-    Column("n_scenarios_kept", "scenarios kept"),
-    Column("n_scenarios", "fresh scenarios"),
-    Column("scenario_share_lower_bound", "share kept, lower bound", 4),
-    Column("binding_scenario", "scenario that binds"),
-)
+_POWER = "power_operating_mw power_peak_mw fleet_peak_mw"
+_SCENARIOS = "n_scenarios_kept n_scenarios scenario_share_lower_bound binding_scenario"
 
 
 def capacity_table(rows: Sequence[CapacityRow], study: HostingCapacityQuestion) -> ResultTable:
     """The answer: one row per place and operation."""
-    columns = _COLUMNS if study.scenarios == 1 else _COLUMNS[:9] + _SCENARIOS + _COLUMNS[9:]
     feeder = study.load_feeder()
-    shown = [
-        _with_gpus(row) | {"connection": _connection(study, feeder, row.bus), "power_factor": study.power_factor}
-        for row in rows
-    ]
-    return ResultTable("capacities", "Hosting capacity, simulated MW", columns, shown)
+    columns = columns_of(
+        CapacityRow,
+        f"bus operation {_POWER} n_gpus n_replicas throughput_tps throughput_share limit limit_where",
+        "" if study.scenarios == 1 else _SCENARIOS,
+        "tokens_per_year gpus_rejected_above gpus_rejected_below",
+        "power_operating_opendss_mw power_peak_opendss_mw voltage_lowest_opendss_pu",
+        "voltage_lowest_pu voltage_highest_pu violation_time_s own_loads_unserved_time_s",
+        "line_loading_max_pu line_loading_where transformer_loading_max_pu transformer_loading_where taps",
+        Column("connection", "connection", secondary=True),
+        Column("power_factor", "power factor (lagging)", 3, secondary=True),
+        "sizes_judged note",
+    )
+    more = {"power_factor": study.power_factor}
+    shown = [as_shown(row, columns, more | {"connection": _connection(study, feeder, row.bus)}) for row in rows]
+    return table_of("capacities", "Hosting capacity, simulated MW", columns, shown)
 
 
 def _connection(study: HostingCapacityQuestion, feeder: Feeder, buses: str) -> str:
@@ -83,25 +51,18 @@ def _connection(study: HostingCapacityQuestion, feeder: Feeder, buses: str) -> s
     return "+".join(found)
 
 
-def _with_gpus(row: CapacityRow) -> Row:
-    return vars(row) | {
-        "gpus_rejected_above": row.gpus_rejected_above,
-        "tokens_per_year": None if row.throughput_tps is None else tokens_per_year(row.throughput_tps) / 1e12,
-    }
-
-
 def binding_table(rows: Sequence[CapacityRow]) -> ResultTable:
     """What stops the next size: limit, value it reaches, value allowed, place and time."""
-    columns = (
-        *_PLACE,
+    columns = columns_of(
+        CapacityRow,
+        "bus operation",
         Column("n_gpus", "GPUs kept"),
         Column("gpus_rejected_above", "GPUs refused"),
         Column("limit", "limit"),
-        Column("limit_value", "value of the refused size", 4),
-        Column("limit_allowed", "allowed", 4),
+        "limit_value limit_allowed",
         Column("limit_where", "where and when"),
     )
-    return ResultTable("binding", "What binds the next size", columns, [_with_gpus(row) for row in rows])
+    return table_of("binding", "What binds the next size", columns, rows)
 
 
 def capacity_chart(rows: Sequence[CapacityRow]) -> Chart:
@@ -125,20 +86,14 @@ def _by_place(rows: Sequence[CapacityRow]) -> dict[str, list[CapacityRow]]:
 
 def curve_table(rows: Sequence[CapacityRow]) -> ResultTable:
     """Flexible capacity against the share of tokens that has to be served."""
-    columns = (
-        Column("bus", "bus"),
-        Column("throughput_floor", "tokens to serve, share", 2),
-        *_POWER,
-        Column("n_gpus", "GPUs"),
+    columns = columns_of(
+        CapacityRow,
+        f"bus throughput_floor {_POWER} n_gpus",
         Column("throughput_share", "tokens served, share", 3),
-        Column("limit", "limit that binds the next size"),
-        Column("limit_where", "where"),
-        Column("note", "note"),
+        "limit limit_where note",
     )
-    by_floor = [
-        vars(row) for of_place in _by_place(rows).values() for row in sorted(of_place, key=_floor, reverse=True)
-    ]
-    return ResultTable("throughput_curve", "Flexible capacity against tokens to serve", columns, by_floor)
+    by_floor = [row for of_place in _by_place(rows).values() for row in sorted(of_place, key=_floor, reverse=True)]
+    return table_of("throughput_curve", "Flexible capacity against tokens to serve", columns, by_floor)
 
 
 def _peak_mw(row: CapacityRow) -> float:
@@ -179,17 +134,11 @@ def curtailment_points(judged: Sequence[JudgedSizeRow]) -> dict[str, list[tuple[
 
 def curtailment_table(judged: Sequence[JudgedSizeRow]) -> ResultTable:
     """Capacity against the time in which batch sizes were below nominal, from all simulated sizes."""
-    columns = (
-        Column("bus", "bus"),
-        Column("curtailed_h", "curtailed (h of the run)", 3),
-        Column("n_gpus", "GPUs"),
-        Column("power_peak_mw", "peak MW", 2),
-        Column("throughput_share", "tokens share", 3),
-        Column("operation", "operation"),
-    )
+    hours = Column("curtailed_h", "curtailed (h of the run)", 3)
+    columns = columns_of(JudgedSizeRow, "bus", hours, "n_gpus power_peak_mw throughput_share operation")
     fronts = curtailment_points(judged).values()
-    rows = [vars(row) | {"curtailed_h": hours} for front in fronts for hours, row in front]
-    return ResultTable("curtailment_curve", "Capacity against hours of curtailment", columns, rows)
+    rows = [as_shown(row, columns, {"curtailed_h": at}) for front in fronts for at, row in front]
+    return table_of("curtailment_curve", "Capacity against hours of curtailment", columns, rows)
 
 
 def curtailment_chart(judged: Sequence[JudgedSizeRow]) -> Chart:
@@ -208,33 +157,8 @@ Frontiers = Mapping[tuple[str, str, str], Sequence[Corner]]
 
 def frontier_table(frontiers: Frontiers) -> ResultTable:
     """Every point of every pair's frontier."""
-    columns = (
-        Column("first", "first site"),
-        Column("second", "second site"),
-        Column("operation", "operation"),
-        Column("first_gpus", "GPUs of the first"),
-        Column("second_gpus", "GPUs of the second"),
-        Column("first_peak_mw", "peak MW of the first", 2),
-        Column("second_peak_mw", "peak MW of the second", 2),
-        Column("limit", "limit that binds a larger second site"),
-        Column("limit_where", "where"),
-    )
-    rows = [
-        {
-            "first": corner.buses[0],
-            "second": corner.buses[1],
-            "operation": corner.operation,
-            "first_gpus": GPUS_PER_SERVER * corner.n_servers[0],
-            "second_gpus": GPUS_PER_SERVER * corner.n_servers[1],
-            "first_peak_mw": corner.power_peak_mw[0],
-            "second_peak_mw": corner.power_peak_mw[1],
-            "limit": corner.limit,
-            "limit_where": corner.limit_where,
-        }
-        for found in frontiers.values()
-        for corner in found
-    ]
-    return ResultTable("frontier", "Sizes of two sites that go together", columns, rows)
+    rows = [corner for found in frontiers.values() for corner in found]
+    return table_of("frontier", "Sizes of two sites that go together", columns_of(Corner), rows)
 
 
 def frontier_charts(frontiers: Frontiers) -> list[Chart]:
@@ -244,8 +168,8 @@ def frontier_charts(frontiers: Frontiers) -> list[Chart]:
         lines = [
             Line(
                 f"{first}, {second}",
-                [corner.power_peak_mw[0] for corner in found],
-                [corner.power_peak_mw[1] for corner in found],
+                [corner.first_peak_mw for corner in found],
+                [corner.second_peak_mw for corner in found],
             )
             for (first, second, kind), found in frontiers.items()
             if kind == operation
@@ -259,23 +183,9 @@ def frontier_charts(frontiers: Frontiers) -> list[Chart]:
 
 def judged_table(judged: Sequence[JudgedSizeRow]) -> ResultTable:
     """Every size that was judged."""
-    columns = (
-        *_PLACE,
-        Column("throughput_floor", "tokens to serve, share", 2),
-        Column("first_n_servers", "servers of the first site, given"),
-        Column("n_servers", "servers"),
-        Column("n_gpus", "GPUs"),
-        Column("kept", "kept"),
-        Column("power_peak_mw", "peak MW", 2),
-        Column("throughput_tps", "tokens/s", 0),
-        Column("throughput_share", "tokens share", 3),
-        Column("curtailed_time_s", "curtailed (s)", 0),
-        Column("n_scenarios", "scenarios run"),
-        Column("n_failed", "scenarios missed"),
-        Column("binding_scenario", "scenario that binds"),
-        Column("rounds", "tap rounds"),
-        Column("taps", "taps"),
-        Column("checks", "limits"),
-        Column("failure", "failure"),
+    columns = columns_of(
+        JudgedSizeRow,
+        "bus operation throughput_floor first_n_servers n_servers n_gpus kept power_peak_mw throughput_tps",
+        "throughput_share curtailed_time_s n_scenarios n_failed binding_scenario rounds taps checks failure",
     )
-    return ResultTable("judged", "Every size judged", columns, [vars(row) for row in judged], folded=True)
+    return table_of("judged", "Every size judged", columns, judged, folded=True)

@@ -13,7 +13,8 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.site import GPUS_PER_SERVER
 from g2g_opt.summary import Summary
 from solvers.exact_binomial import lower_bound
-from studies.shared.tap_search import Taps, TapTrial
+from studies.shared.tap_range import Taps
+from studies.shared.tap_search import TapTrial
 
 Operation = Literal["firm", "flexible"]
 # What the flexible answer is the best in, among the sizes that keep the limits.
@@ -73,6 +74,11 @@ class JudgedSize:
             n_scenarios=len(best.runs),
             n_failed=best.n_failed,
         )
+
+    @property
+    def n_gpus(self) -> int:
+        """GPUs of all its sites."""
+        return GPUS_PER_SERVER * sum(self.n_servers_by_site)
 
     def value(self, objective: Objective) -> tuple[float, int]:
         """What the size is worth: tokens served per second, peak power (MW) or servers; of equal ones the larger."""
@@ -151,11 +157,6 @@ class Capacity:
         """The largest size kept; 0 if there is none."""
         return self.largest.n_servers if self.largest is not None else 0
 
-    @property
-    def reached_search_end(self) -> bool:
-        """True if nothing above the answer was rejected."""
-        return self.n_rejected is None
-
 
 def capacity_of(
     aim: Aim,
@@ -196,9 +197,9 @@ _MEASURE = {"tokens": "tokens", "mw": "MW", "gpus": "GPUs"}
 
 def best_note(best: JudgedSize, largest: JudgedSize, objective: Objective) -> str:
     """Why an answer is not the largest size that keeps the limits."""
-    gpus, figures = GPUS_PER_SERVER * sum(largest.n_servers_by_site), largest.summary
+    figures = largest.summary
     return (
-        f"the size with the most {_MEASURE[objective]}; up to {gpus} GPUs keep the limits, at "
+        f"the size with the most {_MEASURE[objective]}; up to {largest.n_gpus} GPUs keep the limits, at "
         f"{figures.power_peak_mw:.2f} MW and {figures.throughput_tps / 1e3:,.0f} thousand tokens/s"
     )
 

@@ -5,29 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
-from g2g_opt.site import smallest_n_servers
+from g2g_opt.site import GPUS_PER_SERVER, smallest_n_servers
 from studies.hosting_capacity.capacity import Aim
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow
 from studies.shared.task import Task, TaskResult
-from studies.shared.typed_rows import gather_as
+from studies.shared.typed_rows import ShownAs, TypedRow, gather_as
 
 # Points per task; they share batches.
 _POINTS_PER_TASK = 24
 
 
 @dataclass(frozen=True)
-class Corner:
-    """One point of a pair's frontier: servers of both sites, peak MW of both, and what stops a larger second site."""
+class Corner(TypedRow):
+    """One point of a pair's frontier: GPUs and peak MW of both sites, and what stops a larger second site."""
 
-    buses: tuple[str, str]
-    operation: str
-    n_servers: tuple[int, int]
-    power_peak_mw: tuple[float, float]
-    limit: str
-    limit_where: str
+    first: Annotated[str, ShownAs("first site")]
+    second: Annotated[str, ShownAs("second site")]
+    operation: Annotated[str, ShownAs("operation")]
+    first_gpus: Annotated[int, ShownAs("GPUs of the first")]
+    second_gpus: Annotated[int, ShownAs("GPUs of the second")]
+    first_peak_mw: Annotated[float, ShownAs("peak MW of the first", 2)]
+    second_peak_mw: Annotated[float, ShownAs("peak MW of the second", 2)]
+    limit: Annotated[str, ShownAs("limit that binds a larger second site")]
+    limit_where: Annotated[str, ShownAs("where")]
 
 
 def _alone(rows: Sequence[CapacityRow], floor: float) -> dict[tuple[str, str], CapacityRow]:
@@ -101,11 +104,12 @@ def corners(rows: Sequence[CapacityRow], floor: float) -> dict[tuple[str, str, s
             # Not even the smallest second site goes with this first one, whose own peak is in proportion to its size.
             mw = (start.power_peak_mw * sizes[0] / start.n_servers, 0.0)
         at.append(_corner((first, second), row, sizes, (mw[0], mw[1])))
-    return {key: sorted(at, key=lambda c: c.n_servers[0]) for key, at in found.items()}
+    return {key: sorted(at, key=lambda c: c.first_gpus) for key, at in found.items()}
 
 
 def _corner(buses: tuple[str, str], row: CapacityRow, n: tuple[int, int], mw: tuple[float, float]) -> Corner:
-    return Corner(buses, row.operation, n, mw, row.limit, row.limit_where)
+    gpus = GPUS_PER_SERVER * n[0], GPUS_PER_SERVER * n[1]
+    return Corner(*buses, row.operation, *gpus, *mw, row.limit, row.limit_where)
 
 
 def rises(frontier: Sequence[Corner]) -> bool:
@@ -113,4 +117,5 @@ def rises(frontier: Sequence[Corner]) -> bool:
 
     Steps of the search's own resolution (0.5 %, or one server) do not count.
     """
-    return any(after.n_servers[1] > before.n_servers[1] * 1.005 + 1 for before, after in pairwise(frontier))
+    steps = ((before.second_gpus, after.second_gpus) for before, after in pairwise(frontier))
+    return any(after > before * 1.005 + GPUS_PER_SERVER for before, after in steps)

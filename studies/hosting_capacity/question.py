@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import field, replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 from g2g_opt.communication import Channels
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
-from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from g2g_opt.quantities import (
     DurationS,
@@ -24,36 +23,15 @@ from g2g_opt.quantities import (
     TimeS,
 )
 from g2g_opt.scenario import Scenario
-from g2g_opt.service_transformer import with_services
-from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR
 from solvers.exact_binomial import failures_allowed, trials_needed
 from studies.hosting_capacity.capacity import Aim, Objective, Operation
-from studies.hosting_capacity.scenario_draws import draw_scenarios, worst_outage_start_s
-from studies.shared.question_fields import (
-    BaseKwPerGpu,
-    Buses,
-    CircuitEdits,
-    ExcludedBuses,
-    FeederName,
-    GpuName,
-    GpusPerReplica,
-    MeasuredPrecision,
-    MeasuredTask,
-    ModelNames,
-    NominalBatchSize,
-    SearchEndMw,
-    Service,
-    SiteConnection,
-    SitePowerFactor,
-    StorageUnits,
-    StudiedAt,
-    TraceFolder,
-    studied_at,
-)
+from studies.hosting_capacity.scenario_draws import draw_scenarios
+from studies.shared.feeder_questions import HourQuestion, SizeQuestion
+from studies.shared.outages import worst_outage_start_s
+from studies.shared.question_fields import StorageUnits
 from studies.shared.question_model import NounFlags, question_model
-from studies.shared.workload import Models, check_site_buses, measured_models
+from studies.shared.workload import check_site_buses
 
-TapChoice = Literal["optimised", "study", "own control"]
 # Policies that make an operation flexible.
 _FLEXIBLE = ("ofo", "droop", "schedule", "contextual")
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
@@ -75,30 +53,16 @@ _SETS, _DRAWS = "several sites at once", "scenario set"
 
 
 @question_model
-class HostingCapacityQuestion:
+class HostingCapacityQuestion(SizeQuestion, HourQuestion):
     """The question, complete enough to rerun.
 
-    `task`, `precision` and `gpus_per_replica` choose where a model was measured in several configurations. Firm runs
-    hold the batch size; flexible ones run `policy`, with `outage_s` also through an outage of all channels. Several
-    sites at once: every set of `n_sites` of the buses, or the `site_sets` named, share their servers by `site_shares`
-    (sets are ordered where the shares differ).
+    Firm runs hold the batch size; flexible ones run `policy`, with `outage_s` also through an outage of all channels.
+    Several sites at once: every set of `n_sites` of the buses, or the `site_sets` named, share their servers by
+    `site_shares` (sets are ordered where the shares differ).
     `throughput_shares` are floors besides that of `limits`. `scenarios` above 1 judges every size in so many draws (see
     `scenario_draws`): at least `scenario_share_min` of all scenarios have to keep the limits, shown with `confidence`.
     """
 
-    feeder: FeederName = "ieee13"
-    exclude_buses: ExcludedBuses = ()
-    edits: CircuitEdits = None
-    at: StudiedAt = None
-    buses: Buses = ()
-    models: ModelNames = ("llama-3.1-70b",)
-    gpu: GpuName = "H100"
-    task: MeasuredTask = None
-    precision: MeasuredPrecision = None
-    gpus_per_replica: GpusPerReplica = None
-    batch_size: NominalBatchSize = 128
-    power_factor: SitePowerFactor = POWER_FACTOR
-    connection: SiteConnection = "auto"
     operations: Annotated[tuple[Operation, ...], Flag("--operation", "only this operation", unset="both")] = OPERATIONS
     policy: Annotated[
         Policy,
@@ -117,17 +81,6 @@ class HostingCapacityQuestion:
         bool,
         Flag("--no-ladder", "leave out the search for the sizes at which each limit begins to bind alone"),
     ] = True
-    taps: Annotated[
-        TapChoice,
-        Flag(
-            "--taps",
-            "regulator taps: moved by the circuit's own controls in the loop, settled with the first draw before "
-            "time is counted; fixed at the feeder's constants (study); or optimised with foresight: one setting per "
-            "size, chosen knowing the hour",
-        ),
-    ] = "own control"
-    scenario: Annotated[Scenario, NounFlags("the run")] = field(default_factory=Scenario)
-    limits: Annotated[Limits, NounFlags("limits")] = field(default_factory=Limits)
     n_sites: Annotated[RoundCount, Flag("--sites", "every set of N of the buses", group=_SETS)] = 1
     site_sets: Annotated[
         tuple[tuple[str, ...], ...],
@@ -177,10 +130,6 @@ class HostingCapacityQuestion:
         InnerShare, Flag("--scenario-share", "share of all scenarios that has to keep the limits", group=_DRAWS)
     ] = 0.95
     confidence: Annotated[InnerShare, Flag("--confidence", "with which that is shown", group=_DRAWS)] = 0.95
-    base_kw_per_gpu: BaseKwPerGpu = BASE_KW_PER_GPU
-    power_max_mw: SearchEndMw = 60.0
-    trace_dir: TraceFolder = "data/specs"
-    service: Service = None
     outage_s: Annotated[
         DurationS | None,
         Flag(
@@ -206,26 +155,7 @@ class HostingCapacityQuestion:
         channels = self.policy.channels or Channels()
         return replace(self.policy, channels=channels.with_outage(start_s, start_s + self.outage_s))
 
-    @property
-    def profile(self) -> str | None:
-        """Hourly figures of the scenario, if it has any."""
-        return self.scenario.profile
-
-    @property
-    def seed(self) -> int:
-        """The study seed; every draw is keyed by it."""
-        return self.scenario.seed
-
     # --- the question, resolved
-
-    def load_feeder(self) -> Feeder:
-        """The feeder named by the question."""
-        feeder = Feeder.find(self.feeder, self.edits, studied_at(self.at, self.scenario)).excluding(self.exclude_buses)
-        return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
-
-    def load_models(self) -> Models:
-        """Measured specs with their batch size; `InputError` if the batch size is not feasible for a model."""
-        return measured_models(self.models, self.gpu, self.task, self.precision, self.gpus_per_replica, self.batch_size)
 
     def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
         """The buses asked for, checked, or the feeder's candidates."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from g2g_opt.judge import Criterion
+from g2g_opt.judge import Criterion, LimitCheck
 from g2g_opt.site import GPUS_PER_SERVER
 from g2g_opt.summary import Summary
 from studies.hosting_capacity.capacity import Capacity, Operation
@@ -15,11 +15,14 @@ from studies.hosting_capacity.ladder import Rung
 from studies.hosting_capacity.search import SearchResult, StoredRun
 from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.stored_runs import RunRow
+from studies.shared.tap_range import taps_in_words
 from studies.shared.task import Tables
-from studies.shared.typed_rows import TypedRow, to_rows
+from studies.shared.typed_rows import ShownAs, TypedRow, to_rows
 
 _Record = TypeVar("_Record")
 
+_HOURS_A_YEAR = 8760
+_A_YEAR = "tokens a year at this rate (10^12)"
 NOTHING_REFUSED = "none within the search range"
 
 
@@ -34,83 +37,89 @@ class CapacityRow(TypedRow):
     are the limits broken by the next size that the circuit breaks without any site, in words.
     """
 
-    bus: str
-    operation: Operation
+    bus: Annotated[str, ShownAs("bus")]
+    operation: Annotated[Operation, ShownAs("operation")]
     n_sites: int
-    throughput_floor: float
+    throughput_floor: Annotated[float, ShownAs("tokens to serve, share", 2)]
     first_n_servers: int | None
     n_servers: int
     n_servers_by_site: tuple[int, ...]
     power_peak_mw_by_site: tuple[float, ...]
-    power_operating_mw: float
-    power_peak_mw: float
-    fleet_peak_mw: float
-    power_operating_opendss_mw: float | None
-    power_peak_opendss_mw: float | None
-    voltage_lowest_opendss_pu: float | None
-    n_gpus: int
-    n_replicas: int
-    throughput_share: float | None
-    throughput_tps: float | None
-    voltage_lowest_pu: float | None
-    voltage_highest_pu: float | None
-    violation_time_s: float | None
-    own_loads_unserved_time_s: float | None
-    line_loading_max_pu: float | None
-    line_loading_where: str | None
-    transformer_loading_max_pu: float | None
-    transformer_loading_where: str | None
-    limit: str
+    power_operating_mw: Annotated[float, ShownAs("mean MW", 2)]
+    power_peak_mw: Annotated[float, ShownAs("peak MW", 2)]
+    fleet_peak_mw: Annotated[float, ShownAs("fleet MW", 2)]
+    power_operating_opendss_mw: Annotated[float | None, ShownAs("OpenDSS mean MW", 2, secondary=True)]
+    power_peak_opendss_mw: Annotated[float | None, ShownAs("OpenDSS peak MW", 2, secondary=True)]
+    voltage_lowest_opendss_pu: Annotated[float | None, ShownAs("OpenDSS lowest pu", 4, secondary=True)]
+    n_gpus: Annotated[int, ShownAs("GPUs")]
+    n_replicas: Annotated[int, ShownAs("replicas")]
+    throughput_share: Annotated[float | None, ShownAs("tokens share", 3)]
+    throughput_tps: Annotated[float | None, ShownAs("tokens/s", 0)]
+    voltage_lowest_pu: Annotated[float | None, ShownAs("lowest pu", 4, secondary=True)]
+    voltage_highest_pu: Annotated[float | None, ShownAs("highest pu", 4, secondary=True)]
+    violation_time_s: Annotated[float | None, ShownAs("outside the band (s)", 0, secondary=True)]
+    own_loads_unserved_time_s: Annotated[float | None, ShownAs("own loads unserved (s)", 0, secondary=True)]
+    second_solution_pu: Annotated[float | None, ShownAs("another solution within (pu)", 4, secondary=True)]
+    line_loading_max_pu: Annotated[float | None, ShownAs("line loading", 2, secondary=True)]
+    line_loading_where: Annotated[str | None, ShownAs("line", secondary=True)]
+    transformer_loading_max_pu: Annotated[float | None, ShownAs("transformer loading", 2, secondary=True)]
+    transformer_loading_where: Annotated[str | None, ShownAs("transformer", secondary=True)]
+    limit: Annotated[str, ShownAs("limit that binds the next size")]
     limit_criterion: Criterion | None
     limit_element: str
-    limit_where: str
-    limit_value: float
-    limit_allowed: float
+    limit_where: Annotated[str, ShownAs("where")]
+    limit_value: Annotated[float, ShownAs("value of the refused size", 4)]
+    limit_allowed: Annotated[float, ShownAs("allowed", 4)]
     base_breaks: str
-    taps: str | None
-    sizes_judged: int
+    taps: Annotated[str | None, ShownAs("taps", secondary=True)]
+    sizes_judged: Annotated[int, ShownAs("sizes judged", secondary=True)]
     n_servers_rejected_above: int | None
-    gpus_rejected_below: str
-    note: str
-    n_scenarios: int | None
-    n_scenarios_kept: int | None
-    scenario_share_lower_bound: float | None
-    binding_scenario: str | None
+    gpus_rejected_below: Annotated[str, ShownAs("GPUs refused below (gap)", secondary=True)]
+    note: Annotated[str, ShownAs("note")]
+    n_scenarios: Annotated[int | None, ShownAs("fresh scenarios")]
+    n_scenarios_kept: Annotated[int | None, ShownAs("scenarios kept")]
+    scenario_share_lower_bound: Annotated[float | None, ShownAs("share kept, lower bound", 4)]
+    binding_scenario: Annotated[str | None, ShownAs("scenario that binds")]
     certificate_attempt: int | None
     # Peak of the largest size kept below the first gap; None without a gap, or where nothing is kept below it.
     power_peak_below_gap_mw: float | None = None
 
     @property
-    def gpus_rejected_above(self) -> int | None:
+    def gpus_rejected_above(self) -> Annotated[int | None, ShownAs("GPUs refused next", secondary=True)]:
         """GPUs of all sites in the smallest size refused above the answer."""
         above = self.n_servers_rejected_above
         return None if above is None else GPUS_PER_SERVER * (above + (self.first_n_servers or 0))
+
+    @property
+    def tokens_per_year(self) -> Annotated[float | None, ShownAs(_A_YEAR, 1, secondary=True)]:
+        """Tokens (10^12) of a year in which every hour is like the one that was simulated."""
+        return None if self.throughput_tps is None else self.throughput_tps * 3600.0 * _HOURS_A_YEAR / 1e12
 
 
 @dataclass(frozen=True)
 class JudgedSizeRow(TypedRow):
     """A size that was judged, by its best round; powers of a run that failed are None."""
 
-    bus: str
-    operation: Operation
-    throughput_floor: float
-    first_n_servers: int | None
-    n_servers: int
-    n_gpus: int
-    kept: bool
-    rounds: int
-    taps: str
-    n_scenarios: int
-    n_failed: int
-    binding_scenario: str
-    failure: str | None
-    checks: str
-    curtailed_time_s: float | None
-    power_operating_mw: float | None
-    power_peak_mw: float | None
-    fleet_peak_mw: float | None
-    throughput_share: float | None
-    throughput_tps: float | None
+    bus: Annotated[str, ShownAs("bus")]
+    operation: Annotated[Operation, ShownAs("operation")]
+    throughput_floor: Annotated[float, ShownAs("tokens to serve, share", 2)]
+    first_n_servers: Annotated[int | None, ShownAs("servers of the first site, given")]
+    n_servers: Annotated[int, ShownAs("servers")]
+    n_gpus: Annotated[int, ShownAs("GPUs")]
+    kept: Annotated[bool, ShownAs("kept")]
+    rounds: Annotated[int, ShownAs("tap rounds")]
+    taps: Annotated[str, ShownAs("taps")]
+    n_scenarios: Annotated[int, ShownAs("scenarios run")]
+    n_failed: Annotated[int, ShownAs("scenarios missed")]
+    binding_scenario: Annotated[str, ShownAs("scenario that binds")]
+    failure: Annotated[str | None, ShownAs("failure")]
+    checks: Annotated[str, ShownAs("limits")]
+    curtailed_time_s: Annotated[float | None, ShownAs("curtailed (s)", 0)]
+    power_operating_mw: Annotated[float | None, ShownAs("mean MW", 2)]
+    power_peak_mw: Annotated[float | None, ShownAs("peak MW", 2)]
+    fleet_peak_mw: Annotated[float | None, ShownAs("fleet MW", 2)]
+    throughput_share: Annotated[float | None, ShownAs("tokens share", 3)]
+    throughput_tps: Annotated[float | None, ShownAs("tokens/s", 0)]
 
 
 class RungEnd(StrEnum):
@@ -130,20 +139,20 @@ class RungRow(TypedRow):
     size at all, they are None and n_servers is 0. `limit_...` are of the next size that was simulated, which breaks it.
     """
 
-    bus: str
-    operation: Operation
-    criterion: str
-    end: RungEnd
+    bus: Annotated[str, ShownAs("bus")]
+    operation: Annotated[Operation, ShownAs("operation")]
+    criterion: Annotated[str, ShownAs("limit alone")]
+    power_peak_mw: Annotated[float | None, ShownAs("peak MW that keep it", 2)]
+    power_operating_mw: Annotated[float | None, ShownAs("mean MW", 2, secondary=True)]
     n_servers: int
-    n_gpus: int
-    power_operating_mw: float | None
-    power_peak_mw: float | None
-    throughput_tps: float | None
+    n_gpus: Annotated[int, ShownAs("GPUs")]
+    throughput_tps: Annotated[float | None, ShownAs("tokens/s", 0)]
+    end: Annotated[RungEnd, ShownAs("then")]
     n_servers_rejected_above: int | None
     limit: str
-    limit_where: str
-    limit_value: float | None
-    limit_allowed: float | None
+    limit_value: Annotated[float | None, ShownAs("value of the next size", 4, secondary=True)]
+    limit_allowed: Annotated[float | None, ShownAs("allowed", 4, secondary=True)]
+    limit_where: Annotated[str, ShownAs("where and when", secondary=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,32 +204,29 @@ def _run_row(stored: StoredRun) -> CapacityRun:
 def _size_rows(capacity: Capacity) -> list[JudgedSizeRow]:
     rows = []
     for size in capacity.judged:
-        failure, summary = size.outcome.failure, size.outcome.summary
-        figures = summary if failure is None else None
-        rows.append(
-            JudgedSizeRow(
-                bus=capacity.bus,
-                operation=capacity.operation,
-                throughput_floor=capacity.aim.throughput_share_min,
-                first_n_servers=capacity.aim.first_n_servers,
-                n_servers=size.n_servers,
-                n_gpus=GPUS_PER_SERVER * sum(size.n_servers_by_site),
-                kept=size.kept,
-                rounds=size.rounds,
-                taps=taps_in_words(size.taps),
-                n_scenarios=size.n_scenarios,
-                n_failed=size.n_failed,
-                binding_scenario=size.outcome.scenario,
-                failure=str(failure) if failure is not None else None,
-                checks="; ".join(f"{'kept' if c.kept else 'BROKEN'}: {c}" for c in size.outcome.checks),
-                curtailed_time_s=figures.curtailed_time_s if figures else None,
-                power_operating_mw=_rounded(figures, lambda f: f.power_mean_mw),
-                power_peak_mw=_rounded(figures, lambda f: f.power_peak_mw),
-                fleet_peak_mw=_rounded(figures, lambda f: f.uncontrolled_peak_mw),
-                throughput_share=figures.throughput_share if figures else None,
-                throughput_tps=figures.throughput_tps if figures else None,
-            )
+        failure = size.outcome.failure
+        figures = size.outcome.summary if failure is None else None
+        row = JudgedSizeRow(
+            bus=capacity.bus,
+            operation=capacity.operation,
+            throughput_floor=capacity.aim.throughput_share_min,
+            first_n_servers=capacity.aim.first_n_servers,
+            n_servers=size.n_servers,
+            n_gpus=size.n_gpus,
+            kept=size.kept,
+            rounds=size.rounds,
+            taps=taps_in_words(size.taps),
+            n_scenarios=size.n_scenarios,
+            n_failed=size.n_failed,
+            binding_scenario=size.outcome.scenario,
+            failure=str(failure) if failure is not None else None,
+            checks="; ".join(f"{'kept' if c.kept else 'BROKEN'}: {c}" for c in size.outcome.checks),
+            curtailed_time_s=figures.curtailed_time_s if figures else None,
+            throughput_share=figures.throughput_share if figures else None,
+            fleet_peak_mw=_rounded(figures, lambda f: f.uncontrolled_peak_mw),
+            **_powers(figures, None),
         )
+        rows.append(row)
     return rows
 
 
@@ -229,9 +235,23 @@ def _rounded(record: _Record | None, figure: Callable[[_Record], float], digits:
     return None if record is None else round(figure(record), digits)
 
 
-def taps_in_words(taps: Sequence[tuple[str, float]]) -> str:
-    """Regulators and their ratios (pu)."""
-    return " ".join(f"{name}={ratio:g}" for name, ratio in taps)
+def _powers(figures: Summary | None, nothing: float | None) -> dict[str, Any]:
+    """Columns of power and tokens; `nothing` for power without a record."""
+    return {
+        "power_operating_mw": round(figures.power_mean_mw, 4) if figures else nothing,
+        "power_peak_mw": round(figures.power_peak_mw, 4) if figures else nothing,
+        "throughput_tps": figures.throughput_tps if figures else None,
+    }
+
+
+def _limit(stopped: LimitCheck | None, name: str, where: str, figure: float | None) -> dict[str, Any]:
+    """Columns of the limit that stopped something; `name`, `where` and `figure` if nothing did."""
+    return {
+        "limit": stopped.name if stopped is not None else name,
+        "limit_where": stopped.place() if stopped is not None else where,
+        "limit_value": stopped.value if stopped is not None else figure,
+        "limit_allowed": stopped.limit if stopped is not None else figure,
+    }
 
 
 def capacity_row(capacity: Capacity) -> CapacityRow:
@@ -250,8 +270,7 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         n_servers=capacity.n_servers,
         n_servers_by_site=size.n_servers_by_site if size is not None else (),
         power_peak_mw_by_site=tuple(round(site.power_peak_mw, 4) for site in figures.sites) if figures else (),
-        power_operating_mw=round(figures.power_mean_mw, 4) if figures else 0.0,
-        power_peak_mw=round(figures.power_peak_mw, 4) if figures else 0.0,
+        **_powers(figures, 0.0),
         fleet_peak_mw=round(figures.uncontrolled_peak_mw, 4) if figures else 0.0,
         power_operating_opendss_mw=_rounded(on_opendss, lambda f: f.power_mean_mw),
         power_peak_opendss_mw=_rounded(on_opendss, lambda f: f.power_peak_mw),
@@ -259,21 +278,18 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         n_gpus=sum(site.n_gpus for site in figures.sites) if figures else 0,
         n_replicas=sum(site.n_replicas for site in figures.sites) if figures else 0,
         throughput_share=_rounded(figures, lambda f: f.throughput_share),
-        throughput_tps=figures.throughput_tps if figures else None,
         voltage_lowest_pu=_rounded(figures, lambda f: f.lowest, 5),
         voltage_highest_pu=_rounded(figures, lambda f: f.highest, 5),
         violation_time_s=voltage.violation_time_s if voltage is not None else None,
         own_loads_unserved_time_s=figures.own_loads_unserved_time_s if figures else None,
+        second_solution_pu=_rounded(figures, lambda f: f.second_solution_pu, 5),
         line_loading_max_pu=line[0],
         line_loading_where=line[1],
         transformer_loading_max_pu=transformer[0],
         transformer_loading_where=transformer[1],
-        limit=stopped.name if stopped is not None else NOTHING_REFUSED,
+        **_limit(stopped, NOTHING_REFUSED, capacity.search_end, 0.0),
         limit_criterion=stopped.criterion if stopped is not None else None,
         limit_element=stopped.where if stopped is not None else "",
-        limit_where=stopped.place() if stopped is not None else capacity.search_end,
-        limit_value=stopped.value if stopped is not None else 0.0,
-        limit_allowed=stopped.limit if stopped is not None else 0.0,
         base_breaks="; ".join(map(str, capacity.base_breaks)),
         taps=taps_in_words(size.taps) if size is not None else None,
         sizes_judged=len(capacity.judged),
@@ -299,22 +315,16 @@ def rung_row(rung: Rung) -> RungRow:
     else:
         end = RungEnd.NO_POWER_FLOW if rung.power_flow_ends else RungEnd.SEARCH_END
     size = rung.below if stopped is not None else rung.ends_at
-    figures = size.summary if size is not None else None
     return RungRow(
         bus=rung.aim.place,
         operation=rung.aim.operation,
         criterion=rung.criterion,
         end=end,
         n_servers=size.n_servers if size is not None else 0,
-        n_gpus=GPUS_PER_SERVER * sum(size.n_servers_by_site) if size is not None else 0,
-        power_operating_mw=_rounded(figures, lambda f: f.power_mean_mw),
-        power_peak_mw=_rounded(figures, lambda f: f.power_peak_mw),
-        throughput_tps=figures.throughput_tps if figures is not None else None,
+        n_gpus=size.n_gpus if size is not None else 0,
         n_servers_rejected_above=rung.n_rejected,
-        limit=stopped.name if stopped is not None else "",
-        limit_where=stopped.place() if stopped is not None else "",
-        limit_value=stopped.value if stopped is not None else None,
-        limit_allowed=stopped.limit if stopped is not None else None,
+        **_powers(size.summary if size is not None else None, None),
+        **_limit(stopped, "", "", None),
     )
 
 

@@ -10,7 +10,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
-from g2g_opt.site import GPUS_PER_SERVER, sized_site, smallest_n_servers
+from g2g_opt.site import smallest_n_servers
 from solvers.largest_feasible import LargestFeasible, search_largest_feasible
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, ScenarioCertificate, best_note, capacity_of
 from studies.hosting_capacity.ladder import Rung, rungs_of, sizes_wanted
@@ -39,15 +39,13 @@ TRY_ABOVE: dict[TapMode, tuple[float, ...]] = {
     "own control": (1.02, 1.04, 1.07, 1.1, 1.14, 1.18, 1.22, 1.26, 1.32, 1.4),
 }
 
+# Sizes that a search usually judges, for progress: on the way to the largest one, for the ladder, and for the best one.
+# Medians over buses of the 13- and 34-bus feeders, where counts lie within a third of them.
+_SIZES_TO_LARGEST: dict[TapMode, int] = {"fixed": 12, "own control": 21}
+_SIZES_OF_LADDER = {"firm": 23, "flexible": 35}
+_SIZES_TO_BEST = 5
+
 SizeReport = Callable[[Aim, JudgedSize], None]
-
-
-def nobody(aim: Aim, judged: JudgedSize) -> None:
-    """Hears of sizes and does nothing."""
-
-
-def not_told(aim: Aim) -> None:
-    """Hears of runs on OpenDSS and does nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +70,12 @@ class SearchResult:
     rungs: tuple[Rung, ...] = ()
 
 
+def expected_sizes(study: HostingCapacityQuestion, aim: Aim) -> int:
+    """About how many sizes the search for an aim judges, by what is asked of it."""
+    ladder = _SIZES_OF_LADDER[aim.operation] if study.has_ladder(aim) else 0
+    return _SIZES_TO_LARGEST[study.tap_mode] + ladder + (_SIZES_TO_BEST if study.objective_of(aim) != "gpus" else 0)
+
+
 class SizeSearch:
     """One aim's search. `guess` (servers) is where it begins, if something is known.
 
@@ -85,14 +89,13 @@ class SizeSearch:
         models: Models,
         aim: Aim,
         guess: int | None = None,
-        report: SizeReport = nobody,
-        confirmed: Callable[[Aim], None] = not_told,
+        report: SizeReport = lambda aim, judged: None,
+        confirmed: Callable[[Aim], None] = lambda aim: None,
     ) -> None:
         self._study, self._models, self._aim, self._guess, self._report = study, models, aim, guess, report
         self._confirmed = confirmed
         self._limits, self._objective = aim.limits(study.limits), study.objective_of(aim)
         self._policy = study.flexible_policy if aim.operation == "flexible" else study.policy.of_the_grid
-        self._tap_mode: TapMode = "own control" if study.taps == "own control" else "fixed"
         self._scenarios = study.draw_scenarios("search")
         self._allowed = study.failures_allowed()
         self._taps = self._tap_search(feeder, self._scenarios, optimise=study.taps == "optimised")
@@ -120,11 +123,11 @@ class SizeSearch:
         sizes = self._sizes(n_servers)
         names = ["site"] if len(sizes) == 1 else [f"site-{k + 1}" for k in range(len(sizes))]
         sites = tuple(
-            sized_site(name, bus, self._models, n, study.base_kw_per_gpu, study.power_factor, study.connection)
+            study.site(name, bus, self._models, n)
             for name, bus, n in zip(names, self._aim.buses, sizes, strict=True)
             if n > 0
         )
-        return Plan(sites, policy=self._policy, tap_mode=self._tap_mode, storage=study.storage)
+        return Plan(sites, policy=self._policy, tap_mode=study.tap_mode, storage=study.storage)
 
     def found(self) -> Wanted[SearchResult]:
         """The largest size kept, certified and confirmed on OpenDSS, with all runs."""
@@ -149,7 +152,7 @@ class SizeSearch:
             start=self._sizes_range.first if guess is None else max(n_min, guess),
             resolution=RESOLUTION,
             growth=GROWTH if guess is None else GROWTH_AROUND_GUESS,
-            try_above=TRY_ABOVE[self._tap_mode],
+            try_above=TRY_ABOVE[self._study.tap_mode],
             at_once=SIZES_AT_ONCE,
             shrink=guess is not None,
         )
@@ -240,7 +243,7 @@ class SizeSearch:
                 runs += self._stored(size.n_servers, trial, "certificate", fresh)
                 if not trial.kept:
                     notes.append(
-                        f"{GPUS_PER_SERVER * sum(size.n_servers_by_site)} GPUs were refused by fresh scenarios "
+                        f"{size.n_gpus} GPUs were refused by fresh scenarios "
                         f"({trial.n_failed} of {len(trial.runs)} missed a limit)"
                     )
                     continue
@@ -257,7 +260,7 @@ class SizeSearch:
                 capacity = capacity_of(self._aim, judged, size, notes, outcome, certificate, end)
                 return SearchResult(capacity, runs)
             notes.append(
-                f"{GPUS_PER_SERVER * sum(size.n_servers_by_site)} GPUs were accepted by the batch engine and refused "
+                f"{size.n_gpus} GPUs were accepted by the batch engine and refused "
                 f"by OpenDSS: {', '.join(outcome.reasons)}"
             )
         runs += self._search_runs(0)

@@ -100,7 +100,7 @@ def _capacity(
             certificate = ScenarioCertificate.of(fresh, study.confidence, 1) if fresh is not None else None
             break
     if largest is not None and largest.n_servers == max(judged):
-        notes.append(f"at least: sizes up to {GPUS_PER_SERVER * sum(largest.n_servers_by_site)} GPUs were simulated")
+        notes.append(f"at least: sizes up to {largest.n_gpus} GPUs were simulated")
     confirmed = confirmed if largest is not None else None
     return capacity_of(aim, list(judged.values()), largest, notes, confirmed, certificate)
 

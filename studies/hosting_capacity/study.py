@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
 from g2g_opt.limits import Limits
-from g2g_opt.site import GPUS_PER_SERVER
-from studies.hosting_capacity.answer import draw_conclusion
+from studies.hosting_capacity.answer import conclusion_of
 from studies.hosting_capacity.capacity import Aim, JudgedSize
 from studies.hosting_capacity.frontier import frontier_aims, frontier_tasks
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import tables_of
+from studies.hosting_capacity.search import expected_sizes
 from studies.hosting_capacity.work import search_aims
-from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.rejudging import ALL_LIMITS
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
-from studies.shared.workload import try_smallest_sites
 
 # Searches that share the batches of a task: enough to fill them, few enough to be lost as a whole.
 SEARCHES_PER_TASK = 16
-# Sizes a search usually judges, for progress.
-_EXPECTED_SIZES = 18
 # A run on OpenDSS next to a size in a batch, for progress.
 _OPENDSS_STEPS = 3.0
 
@@ -38,29 +33,11 @@ class HostingCapacityStudy(HostingCapacityQuestion):
     stages: ClassVar[tuple[str, ...]] = ("capacities", "frontier")
     rejudges: ClassVar[frozenset[str]] = ALL_LIMITS
 
-    def input_files(self) -> dict[str, Path]:
-        """Circuit, bundled data, the user's traces and hourly profile."""
-        return feeder_files(self.feeder, self.trace_dir, self.profile, self.scenario.training)
-
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, after a smallest site was tried on it."""
         self.check_fields()
-        feeder, models = self.load_feeder(), self.load_models()
-        self.resolve_sets(feeder)
-        buses = self.resolve_buses(feeder)
-        try_smallest_sites(
-            feeder,
-            buses,
-            models,
-            self.base_kw_per_gpu,
-            self.power_factor,
-            self.connection,
-            self.flexible_policy,
-            self.scenario,
-            self.limits,
-            self.trace_dir,
-            self.storage,
-        )
+        self.resolve_sets(self.load_feeder())
+        self.try_smallest_sites(self.flexible_policy, self.storage)
 
     # --- tasks
 
@@ -93,11 +70,11 @@ class HostingCapacityStudy(HostingCapacityQuestion):
             aims = frontier_aims(task)
         else:
             aims = dict.fromkeys(aim for buses in task.content["site_sets"] for aim in self.aims(tuple(buses)))
-        tell = counted(progress, (_EXPECTED_SIZES + _OPENDSS_STEPS) * len(aims))
+        tell = counted(progress, sum(expected_sizes(self, aim) + _OPENDSS_STEPS for aim in aims))
 
         def report(aim: Aim, judged: JudgedSize) -> None:
             verdict = "keeps the limits" if judged.kept else "does not"
-            gpus = GPUS_PER_SERVER * sum(judged.n_servers_by_site)
+            gpus = judged.n_gpus
             tell(f"bus {aim.place} {aim.operation}: {gpus} GPUs {verdict}")
 
         def confirmed(aim: Aim) -> None:
@@ -107,4 +84,4 @@ class HostingCapacityStudy(HostingCapacityQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; those that were `made_under` other limits are judged again."""
-        return draw_conclusion(self, results, made_under)
+        return conclusion_of(self, results, made_under)

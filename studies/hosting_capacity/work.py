@@ -6,41 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from g2g_opt.feeder import Feeder
-from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, Operation, best_of
-from studies.hosting_capacity.question import OPERATIONS, HostingCapacityQuestion
-from studies.hosting_capacity.search import SearchResult, SizeSearch, StoredRun, nobody, not_told
+from studies.hosting_capacity.capacity import Aim, Operation, best_of
+from studies.hosting_capacity.question import HostingCapacityQuestion
+from studies.hosting_capacity.search import SearchResult, SizeReport, SizeSearch, StoredRun
 from studies.shared.side_by_side import run_side_by_side
-
-CapacityReport = Callable[[str, Operation, JudgedSize], None]
-
-
-def find_bus_capacity(
-    study: HostingCapacityQuestion, bus: str, report: CapacityReport = lambda bus, operation, judged: None
-) -> tuple[Capacity, Capacity]:
-    """Firm and flexible capacity of one bus; `report` hears of every size as it is judged."""
-    firm, flexible = find_capacities(study, (bus,), report)
-    return firm, flexible
-
-
-def find_capacities(
-    study: HostingCapacityQuestion, buses: Sequence[str], report: CapacityReport = lambda bus, operation, judged: None
-) -> list[Capacity]:
-    """Firm and flexible capacity of every bus, bus after bus; their searches go on side by side.
-
-    Every round, what all searches want to know is simulated in one batch. The largest sizes are run again on
-    OpenDSS, and one that OpenDSS does not accept gives way to the next smaller one. `report` hears of every size.
-    """
-    floor = study.limits.throughput_share_min
-    aims = [Aim((bus,), operation, floor) for bus in buses for operation in OPERATIONS]
-    found = search_aims(study, dict.fromkeys(aims), lambda aim, judged: report(aim.place, aim.operation, judged))
-    return [one.capacity for one in found]
 
 
 def search_aims(
     study: HostingCapacityQuestion,
     aims: Mapping[Aim, int | None],
-    report: Callable[[Aim, JudgedSize], None] = nobody,
-    confirmed: Callable[[Aim], None] = not_told,
+    report: SizeReport = lambda aim, judged: None,
+    confirmed: Callable[[Aim], None] = lambda aim: None,
 ) -> list[SearchResult]:
     """What every aim comes to; a flexible one no less than the firm one at the same place.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from studies.load_profile.rows import (
     CellSizeRow,
     FleetCellRow,
     FleetRow,
+    ProfileRow,
     YearRun,
     cell_rows,
 )
@@ -36,48 +38,14 @@ from studies.shared.conclusion import (
 )
 from studies.shared.envelopes import envelope_of
 from studies.shared.stored_bases import StoredBases
-from studies.shared.task import Row, TaskResult
-from studies.shared.typed_rows import gather_as
+from studies.shared.task import TaskResult
+from studies.shared.typed_rows import as_shown, columns_of, gather_as, table_of
 
 # Buses with a chart of their own.
 _CHARTS_MAX = 8
 
-_PROFILE = (
-    Column("bus", "bus"),
-    Column("month", "month"),
-    Column("hour", "hour beginning"),
-    Column("days", "days", secondary=True),
-    Column("allowed_mw", "MW allowed", 3),
-    Column("firm_mw", "firm MW", 3),
-    Column("above_firm_mw", "above firm", 3),
-    Column("flexible_mw", "flexible fleet MW", 3),
-    Column("flexible_batch_cap", "its batch size up to"),
-    Column("limit", "limit that binds"),
-    Column("limit_where", "where"),
-    Column("searched_mw", "MW of the hour searched by itself", 3, secondary=True),
-    Column("searched_gpus", "its GPUs at nominal batch", secondary=True),
-    Column("lowest_pu", "lowest pu", 4, secondary=True),
-    Column("highest_pu", "highest pu", 4, secondary=True),
-    Column("loading_pu", "highest loading", 3, secondary=True),
-)
-_FLEETS = (
-    Column("bus", "bus"),
-    Column("operation", "operation"),
-    Column("power_mw", "least MW", 3),
-    Column("power_peak_mw", "peak MW", 3),
-    Column("n_gpus", "GPUs"),
-    Column("energy_gwh", "GWh", 2),
-    Column("throughput_tps", "tokens/s", 0),
-    Column("tokens_of_firm", "tokens, of the firm fleet's", 3),
-    Column("throughput_share", "tokens, of its own at nominal batch", 3, secondary=True),
-    Column("curtailed_hours", "hours curtailed"),
-    Column("binding", "tightest hour"),
-    Column("note", "note"),
-    Column("rounds", "rounds", secondary=True),
-)
 
-
-def draw_conclusion(study: LoadProfileQuestion, results: Sequence[TaskResult], again: bool = False) -> Conclusion:
+def conclusion_of(study: LoadProfileQuestion, results: Sequence[TaskResult], again: bool = False) -> Conclusion:
     """The answer from stored results alone; `again` if the runs were made under other limits than the study's."""
     used = study.limits
     years, hours = gather_as(results, "years", YearRun), load_profile(study.profile)
@@ -95,26 +63,25 @@ def draw_conclusion(study: LoadProfileQuestion, results: Sequence[TaskResult], a
     firm: dict[str, float | None] = dict.fromkeys(buses)
     firm |= {row.bus: row.power_mw for row in fleets if row.operation == "firm"}
     profile = [_profile_row(row, held.get(row.key), firm[row.bus], flexible.get(row.key), again) for row in cells]
-    known = [row for row in profile if row["allowed_mw"] is not None]
-    tightest = {bus: min((row for row in known if row["bus"] == bus), key=_allowed, default=None) for bus in buses}
-
-    def rank(bus: str) -> float:
-        return firm[bus] or _allowed(tightest[bus] or {"allowed_mw": 0.0})
-
+    known = [row for row in profile if row.allowed_mw is not None]
+    tightest = {bus: min((row for row in known if row.bus == bus), key=_allowed, default=None) for bus in buses}
+    rank = {bus: firm[bus] or _allowed(row) for bus, row in tightest.items()}
     return Conclusion(
         title=f"Limited load profile of {study.feeder}: {', '.join(study.models)} on {study.gpu}",
-        answer=_answer(study, profile, firm, fleets, tightest, again),
+        answer=_answer(study, profile, firm, fleets, tightest, rank, again),
         feeder=study.feeder,
         tables=(
             _fleet_table(fleets, tightest, hours.period),
-            ResultTable("limited_load_profile", "MW allowed by month and hour", _PROFILE, profile, folded=True),
+            table_of(
+                "limited_load_profile", "MW allowed by month and hour", columns_of(ProfileRow), profile, folded=True
+            ),
         ),
         maps=_maps(firm, fleets, hours.period),
         envelopes=() if again else tuple(_envelope(run, used, hours.period) for run in years),
         charts=(
             *(
                 _chart(bus, known, firm[bus])
-                for bus in most_and_least((b for b in buses if tightest[b]), _CHARTS_MAX, rank)
+                for bus in most_and_least((b for b in buses if tightest[b]), _CHARTS_MAX, rank.__getitem__)
             ),
             *_month_charts(study),
         ),
@@ -135,51 +102,52 @@ def _sizes(study: LoadProfileQuestion, runs: Sequence[CellRun], bases: StoredBas
     ]
 
 
-def _allowed(row: Mapping[str, float]) -> float:
-    return float(row["allowed_mw"])
+def _allowed(row: ProfileRow | None) -> float:
+    return (row.allowed_mw or 0.0) if row is not None else 0.0
 
 
 def _profile_row(
     cell: CellRow, held: FleetCellRow | None, firm_mw: float | None, flexible: FleetCellRow | None, again: bool
-) -> Row:
+) -> ProfileRow:
     """A cell of the table: what held through the year; judged again, what the stored sizes say of the cell."""
     source = cell if again else held
     allowed = source.power_mw if source is not None else None
-    return {
-        **{name: getattr(cell, name) for name in ("bus", "month", "hour", "days", "limit", "limit_where", "at_cap")},
-        "lowest_pu": source.lowest_pu if source is not None else None,
-        "highest_pu": source.highest_pu if source is not None else None,
-        "loading_pu": source.loading_pu if source is not None else None,
-        "allowed_mw": allowed,
-        "firm_mw": firm_mw,
-        "above_firm_mw": max(0.0, allowed - firm_mw) if allowed is not None and firm_mw is not None else None,
-        "searched_mw": cell.power_mw,
-        "searched_gpus": GPUS_PER_SERVER * cell.n_servers if cell.n_servers is not None else None,
-        "flexible_mw": flexible.power_mw if flexible else None,
-        "flexible_batch_cap": flexible.batch_cap if flexible else None,
-    }
+    figures: dict[str, Any] = {name: getattr(source, name, None) for name in ("lowest_pu", "highest_pu", "loading_pu")}
+    return ProfileRow(
+        *cell.of_cell,
+        allowed_mw=allowed,
+        firm_mw=firm_mw,
+        above_firm_mw=max(0.0, allowed - firm_mw) if allowed is not None and firm_mw is not None else None,
+        flexible_mw=flexible.power_mw if flexible else None,
+        flexible_batch_cap=flexible.batch_cap if flexible else None,
+        limit=cell.limit,
+        limit_where=cell.limit_where,
+        searched_mw=cell.power_mw,
+        searched_gpus=GPUS_PER_SERVER * cell.n_servers if cell.n_servers is not None else None,
+        **figures,
+        at_cap=cell.at_cap,
+    )
 
 
-def _when(row: Row | None) -> str:
+def _when(row: ProfileRow | None) -> str:
     if row is None:
         return ""
-    words = f"{calendar.month_abbr[row['month']]} {row['hour']:02d}:00"
-    if row["limit"]:
-        words += f", {row['limit']}"
-    return words + (f" {row['limit_where']}" if row["limit_where"] else "")
+    words = f"{calendar.month_abbr[row.month]} {row.hour:02d}:00" + (f", {row.limit}" if row.limit else "")
+    return words + (f" {row.limit_where}" if row.limit_where else "")
 
 
 def _answer(
     study: LoadProfileQuestion,
-    profile: Sequence[Row],
+    profile: Sequence[ProfileRow],
     firm: Mapping[str, float | None],
     fleets: Sequence[FleetRow],
-    tightest: Mapping[str, Row | None],
+    tightest: Mapping[str, ProfileRow | None],
+    rank: Mapping[str, float],
     again: bool,
 ) -> str:
     whole = [
         bus for bus in tightest
-        if len([r for r in profile if r["bus"] == bus and r["allowed_mw"] is not None]) == len(study.cells())
+        if len([r for r in profile if r.bus == bus and r.allowed_mw is not None]) == len(study.cells())
     ]  # fmt: skip
     hours = load_profile(study.profile)
     period = hours.period
@@ -187,24 +155,19 @@ def _answer(
         if again:
             return "Under these limits no bus has a simulated size that keeps them in every hour; smaller ones may."
         return f"No bus has a profile that went through all of {period} yet: see the notes and failures."
-
-    def rank(bus: str) -> float:
-        return firm[bus] or _allowed(tightest[bus] or {"allowed_mw": 0.0})
-
-    bus = max(whole, key=rank)
-    rows = [row for row in profile if row["bus"] == bus]
-    days = sum(row["days"] for row in rows)
-    mean = sum(row["allowed_mw"] * row["days"] for row in rows) / days
+    bus = max(whole, key=rank.__getitem__)
+    rows = [row for row in profile if row.bus == bus]
+    mean = sum(_allowed(row) * row.days for row in rows) / sum(row.days for row in rows)
     most, least = max(rows, key=_allowed), min(rows, key=_allowed)
     words = f"Bus {bus} can take {firm[bus]:.2f} MW in every hour of {study.profile}; " if firm[bus] else f"Bus {bus}: "
     if not hours.is_year:
         words = f"This is of {period}, which are no year. {words}"
     words += (
-        f"by month and hour {'at least ' if again else ''}{least['allowed_mw']:.2f} MW ({_when(least)}) to "
-        f"{most['allowed_mw']:.2f} MW ({calendar.month_abbr[most['month']]} {most['hour']:02d}:00), {mean:.2f} MW on "
+        f"by month and hour {'at least ' if again else ''}{_allowed(least):.2f} MW ({_when(least)}) to "
+        f"{_allowed(most):.2f} MW ({calendar.month_abbr[most.month]} {most.hour:02d}:00), {mean:.2f} MW on "
         "average."
     )
-    if capped := [row for row in rows if row["at_cap"]]:
+    if capped := [row for row in rows if row.at_cap]:
         words += (
             f" In {len(capped)} of {len(rows)} hours of months the search ended at its cap of "
             f"{study.power_max_mw:g} MW at rated power (power_max_mw): more may fit there."
@@ -220,21 +183,21 @@ def _answer(
             )
         words += "."
     if len(whole) > 1:
-        last = min(whole, key=rank)
-        words += f" The least of {len(whole)} buses is {last} with {rank(last):.2f} MW."
+        last = min(whole, key=rank.__getitem__)
+        words += f" The least of {len(whole)} buses is {last} with {rank[last]:.2f} MW."
     return words
 
 
-def _fleet_table(fleets: Sequence[FleetRow], tightest: Mapping[str, Row | None], period: str) -> ResultTable:
-    rows = [
-        {
-            **vars(row),
-            "energy_gwh": row.energy_mwh / 1e3 if row.energy_mwh is not None else None,
-            "binding": _when(tightest.get(row.bus)),
-        }
-        for row in fleets
-    ]
-    return ResultTable("fleets", f"Fleets that keep the limits in every hour of {period}", _FLEETS, rows)
+def _fleet_table(fleets: Sequence[FleetRow], tightest: Mapping[str, ProfileRow | None], period: str) -> ResultTable:
+    columns = columns_of(
+        FleetRow,
+        "bus operation power_mw power_peak_mw n_gpus energy_gwh throughput_tps tokens_of_firm throughput_share",
+        "curtailed_hours",
+        Column("binding", "tightest hour"),
+        "note rounds",
+    )
+    rows = [as_shown(row, columns, {"binding": _when(tightest.get(row.bus))}) for row in fleets]
+    return table_of("fleets", f"Fleets that keep the limits in every hour of {period}", columns, rows)
 
 
 def _maps(firm: Mapping[str, float | None], fleets: Sequence[FleetRow], period: str) -> tuple[FeederMap, ...]:
@@ -253,13 +216,13 @@ def _envelope(run: YearRun, limits: Limits, period: str) -> Envelope:
     return envelope_of(f"{run.bus}, {what} through {period}, OpenDSS", [run], limits)
 
 
-def _chart(bus: str, profile: Sequence[Row], firm_mw: float | None) -> Chart:
+def _chart(bus: str, profile: Sequence[ProfileRow], firm_mw: float | None) -> Chart:
     """A line per month: MW allowed against the hour of the day."""
     lines = []
-    rows = [row for row in profile if row["bus"] == bus]
-    for month in dict.fromkeys(row["month"] for row in rows):
-        of_month = sorted((row for row in rows if row["month"] == month), key=lambda row: int(row["hour"]))
-        hours, mw = [row["hour"] for row in of_month], [row["allowed_mw"] for row in of_month]
+    rows = [row for row in profile if row.bus == bus]
+    for month in dict.fromkeys(row.month for row in rows):
+        of_month = sorted((row for row in rows if row.month == month), key=lambda row: row.hour)
+        hours, mw = [row.hour for row in of_month], [row.allowed_mw for row in of_month]
         lines.append(Line(calendar.month_abbr[month], hours, mw))
     if firm_mw is not None:
         lines.append(Line("firm", [0, 23], [firm_mw] * 2))
@@ -268,7 +231,7 @@ def _chart(bus: str, profile: Sequence[Row], firm_mw: float | None) -> Chart:
 
 def _month_charts(study: LoadProfileQuestion) -> tuple[Chart, ...]:
     """Own load and sun by the hour of the day, means of the months."""
-    profile = load_profile(study.profile)
+    profile = study.hourly()
     found: dict[str, tuple[list[float], list[float]]] = {}
     for month in range(1, 13):
         rows = [profile.rows_of(month, hour) for hour in range(24)]
@@ -298,7 +261,7 @@ def _failures(results: Sequence[TaskResult]) -> tuple[MissingAnswer, ...]:
 
 def _warnings(
     study: LoadProfileQuestion,
-    profile: Sequence[Row],
+    profile: Sequence[ProfileRow],
     buses: Sequence[str],
     fleets: Sequence[FleetRow],
     held: Mapping[CellKey, FleetCellRow],
@@ -310,13 +273,13 @@ def _warnings(
             "MW are those of the largest simulated size of every hour by itself that keeps "
             f"them; nothing was run through {period} for them, and fleets are not shown"
         )
-        unknown = [f"{r['bus']} {_when(r)}" for r in profile if r["allowed_mw"] is None]
+        unknown = [f"{r.bus} {_when(r)}" for r in profile if r.allowed_mw is None]
         if unknown:
             shown = "; ".join(unknown[:3])
             found.append(f"{len(unknown)} hours have no simulated size that keeps them, e.g. {shown}: smaller ones may")
         return tuple(found)
     n_cells = len(study.cells())
-    incomplete = [bus for bus in buses if len([r for r in profile if r["bus"] == bus]) < n_cells]
+    incomplete = [bus for bus in buses if len([r for r in profile if r.bus == bus]) < n_cells]
     if incomplete:
         found.append(f"months are missing for {', '.join(incomplete)}")
     waiting = [bus for bus in buses if not any(key[0] == bus for key in held) and bus not in incomplete]

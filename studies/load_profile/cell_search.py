@@ -38,7 +38,7 @@ class CellFound:
 
     def done(self, study: LoadProfileQuestion, models: Models) -> list[tuple[Plan, Scenario, Outcome]]:
         """Every size judged, as it was run."""
-        scenario = self.cell.scenario(study.profile, study.seed)
+        scenario = study.cell_scenario(self.cell)
         return [(study.plan(models, self.bus, n), scenario, run) for n, run in self.judged.items()]
 
     def runs(self, study: LoadProfileQuestion, models: Models) -> list[CellRun]:
@@ -72,7 +72,7 @@ def search_cell(
         at_once=SIZES_AT_ONCE,
         shrink=wanted is not None,
     )
-    scenario = cell.scenario(study.profile, study.seed)
+    scenario = study.cell_scenario(cell)
     judged: dict[int, Outcome] = {}
     asked = next(search)
     while True:

@@ -42,19 +42,25 @@ class Cell:
 
         return date
 
-    def scenario(self, profile: str, seed: int) -> Scenario:
+    def scenario(self, profile: str, seed: int, own_shapes: bool) -> Scenario:
         """The cell's days one after the other, an hour each, with every replica active."""
-        return Scenario(
-            name=self.name,
-            duration_s=self.n_days * PROFILE_ROW_S,
-            dt_s=Fraction(PROFILE_ROW_S),
-            control_dt_s=Fraction(PROFILE_ROW_S),
-            replica_share_start=1.0,
-            replica_ramps=(),
-            seed=seed,
-            profile=profile,
-            profile_rows=self.rows,
-        )
+        return hours_scenario(self.name, profile, self.rows, seed, own_shapes)
+
+
+def hours_scenario(name: str, profile: str, rows: tuple[int, int, int], seed: int, own_shapes: bool) -> Scenario:
+    """Hours of a profile one after the other, a step each, with every replica active."""
+    return Scenario(
+        name=name,
+        duration_s=rows[1] * PROFILE_ROW_S,
+        dt_s=Fraction(PROFILE_ROW_S),
+        control_dt_s=Fraction(PROFILE_ROW_S),
+        replica_share_start=1.0,
+        replica_ramps=(),
+        seed=seed,
+        profile=profile,
+        own_shapes=own_shapes,
+        profile_rows=rows,
+    )
 
 
 def list_cells(profile: HourlyProfile) -> list[Cell]:

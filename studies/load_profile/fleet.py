@@ -87,7 +87,7 @@ class YearFleets:
         """Power (MW) and tokens per server and cap, and what a server draws with nothing active."""
         n = _REPLAYED * len(self._models)
         site = self._study.plan(self._models, self._bus, n).sites[0]
-        scenario = self.calendar.cells[0].scenario(self._study.profile, self._study.seed)
+        scenario = self._study.cell_scenario(self.calendar.cells[0])
         trace_dir = Path(self._study.trace_dir)
         replays = [replay_uncontrolled(site.capped(cap), scenario, trace_dir) for cap in self.caps]
         self._mw = np.array([replay.power_peak_mw / n for replay in replays])
@@ -188,12 +188,15 @@ class YearFleets:
 
     def tables(self, profile: Held, fleets: Sequence[Held]) -> Tables:
         """Tables "profile" and "fleet_cells" (a row per cell), "fleets", and "years" (the runs that held)."""
-        held = [one for one in (profile, *fleets) if one.year is not None]
+        held = {one.name: one.year for one in (profile, *fleets) if one.year is not None}
+        years = [
+            YearRun.of(year.plan, year.scenario, year.run, bus=self._bus, operation=name) for name, year in held.items()
+        ]
         return {
             "profile": to_rows(self._cell_rows(profile)),
             "fleets": to_rows([self._fleet_row(fleet, fleets[0]) for fleet in fleets]),
             "fleet_cells": to_rows([row for fleet in fleets for row in self._cell_rows(fleet)]),
-            "years": to_rows([run for one in held for run in self._year_runs(one)]),
+            "years": to_rows(years),
         }
 
     def _cell_rows(self, held: Held) -> list[FleetCellRow]:
@@ -206,11 +209,8 @@ class YearFleets:
         caps = held.batch_cap
         return [
             FleetCellRow(
-                bus=self._bus,
+                *(self._bus, cell.month, cell.hour, cell.n_days),
                 operation=held.name,
-                month=cell.month,
-                hour=cell.hour,
-                days=cell.n_days,
                 power_mw=float(power[k]),
                 lowest_pu=float(lowest[k]),
                 highest_pu=float(highest[k]),
@@ -240,12 +240,6 @@ class YearFleets:
             tokens_of_firm=of_firm,
             curtailed_hours=int(curtailed.sum()),
         )
-
-    def _year_runs(self, held: Held) -> list[YearRun]:
-        year = held.year
-        if year is None:
-            return []
-        return [YearRun.of(year.plan, year.scenario, year.run, bus=self._bus, operation=held.name)]
 
 
 _NO_GAIN = "no larger fleet serves more tokens within the profile: flexible operation is better left off here"

@@ -5,37 +5,17 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Literal
 
-from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
-from g2g_opt.hourly_profile import load_profile
+from g2g_opt.hourly_profile import HourlyProfile, load_profile
 from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.service_transformer import with_services
-from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, sized_site
+from g2g_opt.studied_year import studied_hours
 from studies.load_profile.cells import Cell, list_cells
-from studies.shared.question_fields import (
-    BaseKwPerGpu,
-    Buses,
-    CircuitEdits,
-    ExcludedBuses,
-    FeederName,
-    GpuName,
-    GpusPerReplica,
-    MeasuredPrecision,
-    MeasuredTask,
-    ModelNames,
-    NominalBatchSize,
-    SearchEndMw,
-    Service,
-    SiteConnection,
-    SitePowerFactor,
-    StudySeed,
-    TraceFolder,
-    YearProfile,
-)
+from studies.shared.feeder_questions import SizeQuestion
+from studies.shared.question_fields import OwnShapes, StudySeed, YearProfile
 from studies.shared.question_model import NounFlags, question_model
-from studies.shared.workload import Models, check_site_buses, measured_models
+from studies.shared.workload import Models
 
 DESCRIPTION = (
     "A limited load profile: the MW that a bus can take in each hour of each month of a year, simulated on every day "
@@ -54,7 +34,7 @@ _NO_BASE = (
 
 
 @question_model
-class LoadProfileQuestion:
+class LoadProfileQuestion(SizeQuestion):
     """The question, complete enough to rerun: MW allowed at `buses` by hour and month of `profile`.
 
     `profile` is a bundled year or a CSV with hour_beginning, load_share and generation_share. `taps`: under "own
@@ -63,20 +43,8 @@ class LoadProfileQuestion:
     firm one.
     """
 
-    feeder: FeederName = "ieee13"
-    exclude_buses: ExcludedBuses = ()
-    edits: CircuitEdits = None
-    buses: Buses = ()
     profile: YearProfile = "hudson_valley_2018"
-    models: ModelNames = ("llama-3.1-70b",)
-    gpu: GpuName = "H100"
-    task: MeasuredTask = None
-    precision: MeasuredPrecision = None
-    gpus_per_replica: GpusPerReplica = None
-    batch_size: NominalBatchSize = 128
-    power_factor: SitePowerFactor = POWER_FACTOR
-    connection: SiteConnection = "auto"
-    service: Service = None
+    own_shapes: OwnShapes = False
     taps: Annotated[
         Literal["own control", "study"],
         Flag("--taps", "regulator taps: moved by the feeder's own controls in every hour, or fixed at its constants"),
@@ -99,10 +67,7 @@ class LoadProfileQuestion:
             },
         ),
     ] = field(default_factory=lambda: Limits(violation_time_share_max=0.0))
-    base_kw_per_gpu: BaseKwPerGpu = BASE_KW_PER_GPU
-    power_max_mw: SearchEndMw = 60.0
     seed: StudySeed = 0
-    trace_dir: TraceFolder = "data/specs"
 
     # --- the question, resolved
 
@@ -114,26 +79,21 @@ class LoadProfileQuestion:
     @property
     def scenario(self) -> Scenario:
         """The first cell's, for what only needs any."""
-        return self.cells()[0].scenario(self.profile, self.seed)
-
-    def load_feeder(self) -> Feeder:
-        """The feeder named by the question."""
-        feeder = Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
-        return feeder if self.service is None else with_services(feeder, self.resolve_buses(feeder), self.service)
-
-    def load_models(self) -> Models:
-        """Measured specs with their batch size."""
-        return measured_models(self.models, self.gpu, self.task, self.precision, self.gpus_per_replica, self.batch_size)
-
-    def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
-        """The buses asked for, checked, or the feeder's candidates."""
-        return check_site_buses(feeder, tuple(dict.fromkeys(self.buses)))
+        return self.cell_scenario(self.cells()[0])
 
     def cells(self) -> list[Cell]:
         """Every hour of a month that the profile has."""
         return list_cells(load_profile(self.profile))
 
+    def cell_scenario(self, cell: Cell) -> Scenario:
+        """The days of a cell one after the other."""
+        return cell.scenario(self.profile, self.seed, self.own_shapes)
+
+    def hourly(self) -> HourlyProfile:
+        """The hours of the year; of the load that of all the circuit's loads."""
+        return studied_hours(self.profile, self.load_feeder() if self.own_shapes else None)
+
     def plan(self, models: Models, bus: str, n_servers: int) -> Plan:
         """So many servers at a bus, at their nominal batch sizes."""
-        site = sized_site("site", bus, models, n_servers, self.base_kw_per_gpu, self.power_factor, self.connection)
+        site = self.site("site", bus, models, n_servers)
         return Plan((site,), tap_mode="own control" if self.taps == "own control" else "fixed")

@@ -4,25 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 from g2g_opt.failure import Moment
 from g2g_opt.outcome import Outcome
 from studies.load_profile.cells import Cell
 from studies.shared.stored_runs import RunRow
-from studies.shared.typed_rows import TypedRow
+from studies.shared.typed_rows import ShownAs, TypedRow
 
 _SEARCH_CAP = "cap of the search"
 CellKey = tuple[str, int, int]
 
 
 @dataclass(frozen=True)
-class CellSizeRow(TypedRow):
+class _OfCell(TypedRow):
+    """A row of a cell: an hour of a month, so many days of the year."""
+
+    bus: Annotated[str, ShownAs("bus")]
+    month: Annotated[int, ShownAs("month")]
+    hour: Annotated[int, ShownAs("hour beginning")]
+    days: Annotated[int, ShownAs("days", secondary=True)]
+
+    @property
+    def of_cell(self) -> tuple[str, int, int, int]:
+        """The first columns of any row of this cell."""
+        return self.bus, self.month, self.hour, self.days
+
+    @property
+    def key(self) -> CellKey:
+        """Bus, month and hour."""
+        return self.bus, self.month, self.hour
+
+
+@dataclass(frozen=True)
+class CellSizeRow(_OfCell):
     """One size in one cell: power, extremes, and what it broke; figures are None where its run failed."""
 
-    bus: str
-    month: int
-    hour: int
-    days: int
     n_servers: int
     kept: bool
     engine: str
@@ -67,24 +84,15 @@ class CellSizeRow(TypedRow):
             loading_where=heaviest.place_in_words(moment) if heaviest else None,
         )
 
-    @property
-    def key(self) -> CellKey:
-        """Bus, month and hour."""
-        return self.bus, self.month, self.hour
-
 
 @dataclass(frozen=True)
-class CellRow(TypedRow):
+class CellRow(_OfCell):
     """The answer of a cell: the largest size kept, and what the next one broke.
 
     `n_servers` is 0 where not even the smallest site is kept; None where only larger ones were simulated than do.
     `at_cap`: nothing larger was refused, the search ended at its cap.
     """
 
-    bus: str
-    month: int
-    hour: int
-    days: int
     n_servers: int | None
     power_mw: float | None
     power_peak_mw: float | None
@@ -95,11 +103,6 @@ class CellRow(TypedRow):
     limit: str | None
     limit_where: str | None
     at_cap: bool
-
-    @property
-    def key(self) -> CellKey:
-        """Bus, month and hour."""
-        return self.bus, self.month, self.hour
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,43 +124,58 @@ class YearRun(RunRow):
 
 
 @dataclass(frozen=True)
-class FleetRow(TypedRow):
-    """A fleet that keeps the limits in every hour of the year; figures are None where none was found."""
+class ProfileRow(_OfCell):
+    """A cell of the limited load profile: MW allowed, what is firm, what binds, and what was searched for it alone."""
 
-    bus: str
-    operation: str
-    rounds: int
-    note: str
-    n_servers: int | None = None
-    n_gpus: int | None = None
-    power_mw: float | None = None
-    power_peak_mw: float | None = None
-    energy_mwh: float | None = None
-    throughput_tps: float | None = None
-    throughput_share: float | None = None
-    tokens_of_firm: float | None = None
-    curtailed_hours: int | None = None
+    allowed_mw: Annotated[float | None, ShownAs("MW allowed", 3)]
+    firm_mw: Annotated[float | None, ShownAs("firm MW", 3)]
+    above_firm_mw: Annotated[float | None, ShownAs("above firm", 3)]
+    flexible_mw: Annotated[float | None, ShownAs("flexible fleet MW", 3)]
+    flexible_batch_cap: Annotated[int | None, ShownAs("its batch size up to")]
+    limit: Annotated[str | None, ShownAs("limit that binds")]
+    limit_where: Annotated[str | None, ShownAs("where")]
+    searched_mw: Annotated[float | None, ShownAs("MW of the hour searched by itself", 3, secondary=True)]
+    searched_gpus: Annotated[int | None, ShownAs("its GPUs at nominal batch", secondary=True)]
+    lowest_pu: Annotated[float | None, ShownAs("lowest pu", 4, secondary=True)]
+    highest_pu: Annotated[float | None, ShownAs("highest pu", 4, secondary=True)]
+    loading_pu: Annotated[float | None, ShownAs("highest loading", 3, secondary=True)]
+    at_cap: bool
 
 
 @dataclass(frozen=True)
-class FleetCellRow(TypedRow):
+class FleetRow(TypedRow):
+    """A fleet that keeps the limits in every hour of the year; figures are None where none was found."""
+
+    bus: Annotated[str, ShownAs("bus")]
+    operation: Annotated[str, ShownAs("operation")]
+    rounds: Annotated[int, ShownAs("rounds", secondary=True)]
+    note: Annotated[str, ShownAs("note")]
+    n_servers: int | None = None
+    n_gpus: Annotated[int | None, ShownAs("GPUs")] = None
+    power_mw: Annotated[float | None, ShownAs("least MW", 3)] = None
+    power_peak_mw: Annotated[float | None, ShownAs("peak MW", 3)] = None
+    energy_mwh: float | None = None
+    throughput_tps: Annotated[float | None, ShownAs("tokens/s", 0)] = None
+    throughput_share: Annotated[float | None, ShownAs("tokens, of its own at nominal batch", 3, secondary=True)] = None
+    tokens_of_firm: Annotated[float | None, ShownAs("tokens, of the firm fleet's", 3)] = None
+    curtailed_hours: Annotated[int | None, ShownAs("hours curtailed")] = None
+
+    @property
+    def energy_gwh(self) -> Annotated[float | None, ShownAs("GWh", 2)]:
+        """Energy of the year."""
+        return None if self.energy_mwh is None else self.energy_mwh / 1e3
+
+
+@dataclass(frozen=True)
+class FleetCellRow(_OfCell):
     """What went through the year in a cell: mean power, extremes, and up to which batch size."""
 
-    bus: str
     operation: str
-    month: int
-    hour: int
-    days: int
     power_mw: float
     lowest_pu: float
     highest_pu: float
     loading_pu: float
     batch_cap: int | None
-
-    @property
-    def key(self) -> CellKey:
-        """Bus, month and hour."""
-        return self.bus, self.month, self.hour
 
 
 def cell_rows(sizes: Sequence[CellSizeRow], search_end: str | None) -> list[CellRow]:
@@ -180,18 +198,12 @@ def _cell_row(rows: Sequence[CellSizeRow], search_end: str | None) -> CellRow:
     if at_cap:
         limit, where = _SEARCH_CAP, search_end
     nothing = 0 if search_end is not None else None
+    names = ("power_mw", "power_peak_mw", "lowest_pu", "highest_pu", "loading_pu", "loading_where")
+    figures: dict[str, Any] = {name: getattr(kept, name, None) for name in names}
     return CellRow(
-        bus=rows[0].bus,
-        month=rows[0].month,
-        hour=rows[0].hour,
-        days=rows[0].days,
+        *rows[0].of_cell,
         n_servers=kept.n_servers if kept is not None else nothing,
-        power_mw=kept.power_mw if kept is not None else None,
-        power_peak_mw=kept.power_peak_mw if kept is not None else None,
-        lowest_pu=kept.lowest_pu if kept is not None else None,
-        highest_pu=kept.highest_pu if kept is not None else None,
-        loading_pu=kept.loading_pu if kept is not None else None,
-        loading_where=kept.loading_where if kept is not None else None,
+        **figures,
         limit=limit,
         limit_where=where,
         at_cap=at_cap,

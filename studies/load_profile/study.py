@@ -8,7 +8,6 @@ any time (firm), and the one that lowers its batch sizes in the tight hours (fle
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -17,12 +16,11 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
-from studies.load_profile.answer import draw_conclusion
+from studies.load_profile.answer import conclusion_of
 from studies.load_profile.cell_search import search_cell
 from studies.load_profile.fleet import YearFleets
 from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rows import CellRow, cell_rows
-from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import check_unused, question_model, unused_fields
 from studies.shared.rejudging import ALL_LIMITS
@@ -30,7 +28,6 @@ from studies.shared.side_by_side import run_side_by_side
 from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import gather_as, to_rows
-from studies.shared.workload import try_smallest_sites
 
 # Sizes that the search of a cell usually judges, for progress.
 _EXPECTED_SIZES = 12
@@ -49,26 +46,10 @@ class LoadProfileStudy(LoadProfileQuestion):
         ALL_LIMITS - set(unused_fields(LoadProfileQuestion)["limits"]) - {"throughput_share_min"}
     )
 
-    def input_files(self) -> dict[str, Path]:
-        """Circuit, bundled data, the user's traces and hourly profile."""
-        return feeder_files(self.feeder, self.trace_dir, self.profile)
-
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, after a smallest site was tried on it."""
         check_unused(self)
-        feeder, models = self.load_feeder(), self.load_models()
-        try_smallest_sites(
-            feeder,
-            self.resolve_buses(feeder),
-            models,
-            self.base_kw_per_gpu,
-            self.power_factor,
-            self.connection,
-            Policy(),
-            self.scenario,
-            self.limits,
-            self.trace_dir,
-        )
+        self.try_smallest_sites(Policy())
 
     # --- tasks
 
@@ -145,4 +126,4 @@ class LoadProfileStudy(LoadProfileQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; sizes `made_under` other limits are judged again."""
-        return draw_conclusion(self, results, made_under is not None)
+        return conclusion_of(self, results, made_under is not None)

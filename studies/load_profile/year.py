@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from g2g_opt.outcome import Outcome, StepFigures
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.simulate import simulate_runs
-from studies.load_profile.cells import Cell
+from studies.load_profile.cells import Cell, hours_scenario
 from studies.load_profile.question import LoadProfileQuestion
 
 Floats = NDArray[np.float64]
@@ -65,24 +64,14 @@ class ProfileCalendar:
 
     def scenario(self, replica_share: Floats | None = None) -> Scenario:
         """The year; `replica_share` (cell,) of the replicas are active, all of them if left out."""
-        ramps: tuple[tuple[float, float, float], ...] = ()
-        start = 1.0
-        if replica_share is not None:
-            of_hour = replica_share[self.cell_of_hour]
-            start = float(of_hour[0])
-            at = np.flatnonzero(np.diff(of_hour)) + 1
-            ramps = tuple((float(PROFILE_ROW_S * k),) * 2 + (float(of_hour[k]),) for k in at)
-        return Scenario(
-            name="year",
-            duration_s=self.n_hours * PROFILE_ROW_S,
-            dt_s=Fraction(PROFILE_ROW_S),
-            control_dt_s=Fraction(PROFILE_ROW_S),
-            replica_share_start=start,
-            replica_ramps=ramps,
-            seed=self.study.seed,
-            profile=self.study.profile,
-            profile_rows=(0, self.n_hours, 1),
-        )
+        study = self.study
+        whole = hours_scenario("year", study.profile, (0, self.n_hours, 1), study.seed, study.own_shapes)
+        if replica_share is None:
+            return whole
+        of_hour = replica_share[self.cell_of_hour]
+        at = np.flatnonzero(np.diff(of_hour)) + 1
+        ramps = tuple((float(PROFILE_ROW_S * k),) * 2 + (float(of_hour[k]),) for k in at)
+        return replace(whole, replica_share_start=float(of_hour[0]), replica_ramps=ramps)
 
     def capped_plan(self, plan: Plan, batch_cap: Ints) -> Plan:
         """The plan with batch sizes up to `batch_cap` (cell,) in every hour of a cell."""

@@ -34,7 +34,7 @@ _BUSES = (
 _BEST_MAX = 40
 
 
-def draw_conclusion(study: PortfolioQuestion, results: Sequence[TaskResult]) -> Conclusion:
+def conclusion_of(study: PortfolioQuestion, results: Sequence[TaskResult]) -> Conclusion:
     """The answer from stored results alone."""
     feeders, buses = gather_as(results, "feeders", PortfolioRow), gather_as(results, "buses", PortfolioBusRow)
     figures = list(dict.fromkeys((row.figure, row.unit) for row in buses))

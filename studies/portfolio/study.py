@@ -13,11 +13,11 @@ from typing import ClassVar
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.reading import user_path
-from studies.portfolio.answer import draw_conclusion
+from studies.portfolio.answer import conclusion_of
 from studies.portfolio.question import PortfolioQuestion
 from studies.portfolio.rows import PortfolioBusRow, PortfolioRow
-from studies.running.inputs import files_under
 from studies.shared.conclusion import Conclusion
+from studies.shared.input_files import files_under
 from studies.shared.question_model import question_model
 from studies.shared.task import Progress, Question, Tables, Task, TaskResult
 from studies.shared.typed_rows import to_rows
@@ -86,7 +86,7 @@ class PortfolioStudy(PortfolioQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone."""
-        return draw_conclusion(self, results)
+        return conclusion_of(self, results)
 
 
 def _run_whole(question: Question, progress: Progress) -> list[TaskResult]:

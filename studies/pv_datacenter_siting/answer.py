@@ -25,7 +25,7 @@ _AT_LARGEST = 1e-6
 _EQUAL = 1e-6
 
 
-def draw_conclusion(
+def conclusion_of(
     question: SitingQuestion, results: Sequence[TaskResult], made_under: Limits | None = None
 ) -> Conclusion:
     """The answer from stored rows by the question's limits; if others, the plans were `made_under` these.

@@ -11,7 +11,8 @@ import numpy as np
 
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
-from g2g_opt.hourly_profile import load_profile
+from g2g_opt.grid.attachments import connection_at
+from g2g_opt.studied_year import own_year_of
 from solvers.siting.problem import (
     Floats,
     LinearRows,
@@ -32,6 +33,7 @@ from studies.pv_datacenter_siting.days import (
     five_days,
     joined,
     slots_of,
+    steps_of,
     typical_days,
 )
 from studies.pv_datacenter_siting.network import SitingNetwork
@@ -89,7 +91,7 @@ class SitingCase:
 
 def days_of(question: SitingQuestion) -> list[Day]:
     """The days that the question begins with."""
-    profile = load_profile(question.profile)
+    profile = question.hourly()
     return five_days(profile) if question.days == "five" else typical_days(profile, question.n_typical_days)
 
 
@@ -103,12 +105,28 @@ def make_case(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) -> 
     choices = question.choices()
     of_sites = [choice.candidate_buses(feeder) for choice in choices]
     site_buses = tuple(dict.fromkeys(bus for buses in of_sites for bus in buses))
+    for bus in site_buses:
+        connection_at(feeder.bus(feeder.service_buses.get(bus, bus)), question.connection, f"a site of bus {bus}")
     size_kw = np.array(
         [question.site_kw(choice.site(of_sites[k][0], question.gpu)) for k, choice in enumerate(choices)]
     )
     demand = np.ones((len(choices), len(load)))
+    by_shape = {}
+    if question.own_shapes:
+        year = own_year_of(feeder, question.hourly())
+        by_shape = {shape: steps_of(of_year, days) for shape, of_year in year.load_share.items()}
     network = SitingNetwork(
-        feeder, question.limits, pv_buses, site_buses, load, sun, demand, slot, question.power_factor
+        feeder,
+        question.limits,
+        pv_buses,
+        site_buses,
+        load,
+        sun,
+        demand,
+        slot,
+        question.power_factor,
+        question.connection,
+        by_shape=by_shape,
     )
     steps = [feeder.regulator(name) for name in network.regulators]
     prices = [

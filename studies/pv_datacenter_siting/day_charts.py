@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from g2g_opt.hourly_profile import load_profile
 from studies.pv_datacenter_siting.days import by_day, day_of
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import DayRow, PlanRow
@@ -16,7 +15,7 @@ from studies.shared.typed_rows import gather_as
 
 def day_charts(question: SitingQuestion, results: Sequence[TaskResult], best: PlanRow | None) -> tuple[Chart, ...]:
     """Own load and sun of the days that the plan was made for."""
-    profile = load_profile(question.profile)
+    profile = question.hourly()
     place = {date: k for k, date in enumerate(by_day(profile)[2])}
     found = {}
     for row in gather_as(results, "days", DayRow):

@@ -155,6 +155,11 @@ def joined(days: Sequence[Day]) -> tuple[Floats, Floats]:
     return np.concatenate([d.load_share for d in days]), np.concatenate([d.sun for d in days])
 
 
+def steps_of(hourly: Floats, days: Sequence[Day]) -> Floats:
+    """Steps (point,) of days one after the other, of figures by the hour of the year."""
+    return np.concatenate([_steps(hourly, day.index) for day in days])
+
+
 def slots_of(n_days: int, slot_h: int) -> tuple[Ints, Ints]:
     """Tap slot of every point (point,), and the day of every slot (slot,)."""
     n_slots = 24 // slot_h

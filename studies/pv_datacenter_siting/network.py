@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.operating_points import OperatingPoints, Unit
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.attachments import STANDING_LOAD_POWER_FACTOR
+from g2g_opt.grid.attachments import LOAD_POWER_FACTOR
 from g2g_opt.limits import Limits
-from g2g_opt.site import POWER_FACTOR
+from g2g_opt.site import POWER_FACTOR, AskedConnection
 from solvers.siting.problem import LinearRows, SiteChoices, SitingPlan, empty_plan
+from studies.shared.tap_range import TapRange
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -35,7 +36,8 @@ class SitingNetwork:
 
     `load_share` and `sun` have shape (point,), `demand` (site, point); `slot` (point,) is the tap slot of a point.
     Rows are the monitored bus-phases, then rated branches if `limits` judge loadings, or if it `keeps_loadings`.
-    `power_factor` is the sites'.
+    `power_factor` and `connection` are the sites'. Loads draw `load_share`, or what `by_shape` has for the load shape
+    that they follow.
     """
 
     feeder: Feeder
@@ -47,7 +49,9 @@ class SitingNetwork:
     demand: Floats
     slot: Ints
     power_factor: float = POWER_FACTOR
+    connection: AskedConnection = "auto"
     keeps_loadings: bool = False
+    by_shape: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def regulators(self) -> tuple[str, ...]:
@@ -79,18 +83,15 @@ class SitingNetwork:
 
     def start_steps(self) -> Ints:
         """Steps (regulator,) of the feeder's own taps."""
-        taps: Mapping[str, float] = dict(self.feeder.compiled_taps)
-        if self.feeder.initial_taps is not None:
-            taps = {**taps, **self.feeder.initial_taps.regulators}
-        steps = [round((taps[name] - 1.0) / self.feeder.regulator(name).tap_step_pu) for name in self.regulators]
-        return np.array(steps, dtype=np.int64)
+        taps = TapRange.of(self.feeder)
+        return np.round((taps.start_pu - 1.0) / taps.step_pu).astype(np.int64)
 
     def _points(self, plan: SitingPlan) -> OperatingPoints:
         taps = [
             {name: self.tap_ratio(name, int(plan.tap_steps[r, h])) for r, name in enumerate(self.regulators)}
             for h in self.slot
         ]
-        return OperatingPoints(self.feeder, self.load_share, taps, **self._judged_loadings)
+        return OperatingPoints(self.feeder, self.by_shape or self.load_share, taps, **self._judged_loadings)
 
     def _units(self, plan: SitingPlan) -> tuple[list[Unit], Floats]:
         """Everything that draws or injects under a plan, with its kW (unit, point)."""
@@ -101,16 +102,20 @@ class SitingNetwork:
             units.append(Unit(power.bus))
             kw.append(-3.0 * power.peak_kw_per_phase * self.sun)
         for power in self.feeder.standing_loads:
-            units.append(Unit(power.bus, STANDING_LOAD_POWER_FACTOR))
+            units.append(Unit(power.bus, LOAD_POWER_FACTOR))
             kw.append(3.0 * power.peak_kw_per_phase * self.load_share)
         for j in np.flatnonzero(plan.pv_kw):
             units.append(Unit(self.pv_buses[j]))
             kw.append(-injected[j])
         for k, b in enumerate(plan.site_bus):
             if plan.site_kw[k] > 0.0:
-                units.append(Unit(self.site_buses[b], self.power_factor))
+                units.append(self._site_unit(self.site_buses[b]))
                 kw.append(plan.site_kw[k] * self.demand[k])
         return units, np.array(kw).reshape(len(units), len(self.sun))
+
+    def _site_unit(self, bus: str) -> Unit:
+        """A site of a bus: there, or behind its own transformer."""
+        return Unit(self.feeder.service_buses.get(bus, bus), self.power_factor, self.connection)
 
     def simulate(self, plan: SitingPlan) -> Simulated:
         """Power flows at every point."""
@@ -146,7 +151,7 @@ class SitingNetwork:
         points = self._points(plan)
         units, kw = self._units(plan)
         pv = -self._rows(*points.slopes_per_kw(units, kw, [Unit(bus) for bus in self.pv_buses]))
-        site = self._rows(*points.slopes_per_kw(units, kw, [Unit(bus, self.power_factor) for bus in self.site_buses]))
+        site = self._rows(*points.slopes_per_kw(units, kw, [self._site_unit(bus) for bus in self.site_buses]))
         tap = self._rows(*points.slopes_per_tap(units, kw, self.regulators))
         constant = simulated.g - np.einsum("ijp,jp->ip", pv, plan.injected_kw(self.sun))
         for k, b in enumerate(plan.site_bus):

@@ -24,7 +24,7 @@ from solvers.siting.search import solve_siting
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_A_DAY
 from studies.pv_datacenter_siting.network import Simulated, no_plan
-from studies.shared.stated_solver import pyomo_solver
+from studies.shared.stated_solver import solver_of
 
 # Predicted and simulated cost agree within this share.
 COST_AGREES = 0.01
@@ -116,7 +116,8 @@ def propose(
 
     Raises `InputError` if not even the feeder with `start` can be solved.
     """
-    question, network, solve = case.question, case.network, _solver_of(case)
+    question, network = case.question, case.network
+    solve = solver_of(question.solver, solve_siting, "solvers.siting.pyomo_solve", "solve_siting_statement")
     n_slots = len(case.calendar.slot_day)
     plan = start if start is not None else no_plan(network, n_slots, case.sites)
     simulated = network.simulate(plan)
@@ -128,7 +129,7 @@ def propose(
     left_s = question.time_limit_s
     for number in range(1, question.rounds_max + 1):
         problem = case.problem(network.linearize(plan, simulated, margin))
-        solution = solve(
+        solution: SitingSolution = solve(
             problem,
             mip_gap=question.mip_gap,
             time_limit_s=max(left_s, 0.2),
@@ -154,17 +155,6 @@ def propose(
     held = [one for one in rounds if _holds(case, one)]
     best = held[-1] if held else min(rounds, key=lambda one: (not one.simulated.solved.all(), one.over.sum()))
     return Proposal(case, tuple(rounds), best, bool(held))
-
-
-def _solver_of(case: SitingCase) -> Callable[..., SitingSolution]:
-    """`solve_siting`, or the same promise by the program's Pyomo statement."""
-    solver = pyomo_solver(case.question.solver)
-    if solver is None:
-        return solve_siting
-    # Pyomo takes half a second to import, which others need not wait for.
-    from solvers.siting.pyomo_solve import solve_siting_statement
-
-    return lambda problem, **asked: solve_siting_statement(problem, solver, **asked)
 
 
 def _holds(case: SitingCase, one: ProposalRound) -> bool:

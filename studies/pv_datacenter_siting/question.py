@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
+from g2g_opt.hourly_profile import HourlyProfile
 from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.quantities import (
     Count,
@@ -37,20 +38,11 @@ from g2g_opt.quantities import (
 )
 from g2g_opt.reading import finite_number
 from g2g_opt.scenario import Scenario
-from g2g_opt.site import POWER_FACTOR, Site
+from g2g_opt.site import Site
+from g2g_opt.studied_year import studied_hours
 from g2g_opt.uncontrolled import replay_uncontrolled
-from studies.shared.question_fields import (
-    SITES,
-    CircuitEdits,
-    ExcludedBuses,
-    FeederName,
-    GpuName,
-    PlacedSites,
-    SitePowerFactor,
-    StudySeed,
-    TraceFolder,
-    YearProfile,
-)
+from studies.shared.feeder_questions import SiteQuestion
+from studies.shared.question_fields import SITES, FeederName, OwnShapes, PlacedSites, StudySeed, YearProfile
 from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
 from studies.shared.site_choices import SYNTAX, SiteChoice, chosen_sites
 from studies.shared.stated_solver import MATRICES, SolverName, pyomo_solver
@@ -146,7 +138,7 @@ def read_sweeps(texts: Sequence[str], question: object) -> tuple[tuple[str, tupl
 
 
 @question_model
-class SitingQuestion:
+class SitingQuestion(SiteQuestion):
     """The question, complete enough to rerun: where do PV plants and datacenters go on `feeder`, and how large?
 
     Each datacenter is at full draw all day; with `site_scale_max` above `site_scale_min` their sizes are free between
@@ -163,8 +155,6 @@ class SitingQuestion:
     """
 
     feeder: FeederName = "ieee34"
-    exclude_buses: ExcludedBuses = ()
-    edits: CircuitEdits = None
     mode: Annotated[Literal["pv", "dc", "joint"], Flag("--mode", "what is placed")] = "pv"
     pv_buses: Annotated[
         tuple[str, ...], Flag("--pv-bus", "a candidate", metavar="BUS", group=_PV, unset="the feeder's candidates")
@@ -181,8 +171,6 @@ class SitingQuestion:
         ReadBy(read_zones),
     ] = ()
     sites: PlacedSites = ()
-    gpu: GpuName = "H100"
-    power_factor: SitePowerFactor = POWER_FACTOR
     site_scale_min: Annotated[
         Scale,
         Flag(
@@ -215,6 +203,7 @@ class SitingQuestion:
     switch_cost: Annotated[UsdPerStep, Flag("--switch-cost", "of a tap step", group=_COSTS)] = 10.0
     slot_h: Annotated[SlotH, Flag("--slot-h", "hours in which taps stay")] = 2
     profile: YearProfile = "hudson_valley_2018"
+    own_shapes: OwnShapes = False
     days: Annotated[Literal["five", "typical"], Flag("--days", "days of the program")] = "five"
     n_typical_days: Annotated[Count, Flag("--typical-days", "how many typical days there are")] = 8
     days_added_max: Annotated[FewFromZero, Flag("--days-added", "days of the year that may join")] = 4
@@ -259,7 +248,6 @@ class SitingQuestion:
         ReadBy(read_sweeps),
     ] = ()
     seed: StudySeed = 0
-    trace_dir: TraceFolder = "data/specs"
 
     # --- resolved
 
@@ -277,12 +265,22 @@ class SitingQuestion:
     def scenario(self) -> Scenario:
         """An hour at full demand, for what only needs any."""
         return Scenario(
-            "hour", replica_share_start=1.0, replica_ramps=(), seed=self.seed, profile=self.profile, duration_s=3600
+            "hour",
+            replica_share_start=1.0,
+            replica_ramps=(),
+            seed=self.seed,
+            profile=self.profile,
+            own_shapes=self.own_shapes,
+            duration_s=3600,
         )
 
-    def load_feeder(self) -> Feeder:
-        """The feeder named by the question."""
-        return Feeder.find(self.feeder, self.edits).excluding(self.exclude_buses)
+    def hourly(self) -> HourlyProfile:
+        """The hours of the year; of the load that of all the circuit's loads."""
+        return studied_hours(self.profile, self.load_feeder() if self.own_shapes else None)
+
+    def resolve_buses(self, feeder: Feeder) -> list[str]:
+        """Every bus where one of the datacenters may stand; none where none are placed."""
+        return [bus for choice in self.choices() for bus in choice.candidate_buses(feeder)]
 
     def choices(self) -> tuple[SiteChoice, ...]:
         """The datacenters to place; `InputError` if there are none to place, or names repeat."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import numpy as np
 
@@ -12,8 +13,7 @@ from studies.pv_datacenter_siting.days import STEPS_AN_HOUR, clock_of
 from studies.pv_datacenter_siting.network import worst_place
 from studies.pv_datacenter_siting.proposal import Proposal, ProposalRound
 from studies.pv_datacenter_siting.stored_plan import dump_plan
-from studies.pv_datacenter_siting.year import PlanYear
-from studies.shared.typed_rows import TypedRow
+from studies.shared.typed_rows import ShownAs, TypedRow
 
 
 @dataclass(frozen=True)
@@ -24,38 +24,38 @@ class PlanRow(TypedRow):
     `sweep` has its `value`. `cost_agrees`: simulated as predicted. `over_pu_h` is a year's.
     """
 
-    plan: str
+    plan: Annotated[str, ShownAs("plan")]
     number: int
     turn: int
     sweep: str
     value: float | None
-    pv: str
-    sites: str
+    pv: Annotated[str, ShownAs("PV")]
+    sites: Annotated[str, ShownAs("datacenters")]
     pv_kw: float
     site_kw: float
-    storage_kw: float
-    storage_kwh: float
-    curtailed_mwh: float
-    cost: float
-    predicted_cost: float
-    cost_pv_investment: float
-    cost_pv_energy: float
-    cost_violation: float
-    cost_switching: float
-    cost_site_value: float
-    cost_storage_investment: float
-    cost_storage_energy: float
-    bound: float
-    gap: float
-    status: str
-    solver_s: float
-    n_rounds: int
+    storage_kw: Annotated[float, ShownAs("storage (kW)", 0, secondary=True)]
+    storage_kwh: Annotated[float, ShownAs("storage (kWh)", 0, secondary=True)]
+    curtailed_mwh: Annotated[float, ShownAs("curtailed (MWh/year)", 1, secondary=True)]
+    cost: Annotated[float, ShownAs("simulated cost ($/year)", 0)]
+    predicted_cost: Annotated[float, ShownAs("predicted cost ($/year)", 0)]
+    cost_pv_investment: Annotated[float, ShownAs("PV investment ($/year)", 0, secondary=True)]
+    cost_pv_energy: Annotated[float, ShownAs("PV energy ($/year)", 0, secondary=True)]
+    cost_violation: Annotated[float, ShownAs("violations ($/year)", 0, secondary=True)]
+    cost_switching: Annotated[float, ShownAs("tap changes ($/year)", 0, secondary=True)]
+    cost_site_value: Annotated[float, ShownAs("value of datacenters ($/year)", 0, secondary=True)]
+    cost_storage_investment: Annotated[float, ShownAs("storage investment ($/year)", 0, secondary=True)]
+    cost_storage_energy: Annotated[float, ShownAs("storage energy ($/year)", 0, secondary=True)]
+    bound: Annotated[float, ShownAs("bound ($/year)", 0, secondary=True)]
+    gap: Annotated[float, ShownAs("gap", 4)]
+    status: Annotated[str, ShownAs("solver", secondary=True)]
+    solver_s: Annotated[float, ShownAs("solver (s)", 1, secondary=True)]
+    n_rounds: Annotated[int, ShownAs("rounds", secondary=True)]
     n_unsolved: int
     cost_agrees: bool
-    over_max_pu: float
-    over_pu_h: float
-    lowest_pu: float | None
-    highest_pu: float | None
+    over_max_pu: Annotated[float, ShownAs("farthest outside (pu)", 5, secondary=True)]
+    over_pu_h: Annotated[float, ShownAs("outside (pu h/year)", 4, secondary=True)]
+    lowest_pu: Annotated[float | None, ShownAs("lowest (pu)", 4)]
+    highest_pu: Annotated[float | None, ShownAs("highest (pu)", 4)]
     json: str
 
     @property
@@ -68,26 +68,26 @@ class PlanRow(TypedRow):
 class RoundRow(TypedRow):
     """One turn of propose, simulate, correct: what the program predicted and what was simulated."""
 
-    plan: str
-    n_days: int
-    round: int
-    status: str
-    predicted_cost: float
-    simulated_cost: float
+    plan: Annotated[str, ShownAs("plan")]
+    n_days: Annotated[int, ShownAs("days")]
+    round: Annotated[int, ShownAs("round")]
+    predicted_cost: Annotated[float, ShownAs("predicted cost ($/year)", 0)]
+    simulated_cost: Annotated[float, ShownAs("simulated cost ($/year)", 0)]
+    gap: Annotated[float, ShownAs("gap", 4)]
+    predicted_lowest_pu: Annotated[float, ShownAs("predicted lowest (pu)", 4)]
+    simulated_lowest_pu: Annotated[float | None, ShownAs("simulated lowest (pu)", 4)]
+    predicted_highest_pu: Annotated[float, ShownAs("predicted highest (pu)", 4)]
+    simulated_highest_pu: Annotated[float | None, ShownAs("simulated highest (pu)", 4)]
+    n_over: Annotated[int, ShownAs("broken limits")]
+    over_max_pu: Annotated[float, ShownAs("farthest outside (pu)", 5, secondary=True)]
+    where: Annotated[str, ShownAs("worst at", secondary=True)]
+    when: Annotated[str, ShownAs("worst when", secondary=True)]
+    n_unsolved: Annotated[int, ShownAs("steps without a solution", secondary=True)]
+    rows_generated: Annotated[int, ShownAs("rows generated", secondary=True)]
+    rows_all: Annotated[int, ShownAs("rows in all", secondary=True)]
+    status: Annotated[str, ShownAs("solver", secondary=True)]
+    solver_s: Annotated[float, ShownAs("solver (s)", 1, secondary=True)]
     bound: float
-    gap: float
-    predicted_lowest_pu: float
-    simulated_lowest_pu: float | None
-    predicted_highest_pu: float
-    simulated_highest_pu: float | None
-    over_max_pu: float
-    n_over: int
-    where: str
-    when: str
-    n_unsolved: int
-    rows_generated: int
-    rows_all: int
-    solver_s: float
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ class HistoryRow(TypedRow):
 class BuiltSizeRow(TypedRow):
     """Something that is built: "PV" or a "datacenter"; sizes that are not free have no largest one."""
 
-    plan: str
-    kind: str
-    name: str
-    bus: str
-    size_kw: float
-    size_max_kw: float | None
-    storage_kw: float
-    storage_kwh: float
+    plan: Annotated[str, ShownAs("plan")]
+    kind: Annotated[str, ShownAs("kind")]
+    name: Annotated[str, ShownAs("name")]
+    bus: Annotated[str, ShownAs("bus")]
+    size_kw: Annotated[float, ShownAs("size (kW)", 0)]
+    size_max_kw: Annotated[float | None, ShownAs("largest allowed (kW)", 0)]
+    storage_kw: Annotated[float, ShownAs("storage (kW)", 0, secondary=True)]
+    storage_kwh: Annotated[float, ShownAs("storage (kWh)", 0, secondary=True)]
 
 
 @dataclass(frozen=True)
@@ -144,14 +144,14 @@ class WindowRow(TypedRow):
     first: int
     nearest: int
     day: int
-    when: str
-    margin_pu: float
-    batch_lowest_pu: float
-    batch_highest_pu: float
-    opendss_lowest_pu: float | None
-    opendss_highest_pu: float | None
-    difference_pu: float | None
-    reason: str
+    when: Annotated[str, ShownAs("nearest to a limit")]
+    margin_pu: Annotated[float, ShownAs("margin (pu)", 5)]
+    batch_lowest_pu: Annotated[float, ShownAs("lowest, batch engine (pu)", 5)]
+    batch_highest_pu: Annotated[float, ShownAs("highest, batch engine (pu)", 5)]
+    opendss_lowest_pu: Annotated[float | None, ShownAs("lowest, OpenDSS (pu)", 5)]
+    opendss_highest_pu: Annotated[float | None, ShownAs("highest, OpenDSS (pu)", 5)]
+    difference_pu: Annotated[float | None, ShownAs("largest difference (pu)", 8, secondary=True)]
+    reason: Annotated[str, ShownAs("failure", secondary=True)]
 
 
 @dataclass(frozen=True)
@@ -163,12 +163,12 @@ class TieRow(TypedRow):
     """
 
     plan: str
-    tie: str
-    pv: str
-    sites: str
-    n_moved: int
-    cost_more: float
-    margin_pu: float | None
+    tie: Annotated[str, ShownAs("placement")]
+    pv: Annotated[str, ShownAs("PV")]
+    sites: Annotated[str, ShownAs("datacenters")]
+    n_moved: Annotated[int, ShownAs("moved", secondary=True)]
+    cost_more: Annotated[float, ShownAs("costs more ($/year)", 0)]
+    margin_pu: Annotated[float | None, ShownAs("least margin of a voltage (pu)", 5)]
 
 
 def plan_row(proposal: Proposal, plan: str, number: int, turn: int, sweep: str, value: float | None) -> PlanRow:
@@ -281,11 +281,6 @@ def size_rows(proposal: Proposal, plan: str) -> list[BuiltSizeRow]:
             )
         )
     return rows
-
-
-def year_row(year: PlanYear, plan: str) -> YearRow:
-    """The year of a plan as a row."""
-    return YearRow(plan, int(year.over.size), year.pv_mwh, year.pv_mwh_by_days)
 
 
 # --- tables that other programs read

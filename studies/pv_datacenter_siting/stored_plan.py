@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from g2g_opt.feeder import Feeder
-from g2g_opt.hourly_profile import load_profile
 from g2g_opt.reading import parse_json
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase, make_case
@@ -46,7 +45,7 @@ def day_names(text: str) -> list[str]:
 def read_plan(question: SitingQuestion, feeder: Feeder, text: str) -> tuple[SitingCase, SitingPlan]:
     """The case and plan of `dump_plan`."""
     content = parse_json(text, "the stored plan")
-    profile = load_profile(question.profile)
+    profile = question.hourly()
     days: list[Day] = [day_of(profile, k, name, n_days) for name, k, n_days in content["days"]]
     case = make_case(question, feeder, days)
     shape = (case.pv.n, len(case.network.sun))

@@ -9,21 +9,18 @@ its place, with what refused it. At last `ties` looks for other placements at th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from g2g_opt.errors import InputError
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
-from studies.pv_datacenter_siting.answer import draw_conclusion
+from studies.pv_datacenter_siting.answer import conclusion_of
 from studies.pv_datacenter_siting.case import check_budgets, days_of, make_case
 from studies.pv_datacenter_siting.corrections import CorrectionRequest, corrections_of
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import NearestRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan, best_of, judged_plans
-from studies.pv_datacenter_siting.windows import ClosedLoopWindow
 from studies.pv_datacenter_siting.work import find_ties, propose_plans, run_window, sweep_plans
-from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.stated_solver import check_solver_is_installed
@@ -65,10 +62,6 @@ class SitingStudy(SitingQuestion):
     def rejudges(self) -> frozenset[str]:
         """Limits that hold at a step or over a window's service; none where costs hang on the limits."""
         return _REJUDGES if self.violations == "forbidden" else frozenset()
-
-    def input_files(self) -> dict[str, Path]:
-        """Circuit, bundled data, the user's traces and hourly profile."""
-        return feeder_files(self.feeder, self.trace_dir, self.profile)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
@@ -126,8 +119,7 @@ class SitingStudy(SitingQuestion):
         return [
             Task(
                 "windows",
-                {"plan": row.plan, "json": asked[row.plan], "first": row.first, "nearest": row.nearest}
-                | {"margin_pu": row.margin_pu},
+                row.to_row() | {"json": asked[row.plan]},
                 f"{row.plan}, {row.when} on OpenDSS",
                 _WINDOW_WEIGHT,
             )
@@ -154,13 +146,12 @@ class SitingStudy(SitingQuestion):
             return sweep_plans(self, feeder, content["sweep"], content["values"], report)
         plan, text = content["plan"], content["json"]
         if task.kind == "windows":
-            window = ClosedLoopWindow(content["first"], content["nearest"], content["margin_pu"])
-            return run_window(self, feeder, plan, text, window, progress)
+            return run_window(self, feeder, text, NearestRow.from_row(dict(content)), progress)
         return find_ties(self, feeder, plan, text, content["first"], content["n"], progress)
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone."""
-        return draw_conclusion(self, results, made_under)
+        return conclusion_of(self, results, made_under)
 
 
 def _stage(name: str, turn: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from g2g_opt.evaluate import evaluate
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import HeldGenerator
-from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.grid.held_series import HeldSeries, LoadShares
 from g2g_opt.grid.load import HeldLoad
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.outcome import Outcome
@@ -21,28 +20,21 @@ from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR
 from studies.pv_datacenter_siting.network import Simulated
+from studies.pv_datacenter_siting.rows import NearestRow
 
 _STEP_S = 900
 
 
-@dataclass(frozen=True)
-class ClosedLoopWindow:
-    """An hour of a plan's days: its first step, the step in it that is nearest to a limit, and the distance (pu)."""
-
-    first: int
-    nearest: int
-    margin_pu: float
-
-
-def nearest_windows(case: SitingCase, simulated: Simulated, n_windows: int) -> list[ClosedLoopWindow]:
-    """The hours nearest to a limit, at most one per day and side, nearest first."""
+def nearest_windows(case: SitingCase, simulated: Simulated, plan: str, n_windows: int) -> list[NearestRow]:
+    """The hours of a plan nearest to a limit, at most one per day and side, nearest first."""
     low, high = case.network.limit_rows()
-    found: list[ClosedLoopWindow] = []
+    found: list[NearestRow] = []
     for margin in ((high - simulated.g).min(axis=0), (simulated.g - low).min(axis=0)):
         for k in range(len(case.days)):
             of_day = margin[k * STEPS_A_DAY : (k + 1) * STEPS_A_DAY]
             point = k * STEPS_A_DAY + int(of_day.argmin())
-            found.append(ClosedLoopWindow(point - point % STEPS_AN_HOUR, point, float(of_day.min())))
+            first, when = point - point % STEPS_AN_HOUR, case.place_in_time(point)
+            found.append(NearestRow(plan, first, point, float(of_day.min()), when))
     unique = {window.first: window for window in sorted(found, key=lambda w: -w.margin_pu)}
     return sorted(unique.values(), key=lambda w: w.margin_pu)[:n_windows]
 
@@ -67,7 +59,9 @@ def opendss_voltages(case: SitingCase, plan: SitingPlan, point: int) -> np.ndarr
         dt_s=Fraction(_STEP_S),
         initial_tap_position=TapPosition(regulators=taps) if taps else None,
         tolerance=1e-8,
-        own_load_share=held(load),
+        own_load_share=LoadShares(
+            held(load), tuple((shape, held(float(share[point]))) for shape, share in network.by_shape.items())
+        ),
     )
     for power in feeder.standing_generators:
         grid.attach_generator(HeldGenerator(power.peak_kw_per_phase, held(sun)), bus=power.bus)
@@ -78,14 +72,20 @@ def opendss_voltages(case: SitingCase, plan: SitingPlan, point: int) -> np.ndarr
         grid.attach_generator(HeldGenerator(injected[j] / 3.0, held(1.0)), bus=network.pv_buses[j])
     for k, b in enumerate(plan.site_bus):
         drawn = HeldLoad(plan.site_kw[k] * network.demand[k, point] / 3.0, held(1.0))
-        grid.attach_load(drawn, bus=network.site_buses[b], power_factor=network.power_factor)
+        bus = network.site_buses[b]
+        grid.attach_load(
+            drawn,
+            bus=feeder.service_buses.get(bus, bus),
+            power_factor=network.power_factor,
+            connection_type=network.connection,
+        )
     grid.start()
     grid.advance_block([0.0], {})
     return np.asarray(grid.record.voltage_pu[-1, grid.monitored_columns])
 
 
 def run_fleets(
-    case: SitingCase, plan: SitingPlan, window: ClosedLoopWindow, policy: Policy
+    case: SitingCase, plan: SitingPlan, window: NearestRow, policy: Policy
 ) -> tuple[Plan, Scenario, Outcome]:
     """An hour with the sites' fleets at full demand, in closed loop with a policy, second by second, on OpenDSS.
 
@@ -105,7 +105,7 @@ def run_fleets(
         full_kw = question.site_kw(choice.site(bus, question.gpu))
         share = float(plan.site_kw[k]) / full_kw
         sized = choice if share == 1.0 else choice.scaled(share, question.gpu)
-        sites.append(sized.site(bus, question.gpu, network.power_factor))
+        sites.append(sized.site(bus, question.gpu, network.power_factor, network.connection))
     planned = Plan(
         tuple(sites),
         taps=tuple(taps_at(case, plan, window.nearest).items()),
@@ -120,6 +120,7 @@ def run_fleets(
         replica_ramps=(),
         seed=question.seed,
         profile=question.profile,
+        own_shapes=question.own_shapes,
         profile_rows=(row, 1, 1),
     )
     found = evaluate(

@@ -10,7 +10,6 @@ import numpy as np
 
 from g2g_opt.errors import PowerFlowError
 from g2g_opt.feeder import Feeder
-from g2g_opt.hourly_profile import load_profile
 from g2g_opt.plan import Policy
 from solvers.outcome import NoPlanError, SolveStatus
 from solvers.siting.problem import Floats, Placement, SitingPlan, excess
@@ -25,6 +24,7 @@ from studies.pv_datacenter_siting.rows import (
     NearestRow,
     TieRow,
     WindowRow,
+    YearRow,
     day_rows,
     history_rows,
     node_rows,
@@ -32,11 +32,10 @@ from studies.pv_datacenter_siting.rows import (
     round_rows,
     size_rows,
     tap_rows,
-    year_row,
 )
 from studies.pv_datacenter_siting.stored_plan import read_plan
 from studies.pv_datacenter_siting.ties import moved_plans
-from studies.pv_datacenter_siting.windows import ClosedLoopWindow, nearest_windows, opendss_voltages, run_fleets
+from studies.pv_datacenter_siting.windows import nearest_windows, opendss_voltages, run_fleets
 from studies.pv_datacenter_siting.year import PlanYear, broken_hours, check_year
 from studies.shared.task import Progress, Row, Tables
 from studies.shared.typed_rows import TypedRow, to_rows
@@ -124,7 +123,7 @@ def _over_the_year(
     proposal = propose(case, report, start=begin.start, known=begin.known, excluded=excluded, narrowed=narrowed)
     if not (proposal.holds and question.year_check):
         return proposal, None
-    profile, n_days_first = load_profile(question.profile), len(case.days)
+    profile, n_days_first = question.hourly(), len(case.days)
     while True:
         year, days = check_year(proposal.case, proposal.plan), proposal.case.days
         broken = year.n_hours_broken + int(year.unsolved.sum())
@@ -177,14 +176,17 @@ def _keep(
         "history": history_rows(proposal, plan),
         "sizes": size_rows(proposal, plan),
     }
+    case = proposal.case
     if not sweep:
+        # A plan that its days refuse has none.
+        n_windows = case.question.n_windows if proposal.holds else 0
+        nearest = nearest_windows(case, proposal.best.simulated, plan, n_windows)
         kept |= {
             "taps": tap_rows(proposal, plan),
             "days": day_rows(proposal, plan),
             "voltages": node_rows(proposal, plan),
-            "nearest": _nearest_rows(proposal, plan),
+            "nearest": nearest,
         }
-    case = proposal.case
     network = case.network.with_loadings()
     kept["records"] = [PlanRecord.over_days(plan, network, network.simulate(proposal.plan))]
     _add(tables, kept)
@@ -193,7 +195,8 @@ def _keep(
 def _keep_year(tables: dict[str, list[Row]], case: SitingCase, year: PlanYear, plan: str) -> None:
     """Add the rows of a plan's year."""
     record = PlanRecord.over_year(plan, case.network.with_loadings(), year.simulated)
-    _add(tables, {"year": [year_row(year, plan)], "year_hours": broken_hours(case, year, plan), "records": [record]})
+    energy = YearRow(plan, int(year.over.size), year.pv_mwh, year.pv_mwh_by_days)
+    _add(tables, {"year": [energy], "year_hours": broken_hours(case, year, plan), "records": [record]})
 
 
 def _add(tables: dict[str, list[Row]], rows: Mapping[str, Sequence[TypedRow]]) -> None:
@@ -201,21 +204,10 @@ def _add(tables: dict[str, list[Row]], rows: Mapping[str, Sequence[TypedRow]]) -
         tables.setdefault(table, []).extend(to_rows(of_table))
 
 
-def _nearest_rows(proposal: Proposal, plan: str) -> list[NearestRow]:
-    """Hours nearest to the limits; none of a plan that its days refuse."""
-    case = proposal.case
-    if not proposal.holds:
-        return []
-    windows = nearest_windows(case, proposal.best.simulated, case.question.n_windows)
-    return [NearestRow(plan, w.first, w.nearest, w.margin_pu, case.place_in_time(w.nearest)) for w in windows]
-
-
-def run_window(
-    question: SitingQuestion, feeder: Feeder, plan: str, text: str, window: ClosedLoopWindow, progress: Progress
-) -> Tables:
+def run_window(question: SitingQuestion, feeder: Feeder, text: str, window: NearestRow, progress: Progress) -> Tables:
     """Tables of one hour of a stored plan: its nearest step on both engines, then the sites' fleets in closed loop."""
     case, built = read_plan(question, feeder, text)
-    when = case.place_in_time(window.nearest)
+    plan, when = window.plan, window.when
     progress(0.1, f"{plan}, {when} on OpenDSS")
     batch = case.network.simulate(built).g[: case.network.n_voltages, window.nearest]
     opendss, reason = None, ""
@@ -224,12 +216,8 @@ def run_window(
     except PowerFlowError as error:
         reason = str(error)
     row = WindowRow(
-        plan=plan,
-        first=window.first,
-        nearest=window.nearest,
+        **vars(window),
         day=case.days[window.first // STEPS_A_DAY].index,
-        when=when,
-        margin_pu=window.margin_pu,
         batch_lowest_pu=float(batch.min()),
         batch_highest_pu=float(batch.max()),
         opendss_lowest_pu=None if opendss is None else float(opendss.min()),

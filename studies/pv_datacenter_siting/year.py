@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.hourly_profile import load_profile
+from g2g_opt.studied_year import own_year_of
 from solvers.siting.problem import SitingPlan, excess
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR, by_day
@@ -74,7 +74,7 @@ class PlanYear:
 
 def check_year(case: SitingCase, plan: SitingPlan) -> PlanYear:
     """All hours of the profile."""
-    load, sun, dates = by_day(load_profile(case.question.profile))
+    load, sun, dates = by_day(case.question.hourly())
     slot_h, n_days = case.question.slot_h, len(dates)
     likeness = np.array([_away(case, k, load, sun) for k in range(len(case.days))])
     least = np.full((n_days, 24 // slot_h), np.inf)
@@ -126,6 +126,7 @@ def _hourly(case: SitingCase, plan: SitingPlan, k: int, load: Floats, sun: Float
     network = replace(
         case.network.with_loadings(),
         load_share=load.ravel(),
+        by_shape=own_year_of(case.network.feeder, case.question.hourly()).load_share if case.network.by_shape else {},
         sun=flat_sun,
         demand=np.tile(case.network.demand[:, hours[::STEPS_AN_HOUR]], n_days),
         slot=within,

@@ -34,7 +34,8 @@ def distance_chart(base: BaseCase, load_level: float, envelope: Envelope | None,
         weakest = min(found, key=lambda n: reach[n.bus, n.phase][0])
         low = reach[weakest.bus, weakest.phase][0]
         marked.append((distance_km[weakest.bus], low, f"{weakest.name}: lowest with"))
-    what = f"without a site (own load times {load_level:g}, taps as studies begin)"
+    state = "its controls at rest" if base.settled else "taps as studies begin"
+    what = f"without a site (own load times {load_level:g}, {state})"
     if found and envelope is not None:
         what += f" and with {envelope.title}"
     unit = "km" if not base.without_unit else f"as given: OpenDSS keeps no unit of {base.without_unit} lines"

@@ -16,8 +16,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from g2g_opt.base_case import BaseCase
 from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
 from studies.report.atomic_file import replacing
+from studies.report.distance_chart import distance_chart
 from studies.report.network_drawing import NetworkDrawing, drawing_of
 from studies.report.plot_data import chart_data, envelope_data, envelope_summary
 from studies.shared.conclusion import Chart, Conclusion, Envelope, FeederMap
@@ -37,7 +40,7 @@ _LABELS_MAX = 40
 _WORD_MAX = 28
 
 
-def draw_conclusion(conclusion: Conclusion, feeder: Feeder | None, folder: Path) -> list[Path]:
+def draw_pictures(conclusion: Conclusion, feeder: Feeder | None, folder: Path) -> list[Path]:
     """Write a PNG per map, envelope and chart, named after their titles; returns the paths."""
     # One after the other: open figures take memory.
     drawn: list[tuple[str, Callable[[], Figure]]] = []
@@ -53,10 +56,14 @@ def draw_conclusion(conclusion: Conclusion, feeder: Feeder | None, folder: Path)
     for title, draw in drawn:
         figure = draw()
         paths.append(_free_path(folder, title, paths))
-        with replacing(paths[-1]) as scratch:
-            figure.savefig(scratch, dpi=150, format="png")
-        plt.close(figure)
+        _save(figure, paths[-1], 150)
     return paths
+
+
+def _save(figure: Figure, path: Path, dpi: int) -> None:
+    with replacing(path) as scratch:
+        figure.savefig(scratch, dpi=dpi, format="png")
+    plt.close(figure)
 
 
 def _free_path(folder: Path, title: str, taken: Sequence[Path]) -> Path:
@@ -72,9 +79,29 @@ def _plain(text: object) -> str:
     return str(text).replace("$", r"\$")
 
 
+def write_feeder_picture(feeder: Feeder, base: BaseCase, load_level: float, limits: Limits, path: Path) -> Path:
+    """A feeder without a site at one glance, as a PNG at `path`: where it is weak, beside voltage against distance."""
+    lowest: dict[str, float] = {}
+    for node in base.voltages:
+        lowest[node.bus] = min(node.voltage_pu, lowest.get(node.bus, node.voltage_pu))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(16, 5.5), layout="constrained")
+    _draw_map(left, FeederMap("Lowest voltage of the bus", "pu", lowest), drawing_of(feeder))
+    chart = distance_chart(base, load_level, None, limits)
+    if chart is not None:
+        _draw_lines(right, chart)
+    figure.suptitle(f"{feeder.name}: base case without a site")
+    _save(figure, path, 120)
+    return path
+
+
 def draw_feeder_map(feeder_map: FeederMap, drawing: NetworkDrawing) -> Figure:
     """The feeder with its buses coloured by their figures; those without one are small and grey."""
     figure, axes = plt.subplots(figsize=(10, 6.5), layout="constrained")
+    _draw_map(axes, feeder_map, drawing)
+    return figure
+
+
+def _draw_map(axes: Axes, feeder_map: FeederMap, drawing: NetworkDrawing) -> None:
     for edge in drawing.edges:
         ends = [drawing.positions.get(bus) for bus in edge.buses]
         if ends[0] is not None and ends[1] is not None:
@@ -99,7 +126,7 @@ def draw_feeder_map(feeder_map: FeederMap, drawing: NetworkDrawing) -> Figure:
             cmap="viridis",
             zorder=3,
         )
-        figure.colorbar(dots, ax=axes, label=_plain(feeder_map.unit), shrink=0.75)
+        axes.figure.colorbar(dots, ax=axes, label=_plain(feeder_map.unit), shrink=0.75)
     _label_buses(axes, feeder_map, drawing)
     if drawing.y_per_x is not None:
         axes.set_aspect(drawing.y_per_x, adjustable="datalim")
@@ -109,7 +136,6 @@ def draw_feeder_map(feeder_map: FeederMap, drawing: NetworkDrawing) -> Figure:
     if drawing.computed:
         remarks.append(drawing.coordinate_system)
     axes.set_title(_plain("\n".join([feeder_map.title, *remarks])), fontsize=11)
-    return figure
 
 
 def _label_buses(axes: Axes, feeder_map: FeederMap, drawing: NetworkDrawing) -> None:
@@ -171,10 +197,17 @@ def draw_envelope(envelope: Envelope) -> Figure:
 
 def draw_chart(chart: Chart) -> Figure:
     """The lines and points of a chart; x are places of words where any x is a word."""
-    # Where limits are drawn, every place in the axes says something.
-    beside = len(chart.lines) > _INSIDE_MAX or bool(chart.limits)
-    width = 10.5 if beside else 8
-    figure, axes = plt.subplots(figsize=(width, 5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(10.5 if _is_beside(chart) else 8, 5), layout="constrained")
+    _draw_lines(axes, chart)
+    return figure
+
+
+def _is_beside(chart: Chart) -> bool:
+    """Does the legend stand beside the axes? Where limits are drawn, every place in them says something."""
+    return len(chart.lines) > _INSIDE_MAX or bool(chart.limits)
+
+
+def _draw_lines(axes: Axes, chart: Chart) -> None:
     data = chart_data(chart)
     if data["diagonal"]:
         axes.plot(data["diagonal"], data["diagonal"], "--", color="#8d99a5", lw=1.2, label="equal")
@@ -217,11 +250,10 @@ def draw_chart(chart: Chart) -> Figure:
     axes.set_title(_plain(chart.title), fontsize=11, wrap=True)
     axes.grid(alpha=0.3)
     if data["diagonal"] or len(chart.lines) > 1:
-        if beside:
+        if _is_beside(chart):
             axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
         else:
             axes.legend(fontsize=8)
-    return figure
 
 
 def _figures(values: Sequence[float | None]) -> list[float]:

@@ -46,22 +46,31 @@ def scenario_chart(scenarios: Sequence[Scenario], feeder: Feeder) -> Chart:
 
 
 def _series(scenario: Scenario, feeder: Feeder, time_s: Floats) -> Mapping[str, Floats]:
-    own, sun = profile_series(scenario)
+    own, units = profile_series(scenario, feeder)
     found: dict[str, Floats] = {
-        "replicas in use": np.asarray(replica_schedule(_REPLICAS, scenario).count_at(time_s)) / _REPLICAS,
-        "own load": own.at(time_s) if own is not None else np.ones(len(time_s)),
+        **_replicas(scenario, time_s),
+        "own load": own.of_all.at(time_s) if own is not None else np.ones(len(time_s)),
     }
-    if sun is not None:
+    if units is not None:
         # Sites with PV follow it too, whether or not the feeder has generators of its own.
-        found["sun"] = sun.at(time_s)
+        found["sun"] = units.sun.at(time_s)
     generators, loads = standing_units(feeder, scenario)
     peaks_kw = {power.bus: power.peak_kw_per_phase for power in feeder.standing_generators}
-    if sun is None:
+    if units is None:
         found |= {f"sun at {bus}": unit.power_series_kw(time_s) / peaks_kw[bus] for bus, unit in generators}
     if scenario.profile is None:
         peaks_kw = {power.bus: power.peak_kw_per_phase for power in feeder.standing_loads}
         found |= {f"standing load at {bus}": unit.power_series_kw(time_s) / peaks_kw[bus] for bus, unit in loads}
     return found
+
+
+def _replicas(scenario: Scenario, time_s: Floats) -> Mapping[str, Floats]:
+    """Of all sites alike, or of each that the scenario names."""
+    sites = {f"replicas in use at {shares.site}": shares.site for shares in scenario.site_shares}
+    return {
+        name: np.asarray(replica_schedule(_REPLICAS, scenario, site).count_at(time_s)) / _REPLICAS
+        for name, site in (sites or {"replicas in use": ""}).items()
+    }
 
 
 def course_charts(title: str, days: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> tuple[Chart, ...]:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import g2g_opt
-from g2g_opt.data_files import data_path, trace_folder
 from g2g_opt.errors import InputError
 from g2g_opt.grid.circuit_file.reading import circuit_inputs, is_own_circuit
-from g2g_opt.hourly_profile import profile_path
 from g2g_opt.reading import file_status, read_bytes
-from g2g_opt.scenario import TrainingOverlay
 from studies.shared.task import Question
 
 _PACKAGES = (
@@ -34,7 +31,10 @@ _PACKAGES = (
 # Shows results and takes commands; no result changes with it.
 _SHOWS_ONLY = {
     ("studies", name)
-    for name in ("report", "feeder", "cli.py", "finish.py", "models_table.py", "study_commands.py", "terminal.py")
+    for name in (
+        *("report", "simulation_log"),
+        *("cli.py", "study_report.py", "models_table.py", "study_commands.py", "terminal.py"),
+    )
 }
 
 
@@ -107,29 +107,3 @@ def input_hashes(files: Mapping[str, Path]) -> dict[str, str]:
 def _sha256(path: Path, mtime_ns: int, n_bytes: int, inode: int) -> str:
     """Digest of a file as it stands: read again whenever its time, size or place on the disk is another."""
     return hashlib.sha256(read_bytes(path, "input")).hexdigest()
-
-
-def files_under(kind: str, folder: Path) -> dict[str, Path]:
-    """All files in a folder and below, by name."""
-    return {f"{kind}/{p.relative_to(folder).as_posix()}": p for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def feeder_files(
-    feeder: str, trace_dir: str, profile: str | None = None, training: Sequence[TrainingOverlay] = ()
-) -> dict[str, Path]:
-    """Files that a study on this feeder reads, by name: bundled data, the user's traces (of inference and training) and
-    hourly profile.
-
-    Those of a user's own circuit are found as it is read (`inputs_of`).
-    """
-    bundled = [] if is_own_circuit(feeder) else sorted(data_path("feeders", feeder.lower()).iterdir())
-    traces = sorted(trace_folder(Path(trace_dir)).glob("*/trace.csv"))
-    profiles = [profile_path(profile)] if profile is not None else []
-    workloads = sorted(data_path("workloads").glob("*.csv"))
-    jobs = dict.fromkeys(job.trace for job in training if job.trace is not None)
-    return {f"training/{trace}": Path(trace) for trace in jobs} | {
-        f"{kind}/{path.name if kind != 'traces' else path.relative_to(trace_dir).as_posix()}": path
-        for kind, paths in (("feeder", bundled), ("workloads", workloads), ("traces", traces), ("profiles", profiles))
-        for path in paths
-        if path.is_file()
-    }

@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,16 +124,13 @@ def run_study(
     with folder.locked():
         if question is not None:
             _begin(folder, question, None)
-        ledger = Ledger(folder.ledger, writable=True)
-        try:
+        with closing(Ledger(folder.ledger, writable=True)) as ledger:
             _check_same(ledger, question_of(ledger), older)
             _clear(folder, ledger, tell)
             if retry_failed:
                 ledger.retry_failed()
             _run_stages(folder, ledger, workers, older, tell)
             return Finished(ledger.entries(), True)
-        finally:
-            ledger.close()
 
 
 def _clear(folder: StudyFolder, ledger: Ledger, tell: Tell) -> None:
@@ -295,11 +293,8 @@ def read_results(root: Path) -> tuple[Question, list[TaskResult], list[Entry]]:
     `InputError` if tables are not what was recorded: an answer would rest on less than it says.
     """
     folder = StudyFolder(root)
-    ledger = Ledger(folder.ledger)
-    try:
+    with closing(Ledger(folder.ledger)) as ledger:
         question, entries = question_of(ledger), ledger.entries()
-    finally:
-        ledger.close()
     if damaged := damaged_results(folder, entries):
         words = "; ".join(f"{entry.task.label} ({entry.id}): {damage}" for entry, damage in damaged)
         n = f"{len(damaged)} task{'s' if len(damaged) > 1 else ''}"

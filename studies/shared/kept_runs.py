@@ -14,10 +14,9 @@ from typing import Protocol
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
-from g2g_opt.outcome import Outcome
+from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine
 from studies.shared.stored_runs import RunRow
 from studies.shared.task import Row
 

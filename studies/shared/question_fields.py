@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
 from g2g_opt.plan import STORAGE_SYNTAX, StorageUnit
 from g2g_opt.quantities import BatchSize, Count, KwPerGpu, PowerFactor, PowerMw, Seed
-from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.site import AskedConnection
 from studies.shared.question_model import NounFlags, ReadBy
@@ -68,6 +66,13 @@ PlacedSites = Annotated[
 YearProfile = Annotated[
     str, Flag("--profile", "hourly year of the feeder's own load and sun: a bundled name or a CSV", metavar="NAME|FILE")
 ]
+OwnShapes = Annotated[
+    bool,
+    Flag(
+        "--own-shapes",
+        "loads follow the load shapes of your own circuit through the year of the profile, not the profile's load",
+    ),
+]
 TraceFolder = Annotated[str, Flag("--trace-dir", "where your own traces lie")]
 StudySeed = Annotated[Seed, Flag("--seed", "study seed, which keys all draws")]
 
@@ -108,13 +113,3 @@ StorageUnits = Annotated[
         read=StorageUnit.parse,
     ),
 ]
-
-
-def studied_at(at: str | None, scenario: Scenario) -> str | None:
-    """An hour of a circuit's own shapes, for a scenario that has no hours of its own; `InputError` with a profile."""
-    if at is not None and scenario.profile is not None:
-        raise InputError(
-            f"at {at} the circuit's own shapes say what it draws, and so does the profile {scenario.profile}; leave "
-            "out one of them"
-        )
-    return at

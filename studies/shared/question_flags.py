@@ -223,13 +223,6 @@ def flags_of(
                 yield FieldFlag(path, names, grouped, hint, optional, value, read_by)
 
 
-def field_flag(name: str, hint: Any, default: Any) -> FieldFlag:
-    """The option of one field by its annotation."""
-    (flag,) = _notes(hint, Flag)
-    _, bare, optional = _unwrapped(hint)
-    return FieldFlag((), (name,), flag, bare, optional, default)
-
-
 @cache
 def _hints(kind: type) -> Mapping[str, Any]:
     return get_type_hints(kind, include_extras=True)
@@ -288,7 +281,9 @@ def add_noun_flags(parser: argparse.ArgumentParser, noun: Any, names: Sequence[s
     for one in flags_of(type(noun), noun):
         if one.names[0] in names:
             one.add(parser, one.names[0])
-            parser.set_defaults(**{one.names[0]: one.default})
+            # To a list more is added where a flag is repeated.
+            default = list(one.default) if isinstance(one.default, tuple) else one.default
+            parser.set_defaults(**{one.names[0]: default})
 
 
 def given_fields(kind: type, options: argparse.Namespace) -> dict[str, Any]:

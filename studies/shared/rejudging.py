@@ -34,6 +34,11 @@ def under_limits(question: Question, limits: Limits) -> Question:
     changed = [name for name in vars(limits) if getattr(limits, name) != getattr(asked, name)]
     if unable := [name for name in changed if name not in able]:
         known = f"; it can by {', '.join(sorted(able))}" if able else ""
+        if "rating_basis" in unable:
+            raise InputError(
+                f"the stored loadings are shares of {asked.rating_basis} ratings; ask the question anew with "
+                f"--rating-basis {limits.rating_basis}"
+            )
         raise InputError(
             f"a {question.study} study cannot judge its stored results again by {', '.join(unable)}{known}: ask the "
             "question anew with it"

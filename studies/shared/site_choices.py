@@ -96,11 +96,7 @@ class SiteChoice:
         self.check()
         if self.candidates:
             buses = tuple(dict.fromkeys(feeder.bus(bus).name for bus in self.candidates))
-            for bus in buses:
-                if feeder.bus(bus).phases != (1, 2, 3):
-                    raise InputError(
-                        f"site {self.name!r}: bus {bus} has phases {feeder.bus(bus).phases}; a site needs all three"
-                    )
+            check_phases(feeder, buses, f"site {self.name!r}: ")
             return buses
         if not self.zone:
             return feeder.candidate_buses
@@ -110,6 +106,13 @@ class SiteChoice:
         if not buses:
             raise InputError(f"site {self.name!r}: zone {self.zone} has no bus that a site can go to")
         return buses
+
+
+def check_phases(feeder: Feeder, buses: Sequence[str], whose: str = "") -> None:
+    """Raise `InputError`, which says `whose` they are, for a bus that lacks a phase."""
+    for bus in buses:
+        if feeder.bus(bus).phases != (1, 2, 3):
+            raise InputError(f"{whose}bus {bus} has phases {feeder.bus(bus).phases}; a site needs all three")
 
 
 def study_sites(feeder: str) -> tuple[SiteChoice, ...]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, Any
 
 from g2g_opt.errors import InputError
 from g2g_opt.flag import Flag
 from solvers.outcome import SolverError
+
+Solve = Callable[..., Any]
 
 MATRICES = "highs"
 _PREFIX = "pyomo:"
@@ -32,6 +36,19 @@ def pyomo_solver(name: str) -> str | None:
     if not name.startswith(_PREFIX) or not asked:
         raise InputError(f"solver must be {MATRICES}, or {_PREFIX}NAME as in {_PREFIX}scip, got {name!r}")
     return asked
+
+
+def solver_of(name: str, matrices: Solve, module: str, statement: str) -> Solve:
+    """What solves a program by the solver of a question: `matrices` of our own, or the same promise by its statement.
+
+    `statement` is the function of a `module` that takes the solver's name after the program.
+    """
+    solver = pyomo_solver(name)
+    if solver is None:
+        return matrices
+    # Pyomo takes half a second to import, which others need not wait for.
+    stated: Solve = getattr(import_module(module), statement)
+    return lambda problem, **asked: stated(problem, solver, **asked)
 
 
 def check_solver_is_installed(name: str) -> None:

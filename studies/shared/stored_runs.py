@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter
 
 from g2g_opt.edges import Edges
+from g2g_opt.engine_reason import EngineReason
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.judge import judge
 from g2g_opt.limits import Limits
@@ -71,6 +72,7 @@ class SummaryRow(TypedRow):
     loading_steps_by_class: Counts
     own_loads_unserved_steps: int
     own_loads_worst: str
+    second_solution_pu: float
     power_quality: str
     sites: str
 
@@ -91,6 +93,7 @@ class SummaryRow(TypedRow):
             branches=summary.branches,
             own_loads_unserved_steps=summary.own_loads_unserved_steps,
             own_loads_worst=summary.own_loads_worst,
+            second_solution_pu=summary.second_solution_pu,
             power_quality=summary.power_quality.to_json() if summary.power_quality is not None else "",
             sites=_SITES.dump_json(summary.sites).decode(),
             **{name: getattr(summary, name).reshape(-1) for name in _ARRAYS},
@@ -126,6 +129,7 @@ class SummaryRow(TypedRow):
             branches=self.branches,
             own_loads_unserved_steps=self.own_loads_unserved_steps,
             own_loads_worst=self.own_loads_worst,
+            second_solution_pu=self.second_solution_pu,
             sites=self.read_sites(),
             power_quality=PowerQuality.from_json(self.power_quality) if self.power_quality else None,
             failure=self.read_failure(),
@@ -142,6 +146,7 @@ class RunRow(SummaryRow):
     scenario_name: str
     engine: str
     engine_note: str
+    engine_reason: EngineReason | None
     seconds: float
 
     @classmethod
@@ -154,6 +159,7 @@ class RunRow(SummaryRow):
             scenario_name=scenario.name,
             engine=outcome.engine,
             engine_note=outcome.engine_note,
+            engine_reason=outcome.engine_reason,
             seconds=outcome.seconds,
             **more,
         )
@@ -178,7 +184,16 @@ class RunRow(SummaryRow):
         """
         summary = self.read_summary()
         verdict = judge(summary, limits, base)
-        return Outcome(self.scenario_name, self.engine, summary, verdict, self.seconds, self.engine_note, base=base)
+        return Outcome(
+            self.scenario_name,
+            self.engine,
+            summary,
+            verdict,
+            self.seconds,
+            self.engine_note,
+            self.engine_reason,
+            base=base,
+        )
 
 
 def _node(name: str) -> tuple[str, int]:

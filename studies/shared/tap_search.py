@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.assembly import assemble
 from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.feeder import Feeder
 from g2g_opt.judge import Criterion
@@ -20,8 +18,7 @@ from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from solvers.taps.settings import TapProblem, solve_taps
 from studies.shared.side_by_side import RunRequest, Wanted, together
-
-Taps = tuple[tuple[str, float], ...]
+from studies.shared.tap_range import TapRange, Taps, measured_tap_slopes
 
 FORESIGHT = "taps found with foresight: one setting per size, chosen knowing the hour"
 
@@ -98,9 +95,8 @@ class TapSearch:
         self._optimise = optimise and bool(feeder.regulators)
         self._trace_dir = trace_dir
         self._slopes: NDArray[np.float64] | None = None
-        start = feeder.initial_taps.regulators if feeder.initial_taps is not None else {}
-        ratios = {**feeder.compiled_taps, **start}
-        self._last_good: Taps = tuple((name, ratios[name]) for name in feeder.regulators)
+        self._range = TapRange.of(feeder)
+        self._last_good: Taps = self._range.taps(self._range.study)
 
     def try_taps(self, plan: Plan, first: Taps | None = None) -> Wanted[list[TapTrial]]:
         """Simulate `plan` under one tap setting after another until one is kept; the last trial is the verdict.
@@ -142,37 +138,25 @@ class TapSearch:
     def _propose(self, plan: Plan, runs: Sequence[Outcome]) -> Iterator[Taps]:
         """Taps with the most room on both sides, then those that are as high as the upper limit permits."""
         if self._slopes is None:
-            self._measure(plan)
-        assert self._slopes is not None
-        lowest_pu = np.min([run.summary.lowest_pu for run in runs], axis=0)
-        highest_pu = np.max([run.summary.highest_pu for run in runs], axis=0)
-        taps = dict(plan.taps)
-        regulators = list(self._feeder.regulators.values())
-        ratio = np.array([taps[r.name] for r in regulators])
-        step = np.array([r.tap_step_pu for r in regulators])
+            self._slopes = measured_tap_slopes(plan, self._scenarios[0], self._feeder, self._limits, self._trace_dir)
+        found, taps = self._range, dict(plan.taps)
+        ratio = np.array([taps[name] for name in found.names])
+        down, up = found.steps_left(ratio)
         for high_weight in (1.0, 0.0):
             solution = solve_taps(
                 TapProblem(
-                    lowest_pu=lowest_pu,
-                    highest_pu=highest_pu,
+                    lowest_pu=np.min([run.summary.lowest_pu for run in runs], axis=0),
+                    highest_pu=np.max([run.summary.highest_pu for run in runs], axis=0),
                     slope_pu_per_step=self._slopes,
-                    steps_down=np.ceil((ratio - [r.tap_min_pu for r in regulators]) / step - 1e-6).astype(np.int64),
-                    steps_up=np.ceil(([r.tap_max_pu for r in regulators] - ratio) / step - 1e-6).astype(np.int64),
+                    steps_down=down,
+                    steps_up=up,
                     v_min_pu=self._limits.voltage_min_pu,
                     v_max_pu=self._limits.voltage_max_pu,
                     high_weight=high_weight,
                 )
             )
             if solution is not None and solution.margin_pu > HOPELESS_MARGIN_PU:
-                moved = np.round(ratio + solution.steps * step, 9).tolist()
-                yield tuple((r.name, r.clipped(to)) for r, to in zip(regulators, moved, strict=True))
-
-    def _measure(self, plan: Plan) -> None:
-        run = assemble(plan, self._scenarios[0], self._feeder, self._limits, trace_dir=self._trace_dir)
-        ticks: Any = run.coordinator.run_iter()
-        next(ticks)
-        self._slopes = run.grid.estimate_tap_sensitivity()
-        ticks.close()
+                yield found.moved(ratio, solution.steps)
 
 
 def _may_be_mended(run: Outcome) -> bool:

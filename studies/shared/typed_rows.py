@@ -2,21 +2,33 @@
 
 Fields are numbers, words, truth values, string enums, None beside any of them, tuples of those, and arrays. A table is
 written and read by its class alone, so a name that does not exist is found where it is written, not where it is read.
+What people are shown of a field is said in its annotation: `power_mw: Annotated[float, ShownAs("peak MW", 2)]`.
 """
 
 from __future__ import annotations
 
 import types
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from enum import Enum
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from g2g_opt.errors import InputError
+from studies.shared.conclusion import Column, ResultTable
 from studies.shared.task import Row, TaskResult, gather
+
+
+@dataclass(frozen=True)
+class ShownAs:
+    """The column of a field, or of a property by what it returns: `title`, `digits` and `secondary` as of `Column`."""
+
+    title: str
+    digits: int | None = None
+    secondary: bool = False
 
 
 class TypedRow:
@@ -55,6 +67,51 @@ def gather_as(results: Sequence[TaskResult], table: str, kind: type[_Row]) -> li
 def to_rows(rows: Sequence[TypedRow]) -> list[Row]:
     """Rows as they are stored."""
     return [row.to_row() for row in rows]
+
+
+def columns_of(kind: type[TypedRow], *chosen: str | Column) -> tuple[Column, ...]:
+    """Columns of a table of such rows: of all fields that are shown, or of those `chosen`, by their names.
+
+    Names may stand in one text, separated by blanks; a `Column` is the table's own.
+    """
+    known = _columns(kind)  # type: ignore[arg-type]
+    if not chosen:
+        return tuple(known.values())
+    listed = [[one] if isinstance(one, Column) else [known[name] for name in one.split()] for one in chosen]
+    return tuple(column for columns in listed for column in columns)
+
+
+def table_of(
+    name: str,
+    title: str,
+    columns: Sequence[Column],
+    rows: Sequence[TypedRow | Mapping[str, Any]],
+    folded: bool = False,
+) -> ResultTable:
+    """A table of rows: of records with all their figures, arrays left out, and what the columns ask for besides."""
+    shown = [row if isinstance(row, Mapping) else as_shown(row, columns) for row in rows]
+    return ResultTable(name, title, tuple(columns), shown, folded)
+
+
+def as_shown(row: TypedRow, columns: Sequence[Column], more: Mapping[str, Any] = MappingProxyType({})) -> Row:
+    """A record's figures by column, with `more` that are none of its own."""
+    found = {name: value for name, value in vars(row).items() if not isinstance(value, np.ndarray)} | dict(more)
+    return found | {column.name: getattr(row, column.name) for column in columns if column.name not in found}
+
+
+@lru_cache
+def _columns(kind: type[TypedRow]) -> dict[str, Column]:
+    hints = get_type_hints(kind, include_extras=True)
+    for of in reversed(kind.__mro__):
+        for name, member in vars(of).items():
+            if isinstance(member, property):
+                hints[name] = get_type_hints(member.fget, include_extras=True).get("return")
+    return {
+        name: Column(name, one.title, one.digits, one.secondary)
+        for name, hint in hints.items()
+        for one in getattr(hint, "__metadata__", ())
+        if isinstance(one, ShownAs)
+    }
 
 
 @lru_cache

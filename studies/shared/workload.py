@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from g2g_opt.assembly import assemble
 from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from g2g_opt.limits import Limits
-from g2g_opt.plan import Plan, Policy, StorageUnit
-from g2g_opt.scenario import Scenario
-from g2g_opt.site import GPUS_PER_SERVER, AskedConnection, sized_site, smallest_n_servers
+from g2g_opt.site import GPUS_PER_SERVER, smallest_n_servers
+from studies.shared.site_choices import check_phases
 
 Models = tuple[tuple[InferenceModelSpec, int], ...]
 
@@ -57,35 +53,10 @@ def check_site_buses(feeder: Feeder, names: Sequence[str]) -> tuple[str, ...]:
 def check_three_phase(feeder: Feeder, names: Sequence[str]) -> tuple[str, ...]:
     """The buses named, or the feeder's candidates; `InputError` for one that is unknown or lacks a phase."""
     buses = tuple(feeder.bus(bus).name for bus in names) or feeder.candidate_buses
-    for bus in buses:
-        if feeder.bus(bus).phases != (1, 2, 3):
-            raise InputError(f"bus {bus} has phases {feeder.bus(bus).phases}; a site needs all three")
+    check_phases(feeder, buses)
     if not buses:
         raise InputError(f"feeder {feeder.name} has no bus that a site can go to; see `g2g feeder`")
     return buses
-
-
-def try_smallest_sites(
-    feeder: Feeder,
-    buses: Sequence[str],
-    models: Models,
-    base_kw_per_gpu: float,
-    power_factor: float,
-    connection: AskedConnection,
-    policy: Policy,
-    scenario: Scenario,
-    limits: Limits,
-    trace_dir: str,
-    storage: tuple[StorageUnit, ...] = (),
-) -> None:
-    """Start a run with a smallest site at every bus; raises what stands in the way before workers meet it."""
-    n_servers = smallest_n_servers(models)
-    for bus in buses:
-        site = sized_site("site", bus, models, n_servers, base_kw_per_gpu, power_factor, connection)
-        run = assemble(
-            Plan((site,), policy=policy, storage=storage), scenario, feeder, limits, trace_dir=Path(trace_dir)
-        )
-        run.grid.start()
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def test_a_grant_holds_by_the_public_door_at_every_level_and_a_refusal_does_not(
     study, results = queue
     rows = {row.request: row for row in gather_as(results, "queue", QueueRow)}
     requests = {one.name: one for one in study.read()}
-    feeder = study.load_queue_feeder()
+    feeder = study.load_feeder()
     grid = GrantedGrid(study, feeder, 2025)
     grants = [Grant(requests[name], "firm", rows[name].n_servers_by_level) for name in ("second", "third")]
     for level, share in grid.cases(2026):

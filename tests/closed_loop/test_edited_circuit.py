@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bus_capacity import find_bus_capacity
 
 from g2g_opt.data_files import data_path
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.hosting_capacity.work import find_bus_capacity
 
 PUBLISHED = Path(__file__).resolve().parent.parent / "circuits" / "ieee13_published.dss"
 # The bundled feeder's studies have units of their own at 675 and 680, which no edit of an element brings.

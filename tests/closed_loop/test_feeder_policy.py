@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -28,9 +29,9 @@ from studies.feeder_policy.cases import (
     METRICS,
     CaseRow,
     FeederPolicyAnswer,
-    answer_feeder_policy,
     clairvoyant_row,
     mean_rows,
+    run_case,
 )
 from studies.feeder_policy.clairvoyant import Clairvoyant, FleetBySize
 from studies.feeder_policy.question import FeederPolicyQuestion
@@ -65,6 +66,18 @@ QUESTION = FeederPolicyQuestion(
     rounds=1,
     limits=Limits(loading_max_pu=None),  # voltages are what a policy of batch sizes is trained for
 )
+
+
+def answer_feeder_policy(question: FeederPolicyQuestion, cases: Sequence[str] = CASES) -> FeederPolicyAnswer:
+    """Train on the training scenarios, run the cases in the test scenarios; one after the other."""
+    setting = FeederPolicyCase(question)
+    found = [run_case(setting, case) for case in cases]
+    return FeederPolicyAnswer(
+        tuple(row for one in found for row in one.rows),
+        {case: one.policies[case] for case, one in zip(cases, found, strict=True) if one.policies},
+        tuple(entry for one in found for entry in one.rounds),
+        {case: one.margins_pu[case] for case, one in zip(cases, found, strict=True) if one.margins_pu},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -303,11 +316,11 @@ def test_a_lower_hull_by_hand() -> None:
 
 
 def test_means_leave_out_a_scenario_that_failed_and_differences_are_paired() -> None:
-    def row(case: str, scenario: str, violation: float, failure: str = "") -> CaseRow:
+    def row(case: str, scenario: str, violation: float | None, failure: str = "") -> CaseRow:
         return CaseRow(case, scenario, violation, 0.0, 1.0, 0.0, 0.0, 1.0, failure)
 
     rows = [row("a", f"s{k}", float(k)) for k in range(5)] + [row("b", f"s{k}", k + 0.5) for k in range(4)]
-    rows.append(row("b", "s4", float("nan"), "did not converge"))
+    rows.append(row("b", "s4", None, "did not converge"))
     means = {(m.case, m.metric): m for m in mean_rows(rows, n_draws=500)}
     found = means["a", METRICS[0]]
     assert (found.n_scenarios, found.mean) == (4, 1.5)

@@ -7,6 +7,7 @@ from fractions import Fraction  # noqa: F401  (a question's repr names it)
 from pathlib import Path
 
 import pytest
+from bus_capacity import find_bus_capacity
 from engine_pair import differences
 from limits_left_out import NO_POWER_QUALITY
 
@@ -22,7 +23,7 @@ from studies.hosting_capacity.capacity import Capacity
 from studies.hosting_capacity.ladder import POWER_FLOW, broken_by
 from studies.hosting_capacity.rows import capacity_row
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.hosting_capacity.work import find_bus_capacity, search_aims
+from studies.hosting_capacity.work import search_aims
 
 # Five minutes with the hour's swing: full, then half.
 SHORT = Scenario("short", 300, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), seed=3)
@@ -129,7 +130,7 @@ def test_ratings_are_judged_by_default_and_the_overloaded_element_is_named(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--feeder", "ieee14"], "known feeders: [ieee123, ieee13, ieee34]"),
+        (["--feeder", "ieee14"], "known feeders: [cigre_lv, five_clients, ieee123, ieee13, ieee34]"),
         (["--feeder", "[/a].dss"], "[/a].dss"),
         (["--model", "llama-3.1-8b", "--model", "llama-3.1-8b"], "different models"),
         (["--model", "qwen3-30b-a3b-instruct"], "gpus_per_replica"),

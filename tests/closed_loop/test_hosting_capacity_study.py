@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+from bus_capacity import find_bus_capacity
 
 from g2g_opt.assembly import assemble
 from g2g_opt.errors import InputError
@@ -19,7 +20,6 @@ from g2g_opt.simulate import simulate
 from g2g_opt.site import sized_site
 from studies.hosting_capacity.rows import CapacityRun
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.hosting_capacity.work import find_bus_capacity
 from studies.shared.conclusion import Conclusion, ResultTable
 from studies.shared.rejudging import conclude_under
 from studies.shared.task import Row, TaskResult, gather

@@ -202,5 +202,7 @@ def test_what_a_study_cannot_judge_again_is_refused_and_never_ignored(study: Any
 
 @pytest.mark.parametrize("study", [HostingCapacityStudy(), LocationStudy(), LoadProfileStudy(), SitingStudy()])
 def test_another_rating_basis_asks_for_new_runs(study: Any) -> None:
-    with pytest.raises(InputError, match="cannot judge its stored results again by rating_basis"):
+    with pytest.raises(
+        InputError, match="shares of normal ratings; ask the question anew with --rating-basis nameplate"
+    ):
         under_limits(study, replace(study.limits, rating_basis="nameplate"))

@@ -18,6 +18,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
+from g2g_opt.service_transformer import ServiceTransformer
 from solvers.siting.problem import (
     PVChoices,
     SiteChoices,
@@ -105,6 +106,25 @@ def test_a_plan_has_the_voltages_of_opendss(feeder: str) -> None:
     voltages = simulated.g[: case.network.n_voltages]
     for point in (3, 50, 130):
         assert np.abs(opendss_voltages(case, plan, point) - voltages[:, point]).max() < 1e-6
+
+
+def test_sites_are_connected_as_asked_for_behind_transformers_of_their_own() -> None:
+    """The linear program's network and OpenDSS agree on them, and the transformers' loadings are among the rows."""
+    service = ServiceTransformer(kva=900.0, group="Dd")
+    study = SitingStudy(feeder="ieee13", mode="dc", sites=SITES, connection="delta", service=service)
+    case = make_case(study, study.load_feeder(), days_of(study)[:1])
+    plan = random_plan(case, 3)
+    simulated = case.network.simulate(plan)
+    voltages = simulated.g[: case.network.n_voltages]
+    assert np.abs(opendss_voltages(case, plan, 40) - voltages[:, 40]).max() < 1e-6
+    places = [case.network.names().index(f"transformer.g2g_service_{bus}") for bus in case.network.site_buses]
+    loaded = [case.network.site_buses[b] for b in plan.site_bus]
+    for place, bus in zip(places, case.network.site_buses, strict=True):
+        assert (simulated.g[place, 40] > 0.1) == (bus in loaded)
+    without = make_case(replace(study, service=None), replace(study, service=None).load_feeder(), case.days)
+    assert np.abs(without.network.simulate(plan).g[: without.network.n_voltages] - voltages).max() > 1e-4
+    with pytest.raises(InputError, match="connection: Input should be"):
+        replace(study, connection="star").check()
 
 
 def test_sites_have_the_power_factor_that_is_asked_for() -> None:

@@ -20,10 +20,9 @@ from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting import work
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.corrections import CorrectionRequest
-from studies.pv_datacenter_siting.rows import PlanRow, WindowRow
+from studies.pv_datacenter_siting.rows import NearestRow, PlanRow, WindowRow
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.verdicts import Cause, judged_plans
-from studies.pv_datacenter_siting.windows import ClosedLoopWindow
 from studies.shared.conclusion import Conclusion
 from studies.shared.rejudging import conclude_under
 from studies.shared.site_choices import ServedModel, SiteChoice
@@ -62,7 +61,7 @@ def changed_fleets(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
     truly = work.run_fleets
 
     def run_fleets(
-        case: SitingCase, plan: SitingPlan, window: ClosedLoopWindow, policy: Policy
+        case: SitingCase, plan: SitingPlan, window: NearestRow, policy: Policy
     ) -> tuple[Plan, Scenario, Outcome]:
         # Another placement in the same hour is let come to what the first one did: its power flows are not the point.
         if window.first not in _RUNS:

@@ -26,6 +26,7 @@ from studies.coordination_policy.ac_check import Operated, check_ac
 from studies.coordination_policy.network import CaseNetwork, load_network
 from studies.coordination_policy.peak_hour import make_case
 from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.rows import OfDraw
 from studies.coordination_policy.setting import dispatch_of
 from studies.coordination_policy.study import CoordinationStudy
 from studies.shared.task import Task
@@ -321,13 +322,13 @@ def test_a_shift_that_breaks_what_holds_without_it_is_taken_back(network: CaseNe
     theta = base.theta_mw.copy()
     theta[1, 0] += 1500.0
     broken = Operated(base.power_mw, base.shed_mw, theta, 0.5 * base.cost_usd, base.solved)
-    found = check_ac(network, records, {"none": base, "mad": broken}, lambda words: None)
+    found = check_ac(OfDraw(0.1, 0.25, 1, 0), network, records, {"none": base, "mad": broken}, lambda words: None)
     none, mad = found["ac"]
-    assert (none["worse"], mad["worse"]) == (0, 1)
-    assert [row["date"] for row in found["ac_records"]] == [case.records.dates[100]]
-    assert mad["saving_share"] == pytest.approx(0.5)
+    assert (none.worse, mad.worse) == (0, 1)
+    assert [row.date for row in found["ac_records"]] == [case.records.dates[100]]
+    assert mad.saving_share == pytest.approx(0.5)
     kept = 0.5 * base.cost_usd[[0, 2]].sum() / base.cost_usd.sum()
-    assert mad["saving_checked_share"] == pytest.approx(kept, rel=1e-9)
+    assert mad.saving_checked_share == pytest.approx(kept, rel=1e-9)
 
 
 @pytest.mark.xdist_group("ac check")
@@ -336,8 +337,8 @@ def test_a_record_without_a_dispatch_is_counted_and_not_judged(network: CaseNetw
     records = np.array([0, 100])
     base = Operated.of(case.base, case.setting.base_mw, records)
     lost = Operated(base.power_mw, base.shed_mw, base.theta_mw, base.cost_usd, np.array([True, False]))
-    (row,) = check_ac(network, records, {"none": lost}, lambda words: None)["ac"]
-    assert (row["n_records"], row["n_undispatched"]) == (1, 1)
+    (row,) = check_ac(OfDraw(0.1, 0.25, 1, 0), network, records, {"none": lost}, lambda words: None)["ac"]
+    assert (row.n_records, row.n_undispatched) == (1, 1)
 
 
 def test_a_study_on_a_users_network_reports_its_ac_check(tmp_path: Path) -> None:

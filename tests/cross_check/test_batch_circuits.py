@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from batch_rigs import AGREE_PU, BATCH_PU, Case, Reference, circuit_commands, differences_pu
 
-from g2g_opt.batch.jacobian import Setting
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 
@@ -173,6 +173,14 @@ SAMPLES = {
     "neutral resistance of a grounded load": Sample(
         (OWN, "New Load.n bus1=end phases=3 kV=12.47 kW=300 kvar=100 rneut=5 xneut=1")
     ),
+    "load behind a neutral impedance": Sample(
+        (
+            "New Line.four bus1=end.1.2.3.0 bus2=far.1.2.3.4 phases=4 r1=0.3 x1=0.8 r0=0.6 x0=2 c1=1 c0=1 length=1",
+            "New Load.far bus1=far.1.2.3.4 phases=3 kV=12.47 kW=300 kvar=100 rneut=5",
+            "New Load.one bus1=far.1.4 phases=1 kV=7.2 kW=60 rneut=0.1 xneut=1",
+        ),
+        ("far.1", "far.3"),
+    ),
     "second source": Sample(
         (
             OWN,
@@ -277,18 +285,21 @@ def test_circuits_of_every_kind_of_element_agree_with_opendss(name: str) -> None
 # --- what is not modelled is refused by name
 
 REFUSED = {
-    "model 6": (["New Load.six bus1=end phases=3 kV=12.47 kW=300 kvar=20 model=6"], "load six has model 6"),
-    "model 7": (["New Load.seven bus1=end phases=3 kV=12.47 kW=300 kvar=20 model=7"], "load seven has model 7"),
-    "generator": (["New Generator.gen bus1=end phases=3 kV=12.47 kW=100"], r"generator\.gen"),
-    "PV system": (["New PVSystem.sun bus1=end phases=3 kV=12.47 kVA=100 Pmpp=100"], r"pvsystem\.sun"),
-    "storage": (["New Storage.store bus1=end phases=3 kV=12.47 kWrated=100"], r"storage\.store"),
+    "generator that holds a voltage": (
+        ["New Generator.gen bus1=end phases=3 kV=12.47 kW=100 model=3"],
+        "generator gen answers to its voltage",
+    ),
+    "generator that runs by the load level": (
+        ["New Generator.gen bus1=end phases=3 kV=12.47 kW=100 dispmode=loadlevel dispvalue=0.5"],
+        "generator gen is switched by the load level",
+    ),
+    "balanced PV system": (
+        ["New PVSystem.sun bus1=end phases=3 kV=12.47 kVA=100 Pmpp=100 balanced=yes"],
+        "pvsystem sun answers to its voltage",
+    ),
     "current source of its own kind": (
         ["New VCCS.inverter bus1=end.1 phases=1 prated=100 vrated=7200 ppct=100"],
         r"vccs\.inverter",
-    ),
-    "load behind a neutral impedance": (
-        ["New Load.far bus1=end.1.2.3.4 phases=3 kV=12.47 kW=300 kvar=100 rneut=5", "New Reactor.g bus1=end.4 R=1 X=1"],
-        "load far has a neutral behind an impedance",
     ),
     "load with a neutral of its own": (
         ["New Load.star bus1=end.1.2.3.4 phases=3 kV=12.47 kW=300 kvar=100"],

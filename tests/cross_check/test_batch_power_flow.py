@@ -22,7 +22,8 @@ from batch_rigs import (
     solve_and_compare,
 )
 
-from g2g_opt.batch.jacobian import Jacobian, Setting
+from g2g_opt.batch.jacobian import Jacobian
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.feeder import Feeder
 
@@ -208,7 +209,7 @@ def solutions(
         flow.solve(mine)
         well = np.isin(np.arange(len(which)), hopeless, invert=True)
         assert flow.solved[well].all()
-        assert not flow.solved[list(hopeless)].any()
+        assert (flow.outside | ~flow.solved)[list(hopeless)].all()
         phasors.append(flow.phasors.copy())
         iterations.append(flow.iterations.copy())
     return np.array(phasors), np.array(iterations)
@@ -269,7 +270,8 @@ def test_a_hopeless_scenario_is_marked_and_recovers_after_a_reset(name: str) -> 
     for asked in (power, too_much, too_much):
         flow.solve(asked)
         fine = [0, 1, 3] if asked is too_much else [0, 1, 2, 3]
-        assert flow.solved.tolist() == [s in fine for s in range(4)]
+        # Far below its window a load is an impedance, so there may be a solution, in which it is not served.
+        assert (flow.solved & ~flow.outside).tolist() == [s in fine for s in range(4)]
         expected = reference.phasors(rows[0], power[:, 0], settings[0])
         assert (np.abs(flow.phasors[:, fine] - expected[:, None]) / case.base_v()[:, None]).max() < AGREE_PU
     flow.reset([2])

@@ -15,6 +15,7 @@ from studies.coordination_policy.ac_check import Operated, check_ac
 from studies.coordination_policy.network import load_network
 from studies.coordination_policy.peak_hour import judge_policy, make_case
 from studies.coordination_policy.question import CoordinationQuestion
+from studies.coordination_policy.rows import OfDraw
 from studies.coordination_policy.study import CoordinationStudy
 from studies.shared.conclusion import Conclusion
 from studies.shared.task import Row, TaskResult
@@ -80,9 +81,9 @@ def test_outages_that_a_shift_makes_worse_are_counted_by_branch(tmp_path: Path) 
     base = Operated.of(case.base, case.setting.base_mw, records)
     # The same dispatch for 40 MW more at bus 2 and 40 less at bus 3.
     moved = replace(base, theta_mw=base.theta_mw + np.array([40.0, -40.0]))
-    found = check_ac(network, records, {"none": base, "moved": moved}, lambda words: None, 2)
+    found = check_ac(OfDraw(0.1, 0.5, 1, 0), network, records, {"none": base, "moved": moved}, lambda words: None, 2)
     none, other = found["n_1"]
-    assert (none["n_records"], none["n_outages"], none["n_splitting"], none["worse"]) == (2, 3, 0, 0)
+    assert (none.n_records, none.n_outages, none.n_splitting, none.worse) == (2, 3, 0, 0)
     ac, loads = AcNetwork(network.case), network.load_mw[records].sum(axis=1)
     both = [int(loads.argmax()), int(loads.argmin())]
     broken = {"none": 0, "moved": 0}
@@ -91,10 +92,10 @@ def test_outages_that_a_shift_makes_worse_are_counted_by_branch(tmp_path: Path) 
             drawn = network.drawn(int(records[k]), how.theta_mw[k], how.shed_mw[k])
             intact = ac.solve(network.system.by_unit_mw(how.power_mw[k]), *drawn)
             broken[name] += sum(bool(ac.solve_outage(intact, *drawn, branch).broken) for branch in range(3))
-    assert {"none": none["broken"], "moved": other["broken"]} == broken
-    assert other["worse"] > 0
-    assert sum(row["worse"] for row in found["n_1_outages"]) == other["worse"]
-    assert {row["outage"] for row in found["n_1_outages"]} <= {"1-2", "2-3", "1-3"}
+    assert {"none": none.broken, "moved": other.broken} == broken
+    assert other.worse > 0
+    assert sum(row.worse for row in found["n_1_outages"]) == other.worse
+    assert {row.outage for row in found["n_1_outages"]} <= {"1-2", "2-3", "1-3"}
 
 
 def test_a_study_with_outages_says_what_they_are_and_are_not(tmp_path: Path) -> None:
@@ -134,11 +135,11 @@ def test_the_grid_rejects_only_what_datacenters_had_accepted(tmp_path: Path) -> 
     # A shift that no datacenter accepts: more than all there is.
     wild = replace(policy, matrix=policy.matrix + np.outer([1e4, -1e4], np.eye(policy.matrix.shape[1])[0]))
     row = judge_policy(question, case, test, "wild", wild)
-    assert (row["refused_share"], row["shed_share"], row["sheds_more_share"]) == (1.0, 0.0, 0.0)
-    assert row["shed_records"] > 10
+    assert (row.refused_share, row.shed_share, row.sheds_more_share) == (1.0, 0.0, 0.0)
+    assert row.shed_records > 10
     # None at all is accepted, and rejected wherever load is shed.
     still = replace(policy, matrix=np.zeros_like(policy.matrix))
     row = judge_policy(question, case, test, "still", still)
-    assert row["refused_share"] == 0.0
-    assert row["shed_share"] == pytest.approx(row["shed_records"] / 20)
-    assert row["sheds_more_share"] == 0.0
+    assert row.refused_share == 0.0
+    assert row.shed_share == pytest.approx(row.shed_records / 20)
+    assert row.sheds_more_share == 0.0

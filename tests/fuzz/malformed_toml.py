@@ -67,6 +67,8 @@ _RICHER: tuple[tuple[str, dict[str, Any]], ...] = (
     ("coordination", {"refused_max": 0.1, "q": [60], "n_ties": 1}),
     ("load-profile", {"buses": ["671"], "limits": {"loading_max_pu": 1.0, "violation_time_share_max": 0.0}}),
     ("feeder-policy", {"n_training": 2, "n_test": 2}),
+    ("communication", {"case": "cigre-lv", "allocators": ["pi"], "n_rows": 20, "n_draws": 2}),
+    ("communication", {"buses": ["671"], "outage_start_s": 60.0, "transports": ["udp"], "losses": [0.3]}),
 )  # fmt: skip
 
 _STUDY_NAMES = (

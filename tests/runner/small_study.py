@@ -17,8 +17,8 @@ from pydantic.dataclasses import dataclass
 
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
-from studies.running.inputs import feeder_files
 from studies.shared.conclusion import Column, Conclusion, MissingAnswer, ResultTable
+from studies.shared.input_files import feeder_files
 from studies.shared.task import Progress, Tables, Task, TaskResult, gather
 
 

@@ -11,10 +11,10 @@ import pytest
 from g2g_opt.errors import InputError
 from g2g_opt.scenario import Scenario
 from studies.cli import main
-from studies.finish import write_all
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.running.local_workers import LocalWorkers
 from studies.running.runner import run_study
+from studies.study_report import write_all
 
 MASTER = """Clear
 New Circuit.c bus1=head basekv=12.47 pu=1.02 mvasc3=200 mvasc1=210

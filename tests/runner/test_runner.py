@@ -19,13 +19,13 @@ from small_study import SmallStudy
 
 from g2g_opt.errors import InputError
 from studies.cli import main
-from studies.finish import write_all
 from studies.running import inputs, runner
 from studies.running.ledger import Ledger
 from studies.running.local_workers import LocalWorkers
 from studies.running.runner import begin_study, read_results, run_study
 from studies.running.study_folder import DiskFullError, StorageError, StudyFolder
 from studies.shared.task import gather
+from studies.study_report import write_all
 
 
 def _run(root: Path, study: SmallStudy, time_out_s: float | None = None, **options: object) -> runner.Finished:

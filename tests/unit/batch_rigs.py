@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from g2g_opt.batch.jacobian import Setting
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network, read_network
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow

@@ -13,6 +13,7 @@ from controller_rigs import EVENTS, ToldGrid, ToldSite, clock_at, sent_at, stead
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from g2g_opt.compiled.records import pack
 from g2g_opt.controller.batch_size_schedule import BatchSizeChange, BatchSizeScheduleController
 from g2g_opt.controller.batch_sizes import FeasibleTable
 from g2g_opt.controller.ofo import (
@@ -21,7 +22,7 @@ from g2g_opt.controller.ofo import (
     OFOConfig,
     ofo_rows,
 )
-from g2g_opt.controller.ofo_update import OFOState, update_batches, update_voltage_duals, voltage_pull
+from g2g_opt.controller.ofo_update import OFOState, OFOStep, ofo_step, update_voltage_duals
 from g2g_opt.controller.rule_based import (
     RuleBasedBatchSizeController,
     RuleBasedConfig,
@@ -223,15 +224,15 @@ def test_the_ofo_update_is_the_text_read_scalar_by_scalar(seed: int, n_models: i
     e = rng.dirichlet(np.ones(3), n_models)
     n = rng.integers(0, 500, n_models)
 
-    pull = np.empty((3, 1))
     update_voltage_duals(
         dual_low, dual_high, v[:, None], np.arange(n_volts), config.voltage_dual_step_size, config.v_min, config.v_max
     )
-    voltage_pull(dual_low, dual_high, H[:, :, None].copy(), np.zeros(1, dtype=np.int64), pull)
-    batch = np.zeros(n_models, dtype=np.int64)
-    update_batches(
-        state, pull, e, n.astype(float), itl, models, config.tuning, batch, np.zeros(n_models, dtype=np.bool_)
-    )
+    marks = np.zeros(n_models, dtype=np.int64), np.zeros(n_models, dtype=np.bool_)
+    figures = e, n.astype(float), itl
+    column, slopes, pull = np.zeros(1, dtype=np.int64), H[:, :, None].copy(), np.empty((3, 1))
+    step = OFOStep(dual_low, dual_high, column, slopes, pull, state, models, config.tuning, *figures, *marks)
+    packed = pack(step)
+    ofo_step(packed.words)
 
     for j in range(n_volts):  # (4.1)
         lam_lo[j] = max(lam_lo[j] + config.voltage_dual_step_size * (config.v_min - v[j]), 0.0)

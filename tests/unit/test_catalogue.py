@@ -34,7 +34,7 @@ from studies.catalogue import (
 )
 from studies.coordination_policy.study import CoordinationStudy
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.running.inputs import feeder_files
+from studies.shared.input_files import feeder_files
 
 QUESTION = HostingCapacityStudy(
     buses=("671", "675"),
@@ -192,7 +192,7 @@ def test_paths_of_the_users_files_become_absolute(tmp_path: Path, monkeypatch: p
     question = make_question("load-profile", {"feeder": "mine/Master.dss", "profile": "year.csv"})
     assert (question.feeder, question.profile) == (str(tmp_path / "mine/Master.dss"), str(tmp_path / "year.csv"))
     bundled = make_question("hosting-capacity", {"scenario": {"profile": "year.csv"}})
-    assert (bundled.feeder, bundled.profile) == ("ieee13", str(tmp_path / "year.csv"))
+    assert (bundled.feeder, bundled.scenario.profile) == ("ieee13", str(tmp_path / "year.csv"))
 
 
 def test_a_question_made_in_python_is_stored_by_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

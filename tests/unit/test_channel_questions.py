@@ -11,8 +11,8 @@ from g2g_opt.errors import InputError
 from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
 from studies.catalogue import make_question, parse_question, question_json, question_type
-from studies.hosting_capacity.scenario_draws import worst_outage_start_s
 from studies.hosting_capacity.study import HostingCapacityStudy
+from studies.shared.outages import worst_outage_start_s
 from studies.shared.question_flags import add_question_flags, given_fields
 
 

@@ -23,7 +23,7 @@ from g2g_opt.datacenter.workloads.curves import LogisticModel, LogisticModelStor
 from g2g_opt.errors import InputError
 from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature, PolicyOutput
 from g2g_opt.grid.generator import SampledGenerator
-from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.grid.held_series import HeldSeries, LoadShares
 from g2g_opt.grid.load import ConstantLoad
 
 SHARE = "share of the loads in the circuit's data"
@@ -45,7 +45,7 @@ def told() -> PolicySite:
 def grid(load_share: HeldSeries | None = None, *profiles: Any) -> Any:
     """Publishes and has no voltages: whoever asks for them fails."""
     return SimpleNamespace(
-        setup=SimpleNamespace(own_load_share=load_share, attached=SimpleNamespace(profiles=profiles))
+        setup=SimpleNamespace(own_load_share=LoadShares.every(load_share), attached=SimpleNamespace(profiles=profiles))
     )
 
 

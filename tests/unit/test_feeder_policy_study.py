@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from dataclasses import asdict
 
 import pytest
@@ -88,7 +87,7 @@ def test_a_number_that_cannot_be_is_refused_by_its_flag(words: list[str], capsys
 
 
 def row(case: str, scenario: str, tokens: float, failure: str = "") -> dict[str, object]:
-    figures = (math.nan,) * 6 if failure else (2.0 - tokens, 1.0, tokens, 0.0, 3.0, 1.0)
+    figures = (None,) * 6 if failure else (2.0 - tokens, 1.0, tokens, 0.0, 3.0, 1.0)
     return asdict(CaseRow(case, scenario, *figures, failure))
 
 
@@ -98,7 +97,7 @@ def results() -> list[TaskResult]:
     for case, values in tokens.items():
         failed = [case == "contextual" and k == 2 for k in range(3)]
         runs = [row(case, f"test {k}", v, "diverged" if failed[k] else "") for k, v in enumerate(values)]
-        rounds = [asdict(TrainingRound(case, 0.001, 0, math.nan, math.nan, 1e-4, 0.2))]
+        rounds = [asdict(TrainingRound(case, 0.001, 0, None, 1e-4, None, 0.2))]
         tables = {"runs": runs, "rounds": rounds, "margins": [{"case": case, "margin_pu": 0.001}]}
         found.append(TaskResult(Task("case", {"case": case}, case), tables))
     return found

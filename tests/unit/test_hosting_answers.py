@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from studies.hosting_capacity.answer_tables import curtailment_points
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, best_of, capacity_of
 from studies.hosting_capacity.frontier import Corner, rises
 from studies.hosting_capacity.rows import JudgedSizeRow
-from studies.hosting_capacity.search import GROWTH, RESOLUTION, TRY_ABOVE
+from studies.hosting_capacity.search import GROWTH, RESOLUTION, TRY_ABOVE, expected_sizes
 from studies.hosting_capacity.study import HostingCapacityStudy
 
 FIRM = Aim(("671",), "firm", 0.5)
@@ -55,7 +56,7 @@ def test_a_gap_and_the_end_of_the_search_are_said() -> None:
     found = answer(judged(5, 2.0), judged(9, 0.5))
     assert found.rejected_below == (5,)
     assert found.below_gap is None
-    assert found.reached_search_end
+    assert found.n_rejected is None
     comb = answer(judged(3, 0.5), judged(4, 0.6), judged(5, 2.0), judged(7, 0.5), judged(8, 2.0), judged(9, 0.5))
     assert (comb.n_servers, comb.rejected_below) == (9, (5, 8))
     assert comb.below_gap is not None
@@ -97,7 +98,7 @@ def test_flexible_is_no_less_than_firm() -> None:
 
 
 def corner(first: int, second: int) -> Corner:
-    return Corner(("671", "675"), "firm", (first, second), (0.0, 0.0), "", "")
+    return Corner("671", "675", "firm", 8 * first, 8 * second, 0.0, 0.0, "", "")
 
 
 def test_a_frontier_that_rises_by_more_than_the_resolution_is_noticed() -> None:
@@ -144,3 +145,23 @@ def test_tasks_are_at_least_two_and_bounded_whatever_runs_them() -> None:
 def test_thermal_limits_that_contradict_each_other_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match=r"loading_max_pu|must lie in"):
         Limits(**wrong)
+
+
+# Sizes that searches judged at 671 and 675 (13 buses), 850 and 834 (34 buses) and 67 (123 buses), runs of 600 s.
+MEASURED = {
+    ("own control", "firm"): (52, 39, 44, 39, 49),
+    ("own control", "flexible"): (72, 63, 57, 61, 73),
+    ("study", "firm"): (37, 35, 32, 29),
+    ("study", "flexible"): (48, 43, 44, 44),
+}
+
+
+@pytest.mark.parametrize(("taps", "operation"), MEASURED)
+def test_progress_expects_about_as_many_sizes_as_searches_judge(taps: Any, operation: Any) -> None:
+    study = HostingCapacityStudy(taps=taps)
+    (aim,) = [one for one in study.aims(("671",)) if one.operation == operation]
+    shares = [expected_sizes(study, aim) / n for n in MEASURED[taps, operation]]
+    assert min(shares) > 0.75
+    assert max(shares) < 1.25
+    # Without the ladder there is less to do.
+    assert expected_sizes(replace(study, ladder=False), aim) < 0.6 * expected_sizes(study, aim)

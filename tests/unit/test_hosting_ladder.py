@@ -100,7 +100,7 @@ def test_a_criterion_that_nothing_is_held_against_is_not_judged_and_one_that_hol
 
 
 def row(criterion: str, end: RungEnd, mw: float | None) -> RungRow:
-    return RungRow("671", "firm", criterion, end, 10, 80, mw, mw, 1.0, 11, "", "", None, None)
+    return RungRow("671", "firm", criterion, mw, mw, 10, 80, 1.0, end, 11, "", None, None, "")
 
 
 def test_the_ladder_in_words_names_what_binds_first_and_what_was_not_reached() -> None:

@@ -14,12 +14,17 @@ from hypothesis import strategies as st
 from g2g_opt.datacenter.workloads.latency import (
     ITLFitStore,
     LatencyMixture,
-    fit_latency_mixture,
     mean_itl_s,
     observed_itl_s,
     sample_mean_itl_s,
 )
-from g2g_opt.datacenter.workloads.latency_fit import fit_measurements, fit_rows, load_mixtures, mixture_of
+from g2g_opt.datacenter.workloads.latency_fit import (
+    fit_latency_mixture,
+    fit_measurements,
+    fit_rows,
+    load_mixtures,
+    mixture_of,
+)
 from g2g_opt.datacenter.workloads.measurements import find_configuration, load_measurements, measured_at, measured_spec
 from g2g_opt.errors import InputError
 

@@ -207,7 +207,8 @@ def test_steps_become_ratios_within_the_ranges() -> None:
     taps = TapRange.of(Feeder.load("ieee123"))
     study = dict(taps.taps(taps.study))
     assert study == dict(Feeder.load("ieee123").initial_taps.regulators)  # type: ignore[union-attr]
-    highest = dict(taps.taps(taps.up))
+    down, up = taps.steps_left(taps.start_pu)
+    highest = dict(taps.taps(up))
     assert max(highest.values()) <= 1.1 + 1e-9
-    assert min(dict(taps.taps(-taps.down)).values()) >= 0.9 - 1e-9
+    assert min(dict(taps.taps(-down)).values()) >= 0.9 - 1e-9
     assert highest["creg4a"] == pytest.approx(1.1)

@@ -44,19 +44,24 @@ from g2g_opt.grid.storage import BatteryStorage
 from g2g_opt.hourly_profile import HourlyProfile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import AdaptiveTaps, Plan, Policy, PVUnit, StorageUnit
+from g2g_opt.power_shape import PowerShape
 from g2g_opt.quantities import STEPS_MAX, Bounds
-from g2g_opt.scenario import Scenario, TrainingOverlay
+from g2g_opt.scenario import ReplicaShares, Scenario, TrainingOverlay
+from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.site import Deployment, Site
 from g2g_opt.transmission.policy import ContextualPolicy
 from g2g_opt.transmission.policy import CoordinationFeature as MarketFeature
+from studies.ai_choices.choices import PUBLISHED_CHOICES
 from studies.catalogue import STUDIES, json_schema, make_question, question_json, question_type
 from studies.cli import main, parser_of
+from studies.controllers.choices import ControllerChoice, ParameterSweep
 from studies.coordination_policy.study import CoordinationStudy
 from studies.datacenter_location.study import LocationStudy
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.pv_datacenter_siting.question import PVZone, Storage
 from studies.pv_datacenter_siting.study import SitingStudy
+from studies.shared.screening import ScreeningRule
 from studies.shared.site_choices import ServedModel, SiteChoice
 
 ABSURD = (math.nan, math.inf, -math.inf, 1e300, -1e300, 10**30, -(10**30), 10**400)
@@ -72,13 +77,24 @@ SPEC = InferenceModelSpec(
     fit_exclude_batch_sizes=(8,),
 )
 SITE = Site("a", "671", (Deployment(SPEC, 4, 16),))
+SHARES = ReplicaShares("a", 0.5, ((10.0, 20.0, 0.6),), (("m", 8),))
+SHAPE = PowerShape(1.0, 0.5, ((10.0, 20.0, 0.1),), ((30.0, 5.0, -0.1),), 0.1, 1.0)
 FEATURE, OUTPUT = PolicyFeature("pv_kw", "kW"), PolicyOutput("a", "m", (8, 16), (0.0, 1.0))
 TERM = MarketFeature.of("load.West", "MW", 1)
 
 # One instance of every noun that a question or a stored file carries; the questions themselves are added below.
 NOUNS: tuple[Any, ...] = (
     Limits(0.95, 1.05, 0.01, 1.0, 1.0, 0.0, 0.05, 0.5, 1.0, 60.0),
-    Scenario(replica_ramps=((10.0, 20.0, 0.5),)),
+    Scenario(
+        replica_ramps=((10.0, 20.0, 0.5),),
+        site_shares=(SHARES,),
+        generation_shapes=(SHAPE,),
+        load_shapes=(SHAPE,),
+    ),
+    SHARES,
+    SHAPE,
+    ScenarioRanges(),
+    ScreeningRule(),
     Policy(
         "schedule", settings=(("x", 1.0),), batch_caps=((0.0, 8),), load_shift_gpus=8, tap_schedule=((0.0, "r", 1.0),)
     ),
@@ -131,6 +147,13 @@ NOUNS: tuple[Any, ...] = (
     question_type("portfolio")(),
     question_type("queue")(gpus_per_replica=4),
     question_type("feeder-policy")(),
+    question_type("scenarios")(),
+    question_type("communication")(),
+    question_type("controllers")(sweeps=(ParameterSweep(ControllerChoice("ofo"), "w_throughput", (0.1,)),)),
+    ControllerChoice("ofo", (("x", 1.0),), 0.001, 8),
+    ParameterSweep(ControllerChoice("ofo"), "w_throughput", (0.1,)),
+    question_type("ai-choices")(choices=(PUBLISHED_CHOICES[0],), limit_mw=5.0),
+    PUBLISHED_CHOICES[0],
 )
 # Fields that hold numbers and have no range of their own, and why.
 WITHOUT_RANGE: dict[tuple[str, str], str] = {}

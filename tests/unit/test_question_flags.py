@@ -17,15 +17,20 @@ from g2g_opt.errors import InputError
 from g2g_opt.feeder_policy import FeederPolicy, PolicyOutput
 from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.plan import AdaptiveTaps, Policy, PVUnit, StorageUnit
-from g2g_opt.scenario import Scenario, TrainingOverlay
+from g2g_opt.power_shape import PowerShape
+from g2g_opt.scenario import ReplicaShares, Scenario, TrainingOverlay
+from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.service_transformer import ServiceTransformer
+from studies.ai_choices.choices import AIChoice
 from studies.catalogue import STUDIES, json_schema, make_question, question_json, question_type, read_question
 from studies.cli import main
+from studies.controllers.choices import ControllerChoice, ParameterSweep
 from studies.pv_datacenter_siting.question import PVZone, Storage
 from studies.running.ledger import Ledger
 from studies.running.study_folder import StudyFolder
 from studies.shared.question_flags import FieldFlag, add_question_flags, flags_of, given_fields
 from studies.shared.question_model import unused_fields
+from studies.shared.screening import ScreeningRule
 from studies.shared.site_choices import ServedModel, SiteChoice
 
 LIMITS = Limits(
@@ -62,6 +67,16 @@ KEPT_ALWAYS = replace(
 RUN = Scenario(
     "calm", 1800, Fraction(1, 2), Fraction(2), 0.6, ((10.0, 20.5, 0.75), (30.0, 40.0, 0.25)), False, 0.01, 0.002, 7,
     1.5, "hudson_valley_2018", (5, 1, 2), (TrainingOverlay(60.0, 90.5, gpu_share=0.25, peak_w_per_gpu=350.0),),
+    (ReplicaShares("west", 0.5, ((10.0, 20.5, 0.75), (30.0, 40.0, 0.25))), ReplicaShares("east", 1.0)),
+    own_shapes=True,
+)  # fmt: skip
+# As scenarios are drawn around a study case.
+HOUR = Scenario(
+    duration_s=1800, dt_s=Fraction(1, 2), control_dt_s=Fraction(2), server_spread=0.01, server_noise=0.002, seed=4,
+    own_load_share=1.5,
+)  # fmt: skip
+RANGES = ScenarioRanges(
+    (1.0, 3.0), (0.25, 1.5), (0.2, 0.4), (1.1, 1.3), 0.75, 0.25, (64, 128), 0.5, 350.0, "steps"
 )  # fmt: skip
 SERVICE = ServiceTransformer(2500.0, 6.0, 0.9, 0.4, "Dd")
 CHANNELS = "udp:loss=0.2,latency=0.5"
@@ -157,7 +172,14 @@ ASKED: dict[str, dict[str, Any]] = {
         "cures": 2,
     },
     "load-profile": SERVED
-    | {"feeder": "ieee34", "profile": "/year.csv", "taps": "study", "limits": KEPT_ALWAYS, "seed": 3},
+    | {
+        "feeder": "ieee34",
+        "profile": "/year.csv",
+        "own_shapes": True,
+        "taps": "study",
+        "limits": KEPT_ALWAYS,
+        "seed": 3,
+    },
     "location": {
         "feeder": "ieee13",
         "exclude_buses": ("611",),
@@ -206,6 +228,9 @@ ASKED: dict[str, dict[str, Any]] = {
         "switch_cost": 5.0,
         "slot_h": 4,
         "profile": "/year.csv",
+        "own_shapes": True,
+        "connection": "delta",
+        "service": SERVICE,
         "days": "typical",
         "n_typical_days": 6,
         "days_added_max": 2,
@@ -257,6 +282,28 @@ ASKED: dict[str, dict[str, Any]] = {
         "solver": "pyomo:scip",
         "seed": 11,
     },
+    "communication": {name: value for name, value in SERVED.items() if name != "service"}
+    | {
+        "case": "cigre-lv",
+        "feeder": "ieee34",
+        "transports": ("udp",),
+        "losses": (0.05, 0.25),
+        "delays_s": (0.5,),
+        "two_way": True,
+        "stale_rules": ("hold", "bound"),
+        "outages_s": (60.0, 900.0),
+        "outage_start_s": 100.5,
+        "fail_safes": ("safe",),
+        "policy": SCHEDULE,
+        "taps": "study",
+        "scenario": replace(RUN, seed=0),
+        "limits": replace(LIMITS, unbalance_nema_max=0.04),
+        "n_draws": 4,
+        "allocators": ("pi",),
+        "rules": ("careful",),
+        "n_rows": 20,
+        "seed": 17,
+    },
     "feeder-policy": {
         "feeder": "ieee34",
         "exclude_buses": ("611",),
@@ -277,6 +324,7 @@ ASKED: dict[str, dict[str, Any]] = {
             server_noise=0.002,
             own_load_share=1.5,
             profile="/year.csv",
+            own_shapes=True,
             training=(TrainingOverlay(60.0, 90.5, n_gpus=2400, site="west", trace="/trace.csv"),),
         ),
         "n_training": 3,
@@ -297,9 +345,58 @@ ASKED: dict[str, dict[str, Any]] = {
         "seed": 13,
         "trace_dir": "/traces",
     },
+    "controllers": {
+        "case": "ieee34",
+        "library": "/library.csv",
+        "n_scenarios": 7,
+        "controllers": (
+            ControllerChoice("droop"),
+            ControllerChoice("ofo", (("w_throughput", 0.001),), 0.002, 16, "/policy.json"),
+        ),
+        "sweeps": (ParameterSweep(ControllerChoice("ofo", (("w_switch", 2.0),)), "w_throughput", (0.5, 0.25)),),
+        "shown": "test 3",
+        "n_compared": 4,
+        "n_candidates": 9,
+        "ranges": RANGES,
+        "rule": ScreeningRule(2.0, 0.8),
+        "scenario": HOUR,
+        "limits": Limits(0.94, 1.06),
+        "trace_dir": "/traces",
+    },
+    "ai-choices": {
+        "feeder": "ieee34",
+        "exclude_buses": ("611",),
+        "edits": "/edits.dss",
+        "bus": "850",
+        "choices": (AIChoice("mine", "qwen3-8b", "B200", "lm-arena-chat", "bfloat16", 1, 0.05),),
+        "comparisons": ("model size on B200",),
+        "peak_mw": 2.5,
+        "base_kw": 900.5,
+        "sizing": "curve",
+        "capacity": False,
+        "limit_mw": 5.5,
+        "policy": SCHEDULE,
+        "scenario": RUN,
+        "limits": LIMITS,
+        "trace_dir": "/traces",
+    },
+    "scenarios": {
+        "case": "ieee34",
+        "n_train": 5,
+        "n_test": 6,
+        "kept_train": 3,
+        "kept_test": 4,
+        "ranges": RANGES,
+        "rule": ScreeningRule(2.0, 0.8),
+        "scenario": HOUR,
+        "limits": Limits(0.94, 1.06),
+        "trace_dir": "/traces",
+    },
 }
 # Fields of nouns that are written as one text and that the text does not reach: a file or Python does.
 ONLY_IN_FILES = {"SiteChoice.base_kw_per_phase", "ServedModel.gpus_per_replica", "PVUnit.output_max_kw"}
+ONLY_IN_FILES |= {"ReplicaShares.batch_sizes", "PowerShape.flicker", "PowerShape.phase", "TrainingOverlay.shape"}
+ONLY_IN_FILES |= {"AIChoice.sized_as_first"}
 ONLY_IN_FILES |= {
     f"StorageUnit.{name}"
     for name in (
@@ -343,6 +440,19 @@ def text_of(value: Any, sign: str = ",") -> str:
             size = f"{100 * value.gpu_share}%" if value.gpu_share is not None else str(value.n_gpus)
             words = [f"{value.site}:{size}" if value.site else size, value.peak_w_per_gpu, value.start_s, value.end_s]
             return ",".join(str(word) for word in [*words, *([value.trace] if value.trace else [])])
+        case ReplicaShares():
+            return f"{value.site}:{text_of((value.start, *(figure for ramp in value.ramps for figure in ramp)))}"
+        case ControllerChoice():
+            more = [f"{name}={x}" for name, x in value.settings]
+            more += [f"margin={value.margin_pu}"] if value.margin_pu else []
+            more += [f"load-shift={value.load_shift_gpus}"] if value.load_shift_gpus is not None else []
+            more += [f"file={value.policy_file}"] if value.policy_file is not None else []
+            return f"{value.kind}:{','.join(more)}" if more else value.kind
+        case ParameterSweep():
+            return f"{text_of(value.controller)}:{value.name}={text_of(value.values)}"
+        case AIChoice():
+            served = (value.gpu, value.task, value.precision, value.gpus_per_replica, 1e3 * value.itl_deadline_s)
+            return f"{value.comparison}={value.model}@{':'.join(str(x) for x in served)}"
         case PVUnit():
             return f"{value.bus}:{value.size_kw}"
         case PVZone():
@@ -377,7 +487,9 @@ def test_flags_say_the_whole_question(study: str) -> None:
     kind = question_type(study)
     question, usual = kind(**ASKED[study]), kind()
     for one in flags_of(kind, usual):
-        tried = held(one, question) != one.default or one.names == ("contextual",)  # which has a test of its own
+        # Those have tests of their own: a file is read, and a profile leaves no room for shapes.
+        elsewhere = one.names[0] in ("contextual", "generation_shapes", "load_shapes")
+        tried = held(one, question) != one.default or elsewhere
         assert tried, f"{one.flag.name} is not tried"
     found = parse(study, *words_of(question))
     assert found == question
@@ -393,6 +505,16 @@ def test_a_policy_file_is_read_into_the_question(tmp_path: Path) -> None:
         assert (found.policy.kind, found.policy.contextual) == ("contextual", trained)
         with pytest.raises(InputError, match=r"nothing\.json"):
             parse(study, "--policy", "contextual", "--policy-file", "nothing.json")
+
+
+def test_shapes_of_sun_and_loads_are_read_into_the_scenario() -> None:
+    words = ("--generation-shape", "1.5,0.9,pulse:600:120:-0.5", "--load-shape", "1,0.25,ramp:0:900:0.5")
+    found = parse("location", *words).scenario
+    assert found.generation_shapes == (PowerShape(1.5, 0.9, (), ((600.0, 120.0, -0.5),)),)
+    assert found.load_shapes == (PowerShape(1.0, 0.25, ((0.0, 900.0, 0.5),)),)
+    with pytest.raises(InputError, match="and so do shapes; give one"):
+        parse("location", *words, "--profile", "hudson_valley_2018")
+    assert parse("location", "--training", "33%,400,10,20,plateaus").scenario.training[0].shape == "plateaus"
 
 
 @pytest.mark.parametrize("study", sorted(STUDIES))
@@ -434,6 +556,11 @@ SPELLED: dict[type, set[str]] = {
     PVUnit: {"bus", "size_kw"},
     PVZone: {"zone", "count", "total_max_kw"},
     StorageUnit: {"bus", "power_kw", "energy_kwh", "droop"},
+    ReplicaShares: {"site", "start", "ramps"},
+    PowerShape: {"scale", "level", "ramps", "pulses"},
+    ControllerChoice: {"kind", "settings", "margin_pu", "load_shift_gpus", "policy_file"},
+    ParameterSweep: {"controller", "name", "values"},
+    AIChoice: {"comparison", "model", "gpu", "task", "precision", "gpus_per_replica", "itl_deadline_s"},
 }
 
 

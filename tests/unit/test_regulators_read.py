@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from batch_rigs import AGREE_PU, Case, circuit_commands
 
-from g2g_opt.batch.jacobian import Setting
+from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.controller.adaptive_tap import room_to_move
 from g2g_opt.feeder import Feeder

@@ -28,7 +28,7 @@ from report_examples import (
 
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from studies.report.figures import draw_chart, draw_conclusion
+from studies.report.figures import draw_chart, draw_pictures
 from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.network_drawing import DRAWING_UNITS, LONGITUDE_LATITUDE, drawing_of, tree_layout
 from studies.report.page import report_html, write_report
@@ -325,7 +325,7 @@ def test_an_empty_conclusion_still_has_a_page_and_files(tmp_path: Path) -> None:
     assert "There were no tasks." in html
     assert "<h2>Results</h2>" not in html
     assert write_tables(empty, tmp_path) == []
-    assert draw_conclusion(empty, Feeder.load("ieee13"), tmp_path) == []
+    assert draw_pictures(empty, Feeder.load("ieee13"), tmp_path) == []
 
 
 # ---------------------------------------------------------------- charts
@@ -432,12 +432,12 @@ def test_pictures_are_drawn_for_every_map_envelope_and_chart(tmp_path: Path) -> 
         maps=(conclusion.maps[0], again, FeederMap(HOSTILE, "", {}, marked={"300_open": "no place"})),
         envelopes=conclusion.envelopes[:1],
     )
-    paths = draw_conclusion(conclusion, Feeder.load("ieee123"), tmp_path)
+    paths = draw_pictures(conclusion, Feeder.load("ieee123"), tmp_path)
     assert [path.name for path in paths][:2] == ["map_firm_capacity.png", "map_firm_capacity_2.png"]
     assert len(set(paths)) == len(paths) == 6
     assert set(tmp_path.iterdir()) == set(paths)
     assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000 for path in paths)
-    (drawn,) = draw_conclusion(user_conclusion(), user_feeder(tmp_path), tmp_path / "user")
+    (drawn,) = draw_pictures(user_conclusion(), user_feeder(tmp_path), tmp_path / "user")
     assert drawn.stat().st_size > 10_000
 
 

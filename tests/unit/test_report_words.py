@@ -11,7 +11,6 @@ from report_examples import PROVENANCE, TASKS, ieee123_conclusion, user_conclusi
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
-from studies.finish import headed
 from studies.hosting_capacity.answer import FIRM_IS_NOT_N_1, not_assessed
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.report.glossary import TERMS, terms_on
@@ -19,6 +18,7 @@ from studies.report.limit_words import LIMIT_WORDS, moved_limits
 from studies.report.page import report_html
 from studies.report.provenance import TaskStates
 from studies.shared.conclusion import Chart, Conclusion, Line
+from studies.study_report import headed
 
 
 def explained(html: str) -> list[str]:

@@ -20,7 +20,7 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from g2g_opt.datacenter.config import InferenceModelSpec, ModelDeployment
+from g2g_opt.datacenter.model_spec import InferenceModelSpec, ModelDeployment
 from g2g_opt.datacenter.workloads.batch_curve import CurveOverBatch
 from g2g_opt.datacenter.workloads.measured_curve import MeasuredCurve
 from g2g_opt.datacenter.workloads.measurements import Interpolation, Measurement, spec_measurements

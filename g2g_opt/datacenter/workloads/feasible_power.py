@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from g2g_opt.datacenter.config import InferenceModelSpec
+from g2g_opt.datacenter.model_spec import InferenceModelSpec
 from g2g_opt.datacenter.workloads.measurements import Interpolation, Measurement, spec_measurements
 from g2g_opt.errors import InputError
 

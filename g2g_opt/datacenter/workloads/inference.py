@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.csv_files import read_csv
-from g2g_opt.datacenter.config import InferenceModelSpec, ModelDeployment
+from g2g_opt.datacenter.model_spec import InferenceModelSpec, ModelDeployment
 from g2g_opt.datacenter.workloads.latency import ITLFitStore, LatencyMixture
 from g2g_opt.datacenter.workloads.latency_fit import mixture_of
 from g2g_opt.datacenter.workloads.measurements import Interpolation, Measurement, spec_measurements

@@ -2,7 +2,7 @@
 
 What a site observes of a model is the mean ITL over its n replicas. Up to `EXACT_SAMPLING_MAX_REPLICAS` it is
 drawn replica by replica, above that from the central limit theorem. The mixtures of all measured configurations
-are kept in `data/workloads/itl_mixtures.csv`; `python -m g2g_opt.datacenter.workloads.latency` writes it anew.
+are kept in `data/workloads/itl_mixtures.csv`; `python -m g2g_opt.datacenter.workloads.latency_fit` writes it anew.
 """
 
 from __future__ import annotations
@@ -144,19 +144,6 @@ def observed_itl_s(mixture: LatencyMixture, n: int, uniforms: Floats, normals: F
     return mean_itl_s(mixture.mean_s, mixture.variance_s2, n, normals[:, 0])
 
 
-def fit_latency_mixture(
-    median_s: float, p90_s: float, p95_s: float, p99_s: float, mean_s: float
-) -> tuple[LatencyMixture, float]:
-    """The mixture with mean `mean_s` exactly and percentiles as near as it gets, and its worst percentile error.
-
-    Least squares over the logarithms of the four percentiles; the error is relative. All in s.
-    """
-    from g2g_opt.datacenter.workloads.latency_fit import fit_rows
-
-    fitted = fit_rows(np.array([[median_s, p90_s, p95_s, p99_s]]), np.array([mean_s]))[0]
-    return fitted.mixture, fitted.worst_percentile_error
-
-
 @dataclass(frozen=True, eq=False)
 class ITLFitStore:
     """Latency mixtures by model label and batch size."""
@@ -182,9 +169,3 @@ class ITLFitStore:
         if label not in self.distributions:
             raise unknown_name("model", label, self.distributions, "among the latency mixtures")
         return self.distributions[label]
-
-
-if __name__ == "__main__":
-    from g2g_opt.datacenter.workloads.latency_fit import write_mixtures
-
-    write_mixtures()

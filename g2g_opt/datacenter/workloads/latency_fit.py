@@ -198,7 +198,7 @@ def _search(theta: Floats, target: Floats) -> Floats:
 
 _FIGURES = ("weight", "mu_1", "sigma_1", "mu_2", "sigma_2")
 _COMMENT = (
-    "# Written by `python -m g2g_opt.datacenter.workloads.latency` from mlenergy_v3_llm.csv: two log-normal "
+    "# Written by `python -m g2g_opt.datacenter.workloads.latency_fit` from mlenergy_v3_llm.csv: two log-normal "
     "components per row, mu in log s; see README.md\n"
 )
 
@@ -256,3 +256,18 @@ def mixture_of(measurement: Measurement) -> LatencyMixture:
     """The mixture of a measurement: from the table if it is a measured one, else (interpolated) fitted now."""
     fitted = load_mixtures().get((measurement.configuration, measurement.batch_size))
     return fitted.mixture if fitted is not None else fit_measurements([measurement])[0].mixture
+
+
+def fit_latency_mixture(
+    median_s: float, p90_s: float, p95_s: float, p99_s: float, mean_s: float
+) -> tuple[LatencyMixture, float]:
+    """The mixture with mean `mean_s` exactly and percentiles as near as it gets, and its worst percentile error.
+
+    Least squares over the logarithms of the four percentiles; the error is relative. All in s.
+    """
+    fitted = fit_rows(np.array([[median_s, p90_s, p95_s, p99_s]]), np.array([mean_s]))[0]
+    return fitted.mixture, fitted.worst_percentile_error
+
+
+if __name__ == "__main__":
+    write_mixtures()

@@ -16,7 +16,7 @@ from math import log2
 from typing import Literal, NamedTuple
 
 from g2g_opt.data_files import data_path, read_table
-from g2g_opt.datacenter.config import InferenceModelSpec
+from g2g_opt.datacenter.model_spec import InferenceModelSpec
 from g2g_opt.errors import InputError, unknown_name
 
 Interpolation = Literal["log2"] | None

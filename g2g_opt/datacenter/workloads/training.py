@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,17 @@ CHECKPOINT_PERIOD_S = 180.0
 CHECKPOINT_DURATION_S = 8.0
 _PLATEAU_STD_W = 12.0  # between steps: batches differ
 _SAMPLE_STD_W = 4.0
+
+# Modelled traces by name; what they have in common is that `TrainingRun` scales their peak. "steps" is the one of the
+# figures above, its mean is 84 % of its peak. "plateaus" has the figures of the trace that the OpenG2G paper's
+# experiments overlay (`TrainingTraceParams` of OpenG2G 0.2.0): two levels with a strong noise, whose highest sample is
+# the peak, so that the mean is about 61 % of it.
+TrainingShape = Literal["steps", "plateaus"]
+_HIGH_W, _LOW_W = 225.0, 175.0
+_HIGH_S, _LOW_S = (35.0, 40.0), (10.0, 15.0)
+_NOISE_STD_W, _NOISE_WINDOW_S = 50.0, 0.3
+_DIPS_PER_S, _DIP_W, _DIP_S = 0.01, (120.0, 125.0), (0.06, 0.14)
+_WARM_UP_S, _WARM_UP_FROM_W = 18.0, 50.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,20 +92,27 @@ class TrainingTrace:
 
     @classmethod
     def generate(
-        cls, duration_s: float = 1800.0, dt_s: float | Fraction = Fraction(1, 10), seed: int = 0
+        cls,
+        duration_s: float = 1800.0,
+        dt_s: float | Fraction = Fraction(1, 10),
+        seed: int = 0,
+        shape: TrainingShape = "steps",
     ) -> TrainingTrace:
-        """A modelled trace: plateaus of computing, short dips of communication, long dips of checkpoints.
+        """A modelled trace: plateaus of computing, short dips of communication, long dips of checkpoints ("steps").
 
-        Each optimiser step computes at a level of its own around `COMPUTE_POWER_W`, then drops to
-        `COMMUNICATION_POWER_W` for its last `COMMUNICATION_SHARE`; every `CHECKPOINT_PERIOD_S` all wait at
-        `CHECKPOINT_POWER_W`. Not modelled: warm-up, stragglers, failures and restarts, pipeline bubbles, overlap
-        of computing and communication. The same `seed` gives the same trace.
+        With the shape "plateaus" it is one of two noisy levels instead. Otherwise each optimiser step computes at a
+        level of its own around `COMPUTE_POWER_W`, then drops to `COMMUNICATION_POWER_W` for its last
+        `COMMUNICATION_SHARE`; every `CHECKPOINT_PERIOD_S` all wait at `CHECKPOINT_POWER_W`. Not modelled: warm-up,
+        stragglers, failures and restarts, pipeline bubbles, overlap of computing and communication. The same `seed`
+        gives the same trace.
         """
         step_s = float(dt_s)
         if not (np.isfinite(step_s) and step_s > 0 and np.isfinite(duration_s) and duration_s >= 2 * step_s):
             raise InputError(f"TrainingTrace: need dt_s > 0 and duration_s >= 2 dt_s, got {dt_s!r} and {duration_s!r}")
         t_s = np.arange(round(duration_s / step_s), dtype=np.float64) * step_s
         generator = keyed_generator(seed, "training trace")
+        if shape == "plateaus":
+            return cls(t_s, _plateaus_w(t_s, step_s, generator))
         step_number, in_step = np.divmod(t_s, STEP_PERIOD_S)
         level_w = COMPUTE_POWER_W + _PLATEAU_STD_W * generator.standard_normal(int(step_number[-1]) + 1)
         computing = in_step < (1.0 - COMMUNICATION_SHARE) * STEP_PERIOD_S
@@ -103,6 +122,11 @@ class TrainingTrace:
         power_w = np.where(waiting, CHECKPOINT_POWER_W, power_w)
         power_w = power_w + _SAMPLE_STD_W * generator.standard_normal(len(t_s))
         return cls(t_s, np.asarray(np.maximum(power_w, 0.0), dtype=np.float64))
+
+    @property
+    def mean_share(self) -> float:
+        """Mean power over the peak."""
+        return float(self.power_w.mean()) / self.peak_w
 
     @classmethod
     def load(cls, csv_path: Path) -> TrainingTrace:
@@ -135,3 +159,25 @@ class TrainingTrace:
             trace.save(path)
             return trace
         return cls.load(path)
+
+
+def _plateaus_w(t_s: Floats, dt_s: float, generator: np.random.Generator) -> Floats:
+    """Power (W) at times of two levels in turn, with noise that a moving mean smooths, short dips, and a warm-up."""
+    ends: list[float] = [0.0]
+    level_w: list[float] = []
+    while ends[-1] <= t_s[-1]:
+        high = len(level_w) % 2 == 0
+        ends.append(ends[-1] + float(generator.uniform(*(_HIGH_S if high else _LOW_S))))
+        level_w.append(_HIGH_W if high else _LOW_W)
+    power_w = np.array(level_w)[np.searchsorted(ends, t_s, side="right") - 1]
+    power_w = power_w + _NOISE_STD_W * generator.standard_normal(len(t_s))
+    width = max(1, round(_NOISE_WINDOW_S / dt_s))
+    power_w = np.convolve(power_w, np.full(width, 1.0 / width), mode="same")
+    # The window reaches beyond the ends, where there is nothing.
+    power_w[-width:] = power_w[-2 * width : -width]
+    for begin_s in generator.uniform(0.0, t_s[-1], size=generator.poisson(_DIPS_PER_S * t_s[-1])):
+        dip = (t_s >= begin_s) & (t_s < begin_s + max(dt_s, float(generator.uniform(*_DIP_S))))
+        power_w[dip] -= generator.uniform(*_DIP_W)
+    warm_up_w = np.where(t_s < _WARM_UP_S, _WARM_UP_FROM_W + (_HIGH_W - _WARM_UP_FROM_W) * t_s / _WARM_UP_S, np.inf)
+    found: Floats = np.clip(power_w, 0.0, warm_up_w)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,10 @@ from g2g_opt.grid.circuit_file.reading import COMPILED
 from g2g_opt.kept_files import reading_copies
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
+from g2g_opt.studied_year import through_own_year
 from studies.catalogue import question_toml
 from studies.report.distance_chart import distance_chart
-from studies.report.figures import draw_conclusion
+from studies.report.figures import draw_pictures
 from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.limit_words import moved_limits
 from studies.report.page import write_report
@@ -58,16 +60,13 @@ def _write_all(
     folder = out or (root if limits is None else root / "rejudged" / _name(limits))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    feeder = load_feeder(question) if question.feeder else None
+    feeder = load_feeder(question) if conclusion.feeder else None
     if feeder is not None:
         conclusion = _with_base_case(conclusion, question, feeder)
-    ledger = Ledger(StudyFolder(root).ledger)
-    try:
+    with closing(Ledger(StudyFolder(root).ledger)) as ledger:
         provenance = _provenance(asked, ledger, entries, feeder)
         changed = _changed(ledger.inputs, asked, kept)
-        states = _states(entries)
-    finally:
-        ledger.close()
+    states = _states(entries)
     if changed:
         words = f"files changed since the study began, and its results are of the old ones: {', '.join(changed)}"
         conclusion = replace(conclusion, warnings=(words, *conclusion.warnings))
@@ -78,7 +77,7 @@ def _write_all(
     paths += write_texts(conclusion, folder)
     if conclusion.maps and feeder is not None:
         paths.append(write_geojson(conclusion, feeder, folder / "map.geojson"))
-    paths += draw_conclusion(conclusion, feeder, folder)
+    paths += draw_pictures(conclusion, feeder, folder)
     return conclusion, paths
 
 
@@ -102,7 +101,9 @@ def check_rests_on_results(root: Path, entries: Sequence[Entry]) -> None:
 def load_feeder(question: Question) -> Feeder:
     """The feeder of a question, with the buses that it leaves out of the limits."""
     feeder = Feeder.find(question.feeder, getattr(question, "edits", None), getattr(question, "at", None))
-    return feeder.excluding(getattr(question, "exclude_buses", ()))
+    feeder = feeder.excluding(getattr(question, "exclude_buses", ()))
+    scenario = getattr(question, "scenario", None)
+    return through_own_year(feeder, scenario) if isinstance(scenario, Scenario) else feeder
 
 
 def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) -> Conclusion:
@@ -110,14 +111,23 @@ def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) 
     used = getattr(question, "limits", None) or Limits()
     scenario = getattr(question, "scenario", None)
     load_level = scenario.own_load_share if isinstance(scenario, Scenario) else 1.0
-    base = solve_base_case(feeder, load_level, used.rating_basis)
-    broken = base.breaks(used)
+    settled = getattr(question, "taps", "") == "own control"
+    base = solve_base_case(feeder, load_level, used.rating_basis, settled=settled)
+    broken, answer = base.breaks(used), conclusion.answer
+    if base.implausible and feeder.initial_taps is None:
+        # Whatever binds, it is not what it seems.
+        answer = f"The voltage bases of the circuit are wrong: {base.implausible[0]} without any site. {answer}"
     words = f"without any site, in the state that is studied, a limit is broken already: {broken}"
     chart = distance_chart(base, load_level, conclusion.envelopes[0] if conclusion.envelopes else None, used)
     return replace(
         conclusion,
+        answer=answer,
         # The taps that studies of a bundled feeder begin with are no state that it came to rest in.
-        warnings=((words, *conclusion.warnings) if broken and feeder.initial_taps is None else conclusion.warnings),
+        warnings=(
+            (words, *conclusion.warnings)
+            if broken and (settled or feeder.initial_taps is None)
+            else conclusion.warnings
+        ),
         charts=((chart, *conclusion.charts) if chart is not None else conclusion.charts),
     )
 

@@ -1,0 +1,202 @@
+"""Newton's method for one scenario, compiled: where the fixed point on a constant matrix does not come to rest.
+
+The equations F(v) = Y v - I_source + I(v) = 0 are solved with their true Jacobian at v, in the elimination order of the
+shared factors. A step t d is taken if the next one, told by the same factors, is shorter (the natural monotonicity
+test, which no scaling of the equations changes: P. Deuflhard, Newton Methods for Nonlinear Problems, 3.3); while it is
+much shorter the factors are kept. Every branch draws I = c g(|v|) v, with c the share of an own load or the conjugate
+power of a port, and g its law (see `load_law`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.factorization import eliminate_rows, solve_columns
+from g2g_opt.batch.load_law import law_admittance, law_derivative
+from g2g_opt.compiled.kernel import inner, kernel
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# A factorisation is kept while steps shrink to this share of the one before.
+_KEEP = 0.3
+_SHORTEST = 1.0 / 512.0
+# Steps (pu) below which nothing is left but rounding, if they do not shrink any more.
+_ROUNDING_PU = 1e-6
+
+
+class LaneEquations(NamedTuple):
+    """One scenario's equations in elimination order; places n and n + 1 are ground and one volt.
+
+    Rows of the Jacobian list their entries from `entry_start` on: columns, and where each takes its block from: the
+    first `len(y_row)` blocks are admittances, then come four of every branch.
+    """
+
+    lower_start: Ints
+    lower_column: Ints
+    lower_end: Ints
+    no_moving: Ints
+    upper_start: Ints
+    upper_column: Ints
+    y_row: Ints
+    y_column: Ints
+    y: NDArray[np.complex128]
+    source: NDArray[np.complex128]
+    dead: NDArray[np.bool_]
+    begin: Ints
+    end: Ints
+    law: Floats  # (branch, column)
+    share: NDArray[np.complex128]  # (branch,): c
+    entry_start: Ints
+    entry_column: Ints
+    entry_block: Ints
+    per_volt: Floats  # (node,): 1 / V of what a step is told in; 0 where it does not count
+
+
+@kernel
+def branch_currents(q: LaneEquations, v: NDArray[np.complex128], current: NDArray[np.complex128]) -> None:
+    """What every branch draws at v (A)."""
+    for b in range(len(q.begin)):
+        across = v[q.begin[b]] - v[q.end[b]]
+        re, im = law_admittance(q.law[b], abs(across))
+        current[b] = q.share[b] * complex(re, im) * across
+
+
+@inner
+def _mismatch(q: LaneEquations, v: NDArray[np.complex128], f: Floats) -> None:
+    """F(v) into `f` (node, 2, 1)."""
+    n = len(q.source)
+    for i in range(n):
+        f[i, 0, 0], f[i, 1, 0] = -q.source[i].real, -q.source[i].imag
+        if q.dead[i]:
+            f[i, 0, 0], f[i, 1, 0] = v[i].real, v[i].imag
+    for k in range(len(q.y)):
+        y = q.y[k] * v[q.y_column[k]]
+        i = q.y_row[k]
+        f[i, 0, 0] += y.real
+        f[i, 1, 0] += y.imag
+    for b in range(len(q.begin)):
+        across = v[q.begin[b]] - v[q.end[b]]
+        re, im = law_admittance(q.law[b], abs(across))
+        current = q.share[b] * complex(re, im) * across
+        if q.begin[b] < n:
+            f[q.begin[b], 0, 0] += current.real
+            f[q.begin[b], 1, 0] += current.imag
+        if q.end[b] < n:
+            f[q.end[b], 0, 0] -= current.real
+            f[q.end[b], 1, 0] -= current.imag
+
+
+@inner
+def _branch_blocks(q: LaneEquations, v: NDArray[np.complex128], block: Floats) -> None:
+    """Slopes of all branches at v into their four blocks each, behind those of the admittances."""
+    place = len(q.y) + len(q.source)
+    for b in range(len(q.begin)):
+        across = v[q.begin[b]] - v[q.end[b]]
+        m = abs(across)
+        re, im = law_admittance(q.law[b], m)
+        d_re, d_im = law_derivative(q.law[b], m)
+        g, radial = q.share[b] * complex(re, im), q.share[b] * complex(d_re, d_im) * across / m
+        a00, a01 = g.real + radial.real * across.real, -g.imag + radial.real * across.imag
+        a10, a11 = g.imag + radial.imag * across.real, g.real + radial.imag * across.imag
+        for k in range(4):
+            sign = 1.0 if k < 2 else -1.0
+            at = place + 4 * b + k
+            block[at, 0], block[at, 1] = sign * a00, sign * a01
+            block[at, 2], block[at, 3] = sign * a10, sign * a11
+
+
+@inner
+def _length(q: LaneEquations, step: Floats) -> float:
+    """Longest component of a step (pu); infinite if any is no number."""
+    longest = 0.0
+    for i in range(len(q.source)):
+        size = (step[i, 0, 0] ** 2 + step[i, 1, 0] ** 2) * q.per_volt[i] ** 2
+        if not size < np.inf:
+            return np.inf
+        longest = max(longest, size)
+    return float(np.sqrt(longest))
+
+
+@kernel
+def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int, enough_pu: float) -> tuple[bool, int, float]:
+    """Move `v` (node + 2, V) to a solution of its equations: whether it came to rest, factorisations, last step.
+
+    It rests where a step (pu) is below `enough_pu`, or where rounding lets it shrink no more. `v` stays as it was if
+    there is no way on.
+    """
+    n = len(q.source)
+    lower, upper, diagonal = np.zeros((len(q.lower_column), 4)), np.zeros((len(q.upper_column), 4)), np.zeros((n, 4))
+    none = np.zeros((0, 4))
+    block = np.zeros((len(q.y) + n + 4 * len(q.begin), 4))
+    for k in range(len(q.y)):
+        y = q.y[k]
+        block[k, 0], block[k, 1], block[k, 2], block[k, 3] = y.real, -y.imag, y.imag, y.real
+    for i in range(n):
+        if q.dead[i]:
+            block[len(q.y) + i, 0] = block[len(q.y) + i, 3] = 1.0
+    ordered = np.zeros((len(q.entry_block), 4))
+    step, trial_step = np.zeros((n, 2, 1)), np.zeros((n, 2, 1))
+    start, trial = v.copy(), v.copy()
+    size = np.inf
+    for turn in range(rounds):
+        _branch_blocks(q, v, block)
+        for k in range(len(q.entry_block)):
+            ordered[k] = block[q.entry_block[k]]
+        lower[:], upper[:], diagonal[:] = 0.0, 0.0, 0.0
+        eliminate_rows(
+            n,
+            q.lower_start,
+            q.lower_column,
+            q.lower_end,
+            q.no_moving,
+            q.upper_start,
+            q.upper_column,
+            q.entry_start,
+            q.entry_column,
+            ordered,
+            lower,
+            upper,
+            diagonal,
+            none,
+            none,
+            none,
+        )
+        _mismatch(q, v, step)
+        solve_columns(q.lower_start, q.lower_column, q.upper_start, q.upper_column, lower, upper, diagonal, step)
+        size = _length(q, step)
+        if size == np.inf:
+            break
+        for _ in range(40):
+            if size < enough_pu:
+                return True, turn + 1, size
+            t, accepted = 1.0, False
+            while t > _SHORTEST:
+                for i in range(n):
+                    trial[i] = v[i] - t * complex(step[i, 0, 0], step[i, 1, 0])
+                _mismatch(q, trial, trial_step)
+                solve_columns(
+                    q.lower_start, q.lower_column, q.upper_start, q.upper_column, lower, upper, diagonal, trial_step
+                )
+                next_size = _length(q, trial_step)
+                if next_size <= (1.0 - 0.5 * t) * size:
+                    accepted = True
+                    break
+                if size < _ROUNDING_PU:
+                    return True, turn + 1, size
+                t *= 0.5
+            if not accepted:
+                break
+            shrinks = next_size < _KEEP * size and t == 1.0
+            v[:] = trial
+            step[:] = trial_step
+            size = next_size
+            if not shrinks and size > _ROUNDING_PU:
+                break
+        if not accepted:
+            break
+    v[:] = start
+    return False, rounds, size

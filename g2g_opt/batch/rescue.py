@@ -1,0 +1,288 @@
+"""`Rescue`: scenarios that the fixed point did not solve, by Newton's method, one by one (see `newton_kernel`).
+
+It starts from the solution of the step before and, where there is no way on from there, from the circuit's own. What it
+finds is handed back as the state of a fixed point at rest, so that the batch accepts it, or not, by its own rule.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.factorization import solve_columns
+from g2g_opt.batch.jacobian import Jacobian
+from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.load_law import (
+    CI,
+    CP,
+    CURRENT_AT_0,
+    CURRENT_SLOPE,
+    CZ,
+    EDGE_LOW,
+    EDGE_MAX,
+    EDGE_MIN,
+    N_COLUMNS,
+    SPECIAL,
+    Y_ABOVE,
+    Y_BELOW,
+)
+from g2g_opt.batch.moving_elements import Setting
+from g2g_opt.batch.newton_kernel import LaneEquations, branch_currents, newton
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Complexes = NDArray[np.complex128]
+
+_ROUNDS = 40
+# Turns in which branches change to other pieces of their laws.
+_PIECE_TURNS = 24
+# Least share of their laws by which branches come closer to them.
+_SHARE_STEP_MIN = 1.0 / 64.0
+_KEPT = 256
+
+
+@dataclass(frozen=True, eq=False)
+class LanePorts:
+    """The ports of one scenario: places of their ends, law of one watt (see `kernel_tables`) and power (VA)."""
+
+    begin: Ints
+    end: Ints
+    law: Floats  # (port, 7)
+    power_va: Complexes
+
+
+@dataclass(frozen=True, eq=False)
+class LaneSolution:
+    """Where Newton's method ended: the loads' remainders (branch, 2) and the ports' voltages and currents (port, 2).
+
+    `step_pu` is its last step, which is rounding where nothing else is left.
+    """
+
+    remainder: Floats
+    port_v: Floats
+    port_a: Floats
+    step_pu: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Where the blocks of one set of branches go in the rows of the Jacobian."""
+
+    entry_start: Ints
+    entry_column: Ints
+    entry_block: Ints
+
+
+class Rescue:
+    """Newton's method on the scenarios of one `Jacobian`."""
+
+    def __init__(self, jacobian: Jacobian) -> None:
+        self._jacobian = jacobian
+        e, network = jacobian.elimination, jacobian.network
+        self._dead = ~network.alive[e.order]
+        self._source = np.where(network.alive, network.source_a, 0.0)[e.order].astype(np.complex128)
+        base = network.base_v[e.order]
+        started = np.abs(jacobian.start[: e.n])
+        size = np.where(np.isfinite(base), base, started)
+        counted = ~self._dead & ~network.judged.unserved[e.order] & (size > 0.0)
+        self._per_volt = np.where(counted, 1.0 / np.where(counted, size, 1.0), 0.0)
+        self._y: OrderedDict[Setting, tuple[Ints, Ints, Complexes]] = OrderedDict()
+        self._layouts: OrderedDict[bytes, _Layout] = OrderedDict()
+        n = e.n
+        column = np.concatenate([e.lower_column, e.upper_column])
+        row = np.concatenate(
+            [np.repeat(np.arange(n), np.diff(e.lower_start)), np.repeat(np.arange(n), np.diff(e.upper_start))]
+        )
+        self._pattern = np.sort(np.concatenate([row * n + column, np.arange(n) * (n + 1)]))
+
+    def solve(
+        self, setting: Setting, ports: LanePorts, load_share: Floats, state: LaneSolution, enough_pu: float
+    ) -> LaneSolution | None:
+        """The scenario's solution, from the one in `state` on; None if there is no way to one.
+
+        `load_share` (shape,) is that of the circuit's own loads; a step below `enough_pu` is not gone after.
+        """
+        q = self._equations(setting, ports, load_share)
+        n_loads = len(self._jacobian.laws)
+        found = self._search(q, self._voltages(setting, ports, state), enough_pu)
+        if found is None:
+            return None
+        v, step_pu = found
+        current = np.zeros(len(q.begin), dtype=np.complex128)
+        branch_currents(q, v, current)
+        across = v[q.begin] - v[q.end]
+        blocks, own = self._jacobian.blocks, across[:n_loads]
+        straight = np.stack(
+            [blocks[:, 0] * own.real + blocks[:, 1] * own.imag, blocks[:, 2] * own.real + blocks[:, 3] * own.imag],
+            axis=-1,
+        )
+        return LaneSolution(
+            straight - _pairs(current[:n_loads]), _pairs(across[n_loads:]), _pairs(current[n_loads:]), step_pu
+        )
+
+    def _search(self, q: LaneEquations, begun: Complexes, enough_pu: float) -> tuple[Complexes, float] | None:
+        """A solution: from `begun`, else from all branches being impedances, from which their laws come gradually."""
+        if np.isfinite(begun).all():
+            found = _solved(q, begun, enough_pu)
+            if found is not None:
+                return found
+        v = self._jacobian.start.copy()
+        if not newton(_blended(q, 0.0), v, _ROUNDS, enough_pu)[0]:
+            return None
+        share, step = 0.0, 1.0
+        while step > _SHARE_STEP_MIN:
+            share_next = min(1.0, share + step)
+            found = _solved(q if share_next == 1.0 else _blended(q, share_next), v, enough_pu)
+            if found is None:
+                step *= 0.5
+                continue
+            if share_next == 1.0:
+                return found
+            v, share, step = found[0], share_next, 2.0 * step
+        return None
+
+    def _voltages(self, setting: Setting, ports: LanePorts, state: LaneSolution) -> Complexes:
+        """Node voltages (V) that a state stands for, with ground and one volt behind them."""
+        jacobian, e = self._jacobian, self._jacobian.elimination
+        n = e.n
+        x = np.zeros((n + 2, 2, 1))
+        x[:n, 0, 0], x[:n, 1, 0] = self._source.real, self._source.imag
+        begin, end = jacobian.load_ends
+        for ends, sign in ((begin, 1.0), (end, -1.0)):
+            np.add.at(x[:, :, 0], ends, sign * state.remainder)
+        for ends, sign in ((ports.begin, -1.0), (ports.end, 1.0)):
+            np.add.at(x[:, :, 0], ends, sign * state.port_a)
+        flat = np.ascontiguousarray(x[:n])
+        f = jacobian.factors(setting)
+        solve_columns(e.lower_start, e.lower_column, e.upper_start, e.upper_column, f.lower, f.upper, f.diagonal, flat)
+        v = np.zeros(n + 2, dtype=np.complex128)
+        v[:n] = flat[:, 0, 0] + 1j * flat[:, 1, 0]
+        v[n + 1] = 1.0
+        v[:n][self._dead] = 0.0
+        return v
+
+    def _equations(self, setting: Setting, ports: LanePorts, load_share: Floats) -> LaneEquations:
+        jacobian, e = self._jacobian, self._jacobian.elimination
+        if setting not in self._y:
+            self._y[setting] = jacobian.admittances(setting)
+            if len(self._y) > _KEPT:
+                self._y.popitem(last=False)
+        row, column, y = self._y[setting]
+        begin, end = (
+            np.concatenate([own, its]) for own, its in zip(jacobian.load_ends, (ports.begin, ports.end), strict=True)
+        )
+        share = np.where(jacobian.loads.varies, load_share[jacobian.loads.share_place // WIDTH], 1.0)
+        layout = self._layout(row, column, begin, end)
+        return LaneEquations(
+            e.lower_start,
+            e.lower_column,
+            e.lower_start[1:],
+            np.zeros(1, dtype=np.int64),
+            e.upper_start,
+            e.upper_column,
+            row,
+            column,
+            y,
+            self._source,
+            self._dead,
+            begin,
+            end,
+            np.concatenate([jacobian.laws, _branch_laws(ports.law)]),
+            np.concatenate([share, np.conj(ports.power_va)]).astype(np.complex128),
+            layout.entry_start,
+            layout.entry_column,
+            layout.entry_block,
+            self._per_volt,
+        )
+
+    def _layout(self, row: Ints, column: Ints, begin: Ints, end: Ints) -> _Layout:
+        key = np.concatenate([begin, end]).tobytes()
+        if key not in self._layouts:
+            n = self._jacobian.elimination.n
+            # As the blocks lie: admittances, dead nodes' ones, four of every branch.
+            rows = np.concatenate([row, np.arange(n), np.stack([begin, end, begin, end], axis=1).reshape(-1)])
+            columns = np.concatenate([column, np.arange(n), np.stack([begin, end, end, begin], axis=1).reshape(-1)])
+            block = np.arange(len(rows))
+            kept = (rows < n) & (columns < n)
+            kept[len(row) : len(row) + n] = self._dead
+            kept[kept] = np.isin(rows[kept] * n + columns[kept], self._pattern)
+            rows, columns, block = rows[kept], columns[kept], block[kept]
+            order = np.argsort(rows, kind="stable")
+            self._layouts[key] = _Layout(np.searchsorted(rows[order], np.arange(n + 1)), columns[order], block[order])
+            if len(self._layouts) > _KEPT:
+                self._layouts.popitem(last=False)
+        return self._layouts[key]
+
+
+def _solved(q: LaneEquations, begun: Complexes, enough_pu: float) -> tuple[Complexes, float] | None:
+    """A solution from `begun` and the last step to it (pu): on the laws as they are, else on one piece of each.
+
+    Where a law jumps at its window's edge (see `load_law`) Newton's method finds no way down on the laws themselves.
+    """
+    v = begun.copy()
+    at_rest, _, step_pu = newton(q, v, _ROUNDS, enough_pu)
+    if at_rest:
+        return v, step_pu
+    v = begun.copy()
+    piece = _pieces(q, v)
+    for turn in range(_PIECE_TURNS):
+        at_rest, _, step_pu = newton(_of_pieces(q, piece), v, _ROUNDS, enough_pu)
+        if not at_rest:
+            return None
+        right = _pieces(q, v)
+        wrong = np.flatnonzero(right != piece)
+        if not len(wrong):
+            return v, step_pu
+        if turn > _PIECE_TURNS // 2:
+            # Neighbours that go round in circles together come to rest one after the other.
+            across = np.abs(v[q.begin[wrong]] - v[q.end[wrong]])
+            edges = q.law[wrong][:, [EDGE_LOW, EDGE_MIN, EDGE_MAX]]
+            beyond = np.abs(across[:, None] / np.where(edges > 0.0, edges, np.inf) - 1.0).min(axis=1)
+            wrong = wrong[beyond.argmax()]
+        piece[wrong] = right[wrong]
+    return None
+
+
+def _pieces(q: LaneEquations, v: Complexes) -> Ints:
+    """The piece of its law that every branch is on: 0 below, 1 under the window, 2 inside, 3 above."""
+    m = np.abs(v[q.begin] - v[q.end])
+    low, least, most = q.law[:, EDGE_LOW], q.law[:, EDGE_MIN], q.law[:, EDGE_MAX]
+    return np.where(m <= low, 0, np.where(m <= least, 1, np.where(m > most, 3, 2)))
+
+
+def _of_pieces(q: LaneEquations, piece: Ints) -> LaneEquations:
+    """The equations with one piece of every law at all voltages."""
+    law = q.law.copy()
+    law[:, EDGE_LOW] = np.where(piece == 0, np.inf, -1.0)
+    law[:, EDGE_MIN] = np.where(piece == 1, np.inf, -1.0)
+    law[:, EDGE_MAX] = np.where(piece == 3, -1.0, np.inf)
+    return q._replace(law=law)
+
+
+def _blended(q: LaneEquations, share: float) -> LaneEquations:
+    """The equations with a share of every branch's law, and for the rest its impedance at rated voltage."""
+    law = q.law.copy()
+    plain = law[:, SPECIAL] == 0.0
+    bounded = plain & np.isfinite(law[:, EDGE_MAX]) & (law[:, EDGE_MAX] > 0.0)
+    for part in (0, 1):
+        rest = (1.0 - share) * law[:, Y_BELOW + part]
+        for column in (CZ, CI, CP, CURRENT_AT_0, CURRENT_SLOPE, Y_ABOVE):
+            scaled = share * law[:, column + part] + (rest if column in (CZ, CURRENT_SLOPE, Y_ABOVE) else 0.0)
+            law[:, column + part] = np.where(bounded, scaled, law[:, column + part])
+    return q._replace(law=law)
+
+
+def _pairs(values: Complexes) -> Floats:
+    return np.stack([values.real, values.imag], axis=-1)
+
+
+def _branch_laws(port_laws: Floats) -> Floats:
+    """Laws (branch, column) of one watt from those of ports."""
+    law = np.zeros((len(port_laws), N_COLUMNS))
+    least, most, low, below, at_0, slope, above = port_laws.T
+    law[:, CP], law[:, EDGE_LOW], law[:, EDGE_MIN], law[:, EDGE_MAX] = 1.0, low, np.sqrt(least), np.sqrt(most)
+    law[:, Y_BELOW], law[:, CURRENT_AT_0], law[:, CURRENT_SLOPE], law[:, Y_ABOVE] = below, at_0, slope, above
+    return law

@@ -1,0 +1,106 @@
+"""`@kernel` and `@inner`: functions that are compiled, once per machine and version of the code.
+
+What is compiled is kept in the user's cache folder, under a hash of every source file that kernels are made of: all
+checkouts and processes of one version share it, and a changed constant or inner function is never missed (numba by
+itself looks at the file of the outermost function alone, and at its path). `NUMBA_CACHE_DIR` moves the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar
+
+from numba import config, njit
+from numba.core.caching import CacheImpl, CompileResultCacheImpl, FunctionCache
+from numba.misc.appdirs import AppDirs
+
+from g2g_opt.compiled.pipeline import InnerCompiler, KernelCompiler
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+# A module with kernels, or with what they are made of, says so by importing from here.
+_MARK = b"g2g_opt.compiled"
+# Versions whose code is kept, the present one among them.
+_KEPT_VERSIONS = 6
+
+
+@cache
+def version() -> str:
+    """Hash of all source files that kernels are made of."""
+    found = sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        text = path.read_bytes()
+        if _MARK in text:
+            found.update(path.relative_to(_PACKAGE).as_posix().encode())
+            found.update(text)
+    return found.hexdigest()[:20]
+
+
+@cache
+def folder() -> Path:
+    """Where this version's compiled code lies; older versions than the last few are deleted when it is made."""
+    root = Path(config.CACHE_DIR or AppDirs(appname="g2g_opt", appauthor=False).user_cache_dir) / "kernels"
+    found = root / version()
+    if not found.exists():
+        found.mkdir(parents=True, exist_ok=True)
+        others = [path for path in root.iterdir() if path != found and path.is_dir()]
+        for old in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT_VERSIONS - 1 :]:
+            shutil.rmtree(old, ignore_errors=True)
+    # Is it ours to write to?
+    tempfile.TemporaryFile(dir=found).close()
+    return found
+
+
+class _VersionLocator:
+    """Numba's interface to a place for compiled code: that of this version."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        self._file, self._line = file, function.__code__.co_firstlineno
+        # Only read by numba where it warns.
+        self._py_file = file
+
+    @classmethod
+    def from_function(cls, function: Any, file: str) -> _VersionLocator | None:
+        try:
+            folder()
+        except OSError:
+            return None  # numba's own places are next
+        return cls(function, file)
+
+    def get_cache_path(self) -> str:
+        return str(folder())
+
+    def ensure_cache_path(self) -> None:
+        os.makedirs(self.get_cache_path(), exist_ok=True)
+
+    def get_source_stamp(self) -> str:
+        return version()
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+
+class _VersionCacheImpl(CompileResultCacheImpl):
+    _locator_classes: ClassVar[list[Any]] = [_VersionLocator, *CacheImpl._locator_classes]
+
+
+class _VersionCache(FunctionCache):
+    _impl_class = _VersionCacheImpl
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """A compiled function that Python calls; division by zero gives what it gives in IEEE arithmetic."""
+    compiled = njit(error_model="numpy", no_cfunc_wrapper=True, pipeline_class=KernelCompiler)(function)
+    compiled._cache = _VersionCache(function)
+    return compiled
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """A compiled function that only kernels call."""
+    no_wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(error_model="numpy", pipeline_class=InnerCompiler, **no_wrappers)(function)

@@ -1,0 +1,111 @@
+"""How numba compiles kernels: inner functions become code within the kernel that calls them, and nothing by themselves.
+
+By itself numba optimises and assembles every function that a kernel calls, then again as a part of its caller, and so
+on up to the kernel; assembled code of an inner function is never run. Here inner functions stay intermediate code, and
+that is optimised once, within the kernel. Passes that kernels have no use for (parallel loops, array expressions,
+inlining before types are known) are left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.core import typed_passes as typed
+from numba.core import untyped_passes as untyped
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, PassManager
+from numba.core.compiler_machinery import register_pass
+from numba.core.environment import lookup_environment
+
+_ENVIRONMENT = "_ZN08NumbaEnv"
+
+
+class _Codegen:
+    """A code generator that takes no environments: inner functions have none before they are part of a kernel."""
+
+    def __init__(self, codegen: Any) -> None:
+        self._codegen = codegen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codegen, name)
+
+    def set_env(self, name: str, environment: Any) -> None:
+        pass
+
+
+class _InnerLibrary(JITCodeLibrary):
+    """Intermediate code of an inner function and all it calls."""
+
+    def _optimize_functions(self, module: Any) -> None:
+        module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return 0
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _InnerLowering(typed.NativeLowering):
+    _name = "inner_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        codegen = state.targetctx.codegen()
+        state.library = _InnerLibrary(_Codegen(codegen), state.func_id.func_qualname)
+        return bool(super().run_pass(state))
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _KernelLowering(typed.NativeLowering):
+    _name = "kernel_lowering"
+
+    def run_pass(self, state: Any) -> bool:
+        done = bool(super().run_pass(state))
+        codegen = state.targetctx.codegen()
+        for variable in state.library._final_module.global_variables:
+            name = variable.name
+            environment = lookup_environment(name) if name.startswith(_ENVIRONMENT) else None
+            if environment is not None and codegen._engine.get_global_value_address(name):
+                codegen.set_env(name, environment)
+        return done
+
+
+def _passes(state: Any, lowering: Any) -> list[Any]:
+    manager = PassManager("kernel")
+    if state.func_ir is None:
+        manager.add_pass(untyped.TranslateByteCode, "analyzing bytecode")
+        manager.add_pass(untyped.FixupArgs, "fix up args")
+    manager.add_pass(untyped.IRProcessing, "processing IR")
+    manager.add_pass(untyped.GenericRewrites, "rewrites before types are known")
+    manager.add_pass(untyped.DeadBranchPrune, "dead branch pruning")
+    manager.add_pass(untyped.ReconstructSSA, "ssa")
+    manager.add_pass(untyped.DeadBranchPrune, "dead branch pruning")
+    manager.add_pass(typed.NopythonTypeInference, "type inference")
+    manager.add_pass(typed.PreLowerStripPhis, "remove phis nodes")
+    manager.add_pass(typed.IRLegalization, "ensure IR is legal prior to lowering")
+    manager.add_pass(typed.AnnotateTypes, "annotate types")
+    manager.add_pass(lowering, "lowering")
+    manager.add_pass(typed.NoPythonBackend, "nopython mode backend")
+    manager.finalize()
+    return [manager]
+
+
+class KernelCompiler(CompilerBase):
+    """The pipeline of a kernel."""
+
+    def define_pipelines(self) -> list[Any]:
+        """Its passes."""
+        return _passes(self.state, _KernelLowering)
+
+
+class InnerCompiler(CompilerBase):
+    """The pipeline of an inner function."""
+
+    def define_pipelines(self) -> list[Any]:
+        """Its passes."""
+        return _passes(self.state, _InnerLowering)

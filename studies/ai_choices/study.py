@@ -1,0 +1,231 @@
+"""AI choices on a feeder: each choice a task, in which its fleets are simulated in lockstep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from g2g_opt.assembly import assemble
+from g2g_opt.datacenter.config import InferenceModelSpec
+from g2g_opt.datacenter.workloads.curves import LogisticModelStore
+from g2g_opt.datacenter.workloads.feasible_power import (
+    feasible_power_range_kw,
+    match_peak_replicas,
+    measurements_meeting_deadline,
+)
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
+from g2g_opt.outcome import Outcome
+from g2g_opt.plan import Plan, Policy
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulate import simulate_runs
+from g2g_opt.site import Deployment, Site
+from solvers.largest_feasible import LargestFeasible, search_largest_feasible
+from studies.ai_choices.answer import draw_conclusion
+from studies.ai_choices.choices import AIChoice
+from studies.ai_choices.question import AIChoicesQuestion
+from studies.ai_choices.rows import ChoiceRow, HostedRow
+from studies.shared.conclusion import Conclusion
+from studies.shared.input_files import feeder_files
+from studies.shared.question_model import question_model
+from studies.shared.task import Progress, Tables, Task, TaskResult
+from studies.shared.typed_rows import gather_as, to_rows
+
+# Searches for the largest fleet: up to so many MW of GPUs, this fine, so many sizes at once.
+_HOSTED_MAX_MW, _RESOLUTION, _AT_ONCE = 20.0, 0.01, 6
+_FIRST_MW = 2.0
+_WEIGHT = {True: 12.0, False: 1.0}
+
+
+@question_model
+class AIChoicesStudy(AIChoicesQuestion):
+    """An `AIChoicesQuestion` that can be run."""
+
+    study: ClassVar[str] = "ai-choices"
+    stages: ClassVar[tuple[str, ...]] = ("choices",)
+    # Searches follow the limits.
+    rejudges: ClassVar[frozenset[str]] = frozenset()
+
+    def input_files(self) -> dict[str, Path]:
+        """Circuit, measurements, and the user's traces."""
+        return feeder_files(self.feeder, self.trace_dir, self.scenario.profile, self.scenario.training)
+
+    def check(self) -> None:
+        """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
+        feeder = self.load_feeder()
+        for place, choice in enumerate(self.compared()):
+            site = self.site(choice, self.n_replicas(place))
+            assemble(self._plan(site, self.policy), self.scenario, feeder, self.limits, trace_dir=Path(self.trace_dir))
+
+    # --- fleets
+
+    def n_replicas(self, place: int) -> int:
+        """Replicas of the fleet of a choice, by its place among those compared."""
+        choices = self.compared()
+        choice = choices[place]
+        if choice.sized_as_first:
+            place = next(k for k, other in enumerate(choices) if other.comparison == choice.comparison)
+            choice = choices[place]
+        spec = choice.spec()
+        if self.sizing == "measured":
+            return match_peak_replicas(spec, self.peak_mw)
+        largest_w = float(_power_w(spec, [max(spec.feasible_batch_sizes)])[0])
+        return max(1, math.ceil(1e6 * self.peak_mw / largest_w))
+
+    def site(self, choice: AIChoice, n_replicas: int, base_kw: float | None = None) -> Site:
+        """A fleet at the bus that begins at the largest batch size that meets its target."""
+        spec = choice.spec()
+        n_gpus = n_replicas * spec.gpus_per_replica
+        deployment = Deployment(spec, n_replicas, max(spec.feasible_batch_sizes))
+        return Site("fleet", self.bus, (deployment,), (self.base_kw if base_kw is None else base_kw) / n_gpus)
+
+    def _plan(self, site: Site, policy: Policy, *, hosted: bool = False) -> Plan:
+        return Plan((site,), policy=policy, tap_mode="own control" if hosted else "fixed")
+
+    # --- tasks
+
+    def tasks(self, stage: str, results: Sequence[TaskResult]) -> list[Task]:
+        """Every choice."""
+        return [
+            Task("choice", {"place": place}, f"{choice.comparison}: {choice.name}", weight=_WEIGHT[self.capacity])
+            for place, choice in enumerate(self.compared())
+        ]
+
+    def split(self, task: Task) -> list[Task]:
+        """A choice is the smallest unit."""
+        return []
+
+    def run(self, task: Task, progress: Progress) -> Tables:
+        """Do a choice, in a worker process."""
+        place = task.content["place"]
+        choice, feeder = self.compared()[place], self.load_feeder()
+        progress(0.0, "fleets of equal peak")
+        row = self._compare(feeder, choice, self.n_replicas(place))
+        if not self.capacity:
+            return {"choices": to_rows([row]), "hosted": []}
+        progress(0.1, "largest fleets")
+        return {"choices": to_rows([row]), "hosted": to_rows(self._host(feeder, choice, progress))}
+
+    def _compare(self, feeder: Feeder, choice: AIChoice, n_replicas: int) -> ChoiceRow:
+        site, spec = self.site(choice, n_replicas), choice.spec()
+        none, controlled = self._simulate(
+            feeder, [self._plan(site, Policy()), self._plan(site, self.policy)], self.scenario
+        )
+        failure = none.failure or controlled.failure
+        sizes = spec.feasible_batch_sizes
+        ends = _power_w(spec, [sizes[0], sizes[-1]])
+        measured = measurements_meeting_deadline(spec)
+
+        def figure(run: Outcome, name: str) -> float | None:
+            if run.failure is not None:
+                return None
+            return run.voltage.integral_violation_pu_s if name == "integral" else float(getattr(run.summary, name))
+
+        return ChoiceRow(
+            choice.comparison,
+            choice.name,
+            n_replicas,
+            site.n_gpus,
+            sizes[0],
+            sizes[-1],
+            feasible_power_range_kw(spec, n_replicas) / 1e3,
+            n_replicas * float(ends[1] - ends[0]) / 1e6,
+            figure(none, "integral"),
+            figure(controlled, "integral"),
+            figure(none, "throughput_tps"),
+            figure(controlled, "throughput_tps"),
+            figure(none, "latency_miss_share"),
+            figure(controlled, "latency_miss_share"),
+            figure(controlled, "batch_switches"),
+            None
+            if controlled.failure is not None
+            else controlled.summary.sites[0].exhausted_control_steps * float(self.scenario.control_dt_s),
+            tuple(row.batch_size for row in measured),
+            tuple(n_replicas * row.avg_power_w / 1e6 for row in measured),
+            tuple(n_replicas * row.output_throughput_tps for row in measured),
+            str(failure) if failure is not None else "",
+        )
+
+    def _simulate(self, feeder: Feeder, plans: Sequence[Plan], scenario: Scenario) -> list[Outcome]:
+        runs = [(plan, scenario) for plan in plans]
+        return simulate_runs(runs, feeder, self.limits, trace_dir=Path(self.trace_dir))
+
+    # --- hosted fleets
+
+    def _host(self, feeder: Feeder, choice: AIChoice, progress: Progress) -> list[HostedRow]:
+        """Both searches at once: what each wants judged goes into one batch."""
+        spec = choice.spec()
+        per_replica_mw = max(row.avg_power_w for row in measurements_meeting_deadline(spec)) / 1e6
+        n_max = max(1, int(_HOSTED_MAX_MW / per_replica_mw))
+        first = max(1, min(n_max, int(_FIRST_MW / per_replica_mw)))
+        policies = {"firm": Policy(), "flexible": self.policy}
+        searches = {
+            operation: search_largest_feasible(
+                n_max, start=first, resolution=_RESOLUTION, at_once=_AT_ONCE, shrink=True
+            )
+            for operation in policies
+        }
+        wanted: dict[str, tuple[int, ...]] = {operation: next(search) for operation, search in searches.items()}
+        seen: dict[tuple[str, int], Outcome] = {}
+        found: dict[str, LargestFeasible] = {}
+        while wanted:
+            keys = [(operation, n) for operation, sizes in wanted.items() for n in sizes]
+            plans = [self._plan(self._hosted_site(choice, n), policies[op], hosted=True) for op, n in keys]
+            seen |= dict(zip(keys, self._simulate(feeder, plans, self.hosting_scenario()), strict=True))
+            progress(min(0.95, 0.1 + 0.01 * len(seen)), f"{len(seen)} fleets simulated")
+            for operation in list(wanted):
+                answers = {n: not self._refused(seen[operation, n]) for n in wanted[operation]}
+                try:
+                    wanted[operation] = searches[operation].send(answers)
+                except StopIteration as end:
+                    found[operation] = end.value
+                    del wanted[operation]
+        return [self._hosted_row(choice, operation, found[operation], seen) for operation in policies]
+
+    def _hosted_site(self, choice: AIChoice, n_replicas: int) -> Site:
+        """A fleet with facility load in proportion to its peak."""
+        spec = choice.spec()
+        peak_mw = n_replicas * max(row.avg_power_w for row in measurements_meeting_deadline(spec)) / 1e6
+        return self.site(choice, n_replicas, self.base_kw * peak_mw / self.peak_mw)
+
+    def _refused(self, run: Outcome) -> str:
+        """Why a fleet is too large; "" if it is not."""
+        if not run.kept:
+            return "; ".join(run.reasons)
+        if self.limit_mw is not None and run.summary.power_peak_mw > self.limit_mw:
+            return f"peak {run.summary.power_peak_mw:.2f} MW is above the limit of {self.limit_mw:g} MW"
+        return ""
+
+    def _hosted_row(
+        self, choice: AIChoice, operation: str, found: LargestFeasible, seen: dict[tuple[str, int], Outcome]
+    ) -> HostedRow:
+        next_run = seen.get((operation, found.n_rejected)) if found.n_rejected is not None else None
+        best = seen.get((operation, found.n))
+        return HostedRow(
+            choice.comparison,
+            choice.name,
+            operation,
+            found.n,
+            found.n * choice.gpus_per_replica,
+            best.summary.throughput_tps if best is not None else 0.0,
+            best.summary.power_mean_mw if best is not None else 0.0,
+            best.summary.power_peak_mw if best is not None else 0.0,
+            self._refused(next_run) if next_run is not None else f"the search, which ends at {_HOSTED_MAX_MW:g} MW",
+            ", ".join(str(n) for n in found.rejected_below),
+        )
+
+    def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
+        """The answer, from stored results alone; searches follow the limits, which are never others."""
+        rows, hosted = gather_as(results, "choices", ChoiceRow), gather_as(results, "hosted", HostedRow)
+        return draw_conclusion(self, rows, hosted, results)
+
+
+def _power_w(spec: InferenceModelSpec, batch_sizes: Sequence[int]) -> list[float]:
+    """Power of a replica (W) at batch sizes, by the curve that controllers use."""
+    curve = LogisticModelStore.ensure(None, [spec]).power(spec.model_label)
+    if not batch_sizes:
+        raise InputError(f"model {spec.model_label!r} has no batch size")
+    return [float(curve.eval(size)) for size in batch_sizes]

@@ -1,0 +1,108 @@
+"""The question of a comparison of controllers, complete enough to rerun."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated
+
+from g2g_opt.errors import InputError
+from g2g_opt.flag import Flag
+from g2g_opt.limits import Limits
+from g2g_opt.quantities import Count, CountFromZero
+from g2g_opt.scenario import Scenario
+from g2g_opt.scenario_draws import ScenarioRanges
+from g2g_opt.scenario_library import ScenarioLibrary, chosen_scenarios
+from g2g_opt.study_case import StudyCase
+from studies.controllers.choices import CHOICE_SYNTAX, SWEEP_SYNTAX, ControllerChoice, ParameterSweep
+from studies.shared.case_fields import BAND_ONLY, DRAWN, CaseName
+from studies.shared.question_fields import TraceFolder
+from studies.shared.question_model import NounFlags, check_unused, question_model
+from studies.shared.screening import ScreeningRule
+
+DESCRIPTION = (
+    "Controllers of batch sizes (none, droop, online feedback optimisation, a trained policy) are run in the same "
+    "scenarios of a study case in lockstep: integral voltage violation, tokens, switches and latency misses, as means "
+    "with 95 % intervals, scenario by scenario against each other, and the trajectories of one scenario on OpenDSS."
+)
+EPILOG = (
+    "Without --library candidates to test with are drawn and screened first. Examples: g2g controllers --case ieee34; "
+    "g2g controllers --library results/scenarios/library.csv --case ieee13 --sweep ofo:w_throughput=1e-5,1e-4,1e-3"
+)
+_LIBRARY = "scenarios that are drawn where no library is given"
+_USUAL = tuple(ControllerChoice(kind) for kind in ("none", "droop", "ofo"))
+
+
+@question_model
+class ControllersQuestion:
+    """How do `controllers`, and those of `sweeps`, compare in `n_scenarios` scenarios to test with?
+
+    They are the first of the `library`; without one, of `n_candidates` that are drawn and screened. `shown` names the
+    scenario whose trajectories are recorded on OpenDSS (empty: the one in the middle by violation without
+    coordination); in `n_compared` scenarios, that one first, the engines are compared.
+    """
+
+    case: CaseName = "ieee13"
+    library: Annotated[
+        str | None, Flag("--library", "library.csv of g2g scenarios", metavar="FILE", unset="drawn and screened first")
+    ] = None
+    n_scenarios: Annotated[Count, Flag("--scenarios", "scenarios to test with, at most")] = 50
+    controllers: Annotated[
+        tuple[ControllerChoice, ...],
+        Flag(
+            "--controller",
+            "one to compare: none, droop, ofo or contextual, with figures of its tuning, margin=PU, load-shift=GPUS, "
+            "file=FILE (of the trained policy)",
+            metavar=CHOICE_SYNTAX,
+            unset="none, droop and ofo",
+            read=ControllerChoice.parse,
+        ),
+    ] = _USUAL
+    sweeps: Annotated[
+        tuple[ParameterSweep, ...],
+        Flag("--sweep", "values of one of its figures", metavar=SWEEP_SYNTAX, unset="none", read=ParameterSweep.parse),
+    ] = ()
+    shown: Annotated[
+        str, Flag("--show", "scenario whose trajectories are drawn", metavar="NAME", unset="the middle one")
+    ] = ""
+    n_compared: Annotated[CountFromZero, Flag("--compared", "scenarios run on OpenDSS as well")] = 1
+    n_candidates: Annotated[Count, Flag("--candidates", "drawn and screened", group=_LIBRARY)] = 96
+    ranges: Annotated[ScenarioRanges, NounFlags(_LIBRARY)] = field(default_factory=ScenarioRanges)
+    rule: Annotated[ScreeningRule, NounFlags(_LIBRARY)] = field(default_factory=ScreeningRule)
+    scenario: Annotated[Scenario, NounFlags(_LIBRARY, without=DRAWN)] = field(default_factory=Scenario)
+    limits: Annotated[Limits, NounFlags("the band", without=BAND_ONLY)] = field(default_factory=Limits)
+    trace_dir: TraceFolder = "data/specs"
+
+    @property
+    def feeder(self) -> str:
+        """The feeder of the case."""
+        return StudyCase.load(self.case).feeder.name
+
+    @property
+    def seed(self) -> int:
+        """The study seed, which keys all draws."""
+        return self.scenario.seed
+
+    def choices(self) -> tuple[ControllerChoice, ...]:
+        """Every controller that is run, once."""
+        swept = (choice for sweep in self.sweeps for choice in sweep.choices())
+        return tuple(dict.fromkeys((*self.controllers, *swept)))
+
+    def given_scenarios(self) -> list[Scenario] | None:
+        """Scenarios of the library; None without one. `InputError` for one of another case, or with none to test."""
+        if self.library is None:
+            return None
+        library = ScenarioLibrary.load(Path(self.library))
+        if library.case != self.case:
+            raise InputError(f"the library {self.library} is of the case {library.case}, not {self.case} (--case)")
+        return [entry.scenario for entry in chosen_scenarios(library, "test", self.n_scenarios)]
+
+    def check_fields(self) -> None:
+        """Raise `InputError` for figures that do not fit together."""
+        StudyCase.load(self.case)
+        check_unused(self)
+        if not self.choices():
+            raise InputError("name a controller at least (--controller)")
+        given = self.given_scenarios()
+        if self.shown and given is not None and self.shown not in [scenario.name for scenario in given]:
+            raise InputError(f"scenario {self.shown!r} (--show) is none of those of the library that are run")

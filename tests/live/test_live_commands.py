@@ -1,0 +1,97 @@
+"""`g2g live` from the command line: a campaign, its replay, a cluster, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from studies.cli import main
+
+
+def test_a_campaign_is_told_and_replayed_as_channels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = str(tmp_path / "record")
+    words = ["live", "campaign", "--nodes", "5", "--seconds", "0.5", "--period", "0.1", "--record", record]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "5 of 5 nodes have joined" in out
+    assert "reports of all 5 nodes" in out
+    assert "% of a core" in out
+    channels = tmp_path / "channels.toml"
+    assert main(["live", "replay", record, "--as", "site=n0", "--out", str(channels)]) == 0
+    assert 'transport = "recorded"' in channels.read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert main(["live", "replay", record, "--as", "site=n9", "--out", str(channels)]) == 2
+    assert "known nodes" in capsys.readouterr().err
+
+
+def test_allocator_and_nodes_of_two_processes_meet_with_a_key(tmp_path: Path) -> None:
+    key, curve = tmp_path / "run.key", tmp_path / "curve.csv"
+    assert main(["live", "key", str(key)]) == 0
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert main(["live", "key", str(key)]) == 2, "a key is not overwritten"
+    curve.write_text("time_s,power_kw\n0,20\n60,20\n", encoding="utf-8")
+    shared = ["--key-file", str(key), "--period", "0.1", "--record", str(tmp_path / "record")]
+    command = [sys.executable, "-m", "studies.cli", "live", "allocator", "--listen", "127.0.0.1:0", "--limit-kw", "20"]
+    allocator = subprocess.Popen([*command, *shared], stdout=subprocess.PIPE, text=True)
+    try:
+        assert allocator.stdout is not None
+        where = allocator.stdout.readline().split()[2]
+        nodes = ["live", "node", "--allocator", where, "--nodes", "2", "--curve", str(curve), "--seconds", "1.5"]
+        assert main([*nodes, *shared]) == 0
+    finally:
+        allocator.send_signal(signal.SIGTERM)
+        told, _ = allocator.communicate(timeout=20.0)
+    assert allocator.returncode == 0
+    assert "nodes that joined" in told
+    assert main(["live", "replay", str(tmp_path / "record")]) == 0
+
+
+def test_an_emulated_cluster_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["live", "datacenter", "--emulate", "--duration-s", "10", "--speed", "10", "--policy", "droop"]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    assert "droop" in capsys.readouterr().out
+    rows = (tmp_path / "steps.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 21
+    assert (tmp_path / "run.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["allocator", "--listen", "0.0.0.0:0"],
+        ["node", "--allocator", "127.0.0.1:1", "--key-file", "/nowhere"],
+        ["campaign", "--nodes", "5", "--nodes-max", "4"],
+        ["campaign", "--channel", "tcp:loss=0.1"],
+        ["campaign", "--transport", "tcp", "--channel", "tcp:loss=0.1"],
+        ["campaign", "--period", "2", "--silence", "1"],
+        ["replay", "/nowhere"],
+        ["datacenter"],
+        ["datacenter", "--metrics", "file:///etc/passwd"],
+        ["datacenter", "--emulate", "--drop-out", "soon"],
+        ["datacenter", "--emulate", "--mapping", "/nowhere"],
+    ],
+    ids=lambda words: json.dumps(words)[:60],
+)
+def test_bad_input_is_one_line_that_says_why(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["live", *words]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ")
+    assert "\n" not in error
+
+
+def test_a_key_that_others_may_read_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = tmp_path / "run.key"
+    key.write_bytes(b"k" * 32)
+    os.chmod(key, 0o644)
+    assert main(["live", "allocator", "--key-file", str(key), "--record", str(tmp_path)]) == 2
+    assert "chmod 600" in capsys.readouterr().err

@@ -1,0 +1,110 @@
+"""Packed named tuples as kernels read them, and where compiled code is kept."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from g2g_opt.compiled.kernel import folder, kernel, version
+from g2g_opt.compiled.records import Bools1, Complexes2, Counts1, Floats1, Floats3, Ints2, pack, part, reader
+
+
+class Inside(NamedTuple):
+    weight: float
+    first: int
+    marks: Bools1
+
+
+class Outside(NamedTuple):
+    number: int
+    cube: Floats3
+    inside: Inside
+    table: Ints2
+    counts: Counts1
+    phasors: Complexes2
+    line: Floats1
+
+
+_read = reader(Outside)
+
+
+@kernel
+def _touch(packed: Any) -> float:
+    o = _read(packed)
+    total = 0.0
+    for i in range(len(o.cube)):
+        row = o.cube[i, 1]
+        for k in range(row.shape[0]):
+            total += row[k] * o.inside.weight + o.table[o.number, k]
+    for k in range(o.inside.marks.shape[0]):
+        if o.inside.marks[k]:
+            o.counts[k] += o.inside.first
+            o.phasors[k, 0] = complex(total, float(k))
+    rest = part(o.line, 1)
+    rest[0] = float(len(rest))
+    return total
+
+
+def _outside(**other: Any) -> Outside:
+    rng = np.random.default_rng(3)
+    fields: dict[str, Any] = {
+        "number": 1,
+        "cube": rng.normal(size=(2, 3, 4)),
+        "inside": Inside(0.25, 7, np.array([True, False, True])),
+        "table": np.arange(8).reshape(2, 4),
+        "counts": np.ones(3, dtype=np.int32),
+        "phasors": np.zeros((3, 1), dtype=np.complex128),
+        "line": np.zeros(4),
+    }
+    return Outside(**(fields | other))
+
+
+def test_a_kernel_reads_and_writes_the_arrays_of_a_packed_record() -> None:
+    o = _outside()
+    packed = pack(o)
+    total = _touch(packed.words)
+    assert total == pytest.approx(0.25 * o.cube[:, 1].sum() + 2 * o.table[1].sum(), rel=1e-12)
+    assert o.counts.tolist() == [8, 1, 8]
+    assert o.phasors[:, 0].tolist() == [complex(total, 0.0), 0.0, complex(total, 2.0)]
+    assert o.line.tolist() == [0.0, 3.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"cube": np.zeros((2, 3, 4), dtype=np.float32)}, "contiguous float64 of 3 dimensions, not float32"),
+        ({"cube": np.zeros((2, 3))}, r"not float64 \(2, 3\)"),
+        ({"table": np.zeros((4, 4), dtype=np.int64)[:, ::2]}, "table is a contiguous int64"),
+        ({"line": [0.0]}, "not list"),
+    ],
+)
+def test_an_array_of_another_kind_is_refused(other: dict[str, Any], words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        pack(_outside(**other))
+
+
+def test_compiled_code_is_kept_by_version_wherever_the_code_lies(tmp_path: Path) -> None:
+    assert folder().name == version()
+    copy = tmp_path / "elsewhere" / "g2g_opt"
+    source = Path(inspect.getfile(kernel)).resolve().parents[1]
+    for path in source.rglob("*.py"):
+        place = copy / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes())
+    ask = "from g2g_opt.compiled.kernel import version; print(version())"
+
+    def asked() -> str:
+        elsewhere = {"cwd": copy.parent, "env": {"PYTHONPATH": str(copy.parent)}}
+        done = subprocess.run([sys.executable, "-c", ask], check=True, capture_output=True, text=True, **elsewhere)
+        return str(done.stdout).strip()
+
+    assert asked() == version()
+    with (copy / "batch" / "kernel_tables.py").open("a", encoding="utf-8") as file:
+        file.write("\nMORE = 1\n")
+    assert asked() != version()
