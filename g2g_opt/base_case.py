@@ -27,6 +27,7 @@ Complexes = NDArray[np.complex128]
 _TOLERANCE, _ITERATIONS = 1e-8, 300
 # A converged voltage further than this from its base speaks of a wrong base, not of a weak feeder.
 _PLAUSIBLE_PU = (0.7, 1.3)
+WRONG = "voltage base (or an impedance or a load)"
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class BaseCase:
         parts = []
         if self.implausible:
             first = self.implausible[0]
-            parts.append(f"{first}, which no feeder stands at, so that the voltage base must be another")
+            parts.append(f"{first}, which no feeder stands at, so that a {WRONG} must be another")
         outside = self.outside(limits)
         if outside:
             worst = max(
@@ -226,13 +227,22 @@ def solve_base_case(
         losses_kw=circuit.losses_kw(),
         voltages=voltages,
         loading=(loading.names[int(shares.argmax())], float(shares.max())) if len(shares) else None,
-        unserved=own.worst,
+        unserved=_unserved(feeder) or own.worst,
         distance_km=distance_km,
         without_unit=without_unit,
         unbalance=_unbalance(feeder, phasors, nodes),
         rating_basis=rating_basis,
         settled=settled,
     )
+
+
+def _unserved(feeder: Feeder) -> str:
+    """Customers whose conductors no source reaches, in words; empty if there are none."""
+    found = [load for load in feeder.own_loads if set(load.nodes) & set(feeder.buses[load.bus].unserved)]
+    if not found:
+        return ""
+    kw = sum(load.kw for load in found)
+    return f"no source serves {kw:,.6g} kW of customers: load {listed([load.name for load in found], 6)}"
 
 
 def _unbalance(feeder: Feeder, phasors: Complexes, nodes: list[tuple[str, int]]) -> tuple[BusUnbalance, ...]:

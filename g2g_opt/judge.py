@@ -38,7 +38,10 @@ def judge(summary: Summary, limits: Limits, base: Summary | None = None) -> Verd
     if limits.base_rule == "no-worse" and base is None:
         raise InputError("base_rule 'no-worse' needs the run of the same scenario without sites, which was not kept")
     if summary.failure is not None:
-        return Verdict((), summary.failure, base_failed=base is not None and base.failure is not None)
+        if base is None or base.failure is not None:
+            return Verdict((), summary.failure, base_failed=base is not None)
+        broken = [replace(c, base_breaks=True) for of in _CHECKS for c in of(base, limits) if not c.kept]
+        return Verdict((), summary.failure, base_broken=tuple(broken) if limits.base_rule == "hold" else ())
     checks = [check for checks in _CHECKS for check in checks(summary, limits)]
     if base is not None and base.failure is None and not all(check.kept for check in checks):
         checks = _beside_base(summary, limits, base)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,6 +14,7 @@ from g2g_opt.errors import unknown_name
 from g2g_opt.feeder import Feeder, StandingPower
 from g2g_opt.grid.config import TapPosition
 from g2g_opt.plan import Plan
+from g2g_opt.reading import read_json
 from g2g_opt.scenario import ReplicaShares
 from g2g_opt.site import Deployment, Site
 
@@ -68,7 +68,7 @@ class StudyCase:
 
 @lru_cache
 def _load_case(name: str) -> StudyCase:
-    found: dict[str, Any] = json.loads(data_path("study_cases", f"{name}.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = read_json(data_path("study_cases", f"{name}.json"), "study case")
     feeder = replace(
         Feeder.load(found["feeder"]).excluding(found["exclude_buses"]),
         initial_taps=TapPosition(regulators=found["taps"]),

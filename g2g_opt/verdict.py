@@ -89,7 +89,7 @@ class Verdict:
 
     `voltage` and `worst_voltage` are figures of the limits' band; None of a run that failed, and `voltage` also where
     the record kept no times for that band and none were needed. `base_failed`: the run without sites has no answer
-    either.
+    either; `base_broken` are the limits that it breaks, of a run that failed.
     """
 
     checks: tuple[LimitCheck, ...]
@@ -97,6 +97,7 @@ class Verdict:
     voltage: VoltageStats | None = None
     worst_voltage: WorstVoltage | None = None
     base_failed: bool = False
+    base_broken: tuple[LimitCheck, ...] = ()
 
     @property
     def kept(self) -> bool:
@@ -105,11 +106,11 @@ class Verdict:
 
     @property
     def broken(self) -> tuple[LimitCheck, ...]:
-        """The checks that are not kept; of a failed run one that says so."""
+        """The checks that are not kept; of a failed run one that says so, and what its base breaks."""
         if self.failure is not None:
             unknown, when = (math.nan, math.nan, math.inf), self.failure.time_s
             whole = LimitCheck(Criterion.POWER_FLOW, "power flow", *unknown, False, time_s=when, failure=self.failure)
-            return (replace(whole, base_breaks=self.base_failed),)
+            return (replace(whole, base_breaks=self.base_failed), *self.base_broken)
         return tuple(check for check in self.checks if not check.kept)
 
     @property

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -24,18 +24,18 @@ from g2g_opt.limits import Limits
 from g2g_opt.quantities import WorkerCount, WorkTimeS
 from g2g_opt.reading import file_status
 from studies.catalogue import STUDIES, json_schema, make_question, question_toml, question_type, read_question
-from studies.running.ledger import Entry, Ledger
-from studies.running.local_workers import LocalWorkers, Workers, WorkersError
 from studies.running.memory_limit import check_memory_limit, lack_of_memory
-from studies.running.runner import damaged_results, question_of, run_study, wait_hint
-from studies.running.study_folder import DiskFullError, StudyFolder
 from studies.shared.conclusion import Conclusion
 from studies.shared.limit_flags import add_limit_flags, given_limits, refuse_unused
 from studies.shared.number_flags import number
 from studies.shared.question_flags import add_question_flags, given_fields
-from studies.shared.rejudging import limits_of
 from studies.shared.task import Question
-from studies.terminal import Meter, in_words, show_conclusion
+
+if TYPE_CHECKING:
+    from studies.running.ledger import Entry
+    from studies.running.local_workers import Workers
+
+# What runs, stores and shows studies is imported where it is used: other commands need not wait for it.
 
 Commands = Any  # argparse has no public name for what add_subparsers returns
 
@@ -222,6 +222,9 @@ def _run_resume(options: argparse.Namespace, console: Console) -> int:
 
 
 def _run_retry(options: argparse.Namespace, console: Console) -> int:
+    from studies.running.ledger import Ledger
+    from studies.running.study_folder import StudyFolder
+
     with closing(Ledger(StudyFolder(options.folder).ledger)) as ledger:
         n = sum(entry.state == "failed" for entry in ledger.entries())
     console.print(f"{n} failed tasks are tried again" if n else "no task has failed", markup=False)
@@ -229,6 +232,8 @@ def _run_retry(options: argparse.Namespace, console: Console) -> int:
 
 
 def _workers(options: argparse.Namespace) -> Callable[[], Workers]:
+    from studies.running.local_workers import LocalWorkers
+
     if options.scheduler is not None and options.engine != "dask":
         raise InputError("--scheduler goes with --engine dask")
     if options.engine == "dask":
@@ -260,6 +265,11 @@ def _go_on(
     question: Question | None = None,
     retry_failed: bool = False,
 ) -> int:
+    from studies.running.local_workers import WorkersError
+    from studies.running.runner import run_study, wait_hint
+    from studies.running.study_folder import DiskFullError
+    from studies.terminal import Meter, in_words, show_conclusion
+
     began_s = time.monotonic()
     check_memory_limit()
     try:
@@ -277,11 +287,11 @@ def _go_on(
         console.print(f"stopped; {wait_hint(root)}", markup=False, soft_wrap=True)
         return 130
     except (DiskFullError, WorkersError) as error:
-        return _stopped_by(str(error), root, console)
+        return _stopped_by(str(error), wait_hint(root), console)
     except (MemoryError, ImportError, SystemError) as error:
         if (reason := lack_of_memory(error)) is None:
             raise
-        return _stopped_by(reason, root, console)
+        return _stopped_by(reason, wait_hint(root), console)
     if answer is not None:
         show_conclusion(console, answer[0])
     for entry in finished.failed:
@@ -296,9 +306,9 @@ def _go_on(
     return 1 if finished.failed or conclusion.failures else 0
 
 
-def _stopped_by(reason: str, root: Path, console: Console) -> int:
+def _stopped_by(reason: str, hint: str, console: Console) -> int:
     Console(stderr=True).print(Text("error: ", style="bold red") + Text(reason), soft_wrap=True)
-    console.print(wait_hint(root), markup=False, soft_wrap=True)
+    console.print(hint, markup=False, soft_wrap=True)
     return 1
 
 
@@ -309,10 +319,13 @@ def _write_all(root: Path, limits: Limits | None = None, out: Path | None = None
     return write_all(root, limits, out)
 
 
-# --- looking
-
-
 def _run_report(options: argparse.Namespace, console: Console) -> int:
+    from studies.running.ledger import Ledger
+    from studies.running.runner import question_of
+    from studies.running.study_folder import StudyFolder
+    from studies.shared.rejudging import limits_of
+    from studies.terminal import show_conclusion
+
     given = given_limits(options)
     limits = None
     if given:
@@ -329,6 +342,11 @@ def _run_report(options: argparse.Namespace, console: Console) -> int:
 
 
 def _run_status(options: argparse.Namespace, console: Console) -> int:
+    from studies.running.ledger import Ledger
+    from studies.running.runner import damaged_results
+    from studies.running.study_folder import StudyFolder
+    from studies.terminal import in_words
+
     folder = StudyFolder(options.folder)
     with closing(Ledger(folder.ledger)) as ledger:
         entries, counts = ledger.entries(), ledger.counts()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from g2g_opt.base_case import solve_base_case
+from g2g_opt.base_case import WRONG, solve_base_case
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit_file.reading import COMPILED
@@ -116,7 +116,7 @@ def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) 
     broken, answer = base.breaks(used), conclusion.answer
     if base.implausible and feeder.initial_taps is None:
         # Whatever binds, it is not what it seems.
-        answer = f"The voltage bases of the circuit are wrong: {base.implausible[0]} without any site. {answer}"
+        answer = f"A {WRONG} of the circuit must be wrong: {base.implausible[0]} without any site. {answer}"
     words = f"without any site, in the state that is studied, a limit is broken already: {broken}"
     chart = distance_chart(base, load_level, conclusion.envelopes[0] if conclusion.envelopes else None, used)
     return replace(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch.control import Parts
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
+from g2g_opt.batch.shown import Shown
 from g2g_opt.channel.fail_safe import SiteFailSafe
 from g2g_opt.channel.lanes import Commanded, Measured, RunTables, run_tables, stale_voltage_pu
 from g2g_opt.channel.links import Links, local_nodes
@@ -26,34 +27,6 @@ from g2g_opt.grid.storage import EnergyStorage
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-
-class Shown:
-    """Columns of arrays [.., column] as they were measured at different steps; `shown_at` (column, step) says when the
-    measurement of a step is first seen (-1: never).
-    """
-
-    def __init__(self, shown_at: Ints) -> None:
-        self._shown_at = shown_at
-        self._all_at_once = bool((shown_at == np.arange(shown_at.shape[1])).all())
-        self._held: tuple[NDArray[Any], ...] = ()
-        self._waiting: dict[int, list[tuple[Ints, tuple[NDArray[Any], ...]]]] = {}
-
-    def update(self, step: int, now: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-        """What is seen after a step, of what was measured in it and before; to be read in this step only."""
-        if self._all_at_once:
-            return tuple(now)
-        when = self._shown_at[:, step]
-        at_once = when == step
-        self._held = tuple(np.where(at_once, fresh, old) for fresh, old in zip(now, self._held or now, strict=True))
-        later = np.flatnonzero(when > step)
-        for at in np.unique(when[later]).tolist():
-            columns = later[when[later] == at]
-            self._waiting.setdefault(at, []).append((columns, tuple(fresh[..., columns] for fresh in now)))
-        for columns, values in self._waiting.pop(step, ()):
-            for held, value in zip(self._held, values, strict=True):
-                held[..., columns] = value
-        return self._held
 
 
 class BatchChannels:
@@ -80,7 +53,13 @@ class BatchChannels:
                 self._due[::every] = True
         self._site_arrived = np.full(len(to_sites), -1)
         self._grid_arrived = np.full(len(to_grids), -1)
-        self._sent: dict[int, tuple[Ints, Ints, list[dict[str, float] | None], list[_Storages]]] = {}
+        # Batch sizes and shifts that may still be asked for, by the tick at which they were sent.
+        under_way = np.where(self._site_tick >= 0, np.arange(self._site_tick.shape[1]) - self._site_tick, 0)
+        self._depth = int(under_way.max(initial=0)) + 1
+        self._sent_batch, self._sent_shift = (np.zeros((self._depth, fleets.n_rows), dtype=np.int64) for _ in range(2))
+        # Taps and storage, likewise, from the first time that anybody moves them.
+        self._sent_grid: dict[int, tuple[list[dict[str, float] | None], list[_Storages]]] = {}
+        self.acts_on_grid = False
         self.batch = fleets.commanded.copy()
         self.shift, self._shifted = np.zeros(fleets.n_rows, dtype=np.int64), np.zeros(fleets.n_rows, dtype=np.int64)
         self.taps: list[dict[str, float] | None] = [None] * len(runs)
@@ -109,29 +88,38 @@ class BatchChannels:
         self.step = step
         newest = self._site_tick[:, step]
         new = newest > self._site_arrived
-        for sent in np.unique(newest[new]).tolist():
-            batch, shift, _, _ = self._sent[sent]
-            rows = np.flatnonzero((new & (newest == sent))[self.fleets.row_fleet])
-            self.fleets.set_batch(rows, batch[rows])
-            moving = rows[shift[rows] != self._shifted[rows]]
-            for fleet in dict.fromkeys(self.fleets.row_fleet[moving].tolist()):
-                self.move_replicas(fleet, shift, step - 1, late=True)
+        rows = np.flatnonzero(new[self.fleets.row_fleet])
+        if len(rows):
+            sent = newest[self.fleets.row_fleet[rows]] % self._depth
+            self.fleets.set_batch(rows, self._sent_batch[sent, rows])
+            shift = self._sent_shift[sent, rows]
+            if (shift != self._shifted[rows]).any():
+                wanted = self._shifted.copy()
+                wanted[rows] = shift
+                moving = rows[shift != self._shifted[rows]]
+                for fleet in dict.fromkeys(self.fleets.row_fleet[moving].tolist()):
+                    self.move_replicas(fleet, wanted, step - 1, late=True)
         self._site_arrived = np.maximum(self._site_arrived, newest)
         if step > 0:
             for fleet in np.flatnonzero(self._site_acts[:, step] & ~new).tolist():
                 self._act_alone(fleet)
         newest = self._grid_tick[:, step]
-        for slot in np.flatnonzero(newest > self._grid_arrived).tolist():
-            _, _, taps, storage = self._sent[int(newest[slot])]
-            self._set_grid(slot, taps[slot], storage[slot])
+        if self.acts_on_grid:
+            self._arrive_at_grids(newest, step)
         self._grid_arrived = np.maximum(self._grid_arrived, newest)
-        lowest = min(self._site_arrived.min(initial=step), self._grid_arrived.min(initial=step))
-        for old in [t for t in self._sent if t < lowest]:
-            del self._sent[old]
+
+    def _arrive_at_grids(self, newest: Ints, step: int) -> None:
+        for slot in np.flatnonzero(newest > self._grid_arrived).tolist():
+            # What was sent before anybody moved anything says nothing.
+            if (sent := self._sent_grid.get(int(newest[slot]))) is not None:
+                self._set_grid(slot, sent[0][slot], sent[1][slot])
+        lowest = int(np.maximum(self._grid_arrived, newest).min(initial=step))
+        for old in [t for t in self._sent_grid if t < lowest]:
+            del self._sent_grid[old]
 
     def measure(self, step: int) -> None:
         """After the grids were solved: what controllers see in this step."""
-        before = self.arrived_pu
+        before = self.arrived_pu.copy() if self._changing else self.arrived_pu
         (self.arrived_pu,) = self._shown_voltage.update(step, [self.grids.voltage_pu])
         self.voltage_pu = self.arrived_pu
         if self._changing:
@@ -166,8 +154,10 @@ class BatchChannels:
         self._site_arrived[site_now], self._grid_arrived[grid_now] = step, step
         self._catch_up(site_now[self.fleets.row_fleet], grid_now)
         if self._due[step] and not (site_now.all() and grid_now.all()):
-            storage = [dict(own) for own in self.storage]
-            self._sent[step] = self.batch.copy(), self.shift.copy(), list(self.taps), storage
+            place = step % self._depth
+            self._sent_batch[place], self._sent_shift[place] = self.batch, self.shift
+            if self.acts_on_grid:
+                self._sent_grid[step] = list(self.taps), [dict(own) for own in self.storage]
 
     def _catch_up(self, rows_now: Bools, slots_now: Bools) -> None:
         """Set-points that are repeated to whom they reach at once, and that were lost or left before."""
@@ -177,7 +167,7 @@ class BatchChannels:
         moving = np.flatnonzero(rows_now & (self.shift != self._shifted))
         for fleet in dict.fromkeys(fleets.row_fleet[moving].tolist()):
             self.move_replicas(fleet, self.shift, self.step, late=True)
-        for slot in np.flatnonzero(slots_now).tolist():
+        for slot in np.flatnonzero(slots_now).tolist() if self.acts_on_grid else ():
             self._set_grid(slot, self.taps[slot], self.storage[slot])
 
     def _set_grid(self, slot: int, taps: dict[str, float] | None, storage: _Storages) -> None:
@@ -256,6 +246,7 @@ class SeenParts(Parts):
     def set_storage_power(self, slot: int, storage: EnergyStorage, kw: float, kvar: float) -> None:
         """Set a storage's power, at once or when the command has arrived."""
         channels: BatchChannels = self._channels  # type: ignore[attr-defined]
+        channels.acts_on_grid = True
         channels.storage[slot][storage] = kw, kvar
         if channels.grid_at_once[slot, channels.step]:
             storage.set_power_kw(kw, kvar)
@@ -362,6 +353,7 @@ class SeenGrids:
     def move_taps(self, positions: dict[int, TapPosition]) -> None:
         """Command taps; they move when the command has arrived."""
         channels, grids = self._channels, self._channels.grids
+        channels.acts_on_grid = True
         for slot, position in positions.items():
             known = channels.taps[slot] or grids.taps[slot]
             channels.taps[slot] = known | grids.setups[slot].regulators.resolve(position)

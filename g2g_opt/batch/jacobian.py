@@ -14,7 +14,6 @@ from g2g_opt.batch.factorization import (
     Factors,
     eliminate_leading,
     eliminate_moving,
-    farthest,
     solve_columns,
 )
 from g2g_opt.batch.lanes import WIDTH
@@ -32,6 +31,7 @@ from g2g_opt.batch.load_law import (
 )
 from g2g_opt.batch.moving_elements import MovingElements, Setting
 from g2g_opt.batch.network import Network
+from g2g_opt.batch.reach_kernel import farthest
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

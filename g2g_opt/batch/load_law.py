@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.compiled.kernel import inner
 from g2g_opt.grid.circuit_parts import LoadBranch
-from g2g_opt.grid.circuit_units import Unit, UnitLaw
+from g2g_opt.grid.circuit_units import CircuitUnit, UnitLaw
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +96,7 @@ def fixed_vars_laws(load: LoadBranch) -> tuple[Floats, Floats]:
     return watts, fixed
 
 
-def unit_law(unit: Unit) -> Floats:
+def unit_law(unit: CircuitUnit) -> Floats:
     """Law of one branch of a generator, PV system or storage: what it draws, so minus what it feeds in.
 
     Raises `UnsupportedByBatch` for a law that is not known.

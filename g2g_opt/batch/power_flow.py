@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.jacobian import Jacobian
-from g2g_opt.batch.lanes import WIDTH, aligned
+from g2g_opt.batch.lanes import WIDTH as W
+from g2g_opt.batch.lanes import aligned
 from g2g_opt.batch.loadings import Loadings, no_ratings
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
@@ -37,8 +38,7 @@ from g2g_opt.grid.loading import JudgedRating
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-W = WIDTH
-# Network solves after which a scenario is handed to Newton's method, and for how many flows it then goes there at once.
+# Network solves until a scenario is handed to Newton's method, and for how many flows it then goes there at once.
 _PATIENCE = 20
 _STUBBORN_FLOWS = 8
 # Share of the tolerance to which Newton's method goes.
@@ -87,8 +87,7 @@ class BatchPowerFlow:
         self._loadings = Loadings(self.jacobian, ratings) if loadings else None
         self.branch_names = self._loadings.names if self._loadings is not None else ()
         self.emergency_share = self._loadings.emergency_share if self._loadings is not None else np.zeros(0)
-        nodes = np.array(unbalanced, dtype=np.int64).reshape(-1, 3)
-        self._bus_nodes = 2 * W * self.jacobian.places(nodes.reshape(-1))
+        self._bus_nodes = 2 * W * self.jacobian.places(np.array(unbalanced, dtype=np.int64).reshape(-1))
         n_loads, n_ports = len(self._loads.is_special), self.ports.n_ports
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
         self.load_share = aligned(self.n_chunks, len(network.load_shapes) * W)
@@ -113,7 +112,7 @@ class BatchPowerFlow:
             np.zeros(self.n_slots),
             2 * W * self.jacobian.places(np.array(sensed, dtype=np.int64)),
             aligned(len(sensed), 2, self.n_slots),
-            aligned(2 * len(nodes), self.n_slots),
+            aligned(2 * len(unbalanced), self.n_slots),
         )
         self._active = np.ones(self.n_chunks, dtype=np.bool_)
         self._renew_factors()
@@ -235,8 +234,7 @@ class BatchPowerFlow:
             padded[: len(power_va), : self.n] = power_va
             by_chunk = padded.reshape(self.ports.n_ports, self.n_chunks, W).transpose(1, 0, 2)
             power[:, :, 0], power[:, :, 1] = by_chunk.real, by_chunk.imag
-        tolerance = self.tolerance_pu if tolerance_pu is None else tolerance_pu
-        self._solve(np.arange(self.n_slots), tolerance)
+        self._solve(np.arange(self.n_slots), self.tolerance_pu if tolerance_pu is None else tolerance_pu)
 
     def solve_again(self, scenarios: Ints) -> None:
         """Solve some scenarios anew, for other settings; the others keep what they have to the last bit."""
@@ -253,8 +251,7 @@ class BatchPowerFlow:
         at_once = slots[stubborn[slots] > 0.0]
         stubborn[at_once] -= 1.0
         self._rescue(at_once, tolerance_pu)
-        patience = min(_PATIENCE, self.max_iterations)
-        self._fixed_point(slots, tolerance_pu, patience)
+        self._fixed_point(slots, tolerance_pu, patience := min(_PATIENCE, self.max_iterations))
         if not self._out.solved[slots].all():
             left = np.setdiff1d(slots[~self._out.solved[slots]], at_once)
             rescued = self._rescue(left, tolerance_pu)
@@ -383,8 +380,8 @@ class BatchPowerFlow:
 
     def own_load(self, scenario: int) -> tuple[str, float]:
         """The load that `own_share` is about, and its voltage (pu)."""
-        place = self.jacobian.load_places[self._out.own_load[scenario]]
-        return self.network.load_names[place], float(self._out.own_voltage_pu[scenario])
+        load = self.network.load_names[self.jacobian.load_places[self._out.own_load[scenario]]]
+        return load, float(self._out.own_voltage_pu[scenario])
 
     @property
     def solved(self) -> NDArray[np.bool_]:

@@ -30,6 +30,12 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
     def draws(what: str) -> np.random.Generator:
         return keyed_generator(seed, *key, what)
 
+    def delays(count: int, way: str) -> Floats:
+        # What is constant needs no draws, either.
+        if spec.latency_kind == "constant":
+            return np.full(count, spec.latency_s)
+        return delays_s(spec, count, draws(f"latency {way}"))
+
     outages = outage_edges_s(spec.outages)
     if spec.transport == "recorded":
         return _recorded_arrivals_s(spec, sent_s, outages)
@@ -46,10 +52,11 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
     if spec.transport != "tcp":
         leave_s = np.empty(n)
         through_link(sent_s, rate_per_s, spec.queue, leave_s)
-        uniforms = draws("loss forward").random(n)
+        # What can lose nothing needs no draws.
+        uniforms = draws("loss forward").random(n) if spec.loss > 0.0 else np.ones(n)
         lost = np.empty(n, dtype=np.bool_)
         which_are_lost(leave_s, uniforms, spec.loss, bursts[0], spec.burst_loss, outages, lost)
-        return np.where(lost, np.inf, leave_s + delays_s(spec, n, draws("latency forward")))
+        return np.where(lost, np.inf, leave_s + delays(n, "forward"))
     arrival_s = np.empty(n)
     n_draws = 4 * n + 64
     while True:
@@ -62,10 +69,12 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
             bursts[1],
             spec.burst_loss,
             outages,
-            draws("loss forward").random(n_draws),
-            draws("loss back").random(n_draws),
-            delays_s(spec, n_draws, draws("latency forward")),
-            delays_s(spec, n_draws, draws("latency back")),
+            *(
+                draws(f"loss {way}").random(n_draws) if loss > 0.0 else np.ones(n_draws)
+                for loss, way in ((spec.loss, "forward"), (spec.loss_back, "back"))
+            ),
+            delays(n_draws, "forward"),
+            delays(n_draws, "back"),
             rate_per_s,
             spec.queue,
             arrival_s,

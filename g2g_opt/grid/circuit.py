@@ -23,6 +23,7 @@ from g2g_opt.grid.engine_library import ffi, lib, new_context
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
+_SINGULAR = re.compile(r'Inversion Error for (\w+) "([^"]+)"')
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_\-]+")
 _NAME_MAX = 255  # characters of a bus's name, behind which OpenDSS cuts it
 INJECTION_PREFIX = "g2g_"  # of every element we add, so that none collides with a circuit's own
@@ -103,7 +104,9 @@ class Circuit:
     def _told(self) -> str:
         """OpenDSS's own words on its latest error, which is over then."""
         self._error[0] = 0
-        return _text(lib.ctx_Error_Get_Description(self.context)).strip()
+        words = " ".join(_text(lib.ctx_Error_Get_Description(self.context)).split())
+        found = _SINGULAR.search(words)
+        return f"{found[1].lower()}.{found[2]} has a length or an impedance of zero" if found else words
 
     def _call(self, function: Any, *arguments: Any) -> Any:
         answer = function(self.context, *arguments)
@@ -349,8 +352,6 @@ class Circuit:
         self._call(lib.ctx_Transformers_Set_Name, regulator.transformer.encode())
         self._call(lib.ctx_Transformers_Set_Wdg, regulator.winding)
         return float(self._call(lib.ctx_Transformers_Get_Tap))
-
-    # --- what the circuit is made of
 
     def activate(self, element: str) -> None:
         """Make an element the one that `ask` asks about; `InputError` if there is none of that name."""

@@ -42,7 +42,7 @@ _GENERATOR_LAWS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Unit:
+class CircuitUnit:
     """One unit: nodes of its conductors (-1 ground), law, and power fed in by each branch (VA) at rated voltage.
 
     `base_v` is that of a branch, `window_pu` where its law holds. `outside_share` is what an impedance outside the
@@ -71,7 +71,7 @@ class Unit:
         return [(nodes[k], nodes[(k + 1) % len(nodes)]) for k in range(self.n_phases)]
 
 
-def own_units(circuit: Circuit) -> list[Unit]:
+def own_units(circuit: Circuit) -> list[CircuitUnit]:
     """The units in service of a circuit that is solved, in its order."""
     names = [(kind, name) for kind, name in elements(circuit) if kind in UNIT_KINDS]
     return [
@@ -81,7 +81,7 @@ def own_units(circuit: Circuit) -> list[Unit]:
     ]
 
 
-def _unit(circuit: Circuit, kind: str, name: str) -> Unit:
+def _unit(circuit: Circuit, kind: str, name: str) -> CircuitUnit:
     def asked(prop: str) -> str:
         return circuit.command(f"? {kind}.{name}.{prop}").strip().lower()
 
@@ -101,7 +101,7 @@ def _unit(circuit: Circuit, kind: str, name: str) -> Unit:
     if law is UnitLaw.LIMITED and one_in_delta:
         # OpenDSS takes its current for that of three phases.
         low_pu *= np.sqrt(3.0)
-    unit = Unit(
+    unit = CircuitUnit(
         kind=kind,
         name=name,
         nodes=np.zeros(0, dtype=np.int64),
@@ -118,7 +118,7 @@ def _unit(circuit: Circuit, kind: str, name: str) -> Unit:
     return _with_power(circuit, unit)
 
 
-def _with_power(circuit: Circuit, unit: Unit) -> Unit:
+def _with_power(circuit: Circuit, unit: CircuitUnit) -> CircuitUnit:
     """The unit with its nodes and what each branch feeds in at rated voltage, told from what it does now.
 
     Properties do not tell it: dispatch, an inverter's controls, limits and the state of a storage decide.

@@ -173,7 +173,9 @@ def _classify(
         # Not by its own impedances, but by what stands there: a lateral behind an open conductor.
         reference = served_v[at_neutral] if at_neutral >= 0 else 0.0
         base_v = 1e3 * bus.kv_ln
-        kept = [k for k in kept if base_v <= 0.0 or abs(served_v[k] - reference) >= _NO_VOLTAGE_PU * base_v]
+        standing = [k for k in kept if base_v <= 0.0 or abs(served_v[k] - reference) >= _NO_VOLTAGE_PU * base_v]
+        # Where nothing stands, stray coupling is told from a load that is beyond what a conductor carries.
+        kept = standing or [k for k in kept if block[k, k].imag > -abs(block[k, k].real)]
     phases = tuple(int(numbers[k]) for k in kept)
     unserved = tuple(sorted(named - {neutral} - set(phases)))
     reference = served_v[at_neutral] if at_neutral >= 0 else 0.0

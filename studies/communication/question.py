@@ -22,7 +22,7 @@ from studies.shared.question_fields import FeederName, StudySeed
 from studies.shared.question_model import NounFlags, check_unused, question_model
 from studies.shared.workload import Models, check_site_buses
 
-CaseName = Literal["feeder", "cigre-lv", "five-clients"]
+CommunicationCase = Literal["feeder", "cigre-lv", "five-clients"]
 AllocatorName = Literal["opf", "pi"]
 RulesName = Literal["published", "careful"]
 # Policies that make an operation flexible.
@@ -59,7 +59,7 @@ class CommunicationQuestion(SizeQuestion):
     On a case of clients, allocators act by `rules`: as the reference study's did, or as careful ones would.
     """
 
-    case: Annotated[CaseName, Flag("--case", "sites on a feeder, or a bundled case of clients")] = "feeder"
+    case: Annotated[CommunicationCase, Flag("--case", "sites on a feeder, or a bundled case of clients")] = "feeder"
     feeder: FeederName = _USUAL_FEEDER
     transports: Annotated[
         tuple[Literal["udp", "tcp"], ...], Flag("--transport", "only this transport", group=_LINKS, unset="both")

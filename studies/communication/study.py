@@ -28,6 +28,9 @@ from studies.shared.question_model import question_model
 from studies.shared.task import Progress, Row, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import to_rows
 
+# Rounds of sizes in a search, and its run on OpenDSS, for progress.
+_EXPECTED_ROUNDS = 10
+
 
 @question_model
 class CommunicationStudy(CommunicationQuestion):
@@ -86,7 +89,8 @@ class CommunicationStudy(CommunicationQuestion):
     def run(self, task: Task, progress: Progress) -> Tables:
         """Do a task, in a worker process."""
         if not self.is_clients:
-            return run_task(self, task, counted(progress, float(len(task.content["wishes"]))))
+            rounds = 1 if task.kind == "runs" else _EXPECTED_ROUNDS
+            return run_task(self, task, counted(progress, float(rounds * len(task.content["wishes"]))))
         content = task.content
         clients = ClientStudy(self)
         if task.kind == "client bounds":

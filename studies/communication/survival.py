@@ -86,6 +86,7 @@ class Survival:
                 RunRequest(question.plan(self._models, self._bus, n, link), scenario=scenario) for n in asked
             )
             judged.update(zip(asked, runs, strict=True))
+            self._report(f"bus {self._bus}, draw {draw + 1}, {words}: {len(judged)} sizes judged")
             try:
                 asked = search.send({n: judged[n].kept for n in asked})
             except StopIteration as end:

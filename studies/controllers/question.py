@@ -15,7 +15,7 @@ from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.scenario_library import ScenarioLibrary, chosen_scenarios
 from g2g_opt.study_case import StudyCase
 from studies.controllers.choices import CHOICE_SYNTAX, SWEEP_SYNTAX, ControllerChoice, ParameterSweep
-from studies.shared.case_fields import BAND_ONLY, DRAWN, CaseName
+from studies.shared.case_fields import BAND_ONLY, DRAWN, StudyCaseName
 from studies.shared.question_fields import TraceFolder
 from studies.shared.question_model import NounFlags, check_unused, question_model
 from studies.shared.screening import ScreeningRule
@@ -42,7 +42,7 @@ class ControllersQuestion:
     coordination); in `n_compared` scenarios, that one first, the engines are compared.
     """
 
-    case: CaseName = "ieee13"
+    case: StudyCaseName = "ieee13"
     library: Annotated[
         str | None, Flag("--library", "library.csv of g2g scenarios", metavar="FILE", unset="drawn and screened first")
     ] = None

@@ -13,7 +13,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.scenario_library import Split
 from g2g_opt.study_case import StudyCase
-from studies.shared.case_fields import BAND_ONLY, DRAWN, CaseName
+from studies.shared.case_fields import BAND_ONLY, DRAWN, StudyCaseName
 from studies.shared.question_fields import TraceFolder
 from studies.shared.question_model import NounFlags, check_unused, question_model
 from studies.shared.screening import ScreeningRule
@@ -37,7 +37,7 @@ class LibraryQuestion:
     admitted by `rule` at most `kept_train` and `kept_test` are kept (0: all).
     """
 
-    case: CaseName = "ieee13"
+    case: StudyCaseName = "ieee13"
     n_train: Annotated[CountFromZero, Flag("--train", "candidates to train on")] = 300
     n_test: Annotated[CountFromZero, Flag("--test", "candidates to test with")] = 80
     kept_train: Annotated[CountFromZero, Flag("--keep-train", "of those admitted, at most so many", unset="all")] = 0

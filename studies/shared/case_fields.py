@@ -8,7 +8,7 @@ from typing import Annotated
 from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
 
-CaseName = Annotated[
+StudyCaseName = Annotated[
     str, Flag("--case", "bundled study case: a feeder with sites, PV, loads and tuning as published", metavar="NAME")
 ]
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import opendssdirect
@@ -21,7 +22,8 @@ class Solved:
 
     volts: Mapping[tuple[str, int], complex]
     base_v: Mapping[str, float]
-    loading: Mapping[str, float]
+    loading: Mapping[str, float]  # of normal ratings, whether somebody stated them or not
+    rating_a: Mapping[str, float]
 
     def pu(self, pair: Pair) -> float:
         """A voltage in pu: to ground or a neutral over the base, between phases over 1.73 times it."""
@@ -29,6 +31,26 @@ class Solved:
         across = abs(self.volts[bus, node] - self.volts[bus, other])
         between_phases = other in (1, 2, 3) and abs(self.volts[bus, other]) > 0.1 * self.base_v[bus]
         return across / self.base_v[bus] / (math.sqrt(3.0) if between_phases else 1.0)
+
+    def every_pair(
+        self, three_wire: Sequence[str], neutral_of: Mapping[str, int], without: Sequence[str]
+    ) -> tuple[Pair, ...]:
+        """Between what the voltage of every energised conductor is judged.
+
+        At buses of `three_wire` from phase to phase, else to the neutral of the bus or to ground. Conductors at less
+        than a tenth of the base are none, and buses `without` are left out, as those without a base.
+        """
+        found: list[Pair] = []
+        for bus, base_v in self.base_v.items():
+            if bus in without or base_v <= 0.0:
+                continue
+            live = [n for n in (1, 2, 3) if abs(self.volts.get((bus, n), 0j)) > 0.1 * base_v]
+            live = [n for n in live if n != neutral_of.get(bus, 0)]
+            if bus in three_wire:
+                found += [(bus, n, live[(k + 1) % len(live)]) for k, n in enumerate(live)]
+            else:
+                found += [(bus, n, neutral_of.get(bus, 0)) for n in live]
+        return tuple(found)
 
     def lowest_pu(self, pairs: Sequence[Pair]) -> float:
         return min(self.pu(pair) for pair in pairs)
@@ -81,11 +103,25 @@ def solve(
         dss.Circuit.SetActiveBus(name)
         base_v[name.lower()] = 1e3 * dss.Bus.kVBase()
         volts[name.lower(), 0] = 0j
-    loading = {}
+    loading, rating_a = {}, {}
     for name in dss.Circuit.AllElementNames():
         dss.Circuit.SetActiveElement(name)
-        rating = dss.CktElement.NormalAmps()
-        if rating > 0.0 and name.lower().split(".")[0] in ("line", "transformer", "autotrans", "reactor"):
-            amps = dss.CktElement.CurrentsMagAng()[0::2]
-            loading[name.lower()] = max(amps[: dss.CktElement.NumPhases()]) / rating
-    return Solved(volts, base_v, loading)
+        kind, _, own = name.lower().partition(".")
+        rating, n_phases = dss.CktElement.NormalAmps(), dss.CktElement.NumPhases()
+        buses = {bus.split(".")[0].lower() for bus in dss.CktElement.BusNames()}
+        if rating <= 0.0 or len(buses) < 2 or kind not in ("line", "transformer", "autotrans", "reactor", "capacitor"):
+            continue
+        amps = np.array(dss.CktElement.CurrentsMagAng()[0::2]).reshape(dss.CktElement.NumTerminals(), -1)[:, :n_phases]
+        # A winding carries its kVA at its kV; of anything else one end stands for both.
+        size = [1.0]
+        if kind == "transformer":
+            kva, kv = (_figures(dss, f"? transformer.{own}.{what}") for what in ("kvas", "kvs"))
+            size = [a / v / (kva[0] / kv[0]) for a, v in zip(kva, kv, strict=True)]
+        rating_a[name.lower()] = rating
+        loading[name.lower()] = max(float(amps[k].max()) / (rating * share) for k, share in enumerate(size))
+    return Solved(volts, base_v, loading, rating_a)
+
+
+def _figures(dss: Any, question: str) -> list[float]:
+    dss.Text.Command(question)
+    return [float(part) for part in dss.Text.Result().strip("[] ").replace(",", " ").split()]

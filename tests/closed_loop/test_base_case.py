@@ -7,13 +7,18 @@ from pathlib import Path
 import numpy as np
 import opendssdirect
 import pytest
+from limits_left_out import NO_POWER_QUALITY
 
 from g2g_opt.base_case import base_case_words, solve_base_case
+from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
+from g2g_opt.scenario import Scenario
 from studies.cli import main
+from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.report.distance_chart import distance_chart
 from studies.shared.conclusion import Envelope
+from studies.shared.task import TaskResult
 
 CIRCUITS = Path(__file__).parents[1] / "circuits"
 TWO_LINES = """Clear
@@ -23,6 +28,14 @@ New Line.b bus1=mid bus2=end r1=0.3 x1=0.6 normamps=300 length=500 units=m
 New Line.loop bus1=head bus2=end r1=3 x1=6 normamps=300 length=20 units=kft
 New Line.open bus1=end bus2=far length=1 units=km enabled=no
 New Load.l bus1=end kv=12.47 kw=4000 pf=0.95
+Set VoltageBases=[12.47]
+CalcVoltageBases
+"""
+
+
+WEAK = """New Circuit.weak basekv=12.47 bus1=head mvasc3=5000 mvasc1=5000
+New Line.a bus1=head bus2=end r1=0.3 x1=0.6 c1=0 c0=0 normamps=900 length=10 units=km
+New Load.l bus1=end kv=12.47 kw=9000 pf=0.95 model=2
 Set VoltageBases=[12.47]
 CalcVoltageBases
 """
@@ -87,7 +100,8 @@ def test_a_wrong_base_is_called_implausible(tmp_path: Path) -> None:
     feeder = own(tmp_path, TWO_LINES.replace("VoltageBases=[12.47]", "VoltageBases=[33]"))
     base = solve_base_case(feeder)
     assert len(base.implausible) == len(base.voltages)
-    assert any("voltage base must be another" in words for words in base_case_words(feeder, base, Limits()))
+    wrong = "a voltage base (or an impedance or a load) must be another"
+    assert any(wrong in words for words in base_case_words(feeder, base, Limits()))
 
 
 def test_a_circuit_without_a_solution_is_a_failure_and_no_number(tmp_path: Path) -> None:
@@ -153,3 +167,59 @@ def test_voltages_between_phases_are_drawn_under_their_own_names() -> None:
     assert sum(len(line.x) for line in without) == len([n for n in base.judged if n.bus in (base.distance_km or {})])
     assert any("AB" in line.name for line in without)
     assert sum(len(line.x) for line in chart.lines if line.low) == len(names)
+
+
+def test_where_the_circuit_is_too_low_to_serve_a_site_the_answer_names_the_circuit(tmp_path: Path) -> None:
+    """Its end stands at 0.77 pu by itself, where a site's constant power ends, so that none of any size is served."""
+    path = tmp_path / "weak.dss"
+    path.write_text(WEAK)
+    study = HostingCapacityStudy(
+        feeder=str(path),
+        buses=("end",),
+        operations=("firm",),
+        scenario=Scenario("short", 60, replica_share_start=1.0, replica_ramps=()),
+        limits=Limits(loading_max_pu=None, **NO_POWER_QUALITY),
+        ladder=False,
+    )
+    (task,) = study.tasks("capacities", [])
+    answer = study.conclude([TaskResult(task, study.run(task, lambda done, words: None))]).answer
+    assert "end has no answer by these limits, as the circuit breaks a limit without any site: undervoltage" in answer
+    assert "hosts no site" not in answer
+
+
+def test_a_bus_that_a_load_pulls_down_to_nothing_is_served_all_the_same(tmp_path: Path) -> None:
+    """Ohm per metre instead of per kilometre: the end stands at 0.002 pu, and no switch is to be looked for."""
+    feeder = own(tmp_path, WEAK.replace("length=10 units=km", "length=10000 units=m"))
+    base = solve_base_case(feeder)
+    assert feeder.buses["end"].phases == (1, 2, 3)
+    assert not feeder.isolated_buses
+    assert min(node.voltage_pu for node in base.voltages) < 0.1
+    assert "so that a voltage base (or an impedance or a load) must be another" in base.breaks(Limits())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("New Circuit.weak", "! New Circuit.weak"), "You Must Create a circuit first"),
+        (("length=10", "length=0"), r"line\.a has a length or an impedance of zero$"),
+        (("r1=0.3 x1=0.6", "r1=0 x1=0 r0=0 x0=0"), r"line\.a has a length or an impedance of zero$"),
+        (("New Load.l", "Redirect nowhere.dss\nNew Load.l"), "line 3: the file 'nowhere.dss' does not exist"),
+    ],
+)
+def test_a_circuit_that_cannot_be_read_is_one_clear_sentence(
+    tmp_path: Path, change: tuple[str, str], words: str
+) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        own(tmp_path, WEAK.replace(*change))
+    assert "\n" not in str(caught.value)
+
+
+def test_customers_on_an_island_and_behind_no_source_are_named(tmp_path: Path) -> None:
+    loads = "New Load.lost bus1=y kv=12.47 kw=50\nNew Load.too bus1=x kv=12.47 kw=20\n"
+    head, tail = WEAK.split("Set Voltage")
+    island = f"{head}New Line.far bus1=x bus2=y\n{loads}Set Voltage{tail}"
+    for text, words in (
+        (island, "no source serves 70 kW of customers: load lost, too"),
+        (WEAK + "Edit Vsource.source enabled=no\n", "no source serves 9,000 kW of customers: load l"),
+    ):
+        assert words in solve_base_case(own(tmp_path, text)).breaks(Limits())

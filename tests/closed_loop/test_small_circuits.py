@@ -151,6 +151,41 @@ def test_plain_openDSS_keeps_the_limits_at_the_answer_and_not_3_percent_above(ca
     assert not keeps(max(1.03, capacity.n_rejected / capacity.n_servers) * peak_kw(capacity))
 
 
+# Where voltages are judged from phase to phase: behind delta windings, and on three wires.
+THREE_WIRE = {"delta3wire": ("lv", "mid", "end"), "n1_deltasecondary": ("head", "mid", "far")}
+NEUTRALS = {"split_phase": {"s": 3, "h": 3}, "four_wire": {"low": 4, "mid": 4, "end": 4}}
+SOURCES = ("hv", "grid", "src", "source", "sourcebus")
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_at_the_answer_every_energised_node_and_every_rated_element_is_what_plain_openDSS_says(case: Case) -> None:
+    """Not only the places that bind: nothing that is under voltage or carries current is passed over."""
+    capacity = capacity_of(case)
+    assert capacity.largest is not None
+    regulators = Feeder.from_dss(case.master).regulators
+    taps = {(regulators[n].transformer, regulators[n].winding): ratio for n, ratio in capacity.largest.taps}
+    site = (peak_kw(capacity) / 3.0,) * 3
+    solved = solve(case.master, case.bus, site, case.connection, taps, neutral=case.neutral)
+    pairs = solved.every_pair(THREE_WIRE.get(case.name, ()), NEUTRALS.get(case.name, {}), SOURCES)
+    assert {(bus, n) for bus, n, _ in pairs} == set(capacity.largest.summary.nodes)
+    assert solved.lowest_pu(pairs) >= case.low_pu - 1e-4
+    assert solved.highest_pu(pairs) <= 1.05 + 1e-4
+    summary = capacity.largest.summary
+    told = dict(zip(summary.branches, summary.loading_pu.tolist(), strict=True))
+    states_400 = "normamps=400" in case.master.read_text().lower()
+    # OpenDSS's own 400 A of a line judge nothing.
+    rated = {
+        name: share
+        for name, share in solved.loading.items()
+        if states_400 or not (name.startswith("line.") and solved.rating_a[name] == 400.0)
+    }
+    assert told.keys() == rated.keys()
+    for name, share in rated.items():
+        # The site's own power lies on its phases a little unevenly.
+        assert told[name] == pytest.approx(share, rel=0.03, abs=2e-3), name
+        assert case.loading_max_pu is None or share <= case.loading_max_pu + 5e-3
+
+
 def test_an_overcompensated_line_hosts_nothing_because_a_customer_behind_it_is_too_high_or_another_too_low() -> None:
     case = Case("d3_seriescap_over", "mid", 0.0, at(TO_GROUND, "head", "mid", "far", "post"))
     capacity = capacity_of(case)

@@ -282,7 +282,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "solver": "pyomo:scip",
         "seed": 11,
     },
-    "communication": {name: value for name, value in SERVED.items() if name != "service"}
+    "communication": SERVED
     | {
         "case": "cigre-lv",
         "feeder": "ieee34",

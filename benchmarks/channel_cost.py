@@ -1,0 +1,91 @@
+"""What channels cost: of a batch closed loop's step, and by the message.
+
+    python benchmarks/channel_cost.py --feeder ieee13 --bus 671 --scenarios 64 --steps 600 --repeats 3
+
+The same batch with and without channels, in alternation, in CPU seconds of this process; compilation is done before.
+Then messages simulated per CPU second over links with a rate, one event after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from g2g_opt.assembly import assemble
+from g2g_opt.batch.simulator import run_batch
+from g2g_opt.channel.transport import arrivals_s
+from g2g_opt.communication import ChannelSpec, read_channels
+from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan, Policy
+from g2g_opt.scenario import Scenario
+from g2g_opt.site import sized_site
+from studies.shared.workload import measured_models
+
+CHANNELS = {
+    "udp": "udp:loss=0.2,latency=0.5,latency_kind=exponential",
+    "tcp": "tcp:loss=0.3,latency=0.5,fail_safe=droop",
+    "bound": "udp:loss=0.6,age=1,stale=bound",
+}
+
+
+def batch_cpu_s(feeder: Feeder, bus: str, n: int, steps: int, channels: str | None, seed: int) -> float:
+    """CPU seconds of a batch, assembly apart."""
+    models = measured_models(("llama-3.1-70b",), "H100", None, None, None, 128)
+    site = sized_site("site", bus, models, 400, 0.2)
+    policy = Policy("ofo", margin_pu=0.003, channels=None if channels is None else read_channels(channels))
+    plan = Plan((site,), policy=policy)
+    scenario = Scenario(duration_s=steps, replica_ramps=((steps / 4, steps / 2, 1.0),), seed=seed)
+    runs = [
+        assemble(plan, replace(scenario, name=f"run {k}"), feeder, Limits(), trace_dir=Path("data/specs")).coordinator
+        for k in range(n)
+    ]
+    began_s = time.process_time()
+    run_batch(runs)
+    return time.process_time() - began_s
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--feeder", default="ieee13")
+    parser.add_argument("--bus", default="671")
+    parser.add_argument("--scenarios", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    feeder = Feeder.load(options.feeder)
+    ways = {"none": None, **CHANNELS}
+    for channels in ways.values():
+        batch_cpu_s(feeder, options.bus, 16, 20, channels, 0)
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for repeat in range(options.repeats):
+        for name, channels in ways.items():
+            cpu_s = batch_cpu_s(feeder, options.bus, options.scenarios, options.steps, channels, repeat)
+            found[name].append(1e6 * cpu_s / options.scenarios / options.steps)
+    without = median(found["none"])
+    for name, values in found.items():
+        cost = 100.0 * (median(values) / without - 1.0)
+        spread = f"{min(values):.2f} to {max(values):.2f}"
+        print(f"{name:6} {median(values):8.2f} us per scenario-step ({spread}), {cost:+.1f} %")
+    sent_s = np.arange(200_000) / 20_000.0
+    for name, spec in (
+        ("udp, rate 20,000/s", ChannelSpec("udp", latency_s=0.01, loss=0.2, rate_per_s=20_000.0)),
+        ("tcp, rate 20,000/s", ChannelSpec("tcp", latency_s=0.01, loss=0.01, rate_per_s=20_000.0, queue=1000)),
+        ("tcp, 1 Hz, loss 30 %", ChannelSpec("tcp", latency_s=0.01, loss=0.3)),
+    ):
+        times_s = sent_s if "rate" in name else np.arange(20_000.0)
+        arrivals_s(spec, times_s[:100], 0, "warm")
+        began_s = time.process_time()
+        arrival_s = arrivals_s(spec, times_s, 0, name)
+        cpu_s = time.process_time() - began_s
+        there = float(np.isfinite(arrival_s).mean())
+        print(f"{name:22} {len(times_s) / cpu_s:12,.0f} messages per CPU second, {100 * there:.1f} % delivered")
+
+
+if __name__ == "__main__":
+    main()
