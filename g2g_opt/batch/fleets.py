@@ -7,33 +7,24 @@ costs is the sum over servers, shared by rows that replay the same template on t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch import fleet_kernel as tables
+from g2g_opt.compiled.records import pack
 from g2g_opt.datacenter.demand import Stretch
-from g2g_opt.datacenter.fleet import first_ranks, fleet_rows_power_w, ranked_sums
-from g2g_opt.datacenter.observe import observe_itl_s
+from g2g_opt.datacenter.fleet import first_ranks, sums_before
 from g2g_opt.datacenter.offline import OfflineDatacenter
-from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS, LatencyMixture
+from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS
 from g2g_opt.errors import InputError, unknown_name
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _STRETCH_STEPS = 256
-
-
-@dataclass(frozen=True)
-class _BatchSize:
-    """What one batch size of one row means: its template's place, and its latency mixture (None: no latency)."""
-
-    begin: int
-    length: int
-    mixture: LatencyMixture | None
 
 
 class Fleets:
@@ -56,33 +47,59 @@ class Fleets:
         self.row_fleet = np.repeat(np.arange(len(self.sites)), models)
         self.row_label = [label for site in self.sites for label in site.model_labels]
         gpus = np.array([site.demand.pool.gpus_per_server for site in self.sites], dtype=np.int64)
-        self._gpus = gpus[self.row_fleet]
         noise = np.array([site.demand.noise_fraction for site in self.sites], dtype=np.float64)
-        self._noise = noise[self.row_fleet]
         # Rows of equal streams draw the same numbers at every step.
         keys: dict[tuple[object, ...], int] = {}
         self._streams = [
             keys.setdefault((*self.sites[fleet].demand.draws.key, label), len(keys))
             for fleet, label in zip(self.row_fleet.tolist(), self.row_label, strict=True)
         ]
-        self._gpus_per_replica = _joined([site.demand.gpus_per_replica for site in self.sites], np.int64)
-        self._read_pools()
+        n_fleets = len(self.sites)
+        servers, n_pools, longest = self._read_pools()
         self._read_batch_sizes()
         self._shift = np.zeros(self.n_rows, dtype=np.int64)
-        self._total, self._square = np.zeros((self.n_rows, 3)), np.zeros((self.n_rows, 3))
-        self._noisy = bool(self._noise.any())
         self.itl_s = np.full(self.n_rows, np.nan)
         self._first = self._end = 0
-        self.power_w = np.zeros((len(self.sites), 3))
-        self.batch = np.zeros(self.n_rows, dtype=np.int64)
-        self.commanded = np.array([size for site in self.sites for size in _start_sizes(site)], dtype=np.int64)
-        self.exhausted_steps = np.zeros(len(self.sites), dtype=np.int64)
-        self._look_up(range(self.n_rows))
+        self.power_w = np.zeros((n_fleets, 3))
+        self.batch, self.commanded, place = (np.zeros(self.n_rows, dtype=np.int64) for _ in range(3))
+        self.exhausted_steps = np.zeros(n_fleets, dtype=np.int64)
+        work = tables.SumWork(
+            head=np.full(len(servers.template_begin) * n_pools, -1, dtype=np.int64),
+            following=np.zeros(3 * self.n_rows, dtype=np.int64),
+            codes=np.zeros(3 * self.n_rows, dtype=np.int64),
+            running=np.zeros(longest + 1),
+            running_square=np.zeros(longest + 1),
+        )
+        self._stretch = self._no_stretch()
+        self._tables = tables.FleetStep(
+            fleet=self.row_fleet,
+            gpus=gpus[self.row_fleet],
+            noise_fraction=noise[self.row_fleet],
+            pool=self._pool,
+            pool_begin=self._pool_begin,
+            sizes=self._sizes,
+            servers=servers,
+            stretch=self._stretch,
+            work=work,
+            commanded=self.commanded,
+            place=place,
+            batch=self.batch,
+            total=np.zeros((self.n_rows, 3)),
+            square=np.zeros((self.n_rows, 3)),
+            itl_s=self.itl_s,
+            power_w=self.power_w,
+        )
+        self._packed = pack(self._tables)
+        start = np.array([size for site in self.sites for size in _start_sizes(site)], dtype=np.int64)
+        self.set_batch(np.arange(self.n_rows), start)
 
     # --- tables
 
-    def _read_pools(self) -> None:
-        """Servers of all pools, one after the other; of pools with the same draws the longest holds them all."""
+    def _read_pools(self) -> tuple[tables.Servers, int, int]:
+        """Templates and servers of all pools, one after the other, how many pools, and how many servers at most.
+
+        Of pools with the same draws the longest holds them all.
+        """
         longest: dict[tuple[object, ...], tuple[Floats, Floats]] = {}
         keys: list[list[tuple[object, ...]]] = []
         for site in self.sites:
@@ -101,75 +118,69 @@ class Fleets:
                 if held is None or len(amplitude) > len(held[0]):
                     longest[key] = (amplitude, offset)
                 keys[-1].append(key)
-        begin, place = {}, 0
-        for key, (amplitude, _) in longest.items():
-            begin[key] = place
-            place += len(amplitude)
-        self._amplitude = _joined([amplitude for amplitude, _ in longest.values()])
-        self._offset = _joined([offset for _, offset in longest.values()])
-        by_fleet = np.array([[begin[key] for key in row] for row in keys], dtype=np.int64).reshape(-1, 3)
-        self._pool_begin = by_fleet[self.row_fleet]
+        number = {key: k for k, key in enumerate(longest)}
+        by_fleet = np.array([[number[key] for key in row] for row in keys], dtype=np.int64).reshape(-1, 3)
+        self._pool = by_fleet[self.row_fleet]
+        lengths = [len(amplitude) + 1 for amplitude, _ in longest.values()]
+        self._pool_begin = (np.cumsum(lengths) - lengths).astype(np.int64)
+        amplitudes = [amplitude for amplitude, _ in longest.values()]
+        self._templates: list[Floats] = []
+        self._template_number: dict[int, int] = {}
+        for row, label in enumerate(self.row_label):
+            templates = self.sites[self.row_fleet[row]].workload.inference_data.power_templates
+            for size in templates.batch_sizes(label):
+                template = templates.template(label, size)
+                if id(template) not in self._template_number:
+                    self._template_number[id(template)] = len(self._templates)
+                    self._templates.append(template)
+        template_lengths = np.array([len(template) for template in self._templates], dtype=np.int64)
+        servers = tables.Servers(
+            np.cumsum(template_lengths) - template_lengths,
+            template_lengths,
+            _joined(self._templates),
+            _joined([np.append(amplitude, 0.0) for amplitude in amplitudes]),
+            _joined([np.append(offset, 0.0) for _, offset in longest.values()]),
+            _joined([sums_before(amplitude) for amplitude in amplitudes]),
+            _joined([sums_before(amplitude * amplitude) for amplitude in amplitudes]),
+        )
+        return servers, len(longest), max(lengths, default=1)
 
     def _read_batch_sizes(self) -> None:
-        """Templates of all batch sizes one after the other."""
-        place_of: dict[int, int] = {}
-        kept: list[Floats] = []
-        place = 0
-        self._sizes: list[dict[int, _BatchSize]] = []
-        tables: dict[tuple[int, str], dict[int, _BatchSize]] = {}
+        """Sizes of all rows; those of one model's data once."""
+        kept: list[tuple[int, int, float, float, int]] = []
+        mixtures: dict[int, tuple[float, ...]] = {}
+        number: dict[int, int] = {}
+        tables_of: dict[tuple[int, str], tuple[int, int]] = {}
+        first, count = (np.zeros(self.n_rows, dtype=np.int64) for _ in range(2))
+        self._draws_latency = np.zeros(self.n_rows, dtype=np.bool_)
         for row, label in enumerate(self.row_label):
             data = self.sites[self.row_fleet[row]].workload.inference_data
-            if (id(data), label) not in tables:
-                table = {}
-                for size in data.power_templates.batch_sizes(label):
-                    template = data.power_templates.template(label, size)
-                    if id(template) not in place_of:
-                        place_of[id(template)] = place
-                        kept.append(template)
-                        place += len(template)
-                    mixture = None
+            if (id(data), label) not in tables_of:
+                begin = len(kept)
+                for size in sorted(data.power_templates.batch_sizes(label)):
+                    template = self._template_number[id(data.power_templates.template(label, size))]
+                    mean_s, variance_s2, mixture = np.nan, 0.0, -1
                     if data.itl_fits is not None and size in data.itl_fits.batch_sizes(label):
-                        mixture = data.itl_fits.distribution(label, size)
-                    table[size] = _BatchSize(place_of[id(template)], len(template), mixture)
-                tables[id(data), label] = table
-            self._sizes.append(tables[id(data), label])
-        self._templates = _joined(kept)
-        self._template_begin = np.zeros(self.n_rows, dtype=np.int64)
-        self._template_length = np.ones(self.n_rows, dtype=np.int64)
-        # Which stream and mixture a row's few replicas draw their latencies from (-1: they draw none).
-        self._latency_kind = np.full(self.n_rows, -1, dtype=np.int64)
-        self._latency_kinds: list[tuple[int, LatencyMixture]] = []
-        self._kind_of: dict[tuple[int, int], int] = {}
-        self._mean_s, self._variance_s2 = np.full(self.n_rows, np.nan), np.zeros(self.n_rows)
-        self._draws_latency = [
-            any(size.mixture is not None and size.mixture.variance_s2 > 0.0 for size in sizes.values())
-            for sizes in self._sizes
-        ]
-
-    def _look_up(self, rows: Sequence[int] | range) -> None:
-        """Template and latency of rows whose batch size was commanded anew."""
-        for row in rows:
-            size = self._sizes[row].get(int(self.commanded[row]))
-            if size is None:
-                raise InputError(
-                    f"batch size {self.commanded[row]} of {self.row_label[row]!r} has no power template; "
-                    f"choose one of {sorted(self._sizes[row])}"
-                )
-            self._template_begin[row], self._template_length[row] = size.begin, size.length
-            self._mean_s[row] = size.mixture.mean_s if size.mixture is not None else np.nan
-            self._variance_s2[row] = size.mixture.variance_s2 if size.mixture is not None else 0.0
-            self._latency_kind[row] = -1
-            if size.mixture is not None and size.mixture.variance_s2 > 0.0:
-                key = self._streams[row], id(size.mixture)
-                if key not in self._kind_of:
-                    self._kind_of[key] = len(self._latency_kinds)
-                    self._latency_kinds.append((self._streams[row], size.mixture))
-                self._latency_kind[row] = self._kind_of[key]
-        self._replayed = np.flatnonzero(self._template_length > 1)
-        flat = np.flatnonzero(self._template_length == 1)
-        self._flat = _Groups.of(flat, self._template_begin, self._template_length, self._pool_begin)
-        self._grouped = _Groups.of(self._replayed, self._template_begin, self._template_length, self._pool_begin)
-        self._stale = True
+                        m = data.itl_fits.distribution(label, size)
+                        mean_s, variance_s2 = m.mean_s, m.variance_s2
+                        if variance_s2 > 0.0:
+                            mixture = number.setdefault(id(m), len(number))
+                            mixtures[mixture] = (m.weight, m.mu_1, m.sigma_1, m.mu_2, m.sigma_2)
+                    kept.append((int(size), template, mean_s, variance_s2, mixture))
+                tables_of[id(data), label] = begin, len(kept) - begin
+            first[row], count[row] = tables_of[id(data), label]
+            self._draws_latency[row] = any(one[4] >= 0 for one in kept[first[row] : first[row] + count[row]])
+        columns = [np.array(column) for column in zip(*kept, strict=True)] or [np.zeros(0)] * 5
+        self._sizes = tables.Sizes(
+            first=first,
+            n_sizes=count,
+            size=columns[0].astype(np.int64),
+            template=columns[1].astype(np.int64),
+            mean_s=columns[2].astype(np.float64),
+            variance_s2=columns[3].astype(np.float64),
+            mixture=columns[4].astype(np.int64),
+            mixtures=np.array([mixtures[k] for k in range(len(mixtures))], dtype=np.float64).reshape(-1, 5),
+        )
 
     # --- stepping
 
@@ -182,11 +193,9 @@ class Fleets:
         noise_of: dict[object, Floats | None] = {}
         latency_of: dict[int, Floats] = {}
         shape = (n, self.n_rows)
-        self._replicas = np.empty(shape, dtype=np.int64)
-        self._servers, self._low = np.empty((*shape, 3), dtype=np.int64), np.empty((*shape, 3), dtype=np.int64)
-        self._standing_w = np.empty((n, len(self.sites), 3))
-        self._normals = np.zeros((*shape, 3))
-        self._latency = np.zeros(shape)
+        replicas, servers = np.empty(shape, dtype=np.int64), np.empty((*shape, 3), dtype=np.int64)
+        lows, standing_w = np.empty((*shape, 3), dtype=np.int64), np.empty((n, len(self.sites), 3))
+        normals, latency = np.zeros((*shape, 3)), np.zeros(shape)
         for fleet, site in enumerate(self.sites):
             rows = slice(self.first_row[fleet], self.first_row[fleet + 1])
             shift = self._shift[rows]
@@ -195,110 +204,79 @@ class Fleets:
                 laid_out = site.demand.stretch(start_s, n, shift)
                 done[key] = laid_out, first_ranks(laid_out.servers)
             stretch, low = done[key]
-            self._replicas[:, rows], self._servers[:, rows] = stretch.replicas, stretch.servers
-            self._low[:, rows] = low
-            self._standing_w[:, fleet] = stretch.standing_w
+            replicas[:, rows], servers[:, rows] = stretch.replicas, stretch.servers
+            lows[:, rows] = low
+            standing_w[:, fleet] = stretch.standing_w
             # Sites of one key draw the same numbers, wherever they stand.
             drawn = (*site.demand.draws.key, site.demand.labels, bool(site.demand.noise_fraction))
             if drawn not in noise_of:
                 noise_of[drawn] = site.demand.noise(first, n)
             noise = noise_of[drawn]
             if noise is not None:
-                self._normals[:, rows] = noise
+                normals[:, rows] = noise
             for model, row in enumerate(range(rows.start, rows.stop)):
                 if self._draws_latency[row]:
                     stream = self._streams[row]
                     if stream not in latency_of:
                         latency_of[stream] = site.demand.latency_normals(model, first, n)
-                    self._latency[:, row] = latency_of[stream]
-        self._moved = np.ones(n, dtype=np.bool_)
-        self._moved[1:] = np.any(self._servers[1:] != self._servers[:-1], axis=(1, 2))
-        self._few = np.flatnonzero(
-            np.array(self._draws_latency, dtype=np.bool_)
-            & np.any((self._replicas > 0) & (self._replicas <= EXACT_SAMPLING_MAX_REPLICAS), axis=0)
+                    latency[:, row] = latency_of[stream]
+        few = np.flatnonzero(
+            self._draws_latency & np.any((replicas > 0) & (replicas <= EXACT_SAMPLING_MAX_REPLICAS), axis=0)
         )
-        self._pairs: dict[int, tuple[Floats, Floats]] = {}
-        for row in self._few.tolist():
-            if self._streams[row] not in self._pairs:
+        few_stream, place = np.zeros(self.n_rows, dtype=np.int64), dict[int, int]()
+        pairs: list[tuple[Floats, Floats]] = []
+        for row in few.tolist():
+            stream = self._streams[row]
+            if stream not in place:
+                place[stream] = len(pairs)
                 fleet = self.row_fleet[row]
-                pairs = self.sites[fleet].demand.latency_pairs(int(row - self.first_row[fleet]), first, n)
-                self._pairs[self._streams[row]] = pairs
+                model = int(row - self.first_row[fleet])
+                pairs.append(self.sites[fleet].demand.latency_pairs(model, first, n))
+            few_stream[row] = place[stream]
+        each = [
+            np.array([pair[k] for pair in pairs]).reshape(len(pairs), n, EXACT_SAMPLING_MAX_REPLICAS) for k in range(2)
+        ]
+        self._stretch = tables.Stretch(
+            replicas, servers, lows, standing_w, normals, latency, few_stream, uniforms=each[0], normals_few=each[1]
+        )
+        self._tables = self._tables._replace(stretch=self._stretch)
+        self._packed = pack(self._tables)
         self._first, self._end = first, first + n
-        self._stale = True
+
+    def _no_stretch(self) -> tables.Stretch:
+        """No steps."""
+        n, f = self.n_rows, len(self.sites)
+        return tables.Stretch(
+            replicas=np.zeros((0, n), dtype=np.int64),
+            servers=np.zeros((0, n, 3), dtype=np.int64),
+            low=np.zeros((0, n, 3), dtype=np.int64),
+            standing_w=np.zeros((0, f, 3)),
+            noise=np.zeros((0, n, 3)),
+            latency=np.zeros((0, n)),
+            few_stream=np.zeros(n, dtype=np.int64),
+            uniforms=np.zeros((0, 0, 0)),
+            normals_few=np.zeros((0, 0, 0)),
+        )
 
     def advance(self, step: int) -> None:
         """Powers, replicas and latencies of a step; steps come one after the other."""
         if not self._first <= step < self._end:
             self._lay_out(step)
         k = step - self._first
-        self.batch[:] = self.commanded
-        self.replicas, self.servers = self._replicas[k], self._servers[k]
-        low = self._low[k]
-        if self._stale or self._moved[k]:
-            # Flat templates draw the same at every step until something changes.
-            self._sum(self._flat, step, low)
-            self._stale = False
-        if len(self._replayed):
-            self._sum(self._grouped, step, low)
-        fleet_rows_power_w(
-            self._total,
-            self._square,
-            self._gpus,
-            self._noise,
-            self._normals[k],
-            self.row_fleet,
-            self._standing_w[k],
-            self.power_w,
-        )
-        self._observe_latency(k)
-
-    def _sum(self, groups: _Groups, step: int, low: Ints) -> None:
-        """Sums over the servers of some rows, into `_total` and `_square`."""
-        if len(groups.member) == 0:
-            return
-        groups.step[:] = step
-        begin, total = low.reshape(-1)[groups.member], np.empty(len(groups.member))
-        square = np.zeros(len(total))
-        ranked_sums(
-            self._templates,
-            self._amplitude,
-            self._offset,
-            groups.template_begin,
-            groups.template_length,
-            groups.step,
-            groups.pool_begin,
-            groups.member_start,
-            begin,
-            begin + self.servers.reshape(-1)[groups.member],
-            self._noisy,
-            total,
-            square,
-        )
-        self._total.reshape(-1)[groups.member], self._square.reshape(-1)[groups.member] = total, square
-
-    def _observe_latency(self, k: int) -> None:
-        observe_itl_s(self.replicas, self._mean_s, self._variance_s2, self._latency[k], self.itl_s)
-        # Rows of one stream, mixture and number of replicas observe the same latency: it is drawn once.
-        n = self.replicas[self._few]
-        drawn = (self._latency_kind[self._few] >= 0) & (n > 0) & (n <= EXACT_SAMPLING_MAX_REPLICAS)
-        rows, n = self._few[drawn], n[drawn]
-        codes, place = np.unique(self._latency_kind[rows] * (EXACT_SAMPLING_MAX_REPLICAS + 1) + n, return_inverse=True)
-        observed = np.empty(len(codes))
-        for i, code in enumerate(codes.tolist()):
-            kind, few = divmod(code, EXACT_SAMPLING_MAX_REPLICAS + 1)
-            stream, mixture = self._latency_kinds[kind]
-            uniforms, normals = self._pairs[stream]
-            observed[i] = mixture.sample_s(uniforms[k, :few], normals[k, :few]).mean()
-        self.itl_s[rows] = observed[place]
+        self.replicas, self.servers = self._stretch.replicas[k], self._stretch.servers[k]
+        tables.advance_fleets(self._packed.words, k, step)
 
     # --- commands
 
     def set_batch(self, rows: Ints, sizes: Ints) -> None:
         """New batch sizes of some rows, from the next step on; `InputError` for one without a template."""
-        changed = rows[self.commanded[rows] != sizes]
-        self.commanded[rows] = sizes
-        if len(changed):
-            self._look_up(changed.tolist())
+        row = tables.command_sizes(self._packed.words, rows, sizes)
+        if row >= 0:
+            have = self._sizes.size[self._sizes.first[row] :][: self._sizes.n_sizes[row]].tolist()
+            size = int(sizes[rows.tolist().index(row)])
+            raise InputError(
+                f"batch size {size} of {self.row_label[row]!r} has no power template; choose one of {have}"
+            )
 
     def count_exhausted(self, fleets: Ints | list[int]) -> None:
         """A control step in which the controllers of these fleets could do no more about voltages."""
@@ -345,33 +323,3 @@ def _start_sizes(site: OfflineDatacenter) -> list[int]:
     given = site.workload.initial_batch_sizes
     smallest = {spec.model_label: spec.feasible_batch_sizes[0] for spec in site.workload.inference_data.models}
     return [int(given.get(label, smallest[label])) for label in site.model_labels]
-
-
-@dataclass(frozen=True, eq=False)
-class _Groups:
-    """(row, phase) pairs, as places in a flat array, in groups that share template and pool for `ranked_sums`."""
-
-    member: Ints
-    template_begin: Ints
-    template_length: Ints
-    pool_begin: Ints
-    member_start: Ints
-    step: Ints
-
-    @staticmethod
-    def of(rows: Ints, template_begin: Ints, template_length: Ints, pool_begin: Ints) -> _Groups:
-        row, phase = np.repeat(rows, 3), np.tile(np.arange(3), len(rows))
-        order = np.lexsort((pool_begin[row, phase], template_begin[row]))
-        row, phase = row[order], phase[order]
-        template, pool = template_begin[row], pool_begin[row, phase]
-        new = np.ones(len(row), dtype=np.bool_)
-        new[1:] = (template[1:] != template[:-1]) | (pool[1:] != pool[:-1])
-        starts = np.flatnonzero(new)
-        return _Groups(
-            3 * row + phase,
-            template[starts],
-            template_length[row[starts]],
-            pool[starts],
-            np.append(starts, len(row)).astype(np.int64),
-            np.zeros(len(starts), dtype=np.int64),
-        )

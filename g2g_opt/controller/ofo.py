@@ -164,7 +164,7 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
         return self._dt_s
 
     def reset(self) -> None:
-        self._step: OFOStep | None = None
+        self._now: OFOStep | None = None
         self._steps = 0
         self.exhausted_at_s: list[float] = []
         self._shares: tuple[Mapping[str, Floats] | None, Floats] = (None, np.empty((0, 3)))
@@ -173,10 +173,10 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
         grid, config = self.grid, self.config
         voltage_pu = grid.voltages_vector()[:, None]
         interval = config.sensitivity_update_interval
-        if self._step is None:
+        if self._now is None:
             n = len(self.labels)
             self._monitored = np.arange(len(voltage_pu))
-            self._step = OFOStep(
+            self._now = OFOStep(
                 np.zeros(voltage_pu.shape),
                 np.zeros(voltage_pu.shape),
                 _ONLY,
@@ -189,8 +189,8 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
                 np.zeros(n, dtype=np.int64),
                 np.zeros(n, dtype=np.bool_),
             )
-            self._packed = pack(self._step)
-        now = self._step
+            self._packed = pack(self._now)
+        now = self._now
         if self._steps == 0 or (interval > 0 and self._steps % interval == 0):
             slopes, _ = grid.estimate_sensitivity(config.sensitivity_perturbation_kw, dc=self.datacenter)
             now.slopes[:, :, 0] = slopes

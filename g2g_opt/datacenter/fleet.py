@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.compiled.kernel import inner, kernel
-from g2g_opt.datacenter.layout import ServerPool, round_robin_by_phase
+from g2g_opt.datacenter.layout import ServerPool
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -24,24 +24,48 @@ def active_replicas(n_servers: Ints, gpus_per_replica: Ints, gpus_per_server: in
     return n_servers * gpus_per_server // gpus_per_replica
 
 
-def claim_servers(n_servers: Sequence[int], pool: ServerPool) -> Ints:
-    """Server counts per [model, phase]; models claim in the order given (alphabetical, formulations 2)."""
-    free = list(pool.n_servers_by_phase)
-    counts = np.zeros((len(n_servers), 3), dtype=np.int64)
-    for model, n in enumerate(n_servers):
-        taken = round_robin_by_phase(int(n), (free[0], free[1], free[2]))
-        counts[model] = taken
-        free = [f - t for f, t in zip(free, taken, strict=True)]
-    return counts
-
-
 def claims(n_servers: Ints, pool: ServerPool) -> Ints:
-    """Server counts (step, model, 3) for server needs (step, model), worked out once per stretch without change."""
-    changes = np.flatnonzero(np.any(n_servers[1:] != n_servers[:-1], axis=1)) + 1
-    begins = np.concatenate([[0], changes])
-    claimed = np.array([claim_servers(n_servers[begin].tolist(), pool) for begin in begins], dtype=np.int64)
-    lengths = np.diff(np.append(begins, len(n_servers)))
-    return np.repeat(claimed, lengths, axis=0)
+    """Server counts (step, model, 3) for server needs (step, model).
+
+    Models claim in the order given (alphabetical), each taking from phase A, B, C, A, ... and passing over a phase that
+    is used up (formulations 2). The caller checks that there are enough.
+    """
+    claimed = np.zeros((*n_servers.shape, 3), dtype=np.int64)
+    _claim(np.ascontiguousarray(n_servers), np.array(pool.n_servers_by_phase), claimed)
+    return claimed
+
+
+@kernel
+def _claim(needed: Ints, pool: Ints, claimed: Ints) -> None:
+    free = np.zeros(3, dtype=np.int64)
+    for step in range(len(needed)):
+        same = step > 0
+        for model in range(needed.shape[1]):
+            same = same and needed[step, model] == needed[step - 1, model]
+        for phase in range(3):
+            free[phase] = pool[phase]
+        for model in range(needed.shape[1]):
+            if same:
+                for phase in range(3):
+                    claimed[step, model, phase] = claimed[step - 1, model, phase]
+                continue
+            left = needed[step, model]
+            while left > 0:
+                # As many whole rounds as every phase with a server left can give, or the last part of one.
+                n_open, least = 0, left
+                for phase in range(3):
+                    if free[phase] > 0:
+                        n_open += 1
+                        least = min(least, free[phase])
+                if n_open == 0:
+                    break
+                rounds = min(left // n_open, least)
+                for phase in range(3):
+                    if free[phase] > 0 and (rounds > 0 or left > 0):
+                        taken = rounds if rounds > 0 else 1
+                        free[phase] -= taken
+                        claimed[step, model, phase] += taken
+                        left -= taken
 
 
 def first_ranks(servers: Ints) -> Ints:
@@ -67,28 +91,6 @@ def _steps_power_w(
     """`server_power_w` at many steps."""
     for step in range(len(total)):
         power_w[step] = server_power_w(total[step], square[step], gpus, noise_fraction, noise[step])
-
-
-@kernel
-def fleet_rows_power_w(
-    total: Floats,
-    square: Floats,
-    gpus: Ints,
-    noise_fraction: Floats,
-    noise: Floats,
-    fleet: Ints,
-    standing_w: Floats,
-    power_w: Floats,
-) -> None:
-    """Power (fleet, 3) of sites from their models' rows: sums as in `server_power_w` (row, 3) and standing power."""
-    for f in range(len(power_w)):
-        for phase in range(3):
-            power_w[f, phase] = standing_w[f, phase]
-    for r in range(len(fleet)):
-        for phase in range(3):
-            power_w[fleet[r], phase] += server_power_w(
-                total[r, phase], square[r, phase], gpus[r], noise_fraction[r], noise[r, phase]
-            )
 
 
 def fleet_power_w(
@@ -135,69 +137,52 @@ def ranked_power_sum(
     `template_w` is periodic, `offset` gives each server's start as a fraction of its period. The squares are zeros
     unless asked for.
     """
-    n = len(low)
-    total, square = np.empty(n), np.zeros(n)
-    zeros = np.zeros(n, dtype=np.int64)
-    ranked_sums(
-        np.ascontiguousarray(template_w),
-        amplitude,
-        offset,
-        zeros,
-        np.full(n, len(template_w)),
-        first_step + np.arange(n),
-        zeros,
-        np.arange(n + 1),
-        np.ascontiguousarray(low),
-        np.ascontiguousarray(high),
-        squares,
-        total,
-        square,
-    )
+    if len(template_w) == 1:
+        # What is flat needs no sum over servers at every step.
+        w, amplitudes, squared = float(template_w[0]), sums_before(amplitude), sums_before(amplitude * amplitude)
+        return w * (amplitudes[high] - amplitudes[low]), w * w * (squared[high] - squared[low]) * float(squares)
+    total, square = np.empty(len(low)), np.zeros(len(low))
+    whole = np.ascontiguousarray(template_w), np.ascontiguousarray(low), np.ascontiguousarray(high)
+    _ranked_sums(whole[0], first_step, amplitude, offset, *whole[1:], squares, total, square)
     return total, square
 
 
+def sums_before(values: Floats) -> Floats:
+    """Sum of all values before each place, and of all of them behind the last."""
+    return np.append(0.0, np.cumsum(values))
+
+
+@inner
+def rank_place(offset: float, length: int, now: int) -> int:
+    """Place in a periodic template of a server that began at `offset` (share of its period), `now` places later."""
+    place = int(offset * length) + now
+    return place - length if place >= length else place
+
+
 @kernel
-def ranked_sums(
-    templates_w: Floats,
+def _ranked_sums(
+    template_w: Floats,
+    first_step: int,
     amplitude: Floats,
     offset: Floats,
-    template_begin: Ints,
-    template_length: Ints,
-    step: Ints,
-    pool_begin: Ints,
-    member_start: Ints,
     low: Ints,
     high: Ints,
     squares: bool,
     total: Floats,
     square: Floats,
 ) -> None:
-    """Sums of a_r T(t) and of its square over ranks, for groups of members that share template, pool and step.
+    """Sums of a_r T(t) and of its square over ranks low <= r < high, step by step.
 
-    Group g replays the template at `templates_w[template_begin[g]:][:template_length[g]]` at `step[g]` on the servers
-    from `pool_begin[g]` of `amplitude` and `offset` on. Its members, `member_start[g]` to `member_start[g + 1]`, ask
-    for ranks low <= r < high. Every sum is a difference of running sums from rank 0, so that it is the same number
-    whoever else asks.
+    Every sum is a difference of running sums from rank 0, so that it is the same number whoever else asks.
     """
-    most = 0
-    for m in range(len(high)):
-        most = max(most, high[m])
-    running, running_square = np.zeros(most + 1), np.zeros(most + 1)
-    for g in range(len(step)):
-        top = 0
-        for m in range(member_start[g], member_start[g + 1]):
-            top = max(top, high[m])
-        template, length, pool = template_begin[g], template_length[g], pool_begin[g]
-        now = step[g] % length
-        for r in range(top):
-            place = int(offset[pool + r] * length) + now
-            if place >= length:
-                place -= length
-            each = templates_w[template + place] * amplitude[pool + r]
+    length = len(template_w)
+    running, running_square = np.zeros(len(amplitude) + 1), np.zeros(len(amplitude) + 1)
+    for k in range(len(low)):
+        now = (first_step + k) % length
+        for r in range(high[k]):
+            each = template_w[rank_place(offset[r], length, now)] * amplitude[r]
             running[r + 1] = running[r] + each
-            if squares:
-                running_square[r + 1] = running_square[r] + each * each
-        for m in range(member_start[g], member_start[g + 1]):
-            total[m] = running[high[m]] - running[low[m]]
-            if squares:
-                square[m] = running_square[high[m]] - running_square[low[m]]
+            running_square[r + 1] = running_square[r] + each * each
+        total[k] = running[high[k]] - running[low[k]]
+        if squares:
+            square[k] = running_square[high[k]] - running_square[low[k]]

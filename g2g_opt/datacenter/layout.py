@@ -3,35 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.randomness import Key, keyed_generator
-
-
-@lru_cache(maxsize=65536)
-def round_robin_by_phase(n_servers: int, free: tuple[int, int, int]) -> tuple[int, int, int]:
-    """How many of `n_servers` each phase gives, taken A, B, C, A, ... and passing over a phase that is used up.
-
-    `free` is what each phase still has (formulations 2). The caller checks that `n_servers <= sum(free)`.
-    """
-    taken = [0, 0, 0]
-    left, phase = n_servers, 0
-    while left:
-        open_phases = [p for p in ((phase + k) % 3 for k in range(3)) if taken[p] < free[p]]
-        rounds = min(left // len(open_phases), min(free[p] - taken[p] for p in open_phases))
-        if rounds:
-            for p in open_phases:
-                taken[p] += rounds
-            left -= rounds * len(open_phases)
-            continue
-        # Fewer than one round is left, and every open phase still has a server to give.
-        for p in open_phases[:left]:
-            taken[p] += 1
-        left = 0
-    return taken[0], taken[1], taken[2]
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,7 +91,7 @@ def watch(controller: Any) -> Iterates:
         commands = act(clock, events)
         ofo = isinstance(controller, OFOBatchSizeController)
         iterates.step.append(clock.step)
-        iterates.x.append((controller._step.state.x if ofo else controller._log2_batch[0]).copy())
+        iterates.x.append((controller._now.state.x if ofo else controller._log2_batch[0]).copy())
         return commands
 
     controller.step = watched

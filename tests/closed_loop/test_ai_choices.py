@@ -19,6 +19,9 @@ from studies.ai_choices.rows import ChoiceRow, HostedRow
 from studies.ai_choices.study import AIChoicesStudy
 from studies.shared.task import TaskResult
 
+# One worker, so that the study is run once.
+pytestmark = pytest.mark.xdist_group("ai choices")
+
 BRIEF = Scenario(
     "brief",
     60,

@@ -91,7 +91,7 @@ def test_a_cell_hosts_what_the_public_door_accepts_and_not_the_next_size(days: s
         )
         assert rejected <= 1.01 * row["n_servers"] + 1
         plans = [study.plan(models, "671", n) for n in (row["n_servers"], rejected)]
-        scenario = by_hour[row["hour"]].scenario(days, study.seed)
+        scenario = study.cell_scenario(by_hour[row["hour"]])
         for engine in ("batch", "opendss"):
             (kept,), (refused,) = simulate(plans, [scenario], feeder, study.limits, engine=engine)  # type: ignore[arg-type]
             assert kept.kept
@@ -127,7 +127,7 @@ def test_what_is_reported_holds_hour_after_hour(days: str, taps: str) -> None:
     # The public door, with the hours of the two days as they come.
     plan = study.plan(study.load_models(), "671", firm["n_servers"])
     in_order = replace(
-        study.cells()[0].scenario(days, study.seed), name="year", duration_s=48 * 3600, profile_rows=(0, 48, 1)
+        study.cell_scenario(study.cells()[0]), name="year", duration_s=48 * 3600, profile_rows=(0, 48, 1)
     )
     ((once,),) = simulate([plan], [in_order], study.load_feeder(), study.limits, engine="opendss")
     assert once.kept
@@ -219,7 +219,7 @@ def test_regulators_settle_within_an_hour_by_their_own_controls(days: str) -> No
     fixed = next(r for r in cells(study_of(days)) if r["hour"] == 15)
     assert row["n_servers"] > 0
     assert row["highest_pu"] <= 1.05 < fixed["highest_pu"] or row["power_mw"] != fixed["power_mw"]
-    scenario = next(c for c in own.cells() if c.hour == 15).scenario(days, own.seed)
+    scenario = own.cell_scenario(next(c for c in own.cells() if c.hour == 15))
     plan = own.plan(own.load_models(), "671", row["n_servers"])
     ((once,),) = simulate([plan], [scenario], own.load_feeder(), own.limits)
     assert once.engine == "batch"

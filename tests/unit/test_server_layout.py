@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from g2g_opt.datacenter.fleet import (
     active_replicas,
-    claim_servers,
     claims,
     fleet_power_w,
     ranked_power_sum,
     servers_needed,
 )
-from g2g_opt.datacenter.layout import ServerPool, draw_server_pool, round_robin_by_phase
+from g2g_opt.datacenter.layout import ServerPool, draw_server_pool
 
 FREE = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
 
@@ -32,19 +31,24 @@ def dealt_one_by_one(n_servers: int, free: tuple[int, int, int]) -> tuple[int, i
     return taken[0], taken[1], taken[2]
 
 
+def claimed(n_servers: int, free: tuple[int, int, int]) -> tuple[int, ...]:
+    pool = ServerPool(8, tuple(np.ones(n) for n in free), tuple(np.zeros(n) for n in free))
+    return tuple(claims(np.array([[n_servers]]), pool)[0, 0].tolist())
+
+
 @settings(max_examples=300)
 @given(free=FREE, share=st.floats(0, 1))
 def test_round_robin_is_dealing_one_by_one(free: tuple[int, int, int], share: float) -> None:
     n = round(share * sum(free))
-    assert round_robin_by_phase(n, free) == dealt_one_by_one(n, free)
+    assert claimed(n, free) == dealt_one_by_one(n, free)
 
 
 def test_round_robin_by_hand() -> None:
-    assert round_robin_by_phase(0, (1, 1, 1)) == (0, 0, 0)
-    assert round_robin_by_phase(4, (9, 9, 9)) == (2, 1, 1)
-    assert round_robin_by_phase(5, (9, 0, 9)) == (3, 0, 2)
-    assert round_robin_by_phase(7, (1, 2, 9)) == (1, 2, 4)
-    assert round_robin_by_phase(5, (0, 1, 4)) == (0, 1, 4)
+    assert claimed(0, (1, 1, 1)) == (0, 0, 0)
+    assert claimed(4, (9, 9, 9)) == (2, 1, 1)
+    assert claimed(5, (9, 0, 9)) == (3, 0, 2)
+    assert claimed(7, (1, 2, 9)) == (1, 2, 4)
+    assert claimed(5, (0, 1, 4)) == (0, 1, 4)
 
 
 @settings(max_examples=200)
@@ -55,7 +59,7 @@ def test_models_never_claim_more_of_a_phase_than_there_is(size: int, wishes: lis
     for wish in wishes:
         asked.append(min(wish, left))
         left -= asked[-1]
-    counts = claim_servers(asked, pool)
+    counts = claims(np.array(asked, dtype=np.int64).reshape(1, -1), pool)[0]
     assert counts.shape == (len(asked), 3)
     assert counts.sum(axis=1).tolist() == asked
     assert (counts.sum(axis=0) <= pool.n_servers_by_phase).all()
