@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from share_circuits import OWN
 
-from g2g_opt.batch.checked_network import load_jacobian, rounding
+from g2g_opt.batch.checked_network import ROUNDING_TIMES, load_jacobian, rounding
 from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.load_law import admittance
@@ -294,7 +294,7 @@ def main() -> None:
                 got = count(name, Feeder.from_dss(path), asked.scenarios, asked.seed, asked.hard)
             except G2GError as error:
                 got = Counted(name, note=f"{type(error).__name__}: {error}")
-        allowed = max(AGREE_PU, got.rounding_pu)
+        allowed = max(AGREE_PU, ROUNDING_TIMES * got.rounding_pu)
         near = sum(off < allowed for off in got.differences_pu)
         two = sum(o >= allowed and s > 0.0 for o, s in zip(got.differences_pu, got.second_pu, strict=True))
         total += (got.opendss_solved, got.also_solved, near, two)
