@@ -16,7 +16,7 @@ from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS
 Ints = NDArray[np.int64]
 
 
-class Sizes(NamedTuple):
+class SizeTable(NamedTuple):
     """Batch sizes that have a template, those of one row from `first[row]` to `first[row] + n_sizes[row]`, rising.
 
     `mixture` is a row of `mixtures` (weight, mu_1, sigma_1, mu_2, sigma_2), -1 for a fixed latency or none.
@@ -32,7 +32,7 @@ class Sizes(NamedTuple):
     mixtures: Floats2
 
 
-class Servers(NamedTuple):
+class ServerTable(NamedTuple):
     """Templates (W per GPU, periodic) and pools, one after the other.
 
     Server r of the pool that begins at b has `amplitude[b + r]` and `offset[b + r]`; `amplitude_sum[b + r]` and
@@ -48,7 +48,7 @@ class Servers(NamedTuple):
     square_sum: Floats1
 
 
-class Stretch(NamedTuple):
+class StretchTable(NamedTuple):
     """Steps laid out ahead. Few replicas draw from `uniforms` and `normals_few` (few_stream, step, replica)."""
 
     replicas: Ints2  # (step, row)
@@ -75,7 +75,7 @@ class SumWork(NamedTuple):
 class FleetStep(NamedTuple):
     """Rows, what they were commanded, and what `advance_fleets` writes: `batch`, `itl_s`, `power_w` (fleet, 3).
 
-    `pool` (row, 3) are places in `pool_begin`; `place` is each row's commanded size in `Sizes`.
+    `pool` (row, 3) are places in `pool_begin`; `place` is each row's commanded size in `SizeTable`.
     """
 
     fleet: Ints1
@@ -83,9 +83,9 @@ class FleetStep(NamedTuple):
     noise_fraction: Floats1
     pool: Ints2
     pool_begin: Ints1
-    sizes: Sizes
-    servers: Servers
-    stretch: Stretch
+    sizes: SizeTable
+    servers: ServerTable
+    stretch: StretchTable
     work: SumWork
     commanded: Ints1
     place: Ints1

@@ -95,7 +95,7 @@ class Fleets:
 
     # --- tables
 
-    def _read_pools(self) -> tuple[tables.Servers, int, int]:
+    def _read_pools(self) -> tuple[tables.ServerTable, int, int]:
         """Templates and servers of all pools, one after the other, how many pools, and how many servers at most.
 
         Of pools with the same draws the longest holds them all.
@@ -134,7 +134,7 @@ class Fleets:
                     self._template_number[id(template)] = len(self._templates)
                     self._templates.append(template)
         template_lengths = np.array([len(template) for template in self._templates], dtype=np.int64)
-        servers = tables.Servers(
+        servers = tables.ServerTable(
             np.cumsum(template_lengths) - template_lengths,
             template_lengths,
             _joined(self._templates),
@@ -171,7 +171,7 @@ class Fleets:
             first[row], count[row] = tables_of[id(data), label]
             self._draws_latency[row] = any(one[4] >= 0 for one in kept[first[row] : first[row] + count[row]])
         columns = [np.array(column) for column in zip(*kept, strict=True)] or [np.zeros(0)] * 5
-        self._sizes = tables.Sizes(
+        self._sizes = tables.SizeTable(
             first=first,
             n_sizes=count,
             size=columns[0].astype(np.int64),
@@ -236,17 +236,17 @@ class Fleets:
         each = [
             np.array([pair[k] for pair in pairs]).reshape(len(pairs), n, EXACT_SAMPLING_MAX_REPLICAS) for k in range(2)
         ]
-        self._stretch = tables.Stretch(
+        self._stretch = tables.StretchTable(
             replicas, servers, lows, standing_w, normals, latency, few_stream, uniforms=each[0], normals_few=each[1]
         )
         self._tables = self._tables._replace(stretch=self._stretch)
         self._packed = pack(self._tables)
         self._first, self._end = first, first + n
 
-    def _no_stretch(self) -> tables.Stretch:
+    def _no_stretch(self) -> tables.StretchTable:
         """No steps."""
         n, f = self.n_rows, len(self.sites)
-        return tables.Stretch(
+        return tables.StretchTable(
             replicas=np.zeros((0, n), dtype=np.int64),
             servers=np.zeros((0, n, 3), dtype=np.int64),
             low=np.zeros((0, n, 3), dtype=np.int64),
