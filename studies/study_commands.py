@@ -116,10 +116,7 @@ def _add_question(parser: argparse.ArgumentParser, study: str) -> None:
     kind = question_type(study)
     told = importlib.import_module(f"{kind.__module__.rpartition('.')[0]}.question")
     parser.description, parser.epilog = told.DESCRIPTION, told.EPILOG
-    add_question_flags(parser, kind)
-    if (field := getattr(told, "POSITIONAL", None)) is not None:
-        place = {"nargs": "?", "default": argparse.SUPPRESS, "metavar": field.upper()}
-        parser.add_argument(f"question.{field}", help=f"the same as --{field}", **place)
+    add_question_flags(parser, kind, getattr(told, "POSITIONAL", ""))
     parser.set_defaults(question_of=lambda options: make_question(study, given_fields(kind, options), "the options"))
 
 

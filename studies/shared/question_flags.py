@@ -266,14 +266,19 @@ def _ranges(hint: Any) -> list[str]:
 # --- parsers
 
 
-def add_question_flags(parser: argparse.ArgumentParser, kind: type) -> None:
-    """Add the options of a question to a parser, in groups."""
+def add_question_flags(parser: argparse.ArgumentParser, kind: type, positional: str = "") -> None:
+    """Add the options of a question to a parser, in groups; the field `positional` may be given without its flag."""
     groups: dict[str, argparse._ActionsContainer] = {"": parser}
     for one in flags_of(kind, kind()):
         title = one.flag.group
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
         one.add(groups[title])
+    if positional:
+        words = f"the same as --{positional}"
+        parser.add_argument(
+            f"question.{positional}", nargs="?", default=argparse.SUPPRESS, metavar=positional.upper(), help=words
+        )
 
 
 def add_noun_flags(parser: argparse.ArgumentParser, noun: Any, names: Sequence[str]) -> None:
