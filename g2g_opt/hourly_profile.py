@@ -11,16 +11,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.csv_files import CsvRow, read_csv
+from g2g_opt.csv_files import read_csv
 from g2g_opt.data_files import data_path
-from g2g_opt.errors import InputError, shown, unknown_name
+from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.kept_files import copy_or_self
+from g2g_opt.metered_hours import read_hours
 from g2g_opt.quantities import HourlyShare, UsdPerKwh, bounds_of, check_quantities
 from g2g_opt.reading import file_status, user_path
 
 Floats = NDArray[np.float64]
 
-COLUMNS = ("hour_beginning", "load_share", "generation_share")
+SHARES = ("load_share", "generation_share")
 PRICE_COLUMN = "price_per_kwh"
 (_, _SHARE), (_, _PRICE) = bounds_of(HourlyShare), bounds_of(UsdPerKwh)
 _HOUR = timedelta(hours=1)
@@ -31,7 +32,8 @@ class HourlyProfile:
     """A row per hour: when it begins, and shares of the feeder's own loads and standing generators.
 
     `load_share` multiplies the power of every load of the feeder as its data has it, `generation_share` the peak of
-    its standing generators. `price_per_kwh` ($) is what energy is worth, if the file says so.
+    its standing generators. `price_per_kwh` ($) is what energy is worth, if the file says so. `notes` say what was done
+    to the times of its file.
     """
 
     name: str
@@ -39,6 +41,7 @@ class HourlyProfile:
     load_share: tuple[HourlyShare, ...]
     generation_share: tuple[HourlyShare, ...]
     price_per_kwh: tuple[UsdPerKwh, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_quantities(self)
@@ -72,7 +75,7 @@ class HourlyProfile:
 
     def calendar_notes(self) -> list[str]:
         """How long it is, leap days, and what its hours stand for, in words."""
-        notes = []
+        notes = [f"profile {self.name}: {note}" for note in self.notes]
         if not self.is_year:
             notes.append(
                 f"profile {self.name} is part of a year, or more than one ({self.span}): nothing that is said here "
@@ -117,9 +120,10 @@ def profile_path(name: str) -> Path:
 def load_profile(name: str) -> HourlyProfile:
     """A profile by its bundled name or the path of a CSV with the columns hour_beginning, load_share, generation_share.
 
-    `hour_beginning` is ISO 8601 (2018-01-01T00:00), one row for every hour of the year: 24 a day. A column
-    price_per_kwh may be there. Raises `InputError` that names the line for a gap, a repeated hour, a share that is no
-    number or out of its range (`quantities.HourlyShare`), and a price likewise (`UsdPerKwh`).
+    `hour_beginning` is ISO 8601 (2018-01-01T00:00), or there is a column hour_ending; with or without UTC offsets, by
+    the hour or parts of it (`metered_hours.read_hours`). A column price_per_kwh may be there. Raises `InputError` that
+    names the line and the cause for times that cannot be read in one way only, a share that is no number or out of its
+    range (`quantities.HourlyShare`), and a price likewise (`UsdPerKwh`).
     """
     path = profile_path(name)
     return _read(path, path.stat().st_mtime_ns)
@@ -127,36 +131,12 @@ def load_profile(name: str) -> HourlyProfile:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, _changed_ns: int) -> HourlyProfile:
-    table = read_csv(path, "profile", COLUMNS)
-    hours: list[datetime] = []
-    shares: dict[str, list[float]] = {"load_share": [], "generation_share": []}
-    prices: list[float] | None = [] if PRICE_COLUMN in table.columns else None
-    for row in table.rows:
-        hours.append(_hour(row))
-        if len(hours) > 1 and hours[-1] - hours[-2] != _HOUR:
-            raise InputError(
-                f"{row.where}: {hours[-1].isoformat()} follows {hours[-2].isoformat()}; every hour needs a "
-                "row of its own, 24 a day, also where clocks change"
-            )
-        for name, values in shares.items():
-            values.append(row.number(name, _SHARE.low, _SHARE.high))
-        if prices is not None:
-            prices.append(row.number(PRICE_COLUMN, _PRICE.low, _PRICE.high))
-    return HourlyProfile(
-        path.stem,
-        tuple(hours),
-        tuple(shares["load_share"]),
-        tuple(shares["generation_share"]),
-        None if prices is None else tuple(prices),
+    table = read_csv(path, "profile", SHARES)
+    found = read_hours(table)
+    load, generation = (
+        found.means([row.number(name, _SHARE.low, _SHARE.high) for row in table.rows]) for name in SHARES
     )
-
-
-def _hour(row: CsvRow) -> datetime:
-    text = row["hour_beginning"]
-    try:
-        found = datetime.fromisoformat(text.strip())
-    except ValueError as error:
-        raise InputError(f"{row.where}: {shown(text)} is no time such as 2018-01-01T00:00") from error
-    if found.tzinfo is not None or found.minute or found.second or found.microsecond:
-        raise InputError(f"{row.where}: {shown(text)} must be a full hour, without a time zone")
-    return found
+    prices = None
+    if PRICE_COLUMN in table.columns:
+        prices = found.means([row.number(PRICE_COLUMN, _PRICE.low, _PRICE.high) for row in table.rows])
+    return HourlyProfile(path.stem, found.hours, load, generation, prices, found.notes)

@@ -32,6 +32,8 @@ STUDIES = {
     "hosting-capacity": "studies.hosting_capacity.study:HostingCapacityStudy",
     "load-profile": "studies.load_profile.study:LoadProfileStudy",
     "location": "studies.datacenter_location.study:LocationStudy",
+    "portfolio": "studies.portfolio.study:PortfolioStudy",
+    "queue": "studies.connection_queue.study:ConnectionQueueStudy",
     "scenarios": "studies.scenario_library.study:LibraryStudy",
     "siting": "studies.pv_datacenter_siting.study:SitingStudy",
 }
@@ -168,11 +170,14 @@ def make_question(study: str, content: dict[str, Any], where: str = "the questio
 def _with_absolute_paths(content: dict[str, Any]) -> dict[str, Any]:
     """The user's files by their whole paths: a report may be written from elsewhere."""
     found = dict(content)
-    for name in ("feeder", "edits", "profile", "year", "costs", "market_files", "network", "library"):
+    for name in ("feeder", "edits", "profile", "year", "costs", "requests", "market_files", "network", "library"):
         value = found.get(name)
         if not isinstance(value, str):
             continue
         if value.lower().endswith((".dss", ".csv", ".m")) or (name in ("market_files", "edits") and value):
+            found[name] = str(absolute_path(value, name))
+    for name in ("folder", "question"):
+        if isinstance(value := found.get(name), str) and value:
             found[name] = str(absolute_path(value, name))
     # The usual folder need not be there, and is looked for where the study runs.
     if isinstance(found.get("trace_dir"), str) and Path(found["trace_dir"]) != TRACE_DIR:

@@ -51,6 +51,8 @@ STUDY_HELP = {
     "hosting-capacity": "how many MW can each bus host, firm and with flexible operation",
     "load-profile": "how many MW can a bus host in each hour of each month, over a year",
     "location": "where should sites go",
+    "portfolio": "one question over every feeder of a folder, with buses ranked over all of them",
+    "queue": "which of these requests are granted, firm, flexible or limited, in order of arrival",
     "scenarios": "which scenarios of a study case are worth training controllers on and testing them with",
     "siting": "where do PV plants and datacenters go, and how large, at the least yearly cost",
 }
@@ -115,6 +117,9 @@ def _add_question(parser: argparse.ArgumentParser, study: str) -> None:
     told = importlib.import_module(f"{kind.__module__.rpartition('.')[0]}.question")
     parser.description, parser.epilog = told.DESCRIPTION, told.EPILOG
     add_question_flags(parser, kind)
+    if (field := getattr(told, "POSITIONAL", None)) is not None:
+        place = {"nargs": "?", "default": argparse.SUPPRESS, "metavar": field.upper()}
+        parser.add_argument(f"question.{field}", help=f"the same as --{field}", **place)
     parser.set_defaults(question_of=lambda options: make_question(study, given_fields(kind, options), "the options"))
 
 

@@ -20,7 +20,7 @@ from g2g_opt.grid.circuit_parts import Bus
 _READ_TOLERANCE, _READ_ITERATIONS = 1e-9, 500
 _AGREE_PU = 1e-6
 # A difference is rounding's up to so many times its estimate, taken over the nodes with the largest admittances.
-_ROUNDING_TIMES, _NODES_ROUNDED = 3.0, 60
+ROUNDING_TIMES, _NODES_ROUNDED = 3.0, 60
 
 
 @lru_cache(maxsize=16)
@@ -45,7 +45,7 @@ def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...], few_moving:
     worst = np.abs(flow.voltage_pu[:, 0] - expected)[monitored].max(initial=0.0)
     if not flow.solved.all() or not worst < _AGREE_PU:
         rounding_pu, where = rounding(jacobian)
-        if worst < _ROUNDING_TIMES * rounding_pu or flow.ill_conditioned.any():
+        if worst < ROUNDING_TIMES * rounding_pu or flow.ill_conditioned.any():
             raise UnsupportedByBatch(
                 f"rounding moves the circuit's voltages by up to {rounding_pu:.1e} pu, as an admittance at {where} "
                 "is so much larger than others (a line of no length, a switch of no impedance?)",

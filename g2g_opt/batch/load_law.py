@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.compiled.kernel import inner
 from g2g_opt.grid.circuit_parts import LoadBranch
-from g2g_opt.grid.circuit_units import CircuitUnit, UnitLaw
+from g2g_opt.grid.circuit_units import OwnUnit, UnitLaw
 
 Floats = NDArray[np.float64]
 
@@ -96,7 +96,7 @@ def fixed_vars_laws(load: LoadBranch) -> tuple[Floats, Floats]:
     return watts, fixed
 
 
-def unit_law(unit: CircuitUnit) -> Floats:
+def unit_law(unit: OwnUnit) -> Floats:
     """Law of one branch of a generator, PV system or storage: what it draws, so minus what it feeds in.
 
     Raises `UnsupportedByBatch` for a law that is not known.
@@ -250,23 +250,24 @@ def admittance(law: Floats, m: float) -> complex:
 
 
 @inner
-def law_derivative(law: Floats, m: float) -> tuple[float, float]:
-    """g'(m) of a law at |v| = m (V), of the piece that m lies in: jumps at the edges are not seen."""
-    if law[SPECIAL] == _DROP_OUT and m > law[EDGE_LOW]:
-        step = 1e-6 * m
-        up, down = law_admittance(law, m + step), law_admittance(law, m - step)
-        return (up[0] - down[0]) / (2.0 * step), (up[1] - down[1]) / (2.0 * step)
-    if m <= law[EDGE_LOW] or m > law[EDGE_MAX]:
+def law_derivative(law: Floats, m: float, g_re: float, g_im: float) -> tuple[float, float]:
+    """g'(m) of a law whose g(m) is given, at |v| = m (V), of the piece that m lies in: no jump at an edge is seen."""
+    if m <= law[EDGE_LOW]:
         return 0.0, 0.0
     if m <= law[EDGE_MIN]:
-        return -law[CURRENT_AT_0] / (m * m), -law[CURRENT_AT_0 + 1] / (m * m)
-    if law[SPECIAL] == _EXPONENTS:
-        p, q, base_v = law[SPECIAL_FIRST], law[SPECIAL_FIRST + 1], law[SPECIAL_FIRST + 2]
-        a, b = law[SPECIAL_FIRST + 3], law[SPECIAL_FIRST + 4]
-        cube = m * m * m
-        return (a - 2.0) * p * (m / base_v) ** a / cube, -(b - 2.0) * q * (m / base_v) ** b / cube
-    re = -(law[CI] + 2.0 * law[CP] / m) / (m * m)
-    im = -(law[CI + 1] + 2.0 * law[CP + 1] / m) / (m * m)
+        re, im = -law[CURRENT_AT_0] / (m * m), -law[CURRENT_AT_0 + 1] / (m * m)
+    elif m > law[EDGE_MAX]:
+        re, im = 0.0, 0.0
+    elif law[SPECIAL] == _EXPONENTS:
+        # Powers of m: P m^(a - 2) and Q m^(b - 2).
+        re, im = (law[SPECIAL_FIRST + 3] - 2.0) * g_re / m, (law[SPECIAL_FIRST + 4] - 2.0) * g_im / m
+    else:
+        re = -(law[CI] + 2.0 * law[CP] / m) / (m * m)
+        im = -(law[CI + 1] + 2.0 * law[CP + 1] / m) / (m * m)
+    if law[SPECIAL] == _DROP_OUT:
+        let_go = math.tanh(500.0 * (m / law[SPECIAL_FIRST] - law[SPECIAL_FIRST + 1]))
+        on, per_volt = 0.5 * (1.0 + let_go), 500.0 / law[SPECIAL_FIRST] * (1.0 - let_go)
+        re, im = re * on + g_re * per_volt, im * on + g_im * per_volt
     return re, im
 
 
@@ -274,7 +275,7 @@ def law_jacobian(law: Floats, v: complex) -> Floats:
     """Derivative of the branch current by its voltage (re, im) at v, as a block (a, b, c, d), S."""
     m = abs(v)
     g = admittance(law, m)
-    radial = complex(*law_derivative.py_func(law, m)) * v / m
+    radial = complex(*law_derivative.py_func(law, m, g.real, g.imag)) * v / m
     # dI = g dv + v g'(m) Re(conj(v) dv) / m
     return np.array(
         [

@@ -21,7 +21,7 @@ from g2g_opt.grid.circuit_branches import read_branches
 from g2g_opt.grid.circuit_parts import Branch, Bus, LinearElement
 from g2g_opt.grid.circuit_reading import LINEAR_KINDS, elements, linear_elements, load_branches, source_currents_a
 from g2g_opt.grid.circuit_regulators import read_regulators
-from g2g_opt.grid.circuit_units import UNIT_KINDS, CircuitUnit, own_units
+from g2g_opt.grid.circuit_units import UNIT_KINDS, OwnUnit, own_units
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.node_roles import reached_nodes
 
@@ -109,7 +109,7 @@ class Network:
     start_v: Complexes
     start_taps: Mapping[str, float]
     alive: NDArray[np.bool_]
-    units: tuple[CircuitUnit, ...] = ()
+    units: tuple[OwnUnit, ...] = ()
 
     @property
     def n_nodes(self) -> int:

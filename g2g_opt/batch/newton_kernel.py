@@ -98,7 +98,7 @@ def _branch_blocks(q: LaneEquations, v: NDArray[np.complex128], block: Floats) -
         across = v[q.begin[b]] - v[q.end[b]]
         m = abs(across)
         re, im = law_admittance(q.law[b], m)
-        d_re, d_im = law_derivative(q.law[b], m)
+        d_re, d_im = law_derivative(q.law[b], m, re, im)
         g, radial = q.share[b] * complex(re, im), q.share[b] * complex(d_re, d_im) * across / m
         a00, a01 = g.real + radial.real * across.real, -g.imag + radial.real * across.imag
         a10, a11 = g.imag + radial.imag * across.real, g.real + radial.imag * across.imag

@@ -17,7 +17,6 @@ before it is made. It is taken for the nodes of each phase by itself, because an
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +96,7 @@ class BatchPowerFlow:
             aligned(self.n_chunks, n_loads * 2 * W), port_v, port_a, aligned(self.n_chunks, W)
         )
         self._ill_conditioned = np.zeros(self.n_slots, dtype=np.bool_)
+        self._rescuer = Rescue(self.jacobian)
         self._work = tables.workspace(network.n_nodes, n_loads, n_ports, self.n_chunks)
         self._out = tables.Solutions(
             aligned(network.n_nodes, self.n_slots),
@@ -117,10 +117,6 @@ class BatchPowerFlow:
         self._active = np.ones(self.n_chunks, dtype=np.bool_)
         self._renew_factors()
         self.reset(range(self.n_slots))
-
-    @cached_property
-    def _newton(self) -> Rescue:
-        return Rescue(self.jacobian)
 
     # --- settings
 
@@ -288,7 +284,7 @@ class BatchPowerFlow:
                 power[c, own, 0, lane] + 1j * power[c, own, 1, lane],
             )
             state = LaneSolution(remainder[c, :, :, lane], port_v[c, own, :, lane], port_a[c, own, :, lane])
-            solution = self._newton.solve(self.settings[slot], ports, shares[c, :, lane], state, _EXACT * tolerance_pu)
+            solution = self._rescuer.solve(self.settings[slot], ports, shares[c, :, lane], state, _EXACT * tolerance_pu)
             self._ill_conditioned[slot] = solution is not None
             if solution is not None and solution.step_pu < tolerance_pu:
                 remainder[c, :, :, lane] = solution.remainder

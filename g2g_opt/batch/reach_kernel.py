@@ -1,4 +1,4 @@
-"""How far an ampere reaches: the largest change of voltage that it makes anywhere, by groups of nodes."""
+"""How far an ampere moves any node, compiled: one pass over many responses, with no array of their sizes between."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ Modelled after what a Linux kernel was seen to do (`benchmarks/tcp_over_loss.py`
 - From the first time-out on nothing but the oldest segment is sent until an acknowledgement comes through. Messages
   wait and leave together in one segment afterwards. So where acknowledgements are lost too, it is the round trip,
   (1 - p)^2, that ends the waiting, although (1 - p) of the segments arrive.
-- An acknowledgement of later data has an earlier segment sent again at once (RACK).
+- An acknowledgement of later data has every earlier segment that is missing sent again at once (RACK).
 
 Delayed acknowledgements and congestion windows larger than what is written are left out.
 """
@@ -74,11 +74,16 @@ def tcp_arrivals_s(
     n_seg, n_ack = 0, 0
     k, k_back = 0, 0
     link_free_s = 0.0
-    srtt_s, deviation_s, rto_s = 0.0, 0.0, RTO_MIN_S
+    # A first exchange, as when a node joins, has told the round trip.
+    srtt_s = delays_s[0] + delays_back_s[0]
+    deviation_s = srtt_s / 2.0
+    rto_s = min(srtt_s + max(RTO_MIN_S, 4.0 * deviation_s), RTO_MAX_S)
     in_loss = False
     probe_place = -1  # segment that the last probe repeated, while no later one is acknowledged
     timer_s, timer_is_probe = np.inf, False
     resend = -1  # segment to be sent again now
+    # Segments before `overtaken`, from `overtaken_next` on, are sent again now if they were sent before this time.
+    overtaken, overtaken_next, overtaken_tx = -1, 0, 0.0
     now_s = 0.0
     while True:
         # What is next: a write, an arrival, an acknowledgement, or the timer.
@@ -124,20 +129,17 @@ def tcp_arrivals_s(
                 advanced = True
             if advanced:
                 rtt_s = now_s - of_tx
-                if srtt_s == 0.0:
-                    srtt_s, deviation_s = rtt_s, rtt_s / 2.0
-                else:
-                    deviation_s += (abs(rtt_s - srtt_s) - deviation_s) / 4.0
-                    srtt_s += (rtt_s - srtt_s) / 8.0
+                deviation_s += (abs(rtt_s - srtt_s) - deviation_s) / 4.0
+                srtt_s += (rtt_s - srtt_s) / 8.0
                 rto_s = min(srtt_s + max(RTO_MIN_S, 4.0 * deviation_s), RTO_MAX_S)
                 in_loss = False
                 if probe_place >= 0 and oldest > probe_place + 1:
                     probe_place = -1
             if place == probe_place and not advanced:
                 probe_place = -1
-            # Later data have come and earlier ones have not: the oldest is sent again.
-            if place > oldest and oldest < n_segments and tx_s[oldest] < of_tx and not in_loss:
-                resend = oldest
+            # Later data have come and earlier ones have not: these are sent again.
+            if place > oldest and not in_loss:
+                overtaken, overtaken_next, overtaken_tx = place, oldest, of_tx
             if advanced:
                 timer_s = np.inf
         elif timer_is_probe and probe_place < 0:
@@ -153,9 +155,13 @@ def tcp_arrivals_s(
             resend = oldest
         # Send: what is sent again, else what is new, unless only the oldest may go.
         while True:
-            again = resend >= 0
-            if again:
+            while overtaken_next < overtaken and (sacked[overtaken_next] or tx_s[overtaken_next] >= overtaken_tx):
+                overtaken_next += 1
+            again = resend >= 0 or overtaken_next < overtaken
+            if resend >= 0:
                 place, resend = resend, -1
+            elif again:
+                place, overtaken_next = overtaken_next, overtaken_next + 1
             elif unsent < written and not in_loss:
                 place = n_segments
                 first[place], last[place] = unsent, min(written, unsent + MESSAGES_PER_SEGMENT)

@@ -42,7 +42,7 @@ _GENERATOR_LAWS = {
 
 
 @dataclass(frozen=True, eq=False)
-class CircuitUnit:
+class OwnUnit:
     """One unit: nodes of its conductors (-1 ground), law, and power fed in by each branch (VA) at rated voltage.
 
     `base_v` is that of a branch, `window_pu` where its law holds. `outside_share` is what an impedance outside the
@@ -71,7 +71,7 @@ class CircuitUnit:
         return [(nodes[k], nodes[(k + 1) % len(nodes)]) for k in range(self.n_phases)]
 
 
-def own_units(circuit: Circuit) -> list[CircuitUnit]:
+def own_units(circuit: Circuit) -> list[OwnUnit]:
     """The units in service of a circuit that is solved, in its order."""
     names = [(kind, name) for kind, name in elements(circuit) if kind in UNIT_KINDS]
     return [
@@ -81,7 +81,7 @@ def own_units(circuit: Circuit) -> list[CircuitUnit]:
     ]
 
 
-def _unit(circuit: Circuit, kind: str, name: str) -> CircuitUnit:
+def _unit(circuit: Circuit, kind: str, name: str) -> OwnUnit:
     def asked(prop: str) -> str:
         return circuit.command(f"? {kind}.{name}.{prop}").strip().lower()
 
@@ -101,7 +101,7 @@ def _unit(circuit: Circuit, kind: str, name: str) -> CircuitUnit:
     if law is UnitLaw.LIMITED and one_in_delta:
         # OpenDSS takes its current for that of three phases.
         low_pu *= np.sqrt(3.0)
-    unit = CircuitUnit(
+    unit = OwnUnit(
         kind=kind,
         name=name,
         nodes=np.zeros(0, dtype=np.int64),
@@ -118,7 +118,7 @@ def _unit(circuit: Circuit, kind: str, name: str) -> CircuitUnit:
     return _with_power(circuit, unit)
 
 
-def _with_power(circuit: Circuit, unit: CircuitUnit) -> CircuitUnit:
+def _with_power(circuit: Circuit, unit: OwnUnit) -> OwnUnit:
     """The unit with its nodes and what each branch feeds in at rated voltage, told from what it does now.
 
     Properties do not tell it: dispatch, an inverter's controls, limits and the state of a storage decide.

@@ -5,8 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
+from g2g_opt.hourly_profile import load_profile
+from studies.connection_check.answer_remedies import (
+    cheapest_ways,
+    edit_texts,
+    remedies_table,
+    ways_charts,
+    ways_in_words,
+    ways_table,
+)
+from studies.connection_check.answer_year import profile_charts, profile_table, year_in_words
 from studies.connection_check.question import ConnectionCheckQuestion
-from studies.connection_check.rows import CheckedLimitRow, RequestRow, RequestRun, TriedSizeRow
+from studies.connection_check.rows import (
+    CheckedLimitRow,
+    LimitedYearRow,
+    RemedyRow,
+    RequestRow,
+    RequestRun,
+    TriedSizeRow,
+)
+from studies.load_profile.rows import FleetCellRow
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Chart, Column, Conclusion, Envelope, Line, MissingAnswer, ResultTable
 from studies.shared.envelopes import envelope_of
@@ -56,16 +74,27 @@ def conclusion_of(study: ConnectionCheckQuestion, results: Sequence[TaskResult])
         ResultTable("limits", "Every limit of the size that was asked for", _LIMITS,
                     [vars(row) for row in gather_as(results, "limits", CheckedLimitRow)], folded=True),
     ]  # fmt: skip
+    remedies, years = gather_as(results, "remedies", RemedyRow), gather_as(results, "limited_years", LimitedYearRow)
+    ways = cheapest_ways(requests, remedies, years)
+    if ways:
+        tables.insert(1, ways_table(ways))
+        tables.append(remedies_table(remedies))
+    profile = gather_as(results, "profile", FleetCellRow)
+    if profile:
+        tables.append(profile_table(profile))
     return Conclusion(
         title=f"{study.mw:g} MW at bus {study.bus} of {study.feeder}: {', '.join(study.models)} on {study.gpu}",
-        answer=_answer(study, requests),
+        answer=" ".join([_answer(study, requests), *ways_in_words(ways), *year_in_words(years)]),
         feeder=study.feeder,
         tables=tuple(tables),
         envelopes=tuple(_envelopes(study, runs)),
         charts=(
             _size_chart(study, gather_as(results, "sizes", TriedSizeRow)),
-            scenario_chart(study.scenarios(), study.load_feeder()),
+            *ways_charts(ways),
+            *profile_charts(study, profile),
+            scenario_chart(study.scenarios("flexible"), study.load_feeder()),
         ),
+        texts=edit_texts(ways),
         failures=tuple(MissingAnswer(result.task.label, result.failed) for result in results if result.failed),
         not_assessed=_not_assessed(study),
     )
@@ -126,7 +155,11 @@ def _envelopes(study: ConnectionCheckQuestion, runs: Sequence[RequestRun]) -> li
 
 def _not_assessed(study: ConnectionCheckQuestion) -> tuple[str, ...]:
     low, high = study.utilisation
+    notes = load_profile(study.year).calendar_notes() if study.year is not None else []
     return (
+        *notes,
+        "costs of remedies are unit costs of a table (data/remedies/costs.csv unless --costs gave another): planning "
+        "figures of the right order, which a utility replaces by its own; several remedies together were not tried",
         *loading_notes(study.load_feeder(), study.limits),
         *unassessed_notes(study.load_feeder()),
         "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1",

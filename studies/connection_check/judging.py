@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
-from g2g_opt.outcome import Outcome
+from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site, smallest_n_servers
 from solvers.largest_feasible import search_largest_feasible
-from studies.connection_check.question import MARGIN_MAX, ConnectionQuestion, Operation
-from studies.shared.side_by_side import RunRequest, Wanted
+from studies.connection_check.question import MARGIN_MAX, OPERATIONS, ConnectionQuestion, Operation
+from studies.shared.side_by_side import RunRequest, Wanted, together
 from studies.shared.tap_search import TapTrial
 from studies.shared.workload import Models
 
 # Share of a capacity within which it is known.
-RESOLUTION = 0.01
+RESOLUTION = 0.02
 # Sizes that short runs look at in a round, and how far from one to the next the last round goes.
 _SCREENED, _SCREENED_TO = 6, 1.03
 # What a whole run leaves of a size that holds at rest, about, and sizes of a search that are judged in a round.
-_GUESS_SHARE, _SIZES_AT_ONCE = 0.96, 4
-# Steps of a short run: what holds there holds at rest, with taps settled.
-_SHORT_S = 10
+_GUESS_SHARE, _SIZES_AT_ONCE = 0.96, 3
 
 Tell = Callable[[str], None]
 
@@ -62,18 +59,10 @@ class JudgedRequest:
         return max([*found, self.n_servers] if self.kept else [n for n in found if n != self.n_servers], default=0)
 
 
-def at_rest(scenario: Scenario, share: float) -> Scenario:
-    """A short run at one share of the replicas, of the same feeder at the same load."""
-    return replace(
-        scenario,
-        name=f"at {share:g} of the replicas",
-        duration_s=_SHORT_S,
-        dt_s=Fraction(1),
-        control_dt_s=Fraction(1),
-        replica_share_start=share,
-        replica_ramps=(),
-        training=(),
-    )
+def try_plan(plan: Plan, scenarios: Sequence[Scenario], engine: Engine = "batch") -> Wanted[TapTrial]:
+    """A plan in every scenario."""
+    runs = yield tuple(RunRequest(plan, engine, scenario) for scenario in scenarios)
+    return TapTrial.of(plan, runs)
 
 
 class RequestJudge:
@@ -84,13 +73,14 @@ class RequestJudge:
         study: ConnectionQuestion,
         bus: str,
         models: Models,
-        scenarios: Sequence[Scenario],
+        own_load_share: float | None = None,
         before: Sequence[Site] = (),
         name: str = "site",
         tell: Tell = lambda words: None,
     ) -> None:
         self._study, self._bus, self._models, self._name = study, bus, models, name
-        self.scenarios, self._before, self._tell = tuple(scenarios), tuple(before), tell
+        self._before, self._tell = tuple(before), tell
+        self.scenarios = {operation: study.scenarios(operation, own_load_share) for operation in OPERATIONS}
         self._least = smallest_n_servers(models)
 
     def plan(self, n_servers: int, operation: Operation) -> Plan:
@@ -100,23 +90,12 @@ class RequestJudge:
         policy = study.policy if operation == "flexible" else study.policy.of_the_grid
         return Plan((*self._before, site), policy=policy, tap_mode=study.tap_mode)
 
-    def trial(self, plan: Plan) -> Wanted[TapTrial]:
-        """A plan in every scenario, on the batch engine."""
-        runs = yield tuple(RunRequest(plan, scenario=scenario) for scenario in self.scenarios)
-        return TapTrial.of(plan, runs)
-
-    def confirmed(self, trial: TapTrial) -> Wanted[tuple[Outcome, ...]]:
-        """A trial that was kept, run again on OpenDSS; nothing of one that was not."""
-        if not trial.kept:
-            return ()
-        runs = yield tuple(RunRequest(trial.plan, "opendss", scenario) for scenario in self.scenarios)
-        return tuple(runs)
-
     def asked(self, n_servers: int, operation: Operation) -> Wanted[JudgedRequest]:
         """The size asked for, judged on both engines."""
-        trial = yield from self.trial(self.plan(n_servers, operation))
+        plan, scenarios = self.plan(n_servers, operation), self.scenarios[operation]
+        trial = yield from try_plan(plan, scenarios)
         self._tell(f"{operation}: what was asked for {'keeps the limits' if trial.kept else 'does not'}")
-        confirmed = yield from self.confirmed(trial)
+        confirmed = (yield from try_plan(plan, scenarios, "opendss")).runs if trial.kept else ()
         return JudgedRequest(operation, n_servers, trial, confirmed)
 
     def with_margin(self, n_servers: int, operation: Operation) -> Wanted[JudgedRequest]:
@@ -141,27 +120,23 @@ class RequestJudge:
                 if n not in sizes:
                     self._tell(f"{operation}: how much fits instead")
             new = [n for n in wanted if n not in sizes]
-            runs = yield tuple(
-                RunRequest(self.plan(n, operation), scenario=scenario) for n in new for scenario in self.scenarios
-            )
-            width = len(self.scenarios)
-            for k, n in enumerate(new):
-                sizes[n] = TapTrial.of(self.plan(n, operation), runs[k * width : (k + 1) * width])
+            tried = yield from together([try_plan(self.plan(n, operation), self.scenarios[operation]) for n in new])
+            sizes.update(zip(new, tried, strict=True))
             try:
                 wanted = search.send({n: sizes[n].kept for n in wanted})
             except StopIteration:
                 return replace(asked, sizes=dict(sorted(sizes.items())))
 
     def _guess(self, n_max: int) -> Wanted[int]:
-        """About how many servers fit, by short runs at both ends of the utilisation range, without a controller."""
+        """About how many servers fit, by runs at rest, without a controller."""
         low, high = self._least, n_max
-        ends = [at_rest(self.scenarios[0], share) for share in self._study.utilisation]
+        rests = self._study.rests(self.scenarios["firm"][0])
         best = low
         while high > max(low + 1, low * _SCREENED_TO):
             step = (high / low) ** (1.0 / _SCREENED)
             sizes = sorted({min(high, max(low, round(low * step**k))) for k in range(1, _SCREENED + 1)} - {low})
-            runs = yield tuple(RunRequest(self.plan(n, "firm"), scenario=end) for n in sizes for end in ends)
-            kept = [n for k, n in enumerate(sizes) if all(run.kept for run in runs[2 * k : 2 * k + 2])]
+            tried = yield from together([try_plan(self.plan(n, "firm"), rests) for n in sizes])
+            kept = [n for n, trial in zip(sizes, tried, strict=True) if trial.kept]
             best = max(kept, default=low)
             above = [n for n in sizes if n > best]
             if not above:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import field, fields, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,10 +25,13 @@ from studies.shared.question_model import NounFlags, question_model
 from studies.shared.workload import Models
 
 Operation = Literal["firm", "flexible"]
+OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 # Controllers that make an operation flexible.
 _FLEXIBLE = ("ofo", "droop", "schedule", "contextual")
 # A search for the margin looks no further than this multiple of what was asked.
 MARGIN_MAX = 2.0
+# Shares of the replicas at which a site is also judged at rest, and steps (s) of such a run, with taps settled.
+N_RESTS, _REST_S = 5, 10
 # Servers per model at which the draw of one is replayed before the size is fixed.
 _REPLAYED = 100
 
@@ -59,8 +63,8 @@ REMEDIES: tuple[RemedyKind, ...] = RemedyKind.__args__  # type: ignore[attr-defi
 class ConnectionQuestion(ServedQuestion, HourQuestion):
     """What every question on requests has: the feeder, what sites serve, and what a grant has to keep.
 
-    A request is the smallest fleet that draws its MW with all replicas active. It is held to `limits` in `scenario` and
-    while it goes from one end of `utilisation` (shares of its replicas) to the other and back within an hour.
+    A request is the smallest fleet that draws its MW with all replicas active. It is held to `limits` in `scenario`,
+    while it goes from one end of `utilisation` (shares of its replicas) to the other and back and, firm, at rest there.
     """
 
     policy: Annotated[
@@ -82,16 +86,28 @@ class ConnectionQuestion(ServedQuestion, HourQuestion):
     ] = (0.0, 1.0)
     # --- the question, resolved
 
-    def scenarios(self, own_load_share: float | None = None) -> tuple[Scenario, ...]:
-        """What every size is judged in: the run, and the way through the utilisation range and back in an hour."""
+    def scenarios(self, operation: Operation, own_load_share: float | None = None) -> tuple[Scenario, ...]:
+        """What every size is judged in: the run, the way through the utilisation range and back, and rests within it.
+
+        A controller of flexible operation needs time to act: it is judged in motion alone.
+        """
         share = self.scenario.own_load_share if own_load_share is None else own_load_share
         run = replace(self.scenario, own_load_share=share)
         low, high = self.utilisation
         span = float(run.duration_s)
         ramps = ((0.0, 0.45 * span, high), (0.5 * span, 0.95 * span, low))
-        swept = replace(run, name=f"{run.name}, from {low:g} to {high:g} of the replicas and back",
-                        replica_share_start=low, replica_ramps=ramps)  # fmt: skip
-        return run, swept
+        name = f"{run.name}, from {low:g} to {high:g} of the replicas and back"
+        swept = replace(run, name=name, replica_share_start=low, replica_ramps=ramps)
+        return (run, swept) if operation == "flexible" else (run, swept, *self.rests(run))
+
+    def rests(self, run: Scenario) -> tuple[Scenario, ...]:
+        """Short runs at rest, evenly through the utilisation range, at the own load of a run."""
+        low, high = self.utilisation
+        shares = [low + (high - low) * k / (N_RESTS - 1) for k in range(N_RESTS)]
+        rest = replace(
+            run, duration_s=_REST_S, dt_s=Fraction(1), control_dt_s=Fraction(1), replica_ramps=(), training=()
+        )
+        return tuple(replace(rest, name=f"at {share:g} of the replicas", replica_share_start=share) for share in shares)
 
     def full_draw(self) -> Scenario:
         """A minute with all replicas active: what a request of so many MW means."""
@@ -133,7 +149,22 @@ class ConnectionQuestion(ServedQuestion, HourQuestion):
 
 
 @question_model
-class ConnectionCheckQuestion(ConnectionQuestion):
+class RemedyQuestion(ConnectionQuestion):
+    """What a question has that also asks for remedies of a refusal: which, and at what cost."""
+
+    remedies: Annotated[
+        tuple[RemedyKind, ...],
+        Flag("--remedy", "only this remedy where the request is refused; none: no remedy", unset="all of them"),
+    ] = REMEDIES
+    costs: Annotated[str, Flag("--costs", "CSV with unit costs of remedies", metavar="FILE")] = BUNDLED_COSTS
+    discount_rate: Annotated[ShareAboveZero, Flag("--discount-rate", "a year, by which investments are annualised")] = (
+        0.07
+    )
+    nearby: Annotated[CountFromZero, Flag("--nearby", "other buses that are tried, the nearest first")] = 8
+
+
+@question_model
+class ConnectionCheckQuestion(RemedyQuestion):
     """The question, complete enough to rerun: may a site of `mw` be connected at `bus`?
 
     `year` is the year through which a limited profile is searched where the request does not fit at all times (None:
@@ -152,15 +183,6 @@ class ConnectionCheckQuestion(ConnectionQuestion):
             metavar="NAME|FILE",
         ),
     ] = "hudson_valley_2018"
-    remedies: Annotated[
-        tuple[RemedyKind, ...],
-        Flag("--remedy", "only this remedy where the request is refused; none: no remedy", unset="all of them"),
-    ] = REMEDIES
-    costs: Annotated[str, Flag("--costs", "CSV with unit costs of remedies", metavar="FILE")] = BUNDLED_COSTS
-    discount_rate: Annotated[ShareAboveZero, Flag("--discount-rate", "a year, by which investments are annualised")] = (
-        0.07
-    )
-    nearby: Annotated[CountFromZero, Flag("--nearby", "other buses that are tried, the nearest first")] = 8
 
     def resolve_bus(self, feeder: Feeder) -> str:
         """The bus asked for; `InputError` if none was, or it is unknown."""

@@ -92,3 +92,8 @@ class UnitCosts:
 def costs_path(name: str) -> Path:
     """Where the table lies."""
     return data_path("remedies", "costs.csv") if name == BUNDLED_COSTS else copy_or_self(user_path(name, "costs"))
+
+
+def costs_files(name: str) -> dict[str, Path]:
+    """The table among the inputs of a study."""
+    return {f"costs/{'costs.csv' if name == BUNDLED_COSTS else name}": costs_path(name)}

@@ -8,6 +8,7 @@ from g2g_opt.judge import Criterion, LimitCheck
 from g2g_opt.outcome import Outcome
 from studies.connection_check.judging import JudgedRequest
 from studies.connection_check.question import Operation
+from studies.connection_check.remedy_search import TriedRemedy
 from studies.shared.stored_runs import RunRow
 from studies.shared.tap_search import TapTrial
 from studies.shared.typed_rows import TypedRow
@@ -191,3 +192,71 @@ def _peak_mw(run: Outcome) -> float:
 def _finite(check: LimitCheck | None, name: str) -> float | None:
     """A figure of a check; None of a run that failed, which has none."""
     return None if check is None or check.failure is not None else float(getattr(check, name))
+
+
+@dataclass(frozen=True)
+class RemedyRow(TypedRow):
+    """A remedy that was simulated: what is changed, whether the request then keeps every limit, and what it costs.
+
+    `capital_usd` is spent once, `annual_usd` every year with the investment annualised. `in_full`: simulated in every
+    scenario and not only at rest. `limit_used` and the limit are those that bind then; `fault` says why the changed
+    circuit could not be used, or why there is no remedy of the kind.
+    """
+
+    kind: str
+    words: str
+    cures: bool
+    in_full: bool
+    engine: str
+    capital_usd: float | None
+    annual_usd: float | None
+    limit: str
+    limit_where: str
+    limit_used: float | None
+    edits: str
+    fault: str
+
+
+@dataclass(frozen=True)
+class LimitedYearRow(TypedRow):
+    """The limited profile under which a request fits through the year: hours below its full draw, least MW, energy.
+
+    Energies are of a site that draws what it may in every hour; `note` says why there is no profile.
+    """
+
+    bus: str
+    hours: int
+    hours_limited: int | None
+    least_mw: float | None
+    energy_mwh: float | None
+    energy_lost_mwh: float | None
+    annual_usd: float | None
+    limit: str
+    limit_where: str
+    note: str
+
+
+def remedy_row(tried: TriedRemedy) -> RemedyRow:
+    """The row of a remedy."""
+    trial, remedy = tried.deciding, tried.remedy
+    run = trial.binding if trial is not None else None
+    check = run.verdict.binding if run is not None else None
+    return RemedyRow(
+        kind=remedy.kind,
+        words=remedy.words,
+        cures=tried.cures,
+        in_full=tried.in_full,
+        engine=run.engine if run is not None else "",
+        capital_usd=tried.cost.capital_usd,
+        annual_usd=tried.cost.annual_usd,
+        limit=check.name if check is not None else "",
+        limit_where=check.place() if check is not None else "",
+        limit_used=_finite(check, "used"),
+        edits="\n".join(remedy.edits),
+        fault=tried.fault,
+    )
+
+
+def no_remedy_row(kind: str, reason: str) -> RemedyRow:
+    """The row of a kind that does not apply."""
+    return RemedyRow(kind, "", False, False, "", None, None, "", "", None, "", reason)

@@ -20,6 +20,7 @@ from studies.shared.workload import Models, SizeRange
 # Share of an answer within which the search stops.
 RESOLUTION = 0.005
 SIZES_AT_ONCE = 2
+GROWTH_AROUND_GUESS = 1.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,17 +51,26 @@ class CellFound:
 
 
 def search_cell(
-    study: LoadProfileQuestion, models: Models, bus: str, cell: Cell, report: Callable[[str], None]
+    study: LoadProfileQuestion,
+    models: Models,
+    bus: str,
+    cell: Cell,
+    report: Callable[[str], None],
+    wanted: SizeRange | None = None,
 ) -> Wanted[CellFound]:
-    """The largest number of servers, at their nominal batch sizes, that keeps the limits in every hour of the cell."""
-    sizes = SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)
+    """The largest number of servers, at their nominal batch sizes, that keeps the limits in every hour of the cell.
+
+    In all of the study's range, or among the sizes `wanted`, whose first one is then a good guess.
+    """
+    sizes = wanted or SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)
     search = search_largest_feasible(
         sizes.largest,
         n_min=sizes.smallest,
         start=sizes.first,
         resolution=RESOLUTION,
-        growth=1.6,
+        growth=1.6 if wanted is None else GROWTH_AROUND_GUESS,
         at_once=SIZES_AT_ONCE,
+        shrink=wanted is not None,
     )
     scenario = study.cell_scenario(cell)
     judged: dict[int, Outcome] = {}

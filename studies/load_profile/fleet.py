@@ -96,18 +96,23 @@ class YearFleets:
 
     # --- the profile itself
 
-    def follow_profile(self) -> Held:
-        """A site that draws what every cell allows, with replicas switched on and off by the hour."""
+    def follow_profile(self, n_servers: int | None = None) -> Held:
+        """A site that draws what every cell allows, with replicas switched on and off by the hour.
+
+        It has as many servers as the cell that allows most, or `n_servers`.
+        """
         if (self._n_allowed <= 0).any():
             return Held("profile", None, 0, note="some hours take no site at all")
-        n_servers = int(self._n_allowed.max())
+        n_servers = int(self._n_allowed.max()) if n_servers is None else n_servers
         plan = self._study.plan(self._models, self._bus, n_servers)
         base, full = self._base_mw * n_servers, self._mw[-1] * n_servers
         scale = np.ones(len(self._allowed_mw))
         for rounds in range(1, ROUNDS_MAX + 1):
             share = (scale * self._allowed_mw - base) / (full - base)
             if share.min() < 0.0:
-                return Held("profile", None, rounds, note="the base load of the largest site alone passes the limits")
+                return Held(
+                    "profile", None, rounds, note="the base load of the site alone passes the limits in some hours"
+                )
             year = self.calendar.run(plan, self.calendar.scenario(np.minimum(share, 1.0)))
             if year.holds:
                 return Held("profile", year, rounds, scale=scale)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.feeder import Feeder
+from g2g_opt.judge import Criterion
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome, StepFigures
 from g2g_opt.plan import Plan, Policy
@@ -30,7 +31,8 @@ Ints = NDArray[np.int64]
 class Year:
     """A run through all hours: the verdict on it, and by how much every hour passes limits (`over`), to mend the plan.
 
-    Voltages count in pu, loadings in a twentieth of their share, which is about what a pu of either asks for in power.
+    Voltages count in pu, loadings in a twentieth of their share, which is about what a pu of either asks for in power;
+    limits told of the whole run only (trips, unbalance, ...) in a sixth of the share of power that is too much.
     """
 
     plan: Plan
@@ -85,7 +87,9 @@ class ProfileCalendar:
         (run,) = simulate_runs(
             [(plan, scenario)], self.feeder, self.study.limits, engine="opendss", trace_dir=trace_dir, by_step=True
         )
-        over = np.ones(self.n_hours) if run.by_step is None else hours_over(run.by_step, self.study.limits)
+        if run.by_step is None:
+            return Year(plan, scenario, run, np.ones(self.n_hours))
+        over = np.maximum(hours_over(run.by_step, self.study.limits), _draws_over(run, run.by_step.power_mw))
         return Year(plan, scenario, run, over)
 
     def by_cell(self, of_hour: Floats) -> Floats:
@@ -98,6 +102,33 @@ class ProfileCalendar:
         found = np.full(len(self.cells), -np.inf)
         np.maximum.at(found, self.cell_of_hour, of_hour)
         return found
+
+
+def _draws_over(run: Outcome, power_mw: Floats) -> Floats:
+    """How far every hour draws more than limits leave that have no figure of their own for it: a trip's, say.
+
+    They are taken to grow with the draw: of the hour that is named, or of the heaviest one, so much may be drawn as
+    uses the limit up, and no hour may draw more.
+    """
+    over = np.zeros(len(power_mw))
+    for check in run.verdict.broken:
+        if check.criterion in _BY_HOUR or not check.used > 1.0:
+            continue
+        named = power_mw.max() if check.time_s is None else power_mw[int(check.time_s // PROFILE_ROW_S)]
+        over = np.maximum(over, (1.0 - named / check.used / power_mw) / 6.0)
+    return over
+
+
+# Criteria that `hours_over` has hour by hour.
+_BY_HOUR = frozenset(
+    {
+        Criterion.VOLTAGE_LOW,
+        Criterion.VOLTAGE_HIGH,
+        Criterion.LINE_LOADING,
+        Criterion.TRANSFORMER_LOADING,
+        Criterion.EMERGENCY_LOADING,
+    }
+)
 
 
 def hours_over(steps: StepFigures, limits: Limits) -> Floats:

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
+from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
@@ -38,28 +39,32 @@ class KeptRun(RunRow):
 
 
 class KeptRuns:
-    """The runs of a task by what they follow from besides its question: plan, scenario and engine asked for."""
+    """The runs of a task by what they follow from besides its question: feeder, plan, scenario and engine asked for."""
 
     def __init__(self, keeper: RunKeeper) -> None:
         self._keeper = keeper
         self._rows = {str(row["asked"]): KeptRun.from_row(row) for row in keeper.rows()}
 
-    def find(self, plan: Plan, scenario: Scenario, engine: Engine, limits: Limits) -> Outcome | None:
+    def find(self, feeder: Feeder, plan: Plan, scenario: Scenario, engine: Engine, limits: Limits) -> Outcome | None:
         """The run as it was kept, judged by itself by `limits`; None if there is none."""
-        row = self._rows.get(_asked(plan, scenario, engine))
+        row = self._rows.get(_asked(feeder, plan, scenario, engine))
         return None if row is None else row.outcome(limits)
 
-    def keep(self, runs: Sequence[tuple[Plan, Scenario]], engine: Engine, outcomes: Sequence[Outcome]) -> None:
+    def keep(
+        self, feeder: Feeder, runs: Sequence[tuple[Plan, Scenario]], engine: Engine, outcomes: Sequence[Outcome]
+    ) -> None:
         """Keep runs that are over."""
         rows = [
-            KeptRun.of(plan, scenario, outcome, asked=_asked(plan, scenario, engine))
+            KeptRun.of(plan, scenario, outcome, asked=_asked(feeder, plan, scenario, engine))
             for (plan, scenario), outcome in zip(runs, outcomes, strict=True)
         ]
         self._keeper.keep([row.to_row() for row in rows])
 
 
-def _asked(plan: Plan, scenario: Scenario, engine: Engine) -> str:
-    return hashlib.sha256(repr((plan, scenario, engine)).encode()).hexdigest()
+def _asked(feeder: Feeder, plan: Plan, scenario: Scenario, engine: Engine) -> str:
+    # A task may try changes of its circuit.
+    circuit = hashlib.sha256("\n".join(feeder.commands).encode()).hexdigest()
+    return hashlib.sha256(repr((circuit, plan, scenario, engine)).encode()).hexdigest()
 
 
 _current: ContextVar[KeptRuns | None] = ContextVar("kept runs", default=None)

@@ -101,14 +101,14 @@ def _simulate(study: _Question, feeder: Feeder, wanted: Sequence[RunRequest], ba
         kept, folder = kept_runs(), Path(study.trace_dir)
         runs = {k: (wanted[k].plan, wanted[k].scenario or study.scenario) for k in places}
         if kept is not None:
-            known = {k: kept.find(*run, engine, alone) for k, run in runs.items()}
+            known = {k: kept.find(feeder, *run, engine, alone) for k, run in runs.items()}
             found.update({k: outcome for k, outcome in known.items() if outcome is not None})
         new = [k for k in places if k not in found]
         if new:
             asked = [runs[k] for k in new]
             done = simulate_runs(asked, feeder, alone, engine=engine, trace_dir=folder)
             if kept is not None:
-                kept.keep(asked, engine, done)
+                kept.keep(feeder, asked, engine, done)
             found.update(zip(new, done, strict=True))
         outcomes = [found[k] for k in places]
         judged = beside_bases(list(runs.values()), outcomes, feeder, study.limits, bases=bases, trace_dir=folder)

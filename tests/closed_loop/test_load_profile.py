@@ -12,6 +12,7 @@ import pytest
 
 from g2g_opt.errors import InputError
 from g2g_opt.hourly_profile import load_profile
+from g2g_opt.judge import Criterion
 from g2g_opt.limits import Limits
 from g2g_opt.simulate import simulate
 from studies.catalogue import make_question, question_toml
@@ -259,3 +260,18 @@ def test_two_days_are_not_sold_as_a_year(days: str) -> None:
     assert "the year" not in " ".join(page)
     assert conclusion.answer.startswith("This is of the 48 hours of profile days, which are no year.")
     assert any("part of a year" in note and "2024-07-01 00:00" in note for note in conclusion.not_assessed)
+
+
+def test_a_limit_that_is_told_of_the_whole_year_is_mended_where_most_is_drawn(days: str) -> None:
+    """A trip's voltage change has no figure by the hour: every hour that draws more than it leaves is lowered."""
+    study = study_of(days)
+    study = replace(study, limits=replace(study.limits, rapid_voltage_change_trip_max_pu=0.03))
+    found = study.cells()
+    fleets = YearFleets(study, study.load_feeder(), "671", found, [230] * len(found), [1.4] * len(found), print)
+    year = fleets.calendar.run(study.plan(study.load_models(), "671", 260), fleets.calendar.scenario())
+    (broken,) = year.run.verdict.broken
+    assert broken.criterion is Criterion.TRIP_VOLTAGE_CHANGE
+    # All hours draw about the same, so that all of them are too much by what the heaviest is.
+    assert year.over.max() == pytest.approx((1.0 - 1.0 / broken.used) / 6.0)
+    assert year.over.min() > 0.0
+    assert fleets.firm(np.full(len(found), 260 / 230)).year.holds

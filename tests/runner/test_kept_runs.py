@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
+from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
+from g2g_opt.outcome import Outcome
+from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
+from g2g_opt.site import sized_site
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.running.run_keeper import FolderKeeper
 from studies.shared import side_by_side
 from studies.shared.kept_runs import keeping
+from studies.shared.side_by_side import RunRequest, Wanted, run_side_by_side
 from studies.shared.task import Tables
 
 STUDY = HostingCapacityStudy(
@@ -78,3 +83,22 @@ def test_what_was_simulated_before_a_kill_is_not_simulated_again(
     keeper = FolderKeeper(tmp_path / "kept")
     keeper.remove()
     assert keeper.rows() == []
+
+
+def test_a_run_is_kept_for_the_circuit_it_was_made_on(tmp_path: Path) -> None:
+    """A task may try changes of its circuit: the same plan is another run there."""
+    feeder = STUDY.load_feeder()
+    changed = feeder.extended(("Load.634a.kW=1000",))
+    plan = Plan((sized_site("site", "671", STUDY.load_models(), 100, 0.2),))
+
+    def lowest_pu(on: Feeder) -> float:
+        def ask() -> Wanted[Outcome]:
+            (run,) = yield (RunRequest(plan),)
+            return run
+
+        with keeping(FolderKeeper(tmp_path)):
+            (run,) = run_side_by_side(STUDY, on, [ask()])
+        return run.summary.lowest
+
+    found = [lowest_pu(on) for on in (feeder, changed, feeder, changed)]
+    assert found[0] == found[2] > found[1] == found[3]

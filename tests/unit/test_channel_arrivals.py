@@ -124,10 +124,11 @@ def test_latencies_of_a_trace_come_in_its_order_from_some_place() -> None:
         (0.3, 0.0, 60, 0.62, 0.85, 800),
         (0.6, 0.0, 60, 7.0, 8.5, 800),
         (0.6, 0.0, 200, 22.0, 26.0, 1500),
-        # Acknowledgements lost, too: 0.526, 3.0, 9.8 and 80 s were seen, within 25 %.
+        # Acknowledgements lost, too: 0.526, 3.0, 9.4 (9.8 and 9.1 in two measurements of 60 connections) and 80 s were
+        # seen, within 25 %. A mean of few connections says little: a twentieth of them holds two fifths of it.
         (0.1, 0.1, 200, 0.52, 0.54, 400),
         (0.3, 0.3, 60, 2.3, 3.9, 800),
-        (0.3, 0.3, 200, 7.3, 12.2, 1500),
+        (0.3, 0.3, 200, 7.05, 11.8, 1500),
         (0.6, 0.6, 200, 60.0, 100.0, 200),
     ],
 )
@@ -158,6 +159,16 @@ def test_tcp_is_in_order_never_early_and_loses_nothing_that_comes_later(
     assert np.all(np.diff(arrival_s[there]) >= 0.0)
     assert np.all(np.diff(there.astype(int)) <= 0)
     assert np.all(arrival_s >= sent_s)
+
+
+def test_many_losses_on_a_long_or_busy_way_are_repaired_together() -> None:
+    # A round trip of 20 s holds 20 messages: one repair a round trip would fall behind for ever.
+    hour_s = every_second(3600)
+    far = arrivals_s(ChannelSpec("tcp", latency_s=10.0, loss=0.1), hour_s, 3, "far")
+    assert mean_age_s(hour_s, far, 3600.0) < 60.0
+    often_s = np.arange(20_000) / 20_000.0
+    busy = ChannelSpec("tcp", latency_s=0.01, loss=0.01, rate_per_s=20_000.0, queue=1000)
+    assert np.isfinite(arrivals_s(busy, often_s, 3, "busy")).mean() > 0.99
 
 
 def test_tcp_without_loss_is_latency_alone() -> None:

@@ -149,6 +149,28 @@ ASKED: dict[str, dict[str, Any]] = {
         "discount_rate": 0.05,
         "nearby": 3,
     },
+    "portfolio": {"folder": "/feeders", "question": "/study.toml", "buses_max": 2, "seed": 3},
+    "queue": {name: value for name, value in SERVED.items() if name not in ("buses", "power_max_mw")}
+    | {
+        "feeder": "ieee34",
+        "at": "2024-07-15T17:00",
+        "policy": SCHEDULE,
+        "taps": "study",
+        "utilisation": (0.25, 0.75),
+        "scenario": RUN,
+        "limits": LIMITS,
+        "remedies": ("storage",),
+        "costs": "/costs.csv",
+        "discount_rate": 0.05,
+        "nearby": 3,
+        "requests": "/requests.csv",
+        "levels": (0.9, 0.5),
+        "growth": 0.015,
+        "horizon_years": 5,
+        "limited_share_min": 0.3,
+        "search_dt_s": Fraction(5),
+        "cures": 2,
+    },
     "load-profile": SERVED
     | {
         "feeder": "ieee34",

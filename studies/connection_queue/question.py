@@ -1,0 +1,111 @@
+"""The question of a queue of requests, complete enough to rerun, and what it resolves to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from typing import Annotated
+
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.flag import Flag
+from g2g_opt.quantities import CountFromZero, PeriodS, Share, ShareAboveZero
+from g2g_opt.scenario import Scenario
+from g2g_opt.site import GPUS_PER_SERVER, Site
+from studies.connection_check.question import RemedyQuestion
+from studies.connection_queue.requests_file import QueuedRequest, read_requests
+from studies.shared.question_model import question_model
+from studies.shared.workload import Models
+
+# Of the servers that a constant load stands on: what each draws, about (MW).
+_CONSTANT_MW = 0.4
+
+DESCRIPTION = (
+    "Requests in order of arrival: each is granted firm, flexible or with a limited profile by the feeder's own load, "
+    "or refused with what binds and what would cure it. The grid carries those before; what a withdrawal frees goes to "
+    "those that were refused; the feeder's own load grows by the year."
+)
+EPILOG = (
+    "Example: g2g queue requests.csv --feeder ieee123 --growth 0.01. The CSV has the columns bus, mw and date "
+    "(2025-03-01); name, model, load_shape (fleet or constant) and withdrawn (a date) may be there."
+)
+# The field that may be given without its flag.
+POSITIONAL = "requests"
+
+
+@question_model
+class ConnectionQueueQuestion(RemedyQuestion):
+    """The question, complete enough to rerun: what becomes of the `requests` of a CSV file?
+
+    Every grant holds at all `levels` of the feeder's own load (shares of what its data have), at the load of its year,
+    by `growth` a year from the first request on, and `horizon_years` later. A limited profile is a MW for each level,
+    at least `limited_share_min` of what was asked for; `cures` refused requests get remedies simulated.
+    """
+
+    requests: Annotated[str, Flag("--requests", "CSV of requests, also without the flag", metavar="FILE")] = ""
+    levels: Annotated[
+        tuple[ShareAboveZero, ...],
+        Flag("--levels", "levels of the feeder's own load at which grants hold, the highest first", metavar="SHARE"),
+    ] = (1.0, 0.6)
+    growth: Annotated[Share, Flag("--growth", "of the feeder's own load, a year")] = 0.0
+    horizon_years: Annotated[CountFromZero, Flag("--horizon-years", "years after its own for which a grant holds")] = 0
+    limited_share_min: Annotated[
+        ShareAboveZero, Flag("--limited-min", "least share of the MW asked for that a limited profile has at any level")
+    ] = 0.2
+    search_dt_s: Annotated[
+        PeriodS, Flag("--search-dt-s", "step of the runs that look for a grant; what is granted ran in steps of --dt-s")
+    ] = Fraction(10)
+    cures: Annotated[CountFromZero, Flag("--cures", "refused requests for which remedies are simulated")] = 10
+
+    def check_fields(self) -> None:
+        """Raise `InputError` for figures that do not fit together."""
+        super().check_fields()
+        if list(self.levels) != sorted(set(self.levels), reverse=True):
+            raise InputError(f"levels of own load go from the highest down, got {self.levels}")
+        self.coarse(self.scenario)  # refuses a step that does not divide the run
+
+    def coarse(self, scenario: Scenario) -> Scenario:
+        """A scenario in the steps of the search."""
+        step = max(self.search_dt_s, scenario.dt_s)
+        # Controllers act at whole steps, as near to their own period as that allows.
+        return replace(scenario, dt_s=step, control_dt_s=step * -(-scenario.control_dt_s // step))
+
+    def read(self) -> tuple[QueuedRequest, ...]:
+        """The requests in order of arrival."""
+        return read_requests(self.requests)
+
+    def own_load_factor(self, year: int, first_year: int) -> float:
+        """By how much the feeder's own load has grown since the first request."""
+        return float((1.0 + self.growth) ** (year - first_year)) * self.scenario.own_load_share
+
+    def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
+        """The buses of all requests; `InputError` that names a request at an unknown one."""
+        found: dict[str, None] = {}
+        for request in self.read():
+            try:
+                found[feeder.bus(request.bus).name] = None
+            except InputError as error:
+                raise InputError(f"{self.requests}: {request.name}: {error}") from error
+        return tuple(found)
+
+    def models_of(self, request: QueuedRequest) -> Models:
+        """What a request serves."""
+        return self.load_models((request.model,) if request.model else ())
+
+    def size_of(self, request: QueuedRequest) -> int:
+        """Its servers."""
+        models = self.models_of(request)
+        if request.load_shape == "constant":
+            return max(len(models), math.ceil(request.mw / _CONSTANT_MW))
+        return self.servers_for(request.mw, models)
+
+    def site_of(self, request: QueuedRequest, bus: str, n_servers: int) -> Site:
+        """Its site with so many of its servers; one of constant load has base load in place of what follows demand."""
+        models = self.models_of(request)
+        site = self.site(request.name, bus, models, n_servers)
+        if request.load_shape == "fleet":
+            return site
+        whole = self.size_of(request)
+        per_gpu_kw = 1e3 * self.full_draw_mw(whole, models) / (GPUS_PER_SERVER * whole) - self.base_kw_per_gpu
+        return replace(site, base_kw_per_gpu=max(0.0, 1e3 * request.mw / (GPUS_PER_SERVER * whole) - per_gpu_kw))

@@ -1,0 +1,113 @@
+"""Arrivals and withdrawals of a queue, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+
+from g2g_opt.feeder import Feeder
+from studies.connection_queue.granting import GrantedGrid
+from studies.connection_queue.question import ConnectionQueueQuestion
+from studies.connection_queue.requests_file import QueuedRequest
+from studies.connection_queue.rows import QueueEventRow, QueueRow, QueueYearRow, queue_row
+from studies.shared.task import Progress, Tables
+from studies.shared.typed_rows import to_rows
+
+
+class QueueRun:
+    """Goes through the queue from its first day to its last."""
+
+    def __init__(self, study: ConnectionQueueQuestion, feeder: Feeder, progress: Progress) -> None:
+        self._study, self._progress = study, progress
+        self._requests = study.read()
+        self._first_year = self._requests[0].arrived.year
+        self._grid = GrantedGrid(study, feeder, self._first_year)
+        self._rows: dict[str, QueueRow] = {}
+        # Every grant that there ever was, also of what was withdrawn later: those before a refusal.
+        self._grants: dict[str, QueueRow] = {}
+        self._events: list[QueueEventRow] = []
+        self._years: list[QueueYearRow] = []
+
+    def tables(self) -> Tables:
+        """Tables "queue" (a row per request), "grants", "queue_events" and "queue_years"."""
+        days, year = list(self._days()), self._first_year
+        for k, (day, withdrawn, request) in enumerate(days):
+            while year < day.year:
+                self._close(year)
+                year += 1
+            self._progress(k / len(days), f"{request.name}: {'withdrawn' if withdrawn else f'{request.mw:g} MW'}")
+            if withdrawn:
+                self._withdraw(day, request)
+            else:
+                self._decide(day, request)
+        self._close(year)
+        return {
+            "queue": to_rows([self._rows[request.name] for request in self._requests]),
+            "grants": to_rows(list(self._grants.values())),
+            "queue_events": to_rows(self._events),
+            "queue_years": to_rows(self._years),
+        }
+
+    def _days(self) -> Iterator[tuple[date, bool, QueuedRequest]]:
+        """What happens, by day; on one day withdrawals of others come before arrivals."""
+        found = [(one.arrived, False, one) for one in self._requests]
+        found += [(one.withdrawn, True, one) for one in self._requests if one.withdrawn is not None]
+        place = {one.name: k for k, one in enumerate(self._requests)}
+        yield from sorted(found, key=lambda it: (it[0], not it[1] or it[2].arrived == it[0], it[1], place[it[2].name]))
+
+    def _decide(self, day: date, request: QueuedRequest, freed_by: str = "") -> bool:
+        """Judge a request and enter what it comes to; True if it was granted something."""
+        judgement = self._grid.judged(request, day.year)
+        before = tuple(grant.request.name for grant in self._grid.grants)
+        mw_of = request.mw / self._study.size_of(request)
+        row = queue_row(judgement, day.isoformat(), before, mw_of, freed_by)
+        granted = judgement.grant.decision != "refused"
+        if granted:
+            self._grid.grants.append(judgement.grant)
+            self._grants[request.name] = row
+        if granted or not freed_by:
+            self._rows[request.name] = row
+            words = "refused" if not granted else f"granted {row.decision}"
+            self._enter(day, request, f"{words} after the withdrawal of {freed_by}" if freed_by else words)
+        return granted
+
+    def _withdraw(self, day: date, request: QueuedRequest) -> None:
+        """Take a request out, and judge again what was refused, in the order of arrival."""
+        was = self._rows[request.name]
+        self._rows[request.name] = replace(was, withdrawn=day.isoformat())
+        self._grid.grants = [grant for grant in self._grid.grants if grant.request.name != request.name]
+        self._enter(day, request, "withdrawn")
+        if was.decision == "refused":
+            return
+        for other in self._requests:
+            row = self._rows.get(other.name)
+            if row is not None and row.decision == "refused" and not row.withdrawn:
+                self._decide(day, other, freed_by=request.name)
+
+    def _enter(self, day: date, request: QueuedRequest, event: str) -> None:
+        number = len(self._events) + 1
+        self._events.append(QueueEventRow(number, day.isoformat(), request.name, event, self._granted_mw()))
+
+    def _granted_mw(self) -> float:
+        """MW that are granted at the highest level of own load."""
+        return sum(self._grants[grant.request.name].mw_by_level[0] for grant in self._grid.grants)
+
+    def _close(self, year: int) -> None:
+        """How the grid stands with what was granted, at the load of a year."""
+        if not self._grid.grants:
+            return
+        trial = self._grid.holds(year)
+        check = trial.binding.verdict.binding
+        self._years.append(
+            QueueYearRow(
+                year=year,
+                own_load_share=self._study.own_load_factor(year, self._first_year),
+                n_granted=len(self._grid.grants),
+                granted_mw=self._granted_mw(),
+                kept=trial.kept,
+                limit=check.name if check is not None else "",
+                limit_where=check.place() if check is not None else "",
+                limit_used=check.used if check is not None and check.failure is None else None,
+            )
+        )

@@ -1,0 +1,106 @@
+"""The question of a portfolio, complete enough to rerun: one question asked of every feeder of a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.flag import Flag
+from g2g_opt.quantities import Count
+from g2g_opt.reading import read_toml, user_path
+from studies.catalogue import make_question
+from studies.shared.question_fields import StudySeed
+from studies.shared.question_model import question_model
+from studies.shared.task import Question
+
+DESCRIPTION = (
+    "One question over every feeder of a folder: a row for each, buses ranked over all of them, and a reason for every "
+    "feeder that has no answer. Feeders are the .dss files in the folder, and in each folder below the one called "
+    "Master.dss or the only one; a text file feeders.txt names bundled feeders or paths instead, one a line."
+)
+EPILOG = (
+    "Example: g2g portfolio feeders/ --question study.toml. The question is any study file of a study on a feeder "
+    "(g2g hosting-capacity --save study.toml ...): its feeder is replaced by each one in turn."
+)
+POSITIONAL = "folder"
+_LIST = "feeders.txt"
+# Circuits that a folder below may have several files of: its own name for the one that includes the others.
+_MASTERS = ("master.dss",)
+
+
+@question_model
+class PortfolioQuestion:
+    """The question, complete enough to rerun: what do the feeders of `folder` answer to the study file `question`?
+
+    Without a study file it is hosting capacity as the command asks it, of at most `buses_max` buses of every feeder.
+    """
+
+    folder: Annotated[str, Flag("--folder", "folder of feeders, also without the flag", metavar="DIR")] = ""
+    question: Annotated[
+        str | None,
+        Flag("--question", "study file that is asked of every feeder", metavar="FILE", unset="hosting capacity"),
+    ] = None
+    buses_max: Annotated[
+        Count, Flag("--buses-max", "buses of each feeder that are asked about, spread evenly over its candidates")
+    ] = 4
+    seed: StudySeed = 0
+
+    @property
+    def feeder(self) -> str:
+        """Empty: the study is on no feeder of its own."""
+        return ""
+
+    def root(self) -> Path:
+        """The folder; `InputError` if there is none."""
+        if not self.folder:
+            raise InputError("name the folder of feeders (g2g portfolio FOLDER)")
+        path = user_path(self.folder, "folder")
+        if not path.is_dir():
+            raise InputError(f"folder {path} is not there, or no folder")
+        return path
+
+    def feeders(self) -> dict[str, str]:
+        """Feeders by name: bundled ones, or paths of master files; `InputError` if there are none."""
+        root = self.root()
+        listed = root / _LIST
+        if listed.is_file():
+            lines = [line.strip() for line in listed.read_text(encoding="utf-8").splitlines()]
+            named = [line for line in lines if line and not line.startswith("#")]
+            found = {name: str(root / name) if name.lower().endswith(".dss") else name for name in named}
+        else:
+            files = sorted(path for path in root.iterdir() if path.suffix.lower() == ".dss")
+            found = {path.stem: str(path.resolve()) for path in files}
+            for below in sorted(path for path in root.iterdir() if path.is_dir()):
+                master = _master(below)
+                if master is not None:
+                    found.setdefault(below.name, str(master.resolve()))
+        if not found:
+            raise InputError(f"folder {root} has no feeder: a .dss file, folders with a Master.dss, or {_LIST}")
+        return found
+
+    def asked_of(self, feeder: str) -> Question:
+        """The question, asked of one feeder; `InputError` where it cannot be."""
+        content: dict[str, Any] = {"study": "hosting-capacity", "ladder": False}
+        if self.question is not None:
+            content = dict(read_toml(user_path(self.question, "question"), "study file"))
+        study = content.pop("study", None)
+        if not isinstance(study, str):
+            raise InputError(f'{self.question} does not say which study it is; begin with e.g. study = "check"')
+        content |= {"feeder": feeder}
+        if self.question is None:
+            content["buses"] = list(self._spread(Feeder.find(feeder).candidate_buses))
+        return make_question(study, content, f"the question of {os.path.basename(feeder)}")
+
+    def _spread(self, buses: tuple[str, ...]) -> tuple[str, ...]:
+        n = min(self.buses_max, len(buses))
+        return tuple(buses[k * len(buses) // n] for k in range(n)) if n else ()
+
+
+def _master(folder: Path) -> Path | None:
+    """The master file of a folder; None if it holds no circuit, or several and none of them is called so."""
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".dss")
+    named = [path for path in files if path.name.lower() in _MASTERS]
+    return named[0] if named else files[0] if len(files) == 1 else None

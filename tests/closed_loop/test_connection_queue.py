@@ -1,0 +1,159 @@
+"""Queues: each request finds the grid that those before it left; what is granted holds, also for public doors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from g2g_opt.errors import InputError
+from g2g_opt.limits import Limits
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulate import simulate
+from studies.cli import parser_of
+from studies.connection_queue.granting import Grant, GrantedGrid, held
+from studies.connection_queue.requests_file import read_requests
+from studies.connection_queue.rows import QueueEventRow, QueueRemedyRow, QueueRow, QueueYearRow
+from studies.connection_queue.study import ConnectionQueueStudy
+from studies.shared.task import TaskResult
+from studies.shared.typed_rows import gather_as
+
+# On the 13-bus feeder a trip of a fleet at 671 changes voltages by 3 % at about 1.4 MW; its transformer is full at 3.
+QUEUE = """name,bus,mw,date,load_shape,withdrawn
+first,632,1.5,2025-01-10,,2026-07-01
+second,671,0.9,2025-03-01,constant,
+third,633,1.4,2025-06-01,,
+fourth,671,1.7,2026-02-01,,
+"""
+
+
+def asked(folder: Path, text: str = QUEUE, **more: object) -> ConnectionQueueStudy:
+    (folder / "requests.csv").write_text(text, encoding="utf-8")
+    study = ConnectionQueueStudy(
+        requests=str(folder / "requests.csv"),
+        scenario=Scenario(duration_s=120, replica_ramps=((20.0, 60.0, 1.0),)),
+        limits=Limits(rapid_voltage_change_max_pu=None),
+        remedies=("other bus",),
+        growth=0.01,
+        limited_share_min=0.9,
+    )
+    return replace(study, **more)  # type: ignore[arg-type]
+
+
+def run(study: ConnectionQueueStudy) -> Sequence[TaskResult]:
+    results: list[TaskResult] = []
+    for stage in study.stages:
+        tasks = study.tasks(stage, tuple(results))
+        results += [TaskResult(task, study.run(task, lambda share, words: None)) for task in tasks]
+    return results
+
+
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory: pytest.TempPathFactory) -> tuple[ConnectionQueueStudy, Sequence[TaskResult]]:
+    study = asked(tmp_path_factory.mktemp("queue"))
+    study.check()
+    return study, run(study)
+
+
+def test_each_request_finds_what_was_granted_before_it(
+    queue: tuple[ConnectionQueueStudy, Sequence[TaskResult]],
+) -> None:
+    _, results = queue
+    rows = {row.request: row for row in gather_as(results, "queue", QueueRow)}
+    assert [rows[name].decision for name in ("first", "second")] == ["firm", "firm"]
+    # The transformer is full with the first two; when one of them goes, the next in line comes in.
+    assert (rows["third"].decision, rows["third"].freed_by, rows["third"].decided) == ("firm", "first", "2026-07-01")
+    assert (rows["fourth"].decision, rows["fourth"].largest_mw) < ("refused", 1.7)
+    events = [(row.request, row.event) for row in gather_as(results, "queue_events", QueueEventRow)]
+    assert ("first", "withdrawn") in events
+    assert events[-1] == ("third", "granted firm after the withdrawal of first")
+    years = gather_as(results, "queue_years", QueueYearRow)
+    assert [row.year for row in years] == [2025, 2026]
+    assert years[1].own_load_share == pytest.approx(1.01)
+    assert all(row.kept for row in years)
+
+
+def test_a_grant_holds_by_the_public_door_at_every_level_and_a_refusal_does_not(
+    queue: tuple[ConnectionQueueStudy, Sequence[TaskResult]],
+) -> None:
+    study, results = queue
+    rows = {row.request: row for row in gather_as(results, "queue", QueueRow)}
+    requests = {one.name: one for one in study.read()}
+    feeder = study.load_feeder()
+    grid = GrantedGrid(study, feeder, 2025)
+    grants = [Grant(requests[name], "firm", rows[name].n_servers_by_level) for name in ("second", "third")]
+    for level, share in grid.cases(2026):
+        plan = grid.plan(level, "firm", grants)
+        for engine in ("batch", "opendss"):
+            (runs,) = simulate([plan], study.scenarios("firm", share), feeder, study.limits, engine=engine)  # type: ignore[arg-type]
+            assert all(one.kept for one in runs)
+    whole = Grant(requests["fourth"], "firm", (study.size_of(requests["fourth"]),) * 2)
+    plan = grid.plan(0, "firm", [whole])
+    (runs,) = simulate([plan], study.scenarios("firm", 1.01), feeder, study.limits)
+    assert not all(one.kept for one in runs)
+
+
+def test_a_refusal_is_told_what_would_cure_it(queue: tuple[ConnectionQueueStudy, Sequence[TaskResult]]) -> None:
+    study, results = queue
+    remedies = gather_as(results, "remedies", QueueRemedyRow)
+    assert {row.request for row in remedies} == {"fourth"}
+    conclusion = study.conclude(results)
+    assert "refused" in conclusion.answer
+    (shown,) = (row for row in conclusion.tables[0].rows if row["request"] == "fourth")
+    assert shown["cure"] == next((f"{row.kind}: {row.words}" for row in remedies if row.cures), "none of those tried")
+
+
+def test_a_constant_load_draws_what_was_asked_for_whatever_the_demand(tmp_path: Path) -> None:
+    study = asked(tmp_path)
+    request = next(one for one in study.read() if one.load_shape == "constant")
+    site = study.site_of(request, "671", study.size_of(request))
+    idle = 1e-3 * site.base_kw_per_gpu * site.n_gpus
+    assert 0.96 * request.mw < idle < request.mw
+
+
+def test_a_firm_site_keeps_its_batch_size_beside_a_flexible_one(tmp_path: Path) -> None:
+    study = asked(tmp_path)
+    site = study.site("a", "671", study.load_models(), 20)
+    assert [d.spec.feasible_batch_sizes for d in held(site).deployments] == [(128,)]
+
+
+def test_the_file_may_be_given_without_a_flag() -> None:
+    options = parser_of("queue").parse_args(["queue", "mine.csv", "--feeder", "ieee34"])
+    assert options.question_of(options).requests.endswith("mine.csv")
+
+
+@cache
+def lines() -> list[str]:
+    return QUEUE.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("bus,mw\n671,1\n", "lacks the columns date"),
+        ("bus,mw,date\n671,0,2025-01-01\n", "line 2, mw"),
+        ("bus,mw,date\n671,1,soon\n", "line 2, date"),
+        ("bus,mw,date\n,1,2025-01-01\n", "the bus is missing"),
+        ("name,bus,mw,date\na,671,1,2025-01-01\na,671,1,2025-01-02\n", "line 3: the name 'a' is there twice"),
+        ("bus,mw,date,load_shape\n671,1,2025-01-01,flat\n", "load_shape"),
+        ("bus,mw,date,withdrawn\n671,1,2025-01-01,2024-01-01\n", "before it came"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_its_line(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "requests.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=reason):
+        read_requests(str(tmp_path / "requests.csv"))
+
+
+def test_requests_are_taken_in_order_of_arrival_and_unknown_buses_are_named(tmp_path: Path) -> None:
+    text = "\n".join([lines()[0], *lines()[:0:-1]])
+    assert [one.name for one in asked(tmp_path, text).read()] == ["first", "second", "third", "fourth"]
+    with pytest.raises(InputError, match="nowhere"):
+        asked(tmp_path, "bus,mw,date\nnowhere,1,2025-01-01\n").check()
+    with pytest.raises(InputError, match="name the file"):
+        ConnectionQueueStudy().check()
+    with pytest.raises(InputError, match="highest down"):
+        asked(tmp_path, levels=(0.5, 1.0)).check()

@@ -1,0 +1,84 @@
+"""Portfolios: one question over a folder of feeders; what is broken has a reason and the rest an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
+from g2g_opt.scenario import Scenario
+from studies.catalogue import question_toml
+from studies.hosting_capacity.capacity import Aim
+from studies.hosting_capacity.study import HostingCapacityStudy
+from studies.hosting_capacity.work import search_aims
+from studies.portfolio.study import PortfolioStudy
+from studies.running.local_workers import LocalWorkers
+from studies.running.runner import run_study
+from studies.shared.task import TaskResult
+
+QUESTION = HostingCapacityStudy(
+    operations=("firm",),
+    ladder=False,
+    buses=("671", "675"),
+    scenario=Scenario(duration_s=20, replica_ramps=()),
+    limits=Limits(rapid_voltage_change_max_pu=None),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "feeders"
+    feeder = Feeder.load("ieee13")
+    feeder.write_dss(root / "one")
+    feeder.extended(("Load.634a.kW=400",)).write_dss(root / "two")
+    (root / "broken.dss").write_text("New Circuit.x basekv=4.16\nNew Line.a bus1=sourcebus bus2=b linecode=nowhere\n")
+    (root / "notes").mkdir()
+    (tmp_path / "study.toml").write_text(question_toml(QUESTION))
+    return root
+
+
+def test_every_feeder_has_an_answer_or_a_reason(folder: Path, tmp_path: Path) -> None:
+    study = PortfolioStudy(folder=str(folder), question=str(tmp_path / "study.toml"))
+    finished = run_study(tmp_path / "out", lambda: LocalWorkers(1, None), question=study)
+    assert {entry.task.label: entry.state for entry in finished.entries} == {
+        "broken": "failed",
+        "one": "done",
+        "two": "done",
+    }
+    (broken,) = finished.failed
+    assert "nowhere" in broken.reason
+    results = [TaskResult(task, study.run(task, lambda share, words: None)) for task in study.tasks("feeders", [])[1:2]]
+    results += [TaskResult(entry.task, failed=entry.reason) for entry in finished.failed]
+    conclusion = study.conclude(results)
+    assert [row["state"] for row in conclusion.tables[0].rows] == ["answered", "failed"]
+    assert "1 of 2 feeders" in conclusion.answer
+    # The figure of a bus is that of the feeder's own study.
+    asked = study.asked_of(study.feeders()["one"])
+    assert isinstance(asked, HostingCapacityStudy)
+    alone = search_aims(asked, dict.fromkeys([Aim(("671",), "firm", 0.5), Aim(("675",), "firm", 0.5)]))
+    peaks = {one.capacity.bus: one.capacity.largest.summary.power_peak_mw for one in alone if one.capacity.largest}
+    ranked = {row["bus"]: row["value"] for row in conclusion.tables[1].rows}
+    assert ranked == pytest.approx(peaks, abs=1e-4)
+    assert list(ranked) == sorted(peaks, key=lambda bus: -peaks[bus])
+
+
+def test_feeders_are_those_of_a_list_where_there_is_one(folder: Path) -> None:
+    (folder / "feeders.txt").write_text("# bundled\nieee34\none/ieee13.dss\n")
+    study = PortfolioStudy(folder=str(folder), buses_max=2)
+    assert study.feeders() == {"ieee34": "ieee34", "one/ieee13.dss": str(folder / "one" / "ieee13.dss")}
+    asked = study.asked_of("ieee34")
+    assert isinstance(asked, HostingCapacityStudy)
+    assert (asked.feeder, len(asked.buses)) == ("ieee34", 2)
+
+
+def test_a_folder_without_a_feeder_or_a_question_of_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name the folder"):
+        PortfolioStudy().check()
+    with pytest.raises(InputError, match="has no feeder"):
+        PortfolioStudy(folder=str(tmp_path)).check()
+    (tmp_path / "broken.dss").write_text("Nonsense\n")
+    with pytest.raises(InputError, match="can be asked"):
+        PortfolioStudy(folder=str(tmp_path)).check()

@@ -1,0 +1,109 @@
+"""Metered years: what can be read in one way only is read and said, everything else is refused by its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from g2g_opt.errors import InputError
+from g2g_opt.hourly_profile import HourlyProfile, load_profile
+
+HOUR = timedelta(hours=1)
+NEW_YORK, SYDNEY = ZoneInfo("America/New_York"), ZoneInfo("Australia/Sydney")
+
+
+def instants(zone: ZoneInfo, step: timedelta = HOUR) -> Iterator[datetime]:
+    """Every step of the local year 2023."""
+    at, end = datetime(2023, 1, 1, tzinfo=zone).astimezone(UTC), datetime(2024, 1, 1, tzinfo=zone).astimezone(UTC)
+    while at < end:
+        yield at
+        at += step
+
+
+def load(
+    path: Path, texts: list[str], shares: list[float] | None = None, column: str = "hour_beginning"
+) -> HourlyProfile:
+    shares = shares or [0.5 + 0.4 * (k % 24) / 24 for k in range(len(texts))]
+    rows = [f"{text},{share!r},0.0" for text, share in zip(texts, shares, strict=True)]
+    path.write_text("\n".join([f"{column},load_share,generation_share", *rows]), encoding="utf-8")
+    return load_profile(str(path))
+
+
+def standard(zone: ZoneInfo) -> tuple[datetime, ...]:
+    """The hours of the year by the clock that is never changed."""
+    offset = min(at.astimezone(zone).utcoffset() or HOUR for at in instants(zone))
+    return tuple((at + offset).replace(tzinfo=None) for at in instants(zone))
+
+
+@pytest.mark.parametrize("zone", [NEW_YORK, SYDNEY])
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M"])
+def test_offsets_and_clock_changes_are_read_as_standard_time(tmp_path: Path, zone: ZoneInfo, form: str) -> None:
+    texts = [at.astimezone(zone).strftime(form) for at in instants(zone)]
+    profile = load(tmp_path / "year.csv", texts)
+    assert profile.hours == standard(zone)
+    (note,) = (note for note in profile.calendar_notes() if "standard time" in note)
+    assert ("UTC offsets" in note) == form.endswith("%z")
+
+
+def test_quarter_hours_are_averaged(tmp_path: Path) -> None:
+    texts = [f"2023-07-01T{hour:02d}:{minute:02d}" for hour in range(24) for minute in (0, 15, 30, 45)]
+    profile = load(tmp_path / "day.csv", texts, [hour + part for hour in range(24) for part in (0.0, 0.1, 0.2, 0.5)])
+    assert profile.hours == tuple(datetime(2023, 7, 1, hour) for hour in range(24))
+    assert profile.load_share == pytest.approx([hour + 0.2 for hour in range(24)])
+    assert "mean of its 4 rows" in " ".join(profile.calendar_notes())
+
+
+@pytest.mark.parametrize("minutes", [60, 15])
+def test_rows_named_by_their_ends_are_moved_only_where_the_column_says_so(tmp_path: Path, minutes: int) -> None:
+    ends = [datetime(2023, 7, 1) + timedelta(minutes=minutes) * (k + 1) for k in range(24 * 60 // minutes)]
+    texts = [at.strftime("%Y-%m-%dT%H:%M") for at in ends]
+    profile = load(tmp_path / "day.csv", texts, column="hour_ending")
+    assert profile.hours == tuple(datetime(2023, 7, 1, hour) for hour in range(24))
+    assert any("hour_ending names ends" in note for note in profile.calendar_notes())
+    with pytest.raises(InputError, match=r"line 2.*hour_ending"):
+        load(tmp_path / "same.csv", texts)
+
+
+def test_a_year_of_hour_endings_is_refused_under_the_wrong_name(tmp_path: Path) -> None:
+    texts = [(datetime(2023, 1, 1, 1) + k * HOUR).isoformat() for k in range(8760)]
+    with pytest.raises(InputError, match="look as if rows were named by the ends"):
+        load(tmp_path / "year.csv", texts)
+    assert load(tmp_path / "named.csv", texts, column="hour_ending").is_year
+
+
+DAY = [f"2023-03-12T{hour:02d}:00" for hour in range(24)]  # clocks go forward in New York
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        ([*DAY[:2], *DAY[3:]], r"line 4.*change of the clock, which leaves an hour out.*UTC offsets"),
+        ([*DAY[:2], *DAY[1:]], r"line 4.*change of the clock, which has an hour twice"),
+        ([*DAY[:12], *DAY[13:]], r"line 14.*every hour needs a row of its own"),
+        ([*DAY[:12], DAY[11], *DAY[12:]], r"line 14.*every hour needs a row of its own"),
+        (DAY[::-1], "every hour needs a row"),
+        ([*DAY[:3], f"{DAY[3]}Z", *DAY[4:]], r"line 5: some times have a UTC offset"),
+        ([*DAY, "2023-03-12T24:00"], r"line 26.*is an hour 24"),
+        (["2023-03-12T00:07", "2023-03-12T01:07"], "must be a full hour"),
+        (["2023-03-12T00:15", "2023-03-12T01:15"], "within an hour"),
+        (["2023-03-12T00:00", "2023-03-12T00:15", "2023-03-12T00:30"], "the last hour has 3 of its 4 rows"),
+        (["2023-03-12T00:00", "2023-03-12T00:25"], "equal parts"),
+    ],
+)
+def test_what_cannot_be_read_in_one_way_is_refused_by_its_cause(tmp_path: Path, texts: list[str], reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        load(tmp_path / "day.csv", texts)
+
+
+def test_a_table_without_hours_or_with_both_names_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "day.csv"
+    path.write_text("when,load_share,generation_share\n2023-01-01T00:00,1,0\n")
+    with pytest.raises(InputError, match="lacks the columns hour_beginning"):
+        load_profile(str(path))
+    path.write_text("hour_beginning,hour_ending,load_share,generation_share\n2023-01-01T00:00,2023-01-01T01:00,1,0\n")
+    with pytest.raises(InputError, match="both columns"):
+        load_profile(str(path))
