@@ -80,19 +80,19 @@ class Limits:
     ] = None
     unbalance_negative_sequence_max: Annotated[
         Share | None,
-        Flag("--unbalance-max", "highest voltage unbalance, negative over positive sequence", unset="none"),
+        Flag("--unbalance-max", "highest voltage unbalance, negative over positive sequence; none: not judged"),
     ] = 0.02
     unbalance_nema_max: Annotated[
-        Share | None, Flag("--unbalance-nema-max", "highest voltage unbalance by NEMA's definition", unset="none")
+        Share | None, Flag("--unbalance-nema-max", "highest voltage unbalance by NEMA's definition; none: not judged")
     ] = 0.03
     unbalance_time_share_max: Annotated[
         Share, Flag("--unbalance-share", "share of the run in which a bus may be above these")
     ] = 0.05
     rapid_voltage_change_max_pu: Annotated[
-        Share | None, Flag("--rapid-change-max", "largest rapid voltage change in the run itself", unset="none")
+        Share | None, Flag("--rapid-change-max", "largest rapid voltage change in the run itself; none: not judged")
     ] = 0.03
     rapid_voltage_change_trip_max_pu: Annotated[
-        Share | None, Flag("--rapid-change-trip-max", "largest voltage change at a trip of a site", unset="none")
+        Share | None, Flag("--rapid-change-trip-max", "largest voltage change at a trip of a site; none: not judged")
     ] = 0.03
     voltage_after_trip_max_pu: Annotated[
         LimitVoltagePu | None,

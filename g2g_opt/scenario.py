@@ -126,6 +126,21 @@ class TrainingOverlay:
         return TrainingOverlay(start_s, end_s, peak_w_per_gpu=peak_w, site=site.strip(), **size, **course)  # type: ignore[arg-type]
 
 
+PROFILE_FLAG = Flag(
+    "--profile",
+    "hourly factors on the feeder's own load and sun: a bundled year's name or a CSV",
+    metavar="NAME|FILE",
+    unset="none",
+)
+TRAINING_FLAG = Flag(
+    "--training",
+    "training on top of the replicas: GPUs or a share of the site's, peak W per GPU, window (s), trace",
+    metavar=TRAINING_SYNTAX,
+    unset="none",
+    read=TrainingOverlay.parse,
+)
+
+
 @dataclass(frozen=True)
 class Scenario:
     """A run of `duration_s` at `dt_s` (s, the same for sites and grid), controllers at `control_dt_s`.
@@ -170,29 +185,12 @@ class Scenario:
             also=("--own-load-share",),
         ),
     ] = 1.0
-    profile: Annotated[
-        str | None,
-        Flag(
-            "--profile",
-            "hourly factors on the feeder's own load and sun: a bundled year's name or a CSV",
-            metavar="NAME|FILE",
-            unset="none",
-        ),
-    ] = None
+    profile: Annotated[str | None, PROFILE_FLAG] = None
     profile_rows: Annotated[
         tuple[CountFromZero, Count, Count],
         Flag("--profile-rows", "rows of the profile: the first, how many, distance", metavar="FIRST,N,EVERY"),
     ] = (0, 1, 1)
-    training: Annotated[
-        tuple[TrainingOverlay, ...],
-        Flag(
-            "--training",
-            "training on top of the replicas: GPUs or a share of the site's, peak W per GPU, window (s), trace",
-            metavar=TRAINING_SYNTAX,
-            unset="none",
-            read=TrainingOverlay.parse,
-        ),
-    ] = ()
+    training: Annotated[tuple[TrainingOverlay, ...], TRAINING_FLAG] = ()
     site_shares: Annotated[
         tuple[ReplicaShares, ...],
         Flag(

@@ -11,7 +11,7 @@ from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy
 from g2g_opt.quantities import PowerKw, PowerMw
-from g2g_opt.scenario import Scenario, TrainingOverlay
+from g2g_opt.scenario import TRAINING_FLAG, Scenario, TrainingOverlay
 from studies.ai_choices.choices import CHOICE_SYNTAX, PUBLISHED_CHOICES, AIChoice
 from studies.shared.question_fields import CircuitEdits, ExcludedBuses, FeederName, TraceFolder
 from studies.shared.question_model import NounFlags, check_unused, question_model
@@ -36,6 +36,7 @@ PUBLISHED_HOUR = Scenario(
     standing_power=False,
     training=(_TRAINING,),
 )
+_TRAINING_FLAG = replace(TRAINING_FLAG, unset="2,400 GPUs at up to 400 W from 1,000 to 2,000 s")
 _OFF = {"standing_power": "PV and loads of the feeder's own are off, as in the published hour"}
 # Comparisons are written as one word.
 _WORDS = {name.replace(", ", "-").replace(" ", "-"): name for name in (c.comparison for c in PUBLISHED_CHOICES)}
@@ -88,7 +89,9 @@ class AIChoicesQuestion:
         PowerMw | None, Flag("--limit-mw", "most that a hosted fleet may draw at its peak", unset="none")
     ] = None
     policy: Annotated[Policy, NounFlags("coordination")] = field(default_factory=lambda: Policy("ofo"))
-    scenario: Annotated[Scenario, NounFlags("the run", without=_OFF)] = PUBLISHED_HOUR
+    scenario: Annotated[Scenario, NounFlags("the run", without=_OFF, instead={"training": _TRAINING_FLAG})] = (
+        PUBLISHED_HOUR
+    )
     limits: Annotated[Limits, NounFlags("limits of hosted fleets")] = field(default_factory=Limits)
     trace_dir: TraceFolder = "data/specs"
 

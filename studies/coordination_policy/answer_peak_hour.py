@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from g2g_opt.transmission.zonal_grid import SHED_TOLERANCE_MW
 from studies.coordination_policy.answer_parts import AnswerParts, percent_of, policy_files
 from studies.coordination_policy.question import EPS_SWEEP, CoordinationQuestion
 from studies.coordination_policy.rows import (
@@ -22,6 +23,7 @@ from studies.coordination_policy.rows import (
     SavingRow,
     TrainedPolicyRow,
 )
+from studies.coordination_policy.setting import ACCEPT_MW
 from studies.shared.conclusion import Chart, Column, Line, MissingAnswer, ResultTable
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import columns_of, gather_as, table_of
@@ -162,6 +164,8 @@ def _summary(group: list[SavingRow]) -> MeanSavingRow:
         shed_usd_per_mwh=first.shed_usd_per_mwh,
         n_test=first.n_test,
         n_limited_lines=first.n_limited_lines,
+        lacking_mw=mean("lacking_mw"),
+        base_latency=first.base_latency,
     )
 
 
@@ -207,10 +211,17 @@ def _shed_words(summary: Sequence[MeanSavingRow]) -> list[str]:
 
 
 def _why_nothing(row: MeanSavingRow) -> str:
-    if row.shed_mw:
+    if row.shed_mw and row.lacking_mw is not None and row.shed_mw <= row.lacking_mw + SHED_TOLERANCE_MW:
         return ": generators lack power, wherever the work is done"
     if row.n_limited_lines == 0:
         return ": no line has a limit, so that where power is drawn makes no difference"
+    if row.base_latency is not None and row.base_latency <= ACCEPT_MW:
+        return (
+            ": all users have a datacenter at their own bus, and a share of a latency of 0 allows no shift; name fewer "
+            "of their buses (--datacenters)"
+        )
+    if row.shed_mw:
+        return ": lines keep power from the load that is shed, wherever the work may be done"
     return ": the grid is not congested"
 
 

@@ -182,6 +182,8 @@ def judged_row(
     shed = np.maximum(shed_mw[test], 0.0).sum(axis=1)
     shed = np.where(shed > SHED_TOLERANCE_MW, shed, 0.0)
     low, high = saving_interval(base, own)
+    net = case.records.load_mw[test].sum(axis=1) - case.records.injected_mw[test].sum(axis=1)
+    lacking = np.maximum(net + case.setting.base_mw.sum() - dispatch.power_max_mw.sum(), 0.0)
     limited = np.isfinite(dispatch.lines.flow_min_mw) | np.isfinite(dispatch.lines.flow_max_mw)
     return Judged(
         policy=name,
@@ -197,6 +199,8 @@ def judged_row(
         shed_cost_share=float(dispatch.shed_usd_per_mwh * shed.sum() / own.sum()),
         shed_usd_per_mwh=dispatch.shed_usd_per_mwh,
         n_limited_lines=int(limited.sum()),
+        lacking_mw=float(lacking.mean()),
+        base_latency=case.setting.base_latency,
     )
 
 

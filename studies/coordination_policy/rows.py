@@ -77,7 +77,8 @@ class Judged(TypedRow):
 
     Figures of a training that is not `certified` are None: it is not to be used. `saving_low` and `saving_high` are a
     95 % interval over records. The cost of an MWh that is not served is a price that was set, not one that is paid:
-    its share of the cost is told beside it.
+    its share of the cost is told beside it. `lacking_mw` is how much of it generators lack, wherever it is drawn;
+    `base_latency` (MW times hops) is what alpha allows more of.
     """
 
     policy: str
@@ -93,6 +94,8 @@ class Judged(TypedRow):
     shed_cost_share: float | None
     shed_usd_per_mwh: float | None
     n_limited_lines: int
+    lacking_mw: float | None = None
+    base_latency: float | None = None
     sheds_more_share: float | None = None
     certified: bool | None = None
     gap: float | None = None
@@ -141,6 +144,8 @@ class MeanSavingRow(OfSetting):
     shed_usd_per_mwh: float | None = None
     n_test: int = 0
     n_limited_lines: int = 0
+    lacking_mw: float | None = None
+    base_latency: float | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from g2g_opt.hourly_profile import load_profile
 from g2g_opt.plan import Plan, PVUnit
 from g2g_opt.quantities import CoefficientSum, Count, DurationS, MarginPu, RoundCount, ShareAboveZero, Weight
 from g2g_opt.randomness import keyed_generator
-from g2g_opt.scenario import PROFILE_ROW_S, TRAINING_SYNTAX, Scenario, TrainingOverlay
+from g2g_opt.scenario import PROFILE_FLAG, PROFILE_ROW_S, TRAINING_FLAG, Scenario
 from studies.shared.feeder_questions import SiteQuestion
 from studies.shared.question_fields import SITES, StudySeed, read_sites
 from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
@@ -43,13 +43,8 @@ _DRAWN = dict.fromkeys(
     "the study draws it for every scenario by itself, keyed by its own seed",
 ) | dict.fromkeys(("generation_shapes", "load_shapes"), "sun and loads follow the hours of the profile")
 # What `--training` is elsewhere; here that is how many hours a policy is trained in.
-_TRAINING_JOBS = Flag(
-    "--training-job",
-    "training of models on top of the replicas: GPUs or a share of the site's, peak W per GPU, window (s), trace",
-    metavar=TRAINING_SYNTAX,
-    unset="none",
-    read=TrainingOverlay.parse,
-)
+_TRAINING_JOBS = replace(TRAINING_FLAG, name="--training-job")
+_INSTEAD = {"profile": replace(PROFILE_FLAG, unset=""), "training": _TRAINING_JOBS}
 _HOURS_A_DAY = 24
 
 
@@ -96,7 +91,7 @@ class FeederPolicyQuestion(SiteQuestion):
         ReadBy(read_plants),
     ] = _PV
     cases: Annotated[tuple[PolicyCase, ...], Flag("--case", "only this case", unset="all")] = CASES
-    scenario: Annotated[Scenario, NounFlags(_RUNS, without=_DRAWN, instead={"training": _TRAINING_JOBS})] = field(
+    scenario: Annotated[Scenario, NounFlags(_RUNS, without=_DRAWN, instead=_INSTEAD)] = field(
         default_factory=lambda: Scenario(profile="hudson_valley_2018")
     )
     n_training: Annotated[Count, Flag("--training", "hours to train in", group=_RUNS)] = 20

@@ -41,7 +41,7 @@ class LibraryQuestion:
     n_train: Annotated[CountFromZero, Flag("--train", "candidates to train on")] = 300
     n_test: Annotated[CountFromZero, Flag("--test", "candidates to test with")] = 80
     kept_train: Annotated[CountFromZero, Flag("--keep-train", "of those admitted, at most so many", unset="all")] = 0
-    kept_test: Annotated[CountFromZero, Flag("--keep-test", "of those admitted, at most so many", unset="all")] = 50
+    kept_test: Annotated[CountFromZero, Flag("--keep-test", "of those admitted, at most so many; 0: all")] = 50
     ranges: Annotated[ScenarioRanges, NounFlags("what is drawn")] = field(default_factory=ScenarioRanges)
     rule: Annotated[ScreeningRule, NounFlags("what is admitted")] = field(default_factory=ScreeningRule)
     scenario: Annotated[Scenario, NounFlags("runs", without=DRAWN)] = field(default_factory=Scenario)

@@ -69,8 +69,22 @@ def test_a_grid_without_limits_is_not_told_to_be_free_of_congestion_and_its_load
 
 def test_a_grid_with_wide_limits_is_not_congested(tmp_path: Path) -> None:
     ring(tmp_path, branch=WIDE)
-    found, _ = concluded(tmp_path)
+    found, _ = concluded(tmp_path, datacenter_buses=(1, 3))
     assert "saves nothing: the grid is not congested" in found.answer
+
+
+@pytest.mark.parametrize("rating", [60, 100])
+def test_users_that_have_all_a_datacenter_of_their_own_are_why_nothing_is_shifted(rating: int, tmp_path: Path) -> None:
+    """A grid that is congested, and sheds what lines cannot bring (60 MW): no lack of power, and no lack of limits."""
+    ring(tmp_path, branch=[line.replace(" 150 ", f" {rating} ") for line in RING["branch"]])
+    found, tables = concluded(tmp_path)
+    (none,) = (row for row in tables["savings"] if row["policy"] == "none")
+    assert none["base_latency"] == pytest.approx(0.0, abs=1e-6)
+    assert none["lacking_mw"] == 0.0
+    assert (none["shed_mw"] > 1.0) == (rating == 60)
+    assert "saves nothing: all users have a datacenter at their own bus" in found.answer
+    moved, _ = concluded(tmp_path, datacenter_buses=(1, 3))
+    assert "at their own bus" not in moved.answer
 
 
 def test_outages_that_a_shift_makes_worse_are_counted_by_branch(tmp_path: Path) -> None:

@@ -582,6 +582,8 @@ def test_help_says_unit_range_and_default(study: str, capsys: pytest.CaptureFixt
         if one.flag.const or isinstance(one.default, bool):
             continue
         assert "default" in words, one.flag.name
+        # Words for nothing, where the question has something there, would deny a limit that judges.
+        assert one.flag.unset != "none" or one.default in (None, ()), one.flag.name
         numbers = one.read_by is None and any(isinstance(v, float | Fraction) for v in _leaves(held(one, question)))
         assert not numbers or " in [" in words or " in (" in words, one.flag.name
 
