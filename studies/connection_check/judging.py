@@ -10,7 +10,8 @@ from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site, smallest_n_servers
 from solvers.largest_feasible import search_largest_feasible
-from studies.connection_check.question import MARGIN_MAX, OPERATIONS, ConnectionQuestion, Operation
+from studies.connection_check.question import MARGIN_MAX, OPERATIONS, ConnectionQuestion
+from studies.hosting_capacity.capacity import Operation
 from studies.shared.side_by_side import RunRequest, Wanted, together
 from studies.shared.tap_search import TapTrial
 from studies.shared.workload import Models
@@ -21,8 +22,6 @@ RESOLUTION = 0.02
 _SCREENED, _SCREENED_TO = 6, 1.03
 # What a whole run leaves of a size that holds at rest, about, and sizes of a search that are judged in a round.
 _GUESS_SHARE, _SIZES_AT_ONCE = 0.96, 3
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +75,7 @@ class RequestJudge:
         own_load_share: float | None = None,
         before: Sequence[Site] = (),
         name: str = "site",
-        tell: Tell = lambda words: None,
+        tell: Callable[[str], None] = lambda words: None,
     ) -> None:
         self._study, self._bus, self._models, self._name = study, bus, models, name
         self._before, self._tell = tuple(before), tell

@@ -18,13 +18,13 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.site import GPUS_PER_SERVER, smallest_n_servers
 from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.connection_check.remedy_costs import BUNDLED_COSTS
+from studies.hosting_capacity.capacity import Operation
 from studies.load_profile.question import LoadProfileQuestion
 from studies.shared.feeder_questions import HourQuestion, ServedQuestion
 from studies.shared.question_fields import SITES
 from studies.shared.question_model import NounFlags, question_model
 from studies.shared.workload import Models
 
-Operation = Literal["firm", "flexible"]
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 # Controllers that make an operation flexible.
 _FLEXIBLE = ("ofo", "droop", "schedule", "contextual")

@@ -23,7 +23,7 @@ Amounts = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
-class UnitCost:
+class RemedyUnitCost:
     """One item: $ once and $ a year for each `unit` of it, and the years over which it is paid off."""
 
     item: str
@@ -45,7 +45,7 @@ class RemedyCost:
 class UnitCosts:
     """The table of unit costs."""
 
-    items: tuple[UnitCost, ...]
+    items: tuple[RemedyUnitCost, ...]
 
     @staticmethod
     def load(name: str) -> UnitCosts:
@@ -53,7 +53,7 @@ class UnitCosts:
         table = read_csv(costs_path(name), "costs", _COLUMNS)
         return UnitCosts(
             tuple(
-                UnitCost(
+                RemedyUnitCost(
                     row["item"].strip(),
                     row["unit"].strip(),
                     row.number("capital_usd", 0.0, _USD_MAX),
@@ -82,7 +82,7 @@ class UnitCosts:
         for name in names:
             self._unit(name)
 
-    def _unit(self, name: str) -> UnitCost:
+    def _unit(self, name: str) -> RemedyUnitCost:
         found = next((unit for unit in self.items if unit.item == name), None)
         if found is None:
             raise InputError(f"the table of costs has no item {name!r}; it has {', '.join(u.item for u in self.items)}")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from g2g_opt.judge import Criterion, LimitCheck
 from g2g_opt.outcome import Outcome
 from studies.connection_check.judging import JudgedRequest
-from studies.connection_check.question import Operation
 from studies.connection_check.remedy_search import TriedRemedy
+from studies.hosting_capacity.capacity import Operation
 from studies.shared.stored_runs import RunRow
 from studies.shared.tap_search import TapTrial
 from studies.shared.typed_rows import TypedRow

@@ -13,9 +13,9 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site, smallest_n_servers
 from solvers.largest_feasible import search_largest_feasible
 from studies.connection_check.judging import try_plan
-from studies.connection_check.question import Operation
 from studies.connection_queue.question import ConnectionQueueQuestion
 from studies.connection_queue.requests_file import QueuedRequest
+from studies.hosting_capacity.capacity import Operation
 from studies.shared.side_by_side import Wanted, run_side_by_side, together
 from studies.shared.tap_search import TapTrial
 

@@ -10,7 +10,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
 from g2g_opt.quantities import Count
-from g2g_opt.reading import read_toml, user_path
+from g2g_opt.reading import TABLE_BYTES_MAX, read_text, read_toml, user_path
 from studies.catalogue import make_question
 from studies.shared.question_fields import StudySeed
 from studies.shared.question_model import question_model
@@ -67,7 +67,7 @@ class PortfolioQuestion:
         root = self.root()
         listed = root / _LIST
         if listed.is_file():
-            lines = [line.strip() for line in listed.read_text(encoding="utf-8").splitlines()]
+            lines = [line.strip() for line in read_text(listed, "list of feeders", TABLE_BYTES_MAX).splitlines()]
             named = [line for line in lines if line and not line.startswith("#")]
             found = {name: str(root / name) if name.lower().endswith(".dss") else name for name in named}
         else:

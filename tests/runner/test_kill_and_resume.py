@@ -26,7 +26,7 @@ from studies.running.local_workers import LocalWorkers, WorkersError
 from studies.running.runner import Event, Finished, begin_study, read_results, run_study
 from studies.running.study_folder import StudyFolder
 
-KILLED_RUNNERS = 6
+KILLED_RUNNERS = 4
 KILLED_AT_START_S = (0.0, 0.05, 0.2, 0.0, 0.1, 0.3)
 KILLED_AT_WORK = 4
 

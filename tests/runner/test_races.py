@@ -18,7 +18,7 @@ from studies.running import runner
 from studies.running.local_workers import LocalWorkers
 from studies.running.runner import begin_study, run_study
 
-RACES = 3
+RACES = 2
 
 
 def test_of_two_runners_one_does_the_study_and_the_other_is_refused(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from studies.feeder_policy.answer import _at_largest
+from studies.feeder_policy.cases import TrainingRound
 
 
-def rounds(case: str, *margins_pu: float) -> list[dict[str, object]]:
-    return [{"case": case, "margin_pu": margin_pu, "round": k} for margin_pu in margins_pu for k in range(2)]
+def rounds(case: str, *margins_pu: float) -> list[TrainingRound]:
+    return [TrainingRound(case, margin_pu, k, None, 0.0, None, 0.0) for margin_pu in margins_pu for k in range(2)]
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def put(whole: Any, place: tuple[_Step, ...], value: Any) -> Any:
     """`whole` (nested tuples) with one entry changed; an empty tuple gets one."""
     if not place:
         return value
-    parts = list(whole)
+    parts = list(whole) or [None]
     parts[int(place[0])] = put(parts[int(place[0])], place[1:], value)
     return tuple(parts)
 
