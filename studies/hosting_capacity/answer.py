@@ -257,6 +257,11 @@ def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
         "protection, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",
     ]
+    if study.taps == "own control":
+        notes.append(
+            "sizes below the answer but those tried (judged.csv): where regulators and capacitors act by themselves, what "
+            "holds may have gaps"
+        )
     if study.scenario.own_load_share != 1.0:
         notes.insert(0, f"load levels other than {study.scenario.own_load_share:g} of the circuit's own load")
     return [*loading_notes(feeder, limits), *unassessed_notes(feeder), *notes]

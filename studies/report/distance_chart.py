@@ -38,10 +38,11 @@ def distance_chart(base: BaseCase, load_level: float, envelope: Envelope | None,
     what = f"without a site (own load times {load_level:g}, {state})"
     if found and envelope is not None:
         what += f" and with {envelope.title}"
-    unit = "km" if not base.without_unit else f"as given: OpenDSS keeps no unit of {base.without_unit} lines"
+    n_bare = base.without_unit
+    bare = f"; {n_bare} {'line' if n_bare == 1 else 'lines'} of which OpenDSS keeps no unit, as given" if n_bare else ""
     return Chart(
         title=f"Voltage against distance from the source, {what}",
-        x_title=f"distance along lines ({unit})",
+        x_title=f"distance along lines (km{bare})",
         y_title="voltage (pu)",
         lines=tuple(lines),
         limits=(limits.voltage_min_pu, limits.voltage_max_pu),
