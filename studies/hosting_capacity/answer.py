@@ -259,8 +259,8 @@ def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     ]
     if study.taps == "own control":
         notes.append(
-            "sizes below the answer but those tried (judged.csv): where regulators and capacitors act by themselves, what "
-            "holds may have gaps"
+            "sizes below the answer but those tried (judged.csv): where regulators and capacitors act by themselves, "
+            "what holds may have gaps"
         )
     if study.scenario.own_load_share != 1.0:
         notes.insert(0, f"load levels other than {study.scenario.own_load_share:g} of the circuit's own load")
