@@ -1,13 +1,15 @@
 """`@kernel` and `@inner`: functions that are compiled, once per machine and version of the code.
 
-What is compiled is kept in the user's cache folder, under a hash of every source file that kernels are made of: all
-checkouts and processes of one version share it, and a changed constant or inner function is never missed (numba by
-itself looks at the file of the outermost function alone, and at its path). `NUMBA_CACHE_DIR` moves the folder.
+What is compiled is kept in the user's cache folder, under a hash of every source file that kernels are made of, and of
+those that they import anything from, however far: all checkouts and processes of one version share it, and a changed
+constant or inner function is never missed (numba by itself looks at the file of the outermost function alone, and at
+its path). `NUMBA_CACHE_DIR` moves the folder.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -25,6 +27,7 @@ from g2g_opt.compiled.pipeline import InnerCompiler, KernelCompiler
 _PACKAGE = Path(__file__).resolve().parents[1]
 # A module with kernels, or with what they are made of, says so by importing from here.
 _MARK = b"g2g_opt.compiled"
+_IMPORT = re.compile(rb"^from g2g_opt\.([\w.]+) import (\w+)", re.MULTILINE)
 # Versions whose code is kept, the present one among them.
 _KEPT_VERSIONS = 6
 
@@ -32,12 +35,20 @@ _KEPT_VERSIONS = 6
 @cache
 def version() -> str:
     """Hash of all source files that kernels are made of."""
+    texts = {path: path.read_bytes() for path in sorted(_PACKAGE.rglob("*.py"))}
+    waiting = [path for path, text in texts.items() if _MARK in text]
+    used: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        if path in texts and path not in used:
+            used.add(path)
+            for module, name in _IMPORT.findall(texts[path]):
+                place = _PACKAGE.joinpath(*module.decode().split("."))
+                waiting += [place.with_suffix(".py"), place / f"{name.decode()}.py"]
     found = sha256()
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        text = path.read_bytes()
-        if _MARK in text:
-            found.update(path.relative_to(_PACKAGE).as_posix().encode())
-            found.update(text)
+    for path in sorted(used):
+        found.update(path.relative_to(_PACKAGE).as_posix().encode())
+        found.update(texts[path])
     return found.hexdigest()[:20]
 
 

@@ -41,7 +41,7 @@ def provenance_section(provenance: Provenance, tasks: TaskStates) -> Section:
     }
     listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     details = [
-        _fold("Command", f"<pre class=\"command\">{escape(provenance.command)}</pre>"),
+        _fold("Command", f'<pre class="command">{escape(provenance.command)}</pre>'),
         _fold("Question as TOML", f"<pre>{escape(provenance.question_toml)}</pre>"),
         _fold("The circuit as it is studied", _items(provenance.circuit)),
         _fold("Versions", _pairs({"this program": provenance.code_version, **provenance.versions})),

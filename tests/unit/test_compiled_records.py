@@ -105,6 +105,10 @@ def test_compiled_code_is_kept_by_version_wherever_the_code_lies(tmp_path: Path)
         return str(done.stdout).strip()
 
     assert asked() == version()
-    with (copy / "batch" / "kernel_tables.py").open("a", encoding="utf-8") as file:
-        file.write("\nMORE = 1\n")
-    assert asked() != version()
+    # Kernels themselves, and where they only take a constant from.
+    seen = {version()}
+    for place in (("batch", "kernel_tables.py"), ("datacenter", "workloads", "latency.py")):
+        with copy.joinpath(*place).open("a", encoding="utf-8") as file:
+            file.write("\nMORE = 1\n")
+        assert asked() not in seen
+        seen.add(asked())
