@@ -42,11 +42,12 @@ PREFIX = "g2g_remedy"
 
 @dataclass(frozen=True)
 class RemedyPlace:
-    """Where remedies are looked for: the feeder as it is, the request's bus, its draw (MW), and other buses to try."""
+    """Where remedies are looked for: the feeder as it is, the request's bus, how many buses nearby are tried, and the
+    elements that are overloaded ("line.650632").
+    """
 
     feeder: Feeder
     bus: Bus
-    mw: float
     nearby: int
     overloaded: tuple[str, ...] = ()
 

@@ -155,7 +155,7 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
     def _run_remedies(self, kind: RemedyKind, overloaded: str, tell: Callable[[str], None]) -> Tables:
         feeder = self.load_feeder()
         bus, models = self.resolve_bus(feeder), self.load_models()
-        place = RemedyPlace(feeder, feeder.bus(bus), self.mw, self.nearby, (overloaded,) if overloaded else ())
+        place = RemedyPlace(feeder, feeder.bus(bus), self.nearby, (overloaded,) if overloaded else ())
         listed = list_remedies(kind, place)
         if not listed.remedies:
             return {"remedies": to_rows([no_remedy_row(kind, listed.reason)])}

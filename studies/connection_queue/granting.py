@@ -51,11 +51,10 @@ class GrantedGrid:
 
     # --- plans
 
-    def plan(self, level: int, operation: Operation, more: Sequence[Grant] = ()) -> Plan:
+    def plan(self, level: int, more: Sequence[Grant] = ()) -> Plan:
         """Sites at a level; with a controller those that are firm or limited keep their batch sizes."""
-        study, sites, flexible = self._study, [], operation == "flexible"
-        grants = [*self.grants, *more]
-        flexible = flexible or any(grant.decision == "flexible" for grant in grants)
+        study, sites, grants = self._study, [], [*self.grants, *more]
+        flexible = self._operation(more) == "flexible"
         for grant in grants:
             bus = self._feeder.bus(grant.request.bus).name
             site = study.site_of(grant.request, bus, grant.n_servers[level])
@@ -95,8 +94,7 @@ class GrantedGrid:
 
     def holds(self, year: int) -> TapTrial:
         """What was granted, alone, at a year's own load: the case that is nearest to a limit."""
-        operation = self._operation(())
-        return self._worst([(self.plan(k, operation), self._motion(share)) for k, share in self.cases(year)])
+        return self._worst([(self.plan(k), self._motion(share)) for k, share in self.cases(year)])
 
     def _operation(self, more: Sequence[Grant]) -> Operation:
         return "flexible" if any(g.decision == "flexible" for g in (*self.grants, *more)) else "firm"
@@ -107,7 +105,7 @@ class GrantedGrid:
         With a controller, which needs time to act, there is no judging at rest.
         """
         operation, more = self._operation((grant,)), (grant,)
-        cases = [(self.plan(k, operation, more), share) for k, share in self.cases(year)]
+        cases = [(self.plan(k, more), share) for k, share in self.cases(year)]
         if operation == "firm":
             trial = self._worst([(plan, self._rests(share)) for plan, share in cases])
             if not trial.kept:
@@ -148,7 +146,7 @@ class GrantedGrid:
     def _at_level(self, request: QueuedRequest, n: int, level: int) -> Plan:
         sizes = tuple(n if k == level else 0 for k in range(len(self._study.levels)))
         more = (Grant(request, "limited", sizes),)
-        return self.plan(level, self._operation(more), more)
+        return self.plan(level, more)
 
     def _shares(self, level: int, year: int) -> list[float]:
         return [share for k, share in self.cases(year) if k == level]

@@ -98,10 +98,10 @@ class ConnectionQueueStudy(ConnectionQueueQuestion):
         grid.grants = [Grant(requests[name], how, tuple(n)) for name, how, n in task.content["before"]]
         asked = Grant(request, "firm", (self.size_of(request),) * len(self.levels))
         ((level, share), *_) = grid.cases(task.content["year"])
-        place = RemedyPlace(feeder, feeder.bus(request.bus), request.mw, self.nearby)
+        place = RemedyPlace(feeder, feeder.bus(request.bus), self.nearby)
         costs = UnitCosts.load(self.costs)
         found = [remedy for kind in self.remedies for remedy in list_remedies(kind, place).remedies]
-        plan = grid.plan(level, "firm", (asked,))
+        plan = grid.plan(level, (asked,))
         tried = search_remedies(
             self,
             feeder,

@@ -86,12 +86,12 @@ def test_a_grant_holds_by_the_public_door_at_every_level_and_a_refusal_does_not(
     grid = GrantedGrid(study, feeder, 2025)
     grants = [Grant(requests[name], "firm", rows[name].n_servers_by_level) for name in ("second", "third")]
     for level, share in grid.cases(2026):
-        plan = grid.plan(level, "firm", grants)
+        plan = grid.plan(level, grants)
         for engine in ("batch", "opendss"):
             (runs,) = simulate([plan], study.scenarios("firm", share), feeder, study.limits, engine=engine)  # type: ignore[arg-type]
             assert all(one.kept for one in runs)
     whole = Grant(requests["fourth"], "firm", (study.size_of(requests["fourth"]),) * 2)
-    plan = grid.plan(0, "firm", [whole])
+    plan = grid.plan(0, [whole])
     (runs,) = simulate([plan], study.scenarios("firm", 1.01), feeder, study.limits)
     assert not all(one.kept for one in runs)
 
