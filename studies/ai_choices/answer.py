@@ -48,7 +48,7 @@ _HOSTED = (
 )
 
 
-def draw_conclusion(
+def conclusion_of(
     question: AIChoicesQuestion, rows: Sequence[ChoiceRow], hosted: Sequence[HostedRow], results: Sequence[TaskResult]
 ) -> Conclusion:
     """Ranges, violations and hosted fleets, comparison by comparison."""

@@ -24,7 +24,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import simulate_runs
 from g2g_opt.site import Deployment, Site
 from solvers.largest_feasible import LargestFeasible, search_largest_feasible
-from studies.ai_choices.answer import draw_conclusion
+from studies.ai_choices.answer import conclusion_of
 from studies.ai_choices.choices import AIChoice
 from studies.ai_choices.question import AIChoicesQuestion
 from studies.ai_choices.rows import ChoiceRow, HostedRow
@@ -220,7 +220,7 @@ class AIChoicesStudy(AIChoicesQuestion):
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; searches follow the limits, which are never others."""
         rows, hosted = gather_as(results, "choices", ChoiceRow), gather_as(results, "hosted", HostedRow)
-        return draw_conclusion(self, rows, hosted, results)
+        return conclusion_of(self, rows, hosted, results)
 
 
 def _power_w(spec: InferenceModelSpec, batch_sizes: Sequence[int]) -> list[float]:

@@ -15,7 +15,7 @@ from studies.communication.question import CommunicationQuestion
 from studies.communication.rows import LinkRow, LinkRunRow, SurvivingRow
 from studies.communication.survival import RESOLUTION
 from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable
-from studies.shared.paired import bootstrap_draws, mean_and_interval
+from studies.shared.paired import bootstrap_draws, interval_row, with_interval
 from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -30,14 +30,10 @@ _LINK = (
 _AGES = (Column("voltage_age_s", "age of voltages (s)", 2), Column("command_age_s", "age of commands (s)", 2))
 _SURVIVING = (
     *_LINK,
-    Column("mw", "fleet MW", 2),
-    Column("mw_low", "fleet MW, 2.5 %", 2, secondary=True),
-    Column("mw_high", "fleet MW, 97.5 %", 2, secondary=True),
+    *with_interval(Column("mw", "fleet MW", 2)),
     Column("mw_least", "fleet MW, least draw", 2, secondary=True),
     Column("flexible_mw", "flexible MW left", 2),
-    Column("lost_mw", "MW against a perfect link", 2),
-    Column("lost_mw_low", "MW against a perfect link, 2.5 %", 2, secondary=True),
-    Column("lost_mw_high", "MW against a perfect link, 97.5 %", 2, secondary=True),
+    *with_interval(Column("lost_mw", "MW against a perfect link", 2)),
     Column("left_off", "draws with the controller better left off"),
     *_AGES,
 )
@@ -55,9 +51,9 @@ _RUN_MEANS = (
         for name, (title, digits) in _METRICS.items()
         for column in (
             Column(name, title, digits),
-            Column(f"{name}_change", f"{title} against a perfect link", digits, secondary=True),
-            Column(f"{name}_change_low", f"{title}, change, 2.5 %", digits, secondary=True),
-            Column(f"{name}_change_high", f"{title}, change, 97.5 %", digits, secondary=True),
+            *with_interval(
+                Column(f"{name}_change", f"{title} against a perfect link", digits, secondary=True), f"{title}, change"
+            ),
         )
     ),
     Column("kept", "draws that keep the limits"),
@@ -195,7 +191,7 @@ def _survivor_row(question: CommunicationQuestion, bus: str, one: Survivor) -> R
     draws = bootstrap_draws(len(one.mw), question.seed)
     found = _about(bus, one.link) | {"mw_least": float(one.mw.min()), "flexible_mw": one.flexible_mw}
     for name, values in (("mw", one.mw), ("lost_mw", one.mw - one.perfect_mw)):
-        found |= dict(zip((name, f"{name}_low", f"{name}_high"), mean_and_interval(values, draws), strict=True))
+        found |= interval_row(name, values, draws)
     off = sum(row.fleet_mw < firm for row, firm in zip(one.rows, one.firm_mw.tolist(), strict=True))
     return found | {"left_off": off} | _mean_ages(one.rows)
 
@@ -224,9 +220,7 @@ def _run_means(question: CommunicationQuestion, rows: Sequence[LinkRunRow]) -> I
         for name in _METRICS:
             values = np.array([getattr(found[draw], name) for draw in good])
             before = np.array([getattr(perfect[draw], name) for draw in good])
-            ends = mean_and_interval(values - before, draws)
-            columns = (f"{name}_change", f"{name}_change_low", f"{name}_change_high")
-            mean |= {name: float(values.mean())} | dict(zip(columns, ends, strict=True))
+            mean |= {name: float(values.mean())} | interval_row(f"{name}_change", values - before, draws)
         yield mean | _mean_ages([found[draw] for draw in good])
 
 

@@ -9,7 +9,7 @@ from g2g_opt.data_files import data_path, read_table
 from studies.communication.client_runs import ClientRow
 from studies.communication.question import CommunicationQuestion
 from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable
-from studies.shared.paired import bootstrap_draws, mean_and_interval
+from studies.shared.paired import bootstrap_draws, interval_row, with_interval
 from studies.shared.task import Row, TaskResult, gather
 from studies.shared.typed_rows import gather_as
 
@@ -33,22 +33,14 @@ _MEANS = (
     *(
         column
         for name, title in _SHARES.items()
-        for column in (
-            Column(f"{name}_pct", title, 2, secondary=name == "violation_beyond_share"),
-            Column(f"{name}_pct_low", f"{title}, 2.5 %", 2, secondary=True),
-            Column(f"{name}_pct_high", f"{title}, 97.5 %", 2, secondary=True),
-        )
+        for column in with_interval(Column(f"{name}_pct", title, 2, secondary=name == "violation_beyond_share"))
     ),
     *(Column(name, title, digits, secondary=True) for name, (title, digits) in _PLAIN.items()),
 )
 _CHANGES = (
     *_KEY,
-    Column("violation_points", "violations against loss 0 (points)", 2),
-    Column("violation_points_low", "2.5 %", 2, secondary=True),
-    Column("violation_points_high", "97.5 %", 2, secondary=True),
-    Column("lost_points", "production lost against loss 0 (points)", 2),
-    Column("lost_points_low", "2.5 %", 2, secondary=True),
-    Column("lost_points_high", "97.5 %", 2, secondary=True),
+    *with_interval(Column("violation_points", "violations against loss 0 (points)", 2), of=""),
+    *with_interval(Column("lost_points", "production lost against loss 0 (points)", 2), of=""),
 )
 _RUNS = (
     Column("allocator", "allocator"),
@@ -120,8 +112,7 @@ def _mean_row(question: CommunicationQuestion, key: _Key, own: Sequence[ClientRo
     draws = bootstrap_draws(len(own), question.seed)
     found = _about(key)
     for name in _SHARES:
-        ends = mean_and_interval([100.0 * getattr(row, name) for row in own], draws)
-        found |= dict(zip((f"{name}_pct", f"{name}_pct_low", f"{name}_pct_high"), ends, strict=True))
+        found |= interval_row(f"{name}_pct", [100.0 * getattr(row, name) for row in own], draws)
     return found | {name: sum(getattr(row, name) for row in own) / len(own) for name in _PLAIN}
 
 
@@ -136,8 +127,7 @@ def _change_row(
     draws = bootstrap_draws(len(pairs), question.seed)
     found = _about(key)
     for name, column in (("violation_share", "violation_points"), ("lost_share", "lost_points")):
-        ends = mean_and_interval([100.0 * (getattr(a, name) - getattr(b, name)) for a, b in pairs], draws)
-        found |= dict(zip((column, f"{column}_low", f"{column}_high"), ends, strict=True))
+        found |= interval_row(column, [100.0 * (getattr(a, name) - getattr(b, name)) for a, b in pairs], draws)
     return found
 
 

@@ -19,12 +19,12 @@ from studies.controllers.rows import (
     ControllerRun,
     Trajectory,
     by_controller,
-    interval_of,
     pareto_front,
     values_of,
 )
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable
+from studies.shared.paired import bootstrap_draws, interval_row, with_interval
 from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -38,18 +38,15 @@ _TITLES = {
     "batch_switches": ("batch switches", 1),
     "itl_deadline_fraction": ("latency misses (share)", 4),
 }
+_FIGURES = tuple(
+    column
+    for name, (title, digits) in _TITLES.items()
+    for column in with_interval(Column(name, title, digits), secondary=name != "integral_violation_pu_s")
+)
 _MEANS = (
     Column("controller", "controller"),
     Column("n_scenarios", "scenarios"),
-    *(
-        column
-        for name, (title, digits) in _TITLES.items()
-        for column in (
-            Column(name, title, digits),
-            Column(f"{name}_low", f"{title}, 2.5 %", digits, secondary=name != "integral_violation_pu_s"),
-            Column(f"{name}_high", f"{title}, 97.5 %", digits, secondary=name != "integral_violation_pu_s"),
-        )
-    ),
+    *_FIGURES,
     Column("recovery", "recovered (share of the means)", 3),
     Column("switches_per_model", "switches per model", 2, secondary=True),
     Column("exhausted_s", "nothing left to set (s)", 1, secondary=True),
@@ -58,15 +55,7 @@ _MEANS = (
 _PAIRS = (
     Column("controller", "controller"),
     Column("against", "less that of"),
-    *(
-        column
-        for name, (title, digits) in _TITLES.items()
-        for column in (
-            Column(name, title, digits),
-            Column(f"{name}_low", f"{title}, 2.5 %", digits, secondary=name != "integral_violation_pu_s"),
-            Column(f"{name}_high", f"{title}, 97.5 %", digits, secondary=name != "integral_violation_pu_s"),
-        )
-    ),
+    *_FIGURES,
     Column("n_better", "scenarios with less violation"),
 )
 _PUBLISHED = (
@@ -99,7 +88,7 @@ _ENGINES = (
 _BATCH_CHARTS_MAX = 8
 
 
-def draw_conclusion(
+def conclusion_of(
     case: StudyCase, question: ControllersQuestion, scenarios: Sequence[Scenario], results: Sequence[TaskResult]
 ) -> Conclusion:
     """Means over the scenarios in which every controller has an answer, and each against the others."""
@@ -157,6 +146,7 @@ def _unshifted(case: StudyCase, question: ControllersQuestion) -> tuple[str, ...
 
 def _means(found: dict[str, dict[str, ControllerRun]], common: Sequence[str], seed: int, n_models: int) -> list[Row]:
     rows: list[Row] = []
+    draws = bootstrap_draws(len(common), seed)
     points = [
         (
             float(values_of(runs, "integral_violation_pu_s", common).mean()),
@@ -168,8 +158,7 @@ def _means(found: dict[str, dict[str, ControllerRun]], common: Sequence[str], se
     for (name, runs), point, best in zip(found.items(), points, pareto_front(points), strict=True):
         row: Row = {"controller": name, "n_scenarios": len(common), "pareto": "yes" if best else "no"}
         for metric in METRICS:
-            interval = interval_of(values_of(runs, metric, common), seed)
-            row |= {metric: interval.mean, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
+            row |= interval_row(metric, values_of(runs, metric, common), draws)
         row["recovery"] = 1.0 - point[0] / none_pu_s if none_pu_s else None
         row["switches_per_model"] = row["batch_switches"] / n_models
         row["exhausted_s"] = float(values_of(runs, "exhausted_s", common).mean())
@@ -181,12 +170,12 @@ def _pairs(
     found: dict[str, dict[str, ControllerRun]], names: Sequence[str], common: Sequence[str], seed: int
 ) -> list[Row]:
     rows: list[Row] = []
+    draws = bootstrap_draws(len(common), seed)
     for against, name in combinations(names, 2):
         row: Row = {"controller": name, "against": against}
         for metric in METRICS:
             own, other = (values_of(found[which], metric, common) for which in (name, against))
-            interval = interval_of(own - other, seed)
-            row |= {metric: interval.mean, f"{metric}_low": interval.low, f"{metric}_high": interval.high}
+            row |= interval_row(metric, own - other, draws)
             if metric == METRICS[0]:
                 row["n_better"] = int((own < other).sum())
         rows.append(row)

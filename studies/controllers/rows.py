@@ -1,4 +1,4 @@
-"""Rows of a comparison of controllers, and the means and intervals that follow from them."""
+"""Rows of a comparison of controllers, and what is picked out of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from g2g_opt.outcome import Outcome
-from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import Scenario
 from studies.shared.typed_rows import TypedRow
 
@@ -23,7 +21,6 @@ GUIDE_METRICS = (
 )
 # The four metrics of the OpenG2G paper's appendix E.
 METRICS = ("integral_violation_pu_s", "mean_throughput_tps", "batch_switches", "itl_deadline_fraction")
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -99,15 +96,6 @@ class BatchTrajectory(TypedRow):
     latency_share: Floats
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean with a 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
 def by_controller(runs: Sequence[ControllerRun]) -> dict[str, dict[str, ControllerRun]]:
     """Runs by controller and scenario, of the scenarios in which every controller has an answer."""
     failed = {run.scenario for run in runs if run.failure}
@@ -122,17 +110,6 @@ def by_controller(runs: Sequence[ControllerRun]) -> dict[str, dict[str, Controll
 def values_of(runs: dict[str, ControllerRun], metric: str, scenarios: Sequence[str]) -> Floats:
     """A metric in scenarios, in their order."""
     return np.array([float(getattr(runs[scenario], metric)) for scenario in scenarios])
-
-
-def interval_of(values: Floats, seed: int) -> Interval:
-    """The mean of values and its interval; that of equal values is a point."""
-    mean = float(values.mean())
-    if len(values) < 2 or np.ptp(values) == 0.0:
-        return Interval(mean, mean, mean)
-    found = stats.bootstrap(
-        (values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=keyed_generator(seed, "bootstrap")
-    ).confidence_interval
-    return Interval(mean, float(found.low), float(found.high))
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[bool]:

@@ -21,7 +21,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_library import parse_scenario, scenario_json
 from g2g_opt.simulate import simulate_assembled, simulate_runs
 from g2g_opt.study_case import StudyCase
-from studies.controllers.answer import draw_conclusion
+from studies.controllers.answer import conclusion_of
 from studies.controllers.choices import ControllerChoice
 from studies.controllers.question import ControllersQuestion
 from studies.controllers.rows import BatchTrajectory, ControllerRun, Trajectory
@@ -176,7 +176,7 @@ class ControllersStudy(ControllersQuestion):
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
         """The answer, from stored results alone; controllers act on the band, which is never another."""
-        return draw_conclusion(StudyCase.load(self.case), self, self.scenarios(results), results)
+        return conclusion_of(StudyCase.load(self.case), self, self.scenarios(results), results)
 
 
 def _candidate_task(first: int, n: int) -> Task:

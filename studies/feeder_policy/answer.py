@@ -17,6 +17,7 @@ from studies.feeder_policy.cases import (
 from studies.feeder_policy.question import FeederPolicyQuestion
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer
+from studies.shared.paired import with_interval
 from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import columns_of, gather_as, table_of
 
@@ -25,15 +26,7 @@ _MEANS = (
     *columns_of(CaseRow, "case"),
     Column("n_scenarios", "scenarios"),
     Column("margin_pu", "margin (pu)", 4, secondary=True),
-    *(
-        column
-        for figure in _FIGURES
-        for column in (
-            figure,
-            Column(f"{figure.name}_low", f"{figure.title}, 2.5 %", figure.digits, secondary=True),
-            Column(f"{figure.name}_high", f"{figure.title}, 97.5 %", figure.digits, secondary=True),
-        )
-    ),
+    *(column for figure in _FIGURES for column in with_interval(figure)),
 )
 _RUNS = columns_of(CaseRow, "scenario case", *METRICS, "failure")
 

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from g2g_opt.randomness import keyed_generator
+from studies.shared.conclusion import Column
+from studies.shared.task import Row
 
 Ints = NDArray[np.int64]
 
@@ -22,3 +24,19 @@ def mean_and_interval(values: ArrayLike, draws: Ints) -> tuple[float, float, flo
     found = np.asarray(values, dtype=float)
     low, high = np.percentile(found[draws].mean(axis=1), [2.5, 97.5])
     return float(found.mean()), float(low), float(high)
+
+
+def interval_row(name: str, values: ArrayLike, draws: Ints) -> Row:
+    """What `mean_and_interval` finds, as the columns that `with_interval` makes of a column `name`."""
+    return dict(zip((name, f"{name}_low", f"{name}_high"), mean_and_interval(values, draws), strict=True))
+
+
+def with_interval(column: Column, of: str | None = None, secondary: bool = True) -> tuple[Column, Column, Column]:
+    """A column of means, and those of the ends of their 95 % intervals, which are titled as ends `of` it."""
+    words = column.title if of is None else of
+    ends = (("low", "2.5 %"), ("high", "97.5 %"))
+    low, high = (
+        Column(f"{column.name}_{end}", f"{words}, {share}" if words else share, column.digits, secondary)
+        for end, share in ends
+    )
+    return column, low, high

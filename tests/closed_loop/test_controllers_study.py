@@ -22,10 +22,11 @@ from g2g_opt.scenario_library import ScenarioLibrary
 from g2g_opt.simulate import simulate
 from g2g_opt.study_case import StudyCase
 from studies.controllers.choices import ControllerChoice, ParameterSweep
-from studies.controllers.rows import GUIDE_METRICS, ControllerRun, interval_of, pareto_front
+from studies.controllers.rows import GUIDE_METRICS, ControllerRun, pareto_front
 from studies.controllers.study import ControllersStudy
 from studies.scenario_library.study import LibraryStudy
 from studies.shared.conclusion import Conclusion
+from studies.shared.paired import bootstrap_draws, mean_and_interval
 from studies.shared.screening import ScreeningRule
 from studies.shared.task import Question, TaskResult
 from studies.simulation_log.figures import draw_run
@@ -205,6 +206,6 @@ def test_the_front_holds_what_nothing_beats() -> None:
     points = [(1.0, 5.0), (2.0, 6.0), (2.0, 5.5), (0.5, 5.0), (2.0, 6.0)]
     assert pareto_front(points) == [False, True, False, True, True]
     values = np.arange(40.0)
-    interval = interval_of(values, 1)
-    assert interval.low < interval.mean == 19.5 < interval.high
-    assert interval.high - interval.low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(40), rel=0.1)
+    mean, low, high = mean_and_interval(values, bootstrap_draws(len(values), 1))
+    assert low < mean == 19.5 < high
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / np.sqrt(40), rel=0.1)
