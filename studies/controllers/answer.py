@@ -359,7 +359,7 @@ def _trajectory_charts(results: Sequence[TaskResult], band_pu: tuple[float, floa
             "minutes",
             "lowest and highest voltage (pu)",
             tuple(voltages),
-            limits=(0.95, 1.05),
+            limits=band_pu,
         ),
         Chart(f"Power of the sites in {scenario}", "minutes", "MW", tuple(powers)),
     ]

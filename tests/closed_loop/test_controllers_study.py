@@ -113,6 +113,9 @@ def test_controllers_are_compared_in_the_same_scenarios(library: Path) -> None:
     assert tuple(rows[0]) == ("mode", "scenario", *GUIDE_METRICS)
     assert len(rows) == len(runs)
     assert any(chart.title.startswith("Batch size of") for chart in conclusion.charts)
+    # Voltages are drawn beside the band of the question.
+    other = replace(study, limits=Limits(voltage_min_pu=0.94, voltage_max_pu=1.04)).conclude(results)
+    assert [chart.limits for chart in other.charts if chart.title.startswith("Voltages in")] == [(0.94, 1.04)]
 
 
 # All that a site, a scenario and a policy may have acts in one run.
