@@ -92,12 +92,12 @@ class Proposal:
 def margin_of(case: SitingCase, narrowed: Sequence[Narrowing]) -> Floats:
     """By how much (row, point) limits are narrowed; days and rows that the case does not have are left out."""
     names = {name: i for i, name in enumerate(case.network.names())}
-    place = {day.index: k for k, day in enumerate(case.days)}
     margin = np.zeros((len(names), len(case.network.sun)))
     for one in narrowed:
-        if one.row in names and one.day in place:
-            first = place[one.day] * STEPS_A_DAY + one.first
-            margin[names[one.row], first : first + one.n_steps] += one.by_pu
+        for k, day in enumerate(case.days):
+            if one.row in names and one.day == day.index:
+                first = k * STEPS_A_DAY + one.first
+                margin[names[one.row], first : first + one.n_steps] += one.by_pu
     return margin
 
 
