@@ -46,7 +46,8 @@ _SOURCES = frozenset({"vsource", "isource"})
 @dataclass(frozen=True)
 class SetPoint:
     """What a regulator holds, in OpenDSS's units: voltage and band (V of the control), R and X of line-drop
-    compensation (V)."""
+    compensation (V).
+    """
 
     vreg_v: float
     band_v: float
@@ -84,7 +85,8 @@ class FeederOperation:
     """A feeder whose own controls act, regulators by their own settings or by those that a run gives them.
 
     `nodes` are the monitored (bus, phase) pairs and `branches` the rated lines and transformers, as in
-    `OperatingPoints`, `start` where controls stand as the circuit is compiled, before they settle. Raises `UnsupportedByBatch` for a circuit or a control that the batch engine does not model.
+    `OperatingPoints`, `start` where controls stand as the circuit is compiled, before they settle. Raises
+    `UnsupportedByBatch` for a circuit or a control that the batch engine does not model.
     """
 
     def __init__(self, feeder: Feeder, *, rating_basis: RatingBasis = "normal", tolerance_pu: float = 1e-8) -> None:
@@ -248,7 +250,7 @@ class _Run:
                 begins[chain][day] = at = self._begin(chain, day, at)
                 at, block, lane = self.known[chain, day][at]
                 where.append((block, lane))
-        block, lane = np.array(where).T
+        of_block, of_lane = np.array(where).T
         shape = self.n_chains, self.n_days * self.n_steps
 
         def gathered(name: str) -> NDArray[Any]:
@@ -257,7 +259,7 @@ class _Run:
                      for one in self.blocks]  # fmt: skip
             found = np.empty((len(where), *parts[0].shape[1:]), dtype=parts[0].dtype)
             for k, part in enumerate(parts):
-                found[block == k] = part[lane[block == k]]
+                found[of_block == k] = part[of_lane[of_block == k]]
             return found
 
         rows = gathered("rows")  # (day, row, step)

@@ -350,7 +350,9 @@ class OwnControls:
             reg.next_actions(self._banks, cap.ACTION_AT, until)
             until[np.isinf(until)] = -np.inf
         acted, moved = np.zeros(self._n, dtype=np.bool_), np.zeros(self._n, dtype=np.bool_)
-        reg.move_regulators(settings, self._kind, tables[0], self._state, awake, until, at_once, hour, second, acted, moved)
+        reg.move_regulators(
+            settings, self._kind, tables[0], self._state, awake, until, at_once, hour, second, acted, moved
+        )
         cap.switch_capacitors(self._banks, awake, until, hour, second, acted, moved)
         return acted, moved
 

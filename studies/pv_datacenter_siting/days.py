@@ -48,8 +48,8 @@ _NO_WEIGHT = 1e-6
 class Day:
     """A day in steps of a quarter of an hour: shares of the feeder's load and of the sun; `n_days` it stands for.
 
-    `index` is its place among the days of the profile. `price_per_kwh` (step,) holds for an hour, if there is one. Sites
-    draw `utilisation` of their size.
+    `index` is its place among the days of the profile. `price_per_kwh` (step,) holds for an hour, if there is one.
+    Sites draw `utilisation` of their size.
     """
 
     name: str

@@ -69,9 +69,7 @@ def propose_operated(
             break
         operated = Operated(set_points, year.begins(days))
         own = make_case(question, case.network.feeder, days, operated)
-        proposal = propose(
-            own, report, start=bare_plan(plan, own), known=known, excluded=excluded, narrowed=narrowed
-        )
+        proposal = propose(own, report, start=bare_plan(plan, own), known=known, excluded=excluded, narrowed=narrowed)
         if best is not None:
             proposal = replace(proposal, before=best.proposal)
         plan, known = proposal.plan, proposal.best.solution.generated

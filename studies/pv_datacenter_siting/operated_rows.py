@@ -27,6 +27,7 @@ def with_year(row: PlanRow, found: OperatedProposal, cost: OperatedCost) -> Plan
         cost=cost.total,
         **{f"cost_{name}": part for name, part in asdict(cost.parts).items()},
         cost_losses=cost.losses,
+        cost_tap_steps=cost.rows[0].tap_cost,
         foresight_bound=bound,
         foresight_loss=loss,
     )

@@ -146,7 +146,9 @@ def cost_of_year(
     for k, what in enumerate((AS_IT_IS, SET_POINTS_ALONE)):
         over = excess(without.rows[:, k], *network.limit_rows()).max(axis=0)
         rows.append(
-            _row(case, name, what, None, without.rows[: network.n_voltages, k], over, int(steps[k]), without.losses_kw[k])
+            _row(
+                case, name, what, None, without.rows[: network.n_voltages, k], over, int(steps[k]), without.losses_kw[k]
+            )
         )
     plan_row, base = rows[0], rows[-2]
     built = CostParts(

@@ -78,7 +78,9 @@ def find_set_points(
     search([*known, *uniform(own)])
     for bank in banks(own):
         around = best()
-        search([nudged(around, bank, volts, band) for volts, band in product((0.0, *_NUDGES_V), (0.0, *_BAND_NUDGES_V))])
+        search(
+            [nudged(around, bank, volts, band) for volts, band in product((0.0, *_NUDGES_V), (0.0, *_BAND_NUDGES_V))]
+        )
     finalists = sorted(tried.values(), key=lambda one: one[0].rank)[:_FINALISTS]
     report(f"{len(tried)} set-points of regulators simulated, the best {len(finalists)} over the year")
     whole = network_over_days(case, None)
@@ -87,8 +89,8 @@ def find_set_points(
 
 
 def uniform(own: SetPoints) -> list[SetPoints]:
-    """All regulators moved alike: volts, bands (none narrower than a regulator's own), with and without compensation."""
-    found = []
+    """All regulators alike: volts, bands (none narrower than a regulator's own), with and without compensation."""
+    found: list[SetPoints] = []
     compensated = any(one.r_v or one.x_v for one in own.values())
     for shift, band, keeps in product(_SHIFTS_V, (0.0, *_BANDS_V), (True, False) if compensated else (True,)):
         found.append(
@@ -148,7 +150,7 @@ def _worth(
 
     def reduce(voltage: Floats, loading: Floats) -> Floats:
         rows = np.concatenate([voltage, loading]) if judged else voltage
-        return excess(rows, low[: len(rows)], high[: len(rows)]).max(axis=0)[None]
+        return np.asarray(excess(rows, low[: len(rows)], high[: len(rows)]).max(axis=0, keepdims=True))
 
     series = network.operate(
         [over_hours(plan, network)] * (len(candidates) * len(levels)),

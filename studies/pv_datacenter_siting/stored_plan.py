@@ -48,6 +48,11 @@ def day_names(text: str) -> list[str]:
     return [str(name) for name, *_ in parse_json(text, "the stored plan")["days"]]
 
 
+def is_operated(text: str) -> bool:
+    """Do regulators of a stored plan act by their own controls?"""
+    return parse_json(text, "the stored plan")["operated"] is not None
+
+
 def read_plan(question: SitingQuestion, feeder: Feeder, text: str) -> tuple[SitingCase, SitingPlan]:
     """The case and plan of `dump_plan`."""
     content = parse_json(text, "the stored plan")

@@ -132,7 +132,5 @@ def run_fleets(
         own_shapes=question.own_shapes,
         profile_rows=(row, 1, 1),
     )
-    found = evaluate(
-        planned, feeder, [scenario], question.limits, engine="opendss", trace_dir=Path(question.trace_dir)
-    )
+    found = evaluate(planned, feeder, [scenario], question.limits, engine="opendss", trace_dir=Path(question.trace_dir))
     return planned, scenario, found.outcomes[0]

@@ -18,8 +18,8 @@ from studies.pv_datacenter_siting.corrections import CorrectionRequest, NamedPla
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, Day, with_day
 from studies.pv_datacenter_siting.network import Simulated
 from studies.pv_datacenter_siting.operated_plan import OperatedProposal, propose_operated
-from studies.pv_datacenter_siting.operated_year import OperatedCost, cost_of_year
 from studies.pv_datacenter_siting.operated_rows import set_point_rows, with_year
+from studies.pv_datacenter_siting.operated_year import OperatedCost, cost_of_year
 from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.records import PlanRecord, WindowRun
