@@ -176,7 +176,7 @@ class SitingNetwork:
 
     def simulate_each(self, plans: Sequence[SitingPlan]) -> list[Simulated]:
         """Power flows of several plans at every point; all at once where regulators act by their own controls."""
-        if self.operated is None:
+        if self.operated is None or not plans:
             return [self.simulate(plan) for plan in plans]
         series = self.operate(plans, [self.operated.set_points] * len(plans), STEPS_A_DAY, self.operated.begins)
         n = self.n_voltages + len(self.branches)

@@ -5,6 +5,7 @@
 3. The program again, on days whose controls begin where the year left them: linearised around what the controls do, so
    that no tap is decided. Its plan goes through the year; the day and level of utilisation that break most join the
    days, until none breaks or as many have joined as may.
+4. Its sizes at other buses, and less PV, are simulated: the program knows no losses and no tap steps of the controls.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from studies.pv_datacenter_siting.days import Day, with_day
 from studies.pv_datacenter_siting.network import Operated
 from studies.pv_datacenter_siting.operated_year import OperatedYear, operate_year
 from studies.pv_datacenter_siting.operation import find_set_points
-from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose
+from studies.pv_datacenter_siting.other_plans import cheapest_plan
+from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose, with_plan
 
 Known = Sequence[tuple[int, int, int]]
 
@@ -78,7 +80,26 @@ def propose_operated(
         if not year.n_hours_broken or not proposal.holds:
             break
         report(f"{year.n_hours_broken} hours of the year break a limit")
-    return best
+    return _cheaper(best, excluded, report)
+
+
+def _cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: ProposalReport) -> OperatedProposal:
+    """What holds, or another plan whose operation costs less and which holds as well, with set-points of its own."""
+    case, plan = found.proposal.case, found.proposal.plan
+    if found.year.n_hours_broken or not found.proposal.holds:
+        return found
+    other = cheapest_plan(case, plan, found.set_points, report)
+    if other is plan or other.placement() in excluded:
+        return found
+    set_points = find_set_points(case, other, [found.set_points], report)
+    year = operate_year(case, other, set_points)
+    if year.n_hours_broken:
+        set_points, year = found.set_points, operate_year(case, other, found.set_points)
+    operated = replace(case, network=replace(case.network, operated=Operated(set_points, year.begins(case.days))))
+    proposal = with_plan(found.proposal, operated, other)
+    if year.n_hours_broken or not proposal.holds:
+        return found
+    return OperatedProposal(proposal, set_points, year, found.foresight)
 
 
 def _with_worst_day(case: SitingCase, days: list[Day], year: OperatedYear, n_max: int) -> list[Day]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.operated_series import OperatedSeries, SetPoint, SetPoints
 from solvers.siting.problem import SitingPlan, excess
-from studies.pv_datacenter_siting.case import SitingCase
+from studies.pv_datacenter_siting.case import SitingCase, year_value_per_kw
 from studies.pv_datacenter_siting.days import by_day
 from studies.pv_datacenter_siting.network import SitingNetwork, operation_of
 from studies.pv_datacenter_siting.year_network import (
@@ -41,7 +41,7 @@ _FINALISTS = 3
 
 @dataclass(frozen=True)
 class OperationWorth:
-    """What set-points come to under a plan: how far outside limits (pu h), and $ a year of taps, losses, violations."""
+    """A plan under set-points: how far outside limits (pu h), and $ a year with tap steps, losses and violations."""
 
     over_pu_h: float
     cost: float
@@ -63,13 +63,14 @@ def find_set_points(
     own = operation.set_points()
     if not own:
         return {}
-    network, days = _network_of_search(case, plan)
+    network, days = network_of_search(case, plan)
+    levels = question_ends(case)
     tried: dict[tuple[tuple[str, SetPoint], ...], tuple[OperationWorth, SetPoints]] = {}
 
     def search(candidates: Sequence[SetPoints]) -> None:
         new = {tuple(sorted(one.items())): one for one in candidates}
         new = {key: one for key, one in new.items() if key not in tried}
-        worth = _worth(case, network, plan, list(new.values()), days)
+        worth = worth_of(case, network, [(plan, one) for one in new.values()], days, levels)
         tried.update(zip(new, zip(worth, new.values(), strict=True), strict=True))
 
     def best() -> SetPoints:
@@ -84,7 +85,7 @@ def find_set_points(
     finalists = sorted(tried.values(), key=lambda one: one[0].rank)[:_FINALISTS]
     report(f"{len(tried)} set-points of regulators simulated, the best {len(finalists)} over the year")
     whole = network_over_days(case, None)
-    of_year = _worth(case, whole, plan, [one for _, one in finalists], None)
+    of_year = worth_of(case, whole, [(plan, one) for _, one in finalists], None, case.question.levels)
     return dict(min(zip(of_year, (one for _, one in finalists), strict=True), key=lambda pair: pair[0].rank)[1])
 
 
@@ -125,7 +126,13 @@ def nudged(set_points: SetPoints, bank: Sequence[str], volts: float, band: float
     }
 
 
-def _network_of_search(case: SitingCase, plan: SitingPlan) -> tuple[SitingNetwork, int]:
+def question_ends(case: SitingCase) -> tuple[float, ...]:
+    """The ends of the utilisation range, the one whose money counts first."""
+    levels = case.question.levels
+    return levels if len(levels) == 1 else (levels[0], levels[-1])
+
+
+def network_of_search(case: SitingCase, plan: SitingPlan) -> tuple[SitingNetwork, int]:
     """The days on which candidates are compared, one after the other."""
     load, sun, dates = by_day(case.question.hourly())
     net = load.sum(axis=1)[None], sun.sum(axis=1)[None], (load - plan.pv_kw.sum() / 1e3 * sun).min(axis=1)[None]
@@ -138,13 +145,19 @@ def _network_of_search(case: SitingCase, plan: SitingPlan) -> tuple[SitingNetwor
     return network_over_days(case, days), len(days)
 
 
-def _worth(
-    case: SitingCase, network: SitingNetwork, plan: SitingPlan, candidates: Sequence[SetPoints], n_days: int | None
+def worth_of(
+    case: SitingCase,
+    network: SitingNetwork,
+    operated: Sequence[tuple[SitingPlan, SetPoints]],
+    n_days: int | None,
+    levels: Sequence[float],
 ) -> list[OperationWorth]:
-    """Of each candidate, over days that stand for the year (None: the year itself), at all levels of utilisation."""
-    if not candidates:
+    """Of each plan under its set-points, over days that stand for the year (None: the year itself), at all `levels`.
+
+    The money is that of the first level.
+    """
+    if not operated:
         return []
-    levels = case.question.levels
     low, high = network.limit_rows()
     judged = network.judges_loading
 
@@ -153,19 +166,22 @@ def _worth(
         return np.asarray(excess(rows, low[: len(rows)], high[: len(rows)]).max(axis=0, keepdims=True))
 
     series = network.operate(
-        [over_hours(plan, network)] * (len(candidates) * len(levels)),
-        [one for one in candidates for _ in levels],
+        [over_hours(plan, network) for plan, _ in operated for _ in levels],
+        [set_points for _, set_points in operated for _ in levels],
         24,
         begins=None if n_days is None else settled_within(network, n_days),
         reduce=reduce,
-        demand=[np.full_like(network.demand, level) for _ in candidates for level in levels],
+        demand=[np.full_like(network.demand, level) for _ in operated for level in levels],
     )
+    n = len(levels)
     return [
-        _worth_of(case, series, range(k * len(levels), (k + 1) * len(levels)), n_days) for k in range(len(candidates))
+        _worth_of_chains(case, plan, series, range(k * n, (k + 1) * n), n_days) for k, (plan, _) in enumerate(operated)
     ]
 
 
-def _worth_of(case: SitingCase, series: OperatedSeries, chains: range, n_days: int | None) -> OperationWorth:
+def _worth_of_chains(
+    case: SitingCase, plan: SitingPlan, series: OperatedSeries, chains: range, n_days: int | None
+) -> OperationWorth:
     question = case.question
     step_pu = operation_of(case.network.feeder, question.limits.rating_basis).step_pu
     failed = ~series.solved | series.restless
@@ -177,9 +193,12 @@ def _worth_of(case: SitingCase, series: OperatedSeries, chains: range, n_days: i
     if n_days is not None:
         price = np.full(over.shape[1], price.mean())
     cost = question.switch_cost * float(steps) + float(price @ np.nan_to_num(series.losses_kw[first]))
+    built = float((question.pv_cost_per_kw - year_value_per_kw(question)) * plan.pv_kw.sum())
+    built -= float(case.sites.value_per_kw * plan.site_kw.sum())
     if question.violations == "priced" and not failed[list(chains)].any():
-        return OperationWorth(0.0, scale * (cost + question.violation_cost_per_pu_h * float(over[first].sum())))
-    return OperationWorth(scale * float(over[list(chains)].sum()), scale * cost)
+        paid = question.violation_cost_per_pu_h * float(over[first].sum())
+        return OperationWorth(0.0, built + scale * (cost + paid))
+    return OperationWorth(scale * float(over[list(chains)].sum()), built + scale * cost)
 
 
 def set_points_in_words(own: Mapping[str, SetPoint], chosen: Mapping[str, SetPoint]) -> str:

@@ -53,23 +53,23 @@ def test_days_side_by_side_are_the_hours_one_after_the_other(feeder: str, bus: s
     """Two chains with set-points and power of their own, in one batch."""
     found = Feeder.load(feeder)
     operation = FeederOperation(found)
-    own = operation.set_points()
-    wide = {n: replace(p, vreg_v=p.vreg_v - 1.5, band_v=p.band_v + 2.0, r_v=0.0, x_v=0.0) for n, p in own.items()}
+    own = {name: replace(p, band_v=1.0) for name, p in operation.set_points().items()}
+    other = {n: replace(p, vreg_v=p.vreg_v - 1.5, band_v=1.2, r_v=p.r_v / 2.0, x_v=p.x_v / 2.0) for n, p in own.items()}
     load, sun = hours()
-    kw = np.stack([-800.0 * sun, 300.0 + 400.0 * (np.arange(len(sun)) % 7 < 3)])
-    series = operation.run([Unit(bus)], kw[None], load, [own, wide])
+    peak = 3000.0 if feeder == "ieee13" else 800.0
+    kw = peak * np.stack([-sun, 0.4 + 0.6 * (np.arange(len(sun)) % 7 < 3)])
+    series = operation.run([Unit(bus)], kw[None], load, [own, other])
     assert series.solved.all()
     assert not series.restless.any()
     n_nodes = len(operation.nodes)
-    for chain, set_points in enumerate((own, wide)):
+    for chain, set_points in enumerate((own, other)):
         taps, voltages, losses = opendss(found, set_points, bus, kw[chain], load)
         assert np.abs(series.taps_pu[chain] - taps).max() < 1e-9
         assert np.abs(series.rows[:n_nodes, chain].T - voltages).max() < 1e-6
         assert np.abs(series.losses_kw[chain] - losses).max() < 1e-3
         steps = np.rint(np.abs(np.diff(taps, axis=0)) / operation.step_pu).sum()
-        assert series.tap_steps(operation.step_pu)[chain].sum() == steps > 10
-    # A wider band moves less.
-    assert series.tap_steps(operation.step_pu)[1].sum() < series.tap_steps(operation.step_pu)[0].sum()
+        assert series.tap_steps(operation.step_pu)[chain].sum() == steps
+        assert steps >= 2
 
 
 def test_days_begin_where_they_are_told_to_and_keep_what_is_wanted() -> None:
