@@ -9,12 +9,13 @@ from typing import ClassVar
 
 from g2g_opt.assembly import assemble
 from g2g_opt.datacenter.config import InferenceModelSpec
-from g2g_opt.datacenter.workloads.curves import LogisticModelStore
+from g2g_opt.datacenter.workloads.curves import LogisticModelStore, fit_logistic
 from g2g_opt.datacenter.workloads.feasible_power import (
     feasible_power_range_kw,
     match_peak_replicas,
     measurements_meeting_deadline,
 )
+from g2g_opt.datacenter.workloads.measurements import Measurement, spec_measurements
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
@@ -37,6 +38,8 @@ from studies.shared.typed_rows import gather_as, to_rows
 # Searches for the largest fleet: up to so many MW of GPUs, this fine, so many sizes at once.
 _HOSTED_MAX_MW, _RESOLUTION, _AT_ONCE = 20.0, 0.01, 6
 _FIRST_MW = 2.0
+# Of fewer the logistic form cannot be fitted.
+_LOGISTIC_POINTS_MIN = 3
 _WEIGHT = {True: 12.0, False: 1.0}
 
 
@@ -72,7 +75,8 @@ class AIChoicesStudy(AIChoicesQuestion):
         spec = choice.spec()
         if self.sizing == "measured":
             return match_peak_replicas(spec, self.peak_mw)
-        largest_w = float(_power_w(spec, [max(spec.feasible_batch_sizes)])[0])
+        power_w = _power_w if self.sizing == "curve" else logistic_power_w
+        largest_w = power_w(spec, [max(spec.feasible_batch_sizes)])[0]
         return max(1, math.ceil(1e6 * self.peak_mw / largest_w))
 
     def site(self, choice: AIChoice, n_replicas: int, base_kw: float | None = None) -> Site:
@@ -115,8 +119,9 @@ class AIChoicesStudy(AIChoicesQuestion):
         none, controlled = simulate_runs(runs, feeder, self.limits, trace_dir=Path(self.trace_dir))
         failure = none.failure or controlled.failure
         sizes = spec.feasible_batch_sizes
-        ends = _power_w(spec, [sizes[0], sizes[-1]])
         measured = measurements_meeting_deadline(spec)
+        few = len(_measured_below(spec)) < _LOGISTIC_POINTS_MIN
+        ends_w = None if few else logistic_power_w(spec, [sizes[0], sizes[-1]])
 
         def figure(run: Outcome, name: str) -> float | None:
             if run.failure is not None:
@@ -131,7 +136,7 @@ class AIChoicesStudy(AIChoicesQuestion):
             sizes[0],
             sizes[-1],
             feasible_power_range_kw(spec, n_replicas) / 1e3,
-            n_replicas * float(ends[1] - ends[0]) / 1e6,
+            None if ends_w is None else n_replicas * (ends_w[1] - ends_w[0]) / 1e6,
             figure(none, "integral"),
             figure(controlled, "integral"),
             figure(none, "throughput_tps"),
@@ -226,3 +231,16 @@ def _power_w(spec: InferenceModelSpec, batch_sizes: Sequence[int]) -> list[float
     if not batch_sizes:
         raise InputError(f"model {spec.model_label!r} has no batch size")
     return [float(curve.eval(size)) for size in batch_sizes]
+
+
+def logistic_power_w(spec: InferenceModelSpec, batch_sizes: Sequence[int]) -> list[float]:
+    """Power of a replica (W) at batch sizes, as published: the logistic form up to the largest feasible size."""
+    measured = _measured_below(spec)
+    curve = fit_logistic(list(measured), [row.avg_power_w for row in measured.values()])
+    return [float(curve.eval(size)) for size in batch_sizes]
+
+
+def _measured_below(spec: InferenceModelSpec) -> dict[int, Measurement]:
+    """What was measured up to the largest size that meets the target, those on the way that miss it included."""
+    largest = max(spec.feasible_batch_sizes)
+    return {size: row for size, row in spec_measurements(spec).items() if size <= largest}
