@@ -131,7 +131,8 @@ def test_a_feeder_says_what_its_own_units_do_and_an_hour_changes_it(feeder_file:
     assert "at irradiance 0.234" in said
     assert "storage.s draws 125 kW" in said
     stated = Feeder.from_dss(written_with(feeder_file, "Edit PVSystem.roof %cutin=0 %cutout=0"))
-    assert "at irradiance 0.9" in " ".join(stated.state) and "off below" not in " ".join(stated.state)
+    assert "at irradiance 0.9" in " ".join(stated.state)
+    assert "off below" not in " ".join(stated.state)
     with pytest.raises(InputError, match="a circuit of your own"):
         Feeder.find("ieee13", at=datetime(2023, 1, 15, 3))
 
