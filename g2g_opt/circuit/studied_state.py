@@ -44,7 +44,9 @@ _MOVED = {
 }
 _ROUNDS_MAX = 200
 # Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.
-_SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1 loadmult={loadmult}"
+_SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1 loadmodel=powerflow loadmult={loadmult}"
+_POWER_FLOW = "powerflow"
+_GROWTH_PERCENT = 2.5
 _Positions = dict[str, dict[str, str]]
 
 
@@ -63,7 +65,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     """
     hour = StudiedHour() if at is None else studied_hour(commands, at)
     circuit = Circuit([*commands, *hour.commands])
-    left_mode = circuit.command("Get mode")
+    left_mode, left_model = circuit.command("Get mode"), circuit.command("Get loadmodel")
     loadmult = circuit.command("Get loadmult")
     multiplier, snapshot = float(loadmult), _SNAPSHOT.format(loadmult=loadmult)
     circuit.command(snapshot)
@@ -77,8 +79,10 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         words[0] += f" (the file leaves the mode {left_mode})"
     if multiplier != 1.0:
         words.append(f"LoadMult {multiplier:g} of the file is part of the load level")
+    if left_model.lower() != _POWER_FLOW:
+        words.append(f"the file leaves the load model {left_model}; loads and sites are studied as powers")
     if year > 0:
-        words.append(f"year {year} of the file: loads have grown accordingly")
+        words.append(_growth_in_words(circuit, year))
     if controls:
         circuit.command(f"Set controlmode=static maxcontroliter={_ROUNDS_MAX}")
         try:
@@ -98,6 +102,16 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     if moved:
         words.append("its controls were settled once without a site and moved: " + "; ".join(moved))
     return StudiedState(tuple(settled), (*words, *units_in_words(circuit), *held_words(controls)))
+
+
+def _growth_in_words(circuit: Circuit, year: int) -> str:
+    percent = round(float(circuit.command("Get %growth")), 9)
+    grown = (1.0 + percent / 100.0) ** (year - 1)
+    unless_stated = ", OpenDSS's figure where none is stated" if percent == _GROWTH_PERCENT else ""
+    return (
+        f"year {year} of the file: loads without a growth shape stand at {grown:.3f} of their power "
+        f"({percent:g} % a year{unless_stated}); sites do not grow"
+    )
 
 
 def held_words(controls: dict[str, list[str]]) -> list[str]:
