@@ -155,3 +155,15 @@ def test_loads_are_powers_whatever_load_model_a_file_leaves(tmp_path: Path) -> N
     assert base_case(left) == pytest.approx(base_case(feeder(tmp_path, end="Solve")), abs=1e-9)
     assert solved_kw(left, "Load.g2g_site1") == pytest.approx(1000.0 / 3.0, rel=1e-6)
     assert "the file leaves the load model Admittance" in " ".join(left.state)
+
+
+def test_a_fuse_that_blows_in_one_phase_opens_that_phase_and_is_named(tmp_path: Path) -> None:
+    one_phase = "New Load.one bus1=far.1 phases=1 kv=6.35 kw=900 pf=1"
+    blown = feeder(tmp_path, end=f"{one_phase}\nNew Fuse.f monitoredobj=Line.l2 ratedcurrent=60")
+    assert "line.l2 open none to 1.1 (fuse f)" in " ".join(blown.state)
+    voltages = base_case(blown)
+    assert voltages["far", 1] < 0.1
+    assert min(voltages["far", 2], voltages["far", 3]) > 0.9
+    unstated = feeder(tmp_path, end="New Fuse.f monitoredobj=Line.l2")
+    said = "line.l2 open none to 1 (fuse f, rated at 1 A, OpenDSS's figure where none is stated)"
+    assert said in " ".join(unstated.state)
