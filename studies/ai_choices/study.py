@@ -23,7 +23,7 @@ from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulate import simulate_runs
 from g2g_opt.site import Deployment, Site
-from solvers.largest_feasible import LargestFeasible, search_largest_feasible
+from solvers.largest_feasible import LargestFeasible, gaps_below, search_largest_feasible
 from studies.ai_choices.answer import conclusion_of
 from studies.ai_choices.choices import AIChoice
 from studies.ai_choices.question import AIChoicesQuestion
@@ -37,6 +37,8 @@ from studies.shared.typed_rows import gather_as, to_rows
 # Searches for the largest fleet: up to so many MW of GPUs, this fine, so many sizes at once.
 _HOSTED_MAX_MW, _RESOLUTION, _AT_ONCE = 20.0, 0.01, 6
 _FIRST_MW = 2.0
+# Sizes looked at below an answer, whether they hold too.
+_SIZES_BELOW = 6
 _WEIGHT = {True: 12.0, False: 1.0}
 
 
@@ -164,7 +166,7 @@ class AIChoicesStudy(AIChoicesQuestion):
         policies = {"firm": Policy(), "flexible": self.policy}
         searches = {
             operation: search_largest_feasible(
-                n_max, start=first, resolution=_RESOLUTION, at_once=_AT_ONCE, shrink=True
+                n_max, start=first, resolution=_RESOLUTION, at_once=_AT_ONCE, shrink=True, below=_SIZES_BELOW
             )
             for operation in policies
         }
@@ -214,7 +216,8 @@ class AIChoicesStudy(AIChoicesQuestion):
             best.summary.power_mean_mw if best is not None else 0.0,
             best.summary.power_peak_mw if best is not None else 0.0,
             self._refused(next_run) if next_run is not None else f"the search, which ends at {_HOSTED_MAX_MW:g} MW",
-            ", ".join(str(n) for n in found.rejected_below),
+            ", ".join(" to ".join(str(n) for n in dict.fromkeys(gap)) for gap in gaps_below(found.judged, found.n)),
+            found.held_up_to,
         )
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
