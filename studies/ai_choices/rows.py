@@ -39,7 +39,8 @@ class ChoiceRow(TypedRow):
 class HostedRow(TypedRow):
     """The largest fleet of one choice that a bus hosts: firm without coordination, flexible under it.
 
-    `stopped_by` is why the next size was refused; `gap` names sizes below that were refused too.
+    `stopped_by` is why the next size was refused; `gap` names sizes (replicas) below that were refused
+    too, from which to which, and up to `held_up_to` all that were tried hold.
     """
 
     comparison: str
@@ -52,3 +53,4 @@ class HostedRow(TypedRow):
     peak_mw: float
     stopped_by: str
     gap: str
+    held_up_to: int

@@ -23,7 +23,7 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.simulate import simulate_runs
 from g2g_opt.site import Deployment, Site
-from solvers.largest_feasible import LargestFeasible, search_largest_feasible
+from solvers.largest_feasible import LargestFeasible, gaps_below, search_largest_feasible
 from studies.ai_choices.answer import conclusion_of
 from studies.ai_choices.choices import AIChoice
 from studies.ai_choices.question import AIChoicesQuestion
@@ -40,6 +40,8 @@ _HOSTED_MAX_MW, _RESOLUTION, _AT_ONCE = 20.0, 0.01, 6
 _FIRST_MW = 2.0
 # Of fewer the logistic form cannot be fitted.
 _LOGISTIC_POINTS_MIN = 3
+# Sizes looked at below an answer, whether they hold too.
+_SIZES_BELOW = 6
 _WEIGHT = {True: 12.0, False: 1.0}
 
 
@@ -174,7 +176,9 @@ class AIChoicesStudy(AIChoicesQuestion):
         per_replica_mw = max(row.avg_power_w for row in measurements_meeting_deadline(choice.spec())) / 1e6
         n_max = max(1, int(_HOSTED_MAX_MW / per_replica_mw))
         first = max(1, min(n_max, int(_FIRST_MW / per_replica_mw)))
-        search = search_largest_feasible(n_max, start=first, resolution=_RESOLUTION, at_once=_AT_ONCE, shrink=True)
+        search = search_largest_feasible(
+            n_max, start=first, resolution=_RESOLUTION, at_once=_AT_ONCE, shrink=True, below=_SIZES_BELOW
+        )
         scenario, seen = self.hosting_scenario(), dict[int, Outcome]()
 
         def judge(sizes: Sequence[int]) -> Wanted[dict[int, bool]]:
@@ -216,7 +220,8 @@ class AIChoicesStudy(AIChoicesQuestion):
             best.summary.power_mean_mw if best is not None else 0.0,
             best.summary.power_peak_mw if best is not None else 0.0,
             self._refused(next_run) if next_run is not None else f"the search, which ends at {_HOSTED_MAX_MW:g} MW",
-            ", ".join(str(n) for n in found.rejected_below),
+            ", ".join(" to ".join(str(n) for n in dict.fromkeys(gap)) for gap in gaps_below(found.judged, found.n)),
+            found.held_up_to,
         )
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
