@@ -12,7 +12,7 @@ import numpy as np
 from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Bases, simulate
+from g2g_opt.simulation import Bases, simulate
 from studies.datacenter_location.placements import PlacementBuses, name_of
 from studies.datacenter_location.question import LocationQuestion
 from studies.shared.stored_runs import RunRow
