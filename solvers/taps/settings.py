@@ -60,7 +60,7 @@ class TapSolution:
 
 
 def solve_taps(problem: TapProblem, *, time_limit_s: float = 10.0) -> TapSolution | None:
-    """Best steps, or None if the upper limit cannot be kept at all (only with `high_weight` 0)."""
+    """Best steps, or None if the upper limit cannot be kept at all (only with `high_weight` 0) (equation 7.2)."""
     n, r = problem.slope_pu_per_step.shape
     zeros, ones = np.zeros((n, r)), np.ones((n, 1))
     identity, none = np.eye(r), np.zeros((r, 1))

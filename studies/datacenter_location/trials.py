@@ -122,8 +122,8 @@ class TrialRun(RunRow):
 
 
 def rank_key(row: PlacementRow) -> RankKey:
-    """Integral violation (3.1), then violation time, then tokens served (more first), then the margin of the worst
-    voltage to the band (more first), then the names of the buses; failures come last.
+    """Integral violation (equation 3.1), then violation time, then tokens served (more first), then the margin of the
+    worst voltage to the band (more first), then the names of the buses (equation 7.1); failures come last.
     """
     figures = row.integral_violation_pu_s, row.violation_time_s, row.throughput_tps, row.margin_pu
     integral_pu_s, time_s, tps, margin_pu = figures
