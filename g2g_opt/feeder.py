@@ -13,20 +13,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from g2g_opt.circuit.branches import read_branches
+from g2g_opt.circuit.direct import open_direct
+from g2g_opt.circuit.elements import load_branches
+from g2g_opt.circuit.node_roles import classify_buses
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Branch, Bus, LoadBranch, Regulator
+from g2g_opt.circuit.regulators import read_regulators
+from g2g_opt.circuit.script_file.reading import is_own_circuit, read_circuit
+from g2g_opt.circuit.studied_hour import read_hour
+from g2g_opt.circuit.studied_state import studied_state
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, listed, unknown_name
 from g2g_opt.feeder_tables import dss_commands
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_branches import read_branches
-from g2g_opt.grid.circuit_file.reading import is_own_circuit, read_circuit
-from g2g_opt.grid.circuit_parts import Branch, Bus, LoadBranch, Regulator
-from g2g_opt.grid.circuit_reading import load_branches
-from g2g_opt.grid.circuit_regulators import read_regulators
-from g2g_opt.grid.config import TapPosition
-from g2g_opt.grid.direct import open_direct
-from g2g_opt.grid.node_roles import classify_buses
-from g2g_opt.grid.studied_hour import read_hour
-from g2g_opt.grid.studied_state import studied_state
+from g2g_opt.tap_position import TapPosition
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Annotated, Literal, get_args
 
+from g2g_opt.circuit.opendss_circuit import check_name
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
-from g2g_opt.grid.circuit import check_name
 from g2g_opt.quantities import PowerKva, TransformerPercent, VoltageKv, check_quantities
 
 VectorGroup = Literal["Dyn", "YNyn", "YNd", "Dd"]

@@ -21,8 +21,8 @@ from g2g_opt.channel.lanes import Commanded, Measured, RunTables, run_tables, st
 from g2g_opt.channel.links import Links, local_nodes
 from g2g_opt.communication import Channels
 from g2g_opt.coordinator import Coordinator
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.storage import EnergyStorage
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

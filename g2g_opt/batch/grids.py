@@ -20,13 +20,13 @@ from g2g_opt.batch.tally import Tally
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.attachments import Attachment
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.profile import PowerProfile
 from g2g_opt.grid.profile_series import series_is_trusted
 from g2g_opt.grid.served import SERVED_TOLERANCE, not_served, served_share
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.grid.storage_bank import StorageBank
 from g2g_opt.metrics.power_quality import three_phase_buses
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.parts import LoadBranch
+from g2g_opt.circuit.units import OwnUnit, UnitLaw
 from g2g_opt.compiled.kernel import inner
-from g2g_opt.grid.circuit_parts import LoadBranch
-from g2g_opt.grid.circuit_units import OwnUnit, UnitLaw
 
 Floats = NDArray[np.float64]
 

@@ -17,10 +17,10 @@ from g2g_opt.datacenter.command import DatacenterCommand, SetBatchSize, ShiftRep
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.errors import InputError
 from g2g_opt.grid.command import SetStoragePower, SetTaps
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.storage import EnergyStorage
 from g2g_opt.simulation_log import Command
+from g2g_opt.tap_position import TapPosition
 
 CommandDispatch = Callable[[Sequence[Command]], None]
 

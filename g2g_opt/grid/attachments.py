@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from g2g_opt.circuit.opendss_circuit import Circuit, check_name
+from g2g_opt.circuit.parts import Bus
 from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit, check_name
-from g2g_opt.grid.circuit_parts import Bus
 from g2g_opt.grid.profile import PowerProfile
 from g2g_opt.grid.storage import EnergyStorage
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_branches import read_branches
-from g2g_opt.grid.circuit_parts import Branch
+from g2g_opt.circuit.branches import read_branches
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Branch
 from g2g_opt.limits import RatingBasis
 
 Complexes = NDArray[np.complex128]

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.own_units import OwnUnits
 from g2g_opt.clock import SimulationClock, as_period
 from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, PowerFlowError, unknown_name
@@ -18,22 +20,20 @@ from g2g_opt.events import EventEmitter
 from g2g_opt.feeder import Feeder, find_feeder
 from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, LOAD_POWER_FACTOR, AttachmentBook, check_window
 from g2g_opt.grid.base import GridBackend, GridState, PowerSamples
-from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.command import GridCommand, SetStoragePower, SetTaps
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import Generator
-from g2g_opt.grid.held_series import HeldSeries, LoadShares, UnitShares
 from g2g_opt.grid.injections import InjectionPowers
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.load import ExternalLoad
-from g2g_opt.grid.own_units import OwnUnits
 from g2g_opt.grid.record import GridRecord, StepWatch
 from g2g_opt.grid.regulators import RegulatorBank
 from g2g_opt.grid.sensitivity import measure_slopes, measure_tap_slopes
 from g2g_opt.grid.served import OwnLoadCheck, ServedCheck
 from g2g_opt.grid.setup import GridSetup, Unserved
 from g2g_opt.grid.storage import EnergyStorage
+from g2g_opt.held_series import HeldSeries, LoadShares, UnitShares
 from g2g_opt.limits import RatingBasis
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_parts import Regulator
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Regulator
 
 Floats = NDArray[np.float64]
 # Watched voltages (pu) of node voltages (V).

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.elements import load_branches
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.attachments import Attachment
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_reading import load_branches
 
 Complexes = NDArray[np.complex128]
 Floats = NDArray[np.float64]

@@ -14,11 +14,11 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
 from g2g_opt.simulation import simulate_runs
 from g2g_opt.site import GPUS_PER_SERVER
-from solvers.largest_feasible import LargestFeasible, search_largest_feasible
+from solvers.largest_feasible import search_largest_feasible
 from studies.communication.links import LinkState
 from studies.communication.question import CommunicationQuestion
 from studies.communication.rows import LinkRunRow, SurvivingRow, link_columns
-from studies.shared.side_by_side import RunRequest, Wanted, run_side_by_side
+from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, run_side_by_side
 from studies.shared.workload import SizeRange
 
 # Share of an answer within which a search stops.
@@ -80,18 +80,16 @@ class Survival:
             at_once=SIZES_AT_ONCE,
             shrink=guess is not None,
         )
-        asked = next(search)
-        while True:
+
+        def judge(asked: Sequence[int]) -> Wanted[dict[int, bool]]:
             runs = yield tuple(
                 RunRequest(question.plan(self._models, self._bus, n, link), scenario=scenario) for n in asked
             )
             judged.update(zip(asked, runs, strict=True))
             self._report(f"bus {self._bus}, draw {draw + 1}, {words}: {len(judged)} sizes judged")
-            try:
-                asked = search.send({n: judged[n].kept for n in asked})
-            except StopIteration as end:
-                found: LargestFeasible = end.value
-                break
+            return {n: judged[n].kept for n in asked}
+
+        found = yield from largest_kept(search, judge)
         notes: list[str] = []
         answer: int = 0
         confirmed: Outcome | None = None

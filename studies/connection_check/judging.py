@@ -12,7 +12,7 @@ from g2g_opt.site import Site, smallest_n_servers
 from solvers.largest_feasible import search_largest_feasible
 from studies.connection_check.question import MARGIN_MAX, OPERATIONS, ConnectionQuestion
 from studies.hosting_capacity.capacity import Operation
-from studies.shared.side_by_side import RunRequest, Wanted, together
+from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, together
 from studies.shared.tap_search import TapTrial
 from studies.shared.workload import Models
 
@@ -113,18 +113,17 @@ class RequestJudge:
             at_once=_SIZES_AT_ONCE,
             shrink=True,
         )
-        wanted = next(search)
-        while True:
-            for n in wanted:
-                if n not in sizes:
-                    self._tell(f"{operation}: how much fits instead")
+
+        def judge(wanted: Sequence[int]) -> Wanted[dict[int, bool]]:
             new = [n for n in wanted if n not in sizes]
+            for _ in new:
+                self._tell(f"{operation}: how much fits instead")
             tried = yield from together([try_plan(self.plan(n, operation), self.scenarios[operation]) for n in new])
             sizes.update(zip(new, tried, strict=True))
-            try:
-                wanted = search.send({n: sizes[n].kept for n in wanted})
-            except StopIteration:
-                return replace(asked, sizes=dict(sorted(sizes.items())))
+            return {n: sizes[n].kept for n in wanted}
+
+        yield from largest_kept(search, judge)
+        return replace(asked, sizes=dict(sorted(sizes.items())))
 
     def _guess(self, n_max: int) -> Wanted[int]:
         """About how many servers fit, by runs at rest, without a controller."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from g2g_opt.hourly_profile import HourlyProfile
@@ -14,7 +14,7 @@ from solvers.largest_feasible import search_largest_feasible
 from studies.load_profile.cells import Cell
 from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rows import CellRun, CellSizeRow
-from studies.shared.side_by_side import RunRequest, Wanted
+from studies.shared.side_by_side import RunRequest, Wanted, largest_kept
 from studies.shared.workload import Models, SizeRange
 
 # Share of an answer within which the search stops.
@@ -74,14 +74,14 @@ def search_cell(
     )
     scenario = study.cell_scenario(cell)
     judged: dict[int, Outcome] = {}
-    asked = next(search)
-    while True:
+
+    def judge(asked: Sequence[int]) -> Wanted[dict[int, bool]]:
         runs = yield tuple(RunRequest(study.plan(models, bus, n), scenario=scenario) for n in asked)
         judged.update(zip(asked, runs, strict=True))
         for n in asked:
             verdict = "keeps the limits" if judged[n].kept else "does not"
             report(f"bus {bus}, {cell.name}: {GPUS_PER_SERVER * n} GPUs {verdict}")
-        try:
-            asked = search.send({n: judged[n].kept for n in asked})
-        except StopIteration:
-            return CellFound(bus, cell, dict(sorted(judged.items())))
+        return {n: judged[n].kept for n in asked}
+
+    yield from largest_kept(search, judge)
+    return CellFound(bus, cell, dict(sorted(judged.items())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -13,6 +13,7 @@ from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulation import Bases, beside_bases, simulate_runs
+from solvers.largest_feasible import LargestFeasible, Search
 from studies.shared.kept_runs import kept_runs
 
 
@@ -64,6 +65,20 @@ def together(parts: Sequence[Wanted[Any]]) -> Wanted[list[Any]]:
             advance(k, answers[place : place + n])
             place += n
     return results
+
+
+def largest_kept(
+    search: Search, judge: Callable[[tuple[int, ...]], Wanted[Mapping[int, bool]]]
+) -> Wanted[LargestFeasible]:
+    """A search for the largest feasible size, whose sizes are judged by the simulations that `judge` asks for."""
+    sizes = next(search)
+    while True:
+        answers = yield from judge(sizes)
+        try:
+            sizes = search.send(answers)
+        except StopIteration as end:
+            found: LargestFeasible = end.value
+            return found
 
 
 def run_side_by_side(

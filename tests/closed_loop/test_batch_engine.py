@@ -188,7 +188,7 @@ def mixed() -> list[Callable[[], Coordinator[Any, Any]]]:
 
 
 def feeder_taps(ratio: float) -> Any:
-    from g2g_opt.grid.config import TapPosition
+    from g2g_opt.tap_position import TapPosition
 
     return TapPosition(regulators=dict.fromkeys(("creg1a", "creg1b", "creg1c"), ratio))
 

@@ -263,7 +263,7 @@ class TestThroughputCurve:
         assert gpus == sorted(set(gpus))
         drawn = [chart.title for chart in conclusion.charts]
         assert drawn[1:] == [
-            "MW against tokens",
+            "MW against tokens: sizes that keep the limits",
             "Flexible capacity against lost tokens",
             "Capacity against curtailment",
             "Scenario: what the study takes as given",

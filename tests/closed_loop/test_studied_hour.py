@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.studied_hour import hour_of, studied_hour
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.opendss import OpenDSSGrid
-from g2g_opt.grid.studied_hour import hour_of, studied_hour
+from g2g_opt.held_series import HeldSeries
 from g2g_opt.scenario import Scenario
 from studies.cli import main
 from studies.hosting_capacity.study import HostingCapacityStudy

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from g2g_opt.batch.checked_network import load_jacobian
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.studied_state import studied_state
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.studied_state import studied_state
 
 CIRCUIT = """Clear
 New Circuit.demo basekv=33 pu=1.02 bus1=grid MVAsc3=400 MVAsc1=350

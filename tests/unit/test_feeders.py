@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from g2g_opt.circuit.direct import open_direct
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.script_file.script import read_script
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_lint import LintFinding, format_findings, lint_feeder, placeholder_rated_lines
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_file.script import read_script
-from g2g_opt.grid.direct import open_direct
 from g2g_opt.grid.opendss import OpenDSSGrid
 
 FEEDERS = ("ieee13", "ieee34", "ieee123")

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.own_units import units_in_words
+from g2g_opt.circuit.studied_hour import StudiedHour, studied_hour
 from g2g_opt.errors import G2GError, listed
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_reading import elements
-from g2g_opt.grid.own_units import units_in_words
-from g2g_opt.grid.studied_hour import StudiedHour, studied_hour
 
 # OpenDSS's controls that move something in the circuit, by what holds still while they do not act.
 CONTROLS = {

@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.engine_library import ffi, lib, new_context
+from g2g_opt.circuit.parts import Bus, Regulator
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.failure import Failure, FailureKind
-from g2g_opt.grid.circuit_parts import Bus, Regulator
-from g2g_opt.grid.engine_library import ffi, lib, new_context
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.shaped_loads import ShapedLoads
 from g2g_opt.errors import listed
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_reading import elements
-from g2g_opt.grid.held_series import HeldSeries, LoadShares, UnitShares
-from g2g_opt.grid.shaped_loads import ShapedLoads
+from g2g_opt.held_series import HeldSeries, LoadShares, UnitShares
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
