@@ -58,7 +58,7 @@ class Feeder:
     metrics; `service_buses` are the sites' own buses behind a transformer of theirs, by
     bus; `own_loads` are the circuit's customers; `regulator_notes` name controls that move no changer of their own;
     `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's
-    tuning of the OFO controller (formulations 4); `state` says in which state a circuit is studied
+    tuning of the OFO controller (equations, section 4); `state` says in which state a circuit is studied
     (`studied_state`; the constants of a bundled feeder), `left_out` which lines of its files were passed over.
     """
 

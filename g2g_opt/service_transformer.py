@@ -56,7 +56,8 @@ def service_bus(bus: str) -> str:
 
 
 def with_services(feeder: Feeder, buses: Sequence[str], service: ServiceTransformer) -> Feeder:
-    """The feeder with such a transformer at every one of `buses`, with nothing behind it until a site is put there.
+    """The feeder with such a transformer at every one of `buses`, with nothing behind it until a site is put there
+    (equation 5.10).
 
     Raises `InputError` for a bus without three phases or a base, and for a grounded wye where the bus has no path for
     zero-sequence current.

@@ -141,7 +141,7 @@ class Circuit:
         """Add a single-phase load between `nodes` of `bus` (one node: to neutral; two: phase to phase).
 
         `kv` is the base of that branch voltage; inside `window_pu` of it the load is constant power, outside an
-        impedance (5.1). Returns its place in the arrays of `set_injections`. Call before `finish`.
+        impedance (equation 5.1). Returns its place in the arrays of `set_injections`. Call before `finish`.
         """
         connection = "wye" if len(nodes) == 1 else "delta"
         place = ".".join(str(n) for n in nodes)

@@ -19,7 +19,8 @@ from g2g_opt.grid.storage import EnergyStorage
 Connection = Literal["wye", "delta"]
 Pairs = tuple[tuple[int, int], ...]
 
-# Real power supplies draw constant power over a wide band; OpenDSS's own default of 0.95 to 1.05 does not (5.2).
+# Real power supplies draw constant power over a wide band; OpenDSS's own default of 0.95 to 1.05 does not (equation
+# 5.2).
 CONSTANT_POWER_WINDOW_PU = (0.80, 1.20)
 
 

@@ -21,7 +21,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy
-from g2g_opt.simulate import simulate_runs
+from g2g_opt.simulation import simulate_runs
 from g2g_opt.site import Deployment, Site
 from solvers.largest_feasible import LargestFeasible, gaps_below, search_largest_feasible
 from studies.ai_choices.answer import conclusion_of

@@ -12,7 +12,7 @@ from g2g_opt.channel.lanes import run_tables
 from g2g_opt.coordinator import RunTiming
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
-from g2g_opt.simulate import simulate_runs
+from g2g_opt.simulation import simulate_runs
 from g2g_opt.site import GPUS_PER_SERVER
 from solvers.largest_feasible import held_up_to, search_largest_feasible
 from studies.communication.links import LinkState

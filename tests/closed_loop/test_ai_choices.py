@@ -12,7 +12,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario, TrainingOverlay
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from studies.ai_choices.choices import COMPARISONS, PUBLISHED_CHOICES, AIChoice
 from studies.ai_choices.question import PUBLISHED_HOUR
 from studies.ai_choices.rows import ChoiceRow, HostedRow
