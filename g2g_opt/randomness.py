@@ -7,6 +7,7 @@ a resume; two components never eat each other's numbers.
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -41,4 +42,5 @@ def keyed_generator(seed: int, *key: Key) -> np.random.Generator:
     # Plain integers and strings only: numpy's own integers print differently from release to release.
     plain = (int(seed), *[part if type(part) is str else _plain(part) for part in key])
     digest = hashlib.sha256(repr(plain).encode()).digest()
-    return np.random.Generator(np.random.Philox(_PhiloxKey(np.frombuffer(digest[:16], dtype=np.uint64))))
+    words: Any = _PhiloxKey(np.frombuffer(digest[:16], dtype=np.uint64))
+    return np.random.Generator(np.random.Philox(words))

@@ -51,8 +51,8 @@ class BatchChannels:
         for table in self.tables:
             for every in table.timing.control_ticks:
                 self._due[::every] = True
-        self._all_at_once = self.site_at_once.all(axis=1)
-        self._anybody_acts = self._site_acts.any(axis=1)
+        self._all_at_once = np.asarray(self.site_at_once.all(axis=1))
+        self._anybody_acts = np.asarray(self._site_acts.any(axis=1))
         self._site_arrived = np.full(len(to_sites), -1)
         # Batch sizes and shifts that may still be asked for, by the tick at which they were sent.
         under_way = np.where(self._site_tick >= 0, np.arange(len(self._site_tick))[:, None] - self._site_tick, 0)

@@ -35,7 +35,7 @@ class StaleVoltages:
         self._gap_s = np.where(before >= 0, at_s[tick] - at_s[np.maximum(before, 0)], 0.0)
         # Without a measurement before the last, nothing is predicted.
         codes = np.where(stale & ((codes == _BOUND) | (self._gap_s > 0.0)), codes, _HOLD)
-        self._codes, self._any = codes, codes.any(axis=1)
+        self._codes, self._any = codes, np.asarray(codes.any(axis=1))
         self._new = np.diff(tick, axis=0, prepend=tick[:1]) != 0
         self._predicts = bool((codes == _PREDICT).any())
         self._before_pu: Floats | None = None

@@ -89,7 +89,8 @@ def run_tables(channels: Channels, seed: int, scenario: str, sites: tuple[str, .
     def measured(source: str, topic: str, every: int, signal: StaleSignal) -> Measured:
         arrival_s = arrivals_s(channels.spec(source, CONTROLLER, topic), at_s[::every], *key, source, CONTROLLER, topic)
         arrival_s[:1] = at_s[:1]
-        found = Measured(*np.empty((3, n), dtype=np.int64), np.empty(n), np.empty(n, dtype=np.bool_))
+        tick, before, shown = np.empty((3, n), dtype=np.int64)
+        found = Measured(tick, before, shown, np.empty(n), np.empty(n, dtype=np.bool_))
         _fill_measured(
             arrival_s, at_s, every, signal.age_max_s, found.tick, found.before, found.shown_at, found.age_s, found.stale
         )

@@ -248,8 +248,8 @@ class Links:
         batch = np.array([held[label] for label in site.model_labels], dtype=np.int64)
         record = grid.record
         local_pu = record.voltage_pu[-1, local_nodes(record.nodes, grid.dc_bus(site))]
-        now = (one[None] for one in (batch, local_pu, site.record.itl_s[-1]))
-        (sizes,) = self._fail_safes[place].next_sizes(np.zeros(1, dtype=np.int64), *now)
+        itl_s, only = site.record.itl_s[-1:], np.zeros(1, dtype=np.int64)
+        (sizes,) = self._fail_safes[place].next_sizes(only, batch[None, :], local_pu[None, :], itl_s)
         dispatch([SetBatchSize(dict(zip(site.model_labels, sizes.tolist(), strict=True)), target=site)])
 
     # --- what views ask
