@@ -20,13 +20,13 @@ from g2g_opt.batch.tally import Tally
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.attachments import Attachment
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.profile import PowerProfile
 from g2g_opt.grid.profile_series import series_is_trusted
 from g2g_opt.grid.served import SERVED_TOLERANCE, not_served, served_share
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.grid.storage_bank import StorageBank
 from g2g_opt.metrics.power_quality import three_phase_buses
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -340,7 +340,7 @@ class Grids:
     def slopes(self, fleet: Ints, perturbation_kw: Floats) -> Floats:
         """dv/dp (pu/kW) of every node by each phase of some fleets, shape (node, 3, fleet), around the present powers.
 
-        A fleet's kvar move along with its kW (5.4). Scenarios in which it does not converge fail.
+        A fleet's kvar move along with its kW (equation 5.4). Scenarios in which it does not converge fail.
         """
         fleet_slot, fleet_port = self.fleet_slot[fleet], self.fleet_port[fleet]
         slopes = np.zeros((self.network.n_nodes, 3, len(fleet)))

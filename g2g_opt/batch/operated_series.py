@@ -22,10 +22,10 @@ from g2g_opt.batch.network import Network
 from g2g_opt.batch.operating_points import Unit, ports_of
 from g2g_opt.batch.own_controls import OwnControls, Standing, load_controls
 from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.circuit.controls import RegControlSettings
+from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import tan_phi
-from g2g_opt.grid.circuit import SETTLED_DT_S
-from g2g_opt.grid.circuit_controls import RegControlSettings
 from g2g_opt.grid.loading import rated_branches
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.limits import RatingBasis
@@ -211,12 +211,12 @@ class _Run:
             ratings=of.ratings,
         )
         share = flow.load_share.reshape(flow.n_chunks, -1, WIDTH)
-        slot = np.arange(flow.n_slots)
+        every = np.arange(flow.n_slots)
         kept: dict[str, list[NDArray[Any]]] = {}
         for step in range(self.n_steps):
             at = day * self.n_steps + step
             # Slots beyond the days repeat the last one.
-            share[slot // WIDTH, :, slot % WIDTH] = self.share[:, at[np.minimum(slot, n - 1)]].T
+            share[every // WIDTH, :, every % WIDTH] = self.share[:, at[np.minimum(every, n - 1)]].T
             flow.solve(np.repeat(self.va_per_kw[:, None] * self.kw[:, chain, at], 3, axis=0))
             restless = np.zeros(n, dtype=np.bool_)
             restless[controls.act(flow, np.flatnonzero(flow.solved))] = True

@@ -21,14 +21,14 @@ from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network, TappedWinding
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
-from g2g_opt.grid.circuit import SETTLED_DT_S, SETTLING_ROUNDS, Circuit
-from g2g_opt.grid.circuit_controls import (
+from g2g_opt.circuit.controls import (
     CapControlSettings,
     ControlReading,
     RegControlSettings,
     read_controls,
 )
-from g2g_opt.grid.circuit_parts import LinearElement
+from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, SETTLING_ROUNDS, Circuit
+from g2g_opt.circuit.parts import LinearElement
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

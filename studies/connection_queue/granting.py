@@ -16,12 +16,14 @@ from studies.connection_check.judging import try_plan
 from studies.connection_queue.question import ConnectionQueueQuestion
 from studies.connection_queue.requests_file import QueuedRequest
 from studies.hosting_capacity.capacity import Operation
-from studies.shared.side_by_side import Wanted, run_side_by_side, together
+from studies.shared.side_by_side import Wanted, largest_kept, run_side_by_side, together
 from studies.shared.tap_search import TapTrial
 
 Decision = Literal["firm", "flexible", "limited", "refused"]
 # A limited size is looked for to this share, and lowered by it where the whole run does not hold.
 _RESOLUTION, _LESS, _ROUNDS_MAX = 0.04, 0.94, 4
+# Sizes looked at below the largest one: what is granted holds at all of them.
+_SIZES_BELOW = 4
 
 
 @dataclass(frozen=True)
@@ -152,18 +154,25 @@ class GrantedGrid:
         return [share for k, share in self.cases(year) if k == level]
 
     def _largest_at_rest(self, request: QueuedRequest, whole: int, least: int, level: int, year: int) -> int:
-        """The most servers that hold at a level at rest; 0 if fewer than the least do."""
+        """The most servers up to which all that are tried hold at a level at rest; 0 if fewer than the least do."""
         rests = [rest for share in self._shares(level, year) for rest in self._rests(share)]
         search = search_largest_feasible(
-            whole, n_min=least, resolution=_RESOLUTION, growth=2.0, try_above=(), at_once=3, shrink=True
+            whole,
+            n_min=least,
+            resolution=_RESOLUTION,
+            growth=2.0,
+            try_above=(),
+            at_once=3,
+            shrink=True,
+            below=_SIZES_BELOW,
         )
-        wanted = next(search)
-        while True:
-            tried = self._together([(self._at_level(request, n, level), rests) for n in wanted])
-            try:
-                wanted = search.send({n: trial.kept for n, trial in zip(wanted, tried, strict=True)})
-            except StopIteration as end:
-                return int(end.value.n)
+
+        def judge(sizes: Sequence[int]) -> Wanted[dict[int, bool]]:
+            tried = yield from together([try_plan(self._at_level(request, n, level), rests) for n in sizes])
+            return {n: trial.kept for n, trial in zip(sizes, tried, strict=True)}
+
+        (found,) = run_side_by_side(self._study, self._feeder, [largest_kept(search, judge)])
+        return found.held_up_to
 
     def _largest(self, request: QueuedRequest, n: int, least: int, level: int, year: int) -> int:
         """The servers at which a level also holds in motion, from `n` down; 0 if fewer than the least do."""
@@ -180,14 +189,8 @@ class GrantedGrid:
         return min(self._together(asked, engine), key=lambda trial: trial.merit())
 
     def _together(self, asked: Sequence[tuple[Plan, Sequence[Scenario]]], engine: Engine = "batch") -> list[TapTrial]:
-        def ask() -> Wanted[list[TapTrial]]:
-            found: list[TapTrial] = yield from together(
-                [try_plan(plan, scenarios, engine) for plan, scenarios in asked]
-            )
-            return found
-
-        (trials,) = run_side_by_side(self._study, self._feeder, [ask()])
-        return trials
+        searches = [try_plan(plan, scenarios, engine) for plan, scenarios in asked]
+        return run_side_by_side(self._study, self._feeder, searches)
 
 
 def held(site: Site) -> Site:

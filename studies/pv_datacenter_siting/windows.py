@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from g2g_opt.evaluate import evaluate
-from g2g_opt.grid.config import TapPosition
+from g2g_opt.evaluation import evaluate
 from g2g_opt.grid.generator import HeldGenerator
-from g2g_opt.grid.held_series import HeldSeries, LoadShares
 from g2g_opt.grid.load import HeldLoad
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.held_series import HeldSeries, LoadShares
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy, PVUnit
 from g2g_opt.scenario import Scenario
+from g2g_opt.tap_position import TapPosition
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR

@@ -149,7 +149,9 @@ def test_set_points_that_are_tried() -> None:
     assert {one["creg1a"].band_v for one in tried} == {2.0, 3.0, 4.0, 6.0, 8.0}
     assert any(not one["creg1a"].r_v for one in tried)
     moved = nudged(own, ("creg1a",), -1.0, 1.0)
-    assert moved["creg1a"] == replace(own["creg1a"], vreg_v=own["creg1a"].vreg_v - 1.0, band_v=own["creg1a"].band_v + 1.0)
+    assert moved["creg1a"] == replace(
+        own["creg1a"], vreg_v=own["creg1a"].vreg_v - 1.0, band_v=own["creg1a"].band_v + 1.0
+    )
     assert moved["creg1b"] == own["creg1b"]
 
 

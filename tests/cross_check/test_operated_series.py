@@ -9,8 +9,8 @@ import pytest
 
 from g2g_opt.batch.operated_series import FeederOperation, SetPoints
 from g2g_opt.batch.operating_points import Unit
+from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import SETTLED_DT_S, Circuit
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.hourly_profile import load_profile
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from g2g_opt.circuit.node_roles import classify_buses
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Bus
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import describe_feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_parts import Bus
-from g2g_opt.grid.node_roles import classify_buses
 
 CIRCUITS = Path(__file__).parent.parent / "circuits"
 LINE = "units=km length=1 r1=0.3 x1=0.5 r0=0.7 x0=1.6"

@@ -17,9 +17,10 @@ from datetime import datetime
 
 import numpy as np
 
+from g2g_opt.circuit.element_names import INJECTION_PREFIX
+from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import InputError, listed, shown
-from g2g_opt.grid.circuit import INJECTION_PREFIX, Circuit
-from g2g_opt.grid.circuit_reading import elements
 
 _ALIKE_PU = 1e-5
 _SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1"

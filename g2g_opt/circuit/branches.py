@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_parts import Branch
-from g2g_opt.grid.circuit_reading import DRAWING_KINDS, elements
+from g2g_opt.circuit.elements import DRAWING_KINDS, elements
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Branch
 
 # OpenDSS gives every line without a stated rating 400 A, and 600 A in emergencies, each for itself.
 DEFAULT_RATING_A, DEFAULT_EMERGENCY_A = 400.0, 600.0

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from g2g_opt.circuit.elements import load_branches, passive_elements, source_currents_a
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Bus, LinearElement, LoadBranch
 from g2g_opt.errors import InputError
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_parts import Bus, LinearElement, LoadBranch
-from g2g_opt.grid.circuit_reading import load_branches, passive_elements, source_currents_a
 
 Complexes = NDArray[np.complex128]
 Floats = NDArray[np.float64]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_reading import elements
+from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.opendss_circuit import Circuit
 
 # What a control looks at where it does not name a phase.
 _PHASES = {"min": -3, "max": -2, "avg": -1}

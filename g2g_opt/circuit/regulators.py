@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_parts import Regulator
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Regulator
 
 _NO = "no"
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import G2GError, InputError, listed
-from g2g_opt.grid.circuit import Circuit
 
 TIME_LIMIT_S = 300.0
 MEMORY_LIMIT_GIB = 8.0

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from g2g_opt.circuit.script_file import allow_list as allowed
+from g2g_opt.circuit.script_file.files import CircuitFiles
+from g2g_opt.circuit.script_file.missing_elements import changes_of_missing
+from g2g_opt.circuit.script_file.tokens import Parameter, ScriptError, parameters, quoted
 from g2g_opt.errors import InputError
-from g2g_opt.grid.circuit_file import allow_list as allowed
-from g2g_opt.grid.circuit_file.files import CircuitFiles
-from g2g_opt.grid.circuit_file.missing_elements import changes_of_missing
-from g2g_opt.grid.circuit_file.tokens import Parameter, ScriptError, parameters, quoted
 
 _INCLUDES_MAX = 64  # files that include each other, one within the other
 _CONSENT = "remove the line, or run with --trust-circuit if the circuit is your own"

@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.script_file.child import compile_in_child, is_expendable, network_digest
+from g2g_opt.circuit.script_file.script import CircuitScript, read_edits, read_script
 from g2g_opt.consent import given_consent
 from g2g_opt.errors import InputError
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_file.child import compile_in_child, is_expendable, network_digest
-from g2g_opt.grid.circuit_file.script import CircuitScript, read_edits, read_script
 from g2g_opt.kept_files import copy_or_self
 
 COMPILED = "compiled network"

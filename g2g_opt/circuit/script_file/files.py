@@ -8,8 +8,8 @@ import re
 import stat
 from pathlib import Path
 
+from g2g_opt.circuit.script_file.tokens import ScriptError
 from g2g_opt.errors import InputError
-from g2g_opt.grid.circuit_file.tokens import ScriptError
 
 _TEXT_MAX_BYTES = 256 * 1024**2  # of all scripts of a circuit together
 _DATA_MAX_BYTES = 2 * 1024**3  # of one data file
