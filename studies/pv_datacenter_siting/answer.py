@@ -13,9 +13,10 @@ from studies.pv_datacenter_siting.answer_charts import make_charts, make_envelop
 from studies.pv_datacenter_siting.answer_tables import make_tables, window_rows
 from studies.pv_datacenter_siting.day_charts import day_charts
 from studies.pv_datacenter_siting.hand_over import hand_over_texts
+from studies.pv_datacenter_siting.operation_rows import OperationRow, SetPointRow
 from studies.pv_datacenter_siting.operation_words import error_of_days, foresight_words, money_words
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.rows import BuiltSizeRow, OperationRow, SetPointRow, TieRow, YearRow
+from studies.pv_datacenter_siting.rows import BuiltSizeRow, TieRow, YearRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan, best_of, judged_plans, judged_ties
 from studies.shared.conclusion import Conclusion, MissingAnswer
 from studies.shared.task import TaskResult

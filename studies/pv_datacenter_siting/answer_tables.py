@@ -6,16 +6,9 @@ from collections.abc import Sequence
 
 from g2g_opt.judge import Verdict
 from g2g_opt.summary import Summary
+from studies.pv_datacenter_siting.operation_rows import OperationRow, SetPointRow
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.rows import (
-    BuiltSizeRow,
-    OperationRow,
-    PlanRow,
-    RoundRow,
-    SetPointRow,
-    TieRow,
-    WindowRow,
-)
+from studies.pv_datacenter_siting.rows import BuiltSizeRow, PlanRow, RoundRow, TieRow, WindowRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan
 from studies.shared.conclusion import Column, ResultTable
 from studies.shared.task import Row, TaskResult, gather

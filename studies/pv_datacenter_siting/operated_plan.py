@@ -19,7 +19,7 @@ from g2g_opt.batch.operated_series import SetPoint
 from solvers.siting.problem import Placement, SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase, make_case
 from studies.pv_datacenter_siting.days import Day, with_day
-from studies.pv_datacenter_siting.network import Operated
+from studies.pv_datacenter_siting.network import OwnOperation
 from studies.pv_datacenter_siting.operated_year import OperatedYear, operate_year
 from studies.pv_datacenter_siting.operation import find_set_points
 from studies.pv_datacenter_siting.other_plans import cheapest_plan
@@ -69,7 +69,7 @@ def propose_operated(
         days = _with_worst_day(case, days, year, n_days_first + n_more)
         if best is not None and days is before:
             break
-        operated = Operated(set_points, year.begins(days))
+        operated = OwnOperation(set_points, year.begins(days))
         own = make_case(question, case.network.feeder, days, operated)
         proposal = propose(own, report, start=bare_plan(plan, own), known=known, excluded=excluded, narrowed=narrowed)
         if best is not None:
@@ -95,7 +95,7 @@ def _cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: Pro
     year = operate_year(case, other, set_points)
     if year.n_hours_broken:
         set_points, year = found.set_points, operate_year(case, other, found.set_points)
-    operated = replace(case, network=replace(case.network, operated=Operated(set_points, year.begins(case.days))))
+    operated = replace(case, network=replace(case.network, operated=OwnOperation(set_points, year.begins(case.days))))
     proposal = with_plan(found.proposal, operated, other)
     if year.n_hours_broken or not proposal.holds:
         return found

@@ -11,7 +11,8 @@ from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.network import operation_of
 from studies.pv_datacenter_siting.operated_plan import OperatedProposal
 from studies.pv_datacenter_siting.operated_year import OperatedCost
-from studies.pv_datacenter_siting.rows import PlanRow, SetPointRow
+from studies.pv_datacenter_siting.operation_rows import SetPointRow
+from studies.pv_datacenter_siting.rows import PlanRow
 
 
 def with_year(row: PlanRow, found: OperatedProposal, cost: OperatedCost) -> PlanRow:

@@ -18,7 +18,7 @@ from solvers.siting.problem import CostParts, SitingPlan, excess
 from studies.pv_datacenter_siting.case import SitingCase, year_value_per_kw
 from studies.pv_datacenter_siting.days import Day, by_day
 from studies.pv_datacenter_siting.network import Simulated, SitingNetwork, operation_of
-from studies.pv_datacenter_siting.rows import OperationRow
+from studies.pv_datacenter_siting.operation_rows import OperationRow
 from studies.pv_datacenter_siting.year import BrokenHour
 from studies.pv_datacenter_siting.year_network import network_over_days, over_hours, price_of_hours
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from g2g_opt.batch.operated_series import SetPoint
 from studies.pv_datacenter_siting.operated_year import AS_IT_IS, SET_POINTS_ALONE
 from studies.pv_datacenter_siting.operation import set_points_in_words
+from studies.pv_datacenter_siting.operation_rows import OperationRow, SetPointRow
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.rows import OperationRow, PlanRow, SetPointRow
+from studies.pv_datacenter_siting.rows import PlanRow
 
 
 def money_words(
