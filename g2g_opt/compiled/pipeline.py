@@ -8,8 +8,9 @@ inlining before types are known) are left out.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+from numba import types
 from numba.core import typed_passes as typed
 from numba.core import untyped_passes as untyped
 from numba.core.codegen import JITCodeLibrary
@@ -75,20 +76,52 @@ class _KernelLowering(typed.NativeLowering):
         return done
 
 
+class _RememberingContext:
+    """A typing context that works out what a function makes of types once, not for every call in every kernel."""
+
+    _found: ClassVar[dict[Any, Any]] = {}
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def resolve_function_type(self, function: Any, args: Any, kws: Any) -> Any:
+        if kws or type(function) is not types.Function:
+            return self._context.resolve_function_type(function, args, kws)
+        key = function, args
+        found = self._found.get(key)
+        if found is None:
+            found = self._context.resolve_function_type(function, args, kws)
+            if found is not None:
+                self._found[key] = found
+        return found
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _TypeInference(typed.NopythonTypeInference):
+    _name = "remembering_type_inference"
+
+    def run_pass(self, state: Any) -> bool:
+        context = state.typingctx
+        state.typingctx = _RememberingContext(context)
+        try:
+            return bool(super().run_pass(state))
+        finally:
+            state.typingctx = context
+
+
 def _passes(state: Any, lowering: Any) -> list[Any]:
     manager = PassManager("kernel")
     if state.func_ir is None:
         manager.add_pass(untyped.TranslateByteCode, "analyzing bytecode")
         manager.add_pass(untyped.FixupArgs, "fix up args")
     manager.add_pass(untyped.IRProcessing, "processing IR")
-    manager.add_pass(untyped.GenericRewrites, "rewrites before types are known")
-    manager.add_pass(untyped.DeadBranchPrune, "dead branch pruning")
     manager.add_pass(untyped.ReconstructSSA, "ssa")
-    manager.add_pass(untyped.DeadBranchPrune, "dead branch pruning")
-    manager.add_pass(typed.NopythonTypeInference, "type inference")
+    manager.add_pass(_TypeInference, "type inference")
     manager.add_pass(typed.PreLowerStripPhis, "remove phis nodes")
     manager.add_pass(typed.IRLegalization, "ensure IR is legal prior to lowering")
-    manager.add_pass(typed.AnnotateTypes, "annotate types")
     manager.add_pass(lowering, "lowering")
     manager.add_pass(typed.NoPythonBackend, "nopython mode backend")
     manager.finalize()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,23 +50,29 @@ def _claim(needed: Ints, pool: Ints, claimed: Ints) -> None:
                 for phase in range(3):
                     claimed[step, model, phase] = claimed[step - 1, model, phase]
                 continue
-            left = needed[step, model]
-            while left > 0:
-                # As many whole rounds as every phase with a server left can give, or the last part of one.
-                n_open, least = 0, left
-                for phase in range(3):
-                    if free[phase] > 0:
-                        n_open += 1
-                        least = min(least, free[phase])
-                if n_open == 0:
-                    break
-                rounds = min(left // n_open, least)
-                for phase in range(3):
-                    if free[phase] > 0 and (rounds > 0 or left > 0):
-                        taken = rounds if rounds > 0 else 1
-                        free[phase] -= taken
-                        claimed[step, model, phase] += taken
-                        left -= taken
+            claim_servers(needed[step, model], free, claimed[step, model])
+
+
+@inner
+def claim_servers(left: int, free: Any, claimed: Any) -> None:
+    """Take `left` servers out of `free` (3,) and add them to `claimed` (3,): as many whole rounds as every phase with a
+    server left can give, or the last part of one.
+    """
+    while left > 0:
+        n_open, least = 0, left
+        for phase in range(3):
+            if free[phase] > 0:
+                n_open += 1
+                least = min(least, free[phase])
+        if n_open == 0:
+            break
+        rounds = min(left // n_open, least)
+        for phase in range(3):
+            if free[phase] > 0 and (rounds > 0 or left > 0):
+                taken = rounds if rounds > 0 else 1
+                free[phase] -= taken
+                claimed[phase] += taken
+                left -= taken
 
 
 def first_ranks(servers: Ints) -> Ints:
