@@ -11,20 +11,17 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from g2g_opt import __version__
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.errors import G2GError
-from g2g_opt.limits import Limits
-from g2g_opt.quantities import Count
-from g2g_opt.scenario import Scenario
-from studies.shared.feeder_questions import HourQuestion, SizeQuestion
-from studies.shared.number_flags import number
-from studies.shared.question_flags import add_noun_flags
-from studies.study_commands import add_circuit_consent, add_study_commands
+from studies.command_help import COMMAND_HELP
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Everything else is imported where it is used: help and words on a mistake need not wait for it.
 
 # BSD's status for an internal fault of a program, and what the system says when there is no room.
 _EX_SOFTWARE = 70
@@ -49,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any("\0" in argument for argument in arguments):
         parser.error("an argument holds a NUL character, which no name of a file can have")
     options = parser.parse_args(arguments)
+    from rich.console import Console
+
     console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
     give_consent(Consent(getattr(options, "trust_circuit", False), getattr(options, "trust_study", False)))
     for stream in (sys.stdout, sys.stderr):
@@ -92,6 +91,9 @@ def told(error: Exception) -> tuple[int, str]:
 
 def _say(words: str) -> None:
     """Words on standard error, with control characters of a stranger's file as escapes."""
+    from rich.console import Console
+    from rich.text import Text
+
     line = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in words)
     try:
         Console(stderr=True, soft_wrap=True).print(Text("error: ", style="bold red") + Text(line))
@@ -105,7 +107,7 @@ def _say(words: str) -> None:
 
 
 def parser_of(wanted: str | None) -> argparse.ArgumentParser:
-    """The parser of every command; of the studies only the `wanted` one has its options."""
+    """The parser of every command; with options if one is `wanted`, of the studies only that one's."""
     parser = argparse.ArgumentParser(
         prog="g2g",
         description="Planning studies of AI datacenters on distribution feeders, judged by closed-loop simulation.",
@@ -113,13 +115,25 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"g2g-opt {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    if wanted not in COMMAND_HELP:
+        for name, words in COMMAND_HELP.items():
+            commands.add_parser(name, help=words)
+        return parser
+    from g2g_opt.limits import Limits
+    from g2g_opt.quantities import Count
+    from g2g_opt.scenario import Scenario
+    from studies.shared.feeder_questions import HourQuestion, SizeQuestion
+    from studies.shared.number_flags import number
+    from studies.shared.question_flags import add_noun_flags
+    from studies.study_commands import add_circuit_consent, add_study_commands
+
     add_study_commands(commands, wanted)
-    live = commands.add_parser("live", help="nodes on real sockets, and clusters that run: hardware in the loop")
+    live = commands.add_parser("live", help=COMMAND_HELP["live"])
     if wanted == "live":
         from studies.live.commands import add_live_commands
 
         add_live_commands(live)
-    models = commands.add_parser("models", help="list the measured inference workloads")
+    models = commands.add_parser("models", help=COMMAND_HELP["models"])
     models.add_argument("--model", help="only this model: its id, or the part after the slash")
     models.add_argument("--gpu", help="only this GPU, e.g. H100")
     add_noun_flags(models, SizeQuestion(), ("task", "precision", "gpus_per_replica"))
@@ -128,7 +142,7 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     models.set_defaults(run=_run_models)
     feeder = commands.add_parser(
         "feeder",
-        help="describe a feeder: its base case without a site, what is judged, what it lacks for studies",
+        help=COMMAND_HELP["feeder"],
         description="Solve a feeder without a site and say where it stands, what studies judge, hold or leave out.",
         epilog="Example: g2g feeder path/to/Master.dss --picture feeder.png",
     )
@@ -167,6 +181,7 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.feeder import Feeder
     from g2g_opt.feeder_description import describe_feeder
     from g2g_opt.feeder_lint import format_findings, lint_feeder
+    from g2g_opt.limits import Limits
 
     limits = Limits(**{name: getattr(options, name) for name in _BASE_CASE_LIMITS})
     feeder = Feeder.find(options.feeder, options.edits, options.at).excluding(tuple(options.exclude_buses))

@@ -8,7 +8,8 @@ neighbours or on how many there are. The code generator maps it to whatever the 
 Inside `@njit` functions: `load(array, place)`, `store(array, place, lanes)`, `spread(x)`, `spread_at(array, place)`,
 `at(array, place)` = one whole number without index checks, `+ - * /`,
 `fma(a, b, c)` = a b + c rounded once, `root(a)`, `lower(a, b)`, `higher(a, b)`, `magnitude(a)`,
-`where_less(a, b, x, y)` = x where a < b else y, `any_less(a, b)`, and `count_less(counts, place, a, b)`. Arrays are flat and contiguous float64;
+`where_less(a, b, x, y)` = x where a < b else y, `any_less(a, b)`, and `count_less(counts, place, a, b)`.
+Arrays are flat and contiguous float64;
 those that begin where a cache line does (`aligned`) are read twice as fast.
 """
 

@@ -12,7 +12,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -30,12 +32,37 @@ _MARK = b"g2g_opt.compiled"
 _IMPORT = re.compile(rb"^from g2g_opt\.([\w.]+) import (\w+)", re.MULTILINE)
 # Versions whose code is kept, the present one among them.
 _KEPT_VERSIONS = 6
+# Files that have not changed for so long (s) are told by their sizes and times.
+_SETTLED_S = 3.0
 
 
 @cache
 def version() -> str:
-    """Hash of all source files that kernels are made of."""
-    texts = {path: path.read_bytes() for path in sorted(_PACKAGE.rglob("*.py"))}
+    """Hash of all source files that kernels are made of.
+
+    The files are read where any of the package has another size or time than when the hash was last worked out.
+    """
+    files = sorted(_PACKAGE.rglob("*.py"))
+    stats = [(path.relative_to(_PACKAGE).as_posix(), path.stat()) for path in files]
+    seen = sha256(repr([(name, at.st_size, at.st_mtime_ns) for name, at in stats]).encode()).hexdigest()
+    kept = _root() / f"{sha256(str(_PACKAGE).encode()).hexdigest()[:20]}.version"
+    with suppress(OSError):
+        known, _, found = kept.read_text(encoding="ascii").partition(" ")
+        if known == seen:
+            return found
+    found = _hash_of_sources(files)
+    # A file that changed just now may change again within what its time can tell.
+    if time.time() - max(at.st_mtime for _, at in stats) > _SETTLED_S:
+        with suppress(OSError):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            written = kept.with_suffix(f".{os.getpid()}")
+            written.write_text(f"{seen} {found}", encoding="ascii")
+            written.replace(kept)
+    return found
+
+
+def _hash_of_sources(files: Sequence[Path]) -> str:
+    texts = {path: path.read_bytes() for path in files}
     waiting = [path for path, text in texts.items() if _MARK in text]
     used: set[Path] = set()
     while waiting:
@@ -52,10 +79,15 @@ def version() -> str:
     return found.hexdigest()[:20]
 
 
+def _root() -> Path:
+    """Where all versions lie."""
+    return Path(config.CACHE_DIR or AppDirs(appname="g2g_opt", appauthor=False).user_cache_dir) / "kernels"
+
+
 @cache
 def folder() -> Path:
     """Where this version's compiled code lies; older versions than the last few are deleted when it is made."""
-    root = Path(config.CACHE_DIR or AppDirs(appname="g2g_opt", appauthor=False).user_cache_dir) / "kernels"
+    root = _root()
     found = root / version()
     if not found.exists():
         found.mkdir(parents=True, exist_ok=True)

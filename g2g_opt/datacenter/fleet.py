@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.records import Ints1, Ints2, Ints3, pack, reader
 from g2g_opt.datacenter.layout import ServerPool
 
 Floats = NDArray[np.float64]
@@ -32,19 +33,31 @@ def claims(n_servers: Ints, pool: ServerPool) -> Ints:
     is used up (formulations 2). The caller checks that there are enough.
     """
     claimed = np.zeros((*n_servers.shape, 3), dtype=np.int64)
-    _claim(np.ascontiguousarray(n_servers), np.array(pool.n_servers_by_phase), claimed)
+    by_phase, free = np.array(pool.n_servers_by_phase), np.zeros(3, dtype=np.int64)
+    _claim(pack(_Claims(np.ascontiguousarray(n_servers), by_phase, free, claimed)).words)
     return claimed
 
 
+class _Claims(NamedTuple):
+    needed: Ints2
+    pool: Ints1
+    free: Ints1
+    claimed: Ints3
+
+
+_read_claims = reader(_Claims)
+
+
 @kernel
-def _claim(needed: Ints, pool: Ints, claimed: Ints) -> None:
-    free = np.zeros(3, dtype=np.int64)
+def _claim(packed: Ints) -> None:
+    t = _read_claims(packed)
+    needed, free, claimed = t.needed, t.free, t.claimed
     for step in range(len(needed)):
         same = step > 0
         for model in range(needed.shape[1]):
             same = same and needed[step, model] == needed[step - 1, model]
         for phase in range(3):
-            free[phase] = pool[phase]
+            free[phase] = t.pool[phase]
         for model in range(needed.shape[1]):
             if same:
                 for phase in range(3):
