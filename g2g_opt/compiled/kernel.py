@@ -20,11 +20,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
+from numba import __version__ as numba_version
 from numba import config, njit
 from numba.core.caching import CacheImpl, CompileResultCacheImpl, FunctionCache
 from numba.misc.appdirs import AppDirs
-
-from g2g_opt.compiled.pipeline import InnerCompiler, KernelCompiler
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # A module with kernels, or with what they are made of, says so by importing from here.
@@ -32,6 +31,8 @@ _MARK = b"g2g_opt.compiled"
 _IMPORT = re.compile(rb"^from g2g_opt\.([\w.]+) import (\w+)", re.MULTILINE)
 # Versions whose code is kept, the present one among them.
 _KEPT_VERSIONS = 6
+# Versions of numba that `pipeline`, which is made of its private parts, was tried with.
+_PIPELINE_TRIED = ("0.68.",)
 # Files that have not changed for so long (s) are told by their sizes and times.
 _SETTLED_S = 3.0
 
@@ -44,7 +45,8 @@ def version() -> str:
     """
     files = sorted(_PACKAGE.rglob("*.py"))
     stats = [(path.relative_to(_PACKAGE).as_posix(), path.stat()) for path in files]
-    seen = sha256(repr([(name, at.st_size, at.st_mtime_ns) for name, at in stats]).encode()).hexdigest()
+    told = [numba_version, *((name, at.st_size, at.st_mtime_ns) for name, at in stats)]
+    seen = sha256(repr(told).encode()).hexdigest()
     kept = _root() / f"{sha256(str(_PACKAGE).encode()).hexdigest()[:20]}.version"
     with suppress(OSError):
         known, _, found = kept.read_text(encoding="ascii").partition(" ")
@@ -73,6 +75,8 @@ def _hash_of_sources(files: Sequence[Path]) -> str:
                 place = _PACKAGE.joinpath(*module.decode().split("."))
                 waiting += [place.with_suffix(".py"), place / f"{name.decode()}.py"]
     found = sha256()
+    # Another numba, and another way through it, is another version.
+    found.update(f"{numba_version} {bool(_pipelines()[0])}".encode())
     for path in sorted(used):
         found.update(path.relative_to(_PACKAGE).as_posix().encode())
         found.update(texts[path])
@@ -136,9 +140,24 @@ class _VersionCache(FunctionCache):
     _impl_class = _VersionCacheImpl
 
 
+@cache
+def _pipelines() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options by which kernels and inner functions are compiled in fewer passes (`pipeline`).
+
+    None where they could not be: numba's own passes make the same code, in two to three times the time.
+    """
+    if not numba_version.startswith(_PIPELINE_TRIED):
+        return {}, {}
+    try:
+        from g2g_opt.compiled.pipeline import InnerCompiler, KernelCompiler
+    except (ImportError, AttributeError):
+        return {}, {}
+    return {"pipeline_class": KernelCompiler}, {"pipeline_class": InnerCompiler}
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """A compiled function that Python calls; division by zero gives what it gives in IEEE arithmetic."""
-    compiled = njit(error_model="numpy", no_cfunc_wrapper=True, pipeline_class=KernelCompiler)(function)
+    compiled = njit(error_model="numpy", no_cfunc_wrapper=True, **_pipelines()[0])(function)
     compiled._cache = _VersionCache(function)
     return compiled
 
@@ -146,4 +165,4 @@ def kernel(function: Callable[..., Any]) -> Any:
 def inner(function: Callable[..., Any]) -> Any:
     """A compiled function that only kernels call."""
     no_wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return njit(error_model="numpy", pipeline_class=InnerCompiler, **no_wrappers)(function)
+    return njit(error_model="numpy", **_pipelines()[1], **no_wrappers)(function)
