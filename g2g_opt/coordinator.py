@@ -1,4 +1,4 @@
-"""The loop: datacenters, then the grid, then the controllers, each at its own rate (formulations 1)."""
+"""The loop: datacenters, then the grid, then the controllers, each at its own rate (equations, section 1)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class _Run:
 
 
 class Coordinator(Generic[DCStateT, GridStateT]):
-    """Runs datacenters, a grid and controllers for `total_duration_s` seconds on their common base tick.
+    """Runs datacenters, a grid and controllers for `total_duration_s` seconds on their common base tick (equation 1.2).
 
     The tick is the greatest common divisor of all periods. On a tick, what is due steps in this order: every
     datacenter, the grid with their latest power, the controllers in list order; a command acts at its target's

@@ -273,7 +273,9 @@ class Summary:
         return at_edges or (self.lowest >= v_min and self.highest <= v_max)
 
     def voltage_stats(self, v_min: float, v_max: float) -> VoltageStats:
-        """Voltage metrics (3.1) for a band that the voltages keep, or whose ends are both edges; else `InputError`."""
+        """Voltage metrics (equation 3.1) for a band that the voltages keep, or whose ends are both edges; else
+        `InputError`.
+        """
         if self.lowest >= v_min and self.highest <= v_max:
             return VoltageStats(self.lowest, self.highest, 0.0, 0.0)
         low, high = edge_of(self.edges.low_pu, v_min, "voltage"), edge_of(self.edges.high_pu, v_max, "voltage")

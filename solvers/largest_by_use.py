@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping
 
-from solvers.largest_feasible import LargestFeasible
+from solvers.largest_feasible import LargestFeasible, search_below
 
 SearchByUse = Generator[tuple[int, ...], Mapping[int, float], LargestFeasible]
 
@@ -14,7 +14,7 @@ _BELOW = 0.4
 
 
 def search_largest_by_use(
-    n_max: int, *, n_min: int = 1, start: int, resolution: float, growth: float = 1.5
+    n_max: int, *, n_min: int = 1, start: int, resolution: float, growth: float = 1.5, below: int = 0
 ) -> SearchByUse:
     """Search `n_min` to `n_max` for the largest size whose use is at most 1, from `start` on.
 
@@ -24,7 +24,8 @@ def search_largest_by_use(
     that two such rounds have not halved is cut in three, so that a use that jumps costs no more than a bisection.
 
     Use need not be monotone: of several crossings the result is the lowest that was met, with a rejected size within
-    `resolution` above it, unless all up to `n_max` were accepted.
+    `resolution` above it, unless all up to `n_max` were accepted. Last, sizes `below` it are looked at, if so many are
+    wanted (`search_below`).
     """
     known: dict[int, float] = {}
     asked = _pair(start, n_min - 1, None, n_min, n_max, max(1, int((growth - 1.0) * start)))
@@ -34,7 +35,9 @@ def search_largest_by_use(
         known.update({n: answers[n] for n in asked})
         low, high = _bracket(known, n_min)
         if (low >= n_max) if high is None else (high - low <= max(1, int(resolution * low))):
-            return _result(known, low if low >= n_min else 0)
+            answer = low if low >= n_min else 0
+            known.update((yield from _uses_below(known, answer, below, n_min, resolution)))
+            return _result(known, answer)
         width = math.inf if high is None else float(high - low)
         point = _crossing(known, low, high, n_min, growth)
         stuck = math.isfinite(width) and width > 0.5 * widths[-2]
@@ -44,6 +47,23 @@ def search_largest_by_use(
         else:
             first = max(n_min, int(point - _BELOW * resolution * point))
             asked = _pair(first, low, high, n_min, n_max, max(1, int(resolution * first)))
+
+
+def _uses_below(
+    known: Mapping[int, float], answer: int, n_sizes: int, n_min: int, resolution: float
+) -> Generator[tuple[int, ...], Mapping[int, float], dict[int, float]]:
+    """Uses of sizes below an answer."""
+    found: dict[int, float] = {}
+    judged = {n: use <= 1.0 for n, use in known.items()}
+    looking = search_below(judged, answer, n_sizes, n_min=n_min, resolution=resolution)
+    try:
+        asked = next(looking)
+        while True:
+            answers = yield asked
+            found.update({n: answers[n] for n in asked})
+            asked = looking.send({n: answers[n] <= 1.0 for n in asked})
+    except StopIteration:
+        return found
 
 
 def _bracket(known: Mapping[int, float], n_min: int) -> tuple[int, int | None]:
@@ -93,4 +113,5 @@ def _thirds(low: int, high: int | None, n_min: int, n_max: int, growth: float) -
 def _result(known: Mapping[int, float], n: int) -> LargestFeasible:
     judged = {size: use <= 1.0 for size, use in known.items()}
     above = min((size for size, yes in judged.items() if size > n and not yes), default=None)
-    return LargestFeasible(n, above, (), judged)
+    gap = tuple(sorted(size for size, yes in judged.items() if not yes and size < n))
+    return LargestFeasible(n, above, gap, judged)

@@ -113,7 +113,7 @@ class Branch:
 @dataclass(frozen=True, eq=False)
 class LoadBranch:
     """One of the circuit's own loads: nodes of its conductors (-1 ground), OpenDSS load model, kV base as given,
-    power (kW, kvar, all phases) and the window (pu) outside which it turns into an impedance (5.1).
+    power (kW, kvar, all phases) and the window (pu) outside which it turns into an impedance (equation 5.1).
 
     `cvr_exponents` are those of P and Q (model 4), `zipv` the seven coefficients of model 8 (empty for others);
     below `low_pu` any model is a plain impedance. `fixed_kvar` are the vars of models 6 and 7, which follow no load

@@ -1,4 +1,4 @@
-"""Voltage metrics (formulations 3, 3.1): pure functions of arrays, and of a run's grid states."""
+"""Voltage metrics (equations 3.1, 3.2): pure functions of arrays, and of a run's grid states."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _violation_sums(voltage_pu: Floats, v_min_pu: float, v_max_pu: float) -> tup
 
 
 def violation_integral_pu_s(voltage_pu: Floats, dt_s: float, v_min_pu: float, v_max_pu: float) -> float:
-    """Integral violation (3.1) in pu s of voltages of shape (step, bus-phase)."""
+    """Integral violation (equation 3.1) in pu s of voltages of shape (step, bus-phase)."""
     return _violation_sums(voltage_pu, v_min_pu, v_max_pu)[1] * dt_s
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from g2g_opt.outcome import Engine, Outcome
-from g2g_opt.plan import Plan
+from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site, smallest_n_servers
 from solvers.largest_by_use import search_largest_by_use
+from solvers.largest_feasible import gaps_below, held_up_to
 from studies.connection_check.question import MARGIN_MAX, OPERATIONS, ConnectionQuestion
 from studies.hosting_capacity.capacity import Operation
 from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, limit_use, together
@@ -23,6 +24,8 @@ _SCREENED, _SCREENED_TO = 6, 1.03
 # What a whole run leaves of a size that holds at rest, about, and how far from there the next size of a search is.
 _GUESS_SHARE = 0.96
 _GROWTH: dict[Operation, float] = {"firm": 1.06, "flexible": 1.2}
+# Sizes looked at below the largest one, whether they hold too.
+_SIZES_BELOW: dict[TapMode, int] = {"fixed": 4, "own control": 12}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,19 @@ class JudgedRequest:
     def deciding(self) -> Outcome:
         """The run that is furthest beyond a limit, or nearest to one."""
         return TapTrial.of(self.trial.plan, self.confirmed).binding if self._refused_by_opendss else self.trial.binding
+
+    @property
+    def gaps(self) -> tuple[tuple[int, int], ...]:
+        """Refused sizes (servers) below the largest one that is kept, from which to which."""
+        return gaps_below({n: self._keeps(n) for n in self.sizes}, self.largest)
+
+    @property
+    def held_up_to(self) -> int:
+        """The largest size up to which all that were tried are kept; 0 if there is none."""
+        return held_up_to({n: self._keeps(n) for n in self.sizes}, self.largest)
+
+    def _keeps(self, n_servers: int) -> bool:
+        return self.kept if n_servers == self.n_servers else self.sizes[n_servers].kept
 
     @property
     def _refused_by_opendss(self) -> bool:
@@ -110,6 +126,7 @@ class RequestJudge:
             start=max(self._least, int(_GUESS_SHARE * guess)),
             resolution=RESOLUTION,
             growth=_GROWTH[operation],
+            below=_SIZES_BELOW[self._study.tap_mode],
         )
 
         def judge(wanted: Sequence[int]) -> Wanted[dict[int, float]]:

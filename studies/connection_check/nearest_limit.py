@@ -44,10 +44,9 @@ def nearest_limit(runs: Sequence[Outcome], limits: Limits, stopped: Criterion | 
         found += [(check, before.get(check.criterion, 0.0)) for check in run.checks]
     wanted = [one for one in found if one[0].criterion is stopped]
     moved = [one for one in found if one[0].criterion not in _OF_OPERATION and one[0].used - one[1] > _HARDLY]
-    own_nearest = max(of_base, key=lambda one: one.used, default=None)
+    nearest: tuple[LimitCheck | None, float] = (None, 0.0)
     if wanted:
-        return NearestLimit(*max(wanted, key=lambda one: one[0].used), own_nearest)
-    if moved:
+        nearest = max(wanted, key=lambda one: one[0].used)
+    elif moved:
         nearest = max(moved, key=lambda one: (one[0].used - one[1]) / max(1.0 - one[1], 1e-9))
-        return NearestLimit(*nearest, own_nearest)
-    return NearestLimit(None, 0.0, own_nearest)
+    return NearestLimit(*nearest, max(of_base, key=lambda one: one.used, default=None))

@@ -61,6 +61,9 @@ class RequestRow(TypedRow):
     next_limit_where: str
     at_search_end: bool
     note: str = ""
+    # Sizes below the largest one that were tried and do not fit, in MW at full draw, and up to where all fit.
+    gaps_mw: str = ""
+    held_up_to_mw: float | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,8 @@ def request_row(judged: JudgedRequest, bus: str, mw: float, full_draw_mw: float,
         next_limit=stopped.name if stopped is not None else "",
         next_limit_where=stopped.place() if stopped is not None else "",
         at_search_end=bool(judged.sizes) and above is None,
+        gaps_mw=", ".join(" to ".join(f"{n * mw_per_server:.2f}" for n in dict.fromkeys(gap)) for gap in judged.gaps),
+        held_up_to_mw=judged.held_up_to * mw_per_server if judged.gaps else None,
     )
 
 
@@ -165,7 +170,10 @@ def better_of(firm: RequestRow, flexible: RequestRow) -> RequestRow:
     return replace(flexible, note=note, **same)
 
 
-_LARGEST = ("largest_n_servers", "largest_mw", "margin_mw", "next_limit", "next_limit_where", "at_search_end")
+_LARGEST = (
+    "largest_n_servers", "largest_mw", "margin_mw", "next_limit", "next_limit_where", "at_search_end", "gaps_mw",
+    "held_up_to_mw",
+)  # fmt: skip
 
 
 def limit_rows(judged: JudgedRequest) -> list[CheckedLimitRow]:
@@ -217,7 +225,8 @@ def _finite(check: LimitCheck | None, name: str) -> float | None:
 class RemedyRow(TypedRow):
     """A remedy that was simulated: what is changed, whether the request then keeps every limit, and what it costs.
 
-    `capital_usd` is spent once, `annual_usd` every year with the investment annualised. `in_full`: simulated in every
+    `capital_usd` is spent once, `annual_usd` every year with the investment annualised; `cost_parts` say what of, at
+    which unit costs, and where these come from. `in_full`: simulated in every
     scenario and not only at rest. `limit_used` and the limit are those that bind then; `fault` says why the changed
     circuit could not be used, or why there is no remedy of the kind.
     """
@@ -234,6 +243,7 @@ class RemedyRow(TypedRow):
     limit_used: float | None
     edits: str
     fault: str
+    cost_parts: str = ""
 
 
 @dataclass(frozen=True)
@@ -253,6 +263,7 @@ class LimitedYearRow(TypedRow):
     limit: str
     limit_where: str
     note: str
+    cost_parts: str = ""
 
 
 def remedy_row(tried: TriedRemedy) -> RemedyRow:
@@ -273,6 +284,7 @@ def remedy_row(tried: TriedRemedy) -> RemedyRow:
         limit_used=_finite(check, "used"),
         edits="\n".join(remedy.edits),
         fault=tried.fault,
+        cost_parts="; ".join(tried.cost.parts),
     )
 
 

@@ -10,7 +10,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Engine
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Bases
+from g2g_opt.simulation import Bases
 from g2g_opt.site import Site, smallest_n_servers
 from solvers.largest_by_use import search_largest_by_use
 from studies.connection_check.judging import try_plan
@@ -23,6 +23,8 @@ from studies.shared.tap_search import TapTrial
 Decision = Literal["firm", "flexible", "limited", "refused"]
 # A limited size is looked for to this share of it.
 _RESOLUTION = 0.04
+# Sizes looked at below a limited one: what is granted holds at all of them.
+_SIZES_BELOW = 4
 
 
 @dataclass(frozen=True)
@@ -151,21 +153,25 @@ class GrantedGrid:
         least = max(smallest_n_servers(self._study.models_of(request)), int(self._study.limited_share_min * whole))
         lowest = len(self._study.levels) - 1
         fits = lowest > 0 and (yield from self._use(request, whole, lowest, year)) <= 1.0
-        levels = range(lowest) if fits else (0,)
-        found: list[int] = yield from together([self._largest(request, whole, least, k, year) for k in levels])
+        levels, below = (range(lowest), _SIZES_BELOW) if fits else (range(1), 0)
+        found: list[int] = yield from together([self._largest(request, whole, least, k, year, below) for k in levels])
         if not fits or min(found) < least:
             return found[0]
         return Grant(request, "limited", (*found, whole))
 
-    def _largest(self, request: QueuedRequest, whole: int, least: int, level: int, year: int) -> Wanted[int]:
-        """The most servers, up to `whole`, that hold at a level; 0 if fewer than the least do."""
-        search = search_largest_by_use(whole, n_min=least, start=max(least, whole // 2), resolution=_RESOLUTION)
+    def _largest(
+        self, request: QueuedRequest, whole: int, least: int, level: int, year: int, below: int
+    ) -> Wanted[int]:
+        """The most servers, up to `whole`, that hold at a level, and so do those tried `below`; 0 if fewer do."""
+        search = search_largest_by_use(
+            whole, n_min=least, start=max(least, whole // 2), resolution=_RESOLUTION, below=below
+        )
 
         def judge(sizes: Sequence[int]) -> Wanted[dict[int, float]]:
             uses = yield from together([self._use(request, n, level, year) for n in sizes])
             return dict(zip(sizes, uses, strict=True))
 
-        return (yield from largest_kept(search, judge)).n
+        return (yield from largest_kept(search, judge)).held_up_to
 
     def _use(self, request: QueuedRequest, n: int, level: int, year: int) -> Wanted[float]:
         """Share of the limit that binds so many servers at one level, at rest or, where that holds, in motion."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from g2g_opt.hourly_profile import HourlyProfile
 from g2g_opt.outcome import Outcome
-from g2g_opt.plan import Plan
+from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import GPUS_PER_SERVER
 from solvers.largest_by_use import search_largest_by_use
@@ -22,6 +22,8 @@ from studies.shared.workload import Models, SizeRange
 RESOLUTION = 0.005
 SIZES_AT_ONCE = 2
 GROWTH_AROUND_GUESS = 2.0
+# Sizes looked at below an answer, whether they hold too.
+SIZES_BELOW: dict[TapMode, int] = {"fixed": 3, "own control": 6}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +84,22 @@ def search_cell(
         yield from simulated(asked)
         return {n: limit_use([judged[n]]) for n in asked}
 
+    below = SIZES_BELOW["own control" if study.taps == "own control" else "fixed"]
     if wanted is None:
         sizes = SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)
         search = search_largest_feasible(
             sizes.largest, n_min=sizes.smallest, start=sizes.first, resolution=RESOLUTION, growth=1.6,
-            at_once=SIZES_AT_ONCE,
+            at_once=SIZES_AT_ONCE, below=below,
         )  # fmt: skip
         yield from largest_kept(search, kept)
     else:
         by_use = search_largest_by_use(
-            wanted.largest, n_min=wanted.smallest, start=wanted.first, resolution=RESOLUTION, growth=GROWTH_AROUND_GUESS
+            wanted.largest,
+            n_min=wanted.smallest,
+            start=wanted.first,
+            resolution=RESOLUTION,
+            growth=GROWTH_AROUND_GUESS,
+            below=below,
         )
         yield from largest_kept(by_use, used)
     return CellFound(bus, cell, dict(sorted(judged.items())))

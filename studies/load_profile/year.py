@@ -19,7 +19,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome, StepFigures
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
-from g2g_opt.simulate import simulate_runs
+from g2g_opt.simulation import simulate_runs
 from studies.load_profile.cells import Cell, hours_scenario
 from studies.load_profile.question import LoadProfileQuestion
 

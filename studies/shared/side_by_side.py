@@ -13,7 +13,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Bases, beside_bases, simulate_runs
+from g2g_opt.simulation import Bases, beside_bases, simulate_runs
 from solvers.largest_feasible import LargestFeasible
 from studies.shared.kept_runs import kept_runs
 

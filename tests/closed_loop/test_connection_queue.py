@@ -18,7 +18,7 @@ import pytest
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from studies.catalogue import question_toml
 from studies.cli import parser_of
 from studies.connection_queue.granting import Grant, GrantedGrid, held
@@ -151,7 +151,7 @@ def test_a_queue_that_is_killed_at_work_ends_like_one_left_in_peace(
     os.killpg(again.pid, signal.SIGKILL) if again.poll() is None else None
     again.wait()
     assert g2g("resume", str(root)).wait() == 0
-    _, found = read_results(root)
+    found = read_results(root)[1]
     for table, row in (("queue", QueueRow), ("queue_events", QueueEventRow), ("remedies", QueueRemedyRow)):
         assert gather_as(found, table, row) == gather_as(results, table, row)
 

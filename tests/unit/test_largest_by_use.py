@@ -73,3 +73,24 @@ def test_not_even_the_smallest_and_all_of_them() -> None:
     found, rounds, _ = searched(lambda n: 0.1, 500, start=400)
     assert (found.n, found.n_rejected) == (500, None)
     assert rounds <= 2
+
+
+def test_sizes_below_an_answer_are_looked_at_and_a_gap_is_told() -> None:
+    """Sizes from 30 to 60 break a limit that those around them keep: the answer says so, and up to where all hold."""
+    uses = {n: 2.0 if 30 <= n <= 60 else n / 200.0 for n in range(1, 401)}
+
+    def gapped(below: int) -> LargestFeasible:
+        search = search_largest_by_use(400, start=190, resolution=0.01, below=below)
+        asked = next(search)
+        while True:
+            try:
+                asked = search.send({n: uses[n] for n in asked})
+            except StopIteration as end:
+                return end.value
+
+    assert gapped(0).monotone
+    found = gapped(8)
+    assert 198 <= found.n <= 200
+    assert found.rejected_below
+    assert all(30 <= n <= 60 for n in found.rejected_below)
+    assert found.held_up_to == 29
