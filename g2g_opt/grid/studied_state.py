@@ -16,6 +16,7 @@ from g2g_opt.errors import G2GError, listed
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.circuit_reading import elements
 from g2g_opt.grid.own_units import units_in_words
+from g2g_opt.grid.studied_growth import grown_loads
 from g2g_opt.grid.studied_hour import StudiedHour, studied_hour
 
 # OpenDSS's controls that move something in the circuit, by what holds still while they do not act.
@@ -61,24 +62,25 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
 
     Raises `InputError` as `studied_hour` does.
     """
-    hour = StudiedHour() if at is None else studied_hour(commands, at)
-    circuit = Circuit([*commands, *hour.commands])
+    grown, growth_words = grown_loads(commands)
+    hour = StudiedHour() if at is None else studied_hour([*commands, *grown], at)
+    begin = [*grown, *hour.commands]
+    circuit = Circuit([*commands, *begin])
     left_mode = circuit.command("Get mode")
     loadmult = circuit.command("Get loadmult")
     multiplier, snapshot = float(loadmult), _SNAPSHOT.format(loadmult=loadmult)
     circuit.command(snapshot)
-    year = int(float(circuit.command("Get year")))
     circuit.ask("Solution_SolveNoControl")
     controls = _controls(circuit)
     before = _positions(circuit)
-    settled, moved = [*hour.commands, snapshot], []
+    settled, moved = [*begin, snapshot], []
     words = [*hour.words] or ["studied as a snapshot: the loads at their nominal power, no load shape"]
     if left_mode.lower() != "snap":
         words[0] += f" (the file leaves the mode {left_mode})"
     if multiplier != 1.0:
         words.append(f"LoadMult {multiplier:g} of the file is part of the load level")
-    if year > 0:
-        words.append(f"year {year} of the file: loads have grown accordingly")
+    if growth_words:
+        words.append(growth_words)
     if controls:
         circuit.command(f"Set controlmode=static maxcontroliter={_ROUNDS_MAX}")
         try:

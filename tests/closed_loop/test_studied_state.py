@@ -15,6 +15,14 @@ from g2g_opt.consent import Consent, give_consent
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.studied_state import studied_state
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulate import Engine, simulate_runs
+from g2g_opt.site import sized_site
+from studies.hosting_capacity.study import HostingCapacityStudy
+
+ENGINES: tuple[Engine, Engine] = ("batch", "opendss")
 
 CIRCUIT = """Clear
 New Circuit.demo basekv=33 pu=1.02 bus1=grid MVAsc3=400 MVAsc1=350
@@ -123,3 +131,24 @@ def test_controls_that_never_rest_are_said_and_move_nothing() -> None:
     state = studied_state([line for line in hunting if line])
     assert len(state.commands) == 1
     assert any("did not come to rest" in word for word in state.words)
+
+
+def test_loads_have_grown_by_the_files_year_and_a_site_has_not(tmp_path: Path) -> None:
+    """Four years at 3 % and one load by a curve of its own, as if every load were that much larger, in both engines."""
+    curve = "New GrowthShape.g npts=3 year=[1 2 3] mult=[1.05 1.03 1.02]\nEdit Load.ld1 growth=g"
+    grown = feeder(tmp_path, end=f"{curve}\nSet %growth=3\nSet Year=4\nSolve")
+    # The curve's last factor holds for every year after it.
+    ld1, others = 1200 * 1.05 * 1.03 * 1.02, 1.03**3
+    by_hand = CIRCUIT.replace("kw=1200", f"kw={ld1:.9f}").replace("kw=900", f"kw={900 * others:.9f}")
+    (tmp_path / "larger.dss").write_text(
+        by_hand.replace("kw=150", f"kw={150 * others:.9f}").format(bank="", end="", vreg=122.0)
+    )
+    larger = Feeder.from_dss(tmp_path / "larger.dss")
+    assert base_case(grown) == pytest.approx(base_case(larger), abs=1e-8)
+    assert any("year 4 of the file" in word and "1.09273" in word for word in grown.state)
+    site = sized_site("site", "far", HostingCapacityStudy().load_models(), 100, 0.1)
+    steady = Scenario("steady", 30, replica_share_start=1.0, replica_ramps=(), server_noise=0.0)
+    for engine in ENGINES:
+        a, b = (simulate_runs([(Plan((site,)), steady)], of, Limits(), engine=engine)[0] for of in (grown, larger))
+        assert a.engine == engine
+        np.testing.assert_allclose(a.summary.lowest_pu, b.summary.lowest_pu, rtol=0, atol=2e-7)
