@@ -158,6 +158,18 @@ class Feeder:
             raise unknown_name("bus", name, self.buses, f"in feeder {self.name}")
         return found
 
+    @property
+    def site_buses(self) -> tuple[str, ...]:
+        """Every bus at which a site may be named: energised on some phase, with a voltage base.
+
+        `candidate_buses` are those of three phases among which studies choose where none is named.
+        """
+        return tuple(
+            bus.name
+            for bus in self.buses.values()
+            if bus.phases and bus.kv_ln > 0.0 and bus.name not in self.isolated_buses
+        )
+
     def regulator(self, name: str) -> Regulator:
         """A regulator by name (any case); `InputError` if there is none."""
         found = self.regulators.get(str(name).lower())

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.element_names import INJECTION_PREFIX, NO_GROWTH
 from g2g_opt.circuit.engine_library import ffi, lib, new_context
 from g2g_opt.circuit.parts import Bus, Regulator
 from g2g_opt.errors import InputError, PowerFlowError
@@ -24,9 +25,7 @@ Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
 _SINGULAR = re.compile(r'Inversion Error for (\w+) "([^"]+)"')
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_\-]+")
 _NAME_MAX = 255  # characters of a bus's name, behind which OpenDSS cuts it
-INJECTION_PREFIX = "g2g_"  # of every element we add, so that none collides with a circuit's own
 # A new context would otherwise change the working directory of the process.
 lib.DSS_Set_AllowChangeDir(False)
 
@@ -36,15 +35,6 @@ SETTLED_DT_S = 300.0
 SETTLING_ROUNDS = 200
 _ROUNDS_EXCEEDED = 485  # OpenDSS's number of that error
 KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
-
-
-def check_name(kind: str, name: str) -> str:
-    """`name` if it is safe inside an OpenDSS command, else `InputError`."""
-    if not _SAFE_NAME.fullmatch(name):
-        raise InputError(
-            f"{kind} name {name!r} is not safe in an OpenDSS command; use letters, digits, '_' and '-' only"
-        )
-    return name
 
 
 def _text(answer: Any) -> str:
@@ -155,9 +145,13 @@ class Circuit:
         """
         connection = "wye" if len(nodes) == 1 else "delta"
         place = ".".join(str(n) for n in nodes)
+        if not self._injection_names:
+            # Else a year that the circuit's file sets would grow the injection too, by 2.5 % a year unless stated.
+            self.command(f"New GrowthShape.{NO_GROWTH} npts=1 year=[1] mult=[1]")
         self.command(
             f"New Load.{INJECTION_PREFIX}{name} bus1={bus}.{place} phases=1 conn={connection} kV={kv:.6f} "
-            f"kW={kw:.6f} kvar=0 model=1 vminpu={window_pu[0]:.12g} vmaxpu={window_pu[1]:.12g} status=fixed"
+            f"kW={kw:.6f} kvar=0 model=1 vminpu={window_pu[0]:.12g} vmaxpu={window_pu[1]:.12g} status=fixed "
+            f"growth={NO_GROWTH}"
         )
         self._injection_names.append(name)
         return len(self._injection_names) - 1

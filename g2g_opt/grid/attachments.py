@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from g2g_opt.circuit.opendss_circuit import Circuit, check_name
+from g2g_opt.circuit.element_names import check_name
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Bus
 from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, unknown_name

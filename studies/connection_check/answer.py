@@ -122,9 +122,14 @@ def _sentence(row: RequestRow) -> str:
     if row.largest_mw is None:
         return f"{words}; no size that was tried fits."
     if row.at_search_end:
-        return f"{words}; {row.largest_mw:.2f} MW, where the search ended, still fit."
-    more = row.margin_mw or 0.0
-    return f"{words}; {row.largest_mw:.2f} MW fit, {abs(more):.2f} MW {'more' if more >= 0 else 'less'} than asked."
+        words += f"; {row.largest_mw:.2f} MW, where the search ended, still fit"
+    else:
+        more = row.margin_mw or 0.0
+        words += f"; {row.largest_mw:.2f} MW fit, {abs(more):.2f} MW {'more' if more >= 0 else 'less'} than asked"
+    if row.gaps_mw:
+        words += f", but not all smaller sizes: of those tried {row.gaps_mw} MW do not"
+        words += f", all up to {row.held_up_to_mw:.2f} MW do" if row.held_up_to_mw else ""
+    return f"{words}."
 
 
 def _size_chart(study: ConnectionCheckQuestion, rows: Sequence[TriedSizeRow]) -> Chart:

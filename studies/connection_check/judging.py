@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from g2g_opt.outcome import Engine, Outcome
-from g2g_opt.plan import Plan
+from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site, smallest_n_servers
-from solvers.largest_feasible import search_largest_feasible
+from solvers.largest_feasible import gaps_below, held_up_to, search_largest_feasible
 from studies.connection_check.question import MARGIN_MAX, OPERATIONS, ConnectionQuestion
 from studies.hosting_capacity.capacity import Operation
 from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, together
@@ -22,6 +22,8 @@ RESOLUTION = 0.02
 _SCREENED, _SCREENED_TO = 6, 1.03
 # What a whole run leaves of a size that holds at rest, about, and sizes of a search that are judged in a round.
 _GUESS_SHARE, _SIZES_AT_ONCE = 0.96, 3
+# Sizes looked at below the largest one, whether they hold too.
+_SIZES_BELOW: dict[TapMode, int] = {"fixed": 4, "own control": 12}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,19 @@ class JudgedRequest:
     def deciding(self) -> Outcome:
         """The run that is furthest beyond a limit, or nearest to one."""
         return TapTrial.of(self.trial.plan, self.confirmed).binding if self._refused_by_opendss else self.trial.binding
+
+    @property
+    def gaps(self) -> tuple[tuple[int, int], ...]:
+        """Refused sizes (servers) below the largest one that is kept, from which to which."""
+        return gaps_below({n: self._keeps(n) for n in self.sizes}, self.largest)
+
+    @property
+    def held_up_to(self) -> int:
+        """The largest size up to which all that were tried are kept; 0 if there is none."""
+        return held_up_to({n: self._keeps(n) for n in self.sizes}, self.largest)
+
+    def _keeps(self, n_servers: int) -> bool:
+        return self.kept if n_servers == self.n_servers else self.sizes[n_servers].kept
 
     @property
     def _refused_by_opendss(self) -> bool:
@@ -112,6 +127,7 @@ class RequestJudge:
             try_above=(),
             at_once=_SIZES_AT_ONCE,
             shrink=True,
+            below=_SIZES_BELOW[self._study.tap_mode],
         )
 
         def judge(wanted: Sequence[int]) -> Wanted[dict[int, bool]]:

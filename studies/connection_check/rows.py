@@ -52,6 +52,9 @@ class RequestRow(TypedRow):
     next_limit_where: str
     at_search_end: bool
     note: str = ""
+    # Sizes below the largest one that were tried and do not fit, in MW at full draw, and up to where all fit.
+    gaps_mw: str = ""
+    held_up_to_mw: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ def request_row(judged: JudgedRequest, bus: str, mw: float, mw_per_server: float
         next_limit=stopped.name if stopped is not None else "",
         next_limit_where=stopped.place() if stopped is not None else "",
         at_search_end=bool(judged.sizes) and above is None,
+        gaps_mw=", ".join(" to ".join(f"{n * mw_per_server:.2f}" for n in dict.fromkeys(gap)) for gap in judged.gaps),
+        held_up_to_mw=judged.held_up_to * mw_per_server if judged.gaps else None,
     )
 
 
@@ -146,7 +151,10 @@ def better_of(firm: RequestRow, flexible: RequestRow) -> RequestRow:
     return replace(flexible, note=note, **same)
 
 
-_LARGEST = ("largest_n_servers", "largest_mw", "margin_mw", "next_limit", "next_limit_where", "at_search_end")
+_LARGEST = (
+    "largest_n_servers", "largest_mw", "margin_mw", "next_limit", "next_limit_where", "at_search_end", "gaps_mw",
+    "held_up_to_mw",
+)  # fmt: skip
 
 
 def limit_rows(judged: JudgedRequest) -> list[CheckedLimitRow]:

@@ -20,6 +20,7 @@ from studies.hosting_capacity.exhausted_controllers import exhausted_warning
 from studies.hosting_capacity.frontier import corners, rises
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, CapacityRun, JudgedSizeRow, RungRow
+from studies.hosting_capacity.search import SIZES_BELOW
 from studies.hosting_capacity.stored_answer import answers_of_runs, reading_notes
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Conclusion, Envelope, FeederMap, MissingAnswer, most_and_least
@@ -33,7 +34,7 @@ from studies.shared.typed_rows import gather_as
 # Envelopes shown: those of the largest capacities and of the smallest.
 _ENVELOPES = 8
 
-# Sizes of a gap that are listed one by one.
+# Gaps that are listed one by one.
 _GAP_MAX = 3
 # A flexible answer that is larger than the firm one by less than this ratio adds nothing.
 _ADDS_MIN = 1.005
@@ -174,9 +175,9 @@ def _in_words(row: CapacityRow, again: bool) -> str:
         words += f"; {row.limit_where}"
     words += ")"
     if row.gpus_rejected_below:
-        below, whole = row.gpus_rejected_below.split(), row.power_peak_below_gap_mw
+        below, whole = row.gpus_rejected_below.split(", "), row.power_peak_below_gap_mw
         words += f", with gaps below it: {_listed(below)} GPUs do not keep the limits"
-        words += f"; all sizes tried up to {whole:.2f} MW do" if whole is not None else ""
+        words += f"; all sizes tried up to {whole:.2f} MW do" if whole is not None else "; no smaller size tried does"
     if row.scenario_share_lower_bound is not None:
         words += (
             f", kept in {row.n_scenarios_kept} of {row.n_scenarios} fresh scenarios: in at least "
@@ -185,9 +186,10 @@ def _in_words(row: CapacityRow, again: bool) -> str:
     return words
 
 
-def _listed(gpus: Sequence[str]) -> str:
-    """Sizes, or from which to which they lie where there are many."""
-    return ", ".join(gpus) if len(gpus) <= _GAP_MAX else f"{len(gpus)} sizes tried, {gpus[0]} to {gpus[-1]}"
+def _listed(gaps: Sequence[str]) -> str:
+    """Gaps, the lowest ones first."""
+    more = f" and {len(gaps) - _GAP_MAX} gaps above" if len(gaps) > _GAP_MAX else ""
+    return ", ".join(gaps[:_GAP_MAX]) + more
 
 
 def _peak(row: CapacityRow) -> float:
@@ -285,8 +287,8 @@ def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     ]
     if study.taps == "own control":
         notes.append(
-            "sizes below the answer but those tried (judged.csv): where regulators and capacitors act by themselves, "
-            "what holds may have gaps"
+            f"sizes between those tried (judged.csv): {SIZES_BELOW[study.tap_mode]} are spread below an answer, but "
+            "where regulators and capacitors act by themselves, what holds may have narrower gaps"
         )
     if study.scenario.own_load_share != 1.0:
         notes.insert(0, f"load levels other than {study.scenario.own_load_share:g} of the circuit's own load")

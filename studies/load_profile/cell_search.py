@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from g2g_opt.hourly_profile import HourlyProfile
 from g2g_opt.outcome import Outcome
-from g2g_opt.plan import Plan
+from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import GPUS_PER_SERVER
 from solvers.largest_feasible import search_largest_feasible
@@ -21,6 +21,8 @@ from studies.shared.workload import Models, SizeRange
 RESOLUTION = 0.005
 SIZES_AT_ONCE = 2
 GROWTH_AROUND_GUESS = 1.15
+# Sizes looked at below an answer, whether they hold too.
+SIZES_BELOW: dict[TapMode, int] = {"fixed": 3, "own control": 6}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +73,7 @@ def search_cell(
         growth=1.6 if wanted is None else GROWTH_AROUND_GUESS,
         at_once=SIZES_AT_ONCE,
         shrink=wanted is not None,
+        below=SIZES_BELOW[study.plan(models, bus, sizes.smallest).tap_mode],
     )
     scenario = study.cell_scenario(cell)
     judged: dict[int, Outcome] = {}

@@ -123,3 +123,47 @@ def test_controls_that_never_rest_are_said_and_move_nothing() -> None:
     state = studied_state([line for line in hunting if line])
     assert len(state.commands) == 1
     assert any("did not come to rest" in word for word in state.words)
+
+
+def solved_kw(of: Feeder, element: str) -> float:
+    """What a load draws where 1,000 kW are added at far, in a solution of OpenDSS."""
+    circuit = Circuit(of.commands, tolerance=1e-9, max_iterations=300)
+    for phase in (1, 2, 3):
+        circuit.add_injection(f"site{phase}", "far", (phase,), 11 / 3**0.5, (0.5, 1.5), 1000.0 / 3.0)
+    circuit.finish()
+    circuit.activate(element)
+    return float(circuit.ask_array("CktElement_Get_Powers", "double")[0::2].sum())
+
+
+def test_a_year_of_growth_grows_customers_and_never_a_site(tmp_path: Path) -> None:
+    grown = feeder(tmp_path, end="Set year=5")
+    # 2.5 % a year from the first on, as OpenDSS has it where no growth is stated.
+    assert solved_kw(grown, "Load.ld2") == pytest.approx(900.0 * 1.025**4, rel=1e-6)
+    assert solved_kw(grown, "Load.g2g_site1") == pytest.approx(1000.0 / 3.0, rel=1e-6)
+    said = " ".join(grown.state)
+    assert (
+        "year 5 of the file: loads without a growth shape stand at 1.104 of their power (2.5 % a year, OpenDSS's"
+        in said
+    )
+    slower = feeder(tmp_path, end="Set %growth=1 year=3")
+    assert solved_kw(slower, "Load.ld2") == pytest.approx(900.0 * 1.01**2, rel=1e-6)
+    assert "1.020 of their power (1 % a year)" in " ".join(slower.state)
+
+
+def test_loads_are_powers_whatever_load_model_a_file_leaves(tmp_path: Path) -> None:
+    left = feeder(tmp_path, end="Set loadmodel=admittance\nSolve")
+    assert base_case(left) == pytest.approx(base_case(feeder(tmp_path, end="Solve")), abs=1e-9)
+    assert solved_kw(left, "Load.g2g_site1") == pytest.approx(1000.0 / 3.0, rel=1e-6)
+    assert "the file leaves the load model Admittance" in " ".join(left.state)
+
+
+def test_a_fuse_that_blows_in_one_phase_opens_that_phase_and_is_named(tmp_path: Path) -> None:
+    one_phase = "New Load.one bus1=far.1 phases=1 kv=6.35 kw=900 pf=1"
+    blown = feeder(tmp_path, end=f"{one_phase}\nNew Fuse.f monitoredobj=Line.l2 ratedcurrent=60")
+    assert "line.l2 open none to 1.1 (fuse f)" in " ".join(blown.state)
+    voltages = base_case(blown)
+    assert voltages["far", 1] < 0.1
+    assert min(voltages["far", 2], voltages["far", 3]) > 0.9
+    unstated = feeder(tmp_path, end="New Fuse.f monitoredobj=Line.l2")
+    said = "line.l2 open none to 1 (fuse f, rated at 1 A, OpenDSS's figure where none is stated)"
+    assert said in " ".join(unstated.state)

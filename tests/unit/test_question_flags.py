@@ -290,6 +290,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "losses": (0.05, 0.25),
         "delays_s": (0.5,),
         "two_way": True,
+        "all_limits": True,
         "stale_rules": ("hold", "bound"),
         "outages_s": (60.0, 900.0),
         "outage_start_s": 100.5,
