@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from g2g_opt.evaluate import evaluate
+from g2g_opt.evaluation import evaluate
 from g2g_opt.plan import Plan
 from studies.connection_check.judging import RequestJudge
 from studies.connection_check.study import ConnectionCheckStudy

@@ -165,7 +165,7 @@ def _run_models(options: argparse.Namespace, console: Console) -> int:
 def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.base_case import base_case_words, solve_base_case
     from g2g_opt.feeder import Feeder
-    from g2g_opt.feeder_description import describe_feeder
+    from g2g_opt.feeder_description import describe_feeder, site_notes
     from g2g_opt.feeder_lint import format_findings, lint_feeder
 
     limits = Limits(**{name: getattr(options, name) for name in _BASE_CASE_LIMITS})
@@ -176,10 +176,8 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     console.print(repr(feeder), markup=False)
     for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder, limits)):
         console.print(words, markup=False)
-    named = feeder.candidate_buses if options.all_buses else feeder.candidate_buses[:_BUSES_NAMED]
-    more = "" if len(named) == len(feeder.candidate_buses) else ", ... (--all-buses names all)"
-    places = f"{len(feeder.candidate_buses)} buses can take a site"
-    console.print(f"{places}: {', '.join(named)}{more}" if named else places, markup=False)
+    for words in site_notes(feeder, None if options.all_buses else _BUSES_NAMED):
+        console.print(words, markup=False)
     console.print(format_findings(lint_feeder(feeder)), markup=False)
     if not options.no_picture:
         from studies.report.figures import write_feeder_picture

@@ -340,7 +340,7 @@ class Grids:
     def slopes(self, fleet: Ints, perturbation_kw: Floats) -> Floats:
         """dv/dp (pu/kW) of every node by each phase of some fleets, shape (node, 3, fleet), around the present powers.
 
-        A fleet's kvar move along with its kW (5.4). Scenarios in which it does not converge fail.
+        A fleet's kvar move along with its kW (equation 5.4). Scenarios in which it does not converge fail.
         """
         fleet_slot, fleet_port = self.fleet_slot[fleet], self.fleet_port[fleet]
         slopes = np.zeros((self.network.n_nodes, 3, len(fleet)))

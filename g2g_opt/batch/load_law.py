@@ -1,4 +1,4 @@
-"""What a load branch draws at a voltage (formulations 5.1), as figures that a compiled kernel evaluates.
+"""What a load branch draws at a voltage (equation 5.1), as figures that a compiled kernel evaluates.
 
 A branch draws I = g(m) v, with v the voltage across it (V), m = |v| and g an admittance. Inside its window
 

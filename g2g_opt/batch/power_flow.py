@@ -1,4 +1,4 @@
-"""`BatchPowerFlow`: power flows of many scenarios of one circuit at once (formulations 5.1 to 5.3).
+"""`BatchPowerFlow`: power flows of many scenarios of one circuit at once (equations 5.1 to 5.3).
 
 The network equations Y v = I_source - I_load(v) are solved by a fixed-point iteration on a constant matrix,
 

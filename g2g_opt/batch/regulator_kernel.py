@@ -224,7 +224,9 @@ def sample_regulators(
     hour: int,
     second: float,
 ) -> bool:
-    """Let every control of every `awake` slot look at the voltages; False, and nothing done, where a queue is full."""
+    """Let every control of every `awake` slot look at the voltages (equation 5.9); False, and nothing done, where a
+    queue is full.
+    """
     room = state.shape[1] - QUEUE
     for c in range(len(settings)):
         for s in range(len(awake)):

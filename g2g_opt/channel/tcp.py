@@ -52,7 +52,8 @@ def tcp_arrivals_s(
     queue: int,
     arrival_s: Floats,
 ) -> bool:
-    """Delivery times (s) of messages written at `sent_s` (rising) into `arrival_s`; inf for none by `end_s`.
+    """Delivery times (s) of messages written at `sent_s` (rising) into `arrival_s` (equation 10.6); inf for none by
+    `end_s`.
 
     The k-th segment sent takes `uniforms[k]` (is it lost?) and `delays_s[k]`, the k-th acknowledgement those of the way
     back. `rate_per_s` (0: none) and `queue` are those of the link that segments pass. Returns False if the draws do not

@@ -1,4 +1,4 @@
-"""When messages arrive: a channel as a function from sending times to arrival times (formulations 10).
+"""When messages arrive: a channel as a function from sending times to arrival times (equations, section 10).
 
 What a message says changes nothing about when it arrives. So all arrivals of a run are worked out before it, once, from
 the lane's own random streams.
@@ -92,7 +92,7 @@ def _recorded_arrivals_s(spec: ChannelSpec, sent_s: Floats, outages_s: Floats) -
 
 
 def delays_s(spec: ChannelSpec, n: int, draws: np.random.Generator) -> Floats:
-    """One-way latencies (s) of the first `n` messages or segments."""
+    """One-way latencies (s) of the first `n` messages or segments (equation 10.4)."""
     match spec.latency_kind:
         case "exponential":
             return spec.latency_s * draws.standard_exponential(n)
@@ -108,7 +108,9 @@ def delays_s(spec: ChannelSpec, n: int, draws: np.random.Generator) -> Floats:
 
 @njit(cache=True)
 def through_link(sent_s: Floats, rate_per_s: float, queue: int, leave_s: Floats) -> None:
-    """When messages leave a link that passes `rate_per_s` (0: any) and holds `queue`, into `leave_s`; inf: dropped."""
+    """When messages leave a link that passes `rate_per_s` (0: any) and holds `queue`, into `leave_s` (equation 10.5);
+    inf: dropped.
+    """
     free_s = -np.inf
     for i in range(len(sent_s)):
         if rate_per_s <= 0.0:

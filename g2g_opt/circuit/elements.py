@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.opendss_circuit import INJECTION_PREFIX, Circuit
+from g2g_opt.circuit.element_names import INJECTION_PREFIX
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import LinearElement, LoadBranch
 from g2g_opt.errors import InputError
 

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.element_names import INJECTION_PREFIX
 from g2g_opt.circuit.engine_library import ffi, lib, new_context
 from g2g_opt.circuit.parts import Bus, Regulator
 from g2g_opt.errors import InputError, PowerFlowError
@@ -24,9 +25,7 @@ Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
 _SINGULAR = re.compile(r'Inversion Error for (\w+) "([^"]+)"')
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_\-]+")
 _NAME_MAX = 255  # characters of a bus's name, behind which OpenDSS cuts it
-INJECTION_PREFIX = "g2g_"  # of every element we add, so that none collides with a circuit's own
 # A new context would otherwise change the working directory of the process.
 lib.DSS_Set_AllowChangeDir(False)
 
@@ -36,15 +35,6 @@ SETTLED_DT_S = 300.0
 SETTLING_ROUNDS = 200
 _ROUNDS_EXCEEDED = 485  # OpenDSS's number of that error
 KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
-
-
-def check_name(kind: str, name: str) -> str:
-    """`name` if it is safe inside an OpenDSS command, else `InputError`."""
-    if not _SAFE_NAME.fullmatch(name):
-        raise InputError(
-            f"{kind} name {name!r} is not safe in an OpenDSS command; use letters, digits, '_' and '-' only"
-        )
-    return name
 
 
 def _text(answer: Any) -> str:
@@ -151,7 +141,7 @@ class Circuit:
         """Add a single-phase load between `nodes` of `bus` (one node: to neutral; two: phase to phase).
 
         `kv` is the base of that branch voltage; inside `window_pu` of it the load is constant power, outside an
-        impedance (5.1). Returns its place in the arrays of `set_injections`. Call before `finish`.
+        impedance (equation 5.1). Returns its place in the arrays of `set_injections`. Call before `finish`.
         """
         connection = "wye" if len(nodes) == 1 else "delta"
         place = ".".join(str(n) for n in nodes)

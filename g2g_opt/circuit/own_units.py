@@ -107,8 +107,13 @@ def units_in_words(circuit: Circuit) -> list[str]:
             continue
         power_kw = -float(np.sum(circuit.ask_array("CktElement_Get_Powers", "double")[0::2]))
         if kind == "pvsystem":
-            kva, irradiance = (float(circuit.command(f"? PVSystem.{name}.{p}")) for p in ("kva", "irradiance"))
+            kva, irradiance, cut_in = (
+                float(circuit.command(f"? PVSystem.{name}.{p}")) for p in ("kva", "irradiance", "%cutin")
+            )
             told = f"injects {_kw(power_kw)} of {kva:,.6g} kVA at irradiance {irradiance:g}"
+            if cut_in > 0.0:
+                # OpenDSS's 20 % where nothing is stated: mornings, evenings and dim days are without PV.
+                told += f" (off below {cut_in:g} % of that)"
         elif kind == "storage":
             kwh = float(circuit.command(f"? Storage.{name}.kwhstored"))
             does = "discharges" if power_kw > 0.0 else "draws"

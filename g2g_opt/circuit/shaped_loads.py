@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.element_names import INJECTION_PREFIX
 from g2g_opt.circuit.elements import load_branches
 from g2g_opt.circuit.engine_library import ffi, lib
-from g2g_opt.circuit.opendss_circuit import INJECTION_PREFIX, KEEP_YPRIM, Circuit
+from g2g_opt.circuit.opendss_circuit import KEEP_YPRIM, Circuit
 
 Floats = NDArray[np.float64]
 

@@ -17,8 +17,9 @@ from datetime import datetime
 
 import numpy as np
 
+from g2g_opt.circuit.element_names import INJECTION_PREFIX
 from g2g_opt.circuit.elements import elements
-from g2g_opt.circuit.opendss_circuit import INJECTION_PREFIX, Circuit
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import InputError, listed, shown
 
 _ALIKE_PU = 1e-5

@@ -15,6 +15,7 @@ from datetime import datetime
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.own_units import units_in_words
+from g2g_opt.circuit.studied_growth import grown_loads
 from g2g_opt.circuit.studied_hour import StudiedHour, studied_hour
 from g2g_opt.errors import G2GError, listed
 
@@ -44,7 +45,11 @@ _MOVED = {
 }
 _ROUNDS_MAX = 200
 # Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.
-_SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1 loadmult={loadmult}"
+_SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1 loadmodel=powerflow loadmult={loadmult}"
+# Devices that open and close elements, with the property of the current (A) at which they do.
+_RATED_BY = {"swtcontrol": "", "relay": "phasetrip", "recloser": "phasetrip", "fuse": "ratedcurrent"}
+_OPEN, _NOWHERE = "open", "none"
+_POWER_FLOW = "powerflow"
 _Positions = dict[str, dict[str, str]]
 
 
@@ -61,24 +66,27 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
 
     Raises `InputError` as `studied_hour` does.
     """
-    hour = StudiedHour() if at is None else studied_hour(commands, at)
-    circuit = Circuit([*commands, *hour.commands])
-    left_mode = circuit.command("Get mode")
+    grown, growth_words = grown_loads(commands)
+    hour = StudiedHour() if at is None else studied_hour([*commands, *grown], at)
+    begin = [*grown, *hour.commands]
+    circuit = Circuit([*commands, *begin])
+    left_mode, left_model = circuit.command("Get mode"), circuit.command("Get loadmodel")
     loadmult = circuit.command("Get loadmult")
     multiplier, snapshot = float(loadmult), _SNAPSHOT.format(loadmult=loadmult)
     circuit.command(snapshot)
-    year = int(float(circuit.command("Get year")))
     circuit.ask("Solution_SolveNoControl")
     controls = _controls(circuit)
     before = _positions(circuit)
-    settled, moved = [*hour.commands, snapshot], []
+    settled, moved = [*begin, snapshot], []
     words = [*hour.words] or ["studied as a snapshot: the loads at their nominal power, no load shape"]
     if left_mode.lower() != "snap":
         words[0] += f" (the file leaves the mode {left_mode})"
     if multiplier != 1.0:
         words.append(f"LoadMult {multiplier:g} of the file is part of the load level")
-    if year > 0:
-        words.append(f"year {year} of the file: loads have grown accordingly")
+    if left_model.lower() != _POWER_FLOW:
+        words.append(f"the file leaves the load model {left_model}; loads and sites are studied as powers")
+    if growth_words:
+        words.append(growth_words)
     if controls:
         circuit.command(f"Set controlmode=static maxcontroliter={_ROUNDS_MAX}")
         try:
@@ -88,16 +96,30 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         except G2GError as error:
             at_rest, reason = False, str(error)
         if at_rest:
+            switching = _switching(circuit, controls)
             for element, after in _positions(circuit).items():
                 for name, value in after.items():
                     if value != before[element][name]:
-                        settled.append(_restore(element, name, value))
-                        moved.append(f"{element} {name} {_short(before[element][name])} to {_short(value)}")
+                        settled += _restore(element, name, before[element][name], value)
+                        told = f"{element} {name} {_short(before[element][name])} to {_short(value)}"
+                        moved.append(told + (switching.get(element, "") if name == _OPEN else ""))
         else:
             words.append(f"the circuit's controls did not come to rest without a site ({reason}): nothing was moved")
     if moved:
         words.append("its controls were settled once without a site and moved: " + "; ".join(moved))
     return StudiedState(tuple(settled), (*words, *units_in_words(circuit), *held_words(controls)))
+
+
+def _switching(circuit: Circuit, controls: dict[str, list[str]]) -> dict[str, str]:
+    """By element, which device opens or closes it, in words; OpenDSS rates one at 1 A where nothing is stated."""
+    found = {}
+    for kind in _RATED_BY:
+        for name in controls.get(kind, []):
+            element = circuit.command(f"? {kind}.{name}.switchedobj").lower()
+            unstated = _RATED_BY[kind] and float(circuit.command(f"? {kind}.{name}.{_RATED_BY[kind]}")) == 1.0
+            rated = ", rated at 1 A, OpenDSS's figure where none is stated" if unstated else ""
+            found[element] = f" ({kind} {name}{rated})"
+    return found
 
 
 def held_words(controls: dict[str, list[str]]) -> list[str]:
@@ -132,19 +154,33 @@ def _positions(circuit: Circuit) -> _Positions:
     for kind, name in elements(circuit):
         if kind in CONTROLS or not circuit.ask("CktElement_Get_Enabled"):
             continue
-        n_terminals = int(circuit.ask("CktElement_Get_NumTerminals"))
         element = f"{kind}.{name}"
         found[element] = {}
         # A bank that is switched off counts as open, too; its states say it all.
         if kind != "capacitor":
-            is_open = [circuit.ask("CktElement_IsOpen", terminal, 0) for terminal in range(1, n_terminals + 1)]
-            found[element]["open"] = " ".join(str(k) for k, opened in enumerate(is_open, 1) if opened) or "none"
+            found[element][_OPEN] = _open_places(circuit)
         for prop in _MOVED.get(kind, ()):
             found[element][prop] = circuit.command(f"? {element}.{prop}").strip()
     return found
 
 
-def _restore(element: str, name: str, value: str) -> str:
-    if name != "open":
-        return f"Edit {element} {name}={value}"
-    return f"Close {element}" if value == "none" else f"Open {element} {value.split()[0]}"
+def _open_places(circuit: Circuit) -> str:
+    """Where the active element is open: terminals ("1"), phases where one is open in part ("1.2 1.3"), or "none"."""
+    found = []
+    n_phases = int(circuit.ask("CktElement_Get_NumPhases"))
+    for terminal in range(1, int(circuit.ask("CktElement_Get_NumTerminals")) + 1):
+        phases = [k for k in range(1, n_phases + 1) if circuit.ask("CktElement_IsOpen", terminal, k)]
+        found += [str(terminal)] if len(phases) == n_phases else [f"{terminal}.{phase}" for phase in phases]
+    return " ".join(found) or _NOWHERE
+
+
+def _restore(element: str, name: str, before: str, after: str) -> list[str]:
+    """Commands that bring what stood at `before` to `after`."""
+    if name != _OPEN:
+        return [f"Edit {element} {name}={after}"]
+    were_open = dict.fromkeys(place.partition(".")[0] for place in before.split() if before != _NOWHERE)
+    are_open = [place.replace(".", " ") for place in after.split() if after != _NOWHERE]
+    return [
+        *(f"Close {element} {terminal}" for terminal in were_open),
+        *(f"Open {element} {place}" for place in are_open),
+    ]

@@ -1,4 +1,4 @@
-"""Regulators that follow the voltages: one step of one regulator at a time (formulations 4, AdaptiveTap)."""
+"""Regulators that follow the voltages: one step of one regulator at a time (equation 4.7)."""
 
 from __future__ import annotations
 

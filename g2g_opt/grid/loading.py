@@ -75,7 +75,7 @@ def judged_conductors(branch: Branch, rating: JudgedRating) -> Iterator[tuple[in
 
 
 class BranchLoading:
-    """Currents over ratings of all closed branches with a rating, for many solutions at once.
+    """Currents over ratings of all closed branches with a rating, for many solutions at once (equation 3.4).
 
     The loading of a branch is its largest phase-conductor current over the rating of its terminal: of a line (and of
     whatever else has two ends) at the first one, of a transformer at all windings. Built from the branches' present

@@ -48,7 +48,7 @@ class OpenDSSGrid(GridBackend[GridState]):
     `exclude_buses`) or `dss_case_dir` and `dss_master_file`. `dss_controls` lets the circuit's own controls act, which
     come to rest with the sites' first power before time is counted. `tolerance` is OpenDSS's solution tolerance;
     `constant_power_window_pu` the band in which everything attached draws constant power. `unserved`: when an attached
-    load leaves it and is served something else than asked (5.2), "raise" a `PowerFlowError`, or "record" it in
+    load leaves it and is served something else than asked (equation 5.2), "raise" a `PowerFlowError`, or "record" it in
     `served`; the feeder's own loads are recorded, in `own_loads`. `record_loading` records loadings at every step, as
     shares of `rating_basis` ratings. `enforce_tap_range=False` lets taps leave their range. `own_load_share` is that of
     the feeder's own loads (fixed ones keep all), `own_sun_share` of its PV systems' irradiance, beside which its
@@ -383,7 +383,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         return slopes
 
     def estimate_tap_sensitivity(self) -> Floats:
-        """Voltage change (pu) per tap step, shape (len(v_index), regulator in the feeder's order) (5.4)."""
+        """Voltage change (pu) per tap step, shape (len(v_index), regulator in the feeder's order) (equation 5.4)."""
         seen = self.voltages_vector()
         slopes = measure_tap_slopes(self._running(), self.feeder.regulators, self._monitored_pu)
         self._vector = seen

@@ -11,7 +11,7 @@ from solvers.highs import SparseProgram
 from solvers.siting.columns import Columns, RowStack, add_choices, add_storage
 from solvers.siting.problem import Placement, SitingPlan, SitingProblem
 
-# Of (8.2): row, point, +1 upper or -1 lower.
+# Of equation 8.2: row, point, +1 upper or -1 lower.
 ProgramRow = tuple[int, int, int]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

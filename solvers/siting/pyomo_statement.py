@@ -18,7 +18,7 @@ from solvers.siting.problem import Placement, SitingProblem
 def siting_model(
     problem: SitingProblem, at: Iterable[tuple[int, int]] | None = None, excluded: Sequence[Placement] = ()
 ) -> pyo.ConcreteModel:
-    """(8.1), (8.2) and (1) to (5) of `siting.problem`, with whole taps; without the `excluded` placements.
+    """Equations 8.1, 8.2 and (1) to (5) of `siting.problem`, with whole taps; without the `excluded` placements.
 
     Rows (4) are written `at` these (row, point) only, at all of them if there are none given.
     """

@@ -9,20 +9,21 @@ from typing import ClassVar
 
 from g2g_opt.assembly import assemble
 from g2g_opt.datacenter.config import InferenceModelSpec
-from g2g_opt.datacenter.workloads.curves import LogisticModelStore
+from g2g_opt.datacenter.workloads.curves import LogisticModelStore, fit_logistic
 from g2g_opt.datacenter.workloads.feasible_power import (
     feasible_power_range_kw,
     match_peak_replicas,
     measurements_meeting_deadline,
 )
+from g2g_opt.datacenter.workloads.measurements import Measurement, spec_measurements
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy
-from g2g_opt.simulate import simulate_runs
+from g2g_opt.simulation import simulate_runs
 from g2g_opt.site import Deployment, Site
-from solvers.largest_feasible import LargestFeasible, search_largest_feasible
+from solvers.largest_feasible import LargestFeasible, gaps_below, search_largest_feasible
 from studies.ai_choices.answer import conclusion_of
 from studies.ai_choices.choices import AIChoice
 from studies.ai_choices.question import AIChoicesQuestion
@@ -37,6 +38,10 @@ from studies.shared.typed_rows import gather_as, to_rows
 # Searches for the largest fleet: up to so many MW of GPUs, this fine, so many sizes at once.
 _HOSTED_MAX_MW, _RESOLUTION, _AT_ONCE = 20.0, 0.01, 6
 _FIRST_MW = 2.0
+# Of fewer the logistic form cannot be fitted.
+_LOGISTIC_POINTS_MIN = 3
+# Sizes looked at below an answer, whether they hold too.
+_SIZES_BELOW = 6
 _WEIGHT = {True: 12.0, False: 1.0}
 
 
@@ -72,7 +77,8 @@ class AIChoicesStudy(AIChoicesQuestion):
         spec = choice.spec()
         if self.sizing == "measured":
             return match_peak_replicas(spec, self.peak_mw)
-        largest_w = float(_power_w(spec, [max(spec.feasible_batch_sizes)])[0])
+        power_w = _power_w if self.sizing == "curve" else logistic_power_w
+        largest_w = power_w(spec, [max(spec.feasible_batch_sizes)])[0]
         return max(1, math.ceil(1e6 * self.peak_mw / largest_w))
 
     def site(self, choice: AIChoice, n_replicas: int, base_kw: float | None = None) -> Site:
@@ -115,8 +121,9 @@ class AIChoicesStudy(AIChoicesQuestion):
         none, controlled = simulate_runs(runs, feeder, self.limits, trace_dir=Path(self.trace_dir))
         failure = none.failure or controlled.failure
         sizes = spec.feasible_batch_sizes
-        ends = _power_w(spec, [sizes[0], sizes[-1]])
         measured = measurements_meeting_deadline(spec)
+        few = len(_measured_below(spec)) < _LOGISTIC_POINTS_MIN
+        ends_w = None if few else logistic_power_w(spec, [sizes[0], sizes[-1]])
 
         def figure(run: Outcome, name: str) -> float | None:
             if run.failure is not None:
@@ -131,7 +138,7 @@ class AIChoicesStudy(AIChoicesQuestion):
             sizes[0],
             sizes[-1],
             feasible_power_range_kw(spec, n_replicas) / 1e3,
-            n_replicas * float(ends[1] - ends[0]) / 1e6,
+            None if ends_w is None else n_replicas * (ends_w[1] - ends_w[0]) / 1e6,
             figure(none, "integral"),
             figure(controlled, "integral"),
             figure(none, "throughput_tps"),
@@ -169,7 +176,9 @@ class AIChoicesStudy(AIChoicesQuestion):
         per_replica_mw = max(row.avg_power_w for row in measurements_meeting_deadline(choice.spec())) / 1e6
         n_max = max(1, int(_HOSTED_MAX_MW / per_replica_mw))
         first = max(1, min(n_max, int(_FIRST_MW / per_replica_mw)))
-        search = search_largest_feasible(n_max, start=first, resolution=_RESOLUTION, at_once=_AT_ONCE, shrink=True)
+        search = search_largest_feasible(
+            n_max, start=first, resolution=_RESOLUTION, at_once=_AT_ONCE, shrink=True, below=_SIZES_BELOW
+        )
         scenario, seen = self.hosting_scenario(), dict[int, Outcome]()
 
         def judge(sizes: Sequence[int]) -> Wanted[dict[int, bool]]:
@@ -211,7 +220,8 @@ class AIChoicesStudy(AIChoicesQuestion):
             best.summary.power_mean_mw if best is not None else 0.0,
             best.summary.power_peak_mw if best is not None else 0.0,
             self._refused(next_run) if next_run is not None else f"the search, which ends at {_HOSTED_MAX_MW:g} MW",
-            ", ".join(str(n) for n in found.rejected_below),
+            ", ".join(" to ".join(str(n) for n in dict.fromkeys(gap)) for gap in gaps_below(found.judged, found.n)),
+            found.held_up_to,
         )
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
@@ -226,3 +236,16 @@ def _power_w(spec: InferenceModelSpec, batch_sizes: Sequence[int]) -> list[float
     if not batch_sizes:
         raise InputError(f"model {spec.model_label!r} has no batch size")
     return [float(curve.eval(size)) for size in batch_sizes]
+
+
+def logistic_power_w(spec: InferenceModelSpec, batch_sizes: Sequence[int]) -> list[float]:
+    """Power of a replica (W) at batch sizes, as published: the logistic form up to the largest feasible size."""
+    measured = _measured_below(spec)
+    curve = fit_logistic(list(measured), [row.avg_power_w for row in measured.values()])
+    return [float(curve.eval(size)) for size in batch_sizes]
+
+
+def _measured_below(spec: InferenceModelSpec) -> dict[int, Measurement]:
+    """What was measured up to the largest size that meets the target, those on the way that miss it included."""
+    largest = max(spec.feasible_batch_sizes)
+    return {size: row for size, row in spec_measurements(spec).items() if size <= largest}

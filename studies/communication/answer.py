@@ -241,10 +241,12 @@ def _warnings(survivors: dict[str, list[Survivor]]) -> Iterator[str]:
     for bus, found in survivors.items():
         gaps = sum(row.n_refused_below > 0 for one in found for row in one.rows)
         n = sum(len(one.rows) for one in found)
+        least = min((row.held_up_to_mw for one in found for row in one.rows if row.n_refused_below), default=0.0)
         if gaps:
             yield (
-                f"bus {bus}: in {gaps} of {n} searches smaller sizes than the answer break a limit: regulators and "
-                "controllers settle in steps, and differences of a step between links mean little"
+                f"bus {bus}: in {gaps} of {n} searches smaller sizes than the answer break a limit; the lowest one is "
+                f"above {least:.2f} MW, up to which all that were tried hold: regulators and controllers settle in "
+                "steps, and differences of a step between links mean little"
             )
 
 

@@ -12,9 +12,9 @@ from g2g_opt.channel.lanes import run_tables
 from g2g_opt.coordinator import RunTiming
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
-from g2g_opt.simulate import simulate_runs
+from g2g_opt.simulation import simulate_runs
 from g2g_opt.site import GPUS_PER_SERVER
-from solvers.largest_feasible import search_largest_feasible
+from solvers.largest_feasible import held_up_to, search_largest_feasible
 from studies.communication.links import LinkState
 from studies.communication.question import CommunicationQuestion
 from studies.communication.rows import LinkRunRow, SurvivingRow, link_columns
@@ -28,6 +28,8 @@ SIZES_AT_ONCE = 2
 _GROWTH, _GROWTH_AROUND_GUESS = 1.6, 1.15
 # Multiples of an answer that are looked at above it: regulators and controllers make gaps.
 _TRY_ABOVE = (1.03, 1.08, 1.15, 1.3)
+# Sizes looked at below an answer, whether they hold too.
+_SIZES_BELOW = 8
 
 # One search: over which link (None: firm), in which draw, and where to begin (servers), if something is known.
 Wish = tuple[LinkState | None, int, int | None]
@@ -79,6 +81,7 @@ class Survival:
             try_above=_TRY_ABOVE,
             at_once=SIZES_AT_ONCE,
             shrink=guess is not None,
+            below=_SIZES_BELOW,
         )
 
         def judge(asked: Sequence[int]) -> Wanted[dict[int, bool]]:
@@ -113,6 +116,7 @@ class Survival:
         confirmed: Outcome | None,
         notes: Sequence[str],
     ) -> SurvivingRow:
+        held = held_up_to({m: run.kept for m, run in judged.items()}, n)
         above = min((m for m, run in judged.items() if m > n and not run.kept), default=None)
         stopped = judged[above].verdict.binding if above is not None else None
         shown = link if link is not None else LinkState()
@@ -132,6 +136,7 @@ class Survival:
             limit=stopped.in_words() if stopped is not None else "",
             sizes_judged=len(judged),
             n_refused_below=sum(not run.kept for m, run in judged.items() if m < n),
+            held_up_to_mw=judged[held].summary.power_peak_mw if held else 0.0,
             note="; ".join(notes),
             voltage_age_s=ages[0],
             command_age_s=ages[1],

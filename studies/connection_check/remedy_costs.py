@@ -65,7 +65,7 @@ class UnitCosts:
         )
 
     def of(self, amounts: Amounts, discount_rate: float) -> RemedyCost:
-        """The cost of so much of each item, with investments paid off at `discount_rate` (share a year).
+        """The cost of so much of each item, with investments paid off at `discount_rate` (share a year) (equation 6.6).
 
         The annuity of 1 $ over n years at a rate r is r / (1 - (1 + r)^-n).
         """

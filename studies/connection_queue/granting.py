@@ -22,6 +22,8 @@ from studies.shared.tap_search import TapTrial
 Decision = Literal["firm", "flexible", "limited", "refused"]
 # A limited size is looked for to this share, and lowered by it where the whole run does not hold.
 _RESOLUTION, _LESS, _ROUNDS_MAX = 0.04, 0.94, 4
+# Sizes looked at below the largest one: what is granted holds at all of them.
+_SIZES_BELOW = 4
 
 
 @dataclass(frozen=True)
@@ -152,10 +154,17 @@ class GrantedGrid:
         return [share for k, share in self.cases(year) if k == level]
 
     def _largest_at_rest(self, request: QueuedRequest, whole: int, least: int, level: int, year: int) -> int:
-        """The most servers that hold at a level at rest; 0 if fewer than the least do."""
+        """The most servers up to which all that are tried hold at a level at rest; 0 if fewer than the least do."""
         rests = [rest for share in self._shares(level, year) for rest in self._rests(share)]
         search = search_largest_feasible(
-            whole, n_min=least, resolution=_RESOLUTION, growth=2.0, try_above=(), at_once=3, shrink=True
+            whole,
+            n_min=least,
+            resolution=_RESOLUTION,
+            growth=2.0,
+            try_above=(),
+            at_once=3,
+            shrink=True,
+            below=_SIZES_BELOW,
         )
 
         def judge(sizes: Sequence[int]) -> Wanted[dict[int, bool]]:
@@ -163,7 +172,7 @@ class GrantedGrid:
             return {n: trial.kept for n, trial in zip(sizes, tried, strict=True)}
 
         (found,) = run_side_by_side(self._study, self._feeder, [largest_kept(search, judge)])
-        return found.n
+        return found.held_up_to
 
     def _largest(self, request: QueuedRequest, n: int, least: int, level: int, year: int) -> int:
         """The servers at which a level also holds in motion, from `n` down; 0 if fewer than the least do."""

@@ -18,7 +18,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_library import parse_scenario, scenario_json
-from g2g_opt.simulate import simulate_assembled, simulate_runs
+from g2g_opt.simulation import simulate_assembled, simulate_runs
 from g2g_opt.study_case import StudyCase
 from studies.controllers.answer import conclusion_of
 from studies.controllers.choices import ControllerChoice

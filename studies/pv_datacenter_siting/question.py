@@ -142,7 +142,7 @@ class SitingQuestion(SiteQuestion):
     """The question, complete enough to rerun: where do PV plants and datacenters go on `feeder`, and how large?
 
     Each datacenter is at full draw all day; with `site_scale_max` above `site_scale_min` their sizes are free between
-    these shares of what is given, and a kW is worth `site_value_per_kw`. Costs are those of formulations 8.1.
+    these shares of what is given, and a kW is worth `site_value_per_kw`. Costs are those of equation 8.1.
 
     Days come from the hourly `profile`: "five" by the rule of `days`, or "typical": `n_typical_days` weighted ones
     with the extremes of the year among them. The plan is checked on all hours of the year; up to `days_added_max` days

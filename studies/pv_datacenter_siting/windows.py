@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from g2g_opt.evaluate import evaluate
+from g2g_opt.evaluation import evaluate
 from g2g_opt.grid.generator import HeldGenerator
 from g2g_opt.grid.load import HeldLoad
 from g2g_opt.grid.opendss import OpenDSSGrid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,8 @@ from g2g_opt.limits import Limits
 from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Bases, beside_bases, simulate_runs
-from solvers.largest_feasible import LargestFeasible, Search
+from g2g_opt.simulation import Bases, beside_bases, simulate_runs
+from solvers.largest_feasible import LargestFeasible
 from studies.shared.kept_runs import kept_runs
 
 
@@ -27,6 +28,8 @@ class RunRequest:
 
 
 Result = TypeVar("Result")
+# What a search is told of a size: yes or no, or the share of the limit that it uses up.
+Answer = TypeVar("Answer")
 # Yields requests, is sent their simulations in the same order, returns its result.
 Wanted = Generator[tuple[RunRequest, ...], Sequence[Outcome], Result]
 
@@ -68,7 +71,8 @@ def together(parts: Sequence[Wanted[Any]]) -> Wanted[list[Any]]:
 
 
 def largest_kept(
-    search: Search, judge: Callable[[tuple[int, ...]], Wanted[Mapping[int, bool]]]
+    search: Generator[tuple[int, ...], Mapping[int, Answer], LargestFeasible],
+    judge: Callable[[tuple[int, ...]], Wanted[Mapping[int, Answer]]],
 ) -> Wanted[LargestFeasible]:
     """A search for the largest feasible size, whose sizes are judged by the simulations that `judge` asks for."""
     sizes = next(search)
@@ -79,6 +83,12 @@ def largest_kept(
         except StopIteration as end:
             found: LargestFeasible = end.value
             return found
+
+
+def limit_use(runs: Sequence[Outcome]) -> float:
+    """Share of the limit that binds runs: at most 1 exactly if all are kept, infinite if one has no answer."""
+    used = max(run.verdict.used for run in runs)
+    return min(used, 1.0) if all(run.kept for run in runs) else max(used, math.nextafter(1.0, 2.0))
 
 
 def run_side_by_side(

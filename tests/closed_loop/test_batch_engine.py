@@ -38,7 +38,7 @@ from g2g_opt.controller.adaptive_tap import AdaptiveTapConfig, AdaptiveTapContro
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 
 # Random scenarios compared on each feeder; 200 takes about a minute.
 N_RANDOM = int(os.environ.get("G2G_RANDOM_RUNS", "25"))

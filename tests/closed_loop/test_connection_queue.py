@@ -12,7 +12,7 @@ import pytest
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from studies.cli import parser_of
 from studies.connection_queue.granting import Grant, GrantedGrid, held
 from studies.connection_queue.requests_file import read_requests

@@ -1,4 +1,4 @@
-"""Components that are not ours in the loop: a small grid, subclasses, other periods (formulations 1)."""
+"""Components that are not ours in the loop: a small grid, subclasses, other periods (equations, section 1)."""
 
 from __future__ import annotations
 

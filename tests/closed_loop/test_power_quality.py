@@ -33,7 +33,7 @@ from g2g_opt.metrics.rapid_voltage_change import largest_changes
 from g2g_opt.metrics.unbalance import negative_sequence_unbalance, nema_unbalance
 from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from g2g_opt.site import sized_site
 from g2g_opt.tap_position import TapPosition, TapSchedule
 

@@ -1,4 +1,4 @@
-"""What a grid refuses, before anything runs; and what it does with load it cannot serve (formulations 5.2)."""
+"""What a grid refuses, before anything runs; and what it does with load it cannot serve (equation 5.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load shift between sites (formulations 4): by hand, and in a loop."""
+"""Load shift between sites (equations, section 4): by hand, and in a loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Controllers of regulator taps (formulations 4): the schedule and the adaptive rule, by hand and in a loop."""
+"""Controllers of regulator taps (equations, section 4): the schedule and the adaptive rule, by hand and in a loop."""
 
 from __future__ import annotations
 
