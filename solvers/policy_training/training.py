@@ -97,7 +97,8 @@ def train_policy(
     `load_mw` (record, zone) is without datacenters, `features` (record, feature); one that is constant is left out.
     `scale` (feature,) divides features before (2) is counted: standard deviations make the bound independent of units.
     `free_intercept` leaves constant moves out of (2). Ties are broken by the least move, and along `tie_direction`
-    (datacenter, 1 + feature) if there is one. Raises `SolverError` on eps < 0 or shapes that do not fit.
+    (datacenter, 1 + feature) if there is one. Rows of latency that loads of the records break are stated one after the
+    other, until there are none. Raises `SolverError` on eps < 0 or shapes that do not fit.
     """
     x = with_intercept(features, scale, eps)
     if len(x) != len(load_mw):
@@ -129,6 +130,20 @@ def train_policy(
         if newton.memory_bytes <= MEMORY_MAX_BYTES:
             own = ("interior point by structure", newton.optimum)
     found = solve_quadratic_program(program, own)
+    theta = found.x[: -terms.n_entries].reshape(len(x), -1)[:, blocks.theta_at : blocks.theta_at + network.n]
+    if found.certificate.holds and (limits := network.limits.broken_by(theta * power_mw)) is not None:
+        again = train_policy(
+            system,
+            load_mw,
+            injected_mw,
+            replace(network, limits=limits),
+            features,
+            eps,
+            scale=scale,
+            free_intercept=free_intercept,
+            tie_direction=tie_direction,
+        )
+        return replace(again, seconds=again.seconds + found.seconds)
     matrix = np.zeros((network.n, len(varies)))
     parts = found.x[-terms.n_entries :].reshape(shape)
     matrix[:, varies] = unit * (parts[0] - parts[1])

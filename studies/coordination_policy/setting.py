@@ -52,8 +52,9 @@ class CoordinationSetting:
 
     def trained_network(self, latency_margin: float) -> DatacenterNetwork:
         """The network with a share of its latency loss held back, for training."""
-        alpha = self.alpha * (1.0 - latency_margin)
-        return replace(self.network, limits=shift_limits(self.system.latency, self.demand_mw, self.base_latency, alpha))
+        alpha, known = self.alpha * (1.0 - latency_margin), self.network.limits
+        limits = shift_limits(self.system.latency, self.demand_mw, self.base_latency, alpha, known)
+        return replace(self.network, limits=limits)
 
     def dispatched(self, load_mw: Floats, injected_mw: Floats, theta_mw: Floats) -> DispatchSolution:
         """Dispatch of hours (hour, zone) with datacenters' loads (datacenter,) or (hour, datacenter)."""
