@@ -88,14 +88,17 @@ class ShiftLimits:
         """By how much a row must be missed to be stated, in MW per hop."""
         return min(_BROKEN_MW, _BROKEN_SHARE * self.total_mw)
 
-    def broken_by(self, theta_mw: Floats) -> ShiftLimits | None:
-        """These limits with the rows that loads (record, datacenter) break besides; None if they break none."""
+    def broken_by(self, theta_mw: Floats, by_mw: float | None = None) -> ShiftLimits | None:
+        """These limits with the rows that loads (record, datacenter) break besides; None if they break none.
+
+        By more than `by_mw` (MW per hop), or than a solver's rounding if it is not given.
+        """
         if self.transport is None:
             return None
         loads = theta_mw[np.isfinite(theta_mw).all(axis=1)]
         own = self.transport.prices(loads)
         missed = (own * loads).sum(axis=1) - self.transport.bound(own, self.latency_max)
-        new = np.unique(own[missed > self.broken_mw], axis=0)
+        new = np.unique(own[missed > (self.broken_mw if by_mw is None else by_mw)], axis=0)
         # What is stated already is missed by no more than a solver's rounding.
         stated = {row.tobytes() for row in self.rows}
         return self._with_rows(new[[row.tobytes() not in stated for row in new]])
