@@ -51,6 +51,8 @@ LEAST_MOVE, ALONG = 5e-7, 1e-5
 _CONSTANT, _SMALLEST = 1e-7, 1e-6
 # A row of latency is stated before there is an optimum if it is broken by more than this share of all work.
 _ROUGH_SHARE = 1e-4
+# Operations a second of dense and of sparse factorisations, and seconds for a zone of a record.
+_DENSE_PER_S, _SPARSE_PER_S, _ZONE_S = 2e10, 7e8, 1e-5
 # What systems of all records together may take.
 MEMORY_MAX_BYTES = 2e9
 
@@ -148,7 +150,7 @@ def train_policy(
     program = _training_program(blocks, base, terms)
     own = None
     # What flows over a line without reactance follows from no angle.
-    if not (blocks.by_angles and system.lines.bars.any()):
+    if not blocks.by_angles or (not system.lines.bars.any() and _by_structure_s(terms, system) < _in_general_s(terms)):
         newton = TrainingNewton(blocks, system, network, base, terms)
         if newton.memory_bytes <= MEMORY_MAX_BYTES:
             own = ("interior point by structure", newton.optimum)
@@ -168,6 +170,18 @@ def train_policy(
     ties = float((0.5 * squares * parts**2 + linear * parts).sum())
     cost = policy.cost_usd - blocks.objective_usd * ties + system.fixed_usd
     return replace(policy, cost_usd=cost, seconds=time.perf_counter() - began_s, limits=network.limits)
+
+
+def _by_structure_s(terms: PolicyTerms, system: DispatchSystem) -> float:
+    """About what a Newton step by structure takes on one core: the policy's dense system, and sparse ones of zones."""
+    q, n = len(terms.x), terms.n_entries // 2
+    return float((2.0 / 3.0 * n**3 + 2.0 * q * n**2) / _DENSE_PER_S + _ZONE_S * q * system.n_zones)
+
+
+def _in_general_s(terms: PolicyTerms) -> float:
+    """And by a sparse factorisation, which eliminates entries of the policy first and is left with loads of records."""
+    q, loads = len(terms.x), len(terms.x) * terms.size.shape[1]
+    return float((terms.n_entries * q**2 + loads**3 / 3.0) / _SPARSE_PER_S)
 
 
 def _training_program(blocks: DispatchBlocks, base: Floats, terms: PolicyTerms) -> QuadraticProgram:
