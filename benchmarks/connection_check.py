@@ -3,8 +3,8 @@
     python benchmarks/connection_check.py --feeder ieee13 --requests 40 --seed 1
 
 A yes is wrong if a single run breaks a limit; a no is wrong if the fleet of 2 % fewer MW keeps all of them, and so does
-the one that was asked for. Of the first `--margins` requests the margin is searched too: by single runs the largest size
-has to be kept, and the one 4 % above it refused.
+the one that was asked for. Of the first `--margins` requests the margin is searched too: by single runs the largest
+size has to be kept, and the one 4 % above it refused.
 """
 
 from __future__ import annotations
