@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -41,12 +42,16 @@ class StandingPower:
 
 @dataclass(frozen=True)
 class OwnLoad:
-    """One of the circuit's own loads in service: its bus, the node numbers of its conductors, and its power (kW)."""
+    """One of the circuit's own loads in service: its bus, the node numbers of its conductors, and its power (kW).
+
+    `rated_kv_ln` is its own base (kV, line to neutral); None of one that lies between two phases alone.
+    """
 
     name: str
     bus: str
     nodes: tuple[int, ...]
     kw: float
+    rated_kv_ln: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,7 +288,10 @@ def _own_loads(circuit: Circuit, loads: Sequence[LoadBranch]) -> tuple[OwnLoad, 
         places = [int(place) for place in load.nodes if place >= 0]
         if places:
             numbers = tuple(dict.fromkeys(int(circuit.node_phase[place]) for place in places))
-            found.append(OwnLoad(load.name, circuit.node_bus[places[0]], numbers, load.kw))
+            rated_kv_ln = load.kv / math.sqrt(3.0) if load.n_phases == 3 else None
+            if load.n_phases == 1 and len(places) == 1:
+                rated_kv_ln = load.kv
+            found.append(OwnLoad(load.name, circuit.node_bus[places[0]], numbers, load.kw, rated_kv_ln))
     return tuple(found)
 
 

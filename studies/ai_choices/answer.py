@@ -118,6 +118,8 @@ def _answer(question: AIChoicesQuestion, rows: Sequence[ChoiceRow], hosted: Sequ
         sentence = f"{comparison}: {widest.choice} has the widest power range, {widest.range_mw:.2f} MW"
         if widest.none_pu_s is not None and widest.controlled_pu_s is not None:
             sentence += f" ({widest.none_pu_s:.1f} to {widest.controlled_pu_s:.1f} pu s under {question.policy.kind})"
+        if widest.none_misses:
+            sentence += f", and misses its latency target in {widest.none_misses:.0%} of steps without coordination"
         if (best := winners.get((comparison, "flexible"))) is not None:
             sentence += (
                 f"; most tokens at the bus: {best.choice}, {best.tokens_per_s / 1e6:.2f} million/s with a peak of "
