@@ -67,6 +67,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--kill-within-s", type=float, default=120.0, help="of the start or the last resume")
     parser.add_argument("--cures", type=int, default=2)
+    parser.add_argument("--load-level", default="0.5", help="own load of the first year (default %(default)s)")
     parser.add_argument("--together", action="store_true", help="both runs at once")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -74,7 +75,7 @@ def main() -> int:
     out.mkdir(parents=True)
     write_requests(out / "requests.csv", options.feeder, options.requests, options.seed)
     question = ["queue", str(out / "requests.csv"), "--feeder", options.feeder, "--growth", "0.01", "--workers", "2"]
-    question += ["--cures", str(options.cures), "--out"]
+    question += ["--load-level", options.load_level, "--cures", str(options.cures), "--out"]
     began_s, draw = time.monotonic(), random.Random(options.seed)
     peace = start([*question, str(out / "peace")], out / "peace.log")
     if not options.together:
