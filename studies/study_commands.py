@@ -24,7 +24,6 @@ from g2g_opt.limits import Limits
 from g2g_opt.quantities import WorkerCount, WorkTimeS
 from g2g_opt.reading import file_status
 from studies.catalogue import STUDIES, json_schema, make_question, question_toml, question_type, read_question
-from studies.command_help import COMMAND_HELP
 from studies.running.memory_limit import check_memory_limit, lack_of_memory
 from studies.shared.conclusion import Conclusion
 from studies.shared.limit_flags import add_limit_flags, given_limits, refuse_unused
@@ -39,13 +38,34 @@ if TYPE_CHECKING:
 # What runs, stores and shows studies is imported where it is used: other commands need not wait for it.
 
 Commands = Any  # argparse has no public name for what add_subparsers returns
+# In the place of a command's name: all of them get their options.
+EVERY = "*"
+
+
+# What each study answers; its options are read from the study's own `arguments` module.
+STUDY_HELP = {
+    "ai-choices": "what do model, precision, parallelism and GPU mean for a feeder, and how many tokens can a bus host",
+    "check": "may a site of so many MW be connected at this bus, and if not, what would let it in",
+    "communication": "how many of the flexible MW are left when messages are late, lost or gone",
+    "controllers": "how do controllers of batch sizes compare in the same scenarios",
+    "coordination": "what do shifts of tasks between datacenters save a grid operator, and is a policy of them safe",
+    "feeder-policy": "what does a policy of batch sizes gain on a feeder, next to droop, OFO and a clairvoyant",
+    "hosting-capacity": "how many MW can each bus host, firm and with flexible operation",
+    "load-profile": "how many MW can a bus host in each hour of each month, over a year",
+    "location": "where should sites go",
+    "portfolio": "one question over every feeder of a folder, with buses ranked over all of them",
+    "ppo-training": "how good is a policy of batch sizes that was trained by proximal policy optimisation",
+    "queue": "which of these requests are granted, firm, flexible or limited, in order of arrival",
+    "scenarios": "which scenarios of a study case are worth training controllers on and testing them with",
+    "siting": "where do PV plants and datacenters go, and how large, at the least yearly cost",
+}
 
 
 def add_study_commands(commands: Commands, wanted: str | None) -> None:
     """Add every command of this file to the parser; options of a study only if it is `wanted`, which saves imports."""
     for study in STUDIES:
-        parser = commands.add_parser(study, help=COMMAND_HELP[study])
-        if study == wanted:
+        parser = commands.add_parser(study, help=STUDY_HELP[study])
+        if wanted in (study, EVERY):
             _add_question(parser, study)
             _add_run_options(parser, default_out=Path("results") / study.replace("-", "_"))
             add_circuit_consent(parser)
@@ -54,7 +74,7 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
             parser.set_defaults(run=_run_flags)
     parser = commands.add_parser(
         "run",
-        help=COMMAND_HELP["run"],
+        help="run the study in a TOML file",
         description="Run the study in a TOML file; `g2g schema` says what such a file may hold.",
         epilog="Example: g2g run study.toml --out results/mine. `g2g hosting-capacity --save FILE` writes one.",
     )
@@ -64,14 +84,14 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
     add_study_consent(parser)
     parser.set_defaults(run=_run_file)
     parser = commands.add_parser(
-        "resume", help=COMMAND_HELP["resume"], description="Do what is left of a study, then report."
+        "resume", help="go on with a study that was stopped", description="Do what is left of a study, then report."
     )
     _add_folder(parser)
     _add_engine_options(parser)
     parser.set_defaults(run=_run_resume)
     parser = commands.add_parser(
         "retry",
-        help=COMMAND_HELP["retry"],
+        help="try failed tasks of a study again",
         description="Try the failed tasks of a study once more, then report.",
     )
     _add_folder(parser)
@@ -80,14 +100,14 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
     parser.set_defaults(run=_run_retry)
     parser = commands.add_parser(
         "status",
-        help=COMMAND_HELP["status"],
+        help="how far a study is, and what failed",
         description="Tasks by stage and state, running tasks, and every failure with its reason.",
     )
     _add_folder(parser)
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     parser.set_defaults(run=_run_status)
     _add_report(commands)
-    parser = commands.add_parser("schema", help=COMMAND_HELP["schema"])
+    parser = commands.add_parser("schema", help="JSON schema of a study's TOML file")
     names = f"{', '.join(sorted(STUDIES))}, or a study that another package registers"
     parser.add_argument("study", help=names)
     add_study_consent(parser)
@@ -155,7 +175,7 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
 def _add_report(commands: Commands) -> None:
     parser = commands.add_parser(
         "report",
-        help=COMMAND_HELP["report"],
+        help="write the report of a study again, under other limits if wished",
         description=(
             "Write report, tables and figures from what is stored. With other limits every stored run is judged again; "
             "nothing is simulated. Voltages and loadings can be judged where figures were kept (an error says where)."

@@ -38,7 +38,7 @@ class PowerQualityTally:
         self._rows = grids.monitored[0]
         solutions = grids.flow.solutions
         n, n_buses, n_kinds = len(solutions.solved), len(grids.three_phase_buses), len(DEFINITIONS)
-        n_powers, n_shapes = grids.flow.power.shape[1] // WIDTH, len(grids.network.load_shapes)
+        n_powers, n_shapes = grids.flow.power.shape[1] // WIDTH, grids.network.n_shares
         self._without = np.full((n_kinds, n_buses, n), np.nan)
         self._unbalance = UnbalanceTally(
             solutions.unbalance,

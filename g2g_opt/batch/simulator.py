@@ -1,4 +1,4 @@
-"""Many runs in lockstep: the loop of the Coordinator for a whole batch of them (formulations 1)."""
+"""Many runs in lockstep: the loop of the Coordinator for a whole batch of them (equations, section 1)."""
 
 from __future__ import annotations
 
@@ -110,7 +110,8 @@ def run_batch(
     trace: Collection[int] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> list[BatchRun]:
-    """Run assembled coordinators of one `batch_key` in lockstep, from their beginnings; results in their order.
+    """Run assembled coordinators of one `batch_key` in lockstep, from their beginnings (equation 1.2); results in their
+    order.
 
     The coordinators describe the runs and stay as they are, but for their storages. `deadlines_s` are latency targets
     by model label for each run (those of the models' specs if left out), `edges` where voltages and loadings are
@@ -126,6 +127,22 @@ def run_batch(
     return _Batch(runs, edges or Edges(), deadlines_s, frozenset(trace)).run(progress)
 
 
+def parts_of(runs: Sequence[Coordinator[Any, Any]]) -> tuple[list[int], Parts]:
+    """Fleets and grids of runs of one `batch_key` before their first step, and the run in each slot.
+
+    Those with equal taps stand next to each other, in the order of `runs`.
+    """
+    setups = [_setup(run) for run in runs]
+    taps = [tuple(sorted(s.taps.regulators.items())) if s.taps is not None else () for s in setups]
+    order = sorted(range(len(runs)), key=lambda i: taps[i])
+    for setup in setups:
+        for attachment in setup.attached.storages:
+            attachment.storage.reset()
+    grids = Grids([setups[i] for i in order])
+    sites: list[list[Any]] = [[a.datacenter for a in setups[i].attached.sites] for i in order]
+    return order, Parts(Fleets(sites, grids.dt_s, int(runs[0].total_duration_s / grids.dt_s)), grids)
+
+
 class _Batch:
     """Everything of a batch while it runs. Scenarios stand in slots, those with equal taps next to each other."""
 
@@ -136,19 +153,11 @@ class _Batch:
         deadlines_s: Sequence[dict[str, float]] | None,
         trace: frozenset[int],
     ) -> None:
-        setups = [_setup(run) for run in runs]
-        taps = [tuple(sorted(s.taps.regulators.items())) if s.taps is not None else () for s in setups]
-        self._order = sorted(range(len(runs)), key=lambda i: taps[i])
+        self._order, self._parts = parts_of(runs)
         self._runs = [runs[i] for i in self._order]
-        for run in self._runs:
-            for attachment in _setup(run).attached.storages:
-                attachment.storage.reset()
-        self.grids = Grids([_setup(run) for run in self._runs])
+        self.grids, self.fleets = self._parts.grids, self._parts.fleets
         self.dt_s = self.grids.dt_s
         self.n_steps = int(runs[0].total_duration_s / self.dt_s)
-        sites: list[list[Any]] = [[a.datacenter for a in _setup(run).attached.sites] for run in self._runs]
-        self.fleets = Fleets(sites, self.dt_s, self.n_steps)
-        self._parts = Parts(self.fleets, self.grids)
         self.controls = build_controls([run.controllers for run in self._runs], self._parts)
         linked = any(run.links is not None for run in self._runs)
         self._channels = BatchChannels(self._runs, self.fleets, self.grids) if linked else None

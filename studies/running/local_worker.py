@@ -16,7 +16,7 @@ def begin(descriptor: int, runner_pid: int) -> None:
         # What all studies run on, whose libraries want the most memory. What an import makes stays, so that looking
         # through it for garbage again and again is a sixth of the time.
         gc.disable()
-        import g2g_opt.simulate  # noqa: F401
+        import g2g_opt.simulation  # noqa: F401
         from studies.running.worker import serve
 
         gc.freeze()

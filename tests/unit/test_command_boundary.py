@@ -15,10 +15,6 @@ from rich.console import Console
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.errors import InputError
 from studies import cli
-from studies.command_help import COMMAND_HELP
-
-# What a look at the help should not wait for.
-_LIBRARIES = ("numpy", "numba", "pydantic", "rich", "scipy")
 
 
 def ended(
@@ -171,14 +167,3 @@ def test_files_and_folders_that_cannot_be_used_are_named(
     assert words in err
     assert err.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["case.xlsx", "pipe", "study.toml"]
-
-
-def test_help_names_every_command_and_imports_no_library() -> None:
-    ask = "import sys; from studies.cli import main; main(['--help'])"
-    seen = f"import atexit, sys; atexit.register(lambda: print(sorted({{*sys.modules}}.intersection({_LIBRARIES!r})))); {ask}"
-    done = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
-    assert done.stdout.rstrip().endswith("[]")
-    commands = next(a for a in cli.parser_of("feeder")._actions if isinstance(a, argparse._SubParsersAction))
-    assert list(commands.choices) == list(COMMAND_HELP)
-    assert [action.help for action in commands._choices_actions] == list(COMMAND_HELP.values())
-    assert all(f"\n    {command}" in done.stdout for command in COMMAND_HELP)
