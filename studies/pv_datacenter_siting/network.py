@@ -34,7 +34,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Operated:
+class OwnOperation:
     """Regulators that act by their own controls: `set_points` by regulator, and where controls stand before each of
     the days (day,).
     """
@@ -97,7 +97,7 @@ class SitingNetwork:
     connection: AskedConnection = "auto"
     keeps_loadings: bool = False
     by_shape: Mapping[str, Floats] = field(default_factory=dict)
-    operated: Operated | None = None
+    operated: OwnOperation | None = None
 
     @property
     def regulators(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from g2g_opt.reading import parse_json
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase, make_case
 from studies.pv_datacenter_siting.days import Day, day_of
-from studies.pv_datacenter_siting.network import Operated
+from studies.pv_datacenter_siting.network import OwnOperation
 from studies.pv_datacenter_siting.question import SitingQuestion
 
 
@@ -82,9 +82,9 @@ def read_plan(question: SitingQuestion, feeder: Feeder, text: str) -> tuple[Siti
     )
 
 
-def _operated(content: Mapping[str, Any] | None) -> Operated | None:
+def _operated(content: Mapping[str, Any] | None) -> OwnOperation | None:
     if content is None:
         return None
     set_points = {name: SetPoint(**figures) for name, figures in content["set_points"].items()}
     begins = [Standing(*(tuple(one[name]) for name in ("taps", "modes", "banks"))) for one in content["begins"]]
-    return Operated(set_points, tuple(begins))
+    return OwnOperation(set_points, tuple(begins))

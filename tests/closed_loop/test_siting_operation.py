@@ -21,7 +21,8 @@ from studies.pv_datacenter_siting.hand_over import hand_over_texts
 from studies.pv_datacenter_siting.network import operation_of
 from studies.pv_datacenter_siting.operated_year import AS_IT_IS, operate_year
 from studies.pv_datacenter_siting.operation import banks, nudged, uniform
-from studies.pv_datacenter_siting.rows import OperationRow, PlanRow
+from studies.pv_datacenter_siting.operation_rows import OperationRow
+from studies.pv_datacenter_siting.rows import PlanRow
 from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.verdicts import judged_plans
