@@ -22,7 +22,6 @@ from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_policy import FeederPolicy
-from g2g_opt.grid.config import TapPosition, TapSchedule
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.storage import BatteryStorage
 from g2g_opt.hourly_profile import load_profile
@@ -30,6 +29,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import AdaptiveTaps, Plan, Policy, StorageUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
+from g2g_opt.tap_position import TapPosition, TapSchedule
 
 Controllers = list[Controller[Any, Any]]
 

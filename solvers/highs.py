@@ -132,6 +132,12 @@ class RepeatedLinearProgram:
         """Let these columns lie between `low` and `high` from now on."""
         self._engine.changeColsBounds(len(columns), columns.astype(np.int32), low, high)
 
+    def bound_rows(self, rows: NDArray[np.int64], low: Floats, high: Floats) -> None:
+        """Let these rows lie between `low` and `high` from now on."""
+        self._engine.changeRowsBounds(  # type: ignore[attr-defined]  # its stubs lack it
+            len(rows), rows.astype(np.int32), low, high
+        )
+
     def solve(self, *, cutoff: float = np.inf, time_limit_s: float = np.inf) -> RepeatedSolution | None:
         """The optimum; None if there is none below `cutoff`. `TimeoutError` when time runs out."""
         self._engine.setOptionValue("objective_bound", cutoff)

@@ -21,7 +21,8 @@ Ints = NDArray[np.int64]
 
 
 class VoltageDuals:
-    """Multipliers of the voltage limits (4.1), shared by all OFO controllers of a scenario that see the same band.
+    """Multipliers of the voltage limits (equation 4.1), shared by all OFO controllers of a scenario that see the same
+    band.
 
     They depend on nothing but the voltages, the band, the step size and the period, so each is worked out once.
     """
@@ -35,7 +36,7 @@ class VoltageDuals:
         self._done = -1
 
     def update(self, step: int, voltage_pu: Floats) -> None:
-        """The step of (4.1) for grid step `step`; a second call for the same step changes nothing."""
+        """The step of equation 4.1 for grid step `step`; a second call for the same step changes nothing."""
         if step == self._done:
             return
         self._done = step

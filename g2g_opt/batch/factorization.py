@@ -2,8 +2,8 @@
 
 A complex equation is two real ones, so an entry of the matrix is a real block [[a, b], [c, d]] acting on (re, im).
 That costs what a complex product costs, and can hold what no complex number can: how a load's current answers to the
-voltage's magnitude (5.1). Rows are eliminated in a minimum-degree order without pivoting; a network's diagonal blocks
-carry all that hangs on the node.
+voltage's magnitude (equation 5.1). Rows are eliminated in a minimum-degree order without pivoting; a network's diagonal
+blocks carry all that hangs on the node.
 """
 
 from __future__ import annotations

@@ -17,16 +17,17 @@ from g2g_opt.batch.own_controls import OwnControls, as_told, load_controls
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.tally import Tally
+from g2g_opt.batch.unit_series import UnitSeries, unit_commands
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.attachments import Attachment
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.profile import PowerProfile
 from g2g_opt.grid.profile_series import series_is_trusted
 from g2g_opt.grid.served import SERVED_TOLERANCE, not_served, served_share
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.grid.storage_bank import StorageBank
 from g2g_opt.metrics.power_quality import three_phase_buses
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,13 +48,9 @@ class Grids:
     def __init__(self, setups: Sequence[GridSetup]) -> None:
         self.setups = list(setups)
         first = setups[0]
-        jacobian = load_jacobian(
-            tuple(first.commands()), tuple(first.feeder.buses.values()), few_moving=first.dss_controls
-        )
+        self._commands = unit_commands(setups)
+        jacobian = load_jacobian(self._commands, tuple(first.feeder.buses.values()), few_moving=first.dss_controls)
         self.network: Network = jacobian.network
-        if self.network.units and any(setup.own_sun_share is not None for setup in setups):
-            names = ", ".join(f"{unit.kind}.{unit.name}" for unit in self.network.units[:3])
-            raise UnsupportedByBatch(f"units of the circuit follow the sun of an hourly profile: {names}")
         self.node_index = {node: i for i, node in enumerate(self.network.nodes)}
         self.monitored = [s.monitored_nodes(self.network.nodes) for s in setups]
         self.dt_s: Fraction = first.dt_s
@@ -118,7 +115,7 @@ class Grids:
         if not first.dss_controls:
             return None
         dt_s = float(self.dt_s)
-        return OwnControls(load_controls(tuple(first.commands()), dt_s), self.network, dt_s, self.taps)
+        return OwnControls(load_controls(self._commands, dt_s), self.network, dt_s, self.taps)
 
     def _setting(self, slot: int) -> Setting:
         if self.own is not None:
@@ -172,6 +169,7 @@ class Grids:
         self._load_slots = np.array([slot for slot, one in enumerate(series) if one is not None], dtype=np.int64)
         self._load_kind = np.array([kinds[one] for one in series if one is not None], dtype=np.int64)
         self._load_shares = self.flow.load_share.reshape(self.flow.n_chunks, -1, WIDTH)
+        self._units = UnitSeries(self._commands, self.network, [s.own_sun_share for s in self.setups])
 
     # --- stepping
 
@@ -193,7 +191,9 @@ class Grids:
         if self._load_series:
             now = np.array([self.time_s(step)])
             shares = np.array([series.of(self.network.load_shapes, now)[0] for series in self._load_series])
-            self._load_shares[self._load_slots // WIDTH, :, self._load_slots % WIDTH] = shares[self._load_kind]
+            n_shapes = len(self.network.load_shapes)
+            self._load_shares[self._load_slots // WIDTH, :n_shapes, self._load_slots % WIDTH] = shares[self._load_kind]
+        self._units.write(self.time_s(step), self._load_shares)
         if self.bank is not None:
             kw, kvar = self.bank.dispatch(self.time_s(step))
             power[self._storage_places[0]] = np.repeat(-1e3 * kw / 3.0, 3)
@@ -260,7 +260,8 @@ class Grids:
     def tell_own_loads(self, step: int, tally: Tally) -> None:
         """Note in a tally where the circuit's own constant-power loads are outside their windows."""
         tally.note_second_solutions(self.flow.second_solution_pu)
-        asking = self._load_shares.max(axis=1).reshape(-1)[: len(self.setups)] > 0.0
+        of_loads = self._load_shares[:, : len(self.network.load_shapes)]
+        asking = of_loads.max(axis=1).reshape(-1)[: len(self.setups)] > 0.0
         own_share = self.flow.own_share if asking.all() else np.where(asking, self.flow.own_share, 1.0)
         for slot in tally.count_own_loads(own_share, SERVED_TOLERANCE):
             load, voltage_pu = self.flow.own_load(slot)
@@ -340,7 +341,7 @@ class Grids:
     def slopes(self, fleet: Ints, perturbation_kw: Floats) -> Floats:
         """dv/dp (pu/kW) of every node by each phase of some fleets, shape (node, 3, fleet), around the present powers.
 
-        A fleet's kvar move along with its kW (5.4). Scenarios in which it does not converge fail.
+        A fleet's kvar move along with its kW (equation 5.4). Scenarios in which it does not converge fail.
         """
         fleet_slot, fleet_port = self.fleet_slot[fleet], self.fleet_port[fleet]
         slopes = np.zeros((self.network.n_nodes, 3, len(fleet)))

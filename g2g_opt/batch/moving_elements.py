@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.network import Network, TappedWinding
+from g2g_opt.circuit.parts import LinearElement
 from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.errors import unknown_name
-from g2g_opt.grid.circuit_parts import LinearElement
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -123,7 +123,8 @@ def _length(q: LaneEquations, step: Floats) -> float:
 
 @kernel
 def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int, enough_pu: float) -> tuple[bool, int, float]:
-    """Move `v` (node + 2, V) to a solution of its equations: whether it came to rest, factorisations, last step.
+    """Move `v` (node + 2, V) to a solution of its equations (equation 5.6): whether it came to rest, factorisations,
+    last step.
 
     It rests where a step (pu) is below `enough_pu`, or where rounding lets it shrink no more. `v` stays as it was if
     there is no way on.

@@ -43,7 +43,7 @@ class PowerQualityTally:
         self._system, self._marks = np.zeros((n_kinds, n)), np.zeros((n_kinds, n), np.bool_)
         n_powers = grids.flow.power.shape[1] // WIDTH
         self._peak_step = np.zeros((n_kinds, n), np.int64)
-        n_shapes = len(grids.network.load_shapes)
+        n_shapes = grids.network.n_shares
         self._peak_power, self._peak_share = np.zeros((n_kinds, n, n_powers)), np.ones((n_kinds, n, n_shapes))
         n_fleets = len(fleets.sites)
         self._heaviest_w, self._fleet_step = np.full(n_fleets, -1.0), np.zeros(n_fleets, np.int64)

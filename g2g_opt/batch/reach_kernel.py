@@ -13,7 +13,7 @@ Ints = NDArray[np.int64]
 
 @kernel
 def farthest(x: Floats, other: Ints, scale: Floats, group: Ints, reach: Floats) -> None:
-    """Raise `reach` (column, group) to the largest |x - x[other]| times `scale` of any node.
+    """Raise `reach` (column, group) to the largest |x - x[other]| times `scale` of any node (equation 5.8).
 
     `x` has shape (place, 2, column, 2): real and imaginary parts of the answers to a real and an imaginary ampere.
     """

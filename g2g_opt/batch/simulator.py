@@ -1,4 +1,4 @@
-"""Many runs in lockstep: the loop of the Coordinator for a whole batch of them (formulations 1)."""
+"""Many runs in lockstep: the loop of the Coordinator for a whole batch of them (equations, section 1)."""
 
 from __future__ import annotations
 
@@ -109,7 +109,8 @@ def run_batch(
     trace: Collection[int] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> list[BatchRun]:
-    """Run assembled coordinators of one `batch_key` in lockstep, from their beginnings; results in their order.
+    """Run assembled coordinators of one `batch_key` in lockstep, from their beginnings (equation 1.2); results in their
+    order.
 
     The coordinators describe the runs and stay as they are, but for their storages. `deadlines_s` are latency targets
     by model label for each run (those of the models' specs if left out), `edges` where voltages and loadings are

@@ -132,7 +132,7 @@ def tally_service(
     misses: Ints,
     switches: Ints,
 ) -> None:
-    """Tokens/s, latency samples and misses, and changes of batch size, per row (formulations 3); in place."""
+    """Tokens/s, latency samples and misses, and changes of batch size, per row (equations, section 3); in place."""
     for r in range(len(batch)):
         if replicas[r] > 0 and np.isfinite(itl_s[r]):
             if itl_s[r] > 0.0:

@@ -67,7 +67,7 @@ class ReplicaSchedule:
     @overload
     def count_at(self, t: Floats) -> Floats: ...
     def count_at(self, t: float | Floats) -> float | Floats:
-        """Replicas at time `t` (s), not rounded; the target holds from the instant of a step on."""
+        """Replicas at time `t` (s), not rounded (equation 2.9); the target holds from the instant of a step on."""
         times = np.asarray(t, dtype=np.float64)
         count = np.full(times.shape, float(self.initial))
         level = self.initial
@@ -107,7 +107,7 @@ class TrainingRun:
         return TrainingSchedule(((self, t_start, t_end),))
 
     def eval_power(self, t: float | Floats, t_start: float, t_end: float) -> float | Floats:
-        """Power of all its GPUs (W) at time `t` (s) if it runs from `t_start` to `t_end`; 0 outside.
+        """Power of all its GPUs (W) at time `t` (s) if it runs from `t_start` to `t_end` (equation 2.10); 0 outside.
 
         The trace begins at `t_start` and repeats.
         """

@@ -1,4 +1,4 @@
-"""Power of a fleet of servers (formulations 2): the arithmetic, once, for one site and for many at a time."""
+"""Power of a fleet of servers (equations, section 2): the arithmetic, once, for one site and for many at a time."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Ints = NDArray[np.int64]
 
 
 def servers_needed(n_replicas: Ints, gpus_per_replica: Ints, gpus_per_server: int) -> Ints:
-    """Whole servers ceil(n_i k_i / g) per [step, model]."""
+    """Whole servers ceil(n_i k_i / g) per [step, model] (equation 2.3)."""
     return -(-(n_replicas * gpus_per_replica) // gpus_per_server)
 
 
 def active_replicas(n_servers: Ints, gpus_per_replica: Ints, gpus_per_server: int) -> Ints:
-    """Replicas that run on `n_servers` whole servers per [step, model]: a server that is on is filled."""
+    """Replicas that run on `n_servers` whole servers per [step, model] (equation 2.4): one that is on is filled."""
     return n_servers * gpus_per_server // gpus_per_replica
 
 
 def claims(n_servers: Ints, pool: ServerPool) -> Ints:
-    """Server counts (step, model, 3) for server needs (step, model).
+    """Server counts (step, model, 3) for server needs (step, model) (equation 2.3).
 
     Models claim in the order given (alphabetical), each taking from phase A, B, C, A, ... and passing over a phase that
-    is used up (formulations 2). The caller checks that there are enough.
+    is used up (equations, section 2). The caller checks that there are enough.
     """
     claimed = np.zeros((*n_servers.shape, 3), dtype=np.int64)
     _claim(np.ascontiguousarray(n_servers), np.array(pool.n_servers_by_phase), claimed)
@@ -75,7 +75,7 @@ def first_ranks(servers: Ints) -> Ints:
 
 @inner
 def server_power_w(total: float, square: float, gpus: int, noise_fraction: float, noise: float) -> float:
-    """Power (W) of servers whose GPUs draw `total` W per GPU in all, with squares summing to `square`.
+    """Power (W) of servers whose GPUs draw `total` W per GPU in all, with squares summing to `square` (equation 2.5).
 
     Server noise is drawn as the sum over a phase's servers, which has the same distribution as a draw per server:
     variance sigma^2 sum (g a_s T)^2. `noise` is a standard normal.
@@ -132,7 +132,8 @@ def fleet_power_w(
 def ranked_power_sum(
     template_w: Floats, first_step: int, amplitude: Floats, offset: Floats, low: Ints, high: Ints, squares: bool
 ) -> tuple[Floats, Floats]:
-    """Sums over the servers of ranks low <= r < high, per step, of a_r T(t) (W per GPU) and of its square (W^2).
+    """Sums over the servers of ranks low <= r < high, per step, of a_r T(t) (W per GPU) and of its square (W^2)
+    (equation 2.5).
 
     `template_w` is periodic, `offset` gives each server's start as a fraction of its period. The squares are zeros
     unless asked for.

@@ -1,4 +1,4 @@
-"""Slopes of voltages against a site's power, measured by perturbing the circuit (formulations 5.4)."""
+"""Slopes of voltages against a site's power, measured by perturbing the circuit (equation 5.4)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_parts import Regulator
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Regulator
 
 Floats = NDArray[np.float64]
 # Watched voltages (pu) of node voltages (V).
@@ -55,7 +55,8 @@ def _tightly(circuit: Circuit) -> Iterator[None]:
 
 
 def measure_tap_slopes(circuit: Circuit, regulators: Mapping[str, Regulator], watch: SlopeWatch) -> Floats:
-    """Voltage change (pu) per tap step of each regulator around the present point, shape (watched voltage, regulator).
+    """Voltage change (pu) per tap step of each regulator around the present point, shape (watched voltage, regulator)
+    (equation 5.5).
 
     One step up is tried, or one down where there is less than a step upwards, and more room downwards. The circuit is
     left as it was found. Raises `PowerFlowError` if a perturbed circuit does not converge.

@@ -15,7 +15,7 @@ from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.scenario_library import ScenarioLibrary, chosen_scenarios
 from g2g_opt.study_case import StudyCase
 from studies.controllers.choices import CHOICE_SYNTAX, SWEEP_SYNTAX, ControllerChoice, ParameterSweep
-from studies.shared.case_fields import BAND_ONLY, DRAWN, StudyCaseName
+from studies.shared.case_fields import BAND_ONLY, DRAWN, CaseQuestion
 from studies.shared.question_fields import TraceFolder
 from studies.shared.question_model import NounFlags, check_unused, question_model
 from studies.shared.screening import ScreeningRule
@@ -34,7 +34,7 @@ _USUAL = tuple(ControllerChoice(kind) for kind in ("none", "droop", "ofo"))
 
 
 @question_model
-class ControllersQuestion:
+class ControllersQuestion(CaseQuestion):
     """How do `controllers`, and those of `sweeps`, compare in `n_scenarios` scenarios to test with?
 
     They are the first of the `library`; without one, of `n_candidates` that are drawn and screened. `shown` names the
@@ -42,7 +42,6 @@ class ControllersQuestion:
     coordination); in `n_compared` scenarios, that one first, the engines are compared.
     """
 
-    case: StudyCaseName = "ieee13"
     library: Annotated[
         str | None, Flag("--library", "library.csv of g2g scenarios", metavar="FILE", unset="drawn and screened first")
     ] = None
@@ -72,16 +71,6 @@ class ControllersQuestion:
     scenario: Annotated[Scenario, NounFlags(_LIBRARY, without=DRAWN)] = field(default_factory=Scenario)
     limits: Annotated[Limits, NounFlags("the band", without=BAND_ONLY)] = field(default_factory=Limits)
     trace_dir: TraceFolder = "data/specs"
-
-    @property
-    def feeder(self) -> str:
-        """The feeder of the case."""
-        return StudyCase.load(self.case).feeder.name
-
-    @property
-    def seed(self) -> int:
-        """The study seed, which keys all draws."""
-        return self.scenario.seed
 
     def choices(self) -> tuple[ControllerChoice, ...]:
         """Every controller that is run, once."""

@@ -17,7 +17,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy, PolicyKind
 from g2g_opt.ppo_policy import PPOPolicy
-from g2g_opt.simulate import simulate_runs
+from g2g_opt.simulation import simulate_runs
 from g2g_opt.study_case import StudyCase
 from studies.controllers.rows import ControllerRun
 from studies.ppo_training.answer import SPLITS, conclusion_of

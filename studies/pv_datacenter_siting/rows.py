@@ -22,6 +22,11 @@ class PlanRow(TypedRow):
 
     `number` counts the question's own plans, `turn` says after how many refusals' rounds it was proposed; a plan of a
     `sweep` has its `value`. `cost_agrees`: simulated as predicted. `over_pu_h` is a year's.
+
+    Under regulators' own controls `cost` and its parts are those of the simulated year: tap steps and losses as they
+    are more than those of the feeder as it is, with `cost_tap_steps` all there are. `cost_by_days` is what the days
+    make of it, `foresight_bound` what no plan costs less than by the program with free taps, and `foresight_loss` how
+    far this one is from it, with all of its tap steps and without losses, of which the bound knows nothing.
     """
 
     plan: Annotated[str, ShownAs("plan")]
@@ -45,6 +50,11 @@ class PlanRow(TypedRow):
     cost_site_value: Annotated[float, ShownAs("value of datacenters ($/year)", 0, secondary=True)]
     cost_storage_investment: Annotated[float, ShownAs("storage investment ($/year)", 0, secondary=True)]
     cost_storage_energy: Annotated[float, ShownAs("storage energy ($/year)", 0, secondary=True)]
+    cost_losses: Annotated[float, ShownAs("losses ($/year)", 0, secondary=True)]
+    cost_tap_steps: float
+    cost_by_days: Annotated[float, ShownAs("by the days alone ($/year)", 0, secondary=True)]
+    foresight_bound: Annotated[float | None, ShownAs("bound with foresight of taps ($/year)", 0, secondary=True)]
+    foresight_loss: Annotated[float | None, ShownAs("behind that bound ($/year)", 0, secondary=True)]
     bound: Annotated[float, ShownAs("bound ($/year)", 0, secondary=True)]
     gap: Annotated[float, ShownAs("gap", 4)]
     status: Annotated[str, ShownAs("solver", secondary=True)]
@@ -61,7 +71,7 @@ class PlanRow(TypedRow):
     @property
     def cost_parts(self) -> dict[str, float]:
         """Terms of the objective by name."""
-        return {name: getattr(self, f"cost_{name}") for name in CostParts.__dataclass_fields__}
+        return {name: getattr(self, f"cost_{name}") for name in (*CostParts.__dataclass_fields__, "losses")}
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,42 @@ class YearRow(TypedRow):
     n_hours: int
     pv_mwh: float
     pv_mwh_by_days: float
+
+
+@dataclass(frozen=True)
+class OperationRow(TypedRow):
+    """A year under regulators' own controls: of `plan` what it is (`what`), at a level of `utilisation` of its sites.
+
+    Beside the plan stand the feeder as it is, and with the plan's set-points alone. `over_pu_h` is the worst row's.
+    """
+
+    plan: Annotated[str, ShownAs("plan")]
+    what: Annotated[str, ShownAs("year of")]
+    utilisation: Annotated[float | None, ShownAs("utilisation", 2)]
+    n_hours_outside: Annotated[int, ShownAs("hours outside limits")]
+    over_pu_h: Annotated[float, ShownAs("outside (pu h/year)", 4, secondary=True)]
+    lowest_pu: Annotated[float, ShownAs("lowest (pu)", 4)]
+    highest_pu: Annotated[float, ShownAs("highest (pu)", 4)]
+    tap_steps: Annotated[int, ShownAs("tap steps")]
+    tap_cost: Annotated[float, ShownAs("tap steps ($/year)", 0)]
+    losses_mwh: Annotated[float, ShownAs("losses (MWh/year)", 1)]
+    losses_cost: Annotated[float, ShownAs("losses ($/year)", 0)]
+
+
+@dataclass(frozen=True)
+class SetPointRow(TypedRow):
+    """What a regulator holds under a plan, on its control's side, and by the circuit's own settings."""
+
+    plan: Annotated[str, ShownAs("plan")]
+    regulator: Annotated[str, ShownAs("regulator")]
+    vreg_v: Annotated[float, ShownAs("voltage (V)", 2)]
+    band_v: Annotated[float, ShownAs("band (V)", 2)]
+    r_v: Annotated[float, ShownAs("compensation R (V)", 2)]
+    x_v: Annotated[float, ShownAs("compensation X (V)", 2)]
+    own_vreg_v: Annotated[float, ShownAs("voltage, own (V)", 2, secondary=True)]
+    own_band_v: Annotated[float, ShownAs("band, own (V)", 2, secondary=True)]
+    own_r_v: Annotated[float, ShownAs("compensation R, own (V)", 2, secondary=True)]
+    own_x_v: Annotated[float, ShownAs("compensation X, own (V)", 2, secondary=True)]
 
 
 @dataclass(frozen=True)
@@ -192,6 +238,11 @@ def plan_row(proposal: Proposal, plan: str, number: int, turn: int, sweep: str, 
         cost=best.cost.total,
         predicted_cost=solution.cost.total,
         **{f"cost_{name}": part for name, part in asdict(best.cost).items()},
+        cost_losses=0.0,
+        cost_tap_steps=best.cost.switching,
+        cost_by_days=best.cost.total,
+        foresight_bound=None,
+        foresight_loss=None,
         bound=solution.report.bound,
         gap=solution.report.gap,
         status=solution.report.status.value,

@@ -1,4 +1,4 @@
-"""PV and datacenter siting: plans that hold when simulated (formulations 8).
+"""PV and datacenter siting: plans that hold when simulated (equations, section 8).
 
 Stages, in turns: `plans` proposes plans, simulates their days and takes them through all hours of the year (in the
 first turn also those of sweeps); `windows` runs the hours nearest to their limits on OpenDSS, with the sites in closed

@@ -13,7 +13,7 @@ def begin(descriptor: int, runner_pid: int) -> None:
     runner = Connection(descriptor)
     try:
         # What all studies run on, whose libraries want the most memory.
-        import g2g_opt.simulate  # noqa: F401
+        import g2g_opt.simulation  # noqa: F401
         from studies.running.worker import serve
     except (ImportError, MemoryError, OSError, RuntimeError) as error:
         runner.send(f"{type(error).__name__}: {error}")

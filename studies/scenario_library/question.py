@@ -13,7 +13,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.scenario_library import Split
 from g2g_opt.study_case import StudyCase
-from studies.shared.case_fields import BAND_ONLY, DRAWN, StudyCaseName
+from studies.shared.case_fields import BAND_ONLY, DRAWN, CaseQuestion
 from studies.shared.question_fields import TraceFolder
 from studies.shared.question_model import NounFlags, check_unused, question_model
 from studies.shared.screening import ScreeningRule
@@ -30,14 +30,13 @@ EPILOG = (
 
 
 @question_model
-class LibraryQuestion:
+class LibraryQuestion(CaseQuestion):
     """Which of `n_train`, `n_validation` and `n_test` candidates of a case are worth training, choosing and testing by?
 
     Candidates follow `scenario` in length, steps and servers, and what `ranges` are drawn for the rest. Of those
     admitted by `rule` at most `kept_train`, `kept_validation` and `kept_test` are kept (0: all).
     """
 
-    case: StudyCaseName = "ieee13"
     n_train: Annotated[CountFromZero, Flag("--train", "candidates to train on")] = 300
     n_test: Annotated[CountFromZero, Flag("--test", "candidates to test with")] = 80
     n_validation: Annotated[CountFromZero, Flag("--validation", "candidates to choose among trained policies by")] = 0
@@ -51,16 +50,6 @@ class LibraryQuestion:
     scenario: Annotated[Scenario, NounFlags("runs", without=DRAWN)] = field(default_factory=Scenario)
     limits: Annotated[Limits, NounFlags("the band", without=BAND_ONLY)] = field(default_factory=Limits)
     trace_dir: TraceFolder = "data/specs"
-
-    @property
-    def feeder(self) -> str:
-        """The feeder of the case."""
-        return StudyCase.load(self.case).feeder.name
-
-    @property
-    def seed(self) -> int:
-        """The study seed, which keys all draws."""
-        return self.scenario.seed
 
     def candidates(self) -> tuple[tuple[Split, int, int], ...]:
         """Splits with their candidates and how many of them are kept (0: all)."""

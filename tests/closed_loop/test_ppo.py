@@ -25,7 +25,7 @@ from g2g_opt.plan import AdaptiveTaps, Policy, StorageUnit
 from g2g_opt.ppo_policy import DenseLayer, ObservationMode, PPOPolicy
 from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges, draw_scenario
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from g2g_opt.study_case import StudyCase
 from studies.controllers.choices import ControllerChoice
 from studies.controllers.study import ControllersStudy

@@ -30,7 +30,7 @@ from g2g_opt.live.tally import LiveTally
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.reading import read_toml
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from g2g_opt.site import sized_site
 from studies.live.channel_file import channels_toml
 from studies.shared.workload import measured_models

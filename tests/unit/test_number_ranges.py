@@ -37,10 +37,9 @@ from g2g_opt.datacenter.workloads.ripple import RippleModel
 from g2g_opt.datacenter.workloads.training import TrainingTrace
 from g2g_opt.errors import InputError
 from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature, PolicyOutput
-from g2g_opt.grid.config import TapPosition, TapSchedule
-from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.load import ConstantLoad, CSVProfileLoad, SampledLoad
 from g2g_opt.grid.storage import BatteryStorage
+from g2g_opt.held_series import HeldSeries
 from g2g_opt.hourly_profile import HourlyProfile
 from g2g_opt.learning.reward import RewardWeights
 from g2g_opt.limits import Limits
@@ -52,6 +51,7 @@ from g2g_opt.scenario import ReplicaShares, Scenario, TrainingOverlay
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.site import Deployment, Site
+from g2g_opt.tap_position import TapPosition, TapSchedule
 from g2g_opt.transmission.policy import ContextualPolicy
 from g2g_opt.transmission.policy import CoordinationFeature as MarketFeature
 from studies.ai_choices.choices import PUBLISHED_CHOICES

@@ -179,6 +179,8 @@ ASKED: dict[str, dict[str, Any]] = {
         "feeder": "ieee34",
         "profile": "/year.csv",
         "own_shapes": True,
+        "own_load_share": 0.8,
+        "standing_power": False,
         "taps": "study",
         "limits": KEPT_ALWAYS,
         "seed": 3,
@@ -293,6 +295,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "losses": (0.05, 0.25),
         "delays_s": (0.5,),
         "two_way": True,
+        "all_limits": True,
         "stale_rules": ("hold", "bound"),
         "outages_s": (60.0, 900.0),
         "outage_start_s": 100.5,
@@ -694,6 +697,8 @@ def test_a_report_refuses_a_limit_that_its_study_does_not_use(
         ("siting", "--violation-cost 7 --violations forbidden", "violations", "forbidden"),
         ("siting", "--storage 100,400", "storage", Storage(100.0, 400.0)),
         ("feeder-policy", "--pv none", "pv", ()),
+        ("check", "--remedy none", "remedies", ()),
+        ("queue", "--remedy other-bus --remedy set-points", "remedies", ("other bus", "set-points")),
         ("feeder-policy", "--duration 1800", "scenario", Scenario(profile="hudson_valley_2018", duration_s=1800)),
         ("location", "--replica-ramp none", "scenario", Scenario(replica_ramps=())),
         ("location", "--replica-ramp 0,5,1 --load-level 2", "scenario",
@@ -702,6 +707,11 @@ def test_a_report_refuses_a_limit_that_its_study_does_not_use(
 )  # fmt: skip
 def test_values_as_users_write_them(study: str, line: str, field: str, value: Any) -> None:
     assert getattr(parse(study, *shlex.split(line)), field) == value
+
+
+def test_the_word_for_no_item_stands_alone() -> None:
+    with pytest.raises(InputError, match="--remedy none stands alone, got none, capacitor"):
+        parse("check", "--remedy", "none", "--remedy", "capacitor")
 
 
 def test_one_word_asks_for_all_sweeps_that_are_not_named() -> None:
