@@ -58,11 +58,20 @@ class CommandLinks(Protocol):
     commands to their targets; `send` returns the commands with their real targets, for the log.
     """
 
-    def prepare(self, timing: RunTiming) -> None: ...
-    def begin(self, tick: int, dispatch: Callable[[Sequence[Command]], None]) -> None: ...
-    def measure(self, tick: int) -> None: ...
-    def send(self, commands: Sequence[Command], dispatch: Callable[[Sequence[Command]], None]) -> list[Command]: ...
-    def close(self, tick: int, dispatch: Callable[[Sequence[Command]], None]) -> None: ...
+    def prepare(self, timing: RunTiming) -> None:
+        """Get ready for a run; components were started."""
+
+    def begin(self, tick: int, dispatch: Callable[[Sequence[Command]], None]) -> None:
+        """Hand over what has arrived by a tick, before sites step."""
+
+    def measure(self, tick: int) -> None:
+        """Send what there is to measure, after the grid has stepped."""
+
+    def send(self, commands: Sequence[Command], dispatch: Callable[[Sequence[Command]], None]) -> list[Command]:
+        """Take a controller's commands on their way; returns them with their real targets."""
+
+    def close(self, tick: int, dispatch: Callable[[Sequence[Command]], None]) -> None:
+        """Hand over what arrives within a tick, after the controllers that were due."""
 
 
 @dataclass

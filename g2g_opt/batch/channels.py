@@ -51,7 +51,8 @@ class BatchChannels:
         for table in self.tables:
             for every in table.timing.control_ticks:
                 self._due[::every] = True
-        self._all_at_once = np.asarray(self.site_at_once.all(axis=1))
+        self.all_at_once = np.asarray(self.site_at_once.all(axis=1))
+        self.any_at_once = np.asarray(self.site_at_once.any(axis=1))
         self._anybody_acts = np.asarray(self._site_acts.any(axis=1))
         self._site_arrived = np.full(len(to_sites), -1)
         # Batch sizes and shifts that may still be asked for, by the tick at which they were sent.
@@ -135,10 +136,12 @@ class BatchChannels:
 
     def close(self, step: int) -> None:
         """After all controls have acted: set-points go on their way."""
-        site_now, to_grids = self.site_at_once[step], self._to_grids
-        self._site_arrived[site_now] = step
-        self._catch_up(site_now[self.fleets.row_fleet])
-        if self._due[step] and not self._all_at_once[step]:
+        to_grids = self._to_grids
+        if self.any_at_once[step]:
+            site_now = self.site_at_once[step]
+            self._site_arrived[site_now] = step
+            self._catch_up(site_now[self.fleets.row_fleet])
+        if self._due[step] and not self.all_at_once[step]:
             place = step % self._depth
             self._sent_batch[place] = self.batch
             if self._shifting:
@@ -299,10 +302,10 @@ class SeenFleets:
         """Command batch sizes; they act when they have arrived."""
         channels = self._channels
         channels.batch[rows] = sizes
-        now = channels.site_at_once[channels.step, channels.fleets.row_fleet[rows]]
-        if now.all():
+        if channels.all_at_once[channels.step]:
             channels.fleets.set_batch(rows, sizes)
-        elif now.any():
+        elif channels.any_at_once[channels.step]:
+            now = channels.site_at_once[channels.step, channels.fleets.row_fleet[rows]]
             channels.fleets.set_batch(rows[now], sizes[now])
 
     def shift_replicas(self, fleet: int, label: str, count: int, step: int) -> None:
@@ -342,7 +345,7 @@ class SeenGrids:
             grids.setups,
             grids.slopes,
         )
-        self.time_s, self.failure = grids.time_s, grids.failure
+        self.time_s, self.failure, self.has_failed = grids.time_s, grids.failure, grids.has_failed
 
     @property
     def voltage_pu(self) -> Floats:

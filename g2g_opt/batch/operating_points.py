@@ -93,7 +93,8 @@ class OperatingPoints:
         network = self._jacobian.network
         by_shape = load_share if isinstance(load_share, Mapping) else dict.fromkeys(network.load_shapes, load_share)
         # (point, shape)
-        self._load_share = np.stack([by_shape[shape] for shape in network.load_shapes], axis=1).astype(np.float64)
+        of_loads = np.stack([by_shape[shape] for shape in network.load_shapes], axis=1).astype(np.float64)
+        self._load_share = np.concatenate([of_loads, np.ones((len(of_loads), len(network.unit_shares)))], axis=1)
         if len(self._load_share) != self.n_points:
             raise InputError(f"every point needs its taps: {len(self._load_share)} shares and {len(taps)} settings")
         self._index = {node: i for i, node in enumerate(network.nodes)}

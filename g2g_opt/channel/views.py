@@ -35,9 +35,14 @@ class SeenLinks(Protocol):
     tables: RunTables
     tick: int
 
-    def seen_site_tick(self, place: int) -> int: ...
-    def site_every(self, place: int) -> int: ...
-    def time_s(self, tick: int) -> float: ...
+    def seen_site_tick(self, place: int) -> int:
+        """The tick of the newest figures of a site (its place in the run) that are there."""
+
+    def site_every(self, place: int) -> int:
+        """Ticks from one step of a site to the next."""
+
+    def time_s(self, tick: int) -> float:
+        """Time of a tick (s)."""
 
 
 def physical(component: Any) -> Any:
