@@ -3,7 +3,7 @@
     python benchmarks/unit_commitment.py --days 22
     python benchmarks/unit_commitment.py --days 22 --settings physical --gap 1e-4
     python benchmarks/unit_commitment.py --days 4 --all-at-once 120    # also as one program for HiGHS, for so many s
-    python benchmarks/unit_commitment.py --systems 60    # small random systems, beside their statement by HiGHS and SCIP
+    python benchmarks/unit_commitment.py --systems 60    # random systems: the statement by HiGHS and SCIP
 
 Days are spread evenly over the bundled ones. 24 hours, 39 generators, 11 zones; five flexible hours from 16 h on.
 """
@@ -113,7 +113,8 @@ def main() -> int:
                     savings[alpha].append(without - report.objective)
                 beside = at_once(problem, options.gap, options.all_at_once) if options.all_at_once else ""
                 print(
-                    f"{where}: {report.seconds:.2f} s ({seconds[alpha][-1]:.2f} CPU s), {report.objective:,.0f} $, gap {100 * report.gap:.3f} %, "
+                    f"{where}: {report.seconds:.2f} s ({seconds[alpha][-1]:.2f} CPU s), {report.objective:,.0f} $, "
+                    f"gap {100 * report.gap:.3f} %, "
                     f"{found.n_programs} programs, {report.status.value}{beside}",
                     flush=True,
                 )

@@ -179,6 +179,7 @@ class AcRow(OfDraw):
     unrated_branches: Annotated[int, ShownAs("branches without a rating, not checked", secondary=True)]
     n_branches: int
     loadings: tuple[float, ...]
+    angle: Annotated[int | None, ShownAs("angle across a branch")] = None
 
 
 @dataclass(frozen=True)
