@@ -29,11 +29,10 @@ from g2g_opt.datacenter.workloads.inference import InferenceData
 from g2g_opt.datacenter.workloads.training import TrainingShape, TrainingTrace
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import Generator, HeldGenerator, ShapedGenerator, SyntheticPV
-from g2g_opt.grid.held_series import HeldSeries, LoadShares, UnitShares
 from g2g_opt.grid.load import ExternalLoad, HeldLoad, ShapedLoad, SyntheticLoad
 from g2g_opt.grid.opendss import STUDY_TOLERANCE, OpenDSSGrid
+from g2g_opt.held_series import HeldSeries, LoadShares, UnitShares
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
@@ -42,6 +41,7 @@ from g2g_opt.power_shape import PowerShape
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.site import GPUS_PER_SERVER, Site
 from g2g_opt.studied_year import own_year_of
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from g2g_opt.circuit.branches import DEFAULT_EMERGENCY_A
+from g2g_opt.circuit.parts import Bus, Regulator, phase_letter
 from g2g_opt.errors import listed
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_lint import unjudged_elements
-from g2g_opt.grid.circuit_branches import DEFAULT_EMERGENCY_A
-from g2g_opt.grid.circuit_parts import Bus, Regulator
 from g2g_opt.limits import Limits
 
 # Buses named in a sentence.
@@ -29,6 +31,32 @@ def describe_feeder(feeder: Feeder, limits: Limits | None = None) -> list[str]:
         words.append(f"neutral conductors, against which voltages are judged: {listed(neutrals, _SHOWN)}")
     words += [_regulator_in_words(regulator) for regulator in feeder.regulators.values()]
     return [*words, *feeder.regulator_notes, *loading_notes(feeder, limits or Limits()), *unassessed_notes(feeder)]
+
+
+def site_notes(feeder: Feeder, n_named: int | None = _SHOWN) -> list[str]:
+    """Which buses can take a site, in words, so many of each kind by name (None: all)."""
+    more = [bus for bus in feeder.site_buses if bus not in feeder.candidate_buses]
+    fewer = [bus for bus in more if len(feeder.buses[bus].phases) < 3]
+    others = [bus for bus in more if bus not in fewer]
+    notes = [
+        f"{len(feeder.candidate_buses)} of {len(feeder.site_buses)} buses that can take a site are candidates where a "
+        f"study names none{_named(feeder.candidate_buses, n_named)}"
+    ]
+    if fewer:
+        notes.append(
+            f"{len(fewer)} of one or two phases can be named (--bus; siting and location need three phases)"
+            f"{_named(fewer, n_named)}"
+        )
+    if others:
+        notes.append(f"{len(others)} more of three phases can be named (--bus){_named(others, n_named)}")
+    return notes
+
+
+def _named(buses: Sequence[str], n_named: int | None) -> str:
+    if not buses:
+        return ""
+    shown = listed(buses, n_named) if n_named is not None else ", ".join(buses)
+    return f": {shown}" + ("; --all-buses names all" if n_named is not None and len(buses) > n_named else "")
 
 
 def loading_notes(feeder: Feeder, limits: Limits) -> list[str]:
@@ -91,7 +119,7 @@ def unassessed_notes(feeder: Feeder) -> list[str]:
         ),
         ("buses and phases that no source serves", [bus.name for bus in feeder.buses.values() if bus.unserved]),
         (
-            "conductors numbered above 3 (only 1 to 3 are judged)",
+            "conductors numbered above 3 where there is no neutral (only 1 to 3 are judged there)",
             [bus.name for bus in feeder.buses.values() if bus.beyond],
         ),
     ):
@@ -106,4 +134,4 @@ def unassessed_notes(feeder: Feeder) -> list[str]:
 
 def _place(bus: Bus) -> str:
     """A bus, with the phases that are not served where others are."""
-    return bus.name + "".join(f".{'ABC'[phase - 1]}" for phase in bus.unserved if bus.phases)
+    return bus.name + "".join(f".{phase_letter(phase)}" for phase in bus.unserved if bus.phases)

@@ -10,19 +10,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import AttachmentBook
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.config import TapPosition
-from g2g_opt.grid.held_series import LoadShares, UnitShares
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.loading import BranchLoading, JudgedRating, judged_ratings
 from g2g_opt.grid.regulators import RegulatorBank
+from g2g_opt.held_series import LoadShares, UnitShares
 from g2g_opt.limits import RatingBasis
+from g2g_opt.tap_position import TapPosition
 
 Unserved = Literal["raise", "record"]
-_PHASES = (1, 2, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +78,11 @@ class GridSetup:
         """Places of the monitored bus-phases among `nodes`, phase by phase, buses in the circuit's order."""
         index = {node: place for place, node in enumerate(nodes)}
         judged = JudgedVoltages.of(self.feeder.buses, nodes, np.ones(len(nodes))).monitored
+        # The circuit's own numbers: 1 to 3, others where a neutral has one of them.
+        numbers = sorted({phase for bus in self.feeder.buses.values() for phase in bus.phases})
         order = [
             index[bus, phase]
-            for phase in _PHASES
+            for phase in numbers
             for bus in self.feeder.buses
             if bus not in self.exclude_buses and (bus, phase) in index and judged[index[bus, phase]]
         ]

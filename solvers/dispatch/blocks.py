@@ -1,4 +1,5 @@
-"""One dispatch per record as blocks of a quadratic program: what plain dispatch, coordination and training share (9.2).
+"""One dispatch per record as blocks of a quadratic program: what plain dispatch, coordination and training share
+(equation 9.2).
 
 Columns of a block: p (generator), l (zone, load shed) and, with a network, theta (datacenter). Inside, power is in GW
 (or less, if the system is small) and prices in 100 $/MWh: then all figures are near one.
@@ -34,7 +35,7 @@ ZONES_BY_FACTORS = 15
 
 @dataclass(frozen=True, eq=False)
 class DispatchSystem:
-    """Generators and lines: min p'Cp + c'p + s'l over one hour (9.2).
+    """Generators and lines: min p'Cp + c'p + s'l over one hour (equation 9.2).
 
     `generator_zone`, `power_min_mw`, `power_max_mw`, `cost_usd_per_mwh`, `quadratic_usd_per_mw2h` (generator,);
     `shed_usd_per_mwh` prices load that is not served; `fixed_usd` is paid in every hour, whatever is dispatched.

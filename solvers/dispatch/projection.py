@@ -17,7 +17,8 @@ _ROUNDING_MW = 1e-6
 
 
 def project_shifts(theta_mw: Floats, limits: ShiftLimits) -> Floats:
-    """Accepted loads (record, datacenter) nearest to `theta_mw` in the 2-norm; those accepted stay as they are.
+    """Accepted loads (record, datacenter) nearest to `theta_mw` in the 2-norm (equation 9.11); those accepted stay as
+    they are.
 
     Raises `SolverError` if the projection is not certified.
     """

@@ -47,7 +47,8 @@ class DispatchSolution:
 
 
 def solve_dispatch(system: DispatchSystem, load_mw: Floats, injected_mw: Floats) -> DispatchSolution:
-    """Dispatch (9.2) of `load_mw`, datacenters included, with `injected_mw` of renewables: both (record, zone).
+    """Dispatch (equation 9.2) of `load_mw`, datacenters included, with `injected_mw` of renewables: both (record,
+    zone).
 
     A record without a solution (more injected than lines can carry away) is marked, not raised. Raises `SolverError` if
     shapes do not fit.
@@ -58,7 +59,9 @@ def solve_dispatch(system: DispatchSystem, load_mw: Floats, injected_mw: Floats)
 def solve_ideal_coordination(
     system: DispatchSystem, load_mw: Floats, injected_mw: Floats, network: DatacenterNetwork
 ) -> DispatchSolution:
-    """The cheapest dispatch over all loads the datacenters accept (9.2, 9.3); `load_mw` is without datacenters."""
+    """The cheapest dispatch over all loads the datacenters accept (equations 9.2 to 9.4); `load_mw` is
+    without datacenters.
+    """
     n_records = len(load_mw)
     if network.limits.transport is not None and n_records > 2 * _FIRST:
         few = np.linspace(0, n_records - 1, _FIRST).round().astype(np.int64)

@@ -29,7 +29,7 @@ _BROKEN_MW, _BROKEN_SHARE = 2e-4, 1e-6
 
 
 def allocate_tasks(latency: Floats, demand_mw: Floats, spread: float = SPREAD) -> Floats:
-    """W (datacenter, user): min L(W) + spread/2 |W|^2, W >= 0, W'1 = demand (9.1).
+    """W (datacenter, user): min L(W) + spread/2 |W|^2, W >= 0, W'1 = demand (equation 9.1).
 
     `latency` (datacenter, user), `demand_mw` (user,). Raises `SolverError` on negative demand or shapes that differ.
     """
@@ -57,7 +57,7 @@ def allocate_tasks(latency: Floats, demand_mw: Floats, spread: float = SPREAD) -
 
 @dataclass(frozen=True, eq=False)
 class ShiftLimits:
-    """Loads theta (datacenter,) that are accepted (9.3), in MW: rows theta <= bound, theta >= 0, sum = total.
+    """Loads theta (datacenter,) that are accepted (equation 9.3), in MW: rows theta <= bound, theta >= 0, sum = total.
 
     With `transport`, these rows are some of those that a latency of at most `latency_max` asks for.
     """
@@ -129,7 +129,7 @@ class ShiftLimits:
 def shift_limits(
     latency: Floats, demand_mw: Floats, base_latency: float, alpha: float, known: ShiftLimits | None = None
 ) -> ShiftLimits:
-    """Loads reachable with a latency of at most (1 + alpha) `base_latency` (9.3), without W (9.8).
+    """Loads reachable with a latency of at most (1 + alpha) `base_latency` (equation 9.3), without W (equation 9.8).
 
     The least latency of loads theta is the maximum of u theta + v demand over the vertices of the transport problem's
     dual, so every vertex gives a row. All of them are stated where the table is small; elsewhere those of all work in
@@ -166,12 +166,12 @@ def _check(latency: Floats, demand_mw: Floats) -> None:
 
 
 def least_latency(latency: Floats, theta_mw: Floats, demand_mw: Floats) -> Floats:
-    """Least latency (...,) with which loads (..., datacenter) of the same sum can do the users' work."""
+    """Least latency (...,) with which loads (..., datacenter) of the same sum can do the users' work (equation 9.8)."""
     u, v = dual_vertices(latency)
     return np.asarray((theta_mw @ u.T + v @ demand_mw).max(axis=-1))
 
 
 def dual_vertices(latency: Floats) -> tuple[Floats, Floats]:
-    """Vertices u (vertex, datacenter), v (vertex, user) of u_i + v_j <= latency_ij with u_0 = 0 (9.8)."""
+    """Vertices u (vertex, datacenter), v (vertex, user) of u_i + v_j <= latency_ij with u_0 = 0 (equation 9.8)."""
     u = all_prices(latency)
     return u, user_prices(latency, u)

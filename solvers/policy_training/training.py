@@ -1,15 +1,17 @@
-"""Regression policies for task shifts: trained on the cost of dispatch (contextual) or on ideal shifts (base) (9.5).
+"""Regression policies for task shifts: trained on the cost of dispatch (contextual) or on ideal shifts (base) (equation
+9.5).
 
 A policy is the matrix B (datacenter, 1 + feature): loads move by B (1, x). The published statement gives shifts along
 the links of a complete graph, phi = beta (1, x), and bounds |beta|_1. Any B whose columns sum to 0 comes from links,
-and the least |beta|_1 is half of |B|_1 (9.8): so the bound is put on B, and there are no links.
+and the least |beta|_1 is half of |B|_1 (equation 9.8): so the bound is put on B, and there are no links.
 
-By 9.4 the datacenters' own problem adds nothing but (9.3), so that training is one convex quadratic program:
+By equation 9.4 the datacenters' own problem adds nothing but equation 9.3, so that training is one convex quadratic
+program:
 
 min  mean_i p_i'C p_i + c'p_i + s'l_i
 (1)  theta_i = theta0 + B (1, x_i) for every record i, columns of B sum to 0
 (2)  |B|_1 <= 2 eps, in MW per unit of a feature (the intercept counts too, unless it is left free)
-(3)  dispatch of every record (9.2), its loads accepted (9.3)
+(3)  dispatch of every record (equation 9.2), its loads accepted (equation 9.3)
 
 Many B cost the same. Of these, the one is taken that moves least: LEAST_MOVE is the price of the square of the moves by
 one standard deviation of each feature, in the program's units, under a millionth of a record's cost. A random
@@ -212,7 +214,7 @@ def _training_program(blocks: DispatchBlocks, base: Floats, terms: PolicyTerms) 
 def train_base_regression(
     features: Floats, shift_mw: Floats, eps: float, *, scale: Floats | None = None, free_intercept: bool = False
 ) -> TrainedPolicy:
-    """Least squares on ideal shifts (record, datacenter) with |beta|_1 <= eps: base regression (9.5).
+    """Least squares on ideal shifts (record, datacenter) with |beta|_1 <= eps: base regression (equation 9.5).
 
     A program is solved and no path over eps is followed (`lars_path` of scikit-learn): a market's features are
     collinear, so that a path has to drop some, and it knows neither sums that are 0 nor a certificate.

@@ -49,11 +49,21 @@ class NewtonProgram(Protocol):
     low: Floats
     high: Floats
 
-    def start(self) -> Floats: ...
-    def equal(self, x: Floats) -> Floats: ...
-    def equal_adjoint(self, y: Floats) -> Floats: ...
-    def rows(self, x: Floats) -> Floats: ...
-    def rows_adjoint(self, z: Floats) -> Floats: ...
+    def start(self) -> Floats:
+        """A point to begin from."""
+
+    def equal(self, x: Floats) -> Floats:
+        """Left sides of the equations at x."""
+
+    def equal_adjoint(self, y: Floats) -> Floats:
+        """The transpose of `equal` at y."""
+
+    def rows(self, x: Floats) -> Floats:
+        """Values of the rows at x."""
+
+    def rows_adjoint(self, z: Floats) -> Floats:
+        """The transpose of `rows` at z."""
+
     def newton(self, curvature: Floats, weight: Floats) -> NewtonSolve:
         """Raises `numpy.linalg.LinAlgError` if the system is singular."""
 

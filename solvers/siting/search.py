@@ -57,7 +57,7 @@ def solve_siting(
     known: Sequence[ProgramRow] = (),
     excluded: Sequence[Placement] = (),
 ) -> SitingSolution:
-    """The best plan found, with a bound on what any plan costs; every row of (8.2) is kept or paid for.
+    """The best plan found, with a bound on what any plan costs; every row of equation 8.2 is kept or paid for.
 
     `known` rows of an earlier, similar problem save rounds of row generation. `excluded` placements are left out; they
     ask for a least PV size above 0. At the time limit it is the best plan so far, with its gap; if none was found, one

@@ -132,7 +132,7 @@ class _Builder:
 
 
 def commitment_program(problem: UnitCommitmentProblem, tangents: Tangents) -> tuple[SparseProgram, CommitmentColumns]:
-    """(1a) to (1h) and (9.3) with these tangents."""
+    """(1a) to (1h) and equation 9.3 with these tangents."""
     build = _Builder()
     units, hours = problem.units, problem.n_hours
     p = build.column((hours, units.n), 0.0, units.max_mw, units.cost_usd_per_mwh)
@@ -168,7 +168,7 @@ def _add_quadratic_cost(build: _Builder, problem: UnitCommitmentProblem, tangent
 
 
 def _add_network(build: _Builder, problem: UnitCommitmentProblem, p: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-    """(1b), (1c), (1h) and (9.3)."""
+    """(1b), (1c), (1h) and equation 9.3."""
     centers, (hours, zones) = problem.datacenters, problem.load_mw.shape
     window, (n, m) = centers.flexible, centers.latency.shape
     fixed = centers.base_mw.copy()

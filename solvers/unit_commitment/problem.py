@@ -1,4 +1,4 @@
-"""Day-ahead unit commitment with flexible datacenters: data and solution (formulations 9.2, 9.3).
+"""Day-ahead unit commitment with flexible datacenters: data and solution (equations 9.2, 9.3).
 
 Sets       hours t, zones z, units g, lines e; datacenters i, users j, hours of the flexible window
 Data       load d, renewables w (t, z); F (e, z) transfer factors, limits f (e,); users' demand delta (t, j),

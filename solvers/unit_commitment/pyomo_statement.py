@@ -15,7 +15,7 @@ from solvers.unit_commitment.problem import UnitCommitmentProblem
 
 
 def unit_commitment_model(problem: UnitCommitmentProblem, tangents: Tangents) -> pyo.ConcreteModel:
-    """(1a) to (1h) and (9.3), with these tangents for the quadratic cost."""
+    """(1a) to (1h) and equation 9.3, with these tangents for the quadratic cost."""
     units, centers = problem.units, problem.datacenters
     hours, zones = problem.load_mw.shape
     m = pyo.ConcreteModel("unit_commitment")
@@ -139,7 +139,7 @@ def _add_commitment(m: pyo.ConcreteModel, problem: UnitCommitmentProblem) -> Non
 
 
 def _add_datacenters(m: pyo.ConcreteModel, problem: UnitCommitmentProblem) -> None:
-    """(9.3): work is done within the window, and no hour's latency is too large."""
+    """Equation 9.3: work is done within the window, and no hour's latency is too large."""
     centers = problem.datacenters
     for t in m.hours:
         if t not in m.window:

@@ -40,7 +40,8 @@ def solve_unit_commitment(
     threads: int = 1,
     seed: int = 0,
 ) -> UnitCommitmentSolution:
-    """The cheapest plan found and what it costs; within `mip_gap` of the best one if the status is optimal.
+    """The cheapest plan found and what it costs (equation 9.9); within `mip_gap` of the best one if the status is
+    optimal.
 
     Raises `SolverError` if no plan exists, or none was found in time.
     """

@@ -9,8 +9,8 @@ from studies.shared.typed_rows import TypedRow
 
 @dataclass(frozen=True)
 class ChoiceRow(TypedRow):
-    """A fleet of one choice: its size, feasible power range (MW; by the curve: of its ends alone, as published), and
-    what it did without coordination and under coordination; None where a run has no answer.
+    """A fleet of one choice: its size, its feasible power range (MW), and what it did without coordination and under
+    coordination; None where a run has no answer. The range by the logistic form is that of its ends, as published.
     """
 
     comparison: str
@@ -20,7 +20,7 @@ class ChoiceRow(TypedRow):
     batch_low: int
     batch_high: int
     range_mw: float
-    range_by_curve_mw: float
+    range_by_logistic_mw: float | None
     none_pu_s: float | None
     controlled_pu_s: float | None
     none_tps: float | None
@@ -39,7 +39,8 @@ class ChoiceRow(TypedRow):
 class HostedRow(TypedRow):
     """The largest fleet of one choice that a bus hosts: firm without coordination, flexible under it.
 
-    `stopped_by` is why the next size was refused; `gap` names sizes below that were refused too.
+    `stopped_by` is why the next size was refused; `gap` names sizes (replicas) below that were refused
+    too, from which to which, and up to `held_up_to` all that were tried hold.
     """
 
     comparison: str
@@ -52,3 +53,4 @@ class HostedRow(TypedRow):
     peak_mw: float
     stopped_by: str
     gap: str
+    held_up_to: int

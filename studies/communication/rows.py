@@ -60,6 +60,8 @@ class SurvivingRow(LinkRow):
     note: str
     voltage_age_s: float
     command_age_s: float
+    # Peak (MW) of the largest size up to which all that were judged keep the limits.
+    held_up_to_mw: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from g2g_opt.channel.lanes import run_tables
 from g2g_opt.coordinator import RunTiming
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
-from g2g_opt.simulate import simulate_runs
+from g2g_opt.simulation import simulate_runs
 from g2g_opt.site import GPUS_PER_SERVER
-from solvers.largest_feasible import LargestFeasible, search_largest_feasible
+from solvers.largest_feasible import held_up_to, search_largest_feasible
 from studies.communication.links import LinkState
 from studies.communication.question import CommunicationQuestion
 from studies.communication.rows import LinkRunRow, SurvivingRow, link_columns
-from studies.shared.side_by_side import RunRequest, Wanted, run_side_by_side
+from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, run_side_by_side
 from studies.shared.workload import SizeRange
 
 # Share of an answer within which a search stops.
@@ -28,6 +28,8 @@ SIZES_AT_ONCE = 2
 _GROWTH, _GROWTH_AROUND_GUESS = 1.6, 1.15
 # Multiples of an answer that are looked at above it: regulators and controllers make gaps.
 _TRY_ABOVE = (1.03, 1.08, 1.15, 1.3)
+# Sizes looked at below an answer, whether they hold too.
+_SIZES_BELOW = 8
 
 # One search: over which link (None: firm), in which draw, and where to begin (servers), if something is known.
 Wish = tuple[LinkState | None, int, int | None]
@@ -79,19 +81,18 @@ class Survival:
             try_above=_TRY_ABOVE,
             at_once=SIZES_AT_ONCE,
             shrink=guess is not None,
+            below=_SIZES_BELOW,
         )
-        asked = next(search)
-        while True:
+
+        def judge(asked: Sequence[int]) -> Wanted[dict[int, bool]]:
             runs = yield tuple(
                 RunRequest(question.plan(self._models, self._bus, n, link), scenario=scenario) for n in asked
             )
             judged.update(zip(asked, runs, strict=True))
             self._report(f"bus {self._bus}, draw {draw + 1}, {words}: {len(judged)} sizes judged")
-            try:
-                asked = search.send({n: judged[n].kept for n in asked})
-            except StopIteration as end:
-                found: LargestFeasible = end.value
-                break
+            return {n: judged[n].kept for n in asked}
+
+        found = yield from largest_kept(search, judge)
         notes: list[str] = []
         answer: int = 0
         confirmed: Outcome | None = None
@@ -115,6 +116,7 @@ class Survival:
         confirmed: Outcome | None,
         notes: Sequence[str],
     ) -> SurvivingRow:
+        held = held_up_to({m: run.kept for m, run in judged.items()}, n)
         above = min((m for m, run in judged.items() if m > n and not run.kept), default=None)
         stopped = judged[above].verdict.binding if above is not None else None
         shown = link if link is not None else LinkState()
@@ -134,6 +136,7 @@ class Survival:
             limit=stopped.in_words() if stopped is not None else "",
             sizes_judged=len(judged),
             n_refused_below=sum(not run.kept for m, run in judged.items() if m < n),
+            held_up_to_mw=judged[held].summary.power_peak_mw if held else 0.0,
             note="; ".join(notes),
             voltage_age_s=ages[0],
             command_age_s=ages[1],

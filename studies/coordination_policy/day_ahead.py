@@ -1,4 +1,4 @@
-"""The day-ahead study: units committed with and without the flexibility of datacenters (formulations 9.2)."""
+"""The day-ahead study: units committed with and without the flexibility of datacenters (equation 9.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""One draw of training records of the peak-hour study: what is trained on them, judged on all others (9.5 to 9.7)."""
+"""One draw of training records of the peak-hour study: what is trained on them, judged on all others (equations 9.5 to
+9.7).
+"""
 
 from __future__ import annotations
 

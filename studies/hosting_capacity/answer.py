@@ -20,6 +20,7 @@ from studies.hosting_capacity.exhausted_controllers import exhausted_warning
 from studies.hosting_capacity.frontier import corners, rises
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, CapacityRun, JudgedSizeRow, RungRow
+from studies.hosting_capacity.search import SIZES_BELOW
 from studies.hosting_capacity.stored_answer import answers_of_runs, reading_notes
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Conclusion, Envelope, FeederMap, MissingAnswer, most_and_least
@@ -33,8 +34,10 @@ from studies.shared.typed_rows import gather_as
 # Envelopes shown: those of the largest capacities and of the smallest.
 _ENVELOPES = 8
 
-# Sizes of a gap that are listed one by one.
+# Gaps that are listed one by one.
 _GAP_MAX = 3
+# A flexible answer that is larger than the firm one by less than this ratio adds nothing.
+_ADDS_MIN = 1.005
 
 # Others say "firm" of what is served with an element out of service.
 FIRM_IS_NOT_N_1 = "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1"
@@ -63,7 +66,8 @@ def conclusion_of(
     )
     judged = [] if again else gather_as(results, "judged", JudgedSizeRow)
     shown = [tables.capacity_table(main, study), tables.binding_table(main)]
-    charts = [tables.capacity_chart(main)]
+    # Of one place the ladder says it.
+    charts = [] if ladder and len({row.bus for row in main}) == 1 else [tables.capacity_chart(main)]
     if ladder:
         shown.append(ladder_table(ladder))
         charts += ladder_charts(ladder)
@@ -124,11 +128,34 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], ladder:
         sentences.append(text + ".")
         if steps := [row for row in ladder if (row.bus, row.operation) == (best.bus, operation)]:
             sentences.append(f"Each limit alone, {operation}, at {best.bus}: {ladder_in_words(steps)}.")
+    sentences += where_flexibility_adds_nothing(main)
     if any(row.base_breaks for row in main if row.n_gpus == 0) and study.limits.base_rule == "hold":
         sentences.append("The base rule no-worse asks instead whether a site makes that worse.")
     if again:
         sentences.append("Judged again under other limits: the largest simulated size that keeps them.")
     return "\n".join(sentences)
+
+
+def where_flexibility_adds_nothing(main: Sequence[CapacityRow]) -> list[str]:
+    """At the bus of the largest flexible answer: what refuses both operations, and what work is gained all the same."""
+    flexible = max((row for row in main if row.operation == "flexible"), key=_peak, default=None)
+    firm = next((row for row in main if flexible and (row.bus, row.operation) == (flexible.bus, "firm")), None)
+    if not (flexible and firm and firm.n_gpus and flexible.n_gpus):
+        return []
+    if _peak(flexible) > _ADDS_MIN * _peak(firm):
+        return []
+    why = (
+        f"{firm.limit} refuses the next size of both"
+        if firm.limit == flexible.limit
+        else f"{flexible.limit} refuses its next size, {firm.limit} the next one of firm operation"
+    )
+    text = f"Flexible operation adds no MW at {flexible.bus}: {why}"
+    if firm.throughput_tps and flexible.throughput_tps:
+        text += (
+            f"; it serves {flexible.throughput_tps / firm.throughput_tps:.2f} times the tokens per second "
+            f"with {flexible.n_gpus / firm.n_gpus:.2f} of the GPUs"
+        )
+    return [text + "."]
 
 
 def _in_words(row: CapacityRow, again: bool) -> str:
@@ -148,9 +175,9 @@ def _in_words(row: CapacityRow, again: bool) -> str:
         words += f"; {row.limit_where}"
     words += ")"
     if row.gpus_rejected_below:
-        below, whole = row.gpus_rejected_below.split(), row.power_peak_below_gap_mw
+        below, whole = row.gpus_rejected_below.split(", "), row.power_peak_below_gap_mw
         words += f", with gaps below it: {_listed(below)} GPUs do not keep the limits"
-        words += f"; all sizes tried up to {whole:.2f} MW do" if whole is not None else ""
+        words += f"; all sizes tried up to {whole:.2f} MW do" if whole is not None else "; no smaller size tried does"
     if row.scenario_share_lower_bound is not None:
         words += (
             f", kept in {row.n_scenarios_kept} of {row.n_scenarios} fresh scenarios: in at least "
@@ -159,9 +186,10 @@ def _in_words(row: CapacityRow, again: bool) -> str:
     return words
 
 
-def _listed(gpus: Sequence[str]) -> str:
-    """Sizes, or from which to which they lie where there are many."""
-    return ", ".join(gpus) if len(gpus) <= _GAP_MAX else f"{len(gpus)} sizes tried, {gpus[0]} to {gpus[-1]}"
+def _listed(gaps: Sequence[str]) -> str:
+    """Gaps, the lowest ones first."""
+    more = f" and {len(gaps) - _GAP_MAX} gaps above" if len(gaps) > _GAP_MAX else ""
+    return ", ".join(gaps[:_GAP_MAX]) + more
 
 
 def _peak(row: CapacityRow) -> float:
@@ -259,8 +287,8 @@ def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     ]
     if study.taps == "own control":
         notes.append(
-            "sizes below the answer but those tried (judged.csv): where regulators and capacitors act by themselves, "
-            "what holds may have gaps"
+            f"sizes between those tried (judged.csv): {SIZES_BELOW[study.tap_mode]} are spread below an answer, but "
+            "where regulators and capacitors act by themselves, what holds may have narrower gaps"
         )
     if study.scenario.own_load_share != 1.0:
         notes.insert(0, f"load levels other than {study.scenario.own_load_share:g} of the circuit's own load")

@@ -13,6 +13,7 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.site import GPUS_PER_SERVER
 from g2g_opt.summary import Summary
 from solvers.exact_binomial import lower_bound
+from solvers.largest_feasible import gaps_below
 from studies.shared.tap_range import Taps
 from studies.shared.tap_search import TapTrial
 
@@ -146,6 +147,11 @@ class Capacity:
     def bus(self) -> str:
         """Its bus, or buses joined by "+"."""
         return self.aim.place
+
+    @property
+    def gaps(self) -> tuple[tuple[int, int], ...]:
+        """Rejected sizes (servers) below the answer, from which to which, where accepted ones lie between them."""
+        return gaps_below({size.n_servers: size.kept for size in self.judged}, self.n_servers)
 
     @property
     def operation(self) -> Operation:

@@ -74,7 +74,7 @@ class CapacityRow(TypedRow):
     taps: Annotated[str | None, ShownAs("taps", secondary=True)]
     sizes_judged: Annotated[int, ShownAs("sizes judged", secondary=True)]
     n_servers_rejected_above: int | None
-    gpus_rejected_below: Annotated[str, ShownAs("GPUs refused below (gap)", secondary=True)]
+    gpus_rejected_below: Annotated[str, ShownAs("GPUs refused below (gaps)", secondary=True)]
     note: Annotated[str, ShownAs("note")]
     n_scenarios: Annotated[int | None, ShownAs("fresh scenarios")]
     n_scenarios_kept: Annotated[int | None, ShownAs("scenarios kept")]
@@ -294,7 +294,7 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         taps=taps_in_words(size.taps) if size is not None else None,
         sizes_judged=len(capacity.judged),
         n_servers_rejected_above=capacity.n_rejected,
-        gpus_rejected_below=" ".join(str(GPUS_PER_SERVER * n) for n in capacity.rejected_below),
+        gpus_rejected_below=", ".join(_from_to(*gap) for gap in capacity.gaps),
         note=capacity.note,
         n_scenarios=certificate.n if certificate else None,
         n_scenarios_kept=certificate.n_kept if certificate else None,
@@ -303,6 +303,11 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         certificate_attempt=certificate.attempt if certificate else None,
         power_peak_below_gap_mw=_rounded(capacity.below_gap, lambda size: size.summary.power_peak_mw),
     )
+
+
+def _from_to(first: int, last: int) -> str:
+    """GPUs of the sizes (servers) of a gap."""
+    return " to ".join(str(GPUS_PER_SERVER * n) for n in dict.fromkeys((first, last)))
 
 
 def rung_row(rung: Rung) -> RungRow:

@@ -11,11 +11,11 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import smallest_n_servers
-from solvers.largest_feasible import LargestFeasible, search_largest_feasible
+from solvers.largest_feasible import LargestFeasible, search_below, search_largest_feasible
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, ScenarioCertificate, best_note, capacity_of
 from studies.hosting_capacity.ladder import Rung, rungs_of, sizes_wanted
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.shared.side_by_side import RunRequest, Wanted, together
+from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, together
 from studies.shared.tap_search import TapSearch, TapTrial
 from studies.shared.workload import Models, SizeRange
 
@@ -38,6 +38,9 @@ TRY_ABOVE: dict[TapMode, tuple[float, ...]] = {
     "fixed": (1.05, 1.15),
     "own control": (1.02, 1.04, 1.07, 1.1, 1.14, 1.18, 1.22, 1.26, 1.32, 1.4),
 }
+# Sizes looked at below an answer, in one batch, whether they hold too: where controls of the circuit act by themselves,
+# what holds has gaps there as well (a capacitor bank that a small site brings to hunt is settled by a large one).
+SIZES_BELOW: dict[TapMode, int] = {"fixed": 6, "own control": 16}
 
 # Sizes that a search usually judges, for progress: on the way to the largest one, for the ladder, and for the best one.
 # Medians over buses of the 13- and 34-bus feeders, where counts lie within a third of them.
@@ -140,6 +143,7 @@ class SizeSearch:
                 answer = yield from self._look_for_largest(met)
         if self._objective != "gpus":
             yield from self._look_for_best(answer.n)
+        yield from self._look_below(answer.n)
         settled = yield from self.settle(answer.n)
         return replace(settled, rungs=tuple(rungs_of(self._aim, list(self._judged.values())) if has_ladder else ()))
 
@@ -156,14 +160,26 @@ class SizeSearch:
             at_once=SIZES_AT_ONCE,
             shrink=guess is not None,
         )
-        asked = next(search)
+        return (yield from largest_kept(search, self._kept))
+
+    def _kept(self, sizes: Sequence[int]) -> Wanted[dict[int, bool]]:
+        """Which of these sizes keep the limits."""
+        yield from together([self._judge(n) for n in sizes if n not in self._judged])
+        return {n: self._judged[n].kept for n in sizes}
+
+    def _look_below(self, n_largest: int) -> Wanted[None]:
+        """Whether sizes below the largest one hold too."""
+        known = {n: size.kept for n, size in self._judged.items()}
+        n_sizes, n_min = SIZES_BELOW[self._study.tap_mode], self._smallest()
+        search = search_below(known, n_largest, n_sizes, n_min=n_min, resolution=BEST_RESOLUTION)
+        answers: dict[int, bool] | None = None
         while True:
-            yield from together([self._judge(n) for n in asked if n not in self._judged])
             try:
-                asked = search.send({n: self._judged[n].kept for n in asked})
-            except StopIteration as end:
-                found: LargestFeasible = end.value
-                return found
+                asked = next(search) if answers is None else search.send(answers)
+            except StopIteration:
+                return
+            yield from together([self._judge(n) for n in asked])
+            answers = {n: self._judged[n].kept for n in asked}
 
     def _look_for_best(self, n_largest: int) -> Wanted[None]:
         """Judge sizes up to the largest kept where the most valuable one may be: spread evenly, then around the best.

@@ -12,6 +12,7 @@ from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.site import GPUS_PER_SERVER
+from solvers.largest_feasible import held_up_to
 from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rows import (
     CellKey,
@@ -86,7 +87,7 @@ def conclusion_of(study: LoadProfileQuestion, results: Sequence[TaskResult], aga
             *_month_charts(study),
         ),
         failures=_failures(results),
-        warnings=_warnings(study, profile, buses, fleets, held, again),
+        warnings=_warnings(study, profile, buses, fleets, held, gather_as(results, "judged", CellSizeRow), again),
         not_assessed=_not_assessed(study, used),
     )
 
@@ -265,6 +266,7 @@ def _warnings(
     buses: Sequence[str],
     fleets: Sequence[FleetRow],
     held: Mapping[CellKey, FleetCellRow],
+    sizes: Sequence[CellSizeRow],
     again: bool,
 ) -> tuple[str, ...]:
     period, found = load_profile(study.profile).period, []
@@ -286,7 +288,35 @@ def _warnings(
     if waiting:
         found.append(f"no profile went through {period} for {', '.join(waiting)}: no MW are reported there")
     found += [f"{r.bus} {r.operation}: {r.note}" for r in fleets if r.n_servers is None and r.note]
+    found += _gap_warnings(sizes)
     return tuple(found)
+
+
+def _gap_warnings(sizes: Sequence[CellSizeRow]) -> list[str]:
+    """Hours in which sizes below the answer were refused, bus by bus, and one of them."""
+    found = []
+    for bus in dict.fromkeys(row.bus for row in sizes):
+        cells: dict[CellKey, list[CellSizeRow]] = {}
+        for row in sizes:
+            if row.bus == bus:
+                cells.setdefault(row.key, []).append(row)
+        gaps = []
+        for rows in cells.values():
+            judged = {row.n_servers: row.kept for row in rows}
+            answer = max((n for n, kept in judged.items() if kept), default=0)
+            refused = [row for row in rows if not row.kept and row.n_servers < answer]
+            if refused:
+                first = min(refused, key=lambda row: row.n_servers)
+                gaps.append((first, next((r for r in rows if r.n_servers == held_up_to(judged, answer)), None)))
+        if gaps:
+            first, held = gaps[0]
+            up_to = f"all that were tried up to {held.power_peak_mw:.2f} MW hold" if held else "no smaller one holds"
+            found.append(
+                f"{bus}: in {len(gaps)} of {len(cells)} hours of months sizes below the answer break a limit, in "
+                f"{calendar.month_abbr[first.month]} {first.hour:02d}:00 {GPUS_PER_SERVER * first.n_servers} GPUs "
+                f"({first.broken}); {up_to} there"
+            )
+    return found
 
 
 def _not_assessed(study: LoadProfileQuestion, limits: Limits) -> tuple[str, ...]:

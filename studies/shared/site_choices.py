@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from g2g_opt.circuit.script_file.reading import is_own_circuit
 from g2g_opt.data_files import data_path
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit_file.reading import is_own_circuit
 from g2g_opt.quantities import BatchSize, Count, GpuCount, PowerKw
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection, Deployment, Site
 from studies.shared.question_model import question_model
@@ -111,7 +111,7 @@ class SiteChoice:
 def check_phases(feeder: Feeder, buses: Sequence[str], whose: str = "") -> None:
     """Raise `InputError`, which says `whose` they are, for a bus that lacks a phase."""
     for bus in buses:
-        if feeder.bus(bus).phases != (1, 2, 3):
+        if not feeder.bus(bus).three_phases:
             raise InputError(f"{whose}bus {bus} has phases {feeder.bus(bus).phases}; a site needs all three")
 
 

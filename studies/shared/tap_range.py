@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.assembly import assemble
 from g2g_opt.feeder import Feeder
+from g2g_opt.grid.sensitivity import measure_tap_slopes
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
@@ -19,6 +20,8 @@ from g2g_opt.scenario import Scenario
 Ints = NDArray[np.int64]
 Steps = tuple[int, ...]
 Taps = tuple[tuple[str, float], ...]
+# Of a loading below this share of the rating, changes are taken as shares of it.
+_LOADING_LEAST = 1e-3
 
 
 def taps_in_words(taps: Taps) -> str:
@@ -38,6 +41,31 @@ def measured_tap_slopes(
     # Lets go of the circuit here: an OpenDSS context that is collected in another thread ends the process.
     run.grid.reset()
     return slopes
+
+
+def measured_loading_slopes(
+    plan: Plan, scenario: Scenario, feeder: Feeder, limits: Limits, trace_dir: Path
+) -> NDArray[np.float64]:
+    """Changes of loadings per tap step as shares of themselves, (branch, regulator), at the first step of a run.
+
+    Of constant powers they differ little from one size to another. Branches are those of the run's record.
+    """
+    run = assemble(plan, scenario, feeder, limits, trace_dir=trace_dir)
+    ticks: Any = run.coordinator.run_iter()
+    next(ticks)
+    circuit, setup = run.grid.circuit, run.grid.setup
+
+    def loadings(phasors: NDArray[np.complex128]) -> NDArray[np.float64]:
+        # Admittances of a moved transformer are others.
+        found = setup.loading(circuit)
+        loading_pu: NDArray[np.float64] = found.loading_pu(found.conductor_loading_pu(phasors[None]))[0]
+        return loading_pu
+
+    now = loadings(circuit.node_voltages())
+    slopes = measure_tap_slopes(circuit, feeder.regulators, loadings)
+    ticks.close()
+    run.grid.reset()
+    return slopes / np.maximum(now, _LOADING_LEAST)[:, None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,15 +18,18 @@ from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from solvers.taps.settings import TapProblem, solve_taps
 from studies.shared.side_by_side import RunRequest, Wanted, together
-from studies.shared.tap_range import TapRange, Taps, measured_tap_slopes
+from studies.shared.tap_range import TapRange, Taps, measured_loading_slopes, measured_tap_slopes
 
 FORESIGHT = "taps found with foresight: one setting per size, chosen knowing the hour"
 
 # Simulated rounds per size before it counts as rejected: bounds the work, at the price of a heuristic.
 MAX_ROUNDS = 4
 
+# The same for loadings, as a share of their limit.
+HOPELESS_LOADING_MARGIN = -0.02
+
 # Taps for which even the linear model misses the band by more than this are not worth a run; its promises err by
-# thousandths of a pu (formulations 5.4).
+# thousandths of a pu (equation 5.4).
 HOPELESS_MARGIN_PU = -0.004
 
 
@@ -95,6 +98,7 @@ class TapSearch:
         self._optimise = optimise and bool(feeder.regulators)
         self._trace_dir = trace_dir
         self._slopes: NDArray[np.float64] | None = None
+        self._loading_slopes: NDArray[np.float64] | None = None
         self._range = TapRange.of(feeder)
         self._last_good: Taps = self._range.taps(self._range.study)
 
@@ -136,29 +140,73 @@ class TapSearch:
         return TapTrial.of(plan, runs, self._failures_allowed)
 
     def _propose(self, plan: Plan, runs: Sequence[Outcome]) -> Iterator[Taps]:
-        """Taps with the most room on both sides, then those that are as high as the upper limit permits."""
+        """Taps with the most room on both sides, then those that are as high as the upper limit permits.
+
+        First those that load the circuit least within the band, where a rating is passed.
+        """
         if self._slopes is None:
             self._slopes = measured_tap_slopes(plan, self._scenarios[0], self._feeder, self._limits, self._trace_dir)
         found, taps = self._range, dict(plan.taps)
         ratio = np.array([taps[name] for name in found.names])
         down, up = found.steps_left(ratio)
-        for high_weight in (1.0, 0.0):
-            solution = solve_taps(
-                TapProblem(
-                    lowest_pu=np.min([run.summary.lowest_pu for run in runs], axis=0),
-                    highest_pu=np.max([run.summary.highest_pu for run in runs], axis=0),
-                    slope_pu_per_step=self._slopes,
-                    steps_down=down,
-                    steps_up=up,
-                    v_min_pu=self._limits.voltage_min_pu,
-                    v_max_pu=self._limits.voltage_max_pu,
-                    high_weight=high_weight,
-                )
-            )
-            if solution is not None and solution.margin_pu > HOPELESS_MARGIN_PU:
+        problem = TapProblem(
+            lowest_pu=np.min([run.summary.lowest_pu for run in runs], axis=0),
+            highest_pu=np.max([_highest_pu(run, self._limits) for run in runs], axis=0),
+            slope_pu_per_step=self._slopes,
+            steps_down=down,
+            steps_up=up,
+            v_min_pu=self._limits.voltage_min_pu,
+            v_max_pu=self._limits.voltage_max_pu,
+        )
+        broken = {check.criterion for run in runs for check in run.verdict.broken}
+        wanted: list[tuple[TapProblem, float]] = []
+        if any(criterion.is_thermal for criterion in broken):
+            wanted.append((self._of_loadings(problem, plan, runs), HOPELESS_LOADING_MARGIN))
+        if not all(criterion.is_thermal for criterion in broken):
+            wanted += [(replace(problem, high_weight=weight), HOPELESS_MARGIN_PU) for weight in (1.0, 0.0)]
+        for one, hopeless in wanted:
+            solution = solve_taps(one)
+            if solution is not None and solution.margin_pu > hopeless:
                 yield found.moved(ratio, solution.steps)
+
+    def _of_loadings(self, problem: TapProblem, plan: Plan, runs: Sequence[Outcome]) -> TapProblem:
+        """The same problem with the room of loadings below their limits, inside the band."""
+        if self._loading_slopes is None:
+            self._loading_slopes = measured_loading_slopes(
+                plan, self._scenarios[0], self._feeder, self._limits, self._trace_dir
+            )
+        normal, emergency = self._limits.loading_max_pu, self._limits.loading_emergency_max_pu
+        used = [
+            np.maximum(
+                run.summary.loading_pu / normal if normal is not None else 0.0,
+                run.summary.loading_pu * run.summary.emergency_share / emergency if emergency is not None else 0.0,
+            )
+            for run in runs
+        ]
+        most = np.max(used, axis=0)
+        return replace(
+            problem,
+            low_weight=0.0,
+            high_weight=0.0,
+            used=most,
+            used_slope_per_step=most[:, None] * self._loading_slopes,
+        )
 
 
 def _may_be_mended(run: Outcome) -> bool:
-    """Do taps bear on what it breaks? Voltages; and tokens, which a controller gives up for voltages."""
-    return any(c.criterion is Criterion.THROUGHPUT or c.criterion.is_voltage for c in run.verdict.broken)
+    """Do taps bear on what it breaks? On all but latency: on voltages, the currents that follow from them, and tokens,
+    which a controller gives up for voltages.
+    """
+    return any(c.criterion is not Criterion.LATENCY for c in run.verdict.broken)
+
+
+def _highest_pu(run: Outcome, limits: Limits) -> NDArray[np.float64]:
+    """Highest voltages (pu); at a bus where a trip ends above its limit, as much above the band as above that."""
+    highest, quality = run.summary.highest_pu, run.summary.power_quality
+    worst = quality.highest_after_trip() if quality is not None else None
+    limit = limits.voltage_after_trip_max_pu
+    if worst is None or limit is None or worst.voltage_pu <= limit:
+        return highest
+    raised, place = highest.copy(), run.summary.nodes.index((worst.bus, worst.phase))
+    raised[place] = max(highest[place], limits.voltage_max_pu + worst.voltage_pu - limit)
+    return raised

@@ -55,7 +55,9 @@ def check_three_phase(feeder: Feeder, names: Sequence[str]) -> tuple[str, ...]:
     buses = tuple(feeder.bus(bus).name for bus in names) or feeder.candidate_buses
     check_phases(feeder, buses)
     if not buses:
-        raise InputError(f"feeder {feeder.name} has no bus that a site can go to; see `g2g feeder`")
+        n = len(feeder.site_buses)
+        more = f"; {n} of fewer phases can be named (--bus) in studies other than siting and location" if n else ""
+        raise InputError(f"feeder {feeder.name} has no three-phase bus that a site can go to{more}; see `g2g feeder`")
     return buses
 
 

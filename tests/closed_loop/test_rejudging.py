@@ -20,7 +20,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate_runs
+from g2g_opt.simulation import simulate_runs
 from studies.coordination_policy.study import CoordinationStudy
 from studies.datacenter_location.study import LocationStudy
 from studies.datacenter_location.trials import TrialRun

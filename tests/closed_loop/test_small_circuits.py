@@ -6,6 +6,7 @@ limits, 3 % larger it does not.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import ServiceTransformer
-from g2g_opt.simulate import Engine, simulate_runs
+from g2g_opt.simulation import Engine, simulate_runs
 from g2g_opt.site import sized_site
 from studies.hosting_capacity.capacity import Aim, Capacity
 from studies.hosting_capacity.study import HostingCapacityStudy
@@ -99,10 +100,16 @@ CASES = (
     # The changer is on winding 1, and its lowest tap the highest voltage.
     Case("a4_heavy_tapwdg1", "mid", 3564.0, TAPPED),
     Case("a5_equiv_wdg2", "mid", 3277.0, TAPPED),
+    # At 0.95, the lowest tap at which half of it keeps `head` below 1.05 pu; a site of 1 kW would not.
+    Case("a1_tapwinding", "mid", 6054.0, TAPPED),
+    # Its customers lie between two phases, and one voltage of them binds.
+    Case("unbalanced", "end", 4315.0, at(TO_GROUND, "end")),
+    # Three changers of one phase; a server is 6 kW.
+    Case("ieee13_published", "671", 172.0, (*at(TO_GROUND, "rg60", "671", "675"), ("611", 3, 0)), below=0.05),
     # Ratings: an autotransformer's, a transformer's of the same place, 400 A that are stated, 110 % of nameplate. The
-    # first two are for the best tap, 1.0375; taps are sought for voltages, and lower ones take more current.
-    Case("k9_autotrans_over", "vfar", 525.0, RATED, loading_max_pu=1.0, below=0.1),
-    Case("k8_trans_rating", "vfar", 337.0, RATED, loading_max_pu=1.0, below=0.1),
+    # first two are for the tap that loads them least inside the band, 1.0375.
+    Case("k9_autotrans_over", "vfar", 525.0, RATED, loading_max_pu=1.0),
+    Case("k8_trans_rating", "vfar", 337.0, RATED, loading_max_pu=1.0),
     Case("rated_400", "a", 7864.0, at(TO_GROUND, "a"), loading_max_pu=1.0),
     Case("transformer_4000kva", "a", 3266.0, at(TO_GROUND, "a"), loading_max_pu=1.0),
 )
@@ -184,6 +191,12 @@ def test_at_the_answer_every_energised_node_and_every_rated_element_is_what_plai
         # The site's own power lies on its phases a little unevenly.
         assert told[name] == pytest.approx(share, rel=0.03, abs=2e-3), name
         assert case.loading_max_pu is None or share <= case.loading_max_pu + 5e-3
+
+
+def test_every_circuit_here_is_checked_at_its_answer() -> None:
+    """But for one that hosts nothing (below), and one whose bank acts by itself (test_gaps_below)."""
+    others = {"d3_seriescap_over", "f1_capcontrol"}
+    assert {path.stem for path in CIRCUITS.glob("*.dss")} == {case.name for case in CASES} | others
 
 
 def test_an_overcompensated_line_hosts_nothing_because_a_customer_behind_it_is_too_high_or_another_too_low() -> None:
@@ -343,3 +356,30 @@ def test_a_service_transformer_that_the_bus_does_not_permit_is_refused() -> None
         ServiceTransformer(kva=0.0)
     with pytest.raises(InputError, match="must be more than its load loss"):
         ServiceTransformer(kva=500.0, z_percent=0.5)
+
+
+@pytest.mark.parametrize("neutral", [1, 2, 3])
+def test_a_neutral_of_any_number_leaves_the_answer_as_it_is(tmp_path: Path, neutral: int) -> None:
+    """The four-wire busway with its conductors numbered otherwise: the same site, and all three phases judged."""
+    case = CASES[NAMES.index("four_wire-end")]
+    first, second, third = (number for number in (1, 2, 3, 4) if number != neutral)
+    number = {"1": first, "2": second, "3": third, "4": neutral}
+    text = re.sub(
+        r"\b(low|mid|end)((?:\.[1-4])+)",
+        lambda found: found[1] + "".join(f".{number[n]}" for n in found[2].strip(".").split(".")),
+        case.master.read_text(),
+    )
+    path = tmp_path / "numbered.dss"
+    path.write_text(text)
+    study = HostingCapacityStudy(**{**vars(case.study), "feeder": str(path)})
+    (found,) = search_aims(study, {Aim(("end",), "firm", study.limits.throughput_share_min): None})
+    capacity, usual = found.capacity, capacity_of(case)
+    assert capacity.largest is not None
+    assert (capacity.n_servers, capacity.n_rejected) == (usual.n_servers, usual.n_rejected)
+    assert peak_kw(capacity) == pytest.approx(peak_kw(usual), rel=1e-9)
+    assert {(bus, n) for bus, n in capacity.largest.summary.nodes if bus != "src"} == {
+        (bus, n) for bus in ("low", "mid", "end") for n in (first, second, third)
+    }
+    assert capacity.largest.outcome.engine == "batch"
+    assert capacity.confirmed is not None
+    assert capacity.confirmed.summary.lowest == pytest.approx(usual.confirmed.summary.lowest, abs=1e-7)  # type: ignore[union-attr]

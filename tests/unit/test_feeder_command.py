@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from g2g_opt.assembly import assemble
+from g2g_opt.errors import InputError
+from g2g_opt.feeder import Feeder
+from g2g_opt.plan import Plan
 from studies.cli import main
+from studies.hosting_capacity.study import HostingCapacityStudy
 
 
 def test_a_bus_is_left_out_of_the_limits_and_the_feeder_drawn(
@@ -19,3 +24,27 @@ def test_a_bus_is_left_out_of_the_limits_and_the_feeder_drawn(
     assert "646" in said
     assert "611" in said
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["ieee13", "split_phase", "open_conductor", "series_cap"])
+def test_the_buses_it_lists_are_those_that_take_a_site(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One truth: what `g2g feeder` counts is what a study that names a bus accepts."""
+    file = Path(__file__).resolve().parents[1] / "circuits" / f"{name}.dss"
+    asked = str(file) if file.exists() else name
+    feeder = Feeder.find(asked)
+    study = HostingCapacityStudy(feeder=asked)
+    accepted = []
+    for bus in feeder.buses:
+        try:
+            site = study.site("site", bus, study.load_models(), 6)
+            assemble(Plan((site,)), study.scenario, feeder, study.limits)
+        except InputError:
+            continue
+        accepted.append(bus)
+    assert tuple(accepted) == feeder.site_buses
+    assert set(feeder.candidate_buses) <= set(accepted)
+    assert main(["feeder", asked, "--no-picture", "--all-buses"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{len(feeder.candidate_buses)} of {len(accepted)} buses that can take a site" in said
+    fewer = [bus for bus in accepted if len(feeder.buses[bus].phases) < 3]
+    assert not fewer or f"need three phases): {', '.join(fewer)}" in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,27 @@ def test_taps_that_serve_the_lower_limit_keep_the_upper_one_or_there_are_none(pr
         assert solution is not None
         objective = margin_of(problem, solution.steps) - 1e-6 * int(np.abs(solution.steps).sum())
         assert objective == pytest.approx(best, abs=2e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tap_problems(high_weight=0.0), st.integers(1, 4), st.integers(0, 10**6))
+def test_taps_load_the_circuit_least_among_those_inside_the_band(problem: TapProblem, n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    used, slopes = rng.uniform(0.2, 1.2, n), rng.uniform(-0.02, 0.01, (n, len(problem.steps_up)))
+    problem = replace(problem, low_weight=0.0, used=used, used_slope_per_step=slopes)
+    ranges = [range(-d, u + 1) for d, u in zip(problem.steps_down.tolist(), problem.steps_up.tolist(), strict=True)]
+    found = []
+    for steps in itertools.product(*ranges):
+        moved = problem.slope_pu_per_step @ steps
+        inside = (problem.lowest_pu + moved).min() >= 0.95 - 1e-9 and (problem.highest_pu + moved).max() <= 1.05 + 1e-9
+        if inside:
+            found.append((1.0 - (used + slopes @ steps).max()) - 1e-6 * sum(map(abs, steps)))
+    solution = solve_taps(problem)
+    if not found:
+        assert solution is None
+    else:
+        assert solution is not None
+        assert solution.margin_pu - 1e-6 * np.abs(solution.steps).sum() == pytest.approx(max(found), abs=2e-6)
 
 
 def test_ties_are_broken_by_fewer_moves() -> None:
@@ -281,6 +303,53 @@ def test_a_resolution_saves_questions_and_keeps_its_promise() -> None:
 def test_nothing_to_search_is_zero() -> None:
     found = find_largest_feasible(lambda n: n <= 0, 0)
     assert (found.n, found.monotone) == (0, True)
+
+
+@given(n_max=st.integers(1, 3000), below=st.integers(1, 24), data=st.data())
+def test_sizes_looked_at_below_an_answer_never_change_it(n_max: int, below: int, data: st.DataObject) -> None:
+    edges = sorted(data.draw(st.lists(st.integers(0, n_max), max_size=6)))
+    accepted = {n for n in range(1, n_max + 1) if sum(edge < n for edge in edges) % 2 == 0}
+    start = data.draw(st.integers(1, n_max))
+    alone, _ = searched_at_once(accepted, n_max, 2, start=start)
+    found, rounds = searched_at_once(accepted, n_max, 2, start=start, below=below)
+    assert (found.n, found.n_rejected) == (alone.n, alone.n_rejected)
+    assert found.judged == {n: n in accepted for n in found.judged}
+    assert max(rounds) <= max(3, below)
+    # Everything that was tried up to there holds, and right above it something does not.
+    assert all(yes for n, yes in found.judged.items() if n <= found.held_up_to)
+    if found.rejected_below:
+        assert not found.judged[found.held_up_to + 1]
+    else:
+        assert found.held_up_to == found.n
+
+
+# Where 20 kW steps break the band on circuits whose capacitor bank acts by itself: (from, to, answer), in kW.
+ACTING_BANKS = (((120, 180), (420, 720), 3269), ((120, 180), (420, 1040), (1280, 1360), 3781))
+
+
+@pytest.mark.parametrize("bank", ACTING_BANKS)
+def test_gaps_far_below_the_answer_are_found_down_to_the_lowest(bank: tuple[Any, ...]) -> None:
+    *gaps, answer = bank
+    accepted = {n for n in range(1, answer + 1) if not any(low <= n <= high for low, high in gaps)}
+    found, _ = searched_at_once(accepted, 9000, 2, start=1664, growth=1.6, resolution=0.005, below=24)
+    assert found.n == pytest.approx(answer, rel=0.006)
+    assert found.held_up_to == 119
+    for low, high in gaps[:2]:
+        assert any(low <= n <= high for n in found.rejected_below)
+    assert len(found.judged) < 80
+
+
+def test_a_monotone_judge_is_asked_once_more_for_what_lies_below() -> None:
+    accepted = set(range(1001))
+    alone, before = searched_at_once(accepted, 9000, 2, start=900)
+    found, after = searched_at_once(accepted, 9000, 2, start=900, below=12)
+    assert found.monotone
+    assert found.held_up_to == found.n == alone.n == 1000
+    assert len(after) == len(before) + 1
+    assert 8 <= after[-1] <= 12
+    # What is known already is not asked for again.
+    grown, _ = searched_at_once(accepted, 9000, 2, start=1, growth=1.2, below=8)
+    assert len(grown.judged) == len(searched_at_once(accepted, 9000, 2, start=1, growth=1.2)[0].judged)
 
 
 # --- HiGHS
