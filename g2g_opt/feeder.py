@@ -129,7 +129,7 @@ class Feeder:
         supplied = {load.bus for load in parts["own_loads"]}
         own = () if source in supplied else (source,)
         exclude = tuple(dict.fromkeys((*own, *parts["isolated_buses"], *baseless)))
-        three_phase = [bus.name for bus in parts["buses"].values() if bus.phases == (1, 2, 3) and bus.name != source]
+        three_phase = [bus.name for bus in parts["buses"].values() if bus.three_phases and bus.name != source]
         return Feeder(
             name=re.sub(r"[^a-z0-9_-]+", "_", (name or Path(master).stem).lower()),
             commands=commands,

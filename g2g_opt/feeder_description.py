@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from g2g_opt.circuit.branches import DEFAULT_EMERGENCY_A
-from g2g_opt.circuit.parts import Bus, Regulator
+from g2g_opt.circuit.parts import Bus, Regulator, phase_letter
 from g2g_opt.errors import listed
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_lint import unjudged_elements
@@ -119,7 +119,7 @@ def unassessed_notes(feeder: Feeder) -> list[str]:
         ),
         ("buses and phases that no source serves", [bus.name for bus in feeder.buses.values() if bus.unserved]),
         (
-            "conductors numbered above 3 (only 1 to 3 are judged)",
+            "conductors numbered above 3 where there is no neutral (only 1 to 3 are judged there)",
             [bus.name for bus in feeder.buses.values() if bus.beyond],
         ),
     ):
@@ -134,4 +134,4 @@ def unassessed_notes(feeder: Feeder) -> list[str]:
 
 def _place(bus: Bus) -> str:
     """A bus, with the phases that are not served where others are."""
-    return bus.name + "".join(f".{'ABC'[phase - 1]}" for phase in bus.unserved if bus.phases)
+    return bus.name + "".join(f".{phase_letter(phase)}" for phase in bus.unserved if bus.phases)

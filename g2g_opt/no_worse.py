@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.parts import phase_letter
 from g2g_opt.limits import Limits
-from g2g_opt.metrics.thermal import is_of_kind, phase_letter
+from g2g_opt.metrics.thermal import is_of_kind
 from g2g_opt.summary import Summary
 from g2g_opt.verdict import Criterion, LimitCheck
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.parts import phase_letter
 from g2g_opt.edges import Edges, count_loadings, count_voltages, edge_of, place_of
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.metrics.power_quality import PowerQuality
-from g2g_opt.metrics.thermal import WorstLoading, is_of_kind, phase_letter
+from g2g_opt.metrics.thermal import WorstLoading, is_of_kind
 from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage
 
 Floats = NDArray[np.float64]

@@ -54,6 +54,7 @@ STUDY_HELP = {
     "load-profile": "how many MW can a bus host in each hour of each month, over a year",
     "location": "where should sites go",
     "portfolio": "one question over every feeder of a folder, with buses ranked over all of them",
+    "ppo-training": "how good is a policy of batch sizes that was trained by proximal policy optimisation",
     "queue": "which of these requests are granted, firm, flexible or limited, in order of arrival",
     "scenarios": "which scenarios of a study case are worth training controllers on and testing them with",
     "siting": "where do PV plants and datacenters go, and how large, at the least yearly cost",

@@ -144,15 +144,17 @@ def newest_at(arrival_s: Floats, at_s: Floats, sent_before: NDArray[np.int64]) -
     newer one changes nothing.
     """
     newest = np.full(len(at_s), -1, dtype=np.int64)
-    _fill_newest(arrival_s, np.asarray(at_s, dtype=float), sent_before, newest)
+    fill_newest(arrival_s, np.asarray(at_s, dtype=float), sent_before, newest)
     return newest
 
 
 @njit(cache=True)
-def _fill_newest(arrival_s: Floats, at_s: Floats, sent_before: NDArray[np.int64], newest: NDArray[np.int64]) -> None:
+def fill_newest(arrival_s: Floats, at_s: Floats, sent_before: NDArray[np.int64], newest: NDArray[np.int64]) -> None:
+    """`newest_at`, into `newest`."""
     held, n = -1, len(at_s)
     # First time at which each message may be there, then the newest up to every time.
-    best = np.full(n, -1, dtype=np.int64)
+    best = newest
+    best[:] = -1
     place = 0
     for m in range(len(arrival_s)):
         while place < n and sent_before[place] <= m:

@@ -7,8 +7,6 @@ import re
 from g2g_opt.errors import InputError
 
 INJECTION_PREFIX = "g2g_"  # of every element we add, so that none collides with a circuit's own
-# The growth shape of injections, which stays at one in every year.
-NO_GROWTH = f"{INJECTION_PREFIX}no_growth"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_\-]+")
 
 

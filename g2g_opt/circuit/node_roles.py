@@ -162,11 +162,9 @@ def _classify(
     stiff = ~_is_soft(block, open_v)
     neutral = _neutral(bus, numbers, open_v, stiff)
     at_neutral = int(np.flatnonzero(numbers == neutral)[0]) if neutral else -1
-    kept = [
-        k
-        for k in range(len(numbers))
-        if stiff[k] and k != at_neutral and int(numbers[k]) in named and 1 <= numbers[k] <= 3
-    ]
+    # A neutral numbered 1 to 3 leaves its phase the number 4; where nothing is numbered so, all others are phases.
+    usual = {*named, 4} if 1 <= neutral <= 3 else named or {int(number) for number in numbers}
+    kept = [k for k in range(len(numbers)) if stiff[k] and k != at_neutral and int(numbers[k]) in usual]
     kept.sort(key=lambda k: int(numbers[k]))
     three_wire = len(kept) > 1 and _has_no_neutral(block, open_v, kept, at_neutral, own_va)
     if not three_wire:
@@ -184,11 +182,15 @@ def _classify(
             int(numbers[k])
             for k in range(len(numbers))
             if numbers[k] > 3
+            and numbers[k] not in phases
             and numbers[k] != neutral
             and abs(served_v[k] - reference) >= _NO_VOLTAGE_PU * max(1e3 * bus.kv_ln, np.abs(served_v).max())
         )
     )
-    legs = len(kept) == 2 and _are_legs(open_v[kept] - (open_v[at_neutral] if at_neutral >= 0 else 0.0))
+    if not three_wire:
+        # Further phases, such as those of a second circuit at the same bus, against the same neutral.
+        phases, beyond = (*phases, *beyond), ()
+    legs = len(kept) == len(phases) == 2 and _are_legs(open_v[kept] - (open_v[at_neutral] if at_neutral >= 0 else 0.0))
     return replace(
         bus, phases=phases, neutral=neutral, three_wire=three_wire, unserved=unserved, legs=legs, beyond=beyond
     )

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.element_names import INJECTION_PREFIX, NO_GROWTH
+from g2g_opt.circuit.element_names import INJECTION_PREFIX
 from g2g_opt.circuit.engine_library import ffi, lib, new_context
 from g2g_opt.circuit.parts import Bus, Regulator
 from g2g_opt.errors import InputError, PowerFlowError
@@ -31,8 +31,9 @@ lib.DSS_Set_AllowChangeDir(False)
 
 # Steps (s) so long that regulators, which wait for some ten to sixty seconds, have settled at their end.
 SETTLED_DT_S = 300.0
-# Rounds of control actions within which controls must have come to rest where no time passes.
-SETTLING_ROUNDS = 200
+# Rounds of control actions within which controls must have come to rest where no time passes. A volt-var inverter at
+# full sun, whose kVA equal its panels', takes OpenDSS 212.
+SETTLING_ROUNDS = 500
 _ROUNDS_EXCEEDED = 485  # OpenDSS's number of that error
 KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
 
@@ -145,13 +146,9 @@ class Circuit:
         """
         connection = "wye" if len(nodes) == 1 else "delta"
         place = ".".join(str(n) for n in nodes)
-        if not self._injection_names:
-            # Else a year that the circuit's file sets would grow the injection too, by 2.5 % a year unless stated.
-            self.command(f"New GrowthShape.{NO_GROWTH} npts=1 year=[1] mult=[1]")
         self.command(
             f"New Load.{INJECTION_PREFIX}{name} bus1={bus}.{place} phases=1 conn={connection} kV={kv:.6f} "
-            f"kW={kw:.6f} kvar=0 model=1 vminpu={window_pu[0]:.12g} vmaxpu={window_pu[1]:.12g} status=fixed "
-            f"growth={NO_GROWTH}"
+            f"kW={kw:.6f} kvar=0 model=1 vminpu={window_pu[0]:.12g} vmaxpu={window_pu[1]:.12g} status=fixed"
         )
         self._injection_names.append(name)
         return len(self._injection_names) - 1

@@ -9,15 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def phase_letter(phase: int) -> str:
+    """Letter A to C for node numbers 1 to 3, the number itself of another conductor; empty for none (0)."""
+    if phase <= 0:
+        return ""
+    return "ABC"[phase - 1] if phase <= 3 else str(phase)
+
+
+def phase_number(letter: str) -> int:
+    """The node number of a letter or number that `phase_letter` gave."""
+    return "ABC".index(letter) + 1 if letter in ("A", "B", "C") else int(letter)
+
+
 @dataclass(frozen=True)
 class Bus:
-    """A bus: its phases (1 to 3), line-to-neutral base (kV) and drawing coordinates, if it has any.
+    """A bus: node numbers of its phases (1 to 3, others where the file numbers them so), base (kV, line to neutral) and
+    drawing coordinates, if it has any.
 
     `neutral` is the node number of its neutral conductor (0: ground is the neutral); `three_wire` says that it has no
     neutral: no path for zero-sequence current, so that voltages are judged and sites connected phase to phase.
     `legs` says that its two phases are the legs of one winding, 180 degrees apart, as of a 120/240 V service.
-    `unserved` are nodes 1 to 3 that no source reaches, `beyond` conductors under voltage that are numbered above 3: no
-    limit looks at them. A compiled circuit lists all its nodes from 1 to 3 as phases
+    `unserved` are nodes 1 to 3 that no source reaches, `beyond` conductors under voltage, numbered above 3, at a bus
+    without neutral: no limit looks at them. A compiled circuit lists all its nodes from 1 to 3 as phases
     until `node_roles.classify_buses` tells them apart.
     """
 
@@ -32,6 +45,11 @@ class Bus:
     beyond: tuple[int, ...] = ()
 
     @property
+    def three_phases(self) -> tuple[int, ...]:
+        """Node numbers of the first three phases, at which a three-phase site is connected; none if it has fewer."""
+        return self.phases[:3] if len(self.phases) >= 3 else ()
+
+    @property
     def kv_between_phases(self) -> float:
         """Base of a voltage from phase to phase (kV): twice that to neutral between legs, else 1.73 times it."""
         return self.kv_ln * (2.0 if self.legs else math.sqrt(3.0))
@@ -39,8 +57,8 @@ class Bus:
     def voltage_name(self, phase: int) -> str:
         """Name of the voltage that is judged at a phase: "A", or from phase to phase "AB"."""
         if not self.three_wire:
-            return "ABC"[phase - 1]
-        return "".join("ABC"[n - 1] for pair in self.judged_pairs() if pair[0] == phase for n in pair)
+            return phase_letter(phase)
+        return "".join(phase_letter(n) for pair in self.judged_pairs() if pair[0] == phase for n in pair)
 
     def judged_pairs(self) -> tuple[tuple[int, int], ...]:
         """(phase, other) node numbers between which voltages are judged; 0 is ground."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from g2g_opt.circuit.elements import elements
-from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
 from g2g_opt.circuit.own_units import units_in_words
+from g2g_opt.circuit.studied_growth import grown_loads
 from g2g_opt.circuit.studied_hour import StudiedHour, studied_hour
 from g2g_opt.errors import G2GError, listed
 
@@ -42,14 +43,13 @@ _MOVED = {
     "storage": ("kvar", "state"),
     "generator": ("kvar",),
 }
-_ROUNDS_MAX = 200
 # Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.
 _SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1 loadmodel=powerflow loadmult={loadmult}"
 # Devices that open and close elements, with the property of the current (A) at which they do.
 _RATED_BY = {"swtcontrol": "", "relay": "phasetrip", "recloser": "phasetrip", "fuse": "ratedcurrent"}
 _OPEN, _NOWHERE = "open", "none"
+_MOVED_MIN = 1e-3  # kvar, or a ratio: less than any step
 _POWER_FLOW = "powerflow"
-_GROWTH_PERCENT = 2.5
 _Positions = dict[str, dict[str, str]]
 
 
@@ -66,17 +66,18 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
 
     Raises `InputError` as `studied_hour` does.
     """
-    hour = StudiedHour() if at is None else studied_hour(commands, at)
-    circuit = Circuit([*commands, *hour.commands])
+    grown, growth_words = grown_loads(commands)
+    hour = StudiedHour() if at is None else studied_hour([*commands, *grown], at)
+    begin = [*grown, *hour.commands]
+    circuit = Circuit([*commands, *begin])
     left_mode, left_model = circuit.command("Get mode"), circuit.command("Get loadmodel")
     loadmult = circuit.command("Get loadmult")
     multiplier, snapshot = float(loadmult), _SNAPSHOT.format(loadmult=loadmult)
     circuit.command(snapshot)
-    year = int(float(circuit.command("Get year")))
     circuit.ask("Solution_SolveNoControl")
     controls = _controls(circuit)
     before = _positions(circuit)
-    settled, moved = [*hour.commands, snapshot], []
+    settled, moved = [*begin, snapshot], []
     words = [*hour.words] or ["studied as a snapshot: the loads at their nominal power, no load shape"]
     if left_mode.lower() != "snap":
         words[0] += f" (the file leaves the mode {left_mode})"
@@ -84,39 +85,33 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         words.append(f"LoadMult {multiplier:g} of the file is part of the load level")
     if left_model.lower() != _POWER_FLOW:
         words.append(f"the file leaves the load model {left_model}; loads and sites are studied as powers")
-    if year > 0:
-        words.append(_growth_in_words(circuit, year))
+    if growth_words:
+        words.append(growth_words)
     if controls:
-        circuit.command(f"Set controlmode=static maxcontroliter={_ROUNDS_MAX}")
+        circuit.command(f"Set controlmode=static maxcontroliter={SETTLING_ROUNDS}")
         try:
             circuit.ask("Solution_Solve")
             at_rest = bool(circuit.ask("Solution_Get_Converged"))
             reason = "the power flow did not converge"
         except G2GError as error:
             at_rest, reason = False, str(error)
+            if circuit.ask("Solution_Get_ControlIterations") >= SETTLING_ROUNDS:
+                reason = f"not within {SETTLING_ROUNDS} rounds of actions"
         if at_rest:
             switching = _switching(circuit, controls)
             for element, after in _positions(circuit).items():
                 for name, value in after.items():
                     if value != before[element][name]:
-                        settled += _restore(element, name, before[element][name], value)
-                        told = f"{element} {name} {_short(before[element][name])} to {_short(value)}"
-                        moved.append(told + (switching.get(element, "") if name == _OPEN else ""))
+                        was = before[element][name]
+                        settled += _restore(element, name, was, value)
+                        by = switching.get(element, "") if name == _OPEN else ""
+                        if not _is_rounding(was, value):
+                            moved.append(f"{element} {name} {_short(was)} to {_short(value)}{by}")
         else:
             words.append(f"the circuit's controls did not come to rest without a site ({reason}): nothing was moved")
     if moved:
         words.append("its controls were settled once without a site and moved: " + "; ".join(moved))
     return StudiedState(tuple(settled), (*words, *units_in_words(circuit), *held_words(controls)))
-
-
-def _growth_in_words(circuit: Circuit, year: int) -> str:
-    percent = round(float(circuit.command("Get %growth")), 9)
-    grown = (1.0 + percent / 100.0) ** (year - 1)
-    unless_stated = ", OpenDSS's figure where none is stated" if percent == _GROWTH_PERCENT else ""
-    return (
-        f"year {year} of the file: loads without a growth shape stand at {grown:.3f} of their power "
-        f"({percent:g} % a year{unless_stated}); sites do not grow"
-    )
 
 
 def _switching(circuit: Circuit, controls: dict[str, list[str]]) -> dict[str, str]:
@@ -138,6 +133,15 @@ def held_words(controls: dict[str, list[str]]) -> list[str]:
         for kind, names in controls.items()
         if kind != "regcontrol"
     ]
+
+
+def _is_rounding(before: str, after: str) -> bool:
+    """Whether two arrays of figures are the same but for what a control's last rounds leave."""
+    try:
+        was, now = ([float(part) for part in value.strip("[]").replace(",", " ").split()] for value in (before, after))
+    except ValueError:
+        return False
+    return len(was) == len(now) and all(abs(a - b) < _MOVED_MIN for a, b in zip(was, now, strict=True))
 
 
 def _short(value: str) -> str:

@@ -59,8 +59,9 @@ def connected_pairs(bus: Bus, connection: Connection) -> Pairs:
     if len(bus.phases) == 1:
         return ((bus.phases[0], bus.neutral),) * 3
     if connection == "delta":
-        return ((1, 2), (2, 3), (3, 1))
-    return tuple((phase, bus.neutral) for phase in (1, 2, 3))
+        first, second, third = bus.three_phases
+        return ((first, second), (second, third), (third, first))
+    return tuple((phase, bus.neutral) for phase in bus.three_phases)
 
 
 # Standing loads of a feeder's studies, as recorded with the reference trajectories (lagging).
@@ -212,11 +213,15 @@ class AttachmentBook:
     def _bus(self, kind: str, shown: str, bus: str, fewer_phases: bool = False) -> str:
         found = self._feeder.bus(bus)
         where = f"bus {bus!r} of feeder {self._feeder.name}"
-        missing = [letter for phase, letter in ((1, "A"), (2, "B"), (3, "C")) if phase not in found.phases]
+        missing = (
+            []
+            if found.three_phases
+            else [letter for phase, letter in ((1, "A"), (2, "B"), (3, "C")) if phase not in found.phases]
+        )
         if found.name in self._feeder.isolated_buses:
             raise InputError(f"{where} is served by no source; attach {kind} {shown!r} elsewhere")
         if missing and not (fewer_phases and found.phases):
-            three_phase = [b.name for b in self._feeder.buses.values() if b.phases == (1, 2, 3)]
+            three_phase = [b.name for b in self._feeder.buses.values() if b.three_phases]
             raise InputError(
                 f"{kind} {shown!r} needs three phases but {where} lacks {', '.join(missing)}; "
                 f"three-phase buses: {three_phase}"

@@ -22,7 +22,6 @@ from g2g_opt.limits import RatingBasis
 from g2g_opt.tap_position import TapPosition
 
 Unserved = Literal["raise", "record"]
-_PHASES = (1, 2, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +78,11 @@ class GridSetup:
         """Places of the monitored bus-phases among `nodes`, phase by phase, buses in the circuit's order."""
         index = {node: place for place, node in enumerate(nodes)}
         judged = JudgedVoltages.of(self.feeder.buses, nodes, np.ones(len(nodes))).monitored
+        # The circuit's own numbers: 1 to 3, others where a neutral has one of them.
+        numbers = sorted({phase for bus in self.feeder.buses.values() for phase in bus.phases})
         order = [
             index[bus, phase]
-            for phase in _PHASES
+            for phase in numbers
             for bus in self.feeder.buses
             if bus not in self.exclude_buses and (bus, phase) in index and judged[index[bus, phase]]
         ]

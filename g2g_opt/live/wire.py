@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import msgpack
 
+from g2g_opt.errors import InputError, shown
+
 UNSIGNED, SIGNED = 0xA1, 0xA2
 TAG_BYTES = 16
 SESSION_BYTES = 8
@@ -97,17 +99,28 @@ class Codec:
         return _checked(found)
 
 
+def check_node_name(name: str) -> None:
+    """`InputError` for a name that no message can carry."""
+    # Half of a surrogate pair, which no text has, is not printable either.
+    if not _is_name(name):
+        raise InputError(f"a node has a name of 1 to {NAME_LETTERS_MAX} printable letters, not {shown(name)}")
+
+
 def _checked(found: Any) -> Message:
     """A message whose places have the types of its kind, a short name, a session, a sequence number, finite numbers."""
     kind = found[0] if type(found) is tuple and found else None
     if type(kind) is not int or tuple(map(type, found)) != _SHAPES.get(kind):
         raise RefusedMessageError("malformed")
     name = found[1]
-    if not (0 < len(name) <= NAME_LETTERS_MAX and name.isprintable() and len(found[2]) == SESSION_BYTES):
+    if not (_is_name(name) and len(found[2]) == SESSION_BYTES):
         raise RefusedMessageError("malformed")
     if not 0 <= found[3] < _SEQUENCE_MAX or not all(math.isfinite(found[place]) for place in _FINITE[kind]):
         raise RefusedMessageError("malformed")
     return found  # type: ignore[no-any-return]
+
+
+def _is_name(name: str) -> bool:
+    return 0 < len(name) <= NAME_LETTERS_MAX and name.isprintable()
 
 
 class SequenceWindow:

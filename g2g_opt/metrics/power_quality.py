@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.parts import Bus
+from g2g_opt.circuit.parts import Bus, phase_letter
 from g2g_opt.errors import InputError
 from g2g_opt.grid.profile import HeldProfile
 from g2g_opt.grid.setup import GridSetup
@@ -86,7 +86,7 @@ class RapidVoltageChange:
     @property
     def place(self) -> str:
         """Bus, phase, time and cause in words."""
-        return f"{self.bus}.{'ABC'[self.phase - 1]} at t={self.time_s:g} s, {self.cause}"
+        return f"{self.bus}.{phase_letter(self.phase)} at t={self.time_s:g} s, {self.cause}"
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class VoltageAfterTrip:
     @property
     def place(self) -> str:
         """Bus, phase, time and site in words."""
-        return f"{self.bus}.{'ABC'[self.phase - 1]} just after a trip of {self.site} at t={self.time_s:g} s"
+        return f"{self.bus}.{phase_letter(self.phase)} just after a trip of {self.site} at t={self.time_s:g} s"
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from g2g_opt.circuit.parts import phase_letter
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Moment, since_start
 from g2g_opt.grid.record import GridRecord
@@ -29,11 +30,6 @@ class WorstLoading:
     def place_in_words(self, moment: Moment = since_start) -> str:
         """Branch, phase and time; `moment` says when."""
         return f"{self.branch}{'.' if self.phase else ''}{self.phase} at {moment(self.time_s)}"
-
-
-def phase_letter(phase: int) -> str:
-    """Letter A to C for 1 to 3; empty for another conductor."""
-    return "ABC"[phase - 1] if 1 <= phase <= 3 else ""
 
 
 def is_of_kind(branch: str, kind: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.parts import phase_letter
 from g2g_opt.errors import InputError
 from g2g_opt.grid.base import GridState
 from g2g_opt.grid.record import GridRecord
@@ -97,7 +98,7 @@ def find_worst_voltage(
         if worst is None or margin_pu[step, column] < worst.margin_pu:
             bus, phase = record.nodes[columns[column]]
             figures = (time_s[step], voltage_pu[step, column], margin_pu[step, column])
-            worst = WorstVoltage(bus, "ABC"[phase - 1], *(float(x) for x in figures))
+            worst = WorstVoltage(bus, phase_letter(phase), *(float(x) for x in figures))
     assert worst is not None  # _monitored refuses a record without voltages
     return worst
 

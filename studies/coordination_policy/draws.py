@@ -63,6 +63,7 @@ def study_draw(
         shifts = case.ideal.theta_mw[train] - setting.base_mw
         scale = scale_of(case.features[train]) if question.scaled else None
         contextual = fit_contextual(question, case, train, eps, margin)
+        knows = replace(case, setting=setting.knowing(contextual.limits))
         trained = {
             ("base regression", 0): train_base_regression(
                 case.features[train], shifts, eps, scale=scale, free_intercept=question.free_intercept
@@ -72,7 +73,7 @@ def study_draw(
         for k in range(question.ties_of()):
             shape = (setting.network.n, 1 + case.features.shape[1])
             direction = keyed_generator(question.seed, "tie", draw, k).normal(size=shape)
-            trained["contextual", k + 1] = fit_contextual(question, case, train, eps, margin, direction)
+            trained["contextual", k + 1] = fit_contextual(question, knows, train, eps, margin, direction)
         for (name, tie), policy in trained.items():
             report(f"{name}{f', tie {tie}' if tie else ''}, eps {eps:g}: {policy.seconds:.1f} s")
             row = judge_policy(question, case, test, name, policy)

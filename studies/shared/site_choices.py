@@ -111,7 +111,7 @@ class SiteChoice:
 def check_phases(feeder: Feeder, buses: Sequence[str], whose: str = "") -> None:
     """Raise `InputError`, which says `whose` they are, for a bus that lacks a phase."""
     for bus in buses:
-        if feeder.bus(bus).phases != (1, 2, 3):
+        if not feeder.bus(bus).three_phases:
             raise InputError(f"{whose}bus {bus} has phases {feeder.bus(bus).phases}; a site needs all three")
 
 

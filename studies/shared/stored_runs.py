@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter
 
+from g2g_opt.circuit.parts import phase_number
 from g2g_opt.edges import Edges
 from g2g_opt.engine_reason import EngineReason
 from g2g_opt.failure import Failure, FailureKind
@@ -198,4 +199,4 @@ class RunRow(SummaryRow):
 
 def _node(name: str) -> tuple[str, int]:
     bus, phase = name.rsplit(".", 1)
-    return bus, "ABC".index(phase[0]) + 1
+    return bus, phase_number(phase[0] if phase[0].isalpha() else phase)

@@ -51,6 +51,7 @@ SITES = tuple(
     for name, n_gpus, buses in (("west", 800, ("632", "633")), ("east", 640, ("671", "680", "692")))
 )
 JOINT = SitingStudy(
+    taps="optimised",
     feeder="ieee13",
     mode="joint",
     pv_buses=("632", "671", "675", "680"),

@@ -6,6 +6,7 @@ limits, 3 % larger it does not.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -355,3 +356,30 @@ def test_a_service_transformer_that_the_bus_does_not_permit_is_refused() -> None
         ServiceTransformer(kva=0.0)
     with pytest.raises(InputError, match="must be more than its load loss"):
         ServiceTransformer(kva=500.0, z_percent=0.5)
+
+
+@pytest.mark.parametrize("neutral", [1, 2, 3])
+def test_a_neutral_of_any_number_leaves_the_answer_as_it_is(tmp_path: Path, neutral: int) -> None:
+    """The four-wire busway with its conductors numbered otherwise: the same site, and all three phases judged."""
+    case = CASES[NAMES.index("four_wire-end")]
+    first, second, third = (number for number in (1, 2, 3, 4) if number != neutral)
+    number = {"1": first, "2": second, "3": third, "4": neutral}
+    text = re.sub(
+        r"\b(low|mid|end)((?:\.[1-4])+)",
+        lambda found: found[1] + "".join(f".{number[n]}" for n in found[2].strip(".").split(".")),
+        case.master.read_text(),
+    )
+    path = tmp_path / "numbered.dss"
+    path.write_text(text)
+    study = HostingCapacityStudy(**{**vars(case.study), "feeder": str(path)})
+    (found,) = search_aims(study, {Aim(("end",), "firm", study.limits.throughput_share_min): None})
+    capacity, usual = found.capacity, capacity_of(case)
+    assert capacity.largest is not None
+    assert (capacity.n_servers, capacity.n_rejected) == (usual.n_servers, usual.n_rejected)
+    assert peak_kw(capacity) == pytest.approx(peak_kw(usual), rel=1e-9)
+    assert {(bus, n) for bus, n in capacity.largest.summary.nodes if bus != "src"} == {
+        (bus, n) for bus in ("low", "mid", "end") for n in (first, second, third)
+    }
+    assert capacity.largest.outcome.engine == "batch"
+    assert capacity.confirmed is not None
+    assert capacity.confirmed.summary.lowest == pytest.approx(usual.confirmed.summary.lowest, abs=1e-7)  # type: ignore[union-attr]

@@ -15,6 +15,14 @@ from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.studied_state import studied_state
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.feeder import Feeder
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulation import Engine, simulate_runs
+from g2g_opt.site import sized_site
+from studies.hosting_capacity.study import HostingCapacityStudy
+
+ENGINES: tuple[Engine, Engine] = ("batch", "opendss")
 
 CIRCUIT = """Clear
 New Circuit.demo basekv=33 pu=1.02 bus1=grid MVAsc3=400 MVAsc1=350
@@ -122,7 +130,19 @@ def test_controls_that_never_rest_are_said_and_move_nothing() -> None:
     )
     state = studied_state([line for line in hunting if line])
     assert len(state.commands) == 1
-    assert any("did not come to rest" in word for word in state.words)
+    assert any("did not come to rest without a site (not within 500 rounds of actions)" in word for word in state.words)
+
+
+def test_an_inverter_whose_control_needs_many_rounds_comes_to_rest(tmp_path: Path) -> None:
+    """Volt-var at full sun with panels as large as the inverter: OpenDSS takes 212 rounds to give no vars."""
+    inverter = (
+        "New PVSystem.p bus1=far kv=11 kva=1000 pmpp=1000 irradiance=1 pf=1\n"
+        "New XYCurve.vv npts=4 xarray=[0.5 0.9 0.95 1.5] yarray=[1 0 -1 -1]\n"
+        "New InvControl.i mode=voltvar voltage_curvex_ref=rated vvc_curve1=vv\n"
+    )
+    told = " ".join(feeder(tmp_path, end=inverter).state)
+    assert "did not come to rest" not in told
+    assert "pvsystem.p injects 1,000 kW of 1,000 kVA" in told
 
 
 def solved_kw(of: Feeder, element: str) -> float:
@@ -133,21 +153,6 @@ def solved_kw(of: Feeder, element: str) -> float:
     circuit.finish()
     circuit.activate(element)
     return float(circuit.ask_array("CktElement_Get_Powers", "double")[0::2].sum())
-
-
-def test_a_year_of_growth_grows_customers_and_never_a_site(tmp_path: Path) -> None:
-    grown = feeder(tmp_path, end="Set year=5")
-    # 2.5 % a year from the first on, as OpenDSS has it where no growth is stated.
-    assert solved_kw(grown, "Load.ld2") == pytest.approx(900.0 * 1.025**4, rel=1e-6)
-    assert solved_kw(grown, "Load.g2g_site1") == pytest.approx(1000.0 / 3.0, rel=1e-6)
-    said = " ".join(grown.state)
-    assert (
-        "year 5 of the file: loads without a growth shape stand at 1.104 of their power (2.5 % a year, OpenDSS's"
-        in said
-    )
-    slower = feeder(tmp_path, end="Set %growth=1 year=3")
-    assert solved_kw(slower, "Load.ld2") == pytest.approx(900.0 * 1.01**2, rel=1e-6)
-    assert "1.020 of their power (1 % a year)" in " ".join(slower.state)
 
 
 def test_loads_are_powers_whatever_load_model_a_file_leaves(tmp_path: Path) -> None:
@@ -167,3 +172,24 @@ def test_a_fuse_that_blows_in_one_phase_opens_that_phase_and_is_named(tmp_path: 
     unstated = feeder(tmp_path, end="New Fuse.f monitoredobj=Line.l2")
     said = "line.l2 open none to 1 (fuse f, rated at 1 A, OpenDSS's figure where none is stated)"
     assert said in " ".join(unstated.state)
+
+
+def test_loads_have_grown_by_the_files_year_and_a_site_has_not(tmp_path: Path) -> None:
+    """Four years at 3 % and one load by a curve of its own, as if every load were that much larger, in both engines."""
+    curve = "New GrowthShape.g npts=3 year=[1 2 3] mult=[1.05 1.03 1.02]\nEdit Load.ld1 growth=g"
+    grown = feeder(tmp_path, end=f"{curve}\nSet %growth=3\nSet Year=4\nSolve")
+    # The curve's last factor holds for every year after it.
+    ld1, others = 1200 * 1.05 * 1.03 * 1.02, 1.03**3
+    by_hand = CIRCUIT.replace("kw=1200", f"kw={ld1:.9f}").replace("kw=900", f"kw={900 * others:.9f}")
+    (tmp_path / "larger.dss").write_text(
+        by_hand.replace("kw=150", f"kw={150 * others:.9f}").format(bank="", end="", vreg=122.0)
+    )
+    larger = Feeder.from_dss(tmp_path / "larger.dss")
+    assert base_case(grown) == pytest.approx(base_case(larger), abs=1e-8)
+    assert any("year 4 of the file" in word and "1.09273" in word for word in grown.state)
+    site = sized_site("site", "far", HostingCapacityStudy().load_models(), 100, 0.1)
+    steady = Scenario("steady", 30, replica_share_start=1.0, replica_ramps=(), server_noise=0.0)
+    for engine in ENGINES:
+        a, b = (simulate_runs([(Plan((site,)), steady)], of, Limits(), engine=engine)[0] for of in (grown, larger))
+        assert a.engine == engine
+        np.testing.assert_allclose(a.summary.lowest_pu, b.summary.lowest_pu, rtol=0, atol=2e-7)

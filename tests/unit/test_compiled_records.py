@@ -112,3 +112,61 @@ def test_compiled_code_is_kept_by_version_wherever_the_code_lies(tmp_path: Path)
             file.write("\nMORE = 1\n")
         assert asked() not in seen
         seen.add(asked())
+
+
+_KERNEL_OF_ITS_OWN = """
+import sys
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+{without}
+from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.records import Floats1, pack, reader
+
+
+class Line(NamedTuple):
+    x: Floats1
+    size: float
+
+
+read = reader(Line)
+
+
+@inner
+def add(x, by):
+    for i in range(len(x)):
+        x[i] += by
+
+
+@kernel
+def shift(packed):
+    line = read(packed)
+    add(line.x, line.size)
+    return line.x[len(line.x) - 1]
+
+
+x = np.arange(4.0)
+assert shift(pack(Line(x, 0.5)).words) == 3.5 and x.tolist() == [0.5, 1.5, 2.5, 3.5]
+print("g2g_opt.compiled.pipeline" in sys.modules, "pipeline_class" in str(shift.targetoptions) or bool(
+    shift._compiler.pipeline_class.__module__ == "g2g_opt.compiled.pipeline"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("without", "printed"),
+    [
+        ("", "True True"),
+        ("numba.__version__ = '0.60.0'", "False False"),
+        ("import numba.core.codegen; del numba.core.codegen.JITCodeLibrary", "False False"),
+    ],
+)
+def test_kernels_compile_without_the_private_parts_of_numba(tmp_path: Path, without: str, printed: str) -> None:
+    """A numba that our own passes were not tried with, or that lacks what they are made of, compiles by its own."""
+    script = tmp_path / "own_kernel.py"
+    script.write_text(_KERNEL_OF_ITS_OWN.format(without=without), encoding="utf-8")
+    root = Path(inspect.getfile(kernel)).resolve().parents[2]
+    environment = {"PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(tmp_path / "compiled")}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout.strip()) == (0, printed), done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,13 @@ from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Bus
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import describe_feeder
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import Scenario
+from g2g_opt.simulation import Engine, simulate_runs
+from g2g_opt.site import sized_site
+from studies.hosting_capacity.study import HostingCapacityStudy
+
+ENGINES: tuple[Engine, Engine] = ("batch", "opendss")
 
 CIRCUITS = Path(__file__).parent.parent / "circuits"
 LINE = "units=km length=1 r1=0.3 x1=0.5 r0=0.7 x0=1.6"
@@ -220,7 +228,7 @@ def test_the_bundled_feeders_have_a_neutral_everywhere_but_at_one_bus() -> None:
         assert not odd & (set(found.candidate_buses) - set(found.exclude_buses))
 
 
-def test_customers_on_conductors_numbered_above_3_are_listed(tmp_path: Path) -> None:
+def test_customers_on_conductors_numbered_above_3_are_judged_like_any_other(tmp_path: Path) -> None:
     path = tmp_path / "double.dss"
     path.write_text(
         (CIRCUITS / "series_cap.dss")
@@ -232,26 +240,38 @@ def test_customers_on_conductors_numbered_above_3_are_listed(tmp_path: Path) -> 
         )
     )
     found = Feeder.from_dss(path)
-    assert found.bus("double").beyond == (11, 12, 13)
-    assert found.unassessed_loads() == {"double": 70.0}
-    assert "numbered above 3 (only 1 to 3 are judged), with 70 of 3,070 kW of customers: double (70 kW)" in "\n".join(
-        describe_feeder(found)
+    assert (found.bus("double").phases, found.bus("double").beyond) == ((11, 12, 13), ())
+    assert "double" in found.candidate_buses
+    assert found.unassessed_loads() == {}
+    assert "numbered above 3" not in "\n".join(describe_feeder(found))
+    study = HostingCapacityStudy()
+    site = sized_site("site", "double", study.load_models(), 60, study.base_kw_per_gpu)
+    steady = Scenario("steady", 10, replica_share_start=1.0, replica_ramps=(), server_noise=0.0)
+    runs = [simulate_runs([(Plan((site,)), steady)], found, study.limits, engine=engine)[0] for engine in ENGINES]
+    assert [run.engine for run in runs] == list(ENGINES)
+    for run in runs:
+        assert {("double", 11), ("double", 12), ("double", 13)} <= set(run.summary.nodes)
+        assert "double.11" in run.summary.node_names
+    np.testing.assert_allclose(runs[0].summary.lowest_pu, runs[1].summary.lowest_pu, rtol=0, atol=1e-6)
+
+
+def test_a_second_circuit_at_a_bus_is_judged_and_not_on_three_wires(tmp_path: Path) -> None:
+    """Conductors 11 to 13 beside 1 to 3: against the neutral where there is one, else listed with their customers."""
+    second = (
+        "New Line.second bus1=a.1.2.3 bus2=b.11.12.13 linecode=c length=2 units=km\n"
+        "New Load.there bus1=b.11 phases=1 kv=14.4 kw=70\nSet VoltageBases"
     )
-
-
-def test_what_the_34_bus_studies_stand_on_is_said() -> None:
-    words = "\n".join(describe_feeder(Feeder.load("ieee34")))
-    assert "left out of the limits, with 521 of 1,769 kW of customers" in words
-    assert "890 (450 kW)" in words
-    assert "studies hold the source at 1.09 pu and begin at the taps creg1a 1.075" in words
-    assert "load of 300 kW at 860" in words
-
-
-def test_a_circuit_that_does_not_converge_is_told_by_its_open_voltages() -> None:
-    body = ["New Line.l bus1=src bus2=b " + LINE, "New Load.d bus1=b kv=12.47 kw=9000"]
-    commands = ("New Circuit.small bus1=src basekv=12.47", *body, "Set VoltageBases=[12.47]", "CalcVoltageBases")
-    circuit = Circuit(commands, tolerance=1e-13, max_iterations=2)
-    circuit.finish()
-    assert not circuit.converged
-    assert classify_buses(circuit)["b"].phases == (1, 2, 3)
-    assert np.isfinite(circuit.node_base_v).all()
+    path = tmp_path / "shared.dss"
+    path.write_text((CIRCUITS / "series_cap.dss").read_text().replace("Set VoltageBases", second))
+    assert Feeder.from_dss(path).bus("b").phases == (1, 2, 3, 11, 12, 13)
+    text = (CIRCUITS / "delta3wire.dss").read_text()
+    code = re.search(r"linecode=(\w+)", text, re.IGNORECASE)[1]  # type: ignore[index]
+    second = (
+        f"New Line.second bus1=mid.1.2.3 bus2=end.11.12.13 linecode={code} length=0.2 units=km\n"
+        "New Load.there bus1=end.11.12 phases=1 conn=delta kv=4.8 kw=70\nSet VoltageBases"
+    )
+    path.write_text(text.replace("Set VoltageBases", second))
+    found = Feeder.from_dss(path)
+    assert (found.bus("end").phases, found.bus("end").beyond) == ((1, 2, 3), (11, 12, 13))
+    assert found.unassessed_loads() == {"end": 70.0}
+    assert "numbered above 3 where there is no neutral" in "\n".join(describe_feeder(found))
