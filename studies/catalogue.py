@@ -33,6 +33,7 @@ STUDIES = {
     "load-profile": "studies.load_profile.study:LoadProfileStudy",
     "location": "studies.datacenter_location.study:LocationStudy",
     "portfolio": "studies.portfolio.study:PortfolioStudy",
+    "ppo-training": "studies.ppo_training.study:PPOTrainingStudy",
     "queue": "studies.connection_queue.study:ConnectionQueueStudy",
     "scenarios": "studies.scenario_library.study:LibraryStudy",
     "siting": "studies.pv_datacenter_siting.study:SitingStudy",

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 # What runs, stores and shows studies is imported where it is used: other commands need not wait for it.
 
 Commands = Any  # argparse has no public name for what add_subparsers returns
+# In the place of a command's name: all of them get their options.
+EVERY = "*"
 
 
 # What each study answers; its options are read from the study's own `arguments` module.
@@ -52,6 +54,7 @@ STUDY_HELP = {
     "load-profile": "how many MW can a bus host in each hour of each month, over a year",
     "location": "where should sites go",
     "portfolio": "one question over every feeder of a folder, with buses ranked over all of them",
+    "ppo-training": "how good is a policy of batch sizes that was trained by proximal policy optimisation",
     "queue": "which of these requests are granted, firm, flexible or limited, in order of arrival",
     "scenarios": "which scenarios of a study case are worth training controllers on and testing them with",
     "siting": "where do PV plants and datacenters go, and how large, at the least yearly cost",
@@ -62,7 +65,7 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
     """Add every command of this file to the parser; options of a study only if it is `wanted`, which saves imports."""
     for study in STUDIES:
         parser = commands.add_parser(study, help=STUDY_HELP[study])
-        if study == wanted:
+        if wanted in (study, EVERY):
             _add_question(parser, study)
             _add_run_options(parser, default_out=Path("results") / study.replace("-", "_"))
             add_circuit_consent(parser)

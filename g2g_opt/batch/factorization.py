@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix, csr_matrix, eye_array
-from scipy.sparse.linalg import splu
 
-from g2g_opt.batch.moving_elements import Entries, entry_value
 from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.records import Floats2, Floats3, Ints1, pack, reader
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -55,6 +57,9 @@ class Elimination:
         The moving rows are those of `moving` and all that their elimination changes: the fewest entries in all. With
         `few_moving` they are those of `moving` alone: a few more entries in all, but far fewer that move.
         """
+        # Sparse matrices are imported where a pattern is made: a process that makes none need not wait for them.
+        from scipy.sparse import coo_matrix, csr_matrix
+
         ones = np.ones(len(rows))
         pattern = csr_matrix(coo_matrix((ones, (rows, columns)), shape=(n, n)))
         pattern = csr_matrix(pattern + pattern.T)
@@ -73,6 +78,8 @@ class Elimination:
 
 def _moving_alone_last(pattern: csr_matrix, moving: Ints) -> tuple[Ints, int]:
     """An order that ends with `moving`, and where these begin."""
+    from scipy.sparse import csr_matrix
+
     n = pattern.shape[0]
     first = n - len(moving)
     leading = np.setdiff1d(np.arange(n), moving)
@@ -107,6 +114,9 @@ def _minimum_degree(pattern: csr_matrix) -> Ints:
     n = pattern.shape[0]
     if n < 2:
         return np.arange(n)
+    from scipy.sparse import eye_array
+    from scipy.sparse.linalg import splu
+
     # The figures do not matter for a minimum-degree order; a dominant diagonal keeps the library from pivoting.
     dominant = (eye_array(n) * (4.0 + float(pattern.sum(axis=1).max())) + pattern).tocsc()
     lu = splu(dominant, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
@@ -179,7 +189,8 @@ def eliminate_leading(elimination: Elimination, rows: Ints, columns: Ints, block
         np.zeros((n_moving, 4)),
         np.zeros((len(e.upper_column) - first_upper, 4)),
     )
-    eliminate_rows(
+    work = np.zeros((e.n, 4))
+    system = _RowSystem(
         e.first_moving,
         e.lower_start,
         e.lower_column,
@@ -196,11 +207,62 @@ def eliminate_leading(elimination: Elimination, rows: Ints, columns: Ints, block
         found.reduced_lower,
         found.reduced_diagonal,
         found.reduced_upper,
+        work,
     )
+    _eliminate_rows(pack(system).words)
     return found
 
 
+class _RowSystem(NamedTuple):
+    """The arguments of `eliminate_rows`, in their order."""
+
+    first: int
+    lower_start: Ints1
+    lower_column: Ints1
+    split: Ints1
+    moving_start: Ints1
+    upper_start: Ints1
+    upper_column: Ints1
+    start: Ints1
+    column: Ints1
+    block: Floats2
+    lower: Floats2
+    upper: Floats2
+    diagonal: Floats2
+    reduced_lower: Floats2
+    reduced_diagonal: Floats2
+    reduced_upper: Floats2
+    work: Floats2
+
+
+_read_rows = reader(_RowSystem)
+
+
 @kernel
+def _eliminate_rows(packed: Ints) -> None:
+    s = _read_rows(packed)
+    eliminate_rows(
+        s.first,
+        s.lower_start,
+        s.lower_column,
+        s.split,
+        s.moving_start,
+        s.upper_start,
+        s.upper_column,
+        s.start,
+        s.column,
+        s.block,
+        s.lower,
+        s.upper,
+        s.diagonal,
+        s.reduced_lower,
+        s.reduced_diagonal,
+        s.reduced_upper,
+        s.work,
+    )
+
+
+@inner
 def eliminate_rows(
     first: int,
     lower_start: Ints,
@@ -218,11 +280,14 @@ def eliminate_rows(
     reduced_lower: Floats,
     reduced_diagonal: Floats,
     reduced_upper: Floats,
+    work: Floats,
 ) -> None:
-    """Factors of the rows before `first`, and what is left of the others in the `reduced` arrays (see `Leading`)."""
+    """Factors of the rows before `first`, and what is left of the others in the `reduced` arrays (see `Leading`).
+
+    `work` (row, 4) is zero before and after.
+    """
     n = len(diagonal)
     first_upper = upper_start[first]
-    work = np.zeros((n, 4))
     for i in range(n):
         for k in range(start[i], start[i + 1]):
             for q in range(4):
@@ -300,51 +365,60 @@ def _pivot(work: Floats, at: int, diagonal: Floats, i: int) -> None:
         work[at, q] = 0.0
 
 
+class MovingSystem(NamedTuple):
+    """The moving rows after elimination of all columns before them, and admittances `y` (entry, 2), S, that
+    are added; `lower` (moving entry, 4), `upper` and `diagonal` are written. `work` (row, 4) is zero.
+    """
+
+    first: int
+    lower_start: Ints1
+    lower_column: Ints1
+    split: Ints1
+    moving_start: Ints1
+    upper_start: Ints1
+    upper_column: Ints1
+    reduced_lower: Floats2
+    reduced_diagonal: Floats2
+    reduced_upper: Floats2
+    entry_start: Ints1
+    entry_column: Ints1
+    y: Floats2
+    lower: Floats2
+    upper: Floats2
+    diagonal: Floats2
+    work: Floats2
+
+
+_read_moving = reader(MovingSystem)
+
+
 @kernel
-def eliminate_moving(
-    first: int,
-    lower_start: Ints,
-    lower_column: Ints,
-    split: Ints,
-    moving_start: Ints,
-    upper_start: Ints,
-    upper_column: Ints,
-    reduced_lower: Floats,
-    reduced_diagonal: Floats,
-    reduced_upper: Floats,
-    entry_start: Ints,
-    entry_column: Ints,
-    entries: Entries,
-    monomials: Floats,
-    lower: Floats,
-    upper: Floats,
-    diagonal: Floats,
-) -> None:
-    """Factors of the moving rows at a scenario's monomials, into `lower` (moving entry, 4), `upper` and `diagonal`."""
-    n = len(diagonal)
+def eliminate_moving(packed: Ints) -> None:
+    """Factors of the moving rows of a `MovingSystem`."""
+    s = _read_moving(packed)
+    first, work, diagonal, upper = s.first, s.work, s.diagonal, s.upper
+    upper_start, upper_column = s.upper_start, s.upper_column
     first_upper = upper_start[first]
-    work = np.zeros((n, 4))
-    for r in range(n):
+    for r in range(len(diagonal)):
         i = first + r
-        for k in range(moving_start[r], moving_start[r + 1]):
-            m = lower_column[split[i] + k - moving_start[r]] - first
+        skipped = s.split[i] - s.moving_start[r]
+        for k in range(s.moving_start[r], s.moving_start[r + 1]):
             for q in range(4):
-                work[m, q] = reduced_lower[k, q]
+                work[s.lower_column[skipped + k] - first, q] = s.reduced_lower[k, q]
         for q in range(4):
-            work[r, q] = reduced_diagonal[r, q]
+            work[r, q] = s.reduced_diagonal[r, q]
         for u in range(upper_start[i], upper_start[i + 1]):
-            m = upper_column[u] - first
             for q in range(4):
-                work[m, q] = reduced_upper[u - first_upper, q]
-        for k in range(entry_start[r], entry_start[r + 1]):
-            y, m = entry_value(entries, k, monomials), entry_column[k] - first
-            work[m, 0] += y.real
-            work[m, 1] -= y.imag
-            work[m, 2] += y.imag
-            work[m, 3] += y.real
-        for k in range(moving_start[r], moving_start[r + 1]):
-            j = lower_column[split[i] + k - moving_start[r]]
-            _eliminate(work, j - first, lower, k, j, diagonal, upper, upper_start, upper_column, first, first_upper)
+                work[upper_column[u] - first, q] = s.reduced_upper[u - first_upper, q]
+        for k in range(s.entry_start[r], s.entry_start[r + 1]):
+            re, im, m = s.y[k, 0], s.y[k, 1], s.entry_column[k] - first
+            work[m, 0] += re
+            work[m, 1] -= im
+            work[m, 2] += im
+            work[m, 3] += re
+        for k in range(s.moving_start[r], s.moving_start[r + 1]):
+            j = s.lower_column[skipped + k]
+            _eliminate(work, j - first, s.lower, k, j, diagonal, upper, upper_start, upper_column, first, first_upper)
         _pivot(work, r, diagonal, r)
         for u in range(upper_start[i], upper_start[i + 1]):
             m = upper_column[u] - first
@@ -353,7 +427,22 @@ def eliminate_moving(
                 work[m, q] = 0.0
 
 
-@kernel
+class _ColumnSystem(NamedTuple):
+    """The arguments of `substitute_columns`, in their order."""
+
+    lower_start: Ints1
+    lower_column: Ints1
+    upper_start: Ints1
+    upper_column: Ints1
+    lower: Floats2
+    upper: Floats2
+    diagonal: Floats2
+    x: Floats3
+
+
+_read_columns = reader(_ColumnSystem)
+
+
 def solve_columns(
     lower_start: Ints,
     lower_column: Ints,
@@ -365,6 +454,28 @@ def solve_columns(
     x: Floats,
 ) -> None:
     """Solve for many right-hand sides in place: `x` has shape (row, 2, column), rows in elimination order."""
+    system = _ColumnSystem(lower_start, lower_column, upper_start, upper_column, lower, upper, diagonal, x)
+    _solve_columns(pack(system).words)
+
+
+@kernel
+def _solve_columns(packed: Ints) -> None:
+    s = _read_columns(packed)
+    substitute_columns(s.lower_start, s.lower_column, s.upper_start, s.upper_column, s.lower, s.upper, s.diagonal, s.x)
+
+
+@inner
+def substitute_columns(
+    lower_start: Ints,
+    lower_column: Ints,
+    upper_start: Ints,
+    upper_column: Ints,
+    lower: Floats,
+    upper: Floats,
+    diagonal: Floats,
+    x: Floats,
+) -> None:
+    """`solve_columns` within a kernel."""
     n, _, width = x.shape
     for i in range(n):
         for k in range(lower_start[i], lower_start[i + 1]):

@@ -16,7 +16,7 @@ from g2g_opt.batch.network import Network
 from g2g_opt.batch.own_controls import OwnControls, as_told, load_controls
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
-from g2g_opt.batch.tally import Tally
+from g2g_opt.batch.unit_series import UnitSeries, unit_commands
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.attachments import Attachment
@@ -41,19 +41,15 @@ class Grids:
 
     `solve(step, fleet_w)` takes the fleets' powers (W per phase), and those of profiles and storages; `voltage_pu`
     (node, slot) are its magnitudes. A scenario that does not converge, or is not served where that matters, gets its
-    reason in `failure` and is left without power from then on.
+    reason in `failure` (and a mark in `has_failed`) and is left without power from then on.
     """
 
     def __init__(self, setups: Sequence[GridSetup]) -> None:
         self.setups = list(setups)
         first = setups[0]
-        jacobian = load_jacobian(
-            tuple(first.commands()), tuple(first.feeder.buses.values()), few_moving=first.dss_controls
-        )
+        self._commands = unit_commands(setups)
+        jacobian = load_jacobian(self._commands, tuple(first.feeder.buses.values()), few_moving=first.dss_controls)
         self.network: Network = jacobian.network
-        if self.network.units and any(setup.own_sun_share is not None for setup in setups):
-            names = ", ".join(f"{unit.kind}.{unit.name}" for unit in self.network.units[:3])
-            raise UnsupportedByBatch(f"units of the circuit follow the sun of an hourly profile: {names}")
         self.node_index = {node: i for i, node in enumerate(self.network.nodes)}
         self.monitored = [s.monitored_nodes(self.network.nodes) for s in setups]
         self.dt_s: Fraction = first.dt_s
@@ -76,9 +72,11 @@ class Grids:
         )
         # (first step, setting) of every move of taps, and the step from which the present ones hold.
         self.tap_history = [[(0, self._setting(slot))] for slot in range(len(setups))]
-        self.taps_moved_at = np.zeros(len(setups), dtype=np.int64)
+        self.taps_moved_at = np.zeros(self.flow.n_slots, dtype=np.int64)
         self._step = -1
         self.failure: list[Failure | None] = [None] * len(setups)
+        self._judges_served = np.array([setup.unserved == "raise" for setup in setups], dtype=np.bool_)
+        self.has_failed = np.zeros(len(setups), dtype=np.bool_)
         self._attachments = attachments
         self._failed: list[int] = []
         sites = [(slot, k, a.tan_phi) for slot, s in enumerate(setups) for k, a in enumerate(s.attached.sites)]
@@ -118,7 +116,7 @@ class Grids:
         if not first.dss_controls:
             return None
         dt_s = float(self.dt_s)
-        return OwnControls(load_controls(tuple(first.commands()), dt_s), self.network, dt_s, self.taps)
+        return OwnControls(load_controls(self._commands, dt_s), self.network, dt_s, self.taps)
 
     def _setting(self, slot: int) -> Setting:
         if self.own is not None:
@@ -172,6 +170,7 @@ class Grids:
         self._load_slots = np.array([slot for slot, one in enumerate(series) if one is not None], dtype=np.int64)
         self._load_kind = np.array([kinds[one] for one in series if one is not None], dtype=np.int64)
         self._load_shares = self.flow.load_share.reshape(self.flow.n_chunks, -1, WIDTH)
+        self._units = UnitSeries(self._commands, self.network, [s.own_sun_share for s in self.setups])
 
     # --- stepping
 
@@ -193,7 +192,9 @@ class Grids:
         if self._load_series:
             now = np.array([self.time_s(step)])
             shares = np.array([series.of(self.network.load_shapes, now)[0] for series in self._load_series])
-            self._load_shares[self._load_slots // WIDTH, :, self._load_slots % WIDTH] = shares[self._load_kind]
+            n_shapes = len(self.network.load_shapes)
+            self._load_shares[self._load_slots // WIDTH, :n_shapes, self._load_slots % WIDTH] = shares[self._load_kind]
+        self._units.write(self.time_s(step), self._load_shares)
         if self.bank is not None:
             kw, kvar = self.bank.dispatch(self.time_s(step))
             power[self._storage_places[0]] = np.repeat(-1e3 * kw / 3.0, 3)
@@ -203,6 +204,11 @@ class Grids:
         self.flow.solve()
         if self.own is not None:
             self._let_controls_act(step, self.own)
+        if self._load_series:
+            # Loads that ask for nothing are served all of it.
+            of_loads = self._load_shares[:, : len(self.network.load_shapes)]
+            silent = of_loads.max(axis=1).reshape(-1) <= 0.0
+            self.flow.solutions.own_share[silent] = 1.0
         self._check(step)
         if self.bank is not None:
             self.bank.settle(self.time_s(step))
@@ -257,22 +263,17 @@ class Grids:
         """Phase of every branch's heaviest conductor, shape (branch, slot)."""
         return self.flow.loading_phase
 
-    def tell_own_loads(self, step: int, tally: Tally) -> None:
-        """Note in a tally where the circuit's own constant-power loads are outside their windows."""
-        tally.note_second_solutions(self.flow.second_solution_pu)
-        asking = self._load_shares.max(axis=1).reshape(-1)[: len(self.setups)] > 0.0
-        own_share = self.flow.own_share if asking.all() else np.where(asking, self.flow.own_share, 1.0)
-        for slot in tally.count_own_loads(own_share, SERVED_TOLERANCE):
-            load, voltage_pu = self.flow.own_load(slot)
-            share = 100.0 * float(self.flow.own_share[slot])
-            words = f"load {load} was served {share:.1f} % at t={self.time_s(step):g} s, {voltage_pu:.4f} pu"
-            tally.note_own_loads(slot, words)
+    @property
+    def n_failed(self) -> int:
+        """Scenarios that have a reason to be ended."""
+        return len(self._failed)
 
     def fail(self, slots: Iterable[int], reason: Failure) -> None:
         """End scenarios: they keep their first reason and draw nothing from now on."""
         for slot in list(slots):
             if self.failure[slot] is None:
                 self.failure[slot] = reason
+                self.has_failed[slot] = True
                 self._failed.append(slot)
             self.flow.reset([slot])
 
@@ -280,7 +281,8 @@ class Grids:
         """Did it converge, and was everything attached served what it asked for?"""
         if self.flow.all_well:
             return
-        for slot in np.flatnonzero(~self.flow.solved).tolist():
+        unsolved = [] if self.flow.solved.all() else np.flatnonzero(~self.flow.solved).tolist()
+        for slot in unsolved:
             kind, detail = (
                 FailureKind.NOT_CONVERGED,
                 "the load is beyond what the circuit can carry",
@@ -288,8 +290,8 @@ class Grids:
             if self.flow.ill_conditioned[slot]:
                 kind, detail = FailureKind.ILL_CONDITIONED, "the circuit has a solution there"
             self.fail([slot], Failure(kind, time_s=self.time_s(step), detail=detail))
-        for slot in np.flatnonzero(self.flow.outside).tolist():
-            if self.failure[slot] is None and self.setups[slot].unserved == "raise":
+        for slot in np.flatnonzero(self.flow.outside & self._judges_served).tolist():
+            if self.failure[slot] is None:
                 reason = self._unserved(step, slot)
                 if reason is not None:
                     self.fail([slot], reason)

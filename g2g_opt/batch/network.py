@@ -21,7 +21,7 @@ from g2g_opt.circuit.node_roles import reached_nodes
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch, Bus, LinearElement
 from g2g_opt.circuit.regulators import read_regulators
-from g2g_opt.circuit.units import UNIT_KINDS, OwnUnit, own_units
+from g2g_opt.circuit.units import UNIT_KINDS, OwnUnit, UnitShare, own_units, parts_of_unit
 from g2g_opt.errors import unknown_name
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 
@@ -82,9 +82,10 @@ class Network:
     `fixed` are the linear elements without regulated windings and capacitors, `source_a` the currents of the sources
     (A, node), `judged` between what voltages are told, `load_from`, `load_to` and `load_law` the branches of the
     circuit's own loads (see `load_law`), `load_shape` the place among `load_shapes` ("" first: none) of the shape that
-    each follows over a year, `banks_off` the capacitors that the circuit is left without, as they would be
-    in service, `start_v` a solution (V, node) at the taps the circuit was left at, `alive`
-    the nodes with a path to a source. `units` are generators, PV systems and storage, which are among the branches.
+    each follows over a year (of a unit's branch its place among `unit_shares`, behind them), `banks_off` the capacitors
+    that the circuit is left without, as they would be in service, `start_v` a solution (V, node) at the taps the
+    circuit was left at, `alive` the nodes with a path to a source. `units` are generators, PV systems and storage,
+    which are among the branches.
     """
 
     nodes: tuple[tuple[str, int], ...]
@@ -110,6 +111,12 @@ class Network:
     start_taps: Mapping[str, float]
     alive: NDArray[np.bool_]
     units: tuple[OwnUnit, ...] = ()
+    unit_shares: tuple[UnitShare, ...] = ()
+
+    @property
+    def n_shares(self) -> int:
+        """Places of `load_share`: the load shapes, then the parts of units."""
+        return len(self.load_shapes) + len(self.unit_shares)
 
     @property
     def n_nodes(self) -> int:
@@ -169,23 +176,26 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
                 ends.append(second)
                 laws.append(law)
                 bases.append(load.branch_base_v)
-    units = own_units(circuit)
+    load_shapes = tuple(sorted({"", *shapes}))
+    share_of = [load_shapes.index(shape) for shape in shapes]
+    units, unit_shares = own_units(circuit), []
     for unit in units:
         if unit.follows_load:
             raise UnsupportedByBatch(f"generator {unit.name} is switched by the load level")
-        if unit.power_va == 0.0:
-            continue
-        law = unit_law(unit)
-        for first, second in unit.branch_nodes():
-            names.append(f"{unit.kind}.{unit.name}")
-            models.append(_UNIT)
-            varies.append(False)
-            shapes.append("")
-            begins.append(first)
-            ends.append(second)
-            laws.append(law)
-            bases.append(unit.base_v)
-    load_shapes = tuple(sorted({"", *shapes}))
+        for part, share in parts_of_unit(unit):
+            if part.power_va == 0.0:
+                continue
+            law = unit_law(part)
+            unit_shares.append(share)
+            for first, second in unit.branch_nodes():
+                names.append(share.element)
+                models.append(_UNIT)
+                varies.append(True)
+                share_of.append(len(load_shapes) + len(unit_shares) - 1)
+                begins.append(first)
+                ends.append(second)
+                laws.append(law)
+                bases.append(unit.base_v)
     tapped = _tapped_windings(circuit, tapped_names)
     banks_off = _banks_off(circuit, linear)
     nodes = tuple(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
@@ -214,7 +224,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
         load_names=tuple(names),
         load_models=np.array(models, dtype=np.int64),
         load_varies=np.array(varies, dtype=np.bool_),
-        load_shape=np.array([load_shapes.index(shape) for shape in shapes], dtype=np.int64),
+        load_shape=np.array(share_of, dtype=np.int64),
         load_shapes=load_shapes,
         load_from=np.array(begins, dtype=np.int64),
         load_to=np.array(ends, dtype=np.int64),
@@ -224,6 +234,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
         start_taps={name: circuit.tap(regulator) for name, regulator in regulators.items()},
         alive=alive,
         units=tuple(units),
+        unit_shares=tuple(unit_shares),
     )
 
 

@@ -8,6 +8,7 @@ and solve again until none was done. Within time (`ControlMode=Time`) those up t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -101,6 +102,15 @@ class _Places:
         return self._place[node]
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Taps (regulator, ratio in pu), directions and banks of one scenario's controls that have settled."""
+
+    taps: tuple[float, ...]
+    modes: tuple[float, ...]
+    banks: tuple[float, ...]
+
+
 class OwnControls:
     """Controls of `n_slots` scenarios that begin at `taps` (by regulator) and with the banks as the circuit has them.
 
@@ -110,8 +120,17 @@ class OwnControls:
     """
 
     def __init__(
-        self, reading: ControlReading, network: Network, dt_s: float, taps: Sequence[Mapping[str, float]]
+        self,
+        reading: ControlReading,
+        network: Network,
+        dt_s: float,
+        taps: Sequence[Mapping[str, float]],
+        settings: Sequence[Sequence[RegControlSettings]] = (),
+        kind: Ints | None = None,
     ) -> None:
+        """Regulators are set as `reading` has them, or as the `settings` of a scenario's `kind` (scenario,) say: other
+        figures, but the same windings and measurements.
+        """
         self._regs, self._caps, self._dt_s = reading.regulators, reading.capacitors, dt_s
         self._settles_each_step = self._is_settled = dt_s >= SETTLED_DT_S
         self._rounds = SETTLING_ROUNDS if self._settles_each_step else reading.rounds_max
@@ -125,7 +144,8 @@ class OwnControls:
         self._elements = {(e.kind, e.name): e for e in (*network.fixed, *network.capacitors)}
         self._tapped = {w.element: w for w in network.tapped if w.kind == "transformer"}
         self._row = {control.name: c for c, control in enumerate(self._regs)}
-        self._build_regulators(places)
+        self._build_regulators(places, settings or [reading.regulators])
+        self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind
         self._build_capacitors(places)
         self.sensed = tuple(places.nodes)
         state = np.zeros((len(self._regs), reg.QUEUE + _QUEUE_LENGTH, self._n))
@@ -144,8 +164,9 @@ class OwnControls:
 
     # --- building
 
-    def _build_regulators(self, places: _Places) -> None:
-        settings = np.zeros((len(self._regs), reg.N_SETTINGS))
+    def _build_regulators(self, places: _Places, kinds: Sequence[Sequence[RegControlSettings]]) -> None:
+        figures = [[_reg_settings(control) for control in kind] for kind in kinds]
+        settings = np.array(figures).reshape(len(kinds), len(self._regs), reg.N_SETTINGS)
         layout = np.zeros((len(self._regs), reg.N_LAYOUT), dtype=np.int64)
         pairs: list[tuple[int, int]] = []
         columns: list[int] = []
@@ -157,7 +178,6 @@ class OwnControls:
             if winding is None:
                 raise UnsupportedByBatch(f"RegControl {control.name} moves transformer {control.transformer}, not read")
             of_winding = _winding_pairs(control, winding.nodes)
-            settings[c] = _reg_settings(control)
             own = layout[c]
             own[reg.PHASE] = control.pt_phase if control.pt_phase <= control.n_phases else 1
             own[reg.MAX_CHANGE], own[reg.INVERSE_TIME] = control.max_tap_change, control.inverse_time
@@ -255,6 +275,10 @@ class OwnControls:
         """Ratios (pu) of a scenario's regulators."""
         return dict(zip(self._row, self._state[:, reg.TAP, slot].tolist(), strict=True))
 
+    def all_taps(self) -> Floats:
+        """Ratios (pu) of all regulators (regulator, scenario)."""
+        return np.asarray(self._state[:, reg.TAP])
+
     def setting(self, slot: int) -> Setting:
         """Taps and banks of a scenario for the power flow."""
         taps = sorted((name, round(ratio, _RATIO_DECIMALS)) for name, ratio in self.taps(slot).items())
@@ -264,6 +288,18 @@ class OwnControls:
         switched_off = tuple(name for name, on in by_bank if not on and name not in compiled_off)
         switched_on = tuple(name for name, on in by_bank if on and name in compiled_off)
         return Setting(tuple(taps), switched_off, switched_on)
+
+    def standing(self, slot: int) -> Standing:
+        """Where a scenario's controls stand between two steps in which they settle."""
+        taps = tuple(round(ratio, _RATIO_DECIMALS) for ratio in self._state[:, reg.TAP, slot].tolist())
+        modes = self._state[:, [reg.IN_REVERSE, reg.IN_COGENERATION], slot].ravel().tolist()
+        return Standing(taps, tuple(modes), tuple(self._banks[:, :, slot].ravel().tolist()))
+
+    def stand(self, slot: int, at: Standing) -> None:
+        """Let a scenario's controls stand where `standing` told that others stood."""
+        self._state[:, reg.TAP, slot] = at.taps
+        self._state[:, [reg.IN_REVERSE, reg.IN_COGENERATION], slot] = np.reshape(at.modes, (-1, 2))
+        self._banks[:, :, slot] = np.reshape(at.banks, self._banks.shape[:2])
 
     # --- acting
 
@@ -302,7 +338,8 @@ class OwnControls:
     def _round(self, v: Floats, awake: NDArray[np.bool_], at_once: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """All controls look and do what is due: in which slots something was done, and where something moved."""
         hour, second = self._clock.hour, self._clock.second
-        while not reg.sample_regulators(*self._reg_tables, v, self._state, awake, hour, second):
+        settings, *tables = self._reg_tables
+        while not reg.sample_regulators(settings, self._kind, *tables, v, self._state, awake, hour, second):
             longer = np.full((len(self._regs), _QUEUE_LENGTH, self._n), np.inf)
             self._state = np.concatenate([self._state, longer], axis=1)
         cap.sample_capacitors(*self._cap_tables, v, self._banks, awake, hour, second)
@@ -313,8 +350,9 @@ class OwnControls:
             reg.next_actions(self._banks, cap.ACTION_AT, until)
             until[np.isinf(until)] = -np.inf
         acted, moved = np.zeros(self._n, dtype=np.bool_), np.zeros(self._n, dtype=np.bool_)
-        settings, layout, *_ = self._reg_tables
-        reg.move_regulators(settings, layout, self._state, awake, until, at_once, hour, second, acted, moved)
+        reg.move_regulators(
+            settings, self._kind, tables[0], self._state, awake, until, at_once, hour, second, acted, moved
+        )
         cap.switch_capacitors(self._banks, awake, until, hour, second, acted, moved)
         return acted, moved
 

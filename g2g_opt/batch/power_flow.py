@@ -54,8 +54,9 @@ class BatchPowerFlow:
     `solved` and `iterations` shape (scenario,), in the order of the scenarios, and `port_pu` the voltage across each
     port in pu of its base; `loadings` records those of elements with a rating (`ratings`, or what the circuit says
     itself); `load_share` (chunk, shape x lane) is the share of their power that the circuit's own loads draw, by the
-    load shape that they follow. `all_well` says that all were solved and no port was outside its window. `unbalanced`
-    are the three nodes of every bus whose voltage unbalance is told, in `unbalance`.
+    load shape that they follow, and behind them those of units (`Network.unit_shares`). `all_well` says that all were
+    solved and no port was outside its window. `unbalanced` are the three nodes of every bus whose voltage unbalance is
+    told, in `unbalance`.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class BatchPowerFlow:
         self._bus_nodes = 2 * W * self.jacobian.places(np.array(unbalanced, dtype=np.int64).reshape(-1))
         n_loads, n_ports = len(self._loads.is_special), self.ports.n_ports
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
-        self.load_share = aligned(self.n_chunks, len(network.load_shapes) * W)
+        self.load_share = aligned(self.n_chunks, network.n_shares * W)
         self.load_share[:] = 1.0
         port_v, port_a = (aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2))
         self._state = tables.LaneState(
@@ -315,6 +316,11 @@ class BatchPowerFlow:
             array[..., others] = kept
 
     @property
+    def solutions(self) -> tables.Solutions:
+        """Everything that comes out, also of the slots that only fill lanes; the same arrays at every flow."""
+        return self._out
+
+    @property
     def sensed_v(self) -> Floats:
         """Voltages (V) of the sensed nodes, shape (sensed node, 2, slot): real and imaginary parts."""
         return self._out.sensed_v
@@ -374,10 +380,10 @@ class BatchPowerFlow:
         """How far (pu) another solution may lie, shape (scenario,), as loads jump at their windows' edges; 0: none."""
         return self._out.second_pu[: self.n]
 
-    def own_load(self, scenario: int) -> tuple[str, float]:
-        """The load that `own_share` is about, and its voltage (pu)."""
-        load = self.network.load_names[self.jacobian.load_places[self._out.own_load[scenario]]]
-        return load, float(self._out.own_voltage_pu[scenario])
+    @property
+    def load_names(self) -> tuple[str, ...]:
+        """Names of the circuit's own loads by branch, as `solutions.own_load` counts them."""
+        return tuple(self.network.load_names[place] for place in self.jacobian.load_places)
 
     @property
     def solved(self) -> NDArray[np.bool_]:

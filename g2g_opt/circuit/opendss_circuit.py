@@ -31,8 +31,9 @@ lib.DSS_Set_AllowChangeDir(False)
 
 # Steps (s) so long that regulators, which wait for some ten to sixty seconds, have settled at their end.
 SETTLED_DT_S = 300.0
-# Rounds of control actions within which controls must have come to rest where no time passes.
-SETTLING_ROUNDS = 200
+# Rounds of control actions within which controls must have come to rest where no time passes. A volt-var inverter at
+# full sun, whose kVA equal its panels', takes OpenDSS 212.
+SETTLING_ROUNDS = 500
 _ROUNDS_EXCEEDED = 485  # OpenDSS's number of that error
 KEEP_YPRIM = 2  # SetterFlags_AvoidFullRecalc: a change of power goes into the compensation current only
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from g2g_opt.circuit.elements import elements
-from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
 from g2g_opt.circuit.own_units import units_in_words
 from g2g_opt.circuit.studied_growth import grown_loads
 from g2g_opt.circuit.studied_hour import StudiedHour, studied_hour
@@ -43,12 +43,12 @@ _MOVED = {
     "storage": ("kvar", "state"),
     "generator": ("kvar",),
 }
-_ROUNDS_MAX = 200
 # Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.
 _SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1 loadmodel=powerflow loadmult={loadmult}"
 # Devices that open and close elements, with the property of the current (A) at which they do.
 _RATED_BY = {"swtcontrol": "", "relay": "phasetrip", "recloser": "phasetrip", "fuse": "ratedcurrent"}
 _OPEN, _NOWHERE = "open", "none"
+_MOVED_MIN = 1e-3  # kvar, or a ratio: less than any step
 _POWER_FLOW = "powerflow"
 _Positions = dict[str, dict[str, str]]
 
@@ -88,21 +88,25 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     if growth_words:
         words.append(growth_words)
     if controls:
-        circuit.command(f"Set controlmode=static maxcontroliter={_ROUNDS_MAX}")
+        circuit.command(f"Set controlmode=static maxcontroliter={SETTLING_ROUNDS}")
         try:
             circuit.ask("Solution_Solve")
             at_rest = bool(circuit.ask("Solution_Get_Converged"))
             reason = "the power flow did not converge"
         except G2GError as error:
             at_rest, reason = False, str(error)
+            if circuit.ask("Solution_Get_ControlIterations") >= SETTLING_ROUNDS:
+                reason = f"not within {SETTLING_ROUNDS} rounds of actions"
         if at_rest:
             switching = _switching(circuit, controls)
             for element, after in _positions(circuit).items():
                 for name, value in after.items():
                     if value != before[element][name]:
-                        settled += _restore(element, name, before[element][name], value)
-                        told = f"{element} {name} {_short(before[element][name])} to {_short(value)}"
-                        moved.append(told + (switching.get(element, "") if name == _OPEN else ""))
+                        was = before[element][name]
+                        settled += _restore(element, name, was, value)
+                        by = switching.get(element, "") if name == _OPEN else ""
+                        if not _is_rounding(was, value):
+                            moved.append(f"{element} {name} {_short(was)} to {_short(value)}{by}")
         else:
             words.append(f"the circuit's controls did not come to rest without a site ({reason}): nothing was moved")
     if moved:
@@ -129,6 +133,15 @@ def held_words(controls: dict[str, list[str]]) -> list[str]:
         for kind, names in controls.items()
         if kind != "regcontrol"
     ]
+
+
+def _is_rounding(before: str, after: str) -> bool:
+    """Whether two arrays of figures are the same but for what a control's last rounds leave."""
+    try:
+        was, now = ([float(part) for part in value.strip("[]").replace(",", " ").split()] for value in (before, after))
+    except ValueError:
+        return False
+    return len(was) == len(now) and all(abs(a - b) < _MOVED_MIN for a, b in zip(was, now, strict=True))
 
 
 def _short(value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,25 @@ class OwnUnit:
         if not self.is_delta:
             return [(n, nodes[self.n_phases]) for n in nodes[: self.n_phases]]
         return [(nodes[k], nodes[(k + 1) % len(nodes)]) for k in range(self.n_phases)]
+
+
+@dataclass(frozen=True)
+class UnitShare:
+    """What of a unit ("pvsystem.a") a share scales: all of it, or of an inverter its active or reactive power."""
+
+    element: str
+    part: Literal["all", "active", "reactive"] = "all"
+
+
+def parts_of_unit(unit: OwnUnit) -> list[tuple[OwnUnit, UnitShare]]:
+    """A unit as parts that are scaled by shares of their own: inverters have two, whose currents add up."""
+    element = f"{unit.kind}.{unit.name}"
+    if unit.kind == "generator" or unit.law is UnitLaw.OTHER:
+        return [(unit, UnitShare(element))]
+    return [
+        (replace(unit, power_va=complex(unit.power_va.real)), UnitShare(element, "active")),
+        (replace(unit, power_va=1j * unit.power_va.imag), UnitShare(element, "reactive")),
+    ]
 
 
 def own_units(circuit: Circuit) -> list[OwnUnit]:

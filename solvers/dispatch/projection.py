@@ -46,5 +46,9 @@ def project_shifts(theta_mw: Floats, limits: ShiftLimits) -> Floats:
     )
     if solution.status is not SolveStatus.OPTIMAL:
         raise SolverError(f"the projection was not certified: {solution.certificate}")
-    found[outside] = solution.x.reshape(q, n) * unit_mw
+    nearest = solution.x.reshape(q, n) * unit_mw
+    if (more := limits.broken_by(nearest)) is not None:
+        # The nearest of those that keep the stated rows; with more rows, of those that are asked for.
+        nearest = project_shifts(theta_mw[outside], more)
+    found[outside] = nearest
     return found

@@ -96,14 +96,14 @@ class _Side:
         return self.sign * value[self.at] + self.slack - self.limit
 
 
-def solve_interior_point(program: NewtonProgram) -> InteriorPoint:
+def solve_interior_point(program: NewtonProgram, tolerance: float = _TOLERANCE) -> InteriorPoint:
     """The optimum to about 1e-8, or the best point when no step helps any more: the caller certifies."""
     # Many small matrices: handing them to threads costs ten times what it saves where another process has the cores.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _solve(program)
+        return _solve(program, tolerance)
 
 
-def _solve(program: NewtonProgram) -> InteriorPoint:
+def _solve(program: NewtonProgram, tolerance: float) -> InteriorPoint:
     x = program.start()
     value = program.rows(x)
     y = np.zeros_like(program.equal_to)
@@ -118,7 +118,7 @@ def _solve(program: NewtonProgram) -> InteriorPoint:
         worse = 0 if miss < best_miss else worse + 1
         if miss < best_miss:
             best, best_miss = InteriorPoint(x, y, step.row_dual, iteration), miss
-        if miss <= _TOLERANCE or (worse >= _WORSE_MAX and best_miss <= _NEAR):
+        if miss <= tolerance or (worse >= _WORSE_MAX and best_miss <= _NEAR):
             break
         try:
             step.factor()

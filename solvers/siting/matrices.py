@@ -55,7 +55,8 @@ class SitingMatrices:
 
     def _take(self, i: int, p: int, side: int) -> None:
         self.generated[i, p, side] = None
-        if side > 0 and self.problem.pv.sun[p] > 0.0 and p not in self.curtailed:
+        pv = self.problem.pv
+        if side > 0 and pv.may_curtail and pv.sun[p] > 0.0 and p not in self.curtailed:
             self.curtailed[p] = len(self.curtailed)
 
     # --- the program

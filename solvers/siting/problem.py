@@ -67,7 +67,10 @@ class Zone:
 
 @dataclass(frozen=True, eq=False)
 class PVChoices:
-    """PV buses: `sun` (point,), sizes (bus,), limits of `zones`, yearly cost ($/kW); all are built if `must_build`."""
+    """PV buses: `sun` (point,), sizes (bus,), limits of `zones`, yearly cost ($/kW); all are built if `must_build`.
+
+    Without `may_curtail` all c are 0.
+    """
 
     sun: Floats
     size_min_kw: Floats
@@ -75,6 +78,7 @@ class PVChoices:
     zones: tuple[Zone, ...]
     cost_per_kw: float
     must_build: bool = False
+    may_curtail: bool = True
 
     @property
     def n(self) -> int:

@@ -26,7 +26,7 @@ CommunicationCase = Literal["feeder", "cigre-lv", "five-clients"]
 AllocatorName = Literal["opf", "pi"]
 RulesName = Literal["published", "careful"]
 # Policies that make an operation flexible.
-_FLEXIBLE = ("ofo", "droop", "schedule", "contextual")
+_FLEXIBLE = ("ofo", "droop", "schedule", "contextual", "ppo")
 # Where the sites of the bundled feeders are studied unless somebody names a bus.
 _USUAL_FEEDER = "ieee13"
 _USUAL_BUSES = {_USUAL_FEEDER: "671", "ieee34": "850", "ieee123": "67"}

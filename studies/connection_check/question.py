@@ -27,7 +27,7 @@ from studies.shared.workload import Models
 
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 # Controllers that make an operation flexible.
-_FLEXIBLE = ("ofo", "droop", "schedule", "contextual")
+_FLEXIBLE = ("ofo", "droop", "schedule", "contextual", "ppo")
 # A search for the margin looks no further than this multiple of what was asked.
 MARGIN_MAX = 2.0
 # Shares of the replicas at which a site is also judged at rest, and steps (s) of such a run, with taps settled.

@@ -225,7 +225,8 @@ def _finite(check: LimitCheck | None, name: str) -> float | None:
 class RemedyRow(TypedRow):
     """A remedy that was simulated: what is changed, whether the request then keeps every limit, and what it costs.
 
-    `capital_usd` is spent once, `annual_usd` every year with the investment annualised. `in_full`: simulated in every
+    `capital_usd` is spent once, `annual_usd` every year with the investment annualised; `cost_parts` say what of, at
+    which unit costs, and where these come from. `in_full`: simulated in every
     scenario and not only at rest. `limit_used` and the limit are those that bind then; `fault` says why the changed
     circuit could not be used, or why there is no remedy of the kind.
     """
@@ -242,6 +243,7 @@ class RemedyRow(TypedRow):
     limit_used: float | None
     edits: str
     fault: str
+    cost_parts: str = ""
 
 
 @dataclass(frozen=True)
@@ -261,6 +263,7 @@ class LimitedYearRow(TypedRow):
     limit: str
     limit_where: str
     note: str
+    cost_parts: str = ""
 
 
 def remedy_row(tried: TriedRemedy) -> RemedyRow:
@@ -281,6 +284,7 @@ def remedy_row(tried: TriedRemedy) -> RemedyRow:
         limit_used=_finite(check, "used"),
         edits="\n".join(remedy.edits),
         fault=tried.fault,
+        cost_parts="; ".join(tried.cost.parts),
     )
 
 

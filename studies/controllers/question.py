@@ -21,7 +21,7 @@ from studies.shared.question_model import NounFlags, check_unused, question_mode
 from studies.shared.screening import ScreeningRule
 
 DESCRIPTION = (
-    "Controllers of batch sizes (none, droop, online feedback optimisation, a trained policy) are run in the same "
+    "Controllers of batch sizes (none, droop, online feedback optimisation, trained policies) are run in the same "
     "scenarios of a study case in lockstep: integral voltage violation, tokens, switches and latency misses, as means "
     "with 95 % intervals, scenario by scenario against each other, and the trajectories of one scenario on OpenDSS."
 )
@@ -50,8 +50,8 @@ class ControllersQuestion(CaseQuestion):
         tuple[ControllerChoice, ...],
         Flag(
             "--controller",
-            "one to compare: none, droop, ofo or contextual, with figures of its tuning, margin=PU, load-shift=GPUS, "
-            "file=FILE (of the trained policy)",
+            "one to compare: none, droop, ofo, ppo or contextual, with figures of its tuning, margin=PU, "
+            "load-shift=GPUS, file=FILE (of the trained policy)",
             metavar=CHOICE_SYNTAX,
             unset="none, droop and ofo",
             read=ControllerChoice.parse,

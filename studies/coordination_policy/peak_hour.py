@@ -68,6 +68,9 @@ def make_case(question: CoordinationQuestion, penetration: float, alpha: float) 
         records = load_peak_records(question.settings)
     base = setting.dispatched(records.load_mw, records.injected_mw, setting.base_mw)
     ideal = setting.ideal(records.load_mw, records.injected_mw)
+    if ideal.network is not None:
+        # Trainings begin with the rows of latency that it asked for.
+        setting = replace(setting, network=ideal.network)
     features = published_figures(records.load_mw, records.injected_mw, base)
     return PeakCase(setting, records, base, ideal, features, network)
 

@@ -92,17 +92,21 @@ def limit_use(runs: Sequence[Outcome]) -> float:
 
 
 def run_side_by_side(
-    study: _Question, feeder: Feeder, searches: Sequence[Wanted[Result]], remember: bool = False
+    study: _Question,
+    feeder: Feeder,
+    searches: Sequence[Wanted[Result]],
+    remember: bool = False,
+    bases: Bases | None = None,
 ) -> list[Result]:
     """Run searches to their ends; what they ask for in a round is simulated together, engine by engine.
 
-    Every answer has the run of its scenario without sites beside it, simulated once. What several ask for at once is
-    simulated once; with `remember` also what was asked for in any round before, for
-    searches that differ only in how they judge (every answer is then kept in memory).
+    Every answer has the run of its scenario without sites beside it, simulated once; `bases` keeps those between calls
+    on one feeder. What several ask for at once is simulated once; with `remember` also what was asked for in any round
+    before, for searches that differ only in how they judge (every answer is then kept in memory).
     """
     everything = together(searches)
     known: dict[RunRequest, Outcome] = {}
-    bases: Bases = {}
+    bases = {} if bases is None else bases
     try:
         wanted = next(everything)
         while True:

@@ -170,6 +170,19 @@ def test_investments_are_annualised() -> None:
     found = costs.of((("capacitor bank", 1.0), ("capacitor kvar", 300.0)), 0.07)
     assert found.capital_usd == 8000 + 300 * 12
     assert found.annual_usd == pytest.approx(300 + 11600 * 0.07 / (1 - 1.07**-25))
+    assert found.parts[1] == "300 kvar of capacitor kvar at 12 $ (our planning figure: cans and switches)"
+
+
+def test_every_bundled_unit_cost_says_where_it_comes_from_and_a_table_of_ones_own_need_not(tmp_path: Path) -> None:
+    costs = UnitCosts.load("bundled")
+    assert all(unit.basis.startswith("our planning figure: ") for unit in costs.items)
+    (tmp_path / "mine.csv").write_text(
+        "item,unit,capital_usd,annual_usd,lifetime_years\nset-point visit,regulator,900,0,10\n"
+    )
+    mine = UnitCosts.load(str(tmp_path / "mine.csv")).of((("set-point visit", 3.0),), 0.07)
+    assert mine.parts == ("3 regulator of set-point visit at 900 $",)
+    with pytest.raises(InputError, match="no item 'moved load'"):
+        UnitCosts.load(str(tmp_path / "mine.csv")).check(["moved load"])
 
 
 def test_ways_through_a_feeder_follow_its_lines() -> None:

@@ -273,3 +273,51 @@ def test_what_is_no_year_is_not_called_one(tmp_path: Path) -> None:
     # A day too few, or half a day off.
     assert not profile("2018-01-01T00:00", 8736).is_year
     assert not profile("2018-01-01T12:00", 8760).is_year
+
+
+# An inverter with an efficiency curve, cut-in and a limit, one at a power factor on two phases, one that may be
+# overvoltage-limited; a generator, and storage that discharges as its file has it.
+UNITS = """New XYCurve.eff npts=4 xarray=[.1 .2 .4 1.0] yarray=[.86 .9 .93 .97]
+New PVSystem.roof bus1=end phases=3 kv=12.47 kva=800 pmpp=900 irradiance=0.9 pf=1 effcurve=eff %cutin=8 %cutout=8
+New PVSystem.barn bus1=middle.1.2 phases=1 conn=delta kv=12.47 kva=300 pmpp=280 irradiance=0.7 pf=0.95
+New PVSystem.shed bus1=end.3 phases=1 kv=7.2 kva=100 pmpp=90 irradiance=1 pf=-0.9 limitcurrent=yes
+New Generator.diesel bus1=middle phases=3 kv=12.47 kw=150 kvar=40 model=1
+New Storage.battery bus1=end phases=3 kv=12.47 kwrated=200 kwhrated=800 %stored=60 state=discharging
+Set voltagebases"""
+
+
+@pytest.mark.parametrize("controls", [False, True])
+def test_units_of_the_circuit_follow_the_sun_on_both_engines(tmp_path: Path, controls: bool) -> None:
+    master = tmp_path / "sunny.dss"
+    text = CIRCUIT.replace("Set voltagebases", UNITS)
+    if controls:
+        text = text.replace("New Linecode", CHANGER + "New Linecode").replace(
+            "bus1=source bus2=middle", "bus1=head bus2=middle"
+        )
+    master.write_text(text, encoding="utf-8")
+    sun = [0.0, 0.05, 0.09, 0.1, 0.2, 0.35, 0.5, 0.8, 1.0, 1.2, 0.6, 0.08, 0.0]
+    load = np.linspace(0.4, 1.1, len(sun)).tolist()
+    profile = str(write_profile(tmp_path / "day.csv", load, sun))
+    feeder = Feeder.from_dss(master)
+    plan = replace(plan_at("end", 60), tap_mode="own control" if controls else "fixed")
+    runs = [(plan, hours(profile, rows, str(rows))) for rows in ((0, 13, 1), (3, 4, 2))]
+    batch, alone = (
+        simulate_runs(runs, feeder, Limits(), engine=engine, tolerance=1e-9) for engine in ("batch", "opendss")
+    )
+    for run, other in zip(batch, alone, strict=True):
+        assert (run.engine, run.failure, other.failure) == ("batch", None, None)
+        np.testing.assert_allclose(run.summary.lowest_pu, other.summary.lowest_pu, rtol=0, atol=1e-7)
+        np.testing.assert_allclose(run.summary.highest_pu, other.summary.highest_pu, rtol=0, atol=1e-7)
+        np.testing.assert_allclose(run.summary.loading_pu, other.summary.loading_pu, rtol=0, atol=1e-6)
+    # A scenario alone is the one in the batch, and the sun does matter.
+    (single,) = simulate_runs(runs[:1], feeder, Limits(), tolerance=1e-9)
+    assert (single.summary.lowest_pu == batch[0].summary.lowest_pu).all()
+    profile = str(write_profile(tmp_path / "night.csv", load, [0.0] * len(sun)))
+    (dark,) = simulate_runs([(plan, hours(profile, (3, 4, 2)))], feeder, Limits(), tolerance=1e-9)
+    assert (batch[1].summary.highest_pu - dark.summary.highest_pu).max() > 1e-3
+
+
+CHANGER = """New Transformer.sub phases=3 windings=2 buses=(source head) kvs=(12.47 12.47) kvas=(8000 8000)
+~ conns=(wye wye) xhl=3 %loadloss=0.3
+New RegControl.sub transformer=sub winding=2 vreg=122 band=2 ptratio=60
+"""

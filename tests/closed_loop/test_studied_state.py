@@ -130,7 +130,19 @@ def test_controls_that_never_rest_are_said_and_move_nothing() -> None:
     )
     state = studied_state([line for line in hunting if line])
     assert len(state.commands) == 1
-    assert any("did not come to rest" in word for word in state.words)
+    assert any("did not come to rest without a site (not within 500 rounds of actions)" in word for word in state.words)
+
+
+def test_an_inverter_whose_control_needs_many_rounds_comes_to_rest(tmp_path: Path) -> None:
+    """Volt-var at full sun with panels as large as the inverter: OpenDSS takes 212 rounds to give no vars."""
+    inverter = (
+        "New PVSystem.p bus1=far kv=11 kva=1000 pmpp=1000 irradiance=1 pf=1\n"
+        "New XYCurve.vv npts=4 xarray=[0.5 0.9 0.95 1.5] yarray=[1 0 -1 -1]\n"
+        "New InvControl.i mode=voltvar voltage_curvex_ref=rated vvc_curve1=vv\n"
+    )
+    told = " ".join(feeder(tmp_path, end=inverter).state)
+    assert "did not come to rest" not in told
+    assert "pvsystem.p injects 1,000 kW of 1,000 kVA" in told
 
 
 def solved_kw(of: Feeder, element: str) -> float:

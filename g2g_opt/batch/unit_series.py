@@ -1,0 +1,115 @@
+"""PV systems, generators and storage of the circuit over the hours of a batch's scenarios (see `OwnUnits`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.network import Network
+from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.grid.setup import GridSetup
+from g2g_opt.held_series import HeldSeries, UnitShares
+
+Floats = NDArray[np.float64]
+
+# A power (W, var) that is none.
+_NOTHING = 1e-6
+
+
+def unit_commands(setups: Sequence[GridSetup]) -> tuple[str, ...]:
+    """The commands that build the circuit of some setups; where units follow hours, storage idles."""
+    commands = tuple(setups[0].commands())
+    if all(setup.own_sun_share is None for setup in setups):
+        return commands
+    idle = _idling(commands)
+    if idle and any(setup.own_sun_share is None for setup in setups):
+        raise UnsupportedByBatch("storage of the circuit idles in some scenarios of the batch alone")
+    return (*commands, *idle)
+
+
+@lru_cache(maxsize=16)
+def _idling(commands: tuple[str, ...]) -> tuple[str, ...]:
+    circuit = Circuit(commands)
+    return tuple(
+        f"Edit Storage.{name} dispmode=default state=idling"
+        for kind, name in elements(circuit)
+        if kind == "storage" and circuit.ask("CktElement_Get_Enabled")
+    )
+
+
+class UnitSeries:
+    """Shares of what units do as compiled, over time: of irradiance for PV systems, of their power for generators.
+
+    What an inverter makes of an irradiance (efficiency, cut-in, limits) is asked of OpenDSS. Raises
+    `UnsupportedByBatch` for one whose reactive power appears with the sun.
+    """
+
+    def __init__(self, commands: tuple[str, ...], network: Network, shares: Sequence[UnitShares | None]) -> None:
+        self._first = len(network.load_shapes)
+        kinds = list(dict.fromkeys(one for one in shares if one is not None))
+        self._slots = np.array([slot for slot, one in enumerate(shares) if one is not None], dtype=np.int64)
+        self._kind = np.array([kinds.index(one) for one in shares if one is not None], dtype=np.int64)
+        # By kind and part of a unit: the series it follows, and its power at each of the series' values.
+        self._series: list[list[tuple[HeldSeries, Floats, Floats] | None]] = []
+        if not network.unit_shares or not kinds:
+            self._slots = self._slots[:0]
+            return
+        for one in kinds:
+            own = dict(one.by_element)
+            of_kind: list[tuple[HeldSeries, Floats, Floats] | None] = []
+            for share in network.unit_shares:
+                series = own.get(share.element, one.sun if share.element.startswith("pvsystem.") else None)
+                if series is None:
+                    of_kind.append(None)
+                    continue
+                values = np.unique(series.values)
+                answer = values
+                if share.element.startswith("pvsystem."):
+                    answer = _answers(commands, share.element, tuple(values.tolist()))[share.part]
+                of_kind.append((series, values, answer))
+            self._series.append(of_kind)
+
+    def write(self, time_s: float, shares: Floats) -> None:
+        """Put the shares of a time (s) into those of a flow (chunk, place, lane)."""
+        if not len(self._slots):
+            return
+        now = np.array([[_at(one, time_s) for one in of_kind] for of_kind in self._series])
+        shares[self._slots // WIDTH, self._first :, self._slots % WIDTH] = now[self._kind]
+
+
+def _at(one: tuple[HeldSeries, Floats, Floats] | None, time_s: float) -> float:
+    if one is None:
+        return 1.0
+    series, values, answer = one
+    return float(answer[np.searchsorted(values, series.at(np.array([time_s]))[0])])
+
+
+@lru_cache(maxsize=64)
+def _answers(commands: tuple[str, ...], element: str, values: tuple[float, ...]) -> dict[str, Floats]:
+    """Active and reactive power of a PV system at shares of its irradiance, as shares of what it does as compiled."""
+    circuit = Circuit(commands)
+    circuit.finish()
+    name = element.partition(".")[2]
+    stated = float(circuit.command(f"? {element}.irradiance"))
+
+    def powers(share: float) -> complex:
+        # An edit makes OpenDSS work out what the inverter gives, as a solution would.
+        circuit.command(f"Edit {element} irradiance={stated * share:.12g}")
+        circuit.ask("PVSystems_Set_Name", name.encode())
+        return complex(float(circuit.ask("PVSystems_Get_kW")), float(circuit.ask("PVSystems_Get_kvar")))
+
+    compiled = powers(1.0)
+    found = np.array([powers(share) for share in values])
+    if abs(compiled.imag) < _NOTHING and np.abs(found.imag).max(initial=0.0) >= _NOTHING:
+        raise UnsupportedByBatch(f"{element} has reactive power at other irradiances than the one it states")
+    active = found.real / compiled.real if abs(compiled.real) >= _NOTHING else np.ones(len(values))
+    if abs(compiled.real) < _NOTHING and np.abs(found.real).max(initial=0.0) >= _NOTHING:
+        raise UnsupportedByBatch(f"{element} gives nothing at the irradiance it states, and something at others")
+    reactive = found.imag / compiled.imag if abs(compiled.imag) >= _NOTHING else np.ones(len(values))
+    return {"active": active, "reactive": reactive, "all": active}
