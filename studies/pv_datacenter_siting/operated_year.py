@@ -24,6 +24,9 @@ from studies.pv_datacenter_siting.year_network import network_over_days, over_ho
 
 Floats = NDArray[np.float64]
 
+# Voltages and loadings of a year that are kept more than once while its days are put together.
+_FIGURES_AT_ONCE = 10_000_000
+
 # What stands beside a plan in its table: the feeder without it, by its own settings and by the plan's.
 AS_IT_IS, SET_POINTS_ALONE = "the feeder as it is", "the plan's set-points alone"
 
@@ -94,8 +97,16 @@ def operate_year(case: SitingCase, plan: SitingPlan, set_points: SetPoints) -> O
     levels = case.question.levels
     bare = over_hours(plan, network)
     demand = [np.full_like(network.demand, level) for level in levels]
-    series = network.operate([bare] * len(levels), [set_points] * len(levels), 24, demand=demand)
-    n_rows, n_hours = len(series.rows), len(network.sun)
+    n_rows = network.n_voltages + len(network.branches)
+    begins = None
+    if n_rows * len(network.sun) * len(levels) > _FIGURES_AT_ONCE:
+        # Days that are run again from elsewhere would be kept too: first only where they begin.
+        nothing = network.operate(
+            [bare] * len(levels), [set_points] * len(levels), 24, demand=demand, reduce=lambda voltage, _: voltage[:1]
+        )
+        begins = nothing.begins
+    series = network.operate([bare] * len(levels), [set_points] * len(levels), 24, begins, demand=demand)
+    n_hours = len(network.sun)
     g = series.rows.reshape(n_rows, len(levels) * n_hours)
     solved = (series.solved & ~series.restless).ravel()
     over = np.where(solved, excess(g, *network.limit_rows()), 0.0)

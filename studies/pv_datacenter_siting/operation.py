@@ -35,6 +35,8 @@ _BANDS_V = (2.0, 3.0, 4.0, 6.0, 8.0)
 # Volts by which voltage and band of a single bank are moved from the best so far, and how often all banks have a turn.
 _NUDGES, _PASSES = (-1.0, 0.0, 1.0), 3
 _BAND_MIN_V = 1.0
+# Plans simulated together: everything that any of them builds is in the circuit of all.
+_TOGETHER = 24
 # How many of the search's best are taken through the year.
 _FINALISTS = 3
 
@@ -162,6 +164,9 @@ def worth_of(
 
     The money is that of the first level.
     """
+    if len(operated) > _TOGETHER:
+        parts = [operated[k : k + _TOGETHER] for k in range(0, len(operated), _TOGETHER)]
+        return [one for part in parts for one in worth_of(case, network, part, n_days, levels)]
     if not operated:
         return []
     low, high = network.limit_rows()
