@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from g2g_opt.batch import capacitor_kernel as cap
 from g2g_opt.batch import regulator_kernel as reg
 from g2g_opt.batch.control_queue import ControlClock
+from g2g_opt.batch.inverters import Inverters
+from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network, TappedWinding
 from g2g_opt.batch.power_flow import BatchPowerFlow
@@ -127,6 +129,7 @@ class OwnControls:
         self._row = {control.name: c for c, control in enumerate(self._regs)}
         self._build_regulators(places)
         self._build_capacitors(places)
+        self._inverters = Inverters(reading.inverters, network, self._n, places.of)
         self.sensed = tuple(places.nodes)
         state = np.zeros((len(self._regs), reg.QUEUE + _QUEUE_LENGTH, self._n))
         state[:, reg.QUEUE :] = state[:, reg.REVERSE_AT] = np.inf
@@ -265,6 +268,11 @@ class OwnControls:
         switched_on = tuple(name for name, on in by_bank if on and name in compiled_off)
         return Setting(tuple(taps), switched_off, switched_on)
 
+    @property
+    def steers(self) -> bool:
+        """True if inverters are among the controls."""
+        return len(self._inverters.pending) > 0
+
     # --- acting
 
     def act(self, flow: BatchPowerFlow, live: Ints) -> list[int]:
@@ -286,16 +294,23 @@ class OwnControls:
     def _act(self, flow: BatchPowerFlow, live: Ints, rounds: int, at_once: bool) -> list[int]:
         awake = np.zeros(self._n, dtype=np.bool_)
         awake[live] = True
-        for _ in range(rounds - 1):
+        for number in range(rounds - 1):
             awake &= flow.solved
+            if self.steers:
+                self._inverters.sample(flow.sensed_v, awake, is_first=number == 0)
             acted, moved = self._round(flow.sensed_v, awake, at_once)
-            awake = acted
-            if not acted.any():
+            steered = np.zeros(self._n, dtype=np.bool_)
+            if self.steers:
+                steered = self._inverters.act(awake, flow.load_share.reshape(flow.n_chunks, -1, WIDTH))
+            awake = acted | steered
+            if not awake.any():
                 return []
             slots = np.flatnonzero(moved)
             if len(slots):
                 self.moved |= set(slots.tolist())
                 flow.set_settings({slot: self.setting(slot) for slot in slots.tolist()})
+            slots = np.flatnonzero(moved | steered)
+            if len(slots):
                 flow.solve_again(slots)
         return np.flatnonzero(awake & flow.solved).tolist()
 
@@ -312,6 +327,8 @@ class OwnControls:
             reg.next_actions(self._state[:, reg.REVERSE_AT : reg.REVERSE_AT + 1], 0, until)
             reg.next_actions(self._banks, cap.ACTION_AT, until)
             until[np.isinf(until)] = -np.inf
+            # What inverters do is due at once, and so nearer than anything that waits.
+            until[self._inverters.pending.any(axis=0)] = self._clock.now_s
         acted, moved = np.zeros(self._n, dtype=np.bool_), np.zeros(self._n, dtype=np.bool_)
         settings, layout, *_ = self._reg_tables
         reg.move_regulators(settings, layout, self._state, awake, until, at_once, hour, second, acted, moved)

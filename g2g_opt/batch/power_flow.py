@@ -92,6 +92,8 @@ class BatchPowerFlow:
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
         self.load_share = aligned(self.n_chunks, network.n_shares * W)
         self.load_share[:] = 1.0
+        starts = self.load_share.reshape(self.n_chunks, -1, W)[:, len(network.load_shapes) :]
+        starts[:] = np.array(network.share_starts)[:, None]
         port_v, port_a = (aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2))
         self._state = tables.LaneState(
             aligned(self.n_chunks, n_loads * 2 * W), port_v, port_a, aligned(self.n_chunks, W)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from g2g_opt.grid.circuit import Circuit
+from g2g_opt.grid.circuit_inverters import InverterSettings, read_inverters
 from g2g_opt.grid.circuit_reading import elements
 
 # What a control looks at where it does not name a phase.
@@ -127,6 +128,7 @@ class ControlReading:
 
     regulators: tuple[RegControlSettings, ...]
     capacitors: tuple[CapControlSettings, ...]
+    inverters: tuple[InverterSettings, ...]
     others: tuple[str, ...]
     rounds_max: int
 
@@ -134,7 +136,6 @@ class ControlReading:
 # Controls that act in time besides those read here; meters and monitors are none.
 _OTHER_CONTROLS = frozenset(
     {
-        "invcontrol",
         "expcontrol",
         "storagecontroller",
         "swtcontrol",
@@ -154,6 +155,7 @@ def read_controls(circuit: Circuit) -> ControlReading:
     return ControlReading(
         tuple(_reg_control(circuit, name) for kind, name in names if kind == "regcontrol"),
         tuple(_cap_control(circuit, name) for kind, name in names if kind == "capcontrol"),
+        read_inverters(circuit, measured=True),
         tuple(f"{kind}.{name}" for kind, name in names if kind in _OTHER_CONTROLS),
         int(circuit.command("Get maxcontroliter")),
     )
