@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
-from g2g_opt.grid.circuit import Circuit
+from g2g_opt.circuit.opendss_circuit import Circuit
 
 FEEDERS = ("ieee123", "ieee34", "ieee13")
 SIZES = (16, 64, 256, 1024)

@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.script_file.child import compile_in_child
+from g2g_opt.circuit.script_file.script import read_script
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_file.child import compile_in_child
-from g2g_opt.grid.circuit_file.script import read_script
 
 
 def timed(work: Callable[[], object]) -> float:

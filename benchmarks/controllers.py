@@ -29,7 +29,7 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.plan import AdaptiveTaps, Plan, Policy, StorageUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges
-from g2g_opt.simulate import Engine, simulate_runs
+from g2g_opt.simulation import Engine, simulate_runs
 from g2g_opt.study_case import StudyCase
 from studies.controllers.rows import interval_of
 from studies.shared.screening import ADMITTED, Screening, ScreeningRule, draw_candidates

@@ -23,10 +23,10 @@ from g2g_opt.batch.network import read_network
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.simulator import run_batch
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.regulators import read_regulators
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, tan_phi
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_regulators import read_regulators
 
 Floats = NDArray[np.float64]
 

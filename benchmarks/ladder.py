@@ -13,7 +13,7 @@ import sys
 import time
 from dataclasses import replace
 
-from g2g_opt.evaluate import evaluate
+from g2g_opt.evaluation import evaluate
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import sized_site

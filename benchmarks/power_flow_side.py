@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
 
 
 def compiled(folder: Path, case: dict[str, Any], feeder: Feeder, tolerance: float, kw: Any, kvar: Any) -> Circuit:

@@ -30,10 +30,10 @@ from g2g_opt.datacenter.workloads.curves import LogisticModel, LogisticModelStor
 from g2g_opt.datacenter.workloads.inference import InferenceData
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import SampledGenerator
 from g2g_opt.grid.load import SampledLoad
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.tap_position import TapPosition
 
 SCALE, SHIFT_S = 0.05, 60  # how far neighbours are from the case
 GPUS_PER_SERVER = 8

@@ -41,10 +41,10 @@ from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.regulators import read_regulators
 from g2g_opt.errors import G2GError
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_regulators import read_regulators
 
 SCENARIOS, BATCH, STEPS, OPENDSS_FLOWS = 32, 64, 6, 24
 TIGHT, OURS, TIMED = 1e-10, 1e-8, 1e-6

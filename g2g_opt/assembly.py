@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.channel.links import Links
+from g2g_opt.controller.base import Controller
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.data_files import TRACE_DIR, trace_folder
 from g2g_opt.datacenter.config import (
@@ -29,11 +30,10 @@ from g2g_opt.datacenter.workloads.inference import InferenceData
 from g2g_opt.datacenter.workloads.training import TrainingShape, TrainingTrace
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import Generator, HeldGenerator, ShapedGenerator, SyntheticPV
-from g2g_opt.grid.held_series import HeldSeries, LoadShares, UnitShares
 from g2g_opt.grid.load import ExternalLoad, HeldLoad, ShapedLoad, SyntheticLoad
 from g2g_opt.grid.opendss import STUDY_TOLERANCE, OpenDSSGrid
+from g2g_opt.held_series import HeldSeries, LoadShares, UnitShares
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
@@ -42,6 +42,7 @@ from g2g_opt.power_shape import PowerShape
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.site import GPUS_PER_SERVER, Site
 from g2g_opt.studied_year import own_year_of
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 
@@ -58,6 +59,24 @@ class Assembly:
     coordinator: Coordinator[Any, Any]
     grid: OpenDSSGrid
     datacenters: dict[str, OfflineDatacenter]
+
+    def controlled_by(self, controllers: Sequence[Controller[Any, Any]]) -> Assembly:
+        """The same parts under these controllers in the place of the plan's, for `simulate_assembled`.
+
+        Raises `InputError` for a run whose controllers see through channels: those are built on what arrives there.
+        """
+        now = self.coordinator
+        if now.links is not None:
+            raise InputError("a plan with channels builds its controllers on what arrives; give one without channels")
+        coordinator: Coordinator[Any, Any] = Coordinator(
+            datacenters=now.datacenters,
+            grid=self.grid,
+            controllers=controllers,
+            total_duration_s=now.total_duration_s,
+            live=now.clock.live,
+            speed=now.clock.speed,
+        )
+        return replace(self, coordinator=coordinator)
 
 
 def assemble(

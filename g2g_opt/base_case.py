@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.elements import elements, line_lengths_km
+from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
 from g2g_opt.errors import PowerFlowError, listed
 from g2g_opt.failure import FailureKind
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import SETTLED_DT_S, Circuit
-from g2g_opt.grid.circuit_reading import elements, line_lengths_km
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.loading import BranchLoading, judged_ratings
 from g2g_opt.grid.regulators import RegulatorBank

@@ -33,7 +33,7 @@ def as_period(dt_s: Fraction | int | str | float, owner: str, name: str = "dt_s"
 
 
 def common_tick(periods: Iterable[Fraction]) -> Fraction:
-    """The greatest common divisor of the periods (formulations 1), in s."""
+    """The greatest common divisor of the periods (equation 1.1), in s."""
     tick = Fraction(0)
     for period in periods:
         tick = Fraction(

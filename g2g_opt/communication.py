@@ -38,7 +38,7 @@ def _check_word(kind: str, word: str, known: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class ChannelSpec:
-    """One direction of a link (formulations 10). A transparent one, which is the default, delivers at once.
+    """One direction of a link (equations, section 10). A transparent one, which is the default, delivers at once.
 
     `transport`: "ideal" loses nothing, "udp" loses messages, "tcp" sends lost segments again, in order. "recorded" has
     messages fare, one after the other and from the first again after the last, as those of a live run did: after

@@ -1,4 +1,4 @@
-"""The loop: datacenters, then the grid, then the controllers, each at its own rate (formulations 1)."""
+"""The loop: datacenters, then the grid, then the controllers, each at its own rate (equations, section 1)."""
 
 from __future__ import annotations
 
@@ -58,11 +58,20 @@ class CommandLinks(Protocol):
     commands to their targets; `send` returns the commands with their real targets, for the log.
     """
 
-    def prepare(self, timing: RunTiming) -> None: ...
-    def begin(self, tick: int, dispatch: Callable[[Sequence[Command]], None]) -> None: ...
-    def measure(self, tick: int) -> None: ...
-    def send(self, commands: Sequence[Command], dispatch: Callable[[Sequence[Command]], None]) -> list[Command]: ...
-    def close(self, tick: int, dispatch: Callable[[Sequence[Command]], None]) -> None: ...
+    def prepare(self, timing: RunTiming) -> None:
+        """Get ready for a run; components were started."""
+
+    def begin(self, tick: int, dispatch: Callable[[Sequence[Command]], None]) -> None:
+        """Hand over what has arrived by a tick, before sites step."""
+
+    def measure(self, tick: int) -> None:
+        """Send what there is to measure, after the grid has stepped."""
+
+    def send(self, commands: Sequence[Command], dispatch: Callable[[Sequence[Command]], None]) -> list[Command]:
+        """Take a controller's commands on their way; returns them with their real targets."""
+
+    def close(self, tick: int, dispatch: Callable[[Sequence[Command]], None]) -> None:
+        """Hand over what arrives within a tick, after the controllers that were due."""
 
 
 @dataclass
@@ -75,7 +84,7 @@ class _Run:
 
 
 class Coordinator(Generic[DCStateT, GridStateT]):
-    """Runs datacenters, a grid and controllers for `total_duration_s` seconds on their common base tick.
+    """Runs datacenters, a grid and controllers for `total_duration_s` seconds on their common base tick (equation 1.2).
 
     The tick is the greatest common divisor of all periods. On a tick, what is due steps in this order: every
     datacenter, the grid with their latest power, the controllers in list order; a command acts at its target's

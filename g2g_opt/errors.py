@@ -20,7 +20,7 @@ class InputError(G2GError, ValueError):
 
 
 class PowerFlowError(G2GError, RuntimeError):
-    """A power flow has no usable answer: it did not converge, or a load was not served (formulations 5.2).
+    """A power flow has no usable answer: it did not converge, or a load was not served (equation 5.2).
 
     `failure` says which and where; the message is its words.
     """

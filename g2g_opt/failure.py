@@ -21,7 +21,7 @@ class FailureKind(StrEnum):
     NOT_CONVERGED: the power flow has no solution within its iterations. ILL_CONDITIONED: rounding keeps it from its
     tolerance. SLOPES_NOT_CONVERGED: none where sensitivities
     were measured. RESTLESS_CONTROLS: the circuit's own controls go on moving. NOT_SERVED: something attached got
-    another power than it asked for (formulations 5.2). UNDEFINED_VOLTAGE: a judged voltage is no number. ENGINE_ERROR:
+    another power than it asked for equation 5.2. UNDEFINED_VOLTAGE: a judged voltage is no number. ENGINE_ERROR:
     OpenDSS refused a call. NO_DISPATCH: the transmission grid cannot carry its renewables away. NO_ANSWER: nothing that
     was tried had one.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -13,20 +14,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from g2g_opt.circuit.branches import read_branches
+from g2g_opt.circuit.direct import open_direct
+from g2g_opt.circuit.elements import load_branches
+from g2g_opt.circuit.node_roles import classify_buses
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Branch, Bus, LoadBranch, Regulator
+from g2g_opt.circuit.regulators import read_regulators
+from g2g_opt.circuit.script_file.reading import is_own_circuit, read_circuit
+from g2g_opt.circuit.studied_hour import read_hour
+from g2g_opt.circuit.studied_state import studied_state
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, listed, unknown_name
 from g2g_opt.feeder_tables import dss_commands
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_branches import read_branches
-from g2g_opt.grid.circuit_file.reading import is_own_circuit, read_circuit
-from g2g_opt.grid.circuit_parts import Branch, Bus, LoadBranch, Regulator
-from g2g_opt.grid.circuit_reading import load_branches
-from g2g_opt.grid.circuit_regulators import read_regulators
-from g2g_opt.grid.config import TapPosition
-from g2g_opt.grid.direct import open_direct
-from g2g_opt.grid.node_roles import classify_buses
-from g2g_opt.grid.studied_hour import read_hour
-from g2g_opt.grid.studied_state import studied_state
+from g2g_opt.tap_position import TapPosition
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +42,16 @@ class StandingPower:
 
 @dataclass(frozen=True)
 class OwnLoad:
-    """One of the circuit's own loads in service: its bus, the node numbers of its conductors, and its power (kW)."""
+    """One of the circuit's own loads in service: its bus, the node numbers of its conductors, and its power (kW).
+
+    `rated_kv_ln` is its own base (kV, line to neutral); None of one that lies between two phases alone.
+    """
 
     name: str
     bus: str
     nodes: tuple[int, ...]
     kw: float
+    rated_kv_ln: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +63,7 @@ class Feeder:
     metrics; `service_buses` are the sites' own buses behind a transformer of theirs, by
     bus; `own_loads` are the circuit's customers; `regulator_notes` name controls that move no changer of their own;
     `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's
-    tuning of the OFO controller (formulations 4); `state` says in which state a circuit is studied
+    tuning of the OFO controller (equations, section 4); `state` says in which state a circuit is studied
     (`studied_state`; the constants of a bundled feeder), `left_out` which lines of its files were passed over.
     """
 
@@ -283,7 +288,10 @@ def _own_loads(circuit: Circuit, loads: Sequence[LoadBranch]) -> tuple[OwnLoad, 
         places = [int(place) for place in load.nodes if place >= 0]
         if places:
             numbers = tuple(dict.fromkeys(int(circuit.node_phase[place]) for place in places))
-            found.append(OwnLoad(load.name, circuit.node_bus[places[0]], numbers, load.kw))
+            rated_kv_ln = load.kv / math.sqrt(3.0) if load.n_phases == 3 else None
+            if load.n_phases == 1 and len(places) == 1:
+                rated_kv_ln = load.kv
+            found.append(OwnLoad(load.name, circuit.node_bus[places[0]], numbers, load.kw, rated_kv_ln))
     return tuple(found)
 
 

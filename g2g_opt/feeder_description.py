@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from g2g_opt.circuit.branches import DEFAULT_EMERGENCY_A
+from g2g_opt.circuit.parts import Bus, Regulator, phase_letter
 from g2g_opt.errors import listed
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_lint import unjudged_elements
-from g2g_opt.grid.circuit_branches import DEFAULT_EMERGENCY_A
-from g2g_opt.grid.circuit_parts import Bus, Regulator, phase_letter
 from g2g_opt.limits import Limits
 
 # Buses named in a sentence.

@@ -13,6 +13,8 @@ from g2g_opt.limits import RatingBasis
 
 FindingKind = Literal["rating", "coordinates", "island", "open switch", "voltage base", "regulators", "left out"]
 
+_BASE_OFF_MAX = 0.1
+
 
 @dataclass(frozen=True)
 class LintFinding:
@@ -35,6 +37,16 @@ def placeholder_rated_lines(feeder: Feeder) -> tuple[str, ...]:
 def placeholder_rated_transformers(feeder: Feeder) -> tuple[str, ...]:
     """Transformers of OpenDSS's default size of 1,000 kVA, because nobody stated one."""
     return tuple(b.name for b in feeder.branches if b.kind in ("transformer", "autotrans") and not b.rating_is_stated)
+
+
+def loads_of_another_base(feeder: Feeder) -> tuple[str, ...]:
+    """Loads whose stated kV is more than a tenth off the base of their bus, with both (kV, line to neutral)."""
+    found = []
+    for load in feeder.own_loads:
+        base_kv = feeder.buses[load.bus].kv_ln
+        if load.rated_kv_ln is not None and base_kv > 0.0 and abs(load.rated_kv_ln / base_kv - 1.0) > _BASE_OFF_MAX:
+            found.append(f"{load.name} at {load.bus}: {load.rated_kv_ln:.4g} kV, base {base_kv:.4g}")
+    return tuple(found)
 
 
 def lint_feeder(feeder: Feeder) -> list[LintFinding]:
@@ -66,6 +78,12 @@ def lint_feeder(feeder: Feeder) -> list[LintFinding]:
             "voltage base",
             tuple(b.name for b in feeder.buses.values() if b.kv_ln <= 0.0),
             "buses without a base: voltages in pu are undefined there (Set VoltageBases, CalcVoltageBases)",
+        ),
+        LintFinding(
+            "voltage base",
+            loads_of_another_base(feeder),
+            "loads rated for another voltage than the base of their bus: a band in pu of that base is not theirs "
+            "(Set VoltageBases, or the load's kV)",
         ),
     ]
     if not feeder.regulators:

@@ -1,4 +1,4 @@
-"""`FeederPolicy`: an affine policy of batch sizes from published context, as plain data (formulations 9.5, 9.6)."""
+"""`FeederPolicy`: an affine policy of batch sizes from published context, as plain data (equations 9.5, 9.6)."""
 
 from __future__ import annotations
 

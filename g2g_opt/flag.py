@@ -23,9 +23,10 @@ class Flag:
     `unset` says in words what holds where nothing is given, for defaults that do not speak for themselves; `metavar`
     stands for the value, if unit and type do not say enough; `also` are older names. `none` are the words for None.
     Parts of an inner list are written with `joined` between them. `choices` are those of the field's that make sense
-    (all if left out). A flag with a `const` takes no value and stands for that text. Whoever gives the flag means
-    `implies` as well: (field, value) of the same class. Fields of one class with the same flag are given together,
-    separated by commas. `read` makes the value of a field that is a noun, or every item of a list of them, from a text.
+    (all if left out); `empty` is the word for none of them, where a list may be empty. A flag with a `const` takes no
+    value and stands for that text. Whoever gives the flag means `implies` as well: (field, value) of the same class.
+    Fields of one class with the same flag are given together, separated by commas. `read` makes the value of a field
+    that is a noun, or every item of a list of them, from a text.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Flag:
     none: tuple[str, ...] = ("none",)
     joined: str = ","
     choices: tuple[str, ...] = ()
+    empty: str = ""
     const: str = ""
     implies: tuple[tuple[str, str], ...] = ()
     read: Callable[[str], Any] | None = None

@@ -1,4 +1,4 @@
-"""`judge`: the record of a run against limits (formulations 6). The only maker of verdicts, first and again.
+"""`judge`: the record of a run against limits (equations, section 6). The only maker of verdicts, first and again.
 
 A criterion is a function of `_CHECKS`: what it reads of the record, which limit it holds that against, and its words.
 Some can also be held against the run without sites (`_AGAINST_BASE`, see `no_worse`).
@@ -24,7 +24,7 @@ from g2g_opt.verdict import Verdict as Verdict
 
 
 def judge(summary: Summary, limits: Limits, base: Summary | None = None) -> Verdict:
-    """Hold a run's record against limits (formulations 6); limits that are None are left out.
+    """Hold a run's record against limits (equation 6.1); limits that are None are left out.
 
     `base` is the record of the same scenario without sites. By the rule "hold" it is not needed: it tells which of the
     broken limits no site is to blame for. By "no-worse", a limit that the base breaks is held node by node and branch

@@ -1,4 +1,4 @@
-"""`Limits`: what a plan must keep to be accepted (formulations 6)."""
+"""`Limits`: what a plan must keep to be accepted (equations, section 6)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BASE_RULE_FIELDS = ("base_rule", "voltage_worse_max_pu", "loading_worse_max", "t
 class Limits:
     """Allowed voltages (pu), times, loadings and service; None reports a figure without judging it.
 
-    The integral violation is that of formulations 3.1. Loadings are shares of ratings on the `rating_basis`, which may
+    The integral violation is that of equation 3.1. Loadings are shares of ratings on the `rating_basis`, which may
     be passed for `overload_time_share_max` of the run, or for `overload_time_max_s` (s) if that is given: all time
     counts in which any of them is above. Only ratings that somebody stated are judged. Emergency ratings are each
     element's own (emergamps, emerghkva; that of a transformer follows from its nameplate, 150 % of it, unless stated;

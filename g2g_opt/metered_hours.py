@@ -23,6 +23,8 @@ _HOUR = timedelta(hours=1)
 _STEPS = tuple(timedelta(minutes=minutes) for minutes in (60, 30, 20, 15, 10, 5))
 # Clocks are changed on a Sunday, in the first hours of it.
 _SUNDAY, _CHANGE_BEFORE_HOUR = 6, 5
+# A clock stays changed, or unchanged, for months.
+_SUMMER_MIN = timedelta(days=60)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,8 @@ def read_hours(table: CsvTable) -> MeteredHours:
     """
     column, rows = _column(table), table.rows
     times = [_time(row, column) for row in rows]
+    # By the clock of the file: south of the equator a January's 01:00 is 00:00 of standard time.
+    written = times[0].replace(tzinfo=None)
     notes: list[str] = []
     with_offset = [at.tzinfo is not None for at in times]
     if any(with_offset):
@@ -66,7 +70,7 @@ def read_hours(table: CsvTable) -> MeteredHours:
     if column == ENDING:
         times = [at - step for at in times]
         notes.append(f"its column {ENDING} names ends: every row holds for the {_words(step)} before")
-    return _whole_hours(times, rows, step, column, notes)
+    return _whole_hours(times, rows, step, column, written, notes)
 
 
 def _column(table: CsvTable) -> str:
@@ -133,7 +137,11 @@ def _without_clock_changes(
     forward = [k for k in range(1, len(times)) if times[k] - times[k - 1] == _HOUR + step]
     back = [k for k in range(1, len(times)) if times[k] - times[k - 1] == step - _HOUR]
     changes = [k for k in (*forward, *back) if _may_be_change(times[k])]
-    if len(forward) == len(back) == 1 and len(changes) == 2:
+    if (
+        len(forward) == len(back) == 1
+        and len(changes) == 2
+        and abs(times[changes[1]] - times[changes[0]]) > _SUMMER_MIN
+    ):
         first, last = sorted((forward[0], back[0]))
         if first == forward[0]:
             moved = [at - _HOUR if first <= k < last else at for k, at in enumerate(times)]
@@ -165,13 +173,23 @@ def _gap(before: datetime, after: datetime, step: timedelta) -> str:
     return f"{after.isoformat()} follows {before.isoformat()}; {each}"
 
 
+def _clock(step: timedelta) -> str:
+    return f"{step // _HOUR:02d}:{step % _HOUR // timedelta(minutes=1):02d}"
+
+
 def _words(step: timedelta) -> str:
     return "hour" if step == _HOUR else f"{int(step.total_seconds() // 60)} minutes"
 
 
 def _whole_hours(
-    times: Sequence[datetime], rows: Sequence[CsvRow], step: timedelta, column: str, notes: list[str]
+    times: Sequence[datetime],
+    rows: Sequence[CsvRow],
+    step: timedelta,
+    column: str,
+    written: datetime,
+    notes: list[str],
 ) -> MeteredHours:
+    """Hours of times in order; `written` is the first one as it stands in the file."""
     per_hour = int(_HOUR / step)
     first = times[0]
     if first.minute:
@@ -182,11 +200,18 @@ def _whole_hours(
     if len(times) % per_hour:
         raise InputError(f"{rows[-1].where}: the last hour has {len(times) % per_hour} of its {per_hour} rows")
     hours = tuple(times[::per_hour])
-    if column == BEGINNING and first.hour == 1 and len(hours) > 1 and len(hours) % 24 == 0:
-        raise InputError(
-            f"{rows[0].where}: whole days from 01:00 on, to {hours[-1].isoformat()}, look as if rows were named by the "
-            f"ends of their hours; call the column {ENDING} if so, and else begin with the hour 00:00"
-        )
+    if len(hours) > 1 and len(hours) % 24 == 0:
+        if column == BEGINNING and (written.hour, written.minute) == (1, 0):
+            raise InputError(
+                f"{rows[0].where}: whole days from 01:00 on, to {rows[-1][column].strip()}, look as if rows were named "
+                f"by the ends of their hours; call the column {ENDING} if so, and else begin with the hour 00:00"
+            )
+        if column == ENDING and (written.hour, written.minute) == (0, 0):
+            raise InputError(
+                f"{rows[0].where}: whole days from 00:00 on, to {rows[-1][column].strip()}, look as if rows were named "
+                f"by the beginnings of their hours; call the column {BEGINNING} if so, and else begin with the row "
+                f"that ends at {_clock(step)}"
+            )
     if per_hour > 1:
         notes.append(f"an hour is the mean of its {per_hour} rows")
     return MeteredHours(hours, per_hour, tuple(notes))

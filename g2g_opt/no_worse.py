@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.grid.circuit_parts import phase_letter
+from g2g_opt.circuit.parts import phase_letter
 from g2g_opt.limits import Limits
 from g2g_opt.metrics.thermal import is_of_kind
 from g2g_opt.summary import Summary
@@ -54,7 +54,7 @@ class _Places:
 
 
 def voltage(summary: Summary, limits: Limits, base: Summary) -> list[LimitCheck]:
-    """The band, of every bus-phase on either side."""
+    """The band, of every bus-phase on either side (equation 6.4)."""
     low, high, half = (
         limits.voltage_min_pu,
         limits.voltage_max_pu,
@@ -119,7 +119,7 @@ def integral(summary: Summary, limits: Limits, base: Summary) -> list[LimitCheck
 
 
 def loading(summary: Summary, limits: Limits, base: Summary) -> list[LimitCheck]:
-    """Ratings, of every branch: lines and transformers apart."""
+    """Ratings, of every branch (equation 6.4): lines and transformers apart."""
     limit = limits.loading_max_pu
     assert limit is not None
     allowed_s = limits.overload_time_max_s

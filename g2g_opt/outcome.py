@@ -81,7 +81,7 @@ class Outcome:
 
     @property
     def voltage(self) -> VoltageStats:
-        """Voltage metrics (3.1) of the band it was judged by; `InputError` if there are none for it."""
+        """Voltage metrics (equation 3.1) of the band it was judged by; `InputError` if there are none for it."""
         if self.verdict.voltage is None:
             why = self.failure or "the record kept no times outside the band that it was judged by"
             raise InputError(f"the run in scenario {self.scenario!r} has no voltage metrics: {why}")

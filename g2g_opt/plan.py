@@ -13,6 +13,7 @@ from g2g_opt.communication import Channels, channels_of, read_channels
 from g2g_opt.errors import InputError
 from g2g_opt.feeder_policy import FeederPolicy
 from g2g_opt.flag import Flag
+from g2g_opt.ppo_policy import PPOPolicy
 from g2g_opt.quantities import (
     BandVoltagePu,
     BatchSize,
@@ -35,7 +36,7 @@ from g2g_opt.quantities import (
 from g2g_opt.reading import finite_number
 from g2g_opt.site import GPUS_PER_SERVER, Site
 
-PolicyKind = Literal["none", "droop", "ofo", "schedule", "contextual"]
+PolicyKind = Literal["none", "droop", "ofo", "schedule", "contextual", "ppo"]
 TapMode = Literal["fixed", "own control"]
 StorageDroop = Literal["qv", "pv"]
 
@@ -78,7 +79,8 @@ class Policy:
 
     `settings` are (name, value) pairs that override the tuning of droop or OFO. "schedule" caps batch sizes over time:
     `batch_caps` are (time s, cap) pairs, each from the control step at that time on, in force from the step after it
-    (before 0: from the beginning). "contextual" follows a `contextual` policy, which names sites and models.
+    (before 0: from the beginning). "contextual" follows a `contextual` policy, which names sites and models, "ppo" a
+    neural one.
     `margin_pu` narrows the band the controllers aim at, on both sides: they act before the limit is reached.
 
     `load_shift_gpus` moves so many GPUs' worth of replicas (whole servers) at a step between sites whose batch sizes
@@ -143,6 +145,16 @@ class Policy:
             read=read_channels,
         ),
     ] = None
+    ppo: Annotated[
+        PPOPolicy | None,
+        Flag(
+            "--ppo-file",
+            "of the policy ppo: the JSON of a policy that was trained on this feeder (g2g ppo-training)",
+            metavar="FILE",
+            unset="none",
+            read=PPOPolicy.load,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         check_quantities(self)
@@ -153,6 +165,8 @@ class Policy:
             raise InputError("batch_caps belong to a policy of kind 'schedule', which needs them")
         if (self.contextual is not None) != (self.kind == "contextual"):
             raise InputError("a contextual policy (policy file) belongs to the kind 'contextual', which needs it")
+        if (self.ppo is not None) != (self.kind == "ppo"):
+            raise InputError("a PPO policy (file) belongs to the kind 'ppo', which needs it")
         if self.load_shift_gpus is not None and self.load_shift_gpus % GPUS_PER_SERVER:
             raise InputError(
                 f"load_shift_gpus moves whole servers: give a multiple of {GPUS_PER_SERVER}, got {self.load_shift_gpus}"

@@ -14,6 +14,7 @@ from g2g_opt.controller.batch_size_schedule import BatchSizeChange, BatchSizeSch
 from g2g_opt.controller.contextual_batch_size import ContextualBatchSizeController, PolicySite
 from g2g_opt.controller.load_shift import LoadShiftConfig, LoadShiftController
 from g2g_opt.controller.ofo import LogisticModelStore, OFOBatchSizeController, OFOConfig
+from g2g_opt.controller.ppo import PPOBatchSizeController, PPOSite
 from g2g_opt.controller.rule_based import RuleBasedBatchSizeController, RuleBasedConfig
 from g2g_opt.controller.storage import LocalVoltageStorageDroopController, StorageDroopConfig
 from g2g_opt.controller.tap_schedule import TapScheduleController
@@ -21,7 +22,6 @@ from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_policy import FeederPolicy
-from g2g_opt.grid.config import TapPosition, TapSchedule
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.storage import BatteryStorage
 from g2g_opt.hourly_profile import load_profile
@@ -29,6 +29,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import AdaptiveTaps, Plan, Policy, StorageUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
+from g2g_opt.tap_position import TapPosition, TapSchedule
 
 Controllers = list[Controller[Any, Any]]
 
@@ -110,6 +111,19 @@ def policy_sites(plan: Plan, datacenters: dict[str, OfflineDatacenter]) -> tuple
     )
 
 
+def ppo_sites(plan: Plan, datacenters: dict[str, OfflineDatacenter]) -> tuple[PPOSite, ...]:
+    """The sites of a plan as a PPO policy acts on them."""
+    return tuple(
+        PPOSite(
+            datacenters[site.name],
+            tuple(d.spec for d in site.deployments),
+            {d.spec.model_label: d.batch_size for d in site.deployments},
+            {d.spec.model_label: d.n_replicas for d in site.deployments},
+        )
+        for site in plan.sites
+    )
+
+
 def day_start_s(scenario: Scenario) -> float:
     """Time of day (s) at which a scenario begins; `InputError` for one that has no profile to say so."""
     if scenario.profile is None:
@@ -131,6 +145,16 @@ def _batch_size_controllers(
     controllers: Controllers = []
     if policy.contextual is not None:
         controllers.append(_contextual(policy.contextual, plan, scenario, grid, datacenters, trace_dir))
+    if policy.ppo is not None:
+        controllers.append(
+            PPOBatchSizeController(
+                policy.ppo,
+                ppo_sites(plan, datacenters),
+                grid,
+                band_pu=(band["v_min"], band["v_max"]),
+                dt_s=scenario.control_dt_s,
+            )
+        )
     for site in plan.sites:
         specs = tuple(d.spec for d in site.deployments)
         start = {d.spec.model_label: d.batch_size for d in site.deployments}

@@ -41,7 +41,7 @@ class PowerShape:
                 raise InputError(f"a ramp of a power shape must end after it starts, got {start_s:g} s to {end_s:g} s")
 
     def share_at(self, time_s: Floats) -> Floats:
-        """Share of the peak at times (s), of their shape; 0 or more."""
+        """Share of the peak at times (s), of their shape (equation 2.12); 0 or more."""
         share = np.full(np.shape(time_s), self.level)
         for start_s, end_s, change in self.ramps:
             done = np.clip((time_s - start_s) / (end_s - start_s), 0.0, 1.0)

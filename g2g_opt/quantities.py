@@ -184,6 +184,7 @@ WorkTimeS = Annotated[float, Bounds(0.001, 366 * 24 * 3600, "s")]
 Count = Annotated[int, Bounds(1, 1_000_000)]
 CountFromZero = Annotated[int, Bounds(0, 1_000_000)]
 # Of scenarios, draws, rounds and plans that are listed one by one: more is no study of one machine.
+TrainingSteps = Annotated[int, Bounds(1, 10_000_000_000)]
 ScenarioCount = Annotated[int, Bounds(1, 100_000)]
 DrawCount = Annotated[int, Bounds(1, 10_000)]
 RoundCount = Annotated[int, Bounds(1, 1000)]

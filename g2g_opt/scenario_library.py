@@ -17,8 +17,11 @@ from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.reading import TABLE_BYTES_MAX, check_plain, parse_json, read_text
 from g2g_opt.scenario import Scenario
 
-Split = Literal["train", "test"]
+# A validation split chooses among what was trained, so that the scenarios to test with choose nothing.
+Split = Literal["train", "test", "validation"]
 Mix = Literal["under", "over", "both"]
+
+WORDS_OF_SPLIT: dict[Split, str] = {"train": "to train on", "test": "to test with", "validation": "to choose by"}
 
 _COLUMNS = ("name", "split", "seed", "none_under_pu_s", "none_over_pu_s", "ofo_pu_s", "scenario")
 _HASH = "# sha256 "
@@ -53,13 +56,15 @@ class LibraryScenario:
 
 @dataclass(frozen=True)
 class ScenarioLibrary:
-    """Screened scenarios of a study case. Those to train on and those to test with have seeds of their own."""
+    """Screened scenarios of a study case. Those to train on, to choose by (validation) and to test with have seeds of
+    their own.
+    """
 
     case: str
     scenarios: tuple[LibraryScenario, ...]
 
     def of_split(self, split: Split) -> tuple[LibraryScenario, ...]:
-        """Those to train on, or those to test with."""
+        """Those to train on, those to choose by, or those to test with."""
         return tuple(entry for entry in self.scenarios if entry.split == split)
 
     @property
@@ -136,5 +141,5 @@ def chosen_scenarios(library: ScenarioLibrary, split: Split, n_max: int) -> Sequ
     """The first scenarios of a split; `InputError` if there is none."""
     found = library.of_split(split)[:n_max]
     if not found:
-        raise InputError(f"the scenario library of {library.case} has no scenario to {split} with")
+        raise InputError(f"the scenario library of {library.case} has no scenario {WORDS_OF_SPLIT[split]}")
     return found

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Annotated, Literal, get_args
 
+from g2g_opt.circuit.element_names import check_name
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
-from g2g_opt.grid.circuit import check_name
 from g2g_opt.quantities import PowerKva, TransformerPercent, VoltageKv, check_quantities
 
 VectorGroup = Literal["Dyn", "YNyn", "YNd", "Dd"]
@@ -56,7 +56,8 @@ def service_bus(bus: str) -> str:
 
 
 def with_services(feeder: Feeder, buses: Sequence[str], service: ServiceTransformer) -> Feeder:
-    """The feeder with such a transformer at every one of `buses`, with nothing behind it until a site is put there.
+    """The feeder with such a transformer at every one of `buses`, with nothing behind it until a site is put there
+    (equation 5.10).
 
     Raises `InputError` for a bus without three phases or a base, and for a grounded wye where the bus has no path for
     zero-sequence current.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from g2g_opt.circuit.studied_hour import hour_of
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.own_year import OwnYear, read_own_year
-from g2g_opt.grid.studied_hour import hour_of
 from g2g_opt.hourly_profile import HourlyProfile, load_profile
 from g2g_opt.scenario import Scenario
 

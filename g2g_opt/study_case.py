@@ -12,11 +12,11 @@ from g2g_opt.data_files import data_path
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import unknown_name
 from g2g_opt.feeder import Feeder, StandingPower
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.plan import Plan
 from g2g_opt.reading import read_json
 from g2g_opt.scenario import ReplicaShares
 from g2g_opt.site import Deployment, Site
+from g2g_opt.tap_position import TapPosition
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.parts import phase_letter
 from g2g_opt.edges import Edges, count_loadings, count_voltages, edge_of, place_of
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure, FailureKind
-from g2g_opt.grid.circuit_parts import phase_letter
 from g2g_opt.metrics.power_quality import PowerQuality
 from g2g_opt.metrics.thermal import WorstLoading, is_of_kind
 from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage
@@ -274,7 +274,9 @@ class Summary:
         return at_edges or (self.lowest >= v_min and self.highest <= v_max)
 
     def voltage_stats(self, v_min: float, v_max: float) -> VoltageStats:
-        """Voltage metrics (3.1) for a band that the voltages keep, or whose ends are both edges; else `InputError`."""
+        """Voltage metrics (equation 3.1) for a band that the voltages keep, or whose ends are both edges; else
+        `InputError`.
+        """
         if self.lowest >= v_min and self.highest <= v_max:
             return VoltageStats(self.lowest, self.highest, 0.0, 0.0)
         low, high = edge_of(self.edges.low_pu, v_min, "voltage"), edge_of(self.edges.high_pu, v_max, "voltage")

@@ -80,7 +80,7 @@ class CurtailmentSolution:
 
 
 def solve_curtailment(problem: CurtailmentProblem) -> CurtailmentSolution:
-    """The most power the units may give; status "infeasible" if the band cannot be kept with any of it."""
+    """The most power the units may give (equation 10.2); status "infeasible" if no power at all keeps the band."""
     began_s = time.perf_counter()
     p, n_programs, bound_kw = problem.available_kw.astype(float), 0, float(problem.available_kw.sum())
     voltage_pu = np.abs(_flow(problem, p))

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import betaincinv
-
 from solvers.outcome import SolverError
 
 
 def lower_bound(successes: int, trials: int, confidence: float) -> float:
-    """Lower bound p_L (1) of the share of successes: it covers the true share with at least `confidence`."""
+    """Lower bound p_L (1) of the share of successes (equation 6.2): it covers the true share with at least
+    `confidence`.
+    """
     if not 0 <= successes <= trials or trials < 1:
         raise SolverError(f"0 <= successes <= trials and trials >= 1 are needed, got {successes} of {trials}")
     _check_share("confidence", confidence)
     if successes == 0:
         return 0.0
+    # Only where it is needed: importing it takes as long as numpy.
+    from scipy.special import betaincinv
+
     return float(betaincinv(successes, trials - successes + 1, 1.0 - confidence))
 
 
@@ -36,7 +39,7 @@ def failures_allowed(trials: int, share: float, confidence: float) -> int | None
 
 
 def trials_needed(share: float, confidence: float) -> int:
-    """Least trials that show `share` at `confidence` when none of them fails (2)."""
+    """Least trials that show `share` at `confidence` when none of them fails (2) (equation 6.3)."""
     _check_share("share", share)
     _check_share("confidence", confidence)
     n = max(1, math.floor(math.log1p(-confidence) / math.log(share)))

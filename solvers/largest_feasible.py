@@ -89,7 +89,8 @@ def search_largest_feasible(
     shrink: bool = False,
     below: int = 0,
 ) -> Search:
-    """Search `n_min` to `n_max`: grow from `start` by the factor `growth`, bisect, then look upwards from the answer.
+    """Search `n_min` to `n_max` (equation 6.1): grow from `start` by the factor `growth`, bisect, then look upwards
+    from the answer.
 
     A generator: it yields sizes that it wants judged, is sent their answers, and returns the result. With `at_once`
     above one it asks for that many sizes in a round (a bracket is then cut into more than two), so that a judge who

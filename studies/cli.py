@@ -15,16 +15,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from g2g_opt import __version__
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.errors import G2GError
-from g2g_opt.limits import Limits
-from g2g_opt.quantities import Count
-from g2g_opt.scenario import Scenario
-from studies.shared.feeder_questions import HourQuestion, SizeQuestion
-from studies.shared.number_flags import number
-from studies.shared.question_flags import add_noun_flags
-from studies.study_commands import add_circuit_consent, add_study_commands
+from studies.package_version import version_in_words
+from studies.study_commands import EVERY, add_circuit_consent, add_study_commands
+
+# What a command alone needs is imported where its options are added: `g2g --help` need not wait for it.
 
 # BSD's status for an internal fault of a program, and what the system says when there is no room.
 _EX_SOFTWARE = 70
@@ -105,33 +101,69 @@ def _say(words: str) -> None:
 
 
 def parser_of(wanted: str | None) -> argparse.ArgumentParser:
-    """The parser of every command; of the studies only the `wanted` one has its options."""
+    """The parser of every command; only the `wanted` one has its options, or all have them (`EVERY`)."""
     parser = argparse.ArgumentParser(
         prog="g2g",
         description="Planning studies of AI datacenters on distribution feeders, judged by closed-loop simulation.",
         epilog="Begin with: g2g hosting-capacity --feeder ieee13",
     )
-    parser.add_argument("--version", action="version", version=f"g2g-opt {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show version and commit, and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_study_commands(commands, wanted)
     live = commands.add_parser("live", help="nodes on real sockets, and clusters that run: hardware in the loop")
-    if wanted == "live":
+    if wanted in ("live", EVERY):
         from studies.live.commands import add_live_commands
 
         add_live_commands(live)
     models = commands.add_parser("models", help="list the measured inference workloads")
-    models.add_argument("--model", help="only this model: its id, or the part after the slash")
-    models.add_argument("--gpu", help="only this GPU, e.g. H100")
-    add_noun_flags(models, SizeQuestion(), ("task", "precision", "gpus_per_replica"))
-    models.add_argument("--tensor-parallel", type=number(Count), metavar="N", help="only this tensor-parallel degree")
-    models.add_argument("--expert-parallel", type=number(Count), metavar="N", help="only this expert-parallel degree")
-    models.set_defaults(run=_run_models)
+    if wanted in ("models", EVERY):
+        _add_models(models)
     feeder = commands.add_parser(
         "feeder",
         help="describe a feeder: its base case without a site, what is judged, what it lacks for studies",
         description="Solve a feeder without a site and say where it stands, what studies judge, hold or leave out.",
         epilog="Example: g2g feeder path/to/Master.dss --picture feeder.png",
     )
+    if wanted in ("feeder", EVERY):
+        _add_feeder(feeder)
+    completion = commands.add_parser(
+        "completion",
+        help="print what completes g2g's commands and options in a shell",
+        epilog='Example: eval "$(g2g completion bash)", or save its output where your shell looks for completions.',
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell")
+    completion.set_defaults(run=_run_completion)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Says version and commit; asked for only then, because the commit may have to be looked up."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(version_in_words())
+        parser.exit()
+
+
+def _add_models(models: argparse.ArgumentParser) -> None:
+    from g2g_opt.quantities import Count
+    from studies.shared.feeder_questions import SizeQuestion
+    from studies.shared.number_flags import number
+    from studies.shared.question_flags import add_noun_flags
+
+    models.add_argument("--model", help="only this model: its id, or the part after the slash")
+    models.add_argument("--gpu", help="only this GPU, e.g. H100")
+    add_noun_flags(models, SizeQuestion(), ("task", "precision", "gpus_per_replica"))
+    models.add_argument("--tensor-parallel", type=number(Count), metavar="N", help="only this tensor-parallel degree")
+    models.add_argument("--expert-parallel", type=number(Count), metavar="N", help="only this expert-parallel degree")
+    models.set_defaults(run=_run_models)
+
+
+def _add_feeder(feeder: argparse.ArgumentParser) -> None:
+    from g2g_opt.limits import Limits
+    from g2g_opt.scenario import Scenario
+    from studies.shared.feeder_questions import HourQuestion
+    from studies.shared.question_flags import add_noun_flags
+
     feeder.add_argument("feeder", help="a bundled feeder's name, or the path of an OpenDSS master file")
     add_noun_flags(feeder, Limits(), _BASE_CASE_LIMITS)
     feeder.add_argument("--all-buses", action="store_true", help="name every bus that can take a site")
@@ -142,7 +174,13 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     add_noun_flags(feeder, Scenario(), ("own_load_share",))
     add_circuit_consent(feeder)
     feeder.set_defaults(run=_run_feeder)
-    return parser
+
+
+def _run_completion(options: argparse.Namespace, console: Console) -> int:
+    import shtab
+
+    print(shtab.complete(parser_of(EVERY), shell=options.shell))
+    return 0
 
 
 def _run_models(options: argparse.Namespace, console: Console) -> int:
@@ -167,6 +205,7 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.feeder import Feeder
     from g2g_opt.feeder_description import describe_feeder, site_notes
     from g2g_opt.feeder_lint import format_findings, lint_feeder
+    from g2g_opt.limits import Limits
 
     limits = Limits(**{name: getattr(options, name) for name in _BASE_CASE_LIMITS})
     feeder = Feeder.find(options.feeder, options.edits, options.at).excluding(tuple(options.exclude_buses))

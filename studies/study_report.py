@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from g2g_opt.base_case import WRONG, solve_base_case
+from g2g_opt.circuit.script_file.reading import COMPILED
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit_file.reading import COMPILED
 from g2g_opt.kept_files import reading_copies
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario

@@ -7,7 +7,7 @@ import os
 from hypothesis import settings
 
 # Before OpenDSSDirect.py loads the same library: later, its threads cannot be kept safe (see there).
-import g2g_opt.grid.engine_library  # noqa: F401
+import g2g_opt.circuit.engine_library  # noqa: F401
 
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)

@@ -35,7 +35,8 @@ class Allocator(Protocol):
 class PIAllocator:
     """One cap for all units, as a share of their sizes (`pv_max_kw`), from the highest voltage heard of.
 
-    e = highest voltage - limit (V); l <- max(l + 900 e, 0); the share is 1 - 0.05 e - 4e-5 l, within 0 and 1 (10.1).
+    e = highest voltage - limit (V); l <- max(l + 900 e, 0); the share is 1 - 0.05 e - 4e-5 l, within 0 and 1 (equation
+    10.1).
     """
 
     _INTEGRAL, _PROPORTIONAL_PER_V, _INTEGRAL_SHARE = 900.0, 0.05, 4e-5

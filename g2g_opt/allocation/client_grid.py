@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.allocation.clients import ClientCase
-from g2g_opt.grid.circuit import Circuit
+from g2g_opt.circuit.opendss_circuit import Circuit
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

@@ -1,4 +1,4 @@
-"""Clients, channels and an allocator in closed loop, event by event (formulations 10.1).
+"""Clients, channels and an allocator in closed loop, event by event (equation 10.1).
 
 Every client reports what it draws, what its unit could give and its voltage; an allocator reads what arrived, works for
 a while and sends every unit a cap, which holds until the next one arrives. When messages arrive does not depend on what

@@ -18,9 +18,9 @@ BEYOND_PU = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class AllocationRun:
-    """Stretches of time between changes: `begin_s` (stretch,), what the units `given_kw` (stretch, unit) and the
-    voltages (pu) of all buses (stretch, bus) in them; the reports of every client, when sent and when heard of (s).
-    `n_infeasible` cycles had no caps that keep the band.
+    """Stretches of time between changes (equation 10.8): `begin_s` (stretch,), what the units `given_kw` (stretch,
+    unit) and the voltages (pu) of all buses (stretch, bus) in them; the reports of every client, when sent and when
+    heard of (s). `n_infeasible` cycles had no caps that keep the band.
     """
 
     case: ClientCase

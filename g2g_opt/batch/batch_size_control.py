@@ -21,7 +21,8 @@ Ints = NDArray[np.int64]
 
 
 class VoltageDuals:
-    """Multipliers of the voltage limits (4.1), shared by all OFO controllers of a scenario that see the same band.
+    """Multipliers of the voltage limits (equation 4.1), shared by all OFO controllers of a scenario that see the same
+    band.
 
     They depend on nothing but the voltages, the band, the step size and the period, so each is worked out once.
     """
@@ -35,7 +36,7 @@ class VoltageDuals:
         self._done = -1
 
     def update(self, step: int, voltage_pu: Floats) -> None:
-        """The step of (4.1) for grid step `step`; a second call for the same step changes nothing."""
+        """The step of equation 4.1 for grid step `step`; a second call for the same step changes nothing."""
         if step == self._done:
             return
         self._done = step
@@ -95,7 +96,8 @@ class OFOControl(BatchControl):
         fleets.set_batch(self._row, now.batch)
         if self._duals.outside.any():
             exhausted = self._duals.outside[now.column] & np.logical_and.reduceat(now.at_best, self._first)
-            fleets.count_exhausted([f for f in self._fleet[exhausted] if grids.failure[fleets.slot[f]] is None])
+            if exhausted.any():
+                fleets.count_exhausted(self._fleet[exhausted & ~grids.has_failed[self._slot]])
 
 
 def _join(parts: Sequence[OFORows]) -> OFORows:

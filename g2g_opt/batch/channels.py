@@ -7,6 +7,7 @@ controllers of a single run are handed views. A scenario without links sees and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -15,14 +16,15 @@ from numpy.typing import NDArray
 from g2g_opt.batch.control import Parts
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
+from g2g_opt.batch.lonely_fleets import LonelyFleets
 from g2g_opt.batch.shown import Shown
-from g2g_opt.channel.fail_safe import SiteFailSafe
-from g2g_opt.channel.lanes import Commanded, Measured, RunTables, run_tables, stale_voltage_pu
-from g2g_opt.channel.links import Links, local_nodes
+from g2g_opt.batch.stale_voltages import StaleVoltages
+from g2g_opt.channel.lanes import Commanded, Measured, RunTables, run_tables
+from g2g_opt.channel.links import Links
 from g2g_opt.communication import Channels
 from g2g_opt.coordinator import Coordinator
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.storage import EnergyStorage
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -35,40 +37,42 @@ class BatchChannels:
     def __init__(self, runs: Sequence[Coordinator[Any, Any]], fleets: Fleets, grids: Grids) -> None:
         self.fleets, self.grids, self.step = fleets, grids, -1
         self.links = [run.links if isinstance(run.links, Links) else None for run in runs]
-        self.signals = [(one.channels if one is not None else Channels()).voltage for one in self.links]
+        signals = [(one.channels if one is not None else Channels()).voltage for one in self.links]
         self.tables = [_tables(run, one) for run, one in zip(runs, self.links, strict=True)]
         self.voltage_lanes: list[Measured] = [table.voltage for table in self.tables]
         self.site_lanes: list[Measured] = [lane for table in self.tables for lane in table.sites]
         to_sites = [lane for table in self.tables for lane in table.to_sites]
-        to_grids = [table.to_grid for table in self.tables]
-        self._shown_voltage = Shown(np.array([lane.shown_at for lane in self.voltage_lanes]))
-        shown_at = np.array([lane.shown_at for lane in self.site_lanes])
-        self._shown_sites, self._shown_power = Shown(shown_at[fleets.row_fleet]), Shown(shown_at)
+        self._shown_voltage = Shown(_by_step([lane.shown_at for lane in self.voltage_lanes]))
+        shown_at = _by_step([lane.shown_at for lane in self.site_lanes])
+        self._shown_sites, self._shown_power = Shown(shown_at[:, fleets.row_fleet]), Shown(shown_at)
         self.power_w = fleets.power_w
         self._site_tick, self.site_at_once, self._site_acts = _stacked(to_sites)
-        self._grid_tick, self.grid_at_once, _ = _stacked(to_grids)
-        self._due = np.zeros(self._site_tick.shape[1], dtype=np.bool_)
+        self._due = np.zeros(len(self._site_tick), dtype=np.bool_)
         for table in self.tables:
             for every in table.timing.control_ticks:
                 self._due[::every] = True
+        self.all_at_once = np.asarray(self.site_at_once.all(axis=1))
+        self.any_at_once = np.asarray(self.site_at_once.any(axis=1))
+        self._anybody_acts = np.asarray(self._site_acts.any(axis=1))
         self._site_arrived = np.full(len(to_sites), -1)
-        self._grid_arrived = np.full(len(to_grids), -1)
         # Batch sizes and shifts that may still be asked for, by the tick at which they were sent.
-        under_way = np.where(self._site_tick >= 0, np.arange(self._site_tick.shape[1]) - self._site_tick, 0)
+        under_way = np.where(self._site_tick >= 0, np.arange(len(self._site_tick))[:, None] - self._site_tick, 0)
         self._depth = int(under_way.max(initial=0)) + 1
         self._sent_batch, self._sent_shift = (np.zeros((self._depth, fleets.n_rows), dtype=np.int64) for _ in range(2))
         # Taps and storage, likewise, from the first time that anybody moves them.
         self._sent_grid: dict[int, tuple[list[dict[str, float] | None], list[_Storages]]] = {}
-        self.acts_on_grid = False
+        self._to_grids: _ToGrids | None = None
+        self._shifting = False
         self.batch = fleets.commanded.copy()
         self.shift, self._shifted = np.zeros(fleets.n_rows, dtype=np.int64), np.zeros(fleets.n_rows, dtype=np.int64)
         self.taps: list[dict[str, float] | None] = [None] * len(runs)
         self.storage: list[_Storages] = [{} for _ in runs]
         self.storage_done: _Storages = {}
-        self._fail_safes: dict[int, tuple[SiteFailSafe, list[int]]] = {}
-        self._changing = any(signal.rule in ("bound", "predict") for signal in self.signals)
+        self._alone = LonelyFleets(self.links, fleets, grids)
+        at_s = np.array([grids.time_s(step) for step in range(len(self._due))])
+        wanted = StaleVoltages.wanted(signals)
+        self._stale = StaleVoltages(self.voltage_lanes, signals, at_s) if wanted else None
         self.voltage_pu, self.arrived_pu = grids.voltage_pu, grids.voltage_pu
-        self._before_pu = self.arrived_pu
         self.replicas, self.itl_s, self.seen_batch, self.servers = (
             np.zeros(fleets.n_rows, dtype=np.int64),
             np.full(fleets.n_rows, np.nan),
@@ -86,44 +90,42 @@ class BatchChannels:
     def begin(self, step: int) -> None:
         """Before sites advance: what has arrived for them and for the grids, and what sites do in silence."""
         self.step = step
-        newest = self._site_tick[:, step]
+        newest = self._site_tick[step]
         new = newest > self._site_arrived
         rows = np.flatnonzero(new[self.fleets.row_fleet])
         if len(rows):
             sent = newest[self.fleets.row_fleet[rows]] % self._depth
             self.fleets.set_batch(rows, self._sent_batch[sent, rows])
-            shift = self._sent_shift[sent, rows]
-            if (shift != self._shifted[rows]).any():
+            shift = self._sent_shift[sent, rows] if self._shifting else self._shifted[rows]
+            if self._shifting and (shift != self._shifted[rows]).any():
                 wanted = self._shifted.copy()
                 wanted[rows] = shift
                 moving = rows[shift != self._shifted[rows]]
                 for fleet in dict.fromkeys(self.fleets.row_fleet[moving].tolist()):
                     self.move_replicas(fleet, wanted, step - 1, late=True)
         self._site_arrived = np.maximum(self._site_arrived, newest)
-        if step > 0:
-            for fleet in np.flatnonzero(self._site_acts[:, step] & ~new).tolist():
-                self._act_alone(fleet)
-        newest = self._grid_tick[:, step]
-        if self.acts_on_grid:
-            self._arrive_at_grids(newest, step)
-        self._grid_arrived = np.maximum(self._grid_arrived, newest)
+        if step > 0 and self._anybody_acts[step]:
+            self._alone.act(np.flatnonzero(self._site_acts[step] & ~new))
+        if self._to_grids is not None:
+            self._arrive_at_grids(self._to_grids, step)
 
-    def _arrive_at_grids(self, newest: Ints, step: int) -> None:
-        for slot in np.flatnonzero(newest > self._grid_arrived).tolist():
+    def _arrive_at_grids(self, lanes: _ToGrids, step: int) -> None:
+        newest = lanes.tick[step]
+        for slot in np.flatnonzero(newest > lanes.arrived).tolist():
             # What was sent before anybody moved anything says nothing.
             if (sent := self._sent_grid.get(int(newest[slot]))) is not None:
                 self._set_grid(slot, sent[0][slot], sent[1][slot])
-        lowest = int(np.maximum(self._grid_arrived, newest).min(initial=step))
+        lanes.arrived = np.maximum(lanes.arrived, newest)
+        lowest = int(lanes.arrived.min(initial=step))
         for old in [t for t in self._sent_grid if t < lowest]:
             del self._sent_grid[old]
 
     def measure(self, step: int) -> None:
         """After the grids were solved: what controllers see in this step."""
-        before = self.arrived_pu.copy() if self._changing else self.arrived_pu
+        if self._stale is not None:
+            self._stale.keep(step, self.arrived_pu)
         (self.arrived_pu,) = self._shown_voltage.update(step, [self.grids.voltage_pu])
-        self.voltage_pu = self.arrived_pu
-        if self._changing:
-            self._take_stale(step, before)
+        self.voltage_pu = self.arrived_pu if self._stale is None else self._stale.taken(step, self.arrived_pu)
         fleets = self.fleets
         self.replicas, self.itl_s, self.seen_batch, servers = self._shown_sites.update(
             step, [fleets.replicas, fleets.itl_s, fleets.batch, fleets.servers.T]
@@ -132,43 +134,35 @@ class BatchChannels:
         (power_w,) = self._shown_power.update(step, [fleets.power_w.T])
         self.power_w = power_w.T
 
-    def _take_stale(self, step: int, before: Floats) -> None:
-        """Bounds and predictions in the place of voltages that are too old."""
-        new = np.array([step > 0 and lane.tick[step] != lane.tick[step - 1] for lane in self.voltage_lanes])
-        self._before_pu = np.where(new, before, self._before_pu)
-        taken = None
-        for slot, (lane, signal) in enumerate(zip(self.voltage_lanes, self.signals, strict=True)):
-            if lane.stale[step] and signal.rule in ("bound", "predict"):
-                taken = self.arrived_pu.copy() if taken is None else taken
-                gap_s = 0.0
-                if lane.before[step] >= 0:
-                    gap_s = self.grids.time_s(int(lane.tick[step])) - self.grids.time_s(int(lane.before[step]))
-                held, earlier = self.arrived_pu[:, slot], self._before_pu[:, slot]
-                taken[:, slot] = stale_voltage_pu(held, earlier, gap_s, float(lane.age_s[step]), signal)
-        if taken is not None:
-            self.voltage_pu = taken
-
     def close(self, step: int) -> None:
         """After all controls have acted: set-points go on their way."""
-        site_now, grid_now = self.site_at_once[:, step], self.grid_at_once[:, step]
-        self._site_arrived[site_now], self._grid_arrived[grid_now] = step, step
-        self._catch_up(site_now[self.fleets.row_fleet], grid_now)
-        if self._due[step] and not (site_now.all() and grid_now.all()):
+        to_grids = self._to_grids
+        if self.any_at_once[step]:
+            site_now = self.site_at_once[step]
+            self._site_arrived[site_now] = step
+            self._catch_up(site_now[self.fleets.row_fleet])
+        if self._due[step] and not self.all_at_once[step]:
             place = step % self._depth
-            self._sent_batch[place], self._sent_shift[place] = self.batch, self.shift
-            if self.acts_on_grid:
+            self._sent_batch[place] = self.batch
+            if self._shifting:
+                self._sent_shift[place] = self.shift
+        if to_grids is not None:
+            grid_now = to_grids.at_once[step]
+            to_grids.arrived[grid_now] = step
+            for slot in np.flatnonzero(grid_now).tolist():
+                self._set_grid(slot, self.taps[slot], self.storage[slot])
+            if self._due[step] and not grid_now.all():
                 self._sent_grid[step] = list(self.taps), [dict(own) for own in self.storage]
 
-    def _catch_up(self, rows_now: Bools, slots_now: Bools) -> None:
-        """Set-points that are repeated to whom they reach at once, and that were lost or left before."""
+    def _catch_up(self, rows_now: Bools) -> None:
+        """Set-points that are repeated to sites that they reach at once, and that were lost or left before."""
         fleets = self.fleets
         rows = np.flatnonzero(rows_now & (self.batch != fleets.commanded))
-        fleets.set_batch(rows, self.batch[rows])
-        moving = np.flatnonzero(rows_now & (self.shift != self._shifted))
-        for fleet in dict.fromkeys(fleets.row_fleet[moving].tolist()):
-            self.move_replicas(fleet, self.shift, self.step, late=True)
-        for slot in np.flatnonzero(slots_now).tolist() if self.acts_on_grid else ():
-            self._set_grid(slot, self.taps[slot], self.storage[slot])
+        if len(rows):
+            fleets.set_batch(rows, self.batch[rows])
+        moving = np.flatnonzero(rows_now & (self.shift != self._shifted)) if self._shifting else ()
+        for fleet in dict.fromkeys(fleets.row_fleet[k] for k in moving):
+            self.move_replicas(int(fleet), self.shift, self.step, late=True)
 
     def _set_grid(self, slot: int, taps: dict[str, float] | None, storage: _Storages) -> None:
         if taps is not None and taps != self.grids.taps[slot]:
@@ -179,6 +173,19 @@ class BatchChannels:
                 self.storage_done[unit] = power
 
     # --- acting
+
+    @property
+    def grid_at_once(self) -> Bools:
+        """Whether commands to the grid of every slot are there at once in this step; from now on they are followed."""
+        if self._to_grids is None:
+            tick, at_once, _ = _stacked([table.to_grid for table in self.tables])
+            # What was sent before, which moved nothing, has arrived up to here.
+            self._to_grids = _ToGrids(tick, at_once, tick[self.step].copy())
+        return np.asarray(self._to_grids.at_once[self.step])
+
+    def begin_shifting(self) -> None:
+        """Shifts have to be followed from now on; what was sent before commanded none."""
+        self._shifting = True
 
     def move_replicas(self, fleet: int, wanted: Ints, step: int, late: bool) -> None:
         """Shift a fleet's replicas towards what is wanted, as far as they fit after `step`: as `Links` does."""
@@ -194,22 +201,17 @@ class BatchChannels:
                 self.fleets.shift_replicas(fleet, site.model_labels[model], missing, step)
                 self._shifted[row] += missing
 
-    def _act_alone(self, fleet: int) -> None:
-        slot = int(self.fleets.slot[fleet])
-        links = self.links[slot]
-        if links is None:
-            return
-        if fleet not in self._fail_safes:
-            place = self.fleets.of_scenario[slot].index(fleet)
-            bus = self.grids.setups[slot].attached.site(self.fleets.sites[fleet]).bus
-            self._fail_safes[fleet] = links.fail_safe(place), local_nodes(self.grids.network.nodes, bus)
-        rule, nodes = self._fail_safes[fleet]
-        rows = np.arange(self.fleets.first_row[fleet], self.fleets.first_row[fleet + 1])
-        local_pu = self.grids.voltage_pu[nodes, slot]
-        self.fleets.set_batch(rows, rule.next_sizes(self.fleets.commanded[rows], local_pu, self.fleets.itl_s[rows]))
-
 
 _Storages = dict[EnergyStorage, tuple[float, float]]
+
+
+@dataclass
+class _ToGrids:
+    """Lanes to the grids, [step, slot], of which `arrived` (slot,) is the newest step whose set-points are there."""
+
+    tick: Ints
+    at_once: Bools
+    arrived: Ints
 
 
 def _tables(run: Coordinator[Any, Any], links: Links | None) -> RunTables:
@@ -218,12 +220,17 @@ def _tables(run: Coordinator[Any, Any], links: Links | None) -> RunTables:
     return run_tables(Channels(), 0, "", tuple(site.name for site in run.datacenters), run.timing)
 
 
+def _by_step(lanes: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Arrays [step] of many lanes as one, [step, lane]."""
+    return np.ascontiguousarray(np.array(lanes).T)
+
+
 def _stacked(lanes: Sequence[Commanded]) -> tuple[Ints, Bools, Bools]:
-    """Tables of many lanes, [lane, step]: whose set-points hold, what is there at once, who acts alone."""
+    """Tables of many lanes, [step, lane]: whose set-points hold, what is there at once, who acts alone."""
     return (
-        np.array([lane.tick for lane in lanes]),
-        np.array([lane.at_once for lane in lanes]),
-        np.array([lane.acts for lane in lanes]),
+        _by_step([lane.tick for lane in lanes]),
+        _by_step([lane.at_once for lane in lanes]),
+        _by_step([lane.acts for lane in lanes]),
     )
 
 
@@ -246,9 +253,9 @@ class SeenParts(Parts):
     def set_storage_power(self, slot: int, storage: EnergyStorage, kw: float, kvar: float) -> None:
         """Set a storage's power, at once or when the command has arrived."""
         channels: BatchChannels = self._channels  # type: ignore[attr-defined]
-        channels.acts_on_grid = True
+        now = channels.grid_at_once
         channels.storage[slot][storage] = kw, kvar
-        if channels.grid_at_once[slot, channels.step]:
+        if now[slot]:
             storage.set_power_kw(kw, kvar)
             channels.storage_done[storage] = kw, kvar
 
@@ -295,17 +302,18 @@ class SeenFleets:
         """Command batch sizes; they act when they have arrived."""
         channels = self._channels
         channels.batch[rows] = sizes
-        now = channels.site_at_once[channels.fleets.row_fleet[rows], channels.step]
-        if now.all():
+        if channels.all_at_once[channels.step]:
             channels.fleets.set_batch(rows, sizes)
-        elif now.any():
+        elif channels.any_at_once[channels.step]:
+            now = channels.site_at_once[channels.step, channels.fleets.row_fleet[rows]]
             channels.fleets.set_batch(rows[now], sizes[now])
 
     def shift_replicas(self, fleet: int, label: str, count: int, step: int) -> None:
         """Command replicas on top of a schedule; they move when the command has arrived, as far as they fit."""
         channels = self._channels
+        channels.begin_shifting()
         channels.shift[self.row_of(fleet, label)] += count
-        if channels.site_at_once[fleet, step]:
+        if channels.site_at_once[step, fleet]:
             channels.move_replicas(fleet, channels.shift, step, late=False)
 
     def free_gpus(self, fleet: int, step: int) -> int:
@@ -337,7 +345,7 @@ class SeenGrids:
             grids.setups,
             grids.slopes,
         )
-        self.time_s, self.failure = grids.time_s, grids.failure
+        self.time_s, self.failure, self.has_failed = grids.time_s, grids.failure, grids.has_failed
 
     @property
     def voltage_pu(self) -> Floats:
@@ -353,10 +361,10 @@ class SeenGrids:
     def move_taps(self, positions: dict[int, TapPosition]) -> None:
         """Command taps; they move when the command has arrived."""
         channels, grids = self._channels, self._channels.grids
-        channels.acts_on_grid = True
+        at_once = channels.grid_at_once
         for slot, position in positions.items():
             known = channels.taps[slot] or grids.taps[slot]
             channels.taps[slot] = known | grids.setups[slot].regulators.resolve(position)
-        now = {slot: position for slot, position in positions.items() if channels.grid_at_once[slot, channels.step]}
+        now = {slot: position for slot, position in positions.items() if at_once[slot]}
         if now:
             grids.move_taps(now)

@@ -11,10 +11,10 @@ from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import read_network
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Bus
 from g2g_opt.engine_reason import EngineReason
 from g2g_opt.errors import PowerFlowError
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_parts import Bus
 
 # How tightly OpenDSS solves the circuit once, for its slopes to be taken there and our answer to be held to its.
 _READ_TOLERANCE, _READ_ITERATIONS = 1e-9, 500

@@ -12,6 +12,7 @@ from g2g_opt.batch.batch_size_control import BatchScheduleControl, DroopControl,
 from g2g_opt.batch.contextual_control import ContextualControl
 from g2g_opt.batch.control import BatchControl, Parts
 from g2g_opt.batch.other_control import AdaptiveTapControl, LoadShiftControl, StorageControl, TapScheduleControl
+from g2g_opt.batch.ppo_control import PPOControl
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.channel.views import physical
 from g2g_opt.controller.adaptive_tap import AdaptiveTapController
@@ -21,6 +22,7 @@ from g2g_opt.controller.contextual_batch_size import ContextualBatchSizeControll
 from g2g_opt.controller.load_shift import LoadShiftController
 from g2g_opt.controller.noop import NoopController
 from g2g_opt.controller.ofo import OFOBatchSizeController
+from g2g_opt.controller.ppo import PPOBatchSizeController
 from g2g_opt.controller.rule_based import RuleBasedBatchSizeController
 from g2g_opt.controller.storage import LocalVoltageStorageDroopController
 from g2g_opt.controller.tap_schedule import TapScheduleController
@@ -36,6 +38,7 @@ KNOWN = (
     RuleBasedBatchSizeController,
     BatchSizeScheduleController,
     ContextualBatchSizeController,
+    PPOBatchSizeController,
     TapScheduleController,
     AdaptiveTapController,
     LoadShiftController,
@@ -81,6 +84,8 @@ def _rule(place: int, slot: int, controller: Controller[Any, Any], parts: Parts)
                 controller.config,
                 _seen(slot, controller, parts).tobytes(),
             )
+        case PPOBatchSizeController():
+            return (*key, id(controller.policy), controller.band_pu, monitored)
         case AdaptiveTapController():
             columns = tuple(c.tobytes() for c in _served(slot, controller, parts))
             return (*key, controller.config, columns)
@@ -145,6 +150,10 @@ class _Builder:
                 sites = [first.context.site(name).datacenter for name in first.context.site_names]
                 by_name = {site.name: self._fleet_of(slot, site) for site in sites}
                 return ContextualControl(first, by_name, parts, place)
+            case PPOBatchSizeController():
+                followers = [c for _, c in members if isinstance(c, PPOBatchSizeController)]
+                rows = [[self._fleet_of(s, d) for d in c.sites] for s, c in zip(slots, followers, strict=True)]
+                return PPOControl(followers, slots, np.array(rows, dtype=np.int64), parts, place)
             case LoadShiftController():
                 fleets = [self._fleet_of(slot, site) for site in first.sites]
                 buses = [parts.grids.setups[slot].attached.site(physical(site)).bus for site in first.sites]

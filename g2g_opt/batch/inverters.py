@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.unsupported import UnsupportedByBatch
-from g2g_opt.grid.circuit_inverters import Curve, InverterSettings
-from g2g_opt.grid.circuit_units import OwnUnit, UnitShare
+from g2g_opt.circuit.inverters import Curve, InverterSettings
+from g2g_opt.circuit.units import OwnUnit, UnitShare
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

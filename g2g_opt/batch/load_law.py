@@ -1,4 +1,4 @@
-"""What a load branch draws at a voltage (formulations 5.1), as figures that a compiled kernel evaluates.
+"""What a load branch draws at a voltage (equation 5.1), as figures that a compiled kernel evaluates.
 
 A branch draws I = g(m) v, with v the voltage across it (V), m = |v| and g an admittance. Inside its window
 
@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.parts import LoadBranch
+from g2g_opt.circuit.units import OwnUnit, UnitLaw
 from g2g_opt.compiled.kernel import inner
-from g2g_opt.grid.circuit_parts import LoadBranch
-from g2g_opt.grid.circuit_units import OwnUnit, UnitLaw
 
 Floats = NDArray[np.float64]
 

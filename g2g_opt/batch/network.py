@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.load_law import FIXED_VARS_MODELS, N_COLUMNS, fixed_vars_laws, load_law, unit_law
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.branches import read_branches
+from g2g_opt.circuit.elements import LINEAR_KINDS, elements, linear_elements, load_branches, source_currents_a
+from g2g_opt.circuit.inverters import read_inverters
+from g2g_opt.circuit.node_roles import reached_nodes
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Branch, Bus, LinearElement
+from g2g_opt.circuit.regulators import read_regulators
+from g2g_opt.circuit.units import UNIT_KINDS, OwnUnit, UnitShare, own_units, parts_of_unit, rated_vars
 from g2g_opt.errors import unknown_name
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_branches import read_branches
-from g2g_opt.grid.circuit_inverters import read_inverters
-from g2g_opt.grid.circuit_parts import Branch, Bus, LinearElement
-from g2g_opt.grid.circuit_reading import LINEAR_KINDS, elements, linear_elements, load_branches, source_currents_a
-from g2g_opt.grid.circuit_regulators import read_regulators
-from g2g_opt.grid.circuit_units import UNIT_KINDS, OwnUnit, UnitShare, own_units, parts_of_unit, rated_vars
 from g2g_opt.grid.judged_voltages import JudgedVoltages
-from g2g_opt.grid.node_roles import reached_nodes
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -119,6 +119,11 @@ class Network:
     def n_shares(self) -> int:
         """Places of `load_share`: the load shapes, then the parts of units."""
         return len(self.load_shapes) + len(self.unit_shares)
+
+    @property
+    def first_shares(self) -> Floats:
+        """The shares (place,) of the circuit as it is compiled."""
+        return np.array([*np.ones(len(self.load_shapes)), *self.share_starts])
 
     @property
     def n_nodes(self) -> int:

@@ -52,6 +52,19 @@ class PointSolution:
     solved: NDArray[np.bool_]
 
 
+def ports_of(feeder: Feeder, index: Mapping[tuple[str, int], int], unit: Unit) -> list[Port]:
+    """The three ports of a unit; `index` has the place of every node. `InputError` for a bus without three phases."""
+    bus = feeder.bus(unit.bus)
+    if bus.phases != (1, 2, 3):
+        raise InputError(f"bus {bus.name} has phases {bus.phases}; all three are needed")
+    connection = connection_at(bus, unit.connection, f"what is at bus {bus.name}")
+    base_v = 1e3 * bus.kv_ln * (np.sqrt(3.0) if connection == "delta" else 1.0)
+    return [
+        Port(index[bus.name, first], index[bus.name, second] if second else -1, base_v, CONSTANT_POWER_WINDOW_PU)
+        for first, second in connected_pairs(bus, connection)
+    ]
+
+
 class OperatingPoints:
     """A feeder at `load_share` of its own loads and `taps` (regulator, ratio in pu) at every point.
 
@@ -109,22 +122,6 @@ class OperatingPoints:
             tolerance_pu=self._tolerance_pu,
         )
 
-    def _ports(self, unit: Unit) -> list[Port]:
-        bus = self.feeder.bus(unit.bus)
-        if bus.phases != (1, 2, 3):
-            raise InputError(f"bus {bus.name} has phases {bus.phases}; all three are needed")
-        connection = connection_at(bus, unit.connection, f"what is at bus {bus.name}")
-        base_v = 1e3 * bus.kv_ln * (np.sqrt(3.0) if connection == "delta" else 1.0)
-        return [
-            Port(
-                self._index[bus.name, first],
-                self._index[bus.name, second] if second else -1,
-                base_v,
-                CONSTANT_POWER_WINDOW_PU,
-            )
-            for first, second in connected_pairs(bus, connection)
-        ]
-
     def solve(self, units: Sequence[Unit], kw: Floats) -> PointSolution:
         """All points, with `kw` (unit, point) drawn by units (three phases; generation negative)."""
         return self._solve_each(units, [kw])[0]
@@ -134,7 +131,7 @@ class OperatingPoints:
         for kw in cases:
             if kw.shape != (len(units), self.n_points):
                 raise InputError(f"kw needs the shape ({len(units)}, {self.n_points}), got {kw.shape}")
-        ports = [port for unit in units for port in self._ports(unit)]
+        ports = [port for unit in units for port in ports_of(self.feeder, self._index, unit)]
         per_kw = 1e3 * (1.0 + 1j * np.array([tan_phi(unit.power_factor) for unit in units])) / 3.0
         found = [
             PointSolution(

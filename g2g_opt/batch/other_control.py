@@ -12,7 +12,7 @@ from g2g_opt.controller.adaptive_tap import AdaptiveTapController, room_to_move,
 from g2g_opt.controller.load_shift import LoadShiftController, SiteView, decide_shifts
 from g2g_opt.controller.storage import LocalVoltageStorageDroopController, reduce_voltage, storage_droop
 from g2g_opt.controller.tap_schedule import TapScheduleController
-from g2g_opt.grid.config import TapPosition
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

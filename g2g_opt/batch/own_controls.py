@@ -8,6 +8,7 @@ and solve again until none was done. Within time (`ControlMode=Time`) those up t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -22,14 +23,15 @@ from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network, TappedWinding
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
-from g2g_opt.grid.circuit import SETTLED_DT_S, SETTLING_ROUNDS, Circuit
-from g2g_opt.grid.circuit_controls import (
+from g2g_opt.circuit.controls import (
     CapControlSettings,
     ControlReading,
     RegControlSettings,
     read_controls,
+    winding_pairs,
 )
-from g2g_opt.grid.circuit_parts import LinearElement
+from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, SETTLING_ROUNDS, Circuit
+from g2g_opt.circuit.parts import LinearElement
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -103,6 +105,15 @@ class _Places:
         return self._place[node]
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Taps (regulator, ratio in pu), directions and banks of one scenario's controls that have settled."""
+
+    taps: tuple[float, ...]
+    modes: tuple[float, ...]
+    banks: tuple[float, ...]
+
+
 class OwnControls:
     """Controls of `n_slots` scenarios that begin at `taps` (by regulator) and with the banks as the circuit has them.
 
@@ -112,8 +123,17 @@ class OwnControls:
     """
 
     def __init__(
-        self, reading: ControlReading, network: Network, dt_s: float, taps: Sequence[Mapping[str, float]]
+        self,
+        reading: ControlReading,
+        network: Network,
+        dt_s: float,
+        taps: Sequence[Mapping[str, float]],
+        settings: Sequence[Sequence[RegControlSettings]] = (),
+        kind: Ints | None = None,
     ) -> None:
+        """Regulators are set as `reading` has them, or as the `settings` of a scenario's `kind` (scenario,) say: other
+        figures, but the same windings and measurements.
+        """
         self._regs, self._caps, self._dt_s = reading.regulators, reading.capacitors, dt_s
         self._settles_each_step = self._is_settled = dt_s >= SETTLED_DT_S
         self._rounds = SETTLING_ROUNDS if self._settles_each_step else reading.rounds_max
@@ -127,7 +147,8 @@ class OwnControls:
         self._elements = {(e.kind, e.name): e for e in (*network.fixed, *network.capacitors)}
         self._tapped = {w.element: w for w in network.tapped if w.kind == "transformer"}
         self._row = {control.name: c for c, control in enumerate(self._regs)}
-        self._build_regulators(places)
+        self._build_regulators(places, settings or [reading.regulators])
+        self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind
         self._build_capacitors(places)
         self._inverters = Inverters(reading.inverters, network, self._n, places.of)
         self.sensed = tuple(places.nodes)
@@ -147,8 +168,9 @@ class OwnControls:
 
     # --- building
 
-    def _build_regulators(self, places: _Places) -> None:
-        settings = np.zeros((len(self._regs), reg.N_SETTINGS))
+    def _build_regulators(self, places: _Places, kinds: Sequence[Sequence[RegControlSettings]]) -> None:
+        figures = [[_reg_settings(control) for control in kind] for kind in kinds]
+        settings = np.array(figures).reshape(len(kinds), len(self._regs), reg.N_SETTINGS)
         layout = np.zeros((len(self._regs), reg.N_LAYOUT), dtype=np.int64)
         pairs: list[tuple[int, int]] = []
         columns: list[int] = []
@@ -159,8 +181,7 @@ class OwnControls:
             winding = self._tapped.get(control.transformer)
             if winding is None:
                 raise UnsupportedByBatch(f"RegControl {control.name} moves transformer {control.transformer}, not read")
-            of_winding = _winding_pairs(control, winding.nodes)
-            settings[c] = _reg_settings(control)
+            of_winding = winding_pairs(control, winding.nodes)
             own = layout[c]
             own[reg.PHASE] = control.pt_phase if control.pt_phase <= control.n_phases else 1
             own[reg.MAX_CHANGE], own[reg.INVERSE_TIME] = control.max_tap_change, control.inverse_time
@@ -258,6 +279,10 @@ class OwnControls:
         """Ratios (pu) of a scenario's regulators."""
         return dict(zip(self._row, self._state[:, reg.TAP, slot].tolist(), strict=True))
 
+    def all_taps(self) -> Floats:
+        """Ratios (pu) of all regulators (regulator, scenario)."""
+        return np.asarray(self._state[:, reg.TAP])
+
     def setting(self, slot: int) -> Setting:
         """Taps and banks of a scenario for the power flow."""
         taps = sorted((name, round(ratio, _RATIO_DECIMALS)) for name, ratio in self.taps(slot).items())
@@ -272,6 +297,18 @@ class OwnControls:
     def steers(self) -> bool:
         """True if inverters are among the controls."""
         return len(self._inverters.pending) > 0
+
+    def standing(self, slot: int) -> Standing:
+        """Where a scenario's controls stand between two steps in which they settle."""
+        taps = tuple(round(ratio, _RATIO_DECIMALS) for ratio in self._state[:, reg.TAP, slot].tolist())
+        modes = self._state[:, [reg.IN_REVERSE, reg.IN_COGENERATION], slot].ravel().tolist()
+        return Standing(taps, tuple(modes), tuple(self._banks[:, :, slot].ravel().tolist()))
+
+    def stand(self, slot: int, at: Standing) -> None:
+        """Let a scenario's controls stand where `standing` told that others stood."""
+        self._state[:, reg.TAP, slot] = at.taps
+        self._state[:, [reg.IN_REVERSE, reg.IN_COGENERATION], slot] = np.reshape(at.modes, (-1, 2))
+        self._banks[:, :, slot] = np.reshape(at.banks, self._banks.shape[:2])
 
     # --- acting
 
@@ -317,7 +354,8 @@ class OwnControls:
     def _round(self, v: Floats, awake: NDArray[np.bool_], at_once: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """All controls look and do what is due: in which slots something was done, and where something moved."""
         hour, second = self._clock.hour, self._clock.second
-        while not reg.sample_regulators(*self._reg_tables, v, self._state, awake, hour, second):
+        settings, *tables = self._reg_tables
+        while not reg.sample_regulators(settings, self._kind, *tables, v, self._state, awake, hour, second):
             longer = np.full((len(self._regs), _QUEUE_LENGTH, self._n), np.inf)
             self._state = np.concatenate([self._state, longer], axis=1)
         cap.sample_capacitors(*self._cap_tables, v, self._banks, awake, hour, second)
@@ -330,24 +368,11 @@ class OwnControls:
             # What inverters do is due at once, and so nearer than anything that waits.
             until[self._inverters.pending.any(axis=0)] = self._clock.now_s
         acted, moved = np.zeros(self._n, dtype=np.bool_), np.zeros(self._n, dtype=np.bool_)
-        settings, layout, *_ = self._reg_tables
-        reg.move_regulators(settings, layout, self._state, awake, until, at_once, hour, second, acted, moved)
+        reg.move_regulators(
+            settings, self._kind, tables[0], self._state, awake, until, at_once, hour, second, acted, moved
+        )
         cap.switch_capacitors(self._banks, awake, until, hour, second, acted, moved)
         return acted, moved
-
-
-def _winding_pairs(control: RegControlSettings, nodes: Ints) -> list[tuple[int, int]]:
-    """Ends of every phase of the controlled winding, as node numbers; -1 is ground."""
-    n, n_conductors = control.n_phases, control.n_phases + 1
-    own = [int(node) for node in nodes[(control.winding - 1) * n_conductors : control.winding * n_conductors]]
-    if not control.is_delta:
-        return [(own[k], own[n]) for k in range(n)]
-    pairs = []
-    for k in range(n):
-        other = k + control.next_phase
-        other = other % n if n > 2 else (2 if other < 0 else other)
-        pairs.append((own[k], own[other]))
-    return pairs
 
 
 def _reg_settings(control: RegControlSettings) -> Floats:

@@ -96,7 +96,9 @@ _settle_shared, _settle_each = _coupling(spread_at, 1), _coupling(load, W)
 
 @inner
 def settle_ports(v: Any, used: Any, power: Any, law: Any, ports: Any, c: Any, done: Any, work: Any) -> None:
-    """Currents `used` for `power` if the rest of the network answers linearly, in the lanes where `done` < 0.5."""
+    """Currents `used` for `power` if the rest of the network answers linearly, in the lanes where `done` < 0.5
+    (equation 5.7).
+    """
     which = ports.block_of_chunk[c]
     if which >= 0:
         _settle_shared(v, used, power, law, ports.shared_blocks[which], done, work)

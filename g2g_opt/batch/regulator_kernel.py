@@ -7,8 +7,8 @@ takes that action out again. An action moves the tap one step and, while more is
 is known to its control: one of the later ones stays in the queue when the voltage comes back, and then finds nothing
 pending, or moves a tap earlier than the delay of a new sequence would.
 
-`state` has shape (control, row, slot), `settings` (control, column) and `layout` (control, column); `v` (place, 2,
-slot) are the voltages (V) of the sensed nodes.
+`state` has shape (control, row, slot), `settings` (kind, control, column), with the `kind` (slot,) of every scenario,
+and `layout` (control, column); `v` (place, 2, slot) are the voltages (V) of the sensed nodes.
 """
 
 from __future__ import annotations
@@ -213,6 +213,7 @@ def _sample(
 @kernel
 def sample_regulators(
     settings: Floats,
+    kind: Ints,
     layout: Ints,
     pairs: Ints,
     columns: Ints,
@@ -224,16 +225,18 @@ def sample_regulators(
     hour: int,
     second: float,
 ) -> bool:
-    """Let every control of every `awake` slot look at the voltages; False, and nothing done, where a queue is full."""
+    """Let every control of every `awake` slot look at the voltages (equation 5.9); False, and nothing done, where a
+    queue is full.
+    """
     room = state.shape[1] - QUEUE
-    for c in range(len(settings)):
+    for c in range(len(layout)):
         for s in range(len(awake)):
             if state[c, N_QUEUED, s] >= room:
                 return False
-    for c in range(len(settings)):
+    for c in range(len(layout)):
         for s in range(len(awake)):
             if awake[s]:
-                _sample(settings, layout, pairs, columns, y, changers, v, state, c, s, hour, second)
+                _sample(settings[kind[s]], layout, pairs, columns, y, changers, v, state, c, s, hour, second)
     return True
 
 
@@ -275,6 +278,7 @@ def _change_tap(
 @kernel
 def move_regulators(
     settings: Floats,
+    kind: Ints,
     layout: Ints,
     state: Floats,
     awake: Bools,
@@ -286,7 +290,7 @@ def move_regulators(
     moved: Bools,
 ) -> None:
     """Do all actions up to the time `until` (slot,) and note the slots where some were done and where a tap moved."""
-    for c in range(len(settings)):
+    for c in range(len(layout)):
         for s in range(len(awake)):
             if not awake[s]:
                 continue
@@ -309,5 +313,5 @@ def move_regulators(
                 if state[c, HANDLE, s] == earliest:
                     state[c, HANDLE, s] = _NONE
                 acted[s] = True
-                if _change_tap(settings, layout, state, c, s, at_once, hour, second):
+                if _change_tap(settings[kind[s]], layout, state, c, s, at_once, hour, second):
                     moved[s] = True

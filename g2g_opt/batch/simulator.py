@@ -1,4 +1,4 @@
-"""Many runs in lockstep: the loop of the Coordinator for a whole batch of them (formulations 1)."""
+"""Many runs in lockstep: the loop of the Coordinator for a whole batch of them (equations, section 1)."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from g2g_opt.edges import Edges
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.grid.served import SERVED_TOLERANCE
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.summary import Summary
 
@@ -109,7 +110,8 @@ def run_batch(
     trace: Collection[int] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> list[BatchRun]:
-    """Run assembled coordinators of one `batch_key` in lockstep, from their beginnings; results in their order.
+    """Run assembled coordinators of one `batch_key` in lockstep, from their beginnings (equation 1.2); results in their
+    order.
 
     The coordinators describe the runs and stay as they are, but for their storages. `deadlines_s` are latency targets
     by model label for each run (those of the models' specs if left out), `edges` where voltages and loadings are
@@ -125,6 +127,22 @@ def run_batch(
     return _Batch(runs, edges or Edges(), deadlines_s, frozenset(trace)).run(progress)
 
 
+def parts_of(runs: Sequence[Coordinator[Any, Any]]) -> tuple[list[int], Parts]:
+    """Fleets and grids of runs of one `batch_key` before their first step, and the run in each slot.
+
+    Those with equal taps stand next to each other, in the order of `runs`.
+    """
+    setups = [_setup(run) for run in runs]
+    taps = [tuple(sorted(s.taps.regulators.items())) if s.taps is not None else () for s in setups]
+    order = sorted(range(len(runs)), key=lambda i: taps[i])
+    for setup in setups:
+        for attachment in setup.attached.storages:
+            attachment.storage.reset()
+    grids = Grids([setups[i] for i in order])
+    sites: list[list[Any]] = [[a.datacenter for a in setups[i].attached.sites] for i in order]
+    return order, Parts(Fleets(sites, grids.dt_s, int(runs[0].total_duration_s / grids.dt_s)), grids)
+
+
 class _Batch:
     """Everything of a batch while it runs. Scenarios stand in slots, those with equal taps next to each other."""
 
@@ -135,19 +153,11 @@ class _Batch:
         deadlines_s: Sequence[dict[str, float]] | None,
         trace: frozenset[int],
     ) -> None:
-        setups = [_setup(run) for run in runs]
-        taps = [tuple(sorted(s.taps.regulators.items())) if s.taps is not None else () for s in setups]
-        self._order = sorted(range(len(runs)), key=lambda i: taps[i])
+        self._order, self._parts = parts_of(runs)
         self._runs = [runs[i] for i in self._order]
-        for run in self._runs:
-            for attachment in _setup(run).attached.storages:
-                attachment.storage.reset()
-        self.grids = Grids([_setup(run) for run in self._runs])
+        self.grids, self.fleets = self._parts.grids, self._parts.fleets
         self.dt_s = self.grids.dt_s
         self.n_steps = int(runs[0].total_duration_s / self.dt_s)
-        sites: list[list[Any]] = [[a.datacenter for a in _setup(run).attached.sites] for run in self._runs]
-        self.fleets = Fleets(sites, self.dt_s, self.n_steps)
-        self._parts = Parts(self.fleets, self.grids)
         self.controls = build_controls([run.controllers for run in self._runs], self._parts)
         linked = any(run.links is not None for run in self._runs)
         self._channels = BatchChannels(self._runs, self.fleets, self.grids) if linked else None
@@ -174,7 +184,10 @@ class _Batch:
         branches = grids.branch_names, grids.flow.emergency_share
         buses = grids.setups[0].feeder.buses
         names = [f"{bus}.{buses[bus].voltage_name(phase)}" for bus, phase in nodes]
-        return Tally(nodes, names, rows, len(self._runs), fleets, edges, *branches, np.array(deadline))
+        solutions, deadline_s = grids.flow.solutions, np.array(deadline, dtype=np.float64)
+        return Tally(
+            nodes, names, rows, solutions, fleets, edges, *branches, deadline_s, SERVED_TOLERANCE, grids.flow.load_names
+        )
 
     def run(self, progress: Callable[[int, int], None] | None) -> list[BatchRun]:
         reported = 0
@@ -184,9 +197,8 @@ class _Batch:
             self.fleets.advance(step)
             self.grids.solve(step, self.fleets.power_w)
             self._note_ended()
-            self._tally.add(step, self.grids.voltage_pu, self.grids.loading_pu, self.grids.loading_phase)
+            self._tally.add(step)
             self._quality.add(step)
-            self.grids.tell_own_loads(step, self._tally)
             for slot, kept in zip(self._traced, self._kept, strict=True):
                 self._keep(slot, kept)
             if self._channels is not None:
@@ -199,7 +211,7 @@ class _Batch:
             if self._channels is not None:
                 self._channels.close(step)
             self._note_ended()
-            if all(reason is not None for reason in self.grids.failure):
+            if self.grids.has_failed.all():
                 break
             if progress is not None and 100 * (step + 1 - reported) >= self.n_steps:
                 reported = step + 1
@@ -210,16 +222,18 @@ class _Batch:
         for slot, i in enumerate(self._order):
             summary = self._ended.get(slot)
             if summary is None:
-                whole = self._tally.summary(slot, float(self.dt_s))
+                whole = self._tally.summary(slot, self.dt_s)
                 summary = replace(whole, power_quality=self._quality.quality(slot))
             results[i] = BatchRun(summary, traces.get(slot))
         return [result for result in results if result is not None]
 
     def _note_ended(self) -> None:
         """Take the record of every scenario that has just failed, before steps without its power are added to it."""
+        if self.grids.n_failed == len(self._ended):
+            return
         for slot, failure in enumerate(self.grids.failure):
             if failure is not None and slot not in self._ended:
-                self._ended[slot] = self._tally.summary(slot, float(self.dt_s), failure)
+                self._ended[slot] = self._tally.summary(slot, self.dt_s, failure)
 
     def _keep(self, slot: int, kept: dict[str, Any]) -> None:
         """Append what a traced scenario did in this step."""

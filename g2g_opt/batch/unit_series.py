@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.unsupported import UnsupportedByBatch
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_reading import elements
-from g2g_opt.grid.held_series import HeldSeries, UnitShares
+from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.grid.setup import GridSetup
+from g2g_opt.held_series import HeldSeries, UnitShares
 
 Floats = NDArray[np.float64]
 

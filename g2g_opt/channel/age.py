@@ -9,7 +9,8 @@ Floats = NDArray[np.float64]
 
 
 def mean_age_s(sent_s: Floats, arrival_s: Floats, end_s: float) -> float:
-    """Time-average, from the first sending to `end_s` (s), of now minus the sending time of the newest message there.
+    """Time-average, from the first sending to `end_s` (s), of now minus the sending time of the newest message there
+    (equation 10.7).
 
     `sent_s` rise, `arrival_s` (inf: never) need not. What was known at the first sending counts as sent then.
     """

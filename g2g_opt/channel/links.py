@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from g2g_opt.channel.fail_safe import SiteFailSafe
+from g2g_opt.channel.fail_safe import FailSafes
 from g2g_opt.channel.lanes import Commanded, RunTables, run_tables
 from g2g_opt.channel.views import SeenGrid, SeenSite, check_viewable, physical
 from g2g_opt.communication import Channels
 from g2g_opt.coordinator import RunTiming
 from g2g_opt.datacenter.command import DatacenterCommand, SetBatchSize, ShiftReplicas
+from g2g_opt.datacenter.config import InferenceModelSpec
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.errors import InputError
 from g2g_opt.grid.command import SetStoragePower, SetTaps
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.storage import EnergyStorage
 from g2g_opt.simulation_log import Command
+from g2g_opt.tap_position import TapPosition
 
 CommandDispatch = Callable[[Sequence[Command]], None]
 
@@ -77,12 +78,19 @@ class Links:
         """What arrives when in a run."""
         return run_tables(self.channels, self.seed, self.scenario, tuple(self.sites), timing)
 
-    def fail_safe(self, place: int) -> SiteFailSafe:
+    def models_of(self, place: int) -> tuple[InferenceModelSpec, ...]:
+        """The models of a site, by label."""
+        served = self.datacenters[place].workload.inference_data.models
+        return tuple(sorted(served, key=lambda spec: spec.model_label))
+
+    def start_of(self, place: int) -> list[int]:
+        """The batch sizes of a site without control, in the order of `models_of`."""
+        return [self.datacenters[place].start_batch_sizes[spec.model_label] for spec in self.models_of(place)]
+
+    def _fail_safe(self, place: int) -> FailSafes:
         """A site's fail-safe, as before a run."""
-        site = self.datacenters[place]
-        specs = sorted(site.workload.inference_data.models, key=lambda spec: spec.model_label)
-        start = np.array([site.start_batch_sizes[spec.model_label] for spec in specs], dtype=np.int64)
-        return SiteFailSafe(self.channels.fail_safe, specs, start, self.band)
+        start = np.array([self.start_of(place)], dtype=np.int64)
+        return FailSafes(self.channels.fail_safe, self.models_of(place), start, self.band)
 
     # --- what the coordinator calls
 
@@ -100,7 +108,7 @@ class Links:
         self._storage: dict[EnergyStorage, tuple[float, float]] = {}
         self._storage_done: dict[EnergyStorage, tuple[float, float]] = {}
         self._shifted = [dict.fromkeys(seen.model_labels, 0) for seen in self.seen_sites]
-        self._fail_safes = [self.fail_safe(k) for k in range(len(self.seen_sites))]
+        self._fail_safes = [self._fail_safe(k) for k in range(len(self.seen_sites))]
 
     def begin(self, tick: int, dispatch: CommandDispatch) -> None:
         """Before sites step: what has arrived for them and for the grid, and what sites do in silence."""
@@ -240,7 +248,8 @@ class Links:
         batch = np.array([held[label] for label in site.model_labels], dtype=np.int64)
         record = grid.record
         local_pu = record.voltage_pu[-1, local_nodes(record.nodes, grid.dc_bus(site))]
-        sizes = self._fail_safes[place].next_sizes(batch, local_pu, site.record.itl_s[-1])
+        itl_s, only = site.record.itl_s[-1:], np.zeros(1, dtype=np.int64)
+        (sizes,) = self._fail_safes[place].next_sizes(only, batch[None, :], local_pu[None, :], itl_s)
         dispatch([SetBatchSize(dict(zip(site.model_labels, sizes.tolist(), strict=True)), target=site)])
 
     # --- what views ask

@@ -11,7 +11,8 @@ Bools = NDArray[np.bool_]
 
 
 def burst_edges_s(loss: float, burst_s: float, burst_loss: float, end_s: float, draws: np.random.Generator) -> Floats:
-    """Times (s) at which a link turns bad, good, bad, ... until `end_s`; it is bad in `loss / burst_loss` of the time.
+    """Times (s) at which a link turns bad, good, bad, ... until `end_s` (equation 10.3); it is bad in `loss /
+    burst_loss` of the time.
 
     Both states last exponential times, bad ones `burst_s` on average; at 0 s it is bad with that same share. A link
     that begins bad has its first edge at 0 s.
@@ -34,7 +35,7 @@ def burst_edges_s(loss: float, burst_s: float, burst_loss: float, end_s: float, 
 def is_lost(
     time_s: float, uniform: float, loss: float, edges_s: Floats, burst_loss: float, outage_edges_s: Floats
 ) -> bool:
-    """Is what is sent at `time_s` lost? `uniform` is its draw in [0, 1).
+    """Is what is sent at `time_s` lost (equation 10.3)? `uniform` is its draw in [0, 1).
 
     `edges_s` are those of bursts, in which `burst_loss` is lost; where there are none, each is lost with `loss`.
     `outage_edges_s` are begin, end, begin, ... of outages, in which all is lost.

@@ -52,7 +52,8 @@ def tcp_arrivals_s(
     queue: int,
     arrival_s: Floats,
 ) -> bool:
-    """Delivery times (s) of messages written at `sent_s` (rising) into `arrival_s`; inf for none by `end_s`.
+    """Delivery times (s) of messages written at `sent_s` (rising) into `arrival_s` (equation 10.6); inf for none by
+    `end_s`.
 
     The k-th segment sent takes `uniforms[k]` (is it lost?) and `delays_s[k]`, the k-th acknowledgement those of the way
     back. `rate_per_s` (0: none) and `queue` are those of the link that segments pass. Returns False if the draws do not
@@ -68,9 +69,10 @@ def tcp_arrivals_s(
     oldest, n_segments = 0, 0
     written, unsent = 0, 0
     # Under way: segments (place, time), acknowledgements (cumulative, newest segment, when it was sent, time).
-    seg_at, seg_place, seg_tx = np.zeros(_UNDER_WAY), np.zeros(_UNDER_WAY, dtype=np.int64), np.zeros(_UNDER_WAY)
-    ack_at, ack_to = np.zeros(_UNDER_WAY), np.zeros(_UNDER_WAY, dtype=np.int64)
-    ack_place, ack_tx = np.zeros(_UNDER_WAY, dtype=np.int64), np.zeros(_UNDER_WAY)
+    n_max = min(_UNDER_WAY, len(uniforms))
+    seg_at, seg_place, seg_tx = np.zeros(n_max), np.zeros(n_max, dtype=np.int64), np.zeros(n_max)
+    ack_at, ack_to = np.zeros(n_max), np.zeros(n_max, dtype=np.int64)
+    ack_place, ack_tx = np.zeros(n_max, dtype=np.int64), np.zeros(n_max)
     n_seg, n_ack = 0, 0
     k, k_back = 0, 0
     link_free_s = 0.0
@@ -112,7 +114,7 @@ def tcp_arrivals_s(
             if k_back >= len(uniforms_back):
                 return False
             lost = is_lost(now_s, uniforms_back[k_back], loss_back, edges_back_s, burst_loss, outage_edges_s)
-            if not lost and n_ack < _UNDER_WAY:
+            if not lost and n_ack < n_max:
                 ack_at[n_ack], ack_to[n_ack] = now_s + delays_back_s[k_back], n_received
                 ack_place[n_ack], ack_tx[n_ack] = place, of_tx
                 n_ack += 1
@@ -180,7 +182,7 @@ def tcp_arrivals_s(
                     link_free_s = max(link_free_s, now_s) + 1.0 / rate_per_s
                     leave_s = link_free_s
             lost = dropped or is_lost(now_s, uniforms[k], loss, edges_s, burst_loss, outage_edges_s)
-            if not lost and n_seg < _UNDER_WAY:
+            if not lost and n_seg < n_max:
                 seg_at[n_seg], seg_place[n_seg], seg_tx[n_seg] = leave_s + delays_s[k], place, now_s
                 n_seg += 1
             k += 1

@@ -1,4 +1,4 @@
-"""When messages arrive: a channel as a function from sending times to arrival times (formulations 10).
+"""When messages arrive: a channel as a function from sending times to arrival times (equations, section 10).
 
 What a message says changes nothing about when it arrives. So all arrivals of a run are worked out before it, once, from
 the lane's own random streams.
@@ -92,7 +92,7 @@ def _recorded_arrivals_s(spec: ChannelSpec, sent_s: Floats, outages_s: Floats) -
 
 
 def delays_s(spec: ChannelSpec, n: int, draws: np.random.Generator) -> Floats:
-    """One-way latencies (s) of the first `n` messages or segments."""
+    """One-way latencies (s) of the first `n` messages or segments (equation 10.4)."""
     match spec.latency_kind:
         case "exponential":
             return spec.latency_s * draws.standard_exponential(n)
@@ -108,7 +108,9 @@ def delays_s(spec: ChannelSpec, n: int, draws: np.random.Generator) -> Floats:
 
 @njit(cache=True)
 def through_link(sent_s: Floats, rate_per_s: float, queue: int, leave_s: Floats) -> None:
-    """When messages leave a link that passes `rate_per_s` (0: any) and holds `queue`, into `leave_s`; inf: dropped."""
+    """When messages leave a link that passes `rate_per_s` (0: any) and holds `queue`, into `leave_s` (equation 10.5);
+    inf: dropped.
+    """
     free_s = -np.inf
     for i in range(len(sent_s)):
         if rate_per_s <= 0.0:
@@ -142,15 +144,17 @@ def newest_at(arrival_s: Floats, at_s: Floats, sent_before: NDArray[np.int64]) -
     newer one changes nothing.
     """
     newest = np.full(len(at_s), -1, dtype=np.int64)
-    _fill_newest(arrival_s, np.asarray(at_s, dtype=float), sent_before, newest)
+    fill_newest(arrival_s, np.asarray(at_s, dtype=float), sent_before, newest)
     return newest
 
 
 @njit(cache=True)
-def _fill_newest(arrival_s: Floats, at_s: Floats, sent_before: NDArray[np.int64], newest: NDArray[np.int64]) -> None:
+def fill_newest(arrival_s: Floats, at_s: Floats, sent_before: NDArray[np.int64], newest: NDArray[np.int64]) -> None:
+    """`newest_at`, into `newest`."""
     held, n = -1, len(at_s)
     # First time at which each message may be there, then the newest up to every time.
-    best = np.full(n, -1, dtype=np.int64)
+    best = newest
+    best[:] = -1
     place = 0
     for m in range(len(arrival_s)):
         while place < n and sent_before[place] <= m:

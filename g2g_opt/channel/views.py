@@ -20,9 +20,9 @@ from g2g_opt.datacenter.record import OfflineDatacenterState
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.base import GridState
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.setup import GridSetup
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -35,9 +35,14 @@ class SeenLinks(Protocol):
     tables: RunTables
     tick: int
 
-    def seen_site_tick(self, place: int) -> int: ...
-    def site_every(self, place: int) -> int: ...
-    def time_s(self, tick: int) -> float: ...
+    def seen_site_tick(self, place: int) -> int:
+        """The tick of the newest figures of a site (its place in the run) that are there."""
+
+    def site_every(self, place: int) -> int:
+        """Ticks from one step of a site to the next."""
+
+    def time_s(self, tick: int) -> float:
+        """Time of a tick (s)."""
 
 
 def physical(component: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Regulators that follow the voltages: one step of one regulator at a time (formulations 4, AdaptiveTap)."""
+"""Regulators that follow the voltages: one step of one regulator at a time (equation 4.7)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.parts import Regulator
 from g2g_opt.clock import SimulationClock
 from g2g_opt.controller.base import Controller
 from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.datacenter.command import DatacenterCommand
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.events import EventEmitter
-from g2g_opt.grid.circuit_parts import Regulator
 from g2g_opt.grid.command import GridCommand, SetTaps
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.quantities import BandVoltagePu, ErrorPu, TimeS, check_quantities
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

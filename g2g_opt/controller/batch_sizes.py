@@ -50,9 +50,9 @@ class FeasibleTable:
         return FeasibleTable(sizes, midpoints)
 
     def nearest(self, log2_batch: Floats) -> Ints:
-        """Feasible batch size nearest to 2**x, shape (scenario, model), by distance in batch size.
+        """Feasible batch size nearest to 2**x, shape (scenario, model), by distance in batch size (equation 4.6).
 
-        Of two equally near sizes it is the smaller one (formulations 4).
+        Of two equally near sizes it is the smaller one (equations, section 4).
         """
         place = (np.exp2(log2_batch)[:, :, None] > self.midpoints).sum(axis=2)
         nearest: Ints = self.sizes[self._rows, place]

@@ -1,7 +1,7 @@
 """Batch sizes as an affine function of published context: no voltage is measured, no feeder model is run.
 
 x = clip(offset + gain z, 0, 1), z = (context - center) / scale, batch = the feasible size whose level is next to x
-(formulations 9.5, with batch sizes in the place of shifts; 9.6: a policy sees what was published before it acts).
+(equation 9.5, with batch sizes in the place of shifts; 9.6: a policy sees what was published before it acts).
 The level of a size is its power between that of the smallest (0) and of the largest (1).
 """
 
@@ -39,7 +39,7 @@ DAY_S = 86400.0
 
 
 def affine_level(context: Floats, center: Floats, scale: Floats, offset: Floats, gain: Floats) -> Floats:
-    """x = clip(offset + gain (context - center) / scale, 0, 1), shape (scenario, output).
+    """x = clip(offset + gain (context - center) / scale, 0, 1), shape (scenario, output) (equation 4.10).
 
     `context` has shape (scenario, feature), in raw units; `gain` (output, feature); the rest (feature,) or (output,).
     """
@@ -47,7 +47,7 @@ def affine_level(context: Floats, center: Floats, scale: Floats, offset: Floats,
 
 
 def batch_at_level(level: Floats, sizes: Sequence[Ints], levels: Sequence[Floats], rounding: Rounding) -> Ints:
-    """Batch size at each level, shape (scenario, output); `sizes` and `levels` are by output.
+    """Batch size at each level, shape (scenario, output) (equation 4.11); `sizes` and `levels` are by output.
 
     Of two equally near sizes it is the smaller one; a level that is met up to rounding counts as met.
     """

@@ -1,4 +1,4 @@
-"""Replicas move between sites when batch sizes alone no longer help (formulations 4, load shift)."""
+"""Replicas move between sites when batch sizes alone no longer help (equation 4.9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Online feedback optimisation of batch sizes, one controller per site (formulations 4.1 to 4.3)."""
+"""Online feedback optimisation of batch sizes, one controller per site (equations 4.1 to 4.3)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ONLY = np.zeros(1, dtype=np.int64)
 
 @dataclass(frozen=True)
 class OFOConfig:
-    """Tuning (formulations 4): step sizes rho_x, rho_v, rho_l, weights w_T, w_S, scale k_v, band (pu).
+    """Tuning (equations, section 4): step sizes rho_x, rho_v, rho_l, weights w_T, w_S, scale k_v, band (pu).
 
     Slopes are measured with `sensitivity_perturbation_kw` at the first step and every
     `sensitivity_update_interval` control steps after it (0: only once).
@@ -82,7 +82,7 @@ def start_state(log2_batch: Floats) -> OFOState:
 
 
 def ofo_rows(specs: Sequence[InferenceModelSpec], curves: LogisticModelStore, site: int = 0) -> OFORows:
-    """Rows of one site's models; x ranges over the union of their feasible batch sizes (formulations 4).
+    """Rows of one site's models; x ranges over the union of their feasible batch sizes (equations, section 4).
 
     Whatever x is, a model is only ever sent one of its own feasible batch sizes.
     """

@@ -1,4 +1,4 @@
-"""The update rules of OFO (4.1 to 4.3), compiled, for one site as for all sites of a batch.
+"""The update rules of OFO (equations 4.1 to 4.3), compiled, for one site as for all sites of a batch.
 
 Voltages come as (bus-phase, scenario), sites as places in the last axis, and models as rows: one for every model at
 every site, with `site[row]` saying where it runs.
@@ -23,7 +23,7 @@ Bools = NDArray[np.bool_]
 def update_voltage_duals(
     dual_low: Floats, dual_high: Floats, voltage_pu: Floats, rows: Ints, step_size: float, v_min: float, v_max: float
 ) -> Bools:
-    """lambda <- [lambda + rho_v (distance outside the band)]+ for both limits, in place (4.1).
+    """lambda <- [lambda + rho_v (distance outside the band)]+ for both limits, in place (equation 4.1).
 
     The multipliers have shape (bus-phase, scenario); their voltages (pu) are rows `rows` of `voltage_pu`. Returns in
     which scenarios a voltage is outside the band.
@@ -72,7 +72,7 @@ class OFORows(NamedTuple):
 def _slope(rows: OFORows, kind: int, r: int, x: float) -> float:
     """dy/dx of a row's curve of one kind (0 power, 1 latency, 2 throughput) at x = log2(batch size)."""
     if rows.n_knots[kind, r] == 0:
-        # s (1 - s) of the logistic s is (1 - tanh^2) / 4, which cannot overflow (2.1).
+        # s (1 - s) of the logistic s is (1 - tanh^2) / 4, which cannot overflow (equation 2.1).
         half = np.tanh(0.5 * rows.steepness[kind, r] * (x - rows.midpoint[kind, r]))
         slope: float = 0.25 * rows.amplitude[kind, r] * rows.steepness[kind, r] * (1.0 - half * half)
         return slope
@@ -153,7 +153,7 @@ _read_step = reader(OFOStep)
 
 @inner
 def _voltage_pull(o: OFOStep) -> None:
-    """(lambda_hi - lambda_lo)' H of every site (4.2) into `pull`."""
+    """(lambda_hi - lambda_lo)' H of every site (equation 4.2) into `pull`."""
     n_sites = len(o.column)
     low, high, slopes, column, pull = o.dual_low, o.dual_high, o.slopes, o.column, o.pull
     for phase in range(3):
@@ -174,7 +174,7 @@ def _voltage_pull(o: OFOStep) -> None:
 
 @kernel
 def ofo_step(packed: Ints) -> None:
-    """Latency multipliers (4.1), gradient (4.2), primal step and nearest feasible batch size (4.3) of an `OFOStep`.
+    """Multipliers of latency, gradient, primal step and nearest feasible size of an `OFOStep` (equations 4.1 to 4.3).
 
     A latency that is NaN (no replicas) leaves its multiplier. `at_best` [row] says that voltages pull at the model, and
     it already runs at the feasible size that is best for them: the last one in the direction of the pull, or of a model
@@ -236,8 +236,8 @@ def _best_size(
 ) -> tuple[float, float]:
     """Log2 of the feasible size with the least Lagrangian, the nearest of equal ones, and the mean slope towards it.
 
-    The Lagrangian is what (4.2) is the gradient of, but for the weight on moving. `of_power` and `of_throughput` are
-    its weights of a replica's power and throughput.
+    The Lagrangian is what equation 4.2 is the gradient of, but for the weight on moving. `of_power` and `of_throughput`
+    are its weights of a replica's power and throughput.
     """
     here = _lagrangian(rows, r, x, of_power, of_throughput, dual)
     best, least = x, np.inf

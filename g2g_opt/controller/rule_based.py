@@ -1,4 +1,4 @@
-"""Droop: batch sizes follow the worst voltage violation (formulations 4, droop)."""
+"""Droop: batch sizes follow the worst voltage violation (equations 4.4, 4.5)."""
 
 from __future__ import annotations
 

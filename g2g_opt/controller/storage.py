@@ -1,4 +1,4 @@
-"""Storage follows the voltage at its own bus: Q-V or P-V droop (formulations 4)."""
+"""Storage follows the voltage at its own bus: Q-V or P-V droop (equations, section 4)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ class StorageDroopConfig:
 
 
 def storage_droop(voltage_pu: Floats, limit: Floats, gain_per_pu: Floats, config: StorageDroopConfig) -> Floats:
-    """Output (kvar or kW, injection positive) per storage from its local voltage (pu); arrays of one shape."""
+    """Output (kvar or kW, injection positive) per storage from its local voltage (pu) (equation 4.8); arrays of one
+    shape.
+    """
     error = config.v_ref - voltage_pu
     beyond = np.sign(error) * np.maximum(np.abs(error) - config.deadband_pu, 0.0)
     lowest = -limit if config.allow_negative_output else np.zeros_like(limit)

@@ -12,7 +12,7 @@ from g2g_opt.datacenter.command import DatacenterCommand
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.base import GridBackend
 from g2g_opt.grid.command import GridCommand, SetTaps
-from g2g_opt.grid.config import TapSchedule
+from g2g_opt.tap_position import TapSchedule
 
 
 class TapScheduleController(Controller[DatacenterBackend[Any], GridBackend[Any]]):

@@ -67,7 +67,7 @@ class ReplicaSchedule:
     @overload
     def count_at(self, t: Floats) -> Floats: ...
     def count_at(self, t: float | Floats) -> float | Floats:
-        """Replicas at time `t` (s), not rounded; the target holds from the instant of a step on."""
+        """Replicas at time `t` (s), not rounded (equation 2.9); the target holds from the instant of a step on."""
         times = np.asarray(t, dtype=np.float64)
         count = np.full(times.shape, float(self.initial))
         level = self.initial
@@ -80,6 +80,16 @@ class ReplicaSchedule:
             count += done * (target - level)
             level = target
         return count if times.ndim else float(count)
+
+    def level_over(self, first_s: float, last_s: float) -> int | None:
+        """Replicas from `first_s` to `last_s` (s) if they are the same all along, else None."""
+        level = self.initial
+        for target, t_start, t_end in self.ramps:
+            if t_end <= first_s:
+                level = target
+            elif t_start <= last_s:
+                return None
+        return int(level)
 
     def max_count_from(self, t: float) -> int:
         """Most replicas at time `t` (s) or later, rounded up."""
@@ -107,7 +117,7 @@ class TrainingRun:
         return TrainingSchedule(((self, t_start, t_end),))
 
     def eval_power(self, t: float | Floats, t_start: float, t_end: float) -> float | Floats:
-        """Power of all its GPUs (W) at time `t` (s) if it runs from `t_start` to `t_end`; 0 outside.
+        """Power of all its GPUs (W) at time `t` (s) if it runs from `t_start` to `t_end` (equation 2.10); 0 outside.
 
         The trace begins at `t_start` and repeats.
         """

@@ -1,13 +1,15 @@
-"""Power of a fleet of servers (formulations 2): the arithmetic, once, for one site and for many at a time."""
+"""Power of a fleet of servers (equations, section 2): the arithmetic, once, for one site and for many at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.records import Ints1, Ints2, Ints3, pack, reader
 from g2g_opt.datacenter.layout import ServerPool
 
 Floats = NDArray[np.float64]
@@ -15,57 +17,75 @@ Ints = NDArray[np.int64]
 
 
 def servers_needed(n_replicas: Ints, gpus_per_replica: Ints, gpus_per_server: int) -> Ints:
-    """Whole servers ceil(n_i k_i / g) per [step, model]."""
+    """Whole servers ceil(n_i k_i / g) per [step, model] (equation 2.3)."""
     return -(-(n_replicas * gpus_per_replica) // gpus_per_server)
 
 
-def active_replicas(n_servers: Ints, gpus_per_replica: Ints, gpus_per_server: int) -> Ints:
-    """Replicas that run on `n_servers` whole servers per [step, model]: a server that is on is filled."""
+def active_replicas(n_servers: Ints, gpus_per_replica: Ints, gpus_per_server: Ints | int) -> Ints:
+    """Replicas that run on `n_servers` whole servers per [step, model] (equation 2.4): one that is on is filled."""
     return n_servers * gpus_per_server // gpus_per_replica
 
 
 def claims(n_servers: Ints, pool: ServerPool) -> Ints:
-    """Server counts (step, model, 3) for server needs (step, model).
+    """Server counts (step, model, 3) for server needs (step, model) (equation 2.3).
 
     Models claim in the order given (alphabetical), each taking from phase A, B, C, A, ... and passing over a phase that
-    is used up (formulations 2). The caller checks that there are enough.
+    is used up (equations, section 2). The caller checks that there are enough.
     """
     claimed = np.zeros((*n_servers.shape, 3), dtype=np.int64)
-    _claim(np.ascontiguousarray(n_servers), np.array(pool.n_servers_by_phase), claimed)
+    by_phase, free = np.array(pool.n_servers_by_phase), np.zeros(3, dtype=np.int64)
+    _claim(pack(_Claims(np.ascontiguousarray(n_servers), by_phase, free, claimed)).words)
     return claimed
 
 
+class _Claims(NamedTuple):
+    needed: Ints2
+    pool: Ints1
+    free: Ints1
+    claimed: Ints3
+
+
+_read_claims = reader(_Claims)
+
+
 @kernel
-def _claim(needed: Ints, pool: Ints, claimed: Ints) -> None:
-    free = np.zeros(3, dtype=np.int64)
+def _claim(packed: Ints) -> None:
+    t = _read_claims(packed)
+    needed, free, claimed = t.needed, t.free, t.claimed
     for step in range(len(needed)):
         same = step > 0
         for model in range(needed.shape[1]):
             same = same and needed[step, model] == needed[step - 1, model]
         for phase in range(3):
-            free[phase] = pool[phase]
+            free[phase] = t.pool[phase]
         for model in range(needed.shape[1]):
             if same:
                 for phase in range(3):
                     claimed[step, model, phase] = claimed[step - 1, model, phase]
                 continue
-            left = needed[step, model]
-            while left > 0:
-                # As many whole rounds as every phase with a server left can give, or the last part of one.
-                n_open, least = 0, left
-                for phase in range(3):
-                    if free[phase] > 0:
-                        n_open += 1
-                        least = min(least, free[phase])
-                if n_open == 0:
-                    break
-                rounds = min(left // n_open, least)
-                for phase in range(3):
-                    if free[phase] > 0 and (rounds > 0 or left > 0):
-                        taken = rounds if rounds > 0 else 1
-                        free[phase] -= taken
-                        claimed[step, model, phase] += taken
-                        left -= taken
+            claim_servers(needed[step, model], free, claimed[step, model])
+
+
+@inner
+def claim_servers(left: int, free: Any, claimed: Any) -> None:
+    """Take `left` servers out of `free` (3,) and add them to `claimed` (3,): as many whole rounds as every phase with a
+    server left can give, or the last part of one.
+    """
+    while left > 0:
+        n_open, least = 0, left
+        for phase in range(3):
+            if free[phase] > 0:
+                n_open += 1
+                least = min(least, free[phase])
+        if n_open == 0:
+            break
+        rounds = min(left // n_open, least)
+        for phase in range(3):
+            if free[phase] > 0 and (rounds > 0 or left > 0):
+                taken = rounds if rounds > 0 else 1
+                free[phase] -= taken
+                claimed[phase] += taken
+                left -= taken
 
 
 def first_ranks(servers: Ints) -> Ints:
@@ -75,7 +95,7 @@ def first_ranks(servers: Ints) -> Ints:
 
 @inner
 def server_power_w(total: float, square: float, gpus: int, noise_fraction: float, noise: float) -> float:
-    """Power (W) of servers whose GPUs draw `total` W per GPU in all, with squares summing to `square`.
+    """Power (W) of servers whose GPUs draw `total` W per GPU in all, with squares summing to `square` (equation 2.5).
 
     Server noise is drawn as the sum over a phase's servers, which has the same distribution as a draw per server:
     variance sigma^2 sum (g a_s T)^2. `noise` is a standard normal.
@@ -132,7 +152,8 @@ def fleet_power_w(
 def ranked_power_sum(
     template_w: Floats, first_step: int, amplitude: Floats, offset: Floats, low: Ints, high: Ints, squares: bool
 ) -> tuple[Floats, Floats]:
-    """Sums over the servers of ranks low <= r < high, per step, of a_r T(t) (W per GPU) and of its square (W^2).
+    """Sums over the servers of ranks low <= r < high, per step, of a_r T(t) (W per GPU) and of its square (W^2)
+    (equation 2.5).
 
     `template_w` is periodic, `offset` gives each server's start as a fraction of its period. The squares are zeros
     unless asked for.

@@ -1,4 +1,4 @@
-"""`OfflineDatacenter`: a site that replays measured power and latency at controlled batch sizes (formulations 2)."""
+"""`OfflineDatacenter`: a site that replays measured power and latency at its batch sizes (equations, section 2)."""
 
 from __future__ import annotations
 

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from g2g_opt.circuit.element_names import check_name
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Bus
 from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit, check_name
-from g2g_opt.grid.circuit_parts import Bus
 from g2g_opt.grid.profile import PowerProfile
 from g2g_opt.grid.storage import EnergyStorage
 
 Connection = Literal["wye", "delta"]
 Pairs = tuple[tuple[int, int], ...]
 
-# Real power supplies draw constant power over a wide band; OpenDSS's own default of 0.95 to 1.05 does not (5.2).
+# Real power supplies draw constant power over a wide band; OpenDSS's own default of 0.95 to 1.05 does not (equation
+# 5.2).
 CONSTANT_POWER_WINDOW_PU = (0.80, 1.20)
 
 

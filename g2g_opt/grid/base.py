@@ -17,7 +17,7 @@ from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.command import GridCommand
-from g2g_opt.grid.config import TapPosition
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.storage import EnergyStorage
+from g2g_opt.tap_position import TapPosition
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.grid.circuit_parts import Bus
+from g2g_opt.circuit.parts import Bus
 
 Complexes = NDArray[np.complex128]
 Floats = NDArray[np.float64]

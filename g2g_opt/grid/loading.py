@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_branches import read_branches
-from g2g_opt.grid.circuit_parts import Branch
+from g2g_opt.circuit.branches import read_branches
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Branch
 from g2g_opt.limits import RatingBasis
 
 Complexes = NDArray[np.complex128]
@@ -75,7 +75,7 @@ def judged_conductors(branch: Branch, rating: JudgedRating) -> Iterator[tuple[in
 
 
 class BranchLoading:
-    """Currents over ratings of all closed branches with a rating, for many solutions at once.
+    """Currents over ratings of all closed branches with a rating, for many solutions at once (equation 3.4).
 
     The loading of a branch is its largest phase-conductor current over the rating of its terminal: of a line (and of
     whatever else has two ends) at the first one, of a transformer at all windings. Built from the branches' present

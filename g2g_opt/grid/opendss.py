@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.own_units import OwnUnits
 from g2g_opt.clock import SimulationClock, as_period
 from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, PowerFlowError, unknown_name
@@ -18,22 +20,20 @@ from g2g_opt.events import EventEmitter
 from g2g_opt.feeder import Feeder, find_feeder
 from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, LOAD_POWER_FACTOR, AttachmentBook, check_window
 from g2g_opt.grid.base import GridBackend, GridState, PowerSamples
-from g2g_opt.grid.circuit import Circuit
 from g2g_opt.grid.command import GridCommand, SetStoragePower, SetTaps
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import Generator
-from g2g_opt.grid.held_series import HeldSeries, LoadShares, UnitShares
 from g2g_opt.grid.injections import InjectionPowers
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.load import ExternalLoad
-from g2g_opt.grid.own_units import OwnUnits
 from g2g_opt.grid.record import GridRecord, StepWatch
 from g2g_opt.grid.regulators import RegulatorBank
 from g2g_opt.grid.sensitivity import measure_slopes, measure_tap_slopes
 from g2g_opt.grid.served import OwnLoadCheck, ServedCheck
 from g2g_opt.grid.setup import GridSetup, Unserved
 from g2g_opt.grid.storage import EnergyStorage
+from g2g_opt.held_series import HeldSeries, LoadShares, UnitShares
 from g2g_opt.limits import RatingBasis
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ class OpenDSSGrid(GridBackend[GridState]):
     `exclude_buses`) or `dss_case_dir` and `dss_master_file`. `dss_controls` lets the circuit's own controls act, which
     come to rest with the sites' first power before time is counted. `tolerance` is OpenDSS's solution tolerance;
     `constant_power_window_pu` the band in which everything attached draws constant power. `unserved`: when an attached
-    load leaves it and is served something else than asked (5.2), "raise" a `PowerFlowError`, or "record" it in
+    load leaves it and is served something else than asked (equation 5.2), "raise" a `PowerFlowError`, or "record" it in
     `served`; the feeder's own loads are recorded, in `own_loads`. `record_loading` records loadings at every step, as
     shares of `rating_basis` ratings. `enforce_tap_range=False` lets taps leave their range. `own_load_share` is that of
     the feeder's own loads (fixed ones keep all), `own_sun_share` of its PV systems' irradiance, beside which its
@@ -383,7 +383,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         return slopes
 
     def estimate_tap_sensitivity(self) -> Floats:
-        """Voltage change (pu) per tap step, shape (len(v_index), regulator in the feeder's order) (5.4)."""
+        """Voltage change (pu) per tap step, shape (len(v_index), regulator in the feeder's order) (equation 5.4)."""
         seen = self.voltages_vector()
         slopes = measure_tap_slopes(self._running(), self.feeder.regulators, self._monitored_pu)
         self._vector = seen

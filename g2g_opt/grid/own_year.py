@@ -16,10 +16,10 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.elements import elements, load_branches
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import LoadBranch
 from g2g_opt.errors import InputError, listed
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_parts import LoadBranch
-from g2g_opt.grid.circuit_reading import elements, load_branches
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

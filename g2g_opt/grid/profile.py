@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.csv_files import csv_rows
 from g2g_opt.errors import InputError
-from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.held_series import HeldSeries
 from g2g_opt.power_shape import PowerShape
 from g2g_opt.quantities import ScheduleTimeS, SignedPowerKw, check_array, check_number
 from g2g_opt.reading import TABLE_BYTES_MAX, finite_number, read_text

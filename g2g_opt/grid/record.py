@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.grid.base import BusVoltages, GridState
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.loading import BranchLoading
+from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.config import TapPosition
+from g2g_opt.tap_position import TapPosition
 
 _PHASE_LETTER = {1: "a", 2: "b", 3: "c"}
 

@@ -1,4 +1,4 @@
-"""Is what was served what was asked? (formulations 5.2)"""
+"""Is what was served what was asked? (equation 5.2)"""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.elements import load_branches
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.attachments import Attachment
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_reading import load_branches
 
 Complexes = NDArray[np.complex128]
 Floats = NDArray[np.float64]
@@ -21,8 +21,8 @@ SERVED_TOLERANCE = 1e-3  # share of the asked power that may be missing
 class ServedCheck:
     """Finds what was attached and served something else than it asked for, over whole stretches of solutions.
 
-    What a load branch draws follows from its voltage (5.1): S inside its window, an impedance outside. So the check
-    needs no further answer of OpenDSS. `unserved_steps` counts the solutions in which something attached got more
+    What a load branch draws follows from its voltage (equation 5.1): S inside its window, an impedance outside. So the
+    check needs no further answer of OpenDSS. `unserved_steps` counts the solutions in which something attached got more
     than 0.1 % less or more than it asked for; `worst` is the worst one, `first` the first (None without).
     """
 
@@ -146,7 +146,7 @@ class OwnLoadCheck:
 
 
 def served_share(voltage_pu: Floats, low_pu: Floats, high_pu: Floats) -> Floats:
-    """Served over asked power of model-1 load branches at voltages in pu of the branch's base, by (5.1)."""
+    """Served over asked power of model-1 load branches at voltages in pu of the branch's base, by equation 5.1."""
     steep = (1.0 / low_pu - 0.5) / (low_pu - 0.5)
     current_below = np.where(voltage_pu <= 0.5, voltage_pu, 0.5 + steep * (voltage_pu - 0.5))
     above = np.where(voltage_pu > high_pu, (voltage_pu / high_pu) ** 2, 1.0)

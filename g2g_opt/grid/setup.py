@@ -10,16 +10,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import AttachmentBook
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.config import TapPosition
-from g2g_opt.grid.held_series import LoadShares, UnitShares
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.loading import BranchLoading, JudgedRating, judged_ratings
 from g2g_opt.grid.regulators import RegulatorBank
+from g2g_opt.held_series import LoadShares, UnitShares
 from g2g_opt.limits import RatingBasis
+from g2g_opt.tap_position import TapPosition
 
 Unserved = Literal["raise", "record"]
 

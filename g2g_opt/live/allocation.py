@@ -39,6 +39,7 @@ class ProportionalRule:
         check_quantities(self)
 
     def allocate(self, reports: Mapping[str, NodeReport], time_s: float) -> Mapping[str, float]:
+        """Caps (kW) by name, of nodes that reported."""
         available_kw = sum(report.available_kw for report in reports.values())
         share = min(1.0, self.limit_kw / available_kw) if available_kw > 0.0 else 1.0
         return {name: share * report.available_kw for name, report in reports.items()}

@@ -33,7 +33,8 @@ class LiveClients:
     """What the clients of a case measure and give in a live run of `period_s`, and by what rule an allocator caps them.
 
     It is an `AllocationRule`: of units that were not heard of it takes what it last heard (at first their size), and
-    loads as they are. Rows of the curves pass one a period from when `run_grid` begins.
+    loads as they are. Rows of the curves pass one a period from when `run_grid` begins, or, for an allocator whose
+    clients are elsewhere, from when it first hears of one.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class LiveClients:
 
     def allocate(self, reports: Mapping[str, NodeReport], time_s: float) -> Mapping[str, float]:
         """Caps (kW) of the clients that were heard of; `G2GError` if there are none that keep the band."""
+        # An allocator by itself begins with the first report.
+        self._began_s = min(self._began_s, time_s)
         available_kw, voltage_pu = self._seen.available_kw.copy(), self._seen.voltage_pu.copy()
         for k, name in enumerate(self.case.names):
             if name in reports:

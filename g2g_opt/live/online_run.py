@@ -20,7 +20,7 @@ from g2g_opt.live.record import LiveRecorder
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate_assembled
+from g2g_opt.simulation import simulate_assembled
 from g2g_opt.site import GPUS_PER_SERVER, Site
 
 

@@ -117,6 +117,7 @@ class DatagramRoute:
         self._port, self.peer = port, peer
 
     def send(self, data: bytes) -> None:
+        """Send a message to the peer."""
         self._port.send_to(data, self.peer)
 
     def close(self) -> None:
@@ -149,6 +150,7 @@ class StreamEnd(asyncio.BufferedProtocol):
         self.heard_s = asyncio.get_running_loop().time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio once the connection is there."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         # A few messages under way are enough: what is older than those is overtaken anyway.
@@ -158,10 +160,12 @@ class StreamEnd(asyncio.BufferedProtocol):
         self._began(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
+        """Where asyncio puts what it reads."""
         # Of its own: asyncio would make one of 256 KiB for each message that comes.
         return self._buffer
 
     def buffer_updated(self, n_bytes: int) -> None:
+        """Called by asyncio when so many bytes were read: every whole message among them is taken."""
         try:
             for message in self._frames.take(bytes(self._buffer[:n_bytes])):
                 self._take(message, self)
@@ -171,14 +175,17 @@ class StreamEnd(asyncio.BufferedProtocol):
             self.close()
 
     def pause_writing(self) -> None:
+        """Called by asyncio while the other side does not read: messages wait from now on."""
         self._paused = True
 
     def resume_writing(self) -> None:
+        """Called by asyncio when there is room again: what waits is sent."""
         self._paused = False
         while self._waiting and not self._paused:
             self._write(self._waiting.popleft())
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Called by asyncio once the connection is gone; what waits is counted as lost."""
         self._transport = None
         self._tally["disconnected"] += 1
         self._tally["queue_full"] += len(self._waiting)

@@ -1,4 +1,4 @@
-"""Service metrics of the sites (formulations 3): throughput, latency misses, batch switching."""
+"""Service metrics of the sites (equations, section 3): throughput, latency misses, batch switching."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Series:
 
 
 def throughput_tps(batch: Floats, replicas: Floats, itl_s: Floats) -> Floats:
-    """n batch / ITL (tokens/s), and 0 where a model has no replica or no latency; arrays of one shape."""
+    """n batch / ITL (tokens/s), 0 where a model has no replica or no latency (equation 2.8); arrays of one shape."""
     serving = (replicas > 0) & (batch > 0) & np.isfinite(itl_s) & (itl_s > 0)
     return np.divide(batch * replicas, itl_s, out=np.zeros(np.shape(batch)), where=serving)
 
@@ -55,7 +55,7 @@ def throughput_tps(batch: Floats, replicas: Floats, itl_s: Floats) -> Floats:
 def compute_performance_stats(
     dc_states: Sequence[LLMDatacenterState], *, itl_deadline_s_by_model: Mapping[str, float]
 ) -> PerformanceStats:
-    """Service metrics of `SimulationLog.dc_states` (all sites) or of one site's states.
+    """Service metrics of `SimulationLog.dc_states` (all sites) or of one site's states (equation 3.3).
 
     Raises `InputError` if there are no states or a served model has no deadline.
     """

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.parts import Bus, phase_letter
 from g2g_opt.errors import InputError
-from g2g_opt.grid.circuit_parts import Bus, phase_letter
 from g2g_opt.grid.profile import HeldProfile
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.metrics.rapid_voltage_change import WINDOW_S, change_pu

@@ -58,7 +58,8 @@ def levels_pu(voltage_pu: Floats, dt_s: Fraction) -> Floats:
 
 
 def largest_changes(voltage_pu: Floats, dt_s: Fraction, broken_at: Ints) -> tuple[Floats, Ints]:
-    """Largest change within a window by node (pu of nominal), and the step at which its later level begins.
+    """Largest change within a window by node (pu of nominal), and the step at which its later level begins (equation
+    3.9).
 
     `voltage_pu` (step, node); `broken_at` are the steps from which on something else holds than before that is no
     rapid change of the load (a tap has moved, the next hour of a profile begins): no level before one of them is

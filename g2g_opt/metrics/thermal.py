@@ -1,4 +1,4 @@
-"""Loading of lines and transformers over a run (formulations 3)."""
+"""Loading of lines and transformers over a run (equations, section 3)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from g2g_opt.circuit.parts import phase_letter
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Moment, since_start
-from g2g_opt.grid.circuit_parts import phase_letter
 from g2g_opt.grid.record import GridRecord
 
 
@@ -67,7 +67,7 @@ def find_worst_loading(record: GridRecord, dt_s: float, kind: str = "", emergenc
 
 
 def overload_time_s(record: GridRecord, dt_s: float, limit_pu: float, kind: str = "") -> float:
-    """Time (s) in which any branch of `kind` carries more than `limit_pu` of its rating."""
+    """Time (s) in which any branch of `kind` carries more than `limit_pu` of its rating (equation 3.5)."""
     if record.loading is None:
         raise InputError("loadings were not recorded; build the grid with record_loading=True")
     columns = [i for i, name in enumerate(record.loading.names) if is_of_kind(name, kind)]

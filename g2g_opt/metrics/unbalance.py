@@ -34,7 +34,8 @@ _A = np.exp(2j * np.pi / 3.0)
 
 
 def negative_sequence_unbalance(voltage_v: Complexes) -> Floats:
-    """Negative over positive sequence (share) of complex voltages (V or pu) of shape (..., 3); NaN without voltage.
+    """Negative over positive sequence (share) of complex voltages (V or pu) of shape (..., 3) (equation 3.6); NaN
+    without voltage.
 
     The larger of the two rotations is the positive one: which way a bus numbers its phases is no unbalance.
     """
@@ -45,7 +46,7 @@ def negative_sequence_unbalance(voltage_v: Complexes) -> Floats:
 
 
 def negative_sequence_unbalance_of_magnitudes(line_to_line_v: Floats) -> Floats:
-    """As `negative_sequence_unbalance`, from magnitudes between phases (V or pu), shape (..., 3).
+    """As `negative_sequence_unbalance`, from magnitudes between phases (V or pu), shape (..., 3) (equation 3.7).
 
     Three lengths fix the triangle of voltages, so that no angle is needed:
     sqrt((1 - sqrt(3 - 6 b)) / (1 + sqrt(3 - 6 b))) with b = sum of fourth powers over the square of the sum of squares
@@ -61,13 +62,13 @@ def negative_sequence_unbalance_of_magnitudes(line_to_line_v: Floats) -> Floats:
 
 def nema_unbalance(voltage_v: Complexes) -> Floats:
     """Largest deviation of the line-to-line magnitudes from their mean, over the mean (share), of complex voltages to
-    neutral or ground (V or pu) of shape (..., 3); NaN without voltage.
+    neutral or ground (V or pu) of shape (..., 3) (equation 3.8); NaN without voltage.
     """
     return nema_unbalance_of_magnitudes(np.abs(voltage_v - np.roll(voltage_v, -1, axis=-1)))
 
 
 def nema_unbalance_of_magnitudes(line_to_line_v: Floats) -> Floats:
-    """As `nema_unbalance`, from magnitudes between phases (V or pu), shape (..., 3)."""
+    """As `nema_unbalance`, from magnitudes between phases (V or pu), shape (..., 3) (equation 3.8)."""
     mean = np.mean(line_to_line_v, axis=-1)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.abs(line_to_line_v - mean[..., None]).max(axis=-1) / mean)

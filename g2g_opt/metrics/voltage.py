@@ -1,4 +1,4 @@
-"""Voltage metrics (formulations 3, 3.1): pure functions of arrays, and of a run's grid states."""
+"""Voltage metrics (equations 3.1, 3.2): pure functions of arrays, and of a run's grid states."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.parts import phase_letter
 from g2g_opt.errors import InputError
 from g2g_opt.grid.base import GridState
-from g2g_opt.grid.circuit_parts import phase_letter
 from g2g_opt.grid.record import GridRecord
 
 Floats = NDArray[np.float64]
@@ -52,7 +52,7 @@ def _violation_sums(voltage_pu: Floats, v_min_pu: float, v_max_pu: float) -> tup
 
 
 def violation_integral_pu_s(voltage_pu: Floats, dt_s: float, v_min_pu: float, v_max_pu: float) -> float:
-    """Integral violation (3.1) in pu s of voltages of shape (step, bus-phase)."""
+    """Integral violation (equation 3.1) in pu s of voltages of shape (step, bus-phase)."""
     return _violation_sums(voltage_pu, v_min_pu, v_max_pu)[1] * dt_s
 
 

@@ -20,7 +20,7 @@ _STEPS_MAX = 10
 
 
 class Newton:
-    """Power flows with one admittance matrix (bus, bus) in pu, and one bus whose voltage is given."""
+    """Power flows with one admittance matrix (bus, bus) in pu, and one bus whose voltage is given (equation 5.11)."""
 
     def __init__(self, admittance_pu: csc_array, reference: int) -> None:
         self.admittance_pu = csc_matrix(admittance_pu)

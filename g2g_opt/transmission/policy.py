@@ -1,4 +1,5 @@
-"""A contextual policy as data: what it reads, how old that is, and by how much it moves which datacenter (9.5).
+"""A contextual policy as data: what it reads, how old that is, and by how much it moves which datacenter (equation
+9.5).
 
 Another program needs one call: `ContextualPolicy.load("policy.json").shift_mw({"load.West@1h": 1730.0, ...})`.
 """

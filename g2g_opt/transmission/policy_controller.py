@@ -1,4 +1,6 @@
-"""A contextual policy in the loop: it reads what the grid published before it acts, and shifts tasks (9.5, 9.6)."""
+"""A contextual policy in the loop: it reads what the grid published before it acts, and shifts tasks (equations 9.5,
+9.6).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The zones of a transmission system: lines, generators, datacenters, and where renewables stand (formulations 9)."""
+"""The zones of a transmission system: lines, generators, datacenters, and where renewables stand (equations, section
+9).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ Ints = NDArray[np.int64]
 Settings = Literal["physical", "published"]
 SETTINGS: tuple[Settings, ...] = get_args(Settings)
 
-# C = 1e-5 c, and what an MWh that is not served costs (9.7).
+# C = 1e-5 c, and what an MWh that is not served costs (equation 9.7).
 QUADRATIC_PER_MW = 1e-5
 SHED_USD_PER_MWH = 1000.0
 
@@ -82,7 +84,7 @@ class ZonalSystem:
     def reactance_rad_per_mw(self, settings: Settings) -> Floats:
         """Angle between the ends of a line (line,) per MW that it carries.
 
-        In a DC power flow it is that of x; the published study's numbers rest on 1/x (9.7).
+        In a DC power flow it is that of x; the published study's numbers rest on 1/x (equation 9.7).
         """
         own = self.reactance_pu if settings == "physical" else 1.0 / self.reactance_pu
         return np.asarray(own / self.base_mva)
@@ -110,6 +112,15 @@ class ZonalSystem:
         drawn = np.zeros((len(self.datacenters), len(self.zones)))
         drawn[np.arange(len(drawn)), self.datacenter_zone] = 1.0
         return np.asarray(load_mw + theta_mw @ drawn)
+
+
+@dataclass(frozen=True, eq=False)
+class CommitmentCosts:
+    """What conventional units (unit,) cost besides energy and starts: $/h on; shortest times on and off (h)."""
+
+    no_load_usd_per_h: Floats
+    min_up_h: Ints
+    min_down_h: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,10 +172,17 @@ def load_zonal_system() -> ZonalSystem:
     )
 
 
+def load_commitment_costs() -> CommitmentCosts:
+    """Of the bundled units, in the order of `load_zonal_system`."""
+    units = [row for row in _rows("generators.csv") if row["conventional"] == "1"]
+    up, down = (_column(units, name).astype(np.int64) for name in ("min_up_h", "min_down_h"))
+    return CommitmentCosts(_column(units, "no_load_usd_per_h"), up, down)
+
+
 def load_peak_records(settings: Settings) -> PeakRecords:
     """The 546 peak hours of 2018-01 to 2019-06: bid load at 17 h, and renewables of 16 to 17 h of the same day.
 
-    In "published" settings, renewables are those of another day, as the published study joined them (9.7).
+    In "published" settings, renewables are those of another day, as the published study joined them (equation 9.7).
     """
     system = load_zonal_system()
     loads, renewables = _rows("peak_load_bid.csv"), _rows("peak_renewables.csv")

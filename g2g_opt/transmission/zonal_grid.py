@@ -1,4 +1,4 @@
-"""A transmission grid of zones, dispatched at every step with the load there is (formulations 9.2, 9.6)."""
+"""A transmission grid of zones, dispatched at every step with the load there is (equations 9.2, 9.6)."""
 
 from __future__ import annotations
 

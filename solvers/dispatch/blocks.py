@@ -1,4 +1,5 @@
-"""One dispatch per record as blocks of a quadratic program: what plain dispatch, coordination and training share (9.2).
+"""One dispatch per record as blocks of a quadratic program: what plain dispatch, coordination and training share
+(equation 9.2).
 
 Columns of a block: p (generator), l (zone, load shed) and, with a network, theta (datacenter). Inside, power is in GW
 (or less, if the system is small) and prices in 100 $/MWh: then all figures are near one.
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import block_array, block_diag, csc_matrix, csr_array, diags_array, hstack, vstack
+from scipy.sparse.linalg import splu
 
 from solvers.dispatch.lines import Lines
 from solvers.dispatch.task_allocation import ShiftLimits
@@ -33,7 +35,7 @@ ZONES_BY_FACTORS = 15
 
 @dataclass(frozen=True, eq=False)
 class DispatchSystem:
-    """Generators and lines: min p'Cp + c'p + s'l over one hour (9.2).
+    """Generators and lines: min p'Cp + c'p + s'l over one hour (equation 9.2).
 
     `generator_zone`, `power_min_mw`, `power_max_mw`, `cost_usd_per_mwh`, `quadratic_usd_per_mw2h` (generator,);
     `shed_usd_per_mwh` prices load that is not served; `fixed_usd` is paid in every hour, whatever is dispatched.
@@ -112,8 +114,9 @@ class DispatchBlocks:
 
     Rows of a block: lines first (by angles, those with a limit only), then (with a network) shed load of zones with
     datacenters, then the latency rows. Equations: the balance (by angles, of every zone), then (with a network whose
-    sum is kept) the sum of theta, then (by angles) lines without reactance. `angle_flow` (line, column) is the flow of
-    the angles' columns, without what phase shifters push; empty by transfer factors.
+    sum is kept) the sum of theta, then (by angles) lines without reactance. `limited_lines` are those that have rows.
+    `angle_flow` (line, column) is the flow of the angles' columns, without what phase shifters push; empty by transfer
+    factors.
     """
 
     program: QuadraticProgram
@@ -121,6 +124,7 @@ class DispatchBlocks:
     n_equal: int
     n_rows: int
     theta_at: int
+    limited_lines: Ints
     angle_flow: csr_array
     power_mw: float
 
@@ -128,6 +132,24 @@ class DispatchBlocks:
     def objective_usd(self) -> float:
         """$ of the program's objective."""
         return self.power_mw * MONEY_USD
+
+    @property
+    def by_angles(self) -> bool:
+        """Is the power flow stated by angles?"""
+        return bool(self.angle_flow.shape[1] > 0)
+
+    def flow_of(self, lines: Lines, injected: Floats) -> Floats:
+        """Flow (record, line) of injections (record, zone), both in `power_mw`."""
+        return np.asarray(lines.flow_mw(injected * self.power_mw) / self.power_mw)
+
+    def angles_of(self, lines: Lines, injected: Floats) -> Floats:
+        """Columns of angles (record, column) at which zones inject `injected` (record, zone), in `power_mw`.
+
+        There must be no line without reactance.
+        """
+        leaves = lines.incidence.T
+        driven = injected - leaves @ lines.pushed_mw / self.power_mw
+        return np.asarray(splu(csc_matrix((leaves @ self.angle_flow)[1:])).solve(driven[:, 1:].T).T)
 
 
 def dispatch_blocks(
@@ -222,6 +244,7 @@ def dispatch_blocks(
         one_equal.shape[0],
         one_rows.shape[0],
         n_units + n_zones,
+        np.flatnonzero(limited),
         angle_flow,
         power_mw,
     )

@@ -1,6 +1,6 @@
 """Lines of a DC power flow: what they let through, by bus angles or by transfer factors.
 
-A line's flow times its reactance is the angle between its ends, less what a phase shifter in it adds (9.2):
+A line's flow times its reactance is the angle between its ends, less what a phase shifter in it adds (equation 9.2):
 
     reactance_l flow_l = angle_from - angle_to - shift_l
 
@@ -28,7 +28,7 @@ _BALANCE = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Lines:
-    """Lines between `n_zones` zones, all of them connected.
+    """Lines between `n_zones` zones, all of them connected (equation 9.7).
 
     `from_zone`, `to_zone`, `reactance`, `shift` and the flows they may carry, `flow_min_mw` and `flow_max_mw`, infinite
     where there is no limit: all (line,). Raises `SolverError` for shapes that differ and limits that contradict.
@@ -77,7 +77,8 @@ class Lines:
 
     @cached_property
     def transfer_factors(self) -> Floats:
-        """Flow (line, zone) per MW injected, for injections that sum to zero, and none from phase shifters.
+        """Flow (line, zone) per MW injected, for injections that sum to zero, and none from phase shifters (equation
+        9.10).
 
         Raises `SolverError` if angles are not determined: bars in a loop, or reactances that cancel out.
         """

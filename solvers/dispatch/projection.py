@@ -17,7 +17,8 @@ _ROUNDING_MW = 1e-6
 
 
 def project_shifts(theta_mw: Floats, limits: ShiftLimits) -> Floats:
-    """Accepted loads (record, datacenter) nearest to `theta_mw` in the 2-norm; those accepted stay as they are.
+    """Accepted loads (record, datacenter) nearest to `theta_mw` in the 2-norm (equation 9.11); those accepted stay as
+    they are.
 
     Raises `SolverError` if the projection is not certified.
     """
@@ -45,5 +46,9 @@ def project_shifts(theta_mw: Floats, limits: ShiftLimits) -> Floats:
     )
     if solution.status is not SolveStatus.OPTIMAL:
         raise SolverError(f"the projection was not certified: {solution.certificate}")
-    found[outside] = solution.x.reshape(q, n) * unit_mw
+    nearest = solution.x.reshape(q, n) * unit_mw
+    if (more := limits.broken_by(nearest)) is not None:
+        # The nearest of those that keep the stated rows; with more rows, of those that are asked for.
+        nearest = project_shifts(theta_mw[outside], more)
+    found[outside] = nearest
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 
 # Records of one program: more take more iterations for all, fewer more overhead.
 _AT_ONCE = 512
+# Records that are coordinated first where rows of latency are not all stated: they break most of those that others do.
+_FIRST = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,7 @@ class DispatchSolution:
     Prices ($/MWh) are what one more MWh of load in a zone costs: the dual of the balance less those of the line limits
     times transfer factors. `theta_mw` (record, datacenter) is there if loads were free. `solved` (record,) says where
     an optimum was certified; figures of other records are NaN. `certificates` are in $ of the records they hold
-    for, without what is paid whatever is dispatched.
+    for, without what is paid whatever is dispatched. `network` has the rows of latency that free loads asked for.
     """
 
     power_mw: Floats
@@ -41,10 +43,12 @@ class DispatchSolution:
     solved: NDArray[np.bool_]
     certificates: tuple[OptimalityCertificate, ...]
     seconds: float
+    network: DatacenterNetwork | None = None
 
 
 def solve_dispatch(system: DispatchSystem, load_mw: Floats, injected_mw: Floats) -> DispatchSolution:
-    """Dispatch (9.2) of `load_mw`, datacenters included, with `injected_mw` of renewables: both (record, zone).
+    """Dispatch (equation 9.2) of `load_mw`, datacenters included, with `injected_mw` of renewables: both (record,
+    zone).
 
     A record without a solution (more injected than lines can carry away) is marked, not raised. Raises `SolverError` if
     shapes do not fit.
@@ -55,7 +59,13 @@ def solve_dispatch(system: DispatchSystem, load_mw: Floats, injected_mw: Floats)
 def solve_ideal_coordination(
     system: DispatchSystem, load_mw: Floats, injected_mw: Floats, network: DatacenterNetwork
 ) -> DispatchSolution:
-    """The cheapest dispatch over all loads the datacenters accept (9.2, 9.3); `load_mw` is without datacenters."""
+    """The cheapest dispatch over all loads the datacenters accept (equations 9.2 to 9.4); `load_mw` is
+    without datacenters.
+    """
+    n_records = len(load_mw)
+    if network.limits.transport is not None and n_records > 2 * _FIRST:
+        few = np.linspace(0, n_records - 1, _FIRST).round().astype(np.int64)
+        network = _solve(system, load_mw[few], injected_mw[few], network).network or network
     return _solve(system, load_mw, injected_mw, network)
 
 
@@ -70,16 +80,25 @@ def _solve(
         return _as_solution(system, load_mw, injected_mw, network, nothing, np.empty((0, n_zones)), (), 0.0)
     if n_records > _AT_ONCE:
         ends = [slice(first, first + _AT_ONCE) for first in range(0, n_records, _AT_ONCE)]
-        return _join([_solve(system, load_mw[k], injected_mw[k], network) for k in ends], 0.0)
+        parts = []
+        for k in ends:
+            parts.append(_solve(system, load_mw[k], injected_mw[k], network))
+            network = parts[-1].network
+        return _join(parts, 0.0)
     blocks = dispatch_blocks(system, load_mw, injected_mw, network)
     found = solve_quadratic_program(blocks.program)
+    if network is not None and found.status is SolveStatus.OPTIMAL:
+        theta = found.x.reshape(n_records, -1)[:, blocks.theta_at : blocks.theta_at + n_centers] * blocks.power_mw
+        if (limits := network.limits.broken_by(theta)) is not None:
+            again = _solve(system, load_mw, injected_mw, replace(network, limits=limits))
+            return replace(again, seconds=again.seconds + found.seconds)
     if found.status is not SolveStatus.OPTIMAL:
         if n_records == 1:
             nothing = np.full((1, n_units + n_zones + n_centers), np.nan)
             return _as_solution(system, load_mw, injected_mw, network, nothing, np.full((1, n_zones), np.nan), (), 0.0)
         half = n_records // 2
-        parts = [_solve(system, load_mw[k], injected_mw[k], network) for k in (slice(half), slice(half, None))]
-        return _join(parts, found.seconds)
+        first = _solve(system, load_mw[:half], injected_mw[:half], network)
+        return _join([first, _solve(system, load_mw[half:], injected_mw[half:], first.network)], found.seconds)
     x = found.x.reshape(n_records, blocks.n_columns) * blocks.power_mw
     duals = found.equal_dual.reshape(n_records, blocks.n_equal) * MONEY_USD
     own_columns = n_units + n_zones + n_centers
@@ -137,6 +156,7 @@ def _as_solution(
         np.asarray(np.isfinite(x).all(axis=1)),
         certificates,
         seconds,
+        network,
     )
 
 
@@ -154,4 +174,5 @@ def _join(parts: list[DispatchSolution], spent_s: float) -> DispatchSolution:
         all_of("solved").astype(np.bool_),
         tuple(certificate for part in parts for certificate in part.certificates),
         spent_s + sum(part.seconds for part in parts),
+        parts[-1].network,
     )

@@ -1,8 +1,9 @@
-"""Ideal coordination and contextual training as they are stated (9.2, 9.3, 9.5): allocation W, shifts along links.
+"""Ideal coordination and contextual training as they are stated (equations 9.2, 9.3, 9.5): allocation W, shifts along
+links.
 
-For reading and for changing (`--statement cvxpy`); what studies run by default has neither W nor links (9.8). Over q
-records of one hour each, with p (record, generator), l (record, zone), phi (record, link), W (record, datacenter,
-user):
+For reading and for changing (`--statement cvxpy`); what studies run by default has neither W nor links (equation 9.8).
+Over q records of one hour each, with p (record, generator), l (record, zone), phi (record, link), W (record,
+datacenter, user):
 
 min  sum_i p_i'C p_i + c'p_i + s'l_i
 (1)  1'(p_i + w_i + l_i - d_i - Gamma theta_i) = 0
@@ -52,8 +53,8 @@ _TOLERANCE = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class TaskNetwork:
-    """Datacenters with all that (9.3) asks for: `zone` (datacenter,), `latency` and `allocation_mw` W0 (datacenter,
-    user), `demand_mw` delta (user,), and alpha, the allowed share of more latency.
+    """Datacenters with all that equation 9.3 asks for: `zone` (datacenter,), `latency` and `allocation_mw` W0
+    (datacenter, user), `demand_mw` delta (user,), and alpha, the allowed share of more latency.
     """
 
     zone: Ints

@@ -14,7 +14,7 @@ min  mean over i of  sum_d w_id l_id + kappa sum_m u_im
 (4) u_im >= v_im + sum_d s_imd (x_id - r_id) - max(v_max, best_im)
 (5) sum_df |B_df| <= eps
 
-It is formulations 9.5 with the batch sizes of a feeder's sites in the place of shifts. A level is the power of a
+It is equation 9.5 with the batch sizes of a feeder's sites in the place of shifts. A level is the power of a
 replica between that at the smallest batch size (0) and that at the largest (1): voltages are nearly linear in it, and
 the logarithm of throughput, measured, is concave in it, neither of which holds for log2 batch sizes.
 
@@ -121,7 +121,7 @@ def violation_rows(p: FeederPolicyProblem) -> ViolationRows:
 
 
 def solve_feeder_policy(problem: FeederPolicyProblem, *, time_limit_s: float = 120.0) -> FeederPolicySolution:
-    """The best policy on the records; `SolverError` if none was found within the time."""
+    """The best policy on the records (equation 9.12); `SolverError` if none was found within the time."""
     p, rows = problem, violation_rows(problem)
     (q, d), f, k, r = p.level.shape, p.context.shape[1], len(p.loss_slope), len(rows.record)
     one = eye_array(q * d)

@@ -3,7 +3,8 @@
 A Newton step of the program of `policy_training` falls apart. Generators and shed load have diagonal curvature, so that
 a record is a system of its zones' net injections (11 for the New York zones); each record tells the policy one small
 matrix K_i (datacenter, datacenter), and the policy's own system is sum_i K_i (x) x_i x_i'. A sparse factorisation does
-not see the last point, and pays for every entry of the policy in every record.
+not see the last point, and pays for every entry of the policy in every record. Systems of zones are dense where zones
+are few, and sparse, by angles, where the blocks state the power flow so (`zone_systems`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lu_factor, lu_solve
 
 from solvers.dispatch.blocks import DatacenterNetwork, DispatchBlocks, DispatchSystem
+from solvers.policy_training.zone_systems import AngleSystems, FactorSystems
 from solvers.quadratic.interior_point import NewtonSolve, solve_interior_point
 from solvers.quadratic.program import PointWithDuals
 
@@ -22,11 +24,10 @@ Floats = NDArray[np.float64]
 
 # A column whose bounds leave no interior is held by so much curvature instead of them.
 _FIXED, _HELD = 1e-9, 1e10
+# How near to the optimum loads are told roughly: by then most rows that it breaks are broken.
+_ROUGH = 1e-3
 # How firmly steps of y and of the policy are pulled back: policies that cost the same leave theirs open.
 _PULL, _PULL_POLICY = 1e-6, 1e-5
-# Rows that are not there (a line without a limit) weigh nothing; passes that bring rows of small systems to one size.
-_WEIGHTLESS = 1e-14
-_SCALINGS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +54,9 @@ class TrainingNewton:
     """`NewtonProgram` of a training: y (record, generator and shed) above its lower bound, then the policy's two parts.
 
     `blocks` are of all records, with theta; `base` (datacenter,) are loads without coordination, in the blocks' unit.
-    The blocks state the power flow by transfer factors. The objective is counted as a sum over records, not as their
-    mean: then prices are near one.
+    Here lines' flows are those of net injections by transfer factors, also where blocks have angles for columns: then
+    angles follow from the optimum. The objective is counted as a sum over records, not as their mean:
+    then prices are near one.
     """
 
     def __init__(
@@ -65,17 +67,35 @@ class TrainingNewton:
         base: Floats,
         terms: PolicyTerms,
     ) -> None:
-        own, n_y = blocks.program, blocks.theta_at
+        own, n_y, lines = blocks.program, blocks.theta_at, system.lines
         self.dual_size = float(len(terms.x))
-        self._terms, self._n_y, self._n_lines = terms, n_y, len(system.lines)
+        self._blocks, self._lines = blocks, lines
+        limited = blocks.limited_lines
+        self._terms, self._n_y, self._n_lines = terms, n_y, len(limited)
         self._q, self._n_features = terms.x.shape
         self._n_centers = network.n
-        one_rows = own.rows[: blocks.n_rows, : blocks.n_columns].toarray()
-        self._row_y, self._row_theta = one_rows[:, :n_y], one_rows[:, n_y:]
-        self._factors = system.transfer_factors
+        self._factors = system.transfer_factors[limited]
         self._at_zone = np.vstack([system.at_zone, np.eye(system.n_zones)]).T
         self._drawn = network.at_zone(system.n_zones).T
+        one_rows = own.rows[self._n_lines : blocks.n_rows, : n_y + network.n].toarray()
+        self._row_y = np.vstack([self._factors @ self._at_zone, one_rows[:, :n_y]])
+        self._row_theta = np.vstack([-self._factors @ self._drawn, one_rows[:, n_y:]])
+        self._systems = (
+            AngleSystems(lines, limited, self._q) if blocks.by_angles else FactorSystems(self._factors, self._q)
+        )
         by_record = (self._q, -1)
+        row_low, row_high = own.row_low.reshape(by_record), own.row_high.reshape(by_record)
+        net_load = own.equal_to
+        self._injected: Floats | None = None
+        if blocks.by_angles:
+            # What leaves zones beside what angles drive: phase shifters push it.
+            load = own.equal_to.reshape(by_record)[:, : system.n_zones] - lines.incidence.T @ (
+                lines.pushed_mw / blocks.power_mw
+            )
+            flow = blocks.flow_of(lines, -load)[:, limited] - lines.pushed_mw[limited] / blocks.power_mw
+            besides = np.pad(flow, ((0, 0), (0, blocks.n_rows - self._n_lines)))
+            row_low, row_high, net_load = row_low - besides, row_high - besides, load.sum(axis=1)
+            self._injected = -load
         least = own.low.reshape(by_record)[:, :n_y]
         most = own.high.reshape(by_record)[:, :n_y] - least
         fixed = most <= _FIXED
@@ -87,7 +107,7 @@ class TrainingNewton:
         moved = least @ self._row_y.T + self._row_theta @ base
         nothing, endless = np.zeros(terms.n_entries), np.full(terms.n_entries, np.inf)
         theta_low = np.tile(-base, self._q)
-        row_low, row_high = own.row_low.reshape(by_record) - moved, own.row_high.reshape(by_record) - moved
+        row_low, row_high = row_low - moved, row_high - moved
         self.low = np.concatenate(
             [np.where(fixed, -np.inf, 0.0).ravel(), row_low.ravel(), theta_low, nothing, [-np.inf]]
         )
@@ -100,12 +120,18 @@ class TrainingNewton:
                 [terms.size_max],
             ]
         )
-        self.equal_to = np.append(own.equal_to - least.sum(axis=1) + base.sum(), np.zeros(self._n_features))
+        self.equal_to = np.append(net_load - least.sum(axis=1) + base.sum(), np.zeros(self._n_features))
 
     @property
     def memory_bytes(self) -> float:
-        """About what a Newton step takes: systems of all records, as they are, scaled and inverted."""
-        return float(4 * 8 * self._q * (len(self._drawn) + self._n_lines + 1) ** 2)
+        """About what a Newton step takes: systems of all records, and those of the policy."""
+        n = self._n_centers * self._n_features
+        return float(self._systems.memory_bytes + 4 * 8 * n**2 + 3 * 8 * self._q * self._row_y.shape[0])
+
+    def rough_loads(self) -> Floats:
+        """Loads (record, datacenter) not far from the optimum's, in the blocks' unit."""
+        _, parts = self.split(solve_interior_point(self, _ROUGH).x)
+        return np.asarray(self._base + self._terms.x @ (parts[0] - parts[1]).T)
 
     def optimum(self) -> PointWithDuals:
         """The optimum in the layout of the whole program: columns of records with theta, then the parts."""
@@ -116,10 +142,16 @@ class TrainingNewton:
         balance, conserve = np.split(found.equal_dual, [self._q])
         follows = balance[:, None] - of_rows @ self._row_theta - of_theta
         theta = self._base + self._terms.x @ (parts[0] - parts[1]).T
-        x = np.append(np.hstack([self._least + np.where(self._fixed, 0.0, y), theta]), parts)
+        own, of_own = [self._least + np.where(self._fixed, 0.0, y), theta], [of_y, of_theta]
+        if self._injected is not None:
+            net = self._injected + own[0] @ self._at_zone.T - theta @ self._drawn.T
+            own.append(self._blocks.angles_of(self._lines, net))
+            of_own.append(np.zeros(own[-1].shape))
+            balance = (balance[:, None] + of_rows[:, : self._n_lines] @ self._factors).ravel()
+        x = np.append(np.hstack(own), parts)
         equal_dual = np.concatenate([balance, follows.ravel(), conserve])
         row_dual = np.append(of_rows, of_size)
-        bound_dual = np.append(np.hstack([of_y, of_theta]), of_parts)
+        bound_dual = np.append(np.hstack(of_own), of_parts)
         return x, equal_dual / self._q, row_dual / self._q, bound_dual / self._q
 
     def start(self) -> Floats:
@@ -183,13 +215,10 @@ class TrainingNewton:
         soft = 1.0 / (curved_y + of_y + rest @ rest_y**2)
         couple = _summed(rest, rest_y, rest_theta)
         stiff = 1.0 / (soft @ self._at_zone.T)
-        n_zones = len(self._drawn)
-        zones = _Systems(self._zone_systems(stiff, lines))
+        zones = self._systems.solver(stiff, lines)
         moved = self._at_zone @ (soft[:, :, None] * couple) + self._drawn
-        taken = zones.solve(np.pad(stiff[:, :, None] * moved, ((0, 0), (0, n + 1), (0, 0))))
-        # Prices of zones, by those of lines and of the balance.
-        priced_by = np.vstack([self._factors, np.ones((1, n_zones))]).T
-        k = np.swapaxes(moved, 1, 2) @ (priced_by @ taken[:, n_zones:])
+        taken = zones(stiff[:, :, None] * moved, np.zeros((self._q, self._n_centers)))
+        k = np.swapaxes(moved, 1, 2) @ taken.price
         k += _summed(rest, rest_theta, rest_theta)
         k -= np.swapaxes(couple, 1, 2) @ (soft[:, :, None] * couple)
         k[:, range(self._n_centers), range(self._n_centers)] += of_theta
@@ -205,9 +234,8 @@ class TrainingNewton:
                 """Net injections and prices (zone), and the balance's price, for changes of theta."""
                 pushed = stiff * (zone - _each(moved, theta))
                 # `by_record` counts y less all of theta; the zones' injections are less theta already.
-                found = zones.solve(np.column_stack([pushed, np.zeros((self._q, n)), by_record])[:, :, None])
-                found = found[:, :, 0]
-                return found[:, :n_zones], found[:, n_zones:] @ priced_by.T, found[:, -1]
+                found = zones(pushed[:, :, None], by_record[:, None])
+                return found.injected[:, :, 0], found.price[:, :, 0], found.balance_price[:, 0]
 
             _, price, _ = priced(np.zeros((self._q, self._n_centers)))
             told = _each(np.swapaxes(couple, 1, 2), eased) - _each(np.swapaxes(moved, 1, 2), price)
@@ -221,21 +249,6 @@ class TrainingNewton:
             return np.append(y, parts), np.append(balance_price, conserve_price)
 
         return solve
-
-    def _zone_systems(self, stiff: Floats, lines: Floats) -> Floats:
-        """Net injections, prices of lines and of the balance (record, zone + line + 1, the same).
-
-        Prices of lines are kept as unknowns: the weight of a full line would drown what little stiffness zones have.
-        """
-        n_zones, n_lines = stiff.shape[1], lines.shape[1]
-        system = np.zeros((len(stiff), n_zones + n_lines + 1, n_zones + n_lines + 1))
-        system[:, range(n_zones), range(n_zones)] = stiff
-        at = range(n_zones, n_zones + n_lines)
-        system[:, at, at] = -1.0 / np.maximum(lines, _WEIGHTLESS)
-        system[:, at, :n_zones] = self._factors
-        system[:, :n_zones, at] = self._factors.T
-        system[:, -1, :n_zones] = system[:, :n_zones, -1] = 1.0
-        return system
 
 
 class _PolicyStep:
@@ -293,23 +306,3 @@ def _summed(weight: Floats, left: Floats, right: Floats) -> Floats:
 def _each(matrix: Floats, vector: Floats) -> Floats:
     """Every record's matrix times its vector."""
     return np.asarray((matrix @ vector[:, :, None])[:, :, 0])
-
-
-class _Systems:
-    """Symmetric systems (record, n, n), their rows brought to a largest entry near one first."""
-
-    def __init__(self, system: Floats) -> None:
-        scale = np.ones(system.shape[:2])
-        self._scaled = system
-        for _ in range(_SCALINGS):
-            scale = scale / np.sqrt(np.abs(self._scaled).max(axis=2))
-            self._scaled = scale[:, :, None] * system * scale[:, None, :]
-        self._scale = scale[:, :, None]
-        self._inverse = np.linalg.inv(self._scaled)
-
-    def solve(self, right: Floats) -> Floats:
-        """Solutions of right sides (record, n, any), as good as by factors: an inverse alone leaves a residual."""
-        scaled = self._scale * right
-        found = self._inverse @ scaled
-        found += self._inverse @ (scaled - self._scaled @ found)
-        return np.asarray(self._scale * found)

@@ -1,15 +1,17 @@
-"""Regression policies for task shifts: trained on the cost of dispatch (contextual) or on ideal shifts (base) (9.5).
+"""Regression policies for task shifts: trained on the cost of dispatch (contextual) or on ideal shifts (base) (equation
+9.5).
 
 A policy is the matrix B (datacenter, 1 + feature): loads move by B (1, x). The published statement gives shifts along
 the links of a complete graph, phi = beta (1, x), and bounds |beta|_1. Any B whose columns sum to 0 comes from links,
-and the least |beta|_1 is half of |B|_1 (9.8): so the bound is put on B, and there are no links.
+and the least |beta|_1 is half of |B|_1 (equation 9.8): so the bound is put on B, and there are no links.
 
-By 9.4 the datacenters' own problem adds nothing but (9.3), so that training is one convex quadratic program:
+By equation 9.4 the datacenters' own problem adds nothing but equation 9.3, so that training is one convex quadratic
+program:
 
 min  mean_i p_i'C p_i + c'p_i + s'l_i
 (1)  theta_i = theta0 + B (1, x_i) for every record i, columns of B sum to 0
 (2)  |B|_1 <= 2 eps, in MW per unit of a feature (the intercept counts too, unless it is left free)
-(3)  dispatch of every record (9.2), its loads accepted (9.3)
+(3)  dispatch of every record (equation 9.2), its loads accepted (equation 9.3)
 
 Many B cost the same. Of these, the one is taken that moves least: LEAST_MOVE is the price of the square of the moves by
 one standard deviation of each feature, in the program's units, under a millionth of a record's cost. A random
@@ -18,6 +20,7 @@ direction, priced as well, finds other ends of the optimal set.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +33,7 @@ from solvers.dispatch.blocks import (
     DispatchSystem,
     dispatch_blocks,
 )
+from solvers.dispatch.task_allocation import ShiftLimits
 from solvers.outcome import SolverError
 from solvers.policy_training.newton import PolicyTerms, TrainingNewton
 from solvers.quadratic.program import (
@@ -47,6 +51,10 @@ LEAST_MOVE, ALONG = 5e-7, 1e-5
 # A feature that varies by so small a share of its size is constant, but for a solver's rounding: the intercept stands
 # for it, and it moves nothing. A bound on |B|_1 that is smaller is none.
 _CONSTANT, _SMALLEST = 1e-7, 1e-6
+# A row of latency is stated before there is an optimum if it is broken by more than this share of all work.
+_ROUGH_SHARE = 1e-4
+# Operations a second of dense and of sparse factorisations, and seconds for a zone of a record.
+_DENSE_PER_S, _SPARSE_PER_S, _ZONE_S = 2e10, 7e8, 1e-5
 # What systems of all records together may take.
 MEMORY_MAX_BYTES = 2e9
 
@@ -55,7 +63,8 @@ MEMORY_MAX_BYTES = 2e9
 class TrainedPolicy:
     """B (datacenter, 1 + feature) in MW per unit of the features, what it costs per record ($), certificate, seconds.
 
-    `certified` is False if no solver certified the optimum: then B is not to be used.
+    `certified` is False if no solver certified the optimum: then B is not to be used. `limits` are those of the network
+    with the rows of latency that its loads asked for.
     """
 
     matrix: Floats
@@ -64,6 +73,7 @@ class TrainedPolicy:
     certified: bool
     solver: str
     seconds: float
+    limits: ShiftLimits | None = None
 
     @property
     def conserving_matrix(self) -> Floats:
@@ -97,8 +107,10 @@ def train_policy(
     `load_mw` (record, zone) is without datacenters, `features` (record, feature); one that is constant is left out.
     `scale` (feature,) divides features before (2) is counted: standard deviations make the bound independent of units.
     `free_intercept` leaves constant moves out of (2). Ties are broken by the least move, and along `tie_direction`
-    (datacenter, 1 + feature) if there is one. Raises `SolverError` on eps < 0 or shapes that do not fit.
+    (datacenter, 1 + feature) if there is one. Rows of latency that loads of the records break are stated one after the
+    other, until there are none. Raises `SolverError` on eps < 0 or shapes that do not fit.
     """
+    began_s = time.perf_counter()
     x = with_intercept(features, scale, eps)
     if len(x) != len(load_mw):
         raise SolverError(f"{len(x)} records of features and {len(load_mw)} of loads")
@@ -121,21 +133,57 @@ def train_policy(
     size = np.broadcast_to(counts * unit / size_max, shape)
     terms = PolicyTerms(x[:, varies] * unit / power_mw, size, 2.0 * eps / size_max, squares, linear)
     base = network.base_mw / power_mw
+
+    def train_again(limits: ShiftLimits) -> TrainedPolicy:
+        """With rows of latency that loads have broken."""
+        again = train_policy(
+            system,
+            load_mw,
+            injected_mw,
+            replace(network, limits=limits),
+            features,
+            eps,
+            scale=scale,
+            free_intercept=free_intercept,
+            tie_direction=tie_direction,
+        )
+        return replace(again, seconds=time.perf_counter() - began_s)
+
     program = _training_program(blocks, base, terms)
     own = None
-    # Hundreds of buses: their zones' systems are sparse, and a general solver's factorisation sees that.
-    if not system.by_angles:
+    # What flows over a line without reactance follows from no angle.
+    if not blocks.by_angles or (not system.lines.bars.any() and _by_structure_s(terms, system) < _in_general_s(terms)):
         newton = TrainingNewton(blocks, system, network, base, terms)
         if newton.memory_bytes <= MEMORY_MAX_BYTES:
             own = ("interior point by structure", newton.optimum)
+            if network.limits.transport is not None:
+                limits = network.limits.broken_by(newton.rough_loads() * power_mw, _ROUGH_SHARE * base.sum() * power_mw)
+                if limits is not None:
+                    return train_again(limits)
     found = solve_quadratic_program(program, own)
+    theta = found.x[: -terms.n_entries].reshape(len(x), -1)[:, blocks.theta_at : blocks.theta_at + network.n]
+    if found.certificate.holds and (limits := network.limits.broken_by(theta * power_mw)) is not None:
+        return train_again(limits)
     matrix = np.zeros((network.n, len(varies)))
     parts = found.x[-terms.n_entries :].reshape(shape)
     matrix[:, varies] = unit * (parts[0] - parts[1])
     policy = _policy(found, matrix, scale, blocks.objective_usd)
     # What breaks ties is no cost of dispatch.
     ties = float((0.5 * squares * parts**2 + linear * parts).sum())
-    return replace(policy, cost_usd=policy.cost_usd - blocks.objective_usd * ties + system.fixed_usd)
+    cost = policy.cost_usd - blocks.objective_usd * ties + system.fixed_usd
+    return replace(policy, cost_usd=cost, seconds=time.perf_counter() - began_s, limits=network.limits)
+
+
+def _by_structure_s(terms: PolicyTerms, system: DispatchSystem) -> float:
+    """About what a Newton step by structure takes on one core: the policy's dense system, and sparse ones of zones."""
+    q, n = len(terms.x), terms.n_entries // 2
+    return float((2.0 / 3.0 * n**3 + 2.0 * q * n**2) / _DENSE_PER_S + _ZONE_S * q * system.n_zones)
+
+
+def _in_general_s(terms: PolicyTerms) -> float:
+    """And by a sparse factorisation, which eliminates entries of the policy first and is left with loads of records."""
+    q, loads = len(terms.x), len(terms.x) * terms.size.shape[1]
+    return float((terms.n_entries * q**2 + loads**3 / 3.0) / _SPARSE_PER_S)
 
 
 def _training_program(blocks: DispatchBlocks, base: Floats, terms: PolicyTerms) -> QuadraticProgram:
@@ -166,7 +214,7 @@ def _training_program(blocks: DispatchBlocks, base: Floats, terms: PolicyTerms) 
 def train_base_regression(
     features: Floats, shift_mw: Floats, eps: float, *, scale: Floats | None = None, free_intercept: bool = False
 ) -> TrainedPolicy:
-    """Least squares on ideal shifts (record, datacenter) with |beta|_1 <= eps: base regression (9.5).
+    """Least squares on ideal shifts (record, datacenter) with |beta|_1 <= eps: base regression (equation 9.5).
 
     A program is solved and no path over eps is followed (`lars_path` of scikit-learn): a market's features are
     collinear, so that a path has to drop some, and it knows neither sums that are 0 nor a certificate.

@@ -49,11 +49,21 @@ class NewtonProgram(Protocol):
     low: Floats
     high: Floats
 
-    def start(self) -> Floats: ...
-    def equal(self, x: Floats) -> Floats: ...
-    def equal_adjoint(self, y: Floats) -> Floats: ...
-    def rows(self, x: Floats) -> Floats: ...
-    def rows_adjoint(self, z: Floats) -> Floats: ...
+    def start(self) -> Floats:
+        """A point to begin from."""
+
+    def equal(self, x: Floats) -> Floats:
+        """Left sides of the equations at x."""
+
+    def equal_adjoint(self, y: Floats) -> Floats:
+        """The transpose of `equal` at y."""
+
+    def rows(self, x: Floats) -> Floats:
+        """Values of the rows at x."""
+
+    def rows_adjoint(self, z: Floats) -> Floats:
+        """The transpose of `rows` at z."""
+
     def newton(self, curvature: Floats, weight: Floats) -> NewtonSolve:
         """Raises `numpy.linalg.LinAlgError` if the system is singular."""
 
@@ -86,14 +96,14 @@ class _Side:
         return self.sign * value[self.at] + self.slack - self.limit
 
 
-def solve_interior_point(program: NewtonProgram) -> InteriorPoint:
+def solve_interior_point(program: NewtonProgram, tolerance: float = _TOLERANCE) -> InteriorPoint:
     """The optimum to about 1e-8, or the best point when no step helps any more: the caller certifies."""
     # Many small matrices: handing them to threads costs ten times what it saves where another process has the cores.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _solve(program)
+        return _solve(program, tolerance)
 
 
-def _solve(program: NewtonProgram) -> InteriorPoint:
+def _solve(program: NewtonProgram, tolerance: float) -> InteriorPoint:
     x = program.start()
     value = program.rows(x)
     y = np.zeros_like(program.equal_to)
@@ -108,7 +118,7 @@ def _solve(program: NewtonProgram) -> InteriorPoint:
         worse = 0 if miss < best_miss else worse + 1
         if miss < best_miss:
             best, best_miss = InteriorPoint(x, y, step.row_dual, iteration), miss
-        if miss <= _TOLERANCE or (worse >= _WORSE_MAX and best_miss <= _NEAR):
+        if miss <= tolerance or (worse >= _WORSE_MAX and best_miss <= _NEAR):
             break
         try:
             step.factor()

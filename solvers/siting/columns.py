@@ -81,7 +81,7 @@ class RowStack:
 
 
 def add_choices(rows: RowStack, problem: SitingProblem, at: Columns) -> None:
-    """(1), (2) and (3)."""
+    """(1), (2) and (3) (equations 8.3 and 8.4)."""
     pv, sites, taps = problem.pv, problem.sites, problem.taps
     for j in range(pv.n):
         rows.add({at.size + j: 1.0, at.x + j: -float(pv.size_max_kw[j])}, -np.inf, 0.0)
@@ -115,7 +115,7 @@ def add_choices(rows: RowStack, problem: SitingProblem, at: Columns) -> None:
 
 
 def add_storage(rows: RowStack, problem: SitingProblem, at: Columns) -> None:
-    """(5)."""
+    """(5) (equation 8.5)."""
     storage, calendar = problem.storage, problem.calendar
     if storage is None:
         return

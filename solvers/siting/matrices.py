@@ -11,7 +11,7 @@ from solvers.highs import SparseProgram
 from solvers.siting.columns import Columns, RowStack, add_choices, add_storage
 from solvers.siting.problem import Placement, SitingPlan, SitingProblem
 
-# Of (8.2): row, point, +1 upper or -1 lower.
+# Of equation 8.2: row, point, +1 upper or -1 lower.
 ProgramRow = tuple[int, int, int]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -55,7 +55,8 @@ class SitingMatrices:
 
     def _take(self, i: int, p: int, side: int) -> None:
         self.generated[i, p, side] = None
-        if side > 0 and self.problem.pv.sun[p] > 0.0 and p not in self.curtailed:
+        pv = self.problem.pv
+        if side > 0 and pv.may_curtail and pv.sun[p] > 0.0 and p not in self.curtailed:
             self.curtailed[p] = len(self.curtailed)
 
     # --- the program

@@ -1,4 +1,4 @@
-"""PV and datacenter siting as a mixed-integer program (formulations 8.1, 8.2).
+"""PV and datacenter siting as a mixed-integer program (equations 8.1, 8.2).
 
 Sets       points p: steps of the representative days; PV buses j; sites k with candidate buses b; regulators r, tap
            slots h; rows i: voltages of bus-phases (two-sided) and loadings of branches (upper only)
@@ -67,7 +67,10 @@ class Zone:
 
 @dataclass(frozen=True, eq=False)
 class PVChoices:
-    """PV buses: `sun` (point,), sizes (bus,), limits of `zones`, yearly cost ($/kW); all are built if `must_build`."""
+    """PV buses: `sun` (point,), sizes (bus,), limits of `zones`, yearly cost ($/kW); all are built if `must_build`.
+
+    Without `may_curtail` all c are 0.
+    """
 
     sun: Floats
     size_min_kw: Floats
@@ -75,6 +78,7 @@ class PVChoices:
     zones: tuple[Zone, ...]
     cost_per_kw: float
     must_build: bool = False
+    may_curtail: bool = True
 
     @property
     def n(self) -> int:
@@ -232,7 +236,7 @@ def empty_plan(n_pv: int, n_points: int, site_bus: Ints, site_kw: Floats, tap_st
 
 @dataclass(frozen=True)
 class CostParts:
-    """The terms of (8.1), $ a year; they sum to the objective."""
+    """The terms of equation 8.1, $ a year; they sum to the objective."""
 
     pv_investment: float
     pv_energy: float
@@ -252,7 +256,7 @@ class CostParts:
 class SitingSolution:
     """The best plan found, its cost by parts, what G is predicted to be (row, point), and how it was solved.
 
-    `generated` are the rows of (8.2) that were taken in: (row, point, +1 upper or -1 lower); `history` holds
+    `generated` are the rows of equation 8.2 that were taken in: (row, point, +1 upper or -1 lower); `history` holds
     (seconds, cost of the best plan, bound) as the solver told them.
     """
 
@@ -283,7 +287,7 @@ def excess(g: Floats, low: Floats, high: Floats) -> Floats:
 
 
 def cost_of(problem: SitingProblem, plan: SitingPlan, over: Floats) -> CostParts:
-    """The terms of (8.1) for a plan whose rows are `over` their limits (row, point), predicted or simulated."""
+    """The terms of equation 8.1 for a plan whose rows are `over` their limits (row, point), predicted or simulated."""
     calendar, pv = problem.calendar, problem.pv
     worth = calendar.hours * calendar.price_per_kwh
     slots = calendar.slot_day

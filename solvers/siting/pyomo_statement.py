@@ -18,7 +18,7 @@ from solvers.siting.problem import Placement, SitingProblem
 def siting_model(
     problem: SitingProblem, at: Iterable[tuple[int, int]] | None = None, excluded: Sequence[Placement] = ()
 ) -> pyo.ConcreteModel:
-    """(8.1), (8.2) and (1) to (5) of `siting.problem`, with whole taps; without the `excluded` placements.
+    """Equations 8.1, 8.2 and (1) to (5) of `siting.problem`, with whole taps; without the `excluded` placements.
 
     Rows (4) are written `at` these (row, point) only, at all of them if there are none given.
     """
@@ -99,7 +99,9 @@ def _add_choices(m: pyo.ConcreteModel, problem: SitingProblem) -> None:
         m.x.fix(1)
     m.size_high = pyo.Constraint(m.buses, rule=lambda m, j: m.S[j] <= pv.size_max_kw[j] * m.x[j])
     m.size_low = pyo.Constraint(m.buses, rule=lambda m, j: m.S[j] >= pv.size_min_kw[j] * m.x[j])
-    m.curtailed = pyo.Constraint(m.buses, m.points, rule=lambda m, j, p: m.c[j, p] <= pv.sun[p] * m.S[j])
+    m.curtailed = pyo.Constraint(
+        m.buses, m.points, rule=lambda m, j, p: m.c[j, p] <= (pv.sun[p] if pv.may_curtail else 0.0) * m.S[j]
+    )
     m.zone = pyo.ConstraintList()
     for zone in pv.zones:
         m.zone.add(sum(m.x[j] for j in zone.buses) <= zone.count_max)

@@ -41,13 +41,16 @@ class SolveWatch:
 
     @property
     def seconds(self) -> float:
+        """Time since it began (s)."""
         return time.perf_counter() - self.began_s
 
     @property
     def left_s(self) -> float:
+        """Time that is left (s)."""
         return self.limit_s - self.seconds
 
     def note(self, cost: float, bound: float) -> None:
+        """Keep, and tell, the cost of the best plan and a bound ($ a year)."""
         self.history.append((self.seconds, cost, bound))
         self.progress(self.seconds, cost, bound)
 

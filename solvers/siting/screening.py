@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 def implied_points(problem: SitingProblem) -> NDArray[np.bool_]:
-    """Which points' upper (row 0) and lower (row 1) limits hold if all others do: shape (2, point).
+    """Which points' upper (row 0) and lower (row 1) limits hold if all others do (equation 8.6): shape (2, point).
 
     Nothing is left out if violations have a price, or with storage.
     """

@@ -23,7 +23,8 @@ _DAY_SHARE, _DAY_GAP_FORBIDDEN = 0.2, 1e-5
 def choose_whole_taps(
     problem: SitingProblem, plan: SitingPlan, generated: Sequence[ProgramRow], watch: SolveWatch, may_fail: bool
 ) -> tuple[SitingPlan, SolveStatus, bool]:
-    """The plan with the best whole taps of every day, the worst status of the days, and whether they hold.
+    """The plan with the best whole taps of every day, the worst status of the days, and whether they hold (equation
+    8.4).
 
     If it `may_fail`, days after one that breaks forbidden limits are not solved.
     """

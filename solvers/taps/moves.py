@@ -9,10 +9,10 @@ Variables  n_cr whole steps
 min  V_c(n, 0) + a V_c(n, room) + eps sum_r |n_cr|, with -down <= n <= up                                       (1)
 V_c(n, g) = sum_i max(v_min + g - lowest - S n, 0) + w max(highest + S n - v_max + g, 0)                        (2)
 
-The sum is over the depths of the extremes, so it is a stand-in for the integral violation (3.1), not the integral. A
-voltage that is too high usually stays so while one that is too low is met at the peak of demand only, hence w > 1. The
-second term of (1) makes room between settings that keep the band. The search is a heuristic: it stops where no step of
-one regulator and no pair of steps of two lowers (1).
+The sum is over the depths of the extremes, so it is a stand-in for the integral violation (equation 3.1), not the
+integral. A voltage that is too high usually stays so while one that is too low is met at the peak of demand only, hence
+w > 1. The second term of (1) makes room between settings that keep the band. The search is a heuristic: it stops where
+no step of one regulator and no pair of steps of two lowers (1).
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def _depth(problem: TapMoveProblem, below: Floats, above: Floats, room_pu: float
 
 
 def search_tap_steps(problem: TapMoveProblem) -> Ints:
-    """Steps (case, regulator) at which no single or paired step is better; what a case gets does not depend on others.
+    """Steps (case, regulator) at which no single or paired step is better (equation 7.3); what a case gets does not
+    depend on others.
 
     Ties go to the move listed first.
     """

@@ -76,7 +76,7 @@ class TapSolution:
 
 
 def solve_taps(problem: TapProblem, *, time_limit_s: float = 10.0) -> TapSolution | None:
-    """Best steps, or None if a limit of weight 0 cannot be kept at all."""
+    """Best steps, or None if a limit of weight 0 cannot be kept at all (equation 7.2)."""
     n, r = problem.slope_pu_per_step.shape
     zeros, ones, b = np.zeros((n, r)), np.ones((n, 1)), len(problem.used)
     identity, none = np.eye(r), np.zeros((r, 1))

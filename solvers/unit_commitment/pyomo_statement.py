@@ -15,7 +15,7 @@ from solvers.unit_commitment.problem import UnitCommitmentProblem
 
 
 def unit_commitment_model(problem: UnitCommitmentProblem, tangents: Tangents) -> pyo.ConcreteModel:
-    """(1a) to (1h) and (9.3), with these tangents for the quadratic cost."""
+    """(1a) to (1h) and equation 9.3, with these tangents for the quadratic cost."""
     units, centers = problem.units, problem.datacenters
     hours, zones = problem.load_mw.shape
     m = pyo.ConcreteModel("unit_commitment")
@@ -38,6 +38,7 @@ def unit_commitment_model(problem: UnitCommitmentProblem, tangents: Tangents) ->
 
     m.cost = pyo.Objective(
         expr=sum(units.cost_usd_per_mwh[g] * m.p[t, g] + m.c[t, g] for t in m.hours for g in m.units)
+        + sum(units.no_load_usd_per_h[g] * m.u[t, g] for t in m.hours for g in m.units)
         + sum(units.startup_usd[g] * m.v[t, g] for t in m.hours for g in m.units)
         + problem.shed_cost * sum(m.l[t, z] for t in m.hours for z in m.zones)
     )
@@ -138,7 +139,7 @@ def _add_commitment(m: pyo.ConcreteModel, problem: UnitCommitmentProblem) -> Non
 
 
 def _add_datacenters(m: pyo.ConcreteModel, problem: UnitCommitmentProblem) -> None:
-    """(9.3): work is done within the window, and no hour's latency is too large."""
+    """Equation 9.3: work is done within the window, and no hour's latency is too large."""
     centers = problem.datacenters
     for t in m.hours:
         if t not in m.window:

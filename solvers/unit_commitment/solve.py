@@ -40,7 +40,8 @@ def solve_unit_commitment(
     threads: int = 1,
     seed: int = 0,
 ) -> UnitCommitmentSolution:
-    """The cheapest plan found and what it costs; within `mip_gap` of the best one if the status is optimal.
+    """The cheapest plan found and what it costs (equation 9.9); within `mip_gap` of the best one if the status is
+    optimal.
 
     Raises `SolverError` if no plan exists, or none was found in time.
     """
@@ -76,6 +77,25 @@ def solve_unit_commitment(
     return priced_solution(
         problem, best, bound, tangents, mip_gap=mip_gap, threads=threads, began_s=began_s, n_programs=solved
     )
+
+
+def relaxed_commitment_usd(problem: UnitCommitmentProblem, *, mip_gap: float = 1e-3, threads: int = 1) -> float:
+    """What (1a) would cost if units could be on in part (0 <= u <= 1), to a hundredth of the gap, from below.
+
+    Raises `SolverError` if there is no such plan.
+    """
+    tangents, cost = even_tangents(problem, tangent_error_usd(problem, mip_gap)), np.nan
+    for _ in range(ROUNDS_MAX):
+        program, columns = commitment_program(problem, tangents)
+        found = RepeatedLinearProgram(program, threads=threads).solve()
+        if found is None:
+            raise no_plan(NO_COMMITMENT)
+        cost = found.objective
+        output = np.maximum(found.x[columns.p], 0.0)
+        if undershoot(problem, tangents, output) <= 0.01 * mip_gap * abs(cost):
+            break
+        tangents = refine(tangents, output)
+    return cost
 
 
 def no_plan(reason: str) -> SolverError:

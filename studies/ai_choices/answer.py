@@ -21,7 +21,7 @@ _CHOICES = (
     Column("batch_low", "smallest batch", secondary=True),
     Column("batch_high", "largest batch"),
     Column("range_mw", "power range (MW)", 3),
-    Column("range_by_curve_mw", "range of the curve's ends (MW)", 3, secondary=True),
+    Column("range_by_logistic_mw", "range by a logistic fit, as published (MW)", 3),
     Column("none_pu_s", "no coordination (pu s)", 2),
     Column("controlled_pu_s", "coordinated (pu s)", 2),
     Column("recovery", "recovered (share)", 3),
@@ -33,6 +33,11 @@ _CHOICES = (
     Column("exhausted_s", "nothing left to set (s)", 0, secondary=True),
     Column("failure", "failure", secondary=True),
 )
+_SIZED_BY = {
+    "measured": "what was measured; the published ones by a logistic fit at the largest batch size",
+    "curve": "the curve that controllers use; the published ones by a logistic fit at the largest batch size",
+    "logistic": "a logistic fit at the largest batch size, as the published ones, whose power is not what was measured",
+}
 _HOSTED = (
     Column("comparison", "comparison"),
     Column("choice", "choice"),
@@ -71,8 +76,7 @@ def conclusion_of(
             if row.gap
         ),
         not_assessed=(
-            f"fleets are sized by {'what was measured' if question.sizing == 'measured' else 'the fitted curve'}; the "
-            "published ones by a logistic fit at the largest batch size",
+            f"fleets are sized by {_SIZED_BY[question.sizing]}",
             f"steps of {float(question.scenario.dt_s):g} s (published: 0.1 s), and one draw of servers and latency",
             "other scenarios than this hour; hosted fleets on OpenDSS: g2g hosting-capacity runs its answers there",
             *unassessed_notes(feeder),
@@ -114,6 +118,8 @@ def _answer(question: AIChoicesQuestion, rows: Sequence[ChoiceRow], hosted: Sequ
         sentence = f"{comparison}: {widest.choice} has the widest power range, {widest.range_mw:.2f} MW"
         if widest.none_pu_s is not None and widest.controlled_pu_s is not None:
             sentence += f" ({widest.none_pu_s:.1f} to {widest.controlled_pu_s:.1f} pu s under {question.policy.kind})"
+        if widest.none_misses:
+            sentence += f", and misses its latency target in {widest.none_misses:.0%} of steps without coordination"
         if (best := winners.get((comparison, "flexible"))) is not None:
             sentence += (
                 f"; most tokens at the bus: {best.choice}, {best.tokens_per_s / 1e6:.2f} million/s with a peak of "

@@ -25,7 +25,7 @@ EPILOG = (
     "Examples: g2g ai-choices --comparison model-size-on-B200 --bus 671; g2g ai-choices --choice "
     "mine=qwen3-8b@B200:lm-arena-chat:bfloat16:1:50 --limit-mw 5"
 )
-Sizing = Literal["measured", "curve"]
+Sizing = Literal["measured", "curve", "logistic"]
 # A fixed hour (OpenG2G paper, appendix E.1): 2,400 GPUs train at up to 400 W from 1,000 to 2,000 s, and replicas go
 # down to a half from 2,500 to 3,000 s.
 _TRAINING = TrainingOverlay(1000.0, 2000.0, n_gpus=2400, peak_w_per_gpu=400.0, shape="plateaus")
@@ -52,7 +52,7 @@ class AIChoicesQuestion:
 
     Without choices of one's own they are the published `comparisons` (all if none is named). Fleets are sized so that
     their GPUs' peak over the batch sizes that meet the target is `peak_mw`, by `sizing` from what was measured or from
-    the fitted curve, and run through `scenario` beside `base_kw` of facility load, beginning at the largest of these
+    a curve, and run through `scenario` beside `base_kw` of facility load, beginning at the largest of these
     sizes. Then, for each choice, the largest fleet is searched that keeps `limits` and draws at most `limit_mw` at its
     peak, facility load in proportion, without coordination and under `policy`.
     """
@@ -83,7 +83,9 @@ class AIChoicesQuestion:
     ] = ()
     peak_mw: Annotated[PowerMw, Flag("--peak-mw", "peak of every fleet's GPUs")] = 3.12
     base_kw: Annotated[PowerKw, Flag("--base-kw", "facility load beside such a fleet")] = 1500.0
-    sizing: Annotated[Sizing, Flag("--sizing", "power that fleets are sized by")] = "measured"
+    sizing: Annotated[
+        Sizing, Flag("--sizing", "power that fleets are sized by: as measured, controllers' curve, or as published")
+    ] = "measured"
     capacity: Annotated[bool, Flag("--no-capacity", "search no largest fleets")] = True
     limit_mw: Annotated[
         PowerMw | None, Flag("--limit-mw", "most that a hosted fleet may draw at its peak", unset="none")

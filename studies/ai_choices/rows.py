@@ -9,8 +9,8 @@ from studies.shared.typed_rows import TypedRow
 
 @dataclass(frozen=True)
 class ChoiceRow(TypedRow):
-    """A fleet of one choice: its size, feasible power range (MW; by the curve: of its ends alone, as published), and
-    what it did without coordination and under coordination; None where a run has no answer.
+    """A fleet of one choice: its size, its feasible power range (MW), and what it did without coordination and under
+    coordination; None where a run has no answer. The range by the logistic form is that of its ends, as published.
     """
 
     comparison: str
@@ -20,7 +20,7 @@ class ChoiceRow(TypedRow):
     batch_low: int
     batch_high: int
     range_mw: float
-    range_by_curve_mw: float
+    range_by_logistic_mw: float | None
     none_pu_s: float | None
     controlled_pu_s: float | None
     none_tps: float | None

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from g2g_opt.assembly import assemble
 from g2g_opt.datacenter.config import InferenceModelSpec
-from g2g_opt.datacenter.workloads.curves import LogisticModelStore
+from g2g_opt.datacenter.workloads.curves import LogisticModelStore, fit_logistic
 from g2g_opt.datacenter.workloads.feasible_power import (
     feasible_power_range_kw,
     match_peak_replicas,
     measurements_meeting_deadline,
 )
+from g2g_opt.datacenter.workloads.measurements import Measurement, spec_measurements
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy
-from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate_runs
+from g2g_opt.simulation import simulate_runs
 from g2g_opt.site import Deployment, Site
 from solvers.largest_feasible import LargestFeasible, gaps_below, search_largest_feasible
 from studies.ai_choices.answer import conclusion_of
@@ -31,12 +31,15 @@ from studies.ai_choices.rows import ChoiceRow, HostedRow
 from studies.shared.conclusion import Conclusion
 from studies.shared.input_files import feeder_files
 from studies.shared.question_model import question_model
+from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, run_side_by_side
 from studies.shared.task import Progress, Tables, Task, TaskResult
 from studies.shared.typed_rows import gather_as, to_rows
 
 # Searches for the largest fleet: up to so many MW of GPUs, this fine, so many sizes at once.
 _HOSTED_MAX_MW, _RESOLUTION, _AT_ONCE = 20.0, 0.01, 6
 _FIRST_MW = 2.0
+# Of fewer the logistic form cannot be fitted.
+_LOGISTIC_POINTS_MIN = 3
 # Sizes looked at below an answer, whether they hold too.
 _SIZES_BELOW = 6
 _WEIGHT = {True: 12.0, False: 1.0}
@@ -74,7 +77,8 @@ class AIChoicesStudy(AIChoicesQuestion):
         spec = choice.spec()
         if self.sizing == "measured":
             return match_peak_replicas(spec, self.peak_mw)
-        largest_w = float(_power_w(spec, [max(spec.feasible_batch_sizes)])[0])
+        power_w = _power_w if self.sizing == "curve" else logistic_power_w
+        largest_w = power_w(spec, [max(spec.feasible_batch_sizes)])[0]
         return max(1, math.ceil(1e6 * self.peak_mw / largest_w))
 
     def site(self, choice: AIChoice, n_replicas: int, base_kw: float | None = None) -> Site:
@@ -113,13 +117,13 @@ class AIChoicesStudy(AIChoicesQuestion):
 
     def _compare(self, feeder: Feeder, choice: AIChoice, n_replicas: int) -> ChoiceRow:
         site, spec = self.site(choice, n_replicas), choice.spec()
-        none, controlled = self._simulate(
-            feeder, [self._plan(site, Policy()), self._plan(site, self.policy)], self.scenario
-        )
+        runs = [(self._plan(site, policy), self.scenario) for policy in (Policy(), self.policy)]
+        none, controlled = simulate_runs(runs, feeder, self.limits, trace_dir=Path(self.trace_dir))
         failure = none.failure or controlled.failure
         sizes = spec.feasible_batch_sizes
-        ends = _power_w(spec, [sizes[0], sizes[-1]])
         measured = measurements_meeting_deadline(spec)
+        few = len(_measured_below(spec)) < _LOGISTIC_POINTS_MIN
+        ends_w = None if few else logistic_power_w(spec, [sizes[0], sizes[-1]])
 
         def figure(run: Outcome, name: str) -> float | None:
             if run.failure is not None:
@@ -134,7 +138,7 @@ class AIChoicesStudy(AIChoicesQuestion):
             sizes[0],
             sizes[-1],
             feasible_power_range_kw(spec, n_replicas) / 1e3,
-            n_replicas * float(ends[1] - ends[0]) / 1e6,
+            None if ends_w is None else n_replicas * (ends_w[1] - ends_w[0]) / 1e6,
             figure(none, "integral"),
             figure(controlled, "integral"),
             figure(none, "throughput_tps"),
@@ -151,41 +155,41 @@ class AIChoicesStudy(AIChoicesQuestion):
             str(failure) if failure is not None else "",
         )
 
-    def _simulate(self, feeder: Feeder, plans: Sequence[Plan], scenario: Scenario) -> list[Outcome]:
-        runs = [(plan, scenario) for plan in plans]
-        return simulate_runs(runs, feeder, self.limits, trace_dir=Path(self.trace_dir))
-
     # --- hosted fleets
 
     def _host(self, feeder: Feeder, choice: AIChoice, progress: Progress) -> list[HostedRow]:
-        """Both searches at once: what each wants judged goes into one batch."""
-        spec = choice.spec()
-        per_replica_mw = max(row.avg_power_w for row in measurements_meeting_deadline(spec)) / 1e6
+        """Both searches, whose runs share their batches."""
+        seen: set[tuple[str, int]] = set()
+
+        def tell(operation: str, sizes: Sequence[int]) -> None:
+            seen.update((operation, n) for n in sizes)
+            progress(min(0.95, 0.1 + 0.01 * len(seen)), f"{len(seen)} fleets simulated")
+
+        policies = {"firm": Policy(), "flexible": self.policy}
+        searches = [self._search(choice, operation, policy, tell) for operation, policy in policies.items()]
+        return run_side_by_side(self, feeder, searches)
+
+    def _search(
+        self, choice: AIChoice, operation: str, policy: Policy, tell: Callable[[str, Sequence[int]], None]
+    ) -> Wanted[HostedRow]:
+        """The largest fleet under a policy."""
+        per_replica_mw = max(row.avg_power_w for row in measurements_meeting_deadline(choice.spec())) / 1e6
         n_max = max(1, int(_HOSTED_MAX_MW / per_replica_mw))
         first = max(1, min(n_max, int(_FIRST_MW / per_replica_mw)))
-        policies = {"firm": Policy(), "flexible": self.policy}
-        searches = {
-            operation: search_largest_feasible(
-                n_max, start=first, resolution=_RESOLUTION, at_once=_AT_ONCE, shrink=True, below=_SIZES_BELOW
-            )
-            for operation in policies
-        }
-        wanted: dict[str, tuple[int, ...]] = {operation: next(search) for operation, search in searches.items()}
-        seen: dict[tuple[str, int], Outcome] = {}
-        found: dict[str, LargestFeasible] = {}
-        while wanted:
-            keys = [(operation, n) for operation, sizes in wanted.items() for n in sizes]
-            plans = [self._plan(self._hosted_site(choice, n), policies[op], hosted=True) for op, n in keys]
-            seen |= dict(zip(keys, self._simulate(feeder, plans, self.hosting_scenario()), strict=True))
-            progress(min(0.95, 0.1 + 0.01 * len(seen)), f"{len(seen)} fleets simulated")
-            for operation in list(wanted):
-                answers = {n: not self._refused(seen[operation, n]) for n in wanted[operation]}
-                try:
-                    wanted[operation] = searches[operation].send(answers)
-                except StopIteration as end:
-                    found[operation] = end.value
-                    del wanted[operation]
-        return [self._hosted_row(choice, operation, found[operation], seen) for operation in policies]
+        search = search_largest_feasible(
+            n_max, start=first, resolution=_RESOLUTION, at_once=_AT_ONCE, shrink=True, below=_SIZES_BELOW
+        )
+        scenario, seen = self.hosting_scenario(), dict[int, Outcome]()
+
+        def judge(sizes: Sequence[int]) -> Wanted[dict[int, bool]]:
+            plans = [self._plan(self._hosted_site(choice, n), policy, hosted=True) for n in sizes]
+            runs = yield tuple(RunRequest(plan, scenario=scenario) for plan in plans)
+            seen.update(zip(sizes, runs, strict=True))
+            tell(operation, sizes)
+            return {n: not self._refused(seen[n]) for n in sizes}
+
+        found = yield from largest_kept(search, judge)
+        return self._hosted_row(choice, operation, found, seen)
 
     def _hosted_site(self, choice: AIChoice, n_replicas: int) -> Site:
         """A fleet with facility load in proportion to its peak."""
@@ -202,10 +206,10 @@ class AIChoicesStudy(AIChoicesQuestion):
         return ""
 
     def _hosted_row(
-        self, choice: AIChoice, operation: str, found: LargestFeasible, seen: dict[tuple[str, int], Outcome]
+        self, choice: AIChoice, operation: str, found: LargestFeasible, seen: Mapping[int, Outcome]
     ) -> HostedRow:
-        next_run = seen.get((operation, found.n_rejected)) if found.n_rejected is not None else None
-        best = seen.get((operation, found.n))
+        next_run = seen[found.n_rejected] if found.n_rejected is not None else None
+        best = seen.get(found.n)
         return HostedRow(
             choice.comparison,
             choice.name,
@@ -232,3 +236,16 @@ def _power_w(spec: InferenceModelSpec, batch_sizes: Sequence[int]) -> list[float
     if not batch_sizes:
         raise InputError(f"model {spec.model_label!r} has no batch size")
     return [float(curve.eval(size)) for size in batch_sizes]
+
+
+def logistic_power_w(spec: InferenceModelSpec, batch_sizes: Sequence[int]) -> list[float]:
+    """Power of a replica (W) at batch sizes, as published: the logistic form up to the largest feasible size."""
+    measured = _measured_below(spec)
+    curve = fit_logistic(list(measured), [row.avg_power_w for row in measured.values()])
+    return [float(curve.eval(size)) for size in batch_sizes]
+
+
+def _measured_below(spec: InferenceModelSpec) -> dict[int, Measurement]:
+    """What was measured up to the largest size that meets the target, those on the way that miss it included."""
+    largest = max(spec.feasible_batch_sizes)
+    return {size: row for size, row in spec_measurements(spec).items() if size <= largest}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
-from studies.communication.feeder_tasks import CAPACITIES, RUNS
+from studies.communication.bounds import bounds_table, bounds_words, limits_in_words
+from studies.communication.feeder_tasks import CAPACITIES, RUNS, UNDER_ALL
 from studies.communication.links import LinkState
 from studies.communication.question import CommunicationQuestion
 from studies.communication.rows import LinkRow, LinkRunRow, SurvivingRow
 from studies.communication.survival import RESOLUTION
+from studies.communication.survivors import Survivor, survivors_of
 from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable
 from studies.shared.paired import bootstrap_draws, interval_row, with_interval
 from studies.shared.task import Row, TaskResult
@@ -66,6 +68,7 @@ _EVERY = (
 )
 _CAPACITY_ROWS = (
     Column("operation", "operation"),
+    Column("limits", "limits"),
     *_EVERY,
     Column("n_gpus", "GPUs"),
     Column("fleet_mw", "fleet MW", 3),
@@ -95,53 +98,42 @@ _RULES = {
 }
 
 
-@dataclass(frozen=True)
-class Survivor:
-    """What is left at a bus over one link, by draw: MW (what a fleet would draw uncontrolled), those of firm operation
-    and of a perfect link, and the rows.
-
-    A controller that hosts less than nobody would is left off.
-    """
-
-    link: LinkState
-    mw: np.ndarray
-    firm_mw: np.ndarray
-    perfect_mw: np.ndarray
-    rows: tuple[SurvivingRow, ...]
-
-    @property
-    def flexible_mw(self) -> float:
-        """Mean MW beyond firm."""
-        return float((self.mw - self.firm_mw).mean())
-
-
 def feeder_conclusion(question: CommunicationQuestion, results: Sequence[TaskResult]) -> Conclusion:
     """The answer from stored rows."""
     rows = gather_as(results, CAPACITIES, SurvivingRow)
     runs = gather_as(results, RUNS, LinkRunRow)
     feeder = question.load_feeder()
+    under_all = gather_as(results, UNDER_ALL, SurvivingRow)
     survivors = {bus: found for bus in _buses(rows) if (found := survivors_of(rows, bus))}
+    all_limits = {bus: found[0] for bus in _buses(under_all) if (found := survivors_of(under_all, bus))}
     failures = [MissingAnswer(result.task.label, result.failed) for result in results if result.failed]
     failures += [MissingAnswer(f"bus {row.bus}, {row.link.words}", row.failure) for row in runs if row.failure]
-    words = [line for bus, found in survivors.items() for line in headline(question, feeder, bus, found)]
+    words = [
+        line for bus, found in survivors.items() for line in headline(question, feeder, bus, found, all_limits.get(bus))
+    ]
+    judged_by = limits_in_words(question)
+    every_search = [
+        row | {"limits": words} for words, of in ((judged_by, rows), ("all", under_all)) for row in _plain(of)
+    ]
     return Conclusion(
         title="Flexible capacity and the quality of communication",
         answer=" ".join(words) or "No bus has an answer in every draw.",
         feeder=question.feeder,
         tables=(
+            bounds_table(question, {bus: found[0] for bus, found in survivors.items()}, all_limits),
             ResultTable(
                 "surviving",
-                "Capacity over links",
+                f"Capacity over links, {_of_limits(judged_by)}",
                 _SURVIVING,
                 [_survivor_row(question, bus, one) for bus, found in survivors.items() for one in found],
             ),
             ResultTable(
                 "link_runs",
-                "The size of a perfect link, over all links",
+                f"The size of a perfect link over all links, {_of_limits(judged_by)}",
                 _RUN_MEANS,
                 [row for bus in _buses(runs) for row in _run_means(question, [r for r in runs if r.bus == bus])],
             ),
-            ResultTable("capacities", "Every search", _CAPACITY_ROWS, _plain(rows), folded=True),
+            ResultTable("capacities", "Every search", _CAPACITY_ROWS, every_search, folded=True),
             ResultTable("runs", "Every run", _RUN_ROWS, _plain(runs), folded=True),
         ),
         charts=tuple(chart for bus, found in survivors.items() for chart in _charts(question, bus, found)),
@@ -150,10 +142,15 @@ def feeder_conclusion(question: CommunicationQuestion, results: Sequence[TaskRes
         not_assessed=(
             "links that differ from one another: all channels of a run are alike",
             "outages that begin at other moments",
+            *(f"{kind} over links (--all-limits judges them there, too)" for kind in question.left_out),
             *loading_notes(feeder, question.limits),
             *unassessed_notes(feeder),
         ),
     )
+
+
+def _of_limits(words: str) -> str:
+    return "under all limits" if words == "all" else words
 
 
 def _buses(rows: Sequence[LinkRow]) -> list[str]:
@@ -162,29 +159,6 @@ def _buses(rows: Sequence[LinkRow]) -> list[str]:
 
 def _plain(rows: Sequence[LinkRow]) -> list[Row]:
     return [vars(row) | {"loss_pct": 100.0 * row.loss} for row in rows]
-
-
-def survivors_of(rows: Sequence[SurvivingRow], bus: str) -> list[Survivor]:
-    """What every link leaves at a bus, the perfect one first; none if that one, or firm, lacks a draw."""
-    own = [row for row in rows if row.bus == bus]
-    firm = {row.draw: row.fleet_mw for row in own if row.operation == "firm"}
-    by_link: dict[LinkState, dict[int, SurvivingRow]] = {}
-    for row in own:
-        if row.operation == "flexible":
-            by_link.setdefault(row.link, {})[row.draw] = row
-    perfect = next((link for link in by_link if link.transport == "ideal" and not link.outage_s), None)
-    if perfect is None or set(by_link[perfect]) != set(firm):
-        return []
-    firm_mw = np.array([firm[draw] for draw in firm])
-    mw = {
-        link: np.maximum([found[draw].fleet_mw for draw in firm], firm_mw)
-        for link, found in by_link.items()
-        if set(found) == set(firm)
-    }
-    order = sorted(mw, key=lambda link: link != perfect)
-    return [
-        Survivor(link, mw[link], firm_mw, mw[perfect], tuple(by_link[link][draw] for draw in firm)) for link in order
-    ]
 
 
 def _survivor_row(question: CommunicationQuestion, bus: str, one: Survivor) -> Row:
@@ -227,37 +201,42 @@ def _run_means(question: CommunicationQuestion, rows: Sequence[LinkRunRow]) -> I
 # --- words
 
 
-def headline(question: CommunicationQuestion, feeder: Feeder, bus: str, survivors: Sequence[Survivor]) -> Iterator[str]:
-    """How many MW survive, plainly."""
+def headline(
+    question: CommunicationQuestion,
+    feeder: Feeder,
+    bus: str,
+    survivors: Sequence[Survivor],
+    under_all: Survivor | None = None,
+) -> Iterator[str]:
+    """How many MW survive, plainly; `under_all` is the perfect link under all limits."""
     perfect = survivors[0]
+    yield from bounds_words(question, feeder, bus, perfect, under_all)
     firm, flexible = float(perfect.firm_mw.mean()), perfect.flexible_mw
-    yield (
-        f"Bus {bus} of {feeder.name} hosts a fleet of {firm:.2f} MW firm and one of {firm + flexible:.2f} MW with a "
-        f"controller on a perfect link: {flexible:.2f} MW are flexible."
-    )
     if flexible <= RESOLUTION * firm:
-        yield f"That is nothing that a link could lose: what stops larger sites is {_stop(perfect)}."
+        yield f"That is nothing that a link could lose: what stops larger sites is {perfect.limit}."
         return
     for outage_s in question.outages_s:
         own = [one for one in survivors if one.link.outage_s == outage_s]
         if own:
             best = max(own, key=lambda one: one.flexible_mw)
+            outage = f"an outage of {outage_s:g} s at its worst moment"
+            kept = f"Of the {flexible:.2f} MW, {best.flexible_mw:.2f} MW survive {outage}"
+            if best.flexible_mw > flexible + RESOLUTION * (firm + flexible):
+                kept = f"In {outage}, {best.flexible_mw:.2f} MW are flexible, more than on a perfect link"
             yield (
-                f"Of them {best.flexible_mw:.2f} MW survive an outage of {outage_s:g} s at its worst moment, if "
-                f"{_RULES[best.link.fail_safe]} when nobody reaches them"
+                f"{kept}, if {_RULES[best.link.fail_safe]} when nobody reaches them"
                 + (f" ({_others(own, best)})." if len(own) > 1 else ".")
             )
     lossy = [one for one in survivors if one.link.transport != "ideal"]
     if lossy:
         worst, best = (f(lossy, key=lambda one: one.flexible_mw) for f in (min, max))
+        if worst.flexible_mw >= flexible - RESOLUTION * (firm + flexible):
+            yield "Without an outage, no lossy or slow link takes any of them."
+            return
         yield (
             f"Without an outage, lossy and slow links leave {worst.flexible_mw:.2f} ({worst.link.words}) to "
             f"{best.flexible_mw:.2f} MW ({best.link.words}) of them."
         )
-
-
-def _stop(one: Survivor) -> str:
-    return one.rows[0].limit or "the end of the search"
 
 
 def _others(own: Sequence[Survivor], best: Survivor) -> str:

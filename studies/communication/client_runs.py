@@ -13,9 +13,9 @@ from g2g_opt.allocation.clients import load_client_case
 from g2g_opt.allocation.loop import CAREFUL_RULES, PUBLISHED_RULES, drawn_arrivals, run_allocation
 from g2g_opt.allocation.run import BEYOND_PU, AllocationRun
 from g2g_opt.communication import Channels
-from solvers.curtailment import CurtailmentProblem, Floats, solve_curtailment
 from studies.communication.links import LinkState
 from studies.communication.question import AllocatorName, CommunicationQuestion, RulesName
+from studies.shared.optimal_allocator import OptimalAllocator
 from studies.shared.typed_rows import TypedRow
 
 # A round trip on one machine, as in the reference study.
@@ -46,38 +46,6 @@ class ClientRow(TypedRow):
     mean_age_s: float
     delivered_share: float
     infeasible_cycles: int
-
-
-class OptimalAllocator:
-    """Caps by the AC optimum of what is known; voltages of its answers are checked on OpenDSS as they are given."""
-
-    def __init__(self, grid: ClientGrid, v_min_pu: float, v_max_pu: float) -> None:
-        self._grid, self._equivalent, self._band = grid, grid.equivalent(), (v_min_pu, v_max_pu)
-        self.excess_max_pu = 0.0
-
-    def reset(self) -> None:
-        """It remembers nothing of a run."""
-
-    def allocate(self, seen: SeenClients) -> Floats | None:
-        """Caps (kW); None if no power keeps the band."""
-        of_grid, (v_min_pu, v_max_pu) = self._equivalent, self._band
-        solution = solve_curtailment(
-            CurtailmentProblem(
-                of_grid.open_circuit_pu,
-                of_grid.impedance_pu_per_kva,
-                of_grid.client_bus,
-                seen.load_kva,
-                seen.available_kw,
-                v_min_pu,
-                v_max_pu,
-            )
-        )
-        if solution.power_kw is None:
-            return None
-        voltage_pu = self._grid.voltage_pu(seen.load_kva - solution.power_kw)
-        excess_pu = max(float(voltage_pu.max()) - v_max_pu, v_min_pu - float(voltage_pu.min()))
-        self.excess_max_pu = max(self.excess_max_pu, excess_pu)
-        return solution.power_kw
 
 
 class ClientStudy:

@@ -12,18 +12,22 @@ from studies.communication.survival import Survival, Wish
 from studies.shared.task import Row, Tables, Task, TaskResult
 from studies.shared.typed_rows import gather_as, to_rows
 
-CAPACITIES, RUNS = "surviving", "link_runs"
+CAPACITIES, UNDER_ALL, RUNS = "surviving", "under_all_limits", "link_runs"
 # Searches that share the batches of a task, and runs: enough to fill them, few enough to be lost as a whole.
 _SEARCHES_PER_TASK, _RUNS_PER_TASK = 48, 96
 
 
 def bound_tasks(question: CommunicationQuestion, buses: Sequence[str]) -> list[Task]:
-    """Firm capacity and that over a perfect link, at every bus."""
+    """Firm capacity and that over a perfect link, at every bus: as links are judged, and under all limits."""
     wishes: list[Row] = []
     for draw in range(question.draws):
         wishes += [{"link": None, "draw": draw, "guess": None}, _wish(question.perfect, draw, None)]
+    kinds = ["bounds", *(["bounds under all limits"] if question.left_out else [])]
+    words = {"bounds": "", "bounds under all limits": ", under all limits"}
     return [
-        Task("bounds", {"bus": bus, "wishes": wishes}, f"bus {bus}: firm, and a perfect link", 2.0) for bus in buses
+        Task(kind, {"bus": bus, "wishes": wishes}, f"bus {bus}: firm, and a perfect link{words[kind]}", 2.0)
+        for bus in buses
+        for kind in kinds
     ]
 
 
@@ -63,11 +67,13 @@ def split_task(task: Task) -> list[Task]:
 
 def run_task(question: CommunicationQuestion, task: Task, report: Callable[[str], None]) -> Tables:
     """The searches or runs of a task."""
-    survival = Survival(question, task.content["bus"], report)
+    under_all = task.kind == "bounds under all limits"
+    judged = question if under_all else replace(question, limits=question.aimed_limits)
+    survival = Survival(judged, task.content["bus"], report)
     wishes: list[Wish] = [(_link(one["link"]), one["draw"], one["guess"]) for one in task.content["wishes"]]
     if task.kind == "runs":
         return {RUNS: to_rows(survival.runs([(link, draw, n) for link, draw, n in wishes if link and n]))}
-    return {CAPACITIES: to_rows(survival.capacities(wishes))}
+    return {UNDER_ALL if under_all else CAPACITIES: to_rows(survival.capacities(wishes))}
 
 
 def _wish(link: LinkState, draw: int, guess: int | None) -> Row:

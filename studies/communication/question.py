@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field, replace
 from itertools import product
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from g2g_opt.allocation.clients import CLIENT_CASES, N_ROWS, load_client_case
 from g2g_opt.communication import Channels, FailSafeRule, StaleRule, read_channels
@@ -26,7 +26,7 @@ CommunicationCase = Literal["feeder", "cigre-lv", "five-clients"]
 AllocatorName = Literal["opf", "pi"]
 RulesName = Literal["published", "careful"]
 # Policies that make an operation flexible.
-_FLEXIBLE = ("ofo", "droop", "schedule", "contextual")
+_FLEXIBLE = ("ofo", "droop", "schedule", "contextual", "ppo")
 # Where the sites of the bundled feeders are studied unless somebody names a bus.
 _USUAL_FEEDER = "ieee13"
 _USUAL_BUSES = {_USUAL_FEEDER: "671", "ieee34": "850", "ieee123": "67"}
@@ -44,6 +44,12 @@ EPILOG = (
 _LINKS, _CLIENTS, _RUN = "links", "cases of clients", "the run"
 _DRAWN = {"seed": "the study seed keys all draws (--seed)"}
 _CLIENT_DRAWS, _FEEDER_DRAWS = 10, 3
+# What no controller of batch sizes aims at: where it stops larger sites first, it hides what communication is worth.
+_NOT_AIMED_AT = {
+    "loadings": ("loading_max_pu", "loading_emergency_max_pu", "overload_time_max_s"),
+    "unbalance": ("unbalance_negative_sequence_max", "unbalance_nema_max"),
+    "voltage changes at a trip": ("rapid_voltage_change_trip_max_pu", "voltage_after_trip_max_pu"),
+}
 
 
 @question_model
@@ -55,6 +61,9 @@ class CommunicationQuestion(SizeQuestion):
     their worst moment (or from `outage_start_s` on) under every one of `fail_safes`; the size that a perfect link makes
     possible is also run over every link and every one of `stale_rules`. `n_draws` draws of servers and messages are the
     same for all of them.
+
+    Links are judged by `aimed_limits`, those that a controller of batch sizes aims at, unless `all_limits` is set; firm
+    operation and the perfect link also by all `limits`.
 
     On a case of clients, allocators act by `rules`: as the reference study's did, or as careful ones would.
     """
@@ -104,15 +113,15 @@ class CommunicationQuestion(SizeQuestion):
         Flag("--taps", "moved by the circuit's own controls, or fixed at the feeder's constants"),
     ] = "own control"
     scenario: Annotated[Scenario, NounFlags(_RUN, without=_DRAWN)] = field(default_factory=Scenario)
-    # What no controller of batch sizes aims at would hide what communication is worth: loadings, unbalance, trips.
-    limits: Annotated[Limits, NounFlags("limits")] = field(
-        default_factory=lambda: Limits(
-            loading_max_pu=None,
-            unbalance_negative_sequence_max=None,
-            unbalance_nema_max=None,
-            rapid_voltage_change_trip_max_pu=None,
-        )
-    )
+    all_limits: Annotated[
+        bool,
+        Flag(
+            "--all-limits",
+            "judge links by all limits; without it, only firm operation and the perfect link are judged by those, too, "
+            "that no controller of batch sizes aims at: loadings, unbalance, voltage changes at a trip",
+            group="limits",
+        ),
+    ] = False
     n_draws: Annotated[
         DrawCount | None,
         Flag("--draws", "paired draws", unset=f"{_FEEDER_DRAWS} on feeders, {_CLIENT_DRAWS} of clients"),
@@ -139,6 +148,22 @@ class CommunicationQuestion(SizeQuestion):
     def draws(self) -> int:
         """Paired draws."""
         return self.n_draws or (_CLIENT_DRAWS if self.is_clients else _FEEDER_DRAWS)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Kinds of limits, in words, that links are not judged by."""
+        if self.all_limits:
+            return ()
+        kinds = _NOT_AIMED_AT.items()
+        return tuple(words for words, names in kinds if any(getattr(self.limits, name) is not None for name in names))
+
+    @property
+    def aimed_limits(self) -> Limits:
+        """The limits that links are judged by."""
+        if self.all_limits:
+            return self.limits
+        nothing: dict[str, Any] = {name: None for names in _NOT_AIMED_AT.values() for name in names}
+        return replace(self.limits, **nothing)
 
     def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
         """The buses asked for, or the one where sites of a bundled feeder are usually studied."""

@@ -1,4 +1,4 @@
-"""Communication: what coordination is worth when its messages are late, lost or gone (formulations 10).
+"""Communication: what coordination is worth when its messages are late, lost or gone (equations, section 10).
 
 On a feeder, three stages: what a perfect link and no link at all make possible (`bounds`); what every lossy link and
 every outage leaves of it (`capacities`); and the size of the perfect link run over all of them (`runs`). On a case of

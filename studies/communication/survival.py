@@ -12,13 +12,13 @@ from g2g_opt.channel.lanes import run_tables
 from g2g_opt.coordinator import RunTiming
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
-from g2g_opt.simulate import simulate_runs
+from g2g_opt.simulation import simulate_runs
 from g2g_opt.site import GPUS_PER_SERVER
-from solvers.largest_feasible import LargestFeasible, held_up_to, search_largest_feasible
+from solvers.largest_feasible import held_up_to, search_largest_feasible
 from studies.communication.links import LinkState
 from studies.communication.question import CommunicationQuestion
 from studies.communication.rows import LinkRunRow, SurvivingRow, link_columns
-from studies.shared.side_by_side import RunRequest, Wanted, run_side_by_side
+from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, run_side_by_side
 from studies.shared.workload import SizeRange
 
 # Share of an answer within which a search stops.
@@ -83,18 +83,16 @@ class Survival:
             shrink=guess is not None,
             below=_SIZES_BELOW,
         )
-        asked = next(search)
-        while True:
+
+        def judge(asked: Sequence[int]) -> Wanted[dict[int, bool]]:
             runs = yield tuple(
                 RunRequest(question.plan(self._models, self._bus, n, link), scenario=scenario) for n in asked
             )
             judged.update(zip(asked, runs, strict=True))
             self._report(f"bus {self._bus}, draw {draw + 1}, {words}: {len(judged)} sizes judged")
-            try:
-                asked = search.send({n: judged[n].kept for n in asked})
-            except StopIteration as end:
-                found: LargestFeasible = end.value
-                break
+            return {n: judged[n].kept for n in asked}
+
+        found = yield from largest_kept(search, judge)
         notes: list[str] = []
         answer: int = 0
         confirmed: Outcome | None = None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.hourly_profile import load_profile
+from g2g_opt.limits import Limits
 from studies.connection_check.answer_remedies import (
     cheapest_ways,
     edit_texts,
@@ -36,9 +37,13 @@ _REQUESTS = (
     Column("answer", "answer"),
     Column("margin_mw", "margin MW", 2),
     Column("largest_mw", "largest MW that fits", 2),
-    Column("limit", "limit that binds"),
+    Column("limit", "limit broken most, or moved nearest"),
     Column("limit_where", "where and when"),
     Column("limit_used", "share of it used", 3),
+    Column("limit_used_before", "without the site", 3),
+    Column("base_limit", "nearest limit without the site"),
+    Column("base_limit_used", "share of it used", 3, secondary=True),
+    Column("base_limit_where", "where and when", secondary=True),
     Column("n_gpus", "GPUs"),
     Column("power_peak_mw", "peak MW simulated", 2),
     Column("power_mean_mw", "mean MW", 2, secondary=True),
@@ -65,10 +70,12 @@ _LIMITS = (
 )
 
 
-def conclusion_of(study: ConnectionCheckQuestion, results: Sequence[TaskResult]) -> Conclusion:
-    """The answer from stored results alone."""
+def conclusion_of(
+    study: ConnectionCheckQuestion, results: Sequence[TaskResult], made_under: Limits | None = None
+) -> Conclusion:
+    """The answer from stored results alone; `made_under` are the limits of the search, where they were others."""
     requests = gather_as(results, "requests", RequestRow)
-    runs = gather_as(results, "runs", RequestRun)
+    runs = [run for run in gather_as(results, "runs", RequestRun) if run.asked]
     tables = [
         ResultTable("requests", "The request", _REQUESTS, [_shown(row) for row in requests]),
         ResultTable("limits", "Every limit of the size that was asked for", _LIMITS,
@@ -95,9 +102,15 @@ def conclusion_of(study: ConnectionCheckQuestion, results: Sequence[TaskResult])
             scenario_chart(study.scenarios("flexible"), study.load_feeder()),
         ),
         texts=edit_texts(ways),
-        failures=tuple(MissingAnswer(result.task.label, result.failed) for result in results if result.failed),
+        failures=(
+            *(MissingAnswer(result.task.label, result.failed) for result in results if result.failed),
+            *([] if made_under is None else [MissingAnswer("remedies and the limited profile", _SEARCHED_UNDER)]),
+        ),
         not_assessed=_not_assessed(study),
     )
+
+
+_SEARCHED_UNDER = "they were searched under the limits of the runs: ask the question anew under these"
 
 
 def _shown(row: RequestRow) -> dict[str, object]:
@@ -113,10 +126,17 @@ def _answer(study: ConnectionCheckQuestion, requests: Sequence[RequestRow]) -> s
 def _sentence(row: RequestRow) -> str:
     words = f"{row.operation.capitalize()}: {'yes' if row.kept else 'no'}, {row.mw:g} MW at bus {row.bus} "
     if row.kept:
-        words += f"keep every limit; the nearest is {row.limit}, {100 * (row.limit_used or 0.0):.0f} % used"
+        words += "keep every limit; "
+        if row.limit:
+            words += f"the one that they bring nearest is {row.limit}, {_percent(row.limit_used)} used"
+            words += f" and {_percent(row.limit_used_before)} without them"
+        else:
+            words += "they move none that is counted by its share"
     else:
         words += f"break {row.limit or 'the power flow'}"
     words += f" ({row.limit_where})" if row.limit_where else ""
+    if row.kept and row.base_limit:
+        words += f"; without them the circuit is nearest to {row.base_limit}, {_percent(row.base_limit_used)} used"
     if row.base_breaks:
         words += ", which the circuit breaks without any site, too"
     if row.largest_mw is None:
@@ -130,6 +150,10 @@ def _sentence(row: RequestRow) -> str:
         words += f", but not all smaller sizes: of those tried {row.gaps_mw} MW do not"
         words += f", all up to {row.held_up_to_mw:.2f} MW do" if row.held_up_to_mw else ""
     return f"{words}."
+
+
+def _percent(share: float | None) -> str:
+    return f"{100.0 * (share or 0.0):.0f} %"
 
 
 def _size_chart(study: ConnectionCheckQuestion, rows: Sequence[TriedSizeRow]) -> Chart:

@@ -23,6 +23,7 @@ class ConnectionWay:
     limit_used: float | None
     n_tried: int
     edits: str = ""
+    cost_parts: str = ""
 
 
 _WAYS = (
@@ -34,6 +35,7 @@ _WAYS = (
     Column("limit", "limit that binds then"),
     Column("limit_used", "share used", 3),
     Column("limit_where", "where and when", secondary=True),
+    Column("cost_parts", "cost made of", secondary=True),
     Column("n_tried", "tried", secondary=True),
 )
 _REMEDIES = (
@@ -46,6 +48,7 @@ _REMEDIES = (
     Column("limit", "limit that binds"),
     Column("limit_used", "share used", 3),
     Column("limit_where", "where and when"),
+    Column("cost_parts", "cost made of", secondary=True),
     Column("engine", "engine", secondary=True),
     Column("fault", "why not", secondary=True),
     Column("edits", "OpenDSS commands", secondary=True),
@@ -72,7 +75,7 @@ def _of_kind(rows: Sequence[RemedyRow]) -> ConnectionWay:
     words = row.words or row.fault
     return ConnectionWay(
         row.kind, words, row.cures, row.capital_usd, row.annual_usd, row.limit, row.limit_where, row.limit_used,
-        len([one for one in rows if one.words]), row.edits,
+        len([one for one in rows if one.words]), row.edits, row.cost_parts,
     )  # fmt: skip
 
 
@@ -83,7 +86,18 @@ def _curtailed(row: LimitedYearRow) -> ConnectionWay:
         f"at most {row.least_mw:.2f} MW and more in {row.hours_limited} of {row.hours} hours, "
         f"{row.energy_lost_mwh:.0f} MWh a year less"
     )
-    return ConnectionWay("hours at less", words, True, 0.0, row.annual_usd, row.limit, row.limit_where, None, 1)
+    return ConnectionWay(
+        "hours at less",
+        words,
+        True,
+        0.0,
+        row.annual_usd,
+        row.limit,
+        row.limit_where,
+        None,
+        1,
+        cost_parts=row.cost_parts,
+    )
 
 
 def _flexible(row: RequestRow) -> ConnectionWay:

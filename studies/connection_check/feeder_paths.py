@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
+from g2g_opt.circuit.elements import elements, line_lengths_km
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Branch
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_parts import Branch
-from g2g_opt.grid.circuit_reading import elements, line_lengths_km
 
 Floats = NDArray[np.float64]
 # A branch without a length (a transformer, a switch of none) counts so much (km): the graph has no edge of nothing.

@@ -9,10 +9,11 @@ from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site, smallest_n_servers
-from solvers.largest_feasible import gaps_below, held_up_to, search_largest_feasible
+from solvers.largest_by_use import search_largest_by_use
+from solvers.largest_feasible import gaps_below, held_up_to
 from studies.connection_check.question import MARGIN_MAX, OPERATIONS, ConnectionQuestion
 from studies.hosting_capacity.capacity import Operation
-from studies.shared.side_by_side import RunRequest, Wanted, together
+from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, limit_use, together
 from studies.shared.tap_search import TapTrial
 from studies.shared.workload import Models
 
@@ -20,8 +21,9 @@ from studies.shared.workload import Models
 RESOLUTION = 0.02
 # Sizes that short runs look at in a round, and how far from one to the next the last round goes.
 _SCREENED, _SCREENED_TO = 6, 1.03
-# What a whole run leaves of a size that holds at rest, about, and sizes of a search that are judged in a round.
-_GUESS_SHARE, _SIZES_AT_ONCE = 0.96, 3
+# What a whole run leaves of a size that holds at rest, about, and how far from there the next size of a search is.
+_GUESS_SHARE = 0.96
+_GROWTH: dict[Operation, float] = {"firm": 1.06, "flexible": 1.2}
 # Sizes looked at below the largest one, whether they hold too.
 _SIZES_BELOW: dict[TapMode, int] = {"fixed": 4, "own control": 12}
 
@@ -118,29 +120,25 @@ class RequestJudge:
         n_max = int(MARGIN_MAX * n_servers)
         guess = yield from self._guess(n_max)
         sizes = {n_servers: asked.trial}
-        search = search_largest_feasible(
+        search = search_largest_by_use(
             n_max,
             n_min=self._least,
             start=max(self._least, int(_GUESS_SHARE * guess)),
             resolution=RESOLUTION,
-            growth=1.03 if operation == "firm" else 1.1,
-            try_above=(),
-            at_once=_SIZES_AT_ONCE,
-            shrink=True,
+            growth=_GROWTH[operation],
             below=_SIZES_BELOW[self._study.tap_mode],
         )
-        wanted = next(search)
-        while True:
-            for n in wanted:
-                if n not in sizes:
-                    self._tell(f"{operation}: how much fits instead")
+
+        def judge(wanted: Sequence[int]) -> Wanted[dict[int, float]]:
             new = [n for n in wanted if n not in sizes]
+            for _ in new:
+                self._tell(f"{operation}: how much fits instead")
             tried = yield from together([try_plan(self.plan(n, operation), self.scenarios[operation]) for n in new])
             sizes.update(zip(new, tried, strict=True))
-            try:
-                wanted = search.send({n: sizes[n].kept for n in wanted})
-            except StopIteration:
-                return replace(asked, sizes=dict(sorted(sizes.items())))
+            return {n: limit_use(sizes[n].runs) for n in wanted}
+
+        yield from largest_kept(search, judge)
+        return replace(asked, sizes=dict(sorted(sizes.items())))
 
     def _guess(self, n_max: int) -> Wanted[int]:
         """About how many servers fit, by runs at rest, without a controller."""

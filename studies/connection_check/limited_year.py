@@ -59,5 +59,6 @@ def limited_year(
         limit=check.name if check is not None else "",
         limit_where=check.place(moment) if check is not None else "",
         note="",
+        cost_parts="; ".join(cost.parts),
     )
     return {"limited_years": to_rows([row]), "profile": fleets.tables(held, (held,))["profile"]}

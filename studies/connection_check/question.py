@@ -27,7 +27,7 @@ from studies.shared.workload import Models
 
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 # Controllers that make an operation flexible.
-_FLEXIBLE = ("ofo", "droop", "schedule", "contextual")
+_FLEXIBLE = ("ofo", "droop", "schedule", "contextual", "ppo")
 # A search for the margin looks no further than this multiple of what was asked.
 MARGIN_MAX = 2.0
 # Shares of the replicas at which a site is also judged at rest, and steps (s) of such a run, with taps settled.
@@ -154,7 +154,7 @@ class RemedyQuestion(ConnectionQuestion):
 
     remedies: Annotated[
         tuple[RemedyKind, ...],
-        Flag("--remedy", "only this remedy where the request is refused; none: no remedy", unset="all of them"),
+        Flag("--remedy", "only this remedy where the request is refused", unset="all of them", empty="none"),
     ] = REMEDIES
     costs: Annotated[str, Flag("--costs", "CSV with unit costs of remedies", metavar="FILE")] = BUNDLED_COSTS
     discount_rate: Annotated[ShareAboveZero, Flag("--discount-rate", "a year, by which investments are annualised")] = (
@@ -210,7 +210,14 @@ class ConnectionCheckQuestion(RemedyQuestion):
         shared = {f.name for f in fields(LoadProfileQuestion)} & {f.name for f in fields(self)}
         same: dict[str, Any] = {name: getattr(self, name) for name in shared - {"limits"}}
         return LoadProfileQuestion(
-            **same, buses=(self.bus,), profile=self.year, limits=limits, seed=self.seed, power_max_mw=self.mw
+            **same,
+            buses=(self.bus,),
+            profile=self.year,
+            limits=limits,
+            seed=self.seed,
+            power_max_mw=self.mw,
+            own_load_share=self.scenario.own_load_share,
+            standing_power=self.scenario.standing_power,
         )
 
     def check_fields(self) -> None:

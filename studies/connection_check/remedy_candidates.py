@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from g2g_opt.circuit.parts import Branch, Bus
 from g2g_opt.data_files import data_path, read_table
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit_parts import Branch, Bus
 from g2g_opt.plan import StorageUnit
 from studies.connection_check.feeder_paths import FeederPaths
 from studies.connection_check.question import RemedyKind

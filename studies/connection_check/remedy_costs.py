@@ -24,21 +24,35 @@ Amounts = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True)
 class RemedyUnitCost:
-    """One item: $ once and $ a year for each `unit` of it, and the years over which it is paid off."""
+    """One item: $ once and $ a year for each `unit` of it, the years over which it is paid off, and where the figures
+    come from (`basis`; empty if the table does not say).
+    """
 
     item: str
     unit: str
     capital_usd: float
     annual_usd: float
     lifetime_years: float
+    basis: str = ""
+
+    def in_words(self, amount: float) -> str:
+        """So much of it, and what a unit costs."""
+        each = [f"{self.capital_usd:,.6g} $"] if self.capital_usd else []
+        each += [f"{self.annual_usd:,.6g} $ a year"] if self.annual_usd else []
+        source = f" ({self.basis})" if self.basis else ""
+        return f"{amount:,.6g} {self.unit} of {self.item} at {' and '.join(each) or 'no cost'}{source}"
 
 
 @dataclass(frozen=True)
 class RemedyCost:
-    """What a remedy costs: once (`capital_usd`), and as a yearly sum with the investment annualised (`annual_usd`)."""
+    """What a remedy costs: once (`capital_usd`), and as a yearly sum with the investment annualised (`annual_usd`).
+
+    `parts` say in words what it is made of, with the unit costs and their basis.
+    """
 
     capital_usd: float
     annual_usd: float
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +63,10 @@ class UnitCosts:
 
     @staticmethod
     def load(name: str) -> UnitCosts:
-        """The bundled table, or a CSV of the same columns; `InputError` names the line that cannot be used."""
+        """The bundled table, or a CSV of the same columns (`basis` may be left out).
+
+        `InputError` names the line that cannot be used.
+        """
         table = read_csv(costs_path(name), "costs", _COLUMNS)
         return UnitCosts(
             tuple(
@@ -59,13 +76,14 @@ class UnitCosts:
                     row.number("capital_usd", 0.0, _USD_MAX),
                     row.number("annual_usd", 0.0, _USD_MAX),
                     row.number("lifetime_years", 1.0, _YEARS_MAX),
+                    row["basis"].strip() if "basis" in table.columns else "",
                 )
                 for row in table.rows
             )
         )
 
     def of(self, amounts: Amounts, discount_rate: float) -> RemedyCost:
-        """The cost of so much of each item, with investments paid off at `discount_rate` (share a year).
+        """The cost of so much of each item, with investments paid off at `discount_rate` (share a year) (equation 6.6).
 
         The annuity of 1 $ over n years at a rate r is r / (1 - (1 + r)^-n).
         """
@@ -75,7 +93,7 @@ class UnitCosts:
             annuity = discount_rate / (1.0 - math.pow(1.0 + discount_rate, -unit.lifetime_years))
             capital += amount * unit.capital_usd
             annual += amount * (unit.annual_usd + annuity * unit.capital_usd)
-        return RemedyCost(capital, annual)
+        return RemedyCost(capital, annual, tuple(self._unit(name).in_words(amount) for name, amount in amounts))
 
     def check(self, names: Iterable[str]) -> None:
         """Raise `InputError` for the first of these items that the table lacks."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from g2g_opt.judge import Criterion, LimitCheck
+from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from studies.connection_check.judging import JudgedRequest
+from studies.connection_check.nearest_limit import nearest_limit
 from studies.connection_check.remedy_search import TriedRemedy
 from studies.hosting_capacity.capacity import Operation
 from studies.shared.stored_runs import RunRow
@@ -16,10 +18,12 @@ from studies.shared.typed_rows import TypedRow
 
 @dataclass(frozen=True)
 class RequestRow(TypedRow):
-    """A request under one operation: yes or no, the nearest limit or the one broken most, and how much fits instead.
+    """A request under one operation: yes or no, the limit that it moves nearest or breaks most, how much fits instead.
 
-    `mw` was asked for, `power_peak_mw` is the peak simulated. `margin_mw` is how much more fits than was asked (less,
-    if negative); `at_search_end`: nothing larger was refused. `limit_used` is the share of the limit that is used up.
+    `mw` was asked for, `power_peak_mw` is the peak simulated, `full_draw_mw` what the fleet draws. `margin_mw` is how
+    much more fits than was asked (less, if negative); `at_search_end`: nothing larger was refused. `limit_used` is the
+    share of the limit that is used up, `limit_used_before` that without the site; `base_limit` is the limit that the
+    circuit is nearest to without the site.
     """
 
     operation: Operation
@@ -35,10 +39,15 @@ class RequestRow(TypedRow):
     limit_value: float | None
     limit_allowed: float | None
     limit_used: float | None
+    limit_used_before: float | None
+    base_limit: str
+    base_limit_where: str
+    base_limit_used: float | None
     scenario: str
     engine: str
     broken: str
     base_breaks: bool
+    full_draw_mw: float
     power_peak_mw: float | None
     power_mean_mw: float | None
     throughput_share: float | None
@@ -86,19 +95,24 @@ class TriedSizeRow(TypedRow):
 
 @dataclass(frozen=True, eq=False)
 class RequestRun(RunRow):
-    """A run of the size that was asked for."""
+    """A run of a size; `asked`: of the one that was asked for; `confirms`: on OpenDSS, of what the search kept."""
 
     operation: Operation
+    n_servers: int
+    asked: bool
+    confirms: bool
     kept: bool
 
 
-def request_row(judged: JudgedRequest, bus: str, mw: float, mw_per_server: float) -> RequestRow:
-    """The row of a request; `mw_per_server` is the full draw of one, for what was not simulated."""
-    run = judged.deciding
-    check, figures = run.verdict.binding, run.summary if run.failure is None else None
+def request_row(judged: JudgedRequest, bus: str, mw: float, full_draw_mw: float, limits: Limits) -> RequestRow:
+    """The row of a request; `full_draw_mw` is that of its fleet, by which sizes that were not simulated are told."""
+    run, mw_per_server = judged.deciding, full_draw_mw / judged.n_servers
+    figures = run.summary if run.failure is None else None
     largest = judged.sizes.get(judged.largest)
     above = min((n for n, trial in judged.sizes.items() if n > judged.largest and not trial.kept), default=None)
     stopped = judged.sizes[above].binding.verdict.binding if above is not None else None
+    nearest = nearest_limit([*judged.trial.runs, *judged.confirmed], limits, stopped.criterion if stopped else None)
+    check = nearest.check if judged.kept else run.verdict.binding
     largest_mw = judged.largest * mw_per_server if largest is not None else None
     site = run.summary.sites[-1] if run.summary.sites else None
     heaviest = figures.worst_loading() if figures is not None else None
@@ -116,9 +130,14 @@ def request_row(judged: JudgedRequest, bus: str, mw: float, mw_per_server: float
         limit_value=_finite(check, "value"),
         limit_allowed=_finite(check, "limit"),
         limit_used=_finite(check, "used"),
+        limit_used_before=nearest.used_before if judged.kept and check is not None else None,
+        base_limit=nearest.of_base.name if nearest.of_base is not None else "",
+        base_limit_where=nearest.of_base.place() if nearest.of_base is not None else "",
+        base_limit_used=_finite(nearest.of_base, "used"),
         scenario=run.scenario,
         engine=run.engine,
         broken="; ".join(run.reasons),
+        full_draw_mw=full_draw_mw,
         base_breaks=any(check.base_breaks for check in run.verdict.broken),
         power_peak_mw=site.power_peak_mw if site is not None and figures is not None else None,
         power_mean_mw=site.power_mean_mw if site is not None and figures is not None else None,
@@ -206,7 +225,8 @@ def _finite(check: LimitCheck | None, name: str) -> float | None:
 class RemedyRow(TypedRow):
     """A remedy that was simulated: what is changed, whether the request then keeps every limit, and what it costs.
 
-    `capital_usd` is spent once, `annual_usd` every year with the investment annualised. `in_full`: simulated in every
+    `capital_usd` is spent once, `annual_usd` every year with the investment annualised; `cost_parts` say what of, at
+    which unit costs, and where these come from. `in_full`: simulated in every
     scenario and not only at rest. `limit_used` and the limit are those that bind then; `fault` says why the changed
     circuit could not be used, or why there is no remedy of the kind.
     """
@@ -223,6 +243,7 @@ class RemedyRow(TypedRow):
     limit_used: float | None
     edits: str
     fault: str
+    cost_parts: str = ""
 
 
 @dataclass(frozen=True)
@@ -242,6 +263,7 @@ class LimitedYearRow(TypedRow):
     limit: str
     limit_where: str
     note: str
+    cost_parts: str = ""
 
 
 def remedy_row(tried: TriedRemedy) -> RemedyRow:
@@ -262,6 +284,7 @@ def remedy_row(tried: TriedRemedy) -> RemedyRow:
         limit_used=_finite(check, "used"),
         edits="\n".join(remedy.edits),
         fault=tried.fault,
+        cost_parts="; ".join(tried.cost.parts),
     )
 
 

@@ -21,22 +21,14 @@ from studies.connection_check.question import OPERATIONS, ConnectionCheckQuestio
 from studies.connection_check.remedy_candidates import RemedyPlace, items_of, list_remedies
 from studies.connection_check.remedy_costs import UnitCosts, costs_files
 from studies.connection_check.remedy_search import search_remedies
-from studies.connection_check.rows import (
-    RequestRow,
-    RequestRun,
-    better_of,
-    limit_rows,
-    no_remedy_row,
-    remedy_row,
-    request_row,
-    size_rows,
-)
+from studies.connection_check.request_tables import judged_again, request_tables
+from studies.connection_check.rows import RequestRow, no_remedy_row, remedy_row
 from studies.load_profile.cell_search import search_cell
 from studies.load_profile.rows import CellRow, cell_rows
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
+from studies.shared.rejudging import ALL_LIMITS
 from studies.shared.side_by_side import run_side_by_side
-from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import gather_as, to_rows
 from studies.shared.workload import SizeRange
@@ -51,6 +43,7 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
 
     study: ClassVar[str] = "check"
     stages: ClassVar[tuple[str, ...]] = ("request", "profile", "year", "remedies")
+    rejudges: ClassVar[frozenset[str]] = ALL_LIMITS
 
     def input_files(self) -> Mapping[str, Path]:
         """Circuit, bundled data, the user's traces and years, and the table of costs."""
@@ -116,26 +109,8 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
         found: list[JudgedRequest] = run_side_by_side(
             self, feeder, [judge.with_margin(n_servers, operation) for operation in OPERATIONS]
         )
-        per_server = self.full_draw_mw(n_servers, models) / n_servers
-        firm, flexible = (request_row(one, bus, self.mw, per_server) for one in found)
-        done = [
-            (one, run, scenario)
-            for one in found
-            for runs in (one.trial.runs, one.confirmed)
-            for run, scenario in zip(runs, judge.scenarios[one.operation] if runs else (), strict=True)
-        ]
-        return {
-            "requests": to_rows([firm, better_of(firm, flexible)]),
-            "limits": to_rows([row for one in found for row in limit_rows(one)]),
-            "sizes": to_rows([row for one in found for row in size_rows(one)]),
-            BASES: base_rows((one.trial.plan, scenario, run) for one, run, scenario in done),
-            "runs": to_rows(
-                [
-                    RequestRun.of(one.trial.plan, scenario, run, operation=one.operation, kept=run.kept)
-                    for one, run, scenario in done
-                ]
-            ),
-        }
+        full_mw = self.full_draw_mw(n_servers, models)
+        return request_tables(found, bus, self.mw, full_mw, self.limits, judge)
 
     def _run_profile(self, task: Task, progress: Progress) -> Tables:
         """What every hour of a month takes, up to what was asked for."""
@@ -172,5 +147,5 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
         return {"remedies": to_rows([remedy_row(one) for one in tried])}
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:
-        """The answer, from stored results alone."""
-        return conclusion_of(self, results)
+        """The answer, from stored results alone; the request is judged again where it was `made_under` other limits."""
+        return conclusion_of(self, results if made_under is None else judged_again(results, self.limits), made_under)

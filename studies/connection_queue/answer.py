@@ -57,6 +57,7 @@ _REMEDIES = (
     Column("annual_usd", "$ a year", 0),
     Column("limit", "limit that binds then"),
     Column("limit_used", "share used", 3),
+    Column("cost_parts", "cost made of", secondary=True),
     Column("edits", "OpenDSS commands", secondary=True),
     Column("fault", "why not", secondary=True),
 )

@@ -10,19 +10,20 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Engine
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
+from g2g_opt.simulation import Bases
 from g2g_opt.site import Site, smallest_n_servers
-from solvers.largest_feasible import search_largest_feasible
+from solvers.largest_by_use import search_largest_by_use
 from studies.connection_check.judging import try_plan
 from studies.connection_queue.question import ConnectionQueueQuestion
 from studies.connection_queue.requests_file import QueuedRequest
 from studies.hosting_capacity.capacity import Operation
-from studies.shared.side_by_side import Wanted, run_side_by_side, together
+from studies.shared.side_by_side import Result, Wanted, largest_kept, limit_use, run_side_by_side, together
 from studies.shared.tap_search import TapTrial
 
 Decision = Literal["firm", "flexible", "limited", "refused"]
-# A limited size is looked for to this share, and lowered by it where the whole run does not hold.
-_RESOLUTION, _LESS, _ROUNDS_MAX = 0.04, 0.94, 4
-# Sizes looked at below the largest one: what is granted holds at all of them.
+# A limited size is looked for to this share of it.
+_RESOLUTION = 0.04
+# Sizes looked at below a limited one: what is granted holds at all of them.
 _SIZES_BELOW = 4
 
 
@@ -50,6 +51,7 @@ class GrantedGrid:
     def __init__(self, study: ConnectionQueueQuestion, feeder: Feeder, first_year: int) -> None:
         self._study, self._feeder, self._first_year = study, feeder, first_year
         self.grants: list[Grant] = []
+        self._bases: Bases = {}
 
     # --- plans
 
@@ -76,49 +78,67 @@ class GrantedGrid:
 
     def judged(self, request: QueuedRequest, year: int) -> Judgement:
         """The best that a request can be granted now: what holds in the search's steps, and on OpenDSS in the run's."""
-        whole = self._study.size_of(request)
-        sizes = (whole,) * len(self._study.levels)
-        refused: TapTrial | None = None
-        decisions: tuple[Operation, ...] = ("firm", "flexible") if request.load_shape == "fleet" else ("firm",)
-        for decision in decisions:
-            trial = self._tried(Grant(request, decision, sizes), year)
-            if trial.kept:
-                return Judgement(Grant(request, decision, sizes), trial)
-            refused = refused or trial
-        assert refused is not None
-        limited = self._limited(request, whole, year)
-        if isinstance(limited, Grant):
-            trial = self._tried(limited, year)
-            if trial.kept:
-                return Judgement(limited, trial)
-            return Judgement(Grant(request, "refused", ()), refused)
-        return Judgement(Grant(request, "refused", ()), refused, limited)
+        (found,) = self._run([self._judging(request, year, confirm=True)])
+        assert found is not None
+        return found
+
+    def refused(self, asked: Sequence[tuple[QueuedRequest, int]]) -> list[Judgement | None]:
+        """Requests and their years, each beside this very grid: its refusal, or None where OpenDSS has to be asked.
+
+        Their searches share batches. A refusal is the one that `judged` gives as long as nothing is granted or freed.
+        """
+        return self._run([self._judging(request, year, confirm=False) for request, year in asked])
 
     def holds(self, year: int) -> TapTrial:
         """What was granted, alone, at a year's own load: the case that is nearest to a limit."""
-        return self._worst([(self.plan(k), self._motion(share)) for k, share in self.cases(year)])
+        (found,) = self._run([self._worst([(self.plan(k), self._motion(share)) for k, share in self.cases(year)])])
+        return found
+
+    def _judging(self, request: QueuedRequest, year: int, confirm: bool) -> Wanted[Judgement | None]:
+        whole = self._study.size_of(request)
+        refused: TapTrial | None = None
+        decisions: tuple[Operation, ...] = ("firm", "flexible") if request.load_shape == "fleet" else ("firm",)
+        for decision in decisions:
+            grant = Grant(request, decision, (whole,) * len(self._study.levels))
+            trial = yield from self._searched(grant, year)
+            if trial.kept and not confirm:
+                return None
+            if trial.kept:
+                trial = yield from self._confirmed(grant, year)
+            if trial.kept:
+                return Judgement(grant, trial)
+            refused = refused or trial
+        assert refused is not None
+        limited = yield from self._limited(request, whole, year)
+        if isinstance(limited, int):
+            return Judgement(Grant(request, "refused", ()), refused, limited)
+        if not confirm:
+            return None
+        trial = yield from self._confirmed(limited, year)
+        return Judgement(limited, trial) if trial.kept else Judgement(Grant(request, "refused", ()), refused)
 
     def _operation(self, more: Sequence[Grant]) -> Operation:
         return "flexible" if any(g.decision == "flexible" for g in (*self.grants, *more)) else "firm"
 
-    def _tried(self, grant: Grant, year: int) -> TapTrial:
-        """A grant in every case: at rest, then in motion, then on OpenDSS; the first that breaks, or the worst.
+    def _searched(self, grant: Grant, year: int) -> Wanted[TapTrial]:
+        """A grant in every case at rest, then in motion: the first that breaks, or the worst.
 
         With a controller, which needs time to act, there is no judging at rest.
         """
-        operation, more = self._operation((grant,)), (grant,)
-        cases = [(self.plan(k, more), share) for k, share in self.cases(year)]
-        if operation == "firm":
-            trial = self._worst([(plan, self._rests(share)) for plan, share in cases])
+        cases = [(self.plan(k, (grant,)), share) for k, share in self.cases(year)]
+        if self._operation((grant,)) == "firm":
+            trial = yield from self._worst([(plan, self._rests(share)) for plan, share in cases])
             if not trial.kept:
                 return trial
-        trial = self._worst([(plan, self._motion(share)) for plan, share in cases])
-        if not trial.kept:
-            return trial
+        return (yield from self._worst([(plan, self._motion(share)) for plan, share in cases]))
+
+    def _confirmed(self, grant: Grant, year: int) -> Wanted[TapTrial]:
+        """A grant in every case on OpenDSS, in the run's own steps and, if firm, at rest."""
+        cases = [(self.plan(k, (grant,)), share) for k, share in self.cases(year)]
         asked = [(plan, self._motion(share, coarse=False)) for plan, share in cases]
-        if operation == "firm":
+        if self._operation((grant,)) == "firm":
             asked += [(plan, self._rests(share)) for plan, share in cases]
-        return self._worst(asked, "opendss")
+        return (yield from self._worst(asked, "opendss"))
 
     def _rests(self, share: float) -> tuple[Scenario, ...]:
         return self._study.rests(replace(self._study.scenario, own_load_share=share))
@@ -128,75 +148,51 @@ class GrantedGrid:
         found = self._study.scenarios("flexible", share)
         return tuple(map(self._study.coarse, found)) if coarse else found
 
-    def _limited(self, request: QueuedRequest, whole: int, year: int) -> Grant | int:
-        """MW by level of own load, if all of it fits at one; else how many servers fit at the highest level."""
+    def _limited(self, request: QueuedRequest, whole: int, year: int) -> Wanted[Grant | int]:
+        """Servers by level of own load, if all of them fit at the lowest; else how many fit at the highest level."""
         least = max(smallest_n_servers(self._study.models_of(request)), int(self._study.limited_share_min * whole))
         lowest = len(self._study.levels) - 1
-        rests = [rest for share in self._shares(lowest, year) for rest in self._rests(share)]
-        (trial,) = self._together([(self._at_level(request, whole, lowest), rests)])
-        if not trial.kept:
-            # What is asked for fits at no level.
-            return self._largest_at_rest(request, whole, least, 0, year)
-        found = [self._largest_at_rest(request, whole, least, level, year) for level in range(lowest + 1)]
-        if min(found) < least or max(found) < whole:
+        fits = lowest > 0 and (yield from self._use(request, whole, lowest, year)) <= 1.0
+        levels, below = (range(lowest), _SIZES_BELOW) if fits else (range(1), 0)
+        found: list[int] = yield from together([self._largest(request, whole, least, k, year, below) for k in levels])
+        if not fits or min(found) < least:
             return found[0]
-        held = [self._largest(request, n, least, level, year) for level, n in enumerate(found)]
-        if min(held) < least or max(held) < whole:
-            return held[0]
-        return Grant(request, "limited", tuple(held))
+        return Grant(request, "limited", (*found, whole))
 
-    def _at_level(self, request: QueuedRequest, n: int, level: int) -> Plan:
-        sizes = tuple(n if k == level else 0 for k in range(len(self._study.levels)))
-        more = (Grant(request, "limited", sizes),)
-        return self.plan(level, more)
-
-    def _shares(self, level: int, year: int) -> list[float]:
-        return [share for k, share in self.cases(year) if k == level]
-
-    def _largest_at_rest(self, request: QueuedRequest, whole: int, least: int, level: int, year: int) -> int:
-        """The most servers up to which all that are tried hold at a level at rest; 0 if fewer than the least do."""
-        rests = [rest for share in self._shares(level, year) for rest in self._rests(share)]
-        search = search_largest_feasible(
-            whole,
-            n_min=least,
-            resolution=_RESOLUTION,
-            growth=2.0,
-            try_above=(),
-            at_once=3,
-            shrink=True,
-            below=_SIZES_BELOW,
+    def _largest(
+        self, request: QueuedRequest, whole: int, least: int, level: int, year: int, below: int
+    ) -> Wanted[int]:
+        """The most servers, up to `whole`, that hold at a level, and so do those tried `below`; 0 if fewer do."""
+        search = search_largest_by_use(
+            whole, n_min=least, start=max(least, whole // 2), resolution=_RESOLUTION, below=below
         )
-        wanted = next(search)
-        while True:
-            tried = self._together([(self._at_level(request, n, level), rests) for n in wanted])
-            try:
-                wanted = search.send({n: trial.kept for n, trial in zip(wanted, tried, strict=True)})
-            except StopIteration as end:
-                return int(end.value.held_up_to)
 
-    def _largest(self, request: QueuedRequest, n: int, least: int, level: int, year: int) -> int:
-        """The servers at which a level also holds in motion, from `n` down; 0 if fewer than the least do."""
-        for _ in range(_ROUNDS_MAX):
-            if n < least:
-                break
-            plan = self._at_level(request, n, level)
-            if self._worst([(plan, self._motion(share)) for share in self._shares(level, year)]).kept:
-                return n
-            n = int(_LESS * n)
-        return 0
+        def judge(sizes: Sequence[int]) -> Wanted[dict[int, float]]:
+            uses = yield from together([self._use(request, n, level, year) for n in sizes])
+            return dict(zip(sizes, uses, strict=True))
 
-    def _worst(self, asked: Sequence[tuple[Plan, Sequence[Scenario]]], engine: Engine = "batch") -> TapTrial:
-        return min(self._together(asked, engine), key=lambda trial: trial.merit())
+        return (yield from largest_kept(search, judge)).held_up_to
 
-    def _together(self, asked: Sequence[tuple[Plan, Sequence[Scenario]]], engine: Engine = "batch") -> list[TapTrial]:
-        def ask() -> Wanted[list[TapTrial]]:
-            found: list[TapTrial] = yield from together(
-                [try_plan(plan, scenarios, engine) for plan, scenarios in asked]
-            )
-            return found
+    def _use(self, request: QueuedRequest, n: int, level: int, year: int) -> Wanted[float]:
+        """Share of the limit that binds so many servers at one level, at rest or, where that holds, in motion."""
+        sizes = tuple(n if k == level else 0 for k in range(len(self._study.levels)))
+        grant = Grant(request, "limited", sizes)
+        plan, shares = self.plan(level, (grant,)), [share for k, share in self.cases(year) if k == level]
+        used = 0.0
+        if self._operation((grant,)) == "firm":
+            trial = yield from try_plan(plan, [rest for share in shares for rest in self._rests(share)])
+            used = limit_use(trial.runs)
+            if used > 1.0:
+                return used
+        trial = yield from try_plan(plan, [run for share in shares for run in self._motion(share)])
+        return max(used, limit_use(trial.runs))
 
-        (trials,) = run_side_by_side(self._study, self._feeder, [ask()])
-        return trials
+    def _worst(self, asked: Sequence[tuple[Plan, Sequence[Scenario]]], engine: Engine = "batch") -> Wanted[TapTrial]:
+        trials: list[TapTrial] = yield from together([try_plan(plan, scenarios, engine) for plan, scenarios in asked])
+        return min(trials, key=lambda trial: trial.merit())
+
+    def _run(self, searches: Sequence[Wanted[Result]]) -> list[Result]:
+        return run_side_by_side(self._study, self._feeder, searches, bases=self._bases)
 
 
 def held(site: Site) -> Site:

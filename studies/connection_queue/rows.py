@@ -68,7 +68,7 @@ class QueueYearRow(TypedRow):
 class QueueRemedyRow(RemedyRow):
     """A remedy that was simulated for a refused request, in the grid as it found it."""
 
-    request: str
+    request: str = ""
 
 
 def queue_row(

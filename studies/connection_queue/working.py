@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 
 from g2g_opt.feeder import Feeder
-from studies.connection_queue.granting import GrantedGrid
+from studies.connection_queue.granting import GrantedGrid, Judgement
 from studies.connection_queue.question import ConnectionQueueQuestion
 from studies.connection_queue.requests_file import QueuedRequest
 from studies.connection_queue.rows import QueueEventRow, QueueRow, QueueYearRow, queue_row
 from studies.shared.task import Progress, Tables
 from studies.shared.typed_rows import to_rows
+
+# Requests that are judged beside one grid at once, at most.
+_AHEAD_MAX = 32
 
 
 class QueueRun:
@@ -28,6 +32,9 @@ class QueueRun:
         self._grants: dict[str, QueueRow] = {}
         self._events: list[QueueEventRow] = []
         self._years: list[QueueYearRow] = []
+        # Refusals beside the grid as it is, by request and year (None: it may be granted); how many are looked for.
+        self._refused: dict[tuple[str, int], Judgement | None] = {}
+        self._ahead = 1
 
     def tables(self) -> Tables:
         """Tables "queue" (a row per request), "grants", "queue_events" and "queue_years"."""
@@ -39,8 +46,10 @@ class QueueRun:
             self._progress(k / len(days), f"{request.name}: {'withdrawn' if withdrawn else f'{request.mw:g} MW'}")
             if withdrawn:
                 self._withdraw(day, request)
-            else:
-                self._decide(day, request)
+                continue
+            # Those up to the next withdrawal find the same grid, as long as nothing is granted.
+            coming = itertools.takewhile(lambda it: not it[1], days[k:])
+            self._decide(day, request, [(one, at.year) for at, _, one in coming])
         self._close(year)
         return {
             "queue": to_rows([self._rows[request.name] for request in self._requests]),
@@ -56,9 +65,25 @@ class QueueRun:
         place = {one.name: k for k, one in enumerate(self._requests)}
         yield from sorted(found, key=lambda it: (it[0], not it[1] or it[2].arrived == it[0], it[1], place[it[2].name]))
 
-    def _decide(self, day: date, request: QueuedRequest, freed_by: str = "") -> bool:
+    def _judged(self, request: QueuedRequest, year: int, coming: Sequence[tuple[QueuedRequest, int]]) -> Judgement:
+        """A judgement; refusals of some that are `coming`, this one first, are found beside it and kept."""
+        if (request.name, year) not in self._refused:
+            some = coming[: self._ahead]
+            for (one, of_year), found in zip(some, self._grid.refused(some), strict=True):
+                self._refused[one.name, of_year] = found
+            self._ahead = min(2 * self._ahead, _AHEAD_MAX)
+        return self._refused[request.name, year] or self._grid.judged(request, year)
+
+    def _changed(self) -> None:
+        """The grid is another one: no refusal is known any more."""
+        self._refused.clear()
+        self._ahead = 1
+
+    def _decide(
+        self, day: date, request: QueuedRequest, coming: Sequence[tuple[QueuedRequest, int]], freed_by: str = ""
+    ) -> bool:
         """Judge a request and enter what it comes to; True if it was granted something."""
-        judgement = self._grid.judged(request, day.year)
+        judgement = self._judged(request, day.year, coming)
         before = tuple(grant.request.name for grant in self._grid.grants)
         mw_of = request.mw / self._study.size_of(request)
         row = queue_row(judgement, day.isoformat(), before, mw_of, freed_by)
@@ -66,6 +91,7 @@ class QueueRun:
         if granted:
             self._grid.grants.append(judgement.grant)
             self._grants[request.name] = row
+            self._changed()
         if granted or not freed_by:
             self._rows[request.name] = row
             words = "refused" if not granted else f"granted {row.decision}"
@@ -80,10 +106,14 @@ class QueueRun:
         self._enter(day, request, "withdrawn")
         if was.decision == "refused":
             return
-        for other in self._requests:
-            row = self._rows.get(other.name)
-            if row is not None and row.decision == "refused" and not row.withdrawn:
-                self._decide(day, other, freed_by=request.name)
+        self._changed()
+        waiting = [
+            (other, day.year)
+            for other in self._requests
+            if (row := self._rows.get(other.name)) is not None and row.decision == "refused" and not row.withdrawn
+        ]
+        for k, (other, _) in enumerate(waiting):
+            self._decide(day, other, waiting[k:], freed_by=request.name)
 
     def _enter(self, day: date, request: QueuedRequest, event: str) -> None:
         number = len(self._events) + 1

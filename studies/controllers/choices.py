@@ -8,6 +8,7 @@ from typing import get_args
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder_policy import FeederPolicy
 from g2g_opt.plan import Policy, PolicyKind
+from g2g_opt.ppo_policy import PPOPolicy
 from g2g_opt.quantities import Figure, GpuCount, MarginPu
 from g2g_opt.reading import absolute_path, finite_number
 from studies.shared.question_model import question_model
@@ -22,7 +23,7 @@ _MARGIN, _SHIFT, _FILE = "margin", "load-shift", "file"
 @question_model
 class ControllerChoice:
     """A controller of a `kind` at every site, with `settings` that override its tuning, a margin to the band, replicas
-    of so many GPUs shifted at a step (None: no shifts), and for the kind contextual the file of a trained policy.
+    of so many GPUs shifted at a step (None: no shifts), and for the kinds contextual and ppo the file of a policy.
     """
 
     kind: PolicyKind
@@ -41,11 +42,13 @@ class ControllerChoice:
 
     def policy(self) -> Policy:
         """The policy of a plan; `InputError` for a file that holds none, and for parts that do not fit together."""
+        file = self.policy_file
         return Policy(
             self.kind,
             margin_pu=self.margin_pu,
             settings=self.settings,
-            contextual=None if self.policy_file is None else FeederPolicy.load(self.policy_file),
+            contextual=FeederPolicy.load(file) if file is not None and self.kind != "ppo" else None,
+            ppo=PPOPolicy.load(file) if file is not None and self.kind == "ppo" else None,
             load_shift_gpus=self.load_shift_gpus,
         )
 

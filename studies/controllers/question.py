@@ -15,13 +15,13 @@ from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.scenario_library import ScenarioLibrary, chosen_scenarios
 from g2g_opt.study_case import StudyCase
 from studies.controllers.choices import CHOICE_SYNTAX, SWEEP_SYNTAX, ControllerChoice, ParameterSweep
-from studies.shared.case_fields import BAND_ONLY, DRAWN, StudyCaseName
+from studies.shared.case_fields import BAND_ONLY, DRAWN, CaseQuestion
 from studies.shared.question_fields import TraceFolder
 from studies.shared.question_model import NounFlags, check_unused, question_model
 from studies.shared.screening import ScreeningRule
 
 DESCRIPTION = (
-    "Controllers of batch sizes (none, droop, online feedback optimisation, a trained policy) are run in the same "
+    "Controllers of batch sizes (none, droop, online feedback optimisation, trained policies) are run in the same "
     "scenarios of a study case in lockstep: integral voltage violation, tokens, switches and latency misses, as means "
     "with 95 % intervals, scenario by scenario against each other, and the trajectories of one scenario on OpenDSS."
 )
@@ -34,7 +34,7 @@ _USUAL = tuple(ControllerChoice(kind) for kind in ("none", "droop", "ofo"))
 
 
 @question_model
-class ControllersQuestion:
+class ControllersQuestion(CaseQuestion):
     """How do `controllers`, and those of `sweeps`, compare in `n_scenarios` scenarios to test with?
 
     They are the first of the `library`; without one, of `n_candidates` that are drawn and screened. `shown` names the
@@ -42,7 +42,6 @@ class ControllersQuestion:
     coordination); in `n_compared` scenarios, that one first, the engines are compared.
     """
 
-    case: StudyCaseName = "ieee13"
     library: Annotated[
         str | None, Flag("--library", "library.csv of g2g scenarios", metavar="FILE", unset="drawn and screened first")
     ] = None
@@ -51,8 +50,8 @@ class ControllersQuestion:
         tuple[ControllerChoice, ...],
         Flag(
             "--controller",
-            "one to compare: none, droop, ofo or contextual, with figures of its tuning, margin=PU, load-shift=GPUS, "
-            "file=FILE (of the trained policy)",
+            "one to compare: none, droop, ofo, ppo or contextual, with figures of its tuning, margin=PU, "
+            "load-shift=GPUS, file=FILE (of the trained policy)",
             metavar=CHOICE_SYNTAX,
             unset="none, droop and ofo",
             read=ControllerChoice.parse,
@@ -72,16 +71,6 @@ class ControllersQuestion:
     scenario: Annotated[Scenario, NounFlags(_LIBRARY, without=DRAWN)] = field(default_factory=Scenario)
     limits: Annotated[Limits, NounFlags("the band", without=BAND_ONLY)] = field(default_factory=Limits)
     trace_dir: TraceFolder = "data/specs"
-
-    @property
-    def feeder(self) -> str:
-        """The feeder of the case."""
-        return StudyCase.load(self.case).feeder.name
-
-    @property
-    def seed(self) -> int:
-        """The study seed, which keys all draws."""
-        return self.scenario.seed
 
     def choices(self) -> tuple[ControllerChoice, ...]:
         """Every controller that is run, once."""

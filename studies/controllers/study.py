@@ -14,19 +14,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from g2g_opt.assembly import Assembly, assemble
-from g2g_opt.data_files import data_path
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_library import parse_scenario, scenario_json
-from g2g_opt.simulate import simulate_assembled, simulate_runs
+from g2g_opt.simulation import simulate_assembled, simulate_runs
 from g2g_opt.study_case import StudyCase
 from studies.controllers.answer import conclusion_of
 from studies.controllers.choices import ControllerChoice
 from studies.controllers.question import ControllersQuestion
 from studies.controllers.rows import BatchTrajectory, ControllerRun, Trajectory
 from studies.shared.conclusion import Conclusion
-from studies.shared.input_files import feeder_files
 from studies.shared.question_model import question_model
 from studies.shared.screening import ADMITTED, CandidateRow, Screening, draw_candidates
 from studies.shared.task import Progress, Tables, Task, TaskResult
@@ -50,11 +48,10 @@ class ControllersStudy(ControllersQuestion):
     rejudges: ClassVar[frozenset[str]] = frozenset()
 
     def input_files(self) -> dict[str, Path]:
-        """The case, its feeder, measurements, the user's traces, the library and trained policies."""
-        own = {f"case/{self.case}": data_path("study_cases", f"{self.case}.json")}
+        """What every study of a case reads, the library and trained policies."""
         named = [("library", self.library), *(("policy", choice.policy_file) for choice in self.choices())]
-        own |= {f"{kind}/{Path(path).name}": Path(path) for kind, path in named if path is not None}
-        return own | feeder_files(self.feeder, self.trace_dir)
+        own = {f"{kind}/{Path(path).name}": Path(path) for kind, path in named if path is not None}
+        return {**super().input_files(), **own}
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""

@@ -1,4 +1,4 @@
-"""The closed-loop study: a policy trained on the hours of one period runs another, hour by hour (formulations 9.6)."""
+"""The closed-loop study: a policy trained on the hours of one period runs another, hour by hour (equation 9.6)."""
 
 from __future__ import annotations
 

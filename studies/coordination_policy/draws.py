@@ -1,4 +1,6 @@
-"""One draw of training records of the peak-hour study: what is trained on them, judged on all others (9.5 to 9.7)."""
+"""One draw of training records of the peak-hour study: what is trained on them, judged on all others (equations 9.5 to
+9.7).
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,17 @@ from studies.coordination_policy.setting import draw_records, scale_of
 from studies.shared.task import Row
 from studies.shared.typed_rows import TypedRow, to_rows
 
-_NO_DISPATCH = "no dispatch was certified; in no mean, and not trained on"
+_NO_DISPATCH = "no dispatch was certified{}; in no mean, and not trained on"
+
+
+def _why(case: PeakCase, record: int) -> str:
+    """Why a record can have no dispatch, if that is known: what must run gives more than is drawn."""
+    drawn = float(case.records.load_mw[record].sum() - case.records.injected_mw[record].sum())
+    drawn += float(case.setting.base_mw.sum())
+    least = float(case.setting.dispatch.power_min_mw.sum())
+    if least <= drawn:
+        return ""
+    return f" (generators give {least:,.6g} MW at least, more than the {drawn:,.6g} MW that are drawn)"
 
 
 def study_draw(
@@ -61,6 +73,7 @@ def study_draw(
         shifts = case.ideal.theta_mw[train] - setting.base_mw
         scale = scale_of(case.features[train]) if question.scaled else None
         contextual = fit_contextual(question, case, train, eps, margin)
+        knows = replace(case, setting=setting.knowing(contextual.limits))
         trained = {
             ("base regression", 0): train_base_regression(
                 case.features[train], shifts, eps, scale=scale, free_intercept=question.free_intercept
@@ -70,7 +83,7 @@ def study_draw(
         for k in range(question.ties_of()):
             shape = (setting.network.n, 1 + case.features.shape[1])
             direction = keyed_generator(question.seed, "tie", draw, k).normal(size=shape)
-            trained["contextual", k + 1] = fit_contextual(question, case, train, eps, margin, direction)
+            trained["contextual", k + 1] = fit_contextual(question, knows, train, eps, margin, direction)
         for (name, tie), policy in trained.items():
             report(f"{name}{f', tie {tie}' if tie else ''}, eps {eps:g}: {policy.seconds:.1f} s")
             row = judge_policy(question, case, test, name, policy)
@@ -92,7 +105,7 @@ def study_draw(
         savings.append(SavingRow(**vars(about), **vars(row)))
         operated[text] = operate(question, case, test, asked)[0]
     lost = [
-        LostRow(**vars(about), date=case.records.dates[k], reason=_NO_DISPATCH)
+        LostRow(**vars(about), date=case.records.dates[k], reason=_NO_DISPATCH.format(_why(case, int(k))))
         for k in np.flatnonzero(~(case.base.solved & case.ideal.solved))
     ]
     tables: dict[str, Sequence[TypedRow]]

@@ -1,4 +1,6 @@
-"""Peak hours: their dispatch without and with coordination, policies trained on some and judged on others (9.5)."""
+"""Peak hours: their dispatch without and with coordination, policies trained on some and judged on others (equation
+9.5).
+"""
 
 from __future__ import annotations
 
@@ -66,6 +68,9 @@ def make_case(question: CoordinationQuestion, penetration: float, alpha: float) 
         records = load_peak_records(question.settings)
     base = setting.dispatched(records.load_mw, records.injected_mw, setting.base_mw)
     ideal = setting.ideal(records.load_mw, records.injected_mw)
+    if ideal.network is not None:
+        # Trainings begin with the rows of latency that it asked for.
+        setting = replace(setting, network=ideal.network)
     features = published_figures(records.load_mw, records.injected_mw, base)
     return PeakCase(setting, records, base, ideal, features, network)
 
@@ -111,7 +116,8 @@ def judge_shifts(question: CoordinationQuestion, case: PeakCase, test: Ints, nam
 def operate(
     question: CoordinationQuestion, case: PeakCase, test: Ints, asked_mw: Floats
 ) -> tuple[Operated, Bools, Bools]:
-    """Test records as shifts that are asked for (record, datacenter) operate them, by the response and rule (24).
+    """Test records as shifts that are asked for (record, datacenter) operate them, by the response and rule (24)
+    (equation 9.6).
 
     Also where (record,) the grid accepts, and where the shift would shed more than is shed without it.
     """
@@ -127,7 +133,7 @@ def operate(
 
 
 def respond(setting: CoordinationSetting, response: str, asked_mw: Floats) -> Floats:
-    """What becomes of shifts (record, datacenter): as they are where accepted, else by the response."""
+    """What becomes of shifts (record, datacenter) (equation 9.6): as they are where accepted, else by the response."""
     base, limits = setting.base_mw, setting.network.limits
     if response == "reject":
         return np.where((limits.excess(base + asked_mw) <= ACCEPT_MW)[:, None], asked_mw, 0.0)

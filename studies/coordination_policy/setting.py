@@ -13,7 +13,7 @@ from g2g_opt.transmission.system import Settings, ZonalSystem, load_zonal_system
 from solvers.dispatch.blocks import DatacenterNetwork, DispatchSystem
 from solvers.dispatch.lines import Lines
 from solvers.dispatch.solve import DispatchSolution, solve_dispatch, solve_ideal_coordination
-from solvers.dispatch.task_allocation import allocate_tasks, shift_limits
+from solvers.dispatch.task_allocation import ShiftLimits, allocate_tasks, shift_limits
 from solvers.outcome import SolverError
 from solvers.policy_training.training import varying
 
@@ -52,8 +52,16 @@ class CoordinationSetting:
 
     def trained_network(self, latency_margin: float) -> DatacenterNetwork:
         """The network with a share of its latency loss held back, for training."""
-        alpha = self.alpha * (1.0 - latency_margin)
-        return replace(self.network, limits=shift_limits(self.system.latency, self.demand_mw, self.base_latency, alpha))
+        alpha, known = self.alpha * (1.0 - latency_margin), self.network.limits
+        limits = shift_limits(self.system.latency, self.demand_mw, self.base_latency, alpha, known)
+        return replace(self.network, limits=limits)
+
+    def knowing(self, limits: ShiftLimits | None) -> CoordinationSetting:
+        """The same with the rows of latency that some training asked for stated from the start."""
+        if limits is None or limits.transport is None:
+            return self
+        known = shift_limits(self.system.latency, self.demand_mw, self.base_latency, self.alpha, limits)
+        return replace(self, network=replace(self.network, limits=known))
 
     def dispatched(self, load_mw: Floats, injected_mw: Floats, theta_mw: Floats) -> DispatchSolution:
         """Dispatch of hours (hour, zone) with datacenters' loads (datacenter,) or (hour, datacenter)."""

@@ -1,4 +1,4 @@
-"""Coordination of a grid operator with a network of datacenters (formulations 9).
+"""Coordination of a grid operator with a network of datacenters (equations, section 9).
 
 Three kinds: `peak-hour` trains policies on some records and judges them on the others; `closed-loop` lets them run the
 hours of another period, seeing only what was measured before they act; `day-ahead` commits units with and without the

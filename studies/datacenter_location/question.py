@@ -36,10 +36,10 @@ EPILOG = (
 class LocationQuestion(HourQuestion):
     """The question, complete enough to rerun: where do `sites` go on `feeder`?
 
-    The best placement has the least integral voltage violation (3.1) over the scenario. Ties are broken by violation
-    time, then tokens served (more is better), then the margin of the worst voltage to the band (more is better), then
-    the names of the buses. A site without zone and candidates may stand at any candidate bus of the feeder; no two
-    sites share a bus. No figure of a coarse run is an answer.
+    The best placement has the least integral voltage violation (equation 3.1) over the scenario. Ties are broken by
+    violation time, then tokens served (more is better), then the margin of the worst voltage to the band (more is
+    better), then the names of the buses. A site without zone and candidates may stand at any candidate bus of the
+    feeder; no two sites share a bus. No figure of a coarse run is an answer.
     """
 
     feeder: FeederName = "ieee123"

@@ -1,4 +1,4 @@
-"""Where N sites go: every placement simulated in closed loop (formulations 7).
+"""Where N sites go: every placement simulated in closed loop (equations, section 7).
 
 Stages: `placements` simulates every placement for the full scenario; `finalists` runs the best again on OpenDSS at a
 finer step. Where taps are optimised, `settings` first finds a few settings that suit most placements, of which the

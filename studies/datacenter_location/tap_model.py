@@ -1,4 +1,4 @@
-"""Taps per placement: the linear model proposes, coarse runs compare, the full run judges (formulations 5.4, 7)."""
+"""Taps per placement: the linear model proposes, coarse runs compare, the full run judges (equations 5.4, 7.3)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Bases, simulate
+from g2g_opt.simulation import Bases, simulate
 from studies.datacenter_location.placements import PlacementBuses, name_of
 from studies.datacenter_location.question import LocationQuestion
 from studies.shared.stored_runs import RunRow
@@ -122,8 +122,8 @@ class TrialRun(RunRow):
 
 
 def rank_key(row: PlacementRow) -> RankKey:
-    """Integral violation (3.1), then violation time, then tokens served (more first), then the margin of the worst
-    voltage to the band (more first), then the names of the buses; failures come last.
+    """Integral violation (equation 3.1), then violation time, then tokens served (more first), then the margin of the
+    worst voltage to the band (more first), then the names of the buses (equation 7.1); failures come last.
     """
     figures = row.integral_violation_pu_s, row.violation_time_s, row.throughput_tps, row.margin_pu
     integral_pu_s, time_s, tps, margin_pu = figures

@@ -17,13 +17,13 @@ from g2g_opt.controller.contextual_batch_size import PublicContext
 from g2g_opt.controller.ofo import LogisticModelStore
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.errors import PowerFlowError
-from g2g_opt.evaluate import evaluate
+from g2g_opt.evaluation import evaluate
 from g2g_opt.feeder_policy import FEEDER_FEATURES, SITE_FEATURES, PolicyFeature
 from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.policy_assembly import day_start_s, policy_sites
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate_assembled
+from g2g_opt.simulation import simulate_assembled
 from studies.feeder_policy.question import FeederPolicyQuestion
 from studies.feeder_policy.records import OutputFigures, RecordingController, Records
 

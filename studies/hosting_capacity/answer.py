@@ -36,6 +36,8 @@ _ENVELOPES = 8
 
 # Gaps that are listed one by one.
 _GAP_MAX = 3
+# A flexible answer that is larger than the firm one by less than this ratio adds nothing.
+_ADDS_MIN = 1.005
 
 # Others say "firm" of what is served with an element out of service.
 FIRM_IS_NOT_N_1 = "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1"
@@ -64,7 +66,8 @@ def conclusion_of(
     )
     judged = [] if again else gather_as(results, "judged", JudgedSizeRow)
     shown = [tables.capacity_table(main, study), tables.binding_table(main)]
-    charts = [tables.capacity_chart(main)]
+    # Of one place the ladder says it.
+    charts = [] if ladder and len({row.bus for row in main}) == 1 else [tables.capacity_chart(main)]
     if ladder:
         shown.append(ladder_table(ladder))
         charts += ladder_charts(ladder)
@@ -125,11 +128,34 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], ladder:
         sentences.append(text + ".")
         if steps := [row for row in ladder if (row.bus, row.operation) == (best.bus, operation)]:
             sentences.append(f"Each limit alone, {operation}, at {best.bus}: {ladder_in_words(steps)}.")
+    sentences += where_flexibility_adds_nothing(main)
     if any(row.base_breaks for row in main if row.n_gpus == 0) and study.limits.base_rule == "hold":
         sentences.append("The base rule no-worse asks instead whether a site makes that worse.")
     if again:
         sentences.append("Judged again under other limits: the largest simulated size that keeps them.")
     return "\n".join(sentences)
+
+
+def where_flexibility_adds_nothing(main: Sequence[CapacityRow]) -> list[str]:
+    """At the bus of the largest flexible answer: what refuses both operations, and what work is gained all the same."""
+    flexible = max((row for row in main if row.operation == "flexible"), key=_peak, default=None)
+    firm = next((row for row in main if flexible and (row.bus, row.operation) == (flexible.bus, "firm")), None)
+    if not (flexible and firm and firm.n_gpus and flexible.n_gpus):
+        return []
+    if _peak(flexible) > _ADDS_MIN * _peak(firm):
+        return []
+    why = (
+        f"{firm.limit} refuses the next size of both"
+        if firm.limit == flexible.limit
+        else f"{flexible.limit} refuses its next size, {firm.limit} the next one of firm operation"
+    )
+    text = f"Flexible operation adds no MW at {flexible.bus}: {why}"
+    if firm.throughput_tps and flexible.throughput_tps:
+        text += (
+            f"; it serves {flexible.throughput_tps / firm.throughput_tps:.2f} times the tokens per second "
+            f"with {flexible.n_gpus / firm.n_gpus:.2f} of the GPUs"
+        )
+    return [text + "."]
 
 
 def _in_words(row: CapacityRow, again: bool) -> str:

@@ -54,10 +54,13 @@ def ladder_in_words(rows: Sequence[RungRow]) -> str:
 
 
 def ladder_charts(rows: Sequence[RungRow]) -> list[Chart]:
-    """A chart per operation: the rungs that bind, by place."""
+    """The rungs that bind: of one place by limit, operations together; of several by place, a chart per operation."""
+    binding = [row for row in rows if row.end is RungEnd.BINDS]
+    if len({row.bus for row in binding}) == 1:
+        return [_ladder_of_one_place(binding)]
     charts = []
     for operation in ("firm", "flexible"):
-        found = [row for row in rows if row.operation == operation and row.end is RungEnd.BINDS]
+        found = [row for row in binding if row.operation == operation]
         places = list(dict.fromkeys(row.bus for row in found))[:_PLACES_MAX]
         lines = []
         for criterion in RUNGS:
@@ -70,6 +73,23 @@ def ladder_charts(rows: Sequence[RungRow]) -> list[Chart]:
             title = f"Ladder of limits, {operation}: where each begins to bind alone"
             charts.append(Chart(title, "bus", "peak power (MW)", tuple(lines)))
     return charts
+
+
+def _ladder_of_one_place(binding: Sequence[RungRow]) -> Chart:
+    lowest_mw = {row.criterion: _rung_mw(row) for row in sorted(binding, key=_rung_mw, reverse=True)}
+    criteria = sorted(lowest_mw, key=lowest_mw.__getitem__)
+    lines = []
+    for operation in dict.fromkeys(row.operation for row in binding):
+        at = {row.criterion: row for row in binding if row.operation == operation}
+        y = [(at[criterion].power_peak_mw or 0.0) if criterion in at else None for criterion in criteria]
+        text = [at[criterion].limit_where if criterion in at else "" for criterion in criteria]
+        lines.append(Line(operation, [str(criterion) for criterion in criteria], y, True, text))
+    title = f"Ladder of limits at {binding[0].bus}: where each begins to bind alone"
+    return Chart(title, "limit", "peak power (MW)", tuple(lines))
+
+
+def _rung_mw(row: RungRow) -> float:
+    return row.power_peak_mw or 0.0
 
 
 # --- MW against tokens
@@ -87,9 +107,7 @@ def front_points(judged: Sequence[JudgedSizeRow]) -> dict[str, list[JudgedSizeRo
     found: dict[str, list[JudgedSizeRow]] = {}
     for place, sizes in kept.items():
         front: list[JudgedSizeRow] = []
-        for row in sorted(
-            sizes.values(), key=lambda r: (r.power_peak_mw or 0.0, r.throughput_tps or 0.0), reverse=True
-        ):
+        for row in sorted(sizes.values(), key=lambda r: (_power_peak_mw(r), r.throughput_tps or 0.0), reverse=True):
             if not front or (row.throughput_tps or 0.0) > (front[-1].throughput_tps or 0.0):
                 front.append(row)
         found[place] = front[::-1]
@@ -106,14 +124,30 @@ def front_table(judged: Sequence[JudgedSizeRow]) -> ResultTable:
 
 
 def front_chart(judged: Sequence[JudgedSizeRow]) -> Chart:
-    """The table above as lines."""
+    """The front of every place; of one place alone all sizes that keep the limits, by operation."""
+    fronts = list(front_points(judged).items())[:_PLACES_MAX]
+    if len(fronts) == 1:
+        kept = {
+            (row.operation, row.n_servers): row
+            for row in judged
+            if row.kept and row.power_peak_mw is not None and row.first_n_servers is None
+        }
+        operations = dict.fromkeys(row.operation for row in kept.values())
+        fronts = [
+            (operation, sorted((row for row in kept.values() if row.operation == operation), key=_power_peak_mw))
+            for operation in operations
+        ]
     lines = [
         Line(
-            place,
-            [row.power_peak_mw for row in front],
-            [row.throughput_tps for row in front],
-            text=[f"{row.operation}, {row.n_gpus} GPUs" for row in front],
+            name,
+            [row.power_peak_mw for row in points],
+            [row.throughput_tps for row in points],
+            text=[f"{row.operation}, {row.n_gpus} GPUs" for row in points],
         )
-        for place, front in list(front_points(judged).items())[:_PLACES_MAX]
+        for name, points in fronts
     ]
-    return Chart("MW against tokens", "peak power (MW)", "tokens/s", tuple(lines))
+    return Chart("MW against tokens: sizes that keep the limits", "peak power (MW)", "tokens/s", tuple(lines))
+
+
+def _power_peak_mw(row: JudgedSizeRow) -> float:
+    return row.power_peak_mw or 0.0

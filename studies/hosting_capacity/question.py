@@ -33,7 +33,7 @@ from studies.shared.question_model import NounFlags, question_model
 from studies.shared.workload import check_site_buses
 
 # Policies that make an operation flexible.
-_FLEXIBLE = ("ofo", "droop", "schedule", "contextual")
+_FLEXIBLE = ("ofo", "droop", "schedule", "contextual", "ppo")
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 
 # Sets of buses that are searched at most: beyond, days on a few cores.

@@ -15,7 +15,7 @@ from solvers.largest_feasible import LargestFeasible, search_below, search_large
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, ScenarioCertificate, best_note, capacity_of
 from studies.hosting_capacity.ladder import Rung, rungs_of, sizes_wanted
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.shared.side_by_side import RunRequest, Wanted, together
+from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, together
 from studies.shared.tap_search import TapSearch, TapTrial
 from studies.shared.workload import Models, SizeRange
 
@@ -160,14 +160,12 @@ class SizeSearch:
             at_once=SIZES_AT_ONCE,
             shrink=guess is not None,
         )
-        asked = next(search)
-        while True:
-            yield from together([self._judge(n) for n in asked if n not in self._judged])
-            try:
-                asked = search.send({n: self._judged[n].kept for n in asked})
-            except StopIteration as end:
-                found: LargestFeasible = end.value
-                return found
+        return (yield from largest_kept(search, self._kept))
+
+    def _kept(self, sizes: Sequence[int]) -> Wanted[dict[int, bool]]:
+        """Which of these sizes keep the limits."""
+        yield from together([self._judge(n) for n in sizes if n not in self._judged])
+        return {n: self._judged[n].kept for n in sizes}
 
     def _look_below(self, n_largest: int) -> Wanted[None]:
         """Whether sizes below the largest one hold too."""

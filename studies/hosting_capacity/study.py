@@ -1,4 +1,4 @@
-"""Hosting capacity of buses: how large a site can be, firm and with flexible operation (formulations 6)."""
+"""Hosting capacity of buses: how large a site can be, firm and with flexible operation (equations, section 6)."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,9 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from g2g_opt.errors import InputError
+from g2g_opt.live.client_campaign import LiveClients
 from g2g_opt.live.settings import Address, LivePeriodS, LiveSettings, load_key, write_key
+from g2g_opt.live.steady_clock import SteadyClock
 from g2g_opt.quantities import Count, DurationS, PowerKw, Seed
-from studies.live.channel_file import channels_toml
+from studies.live.clients import CASES, RULES, clients_of, show_clients
+from studies.live.records import add_replay, show_lanes
 from studies.live.site_commands import add_datacenter
 from studies.shared.number_flags import number
 
@@ -33,8 +37,6 @@ _EPILOG = (
 # Seconds between two lines of progress.
 _TOLD_EVERY_S = 10.0
 _CAMPAIGN_S = 10.0
-# Lanes that `g2g live replay` shows one by one.
-_LANES_SHOWN = 20
 
 
 def add_live_commands(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +47,7 @@ def add_live_commands(parser: argparse.ArgumentParser) -> None:
     _add_allocator(commands)
     _add_node(commands)
     _add_campaign(commands)
-    _add_replay(commands)
+    add_replay(commands)
     add_datacenter(commands)
 
 
@@ -66,6 +68,10 @@ def _add_allocator(commands: Commands) -> None:
         "Example: g2g live key run.key; g2g live allocator --listen 0.0.0.0:5555 --key-file run.key --limit-kw 2000"
     )
     listen = "HOST:PORT to listen on (port 0: any that is free); beyond this machine only with --key-file"
+    _add_case(
+        parser, "nodes are the clients of this feeder (g2g live node --case), capped so that its voltages keep the band"
+    )
+    _add_rule(parser)
     parser.add_argument("--listen", type=_address, default=Address("127.0.0.1", 5555), metavar="HOST:PORT", help=listen)
     _add_limit(parser)
     _add_shared(parser)
@@ -82,6 +88,7 @@ def _add_node(commands: Commands) -> None:
     parser.add_argument("--allocator", type=_address, required=True, metavar="HOST:PORT", help="where the allocator is")
     parser.add_argument("--nodes", type=number(Count), default=1, metavar="N", help="how many (default 1)")
     parser.add_argument("--name", default="n", help="name of the node; several are NAME0, NAME1, ... (default n)")
+    _add_case(parser, "instead of --nodes: all clients of this feeder, which is solved beside them with what they give")
     _add_measure(parser)
     _add_shared(parser)
     parser.set_defaults(run=_run_node)
@@ -102,25 +109,12 @@ def _add_campaign(commands: Commands) -> None:
     parser.add_argument("--seed", type=number(Seed), default=0, help="of the relay's draws (default 0)")
     _add_limit(parser)
     _add_measure(parser)
-    case = "clients of a feeder that is solved beside them, capped by PI, a row of their curves a period"
-    parser.add_argument("--case", choices=("cigre-lv", "five-clients"), help=f"instead of --nodes: {case}")
+    _add_case(
+        parser, "instead of --nodes: clients of a feeder that is solved beside them, a row of their curves a period"
+    )
+    _add_rule(parser)
     _add_shared(parser, with_key=False, seconds="10, of a case all of it")
     parser.set_defaults(run=_run_campaign)
-
-
-def _add_replay(commands: Commands) -> None:
-    parser = commands.add_parser("replay", help="what a recorded run was like, and its channels for a simulation")
-    parser.description = (
-        "Read the record of a live run (a file, or a folder with those of all its processes) and tell losses, delays "
-        "and ages; with --as, write the channels by which a simulated site's messages fare as a recorded node's did."
-    )
-    parser.epilog = "Example: g2g live replay results/live --as site=n0 --as grid=n1 --out channels.toml"
-    parser.add_argument("record", type=Path, help="the record, or a folder of records")
-    names = "a site (or `grid`) of the simulation and the node whose messages it is to have; repeat for several"
-    parser.add_argument("--as", dest="node_of", action="append", default=[], metavar="SITE=NODE", help=names)
-    out = "TOML table for the [policy.channels] of a question (g2g run)"
-    parser.add_argument("--out", type=Path, metavar="FILE", help=out)
-    parser.set_defaults(run=_run_replay)
 
 
 def _address(text: str) -> Address:
@@ -128,6 +122,15 @@ def _address(text: str) -> Address:
         return Address.parse(text)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _add_case(parser: argparse.ArgumentParser, help_: str) -> None:
+    parser.add_argument("--case", choices=CASES, help=help_)
+
+
+def _add_rule(parser: argparse.ArgumentParser) -> None:
+    help_ = f"how clients of a --case are capped: PI, or the AC optimum of what they reported (default {RULES[0]})"
+    parser.add_argument("--rule", choices=RULES, help=help_)
 
 
 def _add_limit(parser: argparse.ArgumentParser) -> None:
@@ -174,6 +177,18 @@ def _settings(options: argparse.Namespace) -> LiveSettings:
     )
 
 
+def _clients(options: argparse.Namespace, clock: SteadyClock) -> LiveClients | None:
+    """The clients of `--case`, if it was given."""
+    rule = vars(options).get("rule")
+    if options.case is None:
+        if rule is not None:
+            raise InputError(f"--rule {rule} caps the clients of a --case: give that as well")
+        return None
+    if vars(options).get("curve") is not None:
+        raise InputError("clients of a --case have curves of their own: leave out --curve")
+    return clients_of(options.case, rule or RULES[0], options.period, clock)
+
+
 def _measure(options: argparse.Namespace, now_s: float) -> Any:
     """What a node has available, by its curve or always the same."""
     if options.curve is None:
@@ -205,15 +220,14 @@ def _run_key(options: argparse.Namespace, console: Console) -> int:
 
 
 def _run_allocator(options: argparse.Namespace, console: Console) -> int:
-    from g2g_opt.live.allocation import ProportionalRule
+    from g2g_opt.live.allocation import AllocationRule, ProportionalRule
     from g2g_opt.live.allocator import AllocatorNode
     from g2g_opt.live.record import LiveRecorder, record_path
-    from g2g_opt.live.steady_clock import SteadyClock
     from g2g_opt.live.tally import LiveTally
 
-    settings, rule = _settings(options), ProportionalRule(options.limit_kw)
+    settings, tally, clock = _settings(options), LiveTally(), SteadyClock()
+    rule: AllocationRule = _clients(options, clock) or ProportionalRule(options.limit_kw)
     key = load_key(options.key_file) if options.key_file is not None else None
-    tally, clock = LiveTally(), SteadyClock()
 
     async def serve() -> None:
         recorder = LiveRecorder(record_path(options.record, "allocator"), "allocator", clock.now_s(), tally)
@@ -242,15 +256,23 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.live.campaign import allow_sockets, run_nodes
     from g2g_opt.live.node import LiveNode
     from g2g_opt.live.record import LiveRecorder, record_path
-    from g2g_opt.live.steady_clock import SteadyClock
     from g2g_opt.live.tally import LiveTally
     from g2g_opt.live.ticker import Ticker
+    from g2g_opt.live.wire import check_node_name
 
     settings, clock, tally = _settings(options), SteadyClock(), LiveTally()
-    measure = _measure(options, clock.now_s())
+    clients = _clients(options, clock)
+    if clients is not None:
+        measures = clients.measures
+    else:
+        names = [f"{options.name}{k}" for k in range(options.nodes)] if options.nodes > 1 else [options.name]
+        measures = dict.fromkeys(names, _measure(options, clock.now_s()))
     key = load_key(options.key_file) if options.key_file is not None else None
-    names = [f"{options.name}{k}" for k in range(options.nodes)] if options.nodes > 1 else [options.name]
-    allow_sockets(len(names))
+    if options.allocator.port == 0:
+        raise InputError(f"--allocator {options.allocator}: an allocator has a port other than 0")
+    for name in measures:
+        check_node_name(name)
+    allow_sockets(len(measures))
 
     async def live() -> None:
         recorder = LiveRecorder(record_path(options.record, f"nodes-{options.name}"), "nodes", clock.now_s(), tally)
@@ -258,12 +280,13 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
         nodes = [
             LiveNode(
                 name, measure, options.allocator, settings, key,
-                phase=k / len(names), ticker=ticker, recorder=recorder, tally=tally, clock=clock,
+                phase=k / len(measures), ticker=ticker, recorder=recorder, tally=tally, clock=clock,
             )
-            for k, name in enumerate(names)
+            for k, (name, measure) in enumerate(measures.items())
         ]  # fmt: skip
         done = asyncio.Event()
         running = asyncio.create_task(run_nodes(nodes, done))
+        grid = asyncio.create_task(clients.run_grid(nodes)) if clients is not None else None
 
         def tell() -> None:
             recorder.flush()
@@ -273,6 +296,8 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
 
         try:
             await _until_stopped(options.seconds, tell)
+            if grid is not None:
+                await _ended(grid)
             done.set()
             await running
         finally:
@@ -283,16 +308,26 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task; raises what it ended with before."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 def _run_campaign(options: argparse.Namespace, console: Console) -> int:
-    from g2g_opt.communication import read_channels
+    from g2g_opt.communication import Channels, read_channels
     from g2g_opt.live.allocation import AllocationRule, ProportionalRule
     from g2g_opt.live.campaign import run_campaign
-    from g2g_opt.live.steady_clock import SteadyClock
-    from studies.live.clients import clients_of, show_clients
 
-    channel = read_channels(options.channel).default if options.channel is not None else None
+    asked = read_channels(options.channel) if options.channel is not None else None
+    if asked is not None and asked != Channels(asked.default):
+        raise InputError(
+            f"--channel {options.channel}: a relay loses and delays; stale and fail-safe rules are for studies"
+        )
+    channel = asked.default if asked is not None else None
     clock, settings = SteadyClock(), _settings(options)
-    clients = clients_of(options.case, settings.period_s, clock) if options.case is not None else None
+    clients = _clients(options, clock)
     if clients is not None:
         rule: AllocationRule = clients
         measures, seconds = clients.measures, clients.case.duration_s * settings.period_s
@@ -315,9 +350,9 @@ def _run_campaign(options: argparse.Namespace, console: Console) -> int:
         )
     )
     show_tally(console, outcome.tally)
-    _show_lanes(options.record, console)
+    show_lanes(options.record, console)
     if clients is not None:
-        show_clients(console, clients, options.record, options.seed)
+        show_clients(console, clients, options.rule or RULES[0], options.record, options.seed)
     share = outcome.cpu_s / outcome.seconds
     console.print(
         f"{100 * share:.1f} % of a core over {outcome.seconds:.0f} s with all nodes there; memory up to "
@@ -334,65 +369,3 @@ def show_tally(console: Console, tally: Any) -> None:
     for words, count in tally.told():
         table.add_row(Text(words), str(count))
     console.print(table)
-
-
-def _show_lanes(path: Path, console: Console, one_by_one: bool = False) -> None:
-    """Losses, delays and ages of a record: pooled by topic, or lane by lane."""
-    import numpy as np
-
-    from g2g_opt.live.record import load_live_run
-    from g2g_opt.live.replay import lane_figures
-
-    run = load_live_run(path)
-    for cut in run.cut_short:
-        console.print(Text(f"note: {cut} was cut short; what it holds is used", style="yellow"))
-    if run.one_sided:
-        console.print(Text(f"note: {len(run.one_sided)} lanes are left out: no record of who received", style="yellow"))
-    table = Table("messages", "sent", "lost", "mean delay", "95 % of delays up to", "mean age of information")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    rows = {name: lane_figures(lane) for name, lane in run.lanes.items()}
-    topics = sorted({name[2] for name in rows})
-    for topic in topics:
-        found = [figures for name, figures in rows.items() if name[2] == topic and figures.n_sent]
-        sent = np.array([figures.n_sent for figures in found])
-        loss = float((sent * [figures.loss for figures in found]).sum() / sent.sum()) if sent.sum() else float("nan")
-        others = [np.nanmean([getattr(figures, part) for figures in found] or [np.nan]) for part in _TIMES]
-        table.add_row(Text(f"{topic}s of all {len(found)} nodes"), *_cells(int(sent.sum()), loss, *others))
-    for name in list(rows)[: _LANES_SHOWN if one_by_one else 0]:
-        figures = rows[name]
-        values = (figures.n_sent, figures.loss, *(getattr(figures, part) for part in _TIMES))
-        table.add_row(Text(f"{name[0]} to {name[1]}: {name[2]}"), *_cells(*values))
-    console.print(table)
-    if one_by_one and len(rows) > _LANES_SHOWN:
-        console.print(f"{_LANES_SHOWN} of {len(rows)} lanes", markup=False)
-
-
-_TIMES = ("delay_mean_s", "delay_p95_s", "age_s")
-
-
-def _cells(sent: int, loss: float, *times_s: float) -> list[str]:
-    return [str(sent), f"{100 * loss:.2f} %", *(f"{time_s:.3f} s" for time_s in times_s)]
-
-
-def _run_replay(options: argparse.Namespace, console: Console) -> int:
-    from g2g_opt.live.record import load_live_run
-    from g2g_opt.live.replay import channels_of_run
-
-    _show_lanes(options.record, console, one_by_one=True)
-    if not options.node_of:
-        if options.out is not None:
-            raise InputError("--out needs at least one --as SITE=NODE")
-        return 0
-    node_of = {}
-    for pair in options.node_of:
-        site, sign, node = pair.partition("=")
-        if not (sign and site and node):
-            raise InputError(f"--as {pair}: give SITE=NODE")
-        node_of[site] = node
-    channels = channels_of_run(load_live_run(options.record), node_of)
-    if options.out is None:
-        raise InputError("--as needs --out FILE, where the channels are to be written")
-    options.out.write_text(channels_toml(channels), encoding="utf-8")
-    console.print(f"written: {options.out}; it is the [policy.channels] of a question (docs/live.md)", markup=False)
-    return 0

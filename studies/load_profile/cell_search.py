@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from g2g_opt.hourly_profile import HourlyProfile
@@ -10,17 +10,18 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import GPUS_PER_SERVER
+from solvers.largest_by_use import search_largest_by_use
 from solvers.largest_feasible import search_largest_feasible
 from studies.load_profile.cells import Cell
 from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rows import CellRun, CellSizeRow
-from studies.shared.side_by_side import RunRequest, Wanted
+from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, limit_use
 from studies.shared.workload import Models, SizeRange
 
 # Share of an answer within which the search stops.
 RESOLUTION = 0.005
 SIZES_AT_ONCE = 2
-GROWTH_AROUND_GUESS = 1.15
+GROWTH_AROUND_GUESS = 2.0
 # Sizes looked at below an answer, whether they hold too.
 SIZES_BELOW: dict[TapMode, int] = {"fixed": 3, "own control": 6}
 
@@ -62,29 +63,43 @@ def search_cell(
 ) -> Wanted[CellFound]:
     """The largest number of servers, at their nominal batch sizes, that keeps the limits in every hour of the cell.
 
-    In all of the study's range, or among the sizes `wanted`, whose first one is then a good guess.
+    In all of the study's range, also above a first crossing; or among the sizes `wanted`, from a guess on, up to the
+    first crossing.
     """
-    sizes = wanted or SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)
-    search = search_largest_feasible(
-        sizes.largest,
-        n_min=sizes.smallest,
-        start=sizes.first,
-        resolution=RESOLUTION,
-        growth=1.6 if wanted is None else GROWTH_AROUND_GUESS,
-        at_once=SIZES_AT_ONCE,
-        shrink=wanted is not None,
-        below=SIZES_BELOW[study.plan(models, bus, sizes.smallest).tap_mode],
-    )
     scenario = study.cell_scenario(cell)
     judged: dict[int, Outcome] = {}
-    asked = next(search)
-    while True:
+
+    def simulated(asked: Sequence[int]) -> Wanted[None]:
         runs = yield tuple(RunRequest(study.plan(models, bus, n), scenario=scenario) for n in asked)
         judged.update(zip(asked, runs, strict=True))
         for n in asked:
             verdict = "keeps the limits" if judged[n].kept else "does not"
             report(f"bus {bus}, {cell.name}: {GPUS_PER_SERVER * n} GPUs {verdict}")
-        try:
-            asked = search.send({n: judged[n].kept for n in asked})
-        except StopIteration:
-            return CellFound(bus, cell, dict(sorted(judged.items())))
+
+    def kept(asked: Sequence[int]) -> Wanted[dict[int, bool]]:
+        yield from simulated(asked)
+        return {n: judged[n].kept for n in asked}
+
+    def used(asked: Sequence[int]) -> Wanted[dict[int, float]]:
+        yield from simulated(asked)
+        return {n: limit_use([judged[n]]) for n in asked}
+
+    below = SIZES_BELOW["own control" if study.taps == "own control" else "fixed"]
+    if wanted is None:
+        sizes = SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)
+        search = search_largest_feasible(
+            sizes.largest, n_min=sizes.smallest, start=sizes.first, resolution=RESOLUTION, growth=1.6,
+            at_once=SIZES_AT_ONCE, below=below,
+        )  # fmt: skip
+        yield from largest_kept(search, kept)
+    else:
+        by_use = search_largest_by_use(
+            wanted.largest,
+            n_min=wanted.smallest,
+            start=wanted.first,
+            resolution=RESOLUTION,
+            growth=GROWTH_AROUND_GUESS,
+            below=below,
+        )
+        yield from largest_kept(by_use, used)
+    return CellFound(bus, cell, dict(sorted(judged.items())))

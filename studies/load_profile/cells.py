@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,39 +41,27 @@ class Cell:
 
         return date
 
-    def scenario(self, profile: str, seed: int, own_shapes: bool) -> Scenario:
-        """The cell's days one after the other, an hour each, with every replica active."""
-        return hours_scenario(self.name, profile, self.rows, seed, own_shapes)
+    def scenario(self, hours: Scenario) -> Scenario:
+        """The cell's days one after the other, an hour each, as `hours` has them."""
+        return hours_scenario(self.name, self.rows, hours)
 
 
-def hours_scenario(name: str, profile: str, rows: tuple[int, int, int], seed: int, own_shapes: bool) -> Scenario:
-    """Hours of a profile one after the other, a step each, with every replica active."""
-    return Scenario(
-        name=name,
-        duration_s=rows[1] * PROFILE_ROW_S,
-        dt_s=Fraction(PROFILE_ROW_S),
-        control_dt_s=Fraction(PROFILE_ROW_S),
-        replica_share_start=1.0,
-        replica_ramps=(),
-        seed=seed,
-        profile=profile,
-        own_shapes=own_shapes,
-        profile_rows=rows,
-    )
+def hours_scenario(name: str, rows: tuple[int, int, int], hours: Scenario) -> Scenario:
+    """Rows of the profile of `hours` one after the other, a step each."""
+    return replace(hours, name=name, duration_s=rows[1] * PROFILE_ROW_S, profile_rows=rows)
 
 
 def list_cells(profile: HourlyProfile) -> list[Cell]:
     """Every cell that a profile has, month by month; `InputError` if it goes on for more than a year."""
+    rows_of: dict[tuple[int, int], list[int]] = {}
+    for k, at in enumerate(profile.hours):
+        rows_of.setdefault((at.month, at.hour), []).append(k)
     cells = []
-    for month in range(1, 13):
-        for hour in range(_HOURS_A_DAY):
-            rows = profile.rows_of(month, hour)
-            if len(rows) == 0:
-                continue
-            if np.any(np.diff(rows) != _HOURS_A_DAY):
-                raise InputError(
-                    f"profile {profile.name} comes back to month {month} hour {hour} after a break; a load profile "
-                    "needs one year at most, from the first of a month on"
-                )
-            cells.append(Cell(month, hour, (int(rows[0]), len(rows), _HOURS_A_DAY)))
+    for (month, hour), rows in sorted(rows_of.items()):
+        if np.any(np.diff(rows) != _HOURS_A_DAY):
+            raise InputError(
+                f"profile {profile.name} comes back to month {month} hour {hour} after a break; a load profile "
+                "needs one year at most, from the first of a month on"
+            )
+        cells.append(Cell(month, hour, (rows[0], len(rows), _HOURS_A_DAY)))
     return cells

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import field
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from g2g_opt.flag import Flag
 from g2g_opt.hourly_profile import HourlyProfile, load_profile
 from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.plan import Plan
-from g2g_opt.scenario import Scenario
+from g2g_opt.quantities import LoadShare
+from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.studied_year import studied_hours
 from studies.load_profile.cells import Cell, list_cells
 from studies.shared.feeder_questions import SizeQuestion
@@ -45,6 +47,18 @@ class LoadProfileQuestion(SizeQuestion):
 
     profile: YearProfile = "hudson_valley_2018"
     own_shapes: OwnShapes = False
+    own_load_share: Annotated[
+        LoadShare,
+        Flag(
+            "--load-level",
+            "share of the circuit's own load in every hour, on top of the profile's",
+            metavar="SHARE",
+            also=("--own-load-share",),
+        ),
+    ] = 1.0
+    standing_power: Annotated[
+        bool, Flag("--no-standing-power", "switch the feeder's own standing generators and loads off")
+    ] = True
     taps: Annotated[
         Literal["own control", "study"],
         Flag("--taps", "regulator taps: moved by the feeder's own controls in every hour, or fixed at its constants"),
@@ -87,7 +101,23 @@ class LoadProfileQuestion(SizeQuestion):
 
     def cell_scenario(self, cell: Cell) -> Scenario:
         """The days of a cell one after the other."""
-        return cell.scenario(self.profile, self.seed, self.own_shapes)
+        return cell.scenario(self.hours)
+
+    @property
+    def hours(self) -> Scenario:
+        """An hour of the profile as a step, with every replica active."""
+        return Scenario(
+            duration_s=PROFILE_ROW_S,
+            dt_s=Fraction(PROFILE_ROW_S),
+            control_dt_s=Fraction(PROFILE_ROW_S),
+            replica_share_start=1.0,
+            replica_ramps=(),
+            seed=self.seed,
+            profile=self.profile,
+            own_shapes=self.own_shapes,
+            own_load_share=self.own_load_share,
+            standing_power=self.standing_power,
+        )
 
     def hourly(self) -> HourlyProfile:
         """The hours of the year; of the load that of all the circuit's loads."""

@@ -19,7 +19,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome, StepFigures
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
-from g2g_opt.simulate import simulate_runs
+from g2g_opt.simulation import simulate_runs
 from studies.load_profile.cells import Cell, hours_scenario
 from studies.load_profile.question import LoadProfileQuestion
 
@@ -65,7 +65,7 @@ class ProfileCalendar:
     def scenario(self, replica_share: Floats | None = None) -> Scenario:
         """The year; `replica_share` (cell,) of the replicas are active, all of them if left out."""
         study = self.study
-        whole = hours_scenario("year", study.profile, (0, self.n_hours, 1), study.seed, study.own_shapes)
+        whole = hours_scenario("year", (0, self.n_hours, 1), study.hours)
         if replica_share is None:
             return whole
         of_hour = replica_share[self.cell_of_hour]

@@ -66,6 +66,7 @@ def conclusion_of(study: PortfolioQuestion, results: Sequence[TaskResult]) -> Co
         not_assessed=(
             "what feeders have in common: every one is studied by itself, behind its own source",
             "what each feeder's own study leaves out: run its question on it for its report",
+            f"buses beyond {study.buses_max} of each feeder, where the question names none (--buses-max)",
         ),
     )
 

@@ -11,7 +11,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
 from g2g_opt.quantities import Count
 from g2g_opt.reading import TABLE_BYTES_MAX, read_text, read_toml, user_path
-from studies.catalogue import make_question
+from studies.catalogue import make_question, question_type
 from studies.shared.question_fields import StudySeed
 from studies.shared.question_model import question_model
 from studies.shared.task import Question
@@ -35,7 +35,8 @@ _MASTERS = ("master.dss",)
 class PortfolioQuestion:
     """The question, complete enough to rerun: what do the feeders of `folder` answer to the study file `question`?
 
-    Without a study file it is hosting capacity as the command asks it, of at most `buses_max` buses of every feeder.
+    Without a study file it is hosting capacity as the command asks it. Where the question names no `buses`, it is asked
+    of at most `buses_max` of every feeder.
     """
 
     folder: Annotated[str, Flag("--folder", "folder of feeders, also without the flag", metavar="DIR")] = ""
@@ -44,7 +45,11 @@ class PortfolioQuestion:
         Flag("--question", "study file that is asked of every feeder", metavar="FILE", unset="hosting capacity"),
     ] = None
     buses_max: Annotated[
-        Count, Flag("--buses-max", "buses of each feeder that are asked about, spread evenly over its candidates")
+        Count,
+        Flag(
+            "--buses-max",
+            "buses of each feeder that are asked about, spread over its candidates, where the question names none",
+        ),
     ] = 4
     seed: StudySeed = 0
 
@@ -90,7 +95,7 @@ class PortfolioQuestion:
         if not isinstance(study, str):
             raise InputError(f'{self.question} does not say which study it is; begin with e.g. study = "check"')
         content |= {"feeder": feeder}
-        if self.question is None:
+        if "buses" in question_type(study).__dataclass_fields__ and not content.get("buses"):
             content["buses"] = list(self._spread(Feeder.find(feeder).candidate_buses))
         return make_question(study, content, f"the question of {os.path.basename(feeder)}")
 

@@ -12,6 +12,9 @@ from g2g_opt.limits import Limits
 from studies.pv_datacenter_siting.answer_charts import make_charts, make_envelopes, make_maps
 from studies.pv_datacenter_siting.answer_tables import make_tables, window_rows
 from studies.pv_datacenter_siting.day_charts import day_charts
+from studies.pv_datacenter_siting.hand_over import hand_over_texts
+from studies.pv_datacenter_siting.operation_rows import OperationRow, OtherPlanRow, SetPointRow
+from studies.pv_datacenter_siting.operation_words import error_of_days, foresight_words, money_words, others_words
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import BuiltSizeRow, TieRow, YearRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan, best_of, judged_plans, judged_ties
@@ -42,7 +45,7 @@ def conclusion_of(
     best_row = None if best is None else best.row
     return Conclusion(
         title=f"Siting of {_what(question)} on {question.feeder}",
-        answer=_answer(question, best, own, year, ties, sizes),
+        answer=_answer(question, best, own, year, ties, sizes, results),
         feeder=question.feeder,
         tables=make_tables(question, results, plans, best, ties),
         maps=make_maps(best_row, sizes),
@@ -52,9 +55,11 @@ def conclusion_of(
             *day_charts(question, results, best_row),
         ),
         failures=_failures(results, plans, best),
+        texts=hand_over_texts(question, best_row, gather_as(results, "operation", OperationRow)),
         warnings=_warnings(question, best, own, year, ties, made_under),
         not_assessed=(
-            "protection, fault levels and power quality; losses are simulated but not priced",
+            "protection, fault levels and power quality"
+            + ("; losses are simulated but not priced" if question.taps == "optimised" else ""),
             "that no cheaper plan exists for the nonlinear network: the bound is one for the program linearised at the "
             "plan, not for every plan's own linearisation",
             *loading_notes(question.load_feeder(), used),
@@ -79,6 +84,7 @@ def _answer(
     year: YearRow | None,
     ties: Sequence[tuple[TieRow, Verdict]],
     sizes: Sequence[BuiltSizeRow],
+    results: Sequence[TaskResult],
 ) -> str:
     if best is None:
         return _no_plan(question, own)
@@ -86,9 +92,18 @@ def _answer(
     built = "; ".join(part for part in (row.pv and f"PV at {row.pv}", row.sites) if part) or "nothing"
     earns = f"costs {row.cost:,.0f}" if row.cost >= 0 else f"earns {-row.cost:,.0f}"
     gap = f" (gap {100 * row.gap:.2f} %)" if row.gap < 10.0 else " (no bound)"
-    words = (
-        f"Build {built}. The plan {earns} $ a year{gap}; in the power flow of every step of its days all monitored "
-        f"voltages lie between {row.lowest_pu:.4f} and {row.highest_pu:.4f} pu."
+    if question.taps == "own control":
+        operation = [one for one in gather_as(results, "operation", OperationRow) if one.plan == row.plan]
+        held = [one for one in gather_as(results, "set_points", SetPointRow) if one.plan == row.plan]
+        words = f"Build {built}{money_words(question, row, operation, held)}"
+    else:
+        words = (
+            f"Build {built}. With foresight of every slot's taps, a bound and no operation, the plan {earns} $ a year"
+            f"{gap}."
+        )
+    words += (
+        f" In the power flow of every step of its days all monitored voltages lie between {row.lowest_pu:.4f} and "
+        f"{row.highest_pu:.4f} pu."
     )
     if question.violations == "priced":
         words += (
@@ -97,14 +112,23 @@ def _answer(
             "predicted."
         )
     elif year is not None:
-        words += f" Over all {year.n_hours:,} hours of the year it breaks no limit."
+        words += f" Over all {year.n_hours:,} hours of the year it breaks no limit{_levels_words(question)}."
     if best.windows:
         fleets = f", with the fleets in closed loop (policy {question.policy})" if question.places_sites else ""
         n = len(best.windows)
         words += f" It holds on OpenDSS in the {'hour' if n == 1 else f'{n} hours'} nearest to the limits{fleets}."
     if n_refused := sum(not plan.held for plan in own):
         words += f" {n_refused} other {'plan was' if n_refused == 1 else 'plans were'} refused when simulated."
-    return words + _ahead(question, best, own, ties) + _at_largest(question, best, sizes)
+    others = [one for one in gather_as(results, "others", OtherPlanRow) if one.plan == row.plan]
+    words += others_words(others) if question.taps == "own control" else ""
+    words += _ahead(question, best, own, ties) + _at_largest(question, best, sizes)
+    return words + (foresight_words(row) if question.taps == "own control" else "")
+
+
+def _levels_words(question: SitingQuestion) -> str:
+    if question.taps != "own control" or len(question.levels) == 1:
+        return ""
+    return " with sites at " + ", ".join(f"{100 * level:.3g} %" for level in question.levels) + " of their sizes"
 
 
 def _no_plan(question: SitingQuestion, own: Sequence[JudgedPlan]) -> str:
@@ -125,6 +149,7 @@ def _ahead(
     equal = [tie for tie, verdict in ties if verdict.kept and tie.cost_more <= _tolerance(question, best)]
     words = ""
     if ties:
+        held_by = "set-points" if question.taps == "own control" else "taps"
         n, all_of = len(ties), "all there are" if len(ties) < question.n_ties else "the first of them"
         words = f" Its sizes at other buses: {len(equal)} of {n} placements looked at ({all_of}) "
         words += (
@@ -139,9 +164,9 @@ def _ahead(
                 ", so that cost does not decide between them; losses, cost of connection or distance to the limits "
                 f"would (furthest inside: {where}, {widest.margin_pu:.4f} pu)"
             )
-        words += ". Those that do not may with other taps." if len(equal) < n else "."
+        words += f". Those that do not may with other {held_by}." if len(equal) < n else "."
     others = [plan for plan in own if plan.held and plan is not best]
-    alike = [plan.row for plan in others if plan.days == best.days]
+    alike = [plan.row for plan in others if question.taps == "own control" or plan.days == best.days]
     if alike:
         second = min(alike, key=lambda row: (row.cost, row.number))
         more = second.cost - best.row.cost
@@ -237,7 +262,14 @@ def _warnings(
     n_turns = max((plan.row.turn for plan in own), default=1)
     if best is None and n_turns == question.refusals_max + 1 and n_turns > 1:
         words.append(f"after {n_turns} turns no other plan was proposed (refusals_max)")
-    if year is not None:
+    if best is not None and question.taps == "own control":
+        words.append(error_of_days(best.row))
+    elif best is not None:
+        words.append(
+            "taps of every slot are decided with foresight, which no operation has: a bound on what a plan can earn, "
+            "and no plan to sign (--taps 'own control' is one)"
+        )
+    if year is not None and question.taps != "own control":
         error = year.pv_mwh_by_days / year.pv_mwh - 1.0 if year.pv_mwh else 0.0
         if abs(error) > 0.0005:
             words.append(f"the representative days put PV's energy {100 * error:+.1f} % off that of the whole year")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from g2g_opt.judge import Verdict
 from g2g_opt.summary import Summary
+from studies.pv_datacenter_siting.operation_rows import OperationRow, OtherPlanRow, SetPointRow
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import BuiltSizeRow, PlanRow, RoundRow, TieRow, WindowRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan
@@ -20,7 +21,8 @@ _PLAN = columns_of(
     _HOLDS,
     "lowest_pu highest_pu over_max_pu over_pu_h curtailed_mwh storage_kw storage_kwh",
     "cost_pv_investment cost_pv_energy cost_violation cost_switching cost_site_value",
-    "cost_storage_investment cost_storage_energy n_rounds solver_s",
+    "cost_storage_investment cost_storage_energy cost_losses cost_by_days",
+    "foresight_bound foresight_loss n_rounds solver_s",
     _WHY_NOT,
 )
 _WINDOWS = columns_of(
@@ -60,12 +62,20 @@ def make_tables(
     tables = [table_of("plans", "Plans", _PLAN, [_plan_row(plan) for plan in own])]
     if swept := [plan for plan in plans if plan.row.sweep]:
         columns = (Column("sweep", "changed"), Column("value", "value", 3), *_PLAN)
-        title = "The study again with one figure changed; judged on the days alone"
+        title = "The study again with one figure changed; judged on the days alone, with foresight of taps"
         tables.append(table_of("sweeps", title, columns, [_plan_row(plan) for plan in swept]))
     if refused := [row for plan in own for row in _refused_rows(plan)]:
         tables.append(table_of("refused", "Plans that were refused, and why", _REFUSED, refused))
     sizes = [size for size in gather_as(results, "sizes", BuiltSizeRow) if size.plan in names]
     tables.append(table_of("sizes", "What is built", columns_of(BuiltSizeRow), sizes))
+    if years := [one for one in gather_as(results, "operation", OperationRow) if one.plan in names]:
+        title = "The year under the regulators' own controls"
+        tables.append(table_of("operation", title, columns_of(OperationRow), years))
+    if others := [one for one in gather_as(results, "others", OtherPlanRow) if one.plan in names]:
+        title = "Other plans through the year under the same set-points"
+        tables.append(table_of("others", title, columns_of(OtherPlanRow), others))
+    if held := [one for one in gather_as(results, "set_points", SetPointRow) if one.plan in names]:
+        tables.append(table_of("set_points", "What regulators hold", columns_of(SetPointRow), held))
     if ties:
         rows = [_tie_row(tie, verdict) for tie, verdict in ties]
         tables.append(table_of("ties", "The best plan's sizes at other buses", _TIES, rows, folded=len(rows) > 20))

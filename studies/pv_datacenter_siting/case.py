@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -36,7 +36,7 @@ from studies.pv_datacenter_siting.days import (
     steps_of,
     typical_days,
 )
-from studies.pv_datacenter_siting.network import SitingNetwork
+from studies.pv_datacenter_siting.network import OwnOperation, SitingNetwork
 from studies.pv_datacenter_siting.question import SitingQuestion
 
 
@@ -90,13 +90,19 @@ class SitingCase:
 
 
 def days_of(question: SitingQuestion) -> list[Day]:
-    """The days that the question begins with."""
+    """The days that the question begins with, sites at the most that they draw."""
     profile = question.hourly()
-    return five_days(profile) if question.days == "five" else typical_days(profile, question.n_typical_days)
+    days = five_days(profile) if question.days == "five" else typical_days(profile, question.n_typical_days)
+    return [replace(day, utilisation=question.utilisation[1]) for day in days]
 
 
-def make_case(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) -> SitingCase:
-    """The parts of the program; `InputError` for candidates and budgets that leave nothing to decide."""
+def make_case(
+    question: SitingQuestion, feeder: Feeder, days: Sequence[Day], operated: OwnOperation | None = None
+) -> SitingCase:
+    """The parts of the program, taps decided with foresight or regulators `operated` by their own controls.
+
+    `InputError` for candidates and budgets that leave nothing to decide.
+    """
     load, sun = joined(days)
     slot, slot_day = slots_of(len(days), question.slot_h)
     n_days = np.array([day.n_days for day in days])
@@ -110,7 +116,8 @@ def make_case(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) -> 
     size_kw = np.array(
         [question.site_kw(choice.site(of_sites[k][0], question.gpu)) for k, choice in enumerate(choices)]
     )
-    demand = np.ones((len(choices), len(load)))
+    of_days = np.repeat([day.utilisation for day in days], STEPS_A_DAY)
+    demand = np.tile(of_days, (len(choices), 1))
     by_shape = {}
     if question.own_shapes:
         year = own_year_of(feeder, question.hourly())
@@ -127,24 +134,29 @@ def make_case(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) -> 
         question.power_factor,
         question.connection,
         by_shape=by_shape,
+        operated=operated,
     )
     steps = [feeder.regulator(name) for name in network.regulators]
     prices = [
         day.price_per_kwh if day.price_per_kwh is not None else np.full(STEPS_A_DAY, question.price_per_kwh)
         for day in days
     ]
+    price = np.concatenate(prices)
+    if question.taps == "own control":
+        price = price * _year_over_days(question, hours * price @ sun)
     n = len(pv_buses)
     return SitingCase(
         question,
         tuple(days),
         network,
-        SitingCalendar(hours, slot, np.concatenate(prices), slot_day, n_days[slot_day]),
+        SitingCalendar(hours, slot, price, slot_day, n_days[slot_day]),
         PVChoices(
             sun,
             np.full(n, question.pv_size_min_kw),
             np.full(n, question.pv_size_max_kw),
             _zones(question, feeder, pv_buses),
             question.pv_cost_per_kw,
+            may_curtail=operated is None,
         ),
         SiteChoices(
             demand,
@@ -157,10 +169,24 @@ def make_case(question: SitingQuestion, feeder: Feeder, days: Sequence[Day]) -> 
             np.array([math.floor((r.tap_min_pu - 1.0) / r.tap_step_pu + 1e-6) for r in steps], dtype=np.int64),
             np.array([math.ceil((r.tap_max_pu - 1.0) / r.tap_step_pu - 1e-6) for r in steps], dtype=np.int64),
             question.switch_cost,
-            network.start_steps(),
+            np.zeros(0, dtype=np.int64) if operated is not None else network.start_steps(),
         ),
         _storage(question, n),
     )
+
+
+def year_value_per_kw(question: SitingQuestion) -> float:
+    """What the energy of a kW of PV earns over the hours of the year ($), nothing held back."""
+    profile = question.hourly()
+    price = profile.price_per_kwh if profile.price_per_kwh is not None else question.price_per_kwh
+    sun = np.array(profile.generation_share)
+    return float((sun * np.array(price)).sum() * 8760.0 / len(sun))
+
+
+def _year_over_days(question: SitingQuestion, by_days: float) -> float:
+    """What corrects the days' prices so that the energy of PV earns what it does over the year."""
+    of_year = year_value_per_kw(question)
+    return of_year / by_days if by_days * of_year > 0.0 else 1.0
 
 
 def check_budgets(case: SitingCase) -> None:

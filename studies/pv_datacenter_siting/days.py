@@ -40,6 +40,8 @@ _SEASONS: tuple[tuple[str, tuple[int, ...], float, str], ...] = (
     ("winter", (12, 1, 2), 0.50, "all"),
 )
 _SEASON_DAYS_MIN = 80
+# Days that a day stands for whose money is not counted: not nothing, as hours are divided by it.
+_NO_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,7 @@ class Day:
     """A day in steps of a quarter of an hour: shares of the feeder's load and of the sun; `n_days` it stands for.
 
     `index` is its place among the days of the profile. `price_per_kwh` (step,) holds for an hour, if there is one.
+    Sites draw `utilisation` of their size.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Day:
     load_share: Floats
     sun: Floats
     price_per_kwh: Floats | None = None
+    utilisation: float = 1.0
 
 
 def five_days(profile: HourlyProfile) -> list[Day]:
@@ -108,10 +112,16 @@ def typical_days(profile: HourlyProfile, n_days: int) -> list[Day]:
     return _weighted_to(sorted(days, key=lambda day: day.index), 365.0)
 
 
-def with_day(days: Sequence[Day], profile: HourlyProfile, index: int) -> list[Day]:
-    """The days and another one that stands for itself, taken off the day that is most like it."""
+def with_day(days: Sequence[Day], profile: HourlyProfile, index: int, utilisation: float | None = None) -> list[Day]:
+    """The days and another one that stands for itself, taken off the day that is most like it.
+
+    One at another `utilisation` than the first day's has to hold, but the year's energy and money are not its own.
+    """
     date = by_day(profile)[2][index]
-    added = day_of(profile, index, f"{date} (added)", 1.0)
+    if utilisation is not None and utilisation != days[0].utilisation:
+        name = f"{date}, sites at {100.0 * utilisation:.0f} % (added)"
+        return [*days, replace(day_of(profile, index, name, _NO_WEIGHT), utilisation=utilisation)]
+    added = replace(day_of(profile, index, f"{date} (added)", 1.0), utilisation=days[0].utilisation)
     away = [np.abs(d.load_share - added.load_share).sum() + np.abs(d.sun - added.sun).sum() for d in days]
     away = [distance if day.n_days > 1.0 else np.inf for day, distance in zip(days, away, strict=True)]
     nearest = int(np.argmin(away))

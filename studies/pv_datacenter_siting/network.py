@@ -4,30 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.operated_series import (
+    FeederOperation,
+    OperatedSeries,
+    Reduction,
+    SetPoint,
+    SetPoints,
+)
 from g2g_opt.batch.operating_points import OperatingPoints, Unit
+from g2g_opt.batch.own_controls import Standing
+from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import LOAD_POWER_FACTOR
-from g2g_opt.limits import Limits
+from g2g_opt.limits import Limits, RatingBasis
 from g2g_opt.site import POWER_FACTOR, AskedConnection
 from solvers.siting.problem import LinearRows, SiteChoices, SitingPlan, empty_plan
+from studies.pv_datacenter_siting.days import STEPS_A_DAY
 from studies.shared.tap_range import TapRange
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class OwnOperation:
+    """Regulators that act by their own controls: `set_points` by regulator, and where controls stand before each of
+    the days (day,).
+    """
+
+    set_points: Mapping[str, SetPoint]
+    begins: tuple[Standing, ...]
+
+
+@lru_cache(maxsize=4)
+def operation_of(feeder: Feeder, rating_basis: RatingBasis) -> FeederOperation:
+    """The feeder under its own controls; `InputError` where they cannot be simulated in lockstep."""
+    try:
+        return FeederOperation(feeder, rating_basis=rating_basis)
+    except UnsupportedByBatch as error:
+        raise InputError(f"{error}: ask for taps with foresight instead (--taps optimised)") from error
+
+
+def set_point_edits(set_points: Mapping[str, SetPoint]) -> tuple[str, ...]:
+    """The set-points as OpenDSS commands."""
+    return tuple(
+        f"RegControl.{name}.vreg={one.vreg_v:.12g} band={one.band_v:.12g} R={one.r_v:.12g} X={one.x_v:.12g}"
+        for name, one in set_points.items()
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """A plan at every step: G (row, point), voltages first, loadings after them; `solved` (point,)."""
+    """A plan at every step: G (row, point), voltages first, loadings after them; `solved` (point,).
+
+    `taps_pu` (regulator, point) are the ratios that regulators' own controls came to, where they act.
+    """
 
     g: Floats
     solved: NDArray[np.bool_]
+    taps_pu: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +80,9 @@ class SitingNetwork:
     Rows are the monitored bus-phases, then rated branches if `limits` judge loadings, or if it `keeps_loadings`.
     `power_factor` and `connection` are the sites'. Loads draw `load_share`, or what `by_shape` has for the load shape
     that they follow.
+
+    Regulators are where the plan says, or `operated` by their own controls: then no taps are decided, and controls
+    begin each of the days, which do not follow each other, where it says.
     """
 
     feeder: Feeder
@@ -52,11 +97,12 @@ class SitingNetwork:
     connection: AskedConnection = "auto"
     keeps_loadings: bool = False
     by_shape: Mapping[str, Floats] = field(default_factory=dict)
+    operated: OwnOperation | None = None
 
     @property
     def regulators(self) -> tuple[str, ...]:
-        """Regulators whose taps are decided."""
-        return tuple(self.feeder.regulators)
+        """Regulators whose taps are decided: none where their own controls act."""
+        return () if self.operated is not None else tuple(self.feeder.regulators)
 
     @property
     def judges_loading(self) -> bool:
@@ -74,7 +120,7 @@ class SitingNetwork:
 
     @property
     def _judged_loadings(self) -> dict[str, Any]:
-        return {"loadings": self.judges_loading, "rating_basis": self.limits.rating_basis}
+        return {"loadings": self.has_loadings, "rating_basis": self.limits.rating_basis}
 
     def tap_ratio(self, regulator: str, steps: int) -> float:
         """Ratio (pu) of whole steps from 1; the last one ends at the end of the range."""
@@ -86,11 +132,15 @@ class SitingNetwork:
         taps = TapRange.of(self.feeder)
         return np.round((taps.start_pu - 1.0) / taps.step_pu).astype(np.int64)
 
-    def _points(self, plan: SitingPlan) -> OperatingPoints:
-        taps = [
-            {name: self.tap_ratio(name, int(plan.tap_steps[r, h])) for r, name in enumerate(self.regulators)}
-            for h in self.slot
-        ]
+    def _points(self, plan: SitingPlan, simulated: Simulated | None = None) -> OperatingPoints:
+        if simulated is not None and simulated.taps_pu is not None:
+            names = operation_of(self.feeder, self.limits.rating_basis).regulators
+            taps = [dict(zip(names, of_point.tolist(), strict=True)) for of_point in simulated.taps_pu.T]
+        else:
+            taps = [
+                {name: self.tap_ratio(name, int(plan.tap_steps[r, h])) for r, name in enumerate(self.regulators)}
+                for h in self.slot
+            ]
         return OperatingPoints(self.feeder, self.by_shape or self.load_share, taps, **self._judged_loadings)
 
     def _units(self, plan: SitingPlan) -> tuple[list[Unit], Floats]:
@@ -119,8 +169,71 @@ class SitingNetwork:
 
     def simulate(self, plan: SitingPlan) -> Simulated:
         """Power flows at every point."""
+        if self.operated is not None:
+            return self.simulate_each([plan])[0]
         solved = self._points(plan).solve(*self._units(plan))
         return Simulated(self._rows(solved.voltage_pu, solved.loading_pu), solved.solved)
+
+    def simulate_each(self, plans: Sequence[SitingPlan]) -> list[Simulated]:
+        """Power flows of several plans at every point; all at once where regulators act by their own controls."""
+        if self.operated is None or not plans:
+            return [self.simulate(plan) for plan in plans]
+        series = self.operate(plans, [self.operated.set_points] * len(plans), STEPS_A_DAY, self.operated.begins)
+        n = self.n_voltages + len(self.branches)
+        return [
+            Simulated(series.rows[:n, k], series.solved[k] & ~series.restless[k], series.taps_pu[k].T)
+            for k in range(len(plans))
+        ]
+
+    def operate(
+        self,
+        plans: Sequence[SitingPlan],
+        set_points: Sequence[SetPoints],
+        steps_a_day: int,
+        begins: Sequence[Standing] | Sequence[Sequence[Standing]] | None = None,
+        reduce: Reduction | None = None,
+        demand: Sequence[Floats] | None = None,
+    ) -> OperatedSeries:
+        """Plans, a chain each, under their own set-points: the points one after the other, or days from `begins`.
+
+        `demand` (site, point) of each replaces the network's; `begins` are those of all, or of each.
+        """
+        units, kw = self._units_of(plans, demand)
+        operation = operation_of(self.feeder, self.limits.rating_basis)
+        return operation.run(
+            units,
+            kw,
+            self.by_shape or self.load_share,
+            set_points,
+            steps_a_day=steps_a_day,
+            begins=None if begins is None else _of_each(begins, len(plans)),
+            reduce=reduce,
+        )
+
+    def compiled_standing(self) -> Standing:
+        """Where controls stand as the circuit is compiled, before they settle."""
+        return operation_of(self.feeder, self.limits.rating_basis).start
+
+    def _units_of(self, plans: Sequence[SitingPlan], demand: Sequence[Floats] | None) -> tuple[list[Unit], Floats]:
+        """Everything that draws or injects under any of the plans, with its kW (unit, plan, point)."""
+        each = [
+            replace(self, demand=self.demand if demand is None else demand[k])._units(plan)
+            for k, plan in enumerate(plans)
+        ]
+        # Two of one kind may stand at a bus, so that they are told apart by their number there.
+        place: dict[tuple[Unit, int], int] = {}
+        of_plan: list[list[int]] = []
+        for units, _ in each:
+            seen: dict[Unit, int] = {}
+            row = []
+            for unit in units:
+                seen[unit] = seen.get(unit, 0) + 1
+                row.append(place.setdefault((unit, seen[unit]), len(place)))
+            of_plan.append(row)
+        kw = np.zeros((len(place), len(plans), len(self.sun)))
+        for k, (_, of_units) in enumerate(each):
+            kw[of_plan[k], k] = of_units
+        return [unit for unit, _ in place], kw
 
     def _rows(self, voltage: Floats, loading: Floats) -> Floats:
         return np.concatenate([voltage, loading])
@@ -148,7 +261,7 @@ class SitingNetwork:
 
         Limits are narrowed by `margin` (row, point). Points whose slopes were not found get no limits.
         """
-        points = self._points(plan)
+        points = self._points(plan, simulated)
         units, kw = self._units(plan)
         pv = -self._rows(*points.slopes_per_kw(units, kw, [Unit(bus) for bus in self.pv_buses]))
         site = self._rows(*points.slopes_per_kw(units, kw, [self._site_unit(bus) for bus in self.site_buses]))
@@ -156,7 +269,8 @@ class SitingNetwork:
         constant = simulated.g - np.einsum("ijp,jp->ip", pv, plan.injected_kw(self.sun))
         for k, b in enumerate(plan.site_bus):
             constant -= site[:, b, :] * (plan.site_kw[k] * self.demand[k])
-        constant -= np.einsum("irp,rp->ip", tap, plan.tap_steps[:, self.slot])
+        if self.regulators:
+            constant -= np.einsum("irp,rp->ip", tap, plan.tap_steps[:, self.slot])
         low, high = self.limit_rows()
         low, high = low + margin, high - margin
         unknown = ~np.isfinite(constant).all(axis=0)
@@ -200,6 +314,12 @@ class SitingNetwork:
         return self._monitored.branches
 
 
+def _of_each(begins: Sequence[Standing] | Sequence[Sequence[Standing]], n: int) -> list[list[Standing]]:
+    """Where controls begin the days of each of `n` plans."""
+    alike = [one for one in begins if isinstance(one, Standing)]
+    return [alike] * n if alike else [list(one) for one in begins if not isinstance(one, Standing)]
+
+
 def no_plan(network: SitingNetwork, n_slots: int, sites: SiteChoices) -> SitingPlan:
     """No PV, sites in the middle of their candidates and sizes, the feeder's own taps: for the first linearisation."""
     bus: list[int] = []
@@ -207,7 +327,8 @@ def no_plan(network: SitingNetwork, n_slots: int, sites: SiteChoices) -> SitingP
         free = [b for b in buses if b not in bus] or list(buses)
         bus.append(free[len(free) // 2])
     size_kw = (sites.size_min_kw + np.minimum(sites.size_max_kw, 2.0 * sites.size_min_kw)) / 2.0
-    steps = np.repeat(network.start_steps()[:, None], n_slots, axis=1)
+    start = network.start_steps() if network.operated is None else np.zeros(0, dtype=np.int64)
+    steps = np.repeat(start[:, None], n_slots, axis=1)
     return empty_plan(len(network.pv_buses), len(network.sun), np.array(bus, dtype=np.int64), size_kw, steps)
 
 

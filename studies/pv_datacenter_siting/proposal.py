@@ -5,7 +5,7 @@ power flow, and the program is linearised again at the plan, until what was prom
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from solvers.siting.problem import (
     SitingSolution,
     cost_of,
     excess,
+    predict,
 )
 from solvers.siting.search import solve_siting
 from studies.pv_datacenter_siting.case import SitingCase
@@ -92,12 +93,12 @@ class Proposal:
 def margin_of(case: SitingCase, narrowed: Sequence[Narrowing]) -> Floats:
     """By how much (row, point) limits are narrowed; days and rows that the case does not have are left out."""
     names = {name: i for i, name in enumerate(case.network.names())}
-    place = {day.index: k for k, day in enumerate(case.days)}
     margin = np.zeros((len(names), len(case.network.sun)))
     for one in narrowed:
-        if one.row in names and one.day in place:
-            first = place[one.day] * STEPS_A_DAY + one.first
-            margin[names[one.row], first : first + one.n_steps] += one.by_pu
+        for k, day in enumerate(case.days):
+            if one.row in names and one.day == day.index:
+                first = k * STEPS_A_DAY + one.first
+                margin[names[one.row], first : first + one.n_steps] += one.by_pu
     return margin
 
 
@@ -155,6 +156,23 @@ def propose(
     held = [one for one in rounds if _holds(case, one)]
     best = held[-1] if held else min(rounds, key=lambda one: (not one.simulated.solved.all(), one.over.sum()))
     return Proposal(case, tuple(rounds), best, bool(held))
+
+
+def with_plan(proposal: Proposal, case: SitingCase, plan: SitingPlan) -> Proposal:
+    """The proposal with another plan than the program's, simulated as one more round; its bound stays."""
+    network, before = case.network, proposal.best
+    simulated = network.simulate(plan)
+    problem = case.problem(network.linearize(plan, simulated, np.zeros_like(simulated.g)))
+    over = np.where(simulated.solved, excess(simulated.g, *network.limit_rows()), 0.0)
+    cost = cost_of(problem, plan, over)
+    solution = replace(
+        before.solution,
+        plan=plan,
+        cost=cost,
+        predicted=predict(problem, plan),
+    )
+    found = ProposalRound(solution, simulated, over, cost, 0.0)
+    return replace(proposal, case=case, rounds=(*proposal.rounds, found), best=found, holds=_holds(case, found))
 
 
 def _holds(case: SitingCase, one: ProposalRound) -> bool:

@@ -26,6 +26,7 @@ from g2g_opt.quantities import (
     PowerKwAboveZero,
     RoundCount,
     Scale,
+    Share,
     ShareAboveZero,
     SlotH,
     ThreadCount,
@@ -68,6 +69,8 @@ SENSITIVITY: tuple[tuple[str, tuple[float, ...]], ...] = (
     ("pv-count", (1.0, 2.0, 3.0, 5.0)),
 )
 
+# Levels of utilisation that are simulated over the year.
+N_LEVELS = 5
 
 DESCRIPTION = (
     "Where PV plants and datacenters go and how large they are, at the least yearly cost. Every plan that the "
@@ -141,8 +144,12 @@ def read_sweeps(texts: Sequence[str], question: object) -> tuple[tuple[str, tupl
 class SitingQuestion(SiteQuestion):
     """The question, complete enough to rerun: where do PV plants and datacenters go on `feeder`, and how large?
 
-    Each datacenter is at full draw all day; with `site_scale_max` above `site_scale_min` their sizes are free between
-    these shares of what is given, and a kW is worth `site_value_per_kw`. Costs are those of formulations 8.1.
+    Regulators act by their own controls, with set-points that the plan chooses, in every simulation; or (`taps`
+    "optimised") in each slot as foresight would have them, which is a bound on what any operation comes to.
+
+    Each datacenter draws anything in the range of `utilisation`: the plan holds at its ends and between them, the money
+    is counted at its upper end. With `site_scale_max` above `site_scale_min` their sizes are free between
+    these shares of what is given, and a kW is worth `site_value_per_kw`. Costs are those of equation 8.1.
 
     Days come from the hourly `profile`: "five" by the rule of `days`, or "typical": `n_typical_days` weighted ones
     with the extremes of the year among them. The plan is checked on all hours of the year; up to `days_added_max` days
@@ -200,6 +207,23 @@ class SitingQuestion(SiteQuestion):
             implies=(("violations", "priced"),),
         ),
     ] = 5000.0
+    taps: Annotated[
+        Literal["own control", "optimised"],
+        Flag(
+            "--taps",
+            "regulators act by their own controls with set-points that the plan chooses, or (optimised) stand where "
+            "foresight of every slot would have them: a bound, not an operation",
+        ),
+    ] = "own control"
+    utilisation: Annotated[
+        tuple[Share, Share],
+        Flag(
+            "--utilisation",
+            "least and largest share of its size that a site draws: the plan holds all the way between",
+            metavar="LEAST,MOST",
+            group=SITES,
+        ),
+    ] = (0.0, 1.0)
     switch_cost: Annotated[UsdPerStep, Flag("--switch-cost", "of a tap step", group=_COSTS)] = 10.0
     slot_h: Annotated[SlotH, Flag("--slot-h", "hours in which taps stay")] = 2
     profile: YearProfile = "hudson_valley_2018"
@@ -262,6 +286,14 @@ class SitingQuestion(SiteQuestion):
         return self.mode != "pv"
 
     @property
+    def levels(self) -> tuple[float, ...]:
+        """Shares of their sizes at which sites are simulated over the year, the one whose money counts first."""
+        least, most = self.utilisation
+        if not self.places_sites or least == most:
+            return (most,)
+        return tuple(most - (most - least) * k / (N_LEVELS - 1) for k in range(N_LEVELS))
+
+    @property
     def scenario(self) -> Scenario:
         """An hour at full demand, for what only needs any."""
         return Scenario(
@@ -320,6 +352,10 @@ class SitingQuestion(SiteQuestion):
                 f"site_scale_min must be at most site_scale_max, got {self.site_scale_min:g} and "
                 f"{self.site_scale_max:g}"
             )
+        if not self.utilisation[0] <= self.utilisation[1] or self.utilisation[1] <= 0.0:
+            raise InputError(
+                f"the utilisation range goes from a least share to a larger one above 0, got {self.utilisation}"
+            )
         if 24 % self.slot_h:
             raise InputError(f"slot_h must divide the 24 hours of a day, got {self.slot_h}")
         for name, values in self.sweeps:
@@ -332,6 +368,12 @@ class SitingQuestion(SiteQuestion):
         storage = self.storage
         if storage is not None and not self.places_pv:
             raise InputError("storage stands beside PV, which the mode dc does not place")
+        if storage is not None and self.taps == "own control":
+            raise InputError("storage is dispatched with foresight, which --taps optimised asks for: a bound")
+        if self.taps == "own control" and not self.year_check:
+            raise InputError(
+                "what an operation costs is known from its year: --no-year needs taps with foresight (--taps optimised)"
+            )
         pyomo_solver(self.solver)
         check_unused(self)
 

@@ -22,6 +22,11 @@ class PlanRow(TypedRow):
 
     `number` counts the question's own plans, `turn` says after how many refusals' rounds it was proposed; a plan of a
     `sweep` has its `value`. `cost_agrees`: simulated as predicted. `over_pu_h` is a year's.
+
+    Under regulators' own controls `cost` and its parts are those of the simulated year: tap steps and losses as they
+    are more than those of the feeder as it is, with `cost_tap_steps` all there are. `cost_by_days` is what the days
+    make of it, `foresight_bound` what no plan costs less than by the program with free taps, and `foresight_loss` how
+    far this one is from it, with all of its tap steps and without losses, of which the bound knows nothing.
     """
 
     plan: Annotated[str, ShownAs("plan")]
@@ -45,6 +50,11 @@ class PlanRow(TypedRow):
     cost_site_value: Annotated[float, ShownAs("value of datacenters ($/year)", 0, secondary=True)]
     cost_storage_investment: Annotated[float, ShownAs("storage investment ($/year)", 0, secondary=True)]
     cost_storage_energy: Annotated[float, ShownAs("storage energy ($/year)", 0, secondary=True)]
+    cost_losses: Annotated[float, ShownAs("losses ($/year)", 0, secondary=True)]
+    cost_tap_steps: float
+    cost_by_days: Annotated[float, ShownAs("by the days alone ($/year)", 0, secondary=True)]
+    foresight_bound: Annotated[float | None, ShownAs("bound with foresight of taps ($/year)", 0, secondary=True)]
+    foresight_loss: Annotated[float | None, ShownAs("behind that bound ($/year)", 0, secondary=True)]
     bound: Annotated[float, ShownAs("bound ($/year)", 0, secondary=True)]
     gap: Annotated[float, ShownAs("gap", 4)]
     status: Annotated[str, ShownAs("solver", secondary=True)]
@@ -61,7 +71,7 @@ class PlanRow(TypedRow):
     @property
     def cost_parts(self) -> dict[str, float]:
         """Terms of the objective by name."""
-        return {name: getattr(self, f"cost_{name}") for name in CostParts.__dataclass_fields__}
+        return {name: getattr(self, f"cost_{name}") for name in (*CostParts.__dataclass_fields__, "losses")}
 
 
 @dataclass(frozen=True)
@@ -192,6 +202,11 @@ def plan_row(proposal: Proposal, plan: str, number: int, turn: int, sweep: str, 
         cost=best.cost.total,
         predicted_cost=solution.cost.total,
         **{f"cost_{name}": part for name, part in asdict(best.cost).items()},
+        cost_losses=0.0,
+        cost_tap_steps=best.cost.switching,
+        cost_by_days=best.cost.total,
+        foresight_bound=None,
+        foresight_loss=None,
         bound=solution.report.bound,
         gap=solution.report.gap,
         status=solution.report.status.value,

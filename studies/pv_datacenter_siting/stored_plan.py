@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
+from g2g_opt.batch.operated_series import SetPoint
+from g2g_opt.batch.own_controls import Standing
 from g2g_opt.feeder import Feeder
 from g2g_opt.reading import parse_json
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase, make_case
 from studies.pv_datacenter_siting.days import Day, day_of
+from studies.pv_datacenter_siting.network import OwnOperation
 from studies.pv_datacenter_siting.question import SitingQuestion
 
 
@@ -22,9 +27,11 @@ def dump_plan(case: SitingCase, plan: SitingPlan) -> str:
     def entries(values: np.ndarray[Any, Any]) -> list[list[float]]:
         return [[int(j), int(p), float(values[j, p])] for j, p in zip(*np.nonzero(values), strict=True)]
 
+    operated = case.network.operated
     return json.dumps(
         {
-            "days": [[day.name, day.index, day.n_days] for day in case.days],
+            "days": [[day.name, day.index, day.n_days, day.utilisation] for day in case.days],
+            "operated": None if operated is None else _as_values(operated),
             "pv_kw": plan.pv_kw.tolist(),
             "site_bus": plan.site_bus.tolist(),
             "site_kw": plan.site_kw.tolist(),
@@ -39,15 +46,23 @@ def dump_plan(case: SitingCase, plan: SitingPlan) -> str:
 
 def day_names(text: str) -> list[str]:
     """Names of the days of a stored plan."""
-    return [str(name) for name, _, _ in parse_json(text, "the stored plan")["days"]]
+    return [str(name) for name, *_ in parse_json(text, "the stored plan")["days"]]
+
+
+def is_operated(text: str) -> bool:
+    """Do regulators of a stored plan act by their own controls?"""
+    return parse_json(text, "the stored plan")["operated"] is not None
 
 
 def read_plan(question: SitingQuestion, feeder: Feeder, text: str) -> tuple[SitingCase, SitingPlan]:
     """The case and plan of `dump_plan`."""
     content = parse_json(text, "the stored plan")
     profile = question.hourly()
-    days: list[Day] = [day_of(profile, k, name, n_days) for name, k, n_days in content["days"]]
-    case = make_case(question, feeder, days)
+    days: list[Day] = [
+        replace(day_of(profile, k, name, n_days), utilisation=utilisation)
+        for name, k, n_days, utilisation in content["days"]
+    ]
+    case = make_case(question, feeder, days, _operated(content["operated"]))
     shape = (case.pv.n, len(case.network.sun))
 
     def filled(entries: Sequence[Sequence[float]]) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -60,9 +75,32 @@ def read_plan(question: SitingQuestion, feeder: Feeder, text: str) -> tuple[Siti
         np.array(content["pv_kw"], dtype=np.float64),
         np.array(content["site_bus"], dtype=np.int64),
         np.array(content["site_kw"], dtype=np.float64),
-        np.array(content["tap_steps"], dtype=np.int64).reshape(case.taps.n, -1),
+        np.array(content["tap_steps"], dtype=np.int64).reshape(case.taps.n, len(case.calendar.slot_day)),
         filled(content["curtailed_kw"]),
         np.array(content["storage_kw"], dtype=np.float64),
         np.array(content["storage_kwh"], dtype=np.float64),
         filled(content["discharge_kw"]),
     )
+
+
+def _as_values(operated: OwnOperation) -> dict[str, Any]:
+    """As JSON has it, which knows no infinite times of banks."""
+    values = asdict(operated)
+    for one in values["begins"]:
+        one["banks"] = [figure if math.isfinite(figure) else None for figure in one["banks"]]
+    return values
+
+
+def _operated(content: Mapping[str, Any] | None) -> OwnOperation | None:
+    if content is None:
+        return None
+    set_points = {name: SetPoint(**figures) for name, figures in content["set_points"].items()}
+    begins = [
+        Standing(
+            tuple(one["taps"]),
+            tuple(one["modes"]),
+            tuple(math.inf if figure is None else figure for figure in one["banks"]),
+        )
+        for one in content["begins"]
+    ]
+    return OwnOperation(set_points, tuple(begins))

@@ -1,8 +1,8 @@
 """Placements that cost the same: a plan's sizes at other buses, with its taps, simulated on its days.
 
-Nothing in the cost (8.1) but violations depends on a bus: a plan moved to other buses costs the same as long as it
-keeps the limits with the same taps and curtailment. Placements that the question allows are looked at in a fixed order,
-those with the fewest moves first, up to a stated number.
+Nothing in the cost (equation 8.1) but violations depends on a bus: a plan moved to other buses costs the same as long
+as it keeps the limits with the same taps and curtailment. Placements that the question allows are looked at in a fixed
+order, those with the fewest moves first, up to a stated number.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from studies.pv_datacenter_siting.days import STEPS_A_DAY, clock_of
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.records import DAYS, HOUR_S, STEP, STEP_S, YEAR, PlanRecord, WindowRun
 from studies.pv_datacenter_siting.rows import NearestRow, PlanRow, WindowRow
-from studies.pv_datacenter_siting.stored_plan import day_names
+from studies.pv_datacenter_siting.stored_plan import day_names, is_operated
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -80,6 +80,11 @@ class JudgedPlan:
         return day_names(self.row.json)
 
     @property
+    def is_operated(self) -> bool:
+        """Do regulators act by their own controls?"""
+        return is_operated(self.row.json)
+
+    @property
     def refused_before(self) -> bool:
         """Is it refused by its days or its year, so that no window need be run?"""
         return any(refusal.judged in (DAYS, YEAR) for refusal in self.refusals)
@@ -132,12 +137,13 @@ def judged_ties(results: Sequence[TaskResult], plan: str, limits: Limits) -> dic
 
 
 def best_of(plans: Sequence[JudgedPlan]) -> JudgedPlan | None:
-    """The cheapest of the question's own plans that hold and are made on the days of the first of them.
+    """The cheapest of the question's own plans that hold; with foresight, of those on the days of the first of them.
 
     Costs on other days are of another year: there it counts that what was proposed first is the program's better one.
+    Under regulators' own controls all costs are those of the very year.
     """
     held = [plan for plan in plans if plan.held and not plan.row.sweep]
-    alike = [plan for plan in held if plan.days == held[0].days]
+    alike = [plan for plan in held if plan.is_operated or plan.days == held[0].days]
     return min(alike, key=lambda plan: (plan.row.cost, plan.row.number), default=None)
 
 
@@ -183,10 +189,13 @@ def _of_year(stored: _Stored, row: PlanRow) -> list[Refusal]:
     record = stored.record(row.plan, YEAR)
     if record is None:
         return [Refusal(YEAR, Cause.NOT_SIMULATED, "its year was not simulated")]
-    hours = load_profile(stored.question.profile).hours
+    hours, levels = load_profile(stored.question.profile).hours, stored.question.levels
 
     def moment(time_s: float) -> str:
-        return hours[int(time_s // HOUR_S)].strftime("%Y-%m-%d %H:%M")
+        # Levels of utilisation lie one behind the other.
+        level, hour = divmod(int(time_s // HOUR_S), len(hours))
+        words = hours[hour].strftime("%Y-%m-%d %H:%M")
+        return words if len(levels) == 1 else f"{words}, sites at {100.0 * levels[level]:.3g} %"
 
     return _of_verdict(YEAR, judge(record, stored.limits), moment, stored.priced)
 

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from g2g_opt.evaluate import evaluate
-from g2g_opt.grid.config import TapPosition
+from g2g_opt.evaluation import evaluate
 from g2g_opt.grid.generator import HeldGenerator
-from g2g_opt.grid.held_series import HeldSeries, LoadShares
 from g2g_opt.grid.load import HeldLoad
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.held_series import HeldSeries, LoadShares
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy, PVUnit
 from g2g_opt.scenario import Scenario
+from g2g_opt.tap_position import TapPosition
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, STEPS_AN_HOUR
-from studies.pv_datacenter_siting.network import Simulated
+from studies.pv_datacenter_siting.network import Simulated, operation_of, set_point_edits
 from studies.pv_datacenter_siting.rows import NearestRow
 
 _STEP_S = 900
@@ -39,17 +39,22 @@ def nearest_windows(case: SitingCase, simulated: Simulated, plan: str, n_windows
     return sorted(unique.values(), key=lambda w: w.margin_pu)[:n_windows]
 
 
-def taps_at(case: SitingCase, plan: SitingPlan, point: int) -> dict[str, float]:
-    """Ratios of all regulators at a step."""
+def taps_at(case: SitingCase, plan: SitingPlan, point: int, simulated: Simulated | None = None) -> dict[str, float]:
+    """Ratios of all regulators at a step: those of the plan, or to which their own controls came when `simulated`."""
+    if simulated is not None and simulated.taps_pu is not None:
+        names = operation_of(case.network.feeder, case.network.limits.rating_basis).regulators
+        return dict(zip(names, simulated.taps_pu[:, point].tolist(), strict=True))
     steps = plan.tap_steps[:, case.network.slot[point]]
     return {name: case.network.tap_ratio(name, int(steps[r])) for r, name in enumerate(case.network.regulators)}
 
 
-def opendss_voltages(case: SitingCase, plan: SitingPlan, point: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def opendss_voltages(
+    case: SitingCase, plan: SitingPlan, point: int, simulated: Simulated | None = None
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Monitored voltages (pu) of one step on OpenDSS, in the order of the network's rows; `PowerFlowError` if none."""
     network, feeder = case.network, case.network.feeder
     load, sun = float(network.load_share[point]), float(network.sun[point])
-    taps = taps_at(case, plan, point)
+    taps = taps_at(case, plan, point, simulated)
 
     def held(share: float) -> HeldSeries:
         return HeldSeries((share,), float(_STEP_S))
@@ -85,13 +90,15 @@ def opendss_voltages(case: SitingCase, plan: SitingPlan, point: int) -> np.ndarr
 
 
 def run_fleets(
-    case: SitingCase, plan: SitingPlan, window: NearestRow, policy: Policy
+    case: SitingCase, plan: SitingPlan, window: NearestRow, policy: Policy, simulated: Simulated | None = None
 ) -> tuple[Plan, Scenario, Outcome]:
-    """An hour with the sites' fleets at full demand, in closed loop with a policy, second by second, on OpenDSS.
+    """An hour with the sites' fleets at the day's utilisation, in closed loop with a policy, second by second, on
+    OpenDSS; regulators act by their own controls in it, if they do in the plan.
 
     Load and sun are the profile's for that hour; PV injects no more than the plan lets it in any step of the hour.
     """
     question, network = case.question, case.network
+    operated = network.operated
     points = np.arange(window.first, window.first + STEPS_AN_HOUR)
     injected = plan.injected_kw(network.sun)
     units = []
@@ -108,22 +115,22 @@ def run_fleets(
         sites.append(sized.site(bus, question.gpu, network.power_factor, network.connection))
     planned = Plan(
         tuple(sites),
-        taps=tuple(taps_at(case, plan, window.nearest).items()),
+        taps=tuple(taps_at(case, plan, window.first if operated else window.nearest, simulated).items()),
         policy=policy,
+        tap_mode="own control" if operated else "fixed",
         pv=tuple(units),
     )
     day = case.days[window.first // STEPS_A_DAY]
+    feeder = network.feeder if operated is None else network.feeder.extended(set_point_edits(operated.set_points))
     row = 24 * day.index + (window.first % STEPS_A_DAY) // STEPS_AN_HOUR
     scenario = Scenario(
         f"{case.place_in_time(window.first)}",
-        replica_share_start=1.0,
+        replica_share_start=day.utilisation,
         replica_ramps=(),
         seed=question.seed,
         profile=question.profile,
         own_shapes=question.own_shapes,
         profile_rows=(row, 1, 1),
     )
-    found = evaluate(
-        planned, network.feeder, [scenario], question.limits, engine="opendss", trace_dir=Path(question.trace_dir)
-    )
+    found = evaluate(planned, feeder, [scenario], question.limits, engine="opendss", trace_dir=Path(question.trace_dir))
     return planned, scenario, found.outcomes[0]

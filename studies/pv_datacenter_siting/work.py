@@ -17,6 +17,9 @@ from studies.pv_datacenter_siting.case import SitingCase, days_of, make_case
 from studies.pv_datacenter_siting.corrections import CorrectionRequest, NamedPlacement
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, Day, with_day
 from studies.pv_datacenter_siting.network import Simulated
+from studies.pv_datacenter_siting.operated_plan import Known, OperatedProposal, propose_operated
+from studies.pv_datacenter_siting.operated_rows import other_plan_rows, set_point_rows, with_year
+from studies.pv_datacenter_siting.operated_year import OperatedCost, cost_of_year
 from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.records import PlanRecord, WindowRun
@@ -39,8 +42,6 @@ from studies.pv_datacenter_siting.windows import nearest_windows, opendss_voltag
 from studies.pv_datacenter_siting.year import PlanYear, broken_hours, check_year
 from studies.shared.task import Progress, Row, Tables
 from studies.shared.typed_rows import TypedRow, to_rows
-
-Known = Sequence[tuple[int, int, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,14 +67,17 @@ def propose_plans(question: SitingQuestion, feeder: Feeder, asked: CorrectionReq
     excluded = [_placement(begin.case, named) for named in asked.excluded]
     for number in range(asked.first_number, asked.first_number + asked.n_plans):
         try:
-            proposal, year = _over_the_year(begin, excluded, asked.narrowed, report)
+            if question.taps == "own control":
+                proposal = _keep_operated(tables, begin, excluded, asked, number, report)
+            else:
+                proposal, year = _over_the_year(begin, excluded, asked.narrowed, report)
+                _keep(tables, proposal, f"plan {number}", number, asked.turn)
+                if year is not None:
+                    _keep_year(tables, proposal.case, year, f"plan {number}")
         except NoPlanError:
             if not excluded:
                 raise
             break
-        _keep(tables, proposal, f"plan {number}", number, asked.turn)
-        if year is not None:
-            _keep_year(tables, proposal.case, year, f"plan {number}")
         if proposal.best.solution.report.status is SolveStatus.INFEASIBLE:
             break  # other placements keep their limits even less
         excluded.append(proposal.plan.placement())
@@ -84,7 +88,11 @@ def propose_plans(question: SitingQuestion, feeder: Feeder, asked: CorrectionReq
 def sweep_plans(
     question: SitingQuestion, feeder: Feeder, sweep: str, values: Sequence[float], report: ProposalReport
 ) -> Tables:
-    """Tables of a plan for every value, each begun at the one before with its rows; judged on their days alone."""
+    """Tables of a plan for every value, each begun at the one before with its rows; judged on their days alone.
+
+    Taps are those of foresight in each of them: what changes with a figure is the bound.
+    """
+    question = replace(question, taps="optimised")
     tables: dict[str, list[Row]] = {}
     days = days_of(question)
     before: Proposal | None = None
@@ -160,6 +168,38 @@ def _with_another_day(plan: SitingPlan, days: Sequence[Day], added: Day) -> Siti
     )
 
 
+def _keep_operated(
+    tables: dict[str, list[Row]],
+    begin: _Begin,
+    excluded: Sequence[Placement],
+    asked: CorrectionRequest,
+    number: int,
+    report: ProposalReport,
+) -> Proposal:
+    """Propose a plan whose regulators act by their own controls, and add its rows and those of its year."""
+    found = propose_operated(begin.case, begin.start, begin.known, excluded, asked.narrowed, report)
+    plan, case, year = f"plan {number}", found.proposal.case, found.year
+    cost = cost_of_year(case, found.proposal.plan, year, found.set_points, plan)
+    _keep(tables, found.proposal, plan, number, asked.turn, operated=(found, cost))
+    record = PlanRecord.over_year(plan, year.network, year.simulated)
+    energy = YearRow(
+        plan,
+        len(year.network.sun),
+        float(found.proposal.plan.pv_kw.sum() * year.network.sun.sum()) / 1e3 * 8760.0 / len(year.network.sun),
+        float(case.calendar.hours @ found.proposal.plan.injected_kw(case.network.sun).sum(axis=0)) / 1e3,
+    )
+    kept: dict[str, Sequence[TypedRow]] = {
+        "year": [energy],
+        "year_hours": year.broken_hours(plan),
+        "operation": cost.rows,
+        "set_points": set_point_rows(case, found.set_points, plan),
+        "others": other_plan_rows(case, found.compared, plan),
+        "records": [record],
+    }
+    _add(tables, kept)
+    return found.proposal
+
+
 def _keep(
     tables: dict[str, list[Row]],
     proposal: Proposal,
@@ -168,10 +208,12 @@ def _keep(
     turn: int,
     sweep: str = "",
     value: float | None = None,
+    operated: tuple[OperatedProposal, OperatedCost] | None = None,
 ) -> None:
     """Add the rows of a plan."""
+    row = plan_row(proposal, plan, number, turn, sweep, value)
     kept: dict[str, Sequence[TypedRow]] = {
-        "plans": [plan_row(proposal, plan, number, turn, sweep, value)],
+        "plans": [row if operated is None else with_year(row, *operated)],
         "rounds": round_rows(proposal, plan),
         "history": history_rows(proposal, plan),
         "sizes": size_rows(proposal, plan),
@@ -209,10 +251,11 @@ def run_window(question: SitingQuestion, feeder: Feeder, text: str, window: Near
     case, built = read_plan(question, feeder, text)
     plan, when = window.plan, window.when
     progress(0.1, f"{plan}, {when} on OpenDSS")
-    batch = case.network.simulate(built).g[: case.network.n_voltages, window.nearest]
+    simulated = case.network.simulate(built)
+    batch = simulated.g[: case.network.n_voltages, window.nearest]
     opendss, reason = None, ""
     try:
-        opendss = opendss_voltages(case, built, window.nearest)
+        opendss = opendss_voltages(case, built, window.nearest, simulated)
     except PowerFlowError as error:
         reason = str(error)
     row = WindowRow(
@@ -235,7 +278,7 @@ def run_window(question: SitingQuestion, feeder: Feeder, text: str, window: Near
     policies = (Policy(), own) if question.policy != "none" else (own,)
     for k, policy in enumerate(policies):
         progress(0.1 + 0.45 * k, f"{plan}, {when}, policy {policy.kind}")
-        planned, scenario, run = run_fleets(case, built, window, policy)
+        planned, scenario, run = run_fleets(case, built, window, policy, simulated)
         stored = WindowRun.of(planned, scenario, run, of_plan=plan, first=window.first, policy=policy.kind)
         _add(tables, {"runs": [stored]})
     return tables
@@ -254,9 +297,11 @@ def find_ties(
 
     base = violation_cost(network.simulate(built).g)
     tables: dict[str, list[Row]] = {}
-    for k, (n_moved, moved) in enumerate(islice(moved_plans(case, built), first, first + n)):
-        progress(k / n, f"{plan}, placement {first + k + 1} of the same sizes")
-        simulated = network.simulate(moved)
+    others = list(islice(moved_plans(case, built), first, first + n))
+    progress(0.0, f"{plan}, {len(others)} placements of the same sizes")
+    for k, ((n_moved, moved), simulated) in enumerate(
+        zip(others, network.simulate_each([moved for _, moved in others]), strict=True)
+    ):
         tie = TieRow(
             plan=plan,
             tie=f"{plan}, placement {first + k + 1}",

@@ -1,4 +1,4 @@
-"""A plan through all hours of the year: what the representative days left out.
+"""A plan with foresight of taps through all hours of the year: what the representative days left out. It is a bound.
 
 In every tap slot of the year the taps are those that the plan sets at this time on one of its days: the ones that break
 the limits least (ties: those of the day that is most like it). Curtailment and storage follow that day too: a curtailed
@@ -27,12 +27,14 @@ Ints = NDArray[np.int64]
 class BrokenHour(TypedRow):
     """An hour of the year that breaks a limit or has no solution, and the day whose taps it had.
 
-    `over_pu` is how far `where` is outside its limit; `taps_of_day` is that day's place in the profile.
+    `over_pu` is how far `where` is outside its limit; `taps_of_day` is that day's place in the profile. Sites drew
+    `utilisation` of their size.
     """
 
     plan: str
     date: str
     hour: int
+    utilisation: float
     taps_of: str
     taps_of_day: int
     where: str
@@ -153,6 +155,7 @@ def broken_hours(case: SitingCase, year: PlanYear, plan: str) -> list[BrokenHour
             plan=plan,
             date=year.dates[day],
             hour=int(hour),
+            utilisation=case.days[0].utilisation,
             taps_of=case.days[year.schedule[day, hour // case.question.slot_h]].name,
             taps_of_day=case.days[year.schedule[day, hour // case.question.slot_h]].index,
             where="" if year.unsolved[day, hour] else names[int(year.row[day, hour])],

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from g2g_opt.circuit.parts import Bus
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit_parts import Bus
 
 EdgeKind = Literal["line", "transformer", "regulator", "open"]
 LONGITUDE_LATITUDE = "longitude and latitude (degrees), judged by their range"

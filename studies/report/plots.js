@@ -142,9 +142,10 @@
     const empty = all.filter((k) => map.values[k] === null);
     const many = network.buses.length > 1000;
     const values = valued.map((k) => map.values[k]);
-    const low = values.length ? values.reduce((a, b) => Math.min(a, b)) : 0;
-    const high = values.length ? values.reduce((a, b) => Math.max(a, b)) : 1;
-    const spread = high > low ? 0 : Math.abs(low) * 0.01 || 1;
+    let low = values.length ? values.reduce((a, b) => Math.min(a, b)) : 0;
+    let high = values.length ? values.reduce((a, b) => Math.max(a, b)) : 1;
+    // Of one value alone the scale says how large it is.
+    if (high === low) [low, high] = [Math.min(low, 0), Math.max(high, 0) || (low < 0 ? 0 : 1)];
     const bar = narrow.matches
       ? { orientation: "h", x: 0.5, xanchor: "center", y: -0.02, yanchor: "top", thickness: 12, len: 0.9 }
       : { x: 1.01, thickness: 14, len: 0.8 };
@@ -163,7 +164,7 @@
     traces.push(busTrace(network, map, valued, {
       name: plain(map.title), meta: "buses", showlegend: false,
       marker: {
-        color: values, colorscale: "Viridis", cmin: low - spread, cmax: high + spread, opacity: 1,
+        color: values, colorscale: "Viridis", cmin: low, cmax: high, opacity: 1,
         size: sizes(valued, many ? 8 : 13), symbol: symbols(valued), line: rings(valued), showscale: valued.length > 0,
         colorbar: Object.assign({
           title: { text: plain(map.unit), side: "top" }, outlinewidth: 0, tickfont: font(),

@@ -29,6 +29,8 @@ class ShownTable:
     columns: tuple[Column, ...]
     numeric: tuple[bool, ...]
     wordy: tuple[bool, ...]
+    # On a screen only when the reader asks for all columns: what a study calls secondary, and columns without a cell.
+    secondary: tuple[bool, ...]
     rows: list[list[Cell]]
     n_rows: int
     file: str
@@ -50,7 +52,11 @@ def shown_table(table: ResultTable, file: str = "") -> ShownTable:
         any(isinstance(row[k], str) and len(str(row[k])) > _LONG_TEXT for row in rows)
         for k in range(len(table.columns))
     )
-    return ShownTable(table.title, table.columns, numeric, wordy, rows, len(table.rows), file, table.folded)
+    secondary = tuple(
+        column.secondary or (bool(rows) and all(row[k] is None for row in rows))
+        for k, column in enumerate(table.columns)
+    )
+    return ShownTable(table.title, table.columns, numeric, wordy, secondary, rows, len(table.rows), file, table.folded)
 
 
 def _cell(value: Any, column: Column) -> Cell:
@@ -85,8 +91,8 @@ def table_data(table: ShownTable) -> str:
     return json_in_page(
         {
             "columns": [
-                {"digits": column.digits, "numeric": numeric}
-                for column, numeric in zip(table.columns, table.numeric, strict=True)
+                {"digits": column.digits, "numeric": numeric, "secondary": secondary}
+                for column, numeric, secondary in zip(table.columns, table.numeric, table.secondary, strict=True)
             ],
             "rows": table.rows,
             "rowsPerPage": ROWS_PER_PAGE,
@@ -99,9 +105,11 @@ def table_html(table: ShownTable) -> str:
     shown = table.rows[:ROWS_PER_PAGE]
     body = "\n".join(_row_html(row, table) for row in shown)
     head = "".join(
-        f'<th scope="col" aria-sort="none"{_class(numeric, wordy)}><button type="button" title="Sort by this column">'
-        f"{escape(column.title)}</button></th>"
-        for column, numeric, wordy in zip(table.columns, table.numeric, table.wordy, strict=True)
+        f'<th scope="col" aria-sort="none"{_class(numeric, wordy, secondary)}>'
+        f'<button type="button" title="Sort by this column">{escape(column.title)}</button></th>'
+        for column, numeric, wordy, secondary in zip(
+            table.columns, table.numeric, table.wordy, table.secondary, strict=True
+        )
     )
     if not table.rows:
         body = f'<tr><td class="none" colspan="{max(1, len(table.columns))}">no rows</td></tr>'
@@ -118,16 +126,19 @@ def table_html(table: ShownTable) -> str:
 </figure>"""
 
 
-def _class(numeric: bool, wordy: bool = False) -> str:
-    return ' class="number"' if numeric else ' class="words"' if wordy else ""
+def _class(numeric: bool, wordy: bool = False, secondary: bool = False) -> str:
+    names = (("number", numeric), ("words", wordy and not numeric), ("secondary", secondary))
+    said = " ".join(name for name, is_so in names if is_so)
+    return f' class="{said}"' if said else ""
 
 
 def _row_html(row: Sequence[Cell], table: ShownTable) -> str:
-    cells = zip(row, table.columns, table.numeric, strict=True)
+    cells = zip(row, table.columns, table.numeric, table.secondary, strict=True)
     return (
         "<tr>"
         + "".join(
-            f"<td{_class(numeric)}>{escape(cell_text(cell, column, numeric))}</td>" for cell, column, numeric in cells
+            f"<td{_class(numeric, secondary=secondary)}>{escape(cell_text(cell, column, numeric))}</td>"
+            for cell, column, numeric, secondary in cells
         )
         + "</tr>"
     )
@@ -138,20 +149,23 @@ def _title_html(table: ShownTable) -> str:
 
 
 def _tools_html(table: ShownTable, n_shown: int) -> str:
-    if len(table.rows) < ROWS_FOR_FILTER:
-        return ""
-    count = f"{len(table.rows):,} rows" if n_shown == len(table.rows) else f"rows 1 to {n_shown} of {len(table.rows):,}"
-    pager = (
-        '<span class="pager scripted"><button type="button" data-step="-1">Previous</button>'
-        '<button type="button" data-step="1">Next</button></span>'
-        if len(table.rows) > ROWS_PER_PAGE
-        else ""
-    )
-    return (
-        '<div class="tools"><label class="scripted">Filter '
-        '<input type="search" placeholder="words in any column" autocomplete="off" spellcheck="false"></label>'
-        f'<span class="count" aria-live="polite">{count}</span>{pager}</div>'
-    )
+    tools = ""
+    if len(table.rows) >= ROWS_FOR_FILTER:
+        every_row = n_shown == len(table.rows)
+        count = f"{len(table.rows):,} rows" if every_row else f"rows 1 to {n_shown} of {len(table.rows):,}"
+        tools += (
+            '<label class="scripted">Filter '
+            '<input type="search" placeholder="words in any column" autocomplete="off" spellcheck="false"></label>'
+            f'<span class="count" aria-live="polite">{count}</span>'
+        )
+    if any(table.secondary):
+        tools += f'<label class="scripted"><input type="checkbox">all {len(table.columns)} columns</label>'
+    if len(table.rows) > ROWS_PER_PAGE:
+        tools += (
+            '<span class="pager scripted"><button type="button" data-step="-1">Previous</button>'
+            '<button type="button" data-step="1">Next</button></span>'
+        )
+    return f'<div class="tools">{tools}</div>' if tools else ""
 
 
 def _notes_html(table: ShownTable, n_shown: int) -> str:

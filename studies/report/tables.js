@@ -26,7 +26,8 @@ document.documentElement.classList.add("scripts");
     const data = JSON.parse(figure.querySelector("script").textContent);
     const body = figure.querySelector("tbody");
     const heads = Array.from(figure.querySelectorAll("thead th"));
-    const filter = figure.querySelector("input");
+    const filter = figure.querySelector("input[type=search]");
+    const all = figure.querySelector("input[type=checkbox]");
     const count = figure.querySelector(".count");
     const steps = Array.from(figure.querySelectorAll("[data-step]"));
     const scroll = figure.querySelector(".scroll");
@@ -54,7 +55,8 @@ document.documentElement.classList.add("scripts");
         const line = document.createElement("tr");
         row.forEach((cell, k) => {
           const place = document.createElement("td");
-          if (data.columns[k].numeric) place.className = "number";
+          if (data.columns[k].numeric) place.classList.add("number");
+          if (data.columns[k].secondary) place.classList.add("secondary");
           place.textContent = text(cell, data.columns[k]);
           line.append(place);
         });
@@ -96,6 +98,7 @@ document.documentElement.classList.add("scripts");
       scroll.scrollTop = 0;
     }));
     if (filter) filter.addEventListener("input", search);
+    if (all) all.addEventListener("change", () => figure.classList.toggle("all-columns", all.checked));
     steps.forEach((button) => button.addEventListener("click", () => {
       page += Number(button.dataset.step);
       draw();

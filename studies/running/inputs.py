@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import g2g_opt
+from g2g_opt.circuit.script_file.reading import circuit_inputs, is_own_circuit
 from g2g_opt.errors import InputError
-from g2g_opt.grid.circuit_file.reading import circuit_inputs, is_own_circuit
 from g2g_opt.reading import file_status, read_bytes
 from studies.shared.task import Question
 
@@ -33,7 +33,7 @@ _SHOWS_ONLY = {
     ("studies", name)
     for name in (
         *("report", "simulation_log"),
-        *("cli.py", "study_report.py", "models_table.py", "study_commands.py", "terminal.py"),
+        *("cli.py", "package_version.py", "study_report.py", "models_table.py", "study_commands.py", "terminal.py"),
     )
 }
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from g2g_opt.circuit.script_file.reading import is_own_circuit
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, listed
-from g2g_opt.grid.circuit_file.reading import is_own_circuit
 from g2g_opt.kept_files import KeptFiles
 from g2g_opt.reading import read_json
 from studies.running.study_folder import StudyFolder, sync_folder, write_whole, writing

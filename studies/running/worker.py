@@ -18,8 +18,8 @@ from typing import Literal
 
 from threadpoolctl import threadpool_limits
 
+from g2g_opt.circuit.script_file.child import declare_expendable
 from g2g_opt.consent import Consent, give_consent
-from g2g_opt.grid.circuit_file.child import declare_expendable
 from studies.catalogue import parse_question
 from studies.running.inputs import InputsChangedError, check_inputs
 from studies.running.run_keeper import FolderKeeper

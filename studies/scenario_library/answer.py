@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from g2g_opt.scenario_library import ScenarioLibrary, Split
+from g2g_opt.scenario_library import WORDS_OF_SPLIT, ScenarioLibrary, Split
 from g2g_opt.study_case import StudyCase
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable
@@ -68,11 +68,12 @@ def conclusion_of(
     """The library of what is admitted; without any, an answer that says so, and no file."""
     chosen = kept_rows(rows, kept)
     library = library_of(case.name, chosen)
+    asked = [split for split, _, _ in kept]
     failures = [MissingAnswer(result.task.label, result.failed) for result in results if result.failed]
     failures += [MissingAnswer(row.name, row.failure) for row in rows if row.failure]
     return Conclusion(
         title=f"Scenario library of the study case {case.name}",
-        answer=_answer(library, rows, rule),
+        answer=_answer(library, rows, rule, asked),
         feeder=case.feeder.name,
         tables=(
             ResultTable(
@@ -81,10 +82,10 @@ def conclusion_of(
             ResultTable("scenarios", "Its scenarios", _SCENARIOS, _scenarios(chosen), folded=True),
             ResultTable("candidates", "Every candidate", _CANDIDATES, [vars(row) for row in rows], folded=True),
         ),
-        charts=_charts(case, library),
+        charts=_charts(case, library, asked),
         texts={LIBRARY_FILE: library.to_csv()} if library.scenarios else {},
         failures=tuple(failures),
-        warnings=_warnings(library),
+        warnings=_warnings(library, asked),
         not_assessed=(
             "whether the ranges that are drawn from happen so in the field: they are those of a published study",
             "limits other than the voltage band",
@@ -93,23 +94,23 @@ def conclusion_of(
     )
 
 
-def _answer(library: ScenarioLibrary, rows: Sequence[CandidateRow], rule: ScreeningRule) -> str:
+def _answer(library: ScenarioLibrary, rows: Sequence[CandidateRow], rule: ScreeningRule, asked: Sequence[Split]) -> str:
     if not library.scenarios:
         return (
             f"None of {len(rows)} candidates passes: an integral violation above {rule.none_min_pu_s:g} pu s without "
             f"coordination, of which OFO recovers {100 * rule.recovery_min:g} % at the least. There is no library."
         )
-    counts = ", ".join(f"{len(library.of_split(split))} to {split} with" for split in ("train", "test"))
+    counts = ", ".join(f"{len(library.of_split(split))} {WORDS_OF_SPLIT[split]}" for split in asked)
     return (
         f"Of {len(rows)} candidates {sum(row.verdict == ADMITTED for row in rows)} are admitted, and "
         f"{len(library.scenarios)} are in the library: {counts}. Its digest is {library.digest[:16]}."
     )
 
 
-def _warnings(library: ScenarioLibrary) -> tuple[str, ...]:
+def _warnings(library: ScenarioLibrary, asked: Sequence[Split]) -> tuple[str, ...]:
     return tuple(
-        f"no scenario to {split} with: screen more candidates, or by another rule"
-        for split in ("train", "test")
+        f"no scenario {WORDS_OF_SPLIT[split]}: screen more candidates, or by another rule"
+        for split in asked
         if not any(entry.split == split for entry in library.scenarios)
     )
 
@@ -135,7 +136,8 @@ def _splits(
                     **{mix: sum(entry.mix == mix for entry in entries) / len(entries) for mix in _MIX},
                 }
             )
-        found.append({"split": split, "source": "published", "n_candidates": None, **vars(case.published[split])})
+        if split in case.published:
+            found.append({"split": split, "source": "published", "n_candidates": None, **vars(case.published[split])})
     return found
 
 
@@ -148,13 +150,13 @@ def _scenarios(rows: Sequence[CandidateRow]) -> list[Row]:
     return found
 
 
-def _charts(case: StudyCase, library: ScenarioLibrary) -> tuple[Chart, ...]:
+def _charts(case: StudyCase, library: ScenarioLibrary, asked: Sequence[Split]) -> tuple[Chart, ...]:
     if not library.scenarios:
         return ()
-    by_split = {split: library.of_split(split) for split in ("train", "test")}
+    by_split = {split: library.of_split(split) for split in asked}
     clouds = tuple(
         Line(
-            f"to {split} with",
+            WORDS_OF_SPLIT[split],
             [entry.none_pu_s for entry in entries],
             [entry.ofo_pu_s for entry in entries],
             points=True,
@@ -165,14 +167,14 @@ def _charts(case: StudyCase, library: ScenarioLibrary) -> tuple[Chart, ...]:
     )
     ranked = tuple(
         Line(
-            f"to {split} with",
+            WORDS_OF_SPLIT[split],
             [(k + 0.5) / len(entries) for k in range(len(entries))],
             sorted(entry.none_pu_s for entry in entries),
         )
         for split, entries in by_split.items()
         if entries
     )
-    drawn = sorted(by_split["test"] or by_split["train"], key=lambda entry: entry.none_pu_s)
+    drawn = sorted(by_split.get("test") or library.scenarios, key=lambda entry: entry.none_pu_s)
     places = sorted({round(k * (len(drawn) - 1) / max(_DRAWN - 1, 1)) for k in range(_DRAWN)})
     singles = [scenario_chart((drawn[k].scenario,), case.feeder) for k in places]
     return (

@@ -13,7 +13,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.scenario_library import Split
 from g2g_opt.study_case import StudyCase
-from studies.shared.case_fields import BAND_ONLY, DRAWN, StudyCaseName
+from studies.shared.case_fields import BAND_ONLY, DRAWN, CaseQuestion
 from studies.shared.question_fields import TraceFolder
 from studies.shared.question_model import NounFlags, check_unused, question_model
 from studies.shared.screening import ScreeningRule
@@ -21,7 +21,7 @@ from studies.shared.screening import ScreeningRule
 DESCRIPTION = (
     "Candidate scenarios of a study case are drawn (PV and load with their scales and shapes, training beside the "
     "replicas, ramps of every site), simulated in lockstep without coordination and under OFO, and those admitted in "
-    "which there is a violation that OFO can mend. Those to train on and those to test with have seeds of their own."
+    "which there is a violation that OFO can mend. Those to train on, to choose by and to test with have own seeds."
 )
 EPILOG = (
     "The library is library.csv in the study's folder, for g2g controllers --library. Example: "
@@ -30,41 +30,39 @@ EPILOG = (
 
 
 @question_model
-class LibraryQuestion:
-    """Which of `n_train` and `n_test` candidates of a case are worth training on and testing with?
+class LibraryQuestion(CaseQuestion):
+    """Which of `n_train`, `n_validation` and `n_test` candidates of a case are worth training, choosing and testing by?
 
     Candidates follow `scenario` in length, steps and servers, and what `ranges` are drawn for the rest. Of those
-    admitted by `rule` at most `kept_train` and `kept_test` are kept (0: all).
+    admitted by `rule` at most `kept_train`, `kept_validation` and `kept_test` are kept (0: all).
     """
 
-    case: StudyCaseName = "ieee13"
     n_train: Annotated[CountFromZero, Flag("--train", "candidates to train on")] = 300
     n_test: Annotated[CountFromZero, Flag("--test", "candidates to test with")] = 80
+    n_validation: Annotated[CountFromZero, Flag("--validation", "candidates to choose among trained policies by")] = 0
     kept_train: Annotated[CountFromZero, Flag("--keep-train", "of those admitted, at most so many", unset="all")] = 0
     kept_test: Annotated[CountFromZero, Flag("--keep-test", "of those admitted, at most so many; 0: all")] = 50
+    kept_validation: Annotated[
+        CountFromZero, Flag("--keep-validation", "of those admitted, at most so many; 0: all")
+    ] = 50
     ranges: Annotated[ScenarioRanges, NounFlags("what is drawn")] = field(default_factory=ScenarioRanges)
     rule: Annotated[ScreeningRule, NounFlags("what is admitted")] = field(default_factory=ScreeningRule)
     scenario: Annotated[Scenario, NounFlags("runs", without=DRAWN)] = field(default_factory=Scenario)
     limits: Annotated[Limits, NounFlags("the band", without=BAND_ONLY)] = field(default_factory=Limits)
     trace_dir: TraceFolder = "data/specs"
 
-    @property
-    def feeder(self) -> str:
-        """The feeder of the case."""
-        return StudyCase.load(self.case).feeder.name
-
-    @property
-    def seed(self) -> int:
-        """The study seed, which keys all draws."""
-        return self.scenario.seed
-
     def candidates(self) -> tuple[tuple[Split, int, int], ...]:
         """Splits with their candidates and how many of them are kept (0: all)."""
-        return ("train", self.n_train, self.kept_train), ("test", self.n_test, self.kept_test)
+        asked: tuple[tuple[Split, int, int], ...] = (
+            ("train", self.n_train, self.kept_train),
+            ("test", self.n_test, self.kept_test),
+            ("validation", self.n_validation, self.kept_validation),
+        )
+        return tuple(split for split in asked if split[1])
 
     def check_fields(self) -> None:
         """Raise `InputError` for figures that do not fit together."""
         StudyCase.load(self.case)
         check_unused(self)
-        if self.n_train + self.n_test == 0:
-            raise InputError("a library needs candidates: say how many (--train, --test)")
+        if self.n_train + self.n_test + self.n_validation == 0:
+            raise InputError("a library needs candidates: say how many (--train, --test, --validation)")

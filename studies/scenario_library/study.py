@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import ClassVar, get_args
 
 from g2g_opt.assembly import assemble
-from g2g_opt.data_files import data_path
 from g2g_opt.limits import Limits
 from g2g_opt.scenario_library import Split
 from g2g_opt.study_case import StudyCase
 from studies.scenario_library.answer import conclusion_of
 from studies.scenario_library.question import LibraryQuestion
 from studies.shared.conclusion import Conclusion
-from studies.shared.input_files import feeder_files
 from studies.shared.question_model import question_model
 from studies.shared.screening import CandidateRow, Screening, draw_candidates
 from studies.shared.task import Progress, Tables, Task, TaskResult
@@ -32,11 +30,6 @@ class LibraryStudy(LibraryQuestion):
     stages: ClassVar[tuple[str, ...]] = ("candidates",)
     # What is admitted follows from the band.
     rejudges: ClassVar[frozenset[str]] = frozenset()
-
-    def input_files(self) -> dict[str, Path]:
-        """The case, its feeder, measurements, and the user's traces."""
-        of_case = {f"case/{self.case}": data_path("study_cases", f"{self.case}.json")}
-        return of_case | feeder_files(self.feeder, self.trace_dir)
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""

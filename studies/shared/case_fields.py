@@ -1,12 +1,19 @@
-"""Fields that questions about study cases share, with their flags."""
+"""What questions about study cases share: fields with their flags, and what they resolve to."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+from g2g_opt.data_files import data_path
 from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
+from g2g_opt.scenario import Scenario
+from g2g_opt.study_case import StudyCase
+from studies.shared.input_files import feeder_files
+from studies.shared.question_model import question_model
 
 StudyCaseName = Annotated[
     str, Flag("--case", "bundled study case: a feeder with sites, PV, loads and tuning as published", metavar="NAME")
@@ -26,3 +33,35 @@ BAND_ONLY = dict.fromkeys(
     (f.name for f in fields(Limits) if f.name not in ("voltage_min_pu", "voltage_max_pu")),
     "scenarios are compared by what is outside the voltage band, and no other limit is judged",
 )
+
+
+@question_model
+class CaseQuestion:
+    """A study case, in scenarios drawn around `scenario`."""
+
+    case: StudyCaseName = "ieee13"
+
+    if TYPE_CHECKING:  # fields of every such question, among those of their own
+
+        @property
+        def scenario(self) -> Scenario:
+            """What is drawn around."""
+
+        @property
+        def trace_dir(self) -> str:
+            """Where the user's traces lie."""
+
+    @property
+    def feeder(self) -> str:
+        """The feeder of the case."""
+        return StudyCase.load(self.case).feeder.name
+
+    @property
+    def seed(self) -> int:
+        """The study seed, which keys all draws."""
+        return self.scenario.seed
+
+    def input_files(self) -> Mapping[str, Path]:
+        """The case, its feeder, measurements, and the user's traces."""
+        of_case = {f"case/{self.case}": data_path("study_cases", f"{self.case}.json")}
+        return of_case | feeder_files(self.feeder, self.trace_dir)

@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 class Column:
     """One column: its `name` ends in the unit, `title` is for people, `digits` after the point (None: as it is).
 
-    A `secondary` one is in the CSV and on the report page, but not on a screen, which has no room for it.
+    A `secondary` one is in the CSV, and on the report page once a reader asks for all columns; a terminal has no room.
     """
 
     name: str

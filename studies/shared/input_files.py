@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from g2g_opt.circuit.script_file.reading import is_own_circuit
 from g2g_opt.data_files import data_path, trace_folder
-from g2g_opt.grid.circuit_file.reading import is_own_circuit
 from g2g_opt.hourly_profile import profile_path
 from g2g_opt.scenario import TrainingOverlay
 

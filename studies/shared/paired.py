@@ -20,7 +20,7 @@ def bootstrap_draws(n_scenarios: int, seed: int, n_draws: int = _DRAWS) -> Ints:
 
 
 def mean_and_interval(values: ArrayLike, draws: Ints) -> tuple[float, float, float]:
-    """Mean of values by scenario, and the ends of its 95 % interval."""
+    """Mean of values by scenario, and the ends of its 95 % interval (equation 6.5)."""
     found = np.asarray(values, dtype=float)
     low, high = np.percentile(found[draws].mean(axis=1), [2.5, 97.5])
     return float(found.mean()), float(low), float(high)

@@ -90,7 +90,7 @@ class FieldFlag:
     @property
     def choices(self) -> tuple[str, ...]:
         """The words that the field takes, as they are written on a command line; none if it takes any."""
-        return tuple(_hyphened(word) for word in self._words)
+        return tuple(_hyphened(word) for word in (*self._words, *filter(None, [self.flag.empty])))
 
     def value(self, given: Any, question: Callable[[], Any]) -> Any:
         """The field's value, from what the parser has; `InputError` if a text cannot be read.
@@ -98,8 +98,10 @@ class FieldFlag:
         `question` makes the question so far.
         """
         if self._is_repeated:
-            if given == ["none"] and self.default:
+            if given == [self.flag.empty or "none"] and self.default:
                 return ()
+            if self.flag.empty in given:
+                raise InputError(f"{self.flag.name} {self.flag.empty} stands alone, got {', '.join(given)}")
             return self.read_by.read(given, question()) if self.read_by is not None else tuple(map(self._word, given))
         if self._item is not None:
             return None if None in given else tuple(value for values in given for value in values)

@@ -15,7 +15,7 @@ from g2g_opt.quantities import IntegralPuS, Share, check_quantities
 from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges, draw_scenario
 from g2g_opt.scenario_library import LibraryScenario, ScenarioLibrary, Split, parse_scenario, scenario_json
-from g2g_opt.simulate import simulate_runs
+from g2g_opt.simulation import simulate_runs
 from g2g_opt.study_case import StudyCase
 from studies.shared.typed_rows import TypedRow
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import math
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -12,7 +13,8 @@ from g2g_opt.limits import Limits
 from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Bases, beside_bases, simulate_runs
+from g2g_opt.simulation import Bases, beside_bases, simulate_runs
+from solvers.largest_feasible import LargestFeasible
 from studies.shared.kept_runs import kept_runs
 
 
@@ -26,6 +28,8 @@ class RunRequest:
 
 
 Result = TypeVar("Result")
+# What a search is told of a size: yes or no, or the share of the limit that it uses up.
+Answer = TypeVar("Answer")
 # Yields requests, is sent their simulations in the same order, returns its result.
 Wanted = Generator[tuple[RunRequest, ...], Sequence[Outcome], Result]
 
@@ -66,18 +70,43 @@ def together(parts: Sequence[Wanted[Any]]) -> Wanted[list[Any]]:
     return results
 
 
+def largest_kept(
+    search: Generator[tuple[int, ...], Mapping[int, Answer], LargestFeasible],
+    judge: Callable[[tuple[int, ...]], Wanted[Mapping[int, Answer]]],
+) -> Wanted[LargestFeasible]:
+    """A search for the largest feasible size, whose sizes are judged by the simulations that `judge` asks for."""
+    sizes = next(search)
+    while True:
+        answers = yield from judge(sizes)
+        try:
+            sizes = search.send(answers)
+        except StopIteration as end:
+            found: LargestFeasible = end.value
+            return found
+
+
+def limit_use(runs: Sequence[Outcome]) -> float:
+    """Share of the limit that binds runs: at most 1 exactly if all are kept, infinite if one has no answer."""
+    used = max(run.verdict.used for run in runs)
+    return min(used, 1.0) if all(run.kept for run in runs) else max(used, math.nextafter(1.0, 2.0))
+
+
 def run_side_by_side(
-    study: _Question, feeder: Feeder, searches: Sequence[Wanted[Result]], remember: bool = False
+    study: _Question,
+    feeder: Feeder,
+    searches: Sequence[Wanted[Result]],
+    remember: bool = False,
+    bases: Bases | None = None,
 ) -> list[Result]:
     """Run searches to their ends; what they ask for in a round is simulated together, engine by engine.
 
-    Every answer has the run of its scenario without sites beside it, simulated once. What several ask for at once is
-    simulated once; with `remember` also what was asked for in any round before, for
-    searches that differ only in how they judge (every answer is then kept in memory).
+    Every answer has the run of its scenario without sites beside it, simulated once; `bases` keeps those between calls
+    on one feeder. What several ask for at once is simulated once; with `remember` also what was asked for in any round
+    before, for searches that differ only in how they judge (every answer is then kept in memory).
     """
     everything = together(searches)
     known: dict[RunRequest, Outcome] = {}
-    bases: Bases = {}
+    bases = {} if bases is None else bases
     try:
         wanted = next(everything)
         while True:

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from g2g_opt.circuit.script_file.reading import is_own_circuit
 from g2g_opt.data_files import data_path
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit_file.reading import is_own_circuit
 from g2g_opt.quantities import BatchSize, Count, GpuCount, PowerKw
 from g2g_opt.site import BASE_KW_PER_GPU, POWER_FACTOR, AskedConnection, Deployment, Site
 from studies.shared.question_model import question_model

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter
 
+from g2g_opt.circuit.parts import phase_number
 from g2g_opt.edges import Edges
 from g2g_opt.engine_reason import EngineReason
 from g2g_opt.failure import Failure, FailureKind
-from g2g_opt.grid.circuit_parts import phase_number
 from g2g_opt.judge import judge
 from g2g_opt.limits import Limits
 from g2g_opt.metrics.power_quality import PowerQuality

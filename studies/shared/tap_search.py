@@ -29,7 +29,7 @@ MAX_ROUNDS = 4
 HOPELESS_LOADING_MARGIN = -0.02
 
 # Taps for which even the linear model misses the band by more than this are not worth a run; its promises err by
-# thousandths of a pu (formulations 5.4).
+# thousandths of a pu (equation 5.4).
 HOPELESS_MARGIN_PU = -0.004
 
 

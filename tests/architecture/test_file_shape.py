@@ -16,9 +16,9 @@ DRAWERS = {"util", "utils", "helper", "helpers", "misc", "core"}
 
 # top-level import -> the only files that may hold it: a path, or a file name that may stand anywhere
 DOORS = {
-    "opendssdirect": {"g2g_opt/grid/direct.py"},
-    "dss": {"g2g_opt/grid/circuit.py"},
-    "dss_python_backend": {"g2g_opt/grid/engine_library.py"},
+    "opendssdirect": {"g2g_opt/circuit/direct.py"},
+    "dss": {"g2g_opt/circuit/opendss_circuit.py"},
+    "dss_python_backend": {"g2g_opt/circuit/engine_library.py"},
     "highspy": {"solvers/highs.py"},
     "matplotlib": {"figures.py", "report.py"},
     "plotly": {"figures.py", "report.py"},

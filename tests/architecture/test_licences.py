@@ -8,9 +8,13 @@ from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-_ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \|", re.MULTILINE)
+# Direct dependencies have a third column, for what is worth knowing.
+_ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \|.+\|$", re.MULTILINE)
+_BROUGHT = re.compile(r"^\| `([^`]+)` \| ([^|]+) \|$", re.MULTILINE)
 
 
 def stated(package: str) -> str:
@@ -32,7 +36,23 @@ def runtime_dependencies() -> list[str]:
     return sorted(re.split(r"[^\w.-]", entry, maxsplit=1)[0] for entry in wanted)
 
 
-LISTED = dict(_ROW.findall((ROOT / "LICENSES.md").read_text(encoding="utf-8")))
+def brought_along() -> list[str]:
+    """Names of what the direct dependencies of a plain install bring along, as their metadata have them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    direct = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    seen, waiting = set(direct), list(direct)
+    while waiting:
+        for line in metadata(waiting.pop()).get_all("Requires-Dist") or []:
+            needed = Requirement(line)
+            name = canonicalize_name(needed.name)
+            if name not in seen and (needed.marker is None or needed.marker.evaluate({"extra": ""})):
+                seen.add(name)
+                waiting.append(name)
+    return sorted(metadata(name)["Name"] for name in seen - direct)
+
+
+TEXT = (ROOT / "LICENSES.md").read_text(encoding="utf-8")
+LISTED = dict(_ROW.findall(TEXT))
 
 
 def test_the_list_has_every_runtime_dependency_and_no_other() -> None:
@@ -42,3 +62,7 @@ def test_the_list_has_every_runtime_dependency_and_no_other() -> None:
 @pytest.mark.parametrize("package", runtime_dependencies())
 def test_a_licence_is_the_one_that_the_package_states(package: str) -> None:
     assert LISTED[package].strip() == stated(package)
+
+
+def test_what_dependencies_bring_along_is_listed_with_its_licence() -> None:
+    assert dict(_BROUGHT.findall(TEXT)) == {name: stated(name) for name in brought_along()}

@@ -17,8 +17,8 @@ from g2g_opt.coordinator import Coordinator
 from g2g_opt.datacenter.config import ReplicaSchedule
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.generator import HeldGenerator
-from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.held_series import HeldSeries
 
 Rng = np.random.Generator
 # Steps (s): with time passing, and one so long that controls settle within it.

@@ -12,11 +12,11 @@ from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario, TrainingOverlay
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from studies.ai_choices.choices import COMPARISONS, PUBLISHED_CHOICES, AIChoice
 from studies.ai_choices.question import PUBLISHED_HOUR
 from studies.ai_choices.rows import ChoiceRow, HostedRow
-from studies.ai_choices.study import AIChoicesStudy
+from studies.ai_choices.study import AIChoicesStudy, logistic_power_w
 from studies.shared.task import TaskResult
 
 # One worker, so that the study is run once.
@@ -54,6 +54,27 @@ def test_fleets_of_equal_peak_have_the_published_sizes(name: str, comparison: st
     # Its 8-bit sibling runs as many.
     twins = [k for k, c in enumerate(PUBLISHED_CHOICES) if c.comparison == comparison and c.sized_as_first]
     assert [study.n_replicas(k) for k in twins] == [n_replicas] * len(twins)
+
+
+# OpenG2G paper, table 8 (990 by the form, 991 published): fleets and ranges follow from the logistic form.
+@pytest.mark.parametrize(
+    ("name", "comparison", "replicas", "range_mw"),
+    [
+        ("Qwen3-235B-A22B-Thinking-2507 bfloat16 8xH100", "precision, Thinking on 8 H100", 906, 0.55),
+        ("Qwen3-235B-A22B-Thinking-2507-FP8 fp8 8xH100", "precision, Thinking on 8 H100", 906, 0.24),
+        ("Qwen3-235B-A22B-Thinking-2507 bfloat16 4xB200", "precision, Thinking on 4 B200", 991, 0.60),
+        ("Qwen3-235B-A22B-Thinking-2507-FP8 fp8 4xB200", "precision, Thinking on 4 B200", 991, 0.27),
+    ],
+)
+def test_fleets_sized_as_published_have_the_published_ranges(
+    name: str, comparison: str, replicas: int, range_mw: float
+) -> None:
+    place = named(name, comparison)
+    n_replicas = AIChoicesStudy(sizing="logistic").n_replicas(place)
+    assert n_replicas == pytest.approx(replicas, rel=0.002)
+    spec = PUBLISHED_CHOICES[place].spec()
+    smallest_w, largest_w = logistic_power_w(spec, [spec.feasible_batch_sizes[0], spec.feasible_batch_sizes[-1]])
+    assert n_replicas * (largest_w - smallest_w) / 1e6 == pytest.approx(range_mw, rel=0.025)
 
 
 def test_eight_bits_narrow_the_power_range_as_published() -> None:

@@ -27,11 +27,11 @@ from g2g_opt.datacenter.config import ReplicaSchedule, TrainingRun
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.datacenter.workloads.inference import InferenceData
 from g2g_opt.datacenter.workloads.training import TrainingTrace
-from g2g_opt.grid.config import TapPosition, TapSchedule
 from g2g_opt.grid.generator import ConstantGenerator, Generator, SyntheticPV
 from g2g_opt.grid.load import SampledLoad, SyntheticLoad
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.storage import BatteryStorage
+from g2g_opt.tap_position import TapPosition, TapSchedule
 
 TENTH, TWO, FIVE = Fraction(1, 10), Fraction(2), Fraction(5)
 Sites = Mapping[str, OfflineDatacenter]

@@ -38,7 +38,7 @@ from g2g_opt.controller.adaptive_tap import AdaptiveTapConfig, AdaptiveTapContro
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 
 # Random scenarios compared on each feeder; 200 takes about a minute.
 N_RANDOM = int(os.environ.get("G2G_RANDOM_RUNS", "25"))
@@ -188,7 +188,7 @@ def mixed() -> list[Callable[[], Coordinator[Any, Any]]]:
 
 
 def feeder_taps(ratio: float) -> Any:
-    from g2g_opt.grid.config import TapPosition
+    from g2g_opt.tap_position import TapPosition
 
     return TapPosition(regulators=dict.fromkeys(("creg1a", "creg1b", "creg1c"), ratio))
 

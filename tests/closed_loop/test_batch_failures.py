@@ -32,7 +32,7 @@ from g2g_opt.grid.storage import BatteryStorage
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from g2g_opt.site import BASE_KW_PER_GPU, sized_site
 
 TENTH = Fraction(1, 10)
@@ -157,7 +157,7 @@ def own(cls: type) -> type:
 
 
 def assert_ran_on_opendss(caplog: pytest.LogCaptureFixture, feeder: Feeder, one: Plan, words: str) -> None:
-    with caplog.at_level(logging.WARNING, "g2g_opt.simulate"):
+    with caplog.at_level(logging.WARNING, "g2g_opt.simulation"):
         ((found,),) = simulate([one], [SHORT], feeder, Limits())
     ((expected,),) = simulate([one], [SHORT], feeder, Limits(), engine="opendss")
     assert found.engine == "opendss"

@@ -29,7 +29,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.metrics.performance import compute_performance_stats
 from g2g_opt.metrics.thermal import find_worst_loading, overload_time_s
 from g2g_opt.metrics.voltage import compute_allbus_voltage_stats, find_worst_voltage
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from g2g_opt.summary import Summary
 
 HALF = Fraction(1, 2)

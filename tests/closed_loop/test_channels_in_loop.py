@@ -24,10 +24,10 @@ from g2g_opt.controller.tap_schedule import TapScheduleController
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.config import TapPosition, TapSchedule
 from g2g_opt.grid.storage import BatteryStorage
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
+from g2g_opt.tap_position import TapPosition, TapSchedule
 
 
 def through(run: Coordinator[Any, Any], channels: Channels) -> Coordinator[Any, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from studies.catalogue import make_question
-from studies.communication.feeder_tasks import CAPACITIES, RUNS
+from studies.communication.feeder_tasks import CAPACITIES, RUNS, UNDER_ALL
 from studies.shared.task import TaskResult
 
 
@@ -44,6 +44,11 @@ def test_a_feeder_from_its_question_to_the_headline() -> None:
     # So small a site keeps the voltages whatever happens: every search ends at its end, on both engines.
     assert len({row["n_servers"] for row in found}) == 1
     assert all(abs(row["opendss_peak_mw"] - row["power_peak_mw"]) < 1e-6 for row in found)
+    # Neither does any other limit stop it.
+    under_all = [row for result in results for row in result.rows(UNDER_ALL)]
+    assert [(row["operation"], row["n_servers"]) for row in under_all] == [
+        (operation, found[0]["n_servers"]) for operation in ("firm", "flexible")
+    ]
     perfect, outage, lossy = (row["voltage_age_s"] for row in found[1:])
     assert perfect == 0.0
     # 30 of 60 s without news, up to 30 s old.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from g2g_opt.errors import InputError
-from g2g_opt.evaluate import evaluate
+from g2g_opt.evaluation import evaluate
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
@@ -19,6 +19,7 @@ from studies.connection_check.remedy_costs import UnitCosts
 from studies.connection_check.rows import LimitedYearRow, RemedyRow, RequestRow
 from studies.connection_check.study import ConnectionCheckStudy
 from studies.load_profile.rows import FleetCellRow
+from studies.shared.rejudging import conclude_under
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -72,6 +73,42 @@ def test_the_margin_ends_at_a_size_that_is_refused() -> None:
         for n in sizes
     ]
     assert accepted == [True, False]
+
+
+def test_the_nearest_limit_of_a_yes_is_one_that_the_site_moves_and_the_circuits_own_is_told_apart() -> None:
+    study = replace(ASKED, mw=0.9)
+    row = firm(study)
+    assert row.kept
+    assert (row.limit, row.next_limit) == ("voltage change at a trip",) * 2
+    assert (row.limit_used_before, round(row.limit_used or 0.0, 1)) == (0.0, 0.6)
+    # A branch of the circuit is loaded about as much by its own customers, and that is told of the circuit.
+    assert (row.base_limit, round(row.base_limit_used or 0.0, 1)) == ("loading", 0.6)
+    answer = study.conclude(run(study)).answer
+    assert "bring nearest is voltage change at a trip" in answer
+    assert f"without them the circuit is nearest to loading, {100 * (row.base_limit_used or 0.0):.0f} %" in answer
+
+
+def test_a_load_level_is_that_of_the_limited_profile_too() -> None:
+    scenario = replace(ASKED.scenario, own_load_share=0.7, standing_power=False)
+    hours = replace(ASKED, year="hudson_valley_2018", scenario=scenario).profile_question().scenario
+    assert (hours.own_load_share, hours.standing_power) == (0.7, False)
+
+
+def test_a_request_is_judged_again_under_other_limits_as_a_fresh_one_is() -> None:
+    strict = replace(ASKED.limits, rapid_voltage_change_trip_max_pu=0.012)
+    again = conclude_under(replace(ASKED, mw=0.9), run(replace(ASKED, mw=0.9)), strict)
+    fresh = firm(replace(ASKED, mw=0.9, limits=strict))
+    (shown, _) = again.tables[0].rows
+    assert (shown["answer"], fresh.kept) == ("no", False)
+    assert (shown["limit"], shown["limit_where"], shown["limit_used"]) == (
+        fresh.limit, fresh.limit_where, pytest.approx(fresh.limit_used)
+    )  # fmt: skip
+    assert "remedies and the limited profile" in {one.what for one in again.failures}
+    # And the other way: what was refused is let in by the batch engine, and it is said that OpenDSS did not run it.
+    lax = replace(ASKED.limits, rapid_voltage_change_trip_max_pu=0.06, voltage_max_pu=1.1, voltage_min_pu=0.9)
+    (shown, _) = conclude_under(ASKED, run(ASKED), lax).tables[0].rows
+    assert shown["answer"] == "yes"
+    assert "OpenDSS ran only" in shown["note"]
 
 
 def test_what_holds_in_motion_and_not_at_rest_is_refused() -> None:
@@ -133,6 +170,19 @@ def test_investments_are_annualised() -> None:
     found = costs.of((("capacitor bank", 1.0), ("capacitor kvar", 300.0)), 0.07)
     assert found.capital_usd == 8000 + 300 * 12
     assert found.annual_usd == pytest.approx(300 + 11600 * 0.07 / (1 - 1.07**-25))
+    assert found.parts[1] == "300 kvar of capacitor kvar at 12 $ (our planning figure: cans and switches)"
+
+
+def test_every_bundled_unit_cost_says_where_it_comes_from_and_a_table_of_ones_own_need_not(tmp_path: Path) -> None:
+    costs = UnitCosts.load("bundled")
+    assert all(unit.basis.startswith("our planning figure: ") for unit in costs.items)
+    (tmp_path / "mine.csv").write_text(
+        "item,unit,capital_usd,annual_usd,lifetime_years\nset-point visit,regulator,900,0,10\n"
+    )
+    mine = UnitCosts.load(str(tmp_path / "mine.csv")).of((("set-point visit", 3.0),), 0.07)
+    assert mine.parts == ("3 regulator of set-point visit at 900 $",)
+    with pytest.raises(InputError, match="no item 'moved load'"):
+        UnitCosts.load(str(tmp_path / "mine.csv")).check(["moved load"])
 
 
 def test_ways_through_a_feeder_follow_its_lines() -> None:

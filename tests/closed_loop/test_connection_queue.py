@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,12 +18,14 @@ import pytest
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
+from studies.catalogue import question_toml
 from studies.cli import parser_of
 from studies.connection_queue.granting import Grant, GrantedGrid, held
 from studies.connection_queue.requests_file import read_requests
 from studies.connection_queue.rows import QueueEventRow, QueueRemedyRow, QueueRow, QueueYearRow
 from studies.connection_queue.study import ConnectionQueueStudy
+from studies.running.runner import read_results
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -104,6 +112,48 @@ def test_a_refusal_is_told_what_would_cure_it(queue: tuple[ConnectionQueueStudy,
     assert "refused" in conclusion.answer
     (shown,) = (row for row in conclusion.tables[0].rows if row["request"] == "fourth")
     assert shown["cure"] == next((f"{row.kind}: {row.words}" for row in remedies if row.cures), "none of those tried")
+
+
+def test_refusals_that_are_found_together_are_those_of_one_after_the_other(
+    queue: tuple[ConnectionQueueStudy, Sequence[TaskResult]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, results = queue
+    monkeypatch.setattr("studies.connection_queue.working._AHEAD_MAX", 1)
+    (task,) = study.tasks("queue", ())
+    alone = TaskResult(task, study.run(task, lambda share, words: None))
+    for table, row in (("queue", QueueRow), ("queue_events", QueueEventRow), ("queue_years", QueueYearRow)):
+        assert gather_as([alone], table, row) == gather_as(results, table, row)
+
+
+def test_a_queue_that_is_killed_at_work_ends_like_one_left_in_peace(
+    queue: tuple[ConnectionQueueStudy, Sequence[TaskResult]], tmp_path: Path
+) -> None:
+    """The process and its worker are killed with SIGKILL, once when runs were kept and once soon after the resume."""
+    study, results = queue
+    (tmp_path / "study.toml").write_text(question_toml(study), encoding="utf-8")
+    root = tmp_path / "out"
+
+    def g2g(*words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "studies.cli", *words, "--workers", "1"], start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    runner = g2g("run", str(tmp_path / "study.toml"), "--out", str(root))
+    while not any(path.is_file() for path in (root / "kept").rglob("*")):
+        assert runner.poll() is None, "the run ended before anything was kept"
+        time.sleep(0.02)
+    os.killpg(runner.pid, signal.SIGKILL)
+    runner.wait()
+    again = g2g("resume", str(root))
+    with suppress(subprocess.TimeoutExpired):
+        again.wait(3.0)
+    os.killpg(again.pid, signal.SIGKILL) if again.poll() is None else None
+    again.wait()
+    assert g2g("resume", str(root)).wait() == 0
+    found = read_results(root)[1]
+    for table, row in (("queue", QueueRow), ("queue_events", QueueEventRow), ("remedies", QueueRemedyRow)):
+        assert gather_as(found, table, row) == gather_as(results, table, row)
 
 
 def test_a_constant_load_draws_what_was_asked_for_whatever_the_demand(tmp_path: Path) -> None:

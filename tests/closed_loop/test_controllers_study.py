@@ -19,7 +19,7 @@ from g2g_opt.plan import AdaptiveTaps, Policy, StorageUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges, draw_scenario
 from g2g_opt.scenario_library import ScenarioLibrary
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from g2g_opt.study_case import StudyCase
 from studies.controllers.choices import ControllerChoice, ParameterSweep
 from studies.controllers.rows import GUIDE_METRICS, ControllerRun, pareto_front

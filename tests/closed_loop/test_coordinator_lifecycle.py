@@ -1,4 +1,4 @@
-"""The loop as a whole: ways to run it and to run it again, its checks, its life cycle (formulations 1)."""
+"""The loop as a whole: ways to run it and to run it again, its checks, its life cycle (equations, section 1)."""
 
 from __future__ import annotations
 

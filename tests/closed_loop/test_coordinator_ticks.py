@@ -1,4 +1,4 @@
-"""The loop, tick by tick: the order of a tick, rates, and what the log keeps (formulations 1)."""
+"""The loop, tick by tick: the order of a tick, rates, and what the log keeps (equations, section 1)."""
 
 from __future__ import annotations
 

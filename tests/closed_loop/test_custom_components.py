@@ -1,4 +1,4 @@
-"""Components that are not ours in the loop: a small grid, subclasses, other periods (formulations 1)."""
+"""Components that are not ours in the loop: a small grid, subclasses, other periods (equations, section 1)."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from g2g_opt.datacenter.offline import OfflineDatacenter, OfflineDatacenterState
 from g2g_opt.events import EventEmitter
 from g2g_opt.grid.base import GridState
 from g2g_opt.grid.command import SetTaps
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import ConstantGenerator
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.metrics.performance import compute_performance_stats
 from g2g_opt.metrics.voltage import compute_allbus_voltage_stats
+from g2g_opt.tap_position import TapPosition
 
 
 def test_a_grid_written_in_two_lines_runs_with_an_offline_datacenter() -> None:

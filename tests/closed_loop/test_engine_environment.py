@@ -9,7 +9,7 @@ _SCRIPT = """
 import os, threading
 os.environ["BEFORE_THE_ENGINE"] = "1"
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
+from g2g_opt.circuit.opendss_circuit import Circuit
 feeder = Feeder.load("ieee13")
 for k in range(300):
     os.environ[f"AFTER_THE_ENGINE_{k}"] = "x" * 50

@@ -10,7 +10,7 @@ from engine_pair import differences
 
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError
-from g2g_opt.evaluate import evaluate
+from g2g_opt.evaluation import evaluate
 from g2g_opt.failure import FailureKind
 from g2g_opt.feeder import Feeder
 from g2g_opt.judge import judge

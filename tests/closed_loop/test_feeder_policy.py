@@ -15,14 +15,14 @@ from g2g_opt.assembly import Assembly, assemble
 from g2g_opt.controller.ofo import LogisticModelStore
 from g2g_opt.datacenter.workloads.measurements import measured_spec, spec_measurements
 from g2g_opt.errors import InputError, PowerFlowError
-from g2g_opt.evaluate import evaluate
+from g2g_opt.evaluation import evaluate
 from g2g_opt.feeder_policy import FeederPolicy, PolicyOutput
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy, PVUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import ServiceTransformer
-from g2g_opt.simulate import simulate_assembled
+from g2g_opt.simulation import simulate_assembled
 from g2g_opt.site import BASE_KW_PER_GPU, sized_site
 from studies.feeder_policy.cases import (
     CASES,

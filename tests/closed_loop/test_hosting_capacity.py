@@ -12,7 +12,7 @@ from engine_pair import differences
 from limits_left_out import NO_POWER_QUALITY
 
 from g2g_opt.errors import InputError
-from g2g_opt.evaluate import evaluate
+from g2g_opt.evaluation import evaluate
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy

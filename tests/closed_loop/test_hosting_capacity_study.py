@@ -10,13 +10,13 @@ from bus_capacity import find_bus_capacity
 
 from g2g_opt.assembly import assemble
 from g2g_opt.errors import InputError
-from g2g_opt.evaluate import evaluate
+from g2g_opt.evaluation import evaluate
 from g2g_opt.feeder import Feeder
 from g2g_opt.judge import Criterion
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from g2g_opt.site import sized_site
 from studies.hosting_capacity.rows import CapacityRun
 from studies.hosting_capacity.study import HostingCapacityStudy
@@ -263,7 +263,7 @@ class TestThroughputCurve:
         assert gpus == sorted(set(gpus))
         drawn = [chart.title for chart in conclusion.charts]
         assert drawn[1:] == [
-            "MW against tokens",
+            "MW against tokens: sizes that keep the limits",
             "Flexible capacity against lost tokens",
             "Capacity against curtailment",
             "Scenario: what the study takes as given",

@@ -17,7 +17,7 @@ from g2g_opt.hourly_profile import HourlyProfile, load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate, simulate_runs
+from g2g_opt.simulation import simulate, simulate_runs
 from g2g_opt.site import BASE_KW_PER_GPU, sized_site
 
 MODEL = measured_spec("llama-3.1-70b", gpu="H100")

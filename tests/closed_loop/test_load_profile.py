@@ -14,7 +14,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.judge import Criterion
 from g2g_opt.limits import Limits
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from studies.catalogue import make_question, question_toml
 from studies.load_profile.cells import list_cells
 from studies.load_profile.fleet import YearFleets

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from g2g_opt.errors import InputError
-from g2g_opt.evaluate import evaluate
+from g2g_opt.evaluation import evaluate
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import Scenario

@@ -12,13 +12,13 @@ from plain_opendss import solve
 
 from g2g_opt.base_case import solve_base_case
 from g2g_opt.datacenter.workloads.measurements import measured_spec
-from g2g_opt.evaluate import evaluate
+from g2g_opt.evaluation import evaluate
 from g2g_opt.feeder import Feeder
 from g2g_opt.judge import Criterion
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Bases, Engine, simulate
+from g2g_opt.simulation import Bases, Engine, simulate
 from g2g_opt.site import sized_site
 from studies.hosting_capacity.rows import CapacityRow
 from studies.hosting_capacity.study import HostingCapacityStudy

@@ -28,7 +28,7 @@ from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine, simulate_runs
+from g2g_opt.simulation import Engine, simulate_runs
 from g2g_opt.site import BASE_KW_PER_GPU, sized_site
 
 CIRCUITS = Path(__file__).resolve().parent.parent / "circuits"

@@ -20,7 +20,7 @@ from g2g_opt.hourly_profile import load_profile
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine, simulate_runs
+from g2g_opt.simulation import Engine, simulate_runs
 from g2g_opt.site import sized_site
 from g2g_opt.studied_year import own_year_of, studied_hours, through_own_year
 from studies.load_profile.study import LoadProfileStudy

@@ -18,7 +18,7 @@ from g2g_opt.feeder_policy import FEEDER_FEATURES, SITE_FEATURES, FeederPolicy, 
 from g2g_opt.limits import Limits
 from g2g_opt.plan import AdaptiveTaps, Plan, Policy, StorageUnit
 from g2g_opt.scenario import Scenario, TrainingOverlay
-from g2g_opt.simulate import simulate, simulate_runs
+from g2g_opt.simulation import simulate, simulate_runs
 from g2g_opt.site import BASE_KW_PER_GPU, Site, sized_site
 
 FEEDER = Feeder.load("ieee13")

@@ -72,6 +72,11 @@ def test_feeders_are_those_of_a_list_where_there_is_one(folder: Path) -> None:
     asked = study.asked_of("ieee34")
     assert isinstance(asked, HostingCapacityStudy)
     assert (asked.feeder, len(asked.buses)) == ("ieee34", 2)
+    # A study file that names no bus is asked of as many; one that names some, of those.
+    (folder / "any.toml").write_text(question_toml(HostingCapacityStudy(operations=("firm",))))
+    anywhere = PortfolioStudy(folder=str(folder), question=str(folder / "any.toml"), buses_max=2).asked_of("ieee34")
+    assert isinstance(anywhere, HostingCapacityStudy)
+    assert (anywhere.buses, anywhere.operations) == (asked.buses, ("firm",))
 
 
 def test_a_folder_without_a_feeder_or_a_question_of_none_is_refused(tmp_path: Path) -> None:

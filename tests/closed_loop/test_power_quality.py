@@ -24,8 +24,7 @@ from g2g_opt.datacenter.workloads.inference import InferenceData
 from g2g_opt.datacenter.workloads.training import TrainingTrace
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.config import TapPosition, TapSchedule
-from g2g_opt.grid.held_series import HeldSeries
+from g2g_opt.held_series import HeldSeries
 from g2g_opt.judge import Criterion
 from g2g_opt.limits import Limits
 from g2g_opt.metrics.power_quality import DEFINITIONS, UNBALANCE_EDGES, PowerQuality
@@ -34,8 +33,9 @@ from g2g_opt.metrics.rapid_voltage_change import largest_changes
 from g2g_opt.metrics.unbalance import negative_sequence_unbalance, nema_unbalance
 from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from g2g_opt.site import sized_site
+from g2g_opt.tap_position import TapPosition, TapSchedule
 
 
 @pytest.mark.parametrize("tap_mode", ["fixed", "own control"])

@@ -51,6 +51,7 @@ SITES = tuple(
     for name, n_gpus, buses in (("west", 800, ("632", "633")), ("east", 640, ("671", "680", "692")))
 )
 JOINT = SitingStudy(
+    taps="optimised",
     feeder="ieee13",
     mode="joint",
     pv_buses=("632", "671", "675", "680"),
@@ -317,7 +318,7 @@ def test_a_limit_that_cannot_hold_is_named_with_bus_and_hour() -> None:
 def test_a_second_is_enough_for_a_plan_with_its_gap() -> None:
     study = replace(JOINT, time_limit_s=0.05, n_plans=1, sweeps=(), year_check=False, n_windows=0)
     row = gather(run(study), "plans")[0]
-    assert row["status"] in {"time limit", "optimal"}
+    assert row["status"] in {"time limit", "optimal", "gap wider than asked"}
     assert row["n_rounds"] >= 1
     assert study.conclude(run(study)).answer
 

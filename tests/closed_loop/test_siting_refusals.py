@@ -20,6 +20,7 @@ from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting import work
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.corrections import CorrectionRequest
+from studies.pv_datacenter_siting.network import Simulated
 from studies.pv_datacenter_siting.rows import NearestRow, PlanRow, WindowRow
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.verdicts import Cause, judged_plans
@@ -31,6 +32,7 @@ from studies.shared.typed_rows import gather_as
 
 SITE = SiteChoice("west", (ServedModel("Llama-3.1-70B-Instruct", n_gpus=320),), candidates=("632", "671", "680"))
 SMALL = SitingStudy(
+    taps="optimised",
     feeder="ieee13",
     mode="dc",
     sites=(SITE,),
@@ -61,11 +63,11 @@ def changed_fleets(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
     truly = work.run_fleets
 
     def run_fleets(
-        case: SitingCase, plan: SitingPlan, window: NearestRow, policy: Policy
+        case: SitingCase, plan: SitingPlan, window: NearestRow, policy: Policy, simulated: Simulated
     ) -> tuple[Plan, Scenario, Outcome]:
         # Another placement in the same hour is let come to what the first one did: its power flows are not the point.
         if window.first not in _RUNS:
-            _RUNS[window.first] = truly(case, plan, window, policy)
+            _RUNS[window.first] = truly(case, plan, window, policy, simulated)
         planned, scenario, outcome = _RUNS[window.first]
         (site,) = planned.sites
         moved = replace(planned, sites=(replace(site, bus=case.network.site_buses[plan.site_bus[0]]),))

@@ -22,7 +22,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.service_transformer import ServiceTransformer
-from g2g_opt.simulate import Engine, simulate_runs
+from g2g_opt.simulation import Engine, simulate_runs
 from g2g_opt.site import sized_site
 from studies.hosting_capacity.capacity import Aim, Capacity
 from studies.hosting_capacity.study import HostingCapacityStudy

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.studied_hour import hour_of, studied_hour
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.opendss import OpenDSSGrid
-from g2g_opt.grid.studied_hour import hour_of, studied_hour
+from g2g_opt.held_series import HeldSeries
 from g2g_opt.scenario import Scenario
 from studies.cli import main
 from studies.hosting_capacity.study import HostingCapacityStudy
@@ -112,17 +112,27 @@ def feeder_file(tmp_path: Path) -> Path:
     return path
 
 
+def written_with(path: Path, line: str) -> Path:
+    """The circuit of a file with one line more."""
+    changed = path.with_name("changed.dss")
+    changed.write_text(f"{path.read_text()}\n{line}\n")
+    return changed
+
+
 def test_a_feeder_says_what_its_own_units_do_and_an_hour_changes_it(feeder_file: Path) -> None:
     nominal = Feeder.from_dss(feeder_file)
     night = Feeder.from_dss(feeder_file, at=datetime(2023, 1, 15, 3))
     # 500 kW at 0.9 kW/m2, and 1.1 of it at 25 degrees.
     said = " ".join(nominal.state)
-    assert "pvsystem.roof injects 495 kW of 500 kVA at irradiance 0.9" in said
+    assert "pvsystem.roof injects 495 kW of 500 kVA at irradiance 0.9 (off below 20 % of that)" in said
     assert "storage.s discharges 250 kW, 1,600 kWh stored, which last 6.4 h" in said
     said = " ".join(night.state)
     assert "studied at 2023-01-15 03:00" in said
     assert "at irradiance 0.234" in said
     assert "storage.s draws 125 kW" in said
+    stated = Feeder.from_dss(written_with(feeder_file, "Edit PVSystem.roof %cutin=0 %cutout=0"))
+    assert "at irradiance 0.9" in " ".join(stated.state)
+    assert "off below" not in " ".join(stated.state)
     with pytest.raises(InputError, match="a circuit of your own"):
         Feeder.find("ieee13", at=datetime(2023, 1, 15, 3))
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from g2g_opt.batch.checked_network import load_jacobian
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.studied_state import studied_state
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.studied_state import studied_state
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine, simulate_runs
+from g2g_opt.simulation import Engine, simulate_runs
 from g2g_opt.site import sized_site
 from studies.hosting_capacity.study import HostingCapacityStudy
 
@@ -130,7 +130,48 @@ def test_controls_that_never_rest_are_said_and_move_nothing() -> None:
     )
     state = studied_state([line for line in hunting if line])
     assert len(state.commands) == 1
-    assert any("did not come to rest" in word for word in state.words)
+    assert any("did not come to rest without a site (not within 500 rounds of actions)" in word for word in state.words)
+
+
+def test_an_inverter_whose_control_needs_many_rounds_comes_to_rest(tmp_path: Path) -> None:
+    """Volt-var at full sun with panels as large as the inverter: OpenDSS takes 212 rounds to give no vars."""
+    inverter = (
+        "New PVSystem.p bus1=far kv=11 kva=1000 pmpp=1000 irradiance=1 pf=1\n"
+        "New XYCurve.vv npts=4 xarray=[0.5 0.9 0.95 1.5] yarray=[1 0 -1 -1]\n"
+        "New InvControl.i mode=voltvar voltage_curvex_ref=rated vvc_curve1=vv\n"
+    )
+    told = " ".join(feeder(tmp_path, end=inverter).state)
+    assert "did not come to rest" not in told
+    assert "pvsystem.p injects 1,000 kW of 1,000 kVA" in told
+
+
+def solved_kw(of: Feeder, element: str) -> float:
+    """What a load draws where 1,000 kW are added at far, in a solution of OpenDSS."""
+    circuit = Circuit(of.commands, tolerance=1e-9, max_iterations=300)
+    for phase in (1, 2, 3):
+        circuit.add_injection(f"site{phase}", "far", (phase,), 11 / 3**0.5, (0.5, 1.5), 1000.0 / 3.0)
+    circuit.finish()
+    circuit.activate(element)
+    return float(circuit.ask_array("CktElement_Get_Powers", "double")[0::2].sum())
+
+
+def test_loads_are_powers_whatever_load_model_a_file_leaves(tmp_path: Path) -> None:
+    left = feeder(tmp_path, end="Set loadmodel=admittance\nSolve")
+    assert base_case(left) == pytest.approx(base_case(feeder(tmp_path, end="Solve")), abs=1e-9)
+    assert solved_kw(left, "Load.g2g_site1") == pytest.approx(1000.0 / 3.0, rel=1e-6)
+    assert "the file leaves the load model Admittance" in " ".join(left.state)
+
+
+def test_a_fuse_that_blows_in_one_phase_opens_that_phase_and_is_named(tmp_path: Path) -> None:
+    one_phase = "New Load.one bus1=far.1 phases=1 kv=6.35 kw=900 pf=1"
+    blown = feeder(tmp_path, end=f"{one_phase}\nNew Fuse.f monitoredobj=Line.l2 ratedcurrent=60")
+    assert "line.l2 open none to 1.1 (fuse f)" in " ".join(blown.state)
+    voltages = base_case(blown)
+    assert voltages["far", 1] < 0.1
+    assert min(voltages["far", 2], voltages["far", 3]) > 0.9
+    unstated = feeder(tmp_path, end="New Fuse.f monitoredobj=Line.l2")
+    said = "line.l2 open none to 1 (fuse f, rated at 1 A, OpenDSS's figure where none is stated)"
+    assert said in " ".join(unstated.state)
 
 
 def test_loads_have_grown_by_the_files_year_and_a_site_has_not(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import simulate
+from g2g_opt.simulation import simulate
 from g2g_opt.site import sized_site
 
 # The first line is closest to its normal rating, the second to its emergency rating; phase B carries most.

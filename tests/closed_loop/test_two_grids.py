@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from g2g_opt.circuit import engine_library, opendss_circuit
 from g2g_opt.clock import SimulationClock
 from g2g_opt.common import ThreePhase
 from g2g_opt.controller.tap_schedule import TapScheduleController
@@ -22,10 +23,9 @@ from g2g_opt.datacenter.base import DatacenterBackend, DatacenterState
 from g2g_opt.datacenter.command import DatacenterCommand
 from g2g_opt.events import EventEmitter
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid import circuit, engine_library
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import SyntheticPV
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.tap_position import TapPosition
 
 N_STEPS = 120
 
@@ -201,11 +201,11 @@ def test_a_grid_leaves_the_working_directory_alone(tmp_path: Path) -> None:
 
 
 def test_a_circuit_collected_in_another_thread_waits_for_its_own_to_be_freed() -> None:
-    holder = [circuit.Circuit(Feeder.load("ieee13").commands)]
+    holder = [opendss_circuit.Circuit(Feeder.load("ieee13").commands)]
     waiting = engine_library._discarded[threading.get_ident()]
     collector = threading.Thread(target=holder.clear)
     collector.start()
     collector.join()
     assert len(waiting) == 1
-    circuit.Circuit(Feeder.load("ieee13").commands)
+    opendss_circuit.Circuit(Feeder.load("ieee13").commands)
     assert not waiting

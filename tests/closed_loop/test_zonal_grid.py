@@ -1,4 +1,4 @@
-"""The loop of zones: what a policy sees and when it acts, and when the grid takes a shift back (formulations 9.5, 9.6).
+"""The loop of zones: what a policy sees and when it acts, and when the grid takes a shift back (equations 9.5, 9.6).
 
 The grid of most tests is small enough to be dispatched by hand: zone A has cheap generators, zone B 100 MW of dear ones
 and a line of 300 MW from A.

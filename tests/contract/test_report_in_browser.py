@@ -260,7 +260,7 @@ def test_the_filter_and_the_pages_of_a_long_table(browser: Chrome, pages: dict[s
     assert not table.is_displayed()
     click(browser, one(fold, "summary"))
     assert table.is_displayed()
-    count, words = one(table, ".count"), one(table, "input")
+    count, words = one(table, ".count"), one(table, "input[type=search]")
     assert count.text == f"rows 1 to 100 of {N_LONG_ROWS:,}"
     assert len(several(table, "tbody tr")) == 100
     earlier, later = several(table, ".pager button")
@@ -281,6 +281,23 @@ def test_the_filter_and_the_pages_of_a_long_table(browser: Chrome, pages: dict[s
     words.send_keys(" ")
     assert count.text == f"rows 1 to 100 of {N_LONG_ROWS:,}"
     assert "plans.csv" in table.text
+
+
+def test_secondary_columns_and_empty_ones_wait_until_asked_for(browser: Chrome, pages: dict[str, Path]) -> None:
+    visit(browser, pages["ieee123"])
+    table = one(browser, "#results figure.table")
+    titles = [column.title for column in ieee123_conclusion().tables[0].columns]
+    heads = several(table, "thead th")
+    assert [head.is_displayed() for head in heads] == [title != "outside the band (s)" for title in titles]
+    every = one(table, "input[type=checkbox]")
+    assert f"all {len(titles)} columns" in one(table, ".tools").text
+    click(browser, every)
+    assert all(head.is_displayed() for head in heads)
+    assert all(cell.is_displayed() for cell in several(table, "tbody tr:first-child td"))
+    # A page of rows that the script draws keeps to it.
+    click(browser, every)
+    click(browser, one(heads[1], "button"))
+    assert sum(cell.is_displayed() for cell in several(table, "tbody tr:first-child td")) == len(titles) - 1
 
 
 def test_envelopes_can_be_chosen_and_show_their_limits(browser: Chrome, pages: dict[str, Path]) -> None:

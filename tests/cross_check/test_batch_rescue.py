@@ -12,9 +12,9 @@ from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.engine_reason import EngineReason
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
 
 pytestmark = pytest.mark.xdist_group("batch_power_flow")
 

@@ -24,7 +24,7 @@ from sklearn.linear_model import lars_path
 from g2g_opt.transmission.system import SETTINGS, Settings, load_peak_records
 from solvers.dispatch.projection import project_shifts
 from solvers.dispatch.solve import solve_dispatch, solve_ideal_coordination
-from solvers.dispatch.task_allocation import ShiftLimits, allocate_tasks, dual_vertices, least_latency, shift_limits
+from solvers.dispatch.task_allocation import ShiftLimits, allocate_tasks, least_latency, shift_limits
 from solvers.outcome import SolverError, SolveStatus
 from solvers.policy_training.cvxpy_statement import TaskNetwork, solve_ideal_statement, solve_training_statement
 from solvers.policy_training.training import train_base_regression, train_policy
@@ -188,47 +188,6 @@ def test_dispatch_without_squares_is_a_linear_program(kind: Settings) -> None:
         room = np.concatenate([system.lines.flow_max_mw - flow, flow - system.lines.flow_min_mw])
         found = linprog(cost, np.vstack([rows, -rows]), room, at_zone.sum(axis=0)[None], [(d - injected).sum()], bounds)
         assert own.cost_usd[k] == pytest.approx(found.fun, rel=1e-6)
-
-
-@st.composite
-def tables(draw: st.DrawFn) -> tuple[Floats, Floats, Floats]:
-    """Latency, demand and loads of the same sum; whole and real tables, users without work, idle datacenters."""
-    n, m = draw(st.integers(1, 4)), draw(st.integers(1, 5))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    whole = draw(st.booleans())
-    latency = rng.uniform(0.0, 3.0, (n, m)).round(0 if whole else 15)
-    demand = rng.uniform(0.1, 1.0, m) * (rng.random(m) < 0.8)
-    share = rng.dirichlet(np.full(n, 0.5))
-    return latency, demand, share * demand.sum()
-
-
-def transport_latency(latency: Floats, theta: Floats, demand: Floats) -> float:
-    n, m = latency.shape
-    sums = np.vstack([np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))])
-    found = linprog(latency.ravel(), A_eq=sums, b_eq=np.concatenate([theta, demand]))
-    assert found.status == 0
-    return float(found.fun)
-
-
-@given(tables())
-@settings(max_examples=150)
-def test_least_latency_is_the_transport_problem(table: tuple[Floats, Floats, Floats]) -> None:
-    latency, demand, theta = table
-    own = float(least_latency(latency, theta, demand))
-    assert own == pytest.approx(transport_latency(latency, theta, demand), rel=1e-6, abs=1e-6)
-
-
-@pytest.mark.parametrize(("alpha", "n_facets"), [(0.25, 138), (1.0, 71), (2.0, 25)])
-def test_facets_of_the_bundled_latency(alpha: float, n_facets: int) -> None:
-    setting = make_setting("physical", 0.2, alpha)
-    limits = setting.network.limits
-    assert len(dual_vertices(setting.system.latency)[0]) == 165
-    kept = np.ones(len(limits.rows), dtype=np.bool_)
-    for k, row in enumerate(limits.rows):
-        kept[k] = False
-        most = linprog(-row, limits.rows[kept], limits.bound[kept], np.ones((1, 5)), [limits.total_mw])
-        kept[k] = -most.fun > limits.bound[k] + 1e-6
-    assert kept.sum() == n_facets
 
 
 def test_tasks_go_to_the_nearest_and_are_spread_where_equally_near() -> None:

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from coordination_cases import Case, small_case
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from g2g_opt.transmission.system import SETTINGS, Settings
+from solvers.dispatch import blocks as dispatch_forms
 from solvers.dispatch.blocks import dispatch_blocks
 from solvers.policy_training import training as policy_training
 from solvers.policy_training.newton import PolicyTerms, TrainingNewton
@@ -39,6 +40,14 @@ def awkward_case(seed: int) -> Case:
     )
 
 
+@pytest.fixture(params=["by transfer factors", "by angles"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "by angles":
+        monkeypatch.setattr(dispatch_forms, "ZONES_BY_FACTORS", 0)
+        monkeypatch.setattr(policy_training, "_in_general_s", lambda terms: np.inf)
+    return str(request.param)
+
+
 def newton_program(case: Case) -> TrainingNewton:
     network, rng = case.network(), np.random.default_rng(0)
     x = np.hstack([np.ones((len(case.features), 1)), case.features])
@@ -49,8 +58,8 @@ def newton_program(case: Case) -> TrainingNewton:
 
 
 @given(st.integers(0, 2**20), st.floats(0.0, 6.0))
-@settings(max_examples=60, deadline=None)
-def test_newton_step_solves_the_dense_system(seed: int, decades: float) -> None:
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_newton_step_solves_the_dense_system(form: str, seed: int, decades: float) -> None:
     program, rng = newton_program(awkward_case(seed)), np.random.default_rng(seed)
     n, n_equal = len(program.cost), len(program.equal_to)
     rows = np.column_stack([program.rows(e) for e in np.eye(n)])
@@ -71,7 +80,7 @@ def test_newton_step_solves_the_dense_system(seed: int, decades: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_optimum_is_that_of_a_general_solver(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_optimum_is_that_of_a_general_solver(seed: int, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case = awkward_case(seed) if seed % 2 else small_case(seed, curved=seed % 4 == 0)
     direction = np.random.default_rng(seed).normal(size=(case.network().n, 3)) if seed % 3 == 0 else None
     arguments = (case.system, case.load_mw, case.injected_mw, case.network(), case.features, case.eps)
@@ -84,6 +93,28 @@ def test_optimum_is_that_of_a_general_solver(seed: int, monkeypatch: pytest.Monk
     assert own.certified == other.certified
     assert own.certified
     assert own.cost_usd == pytest.approx(other.cost_usd, rel=1e-6)
+
+
+def test_phase_shifters_and_free_lines_are_trained_by_angles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shift in a line and a line without a limit, one of negative reactance: as by transfer factors."""
+    case = small_case(6, curved=True)
+    lines = case.system.lines
+    low, high = lines.flow_min_mw.copy(), lines.flow_max_mw.copy()
+    low[0], high[0] = -np.inf, np.inf
+    reactance = lines.reactance.copy()
+    reactance[1] *= -0.2
+    shift = np.where(np.arange(len(lines)) == 2, 3.0 * reactance, 0.0)
+    lines = replace(lines, reactance=reactance, shift=shift, flow_min_mw=low, flow_max_mw=high)
+    case = replace(case, system=replace(case.system, lines=lines))
+    arguments = (case.system, case.load_mw, case.injected_mw, case.network(), case.features, case.eps)
+    by_factors = train_policy(*arguments)
+    monkeypatch.setattr(dispatch_forms, "ZONES_BY_FACTORS", 0)
+    monkeypatch.setattr(policy_training, "_in_general_s", lambda terms: np.inf)
+    by_angles = train_policy(*arguments)
+    assert by_factors.solver == by_angles.solver == BY_STRUCTURE
+    assert by_angles.certified
+    assert by_angles.cost_usd == pytest.approx(by_factors.cost_usd, rel=1e-6)
+    np.testing.assert_allclose(by_angles.matrix, by_factors.matrix, atol=1e-2)
 
 
 @pytest.mark.parametrize("kind", SETTINGS)

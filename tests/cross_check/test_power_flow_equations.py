@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from steady_site import SteadySite
 
+from g2g_opt.circuit.branches import read_branches
+from g2g_opt.circuit.elements import load_branches
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import LoadBranch
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_branches import read_branches
-from g2g_opt.grid.circuit_parts import LoadBranch
-from g2g_opt.grid.circuit_reading import load_branches
 from g2g_opt.grid.loading import BranchLoading
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.served import served_share
@@ -291,7 +291,7 @@ def test_voltages_and_branch_currents_match_another_context_before_and_after_a_t
 
 def test_loading_recorded_in_a_run_follows_a_tap_change() -> None:
     from g2g_opt.controller.tap_schedule import TapScheduleController
-    from g2g_opt.grid.config import TapPosition
+    from g2g_opt.tap_position import TapPosition
 
     schedule = TapPosition(regulators={"creg1a": 0.95}).at(1.0)
     grid = OpenDSSGrid(feeder="ieee13", record_loading=True, **TIGHT)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from malformed_case import Case
 
-from g2g_opt.grid.circuit_file import allow_list
-from g2g_opt.grid.circuit_file.script import read_script
+from g2g_opt.circuit.script_file import allow_list
+from g2g_opt.circuit.script_file.script import read_script
 
 AREA = "guard"
 

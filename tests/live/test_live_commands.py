@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -53,6 +54,35 @@ def test_allocator_and_nodes_of_two_processes_meet_with_a_key(tmp_path: Path) ->
     assert main(["live", "replay", str(tmp_path / "record")]) == 0
 
 
+@pytest.mark.parametrize("rule", ["pi", "opf"])
+def test_clients_of_a_feeder_are_capped_on_real_sockets(
+    rule: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["live", "campaign", "--case", "five-clients", "--rule", rule, "--period", "0.05", "--seconds", "1.5"]
+    assert main([*words, "--record", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "5 of 5 nodes have joined" in out
+    assert "simulated, messages as recorded" in out
+
+
+def test_an_allocator_by_itself_caps_clients_of_another_process_by_an_optimum(tmp_path: Path) -> None:
+    shared = ["--case", "five-clients", "--period", "0.1", "--record", str(tmp_path)]
+    command = [sys.executable, "-m", "studies.cli", "live", "allocator", "--listen", "127.0.0.1:0", "--rule", "opf"]
+    allocator = subprocess.Popen([*command, *shared], stdout=subprocess.PIPE, text=True)
+    try:
+        assert allocator.stdout is not None
+        where = allocator.stdout.readline().split()[2]
+        assert main(["live", "node", "--allocator", where, "--seconds", "2", *shared]) == 0
+    finally:
+        allocator.send_signal(signal.SIGTERM)
+        told, _ = allocator.communicate(timeout=20.0)
+    assert allocator.returncode == 0
+    counted = {words.strip(): int(n) for words, n in re.findall(r"│ ([a-z ]+?) +│ +(\d+) │", told)}
+    assert counted["nodes that joined"] == 5
+    assert counted["allocations taken by nodes"] > 5
+    assert "the rule had no allocation" not in told
+
+
 def test_an_emulated_cluster_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["live", "datacenter", "--emulate", "--duration-s", "10", "--speed", "10", "--policy", "droop"]
     assert main([*words, "--out", str(tmp_path)]) == 0
@@ -71,6 +101,17 @@ def test_an_emulated_cluster_from_the_command_line(tmp_path: Path, capsys: pytes
         ["campaign", "--channel", "tcp:loss=0.1"],
         ["campaign", "--transport", "tcp", "--channel", "tcp:loss=0.1"],
         ["campaign", "--period", "2", "--silence", "1"],
+        ["campaign", "--rule", "opf"],
+        ["campaign", "--channel", "udp:loss=0.1,fail_safe=safe"],
+        ["node", "--allocator", "127.0.0.1:0"],
+        ["node", "--allocator", "127.0.0.1:1", "--name", ""],
+        ["node", "--allocator", "127.0.0.1:1", "--name", "\udce9"],
+        ["node", "--allocator", "127.0.0.1:1", "--name", "\x1b[31m"],
+        ["datacenter", "--emulate", "--drop-out", "5-1"],
+        ["datacenter", "--emulate", "--drop-out", "1-inf"],
+        ["datacenter", "--emulate", "--command", "http://127.0.0.1:1/batch"],
+        ["campaign", "--case", "five-clients", "--curve", "/nowhere"],
+        ["allocator", "--rule", "pi"],
         ["replay", "/nowhere"],
         ["datacenter"],
         ["datacenter", "--metrics", "file:///etc/passwd"],

@@ -22,10 +22,10 @@ from g2g_opt.datacenter.config import DatacenterConfig, InferenceModelSpec, Repl
 from g2g_opt.datacenter.offline import OfflineDatacenter, OfflineWorkload
 from g2g_opt.datacenter.workloads.curves import LogisticModel, LogisticModelStore
 from g2g_opt.datacenter.workloads.inference import InferenceData
-from g2g_opt.grid.config import TapPosition, TapSchedule
 from g2g_opt.grid.generator import SampledGenerator
 from g2g_opt.grid.load import SampledLoad
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.tap_position import TapPosition, TapSchedule
 
 CASES = Path(__file__).parent / "openg2g"
 

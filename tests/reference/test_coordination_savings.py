@@ -1,4 +1,4 @@
-"""Savings of ideal and contextual coordination, as recorded with an independent model of our own (formulations 9.7).
+"""Savings of ideal and contextual coordination, as recorded with an independent model of our own (equation 9.7).
 
 Split of the records: the first draw of seed 256, 250 of 546 for training; eps 10; what is saved on the other 296.
 """

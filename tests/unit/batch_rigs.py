@@ -12,9 +12,9 @@ from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network, read_network
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.regulators import read_regulators
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_regulators import read_regulators
 
 Rows = Sequence[Sequence[Port]]
 

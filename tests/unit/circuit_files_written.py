@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from g2g_opt.grid.circuit_file.script import CircuitScript, read_script
+from g2g_opt.circuit.script_file.script import CircuitScript, read_script
 
 HEAD = """Clear
 New Circuit.c bus1=head basekv=12.47 pu=1 mvasc3=200 mvasc1=210

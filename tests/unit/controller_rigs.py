@@ -16,7 +16,7 @@ from g2g_opt.datacenter.offline import OfflineDatacenter, OfflineWorkload
 from g2g_opt.datacenter.workloads.inference import InferenceData
 from g2g_opt.events import EventEmitter
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.config import TapPosition
+from g2g_opt.tap_position import TapPosition
 
 
 class _Nowhere:

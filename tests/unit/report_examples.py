@@ -59,7 +59,7 @@ def ieee123_conclusion() -> Conclusion:
             Column("flexible_mw", "flexible MW", 2),
             Column("n_gpus", "GPUs", 0),
             Column("throughput_share", "tokens served", 3),
-            Column("violation_time_s", "outside the band (s)", 1),
+            Column("violation_time_s", "outside the band (s)", 1, secondary=True),
             Column("limit", "limit that stops the next size"),
             Column("confirmed", "confirmed on OpenDSS"),
         ),

@@ -1,4 +1,4 @@
-"""Controllers of batch sizes (formulations 4): by hand, by brute force, and against a scalar reading of the text."""
+"""Controllers of batch sizes (equations, section 4): by hand, by brute force, and against a scalar reading of them."""
 
 from __future__ import annotations
 

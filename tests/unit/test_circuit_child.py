@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from circuit_files_written import read, write
 
+from g2g_opt.circuit.script_file import child
+from g2g_opt.circuit.script_file.reading import circuit_inputs, read_circuit
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit_file import child
-from g2g_opt.grid.circuit_file.reading import circuit_inputs, read_circuit
 
 # --- in a child first
 
@@ -80,7 +80,7 @@ def test_a_child_has_a_limit_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_circuit_is_compiled_in_a_child_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from g2g_opt.grid.circuit_file import reading
+    from g2g_opt.circuit.script_file import reading
 
     calls: list[Path] = []
 

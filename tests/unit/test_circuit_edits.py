@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.script_file.reading import circuit_inputs
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import describe_feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_file.reading import circuit_inputs
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.regulators import RegulatorBank
 from studies.catalogue import make_question, parse_question, question_json

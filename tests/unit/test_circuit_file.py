@@ -13,12 +13,12 @@ from circuit_files_written import HEAD, SHARED, TAIL, read, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.script_file import child, script
+from g2g_opt.circuit.script_file.script import read_script
+from g2g_opt.circuit.script_file.tokens import Parameter, parameters
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_file import child, script
-from g2g_opt.grid.circuit_file.script import read_script
-from g2g_opt.grid.circuit_file.tokens import Parameter, parameters
 
 
 @pytest.mark.parametrize(

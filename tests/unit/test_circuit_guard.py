@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from circuit_files_written import read
 
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.script_file import allow_list
+from g2g_opt.circuit.script_file.script import read_script
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_file import allow_list
-from g2g_opt.grid.circuit_file.script import read_script
 
 # --- words
 

@@ -12,10 +12,19 @@ from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from studies.catalogue import make_question
 from studies.communication.client_runs import ClientRow
-from studies.communication.feeder_tasks import CAPACITIES, RUNS, capacity_tasks, run_tasks, split_task
+from studies.communication.feeder_tasks import (
+    CAPACITIES,
+    RUNS,
+    UNDER_ALL,
+    bound_tasks,
+    capacity_tasks,
+    run_tasks,
+    split_task,
+)
 from studies.communication.links import LinkState
 from studies.communication.rows import LinkRunRow, SurvivingRow, link_columns
 from studies.communication.study import CommunicationStudy
+from studies.shared.conclusion import Conclusion
 from studies.shared.task import Task, TaskResult
 from studies.shared.typed_rows import to_rows
 
@@ -93,6 +102,10 @@ def result(table: str, rows: list[Any]) -> TaskResult:
     return TaskResult(Task("any", {}, "any"), {table: to_rows(rows)})
 
 
+def table_of(conclusion: Conclusion, name: str) -> list[Any]:
+    return list(next(table for table in conclusion.tables if table.name == name).rows)
+
+
 QUESTION = asked(transports=["udp"], losses=[0.3], delays_s=[0.0], n_draws=2, stale_rules=["hold"])
 OUTAGES = {rule: LinkState(fail_safe=rule, outage_s=300.0) for rule in QUESTION.fail_safes}
 LOSSY = LinkState("udp", 0.3)
@@ -109,11 +122,14 @@ def test_the_headline_says_how_many_mw_survive() -> None:
     words = conclusion.answer
     assert "Bus 671 of ieee13 hosts a fleet of 3.05 MW firm and one of 5.05 MW" in words
     assert "2.00 MW are flexible" in words
-    assert "1.25 MW survive an outage of 300 s at its worst moment, if sites go down to a safe batch size" in words
+    assert (
+        "Of the 2.00 MW, 1.25 MW survive an outage of 300 s at its worst moment, if sites go down to a safe batch size"
+        in words
+    )
     # A controller that hosts less than nobody does is left off.
     assert "(hold 0.45, release 0.00, droop 0.95)" in words
     assert "leave 1.80 (udp, loss 30 %, delay 0 s)" in words
-    by_rule = {row["fail_safe"]: row for row in conclusion.tables[0].rows if row["outage_s"]}
+    by_rule = {row["fail_safe"]: row for row in table_of(conclusion, "surviving") if row["outage_s"]}
     assert (by_rule["release"]["left_off"], by_rule["safe"]["left_off"]) == (2, 0)
     assert by_rule["safe"]["lost_mw"] == pytest.approx(-0.75)
     assert by_rule["safe"]["mw_least"] == pytest.approx(4.2)
@@ -123,6 +139,54 @@ def test_the_headline_says_how_many_mw_survive() -> None:
         "Capacity against communication quality, bus 671",
         "Capacity against the length of an outage, bus 671",
     ]
+
+
+def test_a_fail_safe_that_hosts_more_than_a_perfect_link_does_is_told_as_that() -> None:
+    sizes: dict[LinkState | None, tuple[int, int]] = {None: (300, 300), LinkState(): (400, 400), LOSSY: (399, 400)}
+    sizes |= dict(zip(OUTAGES.values(), [(350, 350), (450, 450), (400, 400), (400, 400)], strict=True))
+    words = QUESTION.conclude([result(CAPACITIES, rows_of(sizes))]).answer
+    assert "In an outage of 300 s at its worst moment, 1.50 MW are flexible, more than on a perfect link, if" in words
+    assert "no lossy or slow link takes any of them" in words
+
+
+def test_the_first_sentence_says_what_the_limits_leave_that_links_are_not_judged_by() -> None:
+    aimed = rows_of({None: (300, 310), LinkState(): (500, 510)})
+    under_all = [
+        surviving(link, draw, n, limit="loading of line.650632 at 0 s")
+        for link, n in ((None, 200), (LinkState(), 240))
+        for draw in (0, 1)
+    ]
+    conclusion = QUESTION.conclude([result(CAPACITIES, aimed), result(UNDER_ALL, under_all)])
+    first = conclusion.answer.split(". What")[0]
+    assert "2.00 MW are flexible if loadings, unbalance and voltage changes at a trip are not judged" in first
+    assert "under all limits 2.00 MW firm and 2.40 MW with a controller, 0.40 MW flexible" in first
+    assert "What stops larger sites then is loading of line.650632 at 0 s." in conclusion.answer
+    bounds = table_of(conclusion, "bounds")
+    assert [row["limits"] for row in bounds] == [
+        "without loadings, unbalance and voltage changes at a trip", "all",
+    ]  # fmt: skip
+    assert [row["flexible_mw"] for row in bounds] == pytest.approx([2.0, 0.4])
+    assert "without loadings" in next(table for table in conclusion.tables if table.name == "surviving").title
+    assert len(table_of(conclusion, "capacities")) == 8
+    # Before the searches under all limits are done, it says that they are missing.
+    assert "under all limits no answer" in QUESTION.conclude([result(CAPACITIES, aimed)]).answer
+
+
+def test_all_limits_can_judge_the_whole_study() -> None:
+    assert QUESTION.left_out == ("loadings", "unbalance", "voltage changes at a trip")
+    whole = asked(all_limits=True)
+    assert whole.left_out == ()
+    assert whole.aimed_limits == whole.limits == Limits()
+    assert {task.kind for task in bound_tasks(whole, ["671"])} == {"bounds"}
+    assert [task.kind for task in bound_tasks(QUESTION, ["671"])] == ["bounds", "bounds under all limits"]
+    # A limit that nobody asks for is not left out.
+    bare = asked(limits={"loading_max_pu": None, "overload_time_max_s": None})
+    assert bare.left_out == ("unbalance", "voltage changes at a trip")
+    # Neither is a time above a loading that is not judged.
+    assert asked(limits={"overload_time_max_s": 60.0}).aimed_limits.overload_time_max_s is None
+    conclusion = whole.conclude([result(CAPACITIES, rows_of({None: (300, 310), LinkState(): (500, 510)}))])
+    assert "2.00 MW are flexible." in conclusion.answer
+    assert [row["limits"] for row in table_of(conclusion, "bounds")] == ["all"]
 
 
 def test_where_nothing_is_flexible_it_says_what_stops_larger_sites() -> None:
@@ -142,7 +206,7 @@ def test_runs_are_compared_with_the_perfect_link_draw_by_draw_and_failures_are_t
     rows = [run(LinkState(), 0, 0.0), run(LinkState(), 1, 1.0), run(LOSSY, 0, 2.0), run(LOSSY, 1, 4.0)]
     rows.append(run(OUTAGES["hold"], 0, 0.0, "it did not converge"))
     conclusion = QUESTION.conclude([result(RUNS, rows)])
-    lossy = next(row for row in conclusion.tables[1].rows if row["transport"] == "udp")
+    lossy = next(row for row in table_of(conclusion, "link_runs") if row["transport"] == "udp")
     assert lossy["integral_violation_pu_s"] == pytest.approx(3.0)
     assert lossy["integral_violation_pu_s_change"] == pytest.approx(2.5)
     assert lossy["integral_violation_pu_s_change_low"] >= 2.0
@@ -188,8 +252,9 @@ def test_the_sign_of_what_tcp_does_is_said_to_be_that_of_the_rule() -> None:
     assert {line.name for chart in conclusion.charts for line in chart.lines} >= {"ASGriDS, its published bars, tcp"}
 
 
-def test_limits_are_those_that_a_controller_of_batch_sizes_aims_at() -> None:
-    assert CommunicationStudy().limits == Limits(
+def test_links_are_judged_by_what_a_controller_of_batch_sizes_aims_at() -> None:
+    assert CommunicationStudy().limits == Limits()
+    assert CommunicationStudy().aimed_limits == Limits(
         loading_max_pu=None,
         unbalance_negative_sequence_max=None,
         unbalance_nema_max=None,

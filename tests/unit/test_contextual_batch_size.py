@@ -23,8 +23,8 @@ from g2g_opt.datacenter.workloads.curves import LogisticModel, LogisticModelStor
 from g2g_opt.errors import InputError
 from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature, PolicyOutput
 from g2g_opt.grid.generator import SampledGenerator
-from g2g_opt.grid.held_series import HeldSeries, LoadShares
 from g2g_opt.grid.load import ConstantLoad
+from g2g_opt.held_series import HeldSeries, LoadShares
 
 SHARE = "share of the loads in the circuit's data"
 LOAD = PolicyFeature("own_load_share", SHARE, lag_s=30.0, center=0.5, scale=0.25)

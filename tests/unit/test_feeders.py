@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from g2g_opt.circuit.direct import open_direct
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.script_file.script import read_script
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_lint import LintFinding, format_findings, lint_feeder, placeholder_rated_lines
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_file.script import read_script
-from g2g_opt.grid.direct import open_direct
 from g2g_opt.grid.opendss import OpenDSSGrid
 
 FEEDERS = ("ieee13", "ieee34", "ieee123")
@@ -227,6 +227,20 @@ def test_lint_names_buses_without_a_voltage_base(tmp_path: Path) -> None:
     found = {f.kind: f for f in lint_feeder(feeder)}
     assert set(found["voltage base"].elements) == {"head", "mid", "end"}
     assert "CalcVoltageBases" in found["voltage base"].message
+
+
+def test_lint_names_loads_that_are_rated_for_another_base(tmp_path: Path) -> None:
+    """240 V at a base of 277 V, the nearest of those that the file names: OpenDSS takes it, and says nothing."""
+    secondary = (
+        "New Transformer.t phases=1 windings=2 buses=[mid.1 q.1] kvs=[7.2 0.24] kvas=[50 50] xhl=2\n"
+        "New Load.house bus1=q.1 phases=1 kv=0.24 kw=20\n"
+        "New Load.shop bus1=end phases=3 kv=12.47 kw=20\n"
+    )
+    named = GOOD.replace("Set VoltageBases=[12.47]", f"{secondary}Set VoltageBases=[12.47 0.48]")
+    found = [f for f in lint_feeder(Feeder.from_dss(write(tmp_path, named))) if f.kind == "voltage base"]
+    assert [f.elements for f in found] == [("house at q: 0.24 kV, base 0.2771",)]
+    right = named.replace("0.48]", "0.4157]")
+    assert not [f for f in lint_feeder(Feeder.from_dss(write(tmp_path, right))) if f.kind == "voltage base"]
 
 
 def test_lint_of_a_complete_circuit_finds_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a grid refuses, before anything runs; and what it does with load it cannot serve (formulations 5.2)."""
+"""What a grid refuses, before anything runs; and what it does with load it cannot serve (equation 5.2)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.failure import FailureKind
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.command import GridCommand, SetTaps
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.generator import ConstantGenerator
 from g2g_opt.grid.load import ConstantLoad
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.grid.storage import BatteryStorage
+from g2g_opt.tap_position import TapPosition
 
 
 def run(grid: OpenDSSGrid, n_steps: int = 2) -> None:

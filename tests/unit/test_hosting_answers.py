@@ -14,10 +14,11 @@ from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.summary import Summary
 from solvers.largest_feasible import search_largest_feasible
+from studies.hosting_capacity.answer import where_flexibility_adds_nothing
 from studies.hosting_capacity.answer_tables import curtailment_points
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, best_of, capacity_of
 from studies.hosting_capacity.frontier import Corner, rises
-from studies.hosting_capacity.rows import JudgedSizeRow
+from studies.hosting_capacity.rows import CapacityRow, JudgedSizeRow
 from studies.hosting_capacity.search import GROWTH, RESOLUTION, TRY_ABOVE, expected_sizes
 from studies.hosting_capacity.study import HostingCapacityStudy
 
@@ -165,3 +166,22 @@ def test_progress_expects_about_as_many_sizes_as_searches_judge(taps: Any, opera
     assert max(shares) < 1.25
     # Without the ladder there is less to do.
     assert expected_sizes(replace(study, ladder=False), aim) < 0.6 * expected_sizes(study, aim)
+
+
+def capacity_row(operation: str, mw: float, **known: Any) -> CapacityRow:
+    unknown: dict[str, Any] = dict.fromkeys(f.name for f in fields(CapacityRow))
+    return CapacityRow(**unknown | {"bus": "671", "operation": operation, "power_peak_mw": mw} | known)
+
+
+def test_where_flexible_operation_adds_no_mw_the_answer_says_what_refuses_both_and_what_work_is_gained() -> None:
+    firm = capacity_row("firm", 1.377, n_gpus=1816, throughput_tps=1.0e6, limit="voltage change at a trip")
+    flexible = capacity_row("flexible", 1.379, n_gpus=1634, throughput_tps=1.5e6, limit="voltage change at a trip")
+    assert where_flexibility_adds_nothing([firm, flexible]) == [
+        "Flexible operation adds no MW at 671: voltage change at a trip refuses the next size of both; it serves 1.50 "
+        "times the tokens per second with 0.90 of the GPUs."
+    ]
+    (other,) = where_flexibility_adds_nothing([firm, replace(flexible, limit="throughput")])
+    assert "throughput refuses its next size, voltage change at a trip the next one of firm operation" in other
+    assert where_flexibility_adds_nothing([firm, replace(flexible, power_peak_mw=1.5)]) == []
+    assert where_flexibility_adds_nothing([firm]) == where_flexibility_adds_nothing([flexible]) == []
+    assert where_flexibility_adds_nothing([replace(firm, n_gpus=0, power_peak_mw=0.0), flexible]) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import pickle
 from fractions import Fraction
 from typing import Any
 
@@ -241,3 +243,17 @@ def test_phase_power_is_shared_as_the_servers_are() -> None:
     shares = site.phase_share_by_model
     assert shares["a"] == pytest.approx([0.4, 0.3, 0.3])  # 10 servers of 4 GPUs
     assert shares["b"] == pytest.approx([1 / 3, 1 / 3, 1 / 3])  # 3 servers of 4 GPUs
+
+
+def test_a_key_is_the_stream_that_numpy_gives_it() -> None:
+    # The first draws of Philox with the first 128 bits of sha256("(7, 'summer', 3)") as its key.
+    words = np.frombuffer(hashlib.sha256(b"(7, 'summer', 3)").digest()[:16], dtype=np.uint64)
+    expected = np.random.Generator(np.random.Philox(key=words))
+    drawn = keyed_generator(7, "summer", np.int64(3))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(drawn.random(9), expected.random(9))
+    np.testing.assert_array_equal(drawn.standard_normal(5), expected.standard_normal(5))
+    again = pickle.loads(pickle.dumps(keyed_generator(7, "summer", 3)))
+    np.testing.assert_array_equal(again.random(3), keyed_generator(7, "summer", 3).random(3))
+    # A key has no children; they have keys of their own.
+    with pytest.raises(TypeError):
+        keyed_generator(7).spawn(1)

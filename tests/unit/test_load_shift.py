@@ -1,4 +1,4 @@
-"""Load shift between sites (formulations 4): by hand, and in a loop."""
+"""Load shift between sites (equations, section 4): by hand, and in a loop."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from g2g_opt.coordinator import Coordinator
 from g2g_opt.datacenter.command import ShiftReplicas
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.grid.base import BusVoltages, GridState, PhaseVoltages
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.tap_position import TapPosition
 
 
 def stepped(site: OfflineDatacenter) -> OfflineDatacenter:

@@ -13,7 +13,7 @@ from g2g_opt.errors import InputError
 from g2g_opt.hourly_profile import HourlyProfile, load_profile
 
 HOUR = timedelta(hours=1)
-NEW_YORK, SYDNEY = ZoneInfo("America/New_York"), ZoneInfo("Australia/Sydney")
+NEW_YORK, SYDNEY, BERLIN = ZoneInfo("America/New_York"), ZoneInfo("Australia/Sydney"), ZoneInfo("Europe/Berlin")
 
 
 def instants(zone: ZoneInfo, step: timedelta = HOUR) -> Iterator[datetime]:
@@ -47,6 +47,50 @@ def test_offsets_and_clock_changes_are_read_as_standard_time(tmp_path: Path, zon
     assert profile.hours == standard(zone)
     (note,) = (note for note in profile.calendar_notes() if "standard time" in note)
     assert ("UTC offsets" in note) == form.endswith("%z")
+
+
+@pytest.mark.parametrize(
+    ("zone", "form", "minutes", "column"),
+    [
+        (BERLIN, "%Y-%m-%d %H:%M", 30, "hour_beginning"),
+        (SYDNEY, "%Y-%m-%dT%H:%M:%S", 30, "hour_ending"),
+        (NEW_YORK, "%Y-%m-%dT%H:%M", 60, "hour_ending"),
+        (BERLIN, "%Y-%m-%dT%H:%M:%S%z", 30, "hour_ending"),
+    ],
+)
+def test_clock_changes_offsets_parts_of_hours_and_ends_together(
+    tmp_path: Path, zone: ZoneInfo, form: str, minutes: int, column: str
+) -> None:
+    step = timedelta(minutes=minutes)
+    named = [at + (step if column == "hour_ending" else 0 * step) for at in instants(zone, step)]
+    # Every row has the number of its hour since the year began, so that a shift of any part would show.
+    shares = [0.01 * (k * minutes // 60 % 9000) for k in range(len(named))]
+    profile = load(tmp_path / "year.csv", [at.astimezone(zone).strftime(form) for at in named], shares, column)
+    assert profile.hours == standard(zone)
+    assert profile.load_share == pytest.approx([0.01 * k for k in range(len(profile.hours))])
+
+
+@pytest.mark.parametrize("zone", [NEW_YORK, SYDNEY])
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M"])
+def test_the_wrong_one_of_both_names_is_refused_also_where_clocks_change(
+    tmp_path: Path, zone: ZoneInfo, form: str
+) -> None:
+    """South of the equator local 01:00 of a January is 00:00 of standard time, and looks like a beginning."""
+    ends = [(at + HOUR).astimezone(zone).strftime(form) for at in instants(zone)]
+    with pytest.raises(InputError, match=r"line 2.*from 01:00 on.*named by the ends"):
+        load(tmp_path / "ends.csv", ends)
+    beginnings = [at.astimezone(zone).strftime(form) for at in instants(zone)]
+    with pytest.raises(InputError, match=r"line 2.*from 00:00 on.*named by the beginnings"):
+        load(tmp_path / "beginnings.csv", beginnings, column="hour_ending")
+
+
+def test_a_row_that_lacks_and_one_that_is_there_twice_are_no_summer_time(tmp_path: Path) -> None:
+    """On two Sundays of one month, where no clock is changed and changed back."""
+    hours = [datetime(2023, 3, 1) + k * HOUR for k in range(31 * 24)]
+    wrong = [at for at in hours if at != datetime(2023, 3, 12, 2)]
+    wrong.insert(wrong.index(datetime(2023, 3, 19, 1)), datetime(2023, 3, 19, 1))
+    with pytest.raises(InputError, match="every hour needs a row of its own"):
+        load(tmp_path / "month.csv", [at.isoformat() for at in wrong])
 
 
 def test_quarter_hours_are_averaged(tmp_path: Path) -> None:

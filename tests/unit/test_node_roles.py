@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from g2g_opt.circuit.node_roles import classify_buses
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Bus
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import describe_feeder
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_parts import Bus
-from g2g_opt.grid.node_roles import classify_buses
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
-from g2g_opt.simulate import Engine, simulate_runs
+from g2g_opt.simulation import Engine, simulate_runs
 from g2g_opt.site import sized_site
 from studies.hosting_capacity.study import HostingCapacityStudy
 

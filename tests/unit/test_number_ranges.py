@@ -37,19 +37,21 @@ from g2g_opt.datacenter.workloads.ripple import RippleModel
 from g2g_opt.datacenter.workloads.training import TrainingTrace
 from g2g_opt.errors import InputError
 from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature, PolicyOutput
-from g2g_opt.grid.config import TapPosition, TapSchedule
-from g2g_opt.grid.held_series import HeldSeries
 from g2g_opt.grid.load import ConstantLoad, CSVProfileLoad, SampledLoad
 from g2g_opt.grid.storage import BatteryStorage
+from g2g_opt.held_series import HeldSeries
 from g2g_opt.hourly_profile import HourlyProfile
+from g2g_opt.learning.reward import RewardWeights
 from g2g_opt.limits import Limits
 from g2g_opt.plan import AdaptiveTaps, Plan, Policy, PVUnit, StorageUnit
 from g2g_opt.power_shape import PowerShape
+from g2g_opt.ppo_policy import DenseLayer, PPOOutput, PPOPolicy
 from g2g_opt.quantities import STEPS_MAX, Bounds
 from g2g_opt.scenario import ReplicaShares, Scenario, TrainingOverlay
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.service_transformer import ServiceTransformer
 from g2g_opt.site import Deployment, Site
+from g2g_opt.tap_position import TapPosition, TapSchedule
 from g2g_opt.transmission.policy import ContextualPolicy
 from g2g_opt.transmission.policy import CoordinationFeature as MarketFeature
 from studies.ai_choices.choices import PUBLISHED_CHOICES
@@ -83,6 +85,7 @@ FEATURE, OUTPUT = PolicyFeature("pv_kw", "kW"), PolicyOutput("a", "m", (8, 16), 
 TERM = MarketFeature.of("load.West", "MW", 1)
 
 # One instance of every noun that a question or a stored file carries; the questions themselves are added below.
+PPO_OUTPUT, PPO_LAYER = PPOOutput("campus", "m", (8, 16)), DenseLayer(((0.0,) * 8,) * 3, (0.0,) * 3)
 NOUNS: tuple[Any, ...] = (
     Limits(0.95, 1.05, 0.01, 1.0, 1.0, 0.0, 0.05, 0.5, 1.0, 60.0),
     Scenario(
@@ -154,6 +157,12 @@ NOUNS: tuple[Any, ...] = (
     ParameterSweep(ControllerChoice("ofo"), "w_throughput", (0.1,)),
     question_type("ai-choices")(choices=(PUBLISHED_CHOICES[0],), limit_mw=5.0),
     PUBLISHED_CHOICES[0],
+    question_type("ppo-training")(),
+    question_type("ppo-training")().settings,
+    RewardWeights(),
+    PPO_LAYER,
+    PPO_OUTPUT,
+    PPOPolicy("ieee13", "system-summary", (PPO_OUTPUT,), (0.0,) * 8, (1.0,) * 8, 10.0, (PPO_LAYER,)),
 )
 # Fields that hold numbers and have no range of their own, and why.
 WITHOUT_RANGE: dict[tuple[str, str], str] = {}

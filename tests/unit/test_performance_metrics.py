@@ -1,4 +1,4 @@
-"""Service metrics (formulations 3) by hand: one site, several sites, states and records."""
+"""Service metrics (equations, section 3) by hand: one site, several sites, states and records."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_a_plan_of_every_kind_comes_back_from_its_json(policy: Policy) -> None:
     assert found["storage"][0]["droop"] == "qv"
     assert set(found["policy"]) == {
         *("kind", "margin_pu", "settings", "batch_caps", "contextual", "load_shift_gpus", "tap_schedule"),
-        *("adaptive_taps", "channels"),
+        *("adaptive_taps", "channels", "ppo"),
     }
     if policy.contextual is not None:
         assert found["policy"]["contextual"] == json.loads(policy.contextual.to_json())

@@ -15,9 +15,11 @@ import pytest
 from g2g_opt.communication import Channels, read_channels
 from g2g_opt.errors import InputError
 from g2g_opt.feeder_policy import FeederPolicy, PolicyOutput
+from g2g_opt.learning.reward import RewardWeights
 from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.plan import AdaptiveTaps, Policy, PVUnit, StorageUnit
 from g2g_opt.power_shape import PowerShape
+from g2g_opt.ppo_policy import DenseLayer, PPOOutput, PPOPolicy
 from g2g_opt.scenario import ReplicaShares, Scenario, TrainingOverlay
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.service_transformer import ServiceTransformer
@@ -25,6 +27,7 @@ from studies.ai_choices.choices import AIChoice
 from studies.catalogue import STUDIES, json_schema, make_question, question_json, question_type, read_question
 from studies.cli import main
 from studies.controllers.choices import ControllerChoice, ParameterSweep
+from studies.ppo_training.question import PPOSettings
 from studies.pv_datacenter_siting.question import PVZone, Storage
 from studies.running.ledger import Ledger
 from studies.running.study_folder import StudyFolder
@@ -176,6 +179,8 @@ ASKED: dict[str, dict[str, Any]] = {
         "feeder": "ieee34",
         "profile": "/year.csv",
         "own_shapes": True,
+        "own_load_share": 0.8,
+        "standing_power": False,
         "taps": "study",
         "limits": KEPT_ALWAYS,
         "seed": 3,
@@ -225,6 +230,8 @@ ASKED: dict[str, dict[str, Any]] = {
         "price_per_kwh": 0.2,
         "violations": "priced",
         "violation_cost_per_pu_h": 700.0,
+        "taps": "optimised",
+        "utilisation": (0.1, 0.9),
         "switch_cost": 5.0,
         "slot_h": 4,
         "profile": "/year.csv",
@@ -290,6 +297,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "losses": (0.05, 0.25),
         "delays_s": (0.5,),
         "two_way": True,
+        "all_limits": True,
         "stale_rules": ("hold", "bound"),
         "outages_s": (60.0, 900.0),
         "outage_start_s": 100.5,
@@ -384,12 +392,27 @@ ASKED: dict[str, dict[str, Any]] = {
         "case": "ieee34",
         "n_train": 5,
         "n_test": 6,
+        "n_validation": 7,
         "kept_train": 3,
         "kept_test": 4,
+        "kept_validation": 2,
         "ranges": RANGES,
         "rule": ScreeningRule(2.0, 0.8),
         "scenario": HOUR,
         "limits": Limits(0.94, 1.06),
+        "trace_dir": "/traces",
+    },
+    "ppo-training": {
+        "case": "ieee34",
+        "library": "/library.csv",
+        "observation": "system-summary",
+        "n_seeds": 5,
+        "n_validation": 7,
+        "n_test": 8,
+        "settings": PPOSettings(100_000, 16, 2, 64, 512, 4, 1e-3, 0.95, 0.9, 0.1, 0.01, 32, 2, 1.0, 5),
+        "weights": RewardWeights(1000.0, 0.25, 0.5, 2.0),
+        "limits": Limits(0.94, 1.06),
+        "seed": 3,
         "trace_dir": "/traces",
     },
 }
@@ -488,7 +511,7 @@ def test_flags_say_the_whole_question(study: str) -> None:
     question, usual = kind(**ASKED[study]), kind()
     for one in flags_of(kind, usual):
         # Those have tests of their own: a file is read, and a profile leaves no room for shapes.
-        elsewhere = one.names[0] in ("contextual", "generation_shapes", "load_shapes")
+        elsewhere = one.names[0] in ("contextual", "ppo", "generation_shapes", "load_shapes")
         tried = held(one, question) != one.default or elsewhere
         assert tried, f"{one.flag.name} is not tried"
     found = parse(study, *words_of(question))
@@ -505,6 +528,17 @@ def test_a_policy_file_is_read_into_the_question(tmp_path: Path) -> None:
         assert (found.policy.kind, found.policy.contextual) == ("contextual", trained)
         with pytest.raises(InputError, match=r"nothing\.json"):
             parse(study, "--policy", "contextual", "--policy-file", "nothing.json")
+
+
+def test_a_file_of_a_ppo_policy_is_read_into_the_question(tmp_path: Path) -> None:
+    layer = DenseLayer(((0.0,) * 8,) * 3, (0.0, 0.5, 0.0))
+    outputs = (PPOOutput("west", "m", (8, 16)),)
+    trained = PPOPolicy("ieee13", "system-summary", outputs, (0.0,) * 8, (1.0,) * 8, 10.0, (layer,))
+    file = tmp_path / "policy.json"
+    file.write_text(trained.to_json())
+    for study in ("check", "hosting-capacity", "location"):
+        found = parse(study, "--policy", "ppo", "--ppo-file", str(file))
+        assert (found.policy.kind, found.policy.ppo) == ("ppo", trained)
 
 
 def test_shapes_of_sun_and_loads_are_read_into_the_scenario() -> None:
@@ -665,6 +699,8 @@ def test_a_report_refuses_a_limit_that_its_study_does_not_use(
         ("siting", "--violation-cost 7 --violations forbidden", "violations", "forbidden"),
         ("siting", "--storage 100,400", "storage", Storage(100.0, 400.0)),
         ("feeder-policy", "--pv none", "pv", ()),
+        ("check", "--remedy none", "remedies", ()),
+        ("queue", "--remedy other-bus --remedy set-points", "remedies", ("other bus", "set-points")),
         ("feeder-policy", "--duration 1800", "scenario", Scenario(profile="hudson_valley_2018", duration_s=1800)),
         ("location", "--replica-ramp none", "scenario", Scenario(replica_ramps=())),
         ("location", "--replica-ramp 0,5,1 --load-level 2", "scenario",
@@ -673,6 +709,11 @@ def test_a_report_refuses_a_limit_that_its_study_does_not_use(
 )  # fmt: skip
 def test_values_as_users_write_them(study: str, line: str, field: str, value: Any) -> None:
     assert getattr(parse(study, *shlex.split(line)), field) == value
+
+
+def test_the_word_for_no_item_stands_alone() -> None:
+    with pytest.raises(InputError, match="--remedy none stands alone, got none, capacitor"):
+        parse("check", "--remedy", "none", "--remedy", "capacitor")
 
 
 def test_one_word_asks_for_all_sweeps_that_are_not_named() -> None:

@@ -8,6 +8,9 @@ import pytest
 from batch_rigs import circuit_commands
 
 from g2g_opt.base_case import base_case_words, solve_base_case
+from g2g_opt.circuit.branches import read_branches
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.parts import Branch
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import describe_feeder, loading_notes
@@ -17,9 +20,6 @@ from g2g_opt.feeder_lint import (
     unjudged_elements,
     unrated_branches,
 )
-from g2g_opt.grid.circuit import Circuit
-from g2g_opt.grid.circuit_branches import read_branches
-from g2g_opt.grid.circuit_parts import Branch
 from g2g_opt.grid.loading import BranchLoading, judged_ratings
 from g2g_opt.limits import Limits
 

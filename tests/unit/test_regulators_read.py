@@ -10,11 +10,11 @@ from batch_rigs import AGREE_PU, Case, circuit_commands
 
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
+from g2g_opt.circuit.regulators import RegulatorReading, read_regulators
 from g2g_opt.controller.adaptive_tap import room_to_move
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import describe_feeder
-from g2g_opt.grid.circuit import SETTLED_DT_S, Circuit
-from g2g_opt.grid.circuit_regulators import RegulatorReading, read_regulators
 from g2g_opt.grid.sensitivity import measure_tap_slopes
 
 CIRCUITS = Path(__file__).resolve().parent.parent / "circuits"

@@ -1,4 +1,4 @@
-"""Servers over phases, and their power: against a dumb loop, and moments by hand (formulations 2)."""
+"""Servers over phases, and their power: against a dumb loop, and moments by hand (equations, section 2)."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from studies.shared.site_choices import ServedModel, SiteChoice
 
 MODEL = (ServedModel("Llama-3.1-70B-Instruct", n_gpus=80),)
 STUDY = SitingStudy(
+    taps="optimised",
     feeder="ieee13",
     mode="joint",
     pv_buses=("632", "633", "671", "675", "680"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.power_shape import PowerShape
 from g2g_opt.scenario import ReplicaShares, Scenario, TrainingOverlay
 from g2g_opt.scenario_draws import ScenarioRanges, draw_scenario
-from g2g_opt.scenario_library import LibraryScenario, ScenarioLibrary
+from g2g_opt.scenario_library import LibraryScenario, ScenarioLibrary, Split
 from g2g_opt.study_case import StudyCase
 from studies.shared.screening import candidate_seed
 
@@ -96,8 +97,10 @@ def test_training_leaves_no_gpus_for_ramps_up() -> None:
 
 
 def test_seeds_of_splits_never_meet() -> None:
-    seeds = {candidate_seed(seed, split, k) for seed in range(3) for split in ("train", "test") for k in (0, 9_999_999)}  # type: ignore[arg-type]
-    assert len(seeds) == 12
+    splits = get_args(Split)
+    seeds = {candidate_seed(seed, split, k) for seed in range(3) for split in splits for k in (0, 9_999_999)}
+    assert len(splits) == 3
+    assert len(seeds) == 18
 
 
 def test_shapes_move_as_written() -> None:

@@ -1,4 +1,4 @@
-"""Controllers of regulator taps (formulations 4): the schedule and the adaptive rule, by hand and in a loop."""
+"""Controllers of regulator taps (equations, section 4): the schedule and the adaptive rule, by hand and in a loop."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from g2g_opt.controller.tap_schedule import TapScheduleController
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.errors import InputError
 from g2g_opt.grid.command import SetTaps
-from g2g_opt.grid.config import TapPosition
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.tap_position import TapPosition
 
 # --- schedules
 

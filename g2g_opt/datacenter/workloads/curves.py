@@ -1,11 +1,12 @@
-"""Smooth curves of power, latency and throughput over x = log2(batch size) (formulations 2.1).
+"""Smooth curves of power, latency and throughput over x = log2(batch size) (equation 2.1).
 
     y(x) = b0 + L / (1 + exp(-k (x - x0))),   k > 0                                                          (2.1)
 
 Power in W per replica, latency (mean ITL) in s, throughput in tokens/s per replica. A controller needs values and
 slopes between the measured batch sizes; these are fits for that purpose, not measurements. They are made of the
-batch sizes that the model may use and no others, and where (2.1) misses what was measured there, the curve goes through
-the points instead (`MeasuredCurve`); `CurveFit` says which it is and how well it stands for a point it has not seen.
+batch sizes that the model may use and no others, and where equation 2.1 misses what was measured there, the curve goes
+through the points instead (`MeasuredCurve`); `CurveFit` says which it is and how well it stands for a point it has not
+seen.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ Floats = NDArray[np.float64]
 # Steeper than 4 per doubling is a step between two measured batch sizes; flatter than 0.05 is a straight line.
 STEEPNESS_MIN, STEEPNESS_MAX = 0.05, 4.0
 _X0_BEYOND = 4.0  # the midpoint may lie so many doublings outside the data
-# A curve (2.1) stands for the measured points if it misses none of them, nor their span, by more than this share of it,
-# and is nowhere among them flatter than this share of its mean slope: a slope of nothing moves no controller.
+# A curve (equation 2.1) stands for the measured points if it misses none of them, nor their span, by more than this
+# share of it, and is nowhere among them flatter than this share of its mean slope: a slope of nothing moves no
+# controller.
 MISFIT_MAX, FLATNESS_MIN = 0.1, 0.1
 # With as many points as it has parameters it meets whatever there is, and says nothing of what lies between.
 _POINTS_MIN = 5
@@ -43,7 +45,9 @@ CurveForm = Literal["logistic", "measured"]
 
 @dataclass(frozen=True, kw_only=True)
 class LogisticModel(CurveOverBatch):
-    """Curve (2.1): `b0` level far left, `L` height (both in the unit of y), `k` steepness and `x0` midpoint in x."""
+    """Curve (equation 2.1): `b0` level far left, `L` height (both in the unit of y), `k` steepness and `x0` midpoint in
+    x.
+    """
 
     b0: Figure
     L: Figure
@@ -81,7 +85,7 @@ def _sigmoid(u: Floats) -> Floats:
 
 
 def fit_logistic(batch_sizes: ArrayLike, values: ArrayLike) -> LogisticModel:
-    """Least-squares curve (2.1) through `values` at `batch_sizes` (3 different ones or more).
+    """Least-squares curve (equation 2.1) through `values` at `batch_sizes` (3 different ones or more).
 
     For given k and x0 the best b0 and L are a linear regression (variable projection), so a grid over (k, x0) with
     a local search from its best points is enough; `STEEPNESS_MIN` <= k <= `STEEPNESS_MAX`. Deterministic. Three
@@ -161,7 +165,9 @@ class CurveFit:
 
 
 def fit_curve(batch_sizes: ArrayLike, values: ArrayLike) -> CurveFit:
-    """The curve for `values` at different `batch_sizes`: (2.1) where it stands for them, else through the points."""
+    """The curve for `values` at different `batch_sizes`: equation 2.1 where it stands for them, else through the
+    points.
+    """
     order = np.argsort(np.asarray(batch_sizes, dtype=np.float64).reshape(-1))
     batches = np.asarray(batch_sizes, dtype=np.float64).reshape(-1)[order]
     y = np.asarray(values, dtype=np.float64).reshape(-1)[order]

@@ -1,4 +1,4 @@
-"""Feasible power range of a configuration and sizing to a common peak (formulations 2.2)."""
+"""Feasible power range of a configuration and sizing to a common peak (equation 2.2)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def measurements_meeting_deadline(
 
 
 def feasible_power_range_kw(spec: InferenceModelSpec, n_replicas: int, interpolation: Interpolation = None) -> float:
-    """Feasible power range (2.2) of `n_replicas`, kW: the span of `feasible_power_span_kw`."""
+    """Feasible power range (equation 2.2) of `n_replicas`, kW: the span of `feasible_power_span_kw`."""
     low_kw, high_kw = feasible_power_span_kw(spec, n_replicas, interpolation)
     return high_kw - low_kw
 
@@ -36,7 +36,8 @@ def feasible_power_range_kw(spec: InferenceModelSpec, n_replicas: int, interpola
 def feasible_power_span_kw(
     spec: InferenceModelSpec, n_replicas: int, interpolation: Interpolation = None
 ) -> tuple[float, float]:
-    """Least and largest power (kW, GPUs alone) of `n_replicas` over the batch sizes that meet the target (2.2).
+    """Least and largest power (kW, GPUs alone) of `n_replicas` over the batch sizes that meet the target (equation
+    2.2).
 
     Power is not monotone in the batch size: they need not be those of the smallest and of the largest one.
     """
@@ -47,7 +48,7 @@ def feasible_power_span_kw(
 
 
 def match_peak_replicas(spec: InferenceModelSpec, peak_mw: float, interpolation: Interpolation = None) -> int:
-    """Replicas whose largest power over the batch sizes that meet the target is nearest to `peak_mw` (2.2).
+    """Replicas whose largest power over the batch sizes that meet the target is nearest to `peak_mw` (equation 2.2).
 
     GPUs alone, without base load. Raises `InputError` if the peak is less than half a replica's power.
     """

@@ -1,4 +1,4 @@
-"""Inter-token latency (ITL) as a two-component log-normal mixture per (model, batch size) (formulations 2).
+"""Inter-token latency (ITL) as a two-component log-normal mixture per (model, batch size) (equations, section 2).
 
 What a site observes of a model is the mean ITL over its n replicas. Up to `EXACT_SAMPLING_MAX_REPLICAS` it is
 drawn replica by replica, above that from the central limit theorem. The mixtures of all measured configurations
@@ -29,7 +29,8 @@ MEAN_ITL_FLOOR = 0.05
 
 @dataclass(frozen=True)
 class LatencyMixture:
-    """A latency (s): with probability `weight` exp(mu_1 + sigma_1 z), else exp(mu_2 + sigma_2 z), z ~ N(0, 1).
+    """A latency (s) (equation 2.6): with probability `weight` exp(mu_1 + sigma_1 z), else exp(mu_2 + sigma_2 z), z ~
+    N(0, 1).
 
     `mu` are logarithms of s; a `sigma` of 0 makes the component a fixed latency.
     """
@@ -124,7 +125,8 @@ def sample_mean_itl_s(mixture: LatencyMixture, n: int, uniforms: Floats, normals
 def mean_itl_s(
     mean_s: Floats | float, variance_s2: Floats | float, n_replicas: Floats | Ints | float, normal_draws: Floats
 ) -> Floats:
-    """Mean latency over `n_replicas` (s) by the central limit theorem; arrays broadcast, numbers do as well.
+    """Mean latency over `n_replicas` (s) by the central limit theorem (equation 2.7); arrays broadcast, numbers do as
+    well.
 
     mean + sqrt(variance / n) * z, not below `MEAN_ITL_FLOOR` times the mean. `n_replicas` must be positive. Written
     so that it can be compiled, too (`datacenter.observe`).
@@ -134,7 +136,7 @@ def mean_itl_s(
 
 
 def observed_itl_s(mixture: LatencyMixture, n: int, uniforms: Floats, normals: Floats) -> Floats:
-    """Observed latency of a model (s, shape [step]): the mean over its `n` replicas (formulations 2).
+    """Observed latency of a model (s, shape [step]): the mean over its `n` replicas (equation 2.7).
 
     Draws are of shape [step, k] with k >= min(n, `EXACT_SAMPLING_MAX_REPLICAS`); above that many replicas the
     first column of normals is the only one used.

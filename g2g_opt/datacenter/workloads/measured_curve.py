@@ -1,4 +1,4 @@
-"""A curve through the measured points themselves, where the logistic form (2.1) does not describe them.
+"""A curve through the measured points themselves, where the logistic form (equation 2.1) does not describe them.
 
 Between neighbouring batch sizes a cubic in x = log2(batch size) whose slopes keep the shape of the points (Fritsch and
 Carlson 1980, in the form of Fritsch and Butland 1984): it rises where they rise, falls where they fall, and overshoots

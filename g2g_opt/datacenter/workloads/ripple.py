@@ -54,7 +54,7 @@ class RippleModel:
 
 
 def ripple_modes(model: RippleModel, *key: Key) -> NDArray[np.complex128]:
-    """Complex amplitudes c_k of modes k = 0, 1, ...: ripple(t) = Re sum_k c_k exp(2 pi i k t / period).
+    """Complex amplitudes c_k of modes k = 0, 1, ...: ripple(t) = Re sum_k c_k exp(2 pi i k t / period) (equation 2.11).
 
     Mean 0, standard deviation 1 over the period. The phases depend on the model's seed and on `key`.
     """
@@ -100,7 +100,7 @@ def ripple_template_w(
     model: RippleModel,
     *key: Key,
 ) -> Floats:
-    """Power of one GPU (W) over one period at `dt_s`, read-only; its mean is `mean_w` to rounding.
+    """Power of one GPU (W) over one period at `dt_s`, read-only (equation 2.11); its mean is `mean_w` to rounding.
 
     The ripple keeps inside `power_range_w` (idle, rated): where it would leave, it is made smaller as a whole, not
     clipped, for a clipped signal has another mean; a GPU held at its power limit shows little ripple. With

@@ -1,0 +1,320 @@
+"""A feeder under its own regulators and banks over many hours in a row: what planning over a year needs.
+
+Controls settle within every step, as OpenDSS's do in a snapshot with `ControlMode=Static`, and begin each step where
+the one before left them. The hours of a chain hang together only by where controls stand at midnight, so its days are
+run side by side: every day from where the day before is expected to end, and again from where it does end, until all
+agree. The result is that of running the hours one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from g2g_opt.batch.checked_network import load_jacobian
+from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.network import Network
+from g2g_opt.batch.operating_points import Unit, ports_of
+from g2g_opt.batch.own_controls import OwnControls, Standing, load_controls
+from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.controls import RegControlSettings
+from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.attachments import tan_phi
+from g2g_opt.grid.loading import rated_branches
+from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.limits import RatingBasis
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+SetPoints = Mapping[str, "SetPoint"]
+# What is kept of monitored voltages (row, lane) and loadings (branch, lane), as rows (kept, lane).
+Reduction = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+
+# Days run side by side.
+_AT_ONCE = 2048
+# Elements whose real power is a loss; the others are sources.
+_SOURCES = frozenset({"vsource", "isource"})
+
+
+@dataclass(frozen=True)
+class SetPoint:
+    """What a regulator holds, in OpenDSS's units: voltage and band (V of the control), R and X of line-drop
+    compensation (V).
+    """
+
+    vreg_v: float
+    band_v: float
+    r_v: float
+    x_v: float
+
+
+@dataclass(frozen=True, eq=False)
+class OperatedSeries:
+    """Chains of steps as they went under their controls.
+
+    `taps_pu` (chain, step, regulator) after each step, `rows` (row, chain, step): monitored voltages (pu) and then the
+    loadings of rated branches, or what they were reduced to; `losses_kw` (chain, step), which steps were `solved`, and
+    where controls did not come to rest (`restless`). `begins` (chain, day) are where controls stood before each day.
+    """
+
+    taps_pu: Floats
+    rows: Floats
+    losses_kw: Floats
+    solved: NDArray[np.bool_]
+    restless: NDArray[np.bool_]
+    begins: list[list[Standing]]
+
+    def tap_steps(self, step_pu: Floats, *, within_days_of: int | None = None) -> Ints:
+        """Tap steps (chain, step, regulator) made in each step of a chain, none in its first one, in which controls
+        settle; nor in the first one of days of so many steps, where these do not follow each other.
+        """
+        moved = np.rint(np.abs(np.diff(self.taps_pu, axis=1, prepend=self.taps_pu[:, :1])) / step_pu).astype(np.int64)
+        if within_days_of is not None:
+            moved[:, ::within_days_of] = 0
+        return moved
+
+
+class FeederOperation:
+    """A feeder whose own controls act, regulators by their own settings or by those that a run gives them.
+
+    `nodes` are the monitored (bus, phase) pairs and `branches` the rated lines and transformers, as in
+    `OperatingPoints`, `start` where controls stand as the circuit is compiled, before they settle. Raises
+    `UnsupportedByBatch` for a circuit or a control that the batch engine does not model.
+    """
+
+    def __init__(self, feeder: Feeder, *, rating_basis: RatingBasis = "normal", tolerance_pu: float = 1e-8) -> None:
+        self.feeder, self.tolerance_pu = feeder, tolerance_pu
+        setup = OpenDSSGrid(feeder=feeder, rating_basis=rating_basis, dss_controls=True).setup
+        commands = tuple(setup.commands())
+        self.ratings = setup.ratings()
+        self.jacobian = load_jacobian(commands, tuple(feeder.buses.values()), few_moving=True)
+        self.network = self.jacobian.network
+        self.reading = load_controls(commands, SETTLED_DT_S)
+        if self.reading.inverters:
+            raise UnsupportedByBatch("inverter controls act, whose state is not carried from hour to hour")
+        self.regulators = tuple(control.name for control in self.reading.regulators)
+        self.step_pu = np.array([control.tap_step_pu for control in self.reading.regulators])
+        self.place = setup.monitored_nodes(self.network.nodes)
+        self.index = {node: i for i, node in enumerate(self.network.nodes)}
+        self.nodes = tuple(self.network.nodes[i] for i in self.place)
+        self.branches = tuple(rating.element for _, rating in rated_branches(self.network.branches, self.ratings))
+        self.losses = _Losses(self.network)
+        self.start_taps = dict(self.network.start_taps)
+        self.start = OwnControls(self.reading, self.network, SETTLED_DT_S, [self.start_taps]).standing(0)
+
+    def set_points(self) -> SetPoints:
+        """What every regulator holds by the circuit's own settings."""
+        return {c.name: SetPoint(c.vreg, c.band, c.r, c.x) for c in self.reading.regulators}
+
+    def settings_of(self, set_points: SetPoints) -> tuple[RegControlSettings, ...]:
+        """The regulators' settings with some of their set-points changed."""
+        return tuple(
+            replace(control, vreg=p.vreg_v, band=p.band_v, r=p.r_v, x=p.x_v)
+            if (p := set_points.get(control.name)) is not None
+            else control
+            for control in self.reading.regulators
+        )
+
+    def run(
+        self,
+        units: Sequence[Unit],
+        kw: Floats,
+        load_share: Floats | Mapping[str, Floats],
+        set_points: Sequence[SetPoints],
+        *,
+        steps_a_day: int = 24,
+        begins: Sequence[Sequence[Standing]] | None = None,
+        reduce: Reduction | None = None,
+    ) -> OperatedSeries:
+        """Chains with `kw` (unit, chain, step) drawn by units and `load_share` (step,) of the feeder's own loads.
+
+        `load_share` may be such an array for each load shape; `set_points` are those of each chain. With `begins`
+        (chain, day) days do not follow each other: each begins where it says. `reduce` makes of voltages and loadings
+        (row, lane) those that are kept.
+        """
+        return _Run(self, units, kw, load_share, set_points, steps_a_day, begins, reduce).series()
+
+
+class _Run:
+    """Days of all chains by where they begin, until every chain is known from its beginning to its end."""
+
+    def __init__(
+        self,
+        of: FeederOperation,
+        units: Sequence[Unit],
+        kw: Floats,
+        load_share: Floats | Mapping[str, Floats],
+        set_points: Sequence[SetPoints],
+        steps_a_day: int,
+        begins: Sequence[Sequence[Standing]] | None,
+        reduce: Reduction | None,
+    ) -> None:
+        self.of, self.kw, self.n_steps, self.begins, self.reduce = of, kw, steps_a_day, begins, reduce
+        self.n_chains, self.n_days = kw.shape[1], kw.shape[2] // steps_a_day
+        shapes = of.network.load_shapes
+        by_shape = load_share if isinstance(load_share, Mapping) else dict.fromkeys(shapes, load_share)
+        # (shape, step)
+        self.share = np.stack([np.asarray(by_shape[shape], dtype=np.float64) for shape in shapes])
+        self.ports = [port for unit in units for port in ports_of(of.feeder, of.index, unit)]
+        self.va_per_kw = 1e3 * (1.0 + 1j * np.array([tan_phi(unit.power_factor) for unit in units])) / 3.0
+        self.kinds = [of.settings_of(one) for one in set_points]
+        self.start = of.start
+        # Of a day (chain, day), by where it begins: where it ends, and the block and lane that ran it.
+        self.known: dict[tuple[int, int], dict[Standing, tuple[Standing, int, int]]] = {}
+        self.blocks: list[OperatedSeries] = []
+
+    def series(self) -> OperatedSeries:
+        """All chains."""
+        while wanted := self._unknown():
+            for k in range(0, len(wanted), _AT_ONCE):
+                self._run_days(wanted[k : k + _AT_ONCE])
+        return self._gathered()
+
+    def _begin(self, chain: int, day: int, at: Standing) -> Standing:
+        return at if self.begins is None else self.begins[chain][day]
+
+    def _unknown(self) -> list[tuple[int, int, Standing]]:
+        """Days to run next: those on the way along every chain that are not known, and guesses beyond them."""
+        wanted = []
+        for chain in range(self.n_chains):
+            at = self.start
+            for day in range(self.n_days):
+                at = self._begin(chain, day, at)
+                known = self.known.get((chain, day), {})
+                if at in known:
+                    at = known[at][0]
+                    continue
+                wanted.append((chain, day, at))
+                at = _guessed_end(at, known)
+        return wanted
+
+    def _run_days(self, wanted: Sequence[tuple[int, int, Standing]]) -> None:
+        of, n = self.of, len(wanted)
+        chain, day = (np.array([one[k] for one in wanted], dtype=np.int64) for k in range(2))
+        start_taps = [of.start_taps] * n
+        controls = OwnControls(of.reading, of.network, SETTLED_DT_S, start_taps, self.kinds, chain)
+        for slot, (_, _, begin) in enumerate(wanted):
+            controls.stand(slot, begin)
+        flow = BatchPowerFlow(
+            of.jacobian,
+            [self.ports] * n,
+            [controls.setting(slot) for slot in range(n)],
+            tolerance_pu=of.tolerance_pu,
+            phasors=True,
+            loadings=True,
+            sensed=controls.sensed,
+            ratings=of.ratings,
+        )
+        share = flow.load_share.reshape(flow.n_chunks, -1, WIDTH)
+        every = np.arange(flow.n_slots)
+        kept: dict[str, list[NDArray[Any]]] = {}
+        for step in range(self.n_steps):
+            at = day * self.n_steps + step
+            # Slots beyond the days repeat the last one.
+            share[every // WIDTH, :, every % WIDTH] = self.share[:, at[np.minimum(every, n - 1)]].T
+            flow.solve(np.repeat(self.va_per_kw[:, None] * self.kw[:, chain, at], 3, axis=0))
+            restless = np.zeros(n, dtype=np.bool_)
+            restless[controls.act(flow, np.flatnonzero(flow.solved))] = True
+            controls.moved.clear()
+            taps = controls.all_taps()
+            rows = flow.voltage_pu[of.place], flow.loading_pu
+            of_step = {
+                "taps_pu": taps.T.copy(),
+                "rows": np.concatenate(rows) if self.reduce is None else self.reduce(*rows),
+                "losses_kw": of.losses.kw(flow.phasors, taps),
+                "solved": flow.solved.copy(),
+                "restless": restless,
+            }
+            for name, value in of_step.items():
+                kept.setdefault(name, []).append(value)
+            if not flow.solved.all():
+                flow.reset(np.flatnonzero(~flow.solved).tolist())
+        block = len(self.blocks)
+        stacked = {name: np.stack(values, axis=1 if name == "taps_pu" else -1) for name, values in kept.items()}
+        self.blocks.append(OperatedSeries(**stacked, begins=[]))
+        for lane, (of_chain, of_day, begin) in enumerate(wanted):
+            self.known.setdefault((of_chain, of_day), {})[begin] = controls.standing(lane), block, lane
+
+    def _gathered(self) -> OperatedSeries:
+        """The days of every chain that were on its way."""
+        begins, where = [], []
+        for chain in range(self.n_chains):
+            at = self.start
+            begins.append([at] * self.n_days)
+            for day in range(self.n_days):
+                begins[chain][day] = at = self._begin(chain, day, at)
+                at, block, lane = self.known[chain, day][at]
+                where.append((block, lane))
+        of_block, of_lane = np.array(where).T
+        shape = self.n_chains, self.n_days * self.n_steps
+
+        def gathered(name: str) -> NDArray[Any]:
+            """Of all days, those first, whatever else a figure has."""
+            parts = [np.moveaxis(getattr(one, name), 1, 0) if name == "rows" else getattr(one, name)
+                     for one in self.blocks]  # fmt: skip
+            found = np.empty((len(where), *parts[0].shape[1:]), dtype=parts[0].dtype)
+            for k, part in enumerate(parts):
+                found[of_block == k] = part[of_lane[of_block == k]]
+            return found
+
+        rows = gathered("rows")  # (day, row, step)
+        return OperatedSeries(
+            gathered("taps_pu").reshape(*shape, -1),
+            np.moveaxis(rows, 1, 0).reshape(rows.shape[1], *shape),
+            gathered("losses_kw").reshape(shape),
+            gathered("solved").reshape(shape),
+            gathered("restless").reshape(shape),
+            begins,
+        )
+
+
+def _guessed_end(begin: Standing, known: Mapping[Standing, tuple[Standing, int, int]]) -> Standing:
+    """Where a day may end that was run from elsewhere: regulators that moved then end there, others stay."""
+    if not known:
+        return begin
+    nearest = min(known, key=lambda one: sum(abs(a - b) for a, b in zip(one.taps, begin.taps, strict=True)))
+    end = known[nearest][0]
+    pairs = zip(begin.taps, nearest.taps, end.taps, strict=True)
+    return replace(end, taps=tuple(own if before == after else after for own, before, after in pairs))
+
+
+class _Losses:
+    """Real power (kW) that lines, transformers and all else but sources take up, as OpenDSS's Circuit.Losses."""
+
+    def __init__(self, network: Network) -> None:
+        rows, columns, values = [], [], []
+        for element in (*network.fixed, *network.capacitors):
+            if element.kind in _SOURCES:
+                continue
+            i, j = np.nonzero(element.yprim)
+            real = (element.nodes[i] >= 0) & (element.nodes[j] >= 0)
+            rows.append(element.nodes[i[real]])
+            columns.append(element.nodes[j[real]])
+            values.append(element.yprim[i[real], j[real]])
+        n = network.n_nodes
+        self._fixed = csr_matrix(
+            (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(n, n)
+        )
+        self._tapped = network.tapped
+        self._place = {name: k for k, name in enumerate(network.start_taps)}
+
+    def kw(self, v: NDArray[np.complex128], taps_pu: Floats) -> Floats:
+        """Losses (scenario,) at node voltages (node, scenario) and taps (regulator, scenario)."""
+        watts = (v.conj() * (self._fixed @ v)).real.sum(axis=0)
+        grounded = np.concatenate([v, np.zeros((1, v.shape[1]))])
+        for winding in self._tapped:
+            own = grounded[winding.nodes]
+            inverse = [1.0 / taps_pu[self._place[name]] for name in winding.regulators]
+            terms = [np.ones(v.shape[1]), *inverse]
+            terms += [inverse[i] * inverse[j] for i in range(len(inverse)) for j in range(i, len(inverse))]
+            for c, term in zip(winding.c, terms, strict=True):
+                watts += term * (own.conj() * (c @ own)).real.sum(axis=0)
+        return np.asarray(watts / 1e3)

@@ -1,0 +1,199 @@
+"""The state in which a user's circuit is studied: a snapshot at nominal load or an hour of its own shapes, its controls
+settled once, then held.
+
+Whatever mode, time and positions a master file happens to leave decide nothing. The circuit is solved once as a
+snapshot with its own controls acting and no site attached; where they come to rest is written down as commands, so that
+every engine begins at the same positions, and people can read what was moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
+from g2g_opt.circuit.own_units import units_in_words
+from g2g_opt.circuit.studied_growth import grown_loads
+from g2g_opt.circuit.studied_hour import StudiedHour, studied_hour
+from g2g_opt.errors import G2GError, listed
+
+# OpenDSS's controls that move something in the circuit, by what holds still while they do not act.
+CONTROLS = {
+    "regcontrol": "taps",
+    "capcontrol": "capacitor banks",
+    "invcontrol": "reactive and active power of inverters",
+    "expcontrol": "reactive power of inverters",
+    "storagecontroller": "batteries",
+    "swtcontrol": "switches",
+    "relay": "switches",
+    "recloser": "switches",
+    "fuse": "fuses",
+    "gendispatcher": "generators",
+    "espvlcontrol": "sources",
+    "upfccontrol": "power flow controllers",
+}
+# What of an element a control moves, as properties that an edit sets again.
+_MOVED = {
+    "transformer": ("taps",),
+    "autotrans": ("taps",),
+    "capacitor": ("states",),
+    "pvsystem": ("kvar",),
+    "storage": ("kvar", "state"),
+    "generator": ("kvar",),
+}
+# Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.
+_SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1 loadmodel=powerflow loadmult={loadmult}"
+# Devices that open and close elements, with the property of the current (A) at which they do.
+_RATED_BY = {"swtcontrol": "", "relay": "phasetrip", "recloser": "phasetrip", "fuse": "ratedcurrent"}
+_OPEN, _NOWHERE = "open", "none"
+_MOVED_MIN = 1e-3  # kvar, or a ratio: less than any step
+_POWER_FLOW = "powerflow"
+_Positions = dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class StudiedState:
+    """`commands` that put a circuit into its studied state, and `words` on it for people, one line each."""
+
+    commands: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def studied_state(commands: Sequence[str], at: datetime | None = None) -> StudiedState:
+    """The state of the circuit that `commands` build; see the module. At an hour, that of its own shapes.
+
+    Raises `InputError` as `studied_hour` does.
+    """
+    grown, growth_words = grown_loads(commands)
+    hour = StudiedHour() if at is None else studied_hour([*commands, *grown], at)
+    begin = [*grown, *hour.commands]
+    circuit = Circuit([*commands, *begin])
+    left_mode, left_model = circuit.command("Get mode"), circuit.command("Get loadmodel")
+    loadmult = circuit.command("Get loadmult")
+    multiplier, snapshot = float(loadmult), _SNAPSHOT.format(loadmult=loadmult)
+    circuit.command(snapshot)
+    circuit.ask("Solution_SolveNoControl")
+    controls = _controls(circuit)
+    before = _positions(circuit)
+    settled, moved = [*begin, snapshot], []
+    words = [*hour.words] or ["studied as a snapshot: the loads at their nominal power, no load shape"]
+    if left_mode.lower() != "snap":
+        words[0] += f" (the file leaves the mode {left_mode})"
+    if multiplier != 1.0:
+        words.append(f"LoadMult {multiplier:g} of the file is part of the load level")
+    if left_model.lower() != _POWER_FLOW:
+        words.append(f"the file leaves the load model {left_model}; loads and sites are studied as powers")
+    if growth_words:
+        words.append(growth_words)
+    if controls:
+        circuit.command(f"Set controlmode=static maxcontroliter={SETTLING_ROUNDS}")
+        try:
+            circuit.ask("Solution_Solve")
+            at_rest = bool(circuit.ask("Solution_Get_Converged"))
+            reason = "the power flow did not converge"
+        except G2GError as error:
+            at_rest, reason = False, str(error)
+            if circuit.ask("Solution_Get_ControlIterations") >= SETTLING_ROUNDS:
+                reason = f"not within {SETTLING_ROUNDS} rounds of actions"
+        if at_rest:
+            switching = _switching(circuit, controls)
+            for element, after in _positions(circuit).items():
+                for name, value in after.items():
+                    if value != before[element][name]:
+                        was = before[element][name]
+                        settled += _restore(element, name, was, value)
+                        by = switching.get(element, "") if name == _OPEN else ""
+                        if not _is_rounding(was, value):
+                            moved.append(f"{element} {name} {_short(was)} to {_short(value)}{by}")
+        else:
+            words.append(f"the circuit's controls did not come to rest without a site ({reason}): nothing was moved")
+    if moved:
+        words.append("its controls were settled once without a site and moved: " + "; ".join(moved))
+    return StudiedState(tuple(settled), (*words, *units_in_words(circuit), *held_words(controls)))
+
+
+def _switching(circuit: Circuit, controls: dict[str, list[str]]) -> dict[str, str]:
+    """By element, which device opens or closes it, in words; OpenDSS rates one at 1 A where nothing is stated."""
+    found = {}
+    for kind in _RATED_BY:
+        for name in controls.get(kind, []):
+            element = circuit.command(f"? {kind}.{name}.switchedobj").lower()
+            unstated = _RATED_BY[kind] and float(circuit.command(f"? {kind}.{name}.{_RATED_BY[kind]}")) == 1.0
+            rated = ", rated at 1 A, OpenDSS's figure where none is stated" if unstated else ""
+            found[element] = f" ({kind} {name}{rated})"
+    return found
+
+
+def held_words(controls: dict[str, list[str]]) -> list[str]:
+    """One line a kind of control: which there are, and what they hold still while they do not act."""
+    return [
+        f"{CONTROLS[kind]} are held as settled at fixed taps, though {len(names)} {kind} would act: {listed(names, 6)}"
+        for kind, names in controls.items()
+        if kind != "regcontrol"
+    ]
+
+
+def _is_rounding(before: str, after: str) -> bool:
+    """Whether two arrays of figures are the same but for what a control's last rounds leave."""
+    try:
+        was, now = ([float(part) for part in value.strip("[]").replace(",", " ").split()] for value in (before, after))
+    except ValueError:
+        return False
+    return len(was) == len(now) and all(abs(a - b) < _MOVED_MIN for a, b in zip(was, now, strict=True))
+
+
+def _short(value: str) -> str:
+    """A number or an array of them as people write it."""
+    parts = value.strip("[]").replace(",", " ").split()
+    try:
+        return " ".join(f"{float(part):.6g}" for part in parts)
+    except ValueError:
+        return value
+
+
+def _controls(circuit: Circuit) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for kind, name in elements(circuit):
+        if kind in CONTROLS and circuit.ask("CktElement_Get_Enabled"):
+            found.setdefault(kind, []).append(name)
+    return found
+
+
+def _positions(circuit: Circuit) -> _Positions:
+    """By element, what a control may have moved: properties, and terminals that are open."""
+    found: _Positions = {}
+    for kind, name in elements(circuit):
+        if kind in CONTROLS or not circuit.ask("CktElement_Get_Enabled"):
+            continue
+        element = f"{kind}.{name}"
+        found[element] = {}
+        # A bank that is switched off counts as open, too; its states say it all.
+        if kind != "capacitor":
+            found[element][_OPEN] = _open_places(circuit)
+        for prop in _MOVED.get(kind, ()):
+            found[element][prop] = circuit.command(f"? {element}.{prop}").strip()
+    return found
+
+
+def _open_places(circuit: Circuit) -> str:
+    """Where the active element is open: terminals ("1"), phases where one is open in part ("1.2 1.3"), or "none"."""
+    found = []
+    n_phases = int(circuit.ask("CktElement_Get_NumPhases"))
+    for terminal in range(1, int(circuit.ask("CktElement_Get_NumTerminals")) + 1):
+        phases = [k for k in range(1, n_phases + 1) if circuit.ask("CktElement_IsOpen", terminal, k)]
+        found += [str(terminal)] if len(phases) == n_phases else [f"{terminal}.{phase}" for phase in phases]
+    return " ".join(found) or _NOWHERE
+
+
+def _restore(element: str, name: str, before: str, after: str) -> list[str]:
+    """Commands that bring what stood at `before` to `after`."""
+    if name != _OPEN:
+        return [f"Edit {element} {name}={after}"]
+    were_open = dict.fromkeys(place.partition(".")[0] for place in before.split() if before != _NOWHERE)
+    are_open = [place.replace(".", " ") for place in after.split() if after != _NOWHERE]
+    return [
+        *(f"Close {element} {terminal}" for terminal in were_open),
+        *(f"Open {element} {place}" for place in are_open),
+    ]

@@ -1,0 +1,132 @@
+"""A plan whose regulators act by their own controls, from the program to the year.
+
+1. The program with free taps, hindsight of every slot, gives a bound and where to begin.
+2. Set-points are found for that plan by simulation, and its year is simulated with them.
+3. The program again, on days whose controls begin where the year left them: linearised around what the controls do, so
+   that no tap is decided. Its plan goes through the year; the day and level of utilisation that break most join the
+   days, until none breaks or as many have joined as may.
+4. Its sizes at other buses, and less PV, are simulated: the program knows no losses and no tap steps of the controls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from g2g_opt.batch.operated_series import SetPoint
+from solvers.siting.problem import Placement, SitingPlan
+from studies.pv_datacenter_siting.case import SitingCase, make_case
+from studies.pv_datacenter_siting.days import Day, with_day
+from studies.pv_datacenter_siting.network import OwnOperation
+from studies.pv_datacenter_siting.operated_year import OperatedYear, operate_year
+from studies.pv_datacenter_siting.operation import find_set_points
+from studies.pv_datacenter_siting.other_plans import Comparison, compare_plans
+from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose, with_plan
+
+Known = Sequence[tuple[int, int, int]]
+
+
+@dataclass(frozen=True, eq=False)
+class OperatedProposal:
+    """A plan with its set-points and its year, which it has even if its days refuse it.
+
+    `foresight` is the program with free taps that it began with, if it did: its bound is one on any operation.
+    `compared` are the other plans that it could have been.
+    """
+
+    proposal: Proposal
+    set_points: dict[str, SetPoint]
+    year: OperatedYear
+    foresight: Proposal | None
+    compared: Comparison | None = None
+
+
+def propose_operated(
+    case: SitingCase,
+    start: SitingPlan | None,
+    known: Known,
+    excluded: Sequence[Placement],
+    narrowed: Sequence[Narrowing],
+    report: ProposalReport,
+) -> OperatedProposal:
+    """A plan for the days of `case`; one that another plan under its own controls begins at needs no hindsight."""
+    question, days = case.question, list(case.days)
+    foresight, tried = None, []
+    if start is None or case.network.operated is None:
+        free = make_case(question, case.network.feeder, days)
+        report("with foresight of all taps, for a bound")
+        foresight = propose(free, report, excluded=excluded)
+        start, known = foresight.plan, ()
+    else:
+        tried = [dict(case.network.operated.set_points)]
+    set_points = find_set_points(case, start, tried, report)
+    year = operate_year(case, start, set_points)
+    n_days_first, plan = len(days), start
+    n_more = question.days_added_max * (1 if len(question.levels) == 1 else 2)
+    best: OperatedProposal | None = None
+    while True:
+        before = days
+        days = _with_worst_day(case, days, year, n_days_first + n_more)
+        if best is not None and days is before:
+            break
+        operated = OwnOperation(set_points, year.begins(days))
+        own = make_case(question, case.network.feeder, days, operated)
+        proposal = propose(own, report, start=bare_plan(plan, own), known=known, excluded=excluded, narrowed=narrowed)
+        if best is not None:
+            proposal = replace(proposal, before=best.proposal)
+        plan, known = proposal.plan, proposal.best.solution.generated
+        year = operate_year(own, plan, set_points)
+        best = OperatedProposal(_begun_where(proposal, year), set_points, year, foresight)
+        if not year.n_hours_broken or not proposal.holds:
+            break
+        report(f"{year.n_hours_broken} hours of the year break a limit")
+    return _cheaper(best, excluded, report)
+
+
+def _cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: ProposalReport) -> OperatedProposal:
+    """What holds, or another plan whose operation costs less and which holds as well, with set-points of its own."""
+    case, plan = found.proposal.case, found.proposal.plan
+    if found.year.n_hours_broken or not found.proposal.holds:
+        return found
+    compared = compare_plans(case, plan, found.set_points, report)
+    found, other = replace(found, compared=compared), compared.chosen
+    if other is plan or other.placement() in excluded:
+        return found
+    set_points = find_set_points(case, other, [found.set_points], report)
+    year = operate_year(case, other, set_points)
+    if year.n_hours_broken:
+        set_points, year = found.set_points, operate_year(case, other, found.set_points)
+    operated = replace(case, network=replace(case.network, operated=OwnOperation(set_points, year.begins(case.days))))
+    proposal = with_plan(found.proposal, operated, other)
+    if year.n_hours_broken or not proposal.holds:
+        return found
+    return replace(found, proposal=proposal, set_points=set_points, year=year)
+
+
+def _with_worst_day(case: SitingCase, days: list[Day], year: OperatedYear, n_max: int) -> list[Day]:
+    """The days and the one that breaks most in the year, unless it is among them or there are as many as may be."""
+    if not year.n_hours_broken or len(days) >= n_max:
+        return days
+    day, utilisation = year.worst_day()
+    if (day, utilisation) in {(one.index, one.utilisation) for one in days}:
+        return days
+    return with_day(days, case.question.hourly(), day, utilisation)
+
+
+def bare_plan(plan: SitingPlan, case: SitingCase) -> SitingPlan:
+    """What a plan builds, for the points of a case whose controls decide the taps."""
+    nothing = np.zeros((case.pv.n, case.network.sun.size))
+    none = np.zeros(case.pv.n)
+    taps = np.zeros((0, len(case.calendar.slot_day)), dtype=np.int64)
+    return SitingPlan(plan.pv_kw, plan.site_bus, plan.site_kw, taps, nothing, none, none, nothing)
+
+
+def _begun_where(proposal: Proposal, year: OperatedYear) -> Proposal:
+    """The proposal with its days begun where its own year leaves the controls."""
+    case = proposal.case
+    operated = case.network.operated
+    assert operated is not None
+    network = replace(case.network, operated=replace(operated, begins=year.begins(case.days)))
+    return replace(proposal, case=replace(case, network=network))

@@ -1,0 +1,100 @@
+"""What the answer says of a plan's operation: its money over the year, and what foresight would be worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from g2g_opt.batch.operated_series import SetPoint
+from studies.pv_datacenter_siting.operated_year import AS_IT_IS, SET_POINTS_ALONE
+from studies.pv_datacenter_siting.operation import set_points_in_words
+from studies.pv_datacenter_siting.operation_rows import OperationRow, OtherPlanRow, SetPointRow
+from studies.pv_datacenter_siting.question import SitingQuestion
+from studies.pv_datacenter_siting.rows import PlanRow
+
+
+def money_words(
+    question: SitingQuestion, row: PlanRow, operation: Sequence[OperationRow], held: Sequence[SetPointRow]
+) -> str:
+    """How regulators are set, and what the simulated year costs against the feeder as it is."""
+    words = ""
+    if held:
+        own = {one.regulator: SetPoint(one.own_vreg_v, one.own_band_v, one.own_r_v, one.own_x_v) for one in held}
+        chosen = {one.regulator: SetPoint(one.vreg_v, one.band_v, one.r_v, one.x_v) for one in held}
+        changed = "as they are" if own == chosen else set_points_in_words(own, chosen)
+        words += f"; let regulators act by their own controls, set {changed}"
+    plan, *_ = operation
+    base = next(one for one in operation if one.what == AS_IT_IS)
+    alone = next(one for one in operation if one.what == SET_POINTS_ALONE)
+    what = f"earns {-row.cost:,.0f}" if row.cost <= 0.0 else f"costs {row.cost:,.0f}"
+    full = "" if plan.utilisation is None else f", with sites at {100 * plan.utilisation:.3g} % of their sizes"
+    parts = []
+    if row.pv_kw:
+        parts.append(f"PV earns {-row.cost_pv_energy - row.cost_pv_investment:,.0f} $ after its investment")
+    if row.cost_site_value:
+        parts.append(f"sites are worth {-row.cost_site_value:,.0f} $")
+    parts.append(
+        f"{plan.tap_steps:,} tap steps in place of {base.tap_steps:,} {_cost(row.cost_switching)}, and losses of "
+        f"{plan.losses_mwh:,.0f} in place of {base.losses_mwh:,.0f} MWh {_cost(row.cost_losses)}"
+    )
+    words += (
+        f". The plan {what} $ a year against the feeder as it is, all of it of the simulated year{full}: "
+        f"{'; '.join(parts)}."
+    )
+    if held and alone.tap_cost + alone.losses_cost != base.tap_cost + base.losses_cost:
+        saved = base.tap_cost + base.losses_cost - alone.tap_cost - alone.losses_cost
+        words += (
+            f" Its set-points alone, with nothing built, would save {saved:,.0f} $ of tap steps and losses"
+            if saved > 0.0
+            else f" Its set-points alone, with nothing built, would cost {-saved:,.0f} $ in tap steps and losses"
+        )
+        words += f" ({alone.n_hours_outside:,} hours outside the limits)." if alone.n_hours_outside else "."
+    if base.n_hours_outside:
+        words += f" The feeder as it is breaks a limit in {base.n_hours_outside:,} hours of the year."
+    return words
+
+
+def _cost(usd: float) -> str:
+    return f"cost {usd:,.0f} $" if usd >= 0.0 else f"save {-usd:,.0f} $"
+
+
+def others_words(others: Sequence[OtherPlanRow]) -> str:
+    """What else was simulated, and by how much it costs more."""
+    if not others:
+        return ""
+    taken, *rest = others
+    words = (
+        f" {taken.n_simulated:,} other plans (its sizes at other buses, and less PV) were simulated on days of the year"
+    )
+    if not rest:
+        return f"{words}."
+    told = []
+    for one in rest[:3]:
+        where = "; ".join(part for part in (one.pv and f"PV at {one.pv}", one.sites) if part) or "nothing built"
+        outside = ", outside limits" if one.over_pu_h > taken.over_pu_h else ""
+        told.append(f"{where} ({one.cost_more:+,.0f} $ a year{outside})")
+    return f"{words}, {len(rest)} of them through the year under the same set-points: {'; '.join(told)}."
+
+
+def foresight_words(row: PlanRow) -> str:
+    """How far a plan is behind the bound of a program that knows every hour's taps."""
+    if row.foresight_bound is None or row.foresight_loss is None:
+        return ""
+    value = abs(row.foresight_bound)
+    share = f" ({100 * row.foresight_loss / value:.1f} % of it)" if value > 1.0 else ""
+    bound = f"earns more than {-row.foresight_bound:,.0f}" if row.foresight_bound < 0.0 else (
+        f"costs less than {row.foresight_bound:,.0f}"
+    )  # fmt: skip
+    return (
+        f" With foresight of every slot's taps no plan {bound} $ a year on the representative days, all tap steps "
+        f"within days counted and losses not: this operation is {row.foresight_loss:,.0f} $ behind that bound{share}, "
+        f"{row.cost_tap_steps:,.0f} $ of it tap steps."
+    )
+
+
+def error_of_days(row: PlanRow) -> str:
+    """What the representative days make of the year's money."""
+    year = row.cost - row.cost_losses - row.cost_switching
+    return (
+        f"the representative days, corrected to the year's energy, are {row.cost_by_days - year:+,.0f} $ off the year "
+        "without tap steps and losses, of which they know nothing; the money told is the year's"
+    )

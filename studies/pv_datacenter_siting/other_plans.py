@@ -1,0 +1,104 @@
+"""Other plans than the program's: its sizes at other buses, and less PV, by what their operation costs.
+
+The program knows neither losses nor what the controls' tap steps cost, and to it most placements cost the same. Those
+that it cannot tell apart are simulated under the controls over days that stand for the year, the best of them over the
+year itself. Of those that hold, least cost with losses and tap steps is the plan; where costs differ by less than the
+gap that is asked for, most margin to the voltage limits decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+
+from g2g_opt.batch.operated_series import SetPoint
+from solvers.siting.problem import SitingPlan
+from studies.pv_datacenter_siting.case import SitingCase
+from studies.pv_datacenter_siting.network import SitingNetwork
+from studies.pv_datacenter_siting.operation import OperationWorth, network_of_search, question_ends, worth_of
+from studies.pv_datacenter_siting.ties import moved_plans
+from studies.pv_datacenter_siting.year_network import network_over_days
+
+# Shares of PV that are tried.
+_SHARES = (0.75, 0.5, 0.25, 0.0)
+# How many plans are taken through the year besides the program's, and told of.
+_FINALISTS = 4
+# Costs ($) below which a difference is none.
+_EQUAL_USD = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedPlan:
+    """A plan with what its year comes to under the same set-points as others."""
+
+    plan: SitingPlan
+    worth: OperationWorth
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The plans that were taken through the year, the chosen one first, and how many were simulated on fewer days."""
+
+    plans: tuple[ComparedPlan, ...]
+    n_simulated: int
+
+    @property
+    def chosen(self) -> SitingPlan:
+        """The plan."""
+        return self.plans[0].plan
+
+
+def compare_plans(
+    case: SitingCase, plan: SitingPlan, set_points: Mapping[str, SetPoint], report: Callable[[str], None]
+) -> Comparison:
+    """The plan and others that it could be; placements with the fewest moves, as many as the question lists ties."""
+    moved = [other for _, other in islice(moved_plans(case, plan), case.question.n_ties)]
+    network, n_days = network_of_search(case, plan)
+    placed = _ranked(case, network, [plan, *moved], set_points, n_days)
+    smaller = [one for other in (plan, *placed[:_FINALISTS]) for one in _smaller(case, other)]
+    ranked = _ranked(case, network, [*placed[:_FINALISTS], *smaller], set_points, n_days)
+    candidates = [plan, *(one for one in _distinct(ranked) if one is not plan)][: _FINALISTS + 1]
+    n_simulated = len(moved) + len(smaller)
+    report(f"{n_simulated} other plans simulated, {len(candidates) - 1} of them over the year")
+    worth = worth_of(
+        case, network_over_days(case, None), [(one, set_points) for one in candidates], None, case.question.levels
+    )
+    compared = [ComparedPlan(one, of_one) for one, of_one in zip(candidates, worth, strict=True)]
+    least = min(one.worth.rank for one in compared)
+    within = max(case.question.mip_gap * abs(least[1]), _EQUAL_USD)
+    alike = [one for one in compared if one.worth.over_pu_h <= least[0] and one.worth.cost <= least[1] + within]
+    chosen = max(alike, key=lambda one: (round(one.worth.margin_pu, 6), one is compared[0]))
+    others = sorted((one for one in compared if one is not chosen), key=lambda one: one.worth.rank)
+    return Comparison((chosen, *others), n_simulated)
+
+
+def _ranked(
+    case: SitingCase,
+    network: SitingNetwork,
+    plans: Sequence[SitingPlan],
+    set_points: Mapping[str, SetPoint],
+    n_days: int,
+) -> list[SitingPlan]:
+    """Plans, the best first."""
+    worth = worth_of(case, network, [(one, set_points) for one in plans], n_days, question_ends(case))
+    return [plans[k] for k in sorted(range(len(plans)), key=lambda k: worth[k].rank)]
+
+
+def _smaller(case: SitingCase, plan: SitingPlan) -> Iterator[SitingPlan]:
+    """The plan with less PV; plants below the least size are not built."""
+    if not plan.pv_kw.any():
+        return
+    for share in _SHARES:
+        size = share * plan.pv_kw
+        yield replace(plan, pv_kw=np.where(size >= case.pv.size_min_kw, size, 0.0))
+
+
+def _distinct(plans: Sequence[SitingPlan]) -> list[SitingPlan]:
+    """Plans without those that build the same as one before."""
+    seen: dict[tuple[bytes, bytes, bytes], SitingPlan] = {}
+    for plan in plans:
+        seen.setdefault((plan.pv_kw.tobytes(), plan.site_bus.tobytes(), plan.site_kw.tobytes()), plan)
+    return list(seen.values())

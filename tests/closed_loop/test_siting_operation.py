@@ -1,0 +1,196 @@
+"""A siting plan whose regulators act by their own controls: one operation in the program, the year and the money.
+
+What is handed over is run again by a script that knows nothing of ours (`replay_of_plans`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from replay_of_plans import cost_of_plan, replay
+
+from g2g_opt.batch.own_controls import Standing
+from g2g_opt.errors import InputError
+from g2g_opt.hourly_profile import load_profile
+from solvers.siting.problem import excess, predict
+from studies.pv_datacenter_siting.hand_over import hand_over_texts
+from studies.pv_datacenter_siting.network import operation_of
+from studies.pv_datacenter_siting.operated_year import AS_IT_IS, operate_year
+from studies.pv_datacenter_siting.operation import banks, nudged, uniform
+from studies.pv_datacenter_siting.operation_rows import OperationRow
+from studies.pv_datacenter_siting.rows import PlanRow
+from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
+from studies.pv_datacenter_siting.study import SitingStudy
+from studies.pv_datacenter_siting.verdicts import judged_plans
+from studies.shared.site_choices import ServedModel, SiteChoice
+from studies.shared.task import TaskResult, gather
+from studies.shared.typed_rows import gather_as
+
+SITE = SiteChoice("east", (ServedModel("Llama-3.1-70B-Instruct", n_gpus=1600),), candidates=("671", "680"))
+STUDY = SitingStudy(
+    feeder="ieee13",
+    mode="joint",
+    pv_buses=("632", "675"),
+    pv_count=1,
+    pv_size_max_kw=800.0,
+    switch_cost=0.05,  # so that wide bands are not all that counts
+    sites=(SITE,),
+    n_windows=1,
+    n_ties=3,
+)
+
+
+@cache
+def run(study: SitingStudy) -> tuple[TaskResult, ...]:
+    results: list[TaskResult] = []
+    for stage in study.stages:
+        for task in study.tasks(stage, tuple(results)):
+            results.append(TaskResult(task, study.run(task, lambda share, words: None)))
+    return tuple(results)
+
+
+def best() -> PlanRow:
+    (plan,) = [one for one in judged_plans(STUDY, run(STUDY)) if one.held]
+    return plan.row
+
+
+def operation() -> list[OperationRow]:
+    return [row for row in gather_as(run(STUDY), "operation", OperationRow) if row.plan == best().plan]
+
+
+def test_the_plan_holds_over_the_year_at_every_level_of_utilisation() -> None:
+    years = [row for row in operation() if row.what == "the plan"]
+    assert [row.utilisation for row in years] == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert all(row.n_hours_outside == 0 for row in years)
+    assert not [row for row in gather(run(STUDY), "year_hours") if row["plan"] == best().plan]
+    answer = STUDY.conclude(run(STUDY)).answer
+    assert "Over all 8,760 hours of the year it breaks no limit with sites at 100 %, 75 %, 50 %, 25 %, 0 %" in answer
+
+
+def test_the_money_is_that_of_the_simulated_year() -> None:
+    """By hand from the year's tap steps, losses and sun."""
+    row, (plan, *_) = best(), operation()
+    base = next(one for one in operation() if one.what == AS_IT_IS)
+    sun = np.array(load_profile(STUDY.profile).generation_share)
+    assert row.cost_pv_energy == pytest.approx(-STUDY.price_per_kwh * row.pv_kw * sun.sum(), rel=1e-9)
+    assert row.cost_pv_investment == pytest.approx(STUDY.pv_cost_per_kw * row.pv_kw)
+    assert row.cost_switching == pytest.approx(STUDY.switch_cost * (plan.tap_steps - base.tap_steps))
+    assert row.cost_losses == pytest.approx(1e3 * STUDY.price_per_kwh * (plan.losses_mwh - base.losses_mwh))
+    assert row.cost == pytest.approx(sum(row.cost_parts.values()))
+    assert plan.tap_steps > 0
+    assert row.foresight_bound is not None
+    assert row.foresight_loss is not None
+    assert row.foresight_loss >= -1e-6  # it is a bound
+    built = row.cost_pv_energy + row.cost_pv_investment
+    assert row.foresight_loss == pytest.approx(built + plan.tap_cost - row.foresight_bound, abs=1e-6)
+
+
+def test_an_independent_script_comes_to_the_same(tmp_path: Path) -> None:
+    """The first days of the year, at levels of utilisation that were simulated, and one that was not."""
+    for name, text in hand_over_texts(STUDY, best(), operation()).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    folder, n_hours = tmp_path / "plan", 24 * 8
+    case, plan = read_plan(STUDY, STUDY.load_feeder(), best().json)
+    assert case.network.operated is not None
+    year = operate_year(case, plan, case.network.operated.set_points)
+    for level in (1.0, 0.5, 0.0):
+        one = replay(folder, level, n_hours=n_hours)
+        k = year.levels.index(level)
+        assert one.hours_outside == 0
+        assert one.tap_steps == year.steps[k, :n_hours].sum()
+        assert one.losses_kwh == pytest.approx(year.series.losses_kw[k, :n_hours].sum(), rel=1e-6)
+        voltages = year.simulated.g[: year.network.n_voltages, k * 8760 : k * 8760 + n_hours]
+        assert one.lowest_pu == pytest.approx(voltages.min(), abs=1e-6)
+        assert one.highest_pu == pytest.approx(voltages.max(), abs=1e-6)
+    assert replay(folder, 0.9, n_hours=n_hours).hours_outside == 0
+    # Half of PV that the plan does not have would not go unnoticed.
+    without = replay(folder, 0.0, with_plan=False, n_hours=n_hours)
+    said = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    full = replay(folder, 1.0, n_hours=n_hours)
+    sun = np.array(load_profile(STUDY.profile).generation_share)[:n_hours].sum()
+    assert full.pv_kwh == pytest.approx(best().pv_kw * sun, rel=1e-9)
+    money = STUDY.price_per_kwh * (full.losses_kwh - without.losses_kwh - full.pv_kwh)
+    money += said["unit_costs"]["tap_step"] * (full.tap_steps - without.tap_steps) + 200.0 * best().pv_kw
+    assert cost_of_plan(folder, full, without) == pytest.approx(money)
+
+
+def test_the_days_of_the_program_are_under_the_same_controls() -> None:
+    feeder = STUDY.load_feeder()
+    case, plan = read_plan(STUDY, feeder, best().json)
+    assert dump_plan(case, plan) == best().json
+    network = case.network
+    assert network.operated is not None
+    assert not network.regulators
+    simulated = network.simulate(plan)
+    assert excess(simulated.g, *network.limit_rows()).max() == 0.0
+    assert simulated.taps_pu is not None
+    # Linear rows are exact at the plan, with the taps where the controls are, none of them decided.
+    rows = network.linearize(plan, simulated, np.zeros_like(simulated.g))
+    assert rows.tap.shape[1] == 0
+    assert np.abs(predict(case.problem(rows), plan) - simulated.g).max() < 1e-9
+    # Several plans at once are what each is alone.
+    other = replace(plan, pv_kw=plan.pv_kw[::-1].copy())
+    both = network.simulate_each([other, plan])
+    assert np.abs(both[1].g - simulated.g).max() < 1e-7
+    assert np.abs(both[0].g - network.simulate(other).g).max() < 1e-7
+    for window in gather(run(STUDY), "windows"):
+        assert window["difference_pu"] < 1e-6
+
+
+def test_banks_whose_times_are_infinite_are_stored() -> None:
+    case, plan = read_plan(STUDY, STUDY.load_feeder(), best().json)
+    operated = case.network.operated
+    assert operated is not None
+    begins = (Standing((1.0, 1.0125, 0.9875), (0.0,) * 6, (math.inf, 1.0)),) * len(case.days)
+    changed = replace(case, network=replace(case.network, operated=replace(operated, begins=begins)))
+    read, _ = read_plan(STUDY, STUDY.load_feeder(), dump_plan(changed, plan))
+    assert read.network.operated is not None
+    assert read.network.operated.begins == begins
+    assert read.network.operated.set_points == operated.set_points
+
+
+def test_what_else_was_simulated_costs_more_or_has_less_margin() -> None:
+    others = [row for row in gather(run(STUDY), "others") if row["plan"] == best().plan]
+    taken, *rest = others
+    assert taken["taken"]
+    assert rest
+    assert not any(row["taken"] for row in rest)
+    # Within the gap the one with the most margin is taken, so that another may cost as much less.
+    within = max(STUDY.mip_gap * abs(best().cost), 500.0)
+    for row in rest:
+        assert row["over_pu_h"] > 0.0 or row["cost_more"] > -within
+
+
+def test_set_points_that_are_tried() -> None:
+    own = operation_of(STUDY.load_feeder(), "normal").set_points()
+    assert len(banks(own)) == 1
+    tried = uniform(own)
+    assert own in tried
+    assert {one["creg1a"].band_v for one in tried} == {2.0, 3.0, 4.0, 6.0, 8.0}
+    assert any(not one["creg1a"].r_v for one in tried)
+    moved = nudged(own, ("creg1a",), -1.0, 1.0)
+    assert moved["creg1a"] == replace(
+        own["creg1a"], vreg_v=own["creg1a"].vreg_v - 1.0, band_v=own["creg1a"].band_v + 1.0
+    )
+    assert moved["creg1b"] == own["creg1b"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"utilisation": (0.6, 0.4)}, "utilisation range"),
+        ({"utilisation": (0.0, 0.0)}, "utilisation range"),
+        ({"year_check": False}, "--taps optimised"),
+        ({"storage": {"power_max_kw": 1.0, "energy_max_kwh": 1.0}}, "--taps optimised"),
+    ],
+)
+def test_what_an_operation_cannot_be_asked(changed: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        replace(STUDY, **changed).check()  # type: ignore[arg-type]

@@ -1,0 +1,88 @@
+"""Hours in a row under the circuit's own controls, days side by side: equal to OpenDSS, which runs them one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from g2g_opt.batch.operated_series import FeederOperation, SetPoints
+from g2g_opt.batch.operating_points import Unit
+from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
+from g2g_opt.feeder import Feeder
+from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.hourly_profile import load_profile
+
+N_DAYS = 6
+
+
+def hours() -> tuple[np.ndarray, np.ndarray]:
+    """Own load and sun of some summer days."""
+    profile = load_profile("hudson_valley_2018")
+    first = 24 * 170
+    rows = slice(first, first + 24 * N_DAYS)
+    return np.array(profile.load_share)[rows], np.array(profile.generation_share)[rows]
+
+
+def opendss(
+    feeder: Feeder, set_points: SetPoints, bus: str, kw: np.ndarray, load: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Taps (step, regulator), voltages (step, node) and losses (kW) of the same hours one after the other."""
+    edits = [f"RegControl.{n}.vreg={p.vreg_v} band={p.band_v} R={p.r_v} X={p.x_v}" for n, p in set_points.items()]
+    setup = OpenDSSGrid(feeder=feeder, dss_controls=True).setup
+    circuit = Circuit(
+        [*setup.commands(), *edits], tolerance=1e-10, max_iterations=500, regulator_control_dt_s=SETTLED_DT_S
+    )
+    places = [circuit.add_injection(f"unit_{p}", bus, (p,), feeder.bus(bus).kv_ln, (0.8, 1.2)) for p in (1, 2, 3)]
+    circuit.finish()
+    taps, voltages, losses = [], [], []
+    for of_hour, share in zip(kw, load, strict=True):
+        circuit.injection_kw[places] = of_hour / 3.0
+        circuit.set_load_share(float(share))
+        circuit.solve()
+        taps.append([circuit.tap(feeder.regulator(name)) for name in feeder.regulators])
+        voltages.append(np.abs(circuit.node_voltages()) / circuit.node_base_v)
+        losses.append(circuit.losses_kw())
+    order = [circuit.node_index[node] for node in FeederOperation(feeder).nodes]
+    return np.array(taps), np.array(voltages)[:, order], np.array(losses)
+
+
+@pytest.mark.parametrize(("feeder", "bus"), [("ieee13", "671"), ("ieee34", "844")])
+def test_days_side_by_side_are_the_hours_one_after_the_other(feeder: str, bus: str) -> None:
+    """Two chains with set-points and power of their own, in one batch."""
+    found = Feeder.load(feeder)
+    operation = FeederOperation(found)
+    own = {name: replace(p, band_v=1.0) for name, p in operation.set_points().items()}
+    other = {n: replace(p, vreg_v=p.vreg_v - 1.5, band_v=1.2, r_v=p.r_v / 2.0, x_v=p.x_v / 2.0) for n, p in own.items()}
+    load, sun = hours()
+    peak = 3000.0 if feeder == "ieee13" else 800.0
+    kw = peak * np.stack([-sun, 0.4 + 0.6 * (np.arange(len(sun)) % 7 < 3)])
+    series = operation.run([Unit(bus)], kw[None], load, [own, other])
+    assert series.solved.all()
+    assert not series.restless.any()
+    n_nodes = len(operation.nodes)
+    for chain, set_points in enumerate((own, other)):
+        taps, voltages, losses = opendss(found, set_points, bus, kw[chain], load)
+        assert np.abs(series.taps_pu[chain] - taps).max() < 1e-9
+        assert np.abs(series.rows[:n_nodes, chain].T - voltages).max() < 1e-6
+        assert np.abs(series.losses_kw[chain] - losses).max() < 1e-3
+        steps = np.rint(np.abs(np.diff(taps, axis=0)) / operation.step_pu).sum()
+        assert series.tap_steps(operation.step_pu)[chain].sum() == steps
+        assert steps >= 2
+
+
+def test_days_begin_where_they_are_told_to_and_keep_what_is_wanted() -> None:
+    operation = FeederOperation(Feeder.load("ieee13"))
+    load, sun = hours()
+    kw = (-500.0 * sun)[None, None]
+    whole = operation.run([Unit("675")], kw, load, [{}])
+    days = operation.run(
+        [Unit("675")], kw, load, [{}], begins=whole.begins, reduce=lambda voltage, loading: voltage.max(axis=0)[None]
+    )
+    assert (days.taps_pu == whole.taps_pu).all()
+    assert np.abs(days.rows[0] - whole.rows[: len(operation.nodes)].max(axis=0)).max() < 1e-7
+    alone = operation.run([Unit("675")], kw, load, [{}], begins=[[operation.start] * N_DAYS])
+    assert (alone.taps_pu[:, :24] == whole.taps_pu[:, :24]).all()
+    # Days that do not follow each other make no tap steps at midnight.
+    assert (alone.tap_steps(operation.step_pu, within_days_of=24)[:, ::24] == 0).all()

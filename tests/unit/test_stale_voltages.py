@@ -1,0 +1,63 @@
+"""Voltages of a batch that are too old: column by column what a single run takes for them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from g2g_opt.batch.shown import Shown
+from g2g_opt.batch.stale_voltages import StaleVoltages
+from g2g_opt.channel.lanes import Measured, stale_voltage_pu
+from g2g_opt.communication import StaleSignal
+
+N_STEPS, N_NODES = 60, 3
+
+
+def lane(arrives_after: list[int], age_max_s: float) -> Measured:
+    """A measurement in every step of 2 s, of which that of step k is there after so many steps (0: never)."""
+    tick = np.zeros(N_STEPS, dtype=np.int64)
+    shown_at = np.full(N_STEPS, -1)
+    for k, wait in enumerate(arrives_after):
+        if wait and k + wait < N_STEPS:
+            tick[k + wait :] = np.maximum(tick[k + wait :], k)
+    fresh = np.flatnonzero(np.diff(tick, prepend=-1))
+    shown_at[tick[fresh]] = fresh
+    before = np.array([max((t for t in tick[: k + 1] if t < tick[k]), default=-1) for k in range(N_STEPS)])
+    age_s = 2.0 * (np.arange(N_STEPS) - tick)
+    return Measured(tick, before, shown_at, age_s, age_s > age_max_s)
+
+
+def test_columns_are_shown_and_taken_as_a_single_run_does() -> None:
+    draws = np.random.default_rng(5)
+    signals = [StaleSignal(rule, 3.0, 0.01) for rule in ("hold", "bound", "predict", "silence", "predict")]  # type: ignore[arg-type]
+    lanes = [lane(draws.integers(0, 9, N_STEPS).tolist(), signal.age_max_s) for signal in signals]
+    measured = draws.uniform(0.9, 1.1, (N_STEPS, N_NODES, len(lanes)))
+    shown = Shown(np.array([one.shown_at for one in lanes]).T)
+    stale = StaleVoltages(lanes, signals, 2.0 * np.arange(N_STEPS))
+    arrived, n_stale = measured[0], 0
+    for step in range(N_STEPS):
+        stale.keep(step, arrived)
+        (arrived,) = shown.update(step, [measured[step]])
+        taken = stale.taken(step, arrived)
+        for c, (one, signal) in enumerate(zip(lanes, signals, strict=True)):
+            held = measured[one.tick[step], :, c]
+            np.testing.assert_array_equal(arrived[:, c], held)
+            expected = held
+            if one.stale[step]:
+                n_stale += 1
+                before = one.before[step]
+                gap_s = 2.0 * (one.tick[step] - before) if before >= 0 else 0.0
+                expected = stale_voltage_pu(held, measured[max(before, 0), :, c], gap_s, float(one.age_s[step]), signal)
+            np.testing.assert_array_equal(taken[:, c], expected)
+    assert n_stale > 50
+
+
+def test_what_is_seen_at_once_is_not_copied() -> None:
+    shown = Shown(np.arange(4)[:, None] * np.ones((1, 2), dtype=np.int64))
+    now = np.zeros((3, 2))
+    assert shown.update(0, [now])[0] is now
+
+
+@pytest.mark.parametrize("rule", ["hold", "silence"])
+def test_nothing_is_wanted_of_rules_that_take_the_last_voltages(rule: str) -> None:
+    assert not StaleVoltages.wanted([StaleSignal(rule)])  # type: ignore[arg-type]
