@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import betaincinv
-
 from solvers.outcome import SolverError
 
 
@@ -23,6 +21,9 @@ def lower_bound(successes: int, trials: int, confidence: float) -> float:
     _check_share("confidence", confidence)
     if successes == 0:
         return 0.0
+    # Only where it is needed: importing it takes as long as numpy.
+    from scipy.special import betaincinv
+
     return float(betaincinv(successes, trials - successes + 1, 1.0 - confidence))
 
 

@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import highspy
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from solvers.outcome import SolveReport, SolverError, SolveStatus
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Floats = NDArray[np.float64]
 
@@ -75,6 +78,8 @@ def solve_linear_program(
     problem: LinearProgram, *, time_limit_s: float = 60.0, mip_gap: float = 1e-6, seed: int = 0, threads: int = 1
 ) -> tuple[Floats | None, SolveReport]:
     """The best x found (None if there is none) and the report."""
+    from scipy.sparse import csr_matrix
+
     sparse = SparseProgram(
         problem.cost,
         csr_matrix(problem.matrix),

@@ -96,7 +96,8 @@ class OFOControl(BatchControl):
         fleets.set_batch(self._row, now.batch)
         if self._duals.outside.any():
             exhausted = self._duals.outside[now.column] & np.logical_and.reduceat(now.at_best, self._first)
-            fleets.count_exhausted([f for f in self._fleet[exhausted] if grids.failure[fleets.slot[f]] is None])
+            if exhausted.any():
+                fleets.count_exhausted(self._fleet[exhausted & ~grids.has_failed[self._slot]])
 
 
 def _join(parts: Sequence[OFORows]) -> OFORows:

@@ -345,7 +345,7 @@ class SeenGrids:
             grids.setups,
             grids.slopes,
         )
-        self.time_s, self.failure = grids.time_s, grids.failure
+        self.time_s, self.failure, self.has_failed = grids.time_s, grids.failure, grids.has_failed
 
     @property
     def voltage_pu(self) -> Floats:

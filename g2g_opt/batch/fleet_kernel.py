@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.compiled.kernel import inner, kernel
-from g2g_opt.compiled.records import Floats1, Floats2, Floats3, Ints1, Ints2, Ints3, reader
-from g2g_opt.datacenter.fleet import rank_place, server_power_w
+from g2g_opt.compiled.records import Bools1, Floats1, Floats2, Floats3, Ints1, Ints2, part, reader
+from g2g_opt.datacenter.fleet import claim_servers, rank_place, server_power_w
 from g2g_opt.datacenter.observe import clt_itl_s
 from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS
 
@@ -51,10 +51,8 @@ class ServerTable(NamedTuple):
 class StretchTable(NamedTuple):
     """Steps laid out ahead. Few replicas draw from `uniforms` and `normals_few` (few_stream, step, replica)."""
 
-    replicas: Ints2  # (step, row)
-    servers: Ints3  # (step, row, phase)
-    low: Ints3  # first rank
-    standing_w: Floats3  # (step, fleet, phase)
+    wanted: Ints2  # (step, row): replicas
+    standing_w: Floats2  # (step, fleet), each phase
     noise: Floats3  # (step, row, phase)
     latency: Floats2  # (step, row)
     few_stream: Ints1  # (row,)
@@ -62,14 +60,39 @@ class StretchTable(NamedTuple):
     normals_few: Floats3
 
 
-class SumWork(NamedTuple):
-    """Room for sums: members of every (template, pool) pair as a list, and running sums over ranks."""
+class ClaimTable(NamedTuple):
+    """What fleets claim of their pools' servers, worked out anew only where the wanted replicas change.
 
-    head: Ints1  # (template x pool,), -1 between steps
-    following: Ints1  # (row x phase,)
+    `until` (fleet,) is the place in the stretch up to which they stay the same.
+    """
+
+    first_row: Ints1  # (fleet + 1,)
+    pool_servers: Ints2  # (fleet, phase)
+    gpus_per_replica: Ints1  # (row,)
+    wanted: Ints1  # (row,): those that the claims are for; -1: none yet
+    until: Ints1
+    servers: Ints2  # (row, phase)
+    low: Ints2  # first rank
+    replicas: Ints1  # that run
+    free: Ints1  # (3,), room
+
+
+class SumTable(NamedTuple):
+    """Sums over servers, worked out for several steps at a time while a row keeps its servers and its template.
+
+    A member is a row and a phase, 3 row + phase. `until` (member,) is the place in the stretch up to which its sums are
+    known: in `ahead` (place modulo its length, member) where it `moves`, else as they are in `total` and `square`.
+    """
+
+    until: Ints1
+    moves: Bools1
+    ahead: Floats2
+    ahead_square: Floats2
+    head: Ints1  # (template x pool,): members of every pair as a list, -1 between steps
+    following: Ints1
     codes: Ints1
-    running: Floats1
-    running_square: Floats1
+    running: Floats2  # (rank, place)
+    running_square: Floats2
 
 
 class FleetStep(NamedTuple):
@@ -86,7 +109,8 @@ class FleetStep(NamedTuple):
     sizes: SizeTable
     servers: ServerTable
     stretch: StretchTable
-    work: SumWork
+    claims: ClaimTable
+    sums: SumTable
     commanded: Ints1
     place: Ints1
     batch: Ints1
@@ -100,56 +124,117 @@ _read_step = reader(FleetStep)
 
 
 @inner
+def _claim_again(f: FleetStep, fleet: int, k: int) -> None:
+    """Servers of a fleet's rows for what they want in a step, and how long they want it."""
+    c, wanted = f.claims, f.stretch.wanted
+    begin, end = c.first_row[fleet], c.first_row[fleet + 1]
+    changed = False
+    for r in range(begin, end):
+        changed |= c.wanted[r] != wanted[k, r]
+    until, same = k + 1, True
+    while until < len(wanted):
+        for r in range(begin, end):
+            same = same and wanted[until, r] == wanted[k, r]
+        if not same:
+            break
+        until += 1
+    c.until[fleet] = until
+    for member in range(3 * begin, 3 * end):
+        f.sums.until[member] = 0
+    if not changed:
+        return
+    for phase in range(3):
+        c.free[phase] = c.pool_servers[fleet, phase]
+    for r in range(begin, end):
+        c.wanted[r] = wanted[k, r]
+        n_gpus = c.wanted[r] * c.gpus_per_replica[r]
+        n_servers = (n_gpus + f.gpus[r] - 1) // f.gpus[r]
+        for phase in range(3):
+            c.servers[r, phase] = 0
+            c.low[r, phase] = c.pool_servers[fleet, phase] - c.free[phase]
+        claim_servers(n_servers, c.free, c.servers[r])
+        c.replicas[r] = n_servers * f.gpus[r] // c.gpus_per_replica[r]
+
+
+@inner
 def _sum_servers(f: FleetStep, k: int, step: int) -> None:
     """Sums over servers of a_r T(t), and of its square, into `total` and `square` (row, phase)."""
-    servers, work, n_pools = f.servers, f.work, len(f.pool_begin)
+    servers, sums, claims, n_pools, n_ahead = f.servers, f.sums, f.claims, len(f.pool_begin), f.sums.ahead.shape[0]
     n_codes = 0
     for r in range(len(f.fleet)):
-        template = f.sizes.template[f.place[r]]
-        flat = servers.template_length[template] == 1
         for phase in range(3):
-            count, low = f.stretch.servers[k, r, phase], f.stretch.low[k, r, phase]
+            member = 3 * r + phase
+            if sums.until[member] > k:
+                if sums.moves[member]:
+                    f.total[r, phase] = sums.ahead[k % n_ahead, member]
+                    f.square[r, phase] = sums.ahead_square[k % n_ahead, member]
+                continue
+            template, count, low = f.sizes.template[f.place[r]], claims.servers[r, phase], claims.low[r, phase]
+            sums.until[member], sums.moves[member] = claims.until[f.fleet[r]], False
             f.total[r, phase] = 0.0
             f.square[r, phase] = 0.0
             if count == 0:
                 continue
-            if flat:
+            if servers.template_length[template] == 1:
                 a = f.pool_begin[f.pool[r, phase]] + low
                 w = servers.templates_w[servers.template_begin[template]]
                 f.total[r, phase] = w * (servers.amplitude_sum[a + count] - servers.amplitude_sum[a])
                 f.square[r, phase] = w * w * (servers.square_sum[a + count] - servers.square_sum[a])
                 continue
             code = template * n_pools + f.pool[r, phase]
-            if work.head[code] < 0:
-                work.codes[n_codes] = code
+            if sums.head[code] < 0:
+                sums.codes[n_codes] = code
                 n_codes += 1
-            work.following[3 * r + phase] = work.head[code]
-            work.head[code] = 3 * r + phase
-    running, running_square = work.running, work.running_square
+            sums.following[member] = sums.head[code]
+            sums.head[code] = member
     for i in range(n_codes):
-        code = work.codes[i]
-        template, pool = code // n_pools, f.pool_begin[code % n_pools]
-        length, begin = servers.template_length[template], servers.template_begin[template]
-        top, member = 0, work.head[code]
+        code = sums.codes[i]
+        n, top, member = n_ahead, 0, sums.head[code]
         while member >= 0:
             r, phase = member // 3, member % 3
-            top = max(top, f.stretch.low[k, r, phase] + f.stretch.servers[k, r, phase])
-            member = work.following[member]
-        now = step % length
-        for r in range(top):
-            each = servers.templates_w[begin + rank_place(servers.offset[pool + r], length, now)]
-            each *= servers.amplitude[pool + r]
-            running[r + 1] = running[r] + each
-            running_square[r + 1] = running_square[r] + each * each
-        member = work.head[code]
+            n = min(n, claims.until[f.fleet[r]] - k)
+            top = max(top, claims.low[r, phase] + claims.servers[r, phase])
+            member = sums.following[member]
+        _run_ahead(f, code // n_pools, f.pool_begin[code % n_pools], top, step, n)
+        running, running_square, member = sums.running, sums.running_square, sums.head[code]
         while member >= 0:
             r, phase = member // 3, member % 3
-            low = f.stretch.low[k, r, phase]
-            high = low + f.stretch.servers[k, r, phase]
-            f.total[r, phase] = running[high] - running[low]
-            f.square[r, phase] = running_square[high] - running_square[low]
-            member = work.following[member]
-        work.head[code] = -1
+            low = claims.low[r, phase]
+            high = low + claims.servers[r, phase]
+            sums.until[member], sums.moves[member] = k + n, True
+            for s in range(n):
+                sums.ahead[(k + s) % n_ahead, member] = running[high, s] - running[low, s]
+                sums.ahead_square[(k + s) % n_ahead, member] = running_square[high, s] - running_square[low, s]
+            f.total[r, phase] = running[high, 0] - running[low, 0]
+            f.square[r, phase] = running_square[high, 0] - running_square[low, 0]
+            member = sums.following[member]
+        sums.head[code] = -1
+
+
+@inner
+def _run_ahead(f: FleetStep, template: int, pool: int, top: int, step: int, n: int) -> None:
+    """Running sums over the first `top` ranks of a pool with one template, for `n` steps from `step` on.
+
+    Every sum is one over the ranks in their order, so that it is the same number however many steps are summed at once.
+    """
+    servers, running, running_square = f.servers, f.sums.running, f.sums.running_square
+    length, begin = servers.template_length[template], servers.template_begin[template]
+    now = step % length
+    for r in range(top):
+        amplitude = servers.amplitude[pool + r]
+        place = rank_place(servers.offset[pool + r], length, now)
+        before, after = running[r], running[r + 1]
+        before_square, after_square = running_square[r], running_square[r + 1]
+        first = 0
+        while first < n:
+            # As far as the template goes before it begins anew.
+            last = min(n, first + length - place)
+            values = part(servers.templates_w, begin + place - first)
+            for s in range(first, last):
+                each = values[s] * amplitude
+                after[s] = before[s] + each
+                after_square[s] = before_square[s] + each * each
+            first, place = last, 0
 
 
 @inner
@@ -168,18 +253,20 @@ def _mean_of_few(f: FleetStep, r: int, k: int, n: int, mixture: int) -> float:
 def advance_fleets(packed: Ints, k: int, step: int) -> None:
     """A step, the k-th of its stretch: batch sizes as commanded, power of every fleet, latency of every row."""
     f = _read_step(packed)
+    for fleet in range(len(f.claims.until)):
+        if f.claims.until[fleet] <= k:
+            _claim_again(f, fleet, k)
+        for phase in range(3):
+            f.power_w[fleet, phase] = f.stretch.standing_w[k, fleet]
+    _sum_servers(f, k, step)
     for r in range(len(f.fleet)):
         f.batch[r] = f.commanded[r]
-    _sum_servers(f, k, step)
-    for fleet in range(f.power_w.shape[0]):
         for phase in range(3):
-            f.power_w[fleet, phase] = f.stretch.standing_w[k, fleet, phase]
-    for r in range(len(f.fleet)):
-        for phase in range(3):
+            noise = f.stretch.noise[k, r, phase] if f.noise_fraction[r] > 0.0 else 0.0
             f.power_w[f.fleet[r], phase] += server_power_w(
-                f.total[r, phase], f.square[r, phase], f.gpus[r], f.noise_fraction[r], f.stretch.noise[k, r, phase]
+                f.total[r, phase], f.square[r, phase], f.gpus[r], f.noise_fraction[r], noise
             )
-        n, place = f.stretch.replicas[k, r], f.place[r]
+        n, place = f.claims.replicas[r], f.place[r]
         mean_s, variance_s2, mixture = f.sizes.mean_s[place], f.sizes.variance_s2[place], f.sizes.mixture[place]
         if n <= 0:
             f.itl_s[r] = np.nan
@@ -207,4 +294,6 @@ def command_sizes(packed: Ints, rows: Ints, sizes: Ints) -> int:
             return int(r)
         f.commanded[r] = size
         f.place[r] = place
+        for phase in range(3):
+            f.sums.until[3 * r + phase] = 0
     return -1

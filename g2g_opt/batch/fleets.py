@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch import fleet_kernel as tables
 from g2g_opt.compiled.records import pack
-from g2g_opt.datacenter.demand import Stretch
-from g2g_opt.datacenter.fleet import first_ranks, sums_before
+from g2g_opt.datacenter.fleet import active_replicas, sums_before
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS
 from g2g_opt.errors import InputError, unknown_name
@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _STRETCH_STEPS = 256
+# Steps that sums over servers are worked out for at a time.
+_AHEAD_STEPS = 32
 
 
 class Fleets:
@@ -54,23 +56,49 @@ class Fleets:
             keys.setdefault((*self.sites[fleet].demand.draws.key, label), len(keys))
             for fleet, label in zip(self.row_fleet.tolist(), self.row_label, strict=True)
         ]
+        numbers: dict[object, int] = {}
+        self._schedules = [numbers.setdefault(site.demand.schedule_key, len(numbers)) for site in self.sites]
         n_fleets = len(self.sites)
         servers, n_pools, longest = self._read_pools()
         self._read_batch_sizes()
+        self._noisy = bool(noise.any())
+        draws_latency = [self._draws_latency[a:b].any() for a, b in pairwise(self.first_row.tolist())]
+        self._draws = (noise > 0.0) | np.array(draws_latency, dtype=np.bool_)
         self._shift = np.zeros(self.n_rows, dtype=np.int64)
         self.itl_s = np.full(self.n_rows, np.nan)
         self._first = self._end = 0
+        self._room = np.empty((2, 0))
         self.power_w = np.zeros((n_fleets, 3))
         self.batch, self.commanded, place = (np.zeros(self.n_rows, dtype=np.int64) for _ in range(3))
         self.exhausted_steps = np.zeros(n_fleets, dtype=np.int64)
-        work = tables.SumWork(
-            head=np.full(len(servers.template_begin) * n_pools, -1, dtype=np.int64),
-            following=np.zeros(3 * self.n_rows, dtype=np.int64),
-            codes=np.zeros(3 * self.n_rows, dtype=np.int64),
-            running=np.zeros(longest + 1),
-            running_square=np.zeros(longest + 1),
-        )
         self._stretch = self._no_stretch()
+        self.servers, low = (np.zeros((self.n_rows, 3), dtype=np.int64) for _ in range(2))
+        self.replicas = np.zeros(self.n_rows, dtype=np.int64)
+        by_fleet = [site.demand.gpus_per_replica for site in self.sites]
+        pools = [site.demand.pool.n_servers_by_phase for site in self.sites]
+        self._claims = tables.ClaimTable(
+            first_row=self.first_row,
+            pool_servers=np.array(pools, dtype=np.int64).reshape(-1, 3),
+            gpus_per_replica=_joined(by_fleet, np.int64),
+            wanted=np.full(self.n_rows, -1, dtype=np.int64),
+            until=np.zeros(n_fleets, dtype=np.int64),
+            servers=self.servers,
+            low=low,
+            replicas=self.replicas,
+            free=np.zeros(3, dtype=np.int64),
+        )
+        n_members, n_ahead = 3 * self.n_rows, _AHEAD_STEPS if servers.template_length.max(initial=1) > 1 else 1
+        self._sums = tables.SumTable(
+            until=np.zeros(n_members, dtype=np.int64),
+            moves=np.zeros(n_members, dtype=np.bool_),
+            ahead=np.zeros((n_ahead, n_members)),
+            ahead_square=np.zeros((n_ahead, n_members)),
+            head=np.full(len(servers.template_begin) * n_pools, -1, dtype=np.int64),
+            following=np.zeros(n_members, dtype=np.int64),
+            codes=np.zeros(n_members, dtype=np.int64),
+            running=np.zeros((longest + 1, n_ahead)),
+            running_square=np.zeros((longest + 1, n_ahead)),
+        )
         self._tables = tables.FleetStep(
             fleet=self.row_fleet,
             gpus=gpus[self.row_fleet],
@@ -80,7 +108,8 @@ class Fleets:
             sizes=self._sizes,
             servers=servers,
             stretch=self._stretch,
-            work=work,
+            claims=self._claims,
+            sums=self._sums,
             commanded=self.commanded,
             place=place,
             batch=self.batch,
@@ -188,25 +217,27 @@ class Fleets:
         """Schedules and draws of the stretch from step `first` on."""
         # Not beyond the end of the run, where shifted replicas need not fit any more.
         n = min(_STRETCH_STEPS, self._n_steps - first)
-        start_s = first * self._dt.numerator / self._dt.denominator
-        done: dict[object, tuple[Stretch, Ints]] = {}
+        times = np.arange(first, first + n) * self._dt.numerator / self._dt.denominator
+        done: dict[object, tuple[Ints, Floats]] = {}
         noise_of: dict[object, Floats | None] = {}
         latency_of: dict[int, Floats] = {}
         shape = (n, self.n_rows)
-        replicas, servers = np.empty(shape, dtype=np.int64), np.empty((*shape, 3), dtype=np.int64)
-        lows, standing_w = np.empty((*shape, 3), dtype=np.int64), np.empty((n, len(self.sites), 3))
-        normals, latency = np.zeros((*shape, 3)), np.zeros(shape)
+        wanted, standing_w = np.empty(shape, dtype=np.int64), np.empty((n, len(self.sites)))
+        normals = np.zeros((*shape, 3) if self._noisy else (0, 0, 0))
+        latency = np.zeros(shape if self._draws_latency.any() else (0, 0))
         for fleet, site in enumerate(self.sites):
             rows = slice(self.first_row[fleet], self.first_row[fleet + 1])
             shift = self._shift[rows]
-            key = (site.demand.schedule_key, shift.tobytes())
+            if shift.any():
+                # Do they still fit beside the schedule?
+                site.demand.stretch(times[0], n, shift)
+            key = (self._schedules[fleet], shift.tobytes())
             if key not in done:
-                laid_out = site.demand.stretch(start_s, n, shift)
-                done[key] = laid_out, first_ranks(laid_out.servers)
-            stretch, low = done[key]
-            replicas[:, rows], servers[:, rows] = stretch.replicas, stretch.servers
-            lows[:, rows] = low
-            standing_w[:, fleet] = stretch.standing_w
+                scheduled = site.demand.scheduled_replicas(times)
+                done[key] = np.maximum(scheduled + shift, 0), site.demand.standing_w(times)
+            wanted[:, rows], standing_w[:, fleet] = done[key]
+            if not self._draws[fleet]:
+                continue
             # Sites of one key draw the same numbers, wherever they stand.
             drawn = (*site.demand.draws.key, site.demand.labels, bool(site.demand.noise_fraction))
             if drawn not in noise_of:
@@ -220,39 +251,51 @@ class Fleets:
                     if stream not in latency_of:
                         latency_of[stream] = site.demand.latency_normals(model, first, n)
                     latency[:, row] = latency_of[stream]
-        few = np.flatnonzero(
-            self._draws_latency & np.any((replicas > 0) & (replicas <= EXACT_SAMPLING_MAX_REPLICAS), axis=0)
-        )
+        few = self._few_rows(wanted)
         few_stream, place = np.zeros(self.n_rows, dtype=np.int64), dict[int, int]()
-        pairs: list[tuple[Floats, Floats]] = []
+        streams = {self._streams[row] for row in few.tolist()}
+        # The same memory for every stretch, and no more than one that is full needs.
+        uniforms, normals_few = self._few_room(len(streams), n)
         for row in few.tolist():
             stream = self._streams[row]
             if stream not in place:
-                place[stream] = len(pairs)
+                place[stream] = len(place)
                 fleet = self.row_fleet[row]
                 model = int(row - self.first_row[fleet])
-                pairs.append(self.sites[fleet].demand.latency_pairs(model, first, n))
+                drawn_few = self.sites[fleet].demand.latency_pairs(model, first, n)
+                uniforms[place[stream]], normals_few[place[stream]] = drawn_few
             few_stream[row] = place[stream]
-        each = [
-            np.array([pair[k] for pair in pairs]).reshape(len(pairs), n, EXACT_SAMPLING_MAX_REPLICAS) for k in range(2)
-        ]
-        self._stretch = tables.StretchTable(
-            replicas, servers, lows, standing_w, normals, latency, few_stream, uniforms=each[0], normals_few=each[1]
-        )
+        self._stretch = tables.StretchTable(wanted, standing_w, normals, latency, few_stream, uniforms, normals_few)
         self._tables = self._tables._replace(stretch=self._stretch)
         self._packed = pack(self._tables)
+        self._claims.until[:] = 0
         self._first, self._end = first, first + n
+
+    def _few_room(self, n_streams: int, n: int) -> tuple[Floats, Floats]:
+        """Room for uniforms and normals (stream, step, replica) of few replicas."""
+        size = n_streams * n * EXACT_SAMPLING_MAX_REPLICAS
+        if size > self._room.shape[1]:
+            self._room = np.empty((2, size))
+        shape = (n_streams, n, EXACT_SAMPLING_MAX_REPLICAS)
+        return self._room[0, :size].reshape(shape), self._room[1, :size].reshape(shape)
+
+    def _few_rows(self, wanted: Ints) -> Ints:
+        """Rows whose latency is drawn replica by replica in some step of a stretch."""
+        if not self._draws_latency.any():
+            return np.zeros(0, dtype=np.int64)
+        gpus, each = self._tables.gpus, self._claims.gpus_per_replica
+        running = active_replicas(-(-(wanted * each) // gpus), each, gpus)
+        is_few = (running > 0) & (running <= EXACT_SAMPLING_MAX_REPLICAS)
+        return np.flatnonzero(self._draws_latency & np.any(is_few, axis=0))
 
     def _no_stretch(self) -> tables.StretchTable:
         """No steps."""
         n, f = self.n_rows, len(self.sites)
         return tables.StretchTable(
-            replicas=np.zeros((0, n), dtype=np.int64),
-            servers=np.zeros((0, n, 3), dtype=np.int64),
-            low=np.zeros((0, n, 3), dtype=np.int64),
-            standing_w=np.zeros((0, f, 3)),
-            noise=np.zeros((0, n, 3)),
-            latency=np.zeros((0, n)),
+            wanted=np.zeros((0, n), dtype=np.int64),
+            standing_w=np.zeros((0, f)),
+            noise=np.zeros((0, 0, 0)),
+            latency=np.zeros((0, 0)),
             few_stream=np.zeros(n, dtype=np.int64),
             uniforms=np.zeros((0, 0, 0)),
             normals_few=np.zeros((0, 0, 0)),
@@ -263,7 +306,6 @@ class Fleets:
         if not self._first <= step < self._end:
             self._lay_out(step)
         k = step - self._first
-        self.replicas, self.servers = self._stretch.replicas[k], self._stretch.servers[k]
         tables.advance_fleets(self._packed.words, k, step)
 
     # --- commands

@@ -16,7 +16,6 @@ from g2g_opt.batch.network import Network
 from g2g_opt.batch.own_controls import OwnControls, as_told, load_controls
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
-from g2g_opt.batch.tally import Tally
 from g2g_opt.batch.unit_series import UnitSeries, unit_commands
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.failure import Failure, FailureKind
@@ -42,7 +41,7 @@ class Grids:
 
     `solve(step, fleet_w)` takes the fleets' powers (W per phase), and those of profiles and storages; `voltage_pu`
     (node, slot) are its magnitudes. A scenario that does not converge, or is not served where that matters, gets its
-    reason in `failure` and is left without power from then on.
+    reason in `failure` (and a mark in `has_failed`) and is left without power from then on.
     """
 
     def __init__(self, setups: Sequence[GridSetup]) -> None:
@@ -73,9 +72,11 @@ class Grids:
         )
         # (first step, setting) of every move of taps, and the step from which the present ones hold.
         self.tap_history = [[(0, self._setting(slot))] for slot in range(len(setups))]
-        self.taps_moved_at = np.zeros(len(setups), dtype=np.int64)
+        self.taps_moved_at = np.zeros(self.flow.n_slots, dtype=np.int64)
         self._step = -1
         self.failure: list[Failure | None] = [None] * len(setups)
+        self._judges_served = np.array([setup.unserved == "raise" for setup in setups], dtype=np.bool_)
+        self.has_failed = np.zeros(len(setups), dtype=np.bool_)
         self._attachments = attachments
         self._failed: list[int] = []
         sites = [(slot, k, a.tan_phi) for slot, s in enumerate(setups) for k, a in enumerate(s.attached.sites)]
@@ -203,6 +204,11 @@ class Grids:
         self.flow.solve()
         if self.own is not None:
             self._let_controls_act(step, self.own)
+        if self._load_series:
+            # Loads that ask for nothing are served all of it.
+            of_loads = self._load_shares[:, : len(self.network.load_shapes)]
+            silent = of_loads.max(axis=1).reshape(-1) <= 0.0
+            self.flow.solutions.own_share[silent] = 1.0
         self._check(step)
         if self.bank is not None:
             self.bank.settle(self.time_s(step))
@@ -257,23 +263,17 @@ class Grids:
         """Phase of every branch's heaviest conductor, shape (branch, slot)."""
         return self.flow.loading_phase
 
-    def tell_own_loads(self, step: int, tally: Tally) -> None:
-        """Note in a tally where the circuit's own constant-power loads are outside their windows."""
-        tally.note_second_solutions(self.flow.second_solution_pu)
-        of_loads = self._load_shares[:, : len(self.network.load_shapes)]
-        asking = of_loads.max(axis=1).reshape(-1)[: len(self.setups)] > 0.0
-        own_share = self.flow.own_share if asking.all() else np.where(asking, self.flow.own_share, 1.0)
-        for slot in tally.count_own_loads(own_share, SERVED_TOLERANCE):
-            load, voltage_pu = self.flow.own_load(slot)
-            share = 100.0 * float(self.flow.own_share[slot])
-            words = f"load {load} was served {share:.1f} % at t={self.time_s(step):g} s, {voltage_pu:.4f} pu"
-            tally.note_own_loads(slot, words)
+    @property
+    def n_failed(self) -> int:
+        """Scenarios that have a reason to be ended."""
+        return len(self._failed)
 
     def fail(self, slots: Iterable[int], reason: Failure) -> None:
         """End scenarios: they keep their first reason and draw nothing from now on."""
         for slot in list(slots):
             if self.failure[slot] is None:
                 self.failure[slot] = reason
+                self.has_failed[slot] = True
                 self._failed.append(slot)
             self.flow.reset([slot])
 
@@ -281,7 +281,8 @@ class Grids:
         """Did it converge, and was everything attached served what it asked for?"""
         if self.flow.all_well:
             return
-        for slot in np.flatnonzero(~self.flow.solved).tolist():
+        unsolved = [] if self.flow.solved.all() else np.flatnonzero(~self.flow.solved).tolist()
+        for slot in unsolved:
             kind, detail = (
                 FailureKind.NOT_CONVERGED,
                 "the load is beyond what the circuit can carry",
@@ -289,8 +290,8 @@ class Grids:
             if self.flow.ill_conditioned[slot]:
                 kind, detail = FailureKind.ILL_CONDITIONED, "the circuit has a solution there"
             self.fail([slot], Failure(kind, time_s=self.time_s(step), detail=detail))
-        for slot in np.flatnonzero(self.flow.outside).tolist():
-            if self.failure[slot] is None and self.setups[slot].unserved == "raise":
+        for slot in np.flatnonzero(self.flow.outside & self._judges_served).tolist():
+            if self.failure[slot] is None:
                 reason = self._unserved(step, slot)
                 if reason is not None:
                     self.fail([slot], reason)

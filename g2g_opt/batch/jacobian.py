@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
+from g2g_opt.batch.elimination import Elimination
 from g2g_opt.batch.factorization import (
-    Elimination,
     Factors,
+    MovingSystem,
     eliminate_leading,
     eliminate_moving,
     solve_columns,
@@ -29,9 +30,10 @@ from g2g_opt.batch.load_law import (
     law_jacobian,
     window_series,
 )
-from g2g_opt.batch.moving_elements import MovingElements, Setting
+from g2g_opt.batch.moving_elements import MovingElements, Setting, entry_values
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.reach_kernel import farthest
+from g2g_opt.compiled.records import pack
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -231,7 +233,8 @@ class Jacobian:
             np.empty_like(leading.reduced_upper),
             np.empty_like(leading.reduced_diagonal),
         )
-        eliminate_moving(
+        y = entry_values(self._moving, monomials)
+        system = MovingSystem(
             e.first_moving,
             e.lower_start,
             e.lower_column,
@@ -244,12 +247,13 @@ class Jacobian:
             leading.reduced_upper,
             self._entry_start,
             self._entry_column,
-            self._moving,
-            monomials,
+            y,
             found.lower,
             found.upper,
             found.diagonal,
+            np.zeros((e.n - e.first_moving, 4)),
         )
+        eliminate_moving(pack(system).words)
         return found
 
     # Responses are taken at the circuit's own setting, whatever that of the scenarios: they steer the iteration only,

@@ -99,8 +99,9 @@ def watch_ports(v: Any, power: Any, law: Any, c: Any, n_ports: Any, out: Any) ->
         square = fma(re, re, im * im)
         if any_less(square, load(law, own + PORT_MIN * W)) or any_less(load(law, own + PORT_MAX * W), square):
             for lane in range(W):
-                m2 = v[place + lane] ** 2 + v[place + W + lane] ** 2
-                inside = law[own + PORT_MIN * W + lane] <= m2 <= law[own + PORT_MAX * W + lane]
+                re_v, im_v = v[place + lane], v[place + W + lane]
+                m2 = re_v * re_v + im_v * im_v
+                inside = m2 >= law[own + PORT_MIN * W + lane] and m2 <= law[own + PORT_MAX * W + lane]
                 draws = power[place + lane] != 0.0 or power[place + W + lane] != 0.0
                 out.outside[c * W + lane] |= draws and not inside
 
@@ -115,7 +116,7 @@ def _note_unserved(x: Floats, c: int, b: int, loads: Loads, out: Solutions) -> N
         g_re, g_im = law_admittance(law, m)
         # |I| |v| over |S|; the law's constant-power coefficient is conj(S).
         served = np.sqrt(g_re * g_re + g_im * g_im) * m * m
-        share = served / np.sqrt(law[CP] ** 2 + law[CP + 1] ** 2)
+        share = served / np.sqrt(law[CP] * law[CP] + law[CP + 1] * law[CP + 1])
         if abs(share - 1.0) > abs(out.own_share[c * W + lane] - 1.0):
             out.own_share[c * W + lane] = share
             out.own_load[c * W + lane] = b

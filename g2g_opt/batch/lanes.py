@@ -8,7 +8,8 @@ neighbours or on how many there are. The code generator maps it to whatever the 
 Inside `@njit` functions: `load(array, place)`, `store(array, place, lanes)`, `spread(x)`, `spread_at(array, place)`,
 `at(array, place)` = one whole number without index checks, `+ - * /`,
 `fma(a, b, c)` = a b + c rounded once, `root(a)`, `lower(a, b)`, `higher(a, b)`, `magnitude(a)`,
-`where_less(a, b, x, y)` = x where a < b else y, and `any_less(a, b)`. Arrays are flat and contiguous float64;
+`where_less(a, b, x, y)` = x where a < b else y, `any_less(a, b)`, and `count_less(counts, place, a, b)`.
+Arrays are flat and contiguous float64;
 those that begin where a cache line does (`aligned`) are read twice as fast.
 """
 
@@ -178,6 +179,21 @@ def any_less(typing_context: Any, a: Any, b: Any) -> Any:
         return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(WIDTH), 0))
 
     return types.boolean(lanes_type, lanes_type), generate
+
+
+@intrinsic
+def count_less(typing_context: Any, counts: Any, place: Any, a: Any, b: Any) -> Any:
+    """Add one to the int32 counts from `place` on in the lanes where a < b."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.VectorType(ir.IntType(32), WIDTH)
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), kind.as_pointer())
+        ones = builder.zext(_compare(builder, *arguments[2:]), kind)
+        builder.store(builder.add(builder.load(pointer, align=4), ones), pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(counts, types.intp, lanes_type, lanes_type), generate
 
 
 @intrinsic

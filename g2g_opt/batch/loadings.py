@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.lanes import WIDTH, aligned
-from g2g_opt.batch.moving_elements import Entries, Setting, entry_value
+from g2g_opt.batch.moving_elements import Setting, entry_values
 from g2g_opt.batch.network import TappedWinding
-from g2g_opt.compiled.kernel import kernel
 from g2g_opt.grid.loading import JudgedRating, judged_conductors, rated_branches
 
 Floats = NDArray[np.float64]
@@ -79,9 +78,7 @@ class Loadings:
 
     def moving_coefficients(self, monomials: Floats) -> Floats:
         """Admittances (moving entry, 2) at a setting's monomials."""
-        found = np.empty((len(self._moving_places), 2))
-        _entry_values(self._entries, monomials, found)
-        return found
+        return entry_values(self._entries, monomials)
 
     def table(self, shared: Sequence[Setting], n_mixed: int) -> tables.Ratings:
         """For the kernel: coefficients of every shared setting, and room for chunks with one setting for each lane."""
@@ -96,13 +93,6 @@ class Loadings:
             np.array(of_shared).reshape(len(of_shared), n),
             aligned(n_mixed, 2 * len(self._moving_places) * WIDTH),
         )
-
-
-@kernel
-def _entry_values(entries: Entries, monomials: Floats, found: Floats) -> None:
-    for k in range(len(found)):
-        y = entry_value(entries, k, monomials)
-        found[k, 0], found[k, 1] = y.real, y.imag
 
 
 def no_ratings() -> tables.Ratings:

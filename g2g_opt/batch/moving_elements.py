@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.network import Network, TappedWinding
 from g2g_opt.circuit.parts import LinearElement
-from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.errors import unknown_name
 
 Floats = NDArray[np.float64]
@@ -58,10 +57,17 @@ class MovingElements:
         self._start = np.array([network.start_taps[name] for name in self._regulators])
         self._place = place
         most = max((len(winding.regulators) for winding in network.tapped), default=0)
-        self._changers = np.full((len(self.elements), most), -1, dtype=np.int64)
-        for row, winding in enumerate(network.tapped, len(self._banks)):
-            self._changers[row, : len(winding.regulators)] = [place[name] for name in winding.regulators]
         self.n_monomials = 1 + most + most * (most + 1) // 2
+        # Row and column of every 1 / t and of every product of two of them, and whose they are.
+        single: list[tuple[int, int, int]] = []
+        double: list[tuple[int, int, int, int]] = []
+        for row, winding in enumerate(network.tapped, len(self._banks)):
+            of = [place[name] for name in winding.regulators]
+            single += [(row, 1 + k, changer) for k, changer in enumerate(of)]
+            both = [(a, b) for k, a in enumerate(of) for b in of[k:]]
+            double += [(row, 1 + len(of) + k, a, b) for k, (a, b) in enumerate(both)]
+        self._single = np.array(single, dtype=np.int64).reshape(-1, 3).T
+        self._double = np.array(double, dtype=np.int64).reshape(-1, 4).T
         touched = {int(node) for element in self.elements for node in element.nodes if node >= 0}
         self.nodes = np.array(sorted(touched), dtype=np.int64)
 
@@ -91,32 +97,16 @@ class MovingElements:
                     raise unknown_name("capacitor", name, self._bank_row, "in this network")
                 on[self._bank_row[name]] = state
         found = np.zeros((len(self.elements), self.n_monomials))
-        found[: len(on), 0] = on
-        _fill_monomials(found, self._changers, len(on), taps)
+        found[: len(on), 0], found[len(on) :, 0] = on, 1.0
+        inverse = 1.0 / taps
+        row, column, a = self._single
+        found[row, column] = inverse[a]
+        row, column, a, b = self._double
+        found[row, column] = inverse[a] * inverse[b]
         return found
 
 
-@kernel
-def _fill_monomials(found: Floats, changers: Ints, first: int, taps: Floats) -> None:
-    """1, then 1 / t and products of two of them, for every winding's changers."""
-    for row in range(first, len(found)):
-        found[row, 0] = 1.0
-        n = 0
-        while n < changers.shape[1] and changers[row, n] >= 0:
-            n += 1
-            found[row, n] = 1.0 / taps[changers[row, n - 1]]
-        m = n + 1
-        for i in range(n):
-            for j in range(i, n):
-                found[row, m] = found[row, 1 + i] * found[row, 1 + j]
-                m += 1
-
-
-@inner
-def entry_value(entries: Entries, k: int, monomials: Floats) -> complex:
-    """An entry (S) at a scenario's monomials."""
-    e = entries.element[k]
-    value = 0.0 + 0.0j
-    for m in range(monomials.shape[1]):
-        value += entries.coefficient[k, m] * monomials[e, m]
-    return value
+def entry_values(entries: Entries, monomials: Floats) -> Floats:
+    """Entries (entry, 2) in S, real and imaginary parts, at a scenario's monomials (element, monomial)."""
+    y = (entries.coefficient * monomials[entries.element]).sum(axis=1)
+    return np.stack([y.real, y.imag], axis=-1)

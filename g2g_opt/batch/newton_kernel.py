@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.factorization import eliminate_rows, solve_columns
+from g2g_opt.batch.factorization import eliminate_rows, substitute_columns
 from g2g_opt.batch.load_law import law_admittance, law_derivative
 from g2g_opt.compiled.kernel import inner, kernel
 
@@ -131,7 +131,7 @@ def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int, enough_pu: 
     """
     n = len(q.source)
     lower, upper, diagonal = np.zeros((len(q.lower_column), 4)), np.zeros((len(q.upper_column), 4)), np.zeros((n, 4))
-    none = np.zeros((0, 4))
+    none, work = np.zeros((0, 4)), np.zeros((n, 4))
     block = np.zeros((len(q.y) + n + 4 * len(q.begin), 4))
     for k in range(len(q.y)):
         y = q.y[k]
@@ -165,9 +165,10 @@ def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int, enough_pu: 
             none,
             none,
             none,
+            work,
         )
         _mismatch(q, v, step)
-        solve_columns(q.lower_start, q.lower_column, q.upper_start, q.upper_column, lower, upper, diagonal, step)
+        substitute_columns(q.lower_start, q.lower_column, q.upper_start, q.upper_column, lower, upper, diagonal, step)
         size = _length(q, step)
         if size == np.inf:
             break
@@ -179,7 +180,7 @@ def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int, enough_pu: 
                 for i in range(n):
                     trial[i] = v[i] - t * complex(step[i, 0, 0], step[i, 1, 0])
                 _mismatch(q, trial, trial_step)
-                solve_columns(
+                substitute_columns(
                     q.lower_start, q.lower_column, q.upper_start, q.upper_column, lower, upper, diagonal, trial_step
                 )
                 next_size = _length(q, trial_step)

@@ -45,8 +45,7 @@ _EXACT = 1e-3
 
 
 class BatchPowerFlow:
-    """Solves `len(ports)` scenarios of a network (or of its `Jacobian`, where
-    several batches share it) in lockstep; scenario s draws at `ports[s]` under `settings[s]`.
+    """Solves scenarios of a network (or of a shared `Jacobian`) in lockstep; s draws at `ports[s]` under `settings[s]`.
 
     `solve(power_va)` takes complex powers (W + j var, consumption positive) of shape (port, scenario), with zeros for
     ports that a scenario does not have, and starts from the solution before. `tolerance_pu` bounds the step that
@@ -316,6 +315,11 @@ class BatchPowerFlow:
             array[..., others] = kept
 
     @property
+    def solutions(self) -> tables.Solutions:
+        """Everything that comes out, also of the slots that only fill lanes; the same arrays at every flow."""
+        return self._out
+
+    @property
     def sensed_v(self) -> Floats:
         """Voltages (V) of the sensed nodes, shape (sensed node, 2, slot): real and imaginary parts."""
         return self._out.sensed_v
@@ -375,10 +379,10 @@ class BatchPowerFlow:
         """How far (pu) another solution may lie, shape (scenario,), as loads jump at their windows' edges; 0: none."""
         return self._out.second_pu[: self.n]
 
-    def own_load(self, scenario: int) -> tuple[str, float]:
-        """The load that `own_share` is about, and its voltage (pu)."""
-        load = self.network.load_names[self.jacobian.load_places[self._out.own_load[scenario]]]
-        return load, float(self._out.own_voltage_pu[scenario])
+    @property
+    def load_names(self) -> tuple[str, ...]:
+        """Names of the circuit's own loads by branch, as `solutions.own_load` counts them."""
+        return tuple(self.network.load_names[place] for place in self.jacobian.load_places)
 
     @property
     def solved(self) -> NDArray[np.bool_]:

@@ -15,12 +15,14 @@ from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
 from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.power_quality_kernel import (
-    add_level,
-    keep_heaviest,
-    keep_marked,
-    tally_changes,
-    tally_unbalance,
+    ChangeTally,
+    HeaviestTally,
+    Powers,
+    QualityTally,
+    UnbalanceTally,
+    tally_quality,
 )
+from g2g_opt.compiled.records import pack
 from g2g_opt.metrics.power_quality import DEFINITIONS, PowerQuality, SiteTrip, demand_changes, held_breaks
 from g2g_opt.metrics.rapid_voltage_change import changes_are_seen, means_per_window, steps_per_mean
 
@@ -34,26 +36,47 @@ class PowerQualityTally:
     def __init__(self, grids: Grids, fleets: Fleets, n_steps: int, edges: tuple[float, ...]) -> None:
         self._grids, self._fleets, self._edges = grids, fleets, edges
         self._rows = grids.monitored[0]
-        n, n_buses, n_kinds = len(grids.setups), len(grids.three_phase_buses), len(DEFINITIONS)
-        self._edge_array = np.array(edges)
-        self._unbalance = np.zeros((n_kinds, n_buses, n))
-        self._unbalance_step = np.zeros((n_kinds, n_buses, n), np.int32)
-        self._over = np.zeros((n_kinds, len(edges), n_buses, n), np.int32)
+        solutions = grids.flow.solutions
+        n, n_buses, n_kinds = len(solutions.solved), len(grids.three_phase_buses), len(DEFINITIONS)
+        n_powers, n_shapes = grids.flow.power.shape[1] // WIDTH, grids.network.n_shares
         self._without = np.full((n_kinds, n_buses, n), np.nan)
-        self._system, self._marks = np.zeros((n_kinds, n)), np.zeros((n_kinds, n), np.bool_)
-        n_powers = grids.flow.power.shape[1] // WIDTH
-        self._peak_step = np.zeros((n_kinds, n), np.int64)
-        n_shapes = grids.network.n_shares
-        self._peak_power, self._peak_share = np.zeros((n_kinds, n, n_powers)), np.ones((n_kinds, n, n_shapes))
+        self._unbalance = UnbalanceTally(
+            solutions.unbalance,
+            highest=np.zeros((n_kinds, n_buses, n)),
+            highest_step=np.zeros((n_kinds, n_buses, n), np.int32),
+            edges=np.array(edges, dtype=np.float64),
+            steps_over=np.zeros((n_kinds, len(edges), n_buses, n), np.int32),
+            system=np.zeros((n_kinds, n)),
+            kept_step=np.zeros((n_kinds, n), np.int64),
+            kept_power=np.zeros((n_kinds, n, n_powers)),
+            kept_share=np.ones((n_kinds, n, n_shapes)),
+            now=np.empty(n),
+        )
         n_fleets = len(fleets.sites)
-        self._heaviest_w, self._fleet_step = np.full(n_fleets, -1.0), np.zeros(n_fleets, np.int64)
-        self._fleet_power, self._fleet_share = np.zeros((n_fleets, n_powers)), np.ones((n_fleets, n_shapes))
+        self._heaviest = HeaviestTally(
+            fleets.power_w,
+            grids.fleet_slot,
+            heaviest_w=np.full(n_fleets, -1.0),
+            kept_step=np.zeros(n_fleets, np.int64),
+            kept_power=np.zeros((n_fleets, n_powers)),
+            kept_share=np.ones((n_fleets, n_shapes)),
+        )
         self._before_pu, self._after_pu = (np.full((n_fleets, len(self._rows)), np.nan) for _ in range(2))
-        self._seen = changes_are_seen(grids.dt_s)
-        self._per_mean, self._apart = steps_per_mean(grids.dt_s), means_per_window(grids.dt_s)
-        self._levels = np.zeros((self._apart + 1 if self._seen else 0, len(self._rows), n))
-        self._change, self._change_step = np.zeros((len(self._rows), n)), np.zeros((len(self._rows), n), np.int32)
-        self._broken = np.full(n, -1, dtype=np.int64)
+        n_apart = means_per_window(grids.dt_s)
+        self._changes = ChangeTally(
+            solutions.voltage_pu,
+            self._rows,
+            levels=np.zeros((n_apart + 1 if changes_are_seen(grids.dt_s) else 0, len(self._rows), n)),
+            largest=np.zeros((len(self._rows), n)),
+            largest_step=np.zeros((len(self._rows), n), np.int32),
+            broken=np.full(n, -1, dtype=np.int64),
+            taps_moved_at=grids.taps_moved_at,
+            n_per_level=steps_per_mean(grids.dt_s),
+            n_apart=n_apart,
+            beyond=np.empty(n),
+        )
+        powers = Powers(grids.flow.power, grids.flow.load_share)
+        self._packed = pack(QualityTally(powers, self._unbalance, self._changes, self._heaviest))
         self._held: dict[int, list[int]] = {}
         for slot, setup in enumerate(grids.setups):
             for step in held_breaks(setup, n_steps).tolist():
@@ -62,45 +85,10 @@ class PowerQualityTally:
 
     def add(self, step: int) -> None:
         """One step, as solved."""
-        grids, power, share = self._grids, self._grids.flow.power, self._grids.flow.load_share
-        lanes = power.reshape(len(power), -1, WIDTH)
-        if grids.three_phase_buses and tally_unbalance(
-            step,
-            grids.flow.unbalance,
-            self._unbalance,
-            self._unbalance_step,
-            self._edge_array,
-            self._over,
-            self._system,
-            self._marks,
-        ):
-            keep_marked(step, self._marks, lanes, share, self._peak_step, self._peak_power, self._peak_share)
-        keep_heaviest(
-            step,
-            self._fleets.power_w.sum(axis=1),
-            grids.fleet_slot,
-            lanes,
-            share,
-            self._heaviest_w,
-            self._fleet_step,
-            self._fleet_power,
-            self._fleet_share,
-        )
-        if self._seen:
-            self._add_level(step)
-        self.n_steps += 1
-
-    def _add_level(self, step: int) -> None:
         if step in self._held:
-            self._broken[self._held[step]] = step
-        level, part = divmod(step, self._per_mean)
-        now = self._levels[level % (self._apart + 1)]
-        add_level(self._grids.voltage_pu, self._rows, 1.0 / self._per_mean, part == 0, now)
-        earlier = level - self._apart
-        if part == self._per_mean - 1 and earlier >= 0:
-            counts = np.maximum(self._broken, self._grids.taps_moved_at) <= earlier * self._per_mean
-            before = self._levels[earlier % (self._apart + 1)]
-            tally_changes(level * self._per_mean, before, now, counts, self._change, self._change_step)
+            self._changes.broken[self._held[step]] = step
+        tally_quality(self._packed.words, step, len(self._grids.setups))
+        self.n_steps += 1
 
     def finish(self) -> None:
         """Solve every site's trip, and the run's states of highest unbalance without any site."""
@@ -111,20 +99,20 @@ class PowerQualityTally:
             states = {int(grids.fleet_slot[f]): f for f in some}
             for gone, kept in (([], self._before_pu), (some, self._after_pu)):
                 for slot, f in states.items():
-                    powers = self._without_fleets(self._fleet_power[f], [f] if gone else [])
-                    self._recall(slot, powers, self._fleet_share[f])
-                self._solve({slot: int(self._fleet_step[f]) for slot, f in states.items()})
+                    powers = self._without_fleets(self._heaviest.kept_power[f], [f] if gone else [])
+                    self._recall(slot, powers, self._heaviest.kept_share[f])
+                self._solve({slot: int(self._heaviest.kept_step[f]) for slot, f in states.items()})
                 for slot, f in states.items():
                     if grids.flow.solved[slot]:
                         kept[f] = grids.flow.voltage_pu[self._rows, slot]
         if grids.three_phase_buses:
             for kind in range(len(DEFINITIONS)):
                 for slot, of_slot in enumerate(fleets.of_scenario):
-                    powers = self._without_fleets(self._peak_power[kind, slot], list(of_slot))
-                    self._recall(slot, powers, self._peak_share[kind, slot])
-                self._solve({slot: int(self._peak_step[kind, slot]) for slot in range(len(grids.setups))})
+                    powers = self._without_fleets(self._unbalance.kept_power[kind, slot], list(of_slot))
+                    self._recall(slot, powers, self._unbalance.kept_share[kind, slot])
+                self._solve({slot: int(self._unbalance.kept_step[kind, slot]) for slot in range(len(grids.setups))})
                 solved = grids.flow.solved
-                self._without[kind][:, solved] = grids.flow.unbalance[kind][:, solved]
+                self._without[kind, :, : len(solved)][:, solved] = grids.flow.unbalance[kind][:, solved]
 
     def _without_fleets(self, powers: Floats, gone: list[int]) -> Floats:
         """Powers of all ports (W and var of each in turn) without some fleets."""
@@ -161,7 +149,9 @@ class PowerQualityTally:
         """One scenario's figures."""
         grids, of_slot = self._grids, self._fleets.of_scenario[slot]
         trips = tuple(
-            SiteTrip(self._fleets.sites[f].name, int(self._fleet_step[f]), self._before_pu[f], self._after_pu[f])
+            SiteTrip(
+                self._fleets.sites[f].name, int(self._heaviest.kept_step[f]), self._before_pu[f], self._after_pu[f]
+            )
             for f in of_slot
         )
         return PowerQuality(
@@ -170,12 +160,12 @@ class PowerQualityTally:
             nodes=tuple(grids.network.nodes[i] for i in self._rows),
             buses=grids.three_phase_buses,
             edges=self._edges,
-            unbalance=self._unbalance[:, :, slot].copy(),
-            unbalance_step=self._unbalance_step[:, :, slot].copy(),
-            unbalance_steps_over=self._over[:, :, :, slot].copy(),
+            unbalance=self._unbalance.highest[:, :, slot].copy(),
+            unbalance_step=self._unbalance.highest_step[:, :, slot].copy(),
+            unbalance_steps_over=self._unbalance.steps_over[:, :, :, slot].copy(),
             unbalance_without=self._without[:, :, slot].copy(),
-            change_pu=self._change[:, slot].copy(),
-            change_step=self._change_step[:, slot].copy(),
+            change_pu=self._changes.largest[:, slot].copy(),
+            change_step=self._changes.largest_step[:, slot].copy(),
             demand_changes=demand_changes([self._fleets.sites[f] for f in of_slot]),
             trips=trips,
         )

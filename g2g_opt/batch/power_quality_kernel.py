@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.lanes import WIDTH
-from g2g_opt.compiled.kernel import kernel
+from g2g_opt.batch.lanes import WIDTH, any_less, at, count_less, higher, load, magnitude, spread, spread_at, store
+from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.records import Counts2, Counts3, Counts4, Floats1, Floats2, Floats3, Ints1, Ints2, reader
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Counts = NDArray[np.int32]
 
 # A state is another one only if its figure is higher by more than rounding.
 _HIGHER = 1.0 + 1e-9
@@ -18,117 +19,158 @@ _HIGHER = 1.0 + 1e-9
 _LARGER = 1.0 + 1e-6
 
 
-@kernel
-def tally_unbalance(
-    step: int,
-    unbalance: Floats,
-    highest: Floats,
-    highest_step: Counts,
-    edges: Floats,
-    steps_over: Counts,
-    system: Floats,
-    is_higher: NDArray[np.bool_],
-) -> bool:
-    """Highest unbalance by (definition, bus, scenario), its step, and steps above edges [definition, edge, bus, ..].
+class Powers(NamedTuple):
+    """Powers of all ports (chunk, port x part x lane) and shares of the circuit's loads (chunk, shape x lane) now."""
 
-    `system` (definition, scenario) is the highest of all buses so far; `is_higher` marks where this step raised it, and
-    the answer is whether it did anywhere.
+    power: Floats2
+    load_share: Floats2
+
+
+class UnbalanceTally(NamedTuple):
+    """Highest unbalance by (definition, bus, slot), its step, and steps above edges (definition, edge, bus, slot).
+
+    `unbalance` (definition x bus, slot) is that of the step. `system` (definition, slot) is the highest of all buses so
+    far; where a step raises it, the powers of all ports are kept with the step.
     """
-    n_kinds, n_buses, n = highest.shape
-    now = np.empty(n)
-    any_higher = False
+
+    unbalance: Floats2
+    highest: Floats3
+    highest_step: Counts3
+    edges: Floats1
+    steps_over: Counts4
+    system: Floats2
+    kept_step: Ints2
+    kept_power: Floats3
+    kept_share: Floats3
+    now: Floats1  # (slot,), room
+
+
+class ChangeTally(NamedTuple):
+    """Levels (place in the ring, monitored bus-phase, slot) of the seconds, the largest change between two of them, and
+    the step at which the later one begins.
+
+    A change counts if neither a tap moved nor something was `broken` off since the earlier level began, by slot.
+    """
+
+    voltage_pu: Floats2
+    rows: Ints1
+    levels: Floats3
+    largest: Floats2
+    largest_step: Counts2
+    broken: Ints1
+    taps_moved_at: Ints1
+    n_per_level: int
+    n_apart: int
+    beyond: Floats1  # (slot,), room
+
+
+class HeaviestTally(NamedTuple):
+    """The step at which each fleet drew the most so far (W), and the powers of all ports then."""
+
+    power_w: Floats2
+    slot: Ints1
+    heaviest_w: Floats1
+    kept_step: Ints1
+    kept_power: Floats2
+    kept_share: Floats2
+
+
+class QualityTally(NamedTuple):
+    """All that a step is added to."""
+
+    powers: Powers
+    unbalance: UnbalanceTally
+    changes: ChangeTally
+    heaviest: HeaviestTally
+
+
+_read_tally = reader(QualityTally)
+
+
+@inner
+def _keep(now: Powers, slot: int, power: Any, share: Any) -> None:
+    """Copy a slot's powers and shares."""
+    c, lane = slot // WIDTH, slot % WIDTH
+    for k in range(len(share)):
+        share[k] = now.load_share[c, k * WIDTH + lane]
+    for k in range(len(power)):
+        power[k] = now.power[c, k * WIDTH + lane]
+
+
+@inner
+def _add_unbalance(t: UnbalanceTally, powers: Powers, step: int, n_slots_used: int) -> None:
+    n_kinds, n_buses, n_slots = t.highest.shape
+    n_edges, now = len(t.edges), t.now
     for kind in range(n_kinds):
-        now[:] = 0.0
+        for first in range(0, n_slots, WIDTH):
+            store(now, first, spread(0.0))
         for b in range(n_buses):
-            most, any_more = 0.0, False
-            for s in range(n):
-                u = unbalance[kind, b, s]
-                most = u if u > most else most
-                any_more |= u > highest[kind, b, s]
-                now[s] = u if u > now[s] else now[s]
-            if any_more:
-                for s in range(n):
-                    u = unbalance[kind, b, s]
-                    if u > highest[kind, b, s]:
-                        highest[kind, b, s], highest_step[kind, b, s] = u, step
-            for k in range(len(edges)):
-                if most <= edges[k]:
-                    break
-                for s in range(n):
-                    steps_over[kind, k, b, s] += 1 if unbalance[kind, b, s] > edges[k] else 0
-        for s in range(n):
-            is_higher[kind, s] = now[s] > system[kind, s] * _HIGHER
-            if is_higher[kind, s]:
-                system[kind, s] = now[s]
-                any_higher = True
-    return any_higher
+            for first in range(0, n_slots, WIDTH):
+                place = (kind * n_buses + b) * n_slots + first
+                u = load(t.unbalance, place)
+                store(now, first, higher(u, load(now, first)))
+                if any_less(load(t.highest, place), u):
+                    for s in range(first, first + WIDTH):
+                        x = t.unbalance[kind * n_buses + b, s]
+                        if x > t.highest[kind, b, s]:
+                            t.highest[kind, b, s], t.highest_step[kind, b, s] = x, step
+                for k in range(n_edges):
+                    edge = spread_at(t.edges, k)
+                    if not any_less(edge, u):
+                        break
+                    count_less(t.steps_over, ((kind * n_edges + k) * n_buses + b) * n_slots + first, edge, u)
+        for s in range(n_slots_used):
+            if now[s] > t.system[kind, s] * _HIGHER:
+                t.system[kind, s], t.kept_step[kind, s] = now[s], step
+                _keep(powers, s, t.kept_power[kind, s], t.kept_share[kind, s])
 
 
-@kernel
-def add_level(voltage_pu: Floats, rows: Ints, share: float, fresh: bool, level: Floats) -> None:
-    """Add a step's share to the level (monitored node, scenario) of its second."""
-    for i in range(len(rows)):
-        for s in range(voltage_pu.shape[1]):
-            level[i, s] = share * voltage_pu[rows[i], s] + (0.0 if fresh else level[i, s])
-
-
-@kernel
-def tally_changes(
-    step: int, before: Floats, after: Floats, counts: NDArray[np.bool_], largest: Floats, largest_step: Counts
-) -> None:
-    """Largest change between two levels by (monitored node, scenario), and the step at which the later one begins."""
-    n_rows, n = before.shape
+@inner
+def _add_level(t: ChangeTally, step: int) -> None:
+    """Add a step's share to the level of its second; the second over, compare it with the one a window before."""
+    n_rows, n_slots = t.largest.shape
+    number, place = step // t.n_per_level, step % t.n_per_level
+    earlier = number - t.n_apart
+    now, share = t.levels[number % (t.n_apart + 1)], spread(1.0 / t.n_per_level)
+    compares = place == t.n_per_level - 1 and earlier >= 0
+    before = t.levels[max(earlier, 0) % (t.n_apart + 1)]
+    larger = spread(_LARGER)
+    for s in range(n_slots):
+        # Infinite in the slots whose changes do not count.
+        moved_at = max(t.broken[s], t.taps_moved_at[s])
+        t.beyond[s] = 0.0 if moved_at <= earlier * t.n_per_level else np.inf
     for i in range(n_rows):
-        any_more = False
-        for s in range(n):
-            any_more |= abs(after[i, s] - before[i, s]) > largest[i, s] * _LARGER
-        if any_more:
-            for s in range(n):
-                change = abs(after[i, s] - before[i, s])
-                if counts[s] and change > largest[i, s] * _LARGER:
-                    largest[i, s], largest_step[i, s] = change, step
+        row = at(t.rows, i) * n_slots
+        for first in range(0, n_slots, WIDTH):
+            own = i * n_slots + first
+            level = share * load(t.voltage_pu, row + first)
+            if place > 0:
+                level = level + load(now, own)
+            store(now, own, level)
+            if not compares:
+                continue
+            change = magnitude(level - load(before, own))
+            if any_less(load(t.largest, own) * larger + load(t.beyond, first), change):
+                for s in range(first, first + WIDTH):
+                    one = abs(now[i, s] - before[i, s])
+                    if t.beyond[s] == 0.0 and one > t.largest[i, s] * _LARGER:
+                        t.largest[i, s], t.largest_step[i, s] = one, number * t.n_per_level
+
+
+@inner
+def _add_heaviest(t: HeaviestTally, now: Powers, step: int) -> None:
+    for f in range(len(t.slot)):
+        total = t.power_w[f, 0] + t.power_w[f, 1] + t.power_w[f, 2]
+        if total > t.heaviest_w[f] * _HIGHER:
+            t.heaviest_w[f], t.kept_step[f] = total, step
+            _keep(now, t.slot[f], t.kept_power[f], t.kept_share[f])
 
 
 @kernel
-def keep_heaviest(
-    step: int,
-    total_w: Floats,
-    slot: Ints,
-    power: Floats,
-    load_share: Floats,
-    heaviest_w: Floats,
-    kept_step: Ints,
-    kept_power: Floats,
-    kept_share: Floats,
-) -> None:
-    """Copy the powers of all ports (`power` (chunk, port and part, lane)) where a fleet draws more than ever before."""
-    for f in range(len(total_w)):
-        if total_w[f] > heaviest_w[f] * _HIGHER:
-            heaviest_w[f], kept_step[f] = total_w[f], step
-            c, lane = slot[f] // WIDTH, slot[f] % WIDTH
-            for k in range(kept_share.shape[1]):
-                kept_share[f, k] = load_share[c, k * WIDTH + lane]
-            for k in range(power.shape[1]):
-                kept_power[f, k] = power[c, k, lane]
-
-
-@kernel
-def keep_marked(
-    step: int,
-    marks: NDArray[np.bool_],
-    power: Floats,
-    load_share: Floats,
-    kept_step: Ints,
-    kept_power: Floats,
-    kept_share: Floats,
-) -> None:
-    """Copy the powers of all ports of marked (definition, scenario) pairs."""
-    for kind in range(marks.shape[0]):
-        for s in range(marks.shape[1]):
-            if marks[kind, s]:
-                c, lane = s // WIDTH, s % WIDTH
-                kept_step[kind, s] = step
-                for k in range(kept_share.shape[2]):
-                    kept_share[kind, s, k] = load_share[c, k * WIDTH + lane]
-                for k in range(power.shape[1]):
-                    kept_power[kind, s, k] = power[c, k, lane]
+def tally_quality(packed: Ints, step: int, n_slots_used: int) -> None:
+    """Add a step; slots from `n_slots_used` on only fill lanes."""
+    t = _read_tally(packed)
+    _add_unbalance(t.unbalance, t.powers, step, n_slots_used)
+    _add_heaviest(t.heaviest, t.powers, step)
+    if len(t.changes.levels) > 0:
+        _add_level(t.changes, step)

@@ -26,6 +26,7 @@ from g2g_opt.edges import Edges
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure
 from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.grid.served import SERVED_TOLERANCE
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.summary import Summary
 
@@ -183,7 +184,10 @@ class _Batch:
         branches = grids.branch_names, grids.flow.emergency_share
         buses = grids.setups[0].feeder.buses
         names = [f"{bus}.{buses[bus].voltage_name(phase)}" for bus, phase in nodes]
-        return Tally(nodes, names, rows, len(self._runs), fleets, edges, *branches, np.array(deadline))
+        solutions, deadline_s = grids.flow.solutions, np.array(deadline, dtype=np.float64)
+        return Tally(
+            nodes, names, rows, solutions, fleets, edges, *branches, deadline_s, SERVED_TOLERANCE, grids.flow.load_names
+        )
 
     def run(self, progress: Callable[[int, int], None] | None) -> list[BatchRun]:
         reported = 0
@@ -193,9 +197,8 @@ class _Batch:
             self.fleets.advance(step)
             self.grids.solve(step, self.fleets.power_w)
             self._note_ended()
-            self._tally.add(step, self.grids.voltage_pu, self.grids.loading_pu, self.grids.loading_phase)
+            self._tally.add(step)
             self._quality.add(step)
-            self.grids.tell_own_loads(step, self._tally)
             for slot, kept in zip(self._traced, self._kept, strict=True):
                 self._keep(slot, kept)
             if self._channels is not None:
@@ -208,7 +211,7 @@ class _Batch:
             if self._channels is not None:
                 self._channels.close(step)
             self._note_ended()
-            if all(reason is not None for reason in self.grids.failure):
+            if self.grids.has_failed.all():
                 break
             if progress is not None and 100 * (step + 1 - reported) >= self.n_steps:
                 reported = step + 1
@@ -219,16 +222,18 @@ class _Batch:
         for slot, i in enumerate(self._order):
             summary = self._ended.get(slot)
             if summary is None:
-                whole = self._tally.summary(slot, float(self.dt_s))
+                whole = self._tally.summary(slot, self.dt_s)
                 summary = replace(whole, power_quality=self._quality.quality(slot))
             results[i] = BatchRun(summary, traces.get(slot))
         return [result for result in results if result is not None]
 
     def _note_ended(self) -> None:
         """Take the record of every scenario that has just failed, before steps without its power are added to it."""
+        if self.grids.n_failed == len(self._ended):
+            return
         for slot, failure in enumerate(self.grids.failure):
             if failure is not None and slot not in self._ended:
-                self._ended[slot] = self._tally.summary(slot, float(self.dt_s), failure)
+                self._ended[slot] = self._tally.summary(slot, self.dt_s, failure)
 
     def _keep(self, slot: int, kept: dict[str, Any]) -> None:
         """Append what a traced scenario did in this step."""

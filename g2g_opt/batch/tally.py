@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.fleets import Fleets
+from g2g_opt.batch.kernel_tables import Solutions
 from g2g_opt.batch.tally_kernel import (
-    tally_curtailment,
-    tally_loading,
-    tally_own_loads,
-    tally_service,
-    tally_times,
-    tally_voltages,
+    LoadingTally,
+    OwnLoadTally,
+    ServiceTally,
+    StepTally,
+    VoltageTally,
+    tally_step,
 )
+from g2g_opt.compiled.records import pack
 from g2g_opt.edges import Edges
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.summary import SiteSummary, Summary
@@ -32,116 +35,109 @@ class Tally:
         nodes: Sequence[tuple[str, int]],
         node_names: Sequence[str],
         rows: Ints,
-        n_slots: int,
+        solutions: Solutions,
         fleets: Fleets,
         edges: Edges,
         branches: Sequence[str],
         emergency_share: Floats,
         deadline_s: Floats,
+        own_tolerance: float,
+        load_names: Sequence[str],
     ) -> None:
-        self._nodes, self._node_names, self._rows, self._edges = tuple(nodes), tuple(node_names), rows, edges
-        self._low, self._high = np.array(edges.low_pu), np.array(edges.high_pu)
-        self._loading_edges = np.array(edges.loading_pu)
-        shape = (len(rows), n_slots)
-        self._lowest, self._highest = np.full(shape, np.inf), np.full(shape, -np.inf)
-        self._lowest_step, self._highest_step = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-        self._below, self._above = np.zeros((len(self._low), n_slots)), np.zeros((len(self._high), n_slots))
-        self._steps_below = np.zeros((len(self._low), *shape), np.int32)
-        self._steps_above = np.zeros((len(self._high), *shape), np.int32)
-        self._classes = np.zeros((len(self._low) + 1, len(self._high) + 1, n_slots), np.int32)
-        self._system = np.empty(n_slots), np.empty(n_slots)
+        """`solutions` are those of the power flow, which every step writes anew; loads of the circuit itself may miss
+        `own_tolerance` of their power (share) without being counted; `load_names` are theirs by branch.
+        """
+        self._nodes, self._node_names, self._edges = tuple(nodes), tuple(node_names), edges
         self._branches, self._emergency_share = tuple(branches), emergency_share
-        self._loading = np.zeros((len(branches), n_slots))
-        self._loading_step, self._loading_phase = (np.zeros((len(branches), n_slots), np.int32) for _ in range(2))
-        self._over = np.zeros((len(self._loading_edges), len(branches), n_slots), np.int32)
-        self._loading_classes = np.zeros((len(self._loading_edges) + 1, n_slots), np.int32)
-        self._fleets, self._deadline_s = fleets, deadline_s
+        self._own_tolerance = own_tolerance
+        n_slots, n_branches = len(solutions.solved), len(branches)
+        shape, n_low, n_high = (len(rows), n_slots), len(edges.low_pu), len(edges.high_pu)
+        self._voltages = VoltageTally(
+            solutions.voltage_pu,
+            rows,
+            np.array(edges.low_pu),
+            np.array(edges.high_pu),
+            lowest=np.full(shape, np.inf),
+            highest=np.full(shape, -np.inf),
+            lowest_step=np.zeros(shape, np.int32),
+            highest_step=np.zeros(shape, np.int32),
+            below=np.zeros((n_low, n_slots)),
+            above=np.zeros((n_high, n_slots)),
+            steps_below=np.zeros((n_low, *shape), np.int32),
+            steps_above=np.zeros((n_high, *shape), np.int32),
+            steps=np.zeros((n_low + 1, n_high + 1, n_slots), np.int32),
+            least=np.empty(n_slots),
+            most=np.empty(n_slots),
+        )
+        by_branch = (n_branches, n_slots)
+        self._loadings = LoadingTally(
+            solutions.loading_pu,
+            solutions.loading_phase,
+            highest=np.zeros(by_branch),
+            highest_step=np.zeros(by_branch, np.int32),
+            highest_phase=np.zeros(by_branch, np.int32),
+            edges=np.array(edges.loading_pu),
+            over=np.zeros((len(edges.loading_pu), *by_branch), np.int32),
+            steps=np.zeros((len(edges.loading_pu) + 1, n_slots), np.int32),
+            worst=np.empty(n_slots),
+        )
+        self._fleets = fleets
         n_rows, n_fleets = fleets.n_rows, len(fleets.sites)
-        self._before = fleets.commanded.copy()
-        self._nominal = fleets.commanded.copy()
-        self._is_below, self._curtailed = np.zeros(n_fleets, dtype=np.int64), np.zeros(n_fleets, dtype=np.int64)
-        self._tokens = np.zeros(n_rows)
-        self._samples, self._misses, self._switches = (np.zeros(n_rows, dtype=np.int64) for _ in range(3))
-        self._power_sum, self._power_peak = np.zeros(n_fleets), np.full(n_fleets, -np.inf)
-        self._own_steps = np.zeros(n_slots, dtype=np.int64)
-        self._own_missing, self._own_worse = np.zeros(n_slots), np.zeros(n_slots, dtype=np.bool_)
-        self._own_worst = [""] * n_slots
-        self._second_pu = np.zeros(n_slots)
+        self._service = ServiceTally(
+            fleets.batch,
+            fleets.replicas,
+            before=fleets.commanded.copy(),
+            nominal=fleets.commanded.copy(),
+            itl_s=fleets.itl_s,
+            deadline_s=deadline_s,
+            fleet=fleets.row_fleet,
+            power_w=fleets.power_w,
+            tokens=np.zeros(n_rows),
+            samples=np.zeros(n_rows, dtype=np.int64),
+            misses=np.zeros(n_rows, dtype=np.int64),
+            switches=np.zeros(n_rows, dtype=np.int64),
+            below=np.zeros(n_fleets, dtype=np.int64),
+            curtailed=np.zeros(n_fleets, dtype=np.int64),
+            power_sum=np.zeros(n_fleets),
+            power_peak=np.full(n_fleets, -np.inf),
+        )
+        self._load_names = load_names
+        self._own_loads = OwnLoadTally(
+            solutions.own_share,
+            solutions.own_load,
+            solutions.own_voltage_pu,
+            steps=np.zeros(n_slots, dtype=np.int64),
+            worst_share=np.ones(n_slots),
+            worst_load=np.zeros(n_slots, dtype=np.int64),
+            worst_pu=np.zeros(n_slots),
+            worst_step=np.zeros(n_slots, dtype=np.int64),
+            second_pu=solutions.second_pu,
+            farthest_pu=np.zeros(n_slots),
+        )
+        self._packed = pack(StepTally(self._voltages, self._loadings, self._service, self._own_loads))
         self.n_steps = 0
 
-    def add(self, step: int, voltage_pu: Floats, loading_pu: Floats, loading_phase: Floats) -> None:
-        """One step's voltages (node, slot), loadings and their phases (branch, slot), and what the fleets did in it."""
-        tally_voltages(
-            step,
-            voltage_pu,
-            self._rows,
-            self._lowest,
-            self._lowest_step,
-            self._highest,
-            self._highest_step,
-            self._low,
-            self._high,
-            self._below,
-            self._above,
-            self._steps_below,
-            self._steps_above,
-            *self._system,
-        )
-        tally_times(*self._system, self._low, self._high, self._classes)
-        if self._branches:
-            tally_loading(
-                step,
-                loading_pu,
-                loading_phase,
-                self._loading,
-                self._loading_step,
-                self._loading_phase,
-                self._loading_edges,
-                self._over,
-                self._loading_classes,
-            )
-        fleets = self._fleets
-        tally_service(
-            fleets.batch,
-            self._before,
-            fleets.replicas,
-            fleets.itl_s,
-            self._deadline_s,
-            self._tokens,
-            self._samples,
-            self._misses,
-            self._switches,
-        )
-        tally_curtailment(
-            fleets.batch, self._nominal, fleets.replicas, fleets.row_fleet, self._is_below, self._curtailed
-        )
-        power_w = fleets.power_w.sum(axis=1)
-        self._power_sum += power_w
-        np.maximum(self._power_peak, power_w, out=self._power_peak)
+    def add(self, step: int) -> None:
+        """One step, as solved and as the fleets drew it."""
         self.n_steps += 1
+        tally_step(self._packed.words, step, self._own_tolerance)
 
-    def count_own_loads(self, own_share: Floats, tolerance: float) -> list[int]:
-        """Count the scenarios in which constant-power loads of the circuit itself got another share of their power than
-        one by more than `tolerance`; returns those in which it is the worst so far.
-        """
-        if not tally_own_loads(own_share, tolerance, self._own_steps, self._own_missing, self._own_worse):
-            return []
-        worse: list[int] = np.flatnonzero(self._own_worse).tolist()
-        return worse
+    def _own_worst(self, slot: int, dt_s: Fraction) -> str:
+        """The worst step of a load of the circuit's own, in words; none if all were served."""
+        of = self._own_loads
+        if not of.steps[slot]:
+            return ""
+        name, share, step = self._load_names[of.worst_load[slot]], float(of.worst_share[slot]), int(of.worst_step[slot])
+        time_s = step * dt_s.numerator / dt_s.denominator
+        return f"load {name} was served {100.0 * share:.1f} % at t={time_s:g} s, {float(of.worst_pu[slot]):.4f} pu"
 
-    def note_second_solutions(self, distance_pu: Floats) -> None:
-        """How far another solution of this step may lie (pu, slot)."""
-        np.maximum(self._second_pu, distance_pu, out=self._second_pu)
-
-    def note_own_loads(self, slot: int, words: str) -> None:
-        """The worst such step so far, in words."""
-        self._own_worst[slot] = words
-
-    def summary(self, slot: int, dt_s: float, failure: Failure | None = None) -> Summary:
+    def summary(self, slot: int, period_s: Fraction, failure: Failure | None = None) -> Summary:
         """One scenario's record so far, with the reason if it ends here."""
+        dt_s = float(period_s)
         if self.n_steps == 0 and failure is not None:
             return Summary.without_figures(failure, dt_s)
-        lowest = self._lowest[:, slot].copy()
+        v, loadings, of = self._voltages, self._loadings, self._service
+        lowest = v.lowest[:, slot].copy()
         undefined = np.flatnonzero(~np.isfinite(lowest))
         if len(undefined):
             failure = failure or Failure(FailureKind.UNDEFINED_VOLTAGE, self._node_names[undefined[0]])
@@ -151,14 +147,14 @@ class Tally:
             sites.append(
                 SiteSummary(
                     name=self._fleets.sites[fleet].name,
-                    power_mean_mw=float(self._power_sum[fleet] / self.n_steps / 1e6),
-                    power_peak_mw=float(self._power_peak[fleet] / 1e6),
-                    energy_mwh=float(self._power_sum[fleet] / 1e6 * dt_s / 3600.0),
-                    throughput_tps=float(self._tokens[rows].sum() / self.n_steps),
-                    latency_samples=int(self._samples[rows].sum()),
-                    latency_misses=int(self._misses[rows].sum()),
-                    batch_switches=int(self._switches[rows].sum()),
-                    curtailed_steps=int(self._curtailed[fleet]),
+                    power_mean_mw=float(of.power_sum[fleet] / self.n_steps / 1e6),
+                    power_peak_mw=float(of.power_peak[fleet] / 1e6),
+                    energy_mwh=float(of.power_sum[fleet] / 1e6 * dt_s / 3600.0),
+                    throughput_tps=float(of.tokens[rows].sum() / self.n_steps),
+                    latency_samples=int(of.samples[rows].sum()),
+                    latency_misses=int(of.misses[rows].sum()),
+                    batch_switches=int(of.switches[rows].sum()),
+                    curtailed_steps=int(of.curtailed[fleet]),
                     exhausted_control_steps=int(self._fleets.exhausted_steps[fleet]),
                 )
             )
@@ -169,24 +165,24 @@ class Tally:
             nodes=self._nodes,
             node_names=self._node_names,
             lowest_pu=lowest,
-            lowest_step=self._lowest_step[:, slot].copy(),
-            highest_pu=self._highest[:, slot].copy(),
-            highest_step=self._highest_step[:, slot].copy(),
-            steps_by_class=self._classes[:, :, slot].copy(),
-            steps_below=self._steps_below[:, :, slot].copy(),
-            steps_above=self._steps_above[:, :, slot].copy(),
-            below_pu=self._below[:, slot].copy(),
-            above_pu=self._above[:, slot].copy(),
+            lowest_step=v.lowest_step[:, slot].copy(),
+            highest_pu=v.highest[:, slot].copy(),
+            highest_step=v.highest_step[:, slot].copy(),
+            steps_by_class=v.steps[:, :, slot].copy(),
+            steps_below=v.steps_below[:, :, slot].copy(),
+            steps_above=v.steps_above[:, :, slot].copy(),
+            below_pu=v.below[:, slot].copy(),
+            above_pu=v.above[:, slot].copy(),
             branches=self._branches,
-            loading_pu=self._loading[:, slot].copy(),
-            loading_step=self._loading_step[:, slot].copy(),
-            loading_phase=self._loading_phase[:, slot].copy(),
+            loading_pu=loadings.highest[:, slot].copy(),
+            loading_step=loadings.highest_step[:, slot].copy(),
+            loading_phase=loadings.highest_phase[:, slot].copy(),
             emergency_share=self._emergency_share,
-            loading_steps_over=self._over[:, :, slot].copy(),
-            loading_steps_by_class=self._loading_classes[:, slot].copy(),
-            own_loads_unserved_steps=int(self._own_steps[slot]),
-            own_loads_worst=self._own_worst[slot],
-            second_solution_pu=float(self._second_pu[slot]),
+            loading_steps_over=loadings.over[:, :, slot].copy(),
+            loading_steps_by_class=loadings.steps[:, slot].copy(),
+            own_loads_unserved_steps=int(self._own_loads.steps[slot]),
+            own_loads_worst=self._own_worst(slot, period_s),
+            second_solution_pu=float(self._own_loads.farthest_pu[slot]),
             sites=tuple(sites),
             failure=failure,
         )

@@ -1,178 +1,235 @@
-"""Compiled tallies of a batch: what every step adds to its summaries; scenarios innermost."""
+"""Compiled tallies of a batch: what every step adds to its summaries, sixteen scenarios at a time.
+
+A lane's figures are its own: where any lane of sixteen has something to add, the others add nothing.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.compiled.kernel import kernel
+from g2g_opt.batch.lanes import WIDTH, any_less, at, count_less, higher, load, lower, spread, spread_at, store
+from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.records import Counts2, Counts3, Floats1, Floats2, Ints1, reader
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-@kernel
-def tally_voltages(
-    step: int,
-    voltage_pu: Floats,
-    rows: Ints,
-    lowest: Floats,
-    lowest_step: NDArray[np.int32],
-    highest: Floats,
-    highest_step: NDArray[np.int32],
-    low_edges: Floats,
-    high_edges: Floats,
-    below: Floats,
-    above: Floats,
-    steps_below: NDArray[np.int32],
-    steps_above: NDArray[np.int32],
-    system_low: Floats,
-    system_high: Floats,
-) -> None:
-    """Extremes and their steps per monitored bus-phase, depths and steps outside every edge, and the system's two
-    extremes.
+class VoltageTally(NamedTuple):
+    """Extremes and their steps per monitored bus-phase, and depths and steps outside every edge.
 
-    `below[k]` grows by the sum over bus-phases of how far they lie under `low_edges[k]` (pu), `steps_below[k]` counts
-    for each of them the steps in which it does; `above[k]` and `steps_above[k]` likewise.
+    `rows` of `voltage_pu` (node, slot) are monitored. `below` (edge, slot) grows by the sum over bus-phases of how far
+    they lie under an edge (pu), `steps_below` (edge, bus-phase, slot) counts the steps in which each does; above
+    likewise. `steps` (low class, high class, slot): a low class is how many (rising) low edges lie at or below the
+    lowest voltage of all, a high class how many high edges lie below the highest.
     """
-    n = voltage_pu.shape[1]
-    system_low[:] = np.inf
-    system_high[:] = -np.inf
-    top, bottom = low_edges.max(), high_edges.min()
-    for i in range(len(rows)):
-        row = rows[i]
-        least, most = np.inf, -np.inf
-        for s in range(n):
-            v = voltage_pu[row, s]
-            old = lowest[i, s]
-            lowest[i, s] = v if v < old else old
-            lowest_step[i, s] = step if v < old else lowest_step[i, s]
-            old = highest[i, s]
-            highest[i, s] = v if v > old else old
-            highest_step[i, s] = step if v > old else highest_step[i, s]
-            system_low[s] = v if v < system_low[s] else system_low[s]
-            system_high[s] = v if v > system_high[s] else system_high[s]
-            least = v if v < least else least
-            most = v if v > most else most
-        if least < top:
-            for k in range(len(low_edges)):
-                if least < low_edges[k]:
-                    for s in range(n):
-                        below[k, s] += max(low_edges[k] - voltage_pu[row, s], 0.0)
-                        steps_below[k, i, s] += voltage_pu[row, s] < low_edges[k]
-        if most > bottom:
-            for k in range(len(high_edges)):
-                if most > high_edges[k]:
-                    for s in range(n):
-                        above[k, s] += max(voltage_pu[row, s] - high_edges[k], 0.0)
-                        steps_above[k, i, s] += voltage_pu[row, s] > high_edges[k]
+
+    voltage_pu: Floats2
+    rows: Ints1
+    low_edges: Floats1
+    high_edges: Floats1
+    lowest: Floats2
+    highest: Floats2
+    lowest_step: Counts2
+    highest_step: Counts2
+    below: Floats2
+    above: Floats2
+    steps_below: Counts3
+    steps_above: Counts3
+    steps: Counts3
+    least: Floats1  # (slot,), room
+    most: Floats1
 
 
-@kernel
-def tally_times(
-    system_low: Floats, system_high: Floats, low_edges: Floats, high_edges: Floats, steps: NDArray[np.int32]
-) -> None:
-    """Count the step in `steps[low class, high class, scenario]`.
+class LoadingTally(NamedTuple):
+    """Highest loading of every branch, its step and phase, steps above edges, and the highest of all by class."""
 
-    A low class is how many (rising) low edges lie at or below the system's lowest voltage; a high class, how many high
-    edges lie below its highest.
-    """
-    for s in range(len(system_low)):
-        i = 0
-        while i < len(low_edges) and low_edges[i] <= system_low[s]:
-            i += 1
-        j = 0
-        while j < len(high_edges) and high_edges[j] < system_high[s]:
-            j += 1
-        steps[i, j, s] += 1
+    loading_pu: Floats2
+    phase: Floats2
+    highest: Floats2
+    highest_step: Counts2
+    highest_phase: Counts2
+    edges: Floats1
+    over: Counts3
+    steps: Counts2
+    worst: Floats1  # (slot,), room
 
 
-@kernel
-def tally_loading(
-    step: int,
-    loading_pu: Floats,
-    phase: Floats,
-    highest: Floats,
-    highest_step: NDArray[np.int32],
-    highest_phase: NDArray[np.int32],
-    edges: Floats,
-    over: NDArray[np.int32],
-    system_steps: NDArray[np.int32],
-) -> None:
-    """Highest loading of every branch, its step and phase, steps above edges, and the system's highest by class."""
-    n_branches, n = highest.shape
-    for s in range(n):
-        worst = 0.0
-        for b in range(n_branches):
-            x = loading_pu[b, s]
-            if x > highest[b, s]:
-                highest[b, s] = x
-                highest_step[b, s] = step
-                highest_phase[b, s] = int(phase[b, s])
-            worst = max(worst, x)
-            if x > edges[0]:
-                for k in range(len(edges)):
-                    if x > edges[k]:
-                        over[k, b, s] += 1
-        k = 0
-        while k < len(edges) and edges[k] < worst:
-            k += 1
-        system_steps[k, s] += 1
-
-
-@kernel
-def tally_service(
-    batch: Ints,
-    before: Ints,
-    replicas: Ints,
-    itl_s: Floats,
-    deadline_s: Floats,
-    tokens: Floats,
-    samples: Ints,
-    misses: Ints,
-    switches: Ints,
-) -> None:
-    """Tokens/s, latency samples and misses, and changes of batch size, per row (equations, section 3); in place."""
-    for r in range(len(batch)):
-        if replicas[r] > 0 and np.isfinite(itl_s[r]):
-            if itl_s[r] > 0.0:
-                tokens[r] += batch[r] * replicas[r] / itl_s[r]
-            samples[r] += 1
-            if itl_s[r] > deadline_s[r]:
-                misses[r] += 1
-        if batch[r] != before[r]:
-            switches[r] += 1
-        before[r] = batch[r]
-
-
-@kernel
-def tally_curtailment(batch: Ints, nominal: Ints, replicas: Ints, row_fleet: Ints, below: Ints, steps: Ints) -> None:
-    """Count, per fleet, the step if any of its models with active replicas runs below its nominal batch size.
+class ServiceTally(NamedTuple):
+    """Tokens/s, latency samples and misses, and changes of batch size per row; curtailed steps, power sums and peaks
+    (W) per fleet (equations, section 3).
 
     `below` is room for one mark per fleet.
     """
-    below[:] = 0
-    for r in range(len(batch)):
-        if replicas[r] > 0 and batch[r] < nominal[r]:
-            below[row_fleet[r]] = 1
-    for fleet in range(len(steps)):
-        steps[fleet] += below[fleet]
+
+    batch: Ints1
+    replicas: Ints1
+    before: Ints1
+    nominal: Ints1
+    itl_s: Floats1
+    deadline_s: Floats1
+    fleet: Ints1
+    power_w: Floats2
+    tokens: Floats1
+    samples: Ints1
+    misses: Ints1
+    switches: Ints1
+    below: Ints1
+    curtailed: Ints1
+    power_sum: Floats1
+    power_peak: Floats1
+
+
+class OwnLoadTally(NamedTuple):
+    """Steps in which the circuit's own constant-power loads got another share of their power than one, by slot; which
+    load got the least so far, or the most, its voltage (pu) and the step.
+
+    `second_pu` is how far another solution may lie, `farthest_pu` the most of it.
+    """
+
+    share: Floats1
+    load: Ints1
+    own_pu: Floats1
+    steps: Ints1
+    worst_share: Floats1
+    worst_load: Ints1
+    worst_pu: Floats1
+    worst_step: Ints1
+    second_pu: Floats1
+    farthest_pu: Floats1
+
+
+class StepTally(NamedTuple):
+    """All that a step is added to."""
+
+    voltages: VoltageTally
+    loadings: LoadingTally
+    service: ServiceTally
+    own_loads: OwnLoadTally
+
+
+_read_tally = reader(StepTally)
+
+
+@inner
+def _add_voltages(t: VoltageTally, step: int) -> None:
+    v_pu, lowest, highest, least, most = t.voltage_pu, t.lowest, t.highest, t.least, t.most
+    n_slots, n_rows, n_low, n_high = v_pu.shape[1], len(t.rows), len(t.low_edges), len(t.high_edges)
+    # Low edges rise, so the last is the first to be left; of the high edges it is the first.
+    zero, top, bottom = spread(0.0), spread_at(t.low_edges, n_low - 1), spread_at(t.high_edges, 0)
+    for first in range(0, n_slots, WIDTH):
+        store(least, first, spread(np.inf))
+        store(most, first, spread(-np.inf))
+    for i in range(n_rows):
+        row = at(t.rows, i)
+        for first in range(0, n_slots, WIDTH):
+            own = i * n_slots + first
+            v = load(v_pu, row * n_slots + first)
+            store(least, first, lower(v, load(least, first)))
+            store(most, first, higher(v, load(most, first)))
+            if any_less(v, load(lowest, own)):
+                for s in range(first, first + WIDTH):
+                    if v_pu[row, s] < lowest[i, s]:
+                        lowest[i, s], t.lowest_step[i, s] = v_pu[row, s], step
+            if any_less(load(highest, own), v):
+                for s in range(first, first + WIDTH):
+                    if v_pu[row, s] > highest[i, s]:
+                        highest[i, s], t.highest_step[i, s] = v_pu[row, s], step
+            if any_less(v, top):
+                for k in range(n_low):
+                    edge, place = spread_at(t.low_edges, k), k * n_slots + first
+                    if any_less(v, edge):
+                        store(t.below, place, load(t.below, place) + higher(edge - v, zero))
+                        count_less(t.steps_below, k * n_rows * n_slots + own, v, edge)
+            if any_less(bottom, v):
+                for k in range(n_high):
+                    edge, place = spread_at(t.high_edges, k), k * n_slots + first
+                    if any_less(edge, v):
+                        store(t.above, place, load(t.above, place) + higher(v - edge, zero))
+                        count_less(t.steps_above, k * n_rows * n_slots + own, edge, v)
+    for s in range(n_slots):
+        i, j = 0, 0
+        while i < n_low and t.low_edges[i] <= least[s]:
+            i += 1
+        while j < n_high and t.high_edges[j] < most[s]:
+            j += 1
+        t.steps[i, j, s] += 1
+
+
+@inner
+def _add_loadings(t: LoadingTally, step: int) -> None:
+    now, highest, worst, n_edges = t.loading_pu, t.highest, t.worst, len(t.edges)
+    n_branches, n_slots = now.shape
+    least_edge = spread_at(t.edges, 0)
+    for first in range(0, n_slots, WIDTH):
+        store(worst, first, spread(0.0))
+    for b in range(n_branches):
+        for first in range(0, n_slots, WIDTH):
+            own = b * n_slots + first
+            x = load(now, own)
+            store(worst, first, higher(x, load(worst, first)))
+            if any_less(load(highest, own), x):
+                for s in range(first, first + WIDTH):
+                    if now[b, s] > highest[b, s]:
+                        highest[b, s], t.highest_step[b, s] = now[b, s], step
+                        t.highest_phase[b, s] = int(t.phase[b, s])
+            if any_less(least_edge, x):
+                for k in range(n_edges):
+                    count_less(t.over, k * n_branches * n_slots + own, spread_at(t.edges, k), x)
+    for s in range(n_slots):
+        k = 0
+        while k < n_edges and t.edges[k] < worst[s]:
+            k += 1
+        t.steps[k, s] += 1
+
+
+@inner
+def _add_service(t: ServiceTally) -> None:
+    """A latency that is none (NaN: no replicas) is no sample."""
+    for fleet in range(len(t.below)):
+        t.below[fleet] = 0
+        total = t.power_w[fleet, 0] + t.power_w[fleet, 1] + t.power_w[fleet, 2]
+        t.power_sum[fleet] += total
+        t.power_peak[fleet] = max(t.power_peak[fleet], total)
+    for r in range(len(t.batch)):
+        size, itl_s, n = t.batch[r], t.itl_s[r], t.replicas[r]
+        if n > 0:
+            if abs(itl_s) < np.inf:
+                if itl_s > 0.0:
+                    t.tokens[r] += size * n / itl_s
+                t.samples[r] += 1
+                if itl_s > t.deadline_s[r]:
+                    t.misses[r] += 1
+            if size < t.nominal[r]:
+                t.below[t.fleet[r]] = 1
+        if size != t.before[r]:
+            t.switches[r] += 1
+            t.before[r] = size
+    for fleet in range(len(t.below)):
+        t.curtailed[fleet] += t.below[fleet]
+
+
+@inner
+def _add_own_loads(t: OwnLoadTally, step: int, tolerance: float) -> None:
+    for s in range(len(t.share)):
+        if t.second_pu[s] > t.farthest_pu[s]:
+            t.farthest_pu[s] = t.second_pu[s]
+        missing = abs(t.share[s] - 1.0)
+        if missing > tolerance:
+            t.steps[s] += 1
+            if missing > abs(t.worst_share[s] - 1.0):
+                t.worst_share[s], t.worst_load[s] = t.share[s], t.load[s]
+                t.worst_pu[s], t.worst_step[s] = t.own_pu[s], step
 
 
 @kernel
-def tally_own_loads(
-    share: Floats, tolerance: float, steps: Ints, worst_missing: Floats, is_worse: NDArray[np.bool_]
-) -> bool:
-    """Count scenarios whose share of served power misses one by more than `tolerance`, and mark those in which it is
-    the most so far; returns whether any is marked.
-    """
-    any_worse = False
-    for s in range(len(share)):
-        missing = abs(share[s] - 1.0)
-        is_worse[s] = missing > tolerance and missing > worst_missing[s]
-        if missing > tolerance:
-            steps[s] += 1
-        if is_worse[s]:
-            worst_missing[s] = missing
-            any_worse = True
-    return any_worse
+def tally_step(packed: Ints, step: int, own_tolerance: float) -> None:
+    """Add a step; an own load may miss `own_tolerance` of its power (share) without being counted."""
+    t = _read_tally(packed)
+    _add_voltages(t.voltages, step)
+    if t.loadings.loading_pu.shape[0] > 0:
+        _add_loadings(t.loadings, step)
+    _add_service(t.service)
+    _add_own_loads(t.own_loads, step, own_tolerance)

@@ -12,17 +12,18 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
+from numba import __version__ as numba_version
 from numba import config, njit
 from numba.core.caching import CacheImpl, CompileResultCacheImpl, FunctionCache
 from numba.misc.appdirs import AppDirs
-
-from g2g_opt.compiled.pipeline import InnerCompiler, KernelCompiler
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # A module with kernels, or with what they are made of, says so by importing from here.
@@ -30,12 +31,42 @@ _MARK = b"g2g_opt.compiled"
 _IMPORT = re.compile(rb"^from g2g_opt\.([\w.]+) import (\w+)", re.MULTILINE)
 # Versions whose code is kept, the present one among them.
 _KEPT_VERSIONS = 6
+# A version that was used within this time (s) may be in use: what another process compiles is put there.
+_IN_USE_S = 3600.0
+# Versions of numba that `pipeline`, which is made of its private parts, was tried with.
+_PIPELINE_TRIED = ("0.68.",)
+# Files that have not changed for so long (s) are told by their sizes and times.
+_SETTLED_S = 3.0
 
 
 @cache
 def version() -> str:
-    """Hash of all source files that kernels are made of."""
-    texts = {path: path.read_bytes() for path in sorted(_PACKAGE.rglob("*.py"))}
+    """Hash of all source files that kernels are made of.
+
+    The files are read where any of the package has another size or time than when the hash was last worked out.
+    """
+    files = sorted(_PACKAGE.rglob("*.py"))
+    stats = [(path.relative_to(_PACKAGE).as_posix(), path.stat()) for path in files]
+    told = [numba_version, *((name, at.st_size, at.st_mtime_ns) for name, at in stats)]
+    seen = sha256(repr(told).encode()).hexdigest()
+    kept = _root() / f"{sha256(str(_PACKAGE).encode()).hexdigest()[:20]}.version"
+    with suppress(OSError):
+        known, _, found = kept.read_text(encoding="ascii").partition(" ")
+        if known == seen:
+            return found
+    found = _hash_of_sources(files)
+    # A file that changed just now may change again within what its time can tell.
+    if time.time() - max(at.st_mtime for _, at in stats) > _SETTLED_S:
+        with suppress(OSError):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            written = kept.with_suffix(f".{os.getpid()}")
+            written.write_text(f"{seen} {found}", encoding="ascii")
+            written.replace(kept)
+    return found
+
+
+def _hash_of_sources(files: Sequence[Path]) -> str:
+    texts = {path: path.read_bytes() for path in files}
     waiting = [path for path, text in texts.items() if _MARK in text]
     used: set[Path] = set()
     while waiting:
@@ -46,22 +77,32 @@ def version() -> str:
                 place = _PACKAGE.joinpath(*module.decode().split("."))
                 waiting += [place.with_suffix(".py"), place / f"{name.decode()}.py"]
     found = sha256()
+    # Another numba, and another way through it, is another version.
+    found.update(f"{numba_version} {bool(_pipelines()[0])}".encode())
     for path in sorted(used):
         found.update(path.relative_to(_PACKAGE).as_posix().encode())
         found.update(texts[path])
     return found.hexdigest()[:20]
 
 
+def _root() -> Path:
+    """Where all versions lie."""
+    return Path(config.CACHE_DIR or AppDirs(appname="g2g_opt", appauthor=False).user_cache_dir) / "kernels"
+
+
 @cache
 def folder() -> Path:
-    """Where this version's compiled code lies; older versions than the last few are deleted when it is made."""
-    root = Path(config.CACHE_DIR or AppDirs(appname="g2g_opt", appauthor=False).user_cache_dir) / "kernels"
+    """Where this version's compiled code lies; when it is made, older ones that nobody uses go."""
+    root = _root()
     found = root / version()
     if not found.exists():
         found.mkdir(parents=True, exist_ok=True)
-        others = [path for path in root.iterdir() if path != found and path.is_dir()]
-        for old in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT_VERSIONS - 1 :]:
-            shutil.rmtree(old, ignore_errors=True)
+        others = {path: path.stat().st_mtime for path in root.iterdir() if path != found and path.is_dir()}
+        for old in sorted(others, key=lambda path: others[path], reverse=True)[_KEPT_VERSIONS - 1 :]:
+            if others[old] < time.time() - _IN_USE_S:
+                shutil.rmtree(old, ignore_errors=True)
+    with suppress(OSError):
+        os.utime(found)
     # Is it ours to write to?
     tempfile.TemporaryFile(dir=found).close()
     return found
@@ -104,9 +145,24 @@ class _VersionCache(FunctionCache):
     _impl_class = _VersionCacheImpl
 
 
+@cache
+def _pipelines() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options by which kernels and inner functions are compiled in fewer passes (`pipeline`).
+
+    None where they could not be: numba's own passes make the same code, in two to three times the time.
+    """
+    if not numba_version.startswith(_PIPELINE_TRIED):
+        return {}, {}
+    try:
+        from g2g_opt.compiled.pipeline import InnerCompiler, KernelCompiler
+    except (ImportError, AttributeError):
+        return {}, {}
+    return {"pipeline_class": KernelCompiler}, {"pipeline_class": InnerCompiler}
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """A compiled function that Python calls; division by zero gives what it gives in IEEE arithmetic."""
-    compiled = njit(error_model="numpy", no_cfunc_wrapper=True, pipeline_class=KernelCompiler)(function)
+    compiled = njit(error_model="numpy", no_cfunc_wrapper=True, **_pipelines()[0])(function)
     compiled._cache = _VersionCache(function)
     return compiled
 
@@ -114,4 +170,4 @@ def kernel(function: Callable[..., Any]) -> Any:
 def inner(function: Callable[..., Any]) -> Any:
     """A compiled function that only kernels call."""
     no_wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    return njit(error_model="numpy", pipeline_class=InnerCompiler, **no_wrappers)(function)
+    return njit(error_model="numpy", **_pipelines()[1], **no_wrappers)(function)

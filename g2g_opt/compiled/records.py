@@ -28,6 +28,7 @@ packed stays alive with its `Packed`, and must be the same arrays as long as tha
 from __future__ import annotations
 
 import operator
+from functools import cache
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -94,6 +95,7 @@ class RecordType(types.Type):
         super().__init__(name=f"Record({cls.__module__}.{cls.__qualname__})")
 
 
+@cache
 def _hints(cls: type[Any]) -> dict[str, Any]:
     hints = get_type_hints(cls, include_extras=True)
     return {name: hints[name] for name in cls._fields}

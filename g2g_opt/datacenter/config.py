@@ -81,6 +81,16 @@ class ReplicaSchedule:
             level = target
         return count if times.ndim else float(count)
 
+    def level_over(self, first_s: float, last_s: float) -> int | None:
+        """Replicas from `first_s` to `last_s` (s) if they are the same all along, else None."""
+        level = self.initial
+        for target, t_start, t_end in self.ramps:
+            if t_end <= first_s:
+                level = target
+            elif t_start <= last_s:
+                return None
+        return int(level)
+
     def max_count_from(self, t: float) -> int:
         """Most replicas at time `t` (s) or later, rounded up."""
         later = [target for target, _, t_end in self.ramps if t_end > t]

@@ -76,11 +76,13 @@ class SiteDemand:
         return found
 
     def scheduled_replicas(self, time_s: Floats) -> Ints:
-        """Whole replicas per (step, model) by the schedules alone."""
+        """Whole replicas per (step, model) by the schedules alone; times rise."""
         counts = np.zeros((len(time_s), len(self.labels)), dtype=np.int64)
         for column, schedule in enumerate(self._schedules):
-            if schedule is not None:
-                counts[:, column] = np.rint(schedule.count_at(time_s)).astype(np.int64)
+            if schedule is None:
+                continue
+            level = schedule.level_over(time_s[0], time_s[-1]) if len(time_s) else None
+            counts[:, column] = level if level is not None else np.rint(schedule.count_at(time_s)).astype(np.int64)
         return counts
 
     def gpus_free_from(self, time_s: float, shift: Ints) -> int:
@@ -91,6 +93,13 @@ class SiteDemand:
         servers = servers_needed(np.maximum(most + shift, 0)[None, :], self.gpus_per_replica, self.pool.gpus_per_server)
         free = sum(self.pool.n_servers_by_phase) - int(servers.sum())
         return max(0, free) * self.pool.gpus_per_server
+
+    def standing_w(self, time_s: Floats) -> Floats:
+        """Base load and training per phase (W), shape (step,)."""
+        standing_w = np.full(len(time_s), self.config.base_kw_per_phase * 1e3)
+        if len(self._training):
+            standing_w += np.asarray(self._training.power_w(time_s)) / 3.0
+        return standing_w
 
     def stretch(self, start_s: float, n_steps: int, shift: Ints) -> Stretch:
         """The steps from `start_s` on, with `shift` (model,) replicas on top of the schedules.
@@ -109,8 +118,7 @@ class SiteDemand:
                 f"{servers[over].sum()} servers needed, {sum(self.pool.n_servers_by_phase)} there; "
                 "leave room for the scheduled ramps or raise total_gpu_capacity"
             )
-        standing_w = np.full((n_steps, 3), self.config.base_kw_per_phase * 1e3)
-        standing_w += np.asarray(self._training.power_w(times)).reshape(-1, 1) / 3.0
+        standing_w = np.repeat(self.standing_w(times)[:, None], 3, axis=1)
         replicas = active_replicas(servers, self.gpus_per_replica, gpus_per_server)
         return Stretch(times, replicas, claims(servers, self.pool), standing_w)
 

@@ -39,6 +39,9 @@ class StepDraws:
             self._chunk(label, purpose, number, width, uniform)
             for number in range(first // _CHUNK_STEPS, (first + n_steps - 1) // _CHUNK_STEPS + 1)
         ]
+        if len(chunks) == 1:
+            # Steps come one after the other: what lies before is not asked for again.
+            self._chunks.pop((label, purpose, (first // _CHUNK_STEPS - 1) % 2), None)
         begin = first % _CHUNK_STEPS
         joined = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
         return joined[begin : begin + n_steps]

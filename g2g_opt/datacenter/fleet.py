@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.records import Ints1, Ints2, Ints3, pack, reader
 from g2g_opt.datacenter.layout import ServerPool
 
 Floats = NDArray[np.float64]
@@ -19,7 +21,7 @@ def servers_needed(n_replicas: Ints, gpus_per_replica: Ints, gpus_per_server: in
     return -(-(n_replicas * gpus_per_replica) // gpus_per_server)
 
 
-def active_replicas(n_servers: Ints, gpus_per_replica: Ints, gpus_per_server: int) -> Ints:
+def active_replicas(n_servers: Ints, gpus_per_replica: Ints, gpus_per_server: Ints | int) -> Ints:
     """Replicas that run on `n_servers` whole servers per [step, model] (equation 2.4): one that is on is filled."""
     return n_servers * gpus_per_server // gpus_per_replica
 
@@ -31,41 +33,59 @@ def claims(n_servers: Ints, pool: ServerPool) -> Ints:
     is used up (equations, section 2). The caller checks that there are enough.
     """
     claimed = np.zeros((*n_servers.shape, 3), dtype=np.int64)
-    _claim(np.ascontiguousarray(n_servers), np.array(pool.n_servers_by_phase), claimed)
+    by_phase, free = np.array(pool.n_servers_by_phase), np.zeros(3, dtype=np.int64)
+    _claim(pack(_Claims(np.ascontiguousarray(n_servers), by_phase, free, claimed)).words)
     return claimed
 
 
+class _Claims(NamedTuple):
+    needed: Ints2
+    pool: Ints1
+    free: Ints1
+    claimed: Ints3
+
+
+_read_claims = reader(_Claims)
+
+
 @kernel
-def _claim(needed: Ints, pool: Ints, claimed: Ints) -> None:
-    free = np.zeros(3, dtype=np.int64)
+def _claim(packed: Ints) -> None:
+    t = _read_claims(packed)
+    needed, free, claimed = t.needed, t.free, t.claimed
     for step in range(len(needed)):
         same = step > 0
         for model in range(needed.shape[1]):
             same = same and needed[step, model] == needed[step - 1, model]
         for phase in range(3):
-            free[phase] = pool[phase]
+            free[phase] = t.pool[phase]
         for model in range(needed.shape[1]):
             if same:
                 for phase in range(3):
                     claimed[step, model, phase] = claimed[step - 1, model, phase]
                 continue
-            left = needed[step, model]
-            while left > 0:
-                # As many whole rounds as every phase with a server left can give, or the last part of one.
-                n_open, least = 0, left
-                for phase in range(3):
-                    if free[phase] > 0:
-                        n_open += 1
-                        least = min(least, free[phase])
-                if n_open == 0:
-                    break
-                rounds = min(left // n_open, least)
-                for phase in range(3):
-                    if free[phase] > 0 and (rounds > 0 or left > 0):
-                        taken = rounds if rounds > 0 else 1
-                        free[phase] -= taken
-                        claimed[step, model, phase] += taken
-                        left -= taken
+            claim_servers(needed[step, model], free, claimed[step, model])
+
+
+@inner
+def claim_servers(left: int, free: Any, claimed: Any) -> None:
+    """Take `left` servers out of `free` (3,) and add them to `claimed` (3,): as many whole rounds as every phase with a
+    server left can give, or the last part of one.
+    """
+    while left > 0:
+        n_open, least = 0, left
+        for phase in range(3):
+            if free[phase] > 0:
+                n_open += 1
+                least = min(least, free[phase])
+        if n_open == 0:
+            break
+        rounds = min(left // n_open, least)
+        for phase in range(3):
+            if free[phase] > 0 and (rounds > 0 or left > 0):
+                taken = rounds if rounds > 0 else 1
+                free[phase] -= taken
+                claimed[phase] += taken
+                left -= taken
 
 
 def first_ranks(servers: Ints) -> Ints:

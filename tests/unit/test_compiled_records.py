@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,3 +114,75 @@ def test_compiled_code_is_kept_by_version_wherever_the_code_lies(tmp_path: Path)
             file.write("\nMORE = 1\n")
         assert asked() not in seen
         seen.add(asked())
+
+
+_KERNEL_OF_ITS_OWN = """
+import sys
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+{without}
+from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.records import Floats1, pack, reader
+
+
+class Line(NamedTuple):
+    x: Floats1
+    size: float
+
+
+read = reader(Line)
+
+
+@inner
+def add(x, by):
+    for i in range(len(x)):
+        x[i] += by
+
+
+@kernel
+def shift(packed):
+    line = read(packed)
+    add(line.x, line.size)
+    return line.x[len(line.x) - 1]
+
+
+x = np.arange(4.0)
+assert shift(pack(Line(x, 0.5)).words) == 3.5 and x.tolist() == [0.5, 1.5, 2.5, 3.5]
+print("g2g_opt.compiled.pipeline" in sys.modules, "pipeline_class" in str(shift.targetoptions) or bool(
+    shift._compiler.pipeline_class.__module__ == "g2g_opt.compiled.pipeline"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("without", "printed"),
+    [
+        ("", "True True"),
+        ("numba.__version__ = '0.60.0'", "False False"),
+        ("import numba.core.codegen; del numba.core.codegen.JITCodeLibrary", "False False"),
+    ],
+)
+def test_kernels_compile_without_the_private_parts_of_numba(tmp_path: Path, without: str, printed: str) -> None:
+    """A numba that our own passes were not tried with, or that lacks what they are made of, compiles by its own."""
+    script = tmp_path / "own_kernel.py"
+    script.write_text(_KERNEL_OF_ITS_OWN.format(without=without), encoding="utf-8")
+    root = Path(inspect.getfile(kernel)).resolve().parents[2]
+    environment = {"PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(tmp_path / "compiled")}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout.strip()) == (0, printed), done.stderr
+
+
+def test_a_version_that_is_in_use_is_kept_however_many_there_are(tmp_path: Path) -> None:
+    # Another process may be about to put what it compiled there.
+    places = [tmp_path / "kernels" / f"{k:020d}" for k in range(9)]
+    for k, place in enumerate(places):
+        place.mkdir(parents=True)
+        used_s = time.time() - (10.0 if k < 7 else 90_000.0)
+        os.utime(place, (used_s, used_s))
+    ask = "from g2g_opt.compiled.kernel import folder; print(folder())"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()).is_dir()
+    assert [place.is_dir() for place in places] == [True] * 7 + [False] * 2
