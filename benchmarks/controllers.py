@@ -23,27 +23,25 @@ from measuring import ROOT, machine
 
 sys.path.insert(0, str(ROOT))
 
+from g2g_opt.assembly import assemble
+from g2g_opt.batch.simulator import run_batch
 from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import AdaptiveTaps, Plan, Policy, StorageUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges
-from g2g_opt.simulation import Engine, simulate_runs
+from g2g_opt.simulation import simulate_runs
 from g2g_opt.study_case import StudyCase
-from studies.controllers.rows import interval_of
+from studies.shared.paired import bootstrap_draws, mean_and_interval
 from studies.shared.screening import ADMITTED, Screening, ScreeningRule, draw_candidates
 
 CONTROLLERS = ("none", "droop", "ofo")
 
 
-def run_all(
-    case: StudyCase, plans: Sequence[Plan], scenarios: Sequence[Scenario], engine: Engine = "batch"
-) -> list[Outcome]:
+def run_all(case: StudyCase, plans: Sequence[Plan], scenarios: Sequence[Scenario]) -> list[Outcome]:
     """All plans in all scenarios, plan by plan."""
-    return simulate_runs(
-        [(plan, scenario) for plan in plans for scenario in scenarios], case.feeder, Limits(), engine=engine
-    )
+    return simulate_runs([(plan, scenario) for plan in plans for scenario in scenarios], case.feeder, Limits())
 
 
 def admitted_scenarios(case: StudyCase, ranges: ScenarioRanges, n: int, hour: Scenario) -> list[Scenario]:
@@ -77,38 +75,56 @@ def compare(case: StudyCase, scenarios: Sequence[Scenario]) -> None:
         own = runs[k * len(scenarios) : (k + 1) * len(scenarios)]
         left = np.array([run.voltage.integral_violation_pu_s for run in own])
         whole = whole or float(left.mean())
-        interval = interval_of(left, 0)
+        mean, low, high = mean_and_interval(left, bootstrap_draws(len(left), 0))
         summaries = [run.summary for run in own]
         print(
-            f"  {kind:6} {interval.mean:8.2f} pu s ({interval.low:.2f} to {interval.high:.2f}), recovered "
-            f"{100 * (1 - interval.mean / whole):5.1f} %, {np.mean([s.throughput_tps for s in summaries]) / 1e6:.2f} "
+            f"  {kind:6} {mean:8.2f} pu s ({low:.2f} to {high:.2f}), recovered "
+            f"{100 * (1 - mean / whole):5.1f} %, {np.mean([s.throughput_tps for s in summaries]) / 1e6:.2f} "
             f"Mtokens/s, {np.mean([s.batch_switches for s in summaries]):.1f} switches, "
             f"{100 * np.mean([s.latency_miss_share for s in summaries]):.2f} % misses; published "
             f"{case.published_controllers[kind]}"
         )
 
 
-def compare_engines(case: StudyCase, n: int, hour: Scenario) -> None:
-    """The same runs on both engines: everything that a site, scenario and policy may have acts in them."""
+def compare_engines(case: StudyCase, n: int, hour: Scenario, kinds: Sequence[str]) -> None:
+    """The same runs on both engines, batch size by batch size at every step, and where they part for the first time.
+
+    Everything that a site, scenario and policy may have acts in them, whatever the case itself has of it.
+    """
     everything = replace(case, training_gpu_share=(0.2, 1.0 / 3.0))
     scenarios = draw_candidates(everything, hour, ScenarioRanges(), "test", 10_000, n)
     storage = tuple(StorageUnit(site.bus, 100.0, 50.0, "qv") for site in case.plan.sites)
-    kinds = [Policy(), Policy("droop", load_shift_gpus=8), Policy("ofo", adaptive_taps=AdaptiveTaps(Fraction(5), 60.0))]
-    plans = [replace(case.plan, policy=policy, storage=storage) for policy in kinds]
-    batch, opendss = (run_all(case, plans, scenarios, engine) for engine in ("batch", "opendss"))
-    same, furthest_pu, furthest_pu_s = 0, 0.0, 0.0
-    for one, other in zip(batch, opendss, strict=True):
-        assert one.engine == "batch", one.engine_note
-        commands = [(s.batch_switches, s.throughput_tps, s.latency_misses) for s in one.summary.sites]
-        others = [(s.batch_switches, s.throughput_tps, s.latency_misses) for s in other.summary.sites]
-        same += np.allclose(commands, others, rtol=1e-9)
-        furthest_pu = max(furthest_pu, float(np.abs(one.summary.lowest_pu - other.summary.lowest_pu).max()))
-        gap = abs(one.voltage.integral_violation_pu_s - other.voltage.integral_violation_pu_s)
-        furthest_pu_s = max(furthest_pu_s, gap)
-    print(
-        f"engines: {same} of {len(batch)} runs ({n} scenarios x {len(plans)} policies) with the same switches, tokens "
-        f"and misses; lowest voltages within {furthest_pu:.1e} pu, integrals within {furthest_pu_s:.1e} pu s"
-    )
+    policies = {
+        "none": Policy(),
+        "droop": Policy("droop", load_shift_gpus=8),
+        "ofo": Policy("ofo", adaptive_taps=AdaptiveTaps(Fraction(5), 60.0)),
+    }
+    for kind in kinds:
+        plan = replace(case.plan, policy=policies[kind], storage=storage)
+        runs = [assemble(plan, scenario, case.feeder, Limits()) for scenario in scenarios]
+        lockstep = run_batch([run.coordinator for run in runs], trace=range(n))
+        same, furthest_pu, switches = 0, 0.0, 0
+        for scenario, run, other in zip(scenarios, runs, lockstep, strict=True):
+            run.coordinator.run()
+            trace = other.trace
+            assert trace is not None
+            gap_pu = np.abs(run.grid.record.voltage_pu - trace.voltage_pu).max(axis=1)
+            parted = len(gap_pu)
+            for name, site in run.datacenters.items():
+                differs = (site.record.batch_size != trace.sites[name].batch_size).any(axis=1)
+                differs |= (site.record.replicas != trace.sites[name].replicas).any(axis=1)
+                switches += int((np.diff(trace.sites[name].batch_size, axis=0) != 0).sum())
+                parted = min(parted, int(differs.argmax()) if differs.any() else parted)
+            same += parted == len(gap_pu)
+            # What is apart after a command that differs is apart for that reason.
+            furthest_pu = max(furthest_pu, float(gap_pu[:parted].max(initial=0.0)))
+            if parted < len(gap_pu):
+                print(f"  {kind} in {scenario.name}: commands part at step {parted} of {len(gap_pu)}")
+        print(
+            f"engines, {kind}: the same batch sizes and replicas at every step in {same} of {n} scenarios "
+            f"({switches} switches); voltages before any difference within {furthest_pu:.1e} pu",
+            flush=True,
+        )
 
 
 def main() -> int:
@@ -118,6 +134,7 @@ def main() -> int:
     parser.add_argument("--scenarios", type=int, default=50, help="of those admitted (0: no comparison)")
     parser.add_argument("--training-shape", choices=("steps", "plateaus"), default="plateaus")
     parser.add_argument("--engines", type=int, default=0, help="scenarios run on both engines")
+    parser.add_argument("--kinds", nargs="+", choices=CONTROLLERS, default=CONTROLLERS, help="of those on both engines")
     parser.add_argument("--duration-s", type=int, default=3600)
     options = parser.parse_args()
     print(machine())
@@ -130,7 +147,7 @@ def main() -> int:
         if scenarios:
             compare(case, scenarios)
     if options.engines:
-        compare_engines(case, options.engines, hour)
+        compare_engines(case, options.engines, hour, options.kinds)
     return 0
 
 
