@@ -22,7 +22,14 @@ from studies.pv_datacenter_siting.question import SitingQuestion
 def question_of(feeder: str, mode: str, gap: float) -> SitingQuestion:
     """34-bus: at most 3 plants of 1,000 kW, 2,000 kW together; 123-bus: 3 plants of 500 kW and the four sites."""
     size_kw, total_kw = (1000.0, 2000.0) if feeder == "ieee34" else (500.0, None)
-    return SitingQuestion(feeder=feeder, mode=mode, mip_gap=gap, pv_size_max_kw=size_kw, pv_total_max_kw=total_kw)  # type: ignore[arg-type]
+    return SitingQuestion(
+        feeder=feeder,
+        mode=mode,  # type: ignore[arg-type]
+        taps="optimised",
+        mip_gap=gap,
+        pv_size_max_kw=size_kw,
+        pv_total_max_kw=total_kw,
+    )
 
 
 def plan_study(question: SitingQuestion) -> dict[str, object]:

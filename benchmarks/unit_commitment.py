@@ -3,6 +3,7 @@
     python benchmarks/unit_commitment.py --days 22
     python benchmarks/unit_commitment.py --days 22 --settings physical --gap 1e-4
     python benchmarks/unit_commitment.py --days 4 --all-at-once 120    # also as one program for HiGHS, for so many s
+    python benchmarks/unit_commitment.py --systems 60    # random systems: the statement by HiGHS and SCIP
 
 Days are spread evenly over the bundled ones. 24 hours, 39 generators, 11 zones; five flexible hours from 16 h on.
 """
@@ -20,12 +21,16 @@ import numpy as np
 from measuring import ROOT, machine, spread
 
 sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "tests" / "cross_check"))
+
+from test_unit_commitment import small_problem
 
 from g2g_opt.transmission.system import Settings
 from solvers.highs import solve_sparse_program
 from solvers.outcome import SolverError
 from solvers.unit_commitment.matrices import commitment_program, even_tangents
 from solvers.unit_commitment.problem import UnitCommitmentProblem
+from solvers.unit_commitment.pyomo_solve import solve_unit_commitment_statement
 from solvers.unit_commitment.solve import solve_unit_commitment
 from studies.coordination_policy.day_ahead import day_problem, days_of
 from studies.coordination_policy.hours import load_hours
@@ -50,6 +55,19 @@ def at_once(problem: UnitCommitmentProblem, gap: float, limit_s: float) -> str:
     return f"; at once {time.perf_counter() - began_s:.1f} s, {report.objective:,.0f} $, gap {100 * report.gap:.3f} %"
 
 
+def beside_statement(n_systems: int, gap: float = 1e-6) -> None:
+    """Minimum times, no-load and start costs, a state before: our optimum against the statement's by two solvers."""
+    far = {"highs": 0.0, "scip": 0.0}
+    for seed in range(n_systems):
+        alpha = (None, 0.0, 0.3, 1.0)[seed % 4]
+        problem = small_problem(seed, alpha=alpha, before=seed % 3 > 0, times=True, no_load=True, limit_mw=45.0)
+        own = solve_unit_commitment(problem, mip_gap=gap).report.objective
+        for solver in far:
+            stated = solve_unit_commitment_statement(problem, solver, mip_gap=gap).report.objective
+            far[solver] = max(far[solver], abs(own - stated) / stated)
+    print(f"{n_systems} random systems, largest relative difference:", far, flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=22)
@@ -59,8 +77,12 @@ def main() -> int:
     parser.add_argument("--gap", type=float, default=1e-3)
     parser.add_argument("--limit-s", type=float, default=120.0)
     parser.add_argument("--all-at-once", type=float, default=0.0, metavar="S")
+    parser.add_argument("--systems", type=int, default=0)
     options = parser.parse_args()
     print(machine())
+    if options.systems:
+        beside_statement(options.systems)
+        return 0
     every_day = CoordinationQuestion(kind="day-ahead", first_date="2018-01-01", n_days=options.days)
     for settings in options.settings or get_args(Settings):
         setting = make_setting(settings, options.penetration, 0.0)
@@ -76,13 +98,14 @@ def main() -> int:
                 if options.startup_ramps == "ramp":
                     problem = with_startup_ramps(problem)
                 where = f"{settings} {day} alpha {alpha}"
+                cpu_s = time.process_time()
                 try:
                     found = solve_unit_commitment(problem, mip_gap=options.gap, time_limit_s=options.limit_s)
                 except SolverError as error:
                     print(f"{where}: {error}", flush=True)
                     continue
                 report = found.report
-                seconds[alpha].append(report.seconds)
+                seconds[alpha].append(time.process_time() - cpu_s)
                 if alpha is None:
                     without = report.objective
                     charges.append(float(found.charge_usd.sum()))
@@ -90,13 +113,14 @@ def main() -> int:
                     savings[alpha].append(without - report.objective)
                 beside = at_once(problem, options.gap, options.all_at_once) if options.all_at_once else ""
                 print(
-                    f"{where}: {report.seconds:.2f} s, {report.objective:,.0f} $, gap {100 * report.gap:.3f} %, "
+                    f"{where}: {report.seconds:.2f} s ({seconds[alpha][-1]:.2f} CPU s), {report.objective:,.0f} $, "
+                    f"gap {100 * report.gap:.3f} %, "
                     f"{found.n_programs} programs, {report.status.value}{beside}",
                     flush=True,
                 )
         for alpha in ALPHAS:
             saved = f", mean saving {mean(savings[alpha]):,.0f} $ a day" if savings[alpha] else ""
-            print(f"{settings}, alpha {alpha}: {spread(seconds[alpha])} s (min / median / max){saved}")
+            print(f"{settings}, alpha {alpha}: {spread(seconds[alpha])} CPU s (min / median / max){saved}")
         print(f"{settings}: uncoordinated charge of the window {mean(charges):,.0f} $ a day")
     return 0
 

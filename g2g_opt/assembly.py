@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.channel.links import Links
+from g2g_opt.controller.base import Controller
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.data_files import TRACE_DIR, trace_folder
 from g2g_opt.datacenter.config import (
@@ -58,6 +59,24 @@ class Assembly:
     coordinator: Coordinator[Any, Any]
     grid: OpenDSSGrid
     datacenters: dict[str, OfflineDatacenter]
+
+    def controlled_by(self, controllers: Sequence[Controller[Any, Any]]) -> Assembly:
+        """The same parts under these controllers in the place of the plan's, for `simulate_assembled`.
+
+        Raises `InputError` for a run whose controllers see through channels: those are built on what arrives there.
+        """
+        now = self.coordinator
+        if now.links is not None:
+            raise InputError("a plan with channels builds its controllers on what arrives; give one without channels")
+        coordinator: Coordinator[Any, Any] = Coordinator(
+            datacenters=now.datacenters,
+            grid=self.grid,
+            controllers=controllers,
+            total_duration_s=now.total_duration_s,
+            live=now.clock.live,
+            speed=now.clock.speed,
+        )
+        return replace(self, coordinator=coordinator)
 
 
 def assemble(

@@ -17,8 +17,7 @@ Key = str | int
 class _PhiloxKey(np.random.bit_generator.ISeedSequence):
     """Hands its 128 bits to Philox as they are.
 
-    `Philox(key=...)` is the same stream, but asks the system for entropy that it does not use: ten times the time. And
-    what is spawned from it follows that entropy, not the key.
+    `Philox(key=...)` is the same stream, but asks the system for entropy that it does not use: ten times the time.
     """
 
     def __init__(self, words: np.ndarray) -> None:

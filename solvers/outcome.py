@@ -18,6 +18,7 @@ class SolveStatus(Enum):
     """How a solve ended."""
 
     OPTIMAL = "optimal"
+    GAP_LEFT = "gap wider than asked"
     TIME_LIMIT = "time limit"
     INFEASIBLE = "infeasible"
     UNBOUNDED = "unbounded"

@@ -23,7 +23,15 @@ from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
 from g2g_opt.quantities import WorkerCount, WorkTimeS
 from g2g_opt.reading import file_status
-from studies.catalogue import STUDIES, json_schema, make_question, question_toml, question_type, read_question
+from studies.catalogue import (
+    STUDIES,
+    STUDY_HELP,
+    json_schema,
+    make_question,
+    question_toml,
+    question_type,
+    read_question,
+)
 from studies.running.memory_limit import check_memory_limit, lack_of_memory
 from studies.shared.conclusion import Conclusion
 from studies.shared.limit_flags import add_limit_flags, given_limits, refuse_unused
@@ -40,25 +48,6 @@ if TYPE_CHECKING:
 Commands = Any  # argparse has no public name for what add_subparsers returns
 # In the place of a command's name: all of them get their options.
 EVERY = "*"
-
-
-# What each study answers; its options are read from the study's own `arguments` module.
-STUDY_HELP = {
-    "ai-choices": "what do model, precision, parallelism and GPU mean for a feeder, and how many tokens can a bus host",
-    "check": "may a site of so many MW be connected at this bus, and if not, what would let it in",
-    "communication": "how many of the flexible MW are left when messages are late, lost or gone",
-    "controllers": "how do controllers of batch sizes compare in the same scenarios",
-    "coordination": "what do shifts of tasks between datacenters save a grid operator, and is a policy of them safe",
-    "feeder-policy": "what does a policy of batch sizes gain on a feeder, next to droop, OFO and a clairvoyant",
-    "hosting-capacity": "how many MW can each bus host, firm and with flexible operation",
-    "load-profile": "how many MW can a bus host in each hour of each month, over a year",
-    "location": "where should sites go",
-    "portfolio": "one question over every feeder of a folder, with buses ranked over all of them",
-    "ppo-training": "how good is a policy of batch sizes that was trained by proximal policy optimisation",
-    "queue": "which of these requests are granted, firm, flexible or limited, in order of arrival",
-    "scenarios": "which scenarios of a study case are worth training controllers on and testing them with",
-    "siting": "where do PV plants and datacenters go, and how large, at the least yearly cost",
-}
 
 
 def add_study_commands(commands: Commands, wanted: str | None) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
+from g2g_opt.batch.elimination import Elimination
 from g2g_opt.batch.factorization import (
-    Elimination,
     Factors,
     MovingSystem,
     eliminate_leading,

@@ -45,8 +45,7 @@ _EXACT = 1e-3
 
 
 class BatchPowerFlow:
-    """Solves `len(ports)` scenarios of a network (or of its `Jacobian`, where
-    several batches share it) in lockstep; scenario s draws at `ports[s]` under `settings[s]`.
+    """Solves scenarios of a network (or of a shared `Jacobian`) in lockstep; s draws at `ports[s]` under `settings[s]`.
 
     `solve(power_va)` takes complex powers (W + j var, consumption positive) of shape (port, scenario), with zeros for
     ports that a scenario does not have, and starts from the solution before. `tolerance_pu` bounds the step that

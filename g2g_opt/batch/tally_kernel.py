@@ -59,7 +59,7 @@ class LoadingTally(NamedTuple):
 
 class ServiceTally(NamedTuple):
     """Tokens/s, latency samples and misses, and changes of batch size per row; curtailed steps, power sums and peaks
-    (W) per fleet (formulations 3).
+    (W) per fleet (equations, section 3).
 
     `below` is room for one mark per fleet.
     """

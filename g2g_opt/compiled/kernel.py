@@ -31,6 +31,8 @@ _MARK = b"g2g_opt.compiled"
 _IMPORT = re.compile(rb"^from g2g_opt\.([\w.]+) import (\w+)", re.MULTILINE)
 # Versions whose code is kept, the present one among them.
 _KEPT_VERSIONS = 6
+# A version that was used within this time (s) may be in use: what another process compiles is put there.
+_IN_USE_S = 3600.0
 # Versions of numba that `pipeline`, which is made of its private parts, was tried with.
 _PIPELINE_TRIED = ("0.68.",)
 # Files that have not changed for so long (s) are told by their sizes and times.
@@ -90,14 +92,17 @@ def _root() -> Path:
 
 @cache
 def folder() -> Path:
-    """Where this version's compiled code lies; older versions than the last few are deleted when it is made."""
+    """Where this version's compiled code lies; when it is made, older ones that nobody uses go."""
     root = _root()
     found = root / version()
     if not found.exists():
         found.mkdir(parents=True, exist_ok=True)
-        others = [path for path in root.iterdir() if path != found and path.is_dir()]
-        for old in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT_VERSIONS - 1 :]:
-            shutil.rmtree(old, ignore_errors=True)
+        others = {path: path.stat().st_mtime for path in root.iterdir() if path != found and path.is_dir()}
+        for old in sorted(others, key=lambda path: others[path], reverse=True)[_KEPT_VERSIONS - 1 :]:
+            if others[old] < time.time() - _IN_USE_S:
+                shutil.rmtree(old, ignore_errors=True)
+    with suppress(OSError):
+        os.utime(found)
     # Is it ours to write to?
     tempfile.TemporaryFile(dir=found).close()
     return found

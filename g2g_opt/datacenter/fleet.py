@@ -21,7 +21,7 @@ def servers_needed(n_replicas: Ints, gpus_per_replica: Ints, gpus_per_server: in
     return -(-(n_replicas * gpus_per_replica) // gpus_per_server)
 
 
-def active_replicas(n_servers: Ints, gpus_per_replica: Ints, gpus_per_server: int) -> Ints:
+def active_replicas(n_servers: Ints, gpus_per_replica: Ints, gpus_per_server: Ints | int) -> Ints:
     """Replicas that run on `n_servers` whole servers per [step, model] (equation 2.4): one that is on is filled."""
     return n_servers * gpus_per_server // gpus_per_replica
 

@@ -29,6 +29,7 @@ from g2g_opt.live.wire import (
     Message,
     RefusedMessageError,
     SequenceWindow,
+    check_node_name,
 )
 
 # What a node has available (kW) and measures (pu, NaN: nothing) at a time (s since 1970).
@@ -59,6 +60,7 @@ class LiveNode:
         tally: LiveTally | None = None,
         clock: SteadyClock | None = None,
     ) -> None:
+        check_node_name(name)
         self.name, self._measure, self._allocator, self._settings = name, measure, allocator, settings
         self._codec = Codec(key, settings.message_bytes_max)
         self._phase, self._ticker = phase, ticker or Ticker(settings.period_s)

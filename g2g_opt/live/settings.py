@@ -60,6 +60,11 @@ class Address:
         check_quantities(self)
         if not self.host:
             raise InputError("an address needs a host: HOST:PORT, e.g. 127.0.0.1:5555")
+        try:
+            # As the system's resolver has it.
+            self.host.encode("idna")
+        except UnicodeError as error:
+            raise InputError(f"{shown(self.host)} cannot be the name of a host") from error
 
     @property
     def is_loopback(self) -> bool:

@@ -39,6 +39,7 @@ from g2g_opt.transmission.network_case import (
     VOLTAGE_MAX,
     VOLTAGE_MIN,
     NetworkCase,
+    angle_limits_deg,
 )
 from g2g_opt.transmission.newton import Newton
 
@@ -160,7 +161,14 @@ class AcNetwork:
             float((sent + received).real[in_service].sum()),
             found.phasor_pu,
             found.power_mw,
+            self._angle_outside_deg(own, there, in_service),
         )
+
+    def _angle_outside_deg(self, own: Complexes, there: Complexes, in_service: Bools) -> float:
+        low, high = angle_limits_deg(self.case.branch)
+        angle = np.rad2deg(np.angle(own * np.conj(there)))
+        outside = np.maximum(low - angle, angle - high)[in_service]
+        return float(outside.max(initial=-np.inf))
 
     def _with_losses(
         self, newton: Newton, begin: Complexes, power_mw: Floats, load_mva: Complexes

@@ -11,9 +11,9 @@ Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
 # By how much a limit may be missed: a solver's rounding, and what nobody's meter shows.
-VOLTAGE_TOLERANCE_PU, LOADING_TOLERANCE, POWER_TOLERANCE_MW = 1e-4, 1e-3, 0.1
-# By how much more it must be missed to be told apart: pu, share of the rating, MW.
-_FURTHER = (1e-3, 1e-2, 1.0)
+VOLTAGE_TOLERANCE_PU, LOADING_TOLERANCE, POWER_TOLERANCE_MW, ANGLE_TOLERANCE_DEG = 1e-4, 1e-3, 0.1, 0.01
+# By how much more it must be missed to be told apart: pu, share of the rating, MW, degrees.
+_FURTHER = (1e-3, 1e-2, 1.0, 0.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +21,8 @@ class AcPowerFlow:
     """One AC power flow: voltages (bus,) in pu, `loading` (branch,) as a share of the rating (NaN where there is none).
 
     `outside_pu` is the most by which a voltage misses its band; `excess_mw` what all generators together would have to
-    give beyond their limits (or below, negative); `loss_mw` of all branches. `phasor_pu` (bus,) and `power_mw`
+    give beyond their limits (or below, negative); `loss_mw` of all branches; `angle_outside_deg` the most by which the
+    angle between the ends of a branch misses its limits (minus infinity without any). `phasor_pu` (bus,) and `power_mw`
     (generator,), losses included, are where a power flow that differs little may begin. Without convergence there are
     no figures but NaN.
     """
@@ -34,14 +35,15 @@ class AcPowerFlow:
     loss_mw: float
     phasor_pu: Complexes
     power_mw: Floats
+    angle_outside_deg: float = -np.inf
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """What this power flow breaks: "no solution", "voltage", "loading", "losses"; nothing if all limits hold."""
+        """What it breaks: "no solution", "voltage", "loading", "losses", "angle"; nothing if all limits hold."""
         if not self.converged:
             return ("no solution",)
-        names = ("voltage", "loading", "losses")
-        tolerances = (VOLTAGE_TOLERANCE_PU, LOADING_TOLERANCE, POWER_TOLERANCE_MW)
+        names = ("voltage", "loading", "losses", "angle")
+        tolerances = (VOLTAGE_TOLERANCE_PU, LOADING_TOLERANCE, POWER_TOLERANCE_MW, ANGLE_TOLERANCE_DEG)
         # As a question that a NaN does not pass.
         kept = (miss <= tolerance for miss, tolerance in zip(self.misses, tolerances, strict=True))
         return tuple(name for name, is_kept in zip(names, kept, strict=True) if not is_kept)
@@ -53,10 +55,11 @@ class AcPowerFlow:
         return float(rated.max()) if len(rated) else None
 
     @property
-    def misses(self) -> tuple[float, float, float]:
-        """By how much voltages (pu), loadings (share of the rating) and generators (MW) miss their limits."""
+    def misses(self) -> tuple[float, float, float, float]:
+        """By how much voltages (pu), loadings (share of the rating), generators (MW) and angles (degrees) miss them."""
         loading = 0.0 if self.loading_max is None else self.loading_max
-        return max(self.outside_pu, 0.0), max(loading - 1.0, 0.0), abs(self.excess_mw)
+        angle = max(self.angle_outside_deg, 0.0)
+        return max(self.outside_pu, 0.0), max(loading - 1.0, 0.0), abs(self.excess_mw), angle
 
     def breaks_more_than(self, other: AcPowerFlow) -> bool:
         """Does it break a kind of limit that `other` keeps, or one clearly further? No, if `other` has no solution."""

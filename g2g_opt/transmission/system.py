@@ -115,6 +115,15 @@ class ZonalSystem:
 
 
 @dataclass(frozen=True, eq=False)
+class CommitmentCosts:
+    """What conventional units (unit,) cost besides energy and starts: $/h on; shortest times on and off (h)."""
+
+    no_load_usd_per_h: Floats
+    min_up_h: Ints
+    min_down_h: Ints
+
+
+@dataclass(frozen=True, eq=False)
 class PeakRecords:
     """The records of the peak-hour study: a day each; `load_mw` and `injected_mw` (record, zone)."""
 
@@ -161,6 +170,13 @@ def load_zonal_system() -> ZonalSystem:
         flow_max_mw=np.full(len(lines), np.inf),
         generator_unit=np.arange(len(units)),
     )
+
+
+def load_commitment_costs() -> CommitmentCosts:
+    """Of the bundled units, in the order of `load_zonal_system`."""
+    units = [row for row in _rows("generators.csv") if row["conventional"] == "1"]
+    up, down = (_column(units, name).astype(np.int64) for name in ("min_up_h", "min_down_h"))
+    return CommitmentCosts(_column(units, "no_load_usd_per_h"), up, down)
 
 
 def load_peak_records(settings: Settings) -> PeakRecords:

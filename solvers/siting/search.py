@@ -60,9 +60,9 @@ def solve_siting(
     """The best plan found, with a bound on what any plan costs; every row of equation 8.2 is kept or paid for.
 
     `known` rows of an earlier, similar problem save rounds of row generation. `excluded` placements are left out; they
-    ask for a least PV size above 0. At the time limit it is the best plan so far, with its gap; if none was found, one
-    that builds no PV. If violations are forbidden but none can be avoided, it is the plan with the least, with the
-    status INFEASIBLE.
+    ask for a least PV size above 0. What is proved less well than `mip_gap` asks for has the status GAP_LEFT. At the
+    time limit it is the best plan so far, with its gap; if none was found, one that builds no PV. If violations are
+    forbidden but none can be avoided, it is the plan with the least, with the status INFEASIBLE.
 
     Raises `NoPlanError` if counts, budgets and exclusions leave no plan at all.
     """
@@ -113,11 +113,12 @@ def solve_siting(
         best = min(best, candidate, key=lambda c: (c.broken, c.cost.total))
     gap = relative_gap(best.cost.total, bound)
     watch.note(best.cost.total, bound)
+    status = SolveStatus.GAP_LEFT if best.status is SolveStatus.OPTIMAL and gap > mip_gap else best.status
     return SitingSolution(
         plan=best.plan,
         cost=best.cost,
         predicted=best.predicted,
-        report=SolveReport(best.status, best.cost.total, bound, gap, watch.seconds),
+        report=SolveReport(status, best.cost.total, bound, gap, watch.seconds),
         generated=tuple(generated),
         n_rows_all=count_rows(problem),
         history=tuple(watch.history),

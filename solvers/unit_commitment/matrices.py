@@ -1,10 +1,10 @@
 """The program of `unit_commitment_problem` as a sparse matrix, with tangents for the quadratic cost.
 
 Starts stand as columns, stops are o_t = v_t - u_t + u_t-1. A unit of which nothing is gained by stopping (its minimum
-output is zero, and a start or stop lets it move no further than its ramp does) is simply on. The quadratic cost of unit
-g in hour t is the upper envelope of its tangents at points 0 = x_1 < ... < x_k = max: p is split into pieces between
-the points where neighbouring tangents meet, each at the slope of its tangent. With points h apart it undershoots by at
-most quadratic h^2 / 4, so optima are lower bounds of the true problem.
+output is zero, an hour on costs nothing, and a start or stop lets it move no further than its ramp does) is simply on.
+The quadratic cost of unit g in hour t is the upper envelope of its tangents at points 0 = x_1 < ... < x_k = max: p is
+split into pieces between the points where neighbouring tangents meet, each at the slope of its tangent. With points h
+apart it undershoots by at most quadratic h^2 / 4, so optima are lower bounds of the true problem.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def needs_decision(problem: UnitCommitmentProblem) -> Bools:
     units, before = problem.units, problem.before
     moves_no_further = (units.first_mw <= units.rise_mw) & (units.last_mw <= units.fall_mw)
     on_for_free = True if before is None else before.on | (units.startup_usd == 0.0)
-    return np.asarray(~(moves_no_further & (units.min_mw == 0.0) & on_for_free))
+    stays_for_free = (units.min_mw == 0.0) & (units.no_load_usd_per_h == 0.0)
+    return np.asarray(~(moves_no_further & stays_for_free & on_for_free))
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +234,7 @@ def _add_commitment(
     n = len(decided)
     low, high = units.min_mw[decided], units.max_mw[decided]
     rise, fall, first, last = (a[decided] for a in (units.rise_mw, units.fall_mw, units.first_mw, units.last_mw))
-    u = build.column((hours, n), 0.0, 1.0, whole=True)
+    u = build.column((hours, n), 0.0, 1.0, units.no_load_usd_per_h[decided], whole=True)
     v = build.column((hours, n), 0.0, 1.0, units.startup_usd[decided], whole=True)
     began = 1 if before is None else 0  # the first hour in which a start or stop is one
     if before is None:

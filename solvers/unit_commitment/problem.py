@@ -6,7 +6,7 @@ Data       load d, renewables w (t, z); F (e, z) transfer factors, limits f (e,)
 Variables  p_tg >= 0 (MW) output; u_tg in {0, 1} on; v_tg in {0, 1} starts, o_tg in {0, 1} stops
            l_tz >= 0 (MW) shed load; theta_ti (MW) load of a datacenter; W_tij >= 0 (MW) work of user j done at i
 
-min  sum_t [ sum_g (cost_g p_tg + quadratic_g p_tg^2 + startup_g v_tg) + shed_cost sum_z l_tz ]                   (1a)
+min  sum_t [ sum_g (cost_g p_tg + quadratic_g p_tg^2 + no_load_g u_tg + startup_g v_tg) + shed_cost sum_z l_tz ]  (1a)
      sum_z x_tz = 0 with x_tz = sum_(g in z) p_tg + w_tz + l_tz - d_tz - sum_(i in z) theta_ti                    (1b)
      -f <= F x_t <= f                                                                                             (1c)
      u_tg - u_t-1,g = v_tg - o_tg,  v_tg <= u_tg,  o_tg <= 1 - u_tg                                               (1d)
@@ -45,7 +45,8 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Generators, all (unit,): zone, output (MW), cost ($/MWh, $/MW2h), start ($), ramps (MW per hour), hours.
+    """Generators, all (unit,): zone, output (MW), cost ($/MWh, $/MW2h), start ($), ramps (MW per hour), hours, and what
+    an hour on costs whatever they give ($/h).
 
     A ramp that is not given is infinite; so is `startup_ramp_mw` (the most in the first hour on) and
     `shutdown_ramp_mw` (the most in the last hour on). `min_up_h` and `min_down_h` are 0 or 1 where there is none.
@@ -63,6 +64,7 @@ class Units:
     shutdown_ramp_mw: Floats
     min_up_h: Ints
     min_down_h: Ints
+    no_load_usd_per_h: Floats
 
     @property
     def n(self) -> int:
@@ -164,8 +166,14 @@ class UnitCommitmentProblem:
                 (units.min_mw < 0.0) | (units.min_mw > units.max_mw)
             ).any(),
             "a unit's maximum output is not finite": not np.isfinite(units.max_mw).all(),
-            "a cost, quadratic cost or start-up cost is negative": any(
-                (one < 0.0).any() for one in (units.cost_usd_per_mwh, units.quadratic_usd_per_mw2h, units.startup_usd)
+            "a cost, quadratic cost, no-load or start-up cost is negative": any(
+                (one < 0.0).any()
+                for one in (
+                    units.cost_usd_per_mwh,
+                    units.quadratic_usd_per_mw2h,
+                    units.startup_usd,
+                    units.no_load_usd_per_h,
+                )
             ),
             "a ramp is negative; where there is none it is infinite": any(
                 (one < 0.0).any() for one in (units.ramp_up_mw, units.ramp_down_mw)
@@ -210,13 +218,14 @@ class CommitmentCost:
 
     linear: float
     quadratic: float
+    no_load: float
     startup: float
     shedding: float
 
     @property
     def total(self) -> float:
         """The objective."""
-        return self.linear + self.quadratic + self.startup + self.shedding
+        return self.linear + self.quadratic + self.no_load + self.startup + self.shedding
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,12 +255,23 @@ def starts_of(problem: UnitCommitmentProblem, on: Bools) -> Bools:
 
 def cost_of(problem: UnitCommitmentProblem, plan: CommitmentPlan) -> CommitmentCost:
     """The terms of (1a)."""
+    return CommitmentCost(*(float(term.sum()) for term in _terms(problem, plan)))
+
+
+def hourly_cost_of(problem: UnitCommitmentProblem, plan: CommitmentPlan) -> Floats:
+    """(1a) by hour (hour,), in $."""
+    return np.asarray(sum(_terms(problem, plan)))
+
+
+def _terms(problem: UnitCommitmentProblem, plan: CommitmentPlan) -> tuple[Floats, ...]:
+    """The terms of (1a), each (hour,), in the order of `CommitmentCost`."""
     units = problem.units
-    return CommitmentCost(
-        float((plan.output_mw @ units.cost_usd_per_mwh).sum()),
-        float((plan.output_mw**2 @ units.quadratic_usd_per_mw2h).sum()),
-        float((starts_of(problem, plan.on) @ units.startup_usd).sum()),
-        float(problem.shed_cost * plan.shed_mw.sum()),
+    return (
+        plan.output_mw @ units.cost_usd_per_mwh,
+        plan.output_mw**2 @ units.quadratic_usd_per_mw2h,
+        plan.on @ units.no_load_usd_per_h,
+        starts_of(problem, plan.on) @ units.startup_usd,
+        problem.shed_cost * plan.shed_mw.sum(axis=1),
     )
 
 

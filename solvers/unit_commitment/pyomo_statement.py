@@ -38,6 +38,7 @@ def unit_commitment_model(problem: UnitCommitmentProblem, tangents: Tangents) ->
 
     m.cost = pyo.Objective(
         expr=sum(units.cost_usd_per_mwh[g] * m.p[t, g] + m.c[t, g] for t in m.hours for g in m.units)
+        + sum(units.no_load_usd_per_h[g] * m.u[t, g] for t in m.hours for g in m.units)
         + sum(units.startup_usd[g] * m.v[t, g] for t in m.hours for g in m.units)
         + problem.shed_cost * sum(m.l[t, z] for t in m.hours for z in m.zones)
     )

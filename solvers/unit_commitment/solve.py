@@ -79,6 +79,25 @@ def solve_unit_commitment(
     )
 
 
+def relaxed_commitment_usd(problem: UnitCommitmentProblem, *, mip_gap: float = 1e-3, threads: int = 1) -> float:
+    """What (1a) would cost if units could be on in part (0 <= u <= 1), to a hundredth of the gap, from below.
+
+    Raises `SolverError` if there is no such plan.
+    """
+    tangents, cost = even_tangents(problem, tangent_error_usd(problem, mip_gap)), np.nan
+    for _ in range(ROUNDS_MAX):
+        program, columns = commitment_program(problem, tangents)
+        found = RepeatedLinearProgram(program, threads=threads).solve()
+        if found is None:
+            raise no_plan(NO_COMMITMENT)
+        cost = found.objective
+        output = np.maximum(found.x[columns.p], 0.0)
+        if undershoot(problem, tangents, output) <= 0.01 * mip_gap * abs(cost):
+            break
+        tangents = refine(tangents, output)
+    return cost
+
+
 def no_plan(reason: str) -> SolverError:
     """Why there is no solution, for whoever raises it."""
     return SolverError(f"unit commitment: {reason}")

@@ -219,14 +219,20 @@ def headline(
         own = [one for one in survivors if one.link.outage_s == outage_s]
         if own:
             best = max(own, key=lambda one: one.flexible_mw)
+            outage = f"an outage of {outage_s:g} s at its worst moment"
+            kept = f"Of the {flexible:.2f} MW, {best.flexible_mw:.2f} MW survive {outage}"
+            if best.flexible_mw > flexible + RESOLUTION * (firm + flexible):
+                kept = f"In {outage}, {best.flexible_mw:.2f} MW are flexible, more than on a perfect link"
             yield (
-                f"Of the {flexible:.2f} MW, {best.flexible_mw:.2f} MW survive an outage of {outage_s:g} s at its worst "
-                f"moment, if {_RULES[best.link.fail_safe]} when nobody reaches them"
+                f"{kept}, if {_RULES[best.link.fail_safe]} when nobody reaches them"
                 + (f" ({_others(own, best)})." if len(own) > 1 else ".")
             )
     lossy = [one for one in survivors if one.link.transport != "ideal"]
     if lossy:
         worst, best = (f(lossy, key=lambda one: one.flexible_mw) for f in (min, max))
+        if worst.flexible_mw >= flexible - RESOLUTION * (firm + flexible):
+            yield "Without an outage, no lossy or slow link takes any of them."
+            return
         yield (
             f"Without an outage, lossy and slow links leave {worst.flexible_mw:.2f} ({worst.link.words}) to "
             f"{best.flexible_mw:.2f} MW ({best.link.words}) of them."

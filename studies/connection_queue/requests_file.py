@@ -37,7 +37,7 @@ class QueuedRequest:
 def requests_path(name: str) -> Path:
     """The file of requests; `InputError` if there is none."""
     if not name:
-        raise InputError("name the file of requests (g2g queue requests.csv): a CSV with the columns bus, mw, date")
+        raise InputError("g2g queue needs a file of requests, as in g2g queue requests.csv: columns bus, mw, date")
     path = copy_or_self(user_path(name, "requests"))
     file_status(path, "requests")
     return path

@@ -39,6 +39,8 @@ class ConnectionQueueStudy(ConnectionQueueQuestion):
 
     study: ClassVar[str] = "queue"
     stages: ClassVar[tuple[str, ...]] = ("queue", "cures")
+    # Every grant stands on those before it, which other limits would have refused or let in.
+    rejudges: ClassVar[frozenset[str]] = frozenset()
 
     def input_files(self) -> Mapping[str, Path]:
         """Circuit, bundled data, the user's traces, requests and costs."""

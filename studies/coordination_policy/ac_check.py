@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.transmission.ac_network import AcNetwork
 from g2g_opt.transmission.ac_power_flow import AcPowerFlow
+from g2g_opt.transmission.network_case import angle_limits_deg
 from solvers.dispatch.solve import DispatchSolution
 from studies.coordination_policy.network import CaseNetwork
 from studies.coordination_policy.outage_check import check_outages, records_to_check
@@ -71,6 +72,7 @@ def check_ac(
     base_cost = operated["none"].cost_usd
     before = {k: flow for k, flow in enumerate(flows["none"]) if flow is not None}
     n_rated = int(np.isfinite(network.case.rating_mva).sum())
+    has_angles = bool(np.isfinite(np.stack(angle_limits_deg(network.case.branch))).any())
     rows: list[AcRow] = []
     worst: list[AcRecordRow] = []
     for name, how in operated.items():
@@ -103,6 +105,8 @@ def check_ac(
                 unrated_branches=len(network.case.branch) - n_rated,
                 n_branches=len(network.case.branch),
                 loadings=tuple(loadings),
+                # As for ratings.
+                angle=kinds.count("angle") if has_angles else None,
             )
         )
         for k, flow in own:

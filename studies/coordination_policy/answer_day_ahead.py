@@ -15,7 +15,22 @@ from studies.shared.task import TaskResult
 from studies.shared.typed_rows import columns_of, gather_as, table_of
 
 _DAYS = columns_of(
-    CommittedDayRow, "date penetration alpha cost startup_cost charge shed_mwh gap seconds status reason"
+    CommittedDayRow,
+    "date penetration alpha cost startup_cost no_load_cost charge shed_mwh gap relaxed_cost seconds status reason",
+)
+_LEFT_OUT = {
+    "physical": (
+        "Units cost what the data say: no-load and start-up costs, shortest times on and off. Days are committed one "
+        "by one: before a day runs what a dispatch of the hour before uses, long enough for its shortest time"
+    ),
+    "published": (
+        "As published: the first hour is free, and no-load costs and shortest times on and off are left out, so that "
+        "hardly any unit is started"
+    ),
+}
+_NOT_ASSESSED = (
+    "{}. Not assessed: reserves, outages (N-1), errors of forecasts and what a re-dispatch may then move, start-up "
+    "ramps; minimum outputs are the data's, 0"
 )
 
 
@@ -40,7 +55,10 @@ def day_ahead_parts(question: CoordinationQuestion, results: Sequence[TaskResult
         ),
         tuple(_charts(question, gather_as(results, "loads", LoadRow))),
         tuple(MissingAnswer(f"{row.date}, alpha {row.alpha}", row.reason) for row in failed),
-        (f"{over} programs ended at the time limit above the gap asked for",) if over else (),
+        (
+            *((f"{over} programs ended at the time limit above the gap asked for",) if over else ()),
+            _NOT_ASSESSED.format(_LEFT_OUT[question.settings]),
+        ),
     )
 
 
@@ -55,6 +73,8 @@ def _summary(rows: Sequence[CommittedDayRow], penetration: float, alpha: float |
     charge, before = float(of(own, "charge").mean()), float(of(base, "charge").mean())
     # A single day says nothing of others.
     error = 1.96 * float(saved.std(ddof=1)) / np.sqrt(len(saved)) if len(saved) > 1 else None
+    relaxed = [(base[day].relaxed_cost, row.relaxed_cost) for day, row in own.items()]
+    both = [before - after for before, after in relaxed if before is not None and after is not None]
     return MeanDayRow(
         penetration=penetration,
         case="none" if alpha is None else f"alpha {alpha:g}",
@@ -68,6 +88,7 @@ def _summary(rows: Sequence[CommittedDayRow], penetration: float, alpha: float |
         seconds_median=float(np.median(of(own, "seconds"))),
         seconds_max=float(of(own, "seconds").max()),
         gap_max=float(of(own, "gap").max()),
+        relaxed_saving=float(np.mean(both)) if both else None,
     )
 
 
@@ -82,6 +103,15 @@ def _answer(row: MeanDayRow) -> str:
 def _charts(question: CoordinationQuestion, loads: Sequence[LoadRow]) -> list[Chart]:
     charts = []
     names = load_zonal_system().datacenters
+    by_case = []
+    for alpha in (None, *question.alphas):
+        own = [row for row in loads if row.alpha == alpha and row.cost is not None]
+        if own:
+            words = "without flexibility" if alpha is None else f"alpha {alpha:g}"
+            mean = [float(np.mean([row.cost for row in own if row.hour == hour])) for hour in range(24)]
+            by_case.append(Line(words, list(range(24)), mean, points=True))
+    if by_case:
+        charts.append(Chart("Mean cost by hour", "hour of the day", "$", tuple(by_case)))
     for alpha in question.alphas:
         own = [row for row in loads if row.alpha == alpha]
         if not own:

@@ -9,10 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.errors import InputError
-from g2g_opt.transmission.system import SHED_USD_PER_MWH
+from g2g_opt.transmission.system import SHED_USD_PER_MWH, CommitmentCosts, load_commitment_costs
 from solvers.outcome import SolverError
-from solvers.unit_commitment.problem import FlexibleDatacenters, UnitCommitmentProblem, UnitCommitmentSolution, Units
-from solvers.unit_commitment.solve import solve_unit_commitment
+from solvers.unit_commitment.problem import (
+    FlexibleDatacenters,
+    UnitCommitmentProblem,
+    UnitCommitmentSolution,
+    Units,
+    UnitsBefore,
+    hourly_cost_of,
+)
+from solvers.unit_commitment.solve import relaxed_commitment_usd, solve_unit_commitment
 from studies.coordination_policy.hours import Hours, load_hours
 from studies.coordination_policy.market_notes import note_rows, notes_in_words
 from studies.coordination_policy.question import CoordinationQuestion
@@ -26,6 +33,8 @@ Floats = NDArray[np.float64]
 
 # Tasks may move between these hours (beginning) of a day, as published: 4 to 8 in the evening.
 WINDOW_H = (16, 17, 18, 19, 20)
+# What a dispatch gives less of, a solver leaves.
+_RUNS_MW = 1.0
 
 
 def days_of(question: CoordinationQuestion, hours: Hours) -> list[str]:
@@ -54,18 +63,23 @@ def study_day(
     for alpha in (None, *question.alphas):
         row = CommittedDayRow(date, penetration, alpha)
         try:
+            problem = day_problem(setting, hours, first, alpha)
             found = solve(
-                day_problem(setting, hours, first, alpha),
+                problem,
                 mip_gap=question.mip_gap,
                 time_limit_s=question.time_limit_s,
                 seed=question.seed,
             )
+            relaxed = relaxed_commitment_usd(problem, mip_gap=question.mip_gap)
         except SolverError as error:
             rows.append(replace(row, reason=str(error)))
             report(f"{_words(alpha)}: {error}")
             continue
-        rows.append(_with_figures(row, found))
-        loads += [LoadRow(penetration, date, alpha, hour, found.plan.theta_mw[hour]) for hour in range(24)]
+        rows.append(replace(_with_figures(row, found), relaxed_cost=relaxed))
+        costs = hourly_cost_of(problem, found.plan).tolist()
+        loads += [
+            LoadRow(penetration, date, alpha, hour, found.plan.theta_mw[hour], cost) for hour, cost in enumerate(costs)
+        ]
         report(f"{_words(alpha)}: gap {100 * found.report.gap:.2f} % in {found.report.seconds:.1f} s")
     return {"days": to_rows(rows), "loads": to_rows(loads), "market_notes": to_rows(notes)}
 
@@ -77,12 +91,16 @@ def _with_words(report: Callable[[str], None], words: str) -> Callable[[str], No
 
 
 def day_problem(setting: CoordinationSetting, hours: Hours, first: int, alpha: float | None) -> UnitCommitmentProblem:
-    """The commitment of the 24 hours from `first` on; nothing is known of the hour before.
+    """The commitment of the 24 hours from `first` on.
 
-    As published: no minimum times and no start-up ramps, minimum outputs of the data (0).
+    With the data's own costs (settings "physical"): no-load costs, shortest times on and off, and what ran in the hour
+    before (`units_before`). As published ("published"): none of them, nothing is known of the hour before, so that the
+    first hour is free. There are no start-up ramps in either, and minimum outputs are the data's (0).
     """
     system, day = setting.system, slice(first, first + 24)
     n = len(system.power_max_mw)
+    no_time = np.zeros(n, dtype=np.int64)
+    own = load_commitment_costs() if setting.settings == "physical" else CommitmentCosts(np.zeros(n), no_time, no_time)
     units = Units(
         system.generator_zone,
         system.power_min_mw,
@@ -94,8 +112,9 @@ def day_problem(setting: CoordinationSetting, hours: Hours, first: int, alpha: f
         system.ramp_down_mw_per_h,
         np.full(n, np.inf),
         np.full(n, np.inf),
-        np.zeros(n, dtype=np.int64),
-        np.zeros(n, dtype=np.int64),
+        own.min_up_h,
+        own.min_down_h,
+        own.no_load_usd_per_h,
     )
     centers = FlexibleDatacenters(
         system.datacenter_zone,
@@ -114,7 +133,22 @@ def day_problem(setting: CoordinationSetting, hours: Hours, first: int, alpha: f
         system.limit_mw,
         SHED_USD_PER_MWH,
         centers,
+        units_before(setting, hours, first) if setting.settings == "physical" else None,
     )
+
+
+def units_before(setting: CoordinationSetting, hours: Hours, first: int) -> UnitsBefore:
+    """What ran in the hour before `first`, or in the first hour there is: units that a dispatch of it uses.
+
+    Days are committed one by one, so that nothing else says what the day before has left running; it counts as long
+    enough for shortest times. Raises `SolverError` if that hour has no dispatch.
+    """
+    hour = slice(max(first - 1, 0), max(first - 1, 0) + 1)
+    found = setting.dispatched(hours.load_mw[hour], hours.injected_mw[hour], setting.base_mw)
+    if not found.solved[0]:
+        raise SolverError("unit commitment: the hour before the day has no dispatch")
+    output = np.where(found.power_mw[0] > _RUNS_MW, found.power_mw[0], 0.0)
+    return UnitsBefore(output > 0.0, output)
 
 
 def _with_figures(row: CommittedDayRow, found: UnitCommitmentSolution) -> CommittedDayRow:
@@ -122,6 +156,7 @@ def _with_figures(row: CommittedDayRow, found: UnitCommitmentSolution) -> Commit
         row,
         cost=found.cost.total,
         startup_cost=found.cost.startup,
+        no_load_cost=found.cost.no_load,
         charge=float(found.charge_usd.sum()),
         shed_mwh=float(found.plan.shed_mw.sum()),
         bound=found.report.bound,

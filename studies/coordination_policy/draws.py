@@ -31,7 +31,17 @@ from studies.coordination_policy.setting import draw_records, scale_of
 from studies.shared.task import Row
 from studies.shared.typed_rows import TypedRow, to_rows
 
-_NO_DISPATCH = "no dispatch was certified; in no mean, and not trained on"
+_NO_DISPATCH = "no dispatch was certified{}; in no mean, and not trained on"
+
+
+def _why(case: PeakCase, record: int) -> str:
+    """Why a record can have no dispatch, if that is known: what must run gives more than is drawn."""
+    drawn = float(case.records.load_mw[record].sum() - case.records.injected_mw[record].sum())
+    drawn += float(case.setting.base_mw.sum())
+    least = float(case.setting.dispatch.power_min_mw.sum())
+    if least <= drawn:
+        return ""
+    return f" (generators give {least:,.6g} MW at least, more than the {drawn:,.6g} MW that are drawn)"
 
 
 def study_draw(
@@ -95,7 +105,7 @@ def study_draw(
         savings.append(SavingRow(**vars(about), **vars(row)))
         operated[text] = operate(question, case, test, asked)[0]
     lost = [
-        LostRow(**vars(about), date=case.records.dates[k], reason=_NO_DISPATCH)
+        LostRow(**vars(about), date=case.records.dates[k], reason=_NO_DISPATCH.format(_why(case, int(k))))
         for k in np.flatnonzero(~(case.base.solved & case.ideal.solved))
     ]
     tables: dict[str, Sequence[TypedRow]]

@@ -75,7 +75,8 @@ class CoordinationQuestion:
 
     kind: Annotated[Kind, Flag("--kind", "which study")] = "peak-hour"
     settings: Annotated[
-        Settings, Flag("--settings", "published repeats the line weights and renewables of the published study")
+        Settings,
+        Flag("--settings", "published repeats the published study: line weights, renewables, no no-load costs"),
     ] = "physical"
     penetrations: Annotated[
         tuple[ShareAboveZero, ...], Flag("--penetration", "datacenters, shares of the peak load")

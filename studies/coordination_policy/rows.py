@@ -179,6 +179,7 @@ class AcRow(OfDraw):
     unrated_branches: Annotated[int, ShownAs("branches without a rating, not checked", secondary=True)]
     n_branches: int
     loadings: tuple[float, ...]
+    angle: Annotated[int | None, ShownAs("angle across a branch")] = None
 
 
 @dataclass(frozen=True)
@@ -295,17 +296,20 @@ class CommittedDayRow(TypedRow):
     seconds: Annotated[float | None, ShownAs("time (s)", 1)] = None
     status: Annotated[str | None, ShownAs("solver", secondary=True)] = None
     reason: Annotated[str, ShownAs("failure", secondary=True)] = ""
+    no_load_cost: Annotated[float | None, ShownAs("no-load ($)", 0)] = None
+    relaxed_cost: Annotated[float | None, ShownAs("cost if units were on in part ($)", 0, secondary=True)] = None
 
 
 @dataclass(frozen=True, eq=False)
 class LoadRow(TypedRow):
-    """Loads of the datacenters (datacenter,) in MW in an hour of a day."""
+    """Loads of the datacenters (datacenter,) in MW in an hour of a day, and what that hour costs ($)."""
 
     penetration: float
     date: str
     alpha: float | None
     hour: int
     theta_mw: Floats
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -324,3 +328,4 @@ class MeanDayRow(TypedRow):
     seconds_median: Annotated[float, ShownAs("median time (s)", 1)]
     seconds_max: Annotated[float, ShownAs("longest (s)", 1, secondary=True)]
     gap_max: Annotated[float, ShownAs("largest gap", 5, secondary=True)]
+    relaxed_saving: Annotated[float | None, ShownAs("saving if units were on in part ($/day)", 0)] = None

@@ -258,6 +258,7 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.live.record import LiveRecorder, record_path
     from g2g_opt.live.tally import LiveTally
     from g2g_opt.live.ticker import Ticker
+    from g2g_opt.live.wire import check_node_name
 
     settings, clock, tally = _settings(options), SteadyClock(), LiveTally()
     clients = _clients(options, clock)
@@ -267,6 +268,10 @@ def _run_node(options: argparse.Namespace, console: Console) -> int:
         names = [f"{options.name}{k}" for k in range(options.nodes)] if options.nodes > 1 else [options.name]
         measures = dict.fromkeys(names, _measure(options, clock.now_s()))
     key = load_key(options.key_file) if options.key_file is not None else None
+    if options.allocator.port == 0:
+        raise InputError(f"--allocator {options.allocator}: an allocator has a port other than 0")
+    for name in measures:
+        check_node_name(name)
     allow_sockets(len(measures))
 
     async def live() -> None:
@@ -311,11 +316,16 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 def _run_campaign(options: argparse.Namespace, console: Console) -> int:
-    from g2g_opt.communication import read_channels
+    from g2g_opt.communication import Channels, read_channels
     from g2g_opt.live.allocation import AllocationRule, ProportionalRule
     from g2g_opt.live.campaign import run_campaign
 
-    channel = read_channels(options.channel).default if options.channel is not None else None
+    asked = read_channels(options.channel) if options.channel is not None else None
+    if asked is not None and asked != Channels(asked.default):
+        raise InputError(
+            f"--channel {options.channel}: a relay loses and delays; stale and fail-safe rules are for studies"
+        )
+    channel = asked.default if asked is not None else None
     clock, settings = SteadyClock(), _settings(options)
     clients = _clients(options, clock)
     if clients is not None:

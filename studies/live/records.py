@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def show_lanes(path: Path, console: Console, one_by_one: bool = False) -> None:
         found = [figures for name, figures in rows.items() if name[2] == topic and figures.n_sent]
         sent = np.array([figures.n_sent for figures in found])
         loss = float((sent * [figures.loss for figures in found]).sum() / sent.sum()) if sent.sum() else float("nan")
-        others = [np.nanmean([getattr(figures, part) for figures in found] or [np.nan]) for part in _TIMES]
+        others = [_mean([getattr(figures, part) for figures in found]) for part in _TIMES]
         table.add_row(Text(f"{topic}s of all {len(found)} nodes"), *_cells(int(sent.sum()), loss, *others))
     for name in list(rows)[: _LANES_SHOWN if one_by_one else 0]:
         figures = rows[name]
@@ -66,6 +67,12 @@ def show_lanes(path: Path, console: Console, one_by_one: bool = False) -> None:
 
 
 _TIMES = ("delay_mean_s", "delay_p95_s", "age_s")
+
+
+def _mean(values: list[float]) -> float:
+    """The mean of those that are known; NaN if none is."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def _cells(sent: int, loss: float, *times_s: float) -> list[str]:

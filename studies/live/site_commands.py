@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, shown
 from g2g_opt.quantities import BatchSize, Bounds, DurationS, PowerMw, RunS
 from g2g_opt.reading import read_text
 from studies.shared.number_flags import number
@@ -98,6 +99,10 @@ def _run_datacenter(options: argparse.Namespace, console: Console) -> int:
         raise InputError("give --emulate, or --metrics URL with a cluster of yours")
     if options.drop_out is not None and not options.emulate:
         raise InputError("--drop-out goes with --emulate")
+    if options.command is not None and options.emulate:
+        raise InputError(
+            "--command is where a cluster of yours takes batch sizes; the emulator has an address of its own"
+        )
     token = None
     if options.token_file is not None:
         token = read_text(options.token_file, "token file", _TOKEN_BYTES_MAX).strip()
@@ -132,11 +137,7 @@ def _run_emulated(options: argparse.Namespace, kind: str, shared: Mapping[str, A
     site = assemble_datacenter(plan.sites[0], scenario)
     outages: tuple[tuple[float, float], ...] = ()
     if options.drop_out is not None:
-        start, _, end = options.drop_out.partition("-")
-        try:
-            outages = ((float(start), float(end)),)
-        except ValueError as error:
-            raise InputError(f"--drop-out {options.drop_out}: give START-END in seconds") from error
+        outages = (_drop_out(options.drop_out),)
     emulator = ClusterEmulator(site, speed=options.speed, outages=outages, token=shared["token"])
     found = emulator.start(LOOPBACK)
     try:
@@ -146,6 +147,17 @@ def _run_emulated(options: argparse.Namespace, kind: str, shared: Mapping[str, A
         return _run_on(options, kind, connection)
     finally:
         emulator.stop()
+
+
+def _drop_out(text: str) -> tuple[float, float]:
+    start, _, end = text.partition("-")
+    try:
+        start_s, end_s = float(start), float(end)
+    except ValueError as error:
+        raise InputError(f"--drop-out {shown(text)}: give START-END in seconds") from error
+    if not 0.0 <= start_s < end_s < math.inf:
+        raise InputError(f"--drop-out {shown(text)}: an outage begins, from 0 s on, before it ends")
+    return start_s, end_s
 
 
 def _plan_of(options: argparse.Namespace, kind: str) -> Any:

@@ -29,6 +29,8 @@ class PortfolioStudy(PortfolioQuestion):
 
     study: ClassVar[str] = "portfolio"
     stages: ClassVar[tuple[str, ...]] = ("feeders",)
+    # Limits are those of the question that is asked of every feeder.
+    rejudges: ClassVar[frozenset[str]] = frozenset()
 
     def input_files(self) -> dict[str, Path]:
         """Everything in the folder, and the question."""

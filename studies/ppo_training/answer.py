@@ -12,7 +12,7 @@ from g2g_opt.learning.reward import REWARD_PARTS
 from g2g_opt.scenario_library import WORDS_OF_SPLIT, Split
 from g2g_opt.study_case import StudyCase
 from studies.controllers.rows import METRICS
-from studies.ppo_training.rows import CurveRow, PolicyRow, TestedRow
+from studies.ppo_training.rows import CurveRow, PPOPolicyRow, TestedRow
 from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable
 from studies.shared.paired import bootstrap_draws, interval_row, with_interval
 from studies.shared.task import Row, TaskResult
@@ -59,7 +59,7 @@ _CHECKPOINTS = (
 class _Checkpoint:
     """A policy with its runs by split, those of the same scenarios in the same order."""
 
-    policy: PolicyRow
+    policy: PPOPolicyRow
     runs: dict[Split, list[TestedRow]]
 
     @property
@@ -76,7 +76,7 @@ def conclusion_of(case: StudyCase, question: PPOTrainingQuestion, results: Seque
     """Trainings and their checkpoints beside the other controllers in the same scenarios."""
     curve = gather_as(results, "curve", CurveRow)
     tested = gather_as(results, "tested", TestedRow)
-    checkpoints = _checkpoints(gather_as(results, "policies", PolicyRow), tested)
+    checkpoints = _checkpoints(gather_as(results, "policies", PPOPolicyRow), tested)
     usable = [one for one in checkpoints if not one.failure]
     failures = [MissingAnswer(result.task.label, result.failed) for result in results if result.failed]
     failures += [
@@ -116,7 +116,7 @@ def conclusion_of(case: StudyCase, question: PPOTrainingQuestion, results: Seque
     )
 
 
-def _checkpoints(policies: Sequence[PolicyRow], tested: Sequence[TestedRow]) -> list[_Checkpoint]:
+def _checkpoints(policies: Sequence[PPOPolicyRow], tested: Sequence[TestedRow]) -> list[_Checkpoint]:
     """Policies that were run in all scenarios."""
     found = []
     for policy in policies:

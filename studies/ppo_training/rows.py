@@ -30,7 +30,7 @@ class CurveRow(TypedRow):
 
 
 @dataclass(frozen=True)
-class PolicyRow(TypedRow):
+class PPOPolicyRow(TypedRow):
     """A checkpoint: the policy after so many steps, as JSON, and the processor seconds it took until then."""
 
     training: int

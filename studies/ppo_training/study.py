@@ -22,7 +22,7 @@ from g2g_opt.study_case import StudyCase
 from studies.controllers.rows import ControllerRun
 from studies.ppo_training.answer import SPLITS, conclusion_of
 from studies.ppo_training.question import PPOTrainingQuestion
-from studies.ppo_training.rows import PolicyRow, TestedRow
+from studies.ppo_training.rows import PPOPolicyRow, TestedRow
 from studies.shared.conclusion import Conclusion
 from studies.shared.input_files import feeder_files
 from studies.shared.question_model import question_model
@@ -76,7 +76,9 @@ class PPOTrainingStudy(PPOTrainingQuestion):
             ]
         n = self.n_validation + self.n_test
         others = Task("others", {}, f"{', '.join(OTHERS)} in the same scenarios", weight=float(len(OTHERS) * n))
-        found = [(r.task.content["training"], gather_as([r], "policies", PolicyRow)) for r in results if not r.failed]
+        found = [
+            (r.task.content["training"], gather_as([r], "policies", PPOPolicyRow)) for r in results if not r.failed
+        ]
         tests = [
             Task(
                 "test", {"training": k, "steps": row.steps, "policy": row.policy}, f"training {k} after {row.steps}", n

@@ -16,7 +16,7 @@ from torch import nn, no_grad, set_num_threads
 from g2g_opt.learning.environment import BatchSizeVectorEnv
 from g2g_opt.learning.reward import REWARD_PARTS
 from g2g_opt.ppo_policy import N_ACTIONS, DenseLayer, PPOPolicy
-from studies.ppo_training.rows import CurveRow, PolicyRow
+from studies.ppo_training.rows import CurveRow, PPOPolicyRow
 
 if TYPE_CHECKING:
     from studies.ppo_training.question import PPOSettings
@@ -82,7 +82,7 @@ class _Recorder(BaseCallback):  # type: ignore[misc]
     settings: PPOSettings
     tell: Callable[[float], None]
     curve: list[CurveRow] = field(default_factory=list)
-    kept: list[PolicyRow] = field(default_factory=list)
+    kept: list[PPOPolicyRow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class _Recorder(BaseCallback):  # type: ignore[misc]
         if done >= every * (len(self.kept) + 1):
             policy = exported(self.model.policy, self.normal, self.env.env)
             cpu_s = time.process_time() - self._began_s
-            self.kept.append(PolicyRow(self.training, done, cpu_s, policy.to_json()))
+            self.kept.append(PPOPolicyRow(self.training, done, cpu_s, policy.to_json()))
 
 
 def train(
@@ -134,7 +134,7 @@ def train(
     seed: int,
     tell: Callable[[float], None],
     show: Callable[[tuple[Any, VecNormalize]], None] = lambda trained: None,
-) -> tuple[list[CurveRow], list[PolicyRow]]:
+) -> tuple[list[CurveRow], list[PPOPolicyRow]]:
     """One training: its curve, and its checkpoints. The same seed gives the same policy on the same machine.
 
     `tell` hears the share that is done; `show` gets the library's own policy and whitening at the end.

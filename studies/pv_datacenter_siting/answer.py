@@ -13,9 +13,10 @@ from studies.pv_datacenter_siting.answer_charts import make_charts, make_envelop
 from studies.pv_datacenter_siting.answer_tables import make_tables, window_rows
 from studies.pv_datacenter_siting.day_charts import day_charts
 from studies.pv_datacenter_siting.hand_over import hand_over_texts
-from studies.pv_datacenter_siting.operation_words import error_of_days, foresight_words, money_words
+from studies.pv_datacenter_siting.operation_rows import OperationRow, OtherPlanRow, SetPointRow
+from studies.pv_datacenter_siting.operation_words import error_of_days, foresight_words, money_words, others_words
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.rows import BuiltSizeRow, OperationRow, SetPointRow, TieRow, YearRow
+from studies.pv_datacenter_siting.rows import BuiltSizeRow, TieRow, YearRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan, best_of, judged_plans, judged_ties
 from studies.shared.conclusion import Conclusion, MissingAnswer
 from studies.shared.task import TaskResult
@@ -118,6 +119,8 @@ def _answer(
         words += f" It holds on OpenDSS in the {'hour' if n == 1 else f'{n} hours'} nearest to the limits{fleets}."
     if n_refused := sum(not plan.held for plan in own):
         words += f" {n_refused} other {'plan was' if n_refused == 1 else 'plans were'} refused when simulated."
+    others = [one for one in gather_as(results, "others", OtherPlanRow) if one.plan == row.plan]
+    words += others_words(others) if question.taps == "own control" else ""
     words += _ahead(question, best, own, ties) + _at_largest(question, best, sizes)
     return words + (foresight_words(row) if question.taps == "own control" else "")
 

@@ -6,16 +6,9 @@ from collections.abc import Sequence
 
 from g2g_opt.judge import Verdict
 from g2g_opt.summary import Summary
+from studies.pv_datacenter_siting.operation_rows import OperationRow, OtherPlanRow, SetPointRow
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.rows import (
-    BuiltSizeRow,
-    OperationRow,
-    PlanRow,
-    RoundRow,
-    SetPointRow,
-    TieRow,
-    WindowRow,
-)
+from studies.pv_datacenter_siting.rows import BuiltSizeRow, PlanRow, RoundRow, TieRow, WindowRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan
 from studies.shared.conclusion import Column, ResultTable
 from studies.shared.task import Row, TaskResult, gather
@@ -69,7 +62,7 @@ def make_tables(
     tables = [table_of("plans", "Plans", _PLAN, [_plan_row(plan) for plan in own])]
     if swept := [plan for plan in plans if plan.row.sweep]:
         columns = (Column("sweep", "changed"), Column("value", "value", 3), *_PLAN)
-        title = "The study again with one figure changed; judged on the days alone"
+        title = "The study again with one figure changed; judged on the days alone, with foresight of taps"
         tables.append(table_of("sweeps", title, columns, [_plan_row(plan) for plan in swept]))
     if refused := [row for plan in own for row in _refused_rows(plan)]:
         tables.append(table_of("refused", "Plans that were refused, and why", _REFUSED, refused))
@@ -78,6 +71,9 @@ def make_tables(
     if years := [one for one in gather_as(results, "operation", OperationRow) if one.plan in names]:
         title = "The year under the regulators' own controls"
         tables.append(table_of("operation", title, columns_of(OperationRow), years))
+    if others := [one for one in gather_as(results, "others", OtherPlanRow) if one.plan in names]:
+        title = "Other plans through the year under the same set-points"
+        tables.append(table_of("others", title, columns_of(OtherPlanRow), others))
     if held := [one for one in gather_as(results, "set_points", SetPointRow) if one.plan in names]:
         tables.append(table_of("set_points", "What regulators hold", columns_of(SetPointRow), held))
     if ties:

@@ -36,7 +36,7 @@ from studies.pv_datacenter_siting.days import (
     steps_of,
     typical_days,
 )
-from studies.pv_datacenter_siting.network import Operated, SitingNetwork
+from studies.pv_datacenter_siting.network import OwnOperation, SitingNetwork
 from studies.pv_datacenter_siting.question import SitingQuestion
 
 
@@ -97,7 +97,7 @@ def days_of(question: SitingQuestion) -> list[Day]:
 
 
 def make_case(
-    question: SitingQuestion, feeder: Feeder, days: Sequence[Day], operated: Operated | None = None
+    question: SitingQuestion, feeder: Feeder, days: Sequence[Day], operated: OwnOperation | None = None
 ) -> SitingCase:
     """The parts of the program, taps decided with foresight or regulators `operated` by their own controls.
 

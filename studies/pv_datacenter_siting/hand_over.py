@@ -29,8 +29,9 @@ from g2g_opt.site import AskedConnection
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.network import set_point_edits
+from studies.pv_datacenter_siting.operation_rows import OperationRow
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.rows import OperationRow, PlanRow
+from studies.pv_datacenter_siting.rows import PlanRow
 from studies.pv_datacenter_siting.stored_plan import read_plan
 from studies.pv_datacenter_siting.year_network import network_over_days, price_of_hours
 

@@ -34,7 +34,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Operated:
+class OwnOperation:
     """Regulators that act by their own controls: `set_points` by regulator, and where controls stand before each of
     the days (day,).
     """
@@ -97,7 +97,7 @@ class SitingNetwork:
     connection: AskedConnection = "auto"
     keeps_loadings: bool = False
     by_shape: Mapping[str, Floats] = field(default_factory=dict)
-    operated: Operated | None = None
+    operated: OwnOperation | None = None
 
     @property
     def regulators(self) -> tuple[str, ...]:
@@ -190,13 +190,13 @@ class SitingNetwork:
         plans: Sequence[SitingPlan],
         set_points: Sequence[SetPoints],
         steps_a_day: int,
-        begins: Sequence[Standing] | None = None,
+        begins: Sequence[Standing] | Sequence[Sequence[Standing]] | None = None,
         reduce: Reduction | None = None,
         demand: Sequence[Floats] | None = None,
     ) -> OperatedSeries:
         """Plans, a chain each, under their own set-points: the points one after the other, or days from `begins`.
 
-        `demand` (site, point) of each replaces the network's.
+        `demand` (site, point) of each replaces the network's; `begins` are those of all, or of each.
         """
         units, kw = self._units_of(plans, demand)
         operation = operation_of(self.feeder, self.limits.rating_basis)
@@ -206,7 +206,7 @@ class SitingNetwork:
             self.by_shape or self.load_share,
             set_points,
             steps_a_day=steps_a_day,
-            begins=None if begins is None else [list(begins)] * len(plans),
+            begins=None if begins is None else _of_each(begins, len(plans)),
             reduce=reduce,
         )
 
@@ -312,6 +312,12 @@ class SitingNetwork:
     def branches(self) -> tuple[str, ...]:
         """Names of the branches among the rows."""
         return self._monitored.branches
+
+
+def _of_each(begins: Sequence[Standing] | Sequence[Sequence[Standing]], n: int) -> list[list[Standing]]:
+    """Where controls begin the days of each of `n` plans."""
+    alike = [one for one in begins if isinstance(one, Standing)]
+    return [alike] * n if alike else [list(one) for one in begins if not isinstance(one, Standing)]
 
 
 def no_plan(network: SitingNetwork, n_slots: int, sites: SiteChoices) -> SitingPlan:

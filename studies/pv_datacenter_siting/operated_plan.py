@@ -19,10 +19,10 @@ from g2g_opt.batch.operated_series import SetPoint
 from solvers.siting.problem import Placement, SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase, make_case
 from studies.pv_datacenter_siting.days import Day, with_day
-from studies.pv_datacenter_siting.network import Operated
+from studies.pv_datacenter_siting.network import OwnOperation
 from studies.pv_datacenter_siting.operated_year import OperatedYear, operate_year
 from studies.pv_datacenter_siting.operation import find_set_points
-from studies.pv_datacenter_siting.other_plans import cheapest_plan
+from studies.pv_datacenter_siting.other_plans import Comparison, compare_plans
 from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose, with_plan
 
 Known = Sequence[tuple[int, int, int]]
@@ -33,12 +33,14 @@ class OperatedProposal:
     """A plan with its set-points and its year, which it has even if its days refuse it.
 
     `foresight` is the program with free taps that it began with, if it did: its bound is one on any operation.
+    `compared` are the other plans that it could have been.
     """
 
     proposal: Proposal
     set_points: dict[str, SetPoint]
     year: OperatedYear
     foresight: Proposal | None
+    compared: Comparison | None = None
 
 
 def propose_operated(
@@ -69,7 +71,7 @@ def propose_operated(
         days = _with_worst_day(case, days, year, n_days_first + n_more)
         if best is not None and days is before:
             break
-        operated = Operated(set_points, year.begins(days))
+        operated = OwnOperation(set_points, year.begins(days))
         own = make_case(question, case.network.feeder, days, operated)
         proposal = propose(own, report, start=bare_plan(plan, own), known=known, excluded=excluded, narrowed=narrowed)
         if best is not None:
@@ -88,18 +90,19 @@ def _cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: Pro
     case, plan = found.proposal.case, found.proposal.plan
     if found.year.n_hours_broken or not found.proposal.holds:
         return found
-    other = cheapest_plan(case, plan, found.set_points, report)
+    compared = compare_plans(case, plan, found.set_points, report)
+    found, other = replace(found, compared=compared), compared.chosen
     if other is plan or other.placement() in excluded:
         return found
     set_points = find_set_points(case, other, [found.set_points], report)
     year = operate_year(case, other, set_points)
     if year.n_hours_broken:
         set_points, year = found.set_points, operate_year(case, other, found.set_points)
-    operated = replace(case, network=replace(case.network, operated=Operated(set_points, year.begins(case.days))))
+    operated = replace(case, network=replace(case.network, operated=OwnOperation(set_points, year.begins(case.days))))
     proposal = with_plan(found.proposal, operated, other)
     if year.n_hours_broken or not proposal.holds:
         return found
-    return OperatedProposal(proposal, set_points, year, found.foresight)
+    return replace(found, proposal=proposal, set_points=set_points, year=year)
 
 
 def _with_worst_day(case: SitingCase, days: list[Day], year: OperatedYear, n_max: int) -> list[Day]:

@@ -11,7 +11,9 @@ from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.network import operation_of
 from studies.pv_datacenter_siting.operated_plan import OperatedProposal
 from studies.pv_datacenter_siting.operated_year import OperatedCost
-from studies.pv_datacenter_siting.rows import PlanRow, SetPointRow
+from studies.pv_datacenter_siting.operation_rows import OtherPlanRow, SetPointRow
+from studies.pv_datacenter_siting.other_plans import Comparison
+from studies.pv_datacenter_siting.rows import PlanRow
 
 
 def with_year(row: PlanRow, found: OperatedProposal, cost: OperatedCost) -> PlanRow:
@@ -31,6 +33,26 @@ def with_year(row: PlanRow, found: OperatedProposal, cost: OperatedCost) -> Plan
         foresight_bound=bound,
         foresight_loss=loss,
     )
+
+
+def other_plan_rows(case: SitingCase, compared: Comparison | None, plan: str) -> list[OtherPlanRow]:
+    """The plans that were taken through the year, the one that was taken first."""
+    if compared is None:
+        return []
+    least = compared.plans[0].worth.cost
+    return [
+        OtherPlanRow(
+            plan=plan,
+            pv=case.pv_words(one.plan),
+            sites=case.site_words(one.plan),
+            taken=k == 0,
+            cost_more=one.worth.cost - least,
+            over_pu_h=one.worth.over_pu_h,
+            margin_pu=one.worth.margin_pu,
+            n_simulated=compared.n_simulated,
+        )
+        for k, one in enumerate(compared.plans)
+    ]
 
 
 def set_point_rows(case: SitingCase, set_points: Mapping[str, SetPoint], plan: str) -> list[SetPointRow]:

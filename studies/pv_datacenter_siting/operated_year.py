@@ -18,11 +18,14 @@ from solvers.siting.problem import CostParts, SitingPlan, excess
 from studies.pv_datacenter_siting.case import SitingCase, year_value_per_kw
 from studies.pv_datacenter_siting.days import Day, by_day
 from studies.pv_datacenter_siting.network import Simulated, SitingNetwork, operation_of
-from studies.pv_datacenter_siting.rows import OperationRow
+from studies.pv_datacenter_siting.operation_rows import OperationRow
 from studies.pv_datacenter_siting.year import BrokenHour
 from studies.pv_datacenter_siting.year_network import network_over_days, over_hours, price_of_hours
 
 Floats = NDArray[np.float64]
+
+# Voltages and loadings of a year that are kept more than once while its days are put together.
+_FIGURES_AT_ONCE = 10_000_000
 
 # What stands beside a plan in its table: the feeder without it, by its own settings and by the plan's.
 AS_IT_IS, SET_POINTS_ALONE = "the feeder as it is", "the plan's set-points alone"
@@ -94,8 +97,16 @@ def operate_year(case: SitingCase, plan: SitingPlan, set_points: SetPoints) -> O
     levels = case.question.levels
     bare = over_hours(plan, network)
     demand = [np.full_like(network.demand, level) for level in levels]
-    series = network.operate([bare] * len(levels), [set_points] * len(levels), 24, demand=demand)
-    n_rows, n_hours = len(series.rows), len(network.sun)
+    n_rows = network.n_voltages + len(network.branches)
+    begins = None
+    if n_rows * len(network.sun) * len(levels) > _FIGURES_AT_ONCE:
+        # Days that are run again from elsewhere would be kept too: first only where they begin.
+        nothing = network.operate(
+            [bare] * len(levels), [set_points] * len(levels), 24, demand=demand, reduce=lambda voltage, _: voltage[:1]
+        )
+        begins = nothing.begins
+    series = network.operate([bare] * len(levels), [set_points] * len(levels), 24, begins, demand=demand)
+    n_hours = len(network.sun)
     g = series.rows.reshape(n_rows, len(levels) * n_hours)
     solved = (series.solved & ~series.restless).ravel()
     over = np.where(solved, excess(g, *network.limit_rows()), 0.0)
@@ -146,9 +157,7 @@ def cost_of_year(
     for k, what in enumerate((AS_IT_IS, SET_POINTS_ALONE)):
         over = excess(without.rows[:, k], *network.limit_rows()).max(axis=0)
         rows.append(
-            _row(
-                case, name, what, None, without.rows[: network.n_voltages, k], over, int(steps[k]), without.losses_kw[k]
-            )
+            _row(case, network, name, what, None, without.rows[:, k], over, int(steps[k]), without.losses_kw[k])
         )
     plan_row, base = rows[0], rows[-2]
     built = CostParts(
@@ -165,23 +174,29 @@ def _operation_row(
     case: SitingCase, name: str, what: str, level: float, year: OperatedYear, k: int, series: OperatedSeries, chain: int
 ) -> OperationRow:
     n = len(year.network.sun)
-    voltages = year.simulated.g[: year.network.n_voltages, k * n : (k + 1) * n]
+    g = year.simulated.g[:, k * n : (k + 1) * n]
     over = year.over[k].ravel()
     utilisation = level if case.question.places_sites else None
-    return _row(case, name, what, utilisation, voltages, over, int(year.steps[k].sum()), series.losses_kw[chain])
+    return _row(case, year.network, name, what, utilisation, g, over, int(year.steps[k].sum()), series.losses_kw[chain])
 
 
 def _row(
     case: SitingCase,
+    network: SitingNetwork,
     name: str,
     what: str,
     utilisation: float | None,
-    voltages: Floats,
+    g: Floats,
     over: Floats,
     steps: int,
     losses_kw: Floats,
 ) -> OperationRow:
     scale = 8760.0 / len(over)
+    voltages, loadings = g[: network.n_voltages], g[network.n_voltages :]
+    loading_pu, at = None, ""
+    if len(loadings):
+        of_branch = loadings.max(axis=1)
+        loading_pu, at = float(of_branch.max()), network.branches[int(of_branch.argmax())]
     return OperationRow(
         plan=name,
         what=what,
@@ -190,6 +205,8 @@ def _row(
         over_pu_h=scale * float(over.sum()),
         lowest_pu=float(voltages.min()),
         highest_pu=float(voltages.max()),
+        loading_pu=loading_pu,
+        loading_at=at,
         tap_steps=round(scale * steps),
         tap_cost=scale * steps * case.question.switch_cost,
         losses_mwh=scale * float(losses_kw.sum()) / 1e3,

@@ -32,19 +32,25 @@ Floats = NDArray[np.float64]
 # Volts by which set-points are moved, on the control's side, and bands that are tried.
 _SHIFTS_V = (0.0, -1.0, -2.0, -3.0, -4.0, 1.0, 2.0)
 _BANDS_V = (2.0, 3.0, 4.0, 6.0, 8.0)
-# Of a single bank, around the best for all.
-_NUDGES_V, _BAND_NUDGES_V = (-1.0, 1.0), (-1.0, 1.0)
+# Volts by which voltage and band of a single bank are moved from the best so far, and how often all banks have a turn.
+_NUDGES, _PASSES = (-1.0, 0.0, 1.0), 3
 _BAND_MIN_V = 1.0
+# Plans simulated together: everything that any of them builds is in the circuit of all.
+_TOGETHER = 24
 # How many of the search's best are taken through the year.
 _FINALISTS = 3
 
 
 @dataclass(frozen=True)
 class OperationWorth:
-    """A plan under set-points: how far outside limits (pu h), and $ a year with tap steps, losses and violations."""
+    """A plan under set-points: how far outside limits (pu h), and $ a year with tap steps, losses and violations.
+
+    `margin_pu` is the least distance of a voltage to its limit, negative outside.
+    """
 
     over_pu_h: float
     cost: float
+    margin_pu: float
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -77,11 +83,13 @@ def find_set_points(
         return min(tried.values(), key=lambda one: one[0].rank)[1]
 
     search([*known, *uniform(own)])
-    for bank in banks(own):
-        around = best()
-        search(
-            [nudged(around, bank, volts, band) for volts, band in product((0.0, *_NUDGES_V), (0.0, *_BAND_NUDGES_V))]
-        )
+    for _ in range(_PASSES):
+        before = best()
+        for bank in banks(own):
+            around = best()
+            search([nudged(around, bank, volts, band) for volts, band in product(_NUDGES, _NUDGES)])
+        if best() is before:
+            break
     finalists = sorted(tried.values(), key=lambda one: one[0].rank)[:_FINALISTS]
     report(f"{len(tried)} set-points of regulators simulated, the best {len(finalists)} over the year")
     whole = network_over_days(case, None)
@@ -156,6 +164,9 @@ def worth_of(
 
     The money is that of the first level.
     """
+    if len(operated) > _TOGETHER:
+        parts = [operated[k : k + _TOGETHER] for k in range(0, len(operated), _TOGETHER)]
+        return [one for part in parts for one in worth_of(case, network, part, n_days, levels)]
     if not operated:
         return []
     low, high = network.limit_rows()
@@ -163,7 +174,9 @@ def worth_of(
 
     def reduce(voltage: Floats, loading: Floats) -> Floats:
         rows = np.concatenate([voltage, loading]) if judged else voltage
-        return np.asarray(excess(rows, low[: len(rows)], high[: len(rows)]).max(axis=0, keepdims=True))
+        n = len(voltage)
+        margin = np.minimum(voltage - low[:n], high[:n] - voltage).min(axis=0)
+        return np.stack([excess(rows, low[: len(rows)], high[: len(rows)]).max(axis=0), margin])
 
     series = network.operate(
         [over_hours(plan, network) for plan, _ in operated for _ in levels],
@@ -186,6 +199,7 @@ def _worth_of_chains(
     step_pu = operation_of(case.network.feeder, question.limits.rating_basis).step_pu
     failed = ~series.solved | series.restless
     over = np.where(failed, 1.0, series.rows[0])
+    margin = float(np.where(failed, -1.0, series.rows[1])[list(chains)].min())
     scale = 8760.0 / over.shape[1]
     first = chains[0]
     steps = series.tap_steps(step_pu, within_days_of=None if n_days is None else 24)[first].sum()
@@ -197,8 +211,8 @@ def _worth_of_chains(
     built -= float(case.sites.value_per_kw * plan.site_kw.sum())
     if question.violations == "priced" and not failed[list(chains)].any():
         paid = question.violation_cost_per_pu_h * float(over[first].sum())
-        return OperationWorth(0.0, built + scale * (cost + paid))
-    return OperationWorth(scale * float(over[list(chains)].sum()), built + scale * cost)
+        return OperationWorth(0.0, built + scale * (cost + paid), margin)
+    return OperationWorth(scale * float(over[list(chains)].sum()), built + scale * cost, margin)
 
 
 def set_points_in_words(own: Mapping[str, SetPoint], chosen: Mapping[str, SetPoint]) -> str:

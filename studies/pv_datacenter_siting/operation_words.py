@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from g2g_opt.batch.operated_series import SetPoint
 from studies.pv_datacenter_siting.operated_year import AS_IT_IS, SET_POINTS_ALONE
 from studies.pv_datacenter_siting.operation import set_points_in_words
+from studies.pv_datacenter_siting.operation_rows import OperationRow, OtherPlanRow, SetPointRow
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.rows import OperationRow, PlanRow, SetPointRow
+from studies.pv_datacenter_siting.rows import PlanRow
 
 
 def money_words(
@@ -54,6 +55,24 @@ def money_words(
 
 def _cost(usd: float) -> str:
     return f"cost {usd:,.0f} $" if usd >= 0.0 else f"save {-usd:,.0f} $"
+
+
+def others_words(others: Sequence[OtherPlanRow]) -> str:
+    """What else was simulated, and by how much it costs more."""
+    if not others:
+        return ""
+    taken, *rest = others
+    words = (
+        f" {taken.n_simulated:,} other plans (its sizes at other buses, and less PV) were simulated on days of the year"
+    )
+    if not rest:
+        return f"{words}."
+    told = []
+    for one in rest[:3]:
+        where = "; ".join(part for part in (one.pv and f"PV at {one.pv}", one.sites) if part) or "nothing built"
+        outside = ", outside limits" if one.over_pu_h > taken.over_pu_h else ""
+        told.append(f"{where} ({one.cost_more:+,.0f} $ a year{outside})")
+    return f"{words}, {len(rest)} of them through the year under the same set-points: {'; '.join(told)}."
 
 
 def foresight_words(row: PlanRow) -> str:

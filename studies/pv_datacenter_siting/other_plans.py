@@ -2,13 +2,14 @@
 
 The program knows neither losses nor what the controls' tap steps cost, and to it most placements cost the same. Those
 that it cannot tell apart are simulated under the controls over days that stand for the year, the best of them over the
-year itself, and the cheapest that holds is the plan: least cost with tap steps and losses.
+year itself. Of those that hold, least cost with losses and tap steps is the plan; where costs differ by less than the
+gap that is asked for, most margin to the voltage limits decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -17,49 +18,73 @@ from g2g_opt.batch.operated_series import SetPoint
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.network import SitingNetwork
-from studies.pv_datacenter_siting.operation import network_of_search, question_ends, worth_of
+from studies.pv_datacenter_siting.operation import OperationWorth, network_of_search, question_ends, worth_of
 from studies.pv_datacenter_siting.ties import moved_plans
 from studies.pv_datacenter_siting.year_network import network_over_days
 
-# Shares of PV that are tried, and how many of all plans are taken through the year.
+# Shares of PV that are tried.
 _SHARES = (0.75, 0.5, 0.25, 0.0)
-_FINALISTS = 3
-# A plan gives way to another that costs less by this share of a dollar, not to its own image.
-_LESS_USD = 1.0
+# How many plans are taken through the year besides the program's, and told of.
+_FINALISTS = 4
+# Costs ($) below which a difference is none.
+_EQUAL_USD = 1.0
 
 
-def cheapest_plan(
+@dataclass(frozen=True, eq=False)
+class ComparedPlan:
+    """A plan with what its year comes to under the same set-points as others."""
+
+    plan: SitingPlan
+    worth: OperationWorth
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The plans that were taken through the year, the chosen one first, and how many were simulated on fewer days."""
+
+    plans: tuple[ComparedPlan, ...]
+    n_simulated: int
+
+    @property
+    def chosen(self) -> SitingPlan:
+        """The plan."""
+        return self.plans[0].plan
+
+
+def compare_plans(
     case: SitingCase, plan: SitingPlan, set_points: Mapping[str, SetPoint], report: Callable[[str], None]
-) -> SitingPlan:
-    """The plan, or another that breaks limits no more and costs less over the year under the same set-points.
-
-    Placements with the fewest moves are looked at, as many as the question lists ties.
-    """
+) -> Comparison:
+    """The plan and others that it could be; placements with the fewest moves, as many as the question lists ties."""
     moved = [other for _, other in islice(moved_plans(case, plan), case.question.n_ties)]
     network, n_days = network_of_search(case, plan)
-    placed = _best(case, network, [plan, *moved], set_points, n_days)
-    smaller = [*_smaller(case, plan), *(one for other in placed[:_FINALISTS] for one in _smaller(case, other))]
-    finalists = _best(case, network, [*placed[:_FINALISTS], *smaller], set_points, n_days)[:_FINALISTS]
-    candidates = [plan, *(one for one in finalists if one is not plan)]
-    report(f"{len(moved) + len(smaller)} other plans simulated, {len(candidates) - 1} of them over the year")
-    whole = network_over_days(case, None)
-    worth = worth_of(case, whole, [(one, set_points) for one in candidates], None, case.question.levels)
-    k = min(range(len(candidates)), key=lambda k: worth[k].rank)
-    is_better = worth[k].over_pu_h < worth[0].over_pu_h or worth[k].cost < worth[0].cost - _LESS_USD
-    return candidates[k] if is_better else plan
+    placed = _ranked(case, network, [plan, *moved], set_points, n_days)
+    smaller = [one for other in (plan, *placed[:_FINALISTS]) for one in _smaller(case, other)]
+    ranked = _ranked(case, network, [*placed[:_FINALISTS], *smaller], set_points, n_days)
+    candidates = [plan, *(one for one in _distinct(ranked) if one is not plan)][: _FINALISTS + 1]
+    n_simulated = len(moved) + len(smaller)
+    report(f"{n_simulated} other plans simulated, {len(candidates) - 1} of them over the year")
+    worth = worth_of(
+        case, network_over_days(case, None), [(one, set_points) for one in candidates], None, case.question.levels
+    )
+    compared = [ComparedPlan(one, of_one) for one, of_one in zip(candidates, worth, strict=True)]
+    least = min(one.worth.rank for one in compared)
+    within = max(case.question.mip_gap * abs(least[1]), _EQUAL_USD)
+    alike = [one for one in compared if one.worth.over_pu_h <= least[0] and one.worth.cost <= least[1] + within]
+    chosen = max(alike, key=lambda one: (round(one.worth.margin_pu, 6), one is compared[0]))
+    others = sorted((one for one in compared if one is not chosen), key=lambda one: one.worth.rank)
+    return Comparison((chosen, *others), n_simulated)
 
 
-def _best(
+def _ranked(
     case: SitingCase,
     network: SitingNetwork,
-    plans: list[SitingPlan],
+    plans: Sequence[SitingPlan],
     set_points: Mapping[str, SetPoint],
     n_days: int,
 ) -> list[SitingPlan]:
     """Plans, the best first."""
     worth = worth_of(case, network, [(one, set_points) for one in plans], n_days, question_ends(case))
-    order = sorted(range(len(plans)), key=lambda k: worth[k].rank)
-    return [plans[k] for k in order]
+    return [plans[k] for k in sorted(range(len(plans)), key=lambda k: worth[k].rank)]
 
 
 def _smaller(case: SitingCase, plan: SitingPlan) -> Iterator[SitingPlan]:
@@ -69,3 +94,11 @@ def _smaller(case: SitingCase, plan: SitingPlan) -> Iterator[SitingPlan]:
     for share in _SHARES:
         size = share * plan.pv_kw
         yield replace(plan, pv_kw=np.where(size >= case.pv.size_min_kw, size, 0.0))
+
+
+def _distinct(plans: Sequence[SitingPlan]) -> list[SitingPlan]:
+    """Plans without those that build the same as one before."""
+    seen: dict[tuple[bytes, bytes, bytes], SitingPlan] = {}
+    for plan in plans:
+        seen.setdefault((plan.pv_kw.tobytes(), plan.site_bus.tobytes(), plan.site_kw.tobytes()), plan)
+    return list(seen.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -16,7 +17,7 @@ from g2g_opt.reading import parse_json
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase, make_case
 from studies.pv_datacenter_siting.days import Day, day_of
-from studies.pv_datacenter_siting.network import Operated
+from studies.pv_datacenter_siting.network import OwnOperation
 from studies.pv_datacenter_siting.question import SitingQuestion
 
 
@@ -30,7 +31,7 @@ def dump_plan(case: SitingCase, plan: SitingPlan) -> str:
     return json.dumps(
         {
             "days": [[day.name, day.index, day.n_days, day.utilisation] for day in case.days],
-            "operated": None if operated is None else asdict(operated),
+            "operated": None if operated is None else _as_values(operated),
             "pv_kw": plan.pv_kw.tolist(),
             "site_bus": plan.site_bus.tolist(),
             "site_kw": plan.site_kw.tolist(),
@@ -82,9 +83,24 @@ def read_plan(question: SitingQuestion, feeder: Feeder, text: str) -> tuple[Siti
     )
 
 
-def _operated(content: Mapping[str, Any] | None) -> Operated | None:
+def _as_values(operated: OwnOperation) -> dict[str, Any]:
+    """As JSON has it, which knows no infinite times of banks."""
+    values = asdict(operated)
+    for one in values["begins"]:
+        one["banks"] = [figure if math.isfinite(figure) else None for figure in one["banks"]]
+    return values
+
+
+def _operated(content: Mapping[str, Any] | None) -> OwnOperation | None:
     if content is None:
         return None
     set_points = {name: SetPoint(**figures) for name, figures in content["set_points"].items()}
-    begins = [Standing(*(tuple(one[name]) for name in ("taps", "modes", "banks"))) for one in content["begins"]]
-    return Operated(set_points, tuple(begins))
+    begins = [
+        Standing(
+            tuple(one["taps"]),
+            tuple(one["modes"]),
+            tuple(math.inf if figure is None else figure for figure in one["banks"]),
+        )
+        for one in content["begins"]
+    ]
+    return OwnOperation(set_points, tuple(begins))

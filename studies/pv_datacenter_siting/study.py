@@ -90,8 +90,8 @@ class SitingStudy(SitingQuestion):
         if kind == "windows":
             return self._windows(int(turn or 1), results, plans)
         best = best_of(plans)
-        if best is None:
-            return []
+        if best is None or self.taps == "own control":
+            return []  # under their own controls, other placements are compared by what their year costs
         content = {"plan": best.row.plan, "json": best.row.json}
         return [
             Task("ties", content | {"first": first, "n": n}, f"ties, placements from {first + 1} on", _TIE_WEIGHT * n)

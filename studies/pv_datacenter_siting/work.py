@@ -17,8 +17,8 @@ from studies.pv_datacenter_siting.case import SitingCase, days_of, make_case
 from studies.pv_datacenter_siting.corrections import CorrectionRequest, NamedPlacement
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, Day, with_day
 from studies.pv_datacenter_siting.network import Simulated
-from studies.pv_datacenter_siting.operated_plan import OperatedProposal, propose_operated
-from studies.pv_datacenter_siting.operated_rows import set_point_rows, with_year
+from studies.pv_datacenter_siting.operated_plan import Known, OperatedProposal, propose_operated
+from studies.pv_datacenter_siting.operated_rows import other_plan_rows, set_point_rows, with_year
 from studies.pv_datacenter_siting.operated_year import OperatedCost, cost_of_year
 from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose
 from studies.pv_datacenter_siting.question import SitingQuestion
@@ -42,8 +42,6 @@ from studies.pv_datacenter_siting.windows import nearest_windows, opendss_voltag
 from studies.pv_datacenter_siting.year import PlanYear, broken_hours, check_year
 from studies.shared.task import Progress, Row, Tables
 from studies.shared.typed_rows import TypedRow, to_rows
-
-Known = Sequence[tuple[int, int, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +193,7 @@ def _keep_operated(
         "year_hours": year.broken_hours(plan),
         "operation": cost.rows,
         "set_points": set_point_rows(case, found.set_points, plan),
+        "others": other_plan_rows(case, found.compared, plan),
         "records": [record],
     }
     _add(tables, kept)

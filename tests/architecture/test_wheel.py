@@ -26,7 +26,13 @@ for package in ("g2g_opt", "solvers", "studies"):
     top = importlib.import_module(package)
     for found in pkgutil.walk_packages(top.__path__, package + "."):
         if not found.name.endswith("__main__"):
-            print(importlib.import_module(found.name).__file__)
+            try:
+                print(importlib.import_module(found.name).__file__)
+            except ModuleNotFoundError as error:
+                # What an extra brings is imported by the modules for which it is there.
+                if error.name not in ("stable_baselines3", "torch"):
+                    raise
+                print(found.module_finder.find_spec(found.name).origin)
 """
 
 

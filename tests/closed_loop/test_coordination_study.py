@@ -37,7 +37,7 @@ LOOPS = {
     "published": replace(WEEK, response="project", eps=(100.0,)),
 }
 DAY = CoordinationStudy(
-    kind="day-ahead", n_days=1, alphas=(0.0, 0.25), first_date="2019-01-10", last_date="2019-01-10", mip_gap=1e-3
+    kind="day-ahead", n_days=1, alphas=(0.0, 0.25), first_date="2019-01-10", last_date="2019-01-10", mip_gap=3e-3
 )
 
 

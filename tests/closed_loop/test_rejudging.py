@@ -21,6 +21,8 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Policy
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulation import simulate_runs
+from studies.connection_check.study import ConnectionCheckStudy
+from studies.connection_queue.study import ConnectionQueueStudy
 from studies.coordination_policy.study import CoordinationStudy
 from studies.datacenter_location.study import LocationStudy
 from studies.datacenter_location.trials import TrialRun
@@ -29,6 +31,7 @@ from studies.hosting_capacity.rows import CapacityRun
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.load_profile.rows import CellRun
 from studies.load_profile.study import LoadProfileStudy
+from studies.portfolio.study import PortfolioStudy
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.shared.rejudging import ALL_LIMITS, conclude_under, limits_of, under_limits
 from studies.shared.site_choices import ServedModel, SiteChoice
@@ -185,7 +188,11 @@ def test_a_study_under_every_other_limit_concludes_from_its_runs_or_refuses_by_n
         assert not refused
 
 
-@pytest.mark.parametrize("study", [SitingStudy(), FeederPolicyStudy(), CoordinationStudy()], ids=lambda one: one.study)
+@pytest.mark.parametrize(
+    "study",
+    [SitingStudy(), FeederPolicyStudy(), CoordinationStudy(), ConnectionQueueStudy(), PortfolioStudy()],
+    ids=lambda one: one.study,
+)
 def test_what_a_study_cannot_judge_again_is_refused_and_never_ignored(study: Any) -> None:
     if not hasattr(study, "limits"):
         with pytest.raises(InputError, match="has no limits to change"):
@@ -200,7 +207,9 @@ def test_what_a_study_cannot_judge_again_is_refused_and_never_ignored(study: Any
                 under_limits(moved, limits)
 
 
-@pytest.mark.parametrize("study", [HostingCapacityStudy(), LocationStudy(), LoadProfileStudy(), SitingStudy()])
+@pytest.mark.parametrize(
+    "study", [HostingCapacityStudy(), LocationStudy(), LoadProfileStudy(), SitingStudy(), ConnectionCheckStudy()]
+)
 def test_another_rating_basis_asks_for_new_runs(study: Any) -> None:
     with pytest.raises(
         InputError, match="shares of normal ratings; ask the question anew with --rating-basis nameplate"

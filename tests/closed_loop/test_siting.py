@@ -318,7 +318,7 @@ def test_a_limit_that_cannot_hold_is_named_with_bus_and_hour() -> None:
 def test_a_second_is_enough_for_a_plan_with_its_gap() -> None:
     study = replace(JOINT, time_limit_s=0.05, n_plans=1, sweeps=(), year_check=False, n_windows=0)
     row = gather(run(study), "plans")[0]
-    assert row["status"] in {"time limit", "optimal"}
+    assert row["status"] in {"time limit", "optimal", "gap wider than asked"}
     assert row["n_rounds"] >= 1
     assert study.conclude(run(study)).answer
 

@@ -6,6 +6,7 @@ What is handed over is run again by a script that knows nothing of ours (`replay
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from replay_of_plans import cost_of_plan, replay
 
+from g2g_opt.batch.own_controls import Standing
 from g2g_opt.errors import InputError
 from g2g_opt.hourly_profile import load_profile
 from solvers.siting.problem import excess, predict
@@ -21,7 +23,8 @@ from studies.pv_datacenter_siting.hand_over import hand_over_texts
 from studies.pv_datacenter_siting.network import operation_of
 from studies.pv_datacenter_siting.operated_year import AS_IT_IS, operate_year
 from studies.pv_datacenter_siting.operation import banks, nudged, uniform
-from studies.pv_datacenter_siting.rows import OperationRow, PlanRow
+from studies.pv_datacenter_siting.operation_rows import OperationRow
+from studies.pv_datacenter_siting.rows import PlanRow
 from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.verdicts import judged_plans
@@ -139,6 +142,30 @@ def test_the_days_of_the_program_are_under_the_same_controls() -> None:
     assert np.abs(both[0].g - network.simulate(other).g).max() < 1e-7
     for window in gather(run(STUDY), "windows"):
         assert window["difference_pu"] < 1e-6
+
+
+def test_banks_whose_times_are_infinite_are_stored() -> None:
+    case, plan = read_plan(STUDY, STUDY.load_feeder(), best().json)
+    operated = case.network.operated
+    assert operated is not None
+    begins = (Standing((1.0, 1.0125, 0.9875), (0.0,) * 6, (math.inf, 1.0)),) * len(case.days)
+    changed = replace(case, network=replace(case.network, operated=replace(operated, begins=begins)))
+    read, _ = read_plan(STUDY, STUDY.load_feeder(), dump_plan(changed, plan))
+    assert read.network.operated is not None
+    assert read.network.operated.begins == begins
+    assert read.network.operated.set_points == operated.set_points
+
+
+def test_what_else_was_simulated_costs_more_or_has_less_margin() -> None:
+    others = [row for row in gather(run(STUDY), "others") if row["plan"] == best().plan]
+    taken, *rest = others
+    assert taken["taken"]
+    assert rest
+    assert not any(row["taken"] for row in rest)
+    # Within the gap the one with the most margin is taken, so that another may cost as much less.
+    within = max(STUDY.mip_gap * abs(best().cost), 500.0)
+    for row in rest:
+        assert row["over_pu_h"] > 0.0 or row["cost_more"] > -within
 
 
 def test_set_points_that_are_tried() -> None:

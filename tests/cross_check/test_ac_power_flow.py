@@ -96,6 +96,23 @@ def test_what_is_broken_is_named(tmp_path: Path) -> None:
     assert found.excess_mw == pytest.approx(120.0 + found.loss_mw - 121.0, abs=1e-6)
 
 
+def test_an_angle_across_a_branch_is_checked(tmp_path: Path) -> None:
+    """V2 = V1 - z i: its angle by hand. DC dispatch keeps the same limit; losses and reactive power take it further."""
+    case = two_buses(tmp_path)
+    voltage = hand_voltage(1.2, 0.3)
+    angle_deg = np.rad2deg(np.arcsin((0.1 * 1.2 - 0.01 * 0.3) / voltage))
+    limit_deg = float(angle_deg) - 0.5
+    branch = case.branch.copy()
+    branch[0, 11:13] = -limit_deg, limit_deg
+    found = solved(replace(case, branch=branch))
+    assert found.broken == ("angle",)
+    assert found.angle_outside_deg == pytest.approx(0.5, abs=1e-6)
+    assert found.breaks_more_than(solved(case))
+    branch[0, 11:13] = -30.0, 30.0
+    assert solved(replace(case, branch=branch)).broken == ()
+    assert solved(case).angle_outside_deg == -np.inf
+
+
 def test_losses_are_given_by_all_generators_by_what_each_could_give_more(tmp_path: Path) -> None:
     """They were made good at the reference bus alone, which broke its limits where others had room."""
     two_buses(tmp_path)

@@ -19,11 +19,12 @@ from solvers.unit_commitment.problem import (
     Units,
     UnitsBefore,
     cost_of,
+    hourly_cost_of,
     injections,
     starts_of,
 )
 from solvers.unit_commitment.pyomo_statement import unit_commitment_model
-from solvers.unit_commitment.solve import solve_unit_commitment
+from solvers.unit_commitment.solve import relaxed_commitment_usd, solve_unit_commitment
 
 # Four zones in a ring; datacenters in the first two; lines' reactances are all one.
 LATENCY = np.array([[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]])
@@ -48,6 +49,7 @@ def small_problem(
     before: bool = False,
     times: bool = False,
     curved: bool = True,
+    no_load: bool = False,
     limit_mw: float = 90.0,
 ) -> UnitCommitmentProblem:
     """Six units, two of which may start faster than they ramp; demand that rises and falls."""
@@ -70,6 +72,7 @@ def small_problem(
         np.array([45.0, np.inf, np.inf, 35.0, np.inf, 20.0]),
         np.array([3, 0, 0, 2, 1, 0]) if times else np.zeros(6, dtype=np.int64),
         np.array([2, 0, 1, 3, 0, 0]) if times else np.zeros(6, dtype=np.int64),
+        np.array([300.0, 150.0, 0.0, 120.0, 40.0, 200.0]) if no_load else np.zeros(6),
     )
     demand = rng.uniform(5.0, 15.0, 3) * np.ones((hours, 1))
     base = np.column_stack([demand[:, 0], demand[:, 1] + demand[:, 2]])
@@ -98,6 +101,7 @@ CASES: dict[str, dict[str, object]] = {
     "minimum times": {"times": True, "alpha": 0.3},
     "minimum times, state before": {"times": True, "before": True, "alpha": None},
     "linear": {"curved": False, "alpha": 1.0},
+    "all costs": {"times": True, "before": True, "no_load": True, "alpha": 0.3},
 }
 
 
@@ -159,6 +163,16 @@ def test_a_repeated_program_follows_its_bounds_and_stops_at_the_cutoff() -> None
     again = solver.solve()
     assert again is not None
     assert again.objective == pytest.approx(relaxed.objective)
+
+
+def test_units_that_are_on_in_part_cost_no_more_and_hours_sum_to_the_day() -> None:
+    problem = small_problem(1, **CASES["all costs"])  # type: ignore[arg-type]
+    found = solve_unit_commitment(problem, mip_gap=1e-5)
+    assert found.cost.no_load == pytest.approx((found.plan.on @ problem.units.no_load_usd_per_h).sum())
+    assert found.cost.no_load > 0.0
+    assert hourly_cost_of(problem, found.plan).sum() == pytest.approx(found.cost.total)
+    relaxed = relaxed_commitment_usd(problem, mip_gap=1e-5)
+    assert 0.8 * found.report.objective < relaxed <= found.report.bound * (1.0 + 1e-9)
 
 
 # --- something dumber

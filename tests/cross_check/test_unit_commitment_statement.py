@@ -15,7 +15,8 @@ GAP = 1e-5
 
 
 @pytest.mark.parametrize(
-    ("case", "solver"), [*((case, "highs") for case in CASES), ("far", "scip"), ("linear", "scip")]
+    ("case", "solver"),
+    [*((case, "highs") for case in CASES), ("far", "scip"), ("linear", "scip"), ("all costs", "scip")],
 )
 def test_a_statement_gives_what_the_matrices_give(case: str, solver: str) -> None:
     problem = small_problem(1, **CASES[case])  # type: ignore[arg-type]

@@ -7,13 +7,14 @@ import malformed_circuits
 import malformed_csv
 import malformed_flags
 import malformed_json
+import malformed_live
 import malformed_markets
 import malformed_networks
 import malformed_studies
 import malformed_toml
 from malformed_case import Maker
 
-CIRCUITS = malformed_circuits.AREA
+CIRCUITS, LIVE = malformed_circuits.AREA, malformed_live.AREA
 AREAS: dict[str, Maker] = {
     part.AREA: part.make
     for part in (
@@ -25,6 +26,7 @@ AREAS: dict[str, Maker] = {
         malformed_markets,
         malformed_studies,
         malformed_circuits,
+        malformed_live,
         forbidden_lines,
     )
 }

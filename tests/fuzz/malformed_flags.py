@@ -61,7 +61,7 @@ _FOLDERS = (
 
 def make(rng: random.Random, folder: Path) -> Case:
     """A command line that should be refused."""
-    _fill(folder)
+    fill(folder)
     study = rng.random() < 0.75
     command = rng.choice(sorted(STUDIES)) if study else rng.choice(_OTHERS)
     words = [command]
@@ -80,7 +80,7 @@ def make(rng: random.Random, folder: Path) -> Case:
         given = [flag] if rng.random() < 0.96 else [flag[: rng.randrange(3, len(flag) + 1)]]
         if option.nargs != 0:
             n = rng.choice((1, 1, 1, 1, 0, 2)) if option.nargs is None else rng.randrange(4)
-            given += [_text(rng, option) for _ in range(n)]
+            given += [text_for(rng, option) for _ in range(n)]
         if len(given) == 2 and rng.random() < 0.5:
             # argparse takes a value that begins with "-" only so.
             given = ["=".join(given)]
@@ -88,10 +88,10 @@ def make(rng: random.Random, folder: Path) -> Case:
     if study and "--save" not in words:
         words += ["--save", str(folder / "saved.toml")] if rng.random() < 0.8 else ["--out", _out(rng, folder)]
     shown = " ".join(word if len(word) < 40 else f"{word[:20]}... ({len(word)})" for word in words)
-    return Case(AREA, repr(shown), lambda: g2g(*words), (), _places(spoilt, words[1:]))
+    return Case(AREA, repr(shown), lambda: g2g(*words), (), places(spoilt, words[1:]))
 
 
-def _text(rng: random.Random, option: argparse.Action) -> str:
+def text_for(rng: random.Random, option: argparse.Action) -> str:
     if option.choices is not None and rng.random() < 0.5:
         return str(rng.choice(list(option.choices)))
     return rng.choice(_TEXTS)
@@ -105,7 +105,7 @@ def _out(rng: random.Random, folder: Path) -> str:
     )  # fmt: skip
 
 
-def _places(flags: list[str], values: list[str]) -> tuple[str, ...]:
+def places(flags: list[str], values: list[str]) -> tuple[str, ...]:
     """Refusals of a line say which flag or field it is about, or repeat what was given."""
     import re
 
@@ -127,7 +127,7 @@ def _options(command: str) -> list[argparse.Action]:
     return [a for a in of_command._actions if a.option_strings and a.option_strings[-1] not in left_out]
 
 
-def _fill(folder: Path) -> None:
+def fill(folder: Path) -> None:
     import os
 
     (folder / "folder").mkdir()

@@ -10,14 +10,24 @@ import os
 import random
 
 import pytest
-from corpus import AREAS, CIRCUITS, shares
+from corpus import AREAS, CIRCUITS, LIVE, shares
 from endings import FAULTS, run_case
 from malformed_case import DEFAULT_SEED
 
 SEED = int(os.environ.get("G2G_FUZZ_SEED", DEFAULT_SEED))
 # Of so many inputs in the corpus, so many are tried here, a part in each test: workers share them.
-_CORPUS = shares(2000) | {CIRCUITS: 300}
-_SAMPLES = {"toml": 60, "flags": 60, "json": 60, "csv": 48, "networks": 40, "markets": 40, "stored": 48, CIRCUITS: 12}
+_CORPUS = shares(2000) | {CIRCUITS: 300, LIVE: 200}
+_SAMPLES = {
+    "toml": 60,
+    "flags": 60,
+    "json": 60,
+    "csv": 48,
+    "networks": 40,
+    "markets": 40,
+    "stored": 48,
+    CIRCUITS: 12,
+    LIVE: 40,
+}
 _PARTS = 4
 
 

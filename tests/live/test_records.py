@@ -73,7 +73,7 @@ def test_a_relay_loses_what_it_is_told_to(lossy: tuple[CampaignOutcome, LiveRun]
     lanes = [lane for name, lane in lossy[1].lanes.items() if name[2] == topic]
     n_sent = sum(len(lane.sent_s) for lane in lanes)
     n_lost = sum(int(np.isinf(lane.arrived_s).sum()) for lane in lanes)
-    assert n_sent > 300
+    assert n_sent > 100
     assert abs(n_lost / n_sent - LOSS) < 3.0 * (LOSS * (1.0 - LOSS) / n_sent) ** 0.5
     assert lossy[0].relay["relay_dropped"] >= n_lost
     assert min(lane_figures(lane).delay_mean_s for lane in lanes) >= 0.01
@@ -179,7 +179,9 @@ def test_a_relay_delays_a_stream_and_keeps_its_order(tmp_path: Path) -> None:
         assert (arrived_s - lane.sent_s[: len(arrived_s)]).mean() > 0.05
 
 
-@pytest.mark.parametrize("text", ["", "host", "host:", ":5", "host:70000", "host:x", "host:-1"])
+@pytest.mark.parametrize(
+    "text", ["", "host", "host:", ":5", "host:70000", "host:x", "host:-1", "..:5", "a" * 100 + ":5", "\udce9:5"]
+)
 def test_an_address_is_host_and_port(text: str) -> None:
     with pytest.raises(InputError):
         Address.parse(text)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from g2g_opt.batch.factorization import Elimination, eliminate_leading, solve_columns
+from g2g_opt.batch.elimination import Elimination
+from g2g_opt.batch.factorization import eliminate_leading, solve_columns
 from g2g_opt.batch.lanes import (
     WIDTH,
     aligned,

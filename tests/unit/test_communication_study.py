@@ -141,6 +141,14 @@ def test_the_headline_says_how_many_mw_survive() -> None:
     ]
 
 
+def test_a_fail_safe_that_hosts_more_than_a_perfect_link_does_is_told_as_that() -> None:
+    sizes: dict[LinkState | None, tuple[int, int]] = {None: (300, 300), LinkState(): (400, 400), LOSSY: (399, 400)}
+    sizes |= dict(zip(OUTAGES.values(), [(350, 350), (450, 450), (400, 400), (400, 400)], strict=True))
+    words = QUESTION.conclude([result(CAPACITIES, rows_of(sizes))]).answer
+    assert "In an outage of 300 s at its worst moment, 1.50 MW are flexible, more than on a perfect link, if" in words
+    assert "no lossy or slow link takes any of them" in words
+
+
 def test_the_first_sentence_says_what_the_limits_leave_that_links_are_not_judged_by() -> None:
     aimed = rows_of({None: (300, 310), LinkState(): (500, 510)})
     under_all = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -170,3 +172,17 @@ def test_kernels_compile_without_the_private_parts_of_numba(tmp_path: Path, with
     environment = {"PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(tmp_path / "compiled")}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout.strip()) == (0, printed), done.stderr
+
+
+def test_a_version_that_is_in_use_is_kept_however_many_there_are(tmp_path: Path) -> None:
+    # Another process may be about to put what it compiled there.
+    places = [tmp_path / "kernels" / f"{k:020d}" for k in range(9)]
+    for k, place in enumerate(places):
+        place.mkdir(parents=True)
+        used_s = time.time() - (10.0 if k < 7 else 90_000.0)
+        os.utime(place, (used_s, used_s))
+    ask = "from g2g_opt.compiled.kernel import folder; print(folder())"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()).is_dir()
+    assert [place.is_dir() for place in places] == [True] * 7 + [False] * 2

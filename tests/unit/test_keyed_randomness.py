@@ -254,6 +254,6 @@ def test_a_key_is_the_stream_that_numpy_gives_it() -> None:
     np.testing.assert_array_equal(drawn.standard_normal(5), expected.standard_normal(5))
     again = pickle.loads(pickle.dumps(keyed_generator(7, "summer", 3)))
     np.testing.assert_array_equal(again.random(3), keyed_generator(7, "summer", 3).random(3))
-    # What was spawned would follow the entropy of the machine, not the key.
+    # A key has no children; they have keys of their own.
     with pytest.raises(TypeError):
         keyed_generator(7).spawn(1)

@@ -230,6 +230,8 @@ ASKED: dict[str, dict[str, Any]] = {
         "price_per_kwh": 0.2,
         "violations": "priced",
         "violation_cost_per_pu_h": 700.0,
+        "taps": "optimised",
+        "utilisation": (0.1, 0.9),
         "switch_cost": 5.0,
         "slot_h": 4,
         "profile": "/year.csv",

@@ -1,0 +1,64 @@
+"""What is stored of a plan's operation: its year under the regulators' own controls, and what they hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from studies.shared.typed_rows import ShownAs, TypedRow
+
+
+@dataclass(frozen=True)
+class OperationRow(TypedRow):
+    """A year under regulators' own controls: of `plan` what it is (`what`), at a level of `utilisation` of its sites.
+
+    Beside the plan stand the feeder as it is, and with the plan's set-points alone. `over_pu_h` is the worst row's.
+    `loading_pu` is None where no branch has a rating.
+    """
+
+    plan: Annotated[str, ShownAs("plan")]
+    what: Annotated[str, ShownAs("year of")]
+    utilisation: Annotated[float | None, ShownAs("utilisation", 2)]
+    n_hours_outside: Annotated[int, ShownAs("hours outside limits")]
+    over_pu_h: Annotated[float, ShownAs("outside (pu h/year)", 4, secondary=True)]
+    lowest_pu: Annotated[float, ShownAs("lowest (pu)", 4)]
+    highest_pu: Annotated[float, ShownAs("highest (pu)", 4)]
+    loading_pu: Annotated[float | None, ShownAs("highest loading (of the rating)", 3)]
+    loading_at: Annotated[str, ShownAs("loaded most", secondary=True)]
+    tap_steps: Annotated[int, ShownAs("tap steps")]
+    tap_cost: Annotated[float, ShownAs("tap steps ($/year)", 0)]
+    losses_mwh: Annotated[float, ShownAs("losses (MWh/year)", 1)]
+    losses_cost: Annotated[float, ShownAs("losses ($/year)", 0)]
+
+
+@dataclass(frozen=True)
+class OtherPlanRow(TypedRow):
+    """A plan taken through the year beside the program's, all under the same set-points.
+
+    `cost_more` ($ a year) is against the one that was taken, `margin_pu` the least distance of a voltage to its limit.
+    """
+
+    plan: Annotated[str, ShownAs("plan")]
+    pv: Annotated[str, ShownAs("PV")]
+    sites: Annotated[str, ShownAs("datacenters")]
+    taken: Annotated[bool, ShownAs("taken")]
+    cost_more: Annotated[float, ShownAs("costs more ($/year)", 0)]
+    over_pu_h: Annotated[float, ShownAs("outside (pu h/year)", 4)]
+    margin_pu: Annotated[float, ShownAs("least margin of a voltage (pu)", 5)]
+    n_simulated: Annotated[int, ShownAs("simulated on fewer days", secondary=True)]
+
+
+@dataclass(frozen=True)
+class SetPointRow(TypedRow):
+    """What a regulator holds under a plan, on its control's side, and by the circuit's own settings."""
+
+    plan: Annotated[str, ShownAs("plan")]
+    regulator: Annotated[str, ShownAs("regulator")]
+    vreg_v: Annotated[float, ShownAs("voltage (V)", 2)]
+    band_v: Annotated[float, ShownAs("band (V)", 2)]
+    r_v: Annotated[float, ShownAs("compensation R (V)", 2)]
+    x_v: Annotated[float, ShownAs("compensation X (V)", 2)]
+    own_vreg_v: Annotated[float, ShownAs("voltage, own (V)", 2, secondary=True)]
+    own_band_v: Annotated[float, ShownAs("band, own (V)", 2, secondary=True)]
+    own_r_v: Annotated[float, ShownAs("compensation R, own (V)", 2, secondary=True)]
+    own_x_v: Annotated[float, ShownAs("compensation X, own (V)", 2, secondary=True)]
