@@ -182,5 +182,6 @@ def test_a_level_over_some_time_is_what_the_schedule_says_at_every_step_of_it() 
                 assert set(counts.tolist()) == {float(level)}
             else:
                 # A ramp touches it: 10 s and 20 s themselves may be said to move.
-                assert first <= 20 and last >= 10
+                assert first <= 20
+                assert last >= 10
     assert [schedule.level_over(a, b) for a, b in ((0.0, 9.0), (21.0, 25.0), (20.0, 25.0))] == [7, 9, 9]
