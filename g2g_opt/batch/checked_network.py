@@ -34,7 +34,7 @@ def load_jacobian(commands: tuple[str, ...], buses: tuple[Bus, ...], few_moving:
     circuit = Circuit(commands, tolerance=_READ_TOLERANCE, max_iterations=_READ_ITERATIONS)
     try:
         circuit.finish()
-        network = read_network(circuit, {bus.name: bus for bus in buses})
+        network = read_network(circuit, {bus.name: bus for bus in buses}, steered=few_moving)
     except PowerFlowError as error:
         raise UnsupportedByBatch(f"OpenDSS does not solve the circuit tightly: {error}") from error
     jacobian = Jacobian(network, few_moving=few_moving)

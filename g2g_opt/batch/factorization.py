@@ -9,7 +9,7 @@ blocks carry all that hangs on the node.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 from g2g_opt.batch.elimination import Elimination
 from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.compiled.records import Floats2, Floats3, Ints1, pack, reader
-
-if TYPE_CHECKING:
-    pass
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

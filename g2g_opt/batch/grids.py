@@ -170,6 +170,8 @@ class Grids:
         self._load_slots = np.array([slot for slot, one in enumerate(series) if one is not None], dtype=np.int64)
         self._load_kind = np.array([kinds[one] for one in series if one is not None], dtype=np.int64)
         self._load_shares = self.flow.load_share.reshape(self.flow.n_chunks, -1, WIDTH)
+        if self.own is not None and self.own.steers and any(s.own_sun_share is not None for s in self.setups):
+            raise UnsupportedByBatch("inverter controls act while the sun of an hourly profile moves")
         self._units = UnitSeries(self._commands, self.network, [s.own_sun_share for s in self.setups])
 
     # --- stepping

@@ -17,11 +17,12 @@ from g2g_opt.batch.load_law import FIXED_VARS_MODELS, N_COLUMNS, fixed_vars_laws
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.branches import read_branches
 from g2g_opt.circuit.elements import LINEAR_KINDS, elements, linear_elements, load_branches, source_currents_a
+from g2g_opt.circuit.inverters import read_inverters
 from g2g_opt.circuit.node_roles import reached_nodes
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch, Bus, LinearElement
 from g2g_opt.circuit.regulators import read_regulators
-from g2g_opt.circuit.units import UNIT_KINDS, OwnUnit, UnitShare, own_units, parts_of_unit
+from g2g_opt.circuit.units import UNIT_KINDS, OwnUnit, UnitShare, own_units, parts_of_unit, rated_vars
 from g2g_opt.errors import unknown_name
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 
@@ -112,11 +113,17 @@ class Network:
     alive: NDArray[np.bool_]
     units: tuple[OwnUnit, ...] = ()
     unit_shares: tuple[UnitShare, ...] = ()
+    share_starts: tuple[float, ...] = ()
 
     @property
     def n_shares(self) -> int:
         """Places of `load_share`: the load shapes, then the parts of units."""
         return len(self.load_shapes) + len(self.unit_shares)
+
+    @property
+    def first_shares(self) -> Floats:
+        """The shares (place,) of the circuit as it is compiled."""
+        return np.array([*np.ones(len(self.load_shapes)), *self.share_starts])
 
     @property
     def n_nodes(self) -> int:
@@ -146,10 +153,11 @@ class Network:
         return parts
 
 
-def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Network:
+def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None, steered: bool = False) -> Network:
     """The network of a compiled circuit without injections; its taps are moved and put back.
 
     `buses` say between what voltages are told (see `node_roles`); without them every voltage is one to ground.
+    `steered`: InvControls act, so that what they steer has its rating in vars, of which `share_starts` is given.
 
     Raises `UnsupportedByBatch` for an element or load that is not modelled here.
     """
@@ -178,15 +186,19 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
                 bases.append(load.branch_base_v)
     load_shapes = tuple(sorted({"", *shapes}))
     share_of = [load_shapes.index(shape) for shape in shapes]
-    units, unit_shares = own_units(circuit), []
+    units, unit_shares, share_starts = own_units(circuit), [], []
+    kva_of = {own.element: own.kva for own in read_inverters(circuit)} if steered else {}
     for unit in units:
         if unit.follows_load:
             raise UnsupportedByBatch(f"generator {unit.name} is switched by the load level")
-        for part, share in parts_of_unit(unit):
+        kva = kva_of.get(f"{unit.kind}.{unit.name}")
+        for part, share in parts_of_unit(unit if kva is None else rated_vars(unit, kva)):
             if part.power_va == 0.0:
                 continue
             law = unit_law(part)
             unit_shares.append(share)
+            is_vars = kva is not None and share.part == "reactive"
+            share_starts.append(unit.power_va.imag / part.power_va.imag if is_vars else 1.0)
             for first, second in unit.branch_nodes():
                 names.append(share.element)
                 models.append(_UNIT)
@@ -235,6 +247,7 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None) -> Ne
         alive=alive,
         units=tuple(units),
         unit_shares=tuple(unit_shares),
+        share_starts=tuple(share_starts),
     )
 
 

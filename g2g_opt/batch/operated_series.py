@@ -22,6 +22,7 @@ from g2g_opt.batch.network import Network
 from g2g_opt.batch.operating_points import Unit, ports_of
 from g2g_opt.batch.own_controls import OwnControls, Standing, load_controls
 from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.controls import RegControlSettings
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S
 from g2g_opt.feeder import Feeder
@@ -97,6 +98,8 @@ class FeederOperation:
         self.jacobian = load_jacobian(commands, tuple(feeder.buses.values()), few_moving=True)
         self.network = self.jacobian.network
         self.reading = load_controls(commands, SETTLED_DT_S)
+        if self.reading.inverters:
+            raise UnsupportedByBatch("inverter controls act, whose state is not carried from hour to hour")
         self.regulators = tuple(control.name for control in self.reading.regulators)
         self.step_pu = np.array([control.tap_step_pu for control in self.reading.regulators])
         self.place = setup.monitored_nodes(self.network.nodes)

@@ -94,7 +94,7 @@ class OperatingPoints:
         by_shape = load_share if isinstance(load_share, Mapping) else dict.fromkeys(network.load_shapes, load_share)
         # (point, shape)
         of_loads = np.stack([by_shape[shape] for shape in network.load_shapes], axis=1).astype(np.float64)
-        self._load_share = np.concatenate([of_loads, np.ones((len(of_loads), len(network.unit_shares)))], axis=1)
+        self._load_share = np.concatenate([of_loads, np.tile(network.share_starts, (len(of_loads), 1))], axis=1)
         if len(self._load_share) != self.n_points:
             raise InputError(f"every point needs its taps: {len(self._load_share)} shares and {len(taps)} settings")
         self._index = {node: i for i, node in enumerate(network.nodes)}

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from g2g_opt.batch import capacitor_kernel as cap
 from g2g_opt.batch import regulator_kernel as reg
 from g2g_opt.batch.control_queue import ControlClock
+from g2g_opt.batch.inverters import Inverters
+from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network, TappedWinding
 from g2g_opt.batch.power_flow import BatchPowerFlow
@@ -26,6 +28,7 @@ from g2g_opt.circuit.controls import (
     ControlReading,
     RegControlSettings,
     read_controls,
+    winding_pairs,
 )
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, SETTLING_ROUNDS, Circuit
 from g2g_opt.circuit.parts import LinearElement
@@ -147,6 +150,7 @@ class OwnControls:
         self._build_regulators(places, settings or [reading.regulators])
         self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind
         self._build_capacitors(places)
+        self._inverters = Inverters(reading.inverters, network, self._n, places.of)
         self.sensed = tuple(places.nodes)
         state = np.zeros((len(self._regs), reg.QUEUE + _QUEUE_LENGTH, self._n))
         state[:, reg.QUEUE :] = state[:, reg.REVERSE_AT] = np.inf
@@ -177,7 +181,7 @@ class OwnControls:
             winding = self._tapped.get(control.transformer)
             if winding is None:
                 raise UnsupportedByBatch(f"RegControl {control.name} moves transformer {control.transformer}, not read")
-            of_winding = _winding_pairs(control, winding.nodes)
+            of_winding = winding_pairs(control, winding.nodes)
             own = layout[c]
             own[reg.PHASE] = control.pt_phase if control.pt_phase <= control.n_phases else 1
             own[reg.MAX_CHANGE], own[reg.INVERSE_TIME] = control.max_tap_change, control.inverse_time
@@ -289,6 +293,11 @@ class OwnControls:
         switched_on = tuple(name for name, on in by_bank if on and name in compiled_off)
         return Setting(tuple(taps), switched_off, switched_on)
 
+    @property
+    def steers(self) -> bool:
+        """True if inverters are among the controls."""
+        return len(self._inverters.pending) > 0
+
     def standing(self, slot: int) -> Standing:
         """Where a scenario's controls stand between two steps in which they settle."""
         taps = tuple(round(ratio, _RATIO_DECIMALS) for ratio in self._state[:, reg.TAP, slot].tolist())
@@ -322,16 +331,23 @@ class OwnControls:
     def _act(self, flow: BatchPowerFlow, live: Ints, rounds: int, at_once: bool) -> list[int]:
         awake = np.zeros(self._n, dtype=np.bool_)
         awake[live] = True
-        for _ in range(rounds - 1):
+        for number in range(rounds - 1):
             awake &= flow.solved
+            if self.steers:
+                self._inverters.sample(flow.sensed_v, awake, is_first=number == 0)
             acted, moved = self._round(flow.sensed_v, awake, at_once)
-            awake = acted
-            if not acted.any():
+            steered = np.zeros(self._n, dtype=np.bool_)
+            if self.steers:
+                steered = self._inverters.act(awake, flow.load_share.reshape(flow.n_chunks, -1, WIDTH))
+            awake = acted | steered
+            if not awake.any():
                 return []
             slots = np.flatnonzero(moved)
             if len(slots):
                 self.moved |= set(slots.tolist())
                 flow.set_settings({slot: self.setting(slot) for slot in slots.tolist()})
+            slots = np.flatnonzero(moved | steered)
+            if len(slots):
                 flow.solve_again(slots)
         return np.flatnonzero(awake & flow.solved).tolist()
 
@@ -349,26 +365,14 @@ class OwnControls:
             reg.next_actions(self._state[:, reg.REVERSE_AT : reg.REVERSE_AT + 1], 0, until)
             reg.next_actions(self._banks, cap.ACTION_AT, until)
             until[np.isinf(until)] = -np.inf
+            # What inverters do is due at once, and so nearer than anything that waits.
+            until[self._inverters.pending.any(axis=0)] = self._clock.now_s
         acted, moved = np.zeros(self._n, dtype=np.bool_), np.zeros(self._n, dtype=np.bool_)
         reg.move_regulators(
             settings, self._kind, tables[0], self._state, awake, until, at_once, hour, second, acted, moved
         )
         cap.switch_capacitors(self._banks, awake, until, hour, second, acted, moved)
         return acted, moved
-
-
-def _winding_pairs(control: RegControlSettings, nodes: Ints) -> list[tuple[int, int]]:
-    """Ends of every phase of the controlled winding, as node numbers; -1 is ground."""
-    n, n_conductors = control.n_phases, control.n_phases + 1
-    own = [int(node) for node in nodes[(control.winding - 1) * n_conductors : control.winding * n_conductors]]
-    if not control.is_delta:
-        return [(own[k], own[n]) for k in range(n)]
-    pairs = []
-    for k in range(n):
-        other = k + control.next_phase
-        other = other % n if n > 2 else (2 if other < 0 else other)
-        pairs.append((own[k], own[other]))
-    return pairs
 
 
 def _reg_settings(control: RegControlSettings) -> Floats:

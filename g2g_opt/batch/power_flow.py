@@ -90,7 +90,7 @@ class BatchPowerFlow:
         n_loads, n_ports = len(self._loads.is_special), self.ports.n_ports
         self.power = aligned(self.n_chunks, n_ports * 2 * W)
         self.load_share = aligned(self.n_chunks, network.n_shares * W)
-        self.load_share[:] = 1.0
+        self.load_share[:] = np.repeat(network.first_shares, W)
         port_v, port_a = (aligned(self.n_chunks, n_ports * 2 * W) for _ in range(2))
         self._state = tables.LaneState(
             aligned(self.n_chunks, n_loads * 2 * W), port_v, port_a, aligned(self.n_chunks, W)

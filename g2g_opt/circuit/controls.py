@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.inverters import InverterSettings, read_inverters
 from g2g_opt.circuit.opendss_circuit import Circuit
 
 # What a control looks at where it does not name a phase.
@@ -127,6 +131,7 @@ class ControlReading:
 
     regulators: tuple[RegControlSettings, ...]
     capacitors: tuple[CapControlSettings, ...]
+    inverters: tuple[InverterSettings, ...]
     others: tuple[str, ...]
     rounds_max: int
 
@@ -134,7 +139,6 @@ class ControlReading:
 # Controls that act in time besides those read here; meters and monitors are none.
 _OTHER_CONTROLS = frozenset(
     {
-        "invcontrol",
         "expcontrol",
         "storagecontroller",
         "swtcontrol",
@@ -154,6 +158,7 @@ def read_controls(circuit: Circuit) -> ControlReading:
     return ControlReading(
         tuple(_reg_control(circuit, name) for kind, name in names if kind == "regcontrol"),
         tuple(_cap_control(circuit, name) for kind, name in names if kind == "capcontrol"),
+        read_inverters(circuit, measured=True),
         tuple(f"{kind}.{name}" for kind, name in names if kind in _OTHER_CONTROLS),
         int(circuit.command("Get maxcontroliter")),
     )
@@ -301,3 +306,17 @@ def _power_factor(setting: float, usual: float) -> float:
     if not -1.0 <= setting <= 1.0:
         return usual
     return 2.0 + setting if setting < 0.0 else setting
+
+
+def winding_pairs(control: RegControlSettings, nodes: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Ends of every phase of the controlled winding, as node numbers; -1 is ground."""
+    n, n_conductors = control.n_phases, control.n_phases + 1
+    own = [int(node) for node in nodes[(control.winding - 1) * n_conductors : control.winding * n_conductors]]
+    if not control.is_delta:
+        return [(own[k], own[n]) for k in range(n)]
+    pairs = []
+    for k in range(n):
+        other = k + control.next_phase
+        other = other % n if n > 2 else (2 if other < 0 else other)
+        pairs.append((own[k], own[other]))
+    return pairs

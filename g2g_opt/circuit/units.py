@@ -80,6 +80,11 @@ class UnitShare:
     part: Literal["all", "active", "reactive"] = "all"
 
 
+def rated_vars(unit: OwnUnit, kva: float) -> OwnUnit:
+    """A unit that a control steers, with its inverter's rating (kVA) as reactive power, of which it gives a share."""
+    return replace(unit, power_va=complex(unit.power_va.real, 1e3 * kva / len(unit.branch_nodes())))
+
+
 def parts_of_unit(unit: OwnUnit) -> list[tuple[OwnUnit, UnitShare]]:
     """A unit as parts that are scaled by shares of their own: inverters have two, whose currents add up."""
     element = f"{unit.kind}.{unit.name}"

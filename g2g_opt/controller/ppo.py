@@ -121,7 +121,10 @@ def observation(
     zones: Sequence[Ints],
     band_pu: tuple[float, float],
 ) -> Floats:
-    """What a policy is shown, shape (scenario, figure), of voltages (scenario, node); `zones` are columns of nodes."""
+    """What a policy is shown (equation 4.12), shape (scenario, figure), of voltages (scenario, node).
+
+    `zones` are columns of nodes.
+    """
     outside = exceedance_pu(voltage_pu, *band_pu)
     seen = np.where(np.isnan(voltage_pu), 1.0, voltage_pu)
     blocks = [seen] if mode == "full-voltage" else []
@@ -146,7 +149,7 @@ def observation(
 
 
 class PPONetwork:
-    """A policy's network as arrays, for any number of scenarios at once."""
+    """A policy's network as arrays (equation 4.13), for any number of scenarios at once."""
 
     def __init__(self, policy: PPOPolicy) -> None:
         self._mean, self._scale, self._clip = np.array(policy.mean), np.array(policy.scale), policy.clip

@@ -1,4 +1,4 @@
-"""The reward of a step of batch-size control (OpenG2G paper, appendix B.3).
+"""The reward of a step of batch-size control (equation 4.14; OpenG2G paper, appendix B.3).
 
     r = -w_v sum (exceedance)^2 + w_T mean T(b) / T(b_max) - w_L mean [l / L - 1]_+ - w_S mean |log2 b - log2 b'|
 

@@ -64,7 +64,7 @@ def search_cell(
     """The largest number of servers, at their nominal batch sizes, that keeps the limits in every hour of the cell.
 
     In all of the study's range, also above a first crossing; or among the sizes `wanted`, from a guess on, up to the
-    first crossing.
+    lowest crossing that is met: what is found there is run through the year.
     """
     scenario = study.cell_scenario(cell)
     judged: dict[int, Outcome] = {}
@@ -84,8 +84,8 @@ def search_cell(
         yield from simulated(asked)
         return {n: limit_use([judged[n]]) for n in asked}
 
-    below = SIZES_BELOW["own control" if study.taps == "own control" else "fixed"]
     if wanted is None:
+        below = SIZES_BELOW["own control" if study.taps == "own control" else "fixed"]
         sizes = SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)
         search = search_largest_feasible(
             sizes.largest, n_min=sizes.smallest, start=sizes.first, resolution=RESOLUTION, growth=1.6,
@@ -99,7 +99,6 @@ def search_cell(
             start=wanted.first,
             resolution=RESOLUTION,
             growth=GROWTH_AROUND_GUESS,
-            below=below,
         )
         yield from largest_kept(by_use, used)
     return CellFound(bus, cell, dict(sorted(judged.items())))

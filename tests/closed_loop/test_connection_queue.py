@@ -203,7 +203,7 @@ def test_requests_are_taken_in_order_of_arrival_and_unknown_buses_are_named(tmp_
     assert [one.name for one in asked(tmp_path, text).read()] == ["first", "second", "third", "fourth"]
     with pytest.raises(InputError, match="nowhere"):
         asked(tmp_path, "bus,mw,date\nnowhere,1,2025-01-01\n").check()
-    with pytest.raises(InputError, match="name the file"):
+    with pytest.raises(InputError, match="needs a file of requests"):
         ConnectionQueueStudy().check()
     with pytest.raises(InputError, match="highest down"):
         asked(tmp_path, levels=(0.5, 1.0)).check()

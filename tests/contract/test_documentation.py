@@ -26,7 +26,7 @@ COMMANDS = sorted(
         line
         for text in PAGES.values()
         for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-        for line in re.findall(r"^g2g (.+?)(?:\s+#.*)?$", block, re.MULTILINE)
+        for line in re.findall(r"^g2g (.+?)(?:\s+#.*)?$", block.replace("\\\n", " "), re.MULTILINE)
     }
 )
 

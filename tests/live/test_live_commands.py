@@ -79,7 +79,7 @@ def test_an_allocator_by_itself_caps_clients_of_another_process_by_an_optimum(tm
     assert allocator.returncode == 0
     counted = {words.strip(): int(n) for words, n in re.findall(r"│ ([a-z ]+?) +│ +(\d+) │", told)}
     assert counted["nodes that joined"] == 5
-    assert counted["allocations taken by nodes"] > 5
+    assert counted["allocations acknowledged by nodes"] > 5
     assert "the rule had no allocation" not in told
 
 

@@ -170,3 +170,18 @@ def test_other_configurations_refuse() -> None:
         TrainingRun(n_gpus=0, trace=TRIANGLE)
     with pytest.raises(InputError, match="t_start <= t_end"):
         TrainingRun(n_gpus=1, trace=TRIANGLE).at(t_start=2.0, t_end=1.0)
+
+
+def test_a_level_over_some_time_is_what_the_schedule_says_at_every_step_of_it() -> None:
+    schedule = ReplicaSchedule(initial=7).ramp_to(3, t_start=10.0, t_end=20.0).ramp_to(9, t_start=20.0, t_end=20.0)
+    for first in range(26):
+        for last in range(first, 26):
+            counts = schedule.count_at(np.linspace(first, last, 101))
+            level = schedule.level_over(float(first), float(last))
+            if level is not None:
+                assert set(counts.tolist()) == {float(level)}
+            else:
+                # A ramp touches it: 10 s and 20 s themselves may be said to move.
+                assert first <= 20
+                assert last >= 10
+    assert [schedule.level_over(a, b) for a, b in ((0.0, 9.0), (21.0, 25.0), (20.0, 25.0))] == [7, 9, 9]
