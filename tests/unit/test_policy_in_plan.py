@@ -138,6 +138,8 @@ def bad_policy(**changed: Any) -> str:
         (lambda: Scenario(duration_s=60, control_dt_s=Fraction(1), replica_ramps=(), training=(
             TrainingOverlay(60.0, 70.0, 8),)), "begins after the run"),
         (lambda: Plan((campus(),), policy=POLICIES[4], tap_mode="own control"), "not by both"),
+        (lambda: Policy("none", settings=(("kp", 2.0),)), r"policy 'none' has no tuning, got kp"),
+        (lambda: Policy("contextual", settings=(("kp", 2.0),), contextual=CONTEXTUAL), "'contextual' has no tuning"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_with_what_to_change(make: Any, words: str) -> None:
