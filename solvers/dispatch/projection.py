@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 
 # Loads that are outside by less are inside but for rounding, and stay as they are.
 _ROUNDING_MW = 1e-6
+# So that the nearest loads are found to 1e-6 of the total.
+_TOLERANCE = 1e-12
 
 
 def project_shifts(theta_mw: Floats, limits: ShiftLimits) -> Floats:
@@ -42,7 +44,8 @@ def project_shifts(theta_mw: Floats, limits: ShiftLimits) -> Floats:
             np.tile(limits.bound / unit_mw, q),
             np.zeros(q * n),
             np.full(q * n, np.inf),
-        )
+        ),
+        tolerance=_TOLERANCE,
     )
     if solution.status is not SolveStatus.OPTIMAL:
         raise SolverError(f"the projection was not certified: {solution.certificate}")

@@ -13,7 +13,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 from coordination_cases import small_case
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kkt_statement import ideal_kkt_model, training_kkt_model
 from numpy.typing import NDArray
@@ -199,6 +199,8 @@ def test_tasks_go_to_the_nearest_and_are_spread_where_equally_near() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.1, 0.5, 2.0]))
+@example(69, 0.1)
+@example(289, 0.1)
 @settings(max_examples=40)
 def test_projection_is_the_nearest_and_shrinking_keeps_the_most(seed: int, alpha: float) -> None:
     rng = np.random.default_rng(seed)
@@ -214,8 +216,9 @@ def test_projection_is_the_nearest_and_shrinking_keeps_the_most(seed: int, alpha
     for asked, got in zip(base + shift, nearest, strict=True):
         allowed = [theta >= 0.0, cp.sum(theta) == limits.total_mw, limits.rows @ theta <= limits.bound]
         least = cp.Problem(cp.Minimize(cp.sum_squares(theta - asked)), allowed[: 2 + (len(limits.rows) > 0)])
-        least.solve(solver=cp.CLARABEL)
-        np.testing.assert_allclose(got, theta.value, atol=2e-3)
+        # A point is as far from the nearest one as the square root of a solver's gap.
+        least.solve(solver=cp.CLARABEL, tol_gap_abs=1e-10, tol_gap_rel=1e-10)
+        np.testing.assert_allclose(got, theta.value, atol=5e-4)
         assert limits.excess(got) <= 1e-4
     np.testing.assert_allclose(project_shifts(base[None], limits), base[None], atol=1e-4)
     share = limits.shrink(base, shift)
