@@ -73,10 +73,6 @@ class AdaptiveTaps:
         return AdaptiveTaps(Fraction(str(finite_number(parts[0], where))), finite_number(parts[1], where))
 
 
-# Kinds whose tuning `settings` override.
-_TUNED = ("droop", "ofo")
-
-
 @dataclass(frozen=True)
 class Policy:
     """How a plan acts during a run. The `kind` sets batch sizes at every site; what else is given acts beside it.
@@ -171,11 +167,6 @@ class Policy:
             raise InputError("a contextual policy (policy file) belongs to the kind 'contextual', which needs it")
         if (self.ppo is not None) != (self.kind == "ppo"):
             raise InputError("a PPO policy (file) belongs to the kind 'ppo', which needs it")
-        if self.settings and self.kind not in _TUNED:
-            names = ", ".join(name for name, _ in self.settings)
-            raise InputError(
-                f"policy {self.kind!r} has no tuning, got {names}; figures of tuning belong to {list(_TUNED)}"
-            )
         if self.load_shift_gpus is not None and self.load_shift_gpus % GPUS_PER_SERVER:
             raise InputError(
                 f"load_shift_gpus moves whole servers: give a multiple of {GPUS_PER_SERVER}, got {self.load_shift_gpus}"

@@ -132,6 +132,10 @@ def day_start_s(scenario: Scenario) -> float:
     return at.hour * 3600.0 + at.minute * 60.0
 
 
+# Kinds whose tuning the settings of a policy override.
+_TUNED = ("droop", "ofo")
+
+
 def _batch_size_controllers(
     plan: Plan,
     scenario: Scenario,
@@ -142,6 +146,9 @@ def _batch_size_controllers(
     trace_dir: Path,
 ) -> Controllers:
     policy = plan.policy
+    if policy.settings and policy.kind not in _TUNED:
+        names = ", ".join(name for name, _ in policy.settings)
+        raise InputError(f"policy {policy.kind!r} has no tuning, got {names}; only {' and '.join(_TUNED)} have some")
     controllers: Controllers = []
     if policy.contextual is not None:
         controllers.append(_contextual(policy.contextual, plan, scenario, grid, datacenters, trace_dir))

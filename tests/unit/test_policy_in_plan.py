@@ -138,8 +138,6 @@ def bad_policy(**changed: Any) -> str:
         (lambda: Scenario(duration_s=60, control_dt_s=Fraction(1), replica_ramps=(), training=(
             TrainingOverlay(60.0, 70.0, 8),)), "begins after the run"),
         (lambda: Plan((campus(),), policy=POLICIES[4], tap_mode="own control"), "not by both"),
-        (lambda: Policy("none", settings=(("kp", 2.0),)), r"policy 'none' has no tuning, got kp"),
-        (lambda: Policy("contextual", settings=(("kp", 2.0),), contextual=CONTEXTUAL), "'contextual' has no tuning"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_with_what_to_change(make: Any, words: str) -> None:
@@ -171,6 +169,12 @@ def test_bad_input_is_refused_with_what_to_change(make: Any, words: str) -> None
             "the time of day is not known",
         ),
         (Plan((campus(),), policy=Policy("ofo", settings=(("gain", 1.0),))), {}, "setting 'gain'"),
+        (Plan((campus(),), policy=Policy(settings=(("gain", 1.0),))), {}, "policy 'none' has no tuning, got gain"),
+        (
+            Plan((campus(),), policy=Policy("contextual", settings=(("gain", 1.0),), contextual=CONTEXTUAL)),
+            {},
+            "policy 'contextual' has no tuning",
+        ),
         (Plan((campus(),), policy=Policy(tap_schedule=((0.0, "creg9", 1.0),))), {}, "creg9"),
         (Plan((campus(),), policy=Policy(tap_schedule=((0.0, "creg1a", 1.3),))), {}, "cannot take 1.3 pu"),
         (Plan((campus(),), policy=Policy(adaptive_taps=AdaptiveTaps(served_buses=(("creg1a", ("x",)),)))), {}, "'x'"),
