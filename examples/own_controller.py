@@ -49,7 +49,14 @@ class StepDown(Controller[OfflineDatacenter, OpenDSSGrid]):
 
 
 feeder, scenario = Feeder.load("ieee13"), Scenario(duration_s=900)
-limits = Limits(loading_max_pu=None)  # voltages alone
+# The band alone: what a controller of batch sizes does not aim at would hide what it gains.
+limits = Limits(
+    loading_max_pu=None,
+    unbalance_negative_sequence_max=None,
+    unbalance_nema_max=None,
+    rapid_voltage_change_max_pu=None,
+    rapid_voltage_change_trip_max_pu=None,
+)
 model = measured_spec("llama-3.1-70b", gpu="H100")
 campus = sized_site("campus", "671", [(model, 128)], n_servers=740, base_kw_per_gpu=BASE_KW_PER_GPU)
 figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")

@@ -96,6 +96,8 @@ class Feeder:
     @staticmethod
     def load(name: str) -> Feeder:
         """A bundled feeder by name, e.g. "ieee13"; `InputError` lists what is known."""
+        if name.lower().endswith(".dss"):
+            raise InputError(f"{name!r} is a circuit file, no bundled feeder: Feeder.from_dss({name!r}) reads it")
         if name.lower() not in Feeder.known():
             raise unknown_name("feeder", name, Feeder.known())
         return _load_bundled(name.lower())

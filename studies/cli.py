@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.text import Text
@@ -102,7 +103,7 @@ def _say(words: str) -> None:
 
 def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     """The parser of every command; only the `wanted` one has its options, or all have them (`EVERY`)."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="g2g",
         description="Planning studies of AI datacenters on distribution feeders, judged by closed-loop simulation.",
         epilog="Begin with: g2g hosting-capacity --feeder ieee13",
@@ -134,6 +135,13 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell")
     completion.set_defaults(run=_run_completion)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """A wrong word is answered in a sentence; what else could have been said is what `--help` is for."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} ({self.prog} --help says what there is)\n")
 
 
 class _Version(argparse.Action):

@@ -117,7 +117,7 @@ def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) 
     if base.implausible and feeder.initial_taps is None:
         # Whatever binds, it is not what it seems.
         answer = f"A {WRONG} of the circuit must be wrong: {base.implausible[0]} without any site. {answer}"
-    words = f"without any site, in the state that is studied, a limit is broken already: {broken}"
+    words = f"without any site, in the state that is studied: {broken}"
     chart = distance_chart(base, load_level, conclusion.envelopes[0] if conclusion.envelopes else None, used)
     return replace(
         conclusion,

@@ -132,7 +132,7 @@ def show_conclusion(console: Console, conclusion: Conclusion) -> None:
     for failure in conclusion.failures:
         console.print(Text(f"no answer for {failure.what}: {failure.reason}", style="red"))
     for note in conclusion.not_assessed:
-        console.print(Text(f"not assessed: {note}"))
+        console.print(Text(f"taken as given or not assessed: {note}"))
 
 
 def _rich(table: ResultTable) -> Table:

@@ -129,7 +129,8 @@ def _switching(circuit: Circuit, controls: dict[str, list[str]]) -> dict[str, st
 def held_words(controls: dict[str, list[str]]) -> list[str]:
     """One line a kind of control: which there are, and what they hold still while they do not act."""
     return [
-        f"{CONTROLS[kind]} are held as settled at fixed taps, though {len(names)} {kind} would act: {listed(names, 6)}"
+        f"{CONTROLS[kind]} are held as settled where taps are fixed; under own control {len(names)} {kind} "
+        f"act{'s' if len(names) == 1 else ''} as well: {listed(names, 6)}"
         for kind, names in controls.items()
         if kind != "regcontrol"
     ]

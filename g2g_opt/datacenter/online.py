@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,8 @@ Floats = NDArray[np.float64]
 PowerSource = Literal["unknown", "measured", "held", "rated"]
 # Of several endpoints, the one that is known least well says what the power is.
 _WORSE: tuple[PowerSource, ...] = get_args(PowerSource)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,8 @@ class OnlineDatacenter(LLMBatchSizeControlledDatacenter[OnlineDatacenterState]):
                 trouble = next(e.last_trouble for e in self._endpoints if e.address.text == text)
                 events.emit("datacenter.endpoint", {"site": self.name, "address": text, "state": state, "why": trouble})
                 self.endpoint_changes.append((clock.time_s, f"endpoint {state}", f"{text} {trouble}".strip()))
+                if trouble:
+                    logger.warning("t=%g s: %s of site %s is %s: %s", clock.time_s, text, self.name, state, trouble)
         self._seen = states
         self._gpu_power_w = power_w
         self._keep(clock.time_s, power_w + base_w, sizes, replicas, itl_s)

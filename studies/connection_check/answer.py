@@ -123,6 +123,10 @@ def _answer(study: ConnectionCheckQuestion, requests: Sequence[RequestRow]) -> s
     return " ".join(_sentence(row) for row in requests)
 
 
+# A flexible site that draws more than asked for by this ratio is said to.
+_MORE_MIN = 1.005
+
+
 def _sentence(row: RequestRow) -> str:
     words = f"{row.operation.capitalize()}: {'yes' if row.kept else 'no'}, {row.mw:g} MW at bus {row.bus} "
     if row.kept:
@@ -135,6 +139,8 @@ def _sentence(row: RequestRow) -> str:
     else:
         words += f"break {row.limit or 'the power flow'}"
     words += f" ({row.limit_where})" if row.limit_where else ""
+    if row.operation == "flexible" and (row.power_peak_mw or 0.0) > _MORE_MIN * row.mw:
+        words += f", as its controller, which also raises batch sizes, lets it draw {row.power_peak_mw:.2f} MW"
     if row.kept and row.base_limit:
         words += f"; without them the circuit is nearest to {row.base_limit}, {_percent(row.base_limit_used)} used"
     if row.base_breaks:

@@ -121,7 +121,7 @@ def test_a_conclusion_on_screen_has_its_answer_main_columns_failures_and_limits(
     assert "secret" not in said
     assert "40 of 50 rows; all are in main.csv" in said
     assert "More" not in said
-    for words in ("note: a warning", "no answer for bus b9: no power flow", "not assessed: seasons"):
+    for words in ("note: a warning", "no answer for bus b9: no power flow", "taken as given or not assessed: seasons"):
         assert words in said
 
 
