@@ -112,7 +112,10 @@ def _answer(
             "predicted."
         )
     elif year is not None:
-        words += f" Over all {year.n_hours:,} hours of the year it breaks no limit{_levels_words(question)}."
+        words += (
+            f" Over all {year.n_hours:,} hours of the year no voltage and no loading breaks its limit"
+            f"{_levels_words(question)}; other limits are judged in the hours run in closed loop alone."
+        )
     if best.windows:
         fleets = f", with the fleets in closed loop (policy {question.policy})" if question.places_sites else ""
         n = len(best.windows)

@@ -283,7 +283,7 @@ def test_the_answer_reads_what_was_simulated() -> None:
     assert all(bus in conclusion.answer.partition("At the largest size")[2] for bus in at_largest)
     assert at_largest or best["pv_kw"] >= 999.9
     assert ("(1,000 kW, pv_total_max_kw)" in conclusion.answer) == (best["pv_kw"] >= 999.999)
-    assert "Over all 8,760 hours of the year it breaks no limit" in conclusion.answer
+    assert "Over all 8,760 hours of the year no voltage and no loading breaks its limit" in conclusion.answer
     assert not gather(run(JOINT), "year_hours")
     assert "20 of 20 placements looked at (the first of them) cost the same" in conclusion.answer
     assert {chart.title for chart in conclusion.charts} >= {"Predicted and simulated extreme voltages", "Cost by parts"}
