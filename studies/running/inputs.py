@@ -33,7 +33,15 @@ _SHOWS_ONLY = {
     ("studies", name)
     for name in (
         *("report", "simulation_log"),
-        *("cli.py", "package_version.py", "study_report.py", "models_table.py", "study_commands.py", "terminal.py"),
+        *(
+            "__main__.py",
+            "cli.py",
+            "package_version.py",
+            "study_report.py",
+            "models_table.py",
+            "study_commands.py",
+            "terminal.py",
+        ),
     )
 }
 
