@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from g2g_opt.errors import InputError
+from g2g_opt.judge import judge
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Policy
@@ -91,6 +92,16 @@ def quiet(share: float, words: str) -> None:
 def hosting() -> tuple[Any, tuple[TaskResult, ...]]:
     study = HostingCapacityStudy(buses=("671",), taps="study", scenario=BRIEF, operations=("firm",), limits=EVERYTHING)
     return study, results_of(study)
+
+
+@pytest.mark.parametrize("name", [name for name in OTHER if name not in ("base_rule", *_OF_NO_WORSE)])
+def test_no_limit_is_kept_without_a_check_that_follows_it(name: str) -> None:
+    """A field that no check reads would be offered, stored and moved, and judge nothing."""
+    # A longest overload stands in the place of its share of the time.
+    used = replace(EVERYTHING, overload_time_max_s=None) if name == "overload_time_share_max" else EVERYTHING
+    other = replace(used, **{name: OTHER[name]})
+    records = [run.read_summary() for run in gather_as(hosting()[1], "runs", CapacityRun) if run.failure_kind is None]
+    assert any(judge(record, used).checks != judge(record, other).checks for record in records)
 
 
 @cache
