@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from study_run import results_of
+
 from studies.catalogue import make_question
 from studies.communication.feeder_tasks import CAPACITIES, RUNS, UNDER_ALL
 from studies.shared.task import TaskResult
 
 
-def done(**given: Any) -> tuple[Any, list[TaskResult]]:
+def done(**given: Any) -> tuple[Any, tuple[TaskResult, ...]]:
     question: Any = make_question("communication", given)
     question.check()
-    results: list[TaskResult] = []
-    for stage in question.stages:
-        results += [
-            TaskResult(task, question.run(task, lambda share, words: None)) for task in question.tasks(stage, results)
-        ]
+    results = results_of(question)
     return question, results
 
 

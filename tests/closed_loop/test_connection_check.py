@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from study_run import results_of
 
 from g2g_opt.errors import InputError
 from g2g_opt.evaluation import evaluate
@@ -20,7 +21,6 @@ from studies.connection_check.rows import LimitedYearRow, RemedyRow, RequestRow
 from studies.connection_check.study import ConnectionCheckStudy
 from studies.load_profile.rows import FleetCellRow
 from studies.shared.rejudging import conclude_under
-from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
 # Two minutes on the 13-bus feeder, where a trip's voltage change binds at 671 at about 1.4 MW.
@@ -34,13 +34,7 @@ ASKED = ConnectionCheckStudy(
 )
 
 
-@cache
-def run(study: ConnectionCheckStudy) -> tuple[TaskResult, ...]:
-    results: list[TaskResult] = []
-    for stage in study.stages:
-        tasks = study.tasks(stage, tuple(results))
-        results += [TaskResult(task, study.run(task, lambda share, words: None)) for task in tasks]
-    return tuple(results)
+run = cache(results_of)
 
 
 def firm(study: ConnectionCheckStudy) -> RequestRow:

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from study_run import results_of
 
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
@@ -51,12 +52,7 @@ def asked(folder: Path, text: str = QUEUE, **more: object) -> ConnectionQueueStu
     return replace(study, **more)  # type: ignore[arg-type]
 
 
-def run(study: ConnectionQueueStudy) -> Sequence[TaskResult]:
-    results: list[TaskResult] = []
-    for stage in study.stages:
-        tasks = study.tasks(stage, tuple(results))
-        results += [TaskResult(task, study.run(task, lambda share, words: None)) for task in tasks]
-    return results
+run = results_of
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from study_run import results_of
 
 from g2g_opt.assembly import assemble
 from g2g_opt.errors import InputError
@@ -36,14 +37,10 @@ BASE = Scenario(duration_s=120, dt_s=Fraction(1), seed=5)
 LENIENT = ScreeningRule(0.01, 0.1)
 
 
-def answered(question: Question) -> tuple[Conclusion, list[TaskResult]]:
+def answered(question: Question) -> tuple[Conclusion, tuple[TaskResult, ...]]:
     """A study run here, stage by stage."""
     question.check()
-    results: list[TaskResult] = []
-    for stage in question.stages:
-        results += [
-            TaskResult(task, question.run(task, lambda share, words: None)) for task in question.tasks(stage, results)
-        ]
+    results = results_of(question)
     return question.conclude(results), results
 
 

@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 from bus_capacity import find_bus_capacity
+from study_run import results_of
 
 from g2g_opt.assembly import assemble
 from g2g_opt.errors import InputError
@@ -65,13 +66,7 @@ CURVE = HostingCapacityStudy(
 )
 
 
-@cache
-def run(study: HostingCapacityStudy) -> tuple[TaskResult, ...]:
-    results: list[TaskResult] = []
-    for stage in study.stages:
-        tasks = study.tasks(stage, tuple(results))
-        results += [TaskResult(task, study.run(task, lambda share, words: None)) for task in tasks]
-    return tuple(results)
+run = cache(results_of)
 
 
 def table(conclusion: Conclusion, name: str) -> ResultTable:

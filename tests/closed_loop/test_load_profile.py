@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from study_run import results_of
 
 from g2g_opt.errors import InputError
 from g2g_opt.hourly_profile import load_profile
@@ -20,7 +21,7 @@ from studies.load_profile.cells import list_cells
 from studies.load_profile.fleet import YearFleets
 from studies.load_profile.study import LoadProfileStudy
 from studies.shared.rejudging import conclude_under
-from studies.shared.task import Row, TaskResult, gather
+from studies.shared.task import Row, gather
 
 # Two days; the feeder is loaded heavily at 18:00 and lightly at 3:00.
 LOAD = [0.6 + 0.3 * np.sin((hour - 9) * np.pi / 12) + 0.02 * day for day in range(2) for hour in range(24)]
@@ -40,13 +41,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_days(tmp_path_factory.mktemp("profile") / "days.csv")
 
 
-@cache
-def run(study: LoadProfileStudy) -> tuple[TaskResult, ...]:
-    results: list[TaskResult] = []
-    for stage in study.stages:
-        tasks = study.tasks(stage, tuple(results))
-        results += [TaskResult(task, study.run(task, lambda share, words: None)) for task in tasks]
-    return tuple(results)
+run = cache(results_of)
 
 
 def study_of(days: str) -> LoadProfileStudy:

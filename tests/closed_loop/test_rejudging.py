@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from study_run import results_of
 
 from g2g_opt.errors import InputError
 from g2g_opt.judge import judge
@@ -121,13 +122,6 @@ def load_profile(profile: str) -> tuple[Any, tuple[TaskResult, ...]]:
     (month,) = study.tasks("cells", ())
     part = next(part for part in study.split(month) if part.content["hours"] == [18])
     return study, (TaskResult(part, study.run(part, quiet)),)
-
-
-def results_of(study: Any) -> tuple[TaskResult, ...]:
-    results: list[TaskResult] = []
-    for stage in study.stages:
-        results += [TaskResult(task, study.run(task, quiet)) for task in study.tasks(stage, results)]
-    return tuple(results)
 
 
 def others(limits: Limits) -> Iterator[tuple[str, Limits | None]]:

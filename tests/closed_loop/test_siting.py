@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from limits_left_out import NO_POWER_QUALITY
 from pydantic import TypeAdapter
+from study_run import results_of
 
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
@@ -44,7 +45,7 @@ from studies.pv_datacenter_siting.verdicts import judged_plans
 from studies.pv_datacenter_siting.windows import opendss_voltages
 from studies.shared.rejudging import conclude_under
 from studies.shared.site_choices import ServedModel, SiteChoice
-from studies.shared.task import TaskResult, gather
+from studies.shared.task import gather
 
 SITES = tuple(
     SiteChoice(name, (ServedModel("Llama-3.1-70B-Instruct", n_gpus),), candidates=buses)
@@ -68,13 +69,7 @@ JOINT = SitingStudy(
 )
 
 
-@cache
-def run(study: SitingStudy) -> tuple[TaskResult, ...]:
-    results: list[TaskResult] = []
-    for stage in study.stages:
-        for task in study.tasks(stage, tuple(results)):
-            results.append(TaskResult(task, study.run(task, lambda share, words: None)))
-    return tuple(results)
+run = cache(results_of)
 
 
 def random_plan(case: object, seed: int) -> SitingPlan:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from replay_of_plans import cost_of_plan, replay
+from study_run import results_of
 
 from g2g_opt.batch.own_controls import Standing
 from g2g_opt.errors import InputError
@@ -29,7 +30,7 @@ from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.verdicts import judged_plans
 from studies.shared.site_choices import ServedModel, SiteChoice
-from studies.shared.task import TaskResult, gather
+from studies.shared.task import gather
 from studies.shared.typed_rows import gather_as
 
 SITE = SiteChoice("east", (ServedModel("Llama-3.1-70B-Instruct", n_gpus=1600),), candidates=("671", "680"))
@@ -46,13 +47,7 @@ STUDY = SitingStudy(
 )
 
 
-@cache
-def run(study: SitingStudy) -> tuple[TaskResult, ...]:
-    results: list[TaskResult] = []
-    for stage in study.stages:
-        for task in study.tasks(stage, tuple(results)):
-            results.append(TaskResult(task, study.run(task, lambda share, words: None)))
-    return tuple(results)
+run = cache(results_of)
 
 
 def best() -> PlanRow:

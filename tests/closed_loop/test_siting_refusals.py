@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from study_run import results_of
 
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure, FailureKind
@@ -50,12 +51,7 @@ _RUNS: dict[int, tuple[Plan, Scenario, Outcome]] = {}
 Change = Callable[[SitingCase, Plan, Outcome], Outcome]
 
 
-def run(study: SitingStudy) -> list[TaskResult]:
-    results: list[TaskResult] = []
-    for stage in study.stages:
-        for task in study.tasks(stage, tuple(results)):
-            results.append(TaskResult(task, study.run(task, lambda share, words: None)))
-    return results
+run = results_of
 
 
 def changed_fleets(monkeypatch: pytest.MonkeyPatch, change: Change) -> None:
