@@ -1,6 +1,6 @@
 """A queue of random requests through `g2g queue`: how long it takes, and whether one that is killed ends the same.
 
-    python benchmarks/connection_queue.py --requests 200 --kills 3 --out /tmp/queue
+    python benchmarks/connection_queue.py --requests 200 --kills 3 --out queue
 
 The queue is run twice as a process of its own, side by side with `--together`: once in peace, and once killed with
 SIGKILL, its workers with it, at random moments after which it is resumed. The tables of both have to be the same.

@@ -1,6 +1,6 @@
 """Sixty feeders on a Dask LocalCluster: one worker, two, and two of which one is killed at work.
 
-    python benchmarks/portfolio.py --feeders 60 --out /tmp/portfolio
+    python benchmarks/portfolio.py --feeders 60 --out portfolio
 
 Feeders are bundled ones and variants of them with other loads; two in twenty are broken. Every feeder has to have an
 answer or a reason, and the answers have to be the same in all runs. Wall times tell of scaling only on a free machine:

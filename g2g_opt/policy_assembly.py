@@ -114,13 +114,8 @@ def policy_sites(plan: Plan, datacenters: dict[str, OfflineDatacenter]) -> tuple
 def ppo_sites(plan: Plan, datacenters: dict[str, OfflineDatacenter]) -> tuple[PPOSite, ...]:
     """The sites of a plan as a PPO policy acts on them."""
     return tuple(
-        PPOSite(
-            datacenters[site.name],
-            tuple(d.spec for d in site.deployments),
-            {d.spec.model_label: d.batch_size for d in site.deployments},
-            {d.spec.model_label: d.n_replicas for d in site.deployments},
-        )
-        for site in plan.sites
+        PPOSite(*of_policy, {d.spec.model_label: d.n_replicas for d in site.deployments})
+        for of_policy, site in zip(policy_sites(plan, datacenters), plan.sites, strict=True)
     )
 
 

@@ -21,15 +21,9 @@ _NAMED = 6
 _GROWTH_PERCENT = 2.5
 
 
-def grown_loads(commands: Sequence[str]) -> tuple[list[str], str]:
-    """Edits that state the loads of the year which `commands` set as those of year 0, and words on them.
-
-    Neither for a circuit of year 0.
-    """
+def grown_loads(commands: Sequence[str], year: int) -> tuple[list[str], str]:
+    """Edits that state loads of the `year` (1, 2, ...) that `commands` set as those of year 0, and words on them."""
     circuit = Circuit(commands, tolerance=1e-9, max_iterations=300)
-    year = int(float(circuit.command("Get year")))
-    if year <= 0:
-        return [], ""
     loads = [name for kind, name in elements(circuit) if kind == "load" and circuit.ask("CktElement_Get_Enabled")]
     stated = {name: [float(circuit.command(f"? Load.{name}.{what}")) for what in ("kw", "kvar")] for name in loads}
     for name in loads:

@@ -66,10 +66,13 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
 
     Raises `InputError` as `studied_hour` does.
     """
-    grown, growth_words = grown_loads(commands)
+    circuit = Circuit(commands)
+    year = int(float(circuit.command("Get year")))
+    grown, growth_words = grown_loads(commands, year) if year > 0 else ([], "")
     hour = StudiedHour() if at is None else studied_hour([*commands, *grown], at)
     begin = [*grown, *hour.commands]
-    circuit = Circuit([*commands, *begin])
+    if begin:
+        circuit = Circuit([*commands, *begin])
     left_mode, left_model = circuit.command("Get mode"), circuit.command("Get loadmodel")
     loadmult = circuit.command("Get loadmult")
     multiplier, snapshot = float(loadmult), _SNAPSHOT.format(loadmult=loadmult)

@@ -31,7 +31,7 @@ from studies.ai_choices.rows import ChoiceRow, HostedRow
 from studies.shared.conclusion import Conclusion
 from studies.shared.input_files import feeder_files
 from studies.shared.question_model import question_model
-from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, run_side_by_side
+from studies.shared.side_by_side import RunRequest, Wanted, judged_by, run_side_by_side
 from studies.shared.task import Progress, Tables, Task, TaskResult
 from studies.shared.typed_rows import gather_as, to_rows
 
@@ -188,7 +188,7 @@ class AIChoicesStudy(AIChoicesQuestion):
             tell(operation, sizes)
             return {n: not self._refused(seen[n]) for n in sizes}
 
-        found = yield from largest_kept(search, judge)
+        found = yield from judged_by(search, judge)
         return self._hosted_row(choice, operation, found, seen)
 
     def _hosted_site(self, choice: AIChoice, n_replicas: int) -> Site:

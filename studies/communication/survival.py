@@ -18,7 +18,7 @@ from solvers.largest_feasible import held_up_to, search_largest_feasible
 from studies.communication.links import LinkState
 from studies.communication.question import CommunicationQuestion
 from studies.communication.rows import LinkRunRow, SurvivingRow, link_columns
-from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, run_side_by_side
+from studies.shared.side_by_side import RunRequest, Wanted, judged_by, run_side_by_side
 from studies.shared.workload import SizeRange
 
 # Share of an answer within which a search stops.
@@ -92,7 +92,7 @@ class Survival:
             self._report(f"bus {self._bus}, draw {draw + 1}, {words}: {len(judged)} sizes judged")
             return {n: judged[n].kept for n in asked}
 
-        found = yield from largest_kept(search, judge)
+        found = yield from judged_by(search, judge)
         notes: list[str] = []
         answer: int = 0
         confirmed: Outcome | None = None

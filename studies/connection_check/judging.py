@@ -13,7 +13,7 @@ from solvers.largest_by_use import search_largest_by_use
 from solvers.largest_feasible import gaps_below, held_up_to
 from studies.connection_check.question import MARGIN_MAX, OPERATIONS, ConnectionQuestion
 from studies.hosting_capacity.capacity import Operation
-from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, limit_use, together
+from studies.shared.side_by_side import RunRequest, Wanted, judged_by, limit_use, together
 from studies.shared.tap_search import TapTrial
 from studies.shared.workload import Models
 
@@ -137,7 +137,7 @@ class RequestJudge:
             sizes.update(zip(new, tried, strict=True))
             return {n: limit_use(sizes[n].runs) for n in wanted}
 
-        yield from largest_kept(search, judge)
+        yield from judged_by(search, judge)
         return replace(asked, sizes=dict(sorted(sizes.items())))
 
     def _guess(self, n_max: int) -> Wanted[int]:

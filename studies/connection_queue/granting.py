@@ -17,7 +17,7 @@ from studies.connection_check.judging import try_plan
 from studies.connection_queue.question import ConnectionQueueQuestion
 from studies.connection_queue.requests_file import QueuedRequest
 from studies.hosting_capacity.capacity import Operation
-from studies.shared.side_by_side import Result, Wanted, largest_kept, limit_use, run_side_by_side, together
+from studies.shared.side_by_side import Result, Wanted, judged_by, limit_use, run_side_by_side, together
 from studies.shared.tap_search import TapTrial
 
 Decision = Literal["firm", "flexible", "limited", "refused"]
@@ -171,7 +171,7 @@ class GrantedGrid:
             uses = yield from together([self._use(request, n, level, year) for n in sizes])
             return dict(zip(sizes, uses, strict=True))
 
-        return (yield from largest_kept(search, judge)).held_up_to
+        return (yield from judged_by(search, judge)).held_up_to
 
     def _use(self, request: QueuedRequest, n: int, level: int, year: int) -> Wanted[float]:
         """Share of the limit that binds so many servers at one level, at rest or, where that holds, in motion."""

@@ -140,7 +140,7 @@ def where_flexibility_adds_nothing(main: Sequence[CapacityRow]) -> list[str]:
     """At the bus of the largest flexible answer: what refuses both operations, and what work is gained all the same."""
     flexible = max((row for row in main if row.operation == "flexible"), key=_peak, default=None)
     firm = next((row for row in main if flexible and (row.bus, row.operation) == (flexible.bus, "firm")), None)
-    if not (flexible and firm and firm.n_gpus and flexible.n_gpus):
+    if not (flexible and firm and firm.n_gpus and flexible.n_gpus and firm.limit and flexible.limit):
         return []
     if _peak(flexible) > _ADDS_MIN * _peak(firm):
         return []

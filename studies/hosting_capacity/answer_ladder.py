@@ -66,7 +66,7 @@ def ladder_charts(rows: Sequence[RungRow]) -> list[Chart]:
         for criterion in RUNGS:
             at = {row.bus: row for row in found if row.criterion == criterion and row.bus in places}
             if at:
-                y = [(at[place].power_peak_mw or 0.0) if place in at else None for place in places]
+                y = [_power_peak_mw(at[place]) if place in at else None for place in places]
                 text = [at[place].limit_where if place in at else "" for place in places]
                 lines.append(Line(criterion, places, y, True, text))
         if lines:
@@ -76,20 +76,15 @@ def ladder_charts(rows: Sequence[RungRow]) -> list[Chart]:
 
 
 def _ladder_of_one_place(binding: Sequence[RungRow]) -> Chart:
-    lowest_mw = {row.criterion: _rung_mw(row) for row in sorted(binding, key=_rung_mw, reverse=True)}
-    criteria = sorted(lowest_mw, key=lowest_mw.__getitem__)
+    criteria = list(dict.fromkeys(row.criterion for row in sorted(binding, key=_power_peak_mw)))
     lines = []
     for operation in dict.fromkeys(row.operation for row in binding):
         at = {row.criterion: row for row in binding if row.operation == operation}
-        y = [(at[criterion].power_peak_mw or 0.0) if criterion in at else None for criterion in criteria]
+        y = [_power_peak_mw(at[criterion]) if criterion in at else None for criterion in criteria]
         text = [at[criterion].limit_where if criterion in at else "" for criterion in criteria]
         lines.append(Line(operation, [str(criterion) for criterion in criteria], y, True, text))
     title = f"Ladder of limits at {binding[0].bus}: where each begins to bind alone"
     return Chart(title, "limit", "peak power (MW)", tuple(lines))
-
-
-def _rung_mw(row: RungRow) -> float:
-    return row.power_peak_mw or 0.0
 
 
 # --- MW against tokens
@@ -149,5 +144,5 @@ def front_chart(judged: Sequence[JudgedSizeRow]) -> Chart:
     return Chart("MW against tokens: sizes that keep the limits", "peak power (MW)", "tokens/s", tuple(lines))
 
 
-def _power_peak_mw(row: JudgedSizeRow) -> float:
+def _power_peak_mw(row: JudgedSizeRow | RungRow) -> float:
     return row.power_peak_mw or 0.0

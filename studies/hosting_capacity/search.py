@@ -15,7 +15,7 @@ from solvers.largest_feasible import LargestFeasible, search_below, search_large
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, ScenarioCertificate, best_note, capacity_of
 from studies.hosting_capacity.ladder import Rung, rungs_of, sizes_wanted
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, together
+from studies.shared.side_by_side import RunRequest, Wanted, judged_by, together
 from studies.shared.tap_search import TapSearch, TapTrial
 from studies.shared.workload import Models, SizeRange
 
@@ -160,7 +160,7 @@ class SizeSearch:
             at_once=SIZES_AT_ONCE,
             shrink=guess is not None,
         )
-        return (yield from largest_kept(search, self._kept))
+        return (yield from judged_by(search, self._kept))
 
     def _kept(self, sizes: Sequence[int]) -> Wanted[dict[int, bool]]:
         """Which of these sizes keep the limits."""
@@ -172,14 +172,7 @@ class SizeSearch:
         known = {n: size.kept for n, size in self._judged.items()}
         n_sizes, n_min = SIZES_BELOW[self._study.tap_mode], self._smallest()
         search = search_below(known, n_largest, n_sizes, n_min=n_min, resolution=BEST_RESOLUTION)
-        answers: dict[int, bool] | None = None
-        while True:
-            try:
-                asked = next(search) if answers is None else search.send(answers)
-            except StopIteration:
-                return
-            yield from together([self._judge(n) for n in asked])
-            answers = {n: self._judged[n].kept for n in asked}
+        yield from judged_by(search, self._kept)
 
     def _look_for_best(self, n_largest: int) -> Wanted[None]:
         """Judge sizes up to the largest kept where the most valuable one may be: spread evenly, then around the best.

@@ -15,7 +15,7 @@ from solvers.largest_feasible import search_largest_feasible
 from studies.load_profile.cells import Cell
 from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rows import CellRun, CellSizeRow
-from studies.shared.side_by_side import RunRequest, Wanted, largest_kept, limit_use
+from studies.shared.side_by_side import RunRequest, Wanted, judged_by, limit_use
 from studies.shared.workload import Models, SizeRange
 
 # Share of an answer within which the search stops.
@@ -91,7 +91,7 @@ def search_cell(
             sizes.largest, n_min=sizes.smallest, start=sizes.first, resolution=RESOLUTION, growth=1.6,
             at_once=SIZES_AT_ONCE, below=below,
         )  # fmt: skip
-        yield from largest_kept(search, kept)
+        yield from judged_by(search, kept)
     else:
         by_use = search_largest_by_use(
             wanted.largest,
@@ -100,5 +100,5 @@ def search_cell(
             resolution=RESOLUTION,
             growth=GROWTH_AROUND_GUESS,
         )
-        yield from largest_kept(by_use, used)
+        yield from judged_by(by_use, used)
     return CellFound(bus, cell, dict(sorted(judged.items())))

@@ -117,7 +117,7 @@ def uniform(own: SetPoints) -> list[SetPoints]:
 
 
 def banks(own: SetPoints) -> list[tuple[str, ...]]:
-    """Regulators with the same settings of their own: the phases of one bank, as a rule."""
+    """Regulators with the same set-points: by their own settings the phases of one bank, as a rule."""
     groups: dict[SetPoint, list[str]] = {}
     for name, one in own.items():
         groups.setdefault(one, []).append(name)
@@ -217,11 +217,9 @@ def _worth_of_chains(
 
 def set_points_in_words(own: Mapping[str, SetPoint], chosen: Mapping[str, SetPoint]) -> str:
     """What regulators are set to, those alike together."""
-    groups: dict[SetPoint, list[str]] = {}
-    for name, one in chosen.items():
-        groups.setdefault(one, []).append(name)
     words = []
-    for one, names in groups.items():
+    for names in banks(chosen):
+        one = chosen[names[0]]
         compensation = f", compensation R {one.r_v:g} V, X {one.x_v:g} V" if one.r_v or one.x_v else ""
         if not compensation and any(own[name].r_v or own[name].x_v for name in names):
             compensation = ", compensation off"

@@ -14,7 +14,6 @@ from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulation import Bases, beside_bases, simulate_runs
-from solvers.largest_feasible import LargestFeasible
 from studies.shared.kept_runs import kept_runs
 
 
@@ -70,19 +69,19 @@ def together(parts: Sequence[Wanted[Any]]) -> Wanted[list[Any]]:
     return results
 
 
-def largest_kept(
-    search: Generator[tuple[int, ...], Mapping[int, Answer], LargestFeasible],
+def judged_by(
+    search: Generator[tuple[int, ...], Mapping[int, Answer], Result],
     judge: Callable[[tuple[int, ...]], Wanted[Mapping[int, Answer]]],
-) -> Wanted[LargestFeasible]:
-    """A search for the largest feasible size, whose sizes are judged by the simulations that `judge` asks for."""
-    sizes = next(search)
+) -> Wanted[Result]:
+    """What a search over sizes finds, whose sizes are judged by the simulations that `judge` asks for."""
+    answers: Any = None  # a search begins without any
     while True:
-        answers = yield from judge(sizes)
         try:
             sizes = search.send(answers)
         except StopIteration as end:
-            found: LargestFeasible = end.value
+            found: Result = end.value
             return found
+        answers = yield from judge(sizes)
 
 
 def limit_use(runs: Sequence[Outcome]) -> float:
