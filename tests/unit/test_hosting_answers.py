@@ -185,3 +185,5 @@ def test_where_flexible_operation_adds_no_mw_the_answer_says_what_refuses_both_a
     assert where_flexibility_adds_nothing([firm, replace(flexible, power_peak_mw=1.5)]) == []
     assert where_flexibility_adds_nothing([firm]) == where_flexibility_adds_nothing([flexible]) == []
     assert where_flexibility_adds_nothing([replace(firm, n_gpus=0, power_peak_mw=0.0), flexible]) == []
+    # Where a search ended without a refusal, nothing refuses.
+    assert where_flexibility_adds_nothing([replace(firm, limit=""), flexible]) == []
