@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch import capacitor_kernel as cap
 from g2g_opt.batch import regulator_kernel as reg
 from g2g_opt.batch.control_queue import ControlClock
+from g2g_opt.batch.fuses import Fuses
 from g2g_opt.batch.inverters import Inverters
 from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.moving_elements import Setting
@@ -108,6 +109,7 @@ class OwnControls:
         self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind
         self._build_capacitors(places)
         self.inverters = Inverters(reading.inverters, network, self._n, places.of)
+        self.fuses = Fuses(reading.fuses, self._elements, places.of)
         self.sensed = tuple(places.nodes)
         state = np.zeros((len(self._regs), reg.QUEUE + _QUEUE_LENGTH, self._n))
         state[:, reg.QUEUE :] = state[:, reg.REVERSE_AT] = np.inf
@@ -299,6 +301,7 @@ class OwnControls:
         awake[live] = True
         for number in range(rounds - 1):
             awake &= flow.solved
+            self.fuses.look(flow.sensed_v, awake)
             if self.steers:
                 self.inverters.sample(flow.sensed_v, awake, is_first=number == 0)
             acted, moved = self._round(flow.sensed_v, awake, at_once)
