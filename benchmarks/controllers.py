@@ -2,6 +2,7 @@
 
     python benchmarks/controllers.py --case ieee13 --candidates 200 --scenarios 50
     python benchmarks/controllers.py --case ieee34 --engines 20 --scenarios 0
+    python benchmarks/controllers.py --case ieee13 --engines 20 --scenarios 0 --kinds ofo --tolerance 1e-6
     python benchmarks/controllers.py --case ieee13 --training-shape steps
 
 One process, one thread; CPU seconds, after a first run that compiles. Engines are compared with training, storage,
@@ -26,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 from g2g_opt.assembly import assemble
 from g2g_opt.batch.simulator import run_batch
 from g2g_opt.data_files import TRACE_DIR
+from g2g_opt.grid.opendss import STUDY_TOLERANCE
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import AdaptiveTaps, Plan, Policy, StorageUnit
@@ -33,7 +35,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.simulation import simulate_runs
 from g2g_opt.study_case import StudyCase
-from studies.shared.paired import bootstrap_draws, mean_and_interval
+from studies.shared.paired import bootstrap_draws, mean_and_interval, saved_and_interval
 from studies.shared.screening import ADMITTED, Screening, ScreeningRule, draw_candidates
 
 CONTROLLERS = ("none", "droop", "ofo")
@@ -70,26 +72,29 @@ def compare(case: StudyCase, scenarios: Sequence[Scenario]) -> None:
     runs = run_all(case, plans, scenarios)
     cpu_s = time.process_time() - began_s
     print(f"{len(runs)} runs ({len(scenarios)} scenarios x {len(plans)} controllers) in {cpu_s:.1f} CPU s")
-    whole = 0.0
+    whole, draws = np.zeros(len(scenarios)), bootstrap_draws(len(scenarios), 0)
     for k, kind in enumerate(CONTROLLERS):
         own = runs[k * len(scenarios) : (k + 1) * len(scenarios)]
         left = np.array([run.voltage.integral_violation_pu_s for run in own])
-        whole = whole or float(left.mean())
-        mean, low, high = mean_and_interval(left, bootstrap_draws(len(left), 0))
+        whole = left if kind == "none" else whole
+        mean, low, high = mean_and_interval(left, draws)
+        recovered = saved_and_interval(left, whole, draws) or (float("nan"),) * 3
         summaries = [run.summary for run in own]
         print(
-            f"  {kind:6} {mean:8.2f} pu s ({low:.2f} to {high:.2f}), recovered "
-            f"{100 * (1 - mean / whole):5.1f} %, {np.mean([s.throughput_tps for s in summaries]) / 1e6:.2f} "
-            f"Mtokens/s, {np.mean([s.batch_switches for s in summaries]):.1f} switches, "
+            f"  {kind:6} {mean:8.2f} pu s ({low:.2f} to {high:.2f}), recovered {100 * recovered[0]:5.1f} % "
+            f"({100 * recovered[1]:.1f} to {100 * recovered[2]:.1f} %), "
+            f"{np.mean([s.throughput_tps for s in summaries]) / 1e6:.2f} Mtokens/s, "
+            f"{np.mean([s.batch_switches for s in summaries]):.1f} switches, "
             f"{100 * np.mean([s.latency_miss_share for s in summaries]):.2f} % misses; published "
             f"{case.published_controllers[kind]}"
         )
 
 
-def compare_engines(case: StudyCase, n: int, hour: Scenario, kinds: Sequence[str]) -> None:
+def compare_engines(case: StudyCase, n: int, hour: Scenario, kinds: Sequence[str], tolerance: float) -> None:
     """The same runs on both engines, batch size by batch size at every step, and where they part for the first time.
 
-    Everything that a site, scenario and policy may have acts in them, whatever the case itself has of it.
+    Everything that a site, scenario and policy may have acts in them, whatever the case itself has of it. Both solve to
+    `tolerance` (pu).
     """
     everything = replace(case, training_gpu_share=(0.2, 1.0 / 3.0))
     scenarios = draw_candidates(everything, hour, ScenarioRanges(), "test", 10_000, n)
@@ -101,9 +106,9 @@ def compare_engines(case: StudyCase, n: int, hour: Scenario, kinds: Sequence[str
     }
     for kind in kinds:
         plan = replace(case.plan, policy=policies[kind], storage=storage)
-        runs = [assemble(plan, scenario, case.feeder, Limits()) for scenario in scenarios]
+        runs = [assemble(plan, scenario, case.feeder, Limits(), tolerance=tolerance) for scenario in scenarios]
         lockstep = run_batch([run.coordinator for run in runs], trace=range(n))
-        same, furthest_pu, switches = 0, 0.0, 0
+        same, furthest_pu, switches, moves, began_s = 0, 0.0, 0, 0, time.process_time()
         for scenario, run, other in zip(scenarios, runs, lockstep, strict=True):
             run.coordinator.run()
             trace = other.trace
@@ -115,6 +120,8 @@ def compare_engines(case: StudyCase, n: int, hour: Scenario, kinds: Sequence[str
                 differs |= (site.record.replicas != trace.sites[name].replicas).any(axis=1)
                 switches += int((np.diff(trace.sites[name].batch_size, axis=0) != 0).sum())
                 parted = min(parted, int(differs.argmax()) if differs.any() else parted)
+            # A tap that moved in one of them alone would show in voltages.
+            moves += int((np.diff(trace.taps_pu, axis=0) != 0).sum())
             same += parted == len(gap_pu)
             # What is apart after a command that differs is apart for that reason.
             furthest_pu = max(furthest_pu, float(gap_pu[:parted].max(initial=0.0)))
@@ -122,7 +129,8 @@ def compare_engines(case: StudyCase, n: int, hour: Scenario, kinds: Sequence[str
                 print(f"  {kind} in {scenario.name}: commands part at step {parted} of {len(gap_pu)}")
         print(
             f"engines, {kind}: the same batch sizes and replicas at every step in {same} of {n} scenarios "
-            f"({switches} switches); voltages before any difference within {furthest_pu:.1e} pu",
+            f"({switches} switches, {moves} tap steps); voltages before any difference within {furthest_pu:.1e} pu; "
+            f"{time.process_time() - began_s:.0f} CPU s on OpenDSS",
             flush=True,
         )
 
@@ -135,6 +143,7 @@ def main() -> int:
     parser.add_argument("--training-shape", choices=("steps", "plateaus"), default="plateaus")
     parser.add_argument("--engines", type=int, default=0, help="scenarios run on both engines")
     parser.add_argument("--kinds", nargs="+", choices=CONTROLLERS, default=CONTROLLERS, help="of those on both engines")
+    parser.add_argument("--tolerance", type=float, default=STUDY_TOLERANCE, help="of both engines (pu)")
     parser.add_argument("--duration-s", type=int, default=3600)
     options = parser.parse_args()
     print(machine())
@@ -147,7 +156,7 @@ def main() -> int:
         if scenarios:
             compare(case, scenarios)
     if options.engines:
-        compare_engines(case, options.engines, hour, options.kinds)
+        compare_engines(case, options.engines, hour, options.kinds, options.tolerance)
     return 0
 
 
