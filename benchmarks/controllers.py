@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 from g2g_opt.assembly import assemble
 from g2g_opt.batch.simulator import run_batch
 from g2g_opt.data_files import TRACE_DIR
+from g2g_opt.datacenter.command import ShiftReplicas
 from g2g_opt.grid.opendss import STUDY_TOLERANCE
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
@@ -34,11 +35,15 @@ from g2g_opt.plan import AdaptiveTaps, Plan, Policy, StorageUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.simulation import simulate_runs
+from g2g_opt.site import GPUS_PER_SERVER, Deployment, Site
 from g2g_opt.study_case import StudyCase
 from studies.shared.paired import bootstrap_draws, mean_and_interval, saved_and_interval
 from studies.shared.screening import ADMITTED, Screening, ScreeningRule, draw_candidates
 
 CONTROLLERS = ("none", "droop", "ofo")
+# Beside these, OFO with replicas that move between sites.
+COMPARED = (*CONTROLLERS, "shift")
+ANNEX_BUS, SPARE_SERVERS = "675", 20
 
 
 def run_all(case: StudyCase, plans: Sequence[Plan], scenarios: Sequence[Scenario]) -> list[Outcome]:
@@ -90,6 +95,25 @@ def compare(case: StudyCase, scenarios: Sequence[Scenario]) -> None:
         )
 
 
+def with_models_in_common(plan: Plan) -> Plan:
+    """The plan with somewhere to shift replicas: each site runs a server of a model of the one before it as well, and
+    has servers to spare. A site that is alone gets one beside it.
+    """
+    own = plan.sites
+    if len(own) == 1:
+        own = (*own, Site("annex", ANNEX_BUS, (_a_server(own[0].deployments[-1]),)))
+    sites = []
+    for before, site in zip((own[-1], *own[:-1]), own, strict=True):
+        known = {deployment.spec.model_label for deployment in site.deployments}
+        more = [d for d in before.deployments if d.spec.model_label not in known][:1]
+        sites.append(replace(site, deployments=(*site.deployments, *map(_a_server, more)), spare_servers=SPARE_SERVERS))
+    return replace(plan, sites=tuple(sites))
+
+
+def _a_server(deployment: Deployment) -> Deployment:
+    return replace(deployment, n_replicas=GPUS_PER_SERVER // deployment.spec.gpus_per_replica)
+
+
 def compare_engines(case: StudyCase, n: int, hour: Scenario, kinds: Sequence[str], tolerance: float) -> None:
     """The same runs on both engines, batch size by batch size at every step, and where they part for the first time.
 
@@ -101,16 +125,21 @@ def compare_engines(case: StudyCase, n: int, hour: Scenario, kinds: Sequence[str
     storage = tuple(StorageUnit(site.bus, 100.0, 50.0, "qv") for site in case.plan.sites)
     policies = {
         "none": Policy(),
-        "droop": Policy("droop", load_shift_gpus=8),
+        "droop": Policy("droop"),
         "ofo": Policy("ofo", adaptive_taps=AdaptiveTaps(Fraction(5), 60.0)),
+        # With taps that follow the voltage on 13 and 34 buses batch sizes never run out, and nothing is shifted.
+        "shift": Policy("ofo", load_shift_gpus=8),
     }
     for kind in kinds:
         plan = replace(case.plan, policy=policies[kind], storage=storage)
+        if kind == "shift":
+            plan = with_models_in_common(plan)
         runs = [assemble(plan, scenario, case.feeder, Limits(), tolerance=tolerance) for scenario in scenarios]
         lockstep = run_batch([run.coordinator for run in runs], trace=range(n))
-        same, furthest_pu, switches, moves, began_s = 0, 0.0, 0, 0, time.process_time()
+        same, furthest_pu, switches, moves, shifts, began_s = 0, 0.0, 0, 0, 0, time.process_time()
         for scenario, run, other in zip(scenarios, runs, lockstep, strict=True):
-            run.coordinator.run()
+            log = run.coordinator.run()
+            shifts += sum(isinstance(command, ShiftReplicas) for command in log.commands)
             trace = other.trace
             assert trace is not None
             gap_pu = np.abs(run.grid.record.voltage_pu - trace.voltage_pu).max(axis=1)
@@ -129,8 +158,8 @@ def compare_engines(case: StudyCase, n: int, hour: Scenario, kinds: Sequence[str
                 print(f"  {kind} in {scenario.name}: commands part at step {parted} of {len(gap_pu)}")
         print(
             f"engines, {kind}: the same batch sizes and replicas at every step in {same} of {n} scenarios "
-            f"({switches} switches, {moves} tap steps); voltages before any difference within {furthest_pu:.1e} pu; "
-            f"{time.process_time() - began_s:.0f} CPU s on OpenDSS",
+            f"({switches} switches, {moves} tap steps, {shifts} shifts); voltages before any difference within "
+            f"{furthest_pu:.1e} pu; {time.process_time() - began_s:.0f} CPU s on OpenDSS",
             flush=True,
         )
 
@@ -142,7 +171,7 @@ def main() -> int:
     parser.add_argument("--scenarios", type=int, default=50, help="of those admitted (0: no comparison)")
     parser.add_argument("--training-shape", choices=("steps", "plateaus"), default="plateaus")
     parser.add_argument("--engines", type=int, default=0, help="scenarios run on both engines")
-    parser.add_argument("--kinds", nargs="+", choices=CONTROLLERS, default=CONTROLLERS, help="of those on both engines")
+    parser.add_argument("--kinds", nargs="+", choices=COMPARED, default=COMPARED, help="of those on both engines")
     parser.add_argument("--tolerance", type=float, default=STUDY_TOLERANCE, help="of both engines (pu)")
     parser.add_argument("--duration-s", type=int, default=3600)
     options = parser.parse_args()

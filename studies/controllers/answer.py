@@ -384,12 +384,15 @@ def _trajectory_charts(results: Sequence[TaskResult], band_pu: tuple[float, floa
         own = [row for row in batches if (row.site, row.model) == (site, model)]
         lines = tuple(Line(row.controller, (row.time_s / 60.0).tolist(), row.batch_size.tolist()) for row in own)
         charts.append(Chart(f"Batch size of {model} at {site} in {scenario}", "minutes", "batch size", lines))
-    late = [float(np.nanmax(row.latency_share)) for row in batches if not np.isnan(row.latency_share).all()]
-    if late and max(late) > 1.0:
-        own = [row for row in batches if row.controller == whole[-1].controller]
+    late = {row.controller: 0.0 for row in batches}
+    for row in batches:
+        late[row.controller] = max(late[row.controller], float(np.nanmax(row.latency_share, initial=0.0)))
+    if late and max(late.values()) > 1.0:
+        latest = max(late, key=late.__getitem__)
+        own = [row for row in batches if row.controller == latest]
         lines = tuple(
             Line(f"{row.model} at {row.site}", (row.time_s / 60.0).tolist(), row.latency_share.tolist()) for row in own
         )
-        title = f"Latency over its target in {scenario} under {whole[-1].controller}"
+        title = f"Latency over its target in {scenario} under {latest}, where it is highest"
         charts.append(Chart(title, "minutes", "share of the target", lines, limits=(1.0,)))
     return tuple(charts)
