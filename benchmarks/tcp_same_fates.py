@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from g2g_opt.channel.age import mean_age_s
-from g2g_opt.channel.tcp import TICK_S, tcp_arrivals_s
+from g2g_opt.channel.tcp import DONE, TICK_S, tcp_arrivals_s
 
 MESSAGE_BYTES, FORWARD = 12, "->"
 
@@ -48,8 +48,8 @@ def modelled_s(fates: dict[str, Any], phase_s: float) -> np.ndarray:
     for row, marks in zip(uniforms, (fates["data"], fates["acknowledgements"]), strict=True):
         row[: len(marks)] = [0.0 if mark == "x" else 1.0 for mark in marks]
     began_s, none, way_s, arrival_s = fates["first_s"] + phase_s, np.zeros(0), np.full(length, 5e-5), np.empty(n)
-    args = (0.5, none, 0.5, none, 0.0, none, uniforms[0], uniforms[1], way_s, way_s, 0.0, 64, arrival_s)
-    if not tcp_arrivals_s(began_s + np.arange(float(n)), began_s + n, *args):
+    args = (0.5, none, 0.5, none, 0.0, none, uniforms[0], uniforms[1], way_s, way_s, 0.0, 64, 256, arrival_s)
+    if tcp_arrivals_s(began_s + np.arange(float(n)), began_s + n, *args) != DONE:
         raise ValueError("the model sends more packets than were drawn for it")
     return arrival_s - began_s
 

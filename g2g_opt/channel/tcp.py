@@ -26,10 +26,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.channel.loss import is_lost
+from g2g_opt.compiled.kernel import inner, kernel
 
 Floats = NDArray[np.float64]
 
@@ -39,11 +39,11 @@ RTO_MIN_S, RTO_MAX_S = 0.2, 120.0
 TICK_S, SLOTS = 0.004, 63
 # Messages of a few dozen bytes in a segment: one for each of its fragments (MAX_SKB_FRAGS).
 MESSAGES_PER_SEGMENT = 17
-# Segments and acknowledgements under way at a time, at most.
-_UNDER_WAY = 4096
+# What a run of the model says: all is worked out, or give it more draws, or room for more segments under way.
+DONE, MORE_DRAWS, MORE_ROOM = range(3)
 
 
-@njit(cache=True)
+@kernel
 def fires_s(now_s: float, wait_s: float) -> float:
     """When a timer of the kernel that is set at `now_s` to `wait_s` fires (s): never early, and late by its wheel."""
     ticks, slot = max(math.ceil(wait_s / TICK_S - 1e-6), 1), 1
@@ -52,14 +52,14 @@ def fires_s(now_s: float, wait_s: float) -> float:
     return (math.floor((math.floor(now_s / TICK_S + 1e-6) + ticks) / slot) + 1) * slot * TICK_S
 
 
-@njit(cache=True)
+@inner
 def _timeout_s(srtt_s: float, deviation_s: float) -> float:
     """Retransmission time-out (s) before any doubling, in whole ticks."""
     wanted_s = srtt_s + max(RTO_MIN_S, 4.0 * deviation_s)
     return min(math.ceil(wanted_s / TICK_S - 1e-6) * TICK_S, RTO_MAX_S)
 
 
-@njit(cache=True)
+@kernel
 def tcp_arrivals_s(
     sent_s: Floats,
     end_s: float,
@@ -75,14 +75,16 @@ def tcp_arrivals_s(
     delays_back_s: Floats,
     rate_per_s: float,
     queue: int,
+    n_max: int,
     arrival_s: Floats,
-) -> bool:
+) -> int:
     """Delivery times (s) of messages written at `sent_s` (rising) into `arrival_s` (equation 10.6); inf for none by
     `end_s`.
 
     The k-th segment sent takes `uniforms[k]` (is it lost?) and `delays_s[k]`, the k-th acknowledgement those of the way
-    back. `rate_per_s` (0: none) and `queue` are those of the link that segments pass. Returns False if the draws do not
-    last: give longer ones that begin alike.
+    back; an array of one place holds for all of them. `rate_per_s` (0: none) and `queue` are those of the link that
+    segments pass. At most `n_max` segments, and as many acknowledgements, are under way at a time. Returns `DONE`,
+    `MORE_DRAWS` if the draws do not last (give longer ones that begin alike), or `MORE_ROOM` if `n_max` does not.
     """
     n = len(sent_s)
     arrival_s[:] = np.inf
@@ -96,7 +98,6 @@ def tcp_arrivals_s(
     written, unsent = 0, 0
     # Under way: segments (place, up to which message, when it was sent), acknowledgements (cumulative, newest segment,
     # when that was sent, when it came, whether it had come before: DSACK), and when they are there.
-    n_max = min(_UNDER_WAY, len(uniforms))
     seg_at, seg_place, seg_tx = np.zeros(n_max), np.zeros(n_max, dtype=np.int64), np.zeros(n_max)
     seg_to = np.zeros(n_max, dtype=np.int64)
     ack_at, ack_to = np.zeros(n_max), np.zeros(n_max, dtype=np.int64)
@@ -128,7 +129,7 @@ def tcp_arrivals_s(
             if ack_at[i] < next_s:
                 next_s, kind, which = ack_at[i], 2, i
         if next_s > end_s or next_s == np.inf:
-            return True
+            return DONE
         now_s = next_s
         if kind == 0:
             written += 1
@@ -144,11 +145,15 @@ def tcp_arrivals_s(
             while n_received < n and received[n_received]:
                 arrival_s[n_received] = now_s
                 n_received += 1
-            if k_back >= len(uniforms_back):
-                return False
-            lost = is_lost(now_s, uniforms_back[k_back], loss_back, edges_back_s, burst_loss, outage_edges_s)
-            if not lost and n_ack < n_max:
-                ack_at[n_ack], ack_to[n_ack] = now_s + delays_back_s[k_back], n_received
+            if k_back >= len(uniforms_back) > 1 or k_back >= len(delays_back_s) > 1:
+                return MORE_DRAWS
+            uniform = uniforms_back[min(k_back, len(uniforms_back) - 1)]
+            lost = is_lost(now_s, uniform, loss_back, edges_back_s, burst_loss, outage_edges_s)
+            if not lost:
+                if n_ack == n_max:
+                    return MORE_ROOM
+                delay_s = delays_back_s[min(k_back, len(delays_back_s) - 1)]
+                ack_at[n_ack], ack_to[n_ack] = now_s + delay_s, n_received
                 ack_place[n_ack], ack_tx[n_ack], ack_made[n_ack], ack_again[n_ack] = place, of_tx, now_s, again
                 n_ack += 1
             k_back += 1
@@ -214,8 +219,8 @@ def tcp_arrivals_s(
                 n_segments += 1
             else:
                 break
-            if k >= len(uniforms):
-                return False
+            if k >= len(uniforms) > 1 or k >= len(delays_s) > 1:
+                return MORE_DRAWS
             if again:
                 # What was sent after it and is not known to have come either goes into the same segment.
                 after = place + 1
@@ -233,9 +238,14 @@ def tcp_arrivals_s(
                 if not dropped:
                     link_free_s = max(link_free_s, now_s) + 1.0 / rate_per_s
                     leave_s = link_free_s
-            lost = dropped or is_lost(now_s, uniforms[k], loss, edges_s, burst_loss, outage_edges_s)
-            if not lost and n_seg < n_max:
-                seg_at[n_seg], seg_place[n_seg], seg_tx[n_seg] = leave_s + delays_s[k], place, now_s
+            lost = dropped or is_lost(
+                now_s, uniforms[min(k, len(uniforms) - 1)], loss, edges_s, burst_loss, outage_edges_s
+            )
+            if not lost:
+                if n_seg == n_max:
+                    return MORE_ROOM
+                delay_s = delays_s[min(k, len(delays_s) - 1)]
+                seg_at[n_seg], seg_place[n_seg], seg_tx[n_seg] = leave_s + delay_s, place, now_s
                 seg_to[n_seg] = last[place]
                 n_seg += 1
             k += 1

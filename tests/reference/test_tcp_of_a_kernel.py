@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from g2g_opt.channel.age import mean_age_s
-from g2g_opt.channel.tcp import fires_s, tcp_arrivals_s
+from g2g_opt.channel.tcp import DONE, fires_s, tcp_arrivals_s
 
 # `benchmarks/tcp_over_loss.py` (6.18, 250 ticks/s), kept by `benchmarks/tcp_same_fates.py`: 12 connections a case.
 RECORD = json.loads(gzip.decompress((Path(__file__).parent / "tcp" / "fates.json.gz").read_bytes()))
@@ -25,8 +25,9 @@ def modelled_s(fates: dict[str, Any]) -> np.ndarray:
         row[: len(way)] = [0.0 if mark == "x" else 1.0 for mark in way]
     began_s, none, way_s = fates["first_s"] + RECORD["phase_s"], np.zeros(0), np.full(uniforms.shape[1], 5e-5)
     arrival_s = np.empty(n)
-    last = (uniforms[0], uniforms[1], way_s, way_s, 0.0, 64, arrival_s)
-    assert tcp_arrivals_s(began_s + np.arange(float(n)), began_s + n, 0.5, none, 0.5, none, 0.0, none, *last)
+    last = (uniforms[0], uniforms[1], way_s, way_s, 0.0, 64, 256, arrival_s)
+    said = tcp_arrivals_s(began_s + np.arange(float(n)), began_s + n, 0.5, none, 0.5, none, 0.0, none, *last)
+    assert said == DONE
     return arrival_s - began_s
 
 
