@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.arrived_sizes import arrived_sizes, sizes_at_once
+from g2g_opt.batch.channel_kernel import Figures, arrived_sizes, gather, sizes_at_once
 from g2g_opt.batch.control import Parts
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
@@ -23,6 +23,7 @@ from g2g_opt.batch.stale_voltages import StaleVoltages
 from g2g_opt.channel.lanes import Commanded, Measured, RunTables, run_tables
 from g2g_opt.channel.links import Links
 from g2g_opt.communication import Channels
+from g2g_opt.compiled.records import pack
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.grid.storage import EnergyStorage
 from g2g_opt.tap_position import TapPosition
@@ -50,6 +51,9 @@ class BatchChannels:
         self._measured_rows, self._measured_w = np.zeros((6, fleets.n_rows)), np.zeros((3, len(fleets.sites)))
         self._shown_rows = Shown(np.ascontiguousarray(shown_at[:, fleets.row_fleet]), self._measured_rows)
         self._shown_w = Shown(shown_at, self._measured_w)
+        measured = fleets.replicas, fleets.itl_s, fleets.batch, fleets.servers, fleets.power_w
+        rows = self._measured_rows
+        self._figures = pack(Figures(*measured, rows, rows.view(np.int64), self._measured_w))
         whole: Ints = self._shown_rows.seen.view(np.int64)
         self.replicas: Ints = whole[0]
         self.itl_s: Floats = self._shown_rows.seen[1]
@@ -140,10 +144,7 @@ class BatchChannels:
         self._shown_voltage.update(step)
         if self._stale is not None:
             self.voltage_pu = self._stale.taken(step, self.arrived_pu)
-        fleets, rows = self.fleets, self._measured_rows
-        whole = rows.view(np.int64)
-        whole[0], rows[1], whole[2], whole[3:] = fleets.replicas, fleets.itl_s, fleets.batch, fleets.servers.T
-        self._measured_w[:] = fleets.power_w.T
+        gather(self._figures.words)
         self._shown_rows.update(step)
         self._shown_w.update(step)
 

@@ -87,6 +87,7 @@ def tcp_arrivals_s(
     `MORE_DRAWS` if the draws do not last (give longer ones that begin alike), or `MORE_ROOM` if `n_max` does not.
     """
     n = len(sent_s)
+    plain = len(edges_s) == 0 and len(edges_back_s) == 0 and len(outage_edges_s) == 0
     arrival_s[:] = np.inf
     received = np.zeros(n, dtype=np.bool_)
     n_received = 0  # all before it have come, in order
@@ -148,7 +149,9 @@ def tcp_arrivals_s(
             if k_back >= len(uniforms_back) > 1 or k_back >= len(delays_back_s) > 1:
                 return MORE_DRAWS
             uniform = uniforms_back[min(k_back, len(uniforms_back) - 1)]
-            lost = is_lost(now_s, uniform, loss_back, edges_back_s, burst_loss, outage_edges_s)
+            lost = uniform < loss_back
+            if not plain:
+                lost = is_lost(now_s, uniform, loss_back, edges_back_s, burst_loss, outage_edges_s)
             if not lost:
                 if n_ack == n_max:
                     return MORE_ROOM
@@ -238,9 +241,11 @@ def tcp_arrivals_s(
                 if not dropped:
                     link_free_s = max(link_free_s, now_s) + 1.0 / rate_per_s
                     leave_s = link_free_s
-            lost = dropped or is_lost(
-                now_s, uniforms[min(k, len(uniforms) - 1)], loss, edges_s, burst_loss, outage_edges_s
-            )
+            uniform = uniforms[min(k, len(uniforms) - 1)]
+            lost = uniform < loss
+            if not plain:
+                lost = is_lost(now_s, uniform, loss, edges_s, burst_loss, outage_edges_s)
+            lost = lost or dropped
             if not lost:
                 if n_seg == n_max:
                     return MORE_ROOM

@@ -58,7 +58,9 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
         which_are_lost(leave_s, uniforms, spec.loss, bursts[0], spec.burst_loss, outages, lost)
         return np.where(lost, np.inf, leave_s + delays(n, "forward"))
     arrival_s = np.empty(n)
-    n_draws, n_max = 2 * n + 64, 64
+    # About what is sent in a round trip and a repair is under way at a time.
+    span_s = max(float(sent_s[-1] - sent_s[0]), 1e-9)
+    n_draws, n_max = 2 * n + 64, 64 + min(n, int(n / span_s * (2.0 * spec.latency_s + 0.5)))
     one, alike = np.ones(1), np.full(1, spec.latency_s)
     while True:
         chances = (
