@@ -28,7 +28,7 @@ _BANDS_V = (4.0, 8.0)
 _MOVES: tuple[tuple[float, float, int], ...] = ((2.0, 0.5, 4), (1.0, 0.25, 2), (0.5, 0.1, 1))
 _BAND_MIN_V, _BAND_MAX_V = 1.0, 16.0
 # How many of the search's best are taken through the year, how often days may join, and how many are looked at again.
-_FINALISTS, _TURNS, _KEPT = 3, 3, 40
+_FINALISTS, _TURNS, _KEPT = 1, 4, 40
 
 
 _Key = tuple[tuple[str, SetPoint], ...]

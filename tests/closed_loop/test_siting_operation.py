@@ -9,10 +9,13 @@ import json
 import math
 from dataclasses import replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hindsight_of_plans import brute_force, built_cost, hours_of
+from hindsight_taps import best_of_settings
 from replay_of_plans import cost_of_plan, replay
 from study_run import results_of
 
@@ -32,6 +35,7 @@ from studies.pv_datacenter_siting.rows import PlanRow
 from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.verdicts import judged_plans
+from studies.pv_datacenter_siting.year_network import price_of_hours
 from studies.shared.site_choices import ServedModel, SiteChoice
 from studies.shared.task import gather
 from studies.shared.typed_rows import gather_as
@@ -222,3 +226,36 @@ def test_days_that_set_points_are_compared_on_come_to_their_year() -> None:
 def test_what_an_operation_cannot_be_asked(changed: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         replace(STUDY, **changed).check()  # type: ignore[arg-type]
+
+
+def test_hindsight_of_three_tap_settings_is_every_sequence_of_them() -> None:
+    case, plan = read_plan(STUDY, STUDY.load_feeder(), best().json)
+    hours, at = hours_of(case, plan), np.array([4000, 4006, 4012, 4018])
+    settings = np.array([[2, 0, 2], [6, 4, 6], [9, 6, 9]])
+    least, which = best_of_settings(hours, settings, 2.0, at)
+    by_hand = []
+    for sequence in product(range(3), repeat=4):
+        positions = settings[list(sequence)]
+        cost = float(hours.cost(at, positions).sum()) + 2.0 * np.abs(np.diff(positions, axis=0)).sum()
+        by_hand.append((cost, sequence))
+    assert least == pytest.approx(min(by_hand)[0], rel=1e-12)
+    assert tuple(which) == min(by_hand)[1]
+
+
+def test_the_causal_plan_loses_little_to_brute_force_with_hindsight() -> None:
+    """Two weeks of summer, every placement and every sequence of three tap settings; the year is a benchmark."""
+    case, plan = read_plan(STUDY, STUDY.load_feeder(), best().json)
+    assert case.network.operated is not None
+    year = operate_year(case, plan, case.network.operated.set_points)
+    at = np.arange(24 * 170, 24 * 184)
+    taps = np.rint((year.series.taps_pu[0] - 1.0) / operation_of(STUDY.load_feeder(), "normal").step_pu).astype(int)
+    middle = np.median(taps[at], axis=0).astype(int)
+    settings = np.array([middle - 1, middle, middle + 1])
+    found = brute_force(case, plan, (STUDY.pv_size_max_kw,), settings, at)
+    assert found.n_placements == 6
+    losses = float(price_of_hours(case)[at] @ year.series.losses_kw[0, at])
+    causal = losses + STUDY.switch_cost * float(year.steps[0, at[1:]].sum()) + built_cost(case, plan, at)
+    nothing = replace(plan, pv_kw=np.zeros_like(plan.pv_kw))
+    without, _ = best_of_settings(hours_of(case, nothing), settings, STUDY.switch_cost, at)
+    assert without > found.cost  # what the optimum is worth
+    assert causal - found.cost < 0.1 * (without - found.cost)

@@ -143,3 +143,25 @@ def hindsight(
         if (way == before).all():
             break
     return way
+
+
+def best_of_settings(hours: Hours, settings: Ints, step_cost: float, at: Ints | None = None) -> tuple[float, Ints]:
+    """The least cost ($) of any sequence of some settings (setting, regulator), and which one each hour has: exact.
+
+    `at` are the hours (all of them if None). Where no setting keeps the limits, the cost is beyond that of any
+    operation.
+    """
+    at = np.arange(len(hours.levels[0].load_share)) if at is None else at
+    n, k = len(at), len(settings)
+    cost = hours.cost(np.repeat(at, k), np.tile(settings, (n, 1))).reshape(n, k)
+    move = step_cost * np.abs(settings[:, None, :] - settings[None, :, :]).sum(axis=2)
+    least, came = cost[0], np.zeros((n, k), dtype=np.int64)
+    for h in range(1, n):
+        total = least[None, :] + move
+        came[h] = total.argmin(axis=1)
+        least = total.min(axis=1) + cost[h]
+    which = np.empty(n, dtype=np.int64)
+    which[-1] = least.argmin()
+    for h in range(n - 1, 0, -1):
+        which[h - 1] = came[h, which[h]]
+    return float(least.min()), which
