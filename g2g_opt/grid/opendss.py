@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.own_units import OwnUnits
+from g2g_opt.circuit.restless import told_what_moves
 from g2g_opt.clock import SimulationClock, as_period
 from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, PowerFlowError, unknown_name
@@ -245,7 +246,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         except PowerFlowError as error:
             # A load outside its window before that moment is the earlier reason.
             self.solved_record.flush()
-            raise PowerFlowError(error.failure.at(time_s)) from error
+            raise PowerFlowError(told_what_moves(circuit, error.failure).at(time_s)) from error
         self._vector = None
         if self.setup.dss_controls:
             self._note_taps(circuit)
