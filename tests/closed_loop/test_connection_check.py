@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import opendssdirect
 import pytest
 from study_run import results_of
@@ -23,6 +24,7 @@ from studies.connection_check.feeder_paths import FeederPaths
 from studies.connection_check.judging import RequestJudge
 from studies.connection_check.largest_transfer import TransferLimits
 from studies.connection_check.question import ConnectionCheckQuestion
+from studies.connection_check.remedy_candidates import RemedyPlace, list_remedies
 from studies.connection_check.remedy_costs import UnitCosts
 from studies.connection_check.rows import LimitedYearRow, RemedyRow, RequestRow, request_row
 from studies.connection_check.study import ConnectionCheckStudy
@@ -284,3 +286,40 @@ def test_the_most_a_bus_can_be_brought_is_that_of_a_two_bus_circuit(tmp_path: Pa
         engine.Solution.Solve()
         served[share] = bool(engine.Solution.Converged())
     assert served == {0.98: True, 1.02: False}
+
+
+def test_two_remedies_do_in_plain_opendss_what_is_said_of_them(tmp_path: Path) -> None:
+    """3 MW at 671 are 2.5 to 3 % too much for the substation's transformer; 450 kvar there, or bus 670, let them in."""
+    study = replace(ASKED, mw=3.0, scenario=replace(ASKED.scenario, standing_power=False))
+    feeder, models = study.load_feeder(), study.load_models()
+    plan = RequestJudge(study, "671", models).plan(study.servers_for(3.0, models), "firm")
+    place = RemedyPlace(feeder, feeder.bus("671"), 8)
+    bank = next(one for one in list_remedies("capacitor", place).remedies if "450 kvar" in one.words)
+    other = next(one for one in list_remedies("other bus", place).remedies if one.bus == "670")
+    master = feeder.write_dss(tmp_path)
+    full = study.rests(study.scenario)[-1:]
+    found = []
+    for remedy in (None, bank, other):
+        changed = remedy.feeder(feeder) if remedy is not None else feeder
+        planned = remedy.plan(plan) if remedy is not None else plan
+        ((run,),) = simulate([planned], full, changed, study.limits, engine="opendss")
+        heaviest = run.summary.worst_loading()
+        assert heaviest is not None
+        assert heaviest.branch == "transformer.sub"
+        engine = opendssdirect.dss.NewContext()
+        commands = [f"Redirect {master}", *(remedy.edits if remedy is not None else ())]
+        commands += [
+            f"New Load.site bus1={planned.sites[0].bus}.1.2.3 phases=3 kv=4.16 kW=3000 pf=0.95 model=1 vminpu=0.7",
+            "Set ControlMode=Static MaxControlIter=200",
+        ]
+        for command in commands:
+            engine.Text.Command(command)
+        engine.Solution.Solve()
+        assert engine.Solution.Converged()
+        engine.Circuit.SetActiveElement("Transformer.sub")
+        # The wye side: its amperes are those of the rated 115 kV side by the ratio.
+        amperes = np.abs(np.array(engine.CktElement.Currents()).view(complex))[4:7]
+        plain = float(amperes.max() / (engine.CktElement.NormalAmps() * 115.0 / 4.16))
+        assert heaviest.loading_pu == pytest.approx(plain, rel=0.01)
+        found.append((plain, heaviest.loading_pu))
+    assert [(plain > 1.0, ours > 1.0) for plain, ours in found] == [(True, True), (False, False), (False, False)]
