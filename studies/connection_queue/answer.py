@@ -131,7 +131,8 @@ def _answer(rows: Sequence[QueueRow], years: Sequence[QueueYearRow], remedies: S
     first = next((row for row in rows if row.decision == "refused"), None)
     if first is not None:
         words += f". The first refusal is {first.request}, {first.mw:g} MW at {first.bus}: {first.limit} at the level "
-        words += f"{first.limit_level:g} of own load" + (f" ({first.limit_where})" if first.limit_where else "")
+        words += f"{first.limit_level:g} of own load "
+        words += f"({'; '.join(part for part in (first.limit_where, first.scenario) if part)})"
     return words + "."
 
 

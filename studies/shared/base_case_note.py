@@ -38,7 +38,8 @@ def with_base_case_note(conclusion: Conclusion, question: Question, feeder: Feed
     # The taps that studies of a bundled feeder begin with are no state that it came to rest in.
     is_told = broken and (_is_settled(question) or feeder.initial_taps is None)
     words = (f"without any site, in the state that is studied: {broken}",) if is_told else ()
-    return replace(conclusion, answer=answer, warnings=(*words, *conclusion.warnings))
+    beside = (f"without any site {base.second}",) if base.second is not None else ()
+    return replace(conclusion, answer=answer, warnings=(*words, *beside, *conclusion.warnings))
 
 
 def _is_settled(question: Question) -> bool:
