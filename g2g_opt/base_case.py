@@ -206,7 +206,8 @@ def solve_base_case(
         circuit.solve()
     except PowerFlowError as error:
         if error.failure.kind is FailureKind.RESTLESS_CONTROLS:
-            return BaseCase(failure=f"without a site {told_what_moves(circuit, error.failure)}")
+            moving = told_what_moves(circuit, error.failure).detail
+            return BaseCase(failure=f"the circuit's own controls do not come to rest without a site {moving}".rstrip())
         return BaseCase(failure=f"the circuit itself has no solution: none in {circuit.iterations} iterations")
     phasors = circuit.node_voltages().copy()
     nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))

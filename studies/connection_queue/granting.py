@@ -197,7 +197,7 @@ class GrantedGrid:
 
 def _named(scenarios: Sequence[Scenario]) -> tuple[Scenario, ...]:
     """Scenarios that say in their names at which level of the circuit's own load they are."""
-    return tuple(replace(one, name=f"{one.name}, {one.own_load_share:g} of the own load") for one in scenarios)
+    return tuple(replace(one, name=f"{one.name}, own load at {one.own_load_share:g}") for one in scenarios)
 
 
 def held(site: Site) -> Site:
