@@ -81,6 +81,11 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
     )
     warnings = tuple(dict.fromkeys(row.note for row in gather_as(results, "network_notes", NoteRow)))
     answer, charts = _answer(summary, eps_chosen=question.eps is None), tuple(_charts(summary))
+    if question.redispatch_max is not None:
+        answer += (
+            f"\nCoordination may move a unit from its schedule without it by {percent_of(question.redispatch_max)} % "
+            "of its capacity at most: where savings end there, a wider band holds back more reserve and saves more."
+        )
     if ac := gather_as(results, "ac", AcRow):
         records, told = gather_as(results, "ac_records", AcRecordRow), "date alpha policy breaks loading_max outside_pu"
         broken = columns_of(AcRecordRow, told)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from g2g_opt.randomness import keyed_generator
-from solvers.policy_training.training import train_base_regression
+from solvers.policy_training.base_regression import train_base_regression
 from studies.coordination_policy.ac_check import Operated, check_ac
 from studies.coordination_policy.baselines import fit_baseline
 from studies.coordination_policy.peak_hour import (
@@ -83,7 +83,9 @@ def study_draw(
         for k in range(question.ties_of()):
             shape = (setting.network.n, 1 + case.features.shape[1])
             direction = keyed_generator(question.seed, "tie", draw, k).normal(size=shape)
-            trained["contextual", k + 1] = fit_contextual(question, knows, train, eps, margin, direction)
+            trained["contextual", k + 1] = fit_contextual(
+                question, knows, train, eps, margin, direction, contextual.begin
+            )
         for (name, tie), policy in trained.items():
             report(f"{name}{f', tie {tie}' if tie else ''}, eps {eps:g}: {policy.seconds:.1f} s")
             row = judge_policy(question, case, test, name, policy)
