@@ -93,7 +93,8 @@ def simulate(
     `engine="batch"` runs them in lockstep; what that engine does not model, and what it does not solve, is run on
     OpenDSS, with the reason in the outcome and the log. `engine="opendss"` runs them one after the other. With several
     `workers`, processes share the work (call it from a script's `if __name__ == "__main__":`). `progress(done, all)`
-    counts runs.
+    counts runs. `tolerance` is OpenDSS's: the largest change of a voltage (share of its base) between the last two
+    iterations.
 
     By the base rule "no-worse", or `with_base`, every scenario is also run without sites, once, and each outcome has
     that record beside its own; `bases` keeps those between calls.
@@ -229,9 +230,8 @@ def _run_part(job: _Job, tasks: Sequence[PlannedRun], tell: Callable[[float], No
         except UnsupportedByBatch as reason:
             alone += [(i, str(reason), reason.reason) for i in members]
             continue
-        # Where the batch engine finds no solution OpenDSS may: it is asked before anybody is told so.
-        failures = {i: run.failure for i, run in done.items() if run.failure is not None and run.failure.no_solution}
-        alone += [(i, _UNSOLVED, _reason(failure)) for i, failure in failures.items()]
+        failures = {i: run.failure for i, run in done.items() if run.failure is not None and run.failure.asks_opendss}
+        alone += [(i, _note(failure), _reason(failure)) for i, failure in failures.items()]
         found |= done
     for note in dict.fromkeys(note for _, note, _ in alone if note):
         level = logging.INFO if note == _UNSOLVED else logging.WARNING
@@ -244,9 +244,16 @@ def _run_part(job: _Job, tasks: Sequence[PlannedRun], tell: Callable[[float], No
 
 
 def _reason(failure: Failure) -> EngineReason:
-    """Of which kind the want of a solution is."""
+    """Of which kind what ended a run on the batch engine is."""
+    if failure.kind is FailureKind.PROTECTION_PICKS_UP:
+        return EngineReason.NOT_MODELLED
     is_rounding = failure.kind is FailureKind.ILL_CONDITIONED
     return EngineReason.ILL_CONDITIONED if is_rounding else EngineReason.NOT_SOLVED
+
+
+def _note(failure: Failure) -> str:
+    """What sends a run to OpenDSS, the same for all runs that it sends there."""
+    return _UNSOLVED if failure.no_solution else replace(failure, time_s=None).in_words()
 
 
 def _run_batch(

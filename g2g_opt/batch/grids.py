@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.modelled_controls import load_controls
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
-from g2g_opt.batch.own_controls import OwnControls, as_told, load_controls
+from g2g_opt.batch.own_controls import OwnControls, as_told
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unit_series import UnitSeries, unit_commands
@@ -170,9 +171,8 @@ class Grids:
         self._load_slots = np.array([slot for slot, one in enumerate(series) if one is not None], dtype=np.int64)
         self._load_kind = np.array([kinds[one] for one in series if one is not None], dtype=np.int64)
         self._load_shares = self.flow.load_share.reshape(self.flow.n_chunks, -1, WIDTH)
-        if self.own is not None and self.own.steers and any(s.own_sun_share is not None for s in self.setups):
-            raise UnsupportedByBatch("inverter controls act while the sun of an hourly profile moves")
-        self._units = UnitSeries(self._commands, self.network, [s.own_sun_share for s in self.setups])
+        steered = self.own.inverters.elements if self.own is not None else ()
+        self._units = UnitSeries(self._commands, self.network, [s.own_sun_share for s in self.setups], steered)
 
     # --- stepping
 
@@ -197,6 +197,8 @@ class Grids:
             n_shapes = len(self.network.load_shapes)
             self._load_shares[self._load_slots // WIDTH, :n_shapes, self._load_slots % WIDTH] = shares[self._load_kind]
         self._units.write(self.time_s(step), self._load_shares)
+        if self.own is not None and self.own.steers:
+            self.own.inverters.begin(self._units.panel_kw(self.time_s(step)), self._load_shares)
         if self.bank is not None:
             kw, kvar = self.bank.dispatch(self.time_s(step))
             power[self._storage_places[0]] = np.repeat(-1e3 * kw / 3.0, 3)
@@ -225,6 +227,8 @@ class Grids:
             self.taps[slot] = own.taps(slot)
         self._note_settings({slot: self._setting(slot) for slot in moved}, step)
         self.fail(restless, Failure(FailureKind.RESTLESS_CONTROLS, time_s=self.time_s(step)))
+        for slot, fuse in own.fuses.take_picked_up():
+            self.fail([slot], Failure(FailureKind.PROTECTION_PICKS_UP, f"fuse.{fuse}", self.time_s(step)))
 
     def _switch_off(self) -> None:
         """Take the power of scenarios that have failed."""
@@ -285,10 +289,7 @@ class Grids:
             return
         unsolved = [] if self.flow.solved.all() else np.flatnonzero(~self.flow.solved).tolist()
         for slot in unsolved:
-            kind, detail = (
-                FailureKind.NOT_CONVERGED,
-                "the load is beyond what the circuit can carry",
-            )
+            kind, detail = FailureKind.NOT_CONVERGED, "the load is beyond what the circuit can carry"
             if self.flow.ill_conditioned[slot]:
                 kind, detail = FailureKind.ILL_CONDITIONED, "the circuit has a solution there"
             self.fail([slot], Failure(kind, time_s=self.time_s(step), detail=detail))

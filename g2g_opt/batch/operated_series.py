@@ -18,9 +18,10 @@ from scipy.sparse import csr_matrix
 
 from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.modelled_controls import load_controls
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.operating_points import Unit, ports_of
-from g2g_opt.batch.own_controls import OwnControls, Standing, load_controls
+from g2g_opt.batch.own_controls import OwnControls, Standing
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.controls import RegControlSettings
@@ -100,6 +101,8 @@ class FeederOperation:
         self.reading = load_controls(commands, SETTLED_DT_S)
         if self.reading.inverters:
             raise UnsupportedByBatch("inverter controls act, whose state is not carried from hour to hour")
+        if self.reading.fuses:
+            raise UnsupportedByBatch(f"fuse.{self.reading.fuses[0].name} acts, whose state is not carried on")
         self.regulators = tuple(control.name for control in self.reading.regulators)
         self.step_pu = np.array([control.tap_step_pu for control in self.reading.regulators])
         self.place = setup.monitored_nodes(self.network.nodes)
