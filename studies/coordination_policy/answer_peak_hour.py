@@ -14,6 +14,7 @@ from studies.coordination_policy.rows import (
     AcRecordRow,
     AcRow,
     FeatureRow,
+    LinkRow,
     LostRow,
     MeanSavingRow,
     NoteRow,
@@ -21,6 +22,7 @@ from studies.coordination_policy.rows import (
     OutageRow,
     OutagesRow,
     SavingRow,
+    ShiftRow,
     TrainedPolicyRow,
 )
 from studies.coordination_policy.setting import ACCEPT_MW
@@ -74,6 +76,7 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
     tables: tuple[ResultTable, ...] = (
         table_of("savings", _SAVINGS, columns_of(MeanSavingRow), summary),
         table_of("features", "Features the contextual policy uses", columns, features),
+        *_moved(results),
     )
     texts = policy_files(gather_as(results, "policies", TrainedPolicyRow))
     lost = tuple(
@@ -116,6 +119,19 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
         answer = f"{answer}\n{_n_1_answer(n_1)}"
         warnings += (_N_1_LIMITS,)
     return AnswerParts(answer, tables, charts, (*failures, *lost), warnings, texts)
+
+
+def _moved(results: Sequence[TaskResult]) -> list[ResultTable]:
+    """Shifts by datacenter and by link, of the first draw of every setting."""
+    tables = []
+    for name, title, kind in (
+        ("shifts", "Work moved, by datacenter", ShiftRow),
+        ("links", "Work moved, by link", LinkRow),
+    ):
+        rows = [row for row in gather_as(results, name, kind) if row.draw == 0]
+        if rows:
+            tables.append(table_of(name, title, columns_of(kind), rows, folded=True))
+    return tables
 
 
 def _trained(row: SavingRow) -> str:

@@ -28,6 +28,7 @@ from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.rows import FeatureRow, LostRow, NoteRow, OfDraw, SavingRow, TrainedPolicyRow
 from studies.coordination_policy.selection import choose_eps, choose_margin
 from studies.coordination_policy.setting import draw_records, scale_of
+from studies.coordination_policy.shifts import moved_tables
 from studies.shared.task import Row
 from studies.shared.typed_rows import TypedRow, to_rows
 
@@ -112,6 +113,7 @@ def study_draw(
     ]
     tables: dict[str, Sequence[TypedRow]]
     tables = {"savings": savings, "features": features, "policies": policies, "lost": lost}
+    tables |= moved_tables(about, setting, {name: how.theta_mw[how.solved] for name, how in operated.items()})
     if case.network is not None:
         tables |= check_ac(about, case.network, test, operated, report, question.n_1)
         tables["network_notes"] = [NoteRow(note) for note in case.network.case.notes]
