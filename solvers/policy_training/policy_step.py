@@ -143,11 +143,12 @@ def _by_center(x: Floats, told: float, stiff: Floats) -> SumsSolve:
     systems[:, range(n_features), range(n_features)] += stiff * scale**2
     inverse = scale[:, :, None] * np.linalg.inv(systems) * scale[:, None, :]
     size = np.sqrt(np.einsum("cff->f", inverse))
-    sums_factor = cho_factor(inverse.sum(axis=0) / size[:, None] / size, lower=True, check_finite=False)
+    # Features of one direction leave rounding with the sign of a pivot: pivots are searched.
+    sums_factor = lu_factor(inverse.sum(axis=0) / size[:, None] / size, check_finite=False)
 
     def solve(right: Floats, sums: Floats) -> tuple[Floats, Floats]:
         free = _each(inverse, right)
-        price = cho_solve(sums_factor, (free.sum(axis=0) - sums) / size, check_finite=False) / size
+        price = lu_solve(sums_factor, (free.sum(axis=0) - sums) / size, check_finite=False) / size
         return free - inverse @ price, price
 
     return solve

@@ -48,6 +48,8 @@ _CONSTANT, _SMALLEST = 1e-7, 1e-6
 # Rows of latency are stated before there is an optimum: how near to it loads are looked at, by the gap, and the share
 # of all work by which a row is broken then.
 _ON_THE_WAY = ((1e-3, 1e-5), (1e-5, 2e-6))
+# Operations a second of dense and of sparse factorisations, seconds for a zone of a record, and for a step at all.
+_DENSE_PER_S, _SPARSE_PER_S, _ZONE_S, _STEP_S = 2e10, 2e8, 4e-6, 5e-3
 # What systems of all records together may take.
 MEMORY_MAX_BYTES = 2e9
 
@@ -152,11 +154,26 @@ def train_policy(
 def _newton(
     blocks: DispatchBlocks, system: DispatchSystem, network: DatacenterNetwork, base: Floats, terms: PolicyTerms
 ) -> TrainingNewton | None:
-    """The method by structure, unless it does not fit: what a line without reactance carries follows from no angle."""
-    if blocks.by_angles and system.lines.bars.any():
+    """The method by structure, unless it does not fit, or few records take less time without.
+
+    What a line without reactance carries follows from no angle.
+    """
+    if blocks.by_angles and (system.lines.bars.any() or _by_structure_s(terms, system) > _in_general_s(terms)):
         return None
     newton = TrainingNewton(blocks, system, network, base, terms)
     return newton if newton.memory_bytes <= MEMORY_MAX_BYTES else None
+
+
+def _by_structure_s(terms: PolicyTerms, system: DispatchSystem) -> float:
+    """About what a Newton step by structure takes on one core: the policy's dense system, and sparse ones of zones."""
+    q, n = len(terms.x), terms.n_entries // 2
+    return float((n**3 / 3.0 + q * n**2) / _DENSE_PER_S + _ZONE_S * q * system.n_zones + _STEP_S)
+
+
+def _in_general_s(terms: PolicyTerms) -> float:
+    """And by a sparse factorisation, which eliminates entries of the policy first and is left with loads of records."""
+    q, loads = len(terms.x), len(terms.x) * terms.size.shape[1]
+    return float((terms.n_entries * q**2 + loads**3 / 3.0) / _SPARSE_PER_S)
 
 
 def _places(blocks: DispatchBlocks, network: DatacenterNetwork, begin: TrainingBegin) -> Ints:

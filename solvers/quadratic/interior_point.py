@@ -153,7 +153,7 @@ def _solve(program: NewtonProgram, tolerance: float, begin: InteriorPoint | None
         targets = [side.slack * side.dual + ds * dz - centre for side, (ds, dz) in zip(sides, affine, strict=True)]
         move = step.towards(targets)
         reach = _longest(sides, move[2])
-        for _ in range(_CORRECTIONS_MAX):
+        for _ in range(_CORRECTIONS_MAX if miss > _NEAR else 0):
             if reach >= _LONG:
                 break
             targets = _corrected(sides, move[2], targets, min(1.0, reach + _LONGER), centre)

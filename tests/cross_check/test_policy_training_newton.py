@@ -15,6 +15,7 @@ from g2g_opt.transmission.system import SETTINGS, Settings
 from solvers.dispatch import blocks as dispatch_forms
 from solvers.dispatch.blocks import dispatch_blocks
 from solvers.policy_training import training as policy_training
+from solvers.policy_training.base_regression import train_base_regression
 from solvers.policy_training.batch_ldl import BatchLdl
 from solvers.policy_training.newton import TrainingNewton
 from solvers.policy_training.policy_step import PolicyStep, PolicyTerms
@@ -46,6 +47,7 @@ def awkward_case(seed: int) -> Case:
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "by angles":
         monkeypatch.setattr(dispatch_forms, "ZONES_BY_FACTORS", 0)
+        monkeypatch.setattr(policy_training, "_in_general_s", lambda terms: np.inf)
     return str(request.param)
 
 
@@ -114,6 +116,7 @@ def test_phase_shifters_and_free_lines_are_trained_by_angles(monkeypatch: pytest
     arguments = (case.system, case.load_mw, case.injected_mw, case.network(), case.features, case.eps)
     by_factors = train_policy(*arguments)
     monkeypatch.setattr(dispatch_forms, "ZONES_BY_FACTORS", 0)
+    monkeypatch.setattr(policy_training, "_in_general_s", lambda terms: np.inf)
     by_angles = train_policy(*arguments)
     assert by_factors.solver == by_angles.solver == BY_STRUCTURE
     assert by_angles.certified
@@ -246,3 +249,13 @@ def test_a_training_begins_where_another_of_other_ties_began() -> None:
     assert again.certified
     assert again.cost_usd == pytest.approx(cold.cost_usd, rel=1e-6)
     np.testing.assert_allclose(again.matrix, cold.matrix, atol=1e-2)
+
+
+def test_base_regression_on_shifts_of_nothing_moves_nothing() -> None:
+    """Features of few directions and nothing to be learnt: certified by structure, without a general solver."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 3)) @ rng.normal(size=(3, 12)) * 10.0 ** rng.uniform(0.0, 3.0, 12)
+    policy = train_base_regression(features, 1e-9 * rng.normal(size=(60, 6)), 10.0)
+    assert policy.solver == BY_STRUCTURE
+    assert policy.certified
+    assert np.abs(policy.shifts_mw(features)).max() <= 1e-2
