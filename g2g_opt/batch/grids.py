@@ -226,7 +226,8 @@ class Grids:
         for slot in moved:
             self.taps[slot] = own.taps(slot)
         self._note_settings({slot: self._setting(slot) for slot in moved}, step)
-        self.fail(restless, Failure(FailureKind.RESTLESS_CONTROLS, time_s=self.time_s(step)))
+        for slot in restless:
+            self.fail([slot], own.restless.failure(slot, self.time_s(step)))
         for slot, fuse in own.fuses.take_picked_up():
             self.fail([slot], Failure(FailureKind.PROTECTION_PICKS_UP, f"fuse.{fuse}", self.time_s(step)))
 
@@ -275,7 +276,7 @@ class Grids:
         return len(self._failed)
 
     def fail(self, slots: Iterable[int], reason: Failure) -> None:
-        """End scenarios: they keep their first reason and draw nothing from now on."""
+        """End scenarios: they keep their first reason, and draw nothing from now on."""
         for slot in list(slots):
             if self.failure[slot] is None:
                 self.failure[slot] = reason
