@@ -14,7 +14,6 @@ from studies.coordination_policy.rows import (
     AcRecordRow,
     AcRow,
     FeatureRow,
-    LinkRow,
     LostRow,
     MeanSavingRow,
     NoteRow,
@@ -22,6 +21,7 @@ from studies.coordination_policy.rows import (
     OutageRow,
     OutagesRow,
     SavingRow,
+    ShiftLinkRow,
     ShiftRow,
     TrainedPolicyRow,
 )
@@ -126,7 +126,7 @@ def _moved(results: Sequence[TaskResult]) -> list[ResultTable]:
     tables = []
     for name, title, kind in (
         ("shifts", "Work moved, by datacenter", ShiftRow),
-        ("links", "Work moved, by link", LinkRow),
+        ("links", "Work moved, by link", ShiftLinkRow),
     ):
         rows = [row for row in gather_as(results, name, kind) if row.draw == 0]
         if rows:

@@ -172,7 +172,7 @@ class ShiftRow(OfDraw):
 
 
 @dataclass(frozen=True)
-class LinkRow(OfDraw):
+class ShiftLinkRow(OfDraw):
     """Work that a way of operation moves between two datacenters, mean over the same records."""
 
     policy: Annotated[str, ShownAs("coordination")]

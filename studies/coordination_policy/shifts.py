@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 
 from solvers.highs import SparseProgram, solve_sparse_program
 from solvers.outcome import SolverError
-from studies.coordination_policy.rows import LinkRow, OfDraw, ShiftRow
+from studies.coordination_policy.rows import OfDraw, ShiftLinkRow, ShiftRow
 from studies.coordination_policy.setting import CoordinationSetting
 from studies.shared.typed_rows import TypedRow
 
@@ -32,7 +32,7 @@ def moved_tables(
     """Rows `about` a draw of loads (record, datacenter) by way of operation; ways without records have none."""
     names, base = setting.system.datacenters, setting.base_mw
     shifts: list[ShiftRow] = []
-    links: list[LinkRow] = []
+    links: list[ShiftLinkRow] = []
     apart = setting.system.latency[:, setting.system.datacenter_zone]
     for policy, theta in loads_mw.items():
         if policy == "none" or not len(theta):
@@ -54,7 +54,7 @@ def moved_tables(
         ]
         flow = least_flow(apart, mean)
         links += [
-            LinkRow(
+            ShiftLinkRow(
                 **vars(about),
                 policy=policy,
                 origin=names[one],

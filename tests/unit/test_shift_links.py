@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from studies.coordination_policy.rows import LinkRow, OfDraw, ShiftRow
+from studies.coordination_policy.rows import OfDraw, ShiftLinkRow, ShiftRow
 from studies.coordination_policy.setting import make_setting
 from studies.coordination_policy.shifts import least_flow, moved_tables
 
@@ -33,6 +33,6 @@ def test_means_are_of_records_and_what_is_not_moved_has_no_link() -> None:
     assert [first.least_mw, first.shift_mw, first.most_mw] == pytest.approx([10.0, 20.0, 30.0])
     assert first.shift_share == pytest.approx(2000.0 / setting.base_mw[0])
     names = setting.system.datacenters
-    told = [(row.origin, row.to, round(row.mean_mw, 6)) for row in links if isinstance(row, LinkRow)]
+    told = [(row.origin, row.to, round(row.mean_mw, 6)) for row in links if isinstance(row, ShiftLinkRow)]
     # Through a datacenter on the way or past it: what leaves the second comes to the first.
     assert told == [(names[1], names[0], 20.0)]
