@@ -17,7 +17,6 @@ from g2g_opt.batch.factorization import (
     eliminate_moving,
     solve_columns,
 )
-from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.load_law import (
     CI,
     EDGE_LOW,
@@ -33,6 +32,7 @@ from g2g_opt.batch.load_law import (
 from g2g_opt.batch.moving_elements import MovingElements, Setting, entry_values
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.reach_kernel import farthest
+from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.compiled.records import pack
 
 Floats = NDArray[np.float64]

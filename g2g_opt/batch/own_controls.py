@@ -18,7 +18,6 @@ from g2g_opt.batch import capacitor_kernel as cap
 from g2g_opt.batch import regulator_kernel as reg
 from g2g_opt.batch.control_queue import ControlClock
 from g2g_opt.batch.inverters import Inverters
-from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network, TappedWinding
 from g2g_opt.batch.power_flow import BatchPowerFlow
@@ -32,6 +31,7 @@ from g2g_opt.circuit.controls import (
 )
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, SETTLING_ROUNDS, Circuit
 from g2g_opt.circuit.parts import LinearElement
+from g2g_opt.compiled.lanes import WIDTH
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
