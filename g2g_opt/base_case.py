@@ -182,7 +182,7 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
 def solve_base_case(
     feeder: Feeder, load_level: float = 1.0, rating_basis: RatingBasis = "normal", *, settled: bool = False
 ) -> BaseCase:
-    """Solve a feeder without a site, its own load at a level of what its data have.
+    """Solve a feeder without a site, its own load at `load_level`, a share of what its data have.
 
     `settled` lets the circuit's own controls come to rest from the taps that studies begin with; else those are held.
     A power flow without a solution, or controls that come to no rest, are a `failure` in the result.

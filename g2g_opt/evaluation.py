@@ -25,7 +25,7 @@ def evaluate(
     trace_dir: Path = TRACE_DIR,
     tolerance: float = STUDY_TOLERANCE,
 ) -> Evaluation:
-    """Run `plan` in closed loop in every scenario and judge it; `engine` as in `simulate`.
+    """Run `plan` in closed loop in every scenario and judge it; `engine` and `tolerance` as in `simulate`.
 
     A power flow that does not converge or a load that is not served fails its scenario with the reason; the other
     scenarios are still run. Raises `InputError` if plan, feeder and scenario do not fit together.

@@ -93,7 +93,8 @@ def simulate(
     `engine="batch"` runs them in lockstep; what that engine does not model, and what it does not solve, is run on
     OpenDSS, with the reason in the outcome and the log. `engine="opendss"` runs them one after the other. With several
     `workers`, processes share the work (call it from a script's `if __name__ == "__main__":`). `progress(done, all)`
-    counts runs.
+    counts runs. `tolerance` is OpenDSS's: the largest change of a voltage (share of its base) between the last two
+    iterations.
 
     By the base rule "no-worse", or `with_base`, every scenario is also run without sites, once, and each outcome has
     that record beside its own; `bases` keeps those between calls.

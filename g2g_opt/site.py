@@ -95,8 +95,8 @@ def sized_site(
 ) -> Site:
     """A site of `n_servers` shared evenly between `models` (spec, batch size); full servers, whole replicas.
 
-    Servers that do not divide evenly go to the first models. Raises `InputError` if a model gets no replica; see
-    `smallest_n_servers`.
+    `power_factor` is a share, lagging. Servers that do not divide evenly go to the first models. Raises `InputError` if
+    a model gets no replica; see `smallest_n_servers`.
     """
     deployments = []
     for i, (spec, batch_size) in enumerate(models):

@@ -269,13 +269,14 @@ class Summary:
         return float(self.highest_pu.max()) if len(self.highest_pu) else np.nan
 
     def knows_times(self, v_min: float, v_max: float) -> bool:
-        """True if the time and the integral outside a band are known: at edges, or if nothing is outside."""
+        """True if time and integral outside `v_min` to `v_max` (pu) are known: both edges, or nothing is outside."""
         at_edges = place_of(self.edges.low_pu, v_min) is not None and place_of(self.edges.high_pu, v_max) is not None
         return at_edges or (self.lowest >= v_min and self.highest <= v_max)
 
     def voltage_stats(self, v_min: float, v_max: float) -> VoltageStats:
-        """Voltage metrics (equation 3.1) for a band that the voltages keep, or whose ends are both edges; else
-        `InputError`.
+        """Voltage metrics (equation 3.1) for a band from `v_min` to `v_max` (pu).
+
+        Raises `InputError` unless the voltages keep the band, or both ends are edges.
         """
         if self.lowest >= v_min and self.highest <= v_max:
             return VoltageStats(self.lowest, self.highest, 0.0, 0.0)
@@ -290,7 +291,10 @@ class Summary:
         )
 
     def node_times_s(self, v_min: float, v_max: float) -> tuple[Floats, Floats]:
-        """Times (s) of every node below and above a band (node,), either of which is kept or an edge (`InputError`)."""
+        """Times (s) of every node below `v_min` and above `v_max` (pu), each (node,).
+
+        Raises `InputError` for an end that is neither kept nor an edge.
+        """
         below = (
             self.steps_below[edge_of(self.edges.low_pu, v_min, "voltage")]
             if self.lowest < v_min
@@ -310,7 +314,7 @@ class Summary:
         return np.asarray(self.loading_steps_over[edge_of(self.edges.loading_pu, limit_pu, "loading")] * self.dt_s)
 
     def worst_voltage(self, v_min: float, v_max: float) -> WorstVoltage:
-        """The monitored voltage with the smallest margin to any band, over the whole run."""
+        """The monitored voltage with the smallest margin to a band from `v_min` to `v_max` (pu), over the whole run."""
         low, high = self.lowest_pu - v_min, v_max - self.highest_pu
         i, j = int(low.argmin()), int(high.argmin())
         under = low[i] <= high[j]

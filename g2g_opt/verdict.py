@@ -44,7 +44,8 @@ class Criterion(StrEnum):
 class LimitCheck:
     """One limit against what was simulated: `kept` or not, and where and when (s) it was closest.
 
-    `used` is the share of the limit that was used up (1: exactly at it), by which checks are ranked. `phase` is that of
+    `value` and `limit` are in the unit of the criterion (pu, s, pu s, %; loadings as shares of a rating). `used` is the
+    share of the limit that was used up (1: exactly at it), by which checks are ranked. `phase` is that of
     `where`; `detail` more words. `base_breaks`: the run without sites breaks this limit as well, so that no site of any
     size could keep it. For a failed run (criterion POWER_FLOW) the `failure` says it all.
     """

@@ -44,7 +44,7 @@ class Attached:
         own: OwnControls | None,
     ) -> None:
         self._flow, self._network, self._dt_s = flow, flow.network, dt_s
-        self._has_failed, self._n_failed = has_failed, n_failed
+        self._has_failed, self._n_failed, self._own = has_failed, n_failed, own
         sites = [(slot, k, a.tan_phi) for slot, s in enumerate(setups) for k, a in enumerate(s.attached.sites)]
         self.fleet_slot = np.array([slot for slot, _, _ in sites], dtype=np.int64)
         self.fleet_port = np.array([3 * k for _, k, _ in sites], dtype=np.int64)
@@ -105,9 +105,8 @@ class Attached:
         self._load_slots = np.array([slot for slot, one in enumerate(series) if one is not None], dtype=np.int64)
         self._load_kind = np.array([kinds[one] for one in series if one is not None], dtype=np.int64)
         self._load_shares = self._flow.load_share.reshape(self._flow.n_chunks, -1, WIDTH)
-        if own is not None and own.steers and any(s.own_sun_share is not None for s in setups):
-            raise UnsupportedByBatch("inverter controls act while the sun of an hourly profile moves")
-        self._units = UnitSeries(commands, self._network, [s.own_sun_share for s in setups])
+        steered = own.inverters.elements if own is not None else ()
+        self._units = UnitSeries(commands, self._network, [s.own_sun_share for s in setups], steered)
 
     def _powers(self, site_w: Floats) -> AttachedPowers:
         """The record of powers of sites, in the array `site_w` (fleet, 3), and of profiles."""
@@ -132,7 +131,8 @@ class Attached:
     @property
     def is_plain(self) -> bool:
         """Nothing but sites and profiles draws something else from step to step?"""
-        return not self._load_series and self.bank is None and not self._units.follows
+        steers = self._own is not None and self._own.steers
+        return not (self._load_series or self._units.follows or steers or self.bank is not None)
 
     def write(self, step: int, time_s: float, fleet_w: Floats) -> None:
         """Powers and shares of a step into the flow, the sites' as in `fleet_w` (fleet, 3), W."""
@@ -160,6 +160,8 @@ class Attached:
             n_shapes = len(self._network.load_shapes)
             self._load_shares[self._load_slots // WIDTH, :n_shapes, self._load_slots % WIDTH] = shares[self._load_kind]
         self._units.write(time_s, self._load_shares)
+        if self._own is not None and self._own.steers:
+            self._own.inverters.begin(self._units.panel_kw(time_s), self._load_shares)
         if self.bank is not None:
             kw, kvar = self.bank.dispatch(time_s)
             power[self._storage_places[0]] = np.repeat(-1e3 * kw / 3.0, 3)

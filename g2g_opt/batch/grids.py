@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.attached import Attached
 from g2g_opt.batch.checked_network import load_jacobian
+from g2g_opt.batch.modelled_controls import load_controls
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
-from g2g_opt.batch.own_controls import OwnControls, as_told, load_controls
+from g2g_opt.batch.own_controls import OwnControls, as_told
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unit_series import unit_commands

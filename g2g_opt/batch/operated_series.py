@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from g2g_opt.batch.checked_network import load_jacobian
+from g2g_opt.batch.modelled_controls import load_controls
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.operating_points import Unit, ports_of
-from g2g_opt.batch.own_controls import OwnControls, Standing, load_controls
+from g2g_opt.batch.own_controls import OwnControls, Standing
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.controls import RegControlSettings

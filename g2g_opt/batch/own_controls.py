@@ -1,4 +1,4 @@
-"""`OwnControls`: the circuit's own RegControls and CapControls in all scenarios of a batch, equal to OpenDSS in time.
+"""`OwnControls`: the circuit's own regulators, banks and inverters over a batch, equal to OpenDSS in time.
 
 Every solution goes through the rounds of OpenDSS's `Solve`: solve, let all controls look, do the actions that are due,
 and solve again until none was done. Within time (`ControlMode=Time`) those up to the present moment are due; without
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +21,8 @@ from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network, TappedWinding
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
-from g2g_opt.circuit.controls import (
-    CapControlSettings,
-    ControlReading,
-    RegControlSettings,
-    read_controls,
-    winding_pairs,
-)
-from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, SETTLING_ROUNDS, Circuit
+from g2g_opt.circuit.controls import CapControlSettings, ControlReading, RegControlSettings, winding_pairs
+from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, SETTLING_ROUNDS
 from g2g_opt.circuit.parts import LinearElement
 from g2g_opt.compiled.lanes import WIDTH
 
@@ -48,42 +41,6 @@ _CAP_KINDS = {
     "time": cap.TIME,
     "pf": cap.POWER_FACTOR,
 }
-
-
-@lru_cache(maxsize=16)
-def load_controls(commands: tuple[str, ...], dt_s: float) -> ControlReading:
-    """The controls of the circuit that these commands build, as they stand when a run with steps of `dt_s` begins.
-
-    Raises `UnsupportedByBatch` for a control that is not modelled.
-    """
-    reading = read_controls(Circuit(commands, regulator_control_dt_s=dt_s))
-    if reading.others:
-        raise UnsupportedByBatch(f"the circuit's own control {reading.others[0]} acts, which is not modelled")
-    movers: dict[tuple[str, int], str] = {}
-    for control in reading.regulators:
-        name, changer = f"RegControl {control.name}", (control.transformer, control.tap_winding)
-        if control.kind != "transformer":
-            raise UnsupportedByBatch(f"{name} moves an {control.kind}, whose control is not modelled")
-        if control.tap_step_pu <= 0.0:
-            raise UnsupportedByBatch(f"{name} moves a winding without a tap changer")
-        if changer in movers:
-            raise UnsupportedByBatch(f"{name} moves the same changer as {movers[changer]}")
-        if control.bus and control.pt_phase > 1:
-            raise UnsupportedByBatch(f"{name} looks at phase {control.pt_phase} of a remote bus")
-        movers[changer] = control.name
-    banks: dict[str, str] = {}
-    for bank in reading.capacitors:
-        name = f"CapControl {bank.name}"
-        if bank.kind == "other":
-            raise UnsupportedByBatch(f"{name} is of a type that is not modelled")
-        if bank.n_steps != 1:
-            raise UnsupportedByBatch(f"{name} switches a bank of {bank.n_steps} steps")
-        if bank.overrides_by_voltage and bank.override_bus:
-            raise UnsupportedByBatch(f"{name} looks at the voltage of bus {bank.override_bus}")
-        if bank.capacitor in banks:
-            raise UnsupportedByBatch(f"{name} switches the same bank as {banks[bank.capacitor]}")
-        banks[bank.capacitor] = bank.name
-    return reading
 
 
 def as_told(ratio: float) -> float:
@@ -150,7 +107,7 @@ class OwnControls:
         self._build_regulators(places, settings or [reading.regulators])
         self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind
         self._build_capacitors(places)
-        self._inverters = Inverters(reading.inverters, network, self._n, places.of)
+        self.inverters = Inverters(reading.inverters, network, self._n, places.of)
         self.sensed = tuple(places.nodes)
         state = np.zeros((len(self._regs), reg.QUEUE + _QUEUE_LENGTH, self._n))
         state[:, reg.QUEUE :] = state[:, reg.REVERSE_AT] = np.inf
@@ -283,11 +240,15 @@ class OwnControls:
         """Ratios (pu) of all regulators (regulator, scenario)."""
         return np.asarray(self._state[:, reg.TAP])
 
+    def banks_on(self, slot: int) -> dict[str, bool]:
+        """By capacitor under a control, whether it is switched on."""
+        is_on = (self._banks[:, cap.CLOSED, slot] > 0.0) & (self._banks[:, cap.IN_SERVICE, slot] > 0.0)
+        return {bank.capacitor: bool(on) for bank, on in zip(self._caps, is_on, strict=True)}
+
     def setting(self, slot: int) -> Setting:
         """Taps and banks of a scenario for the power flow."""
         taps = sorted((name, round(ratio, _RATIO_DECIMALS)) for name, ratio in self.taps(slot).items())
-        is_on = (self._banks[:, cap.CLOSED, slot] > 0.0) & (self._banks[:, cap.IN_SERVICE, slot] > 0.0)
-        by_bank = sorted((bank.capacitor, bool(on)) for bank, on in zip(self._caps, is_on, strict=True))
+        by_bank = sorted(self.banks_on(slot).items())
         compiled_off = self._network.banks_off
         switched_off = tuple(name for name, on in by_bank if not on and name not in compiled_off)
         switched_on = tuple(name for name, on in by_bank if on and name in compiled_off)
@@ -296,7 +257,7 @@ class OwnControls:
     @property
     def steers(self) -> bool:
         """True if inverters are among the controls."""
-        return len(self._inverters.pending) > 0
+        return len(self.inverters.pending) > 0
 
     def standing(self, slot: int) -> Standing:
         """Where a scenario's controls stand between two steps in which they settle."""
@@ -322,10 +283,15 @@ class OwnControls:
         if not self._is_settled:
             restless = self._act(flow, live, SETTLING_ROUNDS, at_once=True)
             self._is_settled = True
+            self.inverters.end()
+            if self.inverters.steer_watts:
+                self.inverters.begin(None, _by_lane(flow))
+                flow.solve_again(np.setdiff1d(live, restless))
         live = np.setdiff1d(live, restless)
         restless += self._act(flow, live, self._rounds, at_once=self._settles_each_step)
         if not self._settles_each_step:
             self._clock.advance(self._dt_s)
+            self.inverters.end()
         return restless
 
     def _act(self, flow: BatchPowerFlow, live: Ints, rounds: int, at_once: bool) -> list[int]:
@@ -334,11 +300,11 @@ class OwnControls:
         for number in range(rounds - 1):
             awake &= flow.solved
             if self.steers:
-                self._inverters.sample(flow.sensed_v, awake, is_first=number == 0)
+                self.inverters.sample(flow.sensed_v, awake, is_first=number == 0)
             acted, moved = self._round(flow.sensed_v, awake, at_once)
             steered = np.zeros(self._n, dtype=np.bool_)
             if self.steers:
-                steered = self._inverters.act(awake, flow.load_share.reshape(flow.n_chunks, -1, WIDTH))
+                steered = self.inverters.act(awake, _by_lane(flow))
             awake = acted | steered
             if not awake.any():
                 return []
@@ -366,13 +332,18 @@ class OwnControls:
             reg.next_actions(self._banks, cap.ACTION_AT, until)
             until[np.isinf(until)] = -np.inf
             # What inverters do is due at once, and so nearer than anything that waits.
-            until[self._inverters.pending.any(axis=0)] = self._clock.now_s
+            until[self.inverters.pending.any(axis=0)] = self._clock.now_s
         acted, moved = np.zeros(self._n, dtype=np.bool_), np.zeros(self._n, dtype=np.bool_)
         reg.move_regulators(
             settings, self._kind, tables[0], self._state, awake, until, at_once, hour, second, acted, moved
         )
         cap.switch_capacitors(self._banks, awake, until, hour, second, acted, moved)
         return acted, moved
+
+
+def _by_lane(flow: BatchPowerFlow) -> Floats:
+    """Shares of loads and units (chunk, place, lane)."""
+    return flow.load_share.reshape(flow.n_chunks, -1, WIDTH)
 
 
 def _reg_settings(control: RegControlSettings) -> Floats:

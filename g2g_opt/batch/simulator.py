@@ -51,6 +51,9 @@ class SiteTrace:
 class Trace:
     """One scenario at every step: `voltage_pu` (step, node) of all `nodes`, tap ratios (step, regulator), sites by
     name, and `storage_kw`, `storage_kvar` (step, storage), injection positive.
+
+    Of the circuit's own controls, where they act: which of the `banks` are on (step, bank), and what the `inverters`
+    (kind.name) are set to feed in (step, inverter, 2), kW and kvar.
     """
 
     time_s: Floats
@@ -61,6 +64,10 @@ class Trace:
     sites: dict[str, SiteTrace]
     storage_kw: Floats
     storage_kvar: Floats
+    banks: tuple[str, ...]
+    banks_on: NDArray[np.bool_]
+    inverters: tuple[str, ...]
+    inverter_kva: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,6 +276,9 @@ class _Batch:
             "taps": list(grids.taps[slot].values()),
         }
         of_slot, bank = grids.attached.storages_of(slot), grids.attached.bank
+        if grids.own is not None:
+            row["banks"] = grids.own.banks_on(slot)
+            row["inverters"] = grids.own.inverters.fed_in(slot)
         row["storage"] = (bank.power_kw[of_slot], bank.power_kvar[of_slot]) if bank else ((), ())
         for fleet in fleets.of_scenario[slot]:
             rows = slice(fleets.first_row[fleet], fleets.first_row[fleet + 1])
@@ -299,4 +309,11 @@ class _Batch:
             sites,
             np.array([kw for kw, _ in storage]),
             np.array([kvar for _, kvar in storage]),
+            *_by_name(kept.get("banks", ()), np.bool_),
+            *_by_name(kept.get("inverters", ()), np.float64),
         )
+
+
+def _by_name(rows: Sequence[dict[str, Any]], kind: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
+    """Names, and values by step and name."""
+    return tuple(rows[0]) if rows else (), np.array([list(row.values()) for row in rows], dtype=kind)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.inverters import panel_series_kw
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.grid.setup import GridSetup
@@ -46,12 +47,23 @@ def _idling(commands: tuple[str, ...]) -> tuple[str, ...]:
 class UnitSeries:
     """Shares of what units do as compiled, over time: of irradiance for PV systems, of their power for generators.
 
-    What an inverter makes of an irradiance (efficiency, cut-in, limits) is asked of OpenDSS. Raises
-    `UnsupportedByBatch` for one whose reactive power appears with the sun.
+    What an inverter makes of an irradiance (efficiency, cut-in, limits) is asked of OpenDSS. Of those that a control
+    steers (`steered`) only what their panels give is told. Raises `UnsupportedByBatch` for one whose reactive power
+    appears with the sun, and for a steered one that is on or off by what it was before.
     """
 
-    def __init__(self, commands: tuple[str, ...], network: Network, shares: Sequence[UnitShares | None]) -> None:
+    def __init__(
+        self,
+        commands: tuple[str, ...],
+        network: Network,
+        shares: Sequence[UnitShares | None],
+        steered: Sequence[str] = (),
+    ) -> None:
         self._first = len(network.load_shapes)
+        columns = [k for k, share in enumerate(network.unit_shares) if share.element not in steered]
+        self._columns, self._n_slots = np.array(columns, dtype=np.int64), len(shares)
+        # By kind and steered inverter: the sun it follows, and what its panels give at each of the sun's values.
+        self._panels: list[list[tuple[HeldSeries, Floats, Floats]]] = []
         kinds = list(dict.fromkeys(one for one in shares if one is not None))
         self._slots = np.array([slot for slot, one in enumerate(shares) if one is not None], dtype=np.int64)
         self._kind = np.array([kinds.index(one) for one in shares if one is not None], dtype=np.int64)
@@ -63,7 +75,8 @@ class UnitSeries:
         for one in kinds:
             own = dict(one.by_element)
             of_kind: list[tuple[HeldSeries, Floats, Floats] | None] = []
-            for share in network.unit_shares:
+            self._panels.append([_panel(commands, element, own.get(element, one.sun)) for element in steered])
+            for share in (network.unit_shares[k] for k in columns):
                 series = own.get(share.element, one.sun if share.element.startswith("pvsystem.") else None)
                 if series is None:
                     of_kind.append(None)
@@ -85,7 +98,35 @@ class UnitSeries:
         if not len(self._slots):
             return
         now = np.array([[_at(one, time_s) for one in of_kind] for of_kind in self._series])
-        shares[self._slots // WIDTH, self._first :, self._slots % WIDTH] = now[self._kind]
+        chunk, lane = self._slots // WIDTH, self._slots % WIDTH
+        shares[chunk[:, None], self._first + self._columns, lane[:, None]] = now[self._kind]
+
+    def panel_kw(self, time_s: float) -> Floats | None:
+        """What the panels of steered inverters give at a time (inverter, scenario), NaN where no sun moves; None where
+        none does anywhere.
+        """
+        if not len(self._slots) or not self._panels[0]:
+            return None
+        now = np.array([[_at(one, time_s) for one in of_kind] for of_kind in self._panels])
+        found = np.full((now.shape[1], self._n_slots), np.nan)
+        found[:, self._slots] = now[self._kind].T
+        return found
+
+
+def _panel(commands: tuple[str, ...], element: str, series: HeldSeries) -> tuple[HeldSeries, Floats, Floats]:
+    values = np.unique(series.values)
+    return series, values, _panel_answers(commands, element, tuple(values.tolist()))
+
+
+@lru_cache(maxsize=64)
+def _panel_answers(commands: tuple[str, ...], element: str, values: tuple[float, ...]) -> Floats:
+    """What a PV system's panels give (kW) at shares of its irradiance."""
+    circuit = Circuit(commands)
+    circuit.finish()
+    cut_in, cut_out, stated = (float(circuit.command(f"? {element}.{p}")) for p in ("%cutin", "%cutout", "irradiance"))
+    if cut_in != cut_out:
+        raise UnsupportedByBatch(f"{element} is steered, and on or off by what it was before (%cutin, %cutout)")
+    return panel_series_kw(circuit, element, [stated * share for share in values])
 
 
 def _at(one: tuple[HeldSeries, Floats, Floats] | None, time_s: float) -> float:

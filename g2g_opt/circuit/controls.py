@@ -158,7 +158,7 @@ def read_controls(circuit: Circuit) -> ControlReading:
     return ControlReading(
         tuple(_reg_control(circuit, name) for kind, name in names if kind == "regcontrol"),
         tuple(_cap_control(circuit, name) for kind, name in names if kind == "capcontrol"),
-        read_inverters(circuit, measured=True),
+        read_inverters(circuit),
         tuple(f"{kind}.{name}" for kind, name in names if kind in _OTHER_CONTROLS),
         int(circuit.command("Get maxcontroliter")),
     )

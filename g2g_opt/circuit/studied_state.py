@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.inverters import is_without_mode, read_inverters
 from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
 from g2g_opt.circuit.own_units import units_in_words
 from g2g_opt.circuit.studied_growth import grown_loads
@@ -102,9 +103,12 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
                 reason = f"not within {SETTLING_ROUNDS} rounds of actions"
         if at_rest:
             switching = _switching(circuit, controls)
+            # Vars that follow watts would follow them no more if they were set.
+            inverters = read_inverters(circuit)
+            following = {one.element for one in inverters if one.volt_watt is not None and one.volt_var is None}
             for element, after in _positions(circuit).items():
                 for name, value in after.items():
-                    if value != before[element][name]:
+                    if value != before[element][name] and not (name == "kvar" and element in following):
                         was = before[element][name]
                         settled += _restore(element, name, was, value)
                         by = switching.get(element, "") if name == _OPEN else ""
@@ -114,7 +118,23 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
             words.append(f"the circuit's controls did not come to rest without a site ({reason}): nothing was moved")
     if moved:
         words.append("its controls were settled once without a site and moved: " + "; ".join(moved))
-    return StudiedState(tuple(settled), (*words, *units_in_words(circuit), *held_words(controls)))
+    return StudiedState(tuple(settled), (*words, *units_in_words(circuit), *_inverter_words(circuit, controls)))
+
+
+def _inverter_words(circuit: Circuit, controls: dict[str, list[str]]) -> list[str]:
+    """`held_words`, and which inverter controls do nothing, and whose watts are not held."""
+    idle = [name for name in controls.get("invcontrol", []) if is_without_mode(circuit, name)]
+    acting = {kind: [name for name in names if name not in idle] for kind, names in controls.items()}
+    words = held_words({kind: names for kind, names in acting.items() if names})
+    if idle:
+        words.append(f"OpenDSS lets InvControls without a mode do nothing: {listed(idle, 6)} (state mode or combimode)")
+    curtailed = [own.element for own in read_inverters(circuit) if own.volt_watt is not None]
+    if curtailed:
+        words.append(
+            f"where taps are fixed, {listed(curtailed, 6)} give{'s' if len(curtailed) == 1 else ''} all that the sun "
+            "gives: what a volt-watt curve takes back is not held"
+        )
+    return words
 
 
 def _switching(circuit: Circuit, controls: dict[str, list[str]]) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""Volt-var InvControls of the circuit on the batch engine against OpenDSS in time mode, step by step.
+"""InvControls of the circuit: what is modelled in lockstep, what is named, and what is said of them.
 
-On the random circuits of `controlled_circuits`, beside their regulators and capacitor banks.
+How they act step by step is compared in `test_controls_in_time.py`.
 """
 
 from __future__ import annotations
@@ -9,65 +9,112 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from controlled_circuits import circuit_text, random_loop
-from engine_pair import compare, run_single
+from controlled_circuits import random_loop, sunny_feeder
+from engine_pair import differences
 
+from g2g_opt.batch.inverter_rules import adapted_share_of_vars, adapted_share_of_watts
 from g2g_opt.batch.simulator import run_batch
 from g2g_opt.batch.unsupported import UnsupportedByBatch
-from g2g_opt.feeder import Feeder
+from g2g_opt.circuit.studied_state import studied_state
+from g2g_opt.held_series import HeldSeries
 
-Rng = np.random.Generator
-# Random circuits whose controls come to rest with the first draw.
-SEEDS = (0, 1, 2, 3, 4, 5, 7, 8)
-
-
-def inverters(rng: Rng, way: str) -> str:
-    """One to three PV systems of one or three phases under one or two InvControls that go `way` of the distance."""
-    lines, names = [], []
-    for k in range(int(rng.integers(1, 4))):
-        bus, three = rng.choice(["mid", "far"]), rng.random() < 0.6
-        kva = rng.uniform(300, 1500) if three else rng.uniform(50, 300)
-        place = f"{bus} phases=3 kv=11" if three else f"{bus}.{rng.integers(1, 4)} phases=1 kv=6.35"
-        lines.append(
-            f"New PVSystem.pv{k} bus1={place} kva={kva:.2f} pmpp={kva * rng.uniform(0.8, 1.2):.2f} irradiance="
-            f"{rng.uniform(0.3, 1.0):.3f} pf={rng.choice([1.0, 0.95, -0.97])} wattpriority={rng.choice(['yes', 'no'])}"
-            + (f" kvarmax={0.5 * kva:.2f} kvarmaxabs={0.4 * kva:.2f}" if rng.random() < 0.4 else "")
-        )
-        names.append(f"PVSystem.pv{k}")
-    lines += [
-        f"New XYCurve.vv{k} npts=6 xarray=[0.5 {0.93 + 0.02 * rng.random():.4f} {0.97 + 0.02 * rng.random():.4f} "
-        f"{1.0 + 0.01 * rng.random():.4f} {1.04 + 0.02 * rng.random():.4f} 1.5] yarray=[{rng.uniform(0.4, 1):.3f} "
-        f"{rng.uniform(0.4, 1):.3f} 0 {rng.choice([0.0, -0.1])} -{rng.uniform(0.4, 1):.3f} -1]"
-        for k in range(2)
-    ]
-    parts = [names] if len(names) == 1 or rng.random() < 0.5 else [names[:1], names[1:]]
-    for k, part in enumerate(parts):
-        lines.append(
-            f"New InvControl.ic{k} derlist=[{' '.join(part)}] mode=voltvar vvc_curve1=vv{k} {way} "
-            f"refreactivepower={rng.choice(['varaval', 'varmax'])} monvoltagecalc={rng.choice(['avg', 'max', 'min'])} "
-            f"varchangetolerance={rng.choice([0.025, 0.005])} voltagechangetolerance={rng.choice([0.0001, 0.001])}"
-        )
-    return "\n".join(lines)
+CIRCUIT = """Clear
+New Circuit.demo basekv=12.47 pu=1.06 bus1=s mvasc3=300
+New Line.l bus1=s bus2=b length=2 units=km r1=0.3 x1=0.3 r0=0.3 x0=0.3 normamps=400
+New Load.d bus1=b phases=3 kv=12.47 kw=400 pf=0.95
+New PVSystem.p bus1=b phases=3 kv=12.47 kva=1200 pmpp=1000 irradiance=0.9 {vars}
+New XYCurve.vv npts=6 xarray=[0.5 0.92 0.98 1.02 1.08 1.5] yarray=[1 1 0 0 -1 -1]
+New XYCurve.vw npts=4 xarray=[0.5 1.0 1.1 1.5] yarray=[1 1 0.2 0.2]
+New InvControl.i derlist=[PVSystem.p] vvc_curve1=vv voltwatt_curve=vw {mode}
+Set VoltageBases=[12.47]
+CalcVoltageBases
+"""
 
 
-def feeder_of(folder: Path, seed: int, way: str) -> Feeder:
-    text = circuit_text(np.random.default_rng([seed, 0]))
-    path = folder / f"sunny{seed}.dss"
-    own = inverters(np.random.default_rng([seed, 2]), way)
-    path.write_text(text.replace("Set VoltageBases", f"{own}\nSet VoltageBases"), encoding="utf-8")
-    return Feeder.from_dss(path)
+def inverter_circuit(mode: str, inverter: str = "pf=1") -> list[str]:
+    return CIRCUIT.format(mode=mode, vars=inverter).splitlines()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_inverters_do_what_opendss_makes_them_do(seed: int, tmp_path: Path) -> None:
-    feeder = feeder_of(tmp_path, seed, f"deltaq_factor={0.2 + 0.1 * (seed % 6):.1f}")
-    (run,) = run_batch([random_loop(feeder, seed)], trace=[0])
-    single = run_single(random_loop(feeder, seed))
-    assert (single.failure, run.failure) == (None, None)
-    compare(single, run)
+# --- shares of a way that adapt
 
 
-def test_what_is_not_modelled_of_inverters_is_named(tmp_path: Path) -> None:
-    feeder = feeder_of(tmp_path, 1, "hysteresis_offset=-0.02")
-    with pytest.raises(UnsupportedByBatch, match="InvControl ic0 has a hysteresis"):
+def test_a_share_of_a_fifth_still_shrinks() -> None:
+    """OpenDSS compares a share with a fifth that has more digits than the share has."""
+    np.testing.assert_array_equal(adapted_share_of_vars(np.array([0.2]), np.array([1.0]), np.array([1.0])), [0.1])
+    np.testing.assert_array_equal(adapted_share_of_watts(np.array([0.1]), np.array([0.85]), np.array([1.0])), [0.05])
+
+
+def test_shares_are_rounded_once() -> None:
+    """0.25 less a twentieth of sixty-four bits is the double nearest to a fifth."""
+    seen = adapted_share_of_vars(np.array([0.25, 0.3, 0.15]), np.array([0.7, 0.7, 0.1]), np.ones(3))
+    np.testing.assert_array_equal(seen, [0.2, 0.25, 0.25])
+
+
+def test_the_first_move_changes_no_share() -> None:
+    assert adapted_share_of_vars(np.array([0.5]), np.array([1.0]), np.array([-1.0])).tolist() == [0.5]
+
+
+# --- what is not modelled
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        (
+            "mode=voltvar hysteresis_offset=-0.02",
+            "InvControl i has a hysteresis, whose way at rest hangs on the rounding",
+        ),
+        ("mode=drc", "InvControl i is of mode dynamicreaccurr"),
+        ("mode=wattpf", "InvControl i is of mode wattpf"),
+        ("mode=voltvar rateofchangemode=lpf", "InvControl i limits the rate of change"),
+        ("mode=voltvar combimode=vv_vw", "has both a mode .voltvar. and a combined one .vv_vw."),
+    ],
+)
+def test_what_is_not_modelled_of_inverters_is_named(mode: str, words: str, tmp_path: Path) -> None:
+    feeder = sunny_feeder(tmp_path, 1, "", [mode])
+    with pytest.raises(UnsupportedByBatch, match=words.replace("InvControl i ", "InvControl ic0 ")):
         run_batch([random_loop(feeder, 1)])
+
+
+# --- alone, and in a batch
+
+
+def test_inverters_under_another_sun_in_the_next_lane_change_nothing(tmp_path: Path) -> None:
+    feeder = sunny_feeder(tmp_path, 3, "deltaq_factor=0.4 deltap_factor=0.6", ["combimode=vv_vw"])
+    suns = (None, HeldSeries((1.0, 0.3, 0.9), 7.0), HeldSeries((0.1, 1.0), 5.0))
+    together = run_batch([random_loop(feeder, 3, 20, sun) for sun in suns], trace=range(3))
+    kept = [run.trace for run in together]
+    for sun, trace in zip(suns, kept, strict=True):
+        (alone,) = run_batch([random_loop(feeder, 3, 20, sun)], trace=[0])
+        assert alone.trace is not None
+        assert trace is not None
+        assert differences(alone.trace, trace) == []
+    assert kept[0] is not None
+    assert kept[1] is not None
+    assert np.abs(kept[0].inverter_kva - kept[1].inverter_kva).max() > 10.0
+
+
+# --- what is said of them
+
+
+def test_a_control_without_a_mode_does_nothing_and_that_is_said() -> None:
+    state = studied_state(inverter_circuit(""))
+    assert any("lets InvControls without a mode do nothing: i" in line for line in state.words)
+    assert not any("invcontrol act" in line for line in state.words)
+    assert not any("kvar" in command for command in state.commands)
+
+
+def test_a_control_without_a_mode_keeps_no_run_off_the_engine(tmp_path: Path) -> None:
+    feeder = sunny_feeder(tmp_path, 1, "", [""])
+    (run,) = run_batch([random_loop(feeder, 1, 3)], trace=[0])
+    assert run.failure is None
+    assert run.trace is not None
+    assert run.trace.inverters == ()
+
+
+def test_watts_that_a_curve_takes_back_are_not_held_and_that_is_said() -> None:
+    state = studied_state(inverter_circuit("mode=voltwatt", "pf=0.95"))
+    assert any("pvsystem.p gives all that the sun gives" in line for line in state.words)
+    # Its vars follow its watts, and still do so afterwards.
+    assert not any("kvar" in command for command in state.commands)
+    assert any("kvar=" in command for command in studied_state(inverter_circuit("mode=voltvar")).commands)

@@ -1,7 +1,7 @@
 """The circuit's own controls on the batch engine against OpenDSS in time mode, step by step.
 
 Random circuits whose RegControls and CapControls are set in every way that is modelled, random plans on the bundled
-feeders, and what happens before the first step. `tests/nightly/own_controls.py` counts many more.
+feeders, and what happens before the first step. `benchmarks/own_controls.py` counts many more.
 """
 
 from __future__ import annotations

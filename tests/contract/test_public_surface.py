@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +38,13 @@ PARAMETERS = {
     "PVUnit": "bus size_kw output_max_kw",
     "Evaluation": "plan outcomes",
 }
+# How the name of a figure ends if it says its unit; others are described in the docstring.
+# fmt: off
+UNITS = {
+    "a", "fraction", "gpus", "h", "hz", "kv", "kva", "kvar", "kw", "kwh", "ms", "mw", "mwh", "pu", "s", "scale",
+    "share", "tps", "usd", "v", "w",
+}
+# fmt: on
 MOVED = {"g2g_opt.simulate": "g2g_opt.simulation", "g2g_opt.evaluate": "g2g_opt.evaluation"}
 
 
@@ -123,3 +132,39 @@ def test_nobody_of_ours_uses_a_moved_name() -> None:
             text = path.read_text(encoding="utf-8")
             users += [f"{path.relative_to(ROOT)}: {old}" for old in MOVED if f"from {old} import" in text]
     assert users == []
+
+
+def says_its_unit(name: str, docstring: str) -> bool:
+    """Whether a figure's name ends in a unit or says what it is per, or else the docstring speaks of it."""
+    by_name = name.rpartition("_")[2] in UNITS or "_per_" in name
+    return by_name or re.search(rf"\b{name}\b", docstring) is not None
+
+
+def figures(found: object) -> list[tuple[str, str]]:
+    """Every figure that a script gives to a public name or reads of it, with the docstring that would speak of it."""
+    doc = inspect.getdoc(found) or ""
+    parts: list[tuple[str, str]] = []
+    if inspect.isclass(found):
+        own = [base for base in found.__mro__ if base.__module__.startswith("g2g_opt")]
+        fields = [pair for base in own for pair in inspect.get_annotations(base).items()]
+        parts += [(name, doc) for name, kind in fields if "float" in str(kind).lower() and not name.startswith("_")]
+        callables = [m for name, m in inspect.getmembers(found, inspect.isfunction) if not name.startswith("_")]
+    else:
+        callables = [found] if inspect.isfunction(found) else []
+    for function in callables:
+        for parameter in inspect.signature(function).parameters.values():
+            if "float" in str(parameter.annotation).lower():
+                parts.append((parameter.name, doc + (inspect.getdoc(function) or "")))
+    return parts
+
+
+@pytest.mark.parametrize("name", SURFACE)
+def test_every_figure_says_its_unit_or_what_it_is(name: str) -> None:
+    assert [figure for figure, doc in figures(getattr(g2g_opt, name)) if not says_its_unit(figure, doc)] == []
+
+
+def test_a_figure_without_a_unit_is_noticed() -> None:
+    def grow(size_kw: float, by: float) -> None:
+        """Grows a plant to `size_kw`."""
+
+    assert [name for name, doc in figures(grow) if not says_its_unit(name, doc)] == ["by"]

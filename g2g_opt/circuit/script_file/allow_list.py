@@ -42,7 +42,14 @@ LEFT_OUT = frozenset(
     }
 )  # fmt: skip
 
-# Of these, the ones that make what they ask about the object that `MORE` goes on with.
+# Write, show or draw what was solved: left out too, never told to OpenDSS. Published circuits end with them.
+REPORTS = frozenset(
+    {
+        "_showcontrolqueue", "closedi", "comparecases", "di_plot", "dump", "export", "exportoverloads",
+        "exportvviolations", "plot", "save", "show", "visualize", "yearlycurves",
+    }
+)  # fmt: skip
+# Of those left out, the ones that make what they ask about the object that `MORE` goes on with.
 ASKS = frozenset({"?"})
 
 OPTIONS_OF_CLASSES = frozenset({"class", "type"})
@@ -72,8 +79,8 @@ OPTIONS_LEFT_OUT = frozenset(
         "transmarkersize", "processtime", "steptime", "totaltime",
     }
 )  # fmt: skip
-# Would write reports while it solves: left out where a file switches them off, else refused.
-OPTIONS_OFF = frozenset(
+# Would write reports while it solves.
+OPTIONS_OF_REPORTS = frozenset(
     {"demandinterval", "diverbose", "log", "overloadreport", "querylog", "recorder", "voltexceptionreport"}
 )
 

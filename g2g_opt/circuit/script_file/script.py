@@ -28,6 +28,7 @@ _LINE_ENDS = re.compile(r"\r\n|\n|\r")
 # Without an equals sign no variable names a file of an array.
 _VARIABLE_VALUE = re.compile(r"[\w.+\-*/^ \t,|%:\\]*")
 _TRACES = "its traces and reports are not written"
+_REPORTS = "reports and drawings of OpenDSS are not made"
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,10 @@ class _Reader:
                 # OpenDSS goes on with what was asked about.
                 self._kind = ""
             self._leave_out(verb)
+        elif verb in allowed.REPORTS:
+            # What it reports on may be what OpenDSS goes on with.
+            self._kind = ""
+            self._leave_out(f"{verb}; {_REPORTS}")
         else:
             raise ScriptError(f"the command {verb!r} does not describe or solve a network; {_CONSENT}")
 
@@ -329,10 +334,10 @@ class _Reader:
             name = allowed.find_word(parameter.name, allowed.words().options)
             if name is None:
                 raise ScriptError(f"{verb} has no option {parameter.name!r}")
-            off = parameter.value.lower() in allowed.OFF
-            if name in allowed.OPTIONS_LEFT_OUT or (name in allowed.OPTIONS_OFF and off):
-                if not off:
-                    self._leave_out(f"{verb} {name}={parameter.value}; {_TRACES}")
+            if name in allowed.OPTIONS_LEFT_OUT | allowed.OPTIONS_OF_REPORTS:
+                if parameter.value.lower() not in allowed.OFF:
+                    why = _REPORTS if name in allowed.OPTIONS_OF_REPORTS else _TRACES
+                    self._leave_out(f"{verb} {name}={parameter.value}; {why}")
             elif name in allowed.OPTIONS_PASSED:
                 passed.append(self._with_array_file(Parameter(name, parameter.value, parameter.quote)))
             else:

@@ -1,0 +1,45 @@
+"""Which of a circuit's own controls act in lockstep: `load_controls` reads them or names one that is not modelled."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.controls import ControlReading, read_controls
+from g2g_opt.circuit.opendss_circuit import Circuit
+
+
+@lru_cache(maxsize=16)
+def load_controls(commands: tuple[str, ...], dt_s: float) -> ControlReading:
+    """The controls of the circuit that these commands build, as they stand when a run with steps of `dt_s` begins.
+
+    Raises `UnsupportedByBatch` for a control that is not modelled.
+    """
+    reading = read_controls(Circuit(commands, regulator_control_dt_s=dt_s))
+    if reading.others:
+        raise UnsupportedByBatch(f"the circuit's own control {reading.others[0]} acts, which is not modelled")
+    movers: dict[tuple[str, int], str] = {}
+    for control in reading.regulators:
+        name, changer = f"RegControl {control.name}", (control.transformer, control.tap_winding)
+        if control.kind != "transformer":
+            raise UnsupportedByBatch(f"{name} moves an {control.kind}, whose control is not modelled")
+        if control.tap_step_pu <= 0.0:
+            raise UnsupportedByBatch(f"{name} moves a winding without a tap changer")
+        if changer in movers:
+            raise UnsupportedByBatch(f"{name} moves the same changer as {movers[changer]}")
+        if control.bus and control.pt_phase > 1:
+            raise UnsupportedByBatch(f"{name} looks at phase {control.pt_phase} of a remote bus")
+        movers[changer] = control.name
+    banks: dict[str, str] = {}
+    for bank in reading.capacitors:
+        name = f"CapControl {bank.name}"
+        if bank.kind == "other":
+            raise UnsupportedByBatch(f"{name} is of a type that is not modelled")
+        if bank.n_steps != 1:
+            raise UnsupportedByBatch(f"{name} switches a bank of {bank.n_steps} steps")
+        if bank.overrides_by_voltage and bank.override_bus:
+            raise UnsupportedByBatch(f"{name} looks at the voltage of bus {bank.override_bus}")
+        if bank.capacitor in banks:
+            raise UnsupportedByBatch(f"{name} switches the same bank as {banks[bank.capacitor]}")
+        banks[bank.capacitor] = bank.name
+    return reading
