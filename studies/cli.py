@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.errors import G2GError
@@ -149,8 +149,34 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+class _Once(argparse.Action):
+    """Keeps a value, of which there is one: given again, by whichever of its names, it is refused and not the last of
+    several in silence. Whatever is a list says so and adds to it.
+    """
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        given: set[str] = parser.given  # type: ignore[attr-defined]
+        if self.dest in given:
+            takes = "give its values at once, separated by commas" if self.nargs == "+" else "it takes one value"
+            raise argparse.ArgumentError(self, f"given more than once; {takes}")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 class _Parser(argparse.ArgumentParser):
     """A wrong word is answered in a sentence; what else could have been said is what `--help` is for."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.given: set[str] = set()
+        for name in (None, "store"):
+            self.register("action", name, _Once)
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        self.given = set()
+        return super().parse_known_args(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} ({self.prog} --help says what there is)\n")
@@ -222,7 +248,7 @@ def _run_models(options: argparse.Namespace, console: Console) -> int:
 
 
 def _run_feeder(options: argparse.Namespace, console: Console) -> int:
-    from g2g_opt.base_case import base_case_words, solve_base_case
+    from g2g_opt.base_case import base_case_words, restless_words, solve_base_case
     from g2g_opt.feeder import Feeder
     from g2g_opt.feeder_description import describe_feeder, site_notes
     from g2g_opt.feeder_lint import format_findings, lint_feeder
@@ -234,7 +260,9 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     settled = feeder.initial_taps is not None
     base = solve_base_case(feeder, options.own_load_share, limits.rating_basis, settled=settled)
     console.print(repr(feeder), markup=False)
-    for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder, limits)):
+    # At full load the studied state says it.
+    restless = [] if settled or options.own_load_share == 1.0 else restless_words(feeder, options.own_load_share)
+    for words in (*base_case_words(feeder, base, limits), *restless, *describe_feeder(feeder, limits)):
         console.print(words, markup=False)
     for words in site_notes(feeder, None if options.all_buses else _BUSES_NAMED):
         console.print(words, markup=False)

@@ -12,9 +12,7 @@ from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.elimination import Elimination
 from g2g_opt.batch.factorization import (
     Factors,
-    MovingSystem,
     eliminate_leading,
-    eliminate_moving,
     solve_columns,
 )
 from g2g_opt.batch.load_law import (
@@ -29,11 +27,11 @@ from g2g_opt.batch.load_law import (
     law_jacobian,
     window_series,
 )
-from g2g_opt.batch.moving_elements import MovingElements, Setting, entry_values
+from g2g_opt.batch.moving_elements import MovingElements, Setting
+from g2g_opt.batch.moving_factors import MovingFactors
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.reach_kernel import farthest
 from g2g_opt.compiled.lanes import WIDTH
-from g2g_opt.compiled.records import pack
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -98,9 +96,12 @@ class Jacobian:
         in_order = np.lexsort((place[column], place[row]))
         self._entry_column = place[column][in_order]
         first = self.elimination.first_moving
-        self._entry_start = np.searchsorted(place[row][in_order], np.arange(first, n + 1))
+        entry_start = np.searchsorted(place[row][in_order], np.arange(first, n + 1))
         self._moving = self.moving.entries(element[in_order], i[in_order], j[in_order])
         self._moving_row = place[row][in_order]
+        self.moving_factors = MovingFactors(
+            self.elimination, self._leading, self.moving, self._moving, entry_start, self._entry_column
+        )
         self._fixed = place[fixed[0]], place[fixed[1]], fixed[2]
         self._factors: OrderedDict[Setting, Factors] = OrderedDict()
 
@@ -200,7 +201,7 @@ class Jacobian:
         found = self._factors.get(setting)
         if found is None:
             e, leading = self.elimination, self._leading
-            moving = self.moving_factors(self.moving.monomials(setting))
+            moving = self.moving_factors.at(setting)
             found = Factors(leading.lower.copy(), leading.upper.copy(), leading.diagonal.copy())
             for r, i in enumerate(range(e.first_moving, e.n)):
                 own = moving.lower[e.moving_start[r] : e.moving_start[r + 1]]
@@ -224,37 +225,6 @@ class Jacobian:
             np.concatenate([column, self._entry_column]),
             np.concatenate([fixed_y, y]),
         )
-
-    def moving_factors(self, monomials: Floats) -> Factors:
-        """Factors of the moving entries, rows and columns alone, at a setting's `monomials`."""
-        e, leading = self.elimination, self._leading
-        found = Factors(
-            np.empty_like(leading.reduced_lower),
-            np.empty_like(leading.reduced_upper),
-            np.empty_like(leading.reduced_diagonal),
-        )
-        y = entry_values(self._moving, monomials)
-        system = MovingSystem(
-            e.first_moving,
-            e.lower_start,
-            e.lower_column,
-            e.split,
-            e.moving_start,
-            e.upper_start,
-            e.upper_column,
-            leading.reduced_lower,
-            leading.reduced_diagonal,
-            leading.reduced_upper,
-            self._entry_start,
-            self._entry_column,
-            y,
-            found.lower,
-            found.upper,
-            found.diagonal,
-            np.zeros((e.n - e.first_moving, 4)),
-        )
-        eliminate_moving(pack(system).words)
-        return found
 
     # Responses are taken at the circuit's own setting, whatever that of the scenarios: they steer the iteration only,
     # and what a scenario gets must not depend on its neighbours.

@@ -77,7 +77,7 @@ class Loadings:
         return y
 
     def moving_coefficients(self, monomials: Floats) -> Floats:
-        """Admittances (moving entry, 2) at a setting's monomials."""
+        """Admittances (.., moving entry, 2) at settings' monomials (.., element, monomial)."""
         return entry_values(self._entries, monomials)
 
     def table(self, shared: Sequence[Setting], n_mixed: int) -> tables.Ratings:

@@ -107,6 +107,6 @@ class MovingElements:
 
 
 def entry_values(entries: Entries, monomials: Floats) -> Floats:
-    """Entries (entry, 2) in S, real and imaginary parts, at a scenario's monomials (element, monomial)."""
-    y = (entries.coefficient * monomials[entries.element]).sum(axis=1)
+    """Entries (.., entry, 2) in S, real and imaginary parts, at scenarios' monomials (.., element, monomial)."""
+    y = (entries.coefficient * monomials[..., entries.element, :]).sum(axis=-1)
     return np.stack([y.real, y.imag], axis=-1)

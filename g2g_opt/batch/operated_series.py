@@ -1,16 +1,17 @@
 """A feeder under its own regulators and banks over many hours in a row: what planning over a year needs.
 
 Controls settle within every step, as OpenDSS's do in a snapshot with `ControlMode=Static`, and begin each step where
-the one before left them. The hours of a chain hang together only by where controls stand at midnight, so its days are
-run side by side: every day from where the day before is expected to end, and again from where it does end, until all
-agree. The result is that of running the hours one after the other.
+the one before left them. The hours of a chain hang together only by where controls stand at midnight, and controls
+forget within some days where they stood. So stretches of a chain are run side by side, each from a guess, and its first
+days again from where the stretch before ends, until they meet what is known. The result is that of running the hours
+one after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,12 @@ SetPoints = Mapping[str, "SetPoint"]
 # What is kept of monitored voltages (row, lane) and loadings (branch, lane), as rows (kept, lane).
 Reduction = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 
-# Days run side by side.
-_AT_ONCE = 2048
+# Days run side by side at most, and so many if the chains have them.
+_AT_ONCE, _SIDE_BY_SIDE = 2048, 48
+# Controls remember for some days where they stood: a stretch that is not longer is run twice.
+_STRETCH_MIN_DAYS = 7
+# Days that a turn runs by guess beyond one that it has to run.
+_GUESSED_DAYS = 8
 # Elements whose real power is a loss; the others are sources.
 _SOURCES = frozenset({"vsource", "isource"})
 
@@ -101,6 +106,8 @@ class FeederOperation:
         self.reading = load_controls(commands, SETTLED_DT_S)
         if self.reading.inverters:
             raise UnsupportedByBatch("inverter controls act, whose state is not carried from hour to hour")
+        if self.reading.fuses:
+            raise UnsupportedByBatch(f"fuse.{self.reading.fuses[0].name} acts, whose state is not carried on")
         self.regulators = tuple(control.name for control in self.reading.regulators)
         self.step_pu = np.array([control.tap_step_pu for control in self.reading.regulators])
         self.place = setup.monitored_nodes(self.network.nodes)
@@ -144,6 +151,14 @@ class FeederOperation:
         return _Run(self, units, kw, load_share, set_points, steps_a_day, begins, reduce).series()
 
 
+class _KnownDay(NamedTuple):
+    """Where a day ends, and the block and lane that ran it."""
+
+    end: Standing
+    block: int
+    lane: int
+
+
 class _Run:
     """Days of all chains by where they begin, until every chain is known from its beginning to its end."""
 
@@ -168,9 +183,13 @@ class _Run:
         self.va_per_kw = 1e3 * (1.0 + 1j * np.array([tan_phi(unit.power_factor) for unit in units])) / 3.0
         self.kinds = [of.settings_of(one) for one in set_points]
         self.start = of.start
-        # Of a day (chain, day), by where it begins: where it ends, and the block and lane that ran it.
-        self.known: dict[tuple[int, int], dict[Standing, tuple[Standing, int, int]]] = {}
+        # Days that one lane runs in a row at first: as many as leave enough lanes to be side by side.
+        n_stretches = max(1, min(_SIDE_BY_SIDE // self.n_chains, self.n_days // _STRETCH_MIN_DAYS))
+        self._stretch = 1 if begins is not None else -(-self.n_days // n_stretches)
+        # Of a day (chain, day), by where it begins.
+        self.known: dict[tuple[int, int], dict[Standing, _KnownDay]] = {}
         self.blocks: list[OperatedSeries] = []
+        self._lanes: tuple[tuple[int, ...], BatchPowerFlow, OwnControls] | None = None
 
     def series(self) -> OperatedSeries:
         """All chains."""
@@ -183,25 +202,50 @@ class _Run:
         return at if self.begins is None else self.begins[chain][day]
 
     def _unknown(self) -> list[tuple[int, int, Standing]]:
-        """Days to run next: those on the way along every chain that are not known, and guesses beyond them."""
-        wanted = []
-        for chain in range(self.n_chains):
-            at = self.start
-            for day in range(self.n_days):
-                at = self._begin(chain, day, at)
-                known = self.known.get((chain, day), {})
-                if at in known:
-                    at = known[at][0]
-                    continue
-                wanted.append((chain, day, at))
-                at = _guessed_end(at, known)
-        return wanted
+        """Days to run next, on the way along every chain.
 
-    def _run_days(self, wanted: Sequence[tuple[int, int, Standing]]) -> None:
+        A chain begins in several places at once. From each it goes on day by day, through days that are known from
+        where it comes; where a day is known from elsewhere only, the next ones are run by guess in the same turn. A
+        place that the way from before has reached is given up: it began at a guess.
+        """
+        wanted: dict[tuple[int, int, Standing], None] = {}
+        for chain in range(self.n_chains):
+            reached = 0
+            for first in range(0, self.n_days, self._stretch):
+                if first < reached:
+                    continue
+                day, at, n_run = first, self.start, 0
+                while day < self.n_days:
+                    at = self._begin(chain, day, at)
+                    known = self.known.get((chain, day), {})
+                    day += 1
+                    if at in known:
+                        at = known[at].end
+                        continue
+                    wanted[chain, day - 1, at] = None
+                    n_run += 1
+                    if not known or n_run > _GUESSED_DAYS:
+                        break
+                    at = _guessed_end(at, known)
+                reached = day
+        return list(wanted)
+
+    def _lanes_of(self, wanted: Sequence[tuple[int, int, Standing]]) -> tuple[BatchPowerFlow, OwnControls]:
+        """A lane for each day: those of the turn before where the same chains go on in them."""
         of, n = self.of, len(wanted)
-        chain, day = (np.array([one[k] for one in wanted], dtype=np.int64) for k in range(2))
-        start_taps = [of.start_taps] * n
-        controls = OwnControls(of.reading, of.network, SETTLED_DT_S, start_taps, self.kinds, chain)
+        chains = tuple(chain for chain, _, _ in wanted)
+        if self._lanes is not None and self._lanes[0] == chains:
+            _, flow, controls = self._lanes
+            for slot, (_, _, begin) in enumerate(wanted):
+                controls.stand(slot, begin)
+            settings = {slot: controls.setting(slot) for slot in range(n)}
+            moved = {slot: one for slot, one in settings.items() if one != flow.settings[slot]}
+            if moved:
+                flow.set_settings(moved)
+            return flow, controls
+        controls = OwnControls(
+            of.reading, of.network, SETTLED_DT_S, [of.start_taps] * n, self.kinds, np.array(chains, dtype=np.int64)
+        )
         for slot, (_, _, begin) in enumerate(wanted):
             controls.stand(slot, begin)
         flow = BatchPowerFlow(
@@ -214,6 +258,13 @@ class _Run:
             sensed=controls.sensed,
             ratings=of.ratings,
         )
+        self._lanes = chains, flow, controls
+        return flow, controls
+
+    def _run_days(self, wanted: Sequence[tuple[int, int, Standing]]) -> None:
+        of, n = self.of, len(wanted)
+        chain, day = (np.array([one[k] for one in wanted], dtype=np.int64) for k in range(2))
+        flow, controls = self._lanes_of(wanted)
         share = flow.load_share.reshape(flow.n_chunks, -1, WIDTH)
         every = np.arange(flow.n_slots)
         kept: dict[str, list[NDArray[Any]]] = {}
@@ -242,7 +293,7 @@ class _Run:
         stacked = {name: np.stack(values, axis=1 if name == "taps_pu" else -1) for name, values in kept.items()}
         self.blocks.append(OperatedSeries(**stacked, begins=[]))
         for lane, (of_chain, of_day, begin) in enumerate(wanted):
-            self.known.setdefault((of_chain, of_day), {})[begin] = controls.standing(lane), block, lane
+            self.known.setdefault((of_chain, of_day), {})[begin] = _KnownDay(controls.standing(lane), block, lane)
 
     def _gathered(self) -> OperatedSeries:
         """The days of every chain that were on its way."""
@@ -252,8 +303,9 @@ class _Run:
             begins.append([at] * self.n_days)
             for day in range(self.n_days):
                 begins[chain][day] = at = self._begin(chain, day, at)
-                at, block, lane = self.known[chain, day][at]
-                where.append((block, lane))
+                known = self.known[chain, day][at]
+                at = known.end
+                where.append((known.block, known.lane))
         of_block, of_lane = np.array(where).T
         shape = self.n_chains, self.n_days * self.n_steps
 
@@ -277,12 +329,10 @@ class _Run:
         )
 
 
-def _guessed_end(begin: Standing, known: Mapping[Standing, tuple[Standing, int, int]]) -> Standing:
+def _guessed_end(begin: Standing, known: Mapping[Standing, _KnownDay]) -> Standing:
     """Where a day may end that was run from elsewhere: regulators that moved then end there, others stay."""
-    if not known:
-        return begin
     nearest = min(known, key=lambda one: sum(abs(a - b) for a, b in zip(one.taps, begin.taps, strict=True)))
-    end = known[nearest][0]
+    end = known[nearest].end
     pairs = zip(begin.taps, nearest.taps, end.taps, strict=True)
     return replace(end, taps=tuple(own if before == after else after for own, before, after in pairs))
 
@@ -309,7 +359,8 @@ class _Losses:
 
     def kw(self, v: NDArray[np.complex128], taps_pu: Floats) -> Floats:
         """Losses (scenario,) at node voltages (node, scenario) and taps (regulator, scenario)."""
-        watts = (v.conj() * (self._fixed @ v)).real.sum(axis=0)
+        current = self._fixed @ v
+        watts = np.einsum("ij,ij->j", v.real, current.real) + np.einsum("ij,ij->j", v.imag, current.imag)
         grounded = np.concatenate([v, np.zeros((1, v.shape[1]))])
         for winding in self._tapped:
             own = grounded[winding.nodes]

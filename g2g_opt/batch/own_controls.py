@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch import capacitor_kernel as cap
 from g2g_opt.batch import regulator_kernel as reg
+from g2g_opt.batch.control_figures import cap_figures, reg_figures
 from g2g_opt.batch.control_queue import ControlClock
+from g2g_opt.batch.fuses import Fuses
 from g2g_opt.batch.inverters import Inverters
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network, TappedWinding
 from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.batch.restless_lanes import RestlessLanes
 from g2g_opt.batch.unsupported import UnsupportedByBatch
-from g2g_opt.circuit.controls import CapControlSettings, ControlReading, RegControlSettings, winding_pairs
+from g2g_opt.circuit.controls import ControlReading, RegControlSettings, winding_pairs
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, SETTLING_ROUNDS
 from g2g_opt.circuit.parts import LinearElement
 from g2g_opt.compiled.lanes import WIDTH
@@ -108,6 +111,11 @@ class OwnControls:
         self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind
         self._build_capacitors(places)
         self.inverters = Inverters(reading.inverters, network, self._n, places.of)
+        self.fuses = Fuses(reading.fuses, self._elements, places.of)
+        movers = [(f"{one.kind}.{one.transformer}", f"RegControl {one.name}") for one in self._regs]
+        movers += [(f"capacitor.{one.capacitor}", f"CapControl {one.name}") for one in self._caps]
+        movers += 2 * [(one.element, f"InvControl {one.control}") for one in reading.inverters]
+        self.restless = RestlessLanes(movers)
         self.sensed = tuple(places.nodes)
         state = np.zeros((len(self._regs), reg.QUEUE + _QUEUE_LENGTH, self._n))
         state[:, reg.QUEUE :] = state[:, reg.REVERSE_AT] = np.inf
@@ -122,11 +130,13 @@ class OwnControls:
             banks[c, cap.CLOSED], banks[c, cap.IN_SERVICE] = bank.is_closed, bank.in_service
             banks[c, cap.LAST_OPEN] = -bank.dead_time_s
         self._banks = banks
+        # Settings that were told, by taps and banks: scenarios come back to the same ones.
+        self._told: dict[bytes, Setting] = {}
 
     # --- building
 
     def _build_regulators(self, places: _Places, kinds: Sequence[Sequence[RegControlSettings]]) -> None:
-        figures = [[_reg_settings(control) for control in kind] for kind in kinds]
+        figures = [[reg_figures(control) for control in kind] for kind in kinds]
         settings = np.array(figures).reshape(len(kinds), len(self._regs), reg.N_SETTINGS)
         layout = np.zeros((len(self._regs), reg.N_LAYOUT), dtype=np.int64)
         pairs: list[tuple[int, int]] = []
@@ -204,7 +214,7 @@ class OwnControls:
             n_conductors = len(element.nodes) // control.element_terminals
             if max(control.pt_phase, control.ct_phase) > min(n_conductors, control.element_phases):
                 raise UnsupportedByBatch(f"CapControl {control.name} looks at a phase that its element has not")
-            settings[c] = _cap_settings(control)
+            settings[c] = cap_figures(control)
             own = layout[c]
             own[cap.KIND], own[cap.OVERRIDES] = _CAP_KINDS[control.kind], control.overrides_by_voltage
             own[cap.IS_DELTA] = control.is_delta
@@ -247,12 +257,30 @@ class OwnControls:
 
     def setting(self, slot: int) -> Setting:
         """Taps and banks of a scenario for the power flow."""
-        taps = sorted((name, round(ratio, _RATIO_DECIMALS)) for name, ratio in self.taps(slot).items())
-        by_bank = sorted(self.banks_on(slot).items())
+        return self._settings_of([slot])[slot]
+
+    def _settings_of(self, slots: Sequence[int]) -> dict[int, Setting]:
+        taps = np.ascontiguousarray(self._state[:, reg.TAP, slots].T)
+        banks = self._banks[:, :, slots]
+        is_on = np.ascontiguousarray(((banks[:, cap.CLOSED] > 0.0) & (banks[:, cap.IN_SERVICE] > 0.0)).T)
+        found = {}
+        for k, slot in enumerate(slots):
+            key = taps[k].tobytes() + is_on[k].tobytes()
+            told = self._told.get(key)
+            if told is None:
+                told = self._told[key] = self._setting(taps[k], is_on[k])
+            found[slot] = told
+        return found
+
+    def _setting(self, taps: Floats, is_on: NDArray[np.bool_]) -> Setting:
+        ratios = sorted(
+            (name, round(ratio, _RATIO_DECIMALS)) for name, ratio in zip(self._row, taps.tolist(), strict=True)
+        )
+        by_bank = sorted((bank.capacitor, bool(on)) for bank, on in zip(self._caps, is_on, strict=True))
         compiled_off = self._network.banks_off
         switched_off = tuple(name for name, on in by_bank if not on and name not in compiled_off)
         switched_on = tuple(name for name, on in by_bank if on and name in compiled_off)
-        return Setting(tuple(taps), switched_off, switched_on)
+        return Setting(tuple(ratios), switched_off, switched_on)
 
     @property
     def steers(self) -> bool:
@@ -297,8 +325,11 @@ class OwnControls:
     def _act(self, flow: BatchPowerFlow, live: Ints, rounds: int, at_once: bool) -> list[int]:
         awake = np.zeros(self._n, dtype=np.bool_)
         awake[live] = True
+        self.restless.begin()
         for number in range(rounds - 1):
             awake &= flow.solved
+            self.fuses.look(flow.sensed_v, awake)
+            self.restless.note(number, rounds, self._positions)
             if self.steers:
                 self.inverters.sample(flow.sensed_v, awake, is_first=number == 0)
             acted, moved = self._round(flow.sensed_v, awake, at_once)
@@ -311,11 +342,17 @@ class OwnControls:
             slots = np.flatnonzero(moved)
             if len(slots):
                 self.moved |= set(slots.tolist())
-                flow.set_settings({slot: self.setting(slot) for slot in slots.tolist()})
+                flow.set_settings(self._settings_of(slots.tolist()))
             slots = np.flatnonzero(moved | steered)
             if len(slots):
                 flow.solve_again(slots)
-        return np.flatnonzero(awake & flow.solved).tolist()
+        restless: list[int] = np.flatnonzero(awake & flow.solved).tolist()
+        self.restless.end(restless, self._positions())
+        return restless
+
+    def _positions(self) -> Floats:
+        """Where taps, banks, watts and vars of inverters stand (mover, scenario)."""
+        return np.concatenate([self.all_taps(), self._banks[:, cap.CLOSED], self.inverters.kva()])
 
     def _round(self, v: Floats, awake: NDArray[np.bool_], at_once: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """All controls look and do what is due: in which slots something was done, and where something moved."""
@@ -344,26 +381,3 @@ class OwnControls:
 def _by_lane(flow: BatchPowerFlow) -> Floats:
     """Shares of loads and units (chunk, place, lane)."""
     return flow.load_share.reshape(flow.n_chunks, -1, WIDTH)
-
-
-def _reg_settings(control: RegControlSettings) -> Floats:
-    own = np.zeros(reg.N_SETTINGS)
-    seen = control.remote_pt_ratio if control.bus else control.pt_ratio
-    own[[reg.VREG, reg.BAND, reg.PT, reg.PT_SEEN]] = control.vreg, control.band, control.pt_ratio, seen
-    own[[reg.CT, reg.R, reg.X, reg.Z]] = control.ct_prim, control.r, control.x, control.z
-    own[[reg.DELAY, reg.TAP_DELAY, reg.V_LIMIT]] = control.delay_s, control.tap_delay_s, control.v_limit
-    own[[reg.REV_VREG, reg.REV_BAND]] = control.reverse_vreg, control.reverse_band
-    own[[reg.REV_R, reg.REV_X, reg.REV_Z]] = control.reverse_r, control.reverse_x, control.reverse_z
-    own[[reg.REV_POWER, reg.REV_DELAY]] = control.reverse_power_w, control.reverse_delay_s
-    own[[reg.BASE_V, reg.TAP_MIN, reg.TAP_MAX]] = control.base_v, control.tap_min_pu, control.tap_max_pu
-    own[reg.TAP_STEP] = control.tap_step_pu
-    return own
-
-
-def _cap_settings(control: CapControlSettings) -> Floats:
-    own = np.zeros(cap.N_SETTINGS)
-    own[[cap.ON, cap.OFF, cap.PT, cap.CT]] = control.on, control.off, control.pt_ratio, control.ct_ratio
-    own[[cap.DELAY, cap.DELAY_OFF, cap.DEAD_TIME]] = control.delay_s, control.delay_off_s, control.dead_time_s
-    own[[cap.V_MAX, cap.V_MIN]] = control.v_max, control.v_min
-    own[[cap.BANK_KVAR, cap.MIN_KVAR]] = control.bank_kvar, control.min_kvar_percent
-    return own

@@ -139,30 +139,31 @@ class BatchPowerFlow:
         if any(self._agree(c) for c in chunks) or not len(self._factors.mixed_diagonal):
             self._renew_factors()
             return
+        written = []
         for c in sorted(chunks):
             begins_to_differ = self._of_chunk[c] >= 0
             self._of_chunk[c] = -c - 1
-            for lane in range(W):
-                if begins_to_differ or c * W + lane in slots:
-                    self._write_lane(c, lane)
+            written += [s for s in range(c * W, (c + 1) * W) if begins_to_differ or s in slots]
+        self._write_lanes(written)
 
     def _agree(self, c: int) -> bool:
         lanes = self.settings[c * W : (c + 1) * W]
         return all(setting == lanes[0] for setting in lanes)
 
-    def _write_lane(self, c: int, lane: int) -> None:
-        """Put what differs from lane to lane into the tables of a chunk."""
-        monomials = self.jacobian.moving.monomials(self.settings[c * W + lane])
-        own = self.jacobian.moving_factors(monomials)
-        for table, part in (
-            (self._factors.mixed_lower, own.lower),
-            (self._factors.mixed_upper, own.upper),
-            (self._factors.mixed_diagonal, own.diagonal),
-        ):
-            table[c].reshape(-1, W)[:, lane] = part.reshape(-1)
+    def _write_lanes(self, slots: Sequence[int]) -> None:
+        """Put what differs from lane to lane into the tables of their chunks."""
+        moving = self.jacobian.moving_factors
+        rows = moving.rows([self.settings[slot] for slot in slots])
+        c, lane = np.divmod(np.array(slots, dtype=np.int64), W)
+        f = self._factors
+        mixed = [f.mixed_lower, f.mixed_upper, f.mixed_diagonal]
+        parts = [moving.lower[rows], moving.upper[rows], moving.diagonal[rows]]
         if self._loadings is not None:
-            moving = self._loadings.moving_coefficients(monomials)
-            self._ratings.mixed[c].reshape(-1, W)[:, lane] = moving.reshape(-1)
+            coefficients = self._loadings.moving_coefficients(moving.monomials[rows])
+            mixed.append(self._ratings.mixed)
+            parts.append(coefficients.reshape(len(rows), -1))
+        for table, part in zip(mixed, parts, strict=True):
+            table.reshape(self.n_chunks, -1, W)[c, :, lane] = part
 
     def _renew_factors(self) -> None:
         """Factors of every chunk: one set where its sixteen scenarios agree, else its own for each lane."""
@@ -186,9 +187,8 @@ class BatchPowerFlow:
             *[aligned(n_mixed, int(size) * 4 * W) for size in sizes],
         )
         self._ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), n_mixed)
-        for c in differ.tolist():
-            for lane in range(W):
-                self._write_lane(c, lane)
+        if len(differ):
+            self._write_lanes((W * differ[:, None] + np.arange(W)).ravel().tolist())
         steady = self.jacobian.pattern, self._loads, self.ports.table, self._ratings, self._bus_nodes
         now = self._factors, self._of_chunk, self.power, self.load_share
         flow = tables.Flow(*steady, *now, self._active, self._state, self._work, self._out)

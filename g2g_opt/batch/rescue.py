@@ -44,8 +44,8 @@ _PIECE_TURNS = 24
 # Least share of their laws by which branches come closer to them.
 _SHARE_STEP_MIN = 1.0 / 64.0
 _KEPT = 256
-# Share of the tolerance to which Newton's method goes.
-_EXACT = 1e-3
+# Share of the tolerance to which Newton's method goes, and the step (pu) below which it may end in rounding.
+_EXACT, _ROUNDED_PU = 1e-3, 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,7 @@ class Rescue:
             began = LaneSolution(remainder[c, :, :, lane], port_v[c, own, :, lane], port_a[c, own, :, lane])
             solution = self.solve(lanes.settings[slot], ports, shares[c, :, lane], began, _EXACT * tolerance_pu)
             has_solution[slot] = solution is not None
-            if solution is not None and solution.step_pu < tolerance_pu:
+            if solution is not None and solution.step_pu < max(tolerance_pu, _ROUNDED_PU):
                 remainder[c, :, :, lane] = solution.remainder
                 port_v[c, own, :, lane], port_a[c, own, :, lane] = solution.port_v, solution.port_a
                 found.append(slot)

@@ -13,7 +13,6 @@ from g2g_opt.quantities import Count, CountFromZero
 from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.scenario_library import ScenarioLibrary, chosen_scenarios
-from g2g_opt.study_case import StudyCase
 from studies.controllers.choices import CHOICE_SYNTAX, SWEEP_SYNTAX, ControllerChoice, ParameterSweep
 from studies.shared.case_fields import BAND_ONLY, DRAWN, CaseQuestion
 from studies.shared.question_fields import TraceFolder
@@ -50,8 +49,9 @@ class ControllersQuestion(CaseQuestion):
         tuple[ControllerChoice, ...],
         Flag(
             "--controller",
-            "one to compare: none, droop, ofo, ppo or contextual, with figures of its tuning, margin=PU, "
-            "load-shift=GPUS, file=FILE (of the trained policy)",
+            "one to compare: none, droop, ofo, ppo or contextual, with figures of its tuning (ofo:w_throughput=0.001; "
+            "another name is answered by the known ones), margin=PU to the band, load-shift=GPUS, file=FILE of a "
+            "trained policy (g2g ppo-training, g2g feeder-policy)",
             metavar=CHOICE_SYNTAX,
             unset="none, droop and ofo",
             read=ControllerChoice.parse,
@@ -59,12 +59,21 @@ class ControllersQuestion(CaseQuestion):
     ] = _USUAL
     sweeps: Annotated[
         tuple[ParameterSweep, ...],
-        Flag("--sweep", "values of one of its figures", metavar=SWEEP_SYNTAX, unset="none", read=ParameterSweep.parse),
+        Flag(
+            "--sweep",
+            "a controller at each of several values of one figure (ofo:w_throughput=1e-4,1e-3)",
+            metavar=SWEEP_SYNTAX,
+            unset="none",
+            read=ParameterSweep.parse,
+        ),
     ] = ()
     shown: Annotated[
         str, Flag("--show", "scenario whose trajectories are drawn", metavar="NAME", unset="the middle one")
     ] = ""
-    n_compared: Annotated[CountFromZero, Flag("--compared", "scenarios run on OpenDSS as well")] = 1
+    n_compared: Annotated[
+        CountFromZero,
+        Flag("--compared", "scenarios run on OpenDSS as well, the one that is shown first; 0: no trajectories"),
+    ] = 1
     n_candidates: Annotated[Count, Flag("--candidates", "drawn and screened", group=_LIBRARY)] = 96
     ranges: Annotated[ScenarioRanges, NounFlags(_LIBRARY)] = field(default_factory=ScenarioRanges)
     rule: Annotated[ScreeningRule, NounFlags(_LIBRARY)] = field(default_factory=ScreeningRule)
@@ -88,7 +97,7 @@ class ControllersQuestion(CaseQuestion):
 
     def check_fields(self) -> None:
         """Raise `InputError` for figures that do not fit together."""
-        StudyCase.load(self.case)
+        self.check_ranges(self.ranges)
         check_unused(self)
         if not self.choices():
             raise InputError("name a controller at least (--controller)")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from g2g_opt.circuit.second_solution import TOLD_MIN_PU
+from g2g_opt.errors import listed
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from solvers.exact_binomial import trials_needed
@@ -102,6 +104,7 @@ def conclusion_of(
                 *warnings,
                 *_set_warnings(study, main),
                 overload_warning(used, main),
+                second_solution_warning(main),
                 exhausted_warning(main, gather_as(results, "runs", CapacityRun)),
                 FORESIGHT if study.taps == "optimised" else "",
             )
@@ -134,6 +137,20 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], ladder:
     if again:
         sentences.append("Judged again under other limits: the largest simulated size that keeps them.")
     return "\n".join(sentences)
+
+
+def second_solution_warning(main: Sequence[CapacityRow]) -> str:
+    """Where the same loads may have another solution beside an answer, and which one was taken; "" if nowhere."""
+    found = [row for row in main if (row.second_solution_pu or 0.0) >= TOLD_MIN_PU]
+    if not found:
+        return ""
+    worst = max(found, key=lambda row: row.second_solution_pu or 0.0)
+    places = listed([f"{row.bus} ({row.operation})" for row in found], 6)
+    return (
+        "loads stand at the edge of their voltage window, where their power jumps: beside the run behind the answer at "
+        f"{places} the same loads may have another solution, at most {worst.second_solution_pu:.4f} pu away; taken is "
+        "the one that continues the step before, from the circuit without a site on"
+    )
 
 
 def where_flexibility_adds_nothing(main: Sequence[CapacityRow]) -> list[str]:
@@ -273,14 +290,25 @@ def overload_warning(limits: Limits, rows: Sequence[CapacityRow]) -> str:
     )
 
 
+def _one_scenario(study: HostingCapacityQuestion) -> str:
+    """What a run of one scenario leaves out, and what of its sites' draw is covered."""
+    words = "one hour in one scenario; no seasons, no contingencies"
+    if study.utilisation is None:
+        shares = [study.scenario.replica_share_start, *(share for _, _, share in study.scenario.replica_ramps)]
+        return (
+            f"{words}; draws of sites other than the run's, whose replicas are between {min(shares):g} and "
+            f"{max(shares):g} of them active: --utilisation 0,1 covers all"
+        )
+    low, high = study.utilisation
+    return f"{words}; draws faster than from {low:g} to {high:g} of the replicas and back within a run"
+
+
 def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     """What the answer does not cover, in words."""
     feeder = study.load_feeder()
     notes = [
         FIRM_IS_NOT_N_1,
-        "one hour in one scenario; no seasons, no contingencies"
-        if study.scenarios == 1
-        else "one hour, in drawn scenarios; no seasons, no contingencies",
+        _one_scenario(study) if study.scenarios == 1 else "one hour, in drawn scenarios; no seasons, no contingencies",
         "other draws of the seed: on the 13-bus feeder they move answers by 0.6 %",
         "protection, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",

@@ -210,10 +210,6 @@ class SitingNetwork:
             reduce=reduce,
         )
 
-    def compiled_standing(self) -> Standing:
-        """Where controls stand as the circuit is compiled, before they settle."""
-        return operation_of(self.feeder, self.limits.rating_basis).start
-
     def _units_of(self, plans: Sequence[SitingPlan], demand: Sequence[Floats] | None) -> tuple[list[Unit], Floats]:
         """Everything that draws or injects under any of the plans, with its kW (unit, plan, point)."""
         each = [

@@ -1,11 +1,12 @@
 """A plan whose regulators act by their own controls, from the program to the year.
 
 1. The program with free taps, hindsight of every slot, gives a bound and where to begin.
-2. Set-points are found for that plan by simulation, and its year is simulated with them.
+2. Set-points to begin with are found for that plan by simulation, and its year is simulated with them.
 3. The program again, on days whose controls begin where the year left them: linearised around what the controls do, so
    that no tap is decided. Its plan goes through the year; the day and level of utilisation that break most join the
    days, until none breaks or as many have joined as may.
 4. Its sizes at other buses, and less PV, are simulated: the program knows no losses and no tap steps of the controls.
+   For the one that is taken the best set-points are looked for.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from studies.pv_datacenter_siting.case import SitingCase, make_case
 from studies.pv_datacenter_siting.days import Day, with_day
 from studies.pv_datacenter_siting.network import OwnOperation
 from studies.pv_datacenter_siting.operated_year import OperatedYear, operate_year
-from studies.pv_datacenter_siting.operation import find_set_points
+from studies.pv_datacenter_siting.operation import find_set_points, first_set_points
 from studies.pv_datacenter_siting.other_plans import Comparison, compare_plans
 from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose, with_plan
 
@@ -61,8 +62,12 @@ def propose_operated(
         start, known = foresight.plan, ()
     else:
         tried = [dict(case.network.operated.set_points)]
-    set_points = find_set_points(case, start, tried, report)
+    set_points = first_set_points(case, start, tried)
     year = operate_year(case, start, set_points)
+    if year.n_hours_broken:
+        better = find_set_points(case, start, [set_points], report)
+        set_points = better.set_points
+        year = operate_year(case, start, set_points, better.begins)
     n_days_first, plan = len(days), start
     n_more = question.days_added_max * (1 if len(question.levels) == 1 else 2)
     best: OperatedProposal | None = None
@@ -86,17 +91,20 @@ def propose_operated(
 
 
 def _cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: ProposalReport) -> OperatedProposal:
-    """What holds, or another plan whose operation costs less and which holds as well, with set-points of its own."""
+    """The plan or another one whose operation costs less and which holds as well, with the best set-points found."""
     case, plan = found.proposal.case, found.proposal.plan
     if found.year.n_hours_broken or not found.proposal.holds:
         return found
     compared = compare_plans(case, plan, found.set_points, report)
     found, other = replace(found, compared=compared), compared.chosen
-    if other is plan or other.placement() in excluded:
-        return found
-    set_points = find_set_points(case, other, [found.set_points], report)
-    year = operate_year(case, other, set_points)
+    if other.placement() in excluded:
+        other = plan
+    better = find_set_points(case, other, [found.set_points], report)
+    set_points = better.set_points
+    year = operate_year(case, other, set_points, better.begins)
     if year.n_hours_broken:
+        if other is plan:
+            return found
         set_points, year = found.set_points, operate_year(case, other, found.set_points)
     operated = replace(case, network=replace(case.network, operated=OwnOperation(set_points, year.begins(case.days))))
     proposal = with_plan(found.proposal, operated, other)

@@ -91,15 +91,19 @@ class OperatedYear:
         return found
 
 
-def operate_year(case: SitingCase, plan: SitingPlan, set_points: SetPoints) -> OperatedYear:
-    """All hours of the profile, one after the other."""
+def operate_year(
+    case: SitingCase,
+    plan: SitingPlan,
+    set_points: SetPoints,
+    begins: Sequence[Sequence[Standing]] | None = None,
+) -> OperatedYear:
+    """All hours of the profile, one after the other; `begins` (level, day) where it is known how each day begins."""
     network = network_over_days(case, None)
     levels = case.question.levels
     bare = over_hours(plan, network)
     demand = [np.full_like(network.demand, level) for level in levels]
     n_rows = network.n_voltages + len(network.branches)
-    begins = None
-    if n_rows * len(network.sun) * len(levels) > _FIGURES_AT_ONCE:
+    if begins is None and n_rows * len(network.sun) * len(levels) > _FIGURES_AT_ONCE:
         # Days that are run again from elsewhere would be kept too: first only where they begin.
         nothing = network.operate(
             [bare] * len(levels), [set_points] * len(levels), 24, demand=demand, reduce=lambda voltage, _: voltage[:1]

@@ -1,100 +1,142 @@
 """How regulators act under a plan: set-points of their own controls, found by simulating hours of the year.
 
-The list is short and stated: all regulators hold so many volts more or less, within a wider band, with line-drop
-compensation or without it; then those of each bank by themselves. What breaks limits least is better, then what costs
-least in tap steps, losses and violations. Days of the search are the year's extremes; the best of them are taken
-through the whole year, where they are judged.
+All regulators hold so many volts more or less within a wider band, with line-drop compensation or without it; from the
+best of these on each bank by itself is moved in volts, band and compensation by ever smaller steps. What breaks limits
+least is better, then what costs least in tap steps, losses and violations. The search looks at some days; its best are
+taken through the whole year, and the days on which they break a limit join the search until the best one holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 
-import numpy as np
-from numpy.typing import NDArray
+from g2g_opt.batch.operated_series import SetPoint, SetPoints
+from g2g_opt.batch.own_controls import Standing
+from solvers.siting.problem import SitingPlan
+from studies.pv_datacenter_siting.case import SitingCase
+from studies.pv_datacenter_siting.compared_days import ComparedDays, OperationWorth, ends_of, worth_of
+from studies.pv_datacenter_siting.network import operation_of
 
-from g2g_opt.batch.operated_series import OperatedSeries, SetPoint, SetPoints
-from solvers.siting.problem import SitingPlan, excess
-from studies.pv_datacenter_siting.case import SitingCase, year_value_per_kw
-from studies.pv_datacenter_siting.days import by_day
-from studies.pv_datacenter_siting.network import SitingNetwork, operation_of
-from studies.pv_datacenter_siting.year_network import (
-    network_over_days,
-    over_hours,
-    price_of_hours,
-    settled_within,
-)
-
-Floats = NDArray[np.float64]
-
-# Volts by which set-points are moved, on the control's side, and bands that are tried.
-_SHIFTS_V = (0.0, -1.0, -2.0, -3.0, -4.0, 1.0, 2.0)
-_BANDS_V = (2.0, 3.0, 4.0, 6.0, 8.0)
-# Volts by which voltage and band of a single bank are moved from the best so far, and how often all banks have a turn.
-_NUDGES, _PASSES = (-1.0, 0.0, 1.0), 3
-_BAND_MIN_V = 1.0
-# Plans simulated together: everything that any of them builds is in the circuit of all.
-_TOGETHER = 24
-# How many of the search's best are taken through the year.
-_FINALISTS = 3
+# Volts by which all set-points are moved at first, on the control's side, and bands that are tried.
+_SHIFTS_V = (0.0, -2.0, -4.0, 2.0)
+_BANDS_V = (4.0, 8.0)
+# Volts by which voltage and band of a bank are moved from the best so far, and shares of its own compensation; and how
+# often all banks have a turn with these.
+_MOVES: tuple[tuple[float, float, int], ...] = ((2.0, 0.5, 4), (1.0, 0.25, 2), (0.5, 0.1, 1))
+_BAND_MIN_V, _BAND_MAX_V = 1.0, 16.0
+# How many of the search's best are taken through the year, how often days may join, and how many are looked at again.
+_FINALISTS, _TURNS, _KEPT = 1, 4, 40
 
 
-@dataclass(frozen=True)
-class OperationWorth:
-    """A plan under set-points: how far outside limits (pu h), and $ a year with tap steps, losses and violations.
+_Key = tuple[tuple[str, SetPoint], ...]
 
-    `margin_pu` is the least distance of a voltage to its limit, negative outside.
+
+def _key(set_points: SetPoints) -> _Key:
+    return tuple(sorted(set_points.items()))
+
+
+class _Search:
+    """Set-points of a plan that were tried on some days, with what they came to."""
+
+    def __init__(self, case: SitingCase, plan: SitingPlan, own: SetPoints) -> None:
+        self.case, self.plan, self.own = case, plan, own
+        self.days = ComparedDays.of(case, plan)
+        self.n_tried = 0
+        self._tried: dict[_Key, tuple[OperationWorth, SetPoints]] = {}
+
+    def look_at(self, candidates: Iterable[SetPoints]) -> None:
+        """Simulate those that are new."""
+        new = {_key(one): one for one in candidates}
+        new = {key: one for key, one in new.items() if key not in self._tried}
+        worth = worth_of(self.case, self.days, [(self.plan, one) for one in new.values()], ends_of(self.case))
+        self._tried.update(zip(new, zip(worth, new.values(), strict=True), strict=True))
+        self.n_tried += len(new)
+
+    def best(self, n: int) -> list[SetPoints]:
+        """The best so far."""
+        return [one for _, one in sorted(self._tried.values(), key=lambda one: one[0].rank)[:n]]
+
+    def refine(self, moves: Sequence[tuple[float, float, int]]) -> None:
+        """Move the banks, all of them in a turn: each by itself, and what was better of each together in the next."""
+        of_banks = banks(self.own)
+        for volts, share, turns in moves:
+            together: list[dict[str, SetPoint]] = []
+            for _ in range(turns):
+                (around,) = self.best(1)
+                near = [neighbours(around, self.own, bank, volts, share) for bank in of_banks]
+                self.look_at([*together, *(one for of_bank in near for one in of_bank)])
+                if self.best(1)[0] is around:
+                    break
+                together = [self._together(around, near)]
+
+    def _together(self, around: SetPoints, near: Sequence[Sequence[SetPoints]]) -> dict[str, SetPoint]:
+        """What was best of each bank where it was better than none."""
+        found = dict(around)
+        for bank, of_bank in zip(banks(self.own), near, strict=True):
+            best = min((around, *of_bank), key=lambda one: self._tried[_key(one)][0].rank)
+            found |= {name: best[name] for name in bank}
+        return found
+
+    def with_days(self, days: Iterable[int], n_kept: int) -> None:
+        """Days join, on which the best so far are looked at again and the others forgotten."""
+        kept = self.best(n_kept)
+        self.days = ComparedDays.of(self.case, self.plan, {*self.days.days, *days})
+        self._tried = {}
+        self.look_at(kept)
+
+
+@dataclass(frozen=True, eq=False)
+class FoundSetPoints:
+    """Set-points, none of a circuit without regulators, and where controls stood before each day of their year (level,
+    day), if that is known.
     """
 
-    over_pu_h: float
-    cost: float
-    margin_pu: float
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """The less the better."""
-        return self.over_pu_h, self.cost
+    set_points: dict[str, SetPoint]
+    begins: tuple[tuple[Standing, ...], ...] | None = None
 
 
 def find_set_points(
     case: SitingCase, plan: SitingPlan, known: Sequence[SetPoints], report: Callable[[str], None]
-) -> dict[str, SetPoint]:
-    """The best set-points found for what a plan builds; those `known` from before are among the candidates.
-
-    The circuit's own if it has no regulators.
-    """
-    operation = operation_of(case.network.feeder, case.question.limits.rating_basis)
-    own = operation.set_points()
-    if not own:
-        return {}
-    network, days = network_of_search(case, plan)
-    levels = question_ends(case)
-    tried: dict[tuple[tuple[str, SetPoint], ...], tuple[OperationWorth, SetPoints]] = {}
-
-    def search(candidates: Sequence[SetPoints]) -> None:
-        new = {tuple(sorted(one.items())): one for one in candidates}
-        new = {key: one for key, one in new.items() if key not in tried}
-        worth = worth_of(case, network, [(plan, one) for one in new.values()], days, levels)
-        tried.update(zip(new, zip(worth, new.values(), strict=True), strict=True))
-
-    def best() -> SetPoints:
-        return min(tried.values(), key=lambda one: one[0].rank)[1]
-
-    search([*known, *uniform(own)])
-    for _ in range(_PASSES):
-        before = best()
-        for bank in banks(own):
-            around = best()
-            search([nudged(around, bank, volts, band) for volts, band in product(_NUDGES, _NUDGES)])
-        if best() is before:
+) -> FoundSetPoints:
+    """The best set-points found for what a plan builds; those `known` from before are among the candidates."""
+    search = _begun(case, plan, known)
+    if search is None:
+        return FoundSetPoints({})
+    search.refine(_MOVES)
+    year = ComparedDays.year(case)
+    of_year: dict[_Key, tuple[OperationWorth, SetPoints]] = {}
+    for _ in range(_TURNS):
+        new = {_key(one): one for one in search.best(_FINALISTS)}
+        new = {key: one for key, one in new.items() if key not in of_year}
+        worth = worth_of(case, year, [(plan, one) for one in new.values()], case.question.levels)
+        of_year.update(zip(new, zip(worth, new.values(), strict=True), strict=True))
+        broken = {day for one in worth for day in one.broken} - {*search.days.days}
+        if not broken or min(one.rank for one, _ in of_year.values())[0] <= 0.0:
             break
-    finalists = sorted(tried.values(), key=lambda one: one[0].rank)[:_FINALISTS]
-    report(f"{len(tried)} set-points of regulators simulated, the best {len(finalists)} over the year")
-    whole = network_over_days(case, None)
-    of_year = worth_of(case, whole, [(plan, one) for _, one in finalists], None, case.question.levels)
-    return dict(min(zip(of_year, (one for _, one in finalists), strict=True), key=lambda pair: pair[0].rank)[1])
+        search.with_days(broken, _KEPT)
+        search.refine(_MOVES[-1:])
+    report(f"{search.n_tried} set-points of regulators simulated, the best {len(of_year)} over the year")
+    worth_of_best, best = min(of_year.values(), key=lambda pair: pair[0].rank)
+    return FoundSetPoints(dict(best), worth_of_best.begins)
+
+
+def first_set_points(case: SitingCase, plan: SitingPlan, known: Sequence[SetPoints]) -> dict[str, SetPoint]:
+    """Set-points to begin with, those of all regulators alike, that have not been through the year."""
+    search = _begun(case, plan, known)
+    return {} if search is None else dict(search.best(1)[0])
+
+
+def _begun(case: SitingCase, plan: SitingPlan, known: Sequence[SetPoints]) -> _Search | None:
+    """A search that has looked at all regulators alike, and at those known; none without regulators."""
+    own = operation_of(case.network.feeder, case.question.limits.rating_basis).set_points()
+    if not own:
+        return None
+    search = _Search(case, plan, own)
+    search.look_at([*known, *uniform(own)])
+    return search
 
 
 def uniform(own: SetPoints) -> list[SetPoints]:
@@ -124,95 +166,40 @@ def banks(own: SetPoints) -> list[tuple[str, ...]]:
     return [tuple(names) for names in groups.values()]
 
 
-def nudged(set_points: SetPoints, bank: Sequence[str], volts: float, band: float) -> dict[str, SetPoint]:
-    """Set-points with those of a bank moved by so many volts, and its band made wider."""
+def neighbours(
+    around: SetPoints, own: SetPoints, bank: Sequence[str], volts: float, share: float
+) -> list[dict[str, SetPoint]]:
+    """Set-points with those of a bank moved: voltage and band by `volts` or not, compensation by a share of its own or
+    not, in all combinations: what one of them costs another makes up for.
+    """
+    compensated = any(own[name].r_v or own[name].x_v for name in bank)
+    moves = product((-volts, 0.0, volts), (-volts, 0.0, volts), (-share, 0.0, share) if compensated else (0.0,))
+    return [nudged(around, own, bank, *move) for move in moves if any(move)]
+
+
+def nudged(
+    set_points: SetPoints, own: SetPoints, bank: Sequence[str], volts: float, band: float, share: float
+) -> dict[str, SetPoint]:
+    """Set-points with those of a bank moved by so many volts, its band made wider and its compensation more by a share
+    of its own.
+    """
     return {
-        name: replace(one, vreg_v=one.vreg_v + volts, band_v=max(one.band_v + band, _BAND_MIN_V))
+        name: SetPoint(
+            one.vreg_v + volts,
+            min(max(one.band_v + band, _BAND_MIN_V), _BAND_MAX_V),
+            _moved(one.r_v, own[name].r_v, share),
+            _moved(one.x_v, own[name].x_v, share),
+        )
         if name in bank
         else one
         for name, one in set_points.items()
     }
 
 
-def question_ends(case: SitingCase) -> tuple[float, ...]:
-    """The ends of the utilisation range, the one whose money counts first."""
-    levels = case.question.levels
-    return levels if len(levels) == 1 else (levels[0], levels[-1])
-
-
-def network_of_search(case: SitingCase, plan: SitingPlan) -> tuple[SitingNetwork, int]:
-    """The days on which candidates are compared, one after the other."""
-    load, sun, dates = by_day(case.question.hourly())
-    net = load.sum(axis=1)[None], sun.sum(axis=1)[None], (load - plan.pv_kw.sum() / 1e3 * sun).min(axis=1)[None]
-    index: dict[int, None] = {}
-    for figures in (*net, load.max(axis=1)[None]):
-        order = np.argsort(figures.ravel(), kind="stable")
-        for k in np.linspace(0, len(dates) - 1, 4).round().astype(int):
-            index[int(order[k])] = None
-    days = sorted(index)
-    return network_over_days(case, days), len(days)
-
-
-def worth_of(
-    case: SitingCase,
-    network: SitingNetwork,
-    operated: Sequence[tuple[SitingPlan, SetPoints]],
-    n_days: int | None,
-    levels: Sequence[float],
-) -> list[OperationWorth]:
-    """Of each plan under its set-points, over days that stand for the year (None: the year itself), at all `levels`.
-
-    The money is that of the first level.
-    """
-    if len(operated) > _TOGETHER:
-        parts = [operated[k : k + _TOGETHER] for k in range(0, len(operated), _TOGETHER)]
-        return [one for part in parts for one in worth_of(case, network, part, n_days, levels)]
-    if not operated:
-        return []
-    low, high = network.limit_rows()
-    judged = network.judges_loading
-
-    def reduce(voltage: Floats, loading: Floats) -> Floats:
-        rows = np.concatenate([voltage, loading]) if judged else voltage
-        n = len(voltage)
-        margin = np.minimum(voltage - low[:n], high[:n] - voltage).min(axis=0)
-        return np.stack([excess(rows, low[: len(rows)], high[: len(rows)]).max(axis=0), margin])
-
-    series = network.operate(
-        [over_hours(plan, network) for plan, _ in operated for _ in levels],
-        [set_points for _, set_points in operated for _ in levels],
-        24,
-        begins=None if n_days is None else settled_within(network, n_days),
-        reduce=reduce,
-        demand=[np.full_like(network.demand, level) for _ in operated for level in levels],
-    )
-    n = len(levels)
-    return [
-        _worth_of_chains(case, plan, series, range(k * n, (k + 1) * n), n_days) for k, (plan, _) in enumerate(operated)
-    ]
-
-
-def _worth_of_chains(
-    case: SitingCase, plan: SitingPlan, series: OperatedSeries, chains: range, n_days: int | None
-) -> OperationWorth:
-    question = case.question
-    step_pu = operation_of(case.network.feeder, question.limits.rating_basis).step_pu
-    failed = ~series.solved | series.restless
-    over = np.where(failed, 1.0, series.rows[0])
-    margin = float(np.where(failed, -1.0, series.rows[1])[list(chains)].min())
-    scale = 8760.0 / over.shape[1]
-    first = chains[0]
-    steps = series.tap_steps(step_pu, within_days_of=None if n_days is None else 24)[first].sum()
-    price = price_of_hours(case)
-    if n_days is not None:
-        price = np.full(over.shape[1], price.mean())
-    cost = question.switch_cost * float(steps) + float(price @ np.nan_to_num(series.losses_kw[first]))
-    built = float((question.pv_cost_per_kw - year_value_per_kw(question)) * plan.pv_kw.sum())
-    built -= float(case.sites.value_per_kw * plan.site_kw.sum())
-    if question.violations == "priced" and not failed[list(chains)].any():
-        paid = question.violation_cost_per_pu_h * float(over[first].sum())
-        return OperationWorth(0.0, built + scale * (cost + paid), margin)
-    return OperationWorth(scale * float(over[list(chains)].sum()), built + scale * cost, margin)
+def _moved(setting_v: float, own_v: float, share: float) -> float:
+    """A setting of compensation (V) moved by a share of a regulator's own one, whose sign it keeps."""
+    sign = math.copysign(1.0, own_v)
+    return sign * max(0.0, round(sign * setting_v + share * abs(own_v), 6))
 
 
 def set_points_in_words(own: Mapping[str, SetPoint], chosen: Mapping[str, SetPoint]) -> str:

@@ -17,15 +17,13 @@ import numpy as np
 from g2g_opt.batch.operated_series import SetPoint
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
-from studies.pv_datacenter_siting.network import SitingNetwork
-from studies.pv_datacenter_siting.operation import OperationWorth, network_of_search, question_ends, worth_of
+from studies.pv_datacenter_siting.compared_days import ComparedDays, OperationWorth, ends_of, worth_of
 from studies.pv_datacenter_siting.ties import moved_plans
-from studies.pv_datacenter_siting.year_network import network_over_days
 
 # Shares of PV that are tried.
 _SHARES = (0.75, 0.5, 0.25, 0.0)
 # How many plans are taken through the year besides the program's, and told of.
-_FINALISTS = 4
+_FINALISTS = 3
 # Costs ($) below which a difference is none.
 _EQUAL_USD = 1.0
 
@@ -56,16 +54,15 @@ def compare_plans(
 ) -> Comparison:
     """The plan and others that it could be; placements with the fewest moves, as many as the question lists ties."""
     moved = [other for _, other in islice(moved_plans(case, plan), case.question.n_ties)]
-    network, n_days = network_of_search(case, plan)
-    placed = _ranked(case, network, [plan, *moved], set_points, n_days)
+    days = ComparedDays.of(case, plan)
+    placed = _ranked(case, days, [plan, *moved], set_points)
     smaller = [one for other in (plan, *placed[:_FINALISTS]) for one in _smaller(case, other)]
-    ranked = _ranked(case, network, [*placed[:_FINALISTS], *smaller], set_points, n_days)
+    ranked = _ranked(case, days, [*placed[:_FINALISTS], *smaller], set_points)
     candidates = [plan, *(one for one in _distinct(ranked) if one is not plan)][: _FINALISTS + 1]
     n_simulated = len(moved) + len(smaller)
     report(f"{n_simulated} other plans simulated, {len(candidates) - 1} of them over the year")
-    worth = worth_of(
-        case, network_over_days(case, None), [(one, set_points) for one in candidates], None, case.question.levels
-    )
+    year = ComparedDays.year(case)
+    worth = worth_of(case, year, [(one, set_points) for one in candidates], case.question.levels)
     compared = [ComparedPlan(one, of_one) for one, of_one in zip(candidates, worth, strict=True)]
     least = min(one.worth.rank for one in compared)
     within = max(case.question.mip_gap * abs(least[1]), _EQUAL_USD)
@@ -76,14 +73,10 @@ def compare_plans(
 
 
 def _ranked(
-    case: SitingCase,
-    network: SitingNetwork,
-    plans: Sequence[SitingPlan],
-    set_points: Mapping[str, SetPoint],
-    n_days: int,
+    case: SitingCase, days: ComparedDays, plans: Sequence[SitingPlan], set_points: Mapping[str, SetPoint]
 ) -> list[SitingPlan]:
     """Plans, the best first."""
-    worth = worth_of(case, network, [(one, set_points) for one in plans], n_days, question_ends(case))
+    worth = worth_of(case, days, [(one, set_points) for one in plans], ends_of(case))
     return [plans[k] for k in sorted(range(len(plans)), key=lambda k: worth[k].rank)]
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.own_controls import Standing
 from g2g_opt.studied_year import own_year_of
 from solvers.siting.problem import SitingPlan, empty_plan
 from studies.pv_datacenter_siting.case import SitingCase
@@ -48,11 +47,6 @@ def over_hours(plan: SitingPlan, network: SitingNetwork) -> SitingPlan:
         np.zeros((0, 1), dtype=np.int64),
     )
     return replace(bare, pv_kw=plan.pv_kw)
-
-
-def settled_within(network: SitingNetwork, n_days: int) -> list[Standing]:
-    """Where controls begin on days that do not follow each other: as the circuit is compiled, to settle at midnight."""
-    return [network.compiled_standing()] * n_days
 
 
 def price_of_hours(case: SitingCase) -> NDArray[np.float64]:

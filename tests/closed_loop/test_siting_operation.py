@@ -9,26 +9,33 @@ import json
 import math
 from dataclasses import replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hindsight_of_plans import brute_force, built_cost, hours_of
+from hindsight_taps import best_of_settings
 from replay_of_plans import cost_of_plan, replay
 from study_run import results_of
 
+from g2g_opt.batch.operated_series import SetPoint
 from g2g_opt.batch.own_controls import Standing
 from g2g_opt.errors import InputError
 from g2g_opt.hourly_profile import load_profile
 from solvers.siting.problem import excess, predict
+from studies.pv_datacenter_siting.case import year_value_per_kw
+from studies.pv_datacenter_siting.compared_days import ComparedDays, worth_of
 from studies.pv_datacenter_siting.hand_over import hand_over_texts
 from studies.pv_datacenter_siting.network import operation_of
 from studies.pv_datacenter_siting.operated_year import AS_IT_IS, operate_year
-from studies.pv_datacenter_siting.operation import banks, nudged, uniform
+from studies.pv_datacenter_siting.operation import banks, neighbours, nudged, uniform
 from studies.pv_datacenter_siting.operation_rows import OperationRow
 from studies.pv_datacenter_siting.rows import PlanRow
 from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.verdicts import judged_plans
+from studies.pv_datacenter_siting.year_network import price_of_hours
 from studies.shared.site_choices import ServedModel, SiteChoice
 from studies.shared.task import gather
 from studies.shared.typed_rows import gather_as
@@ -169,13 +176,42 @@ def test_set_points_that_are_tried() -> None:
     assert len(banks(own)) == 1
     tried = uniform(own)
     assert own in tried
-    assert {one["creg1a"].band_v for one in tried} == {2.0, 3.0, 4.0, 6.0, 8.0}
+    assert {one["creg1a"].band_v for one in tried} == {2.0, 4.0, 8.0}
     assert any(not one["creg1a"].r_v for one in tried)
-    moved = nudged(own, ("creg1a",), -1.0, 1.0)
-    assert moved["creg1a"] == replace(
-        own["creg1a"], vreg_v=own["creg1a"].vreg_v - 1.0, band_v=own["creg1a"].band_v + 1.0
-    )
+    a = own["creg1a"]
+    moved = nudged(own, own, ("creg1a",), -1.0, 1.0, -0.25)
+    assert moved["creg1a"] == SetPoint(a.vreg_v - 1.0, a.band_v + 1.0, 0.75 * a.r_v, 0.75 * a.x_v)
     assert moved["creg1b"] == own["creg1b"]
+    # Compensation never changes its sign, and a band never vanishes.
+    assert nudged(own, own, ("creg1a",), 0.0, -9.0, -1.5)["creg1a"] == SetPoint(a.vreg_v, 1.0, 0.0, 0.0)
+    assert len(neighbours(own, own, ("creg1a",), 1.0, 0.5)) == 26
+    alone = {"creg1a": replace(a, r_v=0.0, x_v=0.0)}
+    assert len(neighbours(alone, alone, ("creg1a",), 1.0, 0.5)) == 8
+
+
+def test_days_that_set_points_are_compared_on_come_to_their_year() -> None:
+    """Every day of its own is the year; the days that stand for it come near, and know the day that breaks most."""
+    case, plan = read_plan(STUDY, STUDY.load_feeder(), best().json)
+    assert case.network.operated is not None
+    set_points = case.network.operated.set_points
+    year, days = ComparedDays.year(case), ComparedDays.of(case, plan, also=(7,))
+    assert 7 in days.days
+    assert days.weights.sum() == pytest.approx(8760.0)
+    assert not days.weights[24 * days.days.index(7) : 24 * days.days.index(7) + 24].any()
+    (of_year,), (of_days,) = (worth_of(case, one, [(plan, set_points)], STUDY.levels) for one in (year, days))
+    built = (STUDY.pv_cost_per_kw - year_value_per_kw(STUDY)) * plan.pv_kw.sum()
+    row = next(one for one in operation() if one.what == "the plan")
+    assert of_year.cost == pytest.approx(built + row.tap_cost + row.losses_cost, rel=1e-7)
+    assert of_days.cost - built == pytest.approx(of_year.cost - built, rel=0.05)
+    assert (of_year.over_pu_h, of_year.broken) == (0.0, ())
+    # Known ends of days give the same year.
+    again = operate_year(case, plan, set_points, of_year.begins)
+    assert (again.steps == operate_year(case, plan, set_points).steps).all()
+    # Set-points that cannot hold break the year on days that the others learn of.
+    high = {name: replace(one, vreg_v=one.vreg_v + 8.0) for name, one in set_points.items()}
+    (broken,) = worth_of(case, days, [(plan, high)], STUDY.levels)
+    assert broken.over_pu_h > 0.0
+    assert set(broken.broken) <= set(days.days)
 
 
 @pytest.mark.parametrize(
@@ -190,3 +226,36 @@ def test_set_points_that_are_tried() -> None:
 def test_what_an_operation_cannot_be_asked(changed: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         replace(STUDY, **changed).check()  # type: ignore[arg-type]
+
+
+def test_hindsight_of_three_tap_settings_is_every_sequence_of_them() -> None:
+    case, plan = read_plan(STUDY, STUDY.load_feeder(), best().json)
+    hours, at = hours_of(case, plan), np.array([4000, 4006, 4012, 4018])
+    settings = np.array([[2, 0, 2], [6, 4, 6], [9, 6, 9]])
+    least, which = best_of_settings(hours, settings, 2.0, at)
+    by_hand = []
+    for sequence in product(range(3), repeat=4):
+        positions = settings[list(sequence)]
+        cost = float(hours.cost(at, positions).sum()) + 2.0 * np.abs(np.diff(positions, axis=0)).sum()
+        by_hand.append((cost, sequence))
+    assert least == pytest.approx(min(by_hand)[0], rel=1e-12)
+    assert tuple(which) == min(by_hand)[1]
+
+
+def test_the_causal_plan_loses_little_to_brute_force_with_hindsight() -> None:
+    """Two weeks of summer, every placement and every sequence of three tap settings; the year is a benchmark."""
+    case, plan = read_plan(STUDY, STUDY.load_feeder(), best().json)
+    assert case.network.operated is not None
+    year = operate_year(case, plan, case.network.operated.set_points)
+    at = np.arange(24 * 170, 24 * 184)
+    taps = np.rint((year.series.taps_pu[0] - 1.0) / operation_of(STUDY.load_feeder(), "normal").step_pu).astype(int)
+    middle = np.median(taps[at], axis=0).astype(int)
+    settings = np.array([middle - 1, middle, middle + 1])
+    found = brute_force(case, plan, (STUDY.pv_size_max_kw,), settings, at)
+    assert found.n_placements == 6
+    losses = float(price_of_hours(case)[at] @ year.series.losses_kw[0, at])
+    causal = losses + STUDY.switch_cost * float(year.steps[0, at[1:]].sum()) + built_cost(case, plan, at)
+    nothing = replace(plan, pv_kw=np.zeros_like(plan.pv_kw))
+    without, _ = best_of_settings(hours_of(case, nothing), settings, STUDY.switch_cost, at)
+    assert without > found.cost  # what the optimum is worth
+    assert causal - found.cost < 0.1 * (without - found.cost)

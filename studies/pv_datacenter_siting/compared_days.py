@@ -1,0 +1,151 @@
+"""Days of the year on which plans and set-points are compared, and what one comes to on them or over the year."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.operated_series import OperatedSeries, SetPoints
+from g2g_opt.batch.own_controls import Standing
+from solvers.siting.problem import SitingPlan, excess
+from studies.pv_datacenter_siting.case import SitingCase, year_value_per_kw
+from studies.pv_datacenter_siting.days import by_day
+from studies.pv_datacenter_siting.network import SitingNetwork, operation_of
+from studies.pv_datacenter_siting.year_network import network_over_days, over_hours, price_of_hours
+
+Floats = NDArray[np.float64]
+
+# Days from one to the next of those whose money counts: so many stand for the year.
+_EVERY = 30
+# Chains simulated together: everything that any of their plans builds is in the circuit of all.
+_TOGETHER = 128
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedDays:
+    """Days of the year, run in their order as if each followed the one before; or the year itself.
+
+    Hours count `weights` (hour,) times in the money, and not at all where a day is there for its limits alone.
+    Controls begin each day where the one before left them: over weeks they remember the season's peaks, which a day by
+    itself does not know of. Tap steps at midnights count in the year alone.
+    """
+
+    network: SitingNetwork
+    days: tuple[int, ...]
+    weights: Floats
+    price_per_kwh: Floats
+    is_year: bool
+
+    @staticmethod
+    def year(case: SitingCase) -> ComparedDays:
+        """All days."""
+        network = network_over_days(case, None)
+        n = len(network.sun)
+        return ComparedDays(network, tuple(range(n // 24)), np.full(n, 8760.0 / n), price_of_hours(case), True)
+
+    @staticmethod
+    def of(case: SitingCase, plan: SitingPlan, also: Collection[int] = ()) -> ComparedDays:
+        """Every so many days, which stand for the year; and for their limits the days of most and least load, sun, and
+        load less what the plan injects, and those that are asked for.
+        """
+        load, sun, dates = by_day(case.question.hourly())
+        net = load - plan.pv_kw.sum() / 1e3 * sun
+        extreme = {int(pick) for figures in (load.sum(axis=1), load.max(axis=1), sun.sum(axis=1), net.min(axis=1))
+                   for pick in (figures.argmin(), figures.argmax())}  # fmt: skip
+        spaced = set(range(_EVERY // 2, len(dates), _EVERY)) or {0}
+        days = sorted(extreme | spaced | set(also))
+        counts = np.repeat([day in spaced for day in days], 24)
+        index = (24 * np.array(days)[:, None] + np.arange(24)).ravel()
+        return ComparedDays(
+            network_over_days(case, days),
+            tuple(days),
+            counts * (8760.0 / counts.sum()),
+            price_of_hours(case)[index],
+            False,
+        )
+
+
+@dataclass(frozen=True)
+class OperationWorth:
+    """A plan under set-points: how far outside limits (pu h), and $ a year with tap steps, losses and violations.
+
+    `margin_pu` is the least distance of a voltage to its limit, negative outside; `broken` are days of the year with an
+    hour outside. `begins` (level, day) are where controls stood before each of the days.
+    """
+
+    over_pu_h: float
+    cost: float
+    margin_pu: float
+    broken: tuple[int, ...]
+    begins: tuple[tuple[Standing, ...], ...] = field(repr=False, compare=False)
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """The less the better."""
+        return self.over_pu_h, self.cost
+
+
+def ends_of(case: SitingCase) -> tuple[float, ...]:
+    """The ends of the utilisation range, the one whose money counts first."""
+    levels = case.question.levels
+    return levels if len(levels) == 1 else (levels[0], levels[-1])
+
+
+def worth_of(
+    case: SitingCase, days: ComparedDays, operated: Sequence[tuple[SitingPlan, SetPoints]], levels: Sequence[float]
+) -> list[OperationWorth]:
+    """Of each plan under its set-points at all `levels`; the money is that of the first level."""
+    n_together = max(1, _TOGETHER // len(levels))
+    if len(operated) > n_together:
+        parts = [operated[k : k + n_together] for k in range(0, len(operated), n_together)]
+        return [one for part in parts for one in worth_of(case, days, part, levels)]
+    if not operated:
+        return []
+    network = days.network
+    low, high = network.limit_rows()
+    judged = network.judges_loading
+
+    def reduce(voltage: Floats, loading: Floats) -> Floats:
+        rows = np.concatenate([voltage, loading]) if judged else voltage
+        n = len(voltage)
+        margin = np.minimum(voltage - low[:n], high[:n] - voltage).min(axis=0)
+        return np.stack([excess(rows, low[: len(rows)], high[: len(rows)]).max(axis=0), margin])
+
+    series = network.operate(
+        [over_hours(plan, network) for plan, _ in operated for _ in levels],
+        [set_points for _, set_points in operated for _ in levels],
+        24,
+        reduce=reduce,
+        demand=[np.full_like(network.demand, level) for _ in operated for level in levels],
+    )
+    n = len(levels)
+    return [
+        _worth_of_chains(case, plan, series, list(range(k * n, (k + 1) * n)), days)
+        for k, (plan, _) in enumerate(operated)
+    ]
+
+
+def _worth_of_chains(
+    case: SitingCase, plan: SitingPlan, series: OperatedSeries, chains: list[int], days: ComparedDays
+) -> OperationWorth:
+    question = case.question
+    step_pu = operation_of(case.network.feeder, question.limits.rating_basis).step_pu
+    failed = ~series.solved | series.restless
+    over = np.where(failed, 1.0, series.rows[0])
+    margin = float(np.where(failed, -1.0, series.rows[1])[chains].min())
+    first = chains[0]
+    steps = series.tap_steps(step_pu, within_days_of=None if days.is_year else 24)[first].sum(axis=1)
+    cost = question.switch_cost * float(days.weights @ steps)
+    cost += float((days.weights * days.price_per_kwh) @ np.nan_to_num(series.losses_kw[first]))
+    cost += float((question.pv_cost_per_kw - year_value_per_kw(question)) * plan.pv_kw.sum())
+    cost -= float(case.sites.value_per_kw * plan.site_kw.sum())
+    of_day = over[chains].sum(axis=0).reshape(-1, 24).sum(axis=1)
+    broken = tuple(days.days[k] for k in np.flatnonzero(of_day > 0.0))
+    begins = tuple(tuple(series.begins[chain]) for chain in chains)
+    if question.violations == "priced" and not failed[chains].any():
+        paid = question.violation_cost_per_pu_h * float(days.weights @ over[first])
+        return OperationWorth(0.0, cost + paid, margin, broken, begins)
+    return OperationWorth(float(of_day.sum()), cost, margin, broken, begins)
