@@ -38,8 +38,8 @@ from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 
-# Tight enough that a result does not depend on the order of the runs before it, nor the command of a controller that
-# adds up exceedances on the engine: at 1e-6 pu OpenDSS parted from itself at 1e-9 in 6 of 20 hours under OFO.
+# Tight enough that a result depends neither on the runs before it nor, but for ties at rounding, on the engine: at 1e-6
+# OpenDSS parted from itself at 1e-9 in 6 of 20 hours under OFO (benchmarks/RESULTS.md).
 STUDY_TOLERANCE = 1e-9
 
 
