@@ -218,8 +218,8 @@ def _answer(means: Sequence[Row], pairs: Sequence[Row], common: Sequence[str]) -
         low, high = row["integral_violation_pu_s_low"], row["integral_violation_pu_s_high"]
         apart = "tells them apart" if low > 0.0 or high < 0.0 else "does not tell them apart"
         words.append(
-            f"{row['controller']} less {row['against']}: {row['integral_violation_pu_s']:+.2f} pu s "
-            f"({low:+.2f} to {high:+.2f}), less violation in {row['n_better']} of {len(common)}: this {apart}."
+            f"{row['controller']} less {row['against']}: {row['integral_violation_pu_s']:+z.2f} pu s "
+            f"({low:+z.2f} to {high:+z.2f}), less violation in {row['n_better']} of {len(common)}: this {apart}."
         )
     return "\n".join(words)
 
