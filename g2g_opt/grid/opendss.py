@@ -38,8 +38,7 @@ from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 
-# At 1e-6 pu OpenDSS parts from itself at 1e-9 in 6 of 20 hours under OFO, which adds up what it sees.
-STUDY_TOLERANCE = 1e-9
+STUDY_TOLERANCE = 1e-9  # at 1e-6 pu OpenDSS parts from itself in 6 of 20 hours under OFO, which adds up what it sees
 
 
 class OpenDSSGrid(GridBackend[GridState]):
