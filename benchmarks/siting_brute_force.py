@@ -4,8 +4,8 @@
     python benchmarks/siting_brute_force.py --feeder ieee34 --switch-cost 0.5
 
 On the 13-bus feeder: one PV plant of at most 1,000 kW at three buses, one site of 2 MW at two buses that draws anything
-between nothing and all of it. Brute force tries every placement, PV of none and of all its size, and by dynamic programming
-every sequence of three tap settings through the 8,760 hours, limits kept at both ends of the utilisation.
+between nothing and all of it. Brute force tries every placement, PV of none and of all its size, and by dynamic
+programming every sequence of three tap settings through the 8,760 hours, limits kept at both ends of the utilisation.
 On any feeder: the taps of the study's own plan as hindsight would move them, regulator by regulator. Losses of the
 causal plan are told as shares of what the optimum is worth against the feeder as it is.
 """

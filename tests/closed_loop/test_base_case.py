@@ -112,6 +112,16 @@ def test_a_circuit_without_a_solution_is_a_failure_and_no_number(tmp_path: Path)
     assert base.breaks(Limits()) == base.failure
 
 
+def test_a_generator_that_holds_a_voltage_is_named_where_it_keeps_opendss_from_an_end(tmp_path: Path) -> None:
+    """The load is none of the reasons: with vars of its own the same generator leaves OpenDSS its solution."""
+    machine = "New Generator.g bus1=end kv=12.47 kw=1000 kva=4000 maxkvar=3000 minkvar=-3000 pvfactor=0.01"
+    held = TWO_LINES.replace("Set VoltageBases", machine + " model=3\nSet VoltageBases")
+    base = solve_base_case(own(tmp_path, held))
+    assert "generator.g, held to a voltage (model 3)" in base.failure
+    assert "beyond" not in base.failure
+    assert solve_base_case(own(tmp_path, held.replace("model=3", "model=1 kvar=200"))).failure == ""
+
+
 @pytest.mark.parametrize("name", ["ieee13", "ieee34", "ieee123"])
 def test_bundled_feeders_begin_at_the_taps_and_source_of_their_studies(name: str) -> None:
     feeder = Feeder.load(name)
