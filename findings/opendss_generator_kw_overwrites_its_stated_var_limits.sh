@@ -25,7 +25,7 @@ def run(words, edit=""):
         "Set voltagebases=[12.47]",
         "CalcVoltageBases",
         edit,
-        f"Set maxiterations=300 tolerance=1e-6",
+        "Set maxiterations=300 tolerance=1e-6",
         "Solve",
     ):
         dss.Text.Command(line)
