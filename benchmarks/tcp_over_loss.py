@@ -47,13 +47,26 @@ def open_tun() -> int:
     return descriptor
 
 
+def state_of(sender: socket.socket) -> tuple[int, ...]:
+    """Congestion state (4: loss), time-outs and back-off, RTO (ms), congestion window, segments out, sacked, lost, sent
+    again (Linux, `struct tcp_info`).
+    """
+    found = sender.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    state, retransmits, backoff = found[1], found[2], found[4]
+    words = struct.unpack_from("24I", found, 8)
+    return state, retransmits, backoff, words[0] // 1000, words[18], *words[4:8]
+
+
 class Relay:
-    """Loses packets and returns the others; keeps what it saw of some connections."""
+    """Loses packets and returns the others; keeps what it saw of some connections, with what the sending side then
+    thought of each (`TCP_INFO`).
+    """
 
     def __init__(self, descriptor: int, watched: int) -> None:
         self.descriptor, self.lossy, self.random = descriptor, False, random.Random(7)
         self.watched, self.began_s, self.seen = watched, 0.0, {}
         self.counts: dict[tuple[int, bool], list[int]] = {}
+        self.senders: dict[tuple[int, int], socket.socket] = {}
 
     def read(self) -> None:
         while True:
@@ -77,7 +90,16 @@ class Relay:
                 if peer in of_case or len(of_case) < self.watched:
                     length = len(packet) - head - 4 * (offset >> 4)
                     now_s = round(time.monotonic() - self.began_s, 4)
-                    row = (now_s, "->" if forward else "<-", seq, ack, length, flags, "lost" if lost else "")
+                    row = (
+                        now_s,
+                        "->" if forward else "<-",
+                        seq,
+                        ack,
+                        length,
+                        flags,
+                        "lost" if lost else "",
+                        *state_of(self.senders[case, peer]),
+                    )
                     of_case.setdefault(peer, []).append(row)
             if not lost:
                 os.write(self.descriptor, packet[:12] + packet[16:20] + packet[12:16] + packet[20:])
@@ -139,6 +161,8 @@ async def measure(seconds: int, connections: int, watched: int) -> dict[str, obj
             reader, writer = await asyncio.open_connection(THERE, PORT + case)
             await accepted.get()
             writers.append((case, writer))
+            sender = writer.get_extra_info("socket")
+            relay.senders[PORT + case, sender.getsockname()[1]] = sender
             if answers:
                 tasks.append(asyncio.create_task(read_messages(reader, writer, False, [])))
     # A first exchange without loss, as after a join: both sides then know the round trip.
@@ -154,6 +178,7 @@ async def measure(seconds: int, connections: int, watched: int) -> dict[str, obj
         first[case, writer.get_extra_info("sockname")[1]] = first_s
         tasks.append(asyncio.create_task(send_messages(writer, first_s, seconds)))
     await asyncio.sleep(seconds + 3.0)
+    loop.remove_reader(relay.descriptor)
     rows = []
     for case, (loss, back, answers) in enumerate(CASES):
         row: dict[str, object] = {"data": loss, "back": back, "answers": answers, "counts": {}}
@@ -167,7 +192,8 @@ async def measure(seconds: int, connections: int, watched: int) -> dict[str, obj
         row["in_order"] = in_order
         row["counts"] = {"->" if f else "<-": c for (port, f), c in relay.counts.items() if port == PORT + case}
         rows.append(row)
-    return {"rows": rows, "seen": relay.seen}
+    first_s = {f"{PORT + case},{peer}": at_s - relay.began_s for (case, peer), at_s in first.items()}
+    return {"rows": rows, "seen": relay.seen, "first_s": first_s}
 
 
 def main() -> None:
@@ -185,7 +211,7 @@ def main() -> None:
         print(row)
     if options.out:
         with open(options.out, "w", encoding="utf-8") as stream:
-            json.dump(found["seen"], stream)
+            json.dump({"seen": found["seen"], "first_s": found["first_s"]}, stream)
 
 
 if __name__ == "__main__":

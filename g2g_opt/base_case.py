@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from g2g_opt.circuit.elements import elements, line_lengths_km
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
+from g2g_opt.circuit.restless import told_what_moves
+from g2g_opt.circuit.second_solution import SecondSolution, second_solution
 from g2g_opt.errors import PowerFlowError, listed
 from g2g_opt.failure import FailureKind
 from g2g_opt.feeder import Feeder
@@ -23,6 +25,7 @@ from g2g_opt.metrics.power_quality import three_phase_buses
 from g2g_opt.metrics.unbalance import UNBALANCE_ADDED_MAX, negative_sequence_unbalance, nema_unbalance
 
 Complexes = NDArray[np.complex128]
+Floats = NDArray[np.float64]
 
 _TOLERANCE, _ITERATIONS = 1e-8, 300
 # A converged voltage further than this from its base speaks of a wrong base, not of a weak feeder.
@@ -69,7 +72,7 @@ class BaseCase:
     `loading` the (element, share of its rating on `rating_basis`) of the heaviest one, None where nobody stated any.
     `unserved` is the worst customer that is served something else than it asks for. `distance_km` is by bus, along
     lines from the nearest source; lines of which OpenDSS keeps no unit of length (`without_unit` of them) count as
-    given. `failure` says why there is no solution; everything else is then empty.
+    given. `failure` says why there is no solution; everything else is then empty. `second` is another solution, if any.
     """
 
     failure: str = ""
@@ -83,6 +86,7 @@ class BaseCase:
     unbalance: tuple[BusUnbalance, ...] = ()
     rating_basis: RatingBasis = "normal"
     settled: bool = False
+    second: SecondSolution | None = None
 
     @property
     def judged(self) -> tuple[NodeVoltage, ...]:
@@ -169,6 +173,8 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
     words += base.unbalanced_words(limits)
     if base.implausible:
         words.append(f"far from their voltage base: {listed([str(node) for node in base.implausible], 6)}")
+    if base.second is not None:
+        words.append(str(base.second))
     broken = base.breaks(limits)
     if broken:
         words.append(f"without a site the circuit already breaks a limit: {broken}")
@@ -200,7 +206,7 @@ def solve_base_case(
         circuit.solve()
     except PowerFlowError as error:
         if error.failure.kind is FailureKind.RESTLESS_CONTROLS:
-            return BaseCase(failure="the circuit's own controls do not come to rest without a site")
+            return BaseCase(failure=f"without a site {told_what_moves(circuit, error.failure)}")
         return BaseCase(failure=f"the circuit itself has no solution: none in {circuit.iterations} iterations")
     phasors = circuit.node_voltages().copy()
     nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
@@ -219,6 +225,11 @@ def solve_base_case(
     )
     loading = BranchLoading.of(circuit, judged_ratings(feeder.branches, rating_basis))
     shares = loading.loading_pu(loading.conductor_loading_pu(phasors[None]))[0]
+
+    def judged_pu(phasors: Complexes) -> Floats:
+        return np.where(judged.monitored, judged.magnitudes_pu(phasors), np.nan)
+
+    names = [f"{bus}.{feeder.buses[bus].voltage_name(phase)}" for bus, phase in nodes]
     own = OwnLoadCheck(circuit)
     own.check(np.zeros(1), phasors[None])
     distance_km, without_unit = _distances_km(circuit, feeder)
@@ -233,7 +244,15 @@ def solve_base_case(
         unbalance=_unbalance(feeder, phasors, nodes),
         rating_basis=rating_basis,
         settled=settled,
+        # The last to be asked: it leaves the circuit elsewhere.
+        second=second_solution(circuit, load_level, judged_pu, names),
     )
+
+
+def restless_words(feeder: Feeder, load_level: float) -> list[str]:
+    """What studies meet where the circuit's own controls act: that these do not come to rest at a level of own load."""
+    failure = solve_base_case(feeder, load_level, settled=True).failure
+    return [f"at {load_level:g} of the own load, {failure}"] if failure else []
 
 
 def _unserved(feeder: Feeder) -> str:

@@ -19,17 +19,18 @@ class FailureKind(StrEnum):
     """What keeps a run from an answer.
 
     NOT_CONVERGED: the power flow has no solution within its iterations. ILL_CONDITIONED: rounding keeps it from its
-    tolerance. SLOPES_NOT_CONVERGED: none where sensitivities
-    were measured. RESTLESS_CONTROLS: the circuit's own controls go on moving. NOT_SERVED: something attached got
-    another power than it asked for equation 5.2. UNDEFINED_VOLTAGE: a judged voltage is no number. ENGINE_ERROR:
-    OpenDSS refused a call. NO_DISPATCH: the transmission grid cannot carry its renewables away. NO_ANSWER: nothing that
-    was tried had one.
+    tolerance. SLOPES_NOT_CONVERGED: none where sensitivities were measured. RESTLESS_CONTROLS: the circuit's own
+    controls go on moving. PROTECTION_PICKS_UP: a fuse begins to melt, which the batch engine does not follow.
+    NOT_SERVED: something attached got another power than it asked for (equation 5.2). UNDEFINED_VOLTAGE: a judged
+    voltage is no number. ENGINE_ERROR: OpenDSS refused a call. NO_DISPATCH: the transmission
+    grid cannot carry its renewables away. NO_ANSWER: nothing that was tried had one.
     """
 
     NOT_CONVERGED = "not converged"
     ILL_CONDITIONED = "ill-conditioned"
     SLOPES_NOT_CONVERGED = "slopes not converged"
     RESTLESS_CONTROLS = "restless controls"
+    PROTECTION_PICKS_UP = "protection picks up"
     NOT_SERVED = "not served"
     UNDEFINED_VOLTAGE = "undefined voltage"
     ENGINE_ERROR = "engine error"
@@ -66,6 +67,11 @@ class Failure:
         """True if the power flow, and not what it says, is the reason: another engine may find a solution."""
         return self.kind in _NO_SOLUTION
 
+    @property
+    def asks_opendss(self) -> bool:
+        """True if the batch engine ended the run and OpenDSS may not: it is asked before anybody is told so."""
+        return self.no_solution or self.kind is FailureKind.PROTECTION_PICKS_UP
+
     def in_words(self, moment: Moment = since_start) -> str:
         """A clause: run, time, what failed where, details."""
         when = "" if self.time_s is None else moment(self.time_s)
@@ -82,6 +88,8 @@ class Failure:
                 return "the power flow did not converge when slopes were measured"
             case FailureKind.RESTLESS_CONTROLS:
                 return "the circuit's own controls do not come to rest"
+            case FailureKind.PROTECTION_PICKS_UP:
+                return f"{self.where} picks up, and what it does then is not modelled"
             case FailureKind.UNDEFINED_VOLTAGE:
                 return f"the voltage of {self.where} is undefined"
             case FailureKind.NO_DISPATCH:

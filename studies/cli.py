@@ -209,7 +209,7 @@ def _run_models(options: argparse.Namespace, console: Console) -> int:
 
 
 def _run_feeder(options: argparse.Namespace, console: Console) -> int:
-    from g2g_opt.base_case import base_case_words, solve_base_case
+    from g2g_opt.base_case import base_case_words, restless_words, solve_base_case
     from g2g_opt.feeder import Feeder
     from g2g_opt.feeder_description import describe_feeder, site_notes
     from g2g_opt.feeder_lint import format_findings, lint_feeder
@@ -221,7 +221,9 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     settled = feeder.initial_taps is not None
     base = solve_base_case(feeder, options.own_load_share, limits.rating_basis, settled=settled)
     console.print(repr(feeder), markup=False)
-    for words in (*base_case_words(feeder, base, limits), *describe_feeder(feeder, limits)):
+    # At full load the studied state says it.
+    restless = [] if settled or options.own_load_share == 1.0 else restless_words(feeder, options.own_load_share)
+    for words in (*base_case_words(feeder, base, limits), *restless, *describe_feeder(feeder, limits)):
         console.print(words, markup=False)
     for words in site_notes(feeder, None if options.all_buses else _BUSES_NAMED):
         console.print(words, markup=False)

@@ -118,15 +118,16 @@ def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) 
         # Whatever binds, it is not what it seems.
         answer = f"A {WRONG} of the circuit must be wrong: {base.implausible[0]} without any site. {answer}"
     words = f"without any site, in the state that is studied: {broken}"
+    beside = (f"without any site {base.second}",) if base.second is not None else ()
     chart = distance_chart(base, load_level, conclusion.envelopes[0] if conclusion.envelopes else None, used)
     return replace(
         conclusion,
         answer=answer,
         # The taps that studies of a bundled feeder begin with are no state that it came to rest in.
         warnings=(
-            (words, *conclusion.warnings)
+            (words, *beside, *conclusion.warnings)
             if broken and (settled or feeder.initial_taps is None)
-            else conclusion.warnings
+            else (*beside, *conclusion.warnings)
         ),
         charts=((chart, *conclusion.charts) if chart is not None else conclusion.charts),
     )

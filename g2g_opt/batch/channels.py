@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.channel_kernel import Figures, arrived_sizes, gather, sizes_at_once
 from g2g_opt.batch.control import Parts
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
@@ -22,12 +23,14 @@ from g2g_opt.batch.stale_voltages import StaleVoltages
 from g2g_opt.channel.lanes import Commanded, Measured, RunTables, run_tables
 from g2g_opt.channel.links import Links
 from g2g_opt.communication import Channels
+from g2g_opt.compiled.records import pack
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.grid.storage import EnergyStorage
 from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Ticks = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
 
@@ -42,19 +45,33 @@ class BatchChannels:
         self.voltage_lanes: list[Measured] = [table.voltage for table in self.tables]
         self.site_lanes: list[Measured] = [lane for table in self.tables for lane in table.sites]
         to_sites = [lane for table in self.tables for lane in table.to_sites]
-        self._shown_voltage = Shown(_by_step([lane.shown_at for lane in self.voltage_lanes]))
+        self._shown_voltage = Shown(_by_step([lane.shown_at for lane in self.voltage_lanes]), grids.voltage_pu)
         shown_at = _by_step([lane.shown_at for lane in self.site_lanes])
-        self._shown_sites, self._shown_power = Shown(shown_at[:, fleets.row_fleet]), Shown(shown_at)
-        self.power_w = fleets.power_w
+        # Replicas, latency, batch size and servers by phase of every row, whole numbers as they lie in memory.
+        self._measured_rows, self._measured_w = np.zeros((6, fleets.n_rows)), np.zeros((3, len(fleets.sites)))
+        self._shown_rows = Shown(np.ascontiguousarray(shown_at[:, fleets.row_fleet]), self._measured_rows)
+        self._shown_w = Shown(shown_at, self._measured_w)
+        measured = fleets.replicas, fleets.itl_s, fleets.batch, fleets.servers, fleets.power_w
+        rows = self._measured_rows
+        self._figures = pack(Figures(*measured, rows, rows.view(np.int64), self._measured_w))
+        whole: Ints = self._shown_rows.seen.view(np.int64)
+        self.replicas: Ints = whole[0]
+        self.itl_s: Floats = self._shown_rows.seen[1]
+        self.seen_batch: Ints = whole[2]
+        self.servers: Ints = whole[3:].T
+        self.power_w = self._shown_w.seen.T
         self._site_tick, self.site_at_once, self._site_acts = _stacked(to_sites)
         self._due = np.zeros(len(self._site_tick), dtype=np.bool_)
         for table in self.tables:
             for every in table.timing.control_ticks:
                 self._due[::every] = True
-        self.all_at_once = np.asarray(self.site_at_once.all(axis=1))
-        self.any_at_once = np.asarray(self.site_at_once.any(axis=1))
-        self._anybody_acts = np.asarray(self._site_acts.any(axis=1))
-        self._site_arrived = np.full(len(to_sites), -1)
+        self.all_at_once: list[bool] = np.asarray(self.site_at_once.all(axis=1)).tolist()
+        self.any_at_once: list[bool] = np.asarray(self.site_at_once.any(axis=1)).tolist()
+        # Nobody acts before a first step.
+        self._acts = (np.asarray(self._site_acts.any(axis=1)) & (np.arange(len(self._site_tick)) > 0)).tolist()
+        self._site_arrived = np.full(len(to_sites), -1, dtype=np.int32)
+        # Rows whose batch sizes change with what arrives in a step, and the sizes.
+        self._changes = np.zeros(fleets.n_rows, dtype=np.int64), np.zeros(fleets.n_rows, dtype=np.int64)
         # Batch sizes and shifts that may still be asked for, by the tick at which they were sent.
         under_way = np.where(self._site_tick >= 0, np.arange(len(self._site_tick))[:, None] - self._site_tick, 0)
         self._depth = int(under_way.max(initial=0)) + 1
@@ -72,13 +89,7 @@ class BatchChannels:
         at_s = np.array([grids.time_s(step) for step in range(len(self._due))])
         wanted = StaleVoltages.wanted(signals)
         self._stale = StaleVoltages(self.voltage_lanes, signals, at_s) if wanted else None
-        self.voltage_pu, self.arrived_pu = grids.voltage_pu, grids.voltage_pu
-        self.replicas, self.itl_s, self.seen_batch, self.servers = (
-            np.zeros(fleets.n_rows, dtype=np.int64),
-            np.full(fleets.n_rows, np.nan),
-            fleets.batch,
-            np.zeros((fleets.n_rows, 3), dtype=np.int64),
-        )
+        self.voltage_pu = self.arrived_pu = self._shown_voltage.seen
 
     def parts(self) -> SeenParts:
         """What the controls of the batch are handed."""
@@ -90,24 +101,32 @@ class BatchChannels:
     def begin(self, step: int) -> None:
         """Before sites advance: what has arrived for them and for the grids, and what sites do in silence."""
         self.step = step
-        newest = self._site_tick[step]
-        new = newest > self._site_arrived
-        rows = np.flatnonzero(new[self.fleets.row_fleet])
-        if len(rows):
-            sent = newest[self.fleets.row_fleet[rows]] % self._depth
-            self.fleets.set_batch(rows, self._sent_batch[sent, rows])
-            shift = self._sent_shift[sent, rows] if self._shifting else self._shifted[rows]
-            if self._shifting and (shift != self._shifted[rows]).any():
-                wanted = self._shifted.copy()
-                wanted[rows] = shift
-                moving = rows[shift != self._shifted[rows]]
-                for fleet in dict.fromkeys(self.fleets.row_fleet[moving].tolist()):
-                    self.move_replicas(fleet, wanted, step - 1, late=True)
-        self._site_arrived = np.maximum(self._site_arrived, newest)
-        if step > 0 and self._anybody_acts[step]:
-            self._alone.act(np.flatnonzero(self._site_acts[step] & ~new))
+        fleets, newest = self.fleets, self._site_tick[step]
+        lonely = np.flatnonzero(self._site_acts[step] & (newest <= self._site_arrived)) if self._acts[step] else None
+        if self._shifting:
+            self._shift_what_arrived(newest)
+        sent = fleets.row_fleet, self._sent_batch, fleets.commanded
+        self._set_changed(arrived_sizes(newest, self._site_arrived, *sent, *self._changes))
+        if lonely is not None:
+            self._alone.act(lonely)
         if self._to_grids is not None:
             self._arrive_at_grids(self._to_grids, step)
+
+    def _set_changed(self, n: int) -> None:
+        """Set the first `n` of the changes that were written down."""
+        if n:
+            rows, sizes = self._changes
+            self.fleets.set_batch(rows[:n], sizes[:n])
+
+    def _shift_what_arrived(self, newest: Ticks) -> None:
+        """Replicas are shifted towards what has newly arrived."""
+        fleets = self.fleets
+        rows = np.flatnonzero((newest > self._site_arrived)[fleets.row_fleet])
+        wanted = self._shifted.copy()
+        wanted[rows] = self._sent_shift[newest[fleets.row_fleet[rows]] % self._depth, rows]
+        moving = rows[wanted[rows] != self._shifted[rows]]
+        for fleet in dict.fromkeys(fleets.row_fleet[moving].tolist()):
+            self.move_replicas(fleet, wanted, self.step - 1, late=True)
 
     def _arrive_at_grids(self, lanes: _ToGrids, step: int) -> None:
         newest = lanes.tick[step]
@@ -122,25 +141,24 @@ class BatchChannels:
 
     def measure(self, step: int) -> None:
         """After the grids were solved: what controllers see in this step."""
+        self._shown_voltage.update(step)
         if self._stale is not None:
-            self._stale.keep(step, self.arrived_pu)
-        (self.arrived_pu,) = self._shown_voltage.update(step, [self.grids.voltage_pu])
-        self.voltage_pu = self.arrived_pu if self._stale is None else self._stale.taken(step, self.arrived_pu)
-        fleets = self.fleets
-        self.replicas, self.itl_s, self.seen_batch, servers = self._shown_sites.update(
-            step, [fleets.replicas, fleets.itl_s, fleets.batch, fleets.servers.T]
-        )
-        self.servers = np.ascontiguousarray(servers.T)
-        (power_w,) = self._shown_power.update(step, [fleets.power_w.T])
-        self.power_w = power_w.T
+            self.voltage_pu = self._stale.taken(step, self.arrived_pu)
+        gather(self._figures.words)
+        self._shown_rows.update(step)
+        self._shown_w.update(step)
 
     def close(self, step: int) -> None:
-        """After all controls have acted: set-points go on their way."""
+        """After all controls have acted: set-points go on their way, and what is seen in the next step."""
+        if self._stale is not None:
+            self._stale.keep(step + 1, self.arrived_pu)
+        for shown in (self._shown_voltage, self._shown_rows, self._shown_w):
+            shown.pass_on(step)
         to_grids = self._to_grids
         if self.any_at_once[step]:
             site_now = self.site_at_once[step]
             self._site_arrived[site_now] = step
-            self._catch_up(site_now[self.fleets.row_fleet])
+            self._catch_up(site_now)
         if self._due[step] and not self.all_at_once[step]:
             place = step % self._depth
             self._sent_batch[place] = self.batch
@@ -154,12 +172,11 @@ class BatchChannels:
             if self._due[step] and not grid_now.all():
                 self._sent_grid[step] = list(self.taps), [dict(own) for own in self.storage]
 
-    def _catch_up(self, rows_now: Bools) -> None:
-        """Set-points that are repeated to sites that they reach at once, and that were lost or left before."""
+    def _catch_up(self, site_now: Bools) -> None:
+        """Set-points of sites that they reach at once, also of those whose earlier ones were lost or left."""
         fleets = self.fleets
-        rows = np.flatnonzero(rows_now & (self.batch != fleets.commanded))
-        if len(rows):
-            fleets.set_batch(rows, self.batch[rows])
+        self._set_changed(sizes_at_once(site_now, fleets.row_fleet, self.batch, fleets.commanded, *self._changes))
+        rows_now = site_now[fleets.row_fleet]
         moving = np.flatnonzero(rows_now & (self.shift != self._shifted)) if self._shifting else ()
         for fleet in dict.fromkeys(fleets.row_fleet[k] for k in moving):
             self.move_replicas(int(fleet), self.shift, self.step, late=True)
@@ -209,7 +226,7 @@ _Storages = dict[EnergyStorage, tuple[float, float]]
 class _ToGrids:
     """Lanes to the grids, [step, slot], of which `arrived` (slot,) is the newest step whose set-points are there."""
 
-    tick: Ints
+    tick: Ticks
     at_once: Bools
     arrived: Ints
 
@@ -225,7 +242,7 @@ def _by_step(lanes: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return np.ascontiguousarray(np.array(lanes).T)
 
 
-def _stacked(lanes: Sequence[Commanded]) -> tuple[Ints, Bools, Bools]:
+def _stacked(lanes: Sequence[Commanded]) -> tuple[Ticks, Bools, Bools]:
     """Tables of many lanes, [step, lane]: whose set-points hold, what is there at once, who acts alone."""
     return (
         _by_step([lane.tick for lane in lanes]),
@@ -300,13 +317,8 @@ class SeenFleets:
 
     def set_batch(self, rows: Ints, sizes: Ints) -> None:
         """Command batch sizes; they act when they have arrived."""
-        channels = self._channels
-        channels.batch[rows] = sizes
-        if channels.all_at_once[channels.step]:
-            channels.fleets.set_batch(rows, sizes)
-        elif channels.any_at_once[channels.step]:
-            now = channels.site_at_once[channels.step, channels.fleets.row_fleet[rows]]
-            channels.fleets.set_batch(rows[now], sizes[now])
+        # Those that are there at once are set when all controls have acted: sites take them in their next step.
+        self._channels.batch[rows] = sizes
 
     def shift_replicas(self, fleet: int, label: str, count: int, step: int) -> None:
         """Command replicas on top of a schedule; they move when the command has arrived, as far as they fit."""

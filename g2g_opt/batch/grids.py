@@ -226,7 +226,10 @@ class Grids:
         for slot in moved:
             self.taps[slot] = own.taps(slot)
         self._note_settings({slot: self._setting(slot) for slot in moved}, step)
-        self.fail(restless, Failure(FailureKind.RESTLESS_CONTROLS, time_s=self.time_s(step)))
+        for slot in restless:
+            self.fail([slot], own.restless.failure(slot, self.time_s(step)))
+        for slot, fuse in own.fuses.take_picked_up():
+            self.fail([slot], Failure(FailureKind.PROTECTION_PICKS_UP, f"fuse.{fuse}", self.time_s(step)))
 
     def _switch_off(self) -> None:
         """Take the power of scenarios that have failed."""
@@ -273,7 +276,7 @@ class Grids:
         return len(self._failed)
 
     def fail(self, slots: Iterable[int], reason: Failure) -> None:
-        """End scenarios: they keep their first reason and draw nothing from now on."""
+        """End scenarios: they keep their first reason, and draw nothing from now on."""
         for slot in list(slots):
             if self.failure[slot] is None:
                 self.failure[slot] = reason
@@ -287,10 +290,7 @@ class Grids:
             return
         unsolved = [] if self.flow.solved.all() else np.flatnonzero(~self.flow.solved).tolist()
         for slot in unsolved:
-            kind, detail = (
-                FailureKind.NOT_CONVERGED,
-                "the load is beyond what the circuit can carry",
-            )
+            kind, detail = FailureKind.NOT_CONVERGED, "the load is beyond what the circuit can carry"
             if self.flow.ill_conditioned[slot]:
                 kind, detail = FailureKind.ILL_CONDITIONED, "the circuit has a solution there"
             self.fail([slot], Failure(kind, time_s=self.time_s(step), detail=detail))

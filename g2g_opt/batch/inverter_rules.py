@@ -15,6 +15,8 @@ Ints = NDArray[np.int64]
 _AVERAGE, _HIGHEST, _LOWEST = -1, -2, -3
 # A voltage this near to a point of a curve is taken as that point.
 _AT_POINT = 1e-5
+# OpenDSS's own has more digits than a double where the machine has them.
+_THOUSANDTH = np.longdouble("0.001")
 _TWENTIETH = 0.05
 _REST_OF_TWENTIETH = float(Fraction(1, 20) - Fraction(_TWENTIETH))
 
@@ -27,6 +29,15 @@ def measured_v(v: Floats, own: InverterSettings) -> Floats:
     if own.measure == _HIGHEST:
         return np.asarray(sizes.max(axis=0))
     return np.asarray(sizes.min(axis=0) if own.measure == _LOWEST else sizes[own.measure - 1])
+
+
+def as_seen(power: Floats, n_phases: int) -> Floats:
+    """A power (kW or kvar, slot) as a control sees it: OpenDSS keeps it in W of a phase and turns it back, rounded.
+
+    Where a rating binds, the last digit decides whether what a curve leaves is less than what is given.
+    """
+    of_phase = 1000.0 * power / n_phases
+    return np.asarray(of_phase.astype(np.longdouble) * _THOUSANDTH * n_phases, dtype=np.float64)
 
 
 def room_for_vars(own: InverterSettings, kw: Floats) -> tuple[Floats, Floats]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch.inverter_rules import (
     adapted_share_of_vars,
     adapted_share_of_watts,
+    as_seen,
     measured_v,
     on_curve,
     room_for_vars,
@@ -112,6 +113,10 @@ class Inverters:
         pairs = zip(self._settings, self._kw[:, slot].tolist(), self._kvar[:, slot].tolist(), strict=True)
         return {own.element: (kw, kvar) for own, kw, kvar in pairs}
 
+    def kva(self) -> Floats:
+        """Watts of all inverters, then their vars (2 x inverter, scenario), as they are set."""
+        return np.concatenate([self._kw, self._kvar])
+
     # --- between two steps
 
     def begin(self, panel_kw: Floats | None, shares: Floats) -> None:
@@ -169,7 +174,8 @@ class Inverters:
         return acted
 
     def _steer(self, k: int, own: InverterSettings, slots: Ints) -> None:
-        kw, kvar, present = self._kw[k, slots], self._kvar[k, slots], self._present[k, slots]
+        kw, kvar = (as_seen(power[k, slots], own.n_phases) for power in (self._kw, self._kvar))
+        present = self._present[k, slots]
         room, asked = room_for_vars(own, kw), np.zeros(len(slots))
         if own.volt_watt is not None:
             self._tell_watts(k, own, slots, kw, kvar)

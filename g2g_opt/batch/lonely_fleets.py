@@ -33,21 +33,26 @@ class LonelyFleets:
                 groups.setdefault((own.channels.fail_safe, own.models_of(place), own.band, nodes), []).append(fleet)
         self._group = np.full(len(fleets.sites), -1)
         self._place = np.zeros(len(fleets.sites), dtype=np.int64)
-        self._rules: list[tuple[FailSafes, Ints, int]] = []
+        # By group: its rule, and of its members in order the nodes, their slots, and the rows of their models.
+        self._rules: list[tuple[FailSafes, Ints, Ints, Ints]] = []
         for k, ((rule, models, band, nodes), members) in enumerate(groups.items()):
             self._group[members], self._place[members] = k, np.arange(len(members))
             start = np.array([starts[fleet] for fleet in members], dtype=np.int64)
-            self._rules.append((FailSafes(rule, models, start, band), np.array(nodes, dtype=np.int64), len(models)))
+            rows = fleets.first_row[members][:, None] + np.arange(len(models))
+            at = np.array(nodes, dtype=np.int64)[None, :], fleets.slot[members][:, None]
+            self._rules.append((FailSafes(rule, models, start, band), *at, rows))
 
     def act(self, lonely: Ints) -> None:
         """One action of each of these fleets."""
         fleets, grids = self._fleets, self._grids
-        group = self._group[lonely]
-        for k, (rule, nodes, n_models) in enumerate(self._rules):
-            own = lonely[group == k]
+        if len(lonely) == 0:
+            return
+        for k, (rule, nodes, slots, all_rows) in enumerate(self._rules):
+            own = lonely if len(self._rules) == 1 else lonely[self._group[lonely] == k]
             if len(own) == 0:
                 continue
-            rows = fleets.first_row[own][:, None] + np.arange(n_models)
-            local_pu = grids.voltage_pu[nodes[None, :], fleets.slot[own][:, None]]
-            sizes = rule.next_sizes(self._place[own], fleets.commanded[rows], local_pu, fleets.itl_s[rows])
+            places = self._place[own]
+            rows = all_rows[places]
+            local_pu = grids.voltage_pu[nodes, slots[places]]
+            sizes = rule.next_sizes(places, fleets.commanded[rows], local_pu, fleets.itl_s[rows])
             fleets.set_batch(rows.reshape(-1), sizes.reshape(-1))

@@ -17,11 +17,13 @@ from g2g_opt.batch import capacitor_kernel as cap
 from g2g_opt.batch import regulator_kernel as reg
 from g2g_opt.batch.control_figures import cap_figures, reg_figures
 from g2g_opt.batch.control_queue import ControlClock
+from g2g_opt.batch.fuses import Fuses
 from g2g_opt.batch.inverters import Inverters
 from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network, TappedWinding
 from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.batch.restless_lanes import RestlessLanes
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.controls import ControlReading, RegControlSettings, winding_pairs
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, SETTLING_ROUNDS
@@ -109,6 +111,11 @@ class OwnControls:
         self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind
         self._build_capacitors(places)
         self.inverters = Inverters(reading.inverters, network, self._n, places.of)
+        self.fuses = Fuses(reading.fuses, self._elements, places.of)
+        movers = [(f"{one.kind}.{one.transformer}", f"RegControl {one.name}") for one in self._regs]
+        movers += [(f"capacitor.{one.capacitor}", f"CapControl {one.name}") for one in self._caps]
+        movers += 2 * [(one.element, f"InvControl {one.control}") for one in reading.inverters]
+        self.restless = RestlessLanes(movers)
         self.sensed = tuple(places.nodes)
         state = np.zeros((len(self._regs), reg.QUEUE + _QUEUE_LENGTH, self._n))
         state[:, reg.QUEUE :] = state[:, reg.REVERSE_AT] = np.inf
@@ -318,8 +325,11 @@ class OwnControls:
     def _act(self, flow: BatchPowerFlow, live: Ints, rounds: int, at_once: bool) -> list[int]:
         awake = np.zeros(self._n, dtype=np.bool_)
         awake[live] = True
+        self.restless.begin()
         for number in range(rounds - 1):
             awake &= flow.solved
+            self.fuses.look(flow.sensed_v, awake)
+            self.restless.note(number, rounds, self._positions)
             if self.steers:
                 self.inverters.sample(flow.sensed_v, awake, is_first=number == 0)
             acted, moved = self._round(flow.sensed_v, awake, at_once)
@@ -336,7 +346,13 @@ class OwnControls:
             slots = np.flatnonzero(moved | steered)
             if len(slots):
                 flow.solve_again(slots)
-        return np.flatnonzero(awake & flow.solved).tolist()
+        restless: list[int] = np.flatnonzero(awake & flow.solved).tolist()
+        self.restless.end(restless, self._positions())
+        return restless
+
+    def _positions(self) -> Floats:
+        """Where taps, banks, watts and vars of inverters stand (mover, scenario)."""
+        return np.concatenate([self.all_taps(), self._banks[:, cap.CLOSED], self.inverters.kva()])
 
     def _round(self, v: Floats, awake: NDArray[np.bool_], at_once: bool) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """All controls look and do what is due: in which slots something was done, and where something moved."""

@@ -40,8 +40,8 @@ Ints = NDArray[np.int64]
 # Network solves until a scenario is handed to Newton's method, and for how many flows it then goes there at once.
 _PATIENCE = 20
 _STUBBORN_FLOWS = 8
-# Share of the tolerance to which Newton's method goes.
-_EXACT = 1e-3
+# Share of the tolerance to which Newton's method goes, and the step (pu) below which it may end in rounding.
+_EXACT, _ROUNDED_PU = 1e-3, 1e-6
 
 
 class BatchPowerFlow:
@@ -286,7 +286,7 @@ class BatchPowerFlow:
             state = LaneSolution(remainder[c, :, :, lane], port_v[c, own, :, lane], port_a[c, own, :, lane])
             solution = self._rescuer.solve(self.settings[slot], ports, shares[c, :, lane], state, _EXACT * tolerance_pu)
             self._ill_conditioned[slot] = solution is not None
-            if solution is not None and solution.step_pu < tolerance_pu:
+            if solution is not None and solution.step_pu < max(tolerance_pu, _ROUNDED_PU):
                 remainder[c, :, :, lane] = solution.remainder
                 port_v[c, own, :, lane], port_a[c, own, :, lane] = solution.port_v, solution.port_a
                 found.append(slot)

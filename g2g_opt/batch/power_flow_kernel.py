@@ -49,9 +49,9 @@ from g2g_opt.compiled.records import part
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Of a lane whose state is a solution that somebody else has found, the bound has only to tell gross errors: rounding in
-# thousands of branches adds up in it.
-_TRUST = 1e3
+# Of a lane whose state is a solution that somebody else has found, the bound (pu) has only to tell gross errors,
+# whatever the tolerance: rounding in thousands of branches adds up in it.
+_GROSS_PU = 1e-3
 
 
 def _row_solver(coefficient: Any, size: int) -> tuple[Any, Any]:
@@ -267,7 +267,7 @@ def solve_chunks(packed: Ints, tolerance_pu: float, max_iterations: int) -> bool
             read_ports(x, begin, end, v, alike)
             port_currents(v, current, s, law, n_ports)
             bound_0, bound_1, bound_2 = bound_ports(current, used, reach, n_ports, bound_0, bound_1, bound_2)
-            near, allowed = one, where_less(half, trusted, spread(_TRUST) * tolerance, tolerance)
+            near, allowed = one, where_less(half, trusted, spread(_GROSS_PU), tolerance)
             for bound in (bound_0, bound_1, bound_2):
                 near = where_less(bound, allowed, near, zero)
             store(done, 0, higher(near, load(done, 0)))

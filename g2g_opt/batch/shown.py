@@ -1,88 +1,116 @@
-"""What is seen of measurements that arrive late: columns of arrays, each as it was at a step of its own."""
+"""What is seen of measurements that arrive late: columns of an array, each as it was at a step of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.records import Bools1, Bools2, Counts1, Floats1, Floats2, Ints2, pack, reader
+
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Ticks = NDArray[np.int32]
+Bools = NDArray[np.bool_]
 Places = NDArray[np.int32]
 
 
 class Shown:
-    """Columns of arrays [.., column] as they were measured at different steps; `shown_at` (step, column) says when the
-    measurement of a step is first seen (-1: never). Only what will be seen is kept, as long as it waits; where it waits
-    is worked out before the run.
+    """Columns of `measured` [figure, column], an array that is written in place step after step, as they were at
+    different steps; `shown_at` (step, column) says when the measurement of a step is first seen (-1: never). Only what
+    will be seen is kept, as long as it waits; where it waits is worked out before the run.
+
+    `seen` is what is seen of it after a step, and `measured` itself where all is seen at once. It is told of every step
+    twice: `update` once it is measured, `pass_on` when everybody has looked, with `measured` as it still stands.
     """
 
-    def __init__(self, shown_at: Ints) -> None:
+    def __init__(self, shown_at: Ticks, measured: Floats) -> None:
         self._all_at_once = bool((shown_at == np.arange(len(shown_at))[:, None]).all())
-        self._held: list[NDArray[Any]] = []
-        self._flat: list[tuple[NDArray[Any], NDArray[Any]]] = []
-        if not self._all_at_once:
-            self._plan = _Plan(shown_at)
-
-    def update(self, step: int, now: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-        """What is seen after a step, of what was measured in it and before; to be read in this step only."""
+        self.seen = measured
         if self._all_at_once:
-            return tuple(now)
-        if not self._held:
-            # As [figure, column], whatever their shapes.
-            self._held = [array.copy() for array in now]
-            self._flat = [
-                (
-                    held.reshape(-1, held.shape[-1]),
-                    np.zeros((held.size // held.shape[-1], self._plan.n_places), held.dtype),
-                )
-                for held in self._held
-            ]
-        plan = self._plan
-        for (held, pool), fresh in zip(self._flat, now, strict=True):
-            as_columns = fresh if fresh.ndim == 2 else fresh[None, :]
-            _move(held, pool, as_columns, step, plan.first, plan.column, plan.place)
-        return tuple(self._held)
+            return
+        plan = _Plan(np.ascontiguousarray(shown_at))
+        self.seen = np.array(measured, order="C")
+        memory, width = _rows_in_memory(measured)
+        pool = np.zeros((len(measured), plan.n_places))
+        any_at_once, any_next_step = (np.asarray(which.any(axis=1)) for which in (plan.at_once, plan.next_step))
+        self._moves = (any_at_once | (np.diff(plan.first[:, 0]) > 0)).tolist()
+        self._passes_on = [*any_next_step[1:].tolist(), False]
+        self._packed = pack(
+            _Moves(
+                self.seen,
+                pool,
+                memory,
+                width,
+                plan.at_once,
+                plan.next_step,
+                any_at_once,
+                plan.first,
+                plan.column,
+                plan.place,
+            )
+        )
+
+    def update(self, step: int) -> None:
+        """After a step was measured: what comes at once and what has waited is seen, and what has to wait is kept."""
+        if not self._all_at_once and self._moves[step]:
+            _move(self._packed.words, step)
+
+    def pass_on(self, step: int) -> None:
+        """At the end of a step: what was measured in it and is seen in the next takes the place of what was seen."""
+        if not self._all_at_once and self._passes_on[step]:
+            _pass_on(self._packed.words, step)
+
+
+def _rows_in_memory(array: Floats) -> tuple[Floats, int]:
+    """The memory of an array [figure, column] from its first place to its last, and how far apart its rows begin."""
+    width = array.strides[0] // array.itemsize
+    return as_strided(array, ((len(array) - 1) * width + array.shape[1],), (array.itemsize,)), width
 
 
 class _Plan:
-    """Where columns wait. Of step s, `column` and `place` hold from `first[s, 0]` what comes at once, from
-    `first[s, 1]` what has waited and is shown, from `first[s, 2]` what is put aside, up to `first[s + 1, 0]`.
+    """Which columns are seen at once (`at_once`) or in the step after (`next_step`), arrays [step, column] of the step
+    in which they are seen, and where the others wait.
+
+    Of step s, `column` and `place` hold from `first[s, 0]` what has waited and is shown, from `first[s, 1]` what is put
+    aside, up to `first[s + 1, 0]`.
     """
 
-    def __init__(self, shown_at: Ints) -> None:
+    def __init__(self, shown_at: Ticks) -> None:
         n_steps = len(shown_at)
-        place_at = np.full(shown_at.shape, -1, dtype=np.int32)
-        n_moves = int(2 * (shown_at >= 0).sum())
+        delay = shown_at - np.arange(n_steps, dtype=np.int32)[:, None]
+        self.at_once = delay == 0
+        self.next_step = np.zeros_like(self.at_once)
+        self.next_step[1:] = delay[:-1] == 1
+        n_moves = int(2 * (delay > 1).sum())
         self.column, self.place = np.zeros((2, n_moves), dtype=np.int32)
-        self.first = np.zeros((n_steps + 1, 3), dtype=np.int64)
-        free = np.zeros(shown_at.size, dtype=np.int32)
-        self.n_places = max(1, _lay_out(shown_at, place_at, free, self.first, self.column, self.place))
+        self.first = np.zeros((n_steps + 1, 2), dtype=np.int64)
+        self.n_places = 1
+        if n_moves:
+            free = np.zeros(n_moves, dtype=np.int32)
+            place_at = np.full(shown_at.shape, -1, dtype=np.int32)
+            self.n_places = max(1, _lay_out(shown_at, place_at, free, self.first, self.column, self.place))
 
 
-@njit(cache=True)
-def _lay_out(shown_at: Ints, place_at: Places, free: Places, first: Ints, column: Places, place: Places) -> int:
+@kernel
+def _lay_out(shown_at: Ticks, place_at: Places, free: Places, first: Ints, column: Places, place: Places) -> int:
     """Fill a `_Plan`; returns how many places it needs."""
     n_free, n_places, n = 0, 0, 0
     for step in range(len(shown_at)):
         first[step, 0] = n
-        for c in range(shown_at.shape[1]):
-            if shown_at[step, c] == step:
-                column[n] = c
-                n += 1
-        first[step, 1] = n
         for c in range(shown_at.shape[1]):
             if place_at[step, c] >= 0:
                 column[n], place[n] = c, place_at[step, c]
                 free[n_free] = place[n]
                 n_free += 1
                 n += 1
-        first[step, 2] = n
+        first[step, 1] = n
         for c in range(shown_at.shape[1]):
             when = shown_at[step, c]
-            if when > step:
+            if when > step + 1:
                 # What is shown in this step has left its place before.
                 if n_free > 0:
                     n_free -= 1
@@ -96,17 +124,52 @@ def _lay_out(shown_at: Ints, place_at: Places, free: Places, first: Ints, column
     return n_places
 
 
-@njit(cache=True)
-def _move(
-    held: NDArray[Any], pool: NDArray[Any], fresh: NDArray[Any], step: int, first: Ints, column: Places, place: Places
-) -> None:
+class _Moves(NamedTuple):
+    """What kernels know of a `Shown`: what is seen and what waits, what was measured (rows begin `width` apart in
+    memory), and the `_Plan`.
+    """
+
+    seen: Floats2
+    pool: Floats2
+    memory: Floats1
+    width: int
+    at_once: Bools2
+    next_step: Bools2
+    any_at_once: Bools1
+    first: Ints2
+    column: Counts1
+    place: Counts1
+
+
+_read = reader(_Moves)
+
+
+@kernel
+def _move(packed: Ints, step: int) -> None:
     """Show what comes at once and what has waited; put aside what is shown later."""
-    now, waited, later, end = first[step, 0], first[step, 1], first[step, 2], first[step + 1, 0]
-    for i in range(len(held)):
-        shown, waiting, measured = held[i], pool[i], fresh[i]
-        for k in range(now, waited):
-            shown[column[k]] = measured[column[k]]
+    m = _read(packed)
+    waited, later, end = m.first[step, 0], m.first[step, 1], m.first[step + 1, 0]
+    for i in range(len(m.seen)):
+        row = i * m.width
+        if m.any_at_once[step]:
+            _take(m, i, m.at_once[step])
         for k in range(waited, later):
-            shown[column[k]] = waiting[place[k]]
+            m.seen[i, m.column[k]] = m.pool[i, m.place[k]]
         for k in range(later, end):
-            waiting[place[k]] = measured[column[k]]
+            m.pool[i, m.place[k]] = m.memory[row + m.column[k]]
+
+
+@kernel
+def _pass_on(packed: Ints, step: int) -> None:
+    """Show what was measured in this step and is seen in the next."""
+    m = _read(packed)
+    for i in range(len(m.seen)):
+        _take(m, i, m.next_step[step + 1])
+
+
+@inner
+def _take(m: Any, i: int, which: Any) -> None:
+    """Take some columns of a row as they were measured."""
+    row = i * m.width
+    for c in range(m.seen.shape[1]):
+        m.seen[i, c] = m.memory[row + c] if which[c] else m.seen[i, c]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.channel.lanes import Measured
 from g2g_opt.communication import StaleSignal
+from g2g_opt.compiled.kernel import kernel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -48,7 +48,7 @@ class StaleVoltages:
 
     def keep(self, step: int, arrived_pu: Floats) -> None:
         """Before voltages (node, slot) that arrive in this step take the place of those that are there."""
-        if not self._predicts:
+        if not self._predicts or step == len(self._new):
             return
         if self._before_pu is None:
             self._before_pu = arrived_pu.copy()
@@ -66,7 +66,7 @@ class StaleVoltages:
         return self._taken_pu
 
 
-@njit(cache=True)
+@kernel
 def _copy_columns(source: Floats, which: Bools, target: Floats) -> None:
     """Copy some columns."""
     columns = np.flatnonzero(which)
@@ -75,16 +75,24 @@ def _copy_columns(source: Floats, which: Bools, target: Floats) -> None:
             target[i, c] = source[i, c]
 
 
-@njit(cache=True)
+@kernel
 def _take(
     held_pu: Floats, before_pu: Floats, codes: Ints, gap_s: Floats, age_s: Floats, bound_pu: Floats, taken_pu: Floats
 ) -> None:
-    """`stale_voltage_pu` of every column, by its code."""
+    """`stale_voltage_pu` of every column, by its code: all columns alike, those of other rules by nothing."""
+    n = held_pu.shape[1]
+    below_pu, gap, age, predicts = np.zeros(n), np.ones(n), np.zeros(n), False
+    for c in range(n):
+        if codes[c] == _BOUND:
+            below_pu[c] = bound_pu[c]
+        elif codes[c] == _PREDICT:
+            gap[c], age[c], predicts = gap_s[c], age_s[c], True
     for i in range(len(held_pu)):
-        for c in range(held_pu.shape[1]):
-            held, bound = held_pu[i, c], bound_pu[c]
-            if codes[c] == _BOUND:
-                held -= bound
-            elif codes[c] == _PREDICT:
-                held += min(max((held - before_pu[i, c]) / gap_s[c] * age_s[c], -bound), bound)
-            taken_pu[i, c] = held
+        held, before, taken = held_pu[i], before_pu[i], taken_pu[i]
+        if predicts:
+            for c in range(n):
+                change = min(max((held[c] - before[c]) / gap[c] * age[c], -bound_pu[c]), bound_pu[c])
+                taken[c] = held[c] - below_pu[c] + change
+        else:
+            for c in range(n):
+                taken[c] = held[c] - below_pu[c]

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.communication import FailSafe
+from g2g_opt.compiled.kernel import kernel
 from g2g_opt.controller.batch_sizes import FeasibleTable
-from g2g_opt.controller.rule_based import RuleBasedConfig, droop_pressure, droop_update
+from g2g_opt.controller.rule_based import RuleBasedConfig, moved_by, pressure_of
 from g2g_opt.datacenter.config import InferenceModelSpec
 
 Floats = NDArray[np.float64]
@@ -29,10 +30,12 @@ class FailSafes:
         self._rule, self._start = rule, start
         self._droop = RuleBasedConfig(v_min=band[0], v_max=band[1])
         self._sizes = [np.array(sorted(spec.feasible_batch_sizes), dtype=np.int64) for spec in specs]
-        self._table = FeasibleTable.of([spec.feasible_batch_sizes for spec in specs])
-        self._deadline_s = np.array([spec.itl_deadline_s for spec in specs])
-        self._low = np.log2([size[0] for size in self._sizes])
-        self._high = np.log2([size[-1] for size in self._sizes])
+        table = FeasibleTable.of([spec.feasible_batch_sizes for spec in specs])
+        low, high = (np.log2([size[k] for size in self._sizes]) for k in (0, -1))
+        config = self._droop
+        # What a step of local droop asks for besides its sites.
+        self._models = table.sizes, table.midpoints, np.array([spec.itl_deadline_s for spec in specs]), low, high
+        self._tuning = config.v_min, config.v_max, config.deadband, config.step_size, config.latency_guard
         # What local droop commanded last (-1: nothing yet), and its iterate then.
         self._held, self._x = np.full(start.shape, -1, dtype=np.int64), np.zeros(start.shape)
 
@@ -47,7 +50,10 @@ class FailSafes:
             case "release":
                 return self._start[sites]
             case "droop":
-                return self._follow(sites, batch, local_pu, itl_s)
+                sizes = np.empty_like(batch)
+                at_sites = sites, batch, local_pu, itl_s, self._held, self._x
+                _follow(*at_sites, *self._models, *self._tuning, sizes)
+                return sizes
             case _:
                 return batch.copy()
 
@@ -57,12 +63,42 @@ class FailSafes:
         place = np.searchsorted(sizes, batch, side="left")
         return np.asarray(sizes[np.clip(place + np.sign(safe - place), 0, len(sizes) - 1)])
 
-    def _follow(self, sites: Ints, batch: Ints, local_pu: Floats, itl_s: Floats) -> Ints:
-        """Droop; it goes on from its own iterates as long as nobody else has changed a site's batch sizes."""
-        own = (self._held[sites] == batch).all(axis=1)
-        x = np.where(own[:, None], self._x[sites], np.log2(batch))
-        pressure = droop_pressure(local_pu, self._droop)
-        x = droop_update(x, pressure, itl_s, self._deadline_s, self._low, self._high, self._droop)
-        sizes = np.where(pressure[:, None] != 0.0, self._table.nearest(x), batch)
-        self._held[sites], self._x[sites] = sizes, x
-        return sizes
+
+@kernel
+def _follow(
+    sites: Ints,
+    batch: Ints,
+    local_pu: Floats,
+    itl_s: Floats,
+    held: Ints,
+    iterate: Floats,
+    feasible: Ints,
+    midpoints: Floats,
+    deadline_s: Floats,
+    low: Floats,
+    high: Floats,
+    v_min: float,
+    v_max: float,
+    deadband: float,
+    step_size: float,
+    latency_guard: bool,
+    sizes: Ints,
+) -> None:
+    """Droop; it goes on from its own iterates as long as nobody else has changed a site's batch sizes."""
+    for k in range(len(sites)):
+        site = sites[k]
+        own = True
+        for m in range(batch.shape[1]):
+            own = own and held[site, m] == batch[k, m]
+        pressure = pressure_of(local_pu[k], v_min, v_max, deadband)
+        for m in range(batch.shape[1]):
+            x = iterate[site, m] if own else np.log2(float(batch[k, m]))
+            is_late = latency_guard and itl_s[k, m] > deadline_s[m]
+            x = moved_by(x, pressure, is_late, low[m], high[m], step_size)
+            sizes[k, m] = batch[k, m]
+            if pressure != 0.0:
+                place, wanted = 0, np.exp2(x)
+                while place < midpoints.shape[1] and wanted > midpoints[m, place]:
+                    place += 1
+                sizes[k, m] = feasible[m, place]
+            held[site, m], iterate[site, m] = sizes[k, m], x

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from g2g_opt.channel.transport import arrivals_s, fill_newest
+from g2g_opt.channel.transport import arrivals_s, first_at
 from g2g_opt.communication import CONTROLLER, GRID, Channels, StaleSignal
+from g2g_opt.compiled.kernel import kernel
 from g2g_opt.coordinator import RunTiming
 from g2g_opt.errors import InputError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Ticks = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
 
@@ -29,15 +30,31 @@ Bools = NDArray[np.bool_]
 class Measured:
     """What controllers have of one source, arrays [tick].
 
-    `tick` is the tick of the newest measurement that is there, `before` that of the one shown before it (-1: none), and
-    `shown_at` the tick at which the measurement made at a tick is first seen (-1: never).
+    `tick` is the tick of the newest measurement that is there, and `shown_at` the tick at which the measurement made at
+    a tick is first seen (-1: never). `at_s` are the times (s) of ticks.
     """
 
-    tick: Ints
-    before: Ints
-    shown_at: Ints
-    age_s: Floats
-    stale: Bools
+    tick: Ticks
+    shown_at: Ticks
+    at_s: Floats
+    age_max_s: float
+
+    @cached_property
+    def before(self) -> Ticks:
+        """The tick of the measurement shown before the newest one (-1: there was none)."""
+        changes = np.flatnonzero(np.diff(self.tick, prepend=-1))
+        shown = np.concatenate([np.full(1, -1, dtype=np.int32), self.tick[changes]])
+        return shown[np.searchsorted(changes, np.arange(len(self.tick)), side="right") - 1]
+
+    @cached_property
+    def age_s(self) -> Floats:
+        """Age (s) of the newest measurement."""
+        return self.at_s - self.at_s[self.tick]
+
+    @cached_property
+    def stale(self) -> Bools:
+        """Whether it is older than it may be."""
+        return self.age_s > self.age_max_s
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +65,7 @@ class Commanded:
     are there at that tick already. `acts` marks the ticks at which a site that nobody reaches acts by itself.
     """
 
-    tick: Ints
+    tick: Ticks
     at_once: Bools
     acts: Bools
 
@@ -83,18 +100,15 @@ def run_tables(channels: Channels, seed: int, scenario: str, sites: tuple[str, .
             raise InputError(
                 f"silence_s={fail_safe.silence_s:g} s is no longer than the {period_s:g} s between commands"
             )
-    at_s, due = _ticks_of(timing)
+    at_s, due, all_due, due_s = _ticks_of(timing)
     n, key = len(at_s), (seed, scenario, "channel")
 
     def measured(source: str, topic: str, every: int, signal: StaleSignal) -> Measured:
         arrival_s = arrivals_s(channels.spec(source, CONTROLLER, topic), at_s[::every], *key, source, CONTROLLER, topic)
         arrival_s[:1] = at_s[:1]
-        tick, before, shown = np.empty((3, n), dtype=np.int64)
-        found = Measured(tick, before, shown, np.empty(n), np.empty(n, dtype=np.bool_))
-        _fill_measured(
-            arrival_s, at_s, every, signal.age_max_s, found.tick, found.before, found.shown_at, found.age_s, found.stale
-        )
-        return found
+        tick, shown_at = np.empty((2, n), dtype=np.int32)
+        _fill_measured(arrival_s, at_s, every, tick, shown_at)
+        return Measured(tick, shown_at, at_s, signal.age_max_s)
 
     voltage = measured(GRID, "voltage", timing.grid_ticks, channels.voltage)
     of_sites = tuple(
@@ -103,15 +117,13 @@ def run_tables(channels: Channels, seed: int, scenario: str, sites: tuple[str, .
     speaks = due & ~voltage.stale if channels.voltage.rule == "silence" else due
 
     def commanded(target: str, sends: Bools, reacts: bool) -> Commanded:
-        sent = np.flatnonzero(sends)
-        sent_s = at_s[sent]
+        sent, sent_s = (all_due, due_s) if sends is due else (found := np.flatnonzero(sends), at_s[found])
         arrival_s = arrivals_s(
             channels.spec(CONTROLLER, target, "command"), sent_s, *key, CONTROLLER, target, "command"
         )
-        found = Commanded(np.empty(n, dtype=np.int64), np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_))
-        found.at_once[sent] = arrival_s == sent_s
-        _fill_commanded(arrival_s, sent, at_s, due, fail_safe.silence_s if reacts else np.inf, found.tick, found.acts)
-        return found
+        tick, (at_once, acts) = np.empty(n, dtype=np.int32), np.zeros((2, n), dtype=np.bool_)
+        _fill_commanded(arrival_s, sent, at_s, due, fail_safe.silence_s if reacts else np.inf, tick, at_once, acts)
+        return Commanded(tick, at_once, acts)
 
     reacts = fail_safe.rule != "hold"
     to_sites = tuple(
@@ -122,49 +134,48 @@ def run_tables(channels: Channels, seed: int, scenario: str, sites: tuple[str, .
 
 
 @lru_cache(maxsize=16)
-def _ticks_of(timing: RunTiming) -> tuple[Floats, Bools]:
-    """Times (s) of the ticks of a run, as the clock has them, and at which of them a controller is due."""
+def _ticks_of(timing: RunTiming) -> tuple[Floats, Bools, Ints, Floats]:
+    """Times (s) of the ticks of a run, as the clock has them; at which of them a controller is due, by mark, place and
+    time (s).
+    """
     at_s = np.arange(timing.n_ticks) * timing.tick_s.numerator / timing.tick_s.denominator
     due = np.zeros(timing.n_ticks, dtype=np.bool_)
     for every in timing.control_ticks:
         due[::every] = True
-    return at_s, due
+    found = np.flatnonzero(due)
+    return at_s, due, found, at_s[found]
 
 
-@njit(cache=True)
-def _fill_measured(
-    arrival_s: Floats,
-    at_s: Floats,
-    every: int,
-    age_max_s: float,
-    tick: Ints,
-    before: Ints,
-    shown_at: Ints,
-    age_s: Floats,
-    stale: Bools,
-) -> None:
+@kernel
+def _fill_measured(arrival_s: Floats, at_s: Floats, every: int, tick: Ticks, shown_at: Ticks) -> None:
     """The arrays of `Measured`, of measurements made every so many ticks."""
     n = len(at_s)
-    fill_newest(arrival_s, at_s, np.arange(n) // every + 1, tick)
+    tick[:] = -1
     shown_at[:] = -1
+    for m in range(len(arrival_s)):
+        k = first_at(at_s, arrival_s[m], m * every)
+        if k < n:
+            tick[k] = max(tick[k], m * every)
+    held = -1
     for k in range(n):
-        tick[k] *= every
-        if k == 0 or tick[k] != tick[k - 1]:
-            before[k] = tick[k - 1] if k > 0 else -1
-            shown_at[tick[k]] = k
-        else:
-            before[k] = before[k - 1]
-        age_s[k] = at_s[k] - at_s[tick[k]]
-        stale[k] = age_s[k] > age_max_s
+        if tick[k] > held:
+            held = tick[k]
+            shown_at[held] = k
+        tick[k] = held
 
 
-@njit(cache=True)
+@kernel
 def _fill_commanded(
-    arrival_s: Floats, sent: Ints, at_s: Floats, due: Bools, silence_s: float, tick: Ints, acts: Bools
+    arrival_s: Floats, sent: Ints, at_s: Floats, due: Bools, silence_s: float, tick: Ticks, at_once: Bools, acts: Bools
 ) -> None:
     """The arrays of `Commanded`, of set-points sent at the ticks `sent`: they act after the tick they are sent at."""
     n = len(at_s)
-    fill_newest(arrival_s, at_s, np.searchsorted(sent, np.arange(n)), tick)
+    tick[:] = -1
+    for m in range(len(sent)):
+        at_once[sent[m]] = arrival_s[m] == at_s[sent[m]]
+        k = first_at(at_s, arrival_s[m], sent[m] + 1)
+        if k < n:
+            tick[k] = max(tick[k], m)
     held, last_s = -1, 0.0
     for k in range(n):
         if tick[k] > held:

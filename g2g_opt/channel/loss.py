@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from g2g_opt.compiled.kernel import kernel
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -31,7 +32,7 @@ def burst_edges_s(loss: float, burst_s: float, burst_loss: float, end_s: float, 
     return np.array(edges)
 
 
-@njit(cache=True)
+@kernel
 def is_lost(
     time_s: float, uniform: float, loss: float, edges_s: Floats, burst_loss: float, outage_edges_s: Floats
 ) -> bool:
@@ -40,7 +41,7 @@ def is_lost(
     `edges_s` are those of bursts, in which `burst_loss` is lost; where there are none, each is lost with `loss`.
     `outage_edges_s` are begin, end, begin, ... of outages, in which all is lost.
     """
-    if np.searchsorted(outage_edges_s, time_s, side="right") % 2 == 1:
+    if len(outage_edges_s) > 0 and np.searchsorted(outage_edges_s, time_s, side="right") % 2 == 1:
         return True
     if len(edges_s) > 0:
         bad = np.searchsorted(edges_s, time_s, side="right") % 2 == 1

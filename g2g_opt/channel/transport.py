@@ -7,12 +7,12 @@ the lane's own random streams.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from g2g_opt.channel.loss import burst_edges_s, is_lost, outage_edges_s
-from g2g_opt.channel.tcp import tcp_arrivals_s
+from g2g_opt.channel.tcp import DONE, MORE_DRAWS, MORE_ROOM, tcp_arrivals_s
 from g2g_opt.communication import ChannelSpec
+from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.randomness import Key, keyed_generator
 
 Floats = NDArray[np.float64]
@@ -58,9 +58,17 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
         which_are_lost(leave_s, uniforms, spec.loss, bursts[0], spec.burst_loss, outages, lost)
         return np.where(lost, np.inf, leave_s + delays(n, "forward"))
     arrival_s = np.empty(n)
-    n_draws = 4 * n + 64
+    # About what is sent in a round trip and a repair is under way at a time.
+    span_s = max(float(sent_s[-1] - sent_s[0]), 1e-9)
+    n_draws, n_max = 2 * n + 64, 64 + min(n, int(n / span_s * (2.0 * spec.latency_s + 0.5)))
+    one, alike = np.ones(1), np.full(1, spec.latency_s)
     while True:
-        done = tcp_arrivals_s(
+        chances = (
+            draws(f"loss {way}").random(n_draws) if loss > 0.0 else one
+            for loss, way in ((spec.loss, "forward"), (spec.loss_back, "back"))
+        )
+        latencies = (alike if spec.latency_kind == "constant" else delays(n_draws, way) for way in ("forward", "back"))
+        said = tcp_arrivals_s(
             sent_s,
             end_s,
             spec.loss,
@@ -69,19 +77,17 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
             bursts[1],
             spec.burst_loss,
             outages,
-            *(
-                draws(f"loss {way}").random(n_draws) if loss > 0.0 else np.ones(n_draws)
-                for loss, way in ((spec.loss, "forward"), (spec.loss_back, "back"))
-            ),
-            delays(n_draws, "forward"),
-            delays(n_draws, "back"),
+            *chances,
+            *latencies,
             rate_per_s,
             spec.queue,
+            n_max,
             arrival_s,
         )
-        if done:
+        if said == DONE:
             return arrival_s
-        n_draws *= 2
+        n_draws *= 2 if said == MORE_DRAWS else 1
+        n_max *= 2 if said == MORE_ROOM else 1
 
 
 def _recorded_arrivals_s(spec: ChannelSpec, sent_s: Floats, outages_s: Floats) -> Floats:
@@ -106,7 +112,7 @@ def delays_s(spec: ChannelSpec, n: int, draws: np.random.Generator) -> Floats:
             return np.full(n, spec.latency_s)
 
 
-@njit(cache=True)
+@kernel
 def through_link(sent_s: Floats, rate_per_s: float, queue: int, leave_s: Floats) -> None:
     """When messages leave a link that passes `rate_per_s` (0: any) and holds `queue`, into `leave_s` (equation 10.5);
     inf: dropped.
@@ -122,7 +128,7 @@ def through_link(sent_s: Floats, rate_per_s: float, queue: int, leave_s: Floats)
             leave_s[i] = free_s
 
 
-@njit(cache=True)
+@kernel
 def which_are_lost(
     time_s: Floats,
     uniforms: Floats,
@@ -148,24 +154,43 @@ def newest_at(arrival_s: Floats, at_s: Floats, sent_before: NDArray[np.int64]) -
     return newest
 
 
-@njit(cache=True)
+@kernel
 def fill_newest(arrival_s: Floats, at_s: Floats, sent_before: NDArray[np.int64], newest: NDArray[np.int64]) -> None:
     """`newest_at`, into `newest`."""
     held, n = -1, len(at_s)
-    # First time at which each message may be there, then the newest up to every time.
-    best = newest
-    best[:] = -1
+    newest[:] = -1
     place = 0
     for m in range(len(arrival_s)):
         while place < n and sent_before[place] <= m:
             place += 1
-        if place == n:
-            break
-        if arrival_s[m] == np.inf:
-            continue
-        k = max(place, np.searchsorted(at_s, arrival_s[m], side="left"))
+        k = first_at(at_s, arrival_s[m], place)
         if k < n:
-            best[k] = max(best[k], m)
+            newest[k] = max(newest[k], m)
     for k in range(n):
-        held = max(held, best[k])
+        held = max(held, newest[k])
         newest[k] = held
+
+
+@inner
+def first_at(at_s: Floats, time_s: float, place: int) -> int:
+    """The first place, from `place` on, of a time at or after `time_s` among the rising `at_s`; their number if none.
+
+    Most are near: it looks twice as far each time.
+    """
+    n = len(at_s)
+    if place >= n or time_s == np.inf:
+        return n
+    if at_s[place] >= time_s:
+        return place
+    low, step = place, 1
+    while low + step < n and at_s[low + step] < time_s:
+        low += step
+        step *= 2
+    high = min(low + step, n)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if at_s[middle] < time_s:
+            low = middle
+        else:
+            high = middle
+    return high

@@ -186,7 +186,8 @@ class SeenGrid:
     def record(self) -> SeenRecord:
         """The measurements that have arrived, one after the other."""
         lane = self._links.tables.voltage
-        arrived = np.unique(lane.tick[: self._links.tick + 1]) // self._links.tables.timing.grid_ticks
+        arrived = np.unique(lane.tick[: self._links.tick + 1]).astype(np.int64)
+        arrived //= self._links.tables.timing.grid_ticks
         return SeenRecord(self.physical, arrived)
 
     def _step(self, tick: int) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.fuses import FuseSettings, read_fuses
 from g2g_opt.circuit.inverters import InverterSettings, read_inverters
 from g2g_opt.circuit.opendss_circuit import Circuit
 
@@ -125,13 +126,14 @@ class CapControlSettings:
 
 @dataclass(frozen=True, eq=False)
 class ControlReading:
-    """The controls of a circuit in OpenDSS's order, the names (kind.name) of `others` in service, and how many rounds
-    of control actions OpenDSS allows in one solution.
+    """The controls of a circuit in OpenDSS's order, its fuses, the names (kind.name) of `others` in service, and how
+    many rounds of control actions OpenDSS allows in one solution.
     """
 
     regulators: tuple[RegControlSettings, ...]
     capacitors: tuple[CapControlSettings, ...]
     inverters: tuple[InverterSettings, ...]
+    fuses: tuple[FuseSettings, ...]
     others: tuple[str, ...]
     rounds_max: int
 
@@ -144,7 +146,6 @@ _OTHER_CONTROLS = frozenset(
         "swtcontrol",
         "relay",
         "recloser",
-        "fuse",
         "gendispatcher",
         "espvlcontrol",
         "upfccontrol",
@@ -159,6 +160,7 @@ def read_controls(circuit: Circuit) -> ControlReading:
         tuple(_reg_control(circuit, name) for kind, name in names if kind == "regcontrol"),
         tuple(_cap_control(circuit, name) for kind, name in names if kind == "capcontrol"),
         read_inverters(circuit),
+        read_fuses(circuit, [name for kind, name in names if kind == "fuse"]),
         tuple(f"{kind}.{name}" for kind, name in names if kind in _OTHER_CONTROLS),
         int(circuit.command("Get maxcontroliter")),
     )

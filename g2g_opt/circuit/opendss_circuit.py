@@ -267,6 +267,11 @@ class Circuit:
         detail = f"in {self.iterations} iterations{words}; the load is beyond what the circuit can carry"
         raise PowerFlowError(Failure(FailureKind.NOT_CONVERGED, time_s=time_s, detail=detail))
 
+    def solve_a_round(self) -> None:
+        """Solve with the controls acting, whatever comes of it."""
+        lib.ctx_Solution_Solve(self.context)
+        self._error[0] = 0
+
     @property
     def converged(self) -> bool:
         """Whether the latest solve converged."""

@@ -12,46 +12,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from g2g_opt.circuit.element_positions import CONTROLS, NOWHERE, OPEN, positions
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.inverters import is_without_mode, read_inverters
 from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
 from g2g_opt.circuit.own_units import units_in_words
+from g2g_opt.circuit.restless import what_moves
 from g2g_opt.circuit.studied_growth import grown_loads
 from g2g_opt.circuit.studied_hour import StudiedHour, studied_hour
 from g2g_opt.errors import G2GError, listed
 
-# OpenDSS's controls that move something in the circuit, by what holds still while they do not act.
-CONTROLS = {
-    "regcontrol": "taps",
-    "capcontrol": "capacitor banks",
-    "invcontrol": "reactive and active power of inverters",
-    "expcontrol": "reactive power of inverters",
-    "storagecontroller": "batteries",
-    "swtcontrol": "switches",
-    "relay": "switches",
-    "recloser": "switches",
-    "fuse": "fuses",
-    "gendispatcher": "generators",
-    "espvlcontrol": "sources",
-    "upfccontrol": "power flow controllers",
-}
-# What of an element a control moves, as properties that an edit sets again.
-_MOVED = {
-    "transformer": ("taps",),
-    "autotrans": ("taps",),
-    "capacitor": ("states",),
-    "pvsystem": ("kvar",),
-    "storage": ("kvar", "state"),
-    "generator": ("kvar",),
-}
 # Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.
 _SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1 loadmodel=powerflow loadmult={loadmult}"
 # Devices that open and close elements, with the property of the current (A) at which they do.
 _RATED_BY = {"swtcontrol": "", "relay": "phasetrip", "recloser": "phasetrip", "fuse": "ratedcurrent"}
-_OPEN, _NOWHERE = "open", "none"
 _MOVED_MIN = 1e-3  # kvar, or a ratio: less than any step
 _POWER_FLOW = "powerflow"
-_Positions = dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +56,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     circuit.command(snapshot)
     circuit.ask("Solution_SolveNoControl")
     controls = _controls(circuit)
-    before = _positions(circuit)
+    before = positions(circuit)
     settled, moved = [*begin, snapshot], []
     words = [*hour.words] or ["studied as a snapshot: the loads at their nominal power, no load shape"]
     if left_mode.lower() != "snap":
@@ -100,18 +76,18 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         except G2GError as error:
             at_rest, reason = False, str(error)
             if circuit.ask("Solution_Get_ControlIterations") >= SETTLING_ROUNDS:
-                reason = f"not within {SETTLING_ROUNDS} rounds of actions"
+                reason = f"not within {SETTLING_ROUNDS} rounds of actions; {what_moves(circuit)}"
         if at_rest:
             switching = _switching(circuit, controls)
             # Vars that follow watts would follow them no more if they were set.
             inverters = read_inverters(circuit)
             following = {one.element for one in inverters if one.volt_watt is not None and one.volt_var is None}
-            for element, after in _positions(circuit).items():
+            for element, after in positions(circuit).items():
                 for name, value in after.items():
                     if value != before[element][name] and not (name == "kvar" and element in following):
                         was = before[element][name]
                         settled += _restore(element, name, was, value)
-                        by = switching.get(element, "") if name == _OPEN else ""
+                        by = switching.get(element, "") if name == OPEN else ""
                         if not _is_rounding(was, value):
                             moved.append(f"{element} {name} {_short(was)} to {_short(value)}{by}")
         else:
@@ -185,38 +161,12 @@ def _controls(circuit: Circuit) -> dict[str, list[str]]:
     return found
 
 
-def _positions(circuit: Circuit) -> _Positions:
-    """By element, what a control may have moved: properties, and terminals that are open."""
-    found: _Positions = {}
-    for kind, name in elements(circuit):
-        if kind in CONTROLS or not circuit.ask("CktElement_Get_Enabled"):
-            continue
-        element = f"{kind}.{name}"
-        found[element] = {}
-        # A bank that is switched off counts as open, too; its states say it all.
-        if kind != "capacitor":
-            found[element][_OPEN] = _open_places(circuit)
-        for prop in _MOVED.get(kind, ()):
-            found[element][prop] = circuit.command(f"? {element}.{prop}").strip()
-    return found
-
-
-def _open_places(circuit: Circuit) -> str:
-    """Where the active element is open: terminals ("1"), phases where one is open in part ("1.2 1.3"), or "none"."""
-    found = []
-    n_phases = int(circuit.ask("CktElement_Get_NumPhases"))
-    for terminal in range(1, int(circuit.ask("CktElement_Get_NumTerminals")) + 1):
-        phases = [k for k in range(1, n_phases + 1) if circuit.ask("CktElement_IsOpen", terminal, k)]
-        found += [str(terminal)] if len(phases) == n_phases else [f"{terminal}.{phase}" for phase in phases]
-    return " ".join(found) or _NOWHERE
-
-
 def _restore(element: str, name: str, before: str, after: str) -> list[str]:
     """Commands that bring what stood at `before` to `after`."""
-    if name != _OPEN:
+    if name != OPEN:
         return [f"Edit {element} {name}={after}"]
-    were_open = dict.fromkeys(place.partition(".")[0] for place in before.split() if before != _NOWHERE)
-    are_open = [place.replace(".", " ") for place in after.split() if after != _NOWHERE]
+    were_open = dict.fromkeys(place.partition(".")[0] for place in before.split() if before != NOWHERE)
+    are_open = [place.replace(".", " ") for place in after.split() if after != NOWHERE]
     return [
         *(f"Close {element} {terminal}" for terminal in were_open),
         *(f"Open {element} {place}" for place in are_open),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.clock import SimulationClock
+from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_sizes import FeasibleTable, changed_command, specs_of, start_log2
 from g2g_opt.datacenter.base import LLMBatchSizeControlledDatacenter, LLMDatacenterState
@@ -47,9 +48,29 @@ def droop_pressure(voltage_pu: Floats, config: RuleBasedConfig) -> Floats:
 
     `voltage_pu` has shape (scenario, bus-phase); NaN is passed over.
     """
-    under = np.fmax.reduce(config.v_min - voltage_pu, axis=1, initial=0.0)
-    over = np.fmax.reduce(voltage_pu - config.v_max, axis=1, initial=0.0)
-    return np.where(under > config.deadband, under, np.where(over > config.deadband, -over, 0.0))
+    pressure = np.empty(len(voltage_pu))
+    _fill_pressure(voltage_pu, config.v_min, config.v_max, config.deadband, pressure)
+    return pressure
+
+
+@kernel
+def _fill_pressure(voltage_pu: Floats, v_min: float, v_max: float, deadband: float, pressure: Floats) -> None:
+    for s in range(len(voltage_pu)):
+        pressure[s] = pressure_of(voltage_pu[s], v_min, v_max, deadband)
+
+
+@inner
+def pressure_of(voltage_pu: Floats, v_min: float, v_max: float, deadband: float) -> float:
+    """`droop_pressure` of one scenario's voltages (pu)."""
+    under, over = 0.0, 0.0
+    for k in range(len(voltage_pu)):
+        v = voltage_pu[k]
+        # A comparison with NaN does not hold.
+        under = v_min - v if v_min - v > under else under
+        over = v - v_max if v - v_max > over else over
+    if under > deadband:
+        return under
+    return -over if over > deadband else 0.0
 
 
 def droop_update(
@@ -62,11 +83,36 @@ def droop_update(
     config: RuleBasedConfig,
 ) -> Floats:
     """x <- clip(x - gain p), and no increase while latency is over its target; shape (scenario, model)."""
-    moved = np.clip(log2_batch - config.step_size * pressure[:, None], log2_low, log2_high)
-    if config.latency_guard:
-        held = (pressure[:, None] < 0) & (itl_s > deadline_s)
-        moved = np.where(held, log2_batch, moved)
+    moved = np.empty(log2_batch.shape)
+    by_model = deadline_s, log2_low, log2_high
+    _fill_moved(log2_batch, pressure, itl_s, *by_model, config.step_size, config.latency_guard, moved)
     return moved
+
+
+@kernel
+def _fill_moved(
+    x: Floats,
+    pressure: Floats,
+    itl_s: Floats,
+    deadline_s: Floats,
+    low: Floats,
+    high: Floats,
+    step_size: float,
+    latency_guard: bool,
+    moved: Floats,
+) -> None:
+    for s in range(x.shape[0]):
+        for m in range(x.shape[1]):
+            is_late = latency_guard and itl_s[s, m] > deadline_s[m]
+            moved[s, m] = moved_by(x[s, m], pressure[s], is_late, low[m], high[m], step_size)
+
+
+@inner
+def moved_by(x: float, pressure: float, is_late: bool, low: float, high: float, step_size: float) -> float:
+    """`droop_update` of one model; one that `is_late` is not moved up."""
+    if is_late and pressure < 0.0:
+        return x
+    return min(max(x - step_size * pressure, low), high)
 
 
 def droop_exhausted(

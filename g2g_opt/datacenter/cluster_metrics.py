@@ -96,7 +96,8 @@ def read_cluster_sample(text: str, names: MetricNames) -> ClusterSample:
     Only lines of these metrics are parsed: exporters tell a hundred other things of every GPU and engine.
     """
     wanted = (names.power, names.running, *names.latency, *([names.batch_size] if names.batch_size else []))
-    lines = [line for line in text.splitlines() if line.startswith(wanted) and "_bucket{" not in line]
+    # Only "\n" ends a line: Python's own lines also end at letters that a label may hold.
+    lines = [line for line in text.split("\n") if line.startswith(wanted) and "_bucket{" not in line]
     if not lines:
         raise ValueError(f"none of {', '.join(wanted)} is in it")
     gpus: dict[tuple[str, str], float] = {}

@@ -136,7 +136,8 @@ class ClusterEmulator:
         elif body is not None and path == "/commands":
             refusal = self._command(body, now_s)
             if refusal is not None:
-                request.send_error(400, refusal[:100])
+                # A status line holds no other letters, however a model is named.
+                request.send_error(400, refusal[:100].encode("ascii", "backslashreplace").decode())
                 return
             answer, kind = b"{}", "application/json"
         else:
@@ -153,11 +154,11 @@ class ClusterEmulator:
         try:
             found = parse_json(body.decode("utf-8"), "the command")
             sizes = found["batch_size_by_model"]
+            if not isinstance(sizes, dict) or not all(type(size) is int for size in sizes.values()):
+                return "no command: batch_size_by_model gives a whole number for each model"
             with self._lock:
                 self._advance(now_s)
-                self._site.apply_control(
-                    SetBatchSize({str(k): int(v) for k, v in sizes.items()}, target=self._site), self._events
-                )
+                self._site.apply_control(SetBatchSize(sizes, target=self._site), self._events)
                 self.n_commands += 1
         except InputError as error:
             return str(error)

@@ -88,7 +88,8 @@ def conclusion_of(study: ConnectionQueueQuestion, results: Sequence[TaskResult])
         charts=_charts(rows, events, years),
         failures=tuple(MissingAnswer(result.task.label, result.failed) for result in results if result.failed),
         warnings=tuple(
-            f"in {row.year} the grid with what was granted breaks a limit: {row.limit} ({row.limit_where})"
+            f"in {row.year} the grid with what was granted breaks a limit: {row.limit} "
+            f"({'; '.join(part for part in (row.limit_where, row.scenario) if part)})"
             for row in years
             if not row.kept
         ),
@@ -127,7 +128,7 @@ def _answer(rows: Sequence[QueueRow], years: Sequence[QueueYearRow], remedies: S
     first = next((row for row in rows if row.decision == "refused"), None)
     if first is not None:
         words += f". The first refusal is {first.request}, {first.mw:g} MW at {first.bus}: {first.limit}"
-        words += f" ({first.limit_where})" if first.limit_where else ""
+        words += f" ({'; '.join(part for part in (first.limit_where, first.scenario) if part)})"
     return words + "."
 
 

@@ -141,12 +141,12 @@ class GrantedGrid:
         return (yield from self._worst(asked, "opendss"))
 
     def _rests(self, share: float) -> tuple[Scenario, ...]:
-        return self._study.rests(replace(self._study.scenario, own_load_share=share))
+        return _named(self._study.rests(replace(self._study.scenario, own_load_share=share)))
 
     def _motion(self, share: float, coarse: bool = True) -> tuple[Scenario, ...]:
         """The run and the way through the utilisation range, in the steps of the search or in the run's own."""
         found = self._study.scenarios("flexible", share)
-        return tuple(map(self._study.coarse, found)) if coarse else found
+        return _named(tuple(map(self._study.coarse, found)) if coarse else found)
 
     def _limited(self, request: QueuedRequest, whole: int, year: int) -> Wanted[Grant | int]:
         """Servers by level of own load, if all of them fit at the lowest; else how many fit at the highest level."""
@@ -193,6 +193,11 @@ class GrantedGrid:
 
     def _run(self, searches: Sequence[Wanted[Result]]) -> list[Result]:
         return run_side_by_side(self._study, self._feeder, searches, bases=self._bases)
+
+
+def _named(scenarios: Sequence[Scenario]) -> tuple[Scenario, ...]:
+    """Scenarios that say in their names at which level of the circuit's own load they are."""
+    return tuple(replace(one, name=f"{one.name}, {one.own_load_share:g} of the own load") for one in scenarios)
 
 
 def held(site: Site) -> Site:

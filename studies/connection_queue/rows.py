@@ -62,6 +62,7 @@ class QueueYearRow(TypedRow):
     limit: str
     limit_where: str
     limit_used: float | None
+    scenario: str = ""
 
 
 @dataclass(frozen=True)

@@ -139,5 +139,6 @@ class QueueRun:
                 limit=check.name if check is not None else "",
                 limit_where=check.place() if check is not None else "",
                 limit_used=check.used if check is not None and check.failure is None else None,
+                scenario=trial.binding.scenario,
             )
         )

@@ -24,7 +24,7 @@ from studies.controllers.rows import (
 )
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable
-from studies.shared.paired import bootstrap_draws, interval_row, with_interval
+from studies.shared.paired import bootstrap_draws, interval_row, saved_and_interval, with_interval
 from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -47,7 +47,7 @@ _MEANS = (
     Column("controller", "controller"),
     Column("n_scenarios", "scenarios"),
     *_FIGURES,
-    Column("recovery", "recovered (share of the means)", 3),
+    *with_interval(Column("recovery", "recovered (share of the means)", 3), of="recovered"),
     Column("switches_per_model", "switches per model", 2, secondary=True),
     Column("exhausted_s", "nothing left to set (s)", 1, secondary=True),
     Column("pareto", "on the Pareto front"),
@@ -127,6 +127,7 @@ def conclusion_of(
         ),
         texts={METRICS_FILE: _guide_csv(runs)},
         failures=tuple(failures),
+        warnings=_not_shown(question, common, results),
         not_assessed=(
             "scenarios other than those drawn: intervals are over scenarios, and not over cases or feeders",
             "limits other than the voltage band",
@@ -134,6 +135,15 @@ def conclusion_of(
             f"source of the case: {case.about}",
         ),
     )
+
+
+def _not_shown(question: ControllersQuestion, run: Sequence[str], results: Sequence[TaskResult]) -> tuple[str, ...]:
+    """Words on a scenario that was to be shown, and is none of those that were run."""
+    if not question.shown or question.shown in run:
+        return ()
+    drawn = gather_as(results, "trajectories", Trajectory)
+    instead = f"; trajectories are those of {drawn[0].scenario!r}" if drawn else ""
+    return (f"scenario {question.shown!r} (--show) is none of those that have answers{instead}",)
 
 
 def _unshifted(case: StudyCase, question: ControllersQuestion) -> tuple[str, ...]:
@@ -154,12 +164,13 @@ def _means(found: dict[str, dict[str, ControllerRun]], common: Sequence[str], se
         )
         for runs in found.values()
     ]
-    none_pu_s = next((point[0] for name, point in zip(found, points, strict=True) if name == "none"), None)
-    for (name, runs), point, best in zip(found.items(), points, pareto_front(points), strict=True):
+    none_pu_s = values_of(found["none"], METRICS[0], common) if "none" in found else np.zeros(len(common))
+    for (name, runs), best in zip(found.items(), pareto_front(points), strict=True):
         row: Row = {"controller": name, "n_scenarios": len(common), "pareto": "yes" if best else "no"}
         for metric in METRICS:
             row |= interval_row(metric, values_of(runs, metric, common), draws)
-        row["recovery"] = 1.0 - point[0] / none_pu_s if none_pu_s else None
+        recovered = saved_and_interval(values_of(runs, METRICS[0], common), none_pu_s, draws) or (None, None, None)
+        row |= zip(("recovery", "recovery_low", "recovery_high"), recovered, strict=True)
         row["switches_per_model"] = row["batch_switches"] / n_models
         row["exhausted_s"] = float(values_of(runs, "exhausted_s", common).mean())
         rows.append(row)
@@ -189,7 +200,12 @@ def _answer(means: Sequence[Row], pairs: Sequence[Row], common: Sequence[str]) -
         f"In {len(common)} scenarios {best['controller']} has the least violation, "
         f"{best['integral_violation_pu_s']:.2f} pu s on average ({best['integral_violation_pu_s_low']:.2f} to "
         f"{best['integral_violation_pu_s_high']:.2f})"
-        + (f", which recovers {100 * best['recovery']:.1f} %" if best["recovery"] is not None else "")
+        + (
+            f", which recovers {100 * best['recovery']:.1f} % ({100 * best['recovery_low']:.1f} to "
+            f"{100 * best['recovery_high']:.1f} %)"
+            if best["recovery"] is not None
+            else ""
+        )
         + f", at {best['mean_throughput_tps'] / 1e6:.2f} million tokens/s; "
         + "; ".join(
             f"{row['controller']} {row['integral_violation_pu_s']:.2f} pu s at "
@@ -368,12 +384,15 @@ def _trajectory_charts(results: Sequence[TaskResult], band_pu: tuple[float, floa
         own = [row for row in batches if (row.site, row.model) == (site, model)]
         lines = tuple(Line(row.controller, (row.time_s / 60.0).tolist(), row.batch_size.tolist()) for row in own)
         charts.append(Chart(f"Batch size of {model} at {site} in {scenario}", "minutes", "batch size", lines))
-    late = [float(np.nanmax(row.latency_share)) for row in batches if not np.isnan(row.latency_share).all()]
-    if late and max(late) > 1.0:
-        own = [row for row in batches if row.controller == whole[-1].controller]
+    late = {row.controller: 0.0 for row in batches}
+    for row in batches:
+        late[row.controller] = max(late[row.controller], float(np.nanmax(row.latency_share, initial=0.0)))
+    if late and max(late.values()) > 1.0:
+        latest = max(late, key=late.__getitem__)
+        own = [row for row in batches if row.controller == latest]
         lines = tuple(
             Line(f"{row.model} at {row.site}", (row.time_s / 60.0).tolist(), row.latency_share.tolist()) for row in own
         )
-        title = f"Latency over its target in {scenario} under {whole[-1].controller}"
+        title = f"Latency over its target in {scenario} under {latest}, where it is highest"
         charts.append(Chart(title, "minutes", "share of the target", lines, limits=(1.0,)))
     return tuple(charts)

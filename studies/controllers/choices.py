@@ -43,6 +43,8 @@ class ControllerChoice:
     def policy(self) -> Policy:
         """The policy of a plan; `InputError` for a file that holds none, and for parts that do not fit together."""
         file = self.policy_file
+        if file is None and self.kind in ("ppo", "contextual"):
+            raise InputError(f"controller {self.name!r} needs the file of a trained policy: {self.kind}:file=FILE")
         return Policy(
             self.kind,
             margin_pu=self.margin_pu,

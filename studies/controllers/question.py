@@ -50,8 +50,9 @@ class ControllersQuestion(CaseQuestion):
         tuple[ControllerChoice, ...],
         Flag(
             "--controller",
-            "one to compare: none, droop, ofo, ppo or contextual, with figures of its tuning, margin=PU, "
-            "load-shift=GPUS, file=FILE (of the trained policy)",
+            "one to compare: none, droop, ofo, ppo or contextual, with figures of its tuning (ofo:w_throughput=0.001; "
+            "another name is answered by the known ones), margin=PU to the band, load-shift=GPUS, file=FILE of a "
+            "trained policy (g2g ppo-training, g2g feeder-policy)",
             metavar=CHOICE_SYNTAX,
             unset="none, droop and ofo",
             read=ControllerChoice.parse,
@@ -59,12 +60,21 @@ class ControllersQuestion(CaseQuestion):
     ] = _USUAL
     sweeps: Annotated[
         tuple[ParameterSweep, ...],
-        Flag("--sweep", "values of one of its figures", metavar=SWEEP_SYNTAX, unset="none", read=ParameterSweep.parse),
+        Flag(
+            "--sweep",
+            "a controller at each of several values of one figure (ofo:w_throughput=1e-4,1e-3)",
+            metavar=SWEEP_SYNTAX,
+            unset="none",
+            read=ParameterSweep.parse,
+        ),
     ] = ()
     shown: Annotated[
         str, Flag("--show", "scenario whose trajectories are drawn", metavar="NAME", unset="the middle one")
     ] = ""
-    n_compared: Annotated[CountFromZero, Flag("--compared", "scenarios run on OpenDSS as well")] = 1
+    n_compared: Annotated[
+        CountFromZero,
+        Flag("--compared", "scenarios run on OpenDSS as well, the one that is shown first; 0: no trajectories"),
+    ] = 1
     n_candidates: Annotated[Count, Flag("--candidates", "drawn and screened", group=_LIBRARY)] = 96
     ranges: Annotated[ScenarioRanges, NounFlags(_LIBRARY)] = field(default_factory=ScenarioRanges)
     rule: Annotated[ScreeningRule, NounFlags(_LIBRARY)] = field(default_factory=ScreeningRule)

@@ -72,8 +72,8 @@ class ControllerRun(TypedRow):
 
 @dataclass(frozen=True, eq=False)
 class Trajectory(TypedRow):
-    """A controller in the scenario that is shown: lowest and highest monitored voltage (pu) and power (MW) over time
-    (s).
+    """A controller in the scenario that is shown: power (MW) at so many times (s), lowest and highest monitored voltage
+    (pu) from each to the next.
     """
 
     controller: str
@@ -86,7 +86,9 @@ class Trajectory(TypedRow):
 
 @dataclass(frozen=True, eq=False)
 class BatchTrajectory(TypedRow):
-    """Batch size of a model at a site over time (s), and its latency (s) over its target."""
+    """Batch size of a model at a site at so many times (s), and the highest latency over its target from each to the
+    next.
+    """
 
     controller: str
     site: str

@@ -187,10 +187,13 @@ def _run_task(scenarios: Sequence[Scenario], first: int) -> Task:
 
 
 def _trajectories(controller: str, scenario: str, run: Assembly) -> dict[str, list[dict[str, Any]]]:
-    """What a run recorded, at so many steps that a picture shows all of it."""
+    """What a run recorded, at so many steps that a picture shows all of it; of voltages and latencies the extremes in
+    between.
+    """
     record = run.grid.record
     voltage_pu = record.voltage_pu[:, run.grid.monitored_columns]
     step = max(1, len(record.time_s) // _POINTS)
+    begins = np.arange(0, len(record.time_s), step)
     time_s = np.asarray(record.time_s, dtype=np.float64)[::step]
     sites = run.datacenters.values()
     power_w = np.sum([site.record.power_w.sum(axis=1) for site in sites], axis=0)
@@ -198,8 +201,8 @@ def _trajectories(controller: str, scenario: str, run: Assembly) -> dict[str, li
         controller,
         scenario,
         time_s,
-        voltage_pu.min(axis=1)[::step],
-        voltage_pu.max(axis=1)[::step],
+        np.minimum.reduceat(voltage_pu.min(axis=1), begins),
+        np.maximum.reduceat(voltage_pu.max(axis=1), begins),
         power_w[::step] / 1e6,
     )
     batches = []
@@ -207,6 +210,6 @@ def _trajectories(controller: str, scenario: str, run: Assembly) -> dict[str, li
         for column, model in enumerate(site.record.labels):
             deadline_s = next(s.itl_deadline_s for s in site.workload.inference_data.models if s.model_label == model)
             size = site.record.batch_size[::step, column].astype(np.float64)
-            latency = site.record.itl_s[::step, column] / deadline_s
+            latency = np.fmax.reduceat(site.record.itl_s[:, column], begins) / deadline_s
             batches.append(BatchTrajectory(controller, site.name, model, time_s, size, latency))
     return {"trajectories": to_rows([whole]), "batches": to_rows(batches)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from g2g_opt.circuit.second_solution import TOLD_MIN_PU
+from g2g_opt.errors import listed
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from solvers.exact_binomial import trials_needed
@@ -102,6 +104,7 @@ def conclusion_of(
                 *warnings,
                 *_set_warnings(study, main),
                 overload_warning(used, main),
+                second_solution_warning(main),
                 exhausted_warning(main, gather_as(results, "runs", CapacityRun)),
                 FORESIGHT if study.taps == "optimised" else "",
             )
@@ -134,6 +137,20 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], ladder:
     if again:
         sentences.append("Judged again under other limits: the largest simulated size that keeps them.")
     return "\n".join(sentences)
+
+
+def second_solution_warning(main: Sequence[CapacityRow]) -> str:
+    """Where the same loads may have another solution beside an answer, and which one was taken; "" if nowhere."""
+    found = [row for row in main if (row.second_solution_pu or 0.0) >= TOLD_MIN_PU]
+    if not found:
+        return ""
+    worst = max(found, key=lambda row: row.second_solution_pu or 0.0)
+    places = listed([f"{row.bus} ({row.operation})" for row in found], 6)
+    return (
+        "loads stand at the edge of their voltage window, where their power jumps: beside the run behind the answer at "
+        f"{places} the same loads may have another solution, at most {worst.second_solution_pu:.4f} pu away; taken is "
+        "the one that continues the step before, from the circuit without a site on"
+    )
 
 
 def where_flexibility_adds_nothing(main: Sequence[CapacityRow]) -> list[str]:

@@ -26,6 +26,18 @@ def mean_and_interval(values: ArrayLike, draws: Ints) -> tuple[float, float, flo
     return float(found.mean()), float(low), float(high)
 
 
+def saved_and_interval(left: ArrayLike, whole: ArrayLike, draws: Ints) -> tuple[float, float, float] | None:
+    """Share of the mean of `whole` that is not `left`, both by scenario, and the ends of its 95 % interval over draws
+    of scenarios; None where there is nothing to save in one of the draws.
+    """
+    kept, of = np.asarray(left, dtype=float), np.asarray(whole, dtype=float)
+    drawn = of[draws].mean(axis=1)
+    if not (drawn > 0.0).all():
+        return None
+    low, high = np.percentile(1.0 - kept[draws].mean(axis=1) / drawn, [2.5, 97.5])
+    return float(1.0 - kept.mean() / of.mean()), float(low), float(high)
+
+
 def interval_row(name: str, values: ArrayLike, draws: Ints) -> Row:
     """What `mean_and_interval` finds, as the columns that `with_interval` makes of a column `name`."""
     return dict(zip((name, f"{name}_low", f"{name}_high"), mean_and_interval(values, draws), strict=True))

@@ -140,6 +140,7 @@ class Screening:
             self.limits,
             trace_dir=self.trace_dir,
             progress=lambda done, of: tell(done / of),
+            beside_uncontrolled=False,
         )
 
     def _row(self, split: Split, scenario: Scenario, none: Outcome, ofo: Outcome | None) -> CandidateRow:

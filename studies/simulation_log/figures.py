@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.datacenter.base import LLMDatacenterState
 from g2g_opt.errors import InputError
+from g2g_opt.grid.record import GridRecord
 from g2g_opt.simulation_log import SimulationLog
 
 Floats = NDArray[np.float64]
@@ -27,7 +28,8 @@ def draw_run(
     """Voltage envelope, power, batch sizes, latencies, tap ratios and commands of a run over time, one below the other.
 
     `exclude_buses` are left out of the envelope. What the run has none of (sites that serve no models, regulators) has
-    no panel. Long runs are drawn at every so many-th state. Raises `InputError` for a log without a state.
+    no panel. Long runs are drawn at every so many-th state, the envelope with the extremes in between. Raises
+    `InputError` for a log without a state.
     """
     grid_states = _thinned(log.grid_states)
     if not grid_states:
@@ -38,7 +40,7 @@ def draw_run(
     panels = ["voltage", "power"] + ["batch", "latency"] * bool(serving) + ["taps"] * (taps is not None) + ["commands"]
     figure, drawn = plt.subplots(len(panels), 1, figsize=(10, 2.2 * len(panels)), sharex=True, layout="constrained")
     axes: dict[str, Axes] = dict(zip(panels, np.ravel(drawn), strict=True))
-    _draw_voltages(axes["voltage"], grid_states, {bus.lower() for bus in exclude_buses}, (v_min, v_max))
+    _draw_voltages(axes["voltage"], log.grid_states, exclude_buses, (v_min, v_max))
     for name, states in sites.items():
         power_mw = [sum((s.power_w.a, s.power_w.b, s.power_w.c)) / 1e6 for s in states]
         axes["power"].plot([s.time_s for s in states], power_mw, label=name)
@@ -60,15 +62,30 @@ def draw_run(
 
 
 def _thinned(states: Sequence[Any]) -> list[Any]:
-    return [states[k] for k in range(0, len(states), max(1, len(states) // _POINTS))]
+    return [states[k] for k in _drawn_steps(len(states))]
 
 
-def _draw_voltages(axis: Axes, states: Sequence[Any], excluded: set[str], band: tuple[float, float]) -> None:
+def _drawn_steps(n: int) -> range:
+    return range(0, n, max(1, n // _POINTS))
+
+
+def _voltages_pu(states: Sequence[Any], exclude_buses: Sequence[str]) -> tuple[Floats, Floats]:
+    """Times (s) of all states, and voltages (pu) of the buses that are left, shape (state, bus-phase)."""
+    if isinstance(states, GridRecord):
+        return states.time_s, states.voltage_pu[:, states.columns(exclude_buses)]
+    excluded = {bus.lower() for bus in exclude_buses}
     buses = [bus for bus in states[0].voltages if bus.lower() not in excluded]
     voltage_pu = np.array([[phase for bus in buses for phase in state.voltages[bus]] for state in states])
-    voltage_pu = voltage_pu[:, ~np.isnan(voltage_pu).all(axis=0)]
-    time_s = [state.time_s for state in states]
-    axis.fill_between(time_s, np.nanmin(voltage_pu, axis=1), np.nanmax(voltage_pu, axis=1), alpha=0.4)
+    return np.array([state.time_s for state in states]), voltage_pu[:, ~np.isnan(voltage_pu).all(axis=0)]
+
+
+def _draw_voltages(axis: Axes, states: Sequence[Any], exclude_buses: Sequence[str], band: tuple[float, float]) -> None:
+    time_s, voltage_pu = _voltages_pu(states, exclude_buses)
+    # A dip between two states that are drawn is what a picture of a run is looked at for.
+    drawn = _drawn_steps(len(time_s))
+    lowest_pu = np.fmin.reduceat(np.nanmin(voltage_pu, axis=1), drawn)
+    highest_pu = np.fmax.reduceat(np.nanmax(voltage_pu, axis=1), drawn)
+    axis.fill_between(time_s[drawn], lowest_pu, highest_pu, step="post", alpha=0.4)
     for limit in band:
         axis.axhline(limit, color=_LIMIT, linestyle="--", linewidth=1.0)
     axis.set_ylabel("voltages (pu)")

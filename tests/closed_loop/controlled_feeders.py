@@ -29,7 +29,8 @@ from g2g_opt.held_series import HeldSeries
 Rng = np.random.Generator
 # kV of a bus, ratio of the potential transformers, replicas of the small model at most.
 _BUNDLED = {"ieee13": (4.16, 20.0, 1500), "ieee34": (24.9, 120.0, 150), "ieee123": (4.16, 20.0, 900)}
-_THREE_PHASE_LINE = re.compile(r"^New Line\.(\S+) .*phases=3", re.MULTILINE | re.IGNORECASE)
+# None that ends open: the power factor of what flows there is one of rounding.
+_THREE_PHASE_LINE = re.compile(r"^New Line\.(\S+) (?!.*_open ).*phases=3", re.MULTILINE | re.IGNORECASE)
 TOLERANCE, VOLTAGE_ATOL_PU, TAP_ATOL_PU = 1e-10, 1e-6, 1e-9
 # Vars and watts that an inverter is set to (of a hundred kilowatts and more).
 KVA_ATOL = 1e-3
@@ -149,10 +150,7 @@ def compared_loop(feeder: Feeder, seed: int, edits: Sequence[str] = ()) -> Compa
     setup = coordinator.grid.setup
     powers_w = {name: site.power_w for name, site in run.trace.sites.items()}
     if run.failure is not None:
-        # What was drawn at the step that has no solution is in no trace.
-        single, n = run_single(controlled_loop(feeder, seed)), len(run.trace.time_s)
-        last_w = {name: single.site(name).power_w[n : n + 1] for name in powers_w}
-        powers_w = {name: np.concatenate([power[:n].reshape(n, 3), last_w[name]]) for name, power in powers_w.items()}
+        powers_w = _one_more(feeder, seed, powers_w, len(run.trace.time_s))
     start = feeder.initial_taps.regulators if feeder.initial_taps is not None else {}
     draws = draws_of(coordinator, powers_w)
     circuit = (
@@ -184,6 +182,21 @@ def compared_loop(feeder: Feeder, seed: int, edits: Sequence[str] = ()) -> Compa
         failure="" if run.failure is None else str(run.failure),
         failure_opendss=other.failure,
     )
+
+
+def _one_more(feeder: Feeder, seed: int, powers_w: Mapping[str, Floats], n: int) -> dict[str, Floats]:
+    """Draws of `n` steps and of the next one, which is in no trace as its controls did not come to rest.
+
+    With more rounds allowed they come to rest there; where they do not, the other engine tells what was drawn.
+    """
+    patient = replace(feeder, commands=(*feeder.commands, "Set maxcontroliter=3000"))
+    (run,) = run_batch([controlled_loop(patient, seed)], trace=[0])
+    assert run.trace is not None
+    more = {name: site.power_w for name, site in run.trace.sites.items()}
+    if len(run.trace.time_s) <= n:
+        single = run_single(controlled_loop(feeder, seed))
+        more = {name: single.site(name).power_w for name in powers_w}
+    return {name: np.concatenate([w[:n].reshape(n, 3), more[name][n : n + 1]]) for name, w in powers_w.items()}
 
 
 def _as_time_run(run: BatchRun) -> TimeRun:

@@ -223,3 +223,73 @@ def test_customers_on_an_island_and_behind_no_source_are_named(tmp_path: Path) -
         (WEAK + "Edit Vsource.source enabled=no\n", "no source serves 9,000 kW of customers: load l"),
     ):
         assert words in solve_base_case(own(tmp_path, text)).breaks(Limits())
+
+
+# --- two solutions, and controls that do not come to rest
+
+
+def test_a_second_solution_of_the_same_loads_is_told_with_the_one_that_is_taken() -> None:
+    """OpenDSS by itself ends in the one where the load rises to its level, in the other where it falls to it."""
+    found = []
+    for begin in (0.8, 1.2):
+        dss = opendssdirect.dss.NewContext()
+        for line in (CIRCUITS / "cvr_edge.dss").read_text(encoding="utf-8").splitlines():
+            dss.Text.Command(line)
+        dss.Text.Command("Set tolerance=1e-9 maxiterations=500")
+        for level in (begin, 1.0):
+            dss.Text.Command(f"Set loadmult={level}")
+            dss.Solution.SolveNoControl()
+        dss.Circuit.SetActiveBus("end")
+        found.append(dss.Bus.puVmagAngle()[0])
+    base = solve_base_case(Feeder.from_dss(CIRCUITS / "cvr_edge.dss"))
+    assert base.second is not None
+    assert (base.second.taken_pu, base.second.other_pu) == pytest.approx((found[0], found[1]), abs=1e-6)
+    assert found[0] - found[1] > 8e-4
+    assert "two solutions at this load" in " ".join(
+        base_case_words(Feeder.from_dss(CIRCUITS / "cvr_edge.dss"), base, Limits())
+    )
+
+
+def test_a_load_away_from_its_edge_has_one_solution() -> None:
+    feeder = Feeder.from_dss(CIRCUITS / "cvr_edge.dss")
+    assert solve_base_case(feeder, 0.7).second is None
+    assert solve_base_case(Feeder.load("ieee123")).second is None
+
+
+TWO_ON_ONE = """Clear
+New Circuit.two basekv=33 bus1=grid mvasc3=400 mvasc1=350
+New Transformer.sub phases=3 windings=2 xhl=8 buses=[grid head] conns=[delta wye] kvs=[33 11] kvas=[9000 9000]
+New RegControl.low transformer=sub winding=2 vreg=118 band=2 ptratio=52.92
+New RegControl.high transformer=sub winding=2 vreg=124 band=2 ptratio=52.92 delay=30
+New Line.l bus1=head bus2=end r1=0.3 x1=0.4 r0=0.6 x0=1.2 length=3 units=km normamps=400
+New Load.d bus1=end kv=11 kw=1500 pf=0.95
+Set VoltageBases=[33 11]
+CalcVoltageBases
+"""
+
+
+def test_two_regulators_of_one_changer_that_disagree_are_named(tmp_path: Path) -> None:
+    feeder = own(tmp_path, TWO_ON_ONE)
+    moving = "transformer.sub (RegControl low, RegControl high) goes on moving"
+    assert any(moving in line for line in feeder.state)
+    assert solve_base_case(feeder, settled=True).failure.endswith(f"do not come to rest ({moving})")
+
+
+HUNTING = """New Capacitor.c bus1=end kv=11 kvar=2600
+New CapControl.c capacitor=c element=Line.l terminal=2 type=voltage ptratio=52.92 onsetting=119.5 offsetting=120.5
+Set VoltageBases"""
+
+
+def test_the_command_says_that_controls_do_not_come_to_rest_at_a_load_level(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bank that lifts the voltage above where its control switches it off hunts where the load is low."""
+    text = "\n".join(line for line in TWO_ON_ONE.splitlines() if "RegControl" not in line)
+    (tmp_path / "hunts.dss").write_text(text.replace("Set VoltageBases", HUNTING), encoding="utf-8")
+    said = {}
+    for level in ("1", "0.2"):
+        assert main(["feeder", str(tmp_path / "hunts.dss"), "--no-picture", "--load-level", level]) == 0
+        said[level] = " ".join(capsys.readouterr().out.split())
+    words = "own controls do not come to rest (capacitor.c (CapControl c)"
+    assert f"at 0.2 of the own load, without a site the circuit's {words}" in said["0.2"]
+    assert "own load, without a site" not in said["1"]

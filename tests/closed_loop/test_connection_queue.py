@@ -106,6 +106,9 @@ def test_a_refusal_is_told_what_would_cure_it(queue: tuple[ConnectionQueueStudy,
     assert {row.request for row in remedies} == {"fourth"}
     conclusion = study.conclude(results)
     assert "refused" in conclusion.answer
+    (fourth,) = (row for row in gather_as(results, "queue", QueueRow) if row.request == "fourth")
+    assert fourth.scenario.endswith(" of the own load")
+    assert conclusion.answer.endswith(f"; {fourth.scenario}).")
     (shown,) = (row for row in conclusion.tables[0].rows if row["request"] == "fourth")
     assert shown["cure"] == next((f"{row.kind}: {row.words}" for row in remedies if row.cures), "none of those tried")
 

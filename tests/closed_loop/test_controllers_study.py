@@ -15,21 +15,25 @@ from study_run import results_of
 from g2g_opt.assembly import assemble
 from g2g_opt.errors import InputError
 from g2g_opt.feeder_policy import FeederPolicy, PolicyOutput
+from g2g_opt.grid.judged_voltages import JudgedVoltages
+from g2g_opt.grid.record import GridRecord
 from g2g_opt.limits import Limits
 from g2g_opt.plan import AdaptiveTaps, Policy, StorageUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges, draw_scenario
 from g2g_opt.scenario_library import ScenarioLibrary
 from g2g_opt.simulation import simulate
+from g2g_opt.simulation_log import SimulationLog
 from g2g_opt.study_case import StudyCase
 from studies.controllers.choices import ControllerChoice, ParameterSweep
-from studies.controllers.rows import GUIDE_METRICS, ControllerRun, pareto_front
+from studies.controllers.rows import GUIDE_METRICS, ControllerRun, Trajectory, pareto_front
 from studies.controllers.study import ControllersStudy
 from studies.scenario_library.study import LibraryStudy
 from studies.shared.conclusion import Conclusion
-from studies.shared.paired import bootstrap_draws, mean_and_interval
+from studies.shared.paired import bootstrap_draws, mean_and_interval, saved_and_interval
 from studies.shared.screening import ScreeningRule
 from studies.shared.task import Question, TaskResult
+from studies.shared.typed_rows import gather_as
 from studies.simulation_log.figures import draw_run
 
 # Two minutes, in which ramps and training still happen (they stretch with the run).
@@ -96,6 +100,12 @@ def test_controllers_are_compared_in_the_same_scenarios(library: Path) -> None:
         own = [run.integral_violation_pu_s or 0.0 for run in runs if run.controller == name]
         assert row["integral_violation_pu_s"] == pytest.approx(np.mean(own))
         assert row["integral_violation_pu_s_low"] <= row["integral_violation_pu_s"]  # type: ignore[operator]
+        none = [run.integral_violation_pu_s or 0.0 for run in runs if run.controller == "none"]
+        assert row["recovery"] == pytest.approx(1.0 - np.mean(own) / np.mean(none))
+        # No share of sums is outside the shares of the single scenarios.
+        shares = 1.0 - np.array(own) / np.array(none)
+        ends = shares.min() - 1e-9, row["recovery_low"], row["recovery"], row["recovery_high"], shares.max() + 1e-9
+        assert list(ends) == sorted(ends)  # type: ignore[type-var]
     # 0.0001 is the case's own weight: the same controller by another name.
     same = {run.scenario: run.integral_violation_pu_s for run in runs if run.controller == "ofo"}
     for run in runs:
@@ -110,9 +120,28 @@ def test_controllers_are_compared_in_the_same_scenarios(library: Path) -> None:
     assert tuple(rows[0]) == ("mode", "scenario", *GUIDE_METRICS)
     assert len(rows) == len(runs)
     assert any(chart.title.startswith("Batch size of") for chart in conclusion.charts)
+    assert conclusion.warnings == ()
+    (words,) = replace(study, shown="lost").conclude(results).warnings
+    assert words.startswith("scenario 'lost' (--show) is none of those that have answers; trajectories are those of")
     # Voltages are drawn beside the band of the question.
     other = replace(study, limits=Limits(voltage_min_pu=0.94, voltage_max_pu=1.04)).conclude(results)
     assert [chart.limits for chart in other.charts if chart.title.startswith("Voltages in")] == [(0.94, 1.04)]
+
+
+def test_thinned_trajectories_hold_the_extremes_in_between(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = ControllersStudy(library=str(library), n_scenarios=1, controllers=(ControllerChoice("none"),))
+    of_every_step = answered(study)[1]
+    monkeypatch.setattr("studies.controllers.study._POINTS", 10)
+    thinned = answered(study)[1]
+
+    def trajectory(results: tuple[TaskResult, ...]) -> Trajectory:
+        (row,) = gather_as(results, "trajectories", Trajectory)
+        return row
+
+    whole, drawn = trajectory(of_every_step), trajectory(thinned)
+    assert (len(whole.time_s), len(drawn.time_s)) == (120, 10)
+    assert np.array_equal(drawn.lowest_pu, whole.lowest_pu.reshape(10, 12).min(axis=1))
+    assert np.array_equal(drawn.highest_pu, whole.highest_pu.reshape(10, 12).max(axis=1))
 
 
 # All that a site, a scenario and a policy may have acts in one run.
@@ -151,8 +180,25 @@ def test_a_picture_of_any_run_has_a_panel_for_what_it_has() -> None:
     assert set(drawn) == set(record.labels)
     assert np.array_equal(drawn[record.labels[0]], record.batch_size[:, 0])
     plt.close(figure)
+
+
+def test_a_dip_of_one_step_is_in_the_picture_of_a_long_run() -> None:
+    record = GridRecord([("671", 1)], JudgedVoltages.to_ground([("671", 1)], np.array([100.0])), 0, lambda *_: None)
+    volts = np.full((4000, 1), 100.0, dtype=np.complex128)
+    volts[1003] = 90.0
+    record.append_block([float(k) for k in range(4000)], volts, np.zeros((4000, 0)), np.zeros((4000, 0)))
+    for states in (record, list(record)):
+        figure = draw_run(SimulationLog(grid_states=states))
+        (envelope,) = figure.axes[0].collections
+        lowest, highest = envelope.get_datalim(figure.axes[0].transData).intervaly
+        assert lowest == pytest.approx(0.9)
+        assert highest == pytest.approx(1.0)
+        plt.close(figure)
+
+
+def test_a_log_without_a_state_is_refused() -> None:
     with pytest.raises(InputError, match="no state of a grid"):
-        draw_run(type(log)())
+        draw_run(SimulationLog())
 
 
 # --- bad input
@@ -200,6 +246,16 @@ def test_what_does_not_fit_is_refused_before_a_run(library: Path, tmp_path: Path
     file = tmp_path / "train.csv"
     file.write_text(ScenarioLibrary("ieee13", only_train).to_csv(), encoding="utf-8")
     refused("has no scenario to test with", library=str(file))
+
+
+def test_a_share_that_is_saved_has_an_interval_where_there_is_something_to_save() -> None:
+    draws = bootstrap_draws(50, 1)
+    whole = np.linspace(1.0, 9.0, 50)
+    assert saved_and_interval(0.2 * whole, whole, draws) == pytest.approx((0.8, 0.8, 0.8))
+    share, low, high = saved_and_interval(np.full(50, 1.0), whole, draws) or (0.0,) * 3
+    assert share == pytest.approx(0.8)
+    assert low < share < high
+    assert saved_and_interval(whole, np.zeros(50), draws) is None
 
 
 def test_the_front_holds_what_nothing_beats() -> None:

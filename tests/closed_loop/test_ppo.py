@@ -210,7 +210,7 @@ def test_a_policy_that_is_not_of_this_case_is_refused_before_a_run(tmp_path: Pat
     outputs = (replace(policy.outputs[0], batch_sizes=policy.outputs[0].batch_sizes[:-1]), *policy.outputs[1:])
     refused("moves 'Llama-3.1-8B-Instruct' at 'campus' along", replace(policy, outputs=outputs).to_json())
     refused("trained to act every 5 s; in this run controllers act every 1 s", replace(policy, step_s="5").to_json())
-    with pytest.raises(InputError, match="belongs to the kind 'ppo', which needs it"):
+    with pytest.raises(InputError, match="controller 'ppo' needs the file of a trained policy: ppo:file=FILE"):
         ControllerChoice.parse("ppo").policy()
     file.write_text(policy.to_json(), encoding="utf-8")
     ControllersStudy(controllers=(ControllerChoice.parse(f"ppo:file={file}"),), n_candidates=1, scenario=BASE).check()

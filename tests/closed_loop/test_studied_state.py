@@ -130,7 +130,9 @@ def test_controls_that_never_rest_are_said_and_move_nothing() -> None:
     )
     state = studied_state([line for line in hunting if line])
     assert len(state.commands) == 1
-    assert any("did not come to rest without a site (not within 500 rounds of actions)" in word for word in state.words)
+    assert any(
+        "did not come to rest without a site (not within 500 rounds of actions; " in word for word in state.words
+    )
 
 
 def test_an_inverter_whose_control_needs_many_rounds_comes_to_rest(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -161,6 +163,12 @@ def test_a_mapping_file_gives_other_names(tmp_path: Path) -> None:
         path.write_text(wrong)
         with pytest.raises(InputError):
             load_metric_names(path)
+
+
+@pytest.mark.parametrize("pod", ["a\u2028b", "a\x85b", "a\x0bb", "a # b", "a}b", "a,b", "a\\\\", 'a\\"b', "# {"])
+def test_a_label_may_hold_what_other_texts_end_lines_and_values_with(pod: str) -> None:
+    sample = read_cluster_sample(TEXT.replace('pod="a"', f'pod="{pod}"'), MetricNames())
+    assert sample.power_w == {"east": 700.5, "west": 200.0}
 
 
 @pytest.mark.parametrize(
@@ -337,6 +345,30 @@ def test_a_controller_keeps_a_voltage_with_a_cluster_behind_real_sockets(tmp_pat
     run = load_live_run(tmp_path / "ofo")
     assert run.lanes["site", "controller", "site"].loss == 0.0
     assert [lane.topic for lane in channels_of_run(run, {"site": "site"}).lanes] == ["site", "command"]
+
+
+def test_what_is_no_command_is_refused_with_the_reason_and_changes_nothing() -> None:
+    site = assemble_datacenter(sized_site("site", "671", ((SPEC, 128),), 4, 0.2), Scenario(duration_s=60))
+    label = site.model_labels[0]
+    emulator = ClusterEmulator(site)
+    listening = emulator.start(Address("127.0.0.1", 0))
+    bodies = [
+        {"batch_size_by_model": {"\u6a21\u578b": 8}},
+        *({"batch_size_by_model": {label: size}} for size in ("64", 64.7, True, -5, None, [64])),
+        {"batch_size_by_model": [[label, 64]]},
+        {},
+        [],
+    ]
+    try:
+        for body in (*(json.dumps(found).encode() for found in bodies), b"\xff", b"[" * 1000, b"{"):
+            connection = http.client.HTTPConnection(listening.host, listening.port, timeout=60.0)
+            with closing(connection):
+                connection.request("POST", "/commands", body)
+                answer = connection.getresponse()
+                assert (answer.status, answer.reason != "") == (400, True), body
+        assert (emulator.n_commands, site.commanded_batch_size_by_model) == (0, {label: 128})
+    finally:
+        emulator.stop()
 
 
 def test_a_plan_that_a_cluster_cannot_follow_is_refused() -> None:

@@ -15,16 +15,18 @@ N_STEPS, N_NODES = 60, 3
 
 def lane(arrives_after: list[int], age_max_s: float) -> Measured:
     """A measurement in every step of 2 s, of which that of step k is there after so many steps (0: never)."""
-    tick = np.zeros(N_STEPS, dtype=np.int64)
-    shown_at = np.full(N_STEPS, -1)
+    tick = np.zeros(N_STEPS, dtype=np.int32)
+    shown_at = np.full(N_STEPS, -1, dtype=np.int32)
     for k, wait in enumerate(arrives_after):
         if wait and k + wait < N_STEPS:
             tick[k + wait :] = np.maximum(tick[k + wait :], k)
     fresh = np.flatnonzero(np.diff(tick, prepend=-1))
     shown_at[tick[fresh]] = fresh
     before = np.array([max((t for t in tick[: k + 1] if t < tick[k]), default=-1) for k in range(N_STEPS)])
-    age_s = 2.0 * (np.arange(N_STEPS) - tick)
-    return Measured(tick, before, shown_at, age_s, age_s > age_max_s)
+    found = Measured(tick, shown_at, 2.0 * np.arange(N_STEPS), age_max_s)
+    np.testing.assert_array_equal(found.before, before)
+    np.testing.assert_array_equal(found.stale, 2.0 * (np.arange(N_STEPS) - tick) > age_max_s)
+    return found
 
 
 def test_columns_are_shown_and_taken_as_a_single_run_does() -> None:
@@ -32,12 +34,14 @@ def test_columns_are_shown_and_taken_as_a_single_run_does() -> None:
     signals = [StaleSignal(rule, 3.0, 0.01) for rule in ("hold", "bound", "predict", "silence", "predict")]  # type: ignore[arg-type]
     lanes = [lane(draws.integers(0, 9, N_STEPS).tolist(), signal.age_max_s) for signal in signals]
     measured = draws.uniform(0.9, 1.1, (N_STEPS, N_NODES, len(lanes)))
-    shown = Shown(np.array([one.shown_at for one in lanes]).T)
+    # Rows of a wider array, as those of voltages are.
+    now = np.zeros((N_NODES, len(lanes) + 3))[:, : len(lanes)]
+    shown = Shown(np.array([one.shown_at for one in lanes]).T, now)
     stale = StaleVoltages(lanes, signals, 2.0 * np.arange(N_STEPS))
-    arrived, n_stale = measured[0], 0
+    arrived, n_stale = shown.seen, 0
     for step in range(N_STEPS):
-        stale.keep(step, arrived)
-        (arrived,) = shown.update(step, [measured[step]])
+        now[:] = measured[step]
+        shown.update(step)
         taken = stale.taken(step, arrived)
         for c, (one, signal) in enumerate(zip(lanes, signals, strict=True)):
             held = measured[one.tick[step], :, c]
@@ -49,13 +53,14 @@ def test_columns_are_shown_and_taken_as_a_single_run_does() -> None:
                 gap_s = 2.0 * (one.tick[step] - before) if before >= 0 else 0.0
                 expected = stale_voltage_pu(held, measured[max(before, 0), :, c], gap_s, float(one.age_s[step]), signal)
             np.testing.assert_array_equal(taken[:, c], expected)
+        stale.keep(step + 1, arrived)
+        shown.pass_on(step)
     assert n_stale > 50
 
 
 def test_what_is_seen_at_once_is_not_copied() -> None:
-    shown = Shown(np.arange(4)[:, None] * np.ones((1, 2), dtype=np.int64))
     now = np.zeros((3, 2))
-    assert shown.update(0, [now])[0] is now
+    assert Shown(np.arange(4, dtype=np.int32)[:, None] * np.ones((1, 2), dtype=np.int32), now).seen is now
 
 
 @pytest.mark.parametrize("rule", ["hold", "silence"])

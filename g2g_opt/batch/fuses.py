@@ -1,0 +1,76 @@
+"""`Fuses`: whether a fuse of the circuit sees a current from which on it begins to melt, in all scenarios of a batch.
+
+What a fuse does from there on is not modelled. But a fuse that never sees that much does nothing at all, so that a run
+is whole without it: each is looked at after every solution, as OpenDSS samples its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.fuses import FuseSettings
+from g2g_opt.circuit.parts import LinearElement
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class Fuses:
+    """Fuses of `n_slots` scenarios; `place_of` gives a node its place among the sensed voltages.
+
+    Raises `UnsupportedByBatch` for a fuse that is blown where runs begin, and for one that looks at something else than
+    a line or another element whose admittances stay.
+    """
+
+    def __init__(
+        self,
+        settings: Sequence[FuseSettings],
+        elements: Mapping[tuple[str, str], LinearElement],
+        place_of: Callable[[int], int],
+    ) -> None:
+        self._picked_up: dict[int, str] = {}
+        self._names: list[str] = []
+        pickup_a: list[float] = []
+        places: list[int] = []
+        y: list[complex] = []
+        start: list[int] = []
+        for fuse in settings:
+            if np.isinf(fuse.pickup_a):
+                continue
+            kind, _, name = fuse.element.partition(".")
+            element = elements.get((kind, name))
+            if not fuse.is_whole:
+                raise UnsupportedByBatch(f"fuse.{fuse.name} is open where the run begins, which is not modelled")
+            if element is None:
+                raise UnsupportedByBatch(f"fuse.{fuse.name} looks at {fuse.element}, whose current is not modelled")
+            for conductor in range(fuse.n_phases):
+                own = [k for k in range(len(element.nodes)) if element.nodes[k] >= 0]
+                start.append(len(places))
+                places += [place_of(int(element.nodes[k])) for k in own]
+                y += [complex(element.yprim[conductor, k]) for k in own]
+                pickup_a.append(fuse.pickup_a)
+                self._names.append(fuse.name)
+        self._places, self._start = np.array(places, dtype=np.int64), np.array(start, dtype=np.int64)
+        self._y = np.array(y, dtype=np.complex128)[:, None]
+        self._pickup_a = np.array(pickup_a)[:, None]
+
+    def look(self, v: Floats, awake: Bools) -> None:
+        """Look at the currents of the scenarios awake; `v` (place, 2, slot or more) are the sensed voltages (V)."""
+        slots = np.flatnonzero(awake)
+        if not self._names or len(slots) == 0:
+            return
+        at = v[self._places[:, None], :, slots].transpose(0, 2, 1)
+        current = np.add.reduceat(self._y * (at[:, 0] + 1j * at[:, 1]), self._start, axis=0)
+        over = np.abs(current) >= self._pickup_a
+        for row, lane in zip(*np.nonzero(over), strict=True):
+            self._picked_up.setdefault(int(slots[lane]), self._names[row])
+
+    def take_picked_up(self) -> list[tuple[int, str]]:
+        """The scenarios in which a fuse has seen its pickup current since this was last asked, and the first such."""
+        taken = sorted(self._picked_up.items())
+        self._picked_up.clear()
+        return taken

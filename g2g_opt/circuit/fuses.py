@@ -1,0 +1,46 @@
+"""The fuses of a compiled circuit: whose current each looks at, and from which on it begins to melt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from g2g_opt.circuit.opendss_circuit import Circuit
+
+
+@dataclass(frozen=True)
+class FuseSettings:
+    """One fuse in service: it looks at conductors 1 to `n_phases` of the first terminal of `element` (kind.name).
+
+    OpenDSS takes the first terminal whichever is named as monitored. `pickup_a` is the current (A) below which it never
+    melts: its rating times the least multiple of its curve; infinite without a curve. `is_whole` tells whether all its
+    phases are closed where a run begins.
+    """
+
+    name: str
+    element: str
+    n_phases: int
+    pickup_a: float
+    is_whole: bool
+
+
+def read_fuses(circuit: Circuit, names: Sequence[str]) -> tuple[FuseSettings, ...]:
+    """Fuses of a circuit by their names, as they are set now."""
+    return tuple(_fuse(circuit, name) for name in names)
+
+
+def _fuse(circuit: Circuit, name: str) -> FuseSettings:
+    def text(what: str) -> str:
+        return circuit.command(f"? {what}").strip().lower()
+
+    element, curve = text(f"Fuse.{name}.monitoredobj"), text(f"Fuse.{name}.fusecurve")
+    # It opens the switched element phase by phase, as many as that has.
+    circuit.activate(text(f"Fuse.{name}.switchedobj") or element)
+    n_phases = int(circuit.ask("CktElement_Get_NumPhases"))
+    pickup_a = math.inf
+    if curve and curve != "none":
+        multiples = text(f"TCC_Curve.{curve}.c_array").strip("[]").replace(",", " ").split()
+        pickup_a = float(text(f"Fuse.{name}.ratedcurrent")) * float(multiples[0])
+    states = text(f"Fuse.{name}.state").strip("[]").replace(",", " ").split()
+    return FuseSettings(name, element, n_phases, pickup_a, all(state.startswith("c") for state in states))
