@@ -84,8 +84,9 @@ def main() -> int:
     print(f"{hours.n_flows:,} power flows, {time.process_time() - began_s:.0f} CPU s", flush=True)
     if options.feeder == "ieee13":
         began_s = time.process_time()
-        middle = np.median(best, axis=0).astype(np.int64)
-        settings = np.array([middle - 1, middle, middle + 1])
+        # From where the taps mostly are with idle sites to where hindsight has them with sites at full.
+        idle = np.rint((np.median(year.series.taps_pu[-1], axis=0) - 1.0) / operation.step_pu)
+        settings = np.linspace(idle, np.median(best, axis=0), 3).round().astype(np.int64)
         found = brute_force(case, plan, (study.pv_size_max_kw,), settings)
         told(f"brute force, {found.n_placements} placements, tap settings {settings.tolist()}", found.cost)
         moved = int((np.diff(found.which) != 0).sum())
