@@ -27,7 +27,7 @@ _TABLES = ("queue", "years", "events", "remedies")
 
 
 def write_requests(path: Path, feeder: str, n: int, seed: int) -> None:
-    """Requests of 0.05 to 3 MW (0.25 on average) over some years; a quarter constant, one in ten withdrawn later."""
+    """Requests of 0.01 to 3 MW (0.04 on average) over some years; a quarter constant, one in ten withdrawn later."""
     draw, day = random.Random(seed), date(2025, 1, 6)
     buses = Feeder.load(feeder).candidate_buses
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -35,7 +35,7 @@ def write_requests(path: Path, feeder: str, n: int, seed: int) -> None:
         writer.writerow(["name", "bus", "mw", "date", "load_shape", "withdrawn"])
         for k in range(n):
             day += timedelta(days=draw.randint(0, 14))
-            mw = min(3.0, max(0.05, draw.lognormvariate(-1.8, 0.9)))
+            mw = min(3.0, max(0.01, draw.lognormvariate(-3.7, 1.0)))
             gone = day + timedelta(days=draw.randint(30, 900)) if draw.random() < 0.1 else ""
             shape = "constant" if draw.random() < 0.25 else ""
             writer.writerow([f"r{k + 1}", draw.choice(buses), f"{mw:.3f}", day, shape, gone])

@@ -36,6 +36,10 @@ _QUESTION = HostingCapacityStudy(
 )
 
 
+# Workers, and whether one of them is killed.
+_RUNS = {"two-one-killed": (2, True), "two": (2, False), "one": (1, False)}
+
+
 def write_feeders(root: Path, n: int, seed: int) -> None:
     """Bundled feeders and variants of them; of every twenty one without a line code and one that is no circuit."""
     draw = random.Random(seed)
@@ -97,6 +101,7 @@ def main() -> int:
     parser.add_argument("--feeders", type=int, default=60)
     parser.add_argument("--buses-max", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--runs", nargs="+", choices=list(_RUNS), default=list(_RUNS))
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     out: Path = options.out
@@ -105,15 +110,19 @@ def main() -> int:
     (out / "question.toml").write_text(question_toml(_QUESTION), encoding="utf-8")
     study = PortfolioStudy(str(out / "feeders"), str(out / "question.toml"), options.buses_max)
     found, fine = [], True
-    for name, n_workers, kill in (("two workers, one killed", 2, True), ("two workers", 2, False), ("one", 1, False)):
-        finished, wall_s, used_s = run(out / name.replace(" ", "_").replace(",", ""), study, n_workers, kill)
+    for name in options.runs:
+        n_workers, kill = _RUNS[name]
+        load, own_s = os.getloadavg()[0], time.process_time()
+        finished, wall_s, used_s = run(out / name, study, n_workers, kill)
+        own_s, loads = time.process_time() - own_s, (load, os.getloadavg()[0])
         answered = [entry for entry in finished.entries if entry.state == "done"]
         reasons = [entry for entry in finished.entries if entry.state == "failed" and entry.reason]
         fine &= len(answered) + len(reasons) == options.feeders
-        results = read_results(out / name.replace(" ", "_").replace(",", ""))[1]
+        results = read_results(out / name)[1]
         found.append([(row["feeder"], row["bus"], row["value"]) for one in results for row in one.rows("buses")])
         print(
-            f"{name}: {wall_s:.0f} s wall, {used_s:.0f} s of processor by the workers alive; {len(answered)} answered, "
+            f"{name}: {wall_s:.0f} s wall, {used_s:.0f} s of processor by the workers alive, {own_s:.1f} s by "
+            f"scheduler and runner; load of the machine {loads[0]:.1f} to {loads[1]:.1f}; {len(answered)} answered, "
             f"{len(reasons)} with a reason; answers {'the same' if found[-1] == found[0] else 'DIFFER'}",
             flush=True,
         )

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from g2g_opt.circuit.elements import elements, line_lengths_km
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
-from g2g_opt.circuit.restless import told_what_moves
 from g2g_opt.circuit.second_solution import SecondSolution, second_solution
+from g2g_opt.circuit.unsolved import told_why
 from g2g_opt.errors import PowerFlowError, listed
 from g2g_opt.failure import FailureKind
 from g2g_opt.feeder import Feeder
@@ -205,9 +205,11 @@ def solve_base_case(
         circuit.set_load_share(load_level)
         circuit.solve()
     except PowerFlowError as error:
-        if error.failure.kind is FailureKind.RESTLESS_CONTROLS:
-            return BaseCase(failure=f"without a site {told_what_moves(circuit, error.failure)}")
-        return BaseCase(failure=f"the circuit itself has no solution: none in {circuit.iterations} iterations")
+        failure = told_why(circuit, error.failure)
+        if failure.kind is FailureKind.RESTLESS_CONTROLS:
+            words = f"the circuit's own controls do not come to rest without a site {failure.detail}"
+            return BaseCase(failure=words.rstrip())
+        return BaseCase(failure=f"the circuit itself has no solution: {failure}")
     phasors = circuit.node_voltages().copy()
     nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
     judged = JudgedVoltages.of(feeder.buses, nodes, circuit.node_base_v)

@@ -26,9 +26,9 @@ def as_period(dt_s: Fraction | int | str | float, owner: str, name: str = "dt_s"
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise InputError(f"{owner}: {name}={shown(dt_s)} is no period; write seconds, e.g. 0.1 or 1/10") from error
     if period <= 0:
-        raise InputError(f"{owner}: {name} must be positive, got {shown(dt_s)}; use e.g. Fraction(1, 10)")
+        raise InputError(f"{owner}: {name} must be positive, got {shown(dt_s)}; write seconds, e.g. 0.1 or 1/10")
     if period.denominator > 1_000_000:
-        raise InputError(f"{owner}: {name}={shown(dt_s)} is no short fraction of a second; use e.g. Fraction(1, 10)")
+        raise InputError(f"{owner}: {name}={shown(dt_s)} is no short fraction of a second; write e.g. 0.1 or 1/10")
     return period
 
 

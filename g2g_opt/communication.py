@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from g2g_opt.errors import InputError, shown, unknown_name
+from g2g_opt.errors import InputError, QuantityError, shown, unknown_name
 from g2g_opt.quantities import (
     BatchSize,
     Count,
@@ -228,7 +228,12 @@ def read_channels(text: str) -> Channels:
         if not sign or field_name in into:
             raise InputError(f"channel {shown(text)}: {name} is given once, as {name}=VALUE")
         into[field_name] = _read_value(field_name, value, text)
-    return Channels(ChannelSpec(**spec), voltage=StaleSignal(**stale), fail_safe=FailSafe(**fail_safe))
+    try:
+        return Channels(ChannelSpec(**spec), voltage=StaleSignal(**stale), fail_safe=FailSafe(**fail_safe))
+    except QuantityError as error:
+        short = {field: name for names in (_SPEC, _STALE, _FAIL_SAFE) for name, field in names.items()}
+        name = short.get(error.place.partition("[")[0], error.place)
+        raise InputError(f"channel {shown(text)}: {name} {error.refusal}") from error
 
 
 def _read_value(name: str, value: str, text: str) -> Any:

@@ -19,6 +19,16 @@ class InputError(G2GError, ValueError):
     """An input cannot be used; the message names it and how to mend it. Raised before anything runs."""
 
 
+class QuantityError(InputError):
+    """A field of a noun lies outside its range: `noun` ("ChannelSpec"), `place` of the field in it ("loss", "ramps[0]")
+    and the `refusal`, which says the range.
+    """
+
+    def __init__(self, noun: str, place: str, refusal: str) -> None:
+        super().__init__(f"{noun}.{place} {refusal}")
+        self.place, self.refusal = place, refusal
+
+
 class PowerFlowError(G2GError, RuntimeError):
     """A power flow has no usable answer: it did not converge, or a load was not served (equation 5.2).
 

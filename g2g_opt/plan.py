@@ -162,7 +162,7 @@ class Policy:
         if self.kind not in get_args(PolicyKind):
             raise InputError(f"policy {self.kind!r} is unknown; known policies: {list(get_args(PolicyKind))}")
         if bool(self.batch_caps) != (self.kind == "schedule"):
-            raise InputError("batch_caps belong to a policy of kind 'schedule', which needs them")
+            raise InputError("a policy of kind 'schedule' needs batch_caps, and no other kind has any")
         if (self.contextual is not None) != (self.kind == "contextual"):
             raise InputError("a contextual policy (policy file) belongs to the kind 'contextual', which needs it")
         if (self.ppo is not None) != (self.kind == "ppo"):

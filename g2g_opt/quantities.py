@@ -23,7 +23,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from g2g_opt.clock import as_period
-from g2g_opt.errors import InputError, shown
+from g2g_opt.errors import InputError, QuantityError, shown
 
 _Number = (int, float, Fraction, np.integer, np.floating)
 # The longest run: ten years. The most steps of one: what a machine of today can keep of a bus.
@@ -237,7 +237,7 @@ _Check = Callable[[Any], _Refusal | None]
 
 
 def check_quantities(noun: Any) -> None:
-    """Raise `InputError` for the first field of a dataclass instance that lies outside the range of its annotation.
+    """Raise `QuantityError` for the first field of a dataclass instance that lies outside the range of its annotation.
 
     Nested dataclasses have checked themselves.
     """
@@ -245,7 +245,7 @@ def check_quantities(noun: Any) -> None:
     for name, check in _checks(kind):
         refused = check(getattr(noun, name))
         if refused is not None:
-            raise InputError(f"{_named(noun)}.{name}{refused[0]} {refused[1]}")
+            raise QuantityError(_named(noun), f"{name}{refused[0]}", refused[1])
 
 
 def check_number(value: object, quantity: Any, what: str) -> None:

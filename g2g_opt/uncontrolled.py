@@ -22,8 +22,8 @@ class UncontrolledFleet:
 
 def replay_uncontrolled(site: Site, scenario: Scenario, trace_dir: Path) -> UncontrolledFleet:
     """The same fleet without commands: keyed draws make it the very run that a controller starts from."""
-    # Where the site stands makes no difference to its fleet.
-    return _replay(replace(begun(site, scenario), bus=""), scenario, trace_dir)
+    # Where the site stands and what else the feeder carries make no difference to its fleet.
+    return _replay(replace(begun(site, scenario), bus=""), replace(scenario, own_load_share=1.0), trace_dir)
 
 
 @lru_cache(maxsize=4096)

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.text import Text
@@ -137,8 +137,34 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+class _Once(argparse.Action):
+    """Keeps a value, of which there is one: given again, by whichever of its names, it is refused and not the last of
+    several in silence. Whatever is a list says so and adds to it.
+    """
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        given: set[str] = parser.given  # type: ignore[attr-defined]
+        if self.dest in given:
+            takes = "give its values at once, separated by commas" if self.nargs == "+" else "it takes one value"
+            raise argparse.ArgumentError(self, f"given more than once; {takes}")
+        given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 class _Parser(argparse.ArgumentParser):
     """A wrong word is answered in a sentence; what else could have been said is what `--help` is for."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.given: set[str] = set()
+        for name in (None, "store"):
+            self.register("action", name, _Once)
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        self.given = set()
+        return super().parse_known_args(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} ({self.prog} --help says what there is)\n")

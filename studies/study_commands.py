@@ -38,6 +38,7 @@ from studies.shared.limit_flags import add_limit_flags, given_limits, refuse_unu
 from studies.shared.number_flags import number
 from studies.shared.question_flags import add_question_flags, given_fields
 from studies.shared.task import Question
+from studies.shared.words_as_typed import as_typed
 
 if TYPE_CHECKING:
     from studies.running.ledger import Entry
@@ -109,7 +110,9 @@ def _add_question(parser: argparse.ArgumentParser, study: str) -> None:
     told = importlib.import_module(f"{kind.__module__.rpartition('.')[0]}.question")
     parser.description, parser.epilog = told.DESCRIPTION, told.EPILOG
     add_question_flags(parser, kind, getattr(told, "POSITIONAL", ""))
-    parser.set_defaults(question_of=lambda options: make_question(study, given_fields(kind, options), "the options"))
+    parser.set_defaults(
+        study=study, question_of=lambda options: make_question(study, given_fields(kind, options), "the options")
+    )
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
@@ -182,7 +185,13 @@ def _add_report(commands: Commands) -> None:
 
 
 def _run_flags(options: argparse.Namespace, console: Console) -> int:
-    question = options.question_of(options)
+    try:
+        return _ask(options.question_of(options), options, console)
+    except InputError as error:
+        raise as_typed(error, question_type(options.study)) from error
+
+
+def _ask(question: Question, options: argparse.Namespace, console: Console) -> int:
     if options.save is not None:
         question.check()
         if os.path.lexists(options.save):

@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from g2g_opt.base_case import WRONG, solve_base_case
 from g2g_opt.circuit.script_file.reading import COMPILED
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
@@ -30,6 +29,7 @@ from studies.running.kept_inputs import KeptInputs
 from studies.running.ledger import Entry, Ledger
 from studies.running.runner import inputs_kept_in, read_results
 from studies.running.study_folder import StudyFolder, writing
+from studies.shared.base_case_note import studied_base_case, studied_limits, studied_load_level, with_base_case_note
 from studies.shared.conclusion import Conclusion
 from studies.shared.rejudging import conclude_under, limits_of, under_limits
 from studies.shared.task import Question
@@ -107,30 +107,11 @@ def load_feeder(question: Question) -> Feeder:
 
 
 def _with_base_case(conclusion: Conclusion, question: Question, feeder: Feeder) -> Conclusion:
-    """A conclusion that also says what the circuit is like without a site."""
-    used = getattr(question, "limits", None) or Limits()
-    scenario = getattr(question, "scenario", None)
-    load_level = scenario.own_load_share if isinstance(scenario, Scenario) else 1.0
-    settled = getattr(question, "taps", "") == "own control"
-    base = solve_base_case(feeder, load_level, used.rating_basis, settled=settled)
-    broken, answer = base.breaks(used), conclusion.answer
-    if base.implausible and feeder.initial_taps is None:
-        # Whatever binds, it is not what it seems.
-        answer = f"A {WRONG} of the circuit must be wrong: {base.implausible[0]} without any site. {answer}"
-    words = f"without any site, in the state that is studied: {broken}"
-    beside = (f"without any site {base.second}",) if base.second is not None else ()
-    chart = distance_chart(base, load_level, conclusion.envelopes[0] if conclusion.envelopes else None, used)
-    return replace(
-        conclusion,
-        answer=answer,
-        # The taps that studies of a bundled feeder begin with are no state that it came to rest in.
-        warnings=(
-            (words, *beside, *conclusion.warnings)
-            if broken and (settled or feeder.initial_taps is None)
-            else (*beside, *conclusion.warnings)
-        ),
-        charts=((chart, *conclusion.charts) if chart is not None else conclusion.charts),
-    )
+    """A conclusion that also says and draws what the circuit is like without a site."""
+    base, drawn = studied_base_case(question, feeder), conclusion.envelopes[0] if conclusion.envelopes else None
+    chart = distance_chart(base, studied_load_level(question), drawn, studied_limits(question))
+    charts = (chart, *conclusion.charts) if chart is not None else conclusion.charts
+    return replace(with_base_case_note(conclusion, question, feeder, base), charts=charts)
 
 
 def _changed(recorded: Mapping[str, str], asked: Question, kept: KeptInputs | None) -> list[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -14,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from studies.running.runner import Event
-from studies.shared.conclusion import Conclusion, ResultTable
+from studies.shared.conclusion import Column, Conclusion, ResultTable
 
 # Seconds between lines of progress where there is no terminal and nothing happens.
 _PLAIN_EVERY_S = 30.0
@@ -124,7 +127,8 @@ def show_conclusion(console: Console, conclusion: Conclusion) -> None:
     console.print(Text(conclusion.answer))
     for table in conclusion.tables:
         if not table.folded and table.rows:
-            console.print(_rich(table))
+            for part in _parts(table, console.width):
+                console.print(part)
             if len(table.rows) > _ROWS_SHOWN:
                 console.print(Text(f"{_ROWS_SHOWN} of {len(table.rows)} rows; all are in {table.name}.csv"))
     for warning in conclusion.warnings:
@@ -135,17 +139,61 @@ def show_conclusion(console: Console, conclusion: Conclusion) -> None:
         console.print(Text(f"taken as given or not assessed: {note}"))
 
 
-def _rich(table: ResultTable) -> Table:
-    shown = Table(title=escape(table.title))
-    columns = [column for column in table.columns if not column.secondary]
-    numeric = {
-        column.name: all(isinstance(row.get(column.name), (int, float, type(None))) for row in table.rows)
-        for column in columns
-    }
+def _parts(table: ResultTable, width: int) -> list[Table]:
+    """A table, in several below each other where its columns do not stand side by side with whole words: each begins
+    with the first column again, which says what a row is of.
+    """
+    columns = [_Shown.of(column, table.rows[:_ROWS_SHOWN]) for column in table.columns if not column.secondary]
+    parts: list[list[_Shown]] = []
     for column in columns:
-        shown.add_column(escape(column.title), justify="right" if numeric[column.name] else "left")
-    for row in table.rows[:_ROWS_SHOWN]:
-        shown.add_row(*(escape(_cell(row.get(column.name), column.digits)) for column in columns))
+        if parts and (len(parts[-1]) < 2 or _least_width([*parts[-1], column]) <= width):
+            parts[-1].append(column)
+        else:
+            parts.append([columns[0], column] if parts else [column])
+    return [_rich(part, width, escape(table.title) if k == 0 else None) for k, part in enumerate(parts)]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A column as it is shown: the width of its longest word, and of its longest cell or its title."""
+
+    title: str
+    cells: list[str]
+    is_numeric: bool
+    least: int
+    most: int
+
+    @staticmethod
+    def of(column: Column, rows: Sequence[Mapping[str, Any]]) -> _Shown:
+        values = [row.get(column.name) for row in rows]
+        cells = [_cell(value, column.digits) for value in values]
+        words = [cell_len(word) for text in (column.title, *cells) for word in text.split()]
+        lines = [cell_len(line) for text in (column.title, *cells) for line in text.splitlines()]
+        numeric = all(isinstance(value, (int, float, type(None))) for value in values)
+        return _Shown(column.title, cells, numeric, max(words, default=1), max(lines, default=1))
+
+
+def _least_width(columns: Sequence[_Shown]) -> int:
+    """Width of a table with whole words: a column has a blank at both sides, and there are lines between them."""
+    return sum(column.least + 3 for column in columns) + 1
+
+
+def _rich(columns: Sequence[_Shown], width: int, title: str | None) -> Table:
+    shown = Table(title=title)
+    # What room there is goes to the columns that would be broken most.
+    widths = [column.least for column in columns]
+    for _ in range(max(0, width - _least_width(columns))):
+        lacks = [
+            column.most / have if column.most > have else 0.0 for column, have in zip(columns, widths, strict=True)
+        ]
+        if not any(lacks):
+            break
+        widths[lacks.index(max(lacks))] += 1
+    for column, have in zip(columns, widths, strict=True):
+        shown.add_column(escape(column.title), justify="right" if column.is_numeric else "left", min_width=have,
+                         max_width=have)  # fmt: skip
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        shown.add_row(*map(escape, cells))
     return shown
 
 
@@ -153,5 +201,5 @@ def _cell(value: Any, digits: int | None) -> str:
     if value is None:
         return ""
     if isinstance(value, float) and digits is not None:
-        return f"{value:.{digits}f}"
+        return f"{value:z.{digits}f}"
     return str(value)

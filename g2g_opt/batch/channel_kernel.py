@@ -11,13 +11,13 @@ from g2g_opt.compiled.kernel import kernel
 from g2g_opt.compiled.records import Floats1, Floats2, Ints1, Ints2, reader
 
 Ints = NDArray[np.int64]
-Ticks = NDArray[np.int32]
+Counts = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
 
 @kernel
 def arrived_sizes(
-    newest: Ticks, arrived: Ticks, row_fleet: Ints, sent_batch: Ints, commanded: Ints, rows: Ints, sizes: Ints
+    newest: Counts, arrived: Counts, row_fleet: Ints, sent_batch: Ints, commanded: Ints, rows: Ints, sizes: Ints
 ) -> int:
     """Take note of the `newest` step whose set-points have come to each fleet; how many rows change batch size by it.
 

@@ -30,7 +30,7 @@ from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Ticks = NDArray[np.int32]
+Counts = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
 
@@ -118,7 +118,7 @@ class BatchChannels:
             rows, sizes = self._changes
             self.fleets.set_batch(rows[:n], sizes[:n])
 
-    def _shift_what_arrived(self, newest: Ticks) -> None:
+    def _shift_what_arrived(self, newest: Counts) -> None:
         """Replicas are shifted towards what has newly arrived."""
         fleets = self.fleets
         rows = np.flatnonzero((newest > self._site_arrived)[fleets.row_fleet])
@@ -226,7 +226,7 @@ _Storages = dict[EnergyStorage, tuple[float, float]]
 class _ToGrids:
     """Lanes to the grids, [step, slot], of which `arrived` (slot,) is the newest step whose set-points are there."""
 
-    tick: Ticks
+    tick: Counts
     at_once: Bools
     arrived: Ints
 
@@ -242,7 +242,7 @@ def _by_step(lanes: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return np.ascontiguousarray(np.array(lanes).T)
 
 
-def _stacked(lanes: Sequence[Commanded]) -> tuple[Ticks, Bools, Bools]:
+def _stacked(lanes: Sequence[Commanded]) -> tuple[Counts, Bools, Bools]:
     """Tables of many lanes, [step, lane]: whose set-points hold, what is there at once, who acts alone."""
     return (
         _by_step([lane.tick for lane in lanes]),

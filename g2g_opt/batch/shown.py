@@ -13,7 +13,7 @@ from g2g_opt.compiled.records import Bools1, Bools2, Counts1, Floats1, Floats2, 
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Ticks = NDArray[np.int32]
+Counts = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 Places = NDArray[np.int32]
 
@@ -27,7 +27,7 @@ class Shown:
     twice: `update` once it is measured, `pass_on` when everybody has looked, with `measured` as it still stands.
     """
 
-    def __init__(self, shown_at: Ticks, measured: Floats) -> None:
+    def __init__(self, shown_at: Counts, measured: Floats) -> None:
         self._all_at_once = bool((shown_at == np.arange(len(shown_at))[:, None]).all())
         self.seen = measured
         if self._all_at_once:
@@ -79,7 +79,7 @@ class _Plan:
     aside, up to `first[s + 1, 0]`.
     """
 
-    def __init__(self, shown_at: Ticks) -> None:
+    def __init__(self, shown_at: Counts) -> None:
         n_steps = len(shown_at)
         delay = shown_at - np.arange(n_steps, dtype=np.int32)[:, None]
         self.at_once = delay == 0
@@ -96,7 +96,7 @@ class _Plan:
 
 
 @kernel
-def _lay_out(shown_at: Ticks, place_at: Places, free: Places, first: Ints, column: Places, place: Places) -> int:
+def _lay_out(shown_at: Counts, place_at: Places, free: Places, first: Ints, column: Places, place: Places) -> int:
     """Fill a `_Plan`; returns how many places it needs."""
     n_free, n_places, n = 0, 0, 0
     for step in range(len(shown_at)):

@@ -22,7 +22,7 @@ from g2g_opt.errors import InputError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Ticks = NDArray[np.int32]
+Counts = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
 
@@ -34,13 +34,13 @@ class Measured:
     a tick is first seen (-1: never). `at_s` are the times (s) of ticks.
     """
 
-    tick: Ticks
-    shown_at: Ticks
+    tick: Counts
+    shown_at: Counts
     at_s: Floats
     age_max_s: float
 
     @cached_property
-    def before(self) -> Ticks:
+    def before(self) -> Counts:
         """The tick of the measurement shown before the newest one (-1: there was none)."""
         changes = np.flatnonzero(np.diff(self.tick, prepend=-1))
         shown = np.concatenate([np.full(1, -1, dtype=np.int32), self.tick[changes]])
@@ -65,7 +65,7 @@ class Commanded:
     are there at that tick already. `acts` marks the ticks at which a site that nobody reaches acts by itself.
     """
 
-    tick: Ticks
+    tick: Counts
     at_once: Bools
     acts: Bools
 
@@ -147,7 +147,7 @@ def _ticks_of(timing: RunTiming) -> tuple[Floats, Bools, Ints, Floats]:
 
 
 @kernel
-def _fill_measured(arrival_s: Floats, at_s: Floats, every: int, tick: Ticks, shown_at: Ticks) -> None:
+def _fill_measured(arrival_s: Floats, at_s: Floats, every: int, tick: Counts, shown_at: Counts) -> None:
     """The arrays of `Measured`, of measurements made every so many ticks."""
     n = len(at_s)
     tick[:] = -1
@@ -166,7 +166,7 @@ def _fill_measured(arrival_s: Floats, at_s: Floats, every: int, tick: Ticks, sho
 
 @kernel
 def _fill_commanded(
-    arrival_s: Floats, sent: Ints, at_s: Floats, due: Bools, silence_s: float, tick: Ticks, at_once: Bools, acts: Bools
+    arrival_s: Floats, sent: Ints, at_s: Floats, due: Bools, silence_s: float, tick: Counts, at_once: Bools, acts: Bools
 ) -> None:
     """The arrays of `Commanded`, of set-points sent at the ticks `sent`: they act after the tick they are sent at."""
     n = len(at_s)

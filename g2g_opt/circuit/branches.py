@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,6 +79,13 @@ def read_branches(circuit: Circuit, ask_stated: bool = False) -> list[Branch]:
             )
         )
     return found
+
+
+def read_admittance(circuit: Circuit, element: str) -> NDArray[np.complex128]:
+    """Present admittances (S) between the conductors of an element ("transformer.reg1"), of all its terminals."""
+    circuit.activate(element)
+    flat = circuit.ask_array("CktElement_Get_Yprim", "double")
+    return _square(flat, math.isqrt(len(flat) // 2))
 
 
 def _square(flat: NDArray[np.float64], order: int) -> NDArray[np.complex128]:

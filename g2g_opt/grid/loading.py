@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.branches import read_branches
+from g2g_opt.circuit.branches import read_admittance, read_branches
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch
 from g2g_opt.limits import RatingBasis
@@ -79,7 +80,7 @@ class BranchLoading:
 
     The loading of a branch is its largest phase-conductor current over the rating of its terminal: of a line (and of
     whatever else has two ends) at the first one, of a transformer at all windings. Built from the branches' present
-    admittances, so it must be built anew after a tap change.
+    admittances, so after a tap change it is `renewed`.
     """
 
     def __init__(self, branches: Sequence[Branch], ratings: Sequence[JudgedRating] | None = None) -> None:
@@ -92,6 +93,7 @@ class BranchLoading:
             for branch, (b, rating) in enumerate(rated)
             for place, rating_a in judged_conductors(b, rating)
         ]
+        self._rows = [(rated[branch][1].element, place) for branch, place, _ in rows]
         # One row per phase conductor, padded with ground (place 0 of the extended voltage vector).
         self._node = np.zeros((len(rows), width), dtype=np.int64)
         self._admittance = np.zeros((len(rows), width), dtype=np.complex128)
@@ -108,6 +110,18 @@ class BranchLoading:
     def of(circuit: Circuit, ratings: Sequence[JudgedRating] | None = None) -> BranchLoading:
         """Those of a circuit at its present taps."""
         return BranchLoading(read_branches(circuit, ask_stated=ratings is None), ratings)
+
+    def renewed(self, circuit: Circuit, moved: Collection[str]) -> BranchLoading:
+        """The same with the present admittances of elements whose taps may have `moved` ("transformer.reg1")."""
+        found = copy(self)
+        found._admittance = self._admittance.copy()
+        yprim = {
+            name: read_admittance(circuit, name) for name in dict.fromkeys(e for e, _ in self._rows) if name in moved
+        }
+        for row, (element, place) in enumerate(self._rows):
+            if element in yprim:
+                found._admittance[row, : len(yprim[element])] = yprim[element][place]
+        return found
 
     def conductor_loading_pu(self, phasors: Complexes) -> Floats:
         """Share of the rating on every judged conductor, shape (step, row), for phasors (V), (step, node)."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.own_units import OwnUnits
-from g2g_opt.circuit.restless import told_what_moves
+from g2g_opt.circuit.unsolved import told_why
 from g2g_opt.clock import SimulationClock, as_period
 from g2g_opt.datacenter.base import DatacenterBackend
 from g2g_opt.errors import InputError, PowerFlowError, unknown_name
@@ -38,8 +38,7 @@ from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 
-# Tight enough that a result does not depend on the order of the runs before it, nor the command of a controller that
-# adds up exceedances on the engine: at 1e-6 pu OpenDSS parted from itself at 1e-9 in 6 of 20 hours under OFO.
+# At 1e-6 pu OpenDSS parts from itself at 1e-9 in 6 of 20 hours under OFO, which adds up what it sees.
 STUDY_TOLERANCE = 1e-9
 
 
@@ -204,7 +203,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
         self._taps: TapPosition | None = None
         self._note_taps(circuit)
-        self._loading_is_stale = False
+        self.solved_record.loading_is_stale = False
 
     def _running(self) -> Circuit:
         if self._circuit is None:
@@ -240,36 +239,44 @@ class OpenDSSGrid(GridBackend[GridState]):
         circuit = self._running()
         self.units.set_time(time_s)
         self._powers.write(time_s, site_power_w, circuit.injection_kw, circuit.injection_kvar)
+        self._solve_written(circuit, time_s)
+        self._powers.settle(time_s)
+
+    def _solve_written(self, circuit: Circuit, time_s: float) -> None:
+        """Solve with the powers that were written into the circuit's injections, and record the solution."""
         try:
             circuit.settle()
             circuit.solve()
         except PowerFlowError as error:
-            # A load outside its window before that moment is the earlier reason.
-            self.solved_record.flush()
-            raise PowerFlowError(told_what_moves(circuit, error.failure).at(time_s)) from error
+            self.solved_record.flush()  # a load outside its window before that moment is the earlier reason
+            raise PowerFlowError(told_why(circuit, error.failure).at(time_s)) from error
         self._vector = None
         if self.setup.dss_controls:
             self._note_taps(circuit)
-        self._renew_loading(circuit)
+        self.solved_record.renew_loading(circuit, self._regulators.elements)
         self.solved_record.append(time_s, circuit.node_voltages(), circuit.injection_kw, circuit.injection_kvar)
-        self._powers.settle(time_s)
 
     @property
     def advances_in_blocks(self) -> bool:
-        # Storage and regulator controls have states of their own that change at every step.
-        return self._reads_directly and not self.setup.dss_controls and self._powers.known_ahead
+        # Storage has a state of its own that changes at every step.
+        return self._reads_directly and self._powers.known_ahead
 
     def advance_block(self, time_s: Sequence[float], power_w: Mapping[DatacenterBackend[Any], Floats]) -> None:
-        if self._loading_is_stale and len(time_s) > 1:
+        circuit = self._running()
+        if self.solved_record.loading_is_stale and len(time_s) > 1:
             self.advance_block(time_s[:1], {dc: power[:1] for dc, power in power_w.items()})
             time_s, power_w = time_s[1:], {dc: power[1:] for dc, power in power_w.items()}
-        circuit = self._running()
         kw, kvar = self._powers.block(time_s, power_w)
+        if self.setup.dss_controls:  # which act between any two steps
+            for at_s, circuit.injection_kw[:], circuit.injection_kvar[:] in zip(time_s, kw, kvar, strict=True):
+                self.units.set_time(at_s)
+                self._solve_written(circuit, at_s)
+            return
         phasors = np.empty((len(time_s), len(circuit.node_bus)), dtype=np.complex128)
         n_solved = self.units.solve_block(np.asarray(time_s), kw, kvar, phasors)
         self._vector = None
         if n_solved:
-            self._renew_loading(circuit)
+            self.solved_record.renew_loading(circuit, self._regulators.elements)
         self.solved_record.append_block(time_s[:n_solved], phasors, kw, kvar)
         if n_solved < len(time_s):
             self.solved_record.flush()  # as in `_solve_at`
@@ -290,14 +297,6 @@ class OpenDSSGrid(GridBackend[GridState]):
         if taps is not None and taps != self._taps:
             self._taps = taps
             self.solved_record.note_taps(taps)
-            self._loading_is_stale = self.setup.record_loading
-
-    def _renew_loading(self, circuit: Circuit) -> None:
-        """After a solution, which is when OpenDSS renews admittances: take those of moved taps into the loadings."""
-        if self._loading_is_stale:
-            self.solved_record.flush()
-            self.solved_record.loading = self.setup.loading(circuit)
-            self._loading_is_stale = False
 
     # --- commands
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.grid.base import BusVoltages, GridState
 from g2g_opt.grid.judged_voltages import JudgedVoltages
 from g2g_opt.grid.loading import BranchLoading
@@ -42,6 +43,8 @@ class GridRecord(Sequence[GridState]):
     ) -> None:
         self.nodes = list(nodes)
         self.loading = loading
+        # Taps have moved since its admittances were read.
+        self.loading_is_stale = False
         self.n_steps = 0
         self._flushed = 0
         self._judged = judged
@@ -109,12 +112,23 @@ class GridRecord(Sequence[GridState]):
         if self._watch is not None:
             self._watch(first, phasors, self._asked_kw[: last - first], self._asked_kvar[: last - first])
 
+    def renew_loading(self, circuit: Circuit, moved: Collection[str]) -> None:
+        """Take the present admittances of elements that taps have `moved` into the loadings from here on, if any did.
+
+        Called after a solution, which is when OpenDSS renews admittances.
+        """
+        if self.loading_is_stale and self.loading is not None:
+            self.flush()
+            self.loading = self.loading.renewed(circuit, moved)
+        self.loading_is_stale = False
+
     def note_taps(self, taps: TapPosition) -> None:
         """Taps that hold from the next recorded step on."""
         if self._taps and self._taps[-1][0] == self.n_steps:
             self._taps.pop()
         if not self._taps or self._taps[-1][1] != taps:
             self._taps.append((self.n_steps, taps))
+            self.loading_is_stale = True
 
     def _grow(self) -> None:
         rows = max(64, 2 * len(self._time_s))

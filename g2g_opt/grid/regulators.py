@@ -21,6 +21,11 @@ class RegulatorBank:
             for phase in regulator.phases:
                 self._of_phase[_PHASE_LETTER[phase]].append(regulator.name)
 
+    @property
+    def elements(self) -> frozenset[str]:
+        """The elements whose taps they move ("transformer.reg1")."""
+        return frozenset(f"{one.kind}.{one.transformer}" for one in self._feeder.regulators.values())
+
     def resolve(self, position: TapPosition) -> dict[str, float]:
         """Ratios (pu) by regulator name; phases a, b, c stand for the only regulator of that phase.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from g2g_opt.errors import InputError, shown, unknown_name
-from g2g_opt.quantities import Bounds, Count, DurationS, check_quantities
+from g2g_opt.quantities import Bounds, Count, DurationS, check_number, check_quantities
 from g2g_opt.reading import read_bytes
 
 LiveTransport = Literal["udp", "tcp"]
@@ -86,6 +86,7 @@ class Address:
         host = host.removeprefix("[").removesuffix("]")
         if not colon or not port.isascii() or not port.isdecimal() or len(port) > 5:
             raise InputError(f"address {shown(text)} is no HOST:PORT, e.g. 127.0.0.1:5555")
+        check_number(int(port), PortNumber, f"the port of {shown(text)}")
         return Address(host, int(port))
 
 

@@ -163,8 +163,8 @@ def _words(means: Sequence[Row], changes: Sequence[Row]) -> Iterator[str]:
         moved = [row for row in worst if row["loss_pct"] == top]
         if moved:
             each = " and ".join(
-                f"{row['lost_points']:+.1f} points over {row['transport'].upper()} ({row['lost_points_low']:+.1f} to "
-                f"{row['lost_points_high']:+.1f})"
+                f"{row['lost_points']:+z.1f} points over {row['transport'].upper()} ({row['lost_points_low']:+z.1f} to "
+                f"{row['lost_points_high']:+z.1f})"
                 for row in moved
             )
             yield f"{top:g} % loss moves production lost by {each}."

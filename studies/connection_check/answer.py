@@ -45,6 +45,7 @@ _REQUESTS = (
     Column("base_limit_used", "share of it used", 3, secondary=True),
     Column("base_limit_where", "where and when", secondary=True),
     Column("n_gpus", "GPUs"),
+    Column("cap_mw", "cap MW", 2),
     Column("power_peak_mw", "peak MW simulated", 2),
     Column("power_mean_mw", "mean MW", 2, secondary=True),
     Column("throughput_share", "tokens share", 3),
@@ -123,10 +124,6 @@ def _answer(study: ConnectionCheckQuestion, requests: Sequence[RequestRow]) -> s
     return " ".join(_sentence(row) for row in requests)
 
 
-# A flexible site that draws more than asked for by this ratio is said to.
-_MORE_MIN = 1.005
-
-
 def _sentence(row: RequestRow) -> str:
     words = f"{row.operation.capitalize()}: {'yes' if row.kept else 'no'}, {row.mw:g} MW at bus {row.bus} "
     if row.kept:
@@ -136,11 +133,13 @@ def _sentence(row: RequestRow) -> str:
             words += f" and {_percent(row.limit_used_before)} without them"
         else:
             words += "they move none that is counted by its share"
+    elif row.above_cap and not row.broken:
+        words += f"are not its cap: it would draw {row.power_peak_mw:.2f} MW"
     else:
         words += f"break {row.limit or 'the power flow'}"
     words += f" ({row.limit_where})" if row.limit_where else ""
-    if row.operation == "flexible" and (row.power_peak_mw or 0.0) > _MORE_MIN * row.mw:
-        words += f", as its controller, which also raises batch sizes, lets it draw {row.power_peak_mw:.2f} MW"
+    if row.kept and row.cap_mw is not None and row.power_peak_mw is not None:
+        words += f"; granted up to {row.cap_mw:.2f} MW, of which it draws {row.power_peak_mw:.2f} at the most"
     if row.kept and row.base_limit:
         words += f"; without them the circuit is nearest to {row.base_limit}, {_percent(row.base_limit_used)} used"
     if row.base_breaks:

@@ -11,6 +11,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site, smallest_n_servers
 from solvers.largest_by_use import search_largest_by_use
 from solvers.largest_feasible import gaps_below, held_up_to
+from studies.connection_check.offered_sizes import capped_at_nominal
 from studies.connection_check.question import MARGIN_MAX, OPERATIONS, ConnectionQuestion
 from studies.hosting_capacity.capacity import Operation
 from studies.shared.side_by_side import RunRequest, Wanted, judged_by, limit_use, together
@@ -19,6 +20,8 @@ from studies.shared.workload import Models
 
 # Share of a capacity within which it is known.
 RESOLUTION = 0.02
+# A draw of up to so many times the cap is within it: servers' noise differs by their batch sizes.
+_CAP_KEPT = 1.005
 # Sizes that short runs look at in a round, and how far from one to the next the last round goes.
 _SCREENED, _SCREENED_TO = 6, 1.03
 # What a whole run leaves of a size that holds at rest, about, and how far from there the next size of a search is.
@@ -43,8 +46,20 @@ class JudgedRequest:
 
     @property
     def kept(self) -> bool:
-        """True if both engines accept it in every scenario."""
-        return self.trial.kept and all(run.kept for run in self.confirmed)
+        """True if both engines accept it in every scenario, and it never draws more than its cap."""
+        return self.trial.kept and all(run.kept for run in self.confirmed) and self.is_within_cap
+
+    @property
+    def peaks_mw(self) -> tuple[float, float] | None:
+        """The most that it draws in any run, and that its fleet draws there without a controller (MW); None without a
+        run that has an answer.
+        """
+        return peaks_mw((*self.trial.runs, *self.confirmed))
+
+    @property
+    def is_within_cap(self) -> bool:
+        """True if no controller makes it draw more than its fleet does without one (MW)."""
+        return is_within_cap(self.peaks_mw)
 
     @property
     def deciding(self) -> Outcome:
@@ -75,6 +90,21 @@ class JudgedRequest:
         return max([*found, self.n_servers] if self.kept else [n for n in found if n != self.n_servers], default=0)
 
 
+def peaks_mw(runs: Sequence[Outcome]) -> tuple[float, float] | None:
+    """The most that a plan's last site draws in runs, and its fleet without a controller (MW); None without a run that
+    has an answer.
+    """
+    sites = [run.summary.sites[-1] for run in runs if run.failure is None]
+    if not sites:
+        return None
+    return max(site.power_peak_mw for site in sites), max(site.uncontrolled_peak_mw for site in sites)
+
+
+def is_within_cap(peaks_mw: tuple[float, float] | None) -> bool:
+    """True if a site draws no more than its fleet does without a controller, which is what it is granted."""
+    return peaks_mw is None or peaks_mw[0] <= _CAP_KEPT * peaks_mw[1]
+
+
 def try_plan(plan: Plan, scenarios: Sequence[Scenario], engine: Engine = "batch") -> Wanted[TapTrial]:
     """A plan in every scenario."""
     runs = yield tuple(RunRequest(plan, engine, scenario) for scenario in scenarios)
@@ -103,6 +133,7 @@ class RequestJudge:
         """The request as a plan."""
         study = self._study
         site = study.site(self._name, self._bus, self._models, n_servers)
+        site = capped_at_nominal(site) if operation == "flexible" else site
         policy = study.policy if operation == "flexible" else study.policy.of_the_grid
         return Plan((*self._before, site), policy=policy, tap_mode=study.tap_mode)
 

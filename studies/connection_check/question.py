@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import field, fields, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,12 +16,14 @@ from g2g_opt.quantities import CountFromZero, PowerMw, Share, ShareAboveZero
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import GPUS_PER_SERVER, smallest_n_servers
 from g2g_opt.uncontrolled import replay_uncontrolled
+from studies.connection_check.largest_transfer import TransferLimits
 from studies.connection_check.remedy_costs import BUNDLED_COSTS
 from studies.hosting_capacity.capacity import Operation
 from studies.load_profile.question import LoadProfileQuestion
 from studies.shared.feeder_questions import HourQuestion, ServedQuestion
 from studies.shared.question_fields import SITES
 from studies.shared.question_model import NounFlags, question_model
+from studies.shared.utilisation import check_range, rests_within, scenarios_within
 from studies.shared.workload import Models
 
 OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
@@ -30,10 +31,11 @@ OPERATIONS: tuple[Operation, ...] = ("firm", "flexible")
 _FLEXIBLE = ("ofo", "droop", "schedule", "contextual", "ppo")
 # A search for the margin looks no further than this multiple of what was asked.
 MARGIN_MAX = 2.0
-# Shares of the replicas at which a site is also judged at rest, and steps (s) of such a run, with taps settled.
-N_RESTS, _REST_S = 5, 10
 # Servers per model at which the draw of one is replayed before the size is fixed.
 _REPLAYED = 100
+
+# What remedies on the way could make of the most that a bus can be brought, at the very most.
+_EXCHANGED = 3.0
 
 DESCRIPTION = (
     "Yes or no for one request, firm and flexible: may a site of so many MW be connected at this bus? With the margin, "
@@ -93,24 +95,14 @@ class ConnectionQuestion(ServedQuestion, HourQuestion):
         """
         share = self.scenario.own_load_share if own_load_share is None else own_load_share
         run = replace(self.scenario, own_load_share=share)
-        low, high = self.utilisation
-        span = float(run.duration_s)
-        ramps = ((0.0, 0.45 * span, high), (0.5 * span, 0.95 * span, low))
-        name = f"{run.name}, from {low:g} to {high:g} of the replicas and back"
-        swept = replace(run, name=name, replica_share_start=low, replica_ramps=ramps)
-        return (run, swept) if operation == "flexible" else (run, swept, *self.rests(run))
+        return scenarios_within(run, self.utilisation, with_controller=operation == "flexible")
 
     def rests(self, run: Scenario) -> tuple[Scenario, ...]:
         """Short runs at rest, evenly through the utilisation range, at the own load of a run."""
-        low, high = self.utilisation
-        shares = [low + (high - low) * k / (N_RESTS - 1) for k in range(N_RESTS)]
-        rest = replace(
-            run, duration_s=_REST_S, dt_s=Fraction(1), control_dt_s=Fraction(1), replica_ramps=(), training=()
-        )
-        return tuple(replace(rest, name=f"at {share:g} of the replicas", replica_share_start=share) for share in shares)
+        return rests_within(run, self.utilisation)
 
     def full_draw(self) -> Scenario:
-        """A minute with all replicas active: what a request of so many MW means."""
+        """A minute with all replicas active: what a request of so many MW means, beside training at its peak."""
         return replace(self.scenario, name="full draw", duration_s=60, replica_share_start=1.0, replica_ramps=(),
                        training=())  # fmt: skip
 
@@ -132,9 +124,25 @@ class ConnectionQuestion(ServedQuestion, HourQuestion):
         return n
 
     def full_draw_mw(self, n_servers: int, models: Models) -> float:
-        """What a site of so many servers draws with all replicas active (MW, its peak)."""
-        site = self.site("site", "", models, n_servers)
-        return replay_uncontrolled(site, self.full_draw(), Path(self.trace_dir)).power_peak_mw
+        """What a site of so many servers draws with all replicas active and all training that runs at once (MW)."""
+        site, jobs = self.site("site", "", models, n_servers), self.scenario.training
+        training_w = max(
+            (sum(job.gpus_of(site.n_gpus) * job.peak_w_per_gpu for job in jobs if job.start_s <= at.start_s < job.end_s)
+             for at in jobs),
+            default=0.0,
+        )  # fmt: skip
+        return replay_uncontrolled(site, self.full_draw(), Path(self.trace_dir)).power_peak_mw + training_w / 1e6
+
+    def check_carried(self, limits: TransferLimits, bus: str, mw: float) -> None:
+        """Raise `InputError` for a request that is far beyond what the circuit's sources can bring to its bus."""
+        most = limits.at(bus, self.power_factor)
+        if most is not None and mw > _EXCHANGED * most.power_max_mw:
+            raise InputError(
+                f"{mw:g} MW are beyond what can be brought to bus {most.bus}: behind {most.impedance_ohm:.3g} ohm to "
+                f"the sources, at {most.kv:.4g} kV, {most.power_max_mw:.3g} MW are the most at any voltage up to "
+                f"1.1 pu, and no exchange of what lies on the way makes {_EXCHANGED:g} times of it; ask for less, or "
+                "at another bus"
+            )
 
     def check_fields(self) -> None:
         """Raise `InputError` for figures that do not fit together."""
@@ -142,8 +150,7 @@ class ConnectionQuestion(ServedQuestion, HourQuestion):
             raise InputError(f"flexible operation needs a policy: {', '.join(_FLEXIBLE)}")
         if self.taps == "own control" and self.policy.moves_taps:
             raise InputError("taps move by the feeder's own controls or by the policy, not by both")
-        if not self.utilisation[0] < self.utilisation[1]:
-            raise InputError(f"the utilisation range needs a least share below its largest, got {self.utilisation}")
+        check_range(self.utilisation)
         if not all(job.of_every_size for job in self.scenario.training):
             raise InputError("sites of many sizes are tried: train on a share of a site's GPUs (--training 33%,...)")
 

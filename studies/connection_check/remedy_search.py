@@ -49,24 +49,26 @@ class TriedRemedy:
 def search_remedies(
     study: ConnectionQuestion,
     feeder: Feeder,
-    plan: Plan,
-    scenarios: Sequence[Scenario],
+    cases: Sequence[tuple[Plan, Sequence[Scenario]]],
     priced: Sequence[tuple[Remedy, RemedyCost]],
     tell: Callable[[str], None],
 ) -> list[TriedRemedy]:
-    """Every remedy, from the cheapest on, with what is known of it; the search ends with the first that cures."""
-    rest = study.rests(scenarios[0])
+    """Every remedy, from the cheapest on, with what is known of it; the search ends with the first that cures.
+
+    `cases` are the plans that have to hold, each in its scenarios: a remedy cures if all of them do with it.
+    """
+    rests = [(plan, study.rests(scenarios[0])) for plan, scenarios in cases]
     tried: list[TriedRemedy] = []
     for remedy, cost in sorted(priced, key=lambda one: (one[1].annual_usd, one[0].words)):
         tell(f"{remedy.words}: at rest")
         try:
             changed = remedy.feeder(feeder)
-            trial = _run(study, changed, remedy.plan(plan), rest)
+            trial = _run(study, changed, remedy, rests)
             full = trial.kept and sum(one.in_full for one in tried) < _IN_FULL
             if full:
                 tell(f"{remedy.words}: in full")
-                trial = _run(study, changed, remedy.plan(plan), scenarios)
-            confirmed = _run(study, changed, remedy.plan(plan), scenarios, "opendss") if full and trial.kept else None
+                trial = _run(study, changed, remedy, cases)
+            confirmed = _run(study, changed, remedy, cases, "opendss") if full and trial.kept else None
         except (InputError, PowerFlowError) as error:
             tried.append(TriedRemedy(remedy, cost, fault=str(error)))
             continue
@@ -77,7 +79,12 @@ def search_remedies(
 
 
 def _run(
-    study: ConnectionQuestion, feeder: Feeder, plan: Plan, scenarios: Sequence[Scenario], engine: Engine = "batch"
+    study: ConnectionQuestion,
+    changed: Feeder,
+    remedy: Remedy,
+    cases: Sequence[tuple[Plan, Sequence[Scenario]]],
+    engine: Engine = "batch",
 ) -> TapTrial:
-    (trial,) = run_side_by_side(study, feeder, [try_plan(plan, scenarios, engine)])
-    return trial
+    """The worst of all cases with a remedy, on the feeder that it has `changed`."""
+    wanted = [try_plan(remedy.plan(plan), scenarios, engine) for plan, scenarios in cases]
+    return min(run_side_by_side(study, changed, wanted), key=lambda trial: trial.merit())

@@ -20,7 +20,9 @@ from studies.shared.typed_rows import TypedRow
 class RequestRow(TypedRow):
     """A request under one operation: yes or no, the limit that it moves nearest or breaks most, how much fits instead.
 
-    `mw` was asked for, `power_peak_mw` is the peak simulated, `full_draw_mw` what the fleet draws. `margin_mw` is how
+    `mw` was asked for, `full_draw_mw` is what its fleet, of whole servers, draws. `cap_mw` is the most that the fleet
+    draws in any run without a controller: what is granted, and `power_peak_mw`, the most in any run as it is operated,
+    lies within it or the request is refused. `margin_mw` is how
     much more fits than was asked (less, if negative); `at_search_end`: nothing larger was refused. `limit_used` is the
     share of the limit that is used up, `limit_used_before` that without the site; `base_limit` is the limit that the
     circuit is nearest to without the site.
@@ -46,8 +48,10 @@ class RequestRow(TypedRow):
     scenario: str
     engine: str
     broken: str
+    above_cap: bool
     base_breaks: bool
     full_draw_mw: float
+    cap_mw: float | None
     power_peak_mw: float | None
     power_mean_mw: float | None
     throughput_share: float | None
@@ -115,6 +119,7 @@ def request_row(judged: JudgedRequest, bus: str, mw: float, full_draw_mw: float,
     check = nearest.check if judged.kept else run.verdict.binding
     largest_mw = judged.largest * mw_per_server if largest is not None else None
     site = run.summary.sites[-1] if run.summary.sites else None
+    peaks = judged.peaks_mw
     heaviest = figures.worst_loading() if figures is not None else None
     return RequestRow(
         operation=judged.operation,
@@ -137,9 +142,11 @@ def request_row(judged: JudgedRequest, bus: str, mw: float, full_draw_mw: float,
         scenario=run.scenario,
         engine=run.engine,
         broken="; ".join(run.reasons),
+        above_cap=not judged.is_within_cap,
         full_draw_mw=full_draw_mw,
         base_breaks=any(check.base_breaks for check in run.verdict.broken),
-        power_peak_mw=site.power_peak_mw if site is not None and figures is not None else None,
+        cap_mw=max(peaks[1], full_draw_mw) if peaks is not None else None,
+        power_peak_mw=peaks[0] if peaks is not None else None,
         power_mean_mw=site.power_mean_mw if site is not None and figures is not None else None,
         throughput_share=figures.throughput_share if figures is not None else None,
         lowest_pu=figures.lowest if figures is not None else None,

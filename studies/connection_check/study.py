@@ -16,6 +16,7 @@ from g2g_opt.limits import Limits
 from g2g_opt.site import smallest_n_servers
 from studies.connection_check.answer import conclusion_of
 from studies.connection_check.judging import JudgedRequest, RequestJudge
+from studies.connection_check.largest_transfer import TransferLimits
 from studies.connection_check.limited_year import limited_year
 from studies.connection_check.question import OPERATIONS, ConnectionCheckQuestion, RemedyKind
 from studies.connection_check.remedy_candidates import RemedyPlace, items_of, list_remedies
@@ -56,6 +57,8 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
         """Raise `InputError` for whatever can be wrong with the question, after a smallest site was tried on it."""
         self.check_fields()
         UnitCosts.load(self.costs).check(["curtailed energy", *items_of(self.remedies)])
+        feeder = self.load_feeder()
+        self.check_carried(TransferLimits(feeder), self.resolve_bus(feeder), self.mw)
         self.try_smallest_sites(self.policy)
         self.servers_for(self.mw, self.load_models())
         if self.year is not None:
@@ -139,8 +142,7 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
         tried = search_remedies(
             self,
             feeder,
-            judge.plan(self.servers_for(self.mw, models), "firm"),
-            judge.scenarios["firm"],
+            [(judge.plan(self.servers_for(self.mw, models), "firm"), judge.scenarios["firm"])],
             [(remedy, costs.of(remedy.amounts, self.discount_rate)) for remedy in listed.remedies],
             tell,
         )

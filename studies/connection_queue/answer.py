@@ -19,7 +19,9 @@ _QUEUE = (
     Column("mw", "MW", 2),
     Column("decision", "granted"),
     Column("granted_mw", "MW by level of own load"),
+    Column("peak_mw", "most drawn, MW by level", secondary=True),
     Column("limit", "limit"),
+    Column("limit_level", "at level of own load", 2),
     Column("limit_where", "where and when", secondary=True),
     Column("limit_used", "share used", 3, secondary=True),
     Column("largest_mw", "MW that would fit firm", 2),
@@ -88,8 +90,8 @@ def conclusion_of(study: ConnectionQueueQuestion, results: Sequence[TaskResult])
         charts=_charts(rows, events, years),
         failures=tuple(MissingAnswer(result.task.label, result.failed) for result in results if result.failed),
         warnings=tuple(
-            f"in {row.year} the grid with what was granted breaks a limit: {row.limit} "
-            f"({'; '.join(part for part in (row.limit_where, row.scenario) if part)})"
+            f"in {row.year} the grid with what was granted breaks a limit at the level {row.limit_level:g} of own "
+            f"load: {row.limit} ({row.limit_where})"
             for row in years
             if not row.kept
         ),
@@ -104,6 +106,7 @@ def _shown(row: QueueRow, remedies: Sequence[QueueRemedyRow]) -> Row:
     return {
         **vars(row),
         "granted_mw": ", ".join(f"{mw:.2f}" for mw in row.mw_by_level),
+        "peak_mw": ", ".join(f"{mw:.3f}" for mw in row.peak_mw_by_level),
         "largest_mw": row.largest_mw if row.decision == "refused" else None,
         "cure": words,
         "cure_annual_usd": cure.annual_usd if cure is not None else None,
@@ -127,8 +130,9 @@ def _answer(rows: Sequence[QueueRow], years: Sequence[QueueYearRow], remedies: S
         words += f"; of {len(asked)} refused ones that remedies were tried for, {len(cured)} can be cured"
     first = next((row for row in rows if row.decision == "refused"), None)
     if first is not None:
-        words += f". The first refusal is {first.request}, {first.mw:g} MW at {first.bus}: {first.limit}"
-        words += f" ({'; '.join(part for part in (first.limit_where, first.scenario) if part)})"
+        words += f". The first refusal is {first.request}, {first.mw:g} MW at {first.bus}: {first.limit} at the level "
+        words += f"{first.limit_level:g} of own load "
+        words += f"({'; '.join(part for part in (first.limit_where, first.scenario) if part)})"
     return words + "."
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Engine
@@ -13,7 +13,8 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.simulation import Bases
 from g2g_opt.site import Site, smallest_n_servers
 from solvers.largest_by_use import search_largest_by_use
-from studies.connection_check.judging import try_plan
+from studies.connection_check.judging import is_within_cap, peaks_mw, try_plan
+from studies.connection_check.offered_sizes import capped_at_nominal, held_at_nominal
 from studies.connection_queue.question import ConnectionQueueQuestion
 from studies.connection_queue.requests_file import QueuedRequest
 from studies.hosting_capacity.capacity import Operation
@@ -37,12 +38,48 @@ class Grant:
 
 
 @dataclass(frozen=True, eq=False)
+class JudgedCase:
+    """A trial in one case: at which of the levels of own load, and at how much of it (share of what the data have)."""
+
+    level: int
+    own_load_share: float
+    trial: TapTrial
+
+    @property
+    def peaks_mw(self) -> tuple[float, float] | None:
+        """The most that the last site drew, and its fleet without a controller (MW); None of runs without an answer."""
+        return peaks_mw(self.trial.runs)
+
+    @property
+    def kept(self) -> bool:
+        """True if every run keeps every limit, and the last site its cap."""
+        return self.trial.kept and is_within_cap(self.peaks_mw)
+
+    @property
+    def merit(self) -> tuple[Any, ...]:
+        """By which cases are compared, the best last."""
+        return self.kept, *self.trial.merit()
+
+
+@dataclass(frozen=True, eq=False)
 class Judgement:
-    """A grant, or a refusal with the run that decided it; `largest` servers would have fitted firm at the top level."""
+    """A grant, or a refusal, with the case that decided it; `largest` servers would have fitted firm at the top level.
+
+    `peaks_mw` is the most that a granted site drew on OpenDSS, by level of own load.
+    """
 
     grant: Grant
-    deciding: TapTrial
+    deciding: JudgedCase
     largest: int = 0
+    peaks_mw: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """A grant that holds in the steps of the search, and what first refused a better one; OpenDSS has to be asked."""
+
+    grant: Grant
+    refused: JudgedCase | None = None
 
 
 class GrantedGrid:
@@ -52,19 +89,31 @@ class GrantedGrid:
         self._study, self._feeder, self._first_year = study, feeder, first_year
         self.grants: list[Grant] = []
         self._bases: Bases = {}
+        self._sites: dict[tuple[str, int], Site] = {}
 
     # --- plans
 
     def plan(self, level: int, more: Sequence[Grant] = ()) -> Plan:
-        """Sites at a level; with a controller those that are firm or limited keep their batch sizes."""
+        """Sites at a level; with a controller those that are firm or limited keep their batch sizes, and no other one
+        draws more than without it.
+        """
         study, sites, grants = self._study, [], [*self.grants, *more]
         flexible = self._operation(more) == "flexible"
         for grant in grants:
-            bus = self._feeder.bus(grant.request.bus).name
-            site = study.site_of(grant.request, bus, grant.n_servers[level])
-            sites.append(held(site) if flexible and grant.decision != "flexible" else site)
+            site = self._site(grant.request, grant.n_servers[level])
+            if flexible:
+                site = capped_at_nominal(site) if grant.decision == "flexible" else held_at_nominal(site)
+            sites.append(site)
         policy = study.policy if flexible else study.policy.of_the_grid
         return Plan(tuple(sites), policy=policy, tap_mode=study.tap_mode)
+
+    def _site(self, request: QueuedRequest, n_servers: int) -> Site:
+        """The site of a request, made once."""
+        key = request.name, n_servers
+        if key not in self._sites:
+            bus = self._feeder.bus(request.bus).name
+            self._sites[key] = self._study.site_of(request, bus, n_servers)
+        return self._sites[key]
 
     def cases(self, year: int) -> list[tuple[int, float]]:
         """(level, own load share) that a grant of a year has to hold at."""
@@ -76,77 +125,110 @@ class GrantedGrid:
 
     # --- judging
 
-    def judged(self, request: QueuedRequest, year: int) -> Judgement:
-        """The best that a request can be granted now: what holds in the search's steps, and on OpenDSS in the run's."""
-        (found,) = self._run([self._judging(request, year, confirm=True)])
-        assert found is not None
-        return found
+    def judged(self, request: QueuedRequest, year: int, searched: Searched | None = None) -> Judgement:
+        """The best that a request can be granted now: what holds in the search's steps, and on OpenDSS in the run's.
 
-    def refused(self, asked: Sequence[tuple[QueuedRequest, int]]) -> list[Judgement | None]:
-        """Requests and their years, each beside this very grid: its refusal, or None where OpenDSS has to be asked.
+        `searched` is what a search beside this very grid found (`looked_at`).
+        """
+        return self._run([self._judging(request, year, searched)])[0]
+
+    def looked_at(self, asked: Sequence[tuple[QueuedRequest, int]]) -> list[Judgement | Searched]:
+        """Requests and their years, each beside this very grid: its refusal, or what OpenDSS has to be asked about.
 
         Their searches share batches. A refusal is the one that `judged` gives as long as nothing is granted or freed.
         """
-        return self._run([self._judging(request, year, confirm=False) for request, year in asked])
+        return self._run([self._search(request, year) for request, year in asked])
 
-    def holds(self, year: int) -> TapTrial:
+    def holds(self, year: int) -> JudgedCase:
         """What was granted, alone, at a year's own load: the case that is nearest to a limit."""
-        (found,) = self._run([self._worst([(self.plan(k), self._motion(share)) for k, share in self.cases(year)])])
+        (found,) = self._run([self._tried((), year, self._motion)])
+        return _worst(found)
+
+    def _judging(self, request: QueuedRequest, year: int, searched: Searched | None) -> Wanted[Judgement]:
+        found: Judgement | Searched = searched or (yield from self._search(request, year))
+        while isinstance(found, Searched):
+            judgement = yield from self._confirmed(found.grant, year)
+            if judgement.deciding.kept:
+                return judgement
+            refused = found.refused or judgement.deciding
+            found = yield from self._search(request, year, found.grant.decision, refused)
         return found
 
-    def _judging(self, request: QueuedRequest, year: int, confirm: bool) -> Wanted[Judgement | None]:
+    def _search(
+        self,
+        request: QueuedRequest,
+        year: int,
+        after: Decision | None = None,
+        refused: JudgedCase | None = None,
+    ) -> Wanted[Judgement | Searched]:
+        """The best that holds in the search's steps, among the decisions that come `after` one that OpenDSS refused."""
         whole = self._study.size_of(request)
-        refused: TapTrial | None = None
-        decisions: tuple[Operation, ...] = ("firm", "flexible") if request.load_shape == "fleet" else ("firm",)
-        for decision in decisions:
+        decisions: tuple[Decision, ...] = ("firm", "flexible") if request.load_shape == "fleet" else ("firm",)
+        decisions = (*decisions, "limited")
+        for decision in decisions[decisions.index(after) + 1 if after is not None else 0 :]:
+            if decision == "limited":
+                limited = yield from self._limited(request, whole, year)
+                if isinstance(limited, Grant):
+                    return Searched(limited, refused)
+                assert refused is not None
+                return Judgement(Grant(request, "refused", ()), refused, limited)
             grant = Grant(request, decision, (whole,) * len(self._study.levels))
-            trial = yield from self._searched(grant, year)
-            if trial.kept and not confirm:
-                return None
-            if trial.kept:
-                trial = yield from self._confirmed(grant, year)
-            if trial.kept:
-                return Judgement(grant, trial)
-            refused = refused or trial
+            case = yield from self._searched(grant, year)
+            if case.kept:
+                return Searched(grant, refused)
+            refused = refused or case
         assert refused is not None
-        limited = yield from self._limited(request, whole, year)
-        if isinstance(limited, int):
-            return Judgement(Grant(request, "refused", ()), refused, limited)
-        if not confirm:
-            return None
-        trial = yield from self._confirmed(limited, year)
-        return Judgement(limited, trial) if trial.kept else Judgement(Grant(request, "refused", ()), refused)
+        return Judgement(Grant(request, "refused", ()), refused)
 
     def _operation(self, more: Sequence[Grant]) -> Operation:
         return "flexible" if any(g.decision == "flexible" for g in (*self.grants, *more)) else "firm"
 
-    def _searched(self, grant: Grant, year: int) -> Wanted[TapTrial]:
+    def _searched(self, grant: Grant, year: int) -> Wanted[JudgedCase]:
         """A grant in every case at rest, then in motion: the first that breaks, or the worst.
 
         With a controller, which needs time to act, there is no judging at rest.
         """
-        cases = [(self.plan(k, (grant,)), share) for k, share in self.cases(year)]
         if self._operation((grant,)) == "firm":
-            trial = yield from self._worst([(plan, self._rests(share)) for plan, share in cases])
-            if not trial.kept:
-                return trial
-        return (yield from self._worst([(plan, self._motion(share)) for plan, share in cases]))
+            case = _worst((yield from self._tried((grant,), year, self._rests)))
+            if not case.kept:
+                return case
+        return _worst((yield from self._tried((grant,), year, self._motion)))
 
-    def _confirmed(self, grant: Grant, year: int) -> Wanted[TapTrial]:
-        """A grant in every case on OpenDSS, in the run's own steps and, if firm, at rest."""
-        cases = [(self.plan(k, (grant,)), share) for k, share in self.cases(year)]
-        asked = [(plan, self._motion(share, coarse=False)) for plan, share in cases]
+    def _confirmed(self, grant: Grant, year: int) -> Wanted[Judgement]:
+        """A grant in every case on OpenDSS, in the run's own steps and, if firm, at rest; the worst case decides."""
+        found: list[JudgedCase] = yield from self._tried((grant,), year, self._motion_in_full, "opendss")
         if self._operation((grant,)) == "firm":
-            asked += [(plan, self._rests(share)) for plan, share in cases]
-        return (yield from self._worst(asked, "opendss"))
+            found += yield from self._tried((grant,), year, self._rests, "opendss")
+        peaks = [0.0] * len(self._study.levels)
+        for case in found:
+            if case.peaks_mw is not None:
+                peaks[case.level] = max(peaks[case.level], case.peaks_mw[0])
+        return Judgement(grant, _worst(found), peaks_mw=tuple(peaks))
+
+    def _tried(
+        self,
+        more: Sequence[Grant],
+        year: int,
+        scenarios: Callable[[float], Sequence[Scenario]],
+        engine: Engine = "batch",
+    ) -> Wanted[list[JudgedCase]]:
+        """What was granted, and `more`, in every case of a year; `scenarios` are those at a share of own load."""
+        cases = self.cases(year)
+        trials: list[TapTrial] = yield from together(
+            [try_plan(self.plan(level, more), scenarios(share), engine) for level, share in cases]
+        )
+        return [JudgedCase(level, share, trial) for (level, share), trial in zip(cases, trials, strict=True)]
 
     def _rests(self, share: float) -> tuple[Scenario, ...]:
-        return _named(self._study.rests(replace(self._study.scenario, own_load_share=share)))
+        return self._study.rests(replace(self._study.scenario, own_load_share=share))
 
-    def _motion(self, share: float, coarse: bool = True) -> tuple[Scenario, ...]:
-        """The run and the way through the utilisation range, in the steps of the search or in the run's own."""
-        found = self._study.scenarios("flexible", share)
-        return _named(tuple(map(self._study.coarse, found)) if coarse else found)
+    def _motion_in_full(self, share: float) -> tuple[Scenario, ...]:
+        """The run and the way through the utilisation range, in the run's own steps."""
+        return self._study.scenarios("flexible", share)
+
+    def _motion(self, share: float) -> tuple[Scenario, ...]:
+        """The same in the steps of the search."""
+        return tuple(map(self._study.coarse, self._motion_in_full(share)))
 
     def _limited(self, request: QueuedRequest, whole: int, year: int) -> Wanted[Grant | int]:
         """Servers by level of own load, if all of them fit at the lowest; else how many fit at the highest level."""
@@ -187,20 +269,10 @@ class GrantedGrid:
         trial = yield from try_plan(plan, [run for share in shares for run in self._motion(share)])
         return max(used, limit_use(trial.runs))
 
-    def _worst(self, asked: Sequence[tuple[Plan, Sequence[Scenario]]], engine: Engine = "batch") -> Wanted[TapTrial]:
-        trials: list[TapTrial] = yield from together([try_plan(plan, scenarios, engine) for plan, scenarios in asked])
-        return min(trials, key=lambda trial: trial.merit())
-
     def _run(self, searches: Sequence[Wanted[Result]]) -> list[Result]:
         return run_side_by_side(self._study, self._feeder, searches, bases=self._bases)
 
 
-def _named(scenarios: Sequence[Scenario]) -> tuple[Scenario, ...]:
-    """Scenarios that say in their names at which level of the circuit's own load they are."""
-    return tuple(replace(one, name=f"{one.name}, {one.own_load_share:g} of the own load") for one in scenarios)
-
-
-def held(site: Site) -> Site:
-    """A site that keeps its batch sizes under any controller: it is offered no other."""
-    kept = tuple(replace(d, spec=replace(d.spec, feasible_batch_sizes=(d.batch_size,))) for d in site.deployments)
-    return replace(site, deployments=kept)
+def _worst(cases: Sequence[JudgedCase]) -> JudgedCase:
+    """The case that is furthest beyond a limit, or nearest to one."""
+    return min(cases, key=lambda case: case.merit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from studies.connection_check.rows import RemedyRow
@@ -14,8 +15,10 @@ from studies.shared.typed_rows import TypedRow
 class QueueRow(TypedRow):
     """A request at the end of the queue: what it was granted, when, and what binds.
 
-    `mw_by_level` are the MW granted at every level of own load, the highest level first. Of a refusal the limit is the
-    one broken, and `largest_mw` what would have fitted firm at the highest level. `freed_by` is the withdrawal that let
+    `mw_by_level` are the MW granted at every level of own load, the highest level first: caps, of which the site drew
+    at the most `peak_mw_by_level` on OpenDSS. Of a refusal the limit is the one broken, and `largest_mw` what would
+    have fitted firm at the highest level. `limit_level` is the level of own load (one of the question's) at which that
+    limit is nearest or broken, `own_load_share` what that level was in its year. `freed_by` is the withdrawal that let
     it in. `before` are the names of those that were there when it was decided.
     """
 
@@ -29,11 +32,16 @@ class QueueRow(TypedRow):
     n_servers_by_level: tuple[int, ...]
     mw_by_level: tuple[float, ...]
     limit: str
+    limit_element: str
+    limit_is_thermal: bool
     limit_where: str
     limit_used: float | None
+    limit_level: float
+    own_load_share: float
     engine: str
     scenario: str
     largest_mw: float
+    peak_mw_by_level: tuple[float, ...]
     freed_by: str
     withdrawn: str
     before: tuple[str, ...]
@@ -62,7 +70,7 @@ class QueueYearRow(TypedRow):
     limit: str
     limit_where: str
     limit_used: float | None
-    scenario: str = ""
+    limit_level: float
 
 
 @dataclass(frozen=True)
@@ -73,10 +81,16 @@ class QueueRemedyRow(RemedyRow):
 
 
 def queue_row(
-    judgement: Judgement, decided: str, before: tuple[str, ...], mw_of: float, freed_by: str = ""
+    judgement: Judgement,
+    decided: str,
+    before: tuple[str, ...],
+    mw_of: float,
+    levels: Sequence[float],
+    freed_by: str = "",
 ) -> QueueRow:
-    """The row of a judgement; `mw_of` is the draw of a server (MW)."""
-    grant, run = judgement.grant, judgement.deciding.binding
+    """The row of a judgement; `mw_of` is the draw of a server (MW), `levels` those of own load."""
+    grant, case = judgement.grant, judgement.deciding
+    run = case.trial.binding
     request, check = grant.request, run.verdict.binding
     return QueueRow(
         request=request.name,
@@ -89,11 +103,16 @@ def queue_row(
         n_servers_by_level=grant.n_servers,
         mw_by_level=tuple(n * mw_of for n in grant.n_servers),
         limit=check.name if check is not None else "",
+        limit_element=check.where if check is not None else "",
+        limit_is_thermal=check is not None and check.criterion.is_thermal,
         limit_where=check.place() if check is not None else "",
         limit_used=check.used if check is not None and check.failure is None else None,
+        limit_level=levels[case.level],
+        own_load_share=case.own_load_share,
         engine=run.engine,
         scenario=run.scenario,
         largest_mw=judgement.largest * mw_of,
+        peak_mw_by_level=judgement.peaks_mw,
         freed_by=freed_by,
         withdrawn="",
         before=before,

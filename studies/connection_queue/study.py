@@ -15,6 +15,7 @@ from typing import ClassVar
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
+from studies.connection_check.largest_transfer import TransferLimits
 from studies.connection_check.remedy_candidates import RemedyPlace, items_of, list_remedies
 from studies.connection_check.remedy_costs import UnitCosts, costs_files
 from studies.connection_check.remedy_search import search_remedies
@@ -53,9 +54,10 @@ class ConnectionQueueStudy(ConnectionQueueQuestion):
         UnitCosts.load(self.costs).check(items_of(self.remedies))
         requests = self.read()
         feeder = self.load_feeder()
+        limits = TransferLimits(feeder)
         for request in requests:
             try:
-                feeder.bus(request.bus)
+                self.check_carried(limits, feeder.bus(request.bus).name, request.mw)
                 self.size_of(request)
             except InputError as error:
                 raise InputError(f"{self.requests}: {request.name}: {error}") from error
@@ -74,7 +76,8 @@ class ConnectionQueueStudy(ConnectionQueueQuestion):
             Task(
                 "cures",
                 {"request": row.request, "before": [[name, how[name], rows[name]] for name in row.before],
-                 "year": date.fromisoformat(row.decided).year},
+                 "year": date.fromisoformat(row.decided).year,
+                 "overloaded": row.limit_element if row.limit_is_thermal else ""},
                 f"remedies for {row.request}, {row.mw:g} MW at {row.bus}",
                 3.0,
             )
@@ -99,16 +102,19 @@ class ConnectionQueueStudy(ConnectionQueueQuestion):
         grid = GrantedGrid(self, feeder, min(one.arrived for one in requests.values()).year)
         grid.grants = [Grant(requests[name], how, tuple(n)) for name, how, n in task.content["before"]]
         asked = Grant(request, "firm", (self.size_of(request),) * len(self.levels))
-        ((level, share), *_) = grid.cases(task.content["year"])
-        place = RemedyPlace(feeder, feeder.bus(request.bus), self.nearby)
+        over = task.content["overloaded"]
+        place = RemedyPlace(feeder, feeder.bus(request.bus), self.nearby, (over,) if over else ())
         costs = UnitCosts.load(self.costs)
         found = [remedy for kind in self.remedies for remedy in list_remedies(kind, place).remedies]
-        plan = grid.plan(level, (asked,))
+        plans = [(grid.plan(level, (asked,)), share) for level, share in grid.cases(task.content["year"])]
         tried = search_remedies(
             self,
             feeder,
-            plan,
-            self.scenarios("firm" if plan.policy.kind == "none" else "flexible", share),
+            # A cure that helps at one level of own load may break another: all of them have to hold.
+            [
+                (plan, self.scenarios("firm" if plan.policy.kind == "none" else "flexible", share))
+                for plan, share in plans
+            ],
             [(remedy, costs.of(remedy.amounts, self.discount_rate)) for remedy in found],
             tell,
         )

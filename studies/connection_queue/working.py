@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date
 
 from g2g_opt.feeder import Feeder
-from studies.connection_queue.granting import GrantedGrid, Judgement
+from studies.connection_queue.granting import GrantedGrid, Judgement, Searched
 from studies.connection_queue.question import ConnectionQueueQuestion
 from studies.connection_queue.requests_file import QueuedRequest
 from studies.connection_queue.rows import QueueEventRow, QueueRow, QueueYearRow, queue_row
@@ -32,8 +32,8 @@ class QueueRun:
         self._grants: dict[str, QueueRow] = {}
         self._events: list[QueueEventRow] = []
         self._years: list[QueueYearRow] = []
-        # Refusals beside the grid as it is, by request and year (None: it may be granted); how many are looked for.
-        self._refused: dict[tuple[str, int], Judgement | None] = {}
+        # What was found beside the grid as it is, by request and year, and how many are looked at together.
+        self._found: dict[tuple[str, int], Judgement | Searched] = {}
         self._ahead = 1
 
     def tables(self) -> Tables:
@@ -67,16 +67,17 @@ class QueueRun:
 
     def _judged(self, request: QueuedRequest, year: int, coming: Sequence[tuple[QueuedRequest, int]]) -> Judgement:
         """A judgement; refusals of some that are `coming`, this one first, are found beside it and kept."""
-        if (request.name, year) not in self._refused:
+        if (request.name, year) not in self._found:
             some = coming[: self._ahead]
-            for (one, of_year), found in zip(some, self._grid.refused(some), strict=True):
-                self._refused[one.name, of_year] = found
+            for (one, of_year), found in zip(some, self._grid.looked_at(some), strict=True):
+                self._found[one.name, of_year] = found
             self._ahead = min(2 * self._ahead, _AHEAD_MAX)
-        return self._refused[request.name, year] or self._grid.judged(request, year)
+        known = self._found[request.name, year]
+        return known if isinstance(known, Judgement) else self._grid.judged(request, year, known)
 
     def _changed(self) -> None:
-        """The grid is another one: no refusal is known any more."""
-        self._refused.clear()
+        """The grid is another one: nothing is known beside it any more."""
+        self._found.clear()
         self._ahead = 1
 
     def _decide(
@@ -86,7 +87,7 @@ class QueueRun:
         judgement = self._judged(request, day.year, coming)
         before = tuple(grant.request.name for grant in self._grid.grants)
         mw_of = request.mw / self._study.size_of(request)
-        row = queue_row(judgement, day.isoformat(), before, mw_of, freed_by)
+        row = queue_row(judgement, day.isoformat(), before, mw_of, self._study.levels, freed_by)
         granted = judgement.grant.decision != "refused"
         if granted:
             self._grid.grants.append(judgement.grant)
@@ -127,18 +128,18 @@ class QueueRun:
         """How the grid stands with what was granted, at the load of a year."""
         if not self._grid.grants:
             return
-        trial = self._grid.holds(year)
-        check = trial.binding.verdict.binding
+        case = self._grid.holds(year)
+        check = case.trial.binding.verdict.binding
         self._years.append(
             QueueYearRow(
                 year=year,
                 own_load_share=self._study.own_load_factor(year, self._first_year),
                 n_granted=len(self._grid.grants),
                 granted_mw=self._granted_mw(),
-                kept=trial.kept,
+                kept=case.trial.kept,
                 limit=check.name if check is not None else "",
                 limit_where=check.place() if check is not None else "",
                 limit_used=check.used if check is not None and check.failure is None else None,
-                scenario=trial.binding.scenario,
+                limit_level=self._study.levels[case.level],
             )
         )

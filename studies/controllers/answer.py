@@ -218,8 +218,8 @@ def _answer(means: Sequence[Row], pairs: Sequence[Row], common: Sequence[str]) -
         low, high = row["integral_violation_pu_s_low"], row["integral_violation_pu_s_high"]
         apart = "tells them apart" if low > 0.0 or high < 0.0 else "does not tell them apart"
         words.append(
-            f"{row['controller']} less {row['against']}: {row['integral_violation_pu_s']:+.2f} pu s "
-            f"({low:+.2f} to {high:+.2f}), less violation in {row['n_better']} of {len(common)}: this {apart}."
+            f"{row['controller']} less {row['against']}: {row['integral_violation_pu_s']:+z.2f} pu s "
+            f"({low:+z.2f} to {high:+z.2f}), less violation in {row['n_better']} of {len(common)}: this {apart}."
         )
     return "\n".join(words)
 
@@ -384,9 +384,9 @@ def _trajectory_charts(results: Sequence[TaskResult], band_pu: tuple[float, floa
         own = [row for row in batches if (row.site, row.model) == (site, model)]
         lines = tuple(Line(row.controller, (row.time_s / 60.0).tolist(), row.batch_size.tolist()) for row in own)
         charts.append(Chart(f"Batch size of {model} at {site} in {scenario}", "minutes", "batch size", lines))
-    late = {row.controller: 0.0 for row in batches}
-    for row in batches:
-        late[row.controller] = max(late[row.controller], float(np.nanmax(row.latency_share, initial=0.0)))
+    late = dict.fromkeys((seen.controller for seen in batches), 0.0)
+    for seen in batches:
+        late[seen.controller] = max(late[seen.controller], float(np.nanmax(seen.latency_share, initial=0.0)))
     if late and max(late.values()) > 1.0:
         latest = max(late, key=late.__getitem__)
         own = [row for row in batches if row.controller == latest]

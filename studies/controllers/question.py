@@ -13,7 +13,6 @@ from g2g_opt.quantities import Count, CountFromZero
 from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.scenario_library import ScenarioLibrary, chosen_scenarios
-from g2g_opt.study_case import StudyCase
 from studies.controllers.choices import CHOICE_SYNTAX, SWEEP_SYNTAX, ControllerChoice, ParameterSweep
 from studies.shared.case_fields import BAND_ONLY, DRAWN, CaseQuestion
 from studies.shared.question_fields import TraceFolder
@@ -98,7 +97,7 @@ class ControllersQuestion(CaseQuestion):
 
     def check_fields(self) -> None:
         """Raise `InputError` for figures that do not fit together."""
-        StudyCase.load(self.case)
+        self.check_ranges(self.ranges)
         check_unused(self)
         if not self.choices():
             raise InputError("name a controller at least (--controller)")

@@ -76,7 +76,7 @@ def closed_loop_parts(question: CoordinationQuestion, results: Sequence[TaskResu
             words += f", eps {eps:g}, {q} hours" if len(trainings) > 1 else ""
             charts += _charts(words, saved, bound, own)
     worst = max((run["latency_excess_mw"] for run in runs), default=0.0)
-    warnings = [f"a run exceeded what datacenters accept by {worst:.3f} MW"] if worst > 0.0 else []
+    warnings = [f"a run exceeded what datacenters accept by {worst:z.3f} MW"] if worst > 0.0 else []
     if unsolved := max((row.unsolved_hours for row in found), default=0):
         warnings.append(f"{unsolved} hour(s) have no certified ideal dispatch; nothing is counted as saved there by it")
     return AnswerParts(
@@ -107,13 +107,13 @@ def _answer(question: CoordinationQuestion, bound: BoundRow, runs: list[Row]) ->
     n, about = len(share), f"With {percent_of(bound.penetration)} % datacenters and alpha {bound.alpha:g}"
     if not n:
         return f"{about}, ideal coordination saves nothing in {bound.hours:,} hours."
-    spread = f", {share.min():.1f} to {share.max():.1f} % over {n} trainings" if n > 1 else ""
+    spread = f", {share.min():z.1f} to {share.max():z.1f} % over {n} trainings" if n > 1 else ""
     held = np.mean([run["outside_hours"] for run in runs])
     return (
         f"{about}, a policy that sees only what was measured before it acts (eps {runs[0]['eps']:g}, {runs[0]['q']} "
-        f"hours) captured {share.mean():.1f} % of the ideal saving ({bound.ideal_saving:.2f} % of the cost) in "
+        f"hours) captured {share.mean():z.1f} % of the ideal saving ({bound.ideal_saving:z.2f} % of the cost) in "
         f"{bound.hours:,} hours{spread}; its shift was outside what datacenters accept, and became one by "
-        f"'{question.response}', in {held:.0f} hours."
+        f"'{question.response}', in {held:z.0f} hours."
     )
 
 

@@ -95,8 +95,8 @@ def _summary(rows: Sequence[CommittedDayRow], penetration: float, alpha: float |
 def _answer(row: MeanDayRow) -> str:
     return (
         f"With {percent_of(row.penetration)} % datacenters and {row.case}, flexibility from 16 to 20 h saves "
-        f"{row.saving:,.0f} $ a day of {row.cost + row.saving:,.0f} $ (mean of {row.n_days} days), and "
-        f"changes what datacenters are charged in these hours by {row.charge_change:+.1f} %."
+        f"{row.saving:z,.0f} $ a day of {row.cost + row.saving:,.0f} $ (mean of {row.n_days} days), and "
+        f"changes what datacenters are charged in these hours by {row.charge_change:+z.1f} %."
     )
 
 

@@ -179,8 +179,8 @@ def _answer(summary: Sequence[MeanSavingRow], *, eps_chosen: bool = False) -> st
             continue
         words.append(
             f"{about}, the contextual policy (eps {row.eps:g}, {row.q} records) saves {_range_words(row)} of "
-            f"the dispatch cost, {row.captured:.0f} % of what ideal coordination would"
-            f"{_regression_words(summary, row)}; datacenters refuse {row.refused:.1f} % of its shifts."
+            f"the dispatch cost, {row.captured:z.0f} % of what ideal coordination would"
+            f"{_regression_words(summary, row)}; datacenters refuse {row.refused:z.1f} % of its shifts."
         )
         if eps_chosen and row.eps in (EPS_SWEEP[0], EPS_SWEEP[-1]):
             end = "largest" if row.eps == EPS_SWEEP[-1] else "smallest"
@@ -194,20 +194,32 @@ def _answer(summary: Sequence[MeanSavingRow], *, eps_chosen: bool = False) -> st
 
 
 def _shed_words(summary: Sequence[MeanSavingRow]) -> list[str]:
-    """What is said before anything else: that load is not served, and how much of the "cost" is its price."""
-    words = []
+    """What is said before anything else: that load is not served, and how much of the "cost" is its price; once for a
+    share of datacenters and an alpha, whatever policies there are.
+    """
+    cases: dict[tuple[float, float], list[MeanSavingRow]] = {}
     for row in summary:
-        if not row.shed_mw:
-            continue
-        how = {"none": "without coordination", "ideal": "with ideal coordination"}.get(
-            row.policy, f"with the {row.policy} policy" + ("" if row.eps is None else f" (eps {row.eps:g})")
-        )
-        words.append(
-            f"LOAD IS SHED, {percent_of(row.penetration)} % datacenters, alpha {row.alpha:g}, {how}: "
-            f"{row.shed_mw:,.3g} MW on average, in {row.shed_records:.10g} of {row.n_test} records; "
-            f"{row.shed_cost:.1f} % of the cost that is told is its price ({row.shed_usd_per_mwh:,.10g} $/MWh)."
-        )
+        if row.shed_mw:
+            cases.setdefault((row.penetration, row.alpha), []).append(row)
+    words = []
+    for (penetration, alpha), rows in cases.items():
+        # Policies under which the same is shed stand together.
+        said: dict[str, list[str]] = {}
+        for row in rows:
+            of_cost = f"{row.shed_cost:z.1f} % of the cost that is told is its price"
+            much = f"{row.shed_mw:,.3g} MW on average, in {row.shed_records:.10g} of {row.n_test} records; {of_cost}"
+            how = {"none": "without coordination", "ideal": "with ideal coordination"}.get(
+                row.policy, f"with the {row.policy} policy" + ("" if row.eps is None else f" (eps {row.eps:g})")
+            )
+            said.setdefault(much, []).append(how)
+        parts = "; ".join(f"{_and(how)}: {much}" for much, how in said.items())
+        price = f"{rows[0].shed_usd_per_mwh:,.10g} $/MWh"
+        words.append(f"LOAD IS SHED, {percent_of(penetration)} % datacenters, alpha {alpha:g}, {parts} ({price}).")
     return words
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _why_nothing(row: MeanSavingRow) -> str:
@@ -228,10 +240,10 @@ def _why_nothing(row: MeanSavingRow) -> str:
 def _range_words(row: MeanSavingRow) -> str:
     """The saving, with its range over optima that cost the same on the training records, and over draws."""
     if row.n_optima < 2:
-        return f"{row.saving:.1f} %"
+        return f"{row.saving:z.1f} %"
     ties = "equal optima of its training" if row.n_optima > row.n_draws else ""
     over = " and ".join(words for words in (ties, "draws" if row.n_draws > 1 else "") if words)
-    return f"{row.saving_low:.1f} to {row.saving_high:.1f} % (over {row.n_optima} {over})"
+    return f"{row.saving_low:z.1f} to {row.saving_high:z.1f} % (over {row.n_optima} {over})"
 
 
 def _regression_words(summary: Sequence[MeanSavingRow], row: MeanSavingRow) -> str:
@@ -239,7 +251,7 @@ def _regression_words(summary: Sequence[MeanSavingRow], row: MeanSavingRow) -> s
     for other in summary:
         is_same = (other.penetration, other.alpha, other.q, other.eps) == (row.penetration, row.alpha, row.q, row.eps)
         if is_same and other.policy == "base regression" and other.saving > row.saving:
-            return f" (base regression saves {other.saving:.1f} %, more)"
+            return f" (base regression saves {other.saving:z.1f} %, more)"
     return ""
 
 
@@ -279,7 +291,7 @@ def _splitting_words(n: int) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "nothing" if share is None else f"{100 * share:.2f} %"
+    return "nothing" if share is None else f"{100 * share:z.2f} %"
 
 
 def _ac_charts(rows: Sequence[AcRow]) -> list[Chart]:

@@ -89,7 +89,7 @@ def _answer(means: Sequence[Row], against: Sequence[MeanRow]) -> str:
             "throughput_share",
         }:
             title = "pu s outside" if mean.metric == "integral_violation_pu_s" else "of the tokens"
-            words.append(f"{mean.case} against it: {mean.mean:+.3f} {title} ({mean.low:+.3f} to {mean.high:+.3f}).")
+            words.append(f"{mean.case} against it: {mean.mean:+z.3f} {title} ({mean.low:+z.3f} to {mean.high:+z.3f}).")
     return "\n".join(words)
 
 

@@ -290,14 +290,25 @@ def overload_warning(limits: Limits, rows: Sequence[CapacityRow]) -> str:
     )
 
 
+def _one_scenario(study: HostingCapacityQuestion) -> str:
+    """What a run of one scenario leaves out, and what of its sites' draw is covered."""
+    words = "one hour in one scenario; no seasons, no contingencies"
+    if study.utilisation is None:
+        shares = [study.scenario.replica_share_start, *(share for _, _, share in study.scenario.replica_ramps)]
+        return (
+            f"{words}; draws of sites other than the run's, whose replicas are between {min(shares):g} and "
+            f"{max(shares):g} of them active: --utilisation 0,1 covers all"
+        )
+    low, high = study.utilisation
+    return f"{words}; draws faster than from {low:g} to {high:g} of the replicas and back within a run"
+
+
 def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
     """What the answer does not cover, in words."""
     feeder = study.load_feeder()
     notes = [
         FIRM_IS_NOT_N_1,
-        "one hour in one scenario; no seasons, no contingencies"
-        if study.scenarios == 1
-        else "one hour, in drawn scenarios; no seasons, no contingencies",
+        _one_scenario(study) if study.scenarios == 1 else "one hour, in drawn scenarios; no seasons, no contingencies",
         "other draws of the seed: on the 13-bus feeder they move answers by 0.6 %",
         "protection, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",

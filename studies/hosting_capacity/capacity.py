@@ -49,7 +49,8 @@ class JudgedSize:
     """One size that was simulated: kept or not, under which taps, and its outcome (of the best tap round).
 
     `n_servers` is the size searched for, `n_servers_by_site` what that means for each site. With a scenario set the
-    outcome is that of the scenario that binds; `n_scenarios` were run and `n_failed` of them missed a limit.
+    outcome is that of the scenario that binds; `n_scenarios` were run and `n_failed` of them missed a limit. Power and
+    tokens are those of `own_run`, where that is another one.
     """
 
     n_servers: int
@@ -60,10 +61,13 @@ class JudgedSize:
     n_servers_by_site: tuple[int, ...] = ()
     n_scenarios: int = 1
     n_failed: int = 0
+    own_run: Outcome | None = None
 
     @staticmethod
-    def of_trials(n_servers: int, by_site: tuple[int, ...], trials: Sequence[TapTrial]) -> JudgedSize:
-        """A size by its best tap round, the last of `trials`."""
+    def of_trials(
+        n_servers: int, by_site: tuple[int, ...], trials: Sequence[TapTrial], own_run_first: bool = False
+    ) -> JudgedSize:
+        """A size by its best tap round, the last of `trials`; `own_run_first`: of its runs the first is the study's."""
         best = trials[-1]
         return JudgedSize(
             n_servers=n_servers,
@@ -74,6 +78,7 @@ class JudgedSize:
             n_servers_by_site=by_site,
             n_scenarios=len(best.runs),
             n_failed=best.n_failed,
+            own_run=best.runs[0] if own_run_first else None,
         )
 
     @property
@@ -91,9 +96,15 @@ class JudgedSize:
     @property
     def summary(self) -> Summary:
         """The record of its run; one that failed has no figures for an answer, and a size that was kept did not."""
-        if self.outcome.failure is not None:
-            raise PowerFlowError(self.outcome.failure.of_run(f"{self.n_servers} servers"))
-        return self.outcome.summary
+        run = self.shown
+        if run.failure is not None:
+            raise PowerFlowError(run.failure.of_run(f"{self.n_servers} servers"))
+        return run.summary
+
+    @property
+    def shown(self) -> Outcome:
+        """The run whose figures are shown."""
+        return self.own_run or self.outcome
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from g2g_opt.quantities import (
     RoundCount,
     Scale,
     ScenarioCount,
+    Share,
     ShareAboveZero,
     TimeS,
 )
@@ -30,6 +31,7 @@ from studies.shared.feeder_questions import HourQuestion, SizeQuestion
 from studies.shared.outages import worst_outage_start_s
 from studies.shared.question_fields import StorageUnits
 from studies.shared.question_model import NounFlags, question_model
+from studies.shared.utilisation import check_range, scenarios_within
 from studies.shared.workload import check_site_buses
 
 # Policies that make an operation flexible.
@@ -61,6 +63,8 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
     `site_shares` (sets are ordered where the shares differ).
     `throughput_shares` are floors besides that of `limits`. `scenarios` above 1 judges every size in so many draws (see
     `scenario_draws`): at least `scenario_share_min` of all scenarios have to keep the limits, shown with `confidence`.
+    With a range of `utilisation` every size also keeps them wherever in it a site's replicas are; power and tokens are
+    those of the study's own run.
     """
 
     operations: Annotated[tuple[Operation, ...], Flag("--operation", "only this operation", unset="both")] = OPERATIONS
@@ -130,6 +134,16 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
         InnerShare, Flag("--scenario-share", "share of all scenarios that has to keep the limits", group=_DRAWS)
     ] = 0.95
     confidence: Annotated[InnerShare, Flag("--confidence", "with which that is shown", group=_DRAWS)] = 0.95
+    utilisation: Annotated[
+        tuple[Share, Share] | None,
+        Flag(
+            "--utilisation",
+            "least and largest share of the replicas that may be active: sizes also hold on a way all through it and "
+            "back and, firm, at rest within it",
+            metavar="LEAST,MOST",
+            unset="what the run draws",
+        ),
+    ] = None
     outage_s: Annotated[
         DurationS | None,
         Flag(
@@ -195,11 +209,18 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
         own = self.limits.throughput_share_min
         return (own, *sorted({*self.throughput_shares} - {own}, reverse=True))
 
-    def draw_scenarios(self, purpose: str) -> tuple[Scenario, ...]:
-        """The scenarios every size is judged in; other ones for every purpose."""
-        if self.scenarios == 1:
+    def draw_scenarios(self, purpose: str, operation: Operation = "firm") -> tuple[Scenario, ...]:
+        """The scenarios every size is judged in, the study's own run first; drawn ones are others for every purpose."""
+        if self.scenarios > 1:
+            return draw_scenarios(self.scenario, purpose, self.scenarios)
+        if self.utilisation is None:
             return (self.scenario,)
-        return draw_scenarios(self.scenario, purpose, self.scenarios)
+        return scenarios_within(self.scenario, self.utilisation, with_controller=operation == "flexible")
+
+    @property
+    def has_one_run(self) -> bool:
+        """Whether a size is judged in the study's own run alone."""
+        return self.scenarios == 1 and self.utilisation is None
 
     def failures_allowed(self) -> int:
         """Scenarios of a set that may miss a limit."""
@@ -220,9 +241,9 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
         return self.objective if aim.operation == "flexible" and aim.first_n_servers is None else "gpus"
 
     def has_ladder(self, aim: Aim) -> bool:
-        """Of places, not of a frontier's points; floors of tokens share theirs, a set of draws has no one record."""
+        """Of places, not of a frontier's points; floors of tokens share theirs, several runs have no one record."""
         is_first = aim.throughput_share_min == self.limits.throughput_share_min
-        return self.ladder and is_first and aim.first_n_servers is None and self.scenarios == 1
+        return self.ladder and is_first and aim.first_n_servers is None and self.has_one_run
 
     def check_fields(self) -> None:
         """Raise `InputError` for figures that do not fit together."""
@@ -245,6 +266,10 @@ class HostingCapacityQuestion(SizeQuestion, HourQuestion):
             raise InputError(f"site_shares need a share for every site, got {list(self.site_shares)}")
         if self.frontier_points == 1 or (self.frontier_points and 2 not in widths):
             raise InputError("frontier_points must be 0, or 2 and more for pairs of sites (n_sites = 2)")
+        if self.utilisation is not None:
+            check_range(self.utilisation)
+            if self.scenarios > 1:
+                raise InputError("drawn scenarios have shares of their own: give scenarios or utilisation, not both")
         if self.scenarios > 1:
             needed = trials_needed(self.scenario_share_min, self.confidence)
             if self.scenarios < needed:

@@ -205,7 +205,7 @@ def _size_rows(capacity: Capacity) -> list[JudgedSizeRow]:
     rows = []
     for size in capacity.judged:
         failure = size.outcome.failure
-        figures = size.outcome.summary if failure is None else None
+        figures = size.shown.summary if size.shown.failure is None else None
         row = JudgedSizeRow(
             bus=capacity.bus,
             operation=capacity.operation,

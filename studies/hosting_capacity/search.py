@@ -99,7 +99,7 @@ class SizeSearch:
         self._confirmed = confirmed
         self._limits, self._objective = aim.limits(study.limits), study.objective_of(aim)
         self._policy = study.flexible_policy if aim.operation == "flexible" else study.policy.of_the_grid
-        self._scenarios = study.draw_scenarios("search")
+        self._scenarios = study.draw_scenarios("search", aim.operation)
         self._allowed = study.failures_allowed()
         self._taps = self._tap_search(feeder, self._scenarios, optimise=study.taps == "optimised")
         self._feeder = feeder
@@ -229,7 +229,7 @@ class SizeSearch:
     def _judge(self, n_servers: int) -> Wanted[None]:
         """One size under the taps that suit it."""
         trials = yield from self._taps.try_taps(self._plan(n_servers))
-        judged = JudgedSize.of_trials(n_servers, self._sizes(n_servers), trials)
+        judged = JudgedSize.of_trials(n_servers, self._sizes(n_servers), trials, self._study.utilisation is not None)
         self._judged[n_servers], self._trials[n_servers] = judged, trials
         self._report(self._aim, judged)
 
@@ -244,7 +244,7 @@ class SizeSearch:
         ):
             plan = replace(self._plan(size.n_servers), taps=size.taps)
             certificate = None
-            if len(self._scenarios) > 1:
+            if self._study.scenarios > 1:
                 attempt += 1
                 fresh = self._study.draw_scenarios(f"certificate {attempt}")
                 trial = yield from self._try(plan, fresh)
@@ -256,17 +256,20 @@ class SizeSearch:
                         f"({trial.n_failed} of {len(trial.runs)} missed a limit)"
                     )
                     continue
-            binding = self._binding_scenario(size)
-            (run,) = yield (RunRequest(plan, "opendss", binding),)
-            outcome: Outcome = run.judged(self._limits)
+            # Of drawn scenarios the one that binds; those of a range each have something of their own to say.
+            again = self._scenarios if self._study.scenarios == 1 else (self._binding_scenario(size),)
+            done: Sequence[Outcome] = yield tuple(RunRequest(plan, "opendss", scenario) for scenario in again)
+            on_opendss = TapTrial.of(plan, [run.judged(self._limits) for run in done])
+            outcome = on_opendss.binding
             self._confirmed(self._aim)
-            runs.append(StoredRun(self._aim, size.n_servers, size.n_servers_by_site, plan, binding, "opendss", run))
+            runs += self._stored(size.n_servers, TapTrial.of(plan, done), "opendss", again)
             if outcome.kept or size.n_failed:
                 runs += self._search_runs(size.n_servers)
                 end = self._search_end(size.n_servers)
                 if size.n_servers < n and self._objective != "gpus" and not notes:
                     notes.append(best_note(size, self._judged[n], self._objective))
-                capacity = capacity_of(self._aim, judged, size, notes, outcome, certificate, end)
+                shown = on_opendss.runs[0] if self._study.utilisation is not None else outcome
+                capacity = capacity_of(self._aim, judged, size, notes, shown, certificate, end)
                 return SearchResult(capacity, runs)
             notes.append(
                 f"{size.n_gpus} GPUs were accepted by the batch engine and refused "

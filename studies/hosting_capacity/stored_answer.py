@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from g2g_opt.limits import Limits
-from g2g_opt.outcome import Outcome
 from g2g_opt.site import GPUS_PER_SERVER
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, ScenarioCertificate, best_of, capacity_of
 from studies.hosting_capacity.ladder import rungs_of
@@ -62,17 +61,18 @@ def _capacity(
         rounds.setdefault((run.n_servers, run.plan, run.purpose), []).append(run)
     trials: dict[int, list[TapTrial]] = {}
     certificates: dict[tuple[int, str], TapTrial] = {}
-    on_opendss: dict[tuple[int, str], Outcome] = {}
+    on_opendss: dict[tuple[int, str], TapTrial] = {}
     sizes: dict[int, tuple[int, ...]] = {}
     undecided = 0
     for (n, plan, purpose), of_round in rounds.items():
         sizes[n] = of_round[0].n_servers_by_site
         if purpose == "opendss":
-            on_opendss[n, plan] = of_round[-1].outcome(limits, bases.of(of_round[-1]))
+            found = [run.outcome(limits, bases.of(run)) for run in of_round]
+            on_opendss[n, plan] = TapTrial.of(of_round[0].read_plan(), found)
             continue
         outcomes = [run.outcome(limits, bases.of(run)) for run in of_round]
         trial = TapTrial.of(of_round[0].read_plan(), outcomes, allowed)
-        if trial.kept and len(of_round) < study.scenarios:
+        if trial.kept and len(of_round) < len(study.draw_scenarios("search", aim.operation)):
             # The search left the other scenarios out, because these were enough to refuse the size under its limits.
             undecided += 1
         elif purpose == "certificate":
@@ -80,7 +80,8 @@ def _capacity(
         else:
             trials.setdefault(n, []).append(trial)
     judged = {
-        n: JudgedSize.of_trials(n, sizes[n], sorted(of_size, key=TapTrial.merit)) for n, of_size in trials.items()
+        n: JudgedSize.of_trials(n, sizes[n], sorted(of_size, key=TapTrial.merit), study.utilisation is not None)
+        for n, of_size in trials.items()
     }
     notes = [f"{undecided} rounds were cut short and cannot be judged again"] if undecided else []
     largest, confirmed, certificate = None, None, None
@@ -93,7 +94,8 @@ def _capacity(
             notes.append(f"{gpus} are refused by fresh scenarios ({fresh.n_failed} of {len(fresh.runs)} miss a limit)")
         elif confirmed is not None and not confirmed.kept and not judged[n].n_failed:
             notes.append(
-                f"{gpus} are accepted by the batch engine and refused by OpenDSS: {'; '.join(confirmed.reasons)}"
+                f"{gpus} are accepted by the batch engine and refused by OpenDSS: "
+                f"{'; '.join(confirmed.binding.reasons)}"
             )
         else:
             largest = judged[n]
@@ -101,8 +103,8 @@ def _capacity(
             break
     if largest is not None and largest.n_servers == max(judged):
         notes.append(f"at least: sizes up to {largest.n_gpus} GPUs were simulated")
-    confirmed = confirmed if largest is not None else None
-    return capacity_of(aim, list(judged.values()), largest, notes, confirmed, certificate)
+    shown = confirmed.runs[0] if largest is not None and confirmed is not None else None
+    return capacity_of(aim, list(judged.values()), largest, notes, shown, certificate)
 
 
 def reading_notes(study: HostingCapacityQuestion, asked: Limits, rows: Sequence[CapacityRow]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def search_aims(
     # Floors of the tokens served differ only in how the same runs are judged.
     remember = bool(study.throughput_shares)
     found = run_side_by_side(study, feeder, [search.found() for search in searches], remember)
-    if len(study.floors(1)) > 1 and study.scenarios == 1:
+    if len(study.floors(1)) > 1 and study.has_one_run:
         found = _share_sizes(study, feeder, searches, found)
     firm = {(one.capacity.aim.buses, one.capacity.aim.first_n_servers): one for one in found if _is_firm(one)}
     for k, one in enumerate(found):

@@ -94,8 +94,14 @@ class PortfolioQuestion:
         study = content.pop("study", None)
         if not isinstance(study, str):
             raise InputError(f'{self.question} does not say which study it is; begin with e.g. study = "check"')
+        known = question_type(study).__dataclass_fields__
+        if "feeder" not in known:
+            raise InputError(
+                f"{self.question}: {study!r} is asked of no feeder, and a portfolio asks every feeder: give the study "
+                "file of one that has --feeder, e.g. of check or hosting-capacity"
+            )
         content |= {"feeder": feeder}
-        if "buses" in question_type(study).__dataclass_fields__ and not content.get("buses"):
+        if "buses" in known and not content.get("buses"):
             content["buses"] = list(self._spread(Feeder.find(feeder).candidate_buses))
         return make_question(study, content, f"the question of {os.path.basename(feeder)}")
 

@@ -16,7 +16,9 @@ from g2g_opt.reading import user_path
 from studies.portfolio.answer import conclusion_of
 from studies.portfolio.question import PortfolioQuestion
 from studies.portfolio.rows import PortfolioBusRow, PortfolioRow
+from studies.shared.base_case_note import studied_base_case, with_base_case_note
 from studies.shared.conclusion import Conclusion
+from studies.shared.feeder_questions import FeederQuestion
 from studies.shared.input_files import files_under
 from studies.shared.question_model import question_model
 from studies.shared.task import Progress, Question, Tables, Task, TaskResult
@@ -69,6 +71,9 @@ class PortfolioStudy(PortfolioQuestion):
             why = failed[0].failed if failed else "its study has no task"
             raise InputError(f"feeder {name} has no answer: {why}")
         conclusion = question.conclude(results)
+        if isinstance(question, FeederQuestion):
+            feeder = question.load_feeder()
+            conclusion = with_base_case_note(conclusion, question, feeder, studied_base_case(question, feeder))
         row = PortfolioRow(
             feeder=name,
             path=path,

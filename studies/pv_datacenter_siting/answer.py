@@ -275,7 +275,7 @@ def _warnings(
     if year is not None and question.taps != "own control":
         error = year.pv_mwh_by_days / year.pv_mwh - 1.0 if year.pv_mwh else 0.0
         if abs(error) > 0.0005:
-            words.append(f"the representative days put PV's energy {100 * error:+.1f} % off that of the whole year")
+            words.append(f"the representative days put PV's energy {100 * error:+z.1f} % off that of the whole year")
     if not question.year_check:
         words.append("not checked over the hours of the year (--no-year)")
     if not question.n_windows:

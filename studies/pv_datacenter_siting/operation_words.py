@@ -87,7 +87,7 @@ def others_words(others: Sequence[OtherPlanRow]) -> str:
     for one in rest[:3]:
         where = "; ".join(part for part in (one.pv and f"PV at {one.pv}", one.sites) if part) or "nothing built"
         outside = ", outside limits" if one.over_pu_h > taken.over_pu_h else ""
-        told.append(f"{where} ({one.cost_more:+,.0f} $ a year{outside})")
+        told.append(f"{where} ({one.cost_more:+z,.0f} $ a year{outside})")
     return f"{words}, {len(rest)} of them through the year under the same set-points: {'; '.join(told)}."
 
 
@@ -111,6 +111,6 @@ def error_of_days(row: PlanRow) -> str:
     """What the representative days make of the year's money."""
     year = row.cost - row.cost_losses - row.cost_switching
     return (
-        f"the representative days, corrected to the year's energy, are {row.cost_by_days - year:+,.0f} $ off the year "
+        f"the representative days, corrected to the year's energy, are {row.cost_by_days - year:+z,.0f} $ off the year "
         "without tap steps and losses, of which they know nothing; the money told is the year's"
     )

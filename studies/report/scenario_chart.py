@@ -41,7 +41,7 @@ def scenario_chart(scenarios: Sequence[Scenario], feeder: Feeder) -> Chart:
             lines.append(Line(name, minutes, high.tolist(), points=True, low=low.tolist()))
     title = "Scenario: what the study takes as given"
     if len(scenarios) > 1:
-        title = f"Scenarios: what the study takes as given, lowest to highest of {len(scenarios)} draws"
+        title = f"Scenarios: what the study takes as given, lowest to highest of {len(scenarios)}"
     return Chart(title, "time from the beginning of a run (min)", "share of the full figure", tuple(lines))
 
 

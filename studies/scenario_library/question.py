@@ -12,7 +12,6 @@ from g2g_opt.quantities import CountFromZero
 from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.scenario_library import Split
-from g2g_opt.study_case import StudyCase
 from studies.shared.case_fields import BAND_ONLY, DRAWN, CaseQuestion
 from studies.shared.question_fields import TraceFolder
 from studies.shared.question_model import NounFlags, check_unused, question_model
@@ -62,7 +61,7 @@ class LibraryQuestion(CaseQuestion):
 
     def check_fields(self) -> None:
         """Raise `InputError` for figures that do not fit together."""
-        StudyCase.load(self.case)
+        self.check_ranges(self.ranges)
         check_unused(self)
         if self.n_train + self.n_test + self.n_validation == 0:
             raise InputError("a library needs candidates: say how many (--train, --test, --validation)")

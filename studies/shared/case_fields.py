@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from g2g_opt.data_files import data_path
+from g2g_opt.errors import InputError
 from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
+from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.study_case import StudyCase
 from studies.shared.input_files import feeder_files
 from studies.shared.question_model import question_model
@@ -55,6 +57,14 @@ class CaseQuestion:
     def feeder(self) -> str:
         """The feeder of the case."""
         return StudyCase.load(self.case).feeder.name
+
+    def check_ranges(self, ranges: ScenarioRanges) -> None:
+        """Raise `InputError` for a batch size to begin at that no model of the case was measured at, fast enough."""
+        sites = StudyCase.load(self.case).plan.sites
+        known = sorted({size for site in sites for d in site.deployments for size in d.spec.feasible_batch_sizes})
+        for size in ranges.start_batch_sizes:
+            if size not in known:
+                raise InputError(f"start_batch_sizes: no model of {self.case} can begin at {size}; known: {known}")
 
     @property
     def seed(self) -> int:

@@ -20,10 +20,9 @@ def number(quantity: Any) -> Callable[[str], Any]:
         value: Any
         try:
             value = as_period(text, "seconds") if kind is Fraction else kind(text)
-        except InputError as error:
-            raise ArgumentTypeError(str(error)) from error
         except ValueError as error:
-            raise ArgumentTypeError(str(bounds.refusal(text, kind is int))) from error
+            how = "; write seconds, e.g. 0.1 or 1/10" if isinstance(error, InputError) else ""
+            raise ArgumentTypeError(f"{bounds.refusal(text, kind is int)}{how}") from error
         if refusal := bounds.refusal(value, kind is int):
             raise ArgumentTypeError(refusal)
         return value

@@ -16,7 +16,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cache
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from g2g_opt.errors import InputError, shown
+from g2g_opt.errors import InputError, QuantityError, shown
 from g2g_opt.flag import Flag
 from g2g_opt.quantities import Bounds, bounds_of
 from studies.shared.number_flags import number
@@ -131,7 +131,10 @@ class FieldFlag:
         if self.optional and value in self.flag.none:
             return None
         if self.flag.read is not None:
-            return self.flag.read(value)
+            try:
+                return self.flag.read(value)
+            except QuantityError as error:
+                raise InputError(f"{self.flag.name} {shown(value)}: {error.place} {error.refusal}") from error
         if self._words:
             return next(word for word in self._words if _hyphened(word) == value)
         if _is_list(self.hint) and _is_list(get_args(self.hint)[0]):

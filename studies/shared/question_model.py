@@ -11,11 +11,27 @@ from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, shown
 from g2g_opt.flag import Flag
 
 # Errors of one question that are told, and letters of a key that are shown.
 _ERRORS_MAX, _KEY_MAX = 20, 60
+
+# What a value has to be, where pydantic says it in words of its own.
+_KINDS = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "dataclass_type": "a table",
+}
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -75,11 +91,15 @@ def question_model(kind: _Class) -> _Class:
 def faults_in_words(error: ValidationError) -> str:
     """Every entry that does not fit, by its place; "limits.voltage_min_pu: must lie in (0.5, 1.5) pu, got nan"."""
     parts = []
-    for entry in error.errors(include_url=False, include_input=False)[:_ERRORS_MAX]:
+    for entry in error.errors(include_url=False)[:_ERRORS_MAX]:
         place = ".".join(str(part)[:_KEY_MAX] for part in entry["loc"])
         cause = entry.get("ctx", {}).get("error")
         if entry["type"] == "unexpected_keyword_argument":
             what = "there is no such setting"
+        elif entry["type"] in _KINDS:
+            what = f"must be {_KINDS[entry['type']]}, got {shown(entry['input'])}"
+        elif entry["type"] == "literal_error":
+            what = f"must be {entry['ctx']['expected']}, got {shown(entry['input'])}"
         else:
             what = str(cause) if isinstance(cause, InputError) else entry["msg"]
         parts.append(f"{place}: {what}" if place else what)

@@ -112,6 +112,16 @@ def test_a_circuit_without_a_solution_is_a_failure_and_no_number(tmp_path: Path)
     assert base.breaks(Limits()) == base.failure
 
 
+def test_a_generator_that_holds_a_voltage_is_named_where_it_keeps_opendss_from_an_end(tmp_path: Path) -> None:
+    """The load is none of the reasons: with vars of its own the same generator leaves OpenDSS its solution."""
+    machine = "New Generator.g bus1=end kv=12.47 kw=1000 kva=4000 maxkvar=3000 minkvar=-3000 pvfactor=0.01"
+    held = TWO_LINES.replace("Set VoltageBases", machine + " model=3\nSet VoltageBases")
+    base = solve_base_case(own(tmp_path, held))
+    assert "generator.g, held to a voltage (model 3)" in base.failure
+    assert "beyond" not in base.failure
+    assert solve_base_case(own(tmp_path, held.replace("model=3", "model=1 kvar=200"))).failure == ""
+
+
 @pytest.mark.parametrize("name", ["ieee13", "ieee34", "ieee123"])
 def test_bundled_feeders_begin_at_the_taps_and_source_of_their_studies(name: str) -> None:
     feeder = Feeder.load(name)
@@ -272,7 +282,7 @@ def test_two_regulators_of_one_changer_that_disagree_are_named(tmp_path: Path) -
     feeder = own(tmp_path, TWO_ON_ONE)
     moving = "transformer.sub (RegControl low, RegControl high) goes on moving"
     assert any(moving in line for line in feeder.state)
-    assert solve_base_case(feeder, settled=True).failure.endswith(f"do not come to rest ({moving})")
+    assert solve_base_case(feeder, settled=True).failure.endswith(f"do not come to rest without a site ({moving})")
 
 
 HUNTING = """New Capacitor.c bus1=end kv=11 kvar=2600
@@ -290,6 +300,6 @@ def test_the_command_says_that_controls_do_not_come_to_rest_at_a_load_level(
     for level in ("1", "0.2"):
         assert main(["feeder", str(tmp_path / "hunts.dss"), "--no-picture", "--load-level", level]) == 0
         said[level] = " ".join(capsys.readouterr().out.split())
-    words = "own controls do not come to rest (capacitor.c (CapControl c)"
-    assert f"at 0.2 of the own load, without a site the circuit's {words}" in said["0.2"]
-    assert "own load, without a site" not in said["1"]
+    words = "the circuit's own controls do not come to rest without a site (capacitor.c (CapControl c)"
+    assert f"at 0.2 of the own load, {words}" in said["0.2"]
+    assert "of the own load, the circuit's" not in said["1"]

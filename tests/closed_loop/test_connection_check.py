@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+import opendssdirect
 import pytest
 from study_run import results_of
 
 from g2g_opt.errors import InputError
 from g2g_opt.evaluation import evaluate
+from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
-from g2g_opt.scenario import Scenario
+from g2g_opt.scenario import Scenario, TrainingOverlay
+from g2g_opt.simulation import simulate
+from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.connection_check.feeder_paths import FeederPaths
+from studies.connection_check.judging import RequestJudge
+from studies.connection_check.largest_transfer import TransferLimits
 from studies.connection_check.question import ConnectionCheckQuestion
+from studies.connection_check.remedy_candidates import RemedyPlace, list_remedies
 from studies.connection_check.remedy_costs import UnitCosts
-from studies.connection_check.rows import LimitedYearRow, RemedyRow, RequestRow
+from studies.connection_check.rows import LimitedYearRow, RemedyRow, RequestRow, request_row
 from studies.connection_check.study import ConnectionCheckStudy
 from studies.load_profile.rows import FleetCellRow
 from studies.shared.rejudging import conclude_under
+from studies.shared.side_by_side import run_side_by_side
+from studies.shared.tap_search import TapTrial
 from studies.shared.typed_rows import gather_as
 
 # Two minutes on the 13-bus feeder, where a trip's voltage change binds at 671 at about 1.4 MW.
@@ -206,3 +217,109 @@ def test_the_default_question_asks_for_a_bus() -> None:
     assert ConnectionCheckQuestion().remedies
     with pytest.raises(InputError, match="--bus"):
         ConnectionCheckStudy().check()
+
+
+def test_a_flexible_site_draws_no_more_than_it_was_granted() -> None:
+    """OFO raises batch sizes where voltages allow it, and a site draws more than was asked for: 9 % at 0.9 MW."""
+    study = replace(ASKED, mw=0.9)
+    feeder, models = study.load_feeder(), study.load_models()
+    judge = RequestJudge(study, "671", models)
+    n_servers = study.servers_for(0.9, models)
+    free = Plan((study.site("site", "671", models, n_servers),), policy=study.policy, tap_mode="own control")
+    (above,) = simulate([free], study.scenarios("flexible"), feeder, study.limits)
+    assert max(run.summary.sites[0].power_peak_mw for run in above) > 1.05 * 0.9
+    (judged,) = run_side_by_side(study, feeder, [judge.asked(n_servers, "flexible")])
+    assert judged.confirmed
+    peaks = [run.summary.sites[0].power_peak_mw for run in (*judged.trial.runs, *judged.confirmed)]
+    row = request_row(judged, "671", 0.9, study.full_draw_mw(n_servers, models), study.limits)
+    assert row.kept
+    assert row.cap_mw == pytest.approx(study.full_draw_mw(n_servers, models), rel=0.005)
+    assert (row.power_peak_mw, row.power_peak_mw <= row.cap_mw) == (max(peaks), True)
+    # One that did draw more is refused, by that and by nothing else.
+    over = replace(judged, trial=TapTrial.of(free, above))
+    assert over.trial.kept
+    assert not over.kept
+    assert request_row(over, "671", 0.9, 0.9, study.limits).above_cap
+
+
+def test_training_beside_the_replicas_is_part_of_what_a_request_draws() -> None:
+    study = replace(ASKED, scenario=replace(ASKED.scenario, training=(TrainingOverlay(30.0, 110.0, gpu_share=0.3),)))
+    models = study.load_models()
+    n_servers = study.servers_for(1.0, models)
+    assert n_servers < ASKED.servers_for(1.0, models)
+    peaks = [
+        replay_uncontrolled(study.site("site", "671", models, n_servers), scenario, Path(study.trace_dir)).power_peak_mw
+        for scenario in study.scenarios("firm")
+    ]
+    assert 0.9 < max(peaks) < 1.01 * study.full_draw_mw(n_servers, models)
+
+
+def test_what_no_circuit_can_bring_to_a_bus_is_refused_before_anything_runs() -> None:
+    with pytest.raises(InputError, match=r"9000 MW are beyond .* bus 671: behind 0\.464 ohm .* 13\.4 MW are the most"):
+        replace(ASKED, mw=9000.0).check()
+
+
+def test_the_most_a_bus_can_be_brought_is_that_of_a_two_bus_circuit(tmp_path: Path) -> None:
+    """A source of 1.1 pu behind 0.5 + 1j ohm: beyond P = V^2 cos(phi) / (2 (|Z| + R cos(phi) + X sin(phi))) no load is
+    served, and just below it OpenDSS serves one."""
+    file = tmp_path / "two.dss"
+    file.write_text(
+        "New Circuit.two bus1=head basekv=10 pu=1.1 Z1=(0.0001,0.0001) Z0=(0.0001,0.0001)\n"
+        "New Line.way bus1=head bus2=end r1=0.5 x1=1 r0=0.5 x0=1 c1=0 c0=0 length=1\n"
+        "Set VoltageBases=[10]\nCalcVoltageBases\n",
+        encoding="utf-8",
+    )
+    most = TransferLimits(Feeder.from_dss(file)).at("end", 0.95)
+    assert most is not None
+    sine = math.sqrt(1.0 - 0.95**2)
+    by_hand = 11.0**2 * 0.95 / (2.0 * (math.hypot(0.5, 1.0) + 0.5 * 0.95 + sine))
+    assert most.power_max_mw == pytest.approx(by_hand, rel=1e-3)
+    served = {}
+    for share in (0.98, 1.02):
+        engine = opendssdirect.dss.NewContext()
+        engine.Text.Command("Clear")
+        for line in file.read_text(encoding="utf-8").splitlines():
+            engine.Text.Command(line)
+        kw = 1e3 * share * by_hand
+        engine.Text.Command(f"New Load.l bus1=end kv=10 kW={kw} pf=0.95 vminpu=0.1 model=1")
+        engine.Text.Command("Set MaxIter=2000")
+        engine.Solution.Solve()
+        served[share] = bool(engine.Solution.Converged())
+    assert served == {0.98: True, 1.02: False}
+
+
+def test_two_remedies_do_in_plain_opendss_what_is_said_of_them(tmp_path: Path) -> None:
+    """3 MW at 671 are 2.5 to 3 % too much for the substation's transformer; 450 kvar there, or bus 670, let them in."""
+    study = replace(ASKED, mw=3.0, scenario=replace(ASKED.scenario, standing_power=False))
+    feeder, models = study.load_feeder(), study.load_models()
+    plan = RequestJudge(study, "671", models).plan(study.servers_for(3.0, models), "firm")
+    place = RemedyPlace(feeder, feeder.bus("671"), 8)
+    bank = next(one for one in list_remedies("capacitor", place).remedies if "450 kvar" in one.words)
+    other = next(one for one in list_remedies("other bus", place).remedies if one.bus == "670")
+    master = feeder.write_dss(tmp_path)
+    full = study.rests(study.scenario)[-1:]
+    found = []
+    for remedy in (None, bank, other):
+        changed = remedy.feeder(feeder) if remedy is not None else feeder
+        planned = remedy.plan(plan) if remedy is not None else plan
+        ((run,),) = simulate([planned], full, changed, study.limits, engine="opendss")
+        heaviest = run.summary.worst_loading()
+        assert heaviest is not None
+        assert heaviest.branch == "transformer.sub"
+        engine = opendssdirect.dss.NewContext()
+        commands = [f"Redirect {master}", *(remedy.edits if remedy is not None else ())]
+        commands += [
+            f"New Load.site bus1={planned.sites[0].bus}.1.2.3 phases=3 kv=4.16 kW=3000 pf=0.95 model=1 vminpu=0.7",
+            "Set ControlMode=Static MaxControlIter=200",
+        ]
+        for command in commands:
+            engine.Text.Command(command)
+        engine.Solution.Solve()
+        assert engine.Solution.Converged()
+        engine.Circuit.SetActiveElement("Transformer.sub")
+        # The wye side: its amperes are those of the rated 115 kV side by the ratio.
+        amperes = np.abs(np.array(engine.CktElement.Currents()).view(complex))[4:7]
+        plain = float(amperes.max() / (engine.CktElement.NormalAmps() * 115.0 / 4.16))
+        assert heaviest.loading_pu == pytest.approx(plain, rel=0.01)
+        found.append((plain, heaviest.loading_pu))
+    assert [(plain > 1.0, ours > 1.0) for plain, ours in found] == [(True, True), (False, False), (False, False)]

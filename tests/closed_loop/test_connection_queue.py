@@ -18,11 +18,16 @@ from study_run import results_of
 
 from g2g_opt.errors import InputError
 from g2g_opt.limits import Limits
+from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulation import simulate
 from studies.catalogue import question_toml
 from studies.cli import parser_of
-from studies.connection_queue.granting import Grant, GrantedGrid, held
+from studies.connection_check.offered_sizes import held_at_nominal
+from studies.connection_check.remedy import Remedy
+from studies.connection_check.remedy_costs import RemedyCost
+from studies.connection_check.remedy_search import search_remedies
+from studies.connection_queue.granting import Grant, GrantedGrid
 from studies.connection_queue.requests_file import read_requests
 from studies.connection_queue.rows import QueueEventRow, QueueRemedyRow, QueueRow, QueueYearRow
 from studies.connection_queue.study import ConnectionQueueStudy
@@ -107,10 +112,45 @@ def test_a_refusal_is_told_what_would_cure_it(queue: tuple[ConnectionQueueStudy,
     conclusion = study.conclude(results)
     assert "refused" in conclusion.answer
     (fourth,) = (row for row in gather_as(results, "queue", QueueRow) if row.request == "fourth")
-    assert fourth.scenario.endswith(" of the own load")
     assert conclusion.answer.endswith(f"; {fourth.scenario}).")
     (shown,) = (row for row in conclusion.tables[0].rows if row["request"] == "fourth")
     assert shown["cure"] == next((f"{row.kind}: {row.words}" for row in remedies if row.cures), "none of those tried")
+
+
+def test_a_refusal_says_at_which_level_of_own_load_and_a_grant_what_it_drew(
+    queue: tuple[ConnectionQueueStudy, Sequence[TaskResult]],
+) -> None:
+    study, results = queue
+    for row in gather_as(results, "queue", QueueRow):
+        assert row.limit_level in study.levels
+        growth = 1.01 ** (int(row.decided[:4]) - 2025)
+        assert row.own_load_share == pytest.approx(row.limit_level * growth)
+        if row.decision != "refused":
+            drawn = max(row.peak_mw_by_level)
+            assert drawn == pytest.approx(row.mw, rel=0.01)
+    (shown, *_) = (row for row in study.conclude(results).tables[0].rows if row["decision"] == "refused")
+    assert shown["limit_level"] in study.levels
+    assert f"at the level {shown['limit_level']:g} of own load" in study.conclude(results).answer
+
+
+def test_a_cure_holds_at_every_level_of_own_load(tmp_path: Path) -> None:
+    """Under regulators' own controls the highest voltage is another one at a tenth of own load: one may hold alone."""
+    study = asked(tmp_path)
+    feeder, models = study.load_feeder(), study.load_models()
+    plan = Plan((study.site("a", "671", models, 30),), tap_mode=study.tap_mode)
+    cases = [(plan, study.scenarios("firm", share)) for share in (0.1, 1.0)]
+    bare = Remedy("other bus", "bus 680", (), bus="680")
+    highest = []
+    for _, scenarios in cases:
+        (runs,) = simulate([bare.plan(plan)], scenarios, feeder, study.limits)
+        highest.append(max(run.summary.highest for run in runs))
+    assert highest[1] > highest[0] + 0.002
+    strict = replace(study, limits=replace(study.limits, voltage_max_pu=sum(highest) / 2, violation_time_share_max=0.0))
+    priced = [(bare, RemedyCost(0.0, 0.0))]
+    (one,) = search_remedies(strict, feeder, cases[:1], priced, lambda words: None)
+    assert one.cures
+    (both,) = search_remedies(strict, feeder, cases, priced, lambda words: None)
+    assert not both.cures
 
 
 def test_refusals_that_are_found_together_are_those_of_one_after_the_other(
@@ -166,7 +206,7 @@ def test_a_constant_load_draws_what_was_asked_for_whatever_the_demand(tmp_path: 
 def test_a_firm_site_keeps_its_batch_size_beside_a_flexible_one(tmp_path: Path) -> None:
     study = asked(tmp_path)
     site = study.site("a", "671", study.load_models(), 20)
-    assert [d.spec.feasible_batch_sizes for d in held(site).deployments] == [(128,)]
+    assert [d.spec.feasible_batch_sizes for d in held_at_nominal(site).deployments] == [(128,)]
 
 
 def test_the_file_may_be_given_without_a_flag() -> None:

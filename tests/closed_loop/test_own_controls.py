@@ -18,6 +18,7 @@ from controlled_circuits import random_feeder, random_loop
 from engine_pair import assert_engines_agree, assert_same_until_a_tie, compare, differences, run_single
 from random_runs import build, random_tasks
 
+from g2g_opt.assembly import assemble
 from g2g_opt.batch.simulator import batch_key, run_batch
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.coordinator import Coordinator
@@ -177,3 +178,20 @@ def test_what_is_not_modelled_is_named(commands: tuple[str, ...], words: str) ->
     run = loop({"671": site("a")}, feeder=feeder, dss_controls=True, duration_s=3)  # type: ignore[arg-type]
     with pytest.raises(UnsupportedByBatch, match=words):
         run_batch([run])
+
+
+def test_a_run_in_blocks_is_the_run_step_by_step_while_the_circuits_controls_act() -> None:
+    """Without a controller of ours the sites' powers of many steps are handed over at once; controls act in between."""
+    feeder = Feeder.load("ieee34")
+    spec = measured_spec("llama-3.1-70b", gpu="H100", task="lm-arena-chat")
+    plan = Plan((sized_site("dc", "850", [(spec, 128)], 300, BASE_KW_PER_GPU),), tap_mode="own control")
+    scenario = Scenario(duration_s=200, replica_share_start=0.0, replica_ramps=((20.0, 60.0, 1.0), (100.0, 140.0, 0.2)))
+    runs = [assemble(plan, scenario, feeder, Limits(), record_loading=True) for _ in range(2)]
+    runs[0].coordinator.run()
+    for _ in runs[1].coordinator.run_iter():
+        pass
+    blocks, steps = (run.grid.record for run in runs)
+    assert len(blocks.tap_moves) > 3
+    assert blocks.tap_moves == steps.tap_moves
+    np.testing.assert_array_equal(blocks.voltage_pu, steps.voltage_pu)
+    np.testing.assert_array_equal(blocks.loading_pu, steps.loading_pu)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,22 @@ def folder(tmp_path: Path) -> Path:
     (root / "notes").mkdir()
     (tmp_path / "study.toml").write_text(question_toml(QUESTION))
     return root
+
+
+def test_a_circuit_that_breaks_a_limit_without_a_site_is_told_of(tmp_path: Path) -> None:
+    """A study of one feeder says so in its report; of many, each row does."""
+    circuits = Path(__file__).parents[1] / "circuits"
+    (tmp_path / "feeders").mkdir()
+    text = (circuits / "n1_deltasecondary.dss").read_text(encoding="utf-8")
+    (tmp_path / "feeders" / "n1.dss").write_text(text, encoding="utf-8")
+    (tmp_path / "feeders" / "less.dss").write_text(text.replace("Solve", "Set LoadMult=0.5\nSolve"), encoding="utf-8")
+    (tmp_path / "study.toml").write_text(question_toml(replace(QUESTION, buses=("mid",))), encoding="utf-8")
+    study = PortfolioStudy(folder=str(tmp_path / "feeders"), question=str(tmp_path / "study.toml"))
+    rows = [study.run(task, lambda share, words: None)["feeders"][0] for task in study.tasks("feeders", [])]
+    told = {row["feeder"]: [words for words in row["warnings"] if words.startswith("without any site")] for row in rows}
+    assert told["less"] == []
+    (words,) = told["n1"]
+    assert "1 of 9 judged bus-phases are outside 0.95 to 1.05 pu, worst far.AB 0.9480 pu" in words
 
 
 def test_every_feeder_has_an_answer_or_a_reason(folder: Path, tmp_path: Path) -> None:

@@ -144,7 +144,9 @@ NOUNS: tuple[Any, ...] = (
     CoordinationStudy(refused_max=0.1, datacenter_buses=(1, 2)),
     SitingStudy(sweeps=(("pv-cost", (100.0,)),), pv_zones=(PVZone("north", 1, 5.0),), storage=Storage(10.0, 20.0)),
     LocationStudy(),
-    question_type("hosting-capacity")(gpus_per_replica=4, site_shares=(1.0,), throughput_shares=(0.9,)),
+    question_type("hosting-capacity")(
+        gpus_per_replica=4, site_shares=(1.0,), throughput_shares=(0.9,), utilisation=(0.2, 0.8)
+    ),
     question_type("load-profile")(gpus_per_replica=4),
     question_type("check")(gpus_per_replica=4),
     question_type("portfolio")(),

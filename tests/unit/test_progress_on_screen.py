@@ -134,3 +134,35 @@ def test_steps_beyond_those_expected_move_progress_on_and_never_end_it() -> None
     # Each by more than rounding: a pace out of rounding has told of 1e13 hours left.
     assert all(after - before > 1e-9 for before, after in pairwise(shares))
     assert shares[-1] < 1.0
+
+
+@pytest.mark.parametrize("width", [60, 80, 132])
+def test_columns_that_do_not_fit_stand_below_with_their_row_named_again_and_no_word_is_cut(width: int) -> None:
+    titles = (
+        "operation",
+        "largest MW that fits",
+        "limit broken most",
+        "where and when",
+        "tokens share",
+        "simulated MW",
+    )
+    columns = tuple(Column(f"c{k}", title, 2) for k, title in enumerate(titles * 2))
+    row = {f"c{k}": "undervoltage time share" if k % 2 else float(-k) for k in range(1, len(columns))}
+    table = ResultTable("main", "Main", columns, [{"c0": "firm", **row}, {"c0": "flexible", **row}])
+    console = Console(file=io.StringIO(), width=width)
+    show_conclusion(console, Conclusion("title", "answer", "", (table,)))
+    said = _said(console)
+    assert "…" not in said
+    assert max(map(len, said.splitlines())) <= width
+    words = said.replace("│", " ").replace("┃", " ").split()
+    for title in titles:
+        assert all(words.count(word) >= 2 for word in title.split())
+    assert words.count("firm") == words.count("flexible") > 1
+
+
+def test_a_small_negative_figure_is_no_minus_zero() -> None:
+    table = ResultTable("main", "Main", (Column("saving", "saving (%)", 2),), [{"saving": -0.001}, {"saving": -0.02}])
+    console = _console()
+    show_conclusion(console, Conclusion("title", "answer", "", (table,)))
+    assert "-0.00" not in _said(console)
+    assert "-0.02" in _said(console)

@@ -131,6 +131,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "site_shares": (1.0, 2.5),
         "frontier_points": 4,
         "throughput_shares": (0.9, 0.75),
+        "utilisation": (0.2, 0.8),
         "scenarios": 59,
         "scenario_share_min": 0.9,
         "confidence": 0.8,

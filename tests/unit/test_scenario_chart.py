@@ -59,7 +59,7 @@ def test_units_that_are_off_are_not_drawn_and_count_as_nothing_in_a_set() -> Non
 def test_a_set_spans_its_lowest_to_its_highest() -> None:
     drawn = draw_scenarios(Scenario(), "search", 20)
     chart = scenario_chart(drawn, Feeder.load("ieee13"))
-    assert "lowest to highest of 20 draws" in chart.title
+    assert "lowest to highest of 20" in chart.title
     own = next(line for line in chart.lines if line.name == "own load")
     shares = [scenario.own_load_share for scenario in drawn]
     assert (set(own.low), set(own.y)) == ({min(shares)}, {max(shares)})

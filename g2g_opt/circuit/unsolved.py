@@ -1,0 +1,37 @@
+"""Why a circuit has no solution, as far as the circuit itself can tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.restless import told_what_moves
+from g2g_opt.failure import Failure, FailureKind
+
+_HOLDS_A_VOLTAGE = "3"
+
+
+def told_why(circuit: Circuit, failure: Failure) -> Failure:
+    """A failure with what of the circuit it comes from: controls that go on moving, generators that hold a voltage.
+
+    The circuit is of no use after that.
+    """
+    if failure.kind is FailureKind.NOT_CONVERGED and (holding := _generators_held_to_a_voltage(circuit)):
+        detail = (
+            f"in {circuit.iterations} iterations; OpenDSS moves the vars of {', '.join(holding)}, held to a voltage "
+            "(model 3), from iteration to iteration, and may come to no end where there is a solution; model=1 with "
+            "vars of one's own has none of that"
+        )
+        return replace(failure, detail=detail)
+    return told_what_moves(circuit, failure)
+
+
+def _generators_held_to_a_voltage(circuit: Circuit) -> list[str]:
+    names = [name for name in circuit.ask_array("Generators_Get_AllNames", "char*") if name.lower() != "none"]
+    own = [f"generator.{name.lower()}" for name in names]
+    return [
+        name
+        for name in own
+        if circuit.command(f"? {name}.model") == _HOLDS_A_VOLTAGE
+        and circuit.command(f"? {name}.enabled").lower() in ("yes", "true")
+    ]
