@@ -3,7 +3,7 @@
     python benchmarks/siting_brute_force.py --feeder ieee13
     python benchmarks/siting_brute_force.py --feeder ieee34 --switch-cost 0.5
 
-On the 13-bus feeder: one PV plant of at most 1,000 kW at three buses, one site of 2 MW at two buses that draws anything
+On the 13-bus feeder: one PV plant of at most 1,000 kW at three buses, one 1.2 MW site at two buses that draws anything
 between nothing and all of it. Brute force tries every placement, PV of none and of all its size, and by dynamic
 programming every sequence of three tap settings through the 8,760 hours, limits kept at both ends of the utilisation,
 each by a sequence of its own.
