@@ -3,9 +3,10 @@
     python benchmarks/siting_brute_force.py --feeder ieee13
     python benchmarks/siting_brute_force.py --feeder ieee34 --switch-cost 0.5
 
-On the 13-bus feeder: one PV plant of at most 1,000 kW at three buses, one site of 2 MW at two buses that draws anything
+On the 13-bus feeder: one PV plant of at most 1,000 kW at three buses, one 1.2 MW site at two buses that draws anything
 between nothing and all of it. Brute force tries every placement, PV of none and of all its size, and by dynamic
-programming every sequence of three tap settings through the 8,760 hours, limits kept at both ends of the utilisation.
+programming every sequence of three tap settings through the 8,760 hours, limits kept at both ends of the utilisation,
+each by a sequence of its own.
 On any feeder: the taps of the study's own plan as hindsight would move them, regulator by regulator. Losses of the
 causal plan are told as shares of what the optimum is worth against the feeder as it is.
 """
@@ -60,16 +61,19 @@ def main() -> int:
     year = operate_year(case, plan, operated.set_points)
     base = next(one for one in tables["operation"] if one["what"] == AS_IT_IS)
     as_it_is = float(base["tap_cost"]) + float(base["losses_cost"])
-    print(f"causal plan: PV {row['pv']}, sites {row['sites']}: {-float(row['cost']):,.0f} $ a year", flush=True)
+    print(f"causal plan: PV {row['pv']}, sites {row['sites']}: costs {float(row['cost']):,.0f} $ a year", flush=True)
 
     def told(name: str, cost: float) -> None:
-        worth, loss = as_it_is - cost, float(row["cost"]) + as_it_is - cost
-        print(f"{name}: {worth:,.0f} $ a year; the causal plan loses {loss:,.0f} $, {100 * loss / abs(worth):.2f} %")
+        costs = cost - as_it_is
+        loss = float(row["cost"]) - costs
+        print(
+            f"{name}: costs {costs:,.0f} $ a year; the causal plan {loss:,.0f} $ more, {100 * loss / abs(costs):.2f} %"
+        )
 
     began_s = time.process_time()
     operation = operation_of(feeder, study.limits.rating_basis)
     way = np.rint((year.series.taps_pu[0] - 1.0) / operation.step_pu).astype(np.int64)
-    hours, every = hours_of(case, plan), np.arange(len(way))
+    hours, every = hours_of(case, plan, study.levels[0]), np.arange(len(way))
     of_banks = [[operation.regulators.index(name) for name in bank] for bank in banks(operation.set_points())]
     best = hindsight(hours, way, study.switch_cost, of_banks, lambda words: print(words, flush=True))
     losses, steps = cost_of_way(hours, best, study.switch_cost)
@@ -80,8 +84,9 @@ def main() -> int:
     print(f"{hours.n_flows:,} power flows, {time.process_time() - began_s:.0f} CPU s", flush=True)
     if options.feeder == "ieee13":
         began_s = time.process_time()
-        middle = np.median(best, axis=0).astype(np.int64)
-        settings = np.array([middle - 1, middle, middle + 1])
+        # From where the taps mostly are with idle sites to where hindsight has them with sites at full.
+        idle = np.rint((np.median(year.series.taps_pu[-1], axis=0) - 1.0) / operation.step_pu)
+        settings = np.linspace(idle, np.median(best, axis=0), 3).round().astype(np.int64)
         found = brute_force(case, plan, (study.pv_size_max_kw,), settings)
         told(f"brute force, {found.n_placements} placements, tap settings {settings.tolist()}", found.cost)
         moved = int((np.diff(found.which) != 0).sum())

@@ -48,9 +48,25 @@ def money_words(
             else f" Its set-points alone, with nothing built, would cost {-saved:,.0f} $ in tap steps and losses"
         )
         words += f" ({alone.n_hours_outside:,} hours outside the limits)." if alone.n_hours_outside else "."
+    words += step_cost_words(question, row, plan, alone)
     if base.n_hours_outside:
         words += f" The feeder as it is breaks a limit in {base.n_hours_outside:,} hours of the year."
     return words
+
+
+def step_cost_words(question: SitingQuestion, row: PlanRow, plan: OperationRow, alone: OperationRow) -> str:
+    """Up to which cost of a tap step PV pays, under the plan's set-points; nothing where sites have to be placed.
+
+    The plan's steps beyond those of its set-points with nothing built, against what it earns beyond them otherwise.
+    """
+    more_steps = plan.tap_steps - alone.tap_steps
+    worth = -(row.cost_pv_investment + row.cost_pv_energy) + alone.losses_cost - plan.losses_cost
+    if question.places_sites or not row.pv_kw or more_steps <= 0 or worth <= 0.0:
+        return ""
+    return (
+        f" A tap step counts {question.switch_cost:g} $, a choice of yours (--switch-cost): under these set-points it "
+        f"pays to build up to {worth / more_steps:,.2f} $ a step, and above that to build nothing."
+    )
 
 
 def _cost(usd: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from hindsight_taps import Feeding, Hours, best_of_settings
+from hindsight_taps import OUTSIDE, Feeding, Hours, best_of_settings
 from numpy.typing import NDArray
 
 from solvers.siting.problem import SitingPlan, excess
@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def hours_of(case: SitingCase, plan: SitingPlan) -> Hours:
-    """The hours of a plan's year at the ends of its utilisation, whatever the taps."""
+def hours_of(case: SitingCase, plan: SitingPlan, level: float) -> Hours:
+    """The hours of a plan's year with its sites at a level of utilisation, whatever the taps."""
     network = network_over_days(case, None)
     low, high = network.limit_rows()
 
@@ -29,12 +29,10 @@ def hours_of(case: SitingCase, plan: SitingPlan) -> Hours:
         rows = np.concatenate([voltage, loading]) if network.judges_loading else voltage
         return np.asarray(excess(rows, low[: len(rows)], high[: len(rows)]).max(axis=0))
 
-    levels = []
-    for level in ends_of(case):
-        at_level = replace(network, demand=np.full_like(network.demand, level))
-        units, kw = at_level._units(over_hours(plan, network))
-        levels.append(Feeding(units, kw, network.load_share, price_of_hours(case)))
-    return Hours(operation_of(network.feeder, case.question.limits.rating_basis), levels, over)
+    at_level = replace(network, demand=np.full_like(network.demand, level))
+    units, kw = at_level._units(over_hours(plan, network))
+    fed = Feeding(units, kw, network.load_share, price_of_hours(case))
+    return Hours(operation_of(network.feeder, case.question.limits.rating_basis), fed, over)
 
 
 def built_cost(case: SitingCase, plan: SitingPlan, at: Ints) -> float:
@@ -70,11 +68,18 @@ class BruteForce:
 def brute_force(
     case: SitingCase, plan: SitingPlan, sizes_kw: tuple[float, ...], settings: Ints, at: Ints | None = None
 ) -> BruteForce:
-    """Every placement with the best sequence of tap settings (setting, regulator) that keeps its limits."""
+    """Every placement with the best sequence of tap settings (setting, regulator) that keeps its limits at the level of
+    utilisation whose money counts, and with another sequence at the other end.
+    """
     at = np.arange(len(network_over_days(case, None).sun)) if at is None else at
     found = []
     for other in placements(case, plan, sizes_kw):
-        cost, which = best_of_settings(hours_of(case, other), settings, case.question.switch_cost, at)
+        (cost, which), *ends = (
+            best_of_settings(hours_of(case, other, level), settings, case.question.switch_cost, at)
+            for level in ends_of(case)
+        )
+        if any(at_end >= OUTSIDE for at_end, _ in ends):
+            cost += OUTSIDE
         found.append((cost + built_cost(case, other, at), other, which))
     cost, best, which = min(found, key=lambda one: one[0])
     return BruteForce(cost, best, which, len(found))

@@ -25,8 +25,8 @@ Ints = NDArray[np.int64]
 _LANES = 4096
 # Taps on either side of the way so far that a turn looks at.
 _WINDOW = 2
-# Cost ($) of a position that breaks a limit, for each pu outside: more than any operation.
-_OUTSIDE = 1e9
+# Cost ($) of a position that breaks a limit: more than any operation.
+OUTSIDE = 1e9
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,9 @@ class Feeding:
 class Hours:
     """Losses and limits of hours at any taps; positions (hour, regulator) are tap steps from a ratio of 1."""
 
-    def __init__(
-        self, operation: FeederOperation, levels: Sequence[Feeding], over: Callable[[Floats, Floats], Floats]
-    ) -> None:
-        """`over` says how far (pu) voltages (row, lane) and loadings are outside; losses count at the first level."""
-        self.operation, self.levels, self.over = operation, levels, over
+    def __init__(self, operation: FeederOperation, fed: Feeding, over: Callable[[Floats, Floats], Floats]) -> None:
+        """`over` says how far (pu) voltages (row, lane) and loadings are outside."""
+        self.operation, self.fed, self.over = operation, fed, over
         self.names = operation.regulators
         self.least = np.array([round((c.tap_min_pu - 1.0) / c.tap_step_pu) for c in operation.reading.regulators])
         self.most = np.array([round((c.tap_max_pu - 1.0) / c.tap_step_pu) for c in operation.reading.regulators])
@@ -60,28 +58,24 @@ class Hours:
         for k in range(0, len(missing), _LANES):
             part = missing[k : k + _LANES]
             at, taps = np.array([one[0] for one in part]), np.array([one[1:] for one in part]).reshape(len(part), -1)
-            total = np.zeros(len(part))
-            for number, level in enumerate(self.levels):
-                over, losses = self._flows(level, at, taps)
-                total += _OUTSIDE * over
-                if number == 0:
-                    total += level.price[at] * losses
+            over, losses = self._flows(at, taps)
+            total = self.fed.price[at] * losses + OUTSIDE * (over > 0.0)
             self._known.update(zip(part, total.tolist(), strict=True))
         return np.array([self._known[key] for key in keys])
 
-    def _flows(self, level: Feeding, at: Ints, taps: Ints) -> tuple[Floats, Floats]:
-        of, n = self.operation, len(at)
+    def _flows(self, at: Ints, taps: Ints) -> tuple[Floats, Floats]:
+        of, fed, n = self.operation, self.fed, len(at)
         ratios = 1.0 + taps * of.step_pu
         settings = [Setting(tuple(sorted(zip(self.names, np.round(one, 9).tolist(), strict=True)))) for one in ratios]
-        ports = [port for unit in level.units for port in ports_of(of.feeder, of.index, unit)]
+        ports = [port for unit in fed.units for port in ports_of(of.feeder, of.index, unit)]
         flow = BatchPowerFlow(
             of.jacobian, [ports] * n, settings, tolerance_pu=1e-8, phasors=True, loadings=True, ratings=of.ratings
         )
         shares = flow.load_share.reshape(flow.n_chunks, -1, 16)
         every = np.arange(flow.n_slots)
-        shares[every // 16, :, every % 16] = level.load_share[at[np.minimum(every, n - 1)]][:, None]
-        va = 1e3 * (1.0 + 1j * np.array([tan_phi(unit.power_factor) for unit in level.units])) / 3.0
-        flow.solve(np.repeat(va[:, None] * level.kw[:, at], 3, axis=0))
+        shares[every // 16, :, every % 16] = fed.load_share[at[np.minimum(every, n - 1)]][:, None]
+        va = 1e3 * (1.0 + 1j * np.array([tan_phi(unit.power_factor) for unit in fed.units])) / 3.0
+        flow.solve(np.repeat(va[:, None] * fed.kw[:, at], 3, axis=0))
         self.n_flows += n
         over = np.where(flow.solved, self.over(flow.voltage_pu[of.place], flow.loading_pu), 1.0)
         in_order = np.array([list(of.start_taps).index(name) for name in self.names])
@@ -151,7 +145,7 @@ def best_of_settings(hours: Hours, settings: Ints, step_cost: float, at: Ints | 
     `at` are the hours (all of them if None). Where no setting keeps the limits, the cost is beyond that of any
     operation.
     """
-    at = np.arange(len(hours.levels[0].load_share)) if at is None else at
+    at = np.arange(len(hours.fed.load_share)) if at is None else at
     n, k = len(at), len(settings)
     cost = hours.cost(np.repeat(at, k), np.tile(settings, (n, 1))).reshape(n, k)
     move = step_cost * np.abs(settings[:, None, :] - settings[None, :, :]).sum(axis=2)
