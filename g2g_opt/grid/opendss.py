@@ -202,7 +202,6 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
         self._taps: TapPosition | None = None
         self._note_taps(circuit)
-        self.solved_record.loading_is_stale = False
 
     def _running(self) -> Circuit:
         if self._circuit is None:

@@ -123,12 +123,13 @@ class GridRecord(Sequence[GridState]):
         self.loading_is_stale = False
 
     def note_taps(self, taps: TapPosition) -> None:
-        """Taps that hold from the next recorded step on."""
+        """Taps that hold from the next recorded step on; the first are those that the loadings were read at."""
+        moved = bool(self._taps)
         if self._taps and self._taps[-1][0] == self.n_steps:
             self._taps.pop()
         if not self._taps or self._taps[-1][1] != taps:
             self._taps.append((self.n_steps, taps))
-            self.loading_is_stale = True
+            self.loading_is_stale |= moved
 
     def _grow(self) -> None:
         rows = max(64, 2 * len(self._time_s))
