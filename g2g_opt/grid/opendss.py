@@ -247,8 +247,7 @@ class OpenDSSGrid(GridBackend[GridState]):
             circuit.settle()
             circuit.solve()
         except PowerFlowError as error:
-            # A load outside its window before that moment is the earlier reason.
-            self.solved_record.flush()
+            self.solved_record.flush()  # a load outside its window before that moment is the earlier reason
             raise PowerFlowError(told_why(circuit, error.failure).at(time_s)) from error
         self._vector = None
         if self.setup.dss_controls:

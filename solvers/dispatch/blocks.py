@@ -91,6 +91,29 @@ class DispatchSystem:
 
 
 @dataclass(frozen=True, eq=False)
+class OutputBand:
+    """What units may give in each record: `least_mw` and `most_mw` (record, generator), within what they can."""
+
+    least_mw: Floats
+    most_mw: Floats
+
+    @classmethod
+    def around(cls, system: DispatchSystem, scheduled_mw: Floats, share: float) -> OutputBand:
+        """A schedule (record, generator) that units may be moved from by a share of their capacity (equation 9.13).
+
+        Where there is no schedule (NaN), only what units can give limits them.
+        """
+        room = share * system.power_max_mw
+        least = np.where(np.isnan(scheduled_mw), -np.inf, scheduled_mw - room)
+        most = np.where(np.isnan(scheduled_mw), np.inf, scheduled_mw + room)
+        return cls(np.maximum(least, system.power_min_mw), np.minimum(most, system.power_max_mw))
+
+    def of(self, which: Ints | slice) -> OutputBand:
+        """Of some records."""
+        return OutputBand(self.least_mw[which], self.most_mw[which])
+
+
+@dataclass(frozen=True, eq=False)
 class DatacenterNetwork:
     """Datacenters: `zone` (datacenter,), loads `base_mw` without coordination, and the loads they accept."""
 
@@ -160,11 +183,12 @@ def dispatch_blocks(
     *,
     keep_sum: bool = True,
     by_angles: bool | None = None,
+    band: OutputBand | None = None,
 ) -> DispatchBlocks:
     """Dispatch of `load_mw` less `injected_mw`, both (record, zone), with theta free within a network's limits.
 
     `keep_sum` adds the row sum of theta = total; `by_angles` states the power flow so, or not (None: as is best for the
-    system). Raises `SolverError` if shapes do not fit.
+    system); `band` limits units by record. Raises `SolverError` if shapes do not fit.
     """
     n_records, n_zones, n_units = len(load_mw), system.n_zones, system.n_generators
     for name, array in (("load_mw", load_mw), ("injected_mw", injected_mw)):
@@ -221,9 +245,12 @@ def dispatch_blocks(
         equal.append(_one_angle(system.lines, bars, n, n_own))
         equal_to.append(np.zeros((n_records, len(bars))))
     endless = np.full(n_angles, np.inf)
-    low_each = np.concatenate([system.power_min_mw, np.zeros(n_zones + n_centers), -endless])
+    band = band or OutputBand(*(np.tile(own, (n_records, 1)) for own in (system.power_min_mw, system.power_max_mw)))
+    if not band.least_mw.shape == band.most_mw.shape == (n_records, n_units):
+        raise SolverError(f"band has shape {band.least_mw.shape}, the system asks for ({n_records}, {n_units})")
+    low_each = np.hstack([band.least_mw, np.tile(np.append(np.zeros(n_zones + n_centers), -endless), (n_records, 1))])
     free = np.full((n_records, n_centers + n_angles), np.inf)
-    high_each = np.hstack([np.tile(system.power_max_mw, (n_records, 1)), shed_max, free])
+    high_each = np.hstack([band.most_mw, shed_max, free])
     nothing = np.zeros(n_centers + n_angles)
     cost = np.concatenate([system.cost_usd_per_mwh, np.full(n_zones, system.shed_usd_per_mwh), nothing])
     curved = np.concatenate([2.0 * system.quadratic_usd_per_mw2h, np.zeros(n_zones), nothing])
@@ -237,7 +264,7 @@ def dispatch_blocks(
             _repeat(one_rows, n_records),
             np.hstack(low).ravel() / power_mw,
             np.hstack(high).ravel() / power_mw,
-            np.tile(low_each, n_records) / power_mw,
+            low_each.ravel() / power_mw,
             high_each.ravel() / power_mw,
         ),
         n,

@@ -11,12 +11,14 @@ from solvers.dispatch.blocks import (
     MONEY_USD,
     DatacenterNetwork,
     DispatchSystem,
+    OutputBand,
     dispatch_blocks,
 )
 from solvers.outcome import SolveStatus
 from solvers.quadratic.program import OptimalityCertificate, solve_quadratic_program
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 # Records of one program: more take more iterations for all, fewer more overhead.
 _AT_ONCE = 512
@@ -46,59 +48,76 @@ class DispatchSolution:
     network: DatacenterNetwork | None = None
 
 
-def solve_dispatch(system: DispatchSystem, load_mw: Floats, injected_mw: Floats) -> DispatchSolution:
+def solve_dispatch(
+    system: DispatchSystem, load_mw: Floats, injected_mw: Floats, band: OutputBand | None = None
+) -> DispatchSolution:
     """Dispatch (equation 9.2) of `load_mw`, datacenters included, with `injected_mw` of renewables: both (record,
-    zone).
+    zone); `band` limits units by record.
 
     A record without a solution (more injected than lines can carry away) is marked, not raised. Raises `SolverError` if
     shapes do not fit.
     """
-    return _solve(system, load_mw, injected_mw, None)
+    return _solve(system, load_mw, injected_mw, None, band)
 
 
 def solve_ideal_coordination(
-    system: DispatchSystem, load_mw: Floats, injected_mw: Floats, network: DatacenterNetwork
+    system: DispatchSystem,
+    load_mw: Floats,
+    injected_mw: Floats,
+    network: DatacenterNetwork,
+    band: OutputBand | None = None,
 ) -> DispatchSolution:
     """The cheapest dispatch over all loads the datacenters accept (equations 9.2 to 9.4); `load_mw` is
-    without datacenters.
+    without datacenters, `band` limits units by record.
     """
     n_records = len(load_mw)
     if network.limits.transport is not None and n_records > 2 * _FIRST:
         few = np.linspace(0, n_records - 1, _FIRST).round().astype(np.int64)
-        network = _solve(system, load_mw[few], injected_mw[few], network).network or network
-    return _solve(system, load_mw, injected_mw, network)
+        network = _solve(system, load_mw[few], injected_mw[few], network, _of(band, few)).network or network
+    return _solve(system, load_mw, injected_mw, network, band)
+
+
+def _of(band: OutputBand | None, which: Ints | slice) -> OutputBand | None:
+    return None if band is None else band.of(which)
 
 
 def _solve(
-    system: DispatchSystem, load_mw: Floats, injected_mw: Floats, network: DatacenterNetwork | None
+    system: DispatchSystem,
+    load_mw: Floats,
+    injected_mw: Floats,
+    network: DatacenterNetwork | None,
+    band: OutputBand | None,
 ) -> DispatchSolution:
     """All records in one program; if it has no certified optimum, each half on its own, down to a record."""
     n_records, n_units, n_zones = len(load_mw), system.n_generators, system.n_zones
     n_centers = network.n if network is not None else 0
     if not n_records:
         nothing = np.empty((0, n_units + n_zones + n_centers))
-        return _as_solution(system, load_mw, injected_mw, network, nothing, np.empty((0, n_zones)), (), 0.0)
+        return _as_solution(system, load_mw, injected_mw, network, band, nothing, np.empty((0, n_zones)), (), 0.0)
     if n_records > _AT_ONCE:
         ends = [slice(first, first + _AT_ONCE) for first in range(0, n_records, _AT_ONCE)]
         parts = []
         for k in ends:
-            parts.append(_solve(system, load_mw[k], injected_mw[k], network))
+            parts.append(_solve(system, load_mw[k], injected_mw[k], network, _of(band, k)))
             network = parts[-1].network
         return _join(parts, 0.0)
-    blocks = dispatch_blocks(system, load_mw, injected_mw, network)
+    blocks = dispatch_blocks(system, load_mw, injected_mw, network, band=band)
     found = solve_quadratic_program(blocks.program)
     if network is not None and found.status is SolveStatus.OPTIMAL:
         theta = found.x.reshape(n_records, -1)[:, blocks.theta_at : blocks.theta_at + n_centers] * blocks.power_mw
         if (limits := network.limits.broken_by(theta)) is not None:
-            again = _solve(system, load_mw, injected_mw, replace(network, limits=limits))
+            again = _solve(system, load_mw, injected_mw, replace(network, limits=limits), band)
             return replace(again, seconds=again.seconds + found.seconds)
     if found.status is not SolveStatus.OPTIMAL:
         if n_records == 1:
             nothing = np.full((1, n_units + n_zones + n_centers), np.nan)
-            return _as_solution(system, load_mw, injected_mw, network, nothing, np.full((1, n_zones), np.nan), (), 0.0)
-        half = n_records // 2
-        first = _solve(system, load_mw[:half], injected_mw[:half], network)
-        return _join([first, _solve(system, load_mw[half:], injected_mw[half:], first.network)], found.seconds)
+            return _as_solution(
+                system, load_mw, injected_mw, network, band, nothing, np.full((1, n_zones), np.nan), (), 0.0
+            )
+        before, after = slice(0, n_records // 2), slice(n_records // 2, n_records)
+        first = _solve(system, load_mw[before], injected_mw[before], network, _of(band, before))
+        rest = _solve(system, load_mw[after], injected_mw[after], first.network, _of(band, after))
+        return _join([first, rest], found.seconds)
     x = found.x.reshape(n_records, blocks.n_columns) * blocks.power_mw
     duals = found.equal_dual.reshape(n_records, blocks.n_equal) * MONEY_USD
     own_columns = n_units + n_zones + n_centers
@@ -117,7 +136,7 @@ def _solve(
         own.dual_residual,
     )
     return _as_solution(
-        system, load_mw, injected_mw, network, x[:, :own_columns], price, (in_usd,), found.seconds, flow
+        system, load_mw, injected_mw, network, band, x[:, :own_columns], price, (in_usd,), found.seconds, flow
     )
 
 
@@ -126,6 +145,7 @@ def _as_solution(
     load_mw: Floats,
     injected_mw: Floats,
     network: DatacenterNetwork | None,
+    band: OutputBand | None,
     x: Floats,
     price: Floats,
     certificates: tuple[OptimalityCertificate, ...],
@@ -136,7 +156,8 @@ def _as_solution(
     n_units, n_zones = system.n_generators, system.n_zones
     power, shed, theta = x[:, :n_units], x[:, n_units : n_units + n_zones], x[:, n_units + n_zones :]
     # Interior points end a hair off their bounds.
-    power = np.clip(power, system.power_min_mw, system.power_max_mw)
+    ends = (system.power_min_mw, system.power_max_mw) if band is None else (band.least_mw, band.most_mw)
+    power = np.clip(power, *ends)
     shed, theta = np.maximum(shed, 0.0), np.maximum(theta, 0.0)
     if flow_mw is None:
         net = injected_mw - load_mw + shed + power @ system.at_zone

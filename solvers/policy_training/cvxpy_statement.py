@@ -33,12 +33,11 @@ from scipy.sparse import csc_matrix
 
 from solvers.dispatch.blocks import MONEY_USD, DispatchSystem
 from solvers.outcome import SolverError
+from solvers.policy_training.trained import TrainedPolicy, with_intercept
 from solvers.policy_training.training import (
     ALONG,
     LEAST_MOVE,
-    TrainedPolicy,
     varying,
-    with_intercept,
 )
 from solvers.quadratic.program import OptimalityCertificate, QuadraticProgram, certify
 

@@ -9,45 +9,24 @@ are few, and sparse, by angles, where the blocks state the power flow so (`zone_
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lu_factor, lu_solve
 
 from solvers.dispatch.blocks import DatacenterNetwork, DispatchBlocks, DispatchSystem
+from solvers.policy_training.policy_step import PolicyStep, PolicyTerms
 from solvers.policy_training.zone_systems import AngleSystems, FactorSystems
-from solvers.quadratic.interior_point import NewtonSolve, solve_interior_point
+from solvers.quadratic.interior_point import InteriorPoint, NewtonSolve, solve_interior_point
 from solvers.quadratic.program import PointWithDuals
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 # A column whose bounds leave no interior is held by so much curvature instead of them.
 _FIXED, _HELD = 1e-9, 1e10
-# How near to the optimum loads are told roughly: by then most rows that it breaks are broken.
-_ROUGH = 1e-3
+# How far from the optimum a training stops that others begin at.
+_EARLY = 0.1
 # How firmly steps of y and of the policy are pulled back: policies that cost the same leave theirs open.
 _PULL, _PULL_POLICY = 1e-6, 1e-5
-
-
-@dataclass(frozen=True, eq=False)
-class PolicyTerms:
-    """What is decided of a policy: its matrix (datacenter, 1 + feature) as the difference of two parts that are >= 0.
-
-    `x` (record, 1 + feature) is what it multiplies; `size` (part, datacenter, 1 + feature) sums to at most `size_max`;
-    `squares` and `linear` (part, datacenter, 1 + feature) are its own terms of the objective, a mean over records.
-    """
-
-    x: Floats
-    size: Floats
-    size_max: float
-    squares: Floats
-    linear: Floats
-
-    @property
-    def n_entries(self) -> int:
-        """Entries of both parts."""
-        return self.size.size
 
 
 class TrainingNewton:
@@ -128,14 +107,37 @@ class TrainingNewton:
         n = self._n_centers * self._n_features
         return float(self._systems.memory_bytes + 4 * 8 * n**2 + 3 * 8 * self._q * self._row_y.shape[0])
 
-    def rough_loads(self) -> Floats:
-        """Loads (record, datacenter) not far from the optimum's, in the blocks' unit."""
-        _, parts = self.split(solve_interior_point(self, _ROUGH).x)
+    def early(self) -> InteriorPoint:
+        """A point so far from the optimum that trainings with other ties still pass it."""
+        return solve_interior_point(self, _EARLY)
+
+    def near(self, begin: InteriorPoint, gap: float) -> InteriorPoint:
+        """A point nearer to the optimum than `gap`, relative to the objective."""
+        return solve_interior_point(self, gap, begin)
+
+    def loads(self, point: InteriorPoint) -> Floats:
+        """Loads (record, datacenter) of a point, in the blocks' unit."""
+        _, parts = self.split(point.x)
         return np.asarray(self._base + self._terms.x @ (parts[0] - parts[1]).T)
 
-    def optimum(self) -> PointWithDuals:
+    def begin_at(self, point: InteriorPoint, places: Ints) -> InteriorPoint:
+        """A point of the same records with other rows: `places` (row,) say which row of its blocks is which of ours.
+
+        -1 stands for a row that it does not have.
+        """
+        n_before = self._q * self._n_y
+        n_after = len(point.row_dual) - n_before - self._q * self._n_centers - self._terms.n_entries - 1
+        moved = []
+        for values in (point.row_dual[None], point.below, point.above):
+            of_rows = values[:, n_before : n_before + n_after].reshape(len(values), self._q, -1)
+            missing = np.full((*of_rows.shape[:2], 1), np.nan)
+            own = np.concatenate([of_rows, missing], axis=2)[:, :, places].reshape(len(values), -1)
+            moved.append(np.hstack([values[:, :n_before], own, values[:, n_before + n_after :]]))
+        return InteriorPoint(point.x, point.equal_dual, moved[0][0], point.iterations, moved[1], moved[2])
+
+    def optimum(self, begin: InteriorPoint) -> PointWithDuals:
         """The optimum in the layout of the whole program: columns of records with theta, then the parts."""
-        found = solve_interior_point(self)
+        found = solve_interior_point(self, begin=begin)
         y, parts = self.split(found.x)
         of_y, of_rows, of_theta, of_parts, of_size = self.split_rows(found.row_dual)
         of_y = np.where(self._fixed, _HELD * y, of_y)
@@ -222,26 +224,23 @@ class TrainingNewton:
         k += _summed(rest, rest_theta, rest_theta)
         k -= np.swapaxes(couple, 1, 2) @ (soft[:, :, None] * couple)
         k[:, range(self._n_centers), range(self._n_centers)] += of_theta
-        policy = _PolicyStep(x, 0.5 * (k + np.swapaxes(k, 1, 2)), curved_parts + of_parts, self._terms.size, of_size)
+        policy = PolicyStep(x, 0.5 * (k + np.swapaxes(k, 1, 2)), curved_parts + of_parts, self._terms.size, of_size)
 
         def solve(a: Floats, b: Floats) -> tuple[Floats, Floats]:
             a_y, a_parts = self.split(a)
             by_record, conserve = b[: self._q], b[self._q :]
             eased = soft * a_y
             zone = eased @ self._at_zone.T
-
-            def priced(theta: Floats) -> tuple[Floats, Floats, Floats]:
-                """Net injections and prices (zone), and the balance's price, for changes of theta."""
-                pushed = stiff * (zone - _each(moved, theta))
-                # `by_record` counts y less all of theta; the zones' injections are less theta already.
-                found = zones(pushed[:, :, None], by_record[:, None])
-                return found.injected[:, :, 0], found.price[:, :, 0], found.balance_price[:, 0]
-
-            _, price, _ = priced(np.zeros((self._q, self._n_centers)))
+            # `by_record` counts y less all of theta; the zones' injections are less theta already.
+            found = zones((stiff * zone)[:, :, None], by_record[:, None])
+            price = found.price[:, :, 0]
             told = _each(np.swapaxes(couple, 1, 2), eased) - _each(np.swapaxes(moved, 1, 2), price)
             parts, conserve_price = policy.solve(a_parts, told.T @ x, conserve)
             theta = x @ (parts[0] - parts[1]).T
-            injected, price, balance_price = priced(theta)
+            # What changes of theta do to zones is known already.
+            injected = found.injected[:, :, 0] - _each(taken.injected, theta)
+            price = price - _each(taken.price, theta)
+            balance_price = found.balance_price[:, 0] - (taken.balance_price * theta).sum(axis=1)
             y = eased - soft * (price @ self._at_zone + _each(couple, theta))
             # A generator within its bounds has hardly any curvature: prices leave its digits open, injections do not.
             open_digits = injected + theta @ self._drawn.T - y @ self._at_zone.T
@@ -249,52 +248,6 @@ class TrainingNewton:
             return np.append(y, parts), np.append(balance_price, conserve_price)
 
         return solve
-
-
-class _PolicyStep:
-    """The policy's system: K_i of all records, curvature of both parts, and the weight of its size as a rank of one."""
-
-    def __init__(self, x: Floats, k: Floats, curved: Floats, size: Floats, of_size: float) -> None:
-        n_centers, n_features = size.shape[1:]
-        self._soft, self._size, self._of_size = 1.0 / curved, size, of_size
-        self._stiff = 1.0 / self._soft.sum(axis=0)
-        self._tilt = self._soft[0] * size[0] - self._soft[1] * size[1]
-        self._lean = self._stiff * self._tilt
-        self._rank = 1.0 + of_size * float(((self._soft * size * size).sum(axis=0) - self._lean * self._tilt).sum())
-        n = n_centers * n_features
-        by_feature = (k.reshape(len(k), -1, 1) * x[:, None, :]).reshape(len(k), -1)
-        by_pair = (by_feature.T @ x).reshape(n_centers, n_centers, n_features, n_features)
-        system = by_pair.transpose(0, 2, 1, 3).reshape(n, n)
-        system[range(n), range(n)] += self._stiff.ravel()
-        system += (of_size / self._rank) * np.outer(self._lean, self._lean)
-        sums = np.tile(np.eye(n_features), n_centers)
-        # Equations of the sums in the size of what they border.
-        scale = 1.0 / np.sqrt(np.diag(system))
-        scaled = scale[:, None] * system * scale
-        border = sums * scale
-        self._border_scale = 1.0 / np.sqrt((border**2).sum(axis=1))
-        border *= self._border_scale[:, None]
-        self._scale = scale
-        bordered = np.block([[scaled, border.T], [border, np.zeros((n_features, n_features))]])
-        if not np.isfinite(bordered).all():
-            raise np.linalg.LinAlgError("the policy's system has entries that are no numbers")
-        self._factor = lu_factor(bordered)
-
-    def solve(self, a: Floats, told: Floats, sums: Floats) -> tuple[Floats, Floats]:
-        """Steps of the parts and prices of the sums, where records ask for `told` (datacenter, 1 + feature)."""
-        eased = self._soft * a
-        difference = eased[0] - eased[1]
-        ease = float((self._size * eased).sum()) - float((self._lean * difference).sum())
-        right = self._stiff * difference - told - (self._of_size * ease / self._rank) * self._lean
-        scale, n = self._scale, right.size
-        found = lu_solve(self._factor, np.append(scale * right.ravel(), self._border_scale * sums))
-        matrix = (scale * found[:n]).reshape(right.shape)
-        price = self._border_scale * found[n:]
-        size = (ease + float((self._lean * matrix).sum())) / self._rank
-        pull = self._of_size * size
-        pressed = self._stiff * (difference - pull * self._tilt - matrix)
-        sides = np.stack([pressed, -pressed])
-        return eased - self._soft * (pull * self._size + sides), price
 
 
 def _summed(weight: Floats, left: Floats, right: Floats) -> Floats:

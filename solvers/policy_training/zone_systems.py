@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array, csr_array, diags_array
-from scipy.sparse.linalg import splu
+from scipy.sparse import csr_array, diags_array
 
 from solvers.dispatch.lines import Lines
+from solvers.policy_training.batch_ldl import BatchLdl
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -112,56 +112,34 @@ class AngleSystems:
         row, column, value, of = _outer(at_ends)
         own = csr_array(injects).tocoo()
         zone, limited_end = np.arange(n), len(limited)
-        rows = np.concatenate([row, own.row + n - 1, own.col, zone + n - 1])
-        columns = np.concatenate([column, own.col, own.row + n - 1, zone + n - 1])
-        values = np.concatenate([value, -own.data, -own.data, -np.ones(n)])
+        # What the weight of no line holds is held all the same: every matrix has one pattern.
+        rows = np.concatenate([row, own.row + n - 1, own.col, zone + n - 1, zone[:-1]])
+        columns = np.concatenate([column, own.col, own.row + n - 1, zone + n - 1, zone[:-1]])
+        values = np.concatenate([value, -own.data, -own.data, -np.ones(n), np.full(n - 1, _WEIGHTLESS)])
         constant = np.full(2 * own.nnz, limited_end)
-        source = np.concatenate([of, constant, limited_end + 1 + zone])
-        size = 2 * n - 1
-        pattern = csc_array((np.ones(len(rows)), (rows, columns)), shape=(size, size))
-        solvable = csc_array(pattern + diags_array(np.full(size, 10.0 * size)))
-        self._order = np.argsort(splu(solvable, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}).perm_c)
-        place = np.argsort(self._order)
-        entry, which = np.unique(place[columns] * size + place[rows], return_inverse=True)
-        self._row, self._column = (entry % size).astype(np.int32), (entry // size).astype(np.int32)
-        self._begin = np.searchsorted(self._column, np.arange(size + 1)).astype(np.int32)
-        self._values = csr_array((values, (which.ravel(), source)), shape=(len(entry), limited_end + 1 + n))
+        source = np.concatenate([of, constant, limited_end + 1 + zone, np.full(n - 1, limited_end)])
+        self._ldl = BatchLdl(rows, columns, np.append(np.ones(n - 1), -np.ones(n)))
+        kept = self._ldl.kept
+        shape = (self._ldl.n_entries, limited_end + 1 + n)
+        self._values = csr_array((values[kept], (self._ldl.entry, source[kept])), shape=shape)
 
     @property
     def memory_bytes(self) -> int:
-        """Factors of all records: some ten entries for each of the matrix."""
-        return 16 * 10 * self._q * len(self._row)
+        """Factors of all records, and what is on the way to them."""
+        return 4 * 8 * self._q * self._ldl.n_entries
 
     def solver(self, stiff: Floats, weight: Floats) -> ZoneSolve:
         """Of `stiff` (record, zone) and `weight` (record, limited line); `LinAlgError` if a system is singular."""
-        n, size = self._n, 2 * self._n - 1
+        n = self._n
         soft = 1.0 / stiff
-        data = (self._values @ np.hstack([weight + _WEIGHTLESS, np.ones((len(stiff), 1)), soft]).T).T
-        scale = np.ones((len(stiff), size))
-        scaled = data
-        for _ in range(_SCALINGS):
-            most = np.maximum.reduceat(np.abs(scaled), self._begin[:-1], axis=1)
-            scale = scale / np.sqrt(np.maximum(most, 1e-300))
-            scaled = data * scale[:, self._row] * scale[:, self._column]
-        factors = []
-        for values in scaled:
-            matrix = csc_array((np.ascontiguousarray(values), self._row, self._begin), shape=(size, size))
-            try:
-                factors.append(splu(matrix, permc_spec="NATURAL", diag_pivot_thresh=0.1))
-            except RuntimeError as error:
-                raise np.linalg.LinAlgError(str(error)) from error
+        sources = np.hstack([weight + _WEIGHTLESS, np.ones((len(stiff), 1)), soft])
+        factors = self._ldl.factor(self._values @ sources.T)
 
         def solve(pushed: Floats, balance: Floats) -> ZoneStep:
             even = balance[:, None] / n
-            right = np.pad(even - soft[:, :, None] * pushed, ((0, 0), (n - 1, 0), (0, 0)))[:, self._order]
-            right *= scale[:, :, None]
-            found = np.empty_like(right)
-            for record, factor in enumerate(factors):
-                found[record] = factor.solve(right[record])
-            found *= scale[:, :, None]
-            back = np.empty_like(found)
-            back[:, self._order] = found
-            price = back[:, n - 1 :]
+            right = np.pad(even - soft[:, :, None] * pushed, ((0, 0), (n - 1, 0), (0, 0)))
+            found = factors.solve(np.ascontiguousarray(right.transpose(1, 2, 0)))
+            price = found[n - 1 :].transpose(2, 0, 1)
             return ZoneStep(soft[:, :, None] * (pushed - price), price, price.mean(axis=1))
 
         return solve

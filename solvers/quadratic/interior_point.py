@@ -1,13 +1,13 @@
 """Interior-point method for convex quadratic programs whose Newton step is known in closed form (Mehrotra, 1992).
 
 A program says how its rows act on a point and how one Newton step is solved; here is what all of them share. The
-matrices of a general solver, and its factorisation, are never made: see `policy_training_newton` for why.
+matrices of a general solver, and its factorisation, are never made: see `policy_training.newton` for why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +29,9 @@ _WORSE_MAX, _NEAR = 4, 1e-4
 _SHORT_OF_BOUNDARY = 0.99
 # Newton steps are solved again for what they left: elimination loses digits when rows are nearly tight.
 _REFINEMENTS_MAX, _RESTART, _REFINED = 12, 6, 1e-12
+# Further steps by the same factors where a step is cut short (Gondzio, 1996): how many, up to which reach, how much
+# farther each aims, which share of that must come of it, and how far products may be from their middle.
+_CORRECTIONS_MAX, _LONG, _LONGER, _WORTH, _PRODUCTS = 1, 0.9, 0.3, 0.1, (0.1, 10.0)
 # A step that moves nothing any more.
 _STUCK = 1e-10
 
@@ -70,12 +73,19 @@ class NewtonProgram(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class InteriorPoint:
-    """A point with the multipliers of its equations and rows (positive presses from above), and steps taken."""
+    """A point with the multipliers of its equations and rows (positive presses from above), and steps taken.
+
+    `below` and `above` are slack and multiplier (2, row) of either side of the rows; NaN where a row has no such side.
+    `miss` is how far it is from optimal, as the tolerance counts.
+    """
 
     x: Floats
     equal_dual: Floats
     row_dual: Floats
     iterations: int
+    below: Floats
+    above: Floats
+    miss: float = np.inf
 
 
 @dataclass(eq=False)
@@ -96,20 +106,29 @@ class _Side:
         return self.sign * value[self.at] + self.slack - self.limit
 
 
-def solve_interior_point(program: NewtonProgram, tolerance: float = _TOLERANCE) -> InteriorPoint:
-    """The optimum to about 1e-8, or the best point when no step helps any more: the caller certifies."""
+def solve_interior_point(
+    program: NewtonProgram, tolerance: float = _TOLERANCE, begin: InteriorPoint | None = None
+) -> InteriorPoint:
+    """The optimum to about 1e-8, or the best point when no step helps any more: the caller certifies.
+
+    `begin` is a point of this program or of one like it, not too near to its optimum, to go on from; a side of a row
+    that has no slack and multiplier there gets some of the same product.
+    """
     # Many small matrices: handing them to threads costs ten times what it saves where another process has the cores.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _solve(program, tolerance)
+        return _solve(program, tolerance, begin)
 
 
-def _solve(program: NewtonProgram, tolerance: float) -> InteriorPoint:
-    x = program.start()
+def _solve(program: NewtonProgram, tolerance: float, begin: InteriorPoint | None) -> InteriorPoint:
+    x = program.start() if begin is None else begin.x
     value = program.rows(x)
-    y = np.zeros_like(program.equal_to)
-    sides = [_side(value, program.low, -1.0), _side(value, program.high, 1.0)]
+    y = np.zeros_like(program.equal_to) if begin is None else begin.equal_dual
+    sides = [
+        _side(value, program.low, -1.0, None if begin is None else begin.below),
+        _side(value, program.high, 1.0, None if begin is None else begin.above),
+    ]
     n_sides = sum(len(side.at) for side in sides)
-    best, best_miss, worse = InteriorPoint(x, y, _row_dual(sides, value), 0), np.inf, 0
+    best, best_miss, worse = _point(x, y, sides, value, 0), np.inf, 0
     for iteration in range(_ITERATIONS_MAX):
         step = _NewtonStep(program, x, y, sides)
         mu = sum(float(side.slack @ side.dual) for side in sides) / n_sides
@@ -117,7 +136,7 @@ def _solve(program: NewtonProgram, tolerance: float) -> InteriorPoint:
         miss = max(mu * n_sides / size, float(np.abs(step.stationary).max()) / program.dual_size, step.broken)
         worse = 0 if miss < best_miss else worse + 1
         if miss < best_miss:
-            best, best_miss = InteriorPoint(x, y, step.row_dual, iteration), miss
+            best, best_miss = replace(_point(x, y, sides, value, iteration), miss=miss), miss
         if miss <= tolerance or (worse >= _WORSE_MAX and best_miss <= _NEAR):
             break
         try:
@@ -131,10 +150,20 @@ def _solve(program: NewtonProgram, tolerance: float) -> InteriorPoint:
             for side, (ds, dz) in zip(sides, affine, strict=True)
         )
         centre = (after / n_sides / mu) ** 3 * mu
-        dx, dy, moves = step.towards(
-            [side.slack * side.dual + ds * dz - centre for side, (ds, dz) in zip(sides, affine, strict=True)]
-        )
-        reach = min(1.0, _SHORT_OF_BOUNDARY * _longest(sides, moves))
+        targets = [side.slack * side.dual + ds * dz - centre for side, (ds, dz) in zip(sides, affine, strict=True)]
+        move = step.towards(targets)
+        reach = _longest(sides, move[2])
+        for _ in range(_CORRECTIONS_MAX if miss > _NEAR else 0):
+            if reach >= _LONG:
+                break
+            targets = _corrected(sides, move[2], targets, min(1.0, reach + _LONGER), centre)
+            other = step.towards(targets)
+            farther = _longest(sides, other[2])
+            if farther < reach + _WORTH * _LONGER:
+                break
+            move, reach = other, farther
+        dx, dy, moves = move
+        reach = min(1.0, _SHORT_OF_BOUNDARY * reach)
         if not reach > _STUCK or not np.isfinite(dx).all():
             break
         x, y = x + reach * dx, y + reach * dy
@@ -178,11 +207,24 @@ class _NewtonStep:
         return dx, dy, moves
 
 
-def _side(value: Floats, limit: Floats, sign: float) -> _Side:
+def _side(value: Floats, limit: Floats, sign: float, begin: Floats | None) -> _Side:
     at = np.flatnonzero(np.isfinite(limit))
     signed = sign * limit[at]
-    slack = np.maximum(signed - sign * value[at], 1.0)
-    return _Side(at, sign, signed, slack, np.ones(len(at)))
+    room = signed - sign * value[at]
+    if begin is None:
+        return _Side(at, sign, signed, np.maximum(room, 1.0), np.ones(len(at)))
+    slack, dual = begin[:, at]
+    known = np.isfinite(slack)
+    product = float((slack * dual)[known].mean()) if known.any() else 1.0
+    slack = np.where(known, slack, np.maximum(room, np.sqrt(product)))
+    return _Side(at, sign, signed, slack, np.where(known, dual, product / slack))
+
+
+def _point(x: Floats, y: Floats, sides: list[_Side], value: Floats, iteration: int) -> InteriorPoint:
+    below, above = np.full((2, 2, len(value)), np.nan)
+    for own, side in zip((below, above), sides, strict=True):
+        own[:, side.at] = side.slack, side.dual
+    return InteriorPoint(x, y, _row_dual(sides, value), iteration, below, above)
 
 
 def _row_dual(sides: list[_Side], value: Floats) -> Floats:
@@ -190,6 +232,18 @@ def _row_dual(sides: list[_Side], value: Floats) -> Floats:
     for side in sides:
         dual[side.at] += side.sign * side.dual
     return dual
+
+
+def _corrected(
+    sides: list[_Side], moves: list[tuple[Floats, Floats]], targets: list[Floats], aim: float, centre: float
+) -> list[Floats]:
+    """Targets of a step that goes as far as `aim`, where products that lag or run away are near `centre` (Gondzio)."""
+    corrected = []
+    for side, (ds, dz), target in zip(sides, moves, targets, strict=True):
+        product = (side.slack + aim * ds) * (side.dual + aim * dz)
+        wanted = np.clip(product, _PRODUCTS[0] * centre, _PRODUCTS[1] * centre)
+        corrected.append(target - np.maximum(wanted - product, -_PRODUCTS[1] * centre))
+    return corrected
 
 
 def _longest(sides: list[_Side], moves: list[tuple[Floats, Floats]]) -> float:

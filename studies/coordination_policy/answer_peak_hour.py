@@ -21,6 +21,8 @@ from studies.coordination_policy.rows import (
     OutageRow,
     OutagesRow,
     SavingRow,
+    ShiftLinkRow,
+    ShiftRow,
     TrainedPolicyRow,
 )
 from studies.coordination_policy.setting import ACCEPT_MW
@@ -74,6 +76,7 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
     tables: tuple[ResultTable, ...] = (
         table_of("savings", _SAVINGS, columns_of(MeanSavingRow), summary),
         table_of("features", "Features the contextual policy uses", columns, features),
+        *_moved(results),
     )
     texts = policy_files(gather_as(results, "policies", TrainedPolicyRow))
     lost = tuple(
@@ -81,6 +84,11 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
     )
     warnings = tuple(dict.fromkeys(row.note for row in gather_as(results, "network_notes", NoteRow)))
     answer, charts = _answer(summary, eps_chosen=question.eps is None), tuple(_charts(summary))
+    if question.redispatch_max is not None:
+        answer += (
+            f"\nCoordination may move a unit from its schedule without it by {percent_of(question.redispatch_max)} % "
+            "of its capacity at most: where savings end there, a wider band holds back more reserve and saves more."
+        )
     if ac := gather_as(results, "ac", AcRow):
         records, told = gather_as(results, "ac_records", AcRecordRow), "date alpha policy breaks loading_max outside_pu"
         broken = columns_of(AcRecordRow, told)
@@ -111,6 +119,19 @@ def peak_hour_parts(question: CoordinationQuestion, results: Sequence[TaskResult
         answer = f"{answer}\n{_n_1_answer(n_1)}"
         warnings += (_N_1_LIMITS,)
     return AnswerParts(answer, tables, charts, (*failures, *lost), warnings, texts)
+
+
+def _moved(results: Sequence[TaskResult]) -> list[ResultTable]:
+    """Shifts by datacenter and by link, of the first draw of every setting."""
+    tables = []
+    for name, title, kind in (
+        ("shifts", "Work moved, by datacenter", ShiftRow),
+        ("links", "Work moved, by link", ShiftLinkRow),
+    ):
+        rows = [row for row in gather_as(results, name, kind) if row.draw == 0]
+        if rows:
+            tables.append(table_of(name, title, columns_of(kind), rows, folded=True))
+    return tables
 
 
 def _trained(row: SavingRow) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from g2g_opt.randomness import keyed_generator
-from solvers.policy_training.training import train_base_regression
+from solvers.policy_training.base_regression import train_base_regression
 from studies.coordination_policy.ac_check import Operated, check_ac
 from studies.coordination_policy.baselines import fit_baseline
 from studies.coordination_policy.peak_hour import (
@@ -28,6 +28,7 @@ from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.rows import FeatureRow, LostRow, NoteRow, OfDraw, SavingRow, TrainedPolicyRow
 from studies.coordination_policy.selection import choose_eps, choose_margin
 from studies.coordination_policy.setting import draw_records, scale_of
+from studies.coordination_policy.shifts import moved_tables
 from studies.shared.task import Row
 from studies.shared.typed_rows import TypedRow, to_rows
 
@@ -83,7 +84,9 @@ def study_draw(
         for k in range(question.ties_of()):
             shape = (setting.network.n, 1 + case.features.shape[1])
             direction = keyed_generator(question.seed, "tie", draw, k).normal(size=shape)
-            trained["contextual", k + 1] = fit_contextual(question, knows, train, eps, margin, direction)
+            trained["contextual", k + 1] = fit_contextual(
+                question, knows, train, eps, margin, direction, contextual.begin
+            )
         for (name, tie), policy in trained.items():
             report(f"{name}{f', tie {tie}' if tie else ''}, eps {eps:g}: {policy.seconds:.1f} s")
             row = judge_policy(question, case, test, name, policy)
@@ -110,6 +113,7 @@ def study_draw(
     ]
     tables: dict[str, Sequence[TypedRow]]
     tables = {"savings": savings, "features": features, "policies": policies, "lost": lost}
+    tables |= moved_tables(about, setting, {name: how.theta_mw[how.solved] for name, how in operated.items()})
     if case.network is not None:
         tables |= check_ac(about, case.network, test, operated, report, question.n_1)
         tables["network_notes"] = [NoteRow(note) for note in case.network.case.notes]

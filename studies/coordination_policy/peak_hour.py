@@ -16,9 +16,10 @@ from g2g_opt.transmission.policy import ContextualPolicy
 from g2g_opt.transmission.policy_controller import published_features, published_names
 from g2g_opt.transmission.system import PeakRecords, load_peak_records
 from g2g_opt.transmission.zonal_grid import SHED_TOLERANCE_MW
+from solvers.dispatch.blocks import OutputBand
 from solvers.dispatch.projection import project_shifts
 from solvers.dispatch.solve import DispatchSolution
-from solvers.policy_training.training import TrainedPolicy
+from solvers.policy_training.trained import TrainedPolicy, TrainingBegin
 from studies.coordination_policy.ac_check import Operated
 from studies.coordination_policy.network import CaseNetwork, load_network
 from studies.coordination_policy.question import CoordinationQuestion
@@ -44,7 +45,8 @@ _USED_MW = 1.0
 class PeakCase:
     """All records of a setting: without coordination, ideally coordinated, and the features of the former.
 
-    `network` is the case file's, if the study is on one.
+    `network` is the case file's, if the study is on one; `band` is how far coordination may move units from the
+    former dispatch, if that is limited.
     """
 
     setting: CoordinationSetting
@@ -53,6 +55,7 @@ class PeakCase:
     ideal: DispatchSolution
     features: Floats
     network: CaseNetwork | None = None
+    band: OutputBand | None = None
 
 
 # The draws of a setting, one after the other in a worker, share it.
@@ -67,12 +70,15 @@ def make_case(question: CoordinationQuestion, penetration: float, alpha: float) 
         setting = make_setting(question.settings, penetration, alpha)
         records = load_peak_records(question.settings)
     base = setting.dispatched(records.load_mw, records.injected_mw, setting.base_mw)
-    ideal = setting.ideal(records.load_mw, records.injected_mw)
+    band = None
+    if question.redispatch_max is not None:
+        band = OutputBand.around(setting.dispatch, base.power_mw, question.redispatch_max)
+    ideal = setting.ideal(records.load_mw, records.injected_mw, band)
     if ideal.network is not None:
         # Trainings begin with the rows of latency that it asked for.
         setting = replace(setting, network=ideal.network)
     features = published_figures(records.load_mw, records.injected_mw, base)
-    return PeakCase(setting, records, base, ideal, features, network)
+    return PeakCase(setting, records, base, ideal, features, network, band)
 
 
 def judge_policy(
@@ -123,7 +129,8 @@ def operate(
     """
     setting = case.setting
     theta = setting.base_mw + respond(setting, question.response, asked_mw)
-    found = setting.dispatched(case.records.load_mw[test], case.records.injected_mw[test], theta)
+    band = None if case.band is None else case.band.of(test)
+    found = setting.dispatched(case.records.load_mw[test], case.records.injected_mw[test], theta, band)
     shed = found.shed_mw.sum(axis=1)
     sheds_more = ~found.solved | (shed > case.base.shed_mw[test].sum(axis=1) + SHED_TOLERANCE_MW)
     sheds = ~found.solved | (shed > SHED_TOLERANCE_MW)
@@ -156,11 +163,20 @@ def fit_contextual(
     eps: float,
     latency_margin: float,
     tie_direction: Floats | None = None,
+    begin: TrainingBegin | None = None,
 ) -> TrainedPolicy:
-    """The contextual policy of some records."""
-    load, injected = case.records.load_mw[train], case.records.injected_mw[train]
+    """The contextual policy of some records; `begin` is that of one with another tie direction."""
     return train_contextual(
-        question, case.setting, load, injected, case.features[train], eps, latency_margin, tie_direction
+        question,
+        case.setting,
+        case.records.load_mw[train],
+        case.records.injected_mw[train],
+        case.features[train],
+        eps,
+        latency_margin,
+        tie_direction,
+        begin,
+        None if case.band is None else case.band.of(train),
     )
 
 

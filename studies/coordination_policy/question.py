@@ -65,6 +65,9 @@ class CoordinationQuestion:
     further optima of the training show what ties are worth (None: two at peak hours). The first draw is
     `numpy.random.default_rng(seed)`'s, as recorded results have it.
 
+    `redispatch_max` (r-bar) is how far dispatch with coordination may be from the schedule without it, which it was
+    planned by: at 1, the published setting, nothing is held back.
+
     `network` is a transmission network as a case file, whose dispatch loads branches to `rating_share` of their
     ratings: the peak-hour study then checks dispatches by AC power flows, those of `n_1` records also after the outage
     of every branch.
@@ -131,6 +134,16 @@ class CoordinationQuestion:
     shed_rule: Annotated[ShedRule, Flag("--shed-rule", "when the grid rejects a shift", group=_OPERATION)] = (
         "sheds nothing"
     )
+    redispatch_max: Annotated[
+        ShareAboveZero | None,
+        Flag(
+            "--redispatch-max",
+            "how far coordination may move a unit from its schedule without it, as a share of its capacity",
+            metavar="SHARE",
+            group=_OPERATION,
+            unset="as far as it can go",
+        ),
+    ] = None
     latency_margin: Annotated[
         ShareBelowOne, Flag("--latency-margin", "share of the latency loss held back in training", group=_TRAINING)
     ] = 0.0
@@ -210,6 +223,8 @@ class CoordinationQuestion:
             raise InputError("ties are trained in peak-hour studies only")
         if self.kind == "closed-loop" and min(self.q) < 2:
             raise InputError(f"q must be at least 2 hours, got {list(self.q)}")
+        if self.redispatch_max is not None and (self.kind != "peak-hour" or self.statement != "matrices"):
+            raise InputError("re-dispatch is limited at peak hours, in training from matrices")
         if self.network and (self.kind != "peak-hour" or self.settings != "physical"):
             raise InputError("a network is studied at peak hours, with physical settings")
         if self.datacenter_buses and not self.network:

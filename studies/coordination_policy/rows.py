@@ -159,6 +159,30 @@ class FeatureRow(OfDraw):
 
 
 @dataclass(frozen=True)
+class ShiftRow(OfDraw):
+    """What a way of operation moves to a datacenter, mean over the records that it is judged on."""
+
+    policy: Annotated[str, ShownAs("coordination")]
+    datacenter: Annotated[str, ShownAs("datacenter")]
+    base_mw: Annotated[float, ShownAs("load without coordination (MW)", 1)]
+    shift_mw: Annotated[float, ShownAs("moved to it, mean (MW)", 1)]
+    shift_share: Annotated[float | None, ShownAs("of its load (%)", 1)]
+    least_mw: Annotated[float, ShownAs("least (MW)", 1)]
+    most_mw: Annotated[float, ShownAs("most (MW)", 1)]
+
+
+@dataclass(frozen=True)
+class ShiftLinkRow(OfDraw):
+    """Work that a way of operation moves between two datacenters, mean over the same records."""
+
+    policy: Annotated[str, ShownAs("coordination")]
+    origin: Annotated[str, ShownAs("from")]
+    to: Annotated[str, ShownAs("to")]
+    mean_mw: Annotated[float, ShownAs("moved, mean (MW)", 1)]
+    distance: Annotated[float, ShownAs("latency between them", 2)]
+
+
+@dataclass(frozen=True)
 class AcRow(OfDraw):
     """AC power flows of records under a way of operation; figures are None where they are not known."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from g2g_opt.errors import InputError
 from g2g_opt.randomness import keyed_generator
 from g2g_opt.transmission.system import Settings, ZonalSystem, load_zonal_system
-from solvers.dispatch.blocks import DatacenterNetwork, DispatchSystem
+from solvers.dispatch.blocks import DatacenterNetwork, DispatchSystem, OutputBand
 from solvers.dispatch.lines import Lines
 from solvers.dispatch.solve import DispatchSolution, solve_dispatch, solve_ideal_coordination
 from solvers.dispatch.task_allocation import ShiftLimits, allocate_tasks, shift_limits
@@ -63,13 +63,15 @@ class CoordinationSetting:
         known = shift_limits(self.system.latency, self.demand_mw, self.base_latency, self.alpha, limits)
         return replace(self, network=replace(self.network, limits=known))
 
-    def dispatched(self, load_mw: Floats, injected_mw: Floats, theta_mw: Floats) -> DispatchSolution:
+    def dispatched(
+        self, load_mw: Floats, injected_mw: Floats, theta_mw: Floats, band: OutputBand | None = None
+    ) -> DispatchSolution:
         """Dispatch of hours (hour, zone) with datacenters' loads (datacenter,) or (hour, datacenter)."""
-        return solve_dispatch(self.dispatch, self.system.with_datacenters(load_mw, theta_mw), injected_mw)
+        return solve_dispatch(self.dispatch, self.system.with_datacenters(load_mw, theta_mw), injected_mw, band)
 
-    def ideal(self, load_mw: Floats, injected_mw: Floats) -> DispatchSolution:
+    def ideal(self, load_mw: Floats, injected_mw: Floats, band: OutputBand | None = None) -> DispatchSolution:
         """The cheapest dispatch of hours over all loads that the datacenters accept."""
-        return solve_ideal_coordination(self.dispatch, load_mw, injected_mw, self.network)
+        return solve_ideal_coordination(self.dispatch, load_mw, injected_mw, self.network, band)
 
 
 def published_figures(load_mw: Floats, injected_mw: Floats, found: DispatchSolution) -> Floats:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.policy_training.training import TrainedPolicy, train_policy
+from solvers.dispatch.blocks import OutputBand
+from solvers.policy_training.trained import TrainedPolicy, TrainingBegin
+from solvers.policy_training.training import train_policy
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import CoordinationSetting, scale_of
 
@@ -21,8 +23,12 @@ def train_contextual(
     eps: float,
     latency_margin: float,
     tie_direction: Floats | None = None,
+    begin: TrainingBegin | None = None,
+    band: OutputBand | None = None,
 ) -> TrainedPolicy:
     """The policy of some records: loads and injections (record, zone) without datacenters, features (record, feature).
+
+    `begin` is that of a policy of the same records with another tie direction; `band` limits units by record.
 
     Raises `SolverError` if the statement has no optimum; a policy that is not certified says so itself.
     """
@@ -38,6 +44,8 @@ def train_contextual(
             scale=scale,
             free_intercept=question.free_intercept,
             tie_direction=tie_direction,
+            begin=begin,
+            band=band,
         )
     # An extra: `check_cvxpy_is_installed` asks for it before a worker starts.
     from solvers.policy_training.cvxpy_statement import TaskNetwork, train_policy_statement

@@ -26,8 +26,9 @@ from solvers.dispatch.projection import project_shifts
 from solvers.dispatch.solve import solve_dispatch, solve_ideal_coordination
 from solvers.dispatch.task_allocation import ShiftLimits, allocate_tasks, least_latency, shift_limits
 from solvers.outcome import SolverError, SolveStatus
+from solvers.policy_training.base_regression import train_base_regression
 from solvers.policy_training.cvxpy_statement import TaskNetwork, solve_ideal_statement, solve_training_statement
-from solvers.policy_training.training import train_base_regression, train_policy
+from solvers.policy_training.training import train_policy
 from solvers.quadratic.program import QuadraticProgram, certify, solve_quadratic_program
 from studies.coordination_policy.setting import make_setting
 

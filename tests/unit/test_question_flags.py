@@ -273,6 +273,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "free_intercept": True,
         "response": "shrink",
         "shed_rule": "sheds no more",
+        "redispatch_max": 0.3,
         "latency_margin": 0.1,
         "refused_max": 0.05,
         "first_date": "2019-02-01",

@@ -1,0 +1,172 @@
+"""The policy's part of a Newton step: what is decided of it, how records press on it, and the sums that are kept.
+
+A policy is a matrix B (datacenter, 1 + feature), the difference of two parts that are >= 0. Eliminating them leaves
+
+    stiff B + sum_i K_i B x_i x_i' + (of_size / rank) <lean, B> lean + price of the sums = right,   sums of B's columns
+
+with K_i (datacenter, datacenter) what record i tells: a dense system of all entries of B, or one for each datacenter
+where all records tell the same of each (least squares). Where records are few, what they tell has a low rank; it is not
+made use of, because the curvature of entries that are free is next to nothing, and its inverse drowns the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve, lu_factor, lu_solve, solve_triangular
+
+Floats = NDArray[np.float64]
+# Of a right side (datacenter, 1 + feature) and of sums (1 + feature,): B, and the price of the sums.
+SumsSolve = Callable[[Floats, Floats], tuple[Floats, Floats]]
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyTerms:
+    """What is decided of a policy: its matrix (datacenter, 1 + feature) as the difference of two parts that are >= 0.
+
+    `x` (record, 1 + feature) is what it multiplies; `size` (part, datacenter, 1 + feature) sums to at most `size_max`;
+    `squares` and `linear` (part, datacenter, 1 + feature) are its own terms of the objective, a mean over records.
+    """
+
+    x: Floats
+    size: Floats
+    size_max: float
+    squares: Floats
+    linear: Floats
+
+    @property
+    def n_entries(self) -> int:
+        """Entries of both parts."""
+        return self.size.size
+
+
+class PolicyStep:
+    """Steps of both parts, with `told` (record, datacenter, datacenter) and curvatures `curved` as `size` is.
+
+    `of_size` is the weight of the bound on the size. `same` says that every record tells the same multiple of one.
+    Raises `numpy.linalg.LinAlgError` if the system is singular.
+    """
+
+    def __init__(
+        self, x: Floats, told: Floats, curved: Floats, size: Floats, of_size: float, *, same: bool = False
+    ) -> None:
+        self._soft, self._size, self._of_size = 1.0 / curved, size, of_size
+        self._stiff = 1.0 / self._soft.sum(axis=0)
+        self._tilt = self._soft[0] * size[0] - self._soft[1] * size[1]
+        self._lean = self._stiff * self._tilt
+        self._rank = 1.0 + of_size * float(((self._soft * size * size).sum(axis=0) - self._lean * self._tilt).sum())
+        lean = np.sqrt(of_size / self._rank) * self._lean
+        if not (np.isfinite(told).all() and np.isfinite(self._stiff).all() and np.isfinite(lean).all()):
+            raise np.linalg.LinAlgError("the policy's system has entries that are no numbers")
+        if same:
+            self._sums = _leaning(_by_center(x, float(told[0, 0, 0]), self._stiff), lean)
+        else:
+            self._sums = _by_entries(x, told, self._stiff, lean)
+
+    def solve(self, a: Floats, told: Floats, sums: Floats) -> tuple[Floats, Floats]:
+        """Steps of the parts and prices of the sums, where records ask for `told` (datacenter, 1 + feature)."""
+        eased = self._soft * a
+        difference = eased[0] - eased[1]
+        ease = float((self._size * eased).sum()) - float((self._lean * difference).sum())
+        right = self._stiff * difference - told - (self._of_size * ease / self._rank) * self._lean
+        matrix, price = self._sums(right, sums)
+        size = (ease + float((self._lean * matrix).sum())) / self._rank
+        pull = self._of_size * size
+        pressed = self._stiff * (difference - pull * self._tilt - matrix)
+        sides = np.stack([pressed, -pressed])
+        return eased - self._soft * (pull * self._size + sides), price
+
+
+def _by_entries(x: Floats, told: Floats, stiff: Floats, lean: Floats) -> SumsSolve:
+    """One dense system of all entries, and one of the sums' prices."""
+    n_centers, n_features = stiff.shape
+    n = stiff.size
+    by_pair = np.empty((n_centers, n_features, n_centers, n_features))
+    for one in range(n_centers):
+        for other in range(one + 1):
+            # The lower half is read.
+            by_pair[one, :, other] = (x.T * told[:, one, other]) @ x
+    system = by_pair.reshape(n, n)
+    system[range(n), range(n)] += stiff.ravel()
+    system += np.outer(lean, lean)
+    scale = 1.0 / np.sqrt(np.diag(system))
+    system *= scale
+    system *= scale[:, None]
+    # B's columns: entries of one feature, as scaled.
+    border = np.tile(np.eye(n_features), n_centers) * scale
+    try:
+        return _by_roots(system, border, scale)
+    except np.linalg.LinAlgError:
+        # Features that hardly differ leave rounding with the sign of a pivot.
+        return _bordered(system, border, scale)
+
+
+def _by_roots(system: Floats, border: Floats, scale: Floats) -> SumsSolve:
+    """The system (its lower half), then the sums' prices."""
+    factor = np.linalg.cholesky(system)
+    carried = solve_triangular(factor, border.T, lower=True, check_finite=False)
+    sums_factor = cho_factor(carried.T @ carried, lower=True, overwrite_a=True, check_finite=False)
+
+    def solve(right: Floats, sums: Floats) -> tuple[Floats, Floats]:
+        forward = solve_triangular(factor, scale * right.ravel(), lower=True, check_finite=False)
+        price = cho_solve(sums_factor, carried.T @ forward - sums, check_finite=False)
+        back = solve_triangular(factor, forward - carried @ price, lower=True, trans=1, check_finite=False)
+        return (scale * back).reshape(right.shape), price
+
+    return solve
+
+
+def _bordered(system: Floats, border: Floats, scale: Floats) -> SumsSolve:
+    """Both at once, with pivots that are searched."""
+    n = len(system)
+    whole = np.tril(system) + np.tril(system, -1).T
+    # Equations of the sums in the size of what they border.
+    size = 1.0 / np.sqrt((border**2).sum(axis=1))
+    sums_rows = border * size[:, None]
+    factor = lu_factor(np.block([[whole, sums_rows.T], [sums_rows, np.zeros((len(size), len(size)))]]))
+
+    def solve(right: Floats, sums: Floats) -> tuple[Floats, Floats]:
+        found = lu_solve(factor, np.append(scale * right.ravel(), size * sums))
+        return (scale * found[:n]).reshape(right.shape), size * found[n:]
+
+    return solve
+
+
+def _by_center(x: Floats, told: float, stiff: Floats) -> SumsSolve:
+    """A system for each datacenter, and one of the sums' prices."""
+    n_features = stiff.shape[1]
+    scale = 1.0 / np.sqrt(told * (x * x).sum(axis=0) + stiff)
+    systems = scale[:, :, None] * (told * (x.T @ x)) * scale[:, None, :]
+    systems[:, range(n_features), range(n_features)] += stiff * scale**2
+    inverse = scale[:, :, None] * np.linalg.inv(systems) * scale[:, None, :]
+    size = np.sqrt(np.einsum("cff->f", inverse))
+    # Features of one direction leave rounding with the sign of a pivot: pivots are searched.
+    sums_factor = lu_factor(inverse.sum(axis=0) / size[:, None] / size, check_finite=False)
+
+    def solve(right: Floats, sums: Floats) -> tuple[Floats, Floats]:
+        free = _each(inverse, right)
+        price = lu_solve(sums_factor, (free.sum(axis=0) - sums) / size, check_finite=False) / size
+        return free - inverse @ price, price
+
+    return solve
+
+
+def _leaning(plain: SumsSolve, lean: Floats) -> SumsSolve:
+    """With a rank of one more."""
+    leaned, its_price = plain(lean, np.zeros(lean.shape[1]))
+    rank = 1.0 + float((lean * leaned).sum())
+
+    def solve(right: Floats, sums: Floats) -> tuple[Floats, Floats]:
+        matrix, price = plain(right, sums)
+        share = float((lean * matrix).sum()) / rank
+        return matrix - share * leaned, price - share * its_price
+
+    return solve
+
+
+def _each(matrix: Floats, vector: Floats) -> Floats:
+    """Every record's matrix times its vector."""
+    return np.asarray((matrix @ vector[:, :, None])[:, :, 0])
