@@ -29,10 +29,10 @@ from flow_cases import MORE_SITES, FlowCase, describe, recorded, synthetic
 from machine_peak import Peak, count_work, measure_peak
 from numpy.typing import NDArray
 
-from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.compiled.lanes import WIDTH
 
 FEEDERS = ("ieee123", "ieee34", "ieee13")
 SIZES = (16, 64, 256, 1024)

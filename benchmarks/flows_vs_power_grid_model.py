@@ -40,12 +40,12 @@ from power_grid_model import (
 )
 
 from g2g_opt.batch.jacobian import Jacobian
-from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import read_network
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU
 
 Floats = NDArray[np.float64]

@@ -7,18 +7,35 @@ import json
 import time
 from pathlib import Path
 
+from g2g_opt.limits import Limits
 from studies.hosting_capacity.rows import CapacityRun
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.shared.task import TaskResult, gather
+
+# What commit d63c28f asked by default: taps with foresight, the most GPUs, neither ratings nor power quality judged.
+_AS_IN_D63C28F = {
+    "taps": "optimised",
+    "ladder": False,
+    "objective": "gpus",
+    "limits": Limits(
+        loading_max_pu=None,
+        unbalance_negative_sequence_max=None,
+        unbalance_nema_max=None,
+        rapid_voltage_change_max_pu=None,
+        rapid_voltage_change_trip_max_pu=None,
+    ),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("feeder")
     parser.add_argument("--bus", action="append", default=[])
+    parser.add_argument("--as-in-d63c28f", action="store_true", help="the question that commit d63c28f asks by default")
     parser.add_argument("--result", type=Path, required=True)
     options = parser.parse_args()
-    study = HostingCapacityStudy(feeder=options.feeder, buses=tuple(options.bus))
+    question = _AS_IN_D63C28F if options.as_in_d63c28f else {}
+    study = HostingCapacityStudy(feeder=options.feeder, buses=tuple(options.bus), **question)
     began_s = time.process_time()
     results = [TaskResult(task, study.run(task, lambda share, words: None)) for task in study.tasks("capacities", ())]
     run_s = time.process_time() - began_s

@@ -1,4 +1,4 @@
-"""What one core can do with the vectors of `g2g_opt.batch.lanes`, and what a batch power flow asks of it at least."""
+"""What a core does with the vectors of `g2g_opt.compiled.lanes`, and what a batch power flow asks of it at least."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from g2g_opt.batch.lanes import WIDTH, aligned, fma, load, root, spread, store
 from g2g_opt.batch.load_law import CI
 from g2g_opt.batch.port_kernel import PORT_ROUNDS
 from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.compiled.lanes import WIDTH, aligned, fma, load, root, spread, store
 
 W = WIDTH
 VECTOR_BYTES = 8 * W

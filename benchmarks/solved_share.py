@@ -34,7 +34,6 @@ from share_circuits import OWN
 
 from g2g_opt.batch.checked_network import ROUNDING_TIMES, load_jacobian, rounding
 from g2g_opt.batch.jacobian import Jacobian
-from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.load_law import admittance
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
@@ -43,6 +42,7 @@ from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.regulators import read_regulators
+from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.errors import G2GError
 from g2g_opt.feeder import Feeder
 

@@ -4,7 +4,6 @@
 # was stated and whatever its kVA. So the limit depends on the order of the words (kW first keeps a maxkvar of 300, maxkvar first
 # gives 1,079.5), a later `Generator.g.kW=900` replaces it by 971.5, and without a statement a machine of 8,000 kVA that gives
 # 1,000 kW stops at 1,079.5 kvar. At that limit the solution is reported as converged, the voltage 0.095 pu from the stated one.
-# Below it, the usual tolerance ends 0.0005 pu and 16 kvar short of what a tighter one finds.
 # Exits 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
@@ -16,17 +15,17 @@ cd "$folder"
 import opendssdirect as dss
 
 
-def run(words, vpu, edit="", tolerance=1e-4):
+def run(words, edit=""):
     """(absorbed kvar, voltage in pu, what it says of its maxkvar) of a generator at the end of 5 ohms."""
     for line in (
         "Clear",
         "New Circuit.c basekv=12.47 pu=1.02 r1=0 x1=0.001 r0=0 x0=0.001",
         "New Line.l bus1=sourcebus bus2=g phases=3 r1=1.6667 x1=5 r0=5 x0=15 c1=0 c0=0 length=1",
-        f"New Generator.g bus1=g kv=12.47 kva=8000 model=3 vpu={vpu} {words}",
+        f"New Generator.g bus1=g kv=12.47 kva=8000 model=3 vpu=0.9 {words}",
         "Set voltagebases=[12.47]",
         "CalcVoltageBases",
         edit,
-        f"Set maxiterations=300 tolerance={tolerance}",
+        f"Set maxiterations=300 tolerance=1e-6",
         "Solve",
     ):
         dss.Text.Command(line)
@@ -40,21 +39,16 @@ def run(words, vpu, edit="", tolerance=1e-4):
 
 
 limits = {
-    "kW=1000": run("kW=1000", 0.9, tolerance=1e-6),
-    "kW=1000 maxkvar=300 minkvar=-300": run("kW=1000 maxkvar=300 minkvar=-300", 0.9, tolerance=1e-6),
-    "maxkvar=300 minkvar=-300 kW=1000": run("maxkvar=300 minkvar=-300 kW=1000", 0.9, tolerance=1e-6),
-    "kW=1000 maxkvar=300 minkvar=-300, then kW=900": run(
-        "kW=1000 maxkvar=300 minkvar=-300", 0.9, "Generator.g.kW=900", tolerance=1e-6
-    ),
+    "kW=1000": run("kW=1000"),
+    "kW=1000 maxkvar=300 minkvar=-300": run("kW=1000 maxkvar=300 minkvar=-300"),
+    "maxkvar=300 minkvar=-300 kW=1000": run("maxkvar=300 minkvar=-300 kW=1000"),
+    "kW=1000 maxkvar=300 minkvar=-300, then kW=900": run("kW=1000 maxkvar=300 minkvar=-300", "Generator.g.kW=900"),
 }
 print("holding 0.9 pu: kvar absorbed, pu, maxkvar")
 for words, found in limits.items():
     print(f"  {words:46s}", *found)
-loose, tight = (run("kW=1000 maxkvar=5000 minkvar=-5000", 1.0, tolerance=t) for t in (1e-4, 1e-8))
-print("holding 1.0 pu with vars to spare, tolerance 1e-4:", *loose, " 1e-8:", *tight)
 assert [found[2] for found in limits.values()] == [1079.5, 300.0, 1079.5, 971.5], limits
 assert all(abs(kvar - limit) < 0.1 for kvar, _, limit in limits.values()), limits
 assert limits["kW=1000"][1] > 0.99, limits
-assert tight[1] == 1.0 and loose[1] >= 1.0004 and tight[0] - loose[0] > 15.0, (loose, tight)
 PY
 echo "as recorded"

@@ -207,7 +207,8 @@ def solve_base_case(
     except PowerFlowError as error:
         failure = told_why(circuit, error.failure)
         if failure.kind is FailureKind.RESTLESS_CONTROLS:
-            return BaseCase(failure=f"without a site {failure}")
+            words = f"the circuit's own controls do not come to rest without a site {failure.detail}"
+            return BaseCase(failure=words.rstrip())
         return BaseCase(failure=f"the circuit itself has no solution: {failure}")
     phasors = circuit.node_voltages().copy()
     nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))

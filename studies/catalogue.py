@@ -43,24 +43,6 @@ ENTRY_POINTS = "g2g_opt.studies"
 _PLACE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _METHODS = ("input_files", "check", "tasks", "split", "run", "conclude")
 
-# What each study answers; its options are read from the study's own `arguments` module.
-STUDY_HELP = {
-    "ai-choices": "what do model, precision, parallelism and GPU mean for a feeder, and how many tokens can a bus host",
-    "check": "may a site of so many MW be connected at this bus, and if not, what would let it in",
-    "communication": "how many of the flexible MW are left when messages are late, lost or gone",
-    "controllers": "how do controllers of batch sizes compare in the same scenarios",
-    "coordination": "what do shifts of tasks between datacenters save a grid operator, and is a policy of them safe",
-    "feeder-policy": "what does a policy of batch sizes gain on a feeder, next to droop, OFO and a clairvoyant",
-    "hosting-capacity": "how many MW can each bus host, firm and with flexible operation",
-    "load-profile": "how many MW can a bus host in each hour of each month, over a year",
-    "location": "where should sites go",
-    "portfolio": "one question over every feeder of a folder, with buses ranked over all of them",
-    "ppo-training": "how good is a policy of batch sizes that was trained by proximal policy optimisation",
-    "queue": "which of these requests are granted, firm, flexible or limited, in order of arrival",
-    "scenarios": "which scenarios of a study case are worth training controllers on and testing them with",
-    "siting": "where do PV plants and datacenters go, and how large, at the least yearly cost",
-}
-
 
 def known_studies() -> dict[str, str]:
     """Where the class of every registered study is ("module:Class"), by its name: ours, and those of other packages."""

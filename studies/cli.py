@@ -11,15 +11,15 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from g2g_opt.consent import Consent, give_consent
 from g2g_opt.errors import G2GError
+from studies.command_lines import COMMAND_HELP, EVERY, STUDY_HELP
 from studies.package_version import version_in_words
-from studies.study_commands import EVERY, add_circuit_consent, add_study_commands
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # What a command alone needs is imported where its options are added: `g2g --help` need not wait for it.
 
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any("\0" in argument for argument in arguments):
         parser.error("an argument holds a NUL character, which no name of a file can have")
     options = parser.parse_args(arguments)
+    from rich.console import Console
+
     console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
     give_consent(Consent(getattr(options, "trust_circuit", False), getattr(options, "trust_study", False)))
     for stream in (sys.stdout, sys.stderr):
@@ -89,6 +91,9 @@ def told(error: Exception) -> tuple[int, str]:
 
 def _say(words: str) -> None:
     """Words on standard error, with control characters of a stranger's file as escapes."""
+    from rich.console import Console
+    from rich.text import Text
+
     line = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in words)
     try:
         Console(stderr=True, soft_wrap=True).print(Text("error: ", style="bold red") + Text(line))
@@ -110,7 +115,14 @@ def parser_of(wanted: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show version and commit, and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_study_commands(commands, wanted)
+    if wanted is None or wanted.startswith("-"):
+        # Nothing but the list of commands is asked for.
+        for name, line in (STUDY_HELP | COMMAND_HELP).items():
+            commands.add_parser(name, help=line)
+    else:
+        from studies.study_commands import add_study_commands
+
+        add_study_commands(commands, wanted)
     live = commands.add_parser("live", help="nodes on real sockets, and clusters that run: hardware in the loop")
     if wanted in ("live", EVERY):
         from studies.live.commands import add_live_commands
@@ -197,6 +209,7 @@ def _add_feeder(feeder: argparse.ArgumentParser) -> None:
     from g2g_opt.scenario import Scenario
     from studies.shared.feeder_questions import HourQuestion
     from studies.shared.question_flags import add_noun_flags
+    from studies.study_commands import add_circuit_consent
 
     feeder.add_argument("feeder", help="a bundled feeder's name, or the path of an OpenDSS master file")
     add_noun_flags(feeder, Limits(), _BASE_CASE_LIMITS)

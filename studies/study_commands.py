@@ -25,13 +25,13 @@ from g2g_opt.quantities import WorkerCount, WorkTimeS
 from g2g_opt.reading import file_status
 from studies.catalogue import (
     STUDIES,
-    STUDY_HELP,
     json_schema,
     make_question,
     question_toml,
     question_type,
     read_question,
 )
+from studies.command_lines import COMMAND_HELP, EVERY, STUDY_HELP
 from studies.running.memory_limit import check_memory_limit, lack_of_memory
 from studies.shared.conclusion import Conclusion
 from studies.shared.limit_flags import add_limit_flags, given_limits, refuse_unused
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 # What runs, stores and shows studies is imported where it is used: other commands need not wait for it.
 
 Commands = Any  # argparse has no public name for what add_subparsers returns
-# In the place of a command's name: all of them get their options.
-EVERY = "*"
 
 
 def add_study_commands(commands: Commands, wanted: str | None) -> None:
@@ -64,7 +62,7 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
             parser.set_defaults(run=_run_flags)
     parser = commands.add_parser(
         "run",
-        help="run the study in a TOML file",
+        help=COMMAND_HELP["run"],
         description="Run the study in a TOML file; `g2g schema` says what such a file may hold.",
         epilog="Example: g2g run study.toml --out results/mine. `g2g hosting-capacity --save FILE` writes one.",
     )
@@ -74,14 +72,14 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
     add_study_consent(parser)
     parser.set_defaults(run=_run_file)
     parser = commands.add_parser(
-        "resume", help="go on with a study that was stopped", description="Do what is left of a study, then report."
+        "resume", help=COMMAND_HELP["resume"], description="Do what is left of a study, then report."
     )
     _add_folder(parser)
     _add_engine_options(parser)
     parser.set_defaults(run=_run_resume)
     parser = commands.add_parser(
         "retry",
-        help="try failed tasks of a study again",
+        help=COMMAND_HELP["retry"],
         description="Try the failed tasks of a study once more, then report.",
     )
     _add_folder(parser)
@@ -90,14 +88,14 @@ def add_study_commands(commands: Commands, wanted: str | None) -> None:
     parser.set_defaults(run=_run_retry)
     parser = commands.add_parser(
         "status",
-        help="how far a study is, and what failed",
+        help=COMMAND_HELP["status"],
         description="Tasks by stage and state, running tasks, and every failure with its reason.",
     )
     _add_folder(parser)
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     parser.set_defaults(run=_run_status)
     _add_report(commands)
-    parser = commands.add_parser("schema", help="JSON schema of a study's TOML file")
+    parser = commands.add_parser("schema", help=COMMAND_HELP["schema"])
     names = f"{', '.join(sorted(STUDIES))}, or a study that another package registers"
     parser.add_argument("study", help=names)
     add_study_consent(parser)
@@ -167,7 +165,7 @@ def _add_engine_options(parser: argparse.ArgumentParser) -> None:
 def _add_report(commands: Commands) -> None:
     parser = commands.add_parser(
         "report",
-        help="write the report of a study again, under other limits if wished",
+        help=COMMAND_HELP["report"],
         description=(
             "Write report, tables and figures from what is stored. With other limits every stored run is judged again; "
             "nothing is simulated. Voltages and loadings can be judged where figures were kept (an error says where)."

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.control import BatchControl, Parts
+from g2g_opt.batch.ofo_kernel import Calls, OFOAct, SeenRows, act
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.compiled.program import DONE, IN_PYTHON, Part
 from g2g_opt.compiled.records import pack
 from g2g_opt.controller.batch_size_schedule import BatchSizeScheduleController
 from g2g_opt.controller.ofo import OFOBatchSizeController, start_state
-from g2g_opt.controller.ofo_update import OFORows, OFOStep, ofo_step, update_voltage_duals
+from g2g_opt.controller.ofo_update import DualsStep, OFORows, OFOStep
 from g2g_opt.controller.rule_based import RuleBasedBatchSizeController, droop_exhausted, droop_pressure, droop_update
 
 Floats = NDArray[np.float64]
@@ -21,55 +24,44 @@ Ints = NDArray[np.int64]
 
 
 class VoltageDuals:
-    """Multipliers of the voltage limits (equation 4.1), shared by all OFO controllers of a scenario that see the same
-    band.
+    """Multipliers of the voltage limits (equation 4.1), shared by all OFO controllers of a batch that see the same
+    band; those of a scenario stand in the column of its slot.
 
     They depend on nothing but the voltages, the band, the step size and the period, so each is worked out once.
     """
 
-    def __init__(self, slots: Sequence[int], controller: OFOBatchSizeController, rows: Ints) -> None:
-        self.column = {slot: c for c, slot in enumerate(slots)}
-        self._slots = np.array(slots, dtype=np.int64)
-        self._config, self.rows = controller.config, rows
-        self.low, self.high = np.zeros((len(rows), len(slots))), np.zeros((len(rows), len(slots)))
-        self.outside = np.zeros(len(slots), dtype=np.bool_)
-        self._done = -1
-
-    def update(self, step: int, voltage_pu: Floats) -> None:
-        """The step of equation 4.1 for grid step `step`; a second call for the same step changes nothing."""
-        if step == self._done:
-            return
-        self._done = step
-        seen = np.ascontiguousarray(
-            voltage_pu if len(self._slots) == voltage_pu.shape[1] else voltage_pu[:, self._slots]
-        )
-        config = self._config
-        self.outside = update_voltage_duals(
-            self.low, self.high, seen, self.rows, config.voltage_dual_step_size, config.v_min, config.v_max
-        )
+    def __init__(self, controller: OFOBatchSizeController, rows: Ints, voltage_pu: Floats) -> None:
+        """Of the voltages (pu) that stand in an array (node, slot) whenever they are worked out."""
+        config = controller.config
+        self.now = DualsStep.of(voltage_pu, rows, config.voltage_dual_step_size, config.v_min, config.v_max)
+        self.packed = pack(self.now)
 
 
 class OFOControl(BatchControl):
-    """OFO at many sites with one tuning, whatever models they run."""
+    """OFO at many sites with one tuning, whatever models they run.
+
+    Where channels stand between (`is_linked`), what it sees is handed to every step; else it reads the batch itself.
+    """
 
     def __init__(
-        self, controllers: Sequence[OFOBatchSizeController], fleet: Ints, duals: VoltageDuals, parts: Parts, place: int
+        self,
+        controllers: Sequence[OFOBatchSizeController],
+        fleet: Ints,
+        duals: VoltageDuals,
+        parts: Parts,
+        place: int,
+        is_linked: bool,
     ) -> None:
         self.dt_s, self.place = controllers[0].dt_s, place
-        self._config, self._fleet, self._duals = controllers[0].config, fleet, duals
-        fleets = parts.fleets
+        self._config, self._fleet, self._duals, self._is_linked = controllers[0].config, fleet, duals, is_linked
+        fleets, grids = parts.fleets, parts.grids
         rows = [fleets.row_of(int(f), label) for f, c in zip(fleet, controllers, strict=True) for label in c.labels]
         self._row = np.array(rows, dtype=np.int64)
-        self._is_all = np.array_equal(self._row, np.arange(fleets.n_rows))
-        self._slot = fleets.slot[fleet]
-        column = np.array([duals.column[int(slot)] for slot in self._slot], dtype=np.int64)
-        models, n = _join([c.rows for c in controllers]), len(rows)
-        self._first = np.searchsorted(models.site, np.arange(len(fleet)))
+        models, n, slot = _join([c.rows for c in controllers]), len(rows), fleets.slot[fleet]
         self._now = OFOStep(
-            duals.low,
-            duals.high,
-            column,
-            np.zeros((len(duals.rows), 3, len(fleet))),
+            duals.now,
+            slot,
+            np.zeros((len(duals.now.rows), 3, len(fleet))),
             np.zeros((3, len(fleet))),
             start_state(np.concatenate([c.start_log2 for c in controllers])),
             models,
@@ -78,26 +70,51 @@ class OFOControl(BatchControl):
             np.zeros(n, dtype=np.int64),
             np.zeros(n, dtype=np.bool_),
         )
-        self._packed = pack(self._now)
-        self._steps = 0
+        self._step, self._command = pack(self._now), fleets.command(self._row, self._now.batch)
+        self._packed_command = None if is_linked else pack(self._command)
+        figures = fleets.servers, fleets.replicas, fleets.itl_s
+        self._seen = SeenRows(self._row, *(np.copy(f) for f in figures) if is_linked else figures)
+        self._slopes_at = np.full(1, -1)
+        self._act = pack(
+            OFOAct(
+                period=int(Fraction(self.dt_s) / grids.dt_s),
+                slopes_every=max(self._config.sensitivity_update_interval, 0),
+                slopes_at=self._slopes_at,
+                n_acts=np.zeros(1, dtype=np.int64),
+                seen=self._seen,
+                first=np.searchsorted(models.site, np.arange(len(fleet) + 1)),
+                fleet=fleet,
+                slot=slot,
+                has_failed=grids.has_failed,
+                exhausted_steps=fleets.exhausted_steps,
+                now=self._now,
+                calls=Calls.of(duals.packed, self._step, self._packed_command),
+            )
+        )
+
+    def part(self, parts: Parts, grid_dt_s: Fraction) -> Part:
+        if self._is_linked:
+            return super().part(parts, grid_dt_s)
+        return Part(lambda step, code: self._attend(step, code, parts), act, self._act)
 
     def step(self, step: int, parts: Parts) -> None:
-        fleets, grids, config, now = parts.fleets, parts.grids, self._config, self._now
-        self._duals.update(step, grids.voltage_pu)
-        interval = config.sensitivity_update_interval
-        if self._steps == 0 or (interval > 0 and self._steps % interval == 0):
-            perturbation_kw = np.full(len(self._fleet), config.sensitivity_perturbation_kw)
-            now.slopes[:] = grids.slopes(self._fleet, perturbation_kw)[self._duals.rows]
-        self._steps += 1
-        row = slice(None) if self._is_all else self._row
-        now.servers[:], now.replicas[:] = fleets.servers[row], fleets.replicas[row]
-        now.itl_s[:] = fleets.itl_s[row]
-        ofo_step(self._packed.words)
-        fleets.set_batch(self._row, now.batch)
-        if self._duals.outside.any():
-            exhausted = self._duals.outside[now.column] & np.logical_and.reduceat(now.at_best, self._first)
-            if exhausted.any():
-                fleets.count_exhausted(self._fleet[exhausted & ~grids.has_failed[self._slot]])
+        if self._is_linked:
+            fleets, voltage_pu = parts.fleets, parts.grids.voltage_pu
+            self._duals.now.voltage_pu[:, : voltage_pu.shape[1]] = voltage_pu
+            seen = self._seen
+            seen.servers[:], seen.replicas[:], seen.itl_s[:] = fleets.servers, fleets.replicas, fleets.itl_s
+        self._attend(step, act(self._act.address, step), parts)
+        if self._is_linked:
+            parts.fleets.set_batch(self._row, self._now.batch)
+
+    def _attend(self, step: int, code: int, parts: Parts) -> None:
+        if code == IN_PYTHON:
+            perturbation_kw = np.full(len(self._fleet), self._config.sensitivity_perturbation_kw)
+            self._now.slopes[:] = parts.grids.slopes(self._fleet, perturbation_kw)[self._duals.now.rows]
+            self._slopes_at[0] = step
+            code = act(self._act.address, step)
+        if code != DONE:
+            raise parts.fleets.refusal(self._command)
 
 
 def _join(parts: Sequence[OFORows]) -> OFORows:

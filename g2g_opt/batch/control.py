@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
+from g2g_opt.compiled.program import Part
 from g2g_opt.grid.storage import EnergyStorage
 
 Floats = NDArray[np.float64]
@@ -42,6 +43,16 @@ class BatchControl(ABC):
     @abstractmethod
     def step(self, step: int, parts: Parts) -> None:
         """Read states after grid step `step` and command; called every `dt_s`."""
+
+    def part(self, parts: Parts, grid_dt_s: Fraction) -> Part:
+        """`step`, every `dt_s`, as a part of a compiled step of the grids."""
+        period = int(Fraction(self.dt_s) / grid_dt_s)
+
+        def attend(step: int, code: int) -> None:
+            if step % period == 0:
+                self.step(step, parts)
+
+        return Part(attend)
 
     def observe(self, step: int, parts: Parts) -> None:  # noqa: B027 - optional hook
         """Hear of every grid step, before controllers act."""

@@ -15,6 +15,7 @@ from g2g_opt.batch.other_control import AdaptiveTapControl, LoadShiftControl, St
 from g2g_opt.batch.ppo_control import PPOControl
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.channel.views import physical
+from g2g_opt.compiled.lanes import aligned
 from g2g_opt.controller.adaptive_tap import AdaptiveTapController
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_size_schedule import BatchSizeScheduleController
@@ -52,8 +53,13 @@ def check_known(controller: Controller[Any, Any]) -> None:
         raise UnsupportedByBatch(f"controller {type(controller).__name__} is not known to the batch engine")
 
 
-def build_controls(controllers: Sequence[Sequence[Controller[Any, Any]]], parts: Parts) -> list[BatchControl]:
-    """Controllers of all scenarios (`controllers[slot]`, in their order of acting), grouped by place and rule."""
+def build_controls(
+    controllers: Sequence[Sequence[Controller[Any, Any]]], parts: Parts, *, is_linked: bool = False
+) -> list[BatchControl]:
+    """Controllers of all scenarios (`controllers[slot]`, in their order of acting), grouped by place and rule.
+
+    `is_linked`: channels stand between them and the batch.
+    """
     grouped: dict[tuple[Any, ...], list[Placed]] = {}
     for slot, row in enumerate(controllers):
         place = 0
@@ -63,7 +69,7 @@ def build_controls(controllers: Sequence[Sequence[Controller[Any, Any]]], parts:
             place += before is not None and type(before) is not type(controller)
             if not isinstance(controller, NoopController):
                 grouped.setdefault(_rule(place, slot, controller, parts), []).append((slot, controller))
-    builder = _Builder(parts)
+    builder = _Builder(parts, is_linked)
     controls = [builder.build(place, members) for (place, *_), members in grouped.items()]
     # Within one scenario controllers act in the order of its list.
     return sorted(controls, key=lambda control: control.place)
@@ -121,8 +127,8 @@ def _served(slot: int, controller: AdaptiveTapController, parts: Parts) -> list[
 class _Builder:
     """Makes batch controllers; OFO groups of the same band share their multipliers."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, is_linked: bool) -> None:
+        self._parts, self._is_linked = parts, is_linked
         self._duals: dict[tuple[Hashable, ...], VoltageDuals] = {}
 
     def build(self, place: int, members: Sequence[Placed]) -> BatchControl:
@@ -134,7 +140,7 @@ class _Builder:
             case OFOBatchSizeController():
                 same: list[OFOBatchSizeController] = [c for _, c in members if isinstance(c, OFOBatchSizeController)]
                 fleet = self._fleets(members)
-                return OFOControl(same, fleet, self._shared_duals(slots, first), parts, place)
+                return OFOControl(same, fleet, self._shared_duals(slots, first), parts, place, self._is_linked)
             case RuleBasedBatchSizeController():
                 droops = [c for _, c in members if isinstance(c, RuleBasedBatchSizeController)]
                 return DroopControl(droops, self._fleets(members), _seen(slot, first, parts), parts, place)
@@ -181,8 +187,9 @@ class _Builder:
 
     def _shared_duals(self, slots: Sequence[int], controller: OFOBatchSizeController) -> VoltageDuals:
         config, rows = controller.config, self._parts.grids.monitored[slots[0]]
-        unique = tuple(dict.fromkeys(slots))
-        key = (unique, controller.dt_s, config.voltage_dual_step_size, config.v_min, config.v_max, rows.tobytes())
+        key = (controller.dt_s, config.voltage_dual_step_size, config.v_min, config.v_max, rows.tobytes())
         if key not in self._duals:
-            self._duals[key] = VoltageDuals(unique, controller, rows)
+            voltage_pu = self._parts.grids.flow.solutions.voltage_pu
+            seen = aligned(*voltage_pu.shape) if self._is_linked else voltage_pu
+            self._duals[key] = VoltageDuals(controller, rows, seen)
         return self._duals[key]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.program import DONE, IN_PYTHON, LEFT
 from g2g_opt.compiled.records import Bools1, Floats1, Floats2, Floats3, Ints1, Ints2, part, reader
 from g2g_opt.datacenter.fleet import claim_servers, rank_place, server_power_w
 from g2g_opt.datacenter.observe import clt_itl_s
@@ -49,8 +50,11 @@ class ServerTable(NamedTuple):
 
 
 class StretchTable(NamedTuple):
-    """Steps laid out ahead. Few replicas draw from `uniforms` and `normals_few` (few_stream, step, replica)."""
+    """Steps laid out ahead: from `span[0]` up to `span[1]`. Few replicas draw from `uniforms` and `normals_few`
+    (few_stream, step, replica).
+    """
 
+    span: Ints1
     wanted: Ints2  # (step, row): replicas
     standing_w: Floats2  # (step, fleet), each phase
     noise: Floats3  # (step, row, phase)
@@ -250,9 +254,12 @@ def _mean_of_few(f: FleetStep, r: int, k: int, n: int, mixture: int) -> float:
 
 
 @kernel
-def advance_fleets(packed: Ints, k: int, step: int) -> None:
-    """A step, the k-th of its stretch: batch sizes as commanded, power of every fleet, latency of every row."""
-    f = _read_step(packed)
+def advance_fleets(address: int, step: int) -> int:
+    """A step, if it is laid out: batch sizes as commanded, power of every fleet, latency of every row."""
+    f = _read_step(address)
+    if not f.stretch.span[0] <= step < f.stretch.span[1]:
+        return IN_PYTHON
+    k = step - f.stretch.span[0]
     for fleet in range(len(f.claims.until)):
         if f.claims.until[fleet] <= k:
             _claim_again(f, fleet, k)
@@ -276,13 +283,31 @@ def advance_fleets(packed: Ints, k: int, step: int) -> None:
             f.itl_s[r] = clt_itl_s(mean_s, variance_s2, float(n), f.stretch.latency[k, r])
         else:
             f.itl_s[r] = mean_s
+    return DONE
+
+
+class SizeCommand(NamedTuple):
+    """New batch sizes `sizes` of the first `n` of some `rows`; `refused` is a row without a template for its own.
+
+    The record of the fleets is packed anew with the command, and shares all that is written with theirs.
+    """
+
+    fleets: FleetStep
+    n: Ints1
+    rows: Ints1
+    sizes: Ints1
+    refused: Ints1
+
+
+_read_command = reader(SizeCommand)
 
 
 @kernel
-def command_sizes(packed: Ints, rows: Ints, sizes: Ints) -> int:
-    """New batch sizes of some rows from the next step on; the first row without a template for its size, or -1."""
-    f = _read_step(packed)
-    for i in range(len(rows)):
+def command_sizes(address: int, step: int) -> int:
+    """Command batch sizes from the next step on, up to a row without a template for its size."""
+    c = _read_command(address)
+    f, rows, sizes = c.fleets, c.rows, c.sizes
+    for i in range(c.n[0]):
         r, size = rows[i], sizes[i]
         if f.commanded[r] == size:
             continue
@@ -291,9 +316,10 @@ def command_sizes(packed: Ints, rows: Ints, sizes: Ints) -> int:
         while place < end and f.sizes.size[place] != size:
             place += 1
         if place == end:
-            return int(r)
+            c.refused[0] = r
+            return LEFT
         f.commanded[r] = size
         f.place[r] = place
         for phase in range(3):
             f.sums.until[3 * r + phase] = 0
-    return -1
+    return DONE

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import fleet_kernel as tables
-from g2g_opt.compiled.records import pack
+from g2g_opt.compiled.program import DONE, Part
+from g2g_opt.compiled.records import pack, pack_again
 from g2g_opt.datacenter.fleet import active_replicas, sums_before
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS
@@ -66,7 +67,8 @@ class Fleets:
         self._draws = (noise > 0.0) | np.array(draws_latency, dtype=np.bool_)
         self._shift = np.zeros(self.n_rows, dtype=np.int64)
         self.itl_s = np.full(self.n_rows, np.nan)
-        self._first = self._end = 0
+        # The steps that are laid out: from the first up to the last.
+        self._span = np.zeros(2, dtype=np.int64)
         self._room = np.empty((2, 0))
         self.power_w = np.zeros((n_fleets, 3))
         self.batch, self.commanded, place = (np.zeros(self.n_rows, dtype=np.int64) for _ in range(3))
@@ -119,6 +121,8 @@ class Fleets:
             power_w=self.power_w,
         )
         self._packed = pack(self._tables)
+        self._command = self.command(*(np.zeros(self.n_rows, dtype=np.int64) for _ in range(2)))
+        self._packed_command = pack(self._command)
         start = np.array([size for site in self.sites for size in _start_sizes(site)], dtype=np.int64)
         self.set_batch(np.arange(self.n_rows), start)
 
@@ -225,10 +229,15 @@ class Fleets:
         wanted, standing_w = np.empty(shape, dtype=np.int64), np.empty((n, len(self.sites)))
         normals = np.zeros((*shape, 3) if self._noisy else (0, 0, 0))
         latency = np.zeros(shape if self._draws_latency.any() else (0, 0))
+        is_shifted = [shift.any() for shift in np.split(self._shift, self.first_row[1:-1])]
+        plain: dict[int, list[int]] = {}
         for fleet, site in enumerate(self.sites):
             rows = slice(self.first_row[fleet], self.first_row[fleet + 1])
+            if not is_shifted[fleet] and not self._draws[fleet]:
+                plain.setdefault(self._schedules[fleet], []).append(fleet)
+                continue
             shift = self._shift[rows]
-            if shift.any():
+            if is_shifted[fleet]:
                 # Do they still fit beside the schedule?
                 site.demand.stretch(times[0], n, shift)
             key = (self._schedules[fleet], shift.tobytes())
@@ -251,6 +260,12 @@ class Fleets:
                     if stream not in latency_of:
                         latency_of[stream] = site.demand.latency_normals(model, first, n)
                     latency[:, row] = latency_of[stream]
+        # Fleets of one schedule together: there are hundreds of them.
+        for alike in plain.values():
+            demand, n_models = self.sites[alike[0]].demand, len(self.sites[alike[0]].model_labels)
+            of_alike = (self.first_row[alike][:, None] + np.arange(n_models)).reshape(-1)
+            wanted[:, of_alike] = np.tile(np.maximum(demand.scheduled_replicas(times), 0), len(alike))
+            standing_w[:, alike] = demand.standing_w(times)[:, None]
         few = self._few_rows(wanted)
         few_stream, place = np.zeros(self.n_rows, dtype=np.int64), dict[int, int]()
         streams = {self._streams[row] for row in few.tolist()}
@@ -265,11 +280,12 @@ class Fleets:
                 drawn_few = self.sites[fleet].demand.latency_pairs(model, first, n)
                 uniforms[place[stream]], normals_few[place[stream]] = drawn_few
             few_stream[row] = place[stream]
-        self._stretch = tables.StretchTable(wanted, standing_w, normals, latency, few_stream, uniforms, normals_few)
+        few_draws = few_stream, uniforms, normals_few
+        self._stretch = tables.StretchTable(self._span, wanted, standing_w, normals, latency, *few_draws)
         self._tables = self._tables._replace(stretch=self._stretch)
-        self._packed = pack(self._tables)
+        self._packed = pack_again(self._packed, self._tables)
         self._claims.until[:] = 0
-        self._first, self._end = first, first + n
+        self._span[:] = first, first + n
 
     def _few_room(self, n_streams: int, n: int) -> tuple[Floats, Floats]:
         """Room for uniforms and normals (stream, step, replica) of few replicas."""
@@ -292,6 +308,7 @@ class Fleets:
         """No steps."""
         n, f = self.n_rows, len(self.sites)
         return tables.StretchTable(
+            span=self._span,
             wanted=np.zeros((0, n), dtype=np.int64),
             standing_w=np.zeros((0, f)),
             noise=np.zeros((0, 0, 0)),
@@ -303,22 +320,36 @@ class Fleets:
 
     def advance(self, step: int) -> None:
         """Powers, replicas and latencies of a step; steps come one after the other."""
-        if not self._first <= step < self._end:
+        if tables.advance_fleets(self._packed.address, step) != DONE:
             self._lay_out(step)
-        k = step - self._first
-        tables.advance_fleets(self._packed.words, k, step)
+            tables.advance_fleets(self._packed.address, step)
+
+    def part(self) -> Part:
+        """`advance` as a part of a compiled step."""
+        return Part(lambda step, code: self.advance(step), tables.advance_fleets, self._packed)
 
     # --- commands
 
     def set_batch(self, rows: Ints, sizes: Ints) -> None:
         """New batch sizes of some rows, from the next step on; `InputError` for one without a template."""
-        row = tables.command_sizes(self._packed.words, rows, sizes)
-        if row >= 0:
-            have = self._sizes.size[self._sizes.first[row] :][: self._sizes.n_sizes[row]].tolist()
-            size = int(sizes[rows.tolist().index(row)])
-            raise InputError(
-                f"batch size {size} of {self.row_label[row]!r} has no power template; choose one of {have}"
-            )
+        for first in range(0, len(rows), max(1, self.n_rows)):
+            some = rows[first : first + self.n_rows]
+            self._command.n[0] = len(some)
+            self._command.rows[: len(some)], self._command.sizes[: len(some)] = some, sizes[first : first + len(some)]
+            if tables.command_sizes(self._packed_command.address, 0) != DONE:
+                raise self.refusal(self._command)
+
+    def command(self, rows: Ints, sizes: Ints) -> tables.SizeCommand:
+        """A command to `rows`, for `command_sizes`: whatever sizes stand in the array `sizes` when it is given."""
+        n, refused = np.array([len(rows)]), np.zeros(1, dtype=np.int64)
+        return tables.SizeCommand(self._tables, n, rows, sizes, refused)
+
+    def refusal(self, command: tables.SizeCommand) -> InputError:
+        """What a command was refused for."""
+        row = int(command.refused[0])
+        have = self._sizes.size[self._sizes.first[row] :][: self._sizes.n_sizes[row]].tolist()
+        size = int(command.sizes[command.rows.tolist().index(row)])
+        return InputError(f"batch size {size} of {self.row_label[row]!r} has no power template; choose one of {have}")
 
     def count_exhausted(self, fleets: Ints | list[int]) -> None:
         """A control step in which the controllers of these fleets could do no more about voltages."""
@@ -329,7 +360,7 @@ class Fleets:
         row = self.row_of(fleet, label)
         self._shift[row] += count
         # Lay the rest of the stretch out again.
-        self._end = step + 1
+        self._span[1] = step + 1
 
     def row_of(self, fleet: int, label: str) -> int:
         """Row of a model at a fleet."""

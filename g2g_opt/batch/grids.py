@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.attached import Attached
 from g2g_opt.batch.checked_network import load_jacobian
-from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.modelled_controls import load_controls
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.own_controls import OwnControls, as_told
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
-from g2g_opt.batch.unit_series import UnitSeries, unit_commands
-from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.batch.unit_series import unit_commands
+from g2g_opt.compiled.lanes import WIDTH
+from g2g_opt.compiled.program import Part
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.grid.attachments import Attachment
-from g2g_opt.grid.profile import PowerProfile
-from g2g_opt.grid.profile_series import series_is_trusted
 from g2g_opt.grid.served import SERVED_TOLERANCE, not_served, served_share
 from g2g_opt.grid.setup import GridSetup
-from g2g_opt.grid.storage_bank import StorageBank
 from g2g_opt.metrics.power_quality import three_phase_buses
 from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_SERIES_STEPS = 512
 # Slopes are differences of nearly equal voltages, so they are solved for more tightly than flows are.
 _SLOPE_TOLERANCE = 1e-4
 
@@ -77,28 +74,15 @@ class Grids:
         self._step = -1
         self.failure: list[Failure | None] = [None] * len(setups)
         self._judges_served = np.array([setup.unserved == "raise" for setup in setups], dtype=np.bool_)
+        self.flow.watched[:] = False
+        self.flow.watched[: len(setups)] = self._judges_served
         self.has_failed = np.zeros(len(setups), dtype=np.bool_)
         self._attachments = attachments
         self._failed: list[int] = []
-        sites = [(slot, k, a.tan_phi) for slot, s in enumerate(setups) for k, a in enumerate(s.attached.sites)]
-        self.fleet_slot = np.array([slot for slot, _, _ in sites], dtype=np.int64)
-        self.fleet_port = np.array([3 * k for _, k, _ in sites], dtype=np.int64)
-        self._site_places = self._three_phases(self.fleet_port, self.fleet_slot)
-        self._site_tan_phi = np.repeat([tan_phi for _, _, tan_phi in sites], 3)
-        self._read_profiles()
-        self._read_load_shares()
-        storages = [
-            (slot, 3 * (len(s.attached.sites) + len(s.attached.profiles) + k), a)
-            for slot, s in enumerate(setups)
-            for k, a in enumerate(s.attached.storages)
-        ]
-        self.storages = [a.storage for _, _, a in storages]
-        self._storage_slot = np.array([slot for slot, _, _ in storages], dtype=np.int64)
-        first_port = np.array([port for _, port, _ in storages], dtype=np.int64)
-        self._storage_places = self._three_phases(first_port, self._storage_slot)
-        if len({id(s) for s in self.storages}) < len(self.storages):
-            raise UnsupportedByBatch("a storage object hangs on several grids")
-        self.bank = StorageBank(self.storages, float(self.dt_s)) if storages else None
+        self._n_failed = np.zeros(1, dtype=np.int64)
+        n_failed = self._n_failed
+        self.attached = Attached(setups, self.flow, self.dt_s, self._commands, self.has_failed, n_failed, self.own)
+        self.fleet_slot, self.fleet_port = self.attached.fleet_slot, self.attached.fleet_port
         # Once without the attachments' power, as OpenDSS when a circuit is finished.
         self.flow.solve()
 
@@ -137,43 +121,6 @@ class Grids:
             for first, second in attachment.pairs
         ]
 
-    def _three_phases(self, port: Ints, slot: Ints) -> tuple[Ints, Ints]:
-        """Places of W and var of an attachment's three ports, phase after phase, from its first one on."""
-        return self.flow.power_places((port[:, None] + np.arange(3)).reshape(-1), np.repeat(slot, 3))
-
-    def _read_profiles(self) -> None:
-        """Every different profile once, and which (port, slot) draw it with which sign."""
-        kinds: dict[Hashable, int] = {}
-        self._profiles: list[PowerProfile] = []
-        places: list[tuple[int, int, int, float, float]] = []
-        for slot, setup in enumerate(self.setups):
-            for k, attachment in enumerate(setup.attached.profiles):
-                profile = attachment.profile
-                if not series_is_trusted(type(profile)):
-                    raise UnsupportedByBatch(f"profile {type(profile).__name__} can only be asked step by step")
-                key = _profile_key(profile)
-                if key not in kinds:
-                    kinds[key] = len(self._profiles)
-                    self._profiles.append(profile)
-                port = 3 * (len(setup.attached.sites) + k)
-                places.append((port, slot, kinds[key], 1e3 * attachment.sign, attachment.tan_phi))
-        ports, slots, kind = (np.array([row[k] for row in places], dtype=np.int64) for k in range(3))
-        self._profile_places = self._three_phases(ports, slots)
-        self._profile_kind = np.repeat(kind, 3)
-        self._profile_sign, self._profile_tan_phi = (np.repeat([row[k] for row in places], 3) for k in (3, 4))
-        self._series, self._series_first = np.empty((0, len(self._profiles))), 0
-
-    def _read_load_shares(self) -> None:
-        """Every different series of the circuit's own loads once, and which slots follow it."""
-        series = [s.own_load_share for s in self.setups]
-        kinds = {one: k for k, one in enumerate(dict.fromkeys(one for one in series if one is not None))}
-        self._load_series = list(kinds)
-        self._load_slots = np.array([slot for slot, one in enumerate(series) if one is not None], dtype=np.int64)
-        self._load_kind = np.array([kinds[one] for one in series if one is not None], dtype=np.int64)
-        self._load_shares = self.flow.load_share.reshape(self.flow.n_chunks, -1, WIDTH)
-        steered = self.own.inverters.elements if self.own is not None else ()
-        self._units = UnitSeries(self._commands, self.network, [s.own_sun_share for s in self.setups], steered)
-
     # --- stepping
 
     def time_s(self, step: int) -> float:
@@ -182,40 +129,31 @@ class Grids:
 
     def solve(self, step: int, fleet_w: Floats) -> None:
         """Solve all scenarios, with `fleet_w` (fleet, 3) drawn by the sites, scenario by scenario."""
-        self._step = step
-        power = self.flow.power.reshape(-1)
-        site_w = fleet_w.reshape(-1)
-        power[self._site_places[0]] = site_w
-        power[self._site_places[1]] = site_w * self._site_tan_phi
-        if self._profiles:
-            profile_w = self._profile_sign * self._profile_kw(step)[self._profile_kind]
-            power[self._profile_places[0]] = profile_w
-            power[self._profile_places[1]] = profile_w * self._profile_tan_phi
-        if self._load_series:
-            now = np.array([self.time_s(step)])
-            shares = np.array([series.of(self.network.load_shapes, now)[0] for series in self._load_series])
-            n_shapes = len(self.network.load_shapes)
-            self._load_shares[self._load_slots // WIDTH, :n_shapes, self._load_slots % WIDTH] = shares[self._load_kind]
-        self._units.write(self.time_s(step), self._load_shares)
-        if self.own is not None and self.own.steers:
-            self.own.inverters.begin(self._units.panel_kw(self.time_s(step)), self._load_shares)
-        if self.bank is not None:
-            kw, kvar = self.bank.dispatch(self.time_s(step))
-            power[self._storage_places[0]] = np.repeat(-1e3 * kw / 3.0, 3)
-            power[self._storage_places[1]] = np.repeat(-1e3 * kvar / 3.0, 3)
-        if self._failed:
-            self._switch_off()
+        self.attached.write(step, self.time_s(step), fleet_w)
         self.flow.solve()
+        self._settle(step)
+
+    def parts(self, fleet_w: Floats) -> list[Part]:
+        """`solve` as parts of a compiled step, with the powers (W) that stand in the array `fleet_w` (fleet, 3)."""
+        settles_always = self.own is not None or not self.attached.is_plain
+
+        def settle(step: int, code: int) -> None:
+            self.flow.attend(code)
+            if not settles_always:
+                self._settle(step)
+
+        parts = [self.attached.part(fleet_w, self.time_s), self.flow.part(settle)]
+        return [*parts, Part(lambda step, code: self._settle(step))] if settles_always else parts
+
+    def _settle(self, step: int) -> None:
+        """What follows a solution: the circuit's own controls act, and every scenario is looked at."""
+        self.begin(step)
         if self.own is not None:
             self._let_controls_act(step, self.own)
-        if self._load_series:
-            # Loads that ask for nothing are served all of it.
-            of_loads = self._load_shares[:, : len(self.network.load_shapes)]
-            silent = of_loads.max(axis=1).reshape(-1) <= 0.0
-            self.flow.solutions.own_share[silent] = 1.0
+        self.attached.serve_silent_loads()
         self._check(step)
-        if self.bank is not None:
-            self.bank.settle(self.time_s(step))
+        if self.attached.bank is not None:
+            self.attached.bank.settle(self.time_s(step))
 
     def _let_controls_act(self, step: int, own: OwnControls) -> None:
         """The circuit's own controls move what they move, and come to rest before the first step."""
@@ -231,29 +169,14 @@ class Grids:
         for slot, fuse in own.fuses.take_picked_up():
             self.fail([slot], Failure(FailureKind.PROTECTION_PICKS_UP, f"fuse.{fuse}", self.time_s(step)))
 
-    def _switch_off(self) -> None:
-        """Take the power of scenarios that have failed."""
-        by_lane = self.flow.power.reshape(self.flow.n_chunks, -1, WIDTH)
-        for slot in self._failed:
-            by_lane[slot // WIDTH, :, slot % WIDTH] = 0.0
-
-    def _profile_kw(self, step: int) -> Floats:
-        place = step - self._series_first
-        if not 0 <= place < len(self._series):
-            steps = np.arange(step, step + _SERIES_STEPS)
-            times = steps * self.dt_s.numerator / self.dt_s.denominator
-            self._series = np.array([p.power_series_kw(times) for p in self._profiles]).T
-            self._series_first, place = step, 0
-        return np.asarray(self._series[place])
+    def begin(self, step: int) -> None:
+        """This is the step in which somebody acts."""
+        self._step = step
 
     @property
     def voltage_pu(self) -> Floats:
         """Magnitudes (pu), shape (node, slot)."""
         return self.flow.voltage_pu
-
-    def storages_of(self, slot: int) -> Ints:
-        """Places of a scenario's storages in the bank."""
-        return np.flatnonzero(self._storage_slot == slot)
 
     @property
     def branch_names(self) -> tuple[str, ...]:
@@ -282,6 +205,7 @@ class Grids:
                 self.failure[slot] = reason
                 self.has_failed[slot] = True
                 self._failed.append(slot)
+                self._n_failed[0] += 1
             self.flow.reset([slot])
 
     def _check(self, step: int) -> None:
@@ -367,7 +291,7 @@ class Grids:
                 real, imaginary = self.flow.power_places(fleet_port[some] + phase, slot)
                 power = self.flow.power.reshape(-1)
                 power[real] += step_w
-                power[imaginary] += step_w * self._site_tan_phi[3 * fleet[some]]
+                power[imaginary] += step_w * self.attached.site_tan_phi[3 * fleet[some]]
                 self.flow.restore_state(base_state)
                 self.flow.solve(tolerance_pu=max(tight, 1e-12))
                 solved &= self.flow.solved
@@ -385,16 +309,3 @@ def _turns(slots: Ints) -> Ints:
     """For each entry, how many of the same slot came before it."""
     seen: dict[int, itertools.count[int]] = {}
     return np.array([next(seen.setdefault(int(slot), itertools.count())) for slot in slots], dtype=np.int64)
-
-
-def _profile_key(profile: PowerProfile) -> Hashable:
-    """Equal for profiles that are the same function of time; the object itself where that cannot be told."""
-    figures = tuple(
-        (name, value.tobytes() if isinstance(value, np.ndarray) else value)
-        for name, value in sorted(vars(profile).items())
-    )
-    try:
-        hash(figures)
-    except TypeError:
-        return id(profile)
-    return (type(profile), figures)

@@ -15,7 +15,6 @@ from g2g_opt.batch.factorization import (
     eliminate_leading,
     solve_columns,
 )
-from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.load_law import (
     CI,
     EDGE_LOW,
@@ -32,6 +31,7 @@ from g2g_opt.batch.moving_elements import MovingElements, Setting
 from g2g_opt.batch.moving_factors import MovingFactors
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.reach_kernel import farthest
+from g2g_opt.compiled.lanes import WIDTH
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -8,9 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.kernel_tables import PORT_COLUMNS, PORT_MAX, PORT_MIN, Loads, Solutions, W
-from g2g_opt.batch.lanes import any_less, at, fma, higher, load, magnitude, root, spread, spread_at, store, where_less
 from g2g_opt.batch.load_law import CP, MAX_SQUARED, MIN_SQUARED, N_COLUMNS, law_admittance
 from g2g_opt.compiled.kernel import inner
+from g2g_opt.compiled.lanes import (
+    any_less,
+    at,
+    fma,
+    higher,
+    load,
+    magnitude,
+    root,
+    spread,
+    spread_at,
+    store,
+    where_less,
+)
 from g2g_opt.compiled.records import part
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from g2g_opt.batch.lanes import WIDTH, aligned
+from g2g_opt.compiled.lanes import WIDTH, aligned
 from g2g_opt.compiled.records import Bools1, Bools2, Complexes2, Floats1, Floats2, Floats3, Ints1, Ints3, reader
 
 W = WIDTH
@@ -183,4 +183,18 @@ class Flow(NamedTuple):
     out: Solutions
 
 
-read_flow = reader(Flow)
+class FlowCall(NamedTuple):
+    """Power flows to `tolerance_pu` in at most `max_iterations`, both of one place.
+
+    One that `begins` a step trusts no state, and leaves lanes that are stubborn to Python. Ports outside their windows
+    are told of the slots that are `watched`.
+    """
+
+    flow: Flow
+    watched: Bools1
+    tolerance_pu: Floats1
+    max_iterations: Ints1
+    begins: int
+
+
+read_call = reader(FlowCall)

@@ -127,7 +127,7 @@ def unit_law(unit: OwnUnit) -> Floats:
             below, at_0 = 0j, limit / (least_pu * base_v)
             law[EDGE_MAX] = law[MAX_SQUARED] = math.inf
         case _:
-            raise UnsupportedByBatch(f"{unit.kind} {unit.name} answers to its voltage in a way that is not modelled")
+            raise UnsupportedByBatch(f"{unit.kind} {unit.name} {unit.unlike}, which is not modelled")
     for column, value in ((CZ, cz), (CP, cp), (CURRENT_AT_0, at_0), (CURRENT_SLOPE, below), (Y_ABOVE, above)):
         law[column : column + 2] = value.real, value.imag
     law[Y_BELOW : Y_BELOW + 2] = below.real, below.imag

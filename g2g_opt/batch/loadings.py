@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.jacobian import Jacobian
-from g2g_opt.batch.lanes import WIDTH, aligned
 from g2g_opt.batch.moving_elements import Setting, entry_values
 from g2g_opt.batch.network import TappedWinding
+from g2g_opt.compiled.lanes import WIDTH, aligned
 from g2g_opt.grid.loading import JudgedRating, judged_conductors, rated_branches
 
 Floats = NDArray[np.float64]

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from g2g_opt.batch.checked_network import load_jacobian
-from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.modelled_controls import load_controls
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.operating_points import Unit, ports_of
@@ -27,6 +26,7 @@ from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.controls import RegControlSettings
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S
+from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import tan_phi
 from g2g_opt.grid.loading import rated_branches

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.checked_network import load_jacobian
-from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, connected_pairs, connection_at, tan_phi

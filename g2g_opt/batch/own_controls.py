@@ -19,7 +19,6 @@ from g2g_opt.batch.control_figures import cap_figures, reg_figures
 from g2g_opt.batch.control_queue import ControlClock
 from g2g_opt.batch.fuses import Fuses
 from g2g_opt.batch.inverters import Inverters
-from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network, TappedWinding
 from g2g_opt.batch.power_flow import BatchPowerFlow
@@ -28,6 +27,7 @@ from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.controls import ControlReading, RegControlSettings, winding_pairs
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, SETTLING_ROUNDS
 from g2g_opt.circuit.parts import LinearElement
+from g2g_opt.compiled.lanes import WIDTH
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -19,8 +19,8 @@ from g2g_opt.batch.kernel_tables import (
     PORT_SLOPE,
     W,
 )
-from g2g_opt.batch.lanes import any_less, fma, higher, load, magnitude, root, spread, spread_at, store, where_less
 from g2g_opt.compiled.kernel import inner
+from g2g_opt.compiled.lanes import any_less, fma, higher, load, magnitude, root, spread, spread_at, store, where_less
 
 # Rounds of the port equations per network solve; a fixed number, so that lanes do not depend on each other.
 PORT_ROUNDS = 2

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.jacobian import Jacobian
-from g2g_opt.batch.lanes import WIDTH, aligned
 from g2g_opt.batch.load_law import (
     CURRENT_AT_0,
     CURRENT_SLOPE,
@@ -23,6 +22,7 @@ from g2g_opt.batch.load_law import (
     Window,
     constant_power_law,
 )
+from g2g_opt.compiled.lanes import WIDTH, aligned
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -16,22 +16,23 @@ before it is made. It is taken for the nodes of each phase by itself, because an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.jacobian import Jacobian
-from g2g_opt.batch.lanes import WIDTH as W
-from g2g_opt.batch.lanes import aligned
 from g2g_opt.batch.loadings import Loadings, no_ratings
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port, PortTable
 from g2g_opt.batch.power_flow_kernel import solve_chunks
-from g2g_opt.batch.rescue import LanePorts, LaneSolution, Rescue
-from g2g_opt.compiled.records import pack
+from g2g_opt.batch.rescue import LaneTables, Rescue
+from g2g_opt.compiled.lanes import WIDTH as W
+from g2g_opt.compiled.lanes import aligned
+from g2g_opt.compiled.program import IN_PYTHON, Part
+from g2g_opt.compiled.records import NOTHING_PACKED, pack_again
 from g2g_opt.grid.loading import JudgedRating
 
 Floats = NDArray[np.float64]
@@ -40,8 +41,6 @@ Ints = NDArray[np.int64]
 # Network solves until a scenario is handed to Newton's method, and for how many flows it then goes there at once.
 _PATIENCE = 20
 _STUBBORN_FLOWS = 8
-# Share of the tolerance to which Newton's method goes, and the step (pu) below which it may end in rounding.
-_EXACT, _ROUNDED_PU = 1e-3, 1e-6
 
 
 class BatchPowerFlow:
@@ -115,6 +114,13 @@ class BatchPowerFlow:
             aligned(2 * len(unbalanced), self.n_slots),
         )
         self._active = np.ones(self.n_chunks, dtype=np.bool_)
+        # How the flows of a call are solved; where it has to be told that a port is outside its window.
+        self._tolerance, self._rounds, self.watched = (
+            np.zeros(1),
+            np.zeros(1, np.int64),
+            np.ones(self.n_slots, np.bool_),
+        )
+        self._packed = NOTHING_PACKED, NOTHING_PACKED
         self._renew_factors()
         self.reset(range(self.n_slots))
 
@@ -183,23 +189,13 @@ class BatchPowerFlow:
         self._ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), n_mixed)
         if len(differ):
             self._write_lanes((W * differ[:, None] + np.arange(W)).ravel().tolist())
-        self._packed = pack(
-            tables.Flow(
-                self.jacobian.pattern,
-                self._loads,
-                self.ports.table,
-                self._ratings,
-                self._bus_nodes,
-                self._factors,
-                self._of_chunk,
-                self.power,
-                self.load_share,
-                self._active,
-                self._state,
-                self._work,
-                self._out,
-            )
-        )
+        steady = self.jacobian.pattern, self._loads, self.ports.table, self._ratings, self._bus_nodes
+        now = self._factors, self._of_chunk, self.power, self.load_share
+        flow = tables.Flow(*steady, *now, self._active, self._state, self._work, self._out)
+        at_first = np.array([self.tolerance_pu]), np.array([min(_PATIENCE, self.max_iterations)])
+        of_call = tables.FlowCall(flow, self.watched, self._tolerance, self._rounds, 0)
+        of_step = tables.FlowCall(flow, self.watched, *at_first, 1)
+        self._packed = pack_again(self._packed[0], of_call), pack_again(self._packed[1], of_step)
 
     # --- solving
 
@@ -247,8 +243,24 @@ class BatchPowerFlow:
         at_once = slots[stubborn[slots] > 0.0]
         stubborn[at_once] -= 1.0
         self._rescue(at_once, tolerance_pu)
-        self._fixed_point(slots, tolerance_pu, patience := min(_PATIENCE, self.max_iterations))
+        self._fixed_point(slots, tolerance_pu, min(_PATIENCE, self.max_iterations))
+        self._finish(slots, at_once, tolerance_pu)
+
+    def part(self, attend: Callable[[int, int], None]) -> Part:
+        """`solve` as a part of a compiled step; `attend` has to call the method of that name."""
+        return Part(attend, solve_chunks, self._packed[1])
+
+    def attend(self, code: int) -> None:
+        """What a compiled step has left of its solution."""
+        if code == IN_PYTHON:
+            return self.solve()
+        self._ill_conditioned[:] = False
+        self._finish(np.arange(self.n_slots), np.zeros(0, dtype=np.int64), self.tolerance_pu)
+
+    def _finish(self, slots: Ints, at_once: Ints, tolerance_pu: float) -> None:
+        """Newton's method in the scenarios that the fixed point has not solved, but for those tried `at_once`."""
         if not self._out.solved[slots].all():
+            stubborn, patience = self._state.stubborn.reshape(-1), min(_PATIENCE, self.max_iterations)
             left = np.setdiff1d(slots[~self._out.solved[slots]], at_once)
             rescued = self._rescue(left, tolerance_pu)
             stubborn[rescued] = _STUBBORN_FLOWS
@@ -259,44 +271,20 @@ class BatchPowerFlow:
                 self._work.trusted[left] = 0.0
                 self._fixed_point(left, tolerance_pu, self.max_iterations)
         self._ill_conditioned[slots] &= ~self._out.solved[slots]
-        self.all_well: bool = bool(self._out.solved.all() and not self._out.outside.any())
 
     def _rescue(self, slots: Ints, tolerance_pu: float) -> Ints:
         """Put scenarios to the solutions that Newton's method finds; returns those that have one."""
-        found = []
         if not len(slots):
             return slots
-        table, n_ports = self.ports.table, self.ports.n_ports
-        remainder, port_v, port_a = (
-            array.reshape(self.n_chunks, -1, 2, W)
-            for array in (self._state.remainder, self._state.port_v, self._state.port_a)
-        )
-        power = self.power.reshape(self.n_chunks, -1, 2, W)
-        shares = self.load_share.reshape(self.n_chunks, -1, W)
-        laws = table.law.reshape(self.n_chunks, n_ports, tables.PORT_COLUMNS, W)
-        for slot in slots.tolist():
-            c, lane = divmod(slot, W)
-            own = np.flatnonzero(table.begin[c, :, lane] <= self.network.n_nodes)
-            ports = LanePorts(
-                table.begin[c, own, lane],
-                table.end[c, own, lane],
-                laws[c, own, :, lane],
-                power[c, own, 0, lane] + 1j * power[c, own, 1, lane],
-            )
-            state = LaneSolution(remainder[c, :, :, lane], port_v[c, own, :, lane], port_a[c, own, :, lane])
-            solution = self._rescuer.solve(self.settings[slot], ports, shares[c, :, lane], state, _EXACT * tolerance_pu)
-            self._ill_conditioned[slot] = solution is not None
-            if solution is not None and solution.step_pu < max(tolerance_pu, _ROUNDED_PU):
-                remainder[c, :, :, lane] = solution.remainder
-                port_v[c, own, :, lane], port_a[c, own, :, lane] = solution.port_v, solution.port_a
-                found.append(slot)
-        self._work.trusted[found] = 1.0
-        return np.array(found, dtype=np.int64)
+        lanes = LaneTables(self.ports.table, self._state, self.power, self.load_share, self.settings)
+        self._work.trusted[found := self._rescuer.put(slots, lanes, tolerance_pu, self._ill_conditioned)] = 1.0
+        return found
 
     def _fixed_point(self, scenarios: Ints, tolerance_pu: float, max_iterations: int) -> None:
         """The fixed point in some scenarios; the others keep what they have to the last bit."""
+        self._tolerance[0], self._rounds[0] = tolerance_pu, max_iterations
         if len(scenarios) == self.n_slots:
-            solve_chunks(self._packed.words, tolerance_pu, max_iterations)
+            solve_chunks(self._packed[0].address, 0)
             return
         chunks = np.unique(scenarios // W)
         others = np.setdiff1d((chunks[:, None] * W + np.arange(W)).reshape(-1), scenarios)
@@ -307,12 +295,17 @@ class BatchPowerFlow:
         kept_out = [array[..., others] for array in by_slot]
         self._active[:] = False
         self._active[chunks] = True
-        solve_chunks(self._packed.words, tolerance_pu, max_iterations)
+        solve_chunks(self._packed[0].address, 0)
         self._active[:] = True
         for array, kept in zip(by_chunk, kept_state, strict=True):
             array[chunk, :, lane] = kept
         for array, kept in zip(by_slot, kept_out, strict=True):
             array[..., others] = kept
+
+    @property
+    def all_well(self) -> bool:
+        """Were all solved, with every port inside its window?"""
+        return bool(self._out.solved.all() and not self._out.outside.any())
 
     @property
     def solutions(self) -> tables.Solutions:

@@ -24,8 +24,7 @@ from g2g_opt.batch.kernel_outputs import (
     write_loadings,
     write_out,
 )
-from g2g_opt.batch.kernel_tables import W, read_flow
-from g2g_opt.batch.lanes import any_less, at, fma, higher, load, root, spread, spread_at, store, where_less
+from g2g_opt.batch.kernel_tables import W, read_call
 from g2g_opt.batch.load_law import (
     CI,
     CP,
@@ -44,6 +43,8 @@ from g2g_opt.batch.load_law import (
 from g2g_opt.batch.port_kernel import bound_ports, length, port_currents, read_ports, settle_ports, write_ports
 from g2g_opt.batch.unbalance_kernel import write_unbalance
 from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.lanes import any_less, at, fma, higher, load, root, spread, spread_at, store, where_less
+from g2g_opt.compiled.program import DONE, IN_PYTHON, LEFT
 from g2g_opt.compiled.records import part
 
 Floats = NDArray[np.float64]
@@ -223,12 +224,18 @@ def _special(
 
 
 @kernel
-def solve_chunks(packed: Ints, tolerance_pu: float, max_iterations: int) -> bool:
+def solve_chunks(address: int, step: int) -> int:
     """Power flows of all active chunks for `power` (chunk, port, 2, lane), W and var, from and into `state`.
 
-    Returns whether all of them were solved with every port inside its window.
+    Something is left where not all of them were solved with every port inside its window.
     """
-    tables = read_flow(packed)
+    call = read_call(address)
+    tables, tolerance_pu, max_iterations = call.flow, call.tolerance_pu[0], call.max_iterations[0]
+    if call.begins:
+        for c in range(len(tables.state.stubborn)):
+            if any_less(spread(0.0), load(tables.state.stubborn, W * c)):
+                return IN_PYTHON
+            store(tables.work.trusted, W * c, spread(0.0))
     p, loads, ports, ratings, factors = tables.pattern, tables.loads, tables.ports, tables.ratings, tables.factors
     factor_of_chunk, power, load_share, state, work, out = (
         tables.factor_of_chunk,
@@ -298,5 +305,5 @@ def solve_chunks(packed: Ints, tolerance_pu: float, max_iterations: int) -> bool
             write_unbalance(x, c, tables.bus_nodes, out)
     all_well = True
     for slot in range(len(out.solved)):
-        all_well = all_well and out.solved[slot] and not out.outside[slot]
-    return all_well
+        all_well = all_well and out.solved[slot] and not (call.watched[slot] and out.outside[slot])
+    return DONE if all_well else LEFT

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
-from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.power_quality_kernel import (
     ChangeTally,
     HeaviestTally,
@@ -22,6 +21,8 @@ from g2g_opt.batch.power_quality_kernel import (
     UnbalanceTally,
     tally_quality,
 )
+from g2g_opt.compiled.lanes import WIDTH
+from g2g_opt.compiled.program import Part
 from g2g_opt.compiled.records import pack
 from g2g_opt.metrics.power_quality import DEFINITIONS, PowerQuality, SiteTrip, demand_changes, held_breaks
 from g2g_opt.metrics.rapid_voltage_change import changes_are_seen, means_per_window, steps_per_mean
@@ -76,19 +77,30 @@ class PowerQualityTally:
             beyond=np.empty(n),
         )
         powers = Powers(grids.flow.power, grids.flow.load_share)
-        self._packed = pack(QualityTally(powers, self._unbalance, self._changes, self._heaviest))
+        self._steps, self._is_held = np.zeros(1, dtype=np.int64), np.zeros(n_steps, dtype=np.bool_)
+        parts = powers, self._unbalance, self._changes, self._heaviest
+        self._packed = pack(QualityTally(self._steps, len(grids.setups), self._is_held, *parts))
         self._held: dict[int, list[int]] = {}
         for slot, setup in enumerate(grids.setups):
             for step in held_breaks(setup, n_steps).tolist():
                 self._held.setdefault(step, []).append(slot)
-        self.n_steps = 0
+        self._is_held[[step for step in self._held if step < n_steps]] = True
+
+    @property
+    def n_steps(self) -> int:
+        """Steps that were added."""
+        return int(self._steps[0])
 
     def add(self, step: int) -> None:
         """One step, as solved."""
         if step in self._held:
             self._changes.broken[self._held[step]] = step
-        tally_quality(self._packed.words, step, len(self._grids.setups))
-        self.n_steps += 1
+            self._is_held[step] = False
+        tally_quality(self._packed.address, step)
+
+    def part(self) -> Part:
+        """`add` as a part of a compiled step."""
+        return Part(lambda step, code: self.add(step), tally_quality, self._packed)
 
     def finish(self) -> None:
         """Solve every site's trip, and the run's states of highest unbalance without any site."""

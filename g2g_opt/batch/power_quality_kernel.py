@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.lanes import WIDTH, any_less, at, count_less, higher, load, magnitude, spread, spread_at, store
 from g2g_opt.compiled.kernel import inner, kernel
-from g2g_opt.compiled.records import Counts2, Counts3, Counts4, Floats1, Floats2, Floats3, Ints1, Ints2, reader
+from g2g_opt.compiled.lanes import WIDTH, any_less, at, count_less, higher, load, magnitude, spread, spread_at, store
+from g2g_opt.compiled.program import DONE, IN_PYTHON
+from g2g_opt.compiled.records import Bools1, Counts2, Counts3, Counts4, Floats1, Floats2, Floats3, Ints1, Ints2, reader
 
 Ints = NDArray[np.int64]
 
@@ -76,8 +77,14 @@ class HeaviestTally(NamedTuple):
 
 
 class QualityTally(NamedTuple):
-    """All that a step is added to."""
+    """All that a step is added to, and how many steps were; slots from `n_used` on only fill lanes.
 
+    Where `is_held` (step,) is set, Python has something to say first.
+    """
+
+    n_steps: Ints1
+    n_used: int
+    is_held: Bools1
     powers: Powers
     unbalance: UnbalanceTally
     changes: ChangeTally
@@ -167,10 +174,14 @@ def _add_heaviest(t: HeaviestTally, now: Powers, step: int) -> None:
 
 
 @kernel
-def tally_quality(packed: Ints, step: int, n_slots_used: int) -> None:
-    """Add a step; slots from `n_slots_used` on only fill lanes."""
-    t = _read_tally(packed)
-    _add_unbalance(t.unbalance, t.powers, step, n_slots_used)
+def tally_quality(address: int, step: int) -> int:
+    """Add a step."""
+    t = _read_tally(address)
+    if step < len(t.is_held) and t.is_held[step]:
+        return IN_PYTHON
+    t.n_steps[0] += 1
+    _add_unbalance(t.unbalance, t.powers, step, t.n_used)
     _add_heaviest(t.heaviest, t.powers, step)
     if len(t.changes.levels) > 0:
         _add_level(t.changes, step)
+    return DONE

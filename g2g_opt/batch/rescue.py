@@ -7,6 +7,7 @@ finds is handed back as the state of a fixed point at rest, so that the batch ac
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.factorization import solve_columns
 from g2g_opt.batch.jacobian import Jacobian
-from g2g_opt.batch.lanes import WIDTH
+from g2g_opt.batch.kernel_tables import PORT_COLUMNS, LaneState, Ports
 from g2g_opt.batch.load_law import (
     CI,
     CP,
@@ -31,6 +32,7 @@ from g2g_opt.batch.load_law import (
 )
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.newton_kernel import LaneEquations, branch_currents, newton
+from g2g_opt.compiled.lanes import WIDTH
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,6 +44,8 @@ _PIECE_TURNS = 24
 # Least share of their laws by which branches come closer to them.
 _SHARE_STEP_MIN = 1.0 / 64.0
 _KEPT = 256
+# Share of the tolerance to which Newton's method goes, and the step (pu) below which it may end in rounding.
+_EXACT, _ROUNDED_PU = 1e-3, 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +80,17 @@ class _Layout:
     entry_block: Ints
 
 
+@dataclass(frozen=True, eq=False)
+class LaneTables:
+    """Where the scenarios of a batch stand: ports, state, powers and shares (chunk, .. x lane), settings by slot."""
+
+    ports: Ports
+    state: LaneState
+    power: Floats
+    load_share: Floats
+    settings: Sequence[Setting]
+
+
 class Rescue:
     """Newton's method on the scenarios of one `Jacobian`."""
 
@@ -97,6 +112,35 @@ class Rescue:
             [np.repeat(np.arange(n), np.diff(e.lower_start)), np.repeat(np.arange(n), np.diff(e.upper_start))]
         )
         self._pattern = np.sort(np.concatenate([row * n + column, np.arange(n) * (n + 1)]))
+
+    def put(self, slots: Ints, lanes: LaneTables, tolerance_pu: float, has_solution: NDArray[np.bool_]) -> Ints:
+        """Put scenarios to solutions within the tolerance; returns those that have one. `has_solution` (slot,) is
+        written: also where rounding keeps a scenario from the tolerance.
+        """
+        table, state, found = lanes.ports, lanes.state, []
+        n_chunks, n_ports = table.begin.shape[:2]
+        remainder, port_v, port_a = (
+            array.reshape(n_chunks, -1, 2, WIDTH) for array in (state.remainder, state.port_v, state.port_a)
+        )
+        power, shares = lanes.power.reshape(n_chunks, -1, 2, WIDTH), lanes.load_share.reshape(n_chunks, -1, WIDTH)
+        laws = table.law.reshape(n_chunks, n_ports, PORT_COLUMNS, WIDTH)
+        for slot in slots.tolist():
+            c, lane = divmod(slot, WIDTH)
+            own = np.flatnonzero(table.begin[c, :, lane] <= self._jacobian.network.n_nodes)
+            ports = LanePorts(
+                table.begin[c, own, lane],
+                table.end[c, own, lane],
+                laws[c, own, :, lane],
+                power[c, own, 0, lane] + 1j * power[c, own, 1, lane],
+            )
+            began = LaneSolution(remainder[c, :, :, lane], port_v[c, own, :, lane], port_a[c, own, :, lane])
+            solution = self.solve(lanes.settings[slot], ports, shares[c, :, lane], began, _EXACT * tolerance_pu)
+            has_solution[slot] = solution is not None
+            if solution is not None and solution.step_pu < max(tolerance_pu, _ROUNDED_PU):
+                remainder[c, :, :, lane] = solution.remainder
+                port_v[c, own, :, lane], port_a[c, own, :, lane] = solution.port_v, solution.port_a
+                found.append(slot)
+        return np.array(found, dtype=np.int64)
 
     def solve(
         self, setting: Setting, ports: LanePorts, load_share: Floats, state: LaneSolution, enough_pu: float

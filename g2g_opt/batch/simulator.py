@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.channels import BatchChannels
-from g2g_opt.batch.control import Parts
+from g2g_opt.batch.control import BatchControl, Parts
 from g2g_opt.batch.controls import build_controls, check_known
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
@@ -20,6 +21,7 @@ from g2g_opt.batch.tally import Tally
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.channel.links import Links
 from g2g_opt.clock import as_period
+from g2g_opt.compiled.program import Part, Program
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.edges import Edges
@@ -150,6 +152,10 @@ def parts_of(runs: Sequence[Coordinator[Any, Any]]) -> tuple[list[int], Parts]:
     return order, Parts(Fleets(sites, grids.dt_s, int(runs[0].total_duration_s / grids.dt_s)), grids)
 
 
+def _observe(control: BatchControl, parts: Parts, step: int, code: int) -> None:
+    control.observe(step, parts)
+
+
 class _Batch:
     """Everything of a batch while it runs. Scenarios stand in slots, those with equal taps next to each other."""
 
@@ -165,11 +171,10 @@ class _Batch:
         self.grids, self.fleets = self._parts.grids, self._parts.fleets
         self.dt_s = self.grids.dt_s
         self.n_steps = int(runs[0].total_duration_s / self.dt_s)
-        self.controls = build_controls([run.controllers for run in self._runs], self._parts)
         linked = any(run.links is not None for run in self._runs)
+        self.controls = build_controls([run.controllers for run in self._runs], self._parts, is_linked=linked)
         self._channels = BatchChannels(self._runs, self.fleets, self.grids) if linked else None
         self._seen_parts = self._channels.parts() if self._channels is not None else self._parts
-        self._ticks = [int(Fraction(c.dt_s) / self.dt_s) for c in self.controls]
         self._tally = self._make_tally(edges, deadlines_s)
         self._quality = PowerQualityTally(self.grids, self.fleets, self.n_steps, edges.unbalance)
         self._traced = [slot for slot, i in enumerate(self._order) if i in trace]
@@ -197,32 +202,16 @@ class _Batch:
         )
 
     def run(self, progress: Callable[[int, int], None] | None) -> list[BatchRun]:
-        reported = 0
-        for step in range(self.n_steps):
-            if self._channels is not None:
-                self._channels.begin(step)
-            self.fleets.advance(step)
-            self.grids.solve(step, self.fleets.power_w)
-            self._note_ended()
-            self._tally.add(step)
-            self._quality.add(step)
-            for slot, kept in zip(self._traced, self._kept, strict=True):
-                self._keep(slot, kept)
-            if self._channels is not None:
-                self._channels.measure(step)
-            for control in self.controls:
-                control.observe(step, self._seen_parts)
-            for control, ticks in zip(self.controls, self._ticks, strict=True):
-                if step % ticks == 0:
-                    control.step(step, self._seen_parts)
-            if self._channels is not None:
-                self._channels.close(step)
-            self._note_ended()
-            if self.grids.has_failed.all():
-                break
-            if progress is not None and 100 * (step + 1 - reported) >= self.n_steps:
-                reported = step + 1
-                progress(reported, self.n_steps)
+        program, step = Program(self._parts_of_step()), 0
+        while step < self.n_steps and not self.grids.has_failed.all():
+            until = min(step - (-self.n_steps // 100), self.n_steps)
+            while not program.advance(until):
+                self._note_ended()
+                if self.grids.has_failed.all():
+                    break
+            step = until
+            if progress is not None:
+                progress(step, self.n_steps)
         self._quality.finish()
         results: list[BatchRun | None] = [None] * len(self._runs)
         traces = {slot: self._trace(slot, kept) for slot, kept in zip(self._traced, self._kept, strict=True)}
@@ -234,6 +223,37 @@ class _Batch:
             results[i] = BatchRun(summary, traces.get(slot))
         return [result for result in results if result is not None]
 
+    def _parts_of_step(self) -> list[Part]:
+        """What a step is made of, in its order."""
+        channels, seen = self._channels, self._seen_parts
+        solved = [self.fleets.part(), *self.grids.parts(self.fleets.power_w)]
+        added = [self._tally.part(), self._quality.part()]
+        if self._traced:
+            added.append(Part(lambda step, code: self._keep_traced()))
+        observed = [
+            Part(partial(_observe, control, seen))
+            for control in self.controls
+            if type(control).observe is not BatchControl.observe
+        ]
+        acted = [*observed, *(control.part(seen, self.dt_s) for control in self.controls)]
+        if channels is not None:
+            solved = [Part(lambda step, code: channels.begin(step)), *solved]
+            acted = [
+                Part(lambda step, code: channels.measure(step)),
+                *acted,
+                Part(lambda step, code: channels.close(step)),
+            ]
+        return [*solved, *added, *(self._of_now(part) for part in acted)]
+
+    def _of_now(self, part: Part) -> Part:
+        """A part in which taps move from the step after the present one on."""
+
+        def attend(step: int, code: int) -> None:
+            self.grids.begin(step)
+            part.attend(step, code)
+
+        return part._replace(attend=attend)
+
     def _note_ended(self) -> None:
         """Take the record of every scenario that has just failed, before steps without its power are added to it."""
         if self.grids.n_failed == len(self._ended):
@@ -241,6 +261,10 @@ class _Batch:
         for slot, failure in enumerate(self.grids.failure):
             if failure is not None and slot not in self._ended:
                 self._ended[slot] = self._tally.summary(slot, self.dt_s, failure)
+
+    def _keep_traced(self) -> None:
+        for slot, kept in zip(self._traced, self._kept, strict=True):
+            self._keep(slot, kept)
 
     def _keep(self, slot: int, kept: dict[str, Any]) -> None:
         """Append what a traced scenario did in this step."""
@@ -251,11 +275,11 @@ class _Batch:
             "voltage": grids.voltage_pu[:, slot].copy(),
             "taps": list(grids.taps[slot].values()),
         }
-        of_slot = grids.storages_of(slot)
+        of_slot, bank = grids.attached.storages_of(slot), grids.attached.bank
         if grids.own is not None:
             row["banks"] = grids.own.banks_on(slot)
             row["inverters"] = grids.own.inverters.fed_in(slot)
-        row["storage"] = (grids.bank.power_kw[of_slot], grids.bank.power_kvar[of_slot]) if grids.bank else ((), ())
+        row["storage"] = (bank.power_kw[of_slot], bank.power_kvar[of_slot]) if bank else ((), ())
         for fleet in fleets.of_scenario[slot]:
             rows = slice(fleets.first_row[fleet], fleets.first_row[fleet + 1])
             row[f"fleet {fleet}"] = (

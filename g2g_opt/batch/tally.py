@@ -18,6 +18,7 @@ from g2g_opt.batch.tally_kernel import (
     VoltageTally,
     tally_step,
 )
+from g2g_opt.compiled.program import Part
 from g2g_opt.compiled.records import pack
 from g2g_opt.edges import Edges
 from g2g_opt.failure import Failure, FailureKind
@@ -49,7 +50,6 @@ class Tally:
         """
         self._nodes, self._node_names, self._edges = tuple(nodes), tuple(node_names), edges
         self._branches, self._emergency_share = tuple(branches), emergency_share
-        self._own_tolerance = own_tolerance
         n_slots, n_branches = len(solutions.solved), len(branches)
         shape, n_low, n_high = (len(rows), n_slots), len(edges.low_pu), len(edges.high_pu)
         self._voltages = VoltageTally(
@@ -114,13 +114,22 @@ class Tally:
             second_pu=solutions.second_pu,
             farthest_pu=np.zeros(n_slots),
         )
-        self._packed = pack(StepTally(self._voltages, self._loadings, self._service, self._own_loads))
-        self.n_steps = 0
+        self._steps = np.zeros(1, dtype=np.int64)
+        parts = self._voltages, self._loadings, self._service, self._own_loads
+        self._packed = pack(StepTally(self._steps, own_tolerance, *parts))
+
+    @property
+    def n_steps(self) -> int:
+        """Steps that were added."""
+        return int(self._steps[0])
 
     def add(self, step: int) -> None:
         """One step, as solved and as the fleets drew it."""
-        self.n_steps += 1
-        tally_step(self._packed.words, step, self._own_tolerance)
+        tally_step(self._packed.address, step)
+
+    def part(self) -> Part:
+        """`add` as a part of a compiled step."""
+        return Part(lambda step, code: self.add(step), tally_step, self._packed)
 
     def _own_worst(self, slot: int, dt_s: Fraction) -> str:
         """The worst step of a load of the circuit's own, in words; none if all were served."""

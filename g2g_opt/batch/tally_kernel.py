@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.lanes import WIDTH, any_less, at, count_less, higher, load, lower, spread, spread_at, store
 from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.lanes import WIDTH, any_less, at, count_less, higher, load, lower, spread, spread_at, store
+from g2g_opt.compiled.program import DONE
 from g2g_opt.compiled.records import Counts2, Counts3, Floats1, Floats2, Ints1, reader
 
 Ints = NDArray[np.int64]
@@ -102,8 +103,13 @@ class OwnLoadTally(NamedTuple):
 
 
 class StepTally(NamedTuple):
-    """All that a step is added to."""
+    """All that a step is added to, and how many steps were.
 
+    An own load may miss `own_tolerance` of its power (share) without being counted.
+    """
+
+    n_steps: Ints1
+    own_tolerance: float
     voltages: VoltageTally
     loadings: LoadingTally
     service: ServiceTally
@@ -225,11 +231,13 @@ def _add_own_loads(t: OwnLoadTally, step: int, tolerance: float) -> None:
 
 
 @kernel
-def tally_step(packed: Ints, step: int, own_tolerance: float) -> None:
-    """Add a step; an own load may miss `own_tolerance` of its power (share) without being counted."""
-    t = _read_tally(packed)
+def tally_step(address: int, step: int) -> int:
+    """Add a step."""
+    t = _read_tally(address)
+    t.n_steps[0] += 1
     _add_voltages(t.voltages, step)
     if t.loadings.loading_pu.shape[0] > 0:
         _add_loadings(t.loadings, step)
     _add_service(t.service)
-    _add_own_loads(t.own_loads, step, own_tolerance)
+    _add_own_loads(t.own_loads, step, t.own_tolerance)
+    return DONE

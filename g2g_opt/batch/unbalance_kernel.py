@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from g2g_opt.batch.kernel_tables import W
-from g2g_opt.batch.lanes import at, fma, higher, load, magnitude, root, spread, store
 from g2g_opt.compiled.kernel import inner
+from g2g_opt.compiled.lanes import at, fma, higher, load, magnitude, root, spread, store
 
 _ROOT_3 = float(np.sqrt(3.0))
 

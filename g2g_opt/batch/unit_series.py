@@ -8,12 +8,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.lanes import WIDTH
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.inverters import panel_series_kw
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.held_series import HeldSeries, UnitShares
 
@@ -87,6 +87,11 @@ class UnitSeries:
                     answer = _answers(commands, share.element, tuple(values.tolist()))[share.part]
                 of_kind.append((series, values, answer))
             self._series.append(of_kind)
+
+    @property
+    def follows(self) -> bool:
+        """Does any scenario have units that follow time?"""
+        return len(self._slots) > 0
 
     def write(self, time_s: float, shares: Floats) -> None:
         """Put the shares of a time (s) into those of a flow (chunk, place, lane)."""

@@ -33,6 +33,7 @@ class UnitLaw(StrEnum):
     OTHER = "other"
 
 
+_HOLDS_VOLTAGE = 3  # OpenDSS's generator model
 _GENERATOR_LAWS = {
     1: UnitLaw.POWER,
     2: UnitLaw.IMPEDANCE,
@@ -48,7 +49,8 @@ class OwnUnit:
 
     `base_v` is that of a branch, `window_pu` where its law holds. `outside_share` is what an impedance outside the
     window is of the one that power and base imply: a third for one phase in delta. `follows_load`: whether it switches
-    off at low load levels. `is_idle`: a storage that neither charges nor discharges.
+    off at low load levels. `is_idle`: a storage that neither charges nor discharges. `unlike` says what
+    sets one of another law apart.
     """
 
     kind: str
@@ -63,6 +65,7 @@ class OwnUnit:
     outside_share: float
     follows_load: bool
     is_idle: bool
+    unlike: str = ""
 
     def branch_nodes(self) -> list[tuple[int, int]]:
         """Node pairs (from, to) across which its branches lie; -1 is ground."""
@@ -116,9 +119,12 @@ def _unit(circuit: Circuit, kind: str, name: str) -> OwnUnit:
         law = {1: UnitLaw.POWER, 2: UnitLaw.IMPEDANCE}.get(model, UnitLaw.OTHER)
         if kind == "pvsystem" and law is UnitLaw.POWER and asked("limitcurrent") in ("yes", "true"):
             law = UnitLaw.LIMITED
+    unlike = "" if law is not UnitLaw.OTHER else f"is of model {model}"
+    if kind == "generator" and model == _HOLDS_VOLTAGE:
+        unlike = "holds a voltage by its vars (model 3), which hang on OpenDSS's tolerance and the solutions before"
     n_phases = int(asked("phases"))
     if n_phases == 3 and asked("balanced") in ("yes", "true"):
-        law = UnitLaw.OTHER
+        law, unlike = UnitLaw.OTHER, "feeds in its phases alike, whatever their voltages (balanced)"
     is_delta = asked("conn").startswith(("d", "l"))
     base_v = 1e3 * float(asked("kv")) / (1.0 if n_phases == 1 or is_delta else np.sqrt(3.0))
     low_pu, high_pu = (float(asked(f"v{edge}pu")) for edge in ("min", "max"))
@@ -139,6 +145,7 @@ def _unit(circuit: Circuit, kind: str, name: str) -> OwnUnit:
         outside_share=1.0 / 3.0 if one_in_delta else 1.0,
         follows_load=kind == "generator" and asked("dispmode") != "default" and float(asked("dispvalue")) > 0.0,
         is_idle=kind == "storage" and asked("state") == "idling",
+        unlike=unlike,
     )
     return _with_power(circuit, unit)
 
@@ -151,7 +158,7 @@ def _with_power(circuit: Circuit, unit: OwnUnit) -> OwnUnit:
     circuit.activate(f"{unit.kind}.{unit.name}")
     unit = replace(unit, nodes=circuit.terminal_nodes())
     if circuit.ask("CktElement_IsOpen", 1, 0):
-        return replace(unit, law=UnitLaw.OTHER)
+        return replace(unit, law=UnitLaw.OTHER, unlike="is open at its terminal")
     powers = circuit.ask_array("CktElement_Get_Powers", "double")
     fed_va = -1e3 * complex(powers[0::2].sum(), powers[1::2].sum())
     volts = np.append(circuit.node_voltages(), 0.0)

@@ -118,10 +118,16 @@ def _kind(cls: type[Any], name: str, hint: Any) -> Any:
 
 
 class Packed(NamedTuple):
-    """A named tuple as whole numbers (`words`) for kernels, and what must live as long as they are used."""
+    """A named tuple as whole numbers (`words`, at an `address`) for kernels, and what must live as long as they are
+    used.
+    """
 
     words: NDArray[np.int64]
     kept: tuple[Any, ...]
+    address: int
+
+
+NOTHING_PACKED = Packed(np.zeros(0, dtype=np.int64), (), 0)
 
 
 def pack(record: Any) -> Packed:
@@ -150,7 +156,17 @@ def pack(record: Any) -> Packed:
             inner = pack(value)
             kept.append(inner)
             words.append(inner.words.ctypes.data)
-    return Packed(np.array(words, dtype=np.int64), tuple(kept))
+    packed = np.array(words, dtype=np.int64)
+    return Packed(packed, tuple(kept), packed.ctypes.data)
+
+
+def pack_again(packed: Packed, record: Any) -> Packed:
+    """Another record of the same kind at the address of one that was packed before, if anything was."""
+    fresh = pack(record)
+    if packed is NOTHING_PACKED:
+        return fresh
+    packed.words[:] = fresh.words
+    return Packed(packed.words, fresh.kept, packed.address)
 
 
 # --- in kernels
@@ -170,12 +186,14 @@ class _RecordModel(models.PrimitiveModel):
 
 
 def reader(cls: type[Any]) -> Any:
-    """What turns the words of a packed `cls` into its record, inside kernels."""
+    """What turns the words of a packed `cls`, or their address, into its record, inside kernels."""
     record = RecordType(cls)
 
     @intrinsic
     def read(typing_context: Any, words: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            if isinstance(words, types.Integer):
+                return builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
             return cgutils.create_struct_proxy(signature.args[0])(context, builder, arguments[0]).data
 
         return record(words), generate

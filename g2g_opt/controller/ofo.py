@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.clock import SimulationClock
+from g2g_opt.compiled.lanes import WIDTH, aligned
 from g2g_opt.compiled.records import pack
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_sizes import FeasibleTable, changed_command, specs_of, start_log2
 from g2g_opt.controller.ofo_update import (
+    DualsStep,
     OFORows,
     OFOState,
     OFOStep,
@@ -171,14 +173,16 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
 
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
         grid, config = self.grid, self.config
-        voltage_pu = grid.voltages_vector()[:, None]
+        voltage_pu = grid.voltages_vector()
         interval = config.sensitivity_update_interval
         if self._now is None:
             n = len(self.labels)
-            self._monitored = np.arange(len(voltage_pu))
+            rows, band = np.arange(len(voltage_pu)), (config.v_min, config.v_max)
+            # One scenario; the other lanes are within every band.
+            seen = aligned(len(voltage_pu), WIDTH)
+            seen[:] = 0.5 * (config.v_min + config.v_max)
             self._now = OFOStep(
-                np.zeros(voltage_pu.shape),
-                np.zeros(voltage_pu.shape),
+                DualsStep.of(seen, rows, config.voltage_dual_step_size, *band),
                 _ONLY,
                 np.zeros((len(voltage_pu), 3, 1)),
                 np.zeros((3, 1)),
@@ -189,17 +193,17 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
                 np.zeros(n, dtype=np.int64),
                 np.zeros(n, dtype=np.bool_),
             )
-            self._packed = pack(self._now)
+            self._packed, self._packed_duals = pack(self._now), pack(self._now.duals)
         now = self._now
         if self._steps == 0 or (interval > 0 and self._steps % interval == 0):
             slopes, _ = grid.estimate_sensitivity(config.sensitivity_perturbation_kw, dc=self.datacenter)
             now.slopes[:, :, 0] = slopes
         now.replicas[:], now.itl_s[:] = self.datacenter.observe(self.labels)
         now.servers[:] = self._phase_share()
-        step_size, band = config.voltage_dual_step_size, (config.v_min, config.v_max)
-        outside = update_voltage_duals(now.dual_low, now.dual_high, voltage_pu, self._monitored, step_size, *band)
-        ofo_step(self._packed.words)
-        if outside[0] and now.at_best.all():
+        now.duals.voltage_pu[:, 0] = voltage_pu
+        update_voltage_duals(self._packed_duals.address, self._steps)
+        ofo_step(self._packed.address, self._steps)
+        if now.duals.outside[0] and now.at_best.all():
             self.exhausted_at_s.append(clock.time_s)
         self._steps += 1
         commands = changed_command(self.datacenter, self.labels, now.batch)

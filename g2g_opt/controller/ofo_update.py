@@ -12,31 +12,76 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.lanes import WIDTH, aligned, any_less, higher, load, spread, store, where_less
+from g2g_opt.compiled.program import DONE
 from g2g_opt.compiled.records import Bools1, Floats1, Floats2, Floats3, Floats4, Ints1, Ints2, reader
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+
+
+class DualsStep(NamedTuple):
+    """Multipliers of the voltage limits (bus-phase, scenario) and what they are changed by.
+
+    Their voltages (pu) are rows `rows` of `voltage_pu` (node, scenario), in as many scenarios as fill lanes. Written
+    besides the multipliers: `pulls` (bus-phase), whether any scenario has one, and `outside` (scenario), 1 where a
+    voltage is outside the band. `done` is the last step that was made.
+    """
+
+    low: Floats2
+    high: Floats2
+    voltage_pu: Floats2
+    rows: Ints1
+    step_size: float
+    v_min: float
+    v_max: float
+    pulls: Bools1
+    outside: Floats1
+    done: Ints1
+
+    @staticmethod
+    def of(voltage_pu: Floats, rows: Ints, step_size: float, v_min: float, v_max: float) -> DualsStep:
+        """Without multipliers, for the voltages that will stand in an array."""
+        low, high = (aligned(len(rows), voltage_pu.shape[1]) for _ in range(2))
+        marks = np.zeros(len(rows), dtype=np.bool_), aligned(voltage_pu.shape[1]), np.full(1, -1)
+        return DualsStep(low, high, voltage_pu, rows, float(step_size), float(v_min), float(v_max), *marks)
+
+
+_read_duals = reader(DualsStep)
 
 
 @kernel
-def update_voltage_duals(
-    dual_low: Floats, dual_high: Floats, voltage_pu: Floats, rows: Ints, step_size: float, v_min: float, v_max: float
-) -> Bools:
-    """lambda <- [lambda + rho_v (distance outside the band)]+ for both limits, in place (equation 4.1).
+def update_voltage_duals(address: int, step: int) -> int:
+    """lambda <- [lambda + rho_v (distance outside the band)]+ for both limits of a `DualsStep` (equation 4.1).
 
-    The multipliers have shape (bus-phase, scenario); their voltages (pu) are rows `rows` of `voltage_pu`. Returns in
-    which scenarios a voltage is outside the band.
+    A second call for the same step changes nothing.
     """
-    outside = np.zeros(dual_low.shape[1], dtype=np.bool_)
-    for i in range(len(rows)):
-        row = rows[i]
-        for s in range(dual_low.shape[1]):
-            v = voltage_pu[row, s]
-            dual_low[i, s] = max(dual_low[i, s] + step_size * (v_min - v), 0.0)
-            dual_high[i, s] = max(dual_high[i, s] + step_size * (v - v_max), 0.0)
-            outside[s] |= v < v_min or v > v_max
-    return outside
+    d = _read_duals(address)
+    if d.done[0] == step:
+        return DONE
+    d.done[0] = step
+    n = d.voltage_pu.shape[1]
+    v_min, v_max, rho, zero, one = spread(d.v_min), spread(d.v_max), spread(d.step_size), spread(0.0), spread(1.0)
+    for first in range(0, n, WIDTH):
+        store(d.outside, first, zero)
+    for i in range(len(d.rows)):
+        row, pulls = d.rows[i] * n, False
+        for first in range(0, n, WIDTH):
+            own, v = i * n + first, load(d.voltage_pu, row + first)
+            low, high = load(d.low, own), load(d.high, own)
+            is_outside = any_less(v, v_min) or any_less(v_max, v)
+            # Most voltages are inside the band most of the time, and have no multiplier.
+            if not (is_outside or any_less(zero, low) or any_less(zero, high)):
+                continue
+            low, high = higher(low + rho * (v_min - v), zero), higher(high + rho * (v - v_max), zero)
+            store(d.low, own, low)
+            store(d.high, own, high)
+            pulls = pulls or any_less(zero, low) or any_less(zero, high)
+            if is_outside:
+                seen = where_less(v_max, v, one, load(d.outside, first))
+                store(d.outside, first, where_less(v, v_min, one, seen))
+        d.pulls[i] = pulls
+    return DONE
 
 
 class OFORows(NamedTuple):
@@ -128,13 +173,12 @@ class OFOState(NamedTuple):
 class OFOStep(NamedTuple):
     """All that one step of OFO reads and writes, arrays [row] unless said.
 
-    Multipliers of the voltage limits have shape (bus-phase, column); `column[site]` are those that a site obeys, and
-    `slopes` dv/dp (pu/kW) have shape (bus-phase, 3, site). `servers` (row, 3) are server counts, or shares, by phase
+    `column[site]` are the multipliers (bus-phase, column) that a site obeys, and `slopes` dv/dp (pu/kW) have shape
+    (bus-phase, 3, site). `servers` (row, 3) are server counts, or shares, by phase
     (even shares where there are none). Written besides the state: `pull` (3, site), `batch` and `at_best`.
     """
 
-    dual_low: Floats2
-    dual_high: Floats2
+    duals: DualsStep
     column: Ints1
     slopes: Floats3
     pull: Floats2
@@ -155,16 +199,12 @@ _read_step = reader(OFOStep)
 def _voltage_pull(o: OFOStep) -> None:
     """(lambda_hi - lambda_lo)' H of every site (equation 4.2) into `pull`."""
     n_sites = len(o.column)
-    low, high, slopes, column, pull = o.dual_low, o.dual_high, o.slopes, o.column, o.pull
+    low, high, pulls, slopes, column, pull = o.duals.low, o.duals.high, o.duals.pulls, o.slopes, o.column, o.pull
     for phase in range(3):
         for r in range(n_sites):
             pull[phase, r] = 0.0
     for i in range(len(low)):
-        # Most voltages are inside the band most of the time, and have no multiplier.
-        any_pulls = False
-        for k in range(low.shape[1]):
-            any_pulls |= low[i, k] != high[i, k]
-        if not any_pulls:
+        if not pulls[i]:
             continue
         for r in range(n_sites):
             difference = high[i, column[r]] - low[i, column[r]]
@@ -173,7 +213,7 @@ def _voltage_pull(o: OFOStep) -> None:
 
 
 @kernel
-def ofo_step(packed: Ints) -> None:
+def ofo_step(address: int, step: int) -> int:
     """Multipliers of latency, gradient, primal step and nearest feasible size of an `OFOStep` (equations 4.1 to 4.3).
 
     A latency that is NaN (no replicas) leaves its multiplier. `at_best` [row] says that voltages pull at the model, and
@@ -181,7 +221,7 @@ def ofo_step(packed: Ints) -> None:
     `by_value` the one with the least Lagrangian; or its iterate stays where it is, because its curves are flat there;
     or it has no active replicas.
     """
-    o = _read_step(packed)
+    o = _read_step(address)
     _voltage_pull(o)
     rows, state, tuning, pull = o.rows, o.state, o.tuning, o.pull
     for r in range(len(state.x)):
@@ -190,6 +230,12 @@ def ofo_step(packed: Ints) -> None:
             excess = tuning.latency_dual_step_size * (itl_s - rows.deadline_s[r])
             state.dual_latency[r] = max(state.dual_latency[r] + excess, 0.0)
         x = state.x[r]
+        dual, last = state.dual_latency[r], pull[0, rows.site[r]] == 0.0 and pull[1, rows.site[r]] == 0.0
+        if last and pull[2, rows.site[r]] == 0.0 and dual == 0.0 and _rests(rows, tuning, r, x, state.x_previous[r]):
+            # Nothing pulls it down from the largest size, where it was already.
+            o.at_best[r] = False
+            o.batch[r] = rows.sizes[r, rows.sizes.shape[1] - 1]
+            continue
         on = o.servers[r, 0] + o.servers[r, 1] + o.servers[r, 2]
         per_kw = 0.0
         for phase in range(3):
@@ -197,7 +243,7 @@ def ofo_step(packed: Ints) -> None:
             per_kw += share * pull[phase, rows.site[r]]
         of_power = tuning.voltage_gradient_scale / 1000.0 * per_kw
         of_throughput = tuning.w_throughput / rows.throughput_max[r]
-        best, by_value, dual = np.nan, rows.by_value[r], state.dual_latency[r]
+        best, by_value = np.nan, rows.by_value[r]
         if by_value:
             best, gradient = _best_size(rows, r, x, n_replicas * of_power, n_replicas * of_throughput, dual)
         else:
@@ -219,6 +265,15 @@ def ofo_step(packed: Ints) -> None:
         o.at_best[r] = at_best or (per_kw != 0.0 and after == x)
         state.x[r] = after
         o.batch[r] = rows.sizes[r, _place(rows, r, after)]
+    return DONE
+
+
+@inner
+def _rests(rows: OFORows, tuning: OFOTuning, r: int, x: float, x_previous: float) -> bool:
+    """Does an iterate stay at its upper end, if neither voltages nor latency pull at it?"""
+    if x != rows.log2_high[r] or x_previous != x or rows.by_value[r] or rows.n_knots[2, r] > 0:
+        return False
+    return rows.amplitude[2, r] * rows.steepness[2, r] >= 0.0 and tuning.w_throughput >= 0.0
 
 
 @inner

@@ -15,6 +15,9 @@ from g2g_opt.datacenter.layout import ServerPool
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+# Steps that sums over servers are worked out for at a time.
+_AHEAD_STEPS = 32
+
 
 def servers_needed(n_replicas: Ints, gpus_per_replica: Ints, gpus_per_server: int) -> Ints:
     """Whole servers ceil(n_i k_i / g) per [step, model] (equation 2.3)."""
@@ -192,18 +195,32 @@ def _ranked_sums(
     total: Floats,
     square: Floats,
 ) -> None:
-    """Sums of a_r T(t) and of its square over ranks low <= r < high, step by step.
+    """Sums of a_r T(t) and of its square over ranks low <= r < high, several steps at a time.
 
     Every sum is a difference of running sums from rank 0, so that it is the same number whoever else asks.
     """
-    length = len(template_w)
-    running, running_square = np.zeros(len(amplitude) + 1), np.zeros(len(amplitude) + 1)
-    for k in range(len(low)):
-        now = (first_step + k) % length
-        for r in range(high[k]):
-            each = template_w[rank_place(offset[r], length, now)] * amplitude[r]
-            running[r + 1] = running[r] + each
-            running_square[r + 1] = running_square[r] + each * each
-        total[k] = running[high[k]] - running[low[k]]
-        if squares:
-            square[k] = running_square[high[k]] - running_square[low[k]]
+    length, n = len(template_w), len(low)
+    shape = len(amplitude) + 1, _AHEAD_STEPS
+    running, running_square = np.zeros(shape), np.zeros(shape)
+    for begin in range(0, n, _AHEAD_STEPS):
+        end, top = min(begin + _AHEAD_STEPS, n), 0
+        for k in range(begin, end):
+            top = max(top, high[k])
+        now = (first_step + begin) % length
+        for r in range(top):
+            place, first, a = rank_place(offset[r], length, now), 0, amplitude[r]
+            before, after = running[r], running[r + 1]
+            before_square, after_square = running_square[r], running_square[r + 1]
+            while first < end - begin:
+                # As far as the template goes before it begins anew.
+                last = min(end - begin, first + length - place)
+                values = template_w[place : place + last - first]
+                for s in range(first, last):
+                    each = values[s - first] * a
+                    after[s] = before[s] + each
+                    after_square[s] = before_square[s] + each * each
+                first, place = last, 0
+        for k in range(begin, end):
+            total[k] = running[high[k], k - begin] - running[low[k], k - begin]
+            if squares:
+                square[k] = running_square[high[k], k - begin] - running_square[low[k], k - begin]

@@ -38,8 +38,7 @@ from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 
-# At 1e-6 pu OpenDSS parts from itself at 1e-9 in 6 of 20 hours under OFO, which adds up what it sees.
-STUDY_TOLERANCE = 1e-9
+STUDY_TOLERANCE = 1e-9  # at 1e-6 pu OpenDSS parts from itself in 6 of 20 hours under OFO, which adds up what it sees
 
 
 class OpenDSSGrid(GridBackend[GridState]):
@@ -248,8 +247,7 @@ class OpenDSSGrid(GridBackend[GridState]):
             circuit.settle()
             circuit.solve()
         except PowerFlowError as error:
-            # A load outside its window before that moment is the earlier reason.
-            self.solved_record.flush()
+            self.solved_record.flush()  # a load outside its window before that moment is the earlier reason
             raise PowerFlowError(told_why(circuit, error.failure).at(time_s)) from error
         self._vector = None
         if self.setup.dss_controls:

@@ -16,16 +16,20 @@ max m - eps sum_r |n_r|, with |n_r| <= d_r
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.highs import LinearProgram, solve_linear_program
-from solvers.outcome import SolveReport, SolverError
+from solvers.outcome import SolveReport, SolverError, SolveStatus
+from solvers.taps.branching import best_whole, binding_rows
 
 Floats = NDArray[np.float64]
 
+# Within this a limit counts as kept, as it does in HiGHS.
+_FEASIBLE = 1e-7
 _MOVE_PENALTY_PU = 1e-6  # eps: breaks ties in favour of fewer moves, far below any margin that matters
 
 
@@ -63,6 +67,24 @@ class TapProblem:
         n = self.slope_pu_per_step.shape[1]
         return np.zeros((0, n)) if self.used_slope_per_step is None else self.used_slope_per_step
 
+    def objectives(self, steps: Floats) -> Floats:
+        """What the model minimises, -m + eps sum |n|, of many choices of whole steps (choice, regulator); infinite
+        where a limit of weight 0 is not kept.
+        """
+        change, share = self.slope_pu_per_step @ steps.T, self.used_slopes @ steps.T
+        room = [
+            ((self.lowest_pu - self.v_min_pu)[:, None] + change, self.low_weight),
+            ((self.v_max_pu - self.highest_pu)[:, None] - change, self.high_weight),
+            ((1.0 - self.used)[:, None] - share, 1.0),
+        ]
+        margin = np.ones(len(steps))
+        for rows, weight in room:
+            if len(rows) and weight > 0.0:
+                margin = np.minimum(margin, rows.min(axis=0) / weight)
+            elif len(rows):
+                margin = np.where(rows.min(axis=0) < -_FEASIBLE, -np.inf, margin)
+        return np.asarray(_MOVE_PENALTY_PU * np.abs(steps).sum(axis=1) - margin)
+
 
 @dataclass(frozen=True, eq=False)
 class TapSolution:
@@ -77,36 +99,52 @@ class TapSolution:
 
 def solve_taps(problem: TapProblem, *, time_limit_s: float = 10.0) -> TapSolution | None:
     """Best steps, or None if a limit of weight 0 cannot be kept at all (equation 7.2)."""
-    n, r = problem.slope_pu_per_step.shape
-    zeros, ones, b = np.zeros((n, r)), np.ones((n, 1)), len(problem.used)
+    began_s = time.perf_counter()
+    program = _program(problem)
+    steps, is_told = best_whole(program, problem.objectives)
+    if not is_told:
+        x, report = solve_linear_program(program, time_limit_s=time_limit_s)
+        if x is None:
+            return None
+        return TapSolution(np.rint(x[: len(problem.steps_up)]).astype(np.int64), float(x[-1]), report)
+    if steps is None:
+        return None
+    objective = float(problem.objectives(steps[None, :])[0])
+    report = SolveReport(SolveStatus.OPTIMAL, objective, objective, 0.0, time.perf_counter() - began_s)
+    margin = _MOVE_PENALTY_PU * float(np.abs(steps).sum()) - objective
+    return TapSolution(np.rint(steps).astype(np.int64), margin, report)
+
+
+def _program(problem: TapProblem) -> LinearProgram:
+    """The model as a linear program, of the rows that no others imply; columns n_r, d_r, m."""
+    r = problem.slope_pu_per_step.shape[1]
+    down, up = problem.steps_down.astype(float), problem.steps_up.astype(float)
+    slope, used_slope, box = problem.slope_pu_per_step, problem.used_slopes, (-down, up)
+    lows = binding_rows(slope, problem.lowest_pu, *box)
+    highs = binding_rows(-slope, -problem.highest_pu, *box)
+    loads = binding_rows(-used_slope, -problem.used, *box)
     identity, none = np.eye(r), np.zeros((r, 1))
-    # Columns: n_r, d_r, m.
+
+    def rows(of: Floats, of_margin: float) -> Floats:
+        return np.hstack([of, np.zeros((len(of), r)), np.full((len(of), 1), of_margin)])
+
     matrix = np.vstack(
         [
-            np.hstack([problem.slope_pu_per_step, zeros, -problem.low_weight * ones]),  # (1)
-            np.hstack([problem.slope_pu_per_step, zeros, problem.high_weight * ones]),  # (2)
-            np.hstack([problem.used_slopes, np.zeros((b, r)), np.ones((b, 1))]),  # (4)
+            rows(slope[lows], -problem.low_weight),  # (1)
+            rows(slope[highs], problem.high_weight),  # (2)
+            rows(used_slope[loads], 1.0),  # (4)
             np.hstack([-identity, identity, none]),
             np.hstack([identity, identity, none]),
         ]
     )
-    row_low = np.concatenate([problem.v_min_pu - problem.lowest_pu, np.full(n + b, -np.inf), np.zeros(2 * r)])
-    row_high = np.concatenate(
-        [np.full(n, np.inf), problem.v_max_pu - problem.highest_pu, 1.0 - problem.used, np.full(2 * r, np.inf)]
+    n_low, n_high, n_loads = (int(kept.sum()) for kept in (lows, highs, loads))
+    at_least, at_most = problem.v_min_pu - problem.lowest_pu[lows], problem.v_max_pu - problem.highest_pu[highs]
+    return LinearProgram(
+        cost=np.concatenate([np.zeros(r), np.full(r, _MOVE_PENALTY_PU), [-1.0]]),
+        matrix=matrix,
+        row_low=np.concatenate([at_least, np.full(n_high + n_loads, -np.inf), np.zeros(2 * r)]),
+        row_high=np.concatenate([np.full(n_low, np.inf), at_most, 1.0 - problem.used[loads], np.full(2 * r, np.inf)]),
+        low=np.concatenate([-down, np.zeros(r), [-1.0]]),
+        high=np.concatenate([up, np.maximum(down, up), [1.0]]),
+        integer=np.concatenate([np.ones(r), np.zeros(r + 1)]).astype(bool),
     )
-    down, up = problem.steps_down.astype(float), problem.steps_up.astype(float)
-    x, report = solve_linear_program(
-        LinearProgram(
-            cost=np.concatenate([np.zeros(r), np.full(r, _MOVE_PENALTY_PU), [-1.0]]),
-            matrix=matrix,
-            row_low=row_low,
-            row_high=row_high,
-            low=np.concatenate([-down, np.zeros(r), [-1.0]]),
-            high=np.concatenate([up, np.maximum(down, up), [1.0]]),
-            integer=np.concatenate([np.ones(r), np.zeros(r + 1)]).astype(bool),
-        ),
-        time_limit_s=time_limit_s,
-    )
-    if x is None:
-        return None
-    return TapSolution(np.rint(x[:r]).astype(np.int64), float(x[-1]), report)

@@ -194,8 +194,10 @@ def test_at_the_answer_every_energised_node_and_every_rated_element_is_what_plai
 
 
 def test_every_circuit_here_is_checked_at_its_answer() -> None:
-    """But for one that hosts nothing (below), and one whose bank acts by itself (test_gaps_below)."""
-    others = {"d3_seriescap_over", "f1_capcontrol"}
+    """But for one that hosts nothing (below), one whose bank acts by itself (test_gaps_below), and one with two
+    solutions (test_base_case).
+    """
+    others = {"d3_seriescap_over", "f1_capcontrol", "cvr_edge"}
     assert {path.stem for path in CIRCUITS.glob("*.dss")} == {case.name for case in CASES} | others
 
 

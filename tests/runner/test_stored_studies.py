@@ -156,7 +156,7 @@ def test_attempts_at_no_time_are_refused(stored: Path, capsys: pytest.CaptureFix
     _sql("UPDATE attempt SET began = 'soon'")(stored)
     status, said = _g2g(capsys, "report", stored)
     assert status == 2
-    assert "began: must be a number, got 'soon'" in said
+    assert "began: Input should be a valid number" in said
 
 
 @pytest.mark.parametrize("seed", range(30))

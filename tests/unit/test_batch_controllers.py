@@ -13,6 +13,7 @@ from controller_rigs import EVENTS, ToldGrid, ToldSite, clock_at, sent_at, stead
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.compiled.records import pack
 from g2g_opt.controller.batch_size_schedule import BatchSizeChange, BatchSizeScheduleController
 from g2g_opt.controller.batch_sizes import FeasibleTable
@@ -22,7 +23,7 @@ from g2g_opt.controller.ofo import (
     OFOConfig,
     ofo_rows,
 )
-from g2g_opt.controller.ofo_update import OFOState, OFOStep, ofo_step, update_voltage_duals
+from g2g_opt.controller.ofo_update import DualsStep, OFOState, OFOStep, ofo_step, update_voltage_duals
 from g2g_opt.controller.rule_based import (
     RuleBasedBatchSizeController,
     RuleBasedConfig,
@@ -213,7 +214,8 @@ def test_the_ofo_update_is_the_text_read_scalar_by_scalar(seed: int, n_models: i
         rng.uniform(x_low, x_high, n_models),
         rng.uniform(x_low, x_high, n_models),
     )
-    dual_low, dual_high = rng.uniform(0, 0.1, (n_volts, 1)), rng.uniform(0, 0.1, (n_volts, 1))
+    dual_low, dual_high = np.zeros((n_volts, WIDTH)), np.zeros((n_volts, WIDTH))
+    dual_low[:, :1], dual_high[:, :1] = rng.uniform(0, 0.1, (n_volts, 1)), rng.uniform(0, 0.1, (n_volts, 1))
     lam_lo, lam_hi, mu = dual_low[:, 0].copy(), dual_high[:, 0].copy(), state.dual_latency.copy()
     x, x_prev = state.x.copy(), state.x_previous.copy()
     v = rng.uniform(0.9, 1.1, n_volts)
@@ -224,15 +226,21 @@ def test_the_ofo_update_is_the_text_read_scalar_by_scalar(seed: int, n_models: i
     e = rng.dirichlet(np.ones(3), n_models)
     n = rng.integers(0, 500, n_models)
 
-    update_voltage_duals(
-        dual_low, dual_high, v[:, None], np.arange(n_volts), config.voltage_dual_step_size, config.v_min, config.v_max
-    )
+    seen = np.ones((n_volts, WIDTH))
+    seen[:, 0] = v
+    band = config.v_min, config.v_max
+    duals = DualsStep.of(seen, np.arange(n_volts), config.voltage_dual_step_size, *band)
+    duals = duals._replace(low=dual_low, high=dual_high)
+    packed_duals = pack(duals)
+    update_voltage_duals(packed_duals.address, 0)
+    assert (duals.outside[:1] != 0.0).all() == ((v < config.v_min) | (v > config.v_max)).any()
+    assert not duals.outside[1:].any()
     marks = np.zeros(n_models, dtype=np.int64), np.zeros(n_models, dtype=np.bool_)
     figures = e, n.astype(float), itl
     column, slopes, pull = np.zeros(1, dtype=np.int64), H[:, :, None].copy(), np.empty((3, 1))
-    step = OFOStep(dual_low, dual_high, column, slopes, pull, state, models, config.tuning, *figures, *marks)
+    step = OFOStep(duals, column, slopes, pull, state, models, config.tuning, *figures, *marks)
     packed = pack(step)
-    ofo_step(packed.words)
+    ofo_step(packed.address, 0)
 
     for j in range(n_volts):  # (4.1)
         lam_lo[j] = max(lam_lo[j] + config.voltage_dual_step_size * (config.v_min - v[j]), 0.0)

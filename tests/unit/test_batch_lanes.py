@@ -13,7 +13,7 @@ from numba import njit
 
 from g2g_opt.batch.elimination import Elimination
 from g2g_opt.batch.factorization import eliminate_leading, solve_columns
-from g2g_opt.batch.lanes import (
+from g2g_opt.compiled.lanes import (
     WIDTH,
     aligned,
     any_less,
