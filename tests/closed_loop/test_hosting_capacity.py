@@ -133,7 +133,7 @@ def test_ratings_are_judged_by_default_and_the_overloaded_element_is_named(
         (["--feeder", "ieee14"], "known feeders: [cigre_lv, five_clients, ieee123, ieee13, ieee34]"),
         (["--feeder", "[/a].dss"], "[/a].dss"),
         (["--model", "llama-3.1-8b", "--model", "llama-3.1-8b"], "different models"),
-        (["--model", "qwen3-30b-a3b-instruct"], "gpus_per_replica"),
+        (["--model", "qwen3-30b-a3b-instruct"], "--gpus-per-replica"),
         (["--bus", "6711"], "671"),
         (["--model", "llama-9000"], "llama"),
         (["--batch-size", "100"], "feasible"),

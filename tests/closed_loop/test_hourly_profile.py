@@ -217,7 +217,7 @@ def test_scheduled_batch_caps_hold_from_their_hour_on_in_both_engines() -> None:
     assert batch.summary.throughput_tps == pytest.approx(opendss.summary.throughput_tps, rel=1e-9)
     assert batch.summary.throughput_share < 0.8
     for wrong in (("none", caps), ("schedule", ())):
-        with pytest.raises(InputError, match="batch_caps belong"):
+        with pytest.raises(InputError, match="needs batch_caps, and no other"):
             Policy(wrong[0], batch_caps=wrong[1])  # type: ignore[arg-type]
 
 
