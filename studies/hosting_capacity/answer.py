@@ -8,6 +8,7 @@ from g2g_opt.circuit.second_solution import TOLD_MIN_PU
 from g2g_opt.errors import listed
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
+from g2g_opt.scenario import Scenario
 from solvers.exact_binomial import trials_needed
 from studies.hosting_capacity import answer_tables as tables
 from studies.hosting_capacity.answer_ladder import (
@@ -290,14 +291,26 @@ def overload_warning(limits: Limits, rows: Sequence[CapacityRow]) -> str:
     )
 
 
+def _replica_shares(scenario: Scenario) -> list[float]:
+    """Shares of the replicas between which a run's are active: its first, and where each ramp is when it ends."""
+    shares, duration_s = [scenario.replica_share_start], float(scenario.duration_s)
+    for start_s, end_s, share in scenario.replica_ramps:
+        if start_s < duration_s:
+            passed = min(1.0, (duration_s - start_s) / (end_s - start_s)) if end_s > start_s else 1.0
+            shares.append(shares[-1] + (share - shares[-1]) * passed)
+    return shares
+
+
 def _one_scenario(study: HostingCapacityQuestion) -> str:
     """What a run of one scenario leaves out, and what of its sites' draw is covered."""
-    words = "one hour in one scenario; no seasons, no contingencies"
+    duration_s = float(study.scenario.duration_s)
+    length = "one hour" if duration_s == 3600.0 else f"{duration_s:g} s"
+    words = f"{length} in one scenario; no seasons, no contingencies"
     if study.utilisation is None:
-        shares = [study.scenario.replica_share_start, *(share for _, _, share in study.scenario.replica_ramps)]
+        shares = _replica_shares(study.scenario)
         return (
-            f"{words}; draws of sites other than the run's, whose replicas are between {min(shares):g} and "
-            f"{max(shares):g} of them active: --utilisation 0,1 covers all"
+            f"{words}; draws of sites other than the run's, whose replicas are between {min(shares):.3g} and "
+            f"{max(shares):.3g} of them active: --utilisation 0,1 covers all"
         )
     low, high = study.utilisation
     return f"{words}; draws faster than from {low:g} to {high:g} of the replicas and back within a run"

@@ -162,7 +162,9 @@ class Capacity:
     @property
     def gaps(self) -> tuple[tuple[int, int], ...]:
         """Rejected sizes (servers) below the answer, from which to which, where accepted ones lie between them."""
-        return gaps_below({size.n_servers: size.kept for size in self.judged}, self.n_servers)
+        # An answer that is the firm one's, with the controller left off, has that one's refused sizes.
+        refused = set(self.rejected_below)
+        return gaps_below({size.n_servers: size.n_servers not in refused for size in self.judged}, self.n_servers)
 
     @property
     def operation(self) -> Operation:

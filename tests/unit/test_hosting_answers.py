@@ -96,6 +96,8 @@ def test_flexible_is_no_less_than_firm() -> None:
     assert (left_off.operation, left_off.n_servers, left_off.n_rejected) == ("flexible", 10, 11)
     assert "only 64 GPUs: it is better left off" in left_off.note
     assert best_of(flexible, firm) == firm
+    # Sizes of the controller's own, refused below the firm answer, are no gap of an answer that leaves it off.
+    assert left_off.gaps == ()
 
 
 def corner(first: int, second: int) -> Corner:

@@ -11,6 +11,7 @@ from report_examples import PROVENANCE, TASKS, ieee123_conclusion, user_conclusi
 
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
+from g2g_opt.scenario import Scenario
 from studies.hosting_capacity.answer import FIRM_IS_NOT_N_1, not_assessed
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.report.glossary import TERMS, terms_on
@@ -119,4 +120,20 @@ def test_every_report_of_hosting_capacity_says_what_firm_means_there() -> None:
         for limits in (Limits(), Limits(loading_max_pu=1.0)):
             assert FIRM_IS_NOT_N_1 in not_assessed(study, limits)
     assert "firm means without flexible operation" in FIRM_IS_NOT_N_1
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "words"),
+    [
+        (3600, ("one hour in one scenario", "between 0.5 and 1 of them")),
+        (60, ("60 s in one scenario", "between 0.7 and 0.7 of them")),
+        (650, ("650 s in one scenario", "between 0.7 and 0.85 of them")),
+    ],
+)
+def test_the_length_of_the_run_and_the_replicas_active_in_it_are_those_of_the_scenario(
+    duration_s: int, words: tuple[str, str]
+) -> None:
+    study = HostingCapacityStudy(scenario=Scenario(duration_s=duration_s))
+    told = " ".join(not_assessed(study, Limits()))
+    assert all(one in told for one in words), told
     assert "not mean N-1" in FIRM_IS_NOT_N_1
