@@ -1,21 +1,24 @@
-"""Why a circuit has no solution, as far as the circuit itself can tell."""
+"""Why a circuit has no solution, or does not serve what hangs on it, as far as the circuit itself can tell."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.restless import told_what_moves
 from g2g_opt.failure import Failure, FailureKind
 
 _HOLDS_A_VOLTAGE = "3"
+_PROTECTION = frozenset({"fuse", "recloser", "relay"})
 
 
 def told_why(circuit: Circuit, failure: Failure) -> Failure:
-    """A failure with what of the circuit it comes from: controls that go on moving, generators that hold a voltage.
-
-    The circuit is of no use after that.
+    """A failure with what of the circuit it comes from: controls that go on moving, generators that hold a voltage,
+    protection that has opened. The circuit is of no use after that.
     """
+    if failure.kind is FailureKind.NOT_SERVED and (opened := _opened_protection(circuit)):
+        return replace(failure, detail=f"{failure.detail}; {', '.join(opened)} has opened")
     if failure.kind is FailureKind.NOT_CONVERGED and (holding := _generators_held_to_a_voltage(circuit)):
         detail = (
             f"in {circuit.iterations} iterations; OpenDSS moves the vars of {', '.join(holding)}, held to a voltage "
@@ -24,6 +27,11 @@ def told_why(circuit: Circuit, failure: Failure) -> Failure:
         )
         return replace(failure, detail=detail)
     return told_what_moves(circuit, failure)
+
+
+def _opened_protection(circuit: Circuit) -> list[str]:
+    names = [f"{kind}.{name}" for kind, name in elements(circuit) if kind in _PROTECTION]
+    return [name for name in names if "open" in circuit.command(f"? {name}.state").lower()]
 
 
 def _generators_held_to_a_voltage(circuit: Circuit) -> list[str]:

@@ -287,7 +287,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self.own_loads.check(time_s[asking], phasors[asking])
         self.served.check(time_s, phasors, asked_kw)
         if self.served.first is not None and self.setup.unserved == "raise":
-            raise PowerFlowError(self.served.first)
+            raise PowerFlowError(told_why(self._running(), self.served.first))
 
     def _note_taps(self, circuit: Circuit) -> None:
         """Read the taps; if they moved, the steps from here on are recorded with the new ones."""
@@ -328,7 +328,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._running()
         self.solved_record.flush()
         if self.served.first is not None and self.setup.unserved == "raise":
-            raise PowerFlowError(self.served.first)
+            raise PowerFlowError(told_why(self._running(), self.served.first))
         return self.solved_record
 
     @property

@@ -105,6 +105,9 @@ def test_both_engines_judge_alike_and_the_reason_is_told(tmp_path: Path) -> None
     assert (small.engine, small.engine_note) == ("batch", "")
     assert (large.engine, large.engine_reason) == ("opendss", EngineReason.NOT_MODELLED)
     assert large.engine_note == "fuse.f picks up, and what it does then is not modelled"
+    # Far above its pickup the fuse opens, and that is what the site is not served by.
+    assert large.failure is not None
+    assert large.failure.detail.endswith("; fuse.f has opened")
     on_opendss = simulate(plans, [Scenario(duration_s=60)], feeder, limits, engine="opendss")
     for own, (other,) in zip((small, large), on_opendss, strict=True):
         assert (own.failure, own.kept) == (other.failure, other.kept)
