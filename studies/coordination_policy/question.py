@@ -224,7 +224,9 @@ class CoordinationQuestion:
         if self.kind == "closed-loop" and min(self.q) < 2:
             raise InputError(f"q must be at least 2 hours, got {list(self.q)}")
         if self.redispatch_max is not None and (self.kind != "peak-hour" or self.statement != "matrices"):
-            raise InputError("re-dispatch is limited at peak hours, in training from matrices")
+            raise InputError(
+                "redispatch_max limits peak hours (--kind peak-hour) in trainings from matrices (--statement matrices)"
+            )
         if self.network and (self.kind != "peak-hour" or self.settings != "physical"):
             raise InputError("a network is studied at peak hours, with physical settings")
         if self.datacenter_buses and not self.network:
