@@ -20,7 +20,7 @@ Bools = NDArray[np.bool_]
 
 
 class Fuses:
-    """Fuses of `n_slots` scenarios; `place_of` gives a node its place among the sensed voltages.
+    """Fuses of all scenarios; `place_of` gives a node its place among the sensed voltages.
 
     Raises `UnsupportedByBatch` for a fuse that is blown where runs begin, and for one that looks at something else than
     a line or another element whose admittances stay.
@@ -47,8 +47,8 @@ class Fuses:
                 raise UnsupportedByBatch(f"fuse.{fuse.name} is open where the run begins, which is not modelled")
             if element is None:
                 raise UnsupportedByBatch(f"fuse.{fuse.name} looks at {fuse.element}, whose current is not modelled")
+            own = [k for k in range(len(element.nodes)) if element.nodes[k] >= 0]
             for conductor in range(fuse.n_phases):
-                own = [k for k in range(len(element.nodes)) if element.nodes[k] >= 0]
                 start.append(len(places))
                 places += [place_of(int(element.nodes[k])) for k in own]
                 y += [complex(element.yprim[conductor, k]) for k in own]

@@ -8,13 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.fuses import FuseSettings, read_fuses
 from g2g_opt.circuit.inverters import InverterSettings, read_inverters
 from g2g_opt.circuit.opendss_circuit import Circuit
-
-# What a control looks at where it does not name a phase.
-_PHASES = {"min": -3, "max": -2, "avg": -1}
 
 CapKind = Literal["current", "voltage", "kvar", "time", "pf", "other"]
 _CAP_KINDS: dict[str, CapKind] = {
@@ -166,34 +164,11 @@ def read_controls(circuit: Circuit) -> ControlReading:
     )
 
 
-class _Element:
-    """An element's properties by name."""
-
-    def __init__(self, circuit: Circuit, element: str) -> None:
-        self._circuit, self._element = circuit, element
-
-    def text(self, name: str) -> str:
-        return self._circuit.command(f"? {self._element}.{name}").strip()
-
-    def number(self, name: str) -> float:
-        return float(self.text(name))
-
-    def yes(self, name: str) -> bool:
-        return self.text(name).lower() in ("yes", "true")
-
-    def phase(self, name: str) -> int:
-        text = self.text(name).lower()
-        return _PHASES[text] if text in _PHASES else int(text)
-
-    def row(self, name: str) -> list[str]:
-        return self.text(name).strip("[]").replace(",", " ").lower().split()
-
-
 def _reg_control(circuit: Circuit, name: str) -> RegControlSettings:
-    own = _Element(circuit, f"RegControl.{name}")
+    own = ElementProperties(circuit, f"RegControl.{name}")
     transformer = own.text("transformer").lower().rpartition(".")[2]
     kind = "transformer" if circuit.has(f"Transformer.{transformer}") else "autotrans"
-    changer = _Element(circuit, f"{kind}.{transformer}")
+    changer = ElementProperties(circuit, f"{kind}.{transformer}")
     winding, tap_winding = int(own.text("winding")), int(own.text("tapwinding"))
     n_phases = int(changer.text("phases"))
     is_delta = [_is_delta(conn) for conn in changer.row("conns")]
@@ -259,9 +234,9 @@ def _next_phase(is_delta: list[bool], base_v: list[float], high_leads: bool) -> 
 
 
 def _cap_control(circuit: Circuit, name: str) -> CapControlSettings:
-    own = _Element(circuit, f"CapControl.{name}")
+    own = ElementProperties(circuit, f"CapControl.{name}")
     capacitor = own.text("capacitor").lower().rpartition(".")[2]
-    bank = _Element(circuit, f"Capacitor.{capacitor}")
+    bank = ElementProperties(circuit, f"Capacitor.{capacitor}")
     circuit.activate(f"Capacitor.{capacitor}")
     is_open = bool(circuit.ask("CktElement_IsOpen", 1, 0))
     states = [float(state) for state in bank.row("states")]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.opendss_circuit import Circuit
 
 
@@ -31,16 +32,15 @@ def read_fuses(circuit: Circuit, names: Sequence[str]) -> tuple[FuseSettings, ..
 
 
 def _fuse(circuit: Circuit, name: str) -> FuseSettings:
-    def text(what: str) -> str:
-        return circuit.command(f"? {what}").strip().lower()
-
-    element, curve = text(f"Fuse.{name}.monitoredobj"), text(f"Fuse.{name}.fusecurve")
+    own = ElementProperties(circuit, f"Fuse.{name}")
+    element, curve = own.text("monitoredobj").lower(), own.text("fusecurve").lower()
     # It opens the switched element phase by phase, as many as that has.
-    circuit.activate(text(f"Fuse.{name}.switchedobj") or element)
+    circuit.activate(own.text("switchedobj") or element)
     n_phases = int(circuit.ask("CktElement_Get_NumPhases"))
     pickup_a = math.inf
     if curve and curve != "none":
-        multiples = text(f"TCC_Curve.{curve}.c_array").strip("[]").replace(",", " ").split()
-        pickup_a = float(text(f"Fuse.{name}.ratedcurrent")) * float(multiples[0])
-    states = text(f"Fuse.{name}.state").strip("[]").replace(",", " ").split()
-    return FuseSettings(name, element, n_phases, pickup_a, all(state.startswith("c") for state in states))
+        pickup_a = own.number("ratedcurrent") * float(
+            ElementProperties(circuit, f"TCC_Curve.{curve}").row("c_array")[0]
+        )
+    is_whole = all(state.startswith("c") for state in own.row("state"))
+    return FuseSettings(name, element, n_phases, pickup_a, is_whole)

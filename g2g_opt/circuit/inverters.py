@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
 
@@ -75,7 +76,7 @@ def read_inverters(circuit: Circuit) -> tuple[InverterSettings, ...]:
     enabled, found = set(of_all), []
     for kind, name in names:
         if kind == "invcontrol" and not is_without_mode(circuit, name):
-            own = circuit.command(f"? InvControl.{name}.derlist").strip("[] ").replace(",", " ").lower().split()
+            own = ElementProperties(circuit, f"InvControl.{name}").row("derlist")
             found += [_settings(circuit, name, element) for element in own or of_all if element in enabled]
     return tuple(found)
 
@@ -204,8 +205,6 @@ def _kvar_per_kw(circuit: Circuit, element: str) -> float | None:
 
 
 def _curve(circuit: Circuit, name: str) -> Curve:
-    def row(prop: str) -> tuple[float, ...]:
-        text = circuit.command(f"? XYCurve.{name}.{prop}")
-        return tuple(float(part) for part in text.strip("[] ").replace(",", " ").split())
-
-    return Curve(name, row("xarray"), row("yarray"))
+    own = ElementProperties(circuit, f"XYCurve.{name}")
+    x, y = (tuple(float(part) for part in own.row(axis)) for axis in ("xarray", "yarray"))
+    return Curve(name, x, y)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from g2g_opt.circuit.element_positions import positions
+from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import listed
@@ -67,7 +68,7 @@ def _movers(circuit: Circuit, element: str) -> list[str]:
         if kind in _MOVES:
             moves = circuit.command(f"? {kind}.{name}.{_MOVES[kind]}").strip().lower().rpartition(".")[2]
         elif kind == "invcontrol":
-            own = circuit.command(f"? InvControl.{name}.derlist").strip("[] ").replace(",", " ").lower().split()
+            own = ElementProperties(circuit, f"InvControl.{name}").row("derlist")
             moves = element if element in own or (not own and element.startswith(("pvsystem.", "storage."))) else ""
         if moves and moves in (element, element.partition(".")[2]):
             found.append(f"{_SHOWN[kind]} {name}")

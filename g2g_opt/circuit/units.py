@@ -33,7 +33,7 @@ class UnitLaw(StrEnum):
     OTHER = "other"
 
 
-_HOLDS_VOLTAGE = 3  # OpenDSS's generator model
+HOLDS_VOLTAGE = 3  # OpenDSS's generator model
 _GENERATOR_LAWS = {
     1: UnitLaw.POWER,
     2: UnitLaw.IMPEDANCE,
@@ -120,7 +120,7 @@ def _unit(circuit: Circuit, kind: str, name: str) -> OwnUnit:
         if kind == "pvsystem" and law is UnitLaw.POWER and asked("limitcurrent") in ("yes", "true"):
             law = UnitLaw.LIMITED
     unlike = "" if law is not UnitLaw.OTHER else f"is of model {model}"
-    if kind == "generator" and model == _HOLDS_VOLTAGE:
+    if kind == "generator" and model == HOLDS_VOLTAGE:
         unlike = "holds a voltage by its vars (model 3), which hang on OpenDSS's tolerance and the solutions before"
     n_phases = int(asked("phases"))
     if n_phases == 3 and asked("balanced") in ("yes", "true"):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.restless import told_what_moves
+from g2g_opt.circuit.units import HOLDS_VOLTAGE
 from g2g_opt.failure import Failure, FailureKind
 
-_HOLDS_A_VOLTAGE = "3"
 _PROTECTION = frozenset({"fuse", "recloser", "relay"})
 
 
@@ -30,16 +31,18 @@ def told_why(circuit: Circuit, failure: Failure) -> Failure:
 
 
 def _opened_protection(circuit: Circuit) -> list[str]:
-    names = [f"{kind}.{name}" for kind, name in elements(circuit) if kind in _PROTECTION]
-    return [name for name in names if "open" in circuit.command(f"? {name}.state").lower()]
+    return [
+        f"{kind}.{name}"
+        for kind, name in elements(circuit)
+        if kind in _PROTECTION and "open" in ElementProperties(circuit, f"{kind}.{name}").text("state").lower()
+    ]
 
 
 def _generators_held_to_a_voltage(circuit: Circuit) -> list[str]:
-    names = [name for name in circuit.ask_array("Generators_Get_AllNames", "char*") if name.lower() != "none"]
-    own = [f"generator.{name.lower()}" for name in names]
     return [
-        name
-        for name in own
-        if circuit.command(f"? {name}.model") == _HOLDS_A_VOLTAGE
-        and circuit.command(f"? {name}.enabled").lower() in ("yes", "true")
+        f"generator.{name}"
+        for kind, name in elements(circuit)
+        if kind == "generator"
+        and circuit.ask("CktElement_Get_Enabled")
+        and ElementProperties(circuit, f"Generator.{name}").number("model") == HOLDS_VOLTAGE
     ]
