@@ -149,6 +149,9 @@ def test_scenarios_that_do_not_fit_say_why() -> None:
         assembled(load_shapes=(PowerShape(), PowerShape()))
     with pytest.raises(InputError, match=r"training on 2000 GPUs .* is more than the 1200 GPUs"):
         assembled(training=(TrainingOverlay(0.0, 10.0, n_gpus=2000, site="upstream"),))
+    # Shares are said as shares: the site may be any of many sizes that are tried.
+    with pytest.raises(InputError, match=r"training on 120 % of the GPUs of site 'upstream' at t=5 s is more than"):
+        assembled(training=(TrainingOverlay(0.0, 10.0, gpu_share=1.0), TrainingOverlay(5.0, 9.0, gpu_share=0.2)))
     with pytest.raises(InputError, match="known training shapes"):
         TrainingOverlay(0.0, 10.0, n_gpus=8, shape="hills")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="name a site twice"):
