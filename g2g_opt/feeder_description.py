@@ -35,7 +35,8 @@ def describe_feeder(feeder: Feeder, limits: Limits | None = None) -> list[str]:
     if neutrals:
         words.append(f"neutral conductors, against which voltages are judged: {listed(neutrals, _SHOWN)}")
     words += [_regulator_in_words(regulator) for regulator in feeder.regulators.values()]
-    return [*words, *feeder.regulator_notes, *loading_notes(feeder, limits or Limits()), *unassessed_notes(feeder)]
+    words += [*feeder.regulator_notes, *feeder.source_notes]
+    return [*words, *loading_notes(feeder, limits or Limits()), *unassessed_notes(feeder)]
 
 
 def site_notes(feeder: Feeder, n_named: int | None = _SHOWN) -> list[str]:

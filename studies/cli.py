@@ -219,7 +219,7 @@ def _add_feeder(feeder: argparse.ArgumentParser) -> None:
     feeder.add_argument(
         "--out", type=Path, metavar="DIR", default=Path("results"), help="folder of the picture (default results)"
     )
-    picture = "draw map and voltages against distance (PNG; default in --out: feeder_NAME.png, of your own with its path's mark)"
+    picture = "draw map and voltages against distance (PNG; default: feeder_NAME.png in --out, of your own with a mark)"
     feeder.add_argument("--picture", type=Path, metavar="FILE", help=picture)
     feeder.add_argument("--no-picture", action="store_true", help="draw nothing")
     add_noun_flags(feeder, HourQuestion(), ("exclude_buses", "edits", "at"))
