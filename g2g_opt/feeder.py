@@ -65,7 +65,8 @@ class Feeder:
     circuit's customers; `regulator_notes` name controls that move no changer of their own, `source_notes` sources of
     a negative impedance; `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo`
     holds the feeder's tuning of the OFO controller (equations, section 4); `state` says in which state a circuit is
-    studied (`studied_state`; the constants of a bundled feeder), `left_out` which lines of its files were passed over.
+    studied (`studied_state`; the constants of a bundled feeder), `restless` why its controls did not come to rest in
+    it, `left_out` which lines of its files were passed over.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Feeder:
     ofo: Mapping[str, float] = field(default_factory=dict)
     service_buses: Mapping[str, str] = field(default_factory=dict)
     state: tuple[str, ...] = ()
+    restless: str = ""
     left_out: tuple[str, ...] = ()
 
     @staticmethod
@@ -265,7 +267,7 @@ def _settled(
     """
     state = studied_state(commands, at)
     settled = (*commands, *state.commands)
-    return settled, state.words, _parts(settled)
+    return settled, state.words, {**_parts(settled), "restless": state.restless}
 
 
 def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
