@@ -17,8 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, lu_factor, lu_solve
+from scipy.linalg.lapack import dpotrf, dpotri
 
 Floats = NDArray[np.float64]
+# Matrices of fewer rows are inverted together.
+_SMALL = 100
 # Of a right side (datacenter, 1 + feature) and of sums (1 + feature,): B, and the price of the sums.
 SumsSolve = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
@@ -162,7 +165,7 @@ def _by_center(x: Floats, told: float, stiff: Floats) -> SumsSolve:
     scale = 1.0 / np.sqrt(told * (x * x).sum(axis=0) + stiff)
     systems = scale[:, :, None] * (told * (x.T @ x)) * scale[:, None, :]
     systems[:, range(n_features), range(n_features)] += stiff * scale**2
-    inverse = scale[:, :, None] * np.linalg.inv(systems) * scale[:, None, :]
+    inverse = scale[:, :, None] * _inverses(systems) * scale[:, None, :]
     size = np.sqrt(np.einsum("cff->f", inverse))
     # Features of one direction leave rounding with the sign of a pivot: pivots are searched.
     sums_factor = lu_factor(inverse.sum(axis=0) / size[:, None] / size, check_finite=False)
@@ -173,6 +176,22 @@ def _by_center(x: Floats, told: float, stiff: Floats) -> SumsSolve:
         return free - inverse @ price, price
 
     return solve
+
+
+def _inverses(systems: Floats) -> Floats:
+    """Of symmetric matrices (matrix, n, n), by Cholesky where rounding leaves their pivots positive."""
+    if systems.shape[1] < _SMALL:
+        return np.asarray(np.linalg.inv(systems))
+    inverses = np.empty_like(systems)
+    for own, inverse in zip(systems, inverses, strict=True):
+        factor, failed = dpotrf(own.T, lower=True)
+        if failed:
+            inverse[:] = np.linalg.inv(own)
+            continue
+        half, _ = dpotri(factor, lower=True, overwrite_c=True)
+        # The other half is left as it was.
+        inverse[:] = np.tril(half) + np.tril(half, -1).T
+    return inverses
 
 
 def _leaning(plain: SumsSolve, lean: Floats) -> SumsSolve:
