@@ -82,6 +82,8 @@ def _summary(rows: Sequence[CommittedDayRow], penetration: float, alpha: float |
         return np.array([getattr(row, name) for row in days.values()], dtype=np.float64)
 
     saved = np.array([base[day].cost for day in own]) - of(own, "cost")
+    # What is not closed of either gap is open in the difference.
+    least, most = of(base, "bound") - of(own, "cost"), of(base, "cost") - of(own, "bound")
     charge, before = float(of(own, "charge").mean()), float(of(base, "charge").mean())
     # A single day says nothing of others.
     error = 1.96 * float(saved.std(ddof=1)) / np.sqrt(len(saved)) if len(saved) > 1 else None
@@ -101,15 +103,24 @@ def _summary(rows: Sequence[CommittedDayRow], penetration: float, alpha: float |
         seconds_max=float(of(own, "seconds").max()),
         gap_max=float(of(own, "gap").max()),
         relaxed_saving=float(np.mean(both)) if both else None,
+        saving_least=None if alpha is None else float(least.mean()),
+        saving_most=None if alpha is None else float(most.mean()),
     )
 
 
 def _answer(row: MeanDayRow) -> str:
-    return (
+    days = "one day" if row.n_days == 1 else f"mean of {row.n_days} days"
+    text = (
         f"With {percent_of(row.penetration)} % datacenters and {row.case}, flexibility from 16 to 20 h saves "
-        f"{row.saving:z,.0f} $ a day of {row.cost + row.saving:,.0f} $ (mean of {row.n_days} days), and "
+        f"{row.saving:z,.0f} $ a day of {row.cost + row.saving:,.0f} $ ({days}), and "
         f"changes what datacenters are charged in these hours by {row.charge_change:+z.1f} %."
     )
+    if row.saving_least is not None and row.saving_most is not None and row.saving_least < 0.0 < row.saving_most:
+        text += (
+            f" Whether it saves anything is within the solver's gap: between {row.saving_least:,.0f} and "
+            f"{row.saving_most:,.0f} $ a day; ask for a smaller one (--gap)."
+        )
+    return text
 
 
 def _moved(question: CoordinationQuestion, loads: Sequence[LoadRow]) -> list[ResultTable]:

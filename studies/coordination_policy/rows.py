@@ -378,3 +378,5 @@ class MeanDayRow(TypedRow):
     seconds_max: Annotated[float, ShownAs("longest (s)", 1, secondary=True)]
     gap_max: Annotated[float, ShownAs("largest gap", 5, secondary=True)]
     relaxed_saving: Annotated[float | None, ShownAs("saving if units were on in part ($/day)", 0)] = None
+    saving_least: Annotated[float | None, ShownAs("least saving within the gap ($/day)", 0, secondary=True)] = None
+    saving_most: Annotated[float | None, ShownAs("most ($/day)", 0, secondary=True)] = None
