@@ -20,6 +20,8 @@ from scipy.linalg import cho_factor, cho_solve, lu_factor, lu_solve
 from scipy.linalg.lapack import dpotrf, dpotri
 
 Floats = NDArray[np.float64]
+# By how much a diagonal of ones is made larger, one after the other, where it leaves no root.
+_LARGER = (1e-13, 1e-11)
 # Matrices of fewer rows are inverted together.
 _SMALL = 100
 # Of a right side (datacenter, 1 + feature) and of sums (1 + feature,): B, and the price of the sums.
@@ -125,8 +127,7 @@ def _by_roots(system: Floats, stiff: Floats, act: Callable[[Floats], Floats]) ->
     scale = 1.0 / np.sqrt(np.diag(reduced))
     reduced *= scale
     reduced *= scale[:, None]
-    # Its transpose is itself, in the order that is factored in place.
-    factor = cho_factor(reduced.T, lower=True, overwrite_a=True, check_finite=False)
+    factor = _root(reduced)
 
     def solve(right: Floats, sums: Floats) -> tuple[Floats, Floats]:
         matrix = np.zeros_like(right)
@@ -139,6 +140,24 @@ def _by_roots(system: Floats, stiff: Floats, act: Callable[[Floats], Floats]) ->
         return matrix, (right - act(matrix))[softest, of]
 
     return solve
+
+
+def _root(system: Floats) -> tuple[Floats, bool]:
+    """Cholesky of a symmetric system whose diagonal is one, made a little larger where rounding makes pivots negative.
+
+    What that changes is put right by whoever refines steps. The system is overwritten.
+    """
+    for more in (*_LARGER, None):
+        try:
+            # Its transpose is itself, in the order that is factored in place: below the diagonal it stays as it was.
+            return cho_factor(system.T, lower=True, overwrite_a=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            if more is None:
+                raise
+            lower = np.tril(system, -1)
+            np.add(lower, lower.T, out=system)
+            system[range(len(system)), range(len(system))] = 1.0 + more
+    raise AssertionError("the last try returns or raises")
 
 
 def _bordered(system: Floats, n_features: int) -> SumsSolve:
