@@ -150,12 +150,13 @@ def _root(system: Floats) -> tuple[Floats, bool]:
     for more in (*_LARGER, None):
         try:
             # Its transpose is itself, in the order that is factored in place: below the diagonal it stays as it was.
-            return cho_factor(system.T, lower=True, overwrite_a=True, check_finite=False)
+            root, lower = cho_factor(system.T, lower=True, overwrite_a=True, check_finite=False)
+            return root, bool(lower)
         except np.linalg.LinAlgError:
             if more is None:
                 raise
-            lower = np.tril(system, -1)
-            np.add(lower, lower.T, out=system)
+            below = np.tril(system, -1)
+            np.add(below, below.T, out=system)
             system[range(len(system)), range(len(system))] = 1.0 + more
     raise AssertionError("the last try returns or raises")
 
