@@ -31,7 +31,7 @@ _WORSE_MAX, _NEAR, _ENOUGH = 4, 1e-4, 3e-7
 # Share of the way to the boundary that a step goes.
 _SHORT_OF_BOUNDARY = 0.99
 # Newton steps are solved again for what they left: elimination loses digits when rows are nearly tight.
-_REFINEMENTS_MAX, _RESTART, _REFINED = 12, 6, 1e-12
+_REFINEMENTS_MAX, _RESTART, _REFINED = 12, 6, 1e-9
 # Further steps by the same factors where a step is cut short (Gondzio, 1996): how many, up to which reach, how much
 # farther each aims, which share of that must come of it, and how far products may be from their middle.
 _CORRECTIONS_MAX, _LONG, _LONGER, _WORTH, _PRODUCTS = 1, 0.9, 0.3, 0.1, (0.1, 10.0)

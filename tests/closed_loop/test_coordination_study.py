@@ -128,7 +128,7 @@ def test_a_record_without_a_dispatch_is_a_reason_and_in_no_mean(monkeypatch: pyt
     unsolved = np.arange(len(made.records.dates)) == 7
     cost = np.where(unsolved, np.nan, made.base.cost_usd)
     case = replace(made, base=replace(made.base, solved=~unsolved, cost_usd=cost))
-    tables = study_draw(replace(PEAK, q=(10,), n_ties=0), case, 10, 0, lambda words: None)
+    tables = study_draw(replace(PEAK, q=(10,), n_ties=0), case, 10, 0, lambda *_: None)
     assert [row["date"] for row in tables["lost"]] == [made.records.dates[7]]
     none = next(row for row in tables["savings"] if row["policy"] == "none")
     drawn = draw_records(PEAK.seed, 0, len(unsolved), 10)
