@@ -52,7 +52,7 @@ def listed(names: Sequence[str], at_most: int) -> str:
     return ", ".join(names[:at_most]) + (f", ... ({len(names)} in all)" if len(names) > at_most else "")
 
 
-def counted(n: int, noun: str, plural: str = "") -> str:
+def number_of(n: int, noun: str, plural: str = "") -> str:
     """A number of things in words: "1 bus", "2 buses"; `plural` where it is no usual one, or of more than one word."""
     return f"{n:,} {noun if n == 1 else plural or plural_of(noun)}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from g2g_opt.errors import number_of
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from studies.connection_queue.question import ConnectionQueueQuestion
 from studies.connection_queue.rows import QueueEventRow, QueueRemedyRow, QueueRow, QueueYearRow
@@ -82,7 +83,7 @@ def conclusion_of(study: ConnectionQueueQuestion, results: Sequence[TaskResult])
         if row.mw_by_level and not row.withdrawn:
             granted[row.bus] = granted.get(row.bus, 0.0) + row.mw_by_level[0]
     return Conclusion(
-        title=f"Queue of {len(rows)} requests on {study.feeder}",
+        title=f"Queue of {number_of(len(rows), 'request')} on {study.feeder}",
         answer=_answer(rows, years, remedies),
         feeder=study.feeder,
         tables=tuple(tables),
@@ -118,7 +119,8 @@ def _answer(rows: Sequence[QueueRow], years: Sequence[QueueYearRow], remedies: S
         return "The queue has no answer: its task failed."
     counts = Counter(row.decision for row in rows)
     said = [f"{counts[word]} {word}" for word in ("firm", "flexible", "limited") if counts[word]]
-    words = f"Of {len(rows)} requests {', '.join(said) or 'none'} were granted and {counts['refused']} refused"
+    granted = ", ".join(said) or "none"
+    words = f"Of {number_of(len(rows), 'request')} {granted} were granted and {counts['refused']} refused"
     if years:
         words += f"; {years[-1].granted_mw:.2f} MW are on the grid at the end of {years[-1].year}"
     freed = [row for row in rows if row.freed_by]
@@ -127,7 +129,7 @@ def _answer(rows: Sequence[QueueRow], years: Sequence[QueueYearRow], remedies: S
     asked = {row.request for row in remedies}
     if asked:
         cured = {row.request for row in remedies if row.cures}
-        words += f"; of {len(asked)} refused ones that remedies were tried for, {len(cured)} can be cured"
+        words += f"; of {number_of(len(asked), 'refused one')} that remedies were tried for, {len(cured)} can be cured"
     first = next((row for row in rows if row.decision == "refused"), None)
     if first is not None:
         words += f". The first refusal is {first.request}, {first.mw:g} MW at {first.bus}: {first.limit} at the level "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from g2g_opt.errors import number_of
 from g2g_opt.scenario import Scenario
 from g2g_opt.study_case import StudyCase
 from studies.controllers.rows import (
@@ -197,7 +198,7 @@ def _answer(means: Sequence[Row], pairs: Sequence[Row], common: Sequence[str]) -
     ranked = sorted(means, key=lambda row: float(row["integral_violation_pu_s"]))
     best = ranked[0]
     words = [
-        f"In {len(common)} scenarios {best['controller']} has the least violation, "
+        f"In {number_of(len(common), 'scenario')} {best['controller']} has the least violation, "
         f"{best['integral_violation_pu_s']:.2f} pu s on average ({best['integral_violation_pu_s_low']:.2f} to "
         f"{best['integral_violation_pu_s_high']:.2f})"
         + (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from g2g_opt.circuit.second_solution import TOLD_MIN_PU
-from g2g_opt.errors import listed
+from g2g_opt.errors import listed, number_of
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
@@ -206,7 +206,7 @@ def _in_words(row: CapacityRow, again: bool) -> str:
 
 def _listed(gaps: Sequence[str]) -> str:
     """Gaps, the lowest ones first."""
-    more = f" and {len(gaps) - _GAP_MAX} gaps above" if len(gaps) > _GAP_MAX else ""
+    more = f" and {number_of(len(gaps) - _GAP_MAX, 'gap')} above" if len(gaps) > _GAP_MAX else ""
     return ", ".join(gaps[:_GAP_MAX]) + more
 
 

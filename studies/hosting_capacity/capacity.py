@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from g2g_opt.errors import PowerFlowError
+from g2g_opt.errors import PowerFlowError, number_of
 from g2g_opt.judge import LimitCheck
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
@@ -98,7 +98,7 @@ class JudgedSize:
         """The record of its run; one that failed has no figures for an answer, and a size that was kept did not."""
         run = self.shown
         if run.failure is not None:
-            raise PowerFlowError(run.failure.of_run(f"{self.n_servers} servers"))
+            raise PowerFlowError(run.failure.of_run(f"{number_of(self.n_servers, 'server')}"))
         return run.summary
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from g2g_opt.errors import number_of
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.judge import Verdict
@@ -154,7 +155,7 @@ def _ahead(
     if ties:
         held_by = "set-points" if question.taps == "own control" else "taps"
         n, all_of = len(ties), "all there are" if len(ties) < question.n_ties else "the first of them"
-        words = f" Its sizes at other buses: {len(equal)} of {n} placements looked at ({all_of}) "
+        words = f" Its sizes at other buses: {len(equal)} of {number_of(n, 'placement')} looked at ({all_of}) "
         words += (
             "cost the same and hold on its days with its taps"
             if equal
@@ -264,7 +265,7 @@ def _warnings(
         words.append("limits cannot all be kept in the linear program: its plans break the least they can")
     n_turns = max((plan.row.turn for plan in own), default=1)
     if best is None and n_turns == question.refusals_max + 1 and n_turns > 1:
-        words.append(f"after {n_turns} turns no other plan was proposed (refusals_max)")
+        words.append(f"after {number_of(n_turns, 'turn')} no other plan was proposed (refusals_max)")
     if best is not None and question.taps == "own control":
         words.append(error_of_days(best.row))
     elif best is not None:

@@ -15,6 +15,7 @@ from itertools import islice
 import numpy as np
 
 from g2g_opt.batch.operated_series import SetPoint
+from g2g_opt.errors import number_of
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.compared_days import ComparedDays, OperationWorth, ends_of, worth_of
@@ -60,7 +61,7 @@ def compare_plans(
     ranked = _ranked(case, days, [*placed[:_FINALISTS], *smaller], set_points)
     candidates = [plan, *(one for one in _distinct(ranked) if one is not plan)][: _FINALISTS + 1]
     n_simulated = len(moved) + len(smaller)
-    report(f"{n_simulated} other plans simulated, {len(candidates) - 1} of them over the year")
+    report(f"{number_of(n_simulated, 'other plan')} simulated, {len(candidates) - 1} of them over the year")
     year = ComparedDays.year(case)
     worth = worth_of(case, year, [(one, set_points) for one in candidates], case.question.levels)
     compared = [ComparedPlan(one, of_one) for one, of_one in zip(candidates, worth, strict=True)]

@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from g2g_opt.errors import PowerFlowError
+from g2g_opt.errors import PowerFlowError, number_of
 from g2g_opt.feeder import Feeder
 from g2g_opt.plan import Policy
 from solvers.outcome import NoPlanError, SolveStatus
@@ -298,7 +298,7 @@ def find_ties(
     base = violation_cost(network.simulate(built).g)
     tables: dict[str, list[Row]] = {}
     others = list(islice(moved_plans(case, built), first, first + n))
-    progress(0.0, f"{plan}, {len(others)} placements of the same sizes")
+    progress(0.0, f"{plan}, {number_of(len(others), 'placement')} of the same sizes")
     for k, ((n_moved, moved), simulated) in enumerate(
         zip(others, network.simulate_each([moved for _, moved in others]), strict=True)
     ):
