@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import errno
 import hashlib
 import io
@@ -30,6 +31,8 @@ _EX_SOFTWARE = 70
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 # Where there is no terminal to measure (a log, a pipe), tables are this wide.
 _PLAIN_WIDTH = 132
+# Letters of a flag that is compared with those that there are.
+_NAME_MAX = 60
 # Buses that `g2g feeder` names.
 _BUSES_NAMED = 24
 # Limits that `g2g feeder` holds the base case against.
@@ -178,7 +181,14 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
         self.given = set()
-        return super().parse_known_args(*args, **kwargs)
+        options, unknown = super().parse_known_args(*args, **kwargs)
+        if unknown:
+            # Said by the command that does not know them, and not by the one in front of it.
+            names = [name for action in self._actions for name in action.option_strings]
+            near = difflib.get_close_matches(unknown[0].partition("=")[0][:_NAME_MAX], names, n=3, cutoff=0.6)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return options, unknown
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} ({self.prog} --help says what there is)\n")

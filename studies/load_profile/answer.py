@@ -162,7 +162,7 @@ def _answer(
     most, least = max(rows, key=_allowed), min(rows, key=_allowed)
     words = f"Bus {bus} can take {firm[bus]:.2f} MW in every hour of {study.profile}; " if firm[bus] else f"Bus {bus}: "
     if not hours.is_year:
-        words = f"This is of {period}, which are no year. {words}"
+        words = f"This is of {period}: that is no year. {words}"
     words += (
         f"by month and hour {'at least ' if again else ''}{_allowed(least):.2f} MW ({_when(least)}) to "
         f"{_allowed(most):.2f} MW ({calendar.month_abbr[most.month]} {most.hour:02d}:00), {mean:.2f} MW on "

@@ -253,7 +253,7 @@ def test_two_days_are_not_sold_as_a_year(days: str) -> None:
     page = [conclusion.answer, *(table.title for table in conclusion.tables), *(m.title for m in conclusion.maps)]
     page += [envelope.title for envelope in conclusion.envelopes]
     assert "the year" not in " ".join(page)
-    assert conclusion.answer.startswith("This is of the 48 hours of profile days, which are no year.")
+    assert conclusion.answer.startswith("This is of the 48 hours of profile days: that is no year.")
     assert any("part of a year" in note and "2024-07-01 00:00" in note for note in conclusion.not_assessed)
 
 
