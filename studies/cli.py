@@ -46,7 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     that cannot be used; 70 a fault of this program; 130 interrupted. Whatever the status, standard error has one line
     that says why; with G2G_DEBUG=1 in the environment the traceback comes before it.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        # Also while commands are still being read in, which takes seconds on a busy machine.
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: Sequence[str]) -> int:
     parser = parser_of(arguments[0] if arguments else None)
     if any("\0" in argument for argument in arguments):
         parser.error("an argument holds a NUL character, which no name of a file can have")
@@ -62,9 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = int(options.run(options, console))
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted")
-        return 130
     except Exception as error:  # noqa: BLE001 - the outermost place: every kind has its words in `told`
         status, words = told(error)
         if os.environ.get("G2G_DEBUG", "0") not in ("", "0"):

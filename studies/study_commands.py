@@ -360,7 +360,7 @@ def _run_status(options: argparse.Namespace, console: Console) -> int:
     versions = sorted({entry.code_version for entry in done})
     spent_s = sum(entry.seconds or 0.0 for entry in done)
     words = f"{number_of(len(done), 'task')} done in {in_words(spent_s)} of work, by code {', '.join(versions)}"
-    console.print(words, markup=False)
+    console.print(words if done else "no task is done yet", markup=False)
     for entry in entries:
         if entry.state == "running":
             share, words = folder.read_progress(entry.id)
