@@ -13,8 +13,14 @@ from studies.pv_datacenter_siting.answer_charts import make_charts, make_envelop
 from studies.pv_datacenter_siting.answer_tables import make_tables, window_rows
 from studies.pv_datacenter_siting.day_charts import day_charts
 from studies.pv_datacenter_siting.hand_over import hand_over_texts
-from studies.pv_datacenter_siting.operation_rows import OperationRow, OtherPlanRow, SetPointRow
-from studies.pv_datacenter_siting.operation_words import error_of_days, foresight_words, money_words, others_words
+from studies.pv_datacenter_siting.operation_rows import HeldOutRow, OperationRow, OtherPlanRow, SetPointRow
+from studies.pv_datacenter_siting.operation_words import (
+    error_of_days,
+    foresight_words,
+    held_out_words,
+    money_words,
+    others_words,
+)
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import BuiltSizeRow, TieRow, YearRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan, best_of, judged_plans, judged_ties
@@ -96,6 +102,7 @@ def _answer(
         operation = [one for one in gather_as(results, "operation", OperationRow) if one.plan == row.plan]
         held = [one for one in gather_as(results, "set_points", SetPointRow) if one.plan == row.plan]
         words = f"Build {built}{money_words(question, row, operation, held)}"
+        words += held_out_words([one for one in gather_as(results, "held_out", HeldOutRow) if one.plan == row.plan])
     else:
         words = (
             f"Build {built}. With foresight of every slot's taps, a bound and no operation, the plan {earns} $ a year"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
@@ -18,19 +17,18 @@ from studies.pv_datacenter_siting.rows import PlanRow
 
 def with_year(row: PlanRow, found: OperatedProposal, cost: OperatedCost) -> PlanRow:
     """The row of a plan with the money of its year in place of that of its days."""
-    bound = loss = None
-    if found.foresight is not None and math.isfinite(found.foresight.best.solution.report.bound):
-        bound = found.foresight.best.solution.report.bound
+    loss = None
+    if found.bound is not None:
         # As the bound counts: tap steps from none on, and no losses.
         alike = replace(cost.parts, switching=cost.rows[0].tap_cost).total
-        loss = alike - bound
+        loss = alike - found.bound
     return replace(
         row,
         cost=cost.total,
         **{f"cost_{name}": part for name, part in asdict(cost.parts).items()},
         cost_losses=cost.losses,
         cost_tap_steps=cost.rows[0].tap_cost,
-        foresight_bound=bound,
+        foresight_bound=found.bound,
         foresight_loss=loss,
     )
 

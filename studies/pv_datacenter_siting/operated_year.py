@@ -8,50 +8,57 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.operated_series import OperatedSeries, SetPoints
+from g2g_opt.batch.operated_series import OperatedSeries, Reduction, SetPoints
 from g2g_opt.batch.own_controls import Standing
+from g2g_opt.feeder import Feeder
 from solvers.siting.problem import CostParts, SitingPlan, excess
-from studies.pv_datacenter_siting.case import SitingCase, year_value_per_kw
+from studies.pv_datacenter_siting.case import SitingCase, days_of, make_case, year_value_per_kw
+from studies.pv_datacenter_siting.compared_days import is_chosen_by
 from studies.pv_datacenter_siting.days import Day, by_day
-from studies.pv_datacenter_siting.network import Simulated, SitingNetwork, operation_of
-from studies.pv_datacenter_siting.operation_rows import OperationRow
+from studies.pv_datacenter_siting.network import Simulated, SitingNetwork, no_plan, operation_of
+from studies.pv_datacenter_siting.operation_rows import HeldOutRow, OperationRow
+from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.year import BrokenHour
 from studies.pv_datacenter_siting.year_network import network_over_days, over_hours, price_of_hours
 
 Floats = NDArray[np.float64]
 
-# Voltages and loadings of a year that are kept more than once while its days are put together.
-_FIGURES_AT_ONCE = 10_000_000
+# Days nearest to each limit at which set-points are looked at before they are taken through the year.
+_HARDEST = 12
 
 # What stands beside a plan in its table: the feeder without it, by its own settings and by the plan's.
 AS_IT_IS, SET_POINTS_ALONE = "the feeder as it is", "the plan's set-points alone"
+# Weeks of a year, by whose money a plan was chosen or not.
+CHOSEN_BY, HELD_OUT = "chosen by", "held out"
 
 
 @dataclass(frozen=True, eq=False)
 class OperatedYear:
-    """Hours of the year at each of `levels`: rows with loadings (row, level x hour), taps and losses (level, hour).
+    """Hours of the year at each of `levels`: taps and losses (level, hour); what is kept of the rows, with loadings.
 
     `over` is how far outside the limits (pu) and `row` the worst row, both (level, day, hour); `over` is 0 where an
-    hour has no solution or controls do not rest. `steps` (level, hour) are tap steps of all regulators.
+    hour has no solution or controls do not rest. `steps` (level, hour) are tap steps of all regulators, and `margin`
+    (level, side, day) the least distance (pu) of a voltage to the lower and to the upper limit.
     """
 
     levels: tuple[float, ...]
     dates: tuple[str, ...]
     network: SitingNetwork
-    simulated: Simulated
     series: OperatedSeries
     over: Floats
     row: NDArray[np.int64]
     steps: NDArray[np.int64]
+    margin: Floats
 
     @property
     def unsolved(self) -> NDArray[np.bool_]:
         """Hours (level, day, hour) without a solution."""
-        return np.asarray(~self.simulated.solved.reshape(self.over.shape))
+        return np.asarray(~(self.series.solved & ~self.series.restless).reshape(self.over.shape))
 
     @property
     def n_hours_broken(self) -> int:
@@ -63,6 +70,11 @@ class OperatedYear:
         worst = (self.over + self.unsolved).sum(axis=2)
         level, day = np.unravel_index(int(worst.argmax()), worst.shape)
         return int(day), self.levels[int(level)]
+
+    def hardest_days(self) -> tuple[int, ...]:
+        """Those nearest to a limit at the ends of the utilisation range, in turn for each limit and end."""
+        by_turn = np.argsort(self.margin[[0, -1]], axis=2, kind="stable")[:, :, :_HARDEST].transpose(2, 0, 1).ravel()
+        return tuple(dict.fromkeys(by_turn.tolist()))
 
     def begins(self, days: Sequence[Day]) -> tuple[Standing, ...]:
         """Where controls stand before each of some days."""
@@ -99,32 +111,55 @@ def operate_year(
 ) -> OperatedYear:
     """All hours of the profile, one after the other; `begins` (level, day) where it is known how each day begins."""
     network = network_over_days(case, None)
-    levels = case.question.levels
-    bare = over_hours(plan, network)
-    demand = [np.full_like(network.demand, level) for level in levels]
-    n_rows = network.n_voltages + len(network.branches)
-    if begins is None and n_rows * len(network.sun) * len(levels) > _FIGURES_AT_ONCE:
-        # Days that are run again from elsewhere would be kept too: first only where they begin.
-        nothing = network.operate(
-            [bare] * len(levels), [set_points] * len(levels), 24, demand=demand, reduce=lambda voltage, _: voltage[:1]
+    n, limits = network.n_voltages, network.limit_rows()
+    low, high = (side[:n] for side in limits)
+
+    def reduce(voltage: Floats, loading: Floats) -> Floats:
+        over = excess(np.concatenate([voltage, loading]), *limits)
+        return np.stack(
+            [over.max(axis=0), over.argmax(axis=0), (voltage - low).min(axis=0), (high - voltage).min(axis=0)]
         )
-        begins = nothing.begins
-    series = network.operate([bare] * len(levels), [set_points] * len(levels), 24, begins, demand=demand)
-    n_hours = len(network.sun)
-    g = series.rows.reshape(n_rows, len(levels) * n_hours)
-    solved = (series.solved & ~series.restless).ravel()
-    over = np.where(solved, excess(g, *network.limit_rows()), 0.0)
-    shape = len(levels), n_hours // 24, 24
+
+    series = _operated(case, plan, set_points, network, begins, reduce)
+    levels = case.question.levels
+    shape = len(levels), len(network.sun) // 24, 24
+    over, row, below, above = series.rows.reshape(4, *shape)
+    settled = (series.solved & ~series.restless).reshape(shape)
     step_pu = operation_of(case.network.feeder, case.question.limits.rating_basis).step_pu
     return OperatedYear(
         levels,
         tuple(by_day(case.question.hourly())[2]),
         network,
-        Simulated(g, solved),
         replace(series, rows=series.rows[:0]),
-        over.max(axis=0).reshape(shape),
-        over.argmax(axis=0).reshape(shape),
+        np.where(settled, over, 0.0),
+        row.astype(np.int64),
         series.tap_steps(step_pu).sum(axis=2),
+        np.stack([below.min(axis=2), above.min(axis=2)], axis=1),
+    )
+
+
+def simulated_year(case: SitingCase, plan: SitingPlan, set_points: SetPoints, year: OperatedYear) -> Simulated:
+    """All rows of a plan's year (row, level x hour), which are too many to keep of every plan that is tried."""
+    series = _operated(case, plan, set_points, year.network, year.series.begins, None)
+    return Simulated(series.rows.reshape(len(series.rows), -1), (series.solved & ~series.restless).ravel())
+
+
+def _operated(
+    case: SitingCase,
+    plan: SitingPlan,
+    set_points: SetPoints,
+    network: SitingNetwork,
+    begins: Sequence[Sequence[Standing]] | None,
+    reduce: Reduction | None,
+) -> OperatedSeries:
+    levels = case.question.levels
+    return network.operate(
+        [over_hours(plan, network)] * len(levels),
+        [set_points] * len(levels),
+        24,
+        begins,
+        reduce=reduce,
+        demand=[np.full_like(network.demand, level) for level in levels],
     )
 
 
@@ -137,6 +172,7 @@ class OperatedCost:
     parts: CostParts
     losses: float
     rows: tuple[OperationRow, ...]
+    held_out: tuple[HeldOutRow, ...]
 
     @property
     def total(self) -> float:
@@ -145,24 +181,23 @@ class OperatedCost:
 
 
 def cost_of_year(
-    case: SitingCase, plan: SitingPlan, year: OperatedYear, set_points: SetPoints, name: str
+    case: SitingCase,
+    plan: SitingPlan,
+    year: OperatedYear,
+    simulated: Simulated,
+    set_points: SetPoints,
+    name: str,
+    n_days_unseen: int = 0,
 ) -> OperatedCost:
-    """Of a plan's year at the first level."""
+    """Of a plan's year, with all its rows, at the first level; `n_days_unseen` as in `HeldOutRow`."""
     question = case.question
     empty = replace(plan, pv_kw=np.zeros_like(plan.pv_kw), site_kw=np.zeros_like(plan.site_kw))
     network = year.network
-    own = operation_of(network.feeder, question.limits.rating_basis).set_points()
     bare = over_hours(empty, network)
-    without = network.operate([bare, bare], [own, set_points], 24)
-    rows = [
-        _operation_row(case, name, "the plan", level, year, k, year.series, k) for k, level in enumerate(year.levels)
-    ]
-    steps = without.tap_steps(operation_of(network.feeder, question.limits.rating_basis).step_pu).sum(axis=(1, 2))
-    for k, what in enumerate((AS_IT_IS, SET_POINTS_ALONE)):
-        over = excess(without.rows[:, k], *network.limit_rows()).max(axis=0)
-        rows.append(
-            _row(case, network, name, what, None, without.rows[:, k], over, int(steps[k]), without.losses_kw[k])
-        )
+    rows = [_operation_row(case, name, level, year, simulated, k) for k, level in enumerate(year.levels)]
+    as_it_is = _as_it_is(question, network.feeder)
+    alone = _without(case, network, bare, SET_POINTS_ALONE, set_points)
+    rows += [replace(as_it_is.row, plan=name), replace(alone.row, plan=name)]
     plan_row, base = rows[0], rows[-2]
     built = CostParts(
         pv_investment=float(question.pv_cost_per_kw * plan.pv_kw.sum()),
@@ -171,17 +206,71 @@ def cost_of_year(
         switching=plan_row.tap_cost - base.tap_cost,
         site_value=-float(case.sites.value_per_kw * plan.site_kw.sum()),
     )
-    return OperatedCost(built, plan_row.losses_cost - base.losses_cost, tuple(rows))
+    own_cost = _hourly_cost(case, year.steps[0], year.series.losses_kw[0])
+    outside = ((year.over > 0.0) | year.unsolved).reshape(len(year.levels), -1).any(axis=0)
+    chosen_by = np.repeat(is_chosen_by(len(outside) // 24), 24)
+    held_out = tuple(
+        HeldOutRow(
+            name,
+            words,
+            int(hours.sum()),
+            int(outside[hours].sum()),
+            cost := float(8760.0 * own_cost[hours].mean()),
+            before := float(8760.0 * as_it_is.cost[hours].mean()),
+            before - cost,
+            0 if hours is chosen_by else n_days_unseen,
+        )
+        for words, hours in ((CHOSEN_BY, chosen_by), (HELD_OUT, ~chosen_by))
+        if hours.any()
+    )
+    return OperatedCost(built, plan_row.losses_cost - base.losses_cost, tuple(rows), held_out)
+
+
+@dataclass(frozen=True, eq=False)
+class _WithoutPlan:
+    """A year with nothing built, and $ of its tap steps and losses in each hour."""
+
+    row: OperationRow
+    cost: Floats
+
+
+@lru_cache(maxsize=4)
+def _as_it_is(question: SitingQuestion, feeder: Feeder) -> _WithoutPlan:
+    """The feeder by its own settings: the same beside every plan of a study."""
+    case = make_case(question, feeder, days_of(question))
+    network = network_over_days(case, None)
+    nothing = no_plan(network, 1, case.sites)
+    bare = over_hours(replace(nothing, site_kw=np.zeros_like(nothing.site_kw)), network)
+    own = operation_of(feeder, question.limits.rating_basis).set_points()
+    return _without(case, network, bare, AS_IT_IS, own)
+
+
+def _without(
+    case: SitingCase, network: SitingNetwork, bare: SitingPlan, what: str, set_points: SetPoints
+) -> _WithoutPlan:
+    series = network.operate([bare], [set_points], 24)
+    step_pu = operation_of(network.feeder, case.question.limits.rating_basis).step_pu
+    steps = series.tap_steps(step_pu)[0].sum(axis=1)
+    over = excess(series.rows[:, 0], *network.limit_rows()).max(axis=0)
+    row = _row(case, network, "", what, None, series.rows[:, 0], over, int(steps.sum()), series.losses_kw[0])
+    return _WithoutPlan(row, _hourly_cost(case, steps, series.losses_kw[0]))
+
+
+def _hourly_cost(case: SitingCase, steps: NDArray[np.int64], losses_kw: Floats) -> Floats:
+    """$ of tap steps and losses in each hour."""
+    return np.asarray(case.question.switch_cost * steps + price_of_hours(case) * losses_kw)
 
 
 def _operation_row(
-    case: SitingCase, name: str, what: str, level: float, year: OperatedYear, k: int, series: OperatedSeries, chain: int
+    case: SitingCase, name: str, level: float, year: OperatedYear, simulated: Simulated, k: int
 ) -> OperationRow:
     n = len(year.network.sun)
-    g = year.simulated.g[:, k * n : (k + 1) * n]
-    over = year.over[k].ravel()
+    g = simulated.g[:, k * n : (k + 1) * n]
     utilisation = level if case.question.places_sites else None
-    return _row(case, year.network, name, what, utilisation, g, over, int(year.steps[k].sum()), series.losses_kw[chain])
+    losses_kw = year.series.losses_kw[k]
+    return _row(
+        case, year.network, name, "the plan", utilisation, g, year.over[k].ravel(), int(year.steps[k].sum()), losses_kw
+    )
 
 
 def _row(

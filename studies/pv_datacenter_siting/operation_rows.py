@@ -32,6 +32,24 @@ class OperationRow(TypedRow):
 
 
 @dataclass(frozen=True)
+class HeldOutRow(TypedRow):
+    """Some weeks of a plan's year: those by whose money it was chosen, or those that were held out.
+
+    Tap steps and losses ($, as of a year of such weeks) of the plan and of the feeder as it is. `n_days_unseen` are
+    days of the weeks on which the first set-points, chosen without these days, broke a limit; they joined then.
+    """
+
+    plan: Annotated[str, ShownAs("plan")]
+    weeks: Annotated[str, ShownAs("weeks")]
+    n_hours: Annotated[int, ShownAs("hours")]
+    n_hours_outside: Annotated[int, ShownAs("hours outside limits")]
+    cost: Annotated[float, ShownAs("tap steps and losses ($/year)", 0)]
+    cost_as_it_is: Annotated[float, ShownAs("the same, the feeder as it is ($/year)", 0)]
+    saved: Annotated[float, ShownAs("saved ($/year)", 0)]
+    n_days_unseen: Annotated[int, ShownAs("days that the first set-points broke")]
+
+
+@dataclass(frozen=True)
 class OtherPlanRow(TypedRow):
     """A plan taken through the year beside the program's, all under the same set-points.
 

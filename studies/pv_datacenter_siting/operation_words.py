@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from g2g_opt.batch.operated_series import SetPoint
-from studies.pv_datacenter_siting.operated_year import AS_IT_IS, SET_POINTS_ALONE
+from studies.pv_datacenter_siting.operated_year import AS_IT_IS, CHOSEN_BY, HELD_OUT, SET_POINTS_ALONE
 from studies.pv_datacenter_siting.operation import set_points_in_words
-from studies.pv_datacenter_siting.operation_rows import OperationRow, OtherPlanRow, SetPointRow
+from studies.pv_datacenter_siting.operation_rows import HeldOutRow, OperationRow, OtherPlanRow, SetPointRow
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import PlanRow
 
@@ -67,6 +67,26 @@ def step_cost_words(question: SitingQuestion, row: PlanRow, plan: OperationRow, 
         f" A tap step counts {question.switch_cost:g} $, a choice of yours (--switch-cost): under these set-points it "
         f"pays to build up to {worth / more_steps:,.2f} $ a step, and above that to build nothing."
     )
+
+
+def held_out_words(weeks: Sequence[HeldOutRow]) -> str:
+    """What the operation saves in the weeks that chose it, and in those that did not."""
+    of_weeks = {one.weeks: one for one in weeks}
+    if len(of_weeks) < 2:
+        return ""
+    chosen, held = of_weeks[CHOSEN_BY], of_weeks[HELD_OUT]
+    words = (
+        " Set-points, and the placement among those that the program cannot tell apart, were chosen by the money of "
+        f"every other week: as of a year of such weeks, tap steps and losses {_cost(-chosen.saved)} there and "
+        f"{_cost(-held.saved)} in the weeks between, which chose nothing."
+    )
+    if held.n_days_unseen:
+        n = held.n_days_unseen
+        words += (
+            f" The first set-points broke a limit on {n} {'day' if n == 1 else 'days'} of these, "
+            "which nobody had looked at; they joined. Another year may have such days."
+        )
+    return words
 
 
 def _cost(usd: float) -> str:

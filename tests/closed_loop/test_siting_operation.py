@@ -28,7 +28,7 @@ from studies.pv_datacenter_siting.case import year_value_per_kw
 from studies.pv_datacenter_siting.compared_days import ComparedDays, worth_of
 from studies.pv_datacenter_siting.hand_over import hand_over_texts
 from studies.pv_datacenter_siting.network import operation_of
-from studies.pv_datacenter_siting.operated_year import AS_IT_IS, operate_year
+from studies.pv_datacenter_siting.operated_year import AS_IT_IS, operate_year, simulated_year
 from studies.pv_datacenter_siting.operation import banks, neighbours, nudged, uniform
 from studies.pv_datacenter_siting.operation_rows import OperationRow
 from studies.pv_datacenter_siting.operation_words import step_cost_words
@@ -103,14 +103,16 @@ def test_an_independent_script_comes_to_the_same(tmp_path: Path) -> None:
     folder, n_hours = tmp_path / "plan", 24 * 8
     case, plan = read_plan(STUDY, STUDY.load_feeder(), best().json)
     assert case.network.operated is not None
-    year = operate_year(case, plan, case.network.operated.set_points)
+    set_points = case.network.operated.set_points
+    year = operate_year(case, plan, set_points)
+    rows = simulated_year(case, plan, set_points, year).g
     for level in (1.0, 0.5, 0.0):
         one = replay(folder, level, n_hours=n_hours)
         k = year.levels.index(level)
         assert one.hours_outside == 0
         assert one.tap_steps == year.steps[k, :n_hours].sum()
         assert one.losses_kwh == pytest.approx(year.series.losses_kw[k, :n_hours].sum(), rel=1e-6)
-        voltages = year.simulated.g[: year.network.n_voltages, k * 8760 : k * 8760 + n_hours]
+        voltages = rows[: year.network.n_voltages, k * 8760 : k * 8760 + n_hours]
         assert one.lowest_pu == pytest.approx(voltages.min(), abs=1e-6)
         assert one.highest_pu == pytest.approx(voltages.max(), abs=1e-6)
     assert replay(folder, 0.9, n_hours=n_hours).hours_outside == 0
