@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import block_diag, csr_matrix
 
 from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.modelled_controls import load_controls
-from g2g_opt.batch.network import Network
+from g2g_opt.batch.network_losses import NetworkLosses
 from g2g_opt.batch.operating_points import Unit, ports_of
 from g2g_opt.batch.own_controls import OwnControls, Standing
 from g2g_opt.batch.power_flow import BatchPowerFlow
@@ -32,6 +31,8 @@ from g2g_opt.grid.attachments import tan_phi
 from g2g_opt.grid.loading import rated_branches
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.limits import RatingBasis
+from g2g_opt.metrics.power_quality import three_phase_buses
+from g2g_opt.metrics.unbalance import negative_sequence_unbalance
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -46,8 +47,6 @@ _AT_ONCE, _SIDE_BY_SIDE = 512, 48
 _STRETCH_MIN_DAYS = 7
 # Days that a turn runs by guess beyond one that it has to run.
 _GUESSED_DAYS = 8
-# Elements whose real power is a loss; the others are sources.
-_SOURCES = frozenset({"vsource", "isource"})
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,9 @@ class OperatedSeries:
 
     `taps_pu` (chain, step, regulator) after each step, `rows` (row, chain, step): monitored voltages (pu) and then the
     loadings of rated branches, or what they were reduced to; `losses_kw` (chain, step), which steps were `solved`, and
-    where controls did not come to rest (`restless`). `begins` (chain, day) are where controls stood before each day.
+    where controls did not come to rest (`restless`). `unbalance` (chain, step) is the highest of any three-phase bus,
+    negative over positive sequence (equation 3.6); 0 where it was not asked for. `begins` (chain, day) are where
+    controls stood before each day.
     """
 
     taps_pu: Floats
@@ -76,6 +77,7 @@ class OperatedSeries:
     losses_kw: Floats
     solved: NDArray[np.bool_]
     restless: NDArray[np.bool_]
+    unbalance: Floats
     begins: list[list[Standing]]
 
     def tap_steps(self, step_pu: Floats, *, within_days_of: int | None = None) -> Ints:
@@ -114,13 +116,22 @@ class FeederOperation:
         self.index = {node: i for i, node in enumerate(self.network.nodes)}
         self.nodes = tuple(self.network.nodes[i] for i in self.place)
         self.branches = tuple(rating.element for _, rating in rated_branches(self.network.branches, self.ratings))
-        self.losses = _Losses(self.network)
+        self.losses = NetworkLosses(self.network)
+        _, self._three_phase = three_phase_buses(feeder.buses, feeder.exclude_buses, self.network.nodes)
         self.start_taps = dict(self.network.start_taps)
         self.start = OwnControls(self.reading, self.network, SETTLED_DT_S, [self.start_taps]).standing(0)
 
     def set_points(self) -> SetPoints:
         """What every regulator holds by the circuit's own settings."""
         return {c.name: SetPoint(c.vreg, c.band, c.r, c.x) for c in self.reading.regulators}
+
+    def unbalance(self, phasors: NDArray[np.complex128]) -> Floats:
+        """The highest voltage unbalance (share) of any three-phase bus (lane,), at node voltages (node, lane).
+
+        0 without such a bus.
+        """
+        of_bus = negative_sequence_unbalance(phasors[self._three_phase].transpose(0, 2, 1))
+        return np.asarray(np.nan_to_num(of_bus).max(axis=0, initial=0.0))
 
     def settings_of(self, set_points: SetPoints) -> tuple[RegControlSettings, ...]:
         """The regulators' settings with some of their set-points changed."""
@@ -142,6 +153,7 @@ class FeederOperation:
         begins: Sequence[Sequence[Standing]] | None = None,
         guesses: Sequence[Sequence[Standing]] | None = None,
         reduce: Reduction | None = None,
+        tells_unbalance: bool = False,
     ) -> OperatedSeries:
         """Chains with `kw` (unit, chain, step) drawn by units and `load_share` (step,) of the feeder's own loads.
 
@@ -150,7 +162,9 @@ class FeederOperation:
         that do follow each other may begin save time and change nothing. `reduce` makes of voltages and loadings (row,
         lane) those that are kept.
         """
-        return _Run(self, units, kw, load_share, set_points, steps_a_day, begins, guesses, reduce).series()
+        return _Run(
+            self, units, kw, load_share, set_points, steps_a_day, begins, guesses, reduce, tells_unbalance
+        ).series()
 
 
 class _KnownDay(NamedTuple):
@@ -175,7 +189,9 @@ class _Run:
         begins: Sequence[Sequence[Standing]] | None,
         guesses: Sequence[Sequence[Standing]] | None,
         reduce: Reduction | None,
+        tells_unbalance: bool,
     ) -> None:
+        self.tells_unbalance = tells_unbalance
         self.guesses = guesses
         self.of, self.kw, self.n_steps, self.begins, self.reduce = of, kw, steps_a_day, begins, reduce
         self.n_chains, self.n_days = kw.shape[1], kw.shape[2] // steps_a_day
@@ -290,6 +306,7 @@ class _Run:
                 "losses_kw": of.losses.kw(flow.phasors, taps),
                 "solved": flow.solved.copy(),
                 "restless": restless,
+                "unbalance": of.unbalance(flow.phasors) if self.tells_unbalance else np.zeros(n),
             }
             for name, value in of_step.items():
                 kept.setdefault(name, []).append(value)
@@ -333,6 +350,7 @@ class _Run:
             gathered("losses_kw").reshape(shape),
             gathered("solved").reshape(shape),
             gathered("restless").reshape(shape),
+            gathered("unbalance").reshape(shape),
             begins,
         )
 
@@ -343,59 +361,3 @@ def _guessed_end(begin: Standing, known: Mapping[Standing, _KnownDay]) -> Standi
     end = known[nearest].end
     pairs = zip(begin.taps, nearest.taps, end.taps, strict=True)
     return replace(end, taps=tuple(own if before == after else after for own, before, after in pairs))
-
-
-class _Losses:
-    """Real power (kW) that lines, transformers and all else but sources take up, as OpenDSS's Circuit.Losses."""
-
-    def __init__(self, network: Network) -> None:
-        rows, columns, values = [], [], []
-        for element in (*network.fixed, *network.capacitors):
-            if element.kind in _SOURCES:
-                continue
-            i, j = np.nonzero(element.yprim)
-            real = (element.nodes[i] >= 0) & (element.nodes[j] >= 0)
-            rows.append(element.nodes[i[real]])
-            columns.append(element.nodes[j[real]])
-            values.append(element.yprim[i[real], j[real]])
-        n = network.n_nodes
-        self._fixed = csr_matrix(
-            (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(n, n)
-        )
-        # Windings one below the other: a coefficient matrix for each monomial of their ratios, and whose ratios (0: 1)
-        # it is the product of.
-        tapped = network.tapped
-        n_monomials = max((len(winding.c) for winding in tapped), default=0)
-        self._nodes = np.concatenate([winding.nodes for winding in tapped]) if tapped else np.zeros(0, dtype=np.int64)
-        self._first = np.cumsum([0, *(len(winding.nodes) for winding in tapped)][:-1])
-        self._coefficients = [
-            block_diag([_padded(winding.c, k) for winding in tapped], format="csr") for k in range(n_monomials)
-        ]
-        place = {name: 1 + k for k, name in enumerate(network.start_taps)}
-        self._factors = np.zeros((n_monomials, 2, len(tapped)), dtype=np.int64)
-        for w, winding in enumerate(tapped):
-            of = [place[name] for name in winding.regulators]
-            pairs = [(0, 0), *((0, one) for one in of), *((a, b) for k, a in enumerate(of) for b in of[k:])]
-            self._factors[: len(pairs), :, w] = pairs
-
-    def kw(self, v: NDArray[np.complex128], taps_pu: Floats) -> Floats:
-        """Losses (scenario,) at node voltages (node, scenario) and taps (regulator, scenario)."""
-        watts = _real_power(v, self._fixed @ v).sum(axis=0)
-        if len(self._nodes):
-            grounded = np.concatenate([v, np.zeros((1, v.shape[1]))])
-            own = grounded[self._nodes]
-            inverse = np.concatenate([np.ones((1, v.shape[1])), 1.0 / taps_pu])
-            for c, (a, b) in zip(self._coefficients, self._factors, strict=True):
-                of_winding = np.add.reduceat(_real_power(own, c @ own), self._first, axis=0)
-                watts += (of_winding * inverse[a] * inverse[b]).sum(axis=0)
-        return np.asarray(watts / 1e3)
-
-
-def _padded(coefficients: NDArray[np.complex128], k: int) -> NDArray[np.complex128]:
-    """The k-th matrix of coefficients, nothing where there are fewer."""
-    return coefficients[k] if k < len(coefficients) else np.zeros_like(coefficients[0])
-
-
-def _real_power(v: NDArray[np.complex128], current: NDArray[np.complex128]) -> Floats:
-    """Of currents that flow into nodes, W."""
-    return np.asarray(v.real * current.real + v.imag * current.imag)

@@ -20,6 +20,7 @@ from studies.pv_datacenter_siting.operation_words import (
     held_out_words,
     money_words,
     others_words,
+    unbalance_warning,
 )
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import BuiltSizeRow, TieRow, YearRow
@@ -49,6 +50,8 @@ def conclusion_of(
     year = next((y for y in gather_as(results, "year", YearRow) if best is not None and y.plan == best.row.plan), None)
     ties = _ties(results, best, used)
     best_row = None if best is None else best.row
+    years = gather_as(results, "operation", OperationRow)
+    operation = [one for one in years if best_row is not None and one.plan == best_row.plan]
     return Conclusion(
         title=f"Siting of {_what(question)} on {question.feeder}",
         answer=_answer(question, best, own, year, ties, sizes, results),
@@ -62,7 +65,7 @@ def conclusion_of(
         ),
         failures=_failures(results, plans, best),
         texts=hand_over_texts(question, best_row, gather_as(results, "operation", OperationRow)),
-        warnings=_warnings(question, best, own, year, ties, made_under),
+        warnings=_warnings(question, best, own, year, ties, made_under, operation),
         not_assessed=(
             "protection, fault levels and power quality"
             + ("; losses are simulated but not priced" if question.taps == "optimised" else ""),
@@ -256,6 +259,7 @@ def _warnings(
     year: YearRow | None,
     ties: Sequence[tuple[TieRow, Verdict]],
     made_under: Limits | None,
+    operation: Sequence[OperationRow],
 ) -> tuple[str, ...]:
     words = []
     if made_under is not None:
@@ -274,6 +278,7 @@ def _warnings(
         words.append(f"after {n_turns} turns no other plan was proposed (refusals_max)")
     if best is not None and question.taps == "own control":
         words.append(error_of_days(best.row))
+        words += filter(None, [unbalance_warning(question, operation)])
     elif best is not None:
         words.append(
             "taps of every slot are decided with foresight, which no operation has: a bound on what a plan can earn, "

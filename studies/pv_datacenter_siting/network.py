@@ -194,6 +194,7 @@ class SitingNetwork:
         guesses: Sequence[Sequence[Standing]] | None = None,
         reduce: Reduction | None = None,
         demand: Sequence[Floats] | None = None,
+        tells_unbalance: bool = False,
     ) -> OperatedSeries:
         """Plans, a chain each, under their own set-points: the points one after the other, or days from `begins`.
 
@@ -211,6 +212,7 @@ class SitingNetwork:
             begins=None if begins is None else _of_each(begins, len(plans)),
             guesses=guesses,
             reduce=reduce,
+            tells_unbalance=tells_unbalance,
         )
 
     def _units_of(self, plans: Sequence[SitingPlan], demand: Sequence[Floats] | None) -> tuple[list[Unit], Floats]:

@@ -7,13 +7,20 @@ from typing import Annotated
 
 from studies.shared.typed_rows import ShownAs, TypedRow
 
+# What stands beside a plan in its table: the feeder without it, by its own settings and by the plan's.
+AS_IT_IS, SET_POINTS_ALONE = "the feeder as it is", "the plan's set-points alone"
+# Weeks of a year, by whose money a plan was chosen or not.
+CHOSEN_BY, HELD_OUT = "chosen by", "held out"
+
 
 @dataclass(frozen=True)
 class OperationRow(TypedRow):
     """A year under regulators' own controls: of `plan` what it is (`what`), at a level of `utilisation` of its sites.
 
     Beside the plan stand the feeder as it is, and with the plan's set-points alone. `over_pu_h` is the worst row's.
-    `loading_pu` is None where no branch has a rating.
+    `loading_pu` is None where no branch has a rating. `unbalance` is the highest voltage unbalance of any three-phase
+    bus, negative over positive sequence, and `n_hours_unbalanced` how many hours it is above its limit, if there is
+    one.
     """
 
     plan: Annotated[str, ShownAs("plan")]
@@ -25,6 +32,8 @@ class OperationRow(TypedRow):
     highest_pu: Annotated[float, ShownAs("highest (pu)", 4)]
     loading_pu: Annotated[float | None, ShownAs("highest loading (of the rating)", 3)]
     loading_at: Annotated[str, ShownAs("loaded most", secondary=True)]
+    unbalance: Annotated[float, ShownAs("highest voltage unbalance (share)", 4)]
+    n_hours_unbalanced: Annotated[int | None, ShownAs("hours above its limit", secondary=True)]
     tap_steps: Annotated[int, ShownAs("tap steps")]
     tap_cost: Annotated[float, ShownAs("tap steps ($/year)", 0)]
     losses_mwh: Annotated[float, ShownAs("losses (MWh/year)", 1)]

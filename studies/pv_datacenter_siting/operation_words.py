@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from g2g_opt.batch.operated_series import SetPoint
-from studies.pv_datacenter_siting.operated_year import AS_IT_IS, CHOSEN_BY, HELD_OUT, SET_POINTS_ALONE
 from studies.pv_datacenter_siting.operation import set_points_in_words
-from studies.pv_datacenter_siting.operation_rows import HeldOutRow, OperationRow, OtherPlanRow, SetPointRow
+from studies.pv_datacenter_siting.operation_rows import (
+    AS_IT_IS,
+    CHOSEN_BY,
+    HELD_OUT,
+    SET_POINTS_ALONE,
+    HeldOutRow,
+    OperationRow,
+    OtherPlanRow,
+    SetPointRow,
+)
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import PlanRow
+
+HOURS_A_YEAR = 8760
 
 
 def money_words(
@@ -67,6 +77,27 @@ def step_cost_words(question: SitingQuestion, row: PlanRow, plan: OperationRow, 
         f" A tap step counts {question.switch_cost:g} $, a choice of yours (--switch-cost): under these set-points it "
         f"pays to build up to {worth / more_steps:,.2f} $ a step, and above that to build nothing."
     )
+
+
+def unbalance_warning(question: SitingQuestion, operation: Sequence[OperationRow]) -> str:
+    """That a plan's voltage unbalance is above its limit for more of the year than it may be; nothing if it is not."""
+    limits = question.limits
+    if limits.unbalance_negative_sequence_max is None or not operation:
+        return ""
+    base = next(one for one in operation if one.what == AS_IT_IS)
+    worst = max((one for one in operation if one.what not in (AS_IT_IS, SET_POINTS_ALONE)), key=_hours_unbalanced)
+    if _hours_unbalanced(worst) <= limits.unbalance_time_share_max * HOURS_A_YEAR:
+        return ""
+    at = "" if worst.utilisation is None else f", with sites at {100 * worst.utilisation:.3g} %,"
+    return (
+        f"voltage unbalance is above {100 * limits.unbalance_negative_sequence_max:g} %{at} in "
+        f"{_hours_unbalanced(worst):,} hours of the year, {_hours_unbalanced(base):,} on the feeder as it is; at most "
+        f"{100 * worst.unbalance:.2f} % and {100 * base.unbalance:.2f} %: siting tells it and does not judge it"
+    )
+
+
+def _hours_unbalanced(row: OperationRow) -> int:
+    return row.n_hours_unbalanced or 0
 
 
 def held_out_words(weeks: Sequence[HeldOutRow]) -> str:

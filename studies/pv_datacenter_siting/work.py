@@ -18,9 +18,10 @@ from studies.pv_datacenter_siting.corrections import CorrectionRequest, NamedPla
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, Day, with_day
 from studies.pv_datacenter_siting.foresight import foresee
 from studies.pv_datacenter_siting.network import Simulated
+from studies.pv_datacenter_siting.operated_cost import OperatedCost, cost_of_year
 from studies.pv_datacenter_siting.operated_plan import Known, OperatedProposal, propose_operated
 from studies.pv_datacenter_siting.operated_rows import other_plan_rows, set_point_rows, with_year
-from studies.pv_datacenter_siting.operated_year import OperatedCost, cost_of_year, simulated_year
+from studies.pv_datacenter_siting.operated_year import simulated_year
 from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.records import PlanRecord, WindowRun
@@ -192,10 +193,10 @@ def _keep_operated(
         start, known, bound = foresight.plan, (), foresight.bound
     found = propose_operated(begin.case, start, known, bound, excluded, asked.narrowed, report)
     plan, case, year = f"plan {number}", found.proposal.case, found.year
-    simulated = simulated_year(case, found.proposal.plan, found.set_points, year)
-    cost = cost_of_year(case, found.proposal.plan, year, simulated, found.set_points, plan, found.n_broken_unseen)
+    rows = simulated_year(case, found.proposal.plan, found.set_points, year)
+    cost = cost_of_year(case, found.proposal.plan, year, rows, found.set_points, plan, found.n_broken_unseen)
     _keep(tables, found.proposal, plan, number, asked.turn, operated=(found, cost))
-    record = PlanRecord.over_year(plan, year.network, simulated)
+    record = PlanRecord.over_year(plan, year.network, rows.simulated)
     energy = YearRow(
         plan,
         len(year.network.sun),
