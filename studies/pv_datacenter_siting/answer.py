@@ -122,9 +122,11 @@ def _answer(
             "predicted."
         )
     elif year is not None:
+        loadings = question.limits.loading_max_pu is not None or question.limits.loading_emergency_max_pu is not None
+        judged = "no voltage and no loading" if loadings else "no voltage"
         words += (
-            f" Over all {year.n_hours:,} hours of the year no voltage and no loading breaks its limit"
-            f"{_levels_words(question)}; other limits are judged in the hours run in closed loop alone."
+            f" Over all {year.n_hours:,} hours of the year {judged} breaks its limit{_levels_words(question)}"
+            f"{'' if loadings else '; loadings have none'}; other limits are judged in the hours run in closed loop alone."
         )
     if best.windows:
         fleets = f", with the fleets in closed loop (policy {question.policy})" if question.places_sites else ""
@@ -148,6 +150,11 @@ def _no_plan(question: SitingQuestion, own: Sequence[JudgedPlan]) -> str:
     if not own:
         return f"No plan of {_what(question)} held when simulated: none was found."
     first = own[0].refusals[0]
+    if question.taps == "own control" and not own[0].is_operated:
+        return (
+            f"No plan of {_what(question)} keeps the limits, however the regulators stand: with foresight of every "
+            f"slot's taps, the plan that breaks them least has, on its days: {first.words}."
+        )
     others = f"; {len(own)} were proposed and refused, in {own[-1].row.turn} turns" if len(own) > 1 else ""
     return f"No plan of {_what(question)} held when simulated: {first.judged}: {first.words}{others}."
 

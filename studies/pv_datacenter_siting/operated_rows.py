@@ -37,14 +37,15 @@ def other_plan_rows(case: SitingCase, compared: Comparison | None, plan: str) ->
     """The plans that were taken through the year, the one that was taken first."""
     if compared is None:
         return []
-    least = compared.plans[0].worth.cost
+    taken = compared.plans[0].worth
     return [
         OtherPlanRow(
             plan=plan,
             pv=case.pv_words(one.plan),
             sites=case.site_words(one.plan),
             taken=k == 0,
-            cost_more=one.worth.cost - least,
+            cost_more=one.worth.cost - taken.cost,
+            cost_more_held_out=one.worth.cost_held_out - taken.cost_held_out,
             over_pu_h=one.worth.over_pu_h,
             margin_pu=one.worth.margin_pu,
             n_simulated=compared.n_simulated,

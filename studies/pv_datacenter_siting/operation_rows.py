@@ -62,7 +62,8 @@ class HeldOutRow(TypedRow):
 class OtherPlanRow(TypedRow):
     """A plan taken through the year beside the program's, all under the same set-points.
 
-    `cost_more` ($ a year) is against the one that was taken, `margin_pu` the least distance of a voltage to its limit.
+    `cost_more` ($, as of a year of the weeks that choose) is against the one that was taken, `cost_more_held_out` the
+    same in the weeks held out, `margin_pu` the least distance of a voltage to its limit.
     """
 
     plan: Annotated[str, ShownAs("plan")]
@@ -70,6 +71,7 @@ class OtherPlanRow(TypedRow):
     sites: Annotated[str, ShownAs("datacenters")]
     taken: Annotated[bool, ShownAs("taken")]
     cost_more: Annotated[float, ShownAs("costs more ($/year)", 0)]
+    cost_more_held_out: Annotated[float, ShownAs("the same, weeks held out ($/year)", 0)]
     over_pu_h: Annotated[float, ShownAs("outside (pu h/year)", 4)]
     margin_pu: Annotated[float, ShownAs("least margin of a voltage (pu)", 5)]
     n_simulated: Annotated[int, ShownAs("simulated on fewer days", secondary=True)]

@@ -138,7 +138,8 @@ def others_words(others: Sequence[OtherPlanRow]) -> str:
     for one in rest[:3]:
         where = "; ".join(part for part in (one.pv and f"PV at {one.pv}", one.sites) if part) or "nothing built"
         outside = ", outside limits" if one.over_pu_h > taken.over_pu_h else ""
-        told.append(f"{where} ({one.cost_more:+z,.0f} $ a year{outside})")
+        costs = f"{one.cost_more:+z,.0f} $ a year" if abs(one.cost_more) >= 0.5 else "the same cost"
+        told.append(f"{where} ({costs}{outside})")
     return f"{words}, {len(rest)} of them through the year under the same set-points: {'; '.join(told)}."
 
 

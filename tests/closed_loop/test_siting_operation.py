@@ -204,7 +204,8 @@ def test_limits_that_not_even_foresight_keeps_end_the_study_with_what_binds() ->
     (plan,) = judged_plans(question, results)
     assert plan.row.status == "infeasible"
     answer = question.conclude(results)
-    assert answer.answer.startswith("No plan of PV and datacenters held when simulated: days: ")
+    assert answer.answer.startswith("No plan of PV and datacenters keeps the limits, however the regulators stand: ")
+    assert "undervoltage" in answer.answer
     assert any("limits cannot all be kept" in words for words in answer.warnings)
 
 
@@ -320,3 +321,11 @@ def test_the_causal_plan_loses_little_to_brute_force_with_hindsight() -> None:
     without, _ = best_of_settings(hours_of(case, nothing, 1.0), settings, STUDY.switch_cost, at)
     assert without > found.cost  # what the optimum is worth
     assert causal - found.cost < 0.1 * (without - found.cost)
+
+
+def test_loadings_without_a_limit_are_not_said_to_keep_one() -> None:
+    free = replace(STUDY, limits=replace(STUDY.limits, loading_max_pu=None))
+    answer = free.conclude(run(STUDY)).answer
+    assert "no voltage breaks its limit with sites at" in answer
+    assert "loadings have none" in answer
+    assert "no loading" not in answer
