@@ -81,7 +81,7 @@ DESCRIPTION = (
 EPILOG = (
     f"A site is written {SYNTAX}. --sweep takes NAME=VALUE,VALUE,... with a name of: {', '.join(SWEEPS)}. Examples: "
     "g2g siting --feeder ieee34 --mode pv --sensitivity; g2g siting --feeder ieee123 --mode joint --pv-size-max 500 "
-    "--gap 0.02"
+    "--gap 0.02 --loading-max none"
 )
 _PV, _COSTS, _PROGRAM = "PV and storage", "costs ($ a year)", "how the program is solved"
 _NO_BASE = "the program that places the sites knows limits that hold, and no run without sites"
