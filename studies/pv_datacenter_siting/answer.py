@@ -127,7 +127,8 @@ def _answer(
         judged = "no voltage and no loading" if loadings else "no voltage"
         words += (
             f" Over all {year.n_hours:,} hours of the year {judged} breaks its limit{_levels_words(question)}"
-            f"{'' if loadings else '; loadings have none'}; other limits are judged in the hours run in closed loop alone."
+            f"{'' if loadings else '; loadings have none'}; other limits are judged in the hours run in closed loop "
+            "alone."
         )
     if best.windows:
         fleets = f", with the fleets in closed loop (policy {question.policy})" if question.places_sites else ""

@@ -37,8 +37,9 @@ _BANDS_V = (4.0, 8.0)
 # often all banks have a turn with these.
 _MOVES: tuple[tuple[float, float, int], ...] = ((2.0, 0.5, 4), (1.0, 0.25, 2), (0.5, 0.1, 1))
 _BAND_MIN_V, _BAND_MAX_V = 1.0, 16.0
-# How many of the search's best are looked at on more days, how often days may join, and how many are looked at again.
-_FINALISTS, _TURNS, _KEPT = 3, 4, 40
+# How many of the search's best are looked at on more days, with which margin (pu) to the limits they are preferred, how
+# many go through the year, how often days may join, and how many are looked at again.
+_CHECKED, _MARGIN_PU, _FINALISTS, _TURNS, _KEPT = 16, 0.001, 3, 4, 40
 
 
 _Key = tuple[tuple[str, SetPoint], ...]
@@ -167,16 +168,21 @@ def _finalists_on(search: _Search, hardest: Sequence[int], year: ComparedDays) -
     """The search's best, the best on more days first: those that break a limit there join, until the best holds."""
     case = search.case
     for _ in range(_TURNS):
-        finalists = search.best(_FINALISTS)
+        finalists = search.best(_CHECKED)
         days = ComparedDays.of(case, search.plan, {*search.days.days, *hardest})
         worth = worth_of(case, days, [(search.plan, one) for one in finalists], ends_of(case))
-        by_rank = sorted(range(len(finalists)), key=lambda k: worth[k].rank)
+        by_rank = sorted(range(len(finalists)), key=lambda k: _safe_rank(worth[k]))[:_FINALISTS]
         joining = {*worth[by_rank[0]].broken} - {*search.days.days}
         if not joining:
             break
         search.with_days(joining, _KEPT)
         search.refine(_MOVES[-1:])
     return [_Finalist(finalists[k], year_guessed(days, worth[k], len(year.days))) for k in by_rank]
+
+
+def _safe_rank(worth: OperationWorth) -> tuple[float, bool, float]:
+    """On days by themselves bands do not stand where the year leaves them: what has a margin for that comes first."""
+    return worth.over_pu_h, worth.margin_pu < _MARGIN_PU, worth.cost
 
 
 def first_set_points(case: SitingCase, plan: SitingPlan, known: Sequence[SetPoints]) -> dict[str, SetPoint]:
