@@ -69,7 +69,7 @@ class Circuit:
             self.command(text)
         if lib.ctx_DSS_Get_NumCircuits(self.context) == 0:
             raise InputError("the OpenDSS commands define no circuit; the master file needs a 'New Circuit.' line")
-        self._control = regulator_control_dt_s is not None
+        self._control, self._controls_acted = regulator_control_dt_s is not None, False
         self._settles = regulator_control_dt_s is not None and regulator_control_dt_s < SETTLED_DT_S
         if regulator_control_dt_s is not None:
             if regulator_control_dt_s >= SETTLED_DT_S:
@@ -223,6 +223,13 @@ class Circuit:
         (lib.ctx_Solution_SolveNoControl if held else self._solve_function)(self.context)
         if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self.context):
             self.report_unsolved()
+        # OpenDSS solves once more after every round of its controls that did something, and ends with one that did not.
+        self._controls_acted |= lib.ctx_Solution_Get_ControlIterations(self.context) > 1
+
+    def take_acted(self) -> bool:
+        """Whether the circuit's controls did anything in a solution since this was last asked."""
+        acted, self._controls_acted = self._controls_acted, False
+        return acted
 
     def settle(self) -> None:
         """Let the controls, if they act in time, come to rest before time is counted; later calls do nothing.
@@ -231,7 +238,7 @@ class Circuit:
         """
         if not self._settles:
             return
-        self._settles = False
+        self._settles, self._controls_acted = False, True
         rounds = self.command("Get maxcontroliter")
         self.command(f"Set ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
         self.solve()

@@ -127,7 +127,7 @@ def _answer(rows: Sequence[QueueRow], years: Sequence[QueueYearRow], remedies: S
     asked = {row.request for row in remedies}
     if asked:
         cured = {row.request for row in remedies if row.cures}
-        words += f"; of {len(asked)} refused ones that remedies were tried for, {len(cured)} can be cured"
+        words += f"; remedies were tried for {len(asked)} of those refused, and cure {len(cured) or 'none'}"
     first = next((row for row in rows if row.decision == "refused"), None)
     if first is not None:
         words += f". The first refusal is {first.request}, {first.mw:g} MW at {first.bus}: {first.limit} at the level "
