@@ -50,15 +50,15 @@ class ServerTable(NamedTuple):
 
 
 class StretchTable(NamedTuple):
-    """Steps laid out ahead: from `span[0]` up to `span[1]`. Few replicas draw from `uniforms` and `normals_few`
-    (few_stream, step, replica).
+    """Steps laid out ahead: from `span[0]` up to `span[1]`, with room behind them. Few replicas draw from `uniforms` and
+    `normals_few` (few_stream, step, replica).
     """
 
     span: Ints1
-    wanted: Ints2  # (step, row): replicas
-    standing_w: Floats2  # (step, fleet), each phase
-    noise: Floats3  # (step, row, phase)
-    latency: Floats2  # (step, row)
+    wanted: Ints2  # (row, step): replicas
+    standing_w: Floats2  # (fleet, step), each phase
+    noise: Floats3  # (row, step, phase)
+    latency: Floats2  # (row, step)
     few_stream: Ints1  # (row,)
     uniforms: Floats3
     normals_few: Floats3
@@ -134,15 +134,14 @@ def _claim_again(f: FleetStep, fleet: int, k: int) -> None:
     begin, end = c.first_row[fleet], c.first_row[fleet + 1]
     changed = False
     for r in range(begin, end):
-        changed |= c.wanted[r] != wanted[k, r]
-    until, same = k + 1, True
-    while until < len(wanted):
-        for r in range(begin, end):
-            same = same and wanted[until, r] == wanted[k, r]
-        if not same:
-            break
-        until += 1
-    c.until[fleet] = until
+        changed |= c.wanted[r] != wanted[r, k]
+    last = f.stretch.span[1] - f.stretch.span[0]
+    for r in range(begin, end):
+        until = k + 1
+        while until < last and wanted[r, until] == wanted[r, k]:
+            until += 1
+        last = until
+    c.until[fleet] = last
     for member in range(3 * begin, 3 * end):
         f.sums.until[member] = 0
     if not changed:
@@ -150,7 +149,7 @@ def _claim_again(f: FleetStep, fleet: int, k: int) -> None:
     for phase in range(3):
         c.free[phase] = c.pool_servers[fleet, phase]
     for r in range(begin, end):
-        c.wanted[r] = wanted[k, r]
+        c.wanted[r] = wanted[r, k]
         n_gpus = c.wanted[r] * c.gpus_per_replica[r]
         n_servers = (n_gpus + f.gpus[r] - 1) // f.gpus[r]
         for phase in range(3):
@@ -264,12 +263,12 @@ def advance_fleets(address: int, step: int) -> int:
         if f.claims.until[fleet] <= k:
             _claim_again(f, fleet, k)
         for phase in range(3):
-            f.power_w[fleet, phase] = f.stretch.standing_w[k, fleet]
+            f.power_w[fleet, phase] = f.stretch.standing_w[fleet, k]
     _sum_servers(f, k, step)
     for r in range(len(f.fleet)):
         f.batch[r] = f.commanded[r]
         for phase in range(3):
-            noise = f.stretch.noise[k, r, phase] if f.noise_fraction[r] > 0.0 else 0.0
+            noise = f.stretch.noise[r, k, phase] if f.noise_fraction[r] > 0.0 else 0.0
             f.power_w[f.fleet[r], phase] += server_power_w(
                 f.total[r, phase], f.square[r, phase], f.gpus[r], f.noise_fraction[r], noise
             )
@@ -280,7 +279,7 @@ def advance_fleets(address: int, step: int) -> int:
         elif mixture >= 0 and n <= EXACT_SAMPLING_MAX_REPLICAS:
             f.itl_s[r] = _mean_of_few(f, r, k, n, mixture)
         elif variance_s2 > 0.0:
-            f.itl_s[r] = clt_itl_s(mean_s, variance_s2, float(n), f.stretch.latency[k, r])
+            f.itl_s[r] = clt_itl_s(mean_s, variance_s2, float(n), f.stretch.latency[r, k])
         else:
             f.itl_s[r] = mean_s
     return DONE

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.own_units import OwnUnits
+from g2g_opt.circuit.protection import ControlledCircuit
 from g2g_opt.circuit.unsolved import told_why
 from g2g_opt.clock import SimulationClock, as_period
 from g2g_opt.datacenter.base import DatacenterBackend
@@ -188,11 +189,12 @@ class OpenDSSGrid(GridBackend[GridState]):
             self._regulators.apply(circuit, self.setup.taps)
         circuit.finish()
         self._circuit = circuit
+        self._controlled = ControlledCircuit(circuit, acts=self.setup.dss_controls)
         self.units = OwnUnits(circuit, self.setup.own_load_share, self.setup.own_sun_share)
         self._powers = InjectionPowers(self._attached, self.setup.dt_s)
         self.served = ServedCheck(circuit, self._attached.all())
         self.own_loads = OwnLoadCheck(circuit)
-        inspection = ServedInspection(circuit, self.served, self.own_loads, self.setup)
+        inspection = ServedInspection(circuit, self.served, self.own_loads, self.setup, self._controlled.opened)
         nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
         self._v_columns = self.setup.monitored_nodes(nodes)
         self._v_index = [nodes[i] for i in self._v_columns]
@@ -245,13 +247,13 @@ class OpenDSSGrid(GridBackend[GridState]):
     def _solve_written(self, circuit: Circuit, time_s: float) -> None:
         """Solve with the powers that were written into the circuit's injections, and record the solution."""
         try:
-            circuit.settle()
-            circuit.solve()
+            self._controlled.solve()
         except PowerFlowError as error:
             self.solved_record.flush()  # a load outside its window before that moment is the earlier reason
-            raise PowerFlowError(told_why(circuit, error.failure).at(time_s)) from error
+            raise PowerFlowError(told_why(circuit, error.failure, self._controlled.opened).at(time_s)) from error
         self._vector = None
-        if circuit.take_acted():
+        if circuit.controls_acted:
+            circuit.controls_acted = False
             self._note_taps(circuit)
         self.solved_record.renew_loading(circuit, self._regulators.elements)
         self.solved_record.append(time_s, circuit.node_voltages(), circuit.injection_kw, circuit.injection_kvar)
@@ -321,7 +323,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._running()
         self.solved_record.flush()
         if self.served.first is not None and self.setup.unserved == "raise":
-            raise PowerFlowError(told_why(self._running(), self.served.first))
+            raise PowerFlowError(told_why(self._running(), self.served.first, self._controlled.opened))
         return self.solved_record
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from g2g_opt.grid.setup import GridSetup
 
 @dataclass(frozen=True, eq=False)
 class ServedInspection:
-    """The checks of a run on a circuit, in the order in which they are told apart.
+    """The checks of a run on a circuit, in the order in which they are told apart, and devices that have `opened` in it.
 
     It knows nothing of the grid whose record calls it: the two would keep each other in memory.
     """
@@ -25,6 +26,7 @@ class ServedInspection:
     served: ServedCheck
     own_loads: OwnLoadCheck
     setup: GridSetup
+    opened: Iterable[str]
 
     def look(self, time_s: NDArray[np.float64], phasors: NDArray[np.complex128], asked_kw: NDArray[np.float64]) -> None:
         """See that what was asked for was served, before figures of these solutions can be read.
@@ -36,4 +38,4 @@ class ServedInspection:
         self.own_loads.check(time_s[asking], phasors[asking])
         self.served.check(time_s, phasors, asked_kw)
         if self.served.first is not None and self.setup.unserved == "raise":
-            raise PowerFlowError(told_why(self.circuit, self.served.first))
+            raise PowerFlowError(told_why(self.circuit, self.served.first, self.opened))
