@@ -17,7 +17,7 @@ from g2g_opt.grid.setup import GridSetup
 
 @dataclass(frozen=True, eq=False)
 class ServedInspection:
-    """The checks of a run on a circuit, in the order in which they are told apart, and devices that have `opened` in it.
+    """The checks of a run on a circuit, in the order in which they are told apart; `opened` are devices that have.
 
     It knows nothing of the grid whose record calls it: the two would keep each other in memory.
     """
