@@ -140,8 +140,8 @@ class YearFleets:
     def _breaks_below(self, plan: Plan, share: Floats | None = None) -> str:
         """What breaks where a site that holds draws less than it may, in words; "" if nothing does.
 
-        It may have `share` (cell,) of its replicas active, or the largest. That no other MW of an hour would mend: the
-        hour's MW bound what is drawn, and a site is free to draw less.
+        It may have `share` (cell,) of its replicas active, or the largest. The hour's MW bound what is drawn, and leave
+        a site free to draw less: nothing is mended here.
         """
         lower = self._study.lower_shares
         may = np.full(len(self._allowed_mw), self._study.largest_share) if share is None else share
@@ -149,7 +149,7 @@ class YearFleets:
         for most, year in zip(lower, self.calendar.run_all(plan, scenarios) if lower else (), strict=True):
             if not year.holds:
                 where = f"where no more than {most:g} of its replicas are active"
-                return f"{where}, which no MW of the hour mends, the site {self._broken_in(year)}"
+                return f"{where}, which the MW of its hours leave free, the site {self._broken_in(year)}"
         return ""
 
     # --- fleets

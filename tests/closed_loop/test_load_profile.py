@@ -293,7 +293,7 @@ def test_a_profile_over_a_range_holds_at_lower_draws_or_says_what_breaks_there(d
     (note,) = (row["note"] for row in gather(found, "fleets") if row["operation"] == "profile")
     assert note.startswith("where no more than 0.5 of its replicas") or note.startswith("where no more than 0 of its")
     assert "overvoltage" in note
-    assert "which no MW of the hour mends" in note
+    assert "which the MW of its hours leave free" in note
     assert any(note in words for words in strict.conclude(found).warnings)
 
 
