@@ -129,8 +129,8 @@ class RungEnd(StrEnum):
     """How a rung of the ladder ends: a limit that a larger size breaks, or nothing that breaks it."""
 
     BINDS = "binds"
-    NO_POWER_FLOW = "not reached before the power flow ends"
-    SEARCH_END = "not reached before the search ends"
+    NO_POWER_FLOW = "no size that has a power flow breaks it"
+    SEARCH_END = "no size that was tried breaks it"
     NOT_JUDGED = "not judged: no limit, or nothing that it applies to"
 
 
