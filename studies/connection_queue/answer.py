@@ -163,8 +163,8 @@ def _not_assessed(study: ConnectionQueueQuestion) -> tuple[str, ...]:
         *loading_notes(study.load_feeder(), study.limits),
         *unassessed_notes(study.load_feeder()),
         f"levels of own load other than {levels} of what the data have, and sun other than the scenario's",
-        f"sizes below {study.limited_share_min:g} of the MW asked for (--limited-min): where nothing is said to fit firm, "
-        "smaller ones may",
+        f"sizes below {study.limited_share_min:g} of the MW asked for (--limited-min): where nothing is said to fit "
+        "firm, smaller ones may",
         "better terms for those that were granted flexible or limited, when another one is withdrawn",
         f"remedies beyond the first {study.cures} refused requests (--cures), and several together",
         "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1",

@@ -230,7 +230,8 @@ class YearFleets:
             "profile": to_rows(self._cell_rows(profile)),
             # Of a profile that was not found only why.
             "fleets": to_rows(
-                [self._fleet_row(one, fleets[0]) for one in (*fleets, *([] if profile.year is not None else [profile]))]
+                [self._fleet_row(fleet, fleets[0]) for fleet in fleets]
+                + ([FleetRow(self._bus, profile.name, profile.rounds, profile.note)] if profile.year is None else [])
             ),
             "fleet_cells": to_rows([row for fleet in fleets for row in self._cell_rows(fleet)]),
             "years": to_rows(years),

@@ -24,10 +24,11 @@ from g2g_opt.simulation import simulate_runs
 
 logger = logging.getLogger(__name__)
 
-# Steps of runs below which a call stays in one process: some seconds of work, or another process does not pay.
-_SHARED_FROM_STEPS = 4000
-# What it takes to compile the circuit of a run on OpenDSS and to judge it, about, in steps.
+# What a run takes besides its steps, about: components are made, a circuit compiled, a verdict found.
 _START_STEPS = 150
+# Work (steps, with those) below which a call stays in one process: where no other has been started yet, and where one
+# has. That start takes two seconds.
+_START_FROM_STEPS, _SHARE_FROM_STEPS = 5000, 1500
 
 Runs = Sequence[tuple[Plan, Scenario]]
 
@@ -49,10 +50,11 @@ class RunProcesses:
         alone = partial(
             simulate_runs, feeder=feeder, limits=limits, engine=engine, trace_dir=trace_dir, by_step=by_step
         )
-        steps = [int(scenario.duration_s / scenario.dt_s) for _, scenario in runs]
-        if self._n_others < 1 or len(runs) < 2 or sum(steps) < _SHARED_FROM_STEPS:
+        work = [_START_STEPS + int(scenario.duration_s / scenario.dt_s) for _, scenario in runs]
+        enough = _START_FROM_STEPS if self._pool is None else _SHARE_FROM_STEPS
+        if self._n_others < 1 or len(runs) < 2 or sum(work) < enough:
             return alone(runs)
-        mine, *others = shares([_START_STEPS + n for n in steps], self._n_others + 1)
+        mine, *others = shares(work, self._n_others + 1)
         futures = [(part, self._submit(alone, [runs[k] for k in part])) for part in others if part]
         found = dict(zip(mine, alone([runs[k] for k in mine]), strict=True))
         for part, future in futures:

@@ -39,7 +39,7 @@ def figures(outcomes: list[Outcome]) -> list[tuple[float, ...]]:
 
 
 def test_what_is_shared_comes_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_processes, "_SHARED_FROM_STEPS", 0)
+    monkeypatch.setattr(run_processes, "_START_FROM_STEPS", 0)
     with sharing(2, partial(belong_to, os.getpid())):
         beside = run_processes.run_processes()
         assert beside is not None
@@ -57,7 +57,7 @@ def _end() -> None:
 def test_a_process_that_ends_costs_time_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(run_processes, "_SHARED_FROM_STEPS", 0)
+    monkeypatch.setattr(run_processes, "_START_FROM_STEPS", 0)
     processes = RunProcesses(2, _end)
     with caplog.at_level(logging.WARNING):
         found = processes.simulate(runs(), FEEDER, Limits(), "batch", TRACE_DIR)
