@@ -52,7 +52,8 @@ class PowerQualityRecord:
 
     def __init__(self, grid: OpenDSSGrid, edges: Sequence[float]) -> None:
         # The grid holds what watches it. Held in turn, its run would stay in memory until cycles are looked for.
-        self._grid, self._edges = weakref.proxy(grid), tuple(edges)
+        self._grid: OpenDSSGrid = weakref.proxy(grid)
+        self._edges = tuple(edges)
         self._n_sites = len(grid.setup.attached.sites)
         self._buses: tuple[str, ...] | None = None
         grid.watch = self.add

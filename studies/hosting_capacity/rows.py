@@ -277,7 +277,7 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         power_peak_run_mw=_rounded(size, lambda f: f.summary.power_peak_mw) if size and size.range_runs else None,
         fleet_peak_mw=_rounded(size, lambda f: f.fleet_peak_mw) or 0.0,
         power_operating_opendss_mw=_rounded(on_opendss, lambda f: f.power_mean_mw),
-        power_peak_opendss_mw=capacity.confirmed_peak_mw or _rounded(on_opendss, lambda f: f.power_peak_mw),
+        power_peak_opendss_mw=_rounded(on_opendss, lambda f: capacity.confirmed_peak_mw or f.power_peak_mw),
         voltage_lowest_opendss_pu=_rounded(on_opendss, lambda f: f.lowest, 5),
         n_gpus=sum(site.n_gpus for site in figures.sites) if figures else 0,
         n_replicas=sum(site.n_replicas for site in figures.sites) if figures else 0,

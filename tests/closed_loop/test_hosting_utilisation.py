@@ -32,7 +32,6 @@ RANGED = replace(STUDY, utilisation=(0.0, 1.0))
 # Its run ends with 0.8 of the replicas active.
 PART = replace(
     STUDY,
-    taps="study",
     scenario=replace(STUDY.scenario, replica_share_start=0.7, replica_ramps=((20.0, 60.0, 0.8),)),
     utilisation=(0.0, 1.0),
 )

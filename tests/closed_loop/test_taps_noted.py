@@ -16,7 +16,7 @@ from g2g_opt.tap_position import TapPosition
 from studies.connection_queue.study import ConnectionQueueStudy
 
 
-@pytest.mark.parametrize(("name", "bus", "dt_s"), [("ieee34", "840", 10), ("ieee13", "671", 10), ("ieee34", "840", 90)])
+@pytest.mark.parametrize(("name", "bus", "dt_s"), [("ieee34", "840", 10), ("ieee13", "671", 10), ("ieee34", "840", 60)])
 def test_the_run_is_that_of_taps_read_at_every_step(
     name: str, bus: str, dt_s: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
