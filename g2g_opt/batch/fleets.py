@@ -25,7 +25,8 @@ from g2g_opt.errors import InputError, unknown_name
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_STRETCH_STEPS = 256
+# Steps laid out at a time; of fleets that draw nothing, and whose replicas stay where they are, there are more.
+_STRETCH_STEPS, _PLAIN_STRETCH_STEPS = 256, 1024
 # Steps that sums over servers are worked out for at a time.
 _AHEAD_STEPS = 32
 
@@ -220,7 +221,8 @@ class Fleets:
     def _lay_out(self, first: int) -> None:
         """Schedules and draws of the stretch from step `first` on."""
         # Not beyond the end of the run, where shifted replicas need not fit any more.
-        n = min(_STRETCH_STEPS, self._n_steps - first)
+        steps = _STRETCH_STEPS if self._draws.any() or self._shift.any() else _PLAIN_STRETCH_STEPS
+        n = min(steps, self._n_steps - first)
         times = np.arange(first, first + n) * self._dt.numerator / self._dt.denominator
         done: dict[object, tuple[Ints, Floats]] = {}
         noise_of: dict[object, Floats | None] = {}
@@ -272,8 +274,14 @@ class Fleets:
                 uniforms[place[stream]], normals_few[place[stream]] = drawn_few
             few_stream[row] = place[stream]
         few_draws = few_stream, uniforms, normals_few
-        by_step = [np.ascontiguousarray(table.swapaxes(0, 1)) for table in (standing_w, normals, latency)]
-        self._stretch = tables.StretchTable(self._span, wanted, *by_step, *few_draws)
+        self._stretch = tables.StretchTable(
+            self._span,
+            wanted,
+            np.ascontiguousarray(standing_w.T),
+            np.ascontiguousarray(normals.swapaxes(0, 1)),
+            np.ascontiguousarray(latency.T),
+            *few_draws,
+        )
         self._tables = self._tables._replace(stretch=self._stretch)
         self._packed = pack_again(self._packed, self._tables)
         self._claims.until[:] = 0
