@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import errno
+import hashlib
 import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -214,7 +216,10 @@ def _add_feeder(feeder: argparse.ArgumentParser) -> None:
     feeder.add_argument("feeder", help="a bundled feeder's name, or the path of an OpenDSS master file")
     add_noun_flags(feeder, Limits(), _BASE_CASE_LIMITS)
     feeder.add_argument("--all-buses", action="store_true", help="name every bus that can take a site")
-    picture = "draw map and voltages against distance (PNG; default results/feeder_NAME.png)"
+    feeder.add_argument(
+        "--out", type=Path, metavar="DIR", default=Path("results"), help="folder of the picture (default results)"
+    )
+    picture = "draw map and voltages against distance (PNG; default: feeder_NAME.png in --out, of your own with a mark)"
     feeder.add_argument("--picture", type=Path, metavar="FILE", help=picture)
     feeder.add_argument("--no-picture", action="store_true", help="draw nothing")
     add_noun_flags(feeder, HourQuestion(), ("exclude_buses", "edits", "at"))
@@ -250,7 +255,7 @@ def _run_models(options: argparse.Namespace, console: Console) -> int:
 def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.base_case import base_case_words, restless_words, solve_base_case
     from g2g_opt.feeder import Feeder
-    from g2g_opt.feeder_description import describe_feeder, site_notes
+    from g2g_opt.feeder_description import describe_feeder, feeder_in_short, site_notes
     from g2g_opt.feeder_lint import format_findings, lint_feeder
     from g2g_opt.limits import Limits
 
@@ -259,10 +264,13 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     # Of a user's circuit the studied state has its controls at rest already.
     settled = feeder.initial_taps is not None
     base = solve_base_case(feeder, options.own_load_share, limits.rating_basis, settled=settled)
-    console.print(repr(feeder), markup=False)
     # At full load the studied state says it.
     restless = [] if settled or options.own_load_share == 1.0 else restless_words(feeder, options.own_load_share)
-    for words in (*base_case_words(feeder, base, limits), *restless, *describe_feeder(feeder, limits)):
+    if restless and not base.failure:
+        base = replace(base, restless="; ".join(words for words in (base.restless, *restless) if words))
+    standing = base_case_words(feeder, base, limits)
+    first = 1 if base.headline else 0
+    for words in (*standing[:first], feeder_in_short(feeder), *standing[first:], *describe_feeder(feeder, limits)):
         console.print(words, markup=False)
     for words in site_notes(feeder, None if options.all_buses else _BUSES_NAMED):
         console.print(words, markup=False)
@@ -270,10 +278,20 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     if not options.no_picture:
         from studies.report.figures import write_feeder_picture
 
-        path = options.picture or Path("results") / f"feeder_{feeder.name}.png"
+        path = options.picture or options.out / _picture_name(options.feeder, feeder.name)
         written = write_feeder_picture(feeder, base, options.own_load_share, limits, path)
         console.print(f"picture: {written}", markup=False, soft_wrap=True)
-    return 0
+    return 1 if base.headline else 0
+
+
+def _picture_name(asked: str, name: str) -> str:
+    """A file's name for the picture of a feeder; circuits in several folders, all called Master.dss, have one each."""
+    from g2g_opt.circuit.script_file.reading import is_own_circuit
+
+    if not is_own_circuit(asked):
+        return f"feeder_{name}.png"
+    place = hashlib.sha256(os.fsencode(Path(asked).resolve())).hexdigest()[:8]
+    return f"feeder_{name}_{place}.png"
 
 
 if __name__ == "__main__":

@@ -310,6 +310,7 @@ class OwnControls:
         restless: list[int] = []
         if not self._is_settled:
             restless = self._act(flow, live, SETTLING_ROUNDS, at_once=True)
+            self._look_at_rest(flow, live, restless)
             self._is_settled = True
             self.inverters.end()
             if self.inverters.steer_watts:
@@ -317,7 +318,9 @@ class OwnControls:
                 flow.solve_again(np.setdiff1d(live, restless))
         live = np.setdiff1d(live, restless)
         restless += self._act(flow, live, self._rounds, at_once=self._settles_each_step)
-        if not self._settles_each_step:
+        if self._settles_each_step:
+            self._look_at_rest(flow, live, restless)
+        else:
             self._clock.advance(self._dt_s)
             self.inverters.end()
         return restless
@@ -328,7 +331,8 @@ class OwnControls:
         self.restless.begin()
         for number in range(rounds - 1):
             awake &= flow.solved
-            self.fuses.look(flow.sensed_v, awake)
+            if not at_once:
+                self.fuses.look(flow.sensed_v, awake, at_rest=False)
             self.restless.note(number, rounds, self._positions)
             if self.steers:
                 self.inverters.sample(flow.sensed_v, awake, is_first=number == 0)
@@ -349,6 +353,12 @@ class OwnControls:
         restless: list[int] = np.flatnonzero(awake & flow.solved).tolist()
         self.restless.end(restless, self._positions())
         return restless
+
+    def _look_at_rest(self, flow: BatchPowerFlow, live: Ints, restless: Sequence[int]) -> None:
+        """Look at the fuses of the scenarios `live` whose controls have come to rest."""
+        at_rest = np.zeros(self._n, dtype=np.bool_)
+        at_rest[np.setdiff1d(live, restless)] = True
+        self.fuses.look(flow.sensed_v, at_rest & flow.solved, at_rest=True)
 
     def _positions(self) -> Floats:
         """Where taps, banks, watts and vars of inverters stand (mover, scenario)."""

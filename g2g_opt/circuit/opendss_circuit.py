@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -70,9 +70,10 @@ class Circuit:
         if lib.ctx_DSS_Get_NumCircuits(self.context) == 0:
             raise InputError("the OpenDSS commands define no circuit; the master file needs a 'New Circuit.' line")
         self._control = regulator_control_dt_s is not None
-        self._settles = regulator_control_dt_s is not None and regulator_control_dt_s < SETTLED_DT_S
+        self.settles_each_step = regulator_control_dt_s is not None and regulator_control_dt_s >= SETTLED_DT_S
+        self._settles = self._control and not self.settles_each_step
         if regulator_control_dt_s is not None:
-            if regulator_control_dt_s >= SETTLED_DT_S:
+            if self.settles_each_step:
                 self.command(f"Set Mode=Snapshot ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
             else:
                 self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
@@ -224,18 +225,21 @@ class Circuit:
         if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self.context):
             self.report_unsolved()
 
-    def settle(self) -> None:
-        """Let the controls, if they act in time, come to rest before time is counted; later calls do nothing.
+    def settle(self, at_rest: Callable[[], None]) -> bool:
+        """Let the controls, if they act in time, come to rest before time is counted, and then call `at_rest`.
 
-        `PowerFlowError` if the circuit is not solved or they do not come to rest.
+        Returns whether they did: later calls do nothing. `PowerFlowError` if the circuit is not solved or they do not
+        come to rest.
         """
         if not self._settles:
-            return
+            return False
         self._settles = False
         rounds = self.command("Get maxcontroliter")
         self.command(f"Set ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
         self.solve()
+        at_rest()
         self.command(f"Set ControlMode=Time MaxControlIter={rounds} hour=0 sec=0")
+        return True
 
     def solve_block(self, kw: Floats, kvar: Floats, phasors: Complexes, load_share: Floats | None = None) -> int:
         """Solve for every row of `kw` and `kvar` (solution, injection); node voltages (V) go into rows of `phasors`.

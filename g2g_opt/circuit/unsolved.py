@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from g2g_opt.circuit.element_properties import ElementProperties
@@ -11,15 +12,15 @@ from g2g_opt.circuit.restless import told_what_moves
 from g2g_opt.circuit.units import HOLDS_VOLTAGE
 from g2g_opt.failure import Failure, FailureKind
 
-_PROTECTION = frozenset({"fuse", "recloser", "relay"})
 
-
-def told_why(circuit: Circuit, failure: Failure) -> Failure:
+def told_why(circuit: Circuit, failure: Failure, opened: Iterable[str] = ()) -> Failure:
     """A failure with what of the circuit it comes from: controls that go on moving, generators that hold a voltage,
-    protection that has opened. The circuit is of no use after that.
+    protection that has `opened`. The circuit is of no use after that.
     """
-    if failure.kind is FailureKind.NOT_SERVED and (opened := _opened_protection(circuit)):
-        return replace(failure, detail=f"{failure.detail}; {', '.join(opened)} has opened")
+    if failure.kind is FailureKind.NOT_SERVED and (names := list(opened)):
+        return replace(
+            failure, detail=f"{failure.detail}; {', '.join(names)} {'has' if len(names) == 1 else 'have'} opened"
+        )
     if failure.kind is FailureKind.NOT_CONVERGED and (holding := _generators_held_to_a_voltage(circuit)):
         detail = (
             f"in {circuit.iterations} iterations; OpenDSS moves the vars of {', '.join(holding)}, held to a voltage "
@@ -28,14 +29,6 @@ def told_why(circuit: Circuit, failure: Failure) -> Failure:
         )
         return replace(failure, detail=detail)
     return told_what_moves(circuit, failure)
-
-
-def _opened_protection(circuit: Circuit) -> list[str]:
-    return [
-        f"{kind}.{name}"
-        for kind, name in elements(circuit)
-        if kind in _PROTECTION and "open" in ElementProperties(circuit, f"{kind}.{name}").text("state").lower()
-    ]
 
 
 def _generators_held_to_a_voltage(circuit: Circuit) -> list[str]:

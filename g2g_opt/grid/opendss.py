@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.own_units import OwnUnits
+from g2g_opt.circuit.protection import ControlledCircuit
 from g2g_opt.circuit.unsolved import told_why
 from g2g_opt.clock import SimulationClock, as_period
 from g2g_opt.datacenter.base import DatacenterBackend
@@ -187,6 +188,7 @@ class OpenDSSGrid(GridBackend[GridState]):
             self._regulators.apply(circuit, self.setup.taps)
         circuit.finish()
         self._circuit = circuit
+        self._controlled = ControlledCircuit(circuit, acts=self.setup.dss_controls)
         self.units = OwnUnits(circuit, self.setup.own_load_share, self.setup.own_sun_share)
         self._powers = InjectionPowers(self._attached, self.setup.dt_s)
         self.served = ServedCheck(circuit, self._attached.all())
@@ -243,11 +245,10 @@ class OpenDSSGrid(GridBackend[GridState]):
     def _solve_written(self, circuit: Circuit, time_s: float) -> None:
         """Solve with the powers that were written into the circuit's injections, and record the solution."""
         try:
-            circuit.settle()
-            circuit.solve()
+            self._controlled.solve()
         except PowerFlowError as error:
             self.solved_record.flush()  # a load outside its window before that moment is the earlier reason
-            raise PowerFlowError(told_why(circuit, error.failure).at(time_s)) from error
+            raise PowerFlowError(told_why(circuit, error.failure, self._controlled.opened).at(time_s)) from error
         self._vector = None
         if self.setup.dss_controls:
             self._note_taps(circuit)
@@ -287,7 +288,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self.own_loads.check(time_s[asking], phasors[asking])
         self.served.check(time_s, phasors, asked_kw)
         if self.served.first is not None and self.setup.unserved == "raise":
-            raise PowerFlowError(told_why(self._running(), self.served.first))
+            raise PowerFlowError(told_why(self._running(), self.served.first, self._controlled.opened))
 
     def _note_taps(self, circuit: Circuit) -> None:
         """Read the taps; if they moved, the steps from here on are recorded with the new ones."""
@@ -328,7 +329,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._running()
         self.solved_record.flush()
         if self.served.first is not None and self.setup.unserved == "raise":
-            raise PowerFlowError(told_why(self._running(), self.served.first))
+            raise PowerFlowError(told_why(self._running(), self.served.first, self._controlled.opened))
         return self.solved_record
 
     @property

@@ -167,7 +167,8 @@ class CommunicationQuestion(SizeQuestion):
 
     def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
         """The buses asked for, or the one where sites of a bundled feeder are usually studied."""
-        usual = _USUAL_BUSES.get(feeder.name)
+        # A circuit of somebody's own may have the name of a bundled one.
+        usual = _USUAL_BUSES.get(self.feeder.lower())
         if not self.buses and usual is None:
             raise InputError(f"name a bus of {feeder.name} (--bus); `g2g feeder` lists those that can take a site")
         return check_site_buses(feeder, self.buses or (str(usual),))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from g2g_opt.scenario import Scenario
 from g2g_opt.study_case import StudyCase
+from studies.controllers.published import PUBLISHED_COLUMNS, published_per_site, published_rows
 from studies.controllers.rows import (
     GUIDE_METRICS,
     METRICS,
@@ -57,15 +58,6 @@ _PAIRS = (
     Column("against", "less that of"),
     *_FIGURES,
     Column("n_better", "scenarios with less violation"),
-)
-_PUBLISHED = (
-    Column("controller", "controller"),
-    Column("source", "source"),
-    Column("violation", "integral violation (pu s)", 2),
-    Column("throughput", "10^6 tokens/s", 2),
-    Column("switches", "batch switches", 1),
-    Column("misses", "latency misses (%)", 2),
-    Column("recovery", "recovered (%)", 1),
 )
 _RUNS = (
     Column("controller", "controller"),
@@ -114,7 +106,9 @@ def conclusion_of(
         tables=(
             ResultTable("means", "Means over the scenarios, with 95 % intervals", _MEANS, means),
             ResultTable("differences", "Scenario by scenario: each less another, with 95 % intervals", _PAIRS, pairs),
-            ResultTable("published", "Beside the published figures", _PUBLISHED, _published(case, means, named)),
+            ResultTable(
+                "published", "Beside the published figures", PUBLISHED_COLUMNS, published_rows(case, means, named)
+            ),
             ResultTable("engines", "The engines in the same runs", _ENGINES, _engines(found, opendss), folded=True),
             ResultTable("runs", "Every controller in every scenario", _RUNS, [vars(run) for run in runs], folded=True),
         ),
@@ -132,6 +126,7 @@ def conclusion_of(
             "scenarios other than those drawn: intervals are over scenarios, and not over cases or feeders",
             "limits other than the voltage band",
             *_unshifted(case, question),
+            *published_per_site(case),
             f"source of the case: {case.about}",
         ),
     )
@@ -222,40 +217,6 @@ def _answer(means: Sequence[Row], pairs: Sequence[Row], common: Sequence[str]) -
             f"({low:+z.2f} to {high:+z.2f}), less violation in {row['n_better']} of {len(common)}: this {apart}."
         )
     return "\n".join(words)
-
-
-def _published(case: StudyCase, means: Sequence[Row], kinds: Mapping[str, str]) -> list[Row]:
-    rows: list[Row] = []
-    none = case.published_controllers["none"][0]
-    for row in means:
-        kind = kinds.get(row["controller"])
-        if kind is None:
-            continue
-        rows.append(
-            {
-                "controller": row["controller"],
-                "source": "this study",
-                "violation": row["integral_violation_pu_s"],
-                "throughput": row["mean_throughput_tps"] / 1e6,
-                "switches": row["batch_switches"],
-                "misses": 100.0 * row["itl_deadline_fraction"],
-                "recovery": 100.0 * row["recovery"] if row["recovery"] is not None else None,
-            }
-        )
-        if row["controller"] in case.published_controllers:
-            violation, throughput, switches, misses = case.published_controllers[row["controller"]]
-            rows.append(
-                {
-                    "controller": row["controller"],
-                    "source": "published",
-                    "violation": violation,
-                    "throughput": throughput,
-                    "switches": switches,
-                    "misses": misses,
-                    "recovery": 100.0 * (1.0 - violation / none),
-                }
-            )
-    return rows
 
 
 def _engines(found: dict[str, dict[str, ControllerRun]], opendss: Sequence[ControllerRun]) -> list[Row]:

@@ -134,7 +134,8 @@ def bad_policy(**changed: Any) -> str:
         (lambda: TrainingOverlay.parse("0.5,400,0,10"), "neither a number of GPUs nor a share"),
         (lambda: TrainingOverlay.parse("8,400,0"), "cannot be read"),
         (lambda: TrainingOverlay.parse("8,nan,0,10"), "no finite number"),
-        (lambda: TrainingOverlay.parse("120%,400,0,10"), "gpu_share"),
+        (lambda: TrainingOverlay.parse("120%,400,0,10"), r"120 % .* write a percentage in \(0, 100\]$"),
+        (lambda: TrainingOverlay.parse("0%,400,0,10"), r"write a percentage in \(0, 100\]$"),
         (lambda: Scenario(duration_s=60, control_dt_s=Fraction(1), replica_ramps=(), training=(
             TrainingOverlay(60.0, 70.0, 8),)), "begins after the run"),
         (lambda: Plan((campus(),), policy=POLICIES[4], tap_mode="own control"), "not by both"),
