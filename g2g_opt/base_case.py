@@ -195,7 +195,7 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
     if base.failure:
         return words
     words.append(
-        f"base case, no site: {base.source_kw:,.1f} kW from the sources, of which {base.losses_kw:,.1f} kW are lost"
+        f"base case, no site: {base.source_kw:z,.1f} kW from the sources, of which {base.losses_kw:z,.1f} kW are lost"
     )
     if base.judged:
         lowest = min(base.judged, key=lambda node: node.voltage_pu)

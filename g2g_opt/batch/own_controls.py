@@ -97,6 +97,8 @@ class OwnControls:
         places = SensedNodes()
         self._elements = {(e.kind, e.name): e for e in (*network.fixed, *network.capacitors)}
         self._row = {control.name: c for c, control in enumerate(self._regs)}
+        self._names = tuple(sorted(self._row))
+        self._by_name = np.array([self._row[name] for name in self._names], dtype=np.int64)
         self._reg_tables = regulator_tables(self._regs, settings or [reading.regulators], network, places)
         self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind
         self._cap_tables = bank_tables(self._caps, self._elements, network, places)
@@ -125,6 +127,10 @@ class OwnControls:
 
     # --- where they stand
 
+    def take_kinds(self, kind: Ints) -> None:
+        """Scenarios get the settings of other kinds (scenario,) from now on."""
+        self._kind = kind
+
     def note_taps(self, slot: int, taps: Mapping[str, float]) -> None:
         """Somebody else has moved the taps of a scenario."""
         for name, ratio in taps.items():
@@ -149,12 +155,13 @@ class OwnControls:
         return self._settings_of([slot])[slot]
 
     def _settings_of(self, slots: Sequence[int]) -> dict[int, Setting]:
-        taps = np.ascontiguousarray(self._state[:, reg.TAP, slots].T)
+        taps = self._state[:, reg.TAP, slots].T
         banks = self._banks[:, :, slots]
-        is_on = np.ascontiguousarray(((banks[:, cap.CLOSED] > 0.0) & (banks[:, cap.IN_SERVICE] > 0.0)).T)
+        is_on = ((banks[:, cap.CLOSED] > 0.0) & (banks[:, cap.IN_SERVICE] > 0.0)).T
+        keys = np.concatenate([taps, is_on], axis=1)
         found = {}
         for k, slot in enumerate(slots):
-            key = taps[k].tobytes() + is_on[k].tobytes()
+            key = keys[k].tobytes()
             told = self._told.get(key)
             if told is None:
                 told = self._told[key] = self._setting(taps[k], is_on[k])
@@ -162,14 +169,15 @@ class OwnControls:
         return found
 
     def _setting(self, taps: Floats, is_on: NDArray[np.bool_]) -> Setting:
-        ratios = sorted(
-            (name, round(ratio, _RATIO_DECIMALS)) for name, ratio in zip(self._row, taps.tolist(), strict=True)
-        )
+        ratios = taps[self._by_name].tolist()
+        told = tuple((name, round(ratio, _RATIO_DECIMALS)) for name, ratio in zip(self._names, ratios, strict=True))
+        if not self._caps:
+            return Setting(told)
         by_bank = sorted((bank.capacitor, bool(on)) for bank, on in zip(self._caps, is_on, strict=True))
         compiled_off = self._network.banks_off
         switched_off = tuple(name for name, on in by_bank if not on and name not in compiled_off)
         switched_on = tuple(name for name, on in by_bank if on and name in compiled_off)
-        return Setting(tuple(ratios), switched_off, switched_on)
+        return Setting(told, switched_off, switched_on)
 
     @property
     def steers(self) -> bool:
@@ -235,7 +243,7 @@ class OwnControls:
             if self.inverters.steer_watts:
                 self.inverters.begin(None, _by_lane(flow))
                 flow.solve_again(np.setdiff1d(live, restless))
-        live = np.setdiff1d(live, restless)
+        live = np.setdiff1d(live, restless) if restless else live
         restless += self._act(flow, live, self._rounds, at_once=self._settles_each_step)
         if self._settles_each_step:
             self._look_at_rest(flow, live, restless)

@@ -21,7 +21,7 @@ from g2g_opt.circuit.protection import Protection
 from g2g_opt.circuit.restless import what_moves
 from g2g_opt.circuit.studied_growth import grown_loads
 from g2g_opt.circuit.studied_hour import StudiedHour, studied_hour
-from g2g_opt.errors import G2GError, counted, listed
+from g2g_opt.errors import G2GError, listed, number_of
 
 # Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.
 _SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1 loadmodel=powerflow loadmult={loadmult}"
@@ -124,7 +124,7 @@ def _inverter_words(circuit: Circuit, controls: dict[str, list[str]]) -> list[st
 def held_words(controls: dict[str, list[str]]) -> list[str]:
     """One line a kind of control: which there are, and what they hold still while they do not act."""
     return [
-        f"{CONTROLS[kind]} are held as settled where taps are fixed; under own control {counted(len(names), kind)} "
+        f"{CONTROLS[kind]} are held as settled where taps are fixed; under own control {number_of(len(names), kind)} "
         f"act{'s' if len(names) == 1 else ''} as well: {listed(names, 6)}"
         for kind, names in controls.items()
         if kind != "regcontrol"
