@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.circuit.elements import elements, line_lengths_km
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
+from g2g_opt.circuit.rounding import Rounding
 from g2g_opt.circuit.second_solution import SecondSolution, second_solution
 from g2g_opt.circuit.unsolved import told_why
 from g2g_opt.errors import PowerFlowError, listed
@@ -72,7 +73,8 @@ class BaseCase:
     `loading` the (element, share of its rating on `rating_basis`) of the heaviest one, None where nobody stated any.
     `unserved` is the worst customer that is served something else than it asks for. `distance_km` is by bus, along
     lines from the nearest source; lines of which OpenDSS keeps no unit of length (`without_unit` of them) count as
-    given. `failure` says why there is no solution; everything else is then empty. `second` is another solution, if any.
+    given. `failure` says why there is no solution; everything else is then empty. `second` is another solution, if any,
+    and `rounding` what keeps OpenDSS from its tolerance.
     """
 
     failure: str = ""
@@ -87,6 +89,7 @@ class BaseCase:
     rating_basis: RatingBasis = "normal"
     settled: bool = False
     second: SecondSolution | None = None
+    rounding: Rounding | None = None
 
     @property
     def judged(self) -> tuple[NodeVoltage, ...]:
@@ -173,8 +176,7 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
     words += base.unbalanced_words(limits)
     if base.implausible:
         words.append(f"far from their voltage base: {listed([str(node) for node in base.implausible], 6)}")
-    if base.second is not None:
-        words.append(str(base.second))
+    words += [str(told) for told in (base.second, base.rounding) if told is not None]
     broken = base.breaks(limits)
     if broken:
         words.append(f"without a site the circuit already breaks a limit: {broken}")
@@ -246,6 +248,7 @@ def solve_base_case(
         unbalance=_unbalance(feeder, phasors, nodes),
         rating_basis=rating_basis,
         settled=settled,
+        rounding=circuit.rounding,
         # The last to be asked: it leaves the circuit elsewhere.
         second=second_solution(circuit, load_level, judged_pu, names),
     )

@@ -21,6 +21,7 @@ from g2g_opt.batch.fuses import Fuses
 from g2g_opt.batch.inverters import Inverters
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network, TappedWinding
+from g2g_opt.batch.own_storage import OwnStorage
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.restless_lanes import RestlessLanes
 from g2g_opt.batch.unsupported import UnsupportedByBatch
@@ -99,9 +100,6 @@ class OwnControls:
         self._rounds = SETTLING_ROUNDS if self._settles_each_step else reading.rounds_max
         self._clock = ControlClock()
         self.moved: set[int] = set()
-        for unit in network.units:
-            if unit.kind == "storage" and not unit.is_idle and not self._settles_each_step:
-                raise UnsupportedByBatch(f"storage {unit.name} charges or discharges, and its energy changes in time")
         self._network, self._n = network, len(taps)
         places = _Places()
         self._elements = {(e.kind, e.name): e for e in (*network.fixed, *network.capacitors)}
@@ -112,6 +110,8 @@ class OwnControls:
         self._build_capacitors(places)
         self.inverters = Inverters(reading.inverters, network, self._n, places.of)
         self.fuses = Fuses(reading.fuses, self._elements, places.of)
+        in_time = () if self._settles_each_step else reading.storages
+        self._storage = OwnStorage(in_time, network, self._n, dt_s, places.of)
         movers = [(f"{one.kind}.{one.transformer}", f"RegControl {one.name}") for one in self._regs]
         movers += [(f"capacitor.{one.capacitor}", f"CapControl {one.name}") for one in self._caps]
         movers += 2 * [(one.element, f"InvControl {one.control}") for one in reading.inverters]
@@ -311,7 +311,7 @@ class OwnControls:
         if not self._is_settled:
             restless = self._act(flow, live, SETTLING_ROUNDS, at_once=True)
             self._is_settled = True
-            self.inverters.end()
+            self._end_step(flow, live)
             if self.inverters.steer_watts:
                 self.inverters.begin(None, _by_lane(flow))
                 flow.solve_again(np.setdiff1d(live, restless))
@@ -319,8 +319,13 @@ class OwnControls:
         restless += self._act(flow, live, self._rounds, at_once=self._settles_each_step)
         if not self._settles_each_step:
             self._clock.advance(self._dt_s)
-            self.inverters.end()
+            self._end_step(flow, live)
         return restless
+
+    def _end_step(self, flow: BatchPowerFlow, live: Ints) -> None:
+        """What follows a solution in time; OpenDSS counts the one before time, in which controls settle, as well."""
+        self.inverters.end()
+        self._storage.end(flow.sensed_v, live, _by_lane(flow))
 
     def _act(self, flow: BatchPowerFlow, live: Ints, rounds: int, at_once: bool) -> list[int]:
         awake = np.zeros(self._n, dtype=np.bool_)
