@@ -14,13 +14,21 @@ _BELOW = 0.4
 
 
 def search_largest_by_use(
-    n_max: int, *, n_min: int = 1, start: int, resolution: float, growth: float = 1.5, below: int = 0
+    n_max: int,
+    *,
+    n_min: int = 1,
+    start: int,
+    resolution: float,
+    growth: float = 1.5,
+    below: int = 0,
+    spread: float | None = None,
 ) -> SearchByUse:
     """Search `n_min` to `n_max` for the largest size whose use is at most 1, from `start` on.
 
     A generator: it yields at most two sizes at a time, is sent the share of the limit that each uses up (at most 1:
     accepted; infinite: no answer), and returns the result. Where two uses say where 1 is crossed, the next two sizes
-    are `resolution` (relative) apart around that point; elsewhere sizes go up or down by the factor `growth`. A bracket
+    are `resolution` (relative) apart around that point; elsewhere sizes go up or down by the factor `growth`. The first
+    two lie `spread` (relative) apart, as befits how good a guess `start` is; None: by the factor `growth`. A bracket
     that two such rounds have not halved is cut in three, so that a use that jumps costs no more than a bisection.
 
     Use need not be monotone: of several crossings the result is the lowest that was met, with a rejected size within
@@ -28,7 +36,8 @@ def search_largest_by_use(
     wanted (`search_below`).
     """
     known: dict[int, float] = {}
-    asked = _pair(start, n_min - 1, None, n_min, n_max, max(1, int((growth - 1.0) * start)))
+    apart = growth - 1.0 if spread is None else spread
+    asked = _pair(start, n_min - 1, None, n_min, n_max, max(1, int(apart * start)))
     widths = [math.inf, math.inf]
     while True:
         answers = yield asked

@@ -11,11 +11,13 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import smallest_n_servers
-from solvers.largest_feasible import LargestFeasible, search_below, search_largest_feasible
+from solvers.largest_by_use import search_largest_by_use
+from solvers.largest_feasible import search_below, search_largest_feasible
 from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, ScenarioCertificate, best_note, capacity_of
+from studies.hosting_capacity.coarse_look import CoarseLook, in_coarse_steps
 from studies.hosting_capacity.ladder import Rung, rungs_of, sizes_wanted
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.shared.side_by_side import RunRequest, Wanted, judged_by, together
+from studies.shared.side_by_side import RunRequest, Wanted, judged_by, limit_use, together
 from studies.shared.tap_search import TapSearch, TapTrial
 from studies.shared.workload import Models, SizeRange
 
@@ -31,6 +33,8 @@ SIZES_SPREAD, BEST_RESOLUTION = 6, 0.02
 RUNG_RESOLUTION = 0.02
 # Around a guess the search spreads in smaller steps.
 GROWTH_AROUND_GUESS = 1.15
+# How far apart the first two flexible sizes lie, which begin where firm ones end in coarse steps.
+SPREAD_FLEXIBLE = 0.05
 # Multiples of an answer that are looked at above it. Regulators that act by themselves settle at one step or another
 # as a site grows, so that what holds has gaps: 850 of the 34-bus feeder keeps voltages up to 2.59 MW, breaks them at
 # 2.90, keeps them again at 3.00, and so on up to 5.42.
@@ -103,6 +107,8 @@ class SizeSearch:
         self._allowed = study.failures_allowed()
         self._taps = self._tap_search(feeder, self._scenarios, optimise=study.taps == "optimised")
         self._feeder = feeder
+        coarse = in_coarse_steps(self._scenarios[0]) if len(self._scenarios) == 1 else None
+        self._coarse = CoarseLook(self._firm_plan, self._taps.over([coarse])) if coarse is not None else None
         self._sizes_range = SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)
         self._judged: dict[int, JudgedSize] = {}
         self._trials: dict[int, list[TapTrial]] = {}
@@ -121,6 +127,9 @@ class SizeSearch:
         first = self._aim.first_n_servers
         return (first, n_servers) if first is not None else self._study.share_servers(n_servers, len(self._aim.buses))
 
+    def _firm_plan(self, n_servers: int) -> Plan:
+        return replace(self._plan(n_servers), policy=self._study.policy.of_the_grid)
+
     def _plan(self, n_servers: int) -> Plan:
         study = self._study
         sizes = self._sizes(n_servers)
@@ -134,22 +143,24 @@ class SizeSearch:
 
     def found(self) -> Wanted[SearchResult]:
         """The largest size kept, certified and confirmed on OpenDSS, with all runs."""
-        answer = yield from self._look_for_largest(self._guess)
+        n_largest = yield from self._look_for_largest(self._guess)
         has_ladder = self._study.has_ladder(self._aim)
         if has_ladder:
             yield from self._climb()
             # Sizes judged for the ladder may have met one beyond a gap.
-            while (met := max((n for n, size in self._judged.items() if size.kept), default=0)) > answer.n:
-                answer = yield from self._look_for_largest(met)
+            while (met := max((n for n, size in self._judged.items() if size.kept), default=0)) > n_largest:
+                n_largest = yield from self._look_for_largest(met)
         if self._objective != "gpus":
-            yield from self._look_for_best(answer.n)
-        yield from self._look_below(answer.n)
-        settled = yield from self.settle(answer.n)
+            yield from self._look_for_best(n_largest)
+        yield from self._look_below(n_largest)
+        settled = yield from self.settle(n_largest)
         return replace(settled, rungs=tuple(rungs_of(self._aim, list(self._judged.values())) if has_ladder else ()))
 
-    def _look_for_largest(self, guess: int | None) -> Wanted[LargestFeasible]:
+    def _look_for_largest(self, guess: int | None) -> Wanted[int]:
         """The largest size kept, from a guess (servers) on if there is one; sizes that are known are not run again."""
         n_min = self._smallest()
+        if self._coarse is not None:
+            return (yield from self._close_in(self._coarse, guess, n_min))
         search = search_largest_feasible(
             self._cap(),
             n_min=n_min,
@@ -160,7 +171,37 @@ class SizeSearch:
             at_once=SIZES_AT_ONCE,
             shrink=guess is not None,
         )
-        return (yield from judged_by(search, self._kept))
+        found = yield from judged_by(search, self._kept)
+        return found.n
+
+    def _close_in(self, coarse: CoarseLook, guess: int | None, n_min: int) -> Wanted[int]:
+        """The largest size kept: close in on where a coarse look says, at every step, then look above."""
+        n_max, firm = self._cap(), self._aim.operation == "firm"
+        if guess is None:
+            first = max(n_min, self._sizes_range.first)
+            guess = yield from coarse.largest(first, n_min, n_max, RESOLUTION, GROWTH)
+            self._taps.last_good = coarse.last_good
+        spread = RESOLUTION if firm else SPREAD_FLEXIBLE
+        while True:
+            search = search_largest_by_use(
+                n_max, n_min=n_min, start=max(n_min, guess), resolution=RESOLUTION, growth=GROWTH, spread=spread
+            )
+            found = yield from judged_by(search, self._uses)
+            above = {int(found.n * factor) for factor in TRY_ABOVE[self._study.tap_mode]}
+            above = {n for n in above if max(n_min, found.n + 1) <= n <= n_max and n not in self._judged}
+            if firm:
+                holds = yield from coarse.kept(sorted(above))
+                above = {n for n in above if holds[n]}
+            yield from self._kept(sorted(above))
+            met = max((n for n, size in self._judged.items() if size.kept), default=0)
+            if met <= found.n:
+                return found.n
+            guess, spread = met, RESOLUTION
+
+    def _uses(self, sizes: Sequence[int]) -> Wanted[dict[int, float]]:
+        """The share of the limit that binds which these sizes use up."""
+        yield from self._kept(sizes)
+        return {n: limit_use(self._trials[n][-1].runs) for n in sizes}
 
     def _kept(self, sizes: Sequence[int]) -> Wanted[dict[int, bool]]:
         """Which of these sizes keep the limits."""
@@ -172,7 +213,16 @@ class SizeSearch:
         known = {n: size.kept for n, size in self._judged.items()}
         n_sizes, n_min = SIZES_BELOW[self._study.tap_mode], self._smallest()
         search = search_below(known, n_largest, n_sizes, n_min=n_min, resolution=BEST_RESOLUTION)
-        yield from judged_by(search, self._kept)
+        yield from judged_by(search, self._kept if self._coarse is None else self._kept_below)
+
+    def _kept_below(self, sizes: Sequence[int]) -> Wanted[dict[int, bool]]:
+        """As `_kept`, where a size that holds in coarse steps is believed if it is firm."""
+        assert self._coarse is not None
+        holds: dict[int, bool] = {}
+        if self._aim.operation == "firm":
+            holds = yield from self._coarse.kept(n for n in sizes if n not in self._judged)
+        judged = yield from self._kept([n for n in sizes if not holds.get(n, False)])
+        return {n: judged[n] if n in judged else holds[n] for n in sizes}
 
     def _look_for_best(self, n_largest: int) -> Wanted[None]:
         """Judge sizes up to the largest kept where the most valuable one may be: spread evenly, then around the best.
