@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.circuit.elements import elements, line_lengths_km
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
-from g2g_opt.circuit.rounding import Rounding
+from g2g_opt.circuit.rounding import GroundRounding
 from g2g_opt.circuit.second_solution import SecondSolution, second_solution
 from g2g_opt.circuit.unsolved import told_why
 from g2g_opt.errors import PowerFlowError, listed
@@ -89,7 +89,7 @@ class BaseCase:
     rating_basis: RatingBasis = "normal"
     settled: bool = False
     second: SecondSolution | None = None
-    rounding: Rounding | None = None
+    rounding: GroundRounding | None = None
 
     @property
     def judged(self) -> tuple[NodeVoltage, ...]:

@@ -8,17 +8,15 @@ voltage that a var moves there, until all voltages are held.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.jacobian import Jacobian
+from g2g_opt.batch.kernel_tables import Solutions
 from g2g_opt.circuit.units import UnitShare
 from g2g_opt.compiled.lanes import WIDTH
-
-if TYPE_CHECKING:
-    from g2g_opt.batch.jacobian import Jacobian
-    from g2g_opt.batch.power_flow import BatchPowerFlow
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -27,6 +25,19 @@ Ints = NDArray[np.int64]
 _ROUNDS = 40
 # A voltage is held to so many times the tolerance of the flow, whose own error is about one of it.
 _HELD = 2.0
+
+
+class _Flow(Protocol):
+    """What is needed of a `BatchPowerFlow`."""
+
+    n_chunks: int
+    load_share: Floats
+
+    @property
+    def solutions(self) -> Solutions: ...
+    @property
+    def sensed_v(self) -> Floats: ...
+    def solve_at_rest(self, slots: Ints, tolerance_pu: float) -> None: ...
 
 
 class HeldVoltages:
@@ -78,7 +89,7 @@ class HeldVoltages:
     def __bool__(self) -> bool:
         return bool(self._units)
 
-    def settle(self, flow: BatchPowerFlow, slots: Ints, tolerance_pu: float) -> None:
+    def settle(self, flow: _Flow, slots: Ints, tolerance_pu: float) -> None:
         """Correct vars and solve again until scenarios `slots` of a flow hold their voltages, or are unsolved."""
         shares = flow.load_share.reshape(flow.n_chunks, -1, WIDTH)
         for _ in range(_ROUNDS):
@@ -101,7 +112,7 @@ class HeldVoltages:
             flow.solve_at_rest(slots, tolerance_pu)
         flow.solutions.solved[slots] = False
 
-    def _held_v(self, flow: BatchPowerFlow, slots: Ints) -> Floats:
+    def _held_v(self, flow: _Flow, slots: Ints) -> Floats:
         """Mean voltage (V) of each unit's branches, shape (unit, slot)."""
         v = flow.sensed_v[:, :, slots]
         found = np.empty((len(self._units), len(slots)))

@@ -11,20 +11,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from g2g_opt.circuit.opendss_circuit import Circuit
 
 Complexes = NDArray[np.complex128]
 Floats = NDArray[np.float64]
 
 # Solutions of the fewest iterations that OpenDSS makes, by which the end of an iteration is told from rounding.
 _LOOKS, _ITERATIONS = 10, 2
-# Rounding moves a voltage by as much in the last looks as in the first ones; an iteration on its way has shrunk.
+# GroundRounding moves a voltage by as much in the last looks as in the first ones; an iteration on its way has shrunk.
 _SHRINKS = 0.3
 # What moves by more is not called rounding, nor what moves voltages between phases by more than this share of it.
 _ROUNDING_MAX_PU, _BETWEEN_PHASES = 1e-3, 0.02
@@ -32,14 +29,14 @@ _ROUNDING_MAX_PU, _BETWEEN_PHASES = 1e-3, 0.02
 _CANDIDATES = 12
 # Share of the load by which it grows from look to look, far below what moves a voltage by a tolerance.
 _CHANGE = 1e-10
-# Rounding below this share of a tolerance is never in its way.
+# GroundRounding below this share of a tolerance is never in its way.
 _BELOW = 0.05
 # How much further than was seen rounding may go before a solution counts as not solved.
 _ROOM = 5.0
 
 
 @dataclass(frozen=True)
-class Rounding:
+class GroundRounding:
     """How far (pu) rounding moves a circuit's voltages to ground, and the node ("bus.number") that it moves most.
 
     `iterations` are those that OpenDSS makes at least since then, so that all other voltages come to rest.
@@ -56,7 +53,23 @@ class Rounding:
         )
 
 
-def allow_for_rounding(circuit: Circuit, tolerance: float, max_iterations: int) -> Rounding | None:
+class _Circuit(Protocol):
+    """What is needed of a `Circuit`."""
+
+    node_bus: list[str]
+    node_phase: NDArray[np.int64]
+    node_base_v: Floats
+    load_share: float
+
+    @property
+    def converged(self) -> bool: ...
+    def command(self, text: str) -> str: ...
+    def set_load_share(self, share: float) -> None: ...
+    def solve_a_round(self, *, held: bool = False) -> None: ...
+    def node_voltages(self) -> Complexes: ...
+
+
+def allow_for_rounding(circuit: _Circuit, tolerance: float, max_iterations: int) -> GroundRounding | None:
     """Loosen the tolerance of a circuit that was just solved, to it or not, if rounding alone keeps OpenDSS from it.
 
     None, with the circuit's options as they were, where rounding is far below it, or something else is in the way.
@@ -98,14 +111,14 @@ def allow_for_rounding(circuit: Circuit, tolerance: float, max_iterations: int) 
         while move > tolerance and n * _ITERATIONS < max_iterations:
             before, at, n = at, look(), n + 1
             move = float(np.abs(np.abs(at) - np.abs(before))[~is_moved].max(initial=0.0))
-        found = Rounding(most, f"{circuit.node_bus[node]}.{circuit.node_phase[node]}", _ITERATIONS * n)
+        found = GroundRounding(most, f"{circuit.node_bus[node]}.{circuit.node_phase[node]}", _ITERATIONS * n)
         circuit.command(f"Set tolerance={max(tolerance, _ROOM * most):.3g} miniterations={found.iterations}")
     circuit.command(f"Set maxiterations={max_iterations}")
     circuit.set_load_share(share)
     return found
 
 
-def _floating_node(circuit: Circuit, seen: Complexes, moves: Floats) -> int | None:
+def _floating_node(circuit: _Circuit, seen: Complexes, moves: Floats) -> int | None:
     """The node with the largest of the `moves` (pu, node) among those whose bus moves as a whole; None if none does.
 
     `seen` are voltages (look, node) in pu: those between phases of such a bus stand still.

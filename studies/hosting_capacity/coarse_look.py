@@ -15,6 +15,8 @@ from fractions import Fraction
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from solvers.largest_by_use import search_largest_by_use
+from studies.hosting_capacity.capacity import JudgedSize
+from studies.hosting_capacity.ladder import sizes_beside_rungs, sizes_wanted
 from studies.shared.side_by_side import Wanted, judged_by, limit_use, together
 from studies.shared.tap_range import Taps
 from studies.shared.tap_search import TapSearch
@@ -35,10 +37,14 @@ def in_coarse_steps(scenario: Scenario) -> Scenario | None:
 
 
 class CoarseLook:
-    """Sizes of one place, firm, in coarse steps; `plan` makes a plan of a size (servers), `taps` tries it."""
+    """Sizes of one place, firm, in coarse steps; `plan` makes a plan of a size (servers), `taps` tries it.
+
+    What one search has looked at, another one at the same place need not look at again.
+    """
 
     def __init__(self, plan: Callable[[int], Plan], taps: TapSearch) -> None:
         self._plan, self._taps = plan, taps
+        self._judged: dict[int, JudgedSize] = {}
         self._use: dict[int, float] = {}
 
     @property
@@ -46,9 +52,13 @@ class CoarseLook:
         """The taps that kept a size last."""
         return self._taps.last_good
 
-    def largest(self, first: int, n_min: int, n_max: int, resolution: float, growth: float) -> Wanted[int]:
+    def largest(
+        self, first: int, n_min: int, n_max: int, resolution: float, growth: float, at_once: int
+    ) -> Wanted[int]:
         """The largest size that holds below the first that does not, from `first` on; `n_min` where none does."""
-        search = search_largest_by_use(n_max, n_min=n_min, start=first, resolution=resolution, growth=growth)
+        search = search_largest_by_use(
+            n_max, n_min=n_min, start=first, resolution=resolution, growth=growth, at_once=at_once
+        )
         found = yield from judged_by(search, self._uses)
         return max(found.n, n_min)
 
@@ -57,9 +67,17 @@ class CoarseLook:
         uses = yield from self._uses(tuple(sizes))
         return {n: use <= 1.0 for n, use in uses.items()}
 
+    def beside_rungs(self, n_min: int, n_max: int, resolution: float, growth: float) -> Wanted[set[int]]:
+        """Sizes on both sides of every rung of the ladder."""
+        while wanted := sizes_wanted(self._judged, n_min, n_max, resolution, growth):
+            yield from self._uses(wanted)
+        return sizes_beside_rungs(self._judged)
+
     def _uses(self, sizes: tuple[int, ...]) -> Wanted[dict[int, float]]:
         """The share of the limit that binds which sizes use up."""
         new = [n for n in dict.fromkeys(sizes) if n not in self._use]
         tried = yield from together([self._taps.try_taps(self._plan(n)) for n in new])
-        self._use.update({n: limit_use(trials[-1].runs) for n, trials in zip(new, tried, strict=True)})
+        for n, trials in zip(new, tried, strict=True):
+            self._judged[n] = JudgedSize.of_trials(n, (n,), trials)
+            self._use[n] = limit_use(trials[-1].runs)
         return {n: self._use[n] for n in sizes}

@@ -23,9 +23,10 @@ from studies.shared.workload import Models, SizeRange
 
 # Share of an answer within which the search stops; one server near the bottom.
 RESOLUTION = 0.005
-# Sizes of one search judged in a round: more cost little in a batch and save rounds. Measured on the 13-bus feeder,
-# 2 to 4 take the same time, 6 and 8 half as much again.
-SIZES_AT_ONCE = 2
+# Sizes of one search judged in a round, at least: more cost little in a batch and save rounds. Measured on the 13-bus
+# feeder with 14 searches side by side, 2 to 4 take the same time, 6 and 8 half as much again. A few searches alone take
+# as many as fill the sixteen lanes of a flow, which cost what one of them does.
+SIZES_AT_ONCE, LANES = 2, 16
 GROWTH = 1.6
 # Sizes spread over the range in which the best one is looked for, and how near to it the search comes.
 SIZES_SPREAD, BEST_RESOLUTION = 6, 0.02
@@ -86,7 +87,8 @@ def expected_sizes(study: HostingCapacityQuestion, aim: Aim) -> int:
 class SizeSearch:
     """One aim's search. `guess` (servers) is where it begins, if something is known.
 
-    `report` hears of every size, `confirmed` of every run on OpenDSS.
+    `report` hears of every size, `confirmed` of every run on OpenDSS. `at_once` sizes are judged in a round,
+    and `coarse` is the coarse look of another search at the same place.
     """
 
     def __init__(
@@ -98,17 +100,21 @@ class SizeSearch:
         guess: int | None = None,
         report: SizeReport = lambda aim, judged: None,
         confirmed: Callable[[Aim], None] = lambda aim: None,
+        at_once: int = SIZES_AT_ONCE,
+        coarse: CoarseLook | None = None,
     ) -> None:
         self._study, self._models, self._aim, self._guess, self._report = study, models, aim, guess, report
-        self._confirmed = confirmed
+        self._confirmed, self._at_once = confirmed, at_once
         self._limits, self._objective = aim.limits(study.limits), study.objective_of(aim)
         self._policy = study.flexible_policy if aim.operation == "flexible" else study.policy.of_the_grid
         self._scenarios = study.draw_scenarios("search", aim.operation)
         self._allowed = study.failures_allowed()
         self._taps = self._tap_search(feeder, self._scenarios, optimise=study.taps == "optimised")
         self._feeder = feeder
-        coarse = in_coarse_steps(self._scenarios[0]) if len(self._scenarios) == 1 else None
-        self._coarse = CoarseLook(self._firm_plan, self._taps.over([coarse])) if coarse is not None else None
+        steps = in_coarse_steps(self._scenarios[0]) if len(self._scenarios) == 1 else None
+        if coarse is None and steps is not None:
+            coarse = CoarseLook(self._firm_plan, self._taps.over([steps]))
+        self.coarse = coarse
         self._sizes_range = SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)
         self._judged: dict[int, JudgedSize] = {}
         self._trials: dict[int, list[TapTrial]] = {}
@@ -159,8 +165,8 @@ class SizeSearch:
     def _look_for_largest(self, guess: int | None) -> Wanted[int]:
         """The largest size kept, from a guess (servers) on if there is one; sizes that are known are not run again."""
         n_min = self._smallest()
-        if self._coarse is not None:
-            return (yield from self._close_in(self._coarse, guess, n_min))
+        if self.coarse is not None:
+            return (yield from self._close_in(self.coarse, guess, n_min))
         search = search_largest_feasible(
             self._cap(),
             n_min=n_min,
@@ -168,7 +174,7 @@ class SizeSearch:
             resolution=RESOLUTION,
             growth=GROWTH if guess is None else GROWTH_AROUND_GUESS,
             try_above=TRY_ABOVE[self._study.tap_mode],
-            at_once=SIZES_AT_ONCE,
+            at_once=self._at_once,
             shrink=guess is not None,
         )
         found = yield from judged_by(search, self._kept)
@@ -179,12 +185,18 @@ class SizeSearch:
         n_max, firm = self._cap(), self._aim.operation == "firm"
         if guess is None:
             first = max(n_min, self._sizes_range.first)
-            guess = yield from coarse.largest(first, n_min, n_max, RESOLUTION, GROWTH)
+            guess = yield from coarse.largest(first, n_min, n_max, RESOLUTION, GROWTH, self._at_once)
             self._taps.last_good = coarse.last_good
         spread = RESOLUTION if firm else SPREAD_FLEXIBLE
         while True:
             search = search_largest_by_use(
-                n_max, n_min=n_min, start=max(n_min, guess), resolution=RESOLUTION, growth=GROWTH, spread=spread
+                n_max,
+                n_min=n_min,
+                start=max(n_min, guess),
+                resolution=RESOLUTION,
+                growth=GROWTH,
+                spread=spread,
+                at_once=self._at_once,
             )
             found = yield from judged_by(search, self._uses)
             above = {int(found.n * factor) for factor in TRY_ABOVE[self._study.tap_mode]}
@@ -213,14 +225,14 @@ class SizeSearch:
         known = {n: size.kept for n, size in self._judged.items()}
         n_sizes, n_min = SIZES_BELOW[self._study.tap_mode], self._smallest()
         search = search_below(known, n_largest, n_sizes, n_min=n_min, resolution=BEST_RESOLUTION)
-        yield from judged_by(search, self._kept if self._coarse is None else self._kept_below)
+        yield from judged_by(search, self._kept if self.coarse is None else self._kept_below)
 
     def _kept_below(self, sizes: Sequence[int]) -> Wanted[dict[int, bool]]:
         """As `_kept`, where a size that holds in coarse steps is believed if it is firm."""
-        assert self._coarse is not None
+        assert self.coarse is not None
         holds: dict[int, bool] = {}
         if self._aim.operation == "firm":
-            holds = yield from self._coarse.kept(n for n in sizes if n not in self._judged)
+            holds = yield from self.coarse.kept(n for n in sizes if n not in self._judged)
         judged = yield from self._kept([n for n in sizes if not holds.get(n, False)])
         return {n: judged[n] if n in judged else holds[n] for n in sizes}
 
@@ -251,7 +263,10 @@ class SizeSearch:
             yield from together([self._judge(n) for n in sorted(wanted)])
 
     def _climb(self) -> Wanted[None]:
-        """Judge sizes until every criterion's rung is known."""
+        """Judge sizes until every criterion's rung is known, at once those beside the rungs in coarse steps."""
+        if self.coarse is not None:
+            beside = yield from self.coarse.beside_rungs(self._smallest(), self._cap(), RUNG_RESOLUTION, GROWTH)
+            yield from self._kept(sorted(beside))
         while wanted := sizes_wanted(self._judged, self._smallest(), self._cap(), RUNG_RESOLUTION, GROWTH):
             yield from together([self._judge(n) for n in wanted])
 
