@@ -1,14 +1,13 @@
-"""The look in coarse steps: what a size does in the same run at a tenth of its steps, before it is run in full.
+"""The look in coarse steps: what sizes do in the same run at a tenth of its steps, before any is run in full.
 
-It says where to begin, and which sizes above and below an answer are worth a full run: those that hold where they
-should not, or do not where they should. Nothing that is reported rests on a coarse run: an answer and the size that
-stops it are run at every step. Controllers that act at every step would be others in coarse steps, so that firm
-operation alone is looked at.
+It says where to begin: near the largest size that holds, and beside the rungs of the ladder. Nothing that is reported
+rests on a coarse run: whatever is judged is run at every step. Controllers that act at every step would be others in
+coarse steps, so that firm operation alone is looked at; flexible sizes begin there, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
@@ -61,11 +60,6 @@ class CoarseLook:
         )
         found = yield from judged_by(search, self._uses)
         return max(found.n, n_min)
-
-    def kept(self, sizes: Iterable[int]) -> Wanted[dict[int, bool]]:
-        """Which sizes hold."""
-        uses = yield from self._uses(tuple(sizes))
-        return {n: use <= 1.0 for n, use in uses.items()}
 
     def beside_rungs(self, n_min: int, n_max: int, resolution: float, growth: float) -> Wanted[set[int]]:
         """Sizes on both sides of every rung of the ladder."""

@@ -182,12 +182,13 @@ class SizeSearch:
 
     def _close_in(self, coarse: CoarseLook, guess: int | None, n_min: int) -> Wanted[int]:
         """The largest size kept: close in on where a coarse look says, at every step, then look above."""
-        n_max, firm = self._cap(), self._aim.operation == "firm"
+        n_max = self._cap()
         if guess is None:
             first = max(n_min, self._sizes_range.first)
             guess = yield from coarse.largest(first, n_min, n_max, RESOLUTION, GROWTH, self._at_once)
             self._taps.last_good = coarse.last_good
-        spread = RESOLUTION if firm else SPREAD_FLEXIBLE
+        spread = RESOLUTION if self._aim.operation == "firm" else SPREAD_FLEXIBLE
+        at_once = self._at_once
         while True:
             search = search_largest_by_use(
                 n_max,
@@ -196,19 +197,17 @@ class SizeSearch:
                 resolution=RESOLUTION,
                 growth=GROWTH,
                 spread=spread,
-                at_once=self._at_once,
+                at_once=at_once,
             )
             found = yield from judged_by(search, self._uses)
             above = {int(found.n * factor) for factor in TRY_ABOVE[self._study.tap_mode]}
             above = {n for n in above if max(n_min, found.n + 1) <= n <= n_max and n not in self._judged}
-            if firm:
-                holds = yield from coarse.kept(sorted(above))
-                above = {n for n in above if holds[n]}
             yield from self._kept(sorted(above))
             met = max((n for n, size in self._judged.items() if size.kept), default=0)
             if met <= found.n:
                 return found.n
-            guess, spread = met, RESOLUTION
+            # From there upwards only: below lies a gap, which sizes on both sides would find again.
+            guess, spread, at_once = met, RESOLUTION, SIZES_AT_ONCE
 
     def _uses(self, sizes: Sequence[int]) -> Wanted[dict[int, float]]:
         """The share of the limit that binds which these sizes use up."""
@@ -225,16 +224,7 @@ class SizeSearch:
         known = {n: size.kept for n, size in self._judged.items()}
         n_sizes, n_min = SIZES_BELOW[self._study.tap_mode], self._smallest()
         search = search_below(known, n_largest, n_sizes, n_min=n_min, resolution=BEST_RESOLUTION)
-        yield from judged_by(search, self._kept if self.coarse is None else self._kept_below)
-
-    def _kept_below(self, sizes: Sequence[int]) -> Wanted[dict[int, bool]]:
-        """As `_kept`, where a size that holds in coarse steps is believed if it is firm."""
-        assert self.coarse is not None
-        holds: dict[int, bool] = {}
-        if self._aim.operation == "firm":
-            holds = yield from self.coarse.kept(n for n in sizes if n not in self._judged)
-        judged = yield from self._kept([n for n in sizes if not holds.get(n, False)])
-        return {n: judged[n] if n in judged else holds[n] for n in sizes}
+        yield from judged_by(search, self._kept)
 
     def _look_for_best(self, n_largest: int) -> Wanted[None]:
         """Judge sizes up to the largest kept where the most valuable one may be: spread evenly, then around the best.

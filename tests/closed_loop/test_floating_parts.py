@@ -13,6 +13,10 @@ from batch_parts import loop, ofo, site
 from engine_pair import compare, run_single
 
 from g2g_opt.base_case import base_case_words, solve_base_case
+from g2g_opt.batch.checked_network import load_jacobian
+from g2g_opt.batch.moving_elements import Setting
+from g2g_opt.batch.ports import Port
+from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.simulator import run_batch
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.datacenter.config import ReplicaSchedule
@@ -78,6 +82,24 @@ def test_a_loop_is_the_same_on_both_engines(own_controls: bool, tmp_path: Path) 
     assert run.trace is not None
     assert np.ptp(run.trace.voltage_pu, axis=0).max() > 1e-4
     compare(single, run)
+
+
+def test_storage_rated_for_another_voltage_holds_a_floating_part(tmp_path: Path) -> None:
+    """OpenDSS's 12.47 kV where none is stated: at 480 V it is an impedance to ground, and all that there is to ground.
+
+    With the slope of its power at 12.47 kV the fixed point runs away from there, and Newton's method is left to it.
+    """
+    stored = "New Storage.own bus1=engine phases=3 kva=25 kwrated=25 kwhrated=50 state=discharging kw=15"
+    feeder = feeder_of(tmp_path, FLOATING.replace("Set VoltageBases", f"{stored}\nSet VoltageBases"))
+    jacobian = load_jacobian(tuple(feeder.commands), tuple(feeder.buses.values()))
+    place = {node: k for k, node in enumerate(jacobian.network.nodes)}
+    ports = [Port(place["far", phase], -1, 7199.6, (0.8, 1.2)) for phase in (1, 2, 3)]
+    flow = BatchPowerFlow(jacobian, [ports], [Setting()], tolerance_pu=1e-9)
+    for kw in (100.0, 300.0, 500.0):
+        flow.solve(np.array([[1e3 * kw * (1 + 0.3j)], [1.5e3 * kw], [0.5e3 * kw]]))
+        assert flow.solved.all()
+        # What Newton's method has found is accepted after one.
+        assert 2 <= flow.iterations.max() < 12
 
 
 def test_a_circuit_beyond_its_load_is_not_called_rounded() -> None:
