@@ -24,7 +24,7 @@ def search_largest_by_use(
     spread: float | None = None,
     at_once: int = 2,
 ) -> SearchByUse:
-    """Search `n_min` to `n_max` for the largest size whose use is at most 1, from `start` on.
+    """Search `n_min` to `n_max` for the largest size whose use is at most 1 (equation 6.1), from `start` on.
 
     A generator: it yields some `at_once` sizes at a time, is sent the share of the limit that each uses up (at most
     1: accepted; infinite: no answer), and returns the result. Where two uses say where 1 is crossed, the next two sizes
