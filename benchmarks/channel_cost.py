@@ -1,33 +1,32 @@
 """What channels cost: of a batch closed loop's step, and by the message.
 
-    python benchmarks/channel_cost.py --steps 300 --repeats 5
+    python benchmarks/channel_cost.py --steps 1200 --repeats 3
 
-A batch of the 123-bus feeder under OFO, with channels and without them one after the other, in CPU seconds of this
-process: what counts is the ratio to the batch without them in the same round. First that of the channels' own code
-(tables of arrivals, what is seen, what arrives, fail-safes), then that of the whole batch, which also takes longer or
-shorter because controllers that see less act otherwise. Arrivals are worked out in every run; compilation
-is done before. Then messages simulated per CPU second over links with a rate, one event after the other.
+A batch of the 123-bus feeder under OFO and under droop, with channels and without them one after the other, in CPU
+seconds of this process: what counts is the ratio to the batch without them in the same round. Twice: with a single
+feasible batch size, so that controllers command all the time and change nothing (both batches solve the very same power
+flows, which is checked, and what is more is the channels' own), and as they act, where controllers that see less act
+otherwise, and other power flows have to be solved. Arrivals are worked out in every run; compilation is done before.
+Then messages simulated per CPU second over links with a rate, one event after the other.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 from g2g_opt.assembly import assemble
-from g2g_opt.batch.channels import BatchChannels
 from g2g_opt.batch.simulator import run_batch
 from g2g_opt.channel.transport import arrivals_s
 from g2g_opt.communication import ChannelSpec, read_channels
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Plan, Policy
+from g2g_opt.plan import Plan, Policy, PolicyKind
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import sized_site
 from studies.shared.workload import measured_models
@@ -41,42 +40,38 @@ CHANNELS = {
 }
 
 
-class OwnTime:
-    """CPU time (s) spent in some methods of a class since `spent_s` was set to 0."""
-
-    def __init__(self, cls: type, names: Sequence[str]) -> None:
-        self.spent_s = 0.0
-        for name in names:
-            setattr(cls, name, self._timed(getattr(cls, name)))
-
-    def _timed(self, method: Callable[..., object]) -> Callable[..., object]:
-        def timed(*args: object) -> object:
-            began_s = time.thread_time()
-            try:
-                return method(*args)
-            finally:
-                self.spent_s += time.thread_time() - began_s
-
-        return timed
+POLICIES: tuple[PolicyKind, ...] = ("ofo", "droop")
 
 
-OWN = OwnTime(BatchChannels, ("__init__", "begin", "measure", "close"))
+@dataclass(frozen=True)
+class Batch:
+    """A batch to time; `held`: with a single feasible batch size."""
 
+    feeder: Feeder
+    bus: str
+    n: int
+    steps: int
 
-def batch_cpu_s(feeder: Feeder, bus: str, n: int, steps: int, channels: str | None, seed: int) -> tuple[float, float]:
-    """CPU seconds of a batch, assembly apart, and of the channels' own code in it."""
-    models = measured_models(("llama-3.1-70b",), "H100", None, None, None, 128)
-    site = sized_site("site", bus, models, 400, 0.2)
-    policy = Policy("ofo", margin_pu=0.003, channels=None if channels is None else read_channels(channels))
-    plan = Plan((site,), policy=policy)
-    scenario = Scenario(duration_s=steps, replica_ramps=((steps / 4, steps / 2, 1.0),), seed=seed)
-    runs = [
-        assemble(plan, replace(scenario, name=f"run {k}"), feeder, Limits(), trace_dir=Path("data/specs")).coordinator
-        for k in range(n)
-    ]
-    OWN.spent_s, began_s = 0.0, time.process_time()
-    run_batch(runs)
-    return time.process_time() - began_s, OWN.spent_s
+    def cpu_s(self, policy: PolicyKind, channels: str | None, seed: int, held: bool) -> tuple[float, tuple[bytes, ...]]:
+        """CPU seconds of its run, assembly apart, and what its power flows came to."""
+        models = measured_models(("llama-3.1-70b",), "H100", None, None, None, 128)
+        if held:
+            models = tuple((replace(spec, feasible_batch_sizes=(128,)), size) for spec, size in models)
+        site = sized_site("site", self.bus, models, 400, 0.2)
+        margin_pu = 0.003 if policy == "ofo" else None
+        acts = Policy(policy, margin_pu=margin_pu, channels=None if channels is None else read_channels(channels))
+        plan = Plan((site,), policy=acts)
+        scenario = Scenario(duration_s=self.steps, replica_ramps=((self.steps / 4, self.steps / 2, 1.0),), seed=seed)
+        runs = [
+            assemble(
+                plan, replace(scenario, name=f"run {k}"), self.feeder, Limits(), trace_dir=Path("data/specs")
+            ).coordinator
+            for k in range(self.n)
+        ]
+        began_s = time.process_time()
+        done = run_batch(runs)
+        cpu_s = time.process_time() - began_s
+        return cpu_s, tuple(run.summary.lowest_pu.tobytes() for run in done)
 
 
 def main() -> None:
@@ -86,26 +81,39 @@ def main() -> None:
     parser.add_argument("--scenarios", type=int, default=192)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=list(POLICIES))
     options = parser.parse_args()
-    feeder = Feeder.load(options.feeder)
+    batch = Batch(Feeder.load(options.feeder), options.bus, options.scenarios, options.steps)
     ways = {"none": None, **CHANNELS}
+    for policy in options.policies:
+        for held in (True, False):
+            compare(batch, policy, ways, options.repeats, held)
+    messages()
+
+
+def compare(batch: Batch, policy: PolicyKind, ways: dict[str, str | None], repeats: int, held: bool) -> None:
+    """Every way beside the batch without channels in the same round."""
+    print(f"{policy}, {'a single feasible batch size' if held else 'as it acts'}")
     for channels in ways.values():
-        batch_cpu_s(feeder, options.bus, 16, 100, channels, 0)
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for repeat in range(options.repeats):
+        replace(batch, n=16, steps=100).cpu_s(policy, channels, 0, held)
+    spent_s: dict[str, list[float]] = {name: [] for name in ways}
+    for repeat in range(repeats):
+        flows = {}
         for name, channels in ways.items():
-            spent_s = batch_cpu_s(feeder, options.bus, options.scenarios, options.steps, channels, repeat)
-            found[name].append(spent_s)
-    steps = options.scenarios * options.steps
-    for name, values in found.items():
-        without_s = [whole_s for whole_s, _ in found["none"]]
-        own = [100.0 * own_s / base_s for (_, own_s), base_s in zip(values, without_s, strict=True)]
-        whole = [100.0 * (whole_s / base_s - 1.0) for (whole_s, _), base_s in zip(values, without_s, strict=True)]
+            cpu_s, flows[name] = batch.cpu_s(policy, channels, repeat, held)
+            spent_s[name].append(cpu_s)
+        if held and len(set(flows.values())) > 1:
+            raise SystemExit("batches with a single feasible batch size solved different power flows")
+    for name, values in spent_s.items():
+        more = [100.0 * (cpu_s / base_s - 1.0) for cpu_s, base_s in zip(values, spent_s["none"], strict=True)]
+        us = 1e6 * median(values) / (batch.n * batch.steps)
         print(
-            f"{name:22} {1e6 * median(whole_s for whole_s, _ in values) / steps:8.2f} us per scenario-step, own code"
-            f" {median(own):4.1f} % ({min(own):.1f} to {max(own):.1f}), the batch {median(whole):+.1f} %"
-            f" ({min(whole):+.1f} to {max(whole):+.1f})"
+            f"  {name:22} {us:6.2f} us per scenario-step {median(more):+6.1f} % ({min(more):+.1f} to {max(more):+.1f})"
         )
+
+
+def messages() -> None:
+    """Messages simulated per CPU second."""
     sent_s = np.arange(200_000) / 20_000.0
     for name, spec in (
         ("udp, rate 20,000/s", ChannelSpec("udp", latency_s=0.01, loss=0.2, rate_per_s=20_000.0)),

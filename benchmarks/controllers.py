@@ -40,6 +40,8 @@ from g2g_opt.study_case import StudyCase
 from studies.shared.paired import bootstrap_draws, mean_and_interval, saved_and_interval
 from studies.shared.screening import ADMITTED, Screening, ScreeningRule, draw_candidates
 
+# Ramps go both ways, and models begin at several sizes.
+VARIED = ScenarioRanges(ramp_up_share=0.5, start_batch_sizes=(32, 64, 128))
 CONTROLLERS = ("none", "droop", "ofo")
 # Beside these, OFO with replicas that move between sites.
 COMPARED = (*CONTROLLERS, "shift")
@@ -121,7 +123,7 @@ def compare_engines(case: StudyCase, n: int, hour: Scenario, kinds: Sequence[str
     `tolerance` (pu).
     """
     everything = replace(case, training_gpu_share=(0.2, 1.0 / 3.0))
-    scenarios = draw_candidates(everything, hour, ScenarioRanges(), "test", 10_000, n)
+    scenarios = draw_candidates(everything, hour, VARIED, "test", 10_000, n)
     storage = tuple(StorageUnit(site.bus, 100.0, 50.0, "qv") for site in case.plan.sites)
     policies = {
         "none": Policy(),

@@ -2,6 +2,8 @@
 
     python benchmarks/coordination_networks.py                          # parts at 24, 118 and 300 buses
     python benchmarks/coordination_networks.py --study case118 --datacenters 3   # g2g coordination as users run it
+    python benchmarks/coordination_networks.py --cases case24_ieee_rts:3,case118:3 --q 50,250 --record FILE
+    python benchmarks/coordination_networks.py --record FILE --draw docs/pictures/coordination_growth.svg
 
 PYPOWER's cases; branches without a rating that could bind may carry 1.5 times what they carry in the dispatch at the
 file's own loads, and 150 MW at least, so that the network is congested. Datacenters stand at the largest loads.
@@ -10,6 +12,7 @@ file's own loads, and 150 MW at least, so that the network is congested. Datacen
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
@@ -19,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import matplotlib.pyplot as plt
 import numpy as np
 from measuring import ROOT, machine
 
@@ -72,7 +76,8 @@ def by_clarabel(run: Callable[[], Found]) -> Found:
         quadratic._by_piqp, training.solve_quadratic_program, training.MEMORY_MAX_BYTES = piqp, own, kept
 
 
-def parts(path: Path, n_centers: int, qs: list[int], *, clarabel: bool) -> None:
+def parts(path: Path, n_centers: int, qs: list[int], *, clarabel: bool) -> list[dict[str, float]]:
+    """Seconds of a case by number of training records."""
     case = load_network_case(str(path))
     buses = tuple(float(case.bus_names[k]) for k in case.largest_loads[:n_centers])
     question = CoordinationQuestion(network=str(path), datacenter_buses=buses, penetrations=(0.1,), rating_share=SHARE)
@@ -85,7 +90,7 @@ def parts(path: Path, n_centers: int, qs: list[int], *, clarabel: bool) -> None:
     ]
     if clarabel:
         blocks = dispatch_blocks(setting.dispatch, setting.system.with_datacenters(load, setting.base_mw), injected)
-        _, other_s = timed(lambda: quadratic._by_clarabel(blocks.program))
+        _, other_s = timed(lambda: quadratic._by_clarabel(blocks.program, quadratic._TOLERANCE))
         words.append(f"(Clarabel {other_s:.2f})")
     ideal, ideal_s = timed(lambda: setting.ideal(load, injected))
     saved = 1.0 - np.nansum(ideal.cost_usd) / np.nansum(base.cost_usd)
@@ -96,6 +101,7 @@ def parts(path: Path, n_centers: int, qs: list[int], *, clarabel: bool) -> None:
     )
     print(*words, flush=True)
     features = published_figures(load, injected, base)
+    lines = []
     solved = np.flatnonzero(base.solved & ideal.solved)
     for q in qs:
         train = np.intersect1d(draw_records(256, 0, len(load), q), solved)
@@ -111,16 +117,47 @@ def parts(path: Path, n_centers: int, qs: list[int], *, clarabel: bool) -> None:
             other, other_s = timed(lambda fit=fit: by_clarabel(fit))
             text += f" (Clarabel {other_s:.2f}, {other.cost_usd:,.2f} $)"
         print(text, flush=True)
+        size = {"buses": len(case.bus), "datacenters": n_centers, "records": q, "features": features.shape[1]}
+        lines.append(size | {"dispatch_s": base_s, "ideal_s": ideal_s, "training_s": own_s})
     print(f"  {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB", flush=True)
+    return lines
 
 
-def study(path: Path, n_centers: int) -> None:
+def draw(lines: list[dict[str, float]], to: Path) -> None:
+    """CPU seconds over buses, records and datacenters, each with the others as they are mostly."""
+    panels = (
+        ("buses", {"datacenters": 3, "records": 250}),
+        ("records", {"datacenters": 3}),
+        ("datacenters", {"buses": 24, "records": 250}),
+    )
+    drawn, axes = plt.subplots(1, len(panels), figsize=(10.0, 3.2), layout="constrained", sharey=True)
+    for axis, (over, fixed) in zip(axes, panels, strict=True):
+        own = [line for line in lines if all(line[name] == value for name, value in fixed.items())]
+        for buses in sorted({line["buses"] for line in own}) if over == "records" else (None,):
+            shown = sorted((line for line in own if buses in (None, line["buses"])), key=lambda line: line[over])
+            for name in ("training_s",) if over == "records" else ("dispatch_s", "ideal_s", "training_s"):
+                label = f"training, {buses:g} buses" if buses else name.removesuffix("_s")
+                axis.plot([line[over] for line in shown], [line[name] for line in shown], "o-", label=label)
+        axis.set(xlabel=over, xscale="log", yscale="log")
+        axis.set_xticks(sorted({line[over] for line in own}))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter("")
+        axis.yaxis.set_minor_formatter("")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=7)
+    axes[0].set_ylabel("CPU seconds")
+    drawn.savefig(to)
+
+
+def study(path: Path, n_centers: int, n_1: int | None) -> None:
     case = load_network_case(str(path))
     buses = ",".join(case.bus_names[k] for k in case.largest_loads[:n_centers])
     out = str(path.parent / "study")
     command = [sys.executable, "-m", "studies.cli", "coordination", "--network", str(path), "--datacenters", buses]
+    outages = [] if n_1 is None else ["--n-1", str(n_1)]
     began_s = time.perf_counter()
-    ended = subprocess.run([*command, "--penetration", "0.1", "--workers", "1", "--out", out])
+    ended = subprocess.run([*command, *outages, "--penetration", "0.1", "--workers", "1", "--out", out])
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(
         f"{path.stem}, {n_centers} datacenters, whole study: {time.perf_counter() - began_s:.0f} s, "
@@ -134,17 +171,26 @@ def main() -> None:
     parser.add_argument("--q", default="24,250")
     parser.add_argument("--study", help="a case whose whole study is run")
     parser.add_argument("--datacenters", type=int, default=3)
+    parser.add_argument("--n-1", type=int, help="records of that study on which outages are checked")
+    parser.add_argument("--record", type=Path, help="where seconds are kept, a line for each training")
+    parser.add_argument("--draw", type=Path, help="only draw the record")
     parser.add_argument("--clarabel", action="store_true", help="also Clarabel, on the same matrices")
     options = parser.parse_args()
+    if options.draw:
+        draw([json.loads(line) for line in options.record.read_text().splitlines()], options.draw)
+        return
     print(machine())
     with tempfile.TemporaryDirectory() as made:
         if options.study:
-            study(congested(options.study, Path(made)), options.datacenters)
+            study(congested(options.study, Path(made)), options.datacenters, options.n_1)
             return
         for text in options.cases.split(","):
             name, n_centers = text.split(":")
             qs = [int(q) for q in options.q.split(",")]
-            parts(congested(name, Path(made)), int(n_centers), qs, clarabel=options.clarabel)
+            lines = parts(congested(name, Path(made)), int(n_centers), qs, clarabel=options.clarabel)
+            if options.record:
+                with options.record.open("a", encoding="utf-8") as out:
+                    out.writelines(json.dumps(line) + "\n" for line in lines)
 
 
 if __name__ == "__main__":

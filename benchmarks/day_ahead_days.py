@@ -49,7 +49,7 @@ def record_days(options: argparse.Namespace, known: set[tuple[str, str, float]])
     question = CoordinationQuestion(kind="day-ahead", first_date=options.first, last_date=options.last)
     setting = make_setting(options.settings, options.penetration, 0.0)
     hours = load_hours(replace(question, settings=options.settings), setting)
-    for day in dict.fromkeys(hours.days()):
+    for day in list(dict.fromkeys(hours.days()))[:: options.every]:
         if (day, options.settings, options.penetration) in known:
             continue
         first = int(np.searchsorted(hours.series.hour_begins, np.datetime64(day)))
@@ -101,6 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--first", default="2018-01-01")
     parser.add_argument("--last", default="2018-02-28")
+    parser.add_argument("--every", type=int, default=1, help="days from one to the next")
     parser.add_argument("--settings", choices=get_args(Settings), default="published")
     parser.add_argument("--penetration", type=float, default=0.2)
     parser.add_argument("--gap", type=float, default=1e-3)

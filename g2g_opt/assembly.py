@@ -306,12 +306,20 @@ def check_named_sites(sites: Sequence[Site], scenario: Scenario) -> None:
         jobs = [job for job in scenario.training if job.site in ("", site.name)]
         # The most run at once when one of them starts.
         for at_s in [job.start_s for job in jobs]:
-            n_gpus = sum(job.gpus_of(site.n_gpus) for job in jobs if job.start_s <= at_s <= job.end_s)
-            if n_gpus > site.n_gpus:
+            at_once = [job for job in jobs if job.start_s <= at_s <= job.end_s]
+            n_gpus = sum(job.gpus_of(site.n_gpus) for job in at_once)
+            if n_gpus <= site.n_gpus:
+                continue
+            shares = [job.gpu_share for job in at_once if job.gpu_share is not None]
+            if len(shares) == len(at_once):
                 raise InputError(
-                    f"training on {n_gpus} GPUs at t={at_s:g} s is more than the {site.n_gpus} GPUs of site "
-                    f"{site.name!r}; train on fewer, or give a share of the site's"
+                    f"training on {100.0 * sum(shares):g} % of the GPUs of site {site.name!r} at t={at_s:g} s is more "
+                    "than it has; train on less at a time"
                 )
+            raise InputError(
+                f"training on {n_gpus} GPUs at t={at_s:g} s is more than the {site.n_gpus} GPUs of site "
+                f"{site.name!r}; train on fewer, or give a share of the site's"
+            )
 
 
 def training_schedule(site: Site, scenario: Scenario) -> TrainingSchedule:

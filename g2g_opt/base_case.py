@@ -5,12 +5,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.circuit.elements import elements, line_lengths_km
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
+from g2g_opt.circuit.protection import PickedUp, Protection, hold_other_controls
 from g2g_opt.circuit.rounding import GroundRounding
 from g2g_opt.circuit.second_solution import SecondSolution, second_solution
 from g2g_opt.circuit.unsolved import told_why
@@ -32,6 +34,16 @@ _TOLERANCE, _ITERATIONS = 1e-8, 300
 # A converged voltage further than this from its base speaks of a wrong base, not of a weak feeder.
 _PLAUSIBLE_PU = (0.7, 1.3)
 WRONG = "voltage base (or an impedance or a load)"
+
+
+class BaseCaseState(StrEnum):
+    """AT_REST: solved, its own controls at rest. RESTLESS: its own controls do not come to rest. NO_SOLUTION: the power
+    flow did not converge.
+    """
+
+    AT_REST = "at rest"
+    RESTLESS = "restless controls"
+    NO_SOLUTION = "no solution"
 
 
 @dataclass(frozen=True)
@@ -73,11 +85,14 @@ class BaseCase:
     `loading` the (element, share of its rating on `rating_basis`) of the heaviest one, None where nobody stated any.
     `unserved` is the worst customer that is served something else than it asks for. `distance_km` is by bus, along
     lines from the nearest source; lines of which OpenDSS keeps no unit of length (`without_unit` of them) count as
-    given. `failure` says why there is no solution; everything else is then empty. `second` is another solution, if any,
-    and `rounding` what keeps OpenDSS from its tolerance.
+    given. `failure` says why there is no solution; everything else is then empty. `restless` says why the circuit's own
+    controls do not come to rest; the figures, if any, are those of the controls held as the file leaves them. `second`
+    is another solution, if any, `picked_up` the protection that acts where the circuit stands, `rounding` what keeps
+    OpenDSS from its tolerance.
     """
 
     failure: str = ""
+    restless: str = ""
     source_kw: float = 0.0
     losses_kw: float = 0.0
     voltages: tuple[NodeVoltage, ...] = ()
@@ -90,6 +105,21 @@ class BaseCase:
     settled: bool = False
     second: SecondSolution | None = None
     rounding: GroundRounding | None = None
+    picked_up: tuple[PickedUp, ...] = ()
+
+    @property
+    def state(self) -> BaseCaseState:
+        """Whether figures of the circuit are those of one that stands still."""
+        if self.restless:
+            return BaseCaseState.RESTLESS
+        return BaseCaseState.NO_SOLUTION if self.failure else BaseCaseState.AT_REST
+
+    @property
+    def headline(self) -> str:
+        """What has to be said before any figure; empty where the circuit is solved and at rest."""
+        if self.restless and not self.failure:
+            return f"{self.restless}; figures of it are those of its controls held as the file leaves them"
+        return self.failure
 
     @property
     def judged(self) -> tuple[NodeVoltage, ...]:
@@ -153,19 +183,22 @@ class BaseCase:
             parts.append(f"{self.loading[0]} is loaded to {self.loading[1]:.3f} of its {self.rating_basis} rating")
         if self.unserved:
             parts.append(self.unserved)
+        if self.picked_up:
+            parts.append(listed([str(one) for one in self.picked_up], 4))
         return "; ".join(parts)
 
 
 def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]:
-    """The base case in a planner's words, a line each."""
+    """The base case in a planner's words, a line each; what keeps it from an answer is the first."""
     levels = sorted(
         {round(np.sqrt(3.0) * bus.kv_ln, 4) for bus in feeder.buses.values() if bus.kv_ln > 0}, reverse=True
     )
-    words = [f"voltage levels: {', '.join(f'{kv:g}' for kv in levels) or 'none stated'} kV (line to line)"]
+    words = [f"{base.state.value.upper()}: {base.headline}"] if base.headline else []
+    words.append(f"voltage levels: {', '.join(f'{kv:g}' for kv in levels) or 'none stated'} kV (line to line)")
     if base.failure:
-        return [*words, f"base case: {base.failure}"]
+        return words
     words.append(
-        f"base case, no site: {base.source_kw:,.1f} kW from the sources, of which {base.losses_kw:,.1f} kW are lost"
+        f"base case, no site: {base.source_kw:z,.1f} kW from the sources, of which {base.losses_kw:z,.1f} kW are lost"
     )
     if base.judged:
         lowest = min(base.judged, key=lambda node: node.voltage_pu)
@@ -195,13 +228,9 @@ def solve_base_case(
     `settled` lets the circuit's own controls come to rest from the taps that studies begin with; else those are held.
     A power flow without a solution, or controls that come to no rest, are a `failure` in the result.
     """
-    commands = list(feeder.commands)
-    if feeder.source_pu is not None:
-        commands.append(f"Edit Vsource.source pu={feeder.source_pu:.12g}")
-    step_s = SETTLED_DT_S if settled else None
-    circuit = Circuit(commands, tolerance=_TOLERANCE, max_iterations=_ITERATIONS, regulator_control_dt_s=step_s)
-    if feeder.initial_taps is not None:
-        RegulatorBank(feeder).apply(circuit, feeder.initial_taps)
+    circuit = _circuit_of(feeder, settled=settled)
+    protection = Protection(circuit)
+    protection.hold()
     try:
         circuit.finish()
         circuit.set_load_share(load_level)
@@ -209,8 +238,8 @@ def solve_base_case(
     except PowerFlowError as error:
         failure = told_why(circuit, error.failure)
         if failure.kind is FailureKind.RESTLESS_CONTROLS:
-            words = f"the circuit's own controls do not come to rest without a site {failure.detail}"
-            return BaseCase(failure=words.rstrip())
+            words = f"the circuit's own controls do not come to rest without a site {failure.detail}".rstrip()
+            return BaseCase(failure=words, restless=words)
         return BaseCase(failure=f"the circuit itself has no solution: {failure}")
     phasors = circuit.node_voltages().copy()
     nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
@@ -238,6 +267,7 @@ def solve_base_case(
     own.check(np.zeros(1), phasors[None])
     distance_km, without_unit = _distances_km(circuit, feeder)
     return BaseCase(
+        restless="" if settled else feeder.restless,
         source_kw=-float(circuit.ask_array("Circuit_Get_TotalPower", "double")[0]),
         losses_kw=circuit.losses_kw(),
         voltages=voltages,
@@ -249,9 +279,37 @@ def solve_base_case(
         rating_basis=rating_basis,
         settled=settled,
         rounding=circuit.rounding,
+        picked_up=(*protection.molten(), *_tripped(feeder, load_level, settled=settled)),
         # The last to be asked: it leaves the circuit elsewhere.
         second=second_solution(circuit, load_level, judged_pu, names),
     )
+
+
+def _circuit_of(feeder: Feeder, *, settled: bool) -> Circuit:
+    """The circuit at the taps that studies begin with; `settled`: its own controls act in a snapshot."""
+    commands = list(feeder.commands)
+    if feeder.source_pu is not None:
+        commands.append(f"Edit Vsource.source pu={feeder.source_pu:.12g}")
+    step_s = SETTLED_DT_S if settled else None
+    circuit = Circuit(commands, tolerance=_TOLERANCE, max_iterations=_ITERATIONS, regulator_control_dt_s=step_s)
+    if feeder.initial_taps is not None:
+        RegulatorBank(feeder).apply(circuit, feeder.initial_taps)
+    return circuit
+
+
+def _tripped(feeder: Feeder, load_level: float, *, settled: bool) -> list[PickedUp]:
+    """Reclosers and relays that act in the base case; found on a circuit of its own, as they open what they switch."""
+    circuit = _circuit_of(feeder, settled=True)
+    protection = Protection(circuit)
+    if not protection.has_breakers:
+        return []
+    protection.hold()
+    circuit.finish()
+    circuit.set_load_share(load_level)
+    if not settled:
+        hold_other_controls(circuit)
+    circuit.solve()
+    return protection.tripped()
 
 
 def restless_words(feeder: Feeder, load_level: float) -> list[str]:

@@ -52,6 +52,18 @@ def listed(names: Sequence[str], at_most: int) -> str:
     return ", ".join(names[:at_most]) + (f", ... ({len(names)} in all)" if len(names) > at_most else "")
 
 
+def number_of(n: int, noun: str, plural: str = "") -> str:
+    """A number of things in words: "1 bus", "2 buses"; `plural` where it is no usual one, or of more than one word."""
+    return f"{n:,} {noun if n == 1 else plural or plural_of(noun)}"
+
+
+def plural_of(noun: str) -> str:
+    """The plural of a noun that has a usual one: buses, entries, lines, switches."""
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+
+
 def unknown_name(kind: str, name: object, known: Iterable[object], where: str = "") -> InputError:
     """An `InputError` for a name that does not exist, listing the nearest and all known names.
 
@@ -59,8 +71,12 @@ def unknown_name(kind: str, name: object, known: Iterable[object], where: str = 
     """
     names = sorted(str(k) for k in known)
     # Likeness to a text of a million letters takes minutes, and means nothing.
-    near = difflib.get_close_matches(str(name)[:_SHOWN_MAX], names, n=3, cutoff=0.6)
+    # Whatever the case, and with or without what stands before a slash ("meta-llama/Llama-3.1-8B").
+    written = {form.casefold(): known for known in reversed(names) for form in (known, known.rpartition("/")[2])}
+    alike = difflib.get_close_matches(str(name)[:_SHOWN_MAX].casefold(), written, n=6, cutoff=0.6)
+    near = list(dict.fromkeys(written[form] for form in alike))[:3]
     hint = f"; did you mean {', '.join(near)}?" if near else ""
     place = f" {where}" if where else ""
-    plural = f"{kind[:-1]}ies" if kind.endswith("y") else kind + ("es" if kind.endswith("s") else "s")
-    return InputError(f"{kind} {shown(str(name))} not found{place}{hint}; known {plural}: [{listed(names, 60)}]")
+    return InputError(
+        f"{kind} {shown(str(name))} not found{place}{hint}; known {plural_of(kind)}: [{listed(names, 60)}]"
+    )

@@ -21,6 +21,7 @@ class FailureKind(StrEnum):
     NOT_CONVERGED: the power flow has no solution within its iterations. ILL_CONDITIONED: rounding keeps it from its
     tolerance. SLOPES_NOT_CONVERGED: none where sensitivities were measured. RESTLESS_CONTROLS: the circuit's own
     controls go on moving. PROTECTION_PICKS_UP: a fuse begins to melt, which the batch engine does not follow.
+    PROTECTION_AT_REST: a fuse, recloser or relay acts where the circuit's own controls have come to rest.
     NOT_SERVED: something attached got another power than it asked for (equation 5.2). UNDEFINED_VOLTAGE: a judged
     voltage is no number. ENGINE_ERROR: OpenDSS refused a call. NO_DISPATCH: the transmission
     grid cannot carry its renewables away. NO_ANSWER: nothing that was tried had one.
@@ -31,6 +32,7 @@ class FailureKind(StrEnum):
     SLOPES_NOT_CONVERGED = "slopes not converged"
     RESTLESS_CONTROLS = "restless controls"
     PROTECTION_PICKS_UP = "protection picks up"
+    PROTECTION_AT_REST = "protection acts at rest"
     NOT_SERVED = "not served"
     UNDEFINED_VOLTAGE = "undefined voltage"
     ENGINE_ERROR = "engine error"
@@ -90,6 +92,8 @@ class Failure:
                 return "the circuit's own controls do not come to rest"
             case FailureKind.PROTECTION_PICKS_UP:
                 return f"{self.where} picks up, and what it does then is not modelled"
+            case FailureKind.PROTECTION_AT_REST:
+                return f"{self.where} opens by itself where the circuit comes to rest"
             case FailureKind.UNDEFINED_VOLTAGE:
                 return f"the voltage of {self.where} is undefined"
             case FailureKind.NO_DISPATCH:

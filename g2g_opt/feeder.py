@@ -22,10 +22,11 @@ from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch, Bus, LoadBranch, Regulator
 from g2g_opt.circuit.regulators import read_regulators
 from g2g_opt.circuit.script_file.reading import is_own_circuit, read_circuit
+from g2g_opt.circuit.sources import source_notes
 from g2g_opt.circuit.studied_hour import read_hour
 from g2g_opt.circuit.studied_state import studied_state
 from g2g_opt.data_files import data_path
-from g2g_opt.errors import InputError, listed, unknown_name
+from g2g_opt.errors import InputError, listed, number_of, unknown_name
 from g2g_opt.feeder_tables import dss_commands
 from g2g_opt.tap_position import TapPosition
 
@@ -60,11 +61,12 @@ class Feeder:
 
     `buses` and `regulators` are by lower-case name; `compiled_taps` are the ratios (pu) at which the circuit itself
     leaves its regulators; `isolated_buses` no source serves on any phase; `exclude_buses` are left out of voltage
-    metrics; `service_buses` are the sites' own buses behind a transformer of theirs, by
-    bus; `own_loads` are the circuit's customers; `regulator_notes` name controls that move no changer of their own;
-    `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo` holds the feeder's
-    tuning of the OFO controller (equations, section 4); `state` says in which state a circuit is studied
-    (`studied_state`; the constants of a bundled feeder), `left_out` which lines of its files were passed over.
+    metrics; `service_buses` are the sites' own buses behind a transformer of theirs, by bus; `own_loads` are the
+    circuit's customers; `regulator_notes` name controls that move no changer of their own, `source_notes` sources of
+    a negative impedance; `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo`
+    holds the feeder's tuning of the OFO controller (equations, section 4); `state` says in which state a circuit is
+    studied (`studied_state`; the constants of a bundled feeder), `restless` why its controls did not come to rest in
+    it, `left_out` which lines of its files were passed over.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Feeder:
     isolated_buses: tuple[str, ...]
     own_loads: tuple[OwnLoad, ...] = ()
     regulator_notes: tuple[str, ...] = ()
+    source_notes: tuple[str, ...] = ()
     source_pu: float | None = None
     initial_taps: TapPosition | None = None
     exclude_buses: tuple[str, ...] = ()
@@ -86,6 +89,7 @@ class Feeder:
     ofo: Mapping[str, float] = field(default_factory=dict)
     service_buses: Mapping[str, str] = field(default_factory=dict)
     state: tuple[str, ...] = ()
+    restless: str = ""
     left_out: tuple[str, ...] = ()
 
     @staticmethod
@@ -263,7 +267,7 @@ def _settled(
     """
     state = studied_state(commands, at)
     settled = (*commands, *state.commands)
-    return settled, state.words, _parts(settled)
+    return settled, state.words, {**_parts(settled), "restless": state.restless}
 
 
 def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
@@ -281,6 +285,7 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "isolated_buses": tuple(sorted(bus.name for bus in buses.values() if not bus.phases and not bus.neutral)),
         "own_loads": _own_loads(circuit, loads),
         "regulator_notes": found.notes,
+        "source_notes": source_notes(circuit),
     }
 
 
@@ -300,7 +305,8 @@ def _own_loads(circuit: Circuit, loads: Sequence[LoadBranch]) -> tuple[OwnLoad, 
 def _edits_in_words(edits: Path | str | None, commands: Sequence[str]) -> tuple[str, ...]:
     if edits is None:
         return ()
-    return (f"the circuit as its file has it is changed by {len(commands)} edits of {edits}: {listed(commands, 60)}",)
+    changed = f"changed by {number_of(len(commands), 'edit')} of {edits}: {listed(commands, 60)}"
+    return (f"the circuit as its file has it is {changed}",)
 
 
 def _study_constants(name: str) -> dict[str, Any]:

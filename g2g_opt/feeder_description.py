@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from g2g_opt.circuit.branches import DEFAULT_EMERGENCY_A
 from g2g_opt.circuit.parts import Bus, Regulator, phase_letter
-from g2g_opt.errors import listed
+from g2g_opt.errors import listed, number_of
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_lint import unjudged_elements
 from g2g_opt.limits import Limits
@@ -15,11 +15,20 @@ from g2g_opt.limits import Limits
 _SHOWN = 24
 
 
+def feeder_in_short(feeder: Feeder) -> str:
+    """Which feeder, and how large it is."""
+    return (
+        f"feeder {feeder.name}: {number_of(len(feeder.buses), 'bus')}, {number_of(len(feeder.regulators), 'regulator')}"
+    )
+
+
 def describe_feeder(feeder: Feeder, limits: Limits | None = None) -> list[str]:
     """Sentences on a feeder, each a paragraph of `g2g feeder`; `limits` say what of loadings is judged."""
     supplied = {load.bus for load in feeder.own_loads}
     kw = sum(load.kw for load in feeder.own_loads)
-    words = [f"customers: {kw:,.6g} kW in {len(feeder.own_loads)} loads at {len(supplied)} buses"]
+    words = [
+        f"customers: {kw:,.6g} kW in {number_of(len(feeder.own_loads), 'load')} at {number_of(len(supplied), 'bus')}"
+    ]
     three_wire = [bus.name for bus in feeder.buses.values() if bus.three_wire]
     if three_wire:
         words.append(
@@ -30,7 +39,8 @@ def describe_feeder(feeder: Feeder, limits: Limits | None = None) -> list[str]:
     if neutrals:
         words.append(f"neutral conductors, against which voltages are judged: {listed(neutrals, _SHOWN)}")
     words += [_regulator_in_words(regulator) for regulator in feeder.regulators.values()]
-    return [*words, *feeder.regulator_notes, *loading_notes(feeder, limits or Limits()), *unassessed_notes(feeder)]
+    words += [*feeder.regulator_notes, *feeder.source_notes]
+    return [*words, *loading_notes(feeder, limits or Limits()), *unassessed_notes(feeder)]
 
 
 def site_notes(feeder: Feeder, n_named: int | None = _SHOWN) -> list[str]:

@@ -39,6 +39,24 @@ def placeholder_rated_transformers(feeder: Feeder) -> tuple[str, ...]:
     return tuple(b.name for b in feeder.branches if b.kind in ("transformer", "autotrans") and not b.rating_is_stated)
 
 
+def lines_rated_by_their_weakest_phase(feeder: Feeder) -> tuple[str, ...]:
+    """Lines of unlike conductors, whose rating in OpenDSS is that of another conductor than the weakest phase's."""
+    return tuple(
+        f"{b.name}: {b.rating_a:.4g} A, in OpenDSS {b.opendss_rating_a:.4g} A"
+        for b in feeder.branches
+        if b.kind == "line" and 0.0 < b.rating_a != b.opendss_rating_a
+    )
+
+
+def transformers_rated_below_their_size(feeder: Feeder) -> tuple[str, ...]:
+    """Transformers whose normal rating is below their kVA: OpenDSS keeps it where a later line sets another `kva`."""
+    return tuple(
+        f"{b.name}: {100.0 * b.normal_over_nameplate:.4g} %"
+        for b in feeder.branches
+        if b.kind in ("transformer", "autotrans") and b.normal_over_nameplate < 1.0 - 1e-9
+    )
+
+
 def loads_of_another_base(feeder: Feeder) -> tuple[str, ...]:
     """Loads whose stated kV is more than a tenth off the base of their bus, with both (kV, line to neutral)."""
     found = []
@@ -60,6 +78,18 @@ def lint_feeder(feeder: Feeder) -> list[LintFinding]:
             "rating",
             placeholder_rated_transformers(feeder),
             "transformers of no stated size, which are not judged: state kva",
+        ),
+        LintFinding(
+            "rating",
+            lines_rated_by_their_weakest_phase(feeder),
+            "lines of unlike conductors: judged by the weakest phase, rated by OpenDSS by the first conductor, be it a "
+            "neutral; where another rating is meant, state normamps behind the line's geometry or wires",
+        ),
+        LintFinding(
+            "rating",
+            transformers_rated_below_their_size(feeder),
+            "transformers whose normal rating is below their size, as it stays behind when a later line sets kva: "
+            "state kvas, or normhkva and emerghkva",
         ),
         LintFinding("rating", unrated_branches(feeder), "branches without a rating: their loading cannot be judged"),
         LintFinding(

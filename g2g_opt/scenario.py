@@ -114,7 +114,10 @@ class TrainingOverlay:
         peak_w, start_s, end_s = (finite_number(part, where) for part in parts[1:4])
         size: dict[str, int | float] = {}
         if parts[0].endswith("%"):
-            size["gpu_share"] = finite_number(parts[0][:-1], where) / 100.0
+            percent = finite_number(parts[0][:-1], where)
+            if not 0.0 < percent <= 100.0:
+                raise InputError(f"{where}: {percent:g} % is no part of a site's GPUs; write a percentage in (0, 100]")
+            size["gpu_share"] = percent / 100.0
         elif parts[0].isdecimal():
             size["n_gpus"] = int(parts[0])
         else:

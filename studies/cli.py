@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import errno
+import hashlib
 import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -28,6 +31,8 @@ _EX_SOFTWARE = 70
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 # Where there is no terminal to measure (a log, a pipe), tables are this wide.
 _PLAIN_WIDTH = 132
+# Letters of a flag that is compared with those that there are.
+_NAME_MAX = 60
 # Buses that `g2g feeder` names.
 _BUSES_NAMED = 24
 # Limits that `g2g feeder` holds the base case against.
@@ -41,7 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     that cannot be used; 70 a fault of this program; 130 interrupted. Whatever the status, standard error has one line
     that says why; with G2G_DEBUG=1 in the environment the traceback comes before it.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        # Also while commands are still being read in, which takes seconds on a busy machine.
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: Sequence[str]) -> int:
     parser = parser_of(arguments[0] if arguments else None)
     if any("\0" in argument for argument in arguments):
         parser.error("an argument holds a NUL character, which no name of a file can have")
@@ -57,9 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = int(options.run(options, console))
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted")
-        return 130
     except Exception as error:  # noqa: BLE001 - the outermost place: every kind has its words in `told`
         status, words = told(error)
         if os.environ.get("G2G_DEBUG", "0") not in ("", "0"):
@@ -176,7 +186,14 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
         self.given = set()
-        return super().parse_known_args(*args, **kwargs)
+        options, unknown = super().parse_known_args(*args, **kwargs)
+        if unknown:
+            # Said by the command that does not know them, and not by the one in front of it.
+            names = [name for action in self._actions for name in action.option_strings]
+            near = difflib.get_close_matches(unknown[0].partition("=")[0][:_NAME_MAX], names, n=3, cutoff=0.6)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return options, unknown
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} ({self.prog} --help says what there is)\n")
@@ -214,7 +231,10 @@ def _add_feeder(feeder: argparse.ArgumentParser) -> None:
     feeder.add_argument("feeder", help="a bundled feeder's name, or the path of an OpenDSS master file")
     add_noun_flags(feeder, Limits(), _BASE_CASE_LIMITS)
     feeder.add_argument("--all-buses", action="store_true", help="name every bus that can take a site")
-    picture = "draw map and voltages against distance (PNG; default results/feeder_NAME.png)"
+    feeder.add_argument(
+        "--out", type=Path, metavar="DIR", default=Path("results"), help="folder of the picture (default results)"
+    )
+    picture = "draw map and voltages against distance (PNG; default: feeder_NAME.png in --out, of your own with a mark)"
     feeder.add_argument("--picture", type=Path, metavar="FILE", help=picture)
     feeder.add_argument("--no-picture", action="store_true", help="draw nothing")
     add_noun_flags(feeder, HourQuestion(), ("exclude_buses", "edits", "at"))
@@ -250,7 +270,7 @@ def _run_models(options: argparse.Namespace, console: Console) -> int:
 def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     from g2g_opt.base_case import base_case_words, restless_words, solve_base_case
     from g2g_opt.feeder import Feeder
-    from g2g_opt.feeder_description import describe_feeder, site_notes
+    from g2g_opt.feeder_description import describe_feeder, feeder_in_short, site_notes
     from g2g_opt.feeder_lint import format_findings, lint_feeder
     from g2g_opt.limits import Limits
 
@@ -259,10 +279,13 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     # Of a user's circuit the studied state has its controls at rest already.
     settled = feeder.initial_taps is not None
     base = solve_base_case(feeder, options.own_load_share, limits.rating_basis, settled=settled)
-    console.print(repr(feeder), markup=False)
     # At full load the studied state says it.
     restless = [] if settled or options.own_load_share == 1.0 else restless_words(feeder, options.own_load_share)
-    for words in (*base_case_words(feeder, base, limits), *restless, *describe_feeder(feeder, limits)):
+    if restless and not base.failure:
+        base = replace(base, restless="; ".join(words for words in (base.restless, *restless) if words))
+    standing = base_case_words(feeder, base, limits)
+    first = 1 if base.headline else 0
+    for words in (*standing[:first], feeder_in_short(feeder), *standing[first:], *describe_feeder(feeder, limits)):
         console.print(words, markup=False)
     for words in site_notes(feeder, None if options.all_buses else _BUSES_NAMED):
         console.print(words, markup=False)
@@ -270,10 +293,20 @@ def _run_feeder(options: argparse.Namespace, console: Console) -> int:
     if not options.no_picture:
         from studies.report.figures import write_feeder_picture
 
-        path = options.picture or Path("results") / f"feeder_{feeder.name}.png"
+        path = options.picture or options.out / _picture_name(options.feeder, feeder.name)
         written = write_feeder_picture(feeder, base, options.own_load_share, limits, path)
         console.print(f"picture: {written}", markup=False, soft_wrap=True)
-    return 0
+    return 1 if base.headline else 0
+
+
+def _picture_name(asked: str, name: str) -> str:
+    """A file's name for the picture of a feeder; circuits in several folders, all called Master.dss, have one each."""
+    from g2g_opt.circuit.script_file.reading import is_own_circuit
+
+    if not is_own_circuit(asked):
+        return f"feeder_{name}.png"
+    place = hashlib.sha256(os.fsencode(Path(asked).resolve())).hexdigest()[:8]
+    return f"feeder_{name}_{place}.png"
 
 
 if __name__ == "__main__":

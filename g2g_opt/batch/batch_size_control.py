@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.control import BatchControl, Parts
+from g2g_opt.batch.control import BatchControl, Parts, Sight
+from g2g_opt.batch.droop_kernel import DroopAct, act_on_droop
 from g2g_opt.batch.ofo_kernel import Calls, OFOAct, SeenRows, act
 from g2g_opt.batch.unsupported import UnsupportedByBatch
-from g2g_opt.compiled.program import DONE, IN_PYTHON, Part
+from g2g_opt.compiled.lanes import aligned
+from g2g_opt.compiled.program import DONE, IN_PYTHON, Part, entry_of
 from g2g_opt.compiled.records import pack
 from g2g_opt.controller.batch_size_schedule import BatchSizeScheduleController
 from g2g_opt.controller.ofo import OFOBatchSizeController, start_state
 from g2g_opt.controller.ofo_update import DualsStep, OFORows, OFOStep
-from g2g_opt.controller.rule_based import RuleBasedBatchSizeController, droop_exhausted, droop_pressure, droop_update
+from g2g_opt.controller.rule_based import RuleBasedBatchSizeController
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -38,10 +40,7 @@ class VoltageDuals:
 
 
 class OFOControl(BatchControl):
-    """OFO at many sites with one tuning, whatever models they run.
-
-    Where channels stand between (`is_linked`), what it sees is handed to every step; else it reads the batch itself.
-    """
+    """OFO at many sites with one tuning, whatever models they run."""
 
     def __init__(
         self,
@@ -50,13 +49,13 @@ class OFOControl(BatchControl):
         duals: VoltageDuals,
         parts: Parts,
         place: int,
-        is_linked: bool,
+        sight: Sight,
     ) -> None:
         self.dt_s, self.place = controllers[0].dt_s, place
-        self._config, self._fleet, self._duals, self._is_linked = controllers[0].config, fleet, duals, is_linked
+        self._config, self._fleet, self._duals = controllers[0].config, fleet, duals
         fleets, grids = parts.fleets, parts.grids
         rows = [fleets.row_of(int(f), label) for f, c in zip(fleet, controllers, strict=True) for label in c.labels]
-        self._row = np.array(rows, dtype=np.int64)
+        row = np.array(rows, dtype=np.int64)
         models, n, slot = _join([c.rows for c in controllers]), len(rows), fleets.slot[fleet]
         self._now = OFOStep(
             duals.now,
@@ -70,10 +69,8 @@ class OFOControl(BatchControl):
             np.zeros(n, dtype=np.int64),
             np.zeros(n, dtype=np.bool_),
         )
-        self._step, self._command = pack(self._now), fleets.command(self._row, self._now.batch)
-        self._packed_command = None if is_linked else pack(self._command)
-        figures = fleets.servers, fleets.replicas, fleets.itl_s
-        self._seen = SeenRows(self._row, *(np.copy(f) for f in figures) if is_linked else figures)
+        self._step = pack(self._now)
+        command, self._packed_command, self._command = sight.command(row, self._now.batch, np.array([n]))
         self._slopes_at = np.full(1, -1)
         self._act = pack(
             OFOAct(
@@ -81,31 +78,22 @@ class OFOControl(BatchControl):
                 slopes_every=max(self._config.sensitivity_update_interval, 0),
                 slopes_at=self._slopes_at,
                 n_acts=np.zeros(1, dtype=np.int64),
-                seen=self._seen,
+                seen=SeenRows(row, sight.servers, *sight.server_strides, sight.replicas, sight.itl_s),
                 first=np.searchsorted(models.site, np.arange(len(fleet) + 1)),
                 fleet=fleet,
                 slot=slot,
                 has_failed=grids.has_failed,
                 exhausted_steps=fleets.exhausted_steps,
                 now=self._now,
-                calls=Calls.of(duals.packed, self._step, self._packed_command),
+                calls=Calls.of(duals.packed, self._step, command, self._packed_command),
             )
         )
 
     def part(self, parts: Parts, grid_dt_s: Fraction) -> Part:
-        if self._is_linked:
-            return super().part(parts, grid_dt_s)
         return Part(lambda step, code: self._attend(step, code, parts), act, self._act)
 
     def step(self, step: int, parts: Parts) -> None:
-        if self._is_linked:
-            fleets, voltage_pu = parts.fleets, parts.grids.voltage_pu
-            self._duals.now.voltage_pu[:, : voltage_pu.shape[1]] = voltage_pu
-            seen = self._seen
-            seen.servers[:], seen.replicas[:], seen.itl_s[:] = fleets.servers, fleets.replicas, fleets.itl_s
         self._attend(step, act(self._act.address, step), parts)
-        if self._is_linked:
-            parts.fleets.set_batch(self._row, self._now.batch)
 
     def _attend(self, step: int, code: int, parts: Parts) -> None:
         if code == IN_PYTHON:
@@ -113,7 +101,7 @@ class OFOControl(BatchControl):
             self._now.slopes[:] = parts.grids.slopes(self._fleet, perturbation_kw)[self._duals.now.rows]
             self._slopes_at[0] = step
             code = act(self._act.address, step)
-        if code != DONE:
+        if code != DONE and self._command is not None:
             raise parts.fleets.refusal(self._command)
 
 
@@ -161,35 +149,55 @@ class DroopControl(BatchControl):
         node_rows: Ints,
         parts: Parts,
         place: int,
+        sight: Sight,
     ) -> None:
         first = controllers[0]
         self.dt_s, self.place = first.dt_s, place
-        self._rule, self._node_rows = first, node_rows
-        fleets = parts.fleets
-        self._rows = np.array([[fleets.row_of(int(f), label) for label in first.labels] for f in fleet], dtype=np.int64)
-        self._fleet, self._slot = fleet, fleets.slot[fleet]
-        self._x = np.concatenate([c.start_log2 for c in controllers])
+        fleets, config, table = parts.fleets, first.config, first.table
+        rows = np.array([[fleets.row_of(int(f), label) for label in first.labels] for f in fleet], dtype=np.int64)
+        changed, wanted, n = (np.zeros(size, dtype=np.int64) for size in (rows.size, rows.size, 1))
+        command, self._packed_command, self._command = sight.command(changed, wanted, n)
+        n_slots = sight.voltage_pu.shape[1]
+        self._act = pack(
+            DroopAct(
+                period=int(Fraction(self.dt_s) / parts.grids.dt_s),
+                voltage_pu=sight.voltage_pu,
+                node=node_rows,
+                v_min=config.v_min,
+                v_max=config.v_max,
+                deadband=config.deadband,
+                step_size=config.step_size,
+                guards=int(config.latency_guard),
+                slot=fleets.slot[fleet],
+                fleet=fleet,
+                rows=rows,
+                x=np.concatenate([c.start_log2 for c in controllers]),
+                itl_s=sight.itl_s,
+                deadline_s=first.deadline_s,
+                low=first.log2_low,
+                high=first.log2_high,
+                sizes=table.sizes,
+                midpoints=table.midpoints,
+                exhausted_steps=fleets.exhausted_steps,
+                under=aligned(n_slots),
+                over=aligned(n_slots),
+                n=n,
+                changed=changed,
+                wanted=wanted,
+                command=entry_of(command),
+                of_command=self._packed_command.address,
+            )
+        )
+
+    def part(self, parts: Parts, grid_dt_s: Fraction) -> Part:
+        return Part(lambda step, code: self._attend(code, parts), act_on_droop, self._act)
 
     def step(self, step: int, parts: Parts) -> None:
-        rule = self._rule
-        pressure = droop_pressure(parts.grids.voltage_pu[self._node_rows][:, self._slot].T, rule.config)
-        acting = np.flatnonzero(pressure)
-        if len(acting) == 0:
-            return
-        rows = self._rows[acting]
-        held = rule.table.nearest(self._x[acting]), pressure[acting], parts.fleets.itl_s[rows], rule.deadline_s
-        exhausted = droop_exhausted(*held, rule.table.sizes, rule.config)
-        parts.fleets.count_exhausted(self._fleet[acting[exhausted]])
-        self._x[acting] = droop_update(
-            self._x[acting],
-            pressure[acting],
-            parts.fleets.itl_s[rows],
-            rule.deadline_s,
-            rule.log2_low,
-            rule.log2_high,
-            rule.config,
-        )
-        parts.fleets.set_batch(rows.reshape(-1), rule.table.nearest(self._x[acting]).reshape(-1))
+        self._attend(act_on_droop(self._act.address, step), parts)
+
+    def _attend(self, code: int, parts: Parts) -> None:
+        if code != DONE and self._command is not None:
+            raise parts.fleets.refusal(self._command)
 
 
 class BatchScheduleControl(BatchControl):

@@ -1,7 +1,7 @@
 """Channels of a batch: what the controllers of every scenario see and reach, looked up in tables made before the run.
 
-The controls of a batch are handed `SeenFleets` and `SeenGrids` in the place of the fleets and grids themselves, as the
-controllers of a single run are handed views. A scenario without links sees and reaches everything at once.
+Compiled controls are handed a `Sight` of it, all others `SeenParts` in the place of the fleets and grids themselves, as
+the controllers of a single run are handed views. A scenario without links sees and reaches everything at once.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.channel_kernel import Figures, arrived_sizes, gather, sizes_at_once
-from g2g_opt.batch.control import Parts
+from g2g_opt.batch.channel_kernel import ChannelStep, Figures, SentSizes, arrive, hand_on, note_sizes, see, send
+from g2g_opt.batch.channel_tables import by_step, commands_of, no_command, shown_voltages, stacked, tables_of
+from g2g_opt.batch.control import Parts, Sight
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
-from g2g_opt.batch.lonely_fleets import LonelyFleets
 from g2g_opt.batch.shown import Shown
+from g2g_opt.batch.sites_alone import sites_alone
 from g2g_opt.batch.stale_voltages import StaleVoltages
-from g2g_opt.channel.lanes import Commanded, Measured, RunTables, run_tables
+from g2g_opt.channel.lanes import Measured
 from g2g_opt.channel.links import Links
-from g2g_opt.communication import Channels
-from g2g_opt.compiled.records import pack
+from g2g_opt.compiled.program import DONE, IN_PYTHON, Part
+from g2g_opt.compiled.records import Packed, pack
 from g2g_opt.coordinator import Coordinator
 from g2g_opt.grid.storage import EnergyStorage
 from g2g_opt.tap_position import TapPosition
@@ -33,100 +34,142 @@ Ints = NDArray[np.int64]
 Counts = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 
+Storages = dict[EnergyStorage, tuple[float, float]]
+
 
 class BatchChannels:
     """The links of all scenarios of a batch: what is under way, and what sites do while nobody reaches them."""
 
     def __init__(self, runs: Sequence[Coordinator[Any, Any]], fleets: Fleets, grids: Grids) -> None:
-        self.fleets, self.grids, self.step = fleets, grids, -1
+        self.fleets, self.grids = fleets, grids
         self.links = [run.links if isinstance(run.links, Links) else None for run in runs]
-        signals = [(one.channels if one is not None else Channels()).voltage for one in self.links]
-        self.tables = [_tables(run, one) for run, one in zip(runs, self.links, strict=True)]
+        self.tables = [tables_of(run, one) for run, one in zip(runs, self.links, strict=True)]
         self.voltage_lanes: list[Measured] = [table.voltage for table in self.tables]
         self.site_lanes: list[Measured] = [lane for table in self.tables for lane in table.sites]
-        to_sites = [lane for table in self.tables for lane in table.to_sites]
-        self._shown_voltage = Shown(_by_step([lane.shown_at for lane in self.voltage_lanes]), grids.voltage_pu)
-        shown_at = _by_step([lane.shown_at for lane in self.site_lanes])
         # Replicas, latency, batch size and servers by phase of every row, whole numbers as they lie in memory.
-        self._measured_rows, self._measured_w = np.zeros((6, fleets.n_rows)), np.zeros((3, len(fleets.sites)))
-        self._shown_rows = Shown(np.ascontiguousarray(shown_at[:, fleets.row_fleet]), self._measured_rows)
-        self._shown_w = Shown(shown_at, self._measured_w)
+        rows, measured_w = np.zeros((6, fleets.n_rows)), np.zeros((3, len(fleets.sites)))
+        shown_at = by_step([lane.shown_at for lane in self.site_lanes])
+        of_rows, of_power = (
+            Shown(np.ascontiguousarray(shown_at[:, fleets.row_fleet]), rows),
+            Shown(shown_at, measured_w),
+        )
         measured = fleets.replicas, fleets.itl_s, fleets.batch, fleets.servers, fleets.power_w
-        rows = self._measured_rows
-        self._figures = pack(Figures(*measured, rows, rows.view(np.int64), self._measured_w))
-        whole: Ints = self._shown_rows.seen.view(np.int64)
-        self.replicas: Ints = whole[0]
-        self.itl_s: Floats = self._shown_rows.seen[1]
-        self.seen_batch: Ints = whole[2]
-        self.servers: Ints = whole[3:].T
-        self.power_w = self._shown_w.seen.T
-        self._site_tick, self.site_at_once, self._site_acts = _stacked(to_sites)
-        self._due = np.zeros(len(self._site_tick), dtype=np.bool_)
-        for table in self.tables:
-            for every in table.timing.control_ticks:
-                self._due[::every] = True
-        self.all_at_once: list[bool] = np.asarray(self.site_at_once.all(axis=1)).tolist()
-        self.any_at_once: list[bool] = np.asarray(self.site_at_once.any(axis=1)).tolist()
-        # Nobody acts before a first step.
-        self._acts = (np.asarray(self._site_acts.any(axis=1)) & (np.arange(len(self._site_tick)) > 0)).tolist()
-        self._site_arrived = np.full(len(to_sites), -1, dtype=np.int32)
-        # Rows whose batch sizes change with what arrives in a step, and the sizes.
-        self._changes = np.zeros(fleets.n_rows, dtype=np.int64), np.zeros(fleets.n_rows, dtype=np.int64)
-        # Batch sizes and shifts that may still be asked for, by the tick at which they were sent.
-        under_way = np.where(self._site_tick >= 0, np.arange(len(self._site_tick))[:, None] - self._site_tick, 0)
-        self._depth = int(under_way.max(initial=0)) + 1
-        self._sent_batch, self._sent_shift = (np.zeros((self._depth, fleets.n_rows), dtype=np.int64) for _ in range(2))
-        # Taps and storage, likewise, from the first time that anybody moves them.
-        self._sent_grid: dict[int, tuple[list[dict[str, float] | None], list[_Storages]]] = {}
+        self._whole: Ints = of_rows.seen.view(np.int64)
+        self.replicas: Ints = self._whole[0]
+        self.itl_s: Floats = of_rows.seen[1]
+        self.seen_batch: Ints = self._whole[2]
+        self.servers: Ints = self._whole[3:].T
+        self.power_w: Floats = of_power.seen.T
+        voltage, stale = shown_voltages(self.voltage_lanes, self.links, grids)
+        # As wide as lanes, for compiled controllers.
+        self._all_voltages_pu = voltage.seen if stale is None else stale.taken_pu
+        self.voltage_pu, self.arrived_pu = self._all_voltages_pu[:, : len(runs)], voltage.seen[:, : len(runs)]
+        self._step, self._command = np.full(1, -1), no_command(fleets)
+        packed_command = pack(self._command)
+        commands = commands_of(self.tables, fleets, self._command, packed_command)
+        self.batch, self.site_at_once = commands.batch, commands.at_once
+        # Taps and storage under way, from the first time that anybody moves them.
+        self._sent_grid: dict[int, tuple[list[dict[str, float] | None], list[Storages]]] = {}
         self._to_grids: _ToGrids | None = None
         self._shifting = False
-        self.batch = fleets.commanded.copy()
+        self._sent_shift = np.zeros((len(commands.sent), fleets.n_rows), dtype=np.int64)
         self.shift, self._shifted = np.zeros(fleets.n_rows, dtype=np.int64), np.zeros(fleets.n_rows, dtype=np.int64)
         self.taps: list[dict[str, float] | None] = [None] * len(runs)
-        self.storage: list[_Storages] = [{} for _ in runs]
-        self.storage_done: _Storages = {}
-        self._alone = LonelyFleets(self.links, fleets, grids)
-        at_s = np.array([grids.time_s(step) for step in range(len(self._due))])
-        wanted = StaleVoltages.wanted(signals)
-        self._stale = StaleVoltages(self.voltage_lanes, signals, at_s) if wanted else None
-        self.voltage_pu = self.arrived_pu = self._shown_voltage.seen
+        self.storage: list[Storages] = [{} for _ in runs]
+        self.storage_done: Storages = {}
+        self._now = ChannelStep(
+            self._step,
+            commands,
+            sites_alone(self.links, fleets, grids),
+            Figures(*measured, rows, rows.view(np.int64), measured_w),
+            voltage.moves,
+            of_rows.moves,
+            of_power.moves,
+            stale.moves if stale is not None else StaleVoltages.nothing(),
+        )
+        self._packed, self._kept = pack(self._now), packed_command
+
+    @property
+    def step(self) -> int:
+        """The present step."""
+        return int(self._step[0])
 
     def parts(self) -> SeenParts:
         """What the controls of the batch are handed."""
-        seen = cast(Fleets, SeenFleets(self)), cast(Grids, SeenGrids(self))
-        return SeenParts(*seen, self)
+        return SeenParts(self)
+
+    def sight(self) -> Sight:
+        """What compiled controllers see and command."""
+        figures = self._whole[3:].reshape(-1), (1, self.fleets.n_rows), self.replicas, self.itl_s
+        return Sight(self._all_voltages_pu, *figures, self._note_sizes)
+
+    def _note_sizes(self, rows: Ints, sizes: Ints, n: Ints) -> tuple[Any, Packed, None]:
+        return note_sizes, pack(SentSizes(n, rows, sizes, self.batch)), None
 
     # --- a step
 
-    def begin(self, step: int) -> None:
+    def parts_before(self) -> list[Part]:
         """Before sites advance: what has arrived for them and for the grids, and what sites do in silence."""
-        self.step = step
-        fleets, newest = self.fleets, self._site_tick[step]
-        lonely = np.flatnonzero(self._site_acts[step] & (newest <= self._site_arrived)) if self._acts[step] else None
+        return [Part(self._attend_arrivals, arrive, self._packed)]
+
+    def parts_between(self) -> list[Part]:
+        """After the grids were solved: what controllers see in this step."""
+        return [Part(_nothing_left, see, self._packed)]
+
+    def parts_after(self) -> list[Part]:
+        """After all controls have acted: set-points go on their way, and what is seen in the next step."""
+        return [Part(self._attend_sending, send, self._packed), Part(_nothing_left, hand_on, self._packed)]
+
+    def _resume(self, part: Any, step: int) -> None:
+        """The compiled part of a step after Python's."""
+        resumed = self._now.commands.resumed
+        resumed[0] = step
+        code = part(self._packed.address, step)
+        resumed[0] = -1
+        self._check(code)
+
+    def _check(self, code: int) -> None:
+        if code != DONE:
+            raise self.fleets.refusal(self._command)
+
+    def _attend_arrivals(self, step: int, code: int) -> None:
+        if code != IN_PYTHON:
+            return self._check(code)
         if self._shifting:
-            self._shift_what_arrived(newest)
-        sent = fleets.row_fleet, self._sent_batch, fleets.commanded
-        self._set_changed(arrived_sizes(newest, self._site_arrived, *sent, *self._changes))
-        if lonely is not None:
-            self._alone.act(lonely)
+            self._shift_what_arrived(step)
+        self._resume(arrive, step)
         if self._to_grids is not None:
             self._arrive_at_grids(self._to_grids, step)
 
-    def _set_changed(self, n: int) -> None:
-        """Set the first `n` of the changes that were written down."""
-        if n:
-            rows, sizes = self._changes
-            self.fleets.set_batch(rows[:n], sizes[:n])
+    def _attend_sending(self, step: int, code: int) -> None:
+        if code != IN_PYTHON:
+            return self._check(code)
+        self._resume(send, step)
+        commands = self._now.commands
+        if self._shifting:
+            self._shift_at_once(step)
+            if commands.due[step] and not commands.all_at_once[step]:
+                self._sent_shift[step % len(self._sent_shift)] = self.shift
+        if self._to_grids is not None:
+            self._send_to_grids(self._to_grids, step, bool(commands.due[step]))
 
-    def _shift_what_arrived(self, newest: Counts) -> None:
+    def _shift_what_arrived(self, step: int) -> None:
         """Replicas are shifted towards what has newly arrived."""
-        fleets = self.fleets
-        rows = np.flatnonzero((newest > self._site_arrived)[fleets.row_fleet])
+        fleets, commands = self.fleets, self._now.commands
+        newest = commands.newest[step]
+        rows = np.flatnonzero((newest > commands.arrived)[fleets.row_fleet])
         wanted = self._shifted.copy()
-        wanted[rows] = self._sent_shift[newest[fleets.row_fleet[rows]] % self._depth, rows]
+        wanted[rows] = self._sent_shift[newest[fleets.row_fleet[rows]] % len(self._sent_shift), rows]
         moving = rows[wanted[rows] != self._shifted[rows]]
         for fleet in dict.fromkeys(fleets.row_fleet[moving].tolist()):
-            self.move_replicas(fleet, wanted, self.step - 1, late=True)
+            self.move_replicas(fleet, wanted, step - 1, late=True)
+
+    def _shift_at_once(self, step: int) -> None:
+        """Shifts of sites that they reach at once, also of those whose earlier ones were lost or left."""
+        fleets = self.fleets
+        moving = np.flatnonzero(self.site_at_once[step][fleets.row_fleet] & (self.shift != self._shifted))
+        for fleet in dict.fromkeys(fleets.row_fleet[moving].tolist()):
+            self.move_replicas(fleet, self.shift, step, late=True)
 
     def _arrive_at_grids(self, lanes: _ToGrids, step: int) -> None:
         newest = lanes.tick[step]
@@ -139,49 +182,15 @@ class BatchChannels:
         for old in [t for t in self._sent_grid if t < lowest]:
             del self._sent_grid[old]
 
-    def measure(self, step: int) -> None:
-        """After the grids were solved: what controllers see in this step."""
-        self._shown_voltage.update(step)
-        if self._stale is not None:
-            self.voltage_pu = self._stale.taken(step, self.arrived_pu)
-        gather(self._figures.words)
-        self._shown_rows.update(step)
-        self._shown_w.update(step)
+    def _send_to_grids(self, lanes: _ToGrids, step: int, is_due: bool) -> None:
+        now = lanes.at_once[step]
+        lanes.arrived[now] = step
+        for slot in np.flatnonzero(now).tolist():
+            self._set_grid(slot, self.taps[slot], self.storage[slot])
+        if is_due and not now.all():
+            self._sent_grid[step] = list(self.taps), [dict(own) for own in self.storage]
 
-    def close(self, step: int) -> None:
-        """After all controls have acted: set-points go on their way, and what is seen in the next step."""
-        if self._stale is not None:
-            self._stale.keep(step + 1, self.arrived_pu)
-        for shown in (self._shown_voltage, self._shown_rows, self._shown_w):
-            shown.pass_on(step)
-        to_grids = self._to_grids
-        if self.any_at_once[step]:
-            site_now = self.site_at_once[step]
-            self._site_arrived[site_now] = step
-            self._catch_up(site_now)
-        if self._due[step] and not self.all_at_once[step]:
-            place = step % self._depth
-            self._sent_batch[place] = self.batch
-            if self._shifting:
-                self._sent_shift[place] = self.shift
-        if to_grids is not None:
-            grid_now = to_grids.at_once[step]
-            to_grids.arrived[grid_now] = step
-            for slot in np.flatnonzero(grid_now).tolist():
-                self._set_grid(slot, self.taps[slot], self.storage[slot])
-            if self._due[step] and not grid_now.all():
-                self._sent_grid[step] = list(self.taps), [dict(own) for own in self.storage]
-
-    def _catch_up(self, site_now: Bools) -> None:
-        """Set-points of sites that they reach at once, also of those whose earlier ones were lost or left."""
-        fleets = self.fleets
-        self._set_changed(sizes_at_once(site_now, fleets.row_fleet, self.batch, fleets.commanded, *self._changes))
-        rows_now = site_now[fleets.row_fleet]
-        moving = np.flatnonzero(rows_now & (self.shift != self._shifted)) if self._shifting else ()
-        for fleet in dict.fromkeys(fleets.row_fleet[k] for k in moving):
-            self.move_replicas(int(fleet), self.shift, self.step, late=True)
-
-    def _set_grid(self, slot: int, taps: dict[str, float] | None, storage: _Storages) -> None:
+    def _set_grid(self, slot: int, taps: dict[str, float] | None, storage: Storages) -> None:
         if taps is not None and taps != self.grids.taps[slot]:
             self.grids.move_taps({slot: TapPosition(regulators=taps)})
         for unit, power in storage.items():
@@ -195,14 +204,16 @@ class BatchChannels:
     def grid_at_once(self) -> Bools:
         """Whether commands to the grid of every slot are there at once in this step; from now on they are followed."""
         if self._to_grids is None:
-            tick, at_once, _ = _stacked([table.to_grid for table in self.tables])
+            tick, at_once, _ = stacked([table.to_grid for table in self.tables])
             # What was sent before, which moved nothing, has arrived up to here.
             self._to_grids = _ToGrids(tick, at_once, tick[self.step].copy())
+            self._now.commands.followed[0] = 1
         return np.asarray(self._to_grids.at_once[self.step])
 
     def begin_shifting(self) -> None:
         """Shifts have to be followed from now on; what was sent before commanded none."""
         self._shifting = True
+        self._now.commands.followed[0] = 1
 
     def move_replicas(self, fleet: int, wanted: Ints, step: int, late: bool) -> None:
         """Shift a fleet's replicas towards what is wanted, as far as they fit after `step`: as `Links` does."""
@@ -219,9 +230,6 @@ class BatchChannels:
                 self._shifted[row] += missing
 
 
-_Storages = dict[EnergyStorage, tuple[float, float]]
-
-
 @dataclass
 class _ToGrids:
     """Lanes to the grids, [step, slot], of which `arrived` (slot,) is the newest step whose set-points are there."""
@@ -231,31 +239,15 @@ class _ToGrids:
     arrived: Ints
 
 
-def _tables(run: Coordinator[Any, Any], links: Links | None) -> RunTables:
-    if links is not None:
-        return links.tables_of(run.timing)
-    return run_tables(Channels(), 0, "", tuple(site.name for site in run.datacenters), run.timing)
-
-
-def _by_step(lanes: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Arrays [step] of many lanes as one, [step, lane]."""
-    return np.ascontiguousarray(np.array(lanes).T)
-
-
-def _stacked(lanes: Sequence[Commanded]) -> tuple[Counts, Bools, Bools]:
-    """Tables of many lanes, [step, lane]: whose set-points hold, what is there at once, who acts alone."""
-    return (
-        _by_step([lane.tick for lane in lanes]),
-        _by_step([lane.at_once for lane in lanes]),
-        _by_step([lane.acts for lane in lanes]),
-    )
+def _nothing_left(step: int, code: int) -> None:
+    """These kernels leave nothing to Python."""
 
 
 class SeenParts(Parts):
     """Fleets and grids as the controllers of each scenario see and reach them."""
 
-    def __init__(self, fleets: Fleets, grids: Grids, channels: BatchChannels) -> None:
-        super().__init__(fleets, grids)
+    def __init__(self, channels: BatchChannels) -> None:
+        super().__init__(cast(Fleets, SeenFleets(channels)), cast(Grids, SeenGrids(channels)))
         object.__setattr__(self, "_channels", channels)
 
     def new_voltage_pu(self, slot: int) -> Floats | None:

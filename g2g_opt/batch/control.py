@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.fleet_kernel import SizeCommand, command_sizes
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
 from g2g_opt.compiled.program import Part
+from g2g_opt.compiled.records import Packed, pack
 from g2g_opt.grid.storage import EnergyStorage
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What compiled controllers see and command: arrays that stand in one place, written anew in every step.
+
+    `voltage_pu` is (node, slot), with slots that only fill lanes, `servers` a flat array in which `server_strides` lie
+    between rows and between phases, `replicas` and `itl_s` are by row. `command(rows, sizes, n)` makes the kernel that
+    commands the first `n` of the batch sizes that stand in `sizes` then, its record, and what it may refuse (None:
+    nothing).
+    """
+
+    voltage_pu: Floats
+    servers: Ints
+    server_strides: tuple[int, int]
+    replicas: Ints
+    itl_s: Floats
+    command: Callable[[Ints, Ints, Ints], tuple[Any, Packed, SizeCommand | None]]
+
+    @staticmethod
+    def of(fleets: Fleets, grids: Grids) -> Sight:
+        """Fleets and grids as they are."""
+
+        def command(rows: Ints, sizes: Ints, n: Ints) -> tuple[Any, Packed, SizeCommand]:
+            given = fleets.command(rows, sizes, n)
+            return command_sizes, pack(given), given
+
+        figures = fleets.servers.reshape(-1), (3, 1), fleets.replicas, fleets.itl_s
+        return Sight(grids.flow.solutions.voltage_pu, *figures, command)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.batch_size_control import BatchScheduleControl, DroopControl, OFOControl, VoltageDuals
 from g2g_opt.batch.contextual_control import ContextualControl
-from g2g_opt.batch.control import BatchControl, Parts
+from g2g_opt.batch.control import BatchControl, Parts, Sight
 from g2g_opt.batch.other_control import AdaptiveTapControl, LoadShiftControl, StorageControl, TapScheduleControl
 from g2g_opt.batch.ppo_control import PPOControl
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.channel.views import physical
-from g2g_opt.compiled.lanes import aligned
 from g2g_opt.controller.adaptive_tap import AdaptiveTapController
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_size_schedule import BatchSizeScheduleController
@@ -54,11 +53,11 @@ def check_known(controller: Controller[Any, Any]) -> None:
 
 
 def build_controls(
-    controllers: Sequence[Sequence[Controller[Any, Any]]], parts: Parts, *, is_linked: bool = False
+    controllers: Sequence[Sequence[Controller[Any, Any]]], parts: Parts, sight: Sight | None = None
 ) -> list[BatchControl]:
     """Controllers of all scenarios (`controllers[slot]`, in their order of acting), grouped by place and rule.
 
-    `is_linked`: channels stand between them and the batch.
+    `sight` is what they see and command where channels stand between them and the batch.
     """
     grouped: dict[tuple[Any, ...], list[Placed]] = {}
     for slot, row in enumerate(controllers):
@@ -69,7 +68,7 @@ def build_controls(
             place += before is not None and type(before) is not type(controller)
             if not isinstance(controller, NoopController):
                 grouped.setdefault(_rule(place, slot, controller, parts), []).append((slot, controller))
-    builder = _Builder(parts, is_linked)
+    builder = _Builder(parts, sight or Sight.of(parts.fleets, parts.grids))
     controls = [builder.build(place, members) for (place, *_), members in grouped.items()]
     # Within one scenario controllers act in the order of its list.
     return sorted(controls, key=lambda control: control.place)
@@ -127,8 +126,8 @@ def _served(slot: int, controller: AdaptiveTapController, parts: Parts) -> list[
 class _Builder:
     """Makes batch controllers; OFO groups of the same band share their multipliers."""
 
-    def __init__(self, parts: Parts, is_linked: bool) -> None:
-        self._parts, self._is_linked = parts, is_linked
+    def __init__(self, parts: Parts, sight: Sight) -> None:
+        self._parts, self._sight = parts, sight
         self._duals: dict[tuple[Hashable, ...], VoltageDuals] = {}
 
     def build(self, place: int, members: Sequence[Placed]) -> BatchControl:
@@ -140,10 +139,10 @@ class _Builder:
             case OFOBatchSizeController():
                 same: list[OFOBatchSizeController] = [c for _, c in members if isinstance(c, OFOBatchSizeController)]
                 fleet = self._fleets(members)
-                return OFOControl(same, fleet, self._shared_duals(slots, first), parts, place, self._is_linked)
+                return OFOControl(same, fleet, self._shared_duals(slots, first), parts, place, self._sight)
             case RuleBasedBatchSizeController():
                 droops = [c for _, c in members if isinstance(c, RuleBasedBatchSizeController)]
-                return DroopControl(droops, self._fleets(members), _seen(slot, first, parts), parts, place)
+                return DroopControl(droops, self._fleets(members), _seen(slot, first, parts), parts, place, self._sight)
             case AdaptiveTapController():
                 taps = [c for _, c in members if isinstance(c, AdaptiveTapController)]
                 return AdaptiveTapControl(taps, slots, _served(slot, first, parts), place)
@@ -189,7 +188,5 @@ class _Builder:
         config, rows = controller.config, self._parts.grids.monitored[slots[0]]
         key = (controller.dt_s, config.voltage_dual_step_size, config.v_min, config.v_max, rows.tobytes())
         if key not in self._duals:
-            voltage_pu = self._parts.grids.flow.solutions.voltage_pu
-            seen = aligned(*voltage_pu.shape) if self._is_linked else voltage_pu
-            self._duals[key] = VoltageDuals(controller, rows, seen)
+            self._duals[key] = VoltageDuals(controller, rows, self._sight.voltage_pu)
         return self._duals[key]

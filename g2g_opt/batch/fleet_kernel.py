@@ -50,12 +50,13 @@ class ServerTable(NamedTuple):
 
 
 class StretchTable(NamedTuple):
-    """Steps laid out ahead: from `span[0]` up to `span[1]`. Few replicas draw from `uniforms` and `normals_few`
-    (few_stream, step, replica).
+    """Steps laid out ahead: from `span[0]` up to `span[1]`.
+
+    Few replicas draw from `uniforms` and `normals_few` (few_stream, step, replica).
     """
 
     span: Ints1
-    wanted: Ints2  # (step, row): replicas
+    wanted: Ints2  # (row, step): replicas
     standing_w: Floats2  # (step, fleet), each phase
     noise: Floats3  # (step, row, phase)
     latency: Floats2  # (step, row)
@@ -134,15 +135,14 @@ def _claim_again(f: FleetStep, fleet: int, k: int) -> None:
     begin, end = c.first_row[fleet], c.first_row[fleet + 1]
     changed = False
     for r in range(begin, end):
-        changed |= c.wanted[r] != wanted[k, r]
-    until, same = k + 1, True
-    while until < len(wanted):
-        for r in range(begin, end):
-            same = same and wanted[until, r] == wanted[k, r]
-        if not same:
-            break
-        until += 1
-    c.until[fleet] = until
+        changed |= c.wanted[r] != wanted[r, k]
+    last = f.stretch.span[1] - f.stretch.span[0]
+    for r in range(begin, end):
+        until = k + 1
+        while until < last and wanted[r, until] == wanted[r, k]:
+            until += 1
+        last = until
+    c.until[fleet] = last
     for member in range(3 * begin, 3 * end):
         f.sums.until[member] = 0
     if not changed:
@@ -150,7 +150,7 @@ def _claim_again(f: FleetStep, fleet: int, k: int) -> None:
     for phase in range(3):
         c.free[phase] = c.pool_servers[fleet, phase]
     for r in range(begin, end):
-        c.wanted[r] = wanted[k, r]
+        c.wanted[r] = wanted[r, k]
         n_gpus = c.wanted[r] * c.gpus_per_replica[r]
         n_servers = (n_gpus + f.gpus[r] - 1) // f.gpus[r]
         for phase in range(3):

@@ -25,7 +25,8 @@ from g2g_opt.errors import InputError, unknown_name
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_STRETCH_STEPS = 256
+# Steps laid out at a time; of fleets that draw nothing, and whose replicas stay where they are, there are more.
+_STRETCH_STEPS, _PLAIN_STRETCH_STEPS = 256, 1024
 # Steps that sums over servers are worked out for at a time.
 _AHEAD_STEPS = 32
 
@@ -121,7 +122,7 @@ class Fleets:
             power_w=self.power_w,
         )
         self._packed = pack(self._tables)
-        self._command = self.command(*(np.zeros(self.n_rows, dtype=np.int64) for _ in range(2)))
+        self._command = self.command(*(np.zeros(n, dtype=np.int64) for n in (self.n_rows, self.n_rows, 1)))
         self._packed_command = pack(self._command)
         start = np.array([size for site in self.sites for size in _start_sizes(site)], dtype=np.int64)
         self.set_batch(np.arange(self.n_rows), start)
@@ -220,31 +221,29 @@ class Fleets:
     def _lay_out(self, first: int) -> None:
         """Schedules and draws of the stretch from step `first` on."""
         # Not beyond the end of the run, where shifted replicas need not fit any more.
-        n = min(_STRETCH_STEPS, self._n_steps - first)
+        steps = _STRETCH_STEPS if self._draws.any() or self._shift.any() else _PLAIN_STRETCH_STEPS
+        n = min(steps, self._n_steps - first)
         times = np.arange(first, first + n) * self._dt.numerator / self._dt.denominator
         done: dict[object, tuple[Ints, Floats]] = {}
         noise_of: dict[object, Floats | None] = {}
         latency_of: dict[int, Floats] = {}
-        shape = (n, self.n_rows)
-        wanted, standing_w = np.empty(shape, dtype=np.int64), np.empty((n, len(self.sites)))
-        normals = np.zeros((*shape, 3) if self._noisy else (0, 0, 0))
-        latency = np.zeros(shape if self._draws_latency.any() else (0, 0))
-        is_shifted = [shift.any() for shift in np.split(self._shift, self.first_row[1:-1])]
-        plain: dict[int, list[int]] = {}
+        # Laid out row by row, and turned once: a step reads all rows.
+        shape = (self.n_rows, n)
+        wanted, standing_w = np.empty(shape, dtype=np.int64), np.empty((len(self.sites), n))
+        normals = np.empty((*shape, 3) if self._noisy else (0, 0, 0))
+        latency = np.empty(shape if self._draws_latency.any() else (0, 0))
+        shifted = {int(self.row_fleet[row]) for row in np.flatnonzero(self._shift)}
         for fleet, site in enumerate(self.sites):
             rows = slice(self.first_row[fleet], self.first_row[fleet + 1])
-            if not is_shifted[fleet] and not self._draws[fleet]:
-                plain.setdefault(self._schedules[fleet], []).append(fleet)
-                continue
             shift = self._shift[rows]
-            if is_shifted[fleet]:
+            if fleet in shifted:
                 # Do they still fit beside the schedule?
                 site.demand.stretch(times[0], n, shift)
             key = (self._schedules[fleet], shift.tobytes())
             if key not in done:
                 scheduled = site.demand.scheduled_replicas(times)
-                done[key] = np.maximum(scheduled + shift, 0), site.demand.standing_w(times)
-            wanted[:, rows], standing_w[:, fleet] = done[key]
+                done[key] = np.maximum(scheduled + shift, 0).T, site.demand.standing_w(times)
+            wanted[rows], standing_w[fleet] = done[key]
             if not self._draws[fleet]:
                 continue
             # Sites of one key draw the same numbers, wherever they stand.
@@ -253,19 +252,13 @@ class Fleets:
                 noise_of[drawn] = site.demand.noise(first, n)
             noise = noise_of[drawn]
             if noise is not None:
-                normals[:, rows] = noise
+                normals[rows] = noise.swapaxes(0, 1)
             for model, row in enumerate(range(rows.start, rows.stop)):
                 if self._draws_latency[row]:
                     stream = self._streams[row]
                     if stream not in latency_of:
                         latency_of[stream] = site.demand.latency_normals(model, first, n)
-                    latency[:, row] = latency_of[stream]
-        # Fleets of one schedule together: there are hundreds of them.
-        for alike in plain.values():
-            demand, n_models = self.sites[alike[0]].demand, len(self.sites[alike[0]].model_labels)
-            of_alike = (self.first_row[alike][:, None] + np.arange(n_models)).reshape(-1)
-            wanted[:, of_alike] = np.tile(np.maximum(demand.scheduled_replicas(times), 0), len(alike))
-            standing_w[:, alike] = demand.standing_w(times)[:, None]
+                    latency[row] = latency_of[stream]
         few = self._few_rows(wanted)
         few_stream, place = np.zeros(self.n_rows, dtype=np.int64), dict[int, int]()
         streams = {self._streams[row] for row in few.tolist()}
@@ -281,7 +274,14 @@ class Fleets:
                 uniforms[place[stream]], normals_few[place[stream]] = drawn_few
             few_stream[row] = place[stream]
         few_draws = few_stream, uniforms, normals_few
-        self._stretch = tables.StretchTable(self._span, wanted, standing_w, normals, latency, *few_draws)
+        self._stretch = tables.StretchTable(
+            self._span,
+            wanted,
+            np.ascontiguousarray(standing_w.T),
+            np.ascontiguousarray(normals.swapaxes(0, 1)),
+            np.ascontiguousarray(latency.T),
+            *few_draws,
+        )
         self._tables = self._tables._replace(stretch=self._stretch)
         self._packed = pack_again(self._packed, self._tables)
         self._claims.until[:] = 0
@@ -300,7 +300,7 @@ class Fleets:
         if not self._draws_latency.any():
             return np.zeros(0, dtype=np.int64)
         gpus, each = self._tables.gpus, self._claims.gpus_per_replica
-        running = active_replicas(-(-(wanted * each) // gpus), each, gpus)
+        running = active_replicas(-(-(wanted.T * each) // gpus), each, gpus)
         is_few = (running > 0) & (running <= EXACT_SAMPLING_MAX_REPLICAS)
         return np.flatnonzero(self._draws_latency & np.any(is_few, axis=0))
 
@@ -309,7 +309,7 @@ class Fleets:
         n, f = self.n_rows, len(self.sites)
         return tables.StretchTable(
             span=self._span,
-            wanted=np.zeros((0, n), dtype=np.int64),
+            wanted=np.zeros((n, 0), dtype=np.int64),
             standing_w=np.zeros((0, f)),
             noise=np.zeros((0, 0, 0)),
             latency=np.zeros((0, 0)),
@@ -339,10 +339,9 @@ class Fleets:
             if tables.command_sizes(self._packed_command.address, 0) != DONE:
                 raise self.refusal(self._command)
 
-    def command(self, rows: Ints, sizes: Ints) -> tables.SizeCommand:
-        """A command to `rows`, for `command_sizes`: whatever sizes stand in the array `sizes` when it is given."""
-        n, refused = np.array([len(rows)]), np.zeros(1, dtype=np.int64)
-        return tables.SizeCommand(self._tables, n, rows, sizes, refused)
+    def command(self, rows: Ints, sizes: Ints, n: Ints) -> tables.SizeCommand:
+        """A command to the first `n` of `rows`, for `command_sizes`: whatever stands in these arrays then."""
+        return tables.SizeCommand(self._tables, n, rows, sizes, np.zeros(1, dtype=np.int64))
 
     def refusal(self, command: tables.SizeCommand) -> InputError:
         """What a command was refused for."""

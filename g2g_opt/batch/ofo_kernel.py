@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from g2g_opt.batch.fleet_kernel import command_sizes
 from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.compiled.program import DONE, IN_PYTHON, call, entry_of
-from g2g_opt.compiled.records import Bools1, Floats1, Ints1, Ints2, Packed, reader
+from g2g_opt.compiled.records import Bools1, Floats1, Ints1, Packed, reader
 from g2g_opt.controller.ofo_update import OFOStep, ofo_step, update_voltage_duals
 
 
 class SeenRows(NamedTuple):
-    """Rows of the fleets of a batch that OFO acts on, and what it sees of them."""
+    """Rows of the fleets of a batch that OFO acts on, and what it sees of them (`control.Sight`)."""
 
     row: Ints1
-    servers: Ints2  # (row of the fleets, phase)
+    servers: Ints1
+    servers_of_row: int
+    servers_of_phase: int
     replicas: Ints1
     itl_s: Floats1
 
 
 class Calls(NamedTuple):
-    """Kernels of the update by their addresses, and the records that they read; no command at all: 0."""
+    """Kernels of the update by their addresses, and the records that they read."""
 
     duals: int
     of_duals: int
@@ -31,9 +32,9 @@ class Calls(NamedTuple):
     of_command: int
 
     @staticmethod
-    def of(duals: Packed, step: Packed, command: Packed | None) -> Calls:
-        """Of records that are packed."""
-        commands = (entry_of(command_sizes), command.address) if command is not None else (0, 0)
+    def of(duals: Packed, step: Packed, command: Any, of_command: Packed) -> Calls:
+        """Of records that are packed, and the kernel that commands."""
+        commands = entry_of(command), of_command.address
         return Calls(entry_of(update_voltage_duals), duals.address, entry_of(ofo_step), step.address, *commands)
 
 
@@ -91,8 +92,10 @@ def act(address: int, step: int) -> int:
     for i in range(len(seen.row)):
         row = seen.row[i]
         for phase in range(3):
-            now.servers[i, phase] = seen.servers[row, phase]
+            place = row * seen.servers_of_row + phase * seen.servers_of_phase
+            now.servers[i, phase] = seen.servers[place]
         now.replicas[i], now.itl_s[i] = seen.replicas[row], seen.itl_s[row]
     call(a.calls.step, a.calls.of_step, step)
     _count_exhausted(a)
-    return call(a.calls.command, a.calls.of_command, step) if a.calls.command != 0 else DONE
+    code: int = call(a.calls.command, a.calls.of_command, step)
+    return code

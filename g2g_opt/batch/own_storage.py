@@ -64,6 +64,9 @@ class OwnStorage:
         self._stored_kwh = np.tile(np.array([own.stored_kwh for own in settings])[:, None], n_slots)
         self._is_idle = np.zeros((len(settings), n_slots), dtype=np.bool_)
 
+    def __bool__(self) -> bool:
+        return bool(self._settings)
+
     def end(self, v: Floats, slots: Ints, shares: Floats) -> None:
         """A step ends in scenarios `slots`, solved with voltages `v` (sensed node, 2, slot), V; `shares` follow."""
         for k, own in enumerate(self._settings):

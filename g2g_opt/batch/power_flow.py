@@ -239,10 +239,7 @@ class BatchPowerFlow:
             self._held.settle(self, slots, tolerance_pu)
 
     def solve_at_rest(self, slots: Ints, tolerance_pu: float) -> None:
-        """The fixed point, and Newton's method in the scenarios in which it does not come to rest soon.
-
-        Each is told from what it did itself, so that none depends on its neighbours.
-        """
+        """The fixed point, and Newton's method in scenarios in which it does not come to rest soon: each for itself."""
         self._ill_conditioned[slots] = False
         self._work.trusted[slots] = 0.0
         stubborn = self._state.stubborn.reshape(-1)
@@ -293,7 +290,10 @@ class BatchPowerFlow:
             solve_chunks(self._packed[0].address, 0)
             return
         chunks = np.unique(scenarios // W)
-        others = np.setdiff1d((chunks[:, None] * W + np.arange(W)).reshape(-1), scenarios)
+        asked = np.zeros(self.n_slots, dtype=np.bool_)
+        asked[scenarios] = True
+        of_chunks = (chunks[:, None] * W + np.arange(W)).reshape(-1)
+        others = of_chunks[~asked[of_chunks]]
         chunk, lane = others // W, others % W
         by_chunk = [array.reshape(self.n_chunks, -1, W) for array in self._state]
         by_slot = [getattr(self._out, name) for name in self._out._fields if name != "sensed_place"]

@@ -172,8 +172,9 @@ class _Batch:
         self.dt_s = self.grids.dt_s
         self.n_steps = int(runs[0].total_duration_s / self.dt_s)
         linked = any(run.links is not None for run in self._runs)
-        self.controls = build_controls([run.controllers for run in self._runs], self._parts, is_linked=linked)
         self._channels = BatchChannels(self._runs, self.fleets, self.grids) if linked else None
+        sight = self._channels.sight() if self._channels is not None else None
+        self.controls = build_controls([run.controllers for run in self._runs], self._parts, sight)
         self._seen_parts = self._channels.parts() if self._channels is not None else self._parts
         self._tally = self._make_tally(edges, deadlines_s)
         self._quality = PowerQualityTally(self.grids, self.fleets, self.n_steps, edges.unbalance)
@@ -237,12 +238,8 @@ class _Batch:
         ]
         acted = [*observed, *(control.part(seen, self.dt_s) for control in self.controls)]
         if channels is not None:
-            solved = [Part(lambda step, code: channels.begin(step)), *solved]
-            acted = [
-                Part(lambda step, code: channels.measure(step)),
-                *acted,
-                Part(lambda step, code: channels.close(step)),
-            ]
+            solved = [*channels.parts_before(), *solved]
+            acted = [*channels.parts_between(), *acted, *channels.parts_after()]
         return [*solved, *added, *(self._of_now(part) for part in acted)]
 
     def _of_now(self, part: Part) -> Part:

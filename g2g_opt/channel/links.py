@@ -66,6 +66,7 @@ class Links:
         band: tuple[float, float],
     ) -> None:
         check_viewable(grid, datacenters)
+        channels.check_names(tuple(site.name for site in datacenters))
         self.channels, self.seed, self.scenario, self.band = channels, seed, scenario, band
         self.datacenters = list(datacenters)
         self.grid = SeenGrid(grid, self)
@@ -89,8 +90,7 @@ class Links:
 
     def _fail_safe(self, place: int) -> FailSafes:
         """A site's fail-safe, as before a run."""
-        start = np.array([self.start_of(place)], dtype=np.int64)
-        return FailSafes(self.channels.fail_safe, self.models_of(place), start, self.band)
+        return FailSafes([self.channels.fail_safe], [self.models_of(place)], [self.start_of(place)], [self.band])
 
     # --- what the coordinator calls
 
@@ -248,8 +248,7 @@ class Links:
         batch = np.array([held[label] for label in site.model_labels], dtype=np.int64)
         record = grid.record
         local_pu = record.voltage_pu[-1, local_nodes(record.nodes, grid.dc_bus(site))]
-        itl_s, only = site.record.itl_s[-1:], np.zeros(1, dtype=np.int64)
-        (sizes,) = self._fail_safes[place].next_sizes(only, batch[None, :], local_pu[None, :], itl_s)
+        sizes = self._fail_safes[place].next_sizes(0, batch, local_pu, site.record.itl_s[-1])
         dispatch([SetBatchSize(dict(zip(site.model_labels, sizes.tolist(), strict=True)), target=site)])
 
     # --- what views ask

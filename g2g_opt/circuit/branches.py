@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.conductor_ratings import ConductorRating, ConductorRatings
 from g2g_opt.circuit.elements import DRAWING_KINDS, elements
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch
@@ -31,10 +32,12 @@ def read_branches(circuit: Circuit, ask_stated: bool = False) -> list[Branch]:
 
     Lines, transformers of every kind, reactors and capacitors in series, and whatever else has two ends. A reactor or
     capacitor whose rating nobody stated has none: OpenDSS makes it of a size that is its own default. `ask_stated` also
-    finds out whether the ratings of lines and transformers were stated (`Branch.rating_is_stated`).
+    finds out whether the ratings of lines and transformers were stated (`Branch.rating_is_stated`), and rates lines
+    that are made of wires or cables by the weakest of their phases.
     """
     found = []
     linecodes = circuit.stated_properties_of("LineCode") if ask_stated else {}
+    conductors = ConductorRatings(circuit) if ask_stated else None
     for kind, name in elements(circuit):
         n_terminals = int(circuit.ask("CktElement_Get_NumTerminals"))
         if n_terminals < 2 or kind in _SOURCES or kind in DRAWING_KINDS:
@@ -56,8 +59,16 @@ def read_branches(circuit: Circuit, ask_stated: bool = False) -> list[Branch]:
         rating_a = float(circuit.ask("CktElement_Get_NormalAmps"))
         emergency_a = float(circuit.ask("CktElement_Get_EmergAmps"))
         stated = _is_stated(circuit, kind, name, rating_a, linecodes) if ask_stated or kind not in _ALWAYS else True
+        emergency_stated = not ask_stated or _emergency_is_stated(circuit, kind, name, emergency_a, stated, linecodes)
         if kind not in _ALWAYS and not stated:
             rating_a = emergency_a = 0.0
+        opendss_rating_a = rating_a
+        if conductors is not None and kind == "line":
+            circuit.activate(f"line.{name}")
+            weakest = conductors.of_line(circuit.stated_properties(), n_phases, ConductorRating(rating_a, emergency_a))
+            if weakest is not None:
+                rating_a, emergency_a = weakest
+                stated, emergency_stated = rating_a > 0.0, emergency_a > 0.0
         found.append(
             Branch(
                 kind,
@@ -74,8 +85,8 @@ def read_branches(circuit: Circuit, ask_stated: bool = False) -> list[Branch]:
                 rating_is_stated=stated,
                 has_open_conductor=any(0 < n < n_phases for n in n_open),
                 **(_nameplate(circuit, kind, name, n_terminals) if ask_stated else {}),
-                emergency_is_stated=not ask_stated
-                or _emergency_is_stated(circuit, kind, name, emergency_a, stated, linecodes),
+                emergency_is_stated=emergency_stated,
+                opendss_rating_a=opendss_rating_a,
             )
         )
     return found

@@ -47,7 +47,7 @@ def eased_generators(commands: Sequence[str]) -> tuple[list[str], str]:
         )
         try:
             circuit.finish()
-            circuit.settle()
+            circuit.settle(lambda: None)
             circuit.solve()
         except G2GError:
             continue

@@ -1,15 +1,14 @@
 """`Circuit`: one compiled OpenDSS circuit on an engine context of its own. The only file that talks to OpenDSS.
 
-It calls the engine library that OpenDSSDirect.py itself wraps (`dss_python_backend`): the same engine and the same
-results, but an import of 20 ms instead of 400 (OpenDSSDirect.py loads pandas where it is installed), and one call
-that sets the power of all injections at once.
+It calls the engine library that OpenDSSDirect.py itself wraps (`dss_python_backend`): the same engine and results, an
+import of 20 ms instead of 400, and one call that sets the power of all injections at once.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -70,13 +69,13 @@ class Circuit:
             self.command(text)
         if lib.ctx_DSS_Get_NumCircuits(self.context) == 0:
             raise InputError("the OpenDSS commands define no circuit; the master file needs a 'New Circuit.' line")
-        self._control = regulator_control_dt_s is not None
-        self._settles = regulator_control_dt_s is not None and regulator_control_dt_s < SETTLED_DT_S
-        if regulator_control_dt_s is not None:
-            if regulator_control_dt_s >= SETTLED_DT_S:
-                self.command(f"Set Mode=Snapshot ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
-            else:
-                self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
+        self._control, self.controls_acted = regulator_control_dt_s is not None, False
+        self.settles_each_step = regulator_control_dt_s is not None and regulator_control_dt_s >= SETTLED_DT_S
+        self._settles = self._control and not self.settles_each_step
+        if self.settles_each_step:
+            self.command(f"Set Mode=Snapshot ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
+        elif self._control:
+            self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
         else:
             self.command("Set ControlMode=Off")
         self._tightness = tolerance, max_iterations
@@ -226,26 +225,29 @@ class Circuit:
         (lib.ctx_Solution_SolveNoControl if held else self._solve_function)(self.context)
         if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self.context):
             self.report_unsolved()
+        # OpenDSS solves once more after every round of its controls that did something, and ends with one that did not.
+        self.controls_acted |= lib.ctx_Solution_Get_ControlIterations(self.context) > 1
 
-    def settle(self) -> None:
-        """Let the controls, if they act in time, come to rest before time is counted; later calls do nothing.
+    def settle(self, at_rest: Callable[[], None]) -> bool:
+        """Let the controls, if they act in time, come to rest before time is counted, and then call `at_rest`.
 
-        `PowerFlowError` if the circuit is not solved or they do not come to rest.
+        Returns whether they did: later calls do nothing. `PowerFlowError` as `solve`.
         """
         if not self._settles:
-            return
-        self._settles = False
+            return False
+        self._settles, self.controls_acted = False, True
         rounds = self.command("Get maxcontroliter")
         self.command(f"Set ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
         self.solve()
+        at_rest()
         self.command(f"Set ControlMode=Time MaxControlIter={rounds} hour=0 sec=0")
+        return True
 
     def solve_block(self, kw: Floats, kvar: Floats, phasors: Complexes, load_share: Floats | None = None) -> int:
         """Solve for every row of `kw` and `kvar` (solution, injection); node voltages (V) go into rows of `phasors`.
 
-        `load_share` (solution,) is that of the circuit's own loads (see `set_load_share`).
-
-        Returns how many were solved: fewer than asked for if one did not converge, for `report_unsolved` to say why.
+        `load_share` (solution,) is that of the circuit's own loads (see `set_load_share`). Returns how many were
+        solved: fewer than asked for if one did not converge, for `report_unsolved` to say why.
         """
         own_kw, own_kvar = self.injection_kw, self.injection_kvar
         solve, converged = self._solve_function, lib.ctx_Solution_Get_Converged
@@ -298,8 +300,7 @@ class Circuit:
         pointer = ffi.new("double**")
         self._call(lib.ctx_YMatrix_getIpointer, pointer)
         # Place 0 of OpenDSS's vectors is ground.
-        n = 1 + len(self.node_bus)
-        return np.frombuffer(ffi.buffer(pointer[0], 16 * n), dtype=np.complex128)[1:].copy()
+        return np.frombuffer(ffi.buffer(pointer[0], 16 + 16 * len(self.node_bus)), dtype=np.complex128)[1:].copy()
 
     def unconnected_nodes(self) -> list[str]:
         """Nodes (bus.number) without any admittance: with one of them OpenDSS has no solution for the others, either.

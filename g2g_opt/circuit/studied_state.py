@@ -18,25 +18,28 @@ from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.inverters import is_without_mode, read_inverters
 from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
 from g2g_opt.circuit.own_units import units_in_words
+from g2g_opt.circuit.protection import Protection
 from g2g_opt.circuit.restless import what_moves
 from g2g_opt.circuit.studied_growth import grown_loads
 from g2g_opt.circuit.studied_hour import StudiedHour, studied_hour
-from g2g_opt.errors import G2GError, listed
+from g2g_opt.errors import G2GError, listed, number_of
 
 # Naming LoadMult, even as it is, makes OpenDSS work out all loads anew: what a shape left of them is gone.
 _SNAPSHOT = "Set mode=snapshot hour=0 sec=0 number=1 loadmodel=powerflow loadmult={loadmult}"
-# Devices that open and close elements, with the property of the current (A) at which they do.
-_RATED_BY = {"swtcontrol": "", "relay": "phasetrip", "recloser": "phasetrip", "fuse": "ratedcurrent"}
 _MOVED_MIN = 1e-3  # kvar, or a ratio: less than any step
 _POWER_FLOW = "powerflow"
 
 
 @dataclass(frozen=True)
 class StudiedState:
-    """`commands` that put a circuit into its studied state, and `words` on it for people, one line each."""
+    """`commands` that put a circuit into its studied state, and `words` on it for people, one line each.
+
+    `restless` says why its controls did not come to rest, which then moved nothing; empty where they did.
+    """
 
     commands: tuple[str, ...]
     words: tuple[str, ...]
+    restless: str = ""
 
 
 def studied_state(commands: Sequence[str], at: datetime | None = None) -> StudiedState:
@@ -57,7 +60,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     multiplier, snapshot = float(loadmult), _SNAPSHOT.format(loadmult=loadmult)
     circuit.command(snapshot)
     circuit.ask("Solution_SolveNoControl")
-    controls = _controls(circuit)
+    controls, protection = _controls(circuit), Protection(circuit)
     before = positions(circuit)
     settled, moved = [*begin, snapshot], []
     words = [*hour.words] or ["studied as a snapshot: the loads at their nominal power, no load shape"]
@@ -68,6 +71,10 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     if left_model.lower() != _POWER_FLOW:
         words.append(f"the file leaves the load model {left_model}; loads and sites are studied as powers")
     words += [told for told in (growth_words, eased_words) if told]
+    if opened := protection.open_devices():
+        words.append(f"open where the file ends, and left so: {listed(opened, 6)}")
+    protection.hold()
+    restless = ""
     if controls:
         circuit.command(f"Set controlmode=static maxcontroliter={SETTLING_ROUNDS}")
         try:
@@ -77,9 +84,9 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         except G2GError as error:
             at_rest, reason = False, str(error)
             if circuit.ask("Solution_Get_ControlIterations") >= SETTLING_ROUNDS:
-                reason = f"not within {SETTLING_ROUNDS} rounds of actions; {what_moves(circuit)}"
+                moving = what_moves(circuit)
+                reason = f"not within {SETTLING_ROUNDS} rounds of actions" + (f"; {moving}" if moving else "")
         if at_rest:
-            switching = _switching(circuit, controls)
             # Vars that follow watts would follow them no more if they were set.
             inverters = read_inverters(circuit)
             following = {one.element for one in inverters if one.volt_watt is not None and one.volt_var is None}
@@ -88,14 +95,15 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
                     if value != before[element][name] and not (name == "kvar" and element in following):
                         was = before[element][name]
                         settled += _restore(element, name, was, value)
-                        by = switching.get(element, "") if name == OPEN else ""
                         if not _is_rounding(was, value):
-                            moved.append(f"{element} {name} {_short(was)} to {_short(value)}{by}")
+                            moved.append(f"{element} {name} {_short(was)} to {_short(value)}")
         else:
-            words.append(f"the circuit's controls did not come to rest without a site ({reason}): nothing was moved")
+            restless = f"the circuit's own controls did not come to rest without a site ({reason})"
+            words.append(f"{restless}: nothing was moved")
     if moved:
         words.append("its controls were settled once without a site and moved: " + "; ".join(moved))
-    return StudiedState(tuple(settled), (*words, *units_in_words(circuit), *_inverter_words(circuit, controls)))
+    words += [*units_in_words(circuit), *_inverter_words(circuit, controls)]
+    return StudiedState(tuple(settled), tuple(words), restless)
 
 
 def _inverter_words(circuit: Circuit, controls: dict[str, list[str]]) -> list[str]:
@@ -114,22 +122,10 @@ def _inverter_words(circuit: Circuit, controls: dict[str, list[str]]) -> list[st
     return words
 
 
-def _switching(circuit: Circuit, controls: dict[str, list[str]]) -> dict[str, str]:
-    """By element, which device opens or closes it, in words; OpenDSS rates one at 1 A where nothing is stated."""
-    found = {}
-    for kind in _RATED_BY:
-        for name in controls.get(kind, []):
-            element = circuit.command(f"? {kind}.{name}.switchedobj").lower()
-            unstated = _RATED_BY[kind] and float(circuit.command(f"? {kind}.{name}.{_RATED_BY[kind]}")) == 1.0
-            rated = ", rated at 1 A, OpenDSS's figure where none is stated" if unstated else ""
-            found[element] = f" ({kind} {name}{rated})"
-    return found
-
-
 def held_words(controls: dict[str, list[str]]) -> list[str]:
     """One line a kind of control: which there are, and what they hold still while they do not act."""
     return [
-        f"{CONTROLS[kind]} are held as settled where taps are fixed; under own control {len(names)} {kind} "
+        f"{CONTROLS[kind]} are held as settled where taps are fixed; under own control {number_of(len(names), kind)} "
         f"act{'s' if len(names) == 1 else ''} as well: {listed(names, 6)}"
         for kind, names in controls.items()
         if kind != "regcontrol"

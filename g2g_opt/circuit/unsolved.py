@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from g2g_opt.circuit.eased_generators import generators_held_to_a_voltage
-from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.restless import told_what_moves
 from g2g_opt.failure import Failure, FailureKind
 
-_PROTECTION = frozenset({"fuse", "recloser", "relay"})
 
-
-def told_why(circuit: Circuit, failure: Failure) -> Failure:
+def told_why(circuit: Circuit, failure: Failure, opened: Iterable[str] = ()) -> Failure:
     """A failure with what of the circuit it comes from: controls that go on moving, generators that hold a voltage,
-    protection that has opened. The circuit is of no use after that.
+    protection that has `opened`. The circuit is of no use after that.
     """
-    if failure.kind is FailureKind.NOT_SERVED and (opened := _opened_protection(circuit)):
-        return replace(failure, detail=f"{failure.detail}; {', '.join(opened)} has opened")
+    if failure.kind is FailureKind.NOT_SERVED and (names := list(opened)):
+        return replace(
+            failure, detail=f"{failure.detail}; {', '.join(names)} {'has' if len(names) == 1 else 'have'} opened"
+        )
     if failure.kind is FailureKind.NOT_CONVERGED and (holding := generators_held_to_a_voltage(circuit)):
         named = ", ".join(f"generator.{name}" for name in holding)
         detail = (
@@ -29,11 +28,3 @@ def told_why(circuit: Circuit, failure: Failure) -> Failure:
         )
         return replace(failure, detail=detail)
     return told_what_moves(circuit, failure)
-
-
-def _opened_protection(circuit: Circuit) -> list[str]:
-    return [
-        f"{kind}.{name}"
-        for kind, name in elements(circuit)
-        if kind in _PROTECTION and "open" in ElementProperties(circuit, f"{kind}.{name}").text("state").lower()
-    ]

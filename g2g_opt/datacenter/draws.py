@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,26 @@ from g2g_opt.randomness import keyed_generator
 
 Floats = NDArray[np.float64]
 
-# Steps drawn at once; part of what defines the numbers, so changing it changes every recorded noisy result.
+# Steps of one generator; part of what defines the numbers, so changing it changes every recorded noisy result.
 _CHUNK_STEPS = 1024
+
+
+@dataclass
+class _Chunk:
+    """Numbers of the chunk `number` of a stream, drawn as far as somebody has asked: up to step `n_drawn` of it."""
+
+    number: int
+    generator: np.random.Generator
+    values: Floats
+    n_drawn: int = 0
+
+    def up_to(self, n: int, uniform: bool) -> Floats:
+        """The whole chunk, with numbers in its first `n` steps at least: the same, however many are drawn at once."""
+        if n > self.n_drawn:
+            new = self.values[self.n_drawn : n]
+            self.generator.random(out=new) if uniform else self.generator.standard_normal(out=new)
+            self.n_drawn = n
+        return self.values
 
 
 class StepDraws:
@@ -20,7 +39,7 @@ class StepDraws:
 
     def __init__(self, seed: int, scenario: str, site: str) -> None:
         self.key = (seed, scenario, site)
-        self._chunks: dict[tuple[str, str, int], tuple[int, Floats]] = {}
+        self._chunks: dict[tuple[str, str, int], _Chunk] = {}
 
     def normals(self, labels: Sequence[str], purpose: str, first: int, n_steps: int, width: int) -> Floats:
         """Standard normals of shape (n_steps, label, width) for the steps from `first` on."""
@@ -35,9 +54,10 @@ class StepDraws:
         return uniforms, self._rows(label, purpose + " value", first, n_steps, width)
 
     def _rows(self, label: str, purpose: str, first: int, n_steps: int, width: int, uniform: bool = False) -> Floats:
+        end = first + n_steps
         chunks = [
-            self._chunk(label, purpose, number, width, uniform)
-            for number in range(first // _CHUNK_STEPS, (first + n_steps - 1) // _CHUNK_STEPS + 1)
+            self._chunk(label, purpose, number, width).up_to(min(end - number * _CHUNK_STEPS, _CHUNK_STEPS), uniform)
+            for number in range(first // _CHUNK_STEPS, (end - 1) // _CHUNK_STEPS + 1)
         ]
         if len(chunks) == 1:
             # Steps come one after the other: what lies before is not asked for again.
@@ -46,13 +66,11 @@ class StepDraws:
         joined = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
         return joined[begin : begin + n_steps]
 
-    def _chunk(self, label: str, purpose: str, number: int, width: int, uniform: bool) -> Floats:
+    def _chunk(self, label: str, purpose: str, number: int, width: int) -> _Chunk:
         # Two chunks are kept per stream: a block may reach from one into the next.
         slot = (label, purpose, number % 2)
         held = self._chunks.get(slot)
-        if held is None or held[0] != number:
+        if held is None or held.number != number:
             generator = keyed_generator(self.key[0], *self.key[1:], label, purpose, number)
-            shape = (_CHUNK_STEPS, width)
-            held = (number, generator.random(shape) if uniform else generator.standard_normal(shape))
-            self._chunks[slot] = held
-        return held[1]
+            held = self._chunks[slot] = _Chunk(number, generator, np.empty((_CHUNK_STEPS, width)))
+        return held

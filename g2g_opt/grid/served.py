@@ -15,6 +15,7 @@ from g2g_opt.grid.attachments import Attachment
 Complexes = NDArray[np.complex128]
 Floats = NDArray[np.float64]
 
+LOW_PU = 0.5  # OpenDSS's `vlowpu` where nobody states one, as at everything that is attached
 SERVED_TOLERANCE = 1e-3  # share of the asked power that may be missing
 
 
@@ -111,8 +112,8 @@ class OwnLoadCheck:
         self._first = np.array([first + 1 for _, first, _ in rows], dtype=np.int64)
         self._second = np.array([second + 1 for _, _, second in rows], dtype=np.int64)
         self._base_v = np.array([load.branch_base_v for load, _, _ in rows])
-        self._low_pu = np.array([load.window_pu[0] for load, _, _ in rows])
-        self._high_pu = np.array([load.window_pu[1] for load, _, _ in rows])
+        edges_pu = [(*load.window_pu, load.low_pu) for load, _, _ in rows]
+        self._edges_pu = tuple(np.array(edges_pu).reshape(-1, 3).T)
         self.worst = ""
         self._unserved_s: list[Floats] = []
         self._worst_missing = 0.0
@@ -132,22 +133,28 @@ class OwnLoadCheck:
             return
         extended = np.concatenate([np.zeros((len(phasors), 1)), phasors], axis=1)
         voltage_pu = np.abs(extended[:, self._first] - extended[:, self._second]) / self._base_v
-        missing = np.abs(served_share(voltage_pu, self._low_pu, self._high_pu) - 1.0)
+        share = served_share(voltage_pu, *self._edges_pu)
+        missing = np.abs(share - 1.0)
         steps = np.flatnonzero(missing.max(axis=1) > SERVED_TOLERANCE)
         self._unserved_s.append(time_s[steps])
         step, load = np.unravel_index(int(missing.argmax()), missing.shape)
         if len(steps) and missing[step, load] > self._worst_missing:
             self._worst_missing = float(missing[step, load])
-            share = 100.0 * served_share(voltage_pu, self._low_pu, self._high_pu)[step, load]
             self.worst = (
-                f"load {self._names[load]} was served {share:.1f} % at t={time_s[step]:g} s, "
+                f"load {self._names[load]} was served {100.0 * share[step, load]:.1f} % at t={time_s[step]:g} s, "
                 f"{voltage_pu[step, load]:.4f} pu"
             )
 
 
-def served_share(voltage_pu: Floats, low_pu: Floats, high_pu: Floats) -> Floats:
-    """Served over asked power of model-1 load branches at voltages in pu of the branch's base, by equation 5.1."""
-    steep = (1.0 / low_pu - 0.5) / (low_pu - 0.5)
-    current_below = np.where(voltage_pu <= 0.5, voltage_pu, 0.5 + steep * (voltage_pu - 0.5))
-    above = np.where(voltage_pu > high_pu, (voltage_pu / high_pu) ** 2, 1.0)
-    return np.where(voltage_pu < low_pu, voltage_pu * current_below, above)
+def served_share(voltage_pu: Floats, min_pu: Floats, max_pu: Floats, low_pu: Floats | float = LOW_PU) -> Floats:
+    """Served over asked power of model-1 load branches at voltages in pu of the branch's base, by equation 5.2.
+
+    Between `min_pu` and `max_pu` all is served, up to `low_pu` (OpenDSS's `vlowpu`) the power of an impedance, and
+    between `low_pu` and `min_pu`, if there is anything, that of a current that is linear in the voltage.
+    """
+    rising = min_pu > low_pu
+    steep = (1.0 / np.where(rising, min_pu, 1.0) - low_pu) / np.where(rising, min_pu - low_pu, 1.0)
+    between = voltage_pu * (low_pu + steep * (voltage_pu - low_pu))
+    above = np.where(voltage_pu > max_pu, (voltage_pu / max_pu) ** 2, 1.0)
+    share = np.where(rising & (voltage_pu < min_pu), between, above)
+    return np.where(voltage_pu <= low_pu, voltage_pu**2, share)

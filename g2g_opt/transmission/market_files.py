@@ -91,7 +91,7 @@ def _add_forecast(files: MarketFolder, day: np.datetime64, forecast: HourlyReadi
                 forecast.note_day("stand-in", "forecast", day, f"from {file.name}, {days_older} days older")
             forecast.add_file(file, day, file.by_column(forecast.names), 1, more_days=True)
             return
-    forecast.note_day("missing", "forecast", day, "no isolf file covers the day: NaN")
+    forecast.note_day("missing", "forecast", day, "no isolf file covers the day: there is none")
     forecast.leave_out(day)
 
 

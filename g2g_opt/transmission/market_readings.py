@@ -15,7 +15,7 @@ from g2g_opt.transmission.series import HOURS_PER_DAY, Floats, NoteKind, SeriesN
 
 GAP_HOURS_MAX = 3
 READINGS_PER_HOUR = 12
-READINGS_MIN = 6  # of the 12 in an hour; with fewer the hour counts as missing
+READINGS_MIN_SHARE = 0.5  # of those in an hour; with fewer the hour counts as missing
 
 _HOUR_S = 3600
 
@@ -60,6 +60,7 @@ class HourlyReadings:
         # Readings of hours whose files are not all read yet: seconds from the hour's begin, and MW.
         self._open: dict[tuple[int, int, int], list[tuple[int, float]]] = {}
         self._count = np.zeros((n_hours, 2, len(names)), dtype=np.int64)
+        self._regular = np.zeros((n_hours, 2, len(names)), dtype=bool)
         self._expected = np.ones(n_hours, dtype=np.int64)
         self._left_out = np.zeros(n_hours, dtype=bool)
         self._file_of_day = [""] * n_days
@@ -134,8 +135,12 @@ class HourlyReadings:
         Raises `InputError` for a longer gap, or one where the series begins or ends.
         """
         self._close(len(self.hour_begins))
-        least = np.where(self._expected == READINGS_PER_HOUR, READINGS_MIN, 1)[:, None, None]
-        usable = self._count >= least
+        self._expect_rarer()
+        expected = self._expected[:, None, None]
+        usable = (self._count > 0) & (self._count >= READINGS_MIN_SHARE * expected)
+        for place in map(tuple, np.argwhere(~self._regular & (expected > 1) & (self._count > expected)).tolist()):
+            done = f"{self._count[place]} of {self._expected[place[0]]} readings: weighted by the time that each holds"
+            self._pend("extra", place[0], done, place[2])
         means_mw = np.where(usable, self._mean_mw, 0.0)
         times = usable.sum(axis=1)
         hourly_mw: Floats = np.where(times > 0, means_mw.sum(axis=1) / np.maximum(times, 1), np.nan)
@@ -193,6 +198,7 @@ class HourlyReadings:
             readings = self._open.pop(place)
             self._count[place] = len(readings)
             if _is_regular(readings):
+                self._regular[place] = True
                 self._mean_mw[place] = sum(value for _, value in readings) / len(readings)
                 continue
             at_moment: dict[int, list[float]] = {}
@@ -204,9 +210,21 @@ class HourlyReadings:
             self._mean_mw[place] = (
                 sum(s * float(np.mean(at_moment[b])) for s, b in zip(held_s, begins, strict=True)) / _HOUR_S
             )
-            if len(begins) > self._expected[place[0]] > 1:
-                done = f"{len(begins)} of {self._expected[place[0]]} readings: weighted by the time that each holds"
-                self._pend("extra", place[0], done, place[2])
+            self._count[place] = len(begins)
+
+    def _expect_rarer(self) -> None:
+        """Expect fewer readings where a day's file has fewer in most hours, all holding equally long."""
+        for number, name in enumerate(self._file_of_day):
+            hours = slice(number * HOURS_PER_DAY, (number + 1) * HOURS_PER_DAY)
+            there = self._count[hours] > 0
+            if self._expected[hours.start] != READINGS_PER_HOUR or not there.any():
+                continue
+            usual = int(np.bincount(self._count[hours][there]).argmax())
+            alike = self._regular[hours] & (self._count[hours] == usual)
+            if 1 < usual < READINGS_PER_HOUR and 2 * alike.sum() > there.sum():
+                self._expected[hours] = usual
+                done = f"{usual} readings an hour in {name}, not {READINGS_PER_HOUR}"
+                self.note_day("stand-in", self.what, self.hour_begins[hours.start].astype("datetime64[D]"), done)
 
     def _note_doubled_hours(self, times: NDArray[np.int64]) -> None:
         """`times` (hour, series): in how many of standard and summer time the hour is there."""
@@ -229,7 +247,8 @@ class HourlyReadings:
         gap = np.isnan(values_mw) & ~self._left_out
         edges = np.flatnonzero(np.diff(np.concatenate(([False], gap, [False]))))
         for start, stop in zip(edges[::2], edges[1::2], strict=True):
-            place = f"{self._file_of_day[start // HOURS_PER_DAY]}: {self.names_in_notes[column]} is missing"
+            lacks = "has too few readings" if self._count[start:stop, :, column].any() else "is missing"
+            place = f"{self._file_of_day[start // HOURS_PER_DAY]}: {self.names_in_notes[column]} {lacks}"
             if stop - start > GAP_HOURS_MAX:
                 raise InputError(
                     f"{place} from {hours[start]} for {stop - start} hours, and up to {GAP_HOURS_MAX} are "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,18 @@ from numpy.typing import NDArray
 from solvers.dispatch.blocks import (
     MONEY_USD,
     DatacenterNetwork,
+    DispatchBlocks,
     DispatchSystem,
     OutputBand,
     dispatch_blocks,
 )
 from solvers.outcome import SolveStatus
-from solvers.quadratic.program import OptimalityCertificate, solve_quadratic_program
+from solvers.quadratic.program import (
+    OptimalityCertificate,
+    QuadraticSolution,
+    certify,
+    solve_quadratic_program,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -103,11 +110,6 @@ def _solve(
         return _join(parts, 0.0)
     blocks = dispatch_blocks(system, load_mw, injected_mw, network, band=band)
     found = solve_quadratic_program(blocks.program)
-    if network is not None and found.status is SolveStatus.OPTIMAL:
-        theta = found.x.reshape(n_records, -1)[:, blocks.theta_at : blocks.theta_at + n_centers] * blocks.power_mw
-        if (limits := network.limits.broken_by(theta)) is not None:
-            again = _solve(system, load_mw, injected_mw, replace(network, limits=limits), band)
-            return replace(again, seconds=again.seconds + found.seconds)
     if found.status is not SolveStatus.OPTIMAL:
         if n_records == 1:
             nothing = np.full((1, n_units + n_zones + n_centers), np.nan)
@@ -118,9 +120,67 @@ def _solve(
         first = _solve(system, load_mw[before], injected_mw[before], network, _of(band, before))
         rest = _solve(system, load_mw[after], injected_mw[after], first.network, _of(band, after))
         return _join([first, rest], found.seconds)
+    if network is not None:
+        theta = found.x.reshape(n_records, -1)[:, blocks.theta_at : blocks.theta_at + n_centers] * blocks.power_mw
+        if (limits := network.limits.broken_by(theta)) is not None:
+            new = slice(len(network.limits.rows), None)
+            missed = (theta @ limits.rows[new].T - limits.bound[new]).max(axis=1)
+            broken = np.flatnonzero(missed > network.limits.broken_mw)
+            # Records that break none of the new rows have their optimum already.
+            kept = np.setdiff1d(np.arange(n_records), broken)
+            part = _part(system, load_mw, injected_mw, network, band, blocks, found, kept)
+            if part is None:
+                kept, broken = kept[:0], np.arange(n_records)
+            network = replace(network, limits=limits)
+            again = _solve(system, load_mw[broken], injected_mw[broken], network, _of(band, broken))
+            if part is None:
+                return replace(again, seconds=again.seconds + found.seconds)
+            joined = _join([part, again], found.seconds)
+            return _in_order(joined, np.argsort(np.append(kept, broken)))
+    return _found(system, load_mw, injected_mw, network, band, blocks, found, found.seconds)
+
+
+def _part(
+    system: DispatchSystem,
+    load_mw: Floats,
+    injected_mw: Floats,
+    network: DatacenterNetwork,
+    band: OutputBand | None,
+    blocks: DispatchBlocks,
+    found: QuadraticSolution,
+    which: Ints,
+) -> DispatchSolution | None:
+    """Some records of a solution of all as a solution of their own, certified again; None if there is none."""
+    if not len(which):
+        return None
+    load, injected, band = load_mw[which], injected_mw[which], _of(band, which)
+    own = dispatch_blocks(system, load, injected, network, band=band)
+    x, equal, rows, bounds = (
+        values.reshape(len(load_mw), -1)[which].ravel()
+        for values in (found.x, found.equal_dual, found.row_dual, found.bound_dual)
+    )
+    certificate = certify(own.program, x, equal, rows, bounds)
+    if not certificate.holds:
+        return None
+    part = replace(found, x=x, equal_dual=equal, row_dual=rows, bound_dual=bounds, certificate=certificate)
+    return _found(system, load, injected, network, band, own, part, 0.0)
+
+
+def _found(
+    system: DispatchSystem,
+    load_mw: Floats,
+    injected_mw: Floats,
+    network: DatacenterNetwork | None,
+    band: OutputBand | None,
+    blocks: DispatchBlocks,
+    found: QuadraticSolution,
+    seconds: float,
+) -> DispatchSolution:
+    """The optimum of blocks in MW and $."""
+    n_records, n_zones = load_mw.shape
     x = found.x.reshape(n_records, blocks.n_columns) * blocks.power_mw
     duals = found.equal_dual.reshape(n_records, blocks.n_equal) * MONEY_USD
-    own_columns = n_units + n_zones + n_centers
+    own_columns = blocks.theta_at + (network.n if network is not None else 0)
     if blocks.angle_flow.shape[1]:
         price = -duals[:, :n_zones]
         flow = x[:, own_columns:] @ blocks.angle_flow.T + system.lines.pushed_mw
@@ -136,7 +196,7 @@ def _solve(
         own.dual_residual,
     )
     return _as_solution(
-        system, load_mw, injected_mw, network, band, x[:, :own_columns], price, (in_usd,), found.seconds, flow
+        system, load_mw, injected_mw, network, band, x[:, :own_columns], price, (in_usd,), seconds, flow
     )
 
 
@@ -179,6 +239,13 @@ def _as_solution(
         seconds,
         network,
     )
+
+
+def _in_order(solution: DispatchSolution, order: Ints) -> DispatchSolution:
+    """Its records in another order."""
+    by_record = ("power_mw", "shed_mw", "flow_mw", "price_usd_per_mwh", "cost_usd", "theta_mw", "solved")
+    ordered: dict[str, Any] = {name: getattr(solution, name)[order] for name in by_record}
+    return replace(solution, **ordered)
 
 
 def _join(parts: list[DispatchSolution], spent_s: float) -> DispatchSolution:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from solvers.dispatch.blocks import DatacenterNetwork, DispatchBlocks, DispatchSystem
 from solvers.policy_training.policy_step import PolicyStep, PolicyTerms
 from solvers.policy_training.zone_systems import AngleSystems, FactorSystems
-from solvers.quadratic.interior_point import InteriorPoint, NewtonSolve, solve_interior_point
+from solvers.quadratic.interior_point import InteriorPoint, NewtonSolve, Watch, solve_interior_point
 from solvers.quadratic.program import PointWithDuals
 
 Floats = NDArray[np.float64]
@@ -35,7 +35,7 @@ class TrainingNewton:
     `blocks` are of all records, with theta; `base` (datacenter,) are loads without coordination, in the blocks' unit.
     Here lines' flows are those of net injections by transfer factors, also where blocks have angles for columns: then
     angles follow from the optimum. The objective is counted as a sum over records, not as their mean:
-    then prices are near one.
+    then prices are near one. `watch` hears of every step that it takes.
     """
 
     def __init__(
@@ -45,7 +45,9 @@ class TrainingNewton:
         network: DatacenterNetwork,
         base: Floats,
         terms: PolicyTerms,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch
         own, n_y, lines = blocks.program, blocks.theta_at, system.lines
         self.dual_size = float(len(terms.x))
         self._blocks, self._lines = blocks, lines
@@ -109,11 +111,11 @@ class TrainingNewton:
 
     def early(self) -> InteriorPoint:
         """A point so far from the optimum that trainings with other ties still pass it."""
-        return solve_interior_point(self, _EARLY)
+        return solve_interior_point(self, _EARLY, watch=self._watch)
 
     def near(self, begin: InteriorPoint, gap: float) -> InteriorPoint:
         """A point nearer to the optimum than `gap`, relative to the objective."""
-        return solve_interior_point(self, gap, begin)
+        return solve_interior_point(self, gap, begin, self._watch)
 
     def loads(self, point: InteriorPoint) -> Floats:
         """Loads (record, datacenter) of a point, in the blocks' unit."""
@@ -137,7 +139,7 @@ class TrainingNewton:
 
     def optimum(self, begin: InteriorPoint) -> PointWithDuals:
         """The optimum in the layout of the whole program: columns of records with theta, then the parts."""
-        found = solve_interior_point(self, begin=begin)
+        found = solve_interior_point(self, begin=begin, watch=self._watch)
         y, parts = self.split(found.x)
         of_y, of_rows, of_theta, of_parts, of_size = self.split_rows(found.row_dual)
         of_y = np.where(self._fixed, _HELD * y, of_y)

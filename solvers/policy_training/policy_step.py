@@ -4,9 +4,10 @@ A policy is a matrix B (datacenter, 1 + feature), the difference of two parts th
 
     stiff B + sum_i K_i B x_i x_i' + (of_size / rank) <lean, B> lean + price of the sums = right,   sums of B's columns
 
-with K_i (datacenter, datacenter) what record i tells: a dense system of all entries of B, or one for each datacenter
-where all records tell the same of each (least squares). Where records are few, what they tell has a low rank; it is not
-made use of, because the curvature of entries that are free is next to nothing, and its inverse drowns the rest.
+with K_i (datacenter, datacenter) what record i tells: a dense system of all entries of B but one of each feature, which
+follows from its sum, or one for each datacenter where all records tell the same of each (least squares). Where records
+are few, what they tell has a low rank; it is not made use of, because the curvature of entries that are free is next to
+nothing, and its inverse drowns the rest.
 """
 
 from __future__ import annotations
@@ -16,9 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, lu_factor, lu_solve, solve_triangular
+from scipy.linalg import cho_factor, cho_solve, lu_factor, lu_solve
+from scipy.linalg.lapack import dpotrf, dpotri
 
 Floats = NDArray[np.float64]
+# By how much a diagonal of ones is made larger, one after the other, where it leaves no root.
+_LARGER = (1e-13, 1e-11)
+# Matrices of fewer rows are inverted together.
+_SMALL = 100
 # Of a right side (datacenter, 1 + feature) and of sums (1 + feature,): B, and the price of the sums.
 SumsSolve = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
@@ -81,51 +87,90 @@ class PolicyStep:
 
 
 def _by_entries(x: Floats, told: Floats, stiff: Floats, lean: Floats) -> SumsSolve:
-    """One dense system of all entries, and one of the sums' prices."""
+    """One dense system of all entries but one of every feature, which follows from the others and the sum."""
     n_centers, n_features = stiff.shape
     n = stiff.size
     by_pair = np.empty((n_centers, n_features, n_centers, n_features))
     for one in range(n_centers):
         for other in range(one + 1):
-            # The lower half is read.
             by_pair[one, :, other] = (x.T * told[:, one, other]) @ x
+            by_pair[other, :, one] = by_pair[one, :, other].T
     system = by_pair.reshape(n, n)
     system[range(n), range(n)] += stiff.ravel()
-    system += np.outer(lean, lean)
-    scale = 1.0 / np.sqrt(np.diag(system))
-    system *= scale
-    system *= scale[:, None]
-    # B's columns: entries of one feature, as scaled.
-    border = np.tile(np.eye(n_features), n_centers) * scale
+    system += lean.reshape(-1, 1) * lean.ravel()
+
+    def act(matrix: Floats) -> Floats:
+        by_record = _each(told, x @ matrix.T).T @ x
+        return np.asarray(stiff * matrix + by_record + float((lean * matrix).sum()) * lean)
+
     try:
-        return _by_roots(system, border, scale)
+        return _by_roots(system, stiff, act)
     except np.linalg.LinAlgError:
         # Features that hardly differ leave rounding with the sign of a pivot.
-        return _bordered(system, border, scale)
+        return _bordered(system, n_features)
 
 
-def _by_roots(system: Floats, border: Floats, scale: Floats) -> SumsSolve:
-    """The system (its lower half), then the sums' prices."""
-    factor = np.linalg.cholesky(system)
-    carried = solve_triangular(factor, border.T, lower=True, check_finite=False)
-    sums_factor = cho_factor(carried.T @ carried, lower=True, overwrite_a=True, check_finite=False)
+def _by_roots(system: Floats, stiff: Floats, act: Callable[[Floats], Floats]) -> SumsSolve:
+    """By Cholesky, without the softest entry of each feature: a stiffer one would drown the others' own stiffness.
+
+    `act` multiplies by the system.
+    """
+    n_centers, n_features = stiff.shape
+    of, softest = np.arange(n_features), stiff.argmin(axis=0)
+    kept = np.argsort(np.arange(n_centers)[:, None] == softest, axis=0, kind="stable")[:-1]
+    at, last = kept * n_features + of, softest * n_features + of
+    # Rows, then columns as rows: whole rows are moved faster.
+    by_rows = system[at] - system[last]
+    by_rows = np.ascontiguousarray(by_rows.reshape(at.size, -1).T)
+    reduced = (by_rows[at] - by_rows[last]).reshape(at.size, -1)
+    if not (np.diag(reduced) > 0.0).all():
+        raise np.linalg.LinAlgError("an entry has no curvature left")
+    scale = 1.0 / np.sqrt(np.diag(reduced))
+    reduced *= scale
+    reduced *= scale[:, None]
+    factor = _root(reduced)
 
     def solve(right: Floats, sums: Floats) -> tuple[Floats, Floats]:
-        forward = solve_triangular(factor, scale * right.ravel(), lower=True, check_finite=False)
-        price = cho_solve(sums_factor, carried.T @ forward - sums, check_finite=False)
-        back = solve_triangular(factor, forward - carried @ price, lower=True, trans=1, check_finite=False)
-        return (scale * back).reshape(right.shape), price
+        matrix = np.zeros_like(right)
+        matrix[softest, of] = sums
+        left = (right - act(matrix)).ravel()
+        found = scale * cho_solve(factor, scale * (left[at] - left[last]).ravel(), check_finite=False)
+        found = found.reshape(kept.shape)
+        matrix[kept, of] += found
+        matrix[softest, of] -= found.sum(axis=0)
+        return matrix, (right - act(matrix))[softest, of]
 
     return solve
 
 
-def _bordered(system: Floats, border: Floats, scale: Floats) -> SumsSolve:
-    """Both at once, with pivots that are searched."""
+def _root(system: Floats) -> tuple[Floats, bool]:
+    """Cholesky of a symmetric system whose diagonal is one, made a little larger where rounding makes pivots negative.
+
+    What that changes is put right by whoever refines steps. The system is overwritten.
+    """
+    for more in (*_LARGER, None):
+        try:
+            # Its transpose is itself, in the order that is factored in place: below the diagonal it stays as it was.
+            root, lower = cho_factor(system.T, lower=True, overwrite_a=True, check_finite=False)
+            return root, bool(lower)
+        except np.linalg.LinAlgError:
+            if more is None:
+                raise
+            below = np.tril(system, -1)
+            np.add(below, below.T, out=system)
+            system[range(len(system)), range(len(system))] = 1.0 + more
+    raise AssertionError("the last try returns or raises")
+
+
+def _bordered(system: Floats, n_features: int) -> SumsSolve:
+    """All entries and the sums' prices at once, with pivots that are searched."""
     n = len(system)
-    whole = np.tril(system) + np.tril(system, -1).T
-    # Equations of the sums in the size of what they border.
+    scale = 1.0 / np.sqrt(np.diag(system))
+    # B's columns: entries of one feature, as scaled; equations of the sums in the size of what they border.
+    border = np.tile(np.eye(n_features), n // n_features) * scale
     size = 1.0 / np.sqrt((border**2).sum(axis=1))
     sums_rows = border * size[:, None]
+    whole = scale[:, None] * system * scale
     factor = lu_factor(np.block([[whole, sums_rows.T], [sums_rows, np.zeros((len(size), len(size)))]]))
 
     def solve(right: Floats, sums: Floats) -> tuple[Floats, Floats]:
@@ -141,7 +186,7 @@ def _by_center(x: Floats, told: float, stiff: Floats) -> SumsSolve:
     scale = 1.0 / np.sqrt(told * (x * x).sum(axis=0) + stiff)
     systems = scale[:, :, None] * (told * (x.T @ x)) * scale[:, None, :]
     systems[:, range(n_features), range(n_features)] += stiff * scale**2
-    inverse = scale[:, :, None] * np.linalg.inv(systems) * scale[:, None, :]
+    inverse = scale[:, :, None] * _inverses(systems) * scale[:, None, :]
     size = np.sqrt(np.einsum("cff->f", inverse))
     # Features of one direction leave rounding with the sign of a pivot: pivots are searched.
     sums_factor = lu_factor(inverse.sum(axis=0) / size[:, None] / size, check_finite=False)
@@ -152,6 +197,22 @@ def _by_center(x: Floats, told: float, stiff: Floats) -> SumsSolve:
         return free - inverse @ price, price
 
     return solve
+
+
+def _inverses(systems: Floats) -> Floats:
+    """Of symmetric matrices (matrix, n, n), by Cholesky where rounding leaves their pivots positive."""
+    if systems.shape[1] < _SMALL:
+        return np.asarray(np.linalg.inv(systems))
+    inverses = np.empty_like(systems)
+    for own, inverse in zip(systems, inverses, strict=True):
+        factor, failed = dpotrf(own.T, lower=True)
+        if failed:
+            inverse[:] = np.linalg.inv(own)
+            continue
+        half, _ = dpotri(factor, lower=True, overwrite_c=True)
+        # The other half is left as it was.
+        inverse[:] = np.tril(half) + np.tril(half, -1).T
+    return inverses
 
 
 def _leaning(plain: SumsSolve, lean: Floats) -> SumsSolve:

@@ -32,6 +32,7 @@ from solvers.outcome import SolverError
 from solvers.policy_training.newton import TrainingNewton
 from solvers.policy_training.policy_step import PolicyTerms
 from solvers.policy_training.trained import TrainedPolicy, TrainingBegin, trained_policy, with_intercept
+from solvers.quadratic.interior_point import Watch
 from solvers.quadratic.program import QuadraticProgram, solve_quadratic_program
 
 Floats = NDArray[np.float64]
@@ -72,6 +73,7 @@ def train_policy(
     tie_direction: Floats | None = None,
     begin: TrainingBegin | None = None,
     band: OutputBand | None = None,
+    watch: Watch | None = None,
 ) -> TrainedPolicy:
     """The policy with the least mean cost over records (contextual regression, 9.5).
 
@@ -80,7 +82,7 @@ def train_policy(
     `free_intercept` leaves constant moves out of (2). Ties are broken by the least move, and along `tie_direction`
     (datacenter, 1 + feature) if there is one. Rows of latency that loads of the records break are stated one after the
     other, until there are none. `begin` is that of a policy of the same records, features and eps;
-    `band` limits units by record. Raises `SolverError` on eps < 0 or shapes that do not fit.
+    `band` limits units by record; `watch` hears of steps. Raises `SolverError` on eps < 0 or shapes that do not fit.
     """
     began_s = time.perf_counter()
     x = with_intercept(features, scale, eps)
@@ -109,7 +111,7 @@ def train_policy(
     early, reached = begin, begin
     while True:
         blocks = dispatch_blocks(system, load_mw, injected_mw, network, keep_sum=False, band=band)
-        newton = _newton(blocks, system, network, base, terms)
+        newton = _newton(blocks, system, network, base, terms, watch)
         own = None
         if newton is not None:
             rows = network.limits.rows
@@ -152,7 +154,12 @@ def train_policy(
 
 
 def _newton(
-    blocks: DispatchBlocks, system: DispatchSystem, network: DatacenterNetwork, base: Floats, terms: PolicyTerms
+    blocks: DispatchBlocks,
+    system: DispatchSystem,
+    network: DatacenterNetwork,
+    base: Floats,
+    terms: PolicyTerms,
+    watch: Watch | None,
 ) -> TrainingNewton | None:
     """The method by structure, unless it does not fit, or few records take less time without.
 
@@ -160,14 +167,14 @@ def _newton(
     """
     if blocks.by_angles and (system.lines.bars.any() or _by_structure_s(terms, system) > _in_general_s(terms)):
         return None
-    newton = TrainingNewton(blocks, system, network, base, terms)
+    newton = TrainingNewton(blocks, system, network, base, terms, watch)
     return newton if newton.memory_bytes <= MEMORY_MAX_BYTES else None
 
 
 def _by_structure_s(terms: PolicyTerms, system: DispatchSystem) -> float:
     """About what a Newton step by structure takes on one core: the policy's dense system, and sparse ones of zones."""
-    q, n = len(terms.x), terms.n_entries // 2
-    return float((n**3 / 3.0 + q * n**2) / _DENSE_PER_S + _ZONE_S * q * system.n_zones + _STEP_S)
+    (q, n_features), n = terms.x.shape, terms.n_entries // 2
+    return float(((n - n_features) ** 3 / 3.0 + q * n**2) / _DENSE_PER_S + _ZONE_S * q * system.n_zones + _STEP_S)
 
 
 def _in_general_s(terms: PolicyTerms) -> float:

@@ -17,18 +17,21 @@ from threadpoolctl import threadpool_limits
 Floats = NDArray[np.float64]
 # (right side of stationarity, of the equations) to (step of the point, of the equations' multipliers).
 NewtonSolve = Callable[[Floats, Floats], tuple[Floats, Floats]]
+# Hears of steps taken, and how far the point is from optimal, as the tolerance counts.
+Watch = Callable[[int, float], None]
 
 _TOLERANCE = 1e-8
 _ITERATIONS_MAX = 120
 # Rows give by so much per unit of their multiplier's move, and points are pulled back by `pull` per unit of theirs: a
 # step errs by next to nothing, its system keeps its digits, and what it errs by is put right by the next.
 _GIVE = 3e-7
-# So many steps without a better point, that near to the optimum: rounding has the upper hand.
-_WORSE_MAX, _NEAR = 4, 1e-4
+# So many steps without a better point, that near to the optimum: rounding has the upper hand. Where a certificate asks
+# for no more, the first such step ends it.
+_WORSE_MAX, _NEAR, _ENOUGH = 4, 1e-4, 3e-7
 # Share of the way to the boundary that a step goes.
 _SHORT_OF_BOUNDARY = 0.99
 # Newton steps are solved again for what they left: elimination loses digits when rows are nearly tight.
-_REFINEMENTS_MAX, _RESTART, _REFINED = 12, 6, 1e-12
+_REFINEMENTS_MAX, _RESTART, _REFINED = 12, 6, 1e-9
 # Further steps by the same factors where a step is cut short (Gondzio, 1996): how many, up to which reach, how much
 # farther each aims, which share of that must come of it, and how far products may be from their middle.
 _CORRECTIONS_MAX, _LONG, _LONGER, _WORTH, _PRODUCTS = 1, 0.9, 0.3, 0.1, (0.1, 10.0)
@@ -107,19 +110,22 @@ class _Side:
 
 
 def solve_interior_point(
-    program: NewtonProgram, tolerance: float = _TOLERANCE, begin: InteriorPoint | None = None
+    program: NewtonProgram,
+    tolerance: float = _TOLERANCE,
+    begin: InteriorPoint | None = None,
+    watch: Watch | None = None,
 ) -> InteriorPoint:
     """The optimum to about 1e-8, or the best point when no step helps any more: the caller certifies.
 
     `begin` is a point of this program or of one like it, not too near to its optimum, to go on from; a side of a row
-    that has no slack and multiplier there gets some of the same product.
+    that has no slack and multiplier there gets some of the same product. `watch` hears of every step.
     """
     # Many small matrices: handing them to threads costs ten times what it saves where another process has the cores.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _solve(program, tolerance, begin)
+        return _solve(program, tolerance, begin, watch)
 
 
-def _solve(program: NewtonProgram, tolerance: float, begin: InteriorPoint | None) -> InteriorPoint:
+def _solve(program: NewtonProgram, tolerance: float, begin: InteriorPoint | None, watch: Watch | None) -> InteriorPoint:
     x = program.start() if begin is None else begin.x
     value = program.rows(x)
     y = np.zeros_like(program.equal_to) if begin is None else begin.equal_dual
@@ -134,10 +140,12 @@ def _solve(program: NewtonProgram, tolerance: float, begin: InteriorPoint | None
         mu = sum(float(side.slack @ side.dual) for side in sides) / n_sides
         size = max(1.0, abs(0.5 * float(x @ (program.curvature * x)) + float(program.cost @ x)))
         miss = max(mu * n_sides / size, float(np.abs(step.stationary).max()) / program.dual_size, step.broken)
+        if watch is not None:
+            watch(iteration, miss)
         worse = 0 if miss < best_miss else worse + 1
         if miss < best_miss:
             best, best_miss = replace(_point(x, y, sides, value, iteration), miss=miss), miss
-        if miss <= tolerance or (worse >= _WORSE_MAX and best_miss <= _NEAR):
+        if miss <= tolerance or (worse > 0 and best_miss <= _ENOUGH) or (worse >= _WORSE_MAX and best_miss <= _NEAR):
             break
         try:
             step.factor()

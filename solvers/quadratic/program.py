@@ -24,7 +24,7 @@ PointWithDuals = tuple[Floats, Floats, Floats, Floats]
 # Asked of the solvers, in the program's units; what a certificate must show, relative to the sizes of its terms.
 _TOLERANCE = 1e-8
 CERTIFIED = 1e-6
-_ITERATIONS_MAX = 100
+_ITERATIONS_MAX = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +87,13 @@ class OptimalityCertificate:
 
 @dataclass(frozen=True, eq=False)
 class QuadraticSolution:
-    """A point, the multipliers of its rows (positive where the upper side presses), certificate, solver, seconds."""
+    """A point, its multipliers (positive where the upper side presses), certificate, solver, seconds."""
 
     status: SolveStatus
     x: Floats
     equal_dual: Floats
     row_dual: Floats
+    bound_dual: Floats
     certificate: OptimalityCertificate
     solver: str
     seconds: float
@@ -116,7 +117,7 @@ def solve_quadratic_program(
         certificate = certify(program, x, equal_dual, row_dual, bound_dual)
         status = SolveStatus.OPTIMAL if certificate.holds else SolveStatus.FAILED
         seconds = time.perf_counter() - began_s
-        found.append(QuadraticSolution(status, x, equal_dual, row_dual, certificate, name, seconds))
+        found.append(QuadraticSolution(status, x, equal_dual, row_dual, bound_dual, certificate, name, seconds))
         if certificate.holds:
             break
     return found[-1]

@@ -10,6 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
 from g2g_opt.circuit.elements import elements, line_lengths_km
+from g2g_opt.circuit.fuses import FuseSettings, read_fuses
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch
 from g2g_opt.feeder import Feeder
@@ -43,6 +44,12 @@ class FeederPaths:
     def ask(self, what: str) -> str:
         """A property as OpenDSS has it, e.g. "Load.671.bus1"."""
         return self._circuit.command(f"? {what}").strip()
+
+    def fuses(self) -> tuple[FuseSettings, ...]:
+        """The fuses in service."""
+        names = [name for kind, name in elements(self._circuit) if kind == "fuse"]
+        enabled = [name for name in names if self.ask(f"Fuse.{name}.enabled").lower() in ("true", "yes")]
+        return read_fuses(self._circuit, enabled)
 
     @cached_property
     def _source(self) -> int:

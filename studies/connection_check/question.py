@@ -56,6 +56,7 @@ RemedyKind = Literal[
     "conductor",
     "transformer",
     "tap changer",
+    "fuse",
     "other bus",
 ]
 REMEDIES: tuple[RemedyKind, ...] = RemedyKind.__args__  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from g2g_opt.circuit.parts import Branch, Bus
 from g2g_opt.data_files import data_path, read_table
+from g2g_opt.errors import number_of
 from g2g_opt.feeder import Feeder
 from g2g_opt.plan import StorageUnit
 from studies.connection_check.feeder_paths import FeederPaths
@@ -31,6 +32,11 @@ _SIZES_KVA = (
     *(20_000, 25_000, 30_000, 40_000, 50_000, 60_000),
 )
 _LARGER = 3
+# Sizes of fuses (A): the K and T links of IEEE C37.42, and current-limiting ones above them.
+_FUSES_A = (
+    *(1, 2, 3, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 65, 80, 100, 140, 200),
+    *(250, 315, 400, 500, 630, 800, 1000, 1250),
+)
 # What a new control holds on a base of 120 V: the middle of the usual band, and two steps of 2 V up.
 _VREG_V = (120.0, 122.0, 124.0)
 _PT_V = 120.0
@@ -161,7 +167,8 @@ def _rebalanced(place: RemedyPlace) -> RemedyList:
         del movable[load.name]
         neutral = feeder.buses[load.bus].neutral
         moves.append(f"Load.{load.name}.bus1={load.bus}.{least}" + (f".{neutral}" if neutral else ""))
-        words = f"{len(moves)} single-phase loads moved to another phase: {', '.join(m.split('.')[1] for m in moves)}"
+        moved = number_of(len(moves), "single-phase load")
+        words = f"{moved} moved to another phase: {', '.join(m.split('.')[1] for m in moves)}"
         found.append(Remedy("rebalanced phases", words, (("moved load", float(len(moves))),), tuple(moves)))
     if not found:
         return RemedyList(reason="no single-phase load at a bus of three phases would even them out")
@@ -190,7 +197,9 @@ def _conductor(place: RemedyPlace) -> RemedyList:
     for row in _conductors():
         for lines in sets:
             km = sum(paths.length_km[b.name] for b in lines)
-            words = f"{row['label']} on {len(lines)} lines, {km:.2f} km: {', '.join(b.name for b in lines)}"
+            words = (
+                f"{row['label']} on {number_of(len(lines), 'line')}, {km:.2f} km: {', '.join(b.name for b in lines)}"
+            )
             edits = _new_wire(row) + tuple(edit for b in lines for edit in _rewired(b.name, row))
             amount = ((f"conductor {row['name']}", km),)
             found.setdefault(edits, Remedy("conductor", words, amount, edits))
@@ -267,6 +276,30 @@ def _tap_changer(place: RemedyPlace) -> RemedyList:
     return RemedyList(tuple(found), "" if found else _NO_TRANSFORMER)
 
 
+def _fuse(place: RemedyPlace) -> RemedyList:
+    """Larger fuses in place of those on the way from the source that are smaller, size by size."""
+    paths = place.paths()
+    way = {f"{branch.kind}.{branch.name}" for branch in paths.from_source(place.bus.name)}
+    fuses = [fuse for fuse in paths.fuses() if fuse.element in way]
+    if not fuses:
+        return RemedyList(reason=f"no fuse lies between the source and {place.bus.name}")
+    least = min(fuse.rated_a for fuse in fuses)
+    found = []
+    for size in [size for size in _FUSES_A if size > least]:
+        smaller = [fuse for fuse in fuses if fuse.rated_a < size]
+        old = ", ".join(f"{fuse.name} ({fuse.rated_a:g} A)" for fuse in smaller)
+        found.append(
+            Remedy(
+                "fuse",
+                f"fuses of {size:g} A in place of {old}; that they still clear what is behind them, and act before "
+                "what is ahead of them, is not judged",
+                (("fuse", float(len(smaller))), ("fuse ampere", float(size * len(smaller)))),
+                tuple(f"Fuse.{fuse.name}.ratedcurrent={size:g}" for fuse in smaller),
+            )
+        )
+    return RemedyList(tuple(found), "" if found else f"the list of sizes has no fuse of more than {least:g} A")
+
+
 def _other_bus(place: RemedyPlace) -> RemedyList:
     far = place.paths().distances_km(place.bus.name)
     able = [bus for bus in place.feeder.candidate_buses if bus != place.bus.name and bus in far]
@@ -291,6 +324,7 @@ _KINDS: dict[RemedyKind, Callable[[RemedyPlace], RemedyList]] = {
     "conductor": _conductor,
     "transformer": _transformer,
     "tap changer": _tap_changer,
+    "fuse": _fuse,
     "other bus": _other_bus,
 }
 
@@ -311,5 +345,6 @@ _ITEMS: dict[RemedyKind, tuple[str, ...]] = {
     "rebalanced phases": ("moved load",),
     "transformer": ("transformer", "transformer kVA"),
     "tap changer": ("transformer", "transformer kVA", "tap changer"),
+    "fuse": ("fuse", "fuse ampere"),
     "other bus": ("line extension",),
 }

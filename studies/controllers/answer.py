@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from g2g_opt.errors import number_of
 from g2g_opt.scenario import Scenario
 from g2g_opt.study_case import StudyCase
+from studies.controllers.published import PUBLISHED_COLUMNS, published_per_site, published_rows
 from studies.controllers.rows import (
     GUIDE_METRICS,
     METRICS,
@@ -58,15 +60,6 @@ _PAIRS = (
     *_FIGURES,
     Column("n_better", "scenarios with less violation"),
 )
-_PUBLISHED = (
-    Column("controller", "controller"),
-    Column("source", "source"),
-    Column("violation", "integral violation (pu s)", 2),
-    Column("throughput", "10^6 tokens/s", 2),
-    Column("switches", "batch switches", 1),
-    Column("misses", "latency misses (%)", 2),
-    Column("recovery", "recovered (%)", 1),
-)
 _RUNS = (
     Column("controller", "controller"),
     Column("scenario", "scenario"),
@@ -109,12 +102,14 @@ def conclusion_of(
     opendss = gather_as(results, "opendss", ControllerRun)
     return Conclusion(
         title=title,
-        answer=_answer(means, pairs, common),
+        answer=_answer(means, pairs, common, linked=question.channels is not None),
         feeder=case.feeder.name,
         tables=(
             ResultTable("means", "Means over the scenarios, with 95 % intervals", _MEANS, means),
             ResultTable("differences", "Scenario by scenario: each less another, with 95 % intervals", _PAIRS, pairs),
-            ResultTable("published", "Beside the published figures", _PUBLISHED, _published(case, means, named)),
+            ResultTable(
+                "published", "Beside the published figures", PUBLISHED_COLUMNS, published_rows(case, means, named)
+            ),
             ResultTable("engines", "The engines in the same runs", _ENGINES, _engines(found, opendss), folded=True),
             ResultTable("runs", "Every controller in every scenario", _RUNS, [vars(run) for run in runs], folded=True),
         ),
@@ -132,6 +127,7 @@ def conclusion_of(
             "scenarios other than those drawn: intervals are over scenarios, and not over cases or feeders",
             "limits other than the voltage band",
             *_unshifted(case, question),
+            *published_per_site(case),
             f"source of the case: {case.about}",
         ),
     )
@@ -193,11 +189,11 @@ def _pairs(
     return rows
 
 
-def _answer(means: Sequence[Row], pairs: Sequence[Row], common: Sequence[str]) -> str:
+def _answer(means: Sequence[Row], pairs: Sequence[Row], common: Sequence[str], *, linked: bool) -> str:
     ranked = sorted(means, key=lambda row: float(row["integral_violation_pu_s"]))
-    best = ranked[0]
+    best, through = ranked[0], ", with messages through the channels asked for," * linked
     words = [
-        f"In {len(common)} scenarios {best['controller']} has the least violation, "
+        f"In {number_of(len(common), 'scenario')}{through} {best['controller']} has the least violation, "
         f"{best['integral_violation_pu_s']:.2f} pu s on average ({best['integral_violation_pu_s_low']:.2f} to "
         f"{best['integral_violation_pu_s_high']:.2f})"
         + (
@@ -222,40 +218,6 @@ def _answer(means: Sequence[Row], pairs: Sequence[Row], common: Sequence[str]) -
             f"({low:+z.2f} to {high:+z.2f}), less violation in {row['n_better']} of {len(common)}: this {apart}."
         )
     return "\n".join(words)
-
-
-def _published(case: StudyCase, means: Sequence[Row], kinds: Mapping[str, str]) -> list[Row]:
-    rows: list[Row] = []
-    none = case.published_controllers["none"][0]
-    for row in means:
-        kind = kinds.get(row["controller"])
-        if kind is None:
-            continue
-        rows.append(
-            {
-                "controller": row["controller"],
-                "source": "this study",
-                "violation": row["integral_violation_pu_s"],
-                "throughput": row["mean_throughput_tps"] / 1e6,
-                "switches": row["batch_switches"],
-                "misses": 100.0 * row["itl_deadline_fraction"],
-                "recovery": 100.0 * row["recovery"] if row["recovery"] is not None else None,
-            }
-        )
-        if row["controller"] in case.published_controllers:
-            violation, throughput, switches, misses = case.published_controllers[row["controller"]]
-            rows.append(
-                {
-                    "controller": row["controller"],
-                    "source": "published",
-                    "violation": violation,
-                    "throughput": throughput,
-                    "switches": switches,
-                    "misses": misses,
-                    "recovery": 100.0 * (1.0 - violation / none),
-                }
-            )
-    return rows
 
 
 def _engines(found: dict[str, dict[str, ControllerRun]], opendss: Sequence[ControllerRun]) -> list[Row]:

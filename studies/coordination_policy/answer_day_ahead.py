@@ -8,9 +8,19 @@ import numpy as np
 
 from g2g_opt.transmission.system import load_zonal_system
 from studies.coordination_policy.answer_parts import AnswerParts, percent_of
+from studies.coordination_policy.day_ahead import WINDOW_H
 from studies.coordination_policy.question import CoordinationQuestion
-from studies.coordination_policy.rows import CommittedDayRow, Floats, LoadRow, MeanDayRow
-from studies.shared.conclusion import Chart, Line, MissingAnswer
+from studies.coordination_policy.rows import (
+    CommittedDayRow,
+    DayShiftLinkRow,
+    DayShiftRow,
+    Floats,
+    LoadRow,
+    MeanDayRow,
+    OfSetting,
+)
+from studies.coordination_policy.shifts import moved_work
+from studies.shared.conclusion import Chart, Line, MissingAnswer, ResultTable
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import columns_of, gather_as, table_of
 
@@ -46,14 +56,16 @@ def day_ahead_parts(question: CoordinationQuestion, results: Sequence[TaskResult
         for alpha in (None, *question.alphas)
         if any(row.penetration == penetration for row in good)
     ]
+    loads = gather_as(results, "loads", LoadRow)
     over = sum((row.gap or 0.0) > question.mip_gap * (1.0 + 1e-6) for row in good)
     return AnswerParts(
         "\n".join(_answer(row) for row in summary if row.case != "none") or "No day was solved.",
         (
             table_of("savings", "Mean over days", columns_of(MeanDayRow), summary),
             table_of("days", "Every day", _DAYS, rows, folded=True),
+            *_moved(question, [row for row in loads if (row.penetration, row.date) not in lost]),
         ),
-        tuple(_charts(question, gather_as(results, "loads", LoadRow))),
+        tuple(_charts(question, loads)),
         tuple(MissingAnswer(f"{row.date}, alpha {row.alpha}", row.reason) for row in failed),
         (
             *((f"{over} programs ended at the time limit above the gap asked for",) if over else ()),
@@ -70,6 +82,8 @@ def _summary(rows: Sequence[CommittedDayRow], penetration: float, alpha: float |
         return np.array([getattr(row, name) for row in days.values()], dtype=np.float64)
 
     saved = np.array([base[day].cost for day in own]) - of(own, "cost")
+    # What is not closed of either gap is open in the difference.
+    least, most = of(base, "bound") - of(own, "cost"), of(base, "cost") - of(own, "bound")
     charge, before = float(of(own, "charge").mean()), float(of(base, "charge").mean())
     # A single day says nothing of others.
     error = 1.96 * float(saved.std(ddof=1)) / np.sqrt(len(saved)) if len(saved) > 1 else None
@@ -89,15 +103,47 @@ def _summary(rows: Sequence[CommittedDayRow], penetration: float, alpha: float |
         seconds_max=float(of(own, "seconds").max()),
         gap_max=float(of(own, "gap").max()),
         relaxed_saving=float(np.mean(both)) if both else None,
+        saving_least=None if alpha is None else float(least.mean()),
+        saving_most=None if alpha is None else float(most.mean()),
     )
 
 
 def _answer(row: MeanDayRow) -> str:
-    return (
+    days = "one day" if row.n_days == 1 else f"mean of {row.n_days} days"
+    text = (
         f"With {percent_of(row.penetration)} % datacenters and {row.case}, flexibility from 16 to 20 h saves "
-        f"{row.saving:z,.0f} $ a day of {row.cost + row.saving:,.0f} $ (mean of {row.n_days} days), and "
+        f"{row.saving:z,.0f} $ a day of {row.cost + row.saving:,.0f} $ ({days}), and "
         f"changes what datacenters are charged in these hours by {row.charge_change:+z.1f} %."
     )
+    if row.saving_least is not None and row.saving_most is not None and row.saving_least < 0.0 < row.saving_most:
+        text += (
+            f" Whether it saves anything is within the solver's gap: between {row.saving_least:,.0f} and "
+            f"{row.saving_most:,.0f} $ a day; ask for a smaller one (--gap)."
+        )
+    return text
+
+
+def _moved(question: CoordinationQuestion, loads: Sequence[LoadRow]) -> list[ResultTable]:
+    """Work moved in the flexible hours, by datacenter and by link; loads without flexibility are alike in all hours."""
+    system = load_zonal_system()
+    shifts: list[DayShiftRow] = []
+    links: list[DayShiftLinkRow] = []
+    for penetration in question.penetrations:
+        own = [row for row in loads if row.penetration == penetration and row.hour in WINDOW_H]
+        base = next((row.theta_mw for row in own if row.alpha is None), None)
+        for alpha in question.alphas:
+            theta = [row.theta_mw for row in own if row.alpha == alpha]
+            if base is None or not theta:
+                continue
+            about = OfSetting(penetration, alpha)
+            by_center, by_link = moved_work(system, base, np.stack(theta))
+            shifts += [DayShiftRow(**vars(about), **vars(one)) for one in by_center]
+            links += [DayShiftLinkRow(**vars(about), **vars(one)) for one in by_link]
+    told = (
+        ("shifts", "Work moved from 16 to 20 h, by datacenter", DayShiftRow, shifts),
+        ("links", "Work moved from 16 to 20 h, by link", DayShiftLinkRow, links),
+    )
+    return [table_of(name, title, columns_of(kind), rows, folded=True) for name, title, kind, rows in told if rows]
 
 
 def _charts(question: CoordinationQuestion, loads: Sequence[LoadRow]) -> list[Chart]:

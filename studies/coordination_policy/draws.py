@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from g2g_opt.randomness import keyed_generator
 from solvers.policy_training.base_regression import train_base_regression
+from solvers.quadratic.interior_point import Watch
 from studies.coordination_policy.ac_check import Operated, check_ac
 from studies.coordination_policy.baselines import fit_baseline
 from studies.coordination_policy.peak_hour import (
@@ -32,6 +34,8 @@ from studies.coordination_policy.shifts import moved_tables
 from studies.shared.task import Row
 from studies.shared.typed_rows import TypedRow, to_rows
 
+# Between words on a training that takes longer.
+_TOLD_EVERY_S = 5.0
 _NO_DISPATCH = "no dispatch was certified{}; in no mean, and not trained on"
 
 
@@ -45,8 +49,21 @@ def _why(case: PeakCase, record: int) -> str:
     return f" (generators give {least:,.6g} MW at least, more than the {drawn:,.6g} MW that are drawn)"
 
 
+def _watching(report: Callable[..., None], training: str) -> Watch:
+    """Tells how far a training is, every so many seconds."""
+    told_s = time.monotonic()
+
+    def watch(step: int, miss: float) -> None:
+        nonlocal told_s
+        if time.monotonic() - told_s >= _TOLD_EVERY_S:
+            told_s = time.monotonic()
+            report(f"{training}: step {step}, {miss:.0e} of the cost from the optimum", 0.0)
+
+    return watch
+
+
 def study_draw(
-    question: CoordinationQuestion, case: PeakCase, q: int, draw: int, report: Callable[[str], None]
+    question: CoordinationQuestion, case: PeakCase, q: int, draw: int, report: Callable[..., None]
 ) -> dict[str, list[Row]]:
     """Rows of one draw of q training records: savings by policy and eps, what is used, and the policies.
 
@@ -73,7 +90,9 @@ def study_draw(
         margin, enough = choose_margin(question, case, train, eps, report)
         shifts = case.ideal.theta_mw[train] - setting.base_mw
         scale = scale_of(case.features[train]) if question.scaled else None
-        contextual = fit_contextual(question, case, train, eps, margin)
+        contextual = fit_contextual(
+            question, case, train, eps, margin, watch=_watching(report, f"contextual, eps {eps:g}")
+        )
         knows = replace(case, setting=setting.knowing(contextual.limits))
         trained = {
             ("base regression", 0): train_base_regression(
@@ -85,7 +104,14 @@ def study_draw(
             shape = (setting.network.n, 1 + case.features.shape[1])
             direction = keyed_generator(question.seed, "tie", draw, k).normal(size=shape)
             trained["contextual", k + 1] = fit_contextual(
-                question, knows, train, eps, margin, direction, contextual.begin
+                question,
+                knows,
+                train,
+                eps,
+                margin,
+                direction,
+                contextual.begin,
+                _watching(report, f"contextual, tie {k + 1}, eps {eps:g}"),
             )
         for (name, tie), policy in trained.items():
             report(f"{name}{f', tie {tie}' if tie else ''}, eps {eps:g}: {policy.seconds:.1f} s")

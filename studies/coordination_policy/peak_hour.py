@@ -20,6 +20,7 @@ from solvers.dispatch.blocks import OutputBand
 from solvers.dispatch.projection import project_shifts
 from solvers.dispatch.solve import DispatchSolution
 from solvers.policy_training.trained import TrainedPolicy, TrainingBegin
+from solvers.quadratic.interior_point import Watch
 from studies.coordination_policy.ac_check import Operated
 from studies.coordination_policy.network import CaseNetwork, load_network
 from studies.coordination_policy.question import CoordinationQuestion
@@ -164,8 +165,11 @@ def fit_contextual(
     latency_margin: float,
     tie_direction: Floats | None = None,
     begin: TrainingBegin | None = None,
+    watch: Watch | None = None,
 ) -> TrainedPolicy:
-    """The contextual policy of some records; `begin` is that of one with another tie direction."""
+    """The contextual policy of some records; `begin` is that of one with another tie direction; `watch` hears of
+    steps.
+    """
     return train_contextual(
         question,
         case.setting,
@@ -177,6 +181,7 @@ def fit_contextual(
         tie_direction,
         begin,
         None if case.band is None else case.band.of(train),
+        watch,
     )
 
 

@@ -159,10 +159,9 @@ class FeatureRow(OfDraw):
 
 
 @dataclass(frozen=True)
-class ShiftRow(OfDraw):
-    """What a way of operation moves to a datacenter, mean over the records that it is judged on."""
+class MovedToDatacenter(TypedRow):
+    """Work that is moved to a datacenter, mean over the records or hours that it is looked at in."""
 
-    policy: Annotated[str, ShownAs("coordination")]
     datacenter: Annotated[str, ShownAs("datacenter")]
     base_mw: Annotated[float, ShownAs("load without coordination (MW)", 1)]
     shift_mw: Annotated[float, ShownAs("moved to it, mean (MW)", 1)]
@@ -172,14 +171,30 @@ class ShiftRow(OfDraw):
 
 
 @dataclass(frozen=True)
-class ShiftLinkRow(OfDraw):
-    """Work that a way of operation moves between two datacenters, mean over the same records."""
+class MovedAlongLink(TypedRow):
+    """Work that is moved between two datacenters, mean over the same records or hours."""
 
-    policy: Annotated[str, ShownAs("coordination")]
     origin: Annotated[str, ShownAs("from")]
     to: Annotated[str, ShownAs("to")]
     mean_mw: Annotated[float, ShownAs("moved, mean (MW)", 1)]
     distance: Annotated[float, ShownAs("latency between them", 2)]
+
+
+@dataclass(frozen=True)
+class OfWay(OfDraw):
+    """A row of one way of operation."""
+
+    policy: Annotated[str, ShownAs("coordination")]
+
+
+@dataclass(frozen=True)
+class ShiftRow(MovedToDatacenter, OfWay):
+    """What a way of operation moves to a datacenter."""
+
+
+@dataclass(frozen=True)
+class ShiftLinkRow(MovedAlongLink, OfWay):
+    """What it moves between two datacenters."""
 
 
 @dataclass(frozen=True)
@@ -337,6 +352,16 @@ class LoadRow(TypedRow):
 
 
 @dataclass(frozen=True)
+class DayShiftRow(MovedToDatacenter, OfSetting):
+    """What flexibility moves to a datacenter in the flexible hours of all days; not stored."""
+
+
+@dataclass(frozen=True)
+class DayShiftLinkRow(MovedAlongLink, OfSetting):
+    """What it moves between two datacenters; not stored."""
+
+
+@dataclass(frozen=True)
 class MeanDayRow(TypedRow):
     """Means over days; not stored."""
 
@@ -353,3 +378,5 @@ class MeanDayRow(TypedRow):
     seconds_max: Annotated[float, ShownAs("longest (s)", 1, secondary=True)]
     gap_max: Annotated[float, ShownAs("largest gap", 5, secondary=True)]
     relaxed_saving: Annotated[float | None, ShownAs("saving if units were on in part ($/day)", 0)] = None
+    saving_least: Annotated[float | None, ShownAs("least saving within the gap ($/day)", 0, secondary=True)] = None
+    saving_most: Annotated[float | None, ShownAs("most ($/day)", 0, secondary=True)] = None

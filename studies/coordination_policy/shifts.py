@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from g2g_opt.transmission.system import ZonalSystem
 from solvers.highs import SparseProgram, solve_sparse_program
 from solvers.outcome import SolverError
-from studies.coordination_policy.rows import OfDraw, ShiftLinkRow, ShiftRow
+from studies.coordination_policy.rows import MovedAlongLink, MovedToDatacenter, OfDraw, ShiftLinkRow, ShiftRow
 from studies.coordination_policy.setting import CoordinationSetting
 from studies.shared.typed_rows import TypedRow
 
@@ -30,41 +31,46 @@ def moved_tables(
     about: OfDraw, setting: CoordinationSetting, loads_mw: Mapping[str, Floats]
 ) -> dict[str, Sequence[TypedRow]]:
     """Rows `about` a draw of loads (record, datacenter) by way of operation; ways without records have none."""
-    names, base = setting.system.datacenters, setting.base_mw
     shifts: list[ShiftRow] = []
     links: list[ShiftLinkRow] = []
-    apart = setting.system.latency[:, setting.system.datacenter_zone]
     for policy, theta in loads_mw.items():
         if policy == "none" or not len(theta):
             continue
-        moved = theta - base
-        mean = moved.mean(axis=0)
-        shifts += [
-            ShiftRow(
-                **vars(about),
-                policy=policy,
-                datacenter=name,
-                base_mw=float(base[k]),
-                shift_mw=float(mean[k]),
-                shift_share=100.0 * float(mean[k] / base[k]) if base[k] > _NOTHING_MW else None,
-                least_mw=float(moved[:, k].min()),
-                most_mw=float(moved[:, k].max()),
-            )
-            for k, name in enumerate(names)
-        ]
-        flow = least_flow(apart, mean)
-        links += [
-            ShiftLinkRow(
-                **vars(about),
-                policy=policy,
-                origin=names[one],
-                to=names[other],
-                mean_mw=float(flow[one, other]),
-                distance=float(apart[one, other]),
-            )
-            for one, other in np.argwhere(flow > _NOTHING_MW)
-        ]
+        by_center, by_link = moved_work(setting.system, setting.base_mw, theta)
+        shifts += [ShiftRow(**vars(about), policy=policy, **vars(one)) for one in by_center]
+        links += [ShiftLinkRow(**vars(about), policy=policy, **vars(one)) for one in by_link]
     return {"shifts": shifts, "links": links}
+
+
+def moved_work(
+    system: ZonalSystem, base_mw: Floats, theta_mw: Floats
+) -> tuple[list[MovedToDatacenter], list[MovedAlongLink]]:
+    """Work that loads (record, datacenter) move from `base_mw` (datacenter,), by datacenter and by link."""
+    moved = theta_mw - base_mw
+    mean = moved.mean(axis=0)
+    by_center = [
+        MovedToDatacenter(
+            datacenter=name,
+            base_mw=float(base_mw[k]),
+            shift_mw=float(mean[k]),
+            shift_share=100.0 * float(mean[k] / base_mw[k]) if base_mw[k] > _NOTHING_MW else None,
+            least_mw=float(moved[:, k].min()),
+            most_mw=float(moved[:, k].max()),
+        )
+        for k, name in enumerate(system.datacenters)
+    ]
+    apart = system.latency[:, system.datacenter_zone]
+    flow = least_flow(apart, mean)
+    by_link = [
+        MovedAlongLink(
+            origin=system.datacenters[one],
+            to=system.datacenters[other],
+            mean_mw=float(flow[one, other]),
+            distance=float(apart[one, other]),
+        )
+        for one, other in np.argwhere(flow > _NOTHING_MW)
+    ]
+    return by_center, by_link
 
 
 def least_flow(apart: Floats, shift_mw: Floats) -> Floats:

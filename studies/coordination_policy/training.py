@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from solvers.dispatch.blocks import OutputBand
 from solvers.policy_training.trained import TrainedPolicy, TrainingBegin
 from solvers.policy_training.training import train_policy
+from solvers.quadratic.interior_point import Watch
 from studies.coordination_policy.question import CoordinationQuestion
 from studies.coordination_policy.setting import CoordinationSetting, scale_of
 
@@ -25,10 +26,12 @@ def train_contextual(
     tie_direction: Floats | None = None,
     begin: TrainingBegin | None = None,
     band: OutputBand | None = None,
+    watch: Watch | None = None,
 ) -> TrainedPolicy:
     """The policy of some records: loads and injections (record, zone) without datacenters, features (record, feature).
 
-    `begin` is that of a policy of the same records with another tie direction; `band` limits units by record.
+    `begin` is that of a policy of the same records with another tie direction; `band` limits units by record; `watch`
+    hears of steps, where there are any to hear of.
 
     Raises `SolverError` if the statement has no optimum; a policy that is not certified says so itself.
     """
@@ -46,6 +49,7 @@ def train_contextual(
             tie_direction=tie_direction,
             begin=begin,
             band=band,
+            watch=watch,
         )
     # An extra: `check_cvxpy_is_installed` asks for it before a worker starts.
     from solvers.policy_training.cvxpy_statement import TaskNetwork, train_policy_statement

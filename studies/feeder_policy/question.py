@@ -193,7 +193,7 @@ class FeederPolicyQuestion(SiteQuestion):
         if low > high:
             raise InputError(f"shares of replicas must rise, got {low} to {high}")
         feeder = self.load_feeder(())
-        if self.sites == _SITES and feeder.name != "ieee13":
+        if self.sites == _SITES and self.feeder.lower() != "ieee13":
             raise InputError(f"name sites (--site) and plants (--pv) for feeder {feeder.name}")
         for site in self.sites:
             site.candidate_buses(feeder)

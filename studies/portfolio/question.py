@@ -77,11 +77,14 @@ class PortfolioQuestion:
             found = {name: str(root / name) if name.lower().endswith(".dss") else name for name in named}
         else:
             files = sorted(path for path in root.iterdir() if path.suffix.lower() == ".dss")
-            found = {path.stem: str(path.resolve()) for path in files}
+            found = {}
+            for path in files:
+                found[path.name if path.stem in found else path.stem] = str(path.resolve())
             for below in sorted(path for path in root.iterdir() if path.is_dir()):
                 master = _master(below)
                 if master is not None:
-                    found.setdefault(below.name, str(master.resolve()))
+                    name = str(master.relative_to(root)) if below.name in found else below.name
+                    found[name] = str(master.resolve())
         if not found:
             raise InputError(f"folder {root} has no feeder: a .dss file, folders with a Master.dss, or {_LIST}")
         return found

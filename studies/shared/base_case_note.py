@@ -35,11 +35,15 @@ def with_base_case_note(conclusion: Conclusion, question: Question, feeder: Feed
     if base.implausible and feeder.initial_taps is None:
         # Whatever binds, it is not what it seems.
         answer = f"A {WRONG} of the circuit must be wrong: {base.implausible[0]} without any site. {answer}"
+    if base.headline:
+        answer = f"{base.headline[0].upper()}{base.headline[1:]}. {answer}"
     # The taps that studies of a bundled feeder begin with are no state that it came to rest in.
     is_told = broken and (_is_settled(question) or feeder.initial_taps is None)
     words = (f"without any site, in the state that is studied: {broken}",) if is_told else ()
     beside = (f"without any site {base.second}",) if base.second is not None else ()
-    return replace(conclusion, answer=answer, warnings=(*words, *beside, *conclusion.warnings))
+    return replace(
+        conclusion, answer=answer, warnings=(*words, *beside, *conclusion.warnings), base_case=base.state.value
+    )
 
 
 def _is_settled(question: Question) -> bool:

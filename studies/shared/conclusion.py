@@ -111,7 +111,8 @@ class Conclusion:
     """The answer of a study and what it stands on. Everything numeric in it was simulated, or says that it was not.
 
     `answer` is a sentence or two with the figures that were asked for. `binding` is a table of what binds; `warnings`
-    qualify the answer; `not_assessed` says what it does not cover. `feeder` is empty for studies that are on none.
+    qualify the answer; `not_assessed` says what it does not cover. `feeder` is empty for studies that are on none, as
+    is `base_case`, which says whether its circuit is solved and at rest without a site (`BaseCaseState`).
     """
 
     title: str
@@ -124,5 +125,6 @@ class Conclusion:
     failures: tuple[MissingAnswer, ...] = ()
     warnings: tuple[str, ...] = ()
     not_assessed: tuple[str, ...] = ()
+    base_case: str = ""
     # Files for other programs, by their place in the results' folder.
     texts: Mapping[str, str] = field(default_factory=dict)

@@ -74,7 +74,9 @@ def check_unused(question: Any) -> None:
 @dataclass_transform(frozen_default=True, field_specifiers=(field, Field))
 def question_model(kind: _Class) -> _Class:
     """Make a class a frozen pydantic dataclass without further fields, whose faults are `InputError`s in Python too."""
-    made: Any = dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(kind)
+    # What it validates by is built where the first question is made, not by everybody who imports it.
+    config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
+    made: Any = dataclass(frozen=True, config=config)(kind)
     validate = made.__init__
 
     @functools.wraps(validate)

@@ -323,3 +323,40 @@ def test_two_remedies_do_in_plain_opendss_what_is_said_of_them(tmp_path: Path) -
         assert heaviest.loading_pu == pytest.approx(plain, rel=0.01)
         found.append((plain, heaviest.loading_pu))
     assert [(plain > 1.0, ours > 1.0) for plain, ours in found] == [(True, True), (False, False), (False, False)]
+
+
+def test_a_larger_fuse_lets_in_what_a_smaller_one_does_not(tmp_path: Path) -> None:
+    """Fuses of 40 and 25 A melt from 80 and 50 A on; 1,000 kW and a site of 0.9 MW are 93 A, as OpenDSS finds."""
+    text = """Clear
+New Circuit.fused basekv=12.47 bus1=grid MVAsc3=300 MVAsc1=300
+New Line.l1 bus1=grid bus2=mid length=1 units=km r1=0.1 x1=0.1 r0=0.1 x0=0.1 normamps=600
+New Line.l2 bus1=mid bus2=far length=1 units=km r1=0.1 x1=0.1 r0=0.1 x0=0.1 normamps=600
+New Load.d bus1=far kv=12.47 kw=1000 pf=0.95
+New Fuse.a monitoredobj=Line.l1 ratedcurrent=40
+New Fuse.b monitoredobj=Line.l2 ratedcurrent=25
+Set VoltageBases=[12.47]
+CalcVoltageBases
+"""
+    path = tmp_path / "fused.dss"
+    path.write_text(text, encoding="utf-8")
+    study = replace(ASKED, feeder=str(path), bus="far", mw=0.9, remedies=("fuse",))
+    results = run(study)
+    asked = gather_as(results, "requests", RequestRow)[0]
+    assert not asked.kept
+    assert "fuse." in asked.broken
+    rows = gather_as(results, "remedies", RemedyRow)
+    (cure,) = [row for row in rows if row.cures]
+    assert "fuses of 50 A in place of a (40 A), b (25 A)" in cure.words
+    for size, opens in ((40, True), (50, False)):
+        engine = opendssdirect.dss.NewContext()
+        for line in text.splitlines():
+            engine.Text.Command(line.replace("ratedcurrent=40", f"ratedcurrent={size}"))
+        engine.Text.Command(f"Fuse.b.ratedcurrent={size}")
+        engine.Text.Command("New Load.site bus1=far kv=12.47 kW=900 pf=0.95 model=1 vminpu=0.7")
+        engine.Text.Command("Set ControlMode=Static")
+        engine.Solution.Solve()
+        states = []
+        for fuse in "ab":
+            engine.Text.Command(f"? Fuse.{fuse}.state")
+            states.append(engine.Text.Result())
+        assert any("open" in state for state in states) == opens

@@ -26,6 +26,7 @@ from g2g_opt.simulation import simulate
 from g2g_opt.simulation_log import SimulationLog
 from g2g_opt.study_case import StudyCase
 from studies.controllers.choices import ControllerChoice, ParameterSweep
+from studies.controllers.published import published_per_site
 from studies.controllers.rows import GUIDE_METRICS, ControllerRun, Trajectory, pareto_front
 from studies.controllers.study import ControllersStudy
 from studies.scenario_library.study import LibraryStudy
@@ -126,6 +127,12 @@ def test_controllers_are_compared_in_the_same_scenarios(library: Path) -> None:
     # Voltages are drawn beside the band of the question.
     other = replace(study, limits=Limits(voltage_min_pu=0.94, voltage_max_pu=1.04)).conclude(results)
     assert [chart.limits for chart in other.charts if chart.title.startswith("Voltages in")] == [(0.94, 1.04)]
+
+
+def test_published_tokens_of_several_sites_are_said_to_be_a_mean_over_sites() -> None:
+    assert published_per_site(StudyCase.load("ieee13")) == ()
+    (words,) = published_per_site(StudyCase.load("ieee123"))
+    assert "1/4 of what the sites serve together" in words
 
 
 def test_thinned_trajectories_hold_the_extremes_in_between(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:

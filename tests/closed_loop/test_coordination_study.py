@@ -128,7 +128,7 @@ def test_a_record_without_a_dispatch_is_a_reason_and_in_no_mean(monkeypatch: pyt
     unsolved = np.arange(len(made.records.dates)) == 7
     cost = np.where(unsolved, np.nan, made.base.cost_usd)
     case = replace(made, base=replace(made.base, solved=~unsolved, cost_usd=cost))
-    tables = study_draw(replace(PEAK, q=(10,), n_ties=0), case, 10, 0, lambda words: None)
+    tables = study_draw(replace(PEAK, q=(10,), n_ties=0), case, 10, 0, lambda *_: None)
     assert [row["date"] for row in tables["lost"]] == [made.records.dates[7]]
     none = next(row for row in tables["savings"] if row["policy"] == "none")
     drawn = draw_records(PEAK.seed, 0, len(unsolved), 10)
@@ -386,6 +386,17 @@ def test_a_day_with_flexibility_costs_no_more_and_moves_work_in_its_window_only(
         assert np.abs(theta[fixed] - setting.base_mw).max() < 1e-3
         # Work moves between places and hours of the window, none is lost.
         assert theta[16:21].sum() == pytest.approx(5 * setting.demand_mw.sum(), rel=1e-6)
+        if alpha is not None:
+            moved = theta[16:21] - setting.base_mw
+            own = [row for row in shown(DAY, "shifts") if row["alpha"] == alpha]
+            assert [row["shift_mw"] for row in own] == pytest.approx(moved.mean(axis=0), abs=1e-3)
+            assert [row["most_mw"] for row in own] == pytest.approx(moved.max(axis=0), abs=1e-3)
+            net = dict.fromkeys(setting.system.datacenters, 0.0)
+            for link in (row for row in shown(DAY, "links") if row["alpha"] == alpha):
+                net[link["to"]] += link["mean_mw"]
+                net[link["origin"]] -= link["mean_mw"]
+            # Links below 0.01 MW are left out.
+            assert list(net.values()) == pytest.approx(moved.mean(axis=0), abs=0.05)
     summary = {row["case"]: row for row in shown(DAY, "savings")}
     assert summary["alpha 0.25"]["saving"] == pytest.approx(rows[None]["cost"] - rows[0.25]["cost"])
     # One day gives no interval.

@@ -21,6 +21,9 @@ from g2g_opt.simulation import simulate_runs
 from g2g_opt.study_case import StudyCase
 from studies.shared.screening import ADMITTED, Screening, ScreeningRule, draw_candidates
 
+# Ramps go both ways, and models begin at several sizes.
+VARIED = ScenarioRanges(ramp_up_share=0.5, start_batch_sizes=(32, 64, 128))
+
 
 def with_everything(name: str, place: int, duration_s: int) -> tuple[StudyCase, Plan, Scenario]:
     """OFO at every site of a case, with training, storage and taps that move, in one drawn scenario."""
@@ -28,7 +31,7 @@ def with_everything(name: str, place: int, duration_s: int) -> tuple[StudyCase, 
     (scenario,) = draw_candidates(
         replace(case, training_gpu_share=(0.2, 1.0 / 3.0)),
         Scenario(duration_s=duration_s),
-        ScenarioRanges(),
+        VARIED,
         "test",
         place,
         1,
@@ -66,7 +69,7 @@ def test_opendss_solved_loosely_parts_from_itself() -> None:
 
 def test_screening_leaves_out_nothing_that_its_verdicts_are_made_of() -> None:
     case = StudyCase.load("ieee13")
-    scenarios = draw_candidates(case, Scenario(duration_s=120), ScenarioRanges(), "test", 0, 6)
+    scenarios = draw_candidates(case, Scenario(duration_s=120), VARIED, "test", 0, 6)
     rows = Screening(case, ScreeningRule(0.01, 0.1), Limits(), Path(TRACE_DIR)).screen("test", scenarios)
     assert ADMITTED in {row.verdict for row in rows}
     for policy, of_row in ((Policy(), "none_pu_s"), (Policy("ofo"), "ofo_pu_s")):

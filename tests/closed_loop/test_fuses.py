@@ -99,16 +99,18 @@ def test_both_engines_judge_alike_and_the_reason_is_told(tmp_path: Path) -> None
     spec = measured_spec("llama-3.1-70b", gpu="H100", task="lm-arena-chat")
     plans = [
         Plan((sized_site("dc", "far", [(spec, 128)], servers, BASE_KW_PER_GPU),), tap_mode="own control")
-        for servers in (20, 900)
+        for servers in (20, 1600)
     ]
-    ((small,), (large,)) = simulate(plans, [Scenario(duration_s=60)], feeder, limits)
+    # At the start nothing melts.
+    scenario = Scenario(duration_s=180, replica_share_start=0.0, replica_ramps=((5.0, 20.0, 1.0),))
+    ((small,), (large,)) = simulate(plans, [scenario], feeder, limits)
     assert (small.engine, small.engine_note) == ("batch", "")
     assert (large.engine, large.engine_reason) == ("opendss", EngineReason.NOT_MODELLED)
     assert large.engine_note == "fuse.f picks up, and what it does then is not modelled"
     # Far above its pickup the fuse opens, and that is what the site is not served by.
     assert large.failure is not None
     assert large.failure.detail.endswith("; fuse.f has opened")
-    on_opendss = simulate(plans, [Scenario(duration_s=60)], feeder, limits, engine="opendss")
+    on_opendss = simulate(plans, [scenario], feeder, limits, engine="opendss")
     for own, (other,) in zip((small, large), on_opendss, strict=True):
         assert (own.failure, own.kept) == (other.failure, other.kept)
         assert own.summary.lowest == pytest.approx(other.summary.lowest, abs=1e-7, nan_ok=True)

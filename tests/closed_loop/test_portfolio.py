@@ -82,6 +82,16 @@ def test_every_feeder_has_an_answer_or_a_reason(folder: Path, tmp_path: Path) ->
     assert list(ranked) == sorted(peaks, key=lambda bus: -peaks[bus])
 
 
+def test_files_and_folders_of_one_name_are_feeders_each(tmp_path: Path) -> None:
+    places = ("a.dss", "a.DSS", "a/Master.dss", "b/Master.dss", "c/Master.dss")
+    for place in places:
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text("Clear\n")
+    found = PortfolioStudy(folder=str(tmp_path)).feeders()
+    assert sorted(found.values()) == sorted(str(tmp_path / place) for place in places)
+    assert {"b", "c", "a/Master.dss"} < set(found)
+
+
 def test_feeders_are_those_of_a_list_where_there_is_one(folder: Path) -> None:
     (folder / "feeders.txt").write_text("# bundled\nieee34\none/ieee13.dss\n")
     study = PortfolioStudy(folder=str(folder), buses_max=2)

@@ -30,13 +30,15 @@ from g2g_opt.study_case import StudyCase
 from studies.controllers.choices import ControllerChoice
 from studies.controllers.study import ControllersStudy
 
+# Ramps go both ways, and models begin at several sizes.
+VARIED = ScenarioRanges(ramp_up_share=0.5, start_batch_sizes=(32, 64, 128))
 BASE = Scenario(duration_s=60, dt_s=Fraction(1), seed=5)
 MODES: dict[str, ObservationMode] = {"ieee13": "full-voltage", "ieee34": "system-summary", "ieee123": "zone-summary"}
 
 
 def trained_on(name: str, n: int = 3, **changes: object) -> Trained:
     case = StudyCase.load(name)
-    scenarios = [draw_scenario(case, BASE, ScenarioRanges(), f"s{k}", k) for k in range(n)]
+    scenarios = [draw_scenario(case, BASE, VARIED, f"s{k}", k) for k in range(n)]
     return replace(Trained(case.plan, case.feeder, scenarios, Limits(), MODES[name]), **changes)  # type: ignore[arg-type]
 
 

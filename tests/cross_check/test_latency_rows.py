@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
+from solvers.dispatch import solve as dispatch_solve
 from solvers.dispatch import task_allocation
 from solvers.dispatch.projection import project_shifts
 from solvers.dispatch.solve import solve_ideal_coordination
 from solvers.dispatch.task_allocation import allocate_tasks, dual_vertices, least_latency, shift_limits
 from solvers.dispatch.transport import TransportProblem
 from solvers.policy_training.training import train_policy
+from solvers.quadratic.program import QuadraticProgram, QuadraticSolution, solve_quadratic_program
 from studies.coordination_policy.setting import make_setting
 
 Floats = NDArray[np.float64]
@@ -101,6 +103,31 @@ def test_rows_of_latency_that_are_stated_when_they_are_broken_give_the_same(
         whole.limits.shrink(whole.base_mw, shift), abs=1e-4
     )
     assert project_shifts(loads, some.limits) == pytest.approx(project_shifts(loads, whole.limits), abs=2e-2)
+
+
+def test_records_that_break_no_new_row_are_not_solved_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_allocation, "_STATED_MAX", 0)
+    case = small_case(7, curved=True)
+    rng = np.random.default_rng(0)
+    load = case.load_mw[:1] * rng.uniform(0.5, 1.1, (40, 1)) * rng.uniform(0.8, 1.2, (40, case.system.n_zones))
+    injected = np.zeros_like(load)
+    sizes: list[int] = []
+
+    def counted(program: QuadraticProgram) -> QuadraticSolution:
+        sizes.append(len(program.cost))
+        return solve_quadratic_program(program)
+
+    monkeypatch.setattr(dispatch_solve, "solve_quadratic_program", counted)
+    own = solve_ideal_coordination(case.system, load, injected, case.network())
+    assert len(sizes) > 1
+    assert max(sizes[1:]) < sizes[0]
+    monkeypatch.setattr(task_allocation, "_STATED_MAX", 10**6)
+    whole = case.network()
+    right = solve_ideal_coordination(case.system, load, injected, whole)
+    assert own.cost_usd == pytest.approx(right.cost_usd, rel=1e-6)
+    assert own.solved.all()
+    assert all(certificate.holds for certificate in own.certificates)
+    assert (whole.limits.excess(own.theta_mw) <= 1e-3).all()
 
 
 def test_many_datacenters_state_few_rows_and_keep_every_latency() -> None:

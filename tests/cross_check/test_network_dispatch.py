@@ -113,6 +113,16 @@ def test_a_dc_line_carries_what_it_is_scheduled_for(form: str, tmp_path: Path) -
     assert units.sum() == pytest.approx(222.5, abs=1e-3)
 
 
+def test_a_dc_line_that_carries_the_other_way_loses_what_the_format_says(form: str, tmp_path: Path) -> None:
+    """20 MW reach bus 1: bus 3 gives 20.8 of them, as the loss is 1 + 0.01 (-20) MW in the format's words."""
+    case = ring(tmp_path, "mpc.dcline = [1 3 1 -20 -20.8 0 0 1 1 -30 0 0 0 0 0 1 0.01];", branch=LIMIT_60)
+    assert case.dc_drawn_mw.tolist() == pytest.approx([-20.0, 0.0, 20.8])
+    _, found, units = dispatched(case)
+    expected = reference_cost(tables_of(case, GENCOST))
+    assert found.cost_usd[0] == pytest.approx(expected, rel=1e-6)
+    assert units.sum() == pytest.approx(220.8, abs=1e-3)
+
+
 def test_a_branch_without_reactance_gives_its_ends_one_angle(form: str, tmp_path: Path) -> None:
     """A bar from bus 3 to bus 4, where the second generator stands: as if it stood at bus 3."""
     bar = "3 4 0 0 0 {} 0 0 0 0 1 -360 360"

@@ -18,7 +18,7 @@ from solvers.policy_training import training as policy_training
 from solvers.policy_training.base_regression import train_base_regression
 from solvers.policy_training.batch_ldl import BatchLdl
 from solvers.policy_training.newton import TrainingNewton
-from solvers.policy_training.policy_step import PolicyStep, PolicyTerms
+from solvers.policy_training.policy_step import PolicyStep, PolicyTerms, _root
 from solvers.policy_training.training import train_policy
 from solvers.quadratic.interior_point import InteriorPoint, NewtonProgram, _refined
 from solvers.quadratic.program import solve_quadratic_program
@@ -184,7 +184,7 @@ def test_a_wrong_answer_by_structure_is_not_taken(monkeypatch: pytest.MonkeyPatc
     arguments = (case.system, case.load_mw, case.injected_mw, case.network(), case.features, case.eps)
     right = train_policy(*arguments)
 
-    def stopped(program: NewtonProgram, _gap: float = 0.0, begin: InteriorPoint | None = None) -> InteriorPoint:
+    def stopped(program: NewtonProgram, *_: object, **__: object) -> InteriorPoint:
         sides = np.full((2, len(program.low)), np.nan)
         return InteriorPoint(
             program.start(), np.zeros_like(program.equal_to), np.zeros_like(program.low), 0, sides, sides
@@ -216,6 +216,38 @@ def test_a_policy_step_solves_the_dense_system(n_records: int, n_features: int, 
     left = curved * parts + of_size * size * (size * parts).sum() + np.stack([pressed, -pressed]) - a
     assert np.abs(left).max() <= 1e-8 * np.abs(parts).max() * curved.max()
     np.testing.assert_allclose(matrix.sum(axis=0), sums, atol=1e-9)
+
+
+def test_a_root_that_rounding_denies_is_that_of_a_system_hardly_larger() -> None:
+    rng = np.random.default_rng(3)
+    wide = rng.normal(size=(30, 4))
+    system = wide @ wide.T / np.outer(*[np.sqrt((wide**2).sum(axis=1))] * 2)
+    system -= 1e-14 * np.eye(30)
+    with pytest.raises(np.linalg.LinAlgError):
+        np.linalg.cholesky(system)
+    root, lower = _root(system.copy())
+    assert lower
+    np.testing.assert_allclose(np.tril(root) @ np.tril(root).T, system, atol=1e-10)
+    with pytest.raises(np.linalg.LinAlgError):
+        _root(np.array([[1.0, 2.0], [2.0, 1.0]]))
+
+
+def test_who_watches_a_training_hears_of_steps_that_come_nearer() -> None:
+    case = small_case(4, curved=True)
+    heard: list[tuple[int, float]] = []
+    policy = train_policy(
+        case.system,
+        case.load_mw,
+        case.injected_mw,
+        case.network(),
+        case.features,
+        case.eps,
+        watch=lambda step, miss: heard.append((step, miss)),
+    )
+    assert policy.solver == BY_STRUCTURE
+    assert heard[0][0] == 0
+    assert len(heard) > 5
+    assert min(miss for _, miss in heard) <= 1e-6 < heard[0][1]
 
 
 def test_factors_of_many_matrices_are_those_of_each() -> None:

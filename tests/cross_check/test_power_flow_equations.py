@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import opendssdirect
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -360,6 +361,25 @@ def test_served_share_is_what_opendss_serves(
         shares.append(share[0])
     assert min(shares) < 0.3
     assert max(shares) > 1.0
+
+
+@pytest.mark.parametrize(
+    ("min_pu", "low_pu"), [(0.95, 0.5), (0.6, 0.5), (0.5, 0.5), (0.3, 0.5), (0.4, 0.2), (0.0, 0.0)]
+)
+def test_served_share_is_what_opendss_serves_at_any_edges_of_a_load(min_pu: float, low_pu: float) -> None:
+    shares, voltages = [], np.array([0.1, 0.19, 0.21, 0.29, 0.31, 0.39, 0.41, 0.49, 0.51, 0.59, 0.61, 0.94, 0.96, 1.06])
+    for voltage_pu in voltages:
+        dss = opendssdirect.dss.NewContext()
+        for line in (
+            f"New Circuit.c basekv=12.47 bus1=s pu={voltage_pu} mvasc3=1e9 mvasc1=1e9",
+            f"New Load.a bus1=s kv=12.47 kw=100 pf=1 model=1 vminpu={min_pu} vlowpu={low_pu}",
+            "Set maxiterations=500 controlmode=off",
+            "Solve",
+        ):
+            dss.Text.Command(line)
+        shares.append(-dss.Circuit.TotalPower()[0] / 100.0)
+    found = served_share(voltages, np.full(14, min_pu), np.full(14, 1.05), np.full(14, low_pu))
+    np.testing.assert_allclose(found, shares, rtol=1e-3)
 
 
 @settings(max_examples=100, deadline=None)

@@ -25,6 +25,8 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges, draw_scenario
 from g2g_opt.study_case import StudyCase
 
+# Ramps go both ways, and models begin at several sizes.
+VARIED = ScenarioRanges(ramp_up_share=0.5, start_batch_sizes=(32, 64, 128))
 RECORD = Path(__file__).with_name("ppo_library.json")
 BUNDLED = ("study_cases", "policies", "ieee13_ppo.json")
 
@@ -64,7 +66,7 @@ def test_a_policy_that_is_trained_here_says_what_the_library_says() -> None:
 
     case = StudyCase.load("ieee13")
     hour = Scenario(duration_s=60, dt_s=Fraction(1))
-    scenarios = [draw_scenario(case, hour, ScenarioRanges(), f"s{k}", k) for k in range(4)]
+    scenarios = [draw_scenario(case, hour, VARIED, f"s{k}", k) for k in range(4)]
     env = BatchSizeVectorEnv(Trained(case.plan, case.feeder, scenarios, Limits()), 8, n_groups=2)
     settings = PPOSettings(1024, 8, 2, 32, 64, 2, width=16, n_layers=2, n_checkpoints=2)
     models: list[tuple[Any, VecNormalize]] = []
@@ -101,7 +103,7 @@ def _record() -> None:
             part.weight[:] = torch.tensor(layer.weight)
             part.bias[:] = torch.tensor(layer.bias)
     case = StudyCase.load("ieee13")
-    scenarios = [draw_scenario(case, Scenario(), ScenarioRanges(), f"s{k}", k) for k in range(20)]
+    scenarios = [draw_scenario(case, Scenario(), VARIED, f"s{k}", k) for k in range(20)]
     env = BatchSizeVectorEnv(Trained(case.plan, case.feeder, scenarios, Limits()), 20, n_groups=2)
     env.reset()
     draw, seen = np.random.default_rng(0), []

@@ -74,7 +74,7 @@ def test_contextual_savings(settings: Settings, penetration: float, alpha: float
     question = CoordinationQuestion(
         settings=settings, penetrations=(penetration,), alphas=(alpha,), eps=(10.0,), q=(N_TRAIN,), n_ties=0, seed=SEED
     )
-    rows = study_draw(question, make_case(question, penetration, alpha), N_TRAIN, 0, lambda line: None)["savings"]
+    rows = study_draw(question, make_case(question, penetration, alpha), N_TRAIN, 0, lambda *_: None)["savings"]
     by_policy = {str(row["policy"]): row for row in rows}
     saving, refused = CONTEXTUAL[settings, penetration, alpha]
     own = by_policy["contextual"]

@@ -187,6 +187,41 @@ def test_readings_between_the_five_minute_ones_count_by_the_time_they_hold(tmp_p
         assert notes_of(series, "extra") == [("load", "13", "20 of 12 readings: weighted by the time that each holds")]
 
 
+def test_files_that_read_every_quarter_of_an_hour_are_whole_and_it_is_said(tmp_path: Path) -> None:
+    """At 0, 15, 30 and 45 minutes 967, 985, 1,003 and 1,021 MW (and 10 more every hour): 994 MW in the first."""
+    day = MarketDay("2018-07-02", tmp_path)
+    quarters = ('00:00"', '15:00"', '30:00"', '45:00"')
+    lines = [line for line in day.five_minute_load() if line.split(",")[0].endswith((*quarters, 'Stamp"'))]
+    fuels = [line for line in day.fuels() if line.split(",")[0].endswith((*(q[:-1] for q in quarters), "Stamp"))]
+    series = load_one(day.write(pal=lines, isolf=day.forecast(), rtfuelmix=fuels))
+    np.testing.assert_allclose(series.load_mw[:, 3], 994.0 + 10.0 * np.arange(24))
+    np.testing.assert_allclose(series.wind_mw, 500.0)
+    assert ("load", "00", "4 readings an hour in 20180702pal.csv, not 12") in notes_of(series, "stand-in")
+    assert not notes_of(series, "missing")
+    # One of four is too few, three are enough, and a fifth counts by the time that it holds.
+    cut = [line for line in lines if not line.startswith((f'"{stamp(day.day, 9)[:-2]}', f'"{stamp(day.day, 11, 45)}'))]
+    cut += [line for line in lines if line.startswith(f'"{stamp(day.day, 9, 15)}')]
+    more = [line for line in lines if line.startswith(f'"{stamp(day.day, 13, 45)}')]
+    cut += [line.replace("13:45:00", "13:50:00").replace(",1151.0", ",1421.0") for line in more]
+    series = load_one(day.write(pal=cut))
+    np.testing.assert_allclose(series.load_mw[9], (series.load_mw[8] + series.load_mw[10]) / 2)
+    np.testing.assert_allclose(series.load_mw[13], 1124.0 + 270.0 * 600 / 3600)
+    assert notes_of(series, "missing", "extra") == [
+        ("load", "09", "1 of 4 readings: too few, not used"),
+        ("load", "09", "interpolated"),
+        ("load", "11", "3 of 4 readings: averaged"),
+        ("load", "13", "5 of 4 readings: weighted by the time that each holds"),
+    ]
+
+
+def test_readings_that_are_left_of_a_damaged_file_are_no_rarer_readings(tmp_path: Path) -> None:
+    day = MarketDay("2018-07-02", tmp_path)
+    lines = [line for line in day.five_minute_load() if line.split(",")[0].endswith(('5:00"', '10:00"', 'Stamp"'))]
+    lines = [line for line in lines if not line.split(",")[0].endswith(('25:00"', '35:00"', '45:00"', '55:00"'))]
+    with pytest.raises(InputError, match="West has too few readings from 2018-07-02T00 for 24 hours"):
+        load_one(day.write(pal=lines, isolf=day.forecast(), rtfuelmix=day.fuels()))
+
+
 # ---------------------------------------------------------------- kinds of files
 
 
@@ -254,7 +289,7 @@ def test_a_day_without_any_forecast_has_none(july: MarketDay) -> None:
     (july.folder / "20180702isolf.csv").unlink()
     series = load_one(july)
     assert np.isnan(series.forecast_mw).all()
-    assert notes_of(series, "missing") == [("forecast", "00", "no isolf file covers the day: NaN")]
+    assert notes_of(series, "missing") == [("forecast", "00", "no isolf file covers the day: there is none")]
 
 
 def test_month_archives_are_read_and_unpacked_files_come_first(july: MarketDay) -> None:

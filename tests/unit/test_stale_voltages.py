@@ -5,12 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from g2g_opt.batch.shown import Shown
-from g2g_opt.batch.stale_voltages import StaleVoltages
+from g2g_opt.batch.shown import Shown, ShownMoves, pass_on, show
+from g2g_opt.batch.stale_voltages import StaleMoves, StaleVoltages, keep, take
 from g2g_opt.channel.lanes import Measured, stale_voltage_pu
 from g2g_opt.communication import StaleSignal
+from g2g_opt.compiled.kernel import kernel
+from g2g_opt.compiled.records import pack, reader
 
 N_STEPS, N_NODES = 60, 3
+_shown, _stale = reader(ShownMoves), reader(StaleMoves)
+
+
+@kernel
+def after_measuring(shown: np.ndarray, stale: np.ndarray, step: int) -> None:
+    show(_shown(shown), step)
+    take(_stale(stale), step)
+
+
+@kernel
+def at_the_end(shown: np.ndarray, stale: np.ndarray, step: int) -> None:
+    keep(_stale(stale), step + 1)
+    pass_on(_shown(shown), step)
 
 
 def lane(arrives_after: list[int], age_max_s: float) -> Measured:
@@ -37,12 +52,12 @@ def test_columns_are_shown_and_taken_as_a_single_run_does() -> None:
     # Rows of a wider array, as those of voltages are.
     now = np.zeros((N_NODES, len(lanes) + 3))[:, : len(lanes)]
     shown = Shown(np.array([one.shown_at for one in lanes]).T, now)
-    stale = StaleVoltages(lanes, signals, 2.0 * np.arange(N_STEPS))
     arrived, n_stale = shown.seen, 0
+    stale = StaleVoltages(lanes, signals, arrived)
+    packed, taken = (pack(shown.moves), pack(stale.moves)), stale.taken_pu
     for step in range(N_STEPS):
         now[:] = measured[step]
-        shown.update(step)
-        taken = stale.taken(step, arrived)
+        after_measuring(packed[0].words, packed[1].words, step)
         for c, (one, signal) in enumerate(zip(lanes, signals, strict=True)):
             held = measured[one.tick[step], :, c]
             np.testing.assert_array_equal(arrived[:, c], held)
@@ -53,8 +68,7 @@ def test_columns_are_shown_and_taken_as_a_single_run_does() -> None:
                 gap_s = 2.0 * (one.tick[step] - before) if before >= 0 else 0.0
                 expected = stale_voltage_pu(held, measured[max(before, 0), :, c], gap_s, float(one.age_s[step]), signal)
             np.testing.assert_array_equal(taken[:, c], expected)
-        stale.keep(step + 1, arrived)
-        shown.pass_on(step)
+        at_the_end(packed[0].words, packed[1].words, step)
     assert n_stale > 50
 
 

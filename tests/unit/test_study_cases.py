@@ -20,6 +20,8 @@ from g2g_opt.scenario_library import LibraryScenario, ScenarioLibrary, Split
 from g2g_opt.study_case import StudyCase
 from studies.shared.screening import candidate_seed
 
+# Ramps go both ways, and models begin at several sizes.
+VARIED = ScenarioRanges(ramp_up_share=0.5, start_batch_sizes=(32, 64, 128))
 BASE = Scenario(duration_s=600)
 
 
@@ -61,7 +63,7 @@ def test_the_case_begins_inside_the_band_or_says_how_far_outside(name: str) -> N
 
 
 def test_a_drawn_scenario_is_keyed_and_keeps_its_ranges() -> None:
-    case, ranges = StudyCase.load("ieee34"), ScenarioRanges()
+    case, ranges = StudyCase.load("ieee34"), VARIED
     drawn = [draw_scenario(case, BASE, ranges, f"s{k}", k) for k in range(60)]
     assert drawn == [draw_scenario(case, BASE, ranges, f"s{k}", k) for k in range(60)]
     assert len({scenario.site_shares for scenario in drawn}) == 60
@@ -81,9 +83,18 @@ def test_a_drawn_scenario_is_keyed_and_keeps_its_ranges() -> None:
     assert {len(scenario.site_shares[0].ramps) for scenario in drawn} == {1, 2}
 
 
+@pytest.mark.parametrize("name", StudyCase.known())
+def test_models_begin_where_the_paper_leaves_them_and_ramps_go_down(name: str) -> None:
+    case = StudyCase.load(name)
+    for k in range(20):
+        for site in draw_scenario(case, BASE, ScenarioRanges(), f"s{k}", k).site_shares:
+            assert {size for _, size in site.batch_sizes} == {128}
+            assert all(reached < site.start for _, _, reached in site.ramps)
+
+
 def test_training_leaves_no_gpus_for_ramps_up() -> None:
     case = StudyCase.load("ieee13")
-    drawn = [draw_scenario(case, BASE, ScenarioRanges(), f"s{k}", k) for k in range(40)]
+    drawn = [draw_scenario(case, BASE, VARIED, f"s{k}", k) for k in range(40)]
     start = case.at_start[0].start
     for scenario in drawn:
         (job,) = scenario.training
@@ -149,6 +160,9 @@ def test_scenarios_that_do_not_fit_say_why() -> None:
         assembled(load_shapes=(PowerShape(), PowerShape()))
     with pytest.raises(InputError, match=r"training on 2000 GPUs .* is more than the 1200 GPUs"):
         assembled(training=(TrainingOverlay(0.0, 10.0, n_gpus=2000, site="upstream"),))
+    # Shares are said as shares: the site may be any of many sizes that are tried.
+    with pytest.raises(InputError, match=r"training on 120 % of the GPUs of site 'upstream' at t=5 s is more than"):
+        assembled(training=(TrainingOverlay(0.0, 10.0, gpu_share=1.0), TrainingOverlay(5.0, 9.0, gpu_share=0.2)))
     with pytest.raises(InputError, match="known training shapes"):
         TrainingOverlay(0.0, 10.0, n_gpus=8, shape="hills")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="name a site twice"):
