@@ -15,7 +15,7 @@ from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
 from g2g_opt.circuit.protection import PickedUp, Protection, hold_other_controls
 from g2g_opt.circuit.second_solution import SecondSolution, second_solution
 from g2g_opt.circuit.unsolved import told_why
-from g2g_opt.errors import PowerFlowError, listed
+from g2g_opt.errors import PowerFlowError, listed, number_of
 from g2g_opt.failure import FailureKind
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.judged_voltages import JudgedVoltages
@@ -150,7 +150,8 @@ class BaseCase:
             parts.append(f"{100 * getattr(worst, name):.2f} % {what} at {worst.bus}")
             n = sum(getattr(one, name) > limit for one in self.unbalance) if limit is not None else 0
             if n and limit is not None:
-                above.append(f"{n} of {len(self.unbalance)} buses are above {100 * limit:g} % {what}")
+                buses = number_of(len(self.unbalance), "bus")
+                above.append(f"{n} of {buses} {'is' if n == 1 else 'are'} above {100 * limit:g} % {what}")
         words = ["voltage unbalance: highest " + ", ".join(parts)]
         if above:
             words.append(
@@ -173,7 +174,8 @@ class BaseCase:
                 outside, key=lambda n: max(limits.voltage_min_pu - n.voltage_pu, n.voltage_pu - limits.voltage_max_pu)
             )
             parts.append(
-                f"{len(outside)} of {len(self.judged)} judged bus-phases are outside {limits.voltage_min_pu:g} to "
+                f"{len(outside)} of {number_of(len(self.judged), 'judged bus-phase')} "
+                f"{'is' if len(outside) == 1 else 'are'} outside {limits.voltage_min_pu:g} to "
                 f"{limits.voltage_max_pu:g} pu, worst {worst}"
             )
         if limits.loading_max_pu is not None and self.loading and self.loading[1] > limits.loading_max_pu:
