@@ -163,10 +163,13 @@ class Policy:
             raise InputError(f"policy {self.kind!r} is unknown; known policies: {list(get_args(PolicyKind))}")
         if bool(self.batch_caps) != (self.kind == "schedule"):
             raise InputError("a policy of kind 'schedule' needs batch_caps, and no other kind has any")
-        if (self.contextual is not None) != (self.kind == "contextual"):
-            raise InputError("a contextual policy (policy file) belongs to the kind 'contextual', which needs it")
-        if (self.ppo is not None) != (self.kind == "ppo"):
-            raise InputError("a PPO policy (file) belongs to the kind 'ppo', which needs it")
+        for kind, trained, flag in (("contextual", self.contextual, "--policy-file"), ("ppo", self.ppo, "--ppo-file")):
+            if kind == self.kind and trained is None:
+                raise InputError(f"policy {kind!r} needs a trained policy: {flag} FILE, or {kind}= in Python")
+            if kind != self.kind and trained is not None:
+                raise InputError(
+                    f"a trained policy ({flag}, or {kind}= in Python) belongs to policy {kind!r}, not {self.kind!r}"
+                )
         if self.load_shift_gpus is not None and self.load_shift_gpus % GPUS_PER_SERVER:
             raise InputError(
                 f"load_shift_gpus moves whole servers: give a multiple of {GPUS_PER_SERVER}, got {self.load_shift_gpus}"

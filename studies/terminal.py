@@ -201,6 +201,8 @@ def _rich(columns: Sequence[_Shown], width: int, title: str | None) -> Table:
 def _cell(value: Any, digits: int | None) -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float) and digits is not None:
         return f"{value:z.{digits}f}"
     return in_short(value)

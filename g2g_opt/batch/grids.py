@@ -143,6 +143,8 @@ class Grids:
                 self._settle(step)
 
         parts = [self.attached.part(fleet_w, self.time_s), self.flow.part(settle)]
+        if self.own is not None and self.attached.is_plain:
+            return [*parts, self.own.part(self.flow, self.has_failed, lambda step, code: self._settle(step))]
         return [*parts, Part(lambda step, code: self._settle(step))] if settles_always else parts
 
     def _settle(self, step: int) -> None:
@@ -158,7 +160,7 @@ class Grids:
     def _let_controls_act(self, step: int, own: OwnControls) -> None:
         """The circuit's own controls move what they move, and come to rest before the first step."""
         live = np.array([slot for slot, reason in enumerate(self.failure) if reason is None], dtype=np.int64)
-        restless = own.act(self.flow, live)
+        restless = own.act(self.flow, live, step)
         moved = sorted(own.moved)
         own.moved.clear()
         for slot in moved:

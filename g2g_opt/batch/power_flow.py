@@ -287,7 +287,10 @@ class BatchPowerFlow:
             solve_chunks(self._packed[0].address, 0)
             return
         chunks = np.unique(scenarios // W)
-        others = np.setdiff1d((chunks[:, None] * W + np.arange(W)).reshape(-1), scenarios)
+        asked = np.zeros(self.n_slots, dtype=np.bool_)
+        asked[scenarios] = True
+        of_chunks = (chunks[:, None] * W + np.arange(W)).reshape(-1)
+        others = of_chunks[~asked[of_chunks]]
         chunk, lane = others // W, others % W
         by_chunk = [array.reshape(self.n_chunks, -1, W) for array in self._state]
         by_slot = [getattr(self._out, name) for name in self._out._fields if name != "sensed_place"]

@@ -69,14 +69,13 @@ class Circuit:
             self.command(text)
         if lib.ctx_DSS_Get_NumCircuits(self.context) == 0:
             raise InputError("the OpenDSS commands define no circuit; the master file needs a 'New Circuit.' line")
-        self._control = regulator_control_dt_s is not None
+        self._control, self.controls_acted = regulator_control_dt_s is not None, False
         self.settles_each_step = regulator_control_dt_s is not None and regulator_control_dt_s >= SETTLED_DT_S
         self._settles = self._control and not self.settles_each_step
-        if regulator_control_dt_s is not None:
-            if self.settles_each_step:
-                self.command(f"Set Mode=Snapshot ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
-            else:
-                self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
+        if self.settles_each_step:
+            self.command(f"Set Mode=Snapshot ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
+        elif self._control:
+            self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
         else:
             self.command("Set ControlMode=Off")
         self.command(f"Set tolerance={tolerance} maxiterations={max_iterations}")
@@ -224,16 +223,17 @@ class Circuit:
         (lib.ctx_Solution_SolveNoControl if held else self._solve_function)(self.context)
         if self._error[0] != 0 or not lib.ctx_Solution_Get_Converged(self.context):
             self.report_unsolved()
+        # OpenDSS solves once more after every round of its controls that did something, and ends with one that did not.
+        self.controls_acted |= lib.ctx_Solution_Get_ControlIterations(self.context) > 1
 
     def settle(self, at_rest: Callable[[], None]) -> bool:
         """Let the controls, if they act in time, come to rest before time is counted, and then call `at_rest`.
 
-        Returns whether they did: later calls do nothing. `PowerFlowError` if the circuit is not solved or they do not
-        come to rest.
+        Returns whether they did: later calls do nothing. `PowerFlowError` as `solve`.
         """
         if not self._settles:
             return False
-        self._settles = False
+        self._settles, self.controls_acted = False, True
         rounds = self.command("Get maxcontroliter")
         self.command(f"Set ControlMode=Static MaxControlIter={SETTLING_ROUNDS}")
         self.solve()

@@ -4,9 +4,10 @@ A policy is a matrix B (datacenter, 1 + feature), the difference of two parts th
 
     stiff B + sum_i K_i B x_i x_i' + (of_size / rank) <lean, B> lean + price of the sums = right,   sums of B's columns
 
-with K_i (datacenter, datacenter) what record i tells: a dense system of all entries of B, or one for each datacenter
-where all records tell the same of each (least squares). Where records are few, what they tell has a low rank; it is not
-made use of, because the curvature of entries that are free is next to nothing, and its inverse drowns the rest.
+with K_i (datacenter, datacenter) what record i tells: a dense system of all entries of B but one of each feature, which
+follows from its sum, or one for each datacenter where all records tell the same of each (least squares). Where records
+are few, what they tell has a low rank; it is not made use of, because the curvature of entries that are free is next to
+nothing, and its inverse drowns the rest.
 """
 
 from __future__ import annotations

@@ -108,7 +108,8 @@ def _shown(row: QueueRow, remedies: Sequence[QueueRemedyRow]) -> Row:
         **vars(row),
         "granted_mw": ", ".join(f"{mw:.2f}" for mw in row.mw_by_level),
         "peak_mw": ", ".join(f"{mw:.3f}" for mw in row.peak_mw_by_level),
-        "largest_mw": row.largest_mw if row.decision == "refused" else None,
+        # None of the sizes tried fitted: smaller ones than the least of a limited profile may.
+        "largest_mw": (row.largest_mw or None) if row.decision == "refused" else None,
         "cure": words,
         "cure_annual_usd": cure.annual_usd if cure is not None else None,
     }
@@ -129,7 +130,7 @@ def _answer(rows: Sequence[QueueRow], years: Sequence[QueueYearRow], remedies: S
     asked = {row.request for row in remedies}
     if asked:
         cured = {row.request for row in remedies if row.cures}
-        words += f"; of {number_of(len(asked), 'refused one')} that remedies were tried for, {len(cured)} can be cured"
+        words += f"; remedies were tried for {len(asked)} of those refused, and cure {len(cured) or 'none'}"
     first = next((row for row in rows if row.decision == "refused"), None)
     if first is not None:
         words += f". The first refusal is {first.request}, {first.mw:g} MW at {first.bus}: {first.limit} at the level "
@@ -164,6 +165,8 @@ def _not_assessed(study: ConnectionQueueQuestion) -> tuple[str, ...]:
         *loading_notes(study.load_feeder(), study.limits),
         *unassessed_notes(study.load_feeder()),
         f"levels of own load other than {levels} of what the data have, and sun other than the scenario's",
+        f"sizes below {study.limited_share_min:g} of the MW asked for (--limited-min): where nothing is said to fit "
+        "firm, smaller ones may",
         "better terms for those that were granted flexible or limited, when another one is withdrawn",
         f"remedies beyond the first {study.cures} refused requests (--cures), and several together",
         "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1",

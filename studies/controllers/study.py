@@ -65,7 +65,7 @@ class ControllersStudy(ControllersQuestion):
             self._assembled(case, choice, first).grid.reset()
 
     def _plan(self, case: StudyCase, choice: ControllerChoice) -> Plan:
-        return replace(case.plan, policy=choice.policy())
+        return replace(case.plan, policy=replace(choice.policy(), channels=self.channels))
 
     def _assembled(self, case: StudyCase, choice: ControllerChoice, scenario: Scenario) -> Assembly:
         plan = self._plan(case, choice)

@@ -186,7 +186,11 @@ def _in_words(row: CapacityRow, again: bool) -> str:
         smallest = f": not even {row.gpus_rejected_above} GPUs" if not again and row.gpus_rejected_above else ""
         where = f", {row.limit_where}" if row.limit_where else ""
         return f"{row.bus} {none}{smallest} ({row.limit}{where})"
-    words = f"{row.bus} hosts {row.power_peak_mw:.2f} MW at its peak ({row.n_gpus} GPUs, {tokens_in_words(row)}"
+    words = f"{row.bus} hosts {row.power_peak_mw:.2f} MW "
+    words += "at its peak (" if row.power_peak_run_mw is None else "at the most within its range of utilisation ("
+    words += f"{row.n_gpus} GPUs, {tokens_in_words(row)}"
+    if row.power_peak_run_mw is not None:
+        words += f" in the run, where it draws up to {row.power_peak_run_mw:.2f} MW"
     if row.n_servers_rejected_above is not None:
         words += f"; {row.gpus_rejected_above} GPUs do not keep the limits: {row.limit}"
     elif row.limit_where:
@@ -235,7 +239,8 @@ def _maps(main: Sequence[CapacityRow], again: bool) -> tuple[FeederMap, ...]:
             continue
         best = max(rows, key=_peak)
         title = f"{operation} capacity" + (" of the largest set with this bus" if sets else "")
-        marked = dict.fromkeys(best.bus.split("+"), "largest")
+        # Where no bus hosts anything, none is the largest.
+        marked = dict.fromkeys(best.bus.split("+"), "largest") if _peak(best) > 0.0 else {}
         found.append(FeederMap(title, "MW", value, text, marked))
     return tuple(found)
 

@@ -12,7 +12,15 @@ from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import smallest_n_servers
 from solvers.largest_feasible import LargestFeasible, search_below, search_largest_feasible
-from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, ScenarioCertificate, best_note, capacity_of
+from studies.hosting_capacity.capacity import (
+    Aim,
+    Capacity,
+    JudgedSize,
+    ScenarioCertificate,
+    best_note,
+    capacity_of,
+    most_drawn_mw,
+)
 from studies.hosting_capacity.ladder import Rung, rungs_of, sizes_wanted
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.shared.side_by_side import RunRequest, Wanted, judged_by, together
@@ -268,8 +276,9 @@ class SizeSearch:
                 end = self._search_end(size.n_servers)
                 if size.n_servers < n and self._objective != "gpus" and not notes:
                     notes.append(best_note(size, self._judged[n], self._objective))
-                shown = on_opendss.runs[0] if self._study.utilisation is not None else outcome
-                capacity = capacity_of(self._aim, judged, size, notes, shown, certificate, end)
+                ranged = self._study.utilisation is not None
+                shown, peak = (on_opendss.runs[0], most_drawn_mw(on_opendss.runs)) if ranged else (outcome, None)
+                capacity = capacity_of(self._aim, judged, size, notes, shown, certificate, end, peak)
                 return SearchResult(capacity, runs)
             notes.append(
                 f"{size.n_gpus} GPUs were accepted by the batch engine and refused "

@@ -168,6 +168,12 @@ def _answer(
         f"{_allowed(most):.2f} MW ({calendar.month_abbr[most.month]} {most.hour:02d}:00), {mean:.2f} MW on "
         "average."
     )
+    if study.utilisation is not None and not again:
+        low, high = study.utilisation
+        words += (
+            f" A site draws its demand, from {low:g} to {high:g} of its replicas, and no more than the hour's MW: "
+            f"years with at most {' and '.join(map(format, study.lower_shares))} of them active hold as well."
+        )
     if capped := [row for row in rows if row.at_cap]:
         words += (
             f" In {len(capped)} of {len(rows)} hours of months the search ended at its cap of "

@@ -191,12 +191,15 @@ class SitingNetwork:
         set_points: Sequence[SetPoints],
         steps_a_day: int,
         begins: Sequence[Standing] | Sequence[Sequence[Standing]] | None = None,
+        guesses: Sequence[Sequence[Standing]] | None = None,
         reduce: Reduction | None = None,
         demand: Sequence[Floats] | None = None,
+        tells_unbalance: bool = False,
     ) -> OperatedSeries:
         """Plans, a chain each, under their own set-points: the points one after the other, or days from `begins`.
 
-        `demand` (site, point) of each replaces the network's; `begins` are those of all, or of each.
+        `demand` (site, point) of each replaces the network's; `begins` are those of all, or of each. Where
+        nothing is known, `guesses` (plan, day) save time.
         """
         units, kw = self._units_of(plans, demand)
         operation = operation_of(self.feeder, self.limits.rating_basis)
@@ -207,7 +210,9 @@ class SitingNetwork:
             set_points,
             steps_a_day=steps_a_day,
             begins=None if begins is None else _of_each(begins, len(plans)),
+            guesses=guesses,
             reduce=reduce,
+            tells_unbalance=tells_unbalance,
         )
 
     def _units_of(self, plans: Sequence[SitingPlan], demand: Sequence[Floats] | None) -> tuple[list[Unit], Floats]:

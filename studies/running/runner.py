@@ -213,7 +213,9 @@ class _Stage:
         task = self._entries[task_id].task
         self._running.add(task_id)
         root, ledger = self._folder.root.resolve(), self._ledger
-        self._workers.submit(Job(root, ledger.question, task_id, task, ledger.inputs, given_consent()))
+        processors = self._workers.processors_of(len(self._running) + len(self._waiting))
+        job = Job(root, ledger.question, task_id, task, ledger.inputs, given_consent(), processors)
+        self._workers.submit(job)
 
     def _record(self, ended: Ended) -> None:
         task_id, task = ended.task_id, self._entries[ended.task_id].task

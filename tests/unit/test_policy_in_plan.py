@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from g2g_opt.assembly import assemble, assemble_datacenter
 from g2g_opt.batch.simulator import batch_key
+from g2g_opt.data_files import data_path
 from g2g_opt.datacenter.config import DatacenterConfig, TrainingRun
 from g2g_opt.datacenter.offline import OfflineDatacenter, OfflineWorkload
 from g2g_opt.datacenter.workloads.inference import InferenceData
@@ -24,6 +25,7 @@ from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature, PolicyOutput
 from g2g_opt.limits import Limits
 from g2g_opt.plan import AdaptiveTaps, Plan, Policy, StorageUnit
+from g2g_opt.ppo_policy import PPOPolicy
 from g2g_opt.scenario import Scenario, TrainingOverlay
 from g2g_opt.site import BASE_KW_PER_GPU, Site, sized_site
 from studies.catalogue import make_question, parse_question, question_json, question_type
@@ -103,6 +105,8 @@ def test_a_question_holds_a_whole_contextual_policy_and_a_file_of_one_is_read(st
 
 # --- refusals
 
+BUNDLED_PPO = data_path("study_cases", "policies", "ieee13_ppo.json")
+
 
 def bad_policy(**changed: Any) -> str:
     return json.dumps(json.loads(CONTEXTUAL.to_json()) | changed)
@@ -112,8 +116,10 @@ def bad_policy(**changed: Any) -> str:
     ("make", "words"),
     [
         (lambda: Policy("drop"), "policy 'drop' is unknown"),  # type: ignore[arg-type]
-        (lambda: Policy("contextual"), "belongs to the kind 'contextual', which needs it"),
-        (lambda: Policy("ofo", contextual=CONTEXTUAL), "belongs to the kind 'contextual'"),
+        (lambda: Policy("contextual"), "policy 'contextual' needs a trained policy: --policy-file FILE"),
+        (lambda: Policy("ppo"), "policy 'ppo' needs a trained policy: --ppo-file FILE"),
+        (lambda: Policy("ofo", contextual=CONTEXTUAL), r"--policy-file.* belongs to policy 'contextual', not 'ofo'"),
+        (lambda: Policy("ofo", ppo=PPOPolicy.load(BUNDLED_PPO)), r"--ppo-file.* belongs to policy 'ppo', not 'ofo'"),
         (lambda: Policy(load_shift_gpus=12), "multiple of 8, got 12"),
         (lambda: Policy(tap_schedule=((0.0, "creg1a", math.nan),)), "tap_schedule"),
         (lambda: replace(CONTEXTUAL, offset=(math.nan,)), "offset"),

@@ -364,6 +364,7 @@ ASKED: dict[str, dict[str, Any]] = {
             ControllerChoice("ofo", (("w_throughput", 0.001),), 0.002, 16, "/policy.json"),
         ),
         "sweeps": (ParameterSweep(ControllerChoice("ofo", (("w_switch", 2.0),)), "w_throughput", (0.5, 0.25)),),
+        "channels": read_channels("tcp:loss=0.2,fail_safe=safe"),
         "shown": "test 3",
         "n_compared": 4,
         "n_candidates": 9,
