@@ -36,11 +36,12 @@ WRONG = "voltage base (or an impedance or a load)"
 
 
 class BaseCaseState(StrEnum):
-    """AT_REST: solved, its own controls at rest. RESTLESS: its own controls do not come to rest. NO_SOLUTION: the power
-    flow did not converge.
+    """AT_REST: solved, its own controls at rest. PROTECTION_ACTS: at rest, where protection opens something by itself.
+    RESTLESS: its own controls do not come to rest. NO_SOLUTION: the power flow did not converge.
     """
 
     AT_REST = "at rest"
+    PROTECTION_ACTS = "protection acts at rest"
     RESTLESS = "restless controls"
     NO_SOLUTION = "no solution"
 
@@ -109,13 +110,18 @@ class BaseCase:
         """Whether figures of the circuit are those of one that stands still."""
         if self.restless:
             return BaseCaseState.RESTLESS
-        return BaseCaseState.NO_SOLUTION if self.failure else BaseCaseState.AT_REST
+        if self.failure:
+            return BaseCaseState.NO_SOLUTION
+        return BaseCaseState.PROTECTION_ACTS if self.picked_up else BaseCaseState.AT_REST
 
     @property
     def headline(self) -> str:
         """What has to be said before any figure; empty where the circuit is solved and at rest."""
         if self.restless and not self.failure:
             return f"{self.restless}; figures of it are those of its controls held as the file leaves them"
+        if self.picked_up and not self.failure:
+            words = listed([str(one) for one in self.picked_up], 4)
+            return f"{words}; figures of the base case are those of a circuit in which that is held closed"
         return self.failure
 
     @property
