@@ -90,7 +90,7 @@ def parts(path: Path, n_centers: int, qs: list[int], *, clarabel: bool) -> list[
     ]
     if clarabel:
         blocks = dispatch_blocks(setting.dispatch, setting.system.with_datacenters(load, setting.base_mw), injected)
-        _, other_s = timed(lambda: quadratic._by_clarabel(blocks.program))
+        _, other_s = timed(lambda: quadratic._by_clarabel(blocks.program, quadratic._TOLERANCE))
         words.append(f"(Clarabel {other_s:.2f})")
     ideal, ideal_s = timed(lambda: setting.ideal(load, injected))
     saved = 1.0 - np.nansum(ideal.cost_usd) / np.nansum(base.cost_usd)
@@ -130,7 +130,7 @@ def draw(lines: list[dict[str, float]], to: Path) -> None:
         ("records", {"datacenters": 3}),
         ("datacenters", {"buses": 24, "records": 250}),
     )
-    drawn, axes = plt.subplots(1, len(panels), figsize=(10.0, 3.2), layout="constrained")
+    drawn, axes = plt.subplots(1, len(panels), figsize=(10.0, 3.2), layout="constrained", sharey=True)
     for axis, (over, fixed) in zip(axes, panels, strict=True):
         own = [line for line in lines if all(line[name] == value for name, value in fixed.items())]
         for buses in sorted({line["buses"] for line in own}) if over == "records" else (None,):
@@ -138,8 +138,15 @@ def draw(lines: list[dict[str, float]], to: Path) -> None:
             for name in ("training_s",) if over == "records" else ("dispatch_s", "ideal_s", "training_s"):
                 label = f"training, {buses:g} buses" if buses else name.removesuffix("_s")
                 axis.plot([line[over] for line in shown], [line[name] for line in shown], "o-", label=label)
-        axis.set(xlabel=over, ylabel="CPU seconds", xscale="log", yscale="log")
+        axis.set(xlabel=over, xscale="log", yscale="log")
+        axis.set_xticks(sorted({line[over] for line in own}))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter("")
+        axis.yaxis.set_minor_formatter("")
+        axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
+    axes[0].set_ylabel("CPU seconds")
     drawn.savefig(to)
 
 

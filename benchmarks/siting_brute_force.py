@@ -6,7 +6,8 @@
 On the 13-bus feeder: one PV plant of at most 1,000 kW at three buses, one 1.2 MW site at two buses that draws anything
 between nothing and all of it. Brute force tries every placement, PV of none and of all its size, and by dynamic
 programming every sequence of three tap settings through the 8,760 hours, limits kept at both ends of the utilisation,
-each by a sequence of its own.
+each by a sequence of its own. The settings are fixed before any plan is known: where each regulator stands most of the
+year on the feeder as it is, with its set-points as they are, 2 V lower and 2 V higher.
 On any feeder: the taps of the study's own plan as hindsight would move them, regulator by regulator. Losses of the
 causal plan are told as shares of what the optimum is worth against the feeder as it is.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +25,27 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "cross_check"))
 
 from hindsight_of_plans import brute_force, built_cost, hours_of
-from hindsight_taps import cost_of_way, hindsight
+from hindsight_taps import OUTSIDE, cost_of_way, hindsight
+from numpy.typing import NDArray
 
 from g2g_opt.feeder import Feeder
+from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.corrections import CorrectionRequest
-from studies.pv_datacenter_siting.network import operation_of
-from studies.pv_datacenter_siting.operated_year import AS_IT_IS, operate_year
+from studies.pv_datacenter_siting.network import no_plan, operation_of
+from studies.pv_datacenter_siting.operated_year import operate_year
 from studies.pv_datacenter_siting.operation import banks
+from studies.pv_datacenter_siting.operation_rows import AS_IT_IS
 from studies.pv_datacenter_siting.stored_plan import read_plan
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.work import propose_plans
-from studies.pv_datacenter_siting.year_network import price_of_hours
+from studies.pv_datacenter_siting.year_network import network_over_days, over_hours, price_of_hours
 from studies.shared.site_choices import ServedModel, SiteChoice
 
 SITE = SiteChoice("east", (ServedModel("Llama-3.1-70B-Instruct", n_gpus=1600),), candidates=("671", "680"))
+
+
+# Volts by which set-points are moved for the other two settings.
+_MOVED_V = 2.0
 
 
 def study_of(feeder: str, switch_cost: float) -> SitingStudy:
@@ -44,6 +53,22 @@ def study_of(feeder: str, switch_cost: float) -> SitingStudy:
         return SitingStudy(feeder=feeder, mode="pv", switch_cost=switch_cost)
     buses = ("632", "671", "675")
     return SitingStudy(feeder=feeder, mode="joint", pv_buses=buses, pv_count=1, switch_cost=switch_cost, sites=(SITE,))
+
+
+def settings_beforehand(case: SitingCase) -> NDArray[np.int64]:
+    """Three tap settings (setting, regulator), in steps from a ratio of 1, by a rule that knows no plan."""
+    network, operation = (
+        network_over_days(case, None),
+        operation_of(case.network.feeder, case.question.limits.rating_basis),
+    )
+    nothing = no_plan(network, 1, case.sites)
+    bare = over_hours(replace(nothing, site_kw=np.zeros_like(nothing.site_kw)), network)
+    moved = [
+        {name: replace(one, vreg_v=one.vreg_v + volts) for name, one in operation.set_points().items()}
+        for volts in (-_MOVED_V, 0.0, _MOVED_V)
+    ]
+    series = network.operate([bare] * len(moved), moved, 24)
+    return np.rint((np.median(series.taps_pu, axis=1) - 1.0) / operation.step_pu).astype(np.int64)
 
 
 def main() -> int:
@@ -84,10 +109,11 @@ def main() -> int:
     print(f"{hours.n_flows:,} power flows, {time.process_time() - began_s:.0f} CPU s", flush=True)
     if options.feeder == "ieee13":
         began_s = time.process_time()
-        # From where the taps mostly are with idle sites to where hindsight has them with sites at full.
-        idle = np.rint((np.median(year.series.taps_pu[-1], axis=0) - 1.0) / operation.step_pu)
-        settings = np.linspace(idle, np.median(best, axis=0), 3).round().astype(np.int64)
+        settings = settings_beforehand(case)
         found = brute_force(case, plan, (study.pv_size_max_kw,), settings)
+        if found.cost >= OUTSIDE:
+            print(f"brute force: no sequence of {settings.tolist()} keeps the limits at any placement")
+            return 0
         told(f"brute force, {found.n_placements} placements, tap settings {settings.tolist()}", found.cost)
         moved = int((np.diff(found.which) != 0).sum())
         print(

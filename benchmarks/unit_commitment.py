@@ -57,14 +57,14 @@ def at_once(problem: UnitCommitmentProblem, gap: float, limit_s: float) -> str:
     return f"; at once {time.perf_counter() - began_s:.1f} s, {report.objective:,.0f} $, gap {100 * report.gap:.3f} %"
 
 
-def beside_statement(n_systems: int, record: Path | None, gap: float = 1e-6) -> None:
+def beside_statement(first: int, n_systems: int, record: Path | None, gap: float = 1e-6) -> None:
     """Minimum times, no-load and start costs, a state before: our optimum against the statement's by two solvers.
 
     Systems that `record` has a line of already are not solved again: a run that was stopped goes on where it was.
     """
     done = [json.loads(line) for line in record.read_text().splitlines()] if record and record.exists() else []
     known = {line["seed"] for line in done}
-    for seed in range(n_systems):
+    for seed in range(first, n_systems):
         if seed in known:
             continue
         alpha = (None, 0.0, 0.3, 1.0)[seed % 4]
@@ -101,11 +101,12 @@ def main() -> int:
     parser.add_argument("--limit-s", type=float, default=120.0)
     parser.add_argument("--all-at-once", type=float, default=0.0, metavar="S")
     parser.add_argument("--systems", type=int, default=0)
+    parser.add_argument("--first-system", type=int, default=0, help="of them, the first that is solved")
     parser.add_argument("--record", type=Path, help="where systems that are solved are kept, a line for each")
     options = parser.parse_args()
     print(machine())
     if options.systems:
-        beside_statement(options.systems, options.record)
+        beside_statement(options.first_system, options.systems, options.record)
         return 0
     every_day = CoordinationQuestion(kind="day-ahead", first_date="2018-01-01", n_days=options.days)
     for settings in options.settings or get_args(Settings):

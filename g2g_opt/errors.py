@@ -52,7 +52,7 @@ def listed(names: Sequence[str], at_most: int) -> str:
     return ", ".join(names[:at_most]) + (f", ... ({len(names)} in all)" if len(names) > at_most else "")
 
 
-def counted(n: int, noun: str, plural: str = "") -> str:
+def number_of(n: int, noun: str, plural: str = "") -> str:
     """A number of things in words: "1 bus", "2 buses"; `plural` where it is no usual one, or of more than one word."""
     return f"{n:,} {noun if n == 1 else plural or plural_of(noun)}"
 
@@ -71,7 +71,10 @@ def unknown_name(kind: str, name: object, known: Iterable[object], where: str = 
     """
     names = sorted(str(k) for k in known)
     # Likeness to a text of a million letters takes minutes, and means nothing.
-    near = difflib.get_close_matches(str(name)[:_SHOWN_MAX], names, n=3, cutoff=0.6)
+    # Whatever the case, and with or without what stands before a slash ("meta-llama/Llama-3.1-8B").
+    written = {form.casefold(): known for known in reversed(names) for form in (known, known.rpartition("/")[2])}
+    alike = difflib.get_close_matches(str(name)[:_SHOWN_MAX].casefold(), written, n=6, cutoff=0.6)
+    near = list(dict.fromkeys(written[form] for form in alike))[:3]
     hint = f"; did you mean {', '.join(near)}?" if near else ""
     place = f" {where}" if where else ""
     return InputError(

@@ -26,7 +26,7 @@ from g2g_opt.circuit.sources import source_notes
 from g2g_opt.circuit.studied_hour import read_hour
 from g2g_opt.circuit.studied_state import studied_state
 from g2g_opt.data_files import data_path
-from g2g_opt.errors import InputError, listed, unknown_name
+from g2g_opt.errors import InputError, listed, number_of, unknown_name
 from g2g_opt.feeder_tables import dss_commands
 from g2g_opt.tap_position import TapPosition
 
@@ -305,7 +305,8 @@ def _own_loads(circuit: Circuit, loads: Sequence[LoadBranch]) -> tuple[OwnLoad, 
 def _edits_in_words(edits: Path | str | None, commands: Sequence[str]) -> tuple[str, ...]:
     if edits is None:
         return ()
-    return (f"the circuit as its file has it is changed by {len(commands)} edits of {edits}: {listed(commands, 60)}",)
+    changed = f"changed by {number_of(len(commands), 'edit')} of {edits}: {listed(commands, 60)}"
+    return (f"the circuit as its file has it is {changed}",)
 
 
 def _study_constants(name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from g2g_opt.circuit.branches import DEFAULT_EMERGENCY_A
 from g2g_opt.circuit.parts import Bus, Regulator, phase_letter
-from g2g_opt.errors import counted, listed
+from g2g_opt.errors import listed, number_of
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_lint import unjudged_elements
 from g2g_opt.limits import Limits
@@ -17,14 +17,18 @@ _SHOWN = 24
 
 def feeder_in_short(feeder: Feeder) -> str:
     """Which feeder, and how large it is."""
-    return f"feeder {feeder.name}: {counted(len(feeder.buses), 'bus')}, {counted(len(feeder.regulators), 'regulator')}"
+    return (
+        f"feeder {feeder.name}: {number_of(len(feeder.buses), 'bus')}, {number_of(len(feeder.regulators), 'regulator')}"
+    )
 
 
 def describe_feeder(feeder: Feeder, limits: Limits | None = None) -> list[str]:
     """Sentences on a feeder, each a paragraph of `g2g feeder`; `limits` say what of loadings is judged."""
     supplied = {load.bus for load in feeder.own_loads}
     kw = sum(load.kw for load in feeder.own_loads)
-    words = [f"customers: {kw:,.6g} kW in {counted(len(feeder.own_loads), 'load')} at {counted(len(supplied), 'bus')}"]
+    words = [
+        f"customers: {kw:,.6g} kW in {number_of(len(feeder.own_loads), 'load')} at {number_of(len(supplied), 'bus')}"
+    ]
     three_wire = [bus.name for bus in feeder.buses.values() if bus.three_wire]
     if three_wire:
         words.append(

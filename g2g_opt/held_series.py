@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,6 +46,11 @@ class HeldSeries:
         place = np.floor(np.asarray(time_s) / self.period_s + 1e-9).astype(np.int64)
         found: Floats = self._array[np.clip(place, 0, len(self.values) - 1)]
         return found
+
+    def at_time(self, time_s: float) -> float:
+        """Value at one time (s), as `at` gives it."""
+        place = math.floor(time_s / self.period_s + 1e-9)
+        return self.values[min(max(place, 0), len(self.values) - 1)]
 
 
 @dataclass(frozen=True)

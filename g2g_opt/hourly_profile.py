@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.csv_files import read_csv
 from g2g_opt.data_files import data_path
-from g2g_opt.errors import InputError, unknown_name
+from g2g_opt.errors import InputError, number_of, unknown_name
 from g2g_opt.kept_files import copy_or_self
 from g2g_opt.metered_hours import read_hours
 from g2g_opt.quantities import HourlyShare, UsdPerKwh, bounds_of, check_quantities
@@ -71,7 +71,7 @@ class HourlyProfile:
     @property
     def period(self) -> str:
         """What time a study of all its rows speaks of, in words: a year, or the hours that it has."""
-        return "the year" if self.is_year else f"the {len(self.hours):,} hours of profile {self.name}"
+        return "the year" if self.is_year else f"the {number_of(len(self.hours), 'hour')} of profile {self.name}"
 
     def calendar_notes(self) -> list[str]:
         """How long it is, leap days, and what its hours stand for, in words."""

@@ -64,7 +64,8 @@ class Bounds:
         kind = "be a whole number" if whole else "lie" if finite else "be a finite number"
         said = f"must {kind} in {self}, got {_said(value)}"
         if self.percent and 1 < value <= 100:
-            said += f"; it is a share: {value:g} % is written {value / 100:g}"
+            # Of 1.5 nobody knows whether it was to be percent, or more than all.
+            said += "; it is a share" + (f": {value:g} % is written {value / 100:g}" if value >= 2 else ", 1 is all")
         return said
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from g2g_opt.datacenter.config import InferenceModelSpec
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, number_of
 from g2g_opt.quantities import BatchSize, CountFromZero, KwPerGpu, PowerFactor, ReplicaCount, check_quantities
 
 # Facility load that does not follow the GPUs: 1,500 kW for 7,200 GPUs at the 13-bus site of the OpenG2G paper
@@ -104,7 +104,7 @@ def sized_site(
         n_replicas = servers * GPUS_PER_SERVER // spec.gpus_per_replica
         if n_replicas == 0:
             raise InputError(
-                f"{n_servers} servers of {GPUS_PER_SERVER} GPUs leave no replica of {spec.model_label!r}; "
+                f"{number_of(n_servers, 'server')} of {GPUS_PER_SERVER} GPUs leave no replica of {spec.model_label!r}; "
                 f"{smallest_n_servers(models)} are the least"
             )
         deployments.append(Deployment(spec, n_replicas, batch_size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import errno
 import hashlib
 import io
@@ -30,6 +31,8 @@ _EX_SOFTWARE = 70
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 # Where there is no terminal to measure (a log, a pipe), tables are this wide.
 _PLAIN_WIDTH = 132
+# Letters of a flag that is compared with those that there are.
+_NAME_MAX = 60
 # Buses that `g2g feeder` names.
 _BUSES_NAMED = 24
 # Limits that `g2g feeder` holds the base case against.
@@ -43,7 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     that cannot be used; 70 a fault of this program; 130 interrupted. Whatever the status, standard error has one line
     that says why; with G2G_DEBUG=1 in the environment the traceback comes before it.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        # Also while commands are still being read in, which takes seconds on a busy machine.
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: Sequence[str]) -> int:
     parser = parser_of(arguments[0] if arguments else None)
     if any("\0" in argument for argument in arguments):
         parser.error("an argument holds a NUL character, which no name of a file can have")
@@ -59,9 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = int(options.run(options, console))
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted")
-        return 130
     except Exception as error:  # noqa: BLE001 - the outermost place: every kind has its words in `told`
         status, words = told(error)
         if os.environ.get("G2G_DEBUG", "0") not in ("", "0"):
@@ -178,7 +186,14 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
         self.given = set()
-        return super().parse_known_args(*args, **kwargs)
+        options, unknown = super().parse_known_args(*args, **kwargs)
+        if unknown:
+            # Said by the command that does not know them, and not by the one in front of it.
+            names = [name for action in self._actions for name in action.option_strings]
+            near = difflib.get_close_matches(unknown[0].partition("=")[0][:_NAME_MAX], names, n=3, cutoff=0.6)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return options, unknown
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message} ({self.prog} --help says what there is)\n")

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, number_of
 from g2g_opt.limits import Limits
 from g2g_opt.quantities import WorkerCount, WorkTimeS
 from g2g_opt.reading import file_status
@@ -223,7 +223,7 @@ def _run_retry(options: argparse.Namespace, console: Console) -> int:
 
     with closing(Ledger(StudyFolder(options.folder).ledger)) as ledger:
         n = sum(entry.state == "failed" for entry in ledger.entries())
-    console.print(f"{n} failed tasks are tried again" if n else "no task has failed", markup=False)
+    console.print(f"{number_of(n, 'failed task')} tried again" if n else "no task has failed", markup=False)
     return _go_on(options.folder, options, console, retry_failed=True)
 
 
@@ -359,7 +359,8 @@ def _run_status(options: argparse.Namespace, console: Console) -> int:
     done = [entry for entry in entries if entry.state == "done"]
     versions = sorted({entry.code_version for entry in done})
     spent_s = sum(entry.seconds or 0.0 for entry in done)
-    console.print(f"{len(done)} tasks done in {in_words(spent_s)} of work, by code {', '.join(versions)}", markup=False)
+    words = f"{number_of(len(done), 'task')} done in {in_words(spent_s)} of work, by code {', '.join(versions)}"
+    console.print(words if done else "no task is done yet", markup=False)
     for entry in entries:
         if entry.state == "running":
             share, words = folder.read_progress(entry.id)
@@ -368,10 +369,12 @@ def _run_status(options: argparse.Namespace, console: Console) -> int:
             words = f"damaged: {entry.task.label} ({entry.id}): {damage[entry.id]}; `g2g resume` does it again"
             console.print(Text(words, style="red"), soft_wrap=True)
     if n_unknown := sum(entry.tables is None for entry in done):
-        console.print(f"of {n_unknown} tasks an older version kept no digests: whether they are whole is not known")
+        console.print(
+            f"of {number_of(n_unknown, 'task')} an older version kept no digests: whether they are whole is not known"
+        )
     for entry, attempts in failures:
         what = "divided" if entry.state == "split" else "failed"
-        console.print(Text(f"{what} after {len(attempts)} attempts: {entry.task.label}: {entry.reason}", style="red"))
+        console.print(Text(f"{what} (attempts: {len(attempts)}): {entry.task.label}: {entry.reason}", style="red"))
     return status
 
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 from rich.text import Text
 
+from studies.report.plain_values import in_short
 from studies.running.runner import Event
 from studies.shared.conclusion import Column, Conclusion, ResultTable
 
@@ -169,7 +170,7 @@ class _Shown:
         cells = [_cell(value, column.digits) for value in values]
         words = [cell_len(word) for text in (column.title, *cells) for word in text.split()]
         lines = [cell_len(line) for text in (column.title, *cells) for line in text.splitlines()]
-        numeric = all(isinstance(value, (int, float, type(None))) for value in values)
+        numeric = all(isinstance(value, (int, float, type(None))) and not isinstance(value, bool) for value in values)
         return _Shown(column.title, cells, numeric, max(words, default=1), max(lines, default=1))
 
 
@@ -200,6 +201,8 @@ def _rich(columns: Sequence[_Shown], width: int, title: str | None) -> Table:
 def _cell(value: Any, digits: int | None) -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float) and digits is not None:
         return f"{value:z.{digits}f}"
-    return str(value)
+    return in_short(value)

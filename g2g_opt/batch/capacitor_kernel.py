@@ -140,59 +140,55 @@ def _wanted(
     return factor < on and kvar > settings[BANK_KVAR] * enough, factor > off
 
 
-@kernel
-def sample_capacitors(
-    settings: Floats,
-    layout: Ints,
+@inner
+def sample_bank(
+    p: Floats,
+    lay: Ints,
     columns: Ints,
     y: Any,
     v: Floats,
     state: Floats,
-    awake: Bools,
+    c: int,
+    s: int,
     hour: int,
     second: float,
 ) -> None:
-    """Let every control of every `awake` slot look at the circuit."""
+    """Let one control of a scenario look at the circuit."""
     now = second + hour * 3600.0
-    for c in range(len(settings)):
-        p, lay = settings[c], layout[c]
-        for s in range(len(awake)):
-            if not awake[s]:
-                continue
-            closed = state[c, CLOSED, s] > 0.0
-            switch = False
-            if lay[OVERRIDES] and lay[KIND] != VOLTAGE:
-                seen = _seen_voltage(p, lay, columns, v, s)
-                if closed and seen > p[V_MAX]:
-                    state[c, PENDING, s], switch = _OPEN, True
-                elif not closed and seen < p[V_MIN]:
-                    state[c, PENDING, s], switch = _CLOSE, True
-            if not switch:
-                up, down = _wanted(p, lay, columns, y, v, s, hour, second, closed)
-                spare = closed and state[c, IN_SERVICE, s] == 0.0
-                if closed and lay[KIND] == VOLTAGE:
-                    state[c, PENDING, s] = _STAY
-                if closed and down:
-                    state[c, PENDING, s], switch = _OPEN, True
-                elif not closed or spare:
-                    if up:
-                        state[c, PENDING, s], switch = _CLOSE, True
-                    elif not closed:
-                        state[c, PENDING, s] = _STAY
-                else:
-                    state[c, PENDING, s] = _STAY
-            if switch and state[c, ARMED, s] == 0.0:
-                delay = p[DELAY_OFF]
-                if state[c, PENDING, s] == _CLOSE:
-                    delay = p[DELAY]
-                    rested = now - state[c, LAST_OPEN, s]
-                    if rested < p[DEAD_TIME]:
-                        delay = max(delay, p[DEAD_TIME] + delay - rested)
-                state[c, ACTION_AT, s] = action_time_s(hour, second, delay)
-                state[c, ARMED, s] = 1.0
-            if state[c, ARMED, s] > 0.0 and state[c, PENDING, s] == _STAY:
-                state[c, ACTION_AT, s] = np.inf
-                state[c, ARMED, s] = 0.0
+    closed = state[c, CLOSED, s] > 0.0
+    switch = False
+    if lay[OVERRIDES] and lay[KIND] != VOLTAGE:
+        seen = _seen_voltage(p, lay, columns, v, s)
+        if closed and seen > p[V_MAX]:
+            state[c, PENDING, s], switch = _OPEN, True
+        elif not closed and seen < p[V_MIN]:
+            state[c, PENDING, s], switch = _CLOSE, True
+    if not switch:
+        up, down = _wanted(p, lay, columns, y, v, s, hour, second, closed)
+        spare = closed and state[c, IN_SERVICE, s] == 0.0
+        if closed and lay[KIND] == VOLTAGE:
+            state[c, PENDING, s] = _STAY
+        if closed and down:
+            state[c, PENDING, s], switch = _OPEN, True
+        elif not closed or spare:
+            if up:
+                state[c, PENDING, s], switch = _CLOSE, True
+            elif not closed:
+                state[c, PENDING, s] = _STAY
+        else:
+            state[c, PENDING, s] = _STAY
+    if switch and state[c, ARMED, s] == 0.0:
+        delay = p[DELAY_OFF]
+        if state[c, PENDING, s] == _CLOSE:
+            delay = p[DELAY]
+            rested = now - state[c, LAST_OPEN, s]
+            if rested < p[DEAD_TIME]:
+                delay = max(delay, p[DEAD_TIME] + delay - rested)
+        state[c, ACTION_AT, s] = action_time_s(hour, second, delay)
+        state[c, ARMED, s] = 1.0
+    if state[c, ARMED, s] > 0.0 and state[c, PENDING, s] == _STAY:
+        state[c, ACTION_AT, s] = np.inf
+        state[c, ARMED, s] = 0.0
 
 
 @kernel

@@ -188,7 +188,7 @@ def hand_on(address: int, step: int) -> int:
     return DONE
 
 
-class SetPoints(NamedTuple):
+class SentSizes(NamedTuple):
     """Batch sizes `sizes` of the first `n` of some `rows`, and the set-points of all rows that they are put into."""
 
     n: Ints1
@@ -197,13 +197,13 @@ class SetPoints(NamedTuple):
     batch: Ints1
 
 
-_read_set_points = reader(SetPoints)
+_read_sent = reader(SentSizes)
 
 
 @kernel
 def note_sizes(address: int, step: int) -> int:
     """Take what a controller commands; it acts when it has arrived."""
-    p = _read_set_points(address)
+    p = _read_sent(address)
     for i in range(p.n[0]):
         p.batch[p.rows[i]] = p.sizes[i]
     return DONE

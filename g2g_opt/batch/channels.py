@@ -8,42 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.channel_kernel import (
-    ChannelStep,
-    Commands,
-    Figures,
-    SetPoints,
-    arrive,
-    hand_on,
-    note_sizes,
-    see,
-    send,
-)
-from g2g_opt.batch.control import Sight
-from g2g_opt.batch.fleet_kernel import command_sizes
+from g2g_opt.batch.channel_kernel import ChannelStep, Figures, SentSizes, arrive, hand_on, note_sizes, see, send
+from g2g_opt.batch.channel_tables import by_step, commands_of, no_command, shown_voltages, stacked, tables_of
+from g2g_opt.batch.control import Parts, Sight
 from g2g_opt.batch.fleets import Fleets
 from g2g_opt.batch.grids import Grids
-from g2g_opt.batch.seen_parts import SeenParts, Storages
 from g2g_opt.batch.shown import Shown
 from g2g_opt.batch.sites_alone import sites_alone
 from g2g_opt.batch.stale_voltages import StaleVoltages
-from g2g_opt.channel.lanes import Commanded, Measured, RunTables, run_tables
+from g2g_opt.channel.lanes import Measured
 from g2g_opt.channel.links import Links
-from g2g_opt.communication import Channels
-from g2g_opt.compiled.program import DONE, IN_PYTHON, Part, entry_of
+from g2g_opt.compiled.program import DONE, IN_PYTHON, Part
 from g2g_opt.compiled.records import Packed, pack
 from g2g_opt.coordinator import Coordinator
+from g2g_opt.grid.storage import EnergyStorage
 from g2g_opt.tap_position import TapPosition
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Counts = NDArray[np.int32]
 Bools = NDArray[np.bool_]
+
+Storages = dict[EnergyStorage, tuple[float, float]]
 
 
 class BatchChannels:
@@ -52,12 +43,12 @@ class BatchChannels:
     def __init__(self, runs: Sequence[Coordinator[Any, Any]], fleets: Fleets, grids: Grids) -> None:
         self.fleets, self.grids = fleets, grids
         self.links = [run.links if isinstance(run.links, Links) else None for run in runs]
-        self.tables = [_tables(run, one) for run, one in zip(runs, self.links, strict=True)]
+        self.tables = [tables_of(run, one) for run, one in zip(runs, self.links, strict=True)]
         self.voltage_lanes: list[Measured] = [table.voltage for table in self.tables]
         self.site_lanes: list[Measured] = [lane for table in self.tables for lane in table.sites]
         # Replicas, latency, batch size and servers by phase of every row, whole numbers as they lie in memory.
         rows, measured_w = np.zeros((6, fleets.n_rows)), np.zeros((3, len(fleets.sites)))
-        shown_at = _by_step([lane.shown_at for lane in self.site_lanes])
+        shown_at = by_step([lane.shown_at for lane in self.site_lanes])
         of_rows, of_power = (
             Shown(np.ascontiguousarray(shown_at[:, fleets.row_fleet]), rows),
             Shown(shown_at, measured_w),
@@ -69,9 +60,14 @@ class BatchChannels:
         self.seen_batch: Ints = self._whole[2]
         self.servers: Ints = self._whole[3:].T
         self.power_w: Floats = of_power.seen.T
-        voltage, stale = self._shown_voltages()
-        commands = self._commands([lane for table in self.tables for lane in table.to_sites])
-        self._step = np.full(1, -1)
+        voltage, stale = shown_voltages(self.voltage_lanes, self.links, grids)
+        # As wide as lanes, for compiled controllers.
+        self._all_voltages_pu = voltage.seen if stale is None else stale.taken_pu
+        self.voltage_pu, self.arrived_pu = self._all_voltages_pu[:, : len(runs)], voltage.seen[:, : len(runs)]
+        self._step, self._command = np.full(1, -1), no_command(fleets)
+        packed_command = pack(self._command)
+        commands = commands_of(self.tables, fleets, self._command, packed_command)
+        self.batch, self.site_at_once = commands.batch, commands.at_once
         # Taps and storage under way, from the first time that anybody moves them.
         self._sent_grid: dict[int, tuple[list[dict[str, float] | None], list[Storages]]] = {}
         self._to_grids: _ToGrids | None = None
@@ -91,71 +87,7 @@ class BatchChannels:
             of_power.moves,
             stale.moves if stale is not None else StaleVoltages.nothing(),
         )
-        self._packed = pack(self._now)
-
-    def _shown_voltages(self) -> tuple[Shown, StaleVoltages | None]:
-        """Voltages that have arrived, and what is taken for them where they are too old.
-
-        Slots that only fill lanes see nothing of theirs.
-        """
-        grids, n = self.grids, len(self.tables)
-        measured = grids.flow.solutions.voltage_pu
-        shown_at = _by_step([lane.shown_at for lane in self.voltage_lanes])
-        fills = np.full((len(shown_at), measured.shape[1] - n), -1, dtype=np.int32)
-        ticks = np.arange(len(shown_at), dtype=np.int32)[:, None]
-        if (shown_at == ticks).all():
-            fills[:] = ticks
-        shown = Shown(np.concatenate([shown_at, fills], axis=1), measured)
-        if shown.seen is not measured:
-            shown.seen[:, n:] = 1.0
-        signals = [(one.channels if one is not None else Channels()).voltage for one in self.links]
-        stale = None
-        if StaleVoltages.wanted(signals):
-            stale = StaleVoltages(self.voltage_lanes, signals, shown.seen)
-        self.all_voltages_pu = shown.seen if stale is None else stale.taken_pu
-        self.voltage_pu, self.arrived_pu = self.all_voltages_pu[:, :n], shown.seen[:, :n]
-        return shown, stale
-
-    def _commands(self, to_sites: Sequence[Commanded]) -> Commands:
-        """Set-points of batch sizes on their lanes."""
-        fleets = self.fleets
-        newest, self.site_at_once, acts = _stacked(to_sites)
-        n_steps = len(newest)
-        due = np.zeros(n_steps, dtype=np.bool_)
-        for table in self.tables:
-            for every in table.timing.control_ticks:
-                due[::every] = True
-        # Batch sizes and shifts that may still be asked for, by the tick at which they were sent.
-        under_way = np.where(newest >= 0, np.arange(n_steps, dtype=np.int32)[:, None] - newest, 0)
-        any_acts = np.asarray(acts.any(axis=1))
-        # Nobody acts before a first step.
-        any_acts[:1] = False
-        self.batch: Ints = fleets.commanded.copy()
-        rows, sizes = (np.zeros(fleets.n_rows, dtype=np.int64) for _ in range(2))
-        n = np.zeros(1, dtype=np.int64)
-        self._command = fleets.command(rows, sizes, n)
-        self._packed_command = pack(self._command)
-        return Commands(
-            followed=np.zeros(1, dtype=np.int64),
-            resumed=np.full(1, -1),
-            newest=newest,
-            arrived=np.full(len(to_sites), -1, dtype=np.int32),
-            acts=acts,
-            any_acts=any_acts,
-            at_once=self.site_at_once,
-            any_at_once=np.asarray(self.site_at_once.any(axis=1)),
-            all_at_once=np.asarray(self.site_at_once.all(axis=1)),
-            due=due,
-            first_row=fleets.first_row,
-            sent=np.zeros((int(under_way.max(initial=0)) + 1, fleets.n_rows), dtype=np.int64),
-            batch=self.batch,
-            commanded=fleets.commanded,
-            n=n,
-            rows=rows,
-            sizes=sizes,
-            command=entry_of(command_sizes),
-            of_command=self._packed_command.address,
-        )
+        self._packed, self._kept = pack(self._now), packed_command
 
     @property
     def step(self) -> int:
@@ -169,10 +101,10 @@ class BatchChannels:
     def sight(self) -> Sight:
         """What compiled controllers see and command."""
         figures = self._whole[3:].reshape(-1), (1, self.fleets.n_rows), self.replicas, self.itl_s
-        return Sight(self.all_voltages_pu, *figures, self._note_sizes)
+        return Sight(self._all_voltages_pu, *figures, self._note_sizes)
 
     def _note_sizes(self, rows: Ints, sizes: Ints, n: Ints) -> tuple[Any, Packed, None]:
-        return note_sizes, pack(SetPoints(n, rows, sizes, self.batch)), None
+        return note_sizes, pack(SentSizes(n, rows, sizes, self.batch)), None
 
     # --- a step
 
@@ -272,7 +204,7 @@ class BatchChannels:
     def grid_at_once(self) -> Bools:
         """Whether commands to the grid of every slot are there at once in this step; from now on they are followed."""
         if self._to_grids is None:
-            tick, at_once, _ = _stacked([table.to_grid for table in self.tables])
+            tick, at_once, _ = stacked([table.to_grid for table in self.tables])
             # What was sent before, which moved nothing, has arrived up to here.
             self._to_grids = _ToGrids(tick, at_once, tick[self.step].copy())
             self._now.commands.followed[0] = 1
@@ -311,21 +243,132 @@ def _nothing_left(step: int, code: int) -> None:
     """These kernels leave nothing to Python."""
 
 
-def _tables(run: Coordinator[Any, Any], links: Links | None) -> RunTables:
-    if links is not None:
-        return links.tables_of(run.timing)
-    return run_tables(Channels(), 0, "", tuple(site.name for site in run.datacenters), run.timing)
+class SeenParts(Parts):
+    """Fleets and grids as the controllers of each scenario see and reach them."""
+
+    def __init__(self, channels: BatchChannels) -> None:
+        super().__init__(cast(Fleets, SeenFleets(channels)), cast(Grids, SeenGrids(channels)))
+        object.__setattr__(self, "_channels", channels)
+
+    def new_voltage_pu(self, slot: int) -> Floats | None:
+        """Voltages (node,) of a scenario that have arrived in this step; None if none have."""
+        channels: BatchChannels = self._channels  # type: ignore[attr-defined]
+        lane = channels.voltage_lanes[slot]
+        if channels.step > 0 and lane.tick[channels.step] == lane.tick[channels.step - 1]:
+            return None
+        found: Floats = channels.arrived_pu[:, slot]
+        return found
+
+    def set_storage_power(self, slot: int, storage: EnergyStorage, kw: float, kvar: float) -> None:
+        """Set a storage's power, at once or when the command has arrived."""
+        channels: BatchChannels = self._channels  # type: ignore[attr-defined]
+        now = channels.grid_at_once
+        channels.storage[slot][storage] = kw, kvar
+        if now[slot]:
+            storage.set_power_kw(kw, kvar)
+            channels.storage_done[storage] = kw, kvar
 
 
-def _by_step(lanes: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Arrays [step] of many lanes as one, [step, lane]."""
-    return np.ascontiguousarray(np.array(lanes).T)
+class SeenFleets:
+    """Fleets as controllers see them: figures that have arrived, and batch sizes and replicas they may command."""
+
+    def __init__(self, channels: BatchChannels) -> None:
+        self._channels, fleets = channels, channels.fleets
+        self.sites, self.slot, self.n_rows, self.of_scenario = (
+            fleets.sites,
+            fleets.slot,
+            fleets.n_rows,
+            fleets.of_scenario,
+        )
+        self.row_of, self.count_exhausted = fleets.row_of, fleets.count_exhausted
+
+    @property
+    def itl_s(self) -> Floats:
+        """Latencies (s) that have arrived, by row."""
+        return self._channels.itl_s
+
+    @property
+    def replicas(self) -> Ints:
+        """Replicas that have arrived, by row."""
+        return self._channels.replicas
+
+    @property
+    def servers(self) -> Ints:
+        """Servers by phase that have arrived, (row, 3)."""
+        return self._channels.servers
+
+    @property
+    def batch(self) -> Ints:
+        """Batch sizes that have arrived, by row."""
+        return self._channels.seen_batch
+
+    @property
+    def power_w(self) -> Floats:
+        """Powers (W) that have arrived, (fleet, 3)."""
+        return self._channels.power_w
+
+    def set_batch(self, rows: Ints, sizes: Ints) -> None:
+        """Command batch sizes; they act when they have arrived."""
+        # Those that are there at once are set when all controls have acted: sites take them in their next step.
+        self._channels.batch[rows] = sizes
+
+    def shift_replicas(self, fleet: int, label: str, count: int, step: int) -> None:
+        """Command replicas on top of a schedule; they move when the command has arrived, as far as they fit."""
+        channels = self._channels
+        channels.begin_shifting()
+        channels.shift[self.row_of(fleet, label)] += count
+        if channels.site_at_once[step, fleet]:
+            channels.move_replicas(fleet, channels.shift, step, late=False)
+
+    def free_gpus(self, fleet: int, step: int) -> int:
+        """GPUs free for shifted replicas, by what has arrived and by the shifts already commanded."""
+        channels, fleets = self._channels, self._channels.fleets
+        rows = slice(fleets.first_row[fleet], fleets.first_row[fleet + 1])
+        site = fleets.sites[fleet]
+        seen_s = np.array([channels.grids.time_s(int(channels.site_lanes[fleet].tick[step]))])
+        pending = np.maximum(site.demand.scheduled_replicas(seen_s)[0] + channels.shift[rows], 0)
+        used = int(np.maximum(channels.replicas[rows], pending) @ site.demand.gpus_per_replica)
+        return max(0, site.total_gpu_capacity - used)
+
+    def gpus_free_beside_schedule(self, fleet: int, step: int) -> int:
+        """GPUs that neither replicas nor any later ramp needs, by the shifts already commanded."""
+        channels, fleets = self._channels, self._channels.fleets
+        rows = slice(fleets.first_row[fleet], fleets.first_row[fleet + 1])
+        seen_s = channels.grids.time_s(int(channels.site_lanes[fleet].tick[step]))
+        return fleets.sites[fleet].demand.gpus_free_from(seen_s, channels.shift[rows])
 
 
-def _stacked(lanes: Sequence[Commanded]) -> tuple[Counts, Bools, Bools]:
-    """Tables of many lanes, [step, lane]: whose set-points hold, what is there at once, who acts alone."""
-    return (
-        _by_step([lane.tick for lane in lanes]),
-        _by_step([lane.at_once for lane in lanes]),
-        _by_step([lane.acts for lane in lanes]),
-    )
+class SeenGrids:
+    """Grids as controllers see them: voltages that have arrived, and taps they may command."""
+
+    def __init__(self, channels: BatchChannels) -> None:
+        self._channels, grids = channels, channels.grids
+        self.network, self.monitored, self.setups, self.slopes = (
+            grids.network,
+            grids.monitored,
+            grids.setups,
+            grids.slopes,
+        )
+        self.time_s, self.failure, self.has_failed = grids.time_s, grids.failure, grids.has_failed
+
+    @property
+    def voltage_pu(self) -> Floats:
+        """Voltages (node, slot) that have arrived, or what is taken for them where they are too old."""
+        return self._channels.voltage_pu
+
+    @property
+    def taps(self) -> list[dict[str, float]]:
+        """Tap ratios that the controllers of each scenario last set."""
+        held = self._channels.taps
+        return [own if own is not None else real for own, real in zip(held, self._channels.grids.taps, strict=True)]
+
+    def move_taps(self, positions: dict[int, TapPosition]) -> None:
+        """Command taps; they move when the command has arrived."""
+        channels, grids = self._channels, self._channels.grids
+        at_once = channels.grid_at_once
+        for slot, position in positions.items():
+            known = channels.taps[slot] or grids.taps[slot]
+            channels.taps[slot] = known | grids.setups[slot].regulators.resolve(position)
+        now = {slot: position for slot, position in positions.items() if at_once[slot]}
+        if now:
+            grids.move_taps(now)

@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import numpy as np
 
 from g2g_opt.compiled.kernel import inner
+from g2g_opt.compiled.records import Floats1, Ints1
 
 _HOUR_S = 3600.0
 
 
-@dataclass
 class ControlClock:
-    """OpenDSS's solution time; `advance` is what it does after every solution."""
+    """OpenDSS's solution time; `advance` is what it does after every solution.
 
-    hour: int = 0
-    second: float = 0.0
+    `hours` and `seconds` are arrays of one place, so that kernels may let steps pass, too.
+    """
 
-    def advance(self, dt_s: float) -> None:
-        """Let a step pass."""
-        self.second += dt_s
-        while self.second >= _HOUR_S:
-            self.hour += 1
-            self.second -= _HOUR_S
+    def __init__(self) -> None:
+        self.hours, self.seconds = np.zeros(1, dtype=np.int64), np.zeros(1)
+
+    @property
+    def hour(self) -> int:
+        """Whole hours."""
+        return int(self.hours[0])
+
+    @property
+    def second(self) -> float:
+        """Seconds of the hour."""
+        return float(self.seconds[0])
 
     @property
     def now_s(self) -> float:
         """The time that actions in the queue are compared with."""
         return self.hour * _HOUR_S + self.second
+
+
+@inner
+def let_pass(hours: Ints1, seconds: Floats1, dt_s: float) -> None:
+    """Let a step pass on a `ControlClock`."""
+    seconds[0] += dt_s
+    while seconds[0] >= _HOUR_S:
+        hours[0] += 1
+        seconds[0] -= _HOUR_S
 
 
 @inner

@@ -50,15 +50,16 @@ class ServerTable(NamedTuple):
 
 
 class StretchTable(NamedTuple):
-    """Steps laid out ahead: from `span[0]` up to `span[1]`, with room behind them. Few replicas draw from `uniforms` and
-    `normals_few` (few_stream, step, replica).
+    """Steps laid out ahead: from `span[0]` up to `span[1]`.
+
+    Few replicas draw from `uniforms` and `normals_few` (few_stream, step, replica).
     """
 
     span: Ints1
     wanted: Ints2  # (row, step): replicas
-    standing_w: Floats2  # (fleet, step), each phase
-    noise: Floats3  # (row, step, phase)
-    latency: Floats2  # (row, step)
+    standing_w: Floats2  # (step, fleet), each phase
+    noise: Floats3  # (step, row, phase)
+    latency: Floats2  # (step, row)
     few_stream: Ints1  # (row,)
     uniforms: Floats3
     normals_few: Floats3
@@ -263,12 +264,12 @@ def advance_fleets(address: int, step: int) -> int:
         if f.claims.until[fleet] <= k:
             _claim_again(f, fleet, k)
         for phase in range(3):
-            f.power_w[fleet, phase] = f.stretch.standing_w[fleet, k]
+            f.power_w[fleet, phase] = f.stretch.standing_w[k, fleet]
     _sum_servers(f, k, step)
     for r in range(len(f.fleet)):
         f.batch[r] = f.commanded[r]
         for phase in range(3):
-            noise = f.stretch.noise[r, k, phase] if f.noise_fraction[r] > 0.0 else 0.0
+            noise = f.stretch.noise[k, r, phase] if f.noise_fraction[r] > 0.0 else 0.0
             f.power_w[f.fleet[r], phase] += server_power_w(
                 f.total[r, phase], f.square[r, phase], f.gpus[r], f.noise_fraction[r], noise
             )
@@ -279,7 +280,7 @@ def advance_fleets(address: int, step: int) -> int:
         elif mixture >= 0 and n <= EXACT_SAMPLING_MAX_REPLICAS:
             f.itl_s[r] = _mean_of_few(f, r, k, n, mixture)
         elif variance_s2 > 0.0:
-            f.itl_s[r] = clt_itl_s(mean_s, variance_s2, float(n), f.stretch.latency[r, k])
+            f.itl_s[r] = clt_itl_s(mean_s, variance_s2, float(n), f.stretch.latency[k, r])
         else:
             f.itl_s[r] = mean_s
     return DONE

@@ -25,8 +25,8 @@ from g2g_opt.errors import InputError, unknown_name
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_STRETCH_STEPS = 256
-_PADDING_STEPS = 5
+# Steps laid out at a time; of fleets that draw nothing, and whose replicas stay where they are, there are more.
+_STRETCH_STEPS, _PLAIN_STRETCH_STEPS = 256, 1024
 # Steps that sums over servers are worked out for at a time.
 _AHEAD_STEPS = 32
 
@@ -221,14 +221,15 @@ class Fleets:
     def _lay_out(self, first: int) -> None:
         """Schedules and draws of the stretch from step `first` on."""
         # Not beyond the end of the run, where shifted replicas need not fit any more.
-        n = min(_STRETCH_STEPS, self._n_steps - first)
+        steps = _STRETCH_STEPS if self._draws.any() or self._shift.any() else _PLAIN_STRETCH_STEPS
+        n = min(steps, self._n_steps - first)
         times = np.arange(first, first + n) * self._dt.numerator / self._dt.denominator
         done: dict[object, tuple[Ints, Floats]] = {}
         noise_of: dict[object, Floats | None] = {}
         latency_of: dict[int, Floats] = {}
-        # Room behind the steps, so that rows do not begin at the same places of a cache.
-        shape = (self.n_rows, n + _PADDING_STEPS)
-        wanted, standing_w = np.empty(shape, dtype=np.int64), np.empty((len(self.sites), shape[1]))
+        # Laid out row by row, and turned once: a step reads all rows.
+        shape = (self.n_rows, n)
+        wanted, standing_w = np.empty(shape, dtype=np.int64), np.empty((len(self.sites), n))
         normals = np.empty((*shape, 3) if self._noisy else (0, 0, 0))
         latency = np.empty(shape if self._draws_latency.any() else (0, 0))
         shifted = {int(self.row_fleet[row]) for row in np.flatnonzero(self._shift)}
@@ -242,7 +243,7 @@ class Fleets:
             if key not in done:
                 scheduled = site.demand.scheduled_replicas(times)
                 done[key] = np.maximum(scheduled + shift, 0).T, site.demand.standing_w(times)
-            wanted[rows, :n], standing_w[fleet, :n] = done[key]
+            wanted[rows], standing_w[fleet] = done[key]
             if not self._draws[fleet]:
                 continue
             # Sites of one key draw the same numbers, wherever they stand.
@@ -251,14 +252,14 @@ class Fleets:
                 noise_of[drawn] = site.demand.noise(first, n)
             noise = noise_of[drawn]
             if noise is not None:
-                normals[rows, :n] = noise.swapaxes(0, 1)
+                normals[rows] = noise.swapaxes(0, 1)
             for model, row in enumerate(range(rows.start, rows.stop)):
                 if self._draws_latency[row]:
                     stream = self._streams[row]
                     if stream not in latency_of:
                         latency_of[stream] = site.demand.latency_normals(model, first, n)
-                    latency[row, :n] = latency_of[stream]
-        few = self._few_rows(wanted[:, :n])
+                    latency[row] = latency_of[stream]
+        few = self._few_rows(wanted)
         few_stream, place = np.zeros(self.n_rows, dtype=np.int64), dict[int, int]()
         streams = {self._streams[row] for row in few.tolist()}
         # The same memory for every stretch, and no more than one that is full needs.
@@ -273,7 +274,14 @@ class Fleets:
                 uniforms[place[stream]], normals_few[place[stream]] = drawn_few
             few_stream[row] = place[stream]
         few_draws = few_stream, uniforms, normals_few
-        self._stretch = tables.StretchTable(self._span, wanted, standing_w, normals, latency, *few_draws)
+        self._stretch = tables.StretchTable(
+            self._span,
+            wanted,
+            np.ascontiguousarray(standing_w.T),
+            np.ascontiguousarray(normals.swapaxes(0, 1)),
+            np.ascontiguousarray(latency.T),
+            *few_draws,
+        )
         self._tables = self._tables._replace(stretch=self._stretch)
         self._packed = pack_again(self._packed, self._tables)
         self._claims.until[:] = 0
@@ -302,7 +310,7 @@ class Fleets:
         return tables.StretchTable(
             span=self._span,
             wanted=np.zeros((n, 0), dtype=np.int64),
-            standing_w=np.zeros((f, 0)),
+            standing_w=np.zeros((0, f)),
             noise=np.zeros((0, 0, 0)),
             latency=np.zeros((0, 0)),
             few_stream=np.zeros(n, dtype=np.int64),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.own_controls_kernel import Fused
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.fuses import FuseSettings
 from g2g_opt.circuit.parts import LinearElement
@@ -58,6 +59,8 @@ class Fuses:
         self._places, self._start = np.array(places, dtype=np.int64), np.array(start, dtype=np.int64)
         self._y = np.array(y, dtype=np.complex128)[:, None]
         self._pickup_a = np.array([fuse.pickup_a for fuse in self._of_row])[:, None]
+        # What a kernel looks at.
+        self.fused = Fused(np.array([*start, len(places)]), self._places, self._y[:, 0], self._pickup_a[:, 0].copy())
 
     def look(self, v: Floats, awake: Bools, *, at_rest: bool) -> None:
         """Look at the currents of the scenarios awake; `v` (place, 2, slot or more) are the sensed voltages (V).

@@ -17,6 +17,8 @@ Ints = NDArray[np.int64]
 
 # Bytes of kept factors beyond which those of settings that a call does not ask for are forgotten.
 _KEPT_BYTES = 48 * 2**20
+# Settings whose entries are worked out together.
+_TOGETHER = 64
 
 
 class MovingFactors:
@@ -82,8 +84,8 @@ class MovingFactors:
         missing = [one for one in dict.fromkeys(settings) if one not in self._row]
         if missing:
             self._make_room(settings, missing)
-            for setting in missing:
-                self._work_out(setting)
+            for k in range(0, len(missing), _TOGETHER):
+                self._work_out(missing[k : k + _TOGETHER])
         return np.array([self._row[one] for one in settings], dtype=np.int64)
 
     def _make_room(self, settings: Sequence[Setting], missing: Sequence[Setting]) -> None:
@@ -103,11 +105,13 @@ class MovingFactors:
             longer[: len(kept)] = before[rows]
             setattr(self, name, longer)
 
-    def _work_out(self, setting: Setting) -> None:
-        monomials = self._elements.monomials(setting)
-        row = self._row.setdefault(setting, len(self._row))
-        self.monomials[row] = monomials
-        self._y[:] = entry_values(self._entries, monomials)
-        eliminate_moving(self._system.words)
-        for name in ("lower", "upper", "diagonal"):
-            getattr(self, name)[row] = getattr(self._last, name).reshape(-1)
+    def _work_out(self, missing: Sequence[Setting]) -> None:
+        monomials = np.array([self._elements.monomials(setting) for setting in missing])
+        y = entry_values(self._entries, monomials)
+        for setting, of_setting, own_y in zip(missing, monomials, y, strict=True):
+            row = self._row.setdefault(setting, len(self._row))
+            self.monomials[row] = of_setting
+            self._y[:] = own_y
+            eliminate_moving(self._system.words)
+            for name in ("lower", "upper", "diagonal"):
+                getattr(self, name)[row] = getattr(self._last, name).reshape(-1)

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.modelled_controls import load_controls
-from g2g_opt.batch.network import Network
+from g2g_opt.batch.network_losses import NetworkLosses
 from g2g_opt.batch.operating_points import Unit, ports_of
 from g2g_opt.batch.own_controls import OwnControls, Standing
 from g2g_opt.batch.power_flow import BatchPowerFlow
@@ -32,6 +31,8 @@ from g2g_opt.grid.attachments import tan_phi
 from g2g_opt.grid.loading import rated_branches
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.limits import RatingBasis
+from g2g_opt.metrics.power_quality import three_phase_buses
+from g2g_opt.metrics.unbalance import negative_sequence_unbalance
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -41,13 +42,11 @@ SetPoints = Mapping[str, "SetPoint"]
 Reduction = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 
 # Days run side by side at most, and so many if the chains have them.
-_AT_ONCE, _SIDE_BY_SIDE = 2048, 48
+_AT_ONCE, _SIDE_BY_SIDE = 512, 48
 # Controls remember for some days where they stood: a stretch that is not longer is run twice.
 _STRETCH_MIN_DAYS = 7
 # Days that a turn runs by guess beyond one that it has to run.
 _GUESSED_DAYS = 8
-# Elements whose real power is a loss; the others are sources.
-_SOURCES = frozenset({"vsource", "isource"})
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,9 @@ class OperatedSeries:
 
     `taps_pu` (chain, step, regulator) after each step, `rows` (row, chain, step): monitored voltages (pu) and then the
     loadings of rated branches, or what they were reduced to; `losses_kw` (chain, step), which steps were `solved`, and
-    where controls did not come to rest (`restless`). `begins` (chain, day) are where controls stood before each day.
+    where controls did not come to rest (`restless`). `unbalance` (chain, step) is the highest of any three-phase bus,
+    negative over positive sequence; 0 where it was not asked for. `begins` (chain, day) are where
+    controls stood before each day.
     """
 
     taps_pu: Floats
@@ -76,6 +77,7 @@ class OperatedSeries:
     losses_kw: Floats
     solved: NDArray[np.bool_]
     restless: NDArray[np.bool_]
+    unbalance: Floats
     begins: list[list[Standing]]
 
     def tap_steps(self, step_pu: Floats, *, within_days_of: int | None = None) -> Ints:
@@ -114,13 +116,22 @@ class FeederOperation:
         self.index = {node: i for i, node in enumerate(self.network.nodes)}
         self.nodes = tuple(self.network.nodes[i] for i in self.place)
         self.branches = tuple(rating.element for _, rating in rated_branches(self.network.branches, self.ratings))
-        self.losses = _Losses(self.network)
+        self.losses = NetworkLosses(self.network)
+        _, self._three_phase = three_phase_buses(feeder.buses, feeder.exclude_buses, self.network.nodes)
         self.start_taps = dict(self.network.start_taps)
         self.start = OwnControls(self.reading, self.network, SETTLED_DT_S, [self.start_taps]).standing(0)
 
     def set_points(self) -> SetPoints:
         """What every regulator holds by the circuit's own settings."""
         return {c.name: SetPoint(c.vreg, c.band, c.r, c.x) for c in self.reading.regulators}
+
+    def unbalance(self, phasors: NDArray[np.complex128]) -> Floats:
+        """The highest voltage unbalance (share) of any three-phase bus (lane,), at node voltages (node, lane).
+
+        0 without such a bus.
+        """
+        of_bus = negative_sequence_unbalance(phasors[self._three_phase].transpose(0, 2, 1))
+        return np.asarray(np.nan_to_num(of_bus).max(axis=0, initial=0.0))
 
     def settings_of(self, set_points: SetPoints) -> tuple[RegControlSettings, ...]:
         """The regulators' settings with some of their set-points changed."""
@@ -140,15 +151,20 @@ class FeederOperation:
         *,
         steps_a_day: int = 24,
         begins: Sequence[Sequence[Standing]] | None = None,
+        guesses: Sequence[Sequence[Standing]] | None = None,
         reduce: Reduction | None = None,
+        tells_unbalance: bool = False,
     ) -> OperatedSeries:
         """Chains with `kw` (unit, chain, step) drawn by units and `load_share` (step,) of the feeder's own loads.
 
         `load_share` may be such an array for each load shape; `set_points` are those of each chain. With `begins`
-        (chain, day) days do not follow each other: each begins where it says. `reduce` makes of voltages and loadings
-        (row, lane) those that are kept.
+        (chain, day) days do not follow each other: each begins where it says. `guesses` (chain, day) of where days
+        that do follow each other may begin save time and change nothing. `reduce` makes of voltages and loadings (row,
+        lane) those that are kept.
         """
-        return _Run(self, units, kw, load_share, set_points, steps_a_day, begins, reduce).series()
+        return _Run(
+            self, units, kw, load_share, set_points, steps_a_day, begins, guesses, reduce, tells_unbalance
+        ).series()
 
 
 class _KnownDay(NamedTuple):
@@ -171,16 +187,19 @@ class _Run:
         set_points: Sequence[SetPoints],
         steps_a_day: int,
         begins: Sequence[Sequence[Standing]] | None,
+        guesses: Sequence[Sequence[Standing]] | None,
         reduce: Reduction | None,
+        tells_unbalance: bool,
     ) -> None:
-        self.of, self.kw, self.n_steps, self.begins, self.reduce = of, kw, steps_a_day, begins, reduce
+        self.tells_unbalance = tells_unbalance
+        self.guesses = guesses
+        self.of, self.n_steps, self.begins, self.reduce = of, steps_a_day, begins, reduce
         self.n_chains, self.n_days = kw.shape[1], kw.shape[2] // steps_a_day
         shapes = of.network.load_shapes
         by_shape = load_share if isinstance(load_share, Mapping) else dict.fromkeys(shapes, load_share)
         # (shape, step)
         self.share = np.stack([np.asarray(by_shape[shape], dtype=np.float64) for shape in shapes])
-        self.ports = [port for unit in units for port in ports_of(of.feeder, of.index, unit)]
-        self.va_per_kw = 1e3 * (1.0 + 1j * np.array([tan_phi(unit.power_factor) for unit in units])) / 3.0
+        self._attach(units, kw)
         self.kinds = [of.settings_of(one) for one in set_points]
         self.start = of.start
         # Days that one lane runs in a row at first: as many as leave enough lanes to be side by side.
@@ -189,7 +208,26 @@ class _Run:
         # Of a day (chain, day), by where it begins.
         self.known: dict[tuple[int, int], dict[Standing, _KnownDay]] = {}
         self.blocks: list[OperatedSeries] = []
-        self._lanes: tuple[tuple[int, ...], BatchPowerFlow, OwnControls] | None = None
+        self._lanes: tuple[BatchPowerFlow, OwnControls, Ints] | None = None
+
+    def _attach(self, units: Sequence[Unit], kw: Floats) -> None:
+        """What each chain has attached: its own units alone, as a flow's work grows with the square of its ports.
+
+        `ports` of each chain, those of the same units the same object; `kw` (place, chain, step) and `va_per_kw`
+        (place, chain) of the units in their places.
+        """
+        of = self.of
+        used = [tuple(np.flatnonzero(of_chain).tolist()) for of_chain in kw.any(axis=2).T]
+        of_unit = [ports_of(of.feeder, of.index, unit) for unit in units]
+        va = 1e3 * (1.0 + 1j * np.array([tan_phi(unit.power_factor) for unit in units])) / 3.0
+        by_units = {which: [port for u in which for port in of_unit[u]] for which in dict.fromkeys(used)}
+        self.ports = [by_units[which] for which in used]
+        self.alike = len(by_units) == 1
+        self.kw = np.zeros((max(map(len, used), default=0), *kw.shape[1:]))
+        self.va_per_kw = np.zeros(self.kw.shape[:2], dtype=np.complex128)
+        for chain, which in enumerate(used):
+            self.kw[: len(which), chain] = kw[list(which), chain]
+            self.va_per_kw[: len(which), chain] = va[list(which)]
 
     def series(self) -> OperatedSeries:
         """All chains."""
@@ -214,7 +252,8 @@ class _Run:
             for first in range(0, self.n_days, self._stretch):
                 if first < reached:
                     continue
-                day, at, n_run = first, self.start, 0
+                day, n_run = first, 0
+                at = self.start if not first or self.guesses is None else self.guesses[chain][first]
                 while day < self.n_days:
                     at = self._begin(chain, day, at)
                     known = self.known.get((chain, day), {})
@@ -231,11 +270,13 @@ class _Run:
         return list(wanted)
 
     def _lanes_of(self, wanted: Sequence[tuple[int, int, Standing]]) -> tuple[BatchPowerFlow, OwnControls]:
-        """A lane for each day: those of the turn before where the same chains go on in them."""
+        """A lane for each day, sixteen by sixteen: those of the turn before where there are as many for the same."""
         of, n = self.of, len(wanted)
-        chains = tuple(chain for chain, _, _ in wanted)
-        if self._lanes is not None and self._lanes[0] == chains:
-            _, flow, controls = self._lanes
+        chains = np.array([chain for chain, _, _ in wanted], dtype=np.int64)
+        before = self._lanes
+        if before is not None and before[0].n == n and (self.alike or (before[2] == chains).all()):
+            flow, controls, _ = before
+            controls.take_kinds(chains)
             for slot, (_, _, begin) in enumerate(wanted):
                 controls.stand(slot, begin)
             settings = {slot: controls.setting(slot) for slot in range(n)}
@@ -243,14 +284,12 @@ class _Run:
             if moved:
                 flow.set_settings(moved)
             return flow, controls
-        controls = OwnControls(
-            of.reading, of.network, SETTLED_DT_S, [of.start_taps] * n, self.kinds, np.array(chains, dtype=np.int64)
-        )
+        controls = OwnControls(of.reading, of.network, SETTLED_DT_S, [of.start_taps] * n, self.kinds, chains)
         for slot, (_, _, begin) in enumerate(wanted):
             controls.stand(slot, begin)
         flow = BatchPowerFlow(
             of.jacobian,
-            [self.ports] * n,
+            [self.ports[chain] for chain in chains],
             [controls.setting(slot) for slot in range(n)],
             tolerance_pu=of.tolerance_pu,
             phasors=True,
@@ -258,21 +297,24 @@ class _Run:
             sensed=controls.sensed,
             ratings=of.ratings,
         )
-        self._lanes = chains, flow, controls
+        self._lanes = flow, controls, chains
         return flow, controls
 
     def _run_days(self, wanted: Sequence[tuple[int, int, Standing]]) -> None:
+        n_wanted = len(wanted)
+        # Lanes beyond the days repeat the last one.
+        wanted = [*wanted, *[wanted[-1]] * (-n_wanted % WIDTH)]
         of, n = self.of, len(wanted)
         chain, day = (np.array([one[k] for one in wanted], dtype=np.int64) for k in range(2))
         flow, controls = self._lanes_of(wanted)
         share = flow.load_share.reshape(flow.n_chunks, -1, WIDTH)
-        every = np.arange(flow.n_slots)
+        every = np.arange(n)
         kept: dict[str, list[NDArray[Any]]] = {}
         for step in range(self.n_steps):
             at = day * self.n_steps + step
-            # Slots beyond the days repeat the last one.
-            share[every // WIDTH, :, every % WIDTH] = self.share[:, at[np.minimum(every, n - 1)]].T
-            flow.solve(np.repeat(self.va_per_kw[:, None] * self.kw[:, chain, at], 3, axis=0))
+            share[every // WIDTH, :, every % WIDTH] = self.share[:, at].T
+            power_va = np.repeat(self.va_per_kw[:, chain] * self.kw[:, chain, at], 3, axis=0)
+            flow.solve(power_va[: flow.ports.n_ports])
             restless = np.zeros(n, dtype=np.bool_)
             restless[controls.act(flow, np.flatnonzero(flow.solved))] = True
             controls.moved.clear()
@@ -284,6 +326,7 @@ class _Run:
                 "losses_kw": of.losses.kw(flow.phasors, taps),
                 "solved": flow.solved.copy(),
                 "restless": restless,
+                "unbalance": of.unbalance(flow.phasors) if self.tells_unbalance else np.zeros(n),
             }
             for name, value in of_step.items():
                 kept.setdefault(name, []).append(value)
@@ -292,7 +335,7 @@ class _Run:
         block = len(self.blocks)
         stacked = {name: np.stack(values, axis=1 if name == "taps_pu" else -1) for name, values in kept.items()}
         self.blocks.append(OperatedSeries(**stacked, begins=[]))
-        for lane, (of_chain, of_day, begin) in enumerate(wanted):
+        for lane, (of_chain, of_day, begin) in enumerate(wanted[:n_wanted]):
             self.known.setdefault((of_chain, of_day), {})[begin] = _KnownDay(controls.standing(lane), block, lane)
 
     def _gathered(self) -> OperatedSeries:
@@ -311,20 +354,23 @@ class _Run:
 
         def gathered(name: str) -> NDArray[Any]:
             """Of all days, those first, whatever else a figure has."""
-            parts = [np.moveaxis(getattr(one, name), 1, 0) if name == "rows" else getattr(one, name)
-                     for one in self.blocks]  # fmt: skip
+            parts = [getattr(one, name) for one in self.blocks]
             found = np.empty((len(where), *parts[0].shape[1:]), dtype=parts[0].dtype)
             for k, part in enumerate(parts):
                 found[of_block == k] = part[of_lane[of_block == k]]
             return found
 
-        rows = gathered("rows")  # (day, row, step)
+        # Where they belong at once: rows of a year are by far the most that there is.
+        rows = np.empty((self.blocks[0].rows.shape[0], len(where), self.n_steps))
+        for k, one in enumerate(self.blocks):
+            rows[:, of_block == k] = one.rows[:, of_lane[of_block == k]]
         return OperatedSeries(
             gathered("taps_pu").reshape(*shape, -1),
-            np.moveaxis(rows, 1, 0).reshape(rows.shape[1], *shape),
+            rows.reshape(-1, *shape),
             gathered("losses_kw").reshape(shape),
             gathered("solved").reshape(shape),
             gathered("restless").reshape(shape),
+            gathered("unbalance").reshape(shape),
             begins,
         )
 
@@ -335,38 +381,3 @@ def _guessed_end(begin: Standing, known: Mapping[Standing, _KnownDay]) -> Standi
     end = known[nearest].end
     pairs = zip(begin.taps, nearest.taps, end.taps, strict=True)
     return replace(end, taps=tuple(own if before == after else after for own, before, after in pairs))
-
-
-class _Losses:
-    """Real power (kW) that lines, transformers and all else but sources take up, as OpenDSS's Circuit.Losses."""
-
-    def __init__(self, network: Network) -> None:
-        rows, columns, values = [], [], []
-        for element in (*network.fixed, *network.capacitors):
-            if element.kind in _SOURCES:
-                continue
-            i, j = np.nonzero(element.yprim)
-            real = (element.nodes[i] >= 0) & (element.nodes[j] >= 0)
-            rows.append(element.nodes[i[real]])
-            columns.append(element.nodes[j[real]])
-            values.append(element.yprim[i[real], j[real]])
-        n = network.n_nodes
-        self._fixed = csr_matrix(
-            (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(n, n)
-        )
-        self._tapped = network.tapped
-        self._place = {name: k for k, name in enumerate(network.start_taps)}
-
-    def kw(self, v: NDArray[np.complex128], taps_pu: Floats) -> Floats:
-        """Losses (scenario,) at node voltages (node, scenario) and taps (regulator, scenario)."""
-        current = self._fixed @ v
-        watts = np.einsum("ij,ij->j", v.real, current.real) + np.einsum("ij,ij->j", v.imag, current.imag)
-        grounded = np.concatenate([v, np.zeros((1, v.shape[1]))])
-        for winding in self._tapped:
-            own = grounded[winding.nodes]
-            inverse = [1.0 / taps_pu[self._place[name]] for name in winding.regulators]
-            terms = [np.ones(v.shape[1]), *inverse]
-            terms += [inverse[i] * inverse[j] for i in range(len(inverse)) for j in range(i, len(inverse))]
-            for c, term in zip(winding.c, terms, strict=True):
-                watts += term * (own.conj() * (c @ own)).real.sum(axis=0)
-        return np.asarray(watts / 1e3)

@@ -133,7 +133,7 @@ def _watch_direction(
 
 
 @inner
-def _sample(
+def sample_regulator(
     settings: Floats,
     layout: Ints,
     pairs: Ints,
@@ -147,6 +147,7 @@ def _sample(
     hour: int,
     second: float,
 ) -> None:
+    """Let one control of a scenario look at the voltages (equation 5.9)."""
     p, lay = settings[c], layout[c]
     if lay[MAX_CHANGE] == 0:
         state[c, PENDING, s] = 0.0
@@ -208,36 +209,6 @@ def _sample(
                 state[c, N_QUEUED, s] -= 1.0
             state[c, ARMED, s] = 0.0
             state[c, HANDLE, s] = _NONE
-
-
-@kernel
-def sample_regulators(
-    settings: Floats,
-    kind: Ints,
-    layout: Ints,
-    pairs: Ints,
-    columns: Ints,
-    y: Any,
-    changers: Ints,
-    v: Floats,
-    state: Floats,
-    awake: Bools,
-    hour: int,
-    second: float,
-) -> bool:
-    """Let every control of every `awake` slot look at the voltages (equation 5.9); False, and nothing done, where a
-    queue is full.
-    """
-    room = state.shape[1] - QUEUE
-    for c in range(len(layout)):
-        for s in range(len(awake)):
-            if state[c, N_QUEUED, s] >= room:
-                return False
-    for c in range(len(layout)):
-        for s in range(len(awake)):
-            if awake[s]:
-                _sample(settings[kind[s]], layout, pairs, columns, y, changers, v, state, c, s, hour, second)
-    return True
 
 
 @kernel

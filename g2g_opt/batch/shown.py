@@ -34,6 +34,8 @@ class ShownMoves(NamedTuple):
     at_once: Bools2
     next_step: Bools2
     any_at_once: Bools1
+    all_at_once: Bools1
+    all_next_step: Bools1
     first: Ints2
     column: Counts1
     place: Counts1
@@ -72,6 +74,8 @@ class Shown:
             plan.at_once,
             plan.next_step,
             plan.any_at_once,
+            np.asarray(plan.at_once.all(axis=1)),
+            np.asarray(plan.next_step.all(axis=1)),
             plan.first,
             plan.column,
             plan.place,
@@ -158,7 +162,7 @@ def show(m: ShownMoves, step: int) -> None:
     for i in range(len(m.seen)):
         row = i * m.width
         if m.any_at_once[step]:
-            _take(m, i, m.at_once[step])
+            _take(m, i, m.at_once[step], m.all_at_once[step])
         for k in range(waited, later):
             m.seen[i, m.column[k]] = m.pool[i, m.place[k]]
         for k in range(later, end):
@@ -171,12 +175,16 @@ def pass_on(m: ShownMoves, step: int) -> None:
     if step >= len(m.passes_on) or not m.passes_on[step]:
         return
     for i in range(len(m.seen)):
-        _take(m, i, m.next_step[step + 1])
+        _take(m, i, m.next_step[step + 1], m.all_next_step[step + 1])
 
 
 @inner
-def _take(m: Any, i: int, which: Any) -> None:
-    """Take some columns of a row as they were measured."""
+def _take(m: Any, i: int, which: Any, every: bool) -> None:
+    """Take some columns of a row, or `every` one, as they were measured."""
     row = i * m.width
+    if every:
+        for c in range(m.seen.shape[1]):
+            m.seen[i, c] = m.memory[row + c]
+        return
     for c in range(m.seen.shape[1]):
         m.seen[i, c] = m.memory[row + c] if which[c] else m.seen[i, c]

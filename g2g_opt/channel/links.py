@@ -66,6 +66,7 @@ class Links:
         band: tuple[float, float],
     ) -> None:
         check_viewable(grid, datacenters)
+        channels.check_names(tuple(site.name for site in datacenters))
         self.channels, self.seed, self.scenario, self.band = channels, seed, scenario, band
         self.datacenters = list(datacenters)
         self.grid = SeenGrid(grid, self)

@@ -41,6 +41,10 @@ def load_branches(circuit: Circuit) -> list[LoadBranch]:
             status = int(circuit.ask("Loads_Get_Status"))
             varies = status == _VARIABLE
             level = multiplier if varies else 1.0
+            figures = [float(circuit.ask(f"Loads_Get_{what}")) for what in ("kV", "kW", "kvar")]
+            if not np.isfinite(figures).all():
+                kv, kw, kvar = figures
+                raise InputError(f"load.{name} is no finite load: {kv:g} kV, {kw:g} kW, {kvar:g} kvar")
             found.append(
                 LoadBranch(
                     name=name,

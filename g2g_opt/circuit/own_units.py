@@ -52,16 +52,15 @@ class OwnUnits:
     def set_time(self, time_s: float) -> None:
         """Let loads, sun and generators be those of a time (s)."""
         if self._loads is not None:
-            now = np.array([time_s])
             if self._shaped is not None:
-                self._shaped.set_shares(self._loads.of(self._shaped.shapes, now)[0])
+                self._shaped.set_shares(self._loads.of(self._shaped.shapes, np.array([time_s]))[0])
             else:
-                self._circuit.set_load_share(float(self._loads.of_all.at(now)[0]))
+                self._circuit.set_load_share(self._loads.of_all.at_time(time_s))
         self._set_units(time_s)
 
     def _set_units(self, time_s: float) -> None:
         for unit in self._followers:
-            share = float(unit.share.at(np.array([time_s]))[0])
+            share = unit.share.at_time(time_s)
             if share != unit.now:
                 values = " ".join(f"{prop}={value * share:.12g}" for prop, value in unit.stated.items())
                 self._circuit.command(f"Edit {unit.element} {values}")

@@ -62,6 +62,7 @@ Counts3 = Annotated[NDArray[np.int32], np.int32, 3]
 Counts4 = Annotated[NDArray[np.int32], np.int32, 4]
 Bools1 = Annotated[_Bools, np.bool_, 1]
 Bools2 = Annotated[_Bools, np.bool_, 2]
+Complexes1 = Annotated[NDArray[np.complex128], np.complex128, 1]
 Complexes2 = Annotated[NDArray[np.complex128], np.complex128, 2]
 
 _NUMBA_TYPES = {

@@ -31,6 +31,7 @@ from g2g_opt.grid.record import GridRecord, StepWatch
 from g2g_opt.grid.regulators import RegulatorBank
 from g2g_opt.grid.sensitivity import measure_slopes, measure_tap_slopes
 from g2g_opt.grid.served import OwnLoadCheck, ServedCheck
+from g2g_opt.grid.served_inspection import ServedInspection
 from g2g_opt.grid.setup import GridSetup, Unserved
 from g2g_opt.grid.storage import EnergyStorage
 from g2g_opt.held_series import HeldSeries, LoadShares, UnitShares
@@ -193,12 +194,13 @@ class OpenDSSGrid(GridBackend[GridState]):
         self._powers = InjectionPowers(self._attached, self.setup.dt_s)
         self.served = ServedCheck(circuit, self._attached.all())
         self.own_loads = OwnLoadCheck(circuit)
+        inspection = ServedInspection(circuit, self.served, self.own_loads, self.setup, self._controlled.opened)
         nodes = list(zip(circuit.node_bus, circuit.node_phase.tolist(), strict=True))
         self._v_columns = self.setup.monitored_nodes(nodes)
         self._v_index = [nodes[i] for i in self._v_columns]
         self._judged = JudgedVoltages.of(self.feeder.buses, nodes, circuit.node_base_v)
         loading = self.setup.loading(circuit) if self.setup.record_loading else None
-        kept = len(circuit.injection_kw), self._inspect, loading, self._expected_steps, self.watch
+        kept = len(circuit.injection_kw), inspection.look, loading, self._expected_steps, self.watch
         self.solved_record = GridRecord(nodes, self._judged, *kept)
         self._vector: Floats | None = None
         self._last_power: dict[DatacenterBackend[Any], Sequence[float]] = {}
@@ -250,7 +252,8 @@ class OpenDSSGrid(GridBackend[GridState]):
             self.solved_record.flush()  # a load outside its window before that moment is the earlier reason
             raise PowerFlowError(told_why(circuit, error.failure, self._controlled.opened).at(time_s)) from error
         self._vector = None
-        if self.setup.dss_controls:
+        if circuit.controls_acted:
+            circuit.controls_acted = False
             self._note_taps(circuit)
         self.solved_record.renew_loading(circuit, self._regulators.elements)
         self.solved_record.append(time_s, circuit.node_voltages(), circuit.injection_kw, circuit.injection_kvar)
@@ -280,15 +283,6 @@ class OpenDSSGrid(GridBackend[GridState]):
         if n_solved < len(time_s):
             self.solved_record.flush()  # as in `_solve_at`
             circuit.report_unsolved(float(time_s[n_solved]))
-
-    def _inspect(self, time_s: Floats, phasors: NDArray[np.complex128], asked_kw: Floats) -> None:
-        """See that what was asked for was served, before figures of these solutions can be read."""
-        share = self.setup.own_load_share
-        asking = slice(None) if share is None else share.of_all.at(time_s) > 0.0
-        self.own_loads.check(time_s[asking], phasors[asking])
-        self.served.check(time_s, phasors, asked_kw)
-        if self.served.first is not None and self.setup.unserved == "raise":
-            raise PowerFlowError(told_why(self._running(), self.served.first, self._controlled.opened))
 
     def _note_taps(self, circuit: Circuit) -> None:
         """Read the taps; if they moved, the steps from here on are recorded with the new ones."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -50,7 +51,9 @@ class PowerQualityRecord:
     """Watches a grid (`grid.watch = record.add`), to be made before the run; `quality()` after it."""
 
     def __init__(self, grid: OpenDSSGrid, edges: Sequence[float]) -> None:
-        self._grid, self._edges = grid, tuple(edges)
+        # The grid holds what watches it. Held in turn, its run would stay in memory until cycles are looked for.
+        self._grid: OpenDSSGrid = weakref.proxy(grid)
+        self._edges = tuple(edges)
         self._n_sites = len(grid.setup.attached.sites)
         self._buses: tuple[str, ...] | None = None
         grid.watch = self.add

@@ -4,9 +4,10 @@ A policy is a matrix B (datacenter, 1 + feature), the difference of two parts th
 
     stiff B + sum_i K_i B x_i x_i' + (of_size / rank) <lean, B> lean + price of the sums = right,   sums of B's columns
 
-with K_i (datacenter, datacenter) what record i tells: a dense system of all entries of B, or one for each datacenter
-where all records tell the same of each (least squares). Where records are few, what they tell has a low rank; it is not
-made use of, because the curvature of entries that are free is next to nothing, and its inverse drowns the rest.
+with K_i (datacenter, datacenter) what record i tells: a dense system of all entries of B but one of each feature, which
+follows from its sum, or one for each datacenter where all records tell the same of each (least squares). Where records
+are few, what they tell has a low rank; it is not made use of, because the curvature of entries that are free is next to
+nothing, and its inverse drowns the rest.
 """
 
 from __future__ import annotations
@@ -120,8 +121,8 @@ def _by_roots(system: Floats, stiff: Floats, act: Callable[[Floats], Floats]) ->
     at, last = kept * n_features + of, softest * n_features + of
     # Rows, then columns as rows: whole rows are moved faster.
     by_rows = system[at] - system[last]
-    by_rows = np.ascontiguousarray(by_rows.reshape(at.size, -1).T)
-    reduced = (by_rows[at] - by_rows[last]).reshape(at.size, -1)
+    by_rows = np.ascontiguousarray(by_rows.reshape(at.size, len(system)).T)
+    reduced = (by_rows[at] - by_rows[last]).reshape(at.size, at.size)
     if not (np.diag(reduced) > 0.0).all():
         raise np.linalg.LinAlgError("an entry has no curvature left")
     scale = 1.0 / np.sqrt(np.diag(reduced))

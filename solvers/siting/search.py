@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from solvers.highs import solve_sparse_program
 from solvers.outcome import NoPlanError, SolveReport, SolverError, SolveStatus
 from solvers.siting.matrices import ROW_TOLERANCE, ProgramRow, SitingMatrices
 from solvers.siting.problem import (
@@ -66,29 +67,11 @@ def solve_siting(
 
     Raises `NoPlanError` if counts, budgets and exclusions leave no plan at all.
     """
-    check_excluded(problem, excluded)
     watch = SolveWatch(time_limit_s, mip_gap, threads, seed, progress)
-    skip = implied_points(problem)
-    master = SitingMatrices(problem, known, excluded, skip)
-    # No gap is taken from HiGHS: its incumbents have broken taps.
-    found = solve_with_rows(master, False, mip_gap * _MASTER_SHARE, watch, tell=True)
+    master, found = _solve_master(problem, known, excluded, watch)
     if found.status is SolveStatus.INFEASIBLE:
-        if problem.penalty is not None:
-            raise NoPlanError("counts and budgets leave no plan")
-        allowed = solve_siting(
-            replace(problem, penalty=FORBIDDEN_PENALTY),
-            mip_gap=max(mip_gap, _RELAXED_GAP),
-            time_limit_s=max(watch.left_s, 1.0),
-            threads=threads,
-            seed=seed,
-            progress=progress,
-            known=tuple(master.generated),
-            excluded=excluded,
-        )
-        over = excess(allowed.predicted, problem.rows.low, problem.rows.high)
-        cost = cost_of(problem, allowed.plan, over)
-        report = SolveReport(SolveStatus.INFEASIBLE, cost.total, float("nan"), float("nan"), watch.seconds)
-        return replace(allowed, cost=cost, report=report)
+        return _least_broken(problem, master, excluded, watch)
+    skip = master.skip
     bound, generated = found.bound, dict(master.generated)
     best = _complete(problem, found, master, generated, watch)
     candidate, tried, narrowed = best, [*excluded, best.plan.placement()], problem
@@ -123,6 +106,84 @@ def solve_siting(
         n_rows_all=count_rows(problem),
         history=tuple(watch.history),
     )
+
+
+def relax_taps(
+    problem: SitingProblem,
+    *,
+    mip_gap: float = 1e-3,
+    time_limit_s: float = 600.0,
+    threads: int = 1,
+    seed: int = 0,
+    known: Sequence[ProgramRow] = (),
+    excluded: Sequence[Placement] = (),
+) -> SitingSolution:
+    """The program with taps that may be broken numbers, which no tap changer can hold: a bound on what any plan costs.
+
+    Its plan, with these taps rounded, is where a search may begin: its rows are not looked at again. If limits cannot
+    all be kept (INFEASIBLE) it is what breaks least of those that were looked at until that was known.
+    """
+    watch = SolveWatch(time_limit_s, mip_gap, threads, seed, lambda seconds, cost, bound: None)
+    master, found = _solve_master(problem, known, excluded, watch)
+    plan, status, bound = found.plan, found.status, found.bound
+    if status is SolveStatus.INFEASIBLE:
+        plan, bound = _kept_best(problem, master, excluded, watch), float("nan")
+    if plan is None:
+        plan = first_plan(problem)
+    g = predict(problem, plan)
+    cost = cost_of(problem, plan, excess(g, problem.rows.low, problem.rows.high))
+    gap = float("nan") if status is SolveStatus.INFEASIBLE else relative_gap(cost.total, bound)
+    report = SolveReport(status, cost.total, bound, gap, watch.seconds)
+    return SitingSolution(plan, cost, g, report, tuple(master.generated), count_rows(problem), tuple(watch.history))
+
+
+def _kept_best(
+    problem: SitingProblem, master: SitingMatrices, excluded: Sequence[Placement], watch: SolveWatch
+) -> SitingPlan | None:
+    """What breaks least of the limits that cannot all be kept, as far as they were generated; None if time ran out."""
+    priced = replace(problem, penalty=FORBIDDEN_PENALTY)
+    own = SitingMatrices(priced, tuple(master.generated), excluded, master.skip)
+    x, _ = solve_sparse_program(
+        own.program(whole_taps=False),
+        time_limit_s=max(watch.left_s, 1.0),
+        mip_gap=max(watch.mip_gap, _RELAXED_GAP),
+        threads=watch.threads,
+        seed=watch.seed,
+    )
+    return None if x is None else own.plan(x)
+
+
+def _solve_master(
+    problem: SitingProblem, known: Sequence[ProgramRow], excluded: Sequence[Placement], watch: SolveWatch
+) -> tuple[SitingMatrices, Solved]:
+    """Everything decided, with taps that may be broken; `NoPlanError` if counts and budgets alone leave no plan."""
+    check_excluded(problem, excluded)
+    master = SitingMatrices(problem, known, excluded, implied_points(problem))
+    # No gap is taken from HiGHS: its incumbents have broken taps.
+    found = solve_with_rows(master, False, watch.mip_gap * _MASTER_SHARE, watch, tell=True)
+    if found.status is SolveStatus.INFEASIBLE and problem.penalty is not None:
+        raise NoPlanError("counts and budgets leave no plan")
+    return master, found
+
+
+def _least_broken(
+    problem: SitingProblem, master: SitingMatrices, excluded: Sequence[Placement], watch: SolveWatch
+) -> SitingSolution:
+    """The plan that breaks forbidden limits least, where none keeps them: it has no bound and no gap."""
+    allowed = solve_siting(
+        replace(problem, penalty=FORBIDDEN_PENALTY),
+        mip_gap=max(watch.mip_gap, _RELAXED_GAP),
+        time_limit_s=max(watch.left_s, 1.0),
+        threads=watch.threads,
+        seed=watch.seed,
+        progress=watch.progress,
+        known=tuple(master.generated),
+        excluded=excluded,
+    )
+    over = excess(allowed.predicted, problem.rows.low, problem.rows.high)
+    cost = cost_of(problem, allowed.plan, over)
+    report = SolveReport(SolveStatus.INFEASIBLE, cost.total, float("nan"), float("nan"), watch.seconds)
+    return replace(allowed, cost=cost, report=report)
 
 
 def solve_exactly(

@@ -13,7 +13,14 @@ import numpy as np
 
 from solvers.highs import RepeatedLinearProgram, solve_sparse_program
 from solvers.outcome import SolveReport, SolverError, SolveStatus
-from solvers.unit_commitment.matrices import Tangents, commitment_program, even_tangents, refine, undershoot
+from solvers.unit_commitment.matrices import (
+    Tangents,
+    commitment_program,
+    even_tangents,
+    needs_decision,
+    refine,
+    undershoot,
+)
 from solvers.unit_commitment.problem import (
     CommitmentPlan,
     Floats,
@@ -27,8 +34,8 @@ from solvers.unit_commitment.search import CommitmentSearch, SearchEnd
 # Rounds of search with finer tangents, and of the last dispatch; a share of the cost that is as good as none.
 ROUNDS_MAX = 6
 _EXACT = 1e-6
-# So many linear programs of our own search, then the solver's.
-_PROGRAMS_MAX = 200
+# So many linear programs of our own search, then the solver's; fewer where more than so many commitments hang together.
+_PROGRAMS_MAX, _TOGETHER_MAX, _MANY = 200, 25, 200
 NO_COMMITMENT = "no commitment meets the load and the limits"
 
 
@@ -49,12 +56,13 @@ def solve_unit_commitment(
     deadline_s = began_s + time_limit_s
     tangents = even_tangents(problem, tangent_error_usd(problem, mip_gap))
     best, least, bound, solved = None, np.inf, -np.inf, 0
+    programs_max = _TOGETHER_MAX if _many_decide_together(problem) else _PROGRAMS_MAX
     for _ in range(ROUNDS_MAX):
         program, columns = commitment_program(problem, tangents)
         search = CommitmentSearch(
             problem, program, columns, mip_gap=mip_gap, deadline_s=deadline_s, threads=threads, seed=seed
         )
-        end = search.run([best.on[:, columns.decided]] if best is not None else [], _PROGRAMS_MAX)
+        end = search.run([best.on[:, columns.decided]] if best is not None else [], programs_max)
         found, reached, solved = search.plan, search.bound, solved + search.solved
         left_s = deadline_s - time.perf_counter()
         if end is SearchEnd.LONG and left_s > 0.0:
@@ -77,6 +85,14 @@ def solve_unit_commitment(
     return priced_solution(
         problem, best, bound, tangents, mip_gap=mip_gap, threads=threads, began_s=began_s, n_programs=solved
     )
+
+
+def _many_decide_together(problem: UnitCommitmentProblem) -> bool:
+    """Do hours on cost most of many units something, or last, whatever they give?"""
+    units = problem.units
+    lasts = np.maximum(units.min_up_h, units.min_down_h) > 1
+    holds = (units.min_mw > 0.0) | (units.no_load_usd_per_h > 0.0) | lasts
+    return bool(holds.mean() > 0.5 and problem.n_hours * needs_decision(problem).sum() > _MANY)
 
 
 def relaxed_commitment_usd(problem: UnitCommitmentProblem, *, mip_gap: float = 1e-3, threads: int = 1) -> float:

@@ -16,7 +16,7 @@ from g2g_opt.datacenter.workloads.feasible_power import (
     measurements_meeting_deadline,
 )
 from g2g_opt.datacenter.workloads.measurements import Measurement, spec_measurements
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, number_of
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
@@ -163,7 +163,7 @@ class AIChoicesStudy(AIChoicesQuestion):
 
         def tell(operation: str, sizes: Sequence[int]) -> None:
             seen.update((operation, n) for n in sizes)
-            progress(min(0.95, 0.1 + 0.01 * len(seen)), f"{len(seen)} fleets simulated")
+            progress(min(0.95, 0.1 + 0.01 * len(seen)), f"{number_of(len(seen), 'fleet')} simulated")
 
         policies = {"firm": Policy(), "flexible": self.policy}
         searches = [self._search(choice, operation, policy, tell) for operation, policy in policies.items()]

@@ -106,7 +106,19 @@ class CommunicationQuestion(SizeQuestion):
     ] = get_args(FailSafeRule)
     policy: Annotated[
         Policy,
-        NounFlags(instead={"kind": Flag("--policy", "controller at every site", choices=_FLEXIBLE)}),
+        NounFlags(
+            instead={
+                "kind": Flag("--policy", "controller at every site", choices=_FLEXIBLE),
+                "channels": Flag(
+                    "--channel",
+                    "what all links share, e.g. ideal:age=5,silence=30; in what they differ has flags of its own: "
+                    "--transport, --loss, --delay, --outage, --stale, --fail-safe",
+                    metavar="ideal:NAME=X,...",
+                    unset="ideal:age=5,silence=30",
+                    read=read_channels,
+                ),
+            }
+        ),
     ] = field(default_factory=lambda: Policy("ofo", margin_pu=0.003, channels=read_channels("ideal:age=5,silence=30")))
     taps: Annotated[
         Literal["own control", "study"],
@@ -239,7 +251,10 @@ class CommunicationQuestion(SizeQuestion):
         if self.policy.kind == "none":
             raise InputError("flexible capacity needs a policy: 'ofo' or 'droop'")
         if self.policy.channels is not None and not self.policy.channels.default.transparent:
-            raise InputError("losses, delays and outages are the study's own: leave them out of --channel")
+            raise InputError(
+                "losses, delays and outages are the study's own: leave them out of --channel, and give --loss, --delay "
+                "and --outage instead"
+            )
         if self.outage_start_s is not None and not self.outages_s:
             raise InputError("outage_start_s needs outages_s, how long they last")
         if self.taps == "own control" and self.policy.moves_taps:

@@ -10,6 +10,7 @@ import numpy as np
 from g2g_opt.assembly import assemble
 from g2g_opt.channel.lanes import run_tables
 from g2g_opt.coordinator import RunTiming
+from g2g_opt.errors import number_of
 from g2g_opt.feeder import Feeder
 from g2g_opt.outcome import Outcome
 from g2g_opt.simulation import simulate_runs
@@ -89,7 +90,7 @@ class Survival:
                 RunRequest(question.plan(self._models, self._bus, n, link), scenario=scenario) for n in asked
             )
             judged.update(zip(asked, runs, strict=True))
-            self._report(f"bus {self._bus}, draw {draw + 1}, {words}: {len(judged)} sizes judged")
+            self._report(f"bus {self._bus}, draw {draw + 1}, {words}: {number_of(len(judged), 'size')} judged")
             return {n: judged[n].kept for n in asked}
 
         found = yield from judged_by(search, judge)
@@ -153,7 +154,7 @@ class Survival:
             self._feeder,
             question.limits,
             trace_dir=Path(question.trace_dir),
-            progress=lambda done, n: self._report(f"bus {self._bus}: {done:.0f} of {n} runs"),
+            progress=lambda done, n: self._report(f"bus {self._bus}: {done:.0f} of {number_of(n, 'run')}"),
         )
         return [self._run_row(*wish, run) for wish, run in zip(wanted, done, strict=True)]
 

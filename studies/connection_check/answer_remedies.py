@@ -128,7 +128,7 @@ def ways_in_words(ways: Sequence[ConnectionWay]) -> list[str]:
     cured = [way for way in ways if way.cures]
     if not cured:
         tried = ", ".join(way.kind for way in ways)
-        return [f"Nothing that was tried lets it in firm: {tried}."]
+        return [f"Nothing that was tried lets it in: {tried}."]
     first = cured[0]
     more = f"; so do {', '.join(way.kind for way in cured[1:])}" if cured[1:] else ""
     return [

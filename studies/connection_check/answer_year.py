@@ -30,7 +30,8 @@ def year_in_words(years: Sequence[LimitedYearRow]) -> list[str]:
         else:
             found.append(
                 f"It fits under a limited profile: less than its full draw in {row.hours_limited} of {row.hours} "
-                f"hours, at the least {row.least_mw:.2f} MW, {row.energy_lost_mwh:.0f} MWh less."
+                f"hours, at the least {row.least_mw:.2f} MW, {row.energy_lost_mwh:.0f} MWh less; it draws its demand, "
+                "and no more than the hour's MW."
             )
     return found
 

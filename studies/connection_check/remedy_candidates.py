@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from g2g_opt.circuit.parts import Branch, Bus
 from g2g_opt.data_files import data_path, read_table
+from g2g_opt.errors import number_of
 from g2g_opt.feeder import Feeder
 from g2g_opt.plan import StorageUnit
 from studies.connection_check.feeder_paths import FeederPaths
@@ -166,7 +167,8 @@ def _rebalanced(place: RemedyPlace) -> RemedyList:
         del movable[load.name]
         neutral = feeder.buses[load.bus].neutral
         moves.append(f"Load.{load.name}.bus1={load.bus}.{least}" + (f".{neutral}" if neutral else ""))
-        words = f"{len(moves)} single-phase loads moved to another phase: {', '.join(m.split('.')[1] for m in moves)}"
+        moved = number_of(len(moves), "single-phase load")
+        words = f"{moved} moved to another phase: {', '.join(m.split('.')[1] for m in moves)}"
         found.append(Remedy("rebalanced phases", words, (("moved load", float(len(moves))),), tuple(moves)))
     if not found:
         return RemedyList(reason="no single-phase load at a bus of three phases would even them out")
@@ -195,7 +197,9 @@ def _conductor(place: RemedyPlace) -> RemedyList:
     for row in _conductors():
         for lines in sets:
             km = sum(paths.length_km[b.name] for b in lines)
-            words = f"{row['label']} on {len(lines)} lines, {km:.2f} km: {', '.join(b.name for b in lines)}"
+            words = (
+                f"{row['label']} on {number_of(len(lines), 'line')}, {km:.2f} km: {', '.join(b.name for b in lines)}"
+            )
             edits = _new_wire(row) + tuple(edit for b in lines for edit in _rewired(b.name, row))
             amount = ((f"conductor {row['name']}", km),)
             found.setdefault(edits, Remedy("conductor", words, amount, edits))

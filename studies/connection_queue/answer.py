@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from g2g_opt.errors import number_of
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from studies.connection_queue.question import ConnectionQueueQuestion
 from studies.connection_queue.rows import QueueEventRow, QueueRemedyRow, QueueRow, QueueYearRow
@@ -82,7 +83,7 @@ def conclusion_of(study: ConnectionQueueQuestion, results: Sequence[TaskResult])
         if row.mw_by_level and not row.withdrawn:
             granted[row.bus] = granted.get(row.bus, 0.0) + row.mw_by_level[0]
     return Conclusion(
-        title=f"Queue of {len(rows)} requests on {study.feeder}",
+        title=f"Queue of {number_of(len(rows), 'request')} on {study.feeder}",
         answer=_answer(rows, years, remedies),
         feeder=study.feeder,
         tables=tuple(tables),
@@ -107,7 +108,8 @@ def _shown(row: QueueRow, remedies: Sequence[QueueRemedyRow]) -> Row:
         **vars(row),
         "granted_mw": ", ".join(f"{mw:.2f}" for mw in row.mw_by_level),
         "peak_mw": ", ".join(f"{mw:.3f}" for mw in row.peak_mw_by_level),
-        "largest_mw": row.largest_mw if row.decision == "refused" else None,
+        # None of the sizes tried fitted: smaller ones than the least of a limited profile may.
+        "largest_mw": (row.largest_mw or None) if row.decision == "refused" else None,
         "cure": words,
         "cure_annual_usd": cure.annual_usd if cure is not None else None,
     }
@@ -118,7 +120,8 @@ def _answer(rows: Sequence[QueueRow], years: Sequence[QueueYearRow], remedies: S
         return "The queue has no answer: its task failed."
     counts = Counter(row.decision for row in rows)
     said = [f"{counts[word]} {word}" for word in ("firm", "flexible", "limited") if counts[word]]
-    words = f"Of {len(rows)} requests {', '.join(said) or 'none'} were granted and {counts['refused']} refused"
+    granted = ", ".join(said) or "none"
+    words = f"Of {number_of(len(rows), 'request')} {granted} were granted and {counts['refused']} refused"
     if years:
         words += f"; {years[-1].granted_mw:.2f} MW are on the grid at the end of {years[-1].year}"
     freed = [row for row in rows if row.freed_by]
@@ -127,7 +130,7 @@ def _answer(rows: Sequence[QueueRow], years: Sequence[QueueYearRow], remedies: S
     asked = {row.request for row in remedies}
     if asked:
         cured = {row.request for row in remedies if row.cures}
-        words += f"; of {len(asked)} refused ones that remedies were tried for, {len(cured)} can be cured"
+        words += f"; remedies were tried for {len(asked)} of those refused, and cure {len(cured) or 'none'}"
     first = next((row for row in rows if row.decision == "refused"), None)
     if first is not None:
         words += f". The first refusal is {first.request}, {first.mw:g} MW at {first.bus}: {first.limit} at the level "
@@ -162,6 +165,8 @@ def _not_assessed(study: ConnectionQueueQuestion) -> tuple[str, ...]:
         *loading_notes(study.load_feeder(), study.limits),
         *unassessed_notes(study.load_feeder()),
         f"levels of own load other than {levels} of what the data have, and sun other than the scenario's",
+        f"sizes below {study.limited_share_min:g} of the MW asked for (--limited-min): where nothing is said to fit "
+        "firm, smaller ones may",
         "better terms for those that were granted flexible or limited, when another one is withdrawn",
         f"remedies beyond the first {study.cures} refused requests (--cures), and several together",
         "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1",

@@ -90,6 +90,8 @@ class GrantedGrid:
         self.grants: list[Grant] = []
         self._bases: Bases = {}
         self._sites: dict[tuple[str, int], Site] = {}
+        # Level of own load and name of the run that broke a limit last, by request and what it was to be granted.
+        self._broke: dict[tuple[str, str], tuple[int, str]] = {}
 
     # --- plans
 
@@ -139,6 +141,13 @@ class GrantedGrid:
         """
         return self._run([self._search(request, year) for request, year in asked])
 
+    def looked_at_again(self, asked: Sequence[tuple[QueuedRequest, int]]) -> list[Searched | None]:
+        """Requests that were refused beside another grid: what OpenDSS has to be asked about now, None of a refusal.
+
+        The run that refused a request last time is simulated first: as long as it breaks a limit, no other is needed.
+        """
+        return self._run([self._search_again(request, year) for request, year in asked])
+
     def holds(self, year: int) -> JudgedCase:
         """What was granted, alone, at a year's own load: the case that is nearest to a limit."""
         (found,) = self._run([self._tried((), year, self._motion)])
@@ -162,43 +171,89 @@ class GrantedGrid:
         refused: JudgedCase | None = None,
     ) -> Wanted[Judgement | Searched]:
         """The best that holds in the search's steps, among the decisions that come `after` one that OpenDSS refused."""
-        whole = self._study.size_of(request)
-        decisions: tuple[Decision, ...] = ("firm", "flexible") if request.load_shape == "fleet" else ("firm",)
-        decisions = (*decisions, "limited")
-        for decision in decisions[decisions.index(after) + 1 if after is not None else 0 :]:
-            if decision == "limited":
-                limited = yield from self._limited(request, whole, year)
-                if isinstance(limited, Grant):
-                    return Searched(limited, refused)
-                assert refused is not None
-                return Judgement(Grant(request, "refused", ()), refused, limited)
-            grant = Grant(request, decision, (whole,) * len(self._study.levels))
-            case = yield from self._searched(grant, year)
-            if case.kept:
-                return Searched(grant, refused)
-            refused = refused or case
+        if after is None:
+            grant = self._whole(request, "firm")
+            refused = yield from self._searched(grant, year)
+            if refused.kept:
+                return Searched(grant)
         assert refused is not None
-        return Judgement(Grant(request, "refused", ()), refused)
+        found = yield from self._less_than_firm(request, year, after)
+        if found is not None:
+            return Searched(found, refused)
+        largest = yield from self._largest_firm(request, year)
+        return Judgement(Grant(request, "refused", ()), refused, largest)
+
+    def _search_again(self, request: QueuedRequest, year: int) -> Wanted[Searched | None]:
+        grant = self._whole(request, "firm")
+        refused = yield from self._still_breaks(grant, year)
+        if refused is None:
+            refused = yield from self._searched(grant, year)
+        if refused.kept:
+            return Searched(grant)
+        found = yield from self._less_than_firm(request, year, None)
+        return Searched(found, refused) if found is not None else None
+
+    def _less_than_firm(self, request: QueuedRequest, year: int, after: Decision | None) -> Wanted[Grant | None]:
+        """What holds of a request that is not granted firm, among the decisions that come `after` a refused one."""
+        if request.load_shape == "fleet" and after in (None, "firm"):
+            grant = self._whole(request, "flexible")
+            case = yield from self._still_breaks(grant, year)
+            if case is None:
+                case = yield from self._searched(grant, year)
+            if case.kept:
+                return grant
+        return (yield from self._limited(request, year)) if after != "limited" else None
+
+    def _whole(self, request: QueuedRequest, decision: Decision) -> Grant:
+        """All that a request asks for, at every level."""
+        return Grant(request, decision, (self._study.size_of(request),) * len(self._study.levels))
 
     def _operation(self, more: Sequence[Grant]) -> Operation:
         return "flexible" if any(g.decision == "flexible" for g in (*self.grants, *more)) else "firm"
 
     def _searched(self, grant: Grant, year: int) -> Wanted[JudgedCase]:
-        """A grant in every case at rest, then in motion: the first that breaks, or the worst.
+        """A grant in every case at rest, then in motion: the worst of the first of these that breaks, or of motion.
 
         With a controller, which needs time to act, there is no judging at rest.
         """
         if self._operation((grant,)) == "firm":
             case = _worst((yield from self._tried((grant,), year, self._rests)))
             if not case.kept:
-                return case
-        return _worst((yield from self._tried((grant,), year, self._motion)))
+                return self._noted(grant, case)
+        return self._noted(grant, _worst((yield from self._tried((grant,), year, self._motion))))
+
+    def _noted(self, grant: Grant, case: JudgedCase) -> JudgedCase:
+        """A case, noted as the one to look at first if it breaks."""
+        if not case.kept:
+            run = case.trial.binding.scenario
+            self._broke[grant.request.name, grant.decision] = case.level, run
+            if grant.decision == "firm":
+                # What a controller would have to cope with: the way through all utilisations at the same own load.
+                way = self._motion(case.own_load_share)[-1].name
+                self._broke.setdefault((grant.request.name, "flexible"), (case.level, way))
+        return case
+
+    def _still_breaks(self, grant: Grant, year: int) -> Wanted[JudgedCase | None]:
+        """The case of the very run that broke a limit with a grant before, if that is known and still does."""
+        level, run = self._broke.get((grant.request.name, grant.decision), (-1, ""))
+        for k, share in self.cases(year):
+            scenarios = [one for one in self._runs(grant, share) if k == level and one.name == run]
+            if scenarios:
+                case = JudgedCase(k, share, (yield from try_plan(self.plan(k, (grant,)), scenarios)))
+                if not case.kept:
+                    return case
+        return None
+
+    def _runs(self, grant: Grant, share: float) -> tuple[Scenario, ...]:
+        """All runs in the search's steps at a share of own load."""
+        rests = self._rests(share) if self._operation((grant,)) == "firm" else ()
+        return *rests, *self._motion(share)
 
     def _confirmed(self, grant: Grant, year: int) -> Wanted[Judgement]:
         """A grant in every case on OpenDSS, in the run's own steps and, if firm, at rest; the worst case decides."""
-        found: list[JudgedCase] = yield from self._tried((grant,), year, self._motion_in_full, "opendss")
-        if self._operation((grant,)) == "firm":
-            found += yield from self._tried((grant,), year, self._rests, "opendss")
+        kinds = [self._motion_in_full, *([self._rests] if self._operation((grant,)) == "firm" else [])]
+        tried = yield from together([self._tried((grant,), year, kind, "opendss") for kind in kinds])
+        found: list[JudgedCase] = [case for cases in tried for case in cases]
         peaks = [0.0] * len(self._study.levels)
         for case in found:
             if case.peaks_mw is not None:
@@ -230,44 +285,85 @@ class GrantedGrid:
         """The same in the steps of the search."""
         return tuple(map(self._study.coarse, self._motion_in_full(share)))
 
-    def _limited(self, request: QueuedRequest, whole: int, year: int) -> Wanted[Grant | int]:
-        """Servers by level of own load, if all of them fit at the lowest; else how many fit at the highest level."""
-        least = max(smallest_n_servers(self._study.models_of(request)), int(self._study.limited_share_min * whole))
-        lowest = len(self._study.levels) - 1
-        fits = lowest > 0 and (yield from self._use(request, whole, lowest, year)) <= 1.0
-        levels, below = (range(lowest), _SIZES_BELOW) if fits else (range(1), 0)
-        found: list[int] = yield from together([self._largest(request, whole, least, k, year, below) for k in levels])
-        if not fits or min(found) < least:
-            return found[0]
-        return Grant(request, "limited", (*found, whole))
+    # --- sizes
+
+    def _least(self, request: QueuedRequest) -> int:
+        """The fewest servers of a limited profile."""
+        least = int(self._study.limited_share_min * self._study.size_of(request))
+        return max(smallest_n_servers(self._study.models_of(request)), least)
+
+    def _limited(self, request: QueuedRequest, year: int) -> Wanted[Grant | None]:
+        """Servers by level of own load: all of them at the lowest, at the others what fits, if the least size does."""
+        whole, least, lowest = self._study.size_of(request), self._least(request), len(self._study.levels) - 1
+        if lowest == 0 or (yield from self._use(request, whole, lowest, year)) > 1.0:
+            return None
+        uses = yield from together([self._use(request, least, level, year) for level in range(lowest)])
+        if max(uses) > 1.0:
+            return None
+        start = max(least, whole // 2)
+        found: list[int] = yield from together(
+            [self._largest(request, level, year, start, 1.5, _SIZES_BELOW) for level in range(lowest)]
+        )
+        return Grant(request, "limited", (*found, whole)) if min(found) >= least else None
+
+    def _largest_firm(self, request: QueuedRequest, year: int) -> Wanted[int]:
+        """The most servers that hold at the highest level; 0 if fewer than the least of a limited profile do.
+
+        First by the run alone that refused all of them, then by all runs near there.
+        """
+        whole, least = self._study.size_of(request), self._least(request)
+        level, run = self._broke.get((request.name, "firm"), (-1, ""))
+        start, growth = max(least, whole // 2), 1.5
+        if level == 0:
+            start = yield from self._largest(request, 0, year, start, growth, 0, run)
+            if start < least:
+                return 0
+            growth = 1.0 + _RESOLUTION
+        return (yield from self._largest(request, 0, year, start, growth, 0))
 
     def _largest(
-        self, request: QueuedRequest, whole: int, least: int, level: int, year: int, below: int
+        self, request: QueuedRequest, level: int, year: int, start: int, growth: float, below: int, run: str = ""
     ) -> Wanted[int]:
-        """The most servers, up to `whole`, that hold at a level, and so do those tried `below`; 0 if fewer do."""
+        """The most servers that hold at a level, and so do those tried `below`, in all runs or in one `run` alone."""
         search = search_largest_by_use(
-            whole, n_min=least, start=max(least, whole // 2), resolution=_RESOLUTION, below=below
+            self._study.size_of(request),
+            n_min=self._least(request),
+            start=start,
+            resolution=_RESOLUTION,
+            growth=growth,
+            below=below,
         )
 
         def judge(sizes: Sequence[int]) -> Wanted[dict[int, float]]:
-            uses = yield from together([self._use(request, n, level, year) for n in sizes])
+            uses = yield from together([self._use(request, n, level, year, run) for n in sizes])
             return dict(zip(sizes, uses, strict=True))
 
         return (yield from judged_by(search, judge)).held_up_to
 
-    def _use(self, request: QueuedRequest, n: int, level: int, year: int) -> Wanted[float]:
-        """Share of the limit that binds so many servers at one level, at rest or, where that holds, in motion."""
+    def _use(self, request: QueuedRequest, n: int, level: int, year: int, run: str = "") -> Wanted[float]:
+        """Share of the limit that binds so many servers at one level: in the run that broke one before; where that
+        holds, and is not all that is asked, at rest; where that holds, in motion.
+        """
         sizes = tuple(n if k == level else 0 for k in range(len(self._study.levels)))
         grant = Grant(request, "limited", sizes)
         plan, shares = self.plan(level, (grant,)), [share for k, share in self.cases(year) if k == level]
+        runs = [one for share in shares for one in self._runs(grant, share)]
+        key = request.name, f"limited at {level}"
+        first = run or self._broke.get(key, self._broke.get((request.name, "firm"), (level, "")))[1]
+        stages = [[one for one in runs if one.name == first]]
+        if not run:
+            moving = {one.name for share in shares for one in self._motion(share)}
+            rest = [one for one in runs if one.name != first]
+            stages += [[one for one in rest if one.name not in moving], [one for one in rest if one.name in moving]]
         used = 0.0
-        if self._operation((grant,)) == "firm":
-            trial = yield from try_plan(plan, [rest for share in shares for rest in self._rests(share)])
-            used = limit_use(trial.runs)
+        for stage in stages:
+            if stage:
+                trial: TapTrial = yield from try_plan(plan, stage)
+                used = max(used, limit_use(trial.runs))
             if used > 1.0:
+                self._broke[key] = level, trial.binding.scenario
                 return used
-        trial = yield from try_plan(plan, [run for share in shares for run in self._motion(share)])
-        return max(used, limit_use(trial.runs))
+        return used
 
     def _run(self, searches: Sequence[Wanted[Result]]) -> list[Result]:
         return run_side_by_side(self._study, self._feeder, searches, bases=self._bases)

@@ -82,11 +82,16 @@ class ConnectionQueueQuestion(RemedyQuestion):
     def resolve_buses(self, feeder: Feeder) -> tuple[str, ...]:
         """The buses of all requests; `InputError` that names a request at an unknown one."""
         found: dict[str, None] = {}
+        faults: list[str] = []
         for request in self.read():
             try:
                 found[feeder.bus(request.bus).name] = None
             except InputError as error:
-                raise InputError(f"{self.requests}: {request.name}: {error}") from error
+                faults.append(f"{request.name}: {error}")
+        if faults:
+            # Each lists all buses that there are.
+            more = f" (and {len(faults) - 1} requests more at buses that are not there)" if len(faults) > 1 else ""
+            raise InputError(f"{self.requests}: {faults[0]}{more}")
         return tuple(found)
 
     def models_of(self, request: QueuedRequest) -> Models:
@@ -103,7 +108,7 @@ class ConnectionQueueQuestion(RemedyQuestion):
     def site_of(self, request: QueuedRequest, bus: str, n_servers: int) -> Site:
         """Its site with so many of its servers; one of constant load has base load in place of what follows demand."""
         models = self.models_of(request)
-        site = self.site(request.name, bus, models, n_servers)
+        site = self.site(request.site_name, bus, models, n_servers)
         if request.load_shape == "fleet":
             return site
         whole = self.size_of(request)

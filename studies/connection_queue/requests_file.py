@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+import re
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Literal, get_args
 
-from g2g_opt.csv_files import CsvRow, read_csv
+from g2g_opt.csv_files import CsvRow, CsvTable, read_csv
 from g2g_opt.errors import InputError, shown, unknown_name
 from g2g_opt.kept_files import copy_or_self
 from g2g_opt.quantities import PowerMw, bounds_of
 from g2g_opt.reading import file_status, user_path
 
 COLUMNS = ("bus", "mw", "date")
+OPTIONAL = ("name", "model", "load_shape", "withdrawn")
+# Lines that cannot be read, of which errors tell.
+_FAULTS_SHOWN = 8
 # A fleet follows demand; a constant load draws its MW always.
 LoadShape = Literal["fleet", "constant"]
 _, _MW = bounds_of(PowerMw)
@@ -23,7 +28,10 @@ _MW_MIN = 1e-6
 
 @dataclass(frozen=True)
 class QueuedRequest:
-    """A request: `mw` at `bus` from `arrived` on, serving `model` (empty: the question's), until it is `withdrawn`."""
+    """A request: `mw` at `bus` from `arrived` on, serving `model` (empty: the question's), until it is `withdrawn`.
+
+    `site_name` is its name in letters, digits, "_" and "-", which no other request has, whatever the case: a circuit's.
+    """
 
     name: str
     bus: str
@@ -32,6 +40,7 @@ class QueuedRequest:
     model: str = ""
     load_shape: LoadShape = "fleet"
     withdrawn: date | None = None
+    site_name: str = ""
 
 
 def requests_path(name: str) -> Path:
@@ -47,18 +56,54 @@ def read_requests(name: str) -> tuple[QueuedRequest, ...]:
     """The requests of a CSV file in order of arrival, those of one day as they stand.
 
     Columns are bus, mw and date (2025-03-01); name, model, load_shape ("fleet" or "constant") and withdrawn (a date)
-    may be there. Raises `InputError` with the line for whatever cannot be read, and for a name that is there twice.
+    may be there, and others are left aside. Raises `InputError` that lists the lines that cannot be read, and names
+    that are there twice, and for a column whose name is nearly one of these.
     """
     table = read_csv(requests_path(name), "requests", COLUMNS)
-    found = []
-    names: set[str] = set()
+    _check_columns(table)
+    found: list[QueuedRequest] = []
+    lines: dict[str, int] = {}
+    sites: set[str] = set()
+    faults: list[str] = []
     for number, row in enumerate(table.rows, start=1):
-        request = _request(row, number, table.columns)
-        if request.name in names:
-            raise InputError(f"{row.where}: the name {shown(request.name)} is there twice; name each request once")
-        names.add(request.name)
-        found.append(request)
+        try:
+            request = _request(row, number, table.columns)
+            if request.name in lines:
+                raise InputError(
+                    f"{row.where}: the name {shown(request.name)} is there twice, first in line {lines[request.name]}; "
+                    "name each request once"
+                )
+        except InputError as error:
+            faults.append(str(error))
+            continue
+        lines[request.name] = row.line
+        found.append(replace(request, site_name=_site_name(request.name, sites)))
+    if faults:
+        more = f"; and {len(faults) - _FAULTS_SHOWN} lines more" if len(faults) > _FAULTS_SHOWN else ""
+        raise InputError("; ".join([faults[0], *(_without_file(table, one) for one in faults[1:_FAULTS_SHOWN])]) + more)
     return tuple(sorted(found, key=lambda one: one.arrived))
+
+
+def _check_columns(table: CsvTable) -> None:
+    """`InputError` for a column that is not known, and nearly is."""
+    known = (*COLUMNS, *OPTIONAL)
+    for column in table.columns:
+        if column not in known and difflib.get_close_matches(column.casefold(), known, n=1, cutoff=0.75):
+            raise InputError(f"{table.name}: {unknown_name('column', column, known)}")
+
+
+def _without_file(table: CsvTable, fault: str) -> str:
+    return fault.removeprefix(f"{table.name}, ")
+
+
+def _site_name(name: str, taken: set[str]) -> str:
+    """A name of a site that is not `taken` yet, and is from now on."""
+    plain = found = re.sub(r"[^A-Za-z0-9_-]", "_", name)
+    number = 2
+    while found.casefold() in taken:
+        found, number = f"{plain}_{number}", number + 1
+    taken.add(found.casefold())
+    return found
 
 
 def _request(row: CsvRow, number: int, columns: tuple[str, ...]) -> QueuedRequest:
@@ -67,7 +112,7 @@ def _request(row: CsvRow, number: int, columns: tuple[str, ...]) -> QueuedReques
 
     shape = text("load_shape") or "fleet"
     if shape not in get_args(LoadShape):
-        raise InputError(f"{row.where}: {unknown_name('load_shape', shape, get_args(LoadShape))}")
+        raise InputError(f"{row.where}: {unknown_name('load shape', shape, get_args(LoadShape))}")
     arrived = _date(row, "date")
     withdrawn = _date(row, "withdrawn") if text("withdrawn") else None
     if withdrawn is not None and withdrawn < arrived:
@@ -75,7 +120,7 @@ def _request(row: CsvRow, number: int, columns: tuple[str, ...]) -> QueuedReques
     if not text("bus"):
         raise InputError(f"{row.where}: the bus is missing")
     return QueuedRequest(
-        text("name") or f"request {number}",
+        text("name") or f"request-{number}",
         text("bus"),
         row.number("mw", _MW_MIN, _MW.high),
         arrived,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import ConfigDict, TypeAdapter
+
 from studies.connection_check.rows import RemedyRow
 from studies.connection_queue.granting import Decision, Judgement
 from studies.connection_queue.requests_file import LoadShape
@@ -117,3 +119,18 @@ def queue_row(
         withdrawn="",
         before=before,
     )
+
+
+# In a tuple, because a type that has a configuration of its own takes none from an adapter; JSON has no NaN.
+_ROWS = TypeAdapter(tuple[QueueRow, ...], config=ConfigDict(ser_json_inf_nan="strings"))
+
+
+def words_of_row(row: QueueRow | None) -> str:
+    """A row in words to be kept, exactly; none where a refusal was not entered."""
+    return _ROWS.dump_json((row,) if row is not None else ()).decode()
+
+
+def row_of_words(words: str) -> QueueRow | None:
+    """The row of `words_of_row`."""
+    rows = _ROWS.validate_json(words)
+    return rows[0] if rows else None

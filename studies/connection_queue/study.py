@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import ClassVar
 
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, number_of
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from studies.connection_check.largest_transfer import TransferLimits
@@ -68,7 +68,7 @@ class ConnectionQueueStudy(ConnectionQueueQuestion):
         """The whole queue; then one for each of the first refused requests."""
         if stage == "queue":
             n = len(self.read())
-            return [Task("queue", {}, f"{n} requests", float(n))]
+            return [Task("queue", {}, f"{number_of(n, 'request')}", float(n))]
         refused = [row for row in gather_as(results, "queue", QueueRow) if row.decision == "refused"]
         rows = {row.request: list(row.n_servers_by_level) for row in gather_as(results, "grants", QueueRow)}
         how = {row.request: row.decision for row in gather_as(results, "grants", QueueRow)}

@@ -8,15 +8,24 @@ from dataclasses import replace
 from datetime import date
 
 from g2g_opt.feeder import Feeder
-from studies.connection_queue.granting import GrantedGrid, Judgement, Searched
+from studies.connection_queue.granting import Grant, GrantedGrid, Judgement, Searched
 from studies.connection_queue.question import ConnectionQueueQuestion
 from studies.connection_queue.requests_file import QueuedRequest
-from studies.connection_queue.rows import QueueEventRow, QueueRow, QueueYearRow, queue_row
+from studies.connection_queue.rows import (
+    QueueEventRow,
+    QueueRow,
+    QueueYearRow,
+    queue_row,
+    row_of_words,
+    words_of_row,
+)
+from studies.shared.kept_runs import kept_runs
 from studies.shared.task import Progress, Tables
 from studies.shared.typed_rows import to_rows
 
-# Requests that are judged beside one grid at once, at most.
-_AHEAD_MAX = 32
+# Requests that are judged beside one grid at once, at most: of those that come, where a grant makes the others' work
+# worth nothing, and of those that were refused before, most of which still are.
+_AHEAD_MAX, _AGAIN_MAX = 8, 64
 
 
 class QueueRun:
@@ -33,8 +42,10 @@ class QueueRun:
         self._events: list[QueueEventRow] = []
         self._years: list[QueueYearRow] = []
         # What was found beside the grid as it is, by request and year, and how many are looked at together.
-        self._found: dict[tuple[str, int], Judgement | Searched] = {}
+        self._found: dict[tuple[str, int], Judgement | Searched | None] = {}
         self._ahead = 1
+        self._kept = kept_runs()
+        self._decided = [row_of_words(words) for words in (self._kept.decided if self._kept is not None else ())]
 
     def tables(self) -> Tables:
         """Tables "queue" (a row per request), "grants", "queue_events" and "queue_years"."""
@@ -65,39 +76,55 @@ class QueueRun:
         place = {one.name: k for k, one in enumerate(self._requests)}
         yield from sorted(found, key=lambda it: (it[0], not it[1] or it[2].arrived == it[0], it[1], place[it[2].name]))
 
-    def _judged(self, request: QueuedRequest, year: int, coming: Sequence[tuple[QueuedRequest, int]]) -> Judgement:
-        """A judgement; refusals of some that are `coming`, this one first, are found beside it and kept."""
+    def _judged(
+        self, request: QueuedRequest, year: int, coming: Sequence[tuple[QueuedRequest, int]], again: bool
+    ) -> Judgement | None:
+        """A judgement; refusals of some that are `coming`, this one first, are found beside it and kept.
+
+        `again`: all of them were refused before, and a further refusal is None.
+        """
         if (request.name, year) not in self._found:
-            some = coming[: self._ahead]
-            for (one, of_year), found in zip(some, self._grid.looked_at(some), strict=True):
-                self._found[one.name, of_year] = found
+            some = coming[: _AGAIN_MAX if again else self._ahead]
+            looked = self._grid.looked_at_again(some) if again else self._grid.looked_at(some)
+            self._found.update({(one.name, at): found for (one, at), found in zip(some, looked, strict=True)})
             self._ahead = min(2 * self._ahead, _AHEAD_MAX)
         known = self._found[request.name, year]
-        return known if isinstance(known, Judgement) else self._grid.judged(request, year, known)
+        return self._grid.judged(request, year, known) if isinstance(known, Searched) else known
 
     def _changed(self) -> None:
         """The grid is another one: nothing is known beside it any more."""
         self._found.clear()
         self._ahead = 1
+        if self._kept is not None:
+            self._kept.forget()
 
     def _decide(
         self, day: date, request: QueuedRequest, coming: Sequence[tuple[QueuedRequest, int]], freed_by: str = ""
-    ) -> bool:
-        """Judge a request and enter what it comes to; True if it was granted something."""
-        judgement = self._judged(request, day.year, coming)
-        before = tuple(grant.request.name for grant in self._grid.grants)
-        mw_of = request.mw / self._study.size_of(request)
-        row = queue_row(judgement, day.isoformat(), before, mw_of, self._study.levels, freed_by)
-        granted = judgement.grant.decision != "refused"
-        if granted:
-            self._grid.grants.append(judgement.grant)
+    ) -> None:
+        """Judge a request and enter what it comes to, as it was decided by an earlier worker if it was."""
+        row = self._decided.pop(0) if self._decided else self._row(day, request, coming, freed_by)
+        if self._kept is not None:
+            self._kept.decide(words_of_row(row))
+        granted = row is not None and row.decision != "refused"
+        if row is not None and row.decision != "refused":
+            self._grid.grants.append(Grant(request, row.decision, row.n_servers_by_level))
             self._grants[request.name] = row
             self._changed()
-        if granted or not freed_by:
+        if row is not None and (granted or not freed_by):
             self._rows[request.name] = row
             words = "refused" if not granted else f"granted {row.decision}"
             self._enter(day, request, f"{words} after the withdrawal of {freed_by}" if freed_by else words)
-        return granted
+
+    def _row(
+        self, day: date, request: QueuedRequest, coming: Sequence[tuple[QueuedRequest, int]], freed_by: str
+    ) -> QueueRow | None:
+        """The row of a judgement made now; None if a request that was refused before still is."""
+        judgement = self._judged(request, day.year, coming, bool(freed_by))
+        if judgement is None:
+            return None
+        before = tuple(grant.request.name for grant in self._grid.grants)
+        mw_of = request.mw / self._study.size_of(request)
+        return queue_row(judgement, day.isoformat(), before, mw_of, self._study.levels, freed_by)
 
     def _withdraw(self, day: date, request: QueuedRequest) -> None:
         """Take a request out, and judge again what was refused, in the order of arrival."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from g2g_opt.errors import number_of
 from g2g_opt.scenario import Scenario
 from g2g_opt.study_case import StudyCase
 from studies.controllers.published import PUBLISHED_COLUMNS, published_per_site, published_rows
@@ -101,7 +102,7 @@ def conclusion_of(
     opendss = gather_as(results, "opendss", ControllerRun)
     return Conclusion(
         title=title,
-        answer=_answer(means, pairs, common),
+        answer=_answer(means, pairs, common, linked=question.channels is not None),
         feeder=case.feeder.name,
         tables=(
             ResultTable("means", "Means over the scenarios, with 95 % intervals", _MEANS, means),
@@ -188,11 +189,11 @@ def _pairs(
     return rows
 
 
-def _answer(means: Sequence[Row], pairs: Sequence[Row], common: Sequence[str]) -> str:
+def _answer(means: Sequence[Row], pairs: Sequence[Row], common: Sequence[str], *, linked: bool) -> str:
     ranked = sorted(means, key=lambda row: float(row["integral_violation_pu_s"]))
-    best = ranked[0]
+    best, through = ranked[0], ", with messages through the channels asked for," * linked
     words = [
-        f"In {len(common)} scenarios {best['controller']} has the least violation, "
+        f"In {number_of(len(common), 'scenario')}{through} {best['controller']} has the least violation, "
         f"{best['integral_violation_pu_s']:.2f} pu s on average ({best['integral_violation_pu_s_low']:.2f} to "
         f"{best['integral_violation_pu_s_high']:.2f})"
         + (

@@ -6,6 +6,9 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
+from pydantic import BeforeValidator
+
+from g2g_opt.communication import Channels, channels_of, read_channels
 from g2g_opt.errors import InputError
 from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
@@ -36,7 +39,8 @@ _USUAL = tuple(ControllerChoice(kind) for kind in ("none", "droop", "ofo"))
 class ControllersQuestion(CaseQuestion):
     """How do `controllers`, and those of `sweeps`, compare in `n_scenarios` scenarios to test with?
 
-    They are the first of the `library`; without one, of `n_candidates` that are drawn and screened. `shown` names the
+    They are the first of the `library`; without one, of `n_candidates` that are drawn and screened. All controllers
+    hear of voltages and sites through the same `channels`, each scenario with draws of its own. `shown` names the
     scenario whose trajectories are recorded on OpenDSS (empty: the one in the middle by violation without
     coordination); in `n_compared` scenarios, that one first, the engines are compared.
     """
@@ -67,6 +71,17 @@ class ControllersQuestion(CaseQuestion):
             read=ParameterSweep.parse,
         ),
     ] = ()
+    channels: Annotated[
+        Channels | None,
+        BeforeValidator(channels_of),
+        Flag(
+            "--channel",
+            "how controllers hear of voltages and sites, and sites of them, e.g. udp:loss=0.2,latency=0.1",
+            metavar="TRANSPORT:NAME=X,...",
+            unset="at once",
+            read=read_channels,
+        ),
+    ] = None
     shown: Annotated[
         str, Flag("--show", "scenario whose trajectories are drawn", metavar="NAME", unset="the middle one")
     ] = ""

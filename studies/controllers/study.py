@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from g2g_opt.assembly import Assembly, assemble
+from g2g_opt.errors import number_of
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
@@ -64,7 +65,7 @@ class ControllersStudy(ControllersQuestion):
             self._assembled(case, choice, first).grid.reset()
 
     def _plan(self, case: StudyCase, choice: ControllerChoice) -> Plan:
-        return replace(case.plan, policy=choice.policy())
+        return replace(case.plan, policy=replace(choice.policy(), channels=self.channels))
 
     def _assembled(self, case: StudyCase, choice: ControllerChoice, scenario: Scenario) -> Assembly:
         plan = self._plan(case, choice)
@@ -154,7 +155,7 @@ class ControllersStudy(ControllersQuestion):
             case.feeder,
             self.limits,
             trace_dir=Path(self.trace_dir),
-            progress=lambda done, of: progress(done / of, f"{len(pairs)} runs"),
+            progress=lambda done, of: progress(done / of, f"{number_of(len(pairs), 'run')}"),
         )
         return [
             ControllerRun.of(choice.name, scenario, run)

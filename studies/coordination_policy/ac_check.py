@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.errors import number_of
 from g2g_opt.transmission.ac_network import AcNetwork
 from g2g_opt.transmission.ac_power_flow import AcPowerFlow
 from g2g_opt.transmission.network_case import angle_limits_deg
@@ -68,7 +69,7 @@ def check_ac(
         flows[name] = [
             _flow(ac, network, int(record), how, k) if how.solved[k] else None for k, record in enumerate(records)
         ]
-        report(f"AC power flow of {len(records)} records, {name}")
+        report(f"AC power flow of {number_of(len(records), 'record')}, {name}")
     base_cost = operated["none"].cost_usd
     before = {k: flow for k, flow in enumerate(flows["none"]) if flow is not None}
     n_rated = int(np.isfinite(network.case.rating_mva).sum())

@@ -300,7 +300,8 @@ def _n_1_answer(rows: Sequence[OutagesRow]) -> str:
         words.append(
             f"N-1, alpha {row.alpha:g}, {row.policy}: {row.broken} of {row.n_records * row.n_outages} "
             f"outages of a branch break a limit ({before} without coordination), {row.worse} of them one "
-            f"that holds without it, or further{_unsolved_words(row.unsolved)}{_splitting_words(row.n_splitting)}."
+            f"that holds without it, or further{_unsolved_words(row.unsolved)}{_splitting_words(row.n_splitting)}"
+            f"{_left_out_words(row.n_left_out)}."
         )
     return "\n".join(words[:12])
 
@@ -308,6 +309,10 @@ def _n_1_answer(rows: Sequence[OutagesRow]) -> str:
 def _unsolved_words(n: int) -> str:
     """An outage without a power flow is counted as one that breaks a limit."""
     return f"; {n} {'has' if n == 1 else 'have'} no power flow" if n else ""
+
+
+def _left_out_words(n: int) -> str:
+    return f"; {n} {'record' if n == 1 else 'records'} without an intact power flow left out" if n else ""
 
 
 def _splitting_words(n: int) -> str:

@@ -84,7 +84,7 @@ def make_regressor(text: str, seed: int) -> Any:
     name, values = read_baseline(text)
     regressors = _regressors()
     if name not in regressors:
-        raise unknown_name("regressor of scikit-learn", name, regressors)
+        raise unknown_name("scikit-learn regressor", name, regressors)
     try:
         regressor = regressors[name](**values)
     except TypeError as error:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.errors import number_of
 from g2g_opt.transmission.ac_network import AcNetwork
 from g2g_opt.transmission.ac_power_flow import AcPowerFlow
 from studies.coordination_policy.rows import OfDraw, OutageRow, OutagesRow
@@ -53,7 +54,7 @@ def check_outages(
             intact = own[k]
             if intact is not None:
                 after[k] = [ac.solve_outage(intact, *drawn(way, k), int(branch)) for branch in ac.outages]
-        report(f"outages of {len(ac.outages)} branches in {len(kept)} records, {way}")
+        report(f"outages of {number_of(len(ac.outages), 'branch')} in {number_of(len(kept), 'record')}, {way}")
         before = before or after
         broken = np.array([[bool(flow.broken) for flow in after[k]] for k in kept]).reshape(len(kept), -1)
         worse = np.array(

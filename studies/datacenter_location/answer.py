@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from g2g_opt.errors import number_of
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
@@ -69,7 +70,7 @@ def conclusion_of(
     winner = next(iter(final or ranked), None)
     optimised = study.taps == "optimised"
     return Conclusion(
-        title=f"Location of {len(sites)} sites on {feeder.name}",
+        title=f"Location of {number_of(len(sites), 'site')} on {feeder.name}",
         answer=_answer(study, sites, winner, final, ranked, n_placements),
         feeder=feeder.name,
         tables=tuple(tables),
@@ -111,13 +112,14 @@ def _answer(
     n_placements: int,
 ) -> str:
     if winner is None:
-        return f"None of {n_placements} placements has a simulated answer; see the failures."
+        return f"None of {number_of(n_placements, 'placement')} has a simulated answer; see the failures."
     where = ", ".join(f"{site} at bus {bus}" for site, bus in zip(sites, winner.buses, strict=True))
     engine = f"OpenDSS at {_finest(study)}" if final else f"the batch engine at {float(study.scenario.dt_s):g} s"
     zero = sum(round(row.integral_violation_pu_s or 0.0, 6) == 0.0 for row in ranked)
     sentence = (
-        f"Best of {len(ranked)} placements simulated over {study.scenario.duration_s} s: {where}; integral voltage "
-        f"violation {winner.integral_violation_pu_s:.4f} pu s, {winner.violation_time_s:g} s outside the band, "
+        f"Best of {number_of(len(ranked), 'placement')} simulated over {study.scenario.duration_s} s: {where}; "
+        f"integral voltage violation {winner.integral_violation_pu_s:.4f} pu s, "
+        f"{winner.violation_time_s:g} s outside the band, "
         f"{winner.throughput_tps:.0f} tokens/s, voltages {winner.lowest_pu:.4f} to {winner.highest_pu:.4f} pu "
         f"(on {engine})."
     )

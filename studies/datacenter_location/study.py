@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import ClassVar, TypeVar
 
 from g2g_opt.assembly import assemble
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, number_of
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
 from studies.datacenter_location.answer import conclusion_of
@@ -73,7 +73,7 @@ class LocationStudy(LocationQuestion):
                 raise InputError(words)
             if buses not in known:
                 raise InputError(
-                    f"followed placement {name_of(buses)} is none of the {len(known)} placements asked for"
+                    f"followed placement {name_of(buses)} is none of the {number_of(len(known), 'placement')} asked for"
                 )
         trials = _trials(self)
         plan = trials.plan(self.placements()[0], trials.taps.study)
@@ -152,7 +152,7 @@ class LocationStudy(LocationQuestion):
             sample,
             self.coarse(),
             _LIBRARY_MAX,
-            lambda share: progress(share, f"coarse runs of {len(sample)} placements"),
+            lambda share: progress(share, f"coarse runs of {number_of(len(sample), 'placement')}"),
         )
         taps = _trials(self).taps
         return {"settings": [{"steps": list(steps), "taps": taps_in_words(taps.taps(steps))} for steps in library]}

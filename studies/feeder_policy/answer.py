@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from g2g_opt.errors import number_of
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from studies.feeder_policy.cases import (
     METRICS,
@@ -77,7 +78,7 @@ def _by_case(means: Sequence[MeanRow]) -> list[Row]:
 def _answer(means: Sequence[Row], against: Sequence[MeanRow]) -> str:
     own = next((row for row in means if row["case"] == "contextual"), None)
     if own is None:
-        return f"{len(means)} cases ran in {means[0]['n_scenarios']} test scenarios."
+        return f"{number_of(len(means), 'case')} ran in {number_of(int(means[0]['n_scenarios']), 'test scenario')}."
     words = [
         f"In {own['n_scenarios']} test scenarios the contextual policy, which reads no voltage, is outside the band by "
         f"{own['integral_violation_pu_s']:.2f} pu s on average, serves {own['throughput_share']:.3f} times the tokens "

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.assembly import Assembly
 from g2g_opt.controller.batch_size_schedule import BatchSizeSchedule, BatchSizeScheduleController
-from g2g_opt.errors import PowerFlowError, unknown_name
+from g2g_opt.errors import PowerFlowError, number_of, unknown_name
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.feeder_policy import FeederPolicy, PolicyFeature
 from g2g_opt.outcome import Outcome
@@ -175,7 +175,7 @@ def train(
     """
     question = setting.question
     uncontrolled = [setting.recorded(scenario)[0] for scenario in training]
-    tell(f"{case}: {len(training)} training scenarios without control")
+    tell(f"{case}: {number_of(len(training), 'training scenario')} without control")
     tried: list[tuple[FeederPolicy, TrainingRound]] = []
     for margin_pu in question.margins_pu:
         records = Records.joined(uncontrolled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from g2g_opt.circuit.second_solution import TOLD_MIN_PU
-from g2g_opt.errors import listed
+from g2g_opt.errors import listed, number_of
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
@@ -128,7 +128,7 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], ladder:
         what = "bus" if best.n_sites == 1 else "set of buses"
         text = f"{operation.capitalize()}, {what} {_in_words(best, again)}"
         if n_places > 1 and least is not best:
-            text += f"; the least of {n_places} is {_in_words(least, again)}"
+            text += f"; the least of {n_places}: {what} {_in_words(least, again)}"
         sentences.append(text + ".")
         if steps := [row for row in ladder if (row.bus, row.operation) == (best.bus, operation)]:
             sentences.append(f"Each limit alone, {operation}, at {best.bus}: {ladder_in_words(steps)}.")
@@ -186,7 +186,11 @@ def _in_words(row: CapacityRow, again: bool) -> str:
         smallest = f": not even {row.gpus_rejected_above} GPUs" if not again and row.gpus_rejected_above else ""
         where = f", {row.limit_where}" if row.limit_where else ""
         return f"{row.bus} {none}{smallest} ({row.limit}{where})"
-    words = f"{row.bus} hosts {row.power_peak_mw:.2f} MW at its peak ({row.n_gpus} GPUs, {tokens_in_words(row)}"
+    words = f"{row.bus} hosts {row.power_peak_mw:.2f} MW "
+    words += "at its peak (" if row.power_peak_run_mw is None else "at the most within its range of utilisation ("
+    words += f"{row.n_gpus} GPUs, {tokens_in_words(row)}"
+    if row.power_peak_run_mw is not None:
+        words += f" in the run, where it draws up to {row.power_peak_run_mw:.2f} MW"
     if row.n_servers_rejected_above is not None:
         words += f"; {row.gpus_rejected_above} GPUs do not keep the limits: {row.limit}"
     elif row.limit_where:
@@ -206,7 +210,7 @@ def _in_words(row: CapacityRow, again: bool) -> str:
 
 def _listed(gaps: Sequence[str]) -> str:
     """Gaps, the lowest ones first."""
-    more = f" and {len(gaps) - _GAP_MAX} gaps above" if len(gaps) > _GAP_MAX else ""
+    more = f" and {number_of(len(gaps) - _GAP_MAX, 'gap')} above" if len(gaps) > _GAP_MAX else ""
     return ", ".join(gaps[:_GAP_MAX]) + more
 
 
@@ -235,7 +239,8 @@ def _maps(main: Sequence[CapacityRow], again: bool) -> tuple[FeederMap, ...]:
             continue
         best = max(rows, key=_peak)
         title = f"{operation} capacity" + (" of the largest set with this bus" if sets else "")
-        marked = dict.fromkeys(best.bus.split("+"), "largest")
+        # Where no bus hosts anything, none is the largest.
+        marked = dict.fromkeys(best.bus.split("+"), "largest") if _peak(best) > 0.0 else {}
         found.append(FeederMap(title, "MW", value, text, marked))
     return tuple(found)
 

@@ -44,8 +44,7 @@ def ladder_in_words(rows: Sequence[RungRow]) -> str:
             parts.append(f"{row.criterion} from {at}")
         elif row.end is not RungEnd.NOT_JUDGED and row.power_peak_mw is not None:
             unreached.append(row.criterion)
-            what = "the power flow ends" if row.end is RungEnd.NO_POWER_FLOW else "the search ends"
-            ends = f"not reached before {what} at {row.power_peak_mw:.2f} MW: "
+            ends = f"{row.end}, up to {row.power_peak_mw:.2f} MW: "
     if unreached:
         parts.append(ends + ", ".join(unreached))
     if unjudged := [row.criterion for row in rows if row.end is RungEnd.NOT_JUDGED]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from g2g_opt.errors import PowerFlowError
+from g2g_opt.errors import PowerFlowError, number_of
 from g2g_opt.judge import LimitCheck
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome
@@ -49,8 +49,8 @@ class JudgedSize:
     """One size that was simulated: kept or not, under which taps, and its outcome (of the best tap round).
 
     `n_servers` is the size searched for, `n_servers_by_site` what that means for each site. With a scenario set the
-    outcome is that of the scenario that binds; `n_scenarios` were run and `n_failed` of them missed a limit. Power and
-    tokens are those of `own_run`, where that is another one.
+    outcome is that of the scenario that binds; `n_scenarios` were run and `n_failed` of them missed a limit. Mean power
+    and tokens are those of `own_run`, where that is another one, and the peak is that of all `range_runs` together.
     """
 
     n_servers: int
@@ -62,6 +62,7 @@ class JudgedSize:
     n_scenarios: int = 1
     n_failed: int = 0
     own_run: Outcome | None = None
+    range_runs: tuple[Outcome, ...] = ()
 
     @staticmethod
     def of_trials(
@@ -79,6 +80,7 @@ class JudgedSize:
             n_scenarios=len(best.runs),
             n_failed=best.n_failed,
             own_run=best.runs[0] if own_run_first else None,
+            range_runs=tuple(best.runs) if own_run_first else (),
         )
 
     @property
@@ -90,16 +92,27 @@ class JudgedSize:
         """What the size is worth: tokens served per second, peak power (MW) or servers; of equal ones the larger."""
         if objective == "gpus":
             return float(self.n_servers), self.n_servers
-        summary = self.summary
-        return summary.throughput_tps if objective == "tokens" else summary.power_peak_mw, self.n_servers
+        return self.summary.throughput_tps if objective == "tokens" else self.most_drawn.power_peak_mw, self.n_servers
 
     @property
     def summary(self) -> Summary:
         """The record of its run; one that failed has no figures for an answer, and a size that was kept did not."""
         run = self.shown
         if run.failure is not None:
-            raise PowerFlowError(run.failure.of_run(f"{self.n_servers} servers"))
+            raise PowerFlowError(run.failure.of_run(f"{number_of(self.n_servers, 'server')}"))
         return run.summary
+
+    @property
+    def most_drawn(self) -> Summary:
+        """The record of the run in which its sites together draw most: of all runs of a range, where there is one."""
+        answered = [run.summary for run in self.range_runs if run.failure is None]
+        return max(answered, key=lambda summary: summary.power_peak_mw, default=self.summary)
+
+    @property
+    def fleet_peak_mw(self) -> float:
+        """The most that its fleets would draw together without a controller in any of these runs (MW)."""
+        answered = [run.summary.uncontrolled_peak_mw for run in self.range_runs if run.failure is None]
+        return max(answered, default=self.summary.uncontrolled_peak_mw)
 
     @property
     def shown(self) -> Outcome:
@@ -138,7 +151,8 @@ class Capacity:
     search went no further, where it is known. `rejected_below` are sizes (servers) below the answer that were
     rejected: feasibility has a gap there, and `below_gap` is the largest size kept before the first. `n_rejected` is
     the smallest rejected size above the answer, `base_breaks` what of its broken limits the circuit breaks without any
-    site. `note` says what else a reader has to know.
+    site. `note` says what else a reader has to know. `confirmed` is its run on OpenDSS, `confirmed_peak_mw` the most
+    drawn in all runs there (MW), where a range of utilisation has several.
     """
 
     aim: Aim
@@ -149,6 +163,7 @@ class Capacity:
     judged: tuple[JudgedSize, ...] = field(default_factory=tuple)
     note: str = ""
     confirmed: Outcome | None = None
+    confirmed_peak_mw: float | None = None
     certificate: ScenarioCertificate | None = None
     search_end: str = ""
     base_breaks: tuple[LimitCheck, ...] = ()
@@ -185,6 +200,7 @@ def capacity_of(
     confirmed: Outcome | None = None,
     certificate: ScenarioCertificate | None = None,
     search_end: str = "",
+    confirmed_peak_mw: float | None = None,
 ) -> Capacity:
     """The answer from all sizes judged, once it is known which of them is the largest.
 
@@ -203,6 +219,7 @@ def capacity_of(
         judged=tuple(sorted(judged, key=lambda j: j.n_servers)),
         note="; ".join(note for note in notes if note),
         confirmed=confirmed,
+        confirmed_peak_mw=confirmed_peak_mw,
         certificate=certificate,
         search_end=search_end if above is None else "",
         base_breaks=tuple(c for c in above.outcome.verdict.broken if c.base_breaks) if above is not None else (),
@@ -219,7 +236,7 @@ def best_note(best: JudgedSize, largest: JudgedSize, objective: Objective) -> st
     figures = largest.summary
     return (
         f"the size with the most {_MEASURE[objective]}; up to {largest.n_gpus} GPUs keep the limits, at "
-        f"{figures.power_peak_mw:.2f} MW and {figures.throughput_tps / 1e3:,.0f} thousand tokens/s"
+        f"{largest.most_drawn.power_peak_mw:.2f} MW and {figures.throughput_tps / 1e3:,.0f} thousand tokens/s"
     )
 
 
@@ -239,8 +256,14 @@ def best_of(firm: Capacity, flexible: Capacity, objective: Objective = "gpus") -
         n_rejected=firm.n_rejected,
         note=note,
         confirmed=firm.confirmed,
+        confirmed_peak_mw=firm.confirmed_peak_mw,
         certificate=firm.certificate,
         search_end=firm.search_end,
         base_breaks=firm.base_breaks,
         below_gap=firm.below_gap,
     )
+
+
+def most_drawn_mw(runs: Sequence[Outcome]) -> float | None:
+    """The highest peak of several runs (MW); None if none has an answer."""
+    return max((run.summary.power_peak_mw for run in runs if run.failure is None), default=None)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from g2g_opt.judge import Criterion, LimitCheck
 from g2g_opt.site import GPUS_PER_SERVER
 from g2g_opt.summary import Summary
-from studies.hosting_capacity.capacity import Capacity, Operation
+from studies.hosting_capacity.capacity import Capacity, JudgedSize, Operation
 from studies.hosting_capacity.ladder import Rung
 from studies.hosting_capacity.search import SearchResult, StoredRun
 from studies.shared.stored_bases import BASES, base_rows
@@ -33,6 +33,8 @@ class CapacityRow(TypedRow):
     `power_operating_mw` and `power_peak_mw` are the mean and the peak of the simulated closed loop on the batch
     engine (of several sites the sum; of a frontier's point both sites); those with `opendss` in their names come from
     the same run on OpenDSS; `fleet_peak_mw` is what the same fleet would draw at its peak if nobody controlled it.
+    With a range of utilisation the peaks are the highest of all runs within it, and `power_peak_run_mw` is that of the
+    study's own run, which mean and tokens are of (None without a range).
     `n_servers` is the size searched for: the total, or the second site's if `first_n_servers` is given. `base_breaks`
     are the limits broken by the next size that the circuit breaks without any site, in words.
     """
@@ -81,6 +83,7 @@ class CapacityRow(TypedRow):
     scenario_share_lower_bound: Annotated[float | None, ShownAs("share kept, lower bound", 4)]
     binding_scenario: Annotated[str | None, ShownAs("scenario that binds")]
     certificate_attempt: int | None
+    power_peak_run_mw: Annotated[float | None, ShownAs("peak MW of the run", 2, secondary=True)] = None
     # Peak of the largest size kept below the first gap; None without a gap, or where nothing is kept below it.
     power_peak_below_gap_mw: float | None = None
 
@@ -126,8 +129,8 @@ class RungEnd(StrEnum):
     """How a rung of the ladder ends: a limit that a larger size breaks, or nothing that breaks it."""
 
     BINDS = "binds"
-    NO_POWER_FLOW = "not reached before the power flow ends"
-    SEARCH_END = "not reached before the search ends"
+    NO_POWER_FLOW = "no size that has a power flow breaks it"
+    SEARCH_END = "no size that was tried breaks it"
     NOT_JUDGED = "not judged: no limit, or nothing that it applies to"
 
 
@@ -223,8 +226,8 @@ def _size_rows(capacity: Capacity) -> list[JudgedSizeRow]:
             checks="; ".join(f"{'kept' if c.kept else 'BROKEN'}: {c}" for c in size.outcome.checks),
             curtailed_time_s=figures.curtailed_time_s if figures else None,
             throughput_share=figures.throughput_share if figures else None,
-            fleet_peak_mw=_rounded(figures, lambda f: f.uncontrolled_peak_mw),
-            **_powers(figures, None),
+            fleet_peak_mw=_rounded(size if figures else None, lambda f: f.fleet_peak_mw),
+            **_powers(size if figures else None, None),
         )
         rows.append(row)
     return rows
@@ -235,12 +238,12 @@ def _rounded(record: _Record | None, figure: Callable[[_Record], float], digits:
     return None if record is None else round(figure(record), digits)
 
 
-def _powers(figures: Summary | None, nothing: float | None) -> dict[str, Any]:
-    """Columns of power and tokens; `nothing` for power without a record."""
+def _powers(size: JudgedSize | None, nothing: float | None) -> dict[str, Any]:
+    """Columns of power and tokens of a size whose run has an answer; `nothing` for power without one."""
     return {
-        "power_operating_mw": round(figures.power_mean_mw, 4) if figures else nothing,
-        "power_peak_mw": round(figures.power_peak_mw, 4) if figures else nothing,
-        "throughput_tps": figures.throughput_tps if figures else None,
+        "power_operating_mw": round(size.summary.power_mean_mw, 4) if size else nothing,
+        "power_peak_mw": round(size.most_drawn.power_peak_mw, 4) if size else nothing,
+        "throughput_tps": size.summary.throughput_tps if size else None,
     }
 
 
@@ -269,11 +272,12 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         first_n_servers=capacity.aim.first_n_servers,
         n_servers=capacity.n_servers,
         n_servers_by_site=size.n_servers_by_site if size is not None else (),
-        power_peak_mw_by_site=tuple(round(site.power_peak_mw, 4) for site in figures.sites) if figures else (),
-        **_powers(figures, 0.0),
-        fleet_peak_mw=round(figures.uncontrolled_peak_mw, 4) if figures else 0.0,
+        power_peak_mw_by_site=tuple(round(site.power_peak_mw, 4) for site in size.most_drawn.sites) if size else (),
+        **_powers(size, 0.0),
+        power_peak_run_mw=_rounded(size, lambda f: f.summary.power_peak_mw) if size and size.range_runs else None,
+        fleet_peak_mw=_rounded(size, lambda f: f.fleet_peak_mw) or 0.0,
         power_operating_opendss_mw=_rounded(on_opendss, lambda f: f.power_mean_mw),
-        power_peak_opendss_mw=_rounded(on_opendss, lambda f: f.power_peak_mw),
+        power_peak_opendss_mw=_rounded(on_opendss, lambda f: capacity.confirmed_peak_mw or f.power_peak_mw),
         voltage_lowest_opendss_pu=_rounded(on_opendss, lambda f: f.lowest, 5),
         n_gpus=sum(site.n_gpus for site in figures.sites) if figures else 0,
         n_replicas=sum(site.n_replicas for site in figures.sites) if figures else 0,
@@ -301,7 +305,7 @@ def capacity_row(capacity: Capacity) -> CapacityRow:
         scenario_share_lower_bound=_rounded(certificate, lambda f: f.share_lower_bound, 5),
         binding_scenario=certificate.binding if certificate else None,
         certificate_attempt=certificate.attempt if certificate else None,
-        power_peak_below_gap_mw=_rounded(capacity.below_gap, lambda size: size.summary.power_peak_mw),
+        power_peak_below_gap_mw=_rounded(capacity.below_gap, lambda size: size.most_drawn.power_peak_mw),
     )
 
 
@@ -328,7 +332,7 @@ def rung_row(rung: Rung) -> RungRow:
         n_servers=size.n_servers if size is not None else 0,
         n_gpus=size.n_gpus if size is not None else 0,
         n_servers_rejected_above=rung.n_rejected,
-        **_powers(size.summary if size is not None else None, None),
+        **_powers(size, None),
         **_limit(stopped, "", "", None),
     )
 

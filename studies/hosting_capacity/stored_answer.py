@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from g2g_opt.limits import Limits
 from g2g_opt.site import GPUS_PER_SERVER
-from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, ScenarioCertificate, best_of, capacity_of
+from studies.hosting_capacity.capacity import (
+    Aim,
+    Capacity,
+    JudgedSize,
+    ScenarioCertificate,
+    best_of,
+    capacity_of,
+    most_drawn_mw,
+)
 from studies.hosting_capacity.ladder import rungs_of
 from studies.hosting_capacity.question import HostingCapacityQuestion
 from studies.hosting_capacity.rows import CapacityRow, CapacityRun, RungRow, capacity_row, rung_row
@@ -104,7 +112,8 @@ def _capacity(
     if largest is not None and largest.n_servers == max(judged):
         notes.append(f"at least: sizes up to {largest.n_gpus} GPUs were simulated")
     shown = confirmed.runs[0] if largest is not None and confirmed is not None else None
-    return capacity_of(aim, list(judged.values()), largest, notes, shown, certificate)
+    peak = most_drawn_mw(confirmed.runs) if shown and confirmed and study.utilisation is not None else None
+    return capacity_of(aim, list(judged.values()), largest, notes, shown, certificate, confirmed_peak_mw=peak)
 
 
 def reading_notes(study: HostingCapacityQuestion, asked: Limits, rows: Sequence[CapacityRow]) -> tuple[str, ...]:

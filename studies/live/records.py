@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, number_of
 from studies.live.channel_file import channels_toml
 
 # Lanes that `g2g live replay` shows one by one.
@@ -45,7 +45,9 @@ def show_lanes(path: Path, console: Console, one_by_one: bool = False) -> None:
     for cut in run.cut_short:
         console.print(Text(f"note: {cut} was cut short; what it holds is used", style="yellow"))
     if run.one_sided:
-        console.print(Text(f"note: {len(run.one_sided)} lanes are left out: no record of who received", style="yellow"))
+        n_left = len(run.one_sided)
+        left = f"{number_of(n_left, 'lane')} {'is' if n_left == 1 else 'are'} left out"
+        console.print(Text(f"note: {left}: no record of who received", style="yellow"))
     table = Table("messages", "sent", "lost", "mean delay", "95 % of delays up to", "mean age of information")
     for column in table.columns[1:]:
         column.justify = "right"

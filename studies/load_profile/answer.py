@@ -162,12 +162,18 @@ def _answer(
     most, least = max(rows, key=_allowed), min(rows, key=_allowed)
     words = f"Bus {bus} can take {firm[bus]:.2f} MW in every hour of {study.profile}; " if firm[bus] else f"Bus {bus}: "
     if not hours.is_year:
-        words = f"This is of {period}, which are no year. {words}"
+        words = f"This is of {period}: that is no year. {words}"
     words += (
         f"by month and hour {'at least ' if again else ''}{_allowed(least):.2f} MW ({_when(least)}) to "
         f"{_allowed(most):.2f} MW ({calendar.month_abbr[most.month]} {most.hour:02d}:00), {mean:.2f} MW on "
         "average."
     )
+    if study.utilisation is not None and not again:
+        low, high = study.utilisation
+        words += (
+            f" A site draws its demand, from {low:g} to {high:g} of its replicas, and no more than the hour's MW: "
+            f"years with at most {' and '.join(map(format, study.lower_shares))} of them active hold as well."
+        )
     if capped := [row for row in rows if row.at_cap]:
         words += (
             f" In {len(capped)} of {len(rows)} hours of months the search ended at its cap of "

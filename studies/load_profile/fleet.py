@@ -16,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.feeder import Feeder
+from g2g_opt.hourly_profile import load_profile
+from g2g_opt.plan import Plan
+from g2g_opt.scenario import PROFILE_ROW_S
 from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.load_profile.cells import Cell
 from studies.load_profile.question import LoadProfileQuestion
@@ -105,20 +108,49 @@ class YearFleets:
             return Held("profile", None, 0, note="some hours take no site at all")
         n_servers = int(self._n_allowed.max()) if n_servers is None else n_servers
         plan = self._study.plan(self._models, self._bus, n_servers)
-        base, full = self._base_mw * n_servers, self._mw[-1] * n_servers
+        base, most, largest = self._base_mw * n_servers, self._mw[-1] * n_servers, self._study.largest_share
         scale = np.ones(len(self._allowed_mw))
         for rounds in range(1, ROUNDS_MAX + 1):
-            share = (scale * self._allowed_mw - base) / (full - base)
-            if share.min() < 0.0:
-                return Held(
-                    "profile", None, rounds, note="the base load of the site alone passes the limits in some hours"
-                )
-            year = self.calendar.run(plan, self.calendar.scenario(np.minimum(share, 1.0)))
+            # An hour that allows less than the site's base load is tried with that alone.
+            share = np.clip((scale * self._allowed_mw - base) / (most - base), 0.0, 1.0) * largest
+            year = self.calendar.run(plan, self.calendar.scenario(share))
             if year.holds:
-                return Held("profile", year, rounds, scale=scale)
-            scale = scale * _smaller(self.calendar.worst_by_cell(year.over))
+                note = self._breaks_below(plan, share)
+                return Held("profile", None if note else year, rounds, scale=None if note else scale, note=note)
+            over = self.calendar.worst_by_cell(year.over)
+            if (share[over > 0.0] <= 0.0).all():
+                note = f"its base load alone, {base:.2f} MW with no replica active, {self._broken_in(year)}"
+                return Held("profile", None, rounds, note=note)
+            scale = scale * _smaller(over)
             self._tell("profile", year)
         return self._stopped("profile")
+
+    def _broken_in(self, year: Year) -> str:
+        """What a year that does not hold breaks, and in how many hours."""
+        hours, verdict = load_profile(self._study.profile).hours, year.run.verdict
+
+        def moment(time_s: float) -> str:
+            return hours[int(time_s // PROFILE_ROW_S)].strftime("%b %d %H:%M")
+
+        if year.steps is None or verdict.binding is None:
+            return f"has no answer: {'; '.join(verdict.reasons(moment))}"
+        n_over, place = int((year.over > 0.0).sum()), verdict.binding.place(moment)
+        return f"breaks {verdict.binding.name} in {n_over} of {len(year.over)} hours ({place})"
+
+    def _breaks_below(self, plan: Plan, share: Floats | None = None) -> str:
+        """What breaks where a site that holds draws less than it may, in words; "" if nothing does.
+
+        It may have `share` (cell,) of its replicas active, or the largest. The hour's MW bound what is drawn, and leave
+        a site free to draw less: nothing is mended here.
+        """
+        lower = self._study.lower_shares
+        may = np.full(len(self._allowed_mw), self._study.largest_share) if share is None else share
+        scenarios = [self.calendar.scenario(np.minimum(may, most)) for most in lower]
+        for most, year in zip(lower, self.calendar.run_all(plan, scenarios) if lower else (), strict=True):
+            if not year.holds:
+                where = f"where no more than {most:g} of its replicas are active"
+                return f"{where}, which the MW of its hours leave free, the site {self._broken_in(year)}"
+        return ""
 
     # --- fleets
 
@@ -133,7 +165,8 @@ class YearFleets:
             year = self.calendar.run(self._study.plan(self._models, self._bus, n_servers), self.calendar.scenario())
             if year.holds:
                 caps = np.full(len(self._allowed_mw), self.caps[-1])
-                return Held("firm", year, rounds, n_servers, caps)
+                note = self._breaks_below(year.plan)
+                return Held("firm", None if note else year, rounds, n_servers, caps, note=note)
             n_servers = int(n_servers * float(_smaller(year.over.max(keepdims=True))[0]))
             self._tell("firm", year)
         return self._stopped("firm")
@@ -151,7 +184,8 @@ class YearFleets:
             if year.holds:
                 if _tokens(year) <= _tokens(firm.year):
                     return Held("flexible", firm.year, rounds, firm.n_servers, firm.batch_cap, note=_NO_GAIN)
-                return Held("flexible", year, rounds, n_servers, caps)
+                note = self._breaks_below(plan)
+                return Held("flexible", None if note else year, rounds, n_servers, caps, note=note)
             allowed = allowed * _smaller(self.calendar.worst_by_cell(year.over))
             self._tell("flexible", year)
         return self._stopped("flexible")
@@ -194,7 +228,11 @@ class YearFleets:
         ]
         return {
             "profile": to_rows(self._cell_rows(profile)),
-            "fleets": to_rows([self._fleet_row(fleet, fleets[0]) for fleet in fleets]),
+            # Of a profile that was not found only why.
+            "fleets": to_rows(
+                [self._fleet_row(fleet, fleets[0]) for fleet in fleets]
+                + ([FleetRow(self._bus, profile.name, profile.rounds, profile.note)] if profile.year is None else [])
+            ),
             "fleet_cells": to_rows([row for fleet in fleets for row in self._cell_rows(fleet)]),
             "years": to_rows(years),
         }

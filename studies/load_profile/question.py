@@ -10,7 +10,7 @@ from g2g_opt.flag import Flag
 from g2g_opt.hourly_profile import HourlyProfile, load_profile
 from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.plan import Plan
-from g2g_opt.quantities import LoadShare
+from g2g_opt.quantities import LoadShare, Share
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.studied_year import studied_hours
 from studies.load_profile.cells import Cell, list_cells
@@ -42,7 +42,8 @@ class LoadProfileQuestion(SizeQuestion):
     `profile` is a bundled year or a CSV with hour_beginning, load_share and generation_share. `taps`: under "own
     control" regulators settle in every hour. What is reported goes through the whole year on OpenDSS, hour after hour.
     The flexible fleet serves at least `limits.throughput_share_min` of its own tokens over the year, and more than the
-    firm one.
+    firm one. With a range of `utilisation` a site follows its demand within that range of its replicas, and draws no
+    more than the hour's MW: years in which less is active hold as well.
     """
 
     profile: YearProfile = "hudson_valley_2018"
@@ -82,8 +83,31 @@ class LoadProfileQuestion(SizeQuestion):
         ),
     ] = field(default_factory=lambda: Limits(violation_time_share_max=0.0))
     seed: StudySeed = 0
+    utilisation: Annotated[
+        tuple[Share, Share] | None,
+        Flag(
+            "--utilisation",
+            "least and largest share of the replicas that may be active: what holds in an hour also holds while the "
+            "site draws less, in years at the least share and half-way too",
+            metavar="LEAST,MOST",
+            unset="the draw of the profile alone",
+        ),
+    ] = None
 
     # --- the question, resolved
+
+    @property
+    def largest_share(self) -> float:
+        """The most of the replicas that are active in any hour."""
+        return 1.0 if self.utilisation is None else self.utilisation[1]
+
+    @property
+    def lower_shares(self) -> tuple[float, ...]:
+        """Shares of the replicas below, at which what holds in every hour has to hold, too."""
+        if self.utilisation is None:
+            return ()
+        low, high = self.utilisation
+        return 0.5 * (low + high), low
 
     @property
     def search_end(self) -> str:
@@ -105,12 +129,12 @@ class LoadProfileQuestion(SizeQuestion):
 
     @property
     def hours(self) -> Scenario:
-        """An hour of the profile as a step, with every replica active."""
+        """An hour of the profile as a step, with all replicas active that may be."""
         return Scenario(
             duration_s=PROFILE_ROW_S,
             dt_s=Fraction(PROFILE_ROW_S),
             control_dt_s=Fraction(PROFILE_ROW_S),
-            replica_share_start=1.0,
+            replica_share_start=self.largest_share,
             replica_ramps=(),
             seed=self.seed,
             profile=self.profile,

@@ -28,6 +28,7 @@ from studies.shared.side_by_side import run_side_by_side
 from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 from studies.shared.typed_rows import gather_as, to_rows
+from studies.shared.utilisation import check_range
 
 # Sizes that the search of a cell usually judges, for progress.
 _EXPECTED_SIZES = 12
@@ -49,6 +50,8 @@ class LoadProfileStudy(LoadProfileQuestion):
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, after a smallest site was tried on it."""
         check_unused(self)
+        if self.utilisation is not None:
+            check_range(self.utilisation)
         self.try_smallest_sites(Policy())
 
     # --- tasks

@@ -19,9 +19,9 @@ from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome, StepFigures
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
-from g2g_opt.simulation import simulate_runs
 from studies.load_profile.cells import Cell, hours_scenario
 from studies.load_profile.question import LoadProfileQuestion
+from studies.shared.run_processes import simulate_beside
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -83,14 +83,20 @@ class ProfileCalendar:
 
     def run(self, plan: Plan, scenario: Scenario) -> Year:
         """The plan through the year."""
+        return self.run_all(plan, [scenario])[0]
+
+    def run_all(self, plan: Plan, scenarios: Sequence[Scenario]) -> list[Year]:
+        """The plan through several years, each by itself."""
+        asked = [(plan, scenario) for scenario in scenarios]
         trace_dir = Path(self.study.trace_dir)
-        (run,) = simulate_runs(
-            [(plan, scenario)], self.feeder, self.study.limits, engine="opendss", trace_dir=trace_dir, by_step=True
-        )
+        runs = simulate_beside(asked, self.feeder, self.study.limits, "opendss", trace_dir, by_step=True)
+        return [Year(plan, scenario, run, self._over(run)) for (_, scenario), run in zip(asked, runs, strict=True)]
+
+    def _over(self, run: Outcome) -> Floats:
+        """By how much every hour of a run passes limits."""
         if run.by_step is None:
-            return Year(plan, scenario, run, np.ones(self.n_hours))
-        over = np.maximum(hours_over(run.by_step, self.study.limits), _draws_over(run, run.by_step.power_mw))
-        return Year(plan, scenario, run, over)
+            return np.ones(self.n_hours)
+        return np.maximum(hours_over(run.by_step, self.study.limits), _draws_over(run, run.by_step.power_mw))
 
     def by_cell(self, of_hour: Floats) -> Floats:
         """Means over the days of every cell."""

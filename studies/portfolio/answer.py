@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from g2g_opt.errors import number_of
 from studies.portfolio.question import PortfolioQuestion
 from studies.portfolio.rows import PortfolioBusRow, PortfolioRow
 from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable
@@ -54,7 +55,7 @@ def conclusion_of(study: PortfolioQuestion, results: Sequence[TaskResult]) -> Co
         ),
     ]  # fmt: skip
     return Conclusion(
-        title=f"Portfolio of {len(results)} feeders in {study.folder}",
+        title=f"Portfolio of {number_of(len(results), 'feeder')} in {study.folder}",
         answer=_answer(feeders, broken, main),
         feeder="",
         tables=tuple(tables),
@@ -101,8 +102,9 @@ def _answer(feeders: Sequence[PortfolioRow], broken: Sequence[TaskResult], main:
     if main:
         first, last = main[0], main[-1]
         words += (
-            f". Of {len(main)} buses bus {first.bus} of {first.feeder} has the most {first.figure}, {first.value:.2f} "
-            f"{first.unit}, and bus {last.bus} of {last.feeder} the least, {last.value:.2f} {last.unit}"
+            f". Of {number_of(len(main), 'bus')} bus {first.bus} of {first.feeder} has the most {first.figure}, "
+            f"{first.value:.2f} {first.unit}, and bus {last.bus} of {last.feeder} the least, "
+            f"{last.value:.2f} {last.unit}"
         )
     return words + "."
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from g2g_opt.data_files import data_path
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, number_of
 from g2g_opt.limits import Limits
 from g2g_opt.plan import Policy, PolicyKind
 from g2g_opt.ppo_policy import PPOPolicy
@@ -131,7 +131,7 @@ class PPOTrainingStudy(PPOTrainingQuestion):
             case.feeder,
             self.limits,
             trace_dir=Path(self.trace_dir),
-            progress=lambda done, of: progress(done / of, f"{len(asked)} runs"),
+            progress=lambda done, of: progress(done / of, f"{number_of(len(asked), 'run')}"),
         )
         return [
             TestedRow.of(ControllerRun.of(policy.kind, scenario, run), training, steps, split)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from g2g_opt.errors import number_of
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from g2g_opt.hourly_profile import load_profile
 from g2g_opt.judge import Verdict
@@ -13,8 +14,15 @@ from studies.pv_datacenter_siting.answer_charts import make_charts, make_envelop
 from studies.pv_datacenter_siting.answer_tables import make_tables, window_rows
 from studies.pv_datacenter_siting.day_charts import day_charts
 from studies.pv_datacenter_siting.hand_over import hand_over_texts
-from studies.pv_datacenter_siting.operation_rows import OperationRow, OtherPlanRow, SetPointRow
-from studies.pv_datacenter_siting.operation_words import error_of_days, foresight_words, money_words, others_words
+from studies.pv_datacenter_siting.operation_rows import HeldOutRow, OperationRow, OtherPlanRow, SetPointRow
+from studies.pv_datacenter_siting.operation_words import (
+    error_of_days,
+    foresight_words,
+    held_out_words,
+    money_words,
+    others_words,
+    unbalance_warning,
+)
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import BuiltSizeRow, TieRow, YearRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan, best_of, judged_plans, judged_ties
@@ -43,6 +51,8 @@ def conclusion_of(
     year = next((y for y in gather_as(results, "year", YearRow) if best is not None and y.plan == best.row.plan), None)
     ties = _ties(results, best, used)
     best_row = None if best is None else best.row
+    years = gather_as(results, "operation", OperationRow)
+    operation = [one for one in years if best_row is not None and one.plan == best_row.plan]
     return Conclusion(
         title=f"Siting of {_what(question)} on {question.feeder}",
         answer=_answer(question, best, own, year, ties, sizes, results),
@@ -56,7 +66,7 @@ def conclusion_of(
         ),
         failures=_failures(results, plans, best),
         texts=hand_over_texts(question, best_row, gather_as(results, "operation", OperationRow)),
-        warnings=_warnings(question, best, own, year, ties, made_under),
+        warnings=_warnings(question, best, own, year, ties, made_under, operation),
         not_assessed=(
             "protection, fault levels and power quality"
             + ("; losses are simulated but not priced" if question.taps == "optimised" else ""),
@@ -96,6 +106,7 @@ def _answer(
         operation = [one for one in gather_as(results, "operation", OperationRow) if one.plan == row.plan]
         held = [one for one in gather_as(results, "set_points", SetPointRow) if one.plan == row.plan]
         words = f"Build {built}{money_words(question, row, operation, held)}"
+        words += held_out_words([one for one in gather_as(results, "held_out", HeldOutRow) if one.plan == row.plan])
     else:
         words = (
             f"Build {built}. With foresight of every slot's taps, a bound and no operation, the plan {earns} $ a year"
@@ -112,9 +123,12 @@ def _answer(
             "predicted."
         )
     elif year is not None:
+        loadings = question.limits.loading_max_pu is not None or question.limits.loading_emergency_max_pu is not None
+        judged = "no voltage and no loading" if loadings else "no voltage"
         words += (
-            f" Over all {year.n_hours:,} hours of the year no voltage and no loading breaks its limit"
-            f"{_levels_words(question)}; other limits are judged in the hours run in closed loop alone."
+            f" Over all {year.n_hours:,} hours of the year {judged} breaks its limit{_levels_words(question)}"
+            f"{'' if loadings else '; loadings have none'}; other limits are judged in the hours run in closed loop "
+            "alone."
         )
     if best.windows:
         fleets = f", with the fleets in closed loop (policy {question.policy})" if question.places_sites else ""
@@ -138,6 +152,11 @@ def _no_plan(question: SitingQuestion, own: Sequence[JudgedPlan]) -> str:
     if not own:
         return f"No plan of {_what(question)} held when simulated: none was found."
     first = own[0].refusals[0]
+    if question.taps == "own control" and not own[0].is_operated:
+        return (
+            f"No plan of {_what(question)} keeps the limits, however the regulators stand: with foresight of every "
+            f"slot's taps, the plan that breaks them least has, on its days: {first.words}."
+        )
     others = f"; {len(own)} were proposed and refused, in {own[-1].row.turn} turns" if len(own) > 1 else ""
     return f"No plan of {_what(question)} held when simulated: {first.judged}: {first.words}{others}."
 
@@ -154,7 +173,7 @@ def _ahead(
     if ties:
         held_by = "set-points" if question.taps == "own control" else "taps"
         n, all_of = len(ties), "all there are" if len(ties) < question.n_ties else "the first of them"
-        words = f" Its sizes at other buses: {len(equal)} of {n} placements looked at ({all_of}) "
+        words = f" Its sizes at other buses: {len(equal)} of {number_of(n, 'placement')} looked at ({all_of}) "
         words += (
             "cost the same and hold on its days with its taps"
             if equal
@@ -249,6 +268,7 @@ def _warnings(
     year: YearRow | None,
     ties: Sequence[tuple[TieRow, Verdict]],
     made_under: Limits | None,
+    operation: Sequence[OperationRow],
 ) -> tuple[str, ...]:
     words = []
     if made_under is not None:
@@ -264,9 +284,10 @@ def _warnings(
         words.append("limits cannot all be kept in the linear program: its plans break the least they can")
     n_turns = max((plan.row.turn for plan in own), default=1)
     if best is None and n_turns == question.refusals_max + 1 and n_turns > 1:
-        words.append(f"after {n_turns} turns no other plan was proposed (refusals_max)")
+        words.append(f"after {number_of(n_turns, 'turn')} no other plan was proposed (refusals_max)")
     if best is not None and question.taps == "own control":
         words.append(error_of_days(best.row))
+        words += filter(None, [unbalance_warning(question, operation)])
     elif best is not None:
         words.append(
             "taps of every slot are decided with foresight, which no operation has: a bound on what a plan can earn, "

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from g2g_opt.judge import Verdict
 from g2g_opt.summary import Summary
-from studies.pv_datacenter_siting.operation_rows import OperationRow, OtherPlanRow, SetPointRow
+from studies.pv_datacenter_siting.operation_rows import HeldOutRow, OperationRow, OtherPlanRow, SetPointRow
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import BuiltSizeRow, PlanRow, RoundRow, TieRow, WindowRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan
@@ -71,6 +71,9 @@ def make_tables(
     if years := [one for one in gather_as(results, "operation", OperationRow) if one.plan in names]:
         title = "The year under the regulators' own controls"
         tables.append(table_of("operation", title, columns_of(OperationRow), years))
+    if weeks := [one for one in gather_as(results, "held_out", HeldOutRow) if one.plan in names]:
+        title = "Weeks that chose set-points and placement, and weeks held out"
+        tables.append(table_of("held_out", title, columns_of(HeldOutRow), weeks))
     if others := [one for one in gather_as(results, "others", OtherPlanRow) if one.plan in names]:
         title = "Other plans through the year under the same set-points"
         tables.append(table_of("others", title, columns_of(OtherPlanRow), others))

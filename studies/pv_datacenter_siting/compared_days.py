@@ -1,4 +1,9 @@
-"""Days of the year on which plans and set-points are compared, and what one comes to on them or over the year."""
+"""Days of the year on which plans and set-points are compared, and what one comes to on them or over the year.
+
+Plans and set-points are chosen by the money of every other week alone: the weeks between, which chose nothing, say what
+the choice is worth in weeks that nobody looked at. Limits are another matter: a plan keeps them in every hour, so that
+a day that breaks one joins the days, whatever its week.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +22,15 @@ from studies.pv_datacenter_siting.network import SitingNetwork, operation_of
 from studies.pv_datacenter_siting.year_network import network_over_days, over_hours, price_of_hours
 
 Floats = NDArray[np.float64]
+# Where controls stand before each day, by level of utilisation.
+Begins = tuple[tuple[Standing, ...], ...]
 
 # Days from one to the next of those whose money counts: so many stand for the year.
 _EVERY = 30
+# Days of the year, those nearest to their limits, that are looked at for these.
+N_HARDEST = 4
+# Days of a week; those of every other week are chosen by.
+_WEEK = 7
 # Chains simulated together: everything that any of their plans builds is in the circuit of all.
 _TOGETHER = 128
 
@@ -28,7 +39,9 @@ _TOGETHER = 128
 class ComparedDays:
     """Days of the year, run in their order as if each followed the one before; or the year itself.
 
-    Hours count `weights` (hour,) times in the money, and not at all where a day is there for its limits alone.
+    Hours count `weights` (hour,) times in the money, and not at all where a day is there for its limits alone, or in a
+    week that is held out: its hours count `held_out` times in what is told beside it, over the year only.
+
     Controls begin each day where the one before left them: over weeks they remember the season's peaks, which a day by
     itself does not know of. Tap steps at midnights count in the year alone.
     """
@@ -36,6 +49,7 @@ class ComparedDays:
     network: SitingNetwork
     days: tuple[int, ...]
     weights: Floats
+    held_out: Floats
     price_per_kwh: Floats
     is_year: bool
 
@@ -44,48 +58,71 @@ class ComparedDays:
         """All days."""
         network = network_over_days(case, None)
         n = len(network.sun)
-        return ComparedDays(network, tuple(range(n // 24)), np.full(n, 8760.0 / n), price_of_hours(case), True)
+        chosen_by = np.repeat(is_chosen_by(n // 24), 24)
+        return ComparedDays(
+            network, tuple(range(n // 24)), _to_year(chosen_by), _to_year(~chosen_by), price_of_hours(case), True
+        )
 
     @staticmethod
     def of(case: SitingCase, plan: SitingPlan, also: Collection[int] = ()) -> ComparedDays:
-        """Every so many days, which stand for the year; and for their limits the days of most and least load, sun, and
-        load less what the plan injects, and those that are asked for.
+        """Every so many days, which stand for the year; and for their limits, whatever their week, the days of most
+        load and of least load less what the plan injects, and those that are asked for.
         """
         load, sun, dates = by_day(case.question.hourly())
         net = load - plan.pv_kw.sum() / 1e3 * sun
-        extreme = {int(pick) for figures in (load.sum(axis=1), load.max(axis=1), sun.sum(axis=1), net.min(axis=1))
-                   for pick in (figures.argmin(), figures.argmax())}  # fmt: skip
-        spaced = set(range(_EVERY // 2, len(dates), _EVERY)) or {0}
+        extreme = {int(load.max(axis=1).argmax()), int(net.min(axis=1).argmin())}
+        open_days = np.flatnonzero(is_chosen_by(len(dates)))
+        apart = np.abs(np.arange(_EVERY // 2, len(dates), _EVERY)[:, None] - open_days)
+        spaced = set(open_days[apart.argmin(axis=1)].tolist()) or {0}
         days = sorted(extreme | spaced | set(also))
         counts = np.repeat([day in spaced for day in days], 24)
         index = (24 * np.array(days)[:, None] + np.arange(24)).ravel()
         return ComparedDays(
             network_over_days(case, days),
             tuple(days),
-            counts * (8760.0 / counts.sum()),
+            _to_year(counts),
+            np.zeros(len(counts)),
             price_of_hours(case)[index],
             False,
         )
+
+
+def is_chosen_by(n_days: int) -> NDArray[np.bool_]:
+    """Days (day,) of the weeks by whose money plans and set-points are chosen; the others are held out."""
+    return np.asarray(np.arange(n_days) // _WEEK % 2 == 0)
+
+
+def _to_year(counts: NDArray[np.bool_]) -> Floats:
+    """Weights (hour,) that make those that count a year; none if none does."""
+    return np.asarray(counts * (8760.0 / max(int(counts.sum()), 1)))
 
 
 @dataclass(frozen=True)
 class OperationWorth:
     """A plan under set-points: how far outside limits (pu h), and $ a year with tap steps, losses and violations.
 
+    `cost` is made of the weeks that it is chosen by, `cost_held_out` of those that are held out (of the year alone).
     `margin_pu` is the least distance of a voltage to its limit, negative outside; `broken` are days of the year with an
     hour outside. `begins` (level, day) are where controls stood before each of the days.
     """
 
     over_pu_h: float
     cost: float
+    cost_held_out: float
     margin_pu: float
     broken: tuple[int, ...]
-    begins: tuple[tuple[Standing, ...], ...] = field(repr=False, compare=False)
+    begins: Begins = field(repr=False, compare=False)
 
     @property
     def rank(self) -> tuple[float, float]:
         """The less the better."""
         return self.over_pu_h, self.cost
+
+
+def year_guessed(days: ComparedDays, worth: OperationWorth, n_days: int) -> Begins:
+    """Where controls may stand before each day of a year: as before the next of the days that are known."""
+    nearest = np.minimum(np.searchsorted(days.days, np.arange(n_days)), len(days.days) - 1)
+    return tuple(tuple(of_level[k] for k in nearest) for of_level in worth.begins)
 
 
 def ends_of(case: SitingCase) -> tuple[float, ...]:
@@ -95,13 +132,21 @@ def ends_of(case: SitingCase) -> tuple[float, ...]:
 
 
 def worth_of(
-    case: SitingCase, days: ComparedDays, operated: Sequence[tuple[SitingPlan, SetPoints]], levels: Sequence[float]
+    case: SitingCase,
+    days: ComparedDays,
+    operated: Sequence[tuple[SitingPlan, SetPoints]],
+    levels: Sequence[float],
+    guesses: Sequence[Begins] | None = None,
 ) -> list[OperationWorth]:
-    """Of each plan under its set-points at all `levels`; the money is that of the first level."""
+    """Of each plan under its set-points at all `levels`; the money is that of the first level.
+
+    `guesses` are where controls may stand before each of the days, for each plan.
+    """
     n_together = max(1, _TOGETHER // len(levels))
     if len(operated) > n_together:
-        parts = [operated[k : k + n_together] for k in range(0, len(operated), n_together)]
-        return [one for part in parts for one in worth_of(case, days, part, levels)]
+        parts = [slice(k, k + n_together) for k in range(0, len(operated), n_together)]
+        of_parts = [(operated[part], None if guesses is None else guesses[part]) for part in parts]
+        return [one for part, of_part in of_parts for one in worth_of(case, days, part, levels, of_part)]
     if not operated:
         return []
     network = days.network
@@ -118,6 +163,7 @@ def worth_of(
         [over_hours(plan, network) for plan, _ in operated for _ in levels],
         [set_points for _, set_points in operated for _ in levels],
         24,
+        guesses=None if guesses is None else [of_level for of_plan in guesses for of_level in of_plan],
         reduce=reduce,
         demand=[np.full_like(network.demand, level) for _ in operated for level in levels],
     )
@@ -138,14 +184,16 @@ def _worth_of_chains(
     margin = float(np.where(failed, -1.0, series.rows[1])[chains].min())
     first = chains[0]
     steps = series.tap_steps(step_pu, within_days_of=None if days.is_year else 24)[first].sum(axis=1)
-    cost = question.switch_cost * float(days.weights @ steps)
-    cost += float((days.weights * days.price_per_kwh) @ np.nan_to_num(series.losses_kw[first]))
-    cost += float((question.pv_cost_per_kw - year_value_per_kw(question)) * plan.pv_kw.sum())
-    cost -= float(case.sites.value_per_kw * plan.site_kw.sum())
+    losses = days.price_per_kwh * np.nan_to_num(series.losses_kw[first])
+    built = float((question.pv_cost_per_kw - year_value_per_kw(question)) * plan.pv_kw.sum())
+    built -= float(case.sites.value_per_kw * plan.site_kw.sum())
+    priced = question.violations == "priced" and not failed[chains].any()
+    paid = question.violation_cost_per_pu_h * over[first] if priced else 0.0
+    cost, held_out = (
+        built + float(w @ (question.switch_cost * steps + losses + paid)) for w in (days.weights, days.held_out)
+    )
     of_day = over[chains].sum(axis=0).reshape(-1, 24).sum(axis=1)
     broken = tuple(days.days[k] for k in np.flatnonzero(of_day > 0.0))
     begins = tuple(tuple(series.begins[chain]) for chain in chains)
-    if question.violations == "priced" and not failed[chains].any():
-        paid = question.violation_cost_per_pu_h * float(days.weights @ over[first])
-        return OperationWorth(0.0, cost + paid, margin, broken, begins)
-    return OperationWorth(float(of_day.sum()), cost, margin, broken, begins)
+    outside = 0.0 if priced else float(of_day.sum())
+    return OperationWorth(outside, cost, held_out, margin, broken, begins)

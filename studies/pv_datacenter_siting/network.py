@@ -191,12 +191,15 @@ class SitingNetwork:
         set_points: Sequence[SetPoints],
         steps_a_day: int,
         begins: Sequence[Standing] | Sequence[Sequence[Standing]] | None = None,
+        guesses: Sequence[Sequence[Standing]] | None = None,
         reduce: Reduction | None = None,
         demand: Sequence[Floats] | None = None,
+        tells_unbalance: bool = False,
     ) -> OperatedSeries:
         """Plans, a chain each, under their own set-points: the points one after the other, or days from `begins`.
 
-        `demand` (site, point) of each replaces the network's; `begins` are those of all, or of each.
+        `demand` (site, point) of each replaces the network's; `begins` are those of all, or of each. Where
+        nothing is known, `guesses` (plan, day) save time.
         """
         units, kw = self._units_of(plans, demand)
         operation = operation_of(self.feeder, self.limits.rating_basis)
@@ -207,7 +210,9 @@ class SitingNetwork:
             set_points,
             steps_a_day=steps_a_day,
             begins=None if begins is None else _of_each(begins, len(plans)),
+            guesses=guesses,
             reduce=reduce,
+            tells_unbalance=tells_unbalance,
         )
 
     def _units_of(self, plans: Sequence[SitingPlan], demand: Sequence[Floats] | None) -> tuple[list[Unit], Floats]:
@@ -275,6 +280,15 @@ class SitingNetwork:
             slopes[:, :, unknown] = 0.0
         constant[:, unknown], low[:, unknown], high[:, unknown] = 0.0, -np.inf, np.inf
         return LinearRows(constant, pv, site, tap, low, high)
+
+    def rows_at(self, simulated: Simulated) -> LinearRows:
+        """Rows of a plan that is not going to be changed: what was simulated, and no slopes."""
+        n_rows, n_points = simulated.g.shape
+        low, high = (np.broadcast_to(side, simulated.g.shape) for side in self.limit_rows())
+        pv, site, tap = (
+            np.zeros((n_rows, n, n_points)) for n in (len(self.pv_buses), len(self.site_buses), len(self.regulators))
+        )
+        return LinearRows(simulated.g, pv, site, tap, low, high)
 
     def limit_rows(self) -> tuple[Floats, Floats]:
         """Limits of the rows (row, 1): the voltage band, then the loading of branches, by whichever rating is nearer.

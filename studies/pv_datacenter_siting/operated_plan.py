@@ -1,6 +1,7 @@
 """A plan whose regulators act by their own controls, from the program to the year.
 
-1. The program with free taps, hindsight of every slot, gives a bound and where to begin.
+1. The program with free taps, hindsight of every slot, gives a bound and where to begin. If it keeps no limits there
+   is no plan: own controls do not keep what no taps do.
 2. Set-points to begin with are found for that plan by simulation, and its year is simulated with them.
 3. The program again, on days whose controls begin where the year left them: linearised around what the controls do, so
    that no tap is decided. Its plan goes through the year; the day and level of utilisation that break most join the
@@ -33,39 +34,34 @@ Known = Sequence[tuple[int, int, int]]
 class OperatedProposal:
     """A plan with its set-points and its year, which it has even if its days refuse it.
 
-    `foresight` is the program with free taps that it began with, if it did: its bound is one on any operation.
-    `compared` are the other plans that it could have been.
+    `bound` ($ a year) is that of the program with free taps, if it began with it: no operation costs less.
+    `compared` are the other plans that it could have been, `n_broken_unseen` as in `FoundSetPoints`.
     """
 
     proposal: Proposal
     set_points: dict[str, SetPoint]
     year: OperatedYear
-    foresight: Proposal | None
+    bound: float | None
     compared: Comparison | None = None
+    n_broken_unseen: int = 0
 
 
 def propose_operated(
     case: SitingCase,
-    start: SitingPlan | None,
+    start: SitingPlan,
     known: Known,
+    bound: float | None,
     excluded: Sequence[Placement],
     narrowed: Sequence[Narrowing],
     report: ProposalReport,
 ) -> OperatedProposal:
-    """A plan for the days of `case`; one that another plan under its own controls begins at needs no hindsight."""
+    """A plan for the days of `case`, begun at `start` with the rows that its program generated."""
     question, days = case.question, list(case.days)
-    foresight, tried = None, []
-    if start is None or case.network.operated is None:
-        free = make_case(question, case.network.feeder, days)
-        report("with foresight of all taps, for a bound")
-        foresight = propose(free, report, excluded=excluded)
-        start, known = foresight.plan, ()
-    else:
-        tried = [dict(case.network.operated.set_points)]
+    tried = [] if case.network.operated is None else [dict(case.network.operated.set_points)]
     set_points = first_set_points(case, start, tried)
     year = operate_year(case, start, set_points)
     if year.n_hours_broken:
-        better = find_set_points(case, start, [set_points], report)
+        better = find_set_points(case, start, [set_points], year.hardest_days(), report)
         set_points = better.set_points
         year = operate_year(case, start, set_points, better.begins)
     n_days_first, plan = len(days), start
@@ -83,7 +79,7 @@ def propose_operated(
             proposal = replace(proposal, before=best.proposal)
         plan, known = proposal.plan, proposal.best.solution.generated
         year = operate_year(own, plan, set_points)
-        best = OperatedProposal(_begun_where(proposal, year), set_points, year, foresight)
+        best = OperatedProposal(_begun_where(proposal, year), set_points, year, bound)
         if not year.n_hours_broken or not proposal.holds:
             break
         report(f"{year.n_hours_broken} hours of the year break a limit")
@@ -95,11 +91,11 @@ def _cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: Pro
     case, plan = found.proposal.case, found.proposal.plan
     if found.year.n_hours_broken or not found.proposal.holds:
         return found
-    compared = compare_plans(case, plan, found.set_points, report)
+    compared = compare_plans(case, plan, found.set_points, found.year.hardest_days(), report)
     found, other = replace(found, compared=compared), compared.chosen
     if other.placement() in excluded:
         other = plan
-    better = find_set_points(case, other, [found.set_points], report)
+    better = find_set_points(case, other, [found.set_points], found.year.hardest_days(), report)
     set_points = better.set_points
     year = operate_year(case, other, set_points, better.begins)
     if year.n_hours_broken:
@@ -110,7 +106,7 @@ def _cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: Pro
     proposal = with_plan(found.proposal, operated, other)
     if year.n_hours_broken or not proposal.holds:
         return found
-    return replace(found, proposal=proposal, set_points=set_points, year=year)
+    return replace(found, proposal=proposal, set_points=set_points, year=year, n_broken_unseen=better.n_broken_unseen)
 
 
 def _with_worst_day(case: SitingCase, days: list[Day], year: OperatedYear, n_max: int) -> list[Day]:

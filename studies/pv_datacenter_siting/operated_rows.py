@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 from g2g_opt.batch.operated_series import SetPoint
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.network import operation_of
+from studies.pv_datacenter_siting.operated_cost import OperatedCost
 from studies.pv_datacenter_siting.operated_plan import OperatedProposal
-from studies.pv_datacenter_siting.operated_year import OperatedCost
 from studies.pv_datacenter_siting.operation_rows import OtherPlanRow, SetPointRow
 from studies.pv_datacenter_siting.other_plans import Comparison
 from studies.pv_datacenter_siting.rows import PlanRow
@@ -18,19 +17,18 @@ from studies.pv_datacenter_siting.rows import PlanRow
 
 def with_year(row: PlanRow, found: OperatedProposal, cost: OperatedCost) -> PlanRow:
     """The row of a plan with the money of its year in place of that of its days."""
-    bound = loss = None
-    if found.foresight is not None and math.isfinite(found.foresight.best.solution.report.bound):
-        bound = found.foresight.best.solution.report.bound
+    loss = None
+    if found.bound is not None:
         # As the bound counts: tap steps from none on, and no losses.
         alike = replace(cost.parts, switching=cost.rows[0].tap_cost).total
-        loss = alike - bound
+        loss = alike - found.bound
     return replace(
         row,
         cost=cost.total,
         **{f"cost_{name}": part for name, part in asdict(cost.parts).items()},
         cost_losses=cost.losses,
         cost_tap_steps=cost.rows[0].tap_cost,
-        foresight_bound=bound,
+        foresight_bound=found.bound,
         foresight_loss=loss,
     )
 
@@ -39,14 +37,15 @@ def other_plan_rows(case: SitingCase, compared: Comparison | None, plan: str) ->
     """The plans that were taken through the year, the one that was taken first."""
     if compared is None:
         return []
-    least = compared.plans[0].worth.cost
+    taken = compared.plans[0].worth
     return [
         OtherPlanRow(
             plan=plan,
             pv=case.pv_words(one.plan),
             sites=case.site_words(one.plan),
             taken=k == 0,
-            cost_more=one.worth.cost - least,
+            cost_more=one.worth.cost - taken.cost,
+            cost_more_held_out=one.worth.cost_held_out - taken.cost_held_out,
             over_pu_h=one.worth.over_pu_h,
             margin_pu=one.worth.margin_pu,
             n_simulated=compared.n_simulated,

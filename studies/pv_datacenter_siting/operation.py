@@ -2,22 +2,32 @@
 
 All regulators hold so many volts more or less within a wider band, with line-drop compensation or without it; from the
 best of these on each bank by itself is moved in volts, band and compensation by ever smaller steps. What breaks limits
-least is better, then what costs least in tap steps, losses and violations. The search looks at some days; its best are
-taken through the whole year, and the days on which they break a limit join the search until the best one holds.
+least is better, then what costs least in tap steps, losses and violations. The search looks at some days of every other
+week, its best at more of those near to a limit, and then at all hours of the year; days on which they break a limit
+join the search until one holds. The weeks between never count in its money: they tell what a choice is worth that did
+not look at them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 from g2g_opt.batch.operated_series import SetPoint, SetPoints
-from g2g_opt.batch.own_controls import Standing
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
-from studies.pv_datacenter_siting.compared_days import ComparedDays, OperationWorth, ends_of, worth_of
+from studies.pv_datacenter_siting.compared_days import (
+    N_HARDEST,
+    Begins,
+    ComparedDays,
+    OperationWorth,
+    ends_of,
+    is_chosen_by,
+    worth_of,
+    year_guessed,
+)
 from studies.pv_datacenter_siting.network import operation_of
 
 # Volts by which all set-points are moved at first, on the control's side, and bands that are tried.
@@ -27,8 +37,9 @@ _BANDS_V = (4.0, 8.0)
 # often all banks have a turn with these.
 _MOVES: tuple[tuple[float, float, int], ...] = ((2.0, 0.5, 4), (1.0, 0.25, 2), (0.5, 0.1, 1))
 _BAND_MIN_V, _BAND_MAX_V = 1.0, 16.0
-# How many of the search's best are taken through the year, how often days may join, and how many are looked at again.
-_FINALISTS, _TURNS, _KEPT = 1, 4, 40
+# How many of the search's best are looked at on more days, with which margin (pu) to the limits they are preferred, how
+# many go through the year, how often days may join, and how many are looked at again.
+_CHECKED, _MARGIN_PU, _FINALISTS, _TURNS, _KEPT = 16, 0.001, 3, 4, 40
 
 
 _Key = tuple[tuple[str, SetPoint], ...]
@@ -41,9 +52,9 @@ def _key(set_points: SetPoints) -> _Key:
 class _Search:
     """Set-points of a plan that were tried on some days, with what they came to."""
 
-    def __init__(self, case: SitingCase, plan: SitingPlan, own: SetPoints) -> None:
+    def __init__(self, case: SitingCase, plan: SitingPlan, own: SetPoints, also: Collection[int]) -> None:
         self.case, self.plan, self.own = case, plan, own
-        self.days = ComparedDays.of(case, plan)
+        self.days = ComparedDays.of(case, plan, also)
         self.n_tried = 0
         self._tried: dict[_Key, tuple[OperationWorth, SetPoints]] = {}
 
@@ -92,49 +103,100 @@ class _Search:
 class FoundSetPoints:
     """Set-points, none of a circuit without regulators, and where controls stood before each day of their year (level,
     day), if that is known.
+
+    `n_broken_unseen` are days of the weeks held out on which the first choice, made without them, broke a limit; they
+    have joined since.
     """
 
     set_points: dict[str, SetPoint]
-    begins: tuple[tuple[Standing, ...], ...] | None = None
+    begins: Begins | None = None
+    n_broken_unseen: int = 0
 
 
 def find_set_points(
-    case: SitingCase, plan: SitingPlan, known: Sequence[SetPoints], report: Callable[[str], None]
+    case: SitingCase,
+    plan: SitingPlan,
+    known: Sequence[SetPoints],
+    hardest: Sequence[int],
+    report: Callable[[str], None],
 ) -> FoundSetPoints:
-    """The best set-points found for what a plan builds; those `known` from before are among the candidates."""
-    search = _begun(case, plan, known)
+    """The best set-points found for what a plan builds; those `known` from before are among the candidates.
+
+    The `hardest` days of the year are looked at for their limits: the first of them in the search, all of them by its
+    best before these go through the year.
+    """
+    search = _begun(case, plan, known, hardest[:N_HARDEST])
     if search is None:
         return FoundSetPoints({})
     search.refine(_MOVES)
     year = ComparedDays.year(case)
+    # Finalists at the ends of the utilisation range, and the best of them at all its levels.
+    ends, levels = ends_of(case), case.question.levels
+    at_ends: dict[_Key, tuple[OperationWorth, SetPoints]] = {}
     of_year: dict[_Key, tuple[OperationWorth, SetPoints]] = {}
-    for _ in range(_TURNS):
-        new = {_key(one): one for one in search.best(_FINALISTS)}
-        new = {key: one for key, one in new.items() if key not in of_year}
-        worth = worth_of(case, year, [(plan, one) for one in new.values()], case.question.levels)
-        of_year.update(zip(new, zip(worth, new.values(), strict=True), strict=True))
-        broken = {day for one in worth for day in one.broken} - {*search.days.days}
-        if not broken or min(one.rank for one, _ in of_year.values())[0] <= 0.0:
+    chosen_by, n_broken_unseen = is_chosen_by(len(year.days)), 0
+    for turn in range(_TURNS):
+        new = [one for one in _finalists_on(search, hardest, year) if _key(one.set_points) not in at_ends]
+        worth = worth_of(case, year, [(plan, one.set_points) for one in new], ends, [one.begins for one in new])
+        if turn == 0:
+            n_broken_unseen = sum(not chosen_by[day] for day in worth[0].broken)
+        for one, of_one in zip(new, worth, strict=True):
+            at_ends[_key(one.set_points)] = of_one, one.set_points
+        key, (of_best, best) = min(at_ends.items(), key=lambda item: item[1][0].rank)
+        if key not in of_year:
+            (of_best,) = [of_best] if levels == ends else worth_of(case, year, [(plan, best)], levels)
+            of_year[key] = of_best, best
+        broken = {day for one in (*worth, of_year[key][0]) for day in one.broken} - {*search.days.days}
+        if not of_year[key][0].broken or not broken:
             break
         search.with_days(broken, _KEPT)
         search.refine(_MOVES[-1:])
-    report(f"{search.n_tried} set-points of regulators simulated, the best {len(of_year)} over the year")
+    report(f"{search.n_tried} set-points of regulators simulated, the best {len(at_ends)} over the year")
     worth_of_best, best = min(of_year.values(), key=lambda pair: pair[0].rank)
-    return FoundSetPoints(dict(best), worth_of_best.begins)
+    return FoundSetPoints(dict(best), worth_of_best.begins, n_broken_unseen)
+
+
+@dataclass(frozen=True, eq=False)
+class _Finalist:
+    """Set-points that are good on more days, and where the year's days may begin with them."""
+
+    set_points: SetPoints
+    begins: Begins
+
+
+def _finalists_on(search: _Search, hardest: Sequence[int], year: ComparedDays) -> list[_Finalist]:
+    """The search's best, the best on more days first: those that break a limit there join, until the best holds."""
+    case = search.case
+    for _ in range(_TURNS):
+        finalists = search.best(_CHECKED)
+        days = ComparedDays.of(case, search.plan, {*search.days.days, *hardest})
+        worth = worth_of(case, days, [(search.plan, one) for one in finalists], ends_of(case))
+        by_rank = sorted(range(len(finalists)), key=lambda k: _safe_rank(worth[k]))[:_FINALISTS]
+        joining = {*worth[by_rank[0]].broken} - {*search.days.days}
+        if not joining:
+            break
+        search.with_days(joining, _KEPT)
+        search.refine(_MOVES[-1:])
+    return [_Finalist(finalists[k], year_guessed(days, worth[k], len(year.days))) for k in by_rank]
+
+
+def _safe_rank(worth: OperationWorth) -> tuple[float, bool, float]:
+    """On days by themselves bands do not stand where the year leaves them: what has a margin for that comes first."""
+    return worth.over_pu_h, worth.margin_pu < _MARGIN_PU, worth.cost
 
 
 def first_set_points(case: SitingCase, plan: SitingPlan, known: Sequence[SetPoints]) -> dict[str, SetPoint]:
     """Set-points to begin with, those of all regulators alike, that have not been through the year."""
-    search = _begun(case, plan, known)
+    search = _begun(case, plan, known, ())
     return {} if search is None else dict(search.best(1)[0])
 
 
-def _begun(case: SitingCase, plan: SitingPlan, known: Sequence[SetPoints]) -> _Search | None:
+def _begun(case: SitingCase, plan: SitingPlan, known: Sequence[SetPoints], hardest: Collection[int]) -> _Search | None:
     """A search that has looked at all regulators alike, and at those known; none without regulators."""
     own = operation_of(case.network.feeder, case.question.limits.rating_basis).set_points()
     if not own:
         return None
-    search = _Search(case, plan, own)
+    search = _Search(case, plan, own, hardest)
     search.look_at([*known, *uniform(own)])
     return search
 

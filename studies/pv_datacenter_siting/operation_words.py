@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from g2g_opt.batch.operated_series import SetPoint
-from studies.pv_datacenter_siting.operated_year import AS_IT_IS, SET_POINTS_ALONE
 from studies.pv_datacenter_siting.operation import set_points_in_words
-from studies.pv_datacenter_siting.operation_rows import OperationRow, OtherPlanRow, SetPointRow
+from studies.pv_datacenter_siting.operation_rows import (
+    AS_IT_IS,
+    CHOSEN_BY,
+    HELD_OUT,
+    SET_POINTS_ALONE,
+    HeldOutRow,
+    OperationRow,
+    OtherPlanRow,
+    SetPointRow,
+)
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import PlanRow
+
+HOURS_A_YEAR = 8760
 
 
 def money_words(
@@ -69,6 +79,47 @@ def step_cost_words(question: SitingQuestion, row: PlanRow, plan: OperationRow, 
     )
 
 
+def unbalance_warning(question: SitingQuestion, operation: Sequence[OperationRow]) -> str:
+    """That a plan's voltage unbalance is above its limit for more of the year than it may be; nothing if it is not."""
+    limits = question.limits
+    if limits.unbalance_negative_sequence_max is None or not operation:
+        return ""
+    base = next(one for one in operation if one.what == AS_IT_IS)
+    worst = max((one for one in operation if one.what not in (AS_IT_IS, SET_POINTS_ALONE)), key=_hours_unbalanced)
+    if _hours_unbalanced(worst) <= limits.unbalance_time_share_max * HOURS_A_YEAR:
+        return ""
+    at = "" if worst.utilisation is None else f", with sites at {100 * worst.utilisation:.3g} %,"
+    return (
+        f"voltage unbalance is above {100 * limits.unbalance_negative_sequence_max:g} %{at} in "
+        f"{_hours_unbalanced(worst):,} hours of the year, {_hours_unbalanced(base):,} on the feeder as it is; at most "
+        f"{100 * worst.unbalance:.2f} % and {100 * base.unbalance:.2f} %: siting tells it and does not judge it"
+    )
+
+
+def _hours_unbalanced(row: OperationRow) -> int:
+    return row.n_hours_unbalanced or 0
+
+
+def held_out_words(weeks: Sequence[HeldOutRow]) -> str:
+    """What the operation saves in the weeks that chose it, and in those that did not."""
+    of_weeks = {one.weeks: one for one in weeks}
+    if len(of_weeks) < 2:
+        return ""
+    chosen, held = of_weeks[CHOSEN_BY], of_weeks[HELD_OUT]
+    words = (
+        " Set-points, and the placement among those that the program cannot tell apart, were chosen by the money of "
+        f"every other week: as of a year of such weeks, tap steps and losses {_cost(-chosen.saved)} there and "
+        f"{_cost(-held.saved)} in the weeks between, which chose nothing."
+    )
+    if held.n_days_unseen:
+        n = held.n_days_unseen
+        words += (
+            f" The first set-points broke a limit on {n} {'day' if n == 1 else 'days'} of these, "
+            "which nobody had looked at; they joined. Another year may have such days."
+        )
+    return words
+
+
 def _cost(usd: float) -> str:
     return f"cost {usd:,.0f} $" if usd >= 0.0 else f"save {-usd:,.0f} $"
 
@@ -87,7 +138,8 @@ def others_words(others: Sequence[OtherPlanRow]) -> str:
     for one in rest[:3]:
         where = "; ".join(part for part in (one.pv and f"PV at {one.pv}", one.sites) if part) or "nothing built"
         outside = ", outside limits" if one.over_pu_h > taken.over_pu_h else ""
-        told.append(f"{where} ({one.cost_more:+z,.0f} $ a year{outside})")
+        costs = f"{one.cost_more:+z,.0f} $ a year" if abs(one.cost_more) >= 0.5 else "the same cost"
+        told.append(f"{where} ({costs}{outside})")
     return f"{words}, {len(rest)} of them through the year under the same set-points: {'; '.join(told)}."
 
 

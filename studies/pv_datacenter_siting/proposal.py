@@ -16,15 +16,15 @@ from solvers.siting.problem import (
     Floats,
     Placement,
     SitingPlan,
+    SitingProblem,
     SitingSolution,
     cost_of,
     excess,
-    predict,
 )
 from solvers.siting.search import solve_siting
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import STEPS_A_DAY
-from studies.pv_datacenter_siting.network import Simulated, no_plan
+from studies.pv_datacenter_siting.network import Simulated, no_plan, worst_place
 from studies.shared.stated_solver import solver_of
 
 # Predicted and simulated cost agree within this share.
@@ -125,7 +125,6 @@ def propose(
     if not simulated.solved.any():
         raise InputError(f"feeder {question.feeder}: no step of the days has a power flow solution")
     margin = question.margin_pu + margin_of(case, narrowed)
-    low, high = network.limit_rows()
     rounds: list[ProposalRound] = []
     left_s = question.time_limit_s
     for number in range(1, question.rounds_max + 1):
@@ -141,12 +140,9 @@ def propose(
         )
         left_s -= solution.report.seconds
         plan, known = solution.plan, solution.generated
-        simulated = network.simulate(plan)
-        over = np.where(simulated.solved, excess(simulated.g, low, high), 0.0)
-        cost = cost_of(problem, plan, over)
-        rounds.append(ProposalRound(solution, simulated, over, cost, solution.report.seconds))
-        worst = f"{1e3 * over.max():.2f} mpu outside" if over.max() > 0.0 else "within all limits"
-        report(f"round {number}: gap {100.0 * solution.report.gap:.2f} %, simulated {worst}")
+        rounds.append(judged_round(case, problem, solution))
+        simulated, over = rounds[-1].simulated, rounds[-1].over
+        report(f"round {number}: {round_words(case, rounds[-1])}")
         stuck = [one.solution.report.status for one in rounds[-2:]].count(SolveStatus.INFEASIBLE) == 2
         if _holds(case, rounds[-1]) or left_s <= 0.0 or stuck:
             break
@@ -158,19 +154,39 @@ def propose(
     return Proposal(case, tuple(rounds), best, bool(held))
 
 
+def judged_round(case: SitingCase, problem: SitingProblem, solution: SitingSolution) -> ProposalRound:
+    """A solution of a program of the case, simulated."""
+    simulated = case.network.simulate(solution.plan)
+    over = np.where(simulated.solved, excess(simulated.g, *case.network.limit_rows()), 0.0)
+    return ProposalRound(solution, simulated, over, cost_of(problem, solution.plan, over), solution.report.seconds)
+
+
+def round_words(case: SitingCase, one: ProposalRound) -> str:
+    """What the program promised and what the power flow says of it, in words."""
+    report = one.solution.report
+    if report.status is SolveStatus.INFEASIBLE:
+        promised = "the program cannot keep all limits, and breaks the least it can"
+    else:
+        promised = f"gap {100.0 * report.gap:.2f} %"
+    if n_unsolved := int((~one.simulated.solved).sum()):
+        promised += f"; {n_unsolved} steps have no power flow solution"
+    if one.over_max == 0.0:
+        return f"{promised}; simulated within all limits"
+    name, point = worst_place(case.network.names(), one.over)
+    place = f"{name} at {case.place_in_time(point)}"
+    if name in case.network.branches:
+        return f"{promised}; simulated {place} {100.0 * one.over_max:.3g} % of its rating beyond the limit"
+    return f"{promised}; simulated {place} {one.over_max:.3g} pu outside"
+
+
 def with_plan(proposal: Proposal, case: SitingCase, plan: SitingPlan) -> Proposal:
     """The proposal with another plan than the program's, simulated as one more round; its bound stays."""
     network, before = case.network, proposal.best
     simulated = network.simulate(plan)
-    problem = case.problem(network.linearize(plan, simulated, np.zeros_like(simulated.g)))
+    problem = case.problem(network.rows_at(simulated))
     over = np.where(simulated.solved, excess(simulated.g, *network.limit_rows()), 0.0)
     cost = cost_of(problem, plan, over)
-    solution = replace(
-        before.solution,
-        plan=plan,
-        cost=cost,
-        predicted=predict(problem, plan),
-    )
+    solution = replace(before.solution, plan=plan, cost=cost, predicted=simulated.g)
     found = ProposalRound(solution, simulated, over, cost, 0.0)
     return replace(proposal, case=case, rounds=(*proposal.rounds, found), best=found, holds=_holds(case, found))
 

@@ -81,7 +81,7 @@ DESCRIPTION = (
 EPILOG = (
     f"A site is written {SYNTAX}. --sweep takes NAME=VALUE,VALUE,... with a name of: {', '.join(SWEEPS)}. Examples: "
     "g2g siting --feeder ieee34 --mode pv --sensitivity; g2g siting --feeder ieee123 --mode joint --pv-size-max 500 "
-    "--gap 0.02"
+    "--gap 0.02 --loading-max none"
 )
 _PV, _COSTS, _PROGRAM = "PV and storage", "costs ($ a year)", "how the program is solved"
 _NO_BASE = "the program that places the sites knows limits that hold, and no run without sites"
@@ -349,12 +349,13 @@ class SitingQuestion(SiteQuestion):
             )
         if self.site_scale_min > self.site_scale_max:
             raise InputError(
-                f"site_scale_min must be at most site_scale_max, got {self.site_scale_min:g} and "
-                f"{self.site_scale_max:g}"
+                "the scale of sites goes from the least to the largest share of what is given, as in 0.5,3, got "
+                f"{self.site_scale_min:g},{self.site_scale_max:g}"
             )
         if not self.utilisation[0] <= self.utilisation[1] or self.utilisation[1] <= 0.0:
             raise InputError(
-                f"the utilisation range goes from a least share to a larger one above 0, got {self.utilisation}"
+                "the utilisation range goes from the least share of the replicas to the largest, above 0, as in 0,1, "
+                f"got {self.utilisation[0]:g},{self.utilisation[1]:g}"
             )
         if 24 % self.slot_h:
             raise InputError(f"slot_h must divide the 24 hours of a day, got {self.slot_h}")

@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from g2g_opt.errors import PowerFlowError
+from g2g_opt.errors import PowerFlowError, number_of
 from g2g_opt.feeder import Feeder
 from g2g_opt.plan import Policy
 from solvers.outcome import NoPlanError, SolveStatus
@@ -16,10 +16,12 @@ from solvers.siting.problem import Floats, Placement, SitingPlan, excess
 from studies.pv_datacenter_siting.case import SitingCase, days_of, make_case
 from studies.pv_datacenter_siting.corrections import CorrectionRequest, NamedPlacement
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, Day, with_day
+from studies.pv_datacenter_siting.foresight import foresee
 from studies.pv_datacenter_siting.network import Simulated
+from studies.pv_datacenter_siting.operated_cost import OperatedCost, cost_of_year
 from studies.pv_datacenter_siting.operated_plan import Known, OperatedProposal, propose_operated
 from studies.pv_datacenter_siting.operated_rows import other_plan_rows, set_point_rows, with_year
-from studies.pv_datacenter_siting.operated_year import OperatedCost, cost_of_year
+from studies.pv_datacenter_siting.operated_year import simulated_year
 from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.records import PlanRecord, WindowRun
@@ -176,12 +178,25 @@ def _keep_operated(
     number: int,
     report: ProposalReport,
 ) -> Proposal:
-    """Propose a plan whose regulators act by their own controls, and add its rows and those of its year."""
-    found = propose_operated(begin.case, begin.start, begin.known, excluded, asked.narrowed, report)
+    """Propose a plan whose regulators act by their own controls, and add its rows and those of its year.
+
+    One that breaks limits however taps move has no operation and no year.
+    """
+    start, known, bound = begin.start, begin.known, None
+    if start is None or begin.case.network.operated is None:
+        # A plan that another one under its own controls begins at needs no foresight.
+        free = make_case(begin.case.question, begin.case.network.feeder, begin.case.days)
+        foresight = foresee(free, excluded, report)
+        if foresight.refused is not None:
+            _keep(tables, foresight.refused, f"plan {number}", number, asked.turn)
+            return foresight.refused
+        start, known, bound = foresight.plan, (), foresight.bound
+    found = propose_operated(begin.case, start, known, bound, excluded, asked.narrowed, report)
     plan, case, year = f"plan {number}", found.proposal.case, found.year
-    cost = cost_of_year(case, found.proposal.plan, year, found.set_points, plan)
+    rows = simulated_year(case, found.proposal.plan, found.set_points, year)
+    cost = cost_of_year(case, found.proposal.plan, year, rows, found.set_points, plan, found.n_broken_unseen)
     _keep(tables, found.proposal, plan, number, asked.turn, operated=(found, cost))
-    record = PlanRecord.over_year(plan, year.network, year.simulated)
+    record = PlanRecord.over_year(plan, year.network, rows.simulated)
     energy = YearRow(
         plan,
         len(year.network.sun),
@@ -192,6 +207,7 @@ def _keep_operated(
         "year": [energy],
         "year_hours": year.broken_hours(plan),
         "operation": cost.rows,
+        "held_out": cost.held_out,
         "set_points": set_point_rows(case, found.set_points, plan),
         "others": other_plan_rows(case, found.compared, plan),
         "records": [record],
@@ -298,7 +314,7 @@ def find_ties(
     base = violation_cost(network.simulate(built).g)
     tables: dict[str, list[Row]] = {}
     others = list(islice(moved_plans(case, built), first, first + n))
-    progress(0.0, f"{plan}, {len(others)} placements of the same sizes")
+    progress(0.0, f"{plan}, {number_of(len(others), 'placement')} of the same sizes")
     for k, ((n_moved, moved), simulated) in enumerate(
         zip(others, network.simulate_each([moved for _, moved in others]), strict=True)
     ):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from g2g_opt.errors import InputError
 from studies.running.study_folder import writing
 
 
@@ -14,8 +15,11 @@ from studies.running.study_folder import writing
 def replacing(path: Path) -> Iterator[Path]:
     """A scratch path in the same folder that takes the place of `path` at the end, or is gone after an error.
 
-    `StorageError` if the file system refuses any of it: a full disk, a directory of that name, no permission.
+    `StorageError` if the file system refuses any of it: a full disk, a directory of that name, no permission; and
+    `InputError` where a device, a pipe or a socket is in its place, which would be no more.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path} is a device, a pipe or a socket; name a file that may be written")
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,8 @@ _WORDS_MAX, _INSIDE_MAX = 25, 8
 # Buses of a feeder on which every one is named, and characters of a mark.
 _LABELS_MAX = 40
 _WORD_MAX = 28
+# A word without a blank so long is drawn in short.
+_LONG_WORD = re.compile(r"\S{49,}")
 
 
 def draw_pictures(conclusion: Conclusion, feeder: Feeder | None, folder: Path) -> list[Path]:
@@ -62,8 +65,16 @@ def draw_pictures(conclusion: Conclusion, feeder: Feeder | None, folder: Path) -
 
 
 def _save(figure: Figure, path: Path, dpi: int) -> None:
-    with replacing(path) as scratch:
-        figure.savefig(scratch, dpi=dpi, format="png")
+    with replacing(path) as scratch, warnings.catch_warnings():
+        # Letters that its font lacks, matplotlib draws as boxes; whoever reads the terminal can do nothing about it.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
+        warnings.filterwarnings("error", "constrained_layout not applied", UserWarning)
+        try:
+            figure.savefig(scratch, dpi=dpi, format="png")
+        except UserWarning:
+            # Names so long that no room is left beside them: axes where they are, and the names cut at the edge.
+            figure.set_layout_engine("none")
+            figure.savefig(scratch, dpi=dpi, format="png")
     plt.close(figure)
 
 
@@ -76,8 +87,8 @@ def _free_path(folder: Path, title: str, taken: Sequence[Path]) -> Path:
 
 
 def _plain(text: object) -> str:
-    """Texts as they are: between two dollar signs matplotlib would read mathematics."""
-    return str(text).replace("$", r"\$")
+    """Texts as they are, but for long words: between two dollar signs matplotlib would read mathematics."""
+    return _LONG_WORD.sub(lambda found: f"{found[0][:40]}...{found[0][-5:]}", str(text)).replace("$", r"\$")
 
 
 def write_feeder_picture(feeder: Feeder, base: BaseCase, load_level: float, limits: Limits, path: Path) -> Path:
@@ -90,7 +101,7 @@ def write_feeder_picture(feeder: Feeder, base: BaseCase, load_level: float, limi
     chart = distance_chart(base, load_level, None, limits)
     if chart is not None:
         _draw_lines(right, chart)
-    figure.suptitle(f"{feeder.name}: base case without a site")
+    figure.suptitle(f"{_plain(feeder.name)}: base case without a site")
     _save(figure, path, 120)
     return path
 

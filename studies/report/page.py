@@ -8,6 +8,7 @@ from html import escape, unescape
 from importlib.resources import files
 from pathlib import Path
 
+from g2g_opt.errors import number_of
 from g2g_opt.feeder import Feeder
 from studies.report.atomic_file import write_text
 from studies.report.glossary import terms_on
@@ -124,7 +125,7 @@ def _header_html(
 ) -> str:
     warnings = [*conclusion.warnings, *task_warnings(tasks)]
     facts = (
-        *((f"feeder {conclusion.feeder}, {len(feeder.buses)} buses",) if feeder is not None else ()),
+        *((f"feeder {conclusion.feeder}, {number_of(len(feeder.buses), 'bus')}",) if feeder is not None else ()),
         f"{tasks.total:,} task{'' if tasks.total == 1 else 's'} in {in_words(provenance.seconds)}",
         f"finished {provenance.finished:%Y-%m-%d %H:%M %Z}".strip(),
     )

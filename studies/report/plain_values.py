@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+# Stands for what is missing, where people read.
+MISSING = "–"
+
 
 def plain_value(value: Any) -> Any:
     """`value` in plain Python, as JSON can hold it; a number that is not finite is None."""
@@ -40,6 +43,19 @@ def plain_value(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     raise TypeError(f"a {type(value).__name__} has no place in a result: {value!r}")
+
+
+def in_short(value: Any) -> str:
+    """A value as a cell of a table shows it to people: truths as yes and no, what is missing as a dash."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(in_short, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={in_short(item)}" for key, item in value.items())
+    return str(value)
 
 
 def json_in_page(value: Any) -> str:

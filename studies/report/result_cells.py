@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from studies.report.plain_values import json_in_page, plain_value
+from studies.report.plain_values import MISSING, in_short, json_in_page, plain_value
 from studies.shared.conclusion import Column, ResultTable
 
 # Rows on one page of a table, rows from which a filter box helps, and rows that a browser still sorts at once.
 ROWS_PER_PAGE = 100
 ROWS_FOR_FILTER = 10
 ROWS_ON_PAGE_MAX = 50_000
-MISSING = "–"
 # Characters from which a text gets a wide column rather than a tall row.
 _LONG_TEXT = 24
 
@@ -63,18 +62,12 @@ def _cell(value: Any, column: Column) -> Cell:
     value = plain_value(value)
     if value is None or value == "":
         return None
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     if isinstance(value, float) and column.digits is not None:
         # Minus zero is what a small negative figure rounds to.
         return round(value, column.digits) + 0.0
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    if isinstance(value, list):
-        return ", ".join(MISSING if item is None else str(item) for item in value)
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}={item}" for key, item in value.items())
-    return str(value)
+    return in_short(value)
 
 
 def cell_text(cell: Cell, column: Column, numeric: bool) -> str:

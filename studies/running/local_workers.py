@@ -48,6 +48,9 @@ class Workers(Protocol):
     def capacity(self) -> int:
         """Jobs that can run at a time."""
 
+    def processors_of(self, n_jobs: int) -> int:
+        """Processors that each of so many jobs, which run at a time, may use on its machine."""
+
     def submit(self, job: Job) -> None:
         """Take a job; not more than `capacity` at a time."""
 
@@ -123,6 +126,10 @@ class LocalWorkers:
     def capacity(self) -> int:
         """Jobs that can run at a time."""
         return max(1, len(self._processes)) if self._starts.are_hopeless else self._n_workers
+
+    def processors_of(self, n_jobs: int) -> int:
+        """Those that are left over if jobs are fewer than the processes asked for."""
+        return max(1, self._n_workers // n_jobs)
 
     def submit(self, job: Job) -> None:
         """Give a job to a free process, or to the next one that is ready."""

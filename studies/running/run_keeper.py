@@ -1,4 +1,4 @@
-"""Runs of a task that is not over, in files of its study's folder until the task is."""
+"""Runs and decisions of a task that is not over, in files of its study's folder until the task is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class FolderKeeper:
-    """Keeps rows of runs in a folder: a Parquet file for every time some are kept, named by what is in it."""
+    """Keeps rows in a folder: a Parquet file for every time some are kept, named by what is in it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -44,7 +44,13 @@ class FolderKeeper:
             write_whole(self._folder / f"{record.sha256}.parquet", content)
             sync_folder(self._folder)
 
+    def forget(self) -> None:
+        """Remove the files of rows; what lies in folders below stays."""
+        with writing(self._folder):
+            for path in self._folder.glob("*.parquet"):
+                path.unlink()
+
     def remove(self) -> None:
-        """Remove what was kept: the task is over."""
+        """Remove what was kept, and what lies below: the task is over."""
         with writing(self._folder):
             shutil.rmtree(self._folder, ignore_errors=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from g2g_opt.consent import given_consent
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, number_of
 from studies.catalogue import parse_question, question_json, question_toml
 from studies.running.inputs import InputsChangedError, check_inputs, code_version, inputs_of
 from studies.running.kept_inputs import KeptInputs, keep_inputs, kept_inputs
@@ -180,7 +180,7 @@ def _check_same(ledger: Ledger, question: Question, older: str) -> None:
     if others and older == "refuse":
         n = sum(e.state == "done" and e.code_version in others for e in ledger.entries())
         raise InputError(
-            f"{n} results were made by another version of the code ({', '.join(sorted(others))}; this is "
+            f"{number_of(n, 'result')} made by another version of the code ({', '.join(sorted(others))}; this is "
             f"{code_version()}): --older keep uses them and says so in the report, --older redo makes them anew"
         )
 
@@ -213,7 +213,9 @@ class _Stage:
         task = self._entries[task_id].task
         self._running.add(task_id)
         root, ledger = self._folder.root.resolve(), self._ledger
-        self._workers.submit(Job(root, ledger.question, task_id, task, ledger.inputs, given_consent()))
+        processors = self._workers.processors_of(len(self._running) + len(self._waiting))
+        job = Job(root, ledger.question, task_id, task, ledger.inputs, given_consent(), processors)
+        self._workers.submit(job)
 
     def _record(self, ended: Ended) -> None:
         task_id, task = ended.task_id, self._entries[ended.task_id].task

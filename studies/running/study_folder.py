@@ -88,6 +88,10 @@ class StudyFolder:
         """Folder of the runs of a task that is not over."""
         return self.root / "kept" / task_id
 
+    def kept_decisions(self, task_id: str) -> Path:
+        """Folder of what a task that is not over has decided."""
+        return self.kept_runs(task_id) / "decided"
+
     def progress(self, task_id: str) -> Path:
         """What a running task last said of itself."""
         return self.root / "running" / f"{task_id}.json"

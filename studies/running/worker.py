@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
@@ -25,7 +26,9 @@ from studies.running.inputs import InputsChangedError, check_inputs
 from studies.running.run_keeper import FolderKeeper
 from studies.running.stored_tables import TableRecords
 from studies.running.study_folder import DiskFullError, StorageError, StudyFolder
+from studies.running.told_once import tell_reasons_once
 from studies.shared.kept_runs import keeping
+from studies.shared.run_processes import sharing
 from studies.shared.task import Task
 
 # What a worker process says before and between the ends of its jobs.
@@ -42,7 +45,8 @@ _LOOK_EVERY_S = 1.0
 class Job:
     """A task on its way to a worker: the question as canonical JSON, the folder its tables go to.
 
-    `inputs` are the hashes of what results follow from, as the study began; `consent` what its user allowed.
+    `inputs` are the hashes of what results follow from, as the study began; `consent` what its user allowed. The task
+    may use so many `processors` of the machine that it is done on.
     """
 
     folder: Path
@@ -51,6 +55,7 @@ class Job:
     task: Task
     inputs: Mapping[str, str]
     consent: Consent
+    processors: int = 1
 
 
 @dataclass(frozen=True)
@@ -93,14 +98,25 @@ def do_job(job: Job) -> Done:
     question = parse_question(job.question)
     check_inputs(job.inputs, question)
     # There is a worker per core: threads of linear algebra would only get into each other's way.
-    keeper = FolderKeeper(folder.kept_runs(job.task_id))
-    with threadpool_limits(limits=1, user_api="blas"), keeping(keeper):
+    keeper, decisions = FolderKeeper(folder.kept_runs(job.task_id)), FolderKeeper(folder.kept_decisions(job.task_id))
+    with (
+        threadpool_limits(limits=1, user_api="blas"),
+        keeping(keeper, decisions),
+        sharing(job.processors, partial(_begin_beside, os.getpid(), job.consent)),
+    ):
         tables = question.run(job.task, tell)
     # A file that changed in between may be what was read.
     check_inputs(job.inputs, question)
     records = folder.write_tables(job.task_id, tables)
     keeper.remove()
     return Done(time.perf_counter() - began_s, socket.gethostname(), records)
+
+
+def _begin_beside(worker_pid: int, consent: Consent) -> None:
+    """Be a process that simulates runs of a worker's task."""
+    belong_to(worker_pid)
+    tell_reasons_once()
+    give_consent(consent)
 
 
 def of_error(task_id: str, error: BaseException) -> Ended:
@@ -116,6 +132,7 @@ def of_error(task_id: str, error: BaseException) -> Ended:
 def serve(runner: Connection, runner_pid: int) -> None:
     """Do the jobs that come from the runner, one after the other, until it is gone."""
     belong_to(runner_pid)
+    tell_reasons_once()
     runner.send(READY)
     while True:
         try:

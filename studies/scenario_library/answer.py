@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from g2g_opt.errors import number_of
 from g2g_opt.scenario_library import WORDS_OF_SPLIT, ScenarioLibrary, Split
 from g2g_opt.study_case import StudyCase
 from studies.report.scenario_chart import scenario_chart
@@ -97,12 +98,13 @@ def conclusion_of(
 def _answer(library: ScenarioLibrary, rows: Sequence[CandidateRow], rule: ScreeningRule, asked: Sequence[Split]) -> str:
     if not library.scenarios:
         return (
-            f"None of {len(rows)} candidates passes: an integral violation above {rule.none_min_pu_s:g} pu s without "
-            f"coordination, of which OFO recovers {100 * rule.recovery_min:g} % at the least. There is no library."
+            f"None of {number_of(len(rows), 'candidate')} passes: an integral violation above "
+            f"{rule.none_min_pu_s:g} pu s without coordination, of which OFO recovers {100 * rule.recovery_min:g} % at "
+            "the least. There is no library."
         )
     counts = ", ".join(f"{len(library.of_split(split))} {WORDS_OF_SPLIT[split]}" for split in asked)
     return (
-        f"Of {len(rows)} candidates {sum(row.verdict == ADMITTED for row in rows)} are admitted, and "
+        f"Of {number_of(len(rows), 'candidate')} {sum(row.verdict == ADMITTED for row in rows)} are admitted, and "
         f"{len(library.scenarios)} are in the library: {counts}. Its digest is {library.digest[:16]}."
     )
 

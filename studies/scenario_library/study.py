@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar, get_args
 
 from g2g_opt.assembly import assemble
+from g2g_opt.errors import number_of
 from g2g_opt.limits import Limits
 from g2g_opt.scenario_library import Split
 from g2g_opt.study_case import StudyCase
@@ -58,7 +59,7 @@ class LibraryStudy(LibraryQuestion):
         case = StudyCase.load(self.case)
         scenarios = draw_candidates(case, self.scenario, self.ranges, split, task.content["first"], task.content["n"])
         screening = Screening(case, self.rule, self.limits, Path(self.trace_dir))
-        rows = screening.screen(split, scenarios, lambda share: progress(share, f"{len(scenarios)} candidates"))
+        rows = screening.screen(split, scenarios, lambda share: progress(share, number_of(len(scenarios), "candidate")))
         return {"candidates": to_rows(rows)}
 
     def conclude(self, results: Sequence[TaskResult], made_under: Limits | None = None) -> Conclusion:

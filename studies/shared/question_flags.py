@@ -158,7 +158,21 @@ class FieldFlag:
             return lambda text: text if text in none else read(text)
         else:
             read = number(hint) if _is_quantity(hint) else _parts(hint, flag)
-        return (lambda text: None if text.lower() in none else read(text)) if none else read
+        return _or_word(read, none) if none else read
+
+
+def _or_word(read: Callable[[str], Any], words: Sequence[str]) -> Callable[[str], Any]:
+    """Reads one of `words` as None, and says that there are such words where it can read nothing."""
+
+    def word_or_read(text: str) -> Any:
+        if text.lower() in words:
+            return None
+        try:
+            return read(text)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{error}; or write {' or '.join(words)}") from error
+
+    return word_or_read
 
 
 def _listed(read: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -15,6 +15,7 @@ from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulation import Bases, beside_bases, simulate_runs
 from studies.shared.kept_runs import kept_runs
+from studies.shared.run_processes import run_processes
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,11 @@ def _simulate(study: _Question, feeder: Feeder, wanted: Sequence[RunRequest], ba
         new = [k for k in places if k not in found]
         if new:
             asked = [runs[k] for k in new]
-            done = simulate_runs(asked, feeder, alone, engine=engine, trace_dir=folder)
+            beside = run_processes()
+            if beside is not None:
+                done = beside.simulate(asked, feeder, alone, engine, folder)
+            else:
+                done = simulate_runs(asked, feeder, alone, engine=engine, trace_dir=folder)
             if kept is not None:
                 kept.keep(feeder, asked, engine, done)
             found.update(zip(new, done, strict=True))

@@ -44,4 +44,7 @@ def scenarios_within(run: Scenario, utilisation: Range, *, with_controller: bool
 def check_range(utilisation: Range) -> None:
     """Raise `InputError` for a range that does not rise."""
     if not utilisation[0] < utilisation[1]:
-        raise InputError(f"the utilisation range needs a least share below its largest, got {utilisation}")
+        raise InputError(
+            "the utilisation range goes from the least share of the replicas to a larger one, as in 0,1, got "
+            f"{utilisation[0]:g},{utilisation[1]:g}"
+        )

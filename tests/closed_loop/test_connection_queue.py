@@ -10,8 +10,10 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import date
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from study_run import results_of
@@ -27,11 +29,15 @@ from studies.connection_check.offered_sizes import held_at_nominal
 from studies.connection_check.remedy import Remedy
 from studies.connection_check.remedy_costs import RemedyCost
 from studies.connection_check.remedy_search import search_remedies
-from studies.connection_queue.granting import Grant, GrantedGrid
-from studies.connection_queue.requests_file import read_requests
+from studies.connection_queue.granting import Grant, GrantedGrid, Judgement
+from studies.connection_queue.requests_file import QueuedRequest, read_requests
 from studies.connection_queue.rows import QueueEventRow, QueueRemedyRow, QueueRow, QueueYearRow
 from studies.connection_queue.study import ConnectionQueueStudy
+from studies.connection_queue.working import QueueRun
+from studies.running.run_keeper import FolderKeeper
 from studies.running.runner import read_results
+from studies.shared import side_by_side
+from studies.shared.kept_runs import keeping
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -195,6 +201,72 @@ def test_a_queue_that_is_killed_at_work_ends_like_one_left_in_peace(
         assert gather_as(found, table, row) == gather_as(results, table, row)
 
 
+def test_refused_requests_are_looked_at_again_by_the_run_that_refused_them(
+    queue: tuple[ConnectionQueueStudy, Sequence[TaskResult]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is said again beside a grid is what a first look says there, and takes a run where that still refuses."""
+    study, _ = queue
+    requests = {one.name: one for one in study.read()}
+    feeder = study.load_feeder()
+    (whole, small) = (
+        Grant(requests[name], "firm", (study.size_of(requests[name]),) * 2) for name in ("first", "second")
+    )
+    waiting = [(requests["third"], 2026), (requests["fourth"], 2026)]
+    grid = GrantedGrid(study, feeder, 2025)
+    grid.grants = [whole, small]
+    assert all(isinstance(one, Judgement) for one in grid.looked_at(waiting))
+    runs = []
+    simulate = side_by_side.simulate_runs
+    monkeypatch.setattr(
+        side_by_side, "simulate_runs", lambda asked, *a, **k: runs.extend(asked) or simulate(asked, *a, **k)
+    )
+    assert grid.looked_at_again(waiting) == [None, None]
+    assert len(runs) < 2 * 10
+    for left in ([whole], [small], []):
+        grid.grants = list(left)
+        again, fresh = grid.looked_at_again(waiting), GrantedGrid(study, feeder, 2025)
+        fresh.grants = list(left)
+        first = fresh.looked_at(waiting)
+        for known, found in zip(again, first, strict=True):
+            assert (known is None) == isinstance(found, Judgement)
+            assert known is None or known.grant == found.grant
+    assert any(one is not None for one in again)
+
+
+def test_what_was_decided_before_a_kill_is_not_decided_again(
+    queue: tuple[ConnectionQueueStudy, Sequence[TaskResult]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, results = queue
+    (task,) = study.tasks("queue", ())
+    row, asked_for = QueueRun._row, []
+
+    class Killed(BaseException):
+        """What ends a worker in the middle."""
+
+    def killed_at(n: int | None) -> TaskResult:
+        asked_for.clear()
+
+        def counted(self: QueueRun, day: date, request: QueuedRequest, *more: Any) -> QueueRow | None:
+            if len(asked_for) == n:
+                raise Killed
+            asked_for.append(request.name)
+            return row(self, day, request, *more)
+
+        monkeypatch.setattr(QueueRun, "_row", counted)
+        with keeping(FolderKeeper(tmp_path), FolderKeeper(tmp_path / "decided")):
+            return TaskResult(task, study.run(task, lambda share, words: None))
+
+    with pytest.raises(Killed):
+        killed_at(3)
+    assert asked_for == ["first", "second", "third"]
+    # Nothing is left of the runs that led to what is decided and changed the grid.
+    assert len(list((tmp_path / "decided").glob("*.parquet"))) == 3
+    ended = killed_at(None)
+    assert asked_for[0] == "fourth"
+    for table, kind in (("queue", QueueRow), ("queue_events", QueueEventRow), ("queue_years", QueueYearRow)):
+        assert gather_as([ended], table, kind) == gather_as(results, table, kind)
+
+
 def test_a_constant_load_draws_what_was_asked_for_whatever_the_demand(tmp_path: Path) -> None:
     study = asked(tmp_path)
     request = next(one for one in study.read() if one.load_shape == "constant")
@@ -235,6 +307,40 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_line(tmp_path: Path, tex
     (tmp_path / "requests.csv").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=reason):
         read_requests(str(tmp_path / "requests.csv"))
+
+
+def test_all_lines_that_cannot_be_read_are_named_and_columns_that_nearly_are_one(tmp_path: Path) -> None:
+    path = tmp_path / "requests.csv"
+    rows = [f"671,{mw},{day}" for mw, day in (("five", "2025-01-01"), ("1", "2025-02-30"), ("1", "2025-01-01"))]
+    path.write_text("\n".join(["bus,mw,date", *rows]), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read_requests(str(path))
+    assert str(caught.value).count("requests.csv") == 1
+    assert "line 2, mw: 'five'" in str(caught.value)
+    assert "; line 3, date: '2025-02-30'" in str(caught.value)
+    path.write_text("\n".join(["bus,mw,date", *["671,-1,2025-01-01"] * 20]), encoding="utf-8")
+    with pytest.raises(InputError, match=r"; and 12 lines more$"):
+        read_requests(str(path))
+    path.write_text("bus,mw,date,modle\n671,1,2025-01-01,x\n", encoding="utf-8")
+    with pytest.raises(InputError, match="'modle' not found; did you mean model"):
+        read_requests(str(path))
+    # A planner's own columns are nobody's business.
+    path.write_text("bus,mw,date,customer,comment\n671,1,2025-01-01,Acme,\n", encoding="utf-8")
+    assert len(read_requests(str(path))) == 1
+
+
+def test_requests_of_any_name_or_none_become_sites_of_a_circuit(tmp_path: Path) -> None:
+    text = "name,bus,mw,date\n,671,0.2,2025-01-01\nAcme & Co.,671,0.2,2025-01-02\nacme_&_co.,671,0.2,2025-01-03\n"
+    study = asked(tmp_path, text + "Łódź 1,671,0.2,2025-01-04\n")
+    requests = study.read()
+    assert [one.name for one in requests] == ["request-1", "Acme & Co.", "acme_&_co.", "Łódź 1"]
+    names = [one.site_name for one in requests]
+    assert len({name.casefold() for name in names}) == 4
+    feeder, grid = study.load_feeder(), GrantedGrid(study, study.load_feeder(), 2025)
+    plan = grid.plan(0, [Grant(one, "firm", (3, 3)) for one in requests])
+    ((run,),) = simulate([plan], study.rests(study.scenario)[:1], feeder, study.limits, engine="opendss")
+    assert run.failure is None
+    assert [site.name for site in run.summary.sites] == names
 
 
 def test_requests_are_taken_in_order_of_arrival_and_unknown_buses_are_named(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from studies.catalogue import make_question, question_toml
 from studies.load_profile.cells import list_cells
 from studies.load_profile.fleet import YearFleets
 from studies.load_profile.study import LoadProfileStudy
+from studies.load_profile.year import ProfileCalendar
 from studies.shared.rejudging import conclude_under
 from studies.shared.task import Row, gather
 
@@ -253,7 +254,7 @@ def test_two_days_are_not_sold_as_a_year(days: str) -> None:
     page = [conclusion.answer, *(table.title for table in conclusion.tables), *(m.title for m in conclusion.maps)]
     page += [envelope.title for envelope in conclusion.envelopes]
     assert "the year" not in " ".join(page)
-    assert conclusion.answer.startswith("This is of the 48 hours of profile days, which are no year.")
+    assert conclusion.answer.startswith("This is of the 48 hours of profile days: that is no year.")
     assert any("part of a year" in note and "2024-07-01 00:00" in note for note in conclusion.not_assessed)
 
 
@@ -270,3 +271,48 @@ def test_a_limit_that_is_told_of_the_whole_year_is_mended_where_most_is_drawn(da
     assert year.over.max() == pytest.approx((1.0 - 1.0 / broken.used) / 6.0)
     assert year.over.min() > 0.0
     assert fleets.firm(np.full(len(found), 260 / 230)).year.holds
+
+
+def test_a_profile_over_a_range_holds_at_lower_draws_or_says_what_breaks_there(days: str) -> None:
+    study = study_of(days)
+    ranged = replace(study, utilisation=(0.0, 1.0))
+    assert ranged.lower_shares == (0.5, 0.0)
+    profile = gather(run(study), "profile")
+    assert gather(run(ranged), "profile") == profile
+    assert "from 0 to 1 of its replicas" in ranged.conclude(run(ranged)).answer
+    # Without the site the circuit is above a band that the site's draw of every hour pulls it into.
+    calendar = ProfileCalendar(study, study.load_feeder(), study.cells())
+    plan = study.plan(study.load_models(), "671", 100)
+    idle = calendar.run(plan, calendar.scenario(np.zeros(24)))
+    assert idle.steps is not None
+    drawn, undrawn = max(row["highest_pu"] for row in profile), float(idle.steps.highest_pu.max())
+    assert drawn < undrawn - 0.002
+    # The search of every hour by itself would not begin there; what it found under the wider band is run.
+    strict = replace(ranged, limits=replace(study.limits, voltage_max_pu=(drawn + undrawn) / 2))
+    n_servers, mw = ([row[name] for row in cells(study)] for name in ("n_servers", "power_mw"))
+    fleets = YearFleets(strict, study.load_feeder(), "671", study.cells(), n_servers, mw, lambda words: None)
+    held = fleets.follow_profile()
+    assert held.year is None
+    assert held.note.startswith(("where no more than 0.5 of its replicas", "where no more than 0 of its replicas"))
+    assert "overvoltage" in held.note
+    assert "which the MW of its hours leave free" in held.note
+    (row,) = (row for row in fleets.tables(held, ())["fleets"] if row["operation"] == "profile")
+    assert row["note"] == held.note
+
+
+def test_a_base_load_that_is_too_much_was_run_through_the_year(days: str) -> None:
+    """A site whose base load alone breaks a limit: the run with no replica active says so, not the search's sums."""
+    study = replace(study_of(days), base_kw_per_gpu=0.4)
+    fleets = YearFleets(study, study.load_feeder(), "671", study.cells(), [200] * 24, [0.7] * 24, lambda words: None)
+    held = fleets.follow_profile(2000)
+    assert held.year is None
+    assert "6.40 MW with no replica active" in held.note
+    assert "breaks" in held.note or "has no answer" in held.note
+    fits = fleets.follow_profile(200)
+    assert fits.note == ""
+    assert fits.year is not None
+
+
+def test_a_range_has_two_ends(days: str) -> None:
+    with pytest.raises(InputError, match="as in 0,1, got 1,0"):
+        replace(study_of(days), utilisation=(1.0, 0.0)).check()

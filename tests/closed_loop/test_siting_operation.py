@@ -28,10 +28,10 @@ from studies.pv_datacenter_siting.case import year_value_per_kw
 from studies.pv_datacenter_siting.compared_days import ComparedDays, worth_of
 from studies.pv_datacenter_siting.hand_over import hand_over_texts
 from studies.pv_datacenter_siting.network import operation_of
-from studies.pv_datacenter_siting.operated_year import AS_IT_IS, operate_year
+from studies.pv_datacenter_siting.operated_year import operate_year, simulated_year
 from studies.pv_datacenter_siting.operation import banks, neighbours, nudged, uniform
-from studies.pv_datacenter_siting.operation_rows import OperationRow
-from studies.pv_datacenter_siting.operation_words import step_cost_words
+from studies.pv_datacenter_siting.operation_rows import AS_IT_IS, CHOSEN_BY, HELD_OUT, HeldOutRow, OperationRow
+from studies.pv_datacenter_siting.operation_words import step_cost_words, unbalance_warning
 from studies.pv_datacenter_siting.rows import PlanRow
 from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
 from studies.pv_datacenter_siting.study import SitingStudy
@@ -103,14 +103,16 @@ def test_an_independent_script_comes_to_the_same(tmp_path: Path) -> None:
     folder, n_hours = tmp_path / "plan", 24 * 8
     case, plan = read_plan(STUDY, STUDY.load_feeder(), best().json)
     assert case.network.operated is not None
-    year = operate_year(case, plan, case.network.operated.set_points)
+    set_points = case.network.operated.set_points
+    year = operate_year(case, plan, set_points)
+    rows = simulated_year(case, plan, set_points, year).simulated.g
     for level in (1.0, 0.5, 0.0):
         one = replay(folder, level, n_hours=n_hours)
         k = year.levels.index(level)
         assert one.hours_outside == 0
         assert one.tap_steps == year.steps[k, :n_hours].sum()
         assert one.losses_kwh == pytest.approx(year.series.losses_kw[k, :n_hours].sum(), rel=1e-6)
-        voltages = year.simulated.g[: year.network.n_voltages, k * 8760 : k * 8760 + n_hours]
+        voltages = rows[: year.network.n_voltages, k * 8760 : k * 8760 + n_hours]
         assert one.lowest_pu == pytest.approx(voltages.min(), abs=1e-6)
         assert one.highest_pu == pytest.approx(voltages.max(), abs=1e-6)
     assert replay(folder, 0.9, n_hours=n_hours).hours_outside == 0
@@ -160,6 +162,53 @@ def test_banks_whose_times_are_infinite_are_stored() -> None:
     assert read.network.operated.set_points == operated.set_points
 
 
+def test_weeks_held_out_chose_nothing_and_are_told_beside_those_that_did() -> None:
+    chosen, held = gather_as(run(STUDY), "held_out", HeldOutRow)
+    plan, base = operation()[0], next(one for one in operation() if one.what == AS_IT_IS)
+    assert (chosen.weeks, held.weeks) == (CHOSEN_BY, HELD_OUT)
+    assert chosen.n_hours + held.n_hours == 8760
+    assert abs(chosen.n_hours - held.n_hours) == 24  # 53 weeks, the last of a day
+    assert (chosen.n_hours_outside, held.n_hours_outside) == (0, 0)
+    for part, whole in ((lambda one: one.cost, plan), (lambda one: one.cost_as_it_is, base)):
+        mean = (chosen.n_hours * part(chosen) + held.n_hours * part(held)) / 8760.0
+        assert mean == pytest.approx(whole.tap_cost + whole.losses_cost, rel=1e-9)
+    assert held.saved == pytest.approx(held.cost_as_it_is - held.cost)
+    answer = STUDY.conclude(run(STUDY)).answer
+    assert f"{-held.saved:,.0f} $ in the weeks between, which chose nothing" in answer
+    # What is chosen by is blind to the other weeks.
+    case, built = read_plan(STUDY, STUDY.load_feeder(), best().json)
+    year = ComparedDays.year(case)
+    assert not (year.weights * year.held_out).any()
+    assert year.weights.sum() == pytest.approx(8760.0)
+    assert year.held_out.sum() == pytest.approx(8760.0)
+    counted = ComparedDays.of(case, built)
+    for k, day in enumerate(counted.days):
+        assert day // 7 % 2 == 0 or not counted.weights[24 * k : 24 * k + 24].any()
+
+
+def test_unbalance_of_the_year_is_told_beside_that_of_the_feeder_as_it_is() -> None:
+    plan, base = operation()[0], next(one for one in operation() if one.what == AS_IT_IS)
+    assert 0.0 < base.unbalance < 0.05
+    assert plan.unbalance != base.unbalance
+    assert not unbalance_warning(STUDY, operation())
+    often = [replace(plan, n_hours_unbalanced=700, unbalance=0.031), replace(base, n_hours_unbalanced=20)]
+    words = unbalance_warning(STUDY, often)
+    assert "above 2 %, with sites at 100 %, in 700 hours of the year, 20 on the feeder as it is" in words
+
+
+def test_limits_that_not_even_foresight_keeps_end_the_study_with_what_binds() -> None:
+    """The head of the 13-bus feeder has no room for a site four times as large."""
+    question = replace(STUDY, site_scale_min=8.0, site_scale_max=8.0)
+    results = run(question)
+    assert not gather(results, "operation")  # no year of what cannot be
+    (plan,) = judged_plans(question, results)
+    assert plan.row.status == "infeasible"
+    answer = question.conclude(results)
+    assert answer.answer.startswith("No plan of PV and datacenters keeps the limits, however the regulators stand: ")
+    assert "undervoltage" in answer.answer
+    assert any("limits cannot all be kept" in words for words in answer.warnings)
+
+
 def test_what_else_was_simulated_costs_more_or_has_less_margin() -> None:
     others = [row for row in gather(run(STUDY), "others") if row["plan"] == best().plan]
     taken, *rest = others
@@ -201,8 +250,9 @@ def test_days_that_set_points_are_compared_on_come_to_their_year() -> None:
     assert not days.weights[24 * days.days.index(7) : 24 * days.days.index(7) + 24].any()
     (of_year,), (of_days,) = (worth_of(case, one, [(plan, set_points)], STUDY.levels) for one in (year, days))
     built = (STUDY.pv_cost_per_kw - year_value_per_kw(STUDY)) * plan.pv_kw.sum()
-    row = next(one for one in operation() if one.what == "the plan")
-    assert of_year.cost == pytest.approx(built + row.tap_cost + row.losses_cost, rel=1e-7)
+    weeks = gather_as(run(STUDY), "held_out", HeldOutRow)
+    for found, of_weeks in zip((of_year.cost, of_year.cost_held_out), weeks, strict=True):
+        assert found == pytest.approx(built + of_weeks.cost, rel=1e-7)
     assert of_days.cost - built == pytest.approx(of_year.cost - built, rel=0.05)
     assert (of_year.over_pu_h, of_year.broken) == (0.0, ())
     # Known ends of days give the same year.
@@ -271,3 +321,11 @@ def test_the_causal_plan_loses_little_to_brute_force_with_hindsight() -> None:
     without, _ = best_of_settings(hours_of(case, nothing, 1.0), settings, STUDY.switch_cost, at)
     assert without > found.cost  # what the optimum is worth
     assert causal - found.cost < 0.1 * (without - found.cost)
+
+
+def test_loadings_without_a_limit_are_not_said_to_keep_one() -> None:
+    free = replace(STUDY, limits=replace(STUDY.limits, loading_max_pu=None))
+    answer = free.conclude(run(STUDY)).answer
+    assert "no voltage breaks its limit with sites at" in answer
+    assert "loadings have none" in answer
+    assert "no loading" not in answer

@@ -12,10 +12,11 @@ from network_cases import RING, ring
 from g2g_opt.transmission.ac_network import AcNetwork
 from solvers.policy_training.training import train_policy
 from studies.coordination_policy.ac_check import Operated, check_ac
+from studies.coordination_policy.answer_peak_hour import _n_1_answer
 from studies.coordination_policy.network import load_network
 from studies.coordination_policy.peak_hour import judge_policy, make_case
 from studies.coordination_policy.question import CoordinationQuestion
-from studies.coordination_policy.rows import OfDraw
+from studies.coordination_policy.rows import OfDraw, OutagesRow
 from studies.coordination_policy.study import CoordinationStudy
 from studies.shared.conclusion import Conclusion
 from studies.shared.task import Row, TaskResult
@@ -162,3 +163,16 @@ def test_the_grid_rejects_only_what_datacenters_had_accepted(tmp_path: Path) -> 
     assert row.refused_share == 0.0
     assert row.shed_share == pytest.approx(row.shed_records / 20)
     assert row.sheds_more_share == 0.0
+
+
+def test_outages_that_are_not_known_are_told_in_words() -> None:
+    about = {"penetration": 0.1, "alpha": 0.5, "q": 1, "draw": 0, "n_records": 2, "n_outages": 10, "secure": 0}
+    about |= {"worse_records": 1, "loading_max": None}
+    none = OutagesRow(**about, policy="none", broken=5, worse=0, unsolved=0, n_splitting=0, n_left_out=0)
+    other = OutagesRow(**about, policy="ideal", broken=7, worse=3, unsolved=1, n_splitting=4, n_left_out=1)
+    assert _n_1_answer([none, other]) == (
+        "N-1, alpha 0.5, ideal: 7 of 20 outages of a branch break a limit (5 without coordination), 3 of them one that "
+        "holds without it, or further; 1 has no power flow; 4 that split the network are not among them; 1 record "
+        "without an intact power flow left out."
+    )
+    assert _n_1_answer([none, replace(other, unsolved=0, n_splitting=0, n_left_out=0)]).endswith("or further.")

@@ -82,7 +82,53 @@ def test_days_begin_where_they_are_told_to_and_keep_what_is_wanted() -> None:
     )
     assert (days.taps_pu == whole.taps_pu).all()
     assert np.abs(days.rows[0] - whole.rows[: len(operation.nodes)].max(axis=0)).max() < 1e-7
+    # Guesses of where days may begin, right or wrong, change nothing.
+    wrong = [[replace(one, taps=tuple(0.95 for _ in one.taps)) for one in whole.begins[0]]]
+    for guesses in (whole.begins, wrong):
+        guessed = operation.run([Unit("675")], kw, load, [{}], guesses=guesses)
+        assert (guessed.taps_pu == whole.taps_pu).all()
+        assert np.abs(guessed.rows - whole.rows).max() < 1e-7
     alone = operation.run([Unit("675")], kw, load, [{}], begins=[[operation.start] * N_DAYS])
     assert (alone.taps_pu[:, :24] == whole.taps_pu[:, :24]).all()
     # Days that do not follow each other make no tap steps at midnight.
     assert (alone.tap_steps(operation.step_pu, within_days_of=24)[:, ::24] == 0).all()
+
+
+def test_chains_have_their_own_units_alone() -> None:
+    """Each of three chains, one with nothing attached, is what it is by itself."""
+    operation = FeederOperation(Feeder.load("ieee13"))
+    load, sun = hours()
+    units = [Unit("675"), Unit("632", 0.95), Unit("671")]
+    kw = np.zeros((3, 3, len(load)))
+    kw[0, 0], kw[1, 0], kw[2, 1] = -600.0 * sun, 300.0, -900.0 * sun
+    together = operation.run(units, kw, load, [{}] * 3)
+    for chain, which in enumerate(([0, 1], [2], [])):
+        alone = operation.run([units[u] for u in which], kw[which, chain][:, None], load, [{}])
+        assert (together.taps_pu[chain] == alone.taps_pu[0]).all()
+        assert np.abs(together.rows[:, chain] - alone.rows[:, 0]).max() < 1e-7
+        assert np.abs(together.losses_kw[chain] - alone.losses_kw[0]).max() < 1e-3
+
+
+def test_the_unbalance_of_hours_is_that_of_opendss() -> None:
+    """The highest of all three-phase buses that limits look at, negative over positive sequence."""
+    feeder = Feeder.load("ieee13")
+    operation = FeederOperation(feeder)
+    load, sun = (figures[:24] for figures in hours())
+    series = operation.run([Unit("675")], (-500.0 * sun)[None, None], load, [{}], tells_unbalance=True)
+    setup = OpenDSSGrid(feeder=feeder, dss_controls=True).setup
+    circuit = Circuit(setup.commands(), tolerance=1e-10, max_iterations=500, regulator_control_dt_s=SETTLED_DT_S)
+    places = [circuit.add_injection(f"unit_{p}", "675", (p,), feeder.bus("675").kv_ln, (0.8, 1.2)) for p in (1, 2, 3)]
+    circuit.finish()
+    a = np.exp(2j * np.pi / 3.0)
+    for hour in range(24):
+        circuit.injection_kw[places] = -500.0 * sun[hour] / 3.0
+        circuit.set_load_share(float(load[hour]))
+        circuit.solve()
+        v, highest = circuit.node_voltages(), 0.0
+        for name, bus in feeder.buses.items():
+            if bus.phases == (1, 2, 3) and name not in feeder.exclude_buses:
+                one, two, three = (v[circuit.node_index[name, p]] for p in (1, 2, 3))
+                turns = sorted((abs(one + a * two + a**2 * three), abs(one + a**2 * two + a * three)))
+                highest = max(highest, turns[0] / turns[1])
+        assert series.unbalance[0, hour] == pytest.approx(highest, abs=1e-7)
+    assert not operation.run([Unit("675")], (-500.0 * sun)[None, None], load, [{}]).unbalance.any()

@@ -34,7 +34,7 @@ from solvers.siting.problem import (
 from solvers.siting.pyomo_statement import siting_model
 from solvers.siting.row_generation import SolveWatch, solve_with_rows
 from solvers.siting.screening import implied_points
-from solvers.siting.search import solve_exactly, solve_siting
+from solvers.siting.search import relax_taps, solve_exactly, solve_siting
 
 N_ROWS, N_DAYS, SLOTS_A_DAY, STEPS_A_SLOT = 4, 2, 2, 3
 N_POINTS = N_DAYS * SLOTS_A_DAY * STEPS_A_SLOT
@@ -272,3 +272,26 @@ def test_steps_that_are_screened_out_hold_whenever_the_others_do(seed: int, draw
             assert len(kept)
             if len(left_out):
                 assert (over[:, left_out].max(axis=1) <= over[:, kept].max(axis=1) + 1e-12).all()
+
+
+@pytest.mark.parametrize("penalty", [5000.0, None])
+def test_taps_that_may_be_broken_bound_the_optimum(penalty: float | None) -> None:
+    problem = small_problem(3, penalty=penalty)
+    relaxed, exact = relax_taps(problem, mip_gap=1e-6), solve_exactly(problem)
+    assert relaxed.report.status is SolveStatus.OPTIMAL
+    assert relaxed.report.bound <= exact.report.objective + 1e-6 * abs(exact.report.objective)
+    # And not by far: a tap step of 0.006 pu is all that it may break.
+    assert relaxed.report.bound >= exact.report.objective - 0.2 * abs(exact.report.objective)
+    assert relaxed.plan.pv_kw.shape == exact.plan.pv_kw.shape
+
+
+def test_limits_that_no_taps_keep_have_no_bound_and_what_breaks_them_least() -> None:
+    problem = small_problem(3, penalty=None, band=0.0005)
+    relaxed = relax_taps(problem, mip_gap=1e-3)
+    assert relaxed.report.status is SolveStatus.INFEASIBLE
+    assert np.isnan(relaxed.report.bound)
+    assert np.isnan(relaxed.report.gap)
+    over = excess(predict(problem, relaxed.plan), problem.rows.low, problem.rows.high)
+    assert over.max() > 0.0
+    nothing = replace(relaxed.plan, tap_steps=np.full_like(relaxed.plan.tap_steps, problem.taps.low[0]))
+    assert over.sum() < excess(predict(problem, nothing), problem.rows.low, problem.rows.high).sum()

@@ -13,6 +13,7 @@ from solvers.highs import RepeatedLinearProgram, solve_file, solve_sparse_progra
 from solvers.outcome import SolverError, SolveStatus
 from solvers.unit_commitment.matrices import commitment_program, even_tangents, needs_decision, undershoot
 from solvers.unit_commitment.problem import (
+    Bools,
     FlexibleDatacenters,
     UnitCommitmentProblem,
     UnitCommitmentSolution,
@@ -24,6 +25,7 @@ from solvers.unit_commitment.problem import (
     starts_of,
 )
 from solvers.unit_commitment.pyomo_statement import unit_commitment_model
+from solvers.unit_commitment.search import CommitmentSearch, SearchEnd
 from solvers.unit_commitment.solve import relaxed_commitment_usd, solve_unit_commitment
 
 # Four zones in a ring; datacenters in the first two; lines' reactances are all one.
@@ -145,6 +147,26 @@ def test_what_takes_long_is_left_to_the_solver(monkeypatch: pytest.MonkeyPatch) 
     assert handed_over.report.status is SolveStatus.OPTIMAL
     assert handed_over.n_programs < found.n_programs
     assert handed_over.report.objective == pytest.approx(found.report.objective, rel=2e-5)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_many_units_that_decide_together_are_left_to_the_solver_sooner(
+    together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no-load costs and shortest times a long search of our own is given up for the solver's, to the same cost."""
+    monkeypatch.setattr("solvers.unit_commitment.solve._MANY", 0)
+    problem = small_problem(3, alpha=1.0, times=together, no_load=together, limit_mw=45.0)
+    asked: list[int] = []
+
+    def run(search: CommitmentSearch, known: list[Bools], programs_max: int) -> SearchEnd:
+        asked.append(programs_max)
+        return SearchEnd.LONG
+
+    right = solve_unit_commitment(problem, mip_gap=1e-6)
+    monkeypatch.setattr("solvers.unit_commitment.solve.CommitmentSearch.run", run)
+    found = solve_unit_commitment(problem, mip_gap=1e-6)
+    assert asked[0] == (25 if together else 200)
+    assert found.report.objective == pytest.approx(right.report.objective, rel=2e-6)
 
 
 def test_a_repeated_program_follows_its_bounds_and_stops_at_the_cutoff() -> None:

@@ -53,7 +53,7 @@ class Counter:
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int | None = None) -> tuple[Tables, Counter]:
     (task,) = STUDY.tasks("capacities", [])
-    with monkeypatch.context() as patch, keeping(FolderKeeper(folder)):
+    with monkeypatch.context() as patch, keeping(FolderKeeper(folder), FolderKeeper(folder / "decided")):
         counter = Counter(patch, killed_at)
         return STUDY.run(task, lambda share, words: None), counter
 
@@ -96,7 +96,7 @@ def test_a_run_is_kept_for_the_circuit_it_was_made_on(tmp_path: Path) -> None:
             (run,) = yield (RunRequest(plan),)
             return run
 
-        with keeping(FolderKeeper(tmp_path)):
+        with keeping(FolderKeeper(tmp_path), FolderKeeper(tmp_path / "decided")):
             (run,) = run_side_by_side(STUDY, on, [ask()])
         return run.summary.lowest
 

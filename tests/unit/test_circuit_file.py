@@ -147,6 +147,15 @@ def test_files_that_include_each_other_over_and_over_end(tmp_path: Path, monkeyp
         read(tmp_path, "Redirect f0.dss")
 
 
+@pytest.mark.parametrize("figures", ["kw=NaN", "kw=inf kvar=1", "kw=1 kvar=NaN", "kw=1e400"])
+def test_a_load_of_no_finite_power_is_refused_by_its_name(tmp_path: Path, figures: str) -> None:
+    path = tmp_path / "own.dss"
+    load = f"New Load.x bus1=b kv=12.47 {figures}"
+    path.write_text(f"New Circuit.a basekv=12.47 bus1=s\nNew Line.l bus1=s bus2=b\n{load}\n")
+    with pytest.raises(InputError, match=r"load\.x is no finite load|is no number"):
+        Feeder.from_dss(path)
+
+
 def test_a_path_that_is_no_text_is_refused(tmp_path: Path) -> None:
     master = write(tmp_path, "")
     master.rename(tmp_path / os.fsdecode(b"M\xe4ster.dss"))

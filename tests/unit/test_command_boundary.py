@@ -167,3 +167,31 @@ def test_files_and_folders_that_cannot_be_used_are_named(
     assert words in err
     assert err.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["case.xlsx", "pipe", "study.toml"]
+
+
+def test_a_command_is_interrupted_in_a_word_also_while_it_is_read_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(wanted: str | None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("studies.cli.parser_of", interrupted)
+    assert cli.main(["hosting-capacity"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["hosting-capacity", "--volatge-min", "0.9"], "did you mean --voltage-min"),
+        (["live", "campaign", "--nods", "5"], "(g2g live campaign --help says what there is)"),
+        (["feeder", "ieee13", "more"], "unrecognized arguments: more (g2g feeder --help"),
+    ],
+)
+def test_the_command_that_does_not_know_a_flag_says_so_with_the_nearest(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err

@@ -48,3 +48,26 @@ def test_the_buses_it_lists_are_those_that_take_a_site(name: str, capsys: pytest
     assert f"{len(feeder.candidate_buses)} of {len(accepted)} buses that can take a site" in said
     fewer = [bus for bus in accepted if len(feeder.buses[bus].phases) < 3]
     assert not fewer or f"need three phases): {', '.join(fewer)}" in said
+
+
+@pytest.mark.parametrize("letter", ["m", "日"])
+def test_names_without_room_in_a_picture_are_no_warning(
+    letter: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    names = {bus: letter * 70 + bus for bus in ("head", "end")}
+    text = "\n".join(
+        (
+            f"New Circuit.{'c' * 120} basekv=12.47 bus1={names['head']}",
+            f"New Line.l bus1={names['head']} bus2={names['end']} length=1 units=km",
+            f"New Load.d bus1={names['end']} kv=12.47 kw=100",
+            "Set VoltageBases=[12.47]",
+            "CalcVoltageBases",
+            *(f"SetBusXY bus={bus} x=0 y={k}" for k, bus in enumerate(names.values())),
+        )
+    )
+    path = tmp_path / f"{'long' * 40}.dss"
+    path.write_text(text, encoding="utf-8")
+    assert main(["feeder", str(path), "--out", str(tmp_path)]) == 0
+    assert capfd.readouterr().err == ""
+    assert not recwarn.list
+    assert next(tmp_path.glob("*.png")).stat().st_size > 1000

@@ -113,8 +113,8 @@ def test_the_ladder_in_words_names_what_binds_first_and_what_was_not_reached() -
         ]
     )
     assert words == (
-        "rapid voltage change from 1.38 MW; voltage from 4.46 MW; not reached before the power flow ends at 6.99 MW: "
-        "latency; not judged: emergency loading"
+        "rapid voltage change from 1.38 MW; voltage from 4.46 MW; no size that has a power flow breaks it, up to "
+        "6.99 MW: latency; not judged: emergency loading"
     )
 
 

@@ -480,6 +480,11 @@ def test_a_number_within_a_text_is_refused(command: str, flag: str, capsys: pyte
         assert "Traceback" not in capsys.readouterr().err
 
 
+def test_a_share_a_little_above_all_is_not_taken_for_percent() -> None:
+    with pytest.raises(InputError, match=r"got 1\.5; it is a share, 1 is all$"):
+        Limits(throughput_share_min=1.5)
+
+
 def test_a_share_in_percent_on_a_flag_is_told_how_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["hosting-capacity", "--throughput-min", "80"])

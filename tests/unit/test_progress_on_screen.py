@@ -166,3 +166,12 @@ def test_a_small_negative_figure_is_no_minus_zero() -> None:
     show_conclusion(console, Conclusion("title", "answer", "", (table,)))
     assert "-0.00" not in _said(console)
     assert "-0.02" in _said(console)
+
+
+def test_truth_is_said_in_words() -> None:
+    console = _console()
+    table = ResultTable("years", "", (Column("kept", "keeps every limit"),), [{"kept": True}, {"kept": False}])
+    show_conclusion(console, Conclusion("title", "answer", "", (table,)))
+    assert "True" not in _said(console)
+    assert "yes" in _said(console)
+    assert "no " in _said(console)

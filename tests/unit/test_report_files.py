@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,6 +30,8 @@ from report_examples import (
 
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
+from studies.cli import main
+from studies.report.atomic_file import write_text
 from studies.report.figures import draw_chart, draw_pictures
 from studies.report.files import write_answer, write_geojson, write_tables, write_texts
 from studies.report.network_drawing import DRAWING_UNITS, LONGITUDE_LATITUDE, drawing_of, tree_layout
@@ -495,3 +499,15 @@ def test_no_text_of_a_file_is_markup_anywhere_on_the_page(word: str) -> None:
     found = _page(word)
     assert found.handlers == []
     assert found.names == _page("x").names
+
+
+def test_what_is_no_file_keeps_its_place(tmp_path: Path) -> None:
+    """A file that is moved into the place of a device takes it away from everybody."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="is a device, a pipe or a socket"):
+        write_text(pipe, "text")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert main(["feeder", "ieee13", "--picture", str(pipe)]) == 2
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import fields, replace
 from html import unescape
+from io import StringIO
 
 import pytest
 from report_examples import PROVENANCE, TASKS, ieee123_conclusion, user_conclusion
+from rich.console import Console
 
+from g2g_opt.errors import number_of
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.scenario import Scenario
@@ -18,8 +21,9 @@ from studies.report.glossary import TERMS, terms_on
 from studies.report.limit_words import LIMIT_WORDS, moved_limits
 from studies.report.page import report_html
 from studies.report.provenance import TaskStates
-from studies.shared.conclusion import Chart, Conclusion, Line
+from studies.shared.conclusion import Chart, Column, Conclusion, Line, ResultTable
 from studies.study_report import headed
+from studies.terminal import show_conclusion
 
 
 def explained(html: str) -> list[str]:
@@ -137,3 +141,21 @@ def test_the_length_of_the_run_and_the_replicas_active_in_it_are_those_of_the_sc
     told = " ".join(not_assessed(study, Limits()))
     assert all(one in told for one in words), told
     assert "not mean N-1" in FIRM_IS_NOT_N_1
+
+
+def test_a_truth_is_yes_or_no_wherever_people_read() -> None:
+    columns = (Column("kept", "kept"), Column("several", "several"), Column("by", "by"))
+    rows = [{"kept": True, "several": [True, False, None], "by": {"firm": True}}]
+    conclusion = Conclusion("t", "a", "", (ResultTable("t", "T", columns, rows),))
+    written = StringIO()
+    show_conclusion(Console(width=100, file=written), conclusion)
+    for shown in (written.getvalue(), report_html(conclusion, PROVENANCE, None, TASKS)):
+        assert "yes, no, –" in shown
+        assert "firm=yes" in shown
+        assert "True" not in shown
+
+
+def test_one_of_a_thing_is_said_so() -> None:
+    assert [number_of(n, "bus") for n in (0, 1, 2)] == ["0 buses", "1 bus", "2 buses"]
+    nouns = ("entry", "fuse", "switch", "relay", "branch")
+    assert [number_of(2, noun) for noun in nouns] == ["2 entries", "2 fuses", "2 switches", "2 relays", "2 branches"]
