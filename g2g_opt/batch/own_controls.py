@@ -20,7 +20,7 @@ from g2g_opt.batch.fuses import Fuses
 from g2g_opt.batch.inverters import Inverters
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
-from g2g_opt.batch.own_control_tables import Places, bank_tables, regulator_tables
+from g2g_opt.batch.own_control_tables import SensedNodes, bank_tables, regulator_tables
 from g2g_opt.batch.own_controls_kernel import (
     ONLY_SAMPLE,
     ONLY_TIME,
@@ -91,7 +91,7 @@ class OwnControls:
         self._has_looked = False
         self.moved: set[int] = set()
         self._network, self._n = network, len(taps)
-        places = Places()
+        places = SensedNodes()
         self._elements = {(e.kind, e.name): e for e in (*network.fixed, *network.capacitors)}
         self._row = {control.name: c for c, control in enumerate(self._regs)}
         self._names = tuple(sorted(self._row))

@@ -128,7 +128,7 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], ladder:
         what = "bus" if best.n_sites == 1 else "set of buses"
         text = f"{operation.capitalize()}, {what} {_in_words(best, again)}"
         if n_places > 1 and least is not best:
-            text += f"; the least of {n_places} is {_in_words(least, again)}"
+            text += f"; the least of {n_places}: {what} {_in_words(least, again)}"
         sentences.append(text + ".")
         if steps := [row for row in ladder if (row.bus, row.operation) == (best.bus, operation)]:
             sentences.append(f"Each limit alone, {operation}, at {best.bus}: {ladder_in_words(steps)}.")
