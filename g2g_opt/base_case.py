@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from g2g_opt.circuit.elements import elements, line_lengths_km
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
 from g2g_opt.circuit.protection import PickedUp, Protection, hold_other_controls
+from g2g_opt.circuit.rounding import GroundRounding
 from g2g_opt.circuit.second_solution import SecondSolution, second_solution
 from g2g_opt.circuit.unsolved import told_why
 from g2g_opt.errors import PowerFlowError, listed, number_of
@@ -87,7 +88,8 @@ class BaseCase:
     lines from the nearest source; lines of which OpenDSS keeps no unit of length (`without_unit` of them) count as
     given. `failure` says why there is no solution; everything else is then empty. `restless` says why the circuit's own
     controls do not come to rest; the figures, if any, are those of the controls held as the file leaves them. `second`
-    is another solution, if any, `picked_up` the protection that acts where the circuit stands.
+    is another solution, if any, `picked_up` the protection that acts where the circuit stands, `rounding` what keeps
+    OpenDSS from its tolerance.
     """
 
     failure: str = ""
@@ -103,6 +105,7 @@ class BaseCase:
     rating_basis: RatingBasis = "normal"
     settled: bool = False
     second: SecondSolution | None = None
+    rounding: GroundRounding | None = None
     picked_up: tuple[PickedUp, ...] = ()
 
     @property
@@ -214,8 +217,7 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
     words += base.unbalanced_words(limits)
     if base.implausible:
         words.append(f"far from their voltage base: {listed([str(node) for node in base.implausible], 6)}")
-    if base.second is not None:
-        words.append(str(base.second))
+    words += [str(told) for told in (base.second, base.rounding) if told is not None]
     broken = base.breaks(limits)
     if broken:
         words.append(f"without a site the circuit already breaks a limit: {broken}")
@@ -284,6 +286,7 @@ def solve_base_case(
         unbalance=_unbalance(feeder, phasors, nodes),
         rating_basis=rating_basis,
         settled=settled,
+        rounding=circuit.rounding,
         picked_up=(*protection.molten(), *_tripped(feeder, load_level, settled=settled)),
         # The last to be asked: it leaves the circuit elsewhere.
         second=second_solution(circuit, load_level, judged_pu, names),
