@@ -17,7 +17,7 @@ from g2g_opt.consent import Consent, given_consent
 from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.errors import InputError, shown, unknown_name
 from g2g_opt.reading import absolute_path, check_plain, parse_json, read_toml
-from studies.shared.question_model import faults_in_words
+from studies.shared.question_model import built, faults_in_words
 from studies.shared.question_tables import NONE, completed, with_none_written
 from studies.shared.task import Question
 
@@ -122,7 +122,7 @@ def _adapter(study: str) -> TypeAdapter[Any]:
 @lru_cache
 def _adapter_at(place: str) -> TypeAdapter[Any]:
     try:
-        return TypeAdapter(_class_at(place))
+        return TypeAdapter(built(_class_at(place)))
     except PydanticUserError as error:
         raise InputError(f"{place} is no study: its fields have no types that pydantic reads: {error}") from error
 

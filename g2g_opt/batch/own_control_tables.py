@@ -49,7 +49,7 @@ class BankTables(NamedTuple):
     y: Complexes
 
 
-class Places:
+class SensedNodes:
     """Nodes that controls look at, each once."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ def regulator_tables(
     regs: Sequence[RegControlSettings],
     kinds: Sequence[Sequence[RegControlSettings]],
     network: Network,
-    places: Places,
+    places: SensedNodes,
 ) -> RegulatorTables:
     """Figures of regulators, which are set as one of the `kinds`, and what they look at.
 
@@ -141,7 +141,7 @@ def bank_tables(
     caps: Sequence[CapControlSettings],
     elements: Mapping[tuple[str, str], LinearElement],
     network: Network,
-    places: Places,
+    places: SensedNodes,
 ) -> BankTables:
     """Figures of controls of banks, and what they look at; raises as `regulator_tables`."""
     tapped = {w.element: w for w in network.tapped if w.kind == "transformer"}

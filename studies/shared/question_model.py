@@ -9,7 +9,7 @@ from dataclasses import field
 from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass, rebuild_dataclass
 
 from g2g_opt.errors import InputError, shown
 from g2g_opt.flag import Flag
@@ -74,13 +74,14 @@ def check_unused(question: Any) -> None:
 @dataclass_transform(frozen_default=True, field_specifiers=(field, Field))
 def question_model(kind: _Class) -> _Class:
     """Make a class a frozen pydantic dataclass without further fields, whose faults are `InputError`s in Python too."""
-    # What it validates by is built where the first question is made, not by everybody who imports it.
+    # What it validates by is built where the first question is made or read, not by everybody who imports it.
     config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
     made: Any = dataclass(frozen=True, config=config)(kind)
     validate = made.__init__
 
     @functools.wraps(validate)
     def checked(self: Any, *args: Any, **values: Any) -> None:
+        built(made)
         try:
             validate(self, *args, **values)
         except ValidationError as error:
@@ -88,6 +89,17 @@ def question_model(kind: _Class) -> _Class:
 
     made.__init__ = checked
     return made  # type: ignore[no-any-return]
+
+
+def built(kind: _Class) -> _Class:
+    """A class of `question_model`, with what it validates by."""
+    of: Any = kind
+    if not getattr(of, "__pydantic_complete__", True):
+        # Building puts pydantic's own in the place of this.
+        checked = of.__init__
+        rebuild_dataclass(of)
+        of.__init__ = checked
+    return kind
 
 
 def faults_in_words(error: ValidationError) -> str:

@@ -23,7 +23,8 @@ from g2g_opt.summary import SiteSummary, Summary
 from studies.shared.typed_rows import TypedRow
 
 # In tuples, because a type that has a configuration of its own takes none from an adapter; JSON has no NaN.
-_EXACT = ConfigDict(ser_json_inf_nan="strings")
+# Built with the first run that is stored or read.
+_EXACT = ConfigDict(ser_json_inf_nan="strings", defer_build=True)
 _PLAN = TypeAdapter(tuple[Plan], config=_EXACT)
 _SCENARIO = TypeAdapter(tuple[Scenario], config=_EXACT)
 _SITES = TypeAdapter(tuple[SiteSummary, ...], config=_EXACT)

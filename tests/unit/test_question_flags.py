@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from g2g_opt.communication import Channels, read_channels
+from g2g_opt.communication import Channels, ChannelSpec, FailSafe, Lane, StaleSignal, read_channels
 from g2g_opt.errors import InputError
 from g2g_opt.feeder_policy import FeederPolicy, PolicyOutput
 from g2g_opt.learning.reward import RewardWeights
@@ -364,7 +364,7 @@ ASKED: dict[str, dict[str, Any]] = {
             ControllerChoice("ofo", (("w_throughput", 0.001),), 0.002, 16, "/policy.json"),
         ),
         "sweeps": (ParameterSweep(ControllerChoice("ofo", (("w_switch", 2.0),)), "w_throughput", (0.5, 0.25)),),
-        "channels": read_channels("tcp:loss=0.2,fail_safe=safe"),
+        "channels": read_channels(CHANNELS),
         "shown": "test 3",
         "n_compared": 4,
         "n_candidates": 9,
@@ -423,6 +423,9 @@ ASKED: dict[str, dict[str, Any]] = {
 ONLY_IN_FILES = {"SiteChoice.base_kw_per_phase", "ServedModel.gpus_per_replica", "PVUnit.output_max_kw"}
 ONLY_IN_FILES |= {"ReplicaShares.batch_sizes", "PowerShape.flicker", "PowerShape.phase", "TrainingOverlay.shape"}
 ONLY_IN_FILES |= {"AIChoice.sized_as_first"}
+# The short form is that of the default channel, and of voltages that are old.
+ONLY_IN_FILES |= {"Channels.lanes", "Channels.site", "ChannelSpec.latency_trace_s", "ChannelSpec.lost_messages"}
+ONLY_IN_FILES |= {f"Lane.{name}" for name in ("spec", "source", "destination", "topic")}
 ONLY_IN_FILES |= {
     f"StorageUnit.{name}"
     for name in (
@@ -597,6 +600,11 @@ SPELLED: dict[type, set[str]] = {
     PowerShape: {"scale", "level", "ramps", "pulses"},
     ControllerChoice: {"kind", "settings", "margin_pu", "load_shift_gpus", "policy_file"},
     ParameterSweep: {"controller", "name", "values"},
+    Channels: {"default", "voltage", "fail_safe"},
+    ChannelSpec: {f.name for f in fields(ChannelSpec)} - {"latency_trace_s", "lost_messages"},
+    Lane: set(),
+    StaleSignal: {f.name for f in fields(StaleSignal)},
+    FailSafe: {f.name for f in fields(FailSafe)},
     AIChoice: {"comparison", "model", "gpu", "task", "precision", "gpus_per_replica", "itl_deadline_s"},
 }
 
