@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from g2g_opt.circuit.elements import elements, line_lengths_km
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, Circuit
 from g2g_opt.circuit.protection import PickedUp, Protection, hold_other_controls
+from g2g_opt.circuit.rounding import GroundRounding
 from g2g_opt.circuit.second_solution import SecondSolution, second_solution
 from g2g_opt.circuit.unsolved import told_why
-from g2g_opt.errors import PowerFlowError, listed
+from g2g_opt.errors import PowerFlowError, listed, number_of
 from g2g_opt.failure import FailureKind
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.judged_voltages import JudgedVoltages
@@ -36,11 +37,12 @@ WRONG = "voltage base (or an impedance or a load)"
 
 
 class BaseCaseState(StrEnum):
-    """AT_REST: solved, its own controls at rest. RESTLESS: its own controls do not come to rest. NO_SOLUTION: the power
-    flow did not converge.
+    """AT_REST: solved, its own controls at rest. PROTECTION_ACTS: at rest, where protection opens something by itself.
+    RESTLESS: its own controls do not come to rest. NO_SOLUTION: the power flow did not converge.
     """
 
     AT_REST = "at rest"
+    PROTECTION_ACTS = "protection acts at rest"
     RESTLESS = "restless controls"
     NO_SOLUTION = "no solution"
 
@@ -86,7 +88,8 @@ class BaseCase:
     lines from the nearest source; lines of which OpenDSS keeps no unit of length (`without_unit` of them) count as
     given. `failure` says why there is no solution; everything else is then empty. `restless` says why the circuit's own
     controls do not come to rest; the figures, if any, are those of the controls held as the file leaves them. `second`
-    is another solution, if any, `picked_up` the protection that acts where the circuit stands.
+    is another solution, if any, `picked_up` the protection that acts where the circuit stands, `rounding` what keeps
+    OpenDSS from its tolerance.
     """
 
     failure: str = ""
@@ -102,6 +105,7 @@ class BaseCase:
     rating_basis: RatingBasis = "normal"
     settled: bool = False
     second: SecondSolution | None = None
+    rounding: GroundRounding | None = None
     picked_up: tuple[PickedUp, ...] = ()
 
     @property
@@ -109,13 +113,18 @@ class BaseCase:
         """Whether figures of the circuit are those of one that stands still."""
         if self.restless:
             return BaseCaseState.RESTLESS
-        return BaseCaseState.NO_SOLUTION if self.failure else BaseCaseState.AT_REST
+        if self.failure:
+            return BaseCaseState.NO_SOLUTION
+        return BaseCaseState.PROTECTION_ACTS if self.picked_up else BaseCaseState.AT_REST
 
     @property
     def headline(self) -> str:
         """What has to be said before any figure; empty where the circuit is solved and at rest."""
         if self.restless and not self.failure:
             return f"{self.restless}; figures of it are those of its controls held as the file leaves them"
+        if self.picked_up and not self.failure:
+            words = listed([str(one) for one in self.picked_up], 4)
+            return f"{words}; figures of the base case are those of a circuit in which that is held closed"
         return self.failure
 
     @property
@@ -150,7 +159,8 @@ class BaseCase:
             parts.append(f"{100 * getattr(worst, name):.2f} % {what} at {worst.bus}")
             n = sum(getattr(one, name) > limit for one in self.unbalance) if limit is not None else 0
             if n and limit is not None:
-                above.append(f"{n} of {len(self.unbalance)} buses are above {100 * limit:g} % {what}")
+                buses = number_of(len(self.unbalance), "bus")
+                above.append(f"{n} of {buses} {'is' if n == 1 else 'are'} above {100 * limit:g} % {what}")
         words = ["voltage unbalance: highest " + ", ".join(parts)]
         if above:
             words.append(
@@ -173,7 +183,8 @@ class BaseCase:
                 outside, key=lambda n: max(limits.voltage_min_pu - n.voltage_pu, n.voltage_pu - limits.voltage_max_pu)
             )
             parts.append(
-                f"{len(outside)} of {len(self.judged)} judged bus-phases are outside {limits.voltage_min_pu:g} to "
+                f"{len(outside)} of {number_of(len(self.judged), 'judged bus-phase')} "
+                f"{'is' if len(outside) == 1 else 'are'} outside {limits.voltage_min_pu:g} to "
                 f"{limits.voltage_max_pu:g} pu, worst {worst}"
             )
         if limits.loading_max_pu is not None and self.loading and self.loading[1] > limits.loading_max_pu:
@@ -206,8 +217,7 @@ def base_case_words(feeder: Feeder, base: BaseCase, limits: Limits) -> list[str]
     words += base.unbalanced_words(limits)
     if base.implausible:
         words.append(f"far from their voltage base: {listed([str(node) for node in base.implausible], 6)}")
-    if base.second is not None:
-        words.append(str(base.second))
+    words += [str(told) for told in (base.second, base.rounding) if told is not None]
     broken = base.breaks(limits)
     if broken:
         words.append(f"without a site the circuit already breaks a limit: {broken}")
@@ -276,6 +286,7 @@ def solve_base_case(
         unbalance=_unbalance(feeder, phasors, nodes),
         rating_basis=rating_basis,
         settled=settled,
+        rounding=circuit.rounding,
         picked_up=(*protection.molten(), *_tripped(feeder, load_level, settled=settled)),
         # The last to be asked: it leaves the circuit elsewhere.
         second=second_solution(circuit, load_level, judged_pu, names),

@@ -14,13 +14,22 @@ _BELOW = 0.4
 
 
 def search_largest_by_use(
-    n_max: int, *, n_min: int = 1, start: int, resolution: float, growth: float = 1.5, below: int = 0
+    n_max: int,
+    *,
+    n_min: int = 1,
+    start: int,
+    resolution: float,
+    growth: float = 1.5,
+    below: int = 0,
+    spread: float | None = None,
+    at_once: int = 2,
 ) -> SearchByUse:
-    """Search `n_min` to `n_max` for the largest size whose use is at most 1, from `start` on.
+    """Search `n_min` to `n_max` for the largest size whose use is at most 1 (equation 6.1), from `start` on.
 
-    A generator: it yields at most two sizes at a time, is sent the share of the limit that each uses up (at most 1:
-    accepted; infinite: no answer), and returns the result. Where two uses say where 1 is crossed, the next two sizes
-    are `resolution` (relative) apart around that point; elsewhere sizes go up or down by the factor `growth`. A bracket
+    A generator: it yields some `at_once` sizes at a time, is sent the share of the limit that each uses up (at most
+    1: accepted; infinite: no answer), and returns the result. Where two uses say where 1 is crossed, the next two sizes
+    are `resolution` (relative) apart around that point; elsewhere sizes go up or down by the factor `growth`. The first
+    two lie `spread` (relative) apart, as befits how good a guess `start` is; None: by the factor `growth`. A bracket
     that two such rounds have not halved is cut in three, so that a use that jumps costs no more than a bisection.
 
     Use need not be monotone: of several crossings the result is the lowest that was met, with a rejected size within
@@ -28,9 +37,12 @@ def search_largest_by_use(
     wanted (`search_below`).
     """
     known: dict[int, float] = {}
-    asked = _pair(start, n_min - 1, None, n_min, n_max, max(1, int((growth - 1.0) * start)))
+    apart = growth - 1.0 if spread is None else spread
+    asked = _pair(start, n_min - 1, None, n_min, n_max, max(1, int(apart * start)))
     widths = [math.inf, math.inf]
     while True:
+        if at_once > 2:
+            asked = _widened(asked, known, (n_min, n_max), growth, at_once)
         answers = yield asked
         known.update({n: answers[n] for n in asked})
         low, high = _bracket(known, n_min)
@@ -97,6 +109,24 @@ def _pair(first: int, low: int, high: int | None, n_min: int, n_max: int, step: 
     lowest, largest = max(low + 1, n_min), n_max if high is None else high - 1
     a = min(max(first, lowest), largest)
     return tuple(sorted({a, min(a + step, largest)}))
+
+
+def _widened(
+    asked: tuple[int, ...], known: Mapping[int, float], bounds: tuple[int, int], growth: float, at_once: int
+) -> tuple[int, ...]:
+    """A pair of sizes with others on both sides, each twice as far away as the one before, within `bounds`.
+
+    Above, no further than by the factor of growth while nothing is rejected: what lies far beyond a limit costs most.
+    """
+    step, found = max(1, asked[-1] - asked[0]), set(asked)
+    low, high = _bracket(known, bounds[0])
+    lowest = max(low + 1, bounds[0])
+    largest = min(bounds[1], int(growth * asked[-1])) if high is None else high - 1
+    away = step
+    while len(found) < at_once and (asked[0] - away >= lowest or asked[-1] + away <= largest):
+        found |= {n for n in (asked[0] - away, asked[-1] + away) if lowest <= n <= largest}
+        away = 2 * away + step
+    return tuple(sorted(found))
 
 
 def _thirds(low: int, high: int | None, n_min: int, n_max: int, growth: float) -> tuple[int, ...]:

@@ -277,10 +277,12 @@ class Grids:
         fleet_slot, fleet_port = self.fleet_slot[fleet], self.fleet_port[fleet]
         slopes = np.zeros((self.network.n_nodes, 3, len(fleet)))
         kept_power, kept_state = self.flow.power.copy(), self.flow.copy_state()
+        kept_share = self.flow.load_share.copy()
         kept_voltage_pu = self.flow.voltage_pu.copy()
         tight = self.flow.tolerance_pu * _SLOPE_TOLERANCE
         self.flow.solve(tolerance_pu=max(tight, 1e-12))
         base_state, v0 = self.flow.copy_state(), self.flow.voltage_pu.copy()
+        base_share = self.flow.load_share.copy()  # vars that hold a voltage move as well
         solved = self.flow.solved.copy()
         # Fleets of one scenario are perturbed one after the other, those of different scenarios together.
         turn = _turns(fleet_slot)
@@ -295,12 +297,14 @@ class Grids:
                 power[real] += step_w
                 power[imaginary] += step_w * self.attached.site_tan_phi[3 * fleet[some]]
                 self.flow.restore_state(base_state)
+                self.flow.load_share[:] = base_share
                 self.flow.solve(tolerance_pu=max(tight, 1e-12))
                 solved &= self.flow.solved
                 slopes[:, phase, some] = (self.flow.voltage_pu[:, slot] - v0[:, slot]) / perturbation_kw[some]
         self.flow.power[:] = kept_power
         # Other scenarios of the batch, and controllers still to act, see nothing of this.
         self.flow.restore_state(kept_state)
+        self.flow.load_share[:] = kept_share
         self.flow.voltage_pu[:] = kept_voltage_pu
         failed = [slot for slot in dict.fromkeys(fleet_slot.tolist()) if not solved[slot]]
         self.fail(failed, Failure(FailureKind.SLOPES_NOT_CONVERGED))

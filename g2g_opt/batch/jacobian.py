@@ -43,6 +43,8 @@ _KEPT = 1024
 _CONSTANT_POWER = 1  # OpenDSS's model
 # Right-hand sides solved for at once.
 _COLUMNS = 64
+# Share of its rated voltage, or of its own, at which a branch is rated for another bus.
+_FAR = 0.5
 # A law is taken on both sides of its window's edge, this share away; it jumps there if its current does.
 _AT_EDGE, _JUMP_SHARE = 1e-9, 1e-6
 
@@ -72,11 +74,13 @@ class Jacobian:
         grounded = np.append(network.start_v, 0.0)
         across = grounded[self._begin] - grounded[self._end]
         # Slopes at the rated voltage: a feeder is operated around it, wherever its compiled taps leave it. A load on a
-        # conductor that no source serves stays where it is.
+        # conductor that no source serves stays where it is, and so does one that is rated for another voltage than its
+        # bus has: it acts as an impedance there, and on a part without a path to ground nothing else may hold it.
         self._base = network.load_base_v[kept]
         unserved = np.append(network.judged.unserved, False)
-        rated = across / np.abs(across) * self._base
-        rated = np.where(unserved[self._begin] | unserved[self._end], across, rated)
+        size = np.abs(across)
+        stays = unserved[self._begin] | unserved[self._end] | (size < _FAR * self._base) | (_FAR * size > self._base)
+        rated = np.where(stays, across, across / size * self._base)
         self._block = np.array([law_jacobian(law, v) for law, v in zip(self._law, rated, strict=True)]).reshape(-1, 4)
         draw = np.array([admittance(law, abs(v)) * v for law, v in zip(self._law, across, strict=True)])
         straight = _apply(self._block, across)

@@ -15,7 +15,7 @@ def load_controls(commands: tuple[str, ...], dt_s: float) -> ControlReading:
 
     Raises `UnsupportedByBatch` for a control that is not modelled.
     """
-    reading = read_controls(Circuit(commands, regulator_control_dt_s=dt_s))
+    reading = read_controls(Circuit(commands, tolerance=1e-9, max_iterations=200, regulator_control_dt_s=dt_s))
     if reading.others:
         raise UnsupportedByBatch(f"the circuit's own control {reading.others[0]} acts, which is not modelled")
     movers: dict[tuple[str, int], str] = {}

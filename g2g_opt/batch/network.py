@@ -189,6 +189,9 @@ def read_network(circuit: Circuit, buses: Mapping[str, Bus] | None = None, steer
     units, unit_shares, share_starts = own_units(circuit), [], []
     kva_of = {own.element: own.kva for own in read_inverters(circuit)} if steered else {}
     for unit in units:
+        if unit.held is not None:
+            kva_of[f"{unit.kind}.{unit.name}"] = 1e-3 * unit.held.rating_var * len(unit.branch_nodes())
+    for unit in units:
         if unit.follows_load:
             raise UnsupportedByBatch(f"generator {unit.name} is switched by the load level")
         kva = kva_of.get(f"{unit.kind}.{unit.name}")

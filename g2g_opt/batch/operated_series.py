@@ -68,7 +68,7 @@ class OperatedSeries:
     `taps_pu` (chain, step, regulator) after each step, `rows` (row, chain, step): monitored voltages (pu) and then the
     loadings of rated branches, or what they were reduced to; `losses_kw` (chain, step), which steps were `solved`, and
     where controls did not come to rest (`restless`). `unbalance` (chain, step) is the highest of any three-phase bus,
-    negative over positive sequence (equation 3.6); 0 where it was not asked for. `begins` (chain, day) are where
+    negative over positive sequence; 0 where it was not asked for. `begins` (chain, day) are where
     controls stood before each day.
     """
 
@@ -193,14 +193,13 @@ class _Run:
     ) -> None:
         self.tells_unbalance = tells_unbalance
         self.guesses = guesses
-        self.of, self.kw, self.n_steps, self.begins, self.reduce = of, kw, steps_a_day, begins, reduce
+        self.of, self.n_steps, self.begins, self.reduce = of, steps_a_day, begins, reduce
         self.n_chains, self.n_days = kw.shape[1], kw.shape[2] // steps_a_day
         shapes = of.network.load_shapes
         by_shape = load_share if isinstance(load_share, Mapping) else dict.fromkeys(shapes, load_share)
         # (shape, step)
         self.share = np.stack([np.asarray(by_shape[shape], dtype=np.float64) for shape in shapes])
-        self.ports = [port for unit in units for port in ports_of(of.feeder, of.index, unit)]
-        self.va_per_kw = 1e3 * (1.0 + 1j * np.array([tan_phi(unit.power_factor) for unit in units])) / 3.0
+        self._attach(units, kw)
         self.kinds = [of.settings_of(one) for one in set_points]
         self.start = of.start
         # Days that one lane runs in a row at first: as many as leave enough lanes to be side by side.
@@ -209,7 +208,26 @@ class _Run:
         # Of a day (chain, day), by where it begins.
         self.known: dict[tuple[int, int], dict[Standing, _KnownDay]] = {}
         self.blocks: list[OperatedSeries] = []
-        self._lanes: tuple[BatchPowerFlow, OwnControls] | None = None
+        self._lanes: tuple[BatchPowerFlow, OwnControls, Ints] | None = None
+
+    def _attach(self, units: Sequence[Unit], kw: Floats) -> None:
+        """What each chain has attached: its own units alone, as a flow's work grows with the square of its ports.
+
+        `ports` of each chain, those of the same units the same object; `kw` (place, chain, step) and `va_per_kw`
+        (place, chain) of the units in their places.
+        """
+        of = self.of
+        used = [tuple(np.flatnonzero(of_chain).tolist()) for of_chain in kw.any(axis=2).T]
+        of_unit = [ports_of(of.feeder, of.index, unit) for unit in units]
+        va = 1e3 * (1.0 + 1j * np.array([tan_phi(unit.power_factor) for unit in units])) / 3.0
+        by_units = {which: [port for u in which for port in of_unit[u]] for which in dict.fromkeys(used)}
+        self.ports = [by_units[which] for which in used]
+        self.alike = len(by_units) == 1
+        self.kw = np.zeros((max(map(len, used), default=0), *kw.shape[1:]))
+        self.va_per_kw = np.zeros(self.kw.shape[:2], dtype=np.complex128)
+        for chain, which in enumerate(used):
+            self.kw[: len(which), chain] = kw[list(which), chain]
+            self.va_per_kw[: len(which), chain] = va[list(which)]
 
     def series(self) -> OperatedSeries:
         """All chains."""
@@ -252,11 +270,12 @@ class _Run:
         return list(wanted)
 
     def _lanes_of(self, wanted: Sequence[tuple[int, int, Standing]]) -> tuple[BatchPowerFlow, OwnControls]:
-        """A lane for each day, sixteen by sixteen: those of the turn before where there are as many."""
+        """A lane for each day, sixteen by sixteen: those of the turn before where there are as many for the same."""
         of, n = self.of, len(wanted)
         chains = np.array([chain for chain, _, _ in wanted], dtype=np.int64)
-        if self._lanes is not None and self._lanes[0].n == n:
-            flow, controls = self._lanes
+        before = self._lanes
+        if before is not None and before[0].n == n and (self.alike or (before[2] == chains).all()):
+            flow, controls, _ = before
             controls.take_kinds(chains)
             for slot, (_, _, begin) in enumerate(wanted):
                 controls.stand(slot, begin)
@@ -264,13 +283,13 @@ class _Run:
             moved = {slot: one for slot, one in settings.items() if one != flow.settings[slot]}
             if moved:
                 flow.set_settings(moved)
-            return self._lanes
+            return flow, controls
         controls = OwnControls(of.reading, of.network, SETTLED_DT_S, [of.start_taps] * n, self.kinds, chains)
         for slot, (_, _, begin) in enumerate(wanted):
             controls.stand(slot, begin)
         flow = BatchPowerFlow(
             of.jacobian,
-            [self.ports] * n,
+            [self.ports[chain] for chain in chains],
             [controls.setting(slot) for slot in range(n)],
             tolerance_pu=of.tolerance_pu,
             phasors=True,
@@ -278,8 +297,8 @@ class _Run:
             sensed=controls.sensed,
             ratings=of.ratings,
         )
-        self._lanes = flow, controls
-        return self._lanes
+        self._lanes = flow, controls, chains
+        return flow, controls
 
     def _run_days(self, wanted: Sequence[tuple[int, int, Standing]]) -> None:
         n_wanted = len(wanted)
@@ -294,7 +313,8 @@ class _Run:
         for step in range(self.n_steps):
             at = day * self.n_steps + step
             share[every // WIDTH, :, every % WIDTH] = self.share[:, at].T
-            flow.solve(np.repeat(self.va_per_kw[:, None] * self.kw[:, chain, at], 3, axis=0))
+            power_va = np.repeat(self.va_per_kw[:, chain] * self.kw[:, chain, at], 3, axis=0)
+            flow.solve(power_va[: flow.ports.n_ports])
             restless = np.zeros(n, dtype=np.bool_)
             restless[controls.act(flow, np.flatnonzero(flow.solved))] = True
             controls.moved.clear()

@@ -29,9 +29,9 @@ from g2g_opt.batch.own_controls_kernel import (
     Regulators,
     look_at_controls,
 )
+from g2g_opt.batch.own_storage import OwnStorage
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.restless_lanes import RestlessLanes
-from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.controls import ControlReading, RegControlSettings
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S, SETTLING_ROUNDS
 from g2g_opt.compiled.lanes import WIDTH
@@ -90,9 +90,6 @@ class OwnControls:
         self._awake, self._has_failed = (np.zeros(len(taps), dtype=np.bool_) for _ in range(2))
         self._has_looked = False
         self.moved: set[int] = set()
-        for unit in network.units:
-            if unit.kind == "storage" and not unit.is_idle and not self._settles_each_step:
-                raise UnsupportedByBatch(f"storage {unit.name} charges or discharges, and its energy changes in time")
         self._network, self._n = network, len(taps)
         places = SensedNodes()
         self._elements = {(e.kind, e.name): e for e in (*network.fixed, *network.capacitors)}
@@ -104,6 +101,8 @@ class OwnControls:
         self._cap_tables = bank_tables(self._caps, self._elements, network, places)
         self.inverters = Inverters(reading.inverters, network, self._n, places.of)
         self.fuses = Fuses(reading.fuses, self._elements, places.of)
+        in_time = () if self._settles_each_step else reading.storages
+        self._storage = OwnStorage(in_time, network, self._n, dt_s, places.of)
         movers = [(f"{one.kind}.{one.transformer}", f"RegControl {one.name}") for one in self._regs]
         movers += [(f"capacitor.{one.capacitor}", f"CapControl {one.name}") for one in self._caps]
         movers += 2 * [(one.element, f"InvControl {one.control}") for one in reading.inverters]
@@ -238,8 +237,8 @@ class OwnControls:
             restless = self._act(flow, live, SETTLING_ROUNDS, at_once=True)
             self._look_at_rest(flow, live, restless)
             self._is_settled = True
-            self._rest[0] = not self.steers
-            self.inverters.end()
+            self._rest[0] = not self.steers and not self._storage
+            self._end_step(flow, live)
             if self.inverters.steer_watts:
                 self.inverters.begin(None, _by_lane(flow))
                 flow.solve_again(np.setdiff1d(live, restless))
@@ -249,8 +248,13 @@ class OwnControls:
             self._look_at_rest(flow, live, restless)
         else:
             look_at_controls(self._look(flow).address, ONLY_TIME)
-            self.inverters.end()
+            self._end_step(flow, live)
         return restless
+
+    def _end_step(self, flow: BatchPowerFlow, live: Ints) -> None:
+        """What follows a solution in time; OpenDSS counts the one before time, in which controls settle, as well."""
+        self.inverters.end()
+        self._storage.end(flow.sensed_v, live, _by_lane(flow))
 
     def _act(self, flow: BatchPowerFlow, live: Ints, rounds: int, at_once: bool) -> list[int]:
         awake = np.zeros(self._n, dtype=np.bool_)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import kernel_tables as tables
+from g2g_opt.batch.held_voltages import HeldVoltages
 from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.loadings import Loadings, no_ratings
 from g2g_opt.batch.moving_elements import Setting
@@ -97,6 +98,8 @@ class BatchPowerFlow:
         self._ill_conditioned = np.zeros(self.n_slots, dtype=np.bool_)
         self._rescuer = Rescue(self.jacobian)
         self._work = tables.workspace(network.n_nodes, n_loads, n_ports, self.n_chunks)
+        self._held = HeldVoltages(self.jacobian, len(sensed))
+        sensed = (*sensed, *self._held.nodes)
         self._out = tables.Solutions(
             aligned(network.n_nodes, self.n_slots),
             np.zeros(self.n_slots, dtype=np.bool_),
@@ -115,11 +118,8 @@ class BatchPowerFlow:
         )
         self._active = np.ones(self.n_chunks, dtype=np.bool_)
         # How the flows of a call are solved; where it has to be told that a port is outside its window.
-        self._tolerance, self._rounds, self.watched = (
-            np.zeros(1),
-            np.zeros(1, np.int64),
-            np.ones(self.n_slots, np.bool_),
-        )
+        self._tolerance, self._rounds = np.zeros(1), np.zeros(1, np.int64)
+        self.watched = np.ones(self.n_slots, np.bool_)
         self._packed = NOTHING_PACKED, NOTHING_PACKED
         self._renew_factors()
         self.reset(range(self.n_slots))
@@ -233,10 +233,13 @@ class BatchPowerFlow:
         self._solve(scenarios, self.tolerance_pu)
 
     def _solve(self, slots: Ints, tolerance_pu: float) -> None:
-        """The fixed point, and Newton's method in the scenarios in which it does not come to rest soon.
+        """Solve, with the voltages held that generators hold."""
+        self.solve_at_rest(slots, tolerance_pu)
+        if self._held:
+            self._held.settle(self, slots, tolerance_pu)
 
-        Each is told from what it did itself, so that none depends on its neighbours.
-        """
+    def solve_at_rest(self, slots: Ints, tolerance_pu: float) -> None:
+        """The fixed point, and Newton's method in scenarios in which it does not come to rest soon: each for itself."""
         self._ill_conditioned[slots] = False
         self._work.trusted[slots] = 0.0
         stubborn = self._state.stubborn.reshape(-1)
@@ -248,7 +251,7 @@ class BatchPowerFlow:
 
     def part(self, attend: Callable[[int, int], None]) -> Part:
         """`solve` as a part of a compiled step; `attend` has to call the method of that name."""
-        return Part(attend, solve_chunks, self._packed[1])
+        return Part(attend) if self._held else Part(attend, solve_chunks, self._packed[1])
 
     def attend(self, code: int) -> None:
         """What a compiled step has left of its solution."""

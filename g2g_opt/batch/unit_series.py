@@ -81,6 +81,8 @@ class UnitSeries:
                 if series is None:
                     of_kind.append(None)
                     continue
+                if share.part == "reactive" and share.element.startswith("generator."):
+                    raise UnsupportedByBatch(f"{share.element} holds a voltage and follows a shape as well")
                 values = np.unique(series.values)
                 answer = values
                 if share.element.startswith("pvsystem."):

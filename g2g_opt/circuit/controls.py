@@ -13,6 +13,7 @@ from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.fuses import FuseSettings, read_fuses
 from g2g_opt.circuit.inverters import InverterSettings, read_inverters
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.own_storage import StorageSettings, read_storages
 
 CapKind = Literal["current", "voltage", "kvar", "time", "pf", "other"]
 _CAP_KINDS: dict[str, CapKind] = {
@@ -124,8 +125,8 @@ class CapControlSettings:
 
 @dataclass(frozen=True, eq=False)
 class ControlReading:
-    """The controls of a circuit in OpenDSS's order, its fuses, the names (kind.name) of `others` in service, and how
-    many rounds of control actions OpenDSS allows in one solution.
+    """The controls of a circuit in OpenDSS's order, its fuses, its storage that does not idle, the names (kind.name) of
+    `others` in service, and how many rounds of control actions OpenDSS allows in one solution.
     """
 
     regulators: tuple[RegControlSettings, ...]
@@ -134,6 +135,7 @@ class ControlReading:
     fuses: tuple[FuseSettings, ...]
     others: tuple[str, ...]
     rounds_max: int
+    storages: tuple[StorageSettings, ...] = ()
 
 
 # Controls that act in time besides those read here; meters and monitors are none.
@@ -152,7 +154,7 @@ _OTHER_CONTROLS = frozenset(
 
 
 def read_controls(circuit: Circuit) -> ControlReading:
-    """Every control in service of a circuit as it is set now."""
+    """Every control in service of a circuit as it is set now; its storage is left idling."""
     names = [(kind, name) for kind, name in elements(circuit) if circuit.ask("CktElement_Get_Enabled")]
     return ControlReading(
         tuple(_reg_control(circuit, name) for kind, name in names if kind == "regcontrol"),
@@ -161,6 +163,7 @@ def read_controls(circuit: Circuit) -> ControlReading:
         read_fuses(circuit, [name for kind, name in names if kind == "fuse"]),
         tuple(f"{kind}.{name}" for kind, name in names if kind in _OTHER_CONTROLS),
         int(circuit.command("Get maxcontroliter")),
+        read_storages(circuit),
     )
 
 

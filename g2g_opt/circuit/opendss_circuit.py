@@ -1,8 +1,7 @@
 """`Circuit`: one compiled OpenDSS circuit on an engine context of its own. The only file that talks to OpenDSS.
 
-It calls the engine library that OpenDSSDirect.py itself wraps (`dss_python_backend`): the same engine and the same
-results, but an import of 20 ms instead of 400 (OpenDSSDirect.py loads pandas where it is installed), and one call
-that sets the power of all injections at once.
+It calls the engine library that OpenDSSDirect.py itself wraps (`dss_python_backend`): the same engine and results, an
+import of 20 ms instead of 400, and one call that sets the power of all injections at once.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from g2g_opt.circuit.element_names import INJECTION_PREFIX
 from g2g_opt.circuit.engine_library import ffi, lib, new_context
 from g2g_opt.circuit.parts import Bus, Regulator
+from g2g_opt.circuit.rounding import allow_for_rounding
 from g2g_opt.errors import InputError, PowerFlowError
 from g2g_opt.failure import Failure, FailureKind
 
@@ -78,6 +78,7 @@ class Circuit:
             self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
         else:
             self.command("Set ControlMode=Off")
+        self._tightness = tolerance, max_iterations
         self.command(f"Set tolerance={tolerance} maxiterations={max_iterations}")
         self._injection_names: list[str] = []
         self._volts_pointer = ffi.new("double**")
@@ -157,7 +158,7 @@ class Circuit:
         """Fix the node order and the injections; after this the circuit can be solved."""
         n = len(self._injection_names)
         self.injection_kw, self.injection_kvar = np.zeros(n), np.zeros(n)
-        self._load_multiplier, self._load_share = float(lib.ctx_Solution_Get_LoadMult(self.context)), 1.0
+        self._load_multiplier, self.load_share = float(lib.ctx_Solution_Get_LoadMult(self.context)), 1.0
         self._n_injections = 0
         if n:
             batch, size = ffi.new("void***"), ffi.new("int32_t[4]")
@@ -187,6 +188,7 @@ class Circuit:
         # A bus without a base has no voltage in pu.
         base_v = np.array([1e3 * self.buses[bus].kv_ln for bus in self.node_bus])
         self.node_base_v = np.where(base_v > 0.0, base_v, np.nan)
+        self.rounding = allow_for_rounding(self, *self._tightness)
 
     def set_injections(self) -> None:
         """Hand `injection_kw` and `injection_kvar` (consumption positive) to OpenDSS."""
@@ -198,10 +200,10 @@ class Circuit:
         """Let the circuit's own loads draw this share of their power; those of status fixed or exempt and the
         injections keep theirs.
         """
-        if share != self._load_share:
+        if share != self.load_share:
             # The engine's own setter of this number leaves the loads as they are.
             self.command(f"Set LoadMult={self._load_multiplier * share:.17g}")
-            self._load_share = share
+            self.load_share = share
 
     def edit_injection(self, place: int, kw: float, kvar: float) -> None:
         """Give one injection a power and renew its admittance in the system matrix.
@@ -244,9 +246,8 @@ class Circuit:
     def solve_block(self, kw: Floats, kvar: Floats, phasors: Complexes, load_share: Floats | None = None) -> int:
         """Solve for every row of `kw` and `kvar` (solution, injection); node voltages (V) go into rows of `phasors`.
 
-        `load_share` (solution,) is that of the circuit's own loads (see `set_load_share`).
-
-        Returns how many were solved: fewer than asked for if one did not converge, for `report_unsolved` to say why.
+        `load_share` (solution,) is that of the circuit's own loads (see `set_load_share`). Returns how many were
+        solved: fewer than asked for if one did not converge, for `report_unsolved` to say why.
         """
         own_kw, own_kvar = self.injection_kw, self.injection_kvar
         solve, converged = self._solve_function, lib.ctx_Solution_Get_Converged
@@ -271,9 +272,9 @@ class Circuit:
         detail = f"in {self.iterations} iterations{words}; the load is beyond what the circuit can carry"
         raise PowerFlowError(Failure(FailureKind.NOT_CONVERGED, time_s=time_s, detail=detail))
 
-    def solve_a_round(self) -> None:
-        """Solve with the controls acting, whatever comes of it."""
-        lib.ctx_Solution_Solve(self.context)
+    def solve_a_round(self, *, held: bool = False) -> None:
+        """Solve with the controls acting, or `held`, whatever comes of it."""
+        (lib.ctx_Solution_SolveNoControl if held else lib.ctx_Solution_Solve)(self.context)
         self._error[0] = 0
 
     @property
@@ -299,8 +300,7 @@ class Circuit:
         pointer = ffi.new("double**")
         self._call(lib.ctx_YMatrix_getIpointer, pointer)
         # Place 0 of OpenDSS's vectors is ground.
-        n = 1 + len(self.node_bus)
-        return np.frombuffer(ffi.buffer(pointer[0], 16 * n), dtype=np.complex128)[1:].copy()
+        return np.frombuffer(ffi.buffer(pointer[0], 16 + 16 * len(self.node_bus)), dtype=np.complex128)[1:].copy()
 
     def unconnected_nodes(self) -> list[str]:
         """Nodes (bus.number) without any admittance: with one of them OpenDSS has no solution for the others, either.

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from g2g_opt.circuit.eased_generators import eased_generators
 from g2g_opt.circuit.element_positions import CONTROLS, NOWHERE, OPEN, positions
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.inverters import is_without_mode, read_inverters
@@ -50,7 +51,8 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
     year = int(float(circuit.command("Get year")))
     grown, growth_words = grown_loads(commands, year) if year > 0 else ([], "")
     hour = StudiedHour() if at is None else studied_hour([*commands, *grown], at)
-    begin = [*grown, *hour.commands]
+    eased, eased_words = eased_generators([*commands, *grown, *hour.commands])
+    begin = [*grown, *hour.commands, *eased]
     if begin:
         circuit = Circuit([*commands, *begin])
     left_mode, left_model = circuit.command("Get mode"), circuit.command("Get loadmodel")
@@ -68,8 +70,7 @@ def studied_state(commands: Sequence[str], at: datetime | None = None) -> Studie
         words.append(f"LoadMult {multiplier:g} of the file is part of the load level")
     if left_model.lower() != _POWER_FLOW:
         words.append(f"the file leaves the load model {left_model}; loads and sites are studied as powers")
-    if growth_words:
-        words.append(growth_words)
+    words += [told for told in (growth_words, eased_words) if told]
     if opened := protection.open_devices():
         words.append(f"open where the file ends, and left so: {listed(opened, 6)}")
     protection.hold()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
@@ -43,14 +44,28 @@ _GENERATOR_LAWS = {
 }
 
 
+@dataclass(frozen=True)
+class HeldVoltage:
+    """What a unit holds: the mean voltage (V) of its branches, by vars of each branch within limits (fed in)."""
+
+    voltage_v: float
+    least_var: float
+    most_var: float
+
+    @property
+    def rating_var(self) -> float:
+        """The larger of its limits, of which its vars are a share."""
+        return max(abs(self.least_var), abs(self.most_var))
+
+
 @dataclass(frozen=True, eq=False)
 class OwnUnit:
     """One unit: nodes of its conductors (-1 ground), law, and power fed in by each branch (VA) at rated voltage.
 
     `base_v` is that of a branch, `window_pu` where its law holds. `outside_share` is what an impedance outside the
     window is of the one that power and base imply: a third for one phase in delta. `follows_load`: whether it switches
-    off at low load levels. `is_idle`: a storage that neither charges nor discharges. `unlike` says what
-    sets one of another law apart.
+    off at low load levels. `is_idle`: a storage that neither charges nor discharges. `held`: the voltage that its vars
+    hold, whatever `power_va` says of them. `unlike` says what sets one of another law apart.
     """
 
     kind: str
@@ -66,6 +81,7 @@ class OwnUnit:
     follows_load: bool
     is_idle: bool
     unlike: str = ""
+    held: HeldVoltage | None = None
 
     def branch_nodes(self) -> list[tuple[int, int]]:
         """Node pairs (from, to) across which its branches lie; -1 is ground."""
@@ -91,7 +107,7 @@ def rated_vars(unit: OwnUnit, kva: float) -> OwnUnit:
 def parts_of_unit(unit: OwnUnit) -> list[tuple[OwnUnit, UnitShare]]:
     """A unit as parts that are scaled by shares of their own: inverters have two, whose currents add up."""
     element = f"{unit.kind}.{unit.name}"
-    if unit.kind == "generator" or unit.law is UnitLaw.OTHER:
+    if (unit.kind == "generator" and unit.held is None) or unit.law is UnitLaw.OTHER:
         return [(unit, UnitShare(element))]
     return [
         (replace(unit, power_va=complex(unit.power_va.real)), UnitShare(element, "active")),
@@ -120,8 +136,6 @@ def _unit(circuit: Circuit, kind: str, name: str) -> OwnUnit:
         if kind == "pvsystem" and law is UnitLaw.POWER and asked("limitcurrent") in ("yes", "true"):
             law = UnitLaw.LIMITED
     unlike = "" if law is not UnitLaw.OTHER else f"is of model {model}"
-    if kind == "generator" and model == HOLDS_VOLTAGE:
-        unlike = "holds a voltage by its vars (model 3), which hang on OpenDSS's tolerance and the solutions before"
     n_phases = int(asked("phases"))
     if n_phases == 3 and asked("balanced") in ("yes", "true"):
         law, unlike = UnitLaw.OTHER, "feeds in its phases alike, whatever their voltages (balanced)"
@@ -132,6 +146,14 @@ def _unit(circuit: Circuit, kind: str, name: str) -> OwnUnit:
     if law is UnitLaw.LIMITED and one_in_delta:
         # OpenDSS takes its current for that of three phases.
         low_pu *= np.sqrt(3.0)
+    held = None
+    if kind == "generator" and model == HOLDS_VOLTAGE:
+        held = _held_voltage(asked, n_phases, base_v, is_delta)
+        if held.rating_var == 0.0 or one_in_delta:
+            unlike = "holds a voltage (model 3) without vars, or between two phases"
+        else:
+            # Its watts and vars are what they are at any voltage.
+            law, low_pu, high_pu = UnitLaw.POWER, 0.0, np.inf
     unit = OwnUnit(
         kind=kind,
         name=name,
@@ -146,8 +168,16 @@ def _unit(circuit: Circuit, kind: str, name: str) -> OwnUnit:
         follows_load=kind == "generator" and asked("dispmode") != "default" and float(asked("dispvalue")) > 0.0,
         is_idle=kind == "storage" and asked("state") == "idling",
         unlike=unlike,
+        held=held if law is UnitLaw.POWER else None,
     )
     return _with_power(circuit, unit)
+
+
+def _held_voltage(asked: Callable[[str], str], n_phases: int, base_v: float, is_delta: bool) -> HeldVoltage:
+    """OpenDSS compares the mean of the phases' voltages, in delta divided by the root of 3, with `vpu` of kV."""
+    target_v = 1e3 * float(asked("vpu")) * float(asked("kv")) / (np.sqrt(3.0) if n_phases > 1 else 1.0)
+    least, most = (1e3 * float(asked(f"{edge}kvar")) / n_phases for edge in ("min", "max"))
+    return HeldVoltage(float(target_v * (np.sqrt(3.0) if is_delta else 1.0)), least, most)
 
 
 def _with_power(circuit: Circuit, unit: OwnUnit) -> OwnUnit:

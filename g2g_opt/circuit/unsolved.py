@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.eased_generators import generators_held_to_a_voltage
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.restless import told_what_moves
-from g2g_opt.circuit.units import HOLDS_VOLTAGE
 from g2g_opt.failure import Failure, FailureKind
 
 
@@ -21,21 +19,12 @@ def told_why(circuit: Circuit, failure: Failure, opened: Iterable[str] = ()) -> 
         return replace(
             failure, detail=f"{failure.detail}; {', '.join(names)} {'has' if len(names) == 1 else 'have'} opened"
         )
-    if failure.kind is FailureKind.NOT_CONVERGED and (holding := _generators_held_to_a_voltage(circuit)):
+    if failure.kind is FailureKind.NOT_CONVERGED and (holding := generators_held_to_a_voltage(circuit)):
+        named = ", ".join(f"generator.{name}" for name in holding)
         detail = (
-            f"in {circuit.iterations} iterations; OpenDSS moves the vars of {', '.join(holding)}, held to a voltage "
+            f"in {circuit.iterations} iterations; OpenDSS moves the vars of {named}, held to a voltage "
             "(model 3), from iteration to iteration, and may come to no end where there is a solution; model=1 with "
             "vars of one's own has none of that"
         )
         return replace(failure, detail=detail)
     return told_what_moves(circuit, failure)
-
-
-def _generators_held_to_a_voltage(circuit: Circuit) -> list[str]:
-    return [
-        f"generator.{name}"
-        for kind, name in elements(circuit)
-        if kind == "generator"
-        and circuit.ask("CktElement_Get_Enabled")
-        and ElementProperties(circuit, f"Generator.{name}").number("model") == HOLDS_VOLTAGE
-    ]

@@ -47,6 +47,14 @@ def _tightly(circuit: Circuit) -> Iterator[None]:
     if float(usual) >= _LOOSE_PU:
         yield
         return
+    if circuit.rounding is not None:
+        # No tolerance tells that the rest is at rest: twice the iterations are made.
+        circuit.command(f"Set miniterations={2 * circuit.rounding.iterations}")
+        try:
+            yield
+        finally:
+            circuit.command(f"Set miniterations={circuit.rounding.iterations}")
+        return
     circuit.command(f"Set tolerance={max(_SLOPE_TOLERANCE * float(usual), _TIGHTEST_PU):g}")
     try:
         yield

@@ -121,8 +121,8 @@ def _by_roots(system: Floats, stiff: Floats, act: Callable[[Floats], Floats]) ->
     at, last = kept * n_features + of, softest * n_features + of
     # Rows, then columns as rows: whole rows are moved faster.
     by_rows = system[at] - system[last]
-    by_rows = np.ascontiguousarray(by_rows.reshape(at.size, -1).T)
-    reduced = (by_rows[at] - by_rows[last]).reshape(at.size, -1)
+    by_rows = np.ascontiguousarray(by_rows.reshape(at.size, len(system)).T)
+    reduced = (by_rows[at] - by_rows[last]).reshape(at.size, at.size)
     if not (np.diag(reduced) > 0.0).all():
         raise np.linalg.LinAlgError("an entry has no curvature left")
     scale = 1.0 / np.sqrt(np.diag(reduced))

@@ -13,7 +13,14 @@ import numpy as np
 
 from solvers.highs import RepeatedLinearProgram, solve_sparse_program
 from solvers.outcome import SolveReport, SolverError, SolveStatus
-from solvers.unit_commitment.matrices import Tangents, commitment_program, even_tangents, refine, undershoot
+from solvers.unit_commitment.matrices import (
+    Tangents,
+    commitment_program,
+    even_tangents,
+    needs_decision,
+    refine,
+    undershoot,
+)
 from solvers.unit_commitment.problem import (
     CommitmentPlan,
     Floats,
@@ -27,8 +34,8 @@ from solvers.unit_commitment.search import CommitmentSearch, SearchEnd
 # Rounds of search with finer tangents, and of the last dispatch; a share of the cost that is as good as none.
 ROUNDS_MAX = 6
 _EXACT = 1e-6
-# So many linear programs of our own search, then the solver's; fewer where many units decide together.
-_PROGRAMS_MAX, _TOGETHER_MAX = 200, 25
+# So many linear programs of our own search, then the solver's; fewer where more than so many commitments hang together.
+_PROGRAMS_MAX, _TOGETHER_MAX, _MANY = 200, 25, 200
 NO_COMMITMENT = "no commitment meets the load and the limits"
 
 
@@ -49,7 +56,7 @@ def solve_unit_commitment(
     deadline_s = began_s + time_limit_s
     tangents = even_tangents(problem, tangent_error_usd(problem, mip_gap))
     best, least, bound, solved = None, np.inf, -np.inf, 0
-    programs_max = min(_PROGRAMS_MAX, _TOGETHER_MAX) if _decide_together(problem) else _PROGRAMS_MAX
+    programs_max = _TOGETHER_MAX if _many_decide_together(problem) else _PROGRAMS_MAX
     for _ in range(ROUNDS_MAX):
         program, columns = commitment_program(problem, tangents)
         search = CommitmentSearch(
@@ -80,11 +87,12 @@ def solve_unit_commitment(
     )
 
 
-def _decide_together(problem: UnitCommitmentProblem) -> bool:
-    """Do hours on cost most units something, or last, whatever they give?"""
+def _many_decide_together(problem: UnitCommitmentProblem) -> bool:
+    """Do hours on cost most of many units something, or last, whatever they give?"""
     units = problem.units
     lasts = np.maximum(units.min_up_h, units.min_down_h) > 1
-    return bool(((units.min_mw > 0.0) | (units.no_load_usd_per_h > 0.0) | lasts).mean() > 0.5)
+    holds = (units.min_mw > 0.0) | (units.no_load_usd_per_h > 0.0) | lasts
+    return bool(holds.mean() > 0.5 and problem.n_hours * needs_decision(problem).sum() > _MANY)
 
 
 def relaxed_commitment_usd(problem: UnitCommitmentProblem, *, mip_gap: float = 1e-3, threads: int = 1) -> float:

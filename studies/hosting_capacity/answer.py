@@ -128,7 +128,7 @@ def _answer(study: HostingCapacityQuestion, main: Sequence[CapacityRow], ladder:
         what = "bus" if best.n_sites == 1 else "set of buses"
         text = f"{operation.capitalize()}, {what} {_in_words(best, again)}"
         if n_places > 1 and least is not best:
-            text += f"; the least of {n_places} is {_in_words(least, again)}"
+            text += f"; the least of {n_places}: {what} {_in_words(least, again)}"
         sentences.append(text + ".")
         if steps := [row for row in ladder if (row.bus, row.operation) == (best.bus, operation)]:
             sentences.append(f"Each limit alone, {operation}, at {best.bus}: {ladder_in_words(steps)}.")
@@ -328,7 +328,7 @@ def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
         FIRM_IS_NOT_N_1,
         _one_scenario(study) if study.scenarios == 1 else "one hour, in drawn scenarios; no seasons, no contingencies",
         "other draws of the seed: on the 13-bus feeder they move answers by 0.6 %",
-        "protection, short-circuit levels, harmonics and sub-second transients",
+        "protection against faults, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",
     ]
     if study.taps == "own control":

@@ -118,6 +118,13 @@ def sizes_wanted(
     return tuple(sorted(n for n in wanted if n not in judged and n_min <= n <= n_max))
 
 
+def sizes_beside_rungs(judged: Mapping[int, JudgedSize]) -> set[int]:
+    """The sizes next to every rung on both sides, of all that were judged."""
+    sizes = [judged[n] for n in sorted(judged)]
+    beside = {size for rung in RUNGS for size in _bracket(sizes, rung) if size is not None}
+    return {size.n_servers for size in beside}
+
+
 def rungs_of(aim: Aim, judged: Sequence[JudgedSize]) -> list[Rung]:
     """Every criterion's rung from all sizes judged, those that were held against something or bind first."""
     sizes = sorted(judged, key=lambda size: size.n_servers)

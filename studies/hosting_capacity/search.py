@@ -11,7 +11,8 @@ from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.site import smallest_n_servers
-from solvers.largest_feasible import LargestFeasible, search_below, search_largest_feasible
+from solvers.largest_by_use import search_largest_by_use
+from solvers.largest_feasible import search_below, search_largest_feasible
 from studies.hosting_capacity.capacity import (
     Aim,
     Capacity,
@@ -21,17 +22,19 @@ from studies.hosting_capacity.capacity import (
     capacity_of,
     most_drawn_mw,
 )
+from studies.hosting_capacity.coarse_look import CoarseLook, in_coarse_steps
 from studies.hosting_capacity.ladder import Rung, rungs_of, sizes_wanted
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.shared.side_by_side import RunRequest, Wanted, judged_by, together
+from studies.shared.side_by_side import RunRequest, Wanted, judged_by, limit_use, together
 from studies.shared.tap_search import TapSearch, TapTrial
 from studies.shared.workload import Models, SizeRange
 
 # Share of an answer within which the search stops; one server near the bottom.
 RESOLUTION = 0.005
-# Sizes of one search judged in a round: more cost little in a batch and save rounds. Measured on the 13-bus feeder,
-# 2 to 4 take the same time, 6 and 8 half as much again.
-SIZES_AT_ONCE = 2
+# Sizes of one search judged in a round, at least: more cost little in a batch and save rounds. Measured on the 13-bus
+# feeder with 14 searches side by side, 2 to 4 take the same time, 6 and 8 half as much again. A few searches alone take
+# as many as fill the sixteen lanes of a flow, which cost what one of them does.
+SIZES_AT_ONCE, LANES = 2, 16
 GROWTH = 1.6
 # Sizes spread over the range in which the best one is looked for, and how near to it the search comes.
 SIZES_SPREAD, BEST_RESOLUTION = 6, 0.02
@@ -39,6 +42,8 @@ SIZES_SPREAD, BEST_RESOLUTION = 6, 0.02
 RUNG_RESOLUTION = 0.02
 # Around a guess the search spreads in smaller steps.
 GROWTH_AROUND_GUESS = 1.15
+# How far apart the first two flexible sizes lie, which begin where firm ones end in coarse steps.
+SPREAD_FLEXIBLE = 0.05
 # Multiples of an answer that are looked at above it. Regulators that act by themselves settle at one step or another
 # as a site grows, so that what holds has gaps: 850 of the 34-bus feeder keeps voltages up to 2.59 MW, breaks them at
 # 2.90, keeps them again at 3.00, and so on up to 5.42.
@@ -90,7 +95,8 @@ def expected_sizes(study: HostingCapacityQuestion, aim: Aim) -> int:
 class SizeSearch:
     """One aim's search. `guess` (servers) is where it begins, if something is known.
 
-    `report` hears of every size, `confirmed` of every run on OpenDSS.
+    `report` hears of every size, `confirmed` of every run on OpenDSS. `at_once` sizes are judged in a round,
+    and `coarse` is the coarse look of another search at the same place.
     """
 
     def __init__(
@@ -102,15 +108,21 @@ class SizeSearch:
         guess: int | None = None,
         report: SizeReport = lambda aim, judged: None,
         confirmed: Callable[[Aim], None] = lambda aim: None,
+        at_once: int = SIZES_AT_ONCE,
+        coarse: CoarseLook | None = None,
     ) -> None:
         self._study, self._models, self._aim, self._guess, self._report = study, models, aim, guess, report
-        self._confirmed = confirmed
+        self._confirmed, self._at_once = confirmed, at_once
         self._limits, self._objective = aim.limits(study.limits), study.objective_of(aim)
         self._policy = study.flexible_policy if aim.operation == "flexible" else study.policy.of_the_grid
         self._scenarios = study.draw_scenarios("search", aim.operation)
         self._allowed = study.failures_allowed()
         self._taps = self._tap_search(feeder, self._scenarios, optimise=study.taps == "optimised")
         self._feeder = feeder
+        steps = in_coarse_steps(self._scenarios[0]) if len(self._scenarios) == 1 else None
+        if coarse is None and steps is not None:
+            coarse = CoarseLook(self._firm_plan, self._taps.over([steps]))
+        self.coarse = coarse
         self._sizes_range = SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)
         self._judged: dict[int, JudgedSize] = {}
         self._trials: dict[int, list[TapTrial]] = {}
@@ -129,6 +141,9 @@ class SizeSearch:
         first = self._aim.first_n_servers
         return (first, n_servers) if first is not None else self._study.share_servers(n_servers, len(self._aim.buses))
 
+    def _firm_plan(self, n_servers: int) -> Plan:
+        return replace(self._plan(n_servers), policy=self._study.policy.of_the_grid)
+
     def _plan(self, n_servers: int) -> Plan:
         study = self._study
         sizes = self._sizes(n_servers)
@@ -142,22 +157,24 @@ class SizeSearch:
 
     def found(self) -> Wanted[SearchResult]:
         """The largest size kept, certified and confirmed on OpenDSS, with all runs."""
-        answer = yield from self._look_for_largest(self._guess)
+        n_largest = yield from self._look_for_largest(self._guess)
         has_ladder = self._study.has_ladder(self._aim)
         if has_ladder:
             yield from self._climb()
             # Sizes judged for the ladder may have met one beyond a gap.
-            while (met := max((n for n, size in self._judged.items() if size.kept), default=0)) > answer.n:
-                answer = yield from self._look_for_largest(met)
+            while (met := max((n for n, size in self._judged.items() if size.kept), default=0)) > n_largest:
+                n_largest = yield from self._look_for_largest(met)
         if self._objective != "gpus":
-            yield from self._look_for_best(answer.n)
-        yield from self._look_below(answer.n)
-        settled = yield from self.settle(answer.n)
+            yield from self._look_for_best(n_largest)
+        yield from self._look_below(n_largest)
+        settled = yield from self.settle(n_largest)
         return replace(settled, rungs=tuple(rungs_of(self._aim, list(self._judged.values())) if has_ladder else ()))
 
-    def _look_for_largest(self, guess: int | None) -> Wanted[LargestFeasible]:
+    def _look_for_largest(self, guess: int | None) -> Wanted[int]:
         """The largest size kept, from a guess (servers) on if there is one; sizes that are known are not run again."""
         n_min = self._smallest()
+        if self.coarse is not None:
+            return (yield from self._close_in(self.coarse, guess, n_min))
         search = search_largest_feasible(
             self._cap(),
             n_min=n_min,
@@ -165,10 +182,45 @@ class SizeSearch:
             resolution=RESOLUTION,
             growth=GROWTH if guess is None else GROWTH_AROUND_GUESS,
             try_above=TRY_ABOVE[self._study.tap_mode],
-            at_once=SIZES_AT_ONCE,
+            at_once=self._at_once,
             shrink=guess is not None,
         )
-        return (yield from judged_by(search, self._kept))
+        found = yield from judged_by(search, self._kept)
+        return found.n
+
+    def _close_in(self, coarse: CoarseLook, guess: int | None, n_min: int) -> Wanted[int]:
+        """The largest size kept: close in on where a coarse look says, at every step, then look above."""
+        n_max = self._cap()
+        if guess is None:
+            first = max(n_min, self._sizes_range.first)
+            guess = yield from coarse.largest(first, n_min, n_max, RESOLUTION, GROWTH, self._at_once)
+            self._taps.last_good = coarse.last_good
+        spread = RESOLUTION if self._aim.operation == "firm" else SPREAD_FLEXIBLE
+        at_once = self._at_once
+        while True:
+            search = search_largest_by_use(
+                n_max,
+                n_min=n_min,
+                start=max(n_min, guess),
+                resolution=RESOLUTION,
+                growth=GROWTH,
+                spread=spread,
+                at_once=at_once,
+            )
+            found = yield from judged_by(search, self._uses)
+            above = {int(found.n * factor) for factor in TRY_ABOVE[self._study.tap_mode]}
+            above = {n for n in above if max(n_min, found.n + 1) <= n <= n_max and n not in self._judged}
+            yield from self._kept(sorted(above))
+            met = max((n for n, size in self._judged.items() if size.kept), default=0)
+            if met <= found.n:
+                return found.n
+            # From there upwards only: below lies a gap, which sizes on both sides would find again.
+            guess, spread, at_once = met, RESOLUTION, SIZES_AT_ONCE
+
+    def _uses(self, sizes: Sequence[int]) -> Wanted[dict[int, float]]:
+        """The share of the limit that binds which these sizes use up."""
+        yield from self._kept(sizes)
+        return {n: limit_use(self._trials[n][-1].runs) for n in sizes}
 
     def _kept(self, sizes: Sequence[int]) -> Wanted[dict[int, bool]]:
         """Which of these sizes keep the limits."""
@@ -209,7 +261,10 @@ class SizeSearch:
             yield from together([self._judge(n) for n in sorted(wanted)])
 
     def _climb(self) -> Wanted[None]:
-        """Judge sizes until every criterion's rung is known."""
+        """Judge sizes until every criterion's rung is known, at once those beside the rungs in coarse steps."""
+        if self.coarse is not None:
+            beside = yield from self.coarse.beside_rungs(self._smallest(), self._cap(), RUNG_RESOLUTION, GROWTH)
+            yield from self._kept(sorted(beside))
         while wanted := sizes_wanted(self._judged, self._smallest(), self._cap(), RUNG_RESOLUTION, GROWTH):
             yield from together([self._judge(n) for n in wanted])
 

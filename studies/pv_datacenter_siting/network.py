@@ -281,6 +281,15 @@ class SitingNetwork:
         constant[:, unknown], low[:, unknown], high[:, unknown] = 0.0, -np.inf, np.inf
         return LinearRows(constant, pv, site, tap, low, high)
 
+    def rows_at(self, simulated: Simulated) -> LinearRows:
+        """Rows of a plan that is not going to be changed: what was simulated, and no slopes."""
+        n_rows, n_points = simulated.g.shape
+        low, high = (np.broadcast_to(side, simulated.g.shape) for side in self.limit_rows())
+        pv, site, tap = (
+            np.zeros((n_rows, n, n_points)) for n in (len(self.pv_buses), len(self.site_buses), len(self.regulators))
+        )
+        return LinearRows(simulated.g, pv, site, tap, low, high)
+
     def limit_rows(self) -> tuple[Floats, Floats]:
         """Limits of the rows (row, 1): the voltage band, then the loading of branches, by whichever rating is nearer.
 

@@ -5,6 +5,7 @@ Tap steps and losses count against those of the feeder as it is, with its own se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.operated_series import SetPoints
+from g2g_opt.batch.own_controls import Standing
 from g2g_opt.feeder import Feeder
 from solvers.siting.problem import CostParts, SitingPlan, excess
 from studies.pv_datacenter_siting.case import SitingCase, days_of, make_case, year_value_per_kw
@@ -65,7 +67,7 @@ def cost_of_year(
     bare = over_hours(empty, network)
     rows = [_operation_row(case, name, level, year, year_rows, k) for k, level in enumerate(year.levels)]
     as_it_is = _as_it_is(question, network.feeder)
-    alone = _without(case, network, bare, SET_POINTS_ALONE, set_points)
+    alone = _without(case, network, bare, SET_POINTS_ALONE, set_points, year.series.begins[-1])
     rows += [replace(as_it_is.row, plan=name), replace(alone.row, plan=name)]
     plan_row, base = rows[0], rows[-2]
     built = CostParts(
@@ -115,9 +117,15 @@ def _as_it_is(question: SitingQuestion, feeder: Feeder) -> _WithoutPlan:
 
 
 def _without(
-    case: SitingCase, network: SitingNetwork, bare: SitingPlan, what: str, set_points: SetPoints
+    case: SitingCase,
+    network: SitingNetwork,
+    bare: SitingPlan,
+    what: str,
+    set_points: SetPoints,
+    guesses: Sequence[Standing] | None = None,
 ) -> _WithoutPlan:
-    series = network.operate([bare], [set_points], 24, tells_unbalance=True)
+    of_chain = None if guesses is None else [guesses]
+    series = network.operate([bare], [set_points], 24, guesses=of_chain, tells_unbalance=True)
     step_pu = operation_of(network.feeder, case.question.limits.rating_basis).step_pu
     steps = series.tap_steps(step_pu)[0].sum(axis=1)
     over = excess(series.rows[:, 0], *network.limit_rows()).max(axis=0)

@@ -20,7 +20,6 @@ from solvers.siting.problem import (
     SitingSolution,
     cost_of,
     excess,
-    predict,
 )
 from solvers.siting.search import solve_siting
 from studies.pv_datacenter_siting.case import SitingCase
@@ -184,15 +183,10 @@ def with_plan(proposal: Proposal, case: SitingCase, plan: SitingPlan) -> Proposa
     """The proposal with another plan than the program's, simulated as one more round; its bound stays."""
     network, before = case.network, proposal.best
     simulated = network.simulate(plan)
-    problem = case.problem(network.linearize(plan, simulated, np.zeros_like(simulated.g)))
+    problem = case.problem(network.rows_at(simulated))
     over = np.where(simulated.solved, excess(simulated.g, *network.limit_rows()), 0.0)
     cost = cost_of(problem, plan, over)
-    solution = replace(
-        before.solution,
-        plan=plan,
-        cost=cost,
-        predicted=predict(problem, plan),
-    )
+    solution = replace(before.solution, plan=plan, cost=cost, predicted=simulated.g)
     found = ProposalRound(solution, simulated, over, cost, 0.0)
     return replace(proposal, case=case, rounds=(*proposal.rounds, found), best=found, holds=_holds(case, found))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -97,10 +98,16 @@ class TapSearch:
         self._failures_allowed = failures_allowed
         self._optimise = optimise and bool(feeder.regulators)
         self._trace_dir = trace_dir
-        self._slopes: NDArray[np.float64] | None = None
-        self._loading_slopes: NDArray[np.float64] | None = None
+        # What is measured once on the circuit: voltages ("pu") and loadings by tap step.
+        self._slopes: dict[str, NDArray[np.float64]] = {}
         self._range = TapRange.of(feeder)
-        self._last_good: Taps = self._range.taps(self._range.study)
+        self.last_good: Taps = self._range.taps(self._range.study)
+
+    def over(self, scenarios: Sequence[Scenario]) -> TapSearch:
+        """The same search over other scenarios of the same sites, with what either measures on the circuit shared."""
+        other = copy.copy(self)
+        other._scenarios = tuple(scenarios)
+        return other
 
     def try_taps(self, plan: Plan, first: Taps | None = None) -> Wanted[list[TapTrial]]:
         """Simulate `plan` under one tap setting after another until one is kept; the last trial is the verdict.
@@ -111,14 +118,14 @@ class TapSearch:
         trials: list[TapTrial] = []
         if plan.tap_mode == "own control":
             return [(yield from self._try(plan))]
-        waiting: list[Taps] = [self._last_good if first is None else first]
+        waiting: list[Taps] = [self.last_good if first is None else first]
         while waiting and len(trials) < MAX_ROUNDS:
             now, waiting = waiting[: MAX_ROUNDS - len(trials)], waiting[MAX_ROUNDS - len(trials) :]
             done: list[TapTrial] = yield from together([self._try(replace(plan, taps=taps)) for taps in now])
             trials += done
             kept = [trial.taps for trial in done if trial.kept]
             if kept:
-                self._last_good = kept[0]
+                self.last_good = kept[0]
                 break
             for trial in done:
                 solved = [run for run in trial.runs if run.failure is None]
@@ -144,15 +151,14 @@ class TapSearch:
 
         First those that load the circuit least within the band, where a rating is passed.
         """
-        if self._slopes is None:
-            self._slopes = measured_tap_slopes(plan, self._scenarios[0], self._feeder, self._limits, self._trace_dir)
+        slopes = self._measured("pu", measured_tap_slopes, plan)
         found, taps = self._range, dict(plan.taps)
         ratio = np.array([taps[name] for name in found.names])
         down, up = found.steps_left(ratio)
         problem = TapProblem(
             lowest_pu=np.min([run.summary.lowest_pu for run in runs], axis=0),
             highest_pu=np.max([_highest_pu(run, self._limits) for run in runs], axis=0),
-            slope_pu_per_step=self._slopes,
+            slope_pu_per_step=slopes,
             steps_down=down,
             steps_up=up,
             v_min_pu=self._limits.voltage_min_pu,
@@ -171,10 +177,7 @@ class TapSearch:
 
     def _of_loadings(self, problem: TapProblem, plan: Plan, runs: Sequence[Outcome]) -> TapProblem:
         """The same problem with the room of loadings below their limits, inside the band."""
-        if self._loading_slopes is None:
-            self._loading_slopes = measured_loading_slopes(
-                plan, self._scenarios[0], self._feeder, self._limits, self._trace_dir
-            )
+        slopes = self._measured("loading", measured_loading_slopes, plan)
         normal, emergency = self._limits.loading_max_pu, self._limits.loading_emergency_max_pu
         used = [
             np.maximum(
@@ -189,8 +192,13 @@ class TapSearch:
             low_weight=0.0,
             high_weight=0.0,
             used=most,
-            used_slope_per_step=most[:, None] * self._loading_slopes,
+            used_slope_per_step=most[:, None] * slopes,
         )
+
+    def _measured(self, what: str, measure: Callable[..., NDArray[np.float64]], plan: Plan) -> NDArray[np.float64]:
+        if what not in self._slopes:
+            self._slopes[what] = measure(plan, self._scenarios[0], self._feeder, self._limits, self._trace_dir)
+        return self._slopes[what]
 
 
 def _may_be_mended(run: Outcome) -> bool:

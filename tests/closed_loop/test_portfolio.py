@@ -54,7 +54,7 @@ def test_a_circuit_that_breaks_a_limit_without_a_site_is_told_of(tmp_path: Path)
     told = {row["feeder"]: [words for words in row["warnings"] if words.startswith("without any site")] for row in rows}
     assert told["less"] == []
     (words,) = told["n1"]
-    assert "1 of 9 judged bus-phases are outside 0.95 to 1.05 pu, worst far.AB 0.9480 pu" in words
+    assert "1 of 9 judged bus-phases is outside 0.95 to 1.05 pu, worst far.AB 0.9480 pu" in words
 
 
 def test_every_feeder_has_an_answer_or_a_reason(folder: Path, tmp_path: Path) -> None:

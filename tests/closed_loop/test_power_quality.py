@@ -299,7 +299,7 @@ def test_the_base_case_tells_where_the_circuit_stands() -> None:
     assert words[0] == (
         "voltage unbalance: highest 3.19 % negative over positive sequence at end, 3.04 % line to line (NEMA) at end"
     )
-    assert "1 of 1 buses are above 2 % negative over positive sequence and 1 of 1 buses are above 3 %" in words[1]
+    assert "1 of 1 bus is above 2 % negative over positive sequence and 1 of 1 bus is above 3 %" in words[1]
     # It is no limit that is broken: a site that adds next to nothing is accepted.
     assert "unbalance" not in base.breaks(Limits())
     assert (

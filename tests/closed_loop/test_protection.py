@@ -207,7 +207,8 @@ def test_a_fuse_that_melts_on_the_way_ends_the_lockstep_run_there(tmp_path: Path
 
 def test_the_feeder_command_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     guarded(tmp_path, "New Fuse.d monitoredobj=Line.l2 ratedcurrent=50")
-    assert main(["feeder", str(tmp_path / "guarded.dss"), "--no-picture"]) == 0
+    assert main(["feeder", str(tmp_path / "guarded.dss"), "--no-picture"]) == 1
     said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("PROTECTION ACTS AT REST: fuse.d opens by itself")
     assert "without a site the circuit already breaks a limit: fuse.d opens by itself" in said
     assert np.isfinite(solve_base_case(Feeder.from_dss(tmp_path / "guarded.dss")).source_kw)

@@ -30,7 +30,10 @@ Set maxiterations=100
 """
 # Two controls that ask for different voltages move one changer for ever.
 HUNTING = "New RegControl.two transformer=sub winding=2 vreg=126 band=0.2 ptratio=52.92"
+# 1.2 MW are 22 A on the side that it looks at.
+FUSED = "New Fuse.f monitoredobj=Transformer.sub ratedcurrent=10"
 CASES = {
+    "fused": (CIRCUIT.format(name="fused", more=FUSED, kw=1200, vmin=8), BaseCaseState.PROTECTION_ACTS),
     "fine": (CIRCUIT.format(name="fine", more="", kw=1200, vmin=8), BaseCaseState.AT_REST),
     "hunting": (CIRCUIT.format(name="hunting", more=HUNTING, kw=1200, vmin=8), BaseCaseState.RESTLESS),
     "beyond": (CIRCUIT.format(name="beyond", more="", kw=200000, vmin="01 vlowpu=0.01"), BaseCaseState.NO_SOLUTION),

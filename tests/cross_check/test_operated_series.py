@@ -94,6 +94,21 @@ def test_days_begin_where_they_are_told_to_and_keep_what_is_wanted() -> None:
     assert (alone.tap_steps(operation.step_pu, within_days_of=24)[:, ::24] == 0).all()
 
 
+def test_chains_have_their_own_units_alone() -> None:
+    """Each of three chains, one with nothing attached, is what it is by itself."""
+    operation = FeederOperation(Feeder.load("ieee13"))
+    load, sun = hours()
+    units = [Unit("675"), Unit("632", 0.95), Unit("671")]
+    kw = np.zeros((3, 3, len(load)))
+    kw[0, 0], kw[1, 0], kw[2, 1] = -600.0 * sun, 300.0, -900.0 * sun
+    together = operation.run(units, kw, load, [{}] * 3)
+    for chain, which in enumerate(([0, 1], [2], [])):
+        alone = operation.run([units[u] for u in which], kw[which, chain][:, None], load, [{}])
+        assert (together.taps_pu[chain] == alone.taps_pu[0]).all()
+        assert np.abs(together.rows[:, chain] - alone.rows[:, 0]).max() < 1e-7
+        assert np.abs(together.losses_kw[chain] - alone.losses_kw[0]).max() < 1e-3
+
+
 def test_the_unbalance_of_hours_is_that_of_opendss() -> None:
     """The highest of all three-phase buses that limits look at, negative over positive sequence."""
     feeder = Feeder.load("ieee13")

@@ -196,12 +196,13 @@ def test_a_wrong_answer_by_structure_is_not_taken(monkeypatch: pytest.MonkeyPatc
     assert other.cost_usd == pytest.approx(right.cost_usd, rel=1e-6)
 
 
+@pytest.mark.parametrize("n_centers", [1, 2, 3])
 @pytest.mark.parametrize(
     ("n_records", "n_features", "same"), [(30, 4, False), (6, 9, False), (30, 4, True), (6, 9, True)]
 )
-def test_a_policy_step_solves_the_dense_system(n_records: int, n_features: int, same: bool) -> None:
+def test_a_policy_step_solves_the_dense_system(n_records: int, n_features: int, same: bool, n_centers: int) -> None:
     """By entries and by datacenters: what is eliminated solves the system that is stated."""
-    rng, n_centers = np.random.default_rng(n_records + same), 3
+    rng = np.random.default_rng(n_records + same)
     x = rng.normal(size=(n_records, n_features))
     roots = rng.normal(size=(n_records, n_centers, n_centers))
     told = roots @ np.swapaxes(roots, 1, 2)

@@ -150,10 +150,11 @@ def test_what_takes_long_is_left_to_the_solver(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_units_that_decide_together_are_left_to_the_solver_sooner(
+def test_many_units_that_decide_together_are_left_to_the_solver_sooner(
     together: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With no-load costs and shortest times a long search of our own is given up for the solver's, to the same cost."""
+    monkeypatch.setattr("solvers.unit_commitment.solve._MANY", 0)
     problem = small_problem(3, alpha=1.0, times=together, no_load=together, limit_mw=45.0)
     asked: list[int] = []
 

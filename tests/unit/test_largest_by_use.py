@@ -17,7 +17,7 @@ def searched(use: Callable[[int], float], n_max: int, **options: float) -> tuple
     search = search_largest_by_use(n_max, **{"n_min": 1, "start": 40, "resolution": 0.01, **options})  # type: ignore[arg-type]
     asked, sizes, rounds = next(search), [], 0
     while True:
-        assert 1 <= len(asked) <= 2
+        assert 1 <= len(asked) <= max(2, int(options.get("at_once", 2)) + 1)
         assert len(set(asked) | set(sizes)) == len(asked) + len(sizes), "no size is asked for twice"
         assert all(options.get("n_min", 1) <= n <= n_max for n in asked)
         rounds += 1
@@ -39,17 +39,28 @@ SHAPES: dict[str, Callable[[int, float], float]] = {
 }
 
 
+@pytest.mark.parametrize("at_once", [2, 5, 8])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_it_is_the_largest_to_the_resolution_wherever_the_limit_lies(shape: str) -> None:
+def test_it_is_the_largest_to_the_resolution_wherever_the_limit_lies(shape: str, at_once: int) -> None:
     draw = np.random.default_rng(7)
     for _ in range(60):
         at, start = float(np.exp(draw.uniform(0.0, 8.0))), int(np.exp(draw.uniform(0.0, 8.0)))
         n_max = int(np.exp(draw.uniform(3.0, 9.0)))
-        found, rounds, _ = searched(lambda n, at=at: SHAPES[shape](n, at), n_max, start=start)
+        found, rounds, _ = searched(lambda n, at=at: SHAPES[shape](n, at), n_max, start=start, at_once=at_once)
         truth = max((n for n in range(1, n_max + 1) if SHAPES[shape](n, at) <= 1.0), default=0)
         assert found.n <= truth <= found.n + max(1, int(0.01 * found.n)) - (found.n < truth)
         assert (found.n_rejected is None) == (truth == n_max == found.n)
         assert rounds <= 22
+
+
+def test_more_at_once_and_a_good_guess_save_rounds() -> None:
+    for at in (30.0, 137.0, 911.0):
+        curve = lambda n, at=at: 0.3 + 0.7 * (n / at) ** 1.4  # noqa: E731
+        rounds = {k: searched(curve, 5000, at_once=k)[1] for k in (2, 8)}
+        assert rounds[8] <= rounds[2]
+        found, near, sizes = searched(curve, 5000, start=int(at), spread=0.01)
+        assert (near, len(sizes)) == (1, 2)
+        assert found.n == int(at)
 
 
 def test_a_line_is_found_in_two_rounds_and_a_curve_in_few() -> None:

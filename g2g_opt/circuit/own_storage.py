@@ -1,0 +1,83 @@
+"""The storage of a compiled circuit that charges or discharges: its energy, and what it does when it rests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from g2g_opt.circuit.element_properties import ElementProperties
+from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.opendss_circuit import Circuit
+
+_IDLE = "idling"
+
+
+@dataclass(frozen=True)
+class StorageSettings:
+    """One storage in service that charges or discharges where a run begins, in OpenDSS's units.
+
+    It charges from `stored_kwh` to `rated_kwh`, or discharges to `reserve_kwh`, and idles from then on, with its
+    terminals giving `idle_kva`. Efficiencies are shares. `unlike` says what sets it apart from one that acts in
+    lockstep.
+    """
+
+    name: str
+    charges: bool
+    stored_kwh: float
+    rated_kwh: float
+    reserve_kwh: float
+    charge_efficiency: float
+    discharge_efficiency: float
+    idle_losses_kw: float
+    idle_kva: complex
+    unlike: str = ""
+
+
+def read_storages(circuit: Circuit) -> tuple[StorageSettings, ...]:
+    """The storages of a circuit that do not idle; the circuit is solved, and left with them idling."""
+    names = [
+        name
+        for kind, name in elements(circuit)
+        if kind == "storage"
+        and circuit.ask("CktElement_Get_Enabled")
+        and circuit.command(f"? Storage.{name}.state").strip().lower() != _IDLE
+    ]
+    found = [_storage(circuit, name) for name in names]
+    for name in names:
+        circuit.command(f"Edit Storage.{name} state={_IDLE}")
+    if names:
+        circuit.finish()
+    return tuple(replace(one, idle_kva=_power_kva(circuit, f"Storage.{one.name}")) for one in found)
+
+
+def _storage(circuit: Circuit, name: str) -> StorageSettings:
+    own = ElementProperties(circuit, f"Storage.{name}")
+    return StorageSettings(
+        name=name,
+        charges=own.text("state").lower() == "charging",
+        stored_kwh=own.number("kwhstored"),
+        rated_kwh=own.number("kwhrated"),
+        reserve_kwh=own.number("kwhrated") * own.number("%reserve") / 100.0,
+        charge_efficiency=own.number("%effcharge") / 100.0,
+        discharge_efficiency=own.number("%effdischarge") / 100.0,
+        idle_losses_kw=own.number("kwrated") * own.number("%idlingkw") / 100.0,
+        idle_kva=0j,
+        unlike=_unlike(own),
+    )
+
+
+def _power_kva(circuit: Circuit, element: str) -> complex:
+    """What an element feeds in (kW + j kvar)."""
+    circuit.activate(element)
+    powers = circuit.ask_array("CktElement_Get_Powers", "double")
+    return -complex(float(powers[0::2].sum()), float(powers[1::2].sum()))
+
+
+def _unlike(own: ElementProperties) -> str:
+    mode = own.text("dispmode").lower()
+    if mode not in ("default", "external", "follow"):
+        return f"is dispatched by {mode}"
+    if own.number("chargetrigger") != 0.0 or own.number("dischargetrigger") != 0.0:
+        return "is switched by a trigger level"
+    if own.text("effcurve") not in ("", "none"):
+        return "has an efficiency curve"
+    return ""
