@@ -7,7 +7,8 @@ seconds of this process: the least of all rounds against the least without them 
 adds), and round by round. Twice: with a single feasible batch size, so that controllers command all the time and change
 nothing (both batches solve the very same power flows, which is checked, and what is more is the channels' own), and as
 they act, where controllers that see less act otherwise, and other power flows have to be solved. Arrivals are worked
-out in every run; compilation is done before. Then messages simulated per CPU second over links with a rate, one event after the other.
+out in every run; compilation is done before. Then messages simulated per CPU second over links with a rate, one event
+after the other.
 """
 
 from __future__ import annotations
