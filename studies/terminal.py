@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 from rich.text import Text
 
+from g2g_opt.errors import number_of
 from studies.report.plain_values import in_short
 from studies.running.runner import Event
 from studies.shared.conclusion import Column, Conclusion, ResultTable
@@ -60,7 +61,9 @@ class Meter:
     def __call__(self, event: Event) -> None:
         now_s = time.monotonic()
         left = self._estimates.setdefault(event.stage, TimeLeft(now_s, event.work_done)).seconds(now_s, event)
-        tasks = f"{event.n_done} of {event.n_tasks} tasks" + (f", {event.n_failed} failed" if event.n_failed else "")
+        tasks = f"{event.n_done} of {number_of(event.n_tasks, 'task')}" + (
+            f", {event.n_failed} failed" if event.n_failed else ""
+        )
         left_words = f"about {in_words(left)} left" if left is not None else ""
         if event.stage not in self._of_stage:
             self._of_stage[event.stage] = self._bar.add_task(event.stage, total=event.work, tasks="", left="")

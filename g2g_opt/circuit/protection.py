@@ -21,6 +21,7 @@ from g2g_opt.errors import PowerFlowError
 from g2g_opt.failure import Failure, FailureKind
 
 PROTECTION = ("fuse", "recloser", "relay")
+_CLASSES = tuple(f"{kind}." for kind in PROTECTION)
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,18 @@ class Protection:
 
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
-        found = [(kind, name) for kind, name in elements(circuit) if kind in PROTECTION and _is_in_service(circuit)]
-        self.devices = tuple(f"{kind}.{name}" for kind, name in found)
-        self.fuses = read_fuses(circuit, [name for kind, name in found if kind == "fuse"])
+        names = [name.lower() for name in circuit.ask_array("Circuit_Get_AllElementNames", "char*")]
+        # By name and not one element after the other: there are few devices among many elements.
+        devices = [name for name in names if name.startswith(_CLASSES)]
+        self.devices = tuple(device for device in devices if self._is_in_service(device))
+        fuses = [device.partition(".")[2] for device in self.devices if device.startswith("fuse.")]
+        self.fuses = read_fuses(circuit, fuses)
         self._breakers = tuple(device for device in self.devices if not device.startswith("fuse."))
         self._held: set[str] = set()
+
+    def _is_in_service(self, device: str) -> bool:
+        self._circuit.activate(device)
+        return bool(self._circuit.ask("CktElement_Get_Enabled"))
 
     @property
     def has_breakers(self) -> bool:
@@ -152,10 +160,6 @@ def hold_other_controls(circuit: Circuit) -> None:
         circuit.command(f"Disable {kind}.{name}")
 
 
-def _is_in_service(circuit: Circuit) -> bool:
-    return bool(circuit.ask("CktElement_Get_Enabled"))
-
-
 class ControlledCircuit:
     """A circuit whose own controls may act, with its protection held (see the module) before time counts.
 
@@ -163,10 +167,12 @@ class ControlledCircuit:
     """
 
     def __init__(self, circuit: Circuit, *, acts: bool) -> None:
-        self._circuit, self._acts, self._protection = circuit, acts, Protection(circuit)
+        self._circuit = circuit
+        self._protection = Protection(circuit) if acts else None
         self.opened: dict[str, None] = {}
-        self._open_at_first = frozenset(self._protection.open_devices())
-        if acts:
+        self._open_at_first: frozenset[str] = frozenset()
+        if self._protection is not None:
+            self._open_at_first = frozenset(self._protection.open_devices())
             self._protection.hold()
 
     def solve(self) -> None:
@@ -175,11 +181,12 @@ class ControlledCircuit:
         `PowerFlowError` as `Circuit.solve`, and where protection acts at rest.
         """
         circuit, protection = self._circuit, self._protection
-        if self._acts and circuit.settle(protection.raise_at_rest):
+        if protection is None:
+            circuit.solve()
+            return
+        if circuit.settle(protection.raise_at_rest):
             protection.release()
         circuit.solve()
-        if not self._acts:
-            return
         if circuit.settles_each_step:
             protection.raise_at_rest()
             protection.hold()

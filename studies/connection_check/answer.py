@@ -199,6 +199,6 @@ def _not_assessed(study: ConnectionCheckQuestion) -> tuple[str, ...]:
         "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1",
         f"draws that do not follow the scenario or the way from {low:g} to {high:g} of the replicas and back within "
         "an hour, e.g. faster ramps",
-        "protection, short-circuit levels, harmonics and sub-second transients",
+        "protection against faults, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",
     )

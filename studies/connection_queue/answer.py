@@ -170,6 +170,6 @@ def _not_assessed(study: ConnectionQueueQuestion) -> tuple[str, ...]:
         "better terms for those that were granted flexible or limited, when another one is withdrawn",
         f"remedies beyond the first {study.cures} refused requests (--cures), and several together",
         "outages: firm means without flexible operation, on the intact feeder; it does not mean N-1",
-        "protection, short-circuit levels, harmonics and sub-second transients",
+        "protection against faults, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",
     )

@@ -273,7 +273,7 @@ def _not_assessed(feeder: Feeder, limits: Limits, optimised: bool) -> tuple[str,
         *([search] if optimised else []),
         "placements beyond the finalists on OpenDSS",
         "one scenario; no seasons, no contingencies",
-        "protection, short-circuit levels, harmonics and sub-second transients",
+        "protection against faults, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",
     ]
     notes += loading_notes(feeder, limits)

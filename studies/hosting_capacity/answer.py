@@ -328,7 +328,7 @@ def not_assessed(study: HostingCapacityQuestion, limits: Limits) -> list[str]:
         FIRM_IS_NOT_N_1,
         _one_scenario(study) if study.scenarios == 1 else "one hour, in drawn scenarios; no seasons, no contingencies",
         "other draws of the seed: on the 13-bus feeder they move answers by 0.6 %",
-        "protection, short-circuit levels, harmonics and sub-second transients",
+        "protection against faults, short-circuit levels, harmonics and sub-second transients",
         "the grid upstream of the feeder's source",
     ]
     if study.taps == "own control":

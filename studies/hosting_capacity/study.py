@@ -73,7 +73,7 @@ class HostingCapacityStudy(HostingCapacityQuestion):
         tell = counted(progress, sum(expected_sizes(self, aim) + _OPENDSS_STEPS for aim in aims))
 
         def report(aim: Aim, judged: JudgedSize) -> None:
-            verdict = "keeps the limits" if judged.kept else "does not"
+            verdict = "keep the limits" if judged.kept else "do not"
             gpus = judged.n_gpus
             tell(f"bus {aim.place} {aim.operation}: {gpus} GPUs {verdict}")
 

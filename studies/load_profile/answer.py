@@ -332,7 +332,7 @@ def _not_assessed(study: LoadProfileQuestion, limits: Limits) -> tuple[str, ...]
         "other orders of hours: regulators under their own control remember, and a site that draws another power than "
         "the profile's may leave them elsewhere",
         "other years than that of the profile, and contingencies",
-        "protection, short-circuit levels, harmonics and transients",
+        "protection against faults, short-circuit levels, harmonics and transients",
         "the grid upstream of the feeder's source",
     ]
     if study.taps == "study":

@@ -73,7 +73,7 @@ def search_cell(
         runs = yield tuple(RunRequest(study.plan(models, bus, n), scenario=scenario) for n in asked)
         judged.update(zip(asked, runs, strict=True))
         for n in asked:
-            verdict = "keeps the limits" if judged[n].kept else "does not"
+            verdict = "keep the limits" if judged[n].kept else "do not"
             report(f"bus {bus}, {cell.name}: {GPUS_PER_SERVER * n} GPUs {verdict}")
 
     def kept(asked: Sequence[int]) -> Wanted[dict[int, bool]]:

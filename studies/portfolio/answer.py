@@ -62,7 +62,9 @@ def conclusion_of(study: PortfolioQuestion, results: Sequence[TaskResult]) -> Co
         charts=tuple(_charts(by_feeder, ranked)),
         failures=tuple(MissingAnswer(result.task.label, result.failed) for result in broken),
         warnings=tuple(
-            f"{row.feeder}: {row.n_failed} of {row.n_tasks} tasks failed" for row in feeders if row.n_failed
+            f"{row.feeder}: {row.n_failed} of {number_of(row.n_tasks, 'task')} failed"
+            for row in feeders
+            if row.n_failed
         ),
         not_assessed=(
             "what feeders have in common: every one is studied by itself, behind its own source",

@@ -68,7 +68,7 @@ def conclusion_of(
         texts=hand_over_texts(question, best_row, gather_as(results, "operation", OperationRow)),
         warnings=_warnings(question, best, own, year, ties, made_under, operation),
         not_assessed=(
-            "protection, fault levels and power quality"
+            "protection against faults, fault levels and power quality"
             + ("; losses are simulated but not priced" if question.taps == "optimised" else ""),
             "that no cheaper plan exists for the nonlinear network: the bound is one for the program linearised at the "
             "plan, not for every plan's own linearisation",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from g2g_opt.errors import number_of
 from g2g_opt.feeder import Feeder
 from studies.report.glossary import Term
 from studies.report.network_drawing import DRAWING_UNITS, NetworkDrawing
@@ -170,7 +171,7 @@ def failure_section(failures: Sequence[MissingAnswer], tasks: TaskStates) -> Sec
 
 def _states_in_words(tasks: TaskStates) -> str:
     counts = [f"{n:,} {state}" for state, n in tasks.counts.items() if n]
-    return f"Of {tasks.total:,} tasks: {', '.join(counts)}." if counts else "There were no tasks."
+    return f"Of {number_of(tasks.total, 'task')}: {', '.join(counts)}." if counts else "There were no tasks."
 
 
 def glossary_section(terms: Sequence[Term]) -> list[Section]:

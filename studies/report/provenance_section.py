@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from g2g_opt.errors import number_of
 from studies.report.page_sections import Section
 from studies.report.provenance import Provenance, TaskStates
 
@@ -15,12 +16,11 @@ def task_warnings(tasks: TaskStates) -> list[str]:
     if tasks.unsettled:
         waiting = ", ".join(f"{n:,} {state}" for state, n in tasks.unsettled.items())
         warnings.append(
-            f"The study is not finished: of {tasks.total:,} tasks, {waiting}. The answer covers the others."
+            f"The study is not finished: of {number_of(tasks.total, 'task')}, {waiting}. The answer covers the others."
         )
     if tasks.failed:
-        noun = "task" if len(tasks.failed) == 1 else "tasks"
         warnings.append(
-            f"{len(tasks.failed):,} of {tasks.total:,} {noun if tasks.total == 1 else 'tasks'} failed and "
+            f"{len(tasks.failed):,} of {number_of(tasks.total, 'task')} failed and "
             "the answer does not cover them: see Failures."
         )
     if tasks.versions_mixed:
