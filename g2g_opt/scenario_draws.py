@@ -42,7 +42,7 @@ class ScenarioRanges:
 
     Models begin at 128 and ramps go down, since this is what the paper's figures come from: it says the first, and
     with both the tokens without coordination, the violation and the mix of the published libraries are met best
-    (benchmarks/RESULTS.md). The code can draw start sizes and ramps up as well.
+    (benchmarks/RESULTS.md). Its public code can draw start sizes and ramps up as well.
     """
 
     generation_scale: Annotated[

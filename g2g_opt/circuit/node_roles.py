@@ -41,6 +41,8 @@ _LEAST_TO_NEUTRAL, _MOST_TO_NEUTRAL = 0.5, 1.4
 _LEAST_BETWEEN_PHASES = 1.3
 # Halfway between 1.73 times the voltage to neutral, from phase to phase, and twice that, from leg to leg.
 _LEGS = 1.87
+# Share of a node's admittance that leaves its bus, from which on it leads anywhere; OpenDSS's shunts are millionths.
+_LEADS_OUT = 1e-4
 # Holds parts without any path to ground, like OpenDSS's own shunts, only smaller.
 _HOLD_S = 1e-10
 # Right-hand sides solved for at once.
@@ -62,6 +64,7 @@ def classify_buses(circuit: Circuit, loads: Sequence[LoadBranch] | None = None) 
     of_bus: dict[str, list[int]] = {}
     for place, bus in enumerate(circuit.node_bus):
         of_bus.setdefault(bus, []).append(place)
+    is_star_point = _star_points(circuit.node_bus, elements, own)
     own_va = max(_LEAST_OWN_VA, 1e3 * sum(abs(complex(load.kw, load.kvar)) for load in own))
     impedances = grid.impedances([places for places in of_bus.values() if reached[places].any()])
     found = {}
@@ -73,7 +76,8 @@ def classify_buses(circuit: Circuit, loads: Sequence[LoadBranch] | None = None) 
         if block is not None:
             keep = reached[places]
             block = block[np.ix_(keep, keep)]
-        found[name] = _classify(bus, numbers, grid.open_v[live], served_v[live], block, own_va)
+        stars = is_star_point[live]
+        found[name] = _classify(bus, numbers, grid.open_v[live], served_v[live], block, own_va, stars)
     return found
 
 
@@ -99,6 +103,25 @@ def _entries(elements: Sequence[LinearElement]) -> tuple[Ints, Ints, Complexes]:
         columns.append(places[j[real]])
         values.append(element.yprim[i[real], j[real]])
     return np.concatenate(rows), np.concatenate(columns), np.concatenate(values)
+
+
+def _star_points(
+    node_bus: Sequence[str], elements: Sequence[LinearElement], own: Sequence[LoadBranch]
+) -> NDArray[np.bool_]:
+    """Which nodes are star points that are left open: what flows into one comes out of its own bus's other nodes.
+
+    A neutral conductor leads to another bus or to ground, or loads hang on it.
+    """
+    names = {name: k for k, name in enumerate(dict.fromkeys(node_bus))}
+    bus = np.array([names[name] for name in node_bus], dtype=np.int64)
+    row, column, value = _entries(elements)
+    diagonal, left = (np.zeros(len(bus), dtype=np.complex128) for _ in range(2))
+    np.add.at(diagonal, row[row == column], value[row == column])
+    within = bus[row] == bus[column]
+    np.add.at(left, row[within], value[within])
+    is_open = np.abs(left) < _LEADS_OUT * np.abs(diagonal)
+    is_open[[node for load in own for pair in load.branch_nodes() for node in pair if node >= 0]] = False
+    return is_open
 
 
 class _Grid:
@@ -150,17 +173,23 @@ class _Grid:
 
 
 def _classify(
-    bus: Bus, numbers: Ints, open_v: Complexes, served_v: Complexes, block: Complexes | None, own_va: float
+    bus: Bus,
+    numbers: Ints,
+    open_v: Complexes,
+    served_v: Complexes,
+    block: Complexes | None,
+    own_va: float,
+    stars: NDArray[np.bool_],
 ) -> Bus:
     """One bus: node `numbers` that a source reaches, their voltages without and with loads (V), and impedances.
 
-    `own_va` is the circuit's own load.
+    `own_va` is the circuit's own load; `stars` are star points that lead nowhere.
     """
     named = set(bus.phases)
     if block is None or not len(numbers):
         return replace(bus, phases=(), unserved=bus.phases)
     stiff = ~_is_soft(block, open_v)
-    neutral = _neutral(bus, numbers, open_v, stiff)
+    neutral = _neutral(bus, numbers, open_v, stiff & ~stars)
     at_neutral = int(np.flatnonzero(numbers == neutral)[0]) if neutral else -1
     # A neutral numbered 1 to 3 leaves its phase the number 4; where nothing is numbered so, all others are phases.
     usual = {*named, 4} if 1 <= neutral <= 3 else named or {int(number) for number in numbers}

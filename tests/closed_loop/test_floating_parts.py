@@ -109,3 +109,16 @@ def test_a_circuit_beyond_its_load_is_not_called_rounded() -> None:
     circuit.finish()
     assert not circuit.converged
     assert circuit.rounding is None
+
+
+def test_an_open_star_point_is_no_neutral(tmp_path: Path) -> None:
+    """The bus it stands at is the feeder's: its voltages are those to ground, and a site is connected between them."""
+    large = FLOATING.replace("kva=3 ppm_antifloat=0.01", "kva=750")
+    found = feeder_of(tmp_path, large).buses["mid"]
+    assert (found.neutral, found.three_wire, found.phases) == (0, False, (1, 2, 3))
+    for joined in (
+        "New Reactor.g bus1=mid.4 bus2=mid.0 phases=1 r=0.1 x=0",
+        "New Load.n bus1=mid.2.4 phases=1 kv=7.2 kw=1",
+    ):
+        text = large.replace("Set VoltageBases", f"{joined}\nSet VoltageBases")
+        assert feeder_of(tmp_path, text).buses["mid"].neutral == 4

@@ -78,7 +78,7 @@ FORBIDDEN_COMMANDS = sorted(
 
 
 def test_what_is_forbidden_holds_what_runs_changes_files_or_connects() -> None:
-    must = {"doscmd", "fileedit", "formedit", "alignfile", "connect", "disconnect", "distribute", "newactor", "remove"}
+    must = {"doscmd", "formedit", "alignfile", "connect", "disconnect", "distribute", "newactor", "remove"}
     must |= {"rephase", "top", "cvrtloadshapes", "obfuscate", "panel", "reconductor", "quit"}
     assert must <= set(FORBIDDEN_COMMANDS)
 

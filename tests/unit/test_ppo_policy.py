@@ -12,10 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from g2g_opt.assembly import assemble
 from g2g_opt.controller.ppo import PPOModels, PPONetwork, PPOState, columns_seen, observation, zone_columns
+from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError
 from g2g_opt.learning.reward import RewardWeights, reward_parts
+from g2g_opt.limits import Limits
+from g2g_opt.plan import Policy
 from g2g_opt.ppo_policy import DenseLayer, PPOOutput, PPOPolicy
+from g2g_opt.scenario import Scenario
+from g2g_opt.scenario_draws import ScenarioRanges, draw_scenario
+from g2g_opt.simulation import simulate_runs
+from g2g_opt.study_case import StudyCase
 
 OUTPUTS = (PPOOutput("west", "a", (8, 16, 32)), PPOOutput("west", "b", (4, 8)))
 
@@ -42,6 +50,23 @@ def models() -> PPOModels:
         np.array([0, 0]),
         np.array([2, 0]),
     )
+
+
+@pytest.mark.parametrize("name", ["ieee13", "ieee34"])
+def test_a_bundled_policy_runs_in_its_case_and_in_no_other(name: str) -> None:
+    policy = Policy("ppo", ppo=PPOPolicy.load(data_path("study_cases", "policies", f"{name}_ppo.json")))
+    short = Scenario(duration_s=20)
+    for known in StudyCase.known():
+        case = StudyCase.load(known)
+        scenario = draw_scenario(case, short, ScenarioRanges(), "drawn", 1)
+        plan = replace(case.plan, policy=policy)
+        if known == name:
+            (run,) = simulate_runs([(plan, scenario)], case.feeder, Limits())
+            assert run.failure is None
+            assert run.summary.batch_switches > 0
+        else:
+            with pytest.raises(InputError, match=f"was trained on feeder {name}, and this is {known}"):
+                assemble(plan, scenario, case.feeder, Limits())
 
 
 def test_a_network_is_what_it_says() -> None:

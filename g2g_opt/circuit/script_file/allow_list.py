@@ -42,11 +42,12 @@ LEFT_OUT = frozenset(
     }
 )  # fmt: skip
 
-# Write, show or draw what was solved: left out too, never told to OpenDSS. Published circuits end with them.
+# Write, show or draw what was solved, or open what was written in an editor: left out too, never told to OpenDSS.
+# Published circuits end with them.
 REPORTS = frozenset(
     {
         "_showcontrolqueue", "closedi", "comparecases", "di_plot", "dump", "export", "exportoverloads",
-        "exportvviolations", "plot", "save", "show", "visualize", "yearlycurves",
+        "exportvviolations", "fileedit", "plot", "save", "show", "visualize", "yearlycurves",
     }
 )  # fmt: skip
 # Of those left out, the ones that make what they ask about the object that `MORE` goes on with.
