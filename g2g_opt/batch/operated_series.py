@@ -217,7 +217,7 @@ class _Run:
         (place, chain) of the units in their places.
         """
         of = self.of
-        used = [tuple(np.flatnonzero(of_chain).tolist()) for of_chain in kw.any(axis=2).T]
+        used = [tuple(np.flatnonzero(kw[:, chain].any(axis=1)).tolist()) for chain in range(kw.shape[1])]
         of_unit = [ports_of(of.feeder, of.index, unit) for unit in units]
         va = 1e3 * (1.0 + 1j * np.array([tan_phi(unit.power_factor) for unit in units])) / 3.0
         by_units = {which: [port for u in which for port in of_unit[u]] for which in dict.fromkeys(used)}

@@ -185,9 +185,7 @@ class GrantedGrid:
 
     def _search_again(self, request: QueuedRequest, year: int) -> Wanted[Searched | None]:
         grant = self._whole(request, "firm")
-        refused = yield from self._still_breaks(grant, year)
-        if refused is None:
-            refused = yield from self._searched(grant, year)
+        refused = yield from self._searched_again(grant, year)
         if refused.kept:
             return Searched(grant)
         found = yield from self._less_than_firm(request, year, None)
@@ -197,9 +195,7 @@ class GrantedGrid:
         """What holds of a request that is not granted firm, among the decisions that come `after` a refused one."""
         if request.load_shape == "fleet" and after in (None, "firm"):
             grant = self._whole(request, "flexible")
-            case = yield from self._still_breaks(grant, year)
-            if case is None:
-                case = yield from self._searched(grant, year)
+            case = yield from self._searched_again(grant, year)
             if case.kept:
                 return grant
         return (yield from self._limited(request, year)) if after != "limited" else None
@@ -233,8 +229,8 @@ class GrantedGrid:
                 self._broke.setdefault((grant.request.name, "flexible"), (case.level, way))
         return case
 
-    def _still_breaks(self, grant: Grant, year: int) -> Wanted[JudgedCase | None]:
-        """The case of the very run that broke a limit with a grant before, if that is known and still does."""
+    def _searched_again(self, grant: Grant, year: int) -> Wanted[JudgedCase]:
+        """A grant in the very run that broke a limit with it before, if that is known and still does; else in all."""
         level, run = self._broke.get((grant.request.name, grant.decision), (-1, ""))
         for k, share in self.cases(year):
             scenarios = [one for one in self._runs(grant, share) if k == level and one.name == run]
@@ -242,7 +238,7 @@ class GrantedGrid:
                 case = JudgedCase(k, share, (yield from try_plan(self.plan(k, (grant,)), scenarios)))
                 if not case.kept:
                     return case
-        return None
+        return (yield from self._searched(grant, year))
 
     def _runs(self, grant: Grant, share: float) -> tuple[Scenario, ...]:
         """All runs in the search's steps at a share of own load."""

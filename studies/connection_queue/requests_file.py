@@ -112,7 +112,7 @@ def _request(row: CsvRow, number: int, columns: tuple[str, ...]) -> QueuedReques
 
     shape = text("load_shape") or "fleet"
     if shape not in get_args(LoadShape):
-        raise InputError(f"{row.where}: {unknown_name('load shape', shape, get_args(LoadShape))}")
+        raise InputError(f"{row.where}, load_shape: {unknown_name('load shape', shape, get_args(LoadShape))}")
     arrived = _date(row, "date")
     withdrawn = _date(row, "withdrawn") if text("withdrawn") else None
     if withdrawn is not None and withdrawn < arrived:

@@ -55,7 +55,8 @@ def foresee(case: SitingCase, excluded: Sequence[Placement], report: ProposalRep
     report("with foresight of all taps, for a bound")
     if pyomo_solver(question.solver) is not None:
         return _of_proposal(propose(case, report, excluded=excluded))
-    plan, known = no_plan(network, len(case.calendar.slot_day), case.sites), ()
+    plan = no_plan(network, len(case.calendar.slot_day), case.sites)
+    known: tuple[tuple[int, int, int], ...] = ()
     bound, left_s = math.nan, question.time_limit_s
     refused: list[ProposalRound] = []
     for number in range(1, _ROUNDS_MAX + 1):

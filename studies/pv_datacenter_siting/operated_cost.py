@@ -78,7 +78,8 @@ def cost_of_year(
         site_value=-float(case.sites.value_per_kw * plan.site_kw.sum()),
     )
     own_cost = _hourly_cost(case, year.steps[0], year.series.losses_kw[0])
-    outside = ((year.over > 0.0) | year.unsolved).reshape(len(year.levels), -1).any(axis=0)
+    broken = ((year.over > 0.0) | year.unsolved).reshape(len(year.levels), -1)
+    outside = np.asarray(broken.any(axis=0))
     chosen_by = np.repeat(is_chosen_by(len(outside) // 24), 24)
     held_out = tuple(
         HeldOutRow(

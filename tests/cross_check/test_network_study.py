@@ -124,7 +124,7 @@ def test_a_study_with_outages_says_what_they_are_and_are_not(tmp_path: Path) -> 
     found, tables = concluded(tmp_path, told, n_1=1)
     # Something is said before the first dispatch, and of every part.
     assert told[0].startswith("dispatch of all records")
-    assert [words for words in told if words.startswith("outages of 3 branches in 1 records, ideal")]
+    assert [words for words in told if words.startswith("outages of 3 branches in 1 record, ideal")]
     assert [row["policy"] for row in tables["n_1"]] == ["none", "ideal", "contextual, eps 10"]
     assert "N-1, alpha 0.5, ideal: " in found.answer
     assert " of 3 outages of a branch break a limit" in found.answer
