@@ -182,7 +182,7 @@ class SizeSearch:
             resolution=RESOLUTION,
             growth=GROWTH if guess is None else GROWTH_AROUND_GUESS,
             try_above=TRY_ABOVE[self._study.tap_mode],
-            at_once=self._at_once,
+            at_once=SIZES_AT_ONCE,
             shrink=guess is not None,
         )
         found = yield from judged_by(search, self._kept)
