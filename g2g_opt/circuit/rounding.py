@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 # Solutions of the fewest iterations that OpenDSS makes, by which the end of an iteration is told from rounding.
 _LOOKS, _ITERATIONS = 10, 2
-# GroundRounding moves a voltage by as much in the last looks as in the first ones; an iteration on its way has shrunk.
+# Rounding moves a voltage by as much in the last looks as in the first ones; an iteration on its way has shrunk.
 _SHRINKS = 0.3
 # What moves by more is not called rounding, nor what moves voltages between phases by more than this share of it.
 _ROUNDING_MAX_PU, _BETWEEN_PHASES = 1e-3, 0.02
@@ -29,7 +29,7 @@ _ROUNDING_MAX_PU, _BETWEEN_PHASES = 1e-3, 0.02
 _CANDIDATES = 12
 # Share of the load by which it grows from look to look, far below what moves a voltage by a tolerance.
 _CHANGE = 1e-10
-# GroundRounding below this share of a tolerance is never in its way.
+# Rounding below this share of a tolerance is never in its way.
 _BELOW = 0.05
 # How much further than was seen rounding may go before a solution counts as not solved.
 _ROOM = 5.0
