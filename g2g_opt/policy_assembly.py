@@ -161,9 +161,6 @@ def _batch_size_controllers(
         specs = tuple(d.spec for d in site.deployments)
         start = {d.spec.model_label: d.batch_size for d in site.deployments}
         datacenter = datacenters[site.name]
-        if policy.kind in _TUNED and all(d.spec.feasible_batch_sizes == (d.batch_size,) for d in site.deployments):
-            # There is nothing to choose: a controller would measure slopes and never send a command.
-            continue
         if policy.kind == "ofo":
             tuning: dict[str, Any] = {**feeder.ofo, **band, **_settings(policy, OFOConfig)}
             tuning["sensitivity_update_interval"] = int(tuning.get("sensitivity_update_interval", 0))

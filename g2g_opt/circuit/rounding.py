@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 _LOOKS, _ITERATIONS = 10, 2
 # Rounding moves a voltage by as much in the last looks as in the first ones; an iteration on its way has shrunk.
 _SHRINKS = 0.3
+# Tolerances that rounding does not reach: solutions to them, which depend on where they begin, are left as they are.
+_LOOSE_PU = 1e-5
 # What moves by more is not called rounding, nor what moves voltages between phases by more than this share of it.
 _ROUNDING_MAX_PU, _BETWEEN_PHASES = 1e-3, 0.02
 # Of the nodes that move most, how many are looked at: the open neutral itself moves against its phases.
@@ -74,7 +76,7 @@ def allow_for_rounding(circuit: _Circuit, tolerance: float, max_iterations: int)
 
     None, with the circuit's options as they were, where rounding is far below it, or something else is in the way.
     """
-    if tolerance >= _ROUNDING_MAX_PU:
+    if tolerance >= _LOOSE_PU:
         return None
     base_v = np.where(circuit.node_base_v > 0.0, circuit.node_base_v, np.inf)
 

@@ -204,7 +204,7 @@ def test_ways_through_a_feeder_follow_its_lines() -> None:
         ({"bus": ""}, "say where"),
         ({"bus": "nowhere"}, "nowhere"),
         ({"mw": 1e-4}, "less than the smallest site"),
-        ({"utilisation": (0.8, 0.2)}, "least share below"),
+        ({"utilisation": (0.8, 0.2)}, "least share of the replicas to a larger one"),
         ({"costs": "missing.csv"}, "missing.csv"),
     ],
 )

@@ -407,7 +407,7 @@ def test_prices_by_the_hour_are_what_energy_earns(tmp_path: Path) -> None:
         ({"slot_h": 5}, "slot_h"),
         ({"sweeps": (("colour", (1.0,)),)}, "colour"),
         ({"sweeps": (("pv-total", (1.0,)),)}, "nothing can be built"),
-        ({"site_scale_min": 2.0}, "site_scale_min"),
+        ({"site_scale_min": 2.0}, "scale of sites goes from the least"),
         ({"mode": "dc", "storage": {"power_max_kw": 1.0, "energy_max_kwh": 1.0}}, "beside PV"),
     ],
 )

@@ -19,6 +19,9 @@ class NoWorkers:
     engine = "none"
     capacity = 1
 
+    def processors_of(self, n_jobs: int) -> int:
+        return 1
+
     def submit(self, job: Job) -> None:
         raise WorkBegins
 
@@ -34,6 +37,9 @@ class WorkersHere:
 
     engine = "here"
     capacity = 1
+
+    def processors_of(self, n_jobs: int) -> int:
+        return 1
 
     def __init__(self) -> None:
         self._ended: list[Ended] = []
