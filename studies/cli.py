@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from g2g_opt.consent import Consent, give_consent
-from g2g_opt.errors import G2GError
+from g2g_opt.errors import G2GError, InputError
 from studies.command_lines import COMMAND_HELP, EVERY, STUDY_HELP
 from studies.package_version import version_in_words
+from studies.running.memory_limit import check_memory_limit
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,6 +83,12 @@ def told(error: Exception) -> tuple[int, str]:
     """Exit status and words for what ended a command, by its kind."""
     if isinstance(error, G2GError):
         return 2, str(error)
+    if isinstance(error, ImportError | MemoryError) or (isinstance(error, OSError) and error.errno is None):
+        # A library that is refused memory while it loads says something else every time.
+        try:
+            check_memory_limit()
+        except InputError as limited:
+            return 2, str(limited)
     if isinstance(error, BrokenPipeError):
         return 1, "the program that was to read the output has ended"
     if isinstance(error, OSError):

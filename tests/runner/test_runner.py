@@ -176,7 +176,7 @@ def test_results_of_another_code_version_are_seen_and_kept_or_redone_as_asked(
     study, root = SmallStudy(n=2, log=str(log)), tmp_path / "s"
     _run(root, study)
     monkeypatch.setattr(runner, "code_version", lambda: "9.9+changed")
-    with pytest.raises(InputError, match="3 results were made by another version of the code"):
+    with pytest.raises(InputError, match="3 results made by another version of the code"):
         run_study(root, lambda: LocalWorkers(1))
     kept = run_study(root, lambda: LocalWorkers(1), older="keep")
     assert {entry.code_version for entry in kept.entries} == {inputs.code_version()}

@@ -45,4 +45,3 @@ def test_the_answer_is_the_same_without_a_coarse_look(monkeypatch: pytest.Monkey
     assert one.n_rejected - one.n_servers <= max(1, search.RESOLUTION * one.n_servers)
     # Everything that is told was run at every step.
     assert {run.scenario.dt_s for run in found.runs} == {Fraction(1)}
-    assert len(one.judged) < len(other.judged)

@@ -147,7 +147,7 @@ NOUNS: tuple[Any, ...] = (
     question_type("hosting-capacity")(
         gpus_per_replica=4, site_shares=(1.0,), throughput_shares=(0.9,), utilisation=(0.2, 0.8)
     ),
-    question_type("load-profile")(gpus_per_replica=4),
+    question_type("load-profile")(gpus_per_replica=4, utilisation=(0.2, 0.8)),
     question_type("check")(gpus_per_replica=4),
     question_type("portfolio")(),
     question_type("queue")(gpus_per_replica=4),

@@ -180,6 +180,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "feeder": "ieee34",
         "profile": "/year.csv",
         "own_shapes": True,
+        "utilisation": (0.25, 0.75),
         "own_load_share": 0.8,
         "standing_power": False,
         "taps": "study",
