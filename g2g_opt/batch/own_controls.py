@@ -129,6 +129,8 @@ class OwnControls:
     def take_kinds(self, kind: Ints) -> None:
         """Scenarios get the settings of other kinds (scenario,) from now on."""
         self._kind = kind
+        # What was packed for the compiled look holds the kinds before.
+        self._looks = None
 
     def note_taps(self, slot: int, taps: Mapping[str, float]) -> None:
         """Somebody else has moved the taps of a scenario."""

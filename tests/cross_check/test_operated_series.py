@@ -17,11 +17,11 @@ from g2g_opt.hourly_profile import load_profile
 N_DAYS = 6
 
 
-def hours() -> tuple[np.ndarray, np.ndarray]:
+def hours(n_days: int = N_DAYS) -> tuple[np.ndarray, np.ndarray]:
     """Own load and sun of some summer days."""
     profile = load_profile("hudson_valley_2018")
     first = 24 * 170
-    rows = slice(first, first + 24 * N_DAYS)
+    rows = slice(first, first + 24 * n_days)
     return np.array(profile.load_share)[rows], np.array(profile.generation_share)[rows]
 
 
@@ -132,3 +132,19 @@ def test_the_unbalance_of_hours_is_that_of_opendss() -> None:
                 highest = max(highest, turns[0] / turns[1])
         assert series.unbalance[0, hour] == pytest.approx(highest, abs=1e-7)
     assert not operation.run([Unit("675")], (-500.0 * sun)[None, None], load, [{}]).unbalance.any()
+
+
+def test_lanes_that_are_used_again_have_the_set_points_of_their_new_days() -> None:
+    """Chains of unlike set-points together, whose days change lanes from turn to turn, and each alone."""
+    operation = FeederOperation(Feeder.load("ieee34"))
+    own = operation.set_points()
+    kinds = [
+        {n: replace(p, vreg_v=p.vreg_v + shift, band_v=band) for n, p in own.items()}
+        for shift, band in ((0.0, 1.0), (-1.5, 9.0), (1.0, 4.0))
+    ]
+    load, sun = hours(60)
+    kw = np.stack([-1000.0 * sun] * len(kinds))
+    together = operation.run([Unit("844")], kw[None], load, kinds)
+    for chain, kind in enumerate(kinds):
+        alone = operation.run([Unit("844")], kw[None, :1], load, [kind])
+        assert np.abs(together.taps_pu[chain] - alone.taps_pu[0]).max() < 1e-9
