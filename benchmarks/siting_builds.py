@@ -1,7 +1,7 @@
 """A whole `g2g siting`, from import to the last picture, by this tree and by another checkout, in turn.
 
-    git worktree add /tmp/before d63c28f
-    python benchmarks/siting_builds.py --other /tmp/before -- --feeder ieee34 --mode pv
+    git worktree add ../before d63c28f
+    python benchmarks/siting_builds.py --other ../before -- --feeder ieee34 --mode pv
 
 What stands behind `--` is asked of both; `--ours` and `--theirs` add what only one of them is asked, in one word each,
 like "--switch-cost 0.5". The first turn compiles kernels and is not told. Packages that only the other one needs are

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BeforeValidator
 
 from g2g_opt.errors import InputError, QuantityError, shown, unknown_name
+from g2g_opt.flag import Flag
 from g2g_opt.quantities import (
     BatchSize,
     Count,
@@ -251,3 +254,17 @@ def _read_value(name: str, value: str, text: str) -> Any:
 def channels_of(given: Any) -> Any:
     """`read_channels` of a text; anything else as it is."""
     return read_channels(given) if isinstance(given, str) else given
+
+
+# What a question says of channels; None: everything is heard of at once.
+ChannelsAsked = Annotated[
+    Channels | None,
+    BeforeValidator(channels_of),
+    Flag(
+        "--channel",
+        "how controllers hear of voltages and sites, and sites of them, e.g. udp:loss=0.2,latency=0.1",
+        metavar="TRANSPORT:NAME=X,...",
+        unset="at once",
+        read=read_channels,
+    ),
+]

@@ -6,10 +6,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator
-
 from g2g_opt.clock import as_period
-from g2g_opt.communication import Channels, channels_of, read_channels
+from g2g_opt.communication import ChannelsAsked, channels_of
 from g2g_opt.errors import InputError
 from g2g_opt.feeder_policy import FeederPolicy
 from g2g_opt.flag import Flag
@@ -134,17 +132,7 @@ class Policy:
             read=AdaptiveTaps.parse,
         ),
     ] = None
-    channels: Annotated[
-        Channels | None,
-        BeforeValidator(channels_of),
-        Flag(
-            "--channel",
-            "how controllers hear of voltages and sites, and sites of them, e.g. udp:loss=0.2,latency=0.1",
-            metavar="TRANSPORT:NAME=X,...",
-            unset="at once",
-            read=read_channels,
-        ),
-    ] = None
+    channels: ChannelsAsked = None
     ppo: Annotated[
         PPOPolicy | None,
         Flag(

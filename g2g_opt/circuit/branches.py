@@ -63,7 +63,7 @@ def read_branches(circuit: Circuit, ask_stated: bool = False) -> list[Branch]:
         if kind not in _ALWAYS and not stated:
             rating_a = emergency_a = 0.0
         opendss_rating_a = rating_a
-        if conductors is not None and kind == "line":
+        if kind == "line" and conductors is not None and not conductors.is_empty:
             circuit.activate(f"line.{name}")
             weakest = conductors.of_line(circuit.stated_properties(), n_phases, ConductorRating(rating_a, emergency_a))
             if weakest is not None:

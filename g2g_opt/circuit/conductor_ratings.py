@@ -34,6 +34,11 @@ class ConductorRatings:
             for name, properties in circuit.stated_properties_of(kind).items()
         }
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the circuit has no wires and cables that a line could be made of."""
+        return not self._of_conductor
+
     def of_line(self, stated: Mapping[str, Any], n_phases: int, opendss: ConductorRating) -> ConductorRating | None:
         """Rating of a line by its weakest phase; None where it is not made of conductors.
 

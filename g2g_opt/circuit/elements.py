@@ -25,6 +25,12 @@ def elements(circuit: Circuit) -> Iterator[tuple[str, str]]:
         yield kind.lower(), name.lower()
 
 
+def elements_of(circuit: Circuit, kinds: Collection[str]) -> list[str]:
+    """Elements (kind.name) of some kinds, in OpenDSS's order; for few among many, as none is made the active one."""
+    names = [name.lower() for name in circuit.ask_array("Circuit_Get_AllElementNames", "char*")]
+    return [name for name in names if name.partition(".")[0] in kinds]
+
+
 def load_branches(circuit: Circuit) -> list[LoadBranch]:
     """The circuit's own loads that are switched on (not the injections), with the window of their branches.
 

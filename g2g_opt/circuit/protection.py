@@ -14,14 +14,13 @@ import numpy as np
 
 from g2g_opt.circuit.element_positions import CONTROLS
 from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.elements import elements_of
 from g2g_opt.circuit.fuses import FuseSettings, read_fuses
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import PowerFlowError
 from g2g_opt.failure import Failure, FailureKind
 
 PROTECTION = ("fuse", "recloser", "relay")
-_CLASSES = tuple(f"{kind}." for kind in PROTECTION)
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,7 @@ class Protection:
 
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
-        names = [name.lower() for name in circuit.ask_array("Circuit_Get_AllElementNames", "char*")]
-        # By name and not one element after the other: there are few devices among many elements.
-        devices = [name for name in names if name.startswith(_CLASSES)]
-        self.devices = tuple(device for device in devices if self._is_in_service(device))
+        self.devices = tuple(device for device in elements_of(circuit, PROTECTION) if self._is_in_service(device))
         fuses = [device.partition(".")[2] for device in self.devices if device.startswith("fuse.")]
         self.fuses = read_fuses(circuit, fuses)
         self._breakers = tuple(device for device in self.devices if not device.startswith("fuse."))
@@ -155,9 +151,8 @@ class Protection:
 
 def hold_other_controls(circuit: Circuit) -> None:
     """Let no control of a circuit act but its protection."""
-    others = [(kind, name) for kind, name in elements(circuit) if kind in CONTROLS and kind not in PROTECTION]
-    for kind, name in others:
-        circuit.command(f"Disable {kind}.{name}")
+    for control in elements_of(circuit, CONTROLS.keys() - set(PROTECTION)):
+        circuit.command(f"Disable {control}")
 
 
 class ControlledCircuit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from g2g_opt.circuit.element_properties import ElementProperties
-from g2g_opt.circuit.elements import elements
+from g2g_opt.circuit.elements import elements_of
 from g2g_opt.circuit.opendss_circuit import Circuit
 
 
@@ -14,16 +14,15 @@ def source_notes(circuit: Circuit) -> tuple[str, ...]:
     one. OpenDSS has a default for the one that is not stated (S_1 2,100 MVA, I_1 10,540 A), whatever the other says.
     """
     notes = []
-    for kind, name in elements(circuit):
-        if kind != "vsource":
-            continue
-        source = ElementProperties(circuit, f"Vsource.{name}")
+    for element in elements_of(circuit, ("vsource",)):
+        source = ElementProperties(circuit, element)
         z0_ohm = complex(*(float(part) for part in source.row("z0")))
         if z0_ohm.real >= 0.0 and z0_ohm.imag >= 0.0:
             continue
         single_mva, three_mva = (source.number(size) for size in ("mvasc1", "mvasc3"))
         notes.append(
-            f"source {name}: zero-sequence impedance {z0_ohm.real:.4g}{z0_ohm.imag:+.4g}j ohm, as no network has it "
+            f"source {element.partition('.')[2]}: zero-sequence impedance {z0_ohm.real:.4g}{z0_ohm.imag:+.4g}j ohm, as no "
+            "network has it "
             f"(short circuits of {single_mva:,.5g} MVA single-phase, {three_mva:,.5g} MVA three-phase; OpenDSS has a "
             "default for the one that is not stated): unbalance and neutral currents near it are not to be relied on; "
             "state MVAsc1 beside MVAsc3, or Isc1 beside Isc3"

@@ -6,9 +6,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator
-
-from g2g_opt.communication import Channels, channels_of, read_channels
+from g2g_opt.communication import ChannelsAsked
 from g2g_opt.errors import InputError
 from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
@@ -71,17 +69,7 @@ class ControllersQuestion(CaseQuestion):
             read=ParameterSweep.parse,
         ),
     ] = ()
-    channels: Annotated[
-        Channels | None,
-        BeforeValidator(channels_of),
-        Flag(
-            "--channel",
-            "how controllers hear of voltages and sites, and sites of them, e.g. udp:loss=0.2,latency=0.1",
-            metavar="TRANSPORT:NAME=X,...",
-            unset="at once",
-            read=read_channels,
-        ),
-    ] = None
+    channels: ChannelsAsked = None
     shown: Annotated[
         str, Flag("--show", "scenario whose trajectories are drawn", metavar="NAME", unset="the middle one")
     ] = ""

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from g2g_opt.errors import InputError
 from solvers.outcome import SolveStatus
 from solvers.siting.problem import Placement, SitingPlan
 from solvers.siting.search import relax_taps
@@ -27,6 +26,7 @@ from studies.pv_datacenter_siting.proposal import (
     judged_round,
     propose,
     round_words,
+    simulated_days,
 )
 from studies.shared.stated_solver import pyomo_solver
 
@@ -60,9 +60,7 @@ def foresee(case: SitingCase, excluded: Sequence[Placement], report: ProposalRep
     bound, left_s = math.nan, question.time_limit_s
     refused: list[ProposalRound] = []
     for number in range(1, _ROUNDS_MAX + 1):
-        simulated = network.simulate(plan)
-        if not simulated.solved.any():
-            raise InputError(f"feeder {question.feeder}: no step of the days has a power flow solution")
+        simulated = simulated_days(case, plan)
         problem = case.problem(network.linearize(plan, simulated, np.full_like(simulated.g, question.margin_pu)))
         solution = relax_taps(
             problem,

@@ -121,9 +121,7 @@ def propose(
     solve = solver_of(question.solver, solve_siting, "solvers.siting.pyomo_solve", "solve_siting_statement")
     n_slots = len(case.calendar.slot_day)
     plan = start if start is not None else no_plan(network, n_slots, case.sites)
-    simulated = network.simulate(plan)
-    if not simulated.solved.any():
-        raise InputError(f"feeder {question.feeder}: no step of the days has a power flow solution")
+    simulated = simulated_days(case, plan)
     margin = question.margin_pu + margin_of(case, narrowed)
     rounds: list[ProposalRound] = []
     left_s = question.time_limit_s
@@ -152,6 +150,14 @@ def propose(
     held = [one for one in rounds if _holds(case, one)]
     best = held[-1] if held else min(rounds, key=lambda one: (not one.simulated.solved.all(), one.over.sum()))
     return Proposal(case, tuple(rounds), best, bool(held))
+
+
+def simulated_days(case: SitingCase, plan: SitingPlan) -> Simulated:
+    """The days with a plan. Raises `InputError` where no step of them has a power flow."""
+    simulated = case.network.simulate(plan)
+    if not simulated.solved.any():
+        raise InputError(f"feeder {case.question.feeder}: no step of the days has a power flow solution")
+    return simulated
 
 
 def judged_round(case: SitingCase, problem: SitingProblem, solution: SitingSolution) -> ProposalRound:
