@@ -20,9 +20,9 @@ def source_notes(circuit: Circuit) -> tuple[str, ...]:
         if z0_ohm.real >= 0.0 and z0_ohm.imag >= 0.0:
             continue
         single_mva, three_mva = (source.number(size) for size in ("mvasc1", "mvasc3"))
+        name = element.partition(".")[2]
         notes.append(
-            f"source {element.partition('.')[2]}: zero-sequence impedance {z0_ohm.real:.4g}{z0_ohm.imag:+.4g}j ohm, as no "
-            "network has it "
+            f"source {name}: zero-sequence impedance {z0_ohm.real:.4g}{z0_ohm.imag:+.4g}j ohm, as no network has it "
             f"(short circuits of {single_mva:,.5g} MVA single-phase, {three_mva:,.5g} MVA three-phase; OpenDSS has a "
             "default for the one that is not stated): unbalance and neutral currents near it are not to be relied on; "
             "state MVAsc1 beside MVAsc3, or Isc1 beside Isc3"
