@@ -2,8 +2,8 @@
 
 Such a generator gives its watts, and vars within its limits so that the mean of its phases' voltages is what it is told
 to hold. OpenDSS moves the vars a tenth of the way in every iteration; solved tightly it ends where this does: with the
-voltage held, or the vars at a limit. Here the vars are what a power flow is solved for, and are then corrected by the
-voltage that a var moves there, until all voltages are held.
+voltage held, or the vars at a limit. Here the vars are corrected within the fixed point by the voltage that a var moves
+there (`held_kernel`). What Newton's method has solved, for the vars as they were, is corrected here and solved again.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.jacobian import Jacobian
-from g2g_opt.batch.kernel_tables import Solutions
+from g2g_opt.batch.kernel_tables import Held, Solutions
 from g2g_opt.circuit.units import UnitShare
-from g2g_opt.compiled.lanes import WIDTH
+from g2g_opt.compiled.lanes import WIDTH, aligned
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,6 +25,9 @@ Ints = NDArray[np.int64]
 _ROUNDS = 40
 # A voltage is held to so many times the tolerance of the flow, whose own error is about one of it.
 _HELD = 2.0
+# Share of a unit's own slope that is added to it: units at one bus move its voltage alike, and no system of equations
+# tells them apart. What it leaves over is made up for by the next correction.
+_RIDGE = 1e-3
 
 
 class _Flow(Protocol):
@@ -43,7 +46,8 @@ class _Flow(Protocol):
 class HeldVoltages:
     """The generators of a network that hold a voltage; `first` is the place of their voltages among the sensed ones.
 
-    `nodes` are those whose voltages `settle` needs, both ends of every branch; -1 is ground.
+    `nodes` are those whose voltages `settle` needs, both ends of every branch; -1 is ground. `table` is what the
+    compiled power flow knows of them.
     """
 
     def __init__(self, jacobian: Jacobian, first: int) -> None:
@@ -65,6 +69,26 @@ class HeldVoltages:
         names = [UnitShare(f"{unit.kind}.{unit.name}", "reactive") for unit in self._units]
         self._columns = np.array([len(network.load_shapes) + columns[name] for name in names], dtype=np.int64)
         self._slope_pu = self._slopes_pu(jacobian, rating) if held else np.zeros((0, 0))
+        self._slope_pu[np.diag_indices(len(held))] *= 1.0 + _RIDGE
+        self.table = self._table(jacobian)
+
+    def _table(self, jacobian: Jacobian) -> Held:
+        n, n_branches = len(self._units), np.array([len(places) for places in self._places], dtype=np.int64)
+        ends = 2 * WIDTH * jacobian.places(np.array(self.nodes, dtype=np.int64)).reshape(-1, 2)
+        return Held(
+            np.concatenate([[0], n_branches.cumsum()]),
+            np.ascontiguousarray(ends[:, 0]),
+            np.ascontiguousarray(ends[:, 1]),
+            1.0 / (n_branches * self._target_v),
+            WIDTH * self._columns,
+            self._least,
+            self._most,
+            self._slope_pu.reshape(-1),
+            aligned(n * WIDTH),
+            aligned(n * WIDTH),
+            np.zeros(n, dtype=np.int64),
+            np.zeros(n * (n + 1)),
+        )
 
     def _slopes_pu(self, jacobian: Jacobian, rating: Floats) -> Floats:
         """How far a unit's voltage (share of what is held) moves with the vars (share of rating) of another."""

@@ -106,6 +106,25 @@ class Ratings(NamedTuple):
     mixed: Floats2  # (chunk, moving entry x 2 x lane)
 
 
+class Held(NamedTuple):
+    """Units that hold a voltage: their branches (ends times 2 W), where the lanes of their vars' shares begin, and how
+    their voltages (share of what is held) move with the vars (share of rating) of each; room for one chunk.
+    """
+
+    branch_start: Ints1  # of each unit
+    begin: Ints1
+    end: Ints1
+    per_volt: Floats1  # of each unit: 1 / (number of branches times the voltage that is held), 1 / V
+    share_place: Ints1  # W times the place of the share
+    least: Floats1
+    most: Floats1
+    slope: Floats1  # (unit, unit), flat
+    missing: Floats1  # (unit, lane)
+    began: Floats1  # (unit, lane)
+    free: Ints1
+    system: Floats1  # (unit, unit + 1)
+
+
 class LaneState(NamedTuple):
     """What a chunk carries from flow to flow, flat within the chunk: (branch, 2, lane) and (port, 2, lane)."""
 
@@ -173,6 +192,7 @@ class Flow(NamedTuple):
     ports: Ports
     ratings: Ratings
     bus_nodes: Ints1
+    held: Held
     factors: FactorTables
     factor_of_chunk: Ints1
     power: Floats2  # (chunk, port x 2 x lane) W and var

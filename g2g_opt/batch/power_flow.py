@@ -189,7 +189,7 @@ class BatchPowerFlow:
         self._ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), n_mixed)
         if len(differ):
             self._write_lanes((W * differ[:, None] + np.arange(W)).ravel().tolist())
-        steady = self.jacobian.pattern, self._loads, self.ports.table, self._ratings, self._bus_nodes
+        steady = self.jacobian.pattern, self._loads, self.ports.table, self._ratings, self._bus_nodes, self._held.table
         now = self._factors, self._of_chunk, self.power, self.load_share
         flow = tables.Flow(*steady, *now, self._active, self._state, self._work, self._out)
         at_first = np.array([self.tolerance_pu]), np.array([min(_PATIENCE, self.max_iterations)])
@@ -235,6 +235,9 @@ class BatchPowerFlow:
     def _solve(self, slots: Ints, tolerance_pu: float) -> None:
         """Solve, with the voltages held that generators hold."""
         self.solve_at_rest(slots, tolerance_pu)
+        self._hold(slots, tolerance_pu)
+
+    def _hold(self, slots: Ints, tolerance_pu: float) -> None:
         if self._held:
             self._held.settle(self, slots, tolerance_pu)
 
@@ -251,14 +254,16 @@ class BatchPowerFlow:
 
     def part(self, attend: Callable[[int, int], None]) -> Part:
         """`solve` as a part of a compiled step; `attend` has to call the method of that name."""
-        return Part(attend) if self._held else Part(attend, solve_chunks, self._packed[1])
+        return Part(attend, solve_chunks, self._packed[1])
 
     def attend(self, code: int) -> None:
         """What a compiled step has left of its solution."""
         if code == IN_PYTHON:
             return self.solve()
         self._ill_conditioned[:] = False
-        self._finish(np.arange(self.n_slots), np.zeros(0, dtype=np.int64), self.tolerance_pu)
+        slots = np.arange(self.n_slots)
+        self._finish(slots, np.zeros(0, dtype=np.int64), self.tolerance_pu)
+        self._hold(slots, self.tolerance_pu)
 
     def _finish(self, slots: Ints, at_once: Ints, tolerance_pu: float) -> None:
         """Newton's method in the scenarios that the fixed point has not solved, but for those tried `at_once`."""
@@ -295,7 +300,8 @@ class BatchPowerFlow:
         of_chunks = (chunks[:, None] * W + np.arange(W)).reshape(-1)
         others = of_chunks[~asked[of_chunks]]
         chunk, lane = others // W, others % W
-        by_chunk = [array.reshape(self.n_chunks, -1, W) for array in self._state]
+        lanes = (*self._state, self.load_share) if self._held else self._state
+        by_chunk = [array.reshape(self.n_chunks, -1, W) for array in lanes]
         by_slot = [getattr(self._out, name) for name in self._out._fields if name != "sensed_place"]
         kept_state = [array[chunk, :, lane] for array in by_chunk]
         kept_out = [array[..., others] for array in by_slot]

@@ -4,6 +4,7 @@ One power flow of a chunk of scenarios, in elimination order (see `power_flow` f
 
     ports   port currents for the new powers, from the Thevenin equivalent of everything else (a few cheap rounds)
     solve   node voltages from sources, load remainders and port currents: y = b + L y, x = D (y + U x)
+    hold    vars of generators that hold a voltage, corrected by what is missing there
     judge   load remainders and port currents at these voltages; what their change can move any voltage by, at most
     freeze  lanes in which that is less than the tolerance; the others go round again
 
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.held_kernel import correct_held, keep_held, restore_held
 from g2g_opt.batch.kernel_outputs import (
     watch_loads,
     watch_ports,
@@ -266,10 +268,12 @@ def solve_chunks(address: int, step: int) -> int:
             store(work.began_a, place, load(used, place))
         trusted = load(work.trusted, W * c)
         settle_ports(v, used, s, law, ports, c, trusted, work)
+        keep_held(load_share[c], tables.held)
         for turn in range(max_iterations):
             write_ports(rhs, begin, end, used, alike)
             _substitute(x, rhs, remainder, has_rhs, p, factors, which)
             store(rounds, 0, load(rounds, 0) + one - load(done, 0))
+            correct_held(x, load_share[c], done, part(work.trusted, W * c), tables.held)
             bound_0, bound_1, bound_2 = _load_remainders(x, fresh, remainder, loads, load_share[c])
             read_ports(x, begin, end, v, alike)
             port_currents(v, current, s, law, n_ports)
@@ -290,6 +294,7 @@ def solve_chunks(address: int, step: int) -> int:
         for place in range(0, len(fresh), W):
             store(remainder, place, load(fresh, place))
         if any_less(load(done, 0), half):
+            restore_held(load_share[c], done, tables.held)
             for place in range(0, len(fresh), W):
                 store(
                     remainder, place, where_less(load(done, 0), half, load(work.began, place), load(remainder, place))

@@ -45,3 +45,17 @@ def test_a_generator_holds_its_voltage_as_in_opendss(own: str, conn: str, seed: 
     assert (found.difference, found.failure, found.failure_opendss) == ("", "", "")
     assert found.n_steps == 60
     assert found.voltage_pu < 1e-7
+
+
+@pytest.mark.parametrize("vpu", [(1.01, 1.01), (1.02, 1.0)])
+def test_two_generators_at_a_bus_hold_its_voltage_as_in_opendss(vpu: tuple[float, float], tmp_path: Path) -> None:
+    """Alike they share the vars; told to hold different voltages, both end at their limits."""
+    feeder, (kv, bus) = controlled_feeder(tmp_path, 5003), PLACES[5003]
+    own = [
+        f"New Generator.own{k} bus1={bus} phases=3 kv={kv} kw=200 kva=400 model=3 vpu={v} maxkvar=300 minkvar=-300"
+        for k, v in enumerate(vpu)
+    ]
+    found = compared_loop(replace(feeder, commands=(*feeder.commands, *own)), 5003)
+    assert (found.difference, found.failure, found.failure_opendss) == ("", "", "")
+    assert found.n_steps == 60
+    assert found.voltage_pu < 1e-7
