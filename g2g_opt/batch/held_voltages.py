@@ -3,64 +3,46 @@
 Such a generator gives its watts, and vars within its limits so that the mean of its phases' voltages is what it is told
 to hold. OpenDSS moves the vars a tenth of the way in every iteration; solved tightly it ends where this does: with the
 voltage held, or the vars at a limit. Here the vars are corrected within the fixed point by the voltage that a var moves
-there (`held_kernel`). What Newton's method has solved, for the vars as they were, is corrected here and solved again.
+there (`held_kernel`). What Newton's method solves, for the vars as they are, is corrected here and solved again.
 """
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.jacobian import Jacobian
-from g2g_opt.batch.kernel_tables import Held, Solutions
+from g2g_opt.batch.kernel_tables import Held
 from g2g_opt.circuit.units import UnitShare
 from g2g_opt.compiled.lanes import WIDTH, aligned
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+Complexes = NDArray[np.complex128]
 
-# Corrections of the vars within one flow; each leaves some hundredths of what was missing.
-_ROUNDS = 40
 # A voltage is held to so many times the tolerance of the flow, whose own error is about one of it.
 _HELD = 2.0
+# Nothing is learned from corrections of less than so many times the tolerance, nor where slopes would stray so far from
+# those of the circuit's own solution: voltages have then gone another way than the vars moved them.
+_LEARNED, _STRAY = 1e3, 10.0
 # Share of a unit's own slope that is added to it: units at one bus move its voltage alike, and no system of equations
 # tells them apart. What it leaves over is made up for by the next correction.
 _RIDGE = 1e-3
 
 
-class _Flow(Protocol):
-    """What is needed of a `BatchPowerFlow`."""
-
-    n_chunks: int
-    load_share: Floats
-
-    @property
-    def solutions(self) -> Solutions: ...
-    @property
-    def sensed_v(self) -> Floats: ...
-    def solve_at_rest(self, slots: Ints, tolerance_pu: float) -> None: ...
-
-
 class HeldVoltages:
-    """The generators of a network that hold a voltage; `first` is the place of their voltages among the sensed ones.
+    """The generators of a network that hold a voltage; `table` is what the compiled power flow knows of them.
 
-    `nodes` are those whose voltages `settle` needs, both ends of every branch; -1 is ground. `table` is what the
-    compiled power flow knows of them.
+    `slope_pu` (unit, unit) is how far a unit's voltage (share of what is held) moves with the vars (share of rating) of
+    another at the circuit's own solution.
     """
 
-    def __init__(self, jacobian: Jacobian, first: int) -> None:
+    def __init__(self, jacobian: Jacobian) -> None:
         network = jacobian.network
         columns = {share: k for k, share in enumerate(network.unit_shares)}
         self._units = [unit for unit in network.units if unit.held is not None]
         held = [unit.held for unit in self._units if unit.held is not None]
-        self.nodes: list[int] = []
-        self._places: list[Ints] = []
-        for unit in self._units:
-            ends = unit.branch_nodes()
-            self._places.append(first + len(self.nodes) + np.arange(2 * len(ends)).reshape(-1, 2))
-            self.nodes += [node for pair in ends for node in pair]
+        ends = [np.array(unit.branch_nodes(), dtype=np.int64) for unit in self._units]
+        self._ends = [jacobian.places(of_unit) for of_unit in ends]
         self._target_v = np.array([one.voltage_v for one in held])
         rating = np.array([one.rating_var for one in held])
         self._least, self._most = (
@@ -68,13 +50,13 @@ class HeldVoltages:
         )
         names = [UnitShare(f"{unit.kind}.{unit.name}", "reactive") for unit in self._units]
         self._columns = np.array([len(network.load_shapes) + columns[name] for name in names], dtype=np.int64)
-        self._slope_pu = self._slopes_pu(jacobian, rating) if held else np.zeros((0, 0))
-        self._slope_pu[np.diag_indices(len(held))] *= 1.0 + _RIDGE
-        self.table = self._table(jacobian)
+        self.slope_pu = self._slopes_pu(jacobian, rating) if held else np.zeros((0, 0))
+        self.slope_pu[np.diag_indices(len(held))] *= 1.0 + _RIDGE
+        self.table = self._table()
 
-    def _table(self, jacobian: Jacobian) -> Held:
-        n, n_branches = len(self._units), np.array([len(places) for places in self._places], dtype=np.int64)
-        ends = 2 * WIDTH * jacobian.places(np.array(self.nodes, dtype=np.int64)).reshape(-1, 2)
+    def _table(self) -> Held:
+        n, n_branches = len(self._units), np.array([len(ends) for ends in self._ends], dtype=np.int64)
+        ends = 2 * WIDTH * np.concatenate([np.zeros((0, 2), dtype=np.int64), *self._ends])
         return Held(
             np.concatenate([[0], n_branches.cumsum()]),
             np.ascontiguousarray(ends[:, 0]),
@@ -83,7 +65,7 @@ class HeldVoltages:
             WIDTH * self._columns,
             self._least,
             self._most,
-            self._slope_pu.reshape(-1),
+            self.slope_pu.reshape(-1),
             aligned(n * WIDTH),
             aligned(n * WIDTH),
             np.zeros(n, dtype=np.int64),
@@ -113,44 +95,29 @@ class HeldVoltages:
     def __bool__(self) -> bool:
         return bool(self._units)
 
-    def settle(self, flow: _Flow, slots: Ints, tolerance_pu: float) -> None:
-        """Correct vars and solve again until scenarios `slots` of a flow hold their voltages, or are unsolved."""
-        shares = flow.load_share.reshape(flow.n_chunks, -1, WIDTH)
-        for _ in range(_ROUNDS):
-            slots = slots[flow.solutions.solved[slots]]
-            chunk, lane = np.divmod(slots, WIDTH)
-            now = shares[chunk[:, None], self._columns, lane[:, None]].T
-            missing = 1.0 - self._held_v(flow, slots) / self._target_v[:, None]
-            moves = np.abs(missing) > _HELD * tolerance_pu
-            at_limit = np.where(missing > 0.0, now >= self._most[:, None], now <= self._least[:, None])
-            moves &= ~at_limit
-            some = moves.any(axis=0)
-            if not some.any():
-                return
-            slots, now, missing, moves = slots[some], now[:, some], missing[:, some], moves[:, some]
-            wanted = now + self._corrections(missing, moves)
-            chunk, lane = np.divmod(slots, WIDTH)
-            shares[chunk[:, None], self._columns, lane[:, None]] = np.clip(
-                wanted, self._least[:, None], self._most[:, None]
-            ).T
-            flow.solve_at_rest(slots, tolerance_pu)
-        flow.solutions.solved[slots] = False
+    def correct(
+        self, v: Complexes, share: Floats, slope_pu: Floats, tolerance_pu: float, before: tuple[Floats, Floats] | None
+    ) -> tuple[Floats, Floats] | None:
+        """Correct the vars in `share` (place,) of one scenario by its node voltages (V; in elimination order, ground
+        behind them). Returns the vars as they were and what was missing with them, which the next correction wants
+        to know; None if all voltages are held, or their vars at a limit.
 
-    def _held_v(self, flow: _Flow, slots: Ints) -> Floats:
-        """Mean voltage (V) of each unit's branches, shape (unit, slot)."""
-        v = flow.sensed_v[:, :, slots]
-        found = np.empty((len(self._units), len(slots)))
-        for k, places in enumerate(self._places):
-            across = v[places[:, 0]] - v[places[:, 1]]
-            found[k] = np.hypot(across[:, 0], across[:, 1]).mean(axis=0)
-        return found
-
-    def _corrections(self, missing: Floats, moves: NDArray[np.bool_]) -> Floats:
-        """Shares of rating (unit, slot) by which the vars of units that may move make up for what is missing."""
-        found = np.zeros(missing.shape)
-        for pattern in np.unique(moves, axis=1).T:
-            same = (moves == pattern[:, None]).all(axis=0)
-            own = np.flatnonzero(pattern)
-            slopes = self._slope_pu[np.ix_(own, own)]
-            found[np.ix_(own, np.flatnonzero(same))] = np.linalg.solve(slopes, missing[own][:, same])
-        return found
+        `slope_pu` (unit, unit) learns from what the correction `before` came to (C. G. Broyden, 1965).
+        """
+        if not self._units:
+            return None
+        now = share[self._columns]
+        held_v = np.array([np.abs(v[ends[:, 0]] - v[ends[:, 1]]).mean() for ends in self._ends])
+        missing = 1.0 - held_v / self._target_v
+        if before is not None and np.abs(before[1]).max() > _LEARNED * tolerance_pu and (now != before[0]).any():
+            moved = now - before[0]
+            slope_pu += np.outer(before[1] - missing - slope_pu @ moved, moved) / (moved @ moved)
+            if not 1.0 / _STRAY < np.linalg.det(slope_pu) / np.linalg.det(self.slope_pu) < _STRAY:
+                slope_pu[:] = self.slope_pu
+        free = np.flatnonzero(np.where(missing > 0.0, now < self._most, now > self._least))
+        if not (np.abs(missing[free]) > _HELD * tolerance_pu).any():
+            return None
+        wanted = now.copy()
+        wanted[free] += np.linalg.solve(slope_pu[np.ix_(free, free)], missing[free])
+        share[self._columns] = np.clip(wanted, self._least, self._most)
+        return now, missing

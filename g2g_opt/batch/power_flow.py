@@ -96,10 +96,9 @@ class BatchPowerFlow:
             aligned(self.n_chunks, n_loads * 2 * W), port_v, port_a, aligned(self.n_chunks, W)
         )
         self._ill_conditioned = np.zeros(self.n_slots, dtype=np.bool_)
-        self._rescuer = Rescue(self.jacobian)
+        self._held = HeldVoltages(self.jacobian)
+        self._rescuer = Rescue(self.jacobian, self._held)
         self._work = tables.workspace(network.n_nodes, n_loads, n_ports, self.n_chunks)
-        self._held = HeldVoltages(self.jacobian, len(sensed))
-        sensed = (*sensed, *self._held.nodes)
         self._out = tables.Solutions(
             aligned(network.n_nodes, self.n_slots),
             np.zeros(self.n_slots, dtype=np.bool_),
@@ -212,6 +211,7 @@ class BatchPowerFlow:
         current = self._state.port_a.reshape(self.n_chunks, -1, 2, W)
         for slot in scenarios:
             c, lane = divmod(slot, W)
+            self._rescuer.forget(slot)
             self._state.stubborn[c, lane] = 0.0
             remainder[c, :, :, lane] = self.jacobian.start_remainder
             across = start[self.ports.table.begin[c, :, lane]] - start[self.ports.table.end[c, :, lane]]
@@ -233,15 +233,6 @@ class BatchPowerFlow:
         self._solve(scenarios, self.tolerance_pu)
 
     def _solve(self, slots: Ints, tolerance_pu: float) -> None:
-        """Solve, with the voltages held that generators hold."""
-        self.solve_at_rest(slots, tolerance_pu)
-        self._hold(slots, tolerance_pu)
-
-    def _hold(self, slots: Ints, tolerance_pu: float) -> None:
-        if self._held:
-            self._held.settle(self, slots, tolerance_pu)
-
-    def solve_at_rest(self, slots: Ints, tolerance_pu: float) -> None:
         """The fixed point, and Newton's method in scenarios in which it does not come to rest soon: each for itself."""
         self._ill_conditioned[slots] = False
         self._work.trusted[slots] = 0.0
@@ -261,9 +252,7 @@ class BatchPowerFlow:
         if code == IN_PYTHON:
             return self.solve()
         self._ill_conditioned[:] = False
-        slots = np.arange(self.n_slots)
-        self._finish(slots, np.zeros(0, dtype=np.int64), self.tolerance_pu)
-        self._hold(slots, self.tolerance_pu)
+        self._finish(np.arange(self.n_slots), np.zeros(0, dtype=np.int64), self.tolerance_pu)
 
     def _finish(self, slots: Ints, at_once: Ints, tolerance_pu: float) -> None:
         """Newton's method in the scenarios that the fixed point has not solved, but for those tried `at_once`."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.factorization import solve_columns
+from g2g_opt.batch.held_voltages import HeldVoltages
 from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.kernel_tables import PORT_COLUMNS, LaneState, Ports
 from g2g_opt.batch.load_law import (
@@ -44,6 +45,8 @@ _PIECE_TURNS = 24
 # Least share of their laws by which branches come closer to them.
 _SHARE_STEP_MIN = 1.0 / 64.0
 _KEPT = 256
+# Corrections of the vars of generators that hold a voltage within one flow.
+_HELD_ROUNDS = 40
 # Share of the tolerance to which Newton's method goes, and the step (pu) below which it may end in rounding.
 _EXACT, _ROUNDED_PU = 1e-3, 1e-6
 
@@ -60,15 +63,17 @@ class LanePorts:
 
 @dataclass(frozen=True, eq=False)
 class LaneSolution:
-    """Where Newton's method ended: the loads' remainders (branch, 2) and the ports' voltages and currents (port, 2).
+    """Where Newton's method ended: node voltages (V, in elimination order, ground and one volt behind them), the loads'
+    remainders (branch, 2) and the ports' voltages and currents (port, 2).
 
     `step_pu` is its last step, which is rounding where nothing else is left.
     """
 
+    v: Complexes
     remainder: Floats
     port_v: Floats
     port_a: Floats
-    step_pu: float = 0.0
+    step_pu: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +97,10 @@ class LaneTables:
 
 
 class Rescue:
-    """Newton's method on the scenarios of one `Jacobian`."""
+    """Newton's method on the scenarios of one `Jacobian`, whose generators may hold voltages."""
 
-    def __init__(self, jacobian: Jacobian) -> None:
-        self._jacobian = jacobian
+    def __init__(self, jacobian: Jacobian, held: HeldVoltages) -> None:
+        self._jacobian, self._held = jacobian, held
         e, network = jacobian.elimination, jacobian.network
         self._dead = ~network.alive[e.order]
         self._source = np.where(network.alive, network.source_a, 0.0)[e.order].astype(np.complex128)
@@ -106,12 +111,18 @@ class Rescue:
         self._per_volt = np.where(counted, 1.0 / np.where(counted, size, 1.0), 0.0)
         self._y: OrderedDict[Setting, tuple[Ints, Ints, Complexes]] = OrderedDict()
         self._layouts: OrderedDict[bytes, _Layout] = OrderedDict()
+        # Of each scenario that has been here: how its held voltages move with vars (see `HeldVoltages`).
+        self._slopes_pu: dict[int, Floats] = {}
         n = e.n
         column = np.concatenate([e.lower_column, e.upper_column])
         row = np.concatenate(
             [np.repeat(np.arange(n), np.diff(e.lower_start)), np.repeat(np.arange(n), np.diff(e.upper_start))]
         )
         self._pattern = np.sort(np.concatenate([row * n + column, np.arange(n) * (n + 1)]))
+
+    def forget(self, slot: int) -> None:
+        """A scenario begins anew."""
+        self._slopes_pu.pop(slot, None)
 
     def put(self, slots: Ints, lanes: LaneTables, tolerance_pu: float, has_solution: NDArray[np.bool_]) -> Ints:
         """Put scenarios to solutions within the tolerance; returns those that have one. `has_solution` (slot,) is
@@ -133,8 +144,10 @@ class Rescue:
                 laws[c, own, :, lane],
                 power[c, own, 0, lane] + 1j * power[c, own, 1, lane],
             )
-            began = LaneSolution(remainder[c, :, :, lane], port_v[c, own, :, lane], port_a[c, own, :, lane])
-            solution = self.solve(lanes.settings[slot], ports, shares[c, :, lane], began, _EXACT * tolerance_pu)
+            setting, share = lanes.settings[slot], shares[c, :, lane]
+            slope_pu = self._slopes_pu.setdefault(slot, self._held.slope_pu.copy())
+            v = self._voltages(setting, ports, remainder[c, :, :, lane], port_a[c, own, :, lane])
+            solution = self._solve(setting, ports, share, v, tolerance_pu, slope_pu)
             has_solution[slot] = solution is not None
             if solution is not None and solution.step_pu < max(tolerance_pu, _ROUNDED_PU):
                 remainder[c, :, :, lane] = solution.remainder
@@ -142,16 +155,32 @@ class Rescue:
                 found.append(slot)
         return np.array(found, dtype=np.int64)
 
-    def solve(
-        self, setting: Setting, ports: LanePorts, load_share: Floats, state: LaneSolution, enough_pu: float
+    def _solve(
+        self, setting: Setting, ports: LanePorts, share: Floats, v: Complexes, tolerance_pu: float, slope_pu: Floats
     ) -> LaneSolution | None:
-        """The scenario's solution, from the one in `state` on; None if there is no way to one.
-
-        `load_share` (shape,) is that of the circuit's own loads; a step below `enough_pu` is not gone after.
+        """The scenario's solution, from the node voltages `v` on, with the voltages held that generators hold by their
+        vars in `share` (place,); None if there is no way to one.
         """
-        q = self._equations(setting, ports, load_share)
+        before = None
+        for _ in range(_HELD_ROUNDS):
+            solution = self._solve_as_it_is(setting, ports, share, v, _EXACT * tolerance_pu)
+            if solution is None:
+                return None
+            before = self._held.correct(solution.v, share, slope_pu, tolerance_pu, before)
+            if before is None:
+                return solution
+            v = solution.v
+        return None
+
+    def _solve_as_it_is(
+        self, setting: Setting, ports: LanePorts, share: Floats, begun: Complexes, enough_pu: float
+    ) -> LaneSolution | None:
+        """The scenario's solution for shares (place,) of the circuit's own loads and units, from the node voltages
+        `begun` on; None if there is no way to one. A step below `enough_pu` is not gone after.
+        """
+        q = self._equations(setting, ports, share)
         n_loads = len(self._jacobian.laws)
-        found = self._search(q, self._voltages(setting, ports, state), enough_pu)
+        found = self._search(q, begun, enough_pu)
         if found is None:
             return None
         v, step_pu = found
@@ -164,7 +193,7 @@ class Rescue:
             axis=-1,
         )
         return LaneSolution(
-            straight - _pairs(current[:n_loads]), _pairs(across[n_loads:]), _pairs(current[n_loads:]), step_pu
+            v, straight - _pairs(current[:n_loads]), _pairs(across[n_loads:]), _pairs(current[n_loads:]), step_pu
         )
 
     def _search(self, q: LaneEquations, begun: Complexes, enough_pu: float) -> tuple[Complexes, float] | None:
@@ -188,7 +217,7 @@ class Rescue:
             v, share, step = found[0], share_next, 2.0 * step
         return None
 
-    def _voltages(self, setting: Setting, ports: LanePorts, state: LaneSolution) -> Complexes:
+    def _voltages(self, setting: Setting, ports: LanePorts, remainder: Floats, port_a: Floats) -> Complexes:
         """Node voltages (V) that a state stands for, with ground and one volt behind them."""
         jacobian, e = self._jacobian, self._jacobian.elimination
         n = e.n
@@ -196,9 +225,9 @@ class Rescue:
         x[:n, 0, 0], x[:n, 1, 0] = self._source.real, self._source.imag
         begin, end = jacobian.load_ends
         for ends, sign in ((begin, 1.0), (end, -1.0)):
-            np.add.at(x[:, :, 0], ends, sign * state.remainder)
+            np.add.at(x[:, :, 0], ends, sign * remainder)
         for ends, sign in ((ports.begin, -1.0), (ports.end, 1.0)):
-            np.add.at(x[:, :, 0], ends, sign * state.port_a)
+            np.add.at(x[:, :, 0], ends, sign * port_a)
         flat = np.ascontiguousarray(x[:n])
         f = jacobian.factors(setting)
         solve_columns(e.lower_start, e.lower_column, e.upper_start, e.upper_column, f.lower, f.upper, f.diagonal, flat)
