@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator
 
-from g2g_opt.errors import InputError, QuantityError, shown, unknown_name
+from g2g_opt.errors import InputError, QuantityError, number_of, shown, unknown_name
 from g2g_opt.flag import Flag
 from g2g_opt.quantities import (
     BatchSize,
@@ -97,6 +97,21 @@ class ChannelSpec:
         delayed = self.latency_s > 0.0 or self.latency_kind == "trace" or self.rate_per_s is not None
         return not (delayed or self.loss or self.loss_back or self.outages)
 
+    @property
+    def words(self) -> str:
+        """In a few words: "udp, loss 20 %, latency 0.1 s (exponential)"."""
+        parts: list[str] = [self.transport]
+        parts += [f"loss {100 * self.loss:g} %"] * bool(self.loss)
+        parts += [f"loss of acknowledgements {100 * self.loss_back:g} %"] * bool(self.loss_back)
+        parts += [f"in bursts of {self.burst_s:g} s"] * bool(self.burst_s)
+        if self.latency_kind == "trace":
+            parts.append(f"latencies of {len(self.latency_trace_s)} recorded messages")
+        elif self.latency_s:
+            parts.append(f"latency {self.latency_s:g} s ({self.latency_kind})")
+        parts += [f"{self.rate_per_s:g} messages/s"] if self.rate_per_s is not None else []
+        parts += [f"an outage from {start_s:g} to {end_s:g} s" for start_s, end_s in self.outages]
+        return ", ".join(parts)
+
     def with_outage(self, start_s: float, end_s: float) -> ChannelSpec:
         """The same with one more outage."""
         return replace(self, outages=(*self.outages, (start_s, end_s)))
@@ -177,6 +192,20 @@ class Channels:
     def __post_init__(self) -> None:
         if self.site.rule not in ("hold", "silence"):
             raise InputError(f"stale figures of a site are held, or answered with silence, not {self.site.rule!r}")
+
+    @property
+    def words(self) -> str:
+        """In a few words: the default channel, what is done about stale voltages and in silence, lanes of their own."""
+        parts = [self.default.words]
+        if self.voltage.rule != "hold":
+            parts.append(f"voltages older than {self.voltage.age_max_s:g} s: {self.voltage.rule}")
+        if self.site.rule != "hold":
+            parts.append(f"figures of sites older than {self.site.age_max_s:g} s: {self.site.rule}")
+        if self.fail_safe.rule != "hold":
+            parts.append(f"sites after {self.fail_safe.silence_s:g} s of silence: {self.fail_safe.rule}")
+        if self.lanes:
+            parts.append(f"{number_of(len(self.lanes), 'lane')} with a channel of its own")
+        return "; ".join(parts)
 
     def spec(self, source: str, destination: str, topic: str) -> ChannelSpec:
         """The channel of a lane."""

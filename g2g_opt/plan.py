@@ -169,6 +169,11 @@ class Policy:
         return bool(self.tap_schedule) or self.adaptive_taps is not None
 
     @property
+    def acts(self) -> bool:
+        """True if anything of it acts in a run."""
+        return self.kind != "none" or self.load_shift_gpus is not None or self.moves_taps
+
+    @property
     def of_the_grid(self) -> Policy:
         """What of it acts on the grid alone: no site changes what it does."""
         if not self.moves_taps:

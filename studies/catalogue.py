@@ -17,7 +17,7 @@ from g2g_opt.consent import Consent, given_consent
 from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.errors import InputError, shown, unknown_name
 from g2g_opt.reading import absolute_path, check_plain, parse_json, read_toml
-from studies.shared.question_model import built, faults_in_words
+from studies.shared.question_model import built, check_not_here, faults_in_words
 from studies.shared.question_tables import NONE, completed, with_none_written
 from studies.shared.task import Question
 
@@ -156,6 +156,7 @@ def make_question(study: str, content: dict[str, Any], where: str = "the questio
     """A question from plain values; `InputError` names what does not fit. Paths of files become absolute."""
     check_plain(content, where)
     try:
+        check_not_here(question_type(study), content)
         adapter, found = _adapter(study), _with_absolute_paths(completed(question_type(study), content))
     except InputError as error:
         raise InputError(f"{where}: {error}") from error

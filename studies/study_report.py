@@ -29,6 +29,7 @@ from studies.running.kept_inputs import KeptInputs
 from studies.running.ledger import Entry, Ledger
 from studies.running.runner import inputs_kept_in, read_results
 from studies.running.study_folder import StudyFolder, writing
+from studies.shared.asked_channels import with_channels_note
 from studies.shared.base_case_note import studied_base_case, studied_limits, studied_load_level, with_base_case_note
 from studies.shared.conclusion import Conclusion
 from studies.shared.rejudging import conclude_under, limits_of, under_limits
@@ -60,6 +61,7 @@ def _write_all(
     folder = out or (root if limits is None else root / "rejudged" / _name(limits))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    conclusion = with_channels_note(conclusion, asked)
     feeder = load_feeder(question) if conclusion.feeder else None
     if feeder is not None:
         conclusion = _with_base_case(conclusion, question, feeder)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from g2g_opt.batch.shown import ShownMoves, pass_on, show
-from g2g_opt.batch.stale_voltages import StaleMoves, keep, take
+from g2g_opt.batch.stale_voltages import StaleMoves, keep, show_and_take
 from g2g_opt.channel.fail_safe import AloneTable, act_alone
 from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.compiled.program import DONE, IN_PYTHON, call
@@ -136,8 +136,7 @@ def see(address: int, step: int) -> int:
     """After the grids were solved: what controllers see in this step."""
     s = _read(address)
     f = s.figures
-    show(s.voltage, step)
-    take(s.stale, step)
+    show_and_take(s.voltage, s.stale, step)
     for r in range(len(f.replicas)):
         f.whole[0, r], f.rows[1, r], f.whole[2, r] = f.replicas[r], f.itl_s[r], f.batch[r]
         for phase in range(3):

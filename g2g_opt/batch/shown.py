@@ -156,17 +156,28 @@ def _lay_out(shown_at: Counts, place_at: Places, free: Places, first: Ints, colu
 @inner
 def show(m: ShownMoves, step: int) -> None:
     """After a step was measured: what comes at once and what has waited is seen, and what has to wait is kept."""
-    if step >= len(m.moves) or not m.moves[step]:
-        return
+    if moves_in(m, step):
+        for i in range(len(m.seen)):
+            show_row(m, step, i)
+
+
+@inner
+def moves_in(m: ShownMoves, step: int) -> bool:
+    """Has `show` anything to do in a step?"""
+    return bool(step < len(m.moves) and m.moves[step])
+
+
+@inner
+def show_row(m: ShownMoves, step: int, i: int) -> None:
+    """`show` of a row, in a step in which anything moves."""
     waited, later, end = m.first[step, 0], m.first[step, 1], m.first[step + 1, 0]
-    for i in range(len(m.seen)):
-        row = i * m.width
-        if m.any_at_once[step]:
-            _take(m, i, m.at_once[step], m.all_at_once[step])
-        for k in range(waited, later):
-            m.seen[i, m.column[k]] = m.pool[i, m.place[k]]
-        for k in range(later, end):
-            m.pool[i, m.place[k]] = m.memory[row + m.column[k]]
+    if m.any_at_once[step]:
+        _take(m, i, m.at_once[step], m.all_at_once[step])
+    for k in range(waited, later):
+        m.seen[i, m.column[k]] = m.pool[i, m.place[k]]
+    row = i * m.width
+    for k in range(later, end):
+        m.pool[i, m.place[k]] = m.memory[row + m.column[k]]
 
 
 @inner

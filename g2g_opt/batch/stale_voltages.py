@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.shown import ShownMoves, moves_in, show, show_row
 from g2g_opt.channel.lanes import Measured
 from g2g_opt.communication import StaleSignal
 from g2g_opt.compiled.kernel import inner
@@ -46,7 +47,7 @@ class StaleVoltages:
 
     `lanes` and `signals` are those of voltages by slot, and `arrived_pu` (node, slot)
     the voltages that are there, with slots behind those of the scenarios that only fill lanes. Kernels write
-    `taken_pu` in every step (`take`), and keep what is there before others arrive (`keep`).
+    `taken_pu` in every step (`show_and_take`), and keep what is there before others arrive (`keep`).
     """
 
     def __init__(self, lanes: Sequence[Measured], signals: Sequence[StaleSignal], arrived_pu: Floats) -> None:
@@ -111,11 +112,14 @@ def keep(m: StaleMoves, step: int) -> None:
 
 
 @inner
-def take(m: StaleMoves, step: int) -> None:
-    """`stale_voltage_pu` of every column, by its code: all columns alike, those of other rules by nothing."""
+def show_and_take(shown: ShownMoves, m: StaleMoves, step: int) -> None:
+    """`show` of voltages, and what is taken for them: `stale_voltage_pu` of every column, by its code; all columns
+    alike, those of other rules by nothing. Row by row, while what was shown is at hand.
+    """
     if step >= len(m.codes):
+        show(shown, step)
         return
-    n, predicts, bounds = len(m.bound_pu), m.any_predicted[step], m.any_bound[step]
+    n, predicts, bounds, moves = len(m.bound_pu), m.any_predicted[step], m.any_bound[step], moves_in(shown, step)
     for c in range(n):
         m.below_pu[c], m.gap_now_s[c], m.age_now_s[c] = 0.0, 1.0, 0.0
         if m.codes[step, c] == _BOUND:
@@ -123,6 +127,8 @@ def take(m: StaleMoves, step: int) -> None:
         elif m.codes[step, c] == _PREDICT:
             m.gap_now_s[c], m.age_now_s[c] = m.gap_s[step, c], m.age_s[step, c]
     for i in range(len(m.arrived_pu)):
+        if moves:
+            show_row(shown, step, i)
         if predicts:
             for c in range(n):
                 held = m.arrived_pu[i, c]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.channel.loss import burst_edges_s, is_lost, outage_edges_s
+from g2g_opt.channel.loss import burst_edges_s, outage_edges_s
 from g2g_opt.channel.tcp import DONE, MORE_DRAWS, MORE_ROOM, tcp_arrivals_s
 from g2g_opt.communication import ChannelSpec
 from g2g_opt.compiled.kernel import inner, kernel
@@ -30,12 +30,6 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
     def draws(what: str) -> np.random.Generator:
         return keyed_generator(seed, *key, what)
 
-    def delays(count: int, way: str) -> Floats:
-        # What is constant needs no draws, either.
-        if spec.latency_kind == "constant":
-            return np.full(count, spec.latency_s)
-        return delays_s(spec, count, draws(f"latency {way}"))
-
     outages = outage_edges_s(spec.outages)
     if spec.transport == "recorded":
         return _recorded_arrivals_s(spec, sent_s, outages)
@@ -49,25 +43,27 @@ def arrivals_s(spec: ChannelSpec, sent_s: Floats, seed: int, *key: Key) -> Float
     ]
     rate_per_s = spec.rate_per_s or 0.0
     n = len(sent_s)
+    arrival_s, one, alike = np.empty(n), np.ones(1), np.full(1, spec.latency_s)
     if spec.transport != "tcp":
         leave_s = np.empty(n)
         through_link(sent_s, rate_per_s, spec.queue, leave_s)
-        # What can lose nothing needs no draws.
-        uniforms = draws("loss forward").random(n) if spec.loss > 0.0 else np.ones(n)
-        lost = np.empty(n, dtype=np.bool_)
-        which_are_lost(leave_s, uniforms, spec.loss, bursts[0], spec.burst_loss, outages, lost)
-        return np.where(lost, np.inf, leave_s + delays(n, "forward"))
-    arrival_s = np.empty(n)
+        # What can lose nothing needs no draws, and what is constant neither.
+        uniforms = draws("loss forward").random(n) if spec.loss > 0.0 else one
+        delay_s = alike if spec.latency_kind == "constant" else delays_s(spec, n, draws("latency forward"))
+        datagram_arrivals_s(leave_s, uniforms, spec.loss, bursts[0], spec.burst_loss, outages, delay_s, arrival_s)
+        return arrival_s
     # About what is sent in a round trip and a repair is under way at a time.
     span_s = max(float(sent_s[-1] - sent_s[0]), 1e-9)
     n_draws, n_max = 2 * n + 64, 64 + min(n, int(n / span_s * (2.0 * spec.latency_s + 0.5)))
-    one, alike = np.ones(1), np.full(1, spec.latency_s)
     while True:
         chances = (
             draws(f"loss {way}").random(n_draws) if loss > 0.0 else one
             for loss, way in ((spec.loss, "forward"), (spec.loss_back, "back"))
         )
-        latencies = (alike if spec.latency_kind == "constant" else delays(n_draws, way) for way in ("forward", "back"))
+        latencies = (
+            alike if spec.latency_kind == "constant" else delays_s(spec, n_draws, draws(f"latency {way}"))
+            for way in ("forward", "back")
+        )
         said = tcp_arrivals_s(
             sent_s,
             end_s,
@@ -129,18 +125,39 @@ def through_link(sent_s: Floats, rate_per_s: float, queue: int, leave_s: Floats)
 
 
 @kernel
-def which_are_lost(
-    time_s: Floats,
+def datagram_arrivals_s(
+    leave_s: Floats,
     uniforms: Floats,
     loss: float,
     edges_s: Floats,
     burst_loss: float,
     outages_s: Floats,
-    lost: NDArray[np.bool_],
+    delay_s: Floats,
+    arrival_s: Floats,
 ) -> None:
-    """`is_lost` of many messages; one that never left is lost."""
-    for i in range(len(time_s)):
-        lost[i] = time_s[i] == np.inf or is_lost(time_s[i], uniforms[i], loss, edges_s, burst_loss, outages_s)
+    """Arrival times (s) of messages that leave at `leave_s` (rising; inf: never) into `arrival_s`; inf for one that
+    `is_lost`. `uniforms` and `delay_s` are those of each message, or one for all.
+    """
+    n, n_edges, n_outage_edges = len(leave_s), len(edges_s), len(outages_s)
+    last_uniform, last_delay = len(uniforms) - 1, len(delay_s) - 1
+    if n_edges == 0 and n_outage_edges == 0:
+        for i in range(n):
+            at_s = leave_s[i] + delay_s[min(i, last_delay)]
+            arrival_s[i] = np.inf if uniforms[min(i, last_uniform)] < loss else at_s
+        return
+    edge, outage_edge = 0, 0  # edges up to the present message
+    for i in range(n):
+        if leave_s[i] == np.inf:
+            # One that was dropped says nothing of the time.
+            arrival_s[i] = np.inf
+            continue
+        while edge < n_edges and edges_s[edge] <= leave_s[i]:
+            edge += 1
+        while outage_edge < n_outage_edges and outages_s[outage_edge] <= leave_s[i]:
+            outage_edge += 1
+        uniform = uniforms[min(i, last_uniform)]
+        lost = uniform < loss if n_edges == 0 else edge % 2 == 1 and uniform < burst_loss
+        arrival_s[i] = np.inf if lost or outage_edge % 2 == 1 else leave_s[i] + delay_s[min(i, last_delay)]
 
 
 def newest_at(arrival_s: Floats, at_s: Floats, sent_before: NDArray[np.int64]) -> NDArray[np.int64]:

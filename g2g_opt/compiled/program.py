@@ -37,6 +37,14 @@ class Part(NamedTuple):
     record: Packed | None = None
 
 
+def make_all(parts: Sequence[Part], step: int) -> None:
+    """Make parts of a step one after the other, where something outside of the program acts between them."""
+    for part in parts:
+        code = IN_PYTHON if part.kernel is None or part.record is None else part.kernel(part.record.address, step)
+        if code != DONE:
+            part.attend(step, code)
+
+
 class Program:
     """Parts of a step in their order, run from step 0 on."""
 

@@ -2,7 +2,8 @@
 
 One environment is one scenario on the batch engine: the same power flows, fleets and latencies as in every other study.
 An action moves every model of every site one feasible batch size down (0), not at all (1), or up (2); it acts from the
-next grid step on, as a controller's commands do. An episode is a whole run. Environments of one group step through the
+next grid step on, as a controller's commands do. Where the plan has channels, what is shown is what has arrived, and
+actions take effect when they have. An episode is a whole run. Environments of one group step through the
 hour together; groups begin theirs at different times, so that what is collected at once is of all parts of it.
 
 Needs `gymnasium` (`pip install "g2g-opt[rl]"`), which is imported with this module.
@@ -23,10 +24,15 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from g2g_opt.assembly import assemble, begun
+from g2g_opt.batch.channels import BatchChannels
+from g2g_opt.batch.control import Parts
 from g2g_opt.batch.controls import build_controls
 from g2g_opt.batch.ppo_control import PPOFleets
 from g2g_opt.batch.simulator import batch_key, parts_of
+from g2g_opt.compiled.program import Part, make_all
+from g2g_opt.controller.noop import NoopController
 from g2g_opt.controller.ppo import PPOModels, exceedance_pu, node_name, observation, zone_columns
+from g2g_opt.coordinator import Coordinator
 from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.datacenter.workloads.curves import LogisticModelStore
 from g2g_opt.errors import InputError
@@ -48,8 +54,9 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What a policy is trained on, and how it is shown: the plan (whose policy sets no batch sizes), the feeder,
-    scenarios of one length and period, the band, the observation and the weights of the reward.
+    """What a policy is trained on, and how it is shown: the plan (whose policy sets no batch sizes, but may have
+    channels, through which the trained one then sees and acts), the feeder, scenarios of one length and period, the
+    band, the observation and the weights of the reward.
     """
 
     plan: Plan
@@ -63,8 +70,8 @@ class Trained:
     def __post_init__(self) -> None:
         if not self.scenarios:
             raise InputError("there is no scenario to train on")
-        if self.plan.policy.kind != "none" or self.plan.policy.channels is not None:
-            raise InputError("a policy is trained on a plan whose own policy sets no batch sizes and has no channels")
+        if self.plan.policy.kind != "none":
+            raise InputError("a policy is trained on a plan whose own policy sets no batch sizes")
         if self.observation == "zone-summary" and not self.feeder.zones:
             raise InputError(
                 f"feeder {self.feeder.name} has no zones to observe; observe full-voltage or system-summary"
@@ -98,7 +105,7 @@ class _Group:
             assemble(trained.plan, s, trained.feeder, trained.limits, trace_dir=trained.trace_dir, record_loading=False)
             for s in drawn
         ]
-        runs, first = [one.coordinator for one in assembled], drawn[0]
+        runs, first = [_acted_on(one.coordinator, s) for one, s in zip(assembled, drawn, strict=True)], drawn[0]
         if len({batch_key(run) for run in runs}) > 1:
             raise InputError("scenarios to train on must fit into one batch: their grids differ")
         order, self.parts = parts_of(runs)
@@ -107,8 +114,19 @@ class _Group:
         models = [PPOModels.of(of_run) for of_run in sites]
         fleets = np.array(self.parts.fleets.of_scenario, dtype=np.int64)
         self.fleets = PPOFleets(models, range(self._n), fleets, self.parts)
+        ordered = [runs[i] for i in order]
+        linked = trained.plan.policy.channels is not None
+        self._channels = BatchChannels(ordered, self.parts.fleets, self.parts.grids) if linked else None
+        sight, self._seen = None, self.parts
+        self._before: list[Part] = []
+        self._between: list[Part] = []
+        self._after: list[Part] = []
+        if self._channels is not None:
+            sight, self._seen = self._channels.sight(), self._channels.parts()
+            self._before, self._between = self._channels.parts_before(), self._channels.parts_between()
+            self._after = self._channels.parts_after()
         # What else of the plan acts: shifts, storage, taps.
-        self._controls = build_controls([runs[i].controllers for i in order], self.parts)
+        self._controls = build_controls([run.controllers for run in ordered], self.parts, sight)
         self._control_ticks = [int(Fraction(c.dt_s) / first.dt_s) for c in self._controls]
         self._ticks = int(first.control_dt_s / first.dt_s)
         self._n_steps = int(self._share * first.duration_s / float(first.dt_s))
@@ -124,38 +142,43 @@ class _Group:
     def _advance(self) -> Floats:
         """A grid step; squares of exceedances, summed over bus-phases (scenario,)."""
         parts = self.parts
+        make_all(self._before, self._step)
         parts.fleets.advance(self._step)
         parts.grids.solve(self._step, parts.fleets.power_w)
+        make_all(self._between, self._step)
         self._step += 1
-        return np.asarray((exceedance_pu(self._voltage_pu(), *self._trained.band_pu) ** 2).sum(axis=1))
+        return np.asarray((exceedance_pu(self._voltage_pu(parts), *self._trained.band_pu) ** 2).sum(axis=1))
 
     def _let_others_act(self, step: int) -> None:
         """Everything else that acts after a grid step, as `run_batch` has it."""
         for control in self._controls:
-            control.observe(step, self.parts)
+            control.observe(step, self._seen)
         for control, ticks in zip(self._controls, self._control_ticks, strict=True):
             if step % ticks == 0:
-                control.step(step, self.parts)
+                control.step(step, self._seen)
+        make_all(self._after, step)
 
-    def _voltage_pu(self) -> Floats:
-        return np.asarray(self.parts.grids.voltage_pu[self._monitored].T)
+    def _voltage_pu(self, parts: Parts) -> Floats:
+        return np.asarray(parts.grids.voltage_pu[self._monitored].T)
 
     def observed(self) -> Floats:
         """What the policy is shown now, (scenario, figure)."""
-        trained, fleets = self._trained, self.fleets
-        state = fleets.state(self.parts)
-        return observation(self._voltage_pu(), state, fleets.models, trained.observation, self._zones, trained.band_pu)
+        trained, fleets, seen = self._trained, self.fleets, self._seen
+        voltage_pu, state = self._voltage_pu(seen), fleets.state(seen)
+        return observation(voltage_pu, state, fleets.models, trained.observation, self._zones, trained.band_pu)
 
     def act(self, action: Ints, share: Floats) -> RewardParts:
         """Act and go on to the next control step; `share` are throughputs by model and place, (model, size)."""
         fleets = self.fleets
-        fleets.act(action, self.parts)
+        fleets.act(action, self._seen)
         squares = []
         for _ in range(self._ticks):
             self._let_others_act(self._step - 1)
             squares.append(self._advance())
         models = fleets.models
-        reached = share[np.arange(len(models.sizes)), fleets.place]
+        # Those in force, which channels may keep from what was commanded.
+        in_force = self.parts.fleets.batch[fleets.rows]
+        reached = share[np.arange(len(models.sizes)), (models.sizes < in_force[:, :, None]).sum(axis=2)]
         return reward_parts(
             np.mean(squares, axis=0),
             reached,
@@ -174,6 +197,19 @@ class _Group:
     def ended(self) -> bool:
         """True if no control step is left, or a scenario has failed: then all of them begin anew."""
         return self._step + self._ticks > self._n_steps or any(reason is not None for reason in self.failures)
+
+
+def _acted_on(run: Coordinator[Any, Any], scenario: Scenario) -> Coordinator[Any, Any]:
+    """A run whose channels, if it has any, also carry what the trained policy sends once every control period."""
+    if run.links is None:
+        return run
+    return Coordinator(
+        datacenters=run.datacenters,
+        grid=run.grid,
+        controllers=[NoopController(Fraction(scenario.control_dt_s)), *run.controllers],
+        total_duration_s=run.total_duration_s,
+        links=run.links,
+    )
 
 
 class BatchSizeVectorEnv(VectorEnv[Float32s, Ints, Floats]):

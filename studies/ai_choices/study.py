@@ -28,6 +28,7 @@ from studies.ai_choices.answer import conclusion_of
 from studies.ai_choices.choices import AIChoice
 from studies.ai_choices.question import AIChoicesQuestion
 from studies.ai_choices.rows import ChoiceRow, HostedRow
+from studies.shared.asked_channels import check_heard
 from studies.shared.conclusion import Conclusion
 from studies.shared.input_files import feeder_files
 from studies.shared.question_model import question_model
@@ -60,6 +61,7 @@ class AIChoicesStudy(AIChoicesQuestion):
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
+        check_heard(self, "" if self.policy.acts else "nothing acts that could be told anything (--policy none)")
         feeder = self.load_feeder()
         for place, choice in enumerate(self.compared()):
             site = self.site(choice, self.n_replicas(place))

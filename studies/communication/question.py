@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field, replace
 from itertools import product
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from g2g_opt.allocation.clients import CLIENT_CASES, N_ROWS, load_client_case
 from g2g_opt.communication import Channels, FailSafeRule, StaleRule, read_channels
@@ -67,6 +67,9 @@ class CommunicationQuestion(SizeQuestion):
 
     On a case of clients, allocators act by `rules`: as the reference study's did, or as careful ones would.
     """
+
+    # What a policy's channels are given is replaced link by link.
+    varies_channels: ClassVar[bool] = True
 
     case: Annotated[CommunicationCase, Flag("--case", "sites on a feeder, or a bundled case of clients")] = "feeder"
     feeder: FeederName = _USUAL_FEEDER

@@ -15,6 +15,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.scenario_library import ScenarioLibrary, chosen_scenarios
 from studies.controllers.choices import CHOICE_SYNTAX, SWEEP_SYNTAX, ControllerChoice, ParameterSweep
+from studies.shared.asked_channels import check_heard
 from studies.shared.case_fields import BAND_ONLY, DRAWN, CaseQuestion
 from studies.shared.question_fields import TraceFolder
 from studies.shared.question_model import NounFlags, check_unused, question_model
@@ -38,9 +39,9 @@ class ControllersQuestion(CaseQuestion):
     """How do `controllers`, and those of `sweeps`, compare in `n_scenarios` scenarios to test with?
 
     They are the first of the `library`; without one, of `n_candidates` that are drawn and screened. All controllers
-    hear of voltages and sites through the same `channels`, each scenario with draws of its own. `shown` names the
-    scenario whose trajectories are recorded on OpenDSS (empty: the one in the middle by violation without
-    coordination); in `n_compared` scenarios, that one first, the engines are compared.
+    hear of voltages and sites through the same `channels`, each scenario with draws of its own; screened is without
+    them. `shown` names the scenario whose trajectories are recorded on OpenDSS (empty: the one in the middle by
+    violation without coordination); in `n_compared` scenarios, that one first, the engines are compared.
     """
 
     library: Annotated[
@@ -102,6 +103,8 @@ class ControllersQuestion(CaseQuestion):
         """Raise `InputError` for figures that do not fit together."""
         self.check_ranges(self.ranges)
         check_unused(self)
+        hears = any(choice.kind != "none" or choice.load_shift_gpus is not None for choice in self.choices())
+        check_heard(self, "" if hears else "no controller is run that hears or commands anything (--controller)")
         if not self.choices():
             raise InputError("name a controller at least (--controller)")
         given = self.given_scenarios()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from g2g_opt.errors import InputError
@@ -22,8 +23,9 @@ from g2g_opt.transmission.network_case import BUNDLED_CASE
 from g2g_opt.transmission.series import checked_dates
 from g2g_opt.transmission.system import Settings, load_peak_records
 from g2g_opt.transmission.zonal_grid import ShedRule
+from studies.shared.asked_channels import no_channels
 from studies.shared.question_fields import StudySeed
-from studies.shared.question_model import question_model
+from studies.shared.question_model import NotHere, question_model
 from studies.shared.stated_solver import MATRICES, SolverName, pyomo_solver
 
 Kind = Literal["peak-hour", "closed-loop", "day-ahead"]
@@ -75,6 +77,10 @@ class CoordinationQuestion:
 
     study: ClassVar[str] = "coordination"
     feeder: ClassVar[str] = ""
+    not_here: ClassVar[Mapping[str, NotHere]] = no_channels(
+        "no voltage controller acts here, and tasks are shifted by the hour: seconds of delay and single lost messages "
+        "do not reach that; g2g communication has controllers that act every second"
+    )
 
     kind: Annotated[Kind, Flag("--kind", "which study")] = "peak-hour"
     settings: Annotated[

@@ -29,6 +29,7 @@ from studies.datacenter_location.tap_model import (
     usable,
 )
 from studies.datacenter_location.trials import PlacementRow, Trial, TrialRun, Trials
+from studies.shared.asked_channels import check_heard
 from studies.shared.conclusion import Conclusion
 from studies.shared.question_model import question_model
 from studies.shared.rejudging import ALL_LIMITS
@@ -60,6 +61,8 @@ class LocationStudy(LocationQuestion):
 
     def check(self) -> None:
         """Raise `InputError` for whatever can be wrong with the question, before a worker starts."""
+        hears = self.policy.acts or bool(self.storage)
+        check_heard(self, "" if hears else "nothing acts in the run that could be told anything (--policy none)")
         for name in ("finalist_dt_s", "coarse_dt_s"):
             dt_s = getattr(self, name)
             if (self.scenario.duration_s / dt_s).denominator != 1:

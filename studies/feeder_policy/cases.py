@@ -134,11 +134,11 @@ def run_case(
     match case:
         case "constant" | "contextual":
             policies[case], rounds = train(setting, case, training, tell)
-            policy = contextual(policies[case])
+            policy = setting.heard(contextual(policies[case]))
             runs = (_row(setting, case, policy, scenario) for scenario in test)
         case "droop" | "ofo":
             margins[case], rounds = choose_margin(setting, case, training, tell)
-            policy = Policy(case, margin_pu=margins[case])
+            policy = setting.heard(Policy(case, margin_pu=margins[case]))
             runs = (_row(setting, case, policy, scenario) for scenario in test)
         case "no control":
             runs = (_row(setting, case, NO_POLICY, scenario) for scenario in test)
@@ -174,7 +174,7 @@ def train(
     policy before: the voltage model is then linear around what the policy does.
     """
     question = setting.question
-    uncontrolled = [setting.recorded(scenario)[0] for scenario in training]
+    uncontrolled = [setting.recorded(scenario, setting.heard(NO_POLICY))[0] for scenario in training]
     tell(f"{case}: {number_of(len(training), 'training scenario')} without control")
     tried: list[tuple[FeederPolicy, TrainingRound]] = []
     for margin_pu in question.margins_pu:
@@ -182,7 +182,7 @@ def train(
         # Constant sizes see no context that a second round could answer better.
         for k in range(question.rounds if case == "contextual" else 1):
             policy, solution = fit_policy(setting, training[0], records, case, margin_pu)
-            runs = [setting.recorded(scenario, contextual(policy)) for scenario in training]
+            runs = [setting.recorded(scenario, setting.heard(contextual(policy))) for scenario in training]
             records = Records.joined([made for made, _, _ in runs])
             score, violation_pu = score_of(setting, training, [simulation for _, _, simulation in runs])
             entry = TrainingRound(case, margin_pu, k, solution.violation_pu, violation_pu, solution.loss, score)
@@ -268,7 +268,7 @@ def choose_margin(
     tried = []
     failures: list[Failure] = []
     for margin_pu in setting.question.margins_pu:
-        runs = setting.evaluate(Policy(kind, margin_pu=margin_pu), training)
+        runs = setting.evaluate(setting.heard(Policy(kind, margin_pu=margin_pu)), training)
         score, violation_pu = score_of(setting, training, runs)
         failures += [run.failure.of_run(f"{run.scenario!r}") for run in runs if run.failure is not None]
         tried.append(TrainingRound(kind, margin_pu, 0, None, violation_pu, None, score))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 import numpy as np
 
+from g2g_opt.communication import ChannelsAsked
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.feeder_policy import Rounding
@@ -17,6 +18,7 @@ from g2g_opt.plan import Plan, PVUnit
 from g2g_opt.quantities import CoefficientSum, Count, DurationS, MarginPu, RoundCount, ShareAboveZero, Weight
 from g2g_opt.randomness import keyed_generator
 from g2g_opt.scenario import PROFILE_FLAG, PROFILE_ROW_S, TRAINING_FLAG, Scenario
+from studies.shared.asked_channels import check_heard
 from studies.shared.feeder_questions import SiteQuestion
 from studies.shared.question_fields import SITES, StudySeed, read_sites
 from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
@@ -33,6 +35,8 @@ EPILOG = (
 )
 PolicyCase = Literal["no control", "constant", "droop", "ofo", "contextual", "clairvoyant"]
 CASES: tuple[PolicyCase, ...] = get_args(PolicyCase)
+# Those that hear and command nothing, and that know all beforehand.
+_DEAF: tuple[PolicyCase, ...] = ("no control", "clairvoyant")
 
 # 900 servers of one large model on the 13-bus feeder, and a plant at its end.
 _SITES = (SiteChoice("campus", (ServedModel("llama-3.1-70b", 7200),), candidates=("671",)),)
@@ -71,7 +75,8 @@ class FeederPolicyQuestion(SiteQuestion):
     back. At the start, and by a ramp in each half of the run, a share of the replicas drawn from `replica_share` is
     reached. `penalty_per_pu` weighs violations (mean over time, pu summed over bus-phases) against the logarithm of the
     throughput, in training and in the choice of margins; `coefficients_max` bounds the sum of the policy's coefficients
-    (5 of the program).
+    (5 of the program). Through `channels` policies hear and command, in training and in the runs after it; a
+    clairvoyant, who knows all, needs none.
     """
 
     sites: Annotated[
@@ -91,6 +96,7 @@ class FeederPolicyQuestion(SiteQuestion):
         ReadBy(read_plants),
     ] = _PV
     cases: Annotated[tuple[PolicyCase, ...], Flag("--case", "only this case", unset="all")] = CASES
+    channels: ChannelsAsked = None
     scenario: Annotated[Scenario, NounFlags(_RUNS, without=_DRAWN, instead=_INSTEAD)] = field(
         default_factory=lambda: Scenario(profile="hudson_valley_2018")
     )
@@ -187,6 +193,8 @@ class FeederPolicyQuestion(SiteQuestion):
             raise InputError("sites need different names")
         if not self.cases:
             raise InputError("name a case at least")
+        hears = any(case not in _DEAF for case in self.cases)
+        check_heard(self, "" if hears else f"no case is run that hears or commands anything (--case {self.cases[0]})")
         if not self.margins_pu:
             raise InputError("a policy study needs a margin to try")
         low, high = self.replica_share

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.assembly import Assembly, assemble
+from g2g_opt.channel.links import Links
 from g2g_opt.clock import as_period
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.contextual_batch_size import PublicContext
@@ -19,6 +20,7 @@ from g2g_opt.coordinator import Coordinator
 from g2g_opt.errors import PowerFlowError
 from g2g_opt.evaluation import evaluate
 from g2g_opt.feeder_policy import FEEDER_FEATURES, SITE_FEATURES, PolicyFeature
+from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.outcome import Engine, Outcome
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.policy_assembly import day_start_s, policy_sites
@@ -65,6 +67,10 @@ class FeederPolicyCase:
         ]
         return (*of_feeder, *of_sites)
 
+    def heard(self, policy: Policy) -> Policy:
+        """A policy whose messages pass the channels of the question, if there are any."""
+        return replace(policy, channels=self.question.channels)
+
     def evaluate(self, policy: Policy, scenarios: Sequence[Scenario], engine: Engine = "batch") -> tuple[Outcome, ...]:
         """Runs of the plan under a policy."""
         plan, limits, trace_dir = replace(self.plan, policy=policy), self.question.limits, self.trace_dir
@@ -90,9 +96,13 @@ class FeederPolicyCase:
         features = self.features() if with_context else ()
         # Without context nothing need be noted between records.
         dt_s = scenario.control_dt_s if with_context else as_period(self.question.record_dt_s, "record_dt_s")
-        sites = policy_sites(self.plan, run.datacenters)
+        sites, links = policy_sites(self.plan, run.datacenters), run.coordinator.links
+        # A policy learns from what arrives, and from what the circuit then did.
+        shown, publishing = (run.grid, sites)
+        if isinstance(links, Links):
+            shown, publishing = cast(OpenDSSGrid, links.grid), policy_sites(self.plan, cast(Any, links.sites))
         recorder = RecordingController(
-            PublicContext(features, sites, run.grid, self.curves, day_start_s(scenario)),
+            PublicContext(features, publishing, shown, self.curves, day_start_s(scenario)),
             sites,
             OutputFigures.of(sites, self.curves),
             run.grid,
@@ -114,6 +124,7 @@ class FeederPolicyCase:
             grid=run.grid,
             controllers=controllers_of(run),
             total_duration_s=scenario.duration_s,
+            links=run.coordinator.links,
         )
         controlled, limits, trace_dir = replace(run, coordinator=coordinator), self.question.limits, self.trace_dir
         return simulate_assembled(controlled, self.plan, scenario, self.feeder, limits, trace_dir=trace_dir)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from g2g_opt.flag import Flag
 from g2g_opt.hourly_profile import HourlyProfile, load_profile
@@ -14,9 +15,10 @@ from g2g_opt.quantities import LoadShare, Share
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
 from g2g_opt.studied_year import studied_hours
 from studies.load_profile.cells import Cell, list_cells
+from studies.shared.asked_channels import no_channels
 from studies.shared.feeder_questions import SizeQuestion
 from studies.shared.question_fields import OwnShapes, StudySeed, YearProfile
-from studies.shared.question_model import NounFlags, question_model
+from studies.shared.question_model import NotHere, NounFlags, question_model
 from studies.shared.workload import Models
 
 DESCRIPTION = (
@@ -45,6 +47,11 @@ class LoadProfileQuestion(SizeQuestion):
     firm one. With a range of `utilisation` a site follows its demand within that range of its replicas, and draws no
     more than the hour's MW: years in which less is active hold as well.
     """
+
+    not_here: ClassVar[Mapping[str, NotHere]] = no_channels(
+        "caps on batch sizes are fixed for every hour of the year beforehand, and no controller acts on messages; "
+        "g2g check says whether a site holds in closed loop"
+    )
 
     profile: YearProfile = "hudson_valley_2018"
     own_shapes: OwnShapes = False

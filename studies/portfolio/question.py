@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
+from g2g_opt.communication import ChannelsAsked
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
 from g2g_opt.quantities import Count
 from g2g_opt.reading import TABLE_BYTES_MAX, read_text, read_toml, user_path
 from studies.catalogue import make_question, question_type
+from studies.shared.asked_channels import with_channels
 from studies.shared.question_fields import StudySeed
 from studies.shared.question_model import question_model
 from studies.shared.task import Question
@@ -36,7 +38,7 @@ class PortfolioQuestion:
     """The question, complete enough to rerun: what do the feeders of `folder` answer to the study file `question`?
 
     Without a study file it is hosting capacity as the command asks it. Where the question names no `buses`, it is asked
-    of at most `buses_max` of every feeder.
+    of at most `buses_max` of every feeder. `channels` take the place of those of the study file.
     """
 
     folder: Annotated[str, Flag("--folder", "folder of feeders, also without the flag", metavar="DIR")] = ""
@@ -51,6 +53,7 @@ class PortfolioQuestion:
             "buses of each feeder that are asked about, spread over its candidates, where the question names none",
         ),
     ] = 4
+    channels: ChannelsAsked = None
     seed: StudySeed = 0
 
     @property
@@ -97,13 +100,16 @@ class PortfolioQuestion:
         study = content.pop("study", None)
         if not isinstance(study, str):
             raise InputError(f'{self.question} does not say which study it is; begin with e.g. study = "check"')
-        known = question_type(study).__dataclass_fields__
+        kind = question_type(study)
+        known = kind.__dataclass_fields__
         if "feeder" not in known:
             raise InputError(
                 f"{self.question}: {study!r} is asked of no feeder, and a portfolio asks every feeder: give the study "
                 "file of one that has --feeder, e.g. of check or hosting-capacity"
             )
         content |= {"feeder": feeder}
+        if self.channels is not None:
+            content = with_channels(study, kind, content, self.channels)
         if "buses" in known and not content.get("buses"):
             content["buses"] = list(self._spread(Feeder.find(feeder).candidate_buses))
         return make_question(study, content, f"the question of {os.path.basename(feeder)}")

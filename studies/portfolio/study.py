@@ -16,6 +16,7 @@ from g2g_opt.reading import user_path
 from studies.portfolio.answer import conclusion_of
 from studies.portfolio.question import PortfolioQuestion
 from studies.portfolio.rows import PortfolioBusRow, PortfolioRow
+from studies.shared.asked_channels import with_channels_note
 from studies.shared.base_case_note import studied_base_case, with_base_case_note
 from studies.shared.conclusion import Conclusion
 from studies.shared.feeder_questions import FeederQuestion
@@ -70,7 +71,7 @@ class PortfolioStudy(PortfolioQuestion):
         if len(failed) == len(results):
             why = failed[0].failed if failed else "its study has no task"
             raise InputError(f"feeder {name} has no answer: {why}")
-        conclusion = question.conclude(results)
+        conclusion = with_channels_note(question.conclude(results), question)
         if isinstance(question, FeederQuestion):
             feeder = question.load_feeder()
             conclusion = with_base_case_note(conclusion, question, feeder, studied_base_case(question, feeder))

@@ -6,6 +6,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
+from g2g_opt.communication import ChannelsAsked
 from g2g_opt.errors import InputError
 from g2g_opt.flag import Flag
 from g2g_opt.learning.reward import RewardWeights
@@ -67,7 +68,7 @@ class PPOTrainingQuestion:
     The `library` has scenarios to train on, to choose checkpoints by and to test with. `observation` is what the
     policy is shown of voltages: those of all bus-phases, or the lowest, the highest and the sum of what is outside the
     band, of every zone or of the feeder (the OpenG2G paper: full-voltage on 13, system-summary on 34, zone-summary on
-    123 buses).
+    123 buses). With `channels` it is trained, chosen and tested with messages that pass these.
     """
 
     case: StudyCaseName = "ieee13"
@@ -81,6 +82,7 @@ class PPOTrainingQuestion:
     n_validation: Annotated[Count, Flag("--validation", "scenarios to choose checkpoints by, at most")] = 50
     n_test: Annotated[Count, Flag("--scenarios", "scenarios to test with, at most")] = 50
     settings: Annotated[PPOSettings, NounFlags(_PPO)] = field(default_factory=PPOSettings)
+    channels: ChannelsAsked = None
     weights: Annotated[RewardWeights, NounFlags("the reward, each second")] = field(default_factory=RewardWeights)
     limits: Annotated[Limits, NounFlags("the band", without=BAND_ONLY)] = field(default_factory=Limits)
     seed: StudySeed = 0

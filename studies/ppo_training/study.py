@@ -109,13 +109,18 @@ class PPOTrainingStudy(PPOTrainingQuestion):
 
         case, settings = StudyCase.load(self.case), self.settings
         scenarios = [entry.scenario for entry in self.scenarios("train")]
+        plan = replace(case.plan, policy=self._heard(case.plan.policy))
         trained = Trained(
-            case.plan, case.feeder, scenarios, self.limits, self.observation, self.weights, Path(self.trace_dir)
+            plan, case.feeder, scenarios, self.limits, self.observation, self.weights, Path(self.trace_dir)
         )
         seed = self.seed * self.n_seeds + training
         env = BatchSizeVectorEnv(trained, settings.n_envs, n_groups=settings.n_groups, seed=seed)
         curve, kept = train(env, settings, training, seed, lambda share: progress(share, f"training {training}"))
         return {"curve": to_rows(curve), "policies": to_rows(kept)}
+
+    def _heard(self, policy: Policy) -> Policy:
+        """A policy whose messages pass the channels of the question, if there are any."""
+        return replace(policy, channels=self.channels)
 
     def _tested(self, policies: Sequence[Policy], training: int, steps: int, progress: Progress) -> list[TestedRow]:
         """Every policy in the scenarios to choose by and to test with."""
@@ -127,7 +132,7 @@ class PPOTrainingStudy(PPOTrainingQuestion):
             for entry in self.scenarios(split)
         ]
         outcomes = simulate_runs(
-            [(replace(case.plan, policy=policy), scenario) for policy, _, scenario in asked],
+            [(replace(case.plan, policy=self._heard(policy)), scenario) for policy, _, scenario in asked],
             case.feeder,
             self.limits,
             trace_dir=Path(self.trace_dir),

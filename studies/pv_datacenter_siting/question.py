@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
+from g2g_opt.communication import ChannelsAsked
 from g2g_opt.errors import InputError, unknown_name
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
@@ -42,6 +43,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
 from g2g_opt.studied_year import studied_hours
 from g2g_opt.uncontrolled import replay_uncontrolled
+from studies.shared.asked_channels import check_heard
 from studies.shared.feeder_questions import SiteQuestion
 from studies.shared.question_fields import SITES, FeederName, OwnShapes, PlacedSites, StudySeed, YearProfile
 from studies.shared.question_model import NounFlags, ReadBy, check_unused, question_model
@@ -155,10 +157,10 @@ class SitingQuestion(SiteQuestion):
     with the extremes of the year among them. The plan is checked on all hours of the year; up to `days_added_max` days
     on which it breaks a limit join the days (again so many after it was refused) and the plan is made again. At most
     `rounds_max` rounds of propose, simulate, correct on the days. The hours nearest to the limits are run again on
-    OpenDSS, the sites' fleets without control and in closed loop with `policy`. A plan that breaks a limit or fails on
-    its days, over the year or in a window run with its policy is refused, and the program corrected and solved again,
-    for at most `refusals_max` turns. `sweeps` are (name, values): the study again with one figure changed, names in
-    `SWEEPS`.
+    OpenDSS, the sites' fleets without control and in closed loop with `policy` (through `channels`). A plan that breaks
+    a limit or fails on its days, over the year or in a window run with its policy is refused, and the program corrected
+    and solved again, for at most `refusals_max` turns. `sweeps` are (name, values): the study again with one figure
+    changed, names in `SWEEPS`.
     """
 
     feeder: FeederName = "ieee34"
@@ -263,6 +265,7 @@ class SitingQuestion(SiteQuestion):
     n_ties: Annotated[CountFromZero, Flag("--ties", "other placements of the best sizes that are looked at")] = 200
     policy: Annotated[Literal["none", "droop", "ofo"], Flag("--policy", "at the sites in closed loop")] = "ofo"
     policy_margin_pu: Annotated[MarginPu, Flag("--margin", "it aims so far inside the limits")] = 0.0
+    channels: ChannelsAsked = None
     sweeps: Annotated[
         tuple[tuple[str, tuple[Figure, ...]], ...],
         Flag(
@@ -377,6 +380,12 @@ class SitingQuestion(SiteQuestion):
             )
         pyomo_solver(self.solver)
         check_unused(self)
+        check_heard(
+            self,
+            "" if self.places_sites else "no datacenter is placed, which could be told anything (--mode pv)",
+            "" if self.policy != "none" else "no controller acts at the sites (--policy none)",
+            "" if self.n_windows else "no hour is run in closed loop (--windows 0)",
+        )
 
     def check_without_sweeps(self) -> None:
         """`check_figures` of one value of a sweep."""

@@ -290,7 +290,7 @@ def run_window(question: SitingQuestion, feeder: Feeder, text: str, window: Near
         _add(tables, {"records": [record]})
     if not question.places_sites:
         return tables
-    own = Policy(question.policy, margin_pu=question.policy_margin_pu)
+    own = Policy(question.policy, margin_pu=question.policy_margin_pu, channels=question.channels)
     policies = (Policy(), own) if question.policy != "none" else (own,)
     for k, policy in enumerate(policies):
         progress(0.1 + 0.45 * k, f"{plan}, {when}, policy {policy.kind}")

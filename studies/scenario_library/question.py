@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated
 
+from g2g_opt.communication import ChannelsAsked
 from g2g_opt.errors import InputError
 from g2g_opt.flag import Flag
 from g2g_opt.limits import Limits
@@ -33,7 +34,8 @@ class LibraryQuestion(CaseQuestion):
     """Which of `n_train`, `n_validation` and `n_test` candidates of a case are worth training, choosing and testing by?
 
     Candidates follow `scenario` in length, steps and servers, and what `ranges` are drawn for the rest. Of those
-    admitted by `rule` at most `kept_train`, `kept_validation` and `kept_test` are kept (0: all).
+    admitted by `rule` at most `kept_train`, `kept_validation` and `kept_test` are kept (0: all). With `channels` OFO
+    has to mend them with messages that pass these.
     """
 
     n_train: Annotated[CountFromZero, Flag("--train", "candidates to train on")] = 300
@@ -46,6 +48,7 @@ class LibraryQuestion(CaseQuestion):
     ] = 50
     ranges: Annotated[ScenarioRanges, NounFlags("what is drawn")] = field(default_factory=ScenarioRanges)
     rule: Annotated[ScreeningRule, NounFlags("what is admitted")] = field(default_factory=ScreeningRule)
+    channels: ChannelsAsked = None
     scenario: Annotated[Scenario, NounFlags("runs", without=DRAWN)] = field(default_factory=Scenario)
     limits: Annotated[Limits, NounFlags("the band", without=BAND_ONLY)] = field(default_factory=Limits)
     trace_dir: TraceFolder = "data/specs"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, get_args
 
 from g2g_opt.assembly import assemble
 from g2g_opt.errors import number_of
 from g2g_opt.limits import Limits
+from g2g_opt.plan import Policy
 from g2g_opt.scenario_library import Split
 from g2g_opt.study_case import StudyCase
 from studies.scenario_library.answer import conclusion_of
@@ -37,7 +39,8 @@ class LibraryStudy(LibraryQuestion):
         self.check_fields()
         case = StudyCase.load(self.case)
         (first,) = draw_candidates(case, self.scenario, self.ranges, "train", 0, 1)
-        assemble(case.plan, first, case.feeder, self.limits, trace_dir=Path(self.trace_dir)).grid.reset()
+        plan = replace(case.plan, policy=Policy("ofo", channels=self.channels))
+        assemble(plan, first, case.feeder, self.limits, trace_dir=Path(self.trace_dir)).grid.reset()
 
     def tasks(self, stage: str, results: Sequence[TaskResult]) -> list[Task]:
         """Candidates by the batch."""
@@ -58,7 +61,7 @@ class LibraryStudy(LibraryQuestion):
         (split,) = (name for name in get_args(Split) if name == task.content["split"])
         case = StudyCase.load(self.case)
         scenarios = draw_candidates(case, self.scenario, self.ranges, split, task.content["first"], task.content["n"])
-        screening = Screening(case, self.rule, self.limits, Path(self.trace_dir))
+        screening = Screening(case, self.rule, self.limits, Path(self.trace_dir), Policy("ofo", channels=self.channels))
         rows = screening.screen(split, scenarios, lambda share: progress(share, number_of(len(scenarios), "candidate")))
         return {"candidates": to_rows(rows)}
 

@@ -20,7 +20,7 @@ from g2g_opt.errors import InputError, QuantityError, shown
 from g2g_opt.flag import Flag
 from g2g_opt.quantities import Bounds, bounds_of
 from studies.shared.number_flags import number
-from studies.shared.question_model import NounFlags, ReadBy
+from studies.shared.question_model import NounFlags, ReadBy, not_here
 
 # What stands for a value of a unit that is no single word.
 _METAVARS = {"%": "PERCENT", "times the rating": "SHARE", "$ per kW and year": "$", "$ per kWh": "$", "$ per step": "$"}
@@ -285,6 +285,15 @@ def _ranges(hint: Any) -> list[str]:
 # --- parsers
 
 
+class _Refusal(argparse.Action):
+    """An option that ends in the reason why there is none."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        parser.error(f"{option}: {self.const}")
+
+
 def add_question_flags(parser: argparse.ArgumentParser, kind: type, positional: str = "") -> None:
     """Add the options of a question to a parser, in groups; the field `positional` may be given without its flag."""
     groups: dict[str, argparse._ActionsContainer] = {"": parser}
@@ -293,6 +302,15 @@ def add_question_flags(parser: argparse.ArgumentParser, kind: type, positional: 
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
         one.add(groups[title])
+    for refused in not_here(kind).values():
+        parser.add_argument(
+            refused.flag,
+            action=_Refusal,
+            const=refused.reason,
+            dest=argparse.SUPPRESS,
+            metavar="...",
+            help=f"not in this study: {refused.reason}",
+        )
     if positional:
         words = f"the same as --{positional}"
         parser.add_argument(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
 from typing import Any, TypeVar, dataclass_transform, get_args, get_type_hints
@@ -54,6 +54,28 @@ class ReadBy:
     read: Callable[[Sequence[str], Any], Any]
 
 
+@plain_dataclass(frozen=True)
+class NotHere:
+    """A field that other questions have, by their `flag`, and why this one cannot (see `not_here`)."""
+
+    flag: str
+    reason: str
+
+
+def not_here(kind: type) -> Mapping[str, NotHere]:
+    """Fields of other questions that this kind refuses, by name: its class attribute `not_here`."""
+    found: Mapping[str, NotHere] = getattr(kind, "not_here", {})
+    return found
+
+
+def check_not_here(kind: type, given: Iterable[str]) -> None:
+    """Raise `InputError` with the reason for a field among the `given` ones that this kind refuses."""
+    refused = not_here(kind)
+    for name in given:
+        if name in refused:
+            raise InputError(f"{name} ({refused[name].flag}): {refused[name].reason}")
+
+
 def unused_fields(kind: type) -> dict[str, Mapping[str, str]]:
     """By field of a question that holds a noun: the noun's fields that the question does not use, with the reason."""
     hints = get_type_hints(kind, include_extras=True)
@@ -82,6 +104,7 @@ def question_model(kind: _Class) -> _Class:
     @functools.wraps(validate)
     def checked(self: Any, *args: Any, **values: Any) -> None:
         built(made)
+        check_not_here(type(self), values)
         try:
             validate(self, *args, **values)
         except ValidationError as error:

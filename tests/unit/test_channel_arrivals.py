@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from g2g_opt.channel.loss import burst_edges_s, outage_edges_s
-from g2g_opt.channel.transport import arrivals_s, newest_at
+from g2g_opt.channel.loss import burst_edges_s, is_lost, outage_edges_s
+from g2g_opt.channel.transport import arrivals_s, datagram_arrivals_s, newest_at
 from g2g_opt.communication import Channels, ChannelSpec, FailSafe, Lane, StaleSignal, read_channels
 from g2g_opt.errors import InputError
 from g2g_opt.randomness import keyed_generator
@@ -51,6 +51,33 @@ def test_udp_delivers_what_is_not_lost_and_its_age_is_that_of_a_renewal(loss: fl
     assert abs(delivered - (1.0 - loss)) < 3.0 * np.sqrt(loss * (1.0 - loss) / n)
     assert mean_age_s(sent_s, arrival_s, n) == pytest.approx(1.0 / (1.0 - loss) - 0.5, rel=0.03)
     np.testing.assert_array_equal(arrival_s[np.isfinite(arrival_s)], sent_s[np.isfinite(arrival_s)])
+
+
+@pytest.mark.parametrize("burst_s", [0.0, 7.0])
+@pytest.mark.parametrize("outages", [(), ((10.0, 20.0), (15.0, 30.0), (100.0, 100.5))])
+def test_datagrams_are_lost_one_by_one_as_the_equation_says(
+    burst_s: float, outages: tuple[tuple[float, float], ...]
+) -> None:
+    draws = np.random.default_rng(4)
+    leave_s = np.sort(np.concatenate([draws.uniform(0.0, 200.0, 500), np.arange(0.0, 200.0, 0.5)]))
+    leave_s[::17] = np.inf
+    edges_s = burst_edges_s(0.3, burst_s, 0.8, 200.0, draws) if burst_s else np.zeros(0)
+    outages_s, uniforms, delays = outage_edges_s(outages), draws.random(len(leave_s)), draws.random(len(leave_s))
+    # Messages that leave at the very edges.
+    leave_s[1], leave_s[2] = edges_s[:2] if burst_s else (0.0, 0.0)
+    order = np.argsort(leave_s[np.isfinite(leave_s)])
+    leave_s[np.isfinite(leave_s)] = leave_s[np.isfinite(leave_s)][order]
+    found = np.empty(len(leave_s))
+    for of_each in (uniforms, uniforms[:1]):
+        for delay_s in (delays, delays[:1]):
+            datagram_arrivals_s(leave_s, of_each, 0.3, edges_s, 0.8, outages_s, delay_s, found)
+            one_by_one = [
+                np.inf
+                if at_s == np.inf or is_lost(at_s, of_each[k % len(of_each)], 0.3, edges_s, 0.8, outages_s)
+                else at_s + delay_s[k % len(delay_s)]
+                for k, at_s in enumerate(leave_s.tolist())
+            ]
+            np.testing.assert_array_equal(found, one_by_one)
 
 
 def test_losses_in_bursts_have_their_share_and_their_length_in_time_whatever_is_sent() -> None:

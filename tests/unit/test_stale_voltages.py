@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from g2g_opt.batch.shown import Shown, ShownMoves, pass_on, show
-from g2g_opt.batch.stale_voltages import StaleMoves, StaleVoltages, keep, take
+from g2g_opt.batch.shown import Shown, ShownMoves, pass_on
+from g2g_opt.batch.stale_voltages import StaleMoves, StaleVoltages, keep, show_and_take
 from g2g_opt.channel.lanes import Measured, stale_voltage_pu
 from g2g_opt.communication import StaleSignal
 from g2g_opt.compiled.kernel import kernel
@@ -18,8 +18,7 @@ _shown, _stale = reader(ShownMoves), reader(StaleMoves)
 
 @kernel
 def after_measuring(shown: np.ndarray, stale: np.ndarray, step: int) -> None:
-    show(_shown(shown), step)
-    take(_stale(stale), step)
+    show_and_take(_shown(shown), _stale(stale), step)
 
 
 @kernel
