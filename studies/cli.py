@@ -43,9 +43,9 @@ _BASE_CASE_LIMITS = ("voltage_min_pu", "voltage_max_pu", "loading_max_pu", "rati
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status.
 
-    0 done; 1 some part failed, or the machine has no room or nobody reads the output; 2 bad input, or a file or folder
-    that cannot be used; 70 a fault of this program; 130 interrupted. Whatever the status, standard error has one line
-    that says why; with G2G_DEBUG=1 in the environment the traceback comes before it.
+    0 done; 1 some part failed or has no answer, the machine has no room or nobody reads the output; 2 bad input, or a
+    file or folder that cannot be used; 70 a fault of this program; 130 interrupted. Whatever the status, standard error
+    has one line that says why; with G2G_DEBUG=1 in the environment the traceback comes before it.
     """
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)

@@ -27,6 +27,7 @@ from studies.controllers.rows import (
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable
 from studies.shared.paired import bootstrap_draws, interval_row, saved_and_interval, with_interval
+from studies.shared.screening import HOW_TO_ADMIT_MORE
 from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import gather_as
 
@@ -94,6 +95,8 @@ def conclusion_of(
     if not found or not common:
         why = "no scenario to test with passed the screening" if not scenarios else "no scenario has every answer"
         answer = f"Nothing can be compared: {why}."
+        if not scenarios and not failures:
+            failures.append(MissingAnswer("the comparison", f"no candidate passes; {HOW_TO_ADMIT_MORE}"))
         return Conclusion(title, answer, case.feeder.name, (), failures=tuple(failures))
     n_models = sum(len(site.deployments) for site in case.plan.sites)
     means = _means(found, common, question.seed, n_models)

@@ -11,7 +11,7 @@ from g2g_opt.scenario_library import WORDS_OF_SPLIT, ScenarioLibrary, Split
 from g2g_opt.study_case import StudyCase
 from studies.report.scenario_chart import scenario_chart
 from studies.shared.conclusion import Chart, Column, Conclusion, Line, MissingAnswer, ResultTable
-from studies.shared.screening import ADMITTED, CandidateRow, ScreeningRule, library_of
+from studies.shared.screening import ADMITTED, HOW_TO_ADMIT_MORE, CandidateRow, ScreeningRule, library_of
 from studies.shared.task import Row, TaskResult
 
 LIBRARY_FILE = "library.csv"
@@ -72,6 +72,8 @@ def conclusion_of(
     asked = [split for split, _, _ in kept]
     failures = [MissingAnswer(result.task.label, result.failed) for result in results if result.failed]
     failures += [MissingAnswer(row.name, row.failure) for row in rows if row.failure]
+    if rows and not library.scenarios:
+        failures.append(MissingAnswer("the library", f"no candidate passes; {HOW_TO_ADMIT_MORE}"))
     return Conclusion(
         title=f"Scenario library of the study case {case.name}",
         answer=_answer(library, rows, rule, asked),

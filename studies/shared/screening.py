@@ -21,6 +21,7 @@ from studies.shared.typed_rows import TypedRow
 
 # Seeds of a split begin here, as far apart as no study has candidates.
 SEEDS_OF_SPLIT = 10_000_000
+HOW_TO_ADMIT_MORE = "screen more of them, or by another rule (--violation-min, --recovery-min)"
 ADMITTED, CALM, LOST, FAILED = "admitted", "no violation to mend", "OFO recovers too little", "no answer"
 
 

@@ -82,6 +82,18 @@ def test_a_rule_that_nothing_passes_ends_in_words_and_no_file() -> None:
     conclusion, _ = answered(study)
     assert conclusion.answer.startswith("None of 3 candidates passes")
     assert conclusion.texts == {}
+    # What is missing ends the command with status 1, so that nothing goes on without a library.
+    (missing,) = conclusion.failures
+    assert missing.what == "the library"
+    assert missing.reason.startswith("no candidate passes; screen more of them, or by another rule (--violation-min")
+
+
+def test_a_comparison_without_a_scenario_says_what_is_missing() -> None:
+    study = ControllersStudy(n_candidates=2, rule=ScreeningRule(1e6, 0.7), scenario=BASE)
+    conclusion, _ = answered(study)
+    assert conclusion.answer == "Nothing can be compared: no scenario to test with passed the screening."
+    assert [one.what for one in conclusion.failures] == ["the comparison"]
+    assert "--violation-min" in conclusion.failures[0].reason
 
 
 def test_controllers_are_compared_in_the_same_scenarios(library: Path) -> None:

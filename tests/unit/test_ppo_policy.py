@@ -52,7 +52,7 @@ def models() -> PPOModels:
     )
 
 
-@pytest.mark.parametrize("name", ["ieee13", "ieee34"])
+@pytest.mark.parametrize("name", StudyCase.known())
 def test_a_bundled_policy_runs_in_its_case_and_in_no_other(name: str) -> None:
     policy = Policy("ppo", ppo=PPOPolicy.load(data_path("study_cases", "policies", f"{name}_ppo.json")))
     short = Scenario(duration_s=20)
