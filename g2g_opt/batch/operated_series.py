@@ -41,8 +41,8 @@ SetPoints = Mapping[str, "SetPoint"]
 # What is kept of monitored voltages (row, lane) and loadings (branch, lane), as rows (kept, lane).
 Reduction = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 
-# Days run side by side at most, and so many if the chains have them.
-_AT_ONCE, _SIDE_BY_SIDE = 512, 48
+# Days run side by side at most, and so many if the chains have them; and how many kinds of lanes are kept.
+_AT_ONCE, _SIDE_BY_SIDE, _KEPT_LANES = 256, 48, 4
 # Controls remember for some days where they stood: a stretch that is not longer is run twice.
 _STRETCH_MIN_DAYS = 7
 # Days that a turn runs by guess beyond one that it has to run.
@@ -125,12 +125,13 @@ class FeederOperation:
         """What every regulator holds by the circuit's own settings."""
         return {c.name: SetPoint(c.vreg, c.band, c.r, c.x) for c in self.reading.regulators}
 
-    def unbalance(self, phasors: NDArray[np.complex128]) -> Floats:
-        """The highest voltage unbalance (share) of any three-phase bus (lane,), at node voltages (node, lane).
+    def unbalance(self, v: Floats) -> Floats:
+        """The highest voltage unbalance (share) of any three-phase bus (lane,), at node voltages (node, 2, lane).
 
         0 without such a bus.
         """
-        of_bus = negative_sequence_unbalance(phasors[self._three_phase].transpose(0, 2, 1))
+        of_bus = v[self._three_phase].transpose(2, 0, 3, 1)
+        of_bus = negative_sequence_unbalance(of_bus[0] + 1j * of_bus[1])
         return np.asarray(np.nan_to_num(of_bus).max(axis=0, initial=0.0))
 
     def settings_of(self, set_points: SetPoints) -> tuple[RegControlSettings, ...]:
@@ -205,10 +206,12 @@ class _Run:
         # Days that one lane runs in a row at first: as many as leave enough lanes to be side by side.
         n_stretches = max(1, min(_SIDE_BY_SIDE // self.n_chains, self.n_days // _STRETCH_MIN_DAYS))
         self._stretch = 1 if begins is not None else -(-self.n_days // n_stretches)
+        # Where the way from a stretch's first day through known days has come to: the next day, and where it begins.
+        self._come: dict[tuple[int, int], tuple[int, Standing]] = {}
         # Of a day (chain, day), by where it begins.
         self.known: dict[tuple[int, int], dict[Standing, _KnownDay]] = {}
         self.blocks: list[OperatedSeries] = []
-        self._lanes: tuple[BatchPowerFlow, OwnControls, Ints] | None = None
+        self._lanes: dict[tuple[int, ...], tuple[BatchPowerFlow, OwnControls]] = {}
 
     def _attach(self, units: Sequence[Unit], kw: Floats) -> None:
         """What each chain has attached: its own units alone, as a flow's work grows with the square of its ports.
@@ -252,14 +255,16 @@ class _Run:
             for first in range(0, self.n_days, self._stretch):
                 if first < reached:
                     continue
-                day, n_run = first, 0
-                at = self.start if not first or self.guesses is None else self.guesses[chain][first]
+                guessed = self.start if not first or self.guesses is None else self.guesses[chain][first]
+                (day, at), n_run = self._come.get((chain, first), (first, guessed)), 0
                 while day < self.n_days:
                     at = self._begin(chain, day, at)
                     known = self.known.get((chain, day), {})
                     day += 1
                     if at in known:
                         at = known[at].end
+                        if not n_run:
+                            self._come[chain, first] = day, at
                         continue
                     wanted[chain, day - 1, at] = None
                     n_run += 1
@@ -270,71 +275,73 @@ class _Run:
         return list(wanted)
 
     def _lanes_of(self, wanted: Sequence[tuple[int, int, Standing]]) -> tuple[BatchPowerFlow, OwnControls]:
-        """A lane for each day, sixteen by sixteen: those of the turn before where there are as many for the same."""
+        """A lane for each day, sixteen by sixteen, those of a turn before where there are as many for the same.
+
+        All begin at the circuit's own solution, so that a day is the same whatever else was run.
+        """
         of, n = self.of, len(wanted)
         chains = np.array([chain for chain, _, _ in wanted], dtype=np.int64)
-        before = self._lanes
-        if before is not None and before[0].n == n and (self.alike or (before[2] == chains).all()):
-            flow, controls, _ = before
-            controls.take_kinds(chains)
-            for slot, (_, _, begin) in enumerate(wanted):
-                controls.stand(slot, begin)
-            settings = {slot: controls.setting(slot) for slot in range(n)}
-            moved = {slot: one for slot, one in settings.items() if one != flow.settings[slot]}
-            if moved:
-                flow.set_settings(moved)
-            return flow, controls
-        controls = OwnControls(of.reading, of.network, SETTLED_DT_S, [of.start_taps] * n, self.kinds, chains)
+        kind = (n,) if self.alike else tuple(chains.tolist())
+        if kind not in self._lanes:
+            if len(self._lanes) == _KEPT_LANES:
+                del self._lanes[next(iter(self._lanes))]
+            controls = OwnControls(of.reading, of.network, SETTLED_DT_S, [of.start_taps] * n, self.kinds, chains)
+            flow = BatchPowerFlow(
+                of.jacobian,
+                [self.ports[chain] for chain in chains],
+                [controls.setting(0)] * n,
+                tolerance_pu=of.tolerance_pu,
+                loadings=True,
+                sensed=(*controls.sensed, *range(of.network.n_nodes)),
+                ratings=of.ratings,
+            )
+            self._lanes[kind] = flow, controls
+        flow, controls = self._lanes[kind]
+        every = np.arange(n)
+        controls.take_kinds(chains)
         for slot, (_, _, begin) in enumerate(wanted):
             controls.stand(slot, begin)
-        flow = BatchPowerFlow(
-            of.jacobian,
-            [self.ports[chain] for chain in chains],
-            [controls.setting(slot) for slot in range(n)],
-            tolerance_pu=of.tolerance_pu,
-            phasors=True,
-            loadings=True,
-            sensed=controls.sensed,
-            ratings=of.ratings,
-        )
-        self._lanes = flow, controls, chains
+        controls.move(flow, every)
+        flow.reset(every)
         return flow, controls
 
     def _run_days(self, wanted: Sequence[tuple[int, int, Standing]]) -> None:
         n_wanted = len(wanted)
         # Lanes beyond the days repeat the last one.
         wanted = [*wanted, *[wanted[-1]] * (-n_wanted % WIDTH)]
-        of, n = self.of, len(wanted)
+        of, n, n_steps = self.of, len(wanted), self.n_steps
         chain, day = (np.array([one[k] for one in wanted], dtype=np.int64) for k in range(2))
         flow, controls = self._lanes_of(wanted)
-        share = flow.load_share.reshape(flow.n_chunks, -1, WIDTH)
-        every = np.arange(n)
-        kept: dict[str, list[NDArray[Any]]] = {}
-        for step in range(self.n_steps):
-            at = day * self.n_steps + step
-            share[every // WIDTH, :, every % WIDTH] = self.share[:, at].T
-            power_va = np.repeat(self.va_per_kw[:, chain] * self.kw[:, chain, at], 3, axis=0)
-            flow.solve(power_va[: flow.ports.n_ports])
-            restless = np.zeros(n, dtype=np.bool_)
-            restless[controls.act(flow, np.flatnonzero(flow.solved))] = True
-            controls.moved.clear()
-            taps = controls.all_taps()
-            rows = flow.voltage_pu[of.place], flow.loading_pu
-            of_step = {
-                "taps_pu": taps.T.copy(),
-                "rows": np.concatenate(rows) if self.reduce is None else self.reduce(*rows),
-                "losses_kw": of.losses.kw(flow.phasors, taps),
-                "solved": flow.solved.copy(),
-                "restless": restless,
-                "unbalance": of.unbalance(flow.phasors) if self.tells_unbalance else np.zeros(n),
-            }
-            for name, value in of_step.items():
-                kept.setdefault(name, []).append(value)
-            if not flow.solved.all():
-                flow.reset(np.flatnonzero(~flow.solved).tolist())
+        at = n_steps * day[:, None] + np.arange(n_steps)
+        lanes = flow.n_chunks, WIDTH, n_steps
+        share = self.share[:, at].reshape(-1, *lanes).transpose(3, 1, 0, 2)
+        va = np.repeat(self.va_per_kw[:, chain, None] * self.kw[:, chain[:, None], at], 3, axis=0)[: flow.ports.n_ports]
+        va = va.reshape(-1, *lanes).transpose(3, 1, 0, 2)
+        own_share, power = flow.load_share.reshape(share.shape[1:]), flow.power.reshape(*va.shape[1:3], 2, WIDTH)
+        node_v = flow.sensed_v[len(controls.sensed) :][: of.network.n_nodes]
+        taps = np.empty((n, n_steps, len(self.of.regulators)))
+        rows = np.empty((len(of.place) + len(of.branches), n_steps, n))
+        losses_kw, unbalance = (np.zeros((n, n_steps)) for _ in range(2))
+        solved, restless = (np.zeros((n, n_steps), dtype=np.bool_) for _ in range(2))
+        for step in range(n_steps):
+            own_share[:], power[:, :, 0], power[:, :, 1] = share[step], va[step].real, va[step].imag
+            flow.solve()
+            restless[controls.act(flow, np.flatnonzero(flow.solved)), step] = True
+            of_step = controls.all_taps()
+            taps[:, step], losses_kw[:, step], solved[:, step] = of_step.T, of.losses.kw(node_v, of_step), flow.solved
+            rows[: len(of.place), step], rows[len(of.place) :, step] = flow.voltage_pu[of.place], flow.loading_pu
+            if self.tells_unbalance:
+                unbalance[:, step] = of.unbalance(node_v)
+            if not solved[:, step].all():
+                flow.reset(np.flatnonzero(~solved[:, step]))
+        controls.moved.clear()
+        if self.reduce is not None:
+            voltage, loading = (part.reshape(len(part), -1) for part in np.split(rows, [len(of.place)]))
+            rows = self.reduce(voltage, loading).reshape(-1, n_steps, n)
         block = len(self.blocks)
-        stacked = {name: np.stack(values, axis=1 if name == "taps_pu" else -1) for name, values in kept.items()}
-        self.blocks.append(OperatedSeries(**stacked, begins=[]))
+        self.blocks.append(
+            OperatedSeries(taps, rows.transpose(0, 2, 1), losses_kw, solved, restless, unbalance, begins=[])
+        )
         for lane, (of_chain, of_day, begin) in enumerate(wanted[:n_wanted]):
             self.known.setdefault((of_chain, of_day), {})[begin] = _KnownDay(controls.standing(lane), block, lane)
 
