@@ -45,8 +45,9 @@ Reduction = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.floa
 _AT_ONCE, _SIDE_BY_SIDE, _KEPT_LANES = 256, 48, 4
 # Controls remember for some days where they stood: a stretch that is not longer is run twice.
 _STRETCH_MIN_DAYS = 7
-# Days that a turn runs by guess beyond one that it has to run.
-_GUESSED_DAYS = 8
+# Days that a turn runs by guess beyond one that it has to run: so many times the days of which the turn before told
+# that its guesses were right, and at least.
+_GUESSED_MORE, _GUESSED_DAYS = 2, 8
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,8 @@ class _Run:
                 if first < reached:
                     continue
                 guessed = self.start if not first or self.guesses is None else self.guesses[chain][first]
-                (day, at), n_run = self._come.get((chain, first), (first, guessed)), 0
+                begun, at = self._come.get((chain, first), (first, guessed))
+                day, n_run, n_run_max = begun, 0, 0
                 while day < self.n_days:
                     at = self._begin(chain, day, at)
                     known = self.known.get((chain, day), {})
@@ -268,7 +270,8 @@ class _Run:
                         continue
                     wanted[chain, day - 1, at] = None
                     n_run += 1
-                    if not known or n_run > _GUESSED_DAYS:
+                    n_run_max = n_run_max or 1 + max(_GUESSED_DAYS, _GUESSED_MORE * (day - 1 - begun))
+                    if not known or n_run >= n_run_max:
                         break
                     at = _guessed_end(at, known)
                 reached = day
@@ -383,8 +386,18 @@ class _Run:
 
 
 def _guessed_end(begin: Standing, known: Mapping[Standing, _KnownDay]) -> Standing:
-    """Where a day may end that was run from elsewhere: regulators that moved then end there, others stay."""
-    nearest = min(known, key=lambda one: sum(abs(a - b) for a, b in zip(one.taps, begin.taps, strict=True)))
-    end = known[nearest].end
-    pairs = zip(begin.taps, nearest.taps, end.taps, strict=True)
-    return replace(end, taps=tuple(own if before == after else after for own, before, after in pairs))
+    """Where a day may end that was run from elsewhere: regulators that moved then end there, others stay.
+
+    Each of them as in the run that began nearest for it, then for all.
+    """
+    runs = []
+    for one in known:
+        away = [abs(a - b) for a, b in zip(one.taps, begin.taps, strict=True)]
+        runs.append((away, sum(away), one))
+    taps = []
+    for k, own in enumerate(begin.taps):
+        _, _, one = min(runs, key=lambda run: (run[0][k], run[1]))
+        end = known[one].end.taps[k]
+        taps.append(own if one.taps[k] == end else end)
+    _, _, nearest = min(runs, key=lambda run: run[1])
+    return replace(known[nearest].end, taps=tuple(taps))
