@@ -67,8 +67,8 @@ class MovingElements:
             single += [(row, 1 + k, changer) for k, changer in enumerate(of)]
             both = [(a, b) for k, a in enumerate(of) for b in of[k:]]
             double += [(row, 1 + len(of) + k, a, b) for k, (a, b) in enumerate(both)]
-        self._single = np.array(single, dtype=np.int64).reshape(-1, 3).T
-        self._double = np.array(double, dtype=np.int64).reshape(-1, 4).T
+        self._single = np.ascontiguousarray(np.array(single, dtype=np.int64).reshape(-1, 3).T)
+        self._double = np.ascontiguousarray(np.array(double, dtype=np.int64).reshape(-1, 4).T)
         touched = {int(node) for element in self.elements for node in element.nodes if node >= 0}
         self.nodes = np.array(sorted(touched), dtype=np.int64)
 
@@ -89,6 +89,13 @@ class MovingElements:
     def start(self) -> tuple[Floats, Floats]:
         """Ratios (regulator,) in pu and states (bank,), 1 or 0, as the circuit was compiled."""
         return self._start, self._begins_on
+
+    @property
+    def products(self) -> tuple[Ints, Ints]:
+        """Row and column of every monomial that is the inverse of a ratio, and whose (3, ..); and of every product of
+        two of them, and whose (4, ..).
+        """
+        return self._single, self._double
 
     def places(self, regulators: Iterable[str]) -> list[int]:
         """Places of regulators among all."""

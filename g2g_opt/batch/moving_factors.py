@@ -12,7 +12,7 @@ from g2g_opt.batch.factorization import Factors, Leading, MovingSystem, eliminat
 from g2g_opt.batch.kernel_tables import FactorTables, W
 from g2g_opt.batch.moving_elements import Entries, MovingElements, Setting, entry_values
 from g2g_opt.compiled.kernel import inner, kernel
-from g2g_opt.compiled.records import Complexes2, Floats2, Ints1, Packed, pack, reader
+from g2g_opt.compiled.records import Complexes2, Floats2, Ints1, pack, reader
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -38,7 +38,7 @@ _read = reader(MovingLanes)
 
 
 @inner
-def _admittance(element: Any, coefficient: Any, entry: int, monomials: Floats, k: int) -> complex:
+def _admittance(element: Any, coefficient: Any, entry: int, monomials: Any, k: int) -> complex:
     """An entry (S) at the monomials of scenario k."""
     re, im = 0.0, 0.0
     for m in range(coefficient.shape[1]):
@@ -55,23 +55,28 @@ def _put(table: Any, c: int, lane: int, values: Any) -> None:
             table[c, (4 * entry + q) * W + lane] = values[entry, q]
 
 
+@inner
+def write_lane(t: MovingLanes, slot: int, monomials: Any, k: int) -> None:
+    """Put what differs from lane to lane into the tables, of a slot at monomials k (.., element, monomial)."""
+    system, c, lane = t.system, slot // W, slot % W
+    for entry in range(len(t.element)):
+        y = _admittance(t.element, t.coefficient, entry, monomials, k)
+        system.y[entry, 0], system.y[entry, 1] = y.real, y.imag
+    eliminate(system)
+    _put(t.lower, c, lane, system.lower)
+    _put(t.upper, c, lane, system.upper)
+    _put(t.diagonal, c, lane, system.diagonal)
+    for entry in range(len(t.rated_element)):
+        y = _admittance(t.rated_element, t.rated_coefficient, entry, monomials, k)
+        t.rated[c, 2 * entry * W + lane], t.rated[c, (2 * entry + 1) * W + lane] = y.real, y.imag
+
+
 @kernel
 def write_lanes(address: int, slots: Ints, monomials: Floats) -> None:
-    """Put what differs from lane to lane into the tables, of `slots` at their monomials (slot, element, monomial)."""
+    """`write_lane` of `slots` at their monomials (slot, element, monomial)."""
     t = _read(address)
-    system = t.system
     for k in range(len(slots)):
-        c, lane = slots[k] // W, slots[k] % W
-        for entry in range(len(t.element)):
-            y = _admittance(t.element, t.coefficient, entry, monomials, k)
-            system.y[entry, 0], system.y[entry, 1] = y.real, y.imag
-        eliminate(system)
-        _put(t.lower, c, lane, system.lower)
-        _put(t.upper, c, lane, system.upper)
-        _put(t.diagonal, c, lane, system.diagonal)
-        for entry in range(len(t.rated_element)):
-            y = _admittance(t.rated_element, t.rated_coefficient, entry, monomials, k)
-            t.rated[c, 2 * entry * W + lane], t.rated[c, (2 * entry + 1) * W + lane] = y.real, y.imag
+        write_lane(t, slots[k], monomials, k)
 
 
 class MovingFactors:
@@ -119,7 +124,7 @@ class MovingFactors:
         eliminate_moving(self._packed.words)
         return Factors(system.lower.copy(), system.upper.copy(), system.diagonal.copy())
 
-    def lanes(self, factors: FactorTables, rated: Entries, of_rated: Floats) -> Packed:
+    def lanes(self, factors: FactorTables, rated: Entries, of_rated: Floats) -> MovingLanes:
         """Where `write_lanes` puts the moving entries of factors, and of `rated` branches."""
         own, mixed = self._entries, (factors.mixed_lower, factors.mixed_upper, factors.mixed_diagonal)
-        return pack(MovingLanes(self._system, own.element, own.coefficient, *mixed, *rated, of_rated))
+        return MovingLanes(self._system, own.element, own.coefficient, *mixed, *rated, of_rated)

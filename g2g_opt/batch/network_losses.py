@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.network import Network
-from g2g_opt.compiled.kernel import kernel
+from g2g_opt.compiled.kernel import inner
 from g2g_opt.compiled.lanes import WIDTH, fma, load, spread, store
-from g2g_opt.compiled.records import Complexes1, Ints1, Ints2, pack, reader
-
-Floats = NDArray[np.float64]
+from g2g_opt.compiled.records import Complexes1, Ints1, Ints2
 
 # Elements whose real power is no loss.
 _SOURCES = frozenset({"vsource", "isource"})
 
 
-class _Terms(NamedTuple):
+class LossTerms(NamedTuple):
     """Admittances `y` (S) from node `row` to node `column`, those of a group from its `start` on.
 
     They count times the inverses of two ratios, the `factors` of the group; 0 is none.
@@ -32,13 +30,10 @@ class _Terms(NamedTuple):
     factors: Ints2  # (group, 2)
 
 
-_read = reader(_Terms)
-
-
-@kernel
-def _add_up(address: int, v: Floats, inverse: Floats, watts: Floats) -> None:
+@inner
+def losses_w(t: LossTerms, v: Any, inverse: Any, watts: Any) -> None:
     """`watts` (scenario,) at voltages (node, 2, scenario), V, and inverses of ratios (1 + regulator, scenario)."""
-    t, n = _read(address), v.shape[2]
+    n = len(watts)
     for first in range(0, n, WIDTH):
         total = spread(0.0)
         for group in range(len(t.factors)):
@@ -54,7 +49,9 @@ def _add_up(address: int, v: Floats, inverse: Floats, watts: Floats) -> None:
 
 
 class NetworkLosses:
-    """Real power (kW) that lines, transformers and all else but sources take up, as OpenDSS's Circuit.Losses."""
+    """Real power that lines, transformers and all else but sources take up, as OpenDSS's Circuit.Losses: its `terms`,
+    which `losses_w` adds up.
+    """
 
     def __init__(self, network: Network) -> None:
         place = {name: 1 + k for k, name in enumerate(network.start_taps)}
@@ -75,21 +72,12 @@ class NetworkLosses:
             pairs = [(0, 0), *((0, one) for one in of), *((a, b) for k, a in enumerate(of) for b in of[k:])]
             for pair, coefficients in zip(pairs, winding.c, strict=True):
                 add((k if any(pair) else 0, *pair), winding.nodes, coefficients)
-        self._terms = pack(_terms(groups))
-
-    def kw(self, v: Floats, taps_pu: Floats) -> Floats:
-        """Losses (scenario,) at node voltages (node, 2, scenario), V, of a whole number of chunks of scenarios, and
-        taps (regulator, scenario).
-        """
-        inverse = np.concatenate([np.ones((1, taps_pu.shape[1])), 1.0 / taps_pu])
-        watts = np.empty(v.shape[2])
-        _add_up(self._terms.address, v, inverse, watts)
-        return np.asarray(watts / 1e3)
+        self.terms = _terms(groups)
 
 
-def _terms(groups: Mapping[tuple[int, int, int], Mapping[tuple[int, int], complex]]) -> _Terms:
+def _terms(groups: Mapping[tuple[int, int, int], Mapping[tuple[int, int], complex]]) -> LossTerms:
     entries = [(*at, y) for of_group in groups.values() for at, y in of_group.items()]
-    return _Terms(
+    return LossTerms(
         np.cumsum([0, *(len(of_group) for of_group in groups.values())]),
         np.array([row for row, _, _ in entries], dtype=np.int64),
         np.array([column for _, column, _ in entries], dtype=np.int64),

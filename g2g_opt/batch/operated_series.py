@@ -22,6 +22,7 @@ from g2g_opt.batch.network_losses import NetworkLosses
 from g2g_opt.batch.operating_points import Unit, ports_of
 from g2g_opt.batch.own_controls import OwnControls, Standing
 from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.batch.settled_steps import SettledSteps
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.controls import RegControlSettings
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S
@@ -118,7 +119,7 @@ class FeederOperation:
         self.nodes = tuple(self.network.nodes[i] for i in self.place)
         self.branches = tuple(rating.element for _, rating in rated_branches(self.network.branches, self.ratings))
         self.losses = NetworkLosses(self.network)
-        _, self._three_phase = three_phase_buses(feeder.buses, feeder.exclude_buses, self.network.nodes)
+        _, self.three_phase = three_phase_buses(feeder.buses, feeder.exclude_buses, self.network.nodes)
         self.start_taps = dict(self.network.start_taps)
         self.start = OwnControls(self.reading, self.network, SETTLED_DT_S, [self.start_taps]).standing(0)
 
@@ -127,13 +128,13 @@ class FeederOperation:
         return {c.name: SetPoint(c.vreg, c.band, c.r, c.x) for c in self.reading.regulators}
 
     def unbalance(self, v: Floats) -> Floats:
-        """The highest voltage unbalance (share) of any three-phase bus (lane,), at node voltages (node, 2, lane).
+        """The highest voltage unbalance (share) of any three-phase bus (..), at voltages of their nodes (node, 2, ..).
 
         0 without such a bus.
         """
-        of_bus = v[self._three_phase].transpose(2, 0, 3, 1)
-        of_bus = negative_sequence_unbalance(of_bus[0] + 1j * of_bus[1])
-        return np.asarray(np.nan_to_num(of_bus).max(axis=0, initial=0.0))
+        of_bus = np.moveaxis(v[:, 0] + 1j * v[:, 1], 0, -1)
+        of_bus = negative_sequence_unbalance(of_bus.reshape(*of_bus.shape[:-1], -1, 3))
+        return np.asarray(np.nan_to_num(of_bus).max(axis=-1, initial=0.0))
 
     def settings_of(self, set_points: SetPoints) -> tuple[RegControlSettings, ...]:
         """The regulators' settings with some of their set-points changed."""
@@ -320,30 +321,26 @@ class _Run:
         share = self.share[:, at].reshape(-1, *lanes).transpose(3, 1, 0, 2)
         va = np.repeat(self.va_per_kw[:, chain, None] * self.kw[:, chain[:, None], at], 3, axis=0)[: flow.ports.n_ports]
         va = va.reshape(-1, *lanes).transpose(3, 1, 0, 2)
-        own_share, power = flow.load_share.reshape(share.shape[1:]), flow.power.reshape(*va.shape[1:3], 2, WIDTH)
         node_v = flow.sensed_v[len(controls.sensed) :][: of.network.n_nodes]
-        taps = np.empty((n, n_steps, len(self.of.regulators)))
-        rows = np.empty((len(of.place) + len(of.branches), n_steps, n))
-        losses_kw, unbalance = (np.zeros((n, n_steps)) for _ in range(2))
-        solved, restless = (np.zeros((n, n_steps), dtype=np.bool_) for _ in range(2))
-        for step in range(n_steps):
-            own_share[:], power[:, :, 0], power[:, :, 1] = share[step], va[step].real, va[step].imag
-            flow.solve()
-            restless[controls.act(flow, np.flatnonzero(flow.solved)), step] = True
-            of_step = controls.all_taps()
-            taps[:, step], losses_kw[:, step], solved[:, step] = of_step.T, of.losses.kw(node_v, of_step), flow.solved
-            rows[: len(of.place), step], rows[len(of.place) :, step] = flow.voltage_pu[of.place], flow.loading_pu
-            if self.tells_unbalance:
-                unbalance[:, step] = of.unbalance(node_v)
-            if not solved[:, step].all():
-                flow.reset(np.flatnonzero(~solved[:, step]))
-        controls.moved.clear()
+        unbalanced = of.three_phase if self.tells_unbalance else of.three_phase[:0]
+        steps = SettledSteps(flow, controls, of.losses, node_v, share, va, of.place, unbalanced.reshape(-1))
+        told = steps.run()
+        rows = told.rows
         if self.reduce is not None:
             voltage, loading = (part.reshape(len(part), -1) for part in np.split(rows, [len(of.place)]))
             rows = self.reduce(voltage, loading).reshape(-1, n_steps, n)
         block = len(self.blocks)
+        unbalance = of.unbalance(told.v) if self.tells_unbalance else np.zeros((n_steps, n))
         self.blocks.append(
-            OperatedSeries(taps, rows.transpose(0, 2, 1), losses_kw, solved, restless, unbalance, begins=[])
+            OperatedSeries(
+                told.taps_pu.transpose(2, 0, 1),
+                rows.transpose(0, 2, 1),
+                told.losses_w.T / 1e3,
+                told.solved.T,
+                told.restless.T,
+                unbalance.T,
+                begins=[],
+            )
         )
         for lane, (of_chain, of_day, begin) in enumerate(wanted[:n_wanted]):
             self.known.setdefault((of_chain, of_day), {})[begin] = _KnownDay(controls.standing(lane), block, lane)

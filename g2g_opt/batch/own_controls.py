@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.own_control_tables import SensedNodes, bank_tables, regulator_tables
 from g2g_opt.batch.own_controls_kernel import (
+    AT_ONCE,
+    HAVE_LOOKED,
     ONLY_TIME,
     Banks,
     Look,
@@ -41,7 +44,7 @@ from g2g_opt.compiled.records import NOTHING_PACKED, Packed, pack_again
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Complexes = NDArray[np.complex128]
+Bools = NDArray[np.bool_]
 
 # Actions that a control's queue holds before it is made longer.
 _QUEUE_LENGTH = 4
@@ -61,6 +64,22 @@ class Standing:
     taps: tuple[float, ...]
     modes: tuple[float, ...]
     banks: tuple[float, ...]
+
+
+class Settling(NamedTuple):
+    """How kernels make rounds of controls: the address of what they look at, rounds at most, and what they read and
+    write (slot,); where regulators and banks stand, and which they move.
+    """
+
+    look: int
+    rounds: int
+    awake: Bools
+    acted: Bools
+    moved: Bools
+    regulators: Floats
+    banks: Floats
+    regulator_names: tuple[str, ...]
+    bank_names: tuple[str, ...]
 
 
 class OwnControls:
@@ -99,7 +118,7 @@ class OwnControls:
         self._names = tuple(sorted(self._row))
         self._by_name = np.array([self._row[name] for name in self._names], dtype=np.int64)
         self._reg_tables = regulator_tables(self._regs, settings or [reading.regulators], network, places)
-        self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind
+        self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind.copy()
         self._cap_tables = bank_tables(self._caps, self._elements, network, places)
         self.inverters = Inverters(reading.inverters, network, self._n, places.of)
         self.fuses = Fuses(reading.fuses, self._elements, places.of)
@@ -128,9 +147,8 @@ class OwnControls:
 
     def take_kinds(self, kind: Ints) -> None:
         """Scenarios get the settings of other kinds (scenario,) from now on."""
-        self._kind = kind
-        # What was packed for the compiled look holds the kinds before.
-        self._looks = None
+        # In place: what is packed for kernels holds this very array.
+        self._kind[:] = kind
 
     def note_taps(self, slot: int, taps: Mapping[str, float]) -> None:
         """Somebody else has moved the taps of a scenario."""
@@ -190,6 +208,14 @@ class OwnControls:
         self._banks[:, :, slot] = np.reshape(at.banks, self._banks.shape[:2])
 
     # --- acting
+
+    def settling(self, flow: BatchPowerFlow) -> Settling:
+        """For kernels, until the next step of `act`; there are no inverters, storages and fuses."""
+        names = tuple(self._row), tuple(bank.capacitor for bank in self._caps)
+        turn = self._turn
+        turn.steering[:] = False
+        address = self._look(flow).address
+        return Settling(address, self._rounds, self._awake, turn.acted, turn.moved, self._state, self._banks, *names)
 
     def part(self, flow: BatchPowerFlow, has_failed: NDArray[np.bool_], attend: Callable[[int, int], None]) -> Part:
         """A step as a part of a compiled step: where a control acts, `attend` has to call `act`."""
@@ -300,7 +326,8 @@ class OwnControls:
         turn = self._turn
         turn.steering[:] = self.inverters.pending.any(axis=0)
         # In a round after the first everybody looks anew.
-        while act_in_round(self._look(flow).address, at_once, self._has_looked) == LEFT:
+        how = AT_ONCE * at_once + HAVE_LOOKED * self._has_looked
+        while act_in_round(self._look(flow).address, int(how)) == LEFT:
             longer = np.full((len(self._regs), _QUEUE_LENGTH, self._n), np.inf)
             self._state = np.concatenate([self._state, longer], axis=1)
         self._has_looked = False

@@ -27,6 +27,8 @@ from g2g_opt.compiled.records import (
 
 # In the place of a step: all that is done is to let time pass.
 ONLY_TIME = -1
+# How a round of actions is made.
+AT_ONCE, HAVE_LOOKED = 1, 2
 # A fuse that sees this share of its pickup current is looked at by Python, which tells it to the last bit.
 _NEAR_PICKUP = 1.0 - 1e-9
 
@@ -199,14 +201,14 @@ def _nearest(k: Look, s: int) -> float:
 
 
 @kernel
-def act_in_round(address: int, at_once: bool, has_looked: bool) -> int:
-    """A round of the controls that are awake: they look, unless they have, and do what is due by now, or `at_once`
-    what is nearest.
+def act_in_round(address: int, how: int) -> int:
+    """A round of the controls that are awake: they look, unless they have (`HAVE_LOOKED`), and do what is due by now,
+    or (`AT_ONCE`) what is nearest.
 
     Nothing is done, and something is left, where a queue is full.
     """
-    k = _read(address)
-    if not has_looked:
+    k, at_once = _read(address), how & AT_ONCE != 0
+    if how & HAVE_LOOKED == 0:
         if _is_full(k.regulators):
             return LEFT
         _sample(k)

@@ -36,7 +36,7 @@ from g2g_opt.batch.rescue import LaneTables, Rescue
 from g2g_opt.compiled.lanes import WIDTH as W
 from g2g_opt.compiled.lanes import aligned
 from g2g_opt.compiled.program import IN_PYTHON, Part
-from g2g_opt.compiled.records import NOTHING_PACKED, pack_again
+from g2g_opt.compiled.records import NOTHING_PACKED, pack, pack_again
 from g2g_opt.grid.loading import JudgedRating
 
 Floats = NDArray[np.float64]
@@ -122,7 +122,7 @@ class BatchPowerFlow:
             aligned(len(sensed), 2, self.n_slots),
             aligned(2 * len(unbalanced), self.n_slots),
         )
-        self._asked = np.ones(self.n_slots, dtype=np.bool_)
+        self.asked = np.ones(self.n_slots, dtype=np.bool_)
         # How the flows of a call are solved; where it has to be told that a port is outside its window.
         self._tolerance, self._rounds = np.zeros(1), np.zeros(1, np.int64)
         self.watched = np.ones(self.n_slots, np.bool_)
@@ -196,12 +196,13 @@ class BatchPowerFlow:
         )
         self._ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), n_mixed)
         rated = _NO_ENTRIES if self._loadings is None else self._loadings.moving_entries
-        self._lanes = self.jacobian.moving_factors.lanes(self._factors, rated, self._ratings.mixed)
+        self.lanes = self.jacobian.moving_factors.lanes(self._factors, rated, self._ratings.mixed)
+        self._lanes = pack(self.lanes)
         if len(differ):
             self._write_lanes((W * differ[:, None] + np.arange(W)).ravel().tolist())
         steady = self.jacobian.pattern, self._loads, self.ports.table, self._ratings, self._bus_nodes
         now = self._factors, self._of_chunk, self.power, self.load_share
-        flow = tables.Flow(*steady, *now, self._asked, self._state, self._work, self._out)
+        flow = tables.Flow(*steady, *now, self.asked, self._state, self._work, self._out)
         at_first = np.array([self.tolerance_pu]), np.array([min(_PATIENCE, self.max_iterations)])
         of_call = tables.FlowCall(flow, self.watched, self._tolerance, self._rounds, 0)
         of_step = tables.FlowCall(flow, self.watched, *at_first, 1)
@@ -260,6 +261,16 @@ class BatchPowerFlow:
         self._fixed_point(slots, tolerance_pu, min(_PATIENCE, self.max_iterations))
         self._finish(slots, at_once, tolerance_pu)
 
+    @property
+    def holds_voltages(self) -> bool:
+        """True if generators hold voltages, for which a flow is solved several times."""
+        return bool(self._held)
+
+    def addresses(self) -> tuple[int, int]:
+        """Of what `solve_chunks` reads for a step, and for the lanes that are `asked` for."""
+        self._tolerance[0], self._rounds[0] = self.tolerance_pu, min(_PATIENCE, self.max_iterations)
+        return self._packed[1].address, self._packed[0].address
+
     def part(self, attend: Callable[[int, int], None]) -> Part:
         """`solve` as a part of a compiled step; `attend` has to call the method of that name."""
         return Part(attend) if self._held else Part(attend, solve_chunks, self._packed[1])
@@ -300,10 +311,10 @@ class BatchPowerFlow:
         if len(scenarios) == self.n_slots:
             solve_chunks(self._packed[0].address, 0)
             return
-        self._asked[:] = False
-        self._asked[scenarios] = True
+        self.asked[:] = False
+        self.asked[scenarios] = True
         solve_chunks(self._packed[0].address, 0)
-        self._asked[:] = True
+        self.asked[:] = True
 
     @property
     def all_well(self) -> bool:
