@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.control_queue import action_time_s
-from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.kernel import inner
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -191,7 +191,7 @@ def sample_bank(
         state[c, ARMED, s] = 0.0
 
 
-@kernel
+@inner
 def switch_capacitors(
     state: Floats, awake: Bools, until: Floats, hour: int, second: float, acted: Bools, moved: Bools
 ) -> None:

@@ -268,7 +268,12 @@ _read_moving = reader(MovingSystem)
 @kernel
 def eliminate_moving(packed: Ints) -> None:
     """Factors of the moving rows of a `MovingSystem`."""
-    s = _read_moving(packed)
+    eliminate(_read_moving(packed))
+
+
+@inner
+def eliminate(s: MovingSystem) -> None:
+    """`eliminate_moving` within a kernel."""
     first, work, diagonal, upper = s.first, s.work, s.diagonal, s.upper
     upper_start, upper_column = s.upper_start, s.upper_column
     first_upper = upper_start[first]

@@ -62,13 +62,17 @@ class Fuses:
         # What a kernel looks at.
         self.fused = Fused(np.array([*start, len(places)]), self._places, self._y[:, 0], self._pickup_a[:, 0].copy())
 
+    def __bool__(self) -> bool:
+        """True if any may pick up."""
+        return bool(self._of_row)
+
     def look(self, v: Floats, awake: Bools, *, at_rest: bool) -> None:
         """Look at the currents of the scenarios awake; `v` (place, 2, slot or more) are the sensed voltages (V).
 
         `at_rest`: their controls have come to rest and no time passes; a fuse that melts there ends the scenario.
         """
         slots = np.flatnonzero(awake)
-        if not self._of_row or len(slots) == 0:
+        if not self or len(slots) == 0:
             return
         at = v[self._places[:, None], :, slots].transpose(0, 2, 1)
         current = np.add.reduceat(self._y * (at[:, 0] + 1j * at[:, 1]), self._start, axis=0)

@@ -92,9 +92,6 @@ class HeldVoltages:
                 slopes[i, j] = (np.real(v.conj() * dv) / np.abs(v)).mean() / self._target_v[i]
         return slopes
 
-    def __bool__(self) -> bool:
-        return bool(self._units)
-
     def correct(
         self, v: Complexes, share: Floats, slope_pu: Floats, tolerance_pu: float, before: tuple[Floats, Floats] | None
     ) -> tuple[Floats, Floats] | None:

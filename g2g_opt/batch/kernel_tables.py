@@ -149,17 +149,21 @@ class Workspace(NamedTuple):
     began_v: Floats1
     began_a: Floats1
     trusted: Floats1  # (chunk, lane): 1 where the state is a solution already
+    wanted: Floats1  # 1 in lanes that are asked for
+    kept: Floats1  # what the others have (see `kept_lanes_kernel`)
 
 
-def workspace(n_nodes: int, n_loads: int, n_ports: int, n_chunks: int) -> Workspace:
-    """Room for one chunk at a time."""
+def workspace(n_nodes: int, n_loads: int, n_ports: int, n_chunks: int, n_kept: int) -> Workspace:
+    """Room for one chunk at a time, `n_kept` rows of its lanes that are not asked for."""
     x = aligned((n_nodes + 2) * 2 * W)
     # A volt across ports that a lane does not have.
     x[2 * W * (n_nodes + 1) : 2 * W * (n_nodes + 1) + W] = 1.0
     v, trial_v, current, began_v, began_a = (aligned(n_ports * 2 * W) for _ in range(5))
     fresh, began = (aligned(n_loads * 2 * W) for _ in range(2))
-    done, rounds, trusted = aligned(W), aligned(W), aligned(n_chunks * W)
-    return Workspace(x, aligned(len(x)), fresh, v, trial_v, current, done, rounds, began, began_v, began_a, trusted)
+    done, rounds, wanted, trusted = aligned(W), aligned(W), aligned(W), aligned(n_chunks * W)
+    began_from = began, began_v, began_a
+    kept = aligned(n_kept * W)
+    return Workspace(x, aligned(len(x)), fresh, v, trial_v, current, done, rounds, *began_from, trusted, wanted, kept)
 
 
 class Solutions(NamedTuple):
@@ -197,7 +201,7 @@ class Flow(NamedTuple):
     factor_of_chunk: Ints1
     power: Floats2  # (chunk, port x 2 x lane) W and var
     load_share: Floats2  # (chunk, lane)
-    active: Bools1  # (chunk,)
+    asked: Bools1  # (slot,): the others keep what they have
     state: LaneState
     work: Workspace
     out: Solutions

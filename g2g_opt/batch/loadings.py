@@ -22,7 +22,7 @@ class Loadings:
     """Rated, closed branches as `grid.loading.BranchLoading` has them: largest share of a phase conductor's rating.
 
     A conductor's current is the sum of its entries' admittances times voltages. `coefficients` are the admittances
-    (entry, 2) in S at a setting, `moving_coefficients` those of the entries that move.
+    (entry, 2) in S at a setting, `moving_entries` the entries that move.
     """
 
     def __init__(self, jacobian: Jacobian, ratings: Sequence[JudgedRating] | None = None) -> None:
@@ -62,7 +62,7 @@ class Loadings:
         self._y = np.array(values, dtype=np.complex128)
         element, row, column = np.array(moving, dtype=np.int64).reshape(-1, 3).T
         in_siemens = self._moving.entries(element, row, column)
-        self._entries = in_siemens._replace(coefficient=in_siemens.coefficient * np.array(moving_scale)[:, None])
+        self.moving_entries = in_siemens._replace(coefficient=in_siemens.coefficient * np.array(moving_scale)[:, None])
         self._phase = np.array(phase)
         self._branch_start = np.array(branch_start, dtype=np.int64)
         self._row_start = np.array(row_start, dtype=np.int64)
@@ -73,12 +73,8 @@ class Loadings:
     def coefficients(self, setting: Setting) -> Floats:
         """Admittances (entry, 2) at a setting."""
         y = np.stack([self._y.real, self._y.imag], axis=-1)
-        y[self._moving_places] = self.moving_coefficients(self._moving.monomials(setting))
+        y[self._moving_places] = entry_values(self.moving_entries, self._moving.monomials(setting))
         return y
-
-    def moving_coefficients(self, monomials: Floats) -> Floats:
-        """Admittances (.., moving entry, 2) at settings' monomials (.., element, monomial)."""
-        return entry_values(self._entries, monomials)
 
     def table(self, shared: Sequence[Setting], n_mixed: int) -> tables.Ratings:
         """For the kernel: coefficients of every shared setting, and room for chunks with one setting for each lane."""

@@ -7,6 +7,7 @@ monomials.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,8 +67,8 @@ class MovingElements:
             single += [(row, 1 + k, changer) for k, changer in enumerate(of)]
             both = [(a, b) for k, a in enumerate(of) for b in of[k:]]
             double += [(row, 1 + len(of) + k, a, b) for k, (a, b) in enumerate(both)]
-        self._single = np.array(single, dtype=np.int64).reshape(-1, 3).T
-        self._double = np.array(double, dtype=np.int64).reshape(-1, 4).T
+        self._single = np.ascontiguousarray(np.array(single, dtype=np.int64).reshape(-1, 3).T)
+        self._double = np.ascontiguousarray(np.array(double, dtype=np.int64).reshape(-1, 4).T)
         touched = {int(node) for element in self.elements for node in element.nodes if node >= 0}
         self.nodes = np.array(sorted(touched), dtype=np.int64)
 
@@ -82,7 +83,27 @@ class MovingElements:
         for k, (e, i, j) in enumerate(zip(element.tolist(), row.tolist(), column.tolist(), strict=True)):
             c = self.coefficients(e)
             coefficient[k, : len(c)] = c[:, i, j]
-        return Entries(element, coefficient)
+        return Entries(np.ascontiguousarray(element), coefficient)
+
+    @property
+    def start(self) -> tuple[Floats, Floats]:
+        """Ratios (regulator,) in pu and states (bank,), 1 or 0, as the circuit was compiled."""
+        return self._start, self._begins_on
+
+    @property
+    def products(self) -> tuple[Ints, Ints]:
+        """Row and column of every monomial that is the inverse of a ratio, and whose (3, ..); and of every product of
+        two of them, and whose (4, ..).
+        """
+        return self._single, self._double
+
+    def places(self, regulators: Iterable[str]) -> list[int]:
+        """Places of regulators among all."""
+        return [self._place[name] for name in regulators]
+
+    def bank_places(self, banks: Iterable[str]) -> list[int]:
+        """Places of capacitor banks among all."""
+        return [self._bank_row[name] for name in banks]
 
     def monomials(self, setting: Setting) -> Floats:
         """Monomials (element, monomial) at a setting."""
@@ -96,13 +117,20 @@ class MovingElements:
                 if name not in self._bank_row:
                     raise unknown_name("capacitor", name, self._bank_row, "in this network")
                 on[self._bank_row[name]] = state
-        found = np.zeros((len(self.elements), self.n_monomials))
-        found[: len(on), 0], found[len(on) :, 0] = on, 1.0
+        return np.asarray(self.monomials_at(taps[None], on[None])[0])
+
+    def monomials_at(self, taps: Floats, on: Floats) -> Floats:
+        """Monomials (scenario, element, monomial) at `taps` (scenario, regulator), ratios in pu, and with banks `on`
+        (scenario, bank), 1 or 0.
+        """
+        found = np.zeros((len(taps), len(self.elements), self.n_monomials))
+        n_banks = on.shape[1]
+        found[:, :n_banks, 0], found[:, n_banks:, 0] = on, 1.0
         inverse = 1.0 / taps
         row, column, a = self._single
-        found[row, column] = inverse[a]
+        found[:, row, column] = inverse[:, a]
         row, column, a, b = self._double
-        found[row, column] = inverse[a] * inverse[b]
+        found[:, row, column] = inverse[:, a] * inverse[:, b]
         return found
 
 

@@ -1,32 +1,88 @@
-"""Factors of the rows that taps and banks move, by setting: worked out once, kept, and written to lanes together."""
+"""Factors of the rows that taps and banks move: at a setting, or of every lane that moves, worked out where it lies."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.elimination import Elimination
-from g2g_opt.batch.factorization import Factors, Leading, MovingSystem, eliminate_moving
+from g2g_opt.batch.factorization import Factors, Leading, MovingSystem, eliminate, eliminate_moving
+from g2g_opt.batch.kernel_tables import FactorTables, W
 from g2g_opt.batch.moving_elements import Entries, MovingElements, Setting, entry_values
-from g2g_opt.compiled.records import pack
+from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.records import Complexes2, Floats2, Ints1, pack, reader
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Bytes of kept factors beyond which those of settings that a call does not ask for are forgotten.
-_KEPT_BYTES = 48 * 2**20
-# Settings whose entries are worked out together.
-_TOGETHER = 64
+
+class MovingLanes(NamedTuple):
+    """Where the moving entries of lanes go (chunk, entry x 4 x lane), and admittances (chunk, entry x 2 x lane) of the
+    `rated` branches among them; of what elements and coefficients (entry, monomial) both are made.
+    """
+
+    system: MovingSystem
+    element: Ints1
+    coefficient: Complexes2
+    lower: Floats2
+    upper: Floats2
+    diagonal: Floats2
+    rated_element: Ints1
+    rated_coefficient: Complexes2
+    rated: Floats2
+
+
+_read = reader(MovingLanes)
+
+
+@inner
+def _admittance(element: Any, coefficient: Any, entry: int, monomials: Any, k: int) -> complex:
+    """An entry (S) at the monomials of scenario k."""
+    re, im = 0.0, 0.0
+    for m in range(coefficient.shape[1]):
+        y, weight = coefficient[entry, m], monomials[k, element[entry], m]
+        re, im = re + y.real * weight, im + y.imag * weight
+    return complex(re, im)
+
+
+@inner
+def _put(table: Any, c: int, lane: int, values: Any) -> None:
+    """Values (entry, 4) into a lane of a chunk."""
+    for entry in range(len(values)):
+        for q in range(4):
+            table[c, (4 * entry + q) * W + lane] = values[entry, q]
+
+
+@inner
+def write_lane(t: MovingLanes, slot: int, monomials: Any, k: int) -> None:
+    """Put what differs from lane to lane into the tables, of a slot at monomials k (.., element, monomial)."""
+    system, c, lane = t.system, slot // W, slot % W
+    for entry in range(len(t.element)):
+        y = _admittance(t.element, t.coefficient, entry, monomials, k)
+        system.y[entry, 0], system.y[entry, 1] = y.real, y.imag
+    eliminate(system)
+    _put(t.lower, c, lane, system.lower)
+    _put(t.upper, c, lane, system.upper)
+    _put(t.diagonal, c, lane, system.diagonal)
+    for entry in range(len(t.rated_element)):
+        y = _admittance(t.rated_element, t.rated_coefficient, entry, monomials, k)
+        t.rated[c, 2 * entry * W + lane], t.rated[c, (2 * entry + 1) * W + lane] = y.real, y.imag
+
+
+@kernel
+def write_lanes(address: int, slots: Ints, monomials: Floats) -> None:
+    """`write_lane` of `slots` at their monomials (slot, element, monomial)."""
+    t = _read(address)
+    for k in range(len(slots)):
+        write_lane(t, slots[k], monomials, k)
 
 
 class MovingFactors:
     """Factors of the moving entries, rows and columns of a matrix, at settings of its moving elements.
 
     `entries` are its moving entries, of row r those from `entry_start[r]` on, in the columns `entry_column`.
-    `monomials` (kept, element, monomial), `lower` (kept, entry x 4), `upper` and `diagonal` are those of the settings
-    that `rows` told the places of last.
     """
 
     def __init__(
@@ -39,79 +95,36 @@ class MovingFactors:
         entry_column: Ints,
     ) -> None:
         self._elements, self._entries = elements, entries
-        self._y = np.zeros((len(entries.element), 2))
         e = elimination
-        self._last = Factors(
+        self._system = MovingSystem(
+            e.first_moving,
+            e.lower_start,
+            e.lower_column,
+            e.split,
+            e.moving_start,
+            e.upper_start,
+            e.upper_column,
+            leading.reduced_lower,
+            leading.reduced_diagonal,
+            leading.reduced_upper,
+            entry_start,
+            entry_column,
+            np.zeros((len(entries.element), 2)),
             np.empty_like(leading.reduced_lower),
             np.empty_like(leading.reduced_upper),
             np.empty_like(leading.reduced_diagonal),
+            np.zeros((e.n - e.first_moving, 4)),
         )
-        # Packed once: a record of so many arrays takes longer to pack than its system to eliminate.
-        self._system = pack(
-            MovingSystem(
-                e.first_moving,
-                e.lower_start,
-                e.lower_column,
-                e.split,
-                e.moving_start,
-                e.upper_start,
-                e.upper_column,
-                leading.reduced_lower,
-                leading.reduced_diagonal,
-                leading.reduced_upper,
-                entry_start,
-                entry_column,
-                self._y,
-                self._last.lower,
-                self._last.upper,
-                self._last.diagonal,
-                np.zeros((e.n - e.first_moving, 4)),
-            )
-        )
-        self._row: dict[Setting, int] = {}
-        self.monomials = np.zeros((0, len(elements.elements), elements.n_monomials))
-        self.lower, self.upper, self.diagonal = (
-            np.zeros((0, part.size)) for part in (self._last.lower, self._last.upper, self._last.diagonal)
-        )
+        self._packed = pack(self._system)
 
     def at(self, setting: Setting) -> Factors:
         """Factors at a setting, entries of shape (entry, 4)."""
-        row = self.rows([setting])[0]
-        return Factors(*(part[row].reshape(-1, 4) for part in (self.lower, self.upper, self.diagonal)))
+        system = self._system
+        system.y[:] = entry_values(self._entries, self._elements.monomials(setting))
+        eliminate_moving(self._packed.words)
+        return Factors(system.lower.copy(), system.upper.copy(), system.diagonal.copy())
 
-    def rows(self, settings: Sequence[Setting]) -> Ints:
-        """Where in the tables those of each setting are, until the next call."""
-        missing = [one for one in dict.fromkeys(settings) if one not in self._row]
-        if missing:
-            self._make_room(settings, missing)
-            for k in range(0, len(missing), _TOGETHER):
-                self._work_out(missing[k : k + _TOGETHER])
-        return np.array([self._row[one] for one in settings], dtype=np.int64)
-
-    def _make_room(self, settings: Sequence[Setting], missing: Sequence[Setting]) -> None:
-        """Rows for what is missing: longer tables, or without the settings that are not asked for now."""
-        kept, n_bytes = self._row, 8 * (self._last.lower.size + self._last.upper.size + self._last.diagonal.size)
-        if (len(kept) + len(missing)) * n_bytes > _KEPT_BYTES:
-            asked = set(settings)
-            kept = {one: row for one, row in kept.items() if one in asked}
-        n_wanted = len(kept) + len(missing)
-        if len(kept) == len(self._row) and n_wanted <= len(self.lower):
-            return
-        rows = np.array(list(kept.values()), dtype=np.int64)
-        self._row = {one: k for k, one in enumerate(kept)}
-        for name in ("monomials", "lower", "upper", "diagonal"):
-            before = getattr(self, name)
-            longer = np.empty((max(n_wanted, 2 * len(kept)), *before.shape[1:]))
-            longer[: len(kept)] = before[rows]
-            setattr(self, name, longer)
-
-    def _work_out(self, missing: Sequence[Setting]) -> None:
-        monomials = np.array([self._elements.monomials(setting) for setting in missing])
-        y = entry_values(self._entries, monomials)
-        for setting, of_setting, own_y in zip(missing, monomials, y, strict=True):
-            row = self._row.setdefault(setting, len(self._row))
-            self.monomials[row] = of_setting
-            self._y[:] = own_y
-            eliminate_moving(self._system.words)
-            for name in ("lower", "upper", "diagonal"):
-                getattr(self, name)[row] = getattr(self._last, name).reshape(-1)
+    def lanes(self, factors: FactorTables, rated: Entries, of_rated: Floats) -> MovingLanes:
+        """Where `write_lanes` puts the moving entries of factors, and of `rated` branches."""
+        own, mixed = self._entries, (factors.mixed_lower, factors.mixed_upper, factors.mixed_diagonal)
+        return MovingLanes(self._system, own.element, own.coefficient, *mixed, *rated, of_rated)

@@ -2,69 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import block_diag, csr_matrix
 
 from g2g_opt.batch.network import Network
-
-Floats = NDArray[np.float64]
+from g2g_opt.compiled.kernel import inner
+from g2g_opt.compiled.lanes import WIDTH, fma, load, spread, store
+from g2g_opt.compiled.records import Complexes1, Ints1, Ints2
 
 # Elements whose real power is no loss.
 _SOURCES = frozenset({"vsource", "isource"})
 
 
+class LossTerms(NamedTuple):
+    """Admittances `y` (S) from node `row` to node `column`, those of a group from its `start` on.
+
+    They count times the inverses of two ratios, the `factors` of the group; 0 is none.
+    """
+
+    start: Ints1  # (group + 1,)
+    row: Ints1
+    column: Ints1
+    y: Complexes1
+    factors: Ints2  # (group, 2)
+
+
+@inner
+def losses_w(t: LossTerms, v: Any, inverse: Any, watts: Any) -> None:
+    """`watts` (scenario,) at voltages (node, 2, scenario), V, and inverses of ratios (1 + regulator, scenario)."""
+    n = len(watts)
+    for first in range(0, n, WIDTH):
+        total = spread(0.0)
+        for group in range(len(t.factors)):
+            of_group = spread(0.0)
+            for entry in range(t.start[group], t.start[group + 1]):
+                y, i, j = t.y[entry], 2 * n * t.row[entry] + first, 2 * n * t.column[entry] + first
+                g, b, re, im = spread(y.real), spread(y.imag), load(v, j), load(v, j + n)
+                current_re, current_im = fma(g, re, spread(0.0) - b * im), fma(g, im, b * re)
+                of_group = fma(load(v, i), current_re, fma(load(v, i + n), current_im, of_group))
+            one, other = n * t.factors[group, 0] + first, n * t.factors[group, 1] + first
+            total = fma(of_group, load(inverse, one) * load(inverse, other), total)
+        store(watts, first, total)
+
+
 class NetworkLosses:
-    """Real power (kW) that lines, transformers and all else but sources take up, as OpenDSS's Circuit.Losses."""
+    """Real power that lines, transformers and all else but sources take up, as OpenDSS's Circuit.Losses: its `terms`,
+    which `losses_w` adds up.
+    """
 
     def __init__(self, network: Network) -> None:
-        rows, columns, values = [], [], []
-        for element in (*network.fixed, *network.capacitors):
-            if element.kind in _SOURCES:
-                continue
-            i, j = np.nonzero(element.yprim)
-            real = (element.nodes[i] >= 0) & (element.nodes[j] >= 0)
-            rows.append(element.nodes[i[real]])
-            columns.append(element.nodes[j[real]])
-            values.append(element.yprim[i[real], j[real]])
-        n = network.n_nodes
-        self._fixed = csr_matrix(
-            (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(n, n)
-        )
-        # Windings one below the other: a coefficient matrix for each monomial of their ratios, and whose ratios (0: 1)
-        # it is the product of.
-        tapped = network.tapped
-        n_monomials = max((len(winding.c) for winding in tapped), default=0)
-        self._nodes = np.concatenate([winding.nodes for winding in tapped]) if tapped else np.zeros(0, dtype=np.int64)
-        self._first = np.cumsum([0, *(len(winding.nodes) for winding in tapped)][:-1])
-        self._coefficients = [
-            block_diag([_padded(winding.c, k) for winding in tapped], format="csr") for k in range(n_monomials)
-        ]
         place = {name: 1 + k for k, name in enumerate(network.start_taps)}
-        self._factors = np.zeros((n_monomials, 2, len(tapped)), dtype=np.int64)
-        for w, winding in enumerate(tapped):
+        groups: dict[tuple[int, int, int], dict[tuple[int, int], complex]] = {(0, 0, 0): {}}
+
+        def add(group: tuple[int, int, int], nodes: NDArray[np.int64], y: NDArray[np.complex128]) -> None:
+            of_group: dict[tuple[int, int], complex] = groups.setdefault(group, {})
+            for i, j in zip(*np.nonzero(y), strict=True):
+                at = int(nodes[i]), int(nodes[j])
+                if min(at) >= 0:
+                    of_group[at] = of_group.get(at, 0.0) + complex(y[i, j])
+
+        for element in (*network.fixed, *network.capacitors):
+            if element.kind not in _SOURCES:
+                add((0, 0, 0), element.nodes, element.yprim)
+        for k, winding in enumerate(network.tapped, 1):
             of = [place[name] for name in winding.regulators]
             pairs = [(0, 0), *((0, one) for one in of), *((a, b) for k, a in enumerate(of) for b in of[k:])]
-            self._factors[: len(pairs), :, w] = pairs
-
-    def kw(self, v: NDArray[np.complex128], taps_pu: Floats) -> Floats:
-        """Losses (scenario,) at node voltages (node, scenario) and taps (regulator, scenario)."""
-        watts = _real_power(v, self._fixed @ v).sum(axis=0)
-        if len(self._nodes):
-            grounded = np.concatenate([v, np.zeros((1, v.shape[1]))])
-            own = grounded[self._nodes]
-            inverse = np.concatenate([np.ones((1, v.shape[1])), 1.0 / taps_pu])
-            for c, (a, b) in zip(self._coefficients, self._factors, strict=True):
-                of_winding = np.add.reduceat(_real_power(own, c @ own), self._first, axis=0)
-                watts += (of_winding * inverse[a] * inverse[b]).sum(axis=0)
-        return np.asarray(watts / 1e3)
+            for pair, coefficients in zip(pairs, winding.c, strict=True):
+                add((k if any(pair) else 0, *pair), winding.nodes, coefficients)
+        self.terms = _terms(groups)
 
 
-def _padded(coefficients: NDArray[np.complex128], k: int) -> NDArray[np.complex128]:
-    """The k-th matrix of coefficients, nothing where there are fewer."""
-    return coefficients[k] if k < len(coefficients) else np.zeros_like(coefficients[0])
-
-
-def _real_power(v: NDArray[np.complex128], current: NDArray[np.complex128]) -> Floats:
-    """Of currents that flow into nodes, W."""
-    return np.asarray(v.real * current.real + v.imag * current.imag)
+def _terms(groups: Mapping[tuple[int, int, int], Mapping[tuple[int, int], complex]]) -> LossTerms:
+    entries = [(*at, y) for of_group in groups.values() for at, y in of_group.items()]
+    return LossTerms(
+        np.cumsum([0, *(len(of_group) for of_group in groups.values())]),
+        np.array([row for row, _, _ in entries], dtype=np.int64),
+        np.array([column for _, column, _ in entries], dtype=np.int64),
+        np.array([y for _, _, y in entries], dtype=np.complex128),
+        np.array([factors for _, *factors in groups], dtype=np.int64),
+    )

@@ -22,6 +22,7 @@ from g2g_opt.batch.network_losses import NetworkLosses
 from g2g_opt.batch.operating_points import Unit, ports_of
 from g2g_opt.batch.own_controls import OwnControls, Standing
 from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.batch.settled_steps import SettledSteps
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.controls import RegControlSettings
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S
@@ -41,12 +42,13 @@ SetPoints = Mapping[str, "SetPoint"]
 # What is kept of monitored voltages (row, lane) and loadings (branch, lane), as rows (kept, lane).
 Reduction = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 
-# Days run side by side at most, and so many if the chains have them.
-_AT_ONCE, _SIDE_BY_SIDE = 512, 48
+# Days run side by side at most, and so many if the chains have them; and how many kinds of lanes are kept.
+_AT_ONCE, _SIDE_BY_SIDE, _KEPT_LANES = 256, 48, 4
 # Controls remember for some days where they stood: a stretch that is not longer is run twice.
 _STRETCH_MIN_DAYS = 7
-# Days that a turn runs by guess beyond one that it has to run.
-_GUESSED_DAYS = 8
+# Days that a turn runs by guess beyond one that it has to run: so many times the days of which the turn before told
+# that its guesses were right, and at least.
+_GUESSED_MORE, _GUESSED_DAYS = 2, 8
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class FeederOperation:
         self.nodes = tuple(self.network.nodes[i] for i in self.place)
         self.branches = tuple(rating.element for _, rating in rated_branches(self.network.branches, self.ratings))
         self.losses = NetworkLosses(self.network)
-        _, self._three_phase = three_phase_buses(feeder.buses, feeder.exclude_buses, self.network.nodes)
+        _, self.three_phase = three_phase_buses(feeder.buses, feeder.exclude_buses, self.network.nodes)
         self.start_taps = dict(self.network.start_taps)
         self.start = OwnControls(self.reading, self.network, SETTLED_DT_S, [self.start_taps]).standing(0)
 
@@ -125,13 +127,14 @@ class FeederOperation:
         """What every regulator holds by the circuit's own settings."""
         return {c.name: SetPoint(c.vreg, c.band, c.r, c.x) for c in self.reading.regulators}
 
-    def unbalance(self, phasors: NDArray[np.complex128]) -> Floats:
-        """The highest voltage unbalance (share) of any three-phase bus (lane,), at node voltages (node, lane).
+    def unbalance(self, v: Floats) -> Floats:
+        """The highest voltage unbalance (share) of any three-phase bus (..), at voltages of their nodes (node, 2, ..).
 
         0 without such a bus.
         """
-        of_bus = negative_sequence_unbalance(phasors[self._three_phase].transpose(0, 2, 1))
-        return np.asarray(np.nan_to_num(of_bus).max(axis=0, initial=0.0))
+        of_bus = np.moveaxis(v[:, 0] + 1j * v[:, 1], 0, -1)
+        of_bus = negative_sequence_unbalance(of_bus.reshape(*of_bus.shape[:-1], -1, 3))
+        return np.asarray(np.nan_to_num(of_bus).max(axis=-1, initial=0.0))
 
     def settings_of(self, set_points: SetPoints) -> tuple[RegControlSettings, ...]:
         """The regulators' settings with some of their set-points changed."""
@@ -205,10 +208,12 @@ class _Run:
         # Days that one lane runs in a row at first: as many as leave enough lanes to be side by side.
         n_stretches = max(1, min(_SIDE_BY_SIDE // self.n_chains, self.n_days // _STRETCH_MIN_DAYS))
         self._stretch = 1 if begins is not None else -(-self.n_days // n_stretches)
+        # Where the way from a stretch's first day through known days has come to: the next day, and where it begins.
+        self._come: dict[tuple[int, int], tuple[int, Standing]] = {}
         # Of a day (chain, day), by where it begins.
         self.known: dict[tuple[int, int], dict[Standing, _KnownDay]] = {}
         self.blocks: list[OperatedSeries] = []
-        self._lanes: tuple[BatchPowerFlow, OwnControls, Ints] | None = None
+        self._lanes: dict[tuple[int, ...], tuple[BatchPowerFlow, OwnControls]] = {}
 
     def _attach(self, units: Sequence[Unit], kw: Floats) -> None:
         """What each chain has attached: its own units alone, as a flow's work grows with the square of its ports.
@@ -252,89 +257,91 @@ class _Run:
             for first in range(0, self.n_days, self._stretch):
                 if first < reached:
                     continue
-                day, n_run = first, 0
-                at = self.start if not first or self.guesses is None else self.guesses[chain][first]
+                guessed = self.start if not first or self.guesses is None else self.guesses[chain][first]
+                begun, at = self._come.get((chain, first), (first, guessed))
+                day, n_run, n_run_max = begun, 0, 0
                 while day < self.n_days:
                     at = self._begin(chain, day, at)
                     known = self.known.get((chain, day), {})
                     day += 1
                     if at in known:
                         at = known[at].end
+                        if not n_run:
+                            self._come[chain, first] = day, at
                         continue
                     wanted[chain, day - 1, at] = None
                     n_run += 1
-                    if not known or n_run > _GUESSED_DAYS:
+                    n_run_max = n_run_max or 1 + max(_GUESSED_DAYS, _GUESSED_MORE * (day - 1 - begun))
+                    if not known or n_run >= n_run_max:
                         break
                     at = _guessed_end(at, known)
                 reached = day
         return list(wanted)
 
     def _lanes_of(self, wanted: Sequence[tuple[int, int, Standing]]) -> tuple[BatchPowerFlow, OwnControls]:
-        """A lane for each day, sixteen by sixteen: those of the turn before where there are as many for the same."""
+        """A lane for each day, sixteen by sixteen, those of a turn before where there are as many for the same.
+
+        All begin at the circuit's own solution, so that a day is the same whatever else was run.
+        """
         of, n = self.of, len(wanted)
         chains = np.array([chain for chain, _, _ in wanted], dtype=np.int64)
-        before = self._lanes
-        if before is not None and before[0].n == n and (self.alike or (before[2] == chains).all()):
-            flow, controls, _ = before
-            controls.take_kinds(chains)
-            for slot, (_, _, begin) in enumerate(wanted):
-                controls.stand(slot, begin)
-            settings = {slot: controls.setting(slot) for slot in range(n)}
-            moved = {slot: one for slot, one in settings.items() if one != flow.settings[slot]}
-            if moved:
-                flow.set_settings(moved)
-            return flow, controls
-        controls = OwnControls(of.reading, of.network, SETTLED_DT_S, [of.start_taps] * n, self.kinds, chains)
+        kind = (n,) if self.alike else tuple(chains.tolist())
+        if kind not in self._lanes:
+            if len(self._lanes) == _KEPT_LANES:
+                del self._lanes[next(iter(self._lanes))]
+            controls = OwnControls(of.reading, of.network, SETTLED_DT_S, [of.start_taps] * n, self.kinds, chains)
+            flow = BatchPowerFlow(
+                of.jacobian,
+                [self.ports[chain] for chain in chains],
+                [controls.setting(0)] * n,
+                tolerance_pu=of.tolerance_pu,
+                loadings=True,
+                sensed=(*controls.sensed, *range(of.network.n_nodes)),
+                ratings=of.ratings,
+            )
+            self._lanes[kind] = flow, controls
+        flow, controls = self._lanes[kind]
+        every = np.arange(n)
+        controls.take_kinds(chains)
         for slot, (_, _, begin) in enumerate(wanted):
             controls.stand(slot, begin)
-        flow = BatchPowerFlow(
-            of.jacobian,
-            [self.ports[chain] for chain in chains],
-            [controls.setting(slot) for slot in range(n)],
-            tolerance_pu=of.tolerance_pu,
-            phasors=True,
-            loadings=True,
-            sensed=controls.sensed,
-            ratings=of.ratings,
-        )
-        self._lanes = flow, controls, chains
+        controls.move(flow, every)
+        flow.reset(every)
         return flow, controls
 
     def _run_days(self, wanted: Sequence[tuple[int, int, Standing]]) -> None:
         n_wanted = len(wanted)
         # Lanes beyond the days repeat the last one.
         wanted = [*wanted, *[wanted[-1]] * (-n_wanted % WIDTH)]
-        of, n = self.of, len(wanted)
+        of, n, n_steps = self.of, len(wanted), self.n_steps
         chain, day = (np.array([one[k] for one in wanted], dtype=np.int64) for k in range(2))
         flow, controls = self._lanes_of(wanted)
-        share = flow.load_share.reshape(flow.n_chunks, -1, WIDTH)
-        every = np.arange(n)
-        kept: dict[str, list[NDArray[Any]]] = {}
-        for step in range(self.n_steps):
-            at = day * self.n_steps + step
-            share[every // WIDTH, :, every % WIDTH] = self.share[:, at].T
-            power_va = np.repeat(self.va_per_kw[:, chain] * self.kw[:, chain, at], 3, axis=0)
-            flow.solve(power_va[: flow.ports.n_ports])
-            restless = np.zeros(n, dtype=np.bool_)
-            restless[controls.act(flow, np.flatnonzero(flow.solved))] = True
-            controls.moved.clear()
-            taps = controls.all_taps()
-            rows = flow.voltage_pu[of.place], flow.loading_pu
-            of_step = {
-                "taps_pu": taps.T.copy(),
-                "rows": np.concatenate(rows) if self.reduce is None else self.reduce(*rows),
-                "losses_kw": of.losses.kw(flow.phasors, taps),
-                "solved": flow.solved.copy(),
-                "restless": restless,
-                "unbalance": of.unbalance(flow.phasors) if self.tells_unbalance else np.zeros(n),
-            }
-            for name, value in of_step.items():
-                kept.setdefault(name, []).append(value)
-            if not flow.solved.all():
-                flow.reset(np.flatnonzero(~flow.solved).tolist())
+        at = n_steps * day[:, None] + np.arange(n_steps)
+        lanes = flow.n_chunks, WIDTH, n_steps
+        share = self.share[:, at].reshape(-1, *lanes).transpose(3, 1, 0, 2)
+        va = np.repeat(self.va_per_kw[:, chain, None] * self.kw[:, chain[:, None], at], 3, axis=0)[: flow.ports.n_ports]
+        va = va.reshape(-1, *lanes).transpose(3, 1, 0, 2)
+        node_v = flow.sensed_v[len(controls.sensed) :][: of.network.n_nodes]
+        unbalanced = of.three_phase if self.tells_unbalance else of.three_phase[:0]
+        steps = SettledSteps(flow, controls, of.losses, node_v, share, va, of.place, unbalanced.reshape(-1))
+        told = steps.run()
+        rows = told.rows
+        if self.reduce is not None:
+            voltage, loading = (part.reshape(len(part), -1) for part in np.split(rows, [len(of.place)]))
+            rows = self.reduce(voltage, loading).reshape(-1, n_steps, n)
         block = len(self.blocks)
-        stacked = {name: np.stack(values, axis=1 if name == "taps_pu" else -1) for name, values in kept.items()}
-        self.blocks.append(OperatedSeries(**stacked, begins=[]))
+        unbalance = of.unbalance(told.v) if self.tells_unbalance else np.zeros((n_steps, n))
+        self.blocks.append(
+            OperatedSeries(
+                told.taps_pu.transpose(2, 0, 1),
+                rows.transpose(0, 2, 1),
+                told.losses_w.T / 1e3,
+                told.solved.T,
+                told.restless.T,
+                unbalance.T,
+                begins=[],
+            )
+        )
         for lane, (of_chain, of_day, begin) in enumerate(wanted[:n_wanted]):
             self.known.setdefault((of_chain, of_day), {})[begin] = _KnownDay(controls.standing(lane), block, lane)
 
@@ -376,8 +383,18 @@ class _Run:
 
 
 def _guessed_end(begin: Standing, known: Mapping[Standing, _KnownDay]) -> Standing:
-    """Where a day may end that was run from elsewhere: regulators that moved then end there, others stay."""
-    nearest = min(known, key=lambda one: sum(abs(a - b) for a, b in zip(one.taps, begin.taps, strict=True)))
-    end = known[nearest].end
-    pairs = zip(begin.taps, nearest.taps, end.taps, strict=True)
-    return replace(end, taps=tuple(own if before == after else after for own, before, after in pairs))
+    """Where a day may end that was run from elsewhere: regulators that moved then end there, others stay.
+
+    Each of them as in the run that began nearest for it, then for all.
+    """
+    runs = []
+    for one in known:
+        away = [abs(a - b) for a, b in zip(one.taps, begin.taps, strict=True)]
+        runs.append((away, sum(away), one))
+    taps = []
+    for k, own in enumerate(begin.taps):
+        _, _, one = min(runs, key=lambda run: (run[0][k], run[1]))
+        end = known[one].end.taps[k]
+        taps.append(own if one.taps[k] == end else end)
+    _, _, nearest = min(runs, key=lambda run: run[1])
+    return replace(known[nearest].end, taps=tuple(taps))

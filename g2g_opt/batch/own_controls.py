@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,14 @@ from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.own_control_tables import SensedNodes, bank_tables, regulator_tables
 from g2g_opt.batch.own_controls_kernel import (
-    ONLY_SAMPLE,
+    AT_ONCE,
+    HAVE_LOOKED,
     ONLY_TIME,
     Banks,
     Look,
     Regulators,
+    Round,
+    act_in_round,
     look_at_controls,
 )
 from g2g_opt.batch.own_storage import OwnStorage
@@ -40,7 +44,7 @@ from g2g_opt.compiled.records import NOTHING_PACKED, Packed, pack_again
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Complexes = NDArray[np.complex128]
+Bools = NDArray[np.bool_]
 
 # Actions that a control's queue holds before it is made longer.
 _QUEUE_LENGTH = 4
@@ -60,6 +64,22 @@ class Standing:
     taps: tuple[float, ...]
     modes: tuple[float, ...]
     banks: tuple[float, ...]
+
+
+class Settling(NamedTuple):
+    """How kernels make rounds of controls: the address of what they look at, rounds at most, and what they read and
+    write (slot,); where regulators and banks stand, and which they move.
+    """
+
+    look: int
+    rounds: int
+    awake: Bools
+    acted: Bools
+    moved: Bools
+    regulators: Floats
+    banks: Floats
+    regulator_names: tuple[str, ...]
+    bank_names: tuple[str, ...]
 
 
 class OwnControls:
@@ -87,7 +107,8 @@ class OwnControls:
         self._rounds = SETTLING_ROUNDS if self._settles_each_step else reading.rounds_max
         self._clock, self._rest, self._sampled = ControlClock(), np.zeros(1, dtype=np.int64), np.full(1, -1)
         self._looks: tuple[BatchPowerFlow, Floats, Packed] | None = None
-        self._awake, self._has_failed = (np.zeros(len(taps), dtype=np.bool_) for _ in range(2))
+        self._awake, self._has_failed, *of_round = (np.zeros(len(taps), dtype=np.bool_) for _ in range(5))
+        self._turn = Round(of_round[0], np.zeros(len(taps)), *of_round[1:])
         self._has_looked = False
         self.moved: set[int] = set()
         self._network, self._n = network, len(taps)
@@ -97,7 +118,7 @@ class OwnControls:
         self._names = tuple(sorted(self._row))
         self._by_name = np.array([self._row[name] for name in self._names], dtype=np.int64)
         self._reg_tables = regulator_tables(self._regs, settings or [reading.regulators], network, places)
-        self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind
+        self._kind = np.zeros(self._n, dtype=np.int64) if kind is None else kind.copy()
         self._cap_tables = bank_tables(self._caps, self._elements, network, places)
         self.inverters = Inverters(reading.inverters, network, self._n, places.of)
         self.fuses = Fuses(reading.fuses, self._elements, places.of)
@@ -121,16 +142,13 @@ class OwnControls:
             banks[c, cap.CLOSED], banks[c, cap.IN_SERVICE] = bank.is_closed, bank.in_service
             banks[c, cap.LAST_OPEN] = -bank.dead_time_s
         self._banks = banks
-        # Settings that were told, by taps and banks: scenarios come back to the same ones.
-        self._told: dict[bytes, Setting] = {}
 
     # --- where they stand
 
     def take_kinds(self, kind: Ints) -> None:
         """Scenarios get the settings of other kinds (scenario,) from now on."""
-        self._kind = kind
-        # What was packed for the compiled look holds the kinds before.
-        self._looks = None
+        # In place: what is packed for kernels holds this very array.
+        self._kind[:] = kind
 
     def note_taps(self, slot: int, taps: Mapping[str, float]) -> None:
         """Somebody else has moved the taps of a scenario."""
@@ -153,32 +171,24 @@ class OwnControls:
 
     def setting(self, slot: int) -> Setting:
         """Taps and banks of a scenario for the power flow."""
-        return self._settings_of([slot])[slot]
-
-    def _settings_of(self, slots: Sequence[int]) -> dict[int, Setting]:
-        taps = self._state[:, reg.TAP, slots].T
-        banks = self._banks[:, :, slots]
-        is_on = ((banks[:, cap.CLOSED] > 0.0) & (banks[:, cap.IN_SERVICE] > 0.0)).T
-        keys = np.concatenate([taps, is_on], axis=1)
-        found = {}
-        for k, slot in enumerate(slots):
-            key = keys[k].tobytes()
-            told = self._told.get(key)
-            if told is None:
-                told = self._told[key] = self._setting(taps[k], is_on[k])
-            found[slot] = told
-        return found
-
-    def _setting(self, taps: Floats, is_on: NDArray[np.bool_]) -> Setting:
-        ratios = taps[self._by_name].tolist()
-        told = tuple((name, round(ratio, _RATIO_DECIMALS)) for name, ratio in zip(self._names, ratios, strict=True))
+        ratios = np.round(self._state[self._by_name, reg.TAP, slot], _RATIO_DECIMALS).tolist()
+        told = tuple(zip(self._names, ratios, strict=True))
         if not self._caps:
             return Setting(told)
-        by_bank = sorted((bank.capacitor, bool(on)) for bank, on in zip(self._caps, is_on, strict=True))
-        compiled_off = self._network.banks_off
+        by_bank, compiled_off = sorted(self.banks_on(slot).items()), self._network.banks_off
         switched_off = tuple(name for name, on in by_bank if not on and name not in compiled_off)
         switched_on = tuple(name for name, on in by_bank if on and name in compiled_off)
         return Setting(told, switched_off, switched_on)
+
+    def move(self, flow: BatchPowerFlow, slots: Ints) -> None:
+        """Tell a power flow where taps and banks of some scenarios stand."""
+        moving = flow.jacobian.moving
+        taps, on = (np.repeat(at[None], len(slots), axis=0) for at in moving.start)
+        taps[:, moving.places(self._row)] = np.round(self._state[:, reg.TAP, slots].T, _RATIO_DECIMALS)
+        banks = self._banks[:, :, slots]
+        is_on = (banks[:, cap.CLOSED] > 0.0) & (banks[:, cap.IN_SERVICE] > 0.0)
+        on[:, moving.bank_places(bank.capacitor for bank in self._caps)] = is_on.T
+        flow.move(slots, moving.monomials_at(taps, on), self.setting)
 
     @property
     def steers(self) -> bool:
@@ -198,6 +208,14 @@ class OwnControls:
         self._banks[:, :, slot] = np.reshape(at.banks, self._banks.shape[:2])
 
     # --- acting
+
+    def settling(self, flow: BatchPowerFlow) -> Settling:
+        """For kernels, until the next step of `act`; there are no inverters, storages and fuses."""
+        names = tuple(self._row), tuple(bank.capacitor for bank in self._caps)
+        turn = self._turn
+        turn.steering[:] = False
+        address = self._look(flow).address
+        return Settling(address, self._rounds, self._awake, turn.acted, turn.moved, self._state, self._banks, *names)
 
     def part(self, flow: BatchPowerFlow, has_failed: NDArray[np.bool_], attend: Callable[[int, int], None]) -> Part:
         """A step as a part of a compiled step: where a control acts, `attend` has to call `act`."""
@@ -223,6 +241,7 @@ class OwnControls:
                 self._clock.hours,
                 self._clock.seconds,
                 self._dt_s,
+                self._turn,
             )
             self._looks = flow, self._state, pack_again(packed, look)
         return self._looks[2]
@@ -279,7 +298,7 @@ class OwnControls:
             slots = np.flatnonzero(moved)
             if len(slots):
                 self.moved |= set(slots.tolist())
-                flow.set_settings(self._settings_of(slots.tolist()))
+                self.move(flow, slots)
             slots = np.flatnonzero(moved | steered)
             if len(slots):
                 flow.solve_again(slots)
@@ -289,6 +308,8 @@ class OwnControls:
 
     def _look_at_rest(self, flow: BatchPowerFlow, live: Ints, restless: Sequence[int]) -> None:
         """Look at the fuses of the scenarios `live` whose controls have come to rest."""
+        if not self.fuses:
+            return
         at_rest = np.zeros(self._n, dtype=np.bool_)
         at_rest[np.setdiff1d(live, restless)] = True
         self.fuses.look(flow.sensed_v, at_rest & flow.solved, at_rest=True)
@@ -302,27 +323,15 @@ class OwnControls:
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """All controls look and do what is due: in which slots something was done, and where something moved."""
         self._awake[:] = awake
-        while not self._has_looked and look_at_controls(self._look(flow).address, ONLY_SAMPLE) == LEFT:
+        turn = self._turn
+        turn.steering[:] = self.inverters.pending.any(axis=0)
+        # In a round after the first everybody looks anew.
+        how = AT_ONCE * at_once + HAVE_LOOKED * self._has_looked
+        while act_in_round(self._look(flow).address, int(how)) == LEFT:
             longer = np.full((len(self._regs), _QUEUE_LENGTH, self._n), np.inf)
             self._state = np.concatenate([self._state, longer], axis=1)
-        # In a round after the first everybody looks anew.
         self._has_looked = False
-        hour, second = self._clock.hour, self._clock.second
-        until = np.full(self._n, np.inf if at_once else self._clock.now_s)
-        if at_once:
-            reg.next_actions(self._state, reg.QUEUE, until)
-            reg.next_actions(self._state[:, reg.REVERSE_AT : reg.REVERSE_AT + 1], 0, until)
-            reg.next_actions(self._banks, cap.ACTION_AT, until)
-            until[np.isinf(until)] = -np.inf
-            # What inverters do is due at once, and so nearer than anything that waits.
-            until[self.inverters.pending.any(axis=0)] = self._clock.now_s
-        acted, moved = np.zeros(self._n, dtype=np.bool_), np.zeros(self._n, dtype=np.bool_)
-        tables = self._reg_tables
-        reg.move_regulators(
-            tables.settings, self._kind, tables.layout, self._state, awake, until, at_once, hour, second, acted, moved
-        )
-        cap.switch_capacitors(self._banks, awake, until, hour, second, acted, moved)
-        return acted, moved
+        return turn.acted.copy(), turn.moved.copy()
 
 
 def _by_lane(flow: BatchPowerFlow) -> Floats:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from g2g_opt.batch.capacitor_kernel import ACTION_AT, sample_bank
+import numpy as np
+
+from g2g_opt.batch.capacitor_kernel import ACTION_AT, sample_bank, switch_capacitors
 from g2g_opt.batch.control_queue import let_pass
-from g2g_opt.batch.regulator_kernel import N_QUEUED, QUEUE, REVERSE_AT, sample_regulator
+from g2g_opt.batch.regulator_kernel import N_QUEUED, QUEUE, REVERSE_AT, move_regulators, sample_regulator
 from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.compiled.program import DONE, IN_PYTHON, LEFT
 from g2g_opt.compiled.records import (
@@ -23,8 +25,10 @@ from g2g_opt.compiled.records import (
     reader,
 )
 
-# In the place of a step: all that is done is to sample, or to let time pass.
-ONLY_SAMPLE, ONLY_TIME = -1, -2
+# In the place of a step: all that is done is to let time pass.
+ONLY_TIME = -1
+# How a round of actions is made.
+AT_ONCE, HAVE_LOOKED = 1, 2
 # A fuse that sees this share of its pickup current is looked at by Python, which tells it to the last bit.
 _NEAR_PICKUP = 1.0 - 1e-9
 
@@ -63,6 +67,17 @@ class Fused(NamedTuple):
     pickup_a: Floats1
 
 
+class Round(NamedTuple):
+    """Of a round of actions (slot,): which scenarios have inverters that are due, up to which time (s) others act,
+    and in which something was done, and a tap or a bank moved.
+    """
+
+    steering: Bools1
+    until: Floats1
+    acted: Bools1
+    moved: Bools1
+
+
 class Look(NamedTuple):
     """All that the circuit's own controls look at, `sensed_v` (place, 2, slot) in V, and their clock.
 
@@ -83,6 +98,7 @@ class Look(NamedTuple):
     hour: Ints1
     second: Floats1
     dt_s: float
+    round: Round
 
 
 _read = reader(Look)
@@ -149,32 +165,61 @@ def _is_due(k: Look, now_s: float) -> bool:
 
 @kernel
 def look_at_controls(address: int, step: int) -> int:
-    """A step of the controls in which none acts; or with `ONLY_SAMPLE` a look of those that are awake, and with
-    `ONLY_TIME` the time of a step.
-
-    Nothing is done, and something is left, where a queue is full.
-    """
+    """A step of the controls in which none acts; or with `ONLY_TIME` the time of a step."""
     k = _read(address)
     if step == ONLY_TIME:
         let_pass(k.hour, k.second, k.dt_s)
         return DONE
-    if step != ONLY_SAMPLE:
-        if k.rest[0] == 0:
+    if k.rest[0] == 0:
+        return IN_PYTHON
+    for slot in range(len(k.solved)):
+        if not k.solved[slot] or k.outside[slot]:
             return IN_PYTHON
-        for slot in range(len(k.solved)):
-            if not k.solved[slot] or k.outside[slot]:
-                return IN_PYTHON
-        for s in range(len(k.awake)):
-            k.awake[s] = not k.has_failed[s]
-        if _is_full(k.regulators) or _may_pick_up(k.fused, k.sensed_v, k.awake):
-            return IN_PYTHON
-        _sample(k)
-        k.sampled[0] = step
-        if _is_due(k, k.hour[0] * 3600.0 + k.second[0]):
-            return IN_PYTHON
-        let_pass(k.hour, k.second, k.dt_s)
-        return DONE
-    if _is_full(k.regulators):
-        return LEFT
+    for s in range(len(k.awake)):
+        k.awake[s] = not k.has_failed[s]
+    if _is_full(k.regulators) or _may_pick_up(k.fused, k.sensed_v, k.awake):
+        return IN_PYTHON
     _sample(k)
+    k.sampled[0] = step
+    if _is_due(k, k.hour[0] * 3600.0 + k.second[0]):
+        return IN_PYTHON
+    let_pass(k.hour, k.second, k.dt_s)
+    return DONE
+
+
+@inner
+def _nearest(k: Look, s: int) -> float:
+    """The time (s) of a scenario's nearest action; before everything where there is none."""
+    regs, banks, found = k.regulators.state, k.banks.state, np.inf
+    for c in range(regs.shape[0]):
+        found = min(found, regs[c, REVERSE_AT, s])
+        for place in range(QUEUE, regs.shape[1]):
+            found = min(found, regs[c, place, s])
+    for c in range(banks.shape[0]):
+        found = min(found, banks[c, ACTION_AT, s])
+    return found if found < np.inf else -np.inf
+
+
+@kernel
+def act_in_round(address: int, how: int) -> int:
+    """A round of the controls that are awake: they look, unless they have (`HAVE_LOOKED`), and do what is due by now,
+    or (`AT_ONCE`) what is nearest.
+
+    Nothing is done, and something is left, where a queue is full.
+    """
+    k, at_once = _read(address), how & AT_ONCE != 0
+    if how & HAVE_LOOKED == 0:
+        if _is_full(k.regulators):
+            return LEFT
+        _sample(k)
+    r, turn, hour, second = k.regulators, k.round, k.hour[0], k.second[0]
+    now_s = hour * 3600.0 + second
+    for s in range(len(k.awake)):
+        # What inverters do is due at once, and so nearer than anything that waits.
+        turn.until[s] = _nearest(k, s) if at_once and not turn.steering[s] else now_s
+        turn.acted[s] = turn.moved[s] = False
+    move_regulators(
+        r.settings, r.kind, r.layout, r.state, k.awake, turn.until, at_once, hour, second, turn.acted, turn.moved
+    )
+    switch_capacitors(k.banks.state, k.awake, turn.until, hour, second, turn.acted, turn.moved)
     return DONE

@@ -16,7 +16,7 @@ before it is made. It is taken for the nodes of each phase by itself, because an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,11 @@ from numpy.typing import NDArray
 from g2g_opt.batch import kernel_tables as tables
 from g2g_opt.batch.held_voltages import HeldVoltages
 from g2g_opt.batch.jacobian import Jacobian
+from g2g_opt.batch.kept_lanes_kernel import n_kept
+from g2g_opt.batch.lane_settings import LaneSettings
 from g2g_opt.batch.loadings import Loadings, no_ratings
-from g2g_opt.batch.moving_elements import Setting
+from g2g_opt.batch.moving_elements import Entries, Setting
+from g2g_opt.batch.moving_factors import write_lanes
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port, PortTable
 from g2g_opt.batch.power_flow_kernel import solve_chunks
@@ -33,7 +36,7 @@ from g2g_opt.batch.rescue import LaneTables, Rescue
 from g2g_opt.compiled.lanes import WIDTH as W
 from g2g_opt.compiled.lanes import aligned
 from g2g_opt.compiled.program import IN_PYTHON, Part
-from g2g_opt.compiled.records import NOTHING_PACKED, pack_again
+from g2g_opt.compiled.records import NOTHING_PACKED, pack, pack_again
 from g2g_opt.grid.loading import JudgedRating
 
 Floats = NDArray[np.float64]
@@ -42,6 +45,7 @@ Ints = NDArray[np.int64]
 # Network solves until a scenario is handed to Newton's method, and for how many flows it then goes there at once.
 _PATIENCE = 20
 _STUBBORN_FLOWS = 8
+_NO_ENTRIES = Entries(np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.complex128))
 
 
 class BatchPowerFlow:
@@ -80,7 +84,7 @@ class BatchPowerFlow:
         self.jacobian = network if isinstance(network, Jacobian) else Jacobian(network)
         self.network = network = self.jacobian.network
         # Slots beyond the scenarios repeat the last one, without power.
-        self.settings = [settings[min(s, self.n - 1)] for s in range(self.n_slots)]
+        self._settings = LaneSettings(settings, self.n_slots)
         self._loads = self.jacobian.loads
         self.ports = PortTable.of(ports, self.n_chunks, self.jacobian)
         self._loadings = Loadings(self.jacobian, ratings) if loadings else None
@@ -98,7 +102,9 @@ class BatchPowerFlow:
         self._ill_conditioned = np.zeros(self.n_slots, dtype=np.bool_)
         self._held = HeldVoltages(self.jacobian)
         self._rescuer = Rescue(self.jacobian, self._held)
-        self._work = tables.workspace(network.n_nodes, n_loads, n_ports, self.n_chunks)
+        of_out = len(self.branch_names), len(sensed), 2 * len(unbalanced)
+        kept = n_kept(network.n_nodes, n_loads, n_ports, *of_out)
+        self._work = tables.workspace(network.n_nodes, n_loads, n_ports, self.n_chunks, kept)
         self._out = tables.Solutions(
             aligned(network.n_nodes, self.n_slots),
             np.zeros(self.n_slots, dtype=np.bool_),
@@ -115,27 +121,26 @@ class BatchPowerFlow:
             aligned(len(sensed), 2, self.n_slots),
             aligned(2 * len(unbalanced), self.n_slots),
         )
-        self._active = np.ones(self.n_chunks, dtype=np.bool_)
+        self.asked = np.ones(self.n_slots, dtype=np.bool_)
         # How the flows of a call are solved; where it has to be told that a port is outside its window.
         self._tolerance, self._rounds = np.zeros(1), np.zeros(1, np.int64)
         self.watched = np.ones(self.n_slots, np.bool_)
         self._packed = NOTHING_PACKED, NOTHING_PACKED
         self._renew_factors()
-        self.reset(range(self.n_slots))
+        self.reset(np.arange(self.n_slots))
 
     # --- settings
 
+    @property
+    def settings(self) -> list[Setting]:
+        """Taps and banks of every slot."""
+        return self._settings.of_all()
+
     def set_settings(self, settings: Mapping[int, Setting]) -> None:
         """Move taps or switch capacitors of some scenarios."""
-        for scenario, setting in settings.items():
-            self.settings[scenario] = setting
-            if scenario == self.n - 1:
-                self.settings[scenario:] = [setting] * (self.n_slots - scenario)
-        slots = set(settings)
-        if self.n - 1 in slots:
-            slots |= set(range(self.n, self.n_slots))
+        slots = self._settings.put(settings)
         chunks = {slot // W for slot in slots}
-        if any(self._agree(c) for c in chunks) or not len(self._factors.mixed_diagonal):
+        if any(self._settings.agree(c) for c in chunks) or not len(self._factors.mixed_diagonal):
             self._renew_factors()
             return
         written = []
@@ -145,31 +150,34 @@ class BatchPowerFlow:
             written += [s for s in range(c * W, (c + 1) * W) if begins_to_differ or s in slots]
         self._write_lanes(written)
 
-    def _agree(self, c: int) -> bool:
-        lanes = self.settings[c * W : (c + 1) * W]
-        return all(setting == lanes[0] for setting in lanes)
+    def move(self, scenarios: Ints, monomials: Floats, setting_of: Callable[[int], Setting]) -> None:
+        """Move taps or banks of `scenarios`, rising, to `monomials` (scenario, element, monomial); some node is sensed.
+
+        `setting_of` is asked for their settings where these are needed, and has to know them until they move again.
+        """
+        if scenarios[-1] == self.n - 1 and self.n < self.n_slots:
+            more = np.arange(self.n, self.n_slots)
+            scenarios = np.concatenate([scenarios, more])
+            monomials = np.concatenate([monomials, np.repeat(monomials[-1:], len(more), axis=0)])
+        chunks = np.unique(scenarios // W)
+        for c in chunks[self._of_chunk[chunks] >= 0].tolist():
+            self._of_chunk[c] = -c - 1
+            self._write_lanes(range(c * W, (c + 1) * W))
+        self._settings.moved(scenarios, setting_of)
+        write_lanes(self._lanes.address, scenarios, monomials)
 
     def _write_lanes(self, slots: Sequence[int]) -> None:
         """Put what differs from lane to lane into the tables of their chunks."""
-        moving = self.jacobian.moving_factors
-        rows = moving.rows([self.settings[slot] for slot in slots])
-        c, lane = np.divmod(np.array(slots, dtype=np.int64), W)
-        f = self._factors
-        mixed = [f.mixed_lower, f.mixed_upper, f.mixed_diagonal]
-        parts = [moving.lower[rows], moving.upper[rows], moving.diagonal[rows]]
-        if self._loadings is not None:
-            coefficients = self._loadings.moving_coefficients(moving.monomials[rows])
-            mixed.append(self._ratings.mixed)
-            parts.append(coefficients.reshape(len(rows), -1))
-        for table, part in zip(mixed, parts, strict=True):
-            table.reshape(self.n_chunks, -1, W)[c, :, lane] = part
+        of_slot, moving = self.settings, self.jacobian.moving
+        monomials = {one: moving.monomials(one) for one in {of_slot[slot] for slot in slots}}
+        write_lanes(self._lanes.address, np.array(slots), np.array([monomials[of_slot[slot]] for slot in slots]))
 
     def _renew_factors(self) -> None:
         """Factors of every chunk: one set where its sixteen scenarios agree, else its own for each lane."""
         place: dict[Setting, int] = {}
         self._of_chunk = np.empty(self.n_chunks, dtype=np.int64)
         for c in range(self.n_chunks):
-            if self._agree(c):
+            if self._settings.agree(c):
                 self._of_chunk[c] = place.setdefault(self.settings[c * W], len(place))
             else:
                 self._of_chunk[c] = -c - 1
@@ -186,11 +194,14 @@ class BatchPowerFlow:
             *[aligned(n_mixed, int(size) * 4 * W) for size in sizes],
         )
         self._ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), n_mixed)
+        rated = _NO_ENTRIES if self._loadings is None else self._loadings.moving_entries
+        self.lanes = self.jacobian.moving_factors.lanes(self._factors, rated, self._ratings.mixed)
+        self._lanes = pack(self.lanes)
         if len(differ):
             self._write_lanes((W * differ[:, None] + np.arange(W)).ravel().tolist())
         steady = self.jacobian.pattern, self._loads, self.ports.table, self._ratings, self._bus_nodes, self._held.table
         now = self._factors, self._of_chunk, self.power, self.load_share
-        flow = tables.Flow(*steady, *now, self._active, self._state, self._work, self._out)
+        flow = tables.Flow(*steady, *now, self.asked, self._state, self._work, self._out)
         at_first = np.array([self.tolerance_pu]), np.array([min(_PATIENCE, self.max_iterations)])
         of_call = tables.FlowCall(flow, self.watched, self._tolerance, self._rounds, 0)
         of_step = tables.FlowCall(flow, self.watched, *at_first, 1)
@@ -203,20 +214,21 @@ class BatchPowerFlow:
         real = ((scenario // W * self.ports.n_ports + port) * 2) * W + scenario % W
         return real, real + W
 
-    def reset(self, scenarios: Iterable[int]) -> None:
+    def reset(self, scenarios: Sequence[int] | Ints) -> None:
         """Take scenarios back to the circuit's own solution, without the power of the ports."""
         start = self.jacobian.start
         remainder = self._state.remainder.reshape(self.n_chunks, -1, 2, W)
         voltage = self._state.port_v.reshape(self.n_chunks, -1, 2, W)
         current = self._state.port_a.reshape(self.n_chunks, -1, 2, W)
-        for slot in scenarios:
-            c, lane = divmod(slot, W)
-            self._rescuer.forget(slot)
-            self._state.stubborn[c, lane] = 0.0
-            remainder[c, :, :, lane] = self.jacobian.start_remainder
-            across = start[self.ports.table.begin[c, :, lane]] - start[self.ports.table.end[c, :, lane]]
-            voltage[c, :, 0, lane], voltage[c, :, 1, lane] = across.real, across.imag
-            current[c, :, :, lane] = 0.0
+        slots = np.array(scenarios, dtype=np.int64)
+        self._rescuer.forget(slots.tolist())
+        c, lane = np.divmod(slots, W)
+        self._state.stubborn[c, lane] = 0.0
+        remainder[c, :, :, lane] = self.jacobian.start_remainder
+        table = self.ports.table
+        across = start[table.begin[c, :, lane]] - start[table.end[c, :, lane]]
+        voltage[c, :, 0, lane], voltage[c, :, 1, lane] = across.real, across.imag
+        current[c, :, :, lane] = 0.0
 
     def solve(self, power_va: NDArray[np.complex128] | None = None, tolerance_pu: float | None = None) -> None:
         """Solve all scenarios for `power_va` (port, scenario), or for what is in `power` already."""
@@ -242,6 +254,11 @@ class BatchPowerFlow:
         self._rescue(at_once, tolerance_pu)
         self._fixed_point(slots, tolerance_pu, min(_PATIENCE, self.max_iterations))
         self._finish(slots, at_once, tolerance_pu)
+
+    def addresses(self) -> tuple[int, int]:
+        """Of what `solve_chunks` reads for a step, and for the lanes that are `asked` for."""
+        self._tolerance[0], self._rounds[0] = self.tolerance_pu, min(_PATIENCE, self.max_iterations)
+        return self._packed[1].address, self._packed[0].address
 
     def part(self, attend: Callable[[int, int], None]) -> Part:
         """`solve` as a part of a compiled step; `attend` has to call the method of that name."""
@@ -283,25 +300,10 @@ class BatchPowerFlow:
         if len(scenarios) == self.n_slots:
             solve_chunks(self._packed[0].address, 0)
             return
-        chunks = np.unique(scenarios // W)
-        asked = np.zeros(self.n_slots, dtype=np.bool_)
-        asked[scenarios] = True
-        of_chunks = (chunks[:, None] * W + np.arange(W)).reshape(-1)
-        others = of_chunks[~asked[of_chunks]]
-        chunk, lane = others // W, others % W
-        lanes = (*self._state, self.load_share) if self._held else self._state
-        by_chunk = [array.reshape(self.n_chunks, -1, W) for array in lanes]
-        by_slot = [getattr(self._out, name) for name in self._out._fields if name != "sensed_place"]
-        kept_state = [array[chunk, :, lane] for array in by_chunk]
-        kept_out = [array[..., others] for array in by_slot]
-        self._active[:] = False
-        self._active[chunks] = True
+        self.asked[:] = False
+        self.asked[scenarios] = True
         solve_chunks(self._packed[0].address, 0)
-        self._active[:] = True
-        for array, kept in zip(by_chunk, kept_state, strict=True):
-            array[chunk, :, lane] = kept
-        for array, kept in zip(by_slot, kept_out, strict=True):
-            array[..., others] = kept
+        self.asked[:] = True
 
     @property
     def all_well(self) -> bool:

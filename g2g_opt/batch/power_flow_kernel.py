@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.held_kernel import correct_held, keep_held, restore_held
+from g2g_opt.batch.kept_lanes_kernel import keep_lanes, put_lanes_back
 from g2g_opt.batch.kernel_outputs import (
     watch_loads,
     watch_ports,
@@ -227,7 +228,7 @@ def _special(
 
 @kernel
 def solve_chunks(address: int, step: int) -> int:
-    """Power flows of all active chunks for `power` (chunk, port, 2, lane), W and var, from and into `state`.
+    """Power flows of all lanes asked for at `power` (chunk, port, 2, lane), W and var, from and into `state`.
 
     Something is left where not all of them were solved with every port inside its window.
     """
@@ -252,15 +253,22 @@ def solve_chunks(address: int, step: int) -> int:
     current = work.current
     one, half, zero, tolerance = spread(1.0), spread(0.5), spread(0.0), spread(tolerance_pu)
     for c in range(len(factor_of_chunk)):
-        if not tables.active[c]:
+        n_asked = 0
+        for lane in range(W):
+            is_asked = tables.asked[c * W + lane]
+            n_asked += is_asked
+            work.wanted[lane] = 1.0 if is_asked else 0.0
+        if n_asked == 0:
             continue
+        if n_asked < W:
+            keep_lanes(state, out, c, work.kept)
         begin, end, law = ports.begin[c], ports.end[c], ports.law[c]
         reach, has_rhs, s = ports.reach[c], ports.at_node[c], power[c]
         alike = ports.block_of_chunk[c] >= 0
         used, v, remainder = state.port_a[c], state.port_v[c], state.remainder[c]
         for place in range(0, len(rhs), W):
             store(rhs, place, zero)
-        store(done, 0, zero)
+        store(done, 0, one - load(work.wanted, 0))
         store(rounds, 0, zero)
         which = factor_of_chunk[c]
         for place in range(0, len(used), W):
@@ -308,6 +316,8 @@ def solve_chunks(address: int, step: int) -> int:
         write_loadings(x, c, ratings, which, out)
         if len(tables.bus_nodes):
             write_unbalance(x, c, tables.bus_nodes, out)
+        if n_asked < W:
+            put_lanes_back(state, out, c, work.kept, work.wanted)
     all_well = True
     for slot in range(len(out.solved)):
         all_well = all_well and out.solved[slot] and not (call.watched[slot] and out.outside[slot])

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.control_queue import action_time_s
-from g2g_opt.compiled.kernel import inner, kernel
+from g2g_opt.compiled.kernel import inner
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -211,15 +211,6 @@ def sample_regulator(
             state[c, HANDLE, s] = _NONE
 
 
-@kernel
-def next_actions(state: Floats, first: int, until: Floats) -> None:
-    """Lower `until` (slot,) to the time of the nearest action in any queue; `first` is the first row of times."""
-    for c in range(state.shape[0]):
-        for k in range(first, state.shape[1]):
-            for s in range(len(until)):
-                until[s] = min(until[s], state[c, k, s])
-
-
 @inner
 def _change_tap(
     settings: Floats, layout: Ints, state: Floats, c: int, s: int, at_once: bool, hour: int, second: float
@@ -246,7 +237,7 @@ def _change_tap(
     return bool(state[c, TAP, s] != before)
 
 
-@kernel
+@inner
 def move_regulators(
     settings: Floats,
     kind: Ints,

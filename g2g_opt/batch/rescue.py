@@ -120,9 +120,10 @@ class Rescue:
         )
         self._pattern = np.sort(np.concatenate([row * n + column, np.arange(n) * (n + 1)]))
 
-    def forget(self, slot: int) -> None:
-        """A scenario begins anew."""
-        self._slopes_pu.pop(slot, None)
+    def forget(self, slots: Sequence[int]) -> None:
+        """Scenarios begin anew."""
+        for slot in slots:
+            self._slopes_pu.pop(slot, None)
 
     def put(self, slots: Ints, lanes: LaneTables, tolerance_pu: float, has_solution: NDArray[np.bool_]) -> Ints:
         """Put scenarios to solutions within the tolerance; returns those that have one. `has_solution` (slot,) is

@@ -78,7 +78,7 @@ def propose_operated(
         if best is not None:
             proposal = replace(proposal, before=best.proposal)
         plan, known = proposal.plan, proposal.best.solution.generated
-        year = operate_year(own, plan, set_points)
+        year = operate_year(own, plan, set_points, like=year)
         best = OperatedProposal(_begun_where(proposal, year), set_points, year, bound)
         if not year.n_hours_broken or not proposal.holds:
             break
@@ -91,7 +91,7 @@ def _cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: Pro
     case, plan = found.proposal.case, found.proposal.plan
     if found.year.n_hours_broken or not found.proposal.holds:
         return found
-    compared = compare_plans(case, plan, found.set_points, found.year.hardest_days(), report)
+    compared = compare_plans(case, plan, found.set_points, found.year, report)
     found, other = replace(found, compared=compared), compared.chosen
     if other.placement() in excluded:
         other = plan
@@ -101,7 +101,7 @@ def _cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: Pro
     if year.n_hours_broken:
         if other is plan:
             return found
-        set_points, year = found.set_points, operate_year(case, other, found.set_points)
+        set_points, year = found.set_points, operate_year(case, other, found.set_points, like=found.year)
     operated = replace(case, network=replace(case.network, operated=OwnOperation(set_points, year.begins(case.days))))
     proposal = with_plan(found.proposal, operated, other)
     if year.n_hours_broken or not proposal.holds:

@@ -67,6 +67,11 @@ class OperatedYear:
         of_level = {level: k for k, level in enumerate(self.levels)}
         return tuple(self.series.begins[of_level[day.utilisation]][day.index] for day in days)
 
+    def at_ends(self) -> tuple[tuple[Standing, ...], ...]:
+        """Where controls stand before every day (level, day), at the ends of the utilisation range."""
+        begins = [tuple(of_level) for of_level in self.series.begins]
+        return tuple(begins if len(begins) == 1 else (begins[0], begins[-1]))
+
     def broken_hours(self, plan: str) -> list[BrokenHour]:
         """The hours that break a limit or have no solution."""
         names = self.network.names()
@@ -94,8 +99,12 @@ def operate_year(
     plan: SitingPlan,
     set_points: SetPoints,
     begins: Sequence[Sequence[Standing]] | None = None,
+    like: OperatedYear | None = None,
 ) -> OperatedYear:
-    """All hours of the profile, one after the other; `begins` (level, day) where it is known how each day begins."""
+    """All hours of the profile, one after the other; `begins` (level, day) where it is known how each day begins.
+
+    A year that may go `like` this one saves time.
+    """
     network = network_over_days(case, None)
     n, limits = network.n_voltages, network.limit_rows()
     low, high = (side[:n] for side in limits)
@@ -106,7 +115,8 @@ def operate_year(
             [over.max(axis=0), over.argmax(axis=0), (voltage - low).min(axis=0), (high - voltage).min(axis=0)]
         )
 
-    series = _operated(case, plan, set_points, network, begins, reduce)
+    guesses = None if like is None else like.series.begins
+    series = _operated(case, plan, set_points, network, begins, reduce, guesses)
     levels = case.question.levels
     shape = len(levels), len(network.sun) // 24, 24
     over, row, below, above = series.rows.reshape(4, *shape)
@@ -148,6 +158,7 @@ def _operated(
     network: SitingNetwork,
     begins: Sequence[Sequence[Standing]] | None,
     reduce: Reduction | None,
+    guesses: Sequence[Sequence[Standing]] | None = None,
 ) -> OperatedSeries:
     levels = case.question.levels
     return network.operate(
@@ -155,6 +166,7 @@ def _operated(
         [set_points] * len(levels),
         24,
         begins,
+        guesses=guesses,
         reduce=reduce,
         tells_unbalance=reduce is None,
         demand=[np.full_like(network.demand, level) for level in levels],

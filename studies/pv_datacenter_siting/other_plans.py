@@ -19,6 +19,7 @@ from g2g_opt.errors import number_of
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.compared_days import N_HARDEST, ComparedDays, OperationWorth, ends_of, worth_of
+from studies.pv_datacenter_siting.operated_year import OperatedYear
 from studies.pv_datacenter_siting.ties import moved_plans
 
 # Shares of PV that are tried.
@@ -54,15 +55,15 @@ def compare_plans(
     case: SitingCase,
     plan: SitingPlan,
     set_points: Mapping[str, SetPoint],
-    hardest: Sequence[int],
+    of_plan: OperatedYear,
     report: Callable[[str], None],
 ) -> Comparison:
     """The plan and others that it could be; placements with the fewest moves, as many as the question lists ties.
 
-    `hardest` days of the year are looked at for their limits.
+    The hardest days of its year are looked at for their limits.
     """
     moved = [other for _, other in islice(moved_plans(case, plan), case.question.n_ties)]
-    days = ComparedDays.of(case, plan, hardest[:N_HARDEST])
+    days = ComparedDays.of(case, plan, of_plan.hardest_days()[:N_HARDEST])
     placed = _ranked(case, days, [plan, *moved], set_points)
     smaller = [one for other in (plan, *placed[:_FINALISTS]) for one in _smaller(case, other)]
     ranked = _ranked(case, days, [*placed[:_FINALISTS], *smaller], set_points)
@@ -70,7 +71,8 @@ def compare_plans(
     n_simulated = len(moved) + len(smaller)
     report(f"{number_of(n_simulated, 'other plan')} simulated, {len(candidates) - 1} of them over the year")
     year = ComparedDays.year(case)
-    worth = worth_of(case, year, [(one, set_points) for one in candidates], ends_of(case))
+    operated = [(one, set_points) for one in candidates]
+    worth = worth_of(case, year, operated, ends_of(case), [of_plan.at_ends()] * len(candidates))
     compared = [ComparedPlan(one, of_one) for one, of_one in zip(candidates, worth, strict=True)]
     least = min(one.worth.rank for one in compared)
     within = max(case.question.mip_gap * abs(least[1]), _EQUAL_USD)
