@@ -25,6 +25,7 @@ from g2g_opt.circuit.script_file.reading import is_own_circuit, read_circuit
 from g2g_opt.circuit.sources import source_notes
 from g2g_opt.circuit.studied_hour import read_hour
 from g2g_opt.circuit.studied_state import studied_state
+from g2g_opt.circuit.unstated import unstated_notes
 from g2g_opt.data_files import data_path
 from g2g_opt.errors import InputError, listed, number_of, unknown_name
 from g2g_opt.feeder_tables import dss_commands
@@ -63,10 +64,10 @@ class Feeder:
     leaves its regulators; `isolated_buses` no source serves on any phase; `exclude_buses` are left out of voltage
     metrics; `service_buses` are the sites' own buses behind a transformer of theirs, by bus; `own_loads` are the
     circuit's customers; `regulator_notes` name controls that move no changer of their own, `source_notes` sources of
-    a negative impedance; `candidate_buses` are the places a site may go; `zones` are named groups of buses; `ofo`
-    holds the feeder's tuning of the OFO controller (equations, section 4); `state` says in which state a circuit is
-    studied (`studied_state`; the constants of a bundled feeder), `restless` why its controls did not come to rest in
-    it, `left_out` which lines of its files were passed over.
+    a negative impedance, `unstated_notes` elements that act by a default; `candidate_buses` are the places a site may
+    go; `zones` are named groups of buses; `ofo` holds the feeder's tuning of the OFO controller (equations, section 4);
+    `state` says in which state a circuit is studied (`studied_state`; the constants of a bundled feeder), `restless`
+    why its controls did not come to rest in it, `left_out` which lines of its files were passed over.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Feeder:
     own_loads: tuple[OwnLoad, ...] = ()
     regulator_notes: tuple[str, ...] = ()
     source_notes: tuple[str, ...] = ()
+    unstated_notes: tuple[str, ...] = ()
     source_pu: float | None = None
     initial_taps: TapPosition | None = None
     exclude_buses: tuple[str, ...] = ()
@@ -286,6 +288,7 @@ def _parts(commands: tuple[str, ...]) -> dict[str, Any]:
         "own_loads": _own_loads(circuit, loads),
         "regulator_notes": found.notes,
         "source_notes": source_notes(circuit),
+        "unstated_notes": unstated_notes(circuit),
     }
 
 

@@ -39,7 +39,7 @@ def describe_feeder(feeder: Feeder, limits: Limits | None = None) -> list[str]:
     if neutrals:
         words.append(f"neutral conductors, against which voltages are judged: {listed(neutrals, _SHOWN)}")
     words += [_regulator_in_words(regulator) for regulator in feeder.regulators.values()]
-    words += [*feeder.regulator_notes, *feeder.source_notes]
+    words += [*feeder.regulator_notes, *feeder.source_notes, *feeder.unstated_notes]
     return [*words, *loading_notes(feeder, limits or Limits()), *unassessed_notes(feeder)]
 
 

@@ -25,6 +25,10 @@ _STATUS = {
     highspy.HighsModelStatus.kInfeasible: SolveStatus.INFEASIBLE,
     highspy.HighsModelStatus.kUnbounded: SolveStatus.UNBOUNDED,
 }
+# Up to which size HiGHS takes a coefficient for zero, unless told otherwise and at least; how far off it lets a row be.
+_DROPPED, _DROPPED_AT_LEAST, _ROW_TOLERANCE = 1e-9, 1e-12, 1e-7
+# What a row may be off for want of a coefficient that HiGHS drops in any case.
+_LOST_MAX = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +182,7 @@ class RepeatedSolution:
 def solve_file(path: Path, *, time_limit_s: float = 60.0, mip_gap: float = 1e-6) -> SolveReport:
     """The report on a model in a file (.lp or .mps), e.g. one that Pyomo wrote."""
     engine = _engine(time_limit_s, mip_gap, 0, 1)
+    engine.setOptionValue("small_matrix_value", _DROPPED_AT_LEAST)
     if engine.readModel(str(path)) == highspy.HighsStatus.kError:
         raise SolverError(f"HiGHS cannot read {path}")
     is_mixed = bool(engine.getLp().integrality_)
@@ -187,6 +192,7 @@ def solve_file(path: Path, *, time_limit_s: float = 60.0, mip_gap: float = 1e-6)
 
 
 def _pass(engine: highspy.Highs, problem: SparseProgram) -> None:
+    _keep_small_coefficients(engine, problem)
     rows, columns = problem.matrix.shape
     lp = highspy.HighsLp()
     lp.num_col_, lp.num_row_ = columns, rows
@@ -201,6 +207,27 @@ def _pass(engine: highspy.Highs, problem: SparseProgram) -> None:
         lp.integrality_ = [kinds[int(whole)] for whole in problem.integer]
     if engine.passModel(lp) == highspy.HighsStatus.kError:
         raise SolverError("HiGHS refused the model")
+
+
+def _keep_small_coefficients(engine: highspy.Highs, problem: SparseProgram) -> None:
+    """Have HiGHS keep coefficients that it takes for zero otherwise, if a variable can move its row by one of them.
+
+    It drops up to 1e-9, whatever the variable's bounds, and can be told to drop up to 1e-12 alone
+    (`findings/highs_and_scip_drop_a_slope_in_watts.sh`). `SolverError` where that is too much as well.
+    """
+    small = (problem.matrix.data != 0.0) & (np.abs(problem.matrix.data) <= _DROPPED)
+    coefficient, column = np.abs(problem.matrix.data[small]), problem.matrix.indices[small]
+    move = coefficient * np.maximum(np.abs(problem.low), np.abs(problem.high))[column]
+    if not (move > _ROW_TOLERANCE).any():
+        return
+    if engine.setOptionValue("small_matrix_value", _DROPPED_AT_LEAST) != highspy.HighsStatus.kOk:
+        raise SolverError(f"HiGHS does not take small_matrix_value = {_DROPPED_AT_LEAST}")
+    lost = move[(coefficient <= _DROPPED_AT_LEAST) & np.isfinite(move)]
+    if (worst := float(lost.max(initial=0.0))) > _LOST_MAX:
+        raise SolverError(
+            f"HiGHS takes coefficients up to {_DROPPED_AT_LEAST:g} for zero; a variable moves a row by {worst:.3g} "
+            "with such a one within its bounds: state it in a larger unit"
+        )
 
 
 def _tell(seen: highspy.cb.HighsCallbackOutput, progress: Callable[[float, float, float], None]) -> None:

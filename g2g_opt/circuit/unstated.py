@@ -1,0 +1,100 @@
+"""Words that a circuit's file leaves out, or puts in an order, and that OpenDSS fills with what nobody meant."""
+
+from __future__ import annotations
+
+from g2g_opt.circuit.element_properties import ElementProperties
+from g2g_opt.circuit.elements import elements_of
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.errors import listed
+
+# OpenDSS's defaults: a storage's limit of vars (kvar), a third winding's reactances (%, to the first and the second).
+_KVAR_MAX, _XHT, _XLT = 25.0, 35.0, 30.0
+# A curve that ends beyond these voltages (pu) ends where no bus is.
+_CURVE_FROM_PU, _CURVE_TO_PU = 0.8, 1.2
+_SHOWN = 8
+
+
+def unstated_notes(circuit: Circuit) -> tuple[str, ...]:
+    """Sentences on elements in service that act by a default, or by a word's place, each kind with its elements."""
+    found = (
+        (
+            _short_of_vars(circuit),
+            "storage of no stated kVA: it gives 25 kvar at most, OpenDSS's default, whatever its kWrated; state kVA",
+        ),
+        (
+            _third_windings(circuit),
+            "transformers of three windings of which the third has 35 and 30 % to the others, OpenDSS's defaults "
+            "whatever xhl is; state xht and xlt",
+        ),
+        (
+            _open_curves(circuit),
+            "curves of inverters that end with a slope, on which OpenDSS goes on in a straight line beyond their last "
+            "point, past what they end with; add a point of the same height further out",
+        ),
+        (
+            _switches_by_normal(circuit),
+            "switches in the state that `normal` names, as it stands behind `state` or alone; EPRI's OpenDSS 10.1 "
+            "leaves them in their `state`, or closed; name `state` last",
+        ),
+    )
+    return tuple(f"{words}: {listed(names, _SHOWN)}" for names, words in found if names)
+
+
+def _in_service(circuit: Circuit, kind: str) -> list[str]:
+    names = []
+    for name in elements_of(circuit, (kind,)):
+        circuit.activate(name)
+        if circuit.ask("CktElement_Get_Enabled"):
+            names.append(name)
+    return names
+
+
+def _short_of_vars(circuit: Circuit) -> list[str]:
+    found = []
+    for name in _in_service(circuit, "storage"):
+        own = ElementProperties(circuit, name)
+        if own.number("kvarmax") == _KVAR_MAX < own.number("kva"):
+            circuit.activate(name)
+            stated = circuit.stated_properties()
+            if not {"kva", "kvarmax", "kvarmaxabs"} & set(stated):
+                found.append(name)
+    return found
+
+
+def _third_windings(circuit: Circuit) -> list[str]:
+    found = []
+    for name in _in_service(circuit, "transformer"):
+        own = ElementProperties(circuit, name)
+        if own.number("windings") == 3 and (own.number("xht"), own.number("xlt")) == (_XHT, _XLT):
+            found.append(name)
+    return found
+
+
+def _open_curves(circuit: Circuit) -> list[str]:
+    found: dict[str, None] = {}
+    for control in _in_service(circuit, "invcontrol"):
+        own = ElementProperties(circuit, control)
+        mode = (own.text("combimode") or own.text("mode")).lower()
+        used = {"vvc_curve1": mode in ("voltvar", "vv_vw"), "voltwatt_curve": mode in ("voltwatt", "vv_vw")}
+        for prop, is_used in used.items():
+            name = own.text(prop).rpartition(".")[2]
+            if is_used and name:
+                curve = ElementProperties(circuit, f"XYCurve.{name}")
+                x, y = ([float(part) for part in curve.row(axis)] for axis in ("xarray", "yarray"))
+                # Below a volt-watt curve the sun is the limit.
+                low = prop == "vvc_curve1" and len(x) > 1 and x[0] > _CURVE_FROM_PU and y[0] != y[1]
+                if low or (len(x) > 1 and x[-1] < _CURVE_TO_PU and y[-1] != y[-2]):
+                    found[f"xycurve.{name.lower()}"] = None
+    return list(found)
+
+
+def _switches_by_normal(circuit: Circuit) -> list[str]:
+    found = []
+    for name in _in_service(circuit, "swtcontrol"):
+        circuit.activate(name)
+        order = [prop for prop in circuit.stated_properties() if prop in ("normal", "state", "action")]
+        if order and order[-1] == "normal":
+            state = ElementProperties(circuit, name).text("state").lower()
+            if len(order) > 1 or state == "open":
+                found.append(f"{name} ({state})")
+    return found

@@ -1,0 +1,106 @@
+"""What a file leaves out, and OpenDSS fills, is named by `g2g feeder`, and what is stated is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from g2g_opt.feeder import Feeder
+from g2g_opt.feeder_description import describe_feeder
+
+MASTER = """Clear
+New Circuit.c bus1=head basekv=12.47 mvasc3=1000 mvasc1=1000
+New Line.one bus1=head bus2=mid r1=0.1 x1=0.2 length=1 units=km
+New Load.l bus1=mid kv=12.47 kw=100 kvar=20
+{lines}
+Set VoltageBases=[12.47]
+CalcVoltageBases
+"""
+
+
+def notes(folder: Path, *lines: str) -> tuple[str, ...]:
+    path = folder / "master.dss"
+    path.write_text(MASTER.format(lines="\n".join(lines)))
+    feeder = Feeder.from_dss(path)
+    assert set(feeder.unstated_notes) <= set(describe_feeder(feeder))
+    return feeder.unstated_notes
+
+
+STORAGE = "New Storage.b bus1=mid kv=12.47 kwrated=1000 kwhrated=4000"
+
+
+@pytest.mark.parametrize("stated", ["", " pf=0.9", " kvar=300"])
+def test_storage_of_no_stated_kva_is_short_of_vars(tmp_path: Path, stated: str) -> None:
+    (note,) = notes(tmp_path, STORAGE + stated)
+    assert "25 kvar" in note
+    assert note.endswith(": storage.b")
+
+
+@pytest.mark.parametrize("stated", [" kva=1000", " kvarmax=25", " kva=1000 kvarmax=25", " enabled=no"])
+def test_storage_that_states_its_limit_is_not_named(tmp_path: Path, stated: str) -> None:
+    assert notes(tmp_path, STORAGE + stated) == ()
+
+
+CENTRE_TAPPED = (
+    "~ wdg=1 bus=mid.1 kv=7.2 kva=25",
+    "~ wdg=2 bus=home.1.0 kv=0.12 kva=25",
+    "~ wdg=3 bus=home.0.2 kv=0.12 kva=25",
+    "New Load.a phases=1 bus1=home.1 kv=0.12 kw=2",
+)
+
+
+def test_a_third_winding_of_unstated_reactances_is_named(tmp_path: Path) -> None:
+    (note,) = notes(tmp_path, "New Transformer.t phases=1 windings=3 xhl=2", *CENTRE_TAPPED)
+    assert "35 and 30 %" in note
+    assert note.endswith(": transformer.t")
+    assert notes(tmp_path, "New Transformer.t phases=1 windings=3 xhl=2 xht=2 xlt=1.4", *CENTRE_TAPPED) == ()
+
+
+def test_curves_that_end_with_a_slope_are_named(tmp_path: Path) -> None:
+    def of(mode: str, curve: str) -> tuple[str, ...]:
+        return notes(
+            tmp_path,
+            f"New XYCurve.k {curve}",
+            "New PVSystem.p bus1=mid kv=12.47 kva=120 pmpp=100 irradiance=1",
+            f"New InvControl.i derlist=(PVSystem.p) deltaq_factor=0.3 {mode}",
+        )
+
+    var, watt = "mode=voltvar vvc_curve1=k", "mode=voltwatt voltwatt_curve=k"
+    for curve in (
+        "npts=4 xarray=(0.92 0.98 1.02 1.08) yarray=(0.44 0 0 -0.44)",
+        "npts=5 xarray=(0.5 0.92 0.98 1.02 1.08) yarray=(0.44 0.44 0 0 -0.44)",
+        "npts=5 xarray=(0.92 0.98 1.02 1.08 1.5) yarray=(0.44 0 0 -0.44 -0.44)",
+    ):
+        (note,) = of(var, curve)
+        assert note.endswith(": xycurve.k")
+    assert of(var, "npts=6 xarray=(0.5 0.92 0.98 1.02 1.08 1.5) yarray=(0.44 0.44 0 0 -0.44 -0.44)") == ()
+    assert len(of(watt, "npts=2 xarray=(1.06 1.1) yarray=(1 0.2)")) == 1
+    # Below its first point the sun is the limit, and a curve that no mode uses does nothing.
+    assert of(watt, "npts=3 xarray=(1.06 1.1 1.3) yarray=(1 0.2 0.2)") == ()
+    assert of("mode=voltwatt vvc_curve1=k", "npts=2 xarray=(0.92 1.08) yarray=(0.44 -0.44)") == ()
+
+
+@pytest.mark.parametrize(
+    ("stated", "named"),
+    [
+        ("state=open normal=closed", "swtcontrol.s (closed)"),
+        ("action=open normal=closed", "swtcontrol.s (closed)"),
+        ("normal=open", "swtcontrol.s (open)"),
+        ("normal=closed state=open", ""),
+        ("state=open", ""),
+        ("normal=closed", ""),
+    ],
+)
+def test_switches_that_stand_as_their_normal_state_says_are_named(tmp_path: Path, stated: str, named: str) -> None:
+    found = notes(
+        tmp_path,
+        "New Line.tie bus1=mid bus2=end switch=yes",
+        "New Load.end bus1=end kv=12.47 kw=10",
+        f"New SwtControl.s switchedobj=Line.tie switchedterm=1 {stated}",
+    )
+    assert [note.rpartition(": ")[2] for note in found] == ([named] if named else [])
+
+
+def test_bundled_feeders_state_what_they_mean() -> None:
+    assert {name: Feeder.load(name).unstated_notes for name in Feeder.known()} == dict.fromkeys(Feeder.known(), ())
