@@ -200,8 +200,10 @@ class _Run:
         self.n_chains, self.n_days = kw.shape[1], kw.shape[2] // steps_a_day
         shapes = of.network.load_shapes
         by_shape = load_share if isinstance(load_share, Mapping) else dict.fromkeys(shapes, load_share)
-        # (shape, step)
-        self.share = np.stack([np.asarray(by_shape[shape], dtype=np.float64) for shape in shapes])
+        # (place, step): shapes of loads, and behind them units of the circuit, which give what they give
+        of_loads = np.stack([np.asarray(by_shape[shape], dtype=np.float64) for shape in shapes])
+        of_units = np.tile(np.array(of.network.share_starts)[:, None], of_loads.shape[1])
+        self.share = np.concatenate([of_loads, of_units])
         self._attach(units, kw)
         self.kinds = [of.settings_of(one) for one in set_points]
         self.start = of.start

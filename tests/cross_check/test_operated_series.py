@@ -48,10 +48,20 @@ def opendss(
     return np.array(taps), np.array(voltages)[:, order], np.array(losses)
 
 
-@pytest.mark.parametrize(("feeder", "bus"), [("ieee13", "671"), ("ieee34", "844")])
-def test_days_side_by_side_are_the_hours_one_after_the_other(feeder: str, bus: str) -> None:
+# What the circuit gives itself, whatever its loads draw.
+OWN_UNITS = (
+    "New PVSystem.own bus1=675 phases=3 kV=4.16 kVA=500 Pmpp=450",
+    "New Generator.held bus1=633 phases=3 kV=4.16 kW=200 kVA=600 model=3 vpu=1.01 maxkvar=250 minkvar=-250",
+)
+
+
+@pytest.mark.parametrize(
+    ("feeder", "bus", "units"), [("ieee13", "671", ()), ("ieee34", "844", ()), ("ieee13", "671", OWN_UNITS)]
+)
+def test_days_side_by_side_are_the_hours_one_after_the_other(feeder: str, bus: str, units: tuple[str, ...]) -> None:
     """Two chains with set-points and power of their own, in one batch."""
     found = Feeder.load(feeder)
+    found = replace(found, commands=(*found.commands, *units))
     operation = FeederOperation(found)
     own = {name: replace(p, band_v=1.0) for name, p in operation.set_points().items()}
     other = {n: replace(p, vreg_v=p.vreg_v - 1.5, band_v=1.2, r_v=p.r_v / 2.0, x_v=p.x_v / 2.0) for n, p in own.items()}
