@@ -1,4 +1,4 @@
-"""`SettledSteps`: lanes of a power flow through steps in which their own controls settle, compiled where they can be."""
+"""`SettledSteps`: lanes of a power flow through steps in which their own controls settle, compiled where that is."""
 
 from __future__ import annotations
 
