@@ -10,7 +10,7 @@ from g2g_opt.batch.own_controls import OwnControls
 from g2g_opt.batch.own_controls_kernel import act_in_round
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.power_flow_kernel import solve_chunks
-from g2g_opt.batch.settled_steps_kernel import Kernels, Moves, Steps, Told, begin_step, run_steps, tell_step
+from g2g_opt.batch.settled_steps_kernel import Kernels, Moves, StepsInTurn, Told, begin_step, run_steps, tell_step
 from g2g_opt.compiled.lanes import aligned
 from g2g_opt.compiled.program import entry_of
 from g2g_opt.compiled.records import Packed, pack
@@ -57,7 +57,7 @@ class SettledSteps:
         """What all steps came to."""
         packed, step, n_steps = self._packed(), 0, len(self._shares)
         while step < n_steps:
-            if not self._flow.holds_voltages:
+            if self._flow.part(self._flow.attend).kernel is not None:
                 step = run_steps(packed.address, step)
             if step < n_steps:
                 self._make(packed, step)
@@ -86,7 +86,7 @@ class SettledSteps:
         single, double = moving.products
         inverse = np.repeat(np.concatenate([[1.0], 1.0 / start])[:, None], flow.n_slots, axis=1)
         return pack(
-            Steps(
+            StepsInTurn(
                 Kernels(entry_of(solve_chunks), *flow.addresses(), entry_of(act_in_round), own.look, own.rounds),
                 flow.lanes,
                 Moves(1.0 / start, on.copy(), places, bank_places, single, double, monomials),
