@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 
 class SettledSteps:
-    """Steps of all slots of a flow, a whole number of chunks, whose last sensed nodes are `n_nodes` from `first_node`.
+    """Steps of all slots of a flow, a whole number of chunks; `node_v` (node, 2, slot) are its sensed voltages of nodes.
 
     `shares` (step, chunk, shape, lane) of loads and `power_va` (step, chunk, port, lane) of ports are those of the
     steps. Voltages of `places` are told, and those of the nodes `unbalanced`.
@@ -38,6 +38,7 @@ class SettledSteps:
         unbalanced: Ints,
     ) -> None:
         self._flow, self._controls, self._losses, self._node_v = flow, controls, losses, node_v
+        self._is_compiled = flow.part(lambda _, code: flow.attend(code)).kernel is not None
         n, n_steps = flow.n_slots, len(shares)
         self._shares = np.ascontiguousarray(shares.reshape(n_steps, -1))
         parts = np.stack([power_va.real, power_va.imag], axis=3)
@@ -57,7 +58,7 @@ class SettledSteps:
         """What all steps came to."""
         packed, step, n_steps = self._packed(), 0, len(self._shares)
         while step < n_steps:
-            if self._flow.part(self._flow.attend).kernel is not None:
+            if self._is_compiled:
                 step = run_steps(packed.address, step)
             if step < n_steps:
                 self._make(packed, step)
