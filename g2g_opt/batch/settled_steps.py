@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 
 class SettledSteps:
-    """Steps of all slots of a flow, a whole number of chunks; `node_v` (node, 2, slot) are its sensed voltages of nodes.
+    """Steps of all slots of a flow, a whole number of chunks; `node_v` (node, 2, slot) are its voltages of all nodes.
 
     `shares` (step, chunk, shape, lane) of loads and `power_va` (step, chunk, port, lane) of ports are those of the
     steps. Voltages of `places` are told, and those of the nodes `unbalanced`.
