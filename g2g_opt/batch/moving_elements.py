@@ -41,6 +41,9 @@ class Entries(NamedTuple):
     coefficient: Complexes
 
 
+NO_ENTRIES = Entries(np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.complex128))
+
+
 class MovingElements:
     """The moving elements of a network, banks first, and what they are made of.
 

@@ -43,7 +43,7 @@ SetPoints = Mapping[str, "SetPoint"]
 Reduction = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 
 # Days run side by side at most, and so many if the chains have them; and how many kinds of lanes are kept.
-_AT_ONCE, _SIDE_BY_SIDE, _KEPT_LANES = 256, 48, 4
+_AT_ONCE, _SIDE_BY_SIDE, _KEPT_LANES = 256, 48, 16
 # Controls remember for some days where they stood: a stretch that is not longer is run twice.
 _STRETCH_MIN_DAYS = 7
 # Days that a turn runs by guess beyond one that it has to run: so many times the days of which the turn before told
@@ -121,7 +121,7 @@ class FeederOperation:
         self.losses = NetworkLosses(self.network)
         _, self.three_phase = three_phase_buses(feeder.buses, feeder.exclude_buses, self.network.nodes)
         self.start_taps = dict(self.network.start_taps)
-        self.start = OwnControls(self.reading, self.network, SETTLED_DT_S, [self.start_taps]).standing(0)
+        self.start = OwnControls(self.reading, self.network, SETTLED_DT_S, [self.start_taps]).standings()[0]
 
     def set_points(self) -> SetPoints:
         """What every regulator holds by the circuit's own settings."""
@@ -305,8 +305,7 @@ class _Run:
         flow, controls = self._lanes[kind]
         every = np.arange(n)
         controls.take_kinds(chains)
-        for slot, (_, _, begin) in enumerate(wanted):
-            controls.stand(slot, begin)
+        controls.stand([begin for _, _, begin in wanted])
         controls.move(flow, every)
         flow.reset(every)
         return flow, controls
@@ -344,8 +343,9 @@ class _Run:
                 begins=[],
             )
         )
+        ends = controls.standings()
         for lane, (of_chain, of_day, begin) in enumerate(wanted[:n_wanted]):
-            self.known.setdefault((of_chain, of_day), {})[begin] = _KnownDay(controls.standing(lane), block, lane)
+            self.known.setdefault((of_chain, of_day), {})[begin] = _KnownDay(ends[lane], block, lane)
 
     def _gathered(self) -> OperatedSeries:
         """The days of every chain that were on its way."""

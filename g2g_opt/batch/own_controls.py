@@ -50,6 +50,7 @@ Bools = NDArray[np.bool_]
 _QUEUE_LENGTH = 4
 # A ratio that comes back to where it was has the same factors; OpenDSS sums steps up, and so do we.
 _RATIO_DECIMALS = 12
+_MODES = [reg.IN_REVERSE, reg.IN_COGENERATION]
 
 
 def as_told(ratio: float) -> float:
@@ -195,17 +196,17 @@ class OwnControls:
         """True if inverters are among the controls."""
         return len(self.inverters.pending) > 0
 
-    def standing(self, slot: int) -> Standing:
-        """Where a scenario's controls stand between two steps in which they settle."""
-        taps = tuple(round(ratio, _RATIO_DECIMALS) for ratio in self._state[:, reg.TAP, slot].tolist())
-        modes = self._state[:, [reg.IN_REVERSE, reg.IN_COGENERATION], slot].ravel().tolist()
-        return Standing(taps, tuple(modes), tuple(self._banks[:, :, slot].ravel().tolist()))
+    def standings(self) -> list[Standing]:
+        """Where the controls of every scenario stand between two steps in which they settle."""
+        taps = np.round(self.all_taps().T, _RATIO_DECIMALS).tolist()
+        modes, banks = (of.reshape(-1, self._n).T.tolist() for of in (self._state[:, _MODES], self._banks))
+        return [Standing(tuple(t), tuple(m), tuple(b)) for t, m, b in zip(taps, modes, banks, strict=True)]
 
-    def stand(self, slot: int, at: Standing) -> None:
-        """Let a scenario's controls stand where `standing` told that others stood."""
-        self._state[:, reg.TAP, slot] = at.taps
-        self._state[:, [reg.IN_REVERSE, reg.IN_COGENERATION], slot] = np.reshape(at.modes, (-1, 2))
-        self._banks[:, :, slot] = np.reshape(at.banks, self._banks.shape[:2])
+    def stand(self, at: Sequence[Standing]) -> None:
+        """Let the controls of every scenario stand where `standings` told that others stood."""
+        self._state[:, reg.TAP] = np.array([one.taps for one in at]).T
+        self._state[:, _MODES] = np.array([one.modes for one in at]).T.reshape(-1, 2, self._n)
+        self._banks[:] = np.array([one.banks for one in at]).T.reshape(self._banks.shape)
 
     # --- acting
 

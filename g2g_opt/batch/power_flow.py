@@ -16,7 +16,7 @@ before it is made. It is taken for the nodes of each phase by itself, because an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from g2g_opt.batch.jacobian import Jacobian
 from g2g_opt.batch.kept_lanes_kernel import n_kept
 from g2g_opt.batch.lane_settings import LaneSettings
 from g2g_opt.batch.loadings import Loadings, no_ratings
-from g2g_opt.batch.moving_elements import Entries, Setting
+from g2g_opt.batch.moving_elements import NO_ENTRIES, Setting
 from g2g_opt.batch.moving_factors import write_lanes
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.ports import Port, PortTable
@@ -45,7 +45,6 @@ Ints = NDArray[np.int64]
 # Network solves until a scenario is handed to Newton's method, and for how many flows it then goes there at once.
 _PATIENCE = 20
 _STUBBORN_FLOWS = 8
-_NO_ENTRIES = Entries(np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.complex128))
 
 
 class BatchPowerFlow:
@@ -143,12 +142,7 @@ class BatchPowerFlow:
         if any(self._settings.agree(c) for c in chunks) or not len(self._factors.mixed_diagonal):
             self._renew_factors()
             return
-        written = []
-        for c in sorted(chunks):
-            begins_to_differ = self._of_chunk[c] >= 0
-            self._of_chunk[c] = -c - 1
-            written += [s for s in range(c * W, (c + 1) * W) if begins_to_differ or s in slots]
-        self._write_lanes(written)
+        self._write_lanes(sorted(slots | self._begin_to_differ(chunks)))
 
     def move(self, scenarios: Ints, monomials: Floats, setting_of: Callable[[int], Setting]) -> None:
         """Move taps or banks of `scenarios`, rising, to `monomials` (scenario, element, monomial); some node is sensed.
@@ -159,12 +153,16 @@ class BatchPowerFlow:
             more = np.arange(self.n, self.n_slots)
             scenarios = np.concatenate([scenarios, more])
             monomials = np.concatenate([monomials, np.repeat(monomials[-1:], len(more), axis=0)])
-        chunks = np.unique(scenarios // W)
-        for c in chunks[self._of_chunk[chunks] >= 0].tolist():
-            self._of_chunk[c] = -c - 1
-            self._write_lanes(range(c * W, (c + 1) * W))
+        if agreed := self._begin_to_differ((scenarios // W).tolist()):
+            self._write_lanes(sorted(agreed))
         self._settings.moved(scenarios, setting_of)
         write_lanes(self._lanes.address, scenarios, monomials)
+
+    def _begin_to_differ(self, chunks: Iterable[int]) -> set[int]:
+        """Let chunks have a setting for each lane; the slots of those whose lanes agreed."""
+        agreed = [c for c in set(chunks) if self._of_chunk[c] >= 0]
+        self._of_chunk[agreed] = [-c - 1 for c in agreed]
+        return {slot for c in agreed for slot in range(c * W, (c + 1) * W)}
 
     def _write_lanes(self, slots: Sequence[int]) -> None:
         """Put what differs from lane to lane into the tables of their chunks."""
@@ -194,7 +192,7 @@ class BatchPowerFlow:
             *[aligned(n_mixed, int(size) * 4 * W) for size in sizes],
         )
         self._ratings = no_ratings() if self._loadings is None else self._loadings.table(list(place), n_mixed)
-        rated = _NO_ENTRIES if self._loadings is None else self._loadings.moving_entries
+        rated = NO_ENTRIES if self._loadings is None else self._loadings.moving_entries
         self.lanes = self.jacobian.moving_factors.lanes(self._factors, rated, self._ratings.mixed)
         self._lanes = pack(self.lanes)
         if len(differ):

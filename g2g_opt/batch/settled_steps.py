@@ -10,7 +10,7 @@ from g2g_opt.batch.own_controls import OwnControls
 from g2g_opt.batch.own_controls_kernel import act_in_round
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.power_flow_kernel import solve_chunks
-from g2g_opt.batch.settled_steps_kernel import Kernels, Moves, Steps, Told, begin_step, run_steps, tell_step
+from g2g_opt.batch.settled_steps_kernel import Kernels, Moves, StepsInTurn, Told, begin_step, run_steps, tell_step
 from g2g_opt.compiled.lanes import aligned
 from g2g_opt.compiled.program import entry_of
 from g2g_opt.compiled.records import Packed, pack
@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 
 
 class SettledSteps:
-    """Steps of all slots of a flow, a whole number of chunks, whose last sensed nodes are `n_nodes` from `first_node`.
+    """Steps of all slots of a flow, a whole number of chunks; `node_v` (node, 2, slot) are its voltages of all nodes.
 
     `shares` (step, chunk, shape, lane) of loads and `power_va` (step, chunk, port, lane) of ports are those of the
     steps. Voltages of `places` are told, and those of the nodes `unbalanced`.
@@ -85,7 +85,7 @@ class SettledSteps:
         single, double = moving.products
         inverse = np.repeat(np.concatenate([[1.0], 1.0 / start])[:, None], flow.n_slots, axis=1)
         return pack(
-            Steps(
+            StepsInTurn(
                 Kernels(entry_of(solve_chunks), *flow.addresses(), entry_of(act_in_round), own.look, own.rounds),
                 flow.lanes,
                 Moves(1.0 / start, on.copy(), places, bank_places, single, double, monomials),

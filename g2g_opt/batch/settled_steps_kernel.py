@@ -62,7 +62,7 @@ class Told(NamedTuple):
     v: Floats4
 
 
-class Steps(NamedTuple):
+class StepsInTurn(NamedTuple):
     """Lanes whose controls settle in every step: shares of loads and powers of ports (step, as in a flow) that they
     take in turn, and what is told of them.
     """
@@ -89,11 +89,11 @@ class Steps(NamedTuple):
     told: Told
 
 
-_read = reader(Steps)
+_read = reader(StepsInTurn)
 
 
 @inner
-def _move(t: Steps, s: int) -> None:
+def _move(t: StepsInTurn, s: int) -> None:
     """Factors of a lane whose taps or banks have moved."""
     m, found = t.moves, t.moves.monomials
     for k in range(len(m.places)):
@@ -111,7 +111,7 @@ def _move(t: Steps, s: int) -> None:
 
 
 @inner
-def _settle(t: Steps, step: int) -> bool:
+def _settle(t: StepsInTurn, step: int) -> bool:
     """Rounds of the controls until none acts; whether all lanes are solved and nothing is left to Python."""
     k, n = t.kernels, len(t.awake)
     for s in range(n):
@@ -141,7 +141,7 @@ def _settle(t: Steps, step: int) -> bool:
 
 
 @inner
-def _tell(t: Steps, step: int) -> None:
+def _tell(t: StepsInTurn, step: int) -> None:
     told, n = t.told, len(t.awake)
     n_regulators, n_voltages = told.taps_pu.shape[1], len(told.places)
     for c in range(n_regulators):

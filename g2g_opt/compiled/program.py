@@ -9,6 +9,7 @@ programs alike.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +66,7 @@ class Program:
         return False
 
 
+@cache
 def entry_of(of: Any) -> int:
     """Address of a kernel's code; 0 for none."""
     if of is None:
