@@ -2,7 +2,7 @@
 # pandapower 3.5.6. A transformer that states tap_side, tap_neutral, tap_step_percent and tap_pos, but no tap_changer_type, has a
 # tap that does nothing: without the word "Ratio" there its position is not looked at. At tap -2 the low side has 0.984 pu
 # instead of 1.038, from parameters as from a standard type of one's own; those of pandapower's library state it. A
-# tap controller on such a transformer walks to its end stop, changes no voltage, and the power flow converges below its band without a
+# tap controller on it walks to its end stop, changes no voltage, and the power flow converges below its band without a
 # word. power-grid-model-io 1.3.38 with power-grid-model 1.12.110, given the same network, does follow the tap: 1.038.
 # Exits 0 while this is so.
 set -euo pipefail

@@ -81,9 +81,11 @@ def _open_curves(circuit: Circuit) -> list[str]:
             if is_used and name:
                 curve = ElementProperties(circuit, f"XYCurve.{name}")
                 x, y = ([float(part) for part in curve.row(axis)] for axis in ("xarray", "yarray"))
+                if min(len(x), len(y)) < 2:
+                    continue
                 # Below a volt-watt curve the sun is the limit.
-                low = prop == "vvc_curve1" and len(x) > 1 and x[0] > _CURVE_FROM_PU and y[0] != y[1]
-                if low or (len(x) > 1 and x[-1] < _CURVE_TO_PU and y[-1] != y[-2]):
+                low = prop == "vvc_curve1" and x[0] > _CURVE_FROM_PU and y[0] != y[1]
+                if low or (x[-1] < _CURVE_TO_PU and y[-1] != y[-2]):
                     found[f"xycurve.{name.lower()}"] = None
     return list(found)
 
