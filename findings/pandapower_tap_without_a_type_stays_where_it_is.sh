@@ -9,7 +9,8 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q pandapower==3.5.6 power-grid-model-io==1.3.38 power-grid-model==1.12.110 numpy==2.4.6 scipy==1.17.1 pandas==2.3.3 numba==0.68.1
+"$folder/venv/bin/pip" install -q pandapower==3.5.6 power-grid-model-io==1.3.38 power-grid-model==1.12.110 \
+    numpy==2.4.6 scipy==1.17.1 pandas==2.3.3 numba==0.68.1
 cd "$folder"
 "$folder/venv/bin/python" -W ignore - <<'PY'
 import pandapower as pp
