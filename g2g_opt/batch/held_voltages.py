@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.jacobian import Jacobian
-from g2g_opt.batch.kernel_tables import Held
+from g2g_opt.batch.kernel_tables import HeldUnits
 from g2g_opt.circuit.units import UnitShare
 from g2g_opt.compiled.lanes import WIDTH, aligned
 
@@ -54,10 +54,10 @@ class HeldVoltages:
         self.slope_pu[np.diag_indices(len(held))] *= 1.0 + _RIDGE
         self.table = self._table()
 
-    def _table(self) -> Held:
+    def _table(self) -> HeldUnits:
         n, n_branches = len(self._units), np.array([len(ends) for ends in self._ends], dtype=np.int64)
         ends = 2 * WIDTH * np.concatenate([np.zeros((0, 2), dtype=np.int64), *self._ends])
-        return Held(
+        return HeldUnits(
             np.concatenate([[0], n_branches.cumsum()]),
             np.ascontiguousarray(ends[:, 0]),
             np.ascontiguousarray(ends[:, 1]),

@@ -106,7 +106,7 @@ class Ratings(NamedTuple):
     mixed: Floats2  # (chunk, moving entry x 2 x lane)
 
 
-class Held(NamedTuple):
+class HeldUnits(NamedTuple):
     """Units that hold a voltage: their branches (ends times 2 W), where the lanes of their vars' shares begin, and how
     their voltages (share of what is held) move with the vars (share of rating) of each; room for one chunk.
     """
@@ -196,7 +196,7 @@ class Flow(NamedTuple):
     ports: Ports
     ratings: Ratings
     bus_nodes: Ints1
-    held: Held
+    held: HeldUnits
     factors: FactorTables
     factor_of_chunk: Ints1
     power: Floats2  # (chunk, port x 2 x lane) W and var

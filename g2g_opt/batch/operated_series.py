@@ -194,8 +194,7 @@ class _Run:
         reduce: Reduction | None,
         tells_unbalance: bool,
     ) -> None:
-        self.tells_unbalance = tells_unbalance
-        self.guesses = guesses
+        self.tells_unbalance, self.guesses, self.start = tells_unbalance, guesses, of.start
         self.of, self.n_steps, self.begins, self.reduce = of, steps_a_day, begins, reduce
         self.n_chains, self.n_days = kw.shape[1], kw.shape[2] // steps_a_day
         shapes = of.network.load_shapes
@@ -206,7 +205,6 @@ class _Run:
         self.share = np.concatenate([of_loads, of_units])
         self._attach(units, kw)
         self.kinds = [of.settings_of(one) for one in set_points]
-        self.start = of.start
         # Days that one lane runs in a row at first: as many as leave enough lanes to be side by side.
         n_stretches = max(1, min(_SIDE_BY_SIDE // self.n_chains, self.n_days // _STRETCH_MIN_DAYS))
         self._stretch = 1 if begins is not None else -(-self.n_days // n_stretches)

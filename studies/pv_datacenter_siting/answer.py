@@ -25,6 +25,7 @@ from studies.pv_datacenter_siting.operation_words import (
 )
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import BuiltSizeRow, TieRow, YearRow
+from studies.pv_datacenter_siting.trips import TripRow, trip_warning
 from studies.pv_datacenter_siting.verdicts import JudgedPlan, best_of, judged_plans, judged_ties
 from studies.shared.conclusion import Conclusion, MissingAnswer
 from studies.shared.task import TaskResult
@@ -53,6 +54,7 @@ def conclusion_of(
     best_row = None if best is None else best.row
     years = gather_as(results, "operation", OperationRow)
     operation = [one for one in years if best_row is not None and one.plan == best_row.plan]
+    trips = [one for one in gather_as(results, "trips", TripRow) if best_row is not None and one.plan == best_row.plan]
     return Conclusion(
         title=f"Siting of {_what(question)} on {question.feeder}",
         answer=_answer(question, best, own, year, ties, sizes, results),
@@ -66,7 +68,7 @@ def conclusion_of(
         ),
         failures=_failures(results, plans, best),
         texts=hand_over_texts(question, best_row, gather_as(results, "operation", OperationRow)),
-        warnings=_warnings(question, best, own, year, ties, made_under, operation),
+        warnings=_warnings(question, best, own, year, ties, made_under, operation, trips),
         not_assessed=(
             "protection against faults, fault levels and power quality"
             + ("; losses are simulated but not priced" if question.taps == "optimised" else ""),
@@ -269,6 +271,7 @@ def _warnings(
     ties: Sequence[tuple[TieRow, Verdict]],
     made_under: Limits | None,
     operation: Sequence[OperationRow],
+    trips: Sequence[TripRow],
 ) -> tuple[str, ...]:
     words = []
     if made_under is not None:
@@ -287,7 +290,7 @@ def _warnings(
         words.append(f"after {number_of(n_turns, 'turn')} no other plan was proposed (refusals_max)")
     if best is not None and question.taps == "own control":
         words.append(error_of_days(best.row))
-        words += filter(None, [unbalance_warning(question, operation)])
+        words += filter(None, [unbalance_warning(question, operation), trip_warning(question, trips)])
     elif best is not None:
         words.append(
             "taps of every slot are decided with foresight, which no operation has: a bound on what a plan can earn, "

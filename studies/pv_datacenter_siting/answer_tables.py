@@ -9,6 +9,7 @@ from g2g_opt.summary import Summary
 from studies.pv_datacenter_siting.operation_rows import HeldOutRow, OperationRow, OtherPlanRow, SetPointRow
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import BuiltSizeRow, PlanRow, RoundRow, TieRow, WindowRow
+from studies.pv_datacenter_siting.trips import TripRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan
 from studies.shared.conclusion import Column, ResultTable
 from studies.shared.task import Row, TaskResult, gather
@@ -74,6 +75,9 @@ def make_tables(
     if weeks := [one for one in gather_as(results, "held_out", HeldOutRow) if one.plan in names]:
         title = "Weeks that chose set-points and placement, and weeks held out"
         tables.append(table_of("held_out", title, columns_of(HeldOutRow), weeks))
+    if trips := [one for one in gather_as(results, "trips", TripRow) if one.plan in names]:
+        title = "What trips do to voltages, before regulators move"
+        tables.append(table_of("trips", title, columns_of(TripRow), trips))
     if others := [one for one in gather_as(results, "others", OtherPlanRow) if one.plan in names]:
         title = "Other plans through the year under the same set-points"
         tables.append(table_of("others", title, columns_of(OtherPlanRow), others))

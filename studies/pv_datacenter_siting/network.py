@@ -73,6 +73,19 @@ class Simulated:
 
 
 @dataclass(frozen=True, eq=False)
+class Trip:
+    """Something of a plan that trips at every point: what, its kW drawn before (point,), voltages (row, point) before
+    and just after, and which points have both solutions.
+    """
+
+    what: str
+    kw: Floats
+    before_pu: Floats
+    after_pu: Floats
+    solved: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
 class SitingNetwork:
     """What does not change in a siting study: feeder, candidates, and the days' points.
 
@@ -184,6 +197,22 @@ class SitingNetwork:
             Simulated(series.rows[:n, k], series.solved[k] & ~series.restless[k], series.taps_pu[k].T)
             for k in range(len(plans))
         ]
+
+    def trips(self, plan: SitingPlan, taps_pu: Floats) -> list[Trip]:
+        """Every plant and site of a plan gone by itself, regulators standing at `taps_pu` (regulator, point)."""
+        units, kw = self._units(plan)
+        n_points = kw.shape[1]
+        points = self._points(plan, Simulated(np.zeros((0, n_points)), np.ones(n_points, dtype=np.bool_), taps_pu))
+        before = points.solve(units, kw)
+        plants = [f"PV at {self.pv_buses[j]}" for j in np.flatnonzero(plan.pv_kw)]
+        sites = [f"the datacenter at {self.site_buses[b]}" for b in plan.site_bus[plan.site_kw > 0.0]]
+        found = []
+        for k, what in enumerate((*plants, *sites), start=len(units) - len(plants) - len(sites)):
+            gone = kw.copy()
+            gone[k] = 0.0
+            after = points.solve(units, gone)
+            found.append(Trip(what, kw[k], before.voltage_pu, after.voltage_pu, before.solved & after.solved))
+        return found
 
     def operate(
         self,

@@ -40,6 +40,7 @@ from studies.pv_datacenter_siting.rows import (
 )
 from studies.pv_datacenter_siting.stored_plan import read_plan
 from studies.pv_datacenter_siting.ties import moved_plans
+from studies.pv_datacenter_siting.trips import trip_rows
 from studies.pv_datacenter_siting.windows import nearest_windows, opendss_voltages, run_fleets
 from studies.pv_datacenter_siting.year import PlanYear, broken_hours, check_year
 from studies.shared.task import Progress, Row, Tables
@@ -208,6 +209,7 @@ def _keep_operated(
         "year_hours": year.broken_hours(plan),
         "operation": cost.rows,
         "held_out": cost.held_out,
+        "trips": trip_rows(found.proposal.plan, year, rows, plan),
         "set_points": set_point_rows(case, found.set_points, plan),
         "others": other_plan_rows(case, found.compared, plan),
         "records": [record],
