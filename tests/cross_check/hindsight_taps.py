@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.moving_elements import Setting
+from g2g_opt.batch.network_losses import LossTerms
 from g2g_opt.batch.operated_series import FeederOperation
 from g2g_opt.batch.operating_points import Unit, ports_of
 from g2g_opt.batch.power_flow import BatchPowerFlow
@@ -21,6 +22,7 @@ from g2g_opt.grid.attachments import tan_phi
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Complexes = NDArray[np.complex128]
 
 _LANES = 4096
 # Taps on either side of the way so far that a turn looks at.
@@ -81,7 +83,16 @@ class Hours:
         in_order = np.array([list(of.start_taps).index(name) for name in self.names])
         told = np.empty((len(of.start_taps), n))
         told[in_order] = ratios.T
-        return over, np.where(flow.solved, of.losses.kw(flow.phasors, told), 0.0)
+        return over, np.where(flow.solved, losses_kw(of.losses.terms, flow.phasors, told), 0.0)
+
+
+def losses_kw(terms: LossTerms, v: Complexes, taps_pu: Floats) -> Floats:
+    """Losses (lane,) at node voltages (node, lane), V, and ratios (regulator, lane)."""
+    inverse = np.concatenate([np.ones((1, v.shape[1])), 1.0 / taps_pu])
+    group = np.repeat(np.arange(len(terms.factors)), np.diff(terms.start))
+    one, other = terms.factors[group].T
+    watts = (v[terms.row].conj() * terms.y[:, None] * v[terms.column]).real * inverse[one] * inverse[other]
+    return np.asarray(watts.sum(axis=0) / 1e3)
 
 
 def improved(hours: Hours, way: Ints, step_cost: float, moved: Sequence[int]) -> Ints:
