@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -69,9 +70,14 @@ class ReplicaSchedule:
     def count_at(self, t: float | Floats) -> float | Floats:
         """Replicas at time `t` (s), not rounded (equation 2.9); the target holds from the instant of a step on."""
         times = np.asarray(t, dtype=np.float64)
-        count = np.full(times.shape, float(self.initial))
-        level = self.initial
-        for target, t_start, t_end in self.ramps:
+        first, last = (times.min(), times.max()) if times.size else (0.0, 0.0)
+        # Only the ramps in between: a year of hours has thousands.
+        over = bisect_right(self.ramps, first, key=lambda ramp: ramp[2])
+        level = self.ramps[over - 1][0] if over else self.initial
+        count = np.full(times.shape, float(level))
+        for target, t_start, t_end in self.ramps[over:]:
+            if t_start > last:
+                break
             # A ramp is over before the next one starts, so the levels add up to whole numbers exactly.
             if t_end > t_start:
                 done = np.clip(times - t_start, 0.0, t_end - t_start) / (t_end - t_start)

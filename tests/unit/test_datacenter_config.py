@@ -185,3 +185,24 @@ def test_a_level_over_some_time_is_what_the_schedule_says_at_every_step_of_it() 
                 assert first <= 20
                 assert last >= 10
     assert [schedule.level_over(a, b) for a, b in ((0.0, 9.0), (21.0, 25.0), (20.0, 25.0))] == [7, 9, 9]
+
+
+def test_levels_at_some_times_are_those_of_every_ramp_summed_up() -> None:
+    draw = np.random.default_rng(11)
+    for _ in range(40):
+        edges = np.sort(draw.choice(200, 2 * draw.integers(1, 12), replace=False)).astype(float).reshape(-1, 2)
+        schedule = ReplicaSchedule(int(draw.integers(0, 50)))
+        for begin, end in edges:
+            end = begin if draw.random() < 0.3 else end
+            schedule = schedule.ramp_to(int(draw.integers(0, 50)), t_start=begin, t_end=end)
+        times = np.sort(draw.uniform(-5.0, 210.0, 30))
+        expected = np.full(30, float(schedule.initial))
+        level = schedule.initial
+        for target, begin, end in schedule.ramps:
+            done = np.clip(times - begin, 0.0, end - begin) / (end - begin) if end > begin else times >= begin
+            expected += done * (target - level)
+            level = target
+        for part in (slice(None), slice(4, 9), slice(20, 21)):
+            assert np.array_equal(schedule.count_at(times[part]), expected[part])
+        assert [schedule.count_at(edge) for edge in edges[:, 0]] == schedule.count_at(edges[:, 0]).tolist()
+        assert schedule.count_at(np.zeros(0)).shape == (0,)
