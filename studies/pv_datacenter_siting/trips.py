@@ -109,6 +109,7 @@ def trip_warning(question: SitingQuestion, trips: Sequence[TripRow]) -> str:
     else:
         what = f"moves {worst.where} by {100 * worst.change_pu:.1f} % on {worst.date} at {worst.hour}:00"
     return (
-        f"a trip of {worst.what} {what}, before regulators move; {100 * limit:g} % is the most that a trip of a "
-        f"datacenter may ({len(over)} of {len(trips)} trips are above it): siting tells it and does not judge it"
+        f"a trip of {worst.what} {what}, before regulators move, and {100 * limit:g} % is the most that a trip may "
+        f"({len(over)} of {len(trips)} trips are above it): siting judges it in the windows run on OpenDSS alone, and "
+        "there of datacenters"
     )
