@@ -67,11 +67,25 @@ class RunProcesses:
             found.update(zip(part, done, strict=True))
         return [found[k] for k in range(len(runs))]
 
+    def start(self) -> None:
+        """Start a process beside, for a call that will come: what is done until then hides how long that takes."""
+        if self._n_others > 0 and self._pool is None:
+            self._pool_of_others().submit(int)
+
     def _submit(self, simulate: Callable[[Runs], list[Outcome]], runs: Runs) -> Future[list[Outcome]]:
+        try:
+            return self._pool_of_others().submit(simulate, runs)
+        except BrokenProcessPool as error:
+            # It ended before it was needed; one that ends at work says so by its future.
+            broken: Future[list[Outcome]] = Future()
+            broken.set_exception(error)
+            return broken
+
+    def _pool_of_others(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._n_others, context, initializer=self._begin)
-        return self._pool.submit(simulate, runs)
+        return self._pool
 
     def close(self) -> None:
         """End the other processes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from functools import partial
 
 import numpy as np
@@ -64,6 +65,32 @@ def test_a_process_that_ends_costs_time_and_nothing_else(
     assert "has ended" in caplog.text
     assert figures(found) == figures(simulate_runs(runs(), FEEDER, Limits()))
     processes.close()
+
+
+def test_a_process_started_ahead_takes_its_part_or_ends_without_harm(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A start of its own would not be worth it for these runs.
+    monkeypatch.setattr(run_processes, "_SHARE_FROM_STEPS", 0)
+    alone = figures(simulate_runs(runs(), FEEDER, Limits()))
+    ahead = RunProcesses(2, partial(belong_to, os.getpid()))
+    ahead.start()
+    took: list[int] = []
+    submit = ahead._submit
+    monkeypatch.setattr(ahead, "_submit", lambda simulate, part: (took.append(len(part)), submit(simulate, part))[1])
+    assert figures(ahead.simulate(runs(), FEEDER, Limits(), "batch", TRACE_DIR)) == alone
+    assert sum(took) == len(runs()) // 2
+    ahead.close()
+    ended = RunProcesses(2, _end)
+    ended.start()
+    pool = ended._pool
+    assert pool is not None
+    while not pool._broken:
+        time.sleep(0.05)
+    with caplog.at_level(logging.WARNING):
+        assert figures(ended.simulate(runs(), FEEDER, Limits(), "batch", TRACE_DIR)) == alone
+    assert "has ended" in caplog.text
+    ended.close()
 
 
 def test_work_is_dealt_out_evenly_and_every_piece_once() -> None:
