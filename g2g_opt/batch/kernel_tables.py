@@ -66,7 +66,7 @@ class Ports(NamedTuple):
 
     `law` (chunk, port x column x lane) belongs to one watt. Thevenin blocks are in V / A: chunk c has
     `shared_blocks[k]` (port x port x 4) where its lanes have the same ports, k = `block_of_chunk[c]`, else
-    `mixed_blocks[-k - 1]` (port x port x 4 x lane).
+    `mixed_blocks[-k - 1]` (port x port x 4 x lane); a chunk whose lanes all have `many` ports has none.
     """
 
     begin: Ints3
@@ -76,6 +76,8 @@ class Ports(NamedTuple):
     block_of_chunk: Ints1
     shared_blocks: Floats2
     mixed_blocks: Floats2
+    many: Floats2  # (chunk, lane): 1 where a lane has so many ports that their equations are not solved by themselves
+    n_many: Ints1  # (chunk,)
     at_node: Bools2  # (chunk, node): does any port inject here?
 
 

@@ -98,12 +98,22 @@ _settle_shared, _settle_each = _coupling(spread_at, 1), _coupling(load, W)
 def settle_ports(v: Any, used: Any, power: Any, law: Any, ports: Any, c: Any, done: Any, work: Any) -> None:
     """Currents `used` for `power` if the rest of the network answers linearly, in the lanes where `done` < 0.5
     (equation 5.7).
+
+    That costs the square of the number of ports. Lanes of many take the currents at the voltages as they are, and the
+    network's next solution answers them.
     """
-    which = ports.block_of_chunk[c]
-    if which >= 0:
-        _settle_shared(v, used, power, law, ports.shared_blocks[which], done, work)
-    else:
-        _settle_each(v, used, power, law, ports.mixed_blocks[-which - 1], done, work)
+    which, n_many, many = ports.block_of_chunk[c], ports.n_many[c], load(ports.many[c], 0)
+    if n_many < W:
+        left = higher(done, many)
+        if which >= 0:
+            _settle_shared(v, used, power, law, ports.shared_blocks[which], left, work)
+        else:
+            _settle_each(v, used, power, law, ports.mixed_blocks[-which - 1], left, work)
+    if n_many > 0:
+        half, left = spread(0.5), higher(done, spread(1.0) - many)
+        port_currents(v, work.current, power, law, len(used) // (2 * W))
+        for place in range(0, len(used), W):
+            store(used, place, where_less(left, half, load(work.current, place), load(used, place)))
 
 
 @inner

@@ -28,6 +28,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 W = WIDTH
+# A scenario has many ports if their square is more than this share of the entries of the network's factors. Their own
+# equations save no network solve at a tolerance of 1e-9, as the remainders of the circuit's loads take as many, and
+# cost more than the network from a few sites on.
+_MANY = 0.5
 _LOW_PU = 0.5  # below it a constant-power load is a plain impedance (OpenDSS's default)
 
 
@@ -83,12 +87,17 @@ class PortTable:
             for c in range(n_chunks):
                 at_node[c, ends[c].reshape(-1)] = True
         at_node[:, n:] = False
+        e = jacobian.elimination
+        n_own = (which >= 0).sum(axis=0).reshape(n_chunks, W)
+        many = n_own**2 > _MANY * (len(e.lower_column) + len(e.upper_column) + n)
         table = tables.Ports(
             by_chunk(begin),
             by_chunk(end),
             _aligned_copy(by_chunk(laws), n_chunks),
             _aligned_copy(by_chunk(reach), n_chunks),
-            *_blocks(thevenin, which.reshape(width, n_chunks, W).transpose(1, 0, 2)),
+            *_blocks(thevenin, which.reshape(width, n_chunks, W).transpose(1, 0, 2), many.all(axis=1)),
+            _aligned_copy(many.astype(np.float64), n_chunks),
+            many.sum(axis=1),
             at_node,
         )
         base = np.array([p.base_v for p in kinds] + [1.0])
@@ -110,15 +119,21 @@ def _aligned_copy(values: Floats, n_chunks: int) -> Floats:
     return copy
 
 
-def _blocks(thevenin: Floats, kinds: Ints) -> tuple[Ints, Floats, Floats]:
-    """Blocks of chunks whose ports are of `kinds` (chunk, port, lane): where they are, shared and mixed ones."""
+def _blocks(thevenin: Floats, kinds: Ints, without: NDArray[np.bool_]) -> tuple[Ints, Floats, Floats]:
+    """Blocks of chunks whose ports are of `kinds` (chunk, port, lane): where they are, shared and mixed ones.
+
+    Chunks `without` any (chunk,) are told only whether their lanes have the same ports.
+    """
     place: dict[bytes, int] = {}
     shared: list[Floats] = []
     mixed: list[Floats] = []
     of_chunk = np.empty(len(kinds), dtype=np.int64)
     for c, of_port in enumerate(kinds):
         first = of_port[:, 0]
-        if (of_port == of_port[:, :1]).all():
+        is_alike = bool((of_port == of_port[:, :1]).all())
+        if without[c]:
+            of_chunk[c] = 0 if is_alike else -1
+        elif is_alike:
             if first.tobytes() not in place:
                 place[first.tobytes()] = len(shared)
                 shared.append(thevenin[first[:, None], first].reshape(-1))
