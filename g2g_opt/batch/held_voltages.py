@@ -27,6 +27,8 @@ _LEARNED, _STRAY = 1e3, 10.0
 # Share of a unit's own slope that is added to it: units at one bus move its voltage alike, and no system of equations
 # tells them apart. What it leaves over is made up for by the next correction.
 _RIDGE = 1e-3
+# Where a unit moves its voltage by less, as beside an ideal source, its vars go to a limit.
+_SLOPE_MIN_PU = 1e-9
 
 
 class HeldVoltages:
@@ -51,7 +53,8 @@ class HeldVoltages:
         names = [UnitShare(f"{unit.kind}.{unit.name}", "reactive") for unit in self._units]
         self._columns = np.array([len(network.load_shapes) + columns[name] for name in names], dtype=np.int64)
         self.slope_pu = self._slopes_pu(jacobian, rating) if held else np.zeros((0, 0))
-        self.slope_pu[np.diag_indices(len(held))] *= 1.0 + _RIDGE
+        own = np.diag_indices(len(held))
+        self.slope_pu[own] = np.maximum((1.0 + _RIDGE) * self.slope_pu[own], _SLOPE_MIN_PU)
         self.table = self._table()
 
     def _table(self) -> HeldUnits:
