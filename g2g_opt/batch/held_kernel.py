@@ -20,6 +20,8 @@ from g2g_opt.compiled.lanes import fma, load, root, spread, spread_at, store
 def correct_held(x: Any, share: Any, done: Any, trusted: Any, held: Any) -> None:
     """Correct the shares of rated vars in `share` (place, lane) of the lanes that are neither done nor trusted."""
     n, one = len(held.per_volt), spread(1.0)
+    if n == 0:
+        return
     for k in range(n):
         total = spread(0.0)
         for b in range(held.branch_start[k], held.branch_start[k + 1]):

@@ -124,9 +124,9 @@ class OperatingPoints:
 
     def solve(self, units: Sequence[Unit], kw: Floats) -> PointSolution:
         """All points, with `kw` (unit, point) drawn by units (three phases; generation negative)."""
-        return self._solve_each(units, [kw])[0]
+        return self.solve_each(units, [kw])[0]
 
-    def _solve_each(self, units: Sequence[Unit], cases: Sequence[Floats]) -> list[PointSolution]:
+    def solve_each(self, units: Sequence[Unit], cases: Sequence[Floats]) -> list[PointSolution]:
         """`solve` for several `kw`, which share what a flow costs before it is solved."""
         for kw in cases:
             if kw.shape != (len(units), self.n_points):
@@ -178,7 +178,7 @@ class OperatingPoints:
         loading = np.empty((len(self.branches), len(columns), self.n_points))
         for k, column in enumerate(columns):
             with_it = [*units, column]
-            up, down = self._solve_each(
+            up, down = self.solve_each(
                 with_it,
                 [np.append(kw, np.full((1, self.n_points), sign * step_kw), axis=0) for sign in (1.0, -1.0)],
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.compiled.kernel import kernel
+from g2g_opt.compiled.kernel import inner, kernel
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -32,6 +32,16 @@ def burst_edges_s(loss: float, burst_s: float, burst_loss: float, end_s: float, 
     return np.array(edges)
 
 
+@inner
+def is_lost_in(is_out: bool, has_bursts: bool, is_bad: bool, uniform: float, loss: float, burst_loss: float) -> bool:
+    """`is_lost` of what is sent while an outage holds (`is_out`), or while a link that `has_bursts` is bad."""
+    if is_out:
+        return True
+    if has_bursts:
+        return is_bad and uniform < burst_loss
+    return uniform < loss
+
+
 @kernel
 def is_lost(
     time_s: float, uniform: float, loss: float, edges_s: Floats, burst_loss: float, outage_edges_s: Floats
@@ -41,12 +51,9 @@ def is_lost(
     `edges_s` are those of bursts, in which `burst_loss` is lost; where there are none, each is lost with `loss`.
     `outage_edges_s` are begin, end, begin, ... of outages, in which all is lost.
     """
-    if len(outage_edges_s) > 0 and np.searchsorted(outage_edges_s, time_s, side="right") % 2 == 1:
-        return True
-    if len(edges_s) > 0:
-        bad = np.searchsorted(edges_s, time_s, side="right") % 2 == 1
-        return bool(bad and uniform < burst_loss)
-    return uniform < loss
+    is_out = np.searchsorted(outage_edges_s, time_s, side="right") % 2 == 1
+    is_bad = np.searchsorted(edges_s, time_s, side="right") % 2 == 1
+    return bool(is_lost_in(is_out, len(edges_s) > 0, is_bad, uniform, loss, burst_loss))
 
 
 def outage_edges_s(outages: tuple[tuple[float, float], ...]) -> Floats:

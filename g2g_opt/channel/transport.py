@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.channel.loss import burst_edges_s, outage_edges_s
+from g2g_opt.channel.loss import burst_edges_s, is_lost_in, outage_edges_s
 from g2g_opt.channel.tcp import DONE, MORE_DRAWS, MORE_ROOM, tcp_arrivals_s
 from g2g_opt.communication import ChannelSpec
 from g2g_opt.compiled.kernel import inner, kernel
@@ -140,11 +140,6 @@ def datagram_arrivals_s(
     """
     n, n_edges, n_outage_edges = len(leave_s), len(edges_s), len(outages_s)
     last_uniform, last_delay = len(uniforms) - 1, len(delay_s) - 1
-    if n_edges == 0 and n_outage_edges == 0:
-        for i in range(n):
-            at_s = leave_s[i] + delay_s[min(i, last_delay)]
-            arrival_s[i] = np.inf if uniforms[min(i, last_uniform)] < loss else at_s
-        return
     edge, outage_edge = 0, 0  # edges up to the present message
     for i in range(n):
         if leave_s[i] == np.inf:
@@ -155,9 +150,9 @@ def datagram_arrivals_s(
             edge += 1
         while outage_edge < n_outage_edges and outages_s[outage_edge] <= leave_s[i]:
             outage_edge += 1
-        uniform = uniforms[min(i, last_uniform)]
-        lost = uniform < loss if n_edges == 0 else edge % 2 == 1 and uniform < burst_loss
-        arrival_s[i] = np.inf if lost or outage_edge % 2 == 1 else leave_s[i] + delay_s[min(i, last_delay)]
+        uniform, at_s = uniforms[min(i, last_uniform)], leave_s[i] + delay_s[min(i, last_delay)]
+        lost = is_lost_in(outage_edge % 2 == 1, n_edges > 0, edge % 2 == 1, uniform, loss, burst_loss)
+        arrival_s[i] = np.inf if lost else at_s
 
 
 def newest_at(arrival_s: Floats, at_s: Floats, sent_before: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -203,16 +203,16 @@ class SitingNetwork:
         units, kw = self._units(plan)
         n_points = kw.shape[1]
         points = self._points(plan, Simulated(np.zeros((0, n_points)), np.ones(n_points, dtype=np.bool_), taps_pu))
-        before = points.solve(units, kw)
         plants = [f"PV at {self.pv_buses[j]}" for j in np.flatnonzero(plan.pv_kw)]
         sites = [f"the datacenter at {self.site_buses[b]}" for b in plan.site_bus[plan.site_kw > 0.0]]
-        found = []
-        for k, what in enumerate((*plants, *sites), start=len(units) - len(plants) - len(sites)):
-            gone = kw.copy()
-            gone[k] = 0.0
-            after = points.solve(units, gone)
-            found.append(Trip(what, kw[k], before.voltage_pu, after.voltage_pu, before.solved & after.solved))
-        return found
+        what = [*plants, *sites]
+        own = range(len(units) - len(what), len(units))
+        gone = [np.where(np.arange(len(units))[:, None] == k, 0.0, kw) for k in own]
+        before, *afters = points.solve_each(units, [kw, *gone])
+        return [
+            Trip(name, kw[k], before.voltage_pu, after.voltage_pu, before.solved & after.solved)
+            for name, k, after in zip(what, own, afters, strict=True)
+        ]
 
     def operate(
         self,

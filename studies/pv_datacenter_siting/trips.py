@@ -18,7 +18,7 @@ from g2g_opt.metrics.rapid_voltage_change import change_pu
 from solvers.siting.problem import SitingPlan
 from studies.pv_datacenter_siting.operated_year import OperatedYear, YearRows
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.year_network import over_hours
+from studies.pv_datacenter_siting.year_network import at_hours, over_hours
 from studies.shared.typed_rows import ShownAs, TypedRow
 
 # Hours of each kind.
@@ -53,14 +53,8 @@ def trip_rows(plan: SitingPlan, year: OperatedYear, rows: YearRows, name: str) -
     hours = _hardest_hours(network.sun, voltage, ~year.unsolved[level].ravel())
     if not len(hours):
         return []
-    looked_at = replace(
-        network,
-        load_share=network.load_share[hours],
-        sun=network.sun[hours],
-        by_shape={shape: share[hours] for shape, share in network.by_shape.items()},
-        demand=np.full((len(network.demand), len(hours)), year.levels[level]),
-        slot=np.zeros(len(hours), dtype=np.int64),
-    )
+    looked_at = at_hours(network, hours)
+    looked_at = replace(looked_at, demand=np.full_like(looked_at.demand, year.levels[level]))
     taps_pu = year.series.taps_pu[level, hours].T
     found = []
     for trip in looked_at.trips(over_hours(plan, looked_at), taps_pu):

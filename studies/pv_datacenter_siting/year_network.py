@@ -17,23 +17,29 @@ from studies.pv_datacenter_siting.network import SitingNetwork
 
 def network_over_days(case: SitingCase, days: Sequence[int] | None) -> SitingNetwork:
     """The network with the hours of some days of the year as its points, or of all of them."""
-    load, sun, dates = by_day(case.question.hourly())
-    which = list(range(len(dates)) if days is None else days)
-    network = case.network
-    by_shape = {}
-    if network.by_shape:
-        year = own_year_of(network.feeder, case.question.hourly())
-        by_shape = {
-            shape: np.asarray(share).reshape(len(dates), 24)[which].ravel() for shape, share in year.load_share.items()
-        }
-    n = 24 * len(which)
-    return replace(
+    load, sun, _ = by_day(case.question.hourly())
+    network, n = case.network, load.size
+    year = own_year_of(network.feeder, case.question.hourly()).load_share if network.by_shape else {}
+    whole = replace(
         network.with_loadings(),
-        load_share=load[which].ravel(),
-        sun=sun[which].ravel(),
-        by_shape=by_shape,
+        load_share=load.ravel(),
+        sun=sun.ravel(),
+        by_shape={shape: np.asarray(share) for shape, share in year.items()},
         demand=np.ones((len(network.demand), n)),
         slot=np.zeros(n, dtype=np.int64),
+    )
+    return whole if days is None else at_hours(whole, (24 * np.array(days)[:, None] + np.arange(24)).ravel())
+
+
+def at_hours(network: SitingNetwork, hours: NDArray[np.int64]) -> SitingNetwork:
+    """The network with some of its hours as its points."""
+    return replace(
+        network,
+        load_share=network.load_share[hours],
+        sun=network.sun[hours],
+        by_shape={shape: share[hours] for shape, share in network.by_shape.items()},
+        demand=network.demand[:, hours],
+        slot=network.slot[hours],
     )
 
 

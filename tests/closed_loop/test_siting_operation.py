@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import numpy as np
 import pytest
 from hindsight_of_plans import brute_force, built_cost, hours_of
 from hindsight_taps import best_of_settings
+from operated_siting import STUDY, run
 from replay_of_plans import cost_of_plan, replay
-from study_run import results_of
 
 from g2g_opt.batch.operated_series import SetPoint
 from g2g_opt.batch.own_controls import Standing
@@ -34,28 +33,10 @@ from studies.pv_datacenter_siting.operation_rows import AS_IT_IS, CHOSEN_BY, HEL
 from studies.pv_datacenter_siting.operation_words import step_cost_words, unbalance_warning
 from studies.pv_datacenter_siting.rows import PlanRow
 from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
-from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.verdicts import judged_plans
 from studies.pv_datacenter_siting.year_network import price_of_hours
-from studies.shared.site_choices import ServedModel, SiteChoice
 from studies.shared.task import gather
 from studies.shared.typed_rows import gather_as
-
-SITE = SiteChoice("east", (ServedModel("Llama-3.1-70B-Instruct", n_gpus=1600),), candidates=("671", "680"))
-STUDY = SitingStudy(
-    feeder="ieee13",
-    mode="joint",
-    pv_buses=("632", "675"),
-    pv_count=1,
-    pv_size_max_kw=800.0,
-    switch_cost=0.05,  # so that wide bands are not all that counts
-    sites=(SITE,),
-    n_windows=1,
-    n_ties=3,
-)
-
-
-run = cache(results_of)
 
 
 def best() -> PlanRow:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
-from study_run import results_of
+from operated_siting import STUDY, run
 
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.grid.attachments import LOAD_POWER_FACTOR, connected_pairs, connection_at, tan_phi
@@ -15,26 +14,9 @@ from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.hourly_profile import load_profile
 from studies.pv_datacenter_siting.operated_year import operate_year
 from studies.pv_datacenter_siting.stored_plan import read_plan
-from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.trips import TripRow, trip_warning
 from studies.pv_datacenter_siting.verdicts import judged_plans
-from studies.shared.site_choices import ServedModel, SiteChoice
 from studies.shared.typed_rows import gather_as
-
-SITE = SiteChoice("east", (ServedModel("Llama-3.1-70B-Instruct", n_gpus=1600),), candidates=("671", "680"))
-STUDY = SitingStudy(
-    feeder="ieee13",
-    mode="joint",
-    pv_buses=("632", "675"),
-    pv_count=1,
-    pv_size_max_kw=800.0,
-    switch_cost=0.05,
-    sites=(SITE,),
-    n_windows=0,
-    n_ties=3,
-)
-
-run = cache(results_of)
 
 
 def trips() -> list[TripRow]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import time
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
 import numpy as np
@@ -85,8 +85,8 @@ def test_a_process_started_ahead_takes_its_part_or_ends_without_harm(
     ended.start()
     pool = ended._pool
     assert pool is not None
-    while not pool._broken:
-        time.sleep(0.05)
+    with pytest.raises(BrokenProcessPool):
+        pool.submit(int).result()
     with caplog.at_level(logging.WARNING):
         assert figures(ended.simulate(runs(), FEEDER, Limits(), "batch", TRACE_DIR)) == alone
     assert "has ended" in caplog.text
