@@ -30,7 +30,7 @@ from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import tan_phi
 from g2g_opt.grid.loading import rated_branches
-from g2g_opt.grid.opendss import OpenDSSGrid
+from g2g_opt.grid.opendss import STUDY_TOLERANCE, OpenDSSGrid
 from g2g_opt.limits import RatingBasis
 from g2g_opt.metrics.power_quality import three_phase_buses
 from g2g_opt.metrics.unbalance import negative_sequence_unbalance
@@ -100,8 +100,8 @@ class FeederOperation:
     `UnsupportedByBatch` for a circuit or a control that the batch engine does not model.
     """
 
-    def __init__(self, feeder: Feeder, *, rating_basis: RatingBasis = "normal", tolerance_pu: float = 1e-8) -> None:
-        self.feeder, self.tolerance_pu = feeder, tolerance_pu
+    def __init__(self, feeder: Feeder, *, rating_basis: RatingBasis = "normal") -> None:
+        self.feeder = feeder
         setup = OpenDSSGrid(feeder=feeder, rating_basis=rating_basis, dss_controls=True).setup
         commands = tuple(setup.commands())
         self.ratings = setup.ratings()
@@ -294,7 +294,7 @@ class _Run:
                 of.jacobian,
                 [self.ports[chain] for chain in chains],
                 [controls.setting(0)] * n,
-                tolerance_pu=of.tolerance_pu,
+                tolerance_pu=STUDY_TOLERANCE,
                 loadings=True,
                 sensed=(*controls.sensed, *range(of.network.n_nodes)),
                 ratings=of.ratings,
