@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +51,10 @@ class HourlyProfile:
             raise InputError(f"profile {self.name!r} needs a load_share and a generation_share for every hour")
 
     @staticmethod
-    def known() -> list[str]:
+    @cache
+    def known() -> tuple[str, ...]:
         """Names of the bundled profiles."""
-        return sorted(path.stem for path in data_path("profiles").glob("*.csv"))
+        return tuple(sorted(path.stem for path in data_path("profiles").glob("*.csv")))
 
     @property
     def span(self) -> str:

@@ -234,6 +234,8 @@ LogLatencyStd = Annotated[float, Bounds(0, 10)]
 
 
 _Refusal = tuple[str, str]  # where in the field, and why
+# Items of a list that are checked one by one.
+_FEW = 30
 _Check = Callable[[Any], _Refusal | None]
 
 
@@ -289,7 +291,7 @@ def _checks(kind: Hashable) -> tuple[tuple[str, _Check], ...]:
 def _check_of(hint: Any) -> _Check | None:
     origin, args = get_origin(hint), get_args(hint)
     if _is_quantity(hint):
-        return _leaf(*bounds_of(hint))
+        return _Leaf(*bounds_of(hint))
     if origin is Annotated:
         return _check_of(args[0])
     if origin in (Union, types.UnionType):
@@ -299,25 +301,37 @@ def _check_of(hint: Any) -> _Check | None:
         checks = [_check_of(arg) for arg in args if arg is not Ellipsis]
         if not any(checks):
             return None
-        return _each(checks[0]) if args[-1] is Ellipsis and checks[0] is not None else _places(checks)
+        return _each(checks[0]) if args[-1] is Ellipsis and checks[0] is not None else _Places(checks)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         inner_check = _check_of(args[1])
         return _values(inner_check) if inner_check is not None else None
     return None
 
 
-def _leaf(kind: Any, bounds: Bounds) -> _Check:
-    whole = kind is int
-    low, high, open_ends = bounds.low, bounds.high, bounds.above_low or bounds.below_high
+class _Leaf:
+    """The check of a number."""
 
-    def check(value: Any) -> _Refusal | None:
+    def __init__(self, kind: Any, bounds: Bounds) -> None:
+        self._kind, self._bounds, self._whole = kind, bounds, kind is int
+        self._low, self._high, self._open_ends = bounds.low, bounds.high, bounds.above_low or bounds.below_high
+
+    def __call__(self, value: Any) -> _Refusal | None:
         # Nouns are made by the thousand: what is plainly inside passes at once.
-        if type(value) is kind and (low < value < high or (not open_ends and low <= value <= high)):
+        if type(value) is self._kind and (
+            self._low < value < self._high or (not self._open_ends and self._low <= value <= self._high)
+        ):
             return None
-        refusal = bounds.refusal(value, whole)
+        refusal = self._bounds.refusal(value, self._whole)
         return None if refusal is None else ("", refusal)
 
-    return check
+    def passes(self, values: Sequence[Any]) -> bool:
+        """True if all of many numbers are plainly inside; else each has to be looked at."""
+        if set(map(type, values)) != {self._kind}:
+            return False
+        found = np.array(values, dtype=np.float64)
+        return bool((found > self._low).all() and (found < self._high).all()) or (
+            not self._open_ends and bool((found >= self._low).all() and (found <= self._high).all())
+        )
 
 
 def _optional(inner: _Check) -> _Check:
@@ -328,6 +342,9 @@ def _each(inner: _Check) -> _Check:
     def check(value: Any) -> _Refusal | None:
         if not _is_list(value):
             return "", f"must be a list, got {shown(value)}"
+        # A year has thousands, whose numbers are looked at together.
+        if len(value) > _FEW and isinstance(inner, _Leaf | _Places) and inner.passes(value):
+            return None
         for k, item in enumerate(value):
             if (refused := inner(item)) is not None:
                 return f"[{k}]{refused[0]}", refused[1]
@@ -336,18 +353,27 @@ def _each(inner: _Check) -> _Check:
     return check
 
 
-def _places(checks: list[_Check | None]) -> _Check:
-    numbers = [(k, check) for k, check in enumerate(checks) if check is not None]
+class _Places:
+    """The check of a list whose places have meanings of their own."""
 
-    def check_all(value: Any) -> _Refusal | None:
-        if not _is_list(value) or len(value) != len(checks):
-            return "", f"must be a list of {len(checks)}, got {shown(value)}"
-        for k, check in numbers:
+    def __init__(self, checks: list[_Check | None]) -> None:
+        self._length = len(checks)
+        self._numbers = [(k, check) for k, check in enumerate(checks) if check is not None]
+
+    def __call__(self, value: Any) -> _Refusal | None:
+        if not _is_list(value) or len(value) != self._length:
+            return "", f"must be a list of {self._length}, got {shown(value)}"
+        for k, check in self._numbers:
             if (refused := check(value[k])) is not None:
                 return f"[{k}]{refused[0]}", refused[1]
         return None
 
-    return check_all
+    def passes(self, values: Sequence[Any]) -> bool:
+        """True if all of many lists are plainly what they have to be; else each has to be looked at."""
+        if set(map(type, values)) != {tuple} or set(map(len, values)) != {self._length}:
+            return False
+        columns = list(zip(*values, strict=True))
+        return all(isinstance(check, _Leaf) and check.passes(columns[k]) for k, check in self._numbers)
 
 
 def _values(inner: _Check) -> _Check:

@@ -227,7 +227,9 @@ def _run_retry(options: argparse.Namespace, console: Console) -> int:
     return _go_on(options.folder, options, console, retry_failed=True)
 
 
-def _workers(options: argparse.Namespace) -> Callable[[], Workers]:
+@contextmanager
+def _workers(options: argparse.Namespace, is_new: bool) -> Iterator[Callable[[], Workers]]:
+    """What does the tasks; of a study that `is_new` its first processes import while its question is checked."""
     from studies.running.local_workers import LocalWorkers
 
     if options.scheduler is not None and options.engine != "dask":
@@ -235,8 +237,15 @@ def _workers(options: argparse.Namespace) -> Callable[[], Workers]:
     if options.engine == "dask":
         from studies.running.dask_workers import DaskWorkers
 
-        return lambda: DaskWorkers(options.scheduler, options.workers, options.time_out_s)
-    return lambda: LocalWorkers(options.workers, options.time_out_s)
+        yield lambda: DaskWorkers(options.scheduler, options.workers, options.time_out_s)
+        return
+    workers = LocalWorkers(options.workers, options.time_out_s)
+    try:
+        if is_new:
+            workers.start()
+        yield lambda: workers
+    finally:
+        workers.stop()
 
 
 @contextmanager
@@ -269,10 +278,11 @@ def _go_on(
     began_s = time.monotonic()
     check_memory_limit()
     try:
-        with _stoppable(), Meter(console) as meter:
+        is_new = question is not None and not os.path.lexists(root)
+        with _stoppable(), Meter(console) as meter, _workers(options, is_new) as workers:
             finished = run_study(
                 root,
-                _workers(options),
+                workers,
                 question=question,
                 older=options.older,
                 retry_failed=retry_failed,

@@ -121,6 +121,13 @@ def _length(q: LaneEquations, step: Floats) -> float:
     return float(np.sqrt(longest))
 
 
+@inner
+def _copy(source: NDArray[np.complex128], v: NDArray[np.complex128]) -> None:
+    # One by one: a slice would bring the words of a shape that does not fit along, seconds of compilation.
+    for i in range(len(v)):
+        v[i] = source[i]
+
+
 @kernel
 def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int, enough_pu: float) -> tuple[bool, int, float]:
     """Move `v` (node + 2, V) to a solution of its equations (equation 5.6): whether it came to rest, factorisations,
@@ -146,7 +153,8 @@ def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int, enough_pu: 
     for turn in range(rounds):
         _branch_blocks(q, v, block)
         for k in range(len(q.entry_block)):
-            ordered[k] = block[q.entry_block[k]]
+            for part in range(4):
+                ordered[k, part] = block[q.entry_block[k], part]
         lower[:], upper[:], diagonal[:] = 0.0, 0.0, 0.0
         eliminate_rows(
             n,
@@ -193,12 +201,13 @@ def newton(q: LaneEquations, v: NDArray[np.complex128], rounds: int, enough_pu: 
             if not accepted:
                 break
             shrinks = next_size < _KEEP * size and t == 1.0
-            v[:] = trial
-            step[:] = trial_step
+            _copy(trial, v)
+            for i in range(n):
+                step[i, 0, 0], step[i, 1, 0] = trial_step[i, 0, 0], trial_step[i, 1, 0]
             size = next_size
             if not shrinks and size > _ROUNDING_PU:
                 break
         if not accepted:
             break
-    v[:] = start
+    _copy(start, v)
     return False, rounds, size

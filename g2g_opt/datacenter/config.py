@@ -74,10 +74,15 @@ class ReplicaSchedule:
         # Only the ramps in between: a year of hours has thousands.
         over = bisect_right(self.ramps, first, key=lambda ramp: ramp[2])
         level = self.ramps[over - 1][0] if over else self.initial
+        until = bisect_right(self.ramps, last, key=lambda ramp: ramp[1])
+        starts = [t_start for _, t_start, t_end in self.ramps[over:until] if t_start == t_end]
+        if len(starts) == until - over:
+            # Steps alone, of which a year of hours has thousands.
+            levels = np.array([level, *(target for target, _, _ in self.ramps[over:until])], dtype=np.float64)
+            held = levels[np.searchsorted(starts, times, side="right")]
+            return held if times.ndim else float(held)
         count = np.full(times.shape, float(level))
-        for target, t_start, t_end in self.ramps[over:]:
-            if t_start > last:
-                break
+        for target, t_start, t_end in self.ramps[over:until]:
             # A ramp is over before the next one starts, so the levels add up to whole numbers exactly.
             if t_end > t_start:
                 done = np.clip(times - t_start, 0.0, t_end - t_start) / (t_end - t_start)

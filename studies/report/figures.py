@@ -40,6 +40,8 @@ _WORDS_MAX, _INSIDE_MAX = 25, 8
 # Buses of a feeder on which every one is named, and characters of a mark.
 _LABELS_MAX = 40
 _WORD_MAX = 28
+# Lines and areas on white: a third of the time of the usual compression, for files that are little larger.
+_PNG = {"compress_level": 1}
 # A word without a blank so long is drawn in short.
 _LONG_WORD = re.compile(r"\S{49,}")
 
@@ -70,11 +72,11 @@ def _save(figure: Figure, path: Path, dpi: int) -> None:
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
         warnings.filterwarnings("error", "constrained_layout not applied", UserWarning)
         try:
-            figure.savefig(scratch, dpi=dpi, format="png")
+            figure.savefig(scratch, dpi=dpi, format="png", pil_kwargs=_PNG)
         except UserWarning:
             # Names so long that no room is left beside them: axes where they are, and the names cut at the edge.
             figure.set_layout_engine("none")
-            figure.savefig(scratch, dpi=dpi, format="png")
+            figure.savefig(scratch, dpi=dpi, format="png", pil_kwargs=_PNG)
     plt.close(figure)
 
 

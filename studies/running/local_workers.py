@@ -28,6 +28,8 @@ from studies.running.worker import BEGAN, READY, Ended, Job
 _LOOK_EVERY_S = 0.1
 # A process that is not ready after this has failed to start (s): imports from a busy network disk take long.
 _START_S = 300.0
+# Processes that are started before there is a job: few studies have less to do, whatever the machine.
+_STARTED_FIRST = 2
 # Starts that may fail in a row: an accident may befall a few, what a process itself says is not going to change.
 _FAILED_STARTS = 10
 _REFUSED_STARTS = 3
@@ -130,6 +132,11 @@ class LocalWorkers:
     def processors_of(self, n_jobs: int) -> int:
         """Those that are left over if jobs are fewer than the processes asked for."""
         return max(1, self._n_workers // n_jobs)
+
+    def start(self) -> None:
+        """Start the first processes before there is a job: what is done meanwhile hides how long their imports take."""
+        while len(self._processes) < min(_STARTED_FIRST, self._n_workers) and self._start():
+            pass
 
     def submit(self, job: Job) -> None:
         """Give a job to a free process, or to the next one that is ready."""

@@ -125,7 +125,7 @@ def test_the_bundled_year_has_every_hour_and_the_cells_of_its_months() -> None:
     profile = load_profile("hudson_valley_2018")
     assert len(profile.hours) == 8760
     assert (max(profile.load_share), max(profile.generation_share)) == (1.0, 1.0)
-    assert HourlyProfile.known() == ["hudson_valley_2018"]
+    assert HourlyProfile.known() == ("hudson_valley_2018",)
     rows = profile.rows_of(2, 17)
     assert (len(rows), set(np.diff(rows))) == (28, {24})
     assert all(profile.generation_share[k] == 0.0 for k in profile.rows_of(12, 1))

@@ -99,6 +99,34 @@ def test_a_ramp_of_no_length_is_a_step() -> None:
     assert schedule.count_at(5.0) == 9.0
 
 
+@given(
+    at=st.lists(st.integers(0, 60), min_size=1, max_size=40, unique=True),
+    lengths=st.lists(st.sampled_from([0, 0, 0, 1]), min_size=40, max_size=40),
+    asked=st.lists(st.floats(-1.0, 130.0), min_size=1, max_size=8),
+)
+def test_steps_and_ramps_are_read_alike_at_one_time_and_at_many(
+    at: list[int], lengths: list[int], asked: list[float]
+) -> None:
+    ramps = tuple(
+        (7 * k % 11, 2.0 * start, 2.0 * start + length)
+        for k, (start, length) in enumerate(zip(sorted(at), lengths, strict=False))
+    )
+    schedule, times = ReplicaSchedule(3, ramps), np.array([*asked, *(2.0 * start for start in at)])
+
+    def level(t: float) -> float:
+        """By going through all that was planned."""
+        held = 3.0
+        for target, start, end in ramps:
+            if t >= end:
+                held = target
+            elif t > start:
+                return held + (t - start) / (end - start) * (target - held)
+        return held
+
+    np.testing.assert_allclose(schedule.count_at(times), [level(t) for t in times], rtol=0.0, atol=1e-12)
+    assert [schedule.count_at(float(t)) for t in times] == list(schedule.count_at(times))
+
+
 def test_schedule_refuses() -> None:
     schedule = ReplicaSchedule(initial=4).ramp_to(9, t_start=5.0, t_end=10.0)
     with pytest.raises(InputError, match="starts before"):

@@ -8,6 +8,7 @@ import json
 import math
 import types
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -390,6 +391,22 @@ def test_arrays_with_numbers_that_cannot_be_are_refused(bad: float) -> None:
     ):
         with pytest.raises(InputError):
             make()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -0.1, 1e9, True, "0.5", None, 10**400])
+def test_one_number_among_thousands_is_named(bad: Any) -> None:
+    hours = tuple(datetime(2018, 1, 1) + timedelta(hours=k) for k in range(100))
+    share = [0.5] * 100
+    HourlyProfile("year", hours, tuple(share), tuple(share))
+    share[77] = bad
+    with pytest.raises(InputError, match=r"generation_share\[77\]"):
+        HourlyProfile("year", hours, (0.5,) * 100, tuple(share))
+    ramps = [(3600.0 * k, 3600.0 * k, 0.5) for k in range(100)]
+    ReplicaShares("site", 1.0, tuple(ramps))
+    for wrong in ((ramps[77][0], ramps[77][1], bad), (ramps[77][0], ramps[77][1])):
+        broken = (*ramps[:77], wrong, *ramps[78:])
+        with pytest.raises(InputError, match=r"ramps\[77\]"):
+            ReplicaShares("site", 1.0, broken)
 
 
 def test_a_file_of_samples_out_of_range_is_named(tmp_path: Path) -> None:
