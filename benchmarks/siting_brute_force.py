@@ -17,35 +17,28 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "cross_check"))
 
-from hindsight_of_plans import brute_force, built_cost, hours_of
+from hindsight_of_plans import brute_force, built_cost, hours_of, settings_beforehand
 from hindsight_taps import OUTSIDE, cost_of_way, hindsight
-from numpy.typing import NDArray
 
 from g2g_opt.feeder import Feeder
-from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.corrections import CorrectionRequest
-from studies.pv_datacenter_siting.network import no_plan, operation_of
+from studies.pv_datacenter_siting.network import operation_of
 from studies.pv_datacenter_siting.operated_year import operate_year
 from studies.pv_datacenter_siting.operation import banks
 from studies.pv_datacenter_siting.operation_rows import AS_IT_IS
 from studies.pv_datacenter_siting.stored_plan import read_plan
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.work import propose_plans
-from studies.pv_datacenter_siting.year_network import network_over_days, over_hours, price_of_hours
+from studies.pv_datacenter_siting.year_network import price_of_hours
 from studies.shared.site_choices import ServedModel, SiteChoice
 
 SITE = SiteChoice("east", (ServedModel("Llama-3.1-70B-Instruct", n_gpus=1600),), candidates=("671", "680"))
-
-
-# Volts by which set-points are moved for the other two settings.
-_MOVED_V = 2.0
 
 
 def study_of(feeder: str, switch_cost: float) -> SitingStudy:
@@ -53,22 +46,6 @@ def study_of(feeder: str, switch_cost: float) -> SitingStudy:
         return SitingStudy(feeder=feeder, mode="pv", switch_cost=switch_cost)
     buses = ("632", "671", "675")
     return SitingStudy(feeder=feeder, mode="joint", pv_buses=buses, pv_count=1, switch_cost=switch_cost, sites=(SITE,))
-
-
-def settings_beforehand(case: SitingCase) -> NDArray[np.int64]:
-    """Three tap settings (setting, regulator), in steps from a ratio of 1, by a rule that knows no plan."""
-    network, operation = (
-        network_over_days(case, None),
-        operation_of(case.network.feeder, case.question.limits.rating_basis),
-    )
-    nothing = no_plan(network, 1, case.sites)
-    bare = over_hours(replace(nothing, site_kw=np.zeros_like(nothing.site_kw)), network)
-    moved = [
-        {name: replace(one, vreg_v=one.vreg_v + volts) for name, one in operation.set_points().items()}
-        for volts in (-_MOVED_V, 0.0, _MOVED_V)
-    ]
-    series = network.operate([bare] * len(moved), moved, 24)
-    return np.rint((np.median(series.taps_pu, axis=1) - 1.0) / operation.step_pu).astype(np.int64)
 
 
 def main() -> int:

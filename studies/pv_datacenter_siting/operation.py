@@ -1,7 +1,8 @@
 """How regulators act under a plan: set-points of their own controls, found by simulating hours of the year.
 
 All regulators hold so many volts more or less within a wider band, with line-drop compensation or without it; from the
-best of these on each bank by itself is moved in volts, band and compensation by ever smaller steps. What breaks limits
+best of these on each bank by itself is moved in volts, band and compensation by ever smaller steps, and then each
+regulator, in volts and compensation, where phases that are set unlike save enough. What breaks limits
 least is better, then what costs least in tap steps, losses and violations. The search looks at some days of every other
 week, its best at more of those near to a limit, and then at all hours of the year; days on which they break a limit
 join the search until one holds. The weeks between never count in its money: they tell what a choice is worth that did
@@ -35,8 +36,12 @@ _SHIFTS_V = (0.0, -2.0, -4.0, 2.0)
 _BANDS_V = (4.0, 8.0)
 # Volts by which voltage and band of a bank are moved from the best so far, and shares of its own compensation; and how
 # often all banks have a turn with these.
-_MOVES: tuple[tuple[float, float, int], ...] = ((2.0, 0.5, 4), (1.0, 0.25, 2), (0.5, 0.1, 1))
+MOVES: tuple[tuple[float, float, int], ...] = ((2.0, 0.5, 4), (1.0, 0.25, 2), (0.5, 0.1, 1))
 _BAND_MIN_V, _BAND_MAX_V = 1.0, 16.0
+# The same for single regulators, whose bands stay; and the share of what is compared that they have to save against the
+# phases of a bank set alike: less than that is not the same in the weeks that are held out.
+_SINGLY: tuple[tuple[float, float, int], ...] = ((1.0, 0.25, 3), (0.5, 0.1, 2))
+_WORTH_UNLIKE = 0.01
 # How many of the search's best are looked at on more days, with which margin (pu) to the limits they are preferred, how
 # many go through the year, how often days may join, and how many are looked at again.
 _CHECKED, _MARGIN_PU, _FINALISTS, _TURNS, _KEPT = 16, 0.001, 3, 4, 40
@@ -49,8 +54,8 @@ def _key(set_points: SetPoints) -> _Key:
     return tuple(sorted(set_points.items()))
 
 
-class _Search:
-    """Set-points of a plan that were tried on some days, with what they came to."""
+class SetPointSearch:
+    """Set-points of a plan that were tried on some days, with what they came to; `own` are the circuit's."""
 
     def __init__(self, case: SitingCase, plan: SitingPlan, own: SetPoints, also: Collection[int]) -> None:
         self.case, self.plan, self.own = case, plan, own
@@ -70,24 +75,51 @@ class _Search:
         """The best so far."""
         return [one for _, one in sorted(self._tried.values(), key=lambda one: one[0].rank)[:n]]
 
+    def worth(self, set_points: SetPoints) -> OperationWorth:
+        """What those that were tried came to."""
+        return self._tried[_key(set_points)][0]
+
     def refine(self, moves: Sequence[tuple[float, float, int]]) -> None:
         """Move the banks, all of them in a turn: each by itself, and what was better of each together in the next."""
-        of_banks = banks(self.own)
+        self._refine(moves, banks(self.own))
+
+    def refine_singly(self) -> None:
+        """Move every regulator by itself, where phases of a bank that are set unlike are worth it (`_WORTH_UNLIKE`).
+
+        Where a first turn by volts alone gains nothing, nothing else is tried.
+        """
+        singles = [(name,) for name in self.own]
+        if len(singles) == len(banks(self.own)):
+            return
+        alike, (best,) = dict(self._tried), self.best(1)
+        volts = _SINGLY[-1][0]
+        self.look_at(nudged(best, self.own, one, sign * volts, 0.0, 0.0) for one in singles for sign in (-1.0, 1.0))
+        if self.best(1)[0] is not best:
+            self._refine(_SINGLY, singles, moves_band=False)
+        of_alike, of_unlike = (self.worth(one) for one in (best, self.best(1)[0]))
+        if of_unlike.over_pu_h == of_alike.over_pu_h and of_unlike.cost > (1.0 - _WORTH_UNLIKE) * of_alike.cost:
+            self._tried = alike
+
+    def _refine(
+        self, moves: Sequence[tuple[float, float, int]], groups: Sequence[Sequence[str]], moves_band: bool = True
+    ) -> None:
         for volts, share, turns in moves:
             together: list[dict[str, SetPoint]] = []
             for _ in range(turns):
                 (around,) = self.best(1)
-                near = [neighbours(around, self.own, bank, volts, share) for bank in of_banks]
-                self.look_at([*together, *(one for of_bank in near for one in of_bank)])
+                near = [neighbours(around, self.own, group, volts, share, moves_band) for group in groups]
+                self.look_at([*together, *(one for of_group in near for one in of_group)])
                 if self.best(1)[0] is around:
                     break
-                together = [self._together(around, near)]
+                together = [self._together(around, groups, near)]
 
-    def _together(self, around: SetPoints, near: Sequence[Sequence[SetPoints]]) -> dict[str, SetPoint]:
-        """What was best of each bank where it was better than none."""
+    def _together(
+        self, around: SetPoints, groups: Sequence[Sequence[str]], near: Sequence[Sequence[SetPoints]]
+    ) -> dict[str, SetPoint]:
+        """What was best of each group of regulators where it was better than none."""
         found = dict(around)
-        for bank, of_bank in zip(banks(self.own), near, strict=True):
-            best = min((around, *of_bank), key=lambda one: self._tried[_key(one)][0].rank)
+        for bank, of_bank in zip(groups, near, strict=True):
+            best = min((around, *of_bank), key=lambda one: self.worth(one).rank)
             found |= {name: best[name] for name in bank}
         return found
 
@@ -125,10 +157,11 @@ def find_set_points(
     The `hardest` days of the year are looked at for their limits: the first of them in the search, all of them by its
     best before these go through the year.
     """
-    search = _begun(case, plan, known, hardest[:N_HARDEST])
+    search = begun(case, plan, known, hardest[:N_HARDEST])
     if search is None:
         return FoundSetPoints({})
-    search.refine(_MOVES)
+    search.refine(MOVES)
+    search.refine_singly()
     year = ComparedDays.year(case)
     # Finalists at the ends of the utilisation range, and the best of them at all its levels.
     ends, levels = ends_of(case), case.question.levels
@@ -150,7 +183,7 @@ def find_set_points(
         if not of_year[key][0].broken or not broken:
             break
         search.with_days(broken, _KEPT)
-        search.refine(_MOVES[-1:])
+        search.refine(MOVES[-1:])
     report(f"{search.n_tried} set-points of regulators simulated, the best {len(at_ends)} over the year")
     worth_of_best, best = min(of_year.values(), key=lambda pair: pair[0].rank)
     return FoundSetPoints(dict(best), worth_of_best.begins, n_broken_unseen)
@@ -164,7 +197,7 @@ class _Finalist:
     begins: Begins
 
 
-def _finalists_on(search: _Search, hardest: Sequence[int], year: ComparedDays) -> list[_Finalist]:
+def _finalists_on(search: SetPointSearch, hardest: Sequence[int], year: ComparedDays) -> list[_Finalist]:
     """The search's best, the best on more days first: those that break a limit there join, until the best holds."""
     case = search.case
     for _ in range(_TURNS):
@@ -176,7 +209,7 @@ def _finalists_on(search: _Search, hardest: Sequence[int], year: ComparedDays) -
         if not joining:
             break
         search.with_days(joining, _KEPT)
-        search.refine(_MOVES[-1:])
+        search.refine(MOVES[-1:])
     return [_Finalist(finalists[k], year_guessed(days, worth[k], len(year.days))) for k in by_rank]
 
 
@@ -187,16 +220,18 @@ def _safe_rank(worth: OperationWorth) -> tuple[float, bool, float]:
 
 def first_set_points(case: SitingCase, plan: SitingPlan, known: Sequence[SetPoints]) -> dict[str, SetPoint]:
     """Set-points to begin with, those of all regulators alike, that have not been through the year."""
-    search = _begun(case, plan, known, ())
+    search = begun(case, plan, known, ())
     return {} if search is None else dict(search.best(1)[0])
 
 
-def _begun(case: SitingCase, plan: SitingPlan, known: Sequence[SetPoints], hardest: Collection[int]) -> _Search | None:
+def begun(
+    case: SitingCase, plan: SitingPlan, known: Sequence[SetPoints], hardest: Collection[int]
+) -> SetPointSearch | None:
     """A search that has looked at all regulators alike, and at those known; none without regulators."""
     own = operation_of(case.network.feeder, case.question.limits.rating_basis).set_points()
     if not own:
         return None
-    search = _Search(case, plan, own, hardest)
+    search = SetPointSearch(case, plan, own, hardest)
     search.look_at([*known, *uniform(own)])
     return search
 
@@ -229,13 +264,14 @@ def banks(own: SetPoints) -> list[tuple[str, ...]]:
 
 
 def neighbours(
-    around: SetPoints, own: SetPoints, bank: Sequence[str], volts: float, share: float
+    around: SetPoints, own: SetPoints, bank: Sequence[str], volts: float, share: float, moves_band: bool = True
 ) -> list[dict[str, SetPoint]]:
     """Set-points with those of a bank moved: voltage and band by `volts` or not, compensation by a share of its own or
-    not, in all combinations: what one of them costs another makes up for.
+    not, in all combinations: what one of them costs another makes up for. The band stays without `moves_band`.
     """
     compensated = any(own[name].r_v or own[name].x_v for name in bank)
-    moves = product((-volts, 0.0, volts), (-volts, 0.0, volts), (-share, 0.0, share) if compensated else (0.0,))
+    by_volts = (-volts, 0.0, volts)
+    moves = product(by_volts, by_volts if moves_band else (0.0,), (-share, 0.0, share) if compensated else (0.0,))
     return [nudged(around, own, bank, *move) for move in moves if any(move)]
 
 

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from solvers.siting.problem import SitingPlan, excess
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.compared_days import ends_of
-from studies.pv_datacenter_siting.network import operation_of
+from studies.pv_datacenter_siting.network import no_plan, operation_of
 from studies.pv_datacenter_siting.year_network import network_over_days, over_hours, price_of_hours
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+# Volts by which set-points are moved for the other two settings.
+_MOVED_V = 2.0
 
 
 def hours_of(case: SitingCase, plan: SitingPlan, level: float) -> Hours:
@@ -33,6 +36,22 @@ def hours_of(case: SitingCase, plan: SitingPlan, level: float) -> Hours:
     units, kw = at_level._units(over_hours(plan, network))
     fed = Feeding(units, kw, network.load_share, price_of_hours(case))
     return Hours(operation_of(network.feeder, case.question.limits.rating_basis), fed, over)
+
+
+def settings_beforehand(case: SitingCase) -> Ints:
+    """Three tap settings (setting, regulator), in steps from a ratio of 1, by a rule that knows no plan."""
+    network, operation = (
+        network_over_days(case, None),
+        operation_of(case.network.feeder, case.question.limits.rating_basis),
+    )
+    nothing = no_plan(network, 1, case.sites)
+    bare = over_hours(replace(nothing, site_kw=np.zeros_like(nothing.site_kw)), network)
+    moved = [
+        {name: replace(one, vreg_v=one.vreg_v + volts) for name, one in operation.set_points().items()}
+        for volts in (-_MOVED_V, 0.0, _MOVED_V)
+    ]
+    series = network.operate([bare] * len(moved), moved, 24)
+    return np.rint((np.median(series.taps_pu, axis=1) - 1.0) / operation.step_pu).astype(np.int64)
 
 
 def built_cost(case: SitingCase, plan: SitingPlan, at: Ints) -> float:
