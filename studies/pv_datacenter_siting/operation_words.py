@@ -40,6 +40,9 @@ def money_words(
     parts = []
     if row.pv_kw:
         parts.append(f"PV earns {-row.cost_pv_energy - row.cost_pv_investment:,.0f} $ after its investment")
+    if row.storage_kw:
+        earned = -row.cost_storage_energy - row.cost_storage_investment
+        parts.append(f"storage {f'earns {earned:,.0f}' if earned >= 0.0 else f'costs {-earned:,.0f}'} $ so")
     if row.cost_site_value:
         parts.append(f"sites are worth {-row.cost_site_value:,.0f} $")
     parts.append(
