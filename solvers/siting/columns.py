@@ -128,6 +128,7 @@ def add_storage(rows: RowStack, problem: SitingProblem, at: Columns) -> None:
         rows.add({at.energy + j: 1.0, at.x + j: -float(storage.energy_max_kwh[j])}, -np.inf, 0.0)
         if storage.schedule is not None:
             rows.add({at.energy + j: 1.0, at.power + j: -storage.schedule.duration_h}, 0.0, 0.0)
+            rows.add({at.power + j: 1.0, at.size + j: -storage.schedule.share_max}, -np.inf, 0.0)
     if storage.schedule is not None:
         return
     step_h, day = problem.step_h, calendar.slot_day[calendar.slot]

@@ -22,7 +22,7 @@ min  pv_cost sum_j S_j - 8760 h sum_p (w_p / n_p) price_p (sum_j S_j sun_p - c_j
 (5)  P_j <= power_max_j x_j, E_j <= energy_max_j x_j, a_jp, b_jp <= P_j, e_jp <= E_j,
      e_j,p+1 = e_jp + h (efficiency a_jp - b_jp / efficiency), a day ends with what it began with;
      or by a rule that knows no future (`StorageSchedule`): a_jp = alpha_p P_j, b_jp = beta_p P_j, E_j = duration P_j,
-     and its energy is worth what it is by the schedule, in place of the last sum of (8.1)
+     P_j <= share S_j, and its energy is worth what it is by the schedule, in place of the last sum of (8.1)
 
 with w_p / n_p the share of the year in one step, so that penalties count per hour, and PV's term of G multiplying what
 is injected, S sun - c + b - a. Rows (4), and curtailment where it can help, are generated when a solution breaks them:
@@ -92,13 +92,15 @@ class PVChoices:
 class StorageSchedule:
     """What a kW of storage does by a rule that is given: charges and discharges (point,), both in kW and at least 0.
 
-    `duration_h` is its energy (kWh), `value_per_kw` what its energy is worth ($ a year, discharged less charged).
+    `duration_h` is its energy (kWh), `value_per_kw` what its energy is worth ($ a year, discharged less charged), and
+    `share_max` how many kW of it a kW of PV may have, so that PV always covers what is charged.
     """
 
     charge: Floats
     discharge: Floats
     duration_h: float
     value_per_kw: float
+    share_max: float
 
     @property
     def share(self) -> Floats:

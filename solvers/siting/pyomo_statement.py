@@ -149,6 +149,7 @@ def _add_storage(m: pyo.ConcreteModel, problem: SitingProblem, step_h: np.ndarra
     schedule = storage.schedule
     if schedule is not None:
         m.duration = pyo.Constraint(m.buses, rule=lambda m, j: m.E[j] == schedule.duration_h * m.P[j])
+        m.of_pv = pyo.Constraint(m.buses, rule=lambda m, j: m.P[j] <= schedule.share_max * m.S[j])
         m.charge = pyo.Constraint(m.buses, m.points, rule=lambda m, j, p: m.a[j, p] == schedule.charge[p] * m.P[j])
         m.discharge = pyo.Constraint(
             m.buses, m.points, rule=lambda m, j, p: m.b[j, p] == schedule.discharge[p] * m.P[j]

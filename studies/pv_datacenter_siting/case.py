@@ -266,7 +266,7 @@ def _storage(
         # Rules are chosen by the money of the program as well, which knows nothing of the weeks held out.
         _, value, _ = storage_value_per_kw(question, stored)
         charge, discharge = (_over_days(series, days) for series in (stored.charge, stored.discharge))
-        schedule = StorageSchedule(charge, discharge, stored.duration_h, value)
+        schedule = StorageSchedule(charge, discharge, stored.duration_h, value, stored.rule.share_max)
     power, energy = np.full(n, asked.power_max_kw), np.full(n, asked.energy_max_kwh)
     return StorageChoices(power, energy, asked.cost_per_kw, asked.cost_per_kwh, asked.efficiency, schedule)
 

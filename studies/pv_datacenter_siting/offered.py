@@ -12,10 +12,10 @@ from g2g_opt.quantities import (
     CountFromZero,
     EnergyKwh,
     HourOfDay,
+    InnerShare,
     PowerKw,
     PowerKwAboveZero,
     ShareAboveZero,
-    ShareBelowOne,
     UsdPerKw,
     UsdPerKwhOfSize,
 )
@@ -36,8 +36,9 @@ class Storage:
     """Storage beside PV: sizes at most per plant, yearly costs, one-way efficiency.
 
     Under regulators' own controls it follows a `StorageRule`, so that it knows no future: `charge_above` and
-    `discharge_from_h` are the rule's, chosen by simulation where they are None, and every kW has the energy that the
-    largest size has. With foresight of taps its dispatch has foresight too, and follows no rule.
+    `discharge_from_h` are the rule's, chosen by simulation where they are None. Every kW has the energy that the
+    largest size has, and a plant at most `charge_above` of its size, so that nothing is charged from the grid. With
+    foresight of taps its dispatch has foresight too, and follows no rule.
     """
 
     power_max_kw: Annotated[
@@ -54,7 +55,7 @@ class Storage:
     cost_per_kwh: Annotated[UsdPerKwhOfSize, Flag("--storage-cost-kwh", "of its energy", metavar="$")] = 25.0
     efficiency: Annotated[ShareAboveZero, Flag("--storage-efficiency", "of charging, and of discharging")] = 0.95
     charge_above: Annotated[
-        ShareBelowOne | None,
+        InnerShare | None,
         Flag(
             "--storage-charge-above",
             "it charges while the sun is above this share of PV's size",

@@ -91,13 +91,13 @@ def _ranked(
 
 
 def _smaller(case: SitingCase, plan: SitingPlan) -> Iterator[SitingPlan]:
-    """The plan with less PV, and with less storage; plants below the least size are not built, nor is their storage."""
+    """The plan with less of all, and with less storage; plants below the least size are not built."""
     if not plan.pv_kw.any():
         return
     for share in _SHARES:
         size = share * plan.pv_kw
         kept = size >= case.pv.size_min_kw
-        yield _with_storage(replace(plan, pv_kw=np.where(kept, size, 0.0)), kept.astype(np.float64))
+        yield _with_storage(replace(plan, pv_kw=np.where(kept, size, 0.0)), share * kept)
     if plan.storage_kw.any():
         for share in _STORAGE_SHARES:
             yield _with_storage(plan, np.full(len(plan.pv_kw), share))

@@ -199,9 +199,9 @@ def _ranked(
     for one in programs:
         found += [(worth, one) for worth in worths(one.proposal.case, [one.proposal.plan])]
     if base.plan.pv_kw.any():
-        for proposal in promised.values():
+        for rule, proposal in promised.items():
             case = proposal.case
-            power = np.where(base.plan.pv_kw > 0.0, asked.power_max_kw, 0.0)
+            power = np.minimum(asked.power_max_kw, rule.share_max * base.plan.pv_kw)
             beside = [
                 replace(base.plan, storage_kw=share * power, storage_kwh=share * power * asked.duration_h)
                 for share in _SHARES

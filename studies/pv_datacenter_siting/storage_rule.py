@@ -4,8 +4,10 @@ At `discharge_from_h` o'clock storage that holds anything begins to discharge at
 other times it charges at rated power in hours whose sun is above `charge_above`, until it is full. An hour in which it
 gets empty or full counts with its mean power. What it holds is carried from hour to hour, from empty before the first.
 
-All of this hangs on the past, the clock and the hour's own sun. So with a duration (kWh of a kW) that is given, charge
-and discharge are fixed series, and plants draw and inject so many times their kW of storage.
+A plant has at most `charge_above` times its size of storage (kW): whatever the sun, PV covers what is charged, and
+nothing is drawn from the grid. All of this hangs on the past, the clock and the hour's own sun. So with a duration (kWh
+of a kW) that is given, charge and discharge are fixed series, and plants take and give so many times their kW of
+storage.
 """
 
 from __future__ import annotations
@@ -28,6 +30,11 @@ class StorageRule:
 
     charge_above: float
     discharge_from_h: int
+
+    @property
+    def share_max(self) -> float:
+        """How many kW a kW of PV may have: no more than its sun gives wherever storage charges."""
+        return self.charge_above
 
     def in_words(self) -> str:
         """What is to be done."""

@@ -48,6 +48,7 @@ SCHEDULE = StorageSchedule(
     np.array([0.5, 0.0, 0.0, 0.0, 0.6, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.9]),
     2.5,
     40.0,
+    0.2,
 )
 
 
@@ -282,6 +283,7 @@ def test_storage_by_a_schedule_does_what_it_says_and_costs_what_enumeration_find
     found = solve_exactly(held)
     plan, rows, pv = found.plan, held.rows, held.pv
     assert np.allclose(plan.discharge_kw, plan.storage_kw[:, None] * SCHEDULE.share, atol=1e-9)
+    assert (plan.storage_kw <= 0.2 * plan.pv_kw + 1e-6).all()
     assert np.allclose(plan.storage_kwh, 2.5 * plan.storage_kw, atol=1e-6)
     base = rows.constant + sum(
         rows.site[:, b] * (held.sites.size_max_kw[k] * held.sites.demand[k]) for k, b in ((0, 0), (1, 2))
@@ -299,7 +301,9 @@ def test_storage_by_a_schedule_does_what_it_says_and_costs_what_enumeration_find
         totals = [[1.0] * n + [0.0] * n, [float(j in (0, 1)) for j in built] + [0.0] * n]
         bounds = [(10.0, pv.size_max_kw[j]) for j in built] + [(0.0, 100.0)] * n
         cost = [pv.cost_per_kw - worth] * n + [5.0 + 2.5 * 8.0 - schedule.value_per_kw] * n
-        best = linprog(cost, np.concatenate([a, totals]), np.concatenate([room, [800.0, 450.0]]), bounds=bounds)
+        of_pv = np.hstack([-0.2 * np.eye(n), np.eye(n)])
+        rest = np.concatenate([room, [800.0, 450.0], np.zeros(n)])
+        best = linprog(cost, np.concatenate([a, totals, of_pv]), rest, bounds=bounds)
         costs += [best.fun] if best.status == 0 else []
     assert found.cost.total == pytest.approx(min(costs), rel=1e-5, abs=0.05)
     assert found.cost.storage_energy == pytest.approx(-schedule.value_per_kw * plan.storage_kw.sum())

@@ -93,6 +93,6 @@ def test_rules_that_a_question_leaves_open() -> None:
     assert {one.charge_above for one in rules_asked(None, 18)} == {0.2, 0.4, 0.6}
     assert len(rules_asked(None, None)) == 9
     assert rules_asked(0.4, 7)[0].in_words() == (
-        "discharge at rated power from 07:00 until empty, and else charge at rated power while the sun is above 40 % of "
-        "PV's size, until full"
+        "discharge at rated power from 07:00 until empty, and else charge at rated power while the sun is above 40 % "
+        "of PV's size, until full"
     )
