@@ -6,6 +6,8 @@ One figure on its way: `--storage 300,1200` is the question's `Storage`; a `Stor
 windows and trips inject PV and storage together. The year's hours price it, rows and answer tell it, and `plan/` hands
 its series over.
 
+0. The plan without storage is made again at the set-points that were found for it, which may leave room for more PV
+   than those it was made with, until that gains nothing: what set-points give is not the worth of storage.
 1. With each rule the program is solved again at the plan without storage and on its days: PV may grow by what storage
    makes room for. The best by its cost go through the year as every plan does, as long as a rule's promise is less than
    what the one before has kept.
@@ -40,6 +42,10 @@ from studies.pv_datacenter_siting.storage_rule import StorageRule, rules_asked
 _SHARES = (1.0, 0.5, 0.25)
 # Plans of the program, and of all of them, that are taken through the year at most.
 _PROGRAMS, _FINALISTS = 3, 3
+# Shares of the power of storage by which the PV beside it is made smaller, for a plan without it.
+_ROOM_SHARES = (0.0, 0.5, 1.0)
+# How often the plan without storage is made again.
+_TURNS = 3
 # Costs ($ a year) below which a difference is none.
 _EQUAL_USD = 1.0
 
@@ -93,6 +99,8 @@ def offer_storage(
     asked = question.storage
     assert asked is not None
     rules = rules_asked(asked.charge_above, asked.discharge_from_h)
+    own = _made_again(OfferedPlan(without, _worth(without)), excluded, narrowed, report)
+    without = own.found
     promised = _promised(question, without, rules, excluded, narrowed)
     n_building = sum(bool(one.plan.storage_kw.any()) for one in promised.values())
     report(f"storage by {len(rules)} rules: the program builds some by {n_building} of them")
@@ -104,7 +112,6 @@ def offer_storage(
         with_it = OfferedPlan(better, _worth(better))
         if with_it.holds:
             break
-    own = OfferedPlan(without, _worth(without))
     if with_it is not None:
         own = _without_it(own, with_it, excluded)
     return StorageOffer(with_it, own, len(rules), n_simulated)
@@ -114,6 +121,31 @@ def _worth(found: OperatedProposal) -> OperationWorth:
     case = found.proposal.case
     guesses = [found.year.at_ends()]
     return worth_of(case, ComparedDays.year(case), [(found.proposal.plan, found.set_points)], ends_of(case), guesses)[0]
+
+
+def _made_again(
+    own: OfferedPlan, excluded: Sequence[Placement], narrowed: Sequence[Narrowing], report: ProposalReport
+) -> OfferedPlan:
+    """The plan without storage, or what the program makes of it at its own set-points."""
+    for _ in range(_TURNS):
+        found = own.found
+        again = on_its_days(
+            found.proposal.case,
+            found.proposal.plan,
+            found.proposal.best.solution.generated,
+            found.set_points,
+            found.year,
+            found.bound,
+            excluded,
+            narrowed,
+            report,
+        )
+        better = cheaper(again, excluded, report)
+        other = OfferedPlan(better, _worth(better))
+        if not other.holds or (own.holds and other.worth.cost >= own.worth.cost - _EQUAL_USD):
+            break
+        own = other
+    return own
 
 
 def _promised(
@@ -232,18 +264,23 @@ def _taken_with(
 
 
 def _without_it(own: OfferedPlan, with_it: OfferedPlan, excluded: Sequence[Placement]) -> OfferedPlan:
-    """The plan without storage, or a better one by set-points or sizes that were found with storage."""
-    case = own.found.proposal.case
+    """The plan without storage, or a better one by set-points or sizes that were found with storage.
+
+    A kW of storage makes room for a kW of PV at most, so that PV less the kW of storage beside it is among the sizes.
+    """
+    case, built = own.found.proposal.case, with_it.found.proposal.plan
     points = with_it.found.set_points
-    sized = bare_plan(with_it.found.proposal.plan, case)
     others = [(own.found.proposal.plan, points)]
-    if sized.placement() not in excluded:
-        others.append((sized, points))
+    if built.placement() not in excluded:
+        for share in _ROOM_SHARES:
+            size = np.maximum(built.pv_kw - share * built.storage_kw, case.pv.size_min_kw)
+            sized = replace(bare_plan(built, case), pv_kw=np.where(built.pv_kw > 0.0, size, 0.0))
+            others.append((sized, points))
     worth = worth_of(case, ComparedDays.year(case), others, ends_of(case), [with_it.found.year.at_ends()] * len(others))
     for of_one, (plan, set_points) in sorted(zip(worth, others, strict=True), key=lambda one: one[0].rank):
         if of_one.rank >= (own.worth.rank if own.holds else (np.inf, np.inf)):
             break
         better = OfferedPlan(_taken_with(own.found, own.found.proposal, plan, set_points), of_one)
         if better.holds:
-            return replace(better, found=replace(better.found, compared=own.found.compared))
+            return better
     return own
