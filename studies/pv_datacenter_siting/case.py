@@ -190,7 +190,9 @@ def make_case(
             question.switch_cost,
             np.zeros(0, dtype=np.int64) if operated is not None else network.start_steps(),
         ),
-        None if operated is not None and stored is None else _storage(question, n, stored, days),
+        None
+        if operated is not None and stored is None
+        else _storage(question, n, stored, days, is_operated=operated is not None),
         stored,
     )
 
@@ -256,15 +258,16 @@ def _over_days(hourly: Floats, days: Sequence[Day]) -> Floats:
 
 
 def _storage(
-    question: SitingQuestion, n: int, stored: StorageYear | None, days: Sequence[Day]
+    question: SitingQuestion, n: int, stored: StorageYear | None, days: Sequence[Day], *, is_operated: bool
 ) -> StorageChoices | None:
     asked = question.storage
     if asked is None or not n:
         return None
     schedule = None
     if stored is not None:
-        # Rules are chosen by the money of the program as well, which knows nothing of the weeks held out.
-        _, value, _ = storage_value_per_kw(question, stored)
+        # What is chosen knows nothing of the weeks held out; a bound with foresight of taps is of the year's money.
+        whole, chosen, _ = storage_value_per_kw(question, stored)
+        value = chosen if is_operated else whole
         charge, discharge = (_over_days(series, days) for series in (stored.charge, stored.discharge))
         schedule = StorageSchedule(charge, discharge, stored.duration_h, value, stored.rule.share_max)
     power, energy = np.full(n, asked.power_max_kw), np.full(n, asked.energy_max_kwh)

@@ -122,7 +122,9 @@ def _propose(
         return _Proposed(refused=refused)
     found = offer.taken
     if offer.pays and afresh:
-        # The bound without storage is none for a plan with it.
-        report("storage with foresight, for a bound")
-        found = replace(found, bound=foresee(make_case(question, feeder, case.days), excluded, report).bound)
+        # The bound without storage is none for a plan with it. With foresight of dispatch as well (`--taps optimised`)
+        # the program takes minutes.
+        stored = found.proposal.case.stored
+        free = make_case(question, feeder, case.days, None, None if stored is None else stored.rule)
+        found = replace(found, bound=foresee(free, excluded, report).bound)
     return _Proposed(found, offer=offer)

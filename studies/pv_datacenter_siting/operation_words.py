@@ -155,8 +155,9 @@ def foresight_words(row: PlanRow) -> str:
     bound = f"earns more than {-row.foresight_bound:,.0f}" if row.foresight_bound < 0.0 else (
         f"costs less than {row.foresight_bound:,.0f}"
     )  # fmt: skip
+    stored = ", storage by the same rule," if row.storage_kw else ""
     return (
-        f" With foresight of every slot's taps no plan {bound} $ a year on the representative days, all tap steps "
+        f" With foresight of every slot's taps{stored} no plan {bound} $ a year on the representative days, all tap steps "
         f"within days counted and losses not: this operation is {row.foresight_loss:,.0f} $ behind that bound{share}, "
         f"{row.cost_tap_steps:,.0f} $ of it tap steps."
     )

@@ -45,7 +45,7 @@ _PROGRAMS, _FINALISTS = 3, 3
 # Shares of the power of storage by which the PV beside it is made smaller, for a plan without it.
 _ROOM_SHARES = (0.0, 0.5, 1.0)
 # How often the plan without storage is made again.
-_TURNS = 3
+_TURNS = 2
 # Costs ($ a year) below which a difference is none.
 _EQUAL_USD = 1.0
 

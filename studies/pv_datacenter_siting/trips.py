@@ -1,8 +1,8 @@
 """What a trip of a plant or a site of a plan does to voltages, before any regulator has moved.
 
-Looked at in the hours of the year in which it may do most: those of most sun and of least, those in which storage gives,
-and those in which the highest and the lowest voltages of the plan's year stand. Regulators stand where the year left them; capacitor banks
-stand as the circuit has them.
+Looked at in the hours of the year in which it may do most: those of most sun and of least, those in which storage
+gives, and those in which the highest and the lowest voltages of the plan's year stand. Regulators stand where the year
+left them; capacitor banks stand as the circuit has them.
 """
 
 from __future__ import annotations
