@@ -157,9 +157,9 @@ def foresight_words(row: PlanRow) -> str:
     )  # fmt: skip
     stored = ", storage by the same rule," if row.storage_kw else ""
     return (
-        f" With foresight of every slot's taps{stored} no plan {bound} $ a year on the representative days, all tap steps "
-        f"within days counted and losses not: this operation is {row.foresight_loss:,.0f} $ behind that bound{share}, "
-        f"{row.cost_tap_steps:,.0f} $ of it tap steps."
+        f" With foresight of every slot's taps{stored} no plan {bound} $ a year on the representative days, all tap "
+        f"steps within days counted and losses not: this operation is {row.foresight_loss:,.0f} $ behind that bound"
+        f"{share}, {row.cost_tap_steps:,.0f} $ of it tap steps."
     )
 
 

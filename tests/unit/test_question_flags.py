@@ -431,7 +431,12 @@ ASKED: dict[str, dict[str, Any]] = {
     },
 }
 # Fields of nouns that are written as one text and that the text does not reach: a file or Python does.
-ONLY_IN_FILES = {"SiteChoice.base_kw_per_phase", "ServedModel.gpus_per_replica", "PVUnit.output_max_kw"}
+ONLY_IN_FILES = {
+    "SiteChoice.base_kw_per_phase",
+    "ServedModel.gpus_per_replica",
+    "PVUnit.output_max_kw",
+    "PVUnit.storage_kw",
+}
 ONLY_IN_FILES |= {"ReplicaShares.batch_sizes", "PowerShape.flicker", "PowerShape.phase", "TrainingOverlay.shape"}
 ONLY_IN_FILES |= {"AIChoice.sized_as_first"}
 # The short form is that of the default channel, and of voltages that are old.
