@@ -159,9 +159,10 @@ def _no_plan(question: SitingQuestion, own: Sequence[JudgedPlan]) -> str:
         return f"No plan of {_what(question)} held when simulated: none was found."
     first = own[0].refusals[0]
     if question.taps == "own control" and not own[0].is_operated:
+        stored = "" if question.storage is None else ", with the storage that is offered or without it"
         return (
-            f"No plan of {_what(question)} keeps the limits, however the regulators stand: with foresight of every "
-            f"slot's taps, the plan that breaks them least has, on its days: {first.words}."
+            f"No plan of {_what(question)} keeps the limits, however the regulators stand{stored}: with foresight of "
+            f"every slot's taps, the plan that breaks them least has, on its days: {first.words}."
         )
     others = f"; {len(own)} were proposed and refused, in {own[-1].row.turn} turns" if len(own) > 1 else ""
     return f"No plan of {_what(question)} held when simulated: {first.judged}: {first.words}{others}."

@@ -73,7 +73,8 @@ def step_cost_words(question: SitingQuestion, row: PlanRow, plan: OperationRow, 
     The plan's steps beyond those of its set-points with nothing built, against what it earns beyond them otherwise.
     """
     more_steps = plan.tap_steps - alone.tap_steps
-    worth = -(row.cost_pv_investment + row.cost_pv_energy) + alone.losses_cost - plan.losses_cost
+    built = row.cost_pv_investment + row.cost_pv_energy + row.cost_storage_investment + row.cost_storage_energy
+    worth = -built + alone.losses_cost - plan.losses_cost
     if question.places_sites or not row.pv_kw or more_steps <= 0 or worth <= 0.0:
         return ""
     return (

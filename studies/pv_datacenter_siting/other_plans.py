@@ -97,7 +97,7 @@ def _smaller(case: SitingCase, plan: SitingPlan) -> Iterator[SitingPlan]:
     for share in _SHARES:
         size = share * plan.pv_kw
         kept = size >= case.pv.size_min_kw
-        yield _with_storage(replace(plan, pv_kw=np.where(kept, size, 0.0)), share * kept)
+        yield _with_storage(replace(plan, pv_kw=np.where(kept, size, 0.0)), np.where(kept, share, 0.0))
     if plan.storage_kw.any():
         for share in _STORAGE_SHARES:
             yield _with_storage(plan, np.full(len(plan.pv_kw), share))

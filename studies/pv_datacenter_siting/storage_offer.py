@@ -59,8 +59,8 @@ class OfferedPlan:
 
     @property
     def holds(self) -> bool:
-        """Do its days and its year keep all limits?"""
-        return self.found.proposal.holds and self.found.year.n_hours_broken == 0
+        """Do its days and its year keep all limits, or pay for what they break, and have a solution?"""
+        return _holds(self.found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +115,11 @@ def offer_storage(
     if with_it is not None:
         own = _without_it(own, with_it, excluded)
     return StorageOffer(with_it, own, len(rules), n_simulated)
+
+
+def _holds(found: OperatedProposal) -> bool:
+    year, priced = found.year, found.proposal.case.question.violations == "priced"
+    return found.proposal.holds and not (year.unsolved.any() if priced else year.n_hours_broken)
 
 
 def _worth(found: OperatedProposal) -> OperationWorth:
@@ -203,7 +208,7 @@ def _programs(
             report,
             rule,
         )
-        if own.proposal.holds and not own.year.n_hours_broken and own.proposal.plan.storage_kw.any():
+        if _holds(own) and own.proposal.plan.storage_kw.any():
             kept.append(own)
     return kept
 

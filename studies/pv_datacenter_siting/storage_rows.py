@@ -42,6 +42,7 @@ class StorageRow(TypedRow):
     cost_storage_energy: Annotated[float, ShownAs("storage energy ($/year)", 0)]
     cost_switching: Annotated[float, ShownAs("tap changes ($/year)", 0)]
     cost_losses: Annotated[float, ShownAs("losses ($/year)", 0)]
+    cost_violation: Annotated[float, ShownAs("violations ($/year)", 0, secondary=True)]
     cost_chosen: Annotated[float, ShownAs("by weeks that choose ($/year)", 0, secondary=True)]
     cost_held_out: Annotated[float, ShownAs("by weeks held out ($/year)", 0, secondary=True)]
     charged_mwh: Annotated[float, ShownAs("charged (MWh/year)", 1)]
@@ -83,6 +84,7 @@ def _row(offer: StorageOffer, one: OfferedPlan, cost: OperatedCost, plan: str, *
         cost_storage_energy=parts.storage_energy,
         cost_switching=parts.switching,
         cost_losses=cost.losses,
+        cost_violation=parts.violation,
         cost_chosen=one.worth.cost,
         cost_held_out=one.worth.cost_held_out,
         charged_mwh=0.0 if stored is None else year_mwh * float(stored.charge.sum()),
