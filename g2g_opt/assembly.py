@@ -127,6 +127,9 @@ def assemble(
             raise InputError(f"PV at bus {unit.bus} follows the sun of a profile; scenario {scenario.name!r} has none")
         most = 1.0 if unit.output_max_kw is None else unit.output_max_kw / unit.size_kw
         grid.attach_generator(HeldGenerator(unit.size_kw / 3.0, units.sun.capped(most)), bus=unit.bus)
+        if unit.storage_kw:
+            always = HeldSeries((1.0,), float(scenario.duration_s))
+            grid.attach_generator(HeldGenerator(unit.storage_kw / 3.0, always), bus=unit.bus)
     generators, loads = standing_units(feeder, scenario)
     for bus, generator in generators:
         grid.attach_generator(generator, bus=bus)

@@ -27,6 +27,7 @@ from g2g_opt.quantities import (
     ScheduleTimeS,
     Share,
     ShareAboveZero,
+    SignedPowerKw,
     TapPu,
     TimeS,
     check_quantities,
@@ -188,11 +189,15 @@ class Policy:
 
 @dataclass(frozen=True)
 class PVUnit:
-    """PV that is built at `bus`: its size (kW, three phases, unity power factor), and the most it may inject (kW)."""
+    """PV that is built at `bus`: its size (kW, three phases, unity power factor), and the most it may inject (kW).
+
+    Storage beside it injects `storage_kw` all through the run, negative while it charges.
+    """
 
     bus: str
     size_kw: PowerKwAboveZero
     output_max_kw: PowerKw | None = None
+    storage_kw: SignedPowerKw = 0.0
 
     def __post_init__(self) -> None:
         check_quantities(self)

@@ -174,6 +174,7 @@ LatencyS = Annotated[float, Bounds(0, 1e4, "s", above_low=True)]
 DelayS = Annotated[float, Bounds(0, 1e4, "s")]
 MessageRate = Annotated[float, Bounds(0, 1e9, "messages per s", above_low=True)]
 SlotH = Annotated[int, Bounds(1, 24, "h")]
+HourOfDay = Annotated[int, Bounds(0, 23, "h")]
 StorageHours = Annotated[float, Bounds(0, 1e5, "h", above_low=True)]
 # Which lags a policy may have is for the controller to say: what a calendar says of coming hours is known.
 LagH = Annotated[int, Bounds(-10 * 366 * 24, 10 * 366 * 24, "h")]

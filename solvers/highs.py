@@ -112,6 +112,8 @@ def solve_sparse_program(
     `progress(gap, objective, bound)` hears of a mixed-integer solve now and then,
     once it has a solution; `start` is a solution known before.
     """
+    if not len(problem.cost):
+        return _of_nothing(problem)
     engine = _engine(time_limit_s, mip_gap, seed, threads)
     if mip_gap_absolute is not None:
         engine.setOptionValue("mip_abs_gap", mip_gap_absolute)
@@ -128,6 +130,13 @@ def solve_sparse_program(
         engine.cbMipLogging += lambda event: _tell(event.data_out, progress)
     engine.run()
     return _answer(engine, bool(problem.integer.any()), time.perf_counter() - began_s)
+
+
+def _of_nothing(problem: SparseProgram) -> tuple[Floats | None, SolveReport]:
+    """A program without variables, which HiGHS calls empty, whatever its rows."""
+    if (problem.row_low > _ROW_TOLERANCE).any() or (problem.row_high < -_ROW_TOLERANCE).any():
+        return None, SolveReport(SolveStatus.INFEASIBLE, float("nan"), float("nan"), float("nan"), 0.0)
+    return np.zeros(0), SolveReport(SolveStatus.OPTIMAL, 0.0, 0.0, 0.0, 0.0)
 
 
 class RepeatedLinearProgram:

@@ -15,7 +15,10 @@ Ints = NDArray[np.int64]
 
 
 class Columns:
-    """First columns of x, S, y, z, t, d and the storage's P, E, a, b, e; what is generated comes behind `n_fixed`."""
+    """First columns of x, S, y, z, t, d and the storage's P, E, a, b, e; what is generated comes behind `n_fixed`.
+
+    By a schedule a and b are so many times P: they have no columns, nor has e.
+    """
 
     def __init__(self, problem: SitingProblem) -> None:
         self.pairs = problem.sites.pairs
@@ -29,9 +32,10 @@ class Columns:
         stored = self.n_pv if problem.storage is not None else 0
         self.energy = self.power + stored
         self.charge = self.energy + stored
-        self.discharge = self.charge + stored * self.n_points
-        self.content = self.discharge + stored * self.n_points
-        self.n_fixed = self.content + stored * self.n_points
+        flows = 0 if problem.storage is None or problem.storage.schedule is not None else stored * self.n_points
+        self.discharge = self.charge + flows
+        self.content = self.discharge + flows
+        self.n_fixed = self.content + flows
 
     def tap_at(self, r: int, h: int) -> int:
         """Column of a regulator's steps in a slot."""
@@ -119,6 +123,14 @@ def add_storage(rows: RowStack, problem: SitingProblem, at: Columns) -> None:
     storage, calendar = problem.storage, problem.calendar
     if storage is None:
         return
+    for j in range(problem.pv.n):
+        rows.add({at.power + j: 1.0, at.x + j: -float(storage.power_max_kw[j])}, -np.inf, 0.0)
+        rows.add({at.energy + j: 1.0, at.x + j: -float(storage.energy_max_kwh[j])}, -np.inf, 0.0)
+        if storage.schedule is not None:
+            rows.add({at.energy + j: 1.0, at.power + j: -storage.schedule.duration_h}, 0.0, 0.0)
+            rows.add({at.power + j: 1.0, at.size + j: -storage.schedule.share_max}, -np.inf, 0.0)
+    if storage.schedule is not None:
+        return
     step_h, day = problem.step_h, calendar.slot_day[calendar.slot]
     points = np.arange(problem.n_points)
     # The step after, within a day; the last one is followed by the first.
@@ -129,8 +141,6 @@ def add_storage(rows: RowStack, problem: SitingProblem, at: Columns) -> None:
         after[last] = firsts[d]
     n, one = problem.n_points, np.ones(problem.n_points)
     for j in range(problem.pv.n):
-        rows.add({at.power + j: 1.0, at.x + j: -float(storage.power_max_kw[j])}, -np.inf, 0.0)
-        rows.add({at.energy + j: 1.0, at.x + j: -float(storage.energy_max_kwh[j])}, -np.inf, 0.0)
         charge, discharge, content = (first + j * n + points for first in (at.charge, at.discharge, at.content))
         for flow, size in ((charge, at.power), (discharge, at.power), (content, at.energy)):
             rows.add_block(

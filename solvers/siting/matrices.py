@@ -104,8 +104,11 @@ class SitingMatrices:
         storage, at, calendar = self.problem.storage, self.columns, self.problem.calendar
         if storage is None:
             return
-        worth = np.tile(calendar.hours * calendar.price_per_kwh, at.n_pv)
         cost[at.power : at.energy], cost[at.energy : at.charge] = storage.cost_per_kw, storage.cost_per_kwh
+        if storage.schedule is not None:
+            cost[at.power : at.energy] -= storage.schedule.value_per_kw
+            return
+        worth = np.tile(calendar.hours * calendar.price_per_kwh, at.n_pv)
         cost[at.charge : at.discharge], cost[at.discharge : at.content] = worth, -worth
 
     def _fix(self, low: Floats, high: Floats, plan: SitingPlan) -> None:
@@ -149,7 +152,9 @@ class SitingMatrices:
         block_of = np.array([self.curtailed.get(int(point), -1) for point in p])
         some = np.flatnonzero(block_of >= 0)
         add((at.n_fixed + block_of[some] * n_pv)[:, None] + np.arange(n_pv), -slopes[some], some)
-        if problem.storage is not None:
+        if problem.storage is not None and problem.storage.schedule is not None:
+            add(at.power + np.arange(n_pv), slopes * problem.storage.schedule.share[p][:, None])
+        elif problem.storage is not None:
             of_bus = np.arange(n_pv) * problem.n_points + p[:, None]
             add(at.discharge + of_bus, slopes)
             add(at.charge + of_bus, -slopes)
@@ -210,8 +215,11 @@ class SitingMatrices:
     def _discharged(self, x: Floats) -> Floats:
         """What storage gives less what it takes (bus, point)."""
         at, shape = self.columns, (self.problem.pv.n, self.problem.n_points)
-        if self.problem.storage is None:
+        storage = self.problem.storage
+        if storage is None:
             return np.zeros(shape)
+        if storage.schedule is not None:
+            return np.asarray(x[at.power : at.energy, None] * storage.schedule.share)
         return np.asarray(x[at.discharge : at.content] - x[at.charge : at.discharge]).reshape(shape)
 
     def predicted(self, x: Floats) -> Floats:

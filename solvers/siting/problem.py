@@ -20,7 +20,9 @@ min  pv_cost sum_j S_j - 8760 h sum_p (w_p / n_p) price_p (sum_j S_j sun_p - c_j
 (3)  d_rh >= |t_rh - t_r,h-1| within a day
 (4)  low_ip - u_ip <= G_ip <= high_ip + o_ip; u = o = 0 if violations are forbidden                          (8.2)
 (5)  P_j <= power_max_j x_j, E_j <= energy_max_j x_j, a_jp, b_jp <= P_j, e_jp <= E_j,
-     e_j,p+1 = e_jp + h (efficiency a_jp - b_jp / efficiency), a day ends with what it began with
+     e_j,p+1 = e_jp + h (efficiency a_jp - b_jp / efficiency), a day ends with what it began with;
+     or by a rule that knows no future (`StorageSchedule`): a_jp = alpha_p P_j, b_jp = beta_p P_j, E_j = duration P_j,
+     P_j <= share S_j, and its energy is worth what it is by the schedule, in place of the last sum of (8.1)
 
 with w_p / n_p the share of the year in one step, so that penalties count per hour, and PV's term of G multiplying what
 is injected, S sun - c + b - a. Rows (4), and curtailment where it can help, are generated when a solution breaks them:
@@ -87,14 +89,38 @@ class PVChoices:
 
 
 @dataclass(frozen=True, eq=False)
+class StorageSchedule:
+    """What a kW of storage does by a rule that is given: charges and discharges (point,), both in kW and at least 0.
+
+    `duration_h` is its energy (kWh), `value_per_kw` what its energy is worth ($ a year, discharged less charged), and
+    `share_max` how many kW of it a kW of PV may have, so that PV always covers what is charged.
+    """
+
+    charge: Floats
+    discharge: Floats
+    duration_h: float
+    value_per_kw: float
+    share_max: float
+
+    @property
+    def share(self) -> Floats:
+        """What it injects (point,), negative while it charges."""
+        return np.asarray(self.discharge - self.charge)
+
+
+@dataclass(frozen=True, eq=False)
 class StorageChoices:
-    """Storage beside PV that is built: sizes (bus,), yearly costs per kW and kWh, efficiency of one way."""
+    """Storage beside PV that is built: sizes (bus,), yearly costs per kW and kWh, efficiency of one way.
+
+    Without a `schedule` it is dispatched with foresight.
+    """
 
     power_max_kw: Floats
     energy_max_kwh: Floats
     cost_per_kw: float
     cost_per_kwh: float
     efficiency: float
+    schedule: StorageSchedule | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +203,9 @@ class SitingProblem:
             "low": (self.rows.low, (n_rows, n_points)),
             "high": (self.rows.high, (n_rows, n_points)),
         }
+        if self.storage is not None and self.storage.schedule is not None:
+            shapes["charge"] = self.storage.schedule.charge, (n_points,)
+            shapes["discharge"] = self.storage.schedule.discharge, (n_points,)
         for name, (array, shape) in shapes.items():
             if array.shape != shape:
                 raise SolverError(f"{name} has the shape {array.shape}, the problem asks for {shape}")
@@ -303,5 +332,7 @@ def cost_of(problem: SitingProblem, plan: SitingPlan, over: Floats) -> CostParts
         storage_investment=0.0
         if storage is None
         else float(storage.cost_per_kw * plan.storage_kw.sum() + storage.cost_per_kwh * plan.storage_kwh.sum()),
-        storage_energy=-float(worth @ plan.discharge_kw.sum(axis=0)),
+        storage_energy=-float(worth @ plan.discharge_kw.sum(axis=0))
+        if storage is None or storage.schedule is None
+        else -float(storage.schedule.value_per_kw * plan.storage_kw.sum()),
     )

@@ -53,9 +53,15 @@ def siting_model(
 
     storage = problem.storage
     cost_kw, cost_kwh = (0.0, 0.0) if storage is None else (storage.cost_per_kw, storage.cost_per_kwh)
+    schedule = None if storage is None else storage.schedule
     m.cost = pyo.Objective(
         expr=pv.cost_per_kw * sum(m.S[j] for j in m.buses)
-        - sum(worth[p] * (m.S[j] * pv.sun[p] - m.c[j, p] + m.b[j, p] - m.a[j, p]) for j in m.buses for p in m.points)
+        - sum(worth[p] * (m.S[j] * pv.sun[p] - m.c[j, p]) for j in m.buses for p in m.points)
+        - (
+            sum(worth[p] * (m.b[j, p] - m.a[j, p]) for j in m.buses for p in m.points)
+            if schedule is None
+            else schedule.value_per_kw * sum(m.P[j] for j in m.buses)
+        )
         + max(taps.switch_cost, STEP_COST_MIN)
         * sum(calendar.slot_days[h] * m.d[r, h] for r in m.regulators for h in m.slots)
         + (problem.penalty or 0.0) * sum(calendar.hours[p] * (m.u[i, p] + m.o[i, p]) for i, p in m.at)
@@ -140,6 +146,16 @@ def _add_storage(m: pyo.ConcreteModel, problem: SitingProblem, step_h: np.ndarra
     day = calendar.slot_day[calendar.slot]
     m.power = pyo.Constraint(m.buses, rule=lambda m, j: m.P[j] <= storage.power_max_kw[j] * m.x[j])
     m.energy = pyo.Constraint(m.buses, rule=lambda m, j: m.E[j] <= storage.energy_max_kwh[j] * m.x[j])
+    schedule = storage.schedule
+    if schedule is not None:
+        m.duration = pyo.Constraint(m.buses, rule=lambda m, j: m.E[j] == schedule.duration_h * m.P[j])
+        m.of_pv = pyo.Constraint(m.buses, rule=lambda m, j: m.P[j] <= schedule.share_max * m.S[j])
+        m.charge = pyo.Constraint(m.buses, m.points, rule=lambda m, j, p: m.a[j, p] == schedule.charge[p] * m.P[j])
+        m.discharge = pyo.Constraint(
+            m.buses, m.points, rule=lambda m, j, p: m.b[j, p] == schedule.discharge[p] * m.P[j]
+        )
+        m.e.fix(0.0)  # known from the year's hours before the day
+        return
     m.charge = pyo.Constraint(m.buses, m.points, rule=lambda m, j, p: m.a[j, p] <= m.P[j])
     m.discharge = pyo.Constraint(m.buses, m.points, rule=lambda m, j, p: m.b[j, p] <= m.P[j])
     m.content = pyo.Constraint(m.buses, m.points, rule=lambda m, j, p: m.e[j, p] <= m.E[j])

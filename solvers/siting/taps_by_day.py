@@ -46,7 +46,8 @@ def choose_whole_taps(
             continue
         taps[:, slots] = of_day.plan.tap_steps
         curtailed[np.ix_(built, points)] = of_day.plan.curtailed_kw
-        discharge[np.ix_(built, points)] = of_day.plan.discharge_kw
+        if own.problem.storage is not None:
+            discharge[np.ix_(built, points)] = of_day.plan.discharge_kw
         if of_day.status is not SolveStatus.OPTIMAL:
             status = of_day.status
         own_rows = own.problem.rows
@@ -68,7 +69,11 @@ def _one_day(problem: SitingProblem, day: int, plan: SitingPlan) -> SitingProble
     calendar, rows, pv, sites = problem.calendar, problem.rows, problem.pv, problem.sites
     # Buses with PV only; the others have no say.
     built = np.flatnonzero(plan.pv_kw > 0.0)
-    storage = problem.storage
+    storage, constant = problem.storage, rows.constant[:, points]
+    if storage is not None and storage.schedule is not None:
+        # Built, it does what its schedule says: there is nothing to decide.
+        constant = constant + np.einsum("ijp,jp->ip", rows.pv[:, :, points], plan.discharge_kw[:, points])
+        storage = None
     return SitingProblem(
         SitingCalendar(
             calendar.hours[points],
@@ -94,7 +99,7 @@ def _one_day(problem: SitingProblem, day: int, plan: SitingPlan) -> SitingProble
         ),
         problem.taps,
         LinearRows(
-            rows.constant[:, points],
+            constant,
             rows.pv[:, built][:, :, points],
             rows.site[:, :, points],
             rows.tap[:, :, points],

@@ -25,6 +25,7 @@ from studies.pv_datacenter_siting.operation_words import (
 )
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import BuiltSizeRow, TieRow, YearRow
+from studies.pv_datacenter_siting.storage_rows import StorageRow, storage_words
 from studies.pv_datacenter_siting.trips import TripRow, trip_warning
 from studies.pv_datacenter_siting.verdicts import JudgedPlan, best_of, judged_plans, judged_ties
 from studies.shared.conclusion import Conclusion, MissingAnswer
@@ -109,6 +110,9 @@ def _answer(
         held = [one for one in gather_as(results, "set_points", SetPointRow) if one.plan == row.plan]
         words = f"Build {built}{money_words(question, row, operation, held)}"
         words += held_out_words([one for one in gather_as(results, "held_out", HeldOutRow) if one.plan == row.plan])
+        words += storage_words(
+            question, [one for one in gather_as(results, "storage", StorageRow) if one.plan == row.plan]
+        )
     else:
         words = (
             f"Build {built}. With foresight of every slot's taps, a bound and no operation, the plan {earns} $ a year"
@@ -155,9 +159,10 @@ def _no_plan(question: SitingQuestion, own: Sequence[JudgedPlan]) -> str:
         return f"No plan of {_what(question)} held when simulated: none was found."
     first = own[0].refusals[0]
     if question.taps == "own control" and not own[0].is_operated:
+        stored = "" if question.storage is None else ", with the storage that is offered or without it"
         return (
-            f"No plan of {_what(question)} keeps the limits, however the regulators stand: with foresight of every "
-            f"slot's taps, the plan that breaks them least has, on its days: {first.words}."
+            f"No plan of {_what(question)} keeps the limits, however the regulators stand{stored}: with foresight of "
+            f"every slot's taps, the plan that breaks them least has, on its days: {first.words}."
         )
     others = f"; {len(own)} were proposed and refused, in {own[-1].row.turn} turns" if len(own) > 1 else ""
     return f"No plan of {_what(question)} held when simulated: {first.judged}: {first.words}{others}."

@@ -9,6 +9,7 @@ from g2g_opt.summary import Summary
 from studies.pv_datacenter_siting.operation_rows import HeldOutRow, OperationRow, OtherPlanRow, SetPointRow
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import BuiltSizeRow, PlanRow, RoundRow, TieRow, WindowRow
+from studies.pv_datacenter_siting.storage_rows import StorageRow
 from studies.pv_datacenter_siting.trips import TripRow
 from studies.pv_datacenter_siting.verdicts import JudgedPlan
 from studies.shared.conclusion import Column, ResultTable
@@ -75,6 +76,9 @@ def make_tables(
     if weeks := [one for one in gather_as(results, "held_out", HeldOutRow) if one.plan in names]:
         title = "Weeks that chose set-points and placement, and weeks held out"
         tables.append(table_of("held_out", title, columns_of(HeldOutRow), weeks))
+    if storage := [one for one in gather_as(results, "storage", StorageRow) if one.plan in names]:
+        title = "The best plan with storage and without it, over the year"
+        tables.append(table_of("storage", title, columns_of(StorageRow), storage))
     if trips := [one for one in gather_as(results, "trips", TripRow) if one.plan in names]:
         title = "What trips do to voltages, before regulators move"
         tables.append(table_of("trips", title, columns_of(TripRow), trips))

@@ -22,6 +22,7 @@ from solvers.siting.problem import (
     SitingPlan,
     SitingProblem,
     StorageChoices,
+    StorageSchedule,
     TapChoices,
     Zone,
 )
@@ -31,6 +32,7 @@ from studies.pv_datacenter_siting.days import (
     Day,
     clock_of,
     five_days,
+    is_chosen_by,
     joined,
     slots_of,
     steps_of,
@@ -38,11 +40,15 @@ from studies.pv_datacenter_siting.days import (
 )
 from studies.pv_datacenter_siting.network import OwnOperation, SitingNetwork
 from studies.pv_datacenter_siting.question import SitingQuestion
+from studies.pv_datacenter_siting.storage_rule import StorageRule, StorageYear, run_rule
 
 
 @dataclass(frozen=True, eq=False)
 class SitingCase:
-    """A question on its days; `problem` completes the program with the rows of a linearised network."""
+    """A question on its days; `problem` completes the program with the rows of a linearised network.
+
+    `stored` is what a kW of storage does through the year, where it is offered and follows a rule.
+    """
 
     question: SitingQuestion
     days: tuple[Day, ...]
@@ -52,6 +58,7 @@ class SitingCase:
     sites: SiteChoices
     taps: TapChoices
     storage: StorageChoices | None
+    stored: StorageYear | None = None
 
     def problem(self, rows: LinearRows) -> SitingProblem:
         """The program."""
@@ -79,7 +86,11 @@ class SitingCase:
     def pv_words(self, plan: SitingPlan) -> str:
         """The PV of a plan in words."""
         built = np.flatnonzero(plan.pv_kw)
-        return ", ".join(f"{self.network.pv_buses[j]}: {plan.pv_kw[j]:.0f} kW" for j in built)
+        words = []
+        for j in built:
+            has = f" with storage {plan.storage_kw[j]:.0f} kW, {plan.storage_kwh[j]:.0f} kWh"
+            words.append(f"{self.network.pv_buses[j]}: {plan.pv_kw[j]:.0f} kW{has if plan.storage_kw[j] > 0.0 else ''}")
+        return ", ".join(words)
 
     def site_words(self, plan: SitingPlan) -> str:
         """The datacenters of a plan in words."""
@@ -97,9 +108,15 @@ def days_of(question: SitingQuestion) -> list[Day]:
 
 
 def make_case(
-    question: SitingQuestion, feeder: Feeder, days: Sequence[Day], operated: OwnOperation | None = None
+    question: SitingQuestion,
+    feeder: Feeder,
+    days: Sequence[Day],
+    operated: OwnOperation | None = None,
+    rule: StorageRule | None = None,
 ) -> SitingCase:
     """The parts of the program, taps decided with foresight or regulators `operated` by their own controls.
+
+    Storage follows a `rule`. Without one it is dispatched with foresight where taps are, and not offered elsewhere.
 
     `InputError` for candidates and budgets that leave nothing to decide.
     """
@@ -122,6 +139,7 @@ def make_case(
     if question.own_shapes:
         year = own_year_of(feeder, question.hourly())
         by_shape = {shape: steps_of(of_year, days) for shape, of_year in year.load_share.items()}
+    stored = None if rule is None else _stored(question, rule)
     network = SitingNetwork(
         feeder,
         question.limits,
@@ -135,6 +153,7 @@ def make_case(
         question.connection,
         by_shape=by_shape,
         operated=operated,
+        storage_share=None if stored is None else _over_days(stored.share, days),
     )
     steps = [feeder.regulator(name) for name in network.regulators]
     prices = [
@@ -171,16 +190,37 @@ def make_case(
             question.switch_cost,
             np.zeros(0, dtype=np.int64) if operated is not None else network.start_steps(),
         ),
-        _storage(question, n),
+        None
+        if operated is not None and stored is None
+        else _storage(question, n, stored, days, is_operated=operated is not None),
+        stored,
     )
 
 
 def year_value_per_kw(question: SitingQuestion) -> float:
     """What the energy of a kW of PV earns over the hours of the year ($), nothing held back."""
+    sun = np.array(question.hourly().generation_share)
+    return float((sun * hourly_price(question)).sum() * 8760.0 / len(sun))
+
+
+def hourly_price(question: SitingQuestion) -> Floats:
+    """$/kWh in the hours of the year."""
     profile = question.hourly()
-    price = profile.price_per_kwh if profile.price_per_kwh is not None else question.price_per_kwh
-    sun = np.array(profile.generation_share)
-    return float((sun * np.array(price)).sum() * 8760.0 / len(sun))
+    if profile.price_per_kwh is not None:
+        return np.array(profile.price_per_kwh)
+    return np.full(len(profile.load_share), question.price_per_kwh)
+
+
+def storage_value_per_kw(question: SitingQuestion, stored: StorageYear) -> tuple[float, float, float]:
+    """What a kW of storage earns a year, discharged less charged at the hours' prices ($).
+
+    By the whole year, by the weeks that plans are chosen by, and by those that are held out.
+    """
+    earned = hourly_price(question) * stored.share
+    chosen = np.repeat(is_chosen_by(len(earned) // 24), 24)
+    parts = (np.ones_like(chosen), chosen, ~chosen)
+    whole, of_chosen, of_held = (8760.0 * float(earned[part].mean()) if part.any() else 0.0 for part in parts)
+    return whole, of_chosen, of_held
 
 
 def _year_over_days(question: SitingQuestion, by_days: float) -> float:
@@ -204,12 +244,34 @@ def check_budgets(case: SitingCase) -> None:
                 )
 
 
-def _storage(question: SitingQuestion, n: int) -> StorageChoices | None:
+def _stored(question: SitingQuestion, rule: StorageRule) -> StorageYear | None:
+    asked = question.storage
+    if asked is None:
+        return None
+    sun = np.array(question.hourly().generation_share)
+    return run_rule(rule, sun, asked.duration_h, asked.efficiency)
+
+
+def _over_days(hourly: Floats, days: Sequence[Day]) -> Floats:
+    """A series of the year's hours (hour,) at the steps of some days (point,), each hour held."""
+    return np.concatenate([np.repeat(hourly.reshape(-1, 24)[day.index], STEPS_AN_HOUR) for day in days])
+
+
+def _storage(
+    question: SitingQuestion, n: int, stored: StorageYear | None, days: Sequence[Day], *, is_operated: bool
+) -> StorageChoices | None:
     asked = question.storage
     if asked is None or not n:
         return None
+    schedule = None
+    if stored is not None:
+        # What is chosen knows nothing of the weeks held out; a bound with foresight of taps is of the year's money.
+        whole, chosen, _ = storage_value_per_kw(question, stored)
+        value = chosen if is_operated else whole
+        charge, discharge = (_over_days(series, days) for series in (stored.charge, stored.discharge))
+        schedule = StorageSchedule(charge, discharge, stored.duration_h, value, stored.rule.share_max)
     power, energy = np.full(n, asked.power_max_kw), np.full(n, asked.energy_max_kwh)
-    return StorageChoices(power, energy, asked.cost_per_kw, asked.cost_per_kwh, asked.efficiency)
+    return StorageChoices(power, energy, asked.cost_per_kw, asked.cost_per_kwh, asked.efficiency, schedule)
 
 
 def _zones(question: SitingQuestion, feeder: Feeder, pv_buses: Sequence[str]) -> tuple[Zone, ...]:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from g2g_opt.batch.operated_series import OperatedSeries, SetPoints
 from g2g_opt.batch.own_controls import Standing
 from solvers.siting.problem import SitingPlan, excess
-from studies.pv_datacenter_siting.case import SitingCase, year_value_per_kw
-from studies.pv_datacenter_siting.days import by_day
+from studies.pv_datacenter_siting.case import SitingCase, storage_value_per_kw, year_value_per_kw
+from studies.pv_datacenter_siting.days import by_day, is_chosen_by
 from studies.pv_datacenter_siting.network import SitingNetwork, operation_of
 from studies.pv_datacenter_siting.year_network import network_over_days, over_hours, price_of_hours
 
@@ -29,8 +29,6 @@ Begins = tuple[tuple[Standing, ...], ...]
 _EVERY = 30
 # Days of the year, those nearest to their limits, that are looked at for these.
 N_HARDEST = 4
-# Days of a week; those of every other week are chosen by.
-_WEEK = 7
 # Chains simulated together: everything that any of their plans builds is in the circuit of all.
 _TOGETHER = 128
 
@@ -85,11 +83,6 @@ class ComparedDays:
             price_of_hours(case)[index],
             False,
         )
-
-
-def is_chosen_by(n_days: int) -> NDArray[np.bool_]:
-    """Days (day,) of the weeks by whose money plans and set-points are chosen; the others are held out."""
-    return np.asarray(np.arange(n_days) // _WEEK % 2 == 0)
 
 
 def _to_year(counts: NDArray[np.bool_]) -> Floats:
@@ -187,13 +180,25 @@ def _worth_of_chains(
     losses = days.price_per_kwh * np.nan_to_num(series.losses_kw[first])
     built = float((question.pv_cost_per_kw - year_value_per_kw(question)) * plan.pv_kw.sum())
     built -= float(case.sites.value_per_kw * plan.site_kw.sum())
+    # The energy of storage is known for all hours of the weeks, whichever days are simulated.
+    of_chosen, of_held = _storage_cost(case, plan)
     priced = question.violations == "priced" and not failed[chains].any()
     paid = question.violation_cost_per_pu_h * over[first] if priced else 0.0
     cost, held_out = (
-        built + float(w @ (question.switch_cost * steps + losses + paid)) for w in (days.weights, days.held_out)
+        built + stored + float(w @ (question.switch_cost * steps + losses + paid))
+        for w, stored in ((days.weights, of_chosen), (days.held_out, of_held))
     )
     of_day = over[chains].sum(axis=0).reshape(-1, 24).sum(axis=1)
     broken = tuple(days.days[k] for k in np.flatnonzero(of_day > 0.0))
     begins = tuple(tuple(series.begins[chain]) for chain in chains)
     outside = 0.0 if priced else float(of_day.sum())
     return OperationWorth(outside, cost, held_out, margin, broken, begins)
+
+
+def _storage_cost(case: SitingCase, plan: SitingPlan) -> tuple[float, float]:
+    """Investment less what its energy earns ($ a year) by the weeks that choose, and by those held out."""
+    if case.storage is None or case.stored is None:
+        return 0.0, 0.0
+    built = float(case.storage.cost_per_kw * plan.storage_kw.sum() + case.storage.cost_per_kwh * plan.storage_kwh.sum())
+    _, chosen, held = storage_value_per_kw(case.question, case.stored)
+    return built - chosen * float(plan.storage_kw.sum()), built - held * float(plan.storage_kw.sum())

@@ -40,6 +40,8 @@ _SEASONS: tuple[tuple[str, tuple[int, ...], float, str], ...] = (
     ("winter", (12, 1, 2), 0.50, "all"),
 )
 _SEASON_DAYS_MIN = 80
+# Days of a week; those of every other week are chosen by.
+_WEEK = 7
 # Days that a day stands for whose money is not counted: not nothing, as hours are divided by it.
 _NO_WEIGHT = 1e-6
 
@@ -158,6 +160,11 @@ def _steps(hourly: Floats, day: int) -> Floats:
     at = 24.0 * day + (np.arange(STEPS_A_DAY) + 0.5) / STEPS_AN_HOUR
     found: Floats = np.interp(at, middles, flat)
     return found
+
+
+def is_chosen_by(n_days: int) -> NDArray[np.bool_]:
+    """Days (day,) of the weeks by whose money plans and set-points are chosen; the others are held out."""
+    return np.asarray(np.arange(n_days) // _WEEK % 2 == 0)
 
 
 def joined(days: Sequence[Day]) -> tuple[Floats, Floats]:

@@ -2,11 +2,12 @@
 
 plan/circuit.dss     the circuit as it was studied
 plan/feeder.dss      loads and generators that stand on the feeder in its studies, where there are any
-plan/plan.dss        set-points of the regulators; PV and sites as three-phase loads of constant power
+plan/plan.dss        set-points of the regulators; PV, storage and sites as three-phase loads of constant power
 plan/elements.csv    kW and kvar at full of everything in the two files above, and what of an hour it follows
-plan/year.csv        hour by hour: shares of the feeder's own loads and of the sun, and the price
+plan/year.csv        hour by hour: shares of the feeder's own loads and of the sun, the share of its kW that the storage
+                     of each plant draws (negative: gives), and the price
 plan/monitored.csv   voltages that were judged, by their two nodes (0 is ground)
-plan/plan.json       unit costs, limits, and what the year came to
+plan/plan.json       unit costs, limits, the rule of storage, and what the year came to
 
 Controls settle in every hour, from where the hour before left them (a snapshot with ControlMode=Static).
 """
@@ -36,6 +37,7 @@ from studies.pv_datacenter_siting.stored_plan import read_plan
 from studies.pv_datacenter_siting.year_network import network_over_days, price_of_hours
 
 _FOLDER = "plan"
+_STORAGE = "storage_"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class _Element:
     kw: float
     power_factor: float = 1.0
     connection: AskedConnection = "auto"
+
+    @property
+    def is_storage(self) -> bool:
+        """Does it follow a column of its own?"""
+        return self.follows.startswith(_STORAGE)
 
     @property
     def kvar(self) -> float:
@@ -83,6 +90,7 @@ def hand_over_texts(
     shares = {f"load_share {shape}".strip(): share for shape, share in year.by_shape.items()} or {
         "load_share": year.load_share
     }
+    stored = {} if case.stored is None else {one.follows: -case.stored.share for one in elements if one.is_storage}
     commands = OpenDSSGrid(feeder=feeder, dss_controls=True).setup.commands()
     written = {
         "circuit.dss": _lines(["Clear", *commands]),
@@ -98,14 +106,16 @@ def hand_over_texts(
             [(one.name, one.part, one.bus, one.follows, repr(one.kw), repr(one.kvar)) for one in elements],
         ),
         "year.csv": _table(
-            ("hour_beginning", *shares, "sun", "price_per_kwh"),
+            ("hour_beginning", *shares, "sun", *stored, "price_per_kwh"),
             [
                 (at.isoformat(), *(repr(float(x)) for x in figures))
-                for at, *figures in zip(hours, *shares.values(), year.sun, price_of_hours(case), strict=True)
+                for at, *figures in zip(
+                    hours, *shares.values(), year.sun, *stored.values(), price_of_hours(case), strict=True
+                )
             ],
         ),
         "monitored.csv": _table(("bus", "node", "other_node"), _monitored(feeder, year.nodes)),
-        "plan.json": json.dumps(_figures(question, best, operation), indent=2),
+        "plan.json": json.dumps(_figures(question, case, plan, best, operation), indent=2),
     }
     return {f"{_FOLDER}/{name}": text for name, text in written.items()}
 
@@ -128,6 +138,9 @@ def _built(case: SitingCase, plan: SitingPlan) -> list[_Element]:
         _Element(f"pv_{network.pv_buses[j]}", "plan", network.pv_buses[j], "sun", -float(plan.pv_kw[j]))
         for j in np.flatnonzero(plan.pv_kw)
     ]
+    for j in np.flatnonzero(plan.storage_kw):
+        name = f"{_STORAGE}{network.pv_buses[j]}"
+        found.append(_Element(name, "plan", network.pv_buses[j], name, float(plan.storage_kw[j])))
     for k, (b, kw) in enumerate(zip(plan.site_bus, plan.site_kw, strict=True), 1):
         bus = network.site_buses[b]
         at = network.feeder.service_buses.get(bus, bus)
@@ -142,7 +155,10 @@ def _monitored(feeder: Feeder, nodes: Sequence[tuple[str, int]]) -> list[tuple[s
     return [(bus, *next(pair for pair in feeder.buses[bus].judged_pairs() if pair[0] == phase)) for bus, phase in nodes]
 
 
-def _figures(question: SitingQuestion, best: PlanRow, operation: Sequence[OperationRow]) -> dict[str, object]:
+def _figures(
+    question: SitingQuestion, case: SitingCase, plan: SitingPlan, best: PlanRow, operation: Sequence[OperationRow]
+) -> dict[str, object]:
+    storage, stored = case.storage, case.stored
     return {
         "plan": best.plan,
         "pv": best.pv,
@@ -154,6 +170,21 @@ def _figures(question: SitingQuestion, best: PlanRow, operation: Sequence[Operat
             "site_value_per_kw": question.site_value_per_kw
             if question.site_scale_max > question.site_scale_min
             else 0.0,
+            "storage_per_kw": 0.0 if storage is None else storage.cost_per_kw,
+            "storage_per_kwh": 0.0 if storage is None else storage.cost_per_kwh,
+        },
+        "storage": None
+        if stored is None
+        else {
+            "rule": stored.rule.in_words(),
+            **asdict(stored.rule),
+            "efficiency_one_way": stored.efficiency,
+            "kwh_per_kw": stored.duration_h,
+            "kwh_before_the_first_hour": 0.0,
+            "kwh": {
+                f"{_STORAGE}{case.network.pv_buses[j]}": float(plan.storage_kwh[j])
+                for j in plan.storage_kw.nonzero()[0]
+            },
         },
         "utilisation": list(question.levels),
         "cost": best.cost,

@@ -94,6 +94,8 @@ class SitingNetwork:
     `power_factor` and `connection` are the sites'. Loads draw `load_share`, or what `by_shape` has for the load shape
     that they follow.
 
+    `storage_share` (point,) is what a kW of storage beside PV injects by its rule, negative while it charges.
+
     Regulators are where the plan says, or `operated` by their own controls: then no taps are decided, and controls
     begin each of the days, which do not follow each other, where it says.
     """
@@ -111,6 +113,7 @@ class SitingNetwork:
     keeps_loadings: bool = False
     by_shape: Mapping[str, Floats] = field(default_factory=dict)
     operated: OwnOperation | None = None
+    storage_share: Floats | None = None
 
     @property
     def regulators(self) -> tuple[str, ...]:
@@ -144,6 +147,11 @@ class SitingNetwork:
         """Steps (regulator,) of the feeder's own taps."""
         taps = TapRange.of(self.feeder)
         return np.round((taps.start_pu - 1.0) / taps.step_pu).astype(np.int64)
+
+    def storage_kw(self, plan: SitingPlan) -> Floats:
+        """What the storage of a plan injects by its rule (bus, point); nothing without one."""
+        share = np.zeros(len(self.sun)) if self.storage_share is None else self.storage_share
+        return np.asarray(plan.storage_kw[:, None] * share)
 
     def _points(self, plan: SitingPlan, simulated: Simulated | None = None) -> OperatingPoints:
         if simulated is not None and simulated.taps_pu is not None:
@@ -203,7 +211,10 @@ class SitingNetwork:
         units, kw = self._units(plan)
         n_points = kw.shape[1]
         points = self._points(plan, Simulated(np.zeros((0, n_points)), np.ones(n_points, dtype=np.bool_), taps_pu))
-        plants = [f"PV at {self.pv_buses[j]}" for j in np.flatnonzero(plan.pv_kw)]
+        plants = [
+            f"PV{' and storage' if plan.storage_kw[j] > 0.0 else ''} at {self.pv_buses[j]}"
+            for j in np.flatnonzero(plan.pv_kw)
+        ]
         sites = [f"the datacenter at {self.site_buses[b]}" for b in plan.site_bus[plan.site_kw > 0.0]]
         what = [*plants, *sites]
         own = range(len(units) - len(what), len(units))

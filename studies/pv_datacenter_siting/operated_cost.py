@@ -16,8 +16,14 @@ from g2g_opt.batch.operated_series import SetPoints
 from g2g_opt.batch.own_controls import Standing
 from g2g_opt.feeder import Feeder
 from solvers.siting.problem import CostParts, SitingPlan, excess
-from studies.pv_datacenter_siting.case import SitingCase, days_of, make_case, year_value_per_kw
-from studies.pv_datacenter_siting.compared_days import is_chosen_by
+from studies.pv_datacenter_siting.case import (
+    SitingCase,
+    days_of,
+    make_case,
+    storage_value_per_kw,
+    year_value_per_kw,
+)
+from studies.pv_datacenter_siting.days import is_chosen_by
 from studies.pv_datacenter_siting.network import SitingNetwork, no_plan, operation_of
 from studies.pv_datacenter_siting.operated_year import OperatedYear, YearRows
 from studies.pv_datacenter_siting.operation_rows import (
@@ -62,7 +68,8 @@ def cost_of_year(
 ) -> OperatedCost:
     """Of a plan's year, with all its rows, at the first level; `n_days_unseen` as in `HeldOutRow`."""
     question = case.question
-    empty = replace(plan, pv_kw=np.zeros_like(plan.pv_kw), site_kw=np.zeros_like(plan.site_kw))
+    none = np.zeros_like(plan.pv_kw)
+    empty = replace(plan, pv_kw=none, storage_kw=none, site_kw=np.zeros_like(plan.site_kw))
     network = year.network
     bare = over_hours(empty, network)
     rows = [_operation_row(case, name, level, year, year_rows, k) for k, level in enumerate(year.levels)]
@@ -70,12 +77,19 @@ def cost_of_year(
     alone = _without(case, network, bare, SET_POINTS_ALONE, set_points, year.series.begins[-1])
     rows += [replace(as_it_is.row, plan=name), replace(alone.row, plan=name)]
     plan_row, base = rows[0], rows[-2]
+    storage, stored = case.storage, case.stored
     built = CostParts(
         pv_investment=float(question.pv_cost_per_kw * plan.pv_kw.sum()),
         pv_energy=-year_value_per_kw(question) * float(plan.pv_kw.sum()),
         violation=question.violation_cost_per_pu_h * plan_row.over_pu_h if question.violations == "priced" else 0.0,
         switching=plan_row.tap_cost - base.tap_cost,
         site_value=-float(case.sites.value_per_kw * plan.site_kw.sum()),
+        storage_investment=0.0
+        if storage is None
+        else float(storage.cost_per_kw * plan.storage_kw.sum() + storage.cost_per_kwh * plan.storage_kwh.sum()),
+        storage_energy=0.0
+        if stored is None
+        else -storage_value_per_kw(question, stored)[0] * float(plan.storage_kw.sum()),
     )
     own_cost = _hourly_cost(case, year.steps[0], year.series.losses_kw[0])
     broken = ((year.over > 0.0) | year.unsolved).reshape(len(year.levels), -1)

@@ -26,6 +26,8 @@ from studies.pv_datacenter_siting.operated_year import OperatedYear, operate_yea
 from studies.pv_datacenter_siting.operation import find_set_points, first_set_points
 from studies.pv_datacenter_siting.other_plans import Comparison, compare_plans
 from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose, with_plan
+from studies.pv_datacenter_siting.storage_rule import StorageRule
+from studies.pv_datacenter_siting.year_network import over_hours
 
 Known = Sequence[tuple[int, int, int]]
 
@@ -56,7 +58,6 @@ def propose_operated(
     report: ProposalReport,
 ) -> OperatedProposal:
     """A plan for the days of `case`, begun at `start` with the rows that its program generated."""
-    question, days = case.question, list(case.days)
     tried = [] if case.network.operated is None else [dict(case.network.operated.set_points)]
     set_points = first_set_points(case, start, tried)
     year = operate_year(case, start, set_points)
@@ -64,6 +65,28 @@ def propose_operated(
         better = find_set_points(case, start, [set_points], year.hardest_days(), report)
         set_points = better.set_points
         year = operate_year(case, start, set_points, better.begins)
+    return cheaper(
+        on_its_days(case, start, known, set_points, year, bound, excluded, narrowed, report), excluded, report
+    )
+
+
+def on_its_days(
+    case: SitingCase,
+    start: SitingPlan,
+    known: Known,
+    set_points: dict[str, SetPoint],
+    year: OperatedYear,
+    bound: float | None,
+    excluded: Sequence[Placement],
+    narrowed: Sequence[Narrowing],
+    report: ProposalReport,
+    rule: StorageRule | None = None,
+) -> OperatedProposal:
+    """Step 3: the program on the days of `case`, begun at `start` and its `year`, until its own year breaks no limit.
+
+    Storage that is offered follows a `rule`.
+    """
+    question, days = case.question, list(case.days)
     n_days_first, plan = len(days), start
     n_more = question.days_added_max * (1 if len(question.levels) == 1 else 2)
     best: OperatedProposal | None = None
@@ -73,7 +96,7 @@ def propose_operated(
         if best is not None and days is before:
             break
         operated = OwnOperation(set_points, year.begins(days))
-        own = make_case(question, case.network.feeder, days, operated)
+        own = make_case(question, case.network.feeder, days, operated, rule)
         proposal = propose(own, report, start=bare_plan(plan, own), known=known, excluded=excluded, narrowed=narrowed)
         if best is not None:
             proposal = replace(proposal, before=best.proposal)
@@ -83,11 +106,11 @@ def propose_operated(
         if not year.n_hours_broken or not proposal.holds:
             break
         report(f"{year.n_hours_broken} hours of the year break a limit")
-    return _cheaper(best, excluded, report)
+    return best
 
 
-def _cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: ProposalReport) -> OperatedProposal:
-    """The plan or another one whose operation costs less and which holds as well, with the best set-points found."""
+def cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: ProposalReport) -> OperatedProposal:
+    """Step 4: the plan or another one whose operation costs less and holds as well, with the best set-points found."""
     case, plan = found.proposal.case, found.proposal.plan
     if found.year.n_hours_broken or not found.proposal.holds:
         return found
@@ -120,11 +143,13 @@ def _with_worst_day(case: SitingCase, days: list[Day], year: OperatedYear, n_max
 
 
 def bare_plan(plan: SitingPlan, case: SitingCase) -> SitingPlan:
-    """What a plan builds, for the points of a case whose controls decide the taps."""
-    nothing = np.zeros((case.pv.n, case.network.sun.size))
-    none = np.zeros(case.pv.n)
+    """What a plan builds, for the points of a case whose controls decide the taps; no storage without a rule."""
     taps = np.zeros((0, len(case.calendar.slot_day)), dtype=np.int64)
-    return SitingPlan(plan.pv_kw, plan.site_bus, plan.site_kw, taps, nothing, none, none, nothing)
+    own = replace(over_hours(plan, case.network), tap_steps=taps)
+    if case.stored is not None:
+        return own
+    none = np.zeros(case.pv.n)
+    return replace(own, storage_kw=none, storage_kwh=none)
 
 
 def _begun_where(proposal: Proposal, year: OperatedYear) -> Proposal:

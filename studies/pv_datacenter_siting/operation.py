@@ -25,10 +25,10 @@ from studies.pv_datacenter_siting.compared_days import (
     ComparedDays,
     OperationWorth,
     ends_of,
-    is_chosen_by,
     worth_of,
     year_guessed,
 )
+from studies.pv_datacenter_siting.days import is_chosen_by
 from studies.pv_datacenter_siting.network import operation_of
 
 # Volts by which all set-points are moved at first, on the control's side, and bands that are tried.

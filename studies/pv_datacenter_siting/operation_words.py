@@ -40,6 +40,9 @@ def money_words(
     parts = []
     if row.pv_kw:
         parts.append(f"PV earns {-row.cost_pv_energy - row.cost_pv_investment:,.0f} $ after its investment")
+    if row.storage_kw:
+        earned = -row.cost_storage_energy - row.cost_storage_investment
+        parts.append(f"storage {f'earns {earned:,.0f}' if earned >= 0.0 else f'costs {-earned:,.0f}'} $ so")
     if row.cost_site_value:
         parts.append(f"sites are worth {-row.cost_site_value:,.0f} $")
     parts.append(
@@ -70,7 +73,8 @@ def step_cost_words(question: SitingQuestion, row: PlanRow, plan: OperationRow, 
     The plan's steps beyond those of its set-points with nothing built, against what it earns beyond them otherwise.
     """
     more_steps = plan.tap_steps - alone.tap_steps
-    worth = -(row.cost_pv_investment + row.cost_pv_energy) + alone.losses_cost - plan.losses_cost
+    built = row.cost_pv_investment + row.cost_pv_energy + row.cost_storage_investment + row.cost_storage_energy
+    worth = -built + alone.losses_cost - plan.losses_cost
     if question.places_sites or not row.pv_kw or more_steps <= 0 or worth <= 0.0:
         return ""
     return (
@@ -152,10 +156,11 @@ def foresight_words(row: PlanRow) -> str:
     bound = f"earns more than {-row.foresight_bound:,.0f}" if row.foresight_bound < 0.0 else (
         f"costs less than {row.foresight_bound:,.0f}"
     )  # fmt: skip
+    stored = ", storage by the same rule," if row.storage_kw else ""
     return (
-        f" With foresight of every slot's taps no plan {bound} $ a year on the representative days, all tap steps "
-        f"within days counted and losses not: this operation is {row.foresight_loss:,.0f} $ behind that bound{share}, "
-        f"{row.cost_tap_steps:,.0f} $ of it tap steps."
+        f" With foresight of every slot's taps{stored} no plan {bound} $ a year on the representative days, all tap "
+        f"steps within days counted and losses not: this operation is {row.foresight_loss:,.0f} $ behind that bound"
+        f"{share}, {row.cost_tap_steps:,.0f} $ of it tap steps."
     )
 
 

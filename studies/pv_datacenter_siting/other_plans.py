@@ -1,4 +1,4 @@
-"""Other plans than the program's: its sizes at other buses, and less PV, by what their operation costs.
+"""Other plans than the program's: its sizes at other buses, less PV and less storage, by what their operation costs.
 
 The program knows neither losses nor what the controls' tap steps cost, and to it most placements cost the same. Those
 that it cannot tell apart are simulated under the controls over days that stand for the year, the best of them over the
@@ -16,14 +16,14 @@ import numpy as np
 
 from g2g_opt.batch.operated_series import SetPoint
 from g2g_opt.errors import number_of
-from solvers.siting.problem import SitingPlan
+from solvers.siting.problem import Floats, SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.compared_days import N_HARDEST, ComparedDays, OperationWorth, ends_of, worth_of
 from studies.pv_datacenter_siting.operated_year import OperatedYear
 from studies.pv_datacenter_siting.ties import moved_plans
 
-# Shares of PV that are tried.
-_SHARES = (0.75, 0.5, 0.25, 0.0)
+# Shares of PV, and of its storage, that are tried.
+_SHARES, _STORAGE_SHARES = (0.75, 0.5, 0.25, 0.0), (0.75, 0.5, 0.25)
 # How many plans are taken through the year besides the program's, and told of.
 _FINALISTS = 3
 # Costs ($) below which a difference is none.
@@ -91,17 +91,32 @@ def _ranked(
 
 
 def _smaller(case: SitingCase, plan: SitingPlan) -> Iterator[SitingPlan]:
-    """The plan with less PV; plants below the least size are not built."""
+    """The plan with less of all, and with less storage; plants below the least size are not built."""
     if not plan.pv_kw.any():
         return
     for share in _SHARES:
         size = share * plan.pv_kw
-        yield replace(plan, pv_kw=np.where(size >= case.pv.size_min_kw, size, 0.0))
+        kept = size >= case.pv.size_min_kw
+        yield _with_storage(replace(plan, pv_kw=np.where(kept, size, 0.0)), np.where(kept, share, 0.0))
+    if plan.storage_kw.any():
+        for share in _STORAGE_SHARES:
+            yield _with_storage(plan, np.full(len(plan.pv_kw), share))
+
+
+def _with_storage(plan: SitingPlan, share: Floats) -> SitingPlan:
+    """The plan with a share (bus,) of its storage."""
+    return replace(
+        plan,
+        storage_kw=share * plan.storage_kw,
+        storage_kwh=share * plan.storage_kwh,
+        discharge_kw=share[:, None] * plan.discharge_kw,
+    )
 
 
 def _distinct(plans: Sequence[SitingPlan]) -> list[SitingPlan]:
     """Plans without those that build the same as one before."""
-    seen: dict[tuple[bytes, bytes, bytes], SitingPlan] = {}
+    seen: dict[tuple[bytes, ...], SitingPlan] = {}
     for plan in plans:
-        seen.setdefault((plan.pv_kw.tobytes(), plan.site_bus.tobytes(), plan.site_kw.tobytes()), plan)
+        built = (plan.pv_kw, plan.storage_kw, plan.site_bus, plan.site_kw)
+        seen.setdefault(tuple(part.tobytes() for part in built), plan)
     return list(seen.values())

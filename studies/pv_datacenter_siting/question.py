@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import field, replace
 from functools import lru_cache
@@ -18,7 +17,6 @@ from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.quantities import (
     Count,
     CountFromZero,
-    EnergyKwh,
     FewFromZero,
     Figure,
     InnerShare,
@@ -28,12 +26,10 @@ from g2g_opt.quantities import (
     RoundCount,
     Scale,
     Share,
-    ShareAboveZero,
     SlotH,
     ThreadCount,
     UsdPerKw,
     UsdPerKwh,
-    UsdPerKwhOfSize,
     UsdPerPuH,
     UsdPerStep,
     WorkTimeS,
@@ -43,6 +39,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.site import Site
 from g2g_opt.studied_year import studied_hours
 from g2g_opt.uncontrolled import replay_uncontrolled
+from studies.pv_datacenter_siting.offered import PVZone, Storage, read_zones
 from studies.shared.asked_channels import check_heard
 from studies.shared.feeder_questions import SiteQuestion
 from studies.shared.question_fields import SITES, FeederName, OwnShapes, PlacedSites, StudySeed, YearProfile
@@ -90,43 +87,6 @@ _NO_BASE = "the program that places the sites knows limits that hold, and no run
 _ALWAYS = "a siting plan keeps its limits at every step: no share of time outside them is allowed"
 
 
-@question_model
-class PVZone:
-    """At most `count` PV plants, and together `total_max_kw` (None: no limit), at the candidates of a feeder's zone."""
-
-    zone: str
-    count: CountFromZero
-    total_max_kw: PowerKw | None = None
-
-
-@question_model
-class Storage:
-    """Storage beside PV: sizes at most per plant, yearly costs, one-way efficiency."""
-
-    power_max_kw: Annotated[
-        PowerKwAboveZero,
-        Flag(
-            "--storage",
-            "offer storage beside every plant, up to this power and energy",
-            metavar="KW,KWH",
-            unset="none is offered",
-        ),
-    ]
-    energy_max_kwh: Annotated[EnergyKwh, Flag("--storage", "its energy")]
-    cost_per_kw: Annotated[UsdPerKw, Flag("--storage-cost-kw", "of its power")] = 20.0
-    cost_per_kwh: Annotated[UsdPerKwhOfSize, Flag("--storage-cost-kwh", "of its energy", metavar="$")] = 25.0
-    efficiency: Annotated[ShareAboveZero, Flag("--storage-efficiency", "of charging, and of discharging")] = 0.95
-
-
-def read_zones(texts: Sequence[str], question: object) -> tuple[PVZone, ...]:
-    """Budgets of zones from a command line: ZONE=N or ZONE=N,KW."""
-    matches = [re.fullmatch(r"([^=]+)=(\d{1,12})(?:,([0-9]+(?:\.[0-9]*)?))?", text.strip()) for text in texts]
-    for text, match in zip(texts, matches, strict=True):
-        if match is None:
-            raise InputError(f"--pv-zone {text!r} cannot be read; write e.g. z1_sw=2 or z1_sw=2,800")
-    return tuple(PVZone(m[1], int(m[2]), float(m[3]) if m[3] else None) for m in matches if m is not None)
-
-
 def read_sweeps(texts: Sequence[str], question: object) -> tuple[tuple[str, tuple[float, ...]], ...]:
     """Sweeps from a command line: NAME=V1,V2,...; "sensitivity" are all of `SENSITIVITY` that are not named."""
     found = []
@@ -147,7 +107,8 @@ class SitingQuestion(SiteQuestion):
     """The question, complete enough to rerun: where do PV plants and datacenters go on `feeder`, and how large?
 
     Regulators act by their own controls, with set-points that the plan chooses, in every simulation; or (`taps`
-    "optimised") in each slot as foresight would have them, which is a bound on what any operation comes to.
+    "optimised") in each slot as foresight would have them, which is a bound on what any operation comes to. Likewise
+    `storage` beside PV is operated by a rule, or with foresight; under own controls a plan has it where it pays.
 
     Each datacenter draws anything in the range of `utilisation`: the plan holds at its ends and between them, the money
     is counted at its upper end. With `site_scale_max` above `site_scale_min` their sizes are free between
@@ -372,8 +333,11 @@ class SitingQuestion(SiteQuestion):
         storage = self.storage
         if storage is not None and not self.places_pv:
             raise InputError("storage stands beside PV, which the mode dc does not place")
-        if storage is not None and self.taps == "own control":
-            raise InputError("storage is dispatched with foresight, which --taps optimised asks for: a bound")
+        if storage is not None and storage.is_ruled and self.taps == "optimised":
+            raise InputError(
+                "with foresight of taps (--taps optimised) storage is dispatched with foresight and follows no rule: "
+                "leave out --storage-charge-above and --storage-discharge-from"
+            )
         if self.taps == "own control" and not self.year_check:
             raise InputError(
                 "what an operation costs is known from its year: --no-year needs taps with foresight (--taps optimised)"

@@ -19,6 +19,7 @@ from studies.pv_datacenter_siting.case import SitingCase, make_case
 from studies.pv_datacenter_siting.days import Day, day_of
 from studies.pv_datacenter_siting.network import OwnOperation
 from studies.pv_datacenter_siting.question import SitingQuestion
+from studies.pv_datacenter_siting.storage_rule import StorageRule
 
 
 def dump_plan(case: SitingCase, plan: SitingPlan) -> str:
@@ -40,6 +41,7 @@ def dump_plan(case: SitingCase, plan: SitingPlan) -> str:
             "storage_kw": plan.storage_kw.tolist(),
             "storage_kwh": plan.storage_kwh.tolist(),
             "discharge_kw": entries(plan.discharge_kw),
+            "storage_rule": None if case.stored is None else asdict(case.stored.rule),
         }
     )
 
@@ -62,7 +64,10 @@ def read_plan(question: SitingQuestion, feeder: Feeder, text: str) -> tuple[Siti
         replace(day_of(profile, k, name, n_days), utilisation=utilisation)
         for name, k, n_days, utilisation in content["days"]
     ]
-    case = make_case(question, feeder, days, _operated(content["operated"]))
+    rule = content["storage_rule"]
+    case = make_case(
+        question, feeder, days, _operated(content["operated"]), None if rule is None else StorageRule(**rule)
+    )
     shape = (case.pv.n, len(case.network.sun))
 
     def filled(entries: Sequence[Sequence[float]]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -1,8 +1,8 @@
 """What a trip of a plant or a site of a plan does to voltages, before any regulator has moved.
 
-Looked at in the hours of the year in which it may do most: those of most sun and of least, and those in which the
-highest and the lowest voltages of the plan's year stand. Regulators stand where the year left them; capacitor banks
-stand as the circuit has them.
+Looked at in the hours of the year in which it may do most: those of most sun and of least, those in which storage
+gives, and those in which the highest and the lowest voltages of the plan's year stand. Regulators stand where the year
+left them; capacitor banks stand as the circuit has them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def trip_rows(plan: SitingPlan, year: OperatedYear, rows: YearRows, name: str) -
     network, level = year.network, int(np.argmax(year.levels))
     n, nodes = len(network.sun), network.node_names()
     voltage = rows.simulated.g[: len(nodes), level * n : (level + 1) * n]
-    hours = _hardest_hours(network.sun, voltage, ~year.unsolved[level].ravel())
+    stored = network.storage_share if plan.storage_kw.any() else None
+    hours = _hardest_hours(network.sun, stored, voltage, ~year.unsolved[level].ravel())
     if not len(hours):
         return []
     looked_at = at_hours(network, hours)
@@ -81,11 +82,18 @@ def trip_rows(plan: SitingPlan, year: OperatedYear, rows: YearRows, name: str) -
 
 
 def _hardest_hours(
-    sun: NDArray[np.float64], voltage: NDArray[np.float64], solved: NDArray[np.bool_]
+    sun: NDArray[np.float64],
+    stored: NDArray[np.float64] | None,
+    voltage: NDArray[np.float64],
+    solved: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
-    """Hours of most and least sun, of the highest and of the lowest voltages, among those with a solution."""
+    """Hours of most and least sun, of the highest and of the lowest voltages, among those with a solution; with storage
+    also those in which it gives, in the sun and in the dark.
+    """
     own = np.flatnonzero(solved)
-    keys = (sun, -sun, voltage.max(axis=0), -voltage.min(axis=0))
+    keys = [sun, -sun, voltage.max(axis=0), -voltage.min(axis=0)]
+    if stored is not None:
+        keys += [sun + stored, stored - sun]
     return np.unique([own[np.argsort(-key[own], kind="stable")[:_HOURS]] for key in keys])
 
 

@@ -95,17 +95,20 @@ def run_fleets(
     """An hour with the sites' fleets at the day's utilisation, in closed loop with a policy, second by second, on
     OpenDSS; regulators act by their own controls in it, if they do in the plan.
 
-    Load and sun are the profile's for that hour; PV injects no more than the plan lets it in any step of the hour.
+    Load and sun are the profile's for that hour; PV injects no more than the plan lets it in any step of the hour, and
+    storage what it does on the mean of the hour.
     """
     question, network = case.question, case.network
     operated = network.operated
     points = np.arange(window.first, window.first + STEPS_AN_HOUR)
-    injected = plan.injected_kw(network.sun)
     units = []
     for j in np.flatnonzero(plan.pv_kw):
-        held_back = plan.pv_kw[j] * network.sun[points] - injected[j, points] > 1e-6
-        most = float(injected[j, points[held_back]].min()) if held_back.any() else None
-        units.append(PVUnit(network.pv_buses[j], float(plan.pv_kw[j]), most if most is None else max(most, 0.0)))
+        curtailed = plan.curtailed_kw[j, points]
+        of_pv = plan.pv_kw[j] * network.sun[points] - curtailed
+        held_back = curtailed > 1e-6
+        most = max(float(of_pv[held_back].min()), 0.0) if held_back.any() else None
+        stored = float(plan.discharge_kw[j, points].mean())
+        units.append(PVUnit(network.pv_buses[j], float(plan.pv_kw[j]), most, stored))
     sites = []
     for k, choice in enumerate(question.choices()):
         bus = network.site_buses[plan.site_bus[k]]

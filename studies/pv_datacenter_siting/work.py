@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -16,12 +16,10 @@ from solvers.siting.problem import Floats, Placement, SitingPlan, excess
 from studies.pv_datacenter_siting.case import SitingCase, days_of, make_case
 from studies.pv_datacenter_siting.corrections import CorrectionRequest, NamedPlacement
 from studies.pv_datacenter_siting.days import STEPS_A_DAY, Day, with_day
-from studies.pv_datacenter_siting.foresight import foresee
+from studies.pv_datacenter_siting.kept_rows import add_rows, keep_plan, keep_year
 from studies.pv_datacenter_siting.network import Simulated
-from studies.pv_datacenter_siting.operated_cost import OperatedCost, cost_of_year
-from studies.pv_datacenter_siting.operated_plan import Known, OperatedProposal, propose_operated
-from studies.pv_datacenter_siting.operated_rows import other_plan_rows, set_point_rows, with_year
-from studies.pv_datacenter_siting.operated_year import simulated_year
+from studies.pv_datacenter_siting.operated_plan import Known
+from studies.pv_datacenter_siting.operated_work import keep_operated
 from studies.pv_datacenter_siting.proposal import Narrowing, Proposal, ProposalReport, propose
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.records import PlanRecord, WindowRun
@@ -29,22 +27,13 @@ from studies.pv_datacenter_siting.rows import (
     NearestRow,
     TieRow,
     WindowRow,
-    YearRow,
-    day_rows,
-    history_rows,
-    node_rows,
-    plan_row,
-    round_rows,
-    size_rows,
-    tap_rows,
 )
 from studies.pv_datacenter_siting.stored_plan import read_plan
 from studies.pv_datacenter_siting.ties import moved_plans
-from studies.pv_datacenter_siting.trips import trip_rows
-from studies.pv_datacenter_siting.windows import nearest_windows, opendss_voltages, run_fleets
-from studies.pv_datacenter_siting.year import PlanYear, broken_hours, check_year
+from studies.pv_datacenter_siting.windows import opendss_voltages, run_fleets
+from studies.pv_datacenter_siting.year import PlanYear, check_year
 from studies.shared.task import Progress, Row, Tables
-from studies.shared.typed_rows import TypedRow, to_rows
+from studies.shared.typed_rows import to_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +60,14 @@ def propose_plans(question: SitingQuestion, feeder: Feeder, asked: CorrectionReq
     for number in range(asked.first_number, asked.first_number + asked.n_plans):
         try:
             if question.taps == "own control":
-                proposal = _keep_operated(tables, begin, excluded, asked, number, report)
+                proposal = keep_operated(
+                    tables, question, begin.case, begin.start, begin.known, excluded, asked, number, report
+                )
             else:
                 proposal, year = _over_the_year(begin, excluded, asked.narrowed, report)
-                _keep(tables, proposal, f"plan {number}", number, asked.turn)
+                keep_plan(tables, proposal, f"plan {number}", number, asked.turn)
                 if year is not None:
-                    _keep_year(tables, proposal.case, year, f"plan {number}")
+                    keep_year(tables, proposal.case, year, f"plan {number}")
         except NoPlanError:
             if not excluded:
                 raise
@@ -109,7 +100,7 @@ def sweep_plans(
             before = propose(case, say)
         else:
             before = propose(case, say, start=before.plan, known=before.best.solution.generated)
-        _keep(tables, before, f"{sweep} {value:g}", 0, 1, sweep, value)
+        keep_plan(tables, before, f"{sweep} {value:g}", 0, 1, sweep, value)
     return tables
 
 
@@ -171,99 +162,6 @@ def _with_another_day(plan: SitingPlan, days: Sequence[Day], added: Day) -> Siti
     )
 
 
-def _keep_operated(
-    tables: dict[str, list[Row]],
-    begin: _Begin,
-    excluded: Sequence[Placement],
-    asked: CorrectionRequest,
-    number: int,
-    report: ProposalReport,
-) -> Proposal:
-    """Propose a plan whose regulators act by their own controls, and add its rows and those of its year.
-
-    One that breaks limits however taps move has no operation and no year.
-    """
-    start, known, bound = begin.start, begin.known, None
-    if start is None or begin.case.network.operated is None:
-        # A plan that another one under its own controls begins at needs no foresight.
-        free = make_case(begin.case.question, begin.case.network.feeder, begin.case.days)
-        foresight = foresee(free, excluded, report)
-        if foresight.refused is not None:
-            _keep(tables, foresight.refused, f"plan {number}", number, asked.turn)
-            return foresight.refused
-        start, known, bound = foresight.plan, (), foresight.bound
-    found = propose_operated(begin.case, start, known, bound, excluded, asked.narrowed, report)
-    plan, case, year = f"plan {number}", found.proposal.case, found.year
-    rows = simulated_year(case, found.proposal.plan, found.set_points, year)
-    cost = cost_of_year(case, found.proposal.plan, year, rows, found.set_points, plan, found.n_broken_unseen)
-    _keep(tables, found.proposal, plan, number, asked.turn, operated=(found, cost))
-    record = PlanRecord.over_year(plan, year.network, rows.simulated)
-    energy = YearRow(
-        plan,
-        len(year.network.sun),
-        float(found.proposal.plan.pv_kw.sum() * year.network.sun.sum()) / 1e3 * 8760.0 / len(year.network.sun),
-        float(case.calendar.hours @ found.proposal.plan.injected_kw(case.network.sun).sum(axis=0)) / 1e3,
-    )
-    kept: dict[str, Sequence[TypedRow]] = {
-        "year": [energy],
-        "year_hours": year.broken_hours(plan),
-        "operation": cost.rows,
-        "held_out": cost.held_out,
-        "trips": trip_rows(found.proposal.plan, year, rows, plan),
-        "set_points": set_point_rows(case, found.set_points, plan),
-        "others": other_plan_rows(case, found.compared, plan),
-        "records": [record],
-    }
-    _add(tables, kept)
-    return found.proposal
-
-
-def _keep(
-    tables: dict[str, list[Row]],
-    proposal: Proposal,
-    plan: str,
-    number: int,
-    turn: int,
-    sweep: str = "",
-    value: float | None = None,
-    operated: tuple[OperatedProposal, OperatedCost] | None = None,
-) -> None:
-    """Add the rows of a plan."""
-    row = plan_row(proposal, plan, number, turn, sweep, value)
-    kept: dict[str, Sequence[TypedRow]] = {
-        "plans": [row if operated is None else with_year(row, *operated)],
-        "rounds": round_rows(proposal, plan),
-        "history": history_rows(proposal, plan),
-        "sizes": size_rows(proposal, plan),
-    }
-    case = proposal.case
-    if not sweep:
-        # A plan that its days refuse has none.
-        n_windows = case.question.n_windows if proposal.holds else 0
-        nearest = nearest_windows(case, proposal.best.simulated, plan, n_windows)
-        kept |= {
-            "taps": tap_rows(proposal, plan),
-            "days": day_rows(proposal, plan),
-            "voltages": node_rows(proposal, plan),
-            "nearest": nearest,
-        }
-    network = case.network.with_loadings()
-    kept["records"] = [PlanRecord.over_days(plan, network, network.simulate(proposal.plan))]
-    _add(tables, kept)
-
-
-def _keep_year(tables: dict[str, list[Row]], case: SitingCase, year: PlanYear, plan: str) -> None:
-    """Add the rows of a plan's year."""
-    record = PlanRecord.over_year(plan, case.network.with_loadings(), year.simulated)
-    energy = YearRow(plan, int(year.over.size), year.pv_mwh, year.pv_mwh_by_days)
-    _add(tables, {"year": [energy], "year_hours": broken_hours(case, year, plan), "records": [record]})
-
-
-def _add(tables: dict[str, list[Row]], rows: Mapping[str, Sequence[TypedRow]]) -> None:
-    for table, of_table in rows.items():
-        tables.setdefault(table, []).extend(to_rows(of_table))
-
-
 def run_window(question: SitingQuestion, feeder: Feeder, text: str, window: NearestRow, progress: Progress) -> Tables:
     """Tables of one hour of a stored plan: its nearest step on both engines, then the sites' fleets in closed loop."""
     case, built = read_plan(question, feeder, text)
@@ -289,7 +187,7 @@ def run_window(question: SitingQuestion, feeder: Feeder, text: str, window: Near
     tables: dict[str, list[Row]] = {"windows": to_rows([row])}
     if opendss is not None:
         record = PlanRecord.at_step(plan, case.network, opendss, window.first)
-        _add(tables, {"records": [record]})
+        add_rows(tables, {"records": [record]})
     if not question.places_sites:
         return tables
     own = Policy(question.policy, margin_pu=question.policy_margin_pu, channels=question.channels)
@@ -298,7 +196,7 @@ def run_window(question: SitingQuestion, feeder: Feeder, text: str, window: Near
         progress(0.1 + 0.45 * k, f"{plan}, {when}, policy {policy.kind}")
         planned, scenario, run = run_fleets(case, built, window, policy, simulated)
         stored = WindowRun.of(planned, scenario, run, of_plan=plan, first=window.first, policy=policy.kind)
-        _add(tables, {"runs": [stored]})
+        add_rows(tables, {"runs": [stored]})
     return tables
 
 
@@ -329,7 +227,7 @@ def find_ties(
             cost_more=violation_cost(simulated.g) - base if simulated.solved.all() else 0.0,
             margin_pu=_margin_pu(simulated, low, high, network.n_voltages),
         )
-        _add(tables, {"ties": [tie], "records": [PlanRecord.over_days(tie.tie, network, simulated)]})
+        add_rows(tables, {"ties": [tie], "records": [PlanRecord.over_days(tie.tie, network, simulated)]})
     return tables
 
 

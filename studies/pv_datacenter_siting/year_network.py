@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.studied_year import own_year_of
 from solvers.siting.problem import SitingPlan, empty_plan
-from studies.pv_datacenter_siting.case import SitingCase
+from studies.pv_datacenter_siting.case import SitingCase, hourly_price
 from studies.pv_datacenter_siting.days import by_day
 from studies.pv_datacenter_siting.network import SitingNetwork
 
@@ -27,6 +27,7 @@ def network_over_days(case: SitingCase, days: Sequence[int] | None) -> SitingNet
         by_shape={shape: np.asarray(share) for shape, share in year.items()},
         demand=np.ones((len(network.demand), n)),
         slot=np.zeros(n, dtype=np.int64),
+        storage_share=None if case.stored is None else case.stored.share,
     )
     return whole if days is None else at_hours(whole, (24 * np.array(days)[:, None] + np.arange(24)).ravel())
 
@@ -40,11 +41,12 @@ def at_hours(network: SitingNetwork, hours: NDArray[np.int64]) -> SitingNetwork:
         by_shape={shape: share[hours] for shape, share in network.by_shape.items()},
         demand=network.demand[:, hours],
         slot=network.slot[hours],
+        storage_share=None if network.storage_share is None else network.storage_share[hours],
     )
 
 
 def over_hours(plan: SitingPlan, network: SitingNetwork) -> SitingPlan:
-    """What a plan builds, over other points: nothing curtailed, no storage, no taps decided."""
+    """What a plan builds, over other points: nothing curtailed, storage by its rule, no taps decided."""
     bare = empty_plan(
         len(plan.pv_kw),
         len(network.sun),
@@ -52,12 +54,15 @@ def over_hours(plan: SitingPlan, network: SitingNetwork) -> SitingPlan:
         plan.site_kw,
         np.zeros((0, 1), dtype=np.int64),
     )
-    return replace(bare, pv_kw=plan.pv_kw)
+    return replace(
+        bare,
+        pv_kw=plan.pv_kw,
+        storage_kw=plan.storage_kw,
+        storage_kwh=plan.storage_kwh,
+        discharge_kw=network.storage_kw(plan),
+    )
 
 
 def price_of_hours(case: SitingCase) -> NDArray[np.float64]:
     """$/kWh in the hours of the year."""
-    profile = case.question.hourly()
-    if profile.price_per_kwh is not None:
-        return np.array(profile.price_per_kwh)
-    return np.full(len(profile.load_share), case.question.price_per_kwh)
+    return hourly_price(case.question)

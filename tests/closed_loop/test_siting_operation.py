@@ -27,6 +27,7 @@ from studies.pv_datacenter_siting.case import year_value_per_kw
 from studies.pv_datacenter_siting.compared_days import ComparedDays, worth_of
 from studies.pv_datacenter_siting.hand_over import hand_over_texts
 from studies.pv_datacenter_siting.network import operation_of
+from studies.pv_datacenter_siting.offered import Storage
 from studies.pv_datacenter_siting.operated_year import operate_year, simulated_year
 from studies.pv_datacenter_siting.operation import MOVES, banks, begun, neighbours, nudged, uniform
 from studies.pv_datacenter_siting.operation_rows import AS_IT_IS, CHOSEN_BY, HELD_OUT, HeldOutRow, OperationRow
@@ -281,7 +282,8 @@ def test_days_that_set_points_are_compared_on_come_to_their_year() -> None:
         ({"utilisation": (0.6, 0.4)}, "utilisation range"),
         ({"utilisation": (0.0, 0.0)}, "utilisation range"),
         ({"year_check": False}, "--taps optimised"),
-        ({"storage": {"power_max_kw": 1.0, "energy_max_kwh": 1.0}}, "--taps optimised"),
+        ({"storage": Storage(1.0, 1.0, charge_above=0.5), "taps": "optimised"}, "follows no rule"),
+        ({"storage": Storage(1.0, 1.0), "mode": "dc"}, "stands beside PV"),
     ],
 )
 def test_what_an_operation_cannot_be_asked(changed: dict[str, object], words: str) -> None:

@@ -35,7 +35,7 @@ PARAMETERS = {
     "measured_spec": "model gpu task precision gpus_per_replica itl_deadline_s model_label",
     "Plan": "sites taps policy tap_mode pv storage",
     "Site": "name bus deployments base_kw_per_gpu power_factor connection spare_servers",
-    "PVUnit": "bus size_kw output_max_kw",
+    "PVUnit": "bus size_kw output_max_kw storage_kw",
     "Evaluation": "plan outcomes",
 }
 # How the name of a figure ends if it says its unit; others are described in the docstring.

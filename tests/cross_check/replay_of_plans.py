@@ -2,8 +2,8 @@
 
 `benchmarks/replay_plan.py` runs whole years with it. Every hour is a snapshot in which the circuit's own controls
 settle (ControlMode=Static) from where the hour before left them. What is counted: hours with a judged voltage outside
-the limits, tap steps of all regulators, losses, energy of PV, and the dollars of all that, less those of the feeder
-without the plan.
+the limits, tap steps of all regulators, losses, energy of PV and what storage draws more than it gives, and the dollars
+of all that, less those of the feeder without the plan. `storage_by_rule` follows the rule of storage by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ import opendssdirect
 
 @dataclass(frozen=True)
 class Replay:
-    """A year, or its first hours, as OpenDSS ran it; `usd` is what energy of PV, tap steps and losses come to."""
+    """A year, or its first hours, as OpenDSS ran it; `usd` is what all energy, tap steps and losses come to.
+
+    `storage_kwh` is what storage drew more than it gave.
+    """
 
     hours_outside: int
     lowest_pu: float
@@ -26,6 +29,7 @@ class Replay:
     tap_steps: int
     losses_kwh: float
     pv_kwh: float
+    storage_kwh: float
     usd: float
 
 
@@ -60,16 +64,17 @@ def replay(folder: Path, utilisation: float, *, with_plan: bool = True, n_hours:
     base_share = dss.Solution.LoadMult()
     before: list[float] | None = None
     outside = steps = 0
-    lowest, highest, losses_kwh, pv_kwh, usd = 9.0, 0.0, 0.0, 0.0, 0.0
+    lowest, highest, losses_kwh, pv_kwh, storage_kwh, usd = 9.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for hour in rows_of(folder / "year.csv")[:n_hours]:
         dss.Text.Command(f"Set LoadMult={base_share * float(hour['load_share']):.17g}")
-        of_pv = 0.0
+        of_pv = of_storage = 0.0
         for one in elements:
             share = utilisation if one["follows"] == "utilisation" else float(hour[one["follows"]])
             kw, kvar = share * float(one["kw"]), share * float(one["kvar"])
             dss.Text.Command(f"Load.{one['element']}.kW={kw:.12g}")
             dss.Text.Command(f"Load.{one['element']}.kvar={kvar:.12g}")
             of_pv -= kw if one["element"].startswith("pv_") else 0.0
+            of_storage += kw if one["element"].startswith("storage_") else 0.0
         dss.Solution.Solve()
         if not dss.Solution.Converged():
             raise SystemExit(f"{hour['hour_beginning']}: not converged")
@@ -97,19 +102,43 @@ def replay(folder: Path, utilisation: float, *, with_plan: bool = True, n_hours:
         before, steps = taps, steps + moved
         lost = dss.Circuit.Losses()[0] / 1e3
         price = float(hour["price_per_kwh"])
-        losses_kwh, pv_kwh = losses_kwh + lost, pv_kwh + of_pv
-        usd += price * (lost - of_pv) + moved * said["unit_costs"]["tap_step"]
-    return Replay(outside, lowest, highest, steps, losses_kwh, pv_kwh, usd)
+        losses_kwh, pv_kwh, storage_kwh = losses_kwh + lost, pv_kwh + of_pv, storage_kwh + of_storage
+        usd += price * (lost - of_pv + of_storage) + moved * said["unit_costs"]["tap_step"]
+    return Replay(outside, lowest, highest, steps, losses_kwh, pv_kwh, storage_kwh, usd)
 
 
 def cost_of_plan(folder: Path, plan: Replay, without: Replay) -> float:
     """$ a year: what is built, and what its year costs more than that of the feeder without it."""
     said = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-    built = {"sun": 0.0, "utilisation": 0.0}
+    costs, built = said["unit_costs"], 0.0
+    kwh = {} if said["storage"] is None else said["storage"]["kwh"]
     for one in rows_of(folder / "elements.csv"):
-        if one["part"] == "plan":
-            built[one["follows"]] += abs(float(one["kw"]))
-    costs = said["unit_costs"]
-    return (
-        costs["pv_per_kw"] * built["sun"] - costs["site_value_per_kw"] * built["utilisation"] + plan.usd - without.usd
-    )
+        kw, of_storage = abs(float(one["kw"])), one["follows"].startswith("storage_")
+        if one["part"] == "plan" and of_storage:
+            built += costs["storage_per_kw"] * kw + costs["storage_per_kwh"] * kwh[one["element"]]
+        elif one["part"] == "plan":
+            built += costs["pv_per_kw"] * kw if one["follows"] == "sun" else -costs["site_value_per_kw"] * kw
+    return float(built + plan.usd - without.usd)
+
+
+def storage_by_rule(folder: Path) -> list[float]:
+    """The share of its kW that storage draws in every hour of the year, by the rule and the sun of the plan's files."""
+    rule = json.loads((folder / "plan.json").read_text(encoding="utf-8"))["storage"]
+    one_way, room = rule["efficiency_one_way"], rule["kwh_per_kw"]
+    holds, giving, draws = rule["kwh_before_the_first_hour"], False, []
+    for hour in rows_of(folder / "year.csv"):
+        if int(hour["hour_beginning"][11:13]) == rule["discharge_from_h"]:
+            giving = True
+        if holds <= 1e-12:
+            giving = False
+        if giving:
+            given = min(1.0, holds * one_way)
+            holds -= given / one_way
+            draws.append(-given)
+        elif float(hour["sun"]) > rule["charge_above"]:
+            taken = min(1.0, (room - holds) / one_way)
+            holds += taken * one_way
+            draws.append(taken)
+        else:
+            draws.append(0.0)
+    return draws

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 from solvers.highs import solve_file
 from solvers.outcome import SolverError, SolveStatus
@@ -25,6 +26,7 @@ from solvers.siting.problem import (
     SitingPlan,
     SitingProblem,
     StorageChoices,
+    StorageSchedule,
     TapChoices,
     Zone,
     cost_of,
@@ -40,8 +42,24 @@ N_ROWS, N_DAYS, SLOTS_A_DAY, STEPS_A_SLOT = 4, 2, 2, 3
 N_POINTS = N_DAYS * SLOTS_A_DAY * STEPS_A_SLOT
 
 
+# Charges over the second day's noon and gives in its evening, and into the morning before the first day's.
+SCHEDULE = StorageSchedule(
+    np.array([0.0, 0.0, 0.4, 1.0, 0.0, 0.0, 0.0, 0.0, 0.2, 1.0, 0.3, 0.0]),
+    np.array([0.5, 0.0, 0.0, 0.0, 0.6, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.9]),
+    2.5,
+    40.0,
+    0.2,
+)
+
+
 def small_problem(
-    seed: int, *, penalty: float | None = 5000.0, storage: bool = False, free_sizes: bool = False, band: float = 0.03
+    seed: int,
+    *,
+    penalty: float | None = 5000.0,
+    storage: bool = False,
+    scheduled: bool = False,
+    free_sizes: bool = False,
+    band: float = 0.03,
 ) -> SitingProblem:
     """Two days of two slots, three PV buses, two sites at three buses, one regulator; voltages around 1 pu."""
     rng = np.random.default_rng(seed)
@@ -79,7 +97,9 @@ def small_problem(
             np.full((N_ROWS, N_POINTS), 1.0 + band),
         ),
         penalty,
-        StorageChoices(np.full(3, 100.0), np.full(3, 300.0), 5.0, 8.0, 0.95) if storage else None,
+        StorageChoices(np.full(3, 100.0), np.full(3, 300.0), 5.0, 8.0, 0.95, SCHEDULE if scheduled else None)
+        if storage or scheduled
+        else None,
     )
 
 
@@ -114,7 +134,9 @@ CASES = {
     "priced": {},
     "priced, tight": {"band": 0.012},
     "priced, storage": {"storage": True},
+    "priced, storage by a schedule": {"scheduled": True, "band": 0.012},
     "priced, free sizes": {"free_sizes": True, "band": 0.02},
+    "forbidden, storage by a schedule": {"penalty": None, "scheduled": True, "band": 0.035},
     "forbidden": {"penalty": None, "band": 0.035},
     "forbidden, free sizes": {"penalty": None, "free_sizes": True, "band": 0.035},
 }
@@ -218,6 +240,10 @@ def test_shapes_that_do_not_fit_are_named() -> None:
     problem = small_problem(1)
     with pytest.raises(SolverError, match="sun has the shape"):
         replace(problem, pv=replace(problem.pv, sun=np.zeros(3)))
+    storage = small_problem(1, scheduled=True).storage
+    assert storage is not None
+    with pytest.raises(SolverError, match="discharge has the shape"):
+        replace(problem, storage=replace(storage, schedule=replace(SCHEDULE, discharge=np.zeros(3))))
     with pytest.raises(SolverError, match="share 1 candidate"):
         replace(problem, sites=replace(problem.sites, candidates=((0,), (0,))))
 
@@ -237,6 +263,51 @@ def test_storage_keeps_its_energy_and_gives_no_more_than_it_took() -> None:
             assert given_back <= 0.95**2 * taken + 1e-6
             assert taken * 0.95 <= plan.storage_kwh[j] + 1e-6
     assert (plan.storage_kw[plan.pv_kw == 0.0] == 0.0).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_storage_by_a_schedule_does_what_it_says_and_costs_what_enumeration_finds(seed: int) -> None:
+    """Every placement of PV, sizes of PV and storage by a linear program of its own; taps and sites stand still."""
+    problem = small_problem(seed, penalty=None, scheduled=True, band=0.015)
+    assert problem.storage is not None
+    # In every other case it pays by what it frees alone.
+    schedule = replace(SCHEDULE, value_per_kw=(40.0, 24.0)[seed % 2])
+    held = replace(
+        problem,
+        storage=replace(problem.storage, schedule=schedule),
+        rows=replace(problem.rows, low=np.full_like(problem.rows.low, 0.9)),
+        sites=replace(problem.sites, candidates=((0,), (2,))),
+        taps=replace(problem.taps, low=np.array([0]), high=np.array([0])),
+        pv=replace(problem.pv, may_curtail=False),
+    )
+    found = solve_exactly(held)
+    plan, rows, pv = found.plan, held.rows, held.pv
+    assert np.allclose(plan.discharge_kw, plan.storage_kw[:, None] * SCHEDULE.share, atol=1e-9)
+    assert (plan.storage_kw <= 0.2 * plan.pv_kw + 1e-6).all()
+    assert np.allclose(plan.storage_kwh, 2.5 * plan.storage_kw, atol=1e-6)
+    base = rows.constant + sum(
+        rows.site[:, b] * (held.sites.size_max_kw[k] * held.sites.demand[k]) for k, b in ((0, 0), (1, 2))
+    )
+    worth = float((held.calendar.hours * held.calendar.price_per_kwh) @ pv.sun)
+    costs = []
+    for built in ((), (0,), (1,), (2,), (0, 2), (1, 2)):  # the first two are of a zone that takes one
+        n = len(built)
+        room = np.concatenate([(rows.high - base).ravel(), (base - rows.low).ravel()])
+        if not n:
+            costs += [0.0] if (room >= 0.0).all() else []
+            continue
+        slopes = np.concatenate([rows.pv[:, built] * pv.sun, rows.pv[:, built] * SCHEDULE.share], axis=1)
+        a = np.concatenate([np.moveaxis(side * slopes, 1, 2).reshape(-1, 2 * n) for side in (1.0, -1.0)])
+        totals = [[1.0] * n + [0.0] * n, [float(j in (0, 1)) for j in built] + [0.0] * n]
+        bounds = [(10.0, pv.size_max_kw[j]) for j in built] + [(0.0, 100.0)] * n
+        cost = [pv.cost_per_kw - worth] * n + [5.0 + 2.5 * 8.0 - schedule.value_per_kw] * n
+        of_pv = np.hstack([-0.2 * np.eye(n), np.eye(n)])
+        rest = np.concatenate([room, [800.0, 450.0], np.zeros(n)])
+        best = linprog(cost, np.concatenate([a, totals, of_pv]), rest, bounds=bounds)
+        costs += [best.fun] if best.status == 0 else []
+    assert found.cost.total == pytest.approx(min(costs), rel=1e-5, abs=0.05)
+    assert found.cost.storage_energy == pytest.approx(-schedule.value_per_kw * plan.storage_kw.sum())
+    assert plan.storage_kw.any() or seed % 2
 
 
 @settings(max_examples=40, deadline=None)

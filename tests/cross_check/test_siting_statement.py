@@ -22,6 +22,7 @@ def same_plan(one: SitingPlan, other: SitingPlan) -> bool:
         one.placement() == other.placement()
         and np.allclose(one.pv_kw, other.pv_kw, atol=0.01)
         and np.allclose(one.site_kw, other.site_kw, atol=0.01)
+        and (one.storage_kw > 0.0).tolist() == (other.storage_kw > 0.0).tolist()
     )
 
 
@@ -51,6 +52,8 @@ ONE_OPTIMUM = {
     "priced, storage": (3, {"band": 0.012, "storage": True}),
     "priced, free sizes": (4, {"band": 0.012, "free_sizes": True}),
     "forbidden": (3, {"penalty": None, "band": 0.027}),
+    "priced, storage by a schedule": (3, {"band": 0.012, "scheduled": True}),
+    "forbidden, storage by a schedule": (4, {"penalty": None, "band": 0.03, "scheduled": True}),
     "forbidden, storage": (2, {"penalty": None, "band": 0.027, "storage": True}),
 }
 

@@ -62,7 +62,7 @@ from studies.controllers.choices import ControllerChoice, ParameterSweep
 from studies.coordination_policy.study import CoordinationStudy
 from studies.datacenter_location.study import LocationStudy
 from studies.hosting_capacity.study import HostingCapacityStudy
-from studies.pv_datacenter_siting.question import PVZone, Storage
+from studies.pv_datacenter_siting.offered import PVZone, Storage
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.shared.screening import ScreeningRule
 from studies.shared.site_choices import ServedModel, SiteChoice

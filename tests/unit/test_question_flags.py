@@ -28,7 +28,7 @@ from studies.catalogue import STUDIES, json_schema, make_question, question_json
 from studies.cli import main
 from studies.controllers.choices import ControllerChoice, ParameterSweep
 from studies.ppo_training.question import PPOSettings
-from studies.pv_datacenter_siting.question import PVZone, Storage
+from studies.pv_datacenter_siting.offered import PVZone, Storage
 from studies.running.ledger import Ledger
 from studies.running.study_folder import StudyFolder
 from studies.shared.question_flags import FieldFlag, add_question_flags, flags_of, given_fields
@@ -233,7 +233,7 @@ ASKED: dict[str, dict[str, Any]] = {
         "site_scale_min": 0.5,
         "site_scale_max": 3.0,
         "site_value_per_kw": 90.0,
-        "storage": Storage(100.0, 400.0, 21.0, 26.0, 0.9),
+        "storage": Storage(100.0, 400.0, 21.0, 26.0, 0.9, 0.3, 18),
         "pv_cost_per_kw": 150.0,
         "price_per_kwh": 0.2,
         "violations": "priced",
@@ -431,7 +431,12 @@ ASKED: dict[str, dict[str, Any]] = {
     },
 }
 # Fields of nouns that are written as one text and that the text does not reach: a file or Python does.
-ONLY_IN_FILES = {"SiteChoice.base_kw_per_phase", "ServedModel.gpus_per_replica", "PVUnit.output_max_kw"}
+ONLY_IN_FILES = {
+    "SiteChoice.base_kw_per_phase",
+    "ServedModel.gpus_per_replica",
+    "PVUnit.output_max_kw",
+    "PVUnit.storage_kw",
+}
 ONLY_IN_FILES |= {"ReplicaShares.batch_sizes", "PowerShape.flicker", "PowerShape.phase", "TrainingOverlay.shape"}
 ONLY_IN_FILES |= {"AIChoice.sized_as_first"}
 # The short form is that of the default channel, and of voltages that are old.

@@ -406,3 +406,19 @@ def test_seeds_beyond_those_of_highs_and_times_that_are_over_end_in_an_answer() 
     _, report = solve_sparse_program(SPARSE, seed=2**63 - 1)
     assert report.status is SolveStatus.OPTIMAL
     assert solve_sparse_program(SPARSE, time_limit_s=-1.0)[1].status in (SolveStatus.TIME_LIMIT, SolveStatus.OPTIMAL)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "status"),
+    [([], [], SolveStatus.OPTIMAL), ([-1.0], [0.0], SolveStatus.OPTIMAL), ([0.5], [1.0], SolveStatus.INFEASIBLE)],
+)
+def test_a_program_without_variables_is_optimal_where_its_rows_hold(
+    low: list[float], high: list[float], status: SolveStatus
+) -> None:
+    none = np.zeros(0)
+    matrix = csr_matrix((len(low), 0))
+    x, report = solve_sparse_program(
+        SparseProgram(none, matrix, np.array(low), np.array(high), none, none, np.zeros(0, dtype=np.bool_))
+    )
+    assert report.status is status
+    assert (x is not None) == (status is SolveStatus.OPTIMAL)
