@@ -10,6 +10,7 @@ from studies.pv_datacenter_siting.case import SitingCase, make_case
 from studies.pv_datacenter_siting.corrections import CorrectionRequest
 from studies.pv_datacenter_siting.foresight import foresee
 from studies.pv_datacenter_siting.kept_rows import add_rows, keep_plan
+from studies.pv_datacenter_siting.made_again import WeighedPlan, made_again
 from studies.pv_datacenter_siting.operated_cost import OperatedCost, cost_of_year
 from studies.pv_datacenter_siting.operated_plan import Known, OperatedProposal, propose_operated
 from studies.pv_datacenter_siting.operated_rows import other_plan_rows, set_point_rows
@@ -115,9 +116,10 @@ def _propose(
         return _Proposed(refused=refused)
     assert start is not None
     without = propose_operated(bare, start, known, bound, excluded, narrowed, report)
+    without = made_again(without, excluded, narrowed, report)
     if question.storage is None:
         return _Proposed(without)
-    offer = offer_storage(question, without, excluded, narrowed, report)
+    offer = offer_storage(question, WeighedPlan.of(without), excluded, narrowed, report)
     if refused is not None and not offer.pays:
         return _Proposed(refused=refused)
     found = offer.taken

@@ -6,8 +6,9 @@ One figure on its way: `--storage 300,1200` is the question's `Storage`; a `Stor
 windows and trips inject PV and storage together. The year's hours price it, rows and answer tell it, and `plan/` hands
 its series over.
 
-0. The plan without storage is made again at the set-points that were found for it, which may leave room for more PV
-   than those it was made with, until that gains nothing: what set-points give is not the worth of storage.
+The plan without storage has been made again at its own set-points (`made_again`): what these give is not the worth of
+storage.
+
 1. With each rule the program is solved again at the plan without storage and on its days: PV may grow by what storage
    makes room for. The best by its cost go through the year as every plan does, as long as a rule's promise is less than
    what the one before has kept.
@@ -31,6 +32,7 @@ from solvers.outcome import NoPlanError
 from solvers.siting.problem import Placement, SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase, make_case
 from studies.pv_datacenter_siting.compared_days import N_HARDEST, ComparedDays, OperationWorth, ends_of, worth_of
+from studies.pv_datacenter_siting.made_again import EQUAL_USD, WeighedPlan, holds
 from studies.pv_datacenter_siting.network import OwnOperation
 from studies.pv_datacenter_siting.operated_plan import OperatedProposal, bare_plan, cheaper, on_its_days
 from studies.pv_datacenter_siting.operated_year import operate_year
@@ -44,31 +46,14 @@ _SHARES = (1.0, 0.5, 0.25)
 _PROGRAMS, _FINALISTS = 3, 3
 # Shares of the power of storage by which the PV beside it is made smaller, for a plan without it.
 _ROOM_SHARES = (0.0, 0.5, 1.0)
-# How often the plan without storage is made again.
-_TURNS = 2
-# Costs ($ a year) below which a difference is none.
-_EQUAL_USD = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class OfferedPlan:
-    """The best plan found with storage, or without it; `worth` is that of its year at the ends of the utilisation."""
-
-    found: OperatedProposal
-    worth: OperationWorth
-
-    @property
-    def holds(self) -> bool:
-        """Do its days and its year keep all limits, or pay for what they break, and have a solution?"""
-        return _holds(self.found)
 
 
 @dataclass(frozen=True, eq=False)
 class StorageOffer:
     """Both plans, `n_rules` tried and `n_simulated` plans on days of the year; `with_it` is None if there was none."""
 
-    with_it: OfferedPlan | None
-    without: OfferedPlan
+    with_it: WeighedPlan | None
+    without: WeighedPlan
     n_rules: int
     n_simulated: int
 
@@ -77,7 +62,7 @@ class StorageOffer:
         """Is the plan with storage the one to take: does it hold alone, or cost less by the weeks that choose?"""
         if self.with_it is None or not self.with_it.holds:
             return False
-        return not self.without.holds or self.with_it.worth.cost < self.without.worth.cost - _EQUAL_USD
+        return not self.without.holds or self.with_it.worth.cost < self.without.worth.cost - EQUAL_USD
 
     @property
     def taken(self) -> OperatedProposal:
@@ -87,70 +72,33 @@ class StorageOffer:
 
 def offer_storage(
     question: SitingQuestion,
-    without: OperatedProposal,
+    own: WeighedPlan,
     excluded: Sequence[Placement],
     narrowed: Sequence[Narrowing],
     report: ProposalReport,
 ) -> StorageOffer:
-    """The best plan with the storage of a question beside the plan `without` it.
+    """The best plan with the storage of a question beside its `own` plan, which is without it.
 
     Raises `InputError` as `make_case` does.
     """
     asked = question.storage
     assert asked is not None
     rules = rules_asked(asked.charge_above, asked.discharge_from_h)
-    own = _made_again(OfferedPlan(without, _worth(without)), excluded, narrowed, report)
     without = own.found
     promised = _promised(question, without, rules, excluded, narrowed)
     n_building = sum(bool(one.plan.storage_kw.any()) for one in promised.values())
     report(f"storage by {len(rules)} rules: the program builds some by {n_building} of them")
     programs = _programs(question, without, promised, excluded, narrowed, report)
     candidates, n_simulated = _ranked(question, without, promised, programs, report)
-    with_it: OfferedPlan | None = None
+    with_it: WeighedPlan | None = None
     for one in candidates[:_FINALISTS]:
         better = cheaper(one, excluded, report)
-        with_it = OfferedPlan(better, _worth(better))
+        with_it = WeighedPlan.of(better)
         if with_it.holds:
             break
     if with_it is not None:
         own = _without_it(own, with_it, excluded)
     return StorageOffer(with_it, own, len(rules), n_simulated)
-
-
-def _holds(found: OperatedProposal) -> bool:
-    year, priced = found.year, found.proposal.case.question.violations == "priced"
-    return found.proposal.holds and not (year.unsolved.any() if priced else year.n_hours_broken)
-
-
-def _worth(found: OperatedProposal) -> OperationWorth:
-    case = found.proposal.case
-    guesses = [found.year.at_ends()]
-    return worth_of(case, ComparedDays.year(case), [(found.proposal.plan, found.set_points)], ends_of(case), guesses)[0]
-
-
-def _made_again(
-    own: OfferedPlan, excluded: Sequence[Placement], narrowed: Sequence[Narrowing], report: ProposalReport
-) -> OfferedPlan:
-    """The plan without storage, or what the program makes of it at its own set-points."""
-    for _ in range(_TURNS):
-        found = own.found
-        again = on_its_days(
-            found.proposal.case,
-            found.proposal.plan,
-            found.proposal.best.solution.generated,
-            found.set_points,
-            found.year,
-            found.bound,
-            excluded,
-            narrowed,
-            report,
-        )
-        better = cheaper(again, excluded, report)
-        other = OfferedPlan(better, _worth(better))
-        if not other.holds or (own.holds and other.worth.cost >= own.worth.cost - _EQUAL_USD):
-            break
-        own = other
-    return own
 
 
 def _promised(
@@ -208,7 +156,7 @@ def _programs(
             report,
             rule,
         )
-        if _holds(own) and own.proposal.plan.storage_kw.any():
+        if holds(own) and own.proposal.plan.storage_kw.any():
             kept.append(own)
     return kept
 
@@ -268,7 +216,7 @@ def _taken_with(
     return replace(found, proposal=proposal, set_points=set_points, year=year, compared=None)
 
 
-def _without_it(own: OfferedPlan, with_it: OfferedPlan, excluded: Sequence[Placement]) -> OfferedPlan:
+def _without_it(own: WeighedPlan, with_it: WeighedPlan, excluded: Sequence[Placement]) -> WeighedPlan:
     """The plan without storage, or a better one by set-points or sizes that were found with storage.
 
     A kW of storage makes room for a kW of PV at most, so that PV less the kW of storage beside it is among the sizes.
@@ -285,7 +233,7 @@ def _without_it(own: OfferedPlan, with_it: OfferedPlan, excluded: Sequence[Place
     for of_one, (plan, set_points) in sorted(zip(worth, others, strict=True), key=lambda one: one[0].rank):
         if of_one.rank >= (own.worth.rank if own.holds else (np.inf, np.inf)):
             break
-        better = OfferedPlan(_taken_with(own.found, own.found.proposal, plan, set_points), of_one)
+        better = WeighedPlan(_taken_with(own.found, own.found.proposal, plan, set_points), of_one)
         if better.holds:
             return better
     return own

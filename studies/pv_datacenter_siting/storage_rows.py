@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from g2g_opt.errors import number_of
+from studies.pv_datacenter_siting.made_again import WeighedPlan
 from studies.pv_datacenter_siting.operated_cost import OperatedCost
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.storage_offer import OfferedPlan, StorageOffer
+from studies.pv_datacenter_siting.storage_offer import StorageOffer
 from studies.pv_datacenter_siting.storage_rule import StorageRule
 from studies.shared.typed_rows import ShownAs, TypedRow
 
@@ -60,7 +61,7 @@ def storage_rows(offer: StorageOffer, taken: OperatedCost, other: OperatedCost |
     return rows
 
 
-def _row(offer: StorageOffer, one: OfferedPlan, cost: OperatedCost, plan: str, *, taken: bool) -> StorageRow:
+def _row(offer: StorageOffer, one: WeighedPlan, cost: OperatedCost, plan: str, *, taken: bool) -> StorageRow:
     case, built = one.found.proposal.case, one.found.proposal.plan
     stored, kw = case.stored, float(built.storage_kw.sum())
     rule = None if stored is None else stored.rule

@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,10 +23,11 @@ from g2g_opt.batch.operated_series import SetPoint
 from g2g_opt.batch.own_controls import Standing
 from g2g_opt.errors import InputError
 from g2g_opt.hourly_profile import load_profile
-from solvers.siting.problem import excess, predict
+from solvers.siting.problem import Zone, excess, predict
 from studies.pv_datacenter_siting.case import year_value_per_kw
 from studies.pv_datacenter_siting.compared_days import ComparedDays, worth_of
 from studies.pv_datacenter_siting.hand_over import hand_over_texts
+from studies.pv_datacenter_siting.made_again import has_room
 from studies.pv_datacenter_siting.network import operation_of
 from studies.pv_datacenter_siting.offered import Storage
 from studies.pv_datacenter_siting.operated_year import operate_year, simulated_year
@@ -248,6 +250,37 @@ def test_phases_of_a_bank_are_set_unlike_only_where_that_saves_enough(monkeypatc
     assert search.worth(unlike).over_pu_h == of_alike.over_pu_h
     assert search.worth(unlike).cost < 0.99 * of_alike.cost
     assert {name: one.band_v for name, one in unlike.items()} == {name: one.band_v for name, one in alike.items()}
+
+
+def test_a_plan_is_made_again_at_the_set_points_that_were_found_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cheap PV, limited by voltage: 112,000 $ a year more by set-points that leave room for 16 % more of it."""
+    question = replace(
+        STUDY, mode="pv", sites=(), pv_buses=("633", "692"), pv_count=2, pv_cost_per_kw=80.0, pv_size_max_kw=3000.0,
+        pv_total_max_kw=None, n_ties=1,
+    )  # fmt: skip
+
+    def proposed() -> Any:
+        (task,) = question.tasks("plans", [])
+        return question.run(task, lambda share, words: None)["plans"][-1]
+
+    again = proposed()
+    monkeypatch.setattr("studies.pv_datacenter_siting.operated_work.made_again", lambda own, *rest: own)
+    once = proposed()
+    assert again["over_max_pu"] == 0.0
+    assert again["pv_kw"] > 1.1 * once["pv_kw"]
+    assert again["cost"] < once["cost"] - 100_000.0
+
+
+def test_what_may_build_more() -> None:
+    case, plan = read_plan(STUDY, STUDY.load_feeder(), best().json)
+    full = np.where(plan.pv_kw > 0.0, case.pv.size_max_kw, 0.0)
+    assert full.any()
+    assert not has_room(case, replace(plan, pv_kw=full))
+    assert has_room(case, replace(plan, pv_kw=0.9 * full))
+    assert has_room(case, replace(plan, pv_kw=0.0 * full))
+    capped = replace(case, pv=replace(case.pv, zones=(Zone((0, 1), 2, float(0.9 * full.sum())),)))
+    assert not has_room(capped, replace(plan, pv_kw=0.9 * full))
+    assert has_room(replace(case, pv=replace(case.pv, zones=(Zone((0, 1), 2, 1e9),))), replace(plan, pv_kw=full))
 
 
 def test_days_that_set_points_are_compared_on_come_to_their_year() -> None:
