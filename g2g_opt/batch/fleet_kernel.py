@@ -237,8 +237,8 @@ def _mean_of_few(f: FleetStep, r: int, step: int, n: int, mixture: int) -> float
     uniforms, normals = d.uniforms[stream], d.normals[stream]
     total = 0.0
     for i in range(n):
-        first = uniforms[i] < m[0]
-        total += np.exp(m[1] + m[2] * normals[i] if first else m[3] + m[4] * normals[i])
+        component = 1 if uniforms[i] < m[0] else 3
+        total += np.exp(m[component] + m[component + 1] * normals[i])
     return total / n
 
 

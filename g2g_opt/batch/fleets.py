@@ -248,11 +248,16 @@ class Fleets:
         """Rows whose latency is drawn replica by replica in some step of a stretch, and those for which a mean is."""
         if not self._draws_latency.any():
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        # Replicas that run do not fall as those wanted rise, so the fewest and the most say it.
+        most = wanted.max(axis=1)
+        fewest = wanted.min(axis=1, where=wanted > 0, initial=np.iinfo(np.int64).max)
         gpus, each = self._tables.gpus, self._claims.gpus_per_replica
-        running = active_replicas(-(-(wanted.T * each) // gpus), each, gpus)
-        is_many = running > EXACT_SAMPLING_MAX_REPLICAS
-        few, many = np.any((running > 0) & ~is_many, axis=0), np.any(is_many, axis=0)
-        return np.flatnonzero(self._draws_latency & few), np.flatnonzero(self._draws_latency & many)
+        few, many = (
+            active_replicas(-(-(count * each) // gpus), each, gpus) for count in (np.minimum(fewest, most), most)
+        )
+        is_few = (most > 0) & (few <= EXACT_SAMPLING_MAX_REPLICAS)
+        is_many = many > EXACT_SAMPLING_MAX_REPLICAS
+        return np.flatnonzero(self._draws_latency & is_few), np.flatnonzero(self._draws_latency & is_many)
 
     def _no_stretch(self) -> tables.StretchTable:
         """No steps."""

@@ -33,8 +33,8 @@ _TO_UNIFORM = 1.0 / 2**53
 
 
 class Ziggurat(NamedTuple):
-    """Layers of the normal density: a place below `inside` is within the next one, `width` is a place's, `height` the
-    density; `words` is room.
+    """Layers of the normal density, and once more for numbers below zero: a place below `inside` is within the next
+    one, `width` is a place's. `height` (256,) is the density; `words` is room.
     """
 
     inside: Ints1
@@ -45,8 +45,13 @@ class Ziggurat(NamedTuple):
     @staticmethod
     def of_numpy() -> Ziggurat:
         """Numpy's, as numba copied them."""
-        tables = ki_double.astype(np.int64), wi_double.astype(np.float64), fi_double.astype(np.float64)
-        return Ziggurat(*tables, np.zeros(WORDS, dtype=np.int64))
+        inside, width = ki_double.astype(np.int64), wi_double.astype(np.float64)
+        return Ziggurat(
+            inside=np.tile(inside, 2),
+            width=np.append(width, -width),
+            height=fi_double.astype(np.float64),
+            words=np.zeros(WORDS, dtype=np.int64),
+        )
 
 
 @intrinsic
@@ -120,11 +125,13 @@ def draw_normals(out: Any, n: int, n_used: int, key: Any, z: Any) -> int:
         while done < n and at < end:
             word = words[at - begin]
             at += 1
-            layer, place = word & 0xFF, (word >> 9) & 0xFFFFFFFFFFFFF
+            layer, place = word & 0x1FF, (word >> 9) & 0xFFFFFFFFFFFFF
             x = float(place) * width[layer]
-            x = -x if word & 0x100 else x
-            if place >= inside[layer]:
-                x, at = _beside(x, layer, place, at, key, z)
+            if place < inside[layer]:
+                out[done] = x
+                done += 1
+                continue
+            x, at = _beside(x, layer & 0xFF, place, at, key, z)
             # A normal that is refused is not a number.
             if x == x:
                 out[done] = x
