@@ -38,8 +38,12 @@ def keyed_generator(seed: int, *key: Key) -> np.random.Generator:
     `key` names the scenario and the component, e.g. `keyed_generator(7, "summer", "site dc", "noise")`.
     Strings and integers are told apart ("1" and 1 give different streams).
     """
+    words: Any = _PhiloxKey(np.frombuffer(key_bytes(seed, *key), dtype=np.uint64))
+    return np.random.Generator(np.random.Philox(words))
+
+
+def key_bytes(seed: int, *key: Key) -> bytes:
+    """The two words (16 bytes) that are the key of Philox in `keyed_generator(seed, *key)`."""
     # Plain integers and strings only: numpy's own integers print differently from release to release.
     plain = (int(seed), *[part if type(part) is str else _plain(part) for part in key])
-    digest = hashlib.sha256(repr(plain).encode()).digest()
-    words: Any = _PhiloxKey(np.frombuffer(digest[:16], dtype=np.uint64))
-    return np.random.Generator(np.random.Philox(words))
+    return hashlib.sha256(repr(plain).encode()).digest()[:16]

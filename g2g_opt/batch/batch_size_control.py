@@ -110,6 +110,8 @@ def _join(parts: Sequence[OFORows]) -> OFORows:
     width = max(rows.sizes.shape[1] for rows in parts)
 
     def padded(table: NDArray[Any], to: int, mode: str) -> NDArray[Any]:
+        if table.shape[1] == to:
+            return table
         missing = ((0, 0), (0, to - table.shape[1]))
         return np.pad(table, missing, mode="edge") if mode == "edge" else np.pad(table, missing, constant_values=np.inf)
 
@@ -117,7 +119,9 @@ def _join(parts: Sequence[OFORows]) -> OFORows:
     n_places = max(2, *(rows.knots.shape[2] for rows in parts))
 
     def with_places(table: Floats, to: int) -> Floats:
-        missing = [(0, 0), (0, 0), (0, max(0, to - table.shape[2])), *[(0, 0)] * (table.ndim - 3)]
+        if table.shape[2] >= to:
+            return table
+        missing = [(0, 0), (0, 0), (0, to - table.shape[2]), *[(0, 0)] * (table.ndim - 3)]
         return np.pad(table, missing)
 
     return OFORows(

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.fleet_draws_kernel import WINDOW_STEPS, DrawTable, draw_few, draw_window
+from g2g_opt.batch.server_power_kernel import (
+    PowerTable,
+    ServerTable,
+    sum_ranks,
+    write_flat,
+    write_fleet,
+    write_moving,
+)
 from g2g_opt.compiled.kernel import inner, kernel
 from g2g_opt.compiled.program import DONE, IN_PYTHON, LEFT
-from g2g_opt.compiled.records import Bools1, Floats1, Floats2, Floats3, Ints1, Ints2, part, reader
-from g2g_opt.datacenter.fleet import claim_servers, rank_place, server_power_w
+from g2g_opt.compiled.records import Bools1, Floats1, Floats2, Ints1, Ints2, reader
+from g2g_opt.datacenter.fleet import claim_servers
 from g2g_opt.datacenter.observe import clt_itl_s
 from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS
 
@@ -33,36 +42,12 @@ class SizeTable(NamedTuple):
     mixtures: Floats2
 
 
-class ServerTable(NamedTuple):
-    """Templates (W per GPU, periodic) and pools, one after the other.
-
-    Server r of the pool that begins at b has `amplitude[b + r]` and `offset[b + r]`; `amplitude_sum[b + r]` and
-    `square_sum[b + r]` are the sums over those before it, so pools lie one place apart.
-    """
-
-    template_begin: Ints1
-    template_length: Ints1
-    templates_w: Floats1
-    amplitude: Floats1
-    offset: Floats1
-    amplitude_sum: Floats1
-    square_sum: Floats1
-
-
 class StretchTable(NamedTuple):
-    """Steps laid out ahead: from `span[0]` up to `span[1]`.
-
-    Few replicas draw from `uniforms` and `normals_few` (few_stream, step, replica).
-    """
+    """Steps laid out ahead: from `span[0]` up to `span[1]`. `standing_w` has `WINDOW_STEPS` more before and behind."""
 
     span: Ints1
     wanted: Ints2  # (row, step): replicas
-    standing_w: Floats2  # (step, fleet), each phase
-    noise: Floats3  # (step, row, phase)
-    latency: Floats2  # (step, row)
-    few_stream: Ints1  # (row,)
-    uniforms: Floats3
-    normals_few: Floats3
+    standing_w: Floats2  # (fleet, step), each phase
 
 
 class ClaimTable(NamedTuple):
@@ -82,24 +67,6 @@ class ClaimTable(NamedTuple):
     free: Ints1  # (3,), room
 
 
-class SumTable(NamedTuple):
-    """Sums over servers, worked out for several steps at a time while a row keeps its servers and its template.
-
-    A member is a row and a phase, 3 row + phase. `until` (member,) is the place in the stretch up to which its sums are
-    known: in `ahead` (place modulo its length, member) where it `moves`, else as they are in `total` and `square`.
-    """
-
-    until: Ints1
-    moves: Bools1
-    ahead: Floats2
-    ahead_square: Floats2
-    head: Ints1  # (template x pool,): members of every pair as a list, -1 between steps
-    following: Ints1
-    codes: Ints1
-    running: Floats2  # (rank, place)
-    running_square: Floats2
-
-
 class FleetStep(NamedTuple):
     """Rows, what they were commanded, and what `advance_fleets` writes: `batch`, `itl_s`, `power_w` (fleet, 3).
 
@@ -115,12 +82,12 @@ class FleetStep(NamedTuple):
     servers: ServerTable
     stretch: StretchTable
     claims: ClaimTable
-    sums: SumTable
+    draws: DrawTable
+    powers: PowerTable
     commanded: Ints1
     place: Ints1
     batch: Ints1
-    total: Floats2
-    square: Floats2
+    draws_few: Bools1  # latency replica by replica, now
     itl_s: Floats1
     power_w: Floats2
 
@@ -143,8 +110,9 @@ def _claim_again(f: FleetStep, fleet: int, k: int) -> None:
             until += 1
         last = until
     c.until[fleet] = last
-    for member in range(3 * begin, 3 * end):
-        f.sums.until[member] = 0
+    for r in range(begin, end):
+        f.powers.until[r] = 0
+    f.powers.fleet_until[fleet] = 0
     if not changed:
         return
     for phase in range(3):
@@ -161,95 +129,116 @@ def _claim_again(f: FleetStep, fleet: int, k: int) -> None:
 
 
 @inner
-def _sum_servers(f: FleetStep, k: int, step: int) -> None:
-    """Sums over servers of a_r T(t), and of its square, into `total` and `square` (row, phase)."""
-    servers, sums, claims, n_pools, n_ahead = f.servers, f.sums, f.claims, len(f.pool_begin), f.sums.ahead.shape[0]
-    n_codes = 0
-    for r in range(len(f.fleet)):
-        for phase in range(3):
-            member = 3 * r + phase
-            if sums.until[member] > k:
-                if sums.moves[member]:
-                    f.total[r, phase] = sums.ahead[k % n_ahead, member]
-                    f.square[r, phase] = sums.ahead_square[k % n_ahead, member]
-                continue
-            template, count, low = f.sizes.template[f.place[r]], claims.servers[r, phase], claims.low[r, phase]
-            sums.until[member], sums.moves[member] = claims.until[f.fleet[r]], False
-            f.total[r, phase] = 0.0
-            f.square[r, phase] = 0.0
-            if count == 0:
-                continue
-            if servers.template_length[template] == 1:
-                a = f.pool_begin[f.pool[r, phase]] + low
-                w = servers.templates_w[servers.template_begin[template]]
-                f.total[r, phase] = w * (servers.amplitude_sum[a + count] - servers.amplitude_sum[a])
-                f.square[r, phase] = w * w * (servers.square_sum[a + count] - servers.square_sum[a])
-                continue
-            code = template * n_pools + f.pool[r, phase]
-            if sums.head[code] < 0:
-                sums.codes[n_codes] = code
-                n_codes += 1
-            sums.following[member] = sums.head[code]
-            sums.head[code] = member
-    for i in range(n_codes):
-        code = sums.codes[i]
-        n, top, member = n_ahead, 0, sums.head[code]
-        while member >= 0:
-            r, phase = member // 3, member % 3
-            n = min(n, claims.until[f.fleet[r]] - k)
-            top = max(top, claims.low[r, phase] + claims.servers[r, phase])
-            member = sums.following[member]
-        _run_ahead(f, code // n_pools, f.pool_begin[code % n_pools], top, step, n)
-        running, running_square, member = sums.running, sums.running_square, sums.head[code]
-        while member >= 0:
-            r, phase = member // 3, member % 3
-            low = claims.low[r, phase]
-            high = low + claims.servers[r, phase]
-            sums.until[member], sums.moves[member] = k + n, True
-            for s in range(n):
-                sums.ahead[(k + s) % n_ahead, member] = running[high, s] - running[low, s]
-                sums.ahead_square[(k + s) % n_ahead, member] = running_square[high, s] - running_square[low, s]
-            f.total[r, phase] = running[high, 0] - running[low, 0]
-            f.square[r, phase] = running_square[high, 0] - running_square[low, 0]
-            member = sums.following[member]
-        sums.head[code] = -1
+def _begin_row(f: FleetStep, r: int, step: int, n_codes: int) -> int:
+    """Power of a row's servers in the window of a step where it needs no sums, and its latency; else note its members.
 
-
-@inner
-def _run_ahead(f: FleetStep, template: int, pool: int, top: int, step: int, n: int) -> None:
-    """Running sums over the first `top` ranks of a pool with one template, for `n` steps from `step` on.
-
-    Every sum is one over the ranks in their order, so that it is the same number however many steps are summed at once.
+    Returns the number of pairs of template and pool that have members.
     """
-    servers, running, running_square = f.servers, f.sums.running, f.sums.running_square
-    length, begin = servers.template_length[template], servers.template_begin[template]
-    now = step % length
-    for r in range(top):
-        amplitude = servers.amplitude[pool + r]
-        place = rank_place(servers.offset[pool + r], length, now)
-        before, after = running[r], running[r + 1]
-        before_square, after_square = running_square[r], running_square[r + 1]
-        first = 0
-        while first < n:
-            # As far as the template goes before it begins anew.
-            last = min(n, first + length - place)
-            values = part(servers.templates_w, begin + place - first)
-            for s in range(first, last):
-                each = values[s] * amplitude
-                after[s] = before[s] + each
-                after_square[s] = before_square[s] + each * each
-            first, place = last, 0
+    servers, p, claims, d, n_pools = f.servers, f.powers, f.claims, f.draws, len(f.pool_begin)
+    stream, window, fraction = d.stream[r], step // WINDOW_STEPS, f.noise_fraction[r]
+    if fraction > 0.0:
+        draw_window(d.noise, stream, window, d.room, d.ziggurat)
+    template = f.sizes.template[f.place[r]]
+    for phase in range(3):
+        member, count, low = 3 * r + phase, claims.servers[r, phase], claims.low[r, phase]
+        if count == 0:
+            write_flat(p, member, 0.0, 0.0, f.gpus[r], 0.0, d.room)
+        elif servers.template_length[template] == 1:
+            a = f.pool_begin[f.pool[r, phase]] + low
+            w = servers.templates_w[servers.template_begin[template]]
+            total = w * (servers.amplitude_sum[a + count] - servers.amplitude_sum[a])
+            square = w * w * (servers.square_sum[a + count] - servers.square_sum[a])
+            write_flat(p, member, total, square, f.gpus[r], fraction, _noise_of(f, r, phase))
+        else:
+            code = template * n_pools + f.pool[r, phase]
+            if p.head[code] < 0:
+                p.codes[n_codes] = code
+                n_codes += 1
+            p.following[member] = p.head[code]
+            p.head[code] = member
+    _begin_latency(f, r, window)
+    return n_codes
 
 
 @inner
-def _mean_of_few(f: FleetStep, r: int, k: int, n: int, mixture: int) -> float:
+def _noise_of(f: FleetStep, r: int, phase: int) -> Any:
+    """Normals of a row's servers in the present window; any numbers for one without noise."""
+    return f.draws.noise.values[f.draws.stream[r], phase] if f.noise_fraction[r] > 0.0 else f.draws.room
+
+
+@inner
+def _begin_latency(f: FleetStep, r: int, window: int) -> None:
+    """A row's latency in a window, but for one that is drawn replica by replica."""
+    place, n, d, itl_s = f.place[r], f.claims.replicas[r], f.draws, f.powers.itl_s[r]
+    mean_s, variance_s2, mixture = f.sizes.mean_s[place], f.sizes.variance_s2[place], f.sizes.mixture[place]
+    f.draws_few[r] = mixture >= 0 and 0 < n <= EXACT_SAMPLING_MAX_REPLICAS
+    if f.draws_few[r]:
+        return
+    if n > 0 and variance_s2 > 0.0:
+        draw_window(d.latency, d.stream[r], window, d.room, d.ziggurat)
+        normals = d.latency.values[d.stream[r], 0]
+        for s in range(WINDOW_STEPS):
+            itl_s[s] = clt_itl_s(mean_s, variance_s2, float(n), normals[s])
+        return
+    for s in range(WINDOW_STEPS):
+        itl_s[s] = mean_s if n > 0 else np.nan
+
+
+@inner
+def _sum_members(f: FleetStep, code: int, step: int) -> None:
+    """Power of all members of a pair of template and pool in the window of a step."""
+    p, claims, n_pools = f.powers, f.claims, len(f.pool_begin)
+    top, member = 0, p.head[code]
+    while member >= 0:
+        r, phase = member // 3, member % 3
+        top = max(top, claims.low[r, phase] + claims.servers[r, phase])
+        member = p.following[member]
+    sum_ranks(f.servers, p, code // n_pools, f.pool_begin[code % n_pools], top, step - step % WINDOW_STEPS)
+    member = p.head[code]
+    while member >= 0:
+        r, phase = member // 3, member % 3
+        low = claims.low[r, phase]
+        high, noise = low + claims.servers[r, phase], _noise_of(f, r, phase)
+        write_moving(p, member, low, high, f.gpus[r], f.noise_fraction[r], noise)
+        member = p.following[member]
+    p.head[code] = -1
+
+
+@inner
+def _look_ahead(f: FleetStep, k: int, step: int) -> None:
+    """Powers and latencies to the end of the window, of what is not known for this step."""
+    p, claims = f.powers, f.claims
+    n_codes, n_due, place = 0, 0, step % WINDOW_STEPS
+    for fleet in range(len(claims.until)):
+        if claims.until[fleet] <= k:
+            _claim_again(f, fleet, k)
+        if p.fleet_until[fleet] > k:
+            continue
+        p.fleet_until[fleet] = min(k + WINDOW_STEPS - place, claims.until[fleet])
+        p.due[n_due] = fleet
+        n_due += 1
+        for r in range(claims.first_row[fleet], claims.first_row[fleet + 1]):
+            if p.until[r] <= k:
+                p.until[r] = p.fleet_until[fleet]
+                n_codes = _begin_row(f, r, step, n_codes)
+    for i in range(n_codes):
+        _sum_members(f, p.codes[i], step)
+    for i in range(n_due):
+        fleet = p.due[i]
+        begin, end = claims.first_row[fleet], claims.first_row[fleet + 1]
+        write_fleet(p, fleet, begin, end, f.stretch.standing_w, WINDOW_STEPS + k - place)
+
+
+@inner
+def _mean_of_few(f: FleetStep, r: int, step: int, n: int, mixture: int) -> float:
     """Mean latency (s) over a row's n replicas, drawn one by one."""
-    m, stream = f.sizes.mixtures[mixture], f.stretch.few_stream[r]
-    uniforms, normals = f.stretch.uniforms[stream, k], f.stretch.normals_few[stream, k]
+    m, d, stream = f.sizes.mixtures[mixture], f.draws.few, f.draws.stream[r]
+    draw_few(d, stream, step, n, f.draws.ziggurat)
+    uniforms, normals = d.uniforms[stream], d.normals[stream]
     total = 0.0
     for i in range(n):
-        first = uniforms[i] < m[0]
-        total += np.exp(m[1] + m[2] * normals[i] if first else m[3] + m[4] * normals[i])
+        component = 1 if uniforms[i] < m[0] else 3
+        total += np.exp(m[component] + m[component + 1] * normals[i])
     return total / n
 
 
@@ -259,30 +248,17 @@ def advance_fleets(address: int, step: int) -> int:
     f = _read_step(address)
     if not f.stretch.span[0] <= step < f.stretch.span[1]:
         return IN_PYTHON
-    k = step - f.stretch.span[0]
+    _look_ahead(f, step - f.stretch.span[0], step)
+    place = step % WINDOW_STEPS
     for fleet in range(len(f.claims.until)):
-        if f.claims.until[fleet] <= k:
-            _claim_again(f, fleet, k)
         for phase in range(3):
-            f.power_w[fleet, phase] = f.stretch.standing_w[k, fleet]
-    _sum_servers(f, k, step)
+            f.power_w[fleet, phase] = f.powers.fleet_w[fleet, phase, place]
     for r in range(len(f.fleet)):
         f.batch[r] = f.commanded[r]
-        for phase in range(3):
-            noise = f.stretch.noise[k, r, phase] if f.noise_fraction[r] > 0.0 else 0.0
-            f.power_w[f.fleet[r], phase] += server_power_w(
-                f.total[r, phase], f.square[r, phase], f.gpus[r], f.noise_fraction[r], noise
-            )
-        n, place = f.claims.replicas[r], f.place[r]
-        mean_s, variance_s2, mixture = f.sizes.mean_s[place], f.sizes.variance_s2[place], f.sizes.mixture[place]
-        if n <= 0:
-            f.itl_s[r] = np.nan
-        elif mixture >= 0 and n <= EXACT_SAMPLING_MAX_REPLICAS:
-            f.itl_s[r] = _mean_of_few(f, r, k, n, mixture)
-        elif variance_s2 > 0.0:
-            f.itl_s[r] = clt_itl_s(mean_s, variance_s2, float(n), f.stretch.latency[k, r])
+        if f.draws_few[r]:
+            f.itl_s[r] = _mean_of_few(f, r, step, f.claims.replicas[r], f.sizes.mixture[f.place[r]])
         else:
-            f.itl_s[r] = mean_s
+            f.itl_s[r] = f.powers.itl_s[r, place]
     return DONE
 
 
@@ -320,6 +296,6 @@ def command_sizes(address: int, step: int) -> int:
             return LEFT
         f.commanded[r] = size
         f.place[r] = place
-        for phase in range(3):
-            f.sums.until[3 * r + phase] = 0
+        f.powers.until[r] = 0
+        f.powers.fleet_until[f.fleet[r]] = 0
     return DONE

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch import fleet_kernel as tables
+from g2g_opt.batch.fleet_draws import FleetDraws
+from g2g_opt.batch.fleet_draws_kernel import WINDOW_STEPS
+from g2g_opt.batch.server_power_kernel import PowerTable, ServerTable
+from g2g_opt.compiled.lanes import aligned
 from g2g_opt.compiled.program import DONE, Part
 from g2g_opt.compiled.records import pack, pack_again
+from g2g_opt.datacenter.draws import CHUNK_STEPS
 from g2g_opt.datacenter.fleet import active_replicas, sums_before
 from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.datacenter.workloads.latency import EXACT_SAMPLING_MAX_REPLICAS
@@ -25,10 +29,8 @@ from g2g_opt.errors import InputError, unknown_name
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Steps laid out at a time; of fleets that draw nothing, and whose replicas stay where they are, there are more.
-_STRETCH_STEPS, _PLAIN_STRETCH_STEPS = 256, 1024
-# Steps that sums over servers are worked out for at a time.
-_AHEAD_STEPS = 32
+# Steps laid out at a time; where replicas are shifted, the rest of a stretch is laid out again, so it has fewer.
+_STRETCH_STEPS, _STEPS_WITH_SHIFTS = 1024, 256
 
 
 class Fleets:
@@ -52,25 +54,17 @@ class Fleets:
         self.row_label = [label for site in self.sites for label in site.model_labels]
         gpus = np.array([site.demand.pool.gpus_per_server for site in self.sites], dtype=np.int64)
         noise = np.array([site.demand.noise_fraction for site in self.sites], dtype=np.float64)
-        # Rows of equal streams draw the same numbers at every step.
-        keys: dict[tuple[object, ...], int] = {}
-        self._streams = [
-            keys.setdefault((*self.sites[fleet].demand.draws.key, label), len(keys))
-            for fleet, label in zip(self.row_fleet.tolist(), self.row_label, strict=True)
-        ]
         numbers: dict[object, int] = {}
         self._schedules = [numbers.setdefault(site.demand.schedule_key, len(numbers)) for site in self.sites]
         n_fleets = len(self.sites)
         servers, n_pools, longest = self._read_pools()
         self._read_batch_sizes()
-        self._noisy = bool(noise.any())
-        draws_latency = [self._draws_latency[a:b].any() for a, b in pairwise(self.first_row.tolist())]
-        self._draws = (noise > 0.0) | np.array(draws_latency, dtype=np.bool_)
+        row_draws = [self.sites[fleet].demand.draws for fleet in self.row_fleet]
+        self._draws = FleetDraws(row_draws, self.row_label, noise[self.row_fleet] > 0.0, self._draws_latency)
         self._shift = np.zeros(self.n_rows, dtype=np.int64)
         self.itl_s = np.full(self.n_rows, np.nan)
         # The steps that are laid out: from the first up to the last.
         self._span = np.zeros(2, dtype=np.int64)
-        self._room = np.empty((2, 0))
         self.power_w = np.zeros((n_fleets, 3))
         self.batch, self.commanded, place = (np.zeros(self.n_rows, dtype=np.int64) for _ in range(3))
         self.exhausted_steps = np.zeros(n_fleets, dtype=np.int64)
@@ -90,17 +84,20 @@ class Fleets:
             replicas=self.replicas,
             free=np.zeros(3, dtype=np.int64),
         )
-        n_members, n_ahead = 3 * self.n_rows, _AHEAD_STEPS if servers.template_length.max(initial=1) > 1 else 1
-        self._sums = tables.SumTable(
-            until=np.zeros(n_members, dtype=np.int64),
-            moves=np.zeros(n_members, dtype=np.bool_),
-            ahead=np.zeros((n_ahead, n_members)),
-            ahead_square=np.zeros((n_ahead, n_members)),
-            head=np.full(len(servers.template_begin) * n_pools, -1, dtype=np.int64),
-            following=np.zeros(n_members, dtype=np.int64),
-            codes=np.zeros(n_members, dtype=np.int64),
-            running=np.zeros((longest + 1, n_ahead)),
-            running_square=np.zeros((longest + 1, n_ahead)),
+        moves = servers.template_length.max(initial=1) > 1
+        running = tuple(aligned(longest + 1 if moves else 0, WINDOW_STEPS) for _ in range(2))
+        self._powers = PowerTable(
+            until=np.zeros(self.n_rows, dtype=np.int64),
+            fleet_until=np.zeros(n_fleets, dtype=np.int64),
+            row_w=aligned(self.n_rows, 3, WINDOW_STEPS),
+            fleet_w=aligned(n_fleets, 3, WINDOW_STEPS),
+            itl_s=aligned(self.n_rows, WINDOW_STEPS),
+            due=np.zeros(n_fleets, dtype=np.int64),
+            head=np.full(len(servers.template_begin) * n_pools if moves else 0, -1, dtype=np.int64),
+            following=np.zeros(3 * self.n_rows, dtype=np.int64),
+            codes=np.zeros(3 * self.n_rows, dtype=np.int64),
+            running=running[0],
+            running_square=running[1],
         )
         self._tables = tables.FleetStep(
             fleet=self.row_fleet,
@@ -112,12 +109,12 @@ class Fleets:
             servers=servers,
             stretch=self._stretch,
             claims=self._claims,
-            sums=self._sums,
+            draws=self._draws.table,
+            powers=self._powers,
             commanded=self.commanded,
             place=place,
             batch=self.batch,
-            total=np.zeros((self.n_rows, 3)),
-            square=np.zeros((self.n_rows, 3)),
+            draws_few=np.zeros(self.n_rows, dtype=np.bool_),
             itl_s=self.itl_s,
             power_w=self.power_w,
         )
@@ -129,7 +126,7 @@ class Fleets:
 
     # --- tables
 
-    def _read_pools(self) -> tuple[tables.ServerTable, int, int]:
+    def _read_pools(self) -> tuple[ServerTable, int, int]:
         """Templates and servers of all pools, one after the other, how many pools, and how many servers at most.
 
         Of pools with the same draws the longest holds them all.
@@ -167,11 +164,12 @@ class Fleets:
                 if id(template) not in self._template_number:
                     self._template_number[id(template)] = len(self._templates)
                     self._templates.append(template)
-        template_lengths = np.array([len(template) for template in self._templates], dtype=np.int64)
-        servers = tables.ServerTable(
-            np.cumsum(template_lengths) - template_lengths,
-            template_lengths,
-            _joined(self._templates),
+        laid = [np.resize(one, len(one) + WINDOW_STEPS) if len(one) > 1 else one for one in self._templates]
+        laid_lengths = np.array([len(one) for one in laid], dtype=np.int64)
+        servers = ServerTable(
+            np.cumsum(laid_lengths) - laid_lengths,
+            np.array([len(one) for one in self._templates], dtype=np.int64),
+            _joined(laid),
             _joined([np.append(amplitude, 0.0) for amplitude in amplitudes]),
             _joined([np.append(offset, 0.0) for _, offset in longest.values()]),
             _joined([sums_before(amplitude) for amplitude in amplitudes]),
@@ -219,19 +217,14 @@ class Fleets:
     # --- stepping
 
     def _lay_out(self, first: int) -> None:
-        """Schedules and draws of the stretch from step `first` on."""
-        # Not beyond the end of the run, where shifted replicas need not fit any more.
-        steps = _STRETCH_STEPS if self._draws.any() or self._shift.any() else _PLAIN_STRETCH_STEPS
+        """Schedules and keys of draws of the stretch from step `first` on."""
+        # Not beyond a chunk of draws, nor the end of the run, where shifted replicas need not fit any more.
+        steps = min(_STEPS_WITH_SHIFTS if self._shift.any() else _STRETCH_STEPS, CHUNK_STEPS - first % CHUNK_STEPS)
         n = min(steps, self._n_steps - first)
         times = np.arange(first, first + n) * self._dt.numerator / self._dt.denominator
         done: dict[object, tuple[Ints, Floats]] = {}
-        noise_of: dict[object, Floats | None] = {}
-        latency_of: dict[int, Floats] = {}
-        # Laid out row by row, and turned once: a step reads all rows.
-        shape = (self.n_rows, n)
-        wanted, standing_w = np.empty(shape, dtype=np.int64), np.empty((len(self.sites), n))
-        normals = np.empty((*shape, 3) if self._noisy else (0, 0, 0))
-        latency = np.empty(shape if self._draws_latency.any() else (0, 0))
+        wanted = np.empty((self.n_rows, n), dtype=np.int64)
+        standing_w = np.zeros((len(self.sites), n + 2 * WINDOW_STEPS))
         shifted = {int(self.row_fleet[row]) for row in np.flatnonzero(self._shift)}
         for fleet, site in enumerate(self.sites):
             rows = slice(self.first_row[fleet], self.first_row[fleet + 1])
@@ -243,66 +236,28 @@ class Fleets:
             if key not in done:
                 scheduled = site.demand.scheduled_replicas(times)
                 done[key] = np.maximum(scheduled + shift, 0).T, site.demand.standing_w(times)
-            wanted[rows], standing_w[fleet] = done[key]
-            if not self._draws[fleet]:
-                continue
-            # Sites of one key draw the same numbers, wherever they stand.
-            drawn = (*site.demand.draws.key, site.demand.labels, bool(site.demand.noise_fraction))
-            if drawn not in noise_of:
-                noise_of[drawn] = site.demand.noise(first, n)
-            noise = noise_of[drawn]
-            if noise is not None:
-                normals[rows] = noise.swapaxes(0, 1)
-            for model, row in enumerate(range(rows.start, rows.stop)):
-                if self._draws_latency[row]:
-                    stream = self._streams[row]
-                    if stream not in latency_of:
-                        latency_of[stream] = site.demand.latency_normals(model, first, n)
-                    latency[row] = latency_of[stream]
-        few = self._few_rows(wanted)
-        few_stream, place = np.zeros(self.n_rows, dtype=np.int64), dict[int, int]()
-        streams = {self._streams[row] for row in few.tolist()}
-        # The same memory for every stretch, and no more than one that is full needs.
-        uniforms, normals_few = self._few_room(len(streams), n)
-        for row in few.tolist():
-            stream = self._streams[row]
-            if stream not in place:
-                place[stream] = len(place)
-                fleet = self.row_fleet[row]
-                model = int(row - self.first_row[fleet])
-                drawn_few = self.sites[fleet].demand.latency_pairs(model, first, n)
-                uniforms[place[stream]], normals_few[place[stream]] = drawn_few
-            few_stream[row] = place[stream]
-        few_draws = few_stream, uniforms, normals_few
-        self._stretch = tables.StretchTable(
-            self._span,
-            wanted,
-            np.ascontiguousarray(standing_w.T),
-            np.ascontiguousarray(normals.swapaxes(0, 1)),
-            np.ascontiguousarray(latency.T),
-            *few_draws,
-        )
+            wanted[rows], standing_w[fleet, WINDOW_STEPS : WINDOW_STEPS + n] = done[key]
+        self._draws.lay_out(first, *self._drawing_rows(wanted))
+        self._stretch = tables.StretchTable(self._span, wanted, standing_w)
         self._tables = self._tables._replace(stretch=self._stretch)
         self._packed = pack_again(self._packed, self._tables)
         self._claims.until[:] = 0
         self._span[:] = first, first + n
 
-    def _few_room(self, n_streams: int, n: int) -> tuple[Floats, Floats]:
-        """Room for uniforms and normals (stream, step, replica) of few replicas."""
-        size = n_streams * n * EXACT_SAMPLING_MAX_REPLICAS
-        if size > self._room.shape[1]:
-            self._room = np.empty((2, size))
-        shape = (n_streams, n, EXACT_SAMPLING_MAX_REPLICAS)
-        return self._room[0, :size].reshape(shape), self._room[1, :size].reshape(shape)
-
-    def _few_rows(self, wanted: Ints) -> Ints:
-        """Rows whose latency is drawn replica by replica in some step of a stretch."""
+    def _drawing_rows(self, wanted: Ints) -> tuple[Ints, Ints]:
+        """Rows whose latency is drawn replica by replica in some step of a stretch, and those for which a mean is."""
         if not self._draws_latency.any():
-            return np.zeros(0, dtype=np.int64)
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        # Replicas that run do not fall as those wanted rise, so the fewest and the most say it.
+        most = wanted.max(axis=1)
+        fewest = wanted.min(axis=1, where=wanted > 0, initial=np.iinfo(np.int64).max)
         gpus, each = self._tables.gpus, self._claims.gpus_per_replica
-        running = active_replicas(-(-(wanted.T * each) // gpus), each, gpus)
-        is_few = (running > 0) & (running <= EXACT_SAMPLING_MAX_REPLICAS)
-        return np.flatnonzero(self._draws_latency & np.any(is_few, axis=0))
+        few, many = (
+            active_replicas(-(-(count * each) // gpus), each, gpus) for count in (np.minimum(fewest, most), most)
+        )
+        is_few = (most > 0) & (few <= EXACT_SAMPLING_MAX_REPLICAS)
+        is_many = many > EXACT_SAMPLING_MAX_REPLICAS
+        return np.flatnonzero(self._draws_latency & is_few), np.flatnonzero(self._draws_latency & is_many)
 
     def _no_stretch(self) -> tables.StretchTable:
         """No steps."""
@@ -310,12 +265,7 @@ class Fleets:
         return tables.StretchTable(
             span=self._span,
             wanted=np.zeros((n, 0), dtype=np.int64),
-            standing_w=np.zeros((0, f)),
-            noise=np.zeros((0, 0, 0)),
-            latency=np.zeros((0, 0)),
-            few_stream=np.zeros(n, dtype=np.int64),
-            uniforms=np.zeros((0, 0, 0)),
-            normals_few=np.zeros((0, 0, 0)),
+            standing_w=np.zeros((f, 0)),
         )
 
     def advance(self, step: int) -> None:

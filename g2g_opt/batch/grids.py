@@ -49,7 +49,10 @@ class Grids:
         jacobian = load_jacobian(self._commands, tuple(first.feeder.buses.values()), few_moving=first.dss_controls)
         self.network: Network = jacobian.network
         self.node_index = {node: i for i, node in enumerate(self.network.nodes)}
-        self.monitored = [s.monitored_nodes(self.network.nodes) for s in setups]
+        # Those of one feeder object are looked for once.
+        alike = {(id(s.feeder), s.exclude_buses): s for s in setups}
+        places = {key: s.monitored_nodes(self.network.nodes) for key, s in alike.items()}
+        self.monitored = [places[id(s.feeder), s.exclude_buses] for s in setups]
         self.dt_s: Fraction = first.dt_s
         attachments = [s.attached.all() for s in setups]
         self.taps = [self._start_taps(s) for s in setups]

@@ -144,17 +144,19 @@ def _add_voltages(t: VoltageTally, step: int) -> None:
                     if v_pu[row, s] > highest[i, s]:
                         highest[i, s], t.highest_step[i, s] = v_pu[row, s], step
             if any_less(v, top):
-                for k in range(n_low):
+                for k in range(n_low - 1, -1, -1):
                     edge, place = spread_at(t.low_edges, k), k * n_slots + first
-                    if any_less(v, edge):
-                        store(t.below, place, load(t.below, place) + higher(edge - v, zero))
-                        count_less(t.steps_below, k * n_rows * n_slots + own, v, edge)
+                    if not any_less(v, edge):
+                        break
+                    store(t.below, place, load(t.below, place) + higher(edge - v, zero))
+                    count_less(t.steps_below, k * n_rows * n_slots + own, v, edge)
             if any_less(bottom, v):
                 for k in range(n_high):
                     edge, place = spread_at(t.high_edges, k), k * n_slots + first
-                    if any_less(edge, v):
-                        store(t.above, place, load(t.above, place) + higher(v - edge, zero))
-                        count_less(t.steps_above, k * n_rows * n_slots + own, edge, v)
+                    if not any_less(edge, v):
+                        break
+                    store(t.above, place, load(t.above, place) + higher(v - edge, zero))
+                    count_less(t.steps_above, k * n_rows * n_slots + own, edge, v)
     for s in range(n_slots):
         i, j = 0, 0
         while i < n_low and t.low_edges[i] <= least[s]:

@@ -16,6 +16,7 @@ from g2g_opt.compiled.records import pack
 from g2g_opt.controller.base import Controller
 from g2g_opt.controller.batch_sizes import FeasibleTable, changed_command, specs_of, start_log2
 from g2g_opt.controller.ofo_update import (
+    CurvesAt,
     DualsStep,
     OFORows,
     OFOState,
@@ -80,7 +81,8 @@ class OFOConfig:
 
 def start_state(log2_batch: Floats) -> OFOState:
     """The state before the first step, from start batch sizes [row]."""
-    return OFOState(np.zeros(len(log2_batch)), log2_batch.copy(), log2_batch.copy())
+    n = len(log2_batch)
+    return OFOState(np.zeros(n), log2_batch.copy(), log2_batch.copy(), CurvesAt.nowhere(n))
 
 
 def ofo_rows(specs: Sequence[InferenceModelSpec], curves: LogisticModelStore, site: int = 0) -> OFORows:

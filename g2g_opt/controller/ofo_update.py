@@ -162,12 +162,31 @@ class OFOTuning(NamedTuple):
     voltage_gradient_scale: float
 
 
+class CurvesAt(NamedTuple):
+    """Slopes of power and throughput at `x`, and the place of the feasible size nearest to it, arrays [row].
+
+    They are kept while an iterate stays where it is, as it mostly does; NaN: there is none yet.
+    """
+
+    x: Floats1
+    power: Floats1
+    throughput: Floats1
+    place: Ints1
+
+    @staticmethod
+    def nowhere(n_rows: int) -> CurvesAt:
+        """Of rows that were not looked at."""
+        x, power, throughput = (np.full(n_rows, np.nan) for _ in range(3))
+        return CurvesAt(x, power, throughput, np.zeros(n_rows, dtype=np.int64))
+
+
 class OFOState(NamedTuple):
-    """Latency multipliers and iterates, arrays [row], changed in place."""
+    """Latency multipliers and iterates, arrays [row], and the curves there, changed in place."""
 
     dual_latency: Floats1
     x: Floats1
     x_previous: Floats1
+    curves: CurvesAt
 
 
 class OFOStep(NamedTuple):
@@ -223,7 +242,7 @@ def ofo_step(address: int, step: int) -> int:
     """
     o = _read_step(address)
     _voltage_pull(o)
-    rows, state, tuning, pull = o.rows, o.state, o.tuning, o.pull
+    rows, state, tuning, pull, curves = o.rows, o.state, o.tuning, o.pull, o.state.curves
     for r in range(len(state.x)):
         itl_s, n_replicas = o.itl_s[r], o.replicas[r]
         if not np.isnan(itl_s):
@@ -236,6 +255,7 @@ def ofo_step(address: int, step: int) -> int:
             o.at_best[r] = False
             o.batch[r] = rows.sizes[r, rows.sizes.shape[1] - 1]
             continue
+        _look_at(rows, curves, r, x)
         on = o.servers[r, 0] + o.servers[r, 1] + o.servers[r, 2]
         per_kw = 0.0
         for phase in range(3):
@@ -248,13 +268,13 @@ def ofo_step(address: int, step: int) -> int:
             best, gradient = _best_size(rows, r, x, n_replicas * of_power, n_replicas * of_throughput, dual)
         else:
             # A curve whose slope counts for nothing is not looked at.
-            along = of_power * _slope(rows, 0, r, x) if of_power != 0.0 else 0.0
-            gradient = n_replicas * (along - of_throughput * _slope(rows, 2, r, x)) if n_replicas > 0.0 else 0.0
+            along = of_power * curves.power[r] if of_power != 0.0 else 0.0
+            gradient = n_replicas * (along - of_throughput * curves.throughput[r]) if n_replicas > 0.0 else 0.0
             gradient += dual * _slope(rows, 1, r, x) if dual > 0.0 else 0.0
         gradient += tuning.w_switch * (x - state.x_previous[r])
         at_best = False
         if per_kw != 0.0:
-            size = rows.sizes[r, _place(rows, r, x)]
+            size = rows.sizes[r, curves.place[r]]
             last = rows.sizes[r, 0 if per_kw > 0.0 else rows.sizes.shape[1] - 1]
             at_best = n_replicas == 0.0 or (np.log2(float(size)) == best if by_value else size == last)
         state.x_previous[r] = x
@@ -264,8 +284,19 @@ def ofo_step(address: int, step: int) -> int:
         after = min(max(after, rows.log2_low[r]), rows.log2_high[r])
         o.at_best[r] = at_best or (per_kw != 0.0 and after == x)
         state.x[r] = after
-        o.batch[r] = rows.sizes[r, _place(rows, r, after)]
+        _look_at(rows, curves, r, after)
+        o.batch[r] = rows.sizes[r, curves.place[r]]
     return DONE
+
+
+@inner
+def _look_at(rows: OFORows, curves: CurvesAt, r: int, x: float) -> None:
+    """Let a row's `curves` be those at x."""
+    if curves.x[r] == x:
+        return
+    curves.x[r], curves.place[r] = x, _place(rows, r, x)
+    if not rows.by_value[r]:
+        curves.power[r], curves.throughput[r] = _slope(rows, 0, r, x), _slope(rows, 2, r, x)
 
 
 @inner

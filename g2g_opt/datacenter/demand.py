@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.datacenter.config import DatacenterConfig, InferenceModelSpec, ReplicaSchedule, TrainingSchedule
-from g2g_opt.datacenter.draws import StepDraws
+from g2g_opt.datacenter.draws import LATENCY, LATENCY_MEAN, SERVER_NOISE, StepDraws
 from g2g_opt.datacenter.fleet import active_replicas, claims, servers_needed
 from g2g_opt.datacenter.layout import ServerPool
 from g2g_opt.datacenter.workloads.latency import (
@@ -124,15 +124,15 @@ class SiteDemand:
 
     def noise(self, first: int, n_steps: int) -> Floats | None:
         """Standard normals (step, model, 3) of the servers' noise from step `first` on; None without noise."""
-        return self.draws.normals(self.labels, "server noise", first, n_steps, 3) if self.noise_fraction else None
+        return self.draws.normals(self.labels, SERVER_NOISE, first, n_steps, 3) if self.noise_fraction else None
 
     def latency_normals(self, model: int, first: int, n_steps: int) -> Floats:
         """Standard normals (step,) of a model's mean latency from step `first` on."""
-        return self.draws.normals((self.labels[model],), "latency mean", first, n_steps, 1)[:, 0, 0]
+        return self.draws.normals((self.labels[model],), LATENCY_MEAN, first, n_steps, 1)[:, 0, 0]
 
     def latency_pairs(self, model: int, first: int, n_steps: int) -> tuple[Floats, Floats]:
         """Uniforms and standard normals (step, replica) of a model's few replicas from step `first` on."""
-        return self.draws.pairs(self.labels[model], "latency", first, n_steps, EXACT_SAMPLING_MAX_REPLICAS)
+        return self.draws.pairs(self.labels[model], LATENCY, first, n_steps, EXACT_SAMPLING_MAX_REPLICAS)
 
     @property
     def schedule_key(self) -> tuple[Hashable, ...]:

@@ -13,7 +13,12 @@ from g2g_opt.randomness import keyed_generator
 Floats = NDArray[np.float64]
 
 # Steps of one generator; part of what defines the numbers, so changing it changes every recorded noisy result.
-_CHUNK_STEPS = 1024
+CHUNK_STEPS = 1024
+# Purposes of draws, which are parts of their keys: noise of the servers, the mean latency of many replicas, and of few
+# replicas each one's component of the mixture and its value.
+SERVER_NOISE, LATENCY_MEAN = "server noise", "latency mean"
+LATENCY = "latency"
+COMPONENT, VALUE = " component", " value"
 
 
 @dataclass
@@ -50,19 +55,19 @@ class StepDraws:
 
     def pairs(self, label: str, purpose: str, first: int, n_steps: int, width: int) -> tuple[Floats, Floats]:
         """Uniforms on [0, 1) and standard normals, each of shape (n_steps, width)."""
-        uniforms = self._rows(label, purpose + " component", first, n_steps, width, uniform=True)
-        return uniforms, self._rows(label, purpose + " value", first, n_steps, width)
+        uniforms = self._rows(label, purpose + COMPONENT, first, n_steps, width, uniform=True)
+        return uniforms, self._rows(label, purpose + VALUE, first, n_steps, width)
 
     def _rows(self, label: str, purpose: str, first: int, n_steps: int, width: int, uniform: bool = False) -> Floats:
         end = first + n_steps
         chunks = [
-            self._chunk(label, purpose, number, width).up_to(min(end - number * _CHUNK_STEPS, _CHUNK_STEPS), uniform)
-            for number in range(first // _CHUNK_STEPS, (end - 1) // _CHUNK_STEPS + 1)
+            self._chunk(label, purpose, number, width).up_to(min(end - number * CHUNK_STEPS, CHUNK_STEPS), uniform)
+            for number in range(first // CHUNK_STEPS, (end - 1) // CHUNK_STEPS + 1)
         ]
         if len(chunks) == 1:
             # Steps come one after the other: what lies before is not asked for again.
-            self._chunks.pop((label, purpose, (first // _CHUNK_STEPS - 1) % 2), None)
-        begin = first % _CHUNK_STEPS
+            self._chunks.pop((label, purpose, (first // CHUNK_STEPS - 1) % 2), None)
+        begin = first % CHUNK_STEPS
         joined = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
         return joined[begin : begin + n_steps]
 
@@ -72,5 +77,5 @@ class StepDraws:
         held = self._chunks.get(slot)
         if held is None or held.number != number:
             generator = keyed_generator(self.key[0], *self.key[1:], label, purpose, number)
-            held = self._chunks[slot] = _Chunk(number, generator, np.empty((_CHUNK_STEPS, width)))
+            held = self._chunks[slot] = _Chunk(number, generator, np.empty((CHUNK_STEPS, width)))
         return held

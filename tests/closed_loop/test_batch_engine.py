@@ -261,7 +261,7 @@ def test_memory_does_not_grow_with_the_number_of_steps() -> None:
         return peak
 
     peak_bytes(20)
-    # Steps are laid out 256 and drawn 1024 at a time: both runs hold as many of either.
-    short, long = peak_bytes(520), peak_bytes(1020)
+    # Steps are laid out 1024 at a time: both runs hold as many.
+    short, long = peak_bytes(1030), peak_bytes(1530)
     # One figure a step and site would be 48 kB.
     assert long - short < 20_000

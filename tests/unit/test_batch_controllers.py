@@ -23,7 +23,7 @@ from g2g_opt.controller.ofo import (
     OFOConfig,
     ofo_rows,
 )
-from g2g_opt.controller.ofo_update import DualsStep, OFOState, OFOStep, ofo_step, update_voltage_duals
+from g2g_opt.controller.ofo_update import CurvesAt, DualsStep, OFOState, OFOStep, ofo_step, update_voltage_duals
 from g2g_opt.controller.rule_based import (
     RuleBasedBatchSizeController,
     RuleBasedConfig,
@@ -213,6 +213,7 @@ def test_the_ofo_update_is_the_text_read_scalar_by_scalar(seed: int, n_models: i
         rng.uniform(0, 1, n_models),
         rng.uniform(x_low, x_high, n_models),
         rng.uniform(x_low, x_high, n_models),
+        CurvesAt.nowhere(n_models),
     )
     dual_low, dual_high = np.zeros((n_volts, WIDTH)), np.zeros((n_volts, WIDTH))
     dual_low[:, :1], dual_high[:, :1] = rng.uniform(0, 0.1, (n_volts, 1)), rng.uniform(0, 0.1, (n_volts, 1))
@@ -288,6 +289,26 @@ def test_ofo_lowers_the_batch_under_low_voltage_and_raises_it_in_the_band() -> N
     (command,) = free.step(clock_at(0), EVENTS)
     assert isinstance(command, SetBatchSize)
     assert command.batch_size_by_model["a"] > 8
+
+
+def test_ofo_keeps_the_curves_of_an_iterate_only_while_it_stays_there() -> None:
+    batches = []
+    for forgets in (False, True):
+        grid, site = ToldGrid(0.93, 1.0, 1.0, 1.0), ToldSite({"a": 32}, {"a": 0.05})
+        grid.slopes = np.full((4, 3), -1e-5)
+        options = {"w_throughput": 1.0, "voltage_dual_step_size": 20.0, "primal_step_size": 0.5}
+        controller, iterates = ofo(grid, site, {"a": 32}, **options), []
+        for t in range(60):
+            # Down to the smallest size, where it stays, and up again.
+            grid.volts = np.array([0.93 if t < 30 else 1.06, 1.0, 1.0, 1.0])
+            controller.step(clock_at(t), EVENTS)
+            assert controller._now is not None
+            iterates.append(float(controller._now.state.x[0]))
+            if forgets:
+                controller._now.state.curves.x[:] = NAN
+        batches.append(iterates)
+    assert batches[0] == batches[1]
+    assert batches[0][25] == batches[0][26] < batches[0][59]
 
 
 @pytest.mark.parametrize(("interval", "measured"), [(0, 1), (1, 7), (3, 3)])

@@ -174,6 +174,33 @@ def test_kernels_compile_without_the_private_parts_of_numba(tmp_path: Path, with
     assert (done.returncode, done.stdout.strip()) == (0, printed), done.stderr
 
 
+_ANOTHER_KERNEL = """
+print(sum(shift.stats.cache_hits.values()), "numba.np.npyimpl" in sys.modules)
+
+
+@kernel
+def bend(packed):
+    line = read(packed)
+    return np.tanh(line.x[0]) + np.log1p(line.size)
+
+
+assert bend(pack(Line(x, 0.5)).words) == np.tanh(x[0]) + np.log1p(0.5)
+"""
+
+
+def test_a_process_loads_what_is_compiled_without_a_compiler_and_compiles_what_is_not(tmp_path: Path) -> None:
+    script = tmp_path / "own_kernel.py"
+    script.write_text(_KERNEL_OF_ITS_OWN.format(without="") + _ANOTHER_KERNEL, encoding="utf-8")
+    root = Path(inspect.getfile(kernel)).resolve().parents[2]
+    environment = {"PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(tmp_path / "compiled")}
+    for printed in ("0 True", "1 False"):
+        done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
+        assert (done.returncode, done.stdout.split("\n")[1]) == (0, printed), done.stderr
+        # The second process finds the first kernel, and the other one has to be compiled in it.
+        for path in (tmp_path / "compiled").rglob("*bend*"):
+            path.unlink()
+
+
 def test_a_version_that_is_in_use_is_kept_however_many_there_are(tmp_path: Path) -> None:
     # Another process may be about to put what it compiled there.
     places = [tmp_path / "kernels" / f"{k:020d}" for k in range(9)]
