@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +42,6 @@ from studies.shared.words_as_typed import as_typed
 
 if TYPE_CHECKING:
     from studies.running.ledger import Entry
-    from studies.running.local_workers import Workers
 
 # What runs, stores and shows studies is imported where it is used: other commands need not wait for it.
 
@@ -228,27 +227,6 @@ def _run_retry(options: argparse.Namespace, console: Console) -> int:
 
 
 @contextmanager
-def _workers(options: argparse.Namespace, is_new: bool) -> Iterator[Callable[[], Workers]]:
-    """What does the tasks; of a study that `is_new` its first processes import while its question is checked."""
-    from studies.running.local_workers import LocalWorkers
-
-    if options.scheduler is not None and options.engine != "dask":
-        raise InputError("--scheduler goes with --engine dask")
-    if options.engine == "dask":
-        from studies.running.dask_workers import DaskWorkers
-
-        yield lambda: DaskWorkers(options.scheduler, options.workers, options.time_out_s)
-        return
-    workers = LocalWorkers(options.workers, options.time_out_s)
-    try:
-        if is_new:
-            workers.start()
-        yield lambda: workers
-    finally:
-        workers.stop()
-
-
-@contextmanager
 def _stoppable() -> Iterator[None]:
     """Being asked to end (SIGTERM) stops a run as cleanly as Ctrl-C."""
 
@@ -270,6 +248,7 @@ def _go_on(
     question: Question | None = None,
     retry_failed: bool = False,
 ) -> int:
+    from studies.running.asked_workers import asked_workers
     from studies.running.local_workers import WorkersError
     from studies.running.runner import run_study, wait_hint
     from studies.running.study_folder import DiskFullError
@@ -279,7 +258,7 @@ def _go_on(
     check_memory_limit()
     try:
         is_new = question is not None and not os.path.lexists(root)
-        with _stoppable(), Meter(console) as meter, _workers(options, is_new) as workers:
+        with _stoppable(), Meter(console) as meter, asked_workers(options, is_new) as workers:
             finished = run_study(
                 root,
                 workers,
