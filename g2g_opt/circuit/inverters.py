@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
@@ -76,14 +77,14 @@ def read_inverters(circuit: Circuit) -> tuple[InverterSettings, ...]:
     enabled, found = set(of_all), []
     for kind, name in names:
         if kind == "invcontrol" and not is_without_mode(circuit, name):
-            own = ElementProperties(circuit, f"InvControl.{name}").row("derlist")
+            own = ElementProperties(circuit, f"InvControl.{name}").names("derlist")
             found += [_settings(circuit, name, element) for element in own or of_all if element in enabled]
     return tuple(found)
 
 
 def is_without_mode(circuit: Circuit, control: str) -> bool:
     """Whether an InvControl has neither a mode nor a combined one: OpenDSS then lets it do nothing."""
-    return not any(circuit.command(f"? InvControl.{control}.{prop}").strip() for prop in ("mode", "combimode"))
+    return not any(circuit.ask_property(f"InvControl.{control}.{prop}").strip() for prop in ("mode", "combimode"))
 
 
 def panel_kw(circuit: Circuit, element: str) -> float:
@@ -102,17 +103,17 @@ def panel_series_kw(circuit: Circuit, element: str, irradiances: Sequence[float]
     found = []
     for irradiance in irradiances:
         # An edit makes OpenDSS work out what the inverter gives, as a solution would.
-        circuit.command(f"Edit {element} irradiance={irradiance:.12g}")
+        circuit.command(f"Edit {as_word(element)} irradiance={irradiance:.12g}")
         found.append(panel_kw(circuit, element))
     return np.array(found)
 
 
 def _settings(circuit: Circuit, control: str, element: str) -> InverterSettings:
     def of_control(prop: str) -> str:
-        return circuit.command(f"? InvControl.{control}.{prop}").strip().lower()
+        return circuit.ask_property(f"InvControl.{control}.{prop}").strip().lower()
 
     def of_unit(prop: str) -> str:
-        return circuit.command(f"? {element}.{prop}").strip().lower()
+        return circuit.ask_property(f"{element}.{prop}").strip().lower()
 
     def curve(prop: str, modes: tuple[str, ...]) -> Curve | None:
         name = of_control(prop).rpartition(".")[2]
@@ -200,7 +201,7 @@ def _kvar_per_kw(circuit: Circuit, element: str) -> float | None:
     stated = [prop for prop in circuit.stated_properties() if prop in ("pf", "kvar")]
     if stated and stated[-1] == "kvar":
         return None
-    factor = float(circuit.command(f"? {element}.pf"))
+    factor = float(circuit.ask_property(f"{element}.pf"))
     return float(np.sqrt(1.0 / factor**2 - 1.0) * np.sign(factor))
 
 
