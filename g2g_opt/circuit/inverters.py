@@ -35,8 +35,9 @@ class InverterSettings:
     It looks at its own `n_phases` conductors (`measure`: a phase, or -1 average, -2 highest, -3 lowest) over `base_v`
     (V). Powers in kW, kvar and kVA: `panel_kw` is what its panels give behind the inverter's efficiency, `watts_max_kw`
     what it may give of that, `watts_base_kw` what a volt-watt curve's shares are of (None: what the panels give now);
-    `kvar_per_kw` is what vars are of watts as long as no volt-var curve has set them (None: they stay). A factor of -1
-    adapts by itself. `unlike` says what of its settings is not modelled in lockstep, "" if all is.
+    `kvar_per_kw` is what vars are of watts as long as no volt-var curve has set them (None: they are `kvar_told`, as
+    far as the rating has room for them). A factor of -1 adapts by itself. `unlike` says what of its settings is not
+    modelled in lockstep, "" if all is.
     """
 
     control: str
@@ -53,6 +54,7 @@ class InverterSettings:
     kvar_max: float
     kvar_max_absorbed: float
     kvar_per_kw: float | None
+    kvar_told: float
     watts_first: bool
     vars_of_rating: bool
     delta_q: float
@@ -146,6 +148,7 @@ def _settings(circuit: Circuit, control: str, element: str) -> InverterSettings:
         kvar_max=kvar_max,
         kvar_max_absorbed=float(of_unit("kvarmaxabs")),
         kvar_per_kw=follows,
+        kvar_told=_kvar_told(circuit, element),
         watts_first=of_unit("wattpriority") in ("yes", "true"),
         vars_of_rating=of_control("refreactivepower").startswith("varmax"),
         delta_q=float(of_control("deltaq_factor")),
@@ -203,6 +206,18 @@ def _kvar_per_kw(circuit: Circuit, element: str) -> float | None:
         return None
     factor = float(circuit.ask_property(f"{element}.pf"))
     return float(np.sqrt(1.0 / factor**2 - 1.0) * np.sign(factor))
+
+
+def _kvar_told(circuit: Circuit, element: str) -> float:
+    """Vars that an inverter is told to give (kvar), also where its watts leave no room for them at present."""
+    own = ElementProperties(circuit, element)
+    if not own.yes("wattpriority"):
+        return own.number("kvar")
+    # OpenDSS answers with what it gives: with the vars first that is what it was told.
+    circuit.command(f"Edit {as_word(element)} wattpriority=no")
+    told = own.number("kvar")
+    circuit.command(f"Edit {as_word(element)} wattpriority=yes")
+    return told
 
 
 def _curve(circuit: Circuit, name: str) -> Curve:
