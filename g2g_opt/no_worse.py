@@ -91,8 +91,10 @@ def voltage(summary: Summary, limits: Limits, base: Summary) -> list[LimitCheck]
             limit = allowed_s / summary.duration_s
             if outside:
                 limit = max(limit, float(places.base_time_s[k]) / summary.duration_s + limits.time_worse_share_max)
-        without = f"{base_values[k]:.4f} pu without a site" if of_base[k] >= 0 else "not there without a site"
-        detail = f"{values[k]:.4f} pu, {without}"
+        # Four digits, unless the difference is in those behind.
+        digits = 4 if f"{values[k]:.4f}" != f"{base_values[k]:.4f}" else 6
+        without = f"{base_values[k]:.{digits}f} pu without a site" if of_base[k] >= 0 else "not there without a site"
+        detail = f"{values[k]:.{digits}f} pu, {without}"
         when_s = int(steps[k]) * summary.dt_s
         kept = bool(used[k] <= 1.0 + _ROUNDING)
         check = LimitCheck(criterion, name, value, limit, float(used[k]), kept, bus, phase, when_s, detail)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Annotated, Literal, get_args
 
-from g2g_opt.circuit.element_names import check_name
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
@@ -71,16 +71,16 @@ def with_services(feeder: Feeder, buses: Sequence[str], service: ServiceTransfor
             raise InputError(f"bus {bus.name} has phases {bus.phases}; a service transformer needs three, and a base")
         if first == "wye" and bus.three_wire:
             raise InputError(f"bus {bus.name} has no neutral: a service transformer there is Dyn or Dd")
-        place = f"{bus.name}.1.2.3" + (f".{bus.neutral}" if first == "wye" else "")
+        place = as_word(f"{bus.name}.1.2.3" + (f".{bus.neutral}" if first == "wye" else ""))
         commands.append(
-            f"New Transformer.g2g_service_{check_name('bus', bus.name)} phases=3 windings=2 xhl={x_percent:.9g} "
+            f"New {as_word(f'Transformer.g2g_service_{bus.name}')} phases=3 windings=2 xhl={x_percent:.9g} "
             f"%loadloss={service.load_loss_percent:.9g} "
             f"wdg=1 bus={place} conn={first} kv={math.sqrt(3.0) * bus.kv_ln:.9g} kva={service.kva:.9g} "
-            f"wdg=2 bus={service_bus(bus.name)} conn={second} kv={service.kv:.9g} kva={service.kva:.9g}"
+            f"wdg=2 bus={as_word(service_bus(bus.name))} conn={second} kv={service.kv:.9g} kva={service.kva:.9g}"
         )
     commands.append("MakeBusList")
     own = {feeder.bus(name).name: service_bus(feeder.bus(name).name) for name in buses}
-    commands += [f"SetkVBase bus={behind} kvll={service.kv:.9g}" for behind in own.values()]
+    commands += [f"SetkVBase bus={as_word(behind)} kvll={service.kv:.9g}" for behind in own.values()]
     extended = feeder.extended(commands)
     return replace(
         extended,

@@ -81,7 +81,7 @@ class Inverters:
         self._kw, self._kvar = every(self._base_kw), every([_kva(units[own.element]).imag for own in settings])
         self._panel_kw = every([own.panel_kw for own in settings])
         # Vars: as told, before the latest action, as given and as the curve asks for (shares of the room).
-        self._told_kvar, self._old_kvar = self._kvar.copy(), every(_VARS_BEFORE)
+        self._told_kvar, self._old_kvar = every([own.kvar_told for own in settings]), every(_VARS_BEFORE)
         self._output, self._wanted, self._share = every(0.0), every(0.0), every(_FIRST_SHARE)
         self._keeps_factor = every([float(own.kvar_per_kw is not None) for own in settings]) > 0.0
         # Watts: as told, before the latest action and as the curve leaves (shares of its base).

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from g2g_opt.batch.load_law import FIXED_VARS_MODELS, N_COLUMNS, fixed_vars_laws, load_law, unit_law
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.branches import read_branches
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.elements import LINEAR_KINDS, elements, linear_elements, load_branches, source_currents_a
 from g2g_opt.circuit.inverters import read_inverters
 from g2g_opt.circuit.node_roles import reached_nodes
@@ -288,21 +289,21 @@ def _regulated(circuit: Circuit) -> dict[tuple[str, str], tuple[str, ...]]:
 def _banks_off(circuit: Circuit, linear: Sequence[LinearElement]) -> dict[str, LinearElement]:
     """Banks of one step that are switched off, by name, with the admittances of their service; they are left off."""
     names = [e.name for e in linear if e.kind == "capacitor" and not np.abs(e.yprim).max(initial=0.0) > _OFF_S]
-    names = [name for name in names if int(circuit.command(f"? Capacitor.{name}.numsteps")) == 1]
+    names = [name for name in names if int(circuit.ask_property(f"Capacitor.{name}.numsteps")) == 1]
     if not names:
         return {}
     left = {}
     for name in names:
         circuit.activate(f"Capacitor.{name}")
-        left[name] = (circuit.command(f"? Capacitor.{name}.states"), circuit.ask("CktElement_IsOpen", 1, 0))
-        circuit.command(f"Close Capacitor.{name} 1")
-        circuit.command(f"Edit Capacitor.{name} states=[1]")
+        left[name] = (circuit.ask_property(f"Capacitor.{name}.states"), circuit.ask("CktElement_IsOpen", 1, 0))
+        circuit.command(f"Close {as_word(f'Capacitor.{name}')} 1")
+        circuit.command(f"Edit {as_word(f'Capacitor.{name}')} states=[1]")
     circuit.ask("Solution_BuildYMatrix", 1, 0)
     found = {e.name: e for e in linear_elements(circuit, [("capacitor", name) for name in left])}
     for name, (states, is_open) in left.items():
-        circuit.command(f"Edit Capacitor.{name} states={states}")
+        circuit.command(f"Edit {as_word(f'Capacitor.{name}')} states={states}")
         if is_open:
-            circuit.command(f"Open Capacitor.{name} 1")
+            circuit.command(f"Open {as_word(f'Capacitor.{name}')} 1")
     circuit.ask("Solution_BuildYMatrix", 1, 0)
     return found
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.inverters import panel_series_kw
 from g2g_opt.circuit.opendss_circuit import Circuit
@@ -38,7 +39,7 @@ def unit_commands(setups: Sequence[GridSetup]) -> tuple[str, ...]:
 def _idling(commands: tuple[str, ...]) -> tuple[str, ...]:
     circuit = Circuit(commands)
     return tuple(
-        f"Edit Storage.{name} dispmode=default state=idling"
+        f"Edit {as_word(f'Storage.{name}')} dispmode=default state=idling"
         for kind, name in elements(circuit)
         if kind == "storage" and circuit.ask("CktElement_Get_Enabled")
     )
@@ -125,7 +126,9 @@ def _panel_answers(commands: tuple[str, ...], element: str, values: tuple[float,
     """What a PV system's panels give (kW) at shares of its irradiance."""
     circuit = Circuit(commands)
     circuit.finish()
-    cut_in, cut_out, stated = (float(circuit.command(f"? {element}.{p}")) for p in ("%cutin", "%cutout", "irradiance"))
+    cut_in, cut_out, stated = (
+        float(circuit.ask_property(f"{element}.{p}")) for p in ("%cutin", "%cutout", "irradiance")
+    )
     if cut_in != cut_out:
         raise UnsupportedByBatch(f"{element} is steered, and on or off by what it was before (%cutin, %cutout)")
     return panel_series_kw(circuit, element, [stated * share for share in values])
@@ -144,11 +147,11 @@ def _answers(commands: tuple[str, ...], element: str, values: tuple[float, ...])
     circuit = Circuit(commands)
     circuit.finish()
     name = element.partition(".")[2]
-    stated = float(circuit.command(f"? {element}.irradiance"))
+    stated = float(circuit.ask_property(f"{element}.irradiance"))
 
     def powers(share: float) -> complex:
         # An edit makes OpenDSS work out what the inverter gives, as a solution would.
-        circuit.command(f"Edit {element} irradiance={stated * share:.12g}")
+        circuit.command(f"Edit {as_word(element)} irradiance={stated * share:.12g}")
         circuit.ask("PVSystems_Set_Name", name.encode())
         return complex(float(circuit.ask("PVSystems_Get_kW")), float(circuit.ask("PVSystems_Get_kvar")))
 

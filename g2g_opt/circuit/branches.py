@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.circuit.conductor_ratings import ConductorRating, ConductorRatings
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.elements import DRAWING_KINDS, elements
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch
@@ -168,11 +169,11 @@ def _nameplate(circuit: Circuit, kind: str, name: str, n_terminals: int) -> dict
     """
     if kind not in ("transformer", "autotrans"):
         return {}
-    circuit.command(f"{kind}.{name}.wdg=1")
-    nameplate, normal = (float(circuit.command(f"? {kind}.{name}.{size}")) for size in ("kva", "normhkva"))
+    circuit.command(f"{as_word(f'{kind}.{name}.wdg')}=1")
+    nameplate, normal = (float(circuit.ask_property(f"{kind}.{name}.{size}")) for size in ("kva", "normhkva"))
     shares: tuple[float, ...] = (1.0,)
     if kind == "transformer":
-        kva, kv = (_numbers(circuit.command(f"? {kind}.{name}.{sizes}")) for sizes in ("kvas", "kvs"))
+        kva, kv = (_numbers(circuit.ask_property(f"{kind}.{name}.{sizes}")) for sizes in ("kvas", "kvs"))
         if len(kva) == len(kv) == n_terminals and min((*kva, *kv)) > 0.0:
             shares = tuple(kva[w] / kv[w] * kv[0] / kva[0] for w in range(n_terminals))
     return {"normal_over_nameplate": normal / nameplate if nameplate > 0.0 else 1.0, "terminal_shares": shares}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
@@ -38,7 +39,7 @@ def eased_generators(commands: Sequence[str]) -> tuple[list[str], str]:
     """
     names = generators_held_to_a_voltage(Circuit(commands))
     for share in _SHARES if names else ():
-        edits = [f"Edit Generator.{name} pvfactor={share:g}" for name in names] if share else []
+        edits = [f"Edit {as_word(f'Generator.{name}')} pvfactor={share:g}" for name in names] if share else []
         circuit = Circuit(
             [*commands, *edits],
             tolerance=_TOLERANCE,

@@ -46,7 +46,7 @@ def positions(circuit: Circuit) -> Positions:
         if kind != "capacitor":
             found[element][OPEN] = _open_places(circuit)
         for prop in _MOVED.get(kind, ()):
-            found[element][prop] = circuit.command(f"? {element}.{prop}").strip()
+            found[element][prop] = circuit.ask_property(f"{element}.{prop}").strip()
     return found
 
 

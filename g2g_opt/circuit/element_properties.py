@@ -16,7 +16,7 @@ class ElementProperties:
 
     def text(self, name: str) -> str:
         """As OpenDSS writes it, without blanks around."""
-        return self._circuit.command(f"? {self._element}.{name}").strip()
+        return self._circuit.ask_property(f"{self._element}.{name}").strip()
 
     def number(self, name: str) -> float:
         """A figure."""
@@ -30,6 +30,10 @@ class ElementProperties:
         """A phase from 1 on, or -3, -2 and -1 for the lowest, the highest and the mean of all."""
         text = self.text(name).lower()
         return _PHASES[text] if text in _PHASES else int(text)
+
+    def names(self, name: str) -> list[str]:
+        """The names of a list, in lower case."""
+        return [one.strip() for one in self.text(name).strip("[] ").lower().split(",") if one.strip()]
 
     def row(self, name: str) -> list[str]:
         """The words of an array, in lower case."""

@@ -64,7 +64,7 @@ def load_branches(circuit: Circuit) -> list[LoadBranch]:
                     window_pu=(float(circuit.ask("Loads_Get_Vminpu")), float(circuit.ask("Loads_Get_Vmaxpu"))),
                     cvr_exponents=(float(circuit.ask("Loads_Get_CVRwatts")), float(circuit.ask("Loads_Get_CVRvars"))),
                     zipv=tuple(circuit.ask_array("Loads_Get_ZIPV", "double")) if model == _ZIPV_MODEL else (),
-                    low_pu=float(circuit.command(f"? Load.{name}.vlowpu")),
+                    low_pu=float(circuit.ask_property(f"Load.{name}.vlowpu")),
                     varies=varies,
                     fixed_kvar=float(circuit.ask("Loads_Get_kvar")),
                     shape="" if status == _FIXED else _shape(circuit),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
@@ -34,8 +35,9 @@ class InverterSettings:
     It looks at its own `n_phases` conductors (`measure`: a phase, or -1 average, -2 highest, -3 lowest) over `base_v`
     (V). Powers in kW, kvar and kVA: `panel_kw` is what its panels give behind the inverter's efficiency, `watts_max_kw`
     what it may give of that, `watts_base_kw` what a volt-watt curve's shares are of (None: what the panels give now);
-    `kvar_per_kw` is what vars are of watts as long as no volt-var curve has set them (None: they stay). A factor of -1
-    adapts by itself. `unlike` says what of its settings is not modelled in lockstep, "" if all is.
+    `kvar_per_kw` is what vars are of watts as long as no volt-var curve has set them (None: they are `kvar_told`, as
+    far as the rating has room for them). A factor of -1 adapts by itself. `unlike` says what of its settings is not
+    modelled in lockstep, "" if all is.
     """
 
     control: str
@@ -52,6 +54,7 @@ class InverterSettings:
     kvar_max: float
     kvar_max_absorbed: float
     kvar_per_kw: float | None
+    kvar_told: float
     watts_first: bool
     vars_of_rating: bool
     delta_q: float
@@ -76,14 +79,14 @@ def read_inverters(circuit: Circuit) -> tuple[InverterSettings, ...]:
     enabled, found = set(of_all), []
     for kind, name in names:
         if kind == "invcontrol" and not is_without_mode(circuit, name):
-            own = ElementProperties(circuit, f"InvControl.{name}").row("derlist")
+            own = ElementProperties(circuit, f"InvControl.{name}").names("derlist")
             found += [_settings(circuit, name, element) for element in own or of_all if element in enabled]
     return tuple(found)
 
 
 def is_without_mode(circuit: Circuit, control: str) -> bool:
     """Whether an InvControl has neither a mode nor a combined one: OpenDSS then lets it do nothing."""
-    return not any(circuit.command(f"? InvControl.{control}.{prop}").strip() for prop in ("mode", "combimode"))
+    return not any(circuit.ask_property(f"InvControl.{control}.{prop}").strip() for prop in ("mode", "combimode"))
 
 
 def panel_kw(circuit: Circuit, element: str) -> float:
@@ -102,17 +105,17 @@ def panel_series_kw(circuit: Circuit, element: str, irradiances: Sequence[float]
     found = []
     for irradiance in irradiances:
         # An edit makes OpenDSS work out what the inverter gives, as a solution would.
-        circuit.command(f"Edit {element} irradiance={irradiance:.12g}")
+        circuit.command(f"Edit {as_word(element)} irradiance={irradiance:.12g}")
         found.append(panel_kw(circuit, element))
     return np.array(found)
 
 
 def _settings(circuit: Circuit, control: str, element: str) -> InverterSettings:
     def of_control(prop: str) -> str:
-        return circuit.command(f"? InvControl.{control}.{prop}").strip().lower()
+        return circuit.ask_property(f"InvControl.{control}.{prop}").strip().lower()
 
     def of_unit(prop: str) -> str:
-        return circuit.command(f"? {element}.{prop}").strip().lower()
+        return circuit.ask_property(f"{element}.{prop}").strip().lower()
 
     def curve(prop: str, modes: tuple[str, ...]) -> Curve | None:
         name = of_control(prop).rpartition(".")[2]
@@ -145,6 +148,7 @@ def _settings(circuit: Circuit, control: str, element: str) -> InverterSettings:
         kvar_max=kvar_max,
         kvar_max_absorbed=float(of_unit("kvarmaxabs")),
         kvar_per_kw=follows,
+        kvar_told=_kvar_told(circuit, element),
         watts_first=of_unit("wattpriority") in ("yes", "true"),
         vars_of_rating=of_control("refreactivepower").startswith("varmax"),
         delta_q=float(of_control("deltaq_factor")),
@@ -200,8 +204,20 @@ def _kvar_per_kw(circuit: Circuit, element: str) -> float | None:
     stated = [prop for prop in circuit.stated_properties() if prop in ("pf", "kvar")]
     if stated and stated[-1] == "kvar":
         return None
-    factor = float(circuit.command(f"? {element}.pf"))
+    factor = float(circuit.ask_property(f"{element}.pf"))
     return float(np.sqrt(1.0 / factor**2 - 1.0) * np.sign(factor))
+
+
+def _kvar_told(circuit: Circuit, element: str) -> float:
+    """Vars that an inverter is told to give (kvar), also where its watts leave no room for them at present."""
+    own = ElementProperties(circuit, element)
+    if not own.yes("wattpriority"):
+        return own.number("kvar")
+    # OpenDSS answers with what it gives: with the vars first that is what it was told.
+    circuit.command(f"Edit {as_word(element)} wattpriority=no")
+    told = own.number("kvar")
+    circuit.command(f"Edit {as_word(element)} wattpriority=yes")
+    return told
 
 
 def _curve(circuit: Circuit, name: str) -> Curve:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.element_names import INJECTION_PREFIX
+from g2g_opt.circuit.element_names import INJECTION_PREFIX, as_word
 from g2g_opt.circuit.engine_library import ffi, lib, new_context
 from g2g_opt.circuit.parts import Bus, Regulator
 from g2g_opt.circuit.rounding import allow_for_rounding
@@ -78,11 +78,9 @@ class Circuit:
             self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
         else:
             self.command("Set ControlMode=Off")
-        self._tightness = tolerance, max_iterations
+        self._tightness, self._injection_names = (tolerance, max_iterations), list[str]()
         self.command(f"Set tolerance={tolerance} maxiterations={max_iterations}")
-        self._injection_names: list[str] = []
-        self._volts_pointer = ffi.new("double**")
-        self._volts_size = ffi.new("int32_t[4]")
+        self._volts_pointer, self._volts_size = ffi.new("double**"), ffi.new("int32_t[4]")
 
     # --- talking
 
@@ -92,6 +90,10 @@ class Circuit:
         if self._error[0] != 0:
             raise InputError(f"OpenDSS refused {text!r}: {self._told()}")
         return _text(lib.ctx_Text_Get_Result(self.context))
+
+    def ask_property(self, name: str) -> str:
+        """What OpenDSS says of a property, such as "Load.a.kW"."""
+        return self.command(f"? {as_word(name)}")
 
     def _told(self) -> str:
         """OpenDSS's own words on its latest error, which is over then."""
@@ -146,9 +148,9 @@ class Circuit:
         impedance (equation 5.1). Returns its place in the arrays of `set_injections`. Call before `finish`.
         """
         connection = "wye" if len(nodes) == 1 else "delta"
-        place = ".".join(str(n) for n in nodes)
+        place = as_word(".".join([bus, *map(str, nodes)]))
         self.command(
-            f"New Load.{INJECTION_PREFIX}{name} bus1={bus}.{place} phases=1 conn={connection} kV={kv:.6f} "
+            f"New Load.{INJECTION_PREFIX}{name} bus1={place} phases=1 conn={connection} kV={kv:.6f} "
             f"kW={kw:.6f} kvar=0 model=1 vminpu={window_pu[0]:.12g} vmaxpu={window_pu[1]:.12g} status=fixed"
         )
         self._injection_names.append(name)
@@ -156,10 +158,9 @@ class Circuit:
 
     def finish(self) -> None:
         """Fix the node order and the injections; after this the circuit can be solved."""
-        n = len(self._injection_names)
+        self._n_injections, n = 0, len(self._injection_names)
         self.injection_kw, self.injection_kvar = np.zeros(n), np.zeros(n)
         self._load_multiplier, self.load_share = float(lib.ctx_Solution_Get_LoadMult(self.context)), 1.0
-        self._n_injections = 0
         if n:
             batch, size = ffi.new("void***"), ffi.new("int32_t[4]")
             lib.Batch_CreateByRegExpS(self.context, batch, size, b"Load", f"^{INJECTION_PREFIX}".encode())
@@ -252,8 +253,7 @@ class Circuit:
         own_kw, own_kvar = self.injection_kw, self.injection_kvar
         solve, converged = self._solve_function, lib.ctx_Solution_Get_Converged
         for i in range(len(kw)):
-            own_kw[:] = kw[i]
-            own_kvar[:] = kvar[i]
+            own_kw[:], own_kvar[:] = kw[i], kvar[i]
             if load_share is not None:
                 self.set_load_share(float(load_share[i]))
             self.set_injections()
@@ -342,13 +342,13 @@ class Circuit:
 
     def set_tap(self, regulator: Regulator, ratio_pu: float) -> None:
         """Move a regulator's winding to `ratio_pu`."""
-        self.command(f"Edit {regulator.kind}.{regulator.transformer} wdg={regulator.winding} tap={ratio_pu:.9f}")
+        self.command(f"Edit {as_word(regulator.element)} wdg={regulator.winding} tap={ratio_pu:.9f}")
 
     def tap(self, regulator: Regulator) -> float:
         """Present ratio (pu) of a regulator's winding."""
         if regulator.kind != "transformer":
-            self.command(f"{regulator.kind}.{regulator.transformer}.wdg={regulator.winding}")
-            return float(self.command(f"? {regulator.kind}.{regulator.transformer}.tap"))
+            self.command(f"{as_word(f'{regulator.element}.wdg')}={regulator.winding}")
+            return float(self.ask_property(f"{regulator.element}.tap"))
         self._call(lib.ctx_Transformers_Set_Name, regulator.transformer.encode())
         self._call(lib.ctx_Transformers_Set_Wdg, regulator.winding)
         return float(self._call(lib.ctx_Transformers_Get_Tap))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
@@ -39,11 +40,11 @@ def read_storages(circuit: Circuit) -> tuple[StorageSettings, ...]:
         for kind, name in elements(circuit)
         if kind == "storage"
         and circuit.ask("CktElement_Get_Enabled")
-        and circuit.command(f"? Storage.{name}.state").strip().lower() != _IDLE
+        and circuit.ask_property(f"Storage.{name}.state").strip().lower() != _IDLE
     ]
     found = [_storage(circuit, name) for name in names]
     for name in names:
-        circuit.command(f"Edit Storage.{name} state={_IDLE}")
+        circuit.command(f"Edit {as_word(f'Storage.{name}')} state={_IDLE}")
     if names:
         circuit.finish()
     return tuple(replace(one, idle_kva=_power_kva(circuit, f"Storage.{one.name}")) for one in found)

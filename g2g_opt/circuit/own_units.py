@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.shaped_loads import ShapedLoads
@@ -41,10 +42,10 @@ class OwnUnits:
                 continue
             element = f"{kind}.{name}"
             if kind == "storage":
-                circuit.command(f"Edit Storage.{name} dispmode=default state=idling")
+                circuit.command(f"Edit {as_word(f'Storage.{name}')} dispmode=default state=idling")
             elif kind == "pvsystem" or element in own:
                 stated = {
-                    prop: float(circuit.command(f"? {element}.{prop}"))
+                    prop: float(circuit.ask_property(f"{element}.{prop}"))
                     for prop in (("irradiance",) if kind == "pvsystem" else ("kw", "kvar"))
                 }
                 self._followers.append(_Follower(element, stated, own.get(element, units.sun)))
@@ -63,7 +64,7 @@ class OwnUnits:
             share = unit.share.at_time(time_s)
             if share != unit.now:
                 values = " ".join(f"{prop}={value * share:.12g}" for prop, value in unit.stated.items())
-                self._circuit.command(f"Edit {unit.element} {values}")
+                self._circuit.command(f"Edit {as_word(unit.element)} {values}")
                 unit.now = share
 
     def solve_block(self, time_s: Floats, kw: Floats, kvar: Floats, phasors: Complexes) -> int:
@@ -107,14 +108,14 @@ def units_in_words(circuit: Circuit) -> list[str]:
         power_kw = -float(np.sum(circuit.ask_array("CktElement_Get_Powers", "double")[0::2]))
         if kind == "pvsystem":
             kva, irradiance, cut_in = (
-                float(circuit.command(f"? PVSystem.{name}.{p}")) for p in ("kva", "irradiance", "%cutin")
+                float(circuit.ask_property(f"PVSystem.{name}.{p}")) for p in ("kva", "irradiance", "%cutin")
             )
             told = f"injects {_kw(power_kw)} of {kva:,.6g} kVA at irradiance {irradiance:g}"
             if cut_in > 0.0:
                 # OpenDSS's 20 % where nothing is stated: mornings, evenings and dim days are without PV.
                 told += f" (off below {cut_in:g} % of that)"
         elif kind == "storage":
-            kwh = float(circuit.command(f"? Storage.{name}.kwhstored"))
+            kwh = float(circuit.ask_property(f"Storage.{name}.kwhstored"))
             does = "discharges" if power_kw > 0.0 else "draws"
             told = f"{does} {_kw(abs(power_kw))}, {kwh:,.6g} kWh stored"
             if power_kw > 0.0:

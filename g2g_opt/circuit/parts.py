@@ -90,6 +90,11 @@ class Regulator:
     settings: tuple[str, ...] = ()
 
     @property
+    def element(self) -> str:
+        """The element that it changes, "transformer.t"."""
+        return f"{self.kind}.{self.transformer}"
+
+    @property
     def direction(self) -> int:
         """1 if a higher ratio raises the controlled voltage, -1 if it lowers it: the changer is on another winding."""
         return 1 if self.controlled_winding in (0, self.winding) else -1

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_positions import CONTROLS
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements_of
@@ -77,7 +78,7 @@ class Protection:
         # Every change makes the engine build its matrices anew.
         for device in self.devices:
             if device not in self._held:
-                self._circuit.command(f"Disable {device}")
+                self._circuit.command(f"Disable {as_word(device)}")
         self._held.update(self.devices)
 
     def release(self) -> None:
@@ -87,7 +88,7 @@ class Protection:
     def _release(self, devices: Sequence[str]) -> None:
         for device in devices:
             if device in self._held:
-                self._circuit.command(f"Enable {device}")
+                self._circuit.command(f"Enable {as_word(device)}")
         self._held.difference_update(devices)
 
     def open_devices(self) -> tuple[str, ...]:
@@ -152,7 +153,7 @@ class Protection:
 def hold_other_controls(circuit: Circuit) -> None:
     """Let no control of a circuit act but its protection."""
     for control in elements_of(circuit, CONTROLS.keys() - set(PROTECTION)):
-        circuit.command(f"Disable {control}")
+        circuit.command(f"Disable {as_word(control)}")
 
 
 class ControlledCircuit:

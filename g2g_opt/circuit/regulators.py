@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Regulator
 
@@ -62,7 +63,7 @@ def _read(circuit: Circuit, name: str, kind: str, transformer: str, controlled: 
     circuit.activate(f"{kind}.{transformer}")
     ends = circuit.ask_array("CktElement_Get_BusNames", "char*")
     bus, *nodes = ends[controlled - 1].lower().split(".")
-    circuit.command(f"{kind}.{transformer}.wdg={tapped}")
+    circuit.command(f"{as_word(f'{kind}.{transformer}.wdg')}={tapped}")
     low, high = (float(_ask(circuit, f"{kind}.{transformer}.{limit}")) for limit in ("mintap", "maxtap"))
     n_steps = int(float(_ask(circuit, f"{kind}.{transformer}.numtaps")))
     if n_steps < 1 or not high > low:
@@ -109,4 +110,4 @@ def _settings(circuit: Circuit, name: str) -> list[str]:
 
 
 def _ask(circuit: Circuit, what: str) -> str:
-    return circuit.command(f"? {what}").strip()
+    return circuit.ask_property(what).strip()

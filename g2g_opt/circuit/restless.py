@@ -66,9 +66,9 @@ def _movers(circuit: Circuit, element: str) -> list[str]:
             continue
         moves = ""
         if kind in _MOVES:
-            moves = circuit.command(f"? {kind}.{name}.{_MOVES[kind]}").strip().lower().rpartition(".")[2]
+            moves = circuit.ask_property(f"{kind}.{name}.{_MOVES[kind]}").strip().lower().rpartition(".")[2]
         elif kind == "invcontrol":
-            own = ElementProperties(circuit, f"InvControl.{name}").row("derlist")
+            own = ElementProperties(circuit, f"InvControl.{name}").names("derlist")
             moves = element if element in own or (not own and element.startswith(("pvsystem.", "storage."))) else ""
         if moves and moves in (element, element.partition(".")[2]):
             found.append(f"{_SHOWN[kind]} {name}")

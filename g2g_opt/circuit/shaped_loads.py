@@ -31,7 +31,7 @@ class ShapedLoads:
         lib.Batch_Dispose(batch[0])
         self._shape = np.array([self.shapes.index(shape_of[names[k]]) for k in own], dtype=np.int64)
         self._stated = {
-            prop: np.array([float(circuit.command(f"? Load.{names[k]}.{prop.decode()}")) for k in own])
+            prop: np.array([float(circuit.ask_property(f"Load.{names[k]}.{prop.decode()}")) for k in own])
             for prop in (b"kW", b"kvar")
         }
         self._now: Floats | None = None

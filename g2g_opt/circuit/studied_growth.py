@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import listed
@@ -25,9 +26,9 @@ def grown_loads(commands: Sequence[str], year: int) -> tuple[list[str], str]:
     """Edits that state loads of the `year` (1, 2, ...) that `commands` set as those of year 0, and words on them."""
     circuit = Circuit(commands, tolerance=1e-9, max_iterations=300)
     loads = [name for kind, name in elements(circuit) if kind == "load" and circuit.ask("CktElement_Get_Enabled")]
-    stated = {name: [float(circuit.command(f"? Load.{name}.{what}")) for what in ("kw", "kvar")] for name in loads}
+    stated = {name: [float(circuit.ask_property(f"Load.{name}.{what}")) for what in ("kw", "kvar")] for name in loads}
     for name in loads:
-        circuit.command(f"Edit Load.{name} {_PROBED}")
+        circuit.command(f"Edit {as_word(f'Load.{name}')} {_PROBED}")
     asked_kw = []
     for of_year in (0, year):
         circuit.command(_SNAPSHOT.format(year=of_year))
@@ -38,7 +39,7 @@ def grown_loads(commands: Sequence[str], year: int) -> tuple[list[str], str]:
         then, now = asked_kw[0][name], asked_kw[1][name]
         growth[name] = now / then if then > 0.0 else 1.0
         kw, kvar = (growth[name] * power for power in stated[name])
-        edits.append(f"Edit Load.{name} kw={kw:.12g} kvar={kvar:.12g}")
+        edits.append(f"Edit {as_word(f'Load.{name}')} kw={kw:.12g} kvar={kvar:.12g}")
     factors: dict[float, list[str]] = {}
     for name, factor in growth.items():
         factors.setdefault(round(factor, 6), []).append(name)

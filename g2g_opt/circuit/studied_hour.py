@@ -17,7 +17,7 @@ from datetime import datetime
 
 import numpy as np
 
-from g2g_opt.circuit.element_names import INJECTION_PREFIX
+from g2g_opt.circuit.element_names import INJECTION_PREFIX, as_word
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import InputError, listed, shown
@@ -99,21 +99,21 @@ def _units(commands: Sequence[str]) -> tuple[list[_Unit], list[str]]:
             continue
 
         def of(prop: str, element: str = f"{kind}.{name}") -> str:
-            answer = circuit.command(f"? {element}.{prop}").strip().lower()
+            answer = circuit.ask_property(f"{element}.{prop}").strip().lower()
             return "" if answer in _NO_SHAPE else answer
 
         yearly, daily = of("yearly"), of("daily")
         unit = _Unit(kind, name, yearly or daily)
         if kind == "generator" and daily and not yearly:
             # Of loads, PV systems and storage OpenDSS takes the daily shape then, of generators none.
-            before.append(f"Edit Generator.{name} yearly={daily}")
+            before.append(f"Edit {as_word(f'Generator.{name}')} yearly={as_word(daily)}")
         if kind == "pvsystem":
             unit.temperature_shape = of("tyearly") or of("tdaily")
             unit.stated = (float(of("irradiance")), float(of("temperature")))
         elif kind == "storage":
             if of("dispmode") != "follow" or not unit.shape:
                 unit.shape = ""
-                before.append(f"Edit Storage.{name} dispmode=default state=idling")
+                before.append(f"Edit {as_word(f'Storage.{name}')} dispmode=default state=idling")
         else:
             unit.stated = (float(of("kw")), float(of("kvar")))
         found.append(unit)
@@ -128,11 +128,12 @@ def _measure(commands: Sequence[str], before: Sequence[str], units: Sequence[_Un
     for k, unit in enumerate(units):
         read[k] = f"{unit.kind}.{unit.name}"
         if unit.kind in _CONSTANT:
-            circuit.command(f"Edit {read[k]} {_CONSTANT[unit.kind]}")
+            circuit.command(f"Edit {as_word(read[k])} {_CONSTANT[unit.kind]}")
         elif unit.kind == "pvsystem" and unit.shape:
             read[k] = f"Load.{_PROBE}{k}"
             circuit.command(
-                f"New {read[k]} bus1={source}.1 phases=1 kv=1 kw=1 kvar=0 {_CONSTANT['load']} yearly={unit.shape}"
+                f"New {read[k]} bus1={as_word(f'{source}.1')} phases=1 kv=1 kw=1 kvar=0 {_CONSTANT['load']} "
+                f"yearly={as_word(unit.shape)}"
             )
 
     def powers(k: int) -> tuple[float, float]:
@@ -161,26 +162,26 @@ def _edits(commands: Sequence[str], units: Sequence[_Unit], hour: float) -> list
                 parts.append(f"irradiance={unit.stated[0] * unit.at_hour[0] / unit.snapshot[0]:.12g}")
             if unit.temperature_shape:
                 parts.append(f"temperature={_temperature(circuit, unit.temperature_shape, hour):.12g}")
-            edits += [f"Edit PVSystem.{unit.name} {' '.join(parts)}"] if parts else []
+            edits += [f"Edit {as_word(f'PVSystem.{unit.name}')} {' '.join(parts)}"] if parts else []
         elif unit.kind == "storage" and unit.shape:
-            rated_kw = float(circuit.command(f"? Storage.{unit.name}.kwrated"))
+            rated_kw = float(circuit.ask_property(f"Storage.{unit.name}.kwrated"))
             percent = 100.0 * abs(unit.at_hour[0]) / rated_kw
             state, rate = ("discharging", "%discharge") if unit.at_hour[0] > 0.0 else ("charging", "%charge")
             state = state if percent > 0.0 else "idling"
-            edits.append(f"Edit Storage.{unit.name} dispmode=default {rate}={percent:.12g} state={state}")
+            edits.append(f"Edit {as_word(f'Storage.{unit.name}')} dispmode=default {rate}={percent:.12g} state={state}")
         elif unit.kind in _CONSTANT and unit.shape:
             kw, kvar = (
                 stated * now / then if abs(then) > 1e-9 else now
                 for stated, now, then in zip(unit.stated, unit.at_hour, unit.snapshot, strict=True)
             )
-            edits.append(f"Edit {unit.kind}.{unit.name} kw={kw:.12g} kvar={kvar:.12g}")
+            edits.append(f"Edit {as_word(f'{unit.kind}.{unit.name}')} kw={kw:.12g} kvar={kvar:.12g}")
     return edits
 
 
 def _temperature(circuit: Circuit, shape: str, hour: float) -> float:
     """A temperature shape's value at an hour, as OpenDSS takes it; one of stated times is left to the comparison."""
-    values = [float(v) for v in circuit.command(f"? TShape.{shape}.temp").strip("[]() ").replace(",", " ").split()]
-    interval = float(circuit.command(f"? TShape.{shape}.interval"))
+    values = [float(v) for v in circuit.ask_property(f"TShape.{shape}.temp").strip("[]() ").replace(",", " ").split()]
+    interval = float(circuit.ask_property(f"TShape.{shape}.interval"))
     place = round(hour / interval) if interval > 0.0 else 0
     return values[place % len(values) - 1]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from g2g_opt.circuit.eased_generators import eased_generators
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_positions import CONTROLS, NOWHERE, OPEN, positions
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.inverters import is_without_mode, read_inverters
@@ -161,10 +162,10 @@ def _controls(circuit: Circuit) -> dict[str, list[str]]:
 def _restore(element: str, name: str, before: str, after: str) -> list[str]:
     """Commands that bring what stood at `before` to `after`."""
     if name != OPEN:
-        return [f"Edit {element} {name}={after}"]
+        return [f"Edit {as_word(element)} {name}={after}"]
     were_open = dict.fromkeys(place.partition(".")[0] for place in before.split() if before != NOWHERE)
     are_open = [place.replace(".", " ") for place in after.split() if after != NOWHERE]
     return [
-        *(f"Close {element} {terminal}" for terminal in were_open),
-        *(f"Open {element} {place}" for place in are_open),
+        *(f"Close {as_word(element)} {terminal}" for terminal in were_open),
+        *(f"Open {as_word(element)} {place}" for place in are_open),
     ]

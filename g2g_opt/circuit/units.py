@@ -127,7 +127,7 @@ def own_units(circuit: Circuit) -> list[OwnUnit]:
 
 def _unit(circuit: Circuit, kind: str, name: str) -> OwnUnit:
     def asked(prop: str) -> str:
-        return circuit.command(f"? {kind}.{name}.{prop}").strip().lower()
+        return circuit.ask_property(f"{kind}.{name}.{prop}").strip().lower()
 
     model = int(asked("model"))
     law = _GENERATOR_LAWS.get(model, UnitLaw.OTHER)

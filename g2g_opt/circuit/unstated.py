@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements_of
+from g2g_opt.circuit.inverters import read_inverters
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import listed
 
@@ -11,6 +12,9 @@ from g2g_opt.errors import listed
 _KVAR_MAX, _XHT, _XLT = 25.0, 35.0, 30.0
 # A curve that ends beyond these voltages (pu) ends where no bus is.
 _CURVE_FROM_PU, _CURVE_TO_PU = 0.8, 1.2
+# A voltage to ground that is less than this of the one between an inverter's conductors is none between a phase and a
+# neutral.
+_TO_GROUND = 0.8
 _SHOWN = 8
 
 
@@ -30,6 +34,12 @@ def unstated_notes(circuit: Circuit) -> tuple[str, ...]:
             _open_curves(circuit),
             "curves of inverters that end with a slope, on which OpenDSS goes on in a straight line beyond their last "
             "point, past what they end with; add a point of the same height further out",
+        ),
+        (
+            _between_conductors(circuit),
+            "inverters of one phase between two conductors, of which an InvControl compares the first one's voltage to "
+            "ground with their kV, so that it sees half their voltage, or 0.58 of it; state phases=2, and a kV of 1.73 "
+            "times that to ground",
         ),
         (
             _switches_by_normal(circuit),
@@ -87,6 +97,18 @@ def _open_curves(circuit: Circuit) -> list[str]:
                 low = prop == "vvc_curve1" and x[0] > _CURVE_FROM_PU and y[0] != y[1]
                 if low or (x[-1] < _CURVE_TO_PU and y[-1] != y[-2]):
                     found[f"xycurve.{name.lower()}"] = None
+    return list(found)
+
+
+def _between_conductors(circuit: Circuit) -> list[str]:
+    found: dict[str, None] = {}
+    for settings in read_inverters(circuit):
+        circuit.activate(settings.element)
+        if circuit.ask("CktElement_Get_NumPhases") == 1:
+            volts = circuit.ask_array("CktElement_Get_Voltages", "double")
+            first, second = volts[0::2] + 1j * volts[1::2]
+            if abs(first) < _TO_GROUND * abs(first - second):
+                found[settings.element] = None
     return list(found)
 
 

@@ -281,8 +281,11 @@ class OpenDSSGrid(GridBackend[GridState]):
             self.solved_record.renew_loading(circuit, self._regulators.elements)
         self.solved_record.append_block(time_s[:n_solved], phasors, kw, kvar)
         if n_solved < len(time_s):
-            self.solved_record.flush()  # as in `_solve_at`
-            circuit.report_unsolved(float(time_s[n_solved]))
+            self.solved_record.flush()  # as in `_solve_written`
+            try:
+                circuit.report_unsolved(float(time_s[n_solved]))
+            except PowerFlowError as error:
+                raise PowerFlowError(told_why(circuit, error.failure)) from error
 
     def _note_taps(self, circuit: Circuit) -> None:
         """Read the taps; if they moved, the steps from here on are recorded with the new ones."""

@@ -144,7 +144,7 @@ def _units(circuit: Circuit) -> dict[str, str]:
         if kind not in ("pvsystem", "generator") or not circuit.ask("CktElement_Get_Enabled"):
             continue
         for prop in ("yearly", "daily"):
-            shape = circuit.command(f"? {kind}.{name}.{prop}").strip().lower()
+            shape = circuit.ask_property(f"{kind}.{name}.{prop}").strip().lower()
             if shape not in _NO_SHAPE:
                 found[f"{kind}.{name}"] = shape
                 break

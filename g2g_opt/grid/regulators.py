@@ -24,7 +24,7 @@ class RegulatorBank:
     @property
     def elements(self) -> frozenset[str]:
         """The elements whose taps they move ("transformer.reg1")."""
-        return frozenset(f"{one.kind}.{one.transformer}" for one in self._feeder.regulators.values())
+        return frozenset(one.element for one in self._feeder.regulators.values())
 
     def resolve(self, position: TapPosition) -> dict[str, float]:
         """Ratios (pu) by regulator name; phases a, b, c stand for the only regulator of that phase.

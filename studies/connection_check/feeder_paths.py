@@ -43,7 +43,7 @@ class FeederPaths:
 
     def ask(self, what: str) -> str:
         """A property as OpenDSS has it, e.g. "Load.671.bus1"."""
-        return self._circuit.command(f"? {what}").strip()
+        return self._circuit.ask_property(what).strip()
 
     def fuses(self) -> tuple[FuseSettings, ...]:
         """The fuses in service."""

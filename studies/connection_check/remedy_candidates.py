@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.parts import Branch, Bus
 from g2g_opt.data_files import data_path, read_table
 from g2g_opt.errors import number_of
@@ -87,7 +88,7 @@ def _set_points(place: RemedyPlace) -> RemedyList:
                 "set-points",
                 f"every regulator holds {shift:+g} V",
                 (("set-point visit", float(len(regulators))),),
-                tuple(f"RegControl.{name}.vreg={vreg + shift:g}" for name, vreg in held.items()),
+                tuple(f"{as_word(f'RegControl.{name}.vreg')}={vreg + shift:g}" for name, vreg in held.items()),
             )
             for shift in _SHIFTS_V
         )
@@ -106,7 +107,10 @@ def _capacitor(place: RemedyPlace) -> RemedyList:
                 "capacitor",
                 f"a bank of {kvar} kvar at {bus.name}",
                 (("capacitor bank", 1.0), ("capacitor kvar", float(kvar))),
-                (f"New Capacitor.{PREFIX} bus1={bus.name}.1.2.3 phases=3 conn={connection} kv={kv:.9g} kvar={kvar:g}",),
+                (
+                    f"New Capacitor.{PREFIX} bus1={as_word(f'{bus.name}.1.2.3')} phases=3 conn={connection} "
+                    f"kv={kv:.9g} kvar={kvar:g}",
+                ),
             )
             for kvar in _BANKS_KVAR
         )
@@ -154,6 +158,7 @@ def _rebalanced(place: RemedyPlace) -> RemedyList:
         if len(phases) == 1 and feeder.buses[load.bus].phases == (1, 2, 3) and not feeder.buses[load.bus].three_wire:
             movable[load.name] = (load, phases[0])
     moves: list[str] = []
+    moved_names: list[str] = []
     found = []
     for _ in range(_MOVES_MAX):
         most, least = max(by_phase, key=lambda p: by_phase[p]), min(by_phase, key=lambda p: by_phase[p])
@@ -166,9 +171,11 @@ def _rebalanced(place: RemedyPlace) -> RemedyList:
         by_phase[least] += load.kw
         del movable[load.name]
         neutral = feeder.buses[load.bus].neutral
-        moves.append(f"Load.{load.name}.bus1={load.bus}.{least}" + (f".{neutral}" if neutral else ""))
+        to = as_word(f"{load.bus}.{least}" + (f".{neutral}" if neutral else ""))
+        moves.append(f"{as_word(f'Load.{load.name}.bus1')}={to}")
+        moved_names.append(load.name)
         moved = number_of(len(moves), "single-phase load")
-        words = f"{moved} moved to another phase: {', '.join(m.split('.')[1] for m in moves)}"
+        words = f"{moved} moved to another phase: {', '.join(moved_names)}"
         found.append(Remedy("rebalanced phases", words, (("moved load", float(len(moves))),), tuple(moves)))
     if not found:
         return RemedyList(reason="no single-phase load at a bus of three phases would even them out")
@@ -220,7 +227,8 @@ def _new_wire(row: dict[str, str]) -> tuple[str, ...]:
 
 def _rewired(line: str, row: dict[str, str]) -> tuple[str, ...]:
     name = f"{PREFIX}_{row['name']}".replace("-", "_")
-    return f"Line.{line}.geometry={name}", f"Line.{line}.normamps={row['normal_a']}"
+    geometry, amps = (as_word(f"Line.{line}.{prop}") for prop in ("geometry", "normamps"))
+    return f"{geometry}={name}", f"{amps}={row['normal_a']}"
 
 
 def _on_the_way(place: RemedyPlace, paths: FeederPaths) -> list[Branch]:
@@ -247,7 +255,7 @@ def _transformer(place: RemedyPlace) -> RemedyList:
                     "transformer",
                     f"transformer {branch.name} of {larger:g} in place of {kva:g} kVA",
                     (("transformer", 1.0), ("transformer kVA", larger)),
-                    (f"Transformer.{branch.name}.kvas=({larger:g} {larger:g})",),
+                    (f"{as_word(f'Transformer.{branch.name}.kvas')}=({larger:g} {larger:g})",),
                 )
             )
     return RemedyList(tuple(found), "" if found else _NO_TRANSFORMER)
@@ -267,9 +275,9 @@ def _tap_changer(place: RemedyPlace) -> RemedyList:
                         f"transformer {branch.name} of {size:g} kVA with a tap changer that holds {vreg:g} of 120 V",
                         (("transformer", 1.0), ("transformer kVA", size), ("tap changer", 1.0)),
                         (
-                            f"Transformer.{branch.name}.kvas=({size:g} {size:g})",
-                            f"New RegControl.{PREFIX} transformer={branch.name} winding=2 vreg={vreg:g} band=2 "
-                            f"ptratio={1e3 * behind.kv_ln / _PT_V:.9g} delay=30 maxtapchange=1",
+                            f"{as_word(f'Transformer.{branch.name}.kvas')}=({size:g} {size:g})",
+                            f"New RegControl.{PREFIX} transformer={as_word(branch.name)} winding=2 "
+                            f"vreg={vreg:g} band=2 ptratio={1e3 * behind.kv_ln / _PT_V:.9g} delay=30 maxtapchange=1",
                         ),
                     )
                 )
@@ -294,7 +302,7 @@ def _fuse(place: RemedyPlace) -> RemedyList:
                 f"fuses of {size:g} A in place of {old}; that they still clear what is behind them, and act before "
                 "what is ahead of them, is not judged",
                 (("fuse", float(len(smaller))), ("fuse ampere", float(size * len(smaller)))),
-                tuple(f"Fuse.{fuse.name}.ratedcurrent={size:g}" for fuse in smaller),
+                tuple(f"{as_word(f'Fuse.{fuse.name}.ratedcurrent')}={size:g}" for fuse in smaller),
             )
         )
     return RemedyList(tuple(found), "" if found else f"the list of sizes has no fuse of more than {least:g} A")

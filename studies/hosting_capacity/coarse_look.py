@@ -7,13 +7,14 @@ coarse steps, so that firm operation alone is looked at; flexible sizes begin th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from solvers.largest_by_use import search_largest_by_use
+from studies.hosting_capacity.across_gaps import look_across
 from studies.hosting_capacity.capacity import JudgedSize
 from studies.hosting_capacity.ladder import sizes_beside_rungs, sizes_wanted
 from studies.shared.side_by_side import Wanted, judged_by, limit_use, together
@@ -61,11 +62,19 @@ class CoarseLook:
         found = yield from judged_by(search, self._uses)
         return max(found.n, n_min)
 
+    def across(self, tried: int, n_max: int) -> Wanted[list[int]]:
+        """Sizes far above what was `tried` that hold again, the largest first (see `look_across`)."""
+        return (yield from look_across(self._sizes, tried, n_max))
+
     def beside_rungs(self, n_min: int, n_max: int, resolution: float, growth: float) -> Wanted[set[int]]:
         """Sizes on both sides of every rung of the ladder."""
         while wanted := sizes_wanted(self._judged, n_min, n_max, resolution, growth):
             yield from self._uses(wanted)
         return sizes_beside_rungs(self._judged)
+
+    def _sizes(self, sizes: Sequence[int]) -> Wanted[Mapping[int, JudgedSize]]:
+        yield from self._uses(tuple(sizes))
+        return self._judged
 
     def _uses(self, sizes: tuple[int, ...]) -> Wanted[dict[int, float]]:
         """The share of the limit that binds which sizes use up."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from g2g_opt.feeder import Feeder
@@ -13,6 +14,7 @@ from g2g_opt.scenario import Scenario
 from g2g_opt.site import smallest_n_servers
 from solvers.largest_by_use import search_largest_by_use
 from solvers.largest_feasible import search_below, search_largest_feasible
+from studies.hosting_capacity.across_gaps import look_across, size_across
 from studies.hosting_capacity.capacity import (
     Aim,
     Capacity,
@@ -124,8 +126,7 @@ class SizeSearch:
             coarse = CoarseLook(self._firm_plan, self._taps.over([steps]))
         self.coarse = coarse
         self._sizes_range = SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)
-        self._judged: dict[int, JudgedSize] = {}
-        self._trials: dict[int, list[TapTrial]] = {}
+        self._judged, self._trials = dict[int, JudgedSize](), dict[int, list[TapTrial]]()
 
     def _tap_search(self, feeder: Feeder, scenarios: tuple[Scenario, ...], optimise: bool) -> TapSearch:
         return TapSearch(
@@ -186,7 +187,9 @@ class SizeSearch:
             shrink=guess is not None,
         )
         found = yield from judged_by(search, self._kept)
-        return found.n
+        look = partial(look_across, self._sizes_judged)
+        met = yield from size_across(look, self._kept, self._judged, found.n, self._cap())
+        return found.n if met == 0 else (yield from self._look_for_largest(met))
 
     def _close_in(self, coarse: CoarseLook, guess: int | None, n_min: int) -> Wanted[int]:
         """The largest size kept: close in on where a coarse look says, at every step, then look above."""
@@ -213,7 +216,9 @@ class SizeSearch:
             yield from self._kept(sorted(above))
             met = max((n for n, size in self._judged.items() if size.kept), default=0)
             if met <= found.n:
-                return found.n
+                met = yield from size_across(coarse.across, self._kept, self._judged, found.n, n_max)
+                if met == 0:
+                    return found.n
             # From there upwards only: below lies a gap, which sizes on both sides would find again.
             guess, spread, at_once = met, RESOLUTION, SIZES_AT_ONCE
 
@@ -226,6 +231,10 @@ class SizeSearch:
         """Which of these sizes keep the limits."""
         yield from together([self._judge(n) for n in sizes if n not in self._judged])
         return {n: self._judged[n].kept for n in sizes}
+
+    def _sizes_judged(self, sizes: Sequence[int]) -> Wanted[Mapping[int, JudgedSize]]:
+        yield from self._kept(sizes)
+        return self._judged
 
     def _look_below(self, n_largest: int) -> Wanted[None]:
         """Whether sizes below the largest one hold too."""

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, LOAD_POWER_FACTOR, connection_at, tan_phi
 from g2g_opt.grid.opendss import OpenDSSGrid
@@ -69,7 +70,7 @@ class _Element:
         nodes = "1.2.3" if connection == "delta" else f"1.2.3.{bus.neutral}"
         low, high = CONSTANT_POWER_WINDOW_PU
         return (
-            f"New Load.{self.name} bus1={self.bus}.{nodes} phases=3 conn={connection} "
+            f"New {as_word(f'Load.{self.name}')} bus1={as_word(f'{self.bus}.{nodes}')} phases=3 conn={connection} "
             f"kV={math.sqrt(3.0) * bus.kv_ln:.12g} kW=0 kvar=0 model=1 vminpu={low:g} vmaxpu={high:g} status=fixed"
         )
 

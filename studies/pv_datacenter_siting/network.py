@@ -20,6 +20,7 @@ from g2g_opt.batch.operated_series import (
 from g2g_opt.batch.operating_points import OperatingPoints, Unit
 from g2g_opt.batch.own_controls import Standing
 from g2g_opt.batch.unsupported import UnsupportedByBatch
+from g2g_opt.circuit.element_names import as_word
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import LOAD_POWER_FACTOR
@@ -55,7 +56,8 @@ def operation_of(feeder: Feeder, rating_basis: RatingBasis) -> FeederOperation:
 def set_point_edits(set_points: Mapping[str, SetPoint]) -> tuple[str, ...]:
     """The set-points as OpenDSS commands."""
     return tuple(
-        f"RegControl.{name}.vreg={one.vreg_v:.12g} band={one.band_v:.12g} R={one.r_v:.12g} X={one.x_v:.12g}"
+        f"{as_word(f'RegControl.{name}.vreg')}={one.vreg_v:.12g} band={one.band_v:.12g} R={one.r_v:.12g} "
+        f"X={one.x_v:.12g}"
         for name, one in set_points.items()
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import opendssdirect
@@ -75,3 +76,23 @@ def test_the_answer_names_gaps_and_how_far_all_sizes_hold() -> None:
     assert re.search(
         r"with gaps below it: \d+ to \d+, .*GPUs do not keep the limits; all sizes tried up to 0\.\d+", words
     )
+
+
+@pytest.mark.parametrize("dt_s", [1, 5], ids=["after a look in coarse steps", "without one"])
+def test_a_gap_that_controls_make_is_looked_across(dt_s: int) -> None:
+    """While time passes the bank lets voltages rise or hunts from 98 kW on; 0.3 MW hold again, and so do 3.
+
+    Neither is within the 1.4 times an answer up to which sizes above it are tried.
+    """
+    moving = Scenario(
+        "moving", 900, dt_s=dt_s, control_dt_s=dt_s, replica_ramps=((200.0, 400.0, 1.0),), server_noise=0.0
+    )
+    study = replace(STUDY, scenario=moving, limits=Limits(**NO_POWER_QUALITY))
+    (found,) = search_aims(study, {Aim(("far",), "firm", study.limits.throughput_share_min): None})
+    capacity = found.capacity
+    assert capacity.largest is not None
+    assert capacity.below_gap is not None
+    peak_kw = 1e3 * capacity.largest.summary.power_peak_mw
+    assert peak_kw > 3000.0
+    assert 1e3 * capacity.below_gap.summary.power_peak_mw < 0.05 * peak_kw
+    assert holds_in_opendss(peak_kw)

@@ -267,3 +267,16 @@ def test_public_circuits_pass_and_are_the_circuit_that_opendss_compiles(tmp_path
     path.write_text(re.sub(r"(?im)^solve.*$", "", path.read_text()))
     ours, theirs = solution(read_script(path).commands), solution((f'Compile "{path}"',))
     assert ours == theirs
+
+
+def test_meters_are_not_filled_where_nothing_is_solved(tmp_path: Path) -> None:
+    """A study settles the circuit itself, so that behind the `Solve` of a file there is no solution to sample."""
+    path = tmp_path / "Master.dss"
+    path.write_text(
+        "Clear\nNew Circuit.c bus1=head basekv=12.47\nNew Line.one bus1=head bus2=mid\nNew Load.l bus1=mid kv=12.47\n"
+        "New Energymeter.m Line.one 1\nSolve\nSample\nSetkVBase head kvll=12.47\nSetkVBase mid kvll=12.47\n",
+        encoding="utf-8",
+    )
+    feeder = Feeder.from_dss(path)
+    assert set(feeder.buses) == {"head", "mid"}
+    assert [words.partition(";")[0] for words in feeder.left_out] == ["Master.dss:6: solve", "Master.dss:7: sample"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import opendssdirect
 import pytest
 
 from g2g_opt.feeder import Feeder
@@ -79,6 +80,35 @@ def test_curves_that_end_with_a_slope_are_named(tmp_path: Path) -> None:
     # Below its first point the sun is the limit, and a curve that no mode uses does nothing.
     assert of(watt, "npts=3 xarray=(1.06 1.1 1.3) yarray=(1 0.2 0.2)") == ()
     assert of("mode=voltwatt vvc_curve1=k", "npts=2 xarray=(0.92 1.08) yarray=(0.44 -0.44)") == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        ("phases=1 bus1=home.1.2 kv=0.24", True),
+        ("phases=1 bus1=home.1.2 kv=0.24 conn=delta", True),
+        ("phases=1 bus1=mid.3.1 kv=12.47", True),
+        ("phases=1 bus1=home.2 kv=0.12", False),
+        ("phases=2 bus1=home.1.2 kv=0.208", False),
+        ("phases=3 bus1=mid kv=12.47 conn=delta", False),
+    ],
+)
+def test_inverters_that_see_the_voltage_to_ground_are_named(tmp_path: Path, place: str, named: bool) -> None:
+    """By OpenDSS alone: those that are named give all vars that they have at 1.02 pu, the others next to none."""
+    lines = (
+        "New Transformer.t phases=1 windings=3 xhl=2 xht=2 xlt=1.4",
+        *CENTRE_TAPPED,
+        "New XYCurve.k npts=6 xarray=(0.5 0.92 0.98 1.02 1.08 1.5) yarray=(1 1 0 0 -1 -1)",
+        f"New PVSystem.p {place} kva=6 pmpp=5 irradiance=0.8 %cutin=0.1 %cutout=0.1",
+        "New InvControl.i mode=voltvar vvc_curve1=k refreactivepower=varmax",
+    )
+    found = notes(tmp_path, *lines)
+    assert [note.rpartition(": ")[2] for note in found] == (["pvsystem.p"] if named else [])
+    dss = opendssdirect.NewContext()
+    dss.Text.Command(f'Compile "{tmp_path / "master.dss"}"')
+    dss.Solution.Solve()
+    dss.PVsystems.First()
+    assert (dss.PVsystems.kvar() > 5.8) is named
 
 
 @pytest.mark.parametrize(

@@ -28,17 +28,18 @@ OPTIONS = frozenset({"set", "solve"})
 PLAIN = frozenset(
     {
         "allocateloads", "buildy", "calcvoltagebases", "clear", "clearall", "init", "interpolate", "makebuslist",
-        "makeposseq", "reduce", "reprocessbuses", "reset", "sample",
+        "makeposseq", "reduce", "reprocessbuses", "reset",
         "setbusxy", "setkvbase", "setloadandgenkv", "updatestorage", "var",
     }
 )  # fmt: skip
-# Answer a question, or number and draw what is there: left out, since no solution changes with them.
+# Answer a question, fill meters (`Sample` may end OpenDSS's process where nothing was solved), or number and draw what
+# is there: left out, since no solution changes with them.
 LEFT_OUT = frozenset(
     {
         "?", "about", "addbusmarker", "allpceatbus", "allpdeatbus", "capacity", "cktlosses", "classes",
         "clearbusmarkers", "currents", "get", "help", "losses", "next", "nodediff", "nodelist", "phaselosses", "powers",
-        "puvoltages", "relcalc", "seqcurrents", "seqpowers", "seqvoltages", "summary", "totalpowers", "totals",
-        "userclasses", "uuids", "varnames", "varvalues", "vdiff", "voltages", "ysc", "zsc", "zsc012", "zsc10",
+        "puvoltages", "relcalc", "sample", "seqcurrents", "seqpowers", "seqvoltages", "summary", "totalpowers",
+        "totals", "userclasses", "uuids", "varnames", "varvalues", "vdiff", "voltages", "ysc", "zsc", "zsc012", "zsc10",
     }
 )  # fmt: skip
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_NEW = re.compile(r'new\s+"?([^\s"]+)"?', re.IGNORECASE)
-_CHANGE = re.compile(r'(?:edit|enable|disable)\s+"?([^\s"*]+)"?(?:\s|$)', re.IGNORECASE)
+# A name as it is, or in quotes or brackets of any kind.
+_NAME = r"""(?:["'(\[{]([^"')\]}]+)["')\]}]|([^\s"]+))(?:\s|$)"""
+_NEW = re.compile(rf"new\s+{_NAME}", re.IGNORECASE)
+_CHANGE = re.compile(rf"(?:edit|enable|disable)\s+{_NAME}", re.IGNORECASE)
 # Made by every circuit.
 _OWN = "vsource.source"
 
@@ -16,7 +18,9 @@ def changes_of_missing(commands: Sequence[str], places: Sequence[str]) -> list[s
     made, found = {_OWN}, []
     for command, place in zip(commands, places, strict=True):
         if (new := _NEW.match(command)) is not None:
-            made.add(new[1].lower())
-        elif (change := _CHANGE.match(command)) is not None and "." in change[1] and change[1].lower() not in made:
-            found.append(f"{place}: {command.split()[0]} {change[1]}; there is no such element, and nothing is changed")
+            made.add((new[1] or new[2]).lower())
+        elif (change := _CHANGE.match(command)) is not None:
+            name = change[1] or change[2]
+            if "." in name and "*" not in name and name.lower() not in made:
+                found.append(f"{place}: {command.split()[0]} {name}; there is no such element, and nothing is changed")
     return found
