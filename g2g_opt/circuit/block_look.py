@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 # Told the place of a solution in its block; True ends the block with it.
-Look = Callable[[int], bool]
+SolutionLook = Callable[[int], bool]
 
 
 def look_at_none(place: int) -> bool:
@@ -16,7 +16,7 @@ def look_at_none(place: int) -> bool:
 class BlockLook:
     """A `look` at a part of a block that begins at place `first`; `ended` says that it has ended the block."""
 
-    def __init__(self, look: Look, first: int = 0) -> None:
+    def __init__(self, look: SolutionLook, first: int = 0) -> None:
         self._look, self._first, self.ended = look, first, False
 
     def __call__(self, place: int) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.block_look import Look, look_at_none
+from g2g_opt.circuit.block_look import SolutionLook, look_at_none
 from g2g_opt.circuit.element_names import INJECTION_PREFIX
 from g2g_opt.circuit.engine_library import ffi, lib, new_context
 from g2g_opt.circuit.parts import Bus, Regulator
@@ -250,7 +250,7 @@ class Circuit:
         kvar: Floats,
         phasors: Complexes,
         load_share: Floats | None = None,
-        look: Look = look_at_none,
+        look: SolutionLook = look_at_none,
     ) -> int:
         """Solve for every row of `kw` and `kvar` (solution, injection); node voltages (V) go into rows of `phasors`.
 
@@ -312,29 +312,6 @@ class Circuit:
         self._call(lib.ctx_YMatrix_getIpointer, pointer)
         # Place 0 of OpenDSS's vectors is ground.
         return np.frombuffer(ffi.buffer(pointer[0], 16 + 16 * len(self.node_bus)), dtype=np.complex128)[1:].copy()
-
-    def unconnected_nodes(self) -> list[str]:
-        """Nodes (bus.number) without any admittance: with one of them OpenDSS has no solution for the others, either.
-
-        It says that it converged, and gives whatever its memory held.
-        """
-        n, n_entries = ffi.new("uint32_t*"), ffi.new("uint32_t*")
-        starts, rows, entries = ffi.new("int32_t**"), ffi.new("int32_t**"), ffi.new("double**")
-        self._call(lib.ctx_YMatrix_GetCompressedYMatrix, False, n, n_entries, starts, rows, entries)
-        if not n[0] or not n_entries[0]:
-            return []
-        try:
-            start = np.frombuffer(ffi.buffer(starts[0], 4 * (n[0] + 1)), dtype=np.int32)
-            row = np.frombuffer(ffi.buffer(rows[0], 4 * n_entries[0]), dtype=np.int32)
-            entry = np.frombuffer(ffi.buffer(entries[0], 16 * n_entries[0]), dtype=np.complex128)
-            column = np.repeat(np.arange(n[0]), np.diff(start))
-            own = np.zeros(n[0], dtype=np.complex128)
-            own[column[row == column]] = entry[row == column]
-        finally:
-            lib.DSS_Dispose_PInteger(starts)
-            lib.DSS_Dispose_PInteger(rows)
-            lib.DSS_Dispose_PDouble(entries)
-        return [f"{self.node_bus[i]}.{self.node_phase[i]}" for i in np.flatnonzero(own == 0)]
 
     def served_powers(self) -> tuple[Floats, Floats]:
         """What the injections really draw: kW and kvar, in the order of `injection_kw`."""

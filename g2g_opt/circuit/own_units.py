@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.block_look import BlockLook, Look
+from g2g_opt.circuit.block_look import BlockLook, SolutionLook
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.shaped_loads import ShapedLoads
@@ -67,7 +67,7 @@ class OwnUnits:
                 self._circuit.command(f"Edit {unit.element} {values}")
                 unit.now = share
 
-    def solve_block(self, time_s: Floats, kw: Floats, kvar: Floats, phasors: Complexes, look: Look) -> int:
+    def solve_block(self, time_s: Floats, kw: Floats, kvar: Floats, phasors: Complexes, look: SolutionLook) -> int:
         """As `Circuit.solve_block`, at times (s): one stretch of steady units and shapes after the other."""
         changes = np.zeros(len(time_s) - 1, dtype=np.bool_)
         for unit in self._followers:

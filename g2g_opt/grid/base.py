@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.block_look import Look, look_at_none
+from g2g_opt.circuit.block_look import SolutionLook, look_at_none
 from g2g_opt.clock import SimulationClock
 from g2g_opt.common import ThreePhase
 from g2g_opt.datacenter.base import DatacenterBackend
@@ -154,7 +154,7 @@ class GridBackend(ABC, Generic[GridStateT]):
         self,
         time_s: Sequence[float],
         power_w: Mapping[DatacenterBackend[Any], Floats],
-        look: Look = look_at_none,
+        look: SolutionLook = look_at_none,
     ) -> int:
         """Solve at every time (s) with the sites' powers (W per phase), each of shape (len(time_s), 3).
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.block_look import BlockLook, Look, look_at_none
+from g2g_opt.circuit.block_look import BlockLook, SolutionLook, look_at_none
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.own_units import OwnUnits
 from g2g_opt.circuit.protection import ControlledCircuit
@@ -262,7 +262,7 @@ class OpenDSSGrid(GridBackend[GridState]):
         self,
         time_s: Sequence[float],
         power_w: Mapping[DatacenterBackend[Any], Floats],
-        look: Look = look_at_none,
+        look: SolutionLook = look_at_none,
     ) -> int:
         circuit, looking = self._running(), BlockLook(lambda place: self._let_look(look, place))
         if self.solved_record.loading_is_stale:
@@ -286,8 +286,8 @@ class OpenDSSGrid(GridBackend[GridState]):
             self._solved(circuit, float(time_s[n_solved]), circuit.report_unsolved)
         return n_solved
 
-    def _let_look(self, look: Look, place: int) -> bool:
-        """Look at the latest solution."""
+    def _let_look(self, look: SolutionLook, place: int) -> bool:
+        """SolutionLook at the latest solution."""
         self._vector = None
         return look(place)
 
