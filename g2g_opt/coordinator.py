@@ -229,23 +229,32 @@ class Coordinator(Generic[DCStateT, GridStateT]):
                     samples.clear()
         return self._control(run)
 
-    def _tick_block(self, run: _Run, n_ticks: int) -> list[Command]:
-        """As `n_ticks` calls of `_tick`, of which only the last may have controllers due; the clock ends there."""
+    def _tick_block(self, run: _Run, n_ticks: int, looking: Sequence[Controller[Any, Any]] = ()) -> list[Command]:
+        """As up to `n_ticks` calls of `_tick`, of which only the last may have controllers due; the clock ends there.
+
+        Besides, those that are `looking` see every tick, and end the block with the first at which one has commands.
+        """
         times = self.clock.times_s(n_ticks)
         power_w = {dc: dc.advance_block(times[0], n_ticks) for dc in self.datacenters}
-        self.grid.advance_block(times, power_w)
-        self.clock.advance(n_ticks - 1)
-        return self._control(run)
+        for controller in looking:
+            controller.begin_block(times)
+        looks = [controller.look for controller in looking]
+        n_made = self.grid.advance_block(times, power_w, lambda place: sum([look(place) for look in looks]) > 0)
+        for dc in self.datacenters:
+            dc.take_back(n_ticks - n_made)
+        self.clock.advance(n_made - 1)
+        return self._control(run, looking)
 
-    def _control(self, run: _Run) -> list[Command]:
-        """Let the controllers that are due act, and dispatch their commands."""
+    def _control(self, run: _Run, looking: Sequence[Controller[Any, Any]] = ()) -> list[Command]:
+        """Let the controllers that are due act, of which some may have looked already, and dispatch their commands."""
         clock, tick = self.clock, self.clock.step
         sent: list[Command] = []
         if self.links is not None:
             self.links.measure(tick)
         for controller, ticks in self._controller_ticks:
             if tick % ticks == 0:
-                commands = controller.step(clock, run.emit["controller"])
+                act = controller.end_block if controller in looking else controller.step
+                commands = act(clock, run.emit["controller"])
                 if commands and self.links is not None:
                     sent.extend(self.links.send(commands, self.dispatch_commands))
                 elif commands:
@@ -320,9 +329,10 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         blocks = self._runs_in_blocks()
         try:
             while clock.step < self._n_ticks:
-                n_ticks = self._ticks_to_control() if blocks else 1
-                times += clock.times_s(n_ticks)
-                commands = self._tick_block(run, n_ticks) if n_ticks > 1 else self._tick(run)
+                first, (n_ticks, looking) = clock.step, self._next_block() if blocks else (1, ())
+                ahead = clock.times_s(n_ticks)
+                commands = self._tick_block(run, n_ticks, looking) if n_ticks > 1 else self._tick(run)
+                times += ahead[: clock.step - first + 1]
                 if commands:
                     log.commands.extend(commands)
                     log.command_time_s.extend([clock.time_s] * len(commands))
@@ -343,11 +353,17 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         able = self.grid.advances_in_blocks and all(dc.advances_in_blocks for dc in self.datacenters)
         return every_tick and able and not self.clock.live and self.links is None
 
-    def _ticks_to_control(self) -> int:
-        """Ticks from the present one to the next at which a controller is due, both counted."""
-        tick = self.clock.step
-        waits = [(-tick) % ticks + 1 for _, ticks in self._controller_ticks]
-        return min([_BLOCK_TICKS_MAX, self._n_ticks - tick, *waits])
+    def _next_block(self) -> tuple[int, Sequence[Controller[Any, Any]]]:
+        """Ticks from the present one to the next at which a controller is due, both counted; or where those that are
+        due at every tick can look at a block, which these are, and ticks that have nobody else due.
+        """
+        tick, every = self.clock.step, [c for c, ticks in self._controller_ticks if ticks == 1]
+        most = min(_BLOCK_TICKS_MAX, self._n_ticks - tick)
+        waits = [(-tick) % ticks for _, ticks in self._controller_ticks if ticks > 1]
+        if not every:
+            return min([most, *(wait + 1 for wait in waits)]), ()
+        n_ticks = min([most, *waits, *(controller.looks_ahead for controller in every)])
+        return (min([n_ticks, *(dc.steps_ahead for dc in self.datacenters)]), every) if n_ticks > 1 else (1, ())
 
     def _prepare(self) -> _Run:
         self.reset()

@@ -18,7 +18,7 @@ from g2g_opt.edges import Edges, count_loadings, count_voltages, edge_of, place_
 from g2g_opt.errors import InputError
 from g2g_opt.failure import Failure, FailureKind
 from g2g_opt.metrics.power_quality import PowerQuality
-from g2g_opt.metrics.thermal import WorstLoading, is_of_kind
+from g2g_opt.metrics.thermal import WorstLoading, places_of_kind
 from g2g_opt.metrics.voltage import VoltageStats, WorstVoltage
 
 Floats = NDArray[np.float64]
@@ -331,11 +331,11 @@ class Summary:
 
         With `emergency`, the one closest to its emergency rating.
         """
-        places = [b for b, name in enumerate(self.branches) if is_of_kind(name, kind)]
-        if not places:
+        places = places_of_kind(self.branches, kind)
+        if not len(places):
             return None
         counted = self.loading_pu * self.emergency_share if emergency else self.loading_pu
-        b = max(places, key=lambda place: counted[place])
+        b = int(places[counted[places].argmax()])
         over = self.loading_steps_over[edge_of(self.edges.loading_pu, 1.0, "loading"), b]
         return WorstLoading(
             self.branches[b],

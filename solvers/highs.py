@@ -145,6 +145,7 @@ class RepeatedLinearProgram:
     def __init__(self, problem: SparseProgram, *, threads: int = 1, seed: int = 0) -> None:
         self._engine = _engine(np.inf, 0.0, seed, threads)
         _pass(self._engine, problem.linear())
+        self._columns = np.arange(len(problem.cost), dtype=np.int32)
 
     def bound(self, columns: NDArray[np.int64], low: Floats, high: Floats) -> None:
         """Let these columns lie between `low` and `high` from now on."""
@@ -155,6 +156,10 @@ class RepeatedLinearProgram:
         self._engine.changeRowsBounds(  # type: ignore[attr-defined]  # its stubs lack it
             len(rows), rows.astype(np.int32), low, high
         )
+
+    def weigh(self, cost: Floats) -> None:
+        """Minimise cost' x of this cost from now on."""
+        self._engine.changeColsCost(len(cost), self._columns, cost)
 
     def solve(self, *, cutoff: float = np.inf, time_limit_s: float = np.inf) -> RepeatedSolution | None:
         """The optimum; None if there is none below `cutoff`. `TimeoutError` when time runs out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 
 from solvers.largest_feasible import LargestFeasible, search_below
 
@@ -22,29 +22,33 @@ def search_largest_by_use(
     growth: float = 1.5,
     below: int = 0,
     spread: float | None = None,
-    at_once: int = 2,
+    at_once: int | Callable[[], int] = 2,
+    known: Mapping[int, float] | None = None,
 ) -> SearchByUse:
     """Search `n_min` to `n_max` for the largest size whose use is at most 1 (equation 6.1), from `start` on.
 
-    A generator: it yields some `at_once` sizes at a time, is sent the share of the limit that each uses up (at most
-    1: accepted; infinite: no answer), and returns the result. Where two uses say where 1 is crossed, the next two sizes
-    are `resolution` (relative) apart around that point; elsewhere sizes go up or down by the factor `growth`. The first
-    two lie `spread` (relative) apart, as befits how good a guess `start` is; None: by the factor `growth`. A bracket
-    that two such rounds have not halved is cut in three, so that a use that jumps costs no more than a bisection.
+    A generator: it yields some `at_once` sizes at a time (or as many as that says every time), is sent the share of the
+    limit that each uses up (at most 1: accepted; infinite: no answer), and returns the result. Where two uses say where
+    1 is crossed, the next two sizes are `resolution` (relative) apart around that point; elsewhere sizes go up or down
+    by the factor `growth`. The first two lie `spread` (relative) apart, as befits how good a guess `start` is; None: by
+    the factor `growth`. With uses that are `known` already it goes on from those instead. A bracket that two such
+    rounds have not halved is cut in three, so that a use that jumps costs no more than a bisection.
 
     Use need not be monotone: of several crossings the result is the lowest that was met, with a rejected size within
     `resolution` above it, unless all up to `n_max` were accepted. Last, sizes `below` it are looked at, if so many are
     wanted (`search_below`).
     """
-    known: dict[int, float] = {}
+    known = dict(known or {})
     apart = growth - 1.0 if spread is None else spread
-    asked = _pair(start, n_min - 1, None, n_min, n_max, max(1, int(apart * start)))
+    asked = () if known else _pair(start, n_min - 1, None, n_min, n_max, max(1, int(apart * start)))
     widths = [math.inf, math.inf]
     while True:
-        if at_once > 2:
-            asked = _widened(asked, known, (n_min, n_max), growth, at_once)
-        answers = yield asked
-        known.update({n: answers[n] for n in asked})
+        if asked:
+            n_asked = at_once() if callable(at_once) else at_once
+            if n_asked > 2:
+                asked = _widened(asked, known, (n_min, n_max), growth, n_asked)
+            answers = yield asked
+            known.update({n: answers[n] for n in asked})
         low, high = _bracket(known, n_min)
         if (low >= n_max) if high is None else (high - low <= max(1, int(resolution * low))):
             answer = low if low >= n_min else 0

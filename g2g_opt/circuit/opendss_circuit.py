@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.block_look import SolutionLook, look_at_none
 from g2g_opt.circuit.element_names import INJECTION_PREFIX, as_word
 from g2g_opt.circuit.engine_library import ffi, lib, new_context
 from g2g_opt.circuit.parts import Bus, Regulator
@@ -244,11 +245,19 @@ class Circuit:
         self.command(f"Set ControlMode=Time MaxControlIter={rounds} hour=0 sec=0")
         return True
 
-    def solve_block(self, kw: Floats, kvar: Floats, phasors: Complexes, load_share: Floats | None = None) -> int:
+    def solve_block(
+        self,
+        kw: Floats,
+        kvar: Floats,
+        phasors: Complexes,
+        load_share: Floats | None = None,
+        look: SolutionLook = look_at_none,
+    ) -> int:
         """Solve for every row of `kw` and `kvar` (solution, injection); node voltages (V) go into rows of `phasors`.
 
-        `load_share` (solution,) is that of the circuit's own loads (see `set_load_share`). Returns how many were
-        solved: fewer than asked for if one did not converge, for `report_unsolved` to say why.
+        `load_share` (solution,) is that of the circuit's own loads (see `set_load_share`). `look` is told the place of
+        every solution, and ends the block with it by True. Returns how many were solved: fewer than asked for also if
+        one did not converge, for `report_unsolved` to say why.
         """
         own_kw, own_kvar = self.injection_kw, self.injection_kvar
         solve, converged = self._solve_function, lib.ctx_Solution_Get_Converged
@@ -261,16 +270,18 @@ class Circuit:
             if self._error[0] != 0 or not converged(self.context):
                 return i
             phasors[i] = self.node_voltages()
+            if look(i):
+                return i + 1
         return len(kw)
 
-    def report_unsolved(self, time_s: float | None = None) -> NoReturn:
-        """Raise the `PowerFlowError` of a latest solution, at a time (s), that did not converge."""
+    def report_unsolved(self) -> NoReturn:
+        """Raise the `PowerFlowError` of a latest solution that did not converge."""
         if self._error[0] == _ROUNDS_EXCEEDED:
             self._error[0] = 0
-            raise PowerFlowError(Failure(FailureKind.RESTLESS_CONTROLS, time_s=time_s))
+            raise PowerFlowError(Failure(FailureKind.RESTLESS_CONTROLS))
         words = f": {self._told()}" if self._error[0] != 0 else ""
         detail = f"in {self.iterations} iterations{words}; the load is beyond what the circuit can carry"
-        raise PowerFlowError(Failure(FailureKind.NOT_CONVERGED, time_s=time_s, detail=detail))
+        raise PowerFlowError(Failure(FailureKind.NOT_CONVERGED, detail=detail))
 
     def solve_a_round(self, *, held: bool = False) -> None:
         """Solve with the controls acting, or `held`, whatever comes of it."""
@@ -301,29 +312,6 @@ class Circuit:
         self._call(lib.ctx_YMatrix_getIpointer, pointer)
         # Place 0 of OpenDSS's vectors is ground.
         return np.frombuffer(ffi.buffer(pointer[0], 16 + 16 * len(self.node_bus)), dtype=np.complex128)[1:].copy()
-
-    def unconnected_nodes(self) -> list[str]:
-        """Nodes (bus.number) without any admittance: with one of them OpenDSS has no solution for the others, either.
-
-        It says that it converged, and gives whatever its memory held.
-        """
-        n, n_entries = ffi.new("uint32_t*"), ffi.new("uint32_t*")
-        starts, rows, entries = ffi.new("int32_t**"), ffi.new("int32_t**"), ffi.new("double**")
-        self._call(lib.ctx_YMatrix_GetCompressedYMatrix, False, n, n_entries, starts, rows, entries)
-        if not n[0] or not n_entries[0]:
-            return []
-        try:
-            start = np.frombuffer(ffi.buffer(starts[0], 4 * (n[0] + 1)), dtype=np.int32)
-            row = np.frombuffer(ffi.buffer(rows[0], 4 * n_entries[0]), dtype=np.int32)
-            entry = np.frombuffer(ffi.buffer(entries[0], 16 * n_entries[0]), dtype=np.complex128)
-            column = np.repeat(np.arange(n[0]), np.diff(start))
-            own = np.zeros(n[0], dtype=np.complex128)
-            own[column[row == column]] = entry[row == column]
-        finally:
-            lib.DSS_Dispose_PInteger(starts)
-            lib.DSS_Dispose_PInteger(rows)
-            lib.DSS_Dispose_PDouble(entries)
-        return [f"{self.node_bus[i]}.{self.node_phase[i]}" for i in np.flatnonzero(own == 0)]
 
     def served_powers(self) -> tuple[Floats, Floats]:
         """What the injections really draw: kW and kvar, in the order of `injection_kw`."""

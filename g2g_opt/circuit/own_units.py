@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.block_look import BlockLook, SolutionLook
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
@@ -67,7 +68,7 @@ class OwnUnits:
                 self._circuit.command(f"Edit {as_word(unit.element)} {values}")
                 unit.now = share
 
-    def solve_block(self, time_s: Floats, kw: Floats, kvar: Floats, phasors: Complexes) -> int:
+    def solve_block(self, time_s: Floats, kw: Floats, kvar: Floats, phasors: Complexes, look: SolutionLook) -> int:
         """As `Circuit.solve_block`, at times (s): one stretch of steady units and shapes after the other."""
         changes = np.zeros(len(time_s) - 1, dtype=np.bool_)
         for unit in self._followers:
@@ -83,8 +84,10 @@ class OwnUnits:
                 share = self._loads.of_all.at(time_s[part])
             else:
                 self.set_time(float(time_s[first]))
-            n_solved = self._circuit.solve_block(kw[part], kvar[part], phasors[part], share)
-            if n_solved < end - first:
+            n_solved = self._circuit.solve_block(
+                kw[part], kvar[part], phasors[part], share, looking := BlockLook(look, first)
+            )
+            if looking.ended or n_solved < end - first:
                 return first + n_solved
         return len(time_s)
 

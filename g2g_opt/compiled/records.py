@@ -139,16 +139,15 @@ def pack(record: Any) -> Packed:
     cls = type(record)
     words: list[int] = []
     kept: list[Any] = [record]
-    for (name, hint), value in zip(_hints(cls).items(), record, strict=True):
-        if get_origin(hint) is Annotated:
-            _, dtype, ndim = get_args(hint)
+    for (name, hint, array), value in zip(_packing(cls), record, strict=True):
+        if array is not None:
+            dtype, ndim = array
             fits = isinstance(value, np.ndarray) and value.dtype == dtype and value.ndim == ndim
             if not (fits and value.flags.c_contiguous):
                 of = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-                raise TypeError(
-                    f"{cls.__name__}.{name} is a contiguous {np.dtype(dtype)} of {ndim} dimensions, not {of}"
-                )
-            words += [value.ctypes.data, *value.shape]
+                raise TypeError(f"{cls.__name__}.{name} is a contiguous {dtype} of {ndim} dimensions, not {of}")
+            words.append(_address(value))
+            words += value.shape
         elif hint is float:
             words.append(int(np.float64(value).view(np.int64)))
         elif hint is int:
@@ -156,9 +155,24 @@ def pack(record: Any) -> Packed:
         else:
             inner = pack(value)
             kept.append(inner)
-            words.append(inner.words.ctypes.data)
+            words.append(inner.address)
     packed = np.array(words, dtype=np.int64)
-    return Packed(packed, tuple(kept), packed.ctypes.data)
+    return Packed(packed, tuple(kept), _address(packed))
+
+
+@cache
+def _packing(cls: type[Any]) -> tuple[tuple[str, Any, tuple[np.dtype[Any], int] | None], ...]:
+    """Name and hint of every field, and of an array its type and dimensions."""
+    found = []
+    for name, hint in _hints(cls).items():
+        dtype, ndim = get_args(hint)[1:] if get_origin(hint) is Annotated else (None, 0)
+        found.append((name, hint, None if dtype is None else (np.dtype(dtype), int(ndim))))
+    return tuple(found)
+
+
+def _address(array: NDArray[Any]) -> int:
+    """Where an array begins in memory."""
+    return int(array.__array_interface__["data"][0])
 
 
 def pack_again(packed: Packed, record: Any) -> Packed:

@@ -40,6 +40,22 @@ class Controller(ABC, Generic[DCBackendT, GridBackendT]):
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
         """Read states and return commands, in the order they shall be dispatched; [] for none."""
 
+    @property
+    def looks_ahead(self) -> int:
+        """At how many of its next steps `look`, between `begin_block` and `end_block`, can stand for `step`."""
+        return 0
+
+    def begin_block(self, times_s: Sequence[float]) -> None:
+        """The sites have made the steps of these times (s); the grid is about to."""
+
+    def look(self, place: int) -> bool:
+        """Read states as at one time of the block, which the grid has just solved; True if there are commands."""
+        raise InputError(f"{type(self).__name__} acts step by step only")
+
+    def end_block(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
+        """The commands of the latest look."""
+        raise InputError(f"{type(self).__name__} acts step by step only")
+
     def start(self) -> None:
         """Acquire resources before a run."""
 

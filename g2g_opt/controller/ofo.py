@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ __all__ = ["LogisticModelStore", "OFOBatchSizeController", "OFOConfig"]
 
 Floats = NDArray[np.float64]
 _EVEN_SHARE = np.full(3, 1.0 / 3.0)
+_ALL = 2**63 - 1
 _ONLY = np.zeros(1, dtype=np.int64)
 
 
@@ -77,6 +79,18 @@ class OFOConfig:
             float(self.w_switch),
             float(self.voltage_gradient_scale),
         )
+
+
+class _Block(NamedTuple):
+    """What a site shows at the times (s) of a block: replicas and latencies (s) of shape (step, model), shares of
+    servers by phase (step, model, 3), and the batch sizes that it was told before.
+    """
+
+    times_s: Sequence[float]
+    replicas: Floats | NDArray[np.int64]
+    itl_s: Floats
+    shares: Floats
+    held: tuple[int, ...]
 
 
 def start_state(log2_batch: Floats) -> OFOState:
@@ -172,6 +186,7 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
         self._steps = 0
         self.exhausted_at_s: list[float] = []
         self._shares: tuple[Mapping[str, Floats] | None, Floats] = (None, np.empty((0, 3)))
+        self._block = _Block((), np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0, 3)), ())
 
     def step(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
         grid, config = self.grid, self.config
@@ -202,13 +217,42 @@ class OFOBatchSizeController(Controller[LLMBatchSizeControlledDatacenter[LLMData
             now.slopes[:, :, 0] = slopes
         now.replicas[:], now.itl_s[:] = self.datacenter.observe(self.labels)
         now.servers[:] = self._phase_share()
+        self._update(now, voltage_pu, clock.time_s)
+        return self.end_block(clock, events)
+
+    def _update(self, now: OFOStep, voltage_pu: Floats, time_s: float) -> None:
+        """One step of multipliers and batch sizes for what stands in `now`."""
         now.duals.voltage_pu[:, 0] = voltage_pu
         update_voltage_duals(self._packed_duals.address, self._steps)
         ofo_step(self._packed.address, self._steps)
         if now.duals.outside[0] and now.at_best.all():
-            self.exhausted_at_s.append(clock.time_s)
+            self.exhausted_at_s.append(time_s)
         self._steps += 1
-        commands = changed_command(self.datacenter, self.labels, now.batch)
+
+    @property
+    def looks_ahead(self) -> int:
+        if self._now is None or type(self).step is not OFOBatchSizeController.step:
+            return 0
+        interval = self.config.sensitivity_update_interval
+        return -self._steps % interval if interval > 0 else _ALL
+
+    def begin_block(self, times_s: Sequence[float]) -> None:
+        replicas, itl_s, servers = self.datacenter.observe_block(self.labels, len(times_s))
+        on = servers.sum(axis=2, keepdims=True)
+        shares = np.where(on > 0, servers / np.maximum(on, 1), _EVEN_SHARE)
+        held = self.datacenter.commanded_batch_size_by_model
+        self._block = _Block(times_s, replicas, itl_s, shares, tuple(held[label] for label in self.labels))
+
+    def look(self, place: int) -> bool:
+        now, block = self._now, self._block
+        assert now is not None  # see `looks_ahead`
+        now.replicas[:], now.itl_s[:], now.servers[:] = block.replicas[place], block.itl_s[place], block.shares[place]
+        self._update(now, self.grid.voltages_vector(), block.times_s[place])
+        return tuple(now.batch.tolist()) != block.held
+
+    def end_block(self, clock: SimulationClock, events: EventEmitter) -> list[DatacenterCommand | GridCommand]:
+        assert self._now is not None
+        commands = changed_command(self.datacenter, self.labels, self._now.batch)
         if commands:
             events.emit("controller.ofo.step", {"batch_size_by_model": commands[0].batch_size_by_model})
         return list(commands)

@@ -117,6 +117,16 @@ class DatacenterBackend(ABC, Generic[DCStateT]):
         """Advance `n_steps` from `time_s` on and return the power per phase (W), shape (n_steps, 3)."""
         raise InputError(f"datacenter {self.name!r} advances step by step only")
 
+    @property
+    def steps_ahead(self) -> int:
+        """How many steps a block takes at the best: beyond, more has to be worked out, which a command may undo."""
+        return 1
+
+    def take_back(self, n_steps: int) -> None:
+        """The last so many steps of the latest block have not been."""
+        if n_steps:
+            raise InputError(f"datacenter {self.name!r} advances step by step only")
+
     def do_step(self, clock: SimulationClock, events: EventEmitter) -> DCStateT:
         """Step, record and return the state."""
         self.advance(clock, events)
@@ -154,6 +164,14 @@ class LLMBatchSizeControlledDatacenter(DatacenterBackend[LLMStateT]):
                 raise unknown_name("model", label, state.active_replicas_by_model, f"in the state of {self.name!r}")
         replicas = [state.active_replicas_by_model[label] for label in labels]
         return np.array(replicas, dtype=np.int64), np.array([state.observed_itl_s_by_model[x] for x in labels])
+
+    def observe_block(
+        self, labels: Sequence[str], n_steps: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+        """Of the latest steps, all in one block: active replicas and observed ITL (s), shape (step, label), and
+        servers on phases A, B, C, shape (step, label, 3).
+        """
+        raise InputError(f"datacenter {self.name!r} advances step by step only")
 
     @property
     def commanded_batch_size_by_model(self) -> Mapping[str, int]:

@@ -94,6 +94,28 @@ class SiteDemand:
         free = sum(self.pool.n_servers_by_phase) - int(servers.sum())
         return max(0, free) * self.pool.gpus_per_server
 
+    def check_capacity(self, total_gpu_capacity: int) -> None:
+        """`InputError` if the schedules need more GPUs or whole servers than there are, at any step."""
+        dt_s, n_servers = float(self._dt_s), sum(self.pool.n_servers_by_phase)
+        time_s = np.arange(0.0, max(self.ramp_ends_s, default=0.0) + 2 * dt_s, dt_s)
+        replicas, gpus_per_server = self.scheduled_replicas(time_s), self.pool.gpus_per_server
+        gpus = replicas @ self.gpus_per_replica
+        servers = servers_needed(replicas, self.gpus_per_replica, gpus_per_server).sum(axis=1)
+        worst = int(gpus.argmax())
+        if gpus[worst] > total_gpu_capacity:
+            raise InputError(
+                f"the replica schedules of site {self.name!r} need {gpus[worst]} GPUs at t={time_s[worst]:g} s but "
+                f"total_gpu_capacity is {total_gpu_capacity}; lower a schedule or raise the capacity"
+            )
+        worst = int(servers.argmax())
+        if servers[worst] > n_servers:
+            raise InputError(
+                f"the replica schedules of site {self.name!r} need {servers[worst]} whole servers at "
+                f"t={time_s[worst]:g} s (a server runs one model) but total_gpu_capacity={total_gpu_capacity} makes "
+                f"{n_servers} servers of {gpus_per_server}; raise the capacity by "
+                f"{(servers[worst] - n_servers) * gpus_per_server} GPUs or lower a schedule"
+            )
+
     def standing_w(self, time_s: Floats) -> Floats:
         """Base load and training per phase (W), shape (step,)."""
         standing_w = np.full(len(time_s), self.config.base_kw_per_phase * 1e3)

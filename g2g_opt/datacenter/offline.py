@@ -19,7 +19,7 @@ from g2g_opt.datacenter.command import DatacenterCommand, SetBatchSize, ShiftRep
 from g2g_opt.datacenter.config import DatacenterConfig, PowerAugmentationConfig, ReplicaSchedule, TrainingSchedule
 from g2g_opt.datacenter.demand import SiteDemand
 from g2g_opt.datacenter.draws import StepDraws
-from g2g_opt.datacenter.fleet import fleet_power_w, servers_needed
+from g2g_opt.datacenter.fleet import fleet_power_w
 from g2g_opt.datacenter.layout import draw_server_pool
 from g2g_opt.datacenter.record import OfflineDatacenterRecord, OfflineDatacenterState
 from g2g_opt.datacenter.workloads.inference import InferenceData
@@ -117,7 +117,7 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
             augmentation.noise_fraction,
             self._dt_s,
         )
-        self._check_capacity(n_servers)
+        self.demand.check_capacity(self._capacity)
         # Labels last asked for by `observe`, with their columns.
         self._observed: tuple[tuple[str, ...], Ints] = ((), np.empty(0, dtype=np.int64))
         # A subclass that replaces `step` gets it called; otherwise rows are read from the block.
@@ -162,27 +162,6 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
     def _initial_batch_size(self, label: str) -> int:
         return int(self.workload.initial_batch_sizes.get(label, self._specs[label].feasible_batch_sizes[0]))
 
-    def _check_capacity(self, n_servers: int) -> None:
-        demand, dt_s = self.demand, float(self._dt_s)
-        time_s = np.arange(0.0, max(demand.ramp_ends_s, default=0.0) + 2 * dt_s, dt_s)
-        replicas = demand.scheduled_replicas(time_s)
-        gpus = replicas @ demand.gpus_per_replica
-        servers = servers_needed(replicas, demand.gpus_per_replica, demand.pool.gpus_per_server).sum(axis=1)
-        worst = int(gpus.argmax())
-        if gpus[worst] > self._capacity:
-            raise InputError(
-                f"the replica schedules of site {self.name!r} need {gpus[worst]} GPUs at t={time_s[worst]:g} s but "
-                f"total_gpu_capacity is {self._capacity}; lower a schedule or raise the capacity"
-            )
-        worst = int(servers.argmax())
-        if servers[worst] > n_servers:
-            raise InputError(
-                f"the replica schedules of site {self.name!r} need {servers[worst]} whole servers at "
-                f"t={time_s[worst]:g} s (a server runs one model) but total_gpu_capacity={self._capacity} makes "
-                f"{n_servers} servers of {self.demand.pool.gpus_per_server}; raise the capacity by "
-                f"{(servers[worst] - n_servers) * self.demand.pool.gpus_per_server} GPUs or lower a schedule"
-            )
-
     # --- the run
 
     def reset(self) -> None:
@@ -225,6 +204,19 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
             self._fill(start, time_s + (start - first) * float(self._dt_s))
         self._record.n_steps = end
         return self._record.power_w[first:end]
+
+    @property
+    def steps_ahead(self) -> int:
+        return (self._filled - self._record.n_steps) or self._block_steps
+
+    def take_back(self, n_steps: int) -> None:
+        self._record.n_steps -= n_steps
+
+    def observe_block(self, labels: Sequence[str], n_steps: int) -> tuple[Ints, Floats, Ints]:
+        end, columns = self._record.n_steps, self._columns_of(labels)
+        steps, place = np.s_[end - n_steps : end], end - n_steps - self._block_first
+        of_steps = self._counts[place : place + n_steps].take(columns, axis=1)
+        return (*self._record.row_service(steps, columns), of_steps)
 
     def _fill(self, first: int, time_s: float) -> None:
         """Compute a block of rows from `first` (at `time_s`) with the present batch sizes and shifts."""
@@ -343,12 +335,16 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
         """Active replicas and observed ITL (s) of the latest step, in the order of `labels`."""
         if not self._reads_block:
             return super().observe(labels)
+        return self._record.row_service(self._record.n_steps - 1, self._columns_of(labels))
+
+    def _columns_of(self, labels: Sequence[str]) -> Ints:
+        """Columns of some models in the record."""
         key = tuple(labels)
         if key != self._observed[0]:
             if unknown := [label for label in labels if label not in self._column]:
                 raise unknown_name("model", unknown[0], self._labels, f"at site {self.name!r}")
             self._observed = (key, np.array([self._column[label] for label in labels], dtype=np.int64))
-        return self._record.row_service(self._record.n_steps - 1, self._observed[1])
+        return self._observed[1]
 
     @property
     def commanded_batch_size_by_model(self) -> Mapping[str, int]:

@@ -105,9 +105,9 @@ class OfflineDatacenterRecord(Sequence[OfflineDatacenterState]):
         row: Floats = self._power_w[step]
         return row
 
-    def row_service(self, step: int, columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
-        """Replicas and latencies (s) of some models at one step."""
-        return self._replicas[step].take(columns), self._itl_s[step].take(columns)
+    def row_service(self, step: int | slice, columns: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+        """Replicas and latencies (s) of some models, (model,) at one step or (step, model)."""
+        return self._replicas[step].take(columns, axis=-1), self._itl_s[step].take(columns, axis=-1)
 
     def __len__(self) -> int:
         return self.n_steps

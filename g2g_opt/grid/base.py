@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.block_look import SolutionLook, look_at_none
 from g2g_opt.clock import SimulationClock
 from g2g_opt.common import ThreePhase
 from g2g_opt.datacenter.base import DatacenterBackend
@@ -149,8 +150,17 @@ class GridBackend(ABC, Generic[GridStateT]):
         """True if `advance_block` can stand for many calls of `advance` while no command comes in."""
         return False
 
-    def advance_block(self, time_s: Sequence[float], power_w: Mapping[DatacenterBackend[Any], Floats]) -> None:
-        """Solve at every time (s) with the sites' powers (W per phase), each of shape (len(time_s), 3)."""
+    def advance_block(
+        self,
+        time_s: Sequence[float],
+        power_w: Mapping[DatacenterBackend[Any], Floats],
+        look: SolutionLook = look_at_none,
+    ) -> int:
+        """Solve at every time (s) with the sites' powers (W per phase), each of shape (len(time_s), 3).
+
+        `look` is told the place of every solution, while its voltages are the latest, and ends the block with it by
+        True. Returns how many times there were.
+        """
         raise InputError(f"{type(self).__name__} advances step by step only")
 
     def do_step(self, clock: SimulationClock, power_samples_w: PowerSamples, events: EventEmitter) -> GridStateT:

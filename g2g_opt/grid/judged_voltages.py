@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +58,13 @@ class JudgedVoltages:
                     judged[place] *= 2.0 if bus.legs else np.sqrt(3.0)
         return JudgedVoltages(reference, judged, monitored, unserved)
 
+    @cached_property
+    def _to_ground(self) -> bool:
+        return bool((self.reference < 0).all())
+
     def magnitudes_pu(self, phasors: Complexes) -> Floats:
         """Magnitudes (pu) of node voltages (V) whose last axis is the node."""
-        if (self.reference < 0).all():
+        if self._to_ground:
             return np.asarray(np.abs(phasors) / self.base_v)
         across = phasors - np.where(self.reference < 0, 0.0, phasors[..., self.reference])
         return np.asarray(np.abs(across) / self.base_v)

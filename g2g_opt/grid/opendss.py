@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.circuit.block_look import BlockLook, SolutionLook, look_at_none
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.own_units import OwnUnits
 from g2g_opt.circuit.protection import ControlledCircuit
@@ -178,17 +179,7 @@ class OpenDSSGrid(GridBackend[GridState]):
 
     def start(self) -> None:
         """Compile the circuit, attach, set source voltage and taps, and solve once without the attachments' power."""
-        circuit = Circuit(
-            self.setup.commands(),
-            tolerance=self.setup.tolerance,
-            max_iterations=self.setup.max_iterations,
-            regulator_control_dt_s=float(self.setup.dt_s) if self.setup.dss_controls else None,
-        )
-        self._attached.add_injections(circuit)
-        if self.setup.taps is not None:
-            self._regulators.apply(circuit, self.setup.taps)
-        circuit.finish()
-        self._circuit = circuit
+        circuit = self._circuit = self.setup.compiled()
         self._controlled = ControlledCircuit(circuit, acts=self.setup.dss_controls)
         self.units = OwnUnits(circuit, self.setup.own_load_share, self.setup.own_sun_share)
         self._powers = InjectionPowers(self._attached, self.setup.dt_s)
@@ -246,11 +237,7 @@ class OpenDSSGrid(GridBackend[GridState]):
 
     def _solve_written(self, circuit: Circuit, time_s: float) -> None:
         """Solve with the powers that were written into the circuit's injections, and record the solution."""
-        try:
-            self._controlled.solve()
-        except PowerFlowError as error:
-            self.solved_record.flush()  # a load outside its window before that moment is the earlier reason
-            raise PowerFlowError(told_why(circuit, error.failure, self._controlled.opened).at(time_s)) from error
+        self._solved(circuit, time_s, self._controlled.solve)
         self._vector = None
         if circuit.controls_acted:
             circuit.controls_acted = False
@@ -258,34 +245,51 @@ class OpenDSSGrid(GridBackend[GridState]):
         self.solved_record.renew_loading(circuit, self._regulators.elements)
         self.solved_record.append(time_s, circuit.node_voltages(), circuit.injection_kw, circuit.injection_kvar)
 
+    def _solved(self, circuit: Circuit, time_s: float, solve: Callable[[], None]) -> None:
+        """Solve at a time (s), with what it comes from if there is no solution."""
+        try:
+            solve()
+        except PowerFlowError as error:
+            self.solved_record.flush()  # a load outside its window before that moment is the earlier reason
+            raise PowerFlowError(told_why(circuit, error.failure, self._controlled.opened).at(time_s)) from error
+
     @property
     def advances_in_blocks(self) -> bool:
         # Storage has a state of its own that changes at every step.
         return self._reads_directly and self._powers.known_ahead
 
-    def advance_block(self, time_s: Sequence[float], power_w: Mapping[DatacenterBackend[Any], Floats]) -> None:
-        circuit = self._running()
-        if self.solved_record.loading_is_stale and len(time_s) > 1:
-            self.advance_block(time_s[:1], {dc: power[:1] for dc, power in power_w.items()})
-            time_s, power_w = time_s[1:], {dc: power[1:] for dc, power in power_w.items()}
+    def advance_block(
+        self,
+        time_s: Sequence[float],
+        power_w: Mapping[DatacenterBackend[Any], Floats],
+        look: SolutionLook = look_at_none,
+    ) -> int:
+        circuit, looking = self._running(), BlockLook(lambda place: self._let_look(look, place))
+        if self.solved_record.loading_is_stale:
+            time_s, power_w = time_s[:1], {dc: power[:1] for dc, power in power_w.items()}
         kw, kvar = self._powers.block(time_s, power_w)
         if self.setup.dss_controls:  # which act between any two steps
-            for at_s, circuit.injection_kw[:], circuit.injection_kvar[:] in zip(time_s, kw, kvar, strict=True):
-                self.units.set_time(at_s)
-                self._solve_written(circuit, at_s)
-            return
+            for at, time in enumerate(time_s):
+                circuit.injection_kw[:], circuit.injection_kvar[:] = kw[at], kvar[at]
+                self.units.set_time(time)
+                self._solve_written(circuit, time)
+                if looking(at):
+                    return at + 1
+            return len(time_s)
         phasors = np.empty((len(time_s), len(circuit.node_bus)), dtype=np.complex128)
-        n_solved = self.units.solve_block(np.asarray(time_s), kw, kvar, phasors)
+        n_solved = self.units.solve_block(np.asarray(time_s), kw, kvar, phasors, looking)
         self._vector = None
         if n_solved:
             self.solved_record.renew_loading(circuit, self._regulators.elements)
         self.solved_record.append_block(time_s[:n_solved], phasors, kw, kvar)
-        if n_solved < len(time_s):
-            self.solved_record.flush()  # as in `_solve_written`
-            try:
-                circuit.report_unsolved(float(time_s[n_solved]))
-            except PowerFlowError as error:
-                raise PowerFlowError(told_why(circuit, error.failure)) from error
+        if n_solved < len(time_s) and not looking.ended:
+            self._solved(circuit, float(time_s[n_solved]), circuit.report_unsolved)
+        return n_solved
+
+    def _let_look(self, look: SolutionLook, place: int) -> bool:
+        """SolutionLook at the latest solution."""
+        self._vector = None
+        return look(place)
 
     def _note_taps(self, circuit: Circuit) -> None:
         """Read the taps; if they moved, the steps from here on are recorded with the new ones."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
@@ -21,7 +23,7 @@ class RegulatorBank:
             for phase in regulator.phases:
                 self._of_phase[_PHASE_LETTER[phase]].append(regulator.name)
 
-    @property
+    @cached_property
     def elements(self) -> frozenset[str]:
         """The elements whose taps they move ("transformer.reg1")."""
         return frozenset(one.element for one in self._feeder.regulators.values())

@@ -66,6 +66,20 @@ class GridSetup:
             commands.append(f"Edit Vsource.source pu={self.source_pu:.12g}")
         return commands
 
+    def compiled(self) -> Circuit:
+        """A circuit of its own with the attachments, solved once without their power."""
+        circuit = Circuit(
+            self.commands(),
+            tolerance=self.tolerance,
+            max_iterations=self.max_iterations,
+            regulator_control_dt_s=float(self.dt_s) if self.dss_controls else None,
+        )
+        self.attached.add_injections(circuit)
+        if self.taps is not None:
+            self.regulators.apply(circuit, self.taps)
+        circuit.finish()
+        return circuit
+
     def ratings(self) -> tuple[JudgedRating, ...]:
         """What loadings are shares of."""
         return judged_ratings(self.feeder.branches, self.rating_basis)

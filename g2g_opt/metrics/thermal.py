@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from g2g_opt.circuit.parts import phase_letter
 from g2g_opt.errors import InputError
@@ -40,6 +42,12 @@ def is_of_kind(branch: str, kind: str) -> bool:
     return not kind or transforms == (kind == "transformer")
 
 
+@lru_cache(maxsize=256)
+def places_of_kind(branches: tuple[str, ...], kind: str) -> NDArray[np.int64]:
+    """Places of the branches of a kind (see `is_of_kind`)."""
+    return np.array([place for place, name in enumerate(branches) if is_of_kind(name, kind)], dtype=np.int64)
+
+
 def find_worst_loading(record: GridRecord, dt_s: float, kind: str = "", emergency: bool = False) -> WorstLoading | None:
     """The worst loaded branch of a run recorded with `record_loading=True`; `kind` filters (see `is_of_kind`).
 
@@ -48,12 +56,12 @@ def find_worst_loading(record: GridRecord, dt_s: float, kind: str = "", emergenc
     """
     if record.loading is None:
         raise InputError("loadings were not recorded; build the grid with record_loading=True")
-    columns = [i for i, name in enumerate(record.loading.names) if is_of_kind(name, kind)]
-    if not columns:
+    columns = places_of_kind(tuple(record.loading.names), kind)
+    if not len(columns):
         return None
     highest_pu = record.loading_pu[:, columns].max(axis=0)
     share = record.loading.emergency_share[columns]
-    column = columns[int((highest_pu * share if emergency else highest_pu).argmax())]
+    column = int(columns[int((highest_pu * share if emergency else highest_pu).argmax())])
     loading_pu = record.loading_pu[:, column]
     step = int(loading_pu.argmax())
     return WorstLoading(
@@ -70,5 +78,5 @@ def overload_time_s(record: GridRecord, dt_s: float, limit_pu: float, kind: str 
     """Time (s) in which any branch of `kind` carries more than `limit_pu` of its rating (equation 3.5)."""
     if record.loading is None:
         raise InputError("loadings were not recorded; build the grid with record_loading=True")
-    columns = [i for i, name in enumerate(record.loading.names) if is_of_kind(name, kind)]
+    columns = places_of_kind(tuple(record.loading.names), kind)
     return float(np.any(record.loading_pu[:, columns] > limit_pu, axis=1).sum() * dt_s)

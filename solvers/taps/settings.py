@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from solvers.outcome import SolveReport, SolverError, SolveStatus
 from solvers.taps.branching import best_whole, binding_rows
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 # Within this a limit counts as kept, as it does in HiGHS.
 _FEASIBLE = 1e-7
@@ -71,19 +73,47 @@ class TapProblem:
         """What the model minimises, -m + eps sum |n|, of many choices of whole steps (choice, regulator); infinite
         where a limit of weight 0 is not kept.
         """
-        change, share = self.slope_pu_per_step @ steps.T, self.used_slopes @ steps.T
-        room = [
-            ((self.lowest_pu - self.v_min_pu)[:, None] + change, self.low_weight),
-            ((self.v_max_pu - self.highest_pu)[:, None] - change, self.high_weight),
-            ((1.0 - self.used)[:, None] - share, 1.0),
-        ]
-        margin = np.ones(len(steps))
-        for rows, weight in room:
-            if len(rows) and weight > 0.0:
-                margin = np.minimum(margin, rows.min(axis=0) / weight)
-            elif len(rows):
-                margin = np.where(rows.min(axis=0) < -_FEASIBLE, -np.inf, margin)
-        return np.asarray(_MOVE_PENALTY_PU * np.abs(steps).sum(axis=1) - margin)
+        return _objectives(self, steps, _Rows(*[np.ones(n, dtype=np.bool_) for n in self._n_rows]))
+
+    @property
+    def _n_rows(self) -> tuple[int, int, int]:
+        return len(self.lowest_pu), len(self.highest_pu), len(self.used)
+
+
+class _Rows(NamedTuple):
+    """Which voltages and loadings have rows (1), (2) and (4) that count."""
+
+    lows: Bools
+    highs: Bools
+    loads: Bools
+
+    @staticmethod
+    def that_bind(problem: TapProblem) -> _Rows:
+        """Those that no others imply."""
+        slope, used_slope = problem.slope_pu_per_step, problem.used_slopes
+        box = -problem.steps_down.astype(float), problem.steps_up.astype(float)
+        return _Rows(
+            binding_rows(slope, problem.lowest_pu, *box),
+            binding_rows(-slope, -problem.highest_pu, *box),
+            binding_rows(-used_slope, -problem.used, *box),
+        )
+
+
+def _objectives(problem: TapProblem, steps: Floats, rows: _Rows) -> Floats:
+    """As `TapProblem.objectives`, of some rows."""
+    slope = problem.slope_pu_per_step
+    room = [
+        ((problem.lowest_pu - problem.v_min_pu), slope, rows.lows, problem.low_weight),
+        ((problem.v_max_pu - problem.highest_pu), -slope, rows.highs, problem.high_weight),
+        ((1.0 - problem.used), -problem.used_slopes, rows.loads, 1.0),
+    ]
+    margin = np.ones(len(steps))
+    for at_rest, slopes, counted, weight in room:
+        if not counted.any():
+            continue
+        least = (at_rest[counted][:, None] + slopes[counted] @ steps.T).min(axis=0)
+        margin = np.minimum(margin, least / weight) if weight > 0.0 else np.where(least < -_FEASIBLE, -np.inf, margin)
+    return np.asarray(_MOVE_PENALTY_PU * np.abs(steps).sum(axis=1) - margin)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,32 +127,36 @@ class TapSolution:
     report: SolveReport
 
 
-def solve_taps(problem: TapProblem, *, time_limit_s: float = 10.0) -> TapSolution | None:
-    """Best steps, or None if a limit of weight 0 cannot be kept at all (equation 7.2)."""
+def solve_taps(problem: TapProblem, *, margin_over: float = -np.inf, time_limit_s: float = 10.0) -> TapSolution | None:
+    """Best steps (equation 7.2), or None if a limit of weight 0 cannot be kept at all, or no margin is above
+    `margin_over`.
+    """
     began_s = time.perf_counter()
-    program = _program(problem)
-    steps, is_told = best_whole(program, problem.objectives)
+    rows = _Rows.that_bind(problem)
+    program = _program(problem, rows)
+    # The penalty of the moves that there can be, besides.
+    below = _MOVE_PENALTY_PU * float(np.maximum(problem.steps_down, problem.steps_up).sum()) - margin_over
+    steps, is_told = best_whole(program, lambda steps: _objectives(problem, steps, rows), below)
     if not is_told:
         x, report = solve_linear_program(program, time_limit_s=time_limit_s)
         if x is None:
             return None
-        return TapSolution(np.rint(x[: len(problem.steps_up)]).astype(np.int64), float(x[-1]), report)
-    if steps is None:
+        found = TapSolution(np.rint(x[: len(problem.steps_up)]).astype(np.int64), float(x[-1]), report)
+    elif steps is None:
         return None
-    objective = float(problem.objectives(steps[None, :])[0])
-    report = SolveReport(SolveStatus.OPTIMAL, objective, objective, 0.0, time.perf_counter() - began_s)
-    margin = _MOVE_PENALTY_PU * float(np.abs(steps).sum()) - objective
-    return TapSolution(np.rint(steps).astype(np.int64), margin, report)
+    else:
+        objective = float(problem.objectives(steps[None, :])[0])
+        report = SolveReport(SolveStatus.OPTIMAL, objective, objective, 0.0, time.perf_counter() - began_s)
+        margin = _MOVE_PENALTY_PU * float(np.abs(steps).sum()) - objective
+        found = TapSolution(np.rint(steps).astype(np.int64), margin, report)
+    return found if found.margin_pu > margin_over else None
 
 
-def _program(problem: TapProblem) -> LinearProgram:
-    """The model as a linear program, of the rows that no others imply; columns n_r, d_r, m."""
+def _program(problem: TapProblem, counted: _Rows) -> LinearProgram:
+    """The model as a linear program, of some rows; columns n_r, d_r, m."""
     r = problem.slope_pu_per_step.shape[1]
     down, up = problem.steps_down.astype(float), problem.steps_up.astype(float)
-    slope, used_slope, box = problem.slope_pu_per_step, problem.used_slopes, (-down, up)
-    lows = binding_rows(slope, problem.lowest_pu, *box)
-    highs = binding_rows(-slope, -problem.highest_pu, *box)
-    loads = binding_rows(-used_slope, -problem.used, *box)
+    slope, used_slope, (lows, highs, loads) = problem.slope_pu_per_step, problem.used_slopes, counted
     identity, none = np.eye(r), np.zeros((r, 1))
 
     def rows(of: Floats, of_margin: float) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,30 +27,25 @@ from studies.hosting_capacity.capacity import (
 from studies.hosting_capacity.coarse_look import CoarseLook, in_coarse_steps
 from studies.hosting_capacity.ladder import Rung, rungs_of, sizes_wanted
 from studies.hosting_capacity.question import HostingCapacityQuestion
+from studies.hosting_capacity.shared_lanes import LANES, SIZES_AT_ONCE, SharedLanes
 from studies.shared.side_by_side import RunRequest, Wanted, judged_by, limit_use, together
 from studies.shared.tap_search import TapSearch, TapTrial
 from studies.shared.workload import Models, SizeRange
 
 # Share of an answer within which the search stops; one server near the bottom.
 RESOLUTION = 0.005
-# Sizes of one search judged in a round, at least: more cost little in a batch and save rounds. Measured on the 13-bus
-# feeder with 14 searches side by side, 2 to 4 take the same time, 6 and 8 half as much again. A few searches alone take
-# as many as fill the sixteen lanes of a flow, which cost what one of them does.
-SIZES_AT_ONCE, LANES = 2, 16
 GROWTH = 1.6
 # Sizes spread over the range in which the best one is looked for, and how near to it the search comes.
 SIZES_SPREAD, BEST_RESOLUTION = 6, 0.02
-# Share of a rung of the ladder within which it is known.
-RUNG_RESOLUTION = 0.02
-# Around a guess the search spreads in smaller steps.
-GROWTH_AROUND_GUESS = 1.15
+# Share of a rung of the ladder within which it is known; around a guess the search spreads in smaller steps.
+RUNG_RESOLUTION, GROWTH_AROUND_GUESS = 0.02, 1.15
 # How far apart the first two flexible sizes lie, which begin where firm ones end in coarse steps.
 SPREAD_FLEXIBLE = 0.05
 # Multiples of an answer that are looked at above it. Regulators that act by themselves settle at one step or another
 # as a site grows, so that what holds has gaps: 850 of the 34-bus feeder keeps voltages up to 2.59 MW, breaks them at
 # 2.90, keeps them again at 3.00, and so on up to 5.42.
 TRY_ABOVE: dict[TapMode, tuple[float, ...]] = {
-    "fixed": (1.05, 1.15),
+    "fixed": (1.02, 1.05, 1.15),
     "own control": (1.02, 1.04, 1.07, 1.1, 1.14, 1.18, 1.22, 1.26, 1.32, 1.4),
 }
 # Sizes looked at below an answer, in one batch, whether they hold too: where controls of the circuit act by themselves,
@@ -97,8 +92,8 @@ def expected_sizes(study: HostingCapacityQuestion, aim: Aim) -> int:
 class SizeSearch:
     """One aim's search. `guess` (servers) is where it begins, if something is known.
 
-    `report` hears of every size, `confirmed` of every run on OpenDSS. `at_once` sizes are judged in a round,
-    and `coarse` is the coarse look of another search at the same place.
+    `report` hears of every size, `confirmed` of every run on OpenDSS. `lanes` are those that it shares with others, and
+    `coarse` is the coarse look of another search at the same place.
     """
 
     def __init__(
@@ -110,11 +105,11 @@ class SizeSearch:
         guess: int | None = None,
         report: SizeReport = lambda aim, judged: None,
         confirmed: Callable[[Aim], None] = lambda aim: None,
-        at_once: int = SIZES_AT_ONCE,
+        lanes: SharedLanes | None = None,
         coarse: CoarseLook | None = None,
     ) -> None:
         self._study, self._models, self._aim, self._guess, self._report = study, models, aim, guess, report
-        self._confirmed, self._at_once = confirmed, at_once
+        self._confirmed, self._lanes = confirmed, lanes or SharedLanes(LANES)
         self._limits, self._objective = aim.limits(study.limits), study.objective_of(aim)
         self._policy = study.flexible_policy if aim.operation == "flexible" else study.policy.of_the_grid
         self._scenarios = study.draw_scenarios("search", aim.operation)
@@ -167,6 +162,7 @@ class SizeSearch:
                 n_largest = yield from self._look_for_largest(met)
         if self._objective != "gpus":
             yield from self._look_for_best(n_largest)
+        self._lanes.leave()
         yield from self._look_below(n_largest)
         settled = yield from self.settle(n_largest)
         return replace(settled, rungs=tuple(rungs_of(self._aim, list(self._judged.values())) if has_ladder else ()))
@@ -196,10 +192,10 @@ class SizeSearch:
         n_max = self._cap()
         if guess is None:
             first = max(n_min, self._sizes_range.first)
-            guess = yield from coarse.largest(first, n_min, n_max, RESOLUTION, GROWTH, self._at_once)
+            guess = yield from coarse.largest(first, n_min, n_max, RESOLUTION, GROWTH, self._lanes.at_first)
             self._taps.last_good = coarse.last_good
         spread = RESOLUTION if self._aim.operation == "firm" else SPREAD_FLEXIBLE
-        at_once = self._at_once
+        known: dict[int, float] = {}
         while True:
             search = search_largest_by_use(
                 n_max,
@@ -208,19 +204,21 @@ class SizeSearch:
                 resolution=RESOLUTION,
                 growth=GROWTH,
                 spread=spread,
-                at_once=at_once,
+                at_once=self._lanes.at_once,
+                known=known,
             )
             found = yield from judged_by(search, self._uses)
             above = {int(found.n * factor) for factor in TRY_ABOVE[self._study.tap_mode]}
             above = {n for n in above if max(n_min, found.n + 1) <= n <= n_max and n not in self._judged}
-            yield from self._kept(sorted(above))
+            # Those below, at which it will be looked as well, cost no round of their own here.
+            yield from self._kept(sorted({*above, *next(self._below(found.n), ())}))
             met = max((n for n, size in self._judged.items() if size.kept), default=0)
             if met <= found.n:
                 met = yield from size_across(coarse.across, self._kept, self._judged, found.n, n_max)
                 if met == 0:
                     return found.n
             # From there upwards only: below lies a gap, which sizes on both sides would find again.
-            guess, spread, at_once = met, RESOLUTION, SIZES_AT_ONCE
+            known = {n: limit_use(trials[-1].runs) for n, trials in self._trials.items() if n >= met}
 
     def _uses(self, sizes: Sequence[int]) -> Wanted[dict[int, float]]:
         """The share of the limit that binds which these sizes use up."""
@@ -238,10 +236,13 @@ class SizeSearch:
 
     def _look_below(self, n_largest: int) -> Wanted[None]:
         """Whether sizes below the largest one hold too."""
+        yield from judged_by(self._below(n_largest), self._kept)
+
+    def _below(self, n_largest: int) -> Generator[tuple[int, ...], Mapping[int, bool], dict[int, bool]]:
+        """A search through sizes below one."""
         known = {n: size.kept for n, size in self._judged.items()}
         n_sizes, n_min = SIZES_BELOW[self._study.tap_mode], self._smallest()
-        search = search_below(known, n_largest, n_sizes, n_min=n_min, resolution=BEST_RESOLUTION)
-        yield from judged_by(search, self._kept)
+        return search_below(known, n_largest, n_sizes, n_min=n_min, resolution=BEST_RESOLUTION)
 
     def _look_for_best(self, n_largest: int) -> Wanted[None]:
         """Judge sizes up to the largest kept where the most valuable one may be: spread evenly, then around the best.

@@ -9,7 +9,8 @@ from g2g_opt.feeder import Feeder
 from studies.hosting_capacity.capacity import Aim, Operation, best_of
 from studies.hosting_capacity.coarse_look import CoarseLook
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.hosting_capacity.search import LANES, SIZES_AT_ONCE, SearchResult, SizeReport, SizeSearch, StoredRun
+from studies.hosting_capacity.search import SearchResult, SizeReport, SizeSearch, StoredRun
+from studies.hosting_capacity.shared_lanes import SharedLanes
 from studies.shared.side_by_side import run_side_by_side
 
 
@@ -25,11 +26,11 @@ def search_aims(
     """
     study.check_fields()
     feeder, models = study.load_feeder(), study.load_models()
-    at_once = max(SIZES_AT_ONCE, LANES // max(1, len(aims)))
+    lanes = SharedLanes(len(aims))
     searches, looks = [], dict[object, CoarseLook | None]()
     for aim, guess in aims.items():
         place = aim.buses, aim.first_n_servers
-        search = SizeSearch(study, feeder, models, aim, guess, report, confirmed, at_once, looks.get(place))
+        search = SizeSearch(study, feeder, models, aim, guess, report, confirmed, lanes, looks.get(place))
         looks[place] = search.coarse
         searches.append(search)
     # Floors of the tokens served differ only in how the same runs are judged.

@@ -171,8 +171,8 @@ class TapSearch:
         if not all(criterion.is_thermal for criterion in broken):
             wanted += [(replace(problem, high_weight=weight), HOPELESS_MARGIN_PU) for weight in (1.0, 0.0)]
         for one, hopeless in wanted:
-            solution = solve_taps(one)
-            if solution is not None and solution.margin_pu > hopeless:
+            solution = solve_taps(one, margin_over=hopeless)
+            if solution is not None:
                 yield found.moved(ratio, solution.steps)
 
     def _of_loadings(self, problem: TapProblem, plan: Plan, runs: Sequence[Outcome]) -> TapProblem:

@@ -20,6 +20,7 @@ from studies.hosting_capacity.capacity import Aim, Capacity, JudgedSize, best_of
 from studies.hosting_capacity.frontier import Corner, rises
 from studies.hosting_capacity.rows import CapacityRow, JudgedSizeRow
 from studies.hosting_capacity.search import GROWTH, RESOLUTION, TRY_ABOVE, expected_sizes
+from studies.hosting_capacity.shared_lanes import SharedLanes
 from studies.hosting_capacity.study import HostingCapacityStudy
 
 FIRM = Aim(("671",), "firm", 0.5)
@@ -126,7 +127,18 @@ def test_servers_are_shared_as_asked_and_none_is_lost() -> None:
         assert all(abs(size - n * share / 6.0) < 1.0 + 1e-9 for size, share in zip(sizes, (3.0, 2.0, 1.0), strict=True))
 
 
-def test_tasks_are_at_least_two_and_bounded_whatever_runs_them() -> None:
+def test_searches_that_still_look_share_the_lanes_of_a_flow() -> None:
+    lanes = SharedLanes(14)
+    assert (lanes.at_first, lanes.at_once()) == (2, 2)
+    for _ in range(10):
+        lanes.leave()
+    assert (lanes.at_first, lanes.at_once()) == (2, 4)
+    for _ in range(4):
+        lanes.leave()
+    assert lanes.at_once() == 16
+
+
+def test_few_sets_are_two_tasks_and_many_are_bounded_whatever_runs_them() -> None:
     study = HostingCapacityStudy(feeder="ieee123")
     tasks = study.tasks("capacities", ())
     buses = [buses[0] for task in tasks for buses in task.content["site_sets"]]
@@ -134,6 +146,7 @@ def test_tasks_are_at_least_two_and_bounded_whatever_runs_them() -> None:
     assert max(len(task.content["site_sets"]) for task in tasks) <= 8
     assert len(HostingCapacityStudy(buses=("671", "675")).tasks("capacities", ())) == 2
     assert len(HostingCapacityStudy(buses=("671",)).tasks("capacities", ())) == 1
+    assert len(HostingCapacityStudy().tasks("capacities", ())) == 1, "seven buses, fourteen searches"
     assert study.tasks("frontier", ()) == []
 
 

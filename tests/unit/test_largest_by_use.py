@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -61,6 +62,42 @@ def test_more_at_once_and_a_good_guess_save_rounds() -> None:
         found, near, sizes = searched(curve, 5000, start=int(at), spread=0.01)
         assert (near, len(sizes)) == (1, 2)
         assert found.n == int(at)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_from_uses_that_are_known_it_goes_on_and_asks_for_none_of_them_again(shape: str) -> None:
+    draw = np.random.default_rng(8)
+    for _ in range(60):
+        at, n_max = float(np.exp(draw.uniform(0.0, 8.0))), int(np.exp(draw.uniform(3.0, 9.0)))
+        use = lambda n, at=at: SHAPES[shape](n, at)  # noqa: E731
+        known = {int(n): use(int(n)) for n in draw.integers(1, n_max + 1, 4)}
+        search = search_largest_by_use(n_max, start=40, resolution=0.01, known=known, at_once=lambda: 3)
+        sizes: list[int] = []
+        try:
+            asked = next(search)
+            while True:
+                sizes += asked
+                asked = search.send({n: use(n) for n in asked})
+        except StopIteration as end:
+            found: LargestFeasible = end.value
+        assert not set(sizes) & set(known)
+        truth = max((n for n in range(1, n_max + 1) if use(n) <= 1.0), default=0)
+        assert found.n <= truth <= found.n + max(1, int(0.01 * found.n)) - (found.n < truth)
+
+
+def test_how_many_at_once_is_asked_every_round() -> None:
+    widths = itertools.chain([2, 2, 7], itertools.repeat(2))
+    search = search_largest_by_use(5000, start=40, resolution=0.01, at_once=lambda: next(widths))
+    asked, rounds = next(search), []
+    while True:
+        rounds.append(len(asked))
+        try:
+            asked = search.send({n: 0.0 if n <= 777 else 9.0 for n in asked})
+        except StopIteration:
+            break
+    assert rounds[:2] == [2, 2]
+    assert rounds[2] > 2
+    assert max(rounds[3:]) <= 2
 
 
 def test_a_line_is_found_in_two_rounds_and_a_curve_in_few() -> None:

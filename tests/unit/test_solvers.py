@@ -104,6 +104,31 @@ def test_taps_load_the_circuit_least_among_those_inside_the_band(problem: TapPro
         assert solution.margin_pu - 1e-6 * np.abs(solution.steps).sum() == pytest.approx(max(found), abs=2e-6)
 
 
+@settings(max_examples=40, deadline=None)
+@given(tap_problems(), st.floats(-0.05, 0.05))
+def test_a_margin_that_is_not_reached_has_no_taps(problem: TapProblem, margin: float) -> None:
+    best, solution = solve_taps(problem), solve_taps(problem, margin_over=margin)
+    assert best is not None
+    assert (solution is not None) == (best.margin_pu > margin)
+    if solution is not None:
+        assert solution.steps.tolist() == best.steps.tolist()
+
+
+@pytest.mark.parametrize("tried_max", [0, 10])
+def test_a_box_that_is_too_large_to_be_tried_is_branched(tried_max: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    middle, spread = rng.uniform(0.93, 1.03, 12), rng.uniform(0.01, 0.05, 12)
+    steps = np.full(4, 16)
+    slopes = rng.uniform(-0.001, 0.007, (12, 4))
+    problem = TapProblem(middle - spread, middle + spread, slopes, steps, steps, 0.95, 1.05)
+    tried = solve_taps(problem)
+    monkeypatch.setattr("solvers.taps.branching._TRIED_MAX", tried_max)
+    branched = solve_taps(problem)
+    assert tried is not None
+    assert branched is not None
+    assert branched.steps.tolist() == tried.steps.tolist()
+
+
 def test_ties_are_broken_by_fewer_moves() -> None:
     # A second regulator that moves nothing stays where it is, and so does one that could only balance the other.
     problem = TapProblem(

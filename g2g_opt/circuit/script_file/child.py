@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.unconnected import unconnected_nodes
 from g2g_opt.errors import G2GError, InputError, listed
 
 TIME_LIMIT_S = 300.0
@@ -149,7 +150,7 @@ def main() -> None:
     try:
         circuit = Circuit(tracked())
         circuit.finish()
-        loose = circuit.unconnected_nodes()
+        loose = unconnected_nodes(circuit)
         if loose:
             raise InputError(
                 f"nothing connects the nodes {listed(loose, 8)}, so OpenDSS has no solution for the circuit"
