@@ -32,9 +32,8 @@ from studies.shared.side_by_side import RunRequest, Wanted, judged_by, limit_use
 from studies.shared.tap_search import TapSearch, TapTrial
 from studies.shared.workload import Models, SizeRange
 
-# Share of an answer within which the search stops; one server near the bottom.
-RESOLUTION = 0.005
-GROWTH = 1.6
+# Share of an answer within which the search stops (one server near the bottom), and by how much sizes grow at first.
+RESOLUTION, GROWTH = 0.005, 1.6
 # Sizes spread over the range in which the best one is looked for, and how near to it the search comes.
 SIZES_SPREAD, BEST_RESOLUTION = 6, 0.02
 # Share of a rung of the ladder within which it is known; around a guess the search spreads in smaller steps.
@@ -48,12 +47,12 @@ TRY_ABOVE: dict[TapMode, tuple[float, ...]] = {
     "fixed": (1.02, 1.05, 1.15),
     "own control": (1.02, 1.04, 1.07, 1.1, 1.14, 1.18, 1.22, 1.26, 1.32, 1.4),
 }
-# Sizes looked at below an answer, in one batch, whether they hold too: where controls of the circuit act by themselves,
-# what holds has gaps there as well (a capacitor bank that a small site brings to hunt is settled by a large one).
+# Sizes looked at below an answer, in one batch, whether they hold too: what holds has gaps there as well (a capacitor
+# bank that a small site brings to hunt is settled by a large one).
 SIZES_BELOW: dict[TapMode, int] = {"fixed": 6, "own control": 16}
 
-# Sizes that a search usually judges, for progress: on the way to the largest one, for the ladder, and for the best one.
-# Medians over buses of the 13- and 34-bus feeders, where counts lie within a third of them.
+# Sizes that a search usually judges, for progress (to the largest one, for the ladder, for the best one): medians over
+# buses of the 13- and 34-bus feeders, where counts lie within a third of them.
 _SIZES_TO_LARGEST: dict[TapMode, int] = {"fixed": 12, "own control": 21}
 _SIZES_OF_LADDER = {"firm": 23, "flexible": 35}
 _SIZES_TO_BEST = 5
