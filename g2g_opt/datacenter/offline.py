@@ -201,6 +201,8 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
         while self._filled < end:
             # The same blocks as in single steps, so that both ways give the same numbers to the last bit.
             start = max(self._filled, first)
+            # What is asked for is worked out at once: no command can undo it.
+            self._block_steps = max(self._block_steps, min(end - start, _BLOCK_STEPS_MAX))
             self._fill(start, time_s + (start - first) * float(self._dt_s))
         self._record.n_steps = end
         return self._record.power_w[first:end]

@@ -85,13 +85,24 @@ def _used(size: JudgedSize | None, rung: str) -> float:
 
 
 def sizes_wanted(
-    judged: Mapping[int, JudgedSize], n_min: int, n_max: int, resolution: float, growth: float
+    judged: Mapping[int, JudgedSize], n_min: int, n_max: int, resolution: float, growth: float, at_once: int = 1
 ) -> tuple[int, ...]:
     """Sizes that close brackets of rungs, or look for their ends; none when every rung is known to `resolution`.
 
     Of a bracket two sizes close around where the straight line of the shares used crosses the limit, if they are known
-    on both sides; its middle where they are not, or where it is still wide: a share of time is no straight line.
+    on both sides; its middle where they are not, or where it is still wide: a share of time is no straight line. Where
+    that is less than `at_once` sizes, so many lie in place of the middle that there are about as many in all.
     """
+    wanted = _wanted_in_parts(judged, n_min, n_max, resolution, growth, 2)
+    if not 0 < len(wanted) < at_once:
+        return wanted
+    return _wanted_in_parts(judged, n_min, n_max, resolution, growth, 2 + (at_once - 1) // len(wanted))
+
+
+def _wanted_in_parts(
+    judged: Mapping[int, JudgedSize], n_min: int, n_max: int, resolution: float, growth: float, parts: int
+) -> tuple[int, ...]:
+    """As `sizes_wanted`; where the middle of a bracket is wanted, it is cut in so many parts."""
     sizes = [judged[n] for n in sorted(judged)]
     largest = max(judged, default=n_min - 1)
     power_flow_ends = any(not _has_answer(size) for size in sizes)
@@ -110,7 +121,7 @@ def sizes_wanted(
         used_low, used_high = _used(below, rung), _used(above, rung)
         crosses = math.isfinite(used_low) and math.isfinite(used_high) and used_low > 0.0
         if not crosses or high > _WIDE * low:
-            wanted.add((low + high) // 2)
+            wanted |= {low + (high - low) * part // parts for part in range(1, parts)}
         if crosses:
             crossing = low + (1.0 - used_low) / (used_high - used_low) * (high - low)
             beside = max(0.5, 0.4 * resolution * low)

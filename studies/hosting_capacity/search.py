@@ -261,9 +261,10 @@ class SizeSearch:
                 return
             best = max(kept, key=lambda n: self._judged[n].value(self._objective))
             place, wanted = sizes.index(best), set()
+            parts = 1 + self._lanes.at_once() // 2
             for beside in sizes[max(0, place - 1) : place + 2]:
                 if abs(beside - best) > max(1, int(BEST_RESOLUTION * best)):
-                    wanted.add((beside + best) // 2)
+                    wanted |= {best + (beside - best) * part // parts for part in range(1, parts)} - {best, beside}
             wanted -= {*self._judged}
             if not wanted:
                 return
@@ -274,7 +275,8 @@ class SizeSearch:
         if self.coarse is not None:
             beside = yield from self.coarse.beside_rungs(self._smallest(), self._cap(), RUNG_RESOLUTION, GROWTH)
             yield from self._kept(sorted(beside))
-        while wanted := sizes_wanted(self._judged, self._smallest(), self._cap(), RUNG_RESOLUTION, GROWTH):
+        bounds = self._smallest(), self._cap()
+        while wanted := sizes_wanted(self._judged, *bounds, RUNG_RESOLUTION, GROWTH, self._lanes.at_once()):
             yield from together([self._judge(n) for n in wanted])
 
     def _smallest(self) -> int:
