@@ -12,7 +12,7 @@ from g2g_opt.site import GPUS_PER_SERVER
 from g2g_opt.summary import Summary
 from studies.hosting_capacity.capacity import Capacity, JudgedSize, Operation
 from studies.hosting_capacity.ladder import Rung
-from studies.hosting_capacity.search import SearchResult, StoredRun
+from studies.hosting_capacity.search_result import SearchResult, StoredRun
 from studies.shared.stored_bases import BASES, base_rows
 from studies.shared.stored_runs import RunRow
 from studies.shared.tap_range import taps_in_words

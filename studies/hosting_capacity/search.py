@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,8 +25,9 @@ from studies.hosting_capacity.capacity import (
     most_drawn_mw,
 )
 from studies.hosting_capacity.coarse_look import CoarseLook, in_coarse_steps
-from studies.hosting_capacity.ladder import Rung, rungs_of, sizes_wanted
+from studies.hosting_capacity.ladder import rungs_of, sizes_wanted
 from studies.hosting_capacity.question import HostingCapacityQuestion
+from studies.hosting_capacity.search_result import SearchResult, StoredRun
 from studies.hosting_capacity.shared_lanes import LANES, SIZES_AT_ONCE, SharedLanes
 from studies.shared.side_by_side import RunRequest, Wanted, judged_by, limit_use, together
 from studies.shared.tap_search import TapSearch, TapTrial
@@ -58,28 +59,6 @@ _SIZES_OF_LADDER = {"firm": 23, "flexible": 35}
 _SIZES_TO_BEST = 5
 
 SizeReport = Callable[[Aim, JudgedSize], None]
-
-
-@dataclass(frozen=True, eq=False)
-class StoredRun:
-    """A simulated run with what it was for: to be stored, and judged again under other limits."""
-
-    aim: Aim
-    n_servers: int
-    n_servers_by_site: tuple[int, ...]
-    plan: Plan
-    scenario: Scenario
-    purpose: str  # "search", "certificate" or "opendss"
-    run: Outcome
-
-
-@dataclass(frozen=True, eq=False)
-class SearchResult:
-    """What a search comes to: its answer, the runs behind it, and the ladder of limits if one was asked for."""
-
-    capacity: Capacity
-    runs: list[StoredRun] = field(default_factory=list)
-    rungs: tuple[Rung, ...] = ()
 
 
 def expected_sizes(study: HostingCapacityQuestion, aim: Aim) -> int:

@@ -9,7 +9,8 @@ from g2g_opt.feeder import Feeder
 from studies.hosting_capacity.capacity import Aim, Operation, best_of
 from studies.hosting_capacity.coarse_look import CoarseLook
 from studies.hosting_capacity.question import HostingCapacityQuestion
-from studies.hosting_capacity.search import SearchResult, SizeReport, SizeSearch, StoredRun
+from studies.hosting_capacity.search import SizeReport, SizeSearch
+from studies.hosting_capacity.search_result import SearchResult, StoredRun
 from studies.hosting_capacity.shared_lanes import SharedLanes
 from studies.shared.side_by_side import run_side_by_side
 
