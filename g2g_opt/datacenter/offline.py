@@ -209,6 +209,10 @@ class OfflineDatacenter(LLMBatchSizeControlledDatacenter[OfflineDatacenterState]
 
     @property
     def steps_ahead(self) -> int:
+        # A subclass that shows something else is asked at every step.
+        shown = type(self).observe, type(self).phase_share_by_model
+        if shown != (OfflineDatacenter.observe, OfflineDatacenter.phase_share_by_model):
+            return 1
         return (self._filled - self._record.n_steps) or self._block_steps
 
     def take_back(self, n_steps: int) -> None:

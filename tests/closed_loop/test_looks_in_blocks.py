@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
 from g2g_opt.assembly import Assembly, assemble
+from g2g_opt.clock import SimulationClock
 from g2g_opt.controller.ofo import OFOBatchSizeController
+from g2g_opt.datacenter.offline import OfflineDatacenter
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import PowerFlowError
+from g2g_opt.events import EventEmitter
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.limits import Limits
 from g2g_opt.plan import AdaptiveTaps, Plan, Policy
@@ -111,6 +115,40 @@ def test_a_block_that_is_looked_at_is_the_same_as_tick_by_tick(name: str, monkey
     by_tick, _ = all_of(RUNS[name]())
     assert len(blocks) == n_blocks
     assert in_blocks == by_tick
+
+
+def test_a_step_put_in_the_place_of_a_controllers_own_is_called_at_every_tick() -> None:
+    run, seen = two_sites(), []
+    controller = run.coordinator.controllers[0]
+    act = controller.step
+
+    def watched(clock: SimulationClock, events: EventEmitter) -> list[Any]:
+        seen.append(clock.step)
+        return list(act(clock, events))
+
+    controller.step = watched  # type: ignore[method-assign]
+    assert all_of(run) == all_of(two_sites())
+    assert seen == list(range(700))
+
+
+def test_what_a_datacenter_of_ones_own_shows_is_what_the_controller_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(OfflineDatacenter):
+        """Shows thrice its latencies."""
+
+        def observe(self, labels: Sequence[str]) -> tuple[Any, Any]:
+            replicas, itl_s = super().observe(labels)
+            return replicas, 3.0 * itl_s
+
+    def slow() -> Assembly:
+        run = two_sites()
+        for site in run.datacenters.values():
+            site.__class__ = Slow
+        return run
+
+    found, _ = all_of(slow())
+    assert found != all_of(two_sites())[0]
+    monkeypatch.setattr(OFOBatchSizeController, "looks_ahead", property(lambda controller: 0))
+    assert found == all_of(slow())[0]
 
 
 def test_slopes_that_are_measured_again_end_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
