@@ -21,10 +21,6 @@ from studies.shared.task import Progress, Tables, Task, TaskResult, counted
 
 # Searches that share the batches of a task: enough to fill them, few enough to be lost as a whole.
 SEARCHES_PER_TASK = 16
-# Few sets are two tasks, which two workers do at a time: their searches fill the batches of each, with more sizes in a
-# round. More share one: seven buses of the 13-bus feeder in two tasks take an eighth more steps, and half as many
-# batches again.
-SETS_OF_TWO_TASKS = 4
 # A run on OpenDSS next to a size in a batch, for progress.
 _OPENDSS_STEPS = 3.0
 
@@ -51,8 +47,8 @@ class HostingCapacityStudy(HostingCapacityQuestion):
             return frontier_tasks(self, results) if self.frontier_points > 1 else []
         sets = self.resolve_sets(self.load_feeder())
         searches = len(self.operations) - 1 + len(self.floors(1)) if "flexible" in self.operations else 1
-        few = 2 if 1 < len(sets) <= SETS_OF_TWO_TASKS else 1
-        n_tasks = max(few, -(-len(sets) * searches // SEARCHES_PER_TASK))
+        # Two at least, which two workers do at a time.
+        n_tasks = max(min(2, len(sets)), -(-len(sets) * searches // SEARCHES_PER_TASK))
         return [self._task(sets[k::n_tasks]) for k in range(n_tasks)]
 
     def _task(self, sets: Sequence[tuple[str, ...]]) -> Task:
