@@ -146,7 +146,7 @@ def test_few_sets_are_two_tasks_and_many_are_bounded_whatever_runs_them() -> Non
     assert max(len(task.content["site_sets"]) for task in tasks) <= 8
     assert len(HostingCapacityStudy(buses=("671", "675")).tasks("capacities", ())) == 2
     assert len(HostingCapacityStudy(buses=("671",)).tasks("capacities", ())) == 1
-    assert len(HostingCapacityStudy().tasks("capacities", ())) == 1, "seven buses, fourteen searches"
+    assert len(HostingCapacityStudy().tasks("capacities", ())) == 2, "seven buses, for two workers"
     assert study.tasks("frontier", ()) == []
 
 
