@@ -285,17 +285,12 @@ def _judged(job: _Job, task: PlannedRun, summary: Summary, engine: Engine, secon
     """The verdict on a run, with what its fleets would have done uncontrolled."""
     plan, scenario = task
     sites = []
-    # A whole run in which nobody commands a site is what its fleet does uncontrolled.
-    is_uncontrolled = plan.policy == plan.policy.of_the_grid and summary.failure is None
     for site, seen in zip(plan.sites, summary.sites, strict=bool(summary.sites)):
-        peak_mw, tps = 0.0, 0.0
-        if job.beside_uncontrolled and is_uncontrolled:
-            peak_mw, tps = seen.power_peak_mw, seen.throughput_tps
-        elif job.beside_uncontrolled:
+        sited = replace(seen, bus=site.bus, n_gpus=site.n_gpus, n_replicas=site.n_replicas)
+        if job.beside_uncontrolled:
             alone = replay_uncontrolled(site, scenario, job.trace_dir)
-            peak_mw, tps = alone.power_peak_mw, alone.throughput_tps
-        placed = replace(seen, bus=site.bus, n_gpus=site.n_gpus, n_replicas=site.n_replicas)
-        sites.append(replace(placed, uncontrolled_peak_mw=peak_mw, uncontrolled_tps=tps))
+            sited = replace(sited, uncontrolled_peak_mw=alone.power_peak_mw, uncontrolled_tps=alone.throughput_tps)
+        sites.append(sited)
     whole = replace(summary, sites=tuple(sites))
     return Outcome(scenario.name, engine, whole, job.judged(whole), seconds, note)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from unittest import mock
 
-from studies import cli, study_commands
+from studies import cli
+from studies.running import asked_workers
 from studies.running.local_workers import Ended
 from studies.running.worker import Job, do_job
 
@@ -27,6 +28,9 @@ class NoWorkers:
 
     def wait(self, timeout_s: float) -> list[Ended]:
         return []
+
+    def start(self) -> None:
+        pass
 
     def stop(self) -> None:
         pass
@@ -57,7 +61,7 @@ class WorkersHere:
 
 def g2g(*arguments: str) -> int:
     """`g2g` with these arguments, to where a worker would begin a task; the exit status, 0 if one would."""
-    with mock.patch.object(study_commands, "_workers", return_value=NoWorkers):
+    with mock.patch.object(asked_workers, "LocalWorkers", return_value=NoWorkers()):
         try:
             return cli.main([*arguments])
         except WorkBegins:
