@@ -35,7 +35,6 @@ from studies.pv_datacenter_siting.operation_rows import AS_IT_IS
 from studies.pv_datacenter_siting.stored_plan import read_plan
 from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.work import propose_plans
-from studies.pv_datacenter_siting.year_network import price_of_hours
 from studies.shared.site_choices import ServedModel, SiteChoice
 
 SITE = SiteChoice("east", (ServedModel("Llama-3.1-70B-Instruct", n_gpus=1600),), candidates=("671", "680"))
@@ -96,7 +95,7 @@ def main() -> int:
         print(
             f"best: PV {case.pv_words(found.plan)}, sites {case.site_words(found.plan)}, settings moved {moved} times"
         )
-        price = price_of_hours(case)
+        price = case.hourly_price
         print(f"losses of the causal plan {float(price @ year.series.losses_kw[0]):,.0f} $", end="; ")
         print(f"{time.process_time() - began_s:.0f} CPU s")
     return 0

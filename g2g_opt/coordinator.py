@@ -239,6 +239,7 @@ class Coordinator(Generic[DCStateT, GridStateT]):
         for controller in looking:
             controller.begin_block(times)
         looks = [controller.look for controller in looking]
+        # All of them look, also behind one that has commands.
         n_made = self.grid.advance_block(times, power_w, lambda place: sum([look(place) for look in looks]) > 0)
         for dc in self.datacenters:
             dc.take_back(n_ticks - n_made)

@@ -14,6 +14,7 @@ from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.inverters import panel_series_kw
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.own_storage import idling_command
 from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.held_series import HeldSeries, UnitShares
@@ -39,7 +40,7 @@ def unit_commands(setups: Sequence[GridSetup]) -> tuple[str, ...]:
 def _idling(commands: tuple[str, ...]) -> tuple[str, ...]:
     circuit = Circuit(commands)
     return tuple(
-        f"Edit {as_word(f'Storage.{name}')} dispmode=default state=idling"
+        idling_command(name)
         for kind, name in elements(circuit)
         if kind == "storage" and circuit.ask("CktElement_Get_Enabled")
     )

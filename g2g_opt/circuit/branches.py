@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.circuit.conductor_ratings import ConductorRating, ConductorRatings
-from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.elements import DRAWING_KINDS, elements
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Branch
@@ -169,7 +168,7 @@ def _nameplate(circuit: Circuit, kind: str, name: str, n_terminals: int) -> dict
     """
     if kind not in ("transformer", "autotrans"):
         return {}
-    circuit.command(f"{as_word(f'{kind}.{name}.wdg')}=1")
+    circuit.select_winding(f"{kind}.{name}", 1)
     nameplate, normal = (float(circuit.ask_property(f"{kind}.{name}.{size}")) for size in ("kva", "normhkva"))
     shares: tuple[float, ...] = (1.0,)
     if kind == "transformer":

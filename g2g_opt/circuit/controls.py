@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.element_properties import ElementProperties
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.fuses import FuseSettings, read_fuses
@@ -181,7 +180,7 @@ def _reg_control(circuit: Circuit, name: str) -> RegControlSettings:
         1e3 * of_winding / (3.0**0.5 if not delta and n_phases in (2, 3) else 1.0)
         for of_winding, delta in zip(kv, is_delta, strict=True)
     ]
-    circuit.command(f"{as_word(f'{kind}.{transformer}.wdg')}={tap_winding}")
+    circuit.select_winding(f"{kind}.{transformer}", tap_winding)
     low, high, n_steps = (changer.number(figure) for figure in ("mintap", "maxtap", "numtaps"))
     bus = own.text("bus").lower()
     return RegControlSettings(

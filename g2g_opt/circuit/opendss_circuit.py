@@ -79,8 +79,9 @@ class Circuit:
             self.command(f"Set Mode=Time Stepsize={regulator_control_dt_s}s ControlMode=Time")
         else:
             self.command("Set ControlMode=Off")
-        self._tightness, self._injection_names = (tolerance, max_iterations), list[str]()
+        self._tightness = tolerance, max_iterations
         self.command(f"Set tolerance={tolerance} maxiterations={max_iterations}")
+        self._injection_names: list[str] = []
         self._volts_pointer, self._volts_size = ffi.new("double**"), ffi.new("int32_t[4]")
 
     # --- talking
@@ -95,6 +96,10 @@ class Circuit:
     def ask_property(self, name: str) -> str:
         """What OpenDSS says of a property, such as "Load.a.kW"."""
         return self.command(f"? {as_word(name)}")
+
+    def select_winding(self, element: str, winding: int) -> None:
+        """Let questions about an element such as "transformer.t" be about one of its windings."""
+        self.command(f"{as_word(f'{element}.wdg')}={winding}")
 
     def _told(self) -> str:
         """OpenDSS's own words on its latest error, which is over then."""
@@ -159,9 +164,10 @@ class Circuit:
 
     def finish(self) -> None:
         """Fix the node order and the injections; after this the circuit can be solved."""
-        self._n_injections, n = 0, len(self._injection_names)
+        n = len(self._injection_names)
         self.injection_kw, self.injection_kvar = np.zeros(n), np.zeros(n)
         self._load_multiplier, self.load_share = float(lib.ctx_Solution_Get_LoadMult(self.context)), 1.0
+        self._n_injections = 0
         if n:
             batch, size = ffi.new("void***"), ffi.new("int32_t[4]")
             lib.Batch_CreateByRegExpS(self.context, batch, size, b"Load", f"^{INJECTION_PREFIX}".encode())
@@ -262,7 +268,8 @@ class Circuit:
         own_kw, own_kvar = self.injection_kw, self.injection_kvar
         solve, converged = self._solve_function, lib.ctx_Solution_Get_Converged
         for i in range(len(kw)):
-            own_kw[:], own_kvar[:] = kw[i], kvar[i]
+            own_kw[:] = kw[i]
+            own_kvar[:] = kvar[i]
             if load_share is not None:
                 self.set_load_share(float(load_share[i]))
             self.set_injections()
@@ -335,7 +342,7 @@ class Circuit:
     def tap(self, regulator: Regulator) -> float:
         """Present ratio (pu) of a regulator's winding."""
         if regulator.kind != "transformer":
-            self.command(f"{as_word(f'{regulator.element}.wdg')}={regulator.winding}")
+            self.select_winding(regulator.element, regulator.winding)
             return float(self.ask_property(f"{regulator.element}.tap"))
         self._call(lib.ctx_Transformers_Set_Name, regulator.transformer.encode())
         self._call(lib.ctx_Transformers_Set_Wdg, regulator.winding)

@@ -33,6 +33,11 @@ class StorageSettings:
     unlike: str = ""
 
 
+def idling_command(name: str) -> str:
+    """The command that lets a storage unit idle, whatever would dispatch it."""
+    return f"Edit {as_word(f'Storage.{name}')} dispmode=default state={_IDLE}"
+
+
 def read_storages(circuit: Circuit) -> tuple[StorageSettings, ...]:
     """The storages of a circuit that do not idle; the circuit is solved, and left with them idling."""
     names = [

@@ -12,6 +12,7 @@ from g2g_opt.circuit.block_look import BlockLook, SolutionLook
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.own_storage import idling_command
 from g2g_opt.circuit.shaped_loads import ShapedLoads
 from g2g_opt.errors import listed
 from g2g_opt.held_series import HeldSeries, LoadShares, UnitShares
@@ -43,7 +44,7 @@ class OwnUnits:
                 continue
             element = f"{kind}.{name}"
             if kind == "storage":
-                circuit.command(f"Edit {as_word(f'Storage.{name}')} dispmode=default state=idling")
+                circuit.command(idling_command(name))
             elif kind == "pvsystem" or element in own:
                 stated = {
                     prop: float(circuit.ask_property(f"{element}.{prop}"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.parts import Regulator
 
@@ -63,7 +62,7 @@ def _read(circuit: Circuit, name: str, kind: str, transformer: str, controlled: 
     circuit.activate(f"{kind}.{transformer}")
     ends = circuit.ask_array("CktElement_Get_BusNames", "char*")
     bus, *nodes = ends[controlled - 1].lower().split(".")
-    circuit.command(f"{as_word(f'{kind}.{transformer}.wdg')}={tapped}")
+    circuit.select_winding(f"{kind}.{transformer}", tapped)
     low, high = (float(_ask(circuit, f"{kind}.{transformer}.{limit}")) for limit in ("mintap", "maxtap"))
     n_steps = int(float(_ask(circuit, f"{kind}.{transformer}.numtaps")))
     if n_steps < 1 or not high > low:

@@ -20,6 +20,7 @@ import numpy as np
 from g2g_opt.circuit.element_names import INJECTION_PREFIX, as_word
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.own_storage import idling_command
 from g2g_opt.errors import InputError, listed, shown
 
 _ALIKE_PU = 1e-5
@@ -113,7 +114,7 @@ def _units(commands: Sequence[str]) -> tuple[list[_Unit], list[str]]:
         elif kind == "storage":
             if of("dispmode") != "follow" or not unit.shape:
                 unit.shape = ""
-                before.append(f"Edit {as_word(f'Storage.{name}')} dispmode=default state=idling")
+                before.append(idling_command(name))
         else:
             unit.stated = (float(of("kw")), float(of("kvar")))
         found.append(unit)

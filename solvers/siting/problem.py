@@ -122,6 +122,10 @@ class StorageChoices:
     efficiency: float
     schedule: StorageSchedule | None = None
 
+    def investment(self, plan: SitingPlan) -> float:
+        """What the storage of a plan costs ($ a year)."""
+        return float(self.cost_per_kw * plan.storage_kw.sum() + self.cost_per_kwh * plan.storage_kwh.sum())
+
 
 @dataclass(frozen=True, eq=False)
 class SiteChoices:
@@ -329,9 +333,7 @@ def cost_of(problem: SitingProblem, plan: SitingPlan, over: Floats) -> CostParts
         violation=0.0 if problem.penalty is None else float(problem.penalty * (over @ calendar.hours).sum()),
         switching=float(problem.taps.switch_cost * (moved * same_day) @ calendar.slot_days[1:]),
         site_value=-float(problem.sites.value_per_kw * plan.site_kw.sum()),
-        storage_investment=0.0
-        if storage is None
-        else float(storage.cost_per_kw * plan.storage_kw.sum() + storage.cost_per_kwh * plan.storage_kwh.sum()),
+        storage_investment=0.0 if storage is None else storage.investment(plan),
         storage_energy=-float(worth @ plan.discharge_kw.sum(axis=0))
         if storage is None or storage.schedule is None
         else -float(storage.schedule.value_per_kw * plan.storage_kw.sum()),

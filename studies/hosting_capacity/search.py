@@ -33,12 +33,15 @@ from studies.shared.side_by_side import RunRequest, Wanted, judged_by, limit_use
 from studies.shared.tap_search import TapSearch, TapTrial
 from studies.shared.workload import Models, SizeRange
 
-# Share of an answer within which the search stops (one server near the bottom), and by how much sizes grow at first.
-RESOLUTION, GROWTH = 0.005, 1.6
+# Share of an answer within which the search stops; one server near the bottom.
+RESOLUTION = 0.005
+GROWTH = 1.6
 # Sizes spread over the range in which the best one is looked for, and how near to it the search comes.
 SIZES_SPREAD, BEST_RESOLUTION = 6, 0.02
-# Share of a rung of the ladder within which it is known; around a guess the search spreads in smaller steps.
-RUNG_RESOLUTION, GROWTH_AROUND_GUESS = 0.02, 1.15
+# Share of a rung of the ladder within which it is known.
+RUNG_RESOLUTION = 0.02
+# Around a guess the search spreads in smaller steps.
+GROWTH_AROUND_GUESS = 1.15
 # How far apart the first two flexible sizes lie, which begin where firm ones end in coarse steps.
 SPREAD_FLEXIBLE = 0.05
 # Multiples of an answer that are looked at above it. Regulators that act by themselves settle at one step or another
@@ -48,12 +51,12 @@ TRY_ABOVE: dict[TapMode, tuple[float, ...]] = {
     "fixed": (1.02, 1.05, 1.15),
     "own control": (1.02, 1.04, 1.07, 1.1, 1.14, 1.18, 1.22, 1.26, 1.32, 1.4),
 }
-# Sizes looked at below an answer, in one batch, whether they hold too: what holds has gaps there as well (a capacitor
-# bank that a small site brings to hunt is settled by a large one).
+# Sizes looked at below an answer, in one batch, whether they hold too: where controls of the circuit act by themselves,
+# what holds has gaps there as well (a capacitor bank that a small site brings to hunt is settled by a large one).
 SIZES_BELOW: dict[TapMode, int] = {"fixed": 6, "own control": 16}
 
-# Sizes that a search usually judges, for progress (to the largest one, for the ladder, for the best one): medians over
-# buses of the 13- and 34-bus feeders, where counts lie within a third of them.
+# Sizes that a search usually judges, for progress: on the way to the largest one, for the ladder, and for the best one.
+# Medians over buses of the 13- and 34-bus feeders, where counts lie within a third of them.
 _SIZES_TO_LARGEST: dict[TapMode, int] = {"fixed": 12, "own control": 21}
 _SIZES_OF_LADDER = {"firm": 23, "flexible": 35}
 _SIZES_TO_BEST = 5
@@ -99,7 +102,8 @@ class SizeSearch:
             coarse = CoarseLook(self._firm_plan, self._taps.over([steps]))
         self.coarse = coarse
         self._sizes_range = SizeRange.of(models, study.base_kw_per_gpu, study.power_max_mw)
-        self._judged, self._trials = dict[int, JudgedSize](), dict[int, list[TapTrial]]()
+        self._judged: dict[int, JudgedSize] = {}
+        self._trials: dict[int, list[TapTrial]] = {}
 
     def _tap_search(self, feeder: Feeder, scenarios: tuple[Scenario, ...], optimise: bool) -> TapSearch:
         return TapSearch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -59,6 +60,21 @@ class SitingCase:
     taps: TapChoices
     storage: StorageChoices | None
     stored: StorageYear | None = None
+
+    @cached_property
+    def hourly_price(self) -> Floats:
+        """$/kWh in the hours of the year."""
+        return hourly_price(self.question)
+
+    @cached_property
+    def pv_value_per_kw(self) -> float:
+        """See `year_value_per_kw`; asked for by every plan and set-point that is compared."""
+        return year_value_per_kw(self.question)
+
+    @cached_property
+    def stored_value_per_kw(self) -> tuple[float, float, float]:
+        """See `storage_value_per_kw`; nothing without storage that follows a rule."""
+        return (0.0, 0.0, 0.0) if self.stored is None else storage_value_per_kw(self.question, self.stored)
 
     def problem(self, rows: LinearRows) -> SitingProblem:
         """The program."""

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from g2g_opt.batch.operated_series import OperatedSeries, SetPoints
 from g2g_opt.batch.own_controls import Standing
 from solvers.siting.problem import SitingPlan, excess
-from studies.pv_datacenter_siting.case import SitingCase, storage_value_per_kw, year_value_per_kw
+from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import by_day, is_chosen_by
 from studies.pv_datacenter_siting.network import SitingNetwork, operation_of
-from studies.pv_datacenter_siting.year_network import network_over_days, over_hours, price_of_hours
+from studies.pv_datacenter_siting.year_network import network_over_days, over_hours
 
 Floats = NDArray[np.float64]
 # Where controls stand before each day, by level of utilisation.
@@ -58,7 +58,7 @@ class ComparedDays:
         n = len(network.sun)
         chosen_by = np.repeat(is_chosen_by(n // 24), 24)
         return ComparedDays(
-            network, tuple(range(n // 24)), _to_year(chosen_by), _to_year(~chosen_by), price_of_hours(case), True
+            network, tuple(range(n // 24)), _to_year(chosen_by), _to_year(~chosen_by), case.hourly_price, True
         )
 
     @staticmethod
@@ -80,7 +80,7 @@ class ComparedDays:
             tuple(days),
             _to_year(counts),
             np.zeros(len(counts)),
-            price_of_hours(case)[index],
+            case.hourly_price[index],
             False,
         )
 
@@ -178,7 +178,7 @@ def _worth_of_chains(
     first = chains[0]
     steps = series.tap_steps(step_pu, within_days_of=None if days.is_year else 24)[first].sum(axis=1)
     losses = days.price_per_kwh * np.nan_to_num(series.losses_kw[first])
-    built = float((question.pv_cost_per_kw - year_value_per_kw(question)) * plan.pv_kw.sum())
+    built = float((question.pv_cost_per_kw - case.pv_value_per_kw) * plan.pv_kw.sum())
     built -= float(case.sites.value_per_kw * plan.site_kw.sum())
     # The energy of storage is known for all hours of the weeks, whichever days are simulated.
     of_chosen, of_held = _storage_cost(case, plan)
@@ -199,6 +199,6 @@ def _storage_cost(case: SitingCase, plan: SitingPlan) -> tuple[float, float]:
     """Investment less what its energy earns ($ a year) by the weeks that choose, and by those held out."""
     if case.storage is None or case.stored is None:
         return 0.0, 0.0
-    built = float(case.storage.cost_per_kw * plan.storage_kw.sum() + case.storage.cost_per_kwh * plan.storage_kwh.sum())
-    _, chosen, held = storage_value_per_kw(case.question, case.stored)
+    built = case.storage.investment(plan)
+    _, chosen, held = case.stored_value_per_kw
     return built - chosen * float(plan.storage_kw.sum()), built - held * float(plan.storage_kw.sum())

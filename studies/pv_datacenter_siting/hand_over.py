@@ -35,7 +35,7 @@ from studies.pv_datacenter_siting.operation_rows import OperationRow
 from studies.pv_datacenter_siting.question import SitingQuestion
 from studies.pv_datacenter_siting.rows import PlanRow
 from studies.pv_datacenter_siting.stored_plan import read_plan
-from studies.pv_datacenter_siting.year_network import network_over_days, price_of_hours
+from studies.pv_datacenter_siting.year_network import network_over_days
 
 _FOLDER = "plan"
 _STORAGE = "storage_"
@@ -111,7 +111,7 @@ def hand_over_texts(
             [
                 (at.isoformat(), *(repr(float(x)) for x in figures))
                 for at, *figures in zip(
-                    hours, *shares.values(), year.sun, *stored.values(), price_of_hours(case), strict=True
+                    hours, *shares.values(), year.sun, *stored.values(), case.hourly_price, strict=True
                 )
             ],
         ),

@@ -36,17 +36,6 @@ class WeighedPlan:
         weighed = [(found.proposal.plan, found.set_points)]
         return WeighedPlan(found, worth_of(case, ComparedDays.year(case), weighed, ends_of(case), guesses)[0])
 
-    @property
-    def holds(self) -> bool:
-        """Do its days and its year keep all limits, or pay for what they break, and have a solution?"""
-        return holds(self.found)
-
-
-def holds(found: OperatedProposal) -> bool:
-    """Do a plan's days and its year keep all limits, or pay for what they break, and have a solution?"""
-    year, priced = found.year, found.proposal.case.question.violations == "priced"
-    return found.proposal.holds and not (year.unsolved.any() if priced else year.n_hours_broken)
-
 
 def made_again(
     own: OperatedProposal, excluded: Sequence[Placement], narrowed: Sequence[Narrowing], report: ProposalReport
@@ -71,7 +60,7 @@ def made_again(
             break
         best = best or WeighedPlan.of(own)
         other = WeighedPlan.of(cheaper(again, excluded, report))
-        if not other.holds or (best.holds and other.worth.cost >= best.worth.cost - EQUAL_USD):
+        if not other.found.holds or (best.found.holds and other.worth.cost >= best.worth.cost - EQUAL_USD):
             break
         best, own = other, other.found
     return own

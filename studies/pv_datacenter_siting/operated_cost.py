@@ -20,8 +20,6 @@ from studies.pv_datacenter_siting.case import (
     SitingCase,
     days_of,
     make_case,
-    storage_value_per_kw,
-    year_value_per_kw,
 )
 from studies.pv_datacenter_siting.days import is_chosen_by
 from studies.pv_datacenter_siting.network import SitingNetwork, no_plan, operation_of
@@ -35,7 +33,7 @@ from studies.pv_datacenter_siting.operation_rows import (
     OperationRow,
 )
 from studies.pv_datacenter_siting.question import SitingQuestion
-from studies.pv_datacenter_siting.year_network import network_over_days, over_hours, price_of_hours
+from studies.pv_datacenter_siting.year_network import network_over_days, over_hours
 
 Floats = NDArray[np.float64]
 
@@ -77,19 +75,14 @@ def cost_of_year(
     alone = _without(case, network, bare, SET_POINTS_ALONE, set_points, year.series.begins[-1])
     rows += [replace(as_it_is.row, plan=name), replace(alone.row, plan=name)]
     plan_row, base = rows[0], rows[-2]
-    storage, stored = case.storage, case.stored
     built = CostParts(
         pv_investment=float(question.pv_cost_per_kw * plan.pv_kw.sum()),
-        pv_energy=-year_value_per_kw(question) * float(plan.pv_kw.sum()),
+        pv_energy=-case.pv_value_per_kw * float(plan.pv_kw.sum()),
         violation=question.violation_cost_per_pu_h * plan_row.over_pu_h if question.violations == "priced" else 0.0,
         switching=plan_row.tap_cost - base.tap_cost,
         site_value=-float(case.sites.value_per_kw * plan.site_kw.sum()),
-        storage_investment=0.0
-        if storage is None
-        else float(storage.cost_per_kw * plan.storage_kw.sum() + storage.cost_per_kwh * plan.storage_kwh.sum()),
-        storage_energy=0.0
-        if stored is None
-        else -storage_value_per_kw(question, stored)[0] * float(plan.storage_kw.sum()),
+        storage_investment=0.0 if case.storage is None else case.storage.investment(plan),
+        storage_energy=0.0 if case.stored is None else -case.stored_value_per_kw[0] * float(plan.storage_kw.sum()),
     )
     own_cost = _hourly_cost(case, year.steps[0], year.series.losses_kw[0])
     broken = ((year.over > 0.0) | year.unsolved).reshape(len(year.levels), -1)
@@ -151,7 +144,7 @@ def _without(
 
 def _hourly_cost(case: SitingCase, steps: NDArray[np.int64], losses_kw: Floats) -> Floats:
     """$ of tap steps and losses in each hour."""
-    return np.asarray(case.question.switch_cost * steps + price_of_hours(case) * losses_kw)
+    return np.asarray(case.question.switch_cost * steps + case.hourly_price * losses_kw)
 
 
 def _operation_row(
@@ -204,5 +197,5 @@ def _row(
         tap_steps=round(scale * steps),
         tap_cost=scale * steps * case.question.switch_cost,
         losses_mwh=scale * float(hours.losses_kw.sum()) / 1e3,
-        losses_cost=scale * float(price_of_hours(case) @ hours.losses_kw),
+        losses_cost=scale * float(case.hourly_price @ hours.losses_kw),
     )

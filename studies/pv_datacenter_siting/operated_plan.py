@@ -47,6 +47,12 @@ class OperatedProposal:
     compared: Comparison | None = None
     n_broken_unseen: int = 0
 
+    @property
+    def holds(self) -> bool:
+        """Do its days and its year keep all limits, or pay for what they break, and have a solution?"""
+        priced = self.proposal.case.question.violations == "priced"
+        return self.proposal.holds and not (self.year.unsolved.any() if priced else self.year.n_hours_broken)
+
 
 def propose_operated(
     case: SitingCase,

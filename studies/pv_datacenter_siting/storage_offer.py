@@ -32,7 +32,7 @@ from solvers.outcome import NoPlanError
 from solvers.siting.problem import Placement, SitingPlan
 from studies.pv_datacenter_siting.case import SitingCase, make_case
 from studies.pv_datacenter_siting.compared_days import N_HARDEST, ComparedDays, OperationWorth, ends_of, worth_of
-from studies.pv_datacenter_siting.made_again import EQUAL_USD, WeighedPlan, holds
+from studies.pv_datacenter_siting.made_again import EQUAL_USD, WeighedPlan
 from studies.pv_datacenter_siting.network import OwnOperation
 from studies.pv_datacenter_siting.operated_plan import OperatedProposal, bare_plan, cheaper, on_its_days
 from studies.pv_datacenter_siting.operated_year import operate_year
@@ -60,9 +60,9 @@ class StorageOffer:
     @property
     def pays(self) -> bool:
         """Is the plan with storage the one to take: does it hold alone, or cost less by the weeks that choose?"""
-        if self.with_it is None or not self.with_it.holds:
+        if self.with_it is None or not self.with_it.found.holds:
             return False
-        return not self.without.holds or self.with_it.worth.cost < self.without.worth.cost - EQUAL_USD
+        return not self.without.found.holds or self.with_it.worth.cost < self.without.worth.cost - EQUAL_USD
 
     @property
     def taken(self) -> OperatedProposal:
@@ -94,7 +94,7 @@ def offer_storage(
     for one in candidates[:_FINALISTS]:
         better = cheaper(one, excluded, report)
         with_it = WeighedPlan.of(better)
-        if with_it.holds:
+        if with_it.found.holds:
             break
     if with_it is not None:
         own = _without_it(own, with_it, excluded)
@@ -156,7 +156,7 @@ def _programs(
             report,
             rule,
         )
-        if holds(own) and own.proposal.plan.storage_kw.any():
+        if own.holds and own.proposal.plan.storage_kw.any():
             kept.append(own)
     return kept
 
@@ -231,9 +231,9 @@ def _without_it(own: WeighedPlan, with_it: WeighedPlan, excluded: Sequence[Place
             others.append((sized, points))
     worth = worth_of(case, ComparedDays.year(case), others, ends_of(case), [with_it.found.year.at_ends()] * len(others))
     for of_one, (plan, set_points) in sorted(zip(worth, others, strict=True), key=lambda one: one[0].rank):
-        if of_one.rank >= (own.worth.rank if own.holds else (np.inf, np.inf)):
+        if of_one.rank >= (own.worth.rank if own.found.holds else (np.inf, np.inf)):
             break
         better = WeighedPlan(_taken_with(own.found, own.found.proposal, plan, set_points), of_one)
-        if better.holds:
+        if better.found.holds:
             return better
     return own

@@ -71,7 +71,7 @@ def _row(offer: StorageOffer, one: WeighedPlan, cost: OperatedCost, plan: str, *
         plan=plan,
         what=WITHOUT_STORAGE if one is offer.without else WITH_STORAGE,
         taken=taken,
-        holds=one.holds,
+        holds=one.found.holds,
         n_hours_outside=one.found.year.n_hours_broken,
         pv=case.pv_words(built),
         sites=case.site_words(built),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from g2g_opt.studied_year import own_year_of
 from solvers.siting.problem import SitingPlan, empty_plan
-from studies.pv_datacenter_siting.case import SitingCase, hourly_price
+from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.days import by_day
 from studies.pv_datacenter_siting.network import SitingNetwork
 
@@ -61,8 +61,3 @@ def over_hours(plan: SitingPlan, network: SitingNetwork) -> SitingPlan:
         storage_kwh=plan.storage_kwh,
         discharge_kw=network.storage_kw(plan),
     )
-
-
-def price_of_hours(case: SitingCase) -> NDArray[np.float64]:
-    """$/kWh in the hours of the year."""
-    return hourly_price(case.question)

@@ -71,12 +71,13 @@ def _save(figure: Figure, path: Path, dpi: int) -> None:
         # Letters that its font lacks, matplotlib draws as boxes; whoever reads the terminal can do nothing about it.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
         warnings.filterwarnings("error", "constrained_layout not applied", UserWarning)
+        write = partial(figure.savefig, scratch, dpi=dpi, format="png", pil_kwargs=_PNG)
         try:
-            figure.savefig(scratch, dpi=dpi, format="png", pil_kwargs=_PNG)
+            write()
         except UserWarning:
             # Names so long that no room is left beside them: axes where they are, and the names cut at the edge.
             figure.set_layout_engine("none")
-            figure.savefig(scratch, dpi=dpi, format="png", pil_kwargs=_PNG)
+            write()
     plt.close(figure)
 
 

@@ -37,7 +37,6 @@ from studies.pv_datacenter_siting.operation_words import step_cost_words, unbala
 from studies.pv_datacenter_siting.rows import PlanRow
 from studies.pv_datacenter_siting.stored_plan import dump_plan, read_plan
 from studies.pv_datacenter_siting.verdicts import judged_plans
-from studies.pv_datacenter_siting.year_network import price_of_hours
 from studies.shared.task import gather
 from studies.shared.typed_rows import gather_as
 
@@ -358,7 +357,7 @@ def test_the_causal_plan_loses_little_to_brute_force_with_hindsight() -> None:
     settings = settings_beforehand(case)
     found = brute_force(case, plan, (STUDY.pv_size_max_kw,), settings, at)
     assert found.n_placements == 6
-    losses = float(price_of_hours(case)[at] @ year.series.losses_kw[0, at])
+    losses = float(case.hourly_price[at] @ year.series.losses_kw[0, at])
     causal = losses + STUDY.switch_cost * float(year.steps[0, at[1:]].sum()) + built_cost(case, plan, at)
     nothing = replace(plan, pv_kw=np.zeros_like(plan.pv_kw))
     without, _ = best_of_settings(hours_of(case, nothing, 1.0), settings, STUDY.switch_cost, at)

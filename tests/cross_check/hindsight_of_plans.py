@@ -14,7 +14,7 @@ from solvers.siting.problem import SitingPlan, excess
 from studies.pv_datacenter_siting.case import SitingCase
 from studies.pv_datacenter_siting.compared_days import ends_of
 from studies.pv_datacenter_siting.network import no_plan, operation_of
-from studies.pv_datacenter_siting.year_network import network_over_days, over_hours, price_of_hours
+from studies.pv_datacenter_siting.year_network import network_over_days, over_hours
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -34,7 +34,7 @@ def hours_of(case: SitingCase, plan: SitingPlan, level: float) -> Hours:
 
     at_level = replace(network, demand=np.full_like(network.demand, level))
     units, kw = at_level._units(over_hours(plan, network))
-    fed = Feeding(units, kw, network.load_share, price_of_hours(case))
+    fed = Feeding(units, kw, network.load_share, case.hourly_price)
     return Hours(operation_of(network.feeder, case.question.limits.rating_basis), fed, over)
 
 
@@ -58,7 +58,7 @@ def built_cost(case: SitingCase, plan: SitingPlan, at: Ints) -> float:
     """$ of what is built over some hours: investment by their share of the year, less the energy of PV."""
     network, question = network_over_days(case, None), case.question
     share = len(at) / len(network.sun)
-    earned = float(network.sun[at] @ price_of_hours(case)[at])
+    earned = float(network.sun[at] @ case.hourly_price[at])
     worth = float(case.sites.value_per_kw * plan.site_kw.sum())
     return (question.pv_cost_per_kw * share - earned) * float(plan.pv_kw.sum()) - share * worth
 
