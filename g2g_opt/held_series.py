@@ -69,6 +69,11 @@ class LoadShares:
         """The same share for every load; what tells loads apart already is kept."""
         return LoadShares(share) if isinstance(share, HeldSeries) else share
 
+    @property
+    def least(self) -> float:
+        """The least share that any load may ask for."""
+        return min(min(one.values) for one in (self.of_all, *(series for _, series in self.by_shape)))
+
     def of(self, shapes: Sequence[str], time_s: Floats) -> Floats:
         """Shares (time, shape) at times (s)."""
         if not self.by_shape:

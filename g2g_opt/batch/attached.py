@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from g2g_opt.batch.attached_kernel import AttachedPowers, write_powers
+from g2g_opt.batch.attached_kernel import AttachedPowers, FollowedShares, write_powers
 from g2g_opt.batch.own_controls import OwnControls
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.unit_series import UnitSeries
@@ -24,7 +24,8 @@ from g2g_opt.grid.storage_bank import StorageBank
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_SERIES_STEPS = 512
+# Steps that are laid out at a time, and values of shares at the most: a circuit may have a shape for every load.
+_SERIES_STEPS, _SERIES_VALUES = 512, 2_000_000
 
 
 class Attached:
@@ -51,7 +52,7 @@ class Attached:
         self._site_places = self._three_phases(self.fleet_port, self.fleet_slot)
         self.site_tan_phi = np.repeat([tan_phi for _, _, tan_phi in sites], 3)
         self._read_profiles(setups)
-        self._read_load_shares(setups, commands, own)
+        self._read_shares(setups, commands, own)
         storages = [
             (slot, 3 * (len(s.attached.sites) + len(s.attached.profiles) + k), a)
             for slot, s in enumerate(setups)
@@ -93,20 +94,28 @@ class Attached:
         self._profile_places = self._three_phases(ports, slots)
         self._profile_kind = np.repeat(kind, 3)
         self._profile_sign, self._profile_tan_phi = (np.repeat([row[k] for row in places], 3) for k in (3, 4))
-        self._series, self._span = np.zeros((_SERIES_STEPS, len(self._profiles))), np.zeros(2, dtype=np.int64)
 
-    def _read_load_shares(
-        self, setups: Sequence[GridSetup], commands: tuple[str, ...], own: OwnControls | None
-    ) -> None:
-        """Every different series of the circuit's own loads once, and which slots follow it."""
+    def _read_shares(self, setups: Sequence[GridSetup], commands: tuple[str, ...], own: OwnControls | None) -> None:
+        """Every different series of the circuit's own loads and units once, and which slots follow it."""
         series = [s.own_load_share for s in setups]
         kinds = {one: k for k, one in enumerate(dict.fromkeys(one for one in series if one is not None))}
-        self._load_series = list(kinds)
-        self._load_slots = np.array([slot for slot, one in enumerate(series) if one is not None], dtype=np.int64)
-        self._load_kind = np.array([kinds[one] for one in series if one is not None], dtype=np.int64)
+        self._load_series, shapes = list(kinds), self._network.load_shapes
+        self._may_be_silent = any(one.least <= 0.0 for one in self._load_series)
         self._load_shares = self._flow.load_share.reshape(self._flow.n_chunks, -1, WIDTH)
         steered = own.inverters.elements if own is not None else ()
         self._units = UnitSeries(commands, self._network, [s.own_sun_share for s in setups], steered)
+        n_values = len(kinds) * len(shapes) + self._units.n_values
+        n_steps = max(1, min(_SERIES_STEPS, _SERIES_VALUES // max(1, n_values)))
+        self._followed = (
+            FollowedShares(
+                np.zeros((n_steps, len(kinds), len(shapes))),
+                np.array([slot for slot, one in enumerate(series) if one is not None], dtype=np.int64),
+                np.array([kinds[one] for one in series if one is not None], dtype=np.int64),
+                np.arange(len(shapes)),
+            ),
+            self._units.followed(n_steps),
+        )
+        self._series, self._span = np.zeros((n_steps, len(self._profiles))), np.zeros(2, dtype=np.int64)
 
     def _powers(self, site_w: Floats) -> AttachedPowers:
         """The record of powers of sites, in the array `site_w` (fleet, 3), and of profiles."""
@@ -124,15 +133,17 @@ class Attached:
             self._n_failed,
             self._flow.power.reshape(-1),
             self._flow.power,
+            *self._followed,
+            self._load_shares,
         )
 
     # --- stepping
 
     @property
     def is_plain(self) -> bool:
-        """Nothing but sites and profiles draws something else from step to step?"""
+        """Is all of a step written, and nothing left to do after its solution, without Python?"""
         steers = self._own is not None and self._own.steers
-        return not (self._load_series or self._units.follows or steers or self.bank is not None)
+        return not (steers or self._may_be_silent or self.bank is not None)
 
     def write(self, step: int, time_s: float, fleet_w: Floats) -> None:
         """Powers and shares of a step into the flow, the sites' as in `fleet_w` (fleet, 3), W."""
@@ -154,12 +165,6 @@ class Attached:
         if write_powers(address, step) != DONE:
             self._lay_out(step)
             write_powers(address, step)
-        if self._load_series:
-            now = np.array([time_s])
-            shares = np.array([series.of(self._network.load_shapes, now)[0] for series in self._load_series])
-            n_shapes = len(self._network.load_shapes)
-            self._load_shares[self._load_slots // WIDTH, :n_shapes, self._load_slots % WIDTH] = shares[self._load_kind]
-        self._units.write(time_s, self._load_shares)
         if self._own is not None and self._own.steers:
             self._own.inverters.begin(self._units.panel_kw(time_s), self._load_shares)
         if self.bank is not None:
@@ -175,14 +180,19 @@ class Attached:
             by_lane[slot // WIDTH, :, slot % WIDTH] = 0.0
 
     def _lay_out(self, step: int) -> None:
-        """Powers of profiles from a step on."""
-        times = np.arange(step, step + _SERIES_STEPS) * self._dt_s.numerator / self._dt_s.denominator
-        self._series[:] = np.array([p.power_series_kw(times) for p in self._profiles]).T
-        self._span[:] = step, step + _SERIES_STEPS
+        """Powers of profiles, and shares that follow time, from a step on."""
+        n_steps, (loads, units) = len(self._series), self._followed
+        times = np.arange(step, step + n_steps) * self._dt_s.numerator / self._dt_s.denominator
+        for k, profile in enumerate(self._profiles):
+            self._series[:, k] = profile.power_series_kw(times)
+        for k, series in enumerate(self._load_series):
+            loads.table[:, k] = series.of(self._network.load_shapes, times)
+        self._units.lay_out(times, units)
+        self._span[:] = step, step + n_steps
 
     def serve_silent_loads(self) -> None:
         """Loads that ask for nothing are served all of it."""
-        if self._load_series:
+        if self._may_be_silent:
             of_loads = self._load_shares[:, : len(self._network.load_shapes)]
             silent = of_loads.max(axis=1).reshape(-1) <= 0.0
             self._flow.solutions.own_share[silent] = 1.0

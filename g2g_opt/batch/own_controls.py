@@ -25,7 +25,9 @@ from g2g_opt.batch.own_control_tables import SensedNodes, bank_tables, regulator
 from g2g_opt.batch.own_controls_kernel import (
     AT_ONCE,
     HAVE_LOOKED,
+    IN_TIME,
     ONLY_TIME,
+    SETTLING,
     Banks,
     Look,
     Regulators,
@@ -143,6 +145,8 @@ class OwnControls:
             banks[c, cap.CLOSED], banks[c, cap.IN_SERVICE] = bank.is_closed, bank.in_service
             banks[c, cap.LAST_OPEN] = -bank.dead_time_s
         self._banks = banks
+        if self._settles_each_step and not self.steers:
+            self._rest[0] = SETTLING
 
     # --- where they stand
 
@@ -259,7 +263,7 @@ class OwnControls:
             restless = self._act(flow, live, SETTLING_ROUNDS, at_once=True)
             self._look_at_rest(flow, live, restless)
             self._is_settled = True
-            self._rest[0] = not self.steers and not self._storage
+            self._rest[0] = 0 if self.steers or self._storage else IN_TIME
             self._end_step(flow, live)
             if self.inverters.steer_watts:
                 self.inverters.begin(None, _by_lane(flow))

@@ -27,6 +27,10 @@ from g2g_opt.compiled.records import (
 
 # In the place of a step: all that is done is to let time pass.
 ONLY_TIME = -1
+# How controls come through a step, in place of nothing: time passes in it, or they settle in it without any.
+IN_TIME, SETTLING = 1, 2
+# A time (s) after every action that waits.
+_AT_LAST = 1e300
 # How a round of actions is made.
 AT_ONCE, HAVE_LOOKED = 1, 2
 # A fuse that sees this share of its pickup current is looked at by Python, which tells it to the last bit.
@@ -81,8 +85,8 @@ class Round(NamedTuple):
 class Look(NamedTuple):
     """All that the circuit's own controls look at, `sensed_v` (place, 2, slot) in V, and their clock.
 
-    Time passes in a step of its own only where controls have come to `rest` before. `sampled` is the last step whose
-    first look was made.
+    `rest` is `IN_TIME` where controls have come to rest before the first step, `SETTLING` where they do in every step.
+    `sampled` is the last step whose first look was made.
     """
 
     regulators: Regulators
@@ -181,6 +185,8 @@ def look_at_controls(address: int, step: int) -> int:
         return IN_PYTHON
     _sample(k)
     k.sampled[0] = step
+    if k.rest[0] == SETTLING:
+        return IN_PYTHON if _is_due(k, _AT_LAST) else DONE
     if _is_due(k, k.hour[0] * 3600.0 + k.second[0]):
         return IN_PYTHON
     let_pass(k.hour, k.second, k.dt_s)

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from g2g_opt.batch.attached_kernel import FollowedShares
 from g2g_opt.batch.network import Network
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.element_names import as_word
@@ -15,7 +16,6 @@ from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.inverters import panel_series_kw
 from g2g_opt.circuit.opendss_circuit import Circuit
 from g2g_opt.circuit.own_storage import idling_command
-from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.grid.setup import GridSetup
 from g2g_opt.held_series import HeldSeries, UnitShares
 
@@ -93,17 +93,20 @@ class UnitSeries:
             self._series.append(of_kind)
 
     @property
-    def follows(self) -> bool:
-        """Does any scenario have units that follow time?"""
-        return len(self._slots) > 0
+    def n_values(self) -> int:
+        """Shares of a step, of all kinds of scenarios together."""
+        return len(self._series) * len(self._columns)
 
-    def write(self, time_s: float, shares: Floats) -> None:
-        """Put the shares of a time (s) into those of a flow (chunk, place, lane)."""
-        if not len(self._slots):
-            return
-        now = np.array([[_at(one, time_s) for one in of_kind] for of_kind in self._series])
-        chunk, lane = self._slots // WIDTH, self._slots % WIDTH
-        shares[chunk[:, None], self._first + self._columns, lane[:, None]] = now[self._kind]
+    def followed(self, n_steps: int) -> FollowedShares:
+        """Room for the shares of so many steps (see `lay_out`), and where they go."""
+        table = np.zeros((n_steps, len(self._series), len(self._columns)))
+        return FollowedShares(table, self._slots, self._kind, self._first + self._columns)
+
+    def lay_out(self, times_s: Floats, followed: FollowedShares) -> None:
+        """Write the shares at times (s) of successive steps."""
+        for kind, of_kind in enumerate(self._series):
+            for column, one in enumerate(of_kind):
+                followed.table[:, kind, column] = _at(one, times_s)
 
     def panel_kw(self, time_s: float) -> Floats | None:
         """What the panels of steered inverters give at a time (inverter, scenario), NaN where no sun moves; None where
@@ -111,7 +114,8 @@ class UnitSeries:
         """
         if not len(self._slots) or not self._panels[0]:
             return None
-        now = np.array([[_at(one, time_s) for one in of_kind] for of_kind in self._panels])
+        times = np.array([time_s])
+        now = np.array([[_at(one, times)[0] for one in of_kind] for of_kind in self._panels])
         found = np.full((now.shape[1], self._n_slots), np.nan)
         found[:, self._slots] = now[self._kind].T
         return found
@@ -135,11 +139,11 @@ def _panel_answers(commands: tuple[str, ...], element: str, values: tuple[float,
     return panel_series_kw(circuit, element, [stated * share for share in values])
 
 
-def _at(one: tuple[HeldSeries, Floats, Floats] | None, time_s: float) -> float:
+def _at(one: tuple[HeldSeries, Floats, Floats] | None, times_s: Floats) -> Floats:
     if one is None:
-        return 1.0
+        return np.ones(len(times_s))
     series, values, answer = one
-    return float(answer[np.searchsorted(values, series.at(np.array([time_s]))[0])])
+    return np.asarray(answer[np.searchsorted(values, series.at(times_s))])
 
 
 @lru_cache(maxsize=64)

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from g2g_opt.batch import attached
 from g2g_opt.datacenter.workloads.measurements import measured_spec
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.hourly_profile import HourlyProfile, load_profile
 from g2g_opt.limits import Limits
-from g2g_opt.plan import Plan, Policy
+from g2g_opt.plan import Plan, Policy, TapMode
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulation import simulate, simulate_runs
 from g2g_opt.site import BASE_KW_PER_GPU, sized_site
@@ -72,6 +73,31 @@ def test_a_month_by_the_hour_is_the_same_on_both_engines(name: str) -> None:
     # Nights are lighter than afternoons in summer.
     night, afternoon = batch[0][0].summary.lowest, batch[0][1].summary.lowest
     assert night != afternoon
+
+
+@pytest.mark.parametrize("tap_mode", ["fixed", "own control"])
+def test_shares_are_laid_out_for_some_steps_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tap_mode: TapMode
+) -> None:
+    """Hours without any load, steps within an hour, scenarios of several profiles in a batch: as on OpenDSS, however
+    many steps are laid out at a time.
+    """
+    rng = np.random.default_rng(5)
+    profiles = [write_profile(tmp_path / f"{k}.csv", rng.uniform(0.3, 1.2, 30).tolist(), [0.0] * 30) for k in range(2)]
+    dark = write_profile(tmp_path / "dark.csv", [*rng.uniform(0.3, 1.2, 9), *[0.0] * 6, *[0.7] * 15], [0.0] * 30)
+    scenarios = [hours(str(path), (0, 30, 1), path.stem) for path in (*profiles, dark)]
+    scenarios += [replace(scenarios[0], name="minutes", duration_s=20 * 600, dt_s=600, control_dt_s=600)]
+    feeder, plan = Feeder.load("ieee13"), replace(plan_at("671", 100), tap_mode=tap_mode)
+    expected = simulate([plan], scenarios, feeder, Limits(), engine="opendss", tolerance=1e-9)[0]
+    found = [simulate([plan], scenarios, feeder, Limits(), tolerance=1e-9)[0]]
+    monkeypatch.setattr(attached, "_SERIES_STEPS", 7)
+    found.append(simulate([plan], scenarios, feeder, Limits(), tolerance=1e-9)[0])
+    for runs in found:
+        for run, other in zip(runs, expected, strict=True):
+            assert (run.engine, run.failure) == ("batch", None)
+            assert np.abs(run.summary.lowest_pu - other.summary.lowest_pu).max() < 1e-7
+            assert np.abs(run.summary.highest_pu - other.summary.highest_pu).max() < 1e-7
+            assert run.verdict.used == pytest.approx(other.verdict.used, abs=1e-6)
 
 
 def test_loads_follow_the_share_unless_their_status_keeps_them(tmp_path: Path) -> None:
