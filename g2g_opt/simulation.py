@@ -281,13 +281,26 @@ def _assemble(job: _Job, task: PlannedRun) -> Assembly:
     )
 
 
-def _judged(job: _Job, task: PlannedRun, summary: Summary, engine: Engine, seconds: float, note: str = "") -> Outcome:
-    """The verdict on a run, with what its fleets would have done uncontrolled."""
+def _judged(
+    job: _Job,
+    task: PlannedRun,
+    summary: Summary,
+    engine: Engine,
+    seconds: float,
+    note: str = "",
+    as_planned: bool = True,
+) -> Outcome:
+    """The verdict on a run, with what its fleets would have done uncontrolled: replayed, unless the run is just that
+    because it was made `as_planned` and the plan's policy leaves its fleets alone.
+    """
     plan, scenario = task
+    is_uncontrolled = as_planned and summary.failure is None and plan.policy == plan.policy.of_the_grid
     sites = []
     for site, seen in zip(plan.sites, summary.sites, strict=bool(summary.sites)):
         sited = replace(seen, bus=site.bus, n_gpus=site.n_gpus, n_replicas=site.n_replicas)
-        if job.beside_uncontrolled:
+        if is_uncontrolled and job.beside_uncontrolled:
+            sited = replace(sited, uncontrolled_peak_mw=seen.power_peak_mw, uncontrolled_tps=seen.throughput_tps)
+        elif job.beside_uncontrolled:
             alone = replay_uncontrolled(site, scenario, job.trace_dir)
             sited = replace(sited, uncontrolled_peak_mw=alone.power_peak_mw, uncontrolled_tps=alone.throughput_tps)
         sites.append(sited)
@@ -306,7 +319,7 @@ def simulate_assembled(
     For a coordinator whose controllers no `Policy` names; the rest of it must be what `assemble` makes of the plan.
     """
     job = _Job(feeder, limits, "opendss", trace_dir, STUDY_TOLERANCE)
-    outcome = _run_assembled(job, (plan, scenario), run, "", time.perf_counter())
+    outcome = _run_assembled(job, (plan, scenario), run, "", time.perf_counter(), as_planned=False)
     return _beside_bases(job, [(plan, scenario)], [outcome], {})[0] if job.needs_base else outcome
 
 
@@ -315,7 +328,9 @@ def _on_opendss(job: _Job, task: PlannedRun, note: str) -> Outcome:
     return _run_assembled(job, task, _assemble(job, task), note, began_s)
 
 
-def _run_assembled(job: _Job, task: PlannedRun, run: Assembly, note: str, began_s: float) -> Outcome:
+def _run_assembled(
+    job: _Job, task: PlannedRun, run: Assembly, note: str, began_s: float, as_planned: bool = True
+) -> Outcome:
     plan, scenario = task
     failure = None
     quality = PowerQualityRecord(run.grid, job.edges.unbalance)
@@ -326,5 +341,5 @@ def _run_assembled(job: _Job, task: PlannedRun, run: Assembly, note: str, began_
     summary = summarise(run, plan, float(scenario.dt_s), job.edges, failure)
     if summary.failure is None:
         summary = replace(summary, power_quality=quality.quality())
-    outcome = _judged(job, task, summary, "opendss", time.perf_counter() - began_s, note)
+    outcome = _judged(job, task, summary, "opendss", time.perf_counter() - began_s, note, as_planned)
     return replace(outcome, by_step=figures_by_step(run)) if job.by_step and summary.failure is None else outcome
