@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -71,14 +72,21 @@ def _save(figure: Figure, path: Path, dpi: int) -> None:
         # Letters that its font lacks, matplotlib draws as boxes; whoever reads the terminal can do nothing about it.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
         warnings.filterwarnings("error", "constrained_layout not applied", UserWarning)
-        write = partial(figure.savefig, scratch, dpi=dpi, format="png", pil_kwargs=_PNG)
-        try:
-            write()
-        except UserWarning:
-            # Names so long that no room is left beside them: axes where they are, and the names cut at the edge.
-            figure.set_layout_engine("none")
-            write()
+        _lay_out(figure, dpi)
+        figure.savefig(scratch, dpi=dpi, format="png", pil_kwargs=_PNG)
     plt.close(figure)
+
+
+def _lay_out(figure: Figure, dpi: int) -> None:
+    """Give the axes of a figure their places for good: `savefig` draws it once more for that, which takes as long."""
+    engine = figure.get_layout_engine()
+    if engine is None:
+        return
+    figure.set_dpi(dpi)
+    # Names so long that no room is left beside them: axes where they are, and the names cut at the edge.
+    with suppress(UserWarning):
+        engine.execute(figure)
+    figure.set_layout_engine("none")
 
 
 def _free_path(folder: Path, title: str, taken: Sequence[Path]) -> Path:
