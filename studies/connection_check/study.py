@@ -1,8 +1,8 @@
 """Connection check: may a site of so many MW be connected at this bus, and if not, what would have to be done?
 
 Stages: `request` judges the size that was asked for, firm and flexible, and searches how much fits instead. Where it
-does not fit firm: `profile` searches every hour of every month for what does, `year` runs a site that draws just that
-through the year, and `remedies` simulates one kind of remedy a task.
+does not fit firm: `profile` searches every hour of every month for what does; then, side by side, a site that draws
+just that is run through the year, and every kind of remedy is simulated by a task.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
     """A `ConnectionCheckQuestion` that can be run."""
 
     study: ClassVar[str] = "check"
-    stages: ClassVar[tuple[str, ...]] = ("request", "profile", "year", "remedies")
+    stages: ClassVar[tuple[str, ...]] = ("request", "profile", "year and remedies")
     rejudges: ClassVar[frozenset[str]] = ALL_LIMITS
 
     def input_files(self) -> Mapping[str, Path]:
@@ -73,21 +73,25 @@ class ConnectionCheckStudy(ConnectionCheckQuestion):
         firm = next((row for row in gather_as(results, "requests", RequestRow) if row.operation == "firm"), None)
         if firm is None or firm.kept:
             return []
-        if stage == "remedies":
-            over = firm.limit_element if firm.limit_criterion is not None and firm.limit_criterion.is_thermal else ""
-            return [Task(stage, {"remedy": kind, "overloaded": over}, f"remedy: {kind}") for kind in self.remedies]
-        if self.year is None:
-            return []
-        cells = self.profile_question().cells()
         if stage == "profile":
-            months = dict.fromkeys(cell.month for cell in cells)
+            if self.year is None:
+                return []
+            months = dict.fromkeys(cell.month for cell in self.profile_question().cells())
             guess = firm.largest_n_servers
-            return [Task(stage, {"month": month, "guess": guess}, f"month {month}", 0.5) for month in months]
+            return [Task("profile", {"month": month, "guess": guess}, f"month {month}", 0.5) for month in months]
+        over = firm.limit_element if firm.limit_criterion is not None and firm.limit_criterion.is_thermal else ""
+        # The year takes longest, so it begins first.
+        return self._year_tasks(results) + [
+            Task("remedies", {"remedy": kind, "overloaded": over}, f"remedy: {kind}") for kind in self.remedies
+        ]
+
+    def _year_tasks(self, results: Sequence[TaskResult]) -> list[Task]:
+        """The limited profile through the year, if every hour was searched."""
         found = sorted(gather_as(results, "cells", CellRow), key=lambda row: row.key)
-        if len(found) < len(cells):
+        if self.year is None or len(found) < len(self.profile_question().cells()):
             return []
         content = {"cells": [[row.n_servers, row.power_mw or 0.0] for row in found]}
-        return [Task(stage, content, "the limited profile through the year", 2.0)]
+        return [Task("year", content, "the limited profile through the year", 2.0)]
 
     def split(self, task: Task) -> list[Task]:
         """None: a task is one search."""

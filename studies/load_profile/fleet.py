@@ -24,7 +24,6 @@ from studies.load_profile.cells import Cell
 from studies.load_profile.question import LoadProfileQuestion
 from studies.load_profile.rows import FleetCellRow, FleetRow, YearRun
 from studies.load_profile.year import ProfileCalendar, Year
-from studies.shared.run_processes import run_processes
 from studies.shared.task import Tables
 from studies.shared.typed_rows import to_rows
 from studies.shared.workload import Models
@@ -111,8 +110,6 @@ class YearFleets:
         plan = self._study.plan(self._models, self._bus, n_servers)
         base, most, largest = self._base_mw * n_servers, self._mw[-1] * n_servers, self._study.largest_share
         scale = np.ones(len(self._allowed_mw))
-        if self._study.lower_shares and (beside := run_processes()) is not None:
-            beside.start()  # for the years at lower draws, which are run side by side
         for rounds in range(1, ROUNDS_MAX + 1):
             # An hour that allows less than the site's base load is tried with that alone.
             share = np.clip((scale * self._allowed_mw - base) / (most - base), 0.0, 1.0) * largest
@@ -149,7 +146,10 @@ class YearFleets:
         lower = self._study.lower_shares
         may = np.full(len(self._allowed_mw), self._study.largest_share) if share is None else share
         scenarios = [self.calendar.scenario(np.minimum(may, most)) for most in lower]
-        for most, year in zip(lower, self.calendar.run_all(plan, scenarios) if lower else (), strict=True):
+        for most, scenario, holds in zip(lower, scenarios, self.calendar.hold(plan, scenarios), strict=True):
+            if holds:
+                continue
+            year = self.calendar.run(plan, scenario)
             if not year.holds:
                 where = f"where no more than {most:g} of its replicas are active"
                 return f"{where}, which the MW of its hours leave free, the site {self._broken_in(year)}"

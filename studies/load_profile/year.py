@@ -1,7 +1,8 @@
 """Whole years in the order of the calendar, on OpenDSS: what a fleet that holds has to go through.
 
 Cells are searched one by one, an hour of the day after the other; regulators under their own control remember more than
-that. So whatever is reported of a year is run through all of its hours as they come.
+that. So whatever is reported of a year is run through all of its hours as they come. That years at lower draws hold as
+well is told by the batch engine, and run on OpenDSS where they do not.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from g2g_opt.limits import Limits
 from g2g_opt.outcome import Outcome, StepFigures
 from g2g_opt.plan import Plan, Policy
 from g2g_opt.scenario import PROFILE_ROW_S, Scenario
+from g2g_opt.simulation import simulate_runs
 from studies.load_profile.cells import Cell, hours_scenario
 from studies.load_profile.question import LoadProfileQuestion
-from studies.shared.run_processes import simulate_beside
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -83,14 +84,17 @@ class ProfileCalendar:
 
     def run(self, plan: Plan, scenario: Scenario) -> Year:
         """The plan through the year."""
-        return self.run_all(plan, [scenario])[0]
+        study = self.study
+        asked, trace_dir = [(plan, scenario)], Path(study.trace_dir)
+        (run,) = simulate_runs(asked, self.feeder, study.limits, engine="opendss", trace_dir=trace_dir, by_step=True)
+        return Year(plan, scenario, run, self._over(run))
 
-    def run_all(self, plan: Plan, scenarios: Sequence[Scenario]) -> list[Year]:
-        """The plan through several years, each by itself."""
-        asked = [(plan, scenario) for scenario in scenarios]
-        trace_dir = Path(self.study.trace_dir)
-        runs = simulate_beside(asked, self.feeder, self.study.limits, "opendss", trace_dir, by_step=True)
-        return [Year(plan, scenario, run, self._over(run)) for (_, scenario), run in zip(asked, runs, strict=True)]
+    def hold(self, plan: Plan, scenarios: Sequence[Scenario]) -> list[bool]:
+        """Does the plan keep the limits through each of several years? All of them in one batch."""
+        if not scenarios:
+            return []
+        asked, trace_dir = [(plan, scenario) for scenario in scenarios], Path(self.study.trace_dir)
+        return [run.kept for run in simulate_runs(asked, self.feeder, self.study.limits, trace_dir=trace_dir)]
 
     def _over(self, run: Outcome) -> Floats:
         """By how much every hour of a run passes limits."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,7 +15,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.feeder import Feeder
 from g2g_opt.limits import Limits
 from g2g_opt.outcome import Engine, Outcome
@@ -24,37 +27,50 @@ from g2g_opt.simulation import simulate_runs
 
 logger = logging.getLogger(__name__)
 
-# What a run takes besides its steps, about: components are made, a circuit compiled, a verdict found.
-_START_STEPS = 150
-# Work (steps, with those) below which a call stays in one process: where no other has been started yet, and where one
-# has. That start takes two seconds.
-_START_FROM_STEPS, _SHARE_FROM_STEPS = 5000, 1500
+# How long another process takes until it can simulate (s), and how much sooner a call has to be done for what passing
+# runs on costs.
+_START_S, _SHARE_S = 2.0, 0.05
+# What a run takes (s) besides its steps, and a step: on the batch engine that of all lanes of a flow together. What
+# calls have taken corrects it.
+_RUN_S = 0.005
+_STEP_S: dict[Engine, float] = {"batch": 5e-5, "opendss": 3e-4}
 
 Runs = Sequence[tuple[Plan, Scenario]]
+Result = TypeVar("Result")
 
 
 class RunProcesses:
-    """`n_processors` at the most, this process among them; the others start with the first call that is large enough.
+    """`n_processors` at the most, this process among them.
 
+    The others start with the first call that is done sooner so, or once they would have saved what a start takes.
     `begin` is called in each of them first.
     """
 
     def __init__(self, n_processors: int, begin: Callable[[], None]) -> None:
         self._n_others, self._begin = n_processors - 1, begin
         self._pool: ProcessPoolExecutor | None = None
+        self._first: Future[int] | None = None
+        # Seconds that others would have saved so far, and by engine how long calls took to how long was expected.
+        self._missed_s = 0.0
+        self._pace = dict.fromkeys(_STEP_S, 1.0)
 
-    def simulate(
-        self, runs: Runs, feeder: Feeder, limits: Limits, engine: Engine, trace_dir: Path, by_step: bool = False
-    ) -> list[Outcome]:
+    def simulate(self, runs: Runs, feeder: Feeder, limits: Limits, engine: Engine, trace_dir: Path) -> list[Outcome]:
         """As `simulate_runs`: a part of the runs here, the others beside."""
-        alone = partial(
-            simulate_runs, feeder=feeder, limits=limits, engine=engine, trace_dir=trace_dir, by_step=by_step
-        )
-        work = [_START_STEPS + int(scenario.duration_s / scenario.dt_s) for _, scenario in runs]
-        enough = _START_FROM_STEPS if self._pool is None else _SHARE_FROM_STEPS
-        if self._n_others < 1 or len(runs) < 2 or sum(work) < enough:
+        alone = partial(simulate_runs, feeder=feeder, limits=limits, engine=engine, trace_dir=trace_dir)
+        if self._n_others < 1 or len(runs) < 2:
             return alone(runs)
+        work = [_RUN_S + _STEP_S[engine] * int(scenario.duration_s / scenario.dt_s) for _, scenario in runs]
         mine, *others = shares(work, self._n_others + 1)
+        saved_s = self._pace[engine] * (expected_s(work, engine) - expected_s([work[k] for k in mine], engine))
+        if saved_s < (_SHARE_S if self._is_ready() else _START_S):
+            began_s = time.perf_counter()
+            done = alone(runs)
+            # A first call loads kernels and circuits, which says little of the next one.
+            measured = (time.perf_counter() - began_s) / expected_s(work, engine)
+            self._pace[engine] = min(2.0 * self._pace[engine], measured)
+            self._miss(saved_s)
+            return done
+        self.start()
         futures = [(part, self._submit(alone, [runs[k] for k in part])) for part in others if part]
         found = dict(zip(mine, alone([runs[k] for k in mine]), strict=True))
         for part, future in futures:
@@ -67,17 +83,26 @@ class RunProcesses:
             found.update(zip(part, done, strict=True))
         return [found[k] for k in range(len(runs))]
 
+    def _is_ready(self) -> bool:
+        return self._first is not None and self._first.done()
+
+    def _miss(self, saved_s: float) -> None:
+        """A call was made here that others would have shortened by so much: they start once it was worth a start."""
+        self._missed_s += saved_s
+        if self._missed_s >= _START_S:
+            self.start()
+
     def start(self) -> None:
         """Start a process beside, for a call that will come: what is done until then hides how long that takes."""
-        if self._n_others > 0 and self._pool is None:
-            self._pool_of_others().submit(int)
+        if self._n_others > 0 and self._first is None:
+            self._first = self._submit(int)
 
-    def _submit(self, simulate: Callable[[Runs], list[Outcome]], runs: Runs) -> Future[list[Outcome]]:
+    def _submit(self, do: Callable[..., Result], *given: object) -> Future[Result]:
         try:
-            return self._pool_of_others().submit(simulate, runs)
+            return self._pool_of_others().submit(do, *given)
         except BrokenProcessPool as error:
             # It ended before it was needed; one that ends at work says so by its future.
-            broken: Future[list[Outcome]] = Future()
+            broken: Future[Result] = Future()
             broken.set_exception(error)
             return broken
 
@@ -91,6 +116,13 @@ class RunProcesses:
         """End the other processes."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+
+def expected_s(work: Sequence[float], engine: Engine) -> float:
+    """How long a process takes for runs, each of which takes `work` (s) alone: the lanes of a batch share its steps."""
+    if engine == "opendss":
+        return sum(work)
+    return _RUN_S * len(work) + (max(work, default=0.0) - _RUN_S) * -(-len(work) // WIDTH)
 
 
 def shares(work: Sequence[float], n: int) -> list[list[int]]:
@@ -110,14 +142,6 @@ _current: ContextVar[RunProcesses | None] = ContextVar("run processes", default=
 def run_processes() -> RunProcesses | None:
     """The processes of the task that is being done; None where it has one processor."""
     return _current.get()
-
-
-def simulate_beside(
-    runs: Runs, feeder: Feeder, limits: Limits, engine: Engine, trace_dir: Path, by_step: bool = False
-) -> list[Outcome]:
-    """As `simulate_runs`, on all processors that the present task may use."""
-    processes = _current.get() or RunProcesses(1, lambda: None)
-    return processes.simulate(runs, feeder, limits, engine, trace_dir, by_step)
 
 
 @contextmanager

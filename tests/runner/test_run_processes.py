@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ from studies.running.local_workers import LocalWorkers
 from studies.running.told_once import ToldOnce
 from studies.running.worker import belong_to
 from studies.shared import run_processes
-from studies.shared.run_processes import RunProcesses, shares, sharing
+from studies.shared.run_processes import _RUN_S, _STEP_S, RunProcesses, expected_s, shares, sharing
 
 FEEDER = Feeder.load("ieee13")
 STUDY = ConnectionQueueStudy(feeder="ieee13")
@@ -40,7 +43,7 @@ def figures(outcomes: list[Outcome]) -> list[tuple[float, ...]]:
 
 
 def test_what_is_shared_comes_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_processes, "_START_FROM_STEPS", 0)
+    monkeypatch.setattr(run_processes, "_START_S", 0.0)
     with sharing(2, partial(belong_to, os.getpid())):
         beside = run_processes.run_processes()
         assert beside is not None
@@ -58,7 +61,7 @@ def _end() -> None:
 def test_a_process_that_ends_costs_time_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(run_processes, "_START_FROM_STEPS", 0)
+    monkeypatch.setattr(run_processes, "_START_S", 0.0)
     processes = RunProcesses(2, _end)
     with caplog.at_level(logging.WARNING):
         found = processes.simulate(runs(), FEEDER, Limits(), "batch", TRACE_DIR)
@@ -71,13 +74,16 @@ def test_a_process_started_ahead_takes_its_part_or_ends_without_harm(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # A start of its own would not be worth it for these runs.
-    monkeypatch.setattr(run_processes, "_SHARE_FROM_STEPS", 0)
+    monkeypatch.setattr(run_processes, "_SHARE_S", 0.0)
     alone = figures(simulate_runs(runs(), FEEDER, Limits()))
     ahead = RunProcesses(2, partial(belong_to, os.getpid()))
     ahead.start()
+    first = ahead._first
+    assert first is not None
+    first.result()
     took: list[int] = []
     submit = ahead._submit
-    monkeypatch.setattr(ahead, "_submit", lambda simulate, part: (took.append(len(part)), submit(simulate, part))[1])
+    monkeypatch.setattr(ahead, "_submit", lambda do, part: (took.append(len(part)), submit(do, part))[1])
     assert figures(ahead.simulate(runs(), FEEDER, Limits(), "batch", TRACE_DIR)) == alone
     assert sum(took) == len(runs()) // 2
     ahead.close()
@@ -91,6 +97,34 @@ def test_a_process_started_ahead_takes_its_part_or_ends_without_harm(
         assert figures(ended.simulate(runs(), FEEDER, Limits(), "batch", TRACE_DIR)) == alone
     assert "has ended" in caplog.text
     ended.close()
+
+
+def test_others_start_once_they_would_have_saved_what_a_start_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [(runs()[0][0], Scenario(duration_s=3600))] * 20
+    work = [_RUN_S + 3600 * _STEP_S["batch"]] * 20
+    saved_s = expected_s(work, "batch") - expected_s(work[:10], "batch")
+    # Beside would go a second flow of lanes, and half of what twenty runs take besides their steps.
+    assert saved_s == pytest.approx(3600 * _STEP_S["batch"] + 10 * _RUN_S)
+    # Sixteen lanes in two halves take as long as all of them; runs on OpenDSS half as long.
+    assert expected_s(work[:16], "batch") - expected_s(work[:8], "batch") == pytest.approx(8 * _RUN_S)
+    assert expected_s(work[:10], "opendss") == pytest.approx(sum(work) / 2)
+    clock_s, pace, started = [0.0], [1.0], list[int]()
+
+    def simulate(runs: Sequence[object], **asked: object) -> list[Outcome]:
+        clock_s[0] += pace[0] * expected_s(work, "batch")
+        return []
+
+    monkeypatch.setattr(run_processes, "simulate_runs", simulate)
+    monkeypatch.setattr(run_processes, "time", SimpleNamespace(perf_counter=lambda: clock_s[0]))
+    for pace[0], calls in ((1.0, math.ceil(2.0 / saved_s)), (0.5, math.ceil(1 + (2.0 - saved_s) / (0.5 * saved_s)))):
+        processes = RunProcesses(2, _end)
+        started.clear()
+        monkeypatch.setattr(processes, "start", lambda: started.append(1))
+        for _ in range(calls - 1):
+            processes.simulate(asked, FEEDER, Limits(), "batch", TRACE_DIR)
+        assert not started
+        processes.simulate(asked, FEEDER, Limits(), "batch", TRACE_DIR)
+        assert started
 
 
 def test_work_is_dealt_out_evenly_and_every_piece_once() -> None:
