@@ -32,6 +32,7 @@ from studies.catalogue import (
     read_question,
 )
 from studies.command_lines import COMMAND_HELP, EVERY, STUDY_HELP
+from studies.report_ahead import importing_report
 from studies.running.memory_limit import check_memory_limit, lack_of_memory
 from studies.shared.conclusion import Conclusion
 from studies.shared.limit_flags import add_limit_flags, given_limits, refuse_unused
@@ -265,7 +266,7 @@ def _go_on(
                 question=question,
                 older=options.older,
                 retry_failed=retry_failed,
-                tell=meter,
+                tell=importing_report(meter),
             )
         answer = _write_all(root) if any(entry.state == "done" for entry in finished.entries) else None
     except KeyboardInterrupt:
