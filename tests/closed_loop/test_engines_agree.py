@@ -14,11 +14,13 @@ from g2g_opt.assembly import assemble
 from g2g_opt.data_files import TRACE_DIR
 from g2g_opt.grid.opendss import STUDY_TOLERANCE
 from g2g_opt.limits import Limits
+from g2g_opt.outcome import Engine
 from g2g_opt.plan import AdaptiveTaps, Plan, Policy, StorageUnit
 from g2g_opt.scenario import Scenario
 from g2g_opt.scenario_draws import ScenarioRanges
 from g2g_opt.simulation import simulate_runs
 from g2g_opt.study_case import StudyCase
+from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.shared.screening import ADMITTED, Screening, ScreeningRule, draw_candidates
 
 # Ramps go both ways, and models begin at several sizes.
@@ -78,3 +80,19 @@ def test_screening_leaves_out_nothing_that_its_verdicts_are_made_of() -> None:
         for row, run in zip(rows, whole, strict=True):
             kept = getattr(row, of_row)
             assert kept is None or kept == run.voltage.integral_violation_pu_s
+
+
+def test_a_fleet_that_is_left_alone_is_its_own_uncontrolled_fleet() -> None:
+    """Nothing is replayed beside a run whose policy leaves fleets alone: its own figures are those of a replay."""
+    case, plan, scenario = with_everything("ieee13", 10_006, 300)
+    alone = replace(plan, policy=plan.policy.of_the_grid)
+    engines: tuple[Engine, ...] = ("batch", "opendss")
+    for engine in engines:
+        runs = simulate_runs([(alone, scenario), (plan, scenario)], case.feeder, Limits(), engine=engine)
+        for run in runs:
+            for site, seen in zip(plan.sites, run.summary.sites, strict=True):
+                replayed = replay_uncontrolled(site, scenario, TRACE_DIR)
+                assert seen.uncontrolled_peak_mw == replayed.power_peak_mw
+                assert seen.uncontrolled_tps == pytest.approx(replayed.throughput_tps, rel=1e-12)
+        # Of the fleet under OFO, which serves less, they are those of the one that is left alone.
+        assert runs[0].summary.throughput_share == 1.0 > runs[1].summary.throughput_share

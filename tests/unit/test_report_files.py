@@ -445,6 +445,17 @@ def test_pictures_are_drawn_for_every_map_envelope_and_chart(tmp_path: Path) -> 
     assert drawn.stat().st_size > 10_000
 
 
+def test_a_picture_laid_out_ahead_is_that_of_its_own_layout(tmp_path: Path) -> None:
+    line = Line("a name of some length", ["671", "632"], [1.0, 2.0])
+    chart = Chart("a title", "a label", "another one", (line,))
+    (drawn,) = draw_pictures(Conclusion("title", "answer", "", (), charts=(chart,)), None, tmp_path)
+    figure = draw_chart(chart)
+    # As savefig lays it out by itself.
+    figure.savefig(tmp_path / "own.png", dpi=150)
+    np.testing.assert_array_equal(plt.imread(drawn), plt.imread(tmp_path / "own.png"))
+    plt.close(figure)
+
+
 class _Elements(HTMLParser):
     """Names of all elements of a page, and of attributes that would run something."""
 
