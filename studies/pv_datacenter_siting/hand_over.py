@@ -167,6 +167,7 @@ def _figures(
         "limits_pu": [question.limits.voltage_min_pu, question.limits.voltage_max_pu],
         "unit_costs": {
             "pv_per_kw": question.pv_cost_per_kw,
+            **({"violation_per_pu_h": question.violation_cost_per_pu_h} if question.violations == "priced" else {}),
             "tap_step": question.switch_cost,
             "site_value_per_kw": question.site_value_per_kw
             if question.site_scale_max > question.site_scale_min
