@@ -338,7 +338,14 @@ class GrantedGrid:
         return trial.kept
 
     def _largest(
-        self, request: QueuedRequest, level: int, year: int, start: int, growth: float, below: int, run: str = "",
+        self,
+        request: QueuedRequest,
+        level: int,
+        year: int,
+        start: int,
+        growth: float,
+        below: int,
+        run: str = "",
         n_max: int | None = None,
     ) -> Wanted[int]:
         """The most servers, up to `n_max` or all, that hold at a level, and so do those tried `below`, in all runs or

@@ -166,7 +166,7 @@ def _operation_row(
 
 @dataclass(frozen=True, eq=False)
 class _Hours:
-    """Hours of a year: rows (row, hour), and how far all are outside, tap steps, losses (kW) and voltage unbalance (hour,)."""
+    """Hours of a year: rows (row, hour); how far all are outside, tap steps, losses (kW), voltage unbalance (hour,)."""
 
     g: Floats
     over: Floats

@@ -28,8 +28,9 @@ class OperatedYear:
     """Hours of the year at each of `levels`: taps and losses (level, hour); what is kept of the rows, with loadings.
 
     `over` is how far the worst row is outside the limits (pu), `over_all` how far all rows are together, and `row` the
-    worst one, each (level, day, hour); both are 0 where an hour has no solution or controls do not rest. `steps` (level, hour) are tap steps of all regulators, and `margin`
-    (level, side, day) the least distance (pu) of a voltage to the lower and to the upper limit.
+    worst one, each (level, day, hour); both are 0 where an hour has no solution or controls do not rest. `steps`
+    (level, hour) are tap steps of all regulators, and `margin` (level, side, day) the least distance (pu) of a voltage
+    to the lower and to the upper limit.
     """
 
     levels: tuple[float, ...]

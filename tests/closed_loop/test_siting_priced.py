@@ -1,4 +1,7 @@
-"""Violations with a price: all rows pay in the year as in the program, against the feeder as it is, as OpenDSS has it."""
+"""Violations with a price: all rows pay in the year as in the program, against the feeder as it is, as OpenDSS has it.
+
+The circuit has PV and storage of its own, which follow the sun and idle, as they do in every study of a year.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,8 @@ New Line.l1 bus1=src bus2=mid linecode=main length=3 units=km
 New Line.l2 bus1=mid bus2=far linecode=main length=3 units=km
 New Load.mid bus1=mid kv=11 kW=1000 pf=0.95 vminpu=0.8
 New Load.far bus1=far kv=11 kW=1950 pf=0.95 vminpu=0.8
+New PVSystem.roof bus1=far phases=3 kv=11 kva=300 pmpp=300 irradiance=0.8 pf=0.95
+New Storage.battery bus1=mid phases=3 kv=11 kwrated=100 kwhrated=400 %stored=50 dispmode=default state=discharging
 Set VoltageBases=[11]
 CalcVoltageBases
 """
@@ -46,12 +51,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[SitingStudy, tuple[Ta
         for day in range(1, days + 1)
         for hour in range(24)
     ]
-    (folder / "year.csv").write_text("\n".join(["hour_beginning,load_share,generation_share", *hours]), encoding="utf-8")
+    (folder / "year.csv").write_text(
+        "\n".join(["hour_beginning,load_share,generation_share", *hours]), encoding="utf-8"
+    )
     study = SitingStudy(
         feeder=str(folder / "evening.dss"),
         profile=str(folder / "year.csv"),
-        days="typical",
-        n_typical_days=1,
         pv_count=1,
         pv_size_max_kw=1500.0,
         violations="priced",

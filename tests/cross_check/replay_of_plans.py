@@ -3,7 +3,8 @@
 `benchmarks/replay_plan.py` runs whole years with it. Every hour is a snapshot in which the circuit's own controls
 settle (ControlMode=Static) from where the hour before left them. What is counted: hours with a judged voltage outside
 the limits, and how far all of them are outside, tap steps of all regulators, losses, energy of PV and what storage
-draws more than it gives, and the dollars of all that, less those of the feeder without the plan. `storage_by_rule` follows the rule of storage by itself.
+draws more than it gives, and the dollars of all that, less those of the feeder without the plan. `storage_by_rule`
+follows the rule of storage by itself.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def replay(folder: Path, utilisation: float, *, with_plan: bool = True, n_hours:
         for line in (folder / part).read_text(encoding="utf-8").splitlines():
             dss.Text.Command(line)
     dss.Text.Command("Set mode=snapshot controlmode=static maxcontroliter=200 tolerance=1e-9 maxiterations=500")
+    # The circuit's own PV systems and generators: shares of what is stated, by a column of the year.
+    units = rows_of(folder / "units.csv")
     elements = [one for one in rows_of(folder / "elements.csv") if with_plan or one["part"] == "feeder"]
     changers = []
     for name in dss.RegControls.AllNames():
@@ -70,6 +73,9 @@ def replay(folder: Path, utilisation: float, *, with_plan: bool = True, n_hours:
     over_pu_h, per_pu_h = 0.0, said["unit_costs"].get("violation_per_pu_h", 0.0)
     for hour in rows_of(folder / "year.csv")[:n_hours]:
         dss.Text.Command(f"Set LoadMult={base_share * float(hour['load_share']):.17g}")
+        for one in units:
+            stated = float(hour[one["follows"]]) * float(one["stated"])
+            dss.Text.Command(f"Edit {one['element']} {one['property']}={stated:.12g}")
         of_pv = of_storage = 0.0
         for one in elements:
             share = utilisation if one["follows"] == "utilisation" else float(hour[one["follows"]])
