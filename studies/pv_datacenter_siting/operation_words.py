@@ -146,13 +146,19 @@ def others_words(others: Sequence[OtherPlanRow]) -> str:
     )
     if not rest:
         return f"{words}."
-    told = []
+    told, by_margin = [], False
     for one in rest[:3]:
         where = "; ".join(part for part in (one.pv and f"PV at {one.pv}", one.sites) if part) or "nothing built"
         outside = ", outside limits" if one.over_pu_h > taken.over_pu_h else ""
+        cheaper = one.cost_more <= -0.5 and not outside
+        outside = ", nearer to a limit" if cheaper else outside
+        by_margin = by_margin or cheaper
         costs = f"{one.cost_more:+z,.0f} $ a year" if abs(one.cost_more) >= 0.5 else "the same cost"
         told.append(f"{where} ({costs}{outside})")
-    return f"{words}, {len(rest)} of them through the year under the same set-points: {'; '.join(told)}."
+    words += f", {len(rest)} of them through the year under the same set-points: {'; '.join(told)}."
+    if by_margin:
+        words += " Of plans whose costs differ by less than the gap asked for (--gap) the furthest inside is taken."
+    return words
 
 
 def foresight_words(row: PlanRow) -> str:
