@@ -23,6 +23,7 @@ from g2g_opt.batch.operating_points import Unit, ports_of
 from g2g_opt.batch.own_controls import OwnControls, Standing
 from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.settled_steps import SettledSteps
+from g2g_opt.batch.unit_series import STATED_SUN, UnitPoints, shares_at, unit_commands
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.controls import RegControlSettings
 from g2g_opt.circuit.opendss_circuit import SETTLED_DT_S
@@ -96,14 +97,20 @@ class FeederOperation:
     """A feeder whose own controls act, regulators by their own settings or by those that a run gives them.
 
     `nodes` are the monitored (bus, phase) pairs and `branches` the rated lines and transformers, as in
-    `OperatingPoints`, `start` where controls stand as the circuit is compiled, before they settle. Raises
+    `OperatingPoints`, `start` where controls stand as the circuit is compiled, before they settle. Storage of the
+    circuit does what it does as compiled unless it `storage_idles`, as in hours one after the other it has to. Raises
     `UnsupportedByBatch` for a circuit or a control that the batch engine does not model.
     """
 
-    def __init__(self, feeder: Feeder, *, rating_basis: RatingBasis = "normal") -> None:
+    def __init__(self, feeder: Feeder, *, rating_basis: RatingBasis = "normal", storage_idles: bool = False) -> None:
         self.feeder = feeder
-        setup = OpenDSSGrid(feeder=feeder, rating_basis=rating_basis, dss_controls=True).setup
-        commands = tuple(setup.commands())
+        setup = OpenDSSGrid(
+            feeder=feeder,
+            rating_basis=rating_basis,
+            dss_controls=True,
+            own_sun_share=STATED_SUN if storage_idles else None,
+        ).setup
+        self.commands = commands = unit_commands([setup])
         self.ratings = setup.ratings()
         self.jacobian = load_jacobian(commands, tuple(feeder.buses.values()), few_moving=True)
         self.network = self.jacobian.network
@@ -157,16 +164,18 @@ class FeederOperation:
         guesses: Sequence[Sequence[Standing]] | None = None,
         reduce: Reduction | None = None,
         tells_unbalance: bool = False,
+        own_units: UnitPoints | None = None,
     ) -> OperatedSeries:
         """Chains with `kw` (unit, chain, step) drawn by units and `load_share` (step,) of the feeder's own loads.
 
         `load_share` may be such an array for each load shape; `set_points` are those of each chain. With `begins`
         (chain, day) days do not follow each other: each begins where it says. `guesses` (chain, day) of where days
         that do follow each other may begin save time and change nothing. `reduce` makes of voltages and loadings (row,
-        lane) those that are kept.
+        lane) those that are kept. The circuit's own PV systems and generators follow `own_units` (step,), or do what
+        they do as compiled.
         """
         return _Run(
-            self, units, kw, load_share, set_points, steps_a_day, begins, guesses, reduce, tells_unbalance
+            self, units, kw, load_share, set_points, steps_a_day, begins, guesses, reduce, tells_unbalance, own_units
         ).series()
 
 
@@ -193,15 +202,16 @@ class _Run:
         guesses: Sequence[Sequence[Standing]] | None,
         reduce: Reduction | None,
         tells_unbalance: bool,
+        own_units: UnitPoints | None,
     ) -> None:
         self.tells_unbalance, self.guesses, self.start = tells_unbalance, guesses, of.start
         self.of, self.n_steps, self.begins, self.reduce = of, steps_a_day, begins, reduce
         self.n_chains, self.n_days = kw.shape[1], kw.shape[2] // steps_a_day
         shapes = of.network.load_shapes
         by_shape = load_share if isinstance(load_share, Mapping) else dict.fromkeys(shapes, load_share)
-        # (place, step): shapes of loads, and behind them units of the circuit, which give what they give
+        # (place, step): shapes of loads, and behind them units of the circuit.
         of_loads = np.stack([np.asarray(by_shape[shape], dtype=np.float64) for shape in shapes])
-        of_units = np.tile(np.array(of.network.share_starts)[:, None], of_loads.shape[1])
+        of_units = shares_at(of.commands, of.network, own_units, of_loads.shape[1])
         self.share = np.concatenate([of_loads, of_units])
         self._attach(units, kw)
         self.kinds = [of.settings_of(one) for one in set_points]

@@ -16,6 +16,7 @@ from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.moving_elements import Setting
 from g2g_opt.batch.ports import Port
 from g2g_opt.batch.power_flow import BatchPowerFlow
+from g2g_opt.batch.unit_series import STATED_SUN, UnitPoints, shares_at, unit_commands
 from g2g_opt.compiled.lanes import WIDTH
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
@@ -68,7 +69,9 @@ def ports_of(feeder: Feeder, index: Mapping[tuple[str, int], int], unit: Unit) -
 class OperatingPoints:
     """A feeder at `load_share` of its own loads and `taps` (regulator, ratio in pu) at every point.
 
-    `load_share` has the shape (point,), or is such an array for each load shape that loads follow ("": none).
+    `load_share` has the shape (point,), or is such an array for each load shape that loads follow ("": none). With
+    `units` the circuit's own PV systems and generators follow shares of what they state, and its storage idles; without
+    they do what they do as compiled.
 
     `nodes` are the monitored (bus, phase) pairs and `branches` the rated lines and transformers, the rows of every
     answer; branches only with `loadings`, with their normal over their emergency ratings (`emergency_share`). Raises
@@ -84,17 +87,22 @@ class OperatingPoints:
         loadings: bool = False,
         rating_basis: RatingBasis = "normal",
         tolerance_pu: float = 1e-8,
+        units: UnitPoints | None = None,
     ) -> None:
+        self._units = units
         self._given, self.feeder, self.n_points = load_share, feeder, len(taps)
         self._loadings, self._rating_basis, self._tolerance_pu = loadings, rating_basis, tolerance_pu
-        setup = OpenDSSGrid(feeder=feeder, rating_basis=rating_basis).setup
+        setup = OpenDSSGrid(
+            feeder=feeder, rating_basis=rating_basis, own_sun_share=None if units is None else STATED_SUN
+        ).setup
         self._ratings = setup.ratings()
-        self._jacobian = load_jacobian(tuple(setup.commands()), tuple(feeder.buses.values()))
+        commands = unit_commands([setup])
+        self._jacobian = load_jacobian(commands, tuple(feeder.buses.values()))
         network = self._jacobian.network
         by_shape = load_share if isinstance(load_share, Mapping) else dict.fromkeys(network.load_shapes, load_share)
         # (point, shape)
         of_loads = np.stack([by_shape[shape] for shape in network.load_shapes], axis=1).astype(np.float64)
-        self._load_share = np.concatenate([of_loads, np.tile(network.share_starts, (len(of_loads), 1))], axis=1)
+        self._load_share = np.concatenate([of_loads, shares_at(commands, network, units, len(of_loads)).T], axis=1)
         if len(self._load_share) != self.n_points:
             raise InputError(f"every point needs its taps: {len(self._load_share)} shares and {len(taps)} settings")
         self._index = {node: i for i, node in enumerate(network.nodes)}
@@ -120,6 +128,7 @@ class OperatingPoints:
             loadings=self._loadings,
             rating_basis=self._rating_basis,
             tolerance_pu=self._tolerance_pu,
+            units=self._units,
         )
 
     def solve(self, units: Sequence[Unit], kw: Floats) -> PointSolution:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -21,6 +22,8 @@ from g2g_opt.held_series import HeldSeries, UnitShares
 
 Floats = NDArray[np.float64]
 
+# The sun under which PV systems do what they state, in which storage idles.
+STATED_SUN = HeldSeries((1.0,), 1.0)
 # A power (W, var) that is none.
 _NOTHING = 1e-6
 
@@ -44,6 +47,37 @@ def _idling(commands: tuple[str, ...]) -> tuple[str, ...]:
         for kind, name in elements(circuit)
         if kind == "storage" and circuit.ask("CktElement_Get_Enabled")
     )
+
+
+@dataclass(frozen=True, eq=False)
+class UnitPoints:
+    """Shares at points or steps (point,): `sun` of the irradiance of PV systems, and those of the elements in
+    `by_element`, as in `UnitShares`.
+    """
+
+    sun: Floats
+    by_element: Mapping[str, Floats] = field(default_factory=dict)
+
+    def held(self) -> UnitShares:
+        """The same as series in which point k is second k."""
+        return UnitShares(
+            _second_by_second(self.sun), tuple((k, _second_by_second(x)) for k, x in self.by_element.items())
+        )
+
+
+def _second_by_second(share: Floats) -> HeldSeries:
+    return HeldSeries(tuple(np.asarray(share, dtype=np.float64).tolist()), 1.0)
+
+
+def shares_at(commands: tuple[str, ...], network: Network, units: UnitPoints | None, n_points: int) -> Floats:
+    """Shares of all that units do as compiled (part, point), behind those of the loads; as compiled without `units`.
+
+    Raises `UnsupportedByBatch` as `UnitSeries`.
+    """
+    found = np.tile(np.array(network.share_starts)[:, None], n_points)
+    if units is not None:
+        UnitSeries(commands, network, [units.held()]).fill(found)
+    return found
 
 
 class UnitSeries:
@@ -108,6 +142,14 @@ class UnitSeries:
             for column, one in enumerate(of_kind):
                 followed.table[:, kind, column] = _at(one, times_s)
 
+    def fill(self, shares: Floats) -> None:
+        """Put the first scenario's shares in seconds 0, 1, ... into (part, second); what follows nothing stays."""
+        time_s = np.arange(shares.shape[1], dtype=np.float64)
+        for column, one in zip(self._columns.tolist(), self._series[0] if self._series else [], strict=False):
+            if one is not None:
+                series, values, answer = one
+                shares[column] = answer[np.searchsorted(values, series.at(time_s))]
+
     def panel_kw(self, time_s: float) -> Floats | None:
         """What the panels of steered inverters give at a time (inverter, scenario), NaN where no sun moves; None where
         none does anywhere.
@@ -149,19 +191,9 @@ def _at(one: tuple[HeldSeries, Floats, Floats] | None, times_s: Floats) -> Float
 @lru_cache(maxsize=64)
 def _answers(commands: tuple[str, ...], element: str, values: tuple[float, ...]) -> dict[str, Floats]:
     """Active and reactive power of a PV system at shares of its irradiance, as shares of what it does as compiled."""
-    circuit = Circuit(commands)
-    circuit.finish()
-    name = element.partition(".")[2]
-    stated = float(circuit.ask_property(f"{element}.irradiance"))
-
-    def powers(share: float) -> complex:
-        # An edit makes OpenDSS work out what the inverter gives, as a solution would.
-        circuit.command(f"Edit {as_word(element)} irradiance={stated * share:.12g}")
-        circuit.ask("PVSystems_Set_Name", name.encode())
-        return complex(float(circuit.ask("PVSystems_Get_kW")), float(circuit.ask("PVSystems_Get_kvar")))
-
-    compiled = powers(1.0)
-    found = np.array([powers(share) for share in values])
+    inverter = _inverter(commands, element)
+    compiled = inverter.power(1.0)
+    found = np.array([inverter.power(share) for share in values])
     if abs(compiled.imag) < _NOTHING and np.abs(found.imag).max(initial=0.0) >= _NOTHING:
         raise UnsupportedByBatch(f"{element} has reactive power at other irradiances than the one it states")
     active = found.real / compiled.real if abs(compiled.real) >= _NOTHING else np.ones(len(values))
@@ -169,3 +201,36 @@ def _answers(commands: tuple[str, ...], element: str, values: tuple[float, ...])
         raise UnsupportedByBatch(f"{element} gives nothing at the irradiance it states, and something at others")
     reactive = found.imag / compiled.imag if abs(compiled.imag) >= _NOTHING else np.ones(len(values))
     return {"active": active, "reactive": reactive, "all": active}
+
+
+class _Inverter:
+    """Asks OpenDSS, once for each, what a PV system gives (kW and kvar) at shares of the irradiance that it states."""
+
+    def __init__(self, circuit: Circuit, element: str) -> None:
+        self._circuit, self._element = circuit, element
+        self._name = element.partition(".")[2].encode()
+        self._stated = float(circuit.ask_property(f"{element}.irradiance"))
+        self._known: dict[float, complex] = {}
+
+    def power(self, share: float) -> complex:
+        """kW and kvar at a share."""
+        if share not in self._known:
+            # An edit makes OpenDSS work out what the inverter gives, as a solution would.
+            self._circuit.command(f"Edit {as_word(self._element)} irradiance={self._stated * share:.12g}")
+            self._circuit.ask("PVSystems_Set_Name", self._name)
+            kw, kvar = (float(self._circuit.ask(f"PVSystems_Get_{figure}")) for figure in ("kW", "kvar"))
+            self._known[share] = complex(kw, kvar)
+        return self._known[share]
+
+
+@lru_cache(maxsize=1)
+def _asked(commands: tuple[str, ...]) -> Circuit:
+    """A circuit of which PV systems are asked: each is told its irradiance first, whatever others are at."""
+    circuit = Circuit(commands)
+    circuit.finish()
+    return circuit
+
+
+@lru_cache(maxsize=256)
+def _inverter(commands: tuple[str, ...], element: str) -> _Inverter:
+    return _Inverter(_asked(commands), element)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,17 +41,10 @@ class OwnUnits:
             return
         own = dict(units.by_element)
         for kind, name in elements(circuit):
-            if not circuit.ask("CktElement_Get_Enabled"):
-                continue
-            element = f"{kind}.{name}"
-            if kind == "storage":
+            if kind == "storage" and circuit.ask("CktElement_Get_Enabled"):
                 circuit.command(idling_command(name))
-            elif kind == "pvsystem" or element in own:
-                stated = {
-                    prop: float(circuit.ask_property(f"{element}.{prop}"))
-                    for prop in (("irradiance",) if kind == "pvsystem" else ("kw", "kvar"))
-                }
-                self._followers.append(_Follower(element, stated, own.get(element, units.sun)))
+        for element, stated in stated_of_units(circuit, own):
+            self._followers.append(_Follower(element, stated, own.get(element, units.sun)))
 
     def set_time(self, time_s: float) -> None:
         """Let loads, sun and generators be those of a time (s)."""
@@ -101,6 +95,19 @@ class _Follower:
     stated: dict[str, float]
     share: HeldSeries
     now: float = 1.0
+
+
+def stated_of_units(circuit: Circuit, named: Collection[str]) -> list[tuple[str, dict[str, float]]]:
+    """Properties whose shares PV systems ("pvsystem.a": its irradiance) and the generators `named` (kW and kvar) follow
+    in hours one after the other, with what the circuit states.
+    """
+    found = []
+    for kind, name in elements(circuit):
+        element = f"{kind}.{name}"
+        if (kind == "pvsystem" or (kind != "storage" and element in named)) and circuit.ask("CktElement_Get_Enabled"):
+            properties = ("irradiance",) if kind == "pvsystem" else ("kw", "kvar")
+            found.append((element, {one: float(circuit.ask_property(f"{element}.{one}")) for one in properties}))
+    return found
 
 
 def units_in_words(circuit: Circuit) -> list[str]:

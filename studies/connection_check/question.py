@@ -14,7 +14,7 @@ from g2g_opt.limits import BASE_RULE_FIELDS, Limits
 from g2g_opt.plan import Policy
 from g2g_opt.quantities import CountFromZero, PowerMw, Share, ShareAboveZero
 from g2g_opt.scenario import Scenario
-from g2g_opt.site import GPUS_PER_SERVER, smallest_n_servers
+from g2g_opt.site import GPUS_PER_SERVER, Site, smallest_n_servers
 from g2g_opt.uncontrolled import replay_uncontrolled
 from studies.connection_check.largest_transfer import TransferLimits
 from studies.connection_check.remedy_costs import BUNDLED_COSTS
@@ -126,7 +126,11 @@ class ConnectionQuestion(ServedQuestion, HourQuestion):
 
     def full_draw_mw(self, n_servers: int, models: Models) -> float:
         """What a site of so many servers draws with all replicas active and all training that runs at once (MW)."""
-        site, jobs = self.site("site", "", models, n_servers), self.scenario.training
+        return self.full_draw_of(self.site("site", "", models, n_servers))
+
+    def full_draw_of(self, site: Site) -> float:
+        """The same of a site (MW)."""
+        jobs = self.scenario.training
         training_w = max(
             (sum(job.gpus_of(site.n_gpus) * job.peak_w_per_gpu for job in jobs if job.start_s <= at.start_s < job.end_s)
              for at in jobs),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from g2g_opt.csv_files import read_csv
 from g2g_opt.data_files import data_path
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, shown
 from g2g_opt.kept_files import copy_or_self
 from g2g_opt.reading import user_path
 
@@ -17,6 +17,8 @@ from g2g_opt.reading import user_path
 BUNDLED_COSTS = "bundled"
 _COLUMNS = ("item", "unit", "capital_usd", "annual_usd", "lifetime_years")
 _USD_MAX, _YEARS_MAX = 1e9, 200.0
+# Units of which there may be others for the same thing; pieces are pieces, whatever they are called.
+_MEASURED = ("A", "kVA", "kW", "kWh", "km", "kvar", "MWh")
 
 # So much of each item of the table.
 Amounts = tuple[tuple[str, float], ...]
@@ -57,30 +59,44 @@ class RemedyCost:
 
 @dataclass(frozen=True)
 class UnitCosts:
-    """The table of unit costs."""
+    """The table of unit costs; `name` names it in errors."""
 
     items: tuple[RemedyUnitCost, ...]
+    name: str = "the table of costs"
 
     @staticmethod
     def load(name: str) -> UnitCosts:
         """The bundled table, or a CSV of the same columns (`basis` may be left out).
 
-        `InputError` names the line that cannot be used.
+        `InputError` names the line that cannot be used, an item that is there twice, and costs by another unit than
+        amounts are counted in.
         """
         table = read_csv(costs_path(name), "costs", _COLUMNS)
-        return UnitCosts(
-            tuple(
-                RemedyUnitCost(
-                    row["item"].strip(),
-                    row["unit"].strip(),
-                    row.number("capital_usd", 0.0, _USD_MAX),
-                    row.number("annual_usd", 0.0, _USD_MAX),
-                    row.number("lifetime_years", 1.0, _YEARS_MAX),
-                    row["basis"].strip() if "basis" in table.columns else "",
-                )
-                for row in table.rows
+        units = _measured_units() if name != BUNDLED_COSTS else {}
+        found: dict[str, RemedyUnitCost] = {}
+        lines: dict[str, int] = {}
+        for row in table.rows:
+            one = RemedyUnitCost(
+                row["item"].strip(),
+                row["unit"].strip(),
+                row.number("capital_usd", 0.0, _USD_MAX),
+                row.number("annual_usd", 0.0, _USD_MAX),
+                row.number("lifetime_years", 1.0, _YEARS_MAX),
+                row["basis"].strip() if "basis" in table.columns else "",
             )
-        )
+            if one.item in found:
+                first = lines[one.item]
+                raise InputError(
+                    f"{row.where}: the item {shown(one.item)} is there twice, first in line {first}; leave one of them"
+                )
+            unit = units.get(one.item, one.unit)
+            if one.unit.casefold() != unit.casefold():
+                raise InputError(
+                    f"{row.where}, unit: {shown(one.item)} is counted in {unit}, not in {shown(one.unit)}; give the "
+                    f"cost of one {unit}"
+                )
+            found[one.item], lines[one.item] = one, row.line
+        return UnitCosts(tuple(found.values()), table.name)
 
     def of(self, amounts: Amounts, discount_rate: float) -> RemedyCost:
         """The cost of so much of each item, with investments paid off at `discount_rate` (share a year) (equation 6.6).
@@ -90,7 +106,8 @@ class UnitCosts:
         capital = annual = 0.0
         for name, amount in amounts:
             unit = self._unit(name)
-            annuity = discount_rate / (1.0 - math.pow(1.0 + discount_rate, -unit.lifetime_years))
+            # As it is written a small rate leaves nothing of the difference.
+            annuity = discount_rate / -math.expm1(-unit.lifetime_years * math.log1p(discount_rate))
             capital += amount * unit.capital_usd
             annual += amount * (unit.annual_usd + annuity * unit.capital_usd)
         return RemedyCost(capital, annual, tuple(self._unit(name).in_words(amount) for name, amount in amounts))
@@ -103,8 +120,13 @@ class UnitCosts:
     def _unit(self, name: str) -> RemedyUnitCost:
         found = next((unit for unit in self.items if unit.item == name), None)
         if found is None:
-            raise InputError(f"the table of costs has no item {name!r}; it has {', '.join(u.item for u in self.items)}")
+            raise InputError(f"{self.name} has no item {name!r}; it has {', '.join(u.item for u in self.items)}")
         return found
+
+
+def _measured_units() -> dict[str, str]:
+    """Units of the items that are measured, by the bundled table."""
+    return {one.item: one.unit for one in UnitCosts.load(BUNDLED_COSTS).items if one.unit in _MEASURED}
 
 
 def costs_path(name: str) -> Path:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from g2g_opt.errors import number_of
+from g2g_opt.errors import listed, number_of
 from g2g_opt.feeder_description import loading_notes, unassessed_notes
 from studies.connection_queue.question import ConnectionQueueQuestion
+from studies.connection_queue.requests_file import columns_left_aside
 from studies.connection_queue.rows import QueueEventRow, QueueRemedyRow, QueueRow, QueueYearRow
 from studies.shared.conclusion import Chart, Column, Conclusion, FeederMap, Line, MissingAnswer, ResultTable
 from studies.shared.task import Row, TaskResult
 from studies.shared.typed_rows import gather_as
 
+# Columns left aside that are named.
+_COLUMNS_SHOWN = 20
 _QUEUE = (
     Column("request", "request"),
     Column("arrived", "came"),
@@ -161,7 +164,9 @@ def _charts(
 
 def _not_assessed(study: ConnectionQueueQuestion) -> tuple[str, ...]:
     levels = ", ".join(f"{level:g}" for level in study.levels)
+    aside = columns_left_aside(study.requests)
     return (
+        *([f"columns of the requests that nothing is read from: {listed(aside, _COLUMNS_SHOWN)}"] if aside else []),
         *loading_notes(study.load_feeder(), study.limits),
         *unassessed_notes(study.load_feeder()),
         f"levels of own load other than {levels} of what the data have, and sun other than the scenario's",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from g2g_opt.outcome import Engine
 from g2g_opt.plan import Plan
 from g2g_opt.scenario import Scenario
 from g2g_opt.simulation import Bases
-from g2g_opt.site import Site, smallest_n_servers
+from g2g_opt.site import Site
 from solvers.largest_by_use import search_largest_by_use
 from studies.connection_check.judging import is_within_cap, peaks_mw, try_plan
 from studies.connection_check.offered_sizes import capped_at_nominal, held_at_nominal
@@ -180,7 +181,7 @@ class GrantedGrid:
         found = yield from self._less_than_firm(request, year, after)
         if found is not None:
             return Searched(found, refused)
-        largest = yield from self._largest_firm(request, year)
+        largest = yield from self._largest_firm(request, year, refused)
         return Judgement(Grant(request, "refused", ()), refused, largest)
 
     def _search_again(self, request: QueuedRequest, year: int) -> Wanted[Searched | None]:
@@ -283,14 +284,15 @@ class GrantedGrid:
 
     # --- sizes
 
-    def _least(self, request: QueuedRequest) -> int:
-        """The fewest servers of a limited profile."""
-        least = int(self._study.limited_share_min * self._study.size_of(request))
-        return max(smallest_n_servers(self._study.models_of(request)), least)
+    def least_size(self, request: QueuedRequest) -> int:
+        """The fewest servers of a limited profile: no less than its least share."""
+        least = self._study.limited_share_min * self._study.size_of(request)
+        # Not more for what a product of shares leaves behind a whole number.
+        return max(self._study.least_size_of(request), math.ceil(least - 1e-9))
 
     def _limited(self, request: QueuedRequest, year: int) -> Wanted[Grant | None]:
         """Servers by level of own load: all of them at the lowest, at the others what fits, if the least size does."""
-        whole, least, lowest = self._study.size_of(request), self._least(request), len(self._study.levels) - 1
+        whole, least, lowest = self._study.size_of(request), self.least_size(request), len(self._study.levels) - 1
         if lowest == 0 or (yield from self._use(request, whole, lowest, year)) > 1.0:
             return None
         uses = yield from together([self._use(request, least, level, year) for level in range(lowest)])
@@ -302,14 +304,23 @@ class GrantedGrid:
         )
         return Grant(request, "limited", (*found, whole)) if min(found) >= least else None
 
-    def _largest_firm(self, request: QueuedRequest, year: int) -> Wanted[int]:
+    def _largest_firm(self, request: QueuedRequest, year: int, refused: JudgedCase) -> Wanted[int]:
         """The most servers that hold at the highest level; 0 if fewer than the least of a limited profile do.
 
-        First by the run alone that refused all of them, then by all runs near there.
+        First by the run alone that refused all of them, then by all runs near there. What OpenDSS `refused`, in the
+        run's own steps, holds in those of the search, and so may a little less: OpenDSS is asked there, too.
         """
-        whole, least = self._study.size_of(request), self._least(request)
+        whole, least = self._study.size_of(request), self.least_size(request)
         level, run = self._broke.get((request.name, "firm"), (-1, ""))
         start, growth = max(least, whole // 2), 1.5
+        if refused.trial.binding.engine == "opendss":
+            found: int = whole
+            while found >= least:
+                fewer = int((1.0 - _RESOLUTION) * found)
+                found = yield from self._largest(request, 0, year, start, growth, 0, n_max=fewer)
+                if found >= least and (yield from self._holds_on_opendss(request, found, year)):
+                    return found
+            return 0
         if level == 0:
             start = yield from self._largest(request, 0, year, start, growth, 0, run)
             if start < least:
@@ -317,14 +328,36 @@ class GrantedGrid:
             growth = 1.0 + _RESOLUTION
         return (yield from self._largest(request, 0, year, start, growth, 0))
 
+    def _holds_on_opendss(self, request: QueuedRequest, n_servers: int, year: int) -> Wanted[bool]:
+        """True if so many servers hold firm at the highest level in the run's own steps, and at rest."""
+        grant = Grant(request, "limited", (n_servers,) * len(self._study.levels))
+        rests = self._rests if self._operation((grant,)) == "firm" else None
+        shares = [share for level, share in self.cases(year) if level == 0]
+        runs = [one for share in shares for one in (*self._motion_in_full(share), *(rests(share) if rests else ()))]
+        trial: TapTrial = yield from try_plan(self.plan(0, (grant,)), runs, "opendss")
+        return trial.kept
+
     def _largest(
-        self, request: QueuedRequest, level: int, year: int, start: int, growth: float, below: int, run: str = ""
+        self,
+        request: QueuedRequest,
+        level: int,
+        year: int,
+        start: int,
+        growth: float,
+        below: int,
+        run: str = "",
+        n_max: int | None = None,
     ) -> Wanted[int]:
-        """The most servers that hold at a level, and so do those tried `below`, in all runs or in one `run` alone."""
+        """The most servers, up to `n_max` or all, that hold at a level, and so do those tried `below`, in all runs or
+        in one `run` alone; 0 if there are none.
+        """
+        n_max, n_min = self._study.size_of(request) if n_max is None else n_max, self.least_size(request)
+        if n_max < n_min:
+            return 0
         search = search_largest_by_use(
-            self._study.size_of(request),
-            n_min=self._least(request),
-            start=start,
+            n_max,
+            n_min=n_min,
+            start=min(start, n_max),
             resolution=_RESOLUTION,
             growth=growth,
             below=below,

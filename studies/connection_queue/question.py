@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Annotated
@@ -10,16 +11,21 @@ from typing import Annotated
 from g2g_opt.errors import InputError
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
-from g2g_opt.quantities import CountFromZero, PeriodS, Share, ShareAboveZero
+from g2g_opt.quantities import CountFromZero, LoadShare, PeriodS, Share, ShareAboveZero, bounds_of
 from g2g_opt.scenario import Scenario
-from g2g_opt.site import GPUS_PER_SERVER, Site
+from g2g_opt.site import Site, smallest_n_servers
 from studies.connection_check.question import RemedyQuestion
 from studies.connection_queue.requests_file import QueuedRequest, read_requests
 from studies.shared.question_model import question_model
 from studies.shared.workload import Models
 
-# Of the servers that a constant load stands on: what each draws, about (MW).
+# A constant load is granted in parts of it, and stands on servers of so many MW each at the most: few of them, so
+# that next to nothing of it follows demand.
+_CONSTANT_PARTS = 100
 _CONSTANT_MW = 0.4
+_, _LOAD_SHARE = bounds_of(LoadShare)
+# Of a feeder without own load: to a power of ten that numbers have.
+_ANY_GROWTH = math.log(1e300)
 
 DESCRIPTION = (
     "Requests in order of arrival: each is granted firm, flexible or with a limited profile by the feeder's own load, "
@@ -99,18 +105,55 @@ class ConnectionQueueQuestion(RemedyQuestion):
         return self.load_models((request.model,) if request.model else ())
 
     def size_of(self, request: QueuedRequest) -> int:
-        """Its servers."""
+        """Its servers; the parts of a constant load. `InputError` for less than the smallest site."""
         models = self.models_of(request)
-        if request.load_shape == "constant":
-            return max(len(models), math.ceil(request.mw / _CONSTANT_MW))
-        return self.servers_for(request.mw, models)
+        if request.load_shape == "fleet":
+            return self.servers_for(request.mw, models)
+        if self.least_size_of(request) > _CONSTANT_PARTS:
+            n = self._constant_site(request, "", 1).n_gpus
+            raise InputError(f"{request.mw:g} MW are less than the {n} GPUs of the smallest site draw; give more MW")
+        return _CONSTANT_PARTS
+
+    def least_size_of(self, request: QueuedRequest) -> int:
+        """The fewest servers that are a site; of a constant load the parts that draw what its GPUs do."""
+        models = self.models_of(request)
+        if request.load_shape == "fleet":
+            return smallest_n_servers(models)
+        return math.ceil(self._served_kw(self._constant_site(request, "", 1)) / (1e3 * request.mw) * _CONSTANT_PARTS)
 
     def site_of(self, request: QueuedRequest, bus: str, n_servers: int) -> Site:
-        """Its site with so many of its servers; one of constant load has base load in place of what follows demand."""
-        models = self.models_of(request)
-        site = self.site(request.site_name, bus, models, n_servers)
+        """Its site with so many of its servers, or parts of a constant load.
+
+        That one has base load in place of what follows demand.
+        """
         if request.load_shape == "fleet":
-            return site
-        whole = self.size_of(request)
-        per_gpu_kw = 1e3 * self.full_draw_mw(whole, models) / (GPUS_PER_SERVER * whole) - self.base_kw_per_gpu
-        return replace(site, base_kw_per_gpu=max(0.0, 1e3 * request.mw / (GPUS_PER_SERVER * whole) - per_gpu_kw))
+            return self.site(request.site_name, bus, self.models_of(request), n_servers)
+        site = self._constant_site(request, bus, n_servers)
+        kw = 1e3 * request.mw * n_servers / _CONSTANT_PARTS
+        return replace(site, base_kw_per_gpu=max(0.0, kw - self._served_kw(site)) / site.n_gpus)
+
+    def _constant_site(self, request: QueuedRequest, bus: str, n_parts: int) -> Site:
+        """What so many parts of a constant load stand on."""
+        models = self.models_of(request)
+        n_servers = math.ceil(request.mw * n_parts / _CONSTANT_PARTS / _CONSTANT_MW)
+        return self.site(request.site_name, bus, models, max(smallest_n_servers(models), n_servers))
+
+    def _served_kw(self, site: Site) -> float:
+        """What a site draws with all replicas active (kW), without its base load."""
+        return 1e3 * self.full_draw_of(site) - site.base_kw_per_gpu * site.n_gpus
+
+    def check_growth(self, requests: Sequence[QueuedRequest]) -> None:
+        """Raise `InputError` if the feeder's own load outgrows what a run may have of it, by the last year looked at.
+
+        In logarithms: powers of a year far away are beyond numbers.
+        """
+        years = [day.year for one in requests for day in (one.arrived, one.withdrawn) if day is not None]
+        first, last = min(years), max(years) + self.horizon_years
+        share = self.scenario.own_load_share * self.levels[0]
+        room = math.log(_LOAD_SHARE.high / share) if share > 0.0 else _ANY_GROWTH
+        if (last - first) * math.log1p(self.growth) >= room:
+            raise InputError(
+                f"own load that grows {self.growth:g} a year from {first} to {last}, {share:g} of what the data have "
+                f"in {first}, is beyond {_LOAD_SHARE.high:g} times of it; ask for less growth, or look at the dates of "
+                f"{self.requests}"
+            )

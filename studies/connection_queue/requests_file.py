@@ -84,6 +84,12 @@ def read_requests(name: str) -> tuple[QueuedRequest, ...]:
     return tuple(sorted(found, key=lambda one: one.arrived))
 
 
+def columns_left_aside(name: str) -> tuple[str, ...]:
+    """Columns of a CSV file of requests that nothing is read from."""
+    table = read_csv(requests_path(name), "requests", COLUMNS)
+    return tuple(column for column in table.columns if column and column not in (*COLUMNS, *OPTIONAL))
+
+
 def _check_columns(table: CsvTable) -> None:
     """`InputError` for a column that is not known, and nearly is."""
     known = (*COLUMNS, *OPTIONAL)

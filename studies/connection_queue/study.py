@@ -53,6 +53,7 @@ class ConnectionQueueStudy(ConnectionQueueQuestion):
         self.check_fields()
         UnitCosts.load(self.costs).check(items_of(self.remedies))
         requests = self.read()
+        self.check_growth(requests)
         feeder = self.load_feeder()
         limits = TransferLimits(feeder)
         for request in requests:

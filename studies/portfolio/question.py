@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from g2g_opt.communication import ChannelsAsked
-from g2g_opt.errors import InputError
+from g2g_opt.errors import InputError, listed
 from g2g_opt.feeder import Feeder
 from g2g_opt.flag import Flag
 from g2g_opt.quantities import Count
@@ -29,6 +29,8 @@ EPILOG = (
 )
 POSITIONAL = "folder"
 _LIST = "feeders.txt"
+# Files of a folder that are named.
+_NAMED = 6
 # Circuits that a folder below may have several files of: its own name for the one that includes the others.
 _MASTERS = ("master.dss",)
 
@@ -71,7 +73,10 @@ class PortfolioQuestion:
         return path
 
     def feeders(self) -> dict[str, str]:
-        """Feeders by name: bundled ones, or paths of master files; `InputError` if there are none."""
+        """Feeders by name: bundled ones, or paths of master files; `InputError` if there are none.
+
+        A folder of which nobody can tell what its master file is stands for itself: it has a reason, and no answer.
+        """
         root = self.root()
         listed = root / _LIST
         if listed.is_file():
@@ -84,7 +89,7 @@ class PortfolioQuestion:
             for path in files:
                 found[path.name if path.stem in found else path.stem] = str(path.resolve())
             for below in sorted(path for path in root.iterdir() if path.is_dir()):
-                master = _master(below)
+                master = _master(below) or (below if _may_hold_a_feeder(below) else None)
                 if master is not None:
                     name = str(master.relative_to(root)) if below.name in found else below.name
                     found[name] = str(master.resolve())
@@ -94,6 +99,13 @@ class PortfolioQuestion:
 
     def asked_of(self, feeder: str) -> Question:
         """The question, asked of one feeder; `InputError` where it cannot be."""
+        # A bundled feeder may have the name of a folder where the command runs: its own is absolute.
+        if os.path.isabs(feeder) and Path(feeder).is_dir():
+            files = [path.name for path in _circuit_files(Path(feeder))]
+            what = (
+                f"has {listed(files, _NAMED)}, and none is called Master.dss" if files else "has its .dss files deeper"
+            )
+            raise InputError(f"folder {feeder} {what}; name its master file in {_LIST} of {self.folder}")
         content: dict[str, Any] = {"study": "hosting-capacity", "ladder": False}
         if self.question is not None:
             content = dict(read_toml(user_path(self.question, "question"), "study file"))
@@ -119,8 +131,17 @@ class PortfolioQuestion:
         return tuple(buses[k * len(buses) // n] for k in range(n)) if n else ()
 
 
+def _circuit_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() == ".dss")
+
+
+def _may_hold_a_feeder(folder: Path) -> bool:
+    """Are there circuit files in a folder, or in one of its own?"""
+    return any(_circuit_files(one) for one in (folder, *(path for path in folder.iterdir() if path.is_dir())))
+
+
 def _master(folder: Path) -> Path | None:
     """The master file of a folder; None if it holds no circuit, or several and none of them is called so."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".dss")
+    files = _circuit_files(folder)
     named = [path for path in files if path.name.lower() in _MASTERS]
     return named[0] if named else files[0] if len(files) == 1 else None

@@ -125,8 +125,8 @@ def _answer(
     if question.violations == "priced":
         words += (
             f" Violations have a price here: it is outside the limits by {row.over_pu_h:.4g} pu h a year and pays "
-            f"{row.cost_violation:,.0f} $ for it; it holds in that every power flow has a solution and costs what was "
-            "predicted."
+            f"{row.cost_violation_paid:,.0f} $ for it; it holds in that every power flow has a solution and costs what "
+            "was predicted."
         )
     elif year is not None:
         loadings = question.limits.loading_max_pu is not None or question.limits.loading_emergency_max_pu is not None

@@ -151,10 +151,11 @@ def make_case(
     )
     of_days = np.repeat([day.utilisation for day in days], STEPS_A_DAY)
     demand = np.tile(of_days, (len(choices), 1))
-    by_shape = {}
+    by_shape, by_unit = {}, {}
     if question.own_shapes:
         year = own_year_of(feeder, question.hourly())
         by_shape = {shape: steps_of(of_year, days) for shape, of_year in year.load_share.items()}
+        by_unit = {unit: steps_of(of_year, days) for unit, of_year in year.unit_share.items()}
     stored = None if rule is None else _stored(question, rule)
     network = SitingNetwork(
         feeder,
@@ -168,6 +169,7 @@ def make_case(
         question.power_factor,
         question.connection,
         by_shape=by_shape,
+        by_unit=by_unit,
         operated=operated,
         storage_share=None if stored is None else _over_days(stored.share, days),
     )

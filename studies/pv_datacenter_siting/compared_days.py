@@ -92,7 +92,8 @@ def _to_year(counts: NDArray[np.bool_]) -> Floats:
 
 @dataclass(frozen=True)
 class OperationWorth:
-    """A plan under set-points: how far outside limits (pu h), and $ a year with tap steps, losses and violations.
+    """A plan under set-points: how far outside limits (pu h; 0 of violations that have a price), and $ a year with tap
+    steps, losses and violations.
 
     `cost` is made of the weeks that it is chosen by, `cost_held_out` of those that are held out (of the year alone).
     `margin_pu` is the least distance of a voltage to its limit, negative outside; `broken` are days of the year with an
@@ -150,7 +151,8 @@ def worth_of(
         rows = np.concatenate([voltage, loading]) if judged else voltage
         n = len(voltage)
         margin = np.minimum(voltage - low[:n], high[:n] - voltage).min(axis=0)
-        return np.stack([excess(rows, low[: len(rows)], high[: len(rows)]).max(axis=0), margin])
+        over = excess(rows, low[: len(rows)], high[: len(rows)])
+        return np.stack([over.max(axis=0), margin, over.sum(axis=0)])
 
     series = network.operate(
         [over_hours(plan, network) for plan, _ in operated for _ in levels],
@@ -183,16 +185,17 @@ def _worth_of_chains(
     # The energy of storage is known for all hours of the weeks, whichever days are simulated.
     of_chosen, of_held = _storage_cost(case, plan)
     priced = question.violations == "priced" and not failed[chains].any()
-    paid = question.violation_cost_per_pu_h * over[first] if priced else 0.0
+    # All rows pay (equation 8.1), and the worst of them says how far outside a plan is.
+    paid = question.violation_cost_per_pu_h * series.rows[2][first] if priced else 0.0
     cost, held_out = (
         built + stored + float(w @ (question.switch_cost * steps + losses + paid))
         for w, stored in ((days.weights, of_chosen), (days.held_out, of_held))
     )
-    of_day = over[chains].sum(axis=0).reshape(-1, 24).sum(axis=1)
+    # What has a price breaks nothing.
+    of_day = (0.0 if priced else 1.0) * over[chains].sum(axis=0).reshape(-1, 24).sum(axis=1)
     broken = tuple(days.days[k] for k in np.flatnonzero(of_day > 0.0))
     begins = tuple(tuple(series.begins[chain]) for chain in chains)
-    outside = 0.0 if priced else float(of_day.sum())
-    return OperationWorth(outside, cost, held_out, margin, broken, begins)
+    return OperationWorth(float(of_day.sum()), cost, held_out, margin, broken, begins)
 
 
 def _storage_cost(case: SitingCase, plan: SitingPlan) -> tuple[float, float]:

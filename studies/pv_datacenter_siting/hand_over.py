@@ -4,6 +4,7 @@ plan/circuit.dss     the circuit as it was studied
 plan/feeder.dss      loads and generators that stand on the feeder in its studies, where there are any
 plan/plan.dss        set-points of the regulators; PV, storage and sites as three-phase loads of constant power
 plan/elements.csv    kW and kvar at full of everything in the two files above, and what of an hour it follows
+plan/units.csv       what PV systems and generators of the circuit state, and what of an hour it follows
 plan/year.csv        hour by hour: shares of the feeder's own loads and of the sun, the share of its kW that the storage
                      of each plant draws (negative: gives), and the price
 plan/monitored.csv   voltages that were judged, by their two nodes (0 is ground)
@@ -23,7 +24,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from g2g_opt.batch.unit_series import STATED_SUN, unit_commands
 from g2g_opt.circuit.element_names import as_word
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.own_units import stated_of_units
 from g2g_opt.feeder import Feeder
 from g2g_opt.grid.attachments import CONSTANT_POWER_WINDOW_PU, LOAD_POWER_FACTOR, connection_at, tan_phi
 from g2g_opt.grid.opendss import OpenDSSGrid
@@ -92,7 +96,9 @@ def hand_over_texts(
         "load_share": year.load_share
     }
     stored = {} if case.stored is None else {one.follows: -case.stored.share for one in elements if one.is_storage}
-    commands = OpenDSSGrid(feeder=feeder, dss_controls=True).setup.commands()
+    commands = unit_commands([OpenDSSGrid(feeder=feeder, dss_controls=True, own_sun_share=STATED_SUN).setup])
+    units = stated_of_units(Circuit(commands), year.by_unit)
+    columns = {**shares, "sun": year.sun, **year.by_unit, **stored}
     written = {
         "circuit.dss": _lines(["Clear", *commands]),
         "feeder.dss": _lines(one.command(feeder) for one in elements if one.part == "feeder"),
@@ -106,13 +112,19 @@ def hand_over_texts(
             ("element", "part", "bus", "follows", "kw", "kvar"),
             [(one.name, one.part, one.bus, one.follows, repr(one.kw), repr(one.kvar)) for one in elements],
         ),
+        "units.csv": _table(
+            ("element", "property", "follows", "stated"),
+            [
+                (as_word(element), name, element if element in year.by_unit else "sun", repr(value))
+                for element, stated_by in units
+                for name, value in stated_by.items()
+            ],
+        ),
         "year.csv": _table(
-            ("hour_beginning", *shares, "sun", *stored, "price_per_kwh"),
+            ("hour_beginning", *columns, "price_per_kwh"),
             [
                 (at.isoformat(), *(repr(float(x)) for x in figures))
-                for at, *figures in zip(
-                    hours, *shares.values(), year.sun, *stored.values(), case.hourly_price, strict=True
-                )
+                for at, *figures in zip(hours, *columns.values(), case.hourly_price, strict=True)
             ],
         ),
         "monitored.csv": _table(("bus", "node", "other_node"), _monitored(feeder, year.nodes)),
@@ -167,6 +179,7 @@ def _figures(
         "limits_pu": [question.limits.voltage_min_pu, question.limits.voltage_max_pu],
         "unit_costs": {
             "pv_per_kw": question.pv_cost_per_kw,
+            **({"violation_per_pu_h": question.violation_cost_per_pu_h} if question.violations == "priced" else {}),
             "tap_step": question.switch_cost,
             "site_value_per_kw": question.site_value_per_kw
             if question.site_scale_max > question.site_scale_min

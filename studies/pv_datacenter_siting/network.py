@@ -19,6 +19,7 @@ from g2g_opt.batch.operated_series import (
 )
 from g2g_opt.batch.operating_points import OperatingPoints, Unit
 from g2g_opt.batch.own_controls import Standing
+from g2g_opt.batch.unit_series import UnitPoints
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.errors import InputError
@@ -48,7 +49,7 @@ class OwnOperation:
 def operation_of(feeder: Feeder, rating_basis: RatingBasis) -> FeederOperation:
     """The feeder under its own controls; `InputError` where they cannot be simulated in lockstep."""
     try:
-        return FeederOperation(feeder, rating_basis=rating_basis)
+        return FeederOperation(feeder, rating_basis=rating_basis, storage_idles=True)
     except UnsupportedByBatch as error:
         raise InputError(f"{error}: ask for taps with foresight instead (--taps optimised)") from error
 
@@ -94,7 +95,8 @@ class SitingNetwork:
     `load_share` and `sun` have shape (point,), `demand` (site, point); `slot` (point,) is the tap slot of a point.
     Rows are the monitored bus-phases, then rated branches if `limits` judge loadings, or if it `keeps_loadings`.
     `power_factor` and `connection` are the sites'. Loads draw `load_share`, or what `by_shape` has for the load shape
-    that they follow.
+    that they follow. The circuit's own PV systems give what they do at `sun` of their irradiance, and they and
+    generators at what `by_unit` has for them ("pvsystem.a"); its storage idles.
 
     `storage_share` (point,) is what a kW of storage beside PV injects by its rule, negative while it charges.
 
@@ -114,6 +116,7 @@ class SitingNetwork:
     connection: AskedConnection = "auto"
     keeps_loadings: bool = False
     by_shape: Mapping[str, Floats] = field(default_factory=dict)
+    by_unit: Mapping[str, Floats] = field(default_factory=dict)
     operated: OwnOperation | None = None
     storage_share: Floats | None = None
 
@@ -164,7 +167,12 @@ class SitingNetwork:
                 {name: self.tap_ratio(name, int(plan.tap_steps[r, h])) for r, name in enumerate(self.regulators)}
                 for h in self.slot
             ]
-        return OperatingPoints(self.feeder, self.by_shape or self.load_share, taps, **self._judged_loadings)
+        share = self.by_shape or self.load_share
+        return OperatingPoints(self.feeder, share, taps, **self._judged_loadings, units=self._own_units)
+
+    @property
+    def _own_units(self) -> UnitPoints:
+        return UnitPoints(self.sun, self.by_unit)
 
     def _units(self, plan: SitingPlan) -> tuple[list[Unit], Floats]:
         """Everything that draws or injects under a plan, with its kW (unit, point)."""
@@ -255,6 +263,7 @@ class SitingNetwork:
             guesses=guesses,
             reduce=reduce,
             tells_unbalance=tells_unbalance,
+            own_units=self._own_units,
         )
 
     def _units_of(self, plans: Sequence[SitingPlan], demand: Sequence[Floats] | None) -> tuple[list[Unit], Floats]:
@@ -297,7 +306,7 @@ class SitingNetwork:
     @cached_property
     def _monitored(self) -> OperatingPoints:
         """For its rows only."""
-        return OperatingPoints(self.feeder, np.ones(1), [{}], **self._judged_loadings)
+        return OperatingPoints(self.feeder, np.ones(1), [{}], **self._judged_loadings, units=UnitPoints(np.ones(1)))
 
     def linearize(self, plan: SitingPlan, simulated: Simulated, margin: Floats) -> LinearRows:
         """Slopes of every row at every point around a plan, and the constant that makes them exact there.

@@ -1,6 +1,6 @@
 """What a plan costs over its year: energy, tap steps, losses and violations of the very hours that were simulated.
 
-Tap steps and losses count against those of the feeder as it is, with its own settings and nothing built.
+Tap steps, losses and violations count against those of the feeder as it is, with its own settings and nothing built.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OperatedCost:
-    """What a plan costs over its year ($): the terms of (8.1) as they went, and losses; tap steps and losses as they
-    are more than those of the feeder as it is.
+    """What a plan costs over its year ($): the terms of (8.1) as they went, and losses; tap steps, losses and
+    violations as they are more than those of the feeder as it is. `violation_paid` is all that violations cost.
     """
 
     parts: CostParts
     losses: float
+    violation_paid: float
     rows: tuple[OperationRow, ...]
     held_out: tuple[HeldOutRow, ...]
 
@@ -75,10 +76,11 @@ def cost_of_year(
     alone = _without(case, network, bare, SET_POINTS_ALONE, set_points, year.series.begins[-1])
     rows += [replace(as_it_is.row, plan=name), replace(alone.row, plan=name)]
     plan_row, base = rows[0], rows[-2]
+    per_pu_h = question.violation_cost_per_pu_h if question.violations == "priced" else 0.0
     built = CostParts(
         pv_investment=float(question.pv_cost_per_kw * plan.pv_kw.sum()),
         pv_energy=-case.pv_value_per_kw * float(plan.pv_kw.sum()),
-        violation=question.violation_cost_per_pu_h * plan_row.over_pu_h if question.violations == "priced" else 0.0,
+        violation=per_pu_h * (plan_row.over_pu_h - base.over_pu_h),
         switching=plan_row.tap_cost - base.tap_cost,
         site_value=-float(case.sites.value_per_kw * plan.site_kw.sum()),
         storage_investment=0.0 if case.storage is None else case.storage.investment(plan),
@@ -102,7 +104,8 @@ def cost_of_year(
         for words, hours in ((CHOSEN_BY, chosen_by), (HELD_OUT, ~chosen_by))
         if hours.any()
     )
-    return OperatedCost(built, plan_row.losses_cost - base.losses_cost, tuple(rows), held_out)
+    losses = plan_row.losses_cost - base.losses_cost
+    return OperatedCost(built, losses, per_pu_h * plan_row.over_pu_h, tuple(rows), held_out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +139,7 @@ def _without(
     series = network.operate([bare], [set_points], 24, guesses=of_chain, tells_unbalance=True)
     step_pu = operation_of(network.feeder, case.question.limits.rating_basis).step_pu
     steps = series.tap_steps(step_pu)[0].sum(axis=1)
-    over = excess(series.rows[:, 0], *network.limit_rows()).max(axis=0)
+    over = excess(series.rows[:, 0], *network.limit_rows()).sum(axis=0)
     hours = _Hours(series.rows[:, 0], over, steps, series.losses_kw[0], series.unbalance[0])
     row = _row(case, network, "", what, None, hours)
     return _WithoutPlan(row, _hourly_cost(case, steps, series.losses_kw[0]))
@@ -153,7 +156,7 @@ def _operation_row(
     n = len(year.network.sun)
     hours = _Hours(
         rows.simulated.g[:, k * n : (k + 1) * n],
-        year.over[k].ravel(),
+        year.over_all[k].ravel(),
         year.steps[k],
         year.series.losses_kw[k],
         rows.unbalance[k],
@@ -163,7 +166,7 @@ def _operation_row(
 
 @dataclass(frozen=True, eq=False)
 class _Hours:
-    """Hours of a year: rows (row, hour), and how far outside, tap steps, losses (kW) and voltage unbalance (hour,)."""
+    """Hours of a year: rows (row, hour); how far all are outside, tap steps, losses (kW), voltage unbalance (hour,)."""
 
     g: Floats
     over: Floats

@@ -50,8 +50,12 @@ class OperatedProposal:
     @property
     def holds(self) -> bool:
         """Do its days and its year keep all limits, or pay for what they break, and have a solution?"""
-        priced = self.proposal.case.question.violations == "priced"
-        return self.proposal.holds and not (self.year.unsolved.any() if priced else self.year.n_hours_broken)
+        return self.proposal.holds and not is_refused(self.proposal.case, self.year)
+
+
+def is_refused(case: SitingCase, year: OperatedYear) -> bool:
+    """Does a year break what it may not: a limit, or where violations have a price a power flow without a solution?"""
+    return bool(year.unsolved.any()) if case.question.violations == "priced" else year.n_hours_broken > 0
 
 
 def propose_operated(
@@ -118,7 +122,7 @@ def on_its_days(
 def cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: ProposalReport) -> OperatedProposal:
     """Step 4: the plan or another one whose operation costs less and holds as well, with the best set-points found."""
     case, plan = found.proposal.case, found.proposal.plan
-    if found.year.n_hours_broken or not found.proposal.holds:
+    if not found.holds:
         return found
     compared = compare_plans(case, plan, found.set_points, found.year, report)
     found, other = replace(found, compared=compared), compared.chosen
@@ -127,13 +131,13 @@ def cheaper(found: OperatedProposal, excluded: Sequence[Placement], report: Prop
     better = find_set_points(case, other, [found.set_points], found.year.hardest_days(), report)
     set_points = better.set_points
     year = operate_year(case, other, set_points, better.begins)
-    if year.n_hours_broken:
+    if is_refused(case, year):
         if other is plan:
             return found
         set_points, year = found.set_points, operate_year(case, other, found.set_points, like=found.year)
     operated = replace(case, network=replace(case.network, operated=OwnOperation(set_points, year.begins(case.days))))
     proposal = with_plan(found.proposal, operated, other)
-    if year.n_hours_broken or not proposal.holds:
+    if is_refused(case, year) or not proposal.holds:
         return found
     return replace(found, proposal=proposal, set_points=set_points, year=year, n_broken_unseen=better.n_broken_unseen)
 

@@ -19,8 +19,8 @@ def with_year(row: PlanRow, found: OperatedProposal, cost: OperatedCost) -> Plan
     """The row of a plan with the money of its year in place of that of its days."""
     loss = None
     if found.bound is not None:
-        # As the bound counts: tap steps from none on, and no losses.
-        alike = replace(cost.parts, switching=cost.rows[0].tap_cost).total
+        # As the bound counts: tap steps and violations from none on, and no losses.
+        alike = replace(cost.parts, switching=cost.rows[0].tap_cost, violation=cost.violation_paid).total
         loss = alike - found.bound
     return replace(
         row,
@@ -28,6 +28,8 @@ def with_year(row: PlanRow, found: OperatedProposal, cost: OperatedCost) -> Plan
         **{f"cost_{name}": part for name, part in asdict(cost.parts).items()},
         cost_losses=cost.losses,
         cost_tap_steps=cost.rows[0].tap_cost,
+        cost_violation_paid=cost.violation_paid,
+        over_pu_h=cost.rows[0].over_pu_h,
         foresight_bound=found.bound,
         foresight_loss=loss,
     )

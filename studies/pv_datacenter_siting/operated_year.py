@@ -27,9 +27,10 @@ _HARDEST = 12
 class OperatedYear:
     """Hours of the year at each of `levels`: taps and losses (level, hour); what is kept of the rows, with loadings.
 
-    `over` is how far outside the limits (pu) and `row` the worst row, both (level, day, hour); `over` is 0 where an
-    hour has no solution or controls do not rest. `steps` (level, hour) are tap steps of all regulators, and `margin`
-    (level, side, day) the least distance (pu) of a voltage to the lower and to the upper limit.
+    `over` is how far the worst row is outside the limits (pu), `over_all` how far all rows are together, and `row` the
+    worst one, each (level, day, hour); both are 0 where an hour has no solution or controls do not rest. `steps`
+    (level, hour) are tap steps of all regulators, and `margin` (level, side, day) the least distance (pu) of a voltage
+    to the lower and to the upper limit.
     """
 
     levels: tuple[float, ...]
@@ -37,6 +38,7 @@ class OperatedYear:
     network: SitingNetwork
     series: OperatedSeries
     over: Floats
+    over_all: Floats
     row: NDArray[np.int64]
     steps: NDArray[np.int64]
     margin: Floats
@@ -112,14 +114,17 @@ def operate_year(
     def reduce(voltage: Floats, loading: Floats) -> Floats:
         over = excess(np.concatenate([voltage, loading]), *limits)
         return np.stack(
-            [over.max(axis=0), over.argmax(axis=0), (voltage - low).min(axis=0), (high - voltage).min(axis=0)]
+            [
+                *(over.max(axis=0), over.sum(axis=0), over.argmax(axis=0)),
+                *((voltage - low).min(axis=0), (high - voltage).min(axis=0)),
+            ]
         )
 
     guesses = None if like is None else like.series.begins
     series = _operated(case, plan, set_points, network, begins, reduce, guesses)
     levels = case.question.levels
     shape = len(levels), len(network.sun) // 24, 24
-    over, row, below, above = series.rows.reshape(4, *shape)
+    over, over_all, row, below, above = series.rows.reshape(5, *shape)
     settled = (series.solved & ~series.restless).reshape(shape)
     step_pu = operation_of(case.network.feeder, case.question.limits.rating_basis).step_pu
     return OperatedYear(
@@ -128,6 +133,7 @@ def operate_year(
         network,
         replace(series, rows=series.rows[:0]),
         np.where(settled, over, 0.0),
+        np.where(settled, over_all, 0.0),
         row.astype(np.int64),
         series.tap_steps(step_pu).sum(axis=2),
         np.stack([below.min(axis=2), above.min(axis=2)], axis=1),

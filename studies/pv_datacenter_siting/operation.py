@@ -200,11 +200,12 @@ class _Finalist:
 def _finalists_on(search: SetPointSearch, hardest: Sequence[int], year: ComparedDays) -> list[_Finalist]:
     """The search's best, the best on more days first: those that break a limit there join, until the best holds."""
     case = search.case
+    priced = case.question.violations == "priced"
     for _ in range(_TURNS):
         finalists = search.best(_CHECKED)
         days = ComparedDays.of(case, search.plan, {*search.days.days, *hardest})
         worth = worth_of(case, days, [(search.plan, one) for one in finalists], ends_of(case))
-        by_rank = sorted(range(len(finalists)), key=lambda k: _safe_rank(worth[k]))[:_FINALISTS]
+        by_rank = sorted(range(len(finalists)), key=lambda k: _safe_rank(worth[k], priced))[:_FINALISTS]
         joining = {*worth[by_rank[0]].broken} - {*search.days.days}
         if not joining:
             break
@@ -213,9 +214,11 @@ def _finalists_on(search: SetPointSearch, hardest: Sequence[int], year: Compared
     return [_Finalist(finalists[k], year_guessed(days, worth[k], len(year.days))) for k in by_rank]
 
 
-def _safe_rank(worth: OperationWorth) -> tuple[float, bool, float]:
-    """On days by themselves bands do not stand where the year leaves them: what has a margin for that comes first."""
-    return worth.over_pu_h, worth.margin_pu < _MARGIN_PU, worth.cost
+def _safe_rank(worth: OperationWorth, priced: bool) -> tuple[float, bool, float]:
+    """On days by themselves bands do not stand where the year leaves them: what has a margin for that comes first, but
+    not where violations have their price.
+    """
+    return worth.over_pu_h, not priced and worth.margin_pu < _MARGIN_PU, worth.cost
 
 
 def first_set_points(case: SitingCase, plan: SitingPlan, known: Sequence[SetPoints]) -> dict[str, SetPoint]:

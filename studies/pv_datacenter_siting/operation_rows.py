@@ -17,10 +17,10 @@ CHOSEN_BY, HELD_OUT = "chosen by", "held out"
 class OperationRow(TypedRow):
     """A year under regulators' own controls: of `plan` what it is (`what`), at a level of `utilisation` of its sites.
 
-    Beside the plan stand the feeder as it is, and with the plan's set-points alone. `over_pu_h` is the worst row's.
-    `loading_pu` is None where no branch has a rating. `unbalance` is the highest voltage unbalance of any three-phase
-    bus, negative over positive sequence, and `n_hours_unbalanced` how many hours it is above its limit, if there is
-    one.
+    Beside the plan stand the feeder as it is, and with the plan's set-points alone. `over_pu_h` is that of all rows
+    together. `loading_pu` is None where no branch has a rating. `unbalance` is the highest voltage unbalance of any
+    three-phase bus, negative over positive sequence, and `n_hours_unbalanced` how many hours it is above its limit, if
+    there is one.
     """
 
     plan: Annotated[str, ShownAs("plan")]

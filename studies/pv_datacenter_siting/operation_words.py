@@ -49,6 +49,11 @@ def money_words(
         f"{plan.tap_steps:,} tap steps in place of {base.tap_steps:,} {_cost(row.cost_switching)}, and losses of "
         f"{plan.losses_mwh:,.0f} in place of {base.losses_mwh:,.0f} MWh {_cost(row.cost_losses)}"
     )
+    if question.violations == "priced" and (plan.over_pu_h or base.over_pu_h):
+        parts[-1] += (
+            f"; to be outside the limits by {plan.over_pu_h:.4g} in place of {base.over_pu_h:.4g} pu h "
+            f"{_cost(row.cost_violation, of_one=True)}"
+        )
     words += (
         f". The plan {what} $ a year against the feeder as it is, all of it of the simulated year{full}: "
         f"{'; '.join(parts)}."
@@ -75,6 +80,8 @@ def step_cost_words(question: SitingQuestion, row: PlanRow, plan: OperationRow, 
     more_steps = plan.tap_steps - alone.tap_steps
     built = row.cost_pv_investment + row.cost_pv_energy + row.cost_storage_investment + row.cost_storage_energy
     worth = -built + alone.losses_cost - plan.losses_cost
+    if question.violations == "priced":
+        worth += question.violation_cost_per_pu_h * (alone.over_pu_h - plan.over_pu_h)
     if question.places_sites or not row.pv_kw or more_steps <= 0 or worth <= 0.0:
         return ""
     return (
@@ -124,8 +131,9 @@ def held_out_words(weeks: Sequence[HeldOutRow]) -> str:
     return words
 
 
-def _cost(usd: float) -> str:
-    return f"cost {usd:,.0f} $" if usd >= 0.0 else f"save {-usd:,.0f} $"
+def _cost(usd: float, of_one: bool = False) -> str:
+    s = "s" if of_one else ""
+    return f"cost{s} {usd:,.0f} $" if usd >= 0.0 else f"save{s} {-usd:,.0f} $"
 
 
 def others_words(others: Sequence[OtherPlanRow]) -> str:
@@ -138,35 +146,45 @@ def others_words(others: Sequence[OtherPlanRow]) -> str:
     )
     if not rest:
         return f"{words}."
-    told = []
+    told, by_margin = [], False
     for one in rest[:3]:
         where = "; ".join(part for part in (one.pv and f"PV at {one.pv}", one.sites) if part) or "nothing built"
         outside = ", outside limits" if one.over_pu_h > taken.over_pu_h else ""
+        cheaper = one.cost_more <= -0.5 and not outside
+        outside = ", nearer to a limit" if cheaper else outside
+        by_margin = by_margin or cheaper
         costs = f"{one.cost_more:+z,.0f} $ a year" if abs(one.cost_more) >= 0.5 else "the same cost"
         told.append(f"{where} ({costs}{outside})")
-    return f"{words}, {len(rest)} of them through the year under the same set-points: {'; '.join(told)}."
+    words += f", {len(rest)} of them through the year under the same set-points: {'; '.join(told)}."
+    if by_margin:
+        words += " Of plans whose costs differ by less than the gap asked for (--gap) the furthest inside is taken."
+    return words
 
 
 def foresight_words(row: PlanRow) -> str:
     """How far a plan is behind the bound of a program that knows every hour's taps."""
     if row.foresight_bound is None or row.foresight_loss is None:
         return ""
-    value = abs(row.foresight_bound)
-    share = f" ({100 * row.foresight_loss / value:.1f} % of it)" if value > 1.0 else ""
+    value, loss = abs(row.foresight_bound), abs(row.foresight_loss)
+    share = f" ({100 * loss / value:.1f} % of it)" if value > 1.0 else ""
+    behind = f"{loss:,.0f} $ behind that bound{share}"
+    if row.foresight_loss < -0.5:
+        # Violations of the year may cost less than on the days, and the program pays for its margin as well.
+        behind = f"{loss:,.0f} $ ahead of that bound{share}, which is one of these days and no bound of the year"
     bound = f"earns more than {-row.foresight_bound:,.0f}" if row.foresight_bound < 0.0 else (
         f"costs less than {row.foresight_bound:,.0f}"
     )  # fmt: skip
     stored = ", storage by the same rule," if row.storage_kw else ""
     return (
         f" With foresight of every slot's taps{stored} no plan {bound} $ a year on the representative days, all tap "
-        f"steps within days counted and losses not: this operation is {row.foresight_loss:,.0f} $ behind that bound"
-        f"{share}, {row.cost_tap_steps:,.0f} $ of it tap steps."
+        f"steps within days counted and losses not: this operation is {behind}, {row.cost_tap_steps:,.0f} $ of it tap "
+        "steps."
     )
 
 
 def error_of_days(row: PlanRow) -> str:
     """What the representative days make of the year's money."""
-    year = row.cost - row.cost_losses - row.cost_switching
+    year = row.cost - row.cost_losses - row.cost_switching - row.cost_violation + row.cost_violation_paid
     return (
         f"the representative days, corrected to the year's energy, are {row.cost_by_days - year:+z,.0f} $ off the year "
         "without tap steps and losses, of which they know nothing; the money told is the year's"

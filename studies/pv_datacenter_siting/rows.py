@@ -21,10 +21,11 @@ class PlanRow(TypedRow):
     """A plan: what it builds, what it costs by parts ($ a year, simulated), the bound, and how its days went.
 
     `number` counts the question's own plans, `turn` says after how many refusals' rounds it was proposed; a plan of a
-    `sweep` has its `value`. `cost_agrees`: simulated as predicted. `over_pu_h` is a year's.
+    `sweep` has its `value`. `cost_agrees`: simulated as predicted. `over_pu_h` is a year's, of all rows.
 
-    Under regulators' own controls `cost` and its parts are those of the simulated year: tap steps and losses as they
-    are more than those of the feeder as it is, with `cost_tap_steps` all there are. `cost_by_days` is what the days
+    Under regulators' own controls `cost` and its parts are those of the simulated year: tap steps, losses and
+    violations as they are more than those of the feeder as it is, with `cost_tap_steps` and `cost_violation_paid` all
+    there are. `cost_by_days` is what the days
     make of it, `foresight_bound` what no plan costs less than by the program with free taps, and `foresight_loss` how
     far this one is from it, with all of its tap steps and without losses, of which the bound knows nothing.
     """
@@ -52,6 +53,7 @@ class PlanRow(TypedRow):
     cost_storage_energy: Annotated[float, ShownAs("storage energy ($/year)", 0, secondary=True)]
     cost_losses: Annotated[float, ShownAs("losses ($/year)", 0, secondary=True)]
     cost_tap_steps: float
+    cost_violation_paid: float
     cost_by_days: Annotated[float, ShownAs("by the days alone ($/year)", 0, secondary=True)]
     foresight_bound: Annotated[float | None, ShownAs("bound with foresight of taps ($/year)", 0, secondary=True)]
     foresight_loss: Annotated[float | None, ShownAs("behind that bound ($/year)", 0, secondary=True)]
@@ -204,6 +206,7 @@ def plan_row(proposal: Proposal, plan: str, number: int, turn: int, sweep: str, 
         **{f"cost_{name}": part for name, part in asdict(best.cost).items()},
         cost_losses=0.0,
         cost_tap_steps=best.cost.switching,
+        cost_violation_paid=best.cost.violation,
         cost_by_days=best.cost.total,
         foresight_bound=None,
         foresight_loss=None,

@@ -11,7 +11,7 @@ from g2g_opt.evaluation import evaluate
 from g2g_opt.grid.generator import HeldGenerator
 from g2g_opt.grid.load import HeldLoad
 from g2g_opt.grid.opendss import OpenDSSGrid
-from g2g_opt.held_series import HeldSeries, LoadShares
+from g2g_opt.held_series import HeldSeries, LoadShares, UnitShares
 from g2g_opt.outcome import Outcome
 from g2g_opt.plan import Plan, Policy, PVUnit
 from g2g_opt.scenario import Scenario
@@ -66,6 +66,9 @@ def opendss_voltages(
         tolerance=1e-8,
         own_load_share=LoadShares(
             held(load), tuple((shape, held(float(share[point]))) for shape, share in network.by_shape.items())
+        ),
+        own_sun_share=UnitShares(
+            held(sun), tuple((unit, held(float(share[point]))) for unit, share in network.by_unit.items())
         ),
     )
     for power in feeder.standing_generators:

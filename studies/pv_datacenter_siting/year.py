@@ -125,10 +125,12 @@ def _hourly(case: SitingCase, plan: SitingPlan, k: int, load: Floats, sun: Float
     share = share.reshape(len(plan.pv_kw), 24, STEPS_AN_HOUR).max(axis=2, initial=0.0)
     discharge = plan.discharge_kw[:, hours].reshape(len(plan.pv_kw), 24, STEPS_AN_HOUR).mean(axis=2)
     flat_sun = sun.ravel()
+    own = own_year_of(case.network.feeder, case.question.hourly()) if case.network.by_shape else None
     network = replace(
         case.network.with_loadings(),
         load_share=load.ravel(),
-        by_shape=own_year_of(case.network.feeder, case.question.hourly()).load_share if case.network.by_shape else {},
+        by_shape={} if own is None else own.load_share,
+        by_unit={} if own is None else own.unit_share,
         sun=flat_sun,
         demand=np.tile(case.network.demand[:, hours[::STEPS_AN_HOUR]], n_days),
         slot=within,

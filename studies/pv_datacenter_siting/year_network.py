@@ -19,12 +19,13 @@ def network_over_days(case: SitingCase, days: Sequence[int] | None) -> SitingNet
     """The network with the hours of some days of the year as its points, or of all of them."""
     load, sun, _ = by_day(case.question.hourly())
     network, n = case.network, load.size
-    year = own_year_of(network.feeder, case.question.hourly()).load_share if network.by_shape else {}
+    year = own_year_of(network.feeder, case.question.hourly()) if network.by_shape else None
     whole = replace(
         network.with_loadings(),
         load_share=load.ravel(),
         sun=sun.ravel(),
-        by_shape={shape: np.asarray(share) for shape, share in year.items()},
+        by_shape={} if year is None else {shape: np.asarray(share) for shape, share in year.load_share.items()},
+        by_unit={} if year is None else {unit: np.asarray(share) for unit, share in year.unit_share.items()},
         demand=np.ones((len(network.demand), n)),
         slot=np.zeros(n, dtype=np.int64),
         storage_share=None if case.stored is None else case.stored.share,
@@ -39,6 +40,7 @@ def at_hours(network: SitingNetwork, hours: NDArray[np.int64]) -> SitingNetwork:
         load_share=network.load_share[hours],
         sun=network.sun[hours],
         by_shape={shape: share[hours] for shape, share in network.by_shape.items()},
+        by_unit={unit: share[hours] for unit, share in network.by_unit.items()},
         demand=network.demand[:, hours],
         slot=network.slot[hours],
         storage_share=None if network.storage_share is None else network.storage_share[hours],

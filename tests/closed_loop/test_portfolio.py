@@ -114,3 +114,19 @@ def test_a_folder_without_a_feeder_or_a_question_of_none_is_refused(tmp_path: Pa
     (tmp_path / "broken.dss").write_text("Nonsense\n")
     with pytest.raises(InputError, match="can be asked"):
         PortfolioStudy(folder=str(tmp_path)).check()
+
+
+def test_a_folder_whose_master_file_nobody_can_tell_has_a_reason(tmp_path: Path) -> None:
+    """Two circuits and no Master.dss, or circuits deeper down: such a feeder is not left out without a word."""
+    circuit = "Clear\nNew Circuit.x basekv=4.16\n"
+    for place in ("good/Master.dss", "two/a.dss", "two/b.DSS", "deep/north/Master.dss", "notes/readme.txt"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(circuit, encoding="utf-8")
+    study = PortfolioStudy(folder=str(tmp_path))
+    assert list(study.feeders()) == ["deep", "good", "two"]
+    with pytest.raises(
+        InputError, match=r"two has a\.dss, b\.DSS, and none is called Master\.dss; name .* feeders\.txt"
+    ):
+        study.asked_of(study.feeders()["two"])
+    with pytest.raises(InputError, match=r"deep has its \.dss files deeper; name .* feeders\.txt"):
+        study.asked_of(study.feeders()["deep"])

@@ -2,8 +2,9 @@
 
 `benchmarks/replay_plan.py` runs whole years with it. Every hour is a snapshot in which the circuit's own controls
 settle (ControlMode=Static) from where the hour before left them. What is counted: hours with a judged voltage outside
-the limits, tap steps of all regulators, losses, energy of PV and what storage draws more than it gives, and the dollars
-of all that, less those of the feeder without the plan. `storage_by_rule` follows the rule of storage by itself.
+the limits, and how far all of them are outside, tap steps of all regulators, losses, energy of PV and what storage
+draws more than it gives, and the dollars of all that, less those of the feeder without the plan. `storage_by_rule`
+follows the rule of storage by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import opendssdirect
 
 @dataclass(frozen=True)
 class Replay:
-    """A year, or its first hours, as OpenDSS ran it; `usd` is what all energy, tap steps and losses come to.
+    """A year, or its first hours, as OpenDSS ran it; `usd` is what all energy, tap steps and losses come to, and how
+    far all voltages are outside the limits (`over_pu_h`) where that has a price.
 
     `storage_kwh` is what storage drew more than it gave.
     """
@@ -30,6 +32,7 @@ class Replay:
     losses_kwh: float
     pv_kwh: float
     storage_kwh: float
+    over_pu_h: float
     usd: float
 
 
@@ -47,6 +50,8 @@ def replay(folder: Path, utilisation: float, *, with_plan: bool = True, n_hours:
         for line in (folder / part).read_text(encoding="utf-8").splitlines():
             dss.Text.Command(line)
     dss.Text.Command("Set mode=snapshot controlmode=static maxcontroliter=200 tolerance=1e-9 maxiterations=500")
+    # The circuit's own PV systems and generators: shares of what is stated, by a column of the year.
+    units = rows_of(folder / "units.csv")
     elements = [one for one in rows_of(folder / "elements.csv") if with_plan or one["part"] == "feeder"]
     changers = []
     for name in dss.RegControls.AllNames():
@@ -65,8 +70,12 @@ def replay(folder: Path, utilisation: float, *, with_plan: bool = True, n_hours:
     before: list[float] | None = None
     outside = steps = 0
     lowest, highest, losses_kwh, pv_kwh, storage_kwh, usd = 9.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    over_pu_h, per_pu_h = 0.0, said["unit_costs"].get("violation_per_pu_h", 0.0)
     for hour in rows_of(folder / "year.csv")[:n_hours]:
         dss.Text.Command(f"Set LoadMult={base_share * float(hour['load_share']):.17g}")
+        for one in units:
+            stated = float(hour[one["follows"]]) * float(one["stated"])
+            dss.Text.Command(f"Edit {one['element']} {one['property']}={stated:.12g}")
         of_pv = of_storage = 0.0
         for one in elements:
             share = utilisation if one["follows"] == "utilisation" else float(hour[one["follows"]])
@@ -91,6 +100,8 @@ def replay(folder: Path, utilisation: float, *, with_plan: bool = True, n_hours:
             voltages.append(abs(volts) / base)
         lowest, highest = min(lowest, *voltages), max(highest, *voltages)
         outside += min(voltages) < low or max(voltages) > high
+        over = sum(max(low - volts, volts - high, 0.0) for volts in voltages)
+        over_pu_h, usd = over_pu_h + over, usd + per_pu_h * over
         taps, moved = [], 0
         for changer, winding in changers:
             dss.Transformers.Name(changer)
@@ -104,7 +115,7 @@ def replay(folder: Path, utilisation: float, *, with_plan: bool = True, n_hours:
         price = float(hour["price_per_kwh"])
         losses_kwh, pv_kwh, storage_kwh = losses_kwh + lost, pv_kwh + of_pv, storage_kwh + of_storage
         usd += price * (lost - of_pv + of_storage) + moved * said["unit_costs"]["tap_step"]
-    return Replay(outside, lowest, highest, steps, losses_kwh, pv_kwh, storage_kwh, usd)
+    return Replay(outside, lowest, highest, steps, losses_kwh, pv_kwh, storage_kwh, over_pu_h, usd)
 
 
 def cost_of_plan(folder: Path, plan: Replay, without: Replay) -> float:
