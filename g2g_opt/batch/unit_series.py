@@ -147,8 +147,7 @@ class UnitSeries:
         time_s = np.arange(shares.shape[1], dtype=np.float64)
         for column, one in zip(self._columns.tolist(), self._series[0] if self._series else [], strict=False):
             if one is not None:
-                series, values, answer = one
-                shares[column] = answer[np.searchsorted(values, series.at(time_s))]
+                shares[column] = _at(one, time_s)
 
     def panel_kw(self, time_s: float) -> Floats | None:
         """What the panels of steered inverters give at a time (inverter, scenario), NaN where no sun moves; None where
