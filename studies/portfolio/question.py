@@ -78,9 +78,9 @@ class PortfolioQuestion:
         A folder of which nobody can tell what its master file is stands for itself: it has a reason, and no answer.
         """
         root = self.root()
-        listed = root / _LIST
-        if listed.is_file():
-            lines = [line.strip() for line in read_text(listed, "list of feeders", TABLE_BYTES_MAX).splitlines()]
+        list_path = root / _LIST
+        if list_path.is_file():
+            lines = [line.strip() for line in read_text(list_path, "list of feeders", TABLE_BYTES_MAX).splitlines()]
             named = [line for line in lines if line and not line.startswith("#")]
             found = {name: str(root / name) if name.lower().endswith(".dss") else name for name in named}
         else:
