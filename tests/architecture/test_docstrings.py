@@ -6,12 +6,11 @@ import ast
 import re
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 import pytest
+from source_trees import definitions, trees
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("g2g_opt", "solvers", "studies")
+pytestmark = pytest.mark.xdist_group("source")  # one worker, so that the source is parsed once
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -30,16 +29,10 @@ def public(name: str) -> bool:
 
 
 @cache
-def modules() -> dict[str, ast.Module]:
-    files = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8")) for path in files}
-
-
-@cache
 def classes() -> dict[str, Class]:
     """By name: one noun is one class (`test_file_shape`)."""
     found: dict[str, Class] = {}
-    for place, tree in modules().items():
+    for place, tree in trees().items():
         waiting = [node for node in tree.body if isinstance(node, ast.ClassDef)]
         while waiting:
             node = waiting.pop()
@@ -64,7 +57,7 @@ def is_documented(name: str, method: str) -> bool:
 
 def test_every_public_name_says_what_it_is() -> None:
     missing = []
-    for place, tree in modules().items():
+    for place, tree in trees().items():
         if not place.endswith("__init__.py") and ast.get_docstring(tree) is None:
             missing.append(place)
         for node in tree.body:
@@ -107,10 +100,9 @@ def contradictions(text: str) -> list[str]:
 
 def test_units_in_brackets_are_those_of_the_names() -> None:
     wrong = []
-    for place, tree in modules().items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                wrong += [f"{place}: {words}" for words in contradictions(ast.get_docstring(node) or "")]
+    for place, tree in trees().items():
+        for node in definitions(tree):
+            wrong += [f"{place}: {words}" for words in contradictions(ast.get_docstring(node) or "")]
     assert wrong == []
 
 

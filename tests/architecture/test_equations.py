@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from source_trees import PACKAGES, ROOT, trees
 
-ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.xdist_group("source")  # one worker, so that the source is parsed once
 PAGE = (ROOT / "docs" / "equations.md").read_text(encoding="utf-8")
-PACKAGES = ("g2g_opt", "solvers", "studies")
 
 _ENTRY = re.compile(r"^### (\d+\.\d+) (.+)$", re.MULTILINE)
 _SECTION = re.compile(r"^## (\d+) ", re.MULTILINE)
@@ -55,11 +55,9 @@ def docstrings() -> dict[str, tuple[str, ...]]:
             if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 visit(child, f"{name}.{child.name}", around)
 
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            visit(ast.parse(path.read_text(encoding="utf-8")), module, ())
+    for path, tree in trees().items():
+        parts = Path(path).with_suffix("").parts
+        visit(tree, ".".join(parts[:-1] if parts[-1] == "__init__" else parts), ())
     return found
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 
 import pytest
+from source_trees import PACKAGES, sources, telling_nodes, trees
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("g2g_opt", "solvers", "studies")
+pytestmark = pytest.mark.xdist_group("source")  # one worker, so that the source is parsed once
 LINES_MAX = 400
 DRAWERS = {"util", "utils", "helper", "helpers", "misc", "core"}
 
@@ -23,19 +20,6 @@ DOORS = {
     "matplotlib": {"figures.py", "report.py"},
     "plotly": {"figures.py", "report.py"},
 }
-
-
-@cache
-def sources() -> dict[str, str]:
-    """Text of every Python file of the packages, by its path relative to the checkout."""
-    files = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-    return {file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8") for file in files}
-
-
-def nodes() -> Iterator[tuple[str, ast.AST]]:
-    for path, text in sources().items():
-        for node in ast.walk(ast.parse(text, path)):
-            yield path, node
 
 
 def imported(node: ast.AST) -> list[str]:
@@ -81,7 +65,7 @@ def test_no_file_or_folder_is_a_drawer() -> None:
 
 
 def test_common_holds_three_phase_alone() -> None:
-    tree = ast.parse(sources()["g2g_opt/common.py"])
+    tree = trees()["g2g_opt/common.py"]
     kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     assert [node.name for node in tree.body if isinstance(node, kinds)] == ["ThreePhase"]
 
@@ -89,14 +73,14 @@ def test_common_holds_three_phase_alone() -> None:
 @pytest.mark.parametrize("package", sorted(DOORS))
 def test_each_engine_has_one_door(package: str) -> None:
     doors = DOORS[package]
-    users = {path for path, node in nodes() if package in imported(node)}
+    users = {path for path, node in telling_nodes() if package in imported(node)}
     assert {path for path in users if path not in doors and path.split("/")[-1] not in doors} == set()
 
 
 def test_no_wildcard_imports() -> None:
     stars = [
         f"{path}:{node.lineno}"
-        for path, node in nodes()
+        for path, node in telling_nodes()
         if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
     ]
     assert stars == []
@@ -104,7 +88,9 @@ def test_no_wildcard_imports() -> None:
 
 def test_no_swallowed_exceptions() -> None:
     blind = [
-        f"{path}:{node.lineno}" for path, node in nodes() if isinstance(node, ast.ExceptHandler) and is_blind(node)
+        f"{path}:{node.lineno}"
+        for path, node in telling_nodes()
+        if isinstance(node, ast.ExceptHandler) and is_blind(node)
     ]
     assert blind == []
 
@@ -133,8 +119,8 @@ def test_one_noun_is_one_class() -> None:
     # Short names of array types are alike everywhere; a name that begins with an underscore is a file's own.
     alike = {"Bools", "Complexes", "Counts", "Floats", "Ints", "Ticks"}
     found: dict[str, list[str]] = {}
-    for path, text in sources().items():
-        for node in ast.parse(text, path).body:
+    for path, tree in trees().items():
+        for node in tree.body:
             names = [node.name] if isinstance(node, ast.ClassDef) else []
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript):
                 names = [target.id for target in node.targets if isinstance(target, ast.Name)]

@@ -34,6 +34,8 @@ from studies.shared.side_by_side import run_side_by_side
 from studies.shared.tap_search import TapTrial
 from studies.shared.typed_rows import gather_as
 
+pytestmark = pytest.mark.xdist_group("connection check")  # one worker, so that its studies are run once
+
 # Two minutes on the 13-bus feeder, where a trip's voltage change binds at 671 at about 1.4 MW.
 ASKED = ConnectionCheckStudy(
     bus="671",

@@ -41,6 +41,8 @@ from studies.shared.kept_runs import keeping
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
+pytestmark = pytest.mark.xdist_group("connection queue")  # one worker, so that the queue is worked through once
+
 # On the 13-bus feeder a trip of a fleet at 671 changes voltages by 3 % at about 1.4 MW; its transformer is full at 3.
 QUEUE = """name,bus,mw,date,load_shape,withdrawn
 first,632,1.5,2025-01-10,,2026-07-01

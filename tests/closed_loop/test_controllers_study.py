@@ -37,6 +37,8 @@ from studies.shared.task import Question, TaskResult
 from studies.shared.typed_rows import gather_as
 from studies.simulation_log.figures import draw_run
 
+pytestmark = pytest.mark.xdist_group("controllers study")  # one worker, so that the study is run once
+
 # Two minutes, in which ramps and training still happen (they stretch with the run).
 BASE = Scenario(duration_s=120, dt_s=Fraction(1), seed=5)
 LENIENT = ScreeningRule(0.01, 0.1)

@@ -25,6 +25,8 @@ from studies.hosting_capacity.rows import capacity_row
 from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.hosting_capacity.work import search_aims
 
+pytestmark = pytest.mark.xdist_group("hosting capacity")  # one worker, so that the feeder is searched once
+
 # Five minutes with the hour's swing: full, then half.
 SHORT = Scenario("short", 300, replica_share_start=1.0, replica_ramps=((120.0, 180.0, 0.5),), seed=3)
 # Voltages decide: what ratings, unbalance and rapid changes do has tests of its own.

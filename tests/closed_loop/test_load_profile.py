@@ -24,6 +24,8 @@ from studies.load_profile.year import ProfileCalendar
 from studies.shared.rejudging import conclude_under
 from studies.shared.task import Row, gather
 
+pytestmark = pytest.mark.xdist_group("load profile")  # one worker, so that its studies are run once
+
 # Two days; the feeder is loaded heavily at 18:00 and lightly at 3:00.
 LOAD = [0.6 + 0.3 * np.sin((hour - 9) * np.pi / 12) + 0.02 * day for day in range(2) for hour in range(24)]
 SUN = [max(0.0, np.sin((hour - 6) * np.pi / 12)) for _ in range(2) for hour in range(24)]

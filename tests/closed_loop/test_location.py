@@ -24,6 +24,8 @@ from studies.shared.stored_runs import RunRow
 from studies.shared.task import Task, TaskResult, gather
 from studies.shared.typed_rows import gather_as
 
+pytestmark = pytest.mark.xdist_group("location")  # one worker, so that its studies are run once
+
 SHORT = Scenario("short", 120, replica_share_start=0.6, replica_ramps=((20.0, 60.0, 1.0),), seed=3)
 WEST = SiteChoice("west", (ServedModel("llama-3.1-8b", 1600),), candidates=("671", "675", "632"))
 EAST = SiteChoice("east", (ServedModel("llama-3.1-70b", 1200),), candidates=("680", "671"))

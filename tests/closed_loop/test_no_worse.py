@@ -25,6 +25,8 @@ from studies.hosting_capacity.study import HostingCapacityStudy
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
+pytestmark = pytest.mark.xdist_group("no worse")  # one worker, so that its fixture is made once
+
 # The customers at "weak" are at 0.94 pu without any site, behind a line of their own; "strong" is next to the source.
 WEAK_SIDE = """Clear
 New Circuit.weakside basekv=12.47 bus1=head mvasc3=2000 mvasc1=2000

@@ -30,6 +30,8 @@ from studies.pv_datacenter_siting.study import SitingStudy
 from studies.pv_datacenter_siting.windows import opendss_voltages
 from studies.shared.site_choices import ServedModel, SiteChoice
 
+pytestmark = pytest.mark.xdist_group("own year")  # one worker, so that the year is simulated once
+
 ENGINES: tuple[Engine, Engine] = ("batch", "opendss")
 GENERATOR = np.random.default_rng(5)
 SHAPES = {

@@ -42,6 +42,8 @@ from studies.shared.stored_runs import RunRow
 from studies.shared.task import TaskResult
 from studies.shared.typed_rows import gather_as
 
+pytestmark = pytest.mark.xdist_group("rejudging")  # one worker, so that its studies are run once
+
 BRIEF = Scenario("brief", 30, replica_share_start=1.0, replica_ramps=((10.0, 20.0, 0.4),), seed=2)
 MODEL = (ServedModel("llama-3.1-70b", 400),)
 # Judged by everything, so that every limit can be moved.

@@ -47,6 +47,8 @@ from studies.shared.rejudging import conclude_under
 from studies.shared.site_choices import ServedModel, SiteChoice
 from studies.shared.task import gather
 
+pytestmark = pytest.mark.xdist_group("siting")  # one worker, so that the study is run once
+
 SITES = tuple(
     SiteChoice(name, (ServedModel("Llama-3.1-70B-Instruct", n_gpus),), candidates=buses)
     for name, n_gpus, buses in (("west", 800, ("632", "633")), ("east", 640, ("671", "680", "692")))

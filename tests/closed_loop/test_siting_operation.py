@@ -40,6 +40,8 @@ from studies.pv_datacenter_siting.verdicts import judged_plans
 from studies.shared.task import gather
 from studies.shared.typed_rows import gather_as
 
+pytestmark = pytest.mark.xdist_group("operated siting")  # one worker, so that its studies are run once
+
 
 def best() -> PlanRow:
     (plan,) = [one for one in judged_plans(STUDY, run(STUDY)) if one.held]

@@ -36,6 +36,8 @@ from studies.pv_datacenter_siting.year_network import network_over_days, over_ho
 from studies.shared.task import TaskResult, gather
 from studies.shared.typed_rows import gather_as
 
+pytestmark = pytest.mark.xdist_group("operated siting")  # one worker, so that its studies are run once
+
 OFFER = Storage(200.0, 800.0)
 
 

@@ -18,6 +18,8 @@ from studies.pv_datacenter_siting.trips import TripRow, trip_warning
 from studies.pv_datacenter_siting.verdicts import judged_plans
 from studies.shared.typed_rows import gather_as
 
+pytestmark = pytest.mark.xdist_group("operated siting")  # one worker, so that its studies are run once
+
 
 def trips() -> list[TripRow]:
     return gather_as(run(STUDY), "trips", TripRow)

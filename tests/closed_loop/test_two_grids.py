@@ -27,6 +27,8 @@ from g2g_opt.grid.generator import SyntheticPV
 from g2g_opt.grid.opendss import OpenDSSGrid
 from g2g_opt.tap_position import TapPosition
 
+pytestmark = pytest.mark.xdist_group("two grids")  # one worker, so that both grids are run once
+
 N_STEPS = 120
 
 

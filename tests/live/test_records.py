@@ -35,6 +35,8 @@ from g2g_opt.site import sized_site
 from studies.live.channel_file import channels_toml
 from studies.shared.workload import measured_models
 
+pytestmark = pytest.mark.xdist_group("live records")  # one worker, so that one lossy campaign is run
+
 LOSS = 0.3
 
 

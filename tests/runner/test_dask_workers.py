@@ -20,6 +20,8 @@ from studies.running.local_workers import LocalWorkers
 from studies.running.runner import Finished, begin_study, read_results, run_study
 from studies.shared.task import gather
 
+pytestmark = pytest.mark.xdist_group("dask")  # one worker, so that one cluster is started
+
 distributed = pytest.importorskip("distributed")
 
 

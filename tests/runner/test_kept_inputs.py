@@ -16,6 +16,8 @@ from studies.running.local_workers import LocalWorkers
 from studies.running.runner import run_study
 from studies.study_report import write_all
 
+pytestmark = pytest.mark.xdist_group("kept inputs")  # one worker, so that the study is run once
+
 MASTER = """Clear
 New Circuit.c bus1=head basekv=12.47 pu=1.02 mvasc3=200 mvasc1=210
 Redirect parts/lines.dss

@@ -22,6 +22,8 @@ from studies.running.runner import begin_study, read_results, run_study
 from studies.running.study_folder import StudyFolder
 from studies.shared.task import gather
 
+pytestmark = pytest.mark.xdist_group("stored studies")  # one worker, so that the study is run once
+
 STUDY = SmallStudy(n=4, group=2)
 
 

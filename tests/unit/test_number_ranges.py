@@ -7,9 +7,10 @@ import dataclasses
 import json
 import math
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -435,12 +436,26 @@ def test_an_absurd_slope_is_named() -> None:
 # --- the command line
 
 
-def options_of(study: str) -> Iterator[argparse.Action]:
-    commands = next(a for a in parser_of(study)._actions if isinstance(a, argparse._SubParsersAction))
-    yield from commands.choices[study]._actions
+@cache
+def parser_once(command: str | None) -> argparse.ArgumentParser:
+    """What `main` makes anew at every call, which takes longer than all that refuses one number."""
+    return parser_of(command)
 
 
-COMMANDS = sorted(next(a for a in parser_of(None)._actions if isinstance(a, argparse._SubParsersAction)).choices)
+@pytest.fixture
+def one_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studies.cli.parser_of", parser_once)
+
+
+def commands_of(command: str | None) -> dict[str, argparse.ArgumentParser]:
+    return next(a for a in parser_once(command)._actions if isinstance(a, argparse._SubParsersAction)).choices
+
+
+def options_of(command: str) -> Sequence[argparse.Action]:
+    return commands_of(command)[command]._actions
+
+
+COMMANDS = sorted(commands_of(None))
 # Flags that take numbers within a text; they are refused when the question is made.
 TEXTS = {
     "--site": "a=671:llama-3.1-70b:{}",
@@ -464,6 +479,7 @@ def test_no_flag_takes_a_bare_number(command: str) -> None:
     assert [action.dest for action in options_of(command) if action.type in (int, float, Fraction)] == []
 
 
+@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize(("command", "flag"), numeric_flags())
 def test_a_flag_refuses_a_number_that_cannot_be(
     command: str, flag: str, capsys: pytest.CaptureFixture[str], tmp_path: Any
@@ -482,6 +498,7 @@ def test_a_flag_refuses_a_number_that_cannot_be(
         assert len(told.split("error:")[1]) < 400
 
 
+@pytest.mark.usefixtures("one_parser")
 @pytest.mark.parametrize(
     ("command", "flag"),
     [(command, flag) for command in sorted(STUDIES) for flag in TEXTS if flag in {

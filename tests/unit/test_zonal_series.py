@@ -17,6 +17,8 @@ from g2g_opt.errors import InputError
 from g2g_opt.transmission import series as series_module
 from g2g_opt.transmission.series import ZonalSeries, clock_changes, load_bundled_series
 
+pytestmark = pytest.mark.xdist_group("zonal series")  # one worker, so that the series are read once
+
 
 @pytest.fixture(scope="module")
 def bundled() -> ZonalSeries:
