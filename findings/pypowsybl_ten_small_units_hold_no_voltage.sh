@@ -3,9 +3,9 @@
 # lie 1 Mvar or more apart: with limits of 0.5 Mvar either way it gives 0.5, of 0.499 none at all. Its width counts, not what is asked
 # for (-0.2 to 0.79 gives 0, -0.2 to 0.81 gives 0.81), and each unit counts alone: ten of 0.45 Mvar, 4.5 together, give 0 and their bus
 # stands at 0.9925 pu, where two of 2.25 and of the same watts give 1 Mvar and hold 1.0. No reactiveRangeCheckMode changes that. A unit of
-# 2 Mvar that idles at 0 MW below its minimum of 0.2 MW gives none either, one whose minimum is 0 gives 2. All of them still say that they regulate, the
-# flow converges, and no result tells which of them were left out; so inverters of the size that feeders have are switched
-# to fixed vars one by one, and a fleet of them can look as though voltage support had been of no use.
+# 2 Mvar that idles at 0 MW below its minimum of 0.2 MW gives none either, one whose minimum is 0 gives 2. All of them still say that
+# they regulate, the flow converges, and no result tells which of them were left out; so inverters of the size that feeders have
+# are switched to fixed vars one by one, and a fleet of them can look as though voltage support had been of no use.
 # Exits 0 while this is so.
 set -euo pipefail
 folder=$(mktemp -d)
