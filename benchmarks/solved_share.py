@@ -176,7 +176,9 @@ def batch(jacobian: Jacobian, scenarios: Sequence[Scenario], tolerance: float, s
     flow = BatchPowerFlow(jacobian, [one.ports for one in scenarios], settings, tolerance_pu=tolerance, phasors=True)
     share = np.full(flow.n_slots, scenarios[-1].share)
     share[: len(scenarios)] = [one.share for one in scenarios]
-    flow.load_share.reshape(flow.n_chunks, -1, WIDTH)[:] = share.reshape(flow.n_chunks, 1, WIDTH)
+    # Behind the loads come parts of generators, PV systems and storage, which no load level scales.
+    of_loads = flow.load_share.reshape(flow.n_chunks, -1, WIDTH)[:, : len(jacobian.network.load_shapes)]
+    of_loads[:] = share.reshape(flow.n_chunks, 1, WIDTH)
     return flow
 
 

@@ -264,10 +264,13 @@ class OwnControls:
             self._look_at_rest(flow, live, restless)
             self._is_settled = True
             self._rest[0] = 0 if self.steers or self._storage else IN_TIME
-            self._end_step(flow, live)
+            changed = self._end_step(flow, live)
             if self.inverters.steer_watts:
                 self.inverters.begin(None, _by_lane(flow))
-                flow.solve_again(np.setdiff1d(live, restless))
+                changed[:] = True
+            changed &= np.isin(np.arange(self._n), live) & ~np.isin(np.arange(self._n), restless)
+            if changed.any():
+                flow.solve_again(np.flatnonzero(changed))
         live = np.setdiff1d(live, restless) if restless else live
         restless += self._act(flow, live, self._rounds, at_once=self._settles_each_step)
         if self._settles_each_step:
@@ -277,10 +280,13 @@ class OwnControls:
             self._end_step(flow, live)
         return restless
 
-    def _end_step(self, flow: BatchPowerFlow, live: Ints) -> None:
-        """What follows a solution in time; OpenDSS counts the one before time, in which controls settle, as well."""
+    def _end_step(self, flow: BatchPowerFlow, live: Ints) -> Bools:
+        """What follows a solution in time; OpenDSS counts the one before time, in which controls settle, as well.
+
+        Returns the scenarios (slot,) in which a storage idles from now on.
+        """
         self.inverters.end()
-        self._storage.end(flow.sensed_v, live, _by_lane(flow))
+        return self._storage.end(flow.sensed_v, live, _by_lane(flow))
 
     def _act(self, flow: BatchPowerFlow, live: Ints, rounds: int, at_once: bool) -> list[int]:
         awake = np.zeros(self._n, dtype=np.bool_)

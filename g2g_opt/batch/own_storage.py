@@ -21,6 +21,7 @@ from g2g_opt.circuit.units import OwnUnit, UnitLaw, UnitShare
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 # A power (kW, kvar) that is none.
 _NOTHING = 1e-6
@@ -67,8 +68,12 @@ class OwnStorage:
     def __bool__(self) -> bool:
         return bool(self._settings)
 
-    def end(self, v: Floats, slots: Ints, shares: Floats) -> None:
-        """A step ends in scenarios `slots`, solved with voltages `v` (sensed node, 2, slot), V; `shares` follow."""
+    def end(self, v: Floats, slots: Ints, shares: Floats) -> Bools:
+        """A step ends in scenarios `slots`, solved with voltages `v` (sensed node, 2, slot), V; `shares` follow.
+
+        Returns the scenarios (slot,) in which a storage idles from now on.
+        """
+        begun = np.zeros(self._is_idle.shape[1], dtype=np.bool_)
         for k, own in enumerate(self._settings):
             live = slots[~self._is_idle[k, slots]]
             if not len(live):
@@ -85,6 +90,8 @@ class OwnStorage:
             self._is_idle[k, done] = True
             for column, share in self._idle[k]:
                 shares[done // shares.shape[2], column, done % shares.shape[2]] = share
+            begun[done] = True
+        return begun
 
     def _kw(self, k: int, v: Floats, slots: Ints) -> Floats:
         """What a storage feeds in (kW, slot) at its voltages."""

@@ -15,6 +15,8 @@ STORAGE = (
     "state=charging kw=-150 kwrated=250 kwhrated=500 %stored=99.8 %reserve=30 kva=300",
     "state=discharging kw=200 kwrated=250 kwhrated=500 %stored=30.3 %reserve=30 kva=300 pf=0.95",
     "state=discharging kw=100 kvar=40 kwrated=250 kwhrated=500 kva=300 model=2",
+    # Down to the reserve in the solution before time, which OpenDSS counts as a step.
+    "state=discharging kw=200 kwrated=250 kwhrated=500 %stored=30.001 %reserve=30 kva=300",
 )
 HELD = (
     "vpu=1.01 maxkvar=900 minkvar=-900",  # within its limits
