@@ -82,7 +82,9 @@ class Jacobian:
         stays = unserved[self._begin] | unserved[self._end] | (size < _FAR * self._base) | (_FAR * size > self._base)
         rated = np.where(stays, across, across / size * self._base)
         self._block = np.array([law_jacobian(law, v) for law, v in zip(self._law, rated, strict=True)]).reshape(-1, 4)
-        draw = np.array([admittance(law, abs(v)) * v for law, v in zip(self._law, across, strict=True)])
+        # Of what a control steers the law is that of its rating, and the circuit begins with a share of it.
+        share = network.first_shares[network.load_shape[kept]]
+        draw = share * np.array([admittance(law, abs(v)) * v for law, v in zip(self._law, across, strict=True)])
         straight = _apply(self._block, across)
         self.start_remainder = np.stack([(straight - draw).real, (straight - draw).imag], axis=-1).reshape(-1, 2)
         self.moving = MovingElements(network)

@@ -12,10 +12,14 @@ import pytest
 from controlled_circuits import random_loop, sunny_feeder
 from engine_pair import differences
 
+from g2g_opt.batch.checked_network import load_jacobian
 from g2g_opt.batch.inverter_rules import adapted_share_of_vars, adapted_share_of_watts
+from g2g_opt.batch.moving_elements import Setting
+from g2g_opt.batch.power_flow import BatchPowerFlow
 from g2g_opt.batch.simulator import run_batch
 from g2g_opt.batch.unsupported import UnsupportedByBatch
 from g2g_opt.circuit.studied_state import studied_state
+from g2g_opt.feeder import Feeder
 from g2g_opt.held_series import HeldSeries
 
 CIRCUIT = """Clear
@@ -52,6 +56,39 @@ def test_shares_are_rounded_once() -> None:
 
 def test_the_first_move_changes_no_share() -> None:
     assert adapted_share_of_vars(np.array([0.5]), np.array([1.0]), np.array([-1.0])).tolist() == [0.5]
+
+
+# --- where a run begins
+
+
+def test_a_steered_circuit_begins_at_its_own_solution_where_it_has_two(tmp_path: Path) -> None:
+    """A load that saves voltage draws less beyond its window: it stands at 1.0496 pu, and could at 1.0505.
+
+    The inverter gives none of its 2,000 kvar; with all of them to begin with a flow came to the other solution.
+    """
+    path = tmp_path / "edge.dss"
+    path.write_text(
+        "\n".join(
+            [
+                "Clear",
+                "New Circuit.edge basekv=11 bus1=grid pu=1.0602 R1=0.4 X1=1.2 R0=0.4 X0=1.2",
+                "New Line.l bus1=grid bus2=end length=2 units=km r1=0.25 x1=0.45 r0=0.6 x0=1.4 c1=3.4 c0=1.6",
+                "New Load.saving bus1=end kv=11 kw=800 pf=0.95 model=4 cvrwatts=0.8 cvrvars=3",
+                "New XYCurve.vv npts=2 xarray=[0.5 1.5] yarray=[0 0]",
+                "New PVSystem.pv bus1=end kv=11 kva=2000 pmpp=50 irradiance=1 %cutin=0 %cutout=0",
+                "New InvControl.i mode=voltvar vvc_curve1=vv deltaq_factor=0.5",
+                "Set VoltageBases=[11]",
+                "CalcVoltageBases",
+            ]
+        )
+    )
+    feeder = Feeder.from_dss(path)
+    jacobian = load_jacobian(feeder.commands, tuple(feeder.buses.values()), few_moving=True)
+    flow = BatchPowerFlow(jacobian, [[]], [Setting()], tolerance_pu=1e-9)
+    flow.solve()
+    own_pu = jacobian.network.judged.magnitudes_pu(jacobian.network.start_v)
+    np.testing.assert_allclose(flow.voltage_pu[:, 0], own_pu, atol=1e-8)
+    assert flow.second_solution_pu[0] > 1e-4
 
 
 # --- what is not modelled
