@@ -18,6 +18,7 @@ from g2g_opt.circuit.element_positions import CONTROLS, NOWHERE, OPEN, positions
 from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.inverters import is_without_mode, read_inverters
 from g2g_opt.circuit.opendss_circuit import SETTLING_ROUNDS, Circuit
+from g2g_opt.circuit.overrun_buffers import raise_on_overrun
 from g2g_opt.circuit.own_units import units_in_words
 from g2g_opt.circuit.protection import Protection
 from g2g_opt.circuit.restless import what_moves
@@ -46,9 +47,10 @@ class StudiedState:
 def studied_state(commands: Sequence[str], at: datetime | None = None) -> StudiedState:
     """The state of the circuit that `commands` build; see the module. At an hour, that of its own shapes.
 
-    Raises `InputError` as `studied_hour` does.
+    Raises `InputError` as `studied_hour` and `raise_on_overrun` do.
     """
     circuit = Circuit(commands)
+    raise_on_overrun(circuit)
     year = int(float(circuit.command("Get year")))
     grown, growth_words = grown_loads(commands, year) if year > 0 else ([], "")
     hour = StudiedHour() if at is None else studied_hour([*commands, *grown], at)

@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from g2g_opt.circuit.elements import elements
 from g2g_opt.circuit.engine_library import ffi, lib
 from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.errors import InputError, listed
+
+_NAMED = 8
+
+
+def raise_on_unconnected(circuit: Circuit) -> None:
+    """`InputError` on nodes that nothing connects, with the elements that have them (see `unconnected_nodes`)."""
+    loose = unconnected_nodes(circuit)
+    if not loose:
+        return
+    places = {circuit.node_index[bus, int(number)] for bus, _, number in (node.rpartition(".") for node in loose)}
+    have = [f"{kind}.{name}" for kind, name in elements(circuit) if places & set(circuit.terminal_nodes().tolist())]
+    words = f"nothing connects the nodes {listed(loose, _NAMED)}, so OpenDSS has no solution for the circuit"
+    if any(one.startswith("capcontrol.") for one in have):
+        words += "; a control of a bank with more phases than the element it looks at has nodes of its own there"
+    raise InputError(f"{words}: {listed(have, _NAMED)}")
 
 
 def unconnected_nodes(circuit: Circuit) -> list[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from circuit_files_written import read, write
 
+from g2g_opt.circuit import overrun_buffers
+from g2g_opt.circuit.opendss_circuit import Circuit
+from g2g_opt.circuit.overrun_buffers import raise_on_overrun
 from g2g_opt.circuit.script_file import child
 from g2g_opt.circuit.script_file.reading import circuit_inputs, read_circuit
 from g2g_opt.consent import Consent, give_consent
@@ -44,17 +48,44 @@ def test_a_crash_a_hang_and_too_much_memory_are_one_clear_error(
 
 
 @pytest.mark.parametrize(
-    ("extra", "nodes"),
+    ("extra", "nodes", "element"),
     [
-        ("New Storage.s bus1=lost kV=12.47", r"lost\.1, lost\.2, lost\.3"),
-        ("New Load.k bus1=lost.2 phases=1 kV=7.2 kW=0", r"lost\.2"),
-        ("New Storage.s bus1=mid.1.2.3.4 kV=12.47", r"mid\.4"),
+        ("New Storage.s bus1=lost kV=12.47", r"lost\.1, lost\.2, lost\.3", r"storage\.s"),
+        ("New Load.k bus1=lost.2 phases=1 kV=7.2 kW=0", r"lost\.2", r"load\.k"),
+        ("New Storage.s bus1=mid.1.2.3.4 kV=12.47", r"mid\.4", r"storage\.s"),
+        (
+            "New Line.side bus1=mid.3 bus2=side.3 phases=1\nNew Capacitor.k bus1=mid kV=12.47 kvar=50\n"
+            "New CapControl.k capacitor=k element=line.side terminal=2",
+            r"side\.2",
+            r"capcontrol\.k",
+        ),
     ],
 )
-def test_nodes_that_nothing_connects_are_named(tmp_path: Path, extra: str, nodes: str) -> None:
+def test_nodes_that_nothing_connects_are_named(tmp_path: Path, extra: str, nodes: str, element: str) -> None:
     """OpenDSS says of these that it converged in 2 iterations; its voltages are what lay in memory, at every bus."""
-    with pytest.raises(InputError, match=rf"Master\.dss: nothing connects the nodes {nodes}, so"):
+    with pytest.raises(InputError, match=rf"Master\.dss: nothing connects the nodes {nodes}, so .*: {element}$"):
         Feeder.from_dss(write(tmp_path, extra))
+
+
+@pytest.mark.parametrize(("seen", "is_refused"), [("element=line.one", True), ("element=line.one vbus=mid", False)])
+def test_a_control_that_has_too_little_room_is_refused(
+    monkeypatch: pytest.MonkeyPatch, seen: str, is_refused: bool
+) -> None:
+    """The circuit is harmless, as its bank has room for three voltages and more; it is taken for one that has less."""
+    control = "CapControl.k capacitor=k type=time onsetting=1 offsetting=2 ptratio=60 voltoverride=yes"
+    line = "New Line.one bus1=source bus2=mid length=1 units=km r1=0.3 x1=0.6"
+    bank = "New Capacitor.k bus1=mid phases=3 kV=12.47 kvar=50"
+    circuit = Circuit(["New Circuit.c basekv=12.47 bus1=source", line, bank, "MakeBusList", f"New {control} {seen}"])
+    raise_on_overrun(circuit)
+    conductors = overrun_buffers._conductors
+    monkeypatch.setattr(
+        overrun_buffers,
+        "_conductors",
+        lambda circuit, element: min(conductors(circuit, element), 1 if element == "capacitor.k" else 3),
+    )
+    refused = pytest.raises(InputError, match=r"capcontrol\.k .* 3 voltages .* room for the 2")
+    with refused if is_refused else nullcontext():
+        raise_on_overrun(circuit)
 
 
 def test_a_bus_whose_name_opendss_cuts_is_refused(tmp_path: Path) -> None:

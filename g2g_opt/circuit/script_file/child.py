@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from g2g_opt.circuit.opendss_circuit import Circuit
-from g2g_opt.circuit.unconnected import unconnected_nodes
-from g2g_opt.errors import G2GError, InputError, listed
+from g2g_opt.circuit.unconnected import raise_on_unconnected
+from g2g_opt.errors import G2GError, InputError
 
 TIME_LIMIT_S = 300.0
 MEMORY_LIMIT_GIB = 8.0
@@ -150,11 +150,7 @@ def main() -> None:
     try:
         circuit = Circuit(tracked())
         circuit.finish()
-        loose = unconnected_nodes(circuit)
-        if loose:
-            raise InputError(
-                f"nothing connects the nodes {listed(loose, 8)}, so OpenDSS has no solution for the circuit"
-            )
+        raise_on_unconnected(circuit)
         answer: dict[str, object] = {"digest": network_digest(circuit) if asked["with_digest"] else ""}
     except G2GError as error:
         answer = {"error": str(error), "command": at}
