@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g2g_opt.batch.checked_network import load_jacobian
+from g2g_opt.batch.known_days import KnownDay, guessed_end
 from g2g_opt.batch.modelled_controls import load_controls
 from g2g_opt.batch.network_losses import NetworkLosses
 from g2g_opt.batch.operating_points import Unit, ports_of
@@ -179,14 +180,6 @@ class FeederOperation:
         ).series()
 
 
-class _KnownDay(NamedTuple):
-    """Where a day ends, and the block and lane that ran it."""
-
-    end: Standing
-    block: int
-    lane: int
-
-
 class _Run:
     """Days of all chains by where they begin, until every chain is known from its beginning to its end."""
 
@@ -221,7 +214,7 @@ class _Run:
         # Where the way from a stretch's first day through known days has come to: the next day, and where it begins.
         self._come: dict[tuple[int, int], tuple[int, Standing]] = {}
         # Of a day (chain, day), by where it begins.
-        self.known: dict[tuple[int, int], dict[Standing, _KnownDay]] = {}
+        self.known: dict[tuple[int, int], dict[Standing, KnownDay]] = {}
         self.blocks: list[OperatedSeries] = []
         self._lanes: dict[tuple[int, ...], tuple[BatchPowerFlow, OwnControls]] = {}
 
@@ -284,7 +277,7 @@ class _Run:
                     n_run_max = n_run_max or 1 + max(_GUESSED_DAYS, _GUESSED_MORE * (day - 1 - begun))
                     if not known or n_run >= n_run_max:
                         break
-                    at = _guessed_end(at, known)
+                    at = guessed_end(at, known)
                 reached = day
         return list(wanted)
 
@@ -353,7 +346,7 @@ class _Run:
         )
         ends = controls.standings()
         for lane, (of_chain, of_day, begin) in enumerate(wanted[:n_wanted]):
-            self.known.setdefault((of_chain, of_day), {})[begin] = _KnownDay(ends[lane], block, lane)
+            self.known.setdefault((of_chain, of_day), {})[begin] = KnownDay(ends[lane], block, lane)
 
     def _gathered(self) -> OperatedSeries:
         """The days of every chain that were on its way."""
@@ -390,21 +383,3 @@ class _Run:
             gathered("unbalance").reshape(shape),
             begins,
         )
-
-
-def _guessed_end(begin: Standing, known: Mapping[Standing, _KnownDay]) -> Standing:
-    """Where a day may end that was run from elsewhere: regulators that moved then end there, others stay.
-
-    Each of them as in the run that began nearest for it, then for all.
-    """
-    runs = []
-    for one in known:
-        away = [abs(a - b) for a, b in zip(one.taps, begin.taps, strict=True)]
-        runs.append((away, sum(away), one))
-    taps = []
-    for k, own in enumerate(begin.taps):
-        _, _, one = min(runs, key=lambda run: (run[0][k], run[1]))
-        end = known[one].end.taps[k]
-        taps.append(own if one.taps[k] == end else end)
-    _, _, nearest = min(runs, key=lambda run: run[1])
-    return replace(known[nearest].end, taps=tuple(taps))

@@ -140,15 +140,28 @@ def source_currents_a(circuit: Circuit) -> NDArray[np.complex128]:
 
 # Kilometres in each of OpenDSS's units of length, in its order; 0 is none.
 _KM_PER_UNIT = (1.0, 1.609344, 0.3048, 1.0, 1e-3, 3.048e-4, 2.54e-5, 1e-5, 1e-6)
+_UNITS = ("none", "mi", "kft", "km", "m", "ft", "in", "cm", "mm")
+
+
+def _unit_of_impedance(circuit: Circuit, line: str) -> int:
+    """The unit by which a line that states none has its impedance; 0 if there is none."""
+    if any(circuit.ask_property(f"Line.{line}.{one}").strip(" []") for one in ("geometry", "spacing")):
+        return _UNITS.index("m")
+    code = circuit.ask_property(f"Line.{line}.linecode").strip()
+    unit = circuit.ask_property(f"LineCode.{code}.units").strip().lower() if code else "none"
+    return _UNITS.index(unit) if unit in _UNITS else 0
 
 
 def line_lengths_km(circuit: Circuit) -> dict[str, tuple[float, bool]]:
-    """(length, whether its unit is stated) of every line by name; a length without a unit is taken as it is."""
+    """(length, whether its unit is stated) of every line by name; a length without a unit is taken as it is.
+
+    One of a line code is in the code's unit, and one of a geometry in metres, as OpenDSS has it.
+    """
     found = {}
     more = circuit.ask("Lines_Get_First")
     while more:
-        unit = int(circuit.ask("Lines_Get_Units"))
         name = circuit.ask_text("Lines_Get_Name").lower()
+        unit = int(circuit.ask("Lines_Get_Units")) or _unit_of_impedance(circuit, name)
         found[name] = (float(circuit.ask("Lines_Get_Length")) * _KM_PER_UNIT[unit], unit != 0)
         more = circuit.ask("Lines_Get_Next")
     return found

@@ -28,7 +28,10 @@ class FeederPaths:
         self._circuit = Circuit(feeder.commands)
         self._circuit.finish()
         self._place = {bus: k for k, bus in enumerate(feeder.buses)}
-        self.length_km = {name: km for name, (km, _) in line_lengths_km(self._circuit).items()}
+        lengths = line_lengths_km(self._circuit)
+        self.length_km = {name: km for name, (km, _) in lengths.items()}
+        # Lines whose lengths are bare numbers, which nobody can tell in km.
+        self.without_unit = {name for name, (_, known) in lengths.items() if not known}
         self._branch: dict[tuple[int, int], Branch] = {}
         for branch in feeder.branches:
             ends = [self._place[bus] for bus in branch.buses]

@@ -13,7 +13,7 @@ from functools import lru_cache
 from g2g_opt.circuit.element_names import as_word
 from g2g_opt.circuit.parts import Branch, Bus
 from g2g_opt.data_files import data_path, read_table
-from g2g_opt.errors import number_of
+from g2g_opt.errors import listed, number_of
 from g2g_opt.feeder import Feeder
 from g2g_opt.plan import StorageUnit
 from studies.connection_check.feeder_paths import FeederPaths
@@ -43,6 +43,8 @@ _VREG_V = (120.0, 122.0, 124.0)
 _PT_V = 120.0
 # A line up to this length (km) is a switch or a bar, which has no conductor to exchange.
 _SWITCH_KM = 0.01
+# Lines without a unit of length that are named.
+_BARE_NAMED = 4
 # Name of what remedies add to a circuit.
 PREFIX = "g2g_remedy"
 
@@ -197,6 +199,11 @@ def _conductor(place: RemedyPlace) -> RemedyList:
     ]
     if not way:
         return RemedyList(reason=f"no line of three phases leads to {place.bus.name}")
+    bare = [f"line.{b.name}" for b in way if b.name in paths.without_unit]
+    way = [b for b in way if b.name not in paths.without_unit]
+    if not way:
+        named = listed(bare, _BARE_NAMED)
+        return RemedyList(reason=f"lengths without a unit are none of a new conductor: state the units of {named}")
     over = [b for b in way if f"line.{b.name}" in place.overloaded]
     sets = [over] if over else []
     sets += [way[: math.ceil(share * len(way))] for share in (0.25, 0.5, 0.75, 1.0)]
@@ -207,7 +214,9 @@ def _conductor(place: RemedyPlace) -> RemedyList:
             words = (
                 f"{row['label']} on {number_of(len(lines), 'line')}, {km:.2f} km: {', '.join(b.name for b in lines)}"
             )
-            edits = _new_wire(row) + tuple(edit for b in lines for edit in _rewired(b.name, row))
+            edits = _new_wire(row) + tuple(
+                edit for b in lines for edit in _rewired(b.name, paths.length_km[b.name], row)
+            )
             amount = ((f"conductor {row['name']}", km),)
             found.setdefault(edits, Remedy("conductor", words, amount, edits))
     return RemedyList(tuple(found.values()))
@@ -225,10 +234,12 @@ def _new_wire(row: dict[str, str]) -> tuple[str, ...]:
     )
 
 
-def _rewired(line: str, row: dict[str, str]) -> tuple[str, ...]:
+def _rewired(line: str, km: float, row: dict[str, str]) -> tuple[str, ...]:
+    """The line's new geometry, and its length in km: that of a line code may have been in the code's unit."""
     name = f"{PREFIX}_{row['name']}".replace("-", "_")
     geometry, amps = (as_word(f"Line.{line}.{prop}") for prop in ("geometry", "normamps"))
-    return f"{geometry}={name}", f"{amps}={row['normal_a']}"
+    units = as_word(f"Line.{line}.units")
+    return f"{geometry}={name}", f"{units}=km length={km:.12g}", f"{amps}={row['normal_a']}"
 
 
 def _on_the_way(place: RemedyPlace, paths: FeederPaths) -> list[Branch]:
@@ -309,7 +320,11 @@ def _fuse(place: RemedyPlace) -> RemedyList:
 
 
 def _other_bus(place: RemedyPlace) -> RemedyList:
-    far = place.paths().distances_km(place.bus.name)
+    paths = place.paths()
+    far, bare = (
+        paths.distances_km(place.bus.name),
+        ", lengths without a unit taken for km" if paths.without_unit else "",
+    )
     able = [bus for bus in place.feeder.candidate_buses if bus != place.bus.name and bus in far]
     able = [bus for bus in able if place.feeder.buses[bus].phases == place.bus.phases]
     nearest = sorted(able, key=lambda bus: far[bus])[: place.nearby]
@@ -317,7 +332,7 @@ def _other_bus(place: RemedyPlace) -> RemedyList:
         return RemedyList(reason="no other bus of the same phases can take a site")
     return RemedyList(
         tuple(
-            Remedy("other bus", f"bus {bus}, {far[bus]:.2f} km away", (("line extension", far[bus]),), bus=bus)
+            Remedy("other bus", f"bus {bus}, {far[bus]:.2f} km away{bare}", (("line extension", far[bus]),), bus=bus)
             for bus in nearest
         )
     )

@@ -313,7 +313,7 @@ class GrantedGrid:
         whole, least = self._study.size_of(request), self.least_size(request)
         level, run = self._broke.get((request.name, "firm"), (-1, ""))
         start, growth = max(least, whole // 2), 1.5
-        if refused.trial.binding.engine == "opendss":
+        if refused.level == 0 and refused.trial.binding.engine == "opendss":
             found: int = whole
             while found >= least:
                 fewer = int((1.0 - _RESOLUTION) * found)
@@ -355,12 +355,7 @@ class GrantedGrid:
         if n_max < n_min:
             return 0
         search = search_largest_by_use(
-            n_max,
-            n_min=n_min,
-            start=min(start, n_max),
-            resolution=_RESOLUTION,
-            growth=growth,
-            below=below,
+            n_max, n_min=n_min, start=min(start, n_max), resolution=_RESOLUTION, growth=growth, below=below
         )
 
         def judge(sizes: Sequence[int]) -> Wanted[dict[int, float]]:

@@ -144,14 +144,27 @@ def test_every_remedy_is_simulated_and_one_that_cures_does_so_by_itself() -> Non
     assert f"other bus, {cured[0].words}" in conclusion.answer
 
 
-def test_an_edit_of_the_circuit_that_cures_is_handed_over_as_commands() -> None:
-    """On the 123-bus feeder a line is overloaded: new conductors carry more."""
-    study = replace(ASKED, feeder="ieee123", bus="60", mw=1.2, remedies=("conductor",))
+OVERLOADED = """Clear
+New Circuit.overloaded basekv=11 pu=1.02 bus1=src mvasc3=300 mvasc1=250
+New LineCode.thin nphases=3 r1=0.4 x1=0.35 r0=0.8 x0=1.2 c1=0 c0=0 units=km normamps=120
+New Line.first bus1=src bus2=mid linecode=thin length=1 units=km
+New Line.second bus1=mid bus2=far linecode=thin length=1 units=km
+New Load.mid bus1=mid kv=11 kW=1500 pf=0.95
+Set VoltageBases=[11]
+CalcVoltageBases
+"""
+
+
+def test_an_edit_of_the_circuit_that_cures_is_handed_over_as_commands(tmp_path: Path) -> None:
+    """The first line is overloaded: new conductors carry more."""
+    (tmp_path / "overloaded.dss").write_text(OVERLOADED, encoding="utf-8")
+    study = replace(ASKED, feeder=str(tmp_path / "overloaded.dss"), bus="far", mw=1.2, remedies=("conductor",))
+    assert firm(study).limit_element == "line.first"
     conclusion = study.conclude(run(study))
     text = conclusion.texts["remedies/conductor.dss"]
     (cured,) = (row for row in gather_as(run(study), "remedies", RemedyRow) if row.cures)
     feeder = study.load_feeder().extended([line for line in text.splitlines() if not line.startswith("!")])
-    plan = Plan((study.site("site", "60", study.load_models(), firm(study).n_servers),), tap_mode="own control")
+    plan = Plan((study.site("site", "far", study.load_models(), firm(study).n_servers),), tap_mode="own control")
     assert evaluate(plan, feeder, study.scenarios("firm"), study.limits).accepted
     assert 0.0 < (cured.annual_usd or 0.0) < (cured.capital_usd or 0.0)
 

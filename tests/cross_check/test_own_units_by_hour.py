@@ -14,9 +14,9 @@ from g2g_opt.batch.unit_series import UnitPoints
 from g2g_opt.feeder import Feeder
 
 CIRCUIT = """Clear
-New Circuit.units basekv=12.47 pu=1.02 bus1=src mvasc3=200 mvasc1=180
+New Circuit.units basekv=12.47 pu=1.02 bus1=src mvasc3=40 mvasc1=35
 New Transformer.Reg phases=3 windings=2 buses=(src a) kvs=(12.47 12.47) kvas=(5000 5000) xhl=1 %loadloss=0.1
-New RegControl.Reg transformer=Reg winding=2 vreg=122 band=2 ptratio=60 delay=30
+New RegControl.Reg transformer=Reg winding=2 vreg=122 band=1.6 ptratio=60 delay=30
 New Line.l1 bus1=a bus2=b length=4 units=km r1=0.3 x1=0.4 r0=0.6 x0=1.2 c1=0 c0=0
 New Load.l bus1=b kv=12.47 kW=1500 pf=0.95 vminpu=0.7
 New PVSystem.Roof bus1=b phases=3 kv=12.47 kva=800 pmpp=900 irradiance=0.9 pf=0.98
