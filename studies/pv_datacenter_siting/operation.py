@@ -61,13 +61,15 @@ class SetPointSearch:
         self.case, self.plan, self.own = case, plan, own
         self.days = ComparedDays.of(case, plan, also)
         self.n_tried = 0
+        # Shares of the sites' sizes at which set-points are simulated.
+        self.levels = ends_of(case)
         self._tried: dict[_Key, tuple[OperationWorth, SetPoints]] = {}
 
     def look_at(self, candidates: Iterable[SetPoints]) -> None:
         """Simulate those that are new."""
         new = {_key(one): one for one in candidates}
         new = {key: one for key, one in new.items() if key not in self._tried}
-        worth = worth_of(self.case, self.days, [(self.plan, one) for one in new.values()], ends_of(self.case))
+        worth = worth_of(self.case, self.days, [(self.plan, one) for one in new.values()], self.levels)
         self._tried.update(zip(new, zip(worth, new.values(), strict=True), strict=True))
         self.n_tried += len(new)
 
@@ -163,28 +165,39 @@ def find_set_points(
     search.refine(MOVES)
     search.refine_singly()
     year = ComparedDays.year(case)
-    # Finalists at the ends of the utilisation range, and the best of them at all its levels.
-    ends, levels = ends_of(case), case.question.levels
-    at_ends: dict[_Key, tuple[OperationWorth, SetPoints]] = {}
+    # Finalists at the search's levels, and the best of them at all levels.
+    levels = case.question.levels
+    of_finalists: dict[_Key, tuple[OperationWorth, SetPoints]] = {}
     of_year: dict[_Key, tuple[OperationWorth, SetPoints]] = {}
-    chosen_by, n_broken_unseen = is_chosen_by(len(year.days)), 0
+    chosen_by, n_broken_unseen, n_through_year = is_chosen_by(len(year.days)), 0, 0
     for turn in range(_TURNS):
-        new = [one for one in _finalists_on(search, hardest, year) if _key(one.set_points) not in at_ends]
-        worth = worth_of(case, year, [(plan, one.set_points) for one in new], ends, [one.begins for one in new])
+        new = [one for one in _finalists_on(search, hardest, year) if _key(one.set_points) not in of_finalists]
+        operated = [(plan, one.set_points) for one in new]
+        n_through_year += len(new)
+        worth = worth_of(case, year, operated, search.levels, [one.begins for one in new])
         if turn == 0:
             n_broken_unseen = sum(not chosen_by[day] for day in worth[0].broken)
         for one, of_one in zip(new, worth, strict=True):
-            at_ends[_key(one.set_points)] = of_one, one.set_points
-        key, (of_best, best) = min(at_ends.items(), key=lambda item: item[1][0].rank)
+            of_finalists[_key(one.set_points)] = of_one, one.set_points
+        key, (of_best, best) = min(of_finalists.items(), key=lambda item: item[1][0].rank)
         if key not in of_year:
-            (of_best,) = [of_best] if levels == ends else worth_of(case, year, [(plan, best)], levels)
-            of_year[key] = of_best, best
+            (at_all,) = [of_best] if search.levels == levels else worth_of(case, year, [(plan, best)], levels)
+            of_year[key] = at_all, best
+        if not of_year[key][0].broken:
+            break
         broken = {day for one in (*worth, of_year[key][0]) for day in one.broken} - {*search.days.days}
-        if not of_year[key][0].broken or not broken:
+        breaks_between = not of_best.broken and search.levels != levels
+        if breaks_between:
+            # It holds at both ends of the range, and not between: regulators stand elsewhere there.
+            search.levels, moves = levels, MOVES
+            of_finalists.clear()
+        elif broken:
+            moves = MOVES[-1:]
+        else:
             break
         search.with_days(broken, _KEPT)
-        search.refine(MOVES[-1:])
-    report(f"{search.n_tried} set-points of regulators simulated, the best {len(at_ends)} over the year")
+        search.refine(moves)
+    report(f"{search.n_tried} set-points of regulators simulated, the best {n_through_year} over the year")
     worth_of_best, best = min(of_year.values(), key=lambda pair: pair[0].rank)
     return FoundSetPoints(dict(best), worth_of_best.begins, n_broken_unseen)
 
@@ -204,7 +217,7 @@ def _finalists_on(search: SetPointSearch, hardest: Sequence[int], year: Compared
     for _ in range(_TURNS):
         finalists = search.best(_CHECKED)
         days = ComparedDays.of(case, search.plan, {*search.days.days, *hardest})
-        worth = worth_of(case, days, [(search.plan, one) for one in finalists], ends_of(case))
+        worth = worth_of(case, days, [(search.plan, one) for one in finalists], search.levels)
         by_rank = sorted(range(len(finalists)), key=lambda k: _safe_rank(worth[k], priced))[:_FINALISTS]
         joining = {*worth[by_rank[0]].broken} - {*search.days.days}
         if not joining:
